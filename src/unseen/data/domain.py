@@ -1,0 +1,310 @@
+"""`Domain`: a lazily read table of samples."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unseen.data.classes import ClassSpace
+from unseen.data.typing import Kind, Task
+
+UNLABELED = -1
+"""The value of `y` for a sample without a label."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Skipped:
+    """A sample that could not be read: where it is and why it was left out."""
+
+    where: str
+    why: str
+
+
+class Lazy:
+    """Samples that are read when they are asked for.
+
+    Parameters
+    ----------
+    items : sequence
+        What identifies each sample for `read`: a path, a URL, a member of an archive.
+    read : callable
+        Turns one item into one sample.
+    digest : callable, optional
+        Hex digest of the *content* behind one item, without decoding it. Without one, the decoded sample is hashed.
+
+    Indexing with an integer reads one sample; with an array or a slice it returns a smaller `Lazy`.
+    """
+
+    def __init__(
+        self, items: Sequence[Any], read: Callable[[Any], Any], digest: Callable[[Any], str] | None = None
+    ) -> None:
+        self.items = items
+        self.read = read
+        self._digest = digest
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, (int, np.integer)):
+            return self.read(self.items[int(index)])
+        positions = np.arange(len(self))[index]
+        return Lazy([self.items[i] for i in positions], self.read, self._digest)
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self.read(item) for item in self.items)
+
+    def digest(self, index: int) -> str:
+        """Return the hex digest of the content of sample `index`."""
+        item = self.items[index]
+        return self._digest(item) if self._digest is not None else _digest_of(self.read(item))
+
+    def map(self, function: Callable[[Any], Any]) -> Lazy:
+        """Return the same samples with `function` applied to each one after it is read."""
+        read = self.read
+        return Lazy(self.items, lambda item: function(read(item)), self._digest)
+
+    def __add__(self, other: Lazy) -> Lazy:
+        both = (self, other)
+        items = [(which, item) for which, lazy in enumerate(both) for item in lazy.items]
+        return Lazy(
+            items,
+            lambda item: both[item[0]].read(item[1]),
+            lambda item: both[item[0]]._digest_item(item[1]),
+        )
+
+    def _digest_item(self, item: Any) -> str:
+        return self._digest(item) if self._digest is not None else _digest_of(self.read(item))
+
+
+def _digest_of(value: Any) -> str:
+    """SHA-256 of one decoded sample: text, array, tensor or picture."""
+    if isinstance(value, str):
+        return hashlib.sha256(value.encode()).hexdigest()
+    array = np.ascontiguousarray(np.asarray(value))
+    header = f"{array.dtype.str}{array.shape}".encode()
+    return hashlib.sha256(header + array.tobytes()).hexdigest()
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Domain:
+    """A lazily read table of samples: `x`, perhaps `y`, and named columns.
+
+    Parameters
+    ----------
+    x : array of shape (n, ...), array of n strings, or `Lazy`
+        The samples. Pictures are read as PIL images in RGB, one at a time, when somebody asks for them.
+    y : array of shape (n,) or None
+        What is known of each sample. For ``task="class"`` integer indices into `classes`, with -1 where the
+        label is missing; None where no label was given at all.
+    kind : str
+        What `x` is: image, text, audio, clip, series, node, points, features or probabilities.
+    task : str
+        What `y` is: class, value, mask, boxes, keypoints, spans or matches.
+    classes : ClassSpace, optional
+        The classes that `y` indexes.
+    ids : array of n strings, optional
+        A stable id of every sample, for people: usually the path inside the folder. Made from positions if absent.
+    columns : mapping of name to array of shape (n, ...)
+        Everything else that is known of each sample. Several domains are one `Domain` with a `domain` column.
+    name : str
+        What reports call this domain.
+    skipped : tuple of Skipped
+        Samples that were left out because they could not be read.
+    credits : tuple of str
+        Whom to thank for the data, with licences.
+
+    Raises
+    ------
+    ValueError
+        If lengths differ, labels are out of range, or ids are repeated.
+    """
+
+    x: Any
+    y: NDArray[Any] | None = None
+    kind: Kind = "features"
+    task: Task = "class"
+    classes: ClassSpace | None = None
+    ids: NDArray[np.str_] | None = None
+    columns: Mapping[str, NDArray[Any]] = dataclasses.field(default_factory=dict)
+    name: str = "data"
+    skipped: tuple[Skipped, ...] = ()
+    credits: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            raise ValueError(f"kind must be one of {', '.join(get_args(Kind))}; got {self.kind!r}")
+        if self.task not in get_args(Task):
+            raise ValueError(f"task must be one of {', '.join(get_args(Task))}; got {self.task!r}")
+        if not isinstance(self.x, Lazy):
+            object.__setattr__(self, "x", _as_array(self.x))
+        n = len(self.x)
+        if self.ids is None:
+            object.__setattr__(self, "ids", np.array([f"{i:06d}" for i in range(n)], dtype=np.str_))
+        else:
+            object.__setattr__(self, "ids", np.asarray(self.ids, dtype=np.str_))
+        columns = {key: np.asarray(column) for key, column in self.columns.items()}
+        object.__setattr__(self, "columns", columns)
+        if self.y is not None:
+            object.__setattr__(self, "y", np.asarray(self.y))
+        for label, values in [("y", self.y), ("ids", self.ids), *columns.items()]:
+            if values is not None and len(values) != n:
+                raise ValueError(f"{label} has {len(values)} entries, x has {n} samples")
+        assert self.ids is not None
+        if len(np.unique(self.ids)) != n:
+            values, counts = np.unique(self.ids, return_counts=True)
+            raise ValueError(f"ids must be unique; {str(values[counts.argmax()])!r} stands {counts.max()} times")
+        if self.task == "class" and self.y is not None:
+            self._check_class_labels(self.y)
+
+    def _check_class_labels(self, y: NDArray[Any]) -> None:
+        if y.ndim != 1 or not np.issubdtype(y.dtype, np.integer):
+            raise TypeError(f"y must be a vector of integers for task='class'; got {y.dtype} of shape {y.shape}")
+        if len(y) and y.min() < UNLABELED:
+            raise ValueError(f"y must be -1 (no label) or a class index; got {y.min()}")
+        if self.classes is not None and len(y) and y.max() >= len(self.classes):
+            raise ValueError(f"y must be below the number of classes, {len(self.classes)}; got {y.max()}")
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __repr__(self) -> str:
+        labels = "no labels" if self.y is None else f"{int(self.labeled.sum())} labelled"
+        return f"Domain({self.name!r}, {len(self)} x {self.kind}, {labels})"
+
+    # -- what is known ---------------------------------------------------------------------------------
+
+    @property
+    def labeled(self) -> NDArray[np.bool_]:
+        """Which samples carry a label, (n,)."""
+        if self.y is None:
+            return np.zeros(len(self), dtype=bool)
+        if self.task == "class":
+            return self.y != UNLABELED
+        return np.ones(len(self), dtype=bool)
+
+    @property
+    def labels(self) -> NDArray[Any]:
+        """`y` of a domain whose every sample is labelled, (n,)."""
+        if self.y is None or not self.labeled.all():
+            missing = len(self) - int(self.labeled.sum())
+            raise ValueError(f"{self.name}: {missing} of {len(self)} samples have no label; all of them need one")
+        return self.y
+
+    @property
+    def n_features(self) -> int:
+        """Width of a feature table."""
+        if isinstance(self.x, Lazy) or self.x.ndim != 2:
+            raise TypeError(f"{self.name} holds {self.kind}, not a table of features of shape (n, d)")
+        return int(self.x.shape[1])
+
+    # -- other views -----------------------------------------------------------------------------------
+
+    def replace(self, **changes: Any) -> Domain:
+        """Return a copy with some fields changed."""
+        return dataclasses.replace(self, **changes)
+
+    def take(self, index: Any) -> Domain:
+        """Return the samples at `index` (integers, booleans or a slice), in that order."""
+        positions = np.arange(len(self))[index]
+        assert self.ids is not None
+        return self.replace(
+            x=self.x[positions],
+            y=None if self.y is None else self.y[positions],
+            ids=self.ids[positions],
+            columns={key: column[positions] for key, column in self.columns.items()},
+            skipped=(),
+        )
+
+    def unlabeled(self, keep: Sequence[str] = ("domain",)) -> Domain:
+        """Return the samples without anything that tells their labels; there is no way back.
+
+        Labels, classes, file names and all columns but those in `keep` are gone; ids become positions.
+        """
+        kept = {key: self.columns[key] for key in keep if key in self.columns}
+        return Domain(x=self.x, kind=self.kind, task=self.task, columns=kept, name=self.name)
+
+    def with_labels(self, y: NDArray[Any], classes: ClassSpace | None = None) -> Domain:
+        """Return the samples with other labels (and the classes that they index)."""
+        return self.replace(y=y, classes=classes if classes is not None else self.classes)
+
+    # -- identity --------------------------------------------------------------------------------------
+
+    def digests(self) -> NDArray[np.str_]:
+        """SHA-256 of the content of every sample, (n,); names and order do not enter."""
+        if isinstance(self.x, Lazy):
+            return np.array([self.x.digest(i) for i in range(len(self))], dtype=np.str_)
+        return np.array([_digest_of(row if isinstance(row, str) else row) for row in self.x], dtype=np.str_)
+
+    def fingerprint(self) -> str:
+        """One hash of all contents, whatever their order."""
+        joined = "\n".join(sorted(self.digests().tolist()))
+        return hashlib.sha256(joined.encode()).hexdigest()
+
+    def canonical_order(self) -> NDArray[np.intp]:
+        """The order of the samples by their content, (n,): equal for equal samples in any order."""
+        return np.argsort(self.digests(), kind="stable")
+
+    def batches(self, size: int) -> Iterator[Domain]:
+        """Yield consecutive pieces of at most `size` samples."""
+        for start in range(0, len(self), size):
+            yield self.take(slice(start, start + size))
+
+
+def concatenate(domains: Sequence[Domain], name: str = "data") -> Domain:
+    """Join domains of one kind into one, with a `domain` column that says where each sample is from.
+
+    All of them must share their class space (or have none). Ids are prefixed with the domain's name.
+    """
+    if not domains:
+        raise ValueError("domains must hold at least one Domain")
+    first = domains[0]
+    for other in domains[1:]:
+        if other.kind != first.kind:
+            raise ValueError(f"domains must be of one kind; got {first.kind} and {other.kind}")
+        if (other.classes is None) != (first.classes is None) or (
+            other.classes is not None and first.classes is not None and other.classes.names != first.classes.names
+        ):
+            raise ValueError(f"{first.name} and {other.name} have different classes; align them first")
+    names = [d.name if [o.name for o in domains].count(d.name) == 1 else f"{d.name}-{i}" for i, d in enumerate(domains)]
+    if isinstance(first.x, Lazy):
+        x: Any = first.x
+        for other in domains[1:]:
+            x = x + other.x
+    else:
+        x = np.concatenate([d.x for d in domains])
+    have_y = any(d.y is not None for d in domains)
+    y = [d.y if d.y is not None else np.full(len(d), UNLABELED) for d in domains]
+    shared = set.intersection(*(set(d.columns) for d in domains)) - {"domain"}
+    columns = {key: np.concatenate([d.columns[key] for d in domains]) for key in sorted(shared)}
+    columns["domain"] = np.concatenate([d.columns.get("domain", np.repeat(n, len(d))) for d, n in zip(domains, names)])
+    ids = [f"{n}/{i}" for d, n in zip(domains, names) for i in (d.ids if d.ids is not None else ())]
+    return Domain(
+        x=x,
+        y=np.concatenate(y) if have_y else None,
+        kind=first.kind,
+        task=first.task,
+        classes=first.classes,
+        ids=np.array(ids, dtype=np.str_),
+        columns=columns,
+        name=name,
+        skipped=tuple(s for d in domains for s in d.skipped),
+        credits=tuple(dict.fromkeys(c for d in domains for c in d.credits)),
+    )
+
+
+def _as_array(x: Any) -> NDArray[Any]:
+    """`x` as a NumPy array; a list of strings becomes an array of strings."""
+    if hasattr(x, "detach"):
+        x = x.detach().cpu().numpy()
+    array = np.asarray(x)
+    if array.dtype == object and all(isinstance(value, str) for value in array):
+        array = array.astype(np.str_)
+    if array.ndim == 0:
+        raise TypeError(f"x must be a sequence of samples; got {type(x).__name__}")
+    return array

@@ -1,0 +1,225 @@
+"""Pictures as people have them: every mode, orientation and format becomes an upright RGB image."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import struct
+import zlib
+from collections.abc import Sequence
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+from unseen.data.domain import Lazy
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+MAX_PIXELS = 100_000_000
+"""Pictures with more pixels than this are refused unless told otherwise."""
+
+MAX_BYTES = 512 * 2**20
+"""Files of one sample that are larger than this are refused."""
+
+IMAGE_SUFFIXES = frozenset(
+    ".jpg .jpeg .jpe .jfif .png .apng .gif .bmp .dib .webp .tif .tiff .ppm .pgm .pbm .pnm .tga .ico .jp2 .avif .heic "
+    ".heif .hif".split()
+)
+"""File names that end like this (in any case) are taken for pictures."""
+
+_BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, OverflowError, struct.error, zlib.error)
+
+
+def decode(source: bytes | str | os.PathLike[str] | IO[bytes], *, max_pixels: int = MAX_PIXELS) -> Image:
+    """Read one picture as RGB, the way a person would see it.
+
+    EXIF orientation is applied, transparency composited on white, 16-bit and floating-point greys scaled to
+    eight bits, and of an animation the first frame taken.
+
+    Parameters
+    ----------
+    source : bytes, path or binary file
+        The encoded picture.
+    max_pixels : int
+        Width times height above which the picture is refused before it is decoded.
+
+    Raises
+    ------
+    ValueError
+        If it is no picture, is truncated or damaged, or has too many pixels.
+    ImportError
+        If it is HEIC and ``pillow-heif`` is not installed.
+    """
+    from PIL import ImageOps
+
+    image = _open(source, max_pixels)
+    try:
+        image.load()
+        return _to_rgb(ImageOps.exif_transpose(image))
+    except _BROKEN as error:
+        raise ValueError(f"the picture is truncated or damaged: {error}") from error
+
+
+def verify(source: bytes | IO[bytes], *, max_pixels: int = MAX_PIXELS) -> None:
+    """Raise what `decode` would raise, at the cost of reading a header.
+
+    JPEG, PNG, GIF and WebP files that end as they should are not decoded; all others are.
+    """
+    file = io.BytesIO(source) if isinstance(source, bytes) else source
+    _open(file, max_pixels)
+    size = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    head = file.read(12)
+    file.seek(max(0, size - 32))
+    if not _ends_well(head, file.read(), size):
+        file.seek(0)
+        decode(file, max_pixels=max_pixels)
+
+
+def image_files(paths: Sequence[str | os.PathLike[str]], fs: Any = None, *, max_pixels: int = MAX_PIXELS) -> Lazy:
+    """Return picture files that are read when asked for, with the SHA-256 of their bytes as digest.
+
+    Parameters
+    ----------
+    paths : sequence of paths or fsspec URLs
+        All on one file system.
+    fs : fsspec file system, optional
+        Where `paths` lie; taken from the first path if absent.
+    max_pixels : int
+        See `decode`.
+    """
+    import fsspec
+
+    items = [os.fspath(path) for path in paths]
+    if fs is None:
+        fs = fsspec.core.url_to_fs(items[0] if items else ".")[0]
+        items = [fs._strip_protocol(item) for item in items]
+
+    def read(path: str) -> Image:
+        try:
+            return decode(read_bytes(fs, path), max_pixels=max_pixels)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+
+    return Lazy(items, read, lambda path: hashlib.sha256(read_bytes(fs, path)).hexdigest())
+
+
+def read_bytes(fs: Any, path: str, max_bytes: int = MAX_BYTES) -> bytes:
+    """Return the content of a file, refusing one that is larger than `max_bytes`."""
+    size = fs.size(path)
+    if size is not None and size > max_bytes:
+        raise ValueError(f"the file has {size:,} bytes; at most {max_bytes:,} are read")
+    return fs.cat_file(path)
+
+
+def thumbnail(image: Image, size: int = 160, format: str = "JPEG") -> bytes:
+    """Return the picture, at most `size` pixels wide and high, encoded anew without any metadata.
+
+    Parameters
+    ----------
+    format : {"JPEG", "PNG"}
+        How to encode it.
+    """
+    from PIL import Image as images
+
+    if size < 1:
+        raise ValueError(f"size must be at least 1 pixel; got {size}")
+    if format not in ("JPEG", "PNG"):
+        raise ValueError(f"format must be 'JPEG' or 'PNG'; got {format!r}")
+    small = _to_rgb(image)
+    small.thumbnail((size, size), images.Resampling.LANCZOS)
+    bare = images.fromarray(np.asarray(small))
+    out = io.BytesIO()
+    bare.save(out, format, quality=85, optimize=True)
+    return out.getvalue()
+
+
+def _open(source: bytes | str | os.PathLike[str] | IO[bytes], max_pixels: int) -> Image:
+    """The picture with its header read, upright and small enough, not yet decoded."""
+    from PIL import Image as images
+
+    file: Any = io.BytesIO(source) if isinstance(source, bytes) else source
+    try:
+        image: Image = images.open(file)
+    except images.DecompressionBombError as error:
+        raise ValueError(f"the picture is refused: {error}") from error
+    except images.UnidentifiedImageError:
+        image = _open_heif(file)
+    except _BROKEN as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        raise ValueError(f"the file is not a picture that can be read: {error}") from error
+    width, height = image.size
+    if width * height > max_pixels:
+        raise ValueError(f"the picture is refused: it has {width} x {height} pixels, at most {max_pixels:,} are read")
+    return image
+
+
+def _open_heif(file: Any) -> Image:
+    """A HEIC or AVIF picture by pillow-heif; `ValueError` if the file is something else."""
+    stream = open(file, "rb") if isinstance(file, (str, os.PathLike)) else file  # noqa: SIM115, PTH123
+    try:
+        stream.seek(0)
+        head = stream.read(16)
+        if head[4:8] != b"ftyp":
+            raise ValueError("the file is not a picture that can be read" + (": it is empty" if not head else ""))
+        try:
+            import pillow_heif
+        except ImportError as error:
+            raise ImportError('reading HEIC pictures needs: pip install "unseen[heif]"') from error
+        stream.seek(0)
+        try:
+            return pillow_heif.open_heif(stream.read(), convert_hdr_to_8bit=True).to_pillow()
+        except (*_BROKEN, RuntimeError) as error:
+            raise ValueError(f"the file is not a picture that can be read: {error}") from error
+    finally:
+        if stream is not file:
+            stream.close()
+
+
+def _ends_well(head: bytes, tail: bytes, size: int) -> bool:
+    """Whether a file of a common format carries its end mark."""
+    if head[:3] == b"\xff\xd8\xff":
+        return b"\xff\xd9" in tail
+    if head[:8] == b"\x89PNG\r\n\x1a\n":
+        return b"IEND" in tail
+    if head[:4] == b"GIF8":
+        return b"\x3b" in tail[-2:]
+    if head[:4] == b"RIFF":
+        return int.from_bytes(head[4:8], "little") + 8 <= size
+    return False
+
+
+def _to_rgb(image: Image) -> Image:
+    """An image of any mode as RGB, transparency on white."""
+    from PIL import Image as images
+
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image.copy()
+    if image.mode.startswith(("I", "F")):
+        return _grey_to_eight_bits(image).convert("RGB")
+    if image.has_transparency_data or image.mode == "PA":
+        image = image.convert("RGBA")
+        white = images.new("RGBA", image.size, "white")
+        return images.alpha_composite(white, image).convert("RGB")
+    return image.convert("RGB")
+
+
+def _grey_to_eight_bits(image: Image) -> Image:
+    """Greys of 16 bits, 32 bits or floating point, scaled to 0..255.
+
+    Integers up to 65,535 are 16-bit greys; floats up to 1, then up to 255, are taken at their word. Any other
+    range is stretched from its least to its greatest value.
+    """
+    from PIL import Image as images
+
+    values = np.asarray(image).astype(np.float64)
+    if not np.isfinite(values).all():
+        raise ValueError("it holds values that are not finite")
+    low, high = float(values.min()), float(values.max())
+    top = 65535.0 if image.mode.startswith("I") else 1.0 if high <= 1 else 255.0
+    if low < 0 or high > top:
+        values, top = values - low, max(high - low, 1e-12)
+    return images.fromarray(np.rint(values * (255 / top)).astype(np.uint8))

@@ -1,0 +1,111 @@
+"""NumPy files: features, texts or pictures as arrays."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unseen.data.classes import ClassSpace
+from unseen.data.domain import Domain, Lazy, Skipped, _digest_of
+from unseen.data.loaders.common import OnError, encode_labels, settle
+
+MAX_ARRAY_BYTES = 64 * 2**30
+"""Archives that unpack to more than this are refused."""
+
+_X = ("x", "X", "features", "data", "images", "texts")
+_Y = ("y", "labels", "label", "target")
+_NAMES = ("classes", "class_names", "label_names")
+
+
+def load_arrays(
+    fs: Any,
+    path: str,
+    *,
+    name: str,
+    classes: ClassSpace | Sequence[str] | None = None,
+    on_error: OnError = "skip",
+) -> Domain:
+    """Load ``.npy`` (samples only) or ``.npz`` (``x``, perhaps ``y``, ``classes``, ``ids`` and more columns).
+
+    An array of shape (n, d) holds features, of strings texts, and of uint8 with shape (n, h, w) or (n, h, w, 3)
+    pictures. Labels are numbers or names; -1 means no label. With ``classes`` in the file, whole numbers index it.
+    """
+    arrays = _read(fs, path)
+    x = _take(arrays, _X)
+    if x is None:
+        raise ValueError(f"{name}: no array is called {' or '.join(_X)}; the arrays are: {', '.join(arrays)}")
+    if x.ndim == 0 or not len(x):
+        raise ValueError(f"{name}: there is no sample in the array of shape {x.shape}")
+    labels, names = _take(arrays, _Y), _take(arrays, _NAMES)
+    if labels is not None and labels.shape not in ((len(x),), (len(x), 1)):
+        raise ValueError(f"{name}: labels have shape {labels.shape}, there are {len(x)} samples")
+    ids = arrays.pop("ids", None)
+    columns = {key: array for key, array in arrays.items() if array.ndim and len(array) == len(x)}
+    kind, samples, bad = samples_of(x, name)
+    values: list[Any] = [] if labels is None else labels.reshape(-1).tolist()
+    if names is not None and labels is not None and np.issubdtype(labels.dtype, np.integer):
+        if max(values) >= len(names) or min(values) < -1:
+            raise ValueError(f"{name}: labels must lie in [-1, {len(names)}); got {min(values)}..{max(values)}")
+        values = [None if value < 0 else str(names[value]) for value in values]
+    space = classes if classes is not None or names is None else [str(value) for value in names]
+    y, found = encode_labels(values, space)
+    skipped = settle([Skipped(f"row {i + 1}", "a value is not finite") for i in bad], on_error, name)
+    domain = Domain(x=samples, y=y, kind=kind, classes=found, ids=ids, columns=columns, name=name)
+    if len(bad):
+        domain = domain.take(np.setdiff1d(np.arange(len(x)), bad))
+    return domain.replace(skipped=skipped)
+
+
+def samples_of(x: NDArray[Any], name: str) -> tuple[Any, Any, NDArray[np.intp]]:
+    """What kind of samples an array holds, the samples, and the rows with values that are not finite."""
+    none = np.array([], dtype=np.intp)
+    if x.dtype.kind == "U":
+        return "text", x, none
+    if x.dtype.kind not in "fiub":
+        raise ValueError(f"{name}: arrays of {x.dtype} are not understood; expected numbers or strings")
+    if x.dtype == np.uint8 and (x.ndim == 3 or (x.ndim == 4 and x.shape[3] in (1, 3, 4))):
+        return "image", Lazy(range(len(x)), lambda i: _picture(x[i]), lambda i: _digest_of(x[i])), none
+    if x.ndim == 2:
+        bad = np.flatnonzero(~np.isfinite(x).all(axis=1)) if x.dtype.kind == "f" else none
+        return "features", x if x.dtype.kind == "f" else x.astype(np.float32), bad
+    raise ValueError(
+        f"{name}: samples have shape {x.shape} and type {x.dtype}; expected features (n, d), texts (n,), "
+        "or pictures (n, h, w) or (n, h, w, 3) of uint8"
+    )
+
+
+def _picture(pixels: NDArray[np.uint8]) -> Any:
+    from PIL import Image
+
+    from unseen.data.images import _to_rgb
+
+    return _to_rgb(Image.fromarray(pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels))
+
+
+def _read(fs: Any, path: str) -> dict[str, NDArray[Any]]:
+    """All arrays of a file; one ``.npy`` on the local disk stays there until it is read."""
+    try:
+        if PurePosixPath(path).suffix == ".npy":
+            if type(fs).__name__ == "LocalFileSystem":
+                return {"x": np.load(path, mmap_mode="r", allow_pickle=False)}
+            return {"x": np.load(io.BytesIO(fs.cat_file(path)), allow_pickle=False)}
+        with fs.open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+            total = sum(member.file_size for member in archive.zip.infolist())
+            if total > MAX_ARRAY_BYTES:
+                raise ValueError(f"it unpacks to {total:,} bytes; at most {MAX_ARRAY_BYTES:,} are read")
+            return {key: archive[key] for key in archive.files}
+    except ValueError as error:
+        advice = "; save it as numbers or strings, not as objects" if "pickle" in str(error) else ""
+        raise ValueError(f"{path} cannot be read: {error}{advice}") from error
+    except (OSError, EOFError, AttributeError) as error:
+        raise ValueError(f"{path} is not a NumPy file that can be read: {error}") from error
+
+
+def _take(arrays: dict[str, NDArray[Any]], names: Sequence[str]) -> NDArray[Any] | None:
+    """Remove and return the first array that is called as one of `names`."""
+    return next((arrays.pop(key) for key in names if key in arrays), None)

@@ -1,0 +1,168 @@
+"""What all loaders share: where data lie, how labels become classes, and what happens to unreadable samples."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import os
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import PurePosixPath
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unseen.data.classes import ClassSpace
+from unseen.data.domain import UNLABELED, Skipped
+from unseen.data.typing import IntArray
+
+logger = logging.getLogger("unseen.data")
+
+OnError = Literal["skip", "fail"]
+
+LABEL_COLUMNS = ("label", "labels", "class", "category", "target", "y")
+TEXT_COLUMNS = ("text", "sentence", "caption", "document", "content")
+PATH_COLUMNS = ("path", "file", "filename", "file_name", "filepath", "image", "image_path")
+ID_COLUMNS = ("id", "ids", "sample_id")
+
+
+def natural_key(text: str) -> tuple[Any, ...]:
+    """Sort key under which ``img2`` comes before ``img10``; equal for no two different names."""
+    text = unicodedata.normalize("NFC", text)
+    parts = re.split(r"([0-9]+)", text.casefold())
+    return (*((int(part), "") if i % 2 else (-1, part) for i, part in enumerate(parts)), (-1, text))
+
+
+def locate(path: str | os.PathLike[str]) -> tuple[Any, str]:
+    """The fsspec file system of a path or URL, and the path on it; `FileNotFoundError` names the nearest one."""
+    import fsspec
+
+    url = os.fspath(path)
+    if url.lower().endswith(".zip") and "::" not in url and not url.startswith("zip://"):
+        url = f"zip://::{url}"
+    try:
+        fs, root = fsspec.core.url_to_fs(os.path.expanduser(url) if "://" not in url else url)  # noqa: PTH111
+    except ImportError as error:
+        raise ImportError(f"{url!r} needs another package: {error}") from error
+    except ValueError as error:
+        raise ValueError(f"path {url!r} is not understood: {error}") from error
+    if root and not fs.exists(root):
+        raise FileNotFoundError(f"path {os.fspath(path)!r} does not exist{_nearest(fs, root)}")
+    return fs, root
+
+
+def _nearest(fs: Any, root: str) -> str:
+    """A hint at the existing neighbour whose name is most like the missing one."""
+    parent, _, name = root.rstrip("/").rpartition("/")
+    try:
+        names = {entry.rstrip("/").rpartition("/")[2]: entry for entry in fs.ls(parent or "/", detail=False)}
+    except (OSError, ValueError):
+        return ""
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return f"; did you mean {names[close[0]]!r}?" if close else ""
+
+
+def find_column(
+    columns: Sequence[str], wanted: str | None, argument: str, usual: Sequence[str] = ()
+) -> str | None:
+    """The column called `wanted`, or the first that is called as `usual`; `ValueError` lists the columns."""
+    if wanted is not None:
+        if wanted in columns:
+            return wanted
+        close = difflib.get_close_matches(wanted, columns, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise ValueError(f"{argument} {wanted!r} is not there{hint} The columns are: {', '.join(columns)}")
+    folded = {column.casefold(): column for column in reversed(columns)}
+    return next((folded[name] for name in usual if name in folded), None)
+
+
+def inside(path: str) -> str:
+    """A relative path in normal form; `ValueError` if it is absolute or leads out of its folder."""
+    path = path.replace("\\", "/")
+    parts = PurePosixPath(path).parts
+    if not parts or path.startswith("/") or re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", path) or ".." in parts:
+        raise ValueError(f"{path!r} leads out of its folder")
+    return "/".join(parts)
+
+
+def label_text(value: Any) -> str | None:
+    """One label as the name of a class; None where it is missing (empty, not a number, or -1)."""
+    if value is None:
+        return None
+    if isinstance(value, bytes):
+        value = value.decode()
+    if isinstance(value, (float, np.floating)):
+        if np.isnan(value):
+            return None
+        if value != int(value):
+            raise ValueError(f"labels must name classes; got the real number {value}")
+        value = int(value)
+    text = unicodedata.normalize("NFC", str(value)).strip()
+    return None if text in ("", "-1") else text
+
+
+def encode_labels(
+    labels: Iterable[Any], classes: ClassSpace | Sequence[str] | None
+) -> tuple[IntArray | None, ClassSpace | None]:
+    """Labels of any type as indices into a class space.
+
+    Without `classes` the names found become the classes, in natural order. If no sample has a label, `y` is None.
+    Names that differ in upper and lower case only are logged as a warning.
+    """
+    texts = [label_text(value) for value in labels]
+    found = sorted({text for text in texts if text is not None}, key=natural_key)
+    space = classes if isinstance(classes, ClassSpace) or classes is None else ClassSpace(names=tuple(classes))
+    if not found:
+        return None, space
+    for variants in case_variants(found):
+        logger.warning("classes that differ in upper and lower case only: %s", ", ".join(variants))
+    if space is None:
+        space = ClassSpace(names=tuple(found))
+    position = {name: i for i, name in enumerate(space.names)}
+    unknown = [name for name in found if name not in position]
+    if unknown:
+        raise ValueError(
+            f"classes lacks {len(unknown)} of the labels in the data, such as {unknown[0]!r}; "
+            f"it has {len(space)}, such as {space.names[0]!r}"
+        )
+    return np.array([UNLABELED if text is None else position[text] for text in texts], dtype=np.int64), space
+
+
+def case_variants(names: Iterable[str]) -> tuple[tuple[str, ...], ...]:
+    """Groups of names that are equal but for upper and lower case."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(name.casefold(), []).append(name)
+    return tuple(tuple(group) for group in groups.values() if len(group) > 1)
+
+
+def inspect(items: Sequence[Any], check: Callable[[Any], None], name: Callable[[Any], str]) -> list[Skipped]:
+    """Run `check` on all items in threads and return those that raise, in order."""
+
+    def failure(item: Any) -> Skipped | None:
+        try:
+            check(item)
+        except (ValueError, OSError, ImportError) as error:
+            return Skipped(name(item), str(error))
+        return None
+
+    with ThreadPoolExecutor(8) as pool:
+        return [bad for bad in pool.map(failure, items) if bad is not None]
+
+
+def settle(skipped: Sequence[Skipped], on_error: OnError, name: str) -> tuple[Skipped, ...]:
+    """Apply the user's choice to unreadable samples: count and name them, or refuse the data."""
+    if skipped and on_error == "fail":
+        first = skipped[0]
+        raise ValueError(f"{name}: {len(skipped)} unreadable, the first {first.where!r}: {first.why}")
+    if skipped:
+        logger.warning("%s: skipped %d unreadable, the first %s: %s", name, len(skipped), skipped[0].where, skipped[0].why)
+    return tuple(skipped)
+
+
+def unique_ids(names: Sequence[str]) -> NDArray[np.str_] | None:
+    """The names as sample ids; None if they repeat."""
+    return np.array(names, dtype=np.str_) if len(set(names)) == len(names) else None

@@ -1,0 +1,144 @@
+"""Folders of pictures or texts: one folder per class, flat, or with splits above the classes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from unseen.data.classes import ClassSpace
+from unseen.data.domain import Domain, Lazy, Skipped
+from unseen.data.images import IMAGE_SUFFIXES, image_files, read_bytes, verify
+from unseen.data.loaders.common import OnError, encode_labels, inspect, logger, natural_key, settle
+
+SPLITS = frozenset("train training val valid validation dev test testing eval".split())
+"""Folders called like this, if all top folders are, are splits and not classes."""
+
+_NOISE = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
+
+
+def load_folder(
+    fs: Any,
+    root: str,
+    *,
+    name: str,
+    classes: ClassSpace | Sequence[str] | None = None,
+    on_error: OnError = "skip",
+    check: bool = True,
+) -> Domain:
+    """Load the pictures under a folder, or its ``.txt`` files if there are none.
+
+    The class of a sample is the first folder on its path; samples directly in `root` have no label. If all top
+    folders are called as splits (train, val, test, …), they become the column ``split`` and the classes are the
+    folders below. Hidden files are passed over; links that leave the folder are refused.
+    """
+    files, refused = _walk(fs, root)
+    kind, found = _choose_kind(files, root)
+    logger.debug("%s: %d other files passed over", name, len(files) - len(found))
+    full = {path: f"{root.rstrip('/')}/{path}" if root else path for path in found}
+    if check:
+        test = _verify_image if kind == "image" else _verify_text
+        refused = refused + inspect(found, lambda path: test(fs, full[path]), lambda path: path)
+        bad = {skipped.where for skipped in refused}
+        found = [path for path in found if path not in bad]
+    skipped = settle(refused, on_error, name)
+    if not found:
+        raise ValueError(f"{name}: none of the {len(skipped)} files can be read, the first: {skipped[0].why}")
+
+    parts = [PurePosixPath(path).parts for path in found]
+    tops = {part[0].lower() for part in parts if len(part) > 1}
+    nested = bool(tops) and tops <= SPLITS
+    columns = {"split": np.array([part[0] if len(part) > 1 else "" for part in parts])} if nested else {}
+    below = [part[1:] if nested and len(part) > 1 else part for part in parts]
+    y, space = encode_labels((part[0] if len(part) > 1 else None for part in below), classes)
+    paths = [full[path] for path in found]
+    ids = [unicodedata.normalize("NFC", path) for path in found]
+    return Domain(
+        x=image_files(paths, fs) if kind == "image" else text_files(paths, fs),
+        y=y,
+        kind=kind,
+        classes=space,
+        ids=np.array(ids if len(set(ids)) == len(ids) else found),
+        columns=columns,
+        name=name,
+        skipped=skipped,
+    )
+
+
+def text_files(paths: Sequence[str], fs: Any) -> Lazy:
+    """UTF-8 files that are read when asked for."""
+    return Lazy(
+        list(paths),
+        lambda path: read_bytes(fs, path).decode("utf-8-sig"),
+        lambda path: hashlib.sha256(read_bytes(fs, path)).hexdigest(),
+    )
+
+
+def _choose_kind(files: list[str], root: str) -> tuple[Any, list[str]]:
+    """Pictures if there are any, else texts; `ValueError` says what was found instead."""
+    suffixes = [PurePosixPath(path).suffix.lower() for path in files]
+    for kind, wanted in (("image", IMAGE_SUFFIXES), ("text", frozenset({".txt"}))):
+        found = [path for path, suffix in zip(files, suffixes) if suffix in wanted]
+        if found:
+            return kind, found
+    there = sorted({suffix or "no suffix" for suffix in suffixes})
+    what = f"{len(files)} files of other types ({', '.join(there[:5])})" if files else "nothing"
+    tables = [p for p, s in zip(files, suffixes) if s in (".csv", ".tsv", ".parquet", ".jsonl", ".npz", ".npy", ".mat")]
+    hint = f"; to load {tables[0]!r}, give its path" if tables else ""
+    raise ValueError(f"{root or 'the archive'} holds no pictures and no .txt files, but {what}{hint}")
+
+
+def _walk(fs: Any, root: str) -> tuple[list[str], list[Skipped]]:
+    """Visible files below `root` as relative paths in natural order, and the links that are refused."""
+    if type(fs).__name__ == "LocalFileSystem":
+        files, refused = _walk_local(Path(root))
+    else:
+        prefix = root.rstrip("/") + "/" if root else ""
+        files = [path.removeprefix(prefix) for path in fs.find(root)]
+        refused = [Skipped(path, "the path leads out of its folder") for path in files if ".." in path.split("/")]
+    bad = {skipped.where for skipped in refused}
+    visible = [path for path in files if path not in bad and not _hidden(path)]
+    return sorted(visible, key=natural_key), refused
+
+
+def _walk_local(root: Path) -> tuple[list[str], list[Skipped]]:
+    files: list[str] = []
+    refused: list[Skipped] = []
+    real = root.resolve()
+    for folder, folders, names in os.walk(root, followlinks=False):
+        for entry in (*folders, *names):
+            path = Path(folder) / entry
+            where = path.relative_to(root).as_posix()
+            if _hidden(where):
+                continue
+            if not path.is_symlink():
+                if entry in names:
+                    files.append(where)
+            elif not path.resolve().is_relative_to(real):
+                refused.append(Skipped(where, "the link leads out of the folder"))
+            elif path.is_file():
+                files.append(where)
+            else:
+                refused.append(Skipped(where, "links to folders are not followed"))
+    return files, refused
+
+
+def _hidden(path: str) -> bool:
+    return any(part.startswith(".") or part.lower() in _NOISE for part in path.split("/"))
+
+
+def _verify_image(fs: Any, path: str) -> None:
+    with fs.open(path, "rb") as file:
+        verify(file)
+
+
+def _verify_text(fs: Any, path: str) -> None:
+    try:
+        read_bytes(fs, path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"it is not UTF-8 text: {error.reason} at byte {error.start}") from error

@@ -1,0 +1,183 @@
+"""Tables: CSV, TSV, JSON lines and Parquet with feature columns, a text column or a path column."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from unseen.data.classes import ClassSpace
+from unseen.data.domain import Domain, Skipped
+from unseen.data.images import IMAGE_SUFFIXES, image_files, verify
+from unseen.data.loaders.common import (
+    ID_COLUMNS,
+    LABEL_COLUMNS,
+    PATH_COLUMNS,
+    TEXT_COLUMNS,
+    OnError,
+    encode_labels,
+    find_column,
+    inside,
+    inspect,
+    settle,
+    unique_ids,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".parquet", ".jsonl"})
+
+_NO_FEATURES = frozenset({"split", "domain", "index", "unnamed: 0"})
+
+
+def load_table(
+    fs: Any,
+    path: str,
+    *,
+    name: str,
+    labels_column: str | None = None,
+    text_column: str | None = None,
+    path_column: str | None = None,
+    classes: ClassSpace | Sequence[str] | None = None,
+    on_error: OnError = "skip",
+    check: bool = True,
+    allow_outside: bool = False,
+) -> Domain:
+    """Load the rows of a table as samples.
+
+    Columns that are not named are found by their usual names (``label``, ``text``, ``path``, ``id``, …). Without
+    a text or path column the numeric columns are the features; a row with a missing feature counts as unreadable.
+    Empty labels and -1 mean no label. Everything else is kept as columns.
+    """
+    named = [column for column in (labels_column, text_column, path_column) if column]
+    frame = read_frame(fs, path, named)
+    headers = list(frame.columns)
+    if not len(frame):
+        raise ValueError(f"{name}: the table has no rows")
+    label = find_column(headers, labels_column, "labels_column", LABEL_COLUMNS)
+    where = find_column(headers, path_column, "path_column", () if text_column else PATH_COLUMNS)
+    text = find_column(headers, text_column, "text_column", () if where else TEXT_COLUMNS)
+    identity = find_column(headers, None, "id", ID_COLUMNS)
+    taken = {label, where, text, identity}
+    if where is None and text is None:
+        where, text = _guess_strings(frame, [column for column in headers if column not in taken])
+
+    rows = frame.index.to_numpy()
+    if where is not None:
+        names = [str(value) for value in frame[where]]
+        paths, skipped = _resolve(fs, path, names, check, allow_outside)
+        rows = rows[[found is not None for found in paths]]
+        kind, x = "image", image_files([found for found in paths if found is not None], fs)
+    elif text is not None:
+        kind, x, skipped = "text", _texts(frame[text]), []
+    else:
+        kind = "features"
+        columns = [c for c in headers if c not in taken and c.casefold() not in _NO_FEATURES and _numeric(frame[c])]
+        if not columns:
+            raise ValueError(
+                f"{name}: no column of numbers, texts or paths is left; name one by text_column or path_column. "
+                f"The columns are: {', '.join(headers)}"
+            )
+        x = frame[columns].to_numpy(dtype=np.float32)
+        finite = np.isfinite(x).all(axis=1)
+        skipped = [
+            Skipped(f"row {i + 1}", f"{columns[int(np.argmin(np.isfinite(x[i])))]} is missing or not finite")
+            for i in np.flatnonzero(~finite)
+        ]
+        x, rows, taken = x[finite], rows[finite], taken | set(columns)
+    if not len(rows):
+        raise ValueError(f"{name}: none of the {len(frame)} rows can be read, the first: {skipped[0].why}")
+    settled = settle(skipped, on_error, name)
+
+    kept = frame.loc[rows]
+    y, space = encode_labels(kept[label], classes) if label else encode_labels([], classes)
+    named_by = identity or where
+    ids = unique_ids([str(value) for value in kept[named_by]]) if named_by else None
+    return Domain(
+        x=x,
+        y=y,
+        kind=kind,  # type: ignore[arg-type]
+        classes=space,
+        ids=ids if ids is not None else np.array([f"{i:06d}" for i in rows]),
+        columns={c: _column(kept[c]) for c in headers if c not in taken | {where, text}},
+        name=name,
+        skipped=settled,
+    )
+
+
+def read_frame(fs: Any, path: str, as_text: Sequence[str] = ()) -> pd.DataFrame:
+    """A table file as a data frame with rows numbered from 0; label, id, text and path columns stay text."""
+    import pandas as pd
+
+    suffix = PurePosixPath(path).suffix.lower()
+    try:
+        with fs.open(path, "rb") as file:
+            if suffix == ".parquet":
+                return pd.read_parquet(file).reset_index(drop=True)
+            if suffix == ".jsonl":
+                return pd.read_json(file, lines=True, dtype=False)
+            separator = "\t" if suffix == ".tsv" else ","
+            headers = pd.read_csv(file, sep=separator, nrows=0, encoding="utf-8-sig").columns
+            usual = {*LABEL_COLUMNS, *TEXT_COLUMNS, *PATH_COLUMNS, *ID_COLUMNS}
+            verbatim: dict[Any, Any] = {h: str for h in headers if h in as_text or h.casefold() in usual}
+            file.seek(0)
+            return pd.read_csv(file, sep=separator, encoding="utf-8-sig", converters=verbatim)
+    except (ValueError, pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} cannot be read as {suffix[1:]}: {error}") from error
+
+
+def _resolve(
+    fs: Any, table: str, names: list[str], check: bool, allow_outside: bool
+) -> tuple[list[str | None], list[Skipped]]:
+    """Full paths of the files that a table names, None for those that cannot be read, and why."""
+    folder = table.rpartition("/")[0]
+    local = type(fs).__name__ == "LocalFileSystem"
+    real = Path(folder).resolve() if local else None
+
+    def full(name: str) -> str:
+        if allow_outside and local:
+            return str(Path(folder, name))
+        path = f"{folder}/{inside(name)}" if folder else inside(name)
+        if real is not None and not Path(path).resolve().is_relative_to(real):
+            raise ValueError("the link leads out of the folder")
+        return path
+
+    def test(name: str) -> None:
+        path = full(name)
+        if not fs.exists(path):
+            raise ValueError("the file does not exist")
+        if check:
+            with fs.open(path, "rb") as file:
+                verify(file)
+
+    skipped = inspect(names, test, lambda name: name)
+    bad = {entry.where for entry in skipped}
+    return [None if name in bad else full(name) for name in names], skipped
+
+
+def _guess_strings(frame: pd.DataFrame, columns: list[str]) -> tuple[str | None, str | None]:
+    """The one path column or the one text column among those not taken, if there are no numbers."""
+    strings = [column for column in columns if not _numeric(frame[column])]
+    for column in strings:
+        suffixes = [PurePosixPath(str(value)).suffix.lower() in IMAGE_SUFFIXES for value in frame[column]]
+        if np.mean(suffixes) >= 0.9:
+            return column, None
+    free = [column for column in strings if column.casefold() not in _NO_FEATURES]
+    only = len(free) == 1 and len(strings) == len(columns)
+    return None, free[0] if only else None
+
+
+def _numeric(series: pd.Series[Any]) -> bool:
+    return bool(np.issubdtype(series.to_numpy().dtype, np.number))
+
+
+def _texts(series: pd.Series[Any]) -> np.ndarray[Any, Any]:
+    return np.array(["" if value is None or value != value else str(value) for value in series], dtype=np.str_)
+
+
+def _column(series: pd.Series[Any]) -> np.ndarray[Any, Any]:
+    values = series.to_numpy()
+    return values if _numeric(series) or values.dtype == bool else _texts(series)

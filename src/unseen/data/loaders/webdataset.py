@@ -1,0 +1,181 @@
+"""WebDataset shards: samples are read from the tar files in place; nothing is unpacked."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import json
+import re
+import tarfile
+from collections.abc import Iterator, Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from unseen.data.classes import ClassSpace
+from unseen.data.domain import Domain, Lazy, Skipped
+from unseen.data.images import IMAGE_SUFFIXES, decode, verify
+from unseen.data.loaders.common import LABEL_COLUMNS, TEXT_COLUMNS, OnError, encode_labels, inside, settle
+
+MAX_MEMBER = 256 * 2**20
+"""Members of a shard that are larger than this are refused."""
+
+_TEXTS = ("txt", "text", "caption")
+
+
+@dataclasses.dataclass(frozen=True)
+class Member:
+    """Where one file lies inside a shard."""
+
+    shard: str
+    name: str
+    offset: int
+    size: int
+
+
+def load_shards(
+    fs: Any,
+    shards: Sequence[str],
+    *,
+    name: str,
+    labels_column: str | None = None,
+    text_column: str | None = None,
+    classes: ClassSpace | Sequence[str] | None = None,
+    on_error: OnError = "skip",
+    check: bool = True,
+) -> Domain:
+    """Load WebDataset tar shards, ``KEY.jpg`` beside ``KEY.cls``, ``KEY.txt`` and ``KEY.json``.
+
+    Labels come from ``.cls`` or from the field `labels_column` of ``.json``; texts from ``.txt`` or from the field
+    `text_column`. Samples without a picture are texts. Members with unsafe names, links and devices, and members
+    larger than `MAX_MEMBER` are refused.
+    """
+    samples: dict[str, dict[str, Any]] = {}
+    skipped: list[Skipped] = []
+    for shard in shards:
+        for key, extension, found in _index(fs, shard, check, skipped):
+            sample = samples.setdefault(key, {})
+            if extension in sample:
+                skipped.append(Skipped(f"{key}.{extension}", "the name stands twice"))
+            else:
+                sample[extension] = found
+    pictures = {key: sample["image"] for key, sample in samples.items() if "image" in sample}
+    notes = {key: sample.get("json", {}) for key, sample in samples.items()}
+    texts = {key: sample.get("text", _field(notes[key], text_column, TEXT_COLUMNS)) for key, sample in samples.items()}
+    keys = list(pictures) or [key for key, text in texts.items() if text is not None]
+    if not keys:
+        why = f", the first refused: {skipped[0].where}: {skipped[0].why}" if skipped else ""
+        raise ValueError(f"{name}: no picture or text in {len(shards)} shards{why}")
+    settled = settle(skipped, on_error, name)
+    y, space = encode_labels(
+        (samples[key].get("cls", _field(notes[key], labels_column, LABEL_COLUMNS)) for key in keys), classes
+    )
+    if labels_column is not None and y is None:
+        raise ValueError(f"labels_column {labels_column!r} is in no .json of the shards")
+    columns = {}
+    if pictures:
+        columns["shard"] = np.array([PurePosixPath(pictures[key].shard).name for key in keys])
+        if any(texts[key] is not None for key in keys):
+            columns["text"] = np.array([texts[key] or "" for key in keys])
+    return Domain(
+        x=shard_images(fs, [pictures[key] for key in keys]) if pictures else np.array([texts[key] for key in keys]),
+        y=y,
+        kind="image" if pictures else "text",
+        classes=space,
+        ids=np.array(keys),
+        columns=columns,
+        name=name,
+        skipped=settled,
+    )
+
+
+def shard_images(fs: Any, members: Sequence[Member]) -> Lazy:
+    """Pictures inside shards that are read when asked for."""
+
+    def read(member: Member) -> Any:
+        try:
+            return decode(_content(fs, member))
+        except ValueError as error:
+            raise ValueError(f"{member.shard}: {member.name}: {error}") from error
+
+    return Lazy(list(members), read, lambda member: hashlib.sha256(_content(fs, member)).hexdigest())
+
+
+def expand_shards(fs: Any, pattern: str) -> list[str]:
+    """Shards that a pattern names: ``{000..003}`` counts up, ``*`` matches; `FileNotFoundError` if one is missing."""
+    paths = []
+    for candidate in _expand_braces(pattern):
+        found = sorted(fs.glob(candidate)) if "*" in candidate or "?" in candidate else [candidate]
+        if not found or not all(fs.exists(path) for path in found):
+            raise FileNotFoundError(f"no shard is called {candidate!r}")
+        paths += found
+    return paths
+
+
+def _expand_braces(pattern: str) -> list[str]:
+    match = re.search(r"\{(\d+)\.\.(\d+)\}", pattern)
+    if match is None:
+        return [pattern]
+    first, last = match.groups()
+    numbers = [f"{i:0{len(first)}d}" for i in range(int(first), int(last) + 1)]
+    return [p for number in numbers for p in _expand_braces(pattern[: match.start()] + number + pattern[match.end() :])]
+
+
+def _index(fs: Any, shard: str, check: bool, skipped: list[Skipped]) -> Iterator[tuple[str, str, Any]]:
+    """Key, role (image, text, cls, json) and content or place of every member that is used."""
+    try:
+        with fs.open(shard, "rb") as file, tarfile.open(fileobj=file, mode="r:") as archive:
+            for info in archive:
+                if info.isdir() or PurePosixPath(info.name).name.startswith("."):
+                    continue
+                try:
+                    found = _role(archive, info, shard, check)
+                except (ValueError, ImportError) as error:
+                    skipped.append(Skipped(f"{PurePosixPath(shard).name}/{info.name}", str(error)))
+                    continue
+                if found is not None:
+                    yield found
+    except (tarfile.TarError, EOFError) as error:
+        raise ValueError(f"{shard} is not an uncompressed tar file that can be read: {error}") from error
+
+
+def _role(archive: tarfile.TarFile, info: tarfile.TarInfo, shard: str, check: bool) -> tuple[str, str, Any] | None:
+    path = inside(info.name)
+    if not info.isreg() or info.issparse():
+        raise ValueError("only plain files are read from shards")
+    if info.size > MAX_MEMBER:
+        raise ValueError(f"the member has {info.size:,} bytes; at most {MAX_MEMBER:,} are read")
+    folder, _, file = path.rpartition("/")
+    stem, _, extension = file.partition(".")
+    key, extension = f"{folder}/{stem}" if folder else stem, extension.lower()
+    if f".{extension.rpartition('.')[2]}" in IMAGE_SUFFIXES:
+        if check:
+            verify(_body(archive, info))
+        return key, "image", Member(shard, info.name, info.offset_data, info.size)
+    if extension == "json":
+        content = json.loads(_body(archive, info))
+        return key, "json", content if isinstance(content, dict) else {}
+    if extension in (*_TEXTS, "cls"):
+        return key, "cls" if extension == "cls" else "text", _body(archive, info).decode().strip()
+    return None
+
+
+def _body(archive: tarfile.TarFile, info: tarfile.TarInfo) -> bytes:
+    stream = archive.extractfile(info)
+    body = stream.read() if stream is not None else b""
+    if len(body) != info.size:
+        raise ValueError("the shard is truncated")
+    return body
+
+
+def _content(fs: Any, member: Member) -> bytes:
+    with fs.open(member.shard, "rb") as file:
+        file.seek(member.offset)
+        return io.BytesIO(file.read(member.size)).getvalue()
+
+
+def _field(note: dict[str, Any], wanted: str | None, usual: Sequence[str]) -> Any:
+    names = (wanted,) if wanted else usual
+    return next((note[key] for key in names if key in note), None)

@@ -1,0 +1,77 @@
+"""Batches of a domain, with the index of every sample."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unseen.data.domain import Domain, Lazy
+
+
+class Batch(NamedTuple):
+    """Samples, their labels (None where there are none) and their positions in the domain."""
+
+    x: Tensor
+    y: Tensor | None
+    index: Tensor
+
+
+def tensor(domain: Domain, index: Any = slice(None)) -> Tensor:
+    """The samples at `index` as one float tensor, (n, ...). Lazy samples must come as tensors or arrays."""
+    x = domain.x[index]
+    if isinstance(x, Lazy):
+        values = list(x)
+        if values and not isinstance(values[0], (Tensor, np.ndarray)):
+            raise TypeError(
+                f"{domain.name} holds {type(values[0]).__name__}s; a network needs tensors: "
+                "use an encoder, or `domain.replace(x=domain.x.map(preprocess))`"
+            )
+        return torch.stack([torch.as_tensor(value) for value in values]).float()
+    return torch.as_tensor(np.ascontiguousarray(x)).float()
+
+
+def steps(n: int, size: int, drop_last: bool = True) -> int:
+    """How many batches of at most `size` one pass over `n` samples gives; at least one."""
+    size = min(size, n)
+    return n // size if drop_last else -(-n // size)
+
+
+def batches(
+    domain: Domain,
+    size: int,
+    *,
+    shuffle: bool = True,
+    drop_last: bool = True,
+    augment: Callable[[Tensor, torch.Generator], Tensor] | None = None,
+) -> Callable[[Any], Iterator[Batch]]:
+    """What `nn.train.train` reads: one shuffled pass over the domain per epoch, from the run's generator.
+
+    Parameters
+    ----------
+    domain : Domain
+        Features, or pictures that are read as tensors.
+    size : int
+        Samples in a batch; a smaller domain gives one batch of all samples.
+    shuffle, drop_last : bool
+    augment : callable (x, generator) -> x, optional
+        Changes the samples of a batch at random.
+    """
+    n = len(domain)
+    size = min(size, n)
+    y = None if domain.y is None else torch.as_tensor(domain.y)
+    table = None if isinstance(domain.x, Lazy) else tensor(domain)
+
+    def stream(run: Any) -> Iterator[Batch]:
+        order = torch.randperm(n, generator=run.generator) if shuffle else torch.arange(n)
+        for start in range(0, n - size + 1 if drop_last else n, size):
+            index = order[start : start + size]
+            x = tensor(domain, index.numpy()) if table is None else table[index]
+            if augment is not None:
+                x = augment(x, run.generator)
+            yield Batch(x, None if y is None else y[index], index)
+
+    return stream

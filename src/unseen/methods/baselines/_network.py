@@ -1,0 +1,35 @@
+"""What all baselines that end in a network share."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch import Tensor, nn
+
+from unseen.data.domain import Domain
+from unseen.methods.base import Method
+
+
+class NetworkMethod(Method):
+    """A method whose prediction is the argmax of the fitted network `network_`."""
+
+    network_: nn.Module = dataclasses.field(init=False)
+
+    def decision_function(self, x: Tensor) -> Tensor:
+        """Logits, (n, n_classes)."""
+        return self.network_(x)
+
+    def network(self) -> nn.Module:
+        """The fitted network."""
+        return self.network_
+
+
+def n_classes(domain: Domain) -> int:
+    """How many classes a labelled domain speaks of."""
+    return len(domain.classes) if domain.classes is not None else int(domain.labels.max()) + 1
+
+
+def table(domain: Domain) -> Tensor:
+    """The feature table of a domain, (n, d) float32."""
+    return torch.as_tensor(domain.x).float()

@@ -1,0 +1,186 @@
+"""Classifiers in three parts (backbone, bottleneck, head), how to split any network, and how to train one."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from unseen.data.domain import Domain
+from unseen.data.samplers import Batch, batches, steps, tensor
+from unseen.nn.build import builder
+from unseen.nn.schedules import inverse_decay
+from unseen.nn.train import Run, train
+from unseen.runtime import current
+
+
+class Classifier(nn.Module):
+    """backbone f, bottleneck b and head h: `embed(x) = b(f(x))`, `forward(x) = h(b(f(x)))`."""
+
+    def __init__(self, backbone: nn.Module, bottleneck: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.backbone, self.bottleneck, self.head = backbone, bottleneck, head
+
+    def embed(self, x: Tensor) -> Float[Tensor, "b d"]:
+        """Embeddings, (b, d)."""
+        return self.bottleneck(self.backbone(x))
+
+    def forward(self, x: Tensor) -> Float[Tensor, "b c"]:
+        """Logits, (b, c)."""
+        return self.head(self.embed(x))
+
+
+class Standardizer(nn.Module):
+    """Subtract a mean, divide by a deviation: both buffers of shape (d,)."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, n_features: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(n_features))
+        self.register_buffer("std", torch.ones(n_features))
+
+    def measure(self, x: Float[Tensor, "n d"]) -> Standardizer:
+        """Take mean and deviation from `x`; a constant feature keeps deviation 1."""
+        std = x.std(dim=0, unbiased=False)
+        self.mean, self.std = x.mean(dim=0), torch.where(std > 1e-6, std, torch.ones_like(std))
+        return self
+
+    def forward(self, x: Float[Tensor, "b d"]) -> Float[Tensor, "b d"]:
+        """Standardized features."""
+        return (x - self.mean) / self.std
+
+
+@builder("feature-classifier")
+def feature_classifier(n_features: int, n_classes: int, bottleneck: int = 256) -> Classifier:
+    """A classifier on cached features, in SHOT's three parts.
+
+    Standardization as backbone, Linear + BatchNorm as bottleneck (d = `bottleneck`), and a weight-normalised
+    linear head.
+    """
+    return Classifier(
+        Standardizer(n_features),
+        nn.Sequential(nn.Linear(n_features, bottleneck), nn.BatchNorm1d(bottleneck)),
+        nn.utils.parametrizations.weight_norm(nn.Linear(bottleneck, n_classes)),
+    )
+
+
+@builder("linear")
+def linear(n_features: int, n_classes: int) -> Classifier:
+    """Logistic regression on standardized features."""
+    return Classifier(Standardizer(n_features), nn.Identity(), nn.Linear(n_features, n_classes))
+
+
+class _TimmBackbone(nn.Module):
+    """A timm network up to the input of its classifier."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = self.network.forward_features(x)  # type: ignore[operator]
+        return self.network.forward_head(features, pre_logits=True)  # type: ignore[operator]
+
+
+@builder("split")
+def split(network: nn.Module) -> Classifier:
+    """Cut a plain classification network before its last linear layer; the bottleneck is the identity.
+
+    Understands timm networks, torchvision networks that end in `fc` or `classifier`, and `nn.Sequential`.
+    The network given is changed: pass a copy to keep it.
+    """
+    if hasattr(network, "get_classifier") and hasattr(network, "forward_features"):
+        head = network.get_classifier()  # type: ignore[operator]
+        if not isinstance(head, nn.Linear):
+            raise TypeError(f"the network must end in one linear layer; it ends in {type(head).__name__}")
+        network.reset_classifier(0)  # type: ignore[operator]
+        return Classifier(_TimmBackbone(network), nn.Identity(), head)
+    for name in ("fc", "classifier"):
+        head = getattr(network, name, None)
+        if isinstance(head, nn.Sequential) and isinstance(head[-1], nn.Linear):
+            last, head[-1] = head[-1], nn.Identity()
+            return Classifier(network, nn.Identity(), last)
+        if isinstance(head, nn.Linear):
+            setattr(network, name, nn.Identity())
+            return Classifier(network, nn.Identity(), head)
+    if isinstance(network, nn.Sequential) and isinstance(network[-1], nn.Linear):
+        return Classifier(network[:-1], nn.Identity(), network[-1])
+    raise TypeError(
+        f"a {type(network).__name__} is not a classifier that can be split; give it `embed(x)` and `head`, "
+        "or wrap its parts in unseen.nn.classifier.Classifier"
+    )
+
+
+def as_classifier(network: nn.Module) -> Classifier:
+    """A copy of `network` with `embed` and `head`; a plain network is split before its last linear layer."""
+    if callable(getattr(network, "embed", None)) and isinstance(getattr(network, "head", None), nn.Module):
+        return copy.deepcopy(network)  # type: ignore[return-value]
+    return split(copy.deepcopy(network))
+
+
+@torch.no_grad()
+def outputs(network: Classifier, domain: Domain, size: int = 256) -> tuple[Tensor, Tensor]:
+    """Embeddings (n, d) and logits (n, c) of all samples in order, in eval mode, on the CPU."""
+    was = network.training
+    network.eval()
+    device = torch.device(current().device)
+    network.to(device)
+    z, logits = [], []
+    for start in range(0, len(domain), size):
+        embedded = network.embed(tensor(domain, slice(start, start + size)).to(device))
+        z.append(embedded.cpu())
+        logits.append(network.head(embedded).cpu())
+    network.train(was)
+    return torch.cat(z), torch.cat(logits)
+
+
+def train_source(
+    network: Classifier,
+    source: Domain,
+    *,
+    epochs: int = 30,
+    batch_size: int = 64,
+    learning_rate: float = 1e-2,
+    smoothing: float = 0.1,
+    name: str = "source",
+) -> Classifier:
+    """Train a classifier on labelled source data as SHOT and GLC do, in place.
+
+    Cross entropy with label smoothing; SGD with Nesterov momentum 0.9 and weight decay 1e-3; learning rate
+    `learning_rate` for bottleneck and head, a tenth of it for the backbone, decaying as (1 + 10 p)^-0.75.
+    """
+    if isinstance(network.backbone, Standardizer):
+        network.backbone.measure(tensor(source))
+    optimizer = sgd(network, learning_rate, train_head=True)
+    network.train()
+
+    def objective(batch: Batch, run: Run) -> Tensor:
+        return F.cross_entropy(network(batch.x), batch.y, label_smoothing=smoothing)
+
+    per_epoch = steps(len(source), batch_size)
+    train(
+        objective,
+        name=name,
+        nets={"network": network},
+        optimizers={"sgd": optimizer},
+        schedulers={"decay": inverse_decay(optimizer, epochs * per_epoch)},
+        batches=batches(source, batch_size),
+        epochs=epochs,
+        steps_per_epoch=per_epoch,
+    )
+    return network.eval()
+
+
+def sgd(network: Classifier, learning_rate: float, *, train_head: bool) -> torch.optim.SGD:
+    """SHOT's optimizer: SGD, Nesterov momentum 0.9, weight decay 1e-3, a tenth of the rate for the backbone."""
+    parts = [(network.backbone, 0.1), (network.bottleneck, 1.0)] + ([(network.head, 1.0)] if train_head else [])
+    groups = [{"params": list(part.parameters()), "lr": learning_rate * factor} for part, factor in parts]
+    groups = [group for group in groups if group["params"]]
+    if not groups:
+        raise ValueError("the network has nothing to train before its head")
+    return torch.optim.SGD(groups, lr=learning_rate, momentum=0.9, weight_decay=1e-3, nesterov=True)

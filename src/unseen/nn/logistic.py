@@ -1,0 +1,53 @@
+"""Logistic regression as a network: fitted by scikit-learn, carried as weights."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from unseen.nn.classifier import Classifier, linear
+
+_NEVER = -1e4  # the bias of a class that no sample has
+
+
+def fit_logistic(
+    x: Float[Tensor, "n d"],
+    y: Int[np.ndarray, "n"],
+    n_classes: int,
+    *,
+    C: float = 1.0,
+    max_iter: int = 300,
+    standardize: bool = True,
+) -> Classifier:
+    """Fit multinomial logistic regression on (standardized) features; a class without samples is never predicted.
+
+    Returns
+    -------
+    Classifier
+        `unseen.nn.classifier.linear`, whose backbone holds the standardization.
+
+    Raises
+    ------
+    ValueError
+        If the labels hold fewer than two classes.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    present = np.unique(y)
+    if len(present) < 2:
+        raise ValueError(f"the labels must hold at least two classes; all samples are of class {present.tolist()}")
+    network = linear(x.shape[1], n_classes)
+    if standardize:
+        network.backbone.measure(x)
+    model = LogisticRegression(C=C, max_iter=max_iter).fit(network.backbone(x).numpy(), y)
+    weight, bias = model.coef_, model.intercept_
+    if len(present) == 2:  # scikit-learn keeps one row for two classes
+        weight, bias = np.vstack([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
+    with torch.no_grad():
+        network.head.weight.zero_()
+        network.head.bias.fill_(_NEVER)
+        network.head.weight[present] = torch.as_tensor(weight, dtype=torch.float32)
+        network.head.bias[present] = torch.as_tensor(bias, dtype=torch.float32)
+    return network.eval()

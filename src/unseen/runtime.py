@@ -1,0 +1,128 @@
+"""Where and how work runs: device, threads, folder, progress, seeds. No method has such an argument."""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import dataclasses
+import os
+import random
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclasses.dataclass(frozen=True)
+class Runtime:
+    """The settings that are in force; read them with `current()`.
+
+    Attributes
+    ----------
+    device : str
+        A torch device, such as ``"cpu"`` or ``"cuda:0"``.
+    threads : int
+        Threads of one fit. One, unless told otherwise: results are then equal on every machine of a kind.
+    folder : Path or None
+        Where training stages keep their checkpoints. None keeps none.
+    progress : bool
+        Whether long work shows a bar on standard error.
+    precision : {"fp32", "bf16"}
+        What training computes in. bf16 is slower on most CPUs.
+    """
+
+    device: str = "cpu"
+    threads: int = 1
+    folder: Path | None = None
+    progress: bool = False
+    precision: str = "fp32"
+
+
+_current: contextvars.ContextVar[Runtime] = contextvars.ContextVar("unseen_runtime", default=Runtime())
+
+
+def current() -> Runtime:
+    """Return the settings in force."""
+    return _current.get()
+
+
+@contextlib.contextmanager
+def runtime(
+    *,
+    device: str | None = None,
+    threads: int | None = None,
+    folder: str | os.PathLike[str] | None = None,
+    progress: bool | None = None,
+    precision: str | None = None,
+) -> Iterator[Runtime]:
+    """Say where and how the work inside the block runs; what is not named stays as it was.
+
+    Examples
+    --------
+    >>> import unseen
+    >>> with unseen.runtime(threads=2) as settings:
+    ...     settings.threads
+    2
+    """
+    if threads is not None and threads < 1:
+        raise ValueError(f"threads must be at least 1, got {threads}")
+    if precision not in (None, "fp32", "bf16"):
+        raise ValueError(f"precision must be 'fp32' or 'bf16', got {precision!r}")
+    given = {"device": device, "threads": threads, "progress": progress, "precision": precision}
+    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if folder is not None:
+        changes["folder"] = Path(folder)
+    token = _current.set(dataclasses.replace(_current.get(), **changes))
+    try:
+        yield _current.get()
+    finally:
+        _current.reset(token)
+
+
+@contextlib.contextmanager
+def without_checkpoints() -> Iterator[None]:
+    """Run the block with no checkpoint folder, whatever the surroundings say."""
+    token = _current.set(dataclasses.replace(_current.get(), folder=None))
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+@contextlib.contextmanager
+def reproducible(seed: int) -> Iterator[None]:
+    """Seed torch, NumPy and Python, limit the threads, and put everything back afterwards."""
+    import numpy as np
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    threads = current().threads
+    before = (random.getstate(), np.random.get_state(), torch.get_rng_state(), torch.get_num_threads())  # noqa: NPY002
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else None
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002
+    torch.manual_seed(seed)
+    torch.set_num_threads(threads)
+    try:
+        with threadpool_limits(threads):
+            yield
+    finally:
+        random.setstate(before[0])
+        np.random.set_state(before[1])  # noqa: NPY002
+        torch.set_rng_state(before[2])
+        torch.set_num_threads(before[3])
+        if cuda is not None:
+            torch.cuda.set_rng_state_all(cuda)
+
+
+def track(items: Sequence[T], label: str) -> Iterator[T]:
+    """Yield the items; show one bar on standard error if the runtime asks for progress."""
+    if not current().progress or not sys.stderr.isatty():
+        yield from items
+        return
+    from rich.console import Console
+    from rich.progress import track as bar
+
+    yield from bar(items, description=label, console=Console(stderr=True), transient=True)
