@@ -8,6 +8,7 @@ import dataclasses
 import os
 import random
 import sys
+import types
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,6 +32,9 @@ class Runtime:
         Whether long work shows a bar on standard error.
     precision : {"fp32", "bf16"}
         What training computes in. bf16 is slower on most CPUs.
+    work : str
+        A hash of what is being done: method, hyperparameters and inputs. Checkpoints are of use to the same work
+        only; `Method` sets it.
     """
 
     device: str = "cpu"
@@ -38,6 +42,7 @@ class Runtime:
     folder: Path | None = None
     progress: bool = False
     precision: str = "fp32"
+    work: str = ""
 
 
 _current: contextvars.ContextVar[Runtime] = contextvars.ContextVar("unseen_runtime", default=Runtime())
@@ -92,6 +97,16 @@ def without_checkpoints() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def identified(work: str) -> Iterator[None]:
+    """Name the work that the block does, within what surrounds it."""
+    token = _current.set(dataclasses.replace(_current.get(), work=f"{_current.get().work}/{work}"))
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+@contextlib.contextmanager
 def reproducible(seed: int) -> Iterator[None]:
     """Seed torch, NumPy and Python, limit the threads, and put everything back afterwards."""
     import numpy as np
@@ -126,3 +141,13 @@ def track(items: Sequence[T], label: str) -> Iterator[T]:
     from rich.progress import track as bar
 
     yield from bar(items, description=label, console=Console(stderr=True), transient=True)
+
+
+class _CallableModule(types.ModuleType):
+    """Lets `unseen.runtime` be both this module and the context manager in it."""
+
+    def __call__(self, **settings: Any) -> contextlib.AbstractContextManager[Runtime]:
+        return runtime(**settings)
+
+
+sys.modules[__name__].__class__ = _CallableModule

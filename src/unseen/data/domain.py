@@ -69,6 +69,10 @@ class Lazy:
         read = self.read
         return Lazy(self.items, lambda item: function(read(item)), self._digest)
 
+    def anonymous(self) -> Lazy:
+        """Return the same samples, identified by their positions only: a path may tell a label."""
+        return Lazy(range(len(self)), self.__getitem__, self.digest)
+
     def __add__(self, other: Lazy) -> Lazy:
         both = (self, other)
         items = [(which, item) for which, lazy in enumerate(both) for item in lazy.items]
@@ -158,13 +162,18 @@ class Domain:
         assert self.ids is not None
         if len(np.unique(self.ids)) != n:
             values, counts = np.unique(self.ids, return_counts=True)
-            raise ValueError(f"ids must be unique; {str(values[counts.argmax()])!r} stands {counts.max()} times")
+            raise ValueError(
+                f"ids must be unique; {str(values[counts.argmax()])!r} stands {counts.max()} times"
+            )
         if self.task == "class" and self.y is not None:
             self._check_class_labels(self.y)
+            object.__setattr__(self, "y", self.y.astype(np.int64, copy=False))
 
     def _check_class_labels(self, y: NDArray[Any]) -> None:
         if y.ndim != 1 or not np.issubdtype(y.dtype, np.integer):
-            raise TypeError(f"y must be a vector of integers for task='class'; got {y.dtype} of shape {y.shape}")
+            raise TypeError(
+                f"y must be a vector of integers for task='class'; got {y.dtype} of shape {y.shape}"
+            )
         if len(y) and y.min() < UNLABELED:
             raise ValueError(f"y must be -1 (no label) or a class index; got {y.min()}")
         if self.classes is not None and len(y) and y.max() >= len(self.classes):
@@ -193,7 +202,9 @@ class Domain:
         """`y` of a domain whose every sample is labelled, (n,)."""
         if self.y is None or not self.labeled.all():
             missing = len(self) - int(self.labeled.sum())
-            raise ValueError(f"{self.name}: {missing} of {len(self)} samples have no label; all of them need one")
+            raise ValueError(
+                f"{self.name}: {missing} of {len(self)} samples have no label; all of them need one"
+            )
         return self.y
 
     @property
@@ -211,7 +222,7 @@ class Domain:
 
     def take(self, index: Any) -> Domain:
         """Return the samples at `index` (integers, booleans or a slice), in that order."""
-        positions = np.arange(len(self))[index]
+        positions = np.atleast_1d(np.arange(len(self))[index])
         assert self.ids is not None
         return self.replace(
             x=self.x[positions],
@@ -227,7 +238,8 @@ class Domain:
         Labels, classes, file names and all columns but those in `keep` are gone; ids become positions.
         """
         kept = {key: self.columns[key] for key in keep if key in self.columns}
-        return Domain(x=self.x, kind=self.kind, task=self.task, columns=kept, name=self.name)
+        x = self.x.anonymous() if isinstance(self.x, Lazy) else self.x
+        return Domain(x=x, kind=self.kind, task=self.task, columns=kept, name=self.name)
 
     def with_labels(self, y: NDArray[Any], classes: ClassSpace | None = None) -> Domain:
         """Return the samples with other labels (and the classes that they index)."""
@@ -239,7 +251,7 @@ class Domain:
         """SHA-256 of the content of every sample, (n,); names and order do not enter."""
         if isinstance(self.x, Lazy):
             return np.array([self.x.digest(i) for i in range(len(self))], dtype=np.str_)
-        return np.array([_digest_of(row if isinstance(row, str) else row) for row in self.x], dtype=np.str_)
+        return np.array([_digest_of(row) for row in self.x], dtype=np.str_)
 
     def fingerprint(self) -> str:
         """One hash of all contents, whatever their order."""
@@ -247,8 +259,9 @@ class Domain:
         return hashlib.sha256(joined.encode()).hexdigest()
 
     def canonical_order(self) -> NDArray[np.intp]:
-        """The order of the samples by their content, (n,): equal for equal samples in any order."""
-        return np.argsort(self.digests(), kind="stable")
+        """The order of the samples by content, then columns, (n,): equal for equal samples in any order."""
+        columns = [column for _, column in sorted(self.columns.items()) if column.ndim == 1]
+        return np.lexsort((*columns, self.digests()))
 
     def batches(self, size: int) -> Iterator[Domain]:
         """Yield consecutive pieces of at most `size` samples."""
@@ -268,10 +281,15 @@ def concatenate(domains: Sequence[Domain], name: str = "data") -> Domain:
         if other.kind != first.kind:
             raise ValueError(f"domains must be of one kind; got {first.kind} and {other.kind}")
         if (other.classes is None) != (first.classes is None) or (
-            other.classes is not None and first.classes is not None and other.classes.names != first.classes.names
+            other.classes is not None
+            and first.classes is not None
+            and other.classes.names != first.classes.names
         ):
             raise ValueError(f"{first.name} and {other.name} have different classes; align them first")
-    names = [d.name if [o.name for o in domains].count(d.name) == 1 else f"{d.name}-{i}" for i, d in enumerate(domains)]
+    names = [
+        d.name if [o.name for o in domains].count(d.name) == 1 else f"{d.name}-{i}"
+        for i, d in enumerate(domains)
+    ]
     if isinstance(first.x, Lazy):
         x: Any = first.x
         for other in domains[1:]:
@@ -282,7 +300,9 @@ def concatenate(domains: Sequence[Domain], name: str = "data") -> Domain:
     y = [d.y if d.y is not None else np.full(len(d), UNLABELED) for d in domains]
     shared = set.intersection(*(set(d.columns) for d in domains)) - {"domain"}
     columns = {key: np.concatenate([d.columns[key] for d in domains]) for key in sorted(shared)}
-    columns["domain"] = np.concatenate([d.columns.get("domain", np.repeat(n, len(d))) for d, n in zip(domains, names)])
+    columns["domain"] = np.concatenate(
+        [d.columns.get("domain", np.repeat(n, len(d))) for d, n in zip(domains, names)]
+    )
     ids = [f"{n}/{i}" for d, n in zip(domains, names) for i in (d.ids if d.ids is not None else ())]
     return Domain(
         x=x,
@@ -307,4 +327,4 @@ def _as_array(x: Any) -> NDArray[Any]:
         array = array.astype(np.str_)
     if array.ndim == 0:
         raise TypeError(f"x must be a sequence of samples; got {type(x).__name__}")
-    return array
+    return array.astype(array.dtype.newbyteorder("="), copy=False)

@@ -24,8 +24,26 @@ MAX_BYTES = 512 * 2**20
 """Files of one sample that are larger than this are refused."""
 
 IMAGE_SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .apng .gif .bmp .dib .webp .tif .tiff .ppm .pgm .pbm .pnm .tga .ico .jp2 .avif .heic "
-    ".heif .hif".split()
+    f".{suffix}"
+    for suffix in (
+        *(
+            "jpg",
+            "jpeg",
+            "jpe",
+            "jfif",
+            "png",
+            "apng",
+            "gif",
+            "bmp",
+            "dib",
+            "webp",
+            "tif",
+            "tiff",
+            "ppm",
+            "pgm",
+        ),
+        *("pbm", "pnm", "tga", "ico", "jp2", "avif", "heic", "heif", "hif"),
+    )
 )
 """File names that end like this (in any case) are taken for pictures."""
 
@@ -78,7 +96,9 @@ def verify(source: bytes | IO[bytes], *, max_pixels: int = MAX_PIXELS) -> None:
         decode(file, max_pixels=max_pixels)
 
 
-def image_files(paths: Sequence[str | os.PathLike[str]], fs: Any = None, *, max_pixels: int = MAX_PIXELS) -> Lazy:
+def image_files(
+    paths: Sequence[str | os.PathLike[str]], fs: Any = None, *, max_pixels: int = MAX_PIXELS
+) -> Lazy:
     """Return picture files that are read when asked for, with the SHA-256 of their bytes as digest.
 
     Parameters
@@ -122,15 +142,15 @@ def thumbnail(image: Image, size: int = 160, format: str = "JPEG") -> bytes:
     format : {"JPEG", "PNG"}
         How to encode it.
     """
-    from PIL import Image as images
+    import PIL.Image
 
     if size < 1:
         raise ValueError(f"size must be at least 1 pixel; got {size}")
     if format not in ("JPEG", "PNG"):
         raise ValueError(f"format must be 'JPEG' or 'PNG'; got {format!r}")
     small = _to_rgb(image)
-    small.thumbnail((size, size), images.Resampling.LANCZOS)
-    bare = images.fromarray(np.asarray(small))
+    small.thumbnail((size, size), PIL.Image.Resampling.LANCZOS)
+    bare = PIL.Image.fromarray(np.asarray(small))
     out = io.BytesIO()
     bare.save(out, format, quality=85, optimize=True)
     return out.getvalue()
@@ -138,14 +158,14 @@ def thumbnail(image: Image, size: int = 160, format: str = "JPEG") -> bytes:
 
 def _open(source: bytes | str | os.PathLike[str] | IO[bytes], max_pixels: int) -> Image:
     """The picture with its header read, upright and small enough, not yet decoded."""
-    from PIL import Image as images
+    import PIL.Image
 
     file: Any = io.BytesIO(source) if isinstance(source, bytes) else source
     try:
-        image: Image = images.open(file)
-    except images.DecompressionBombError as error:
+        image: Image = PIL.Image.open(file)
+    except PIL.Image.DecompressionBombError as error:
         raise ValueError(f"the picture is refused: {error}") from error
-    except images.UnidentifiedImageError:
+    except PIL.UnidentifiedImageError:
         image = _open_heif(file)
     except _BROKEN as error:
         if isinstance(error, FileNotFoundError):
@@ -153,7 +173,9 @@ def _open(source: bytes | str | os.PathLike[str] | IO[bytes], max_pixels: int) -
         raise ValueError(f"the file is not a picture that can be read: {error}") from error
     width, height = image.size
     if width * height > max_pixels:
-        raise ValueError(f"the picture is refused: it has {width} x {height} pixels, at most {max_pixels:,} are read")
+        raise ValueError(
+            f"the picture is refused: it has {width} x {height} pixels, at most {max_pixels:,} are read"
+        )
     return image
 
 
@@ -164,7 +186,9 @@ def _open_heif(file: Any) -> Image:
         stream.seek(0)
         head = stream.read(16)
         if head[4:8] != b"ftyp":
-            raise ValueError("the file is not a picture that can be read" + (": it is empty" if not head else ""))
+            raise ValueError(
+                "the file is not a picture that can be read" + (": it is empty" if not head else "")
+            )
         try:
             import pillow_heif
         except ImportError as error:
@@ -194,7 +218,7 @@ def _ends_well(head: bytes, tail: bytes, size: int) -> bool:
 
 def _to_rgb(image: Image) -> Image:
     """An image of any mode as RGB, transparency on white."""
-    from PIL import Image as images
+    import PIL.Image
 
     if image.mode == "RGB" and "transparency" not in image.info:
         return image.copy()
@@ -202,8 +226,8 @@ def _to_rgb(image: Image) -> Image:
         return _grey_to_eight_bits(image).convert("RGB")
     if image.has_transparency_data or image.mode == "PA":
         image = image.convert("RGBA")
-        white = images.new("RGBA", image.size, "white")
-        return images.alpha_composite(white, image).convert("RGB")
+        white = PIL.Image.new("RGBA", image.size, "white")
+        return PIL.Image.alpha_composite(white, image).convert("RGB")
     return image.convert("RGB")
 
 
@@ -213,7 +237,7 @@ def _grey_to_eight_bits(image: Image) -> Image:
     Integers up to 65,535 are 16-bit greys; floats up to 1, then up to 255, are taken at their word. Any other
     range is stretched from its least to its greatest value.
     """
-    from PIL import Image as images
+    import PIL.Image
 
     values = np.asarray(image).astype(np.float64)
     if not np.isfinite(values).all():
@@ -222,4 +246,4 @@ def _grey_to_eight_bits(image: Image) -> Image:
     top = 65535.0 if image.mode.startswith("I") else 1.0 if high <= 1 else 255.0
     if low < 0 or high > top:
         values, top = values - low, max(high - low, 1e-12)
-    return images.fromarray(np.rint(values * (255 / top)).astype(np.uint8))
+    return PIL.Image.fromarray(np.rint(values * (255 / top)).astype(np.uint8))

@@ -3,13 +3,148 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from unseen.data.domain import Domain
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Pairs:
-    """Two domains of equal length whose samples belong together, row by row."""
+    """Two domains of equal length whose samples belong together, row by row.
+
+    Parameters
+    ----------
+    left, right : Domain
+        The two sides: pictures and their captions, sentences and their translations, photos and sketches.
+    ids : array of n strings, optional
+        A stable id of every pair; those of `left` if absent.
+    columns : mapping of name to array of shape (n, ...)
+        Everything else that is known of each pair.
+    name : str, optional
+        What reports call the pairs; the name of `left` if absent.
+
+    Raises
+    ------
+    TypeError
+        If a side is no `Domain`.
+    ValueError
+        If lengths differ or ids repeat.
+    """
 
     left: Domain
     right: Domain
+    ids: NDArray[np.str_] | None = None
+    columns: Mapping[str, NDArray[Any]] = dataclasses.field(default_factory=dict)
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        for side in ("left", "right"):
+            if not isinstance(getattr(self, side), Domain):
+                raise TypeError(f"{side} must be a Domain; got {type(getattr(self, side)).__name__}")
+        n = len(self.left)
+        if len(self.right) != n:
+            raise ValueError(f"left and right must be of equal length; got {n} and {len(self.right)}")
+        ids = np.asarray(self.left.ids if self.ids is None else self.ids, dtype=np.str_)
+        columns = {key: np.asarray(column) for key, column in self.columns.items()}
+        for key, values in [("ids", ids), *columns.items()]:
+            if len(values) != n:
+                raise ValueError(f"{key} has {len(values)} entries, there are {n} pairs")
+        if len(np.unique(ids)) != n:
+            raise ValueError("ids must be unique")
+        for key, value in (("ids", ids), ("columns", columns), ("name", self.name or self.left.name)):
+            object.__setattr__(self, key, value)
+
+    def __len__(self) -> int:
+        return len(self.left)
+
+    def __repr__(self) -> str:
+        return f"Pairs({self.name!r}, {len(self)} x {self.left.kind} and {self.right.kind})"
+
+    def replace(self, **changes: Any) -> Pairs:
+        """Return a copy with some fields changed."""
+        return dataclasses.replace(self, **changes)
+
+    def take(self, index: Any) -> Pairs:
+        """Return the pairs at `index` (integers, booleans or a slice), in that order."""
+        assert self.ids is not None
+        return self.replace(
+            left=self.left.take(index),
+            right=self.right.take(index),
+            ids=self.ids[index],
+            columns={key: column[index] for key, column in self.columns.items()},
+        )
+
+    def swap(self) -> Pairs:
+        """Return the pairs with left and right exchanged."""
+        return self.replace(left=self.right, right=self.left)
+
+
+def read_pairs(
+    path: str | os.PathLike[str],
+    *,
+    left: str,
+    right: str,
+    name: str | None = None,
+    on_error: str = "skip",
+    check: bool = True,
+    allow_outside: bool = False,
+) -> Pairs:
+    """Read pairs from a table with a column for either side.
+
+    A column whose entries end like picture files holds paths relative to the table's folder; any other holds
+    texts. A pair is left out, and listed in `left.skipped` or `right.skipped`, if one of its sides cannot be
+    read.
+
+    Parameters
+    ----------
+    path : path or fsspec URL
+        A CSV, TSV, JSON-lines or Parquet file.
+    left, right : str
+        The columns of the two sides. All other columns are kept.
+    on_error, check, allow_outside
+        See `unseen.data.loaders.load`.
+    """
+    from unseen.data.images import IMAGE_SUFFIXES
+    from unseen.data.loaders.common import find_column, locate, settle
+    from unseen.data.loaders.table import as_column, as_texts, picture_column, read_frame
+
+    if on_error not in ("skip", "fail"):
+        raise ValueError(f"on_error must be 'skip' or 'fail'; got {on_error!r}")
+    if left == right:
+        raise ValueError(f"left and right must be two columns; got {left!r} twice")
+    fs, file = locate(path)
+    frame = read_frame(fs, file, [left, right])
+    title = name or PurePosixPath(file).stem
+    if not len(frame):
+        raise ValueError(f"{title}: the table has no rows")
+    readable = np.ones(len(frame), dtype=bool)
+    sides: list[Any] = []
+    x: Any
+    for argument, column in (("left", left), ("right", right)):
+        find_column(list(frame.columns), column, argument)
+        suffixes = [PurePosixPath(str(value)).suffix.lower() in IMAGE_SUFFIXES for value in frame[column]]
+        if np.mean(suffixes) >= 0.9:
+            kind = "image"
+            x, found, skipped = picture_column(fs, file, frame[column], check, allow_outside)
+        else:
+            kind, x, skipped = "text", as_texts(frame[column]), []
+            found = np.ones(len(frame), dtype=bool)
+        readable &= found
+        sides.append((kind, x, found, settle(skipped, on_error, title)))  # type: ignore[arg-type]
+    rows = np.flatnonzero(readable)
+    if not len(rows):
+        raise ValueError(f"{title}: none of the {len(frame)} pairs can be read")
+    ids = np.array([f"{row:06d}" for row in rows])
+    domains = [
+        Domain(x=x[readable[found]], kind=kind, ids=ids, name=f"{title}, {column}", skipped=skipped)
+        for (kind, x, found, skipped), column in zip(sides, (left, right))
+    ]
+    others = [column for column in frame.columns if column not in (left, right)]
+    columns = {column: as_column(frame[column])[rows] for column in others}
+    return Pairs(domains[0], domains[1], ids=ids, columns=columns, name=title)

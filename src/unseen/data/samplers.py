@@ -31,11 +31,13 @@ def tensor(domain: Domain, index: Any = slice(None)) -> Tensor:
                 "use an encoder, or `domain.replace(x=domain.x.map(preprocess))`"
             )
         return torch.stack([torch.as_tensor(value) for value in values]).float()
-    return torch.as_tensor(np.ascontiguousarray(x)).float()
+    return torch.as_tensor(np.require(x, requirements=["C", "W"])).float()
 
 
 def steps(n: int, size: int, drop_last: bool = True) -> int:
     """How many batches of at most `size` one pass over `n` samples gives; at least one."""
+    if n < 1 or size < 1:
+        raise ValueError(f"there must be at least one sample, in batches of at least one; got {n} and {size}")
     size = min(size, n)
     return n // size if drop_last else -(-n // size)
 

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from unseen.methods.base import Method
 
 METHODS = {
+    "chain": "chain:Chain",
     "source-only": "baselines.source_only:SourceOnly",
     "standardize": "baselines.standardize:Standardize",
     "coral": "baselines.coral:CORAL",

@@ -33,6 +33,7 @@ Positive = Annotated[float, Within(0, open_low=True)]
 NonNegative = Annotated[float, Within(0)]
 Count = Annotated[int, Within(1)]
 Natural = Annotated[int, Within(0)]
+Seed = Annotated[int, Within(0, 2**32 - 1)]
 
 
 def check(name: str, value: Any, hint: Any) -> None:
@@ -55,7 +56,8 @@ def _problem(value: Any, hint: Any) -> tuple[type[Exception], str] | None:
                 return ValueError, f"in {range_}"
         return None
     if origin is Literal:
-        return None if value in get_args(hint) else (ValueError, f"one of {', '.join(map(repr, get_args(hint)))}")
+        good = any(type(value) is type(option) and value == option for option in get_args(hint))
+        return None if good else (ValueError, f"one of {', '.join(map(repr, get_args(hint)))}")
     if origin in (Union, types.UnionType):
         found = [_problem(value, option) for option in get_args(hint)]
         return None if None in found else next(p for p in found if p is not None)
@@ -70,7 +72,9 @@ def _problem(value: Any, hint: Any) -> tuple[type[Exception], str] | None:
         good = isinstance(value, int) and not isinstance(value, bool)
         return None if good else (TypeError, "an integer")
     if hint in (str, bool):
-        return None if isinstance(value, hint) else (TypeError, "a string" if hint is str else "True or False")
+        return (
+            None if isinstance(value, hint) else (TypeError, "a string" if hint is str else "True or False")
+        )
     raise TypeError(f"a hyperparameter is an int, float, str, bool, None or a tuple of them; got {hint!r}")
 
 

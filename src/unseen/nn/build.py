@@ -10,13 +10,18 @@ from typing import Any, TypeVar
 
 from torch import nn
 
+_UNKNOWN = (
+    "a {} cannot be built again from JSON; make it in a function decorated with `unseen.nn.build.builder`, "
+    "or use a timm network"
+)
+
 _BUILDERS: dict[str, Callable[..., nn.Module]] = {}
 F = TypeVar("F", bound=Callable[..., nn.Module])
 
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """The name of a builder and its arguments; arguments may be networks with recipes of their own."""
+    """The name of a builder and its arguments, in which networks stand as recipes of their own."""
 
     builder: str
     args: dict[str, Any]
@@ -28,14 +33,18 @@ class Recipe:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Recipe:
         """Inverse of `to_json`."""
-        if not isinstance(data, dict) or set(data) != {"builder", "args"} or not isinstance(data["args"], dict):
+        if (
+            not isinstance(data, dict)
+            or set(data) != {"builder", "args"}
+            or not isinstance(data["args"], dict)
+        ):
             raise ValueError("not the recipe of a network")
         return cls(data["builder"], {key: _from_json(value) for key, value in data["args"].items()})
 
 
 def _to_json(value: Any) -> Any:
-    if isinstance(value, nn.Module):
-        return {"$network": recipe_of(value).to_json()}
+    if isinstance(value, type):
+        raise TypeError(_UNKNOWN.format(value.__name__))
     if isinstance(value, Recipe):
         return {"$network": value.to_json()}
     if isinstance(value, (tuple, list)):
@@ -68,14 +77,25 @@ def builder(name: str) -> Callable[[F], F]:
         def build(*args: Any, **kwargs: Any) -> nn.Module:
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
+            recipe = Recipe(name, {key: _frozen(value) for key, value in bound.arguments.items()})
             network = function(*args, **kwargs)
-            network.recipe = Recipe(name, dict(bound.arguments))  # type: ignore[assignment]
+            network.recipe = recipe  # type: ignore[assignment]
             return network
 
         _BUILDERS[name] = build
         return build  # type: ignore[return-value]
 
     return register
+
+
+def _frozen(value: Any) -> Any:
+    """The recipe of a network before its builder changes it; one that has none is reported when it is saved."""
+    if not isinstance(value, nn.Module):
+        return value
+    try:
+        return recipe_of(value)
+    except TypeError:
+        return type(value)
 
 
 def recipe_of(network: nn.Module) -> Recipe:
@@ -88,24 +108,29 @@ def recipe_of(network: nn.Module) -> Recipe:
         return recipe
     config = getattr(network, "pretrained_cfg", None)
     if config and config.get("architecture") and hasattr(network, "num_classes"):
-        return Recipe("timm", {"name": config["architecture"], "num_classes": int(network.num_classes)})
-    raise TypeError(
-        f"a {type(network).__name__} cannot be built again from JSON; make it in a function decorated with "
-        "`unseen.nn.build.builder`, or use a timm network"
-    )
+        args = {"name": config["architecture"], "num_classes": int(network.num_classes)}
+        first = config.get("first_conv")
+        if isinstance(first, str) and isinstance(conv := network.get_submodule(first), nn.Conv2d):
+            args["in_chans"] = conv.in_channels
+        return Recipe("timm", args)
+    raise TypeError(_UNKNOWN.format(type(network).__name__))
 
 
 def rebuild(recipe: Recipe) -> nn.Module:
-    """Build the network of a recipe, with fresh weights."""
+    """Build the network of a recipe, with fresh weights; `ValueError` if its builder or an argument is unknown."""
     if recipe.builder not in _BUILDERS:
-        raise ValueError(f"no builder of networks is called {recipe.builder!r}; import the module that registers it")
+        raise ValueError(
+            f"no builder of networks is called {recipe.builder!r}; import the module that registers it"
+        )
     args = {k: rebuild(v) if isinstance(v, Recipe) else v for k, v in recipe.args.items()}
     return _BUILDERS[recipe.builder](**args)
 
 
 @builder("timm")
-def timm_network(name: str, num_classes: int = 1000) -> nn.Module:
-    """A timm network with fresh weights."""
+def timm_network(name: str, num_classes: int = 1000, in_chans: int = 3) -> nn.Module:
+    """A timm network with fresh weights; only names that timm has itself, nothing is fetched."""
     import timm
 
-    return timm.create_model(name, pretrained=False, num_classes=num_classes)
+    if not timm.is_model(name) or ":" in name:
+        raise ValueError(f"timm has no network called {name!r}")
+    return timm.create_model(name, pretrained=False, num_classes=num_classes, in_chans=in_chans)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
@@ -45,9 +47,9 @@ class Standardizer(nn.Module):
         self.register_buffer("std", torch.ones(n_features))
 
     def measure(self, x: Float[Tensor, "n d"]) -> Standardizer:
-        """Take mean and deviation from `x`; a constant feature keeps deviation 1."""
-        std = x.std(dim=0, unbiased=False)
-        self.mean, self.std = x.mean(dim=0), torch.where(std > 1e-6, std, torch.ones_like(std))
+        """Take mean and deviation from `x`; a feature that is constant up to rounding keeps deviation 1."""
+        std, mean = torch.std_mean(x, dim=0, unbiased=False)
+        self.mean, self.std = mean, torch.where(std > 1e-6 * mean.abs(), std, torch.ones_like(std))
         return self
 
     def forward(self, x: Float[Tensor, "b d"]) -> Float[Tensor, "b d"]:
@@ -117,25 +119,38 @@ def split(network: nn.Module) -> Classifier:
 
 
 def as_classifier(network: nn.Module) -> Classifier:
-    """A copy of `network` with `embed` and `head`; a plain network is split before its last linear layer."""
+    """A copy of `network` with `embed` and `head`, all of it trainable; a plain network is split before its last layer."""
+    network = copy.deepcopy(network)
+    for parameter in network.parameters():
+        parameter.requires_grad_(parameter.is_floating_point())
     if callable(getattr(network, "embed", None)) and isinstance(getattr(network, "head", None), nn.Module):
-        return copy.deepcopy(network)  # type: ignore[return-value]
-    return split(copy.deepcopy(network))
+        return network  # type: ignore[return-value]
+    return split(network)
+
+
+@contextlib.contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Put `network` in eval mode inside the block, then every part of it back in the mode that it had."""
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
 
 
 @torch.no_grad()
 def outputs(network: Classifier, domain: Domain, size: int = 256) -> tuple[Tensor, Tensor]:
     """Embeddings (n, d) and logits (n, c) of all samples in order, in eval mode, on the CPU."""
-    was = network.training
-    network.eval()
     device = torch.device(current().device)
     network.to(device)
     z, logits = [], []
-    for start in range(0, len(domain), size):
-        embedded = network.embed(tensor(domain, slice(start, start + size)).to(device))
-        z.append(embedded.cpu())
-        logits.append(network.head(embedded).cpu())
-    network.train(was)
+    with evaluating(network):
+        for start in range(0, len(domain), size):
+            embedded = network.embed(tensor(domain, slice(start, start + size)).to(device))
+            z.append(embedded.cpu())
+            logits.append(network.head(embedded).cpu())
     return torch.cat(z), torch.cat(logits)
 
 
@@ -153,9 +168,18 @@ def train_source(
 
     Cross entropy with label smoothing; SGD with Nesterov momentum 0.9 and weight decay 1e-3; learning rate
     `learning_rate` for bottleneck and head, a tenth of it for the backbone, decaying as (1 + 10 p)^-0.75.
+
+    Raises
+    ------
+    ValueError
+        If a sample has no label, or one that the network has no output for.
     """
+    highest = int(source.labels.max(initial=-1))
     if isinstance(network.backbone, Standardizer):
         network.backbone.measure(tensor(source))
+    n_classes = outputs(network, source.take(slice(0, 1)))[1].shape[1]
+    if highest >= n_classes:
+        raise ValueError(f"source has label {highest}; the network has outputs for {n_classes} classes")
     optimizer = sgd(network, learning_rate, train_head=True)
     network.train()
 
@@ -178,7 +202,9 @@ def train_source(
 
 def sgd(network: Classifier, learning_rate: float, *, train_head: bool) -> torch.optim.SGD:
     """SHOT's optimizer: SGD, Nesterov momentum 0.9, weight decay 1e-3, a tenth of the rate for the backbone."""
-    parts = [(network.backbone, 0.1), (network.bottleneck, 1.0)] + ([(network.head, 1.0)] if train_head else [])
+    parts = [(network.backbone, 0.1), (network.bottleneck, 1.0)] + (
+        [(network.head, 1.0)] if train_head else []
+    )
     groups = [{"params": list(part.parameters()), "lr": learning_rate * factor} for part, factor in parts]
     groups = [group for group in groups if group["params"]]
     if not groups:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
+
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from unseen.nn.classifier import Classifier, linear
+
+log = logging.getLogger(__name__)
 
 _NEVER = -1e4  # the bias of a class that no sample has
 
@@ -33,6 +38,7 @@ def fit_logistic(
     ValueError
         If the labels hold fewer than two classes.
     """
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
     present = np.unique(y)
@@ -41,7 +47,11 @@ def fit_logistic(
     network = linear(x.shape[1], n_classes)
     if standardize:
         network.backbone.measure(x)
-    model = LogisticRegression(C=C, max_iter=max_iter).fit(network.backbone(x).numpy(), y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = LogisticRegression(C=C, max_iter=max_iter).fit(network.backbone(x).numpy(), y)
+    if model.n_iter_.max() >= max_iter:
+        log.info("logistic regression stopped after %d iterations", max_iter)
     weight, bias = model.coef_, model.intercept_
     if len(present) == 2:  # scikit-learn keeps one row for two classes
         weight, bias = np.vstack([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2

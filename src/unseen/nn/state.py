@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import math
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -23,13 +25,19 @@ from unseen.nn.build import Recipe, rebuild, recipe_of
 
 Tensors = dict[str, torch.Tensor]
 
+FORMAT = 1
+"""The version of the files that `save_state` writes."""
+
 _CODECS: dict[str, tuple[type, Callable[[Any], dict[str, Any]], Callable[[dict[str, Any]], Any]]] = {}
 
 
 def register_codec(
-    tag: str, kind: type, to_fields: Callable[[Any], dict[str, Any]], from_fields: Callable[[dict[str, Any]], Any]
+    tag: str,
+    kind: type,
+    to_fields: Callable[[Any], dict[str, Any]],
+    from_fields: Callable[[dict[str, Any]], Any],
 ) -> None:
-    """Teach `pack` a type: how to take its fields apart and how to make it again from them."""
+    """Teach `pack` a type and its subclasses: how to take its fields apart and how to make it again from them."""
     _CODECS[tag] = (kind, to_fields, from_fields)
 
 
@@ -40,6 +48,8 @@ def pack(value: Any, tensors: Tensors, path: str = "") -> Any:
     """
     if value is None or isinstance(value, (bool, str)):
         return value
+    if isinstance(value, np.bool_):
+        return bool(value)
     if isinstance(value, (int, np.integer)):
         return int(value)
     if isinstance(value, (float, np.floating)):
@@ -60,10 +70,16 @@ def pack(value: Any, tensors: Tensors, path: str = "") -> Any:
         recipe = recipe_of(value)
         state = {key: tensor for key, tensor in value.state_dict().items()}
         return {"$": "network", "recipe": recipe.to_json(), "state": pack(state, tensors, path)}
-    for tag, (kind, to_fields, _) in _CODECS.items():
-        if type(value) is kind:
-            return {"$": tag, "fields": pack(to_fields(value), tensors, path)}
+    tag = _codec_of(type(value))
+    if tag is not None:
+        return {"$": tag, "fields": pack(_CODECS[tag][1](value), tensors, path)}
     raise TypeError(f"{path or 'value'}: a {type(value).__name__} cannot be saved as JSON and safetensors")
+
+
+def _codec_of(kind: type) -> str | None:
+    """The tag of the registered type nearest to `kind` among its base classes."""
+    tags = {known: tag for tag, (known, _, _) in _CODECS.items()}
+    return next((tags[base] for base in kind.__mro__ if base in tags), None)
 
 
 def _pack_array(value: np.ndarray, tensors: Tensors, path: str) -> Any:
@@ -71,13 +87,14 @@ def _pack_array(value: np.ndarray, tensors: Tensors, path: str) -> Any:
         return {"$": "strings", "items": value.astype(str).tolist(), "shape": list(value.shape)}
     if value.dtype.kind == "u" and value.dtype.itemsize > 1:
         return {"$": "array", "key": _put(value.astype(np.int64), tensors, path), "dtype": value.dtype.str}
-    if value.dtype.kind not in "biuf":
+    if value.dtype.kind not in "biuf" or value.dtype.itemsize > 8:
         raise TypeError(f"{path or 'value'}: an array of {value.dtype} cannot be saved as safetensors")
     return {"$": "array", "key": _put(value, tensors, path), "dtype": value.dtype.str}
 
 
 def _put(value: np.ndarray, tensors: Tensors, path: str) -> str:
-    tensors[path] = torch.from_numpy(np.ascontiguousarray(value)).clone()
+    native = np.array(value, dtype=value.dtype.newbyteorder("="), order="C")
+    tensors[path] = torch.from_numpy(native)
     return path
 
 
@@ -110,28 +127,77 @@ def unpack(data: Any, tensors: Tensors) -> Any:
     raise ValueError(f"unknown kind of value in a saved file: {tag!r}")
 
 
+def digest(value: Any) -> str:
+    """SHA-256 of all that `pack` sees in `value`: equal for equal values only."""
+    tensors: Tensors = {}
+    data = pack(value, tensors)
+    return _sha256(data, (bytes_of(tensors[key]) for key in sorted(tensors)))
+
+
+def bytes_of(tensor: torch.Tensor) -> bytes:
+    """Type, shape and content of a tensor."""
+    content = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+    return f"{tensor.dtype}{tuple(tensor.shape)}".encode() + content
+
+
+def _sha256(data: Any, chunks: Iterable[bytes]) -> str:
+    state = hashlib.sha256(json.dumps(data).encode())
+    for chunk in chunks:
+        state.update(chunk)
+    return state.hexdigest()
+
+
 # -- folders -----------------------------------------------------------------------------------------------
 
 
 def write_folder(folder: str | os.PathLike[str], write: Callable[[Path], None]) -> Path:
     """Fill a temporary folder with `write`, then rename it to `folder`: a reader sees all of it or nothing.
 
-    An existing `folder` is replaced. On an error, a full disk included, the temporary folder is removed.
+    A `folder` that was written before is replaced; one that holds only other things is refused.
+
+    Raises
+    ------
+    FileExistsError
+        If `folder` is a file, or a folder in which nothing is of the kind that is written here.
+    OSError
+        If it cannot be written (a full disk, a read-only place); nothing is left half-written.
     """
     folder = Path(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    if folder.exists() and not folder.is_dir():
+        raise FileExistsError(f"{folder} is a file; a folder is written there")
     temporary = folder.with_name(f".{folder.name}.partial-{uuid.uuid4().hex[:8]}")
     try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
         temporary.mkdir()
         write(temporary)
-        old = folder.with_name(f".{folder.name}.old-{uuid.uuid4().hex[:8]}")
-        if folder.exists():
-            folder.rename(old)
-        temporary.rename(folder)
-        shutil.rmtree(old, ignore_errors=True)
+        _swap(temporary, folder)
+    except FileExistsError:
+        raise
+    except (OSError, SafetensorError) as error:
+        raise OSError(getattr(error, "errno", None), f"{folder} could not be written: {error}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return folder
+
+
+def _swap(temporary: Path, folder: Path) -> None:
+    """Rename `temporary` to `folder`; what was there before is removed, or put back if that fails."""
+    if not folder.exists():
+        temporary.rename(folder)
+        return
+    there = {entry.name for entry in folder.iterdir()}
+    if there and not there & {entry.name for entry in temporary.iterdir()}:
+        raise FileExistsError(
+            f"{folder} holds other files, such as {min(there)!r}; name a new or an empty folder"
+        )
+    old = folder.with_name(f".{folder.name}.old-{uuid.uuid4().hex[:8]}")
+    folder.rename(old)
+    try:
+        temporary.rename(folder)
+    except OSError:
+        old.rename(folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def save_state(folder: str | os.PathLike[str], value: Any) -> Path:
@@ -140,25 +206,42 @@ def save_state(folder: str | os.PathLike[str], value: Any) -> Path:
     data = pack(value, tensors)
 
     def write(temporary: Path) -> None:
-        save_file(tensors, temporary / "state.safetensors")
-        (temporary / "state.json").write_text(json.dumps(data))
+        file = temporary / "state.safetensors"
+        save_file(tensors, file)
+        state = {"format": FORMAT, "sha256": _sha256(data, _chunks(file)), "value": data}
+        (temporary / "state.json").write_text(json.dumps(state))
 
     return write_folder(folder, write)
 
 
 def load_state(folder: str | os.PathLike[str]) -> Any:
-    """Read what `save_state` wrote. `ValueError` names the file if it is damaged or missing."""
+    """Read what `save_state` wrote. `ValueError` names the folder if something is missing, damaged or changed."""
     folder = Path(folder)
     try:
-        data = json.loads((folder / "state.json").read_text())
-        tensors = load_file(folder / "state.safetensors")
-        return unpack(data, tensors)
-    except (OSError, KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
+        state = json.loads((folder / "state.json").read_text())
+        if not isinstance(state, dict) or state.get("format") != FORMAT:
+            raise ValueError(f"it is not of format {FORMAT}")
+        if state["sha256"] != _sha256(state["value"], _chunks(folder / "state.safetensors")):
+            raise ValueError("its content is not what was written")
+        return unpack(state["value"], load_file(folder / "state.safetensors"))
+    except (
+        OSError,
+        LookupError,
+        ArithmeticError,
+        AttributeError,
+        TypeError,
+        ValueError,
+        RuntimeError,
+    ) as error:
         raise ValueError(f"{folder} is not a complete saved state: {error}") from error
-    except Exception as error:
-        if type(error).__module__.startswith("safetensors"):
-            raise ValueError(f"{folder / 'state.safetensors'} is damaged: {error}") from error
-        raise
+    except SafetensorError as error:
+        raise ValueError(f"{folder / 'state.safetensors'} is damaged: {error}") from error
+
+
+def _chunks(file: Path) -> Iterator[bytes]:
+    with file.open("rb") as stream:
+        while chunk := stream.read(2**20):
+            yield chunk
 
 
 def _class_space_fields(space: ClassSpace) -> dict[str, Any]:
@@ -179,11 +262,39 @@ def register_metric(tag: str, kind: type[LabelMetric], *names: str) -> None:
 
 
 def _register_metrics() -> None:
-    from unseen.data.label_metrics import CompleteMetric, EmbeddingMetric, MatrixMetric
+    from scipy.sparse import csr_matrix
+
+    from unseen.data.label_metrics import (
+        CompleteMetric,
+        EmbeddingMetric,
+        GraphMetric,
+        MatrixMetric,
+        TreeMetric,
+    )
 
     register_metric("matrix", MatrixMetric, "matrix")
     register_metric("complete", CompleteMetric, "n")
-    register_metric("embedding", EmbeddingMetric, "vectors")
+    register_metric("tree", TreeMetric, "parents", "lengths", "nodes")
+    register_codec(
+        "metric:embedding",
+        EmbeddingMetric,
+        lambda metric: {"vectors": metric.vectors},
+        lambda fields: EmbeddingMetric(fields["vectors"], normalize=False),
+    )
+    register_codec(
+        "metric:graph",
+        GraphMetric,
+        lambda metric: {
+            "nodes": metric.nodes,
+            **{key: getattr(metric.adjacency, key) for key in ("data", "indices", "indptr")},
+        },
+        lambda fields: GraphMetric(
+            csr_matrix(
+                (fields["data"], fields["indices"], fields["indptr"]), shape=(len(fields["indptr"]) - 1,) * 2
+            ),
+            fields["nodes"],
+        ),
+    )
 
 
 _register_metrics()

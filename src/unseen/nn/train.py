@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import logging
+import math
 import random
 import shutil
 import zlib
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from unseen.nn.state import load_state, save_state
+from unseen.nn.state import digest, load_state, save_state
 from unseen.runtime import current, track
 
 log = logging.getLogger(__name__)
@@ -66,7 +66,9 @@ class Run:
         self.best: float | None = None
         self.best_epoch = -1
         self.device = torch.device(current().device)
-        self.generator = torch.Generator().manual_seed((torch.initial_seed() + zlib.crc32(name.encode())) % 2**63)
+        self.generator = torch.Generator().manual_seed(
+            (torch.initial_seed() + zlib.crc32(name.encode())) % 2**63
+        )
         self.history: list[dict[str, float]] = []
         self._total = max(total_steps, 1)
         self._logged: dict[str, list[Tensor]] = defaultdict(list)
@@ -79,7 +81,7 @@ class Run:
     def log(self, **values: Tensor | float) -> None:
         """Note values of this step; `history` keeps their mean per epoch."""
         for key, value in values.items():
-            self._logged[key].append(torch.as_tensor(value, dtype=torch.float64).detach().cpu())
+            self._logged[key].append(torch.as_tensor(value).detach().cpu().double())
 
     def stop(self) -> None:
         """End the stage after this step."""
@@ -102,14 +104,21 @@ class Run:
         """
         optimizers = [self.optimizers[name] for name in names or self.optimizers]
         parameters = _parameters(optimizers)
+        if not parameters:
+            raise ValueError(
+                f"stage {self.name!r}: {', '.join(names) or 'every optimizer'} has nothing that requires a gradient"
+            )
 
+        @torch.enable_grad()
         def backward() -> Tensor:
             for optimizer in optimizers:
                 optimizer.zero_grad(set_to_none=True)
             value = loss() if callable(loss) else loss
             if not torch.isfinite(value):
                 where = f"stage {self.name!r}, epoch {self.epoch}, step {self.step}"
-                raise DivergedError(f"the loss became {float(value)} in {where}; a smaller learning rate may help")
+                raise DivergedError(
+                    f"the loss became {value.item()} in {where}; a smaller learning rate may help"
+                )
             value.backward(inputs=parameters)
             if self.clip is not None:
                 nn.utils.clip_grad_norm_(parameters, self.clip)
@@ -183,7 +192,10 @@ def train(
     DivergedError
         If a loss is not finite.
     ValueError
-        If there is no batch, or a checkpoint of another start lies in the folder.
+        If there is no batch, or the folder holds a damaged checkpoint or one of another start (other data,
+        networks, seed or settings).
+    OSError
+        If a checkpoint cannot be written; none is left half-written.
     """
     if epochs < 1 or steps_per_epoch < 1:
         raise ValueError(f"epochs and steps_per_epoch must be at least 1; got {epochs} and {steps_per_epoch}")
@@ -193,7 +205,9 @@ def train(
     run = Run(name, nets, optimizers, epochs * steps_per_epoch, clip)
     for net in run.nets.values():
         net.to(run.device)
-    checkpoint = _Checkpoint(run, schedulers, f"{epochs}x{steps_per_epoch}")
+    for optimizer in run.optimizers.values():
+        optimizer._opt_called = True  # type: ignore[attr-defined]  # resting in the first steps is no mistake
+    checkpoint = _Checkpoint(run, schedulers, (epochs, steps_per_epoch, clip, patience, sorted(schedulers)))
     if checkpoint.restore():
         return run
     remaining = range(run.epoch, epochs)
@@ -218,7 +232,9 @@ def train(
             if run.stopped:
                 break
         if not taken:
-            raise ValueError(f"stage {name!r}: there is no batch; is batch_size larger than the number of samples?")
+            raise ValueError(
+                f"stage {name!r}: there is no batch; is batch_size larger than the number of samples?"
+            )
         run._close_epoch()
         if after_epoch is not None:
             after_epoch(run)
@@ -265,7 +281,7 @@ def _to_device(batch: Any, device: torch.device) -> Any:
 class _Checkpoint:
     """Networks, optimizers, schedulers and random states of a run, one folder per epoch, the newest kept."""
 
-    def __init__(self, run: Run, schedulers: Mapping[str, Any], budget: str) -> None:
+    def __init__(self, run: Run, schedulers: Mapping[str, Any], budget: tuple[Any, ...]) -> None:
         self.run = run
         self.schedulers = schedulers
         folder = current().folder
@@ -273,14 +289,13 @@ class _Checkpoint:
         self.start = self._start(budget) if self.folder is not None else ""
         self.best_nets: dict[str, Any] | None = None
 
-    def _start(self, budget: str) -> str:
-        """A hash of the untrained state: a checkpoint belongs to one start only."""
-        digest = hashlib.sha256(f"{budget}{sorted(self.run.optimizers)}".encode())
-        for name, net in sorted(self.run.nets.items()):
-            for key, tensor in net.state_dict().items():
-                digest.update(f"{name}.{key}{tuple(tensor.shape)}".encode())
-                digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-        return digest.hexdigest()
+    def _start(self, budget: tuple[Any, ...]) -> str:
+        """A hash of the work, the settings and the untrained networks: a checkpoint belongs to one start only."""
+        optimizers = {
+            name: (type(optimizer).__name__, optimizer.state_dict()["param_groups"])
+            for name, optimizer in self.run.optimizers.items()
+        }
+        return digest((current().work, torch.initial_seed(), budget, optimizers, self._nets()))
 
     def _nets(self) -> dict[str, Any]:
         return {name: dict(net.state_dict()) for name, net in self.run.nets.items()}
@@ -288,10 +303,11 @@ class _Checkpoint:
     def keep_best(self, score: float) -> None:
         """Remember the networks if `score` is the best so far."""
         self.run.history[-1]["score"] = score
-        if self.run.best is None or score > self.run.best:
+        if not math.isnan(score) and (self.run.best is None or score > self.run.best):
             self.run.best, self.run.best_epoch = score, self.run.epoch - 1
             self.best_nets = {
-                name: {key: tensor.detach().clone() for key, tensor in net.items()} for name, net in self._nets().items()
+                name: {key: tensor.detach().clone() for key, tensor in net.items()}
+                for name, net in self._nets().items()
             }
 
     def restore_best(self) -> None:
@@ -301,7 +317,7 @@ class _Checkpoint:
                 net.load_state_dict(self.best_nets[name])
 
     def write(self, *, finished: bool) -> None:
-        """Write the checkpoint of this epoch, then remove the older ones."""
+        """Write the checkpoint of this epoch, then remove the older ones and what killed runs left half-written."""
         if self.folder is None:
             return
         run = self.run
@@ -322,7 +338,7 @@ class _Checkpoint:
             "random": _random_states(run.generator),
         }
         newest = save_state(self.folder / f"epoch-{run.epoch:06d}", value)
-        for old in self.folder.glob("epoch-*"):
+        for old in (*self.folder.glob("epoch-*"), *self.folder.glob(".epoch-*")):
             if old != newest:
                 shutil.rmtree(old, ignore_errors=True)
 

@@ -1,0 +1,152 @@
+"""Load what the user has: `load` looks at a path and reads it as a `Domain`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+from typing import Any, get_args
+
+import numpy as np
+
+from unseen.data.classes import ClassSpace
+from unseen.data.domain import Domain
+from unseen.data.images import IMAGE_SUFFIXES
+from unseen.data.loaders.arrays import load_arrays
+from unseen.data.loaders.common import OnError, case_variants, find_column, locate
+from unseen.data.loaders.folder import load_folder
+from unseen.data.loaders.huggingface import MARKERS, load_huggingface
+from unseen.data.loaders.matlab import ZeroShot, load_mat, load_zsl
+from unseen.data.loaders.table import TABLE_SUFFIXES, load_table
+from unseen.data.loaders.webdataset import expand_shards, load_shards
+
+__all__ = ["ZeroShot", "case_variants", "find_column", "load", "load_zsl"]
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    labels_column: str | None = None,
+    text_column: str | None = None,
+    path_column: str | None = None,
+    classes: ClassSpace | Sequence[str] | None = None,
+    name: str | None = None,
+    on_error: OnError = "skip",
+    check: bool = True,
+    allow_outside: bool = False,
+) -> Domain:
+    """Load your data, whatever they are: `kind` and labels follow from what is at `path`.
+
+    Parameters
+    ----------
+    path : path or fsspec URL
+        One of: a folder of class folders (perhaps below ``train``, ``val``, ``test``, which become the column
+        ``split``), a flat folder of pictures or ``.txt`` files (no labels), such a folder in a ``.zip``; one
+        picture; a CSV, TSV, JSON-lines or Parquet table with feature columns, a text column or a path column;
+        ``.npy`` or ``.npz``; WebDataset shards (``shards-{000..003}.tar``, ``*.tar`` or a folder of them); a
+        folder written by Hugging Face ``datasets``; a MATLAB file of features.
+    labels_column, text_column, path_column : str, optional
+        Columns of a table (fields of the ``.json`` in shards) that do not have a usual name. Labels may be
+        missing: an empty cell or -1. Paths are relative to the table's folder.
+    classes : ClassSpace or sequence of names, optional
+        What the labels index; the names found, in natural order, if absent.
+    name : str, optional
+        What reports call the data; the last part of `path` if absent.
+    on_error : {"skip", "fail"}
+        Whether unreadable samples are left out and listed in `Domain.skipped`, or refused.
+    check : bool
+        Whether to look at the header and the end of every picture now. Without it a broken one is found when
+        read.
+    allow_outside : bool
+        Whether a table may name files outside its folder.
+
+    Raises
+    ------
+    FileNotFoundError
+        If nothing is at `path`; the nearest name is given.
+    ValueError
+        If there is no sample, a column is not there, or, under ``on_error="fail"``, a sample cannot be read.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import tempfile, pathlib
+    >>> table = pathlib.Path(tempfile.mkdtemp(), "rocks.csv")
+    >>> _ = table.write_text("hardness,density,label\\n7,2.6,quartz\\n1,2.7,talc\\n3,2.7,\\n")
+    >>> load(table)
+    Domain('rocks', 3 x features, 2 labelled)
+    """
+    if on_error not in get_args(OnError):
+        raise ValueError(f"on_error must be 'skip' or 'fail'; got {on_error!r}")
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"path must be a path or a URL; got {type(path).__name__}")
+    url = os.fspath(path)
+    if not url:
+        raise ValueError("path must not be empty")
+    options: dict[str, Any] = {
+        "labels_column": labels_column,
+        "text_column": text_column,
+        "path_column": path_column,
+    }
+    last = url.rstrip("/").rpartition("/")[2]
+    common: dict[str, Any] = {"classes": classes, "name": name or PurePosixPath(last).stem or last or "data"}
+    reading: dict[str, Any] = {"on_error": on_error, "check": check}
+
+    is_pattern = url.endswith(".tar") and any(sign in last for sign in "{*?")
+    fs, root = locate(url.rpartition("/")[0] or ".") if is_pattern else locate(url)
+    suffix = PurePosixPath(root).suffix.lower()
+    if is_pattern or suffix == ".tar":
+        shards = expand_shards(fs, f"{root}/{last}") if is_pattern else [root]
+        return load_shards(fs, shards, **_only(options, "labels_column", "text_column"), **common, **reading)
+    if fs.isdir(root) or not root:
+        names = [entry.rstrip("/").rpartition("/")[2] for entry in fs.ls(root, detail=False)]
+        return _load_folder(fs, root, names, options, common, reading)
+    if suffix in TABLE_SUFFIXES:
+        return load_table(fs, root, **options, **common, **reading, allow_outside=allow_outside)
+    _only(options)
+    if suffix in (".npy", ".npz"):
+        return load_arrays(fs, root, **common, on_error=on_error)
+    if suffix == ".mat":
+        return load_mat(fs, root, **common)
+    if suffix in IMAGE_SUFFIXES:
+        return _load_one(fs, root, common["name"])
+    known = ", ".join(sorted({*TABLE_SUFFIXES, ".npy", ".npz", ".mat", ".tar", ".zip"}))
+    raise ValueError(
+        f"path {url!r} is of no type that can be loaded; expected a folder, a picture, or {known}"
+    )
+
+
+def _load_folder(
+    fs: Any, root: str, names: list[str], options: dict[str, Any], common: Any, reading: Any
+) -> Domain:
+    """A folder as what the names in it say that it is."""
+    if MARKERS & set(names):
+        return load_huggingface(root, **_only(options, "labels_column", "text_column"), **common, **reading)
+    if "res101.mat" in names:
+        raise ValueError(f"{root!r} is a zero-shot benchmark; read it with unseen.data.loaders.load_zsl")
+    visible = sorted(entry for entry in names if not entry.startswith("."))
+    if any(entry.endswith(".tar") for entry in visible) and not any(fs.isdir(f"{root}/{e}") for e in visible):
+        shards = [f"{root}/{entry}" for entry in visible if entry.endswith(".tar")]
+        return load_shards(fs, shards, **_only(options, "labels_column", "text_column"), **common, **reading)
+    _only(options)
+    return load_folder(fs, root, **common, **reading)
+
+
+def _load_one(fs: Any, path: str, name: str) -> Domain:
+    """One picture as a domain of one sample."""
+    from unseen.data.images import image_files, verify
+
+    with fs.open(path, "rb") as file:
+        try:
+            verify(file)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+    return Domain(x=image_files([path], fs), kind="image", ids=np.array([path.rpartition("/")[2]]), name=name)
+
+
+def _only(options: dict[str, Any], *allowed: str) -> dict[str, Any]:
+    """The options that apply; `ValueError` if one was given that does not."""
+    for key, value in options.items():
+        if value is not None and key not in allowed:
+            raise ValueError(f"{key} does not apply to data of this type; got {value!r}")
+    return {key: options[key] for key in allowed}

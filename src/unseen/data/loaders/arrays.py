@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any
@@ -32,8 +33,9 @@ def load_arrays(
 ) -> Domain:
     """Load ``.npy`` (samples only) or ``.npz`` (``x``, perhaps ``y``, ``classes``, ``ids`` and more columns).
 
-    An array of shape (n, d) holds features, of strings texts, and of uint8 with shape (n, h, w) or (n, h, w, 3)
-    pictures. Labels are numbers or names; -1 means no label. With ``classes`` in the file, whole numbers index it.
+    An array of shape (n, d) holds features, of strings texts, and of uint8 with shape (n, h, w) or (n, h, w,
+    3) pictures. Labels are numbers or names; -1 means no label. With ``classes`` in the file, whole numbers
+    index it.
     """
     arrays = _read(fs, path)
     x = _take(arrays, _X)
@@ -50,7 +52,9 @@ def load_arrays(
     values: list[Any] = [] if labels is None else labels.reshape(-1).tolist()
     if names is not None and labels is not None and np.issubdtype(labels.dtype, np.integer):
         if max(values) >= len(names) or min(values) < -1:
-            raise ValueError(f"{name}: labels must lie in [-1, {len(names)}); got {min(values)}..{max(values)}")
+            raise ValueError(
+                f"{name}: labels must lie in [-1, {len(names)}); got {min(values)}..{max(values)}"
+            )
         values = [None if value < 0 else str(names[value]) for value in values]
     space = classes if classes is not None or names is None else [str(value) for value in names]
     y, found = encode_labels(values, space)
@@ -100,7 +104,11 @@ def _read(fs: Any, path: str) -> dict[str, NDArray[Any]]:
                 raise ValueError(f"it unpacks to {total:,} bytes; at most {MAX_ARRAY_BYTES:,} are read")
             return {key: archive[key] for key in archive.files}
     except ValueError as error:
-        advice = "; save it as numbers or strings, not as objects" if "pickle" in str(error) else ""
+        advice = (
+            "; save it as numbers or strings, not as objects"
+            if re.search("pickle|[Oo]bject", str(error))
+            else ""
+        )
         raise ValueError(f"{path} cannot be read: {error}{advice}") from error
     except (OSError, EOFError, AttributeError) as error:
         raise ValueError(f"{path} is not a NumPy file that can be read: {error}") from error

@@ -1,4 +1,4 @@
-"""What all loaders share: where data lie, how labels become classes, and what happens to unreadable samples."""
+"""What all loaders share: where data lie, how labels become classes, what happens to unreadable samples."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def natural_key(text: str) -> tuple[Any, ...]:
 
 
 def locate(path: str | os.PathLike[str]) -> tuple[Any, str]:
-    """The fsspec file system of a path or URL, and the path on it; `FileNotFoundError` names the nearest one."""
+    """The fsspec file system of a path or URL, and the path on it; an error names the nearest one."""
     import fsspec
 
     url = os.fspath(path)
@@ -109,12 +109,14 @@ def encode_labels(
 ) -> tuple[IntArray | None, ClassSpace | None]:
     """Labels of any type as indices into a class space.
 
-    Without `classes` the names found become the classes, in natural order. If no sample has a label, `y` is None.
-    Names that differ in upper and lower case only are logged as a warning.
+    Without `classes` the names found become the classes, in natural order. If no sample has a label, `y` is
+    None. Names that differ in upper and lower case only are logged as a warning.
     """
     texts = [label_text(value) for value in labels]
     found = sorted({text for text in texts if text is not None}, key=natural_key)
-    space = classes if isinstance(classes, ClassSpace) or classes is None else ClassSpace(names=tuple(classes))
+    space = (
+        classes if isinstance(classes, ClassSpace) or classes is None else ClassSpace(names=tuple(classes))
+    )
     if not found:
         return None, space
     for variants in case_variants(found):
@@ -159,7 +161,13 @@ def settle(skipped: Sequence[Skipped], on_error: OnError, name: str) -> tuple[Sk
         first = skipped[0]
         raise ValueError(f"{name}: {len(skipped)} unreadable, the first {first.where!r}: {first.why}")
     if skipped:
-        logger.warning("%s: skipped %d unreadable, the first %s: %s", name, len(skipped), skipped[0].where, skipped[0].why)
+        logger.warning(
+            "%s: skipped %d unreadable, the first %s: %s",
+            name,
+            len(skipped),
+            skipped[0].where,
+            skipped[0].why,
+        )
     return tuple(skipped)
 
 

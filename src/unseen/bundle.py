@@ -1,0 +1,229 @@
+"""`Bundle`: what users save, load, export and serve: encoder, classes, method, calibration, in one folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+import unseen.methods.base  # noqa: F401 - registers how methods are saved
+from unseen.data.classes import ClassSpace
+from unseen.data.domain import Domain
+from unseen.methods.base import UNKNOWN, Method
+from unseen.nn.information import normalized_entropy
+from unseen.nn.state import load_state, save_state, write_folder
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from unseen.encoders import Encoder
+
+FORMAT = 1
+
+
+@dataclasses.dataclass(kw_only=True, eq=False)
+class Bundle:
+    """A fitted method with everything that a file needs on its way to a prediction.
+
+    Parameters
+    ----------
+    method : Method
+        Fitted, on features of `encoder` if there is one.
+    classes : ClassSpace
+        What predictions index.
+    encoder : Encoder or None
+        None if samples are features already.
+    temperature : float, > 0
+        Divides the scores before the softmax, so that probabilities are calibrated on held-out source samples.
+    threshold : float
+        Normalized entropy above which `abstain` calls a sample unknown.
+    credits : tuple of str
+        Licences and artists of what it was made from.
+    """
+
+    method: Method
+    classes: ClassSpace
+    encoder: Encoder | None = None
+    temperature: float = 1.0
+    threshold: float = 1.0
+    credits: tuple[str, ...] = ()
+
+    # -- predictions -----------------------------------------------------------------------------------
+
+    def features(self, samples: Domain) -> Domain:
+        """The samples as the method reads them."""
+        return samples if self.encoder is None else self.encoder.encode(samples)
+
+    def scores(self, samples: Domain) -> Tensor:
+        """Scores before the softmax, (n, N), divided by the temperature."""
+        return self.method.decision_function(self.features(samples)) / self.temperature
+
+    def predict_proba(self, samples: Domain) -> Tensor:
+        """Calibrated probabilities, (n, N)."""
+        return torch.softmax(self.scores(samples), dim=1)
+
+    def predict(self, samples: Domain | str | os.PathLike[str], *, top: int = 1, abstain: bool = False) -> pd.DataFrame:
+        """Predict samples, files or folders.
+
+        Parameters
+        ----------
+        samples : Domain or path
+            What `unseen.load` reads.
+        top : int, >= 1
+            How many classes to name.
+        abstain : bool
+            Name no class where the model is not sure (`unknown` is True).
+
+        Returns
+        -------
+        DataFrame
+            A row per sample: id, class, probability, unknown, and for top > 1 the next classes.
+        """
+        import pandas as pd
+
+        if top < 1:
+            raise ValueError(f"top must be at least 1, got {top}")
+        domain = samples if isinstance(samples, Domain) else _load(samples)
+        if len(domain) == 0:
+            raise ValueError("there is no sample to predict")
+        features = self.features(domain)
+        p = torch.softmax(self.method.decision_function(features) / self.temperature, dim=1)
+        value, index = p.topk(min(top, p.shape[1]), dim=1)
+        own = self.method.predict(features)
+        unknown = (own == UNKNOWN) | (normalized_entropy(p).numpy() > self.threshold)
+        first = np.where(own == UNKNOWN, index[:, 0].numpy(), own)
+        names = np.array(self.classes.names, dtype=object)
+        table: dict[str, Any] = {
+            "id": domain.ids,
+            "class": np.where(unknown, None, names[first]) if abstain else names[first],
+            "probability": p[torch.arange(len(p)), torch.as_tensor(first)].numpy().round(6),
+            "unknown": unknown,
+        }
+        for k in range(index.shape[1]) if top > 1 else ():
+            table[f"class_{k + 1}"] = names[index[:, k].numpy()]
+            table[f"probability_{k + 1}"] = value[:, k].numpy().round(6)
+        return pd.DataFrame(table)
+
+    # -- saving ----------------------------------------------------------------------------------------
+
+    def save(self, folder: str | os.PathLike[str], *, with_encoder: bool = False) -> Path:
+        """Write the bundle, all or nothing: `bundle.json` for people, JSON and safetensors for the method.
+
+        `with_encoder` adds the encoder's weights, so that the folder needs nothing else.
+        """
+        about = {
+            "format": FORMAT,
+            "method": self.method.card.slug,
+            "title": self.method.card.title,
+            "classes": list(self.classes.names),
+            "encoder": None if self.encoder is None else self.encoder.to_json(),
+            "encoder_inside": with_encoder and self.encoder is not None,
+            "temperature": self.temperature,
+            "threshold": self.threshold,
+            "credits": list(self.credits),
+        }
+
+        def write(temporary: Path) -> None:
+            (temporary / "bundle.json").write_text(json.dumps(about, indent=1, ensure_ascii=False))
+            save_state(temporary / "method", {"method": self.method, "classes": self.classes})
+            if with_encoder and self.encoder is not None:
+                self.encoder.save_weights(temporary / "encoder")
+
+        return write_folder(folder, write)
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str], *, trust: bool = False) -> Bundle:
+        """Read a bundle.
+
+        Raises
+        ------
+        ValueError
+            If the folder is no bundle, is damaged, or its encoder is not the one that it was made with.
+        """
+        folder = Path(folder)
+        try:
+            about = json.loads((folder / "bundle.json").read_text())
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{folder} is not a saved model: {error}") from error
+        if not isinstance(about, dict) or about.get("format") != FORMAT:
+            raise ValueError(f"{folder} has format {about.get('format') if isinstance(about, dict) else about!r}, not {FORMAT}")
+        state = load_state(folder / "method")
+        method, classes = state["method"], state["classes"]
+        if not isinstance(method, Method) or not isinstance(classes, ClassSpace):
+            raise ValueError(f"{folder / 'method'} does not hold a method and its classes")
+        if list(classes.names) != about["classes"]:
+            raise ValueError(f"{folder}: the classes in bundle.json are not those of the method")
+        return cls(
+            method=method,
+            classes=classes,
+            encoder=_encoder(folder, about, trust),
+            temperature=_positive(about, "temperature"),
+            threshold=_positive(about, "threshold"),
+            credits=tuple(str(credit) for credit in about["credits"]),
+        )
+
+    # -- carrying --------------------------------------------------------------------------------------
+
+    def network(self) -> nn.Module:
+        """Everything from a preprocessed batch to calibrated probabilities as one network."""
+        return Whole(None if self.encoder is None else self.encoder.module, self.method.network(), self.temperature)
+
+    def example(self) -> Tensor:
+        """A batch of the shape that `network` reads."""
+        if self.encoder is None:
+            return torch.zeros(2, int(vars(self.method)["n_features_in_"]))
+        return self.encoder.example()[:2]
+
+    def export(self, file: str | os.PathLike[str]) -> float:
+        """Write ONNX (with a dynamic batch) and return its largest difference from torch in onnxruntime.
+
+        Raises
+        ------
+        ValueError
+            If the two differ by more than 1e-3 in a probability; no file is left then.
+        """
+        from unseen.nn.export import export_onnx
+
+        metadata = {"classes": json.dumps(self.classes.names, ensure_ascii=False), "method": self.method.card.slug}
+        return export_onnx(self.network(), self.example(), file, output="probabilities", metadata=metadata)
+
+
+class Whole(nn.Module):
+    """Encoder, method and softmax in one."""
+
+    def __init__(self, encoder: nn.Module | None, method: nn.Module, temperature: float) -> None:
+        super().__init__()
+        self.encoder, self.method, self.temperature = encoder or nn.Identity(), method, temperature
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Probabilities, (b, N)."""
+        return torch.softmax(self.method(self.encoder(x)) / self.temperature, dim=1)
+
+
+def _load(path: str | os.PathLike[str]) -> Domain:
+    from unseen.data.loaders import load
+
+    return load(path)
+
+
+def _positive(about: dict[str, Any], key: str) -> float:
+    value = about.get(key)
+    if not isinstance(value, (int, float)) or not value > 0:
+        raise ValueError(f"bundle.json: {key} must be a positive number; got {value!r}")
+    return float(value)
+
+
+def _encoder(folder: Path, about: dict[str, Any], trust: bool) -> Encoder | None:
+    told = about.get("encoder")
+    if told is None:
+        return None
+    from unseen import encoders
+
+    inside = folder / "encoder" if about.get("encoder_inside") else None
+    return encoders.load(told, inside, trust=trust)

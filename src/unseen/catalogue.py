@@ -1,0 +1,262 @@
+"""The cards: list, search, filter; what fits what a user has, and what can be made of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import json
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from typing import Any
+
+import torch
+
+from unseen import methods
+from unseen.data.classes import ClassSpace
+from unseen.data.domain import Domain
+from unseen.methods.base import VOCABULARY, Card, Method, Signature, signatures
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """A line of the catalogue: a system that is built, or one that is planned."""
+
+    slug: str
+    title: str
+    venue: str
+    room: str
+    summary: str
+    built: bool
+    card: Card | None = None
+    baseline: bool = False
+
+    @property
+    def needs(self) -> tuple[Signature, ...]:
+        """What `fit` needs; empty for a planned system."""
+        return signatures(methods.get(self.slug)) if self.built else ()
+
+
+@functools.cache
+def entries(*, planned: bool = True) -> tuple[Entry, ...]:
+    """All systems, built ones first."""
+    built = [_built(slug) for slug in methods.METHODS]
+    if not planned:
+        return tuple(built)
+    text = resources.files("unseen.methods").joinpath("systems.json").read_text(encoding="utf-8")
+    have = {entry.slug for entry in built}
+    rest = [Entry(**row, built=False) for row in json.loads(text) if row["slug"] not in have]
+    return tuple(built + rest)
+
+
+def _built(slug: str) -> Entry:
+    method = methods.get(slug)
+    card = method.card
+    room = method.__module__.split(".")[2] if method.__module__.count(".") > 2 else "baselines"
+    return Entry(slug, card.title, card.venue, room, card.summary, True, card, card.baseline)
+
+
+def search(text: str = "", given: Iterable[str] | None = None) -> tuple[Entry, ...]:
+    """Entries whose slug, title, summary or room hold every word of `text`, and that `given` words are enough for."""
+    words = text.casefold().split()
+    found = [
+        entry
+        for entry in entries()
+        if all(word in f"{entry.slug} {entry.title} {entry.summary} {entry.room}".casefold() for word in words)
+    ]
+    if given is not None:
+        have = set(given)
+        for word in have - set(VOCABULARY):
+            raise ValueError(f"given must hold words of fit ({', '.join(VOCABULARY)}); got {word!r}")
+        have |= _derivable(have)
+        found = [entry for entry in found if any(set(way.required) <= have for way in entry.needs)]
+    return tuple(found)
+
+
+def _derivable(have: set[str]) -> set[str]:
+    return {"model"} if "source" in have else set()
+
+
+# -- what can be made of what is given ---------------------------------------------------------------------
+
+
+@dataclasses.dataclass
+class Given:
+    """What a user has, by words of `fit`; what is missing and can be made is made once.
+
+    Parameters
+    ----------
+    inputs : mapping of words to Domain, ClassSpace or Module
+    kind : str
+        The kind of samples that methods will see.
+    shared_space : bool
+        Whether class embeddings lie in the space of the samples (a two-tower encoder).
+    seed : int
+        Seed of the source model that is trained where a method adapts a model and none was given.
+    """
+
+    inputs: Mapping[str, Any]
+    kind: str = "features"
+    shared_space: bool = False
+    seed: int = 0
+    _model: Any = dataclasses.field(default=None, init=False)
+
+    def why_not(self, method: type[Method]) -> str | None:
+        """Why `method` cannot run on this, in words; None if it can."""
+        card = method.card
+        if self._on_probabilities(method):
+            if "classes" not in self.inputs or "source" not in self.inputs:
+                return "works on probabilities over classes with a distance between them: give --source and --classes"
+        elif self.kind not in card.modalities:
+            return f"reads {' or '.join(sorted(card.modalities))}, not {self.kind}"
+        have = {word for word, value in self.inputs.items() if value is not None}
+        have |= _derivable(have)
+        missing = [sorted(set(way.required) - have) for way in signatures(method)]
+        if all(missing):
+            fewest = min(missing, key=len)
+            return f"needs {' and '.join(f'--{word}' for word in fewest)}"
+        return self._classes_problem(method)
+
+    def _classes_problem(self, method: type[Method]) -> str | None:
+        wants = all("classes" in way.required for way in signatures(method))
+        classes = self.inputs.get("classes")
+        if not wants or not isinstance(classes, ClassSpace):
+            return None
+        slug = method.card.slug
+        if slug == "describe" and not (self.shared_space and classes.embeddings is not None):
+            return "needs a two-tower encoder, such as lite-clip, that places class names among the samples"
+        if "zsl" in method.card.protocols and "closed" not in method.card.protocols and not len(classes.unseen):
+            return "is for classes without labelled samples; all classes have some"
+        return None
+
+    @staticmethod
+    def _on_probabilities(method: type[Method]) -> bool:
+        return set(method.card.modalities) == {"probabilities"}
+
+    def fit(self, method: Method) -> Method:
+        """Fit `method` on the words that it asks for; a rule over probabilities is put on top of source-only."""
+        if self._on_probabilities(type(method)):
+            return self._fit_rule(method)
+        words = self._words(type(method))
+        return method.fit(**{word: self[word] for word in words})
+
+    def _fit_rule(self, rule: Method) -> Method:
+        from unseen.methods.baselines.standardize import Standardize
+        from unseen.methods.chain import chain
+
+        base: Method = methods.get("source-only")(random_state=rule.random_state)
+        if self.inputs.get("target") is not None:
+            base = Standardize(random_state=rule.random_state)
+        self.fit(base)
+        return chain(base, rule.fit(classes=self["classes"]))
+
+    def _words(self, method: type[Method]) -> list[str]:
+        have = {word for word, value in self.inputs.items() if value is not None}
+        have |= _derivable(have)
+        ways = [way for way in signatures(method) if set(way.required) <= have]
+        if not ways:
+            raise ValueError(f"{method.card.slug} {self.why_not(method)}")
+        way = max(ways, key=lambda way: ("support" in way.required, len(way.required)))
+        extra = [word for word in way.optional if self.inputs.get(word) is not None]
+        return [*way.required, *extra]
+
+    def __getitem__(self, word: str) -> Any:
+        if self.inputs.get(word) is not None:
+            return self.inputs[word]
+        if word == "model":
+            if self._model is None:
+                self._model = source_model(self.inputs["source"], self.seed)
+            return self._model
+        raise KeyError(word)
+
+
+def source_model(source: Domain, seed: int = 0, **settings: Any) -> torch.nn.Module:
+    """A classifier in SHOT's three parts, trained on labelled features: what is adapted if no model is given."""
+    from unseen.nn.classifier import feature_classifier, train_source
+    from unseen.runtime import reproducible
+
+    n_classes = len(source.classes) if source.classes is not None else int(source.labels.max()) + 1
+    with reproducible(seed):
+        return train_source(feature_classifier(source.n_features, n_classes), source, **settings)
+
+
+def candidates(given: Given, wanted: Iterable[str] | None = None) -> tuple[list[tuple[str, str]], dict[str, str]]:
+    """What runs on `given`: (slug, preset) pairs, and why the others do not.
+
+    `wanted` names slugs, or slug:preset; all that fit if None. A wanted method that cannot run is a `ValueError`.
+    """
+    pairs: list[tuple[str, str]] = []
+    left_out: dict[str, str] = {}
+    if wanted is None:
+        for slug in methods.METHODS:
+            method = methods.get(slug)
+            if slug == "chain" or "quantization" in method.card.protocols:
+                continue
+            reason = given.why_not(method)
+            if reason is None:
+                pairs += [(slug, preset) for preset in method.card.presets]
+            else:
+                left_out[slug] = reason
+        return pairs, left_out
+    for name in wanted:
+        slug, _, preset = name.partition(":")
+        method = methods.get(slug)
+        reason = given.why_not(method)
+        if reason is not None:
+            raise ValueError(f"{slug} cannot run here: it {reason}")
+        if preset and preset not in method.card.presets:
+            raise ValueError(f"{slug} has the presets {', '.join(method.card.presets)}; got {preset!r}")
+        pairs += [(slug, preset)] if preset else [(slug, p) for p in method.card.presets]
+    return pairs, left_out
+
+
+def make(slug: str, preset: str = "default", seed: int = 0, **settings: Any) -> Method:
+    """An unfitted method with the hyperparameters of a preset."""
+    method = methods.get(slug)
+    if preset not in method.card.presets:
+        raise ValueError(f"{slug} has the presets {', '.join(method.card.presets)}; got {preset!r}")
+    return method(**{**method.card.presets[preset], **settings, "random_state": seed})
+
+
+def cost(slug: str, preset: str = "default") -> float:
+    """Seconds that a fit takes per 1,000 samples, from the card."""
+    return methods.get(slug).card.cost
+
+
+def describe(slug: str) -> dict[str, Any]:
+    """Everything that the card and the class of a method say, as JSON-able data."""
+    method = methods.get(slug)
+    card = method.card
+    ways = signatures(method)
+    words = sorted({word for way in ways for word in (*way.required, *way.optional)})
+    return {
+        "slug": slug,
+        "title": card.title,
+        "venue": card.venue,
+        "summary": card.summary,
+        "official_code": card.official_code,
+        "kind": card.kind,
+        "unseen": sorted(card.unseen),
+        "modalities": sorted(card.modalities),
+        "protocols": sorted(card.protocols),
+        "needs": [dataclasses.asdict(way) for way in ways],
+        "words": {word: VOCABULARY[word].sentence for word in words},
+        "parameters": method().get_params(),
+        "presets": {name: dict(settings) for name, settings in card.presets.items()},
+        "parts": list(card.parts),
+        "notes": list(card.notes),
+        "left_out": list(card.left_out),
+        "documentation": inspect.getdoc(method) or "",
+    }
+
+
+def recommend(given: Given) -> list[dict[str, Any]]:
+    """Every method with whether it fits `given` and why: systems before baselines, fitting ones first."""
+    rows = []
+    for slug in methods.METHODS:
+        card = methods.get(slug).card
+        if slug == "chain" or "quantization" in card.protocols:
+            continue
+        reason = given.why_not(methods.get(slug))
+        rows.append({"slug": slug, "fits": reason is None, "why": reason or card.summary, "baseline": card.baseline})
+    return sorted(rows, key=lambda row: (not row["fits"], row["baseline"]))

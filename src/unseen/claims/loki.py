@@ -1,0 +1,324 @@
+"""Loki's claims: classes never trained on, by a Fréchet mean over a label metric."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import networkx as nx
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from unseen import encoders
+from unseen.claims.base import Assertion, Claim, Experiment, at_least, better, equals, not_worse, wins
+from unseen.data.classes import ClassSpace
+from unseen.data.domain import Domain
+from unseen.data.label_metrics import (
+    CompleteMetric,
+    EmbeddingMetric,
+    GraphMetric,
+    LabelMetric,
+    MatrixMetric,
+    TreeMetric,
+    taxonomy,
+)
+from unseen.data.sources import digits, emoji, in_common
+from unseen.methods.zero_shot.loki import Loki
+from unseen.methods.zero_shot.loki.locus import (
+    active_classes,
+    is_cover,
+    locus,
+    minimum_cover,
+    next_class,
+    random_classes,
+)
+from unseen.methods.zero_shot.loki.measures import (
+    mean_squared_distance,
+    relative_improvement,
+    unseen_accuracy,
+)
+from unseen.methods.zero_shot.loki.rule import metric_cost
+from unseen.methods.zero_shot.loki.sampling import central_class, uniform_classes
+from unseen.nn.calibration import fit_temperature
+from unseen.nn.logistic import fit_logistic
+from unseen.runtime import reproducible
+
+Result = dict[str, dict[str, float]]
+
+SOFT = 2.0
+"""Temperature of the arm `soft`, chosen on the development styles; the card's second preset."""
+
+
+def space(metric: LabelMetric, seen: NDArray[np.int64] | None = None) -> ClassSpace:
+    """Nameless classes at these distances."""
+    return ClassSpace(names=tuple(map(str, range(len(metric)))), metric=metric, seen=seen)
+
+
+def graded(
+    y: NDArray[np.int64], predicted: NDArray[np.int64], metric: LabelMetric, seen: NDArray[np.int64]
+) -> dict[str, float]:
+    """What is measured of predictions: squared distance and accuracy, on all samples and on unseen classes."""
+    unseen = ~np.isin(y, seen)
+    new = {} if not unseen.any() else {
+        "unseen distance": mean_squared_distance(metric, y[unseen], predicted[unseen]),
+        "unseen accuracy": unseen_accuracy(y, predicted, seen),
+    }
+    distance = mean_squared_distance(metric, y, predicted)
+    return {"distance": distance, "accuracy": float((y == predicted).mean()), **new}
+
+
+def compared(p: Tensor, y: NDArray[np.int64], classes: ClassSpace, temperatures: dict[str, float]) -> Result:
+    """Argmax, always the central class, and Loki at each temperature, from the same probabilities."""
+    metric, seen = classes.metric, classes.seen
+    arms = {"argmax": seen[p.argmax(dim=1).numpy()], "centre": np.full(len(y), central_class(metric))}
+    for arm, temperature in temperatures.items():
+        arms[arm] = Loki(temperature=temperature).fit(classes=classes).predict(p)
+    table = {arm: graded(y, predicted, metric, seen) for arm, predicted in arms.items()}
+    for figures in table.values():
+        figures["improvement"] = relative_improvement(table["argmax"]["distance"], figures["distance"])
+    return table
+
+
+# -- digits: 5 of 10 classes observed, distances between the shapes of another hand ------------------------
+
+
+@functools.cache
+def _digits(style: str) -> Domain:
+    return digits(style, size=8, flat=True)
+
+
+def run_digits(case: str, seed: int) -> Result:
+    """Logistic regression on five classes of one style; the metric is between class means of the other."""
+    rng = np.random.default_rng(seed)
+    here, there = _digits(case), _digits("printed" if case == "handwritten" else "handwritten")
+    means = np.stack([there.x[there.labels == c].mean(axis=0) for c in range(10)])
+    metric = EmbeddingMetric(means - means.mean(axis=0), normalize=False)
+    seen = np.sort(uniform_classes(metric, 5, rng))
+    if case == "printed":  # fonts that were not trained on
+        train = np.isin(here.columns["font"], rng.permutation(np.unique(here.columns["font"]))[:10])
+    else:
+        train = rng.random(len(here)) < 0.5
+    use = train & np.isin(here.labels, seen)
+    network = fit_logistic(torch.as_tensor(here.x[use]), np.searchsorted(seen, here.labels[use]), len(seen))
+    with torch.no_grad():
+        p = torch.softmax(network(torch.as_tensor(here.x[~train])), dim=1)
+    y = here.labels[~train]
+    table = compared(p, y, space(metric, seen), {"loki": 1.0})
+    naive = [min(range(10), key=lambda c: (row * metric.rows(seen)[:, c] ** 2).sum()) for row in p.numpy()]
+    table["loki"]["as enumerated"] = float((Loki().fit(classes=space(metric, seen)).predict(p) == naive).mean())
+    complete = Loki().fit(classes=space(CompleteMetric(10), seen)).predict(p)
+    table["complete graph"] = {"as argmax": float((complete == seen[p.argmax(dim=1).numpy()]).mean())}
+    return table
+
+
+# -- emoji: 100 of some 1,500 classes observed in one vendor's style, all tested in another's ---------------
+
+
+@functools.cache
+def _emoji(style: str) -> Domain:
+    return emoji(style, level="emoji")
+
+
+@functools.cache
+def _features(styles: tuple[str, ...]) -> tuple[Domain, ...]:
+    """Unit features of the emoji that these styles share, standardized per style."""
+    encoder = encoders.get("efficientnet-lite0")
+    encoded = [encoder.encode(domain) for domain in in_common(*map(_emoji, styles))]
+    out = []
+    for domain in encoded:
+        z = (domain.x - domain.x.mean(axis=0)) / (domain.x.std(axis=0) + 1e-6)
+        out.append(domain.replace(x=z / np.linalg.norm(z, axis=1, keepdims=True)))
+    return tuple(out)
+
+
+@functools.cache
+def _names_encoded(names: tuple[str, ...]) -> NDArray[np.float32]:
+    return encoders.get("minilm").encode(Domain(x=np.array(names), kind="text", name="names")).x
+
+
+def run_emoji(metric_of: str) -> Callable[[str, int], Result]:
+    """One drawing per observed class, nearest by cosine; temperature from a third style of the seen classes."""
+
+    def run(case: str, seed: int) -> Result:
+        source, calibration, exam = _features(tuple(case.split(" > ")))
+        names = source.columns["name"]
+        if metric_of == "text":
+            metric: LabelMetric = EmbeddingMetric(_names_encoded(tuple(names.tolist())))
+        else:
+            metric = taxonomy(list(zip(source.columns["group"], source.columns["subgroup"], names)))
+        seen = np.sort(uniform_classes(metric, 100, np.random.default_rng(seed)))
+        known = source.x[seen]
+        temperature = fit_temperature(calibration.x[seen] @ known.T, np.arange(len(seen)))
+        p = torch.softmax(torch.as_tensor(exam.x @ known.T) / temperature, dim=1)
+        return compared(p, np.arange(len(names)), space(metric, seen), {"loki": 1.0, "soft": SOFT})
+
+    return run
+
+
+# -- lite-clip: zero-shot over all emoji, metric from its own text vectors ----------------------------------
+
+
+def run_lite_clip(case: str, seed: int) -> Result:
+    """Every emoji of a style, predicted from its keywords alone; a seed leaves a tenth of the classes out."""
+    encoder = encoders.get("lite-clip")
+    domain = _emoji(case)
+    assert isinstance(encoder, encoders.TwoTowerEncoder)
+    assert domain.classes is not None
+    kept = np.sort(np.random.default_rng(seed).permutation(len(domain))[: -len(domain) // 10])
+    features, classes = encoder.encode(domain).x[kept], encoder.embed(domain.classes).take(domain.labels[kept])
+    p = torch.as_tensor(encoder.classify(features, classes))
+    return compared(p, np.arange(len(kept)), classes, {"loki": 1.0, "soft": SOFT})
+
+
+# -- theory ------------------------------------------------------------------------------------------------
+
+
+def star(arms: int, length: int) -> tuple[TreeMetric, NDArray[np.int64]]:
+    """Paths of equal length that meet in a root, and their ends; two arms are one path of twice the length."""
+    parents = [-1] + [0 if step == 0 else arm * length + step for arm in range(arms) for step in range(length)]
+    return TreeMetric(np.array(parents)), np.arange(1, arms + 1) * length
+
+
+def run_samples(case: str, seed: int) -> Result:
+    """How often Loki errs because probabilities were learnt from n samples, against the true probabilities."""
+    arms = {"path": 2, "star": 4}[case]
+
+    def wrong(n: int, diameter: int, dimension: int) -> float:
+        metric, observed = star(arms, diameter // 2)
+        rng = np.random.default_rng(seed)
+        weight = rng.standard_normal((dimension, arms)) * 2 / np.sqrt(dimension)
+
+        def draw(n: int) -> tuple[Tensor, Tensor]:
+            x = rng.standard_normal((n, dimension))
+            return torch.as_tensor(x).float(), torch.softmax(torch.as_tensor(x @ weight), dim=1).float()
+
+        x, p = draw(n)
+        y = (p.cumsum(dim=1) < torch.as_tensor(rng.random((n, 1)))).sum(dim=1).clamp_max(arms - 1).numpy()
+        network = fit_logistic(x, y, arms, C=100.0)
+        x, p = draw(4000)
+        with torch.no_grad():
+            learnt = torch.softmax(network(x), dim=1)
+        loki = Loki().fit(classes=space(metric, observed))
+        return float((loki.predict(learnt) != loki.predict(p)).mean())
+
+    return {
+        "base": {"wrong": wrong(500, 8, 8)},
+        "8 times the samples": {"wrong": wrong(4000, 8, 8)},
+        "4 times the diameter": {"wrong": wrong(500, 32, 8)},
+        "8 times the dimension": {"wrong": wrong(500, 8, 64)},
+    }
+
+
+def tree(kind: str, n: int, rng: np.random.Generator) -> TreeMetric:
+    """A random tree: uniform among labelled ones, or grown node by node."""
+    if kind == "grown":
+        return TreeMetric(np.array([-1, *(int(rng.integers(i)) for i in range(1, n))]))
+    graph = nx.from_prufer_sequence(rng.integers(0, n, n - 2).tolist())
+    parents = np.full(n, -1)
+    for parent, node in nx.bfs_edges(graph, 0):
+        parents[node] = parent
+    return TreeMetric(parents)
+
+
+def run_locus(case: str, seed: int) -> Result:
+    """The characterizations, each as 1 (true) or 0, against Loki's own predictions and linear programs."""
+    kind, n = case.split()
+    rng = np.random.default_rng(seed)
+    t = tree(kind, int(n), rng)
+    leaves, everything = minimum_cover(t), np.arange(len(t))
+    observed = uniform_classes(t, 3, rng)
+    inside = locus(t, observed)
+    weights = torch.as_tensor(rng.dirichlet(np.full(3, 0.4), 2000)).float()
+    reached = np.unique(Loki().fit(classes=space(t, observed)).predict(weights))
+    matrix = MatrixMetric(t.rows(everything))
+    side = 3 + seed % 3
+    grid = GraphMetric(nx.to_scipy_sparse_array(nx.grid_2d_graph(side, side)))
+    complete = CompleteMetric(len(t))
+    return {
+        "tree": {
+            "leaves cover": is_cover(t, leaves),
+            "every leaf is needed": not any(is_cover(t, np.setdiff1d(everything, [leaf])) for leaf in leaves),
+            "predictions inside": bool(inside[reached].all()),
+            "paths are the linear programs'": bool((locus(matrix, observed, "exact") == inside).all()),
+        },
+        "grid": {
+            "two corners cover": is_cover(grid, np.array([0, side * side - 1])),
+            "one corner does not": not is_cover(grid, np.array([0])),
+        },
+        "complete graph": {
+            "only all classes cover": is_cover(complete, everything) and not is_cover(complete, everything[1:]),
+            "programs agree": bool((locus(complete, everything[1:], "exact") == (everything > 0)).all()),
+        },
+    }
+
+
+def run_active(case: str, seed: int) -> Result:
+    """Labels asked for until every class can be predicted, starting from three random ones."""
+    kind, n = case.split()
+    rng = np.random.default_rng(seed)
+    t = tree(kind, int(n), rng)
+    observed = uniform_classes(t, 3, rng)
+    inside = locus(t, observed)
+    gain = {v: locus(t, np.append(observed, v)).sum() - inside.sum() for v in np.flatnonzero(~inside)}
+    best = not gain or gain[next_class(t, observed)] == max(gain.values())
+    chosen, baseline = len(active_classes(t, observed)), len(random_classes(t, observed, rng))
+    return {
+        "active": {
+            "labels": chosen,
+            "fewer": relative_improvement(baseline, chosen),
+            "not worse": chosen <= baseline,
+            "largest growth": best,
+        },
+        "random": {"labels": baseline},
+    }
+
+
+# -- scale: 300,000 classes --------------------------------------------------------------------------------
+
+
+def run_scale(case: str, seed: int) -> Result:
+    """Predictions among 300,000 classes from 1,000 observed ones, against distances written out for 8 samples."""
+    n, k = 300_000, 1_000
+    rng = np.random.default_rng(seed)
+    if case.startswith("vectors"):
+        centres = rng.standard_normal((500, int(case.split()[1])), dtype=np.float32)
+        noise = 0.7 * rng.standard_normal((n, centres.shape[1]), dtype=np.float32)
+        metric: LabelMetric = EmbeddingMetric(centres[rng.integers(500, size=n)] + noise)
+    else:
+        branching = int(case.split()[1])
+        order = np.arange(1, n)
+        metric = TreeMetric(np.r_[-1, order // branching - (order % branching == 0)], rng.uniform(0.5, 1.5, n))
+    observed = uniform_classes(metric, k, rng)
+    p = torch.softmax(torch.as_tensor(3 * rng.standard_normal((64, k))).float(), dim=1)
+    loki = Loki().fit(classes=space(metric, observed))
+    with peak_memory() as peak:
+        predicted = loki.predict(p)
+    dense = metric_cost(p[:8], metric, observed).numpy()
+    excess = dense[np.arange(8), predicted[:8]] - dense.min(axis=1)
+    return {
+        "loki": {
+            "as dense": float((excess <= 1e-5 * dense.max()).mean()),
+            "share of the dense memory": peak[0] / (4.0 * k * n),
+            "unobserved": float((~np.isin(predicted, observed)).mean()),
+        }
+    }
+
+
+@contextmanager
+def peak_memory() -> Iterator[list[float]]:
+    """Bytes by which the resident memory of this process rose inside the block, at its highest (Linux)."""
+    peak = [float("nan")]
+    if not Path("/proc/self/clear_refs").exists():
+        yield peak
+        return
+    Path("/proc/self/clear_refs").write_text("5")  # sets the high-water mark back to what is used now
+    before = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    yield peak
+    status = Path("/proc/self/status").read_text().splitlines()
+    mark = next(line for line in status if line.startswith("VmHWM"))
+    peak[0] = int(mark.split()[1]) * 1024.0 - before

@@ -1,0 +1,98 @@
+"""The work of `compare`: every candidate on every seed, one cell each, written to disk as it is done."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from unseen import catalogue
+from unseen.catalogue import Given
+from unseen.compare.inputs import Inputs
+from unseen.data.domain import Domain
+from unseen.evaluation.protocols.run import entropy_threshold
+from unseen.methods.base import UNKNOWN, Method
+from unseen.nn.calibration import fit_temperature
+from unseen.nn.information import normalized_entropy
+from unseen.nn.state import load_state, save_state
+from unseen.runtime import runtime
+from unseen.validation import information_maximization, soft_neighbourhood_density, source_validation
+
+log = logging.getLogger(__name__)
+
+Cell = dict[str, Any]
+PARTS = {"adapted": "target", "held out": "held_out"}
+
+
+def split_source(source: Domain, seed: int, share: float = 0.2) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which samples to learn from and which to hold out: `share` of each class that has at least two, by seed."""
+    rng = np.random.default_rng(seed)
+    out = np.zeros(len(source), dtype=bool)
+    y = source.labels
+    for label in np.unique(y):
+        members = rng.permutation(np.flatnonzero(y == label))
+        out[members[: min(max(round(share * len(members)), 1), len(members) - 1)]] = True
+    return ~out, out
+
+
+def run_cell(
+    inputs: Inputs, given: Given, check: Domain | None, slug: str, preset: str, seed: int, folder: Path | None
+) -> Cell:
+    """Fit one candidate with one seed, or read what an earlier run wrote; predictions, scores and seconds.
+
+    `check` are labelled samples that the fit does not see: they calibrate, and they are source validation.
+    """
+    key = f"{slug}-{preset}-seed{seed}"
+    if folder is not None and (folder / key).exists():
+        return load_state(folder / key)
+    method = catalogue.make(slug, preset, seed)
+    started = time.perf_counter()
+    with runtime(folder=None if folder is None else folder / "checkpoints" / key):
+        method = given.fit(method)
+    cell: Cell = {"seconds": time.perf_counter() - started, "seed": seed, "method": method}
+    cell.update(calibration(method, check))
+    for label, name in PARTS.items():
+        part = getattr(inputs, name)
+        if part is not None:
+            cell[label] = _predict(method, part, cell["temperature"], cell["threshold"])
+    cell["validators"] = _validate(cell, check)
+    if folder is not None:
+        save_state(folder / key, cell)
+        shutil.rmtree(folder / "checkpoints" / key, ignore_errors=True)
+    return cell
+
+
+def calibration(method: Method, check: Domain | None) -> Cell:
+    """Temperature, threshold and probabilities from labelled samples that were held out; neutral without any."""
+    if check is None:
+        return {"temperature": 1.0, "threshold": 1.0}
+    scores = method.decision_function(check)
+    y = torch.as_tensor(check.labels)
+    temperature = fit_temperature(scores, y) if int(y.max()) < scores.shape[1] else 1.0
+    p = torch.softmax(scores / temperature, dim=1)
+    return {"temperature": temperature, "threshold": max(entropy_threshold(p), 1e-6), "check": p}
+
+
+def _predict(method: Method, part: Domain, temperature: float, threshold: float) -> Cell:
+    p = torch.softmax(method.decision_function(part) / temperature, dim=1)
+    prediction = method.predict(part)
+    unsure = normalized_entropy(p).numpy() > threshold
+    rejecting = prediction if method.card.rejects else np.where(unsure, UNKNOWN, prediction)
+    return {"p": p, "prediction": prediction, "rejecting": rejecting}
+
+
+def _validate(cell: Cell, check: Domain | None) -> dict[str, float]:
+    scores = {}
+    if check is not None:
+        scores["source validation"] = source_validation(cell["check"], check.labels)
+    p = cell["adapted"]["p"] if "adapted" in cell else None
+    if p is not None and len(p) > 1:
+        scores["information maximization"] = information_maximization(p)
+        scores["neighbourhood density"] = soft_neighbourhood_density(p)
+    return scores

@@ -1,0 +1,172 @@
+"""The run folder: everything that the report needs, in files that others can read."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from unseen.bundle import Bundle
+from unseen.compare.cells import PARTS, Cell
+from unseen.compare.inputs import Inputs
+from unseen.data.domain import Domain
+
+MAP_SAMPLES = 1000
+PICTURES = 24
+
+
+def write_run(
+    folder: Path,
+    results: dict[str, Any],
+    inputs: Inputs,
+    cells: Mapping[str, list[Cell]],
+    bundle: Bundle,
+    *,
+    pictures: bool,
+    with_encoder: bool,
+) -> None:
+    """Write `results.json`, `results.parquet`, `predictions.parquet`, `map.parquet`, `pictures.parquet`, the model
+    and `report.html`.
+
+    Each file is written under another name first, then renamed.
+    """
+    import pandas as pd
+
+    from unseen.report import render
+
+    bundle.save(folder / "model", with_encoder=with_encoder)
+    _write(folder / "results.json", json.dumps(results, indent=1, ensure_ascii=False, default=_plain).encode())
+    _table(folder / "results.parquet", pd.DataFrame(_flat(results)))
+    first = cells[results["chosen"]["name"]][0]
+    predictions = pd.DataFrame(_predictions(inputs, first, results))
+    _table(folder / "predictions.parquet", predictions)
+    _table(folder / "map.parquet", pd.DataFrame(_map(inputs, first, results)))
+    shown = _pictures(inputs, predictions) if pictures else []
+    _table(folder / "pictures.parquet", pd.DataFrame(shown, columns=["id", "part", "jpeg"]))
+    render(folder)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, (np.ndarray, tuple, set, frozenset)):
+        return list(value)
+    raise TypeError(f"cannot write a {type(value).__name__} to results.json")
+
+
+def _write(file: Path, content: bytes) -> None:
+    temporary = file.with_name(f".{file.name}.tmp")
+    temporary.write_bytes(content)
+    temporary.replace(file)
+
+
+def _table(file: Path, table: Any) -> None:
+    buffer = io.BytesIO()
+    table.to_parquet(buffer, index=False)
+    _write(file, buffer.getvalue())
+
+
+def _flat(results: dict[str, Any]) -> list[dict[str, Any]]:
+    """A row per candidate, part, metric and seed; validators are metrics of the part `label-free`."""
+    rows = []
+    for row in results["candidates"]:
+        groups = {**row["metrics"], "label-free": row["validators"]}
+        for part, metrics in groups.items():
+            for metric, spread in metrics.items():
+                rows += [
+                    {"candidate": row["name"], "part": part, "metric": metric, "seed": seed, "value": value}
+                    for seed, value in enumerate(spread["per_seed"])
+                ]
+    return rows
+
+
+def _predictions(inputs: Inputs, cell: Cell, results: dict[str, Any]) -> list[dict[str, Any]]:
+    """Truth and prediction of the chosen model's first seed for every target sample."""
+    rows = []
+    names = inputs.classes.names
+    protocol = results["protocol"]
+    kind = "rejecting" if protocol and protocol["headline"] == "h_score" else "prediction"
+    for part, name in PARTS.items():
+        if name not in inputs.raw or part not in cell:
+            continue
+        domain, found = inputs.raw[name], cell[part]
+        everything = domain.classes.names if domain.classes is not None else ()
+        truth = domain.y if domain.y is not None else np.full(len(domain), -1)
+        p = found["p"].max(dim=1).values.numpy()
+        for i, (id_, t, q) in enumerate(zip(domain.ids, truth, found[kind])):  # type: ignore[arg-type]
+            rows.append(
+                {
+                    "id": str(id_),
+                    "part": part,
+                    "truth": everything[t] if t >= 0 else None,
+                    "prediction": names[q] if q >= 0 else None,
+                    "probability": float(p[i]),
+                }
+            )
+    return rows
+
+
+def _map(inputs: Inputs, cell: Cell, results: dict[str, Any]) -> list[dict[str, Any]]:
+    """Two-dimensional places of source and target samples, in the features as given and as the chosen model sees them."""
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+
+    domains = {role: d for role, d in (("source", inputs.source), ("target", inputs.target)) if d is not None}
+    if not domains:
+        return []
+    picked = {role: np.linspace(0, len(d) - 1, min(len(d), MAP_SAMPLES // 2)).astype(int) for role, d in domains.items()}
+    parts = {role: domains[role].take(index) for role, index in picked.items()}
+    rows: list[dict[str, Any]] = []
+    for stage, features in (("before", _as_given), ("after", lambda d: _as_seen(cell["method"], d))):
+        x = np.concatenate([features(d) for d in parts.values()])
+        if len(x) < 10:
+            return []
+        x = PCA(min(50, *x.shape), random_state=0).fit_transform(x)
+        place = TSNE(perplexity=min(30, (len(x) - 1) / 3), init="pca", random_state=0).fit_transform(x)
+        roles = np.concatenate([np.repeat(role, len(d)) for role, d in parts.items()])
+        labels = np.concatenate([_labels(inputs, role, picked[role]) for role in parts])
+        rows += [
+            {"stage": stage, "x": float(a), "y": float(b), "domain": str(role), "class": label}
+            for (a, b), role, label in zip(place, roles, labels)
+        ]
+    return rows
+
+
+def _as_given(domain: Domain) -> np.ndarray:
+    return np.asarray(domain.x, dtype=np.float32)
+
+
+@torch.no_grad()
+def _as_seen(method: Any, domain: Domain) -> np.ndarray:
+    """The scores of the chosen model, centred per sample: where it sees the samples."""
+    scores = torch.log_softmax(method.decision_function(domain).float(), dim=1)
+    return (scores - scores.mean(dim=1, keepdim=True)).clamp_min(-30).numpy()
+
+
+def _labels(inputs: Inputs, role: str, index: np.ndarray) -> np.ndarray:
+    domain = inputs.raw[role]
+    if domain.y is None or domain.classes is None:
+        return np.full(len(index), "", dtype=object)
+    names = np.array([*domain.classes.names, ""], dtype=object)
+    return names[domain.y[index]]
+
+
+def _pictures(inputs: Inputs, predictions: Any) -> list[dict[str, Any]]:
+    """Re-encoded thumbnails of target samples that the chosen model got right and wrong."""
+    from unseen.data.images import thumbnail
+
+    if "target" not in inputs.raw or inputs.raw["target"].kind != "image":
+        return []
+    domain = inputs.raw["target"]
+    rows = predictions[predictions.part == "adapted"].reset_index(drop=True)
+    right = rows.index[rows.truth == rows.prediction] if rows.truth.notna().any() else rows.index
+    wrong = rows.index.difference(right)
+    rng = np.random.default_rng(0)
+    chosen = [i for side in (right, wrong) for i in rng.permutation(side)[: PICTURES // 2]]
+    assert domain.ids is not None
+    return [{"id": str(domain.ids[i]), "part": "adapted", "jpeg": thumbnail(domain.x[int(i)], 112)} for i in chosen]

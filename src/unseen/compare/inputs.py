@@ -1,0 +1,349 @@
+"""What a user brings, made ready: loaded, aligned, sealed, checked for leakage, encoded."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unseen.catalogue import Given
+from unseen.data.classes import ClassSpace, join, overlap, realign
+from unseen.data.domain import UNLABELED, Domain
+from unseen.data.duplicates import Leakage, leakage
+from unseen.evaluation.exam import Exam
+
+if TYPE_CHECKING:
+    from unseen.encoders import Encoder
+
+log = logging.getLogger(__name__)
+
+DEFAULT_ENCODER = {"image": "efficientnet-lite0", "text": "minilm"}
+SMALLEST_HELD_OUT = 20
+"""A target with fewer samples is not split."""
+
+Data = Domain | str | os.PathLike[str]
+
+
+@dataclasses.dataclass
+class Inputs:
+    """Everything that `compare` works on.
+
+    Attributes
+    ----------
+    source, support : Domain or None
+        Labelled features; labels index `classes`.
+    target, held_out : Domain or None
+        Features without labels: what methods adapt to, and what they never see.
+    classes : ClassSpace
+        The classes that can be predicted: those of the labelled data, then those that the user described.
+    exams : mapping of "adapted" and "held out" to Exam
+        Empty if the target has no labels.
+    encoder : Encoder or None
+    raw : mapping
+        The target's samples as they were read, for pictures in the report.
+    overlap, leakage, told
+        What to say before work.
+    """
+
+    source: Domain | None
+    support: Domain | None
+    target: Domain | None
+    held_out: Domain | None
+    classes: ClassSpace
+    exams: Mapping[str, Exam]
+    encoder: Encoder | None
+    raw: Mapping[str, Domain]
+    overlap: Mapping[str, tuple[str, ...]]
+    leakage: tuple[Leakage, ...]
+    shared_space: bool
+    described: bool
+    told: Mapping[str, Any]
+    model: Any = None
+
+    @property
+    def labeled(self) -> Domain:
+        """The labelled data that classes come from: the source, or else the support."""
+        domain = self.source if self.source is not None else self.support
+        assert domain is not None
+        return domain
+
+    def given(self, source: Domain | None, seed: int) -> Given:
+        """The inputs by words of `fit`, with a part of the source, for one seed."""
+        words = {"source": source, "target": self.target, "support": self.support, "model": self.model}
+        if self.described or self.shared_space:
+            words["classes"] = self.classes
+        inputs = {word: value for word, value in words.items() if value is not None}
+        return Given(inputs, shared_space=self.shared_space, seed=seed)
+
+
+def prepare(
+    *,
+    source: Data | None = None,
+    target: Data | None = None,
+    support: Data | None = None,
+    classes: ClassSpace | str | os.PathLike[str] | None = None,
+    encoder: str | None = None,
+    labels: str = "exam",
+    on_error: str = "skip",
+    precision: str = "auto",
+    trust: bool = False,
+    cache: bool = True,
+    model: Any = None,
+) -> Inputs:
+    """Load, align, seal, check and encode.
+
+    Raises
+    ------
+    ValueError
+        If neither source nor support is given, kinds differ, or a class is not in the class file.
+    """
+    fraction = _parse_labels(labels)
+    read = {
+        name: _read(name, value, on_error)
+        for name, value in (("source", source), ("target", target), ("support", support))
+        if value is not None
+    }
+    if "source" not in read and "support" not in read:
+        raise ValueError("source or support must be given: without a labelled sample there is nothing to learn from")
+    for name in ("source", "support"):
+        if name in read:
+            read[name] = _labeled(name, read[name])
+    _check_kinds(read)
+    known, everything = _spaces(read, _class_file(classes))
+    apart = overlap(_classes_of(read, "source", "support"), _classes_of(read, "target")) if _has_labels(read, "target") else {}
+    read = {name: _onto(domain, everything) for name, domain in read.items()}
+    parts = _seal(read, labels, fraction)
+    kind = next(iter(read.values())).kind
+    tower = _encoder(kind, encoder, precision, trust)
+    known, shared = _embed_classes(known, tower, classes is not None)
+    features = {name: part if tower is None else tower.encode(part, cache=cache) for name, part in parts.items()}
+    found = _leak(parts, features)
+    exams = {
+        label: Exam(features[name], everything)
+        for label, name in (("adapted", "target"), ("held out", "held_out"))
+        if name in features and features[name].labeled.any()
+    }
+    hidden = {name: features[name].unlabeled() for name in ("target", "held_out") if name in features}
+    on = lambda name: features[name].with_labels(features[name].labels, known) if name in features else None  # noqa: E731
+    return Inputs(
+        source=on("source"),
+        support=on("support"),
+        target=hidden.get("target"),
+        held_out=hidden.get("held_out"),
+        classes=known,
+        exams=exams,
+        encoder=tower,
+        raw=parts,
+        overlap=apart,
+        leakage=found,
+        shared_space=shared,
+        described=classes is not None,
+        told={name: _told(domain) for name, domain in read.items()},
+        model=model,
+    )
+
+
+# -- reading -----------------------------------------------------------------------------------------------
+
+
+def _read(name: str, value: Data, on_error: str) -> Domain:
+    if isinstance(value, Domain):
+        return value
+    from unseen.data.loaders import load
+
+    return load(value, on_error=on_error).replace(name=name)
+
+
+def _class_file(classes: Any) -> ClassSpace | None:
+    if classes is None or isinstance(classes, ClassSpace):
+        return classes
+    from unseen.data.class_file import read_classes
+
+    return read_classes(classes)
+
+
+def _parse_labels(labels: str) -> float:
+    """The share of target labels that become support, from exam, support or split:SHARE."""
+    if labels in ("exam", "support"):
+        return float(labels == "support")
+    head, _, share = labels.partition(":")
+    try:
+        value = float(share)
+    except ValueError:
+        value = -1.0
+    if head != "split" or not 0 < value < 1:
+        raise ValueError(f"labels must be exam, support or split:SHARE with a share in (0, 1); got {labels!r}")
+    return value
+
+
+def _labeled(name: str, domain: Domain) -> Domain:
+    """The labelled samples of a domain."""
+    if not domain.labeled.any():
+        raise ValueError(f"{name} must have labels: class folders, or a label column; {domain!r} has none")
+    if not domain.labeled.all():
+        log.warning("%s: %d samples without a label are left out", name, int((~domain.labeled).sum()))
+        domain = domain.take(domain.labeled)
+    return domain
+
+
+def _check_kinds(read: Mapping[str, Domain]) -> None:
+    kinds = {name: domain.kind for name, domain in read.items()}
+    if len(set(kinds.values())) > 1:
+        told = ", ".join(f"{name} is {kind}" for name, kind in kinds.items())
+        raise ValueError(f"all inputs must be of one kind; {told}")
+
+
+# -- classes -----------------------------------------------------------------------------------------------
+
+
+def _has_labels(read: Mapping[str, Domain], name: str) -> bool:
+    return name in read and bool(read[name].labeled.any())
+
+
+def _classes_of(read: Mapping[str, Domain], *names: str) -> ClassSpace:
+    for name in names:
+        if name in read and read[name].classes is not None:
+            return read[name].classes  # type: ignore[return-value]
+    domain = next(read[name] for name in names if name in read)
+    return ClassSpace(names=tuple(str(i) for i in range(int(domain.labels.max()) + 1)))
+
+
+def _spaces(read: dict[str, Domain], described: ClassSpace | None) -> tuple[ClassSpace, ClassSpace]:
+    """The classes that can be predicted, and these with the classes that only the sealed target has."""
+    for name in ("source", "support", "target"):
+        if _has_labels(read, name) and read[name].classes is None:
+            read[name] = read[name].replace(classes=_classes_of(read, name))
+    own = _classes_of(read, "source", "support")
+    used = np.unique(np.concatenate([realign(read[n].labels, _classes_of(read, n), own) for n in ("source",) if n in read] or [np.arange(len(own))]))
+    own = own.take(used)
+    if described is not None:
+        missing = [name for name in own.names if name not in set(described.names)]
+        if missing:
+            raise ValueError(f"the class file lacks {len(missing)} classes of the labelled data, such as {missing[0]!r}")
+        order = [described.index(name) for name in own.names]
+        order += [i for i in range(len(described)) if i not in set(order)]
+        known = described.take(order).replace(seen=np.arange(len(own)), metric=described.metric.take(np.asarray(order)))
+    else:
+        known = own
+    if "support" in read and "source" in read:
+        known = join(known, _classes_of(read, "support")).replace(seen=np.arange(len(own)))
+    everything = known
+    if _has_labels(read, "target"):
+        everything = join(known, _classes_of(read, "target")).replace(seen=known.seen)
+    return known, everything
+
+
+def _onto(domain: Domain, space: ClassSpace) -> Domain:
+    """The domain with labels that index `space`."""
+    if domain.y is None or domain.classes is None:
+        return domain
+    return domain.with_labels(realign(domain.y, domain.classes, space), space)
+
+
+def _embed_classes(known: ClassSpace, tower: Encoder | None, described: bool) -> tuple[ClassSpace, bool]:
+    """Class embeddings: in the space of the samples if the encoder has one for texts, else by MiniLM if described."""
+    from unseen.encoders import TwoTowerEncoder
+
+    if isinstance(tower, TwoTowerEncoder):
+        return tower.embed(known), True
+    if described and known.embeddings is None and known.attributes is None:
+        from unseen import encoders
+
+        texts = Domain(x=np.array(known.texts, dtype=np.str_), kind="text", name="classes")
+        return known.replace(embeddings=encoders.get("minilm").encode(texts).x), False
+    return known, False
+
+
+# -- sealing -----------------------------------------------------------------------------------------------
+
+
+def _seal(read: Mapping[str, Domain], labels: str, fraction: float) -> dict[str, Domain]:
+    """The parts of the target: support (if labels are for learning), target and held out."""
+    parts = {name: domain for name, domain in read.items() if name != "target"}
+    if "target" not in read:
+        return parts
+    target = read["target"]
+    if fraction > 0:
+        if "support" in parts:
+            raise ValueError(f"labels={labels!r} makes a support of the target's labels; support is given already")
+        chosen = _stratified(target, fraction)
+        if not chosen.any():
+            raise ValueError(f"labels={labels!r} needs labels in the target; there are none")
+        parts["support"] = target.take(chosen).replace(name="support")
+        target = target.take(~chosen)
+    if len(target) == 0:
+        return parts
+    aside = _held_out(target)
+    parts["target"] = target.take(~aside)
+    if aside.any():
+        parts["held_out"] = target.take(aside)
+    return parts
+
+
+def _stratified(target: Domain, fraction: float) -> NDArray[np.bool_]:
+    """About `fraction` of the labelled samples of each class, at least one of each, in an order by content."""
+    chosen = np.zeros(len(target), dtype=bool)
+    order = target.canonical_order()
+    for label in np.unique(target.y[target.labeled]) if target.y is not None else ():
+        members = order[target.y[order] == label]  # type: ignore[index]
+        chosen[members[: max(1, round(fraction * len(members)))]] = True
+    return chosen
+
+
+def _held_out(target: Domain, share: float = 0.2) -> NDArray[np.bool_]:
+    """A fifth of the target, chosen by the content of the samples alone."""
+    aside = np.zeros(len(target), dtype=bool)
+    if len(target) >= SMALLEST_HELD_OUT:
+        aside[target.canonical_order()[: round(share * len(target))]] = True
+    return aside
+
+
+def _leak(parts: Mapping[str, Domain], features: Mapping[str, Domain]) -> tuple[Leakage, ...]:
+    """Samples of the labelled data that stand in the target too: by content, by look, by embedding."""
+    found = []
+    for learned in ("source", "support"):
+        for part in ("target", "held_out"):
+            if learned not in parts or part not in parts:
+                continue
+            vectors = {}
+            if parts[part].kind != "features":
+                vectors = {"source_features": features[learned].x, "exam_features": features[part].x}
+            leak = leakage(parts[learned], parts[part], **vectors)
+            if leak:
+                log.warning("%s", leak.summary())
+                found.append(leak)
+    return tuple(found)
+
+
+# -- encoding ----------------------------------------------------------------------------------------------
+
+
+def _encoder(kind: str, name: str | None, precision: str, trust: bool) -> Encoder | None:
+    if kind == "features" and name is None:
+        return None
+    if name is None and kind not in DEFAULT_ENCODER:
+        raise ValueError(f"there is no default encoder for {kind}; name one with encoder=")
+    from unseen import encoders
+
+    return encoders.get(name or DEFAULT_ENCODER[kind], precision=precision, trust=trust)
+
+
+def _told(domain: Domain) -> dict[str, Any]:
+    counts = {}
+    if domain.y is not None and domain.classes is not None:
+        values, n = np.unique(domain.y[domain.y != UNLABELED], return_counts=True)
+        counts = {domain.classes.names[v]: int(c) for v, c in zip(values, n)}
+    return {
+        "name": domain.name,
+        "samples": len(domain),
+        "kind": domain.kind,
+        "labeled": int(domain.labeled.sum()),
+        "classes": counts,
+        "skipped": [[s.where, s.why] for s in domain.skipped],
+        "credits": list(domain.credits),
+    }

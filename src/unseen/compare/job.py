@@ -1,0 +1,331 @@
+"""`compare` and `adapt`: from what a user brings to a chosen model, its figures and its report."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import logging
+import os
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from unseen import __version__, catalogue, runtime
+from unseen.bundle import Bundle
+from unseen.compare.cells import Cell, run_cell, split_source
+from unseen.compare.inputs import Data, Inputs, prepare
+from unseen.compare.results import summarize
+from unseen.data.classes import ClassSpace
+from unseen.evaluation import protocols
+from unseen.methods.base import Method
+
+log = logging.getLogger(__name__)
+
+ALWAYS = ("source-only", "standardize")
+"""What a budget never leaves out."""
+
+
+@dataclasses.dataclass
+class Comparison:
+    """What `compare` found.
+
+    Attributes
+    ----------
+    results : dict
+        What stands in `results.json`.
+    bundle : Bundle
+        The chosen model.
+    folder : Path or None
+        The run folder, with `report.html`.
+    """
+
+    results: dict[str, Any]
+    bundle: Bundle
+    folder: Path | None
+
+    @property
+    def chosen(self) -> str:
+        """Name of the chosen candidate, as `slug` or `slug:preset`."""
+        return str(self.results["chosen"]["name"])
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What will run: candidates with the seconds expected for all seeds, and why others will not."""
+
+    candidates: tuple[tuple[str, str], ...]
+    seconds: dict[str, float]
+    left_out: dict[str, str]
+
+    def lines(self) -> list[str]:
+        """The plan in words, a line each."""
+        told = [f"{name(slug, preset):24s} about {self.seconds[name(slug, preset)]:.0f} s" for slug, preset in self.candidates]
+        return [*told, *(f"{slug:24s} left out: {why}" for slug, why in self.left_out.items())]
+
+
+def name(slug: str, preset: str) -> str:
+    """What tables call a candidate: `slug`, or `slug:preset` for a preset of its own."""
+    return slug if preset == "default" else f"{slug}:{preset}"
+
+
+def parse_budget(budget: str | float | None) -> float | None:
+    """Seconds from a number or from words such as 90s, 10m, 2h."""
+    if budget is None or isinstance(budget, (int, float)):
+        return None if budget is None else float(budget)
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", budget)
+    if match is None:
+        raise ValueError(f"budget must be seconds, or a time such as 90s, 10m or 2h; got {budget!r}")
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+def plan(inputs: Inputs, methods: str | Sequence[str] = "auto", seeds: int = 3, budget: str | float | None = None) -> Plan:
+    """Say what fits, how long it will take, and what is left out."""
+    wanted = None if methods == "auto" else _names(methods)
+    given = inputs.given(inputs.source, 0)
+    pairs, left_out = catalogue.candidates(given, wanted)
+    if not pairs:
+        raise ValueError("no method fits what is given: " + "; ".join(f"{slug} {why}" for slug, why in left_out.items()))
+    samples = sum(len(d) for d in (inputs.source, inputs.target, inputs.support) if d is not None)
+    seconds = {name(*pair): catalogue.cost(*pair) * samples / 1000 * seeds for pair in pairs}
+    limit = parse_budget(budget)
+    if limit is not None:
+        for pair in sorted(pairs, key=lambda pair: -seconds[name(*pair)]):
+            if sum(seconds[name(*p)] for p in pairs) <= limit:
+                break
+            if pair[0] not in ALWAYS and len(pairs) > 1:
+                pairs.remove(pair)
+                left_out[name(*pair)] = f"over the budget (about {seconds[name(*pair)]:.0f} s)"
+    return Plan(tuple(pairs), seconds, left_out)
+
+
+def _names(methods: str | Iterable[str]) -> list[str]:
+    names = methods.split(",") if isinstance(methods, str) else list(methods)
+    names = [part.strip() for part in names if part.strip()]
+    if not names:
+        raise ValueError("methods must be 'auto' or name at least one method")
+    return names
+
+
+def compare(
+    *,
+    source: Data | None = None,
+    target: Data | None = None,
+    support: Data | None = None,
+    classes: ClassSpace | str | os.PathLike[str] | None = None,
+    model: Any = None,
+    encoder: str | None = None,
+    methods: str | Sequence[str] = "auto",
+    protocol: str = "auto",
+    labels: str = "exam",
+    seeds: int = 3,
+    budget: str | float | None = None,
+    out: str | os.PathLike[str] | None = None,
+    on_error: str = "skip",
+    precision: str = "auto",
+    pictures: bool = True,
+    trust: bool = False,
+    with_encoder: bool = False,
+    command: str = "",
+    say: Any = log.info,
+) -> Comparison:
+    """Run every method that fits, choose one without target labels, and report.
+
+    Parameters
+    ----------
+    source, target, support : Domain or path
+        Labelled samples of a domain you know; samples of the domain you care about; a few labelled ones of it.
+    classes : ClassSpace or path
+        A class file: names, descriptions, attributes, parents. Classes in it can be predicted without samples.
+    model : Module, optional
+        A trained classifier on the same features, adapted instead of one trained on `source`.
+    encoder : str, optional
+        Name of a pretrained encoder; a default for the kind of the samples if absent.
+    methods : "auto" or names
+        `slug` or `slug:preset`; all that fit by default.
+    protocol : str
+        "auto", or closed, partial, open, open-partial, zsl, gzsl.
+    labels : str
+        What to do with labels in `target`: seal them as the exam, use them as support, or split:0.5.
+    seeds : int, >= 1
+    budget : str or float, optional
+        Seconds, or "10m": the most expensive candidates are left out, and named.
+    out : path, optional
+        Run folder. A killed run with the same inputs goes on in it; another run's folder is refused.
+    on_error : {"skip", "fail"}
+        What to do with samples that cannot be read.
+    precision : {"auto", "fp32"}
+        Of the frozen encoder.
+    pictures : bool
+        Whether the report shows thumbnails.
+    trust, with_encoder : bool
+        Load encoders that can run code; put the encoder's weights into the saved model.
+    command : str
+        What the report shows as the way to repeat the run.
+    say : callable (str) -> None
+        Told what will run, before it does.
+
+    Returns
+    -------
+    Comparison
+    """
+    if seeds < 1:
+        raise ValueError(f"seeds must be at least 1, got {seeds}")
+    if protocol != "auto":
+        protocols.get(protocol)
+    parse_budget(budget)
+    inputs = prepare(
+        source=source, target=target, support=support, classes=classes, encoder=encoder, labels=labels,
+        on_error=on_error, precision=precision, trust=trust, model=model,
+    )  # fmt: skip
+    for line in introduction(inputs):
+        say(line)
+    todo = plan(inputs, methods, seeds, budget)
+    for line in todo.lines():
+        say(line)
+    folder = None if out is None else Path(out)
+    config = _config(inputs, todo, protocol, labels, seeds)
+    if folder is not None:
+        _claim_folder(folder, config)
+    cells = _run_all(inputs, todo, seeds, folder)
+    results = summarize(inputs, todo, cells, protocol=protocol, labels=labels, seeds=seeds)
+    results.update(unseen=__version__, command=command, config=config)
+    first = cells[results["chosen"]["name"]][0]
+    bundle = make_bundle(inputs, first)
+    if folder is not None:
+        from unseen.compare.folder import write_run
+
+        write_run(folder, results, inputs, cells, bundle, pictures=pictures, with_encoder=with_encoder)
+    return Comparison(results, bundle, folder)
+
+
+def _run_all(inputs: Inputs, todo: Plan, seeds: int, folder: Path | None) -> dict[str, list[Cell]]:
+    """All cells, by candidate in the order of the seeds."""
+    cells: dict[str, list[Cell]] = {name(*pair): [] for pair in todo.candidates}
+    jobs = [(seed, pair) for seed in range(seeds) for pair in todo.candidates]
+    parts: dict[int, Any] = {}
+    for seed, (slug, preset) in runtime.track(jobs, "fitting"):
+        if seed not in parts:
+            parts = {seed: _split(inputs, seed)}
+        given, check = parts[seed]
+        cells[name(slug, preset)].append(run_cell(inputs, given, check, slug, preset, seed, _cells(folder)))
+    return cells
+
+
+def _split(inputs: Inputs, seed: int) -> Any:
+    """What is given for one seed, and the labelled samples that it does not hold."""
+    if inputs.source is None:
+        return inputs.given(None, seed), None
+    learn, aside = split_source(inputs.source, seed)
+    if not aside.any():
+        return inputs.given(inputs.source, seed), None
+    return inputs.given(inputs.source.take(learn), seed), inputs.source.take(aside)
+
+
+def _cells(folder: Path | None) -> Path | None:
+    return None if folder is None else folder / "cells"
+
+
+def make_bundle(inputs: Inputs, cell: Cell) -> Bundle:
+    """The saved form of one fitted candidate."""
+    method: Method = cell["method"]
+    return Bundle(
+        method=method,
+        classes=inputs.classes,
+        encoder=inputs.encoder,
+        temperature=cell["temperature"],
+        threshold=cell["threshold"],
+        credits=tuple(dict.fromkeys(c for told in inputs.told.values() for c in told["credits"])),
+    )
+
+
+def introduction(inputs: Inputs) -> list[str]:
+    """What was given, how classes overlap, and what leaks, in lines."""
+    lines = []
+    for role, told in inputs.told.items():
+        lines.append(f"{role}: {told['samples']} x {told['kind']}, {told['labeled']} labelled, {len(told['classes'])} classes")
+        if told["skipped"]:
+            lines.append(f"{role}: {len(told['skipped'])} unreadable samples skipped, such as {told['skipped'][0][0]}")
+    apart = inputs.overlap
+    if apart:
+        lines.append(
+            f"classes: {len(apart['shared'])} shared, {len(apart['source_only'])} only in the labelled data, "
+            f"{len(apart['target_only'])} only in the target"
+        )
+        if apart["case_variants"]:
+            lines.append(f"classes that differ in case only (are they one?): {', '.join(apart['case_variants'][:5])}")
+    lines += [leak.summary() for leak in inputs.leakage]
+    if "target" in inputs.told and not inputs.exams:
+        lines.append("the target has no labels: there will be a choice, and no accuracy")
+    return lines
+
+
+def _config(inputs: Inputs, todo: Plan, protocol: str, labels: str, seeds: int) -> dict[str, Any]:
+    """What a run is: a folder that holds another one is refused."""
+    parts = {"source": inputs.source, "support": inputs.support, "target": inputs.target, "held out": inputs.held_out}
+    data = {key: part.fingerprint()[:16] for key, part in parts.items() if part is not None}
+    known = {
+        "data": data,
+        "encoder": None if inputs.encoder is None else inputs.encoder.name,
+        "methods": [name(*pair) for pair in todo.candidates],
+        "protocol": protocol,
+        "labels": labels,
+        "seeds": seeds,
+    }
+    known["id"] = hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:16]
+    return known
+
+
+def _claim_folder(folder: Path, config: dict[str, Any]) -> None:
+    """Make the run folder, or go on in one of the same run."""
+    file = folder / "config.json"
+    if file.exists():
+        try:
+            other = json.loads(file.read_text())
+        except ValueError as error:
+            raise ValueError(f"{file} is damaged ({error}); choose another out") from error
+        if other.get("id") != config["id"]:
+            raise ValueError(f"out: {folder} holds another run; choose another folder or remove it")
+        return
+    if folder.exists() and any(folder.iterdir()):
+        raise ValueError(f"out: {folder} exists and is not a run of `unseen compare`; choose another folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / ".config.json.tmp"
+    temporary.write_text(json.dumps(config, indent=1))
+    temporary.replace(file)
+
+
+def adapt(
+    *,
+    method: str,
+    settings: dict[str, Any] | None = None,
+    preset: str = "default",
+    seed: int = 0,
+    out: str | os.PathLike[str] | None = None,
+    with_encoder: bool = False,
+    **inputs: Any,
+) -> Bundle:
+    """Fit one method and save it; labels in the target are never used.
+
+    Parameters
+    ----------
+    method, preset : str
+    settings : mapping of hyperparameters
+    seed : int
+    out : path, optional
+        Where to save the model.
+    **inputs
+        As in `compare`: source, target, support, classes, model, encoder, labels, on_error, precision, trust.
+    """
+    catalogue.make(method, preset, seed, **(settings or {}))
+    ready = prepare(**inputs)
+    given, check = _split(ready, seed)
+    fitted = given.fit(catalogue.make(method, preset, seed, **(settings or {})))
+    from unseen.compare.cells import calibration
+
+    cell = {"method": fitted, **calibration(fitted, check)}
+    bundle = make_bundle(ready, cell)
+    if out is not None:
+        bundle.save(out, with_encoder=with_encoder)
+    return bundle

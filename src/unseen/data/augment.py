@@ -1,0 +1,41 @@
+"""Random views of pictures, as tensors, from the random numbers of a training run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+Augment = Callable[[Tensor, torch.Generator], Tensor]
+
+RESIZE_TO_CROP = 256 / 224
+"""The usual recipe resizes to 256 pixels and crops 224 at random."""
+
+
+def random_crop(x: Float[Tensor, "b c h w"], generator: torch.Generator, scale: float = RESIZE_TO_CROP) -> Tensor:
+    """Shift each picture by up to (scale - 1) / 2 of its side, with mirrored borders; the size stays.
+
+    It gives the places, not the magnification, of "resize to `scale` times the size, then crop".
+    """
+    n, _, height, width = x.shape
+    pads = [min(round(side * (scale - 1) / 2), side - 1) for side in (height, width)]
+    padded = F.pad(x, (pads[1], pads[1], pads[0], pads[0]), mode="reflect")
+    top, left = (torch.randint(2 * pad + 1, (n,), generator=generator).to(x.device) for pad in pads)
+    rows = (top[:, None] + torch.arange(height, device=x.device))[:, :, None]
+    columns = (left[:, None] + torch.arange(width, device=x.device))[:, None, :]
+    samples = torch.arange(n, device=x.device)[:, None, None]
+    return padded.permute(0, 2, 3, 1)[samples, rows, columns].permute(0, 3, 1, 2).contiguous()
+
+
+def random_flip(x: Float[Tensor, "b c h w"], generator: torch.Generator) -> Tensor:
+    """Mirror each picture left to right with probability 1/2."""
+    flip = (torch.rand(len(x), generator=generator) < 0.5).to(x.device)
+    return torch.where(flip[:, None, None, None], x.flip(3), x)
+
+
+def crop_and_flip(x: Float[Tensor, "b c h w"], generator: torch.Generator) -> Tensor:
+    """`random_crop`, then `random_flip`."""
+    return random_flip(random_crop(x, generator), generator)

@@ -1,0 +1,155 @@
+"""Class files: names, descriptions, attributes and parents of classes from CSV or JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import unicodedata
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from unseen.data.classes import ClassSpace
+from unseen.data.label_metrics import LabelMetric
+from unseen.data.loaders.common import find_column, locate
+
+_RESERVED = ("name", "description", "parent")
+
+
+def read_classes(path: str | os.PathLike[str]) -> ClassSpace:
+    """Read what is known of your classes.
+
+    Parameters
+    ----------
+    path : path or fsspec URL
+        A CSV or TSV file with the column ``name`` and perhaps ``description``, ``parent`` and one column per
+        attribute; or a JSON file with a list of such records, or a mapping from name to record or
+        description.
+
+    Returns
+    -------
+    ClassSpace
+        All classes seen. With parents, the distance is the number of edges between two classes in the tree; a
+        parent that is no class itself is an inner node, and several roots are joined by one above them.
+
+    Raises
+    ------
+    ValueError
+        If a name is missing or repeated, an attribute is no finite number (the row and column are named), or
+        the parents go round in a circle.
+    """
+    fs, file = locate(path)
+    suffix = PurePosixPath(file).suffix.lower()
+    if suffix in (".csv", ".tsv"):
+        records, headers = _read_csv(fs, file, "\t" if suffix == ".tsv" else ",")
+    elif suffix == ".json":
+        records, headers = _read_json(fs, file)
+    else:
+        raise ValueError(f"a class file ends in .csv, .tsv or .json; got {os.fspath(path)!r}")
+    if not records:
+        raise ValueError(f"{file}: there are no classes")
+    key = find_column(headers, None, "name", ("name", "class", "label"))
+    if key is None:
+        raise ValueError(f"{file}: there is no column 'name'. The columns are: {', '.join(headers)}")
+    names = tuple(_text(record.get(key)) for record in records)
+    for row, name in enumerate(names):
+        if not name:
+            raise ValueError(f"{file}: row {row + 1} has no name")
+    folded = {header.casefold(): header for header in headers}
+    attributes = [header for header in headers if header != key and header.casefold() not in _RESERVED]
+    space = ClassSpace(
+        names=names,
+        descriptions=_column(records, folded.get("description")),
+        attributes=_numbers(records, names, attributes, file) if attributes else None,
+        attribute_names=tuple(attributes) or None,
+    )
+    parents = _column(records, folded.get("parent"))
+    return space if parents is None else space.replace(metric=_tree(names, parents, file))
+
+
+def _tree(names: Sequence[str], parents: Sequence[str], file: str) -> LabelMetric:
+    """The tree metric over classes and inner nodes; one root is added if there are several."""
+    from unseen.data.label_metrics import TreeMetric
+
+    inner = [parent for parent in dict.fromkeys(parents) if parent and parent not in set(names)]
+    node = {name: i for i, name in enumerate((*names, *inner))}
+    above = np.array([node.get(parent, -1) for parent in parents] + [-1] * len(inner), dtype=np.int64)
+    _refuse_cycles(above, list(node), file)
+    roots = np.flatnonzero(above == -1)
+    if len(roots) > 1:
+        above[roots] = len(above)
+        above = np.append(above, -1)
+    return TreeMetric(above, None, np.arange(len(names)))
+
+
+def _refuse_cycles(above: np.ndarray[Any, Any], names: Sequence[str], file: str) -> None:
+    """Climb from all nodes at once by doubling; whoever never arrives at a root hangs on a circle."""
+    up = np.append(above, len(above))
+    up[up == -1] = len(above)
+    for _ in range(max(1, len(above).bit_length())):
+        up = up[up]
+    lost = np.flatnonzero(up[:-1] != len(above))
+    if len(lost):
+        raise ValueError(f"{file}: the parents of {names[int(lost[0])]!r} go round in a circle")
+
+
+def _read_csv(fs: Any, file: str, separator: str) -> tuple[list[dict[str, Any]], list[str]]:
+    import pandas as pd
+
+    try:
+        with fs.open(file, "rb") as stream:
+            frame = pd.read_csv(stream, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except (ValueError, pd.errors.ParserError) as error:
+        raise ValueError(f"{file} cannot be read as a table: {error}") from error
+    return [dict(zip(frame.columns, row)) for row in frame.to_numpy().tolist()], list(frame.columns)
+
+
+def _read_json(fs: Any, file: str) -> tuple[list[dict[str, Any]], list[str]]:
+    try:
+        content = json.loads(fs.cat_file(file))
+    except ValueError as error:
+        raise ValueError(f"{file} cannot be read as JSON: {error}") from error
+    if isinstance(content, Mapping) and isinstance(content.get("classes"), list):
+        content = content["classes"]
+    if isinstance(content, Mapping):
+        content = [
+            {"name": name, **(value if isinstance(value, Mapping) else {"description": value})}
+            for name, value in content.items()
+        ]
+    records = [{"name": entry} if isinstance(entry, str) else entry for entry in content]
+    if not all(isinstance(entry, Mapping) for entry in records):
+        raise ValueError(
+            f"{file}: expected a list of records, or a mapping from name to record or description"
+        )
+    return records, list(dict.fromkeys(key for record in records for key in record))
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else unicodedata.normalize("NFC", str(value)).strip()
+
+
+def _column(records: Sequence[Mapping[str, Any]], key: str | None) -> tuple[str, ...] | None:
+    """A column of texts; None where it is absent or empty throughout."""
+    texts = tuple(_text(record.get(key)) for record in records) if key else ()
+    return texts if any(texts) else None
+
+
+def _numbers(
+    records: Sequence[Mapping[str, Any]], names: Sequence[str], columns: Sequence[str], file: str
+) -> np.ndarray[Any, Any]:
+    """The attribute columns as numbers, (N, A)."""
+
+    def number(row: int, column: str) -> float:
+        value = records[row].get(column)
+        try:
+            found = float(value)  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            found = float("nan")
+        if not np.isfinite(found):
+            where = f"row {row + 1} ({names[row]!r}), column {column!r}"
+            raise ValueError(f"{file}: attributes must be finite numbers; {where} holds {value!r}")
+        return found
+
+    return np.array([[number(row, column) for column in columns] for row in range(len(records))])

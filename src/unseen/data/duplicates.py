@@ -1,0 +1,203 @@
+"""Find the same, or nearly the same, sample on both sides before it makes an exam meaningless."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unseen.data.domain import Domain
+from unseen.data.typing import FloatArray
+
+Matches = list[tuple[int, int, float]]
+"""Positions on the left and on the right, and how alike they are, in [0, 1]."""
+
+_BLOCK = 4096
+_SIDE = 32
+
+
+@dataclasses.dataclass(frozen=True)
+class Match:
+    """A sample of the source that also stands in the exam.
+
+    `how` is ``content`` (equal bytes), ``picture`` (nearly equal pixels) or ``embedding``; `score` is 1 for
+    equal.
+    """
+
+    source: str
+    exam: str
+    how: str
+    score: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Leakage:
+    """What the exam shares with the data that a method learns from.
+
+    Attributes
+    ----------
+    exact, near : tuple of Match
+        Equal samples, and those that are nearly equal without being equal.
+    size : int
+        Number of samples in the exam.
+    """
+
+    exact: tuple[Match, ...]
+    near: tuple[Match, ...]
+    size: int
+
+    def __bool__(self) -> bool:
+        return bool(self.exact or self.near)
+
+    @property
+    def exam_ids(self) -> tuple[str, ...]:
+        """The samples of the exam that leak, each once."""
+        return tuple(dict.fromkeys(match.exam for match in (*self.exact, *self.near)))
+
+    def summary(self) -> str:
+        """Return one sentence for a report."""
+        if not self:
+            return f"None of the {self.size} samples of the exam was found in the source."
+        exact = len({match.exam for match in self.exact})
+        near = len(self.exam_ids) - exact
+        first = (*self.exact, *self.near)[0]
+        return (
+            f"Leakage: {exact + near} of the {self.size} samples of the exam stand in the source "
+            f"({exact} equal, {near} nearly equal), such as {first.exam!r}, which is {first.source!r}; "
+            "leave them out before you trust a score."
+        )
+
+
+def leakage(
+    source: Domain,
+    exam: Domain,
+    *,
+    source_features: FloatArray | None = None,
+    exam_features: FloatArray | None = None,
+    threshold: float = 0.98,
+) -> Leakage:
+    """Report which samples of the exam a method has seen already.
+
+    Contents are compared by hash, pictures by `perceptual`, and embeddings, if given, by `near`.
+
+    Parameters
+    ----------
+    source, exam : Domain
+        What is learned from, and what is graded on.
+    source_features, exam_features : array (n, d) and (m, d), optional
+        Embeddings of the samples.
+    threshold : float, in (0, 1]
+        Cosine from which two embeddings count as nearly equal.
+    """
+    if (source_features is None) != (exam_features is None):
+        raise ValueError("source_features and exam_features must be given together")
+    assert source.ids is not None
+    assert exam.ids is not None
+    found = {
+        (i, j): Match(str(source.ids[i]), str(exam.ids[j]), "content", 1.0) for i, j in exact(source, exam)
+    }
+    same = tuple(found.values())
+    alike: list[tuple[str, Matches]] = []
+    if source.kind == exam.kind == "image":
+        alike.append(("picture", perceptual(source, exam)))
+    if source_features is not None and exam_features is not None:
+        for side, domain, rows in (("source", source, source_features), ("exam", exam, exam_features)):
+            if len(rows) != len(domain):
+                raise ValueError(f"{side}_features has {len(rows)} rows, {side} has {len(domain)} samples")
+        alike.append(("embedding", near(source_features, exam_features, threshold)))
+    for how, matches in alike:
+        for i, j, score in matches:
+            found.setdefault((i, j), Match(str(source.ids[i]), str(exam.ids[j]), how, score))
+    return Leakage(same, tuple(found.values())[len(same) :], len(exam))
+
+
+def exact(a: Domain, b: Domain) -> list[tuple[int, int]]:
+    """Positions of samples with equal content: for files the same bytes, whatever their names."""
+    where: dict[str, list[int]] = {}
+    for i, digest in enumerate(a.digests().tolist()):
+        where.setdefault(digest, []).append(i)
+    return [(i, j) for j, digest in enumerate(b.digests().tolist()) for i in where.get(digest, ())]
+
+
+def near(a: FloatArray, b: FloatArray, threshold: float = 0.98) -> Matches:
+    """Positions of rows whose cosine is at least `threshold`, with that cosine.
+
+    Works in blocks, so that memory stays small: (n, d) and (m, d).
+    """
+    if not 0 < threshold <= 1:
+        raise ValueError(f"threshold must lie in (0, 1]; got {threshold}")
+    left, right = _unit(a), _unit(b)
+    if left.shape[1] != right.shape[1]:
+        raise ValueError(f"features must be of one width; got {left.shape[1]} and {right.shape[1]}")
+    return [
+        (int(i), int(j), min(1.0, float(cosine)))
+        for rows, columns, cosines in _products(left, right)
+        for i, j, cosine in _at_least(cosines, threshold - 1e-6, rows, columns)
+    ]
+
+
+def perceptual(a: Domain, b: Domain, *, bits: int = 6, difference: float = 0.03) -> Matches:
+    """Pairs of pictures that look the same after resizing, recompression or small changes of colour.
+
+    Candidates differ in at most `bits` of 64 in their difference hash; of those, a pair counts if its
+    pictures, shrunk to 32 x 32, differ by at most `difference` of the full range in the mean. The score is
+    one minus that difference.
+
+    References
+    ----------
+    Krawetz, "Kind of Like That" (2013): the difference hash.
+    """
+    (signs_a, small_a), (signs_b, small_b) = _looks(a), _looks(b)
+    matches = []
+    for rows, columns, products in _products(signs_a, signs_b):
+        for i, j, _ in _at_least(products, 64 - 2 * bits, rows, columns):
+            gap = np.abs(small_a[i].astype(np.int16) - small_b[j]).mean() / 255
+            if gap <= difference:
+                matches.append((int(i), int(j), 1 - float(gap)))
+    return matches
+
+
+def difference_hash(domain: Domain) -> NDArray[np.uint64]:
+    """64-bit difference hash of every picture, (n,): where brightness rises along 8 rows of 9 pixels."""
+    bits = (_looks(domain)[0] > 0).astype(np.uint8)
+    return np.packbits(bits, axis=1).view(">u8").reshape(-1).astype(np.uint64)
+
+
+def _looks(domain: Domain) -> tuple[FloatArray, NDArray[np.uint8]]:
+    """Signs of the brightness steps, (n, 64) in {-1, 1}, and the shrunken pictures, (n, 32 * 32 * 3)."""
+    from PIL import Image
+
+    if domain.kind != "image":
+        raise TypeError(f"{domain.name} holds {domain.kind}, not pictures")
+    steps = np.empty((len(domain), 8, 8), dtype=np.float32)
+    small = np.empty((len(domain), _SIDE * _SIDE * 3), dtype=np.uint8)
+    for i, sample in enumerate(domain.x):
+        image = Image.fromarray(sample).convert("RGB") if isinstance(sample, np.ndarray) else sample
+        grey = np.asarray(image.convert("L").resize((9, 8), Image.Resampling.BOX), dtype=np.int16)
+        steps[i] = np.where(np.diff(grey, axis=1) > 0, 1, -1)
+        small[i] = np.asarray(image.resize((_SIDE, _SIDE), Image.Resampling.BOX)).reshape(-1)
+    return steps.reshape(-1, 64), small
+
+
+def _unit(rows: FloatArray) -> FloatArray:
+    rows = np.asarray(rows, dtype=np.float32)
+    if rows.ndim != 2 or not np.isfinite(rows).all():
+        raise ValueError(f"features must be a finite array of shape (n, d); got shape {rows.shape}")
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+
+
+def _products(a: FloatArray, b: FloatArray) -> Iterator[tuple[int, int, FloatArray]]:
+    """Inner products of all rows, block by block, with the block's first row and column."""
+    for i in range(0, len(a), _BLOCK):
+        for j in range(0, len(b), _BLOCK):
+            yield i, j, a[i : i + _BLOCK] @ b[j : j + _BLOCK].T
+
+
+def _at_least(
+    products: FloatArray, bound: float, row: int, column: int
+) -> Iterator[tuple[np.intp, np.intp, np.floating]]:
+    """Positions and values of the products that are at least `bound`."""
+    rows, columns = np.nonzero(products >= bound)
+    return zip(rows + row, columns + column, products[rows, columns])

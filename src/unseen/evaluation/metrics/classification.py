@@ -1,0 +1,36 @@
+"""Accuracy over samples and over classes."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unseen.data.typing import IntArray
+
+
+def accuracy(truth: IntArray, prediction: IntArray) -> float:
+    """Share of samples predicted right, in [0, 1]."""
+    return float(np.mean(truth == prediction))
+
+
+def per_class_accuracy(truth: IntArray, prediction: IntArray) -> dict[int, float]:
+    """Share of samples predicted right, for every class that occurs in `truth`."""
+    return {int(c): float(np.mean(prediction[truth == c] == c)) for c in np.unique(truth)}
+
+
+def mean_class_accuracy(truth: IntArray, prediction: IntArray) -> float:
+    """Mean over the classes in `truth` of the share predicted right, in [0, 1] (balanced accuracy)."""
+    return float(np.mean(list(per_class_accuracy(truth, prediction).values())))
+
+
+def chance(truth: IntArray, n_classes: int) -> float:
+    """Accuracy of a uniform guess among `n_classes`; a sample of another class cannot be guessed."""
+    return float(np.mean(truth < n_classes) / n_classes)
+
+
+def bootstrap_interval(correct: NDArray[np.bool_], level: float = 0.95, draws: int = 1000) -> tuple[float, float]:
+    """Interval of a share by resampling the samples."""
+    n = len(correct)
+    shares = np.random.default_rng(0).binomial(n, correct.mean(), draws) / n
+    low, high = np.quantile(shares, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)

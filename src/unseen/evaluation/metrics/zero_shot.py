@@ -1,0 +1,58 @@
+"""Metrics of zero-shot recognition: mean per-class top-1, and S, U and H of the generalized setting."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from unseen.data.typing import IntArray
+from unseen.evaluation.metrics.classification import mean_class_accuracy
+
+
+def mean_class_top1(truth: IntArray, prediction: IntArray) -> float:
+    """The mean top-1 accuracy of the classes that occur in `truth`, in [0, 1] (Xian et al. 2019, eq. 6).
+
+    Raises
+    ------
+    ValueError
+        If there is no sample, or the two are not vectors of one length.
+    """
+    if truth.ndim != 1 or truth.shape != prediction.shape or len(truth) == 0:
+        raise ValueError(
+            f"truth and prediction must be vectors of one length; got {truth.shape} and {prediction.shape}"
+        )
+    return mean_class_accuracy(truth, prediction)
+
+
+def harmonic_mean(seen: float, unseen: float) -> float:
+    """H = 2 S U / (S + U); 0 if both are 0."""
+    total = seen + unseen
+    return 2 * seen * unseen / total if total > 0 else 0.0
+
+
+def generalized_scores(truth: IntArray, prediction: IntArray, seen: IntArray) -> dict[str, float]:
+    """S, U and H: mean per-class top-1 on samples of seen classes, on the others, and their harmonic mean.
+
+    Parameters
+    ----------
+    truth, prediction : arrays of class indices, (n,)
+        Samples of seen and of unseen classes, predicted among all of them.
+    seen : array of class indices
+
+    Returns
+    -------
+    dict
+        With the keys ``s``, ``u`` and ``h``, each in [0, 1].
+
+    Raises
+    ------
+    ValueError
+        If there is no sample of a seen class or none of another.
+    """
+    known = np.isin(truth, seen)
+    if known.all() or not known.any():
+        raise ValueError(
+            f"truth must hold samples of seen and of unseen classes; {int(known.sum())} of {len(truth)} are seen"
+        )
+    s = mean_class_top1(truth[known], prediction[known])
+    u = mean_class_top1(truth[~known], prediction[~known])
+    return {"s": s, "u": u, "h": harmonic_mean(s, u)}

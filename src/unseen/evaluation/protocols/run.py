@@ -1,0 +1,69 @@
+"""A protocol drives, a method never asks: fit, predict, and grade, in this order."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from unseen.data.domain import Domain
+from unseen.data.typing import IntArray
+from unseen.evaluation.exam import Exam
+from unseen.evaluation.protocols.base import Protocol
+from unseen.methods.base import UNKNOWN, Method
+from unseen.nn.information import normalized_entropy
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What came of one method on one exam: predictions (n,), metrics, and the seconds of the fit."""
+
+    prediction: IntArray
+    metrics: Mapping[str, float]
+    seconds: float
+
+
+def run(protocol: Protocol, method: Method, given: Mapping[str, Any], exam: Exam) -> Outcome:
+    """Fit `method` on `given`, predict the samples of the exam, open it once, grade.
+
+    Parameters
+    ----------
+    protocol : Protocol
+    method : Method
+        Unfitted; it is fitted in place.
+    given : mapping of words of `fit` to inputs
+    exam : Exam
+    """
+    started = time.perf_counter()
+    method.fit(**given)
+    seconds = time.perf_counter() - started
+    prediction = method.predict(exam.samples)
+    return Outcome(prediction, grade(protocol, prediction, exam), seconds)
+
+
+def grade(protocol: Protocol, prediction: IntArray, exam: Exam) -> dict[str, float]:
+    """Open the exam and grade predictions of its samples in their order."""
+    return _grade(protocol, prediction, exam.open(), exam)
+
+
+def _grade(protocol: Protocol, prediction: IntArray, truth: IntArray, exam: Exam) -> dict[str, float]:
+    if len(prediction) != len(truth):
+        raise ValueError(f"prediction must have {len(truth)} entries, one per sample; got {len(prediction)}")
+    has = truth >= 0
+    return dict(protocol.grade(truth[has], prediction[has], exam.classes))
+
+
+def entropy_threshold(p: Tensor, accept: float = 0.95) -> float:
+    """The normalized entropy that the share `accept` of known samples stays below: a label-free rule to reject."""
+    return float(np.quantile(normalized_entropy(p).numpy(), accept))
+
+
+def with_rejection(method: Method, x: Domain, threshold: float) -> IntArray:
+    """Predictions, with `UNKNOWN` where the normalized entropy passes `threshold` (a method's own rejections stay)."""
+    prediction = method.predict(x)
+    unsure = normalized_entropy(method.predict_proba(x)).numpy() > threshold
+    return np.where(unsure, UNKNOWN, prediction)

@@ -1,0 +1,432 @@
+"""DFQ: data-free quantization through weight equalization and bias correction."""
+
+import operator
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, Self
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, fx, nn
+
+from unseen.methods.base import Card
+from unseen.methods.baselines._network import NetworkMethod
+from unseen.methods.parameters import Count, Positive
+from unseen.nn.bn_statistics import batch_norms
+from unseen.nn.build import builder
+from unseen.nn.quantizers import (
+    ACTIVATIONS,
+    FLOAT,
+    Bits,
+    Granularity,
+    Layer,
+    count_activations,
+    frozen_copy,
+    outputs,
+    quantizable,
+    quantized,
+    quantized_weight,
+)
+
+
+class DFQ(NetworkMethod):
+    """Fold BatchNorm, equalize the weights of neighbouring layers, correct biases, quantize [1]; no data.
+
+    Parameters
+    ----------
+    weight_bits, activation_bits : int, 1 to 16, or 32 for float
+    granularity : {"tensor", "channel"}
+        One range of weights per layer, as in the paper, or one per output channel.
+    deviations : float, > 0
+        A range of activations is mean +- so many deviations of what BatchNorm gives, after the activation.
+    sweeps : int
+        How often all pairs of layers are equalized.
+    equalization, absorption, correction : bool
+        Use cross-layer equalization, absorb high biases after it, correct the mean of each layer's output.
+    replace_relu6 : bool
+        Use ReLU for ReLU6, as in the paper: only then can layers around it be equalized.
+
+    References
+    ----------
+    [1] Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction", ICCV 2019.
+    """
+
+    card = Card(
+        slug="dfq",
+        title="Data-Free Quantization Through Weight Equalization and Bias Correction",
+        venue="ICCV 2019",
+        summary="Quantize a network with BatchNorm without data, by equalizing its weights.",
+        unseen={"data"},
+        modalities={"image"},
+        protocols={"quantization"},
+        presets={"w8a8": {}, "per-channel": {"granularity": "channel"}},
+        smoke={"sweeps": 2},
+        notes=(
+            "Moments after any activation come from quadrature over its Gaussian input, not from formulas for ReLU.",
+            "What enters the activation after a sum is taken as a sum of independent Gaussians.",
+            "Activations behind no BatchNorm stay float, as nothing is known of their range.",
+        ),
+        baseline=True,
+    )
+
+    weight_bits: Bits = 8
+    activation_bits: Bits = 8
+    granularity: Granularity = "tensor"
+    deviations: Positive = 6.0
+    sweeps: Count = 20
+    equalization: bool = True
+    absorption: bool = True
+    correction: bool = True
+    replace_relu6: bool = True
+
+    def fit(self, *, model: nn.Module) -> Self:
+        """Quantize a copy of `model`."""
+        if not batch_norms(model):
+            raise ValueError(f"model must have BatchNorm layers; {type(model).__name__} has none")
+        remembered = folded_moments(model)
+        network = fold_batch_norms(model, self.replace_relu6)
+        graph = trace(network)
+        if self.equalization:
+            for _ in range(self.sweeps):
+                for pair in neighbours(graph, network):
+                    equalize(pair, remembered)
+            if self.absorption:
+                for pair in neighbours(graph, network):
+                    absorb(pair, remembered)
+        means, ranges = propagate(graph, network, remembered, self.deviations)
+        layers = quantizable(network)
+        if self.correction:
+            for name in means.keys() & layers.keys():
+                error = (
+                    quantized_weight(layers[name], self.weight_bits, self.granularity) - layers[name].weight
+                )
+                layers[name].bias.data -= mean_output(error, means[name], layers[name])
+        bits = [FLOAT if found is None else int(self.activation_bits) for found in ranges]
+        self.network_ = quantized(
+            network, dict.fromkeys(layers, int(self.weight_bits)), tuple(bits), self.granularity
+        )
+        for quantizer, found in zip(self.network_.activations, ranges):
+            if found is not None:
+                quantizer.low, quantizer.high = found
+        self.megabytes_ = self.network_.megabytes
+        return self
+
+    def decision_function(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n c"]:
+        """Logits of the quantized network, (n, n_classes)."""
+        return outputs(self.network_, x)
+
+
+# -- the graph ---------------------------------------------------------------------------------------------
+
+
+class Moments(NamedTuple):
+    """Mean and deviation of each channel, (c,)."""
+
+    mean: Tensor
+    std: Tensor
+
+
+class Pair(NamedTuple):
+    """Two layers between which a channel can be scaled: nothing else reads what lies between them."""
+
+    first_name: str
+    first: Layer
+    second: Layer
+
+
+class _Tracer(fx.Tracer):
+    """Goes into modules that hold layers, and takes all others as they are."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        inner = [child for child in m.modules() if child is not m]
+        return (
+            _is_layer(m) or super().is_leaf_module(m, module_qualified_name) or not any(map(_is_layer, inner))
+        )
+
+
+def _is_layer(module: nn.Module) -> bool:
+    return isinstance(module, Layer) or _is_batch_norm(module)
+
+
+def _is_batch_norm(module: nn.Module | None) -> bool:
+    return module is not None and "" in batch_norms(module)
+
+
+def trace(network: nn.Module) -> fx.Graph:
+    """The graph of a network; `ValueError` if its course depends on its input."""
+    try:
+        return _Tracer().trace(network)
+    except (fx.proxy.TraceError, TypeError) as error:
+        raise ValueError(
+            f"model must be traceable by torch.fx; {type(network).__name__} is not: {error}"
+        ) from error
+
+
+def _modules(graph: fx.Graph, network: nn.Module) -> dict[fx.Node, nn.Module]:
+    """The module behind each node that calls one."""
+    return {node: network.get_submodule(str(node.target)) for node in graph.nodes if node.op == "call_module"}
+
+
+def _once(graph: fx.Graph) -> set[Any]:
+    """The modules that are called a single time."""
+    counts = Counter(node.target for node in graph.nodes if node.op == "call_module")
+    return {target for target, count in counts.items() if count == 1}
+
+
+def _folds(network: nn.Module) -> Iterator[tuple[str, Layer, str, nn.Module]]:
+    """Each layer whose output goes to a BatchNorm alone, with it."""
+    graph = trace(network)
+    modules, once = _modules(graph, network), _once(graph)
+    for node, layer in modules.items():
+        users = list(node.users)
+        if not isinstance(layer, Layer) or len(users) != 1 or not {node.target, users[0].target} <= once:
+            continue
+        if _is_batch_norm(modules.get(users[0])) and not getattr(layer, "transposed", False):
+            yield str(node.target), layer, str(users[0].target), modules[users[0]]
+
+
+# -- batch norm folding ------------------------------------------------------------------------------------
+
+
+def bn_moments(bn: nn.Module) -> Moments:
+    """What a BatchNorm layer gives in training: mean beta, deviation |gamma|."""
+    ones = torch.ones_like(bn.running_mean)  # type: ignore[arg-type]
+    beta, gamma = getattr(bn, "bias", None), getattr(bn, "weight", None)
+    return Moments(
+        0 * ones if beta is None else beta.detach().clone(), ones if gamma is None else gamma.detach().abs()
+    )
+
+
+def folded_moments(network: nn.Module) -> dict[str, Moments]:
+    """Mean and deviation of the output of each layer into which a BatchNorm will be folded, by name."""
+    return {name: bn_moments(bn) for name, _, _, bn in _folds(frozen_copy(network))}
+
+
+@builder("bn-folded")
+def fold_batch_norms(network: nn.Module, replace_relu6: bool = False) -> nn.Module:
+    """A copy whose BatchNorm layers are multiplied into the layers before them; every layer gets a bias.
+
+    Parameters
+    ----------
+    network : Module
+        Not changed.
+    replace_relu6 : bool
+        Also put ReLU in the place of ReLU6.
+    """
+    network = frozen_copy(network)
+    for layer in quantizable(network).values():
+        if layer.bias is None:
+            channels = layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels
+            layer.bias = nn.Parameter(layer.weight.new_zeros(channels), requires_grad=False)
+    for _, layer, name, bn in list(_folds(network)):
+        factor = torch.rsqrt(bn.running_var + bn.eps)  # type: ignore[operator,arg-type]
+        gamma, beta = getattr(bn, "weight", None), getattr(bn, "bias", None)
+        factor = factor if gamma is None else factor * gamma
+        layer.weight.data = layer.weight * factor.reshape(-1, *[1] * (layer.weight.ndim - 1))
+        layer.bias.data = (layer.bias - bn.running_mean) * factor + (0 if beta is None else beta)  # type: ignore
+        network.set_submodule(name, getattr(bn, "act", nn.Identity()))
+    if replace_relu6:
+        for name, module in list(network.named_modules()):
+            if isinstance(module, nn.Hardtanh) and (module.min_val, module.max_val) == (0, 6):
+                network.set_submodule(name, nn.ReLU())
+    return network
+
+
+# -- cross-layer equalization ------------------------------------------------------------------------------
+
+
+def neighbours(graph: fx.Graph, network: nn.Module) -> Iterator[Pair]:
+    """All pairs of layers with nothing but positively homogeneous functions between them (section 4.1)."""
+    modules, once = _modules(graph, network), _once(graph)
+    for node, first in modules.items():
+        if not isinstance(first, Layer) or node.target not in once:
+            continue
+        after = node
+        while len(after.users) == 1:
+            after = next(iter(after.users))
+            second = modules.get(after)
+            if isinstance(second, Layer):
+                if after.target in once and _shares_channels(first, second):
+                    yield Pair(str(node.target), first, second)
+                break
+            if not _is_homogeneous(_pointwise(after, modules)):
+                break
+
+
+def _shares_channels(first: Layer, second: Layer) -> bool:
+    groups = getattr(second, "groups", 1)
+    same = len(second.weight) if groups > 1 else second.weight.shape[1]
+    plain = not getattr(first, "transposed", False) and not getattr(second, "transposed", False)
+    return plain and groups in (1, len(second.weight)) and len(first.weight) == same
+
+
+def equalize(pair: Pair, remembered: dict[str, Moments]) -> None:
+    """Give both layers the same range per channel: s = sqrt(r1 r2) / r2, W1 / s, b1 / s, W2 s (eq. 11)."""
+    name, first, second = pair
+    depthwise = getattr(second, "groups", 1) > 1
+    r1 = first.weight.abs().flatten(1).amax(dim=1)
+    r2 = (second.weight if depthwise else second.weight.transpose(0, 1)).abs().flatten(1).amax(dim=1)
+    s = torch.where((r1 > 0) & (r2 > 0), torch.sqrt(r1 * r2) / r2, 1.0)
+    first.weight.data = first.weight / s.reshape(-1, *[1] * (first.weight.ndim - 1))
+    first.bias.data = first.bias / s  # type: ignore[operator]
+    place = 0 if depthwise else 1
+    second.weight.data = second.weight * s.reshape(
+        [-1 if d == place else 1 for d in range(second.weight.ndim)]
+    )
+    if name in remembered:
+        remembered[name] = Moments(remembered[name].mean / s, remembered[name].std / s)
+
+
+def absorb(pair: Pair, remembered: dict[str, Moments]) -> None:
+    """Move c = max(0, beta - 3 gamma) of the first bias through the second layer (section 4.1.3)."""
+    name, first, second = pair
+    if name not in remembered:
+        return
+    mean, std = remembered[name]
+    c = (mean - 3 * std).clamp_min(0)
+    first.bias.data = first.bias - c  # type: ignore[operator]
+    second.bias.data += mean_output(second.weight, c, second)
+    remembered[name] = Moments(mean - c, std)
+
+
+# -- bias correction and ranges ----------------------------------------------------------------------------
+
+
+def mean_output(weight: Tensor, mean: Tensor, layer: Layer) -> Tensor:
+    """What `weight` makes of an input whose channels have `mean`: sum_i W_oi E[x_i], (out,) (eq. 17)."""
+    if isinstance(layer, nn.Linear):
+        return weight @ mean.repeat_interleave(weight.shape[1] // len(mean))
+    groups = layer.groups
+    x = mean.reshape(groups, -1).repeat_interleave(len(weight) // groups, dim=0)
+    return (weight.flatten(2).sum(dim=2) * x).sum(dim=1)
+
+
+_GRID = torch.linspace(-1, 1, 201)
+
+
+def through(
+    function: Callable[[Tensor], Tensor], moments: Moments, deviations: float
+) -> tuple[Moments, tuple[Tensor, Tensor]]:
+    """Moments of f(z) for Gaussian z, and the range of f over mean +- so many deviations, with 0 in it."""
+
+    def at(width: float) -> Tensor:
+        z = moments.mean + width * _GRID.to(moments.mean)[:, None] * moments.std
+        return function(z[..., None, None])[..., 0, 0]
+
+    density = torch.exp(-0.5 * (6 * _GRID) ** 2).to(moments.mean)[:, None]
+    density = density / density.sum()
+    y, reached = at(6.0), at(deviations)
+    mean = (density * y).sum(dim=0)
+    std = (density * (y - mean) ** 2).sum(dim=0).sqrt()
+    return Moments(mean, std), (reached.min().clamp_max(0), reached.max().clamp_min(0))
+
+
+def propagate(
+    graph: fx.Graph, network: nn.Module, remembered: dict[str, Moments], deviations: float
+) -> tuple[dict[str, Tensor], list[tuple[Tensor, Tensor] | None]]:
+    """Carry the moments that BatchNorm gives through the graph.
+
+    Returns
+    -------
+    means : dict
+        Mean of each channel that enters a layer, where it is known, by name.
+    ranges : list
+        Range of each activation in the order of computation; None where it is not known.
+    """
+    modules, once = _modules(graph, network), _once(graph)
+    known: dict[fx.Node, Moments | None] = {}
+    means: dict[str, Tensor] = {}
+    ranges: list[tuple[Tensor, Tensor] | None] = []
+
+    def activate(function: Callable[[Tensor], Tensor], before: Moments | None) -> Moments | None:
+        if before is None:
+            ranges.append(None)
+            return None
+        after, found = through(function, before, deviations)
+        ranges.append(found)
+        return after
+
+    for node in graph.nodes:
+        inputs = [known.get(other) for other in node.all_input_nodes]
+        before = inputs[0] if inputs else None
+        module = modules.get(node)
+        function = _pointwise(node, modules)
+        after = None
+        if isinstance(module, Layer):
+            if before is not None and node.target in once:
+                means[str(node.target)] = before.mean
+            after = remembered.get(str(node.target))
+        elif module is not None and _is_batch_norm(module):
+            after = bn_moments(module)
+            act = getattr(module, "act", None)
+            if act is not None and _is_activation(act):
+                after = activate(act, after)
+        elif function is not None and (node.op != "call_module" or _is_activation(function)):
+            after = activate(function, before)
+        elif function is not None or _keeps_mean(node, module):
+            after = before
+        elif node.target in _SUMS and len(inputs) == 2 and None not in inputs:
+            a, b = inputs
+            assert a is not None
+            assert b is not None
+            after = Moments(a.mean + b.mean, torch.hypot(a.std, b.std))
+        known[node] = after
+    return means, ranges
+
+
+_SUMS = (operator.add, operator.iadd, torch.add)
+_POOLS = (
+    "AdaptiveAvgPool2d",
+    "AvgPool2d",
+    "Flatten",
+    "SelectAdaptivePool2d",
+    "Identity",
+    "Dropout",
+    "DropPath",
+)
+
+
+def _keeps_mean(node: fx.Node, module: nn.Module | None) -> bool:
+    if module is not None:
+        return type(module).__name__ in _POOLS
+    return node.target in (
+        torch.flatten,
+        F.adaptive_avg_pool2d,
+        F.dropout,
+        "flatten",
+        "mean",
+        "reshape",
+        "view",
+    )
+
+
+def _pointwise(node: fx.Node, modules: dict[fx.Node, nn.Module]) -> Callable[[Tensor], Tensor] | None:
+    """The function of a node that works on each value alone (an activation, or the identity); else None."""
+    module = modules.get(node)
+    if module is not None:
+        plain = isinstance(module, nn.Identity | nn.Dropout) or type(module).__name__ == "DropPath"
+        return module if plain or _is_activation(module) else None
+    target = getattr(Tensor, str(node.target), None) if node.op == "call_method" else node.target
+    if target not in ACTIVATIONS:
+        return None
+    keywords = {key: value for key, value in node.kwargs.items() if key not in ("input", "inplace")}
+    return lambda z: target(z.clone(), *node.args[1:], **keywords)  # type: ignore[operator,misc]
+
+
+def _is_activation(module: Any) -> bool:
+    """Whether a module without parameters is one activation."""
+    if not isinstance(module, nn.Module) or _is_layer(module) or any(True for _ in module.parameters()):
+        return False
+    try:
+        return count_activations(module, torch.zeros(2, 1, 1, 1)) == 1
+    except (RuntimeError, ValueError, TypeError, IndexError):
+        return False
+
+
+def _is_homogeneous(function: Callable[[Tensor], Tensor] | None) -> bool:
+    """Whether f(s z) = s f(z) for s > 0, as of ReLU, LeakyReLU and the identity."""
+    if function is None:
+        return False
+    z = torch.tensor([-9.0, -1.0, -0.25, 0.25, 1.0, 9.0]).reshape(-1, 1, 1, 1)
+    return torch.allclose(function(2 * z), 2 * function(z.clone()), atol=1e-6)

@@ -1,0 +1,71 @@
+"""A chain: probabilities of one method, decided by the rule of another."""
+
+from __future__ import annotations
+
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from unseen.methods.base import Card, Method
+from unseen.nn.build import builder
+
+
+class Chain(Method):
+    """Put a rule over probabilities (such as Loki) on top of a fitted method. Make it with `chain`."""
+
+    card = Card(
+        slug="chain",
+        title="A method and a rule over its probabilities",
+        venue="",
+        summary="Probabilities of one method, decided by the rule of another.",
+        modalities={"features", "image"},
+        protocols={"closed", "partial", "zsl", "gzsl"},
+        baseline=True,
+    )
+
+    def _set(self, base: Method, rule: Method) -> Self:
+        self.base_, self.rule_ = base, rule
+        if hasattr(base, "n_features_in_"):
+            self.n_features_in_ = base.n_features_in_
+        return self
+
+    def decision_function(self, x: Tensor) -> Tensor:
+        """Scores of the rule, (n, N)."""
+        return self.rule_.decision_function(self.base_.predict_proba(x))
+
+    def network(self) -> nn.Module:
+        """Both in one module, from samples to scores."""
+        return chained(self.base_.network(), self.rule_.network())
+
+
+class Chained(nn.Module):
+    """logits of `base`, softmax, scores of `rule`."""
+
+    def __init__(self, base: nn.Module, rule: nn.Module) -> None:
+        super().__init__()
+        self.base, self.rule = base, rule
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scores, (b, N)."""
+        return self.rule(torch.softmax(self.base(x), dim=1))
+
+
+@builder("chained")
+def chained(base: nn.Module, rule: nn.Module) -> Chained:
+    """A `Chained` network."""
+    return Chained(base, rule)
+
+
+def chain(base: Method, rule: Method) -> Chain:
+    """Join two fitted methods.
+
+    Raises
+    ------
+    ValueError
+        If one of them is not fitted.
+    """
+    for method in (base, rule):
+        if not method.fitted:
+            raise ValueError(f"{type(method).__name__} must be fitted before it is chained")
+    return Chain(random_state=base.random_state)._set(base, rule)

@@ -1,0 +1,160 @@
+"""Bad input, found before work starts: argument, value and what was expected."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from typing import Any, get_overloads
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from unseen.data import samplers
+from unseen.data.domain import Domain, Lazy
+from unseen.methods.vocabulary import VOCABULARY, Card, Word, signature_of
+
+
+def as_input(x: Any, width: int | None = None) -> Tensor:
+    """`x` (a `Domain`, array, tensor or nested list) as a float tensor, found to be finite and of `width`."""
+    if isinstance(x, Lazy):
+        x = Domain(x=x, kind="image", name="x")
+    if isinstance(x, Domain):
+        x = samplers.tensor(x) if len(x) and isinstance(x.x, Lazy) else x.x
+    tensor = x if isinstance(x, Tensor) else torch.as_tensor(_native(_numeric("x", np.asarray(x))))
+    if not tensor.is_floating_point() or tensor.dtype == torch.float64:
+        tensor = tensor.float()
+    if tensor.ndim < 2 or len(tensor) == 0:
+        raise ValueError(f"x must hold at least one sample, of shape (n, ...); got {tuple(tensor.shape)}")
+    if width is not None and (tensor.ndim != 2 or tensor.shape[1] != width):
+        raise ValueError(f"x must be of shape (n, {width}), as in fit; got {tuple(tensor.shape)}")
+    if not torch.isfinite(tensor).all():
+        bad = int((~torch.isfinite(tensor)).sum())
+        raise ValueError(f"x must be finite; {bad} values are NaN or infinite")
+    return tensor
+
+
+def check_words(owner: str, verb: str, function: Callable[..., Any], inputs: Mapping[str, Any]) -> None:
+    ways = [signature_of(f) for f in (get_overloads(function) or [function])]
+    known = {word for way in ways for word in (*way.required, *way.optional)}
+    for name in inputs:
+        if name not in known:
+            raise TypeError(f"{owner}.{verb} takes {', '.join(sorted(known))}; it does not take {name!r}")
+    given = {name for name, value in inputs.items() if value is not None}
+    if not any(given >= set(way.required) for way in ways):
+        missing = min((sorted(set(way.required) - given) for way in ways), key=len)
+        told = "; ".join(f"{word}: {VOCABULARY[word].sentence}" for word in missing)
+        raise TypeError(f"{owner}.{verb} needs {', '.join(missing)} ({told})")
+
+
+def prepare(inputs: Mapping[str, Any], card: Card) -> tuple[dict[str, Any], NDArray[np.intp] | None]:
+    """The inputs as `fit` may see them, and the order in which it sees the target."""
+    prepared: dict[str, Any] = {}
+    order = None
+    for name, value in inputs.items():
+        if value is None:
+            continue
+        word = VOCABULARY[name]
+        if not isinstance(value, word.type):
+            expected = f"a {word.type.__name__}; got {type(value).__name__}. {word.sentence}"
+            raise TypeError(f"{name} must be {expected}")
+        if isinstance(value, Domain):
+            _check_domain(name, value, word, card)
+        if isinstance(value, nn.Module):
+            _check_network(name, value)
+        if name == "target":
+            order = value.canonical_order()
+            value = value.unlabeled().take(order)
+        prepared[name] = value
+    _check_together(prepared)
+    return prepared, order
+
+
+def _check_domain(name: str, domain: Domain, word: Word, card: Card) -> None:
+    if len(domain) == 0:
+        raise ValueError(f"{name} must hold at least one sample; it is empty")
+    if domain.kind not in card.modalities:
+        kinds = " or ".join(sorted(card.modalities))
+        raise ValueError(f"{name} must be of kind {kinds}; got {domain.kind!r}")
+    if word.labeled and not domain.labeled.all():
+        missing = len(domain) - int(domain.labeled.sum())
+        raise ValueError(f"{name} must be labelled; {missing} of its {len(domain)} samples have no label")
+    if isinstance(domain.x, np.ndarray) and domain.kind != "text":
+        _numeric(name, domain.x)
+        if not np.isfinite(domain.x).all():
+            bad = int(np.argwhere(~np.isfinite(domain.x))[0][0])
+            raise ValueError(f"{name} must be finite; sample {domain.ids[bad]!r} holds NaN or infinity")  # type: ignore[index]
+
+
+def _numeric(name: str, x: NDArray[Any]) -> NDArray[Any]:
+    if x.dtype.kind not in "fiub":
+        raise TypeError(f"{name} must hold numbers; got {x.dtype}")
+    return x
+
+
+def _native(x: NDArray[Any]) -> NDArray[Any]:
+    """`x` as torch can take it: of the processor's byte order and writable."""
+    return np.require(x, x.dtype.newbyteorder("="), ["C", "W"])
+
+
+def _check_network(name: str, network: nn.Module) -> None:
+    for key, tensor in network.state_dict().items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise ValueError(f"{name} must have finite weights; {key} holds NaN or infinity")
+
+
+def _check_together(inputs: Mapping[str, Any]) -> None:
+    widths = {k: v.n_features for k, v in inputs.items() if isinstance(v, Domain) and _is_table(v)}
+    if len(set(widths.values())) > 1:
+        told = ", ".join(f"{name} has {width}" for name, width in widths.items())
+        raise ValueError(f"all inputs must have the same number of features; {told}")
+    _check_labels(inputs)
+    if isinstance(inputs.get("model"), nn.Module):
+        _check_reads(inputs["model"], inputs)
+    classes = inputs.get("classes")
+    for name, domain in inputs.items():
+        if classes is None or not isinstance(domain, Domain) or domain.y is None or domain.task != "class":
+            continue
+        if domain.y.max(initial=-1) >= len(classes):
+            raise ValueError(f"{name} has label {domain.y.max()}, but classes has {len(classes)} classes")
+        if domain.classes is not None and domain.classes.names != classes.names[: len(domain.classes)]:
+            told = f"the classes of {name} are not the first of classes"
+            raise ValueError(f"{told}; align them with `unseen.data.classes.join`")
+
+
+def _check_labels(inputs: Mapping[str, Any]) -> None:
+    """Labelled inputs speak of the same classes, and together of two at least."""
+    domains = {name: value for name, value in inputs.items() if isinstance(value, Domain)}
+    labeled = {k: v for k, v in domains.items() if VOCABULARY[k].labeled and v.task == "class"}
+    if not labeled:
+        return
+    told = " and ".join(labeled)
+    spaces = {domain.classes.names for domain in labeled.values() if domain.classes is not None}
+    if len(spaces) > 1:
+        raise ValueError(f"{told} must have the same classes; align them with `unseen.data.classes.realign`")
+    present = np.unique(np.concatenate([domain.labels for domain in labeled.values()]))
+    if len(present) < 2:
+        raise ValueError(f"{told} must hold at least two classes; all samples are of class {int(present[0])}")
+
+
+def _check_reads(model: nn.Module, inputs: Mapping[str, Any]) -> None:
+    """The model takes the features that it is given."""
+    for name, domain in inputs.items():
+        if not isinstance(domain, Domain) or not _is_table(domain):
+            continue
+        probe = copy.deepcopy(model).cpu().eval()
+        try:
+            with torch.no_grad():
+                probe(samplers.tensor(domain, slice(0, 1)))
+        except RuntimeError as error:
+            told = f"model does not read the {domain.n_features} features of {name}"
+            raise ValueError(f"{told}: {error}") from error
+
+
+def _is_table(domain: Domain) -> bool:
+    return isinstance(domain.x, np.ndarray) and domain.x.ndim == 2
+
+
+def width_of(inputs: Mapping[str, Any]) -> int | None:
+    return next((v.n_features for v in inputs.values() if isinstance(v, Domain) and _is_table(v)), None)

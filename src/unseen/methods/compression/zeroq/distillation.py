@@ -1,0 +1,116 @@
+"""Steps 1-8: inputs that give every BatchNorm layer what it remembers."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.optim import Adam
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from unseen.methods.compression.zeroq.outputs import Output, output_of
+from unseen.nn.bn_statistics import Per, batch_norms, bn_inputs, bns_loss, moment_loss
+from unseen.nn.quantizers import frozen_copy
+from unseen.nn.train import Run, train
+from unseen.runtime import current
+
+Init = Literal["gaussian", "uniform", "reference"]
+SAVED_EVERY = 50
+"""Steps between checkpoints."""
+
+
+def input_shape(network: nn.Module, shape: Sequence[int] | None = None) -> tuple[int, ...]:
+    """`shape`, or the one that a timm network was made for."""
+    config = getattr(network, "pretrained_cfg", None) or {}
+    found = shape or config.get("input_size")
+    if not found:
+        raise ValueError(
+            f"shape must be given as (channels, height, width): a {type(network).__name__} tells none"
+        )
+    return tuple(found)
+
+
+def start(n: int, shape: Sequence[int], init: Init = "gaussian") -> Float[Tensor, "n c h w"]:
+    """Noise of mean 0 and deviation 1; `"reference"` has deviation 0.0136, as the official code has it."""
+    if init == "gaussian":
+        return torch.randn(n, *shape)
+    if init == "uniform":
+        return (2 * torch.rand(n, *shape) - 1) * math.sqrt(3)
+    return (torch.randint(0, 255, (n, *shape)).float() - 127.5) / 5418.75
+
+
+class _Images(nn.Module):
+    """Inputs that are learned, and the loss at each step."""
+
+    losses: Tensor
+
+    def __init__(self, x: Tensor, iterations: int) -> None:
+        super().__init__()
+        self.x = nn.Parameter(x)
+        self.register_buffer("losses", torch.full((iterations,), math.nan))
+
+
+def distillation_loss(network: nn.Module, x: Tensor, inputs: list[Any], stats: Per, output: Output) -> Tensor:
+    """L = sum_i (||mu_i - m_i||^2 + ||sigma_i - s_i||^2) / B; i = 0 is the input, mean 0 and deviation 1."""
+    inputs.clear()
+    output(network, x)
+    ones = torch.ones(x.shape[1], device=x.device)
+    return moment_loss(x, 0 * ones, ones, stats) + bns_loss(inputs, stats)
+
+
+def distill(
+    network: nn.Module,
+    shape: Sequence[int],
+    *,
+    batch_size: int = 32,
+    iterations: int = 500,
+    learning_rate: float = 0.5,
+    early_stop: bool = False,
+    init: Init = "gaussian",
+    stats: Per = "sample",
+    output: Output | None = None,
+) -> tuple[Float[Tensor, "n c h w"], Float[Tensor, "t"]]:
+    """Make inputs that give every BatchNorm layer the statistics it remembers; the network is not changed.
+
+    Returns
+    -------
+    x : Tensor (n, c, h, w)
+    losses : Tensor (t,)
+        The loss before each step; fewer than `iterations` after an early stop.
+
+    Raises
+    ------
+    ValueError
+        If the network has no BatchNorm layer.
+    """
+    device = torch.device(current().device)
+    network = frozen_copy(network).to(device)
+    output = output or output_of(network)
+    images = _Images(start(batch_size, shape, init), iterations)
+    adam = Adam([images.x], lr=learning_rate)
+    plateau = ReduceLROnPlateau(adam, patience=100, min_lr=1e-4)
+    enough = 5 * (len(batch_norms(network)) + 1) if early_stop else -math.inf
+
+    with bn_inputs(network) as inputs:
+
+        def objective(_: None, run: Run) -> Tensor:
+            loss = distillation_loss(network, images.x, inputs, stats, output)
+            images.losses[run.step] = loss.detach()
+            if float(loss.detach()) <= enough or run.step + 1 == iterations:
+                run.stop()
+            return loss
+
+        train(
+            objective,
+            name="distill",
+            nets={"images": images},
+            optimizers={"adam": adam},
+            schedulers={"plateau": plateau},
+            batches=None,
+            epochs=-(-iterations // SAVED_EVERY),
+            steps_per_epoch=SAVED_EVERY,
+        )
+    losses = images.losses.cpu()
+    return images.x.detach().cpu(), losses[torch.isfinite(losses)]

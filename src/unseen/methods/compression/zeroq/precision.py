@@ -1,0 +1,113 @@
+"""Steps 13-16: how much each layer suffers from few bits, and which bits to spend where."""
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from unseen.methods.compression.zeroq.outputs import Output, output_of
+from unseen.nn.pareto import Frontier, frontier
+from unseen.nn.quantizers import FLOAT, Granularity, frozen_copy, quantizable, quantized_weight
+
+
+def divergence(logits: Float[Tensor, "n *m c"], other: Float[Tensor, "n *m c"]) -> Float[Tensor, "n"]:
+    """KL(softmax(logits) || softmax(other)) of each sample, in nats; a mean over what is between n and c."""
+    log_p, log_q = logits.double().log_softmax(dim=-1), other.double().log_softmax(dim=-1)
+    return (log_p.exp() * (log_p - log_q)).sum(dim=-1).reshape(len(logits), -1).mean(dim=1)
+
+
+@torch.no_grad()
+def sensitivity(
+    network: nn.Module,
+    x: Float[Tensor, "n ..."],
+    bits: Sequence[int] = (2, 4, 8),
+    *,
+    granularity: Granularity = "channel",
+    exclude: Collection[str] = (),
+    output: Output | None = None,
+    size: int = 64,
+) -> Float[np.ndarray, "l m"]:
+    """Omega_i(k) = 1/N sum_j KL(M(x_j) || M with layer i alone at k bits (x_j)), (l, m), in nats.
+
+    Parameters
+    ----------
+    network : Module
+        Not changed.
+    x : Tensor (n, ...)
+    bits : sequence of int
+    granularity, exclude
+        As in `ZeroQ`.
+    output : callable (network, x) -> logits (n, ..., c), optional
+        Whatever shall keep its distribution.
+    size : int
+        Samples at a time.
+    """
+    network = frozen_copy(network)
+    output = output or output_of(network)
+    layers = quantizable(network, exclude)
+    batches = torch.split(x, size)
+    reference = [output(network, batch) for batch in batches]
+    omega = np.zeros((len(layers), len(bits)))
+    for i, layer in enumerate(layers.values()):
+        weight = layer.weight.data
+        for j, k in enumerate(bits):
+            if k == FLOAT:
+                continue
+            layer.weight.data = quantized_weight(layer, k, granularity)
+            total = sum(divergence(p, output(network, batch)).sum() for p, batch in zip(reference, batches))
+            omega[i, j] = max(float(total) / len(x), 0.0)
+            layer.weight.data = weight
+    return omega
+
+
+def pareto(
+    omega: Float[np.ndarray, "l m"], sizes: Int[np.ndarray, "l"], bits: Sequence[int] = (2, 4, 8)
+) -> Frontier:
+    """Least sum_i Omega_i(k_i) for every size sum_i P_i k_i in bits at once (additive sensitivities)."""
+    return frontier(omega, np.outer(sizes, bits))
+
+
+def allocate_uniform(sizes: Int[np.ndarray, "l"], bits: Sequence[int], budget: float) -> NDArray[np.int64]:
+    """The same bits for all layers, as many as the budget (in bits) allows."""
+    _check_budget(sizes, bits, budget)
+    within = max(k for k in bits if k * sizes.sum() <= budget * _ROUNDING)
+    return np.full(len(sizes), within, dtype=np.int64)
+
+
+def allocate_random(sizes: Int[np.ndarray, "l"], bits: Sequence[int], budget: float) -> NDArray[np.int64]:
+    """From the least bits, raise random layers to their next option until nothing fits into the budget."""
+    _check_budget(sizes, bits, budget)
+    options = np.sort(np.asarray(bits, dtype=np.int64))
+    level = np.zeros(len(sizes), dtype=np.int64)
+    left = budget * _ROUNDING - float(options[0] * sizes.sum())
+    while True:
+        step = np.append(np.diff(options), 0)[level] * sizes
+        fits = np.flatnonzero((step > 0) & (step <= left))
+        if not len(fits):
+            return options[level]
+        layer = fits[int(torch.randint(len(fits), ()))]
+        left -= float(step[layer])
+        level[layer] += 1
+
+
+def allocate_worst(
+    omega: Float[np.ndarray, "l m"], sizes: Int[np.ndarray, "l"], bits: Sequence[int], budget: float
+) -> NDArray[np.int64]:
+    """The largest total sensitivity of all choices that use at least nine tenths of the budget."""
+    _check_budget(sizes, bits, budget)
+    options = np.asarray(bits, dtype=np.int64)
+    table = frontier(-omega, np.outer(sizes, options.max() - options))
+    may_save = max(float(options.max() * sizes.sum()) - 0.9 * budget, 0.0)
+    return options[table.choices[table.within(may_save)]]
+
+
+_ROUNDING = 1 + 1e-12
+
+
+def _check_budget(sizes: Int[np.ndarray, "l"], bits: Sequence[int], budget: float) -> None:
+    least = min(bits) * int(sizes.sum())
+    if budget * _ROUNDING < least:
+        raise ValueError(f"a budget of {budget:g} bits is too small: {min(bits)} for all weights are {least}")

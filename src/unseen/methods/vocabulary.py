@@ -1,0 +1,123 @@
+"""`Card`, what is known of a system before it runs, and the vocabulary of `fit`."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from torch import nn
+
+from unseen.data.classes import ClassSpace
+from unseen.data.domain import Domain
+from unseen.data.pairs import Pairs
+
+
+@dataclasses.dataclass(frozen=True)
+class Word:
+    """An input of `fit`: its type, what it is, and whether it carries labels that a user gave for learning."""
+
+    type: type
+    sentence: str
+    labeled: bool = False
+
+
+VOCABULARY: Mapping[str, Word] = {
+    "source": Word(Domain, "Labelled samples of the domain that the user knows.", labeled=True),
+    "target": Word(Domain, "Samples of the domain to work on; labels are removed before a method sees them."),
+    "support": Word(Domain, "A handful of labelled samples of the target.", labeled=True),
+    "auxiliary": Word(Domain, "Other data that may help; labels are kept if it has them."),
+    "pairs": Word(Pairs, "Samples of two modalities that belong together."),
+    "corpus": Word(Domain, "Texts or samples to search in, without labels."),
+    "series": Word(Domain, "Time series to learn from."),
+    "space": Word(object, "A search space, such as architectures to rank."),
+    "classes": Word(ClassSpace, "The classes: names, descriptions, attributes, distances, which are seen."),
+    "prompts": Word(object, "Texts with a place for a class name."),
+    "model": Word(nn.Module, "The trained network that is adapted; a method works on a copy."),
+    "teachers": Word(object, "Trained networks to learn from."),
+    "encoder": Word(object, "A frozen network from samples to features."),
+    "writer": Word(object, "A language model that writes texts."),
+    "translator": Word(object, "Translates texts between languages."),
+    "aligner": Word(object, "Aligns words of two languages."),
+    "tagger": Word(object, "Marks spans of a text."),
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Card:
+    """What is known of a system before it runs.
+
+    Attributes
+    ----------
+    slug, title, venue : str
+        Its short name, and the paper's title and place.
+    kind : {"method", "pipeline", "study"}
+    official_code : str
+        Owner and name of the authors' repository, empty if there is none.
+    summary : str
+        What it does for a user, in one sentence.
+    unseen : set of {"classes", "domains", "modalities", "data"}
+        What the model has never seen.
+    modalities : set of str
+        Kinds of `Domain` it reads.
+    protocols : set of str
+        Protocols it can be graded by: closed, partial, open, open-partial, zsl, gzsl, quantization.
+    presets : mapping of name to hyperparameters
+        What `compare` tries, at most four, fixed in advance.
+    smoke : mapping
+        Hyperparameters that make a fit take a moment, for tests.
+    parts : tuple of str
+        What lives elsewhere, as dotted names.
+    left_out : tuple of str
+        Steps of the paper that are not here, each with its reason.
+    notes : tuple of str
+        Where it differs from the official code, and why.
+    distributed : bool
+        Whether its training may run in several processes.
+    baseline : bool
+        Whether it is what others are compared with, not one of the 61 systems.
+    rejects : bool
+        Whether `predict` says by itself which samples are of no known class.
+    cost : float
+        Seconds of one fit on 1,000 samples of 1,280 features on one core, roughly: what a budget is planned
+        with.
+    """
+
+    slug: str
+    title: str
+    venue: str
+    kind: Literal["method", "pipeline", "study"] = "method"
+    official_code: str = ""
+    summary: str = ""
+    unseen: frozenset[str] | set[str] = frozenset()
+    modalities: frozenset[str] | set[str] = frozenset({"features"})
+    protocols: frozenset[str] | set[str] = frozenset({"closed"})
+    presets: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=lambda: {"default": {}})
+    smoke: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    parts: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    distributed: bool = False
+    baseline: bool = False
+    rejects: bool = False
+    cost: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.presets) <= 4:
+            raise ValueError(f"presets must be one to four; {self.slug} has {len(self.presets)}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Signature:
+    """One way to call `fit`: the words it needs and the words it can use."""
+
+    required: tuple[str, ...]
+    optional: tuple[str, ...] = ()
+
+
+def signature_of(function: Callable[..., Any]) -> Signature:
+    """The words in the arguments of a learning verb."""
+    parameters = [p for p in inspect.signature(function).parameters.values() if p.name != "self"]
+    required = tuple(p.name for p in parameters if p.default is p.empty)
+    return Signature(required, tuple(p.name for p in parameters if p.default is not p.empty))

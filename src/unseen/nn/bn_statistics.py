@@ -1,0 +1,93 @@
+"""What batch normalization remembers of the training data, and how far other inputs are from it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+EPSILON = 1e-6
+"""Added to every variance before its root is taken."""
+
+Per = Literal["sample", "batch"]
+Inputs = list[tuple[nn.Module, Tensor]]
+
+
+def batch_norms(network: nn.Module) -> dict[str, nn.Module]:
+    """All layers with a running mean and variance, by name: BatchNorm of any dimension, frozen or not."""
+    return {name: module for name, module in network.named_modules() if _is_batch_norm(module)}
+
+
+def _is_batch_norm(module: nn.Module) -> bool:
+    held = (getattr(module, "running_mean", None), getattr(module, "running_var", None))
+    return all(isinstance(value, Tensor) for value in held) and not isinstance(
+        module, nn.modules.instancenorm._InstanceNorm
+    )
+
+
+@contextlib.contextmanager
+def bn_inputs(network: nn.Module) -> Iterator[Inputs]:
+    """Collect what enters every BatchNorm layer, call by call, while the block runs; the hooks go with it.
+
+    Yields
+    ------
+    list of (layer, tensor)
+        Clear it before each forward pass.
+
+    Raises
+    ------
+    ValueError
+        If the network has no BatchNorm layer.
+    """
+    layers = batch_norms(network)
+    if not layers:
+        name = type(network).__name__
+        raise ValueError(
+            f"model must have BatchNorm layers, whose statistics stand for its data; {name} has none"
+        )
+    seen: Inputs = []
+    hooks = [
+        layer.register_forward_pre_hook(lambda module, inputs: seen.append((module, inputs[0])))
+        for layer in layers.values()
+    ]
+    try:
+        yield seen
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def moments(z: Float[Tensor, "b c *positions"], per: Per = "sample") -> tuple[Tensor, Tensor]:
+    """Mean and deviation of each channel, over the positions of a sample (b, c) or of the batch (1, c).
+
+    One position has no deviation of its own: then both are taken over the batch.
+    """
+    z = z.flatten(2) if z.ndim > 2 else z[..., None]
+    if per == "batch" or z.shape[2] == 1:
+        z = z.transpose(0, 1).flatten(1)[None]
+    correction = 1 if z.shape[2] > 1 else 0
+    return z.mean(dim=2), torch.sqrt(z.var(dim=2, correction=correction) + EPSILON)
+
+
+def moment_loss(
+    z: Float[Tensor, "b c *positions"],
+    mean: Float[Tensor, " c"],
+    std: Float[Tensor, " c"],
+    per: Per = "sample",
+) -> Tensor:
+    """||mean - m||^2 / B + ||std - s||^2 / B of the moments m, s of `z`, summed over channels."""
+    m, s = moments(z, per)
+    return ((mean - m).square().sum() + (std - s).square().sum()) / len(z)
+
+
+def bns_loss(inputs: Sequence[tuple[nn.Module, Tensor]], per: Per = "sample") -> Tensor:
+    """Sum of `moment_loss` over all that entered a BatchNorm layer, against what the layer remembers."""
+    losses = [
+        moment_loss(z, layer.running_mean, torch.sqrt(layer.running_var + EPSILON), per)  # type: ignore[operator,arg-type]
+        for layer, z in inputs
+    ]
+    return torch.stack(losses).sum()

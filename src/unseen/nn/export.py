@@ -1,0 +1,102 @@
+"""Networks to ONNX, checked against onnxruntime before the file is kept."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import os
+import uuid
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+
+def export_onnx(
+    network: nn.Module,
+    example: Tensor,
+    file: str | os.PathLike[str],
+    *,
+    output: str = "scores",
+    metadata: Mapping[str, str] | None = None,
+    tolerance: float = 1e-3,
+) -> float:
+    """Write `network` as ONNX with a dynamic batch, all or nothing.
+
+    Parameters
+    ----------
+    network : Module
+        Evaluated in eval mode, float32, on the CPU; it is not changed.
+    example : Tensor (b, ...)
+        The shape that it reads; b >= 2.
+    file : path
+    output : str
+        Name of the output; the input is called `x`.
+    metadata : mapping of strings, optional
+        Kept in the file.
+    tolerance : float
+        Largest difference from torch that is accepted, on random inputs of two batch sizes.
+
+    Returns
+    -------
+    float
+        The largest difference seen.
+
+    Raises
+    ------
+    ValueError
+        If onnxruntime's output differs by more than `tolerance`; no file is left.
+    """
+    import onnx
+    import onnxruntime
+
+    file = Path(file)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(f".{file.name}.{uuid.uuid4().hex[:8]}.onnx")
+    network = copy.deepcopy(network).eval().cpu()
+    try:
+        _export(network, example, temporary, output)
+        model = onnx.load(temporary)
+        for key, value in (metadata or {}).items():
+            model.metadata_props.add(key=key, value=value)
+        onnx.checker.check_model(model)
+        onnx.save(model, temporary)
+        session = onnxruntime.InferenceSession(str(temporary), providers=["CPUExecutionProvider"])
+        worst = 0.0
+        generator = torch.Generator().manual_seed(0)
+        for size in (len(example), 3):
+            x = torch.randn(size, *example.shape[1:], generator=generator)
+            with torch.no_grad():
+                expected = network(x)
+            got = torch.as_tensor(session.run(None, {"x": x.numpy()})[0])
+            worst = max(worst, float((got - expected).abs().max()))
+        if not worst <= tolerance:
+            raise ValueError(f"onnxruntime differs from torch by {worst:.2g}, more than {tolerance:g}; not exported")
+        temporary.replace(file)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return worst
+
+
+def _export(network: nn.Module, example: Tensor, file: Path, output: str) -> None:
+    """torch's exporter, without what it prints."""
+    previous = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            program = torch.onnx.export(
+                network,
+                (example,),
+                dynamo=True,
+                verbose=False,
+                input_names=["x"],
+                output_names=[output],
+                dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
+            )
+        assert program is not None
+        program.save(file, include_initializers=True)
+    finally:
+        logging.disable(previous)

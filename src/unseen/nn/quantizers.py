@@ -1,0 +1,315 @@
+"""Networks with few bits: the asymmetric uniform quantizer, on weights and on activations."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+from torch.overrides import TorchFunctionMode
+
+from unseen.nn.build import builder
+
+FLOAT = 32
+"""The number of bits that means: leave it as it is."""
+
+Bits = Literal[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 32]
+Granularity = Literal["channel", "tensor"]
+Layer = nn.modules.conv._ConvNd | nn.Linear
+
+ACTIVATIONS = frozenset(
+    getattr(place, name)
+    for place, names in {
+        F: "relu relu_ relu6 hardtanh hardtanh_ leaky_relu leaky_relu_ elu elu_ silu mish gelu hardswish",
+        torch: "relu relu_",
+        Tensor: "relu relu_",
+    }.items()
+    for name in names.split()
+)
+"""The functions whose output is quantized, whether a module or the code of a network calls them."""
+
+
+# -- numbers -----------------------------------------------------------------------------------------------
+
+
+def affine(low: Tensor, high: Tensor, bits: int) -> tuple[Tensor, Tensor]:
+    """Scale (the inverse of a step) and integer zero point of the range [low, high], of its shape.
+
+    n = 2^k - 1; scale = n / max(high - low, 1e-8); zero = round(scale low) + 2^(k - 1).
+    """
+    scale = (2**bits - 1) / (high - low).clamp_min(1e-8)
+    return scale, torch.round(scale * low) + 2 ** (bits - 1)
+
+
+def quantize(x: Tensor, scale: Tensor, zero: Tensor, bits: int) -> Tensor:
+    """Codes clamp(round(scale x - zero), -2^(k - 1), 2^(k - 1) - 1), integers held as floats."""
+    half = 2 ** (bits - 1)
+    return torch.round(scale * x - zero).clamp(-half, half - 1)
+
+
+def dequantize(codes: Tensor, scale: Tensor, zero: Tensor) -> Tensor:
+    """The values (codes + zero) / scale."""
+    return (codes + zero) / scale
+
+
+def fake_quantize(x: Tensor, low: Tensor, high: Tensor, bits: int) -> Tensor:
+    """`x` rounded to the 2^bits levels of [low, high]; `low` and `high` broadcast. 32 bits change nothing."""
+    if bits == FLOAT:
+        return x
+    scale, zero = affine(low, high, bits)
+    return dequantize(quantize(x, scale, zero, bits), scale, zero)
+
+
+def weight_range(
+    weight: Tensor, granularity: Granularity = "channel", axis: int = 0
+) -> tuple[Tensor, Tensor]:
+    """Least and largest weight of each output channel, or of the tensor, in a shape that broadcasts."""
+    dims = [d for d in range(weight.ndim) if granularity == "tensor" or d != axis]
+    return weight.amin(dim=dims, keepdim=True), weight.amax(dim=dims, keepdim=True)
+
+
+def quantized_weight(layer: Layer, bits: int, granularity: Granularity = "channel") -> Tensor:
+    """The weight of a layer at `bits` bits, as floats."""
+    weight = layer.weight.detach()
+    return fake_quantize(weight, *weight_range(weight, granularity, _channel_axis(layer)), bits)
+
+
+def _channel_axis(layer: Layer) -> int:
+    return 1 if getattr(layer, "transposed", False) else 0
+
+
+# -- the parts of a network --------------------------------------------------------------------------------
+
+
+def quantizable(network: nn.Module, exclude: Collection[str] = ()) -> dict[str, Layer]:
+    """All convolutional and linear layers by name, without those in `exclude`, in the order of definition.
+
+    Raises
+    ------
+    ValueError
+        If `exclude` names something else, or nothing is left.
+    """
+    found = {name: module for name, module in network.named_modules() if isinstance(module, Layer)}
+    for name in exclude:
+        if name not in found:
+            raise ValueError(
+                f"exclude must name layers of the model; there is no {name!r}, but {', '.join(found)}"
+            )
+    layers = {name: layer for name, layer in found.items() if name not in set(exclude)}
+    if not layers:
+        raise ValueError(
+            f"model must have a convolutional or linear layer; {type(network).__name__} has none"
+        )
+    return layers
+
+
+def frozen_copy(network: nn.Module) -> nn.Module:
+    """A copy in eval mode without gradients, whose weights are plain (a weight norm is multiplied out)."""
+    if any(isinstance(module, QuantizedNetwork) for module in network.modules()):
+        raise ValueError("model must be a float network; it is quantized already")
+    network = copy.deepcopy(network).eval().requires_grad_(False)
+    for layer in network.modules():
+        if isinstance(layer, Layer):
+            _make_plain(layer)
+    return network
+
+
+def _make_plain(layer: nn.Module) -> None:
+    if parametrize.is_parametrized(layer, "weight"):
+        parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
+        layer.requires_grad_(False)
+    if "weight" not in layer._parameters:
+        raise ValueError(
+            f"model has a {type(layer).__name__} without a plain weight; remove its weight hook first"
+        )
+
+
+class WeightCodes(nn.Module):
+    """Turns the integer codes of a layer's weight into floats; the layer keeps its class and its name."""
+
+    scale: Tensor
+    zero: Tensor
+
+    def __init__(self, scale: Tensor, zero: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("scale", scale)
+        self.register_buffer("zero", zero)
+
+    def forward(self, codes: Tensor) -> Tensor:
+        """The weight as floats."""
+        return dequantize(codes.to(self.scale.dtype), self.scale, self.zero)
+
+
+def quantize_layer(layer: Layer, bits: int, granularity: Granularity = "channel") -> None:
+    """Keep the weight of `layer` as integer codes from now on, in place; the bias stays float."""
+    if bits == FLOAT:
+        return
+    weight = layer.weight.detach()
+    scale, zero = affine(*weight_range(weight, granularity, _channel_axis(layer)), bits)
+    codes = quantize(weight, scale, zero, bits).to(torch.int8 if bits <= 8 else torch.int16)
+    layer.weight = nn.Parameter(codes, requires_grad=False)
+    parametrize.register_parametrization(layer, "weight", WeightCodes(scale, zero), unsafe=True)
+
+
+class ActivationQuantizer(nn.Module):
+    """Rounds an activation to the levels of one range, which always holds 0.
+
+    While `observing`, the range first grows to hold what passes; afterwards it is frozen.
+    """
+
+    low: Tensor
+    high: Tensor
+
+    def __init__(self, bits: int) -> None:
+        super().__init__()
+        self.bits = bits
+        self.observing = False
+        self.register_buffer("low", torch.zeros(()))
+        self.register_buffer("high", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The rounded activation."""
+        if self.observing:
+            self.low, self.high = torch.minimum(self.low, x.min()), torch.maximum(self.high, x.max())
+        return fake_quantize(x, self.low, self.high, self.bits)
+
+    def extra_repr(self) -> str:
+        """Bits and range."""
+        return f"bits={self.bits}, range=[{float(self.low):.3g}, {float(self.high):.3g}]"
+
+
+class _ActivationCalls(TorchFunctionMode):
+    """Passes the result of the i-th call of an activation function through `visit(i, result)`."""
+
+    def __init__(self, visit: Callable[[int, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.visit = visit
+        self.calls = 0
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if func not in ACTIVATIONS:
+            return result
+        self.calls += 1
+        return self.visit(self.calls - 1, result)
+
+
+def count_activations(function: Callable[..., Any], *args: Any) -> int:
+    """How many activations `function` computes: one for each call; a module used twice counts twice."""
+    with torch.no_grad(), _ActivationCalls(lambda _, result: result) as calls:
+        function(*args)
+    return calls.calls
+
+
+class QuantizedNetwork(nn.Module):
+    """A network whose weights are integer codes and whose activations are rounded; inference only.
+
+    Attributes
+    ----------
+    network : Module
+        The network; all its modules keep their names.
+    activations : ModuleList of ActivationQuantizer
+        One per activation that a forward pass computes, in that order.
+    weight_bits : dict of layer name to bits
+    """
+
+    def __init__(
+        self, network: nn.Module, weight_bits: Mapping[str, int], activation_bits: Sequence[int]
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.activations = nn.ModuleList(ActivationQuantizer(bits) for bits in activation_bits)
+        self.weight_bits = dict(weight_bits)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """What the network gives."""
+        return self.run(self.network, *args, **kwargs)
+
+    def run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call `function`, which uses (parts of) `network`, with its activations quantized."""
+        with _ActivationCalls(self._round):
+            return function(*args, **kwargs)
+
+    def _round(self, index: int, activation: Tensor) -> Tensor:
+        return self.activations[index](activation) if index < len(self.activations) else activation
+
+    def observe(self, observing: bool = True) -> None:
+        """Let the ranges of activations grow, or freeze them."""
+        for activation in self.activations:
+            activation.observing = observing  # type: ignore[assignment]
+
+    @property
+    def megabytes(self) -> float:
+        """Size of the quantized weights, sum of P_i k_i / 8 / 2^20; biases and BatchNorm are not in it."""
+        layers = dict(self.network.named_modules())
+        bits = sum(layers[name].weight.numel() * k for name, k in self.weight_bits.items())
+        return bits / 8 / 2**20
+
+
+@builder("quantized")
+def quantized(
+    network: nn.Module,
+    weight_bits: Mapping[str, int],
+    activation_bits: Sequence[int] = (),
+    granularity: Granularity = "channel",
+) -> QuantizedNetwork:
+    """Quantize the weights of `network`, in place, and make room for ranges of activations.
+
+    Parameters
+    ----------
+    network : Module
+        It is changed: pass a copy to keep it.
+    weight_bits : mapping of layer name to bits
+        Layers that are not named stay float.
+    activation_bits : sequence of int
+        Bits of each activation in the order of computation; those beyond stay float.
+    granularity : {"channel", "tensor"}
+        One range of weights per output channel, or one per layer.
+    """
+    layers = {name: module for name, module in network.named_modules() if isinstance(module, Layer)}
+    for name in weight_bits:
+        if name not in layers:
+            raise ValueError(f"weight_bits must name convolutional or linear layers; {name!r} is none")
+    for name, layer in layers.items():
+        _make_plain(layer)
+        quantize_layer(layer, weight_bits.get(name, FLOAT), granularity)
+    return QuantizedNetwork(network.eval().requires_grad_(False), weight_bits, activation_bits)
+
+
+@torch.no_grad()
+def calibrate(
+    network: QuantizedNetwork, forward: Callable[[nn.Module, Tensor], Any], x: Tensor, size: int = 64
+) -> None:
+    """Set the ranges of all activations to what the samples `x` reach, then freeze them.
+
+    Parameters
+    ----------
+    network : QuantizedNetwork
+        Changed in place.
+    forward : callable (network, x)
+        How the inner network reads a batch.
+    x : Tensor (n, ...)
+    size : int
+        Samples at a time.
+    """
+    network.observe()
+    for batch in torch.split(x, size):
+        network.run(forward, network.network, batch)
+    network.observe(False)
+
+
+@torch.no_grad()
+def outputs(network: nn.Module, x: Float[Tensor, "n ..."], size: int = 8) -> Tensor:
+    """What the network gives for each sample, (n, ...), computed in batches of exactly `size`.
+
+    The last batch is padded, so that a sample's output does not depend on those beside it: kernels may differ
+    in the last bit between sizes, and a quantizer turns that into a whole step.
+    """
+    gap = -len(x) % size
+    padded = torch.cat([x, x.new_zeros(gap, *x.shape[1:])]) if gap else x
+    return torch.cat([network(batch) for batch in torch.split(padded, size)])[: len(x)]

@@ -1,0 +1,185 @@
+"""`render`: a run folder becomes one self-contained HTML page."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any
+
+from unseen.report import plots, words
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from jinja2 import Environment
+
+HARDEST = 15
+"""Classes shown before the others are folded away."""
+
+COLUMNS = {
+    "predictions": ("id", "part", "truth", "prediction", "probability"),
+    "map": ("stage", "x", "y", "domain", "class"),
+    "pictures": ("id", "part", "jpeg"),
+}
+
+
+def render(folder: str | os.PathLike[str]) -> Path:
+    """Write `report.html` from the files of a run, and return where it is.
+
+    The page needs nothing else: no script, no request, pictures and styles inside. Its content security policy
+    allows exactly that, so a name from the data cannot become code.
+
+    Parameters
+    ----------
+    folder : path
+        A run folder of `unseen compare`.
+
+    Raises
+    ------
+    ValueError
+        If the folder is no run, is damaged, or was written with a schema that this version does not read.
+    """
+    folder = Path(folder)
+    results = _results(folder / "results.json")
+    tables = {name: _table(folder / f"{name}.parquet", columns) for name, columns in COLUMNS.items()}
+    style = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
+    page = _environment().get_template("page.html").render(_context(results, tables, style))
+    file = folder / "report.html"
+    temporary = folder / ".report.html.tmp"
+    temporary.write_bytes(page.encode("utf-8", "replace"))
+    temporary.replace(file)
+    return file
+
+
+# -- reading -------------------------------------------------------------------------------------------------
+
+
+def _results(file: Path) -> dict[str, Any]:
+    try:
+        results = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ValueError(f"folder must be a run of `unseen compare`; {file.parent} has no results.json") from error
+    except ValueError as error:
+        raise ValueError(f"{file} is damaged: {error}") from error
+    words.check(results)
+    return results
+
+
+def _table(file: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+    """The table with these columns; an empty one if it was written without rows."""
+    import pandas as pd
+
+    try:
+        table = pd.read_parquet(file)
+    except FileNotFoundError as error:
+        raise ValueError(f"folder must be a run of `unseen compare`; {file.parent} has no {file.name}") from error
+    except OSError as error:
+        raise ValueError(f"{file} is damaged: {error}") from error
+    if len(table) == 0:
+        return pd.DataFrame(columns=list(columns))
+    if missing := [name for name in columns if name not in table]:
+        raise ValueError(f"{file} must have the columns {', '.join(columns)}; {', '.join(missing)} are missing")
+    return table
+
+
+# -- what the template sees ----------------------------------------------------------------------------------
+
+
+def _environment() -> Environment:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    filters: dict[str, Callable[..., str]] = {
+        "at": lambda place: f"{100 * place:.2f}%",
+        "percent": words.percent,
+        "share": words.share,
+        "number": words.number,
+        "seconds": words.seconds,
+        "deviation": words.deviation,
+        "metric": words.metric_label,
+        "count": words.count,
+    }
+    environment.filters.update(filters)
+    return environment
+
+
+def _context(results: words.Results, tables: Mapping[str, pd.DataFrame], style: str) -> dict[str, Any]:
+    known, predictions = results["classes"], tables["predictions"]
+    rows = plots.folded(predictions, known)
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    found = words.verdict(results)
+    return {
+        "style": style,
+        "policy": f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
+        "results": results,
+        "chosen": words.chosen_row(results),
+        "verdict": found,
+        "headline": words.headline(results),
+        "beside": words.beside(results),
+        "meaning": words.MEANINGS.get(found.metric, "") if found else "",
+        "units": words.UNITS,
+        "metrics": _metrics(results),
+        "skipped": _skipped(results),
+        "scale": plots.scale(results),
+        "bars": plots.bars(results),
+        "scatter": plots.scatter(results),
+        "confusion": plots.confusion(rows, known),
+        "per_class": plots.per_class(rows),
+        "predicted": [] if len(rows) else plots.predicted(predictions),
+        "hardest": HARDEST,
+        "map": plots.maps(tables["map"]),
+        "pictures": _pictures(tables["pictures"], predictions, known),
+        "sealing": words.sealing(results),
+        "credits": list(dict.fromkeys(c for told in results["given"].values() for c in told["credits"])),
+        "versions": {"unseen": results["unseen"], **results.get("versions", {})},
+        "unknown": plots.UNKNOWN,
+    }
+
+
+def _metrics(results: words.Results) -> list[str]:
+    """Metrics of the exam, the headline first."""
+    if not results["exam"]:
+        return []
+    first = results["references"]["metric"]
+    return [first, *(m for m in results["candidates"][0]["metrics"]["adapted"] if m != first)]
+
+
+def _skipped(results: words.Results) -> list[dict[str, str]]:
+    """Samples that were left out, named without the folders of the machine that they were on."""
+    return [
+        {"role": role, "where": PurePath(where).name if PurePath(where).is_absolute() else where, "why": why}
+        for role, told in results["given"].items()
+        for where, why in told["skipped"]
+    ]
+
+
+def _pictures(pictures: pd.DataFrame, predictions: pd.DataFrame, known: list[str]) -> list[dict[str, Any]]:
+    """Groups of thumbnails: right and wrong, or all where there is no truth."""
+    if len(pictures) == 0:
+        return []
+    table = pictures.merge(predictions, on=["id", "part"], how="inner")
+    rows = [
+        {
+            "source": "data:image/jpeg;base64," + base64.b64encode(row["jpeg"]).decode(),
+            "truth": row["truth"],
+            "prediction": row["prediction"] or plots.UNKNOWN,
+            "probability": row["probability"],
+            "right": row["truth"] == row["prediction"] or (row["prediction"] is None and row["truth"] not in known),
+        }
+        for row in table.astype(object).where(table.notna(), None).to_dict("records")
+    ]
+    groups = {
+        "Right": [row for row in rows if row["truth"] is not None and row["right"]],
+        "Wrong": [row for row in rows if row["truth"] is not None and not row["right"]],
+        "Not labelled": [row for row in rows if row["truth"] is None],
+    }
+    return [{"name": name, "rows": group} for name, group in groups.items() if group]

@@ -1,0 +1,291 @@
+"""Figures in words: what the page and the terminal both say about a run."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+Results = Mapping[str, Any]
+
+SCHEMA = 1
+"""The version of `results.json` that is read."""
+
+METRICS = {
+    "accuracy": "accuracy",
+    "class_accuracy": "per-class mean",
+    "h_score": "H-score",
+    "known_accuracy": "known classes",
+    "unknown_accuracy": "unknown found",
+    "s": "seen (S)",
+    "u": "unseen (U)",
+    "h": "H",
+}
+MEANINGS = {
+    "accuracy": "Accuracy is the share of samples predicted right.",
+    "class_accuracy": "The per-class mean is the accuracy of each class, averaged over classes of any size alike.",
+    "h_score": "The H-score is the harmonic mean of the accuracy on known classes (averaged over classes) and of the "
+    "share of samples of unknown classes that were recognized as unknown.",
+    "h": "H is the harmonic mean of S and U: the per-class mean accuracies on classes with and without labelled samples.",
+}
+UNITS = {"source validation": "accuracy", "information maximization": "nats", "neighbourhood density": "nats"}
+SPACE = "\N{NO-BREAK SPACE}"
+HARM = 0.01
+"""More than this below source-only, as a share, counts as harm."""
+
+
+def check(results: Results) -> None:
+    """Raise `ValueError` unless `results` has the schema that this version reads."""
+    found = results.get("schema") if isinstance(results, Mapping) else None
+    if found != SCHEMA:
+        raise ValueError(f"results must have schema {SCHEMA}, which this version of unseen reads; got schema {found!r}")
+
+
+# -- figures -------------------------------------------------------------------------------------------------
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A decimal number; a dash for none, NaN and infinity."""
+    return f"{value:.{digits}f}" if value is not None and math.isfinite(value) else "–"
+
+
+def share(value: float | None) -> str:
+    """A share in [0, 1] in per cent, without the sign."""
+    return number(None if value is None else 100 * value, 1)
+
+
+def percent(value: float | None) -> str:
+    """A share in [0, 1] in per cent, with the sign."""
+    return f"{share(value)}{SPACE}%"
+
+
+def points(value: float) -> str:
+    """A difference of two shares, without its sign, in percentage points."""
+    return f"{share(abs(value))}{SPACE}points"
+
+
+def seconds(value: float) -> str:
+    """A duration in the units that people use."""
+    if value < 60:
+        return f"{value:.{2 if value < 1 else 1 if value < 10 else 0}f}{SPACE}s"
+    minutes, rest = divmod(round(value), 60)
+    if minutes < 60:
+        return f"{minutes}{SPACE}min {rest:02d}{SPACE}s"
+    return f"{minutes // 60}{SPACE}h {minutes % 60:02d}{SPACE}min"
+
+
+def deviation(spread: Mapping[str, Any], digits: int = 1, factor: float = 100) -> str:
+    """The standard deviation over seeds; nothing for one seed, which has none."""
+    return f"±{SPACE}{number(factor * spread['std'], digits)}" if len(spread["per_seed"]) > 1 else ""
+
+
+def count(n: int, noun: str, plural: str | None = None) -> str:
+    """A number with its noun, as in `1 seed` and `2 seeds`."""
+    return f"{n:,}{SPACE}{noun if n == 1 else plural or noun + 's'}"
+
+
+# -- what a run says -----------------------------------------------------------------------------------------
+
+
+def chosen_row(results: Results) -> Mapping[str, Any]:
+    """The candidate that was chosen."""
+    return next(row for row in results["candidates"] if row["chosen"])
+
+
+def metric_label(metric: str) -> str:
+    """What tables call a metric."""
+    return METRICS.get(metric, metric.replace("_", " "))
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """The chosen candidate beside what it must be seen beside; shares in [0, 1], None where there is none.
+
+    Attributes
+    ----------
+    metric : str
+        The headline metric of the protocol.
+    spread : mapping
+        Of the chosen candidate on the samples that methods adapted to.
+    chance, floor, ceiling : float or None
+        A uniform guess; source only; supervision on the exam's own labels, which is an oracle.
+    best : mapping
+        The candidate that the exam ranks first: an oracle's choice.
+    """
+
+    metric: str
+    samples: int
+    spread: Mapping[str, Any]
+    chance: float | None
+    floor: float | None
+    ceiling: float | None
+    best: Mapping[str, Any]
+
+    @property
+    def gain(self) -> float | None:
+        """Chosen minus source only."""
+        return None if self.floor is None else self.spread["mean"] - self.floor
+
+    @property
+    def regret(self) -> float:
+        """The best candidate by the exam minus the chosen one."""
+        return self.best["metrics"]["adapted"][self.metric]["mean"] - self.spread["mean"]
+
+
+def verdict(results: Results) -> Verdict | None:
+    """The figures of the choice on the exam; None without one."""
+    if not results["exam"]:
+        return None
+    references = results["references"]
+    metric = references["metric"]
+    rows = [row for row in results["candidates"] if math.isfinite(row["metrics"]["adapted"][metric]["mean"])]
+    chosen = chosen_row(results)
+    comparable = metric in ("accuracy", "class_accuracy")
+    return Verdict(
+        metric=metric,
+        samples=results["exam"]["adapted"]["samples"],
+        spread=chosen["metrics"]["adapted"][metric],
+        chance=references["chance"]["adapted"] if comparable else None,
+        floor=(references["source_only"] or {}).get("adapted"),
+        ceiling=(references["ceiling"] or {}).get(metric),
+        best=max(rows, key=lambda row: row["metrics"]["adapted"][metric]["mean"], default=chosen),
+    )
+
+
+def headline(results: Results) -> str:
+    """One sentence: what was chosen, and what it reaches."""
+    name = results["chosen"]["name"]
+    found = verdict(results)
+    if found is None:
+        return f"{name} was chosen from {count(len(results['candidates']), 'candidate')}, without labels."
+    figure = " ".join(filter(None, (percent(found.spread["mean"]), deviation(found.spread))))
+    return f"{name} reaches {figure} {metric_label(found.metric)} on the target; it was chosen without the exam."
+
+
+def beside(results: Results) -> list[str]:
+    """The sentences that the headline must not be read without."""
+    found = verdict(results)
+    if found is None:
+        return ["The target has no labels to grade by, so no accuracy is known and none is shown."]
+    parts = [
+        f"{percent(found.chance)} by chance" if found.chance is not None else None,
+        f"{percent(found.floor)} without adaptation (source-only)" if found.floor is not None else None,
+        f"{percent(found.ceiling)} with supervision on the exam's own labels (an oracle)" if found.ceiling else None,
+    ]
+    lines = [f"Beside it: {', '.join(part for part in parts if part)}."] if any(parts) else []
+    if found.chance is None:
+        lines.append(f"{metric_label(found.metric)} has no chance level that a uniform guess would define.")
+    if (change := _change(found, results["chosen"]["name"])) is not None:
+        lines.append(change)
+    return [*lines, _regret(found, results)]
+
+
+def _change(found: Verdict, name: str) -> str | None:
+    if found.gain is None or name == "source-only" or not math.isfinite(found.gain):
+        return None
+    side = "above" if found.gain >= 0 else "below"
+    harm = " Adapting did harm here." if found.gain < -HARM else ""
+    return f"The choice is {points(found.gain)} {side} source-only.{harm}"
+
+
+def _regret(found: Verdict, results: Results) -> str:
+    if len(results["candidates"]) == 1:
+        return "It was the only candidate."
+    if found.regret <= 0:
+        return "No candidate does better on the exam."
+    return (
+        f"By the exam, {found.best['name']} would have been the better choice, by {points(found.regret)} "
+        "(an oracle: no choice without labels could know)."
+    )
+
+
+def given_lines(results: Results) -> list[str]:
+    """What was given, a line for each input."""
+    return [
+        f"{role}: {count(told['samples'], told['kind'] + ' sample')}, {told['labeled']:,} labelled, "
+        f"{count(len(told['classes']), 'class', 'classes')}"
+        + (f", {count(len(told['skipped']), 'file')} skipped" if told["skipped"] else "")
+        for role, told in results["given"].items()
+    ]
+
+
+def sealing(results: Results) -> list[str]:
+    """How labels stayed out of reach of methods and of the choice, in sentences."""
+    lines = {
+        "exam": ["Labels found in the target were removed before any method, validator or choice could read them."],
+        "support": ["By request, labels found in the target were given to the methods as support."],
+    }.get(results["labels"], [f"By request ({results['labels']}), a share of the target's labels was given as support."])
+    if not results["exam"]:
+        return [*lines, "No label was left to grade by: no exam exists, and none was opened."]
+    return [
+        *lines,
+        "What grades was kept in a sealed exam, which no argument of a method reaches. All candidates were fitted and "
+        "one was chosen first; then the exam was opened, once for each part, to grade them all.",
+        "Openings are counted over all runs on this machine by a hash of data and labels. The more often an exam was "
+        "opened before a decision, the less its figures say about new data.",
+    ]
+
+
+# -- for the terminal ----------------------------------------------------------------------------------------
+
+
+def summary(results: Results) -> list[str]:
+    """The report in a few lines for the terminal.
+
+    Parameters
+    ----------
+    results : mapping
+        What stands in `results.json`.
+
+    Raises
+    ------
+    ValueError
+        If its schema is not one that this version reads.
+    """
+    check(results)
+    lines = [headline(results), *beside(results), results["chosen"]["why"]]
+    if results["leakage"] and results["leakage"].startswith("Leakage"):
+        lines.append(results["leakage"])
+    for part, exam in results["exam"].items():
+        lines.append(f"exam, {part}: {count(exam['samples'], 'sample')}, opened {count(exam['openings'], 'time')} so far")
+    if results["left_out"]:
+        lines.append(f"left out: {', '.join(results['left_out'])}")
+    return [line.replace(SPACE, " ") for line in lines]
+
+
+def rich_table(results: Results) -> Table:
+    """The candidates in the order of the label-free vote, as a table for the terminal.
+
+    Raises
+    ------
+    ValueError
+        If the schema of `results` is not one that this version reads.
+    """
+    from rich.table import Table
+    from rich.text import Text
+
+    check(results)
+    found = verdict(results)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("candidate", overflow="fold")
+    parts = list(results["exam"]) if found else []
+    for part in parts:
+        assert found is not None
+        table.add_column(f"{metric_label(found.metric)}, %\n{part}", justify="right")
+        table.add_column("worst\nseed", justify="right")
+    table.add_column("vote", justify="right")
+    table.add_column("time", justify="right")
+    for row in results["candidates"]:
+        cells = []
+        for part in parts:
+            assert found is not None
+            spread = row["metrics"][part][found.metric]
+            cells += [f"{share(spread['mean'])} {deviation(spread)}".strip(), share(spread["worst"])]
+        style = "bold" if row["chosen"] else ""
+        name = Text(f"{'*' if row['chosen'] else ' '} {row['name']}")
+        table.add_row(name, *cells, number(row["vote"], 2), seconds(row["seconds"]), style=style)
+    return table

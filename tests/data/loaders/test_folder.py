@@ -1,0 +1,205 @@
+"""Real folders: hidden files, splits, odd names, links, broken pictures, archives, URLs."""
+
+import logging
+import unicodedata
+import zipfile
+
+import fsspec
+import numpy as np
+import pytest
+from PIL import Image
+
+from unseen.data import loaders
+from unseen.data.domain import Lazy
+from unseen.data.loaders import case_variants, load
+from unseen.data.loaders.common import natural_key
+
+
+def picture(path, colour="red"):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (4, 4), colour).save(path)
+
+
+@pytest.fixture
+def pets(tmp_path):
+    for name in ("dog/2.png", "dog/10.png", "cat/a b.png", "кот/снимок.png"):
+        picture(tmp_path / "pets" / name)
+    return tmp_path / "pets"
+
+
+def test_class_folders_become_labels_in_natural_order(pets):
+    domain = load(pets)
+    assert domain.kind == "image"
+    assert domain.name == "pets"
+    assert domain.classes.names == ("cat", "dog", "кот")
+    assert domain.ids.tolist() == ["cat/a b.png", "dog/2.png", "dog/10.png", "кот/снимок.png"]
+    assert domain.y.tolist() == [0, 1, 1, 2]
+    assert isinstance(domain.x, Lazy)
+    assert domain.x[0].size == (4, 4)
+
+
+def test_a_flat_folder_has_no_labels(tmp_path):
+    picture(tmp_path / "b.jpg")
+    picture(tmp_path / "a.JPG".replace("JPG", "jpeg"))
+    domain = load(tmp_path)
+    assert domain.y is None
+    assert domain.classes is None
+    assert domain.ids.tolist() == ["a.jpeg", "b.jpg"]
+
+
+def test_pictures_beside_class_folders_are_unlabelled(pets):
+    picture(pets / "stray.png")
+    domain = load(pets)
+    assert domain.y.tolist() == [0, 1, 1, -1, 2]
+
+
+def test_splits_become_a_column_and_their_folders_classes(tmp_path):
+    for name in ("train/cat/1.png", "train/dog/2.png", "Test/cat/3.png", "val/dog/4.png"):
+        picture(tmp_path / name)
+    domain = load(tmp_path)
+    assert domain.classes.names == ("cat", "dog")
+    assert dict(zip(domain.ids.tolist(), domain.columns["split"].tolist()))["Test/cat/3.png"] == "Test"
+    assert sorted(set(domain.columns["split"].tolist())) == ["Test", "train", "val"]
+
+
+def test_a_class_called_test_beside_others_is_a_class(tmp_path):
+    for name in ("test/1.png", "plane/2.png"):
+        picture(tmp_path / name)
+    assert load(tmp_path).classes.names == ("plane", "test")
+
+
+def test_hidden_files_are_passed_over(pets):
+    for name in (".DS_Store", "dog/._2.png", "dog/Thumbs.db", ".cache/x.png", "__MACOSX/dog/2.png"):
+        (pets / name).parent.mkdir(exist_ok=True, parents=True)
+        (pets / name).write_bytes(b"noise")
+    domain = load(pets, on_error="fail")
+    assert len(domain) == 4
+    assert domain.skipped == ()
+
+
+def test_unreadable_pictures_are_counted_and_named_or_refused(pets, caplog):
+    (pets / "dog" / "broken.jpg").write_bytes(b"\xff\xd8\xff no jpeg")
+    whole = (pets / "dog" / "2.png").read_bytes()
+    (pets / "dog" / "cut.png").write_bytes(whole[: len(whole) - 20])
+    with caplog.at_level(logging.WARNING, "unseen.data"):
+        domain = load(pets)
+    assert len(domain) == 4
+    assert [entry.where for entry in domain.skipped] == ["dog/broken.jpg", "dog/cut.png"]
+    assert "skipped 2 unreadable" in caplog.text
+    with pytest.raises(ValueError, match=r"2 unreadable, the first 'dog/broken\.jpg'"):
+        load(pets, on_error="fail")
+    assert len(load(pets, check=False)) == 6
+
+
+def test_links_that_leave_the_folder_are_refused(pets, tmp_path):
+    picture(tmp_path / "secret.png")
+    (pets / "dog" / "link.png").symlink_to(tmp_path / "secret.png")
+    (pets / "away").symlink_to(tmp_path)
+    (pets / "dog" / "alias.png").symlink_to(pets / "dog" / "2.png")
+    domain = load(pets)
+    assert "dog/alias.png" in domain.ids
+    assert {entry.where for entry in domain.skipped} == {"dog/link.png", "away"}
+    assert all("leads out" in entry.why for entry in domain.skipped)
+    with pytest.raises(ValueError, match="leads out"):
+        load(pets, on_error="fail")
+
+
+def test_names_are_nfc_and_composed_and_decomposed_classes_are_one(tmp_path):
+    for form, name in (("NFC", "1.png"), ("NFD", "2.png")):
+        picture(tmp_path / unicodedata.normalize(form, "café") / name)
+    domain = load(tmp_path)
+    assert domain.classes.names == (unicodedata.normalize("NFC", "café"),)
+    assert len(domain) == 2
+    assert domain.x[1].size == (4, 4)
+
+
+def test_classes_that_differ_in_case_only_are_listed(tmp_path, caplog):
+    for name in ("Cat/1.png", "cat/2.png", "dog/3.png"):
+        picture(tmp_path / name)
+    with caplog.at_level(logging.WARNING, "unseen.data"):
+        domain = load(tmp_path)
+    assert len(domain.classes) == 3
+    assert "Cat, cat" in caplog.text
+    assert case_variants(domain.classes.names) == (("Cat", "cat"),)
+
+
+def test_given_classes_are_indexed_and_unknown_ones_named(pets):
+    assert load(pets, classes=["кот", "dog", "cat", "owl"]).y.tolist() == [2, 1, 1, 0]
+    with pytest.raises(ValueError, match="classes lacks 1 of the labels in the data, such as 'кот'"):
+        load(pets, classes=["dog", "cat"])
+
+
+def test_texts_in_class_folders(tmp_path):
+    for name, text in (("good/1.txt", "a fine day"), ("bad/1.txt", "ärger"), ("bad/2.txt", "x")):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    (tmp_path / "bad/2.txt").write_bytes(b"\xff\xfe\xfa")
+    domain = load(tmp_path)
+    assert domain.kind == "text"
+    assert list(domain.x) == ["ärger", "a fine day"]
+    assert domain.skipped[0].where == "bad/2.txt"
+
+
+def test_one_picture_is_a_domain(pets):
+    domain = load(pets / "dog" / "2.png")
+    assert (len(domain), domain.kind, domain.ids.tolist()) == (1, "image", ["2.png"])
+
+
+def test_zip_archives_memory_and_file_urls(pets, tmp_path):
+    with zipfile.ZipFile(tmp_path / "pets.zip", "w") as archive:
+        for path in sorted(pets.rglob("*.png")):
+            archive.write(path, path.relative_to(pets).as_posix())
+    memory = fsspec.filesystem("memory")
+    memory.put(str(pets) + "/", "/loads/pets/", recursive=True)
+    expected = load(pets)
+    for url in (
+        tmp_path / "pets.zip",
+        f"zip://::{tmp_path / 'pets.zip'}",
+        "memory://loads/pets",
+        f"file://{pets}",
+    ):
+        domain = load(url)
+        assert domain.ids.tolist() == expected.ids.tolist()
+        assert domain.y.tolist() == expected.y.tolist()
+        assert domain.fingerprint() == expected.fingerprint()
+        assert domain.x[0].size == (4, 4)
+
+
+def test_errors_name_the_path_and_what_to_do(pets, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"did you mean '.*pets'"):
+        load(tmp_path / "pest")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match=r"no pictures and no \.txt files, but nothing"):
+        load(tmp_path / "empty")
+    (tmp_path / "empty" / "rows.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(ValueError, match=r"to load 'rows\.csv', give its path"):
+        load(tmp_path / "empty")
+    (tmp_path / "notes.docx").write_text("x")
+    with pytest.raises(ValueError, match="no type that can be loaded"):
+        load(tmp_path / "notes.docx")
+    with pytest.raises(ValueError, match="on_error must be 'skip' or 'fail'; got 'ignore'"):
+        load(pets, on_error="ignore")
+    with pytest.raises(ValueError, match="labels_column does not apply"):
+        load(pets, labels_column="label")
+    with pytest.raises(TypeError, match="path must be"):
+        load(3)
+
+
+def test_reading_order_does_not_depend_on_the_file_system(pets, monkeypatch):
+    expected = load(pets).ids.tolist()
+    walk = loaders.folder._walk_local
+    monkeypatch.setattr(loaders.folder, "_walk_local", lambda root: (walk(root)[0][::-1], walk(root)[1]))
+    assert load(pets).ids.tolist() == expected
+
+
+def test_natural_keys_order_numbers_by_value():
+    names = ["b", "a10", "a2", "A3", "10", "9"]
+    assert sorted(names, key=natural_key) == ["9", "10", "a2", "A3", "a10", "b"]
+    assert len({natural_key(name) for name in ("a1", "a01", "A1")}) == 3
+
+
+def test_taking_and_splitting_stay_lazy(pets):
+    domain = load(pets)
+    part = domain.take(np.array([3, 0]))
+    assert part.ids.tolist() == ["кот/снимок.png", "cat/a b.png"]
+    assert isinstance(part.x, Lazy)

@@ -1,0 +1,152 @@
+"""CSV, TSV, JSON lines and Parquet with features, texts or paths; full, partial and missing labels."""
+
+import fsspec
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from unseen.data.loaders import load
+
+
+def write(tmp_path, text, name="t.csv"):
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_feature_columns_with_partly_filled_labels(tmp_path):
+    domain = load(write(tmp_path, "a,b,label,split\n1,2.5,x,train\n3,4,,test\n5,6,y,test\n"))
+    assert domain.kind == "features"
+    assert domain.x.tolist() == [[1, 2.5], [3, 4], [5, 6]]
+    assert domain.y.tolist() == [0, -1, 1]
+    assert domain.columns["split"].tolist() == ["train", "test", "test"]
+
+
+def test_no_label_column_means_no_labels(tmp_path):
+    assert load(write(tmp_path, "a,b\n1,2\n3,4\n")).y is None
+
+
+def test_an_empty_label_column_means_no_labels(tmp_path):
+    assert load(write(tmp_path, "a,label\n1,\n3,\n")).y is None
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet", ".jsonl"])
+def test_all_formats_agree(tmp_path, suffix):
+    frame = pd.DataFrame({"a": [1.0, 2.0, 3.0], "b": [4, 5, 6], "kind": ["u", "v", "u"]})
+    path = tmp_path / f"t{suffix}"
+    if suffix == ".parquet":
+        frame.to_parquet(path)
+    elif suffix == ".jsonl":
+        frame.to_json(path, orient="records", lines=True)
+    else:
+        frame.to_csv(path, index=False, sep="\t" if suffix == ".tsv" else ",")
+    domain = load(path, labels_column="kind")
+    assert domain.x.tolist() == [[1, 4], [2, 5], [3, 6]]
+    assert domain.classes.names == ("u", "v")
+    assert domain.y.tolist() == [0, 1, 0]
+
+
+def test_names_that_look_like_missing_values_or_numbers_stay_names(tmp_path):
+    domain = load(write(tmp_path, "text,label\nhello,NA\nNone,None\nnull,007\n12,-1\n"))
+    assert domain.x.tolist() == ["hello", "None", "null", "12"]
+    assert domain.classes.names == ("007", "NA", "None")
+    assert domain.y.tolist() == [1, 2, 0, -1]
+
+
+def test_numeric_labels_sort_by_value_and_minus_one_is_missing(tmp_path):
+    frame = pd.DataFrame({"a": np.arange(4.0), "y": [10.0, 9.0, np.nan, -1.0]})
+    frame.to_parquet(tmp_path / "t.parquet")
+    domain = load(tmp_path / "t.parquet")
+    assert domain.classes.names == ("9", "10")
+    assert domain.y.tolist() == [1, 0, -1, -1]
+
+
+def test_real_numbers_are_no_classes(tmp_path):
+    pd.DataFrame({"a": [1.0, 2.0], "y": [0.5, 1.25]}).to_parquet(tmp_path / "t.parquet")
+    with pytest.raises(ValueError, match=r"real number 0\.5"):
+        load(tmp_path / "t.parquet")
+
+
+def test_text_columns_by_usual_name_by_argument_and_alone(tmp_path):
+    path = write(tmp_path, "review,stars,label\ngood,5,p\nbad,1,n\n")
+    assert load(path, text_column="review").x.tolist() == ["good", "bad"]
+    assert load(path, text_column="review").columns["stars"].tolist() == [5, 1]
+    assert load(write(tmp_path, "sentence\nhello\nworld\n", "u.csv")).kind == "text"
+    assert load(write(tmp_path, "remark,label\nhello,a\nworld,b\n", "v.csv")).x.tolist() == ["hello", "world"]
+
+
+def test_rows_with_missing_features_are_counted(tmp_path):
+    path = write(tmp_path, "a,b,label\n1,2,x\n,4,y\n5,inf,x\n")
+    domain = load(path)
+    assert len(domain) == 1
+    assert [entry.where for entry in domain.skipped] == ["row 2", "row 3"]
+    assert "a is missing" in domain.skipped[0].why
+    with pytest.raises(ValueError, match="2 unreadable"):
+        load(path, on_error="fail")
+
+
+@pytest.fixture
+def shots(tmp_path):
+    folder = tmp_path / "shots"
+    (folder / "img").mkdir(parents=True)
+    for name in ("1.png", "2.png"):
+        Image.new("RGB", (3, 3), "red").save(folder / "img" / name)
+    Image.new("RGB", (3, 3), "red").save(tmp_path / "outside.png")
+    (folder / "img" / "bad.png").write_bytes(b"bad")
+    (folder / "img" / "link.png").symlink_to(tmp_path / "outside.png")
+    return folder
+
+
+def test_paths_are_relative_to_the_table_and_may_not_leave_its_folder(shots, tmp_path):
+    rows = ["img/1.png", "img\\2.png", "img/bad.png", "img/gone.png", "../outside.png", "img/link.png"]
+    rows += [str(tmp_path / "outside.png"), "http://example.com/a.png"]
+    path = write(shots, "path,label\n" + "".join(f"{row},c{i % 2}\n" for i, row in enumerate(rows)))
+    domain = load(path)
+    assert domain.kind == "image"
+    assert domain.ids.tolist() == ["img/1.png", "img\\2.png"]
+    assert domain.y.tolist() == [0, 1]
+    assert domain.x[1].size == (3, 3)
+    reasons = {entry.where: entry.why for entry in domain.skipped}
+    assert "not a picture" in reasons["img/bad.png"]
+    assert "does not exist" in reasons["img/gone.png"]
+    for row in rows[4:]:
+        assert "leads out" in reasons[row]
+    allowed = load(path, allow_outside=True)
+    assert len(allowed) == 5
+
+
+def test_a_path_column_is_found_by_its_content(shots):
+    path = write(shots, "picture,who,label\nimg/1.png,me,a\nimg/2.png,you,b\n")
+    domain = load(path)
+    assert domain.kind == "image"
+    assert domain.columns["who"].tolist() == ["me", "you"]
+
+
+def test_tables_on_other_file_systems_find_their_pictures(shots):
+    memory = fsspec.filesystem("memory")
+    for name in ("img/1.png", "img/2.png"):
+        memory.pipe(f"/shots/{name}", (shots / name).read_bytes())
+    memory.pipe("/shots/t.csv", b"path,label\nimg/1.png,a\nimg/2.png,b\n")
+    domain = load("memory://shots/t.csv")
+    assert domain.x[0].size == (3, 3)
+    assert domain.skipped == ()
+
+
+def test_ids_come_from_their_column_if_they_differ(tmp_path):
+    assert load(write(tmp_path, "id,a\nx1,1\nx2,2\n")).ids.tolist() == ["x1", "x2"]
+    assert load(write(tmp_path, "id,a\nx1,1\nx1,2\n")).ids.tolist() == ["000000", "000001"]
+
+
+def test_errors_list_the_columns(tmp_path):
+    path = write(tmp_path, "species,width\nrose,1\n")
+    with pytest.raises(
+        ValueError, match=r"labels_column 'specie' is not there; did you mean 'species'\? The columns are"
+    ):
+        load(path, labels_column="specie")
+    with pytest.raises(ValueError, match="the table has no rows"):
+        load(write(tmp_path, "a,b\n", "u.csv"))
+    with pytest.raises(ValueError, match=r"text_column or path_column\. The columns are: a, b"):
+        load(write(tmp_path, "a,b\nu,v\nw,x\n", "v.csv"))
+    with pytest.raises(ValueError, match="cannot be read as parquet"):
+        load(write(tmp_path, "nonsense", "w.parquet"))

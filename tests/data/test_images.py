@@ -1,0 +1,190 @@
+"""Pictures of every mode, orientation and format, and those that must be refused."""
+
+import io
+import struct
+import sys
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from unseen.data.images import decode, image_files, thumbnail, verify
+
+RED = (255, 0, 0)
+
+
+def encoded(image: Image.Image, format: str = "PNG", **options) -> bytes:
+    out = io.BytesIO()
+    image.save(out, format, **options)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_transparency_is_composited_on_white(mode):
+    image = Image.new("RGBA", (4, 4), (0, 0, 0, 0))
+    image.putpixel((1, 1), (0, 0, 0, 255))
+    if mode == "P":
+        palette = Image.new("P", (4, 4), 0)
+        palette.putpalette([9, 9, 9, 0, 0, 0])
+        palette.putpixel((1, 1), 1)
+        data = encoded(palette, transparency=0)
+    else:
+        data = encoded(image.convert(mode))
+    seen = decode(data)
+    assert seen.mode == "RGB"
+    assert seen.getpixel((0, 0)) == (255, 255, 255)
+    assert seen.getpixel((1, 1)) == (0, 0, 0)
+
+
+def test_half_transparency_mixes_with_white():
+    seen = decode(encoded(Image.new("RGBA", (2, 2), (0, 0, 0, 128))))
+    assert seen.getpixel((0, 0)) == (127, 127, 127)
+
+
+def test_a_transparent_colour_of_an_opaque_mode_becomes_white():
+    data = encoded(Image.new("RGB", (2, 2), (1, 2, 3)), transparency=(1, 2, 3))
+    assert decode(data).getpixel((0, 0)) == (255, 255, 255)
+
+
+@pytest.mark.parametrize(("orientation", "corner"), [(1, (0, 0)), (3, (5, 3)), (6, (3, 0)), (8, (0, 5))])
+def test_exif_orientation_is_applied(orientation, corner):
+    image = Image.new("RGB", (6, 4), "white")
+    image.putpixel((0, 0), RED)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    seen = decode(encoded(image, exif=exif))
+    assert seen.size == ((6, 4) if orientation < 5 else (4, 6))
+    assert seen.getpixel(corner) == RED
+
+
+def test_sixteen_bit_greys_are_scaled_and_not_clipped():
+    ramp = np.array([[0, 32768, 65535]], dtype=np.uint16)
+    expected = [[0, 128, 255]]
+    assert np.asarray(decode(encoded(Image.fromarray(ramp))))[..., 0].tolist() == expected
+    assert np.asarray(decode(encoded(Image.fromarray(ramp), "TIFF")))[..., 0].tolist() == expected
+    wide = Image.fromarray(ramp.astype(np.int32))
+    assert np.asarray(decode(encoded(wide, "TIFF")))[..., 0].tolist() == expected
+
+
+def test_floating_point_greys_are_scaled():
+    unit = Image.fromarray(np.array([[0.0, 0.5, 1.0]], dtype=np.float32))
+    assert np.asarray(decode(encoded(unit, "TIFF")))[..., 0].tolist() == [[0, 128, 255]]
+    other = Image.fromarray(np.array([[-10.0, 0.0, 10.0]], dtype=np.float32))
+    assert np.asarray(decode(encoded(other, "TIFF")))[..., 0].tolist() == [[0, 128, 255]]
+    with pytest.raises(ValueError, match="not finite"):
+        decode(encoded(Image.fromarray(np.array([[np.nan, 1]], dtype=np.float32)), "TIFF"))
+
+
+def test_cmyk_grey_bilevel_and_palette_pictures_become_rgb():
+    assert decode(encoded(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG")).getpixel((4, 4))[0] > 200
+    assert decode(encoded(Image.new("L", (2, 2), 77))).getpixel((0, 0)) == (77, 77, 77)
+    assert decode(encoded(Image.new("1", (2, 2), 1))).getpixel((0, 0)) == (255, 255, 255)
+    assert decode(encoded(Image.new("RGB", (2, 2), RED).quantize(4))).getpixel((0, 0)) == RED
+
+
+def test_an_animation_gives_its_first_frame():
+    frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "lime")]
+    for format in ("GIF", "WEBP"):
+        data = encoded(
+            frames[0],
+            format,
+            save_all=True,
+            append_images=frames[1:],
+            **{"lossless": True} if format == "WEBP" else {},
+        )
+        assert decode(data).getpixel((0, 0)) == RED
+
+
+@pytest.mark.parametrize("format", ["HEIF", "AVIF"])
+def test_heic_and_avif_are_read(format):
+    heif = pytest.importorskip("pillow_heif")
+    image = Image.new("RGB", (64, 64), RED)
+    if format == "HEIF":
+        out = io.BytesIO()
+        heif.from_pillow(image).save(out, quality=-1)
+        data = out.getvalue()
+    else:
+        data = encoded(image, "AVIF")
+    verify(data)
+    seen = decode(data).getpixel((32, 32))
+    assert seen[0] > 240
+    assert max(seen[1:]) < 15
+
+
+def test_heic_without_its_extra_names_the_command(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    head = b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic"
+    with pytest.raises(ImportError, match=r'pip install "unseen\[heif\]"'):
+        decode(head + bytes(64))
+
+
+def bomb(side: int) -> bytes:
+    """A PNG of a few bytes that claims to have side x side pixels."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"0")) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("side", [11_000, 60_000])
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_image_bombs_are_refused(side):
+    for read in (decode, verify):
+        with pytest.raises(ValueError, match="refused"):
+            read(bomb(side))
+
+
+def test_max_pixels_can_be_set():
+    with pytest.raises(ValueError, match="10 x 10 pixels, at most 99"):
+        decode(encoded(Image.new("RGB", (10, 10))), max_pixels=99)
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF"])
+def test_truncated_files_are_found_by_verify_and_decode(format):
+    pixels = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    data = encoded(Image.fromarray(pixels), format)
+    verify(data)
+    for read in (decode, verify):
+        with pytest.raises(ValueError, match=r"truncated|damaged|cannot|not a picture|can be read"):
+            read(data[: len(data) // 2])
+
+
+@pytest.mark.parametrize("data", [b"", b"no picture at all", b"<svg></svg>", bytes(200)])
+def test_what_is_no_picture_is_named(data):
+    with pytest.raises(ValueError, match="not a picture"):
+        decode(data)
+
+
+def test_a_jpeg_with_trailing_bytes_is_accepted():
+    data = encoded(Image.new("RGB", (32, 32), RED), "JPEG") + bytes(500)
+    verify(data)
+    assert decode(data).size == (32, 32)
+
+
+def test_files_are_read_lazily_and_hashed_by_content(tmp_path):
+    Image.new("RGB", (3, 2), RED).save(tmp_path / "a.png")
+    (tmp_path / "b.png").write_bytes((tmp_path / "a.png").read_bytes())
+    (tmp_path / "c.png").write_bytes(b"broken")
+    files = image_files([tmp_path / name for name in ("a.png", "b.png", "c.png")])
+    assert files[0].size == (3, 2)
+    assert files.digest(0) == files.digest(1) != files.digest(2)
+    with pytest.raises(ValueError, match=r"c\.png"):
+        files[2]
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG"])
+def test_thumbnails_are_small_and_carry_no_metadata(format):
+    image = Image.new("RGB", (400, 200), RED)
+    exif = Image.Exif()
+    exif[0x010E] = "a secret"
+    image = Image.open(io.BytesIO(encoded(image, "JPEG", exif=exif, comment=b"a secret")))
+    data = thumbnail(image, 100, format)
+    seen = Image.open(io.BytesIO(data))
+    assert seen.size == (100, 50)
+    assert b"secret" not in data
+    assert not seen.getexif()
+    with pytest.raises(ValueError, match="size"):
+        thumbnail(image, 0)
