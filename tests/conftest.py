@@ -3,33 +3,34 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import jaxtyping
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))  # for `contract`, the checks that every method goes through
+sys.path.insert(0, str(Path(__file__).parent))  # for `contract` and `shapes`
+
+import shapes  # noqa: E402, F401 - before `typing.overload` is used
 
 jaxtyping.install_import_hook(["unseen.nn", "unseen.methods"], "shapes.check")
 
-import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
 torch.set_num_threads(1)
 
-SECONDS: dict[str, float] = {}
-"""Seconds of one fit by slug, filled by the contract test."""
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    """Give every test the same random numbers, whatever ran before it."""
+    torch.manual_seed(0)
 
 
-@pytest.fixture
-def rng() -> np.random.Generator:
-    """Random numbers that are the same in every run."""
-    return np.random.default_rng(0)
-
-
-@pytest.fixture
-def _restore_random_states() -> Iterator[None]:
-    state = torch.get_rng_state()
-    yield
-    torch.set_rng_state(state)
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print the ten slowest fits of the contract test."""
+    reports = terminalreporter.getreports("passed") + terminalreporter.getreports("failed")
+    fits = [value for report in reports for key, value in report.user_properties if key == "fit"]
+    if fits:
+        terminalreporter.section("slowest fits, 0.5 s are meant")
+        for case, seconds in sorted(fits, key=lambda fit: -fit[1])[:10]:
+            terminalreporter.write_line(f"{seconds:7.3f} s  {case}")

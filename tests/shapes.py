@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import random
 import re
 import sys
+import typing
 from collections.abc import Callable
 from typing import Any
 
@@ -37,3 +39,13 @@ def _resolves(annotation: Any, names: dict[str, Any]) -> bool:
         except NameError:
             return False
     return True
+
+
+def _overload(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`typing.overload` for functions that `check` has wrapped: told apart by where the plain function stands."""
+    plain = inspect.unwrap(function)
+    typing._overload_registry[plain.__module__][plain.__qualname__][plain.__code__.co_firstlineno] = function  # type: ignore[attr-defined]
+    return typing._overload_dummy  # type: ignore[attr-defined]
+
+
+typing.overload = _overload

@@ -72,7 +72,7 @@ def calibration(method: Method, check: Domain | None) -> Cell:
     """Temperature, threshold and probabilities from labelled samples that were held out; neutral without any."""
     if check is None:
         return {"temperature": 1.0, "threshold": 1.0}
-    scores = method.decision_function(check)
+    scores = method.source_decision_function(check)
     y = torch.as_tensor(check.labels)
     temperature = fit_temperature(scores, y) if int(y.max()) < scores.shape[1] else 1.0
     p = torch.softmax(scores / temperature, dim=1)
@@ -80,18 +80,19 @@ def calibration(method: Method, check: Domain | None) -> Cell:
 
 
 def _predict(method: Method, part: Domain, temperature: float, threshold: float) -> Cell:
-    p = torch.softmax(method.decision_function(part) / temperature, dim=1)
+    scores = method.decision_function(part)
+    p = torch.softmax(scores / temperature, dim=1)
     prediction = method.predict(part)
     unsure = normalized_entropy(p).numpy() > threshold
     rejecting = prediction if method.card.rejects else np.where(unsure, UNKNOWN, prediction)
-    return {"p": p, "prediction": prediction, "rejecting": rejecting}
+    return {"p": p, "raw": torch.softmax(scores, dim=1), "prediction": prediction, "rejecting": rejecting}
 
 
 def _validate(cell: Cell, check: Domain | None) -> dict[str, float]:
     scores = {}
     if check is not None:
         scores["source validation"] = source_validation(cell["check"], check.labels)
-    p = cell["adapted"]["p"] if "adapted" in cell else None
+    p = cell["adapted"]["raw"] if "adapted" in cell else None
     if p is not None and len(p) > 1:
         scores["information maximization"] = information_maximization(p)
         scores["neighbourhood density"] = soft_neighbourhood_density(p)

@@ -48,7 +48,7 @@ class NotFittedError(ValueError, AttributeError):
 # -- Method ------------------------------------------------------------------------------------------------
 
 _LEARNING = ("fit", "adapt", "partial_fit")
-_OUTPUT = ("predict", "predict_proba", "decision_function", "transform")
+_OUTPUT = ("predict", "predict_proba", "decision_function", "source_decision_function", "transform")
 
 
 @dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(dataclasses.field,))
@@ -62,7 +62,7 @@ class Method:
 
     `fit`, `adapt` and `partial_fit` are wrapped once, here: inputs are checked, labels are removed from
     `target` (whose samples come in an order that depends on their content alone), old fitted state is
-    cleared, random numbers and threads are fixed and put back.
+    cleared, random numbers and threads are fixed and put back, and what was learnt is brought to the CPU.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ class Method:
             if verb in cls.__dict__:
                 setattr(cls, verb, _giving(cls.__dict__[verb]))
         if "network" in cls.__dict__:
-            cls.network = _fitted_only(cls.__dict__["network"])  # type: ignore[method-assign]
+            cls.network = _exporting(cls.__dict__["network"])  # type: ignore[method-assign]
         dataclasses.dataclass(kw_only=True, repr=False, eq=False)(cls)
 
     def __post_init__(self) -> None:
@@ -125,6 +125,10 @@ class Method:
     def decision_function(self, x: Any) -> Tensor:
         """Scores of shape (n, n_classes); larger is better."""
         raise TypeError(f"{type(self).__name__} gives no scores")
+
+    def source_decision_function(self, x: Any) -> Tensor:
+        """Scores of samples of the source: as `decision_function`, unless the method treats each domain by itself."""
+        return self.decision_function(x)
 
     def predict_proba(self, x: Any) -> Tensor:
         """Probabilities of shape (n, n_classes), rows sum to 1."""
@@ -228,6 +232,7 @@ def _learning(function: Callable[..., Any]) -> Callable[..., Any]:
             raise
         finally:
             del learner._learns
+        _settle(learner)
         labels = vars(learner).get("transduction_")
         if order is not None and labels is not None:
             learner.transduction_ = np.empty_like(labels)
@@ -235,6 +240,15 @@ def _learning(function: Callable[..., Any]) -> Callable[..., Any]:
         return result
 
     return wrapper
+
+
+def _settle(learner: Method) -> None:
+    """Bring what was learnt to where it predicts: networks to eval mode, everything to the CPU."""
+    for name, value in learner.fitted.items():
+        if isinstance(value, nn.Module):
+            value.cpu().eval()
+        elif isinstance(value, Tensor):
+            setattr(learner, name, value.cpu())
 
 
 def _work(learner: Method, verb: str, prepared: Mapping[str, Any]) -> str:
@@ -259,13 +273,13 @@ def _content(value: Any) -> Any:
     return value if isinstance(value, (ClassSpace, str, int, float)) else type(value).__name__
 
 
-def _fitted_only(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap a verb without samples: check that the method is fitted."""
+def _exporting(function: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
+    """Wrap `network`: check that the method is fitted; what it gives is in eval mode."""
 
     @functools.wraps(function)
-    def wrapper(self: Method, *args: Any, **kwargs: Any) -> Any:
+    def wrapper(self: Method) -> nn.Module:
         _require_fitted(self)
-        return function(self, *args, **kwargs)
+        return function(self).eval()
 
     return wrapper
 

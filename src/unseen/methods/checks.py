@@ -61,11 +61,14 @@ def prepare(inputs: Mapping[str, Any], card: Card) -> tuple[dict[str, Any], NDAr
             raise TypeError(f"{name} must be {expected}")
         if isinstance(value, Domain):
             _check_domain(name, value, word, card)
+            if isinstance(value.x, np.ndarray) and value.kind != "text":
+                value = value.replace(x=_native(value.x))
         if isinstance(value, nn.Module):
             _check_network(name, value)
-        if name == "target":
+        if isinstance(value, Domain) and name == "target":
+            value = value.unlabeled()
             order = value.canonical_order()
-            value = value.unlabeled().take(order)
+            value = value.take(order).unlabeled()  # once more: positions become ids
         prepared[name] = value
     _check_together(prepared)
     return prepared, order
@@ -94,7 +97,7 @@ def _numeric(name: str, x: NDArray[Any]) -> NDArray[Any]:
 
 
 def _native(x: NDArray[Any]) -> NDArray[Any]:
-    """`x` as torch can take it: of the processor's byte order and writable."""
+    """`x` as torch takes it, and always alike: rows in order, in the processor's byte order, writable."""
     return np.require(x, x.dtype.newbyteorder("="), ["C", "W"])
 
 

@@ -57,7 +57,7 @@ def reach(values: Sequence[float | None]) -> float:
 
 
 def scale(results: Results) -> dict[str, Any] | None:
-    """The chosen candidate on a line with chance, source only and the ceiling; None without an exam."""
+    """The chosen candidate from 0 to 100 % with chance, source only and the ceiling; None without a figure."""
     found = verdict(results)
     if found is None:
         return None
@@ -66,19 +66,19 @@ def scale(results: Results) -> dict[str, Any] | None:
         ("floor", "source-only", found.floor),
         ("ceiling", "ceiling (oracle)", found.ceiling),
     ]
-    interval = found.spread.get("interval")
-    upper = reach([found.spread["mean"], *(value for _, _, value in marks), *(interval or ())])
     below = [
-        {"kind": kind, "label": f"{label} {percent(value)}", "x": value / upper}
+        {"kind": kind, "label": f"{label} {percent(value)}", "x": value}
         for kind, label, value in marks
         if value is not None and math.isfinite(value)
     ]
     mean = found.spread["mean"]
+    if not math.isfinite(mean):
+        return None
     return {
-        "chosen": {"x": mean / upper, "label": percent(mean), "anchor": _anchor(mean / upper)},
-        "interval": interval and [value / upper for value in interval],
+        "chosen": {"x": mean, "label": percent(mean), "anchor": _anchor(mean)},
+        "interval": found.spread.get("interval"),
         "below": _tiers(below),
-        "ticks": [{"x": t / upper, "label": f"{100 * t:.0f}"} for t in ticks(upper)],
+        "ends": [end for end in (0, 1) if abs(mean - end) > 0.25],
     }
 
 

@@ -158,12 +158,13 @@ def verdict(results: Results) -> Verdict | None:
 
 def headline(results: Results) -> str:
     """One sentence: what was chosen, and what it reaches."""
-    name = results["chosen"]["name"]
+    name, among = results["chosen"]["name"], len(results["candidates"])
     found = verdict(results)
     if found is None:
-        return f"{name} was chosen from {count(len(results['candidates']), 'candidate')}, without labels."
-    figure = " ".join(filter(None, (percent(found.spread["mean"]), deviation(found.spread))))
-    return f"{name} reaches {figure} {metric_label(found.metric)} on the target; it was chosen without the exam."
+        return f"{name} was chosen from {count(among, 'candidate')}, without labels."
+    figure = " ".join(filter(None, (share(found.spread["mean"]), deviation(found.spread)))) + f"{SPACE}%"
+    rest = "" if found.floor is None or name == "source-only" else f", beside {percent(found.floor)} without adaptation"
+    return f"{name} reaches {figure} {metric_label(found.metric)} on the target{rest}."
 
 
 def beside(results: Results) -> list[str]:
@@ -176,17 +177,25 @@ def beside(results: Results) -> list[str]:
         f"{percent(found.floor)} without adaptation (source-only)" if found.floor is not None else None,
         f"{percent(found.ceiling)} with supervision on the exam's own labels (an oracle)" if found.ceiling else None,
     ]
-    lines = [f"Beside it: {', '.join(part for part in parts if part)}."] if any(parts) else []
+    told = ", ".join(part for part in parts if part)
+    lines = [f"Beside it: {told}."] if told else []
     if found.chance is None:
-        lines.append(f"{metric_label(found.metric)} has no chance level that a uniform guess would define.")
-    if (change := _change(found, results["chosen"]["name"])) is not None:
-        lines.append(change)
-    return [*lines, _regret(found, results)]
+        lines.append(_not_comparable(found, results["references"]["ceiling"]))
+    lines.append(_change(found, results["chosen"]["name"]))
+    lines.append(_regret(found, results))
+    return [line for line in lines if line]
 
 
-def _change(found: Verdict, name: str) -> str | None:
+def _not_comparable(found: Verdict, ceiling: Mapping[str, float] | None) -> str:
+    line = f"A uniform guess defines no chance level of {metric_label(found.metric)}"
+    if found.ceiling is None and ceiling and "accuracy" in ceiling:
+        line += f"; supervision on the exam's own labels (an oracle) reaches {percent(ceiling['accuracy'])} accuracy"
+    return f"{line}."
+
+
+def _change(found: Verdict, name: str) -> str:
     if found.gain is None or name == "source-only" or not math.isfinite(found.gain):
-        return None
+        return ""
     side = "above" if found.gain >= 0 else "below"
     harm = " Adapting did harm here." if found.gain < -HARM else ""
     return f"The choice is {points(found.gain)} {side} source-only.{harm}"
@@ -194,23 +203,11 @@ def _change(found: Verdict, name: str) -> str | None:
 
 def _regret(found: Verdict, results: Results) -> str:
     if len(results["candidates"]) == 1:
-        return "It was the only candidate."
+        return ""
+    start = f"It was chosen from {len(results['candidates'])} candidates without looking at the exam"
     if found.regret <= 0:
-        return "No candidate does better on the exam."
-    return (
-        f"By the exam, {found.best['name']} would have been the better choice, by {points(found.regret)} "
-        "(an oracle: no choice without labels could know)."
-    )
-
-
-def given_lines(results: Results) -> list[str]:
-    """What was given, a line for each input."""
-    return [
-        f"{role}: {count(told['samples'], told['kind'] + ' sample')}, {told['labeled']:,} labelled, "
-        f"{count(len(told['classes']), 'class', 'classes')}"
-        + (f", {count(len(told['skipped']), 'file')} skipped" if told["skipped"] else "")
-        for role, told in results["given"].items()
-    ]
+        return f"{start}; no other does better on it."
+    return f"{start}; with it (an oracle), {found.best['name']} would have been chosen, {points(found.regret)} better."
 
 
 def sealing(results: Results) -> list[str]:

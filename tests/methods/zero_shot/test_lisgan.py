@@ -152,7 +152,7 @@ def test_ratio_0_changes_nothing_but_continued_training() -> None:
         labels = method._cascade(classifier, x, y, pool)
     with reproducible(0):
         Softmax(5, 4)
-        plain.train(x, y, name="lisgan-second-zsl", epochs=7, batch_size=16)
+        plain.train(x, y, name="lisgan-second", epochs=7, batch_size=16)
     assert torch.equal(plain.head.weight, classifier.head.weight)
     assert torch.equal(labels, plain.probabilities(pool).argmax(dim=1))
 

@@ -25,6 +25,16 @@ class NetworkMethod(Method):
         return self.network_
 
 
+class PerDomainMethod(NetworkMethod):
+    """A network that standardizes source samples and target samples by statistics of their own."""
+
+    source_network_: nn.Module = dataclasses.field(init=False)
+
+    def source_decision_function(self, x: Tensor) -> Tensor:
+        """Logits of source samples, (n, n_classes)."""
+        return self.source_network_(x)
+
+
 def n_classes(domain: Domain) -> int:
     """How many classes a labelled domain speaks of."""
     return len(domain.classes) if domain.classes is not None else int(domain.labels.max()) + 1

@@ -8,13 +8,13 @@ from torch import Tensor
 
 from unseen.data.domain import Domain
 from unseen.methods.base import Card
-from unseen.methods.baselines._network import NetworkMethod, n_classes, table
+from unseen.methods.baselines._network import PerDomainMethod, n_classes, table
 from unseen.methods.parameters import Positive
-from unseen.nn.classifier import Standardizer
+from unseen.nn.classifier import Classifier, Standardizer, linear
 from unseen.nn.logistic import fit_logistic
 
 
-class CORAL(NetworkMethod):
+class CORAL(PerDomainMethod):
     """Whiten the standardized source, colour it as the target, train logistic regression on it [1].
 
     Parameters
@@ -47,10 +47,22 @@ class CORAL(NetworkMethod):
         own = Standardizer(source.n_features).measure(table(source))
         theirs = Standardizer(source.n_features).measure(table(target))
         x_s, x_t = own(table(source)), theirs(table(target))
-        recoloured = x_s @ power(covariance(x_s, self.ridge), -0.5) @ power(covariance(x_t, self.ridge), 0.5)
-        self.network_ = fit_logistic(recoloured, source.labels, n_classes(source), C=self.C, standardize=False)
+        recolour = power(covariance(x_s, self.ridge), -0.5) @ power(covariance(x_t, self.ridge), 0.5)
+        self.network_ = fit_logistic(x_s @ recolour, source.labels, n_classes(source), C=self.C, standardize=False)
+        self.source_network_ = recoloured(self.network_, own, recolour)
         self.network_.backbone = theirs
         return self
+
+
+def recoloured(network: Classifier, own: Standardizer, recolour: Float[Tensor, "d d"]) -> Classifier:
+    """The network for source samples: their own standardization, then the colours of the target, folded into the head."""
+    n_classes, n_features = network.head.weight.shape
+    out = linear(n_features, n_classes)
+    out.backbone = own
+    with torch.no_grad():
+        out.head.weight.copy_(network.head.weight @ recolour.T)
+        out.head.bias.copy_(network.head.bias)
+    return out.eval()
 
 
 def covariance(x: Float[Tensor, "n d"], ridge: float) -> Float[Tensor, "d d"]:

@@ -1,27 +1,34 @@
 """DFQ: data-free quantization through weight equalization and bias correction."""
 
 import operator
-from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, fx, nn
 
 from unseen.methods.base import Card
+from unseen.methods.baselines._graph import (
+    called_once,
+    foldable,
+    is_activation,
+    is_batch_norm,
+    is_homogeneous,
+    keeps_mean,
+    modules_of,
+    pointwise,
+    trace,
+)
 from unseen.methods.baselines._network import NetworkMethod
 from unseen.methods.parameters import Count, Positive
 from unseen.nn.bn_statistics import batch_norms
 from unseen.nn.build import builder
 from unseen.nn.quantizers import (
-    ACTIVATIONS,
     FLOAT,
     Bits,
     Granularity,
     Layer,
-    count_activations,
     frozen_copy,
     outputs,
     quantizable,
@@ -39,7 +46,7 @@ class DFQ(NetworkMethod):
     granularity : {"tensor", "channel"}
         One range of weights per layer, as in the paper, or one per output channel.
     deviations : float, > 0
-        A range of activations is mean +- so many deviations of what BatchNorm gives, after the activation.
+        A range of activations is mean +- so many deviations of what BatchNorm gives, once activated.
     sweeps : int
         How often all pairs of layers are equalized.
     equalization, absorption, correction : bool
@@ -63,7 +70,7 @@ class DFQ(NetworkMethod):
         presets={"w8a8": {}, "per-channel": {"granularity": "channel"}},
         smoke={"sweeps": 2},
         notes=(
-            "Moments after any activation come from quadrature over its Gaussian input, not from formulas for ReLU.",
+            "Moments behind an activation come from quadrature over its Gaussian input, not from a formula.",
             "What enters the activation after a sum is taken as a sum of independent Gaussians.",
             "Activations behind no BatchNorm stay float, as nothing is known of their range.",
         ),
@@ -101,7 +108,7 @@ class DFQ(NetworkMethod):
                 error = (
                     quantized_weight(layers[name], self.weight_bits, self.granularity) - layers[name].weight
                 )
-                layers[name].bias.data -= mean_output(error, means[name], layers[name])
+                _shift(layers[name], -mean_output(error, means[name], layers[name]))
         bits = [FLOAT if found is None else int(self.activation_bits) for found in ranges]
         self.network_ = quantized(
             network, dict.fromkeys(layers, int(self.weight_bits)), tuple(bits), self.granularity
@@ -115,9 +122,6 @@ class DFQ(NetworkMethod):
     def decision_function(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n c"]:
         """Logits of the quantized network, (n, n_classes)."""
         return outputs(self.network_, x)
-
-
-# -- the graph ---------------------------------------------------------------------------------------------
 
 
 class Moments(NamedTuple):
@@ -135,57 +139,6 @@ class Pair(NamedTuple):
     second: Layer
 
 
-class _Tracer(fx.Tracer):
-    """Goes into modules that hold layers, and takes all others as they are."""
-
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        inner = [child for child in m.modules() if child is not m]
-        return (
-            _is_layer(m) or super().is_leaf_module(m, module_qualified_name) or not any(map(_is_layer, inner))
-        )
-
-
-def _is_layer(module: nn.Module) -> bool:
-    return isinstance(module, Layer) or _is_batch_norm(module)
-
-
-def _is_batch_norm(module: nn.Module | None) -> bool:
-    return module is not None and "" in batch_norms(module)
-
-
-def trace(network: nn.Module) -> fx.Graph:
-    """The graph of a network; `ValueError` if its course depends on its input."""
-    try:
-        return _Tracer().trace(network)
-    except (fx.proxy.TraceError, TypeError) as error:
-        raise ValueError(
-            f"model must be traceable by torch.fx; {type(network).__name__} is not: {error}"
-        ) from error
-
-
-def _modules(graph: fx.Graph, network: nn.Module) -> dict[fx.Node, nn.Module]:
-    """The module behind each node that calls one."""
-    return {node: network.get_submodule(str(node.target)) for node in graph.nodes if node.op == "call_module"}
-
-
-def _once(graph: fx.Graph) -> set[Any]:
-    """The modules that are called a single time."""
-    counts = Counter(node.target for node in graph.nodes if node.op == "call_module")
-    return {target for target, count in counts.items() if count == 1}
-
-
-def _folds(network: nn.Module) -> Iterator[tuple[str, Layer, str, nn.Module]]:
-    """Each layer whose output goes to a BatchNorm alone, with it."""
-    graph = trace(network)
-    modules, once = _modules(graph, network), _once(graph)
-    for node, layer in modules.items():
-        users = list(node.users)
-        if not isinstance(layer, Layer) or len(users) != 1 or not {node.target, users[0].target} <= once:
-            continue
-        if _is_batch_norm(modules.get(users[0])) and not getattr(layer, "transposed", False):
-            yield str(node.target), layer, str(users[0].target), modules[users[0]]
-
-
 # -- batch norm folding ------------------------------------------------------------------------------------
 
 
@@ -200,7 +153,7 @@ def bn_moments(bn: nn.Module) -> Moments:
 
 def folded_moments(network: nn.Module) -> dict[str, Moments]:
     """Mean and deviation of the output of each layer into which a BatchNorm will be folded, by name."""
-    return {name: bn_moments(bn) for name, _, _, bn in _folds(frozen_copy(network))}
+    return {name: bn_moments(bn) for name, _, _, bn in foldable(frozen_copy(network))}
 
 
 @builder("bn-folded")
@@ -219,12 +172,13 @@ def fold_batch_norms(network: nn.Module, replace_relu6: bool = False) -> nn.Modu
         if layer.bias is None:
             channels = layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels
             layer.bias = nn.Parameter(layer.weight.new_zeros(channels), requires_grad=False)
-    for _, layer, name, bn in list(_folds(network)):
+    for _, layer, name, bn in list(foldable(network)):
         factor = torch.rsqrt(bn.running_var + bn.eps)  # type: ignore[operator,arg-type]
         gamma, beta = getattr(bn, "weight", None), getattr(bn, "bias", None)
         factor = factor if gamma is None else factor * gamma
         layer.weight.data = layer.weight * factor.reshape(-1, *[1] * (layer.weight.ndim - 1))
-        layer.bias.data = (layer.bias - bn.running_mean) * factor + (0 if beta is None else beta)  # type: ignore
+        bias = (_bias(layer) - bn.running_mean) * factor + (0 if beta is None else beta)  # type: ignore[operator]
+        layer.bias = nn.Parameter(bias, requires_grad=False)
         network.set_submodule(name, getattr(bn, "act", nn.Identity()))
     if replace_relu6:
         for name, module in list(network.named_modules()):
@@ -233,12 +187,21 @@ def fold_batch_norms(network: nn.Module, replace_relu6: bool = False) -> nn.Modu
     return network
 
 
+def _bias(layer: Layer) -> Tensor:
+    assert layer.bias is not None
+    return layer.bias
+
+
+def _shift(layer: Layer, by: Tensor) -> None:
+    layer.bias = nn.Parameter(_bias(layer) + by, requires_grad=False)
+
+
 # -- cross-layer equalization ------------------------------------------------------------------------------
 
 
 def neighbours(graph: fx.Graph, network: nn.Module) -> Iterator[Pair]:
     """All pairs of layers with nothing but positively homogeneous functions between them (section 4.1)."""
-    modules, once = _modules(graph, network), _once(graph)
+    modules, once = modules_of(graph, network), called_once(graph)
     for node, first in modules.items():
         if not isinstance(first, Layer) or node.target not in once:
             continue
@@ -250,7 +213,7 @@ def neighbours(graph: fx.Graph, network: nn.Module) -> Iterator[Pair]:
                 if after.target in once and _shares_channels(first, second):
                     yield Pair(str(node.target), first, second)
                 break
-            if not _is_homogeneous(_pointwise(after, modules)):
+            if not is_homogeneous(pointwise(after, modules)):
                 break
 
 
@@ -269,7 +232,7 @@ def equalize(pair: Pair, remembered: dict[str, Moments]) -> None:
     r2 = (second.weight if depthwise else second.weight.transpose(0, 1)).abs().flatten(1).amax(dim=1)
     s = torch.where((r1 > 0) & (r2 > 0), torch.sqrt(r1 * r2) / r2, 1.0)
     first.weight.data = first.weight / s.reshape(-1, *[1] * (first.weight.ndim - 1))
-    first.bias.data = first.bias / s  # type: ignore[operator]
+    first.bias = nn.Parameter(_bias(first) / s, requires_grad=False)
     place = 0 if depthwise else 1
     second.weight.data = second.weight * s.reshape(
         [-1 if d == place else 1 for d in range(second.weight.ndim)]
@@ -285,8 +248,8 @@ def absorb(pair: Pair, remembered: dict[str, Moments]) -> None:
         return
     mean, std = remembered[name]
     c = (mean - 3 * std).clamp_min(0)
-    first.bias.data = first.bias - c  # type: ignore[operator]
-    second.bias.data += mean_output(second.weight, c, second)
+    _shift(first, -c)
+    _shift(second, mean_output(second.weight, c, second))
     remembered[name] = Moments(mean - c, std)
 
 
@@ -334,7 +297,7 @@ def propagate(
     ranges : list
         Range of each activation in the order of computation; None where it is not known.
     """
-    modules, once = _modules(graph, network), _once(graph)
+    modules, once = modules_of(graph, network), called_once(graph)
     known: dict[fx.Node, Moments | None] = {}
     means: dict[str, Tensor] = {}
     ranges: list[tuple[Tensor, Tensor] | None] = []
@@ -351,20 +314,20 @@ def propagate(
         inputs = [known.get(other) for other in node.all_input_nodes]
         before = inputs[0] if inputs else None
         module = modules.get(node)
-        function = _pointwise(node, modules)
+        function = pointwise(node, modules)
         after = None
         if isinstance(module, Layer):
             if before is not None and node.target in once:
                 means[str(node.target)] = before.mean
             after = remembered.get(str(node.target))
-        elif module is not None and _is_batch_norm(module):
+        elif module is not None and is_batch_norm(module):
             after = bn_moments(module)
             act = getattr(module, "act", None)
-            if act is not None and _is_activation(act):
+            if act is not None and is_activation(act):
                 after = activate(act, after)
-        elif function is not None and (node.op != "call_module" or _is_activation(function)):
+        elif function is not None and (node.op != "call_module" or is_activation(function)):
             after = activate(function, before)
-        elif function is not None or _keeps_mean(node, module):
+        elif function is not None or keeps_mean(node, module):
             after = before
         elif node.target in _SUMS and len(inputs) == 2 and None not in inputs:
             a, b = inputs
@@ -376,57 +339,3 @@ def propagate(
 
 
 _SUMS = (operator.add, operator.iadd, torch.add)
-_POOLS = (
-    "AdaptiveAvgPool2d",
-    "AvgPool2d",
-    "Flatten",
-    "SelectAdaptivePool2d",
-    "Identity",
-    "Dropout",
-    "DropPath",
-)
-
-
-def _keeps_mean(node: fx.Node, module: nn.Module | None) -> bool:
-    if module is not None:
-        return type(module).__name__ in _POOLS
-    return node.target in (
-        torch.flatten,
-        F.adaptive_avg_pool2d,
-        F.dropout,
-        "flatten",
-        "mean",
-        "reshape",
-        "view",
-    )
-
-
-def _pointwise(node: fx.Node, modules: dict[fx.Node, nn.Module]) -> Callable[[Tensor], Tensor] | None:
-    """The function of a node that works on each value alone (an activation, or the identity); else None."""
-    module = modules.get(node)
-    if module is not None:
-        plain = isinstance(module, nn.Identity | nn.Dropout) or type(module).__name__ == "DropPath"
-        return module if plain or _is_activation(module) else None
-    target = getattr(Tensor, str(node.target), None) if node.op == "call_method" else node.target
-    if target not in ACTIVATIONS:
-        return None
-    keywords = {key: value for key, value in node.kwargs.items() if key not in ("input", "inplace")}
-    return lambda z: target(z.clone(), *node.args[1:], **keywords)  # type: ignore[operator,misc]
-
-
-def _is_activation(module: Any) -> bool:
-    """Whether a module without parameters is one activation."""
-    if not isinstance(module, nn.Module) or _is_layer(module) or any(True for _ in module.parameters()):
-        return False
-    try:
-        return count_activations(module, torch.zeros(2, 1, 1, 1)) == 1
-    except (RuntimeError, ValueError, TypeError, IndexError):
-        return False
-
-
-def _is_homogeneous(function: Callable[[Tensor], Tensor] | None) -> bool:
-    """Whether f(s z) = s f(z) for s > 0, as of ReLU, LeakyReLU and the identity."""
-    if function is None:
-        return False
-    z = torch.tensor([-9.0, -1.0, -0.25, 0.25, 1.0, 9.0]).reshape(-1, 1, 1, 1)
-    return torch.allclose(function(2 * z), 2 * function(z.clone()), atol=1e-6)

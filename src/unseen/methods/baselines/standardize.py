@@ -1,15 +1,16 @@
 """Per-domain standardization: the cheapest adaptation that works."""
 
+import copy
 from typing import Self
 
 from unseen.data.domain import Domain
 from unseen.methods.base import Card
-from unseen.methods.baselines._network import NetworkMethod, n_classes, table
+from unseen.methods.baselines._network import PerDomainMethod, n_classes, table
 from unseen.methods.parameters import Positive
 from unseen.nn.logistic import fit_logistic
 
 
-class Standardize(NetworkMethod):
+class Standardize(PerDomainMethod):
     """Logistic regression on features that each domain standardizes with its own mean and deviation [1].
 
     Parameters
@@ -36,6 +37,7 @@ class Standardize(NetworkMethod):
 
     def fit(self, *, source: Domain, target: Domain) -> Self:
         """Fit on the standardized source; the network then standardizes by the target."""
-        self.network_ = fit_logistic(table(source), source.labels, n_classes(source), C=self.C)
+        self.source_network_ = fit_logistic(table(source), source.labels, n_classes(source), C=self.C)
+        self.network_ = copy.deepcopy(self.source_network_)
         self.network_.backbone.measure(table(target))
         return self

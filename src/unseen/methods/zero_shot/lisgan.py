@@ -55,6 +55,9 @@ class LisGAN(Method):
         Generated samples behind each mean in L_R2.
     classification : float, >= 0
         Weight of the seen classifier's loss on generated samples.
+    balanced : bool
+        Scale descriptions to the expected length of the noise. False leaves them at length 1, as in the public
+        attribute files, where the noise outweighs them until a long training has sorted it out.
     ratio : float in [0, 1]
         Share of the pool that counts as confident.
     refine : {"softmax", "nearest"}
@@ -101,7 +104,7 @@ class LisGAN(Method):
         presets={
             "default": {},
             "paper": {"hidden": 4096, "learning_rate": 1e-4, "epochs": 70, "synthetic": 300, "ratio": 0.6,
-                      "class_souls": 1e-2, "sample_souls": 1e-3, "classification": 0.01},
+                      "class_souls": 1e-2, "sample_souls": 1e-3, "classification": 0.01, "balanced": False},
         },
         smoke={"epochs": 1, "seen_epochs": 1, "classifier_epochs": 1, "hidden": 16, "synthetic": 8},
         parts=("unseen.nn.adversarial", "unseen.nn.softmax", "unseen.evaluation.metrics.zero_shot"),
@@ -112,7 +115,8 @@ class LisGAN(Method):
             "The official code keeps the best epoch of both classifiers by test accuracy.",
             "The division by the largest scaled training value is left to min-max scaling, which makes it 1.",
             "The share `ratio` is used in GZSL too; the official code leaves it at 0.6 there.",
-            "Descriptions are scaled to unit length, as they are in the public attribute files.",
+            "Descriptions are scaled: to unit length with balanced=False, which is what the public attribute files "
+            "hold, and to the length of the noise by default, for small data and short trainings.",
             "A class with fewer distinct samples than souls has those samples, then its mean, as its souls.",
             "Classes are worked through in an order that depends on their descriptions alone, so that "
             "renumbering the classes renumbers the predictions and changes nothing else.",
@@ -125,6 +129,7 @@ class LisGAN(Method):
     class_souls: NonNegative = 1e-1
     samples_per_class: Count = 20
     classification: NonNegative = 0.01
+    balanced: bool = True
     ratio: Unit = 0.3
     refine: Literal["softmax", "nearest"] = "softmax"
     synthetic: Count = 100
@@ -146,7 +151,8 @@ class LisGAN(Method):
 
     def fit(self, *, source: Domain, classes: ClassSpace, target: Domain | None = None) -> Self:
         """Learn from samples of seen classes and descriptions of all; label the pool `target` if given."""
-        a, seen, made = split_classes(source, classes, self.generalized)
+        seen, made = split_classes(source, classes, self.generalized)
+        a = descriptions(classes, self.balanced)
         x, y = tensor(source), positions(source.labels, seen, len(classes))
         scale = MinMaxScale(x.shape[1]).measure(x)  # step 1
         x = scale(x)
@@ -154,18 +160,22 @@ class LisGAN(Method):
         seen_classifier = self._softmax(x, len(seen))
         seen_classifier.train(x, y, name="lisgan-seen", epochs=self.seen_epochs, batch_size=100)
         self.generator_ = self._train_generator(x, y, a[seen], souls, seen_classifier.head)
-        self.descriptions_, self.seen_, self.souls_ = a, seen, scale.inverse(souls)
+        self.seen_, self.souls_ = seen, scale.inverse(souls)
+        return self._recognize(x, y, a, seen, made, scale, target)
 
-        candidates = np.concatenate([seen, made]) if self.generalized else made
-        fake, label = synthesize(self.generator_, a[made], self.synthetic)  # step 7
-        if self.generalized:
-            fake, label = torch.cat([x, fake]), torch.cat([y, label + len(seen)])
-        first = self._softmax(fake, len(candidates))  # step 8
-        self._recognize(first, fake, label, "first")
-        self.network_ = over_all_classes(first.head, scale, torch.as_tensor(candidates), len(classes))
-        if target is not None:
-            self.transduction_ = candidates[self._cascade(first, fake, label, scale(tensor(target))).numpy()]
-        return self
+    def adapt(self, *, source: Domain, classes: ClassSpace, target: Domain | None = None) -> Self:
+        """Recognize other classes, or among all of them, or another pool, with the generator as it is.
+
+        The classes may be described anew and more of them unseen; the descriptions must be of the same kind.
+        """
+        seen, made = split_classes(source, classes, self.generalized)
+        a = descriptions(classes, self.balanced)
+        if a.shape[1] != self.descriptions_.shape[1]:
+            raise ValueError(f"descriptions must have {self.descriptions_.shape[1]} values; got {a.shape[1]}")
+        scale = self.network_.backbone
+        assert isinstance(scale, MinMaxScale)
+        x, y = scale(tensor(source)), positions(source.labels, seen, len(classes))
+        return self._recognize(x, y, a, seen, made, scale, target)
 
     def decision_function(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n c"]:
         """Logits of the first pass over all classes, (n, n_classes); others than asked for score -1e4."""
@@ -196,10 +206,6 @@ class LisGAN(Method):
 
     def _softmax(self, x: Tensor, n_classes: int) -> Softmax:
         return Softmax(x.shape[1], n_classes, learning_rate=self.classifier_learning_rate)
-
-    def _recognize(self, classifier: Softmax, x: Tensor, y: Tensor, stage: str) -> None:
-        name = f"lisgan-{stage}-{'gzsl' if self.generalized else 'zsl'}"
-        classifier.train(x, y, name=name, epochs=self.classifier_epochs, batch_size=2 * self.synthetic)
 
     def _train_generator(
         self, x: Tensor, y: Tensor, a: Tensor, souls: Tensor, seen_head: nn.Linear
@@ -251,6 +257,33 @@ class LisGAN(Method):
         seen_head.cpu()
         return generator.cpu().eval()
 
+    def _recognize(
+        self,
+        x: Tensor,
+        y: Tensor,
+        a: Tensor,
+        seen: Int[np.ndarray, "s"],
+        made: Int[np.ndarray, "u"],
+        scale: MinMaxScale,
+        target: Domain | None,
+    ) -> Self:
+        """Steps 7 to 9: generate, train the classifier, and label the pool in two passes."""
+        candidates = np.concatenate([seen, made]) if self.generalized else made
+        fake, label = synthesize(self.generator_, a[made], self.synthetic)
+        if self.generalized:
+            fake, label = torch.cat([x, fake]), torch.cat([y, label + len(seen)])
+        first = self._softmax(fake, len(candidates))
+        self._train_on(first, fake, label, "first")
+        self.descriptions_ = a
+        self.network_ = over_all_classes(first.head, scale, torch.as_tensor(candidates), len(a))
+        if target is not None:
+            self.transduction_ = candidates[self._cascade(first, fake, label, scale(tensor(target))).numpy()]
+        return self
+
+    def _train_on(self, classifier: Softmax, x: Tensor, y: Tensor, stage: str) -> None:
+        epochs, size = self.classifier_epochs, 2 * self.synthetic
+        classifier.train(x, y, name=f"lisgan-{stage}", epochs=epochs, batch_size=size)
+
     def _cascade(self, classifier: Softmax, x: Tensor, y: Tensor, pool: Tensor) -> Int[Tensor, "n"]:
         """Step 9: keep the labels of the confident samples, train on with them, label the others anew."""
         p = classifier.probabilities(pool)
@@ -261,7 +294,7 @@ class LisGAN(Method):
         if self.refine == "nearest":
             labels[~easy] = y[nearest(pool[~easy], x)]
         else:
-            self._recognize(classifier, x, y, "second")
+            self._train_on(classifier, x, y, "second")
             labels[~easy] = classifier.probabilities(pool[~easy]).argmax(dim=1)
         return labels
 
@@ -350,11 +383,8 @@ def nearest(points: Float[Tensor, "n d"], references: Float[Tensor, "m d"]) -> I
 
 def split_classes(
     source: Domain, classes: ClassSpace, generalized: bool
-) -> tuple[Tensor, Int[np.ndarray, "s"], Int[np.ndarray, "u"]]:
-    """Unit descriptions (N, a), the classes with samples, those to generate; ordered by description."""
-    described = classes.attributes if classes.attributes is not None else classes.embeddings
-    if described is None:
-        raise ValueError("classes must have attributes or embeddings: one description vector per class")
+) -> tuple[Int[np.ndarray, "s"], Int[np.ndarray, "u"]]:
+    """The classes with samples, and those to generate features of; both ordered by their description."""
     present = np.unique(source.labels)
     if len(present) < 2:
         raise ValueError(
@@ -369,13 +399,18 @@ def split_classes(
         raise ValueError(
             "classes must have unseen classes: set `seen` to those that the source has samples of"
         )
-    order = np.lexsort(described.T[::-1])
+    order = np.lexsort(descriptions(classes).numpy().T[::-1])
     made = np.setdiff1d(np.arange(len(classes)), present) if generalized else classes.unseen
-    return (
-        F.normalize(torch.as_tensor(described), dim=1),
-        order[np.isin(order, present)],
-        order[np.isin(order, made)],
-    )
+    return order[np.isin(order, present)], order[np.isin(order, made)]
+
+
+def descriptions(classes: ClassSpace, balanced: bool = True) -> Float[Tensor, "n a"]:
+    """One vector per class, scaled to length sqrt(a) if `balanced`, else to 1: the attributes, else the embeddings."""
+    vectors = classes.attributes if classes.attributes is not None else classes.embeddings
+    if vectors is None:
+        raise ValueError("classes must have attributes or embeddings: one description vector per class")
+    length = vectors.shape[1] ** 0.5 if balanced else 1.0
+    return length * F.normalize(torch.as_tensor(vectors), dim=1)
 
 
 def positions(y: Int[np.ndarray, "n"], among: Int[np.ndarray, "c"], n_classes: int) -> Int[Tensor, "n"]:
@@ -387,7 +422,7 @@ def positions(y: Int[np.ndarray, "n"], among: Int[np.ndarray, "c"], n_classes: i
 
 def _settings(*values: float) -> Mapping[str, float]:
     names = ("classification", "class_souls", "sample_souls", "ratio", "learning_rate", "epochs", "synthetic")
-    return MappingProxyType({"hidden": 4096, **dict(zip(names, values, strict=True))})
+    return MappingProxyType({"hidden": 4096, "balanced": False, **dict(zip(names, values, strict=True))})
 
 
 PAPER: Mapping[str, Mapping[str, Any]] = MappingProxyType(

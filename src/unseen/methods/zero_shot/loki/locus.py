@@ -84,8 +84,8 @@ def pair_locus(squared: Float[np.ndarray, "k n"], observed: IntArray) -> Bool[np
 def pair_means(a: Float[np.ndarray, "n"], b: Float[np.ndarray, "n"]) -> Bool[np.ndarray, "n"]:
     """Which of the lines f_y(w) = w a_y + (1 - w) b_y touch the lower envelope of all somewhere in [0, 1]."""
     hull = _lower_left_hull(a, b)
-    fall, rise = a[hull[:-1]] - a[hull[1:]], b[hull[1:]] - b[hull[:-1]]
-    w = np.concatenate([[0.0, 1.0], rise / (rise - fall)])  # ends, and where neighbours of the envelope meet
+    right, down = np.diff(a[hull]), -np.diff(b[hull])
+    w = np.concatenate([[0.0, 1.0], down / (right + down)])  # ends, and where neighbours of the envelope meet
     found = np.zeros(len(a), dtype=bool)
     scale = TOLERANCE * max(a.max(), b.max())
     for weight in w:

@@ -126,7 +126,7 @@ class Loki(Method):
         cost, metric = self.fitted.get("cost_"), self.fitted.get("metric_")
         if isinstance(cost, EmbeddingCost):
             return cost.nearest(p).numpy()
-        width = len(metric.parents) if isinstance(metric, TreeMetric) else self.n_classes_ / 8
+        width = 3 * len(metric.parents) if isinstance(metric, TreeMetric) else self.n_classes_ / 8
         pieces = torch.split(p, max(1, int(BLOCK / width)))
         return torch.cat([self._expected_cost(piece).argmin(dim=1) for piece in pieces]).numpy()
 

@@ -1,0 +1,46 @@
+"""Write features as a table that `load` reads back."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from pathlib import Path
+
+import numpy as np
+
+from unseen.data.domain import Domain
+
+
+def save_features(features: Domain, file: str | os.PathLike[str]) -> None:
+    """Write a domain of features as Parquet or CSV (columns f0, f1, ..., id, label) or as `.npz`, all or nothing.
+
+    Raises
+    ------
+    ValueError
+        If the ending of `file` is none of .parquet, .csv, .npz, or the domain does not hold a table of features.
+    """
+    import pandas as pd
+
+    target = Path(file)
+    if target.suffix not in (".parquet", ".csv", ".npz"):
+        raise ValueError(f"file must end in .parquet, .csv or .npz; got {str(file)!r}")
+    width = features.n_features
+    names = None
+    if features.y is not None:
+        known = features.classes.names if features.classes is not None else tuple(map(str, range(features.y.max() + 1)))
+        names = np.array([*known, ""], dtype=np.str_)[features.y]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{uuid.uuid4().hex[:8]}{target.suffix}")
+    try:
+        if target.suffix == ".npz":
+            arrays = {"x": features.x, "ids": features.ids} | ({} if names is None else {"y": names})
+            np.savez(temporary, **arrays)  # type: ignore[arg-type]
+        else:
+            table = pd.DataFrame(features.x, columns=[f"f{i}" for i in range(width)])
+            table.insert(0, "id", features.ids)
+            if names is not None:
+                table["label"] = names
+            table.to_parquet(temporary, index=False) if target.suffix == ".parquet" else table.to_csv(temporary, index=False)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,198 @@
+"""The main job on feature tables: what is sealed, chosen, written, resumed, refused."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import unseen
+from unseen.bundle import Bundle
+from unseen.compare.cells import split_source
+from unseen.compare.inputs import prepare
+from unseen.compare.job import parse_budget, plan
+from unseen.data.classes import ClassSpace
+from unseen.data.domain import Domain
+
+FAST = "source-only,standardize,prototypes"
+
+
+@pytest.fixture(autouse=True)
+def own_ledger(tmp_path, monkeypatch):
+    monkeypatch.setenv("UNSEEN_DATA", str(tmp_path / "data"))
+
+
+def domain(names="abc", n=90, shift=0.0, seed=0, name="d", labels=True, width=8):
+    rng = np.random.default_rng(seed)
+    centres = {c: np.random.default_rng(ord(c)).normal(size=width) * 3 for c in "abcdefgh"}
+    y = np.arange(n) % len(names)
+    x = np.stack([centres[names[i]] for i in y]) + rng.normal(size=(n, width)) + shift
+    space = ClassSpace(names=tuple(names))
+    return Domain(x=x.astype("float32"), y=y if labels else None, classes=space if labels else None, name=name)
+
+
+def run(tmp_path, **kwargs):
+    inputs = dict(source=domain(), target=domain(shift=1.5, seed=1), methods=FAST, seeds=2, out=tmp_path / "run")
+    return unseen.compare(**{**inputs, **kwargs})
+
+
+def test_a_run_folder_holds_everything_and_the_model_predicts_alone(tmp_path):
+    comparison = run(tmp_path)
+    files = {p.name for p in (tmp_path / "run").iterdir()}
+    assert {"config.json", "results.json", "results.parquet", "predictions.parquet", "model", "report.html"} <= files
+    target = domain(shift=1.5, seed=1)
+    bundle = Bundle.load(tmp_path / "run" / "model")
+    table = bundle.predict(target)
+    assert (table["class"].to_numpy() == np.array(list("abc"))[target.y]).mean() > 0.8
+    pd.testing.assert_frame_equal(table, comparison.bundle.predict(target))
+
+
+def test_every_accuracy_stands_beside_chance_source_only_and_a_ceiling(tmp_path):
+    references = run(tmp_path).results["references"]
+    assert references["chance"]["adapted"] == pytest.approx(1 / 3)
+    assert references["source_only"]["adapted"] is not None
+    assert references["ceiling"]["accuracy"] > 0.9
+
+
+def test_target_labels_change_neither_choice_nor_model(tmp_path):
+    target = domain(shift=1.5, seed=1)
+    wrong = target.with_labels((target.y + 1) % 3)
+    a = run(tmp_path, out=tmp_path / "a", target=target)
+    b = run(tmp_path, out=tmp_path / "b", target=wrong)
+    c = run(tmp_path, out=tmp_path / "c", target=target.unlabeled())
+    assert a.chosen == b.chosen == c.chosen
+    scores = [x.bundle.scores(target).numpy() for x in (a, b, c)]
+    assert np.array_equal(scores[0], scores[1])
+    assert np.array_equal(scores[0], scores[2])
+    assert a.results["candidates"][0]["validators"] == b.results["candidates"][0]["validators"]
+
+
+def test_without_target_labels_there_is_no_accuracy_anywhere(tmp_path):
+    results = run(tmp_path, target=domain(shift=1, seed=1, labels=False)).results
+    assert results["protocol"] is None
+    assert results["exam"] == {}
+    assert results["references"] == {}
+    assert all(not row["metrics"] for row in results["candidates"])
+
+
+def test_unequal_classes_are_graded_as_what_they_are(tmp_path):
+    results = run(tmp_path, source=domain("abc"), target=domain("bcd", seed=1)).results
+    assert results["protocol"]["name"] == "open-partial"
+    assert results["overlap"]["source_only"] == ["a"]
+    assert results["overlap"]["target_only"] == ["d"]
+    assert "h_score" in results["candidates"][0]["metrics"]["adapted"]
+
+
+def test_a_second_run_with_the_same_inputs_reads_its_cells(tmp_path, monkeypatch):
+    first = run(tmp_path).results
+    import unseen.compare.cells as cells
+
+    monkeypatch.setattr(cells.catalogue, "make", lambda *a, **k: pytest.fail("a finished cell was fitted again"))
+    again = run(tmp_path).results
+    assert [r["metrics"] for r in again["candidates"]] == [r["metrics"] for r in first["candidates"]]
+    assert again["exam"]["adapted"]["openings"] == first["exam"]["adapted"]["openings"] + 1
+
+
+def test_the_folder_of_another_run_is_refused(tmp_path):
+    run(tmp_path)
+    with pytest.raises(ValueError, match="another run"):
+        run(tmp_path, seeds=1)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("precious")
+    with pytest.raises(ValueError, match="not a run"):
+        run(tmp_path, out=tmp_path / "mine")
+
+
+def test_labels_as_support_are_learned_from_and_not_graded(tmp_path):
+    target = domain(shift=1.5, seed=1)
+    ready = prepare(source=domain(), target=target, labels="split:0.5")
+    assert len(ready.support) == 45
+    held = set(ready.support.digests())
+    assert not held & set(ready.target.digests())
+    assert sum(len(e) for e in ready.exams.values()) == 45
+
+
+def test_a_partly_labelled_target_is_support_and_unlabelled_rest():
+    target = domain(shift=1.5, seed=1)
+    y = np.where(np.arange(90) < 9, target.y, -1)
+    ready = prepare(target=target.with_labels(y), source=domain(), labels="support")
+    assert len(ready.support) == 9
+    assert not ready.exams
+
+
+def test_the_held_out_fifth_depends_on_content_alone():
+    target = domain(shift=1.5, seed=1)
+    turned = target.take(np.random.default_rng(3).permutation(90)).replace(ids=np.array([f"z{i}" for i in range(90)]))
+    a, b = prepare(source=domain(), target=target), prepare(source=domain(), target=turned)
+    assert len(a.held_out) == 18
+    assert set(a.held_out.digests()) == set(b.held_out.digests())
+
+
+def test_the_same_sample_on_both_sides_is_reported():
+    target = domain(shift=1.5, seed=1)
+    source = domain()
+    mixed = target.replace(x=np.vstack([source.x[:5], target.x[5:]]))
+    assert "5" in prepare(source=source, target=mixed).leakage[0].summary() or prepare(source=source, target=mixed).leakage
+
+
+def test_split_source_keeps_every_class_on_the_learning_side():
+    source = domain("abcd", n=22).with_labels(np.array([0] + [1] * 2 + [2] * 9 + [3] * 10))
+    learn, aside = split_source(source, seed=0)
+    assert set(source.y[learn]) == {0, 1, 2, 3}
+    assert not (learn & aside).any()
+    assert (learn | aside).all()
+
+
+def test_budget_leaves_out_the_expensive_and_says_so():
+    ready = prepare(source=domain(), target=domain(seed=1))
+    todo = plan(ready, FAST + ",shot", seeds=3, budget=1e-3)
+    assert {slug for slug, _ in todo.candidates} == {"source-only", "standardize"}
+    assert "budget" in todo.left_out["shot"]
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("10m", 600), ("2h", 7200), (5, 5), ("1.5m", 90)])
+def test_budgets_are_read(text, seconds):
+    assert parse_budget(text) == seconds
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"labels": "some"}, "labels must be"),
+        ({"seeds": 0}, "seeds must be"),
+        ({"protocol": "ajar"}, "protocol must be"),
+        ({"budget": "soon"}, "budget must be"),
+        ({"methods": "gcl"}, "did you mean 'glc'"),
+        ({"methods": "linear-probe"}, "needs --support"),
+        ({"source": None}, "source or support"),
+        ({"source": domain(labels=False)}, "must have labels"),
+    ],
+)
+def test_mistakes_are_named_before_work(tmp_path, change, told):
+    with pytest.raises(ValueError, match=told):
+        run(tmp_path, **change)
+    assert not (tmp_path / "run").exists()
+
+
+def test_labelled_support_alone_is_enough(tmp_path):
+    results = run(tmp_path, source=None, support=domain(n=15, seed=5), methods="linear-probe,prototypes").results
+    assert results["chosen"]["name"] in ("linear-probe", "prototypes")
+
+
+def test_results_are_plain_json(tmp_path):
+    run(tmp_path)
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert results["schema"] == 1
+    assert results["seeds"] == 2
+    table = pd.read_parquet(tmp_path / "run" / "results.parquet")
+    assert set(table.columns) == {"candidate", "part", "metric", "seed", "value"}
+
+
+def test_adapt_saves_what_it_returns(tmp_path):
+    target = domain(shift=1.5, seed=1)
+    bundle = unseen.adapt(method="standardize", settings={"C": 0.5}, source=domain(), target=target, out=tmp_path / "m")
+    assert bundle.method.C == 0.5
+    assert np.array_equal(Bundle.load(tmp_path / "m").scores(target), bundle.scores(target))
+    with pytest.raises(ValueError, match="C must be"):
+        unseen.adapt(method="standardize", settings={"C": -1.0}, source=domain(), target=target, out=tmp_path / "n")
+    assert not (tmp_path / "n").exists()

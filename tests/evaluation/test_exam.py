@@ -1,0 +1,87 @@
+"""The exam: sealed, counted, and out of the reach of methods."""
+
+import json
+
+import numpy as np
+import pytest
+
+from unseen.data.classes import ClassSpace
+from unseen.data.domain import Domain
+from unseen.evaluation import protocols
+from unseen.evaluation.exam import Exam
+from unseen.methods.baselines.source_only import SourceOnly
+
+
+def labelled(n=12, seed=0):
+    rng = np.random.default_rng(seed)
+    y = np.arange(n) % 3
+    x = np.eye(3)[y] * 4 + rng.normal(size=(n, 3))
+    return Domain(x=x.astype("float32"), y=y, classes=ClassSpace(names=("a", "b", "c")), name="t")
+
+
+def test_samples_of_an_exam_carry_nothing_of_the_truth(tmp_path):
+    domain = labelled().replace(columns={"attribute": np.arange(12)})
+    exam = Exam(domain, domain.classes, ledger=tmp_path / "l.json")
+    assert exam.samples.y is None
+    assert exam.samples.classes is None
+    assert not exam.samples.columns
+
+
+def test_openings_are_counted_by_the_hash_of_data_and_labels_across_objects(tmp_path):
+    ledger = tmp_path / "l.json"
+    domain = labelled()
+    Exam(domain, domain.classes, ledger=ledger).open()
+    again = Exam(domain.take(np.random.default_rng(1).permutation(12)), domain.classes, ledger=ledger)
+    assert again.openings == 1
+    again.open()
+    assert Exam(domain, domain.classes, ledger=ledger).openings == 2
+    other = domain.with_labels((domain.y + 1) % 3)
+    assert Exam(other, domain.classes, ledger=ledger).openings == 0
+
+
+def test_a_damaged_count_is_named(tmp_path):
+    (tmp_path / "l.json").write_text("{")
+    with pytest.raises(ValueError, match="damaged"):
+        Exam(labelled(), labelled().classes, ledger=tmp_path / "l.json").open()
+
+
+def test_a_domain_without_labels_is_no_exam(tmp_path):
+    with pytest.raises(ValueError, match="no labels"):
+        Exam(labelled().unlabeled(), ClassSpace(names=("a",)))
+
+
+def test_a_protocol_fits_predicts_and_opens_once(tmp_path):
+    source, target = labelled(60), labelled(30, seed=1)
+    exam = Exam(target, target.classes, ledger=tmp_path / "l.json")
+    outcome = protocols.run(protocols.get("closed"), SourceOnly(), {"source": source}, exam)
+    assert outcome.metrics["accuracy"] == pytest.approx(np.mean(outcome.prediction == target.y))
+    assert json.loads((tmp_path / "l.json").read_text()) == {exam.hash: 1}
+
+
+@pytest.mark.parametrize(
+    ("present", "described", "name"),
+    [
+        ([0, 1, 2], False, "closed"),
+        ([0, 1], False, "partial"),
+        ([0, 1, 2, 3], False, "open"),
+        ([0, 3, 4], False, "open-partial"),
+        ([0, 3], True, "gzsl"),
+        ([3, 4], True, "zsl"),
+    ],
+)
+def test_auto_never_assumes_equal_classes(present, described, name):
+    space = ClassSpace(names=tuple("abcde"), seen=[0, 1, 2])
+    assert protocols.auto(np.array(present), space, described).name == name
+
+
+def test_open_protocols_count_unknown_samples():
+    space = ClassSpace(names=tuple("abcd"), seen=[0, 1])
+    grades = protocols.get("open").grade(np.array([0, 0, 1, 2, 3]), np.array([0, 1, 1, -1, 0]), space)
+    assert grades["known_accuracy"] == pytest.approx(0.75)
+    assert grades["unknown_accuracy"] == pytest.approx(0.5)
+    assert grades["h_score"] == pytest.approx(2 * 0.75 * 0.5 / 1.25, abs=1e-4)
+
+
+def test_an_unknown_protocol_names_those_there_are():
+    with pytest.raises(ValueError, match="open-partial"):
+        protocols.get("semi-closed")

@@ -1,0 +1,124 @@
+"""What is saved is what is loaded, carried and refused."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import unseen
+from unseen.bundle import Bundle
+from unseen.data.classes import ClassSpace
+from unseen.data.domain import Domain
+
+
+def features(n=60, seed=0, shift=0.0):
+    rng = np.random.default_rng(seed)
+    y = np.arange(n) % 3
+    x = np.eye(6)[y] * 5 + rng.normal(size=(n, 6)) + shift
+    return Domain(x=x.astype("float32"), y=y, classes=ClassSpace(names=("ant", "bee", "猫")), name="f")
+
+
+@pytest.fixture
+def saved(tmp_path):
+    bundle = unseen.adapt(method="standardize", source=features(), target=features(seed=1, shift=2), out=tmp_path / "m")
+    return tmp_path / "m", bundle
+
+
+def test_nothing_is_pickled_and_people_can_read_it(saved):
+    folder, _ = saved
+    assert {p.suffix for p in folder.rglob("*") if p.is_file()} <= {".json", ".safetensors"}
+    about = json.loads((folder / "bundle.json").read_text())
+    assert about["classes"] == ["ant", "bee", "猫"]
+    assert about["method"] == "standardize"
+
+
+def test_predict_names_classes_with_probabilities_and_doubts(saved):
+    _, bundle = saved
+    table = bundle.predict(features(seed=2, shift=2), top=2)
+    assert list(table.columns) == ["id", "class", "probability", "unknown", "class_1", "probability_1", "class_2", "probability_2"]
+    assert table.probability.between(0, 1).all()
+    assert (table["class"] == table["class_1"]).all()
+    far = Domain(x=np.zeros((1, 6), dtype="float32"))
+    assert bundle.predict(far, abstain=True)["class"].isna().item() == bundle.predict(far).unknown.item()
+
+
+def test_probabilities_are_calibrated_on_samples_that_were_held_out(saved):
+    assert saved[1].temperature > 0
+    assert 0 < saved[1].threshold <= 1
+
+
+@pytest.mark.parametrize("change", ["format", "classes", "temperature", "method", "truncate", "missing"])
+def test_tampered_folders_are_refused(saved, change):
+    folder, _ = saved
+    about = json.loads((folder / "bundle.json").read_text())
+    if change == "format":
+        about["format"] = 99
+    elif change == "classes":
+        about["classes"] = ["bee", "ant", "猫"]
+    elif change == "temperature":
+        about["temperature"] = -1
+    elif change == "method":
+        state = json.loads((folder / "method" / "state.json").read_text())
+        text = json.dumps(state).replace('"standardize"', '"os.system"')
+        (folder / "method" / "state.json").write_text(text)
+    elif change == "truncate":
+        file = folder / "method" / "state.safetensors"
+        file.write_bytes(file.read_bytes()[:-10])
+    elif change == "missing":
+        shutil.rmtree(folder / "method")
+    (folder / "bundle.json").write_text(json.dumps(about))
+    with pytest.raises(ValueError, match=r"."):
+        Bundle.load(folder)
+
+
+def test_onnx_gives_the_same_probabilities(saved, tmp_path):
+    import onnxruntime
+
+    _, bundle = saved
+    difference = bundle.export(tmp_path / "m.onnx")
+    x = features(seed=3).x
+    session = onnxruntime.InferenceSession(str(tmp_path / "m.onnx"))
+    got = session.run(None, {"x": x})[0]
+    assert difference < 1e-4
+    np.testing.assert_allclose(got, bundle.predict_proba(Domain(x=x)).numpy(), atol=1e-5)
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_pictures_go_through_the_named_encoder_and_another_one_is_refused(tmp_path):
+    from unseen.data.sources import digits
+
+    source, target = digits("printed", copies=1), digits("handwritten").take(slice(0, 40))
+    bundle = unseen.adapt(method="source-only", source=source, target=target, out=tmp_path / "m")
+    target.x[0].save(tmp_path / "seven.png")
+    again = Bundle.load(tmp_path / "m")
+    assert again.predict(tmp_path / "seven.png")["class"].item() == bundle.predict(target.take([0]))["class"].item()
+    about = json.loads((tmp_path / "m" / "bundle.json").read_text())
+    about["encoder"]["fingerprint"] = "0" * 64
+    (tmp_path / "m" / "bundle.json").write_text(json.dumps(about))
+    with pytest.raises(ValueError, match="not the one"):
+        Bundle.load(tmp_path / "m")
+
+
+def test_a_transparent_sketch_is_predicted_as_on_white(tmp_path):
+    from unseen.data.sources import digits
+
+    bundle = unseen.adapt(method="source-only", source=digits("printed", copies=1))
+    strokes = np.zeros((64, 64, 4), dtype=np.uint8)
+    strokes[10:54, 28:36, 3] = 255
+    Image.fromarray(strokes).save(tmp_path / "one.png")
+    white = np.full((64, 64, 3), 255, dtype=np.uint8)
+    white[10:54, 28:36] = 0
+    Image.fromarray(white).save(tmp_path / "white.png")
+    a, b = bundle.predict(tmp_path / "one.png"), bundle.predict(tmp_path / "white.png")
+    assert a["class"].item() == b["class"].item()
+    assert a.probability.item() == pytest.approx(b.probability.item(), abs=1e-4)
+
+
+def test_the_network_of_a_bundle_is_one_module(saved):
+    _, bundle = saved
+    x = torch.as_tensor(features(seed=4).x)
+    with torch.no_grad():
+        torch.testing.assert_close(bundle.network()(x), bundle.predict_proba(Domain(x=x.numpy())))

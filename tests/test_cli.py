@@ -1,0 +1,118 @@
+"""The command line through real processes."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+COMMANDS = ["demo", "compare", "adapt", "predict", "methods", "recommend", "reproduce", "quantize", "embed", "encoders", "export", "report"]
+
+
+@pytest.fixture
+def call(tmp_path):
+    env = {**os.environ, "UNSEEN_DATA": str(tmp_path / "data"), "COLUMNS": "120", "NO_COLOR": "1", "OMP_NUM_THREADS": "1"}
+
+    def run(*args, code=0):
+        done = subprocess.run(
+            [sys.executable, "-m", "unseen.cli", *map(str, args)], capture_output=True, text=True, cwd=tmp_path, env=env
+        )
+        assert done.returncode == code, done.stderr[-2000:]
+        return done
+
+    return run
+
+
+@pytest.fixture
+def tables(tmp_path):
+    rng = np.random.default_rng(0)
+    for name, shift in (("source", 0.0), ("target", 1.5)):
+        y = np.arange(60) % 3
+        x = np.eye(5)[y] * 4 + rng.normal(size=(60, 5)) + shift
+        table = pd.DataFrame(x, columns=list("pqrst")).assign(label=np.array(["ant", "bee", "cat"])[y])
+        table.to_csv(tmp_path / f"{name}.csv", index=False)
+    return tmp_path
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_help_teaches_with_an_example(call, command):
+    assert f"unseen {command}" in call(command, "--help").stdout
+
+
+def test_compare_predict_export_report(call, tables):
+    done = call("compare", "--source", "source.csv", "--target", "target.csv", "--methods", "source-only,standardize", "--out", "run")
+    assert "report.html" in done.stdout
+    out = call("predict", "run", "target.csv", "--top", 2, "--json").stdout
+    rows = json.loads(out)
+    assert len(rows) == 60
+    assert rows[0]["class"] == rows[0]["class_1"] == "ant"
+    call("predict", "run/model", "target.csv", "--csv", "p.csv")
+    assert len(pd.read_csv(tables / "p.csv")) == 60
+    call("export", "run", "--out", "m.onnx")
+    assert (tables / "m.onnx").stat().st_size > 0
+    (tables / "run" / "report.html").unlink()
+    call("report", "run")
+    assert (tables / "run" / "report.html").exists()
+
+
+def test_adapt_takes_settings_and_names_wrong_ones(call, tables):
+    call("adapt", "--method", "standardize", "--source", "source.csv", "--target", "target.csv", "--set", "C=0.1", "--out", "m")
+    assert json.loads((tables / "m" / "bundle.json").read_text())["method"] == "standardize"
+    done = call("adapt", "--method", "standardize", "--source", "source.csv", "--target", "target.csv", "--set", "C=-1", "--out", "n", code=1)
+    assert done.stderr.strip().splitlines()[-1].startswith("unseen: C must be")
+    assert not (tables / "n").exists()
+
+
+def test_methods_lists_searches_and_explains(call):
+    rows = json.loads(call("methods", "--json").stdout)
+    assert sum(not row["slug"] in ("chain",) for row in rows) >= 61
+    fits = {row["slug"] for row in json.loads(call("methods", "--given", "source,target", "--json").stdout)}
+    assert {"source-only", "shot"} <= fits
+    assert "linear-probe" not in fits
+    assert "beta" in call("methods", "shot").stdout
+
+
+def test_recommend_says_what_fits_and_why_the_rest_does_not(call, tables):
+    rows = json.loads(call("recommend", "--source", "source.csv", "--target", "target.csv", "--json").stdout)
+    by = {row["slug"]: row for row in rows}
+    assert by["coral"]["fits"]
+    assert not by["linear-probe"]["fits"]
+    assert "support" in by["linear-probe"]["why"]
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (["compare", "--source", "nowhere"], "nowhere"),
+        (["predict", "nowhere", "x"], "not a saved model"),
+        (["methods", "shott"], "did you mean 'shot'"),
+        (["data", "info", "emoji:notto"], "emoji:noto"),
+        (["reproduce"], "name at least one system"),
+        (["methods", "--given", "money"], "'money'"),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_it(call, args, told):
+    done = call(*args, code=1)
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_data_list_and_get(call, tmp_path):
+    assert "digits:printed" in call("data", "list").stdout
+    call("data", "get", "digits:handwritten", "--out", "digits")
+    assert len(list((tmp_path / "digits").iterdir())) == 10
+
+
+def test_embed_writes_a_table_that_compare_reads(call, tables):
+    call("data", "get", "digits:handwritten", "--out", "digits")
+    for folder in (tables / "digits").iterdir():
+        for file in sorted(folder.iterdir())[4:]:
+            file.unlink()
+    call("embed", "digits", "--out", "digits.parquet")
+    table = pd.read_parquet(tables / "digits.parquet")
+    assert len(table) == 40
+    assert table.filter(regex=r"^f\d+$").shape[1] == 1280
+    assert table.label.nunique() == 10
