@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # for `contract` and `shapes`
 
-import shapes  # noqa: E402, F401 - before `typing.overload` is used
+import shapes  # noqa: F401 - before `typing.overload` is used
 
 jaxtyping.install_import_hook(["unseen.nn", "unseen.methods"], "shapes.check")
 

@@ -176,12 +176,23 @@ def snapshot(value: Any) -> Any:
         columns = {key: column.tolist() for key, column in value.columns.items()}
         return x, None if value.y is None else value.y.tolist(), value.ids.tolist(), columns, value.kind
     if isinstance(value, ClassSpace):
-        return value.names, value.descriptions, value.seen.tolist(), value.embeddings.tobytes(), value.distance.tobytes()
+        return (
+            value.names,
+            value.descriptions,
+            value.seen.tolist(),
+            value.embeddings.tobytes(),
+            value.distance.tobytes(),
+        )
     if isinstance(value, nn.Module):
         state = {key: tensor.numpy().tobytes() for key, tensor in value.state_dict().items()}
         modes = [module.training for module in value.modules()]
         gradients = [(p.requires_grad, p.grad is None) for p in value.parameters()]
-        return state, modes, gradients, sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in value.modules())
+        return (
+            state,
+            modes,
+            gradients,
+            sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in value.modules()),
+        )
     return value
 
 

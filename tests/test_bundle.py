@@ -38,7 +38,16 @@ def test_nothing_is_pickled_and_people_can_read_it(saved):
 def test_predict_names_classes_with_probabilities_and_doubts(saved):
     _, bundle = saved
     table = bundle.predict(features(seed=2, shift=2), top=2)
-    assert list(table.columns) == ["id", "class", "probability", "unknown", "class_1", "probability_1", "class_2", "probability_2"]
+    assert list(table.columns) == [
+        "id",
+        "class",
+        "probability",
+        "unknown",
+        "class_1",
+        "probability_1",
+        "class_2",
+        "probability_2",
+    ]
     assert table.probability.between(0, 1).all()
     assert (table["class"] == table["class_1"]).all()
     far = Domain(x=np.zeros((1, 6), dtype="float32"))

@@ -9,16 +9,39 @@ import numpy as np
 import pandas as pd
 import pytest
 
-COMMANDS = ["demo", "compare", "adapt", "predict", "methods", "recommend", "reproduce", "quantize", "embed", "encoders", "export", "report"]
+COMMANDS = [
+    "demo",
+    "compare",
+    "adapt",
+    "predict",
+    "methods",
+    "recommend",
+    "reproduce",
+    "quantize",
+    "embed",
+    "encoders",
+    "export",
+    "report",
+]
 
 
 @pytest.fixture
 def call(tmp_path):
-    env = {**os.environ, "UNSEEN_DATA": str(tmp_path / "data"), "COLUMNS": "120", "NO_COLOR": "1", "OMP_NUM_THREADS": "1"}
+    env = {
+        **os.environ,
+        "UNSEEN_DATA": str(tmp_path / "data"),
+        "COLUMNS": "120",
+        "NO_COLOR": "1",
+        "OMP_NUM_THREADS": "1",
+    }
 
     def run(*args, code=0):
         done = subprocess.run(
-            [sys.executable, "-m", "unseen.cli", *map(str, args)], capture_output=True, text=True, cwd=tmp_path, env=env
+            [sys.executable, "-m", "unseen.cli", *map(str, args)],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env=env,
         )
         assert done.returncode == code, done.stderr[-2000:]
         return done
@@ -43,7 +66,17 @@ def test_every_help_teaches_with_an_example(call, command):
 
 
 def test_compare_predict_export_report(call, tables):
-    done = call("compare", "--source", "source.csv", "--target", "target.csv", "--methods", "source-only,standardize", "--out", "run")
+    done = call(
+        "compare",
+        "--source",
+        "source.csv",
+        "--target",
+        "target.csv",
+        "--methods",
+        "source-only,standardize",
+        "--out",
+        "run",
+    )
     assert "report.html" in done.stdout
     out = call("predict", "run", "target.csv", "--top", 2, "--json").stdout
     rows = json.loads(out)
@@ -59,16 +92,41 @@ def test_compare_predict_export_report(call, tables):
 
 
 def test_adapt_takes_settings_and_names_wrong_ones(call, tables):
-    call("adapt", "--method", "standardize", "--source", "source.csv", "--target", "target.csv", "--set", "C=0.1", "--out", "m")
+    call(
+        "adapt",
+        "--method",
+        "standardize",
+        "--source",
+        "source.csv",
+        "--target",
+        "target.csv",
+        "--set",
+        "C=0.1",
+        "--out",
+        "m",
+    )
     assert json.loads((tables / "m" / "bundle.json").read_text())["method"] == "standardize"
-    done = call("adapt", "--method", "standardize", "--source", "source.csv", "--target", "target.csv", "--set", "C=-1", "--out", "n", code=1)
+    done = call(
+        "adapt",
+        "--method",
+        "standardize",
+        "--source",
+        "source.csv",
+        "--target",
+        "target.csv",
+        "--set",
+        "C=-1",
+        "--out",
+        "n",
+        code=1,
+    )
     assert done.stderr.strip().splitlines()[-1].startswith("unseen: C must be")
     assert not (tables / "n").exists()
 
 
 def test_methods_lists_searches_and_explains(call):
     rows = json.loads(call("methods", "--json").stdout)
-    assert sum(not row["slug"] in ("chain",) for row in rows) >= 61
+    assert sum(row["slug"] not in ("chain",) for row in rows) >= 61
     fits = {row["slug"] for row in json.loads(call("methods", "--given", "source,target", "--json").stdout)}
     assert {"source-only", "shot"} <= fits
     assert "linear-probe" not in fits

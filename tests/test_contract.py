@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import sklearn.base
 import torch
+
 from contract import (
     Case,
     bad_inputs,
@@ -27,7 +28,6 @@ from contract import (
     widened,
     without,
 )
-
 from unseen.data.domain import Domain, Lazy
 from unseen.methods import METHODS, get
 from unseen.methods.base import UNKNOWN, VOCABULARY, Method, NotFittedError, _hints, clone, signatures
@@ -43,7 +43,8 @@ CASES = list(cases())
 _fitted: dict[Case, Method] = {}
 
 every_method = pytest.mark.parametrize(
-    "slug", [pytest.param(s, marks=pytest.mark.skip(reason=ABSENT[s]) if s in ABSENT else ()) for s in METHODS]
+    "slug",
+    [pytest.param(s, marks=pytest.mark.skip(reason=ABSENT[s]) if s in ABSENT else ()) for s in METHODS],
 )
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
 every_target = pytest.mark.parametrize("case", [case for case in CASES if "target" in case.words], ids=str)
@@ -271,7 +272,7 @@ def test_a_method_that_is_not_fitted_says_so(slug: str) -> None:
     method = get(slug)()
     x = torch.zeros(2, 16)
     for verb in ("predict", "predict_proba", "decision_function"):
-        if getattr(type(method), "decision_function") is not Method.decision_function or verb == "predict":
+        if type(method).decision_function is not Method.decision_function or verb == "predict":
             with pytest.raises(NotFittedError, match="has not been fitted"):
                 getattr(method, verb)(x)
     if "network" in {name for base in type(method).__mro__[:-2] for name in vars(base)}:
@@ -369,7 +370,9 @@ def test_inputs_that_do_not_fit_together_are_named(case: Case, monkeypatch: pyte
 
 @pytest.mark.parametrize("case", [case for case in CASES if "classes" in case.words], ids=str)
 @pytest.mark.parametrize("keys", [("descriptions",), ("embeddings",), ("descriptions", "embeddings")], ids="+".join)
-def test_what_must_be_known_of_classes_is_told(case: Case, keys: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_must_be_known_of_classes_is_told(
+    case: Case, keys: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
     poor = without(class_space(), *keys)
     method = case.make()
     try:

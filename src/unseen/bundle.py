@@ -16,6 +16,7 @@ import unseen.methods.base  # noqa: F401 - registers how methods are saved
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.methods.base import UNKNOWN, Method
+from unseen.nn.build import joined
 from unseen.nn.information import normalized_entropy
 from unseen.nn.state import load_state, save_state, write_folder
 
@@ -45,6 +46,9 @@ class Bundle:
         Normalized entropy above which `abstain` calls a sample unknown.
     credits : tuple of str
         Licences and artists of what it was made from.
+    whole : bool
+        Whether `method` reads preprocessed batches, not features: its network holds the encoder's, as after
+        `unseen quantize`. Of `encoder` the preprocessing alone is used.
     """
 
     method: Method
@@ -53,12 +57,19 @@ class Bundle:
     temperature: float = 1.0
     threshold: float = 1.0
     credits: tuple[str, ...] = ()
+    whole: bool = False
 
     # -- predictions -----------------------------------------------------------------------------------
 
     def features(self, samples: Domain) -> Domain:
         """The samples as the method reads them."""
-        return samples if self.encoder is None else self.encoder.encode(samples)
+        if self.encoder is None:
+            return samples
+        if self.whole:
+            encoder = self.encoder
+            batches = [encoder.preprocess(list(part.x)) for part in samples.batches(encoder.batch_size)]
+            return samples.replace(x=torch.cat(batches).numpy())
+        return self.encoder.encode(samples)
 
     def scores(self, samples: Domain) -> Tensor:
         """Scores before the softmax, (n, N), divided by the temperature."""
@@ -101,7 +112,7 @@ class Bundle:
         names = np.array(self.classes.names, dtype=object)
         table: dict[str, Any] = {
             "id": domain.ids,
-            "class": np.where(unknown, None, names[first]) if abstain else names[first],
+            "class": [None if abstain and doubt else name for name, doubt in zip(names[first], unknown)],
             "probability": p[torch.arange(len(p)), torch.as_tensor(first)].numpy().round(6),
             "unknown": unknown,
         }
@@ -123,6 +134,7 @@ class Bundle:
             "title": self.method.card.title,
             "classes": list(self.classes.names),
             "encoder": None if self.encoder is None else self.encoder.to_json(),
+            "whole": self.whole,
             "encoder_inside": with_encoder and self.encoder is not None,
             "temperature": self.temperature,
             "threshold": self.threshold,
@@ -152,7 +164,9 @@ class Bundle:
         except (OSError, ValueError) as error:
             raise ValueError(f"{folder} is not a saved model: {error}") from error
         if not isinstance(about, dict) or about.get("format") != FORMAT:
-            raise ValueError(f"{folder} has format {about.get('format') if isinstance(about, dict) else about!r}, not {FORMAT}")
+            raise ValueError(
+                f"{folder} has format {about.get('format') if isinstance(about, dict) else about!r}, not {FORMAT}"
+            )
         state = load_state(folder / "method")
         method, classes = state["method"], state["classes"]
         if not isinstance(method, Method) or not isinstance(classes, ClassSpace):
@@ -166,13 +180,20 @@ class Bundle:
             temperature=_positive(about, "temperature"),
             threshold=_positive(about, "threshold"),
             credits=tuple(str(credit) for credit in about["credits"]),
+            whole=bool(about["whole"]),
         )
 
     # -- carrying --------------------------------------------------------------------------------------
 
     def network(self) -> nn.Module:
         """Everything from a preprocessed batch to calibrated probabilities as one network."""
-        return Whole(None if self.encoder is None else self.encoder.module, self.method.network(), self.temperature)
+        return Whole(self.logits(), self.temperature)
+
+    def logits(self) -> nn.Module:
+        """From a preprocessed batch to scores, as one network that can be saved."""
+        if self.encoder is None or self.whole:
+            return self.method.network()
+        return joined(self.encoder.module, self.method.network())
 
     def example(self) -> Tensor:
         """A batch of the shape that `network` reads."""
@@ -190,20 +211,23 @@ class Bundle:
         """
         from unseen.nn.export import export_onnx
 
-        metadata = {"classes": json.dumps(self.classes.names, ensure_ascii=False), "method": self.method.card.slug}
+        metadata = {
+            "classes": json.dumps(self.classes.names, ensure_ascii=False),
+            "method": self.method.card.slug,
+        }
         return export_onnx(self.network(), self.example(), file, output="probabilities", metadata=metadata)
 
 
 class Whole(nn.Module):
-    """Encoder, method and softmax in one."""
+    """Scores to calibrated probabilities."""
 
-    def __init__(self, encoder: nn.Module | None, method: nn.Module, temperature: float) -> None:
+    def __init__(self, scores: nn.Module, temperature: float) -> None:
         super().__init__()
-        self.encoder, self.method, self.temperature = encoder or nn.Identity(), method, temperature
+        self.scores, self.temperature = scores, temperature
 
     def forward(self, x: Tensor) -> Tensor:
         """Probabilities, (b, N)."""
-        return torch.softmax(self.method(self.encoder(x)) / self.temperature, dim=1)
+        return torch.softmax(self.scores(x) / self.temperature, dim=1)
 
 
 def _load(path: str | os.PathLike[str]) -> Domain:

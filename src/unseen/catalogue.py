@@ -13,9 +13,12 @@ from typing import Any
 import torch
 
 from unseen import methods
-from unseen.data.classes import ClassSpace
+from unseen.data.classes import ClassSpace, realign
 from unseen.data.domain import Domain
 from unseen.methods.base import VOCABULARY, Card, Method, Signature, signatures
+
+NOT_COMPARED = ("chain", "fixed")
+"""What is put together by others, not run by itself."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,14 +144,16 @@ class Given:
         return method.fit(**{word: self[word] for word in words})
 
     def _fit_rule(self, rule: Method) -> Method:
-        from unseen.methods.baselines.standardize import Standardize
         from unseen.methods.chain import chain
 
-        base: Method = methods.get("source-only")(random_state=rule.random_state)
+        base = make("source-only", seed=rule.random_state)
         if self.inputs.get("target") is not None:
-            base = Standardize(random_state=rule.random_state)
-        self.fit(base)
-        return chain(base, rule.fit(classes=self["classes"]))
+            base = make("standardize", seed=rule.random_state)
+        classes, source = self["classes"], self["source"]
+        seen = classes.take(classes.seen)
+        source = source.with_labels(realign(source.labels, source.classes or classes, seen), seen)
+        dataclasses.replace(self, inputs={**self.inputs, "source": source}).fit(base)
+        return chain(base, rule.fit(classes=classes))
 
     def _words(self, method: type[Method]) -> list[str]:
         have = {word for word, value in self.inputs.items() if value is not None}
@@ -190,7 +195,7 @@ def candidates(given: Given, wanted: Iterable[str] | None = None) -> tuple[list[
     if wanted is None:
         for slug in methods.METHODS:
             method = methods.get(slug)
-            if slug == "chain" or "quantization" in method.card.protocols:
+            if slug in NOT_COMPARED or "quantization" in method.card.protocols:
                 continue
             reason = given.why_not(method)
             if reason is None:
@@ -255,7 +260,7 @@ def recommend(given: Given) -> list[dict[str, Any]]:
     rows = []
     for slug in methods.METHODS:
         card = methods.get(slug).card
-        if slug == "chain" or "quantization" in card.protocols:
+        if slug in NOT_COMPARED or "quantization" in card.protocols:
             continue
         reason = given.why_not(methods.get(slug))
         rows.append({"slug": slug, "fits": reason is None, "why": reason or card.summary, "baseline": card.baseline})

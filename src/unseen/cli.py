@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from unseen.data.domain import Domain
+    pass
 
 app = typer.Typer(
     name="unseen",
@@ -28,12 +28,24 @@ app = typer.Typer(
 data_app = typer.Typer(no_args_is_help=True, help="Data that packages ship: list, look up, get.")
 app.add_typer(data_app, name="data")
 
-Source = Annotated[str | None, typer.Option(help="Labelled data: folder of class folders, table, arrays, shards.", show_default=False)]
-Target = Annotated[str | None, typer.Option(help="Data to work on. Labels in it are sealed as the exam.", show_default=False)]
+Source = Annotated[
+    str | None,
+    typer.Option(help="Labelled data: folder of class folders, table, arrays, shards.", show_default=False),
+]
+Target = Annotated[
+    str | None, typer.Option(help="Data to work on. Labels in it are sealed as the exam.", show_default=False)
+]
 Support = Annotated[str | None, typer.Option(help="A few labelled samples of the target.", show_default=False)]
-Classes = Annotated[str | None, typer.Option(help="Class file (CSV or JSON): name, description, parent, attributes.", show_default=False)]
-Model = Annotated[str | None, typer.Option(help="Folder of a saved model whose classifier is adapted.", show_default=False)]
-EncoderName = Annotated[str | None, typer.Option(help="Pretrained encoder; `unseen encoders` lists them.", show_default=False)]
+Classes = Annotated[
+    str | None,
+    typer.Option(help="Class file (CSV or JSON): name, description, parent, attributes.", show_default=False),
+]
+Model = Annotated[
+    str | None, typer.Option(help="Folder of a saved model whose classifier is adapted.", show_default=False)
+]
+EncoderName = Annotated[
+    str | None, typer.Option(help="Pretrained encoder; `unseen encoders` lists them.", show_default=False)
+]
 Labels = Annotated[str, typer.Option(help="Labels found in --target: exam, support or split:0.5.")]
 OnError = Annotated[str, typer.Option(help="Unreadable samples: skip (and name them) or fail.")]
 Precision = Annotated[str, typer.Option(help="Of the frozen encoder: auto (fastest here) or fp32 (reference).")]
@@ -135,7 +147,9 @@ def adapt(
     classes: Classes = None,
     model: Model = None,
     encoder: EncoderName = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="Hyperparameter as name=value.", show_default=False)] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Hyperparameter as name=value.", show_default=False)
+    ] = None,
     preset: Annotated[str, typer.Option(help="Preset of the method.")] = "default",
     labels: Labels = "exam",
     seed: Annotated[int, typer.Option(help="Seed.")] = 0,
@@ -154,7 +168,15 @@ def adapt(
         source=source, target=target, support=support, classes=classes, model=_model(model), encoder=encoder,
         labels=labels, on_error=on_error, precision=precision, trust=trust,
     )  # fmt: skip
-    saved = run(method=method, settings=_settings(settings or []), preset=preset, seed=seed, out=out, with_encoder=bundle, **given)
+    saved = run(
+        method=method,
+        settings=_settings(settings or []),
+        preset=preset,
+        seed=seed,
+        out=out,
+        with_encoder=bundle,
+        **given,
+    )
     _say(f"{saved.method!r} with {len(saved.classes)} classes is in {out}")
 
 
@@ -194,7 +216,10 @@ def predict(
 @app.command()
 def methods(
     slug: Annotated[str | None, typer.Argument(help="Show one method.", show_default=False)] = None,
-    given: Annotated[str | None, typer.Option(help="What you have: source,target,support,classes,model,...", show_default=False)] = None,
+    given: Annotated[
+        str | None,
+        typer.Option(help="What you have: source,target,support,classes,model,...", show_default=False),
+    ] = None,
     search: Annotated[str, typer.Option(help="Words in slug, title, summary or room.", show_default=False)] = "",
     as_json: AsJson = False,
 ) -> None:
@@ -229,7 +254,11 @@ def methods(
 def _print_method(about: dict[str, Any]) -> None:
     typer.echo(f"{about['slug']}: {about['title']} ({about['venue']})\n{about['summary']}\n")
     for way in about["needs"]:
-        typer.echo("needs " + ", ".join(way["required"]) + (f"; can use {', '.join(way['optional'])}" if way["optional"] else ""))
+        typer.echo(
+            "needs "
+            + ", ".join(way["required"])
+            + (f"; can use {', '.join(way['optional'])}" if way["optional"] else "")
+        )
     for word, sentence in about["words"].items():
         typer.echo(f"  {word}: {sentence}")
     typer.echo("\nhyperparameters (--set name=value)")
@@ -259,7 +288,15 @@ def recommend(
     from unseen import catalogue
     from unseen.compare.inputs import prepare
 
-    ready = prepare(source=source, target=target, support=support, classes=classes, encoder=encoder, labels=labels, model=_model(model))
+    ready = prepare(
+        source=source,
+        target=target,
+        support=support,
+        classes=classes,
+        encoder=encoder,
+        labels=labels,
+        model=_model(model),
+    )
     rows = catalogue.recommend(ready.given(ready.source, 0))
     if as_json:
         _dump(rows)
@@ -270,7 +307,8 @@ def recommend(
 
 @app.command()
 def encoders(
-    name: Annotated[str | None, typer.Argument(help="Show one.", show_default=False)] = None, as_json: AsJson = False
+    name: Annotated[str | None, typer.Argument(help="Show one.", show_default=False)] = None,
+    as_json: AsJson = False,
 ) -> None:
     """List the pretrained encoders by name.
 
@@ -333,8 +371,13 @@ def reproduce(
     slugs: Annotated[list[str] | None, typer.Argument(help="Systems.", show_default=False)] = None,
     everything: Annotated[bool, typer.Option("--all", help="All systems with a claim.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="One seed.")] = False,
-    check: Annotated[bool, typer.Option("--check", help="Run the confirmation cases; exit 0 if the verdict equals the recorded one.")] = False,
-    confirm: Annotated[bool, typer.Option("--confirm", help="Run the confirmation cases once and record the evidence.")] = False,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Run the confirmation cases; exit 0 if the verdict equals the recorded one."),
+    ] = False,
+    confirm: Annotated[
+        bool, typer.Option("--confirm", help="Run the confirmation cases once and record the evidence.")
+    ] = False,
     evidence: Annotated[Path, typer.Option(help="Folder of recorded evidence.")] = Path("docs/evidence"),
     as_json: AsJson = False,
 ) -> None:
@@ -370,12 +413,20 @@ def reproduce(
 
 @app.command()
 def quantize(
-    model: Annotated[str, typer.Argument(help="Folder of a saved model, or timm:NAME, or an encoder such as efficientnet-lite0.")],
+    model: Annotated[
+        str,
+        typer.Argument(help="Folder of a saved model, or timm:NAME, or an encoder such as efficientnet-lite0."),
+    ],
     out: Annotated[Path, typer.Option(help="Folder of the quantized network.")],
     method: Annotated[str, typer.Option(help="zeroq or dfq.")] = "zeroq",
     bits: Annotated[str, typer.Option(help="Weight/activation bits, such as 8/8.")] = "8/8",
-    size: Annotated[str | None, typer.Option(help="Size of the weights, such as 3MB: mixed precision.", show_default=False)] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="Hyperparameter as name=value.", show_default=False)] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(help="Size of the weights, such as 3MB: mixed precision.", show_default=False),
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Hyperparameter as name=value.", show_default=False)
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed.")] = 0,
     trust: Trust = False,
 ) -> None:
@@ -385,7 +436,16 @@ def quantize(
     """
     from unseen.compare.quantization import quantize as run
 
-    about = run(model, out=out, method=method, bits=bits, size=size, settings=_settings(settings or []), seed=seed, trust=trust)
+    _, about = run(
+        model,
+        out=out,
+        method=method,
+        bits=bits,
+        size=size,
+        settings=_settings(settings or []),
+        seed=seed,
+        trust=trust,
+    )
     for key, value in about.items():
         typer.echo(f"{key}: {value}")
 

@@ -45,7 +45,7 @@ class Runtime:
     work: str = ""
 
 
-_current: contextvars.ContextVar[Runtime] = contextvars.ContextVar("unseen_runtime", default=Runtime())
+_current: contextvars.ContextVar[Runtime] = contextvars.ContextVar("unseen_runtime", default=Runtime())  # noqa: B039 - frozen
 
 
 def current() -> Runtime:
@@ -64,6 +64,11 @@ def runtime(
 ) -> Iterator[Runtime]:
     """Say where and how the work inside the block runs; what is not named stays as it was.
 
+    Raises
+    ------
+    ValueError
+        If a setting is not among those that `Runtime` tells, or this machine has no such device.
+
     Examples
     --------
     >>> import unseen
@@ -75,6 +80,8 @@ def runtime(
         raise ValueError(f"threads must be at least 1, got {threads}")
     if precision not in (None, "fp32", "bf16"):
         raise ValueError(f"precision must be 'fp32' or 'bf16', got {precision!r}")
+    if device is not None:
+        _check_device(device)
     given = {"device": device, "threads": threads, "progress": progress, "precision": precision}
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if folder is not None:
@@ -84,6 +91,16 @@ def runtime(
         yield _current.get()
     finally:
         _current.reset(token)
+
+
+def _check_device(device: str) -> None:
+    import torch
+
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
+        told = str(error).splitlines()[0]
+        raise ValueError(f"device must be one of this machine, such as 'cpu'; got {device!r} ({told})") from error
 
 
 @contextlib.contextmanager
@@ -114,10 +131,10 @@ def reproducible(seed: int) -> Iterator[None]:
     from threadpoolctl import threadpool_limits
 
     threads = current().threads
-    before = (random.getstate(), np.random.get_state(), torch.get_rng_state(), torch.get_num_threads())  # noqa: NPY002
+    before = (random.getstate(), np.random.get_state(), torch.get_rng_state(), torch.get_num_threads())
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else None
     random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002
+    np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
     torch.set_num_threads(threads)
     try:
@@ -125,7 +142,7 @@ def reproducible(seed: int) -> Iterator[None]:
             yield
     finally:
         random.setstate(before[0])
-        np.random.set_state(before[1])  # noqa: NPY002
+        np.random.set_state(before[1])
         torch.set_rng_state(before[2])
         torch.set_num_threads(before[3])
         if cuda is not None:

@@ -39,7 +39,14 @@ def run(tmp_path, **kwargs):
 def test_a_run_folder_holds_everything_and_the_model_predicts_alone(tmp_path):
     comparison = run(tmp_path)
     files = {p.name for p in (tmp_path / "run").iterdir()}
-    assert {"config.json", "results.json", "results.parquet", "predictions.parquet", "model", "report.html"} <= files
+    assert {
+        "config.json",
+        "results.json",
+        "results.parquet",
+        "predictions.parquet",
+        "model",
+        "report.html",
+    } <= files
     target = domain(shift=1.5, seed=1)
     bundle = Bundle.load(tmp_path / "run" / "model")
     table = bundle.predict(target)
@@ -132,7 +139,9 @@ def test_the_same_sample_on_both_sides_is_reported():
     target = domain(shift=1.5, seed=1)
     source = domain()
     mixed = target.replace(x=np.vstack([source.x[:5], target.x[5:]]))
-    assert "5" in prepare(source=source, target=mixed).leakage[0].summary() or prepare(source=source, target=mixed).leakage
+    assert (
+        "5" in prepare(source=source, target=mixed).leakage[0].summary() or prepare(source=source, target=mixed).leakage
+    )
 
 
 def test_split_source_keeps_every_class_on_the_learning_side():

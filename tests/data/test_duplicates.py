@@ -59,7 +59,7 @@ def test_near_works_across_blocks():
 @given(st.floats(0.1, 100), st.integers(0, 10_000))
 def test_near_does_not_depend_on_scale(scale, seed):
     a = np.random.default_rng(seed).normal(size=(6, 4))
-    pairs = lambda rows: [(i, j) for i, j, _ in near(rows, a, 0.9)]  # noqa: E731
+    pairs = lambda rows: [(i, j) for i, j, _ in near(rows, a, 0.9)]
     assert pairs(a) == pairs(scale * a)
 
 
@@ -106,9 +106,7 @@ def test_leakage_reports_each_pair_once_and_says_so():
         ("s3", "e1", "embedding"),
     }
     assert set(report.exam_ids) == {"e0", "e1", "e2"}
-    assert report.summary().startswith(
-        "Leakage: 3 of the 3 samples of the exam stand in the source (1 equal, 2 nearly"
-    )
+    assert report.summary().startswith("Leakage: 3 of the 3 samples of the exam stand in the source (1 equal, 2 nearly")
     assert bool(report)
 
 

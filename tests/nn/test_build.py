@@ -74,7 +74,9 @@ def test_a_recipe_can_not_make_timm_fetch_anything(name: str) -> None:
         rebuild(Recipe("timm", {"name": name, "num_classes": 2}))
 
 
-@pytest.mark.parametrize("data", [None, [], {"builder": "x"}, {"builder": "x", "args": 1}, {"builder": "x", "args": {}, "y": 1}])
+@pytest.mark.parametrize(
+    "data", [None, [], {"builder": "x"}, {"builder": "x", "args": 1}, {"builder": "x", "args": {}, "y": 1}]
+)
 def test_what_is_no_recipe_is_refused(data: object) -> None:
     with pytest.raises((ValueError, TypeError)):
         Recipe.from_json(data)  # type: ignore[arg-type]

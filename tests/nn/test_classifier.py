@@ -93,7 +93,11 @@ def test_outputs_are_those_of_eval_mode_and_leave_every_mode_as_it_was() -> None
     network.bottleneck[1].eval()  # a frozen BatchNorm inside a network in training
     state = {key: value.clone() for key, value in network.state_dict().items()}
     z, logits = outputs(network, blobs(), size=7)
-    assert [m.training for m in (network, network.bottleneck[0], network.bottleneck[1])] == [True, True, False]
+    assert [m.training for m in (network, network.bottleneck[0], network.bottleneck[1])] == [
+        True,
+        True,
+        False,
+    ]
     assert all(torch.equal(state[key], value) for key, value in network.state_dict().items())
     with torch.no_grad(), evaluating(network):
         x = torch.as_tensor(blobs().x)
@@ -134,5 +138,3 @@ def test_sgd_trains_the_backbone_at_a_tenth_of_the_rate() -> None:
     assert len(sgd(network, 0.1, train_head=False).param_groups) == 2
     with pytest.raises(ValueError, match="nothing to train"):
         sgd(linear(4, 3), 0.1, train_head=False)
-
-

@@ -31,7 +31,11 @@ def same(a: Any, b: Any) -> bool:
     if isinstance(a, float) and isinstance(b, float):
         return a == b or (math.isnan(a) and math.isnan(b))
     if isinstance(a, np.ndarray):
-        return isinstance(b, np.ndarray) and (a.dtype, a.shape, a.tobytes()) == (b.dtype, b.shape, b.tobytes())
+        return isinstance(b, np.ndarray) and (a.dtype, a.shape, a.tobytes()) == (
+            b.dtype,
+            b.shape,
+            b.tobytes(),
+        )
     if isinstance(a, torch.Tensor):
         return isinstance(b, torch.Tensor) and a.dtype == b.dtype and torch.equal(a, b)
     if isinstance(a, (list, tuple)):
@@ -63,8 +67,15 @@ def test_arrays_come_back_bit_for_bit(array: np.ndarray) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64, torch.int32, torch.bool, torch.uint8])
 def test_tensors_come_back_bit_for_bit(dtype: torch.dtype) -> None:
-    for value in (torch.arange(6).reshape(2, 3).to(dtype), torch.ones((), dtype=dtype), torch.empty(0, dtype=dtype)):
-        assert same(value, round_trip([value.T if value.ndim == 2 else value])[0].T if value.ndim == 2 else round_trip(value))
+    for value in (
+        torch.arange(6).reshape(2, 3).to(dtype),
+        torch.ones((), dtype=dtype),
+        torch.empty(0, dtype=dtype),
+    ):
+        assert same(
+            value,
+            round_trip([value.T if value.ndim == 2 else value])[0].T if value.ndim == 2 else round_trip(value),
+        )
 
 
 def test_tensors_that_share_memory_come_back_apart(tmp_path: Path) -> None:
@@ -187,7 +198,7 @@ def test_unpack_knows_no_code() -> None:
     with pytest.raises(ValueError, match="unknown kind of value"):
         unpack({"$": "os.system", "value": "true"}, {})
     with pytest.raises(ValueError, match="no builder of networks"):
-        unpack({"$": "network", "recipe": {"builder": "os.system", "args": {}}, "state": {}}, {})
+        unpack({"$": "network", "recipe": {"builder": "os.system", "module": "os", "args": {}}, "state": {}}, {})
 
 
 def test_a_folder_written_before_is_replaced(saved: Path) -> None:

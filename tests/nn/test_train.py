@@ -260,7 +260,9 @@ def outcome(result: tuple[Run, dict[str, Any]]) -> dict[str, Any]:
     """All that training leaves, as plain values that compare bit for bit."""
     run, rest = result
     tensors = {
-        f"{name}.{key}": value.numpy().tobytes() for name, net in run.nets.items() for key, value in net.state_dict().items()
+        f"{name}.{key}": value.numpy().tobytes()
+        for name, net in run.nets.items()
+        for key, value in net.state_dict().items()
     }
     counts = (run.epoch, run.step, run.best, run.best_epoch, run.stopped)
     return {"tensors": tensors, "history": run.history, "counts": counts, **rest}
@@ -381,9 +383,7 @@ def _another_rate(epochs: int) -> dict[str, Any]:
     return settings
 
 
-@pytest.mark.parametrize(
-    ("setup", "epochs"), [(_another_seed, 2), (_another_rate, 2), (gan, 3), (two_optimizers, 2)]
-)
+@pytest.mark.parametrize(("setup", "epochs"), [(_another_seed, 2), (_another_rate, 2), (gan, 3), (two_optimizers, 2)])
 def test_a_checkpoint_of_another_start_is_refused(setup: Setup, epochs: int, tmp_path: Path) -> None:
     with runtime(folder=tmp_path):
         perform(gan, 2)
@@ -444,7 +444,7 @@ def test_a_full_disk_is_told_and_leaves_the_last_whole_checkpoint(
 
     monkeypatch.setattr(state, "save_file", full)
     with runtime(folder=tmp_path):
-        with pytest.raises(OSError, match="epoch-000002 could not be written: .*No space left") as caught:
+        with pytest.raises(OSError, match=r"epoch-000002 could not be written: .*No space left") as caught:
             perform(gan, 3)
         assert caught.value.errno == errno.ENOSPC
         assert [f.name for f in (tmp_path / "stage").iterdir()] == ["epoch-000001"]
@@ -458,7 +458,10 @@ def test_a_disk_that_is_really_full_is_told(tmp_path: Path) -> None:
     if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("a small disk can be mounted by root only")
     try:
-        with runtime(folder=disk), pytest.raises(OSError, match=r"epoch-\d+ could not be written.*[Nn]o space"):
+        with (
+            runtime(folder=disk),
+            pytest.raises(OSError, match=r"epoch-\d+ could not be written.*[Nn]o space"),
+        ):
             perform(gan, 3)
         names = [f.name for f in disk.glob("stage/*")]
         assert not [name for name in names if "partial" in name]
@@ -483,7 +486,7 @@ def test_a_read_only_folder_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         real(self, *args, **kwargs)
 
     monkeypatch.setattr(Path, "mkdir", refuse)
-    with runtime(folder=tmp_path), pytest.raises(OSError, match="could not be written: .*Permission denied"):
+    with runtime(folder=tmp_path), pytest.raises(OSError, match=r"could not be written: .*Permission denied"):
         perform(gan, 2)
     assert list((tmp_path / "stage").iterdir()) == []
 
@@ -657,7 +660,11 @@ def test_no_batch_at_all_is_told() -> None:
 
 @pytest.mark.parametrize(
     ("change", "match"),
-    [({"epochs": 0}, "epochs"), ({"steps_per_epoch": 0}, "steps_per_epoch"), ({"patience": 1}, "patience needs")],
+    [
+        ({"epochs": 0}, "epochs"),
+        ({"steps_per_epoch": 0}, "steps_per_epoch"),
+        ({"patience": 1}, "patience needs"),
+    ],
 )
 def test_bad_settings_are_named(change: dict[str, Any], match: str) -> None:
     net, settings = linear_problem(**change)

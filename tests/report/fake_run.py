@@ -51,7 +51,9 @@ def write_fake_run(
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
     base = WORDS.split()
-    known = classes or tuple(f"{base[i % len(base)]}{'-' + str(i // len(base)) if i >= len(base) else ''}" for i in range(n_classes))
+    known = classes or tuple(
+        f"{base[i % len(base)]}{'-' + str(i // len(base)) if i >= len(base) else ''}" for i in range(n_classes)
+    )
     private = ("umbrella", "violin") if protocol.startswith("open") else ()
     predictions = _predictions(rng, known, private, samples, labels)
     results = _results(rng, known, private, candidates, seeds, samples, labels, protocol)
@@ -77,7 +79,11 @@ def _spread(rng: np.random.Generator, centre: float, seeds: int, noise: float = 
 def _metrics(rng: np.random.Generator, centre: float, seeds: int, rejects: bool, samples: int) -> dict[str, Any]:
     if rejects:
         known, unknown = _spread(rng, centre, seeds), _spread(rng, centre * 0.8, seeds)
-        return {"known_accuracy": known, "unknown_accuracy": unknown, "h_score": _spread(rng, centre * 0.89, seeds)}
+        return {
+            "known_accuracy": known,
+            "unknown_accuracy": unknown,
+            "h_score": _spread(rng, centre * 0.89, seeds),
+        }
     accuracy = _spread(rng, centre, seeds)
     first = accuracy["per_seed"][0]
     half = 1.96 * (first * (1 - first) / samples) ** 0.5
@@ -186,7 +192,13 @@ def _predictions(
         guess = np.where(np.isin(guess, private), None, guess)
         probability = np.clip(np.where(hit, 0.75, 0.5) + 0.12 * rng.standard_normal(n), 0.05, 1)
         rows += [
-            {"id": f"{part}/{i}.png", "part": part, "truth": everything[t] if labels else None, "prediction": g, "probability": p}
+            {
+                "id": f"{part}/{i}.png",
+                "part": part,
+                "truth": everything[t] if labels else None,
+                "prediction": g,
+                "probability": p,
+            }
             for i, (t, g, p) in enumerate(zip(truth, guess, probability))
         ]
     return pd.DataFrame(rows)
@@ -201,7 +213,13 @@ def _map(rng: np.random.Generator, known: tuple[str, ...], labels: bool) -> list
             xy = centres[y] + offset + noise * rng.standard_normal((400, 2))
             shown = labels or domain == "source"
             rows += [
-                {"stage": stage, "x": float(a), "y": float(b), "domain": domain, "class": known[c] if shown else ""}
+                {
+                    "stage": stage,
+                    "x": float(a),
+                    "y": float(b),
+                    "domain": domain,
+                    "class": known[c] if shown else "",
+                }
                 for (a, b), c in zip(xy, y)
             ]
     return rows

@@ -45,7 +45,9 @@ def test_density_needs_two_samples():
 
 
 def test_source_validation_is_accuracy():
-    assert source_validation(torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]]), np.array([0, 1, 1])) == pytest.approx(2 / 3)
+    assert source_validation(torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]]), np.array([0, 1, 1])) == pytest.approx(
+        2 / 3
+    )
 
 
 def test_vote_is_the_scaled_mean_rank():

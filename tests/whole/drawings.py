@@ -24,14 +24,31 @@ def outline(name: str, centre: np.ndarray, r: float, turn: float) -> list[tuple[
         points = np.c_[radius * np.cos(k * np.pi / 5), radius * np.sin(k * np.pi / 5)]
     elif name == "cross":
         a = 0.33
-        points = np.array([[-a, -1], [a, -1], [a, -a], [1, -a], [1, a], [a, a], [a, 1], [-a, 1], [-a, a], [-1, a], [-1, -a], [-a, -a]])
+        points = np.array(
+            [
+                [-a, -1],
+                [a, -1],
+                [a, -a],
+                [1, -a],
+                [1, a],
+                [a, a],
+                [a, 1],
+                [-a, 1],
+                [-a, a],
+                [-1, a],
+                [-1, -a],
+                [-a, -a],
+            ]
+        )
     elif name == "moon":
         s = np.linspace(-1.9, 1.9, 30)
         points = np.r_[np.c_[-np.cos(s), np.sin(s)], np.c_[-0.55 * np.cos(s[::-1]) + 0.15, 0.95 * np.sin(s[::-1])]]
     elif name == "arrow":
         points = np.array([[-1, -0.25], [0.2, -0.25], [0.2, -0.7], [1, 0], [0.2, 0.7], [0.2, 0.25], [-1, 0.25]])
     elif name == "heart":
-        points = np.c_[16 * np.sin(t) ** 3, -(13 * np.cos(t) - 5 * np.cos(2 * t) - 2 * np.cos(3 * t) - np.cos(4 * t))] / 16
+        points = (
+            np.c_[16 * np.sin(t) ** 3, -(13 * np.cos(t) - 5 * np.cos(2 * t) - 2 * np.cos(3 * t) - np.cos(4 * t))] / 16
+        )
     else:
         raise ValueError(name)
     rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
@@ -40,7 +57,9 @@ def outline(name: str, centre: np.ndarray, r: float, turn: float) -> list[tuple[
 
 def photo(name: str, rng: np.random.Generator, size: int = 200) -> Image.Image:
     """A filled thing on a blurred ground of noise, with grain."""
-    ground = Image.fromarray(rng.integers(40, 220, (12, 12, 3), dtype=np.uint8)).resize((size, size), Image.Resampling.BICUBIC)
+    ground = Image.fromarray(rng.integers(40, 220, (12, 12, 3), dtype=np.uint8)).resize(
+        (size, size), Image.Resampling.BICUBIC
+    )
     image = ground.filter(ImageFilter.GaussianBlur(4))
     colour = tuple(int(c) for c in rng.integers(0, 256, 3))
     corners = outline(name, size / 2 + rng.normal(0, 10, 2), size * rng.uniform(0.28, 0.4), rng.normal(0, 0.25))
@@ -66,7 +85,10 @@ def sketch(name: str, rng: np.random.Generator, size: int = 180) -> Image.Image:
 def make_folders(root: Path, per_class: int = 10, seed: int = 0) -> tuple[Path, Path]:
     """`photos` (JPEG) and `sketches` (transparent PNG) as folders of class folders, 60 pictures each."""
     rng = np.random.default_rng(seed)
-    for folder, names, draw, ending in ((root / "photos", PHOTOS, photo, "jpg"), (root / "sketches", SKETCHES, sketch, "png")):
+    for folder, names, draw, ending in (
+        (root / "photos", PHOTOS, photo, "jpg"),
+        (root / "sketches", SKETCHES, sketch, "png"),
+    ):
         for name in names:
             (folder / name).mkdir(parents=True)
             for i in range(per_class):

@@ -125,7 +125,15 @@ class Claim:
                 seconds = time.perf_counter() - started
                 log.info("%s %s %s seed %d: %s (%.1f s)", self.slug, name, case, seed, result, seconds)
                 rows += [
-                    dict(experiment=name, case=case, seed=seed, arm=arm, metric=metric, value=float(v), seconds=seconds)
+                    dict(
+                        experiment=name,
+                        case=case,
+                        seed=seed,
+                        arm=arm,
+                        metric=metric,
+                        value=float(v),
+                        seconds=seconds,
+                    )
                     for arm, metrics in result.items()
                     for metric, v in metrics.items()
                 ]

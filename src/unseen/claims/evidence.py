@@ -20,11 +20,17 @@ import pandas as pd
 from unseen import claims, methods
 from unseen.claims.base import Assertion, Claim, Split, Verdict
 
+COLUMNS = ["experiment", "case", "seed", "arm", "metric", "value"]
 PACKAGES = ("unseen", "torch", "numpy", "scikit-learn", "timm")
 
 
 def reproduce(
-    slug: str, *, quick: bool = False, check: bool = False, confirm: bool = False, folder: Path = Path("docs/evidence")
+    slug: str,
+    *,
+    quick: bool = False,
+    check: bool = False,
+    confirm: bool = False,
+    folder: Path = Path("docs/evidence"),
 ) -> dict[str, Any]:
     """Run the claim of a system and judge it.
 
@@ -96,7 +102,11 @@ def _write(folder: Path, slug: str, record: dict[str, Any]) -> None:
 
 
 def _record(
-    claim: Claim, split: Split, table: pd.DataFrame, judged: Sequence[tuple[Assertion, Verdict | None]], seconds: float
+    claim: Claim,
+    split: Split,
+    table: pd.DataFrame,
+    judged: Sequence[tuple[Assertion, Verdict | None]],
+    seconds: float,
 ) -> dict[str, Any]:
     return {
         "slug": claim.slug,
@@ -112,8 +122,8 @@ def _record(
         "files": file_hash(claim.slug),
         "ledger": [_line(assertion, verdict) for assertion, verdict in judged],
         "rows": [
-            [row.experiment, row.case, int(row.seed), row.arm, row.metric, float(f"{row.value:.6g}")]
-            for row in table.itertuples()
+            [experiment, case, int(seed), arm, metric, float(f"{value:.6g}")]
+            for experiment, case, seed, arm, metric, value in table[COLUMNS].to_numpy().tolist()
         ],
     }
 
@@ -126,9 +136,10 @@ def _version(package: str) -> str:
 
 
 def _line(assertion: Assertion, verdict: Verdict | None) -> dict[str, Any]:
-    word = assertion.level if verdict is None else "held" if verdict.held else "not held"
     if verdict is None:
-        word = {"paper scale": "not run", "not testable": "not testable"}[assertion.level]
+        word = "not run" if assertion.level == "paper scale" else "not testable"
+    else:
+        word = "held" if verdict.held else "not held"
     numbers = None if verdict is None else [float(f"{v:.6g}") for v in (verdict.value, verdict.low, verdict.high)]
     return {
         "text": assertion.text,

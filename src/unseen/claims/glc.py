@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
-from unseen.claims.base import Assertion, Claim, Experiment, at_least, better, not_worse, wins
 from unseen.data.domain import Domain
-from unseen.evaluation.metrics.classification import accuracy
-from unseen.evaluation.metrics.open_set import open_set_scores
-from unseen.evaluation.protocols.run import entropy_threshold
-from unseen.methods.adaptation.glc import GLC, RATIOS, pseudo_labels
-from unseen.methods.base import UNKNOWN
-from unseen.methods.baselines.shot import SHOT
-from unseen.nn.classifier import Classifier, feature_classifier, outputs, train_source
-from unseen.nn.information import normalized_entropy
+from unseen.nn.classifier import Classifier, feature_classifier, train_source
 from unseen.runtime import reproducible
 
 
@@ -100,17 +89,15 @@ def source_model(source: Domain, seed: int) -> Classifier:
     with reproducible(seed):
         if source.kind == "features":
             return train_source(feature_classifier(source.n_features, n_classes), source)
-        return train_source(small_network(n_classes), source, epochs=25, learning_rate=0.1)
+        return train_source(small_network(n_classes), source, epochs=25)
 
 
 def small_network(n_classes: int, width: int = 64) -> Classifier:
-    """Three convolutions, a bottleneck of 64, a weight-normalised head."""
+    """Three convolutions (32, 64, 128), a bottleneck of 64, a weight-normalised head, for 16 x 16 pixels."""
     layers: list[nn.Module] = []
     for inputs, channels in ((1, 32), (32, 64), (64, 128)):
         layers += [nn.Conv2d(inputs, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels), nn.ReLU()]
         layers += [nn.MaxPool2d(2)]
-    backbone = nn.Sequential(*layers[:-1], nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    bottleneck = nn.Sequential(nn.Linear(128, width), nn.BatchNorm1d(width))
-    return Classifier(
-        backbone, bottleneck, nn.utils.parametrizations.weight_norm(nn.Linear(width, n_classes))
-    )
+    bottleneck = nn.Sequential(nn.Linear(128 * 2 * 2, width), nn.BatchNorm1d(width))
+    head = nn.utils.parametrizations.weight_norm(nn.Linear(width, n_classes))
+    return Classifier(nn.Sequential(*layers, nn.Flatten()), bottleneck, head)

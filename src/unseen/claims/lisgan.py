@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import tempfile
-from collections.abc import Mapping
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 
-from unseen.claims.base import Assertion, Claim, Experiment, at_least, better, not_worse, wins
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
-from unseen.evaluation.metrics.zero_shot import generalized_scores, mean_class_top1
-from unseen.methods.zero_shot.lisgan import LisGAN, confident, nearest_soul
-from unseen.runtime import runtime
 
 VENDORS = {
     "development": ("noto", "twemoji", "openmoji", "fluent-emoji-flat", "emojione"),
-    "confirmation": ("noto-v1", "fluent-emoji", "fluent-emoji-high-contrast", "emojione-v1", "emojione-monotone"),
+    "confirmation": (
+        "noto-v1",
+        "fluent-emoji",
+        "fluent-emoji-high-contrast",
+        "emojione-v1",
+        "emojione-monotone",
+    ),
 }
 CLASSES, UNSEEN = 250, 50
 WIDTHS = 128, 64  # of features and of descriptions, by PCA

@@ -69,12 +69,15 @@ def run_cell(
 
 
 def calibration(method: Method, check: Domain | None) -> Cell:
-    """Temperature, threshold and probabilities from labelled samples that were held out; neutral without any."""
+    """Temperature, threshold and probabilities from labelled samples that were held out; neutral without any.
+
+    The temperature is at least 1: a model is not made surer for samples of another domain.
+    """
     if check is None:
         return {"temperature": 1.0, "threshold": 1.0}
     scores = method.source_decision_function(check)
     y = torch.as_tensor(check.labels)
-    temperature = fit_temperature(scores, y) if int(y.max()) < scores.shape[1] else 1.0
+    temperature = max(1.0, fit_temperature(scores, y)) if int(y.max()) < scores.shape[1] else 1.0
     p = torch.softmax(scores / temperature, dim=1)
     return {"temperature": temperature, "threshold": max(entropy_threshold(p), 1e-6), "check": p}
 

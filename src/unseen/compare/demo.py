@@ -29,6 +29,10 @@ def demo_data(
         except SourceUnavailable as problem:
             say(f"{problem} Showing digits instead.")
         else:
-            return a.replace(name=styles[0]), b.replace(name=styles[1]), " ".join(dict.fromkeys(a.credits + b.credits))
+            return (
+                a.replace(name=styles[0]),
+                b.replace(name=styles[1]),
+                " ".join(dict.fromkeys(a.credits + b.credits)),
+            )
     a, b = digits("printed"), digits("handwritten")
     return a, b, " ".join(dict.fromkeys(a.credits + b.credits))

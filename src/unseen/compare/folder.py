@@ -119,7 +119,9 @@ def _map(inputs: Inputs, cell: Cell, results: dict[str, Any]) -> list[dict[str, 
     domains = {role: d for role, d in (("source", inputs.source), ("target", inputs.target)) if d is not None}
     if not domains:
         return []
-    picked = {role: np.linspace(0, len(d) - 1, min(len(d), MAP_SAMPLES // 2)).astype(int) for role, d in domains.items()}
+    picked = {
+        role: np.linspace(0, len(d) - 1, min(len(d), MAP_SAMPLES // 2)).astype(int) for role, d in domains.items()
+    }
     parts = {role: domains[role].take(index) for role, index in picked.items()}
     rows: list[dict[str, Any]] = []
     for stage, features in (("before", _as_given), ("after", lambda d: _as_seen(cell["method"], d))):

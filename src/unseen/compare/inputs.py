@@ -115,7 +115,11 @@ def prepare(
             read[name] = _labeled(name, read[name])
     _check_kinds(read)
     known, everything = _spaces(read, _class_file(classes))
-    apart = overlap(_classes_of(read, "source", "support"), _classes_of(read, "target")) if _has_labels(read, "target") else {}
+    apart = (
+        overlap(_classes_of(read, "source", "support"), _classes_of(read, "target"))
+        if _has_labels(read, "target")
+        else {}
+    )
     read = {name: _onto(domain, everything) for name, domain in read.items()}
     parts = _seal(read, labels, fraction)
     kind = next(iter(read.values())).kind
@@ -129,10 +133,9 @@ def prepare(
         if name in features and features[name].labeled.any()
     }
     hidden = {name: features[name].unlabeled() for name in ("target", "held_out") if name in features}
-    on = lambda name: features[name].with_labels(features[name].labels, known) if name in features else None  # noqa: E731
     return Inputs(
-        source=on("source"),
-        support=on("support"),
+        source=_known(features.get("source"), known),
+        support=_known(features.get("support"), known),
         target=hidden.get("target"),
         held_out=hidden.get("held_out"),
         classes=known,
@@ -148,6 +151,11 @@ def prepare(
     )
 
 
+def _known(domain: Domain | None, classes: ClassSpace) -> Domain | None:
+    """Labelled samples with labels that index the classes that can be predicted."""
+    return None if domain is None else domain.with_labels(domain.labels, classes)
+
+
 # -- reading -----------------------------------------------------------------------------------------------
 
 
@@ -156,7 +164,7 @@ def _read(name: str, value: Data, on_error: str) -> Domain:
         return value
     from unseen.data.loaders import load
 
-    return load(value, on_error=on_error).replace(name=name)
+    return load(value, on_error=on_error).replace(name=name)  # type: ignore[arg-type]
 
 
 def _class_file(classes: Any) -> ClassSpace | None:
@@ -219,12 +227,19 @@ def _spaces(read: dict[str, Domain], described: ClassSpace | None) -> tuple[Clas
         if _has_labels(read, name) and read[name].classes is None:
             read[name] = read[name].replace(classes=_classes_of(read, name))
     own = _classes_of(read, "source", "support")
-    used = np.unique(np.concatenate([realign(read[n].labels, _classes_of(read, n), own) for n in ("source",) if n in read] or [np.arange(len(own))]))
+    used = np.unique(
+        np.concatenate(
+            [realign(read[n].labels, _classes_of(read, n), own) for n in ("source",) if n in read]
+            or [np.arange(len(own))]
+        )
+    )
     own = own.take(used)
     if described is not None:
         missing = [name for name in own.names if name not in set(described.names)]
         if missing:
-            raise ValueError(f"the class file lacks {len(missing)} classes of the labelled data, such as {missing[0]!r}")
+            raise ValueError(
+                f"the class file lacks {len(missing)} classes of the labelled data, such as {missing[0]!r}"
+            )
         order = [described.index(name) for name in own.names]
         order += [i for i in range(len(described)) if i not in set(order)]
         known = described.take(order).replace(seen=np.arange(len(own)), metric=described.metric.take(np.asarray(order)))
@@ -330,7 +345,7 @@ def _encoder(kind: str, name: str | None, precision: str, trust: bool) -> Encode
         raise ValueError(f"there is no default encoder for {kind}; name one with encoder=")
     from unseen import encoders
 
-    return encoders.get(name or DEFAULT_ENCODER[kind], precision=precision, trust=trust)
+    return encoders.get(name or DEFAULT_ENCODER[kind], precision=precision, trust=trust)  # type: ignore[arg-type]
 
 
 def _told(domain: Domain) -> dict[str, Any]:

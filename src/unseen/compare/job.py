@@ -61,7 +61,10 @@ class Plan:
 
     def lines(self) -> list[str]:
         """The plan in words, a line each."""
-        told = [f"{name(slug, preset):24s} about {self.seconds[name(slug, preset)]:.0f} s" for slug, preset in self.candidates]
+        told = [
+            f"{name(slug, preset):24s} about {self.seconds[name(slug, preset)]:.0f} s"
+            for slug, preset in self.candidates
+        ]
         return [*told, *(f"{slug:24s} left out: {why}" for slug, why in self.left_out.items())]
 
 
@@ -80,13 +83,17 @@ def parse_budget(budget: str | float | None) -> float | None:
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
 
 
-def plan(inputs: Inputs, methods: str | Sequence[str] = "auto", seeds: int = 3, budget: str | float | None = None) -> Plan:
+def plan(
+    inputs: Inputs, methods: str | Sequence[str] = "auto", seeds: int = 3, budget: str | float | None = None
+) -> Plan:
     """Say what fits, how long it will take, and what is left out."""
     wanted = None if methods == "auto" else _names(methods)
     given = inputs.given(inputs.source, 0)
     pairs, left_out = catalogue.candidates(given, wanted)
     if not pairs:
-        raise ValueError("no method fits what is given: " + "; ".join(f"{slug} {why}" for slug, why in left_out.items()))
+        raise ValueError(
+            "no method fits what is given: " + "; ".join(f"{slug} {why}" for slug, why in left_out.items())
+        )
     samples = sum(len(d) for d in (inputs.source, inputs.target, inputs.support) if d is not None)
     seconds = {name(*pair): catalogue.cost(*pair) * samples / 1000 * seeds for pair in pairs}
     limit = parse_budget(budget)
@@ -244,7 +251,9 @@ def introduction(inputs: Inputs) -> list[str]:
     """What was given, how classes overlap, and what leaks, in lines."""
     lines = []
     for role, told in inputs.told.items():
-        lines.append(f"{role}: {told['samples']} x {told['kind']}, {told['labeled']} labelled, {len(told['classes'])} classes")
+        lines.append(
+            f"{role}: {told['samples']} x {told['kind']}, {told['labeled']} labelled, {len(told['classes'])} classes"
+        )
         if told["skipped"]:
             lines.append(f"{role}: {len(told['skipped'])} unreadable samples skipped, such as {told['skipped'][0][0]}")
     apart = inputs.overlap
@@ -263,7 +272,12 @@ def introduction(inputs: Inputs) -> list[str]:
 
 def _config(inputs: Inputs, todo: Plan, protocol: str, labels: str, seeds: int) -> dict[str, Any]:
     """What a run is: a folder that holds another one is refused."""
-    parts = {"source": inputs.source, "support": inputs.support, "target": inputs.target, "held out": inputs.held_out}
+    parts = {
+        "source": inputs.source,
+        "support": inputs.support,
+        "target": inputs.target,
+        "held out": inputs.held_out,
+    }
     data = {key: part.fingerprint()[:16] for key, part in parts.items() if part is not None}
     known = {
         "data": data,

@@ -63,7 +63,8 @@ def summarize(
 def _choose(cells: Mapping[str, list[Cell]]) -> tuple[dict[str, float], dict[str, dict[str, list[float]]]]:
     """The vote of every candidate from the mean of each validator over seeds, and these scores."""
     validators = {
-        key: {v: [cell["validators"][v] for cell in group] for v in group[0]["validators"]} for key, group in cells.items()
+        key: {v: [cell["validators"][v] for cell in group] for v in group[0]["validators"]}
+        for key, group in cells.items()
     }
     names = next(iter(validators.values())).keys()
     scores = {v: {key: float(np.mean(validators[key][v])) for key in cells} for v in names}

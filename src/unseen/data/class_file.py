@@ -120,9 +120,7 @@ def _read_json(fs: Any, file: str) -> tuple[list[dict[str, Any]], list[str]]:
         ]
     records = [{"name": entry} if isinstance(entry, str) else entry for entry in content]
     if not all(isinstance(entry, Mapping) for entry in records):
-        raise ValueError(
-            f"{file}: expected a list of records, or a mapping from name to record or description"
-        )
+        raise ValueError(f"{file}: expected a list of records, or a mapping from name to record or description")
     return records, list(dict.fromkeys(key for record in records for key in record))
 
 

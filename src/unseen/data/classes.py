@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -51,7 +51,7 @@ class ClassSpace:
     seen: Any = None
 
     def __post_init__(self) -> None:
-        set_ = lambda key, value: object.__setattr__(self, key, value)  # noqa: E731
+        set_ = partial(object.__setattr__, self)
         set_("names", tuple(str(name) for name in self.names))
         if not self.names:
             raise ValueError("names must hold at least one class")
@@ -69,7 +69,9 @@ class ClassSpace:
             if value.ndim != 2:
                 raise ValueError(f"{key} must be of shape (n_classes, d); got {value.shape}")
             if not np.isfinite(value).all():
-                raise ValueError(f"{key} must be finite; {self.names[int(np.argwhere(~np.isfinite(value))[0, 0])]!r} is not")
+                raise ValueError(
+                    f"{key} must be finite; {self.names[int(np.argwhere(~np.isfinite(value))[0, 0])]!r} is not"
+                )
             set_(key, value)
         for key in ("descriptions", "attributes", "embeddings"):
             value = getattr(self, key)
@@ -144,10 +146,9 @@ class ClassSpace:
         """Return the classes at `index`, in that order; `seen` follows."""
         index = np.asarray(index, dtype=np.int64)
         place = {int(old): new for new, old in enumerate(index)}
-        pick = lambda rows: None if rows is None else tuple(rows[i] for i in index)  # noqa: E731
         return ClassSpace(
             names=tuple(self.names[i] for i in index),
-            descriptions=pick(self.descriptions),
+            descriptions=None if self.descriptions is None else tuple(self.descriptions[i] for i in index),
             attributes=None if self.attributes is None else self.attributes[index],
             attribute_names=self.attribute_names,
             embeddings=None if self.embeddings is None else self.embeddings[index],
@@ -196,9 +197,7 @@ def overlap(source: ClassSpace, target: ClassSpace) -> dict[str, tuple[str, ...]
     a, b = set(source.names), set(target.names)
     folded = {name.casefold(): name for name in target.names}
     variants = tuple(
-        f"{name} / {folded[name.casefold()]}"
-        for name in source.names
-        if name not in b and name.casefold() in folded
+        f"{name} / {folded[name.casefold()]}" for name in source.names if name not in b and name.casefold() in folded
     )
     return {
         "shared": tuple(n for n in source.names if n in b),

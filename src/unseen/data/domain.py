@@ -162,18 +162,14 @@ class Domain:
         assert self.ids is not None
         if len(np.unique(self.ids)) != n:
             values, counts = np.unique(self.ids, return_counts=True)
-            raise ValueError(
-                f"ids must be unique; {str(values[counts.argmax()])!r} stands {counts.max()} times"
-            )
+            raise ValueError(f"ids must be unique; {str(values[counts.argmax()])!r} stands {counts.max()} times")
         if self.task == "class" and self.y is not None:
             self._check_class_labels(self.y)
             object.__setattr__(self, "y", self.y.astype(np.int64, copy=False))
 
     def _check_class_labels(self, y: NDArray[Any]) -> None:
         if y.ndim != 1 or not np.issubdtype(y.dtype, np.integer):
-            raise TypeError(
-                f"y must be a vector of integers for task='class'; got {y.dtype} of shape {y.shape}"
-            )
+            raise TypeError(f"y must be a vector of integers for task='class'; got {y.dtype} of shape {y.shape}")
         if len(y) and y.min() < UNLABELED:
             raise ValueError(f"y must be -1 (no label) or a class index; got {y.min()}")
         if self.classes is not None and len(y) and y.max() >= len(self.classes):
@@ -202,9 +198,7 @@ class Domain:
         """`y` of a domain whose every sample is labelled, (n,)."""
         if self.y is None or not self.labeled.all():
             missing = len(self) - int(self.labeled.sum())
-            raise ValueError(
-                f"{self.name}: {missing} of {len(self)} samples have no label; all of them need one"
-            )
+            raise ValueError(f"{self.name}: {missing} of {len(self)} samples have no label; all of them need one")
         return self.y
 
     @property
@@ -281,15 +275,13 @@ def concatenate(domains: Sequence[Domain], name: str = "data") -> Domain:
         if other.kind != first.kind:
             raise ValueError(f"domains must be of one kind; got {first.kind} and {other.kind}")
         if (other.classes is None) != (first.classes is None) or (
-            other.classes is not None
-            and first.classes is not None
-            and other.classes.names != first.classes.names
+            other.classes is not None and first.classes is not None and other.classes.names != first.classes.names
         ):
             raise ValueError(f"{first.name} and {other.name} have different classes; align them first")
-    names = [
-        d.name if [o.name for o in domains].count(d.name) == 1 else f"{d.name}-{i}"
-        for i, d in enumerate(domains)
-    ]
+        if not isinstance(first.x, Lazy) and other.x.shape[1:] != first.x.shape[1:]:
+            told = f"{first.name} has samples of shape {first.x.shape[1:]}, {other.name} of shape {other.x.shape[1:]}"
+            raise ValueError(f"domains must have samples of one shape; {told}")
+    names = [d.name if [o.name for o in domains].count(d.name) == 1 else f"{d.name}-{i}" for i, d in enumerate(domains)]
     if isinstance(first.x, Lazy):
         x: Any = first.x
         for other in domains[1:]:
@@ -300,9 +292,7 @@ def concatenate(domains: Sequence[Domain], name: str = "data") -> Domain:
     y = [d.y if d.y is not None else np.full(len(d), UNLABELED) for d in domains]
     shared = set.intersection(*(set(d.columns) for d in domains)) - {"domain"}
     columns = {key: np.concatenate([d.columns[key] for d in domains]) for key in sorted(shared)}
-    columns["domain"] = np.concatenate(
-        [d.columns.get("domain", np.repeat(n, len(d))) for d, n in zip(domains, names)]
-    )
+    columns["domain"] = np.concatenate([d.columns.get("domain", np.repeat(n, len(d))) for d, n in zip(domains, names)])
     ids = [f"{n}/{i}" for d, n in zip(domains, names) for i in (d.ids if d.ids is not None else ())]
     return Domain(
         x=x,

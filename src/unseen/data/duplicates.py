@@ -95,9 +95,7 @@ def leakage(
         raise ValueError("source_features and exam_features must be given together")
     assert source.ids is not None
     assert exam.ids is not None
-    found = {
-        (i, j): Match(str(source.ids[i]), str(exam.ids[j]), "content", 1.0) for i, j in exact(source, exam)
-    }
+    found = {(i, j): Match(str(source.ids[i]), str(exam.ids[j]), "content", 1.0) for i, j in exact(source, exam)}
     same = tuple(found.values())
     alike: list[tuple[str, Matches]] = []
     if source.kind == exam.kind == "image":

@@ -96,9 +96,7 @@ def verify(source: bytes | IO[bytes], *, max_pixels: int = MAX_PIXELS) -> None:
         decode(file, max_pixels=max_pixels)
 
 
-def image_files(
-    paths: Sequence[str | os.PathLike[str]], fs: Any = None, *, max_pixels: int = MAX_PIXELS
-) -> Lazy:
+def image_files(paths: Sequence[str | os.PathLike[str]], fs: Any = None, *, max_pixels: int = MAX_PIXELS) -> Lazy:
     """Return picture files that are read when asked for, with the SHA-256 of their bytes as digest.
 
     Parameters
@@ -173,9 +171,7 @@ def _open(source: bytes | str | os.PathLike[str] | IO[bytes], max_pixels: int) -
         raise ValueError(f"the file is not a picture that can be read: {error}") from error
     width, height = image.size
     if width * height > max_pixels:
-        raise ValueError(
-            f"the picture is refused: it has {width} x {height} pixels, at most {max_pixels:,} are read"
-        )
+        raise ValueError(f"the picture is refused: it has {width} x {height} pixels, at most {max_pixels:,} are read")
     return image
 
 
@@ -186,9 +182,7 @@ def _open_heif(file: Any) -> Image:
         stream.seek(0)
         head = stream.read(16)
         if head[4:8] != b"ftyp":
-            raise ValueError(
-                "the file is not a picture that can be read" + (": it is empty" if not head else "")
-            )
+            raise ValueError("the file is not a picture that can be read" + (": it is empty" if not head else ""))
         try:
             import pillow_heif
         except ImportError as error:

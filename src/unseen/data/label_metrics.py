@@ -135,9 +135,7 @@ class TreeMetric(LabelMetric):
         If the parents have a cycle or not exactly one root, or a length or node is out of range.
     """
 
-    def __init__(
-        self, parents: IntArray, lengths: FloatArray | None = None, nodes: IntArray | None = None
-    ) -> None:
+    def __init__(self, parents: IntArray, lengths: FloatArray | None = None, nodes: IntArray | None = None) -> None:
         self.parents = np.asarray(parents, dtype=np.int64).reshape(-1)
         m = len(self.parents)
         if (self.parents == -1).sum() != 1:
@@ -248,9 +246,7 @@ class GraphMetric(LabelMetric):
         self.nodes = _nodes(nodes, m)
         part = connected_components(self.adjacency, directed=False)[1][self.nodes]
         if (part != part[0]).any():
-            raise ValueError(
-                f"the graph must connect all classes; class {int((part != part[0]).argmax())} is cut off"
-            )
+            raise ValueError(f"the graph must connect all classes; class {int((part != part[0]).argmax())} is cut off")
 
     def __len__(self) -> int:
         return len(self.nodes)

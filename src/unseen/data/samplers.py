@@ -17,7 +17,7 @@ class Batch(NamedTuple):
 
     x: Tensor
     y: Tensor | None
-    index: Tensor
+    index: Tensor  # type: ignore[assignment]  # hides tuple.index
 
 
 def tensor(domain: Domain, index: Any = slice(None)) -> Tensor:

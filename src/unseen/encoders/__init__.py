@@ -11,14 +11,19 @@ from typing import TYPE_CHECKING, Any
 from unseen.encoders.registry import describe, get, load, names
 
 if TYPE_CHECKING:
-    from unseen.encoders.base import Encoder, TwoTowerEncoder
+    from unseen.encoders.base import Encoder
+    from unseen.encoders.two_tower import TwoTowerEncoder
 
 __all__ = ["Encoder", "TwoTowerEncoder", "describe", "get", "load", "names"]
 
 
 def __getattr__(name: str) -> Any:
-    if name in {"Encoder", "TwoTowerEncoder"}:
-        from unseen.encoders import base
+    if name == "Encoder":
+        from unseen.encoders.base import Encoder
 
-        return getattr(base, name)
+        return Encoder
+    if name == "TwoTowerEncoder":
+        from unseen.encoders.two_tower import TwoTowerEncoder
+
+        return TwoTowerEncoder
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

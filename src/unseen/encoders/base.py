@@ -1,4 +1,4 @@
-"""`Encoder`: samples to features; `TwoTowerEncoder`: pictures and texts into one space."""
+"""`Encoder`: samples to features."""
 
 from __future__ import annotations
 
@@ -18,9 +18,8 @@ from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 
 from unseen import runtime
-from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
-from unseen.data.typing import FloatArray, IntArray, Kind
+from unseen.data.typing import IntArray, Kind
 from unseen.encoders import backends
 from unseen.encoders.backends import Backend, Precision
 from unseen.encoders.cache import FeatureStore, cache_root, written
@@ -37,7 +36,10 @@ Cache = bool | str | os.PathLike[str]
 class Preprocess(Protocol):
     """From samples to the batch that a network takes."""
 
-    kind: Kind
+    @property
+    def kind(self) -> Kind:
+        """What the samples are."""
+        ...
 
     def __call__(self, samples: Sequence[Any]) -> Tensor:
         """One batch, (b, ...); every sample is treated alone."""
@@ -145,8 +147,8 @@ class Encoder:
         precision : {"auto", "fp32", "bf16"}, optional
             Other than the encoder's own.
         cache : bool or path
-            Keep features on disk by content, encoder and backend, so that only new content is computed. False keeps
-            nothing; a path keeps them there instead of in the user's cache folder.
+            Keep features on disk by content, encoder and backend, so that only new content is computed. False
+            keeps nothing; a path keeps them there instead of in the user's cache folder.
 
         Returns
         -------
@@ -160,8 +162,8 @@ class Encoder:
         """
         if domain.kind not in self.kinds:
             raise ValueError(
-                f"domain {domain.name!r} holds {domain.kind}; encoder {self.name!r} takes {' or '.join(self.kinds)}. "
-                f"{_advice(domain.kind)}"
+                f"domain {domain.name!r} holds {domain.kind}; encoder {self.name!r} takes "
+                f"{' or '.join(self.kinds)}. {_advice(domain.kind)}"
             )
         precision = self.precision if precision is None else precision
         backend = self.backend(precision)
@@ -214,8 +216,8 @@ class Encoder:
         mine = self.to_json()
         differs = [key for key in ("name", "preprocess", "dim") if record.get(key) != mine[key]] or ["weights"]
         raise ValueError(
-            f"encoder {self.name!r} is not the one that was saved ({record['name']!r}): {', '.join(differs)} differ. "
-            "Install the versions that saved it, or save again with the encoder inside (--bundle)"
+            f"encoder {self.name!r} is not the one that was saved ({record['name']!r}): {', '.join(differs)} "
+            "differ. Install the versions that saved it, or save again with the encoder inside (--bundle)"
         )
 
     def save_weights(self, folder: str | os.PathLike[str]) -> None:
@@ -247,139 +249,15 @@ class Encoder:
         return features
 
     def _run(self, backend: Backend, batch: Tensor) -> Tensor:
-        key = (backend, runtime.current().device, backends.threads(), tuple(batch.shape))
-        if backend.startswith("torch"):
-            key = key[:2]
+        key: tuple[Any, ...] = (backend, runtime.current().device)
+        if backend == "onnxruntime-fp32":
+            key += (backends.threads(), tuple(batch.shape))
         if key not in self._runs:
             self._runs[key] = self._prepare(backend, batch)
         return self._runs[key](batch)
 
     def _prepare(self, backend: Backend, batch: Tensor) -> backends.Run:
         return backends.prepare(backend, self.module, batch, self.fingerprint)
-
-
-class TwoTowerNetwork(nn.Module):
-    """Two networks into one space with the interface of open_clip's models; `forward` takes pictures."""
-
-    def __init__(self, image: nn.Module, text: nn.Module, logit_scale: float) -> None:
-        super().__init__()
-        self.image = image
-        self.text = text
-        self.logit_scale = nn.Parameter(torch.tensor(logit_scale).log())
-
-    def encode_image(self, image: Tensor) -> Tensor:
-        """Unit vectors of pictures, (b, d)."""
-        return self.image(image)
-
-    def encode_text(self, text: Tensor) -> Tensor:
-        """Unit vectors of tokenized texts, (b, d)."""
-        return self.text(text)
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Unit vectors of pictures, (b, d)."""
-        return self.image(image)
-
-
-class TwoTowerEncoder(Encoder):
-    """Pictures and texts into one space, so that any class with a name can be predicted.
-
-    Parameters
-    ----------
-    name : str
-        What `unseen.encoders.get` calls it.
-    image, text : Encoder
-        The towers; both give unit vectors of equal width.
-    logit_scale : float
-        Factor of the cosine before the softmax of `classify` (the inverse temperature, not its logarithm).
-    template : callable
-        The sentence of a class, from its name and its description (perhaps None).
-    save : callable, optional
-        As in `Encoder`; by default each tower writes its own folder.
-    """
-
-    def __init__(
-        self,
-        *,
-        name: str,
-        image: Encoder,
-        text: Encoder,
-        logit_scale: float,
-        template: Callable[[str, str | None], str],
-        save: Callable[[Path], None] | None = None,
-    ) -> None:
-        super().__init__(
-            name=name,
-            module=TwoTowerNetwork(image.module, text.module, logit_scale),
-            preprocess=image.preprocess,
-            batch_size=image.batch_size,
-            precision=image.precision,
-            local=image.local or text.local,
-            save=save or self._save_towers,
-        )
-        self.image, self.text = image, text
-        self.logit_scale = logit_scale
-        self.template = template
-        if image.dim != text.dim:
-            raise ValueError(f"image and text must share one space; got {image.dim} and {text.dim} dimensions")
-
-    @property
-    def kinds(self) -> tuple[Kind, ...]:
-        """Pictures and texts."""
-        return (self.image.kind, self.text.kind)
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """SHA-256 of both towers' fingerprints, the scale and the wording of classes."""
-        wording = [self.template("name", None), self.template("name", "description")]
-        parts = [self.name, self.image.fingerprint, self.text.fingerprint, repr(self.logit_scale), *wording]
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-    @property
-    def dim(self) -> int:  # type: ignore[override]
-        """Width of the shared space."""
-        return self.image.dim
-
-    def encode(self, domain: Domain, *, precision: Precision | None = None, cache: Cache = True) -> Domain:
-        """Turn pictures or texts into unit vectors of the shared space; see `Encoder.encode`."""
-        tower = self.text if domain.kind == self.text.kind else self.image
-        return tower.encode(domain, precision=precision, cache=cache)
-
-    def encode_image(self, images: Any, *, cache: Cache = True) -> FloatArray:
-        """Unit vectors of pictures (a `Domain`, or a sequence of PIL images or arrays), (n, d)."""
-        return self.encode(images if isinstance(images, Domain) else _images(images), cache=cache).x
-
-    def encode_text(self, texts: Sequence[str], *, cache: Cache = True) -> FloatArray:
-        """Unit vectors of texts, (n, d)."""
-        return self.text.encode(Domain(x=list(texts), kind="text", name="texts"), cache=cache).x
-
-    def embed(self, classes: ClassSpace, *, cache: Cache = True) -> ClassSpace:
-        """Return the classes with the text vector of each as its embedding, (N, d)."""
-        descriptions = classes.descriptions or (None,) * len(classes)
-        texts = [self.template(name, text or None) for name, text in zip(classes.names, descriptions)]
-        return classes.replace(embeddings=self.encode_text(texts, cache=cache))
-
-    def classify(self, features: Domain | FloatArray, classes: ClassSpace, *, cache: Cache = True) -> FloatArray:
-        """Probabilities of the classes by their names and descriptions alone, (n, N).
-
-        Parameters
-        ----------
-        features : Domain or array (n, d)
-            What `encode` gave for the pictures.
-        classes : ClassSpace
-            Any classes; those that carry embeddings of the shared width (see `embed`) are not embedded again.
-        """
-        x = np.asarray(features.x if isinstance(features, Domain) else features, dtype=np.float32)
-        if x.ndim != 2 or x.shape[1] != self.dim:
-            raise ValueError(f"features must be of shape (n, {self.dim}), as {self.name!r} gives them; got {x.shape}")
-        if classes.embeddings is None or classes.embeddings.shape[1] != self.dim:
-            classes = self.embed(classes, cache=cache)
-        assert classes.embeddings is not None
-        logits = self.logit_scale * torch.from_numpy(x) @ torch.from_numpy(classes.embeddings).T
-        return logits.softmax(dim=1).numpy()
-
-    def _save_towers(self, folder: Path) -> None:
-        self.image.save_weights(folder / "image")
-        self.text.save_weights(folder / "text")
 
 
 def save_state(module: nn.Module, folder: Path) -> None:
@@ -420,12 +298,6 @@ def _read(domain: Domain, positions: IntArray) -> Iterator[Any]:
 def _id(domain: Domain, position: int) -> str:
     assert domain.ids is not None
     return str(domain.ids[position])
-
-
-def _images(images: Sequence[Any]) -> Domain:
-    from unseen.data.domain import Lazy
-
-    return Domain(x=Lazy(range(len(images)), images.__getitem__), kind="image", name="images")
 
 
 def _advice(kind: str) -> str:

@@ -1,7 +1,7 @@
 """Features on disk: what was encoded once is not encoded again.
 
-A store holds the features of one encoder on one backend in a few safetensors files (shards). A shard carries the
-digest of each sample's content beside its features, so no index can disagree with it, and a checksum.
+A store holds the features of one encoder on one backend in a few safetensors files (shards). A shard carries
+the digest of each sample's content beside its features, so no index can disagree with it, and a checksum.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def cache_root() -> Path:
 
 @contextlib.contextmanager
 def written(path: Path) -> Iterator[Path]:
-    """Give a temporary path in the same folder; it becomes `path` if the block ends well, else it is removed."""
+    """Give a temporary path beside `path`; it becomes `path` if the block ends well, else it is removed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
     os.close(handle)
@@ -95,9 +95,7 @@ class FeatureStore:
     def _write(self, digests: list[str], features: NDArray[np.float32]) -> Path:
         features = np.ascontiguousarray(features, dtype=np.float32)
         keys = np.frombuffer(bytes.fromhex("".join(digests)), dtype=np.uint8).reshape(len(digests), -1)
-        payload = save(
-            {"digests": keys.copy(), "features": features}, metadata={"sha256": _checksum(keys, features)}
-        )
+        payload = save({"digests": keys.copy(), "features": features}, metadata={"sha256": _checksum(keys, features)})
         path = self.folder / f"{hashlib.sha256(payload).hexdigest()[:32]}.safetensors"
         with written(path) as temporary:
             temporary.write_bytes(payload)
@@ -120,7 +118,7 @@ class FeatureStore:
 
 
 def _read(path: Path, wanted: set[str] | None = None) -> tuple[list[str], NDArray[np.float32]] | None:
-    """Digests and features of a shard; None if it holds nothing wanted, is damaged (then removed) or is gone."""
+    """Digests and features of a shard; None if it holds nothing wanted, is gone or damaged (then removed)."""
     try:
         with safe_open(path, framework="numpy") as shard:
             keys = shard.get_tensor("digests")
@@ -143,6 +141,4 @@ def _read(path: Path, wanted: set[str] | None = None) -> tuple[list[str], NDArra
 
 
 def _checksum(keys: NDArray[np.uint8], features: NDArray[np.float32]) -> str:
-    digest = hashlib.sha256(np.ascontiguousarray(keys))
-    digest.update(np.ascontiguousarray(features))
-    return digest.hexdigest()
+    return hashlib.sha256(keys.tobytes() + features.tobytes()).hexdigest()

@@ -11,8 +11,9 @@ import numpy as np
 from torch import Tensor, nn
 
 from unseen.data.typing import IntArray, Kind
-from unseen.encoders.base import Encoder, TwoTowerEncoder, load_state, save_state
+from unseen.encoders.base import Encoder, load_state, save_state
 from unseen.encoders.registry import Request, online
+from unseen.encoders.two_tower import TwoTowerEncoder
 from unseen.encoders.vision import ImagePreprocess, with_options
 
 
@@ -98,9 +99,7 @@ def build_open_clip(request: Request) -> TwoTowerEncoder:
     common: dict[str, Any] = {"name": request.name, "precision": request.precision, "local": local or random}
     return TwoTowerEncoder(
         name=request.name,
-        image=Encoder(
-            module=ImageTower(model), preprocess=with_options(preprocess, request.options), **common
-        ),
+        image=Encoder(module=ImageTower(model), preprocess=with_options(preprocess, request.options), **common),
         text=Encoder(module=TextTower(model), preprocess=ClipTokens(tokenizer, arch), **common),
         logit_scale=float(model.logit_scale.detach().exp()),
         template=photo_of,

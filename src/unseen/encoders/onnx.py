@@ -153,8 +153,12 @@ def _preprocess(session: Any) -> ImagePreprocess:
     recorded = session.get_modelmeta().custom_metadata_map.get(METADATA)
     if recorded is None:
         return ImagePreprocess()
-    fields = {key: tuple(value) if isinstance(value, list) else value for key, value in json.loads(recorded).items()}
-    fields.pop("kind", None)
+    known = {field.name for field in dataclasses.fields(ImagePreprocess) if field.init}
+    fields: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value
+        for key, value in json.loads(recorded).items()
+        if key in known
+    }
     return ImagePreprocess(**fields)
 
 

@@ -1,4 +1,4 @@
-"""Encoders by name. A name is ``scheme``, ``scheme:argument`` or either with ``?option=value&option=value``."""
+"""Encoders by name: ``scheme``, ``scheme:argument``, or either with ``?option=value&option=value``."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def fitting(kind: str) -> list[str]:
 
 
 def describe(name: str) -> dict[str, Any]:
-    """Say what an encoder is without loading it: form, kinds, options, licence, width, and what is missing."""
+    """Say what an encoder is without loading it: kinds, options, licence, width, and what is missing."""
     scheme = SCHEMES[_parse(name)[0]]
     missing = [package for package in scheme.packages if importlib.util.find_spec(package) is None]
     return {
@@ -186,8 +186,8 @@ def get(name: str, *, trust: bool = False, precision: Precision = "auto") -> Enc
     Parameters
     ----------
     name : str
-        One of `names`: ``"efficientnet-lite0"``, ``"timm:resnet18@mine.safetensors"``, ``"onnx:net.onnx?size=128"``.
-        Encoders of pictures take the options ``size``, ``crop``, ``mode`` (center, squash), ``mean`` and ``std``.
+        One of `names`: ``"efficientnet-lite0?size=128"``, ``"timm:resnet18@mine.safetensors"``, ...
+        Pictures take the options ``size``, ``crop``, ``mode`` (center or squash), ``mean`` and ``std``.
     trust : bool
         Allow what runs code of the model's maker: TorchScript, remote code, custom operators.
     precision : {"auto", "fp32", "bf16"}
@@ -221,8 +221,8 @@ def load(record: Mapping[str, Any], folder: str | os.PathLike[str] | None = None
     """
     if record.get("local") and folder is None:
         raise ValueError(
-            f"encoder {record['name']!r} comes from a file that the saved model does not hold; save it with the "
-            "encoder inside (--bundle)"
+            f"encoder {record['name']!r} comes from a file that the saved model does not hold; save it with "
+            "the encoder inside (--bundle)"
         )
     where = None if folder is None else Path(folder)
     if where is not None and not where.is_dir():
@@ -285,7 +285,7 @@ def _without_folders(name: str, scheme: str, argument: str) -> str:
 def online(request: Request, fix: str, *, needed: bool = True) -> Iterator[None]:
     """Run a block that may download; turn whatever fails into one error that names the fix.
 
-    Without a network the hub's own client would retry for most of a minute: it is told to look in its cache only.
+    Without a network the hub's client would retry for most of a minute: it is told to look in its cache only.
     """
     if not needed:
         yield

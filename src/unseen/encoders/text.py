@@ -24,8 +24,8 @@ SHORTEST = 16
 class TextPreprocess:
     """From texts to tokens: int64 (b, 2, t), token numbers and attention mask.
 
-    A text is padded to the next of a few lengths, by its own length alone, so that a batch of short texts is cheap
-    and yet a feature does not depend on its neighbours.
+    A text is padded to the next of a few lengths, by its own length alone, so that a batch of short texts is
+    cheap and yet a feature does not depend on its neighbours.
 
     Parameters
     ----------
@@ -157,6 +157,7 @@ def build_sentence_transformer(request: Request) -> Encoder:
     if not callable(tokenizer) or getattr(tokenizer, "pad_token_id", None) is None:
         raise ValueError(f"encoder {request.name!r} has no tokenizer of transformers that pads")
     limit = int(model.max_seq_length or 512)
+
     def save(target: Path) -> None:
         with _silently():
             model.save(str(target), create_model_card=False, safe_serialization=True)

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from unseen.data.typing import IntArray, Kind
 from unseen.encoders.base import Encoder, load_state, save_state
 from unseen.encoders.cache import written
 from unseen.encoders.registry import Request, online
+from unseen.nn.classifier import pooled
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -71,7 +72,7 @@ class ImagePreprocess:
         return torch.from_numpy(pixels * scale - shift).permute(0, 3, 1, 2)
 
     def pixels(self, image: Image.Image) -> NDArray[np.uint8]:
-        """Resize and crop one RGB picture, (h, w, 3); the same pixels as timm's and torchvision's transforms."""
+        """Resize and crop one RGB picture, (h, w, 3), as timm's and torchvision's transforms do."""
         height, width = self.size
         resampling = Image.Resampling[self.interpolation.upper()]
         if self.mode == "squash":
@@ -119,13 +120,19 @@ def as_image(sample: Any) -> Image.Image:
     return image.convert("RGB")
 
 
-# -- EfficientNet-Lite0 ----------------------------------------------------------------------------------------
+# -- EfficientNet-Lite0 ------------------------------------------------------------------------------
 
 LITE0_PREPROCESS = ImagePreprocess(mean=(0.498,) * 3, std=(0.502,) * 3)
 """As the official code has it: 256 pixels, the centre 224 of them, (bytes - 127) / 128."""
 
 _LITE0_REPEATS = (1, 2, 2, 3, 3, 4, 1)
-_LITE0_OUTER = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
+_LITE0_OUTER = {
+    "_conv_stem": "conv_stem",
+    "_bn0": "bn1",
+    "_conv_head": "conv_head",
+    "_bn1": "bn2",
+    "_fc": "classifier",
+}
 _LITE0_INNER = {
     "_expand_conv": "conv_pw",
     "_bn0": "bn1",
@@ -140,8 +147,8 @@ _LITE0_FIRST = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "c
 def lite0_network(folder: Path | None = None) -> nn.Module:
     """EfficientNet-Lite0 with its ImageNet weights as a frozen timm network with 1,000 classes.
 
-    Its logits equal those of the package ``efficientnet-lite-pytorch`` to the bit (TensorFlow's padding, batch norm
-    with epsilon 0.001). Give it batches of `LITE0_PREPROCESS`.
+    Its logits equal those of the package ``efficientnet-lite-pytorch`` to the bit (TensorFlow's padding,
+    batch norm with epsilon 0.001). Give it batches of `LITE0_PREPROCESS`.
 
     Parameters
     ----------
@@ -188,20 +195,8 @@ class Scripted(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Features, (b, d)."""
-        features = self.script(images)
+        features: Tensor = self.script(images)
         return (features.mean(dim=(2, 3)) if features.ndim == 4 else features).flatten(1)
-
-
-class Pooled(nn.Module):
-    """A timm network without its classifier, that keeps the classifier's weights."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Pooled features, (b, d)."""
-        return self.network.forward_head(self.network.forward_features(images), pre_logits=True)  # type: ignore[operator]
 
 
 def build_lite0(request: Request) -> Encoder:
@@ -209,14 +204,14 @@ def build_lite0(request: Request) -> Encoder:
     network = lite0_network(request.folder)
     return Encoder(
         name=request.name,
-        module=Pooled(network),
+        module=pooled(network),
         preprocess=with_options(LITE0_PREPROCESS, request.options),
         precision=request.precision,
         save=partial(save_state, network),
     )
 
 
-# -- timm, TorchScript -----------------------------------------------------------------------------------------
+# -- timm, TorchScript -------------------------------------------------------------------------------
 
 
 def build_timm(request: Request) -> Encoder:
@@ -277,7 +272,7 @@ def build_torchscript(request: Request) -> Encoder:
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return Encoder(
         name=request.name,
-        module=Scripted(torch.jit.load(str(path), map_location="cpu")),
+        module=Scripted(torch.jit.load(str(path), map_location="cpu")),  # type: ignore[no-untyped-call]
         preprocess=with_options(ImagePreprocess(), request.options),
         precision="fp32",
         local=True,
@@ -296,7 +291,8 @@ def copy_file(source: Path, target: Path) -> None:
 def with_options(preprocess: ImagePreprocess, options: Mapping[str, str]) -> ImagePreprocess:
     """Apply ``?size=128&crop=1&mode=squash&mean=0.5&std=0.5`` of an encoder's name."""
     changes: dict[str, Any] = {}
-    for key, read in {"size": _pair, "crop": float, "mode": str, "mean": _triple, "std": _triple}.items():
+    readers: dict[str, Callable[[str], Any]] = {"size": _pair, "crop": float, "mode": str}
+    for key, read in (readers | {"mean": _triple, "std": _triple}).items():
         if key in options:
             try:
                 changes[key] = read(options[key])

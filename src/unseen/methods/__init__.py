@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 METHODS = {
     "chain": "chain:Chain",
+    "fixed": "fixed:Fixed",
     "source-only": "baselines.source_only:SourceOnly",
     "standardize": "baselines.standardize:Standardize",
     "coral": "baselines.coral:CORAL",

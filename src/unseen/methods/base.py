@@ -97,7 +97,7 @@ class Method:
     # -- scikit-learn's contract for parameters ----------------------------------------------------------
 
     def _check_params(self) -> None:
-        for name, hint in _hints(type(self)).items():
+        for name, hint in _hints(type(self)).items():  # type: ignore[arg-type]
             check(name, getattr(self, name), hint)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
@@ -188,7 +188,7 @@ def signatures(cls: type[Method]) -> tuple[Signature, ...]:
 
 
 @functools.cache
-def _hints(cls: type) -> dict[str, Any]:
+def _hints(cls: Any) -> dict[str, Any]:
     hints = get_type_hints(cls, include_extras=True)
     return {field.name: hints[field.name] for field in _params(cls)}
 
@@ -212,7 +212,7 @@ def _learning(function: Callable[..., Any]) -> Callable[..., Any]:
         self._check_params()
         check_words(type(self).__name__, verb, function, inputs)
         prepared, order = prepare(inputs, self.card)
-        learner = copy.deepcopy(self) if verb == "adapt" else self
+        learner: Any = copy.deepcopy(self) if verb == "adapt" else self
         if verb == "fit":
             for name in learner.fitted:
                 delattr(learner, name)
@@ -220,8 +220,8 @@ def _learning(function: Callable[..., Any]) -> Callable[..., Any]:
             _require_fitted(learner)
         width = width_of(prepared)
         if width is not None:
-            learner.n_features_in_ = width
-        learner._learns = True
+            vars(learner)["n_features_in_"] = width
+        vars(learner)["_learns"] = True
         try:
             with identified(_work(learner, verb, prepared)), reproducible(learner.random_state):
                 result = function(learner, **prepared)
@@ -231,12 +231,11 @@ def _learning(function: Callable[..., Any]) -> Callable[..., Any]:
                     delattr(learner, name)
             raise
         finally:
-            del learner._learns
+            del vars(learner)["_learns"]
         _settle(learner)
         labels = vars(learner).get("transduction_")
         if order is not None and labels is not None:
-            learner.transduction_ = np.empty_like(labels)
-            learner.transduction_[order] = labels
+            vars(learner)["transduction_"] = labels[np.argsort(order)]
         return result
 
     return wrapper

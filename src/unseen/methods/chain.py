@@ -68,4 +68,4 @@ def chain(base: Method, rule: Method) -> Chain:
     for method in (base, rule):
         if not method.fitted:
             raise ValueError(f"{type(method).__name__} must be fitted before it is chained")
-    return Chain(random_state=base.random_state)._set(base, rule)
+    return Chain()._set(base, rule)

@@ -59,8 +59,8 @@ def _problem(value: Any, hint: Any) -> tuple[type[Exception], str] | None:
         good = any(type(value) is type(option) and value == option for option in get_args(hint))
         return None if good else (ValueError, f"one of {', '.join(map(repr, get_args(hint)))}")
     if origin in (Union, types.UnionType):
-        found = [_problem(value, option) for option in get_args(hint)]
-        return None if None in found else next(p for p in found if p is not None)
+        problems = [_problem(value, option) for option in get_args(hint)]
+        return None if None in problems else problems[0]
     if origin is tuple:
         return _tuple_problem(value, get_args(hint))
     if hint in (None, type(None)):
@@ -72,9 +72,7 @@ def _problem(value: Any, hint: Any) -> tuple[type[Exception], str] | None:
         good = isinstance(value, int) and not isinstance(value, bool)
         return None if good else (TypeError, "an integer")
     if hint in (str, bool):
-        return (
-            None if isinstance(value, hint) else (TypeError, "a string" if hint is str else "True or False")
-        )
+        return None if isinstance(value, hint) else (TypeError, "a string" if hint is str else "True or False")
     raise TypeError(f"a hyperparameter is an int, float, str, bool, None or a tuple of them; got {hint!r}")
 
 

@@ -46,9 +46,7 @@ def bn_inputs(network: nn.Module) -> Iterator[Inputs]:
     layers = batch_norms(network)
     if not layers:
         name = type(network).__name__
-        raise ValueError(
-            f"model must have BatchNorm layers, whose statistics stand for its data; {name} has none"
-        )
+        raise ValueError(f"model must have BatchNorm layers, whose statistics stand for its data; {name} has none")
     seen: Inputs = []
     hooks = [
         layer.register_forward_pre_hook(lambda module, inputs: seen.append((module, inputs[0])))

@@ -50,9 +50,7 @@ def fit_temperature(logits: Any, y: Any) -> float:
 
     z, y = np.asarray(logits, dtype=np.float64), np.asarray(y)
     if z.ndim != 2 or y.shape != z.shape[:1] or not len(y):
-        raise ValueError(
-            f"logits must be of shape (n, c) and y of shape (n,), n >= 1; got {z.shape} and {y.shape}"
-        )
+        raise ValueError(f"logits must be of shape (n, c) and y of shape (n,), n >= 1; got {z.shape} and {y.shape}")
     if y.dtype.kind not in "iu" or y.min() < 0 or y.max() >= z.shape[1]:
         raise ValueError(f"y must hold integers in [0, {z.shape[1]}); got {y.min()}..{y.max()} of {y.dtype}")
     if np.isnan(z).any() or np.isposinf(z).any() or np.isneginf(z).all(axis=1).any():

@@ -46,9 +46,14 @@ class Standardizer(nn.Module):
         self.register_buffer("mean", torch.zeros(n_features))
         self.register_buffer("std", torch.ones(n_features))
 
-    def measure(self, x: Float[Tensor, "n d"]) -> Standardizer:
-        """Take mean and deviation from `x`; a feature that is constant up to rounding keeps deviation 1."""
+    def measure(self, x: Float[Tensor, "n d"], floor: float = 0.0) -> Standardizer:
+        """Take mean and deviation from `x`; a feature that is constant up to rounding keeps deviation 1.
+
+        A deviation is at least `floor` times the median one: a feature that hardly varies here would else be
+        thousands of deviations off on samples of another domain.
+        """
         std, mean = torch.std_mean(x, dim=0, unbiased=False)
+        std = std.clamp_min(floor * float(std.median()))
         self.mean, self.std = mean, torch.where(std > 1e-6 * mean.abs(), std, torch.ones_like(std))
         return self
 
@@ -77,8 +82,8 @@ def linear(n_features: int, n_classes: int) -> Classifier:
     return Classifier(Standardizer(n_features), nn.Identity(), nn.Linear(n_features, n_classes))
 
 
-class _TimmBackbone(nn.Module):
-    """A timm network up to the input of its classifier."""
+class Pooled(nn.Module):
+    """A timm network up to the input of its classifier: pooled features, (b, d)."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -87,6 +92,12 @@ class _TimmBackbone(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         features = self.network.forward_features(x)  # type: ignore[operator]
         return self.network.forward_head(features, pre_logits=True)  # type: ignore[operator]
+
+
+@builder("pooled")
+def pooled(network: nn.Module) -> Pooled:
+    """A `Pooled` network; the classifier's weights stay in it, unused."""
+    return Pooled(network)
 
 
 @builder("split")
@@ -101,7 +112,7 @@ def split(network: nn.Module) -> Classifier:
         if not isinstance(head, nn.Linear):
             raise TypeError(f"the network must end in one linear layer; it ends in {type(head).__name__}")
         network.reset_classifier(0)  # type: ignore[operator]
-        return Classifier(_TimmBackbone(network), nn.Identity(), head)
+        return Classifier(Pooled(network), nn.Identity(), head)
     for name in ("fc", "classifier"):
         head = getattr(network, name, None)
         if isinstance(head, nn.Sequential) and isinstance(head[-1], nn.Linear):
@@ -119,7 +130,7 @@ def split(network: nn.Module) -> Classifier:
 
 
 def as_classifier(network: nn.Module) -> Classifier:
-    """A copy of `network` with `embed` and `head`, all of it trainable; a plain network is split before its last layer."""
+    """A trainable copy of `network` with `embed` and `head`; a plain network is split before its last linear layer."""
     network = copy.deepcopy(network)
     for parameter in network.parameters():
         parameter.requires_grad_(parameter.is_floating_point())
@@ -176,7 +187,7 @@ def train_source(
     """
     highest = int(source.labels.max(initial=-1))
     if isinstance(network.backbone, Standardizer):
-        network.backbone.measure(tensor(source))
+        network.backbone.measure(tensor(source), floor=0.05)
     n_classes = outputs(network, source.take(slice(0, 1)))[1].shape[1]
     if highest >= n_classes:
         raise ValueError(f"source has label {highest}; the network has outputs for {n_classes} classes")
@@ -184,6 +195,7 @@ def train_source(
     network.train()
 
     def objective(batch: Batch, run: Run) -> Tensor:
+        assert batch.y is not None
         return F.cross_entropy(network(batch.x), batch.y, label_smoothing=smoothing)
 
     per_epoch = steps(len(source), batch_size)
@@ -202,9 +214,7 @@ def train_source(
 
 def sgd(network: Classifier, learning_rate: float, *, train_head: bool) -> torch.optim.SGD:
     """SHOT's optimizer: SGD, Nesterov momentum 0.9, weight decay 1e-3, a tenth of the rate for the backbone."""
-    parts = [(network.backbone, 0.1), (network.bottleneck, 1.0)] + (
-        [(network.head, 1.0)] if train_head else []
-    )
+    parts = [(network.backbone, 0.1), (network.bottleneck, 1.0)] + ([(network.head, 1.0)] if train_head else [])
     groups = [{"params": list(part.parameters()), "lr": learning_rate * factor} for part, factor in parts]
     groups = [group for group in groups if group["params"]]
     if not groups:

@@ -117,9 +117,7 @@ def _plus_plus(x: Tensor, k: int, generator: torch.Generator) -> Tensor:
     return centroids
 
 
-def _sow(
-    x: Tensor, squares: Tensor, distance: Tensor, k: int, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
+def _sow(x: Tensor, squares: Tensor, distance: Tensor, k: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """One greedy step of k-means++: the new centroid (1, d) and all squared distances after it (n,)."""
     weights = distance if float(distance.sum()) > 0 else torch.ones_like(distance)
     trials = torch.multinomial(weights, 2 + int(math.log(k)), replacement=True, generator=generator)

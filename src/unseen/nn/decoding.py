@@ -55,9 +55,7 @@ def decoded_cost(
     return (z * target_cost).sum(dim=1).mean()
 
 
-def exact_loss(
-    logits: Float[Tensor, "b k"], cost: Float[Tensor, "k n"], y: Int[Tensor, " b"]
-) -> Float[Tensor, ""]:
+def exact_loss(logits: Float[Tensor, "b k"], cost: Float[Tensor, "k n"], y: Int[Tensor, " b"]) -> Float[Tensor, ""]:
     """Negative log-likelihood of class `y` with the expected cost scores as logits."""
     return F.cross_entropy(expected_cost_scores(logits, cost), y)
 

@@ -8,9 +8,9 @@ import warnings
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
-from unseen.nn.classifier import Classifier, linear
+from unseen.nn.classifier import Classifier, Standardizer, linear
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +19,7 @@ _NEVER = -1e4  # the bias of a class that no sample has
 
 def fit_logistic(
     x: Float[Tensor, "n d"],
-    y: Int[np.ndarray, "n"],
+    y: Int[np.ndarray, n],
     n_classes: int,
     *,
     C: float = 1.0,
@@ -45,19 +45,22 @@ def fit_logistic(
     if len(present) < 2:
         raise ValueError(f"the labels must hold at least two classes; all samples are of class {present.tolist()}")
     network = linear(x.shape[1], n_classes)
+    scaler, head = network.backbone, network.head
+    assert isinstance(scaler, Standardizer)
+    assert isinstance(head, nn.Linear)
     if standardize:
-        network.backbone.measure(x)
+        scaler.measure(x)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        model = LogisticRegression(C=C, max_iter=max_iter).fit(network.backbone(x).numpy(), y)
+        model = LogisticRegression(C=C, max_iter=max_iter).fit(scaler(x).numpy(), y)
     if model.n_iter_.max() >= max_iter:
         log.info("logistic regression stopped after %d iterations", max_iter)
     weight, bias = model.coef_, model.intercept_
     if len(present) == 2:  # scikit-learn keeps one row for two classes
         weight, bias = np.vstack([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
     with torch.no_grad():
-        network.head.weight.zero_()
-        network.head.bias.fill_(_NEVER)
-        network.head.weight[present] = torch.as_tensor(weight, dtype=torch.float32)
-        network.head.bias[present] = torch.as_tensor(bias, dtype=torch.float32)
+        head.weight.zero_()
+        head.bias.fill_(_NEVER)
+        head.weight[present] = torch.as_tensor(weight, dtype=torch.float32)
+        head.bias[present] = torch.as_tensor(bias, dtype=torch.float32)
     return network.eval()

@@ -35,9 +35,7 @@ class Frontier:
         return position
 
 
-def frontier(
-    costs: Float[np.ndarray, "l m"], sizes: Int[np.ndarray, "l m"], *, max_states: int = 100_000
-) -> Frontier:
+def frontier(costs: Float[np.ndarray, "l m"], sizes: Int[np.ndarray, "_ _"], *, max_states: int = 100_000) -> Frontier:
     """Minimize the total cost for every total size at once, by dynamic programming over the items.
 
     Items are merged one by one; after each, only states that are not dominated are kept. That is exact until
@@ -89,9 +87,7 @@ def _not_dominated(sizes: NDArray[np.int64], costs: NDArray[np.float64]) -> NDAr
     return order[better]
 
 
-def _cheapest_of_buckets(
-    kept: NDArray[np.int64], sizes: NDArray[np.int64], n_buckets: int
-) -> NDArray[np.int64]:
+def _cheapest_of_buckets(kept: NDArray[np.int64], sizes: NDArray[np.int64], n_buckets: int) -> NDArray[np.int64]:
     """The last, so the cheapest, state of each bucket of size; both ends stay."""
     bucket = (sizes - sizes[0]) * (n_buckets - 1) // max(int(sizes[-1] - sizes[0]), 1)
     last = np.append(bucket[1:] != bucket[:-1], True)

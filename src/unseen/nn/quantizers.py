@@ -65,9 +65,7 @@ def fake_quantize(x: Tensor, low: Tensor, high: Tensor, bits: int) -> Tensor:
     return dequantize(quantize(x, scale, zero, bits), scale, zero)
 
 
-def weight_range(
-    weight: Tensor, granularity: Granularity = "channel", axis: int = 0
-) -> tuple[Tensor, Tensor]:
+def weight_range(weight: Tensor, granularity: Granularity = "channel", axis: int = 0) -> tuple[Tensor, Tensor]:
     """Least and largest weight of each output channel, or of the tensor, in a shape that broadcasts."""
     dims = [d for d in range(weight.ndim) if granularity == "tensor" or d != axis]
     return weight.amin(dim=dims, keepdim=True), weight.amax(dim=dims, keepdim=True)
@@ -97,14 +95,10 @@ def quantizable(network: nn.Module, exclude: Collection[str] = ()) -> dict[str, 
     found = {name: module for name, module in network.named_modules() if isinstance(module, Layer)}
     for name in exclude:
         if name not in found:
-            raise ValueError(
-                f"exclude must name layers of the model; there is no {name!r}, but {', '.join(found)}"
-            )
+            raise ValueError(f"exclude must name layers of the model; there is no {name!r}, but {', '.join(found)}")
     layers = {name: layer for name, layer in found.items() if name not in set(exclude)}
     if not layers:
-        raise ValueError(
-            f"model must have a convolutional or linear layer; {type(network).__name__} has none"
-        )
+        raise ValueError(f"model must have a convolutional or linear layer; {type(network).__name__} has none")
     return layers
 
 
@@ -120,13 +114,15 @@ def frozen_copy(network: nn.Module) -> nn.Module:
 
 
 def _make_plain(layer: nn.Module) -> None:
-    if parametrize.is_parametrized(layer, "weight"):
-        parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
-        layer.requires_grad_(False)
+    """Multiply out what parametrizes a layer; torch's own removal breaks other copies, which share the class."""
+    if parametrize.is_parametrized(layer):
+        plain = {name: getattr(layer, name).detach().clone() for name in layer.parametrizations}  # type: ignore[union-attr]
+        del layer.parametrizations
+        layer.__class__ = type(layer).__bases__[0]
+        for name, value in plain.items():
+            setattr(layer, name, nn.Parameter(value, requires_grad=False))
     if "weight" not in layer._parameters:
-        raise ValueError(
-            f"model has a {type(layer).__name__} without a plain weight; remove its weight hook first"
-        )
+        raise ValueError(f"model has a {type(layer).__name__} without a plain weight; remove its hook first")
 
 
 class WeightCodes(nn.Module):
@@ -218,22 +214,20 @@ class QuantizedNetwork(nn.Module):
     weight_bits : dict of layer name to bits
     """
 
-    def __init__(
-        self, network: nn.Module, weight_bits: Mapping[str, int], activation_bits: Sequence[int]
-    ) -> None:
+    def __init__(self, network: nn.Module, weight_bits: Mapping[str, int], activation_bits: Sequence[int]) -> None:
         super().__init__()
         self.network = network
         self.activations = nn.ModuleList(ActivationQuantizer(bits) for bits in activation_bits)
         self.weight_bits = dict(weight_bits)
 
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
+    def forward(self, x: Any) -> Any:
         """What the network gives."""
-        return self.run(self.network, *args, **kwargs)
+        return self.run(self.network, x)
 
-    def run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def run(self, function: Callable[..., Any], *args: Any) -> Any:
         """Call `function`, which uses (parts of) `network`, with its activations quantized."""
         with _ActivationCalls(self._round):
-            return function(*args, **kwargs)
+            return function(*args)
 
     def _round(self, index: int, activation: Tensor) -> Tensor:
         return self.activations[index](activation) if index < len(self.activations) else activation

@@ -65,16 +65,12 @@ class Softmax:
         Weights from N(0, 0.02), bias 0.
     """
 
-    def __init__(
-        self, n_features: int, n_classes: int, *, learning_rate: float = 1e-3, beta1: float = 0.5
-    ) -> None:
+    def __init__(self, n_features: int, n_classes: int, *, learning_rate: float = 1e-3, beta1: float = 0.5) -> None:
         self.head = nn.Linear(n_features, n_classes)
         normal_init(self.head)
         self.adam = torch.optim.Adam(self.head.parameters(), lr=learning_rate, betas=(beta1, 0.999))
 
-    def train(
-        self, x: Float[Tensor, "n d"], y: Int[Tensor, "n"], *, name: str, epochs: int, batch_size: int
-    ) -> Self:
+    def train(self, x: Float[Tensor, "n d"], y: Int[Tensor, "n"], *, name: str, epochs: int, batch_size: int) -> Self:
         """Minimize cross entropy for some passes over (x, y); `name` is the stage's."""
 
         def objective(batch: Batch, run: Run) -> Tensor:
@@ -100,9 +96,7 @@ class Softmax:
 
 
 @torch.no_grad()
-def over_all_classes(
-    head: nn.Linear, scale: MinMaxScale, classes: Int[Tensor, "c"], n_classes: int
-) -> Classifier:
+def over_all_classes(head: nn.Linear, scale: MinMaxScale, classes: Int[Tensor, "c"], n_classes: int) -> Classifier:
     """`head` over some `classes`, with its scaling, over all `n_classes`; the others score `NEVER`."""
     weight = torch.zeros(n_classes, head.in_features).index_copy(0, classes, head.weight)
     bias = torch.full((n_classes,), NEVER).index_copy(0, classes, head.bias)

@@ -68,8 +68,7 @@ def pack(value: Any, tensors: Tensors, path: str = "") -> Any:
         return {"$": "dict", "keys": keys, "items": items}
     if isinstance(value, nn.Module):
         recipe = recipe_of(value)
-        state = {key: tensor for key, tensor in value.state_dict().items()}
-        return {"$": "network", "recipe": recipe.to_json(), "state": pack(state, tensors, path)}
+        return {"$": "network", "recipe": recipe.to_json(), "state": pack(value.state_dict(), tensors, path)}
     tag = _codec_of(type(value))
     if tag is not None:
         return {"$": tag, "fields": pack(_CODECS[tag][1](value), tensors, path)}
@@ -187,9 +186,7 @@ def _swap(temporary: Path, folder: Path) -> None:
         return
     there = {entry.name for entry in folder.iterdir()}
     if there and not there & {entry.name for entry in temporary.iterdir()}:
-        raise FileExistsError(
-            f"{folder} holds other files, such as {min(there)!r}; name a new or an empty folder"
-        )
+        raise FileExistsError(f"{folder} holds other files, such as {min(there)!r}; name a new or an empty folder")
     old = folder.with_name(f".{folder.name}.old-{uuid.uuid4().hex[:8]}")
     folder.rename(old)
     try:
@@ -289,9 +286,7 @@ def _register_metrics() -> None:
             **{key: getattr(metric.adjacency, key) for key in ("data", "indices", "indptr")},
         },
         lambda fields: GraphMetric(
-            csr_matrix(
-                (fields["data"], fields["indices"], fields["indptr"]), shape=(len(fields["indptr"]) - 1,) * 2
-            ),
+            csr_matrix((fields["data"], fields["indices"], fields["indptr"]), shape=(len(fields["indptr"]) - 1,) * 2),
             fields["nodes"],
         ),
     )

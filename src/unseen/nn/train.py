@@ -66,9 +66,7 @@ class Run:
         self.best: float | None = None
         self.best_epoch = -1
         self.device = torch.device(current().device)
-        self.generator = torch.Generator().manual_seed(
-            (torch.initial_seed() + zlib.crc32(name.encode())) % 2**63
-        )
+        self.generator = torch.Generator().manual_seed((torch.initial_seed() + zlib.crc32(name.encode())) % 2**63)
         self.history: list[dict[str, float]] = []
         self._total = max(total_steps, 1)
         self._logged: dict[str, list[Tensor]] = defaultdict(list)
@@ -116,10 +114,8 @@ class Run:
             value = loss() if callable(loss) else loss
             if not torch.isfinite(value):
                 where = f"stage {self.name!r}, epoch {self.epoch}, step {self.step}"
-                raise DivergedError(
-                    f"the loss became {value.item()} in {where}; a smaller learning rate may help"
-                )
-            value.backward(inputs=parameters)
+                raise DivergedError(f"the loss became {value.item()} in {where}; a smaller learning rate may help")
+            value.backward(inputs=parameters)  # type: ignore[no-untyped-call]
             if self.clip is not None:
                 nn.utils.clip_grad_norm_(parameters, self.clip)
             return value
@@ -232,9 +228,7 @@ def train(
             if run.stopped:
                 break
         if not taken:
-            raise ValueError(
-                f"stage {name!r}: there is no batch; is batch_size larger than the number of samples?"
-            )
+            raise ValueError(f"stage {name!r}: there is no batch; is batch_size larger than the number of samples?")
         run._close_epoch()
         if after_epoch is not None:
             after_epoch(run)
@@ -387,7 +381,7 @@ def _random_states(generator: torch.Generator) -> dict[str, Any]:
     return {
         "torch": torch.get_rng_state(),
         "generator": generator.get_state(),
-        "numpy": np.random.get_state(),  # noqa: NPY002
+        "numpy": np.random.get_state(),
         "python": random.getstate(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }
@@ -396,7 +390,7 @@ def _random_states(generator: torch.Generator) -> dict[str, Any]:
 def _set_random_states(generator: torch.Generator, states: dict[str, Any]) -> None:
     torch.set_rng_state(states["torch"])
     generator.set_state(states["generator"])
-    np.random.set_state(states["numpy"])  # noqa: NPY002
+    np.random.set_state(states["numpy"])
     random.setstate(states["python"])
     if states["cuda"] and torch.cuda.is_available():
         torch.cuda.set_rng_state_all(states["cuda"])

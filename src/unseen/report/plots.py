@@ -6,6 +6,7 @@ Places in [0, 1] become percentages, so that charts fill a wide page and a phone
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -36,7 +37,7 @@ COLOURS = 7
 SIDE = 400.0
 """Width and height of a map."""
 
-_CHARACTER = 6.6
+_CHARACTER = 7.3
 _NARROW = 300.0
 _TALL = 260.0
 
@@ -90,7 +91,7 @@ def _tiers(marks: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Give each label the first line on which it meets no other, on a narrow page."""
     lines: list[list[tuple[float, float]]] = []
     for mark in sorted(marks, key=lambda mark: mark["x"]):
-        width = len(mark["label"]) * _CHARACTER / _NARROW
+        width = _width(mark["label"]) / _NARROW
         mark["anchor"] = _anchor(mark["x"])
         left = mark["x"] - {"start": 0, "middle": width / 2, "end": width}[mark["anchor"]]
         span = (left, left + width)
@@ -192,7 +193,10 @@ def scatter(results: Results) -> dict[str, Any] | None:
     ]
     return {
         "dots": _labels(placed),
-        "x_ticks": [{"x": (t - low) / (high - low), "label": f"{10.0**t:g}"} for t in range(math.ceil(low), math.floor(high) + 1)],
+        "x_ticks": [
+            {"x": (t - low) / (high - low), "label": f"{10.0**t:g}"}
+            for t in range(math.ceil(low), math.floor(high) + 1)
+        ],
         "y_ticks": [
             {"y": 1 - i * step / (top - bottom), "label": shown(bottom + i * step)}
             for i in range(round((top - bottom) / step) + 1)
@@ -213,8 +217,11 @@ def _span(values: Sequence[float]) -> tuple[float, float, float]:
 def _labels(dots: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Place a name beside each dot where it meets no dot and no other name; the chosen one first, some get none."""
     boxes = [(d["x"] * _NARROW - 5, d["y"] * _TALL - 5, d["x"] * _NARROW + 5, d["y"] * _TALL + 5) for d in dots]
-    for i, dot in sorted(enumerate(dots), key=lambda pair: (not pair[1]["row"]["chosen"], pair[1]["row"]["slug"] != "source-only")):
-        width = len(dot["row"]["name"]) * _CHARACTER
+    for i, dot in sorted(
+        enumerate(dots),
+        key=lambda pair: (not pair[1]["row"]["chosen"], pair[1]["row"]["slug"] != "source-only"),
+    ):
+        width = _width(dot["row"]["name"])
         x, y = dot["x"] * _NARROW, dot["y"] * _TALL
         dot["label"] = None
         for anchor, dx, dy in (("start", 9, 4), ("end", -9, 4), ("middle", 0, -10), ("middle", 0, 19)):
@@ -263,9 +270,9 @@ def confusion(rows: pd.DataFrame, known: Sequence[str]) -> dict[str, Any] | None
 
 def _matrix(names: Sequence[str], counts: np.ndarray) -> dict[str, Any]:
     labelled = len(names) <= LABELLED_CLASSES
-    size = max(20, min(40, 480 // len(names))) if labelled else max(2, 600 // len(names))
+    size = max(20, min(40, 480 // len(names))) if labelled else max(2, 480 // len(names))
     short = [_short(name) for name in names]
-    margin = 12 + _CHARACTER * max(len(name) for name in short) if labelled else 22
+    margin = 12 + max(_width(name) for name in short) if labelled else 22
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     cells = [
         {
@@ -290,6 +297,11 @@ def _matrix(names: Sequence[str], counts: np.ndarray) -> dict[str, Any]:
     }
 
 
+def _width(text: str) -> float:
+    """Pixels that a label takes at most, roughly; East Asian characters take two places."""
+    return _CHARACTER * sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
 def _short(name: str, length: int = 20) -> str:
     return name if len(name) <= length else name[: length - 1] + "…"
 
@@ -300,7 +312,8 @@ def _top(names: Sequence[str], counts: np.ndarray, shown: int = 10) -> list[dict
     order = np.argsort(-wrong, axis=None, kind="stable")[:shown]
     pairs = [(i, j) for i, j in zip(*np.unravel_index(order, wrong.shape)) if wrong[i, j]]
     return [
-        {"truth": names[i], "prediction": names[j], "count": int(wrong[i, j]), "of": int(counts[i].sum())} for i, j in pairs
+        {"truth": names[i], "prediction": names[j], "count": int(wrong[i, j]), "of": int(counts[i].sum())}
+        for i, j in pairs
     ]
 
 
@@ -328,7 +341,12 @@ def predicted(predictions: pd.DataFrame) -> list[dict[str, Any]]:
         return []
     groups = rows.assign(prediction=rows["prediction"].fillna(UNKNOWN)).groupby("prediction")["probability"]
     table = [
-        {"name": name, "samples": len(values), "share": len(values) / len(rows), "probability": float(values.mean())}
+        {
+            "name": name,
+            "samples": len(values),
+            "share": len(values) / len(rows),
+            "probability": float(values.mean()),
+        }
         for name, values in groups
     ]
     return sorted(table, key=lambda row: -row["samples"])
@@ -345,7 +363,9 @@ def maps(places: pd.DataFrame) -> dict[str, Any] | None:
     classes = Counter(labelled).most_common()
     colour = {name: i for i, (name, _) in enumerate(classes[:COLOURS])}
     return {
-        "stages": [{"name": stage, "paths": _paths(group, colour)} for stage, group in places.groupby("stage", sort=False)],
+        "stages": [
+            {"name": stage, "paths": _paths(group, colour)} for stage, group in places.groupby("stage", sort=False)
+        ],
         "legend": [{"name": name, "colour": i} for name, i in colour.items()],
         "classes": len(set(labelled)),
         "counts": Counter(places.loc[places["stage"] == places["stage"].iloc[0], "domain"]),

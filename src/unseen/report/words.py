@@ -32,7 +32,7 @@ MEANINGS = {
     "share of samples of unknown classes that were recognized as unknown.",
     "h": "H is the harmonic mean of S and U: the per-class mean accuracies on classes with and without labelled samples.",
 }
-UNITS = {"source validation": "accuracy", "information maximization": "nats", "neighbourhood density": "nats"}
+UNITS = {"source validation": "share right", "information maximization": "nats", "neighbourhood density": "nats"}
 SPACE = "\N{NO-BREAK SPACE}"
 HARM = 0.01
 """More than this below source-only, as a share, counts as harm."""
@@ -161,7 +161,7 @@ def headline(results: Results) -> str:
     name, among = results["chosen"]["name"], len(results["candidates"])
     found = verdict(results)
     if found is None:
-        return f"{name} was chosen from {count(among, 'candidate')}, without labels."
+        return f"{name} was chosen from {count(among, 'candidate')}; no label of the target is left to grade it by."
     figure = " ".join(filter(None, (share(found.spread["mean"]), deviation(found.spread)))) + f"{SPACE}%"
     rest = "" if found.floor is None or name == "source-only" else f", beside {percent(found.floor)} without adaptation"
     return f"{name} reaches {figure} {metric_label(found.metric)} on the target{rest}."
@@ -171,7 +171,7 @@ def beside(results: Results) -> list[str]:
     """The sentences that the headline must not be read without."""
     found = verdict(results)
     if found is None:
-        return ["The target has no labels to grade by, so no accuracy is known and none is shown."]
+        return ["How often it is right is not known: this page shows no accuracy, and nothing on it stands for one."]
     parts = [
         f"{percent(found.chance)} by chance" if found.chance is not None else None,
         f"{percent(found.floor)} without adaptation (source-only)" if found.floor is not None else None,
@@ -215,7 +215,10 @@ def sealing(results: Results) -> list[str]:
     lines = {
         "exam": ["Labels found in the target were removed before any method, validator or choice could read them."],
         "support": ["By request, labels found in the target were given to the methods as support."],
-    }.get(results["labels"], [f"By request ({results['labels']}), a share of the target's labels was given as support."])
+    }.get(
+        results["labels"],
+        [f"By request ({results['labels']}), a share of the target's labels was given as support."],
+    )
     if not results["exam"]:
         return [*lines, "No label was left to grade by: no exam exists, and none was opened."]
     return [
@@ -248,7 +251,9 @@ def summary(results: Results) -> list[str]:
     if results["leakage"] and results["leakage"].startswith("Leakage"):
         lines.append(results["leakage"])
     for part, exam in results["exam"].items():
-        lines.append(f"exam, {part}: {count(exam['samples'], 'sample')}, opened {count(exam['openings'], 'time')} so far")
+        lines.append(
+            f"exam, {part}: {count(exam['samples'], 'sample')}, opened {count(exam['openings'], 'time')} so far"
+        )
     if results["left_out"]:
         lines.append(f"left out: {', '.join(results['left_out'])}")
     return [line.replace(SPACE, " ") for line in lines]

@@ -20,9 +20,7 @@ def test_npy_features_stay_on_disk(tmp_path):
 
 def test_npz_with_labels_classes_ids_and_columns(tmp_path):
     x = np.eye(3)
-    np.savez(
-        tmp_path / "d.npz", x=x, y=[1, -1, 0], classes=["dog", "cat"], ids=["a", "b", "c"], site=[7, 8, 9]
-    )
+    np.savez(tmp_path / "d.npz", x=x, y=[1, -1, 0], classes=["dog", "cat"], ids=["a", "b", "c"], site=[7, 8, 9])
     domain = load(tmp_path / "d.npz")
     assert domain.classes.names == ("dog", "cat")
     assert domain.y.tolist() == [1, -1, 0]

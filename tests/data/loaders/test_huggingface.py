@@ -53,10 +53,7 @@ def test_broken_pictures_and_pictures_elsewhere_are_refused(tmp_path, monkeypatc
 
 
 def test_splits_become_a_column(tmp_path):
-    parts = {
-        key: datasets.Dataset.from_dict({"text": [key, "x"], "label": ["u", "v"]})
-        for key in ("train", "test")
-    }
+    parts = {key: datasets.Dataset.from_dict({"text": [key, "x"], "label": ["u", "v"]}) for key in ("train", "test")}
     datasets.DatasetDict(parts).save_to_disk(str(tmp_path / "d"))
     domain = load(tmp_path / "d")
     assert domain.kind == "text"

@@ -137,9 +137,7 @@ def test_the_webdataset_library_writes_what_we_read(tmp_path):
     wds = pytest.importorskip("webdataset")
     with wds.TarWriter(str(tmp_path / "w.tar")) as sink:
         for i in range(3):
-            sink.write(
-                {"__key__": f"k{i}", "png": Image.new("RGB", (4, 4), "red"), "cls": i, "json": {"n": i}}
-            )
+            sink.write({"__key__": f"k{i}", "png": Image.new("RGB", (4, 4), "red"), "cls": i, "json": {"n": i}})
     domain = load(tmp_path / "w.tar")
     assert domain.y.tolist() == [0, 1, 2]
     assert domain.ids.tolist() == ["k0", "k1", "k2"]

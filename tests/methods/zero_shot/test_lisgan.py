@@ -18,9 +18,8 @@ from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.loaders.matlab import load_zsl
 from unseen.evaluation.metrics.zero_shot import generalized_scores
-from unseen.methods.zero_shot.lisgan import (
-    PAPER,
-    LisGAN,
+from unseen.methods.zero_shot.lisgan import PAPER, LisGAN
+from unseen.methods.zero_shot.lisgan.steps import (
     class_regularizer,
     confident,
     entropy,
@@ -40,8 +39,10 @@ SMOKE = dict(LisGAN.card.smoke)
 SOULS = torch.tensor([[[0.0, 0], [1, 0], [0, 2]], [[4, 4], [5, 4], [4, 6]]])
 
 
-def problem(seen: int = 5, unseen: int = 3, n: int = 12, d: int = 8, a: int = 4, seed: int = 0):  # noqa: ANN201
-    """Features as a fixed ReLU map of class attributes with noise: source, pool of unseen classes, classes."""
+def problem(
+    seen: int = 5, unseen: int = 3, n: int = 12, d: int = 8, a: int = 4, seed: int = 0
+) -> tuple[Domain, Domain, ClassSpace]:
+    """Features as a noisy ReLU map of class attributes: source, pool of unseen classes, all classes."""
     rng = np.random.default_rng(seed)
     attributes = rng.normal(size=(seen + unseen, a))
     y = np.repeat(np.arange(seen + unseen), n)
@@ -294,7 +295,7 @@ def test_synthesized_features_are_labelled_and_lie_in_the_units_of_the_source() 
     made = fitted.synthesize(np.array([6, 0]), 9)
     assert made.y.tolist() == [6] * 9 + [0] * 9
     assert (made.x >= source.x.min(axis=0) - 1e-3).all()  # scaled features are not negative
-    assert made.x.std() > 1
+    assert made.x.std() > 0.1  # scaled features have at most 1 in all; these have a range of about 500
     np.testing.assert_array_equal(made.x, fitted.synthesize([6, 0], 9).x)
     assert not np.array_equal(made.x, fitted.synthesize([6, 0], 9, random_state=1).x)
     with pytest.raises(ValueError, match="classes must be"):
@@ -341,7 +342,7 @@ def test_bad_classes_are_named_before_work() -> None:
         LisGAN().fit(source=source.replace(classes=None), classes=plain)
     with pytest.raises(ValueError, match="at least two classes"):
         LisGAN().fit(source=source.take(source.y == 0), classes=classes)
-    with pytest.raises(ValueError, match="'class 4' is not in classes.seen"):
+    with pytest.raises(ValueError, match=r"'class 4' is not in classes\.seen"):
         LisGAN().fit(source=source, classes=classes.replace(seen=np.arange(4)))
     everything = classes.replace(seen=np.arange(len(classes)))
     with pytest.raises(ValueError, match="must have unseen classes"):
@@ -357,7 +358,7 @@ def test_the_usual_feature_files_run_through(tmp_path: Path) -> None:
     label = np.repeat(np.arange(9), 10)
     x = np.maximum(att.T[label] @ rng.normal(size=(5, 12)) + 0.2 * rng.normal(size=(90, 12)), 0)
     held = (np.arange(90) % 10 == 0) & (label < 6)
-    column = lambda mask: np.flatnonzero(mask)[:, None] + 1  # noqa: E731
+    column = lambda mask: np.flatnonzero(mask)[:, None] + 1
     savemat(tmp_path / "res101.mat", {"features": x.T, "labels": label[:, None] + 1})
     parts = {
         "trainval_loc": column((label < 6) & ~held),

@@ -111,14 +111,10 @@ def load(
     if suffix in IMAGE_SUFFIXES:
         return _load_one(fs, root, common["name"])
     known = ", ".join(sorted({*TABLE_SUFFIXES, ".npy", ".npz", ".mat", ".tar", ".zip"}))
-    raise ValueError(
-        f"path {url!r} is of no type that can be loaded; expected a folder, a picture, or {known}"
-    )
+    raise ValueError(f"path {url!r} is of no type that can be loaded; expected a folder, a picture, or {known}")
 
 
-def _load_folder(
-    fs: Any, root: str, names: list[str], options: dict[str, Any], common: Any, reading: Any
-) -> Domain:
+def _load_folder(fs: Any, root: str, names: list[str], options: dict[str, Any], common: Any, reading: Any) -> Domain:
     """A folder as what the names in it say that it is."""
     if MARKERS & set(names):
         return load_huggingface(root, **_only(options, "labels_column", "text_column"), **common, **reading)

@@ -52,9 +52,7 @@ def load_arrays(
     values: list[Any] = [] if labels is None else labels.reshape(-1).tolist()
     if names is not None and labels is not None and np.issubdtype(labels.dtype, np.integer):
         if max(values) >= len(names) or min(values) < -1:
-            raise ValueError(
-                f"{name}: labels must lie in [-1, {len(names)}); got {min(values)}..{max(values)}"
-            )
+            raise ValueError(f"{name}: labels must lie in [-1, {len(names)}); got {min(values)}..{max(values)}")
         values = [None if value < 0 else str(names[value]) for value in values]
     space = classes if classes is not None or names is None else [str(value) for value in names]
     y, found = encode_labels(values, space)
@@ -104,11 +102,7 @@ def _read(fs: Any, path: str) -> dict[str, NDArray[Any]]:
                 raise ValueError(f"it unpacks to {total:,} bytes; at most {MAX_ARRAY_BYTES:,} are read")
             return {key: archive[key] for key in archive.files}
     except ValueError as error:
-        advice = (
-            "; save it as numbers or strings, not as objects"
-            if re.search("pickle|[Oo]bject", str(error))
-            else ""
-        )
+        advice = "; save it as numbers or strings, not as objects" if re.search("pickle|[Oo]bject", str(error)) else ""
         raise ValueError(f"{path} cannot be read: {error}{advice}") from error
     except (OSError, EOFError, AttributeError) as error:
         raise ValueError(f"{path} is not a NumPy file that can be read: {error}") from error

@@ -65,9 +65,7 @@ def _nearest(fs: Any, root: str) -> str:
     return f"; did you mean {names[close[0]]!r}?" if close else ""
 
 
-def find_column(
-    columns: Sequence[str], wanted: str | None, argument: str, usual: Sequence[str] = ()
-) -> str | None:
+def find_column(columns: Sequence[str], wanted: str | None, argument: str, usual: Sequence[str] = ()) -> str | None:
     """The column called `wanted`, or the first that is called as `usual`; `ValueError` lists the columns."""
     if wanted is not None:
         if wanted in columns:
@@ -114,9 +112,7 @@ def encode_labels(
     """
     texts = [label_text(value) for value in labels]
     found = sorted({text for text in texts if text is not None}, key=natural_key)
-    space = (
-        classes if isinstance(classes, ClassSpace) or classes is None else ClassSpace(names=tuple(classes))
-    )
+    space = classes if isinstance(classes, ClassSpace) or classes is None else ClassSpace(names=tuple(classes))
     if not found:
         return None, space
     for variants in case_variants(found):

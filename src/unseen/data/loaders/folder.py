@@ -88,11 +88,7 @@ def _choose_kind(files: list[str], root: str) -> tuple[Any, list[str]]:
             return kind, found
     there = sorted({suffix or "no suffix" for suffix in suffixes})
     what = f"{len(files)} files of other types ({', '.join(there[:5])})" if files else "nothing"
-    tables = [
-        p
-        for p, s in zip(files, suffixes)
-        if s in (".csv", ".tsv", ".parquet", ".jsonl", ".npz", ".npy", ".mat")
-    ]
+    tables = [p for p, s in zip(files, suffixes) if s in (".csv", ".tsv", ".parquet", ".jsonl", ".npz", ".npy", ".mat")]
     hint = f"; to load {tables[0]!r}, give its path" if tables else ""
     raise ValueError(f"{root or 'the archive'} holds no pictures and no .txt files, but {what}{hint}")
 
@@ -104,9 +100,7 @@ def _walk(fs: Any, root: str) -> tuple[list[str], list[Skipped]]:
     else:
         prefix = root.rstrip("/") + "/" if root else ""
         files = [path.removeprefix(prefix) for path in fs.find(root)]
-        refused = [
-            Skipped(path, "the path leads out of its folder") for path in files if ".." in path.split("/")
-        ]
+        refused = [Skipped(path, "the path leads out of its folder") for path in files if ".." in path.split("/")]
     bad = {skipped.where for skipped in refused}
     visible = [path for path in files if path not in bad and not _hidden(path)]
     return sorted(visible, key=natural_key), refused

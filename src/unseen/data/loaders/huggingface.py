@@ -45,9 +45,7 @@ def load_huggingface(
     try:
         import datasets
     except ImportError as error:
-        raise ImportError(
-            'reading a Hugging Face datasets folder needs: pip install "unseen[hub]"'
-        ) from error
+        raise ImportError('reading a Hugging Face datasets folder needs: pip install "unseen[hub]"') from error
     loaded = datasets.load_from_disk(root)
     parts = loaded if isinstance(loaded, datasets.DatasetDict) else {"": loaded}
     table = datasets.concatenate_datasets(list(parts.values()))
@@ -141,7 +139,5 @@ def _numbers(table: Any, columns: Sequence[str], name: str) -> np.ndarray[Any, A
             continue
         blocks.append(block.reshape(len(table), -1))
     if not blocks:
-        raise ValueError(
-            f"{name}: no picture, text or numbers; the columns are: {', '.join(table.column_names)}"
-        )
+        raise ValueError(f"{name}: no picture, text or numbers; the columns are: {', '.join(table.column_names)}")
     return np.hstack(blocks)

@@ -37,9 +37,7 @@ def load_mat(fs: Any, path: str, *, name: str, classes: ClassSpace | Sequence[st
     keys = list(content)
     x_key, y_key = find_column(keys, None, "features", _X), find_column(keys, None, "labels", _Y)
     if x_key is None:
-        raise ValueError(
-            f"{name}: no variable is called {', '.join(_X)}; the variables are: {', '.join(keys)}"
-        )
+        raise ValueError(f"{name}: no variable is called {', '.join(_X)}; the variables are: {', '.join(keys)}")
     x = _dense(content[x_key])
     labels = None if y_key is None else np.asarray(content[y_key]).reshape(-1)
     if labels is not None and len(x) != len(labels):
@@ -53,18 +51,14 @@ def load_mat(fs: Any, path: str, *, name: str, classes: ClassSpace | Sequence[st
         if offsets[0] != 0 or offsets[-1] != len(x) or (np.diff(offsets) < 0).any():
             raise ValueError(f"{name}: domains must be offsets from 0 to {len(x)}; got {offsets.tolist()}")
         count = len(offsets) - 1
-        names = (
-            _strings(content["domain_names"]) if "domain_names" in content else [str(i) for i in range(count)]
-        )
+        names = _strings(content["domain_names"]) if "domain_names" in content else [str(i) for i in range(count)]
         if len(names) != count:
             raise ValueError(f"{name}: domain_names has {len(names)} entries, there are {count} domains")
         columns["domain"] = np.repeat(names, np.diff(offsets))
     return Domain(x=np.ascontiguousarray(x, dtype=np.float32), y=y, classes=space, columns=columns, name=name)
 
 
-def load_zsl(
-    folder: str | os.PathLike[str], *, features: str = "res101.mat", splits: str | None = None
-) -> ZeroShot:
+def load_zsl(folder: str | os.PathLike[str], *, features: str = "res101.mat", splits: str | None = None) -> ZeroShot:
     """Load a zero-shot benchmark as its feature files come: ``res101.mat`` and ``att_splits.mat``.
 
     Parameters
@@ -113,15 +107,9 @@ def load_zsl(
             raise ValueError(f"{splits}: samples of {what} stand in another split, too")
     known = np.unique(y[train])
     both = np.intersect1d(known, y[unseen])
-    names = (
-        _strings(info["allclasses_names"])
-        if "allclasses_names" in info
-        else [f"class {i + 1}" for i in range(n)]
-    )
+    names = _strings(info["allclasses_names"]) if "allclasses_names" in info else [f"class {i + 1}" for i in range(n)]
     if len(both):
-        raise ValueError(
-            f"{splits}: class {names[int(both[0])]!r} of the unseen test stands in the training part"
-        )
+        raise ValueError(f"{splits}: class {names[int(both[0])]!r} of the unseen test stands in the training part")
     classes = ClassSpace(names=tuple(names), attributes=attributes, seen=known)
     whole = Domain(x=x, y=y, classes=classes, name=root.rstrip("/").rpartition("/")[2])
     parts = [

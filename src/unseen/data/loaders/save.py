@@ -34,13 +34,15 @@ def save_features(features: Domain, file: str | os.PathLike[str]) -> None:
     try:
         if target.suffix == ".npz":
             arrays = {"x": features.x, "ids": features.ids} | ({} if names is None else {"y": names})
-            np.savez(temporary, **arrays)  # type: ignore[arg-type]
+            np.savez(temporary, **arrays)
         else:
             table = pd.DataFrame(features.x, columns=[f"f{i}" for i in range(width)])
             table.insert(0, "id", features.ids)
             if names is not None:
                 table["label"] = names
-            table.to_parquet(temporary, index=False) if target.suffix == ".parquet" else table.to_csv(temporary, index=False)
+            table.to_parquet(temporary, index=False) if target.suffix == ".parquet" else table.to_csv(
+                temporary, index=False
+            )
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)

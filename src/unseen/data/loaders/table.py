@@ -79,9 +79,7 @@ def load_table(
         kind, x, skipped = "text", as_texts(frame[text]), []
     else:
         kind = "features"
-        columns = [
-            c for c in headers if c not in taken and c.casefold() not in _NO_FEATURES and _numeric(frame[c])
-        ]
+        columns = [c for c in headers if c not in taken and c.casefold() not in _NO_FEATURES and _numeric(frame[c])]
         if not columns:
             raise ValueError(
                 f"{name}: no numbers, texts or paths are left; name one by text_column or path_column. "
@@ -192,9 +190,7 @@ def _numeric(series: pd.Series[Any]) -> bool:
 
 
 def as_texts(series: pd.Series[Any]) -> np.ndarray[Any, Any]:
-    return np.array(
-        ["" if value is None or value != value else str(value) for value in series], dtype=np.str_
-    )
+    return np.array(["" if value is None or value != value else str(value) for value in series], dtype=np.str_)
 
 
 def as_column(series: pd.Series[Any]) -> np.ndarray[Any, Any]:

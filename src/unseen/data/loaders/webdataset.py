@@ -62,10 +62,7 @@ def load_shards(
                 sample[extension] = found
     pictures = {key: sample["image"] for key, sample in samples.items() if "image" in sample}
     notes = {key: sample.get("json", {}) for key, sample in samples.items()}
-    texts = {
-        key: sample.get("text", _field(notes[key], text_column, TEXT_COLUMNS))
-        for key, sample in samples.items()
-    }
+    texts = {key: sample.get("text", _field(notes[key], text_column, TEXT_COLUMNS)) for key, sample in samples.items()}
     keys = list(pictures) or [key for key, text in texts.items() if text is not None]
     if not keys:
         why = f", the first refused: {skipped[0].where}: {skipped[0].why}" if skipped else ""
@@ -82,9 +79,7 @@ def load_shards(
         if any(texts[key] is not None for key in keys):
             columns["text"] = np.array([texts[key] or "" for key in keys])
     return Domain(
-        x=shard_images(fs, [pictures[key] for key in keys])
-        if pictures
-        else np.array([texts[key] for key in keys]),
+        x=shard_images(fs, [pictures[key] for key in keys]) if pictures else np.array([texts[key] for key in keys]),
         y=y,
         kind="image" if pictures else "text",
         classes=space,
@@ -124,11 +119,7 @@ def _expand_braces(pattern: str) -> list[str]:
         return [pattern]
     first, last = match.groups()
     numbers = [f"{i:0{len(first)}d}" for i in range(int(first), int(last) + 1)]
-    return [
-        p
-        for number in numbers
-        for p in _expand_braces(pattern[: match.start()] + number + pattern[match.end() :])
-    ]
+    return [p for number in numbers for p in _expand_braces(pattern[: match.start()] + number + pattern[match.end() :])]
 
 
 def _index(fs: Any, shard: str, check: bool, skipped: list[Skipped]) -> Iterator[tuple[str, str, Any]]:
@@ -149,9 +140,7 @@ def _index(fs: Any, shard: str, check: bool, skipped: list[Skipped]) -> Iterator
         raise ValueError(f"{shard} is not an uncompressed tar file that can be read: {error}") from error
 
 
-def _role(
-    archive: tarfile.TarFile, info: tarfile.TarInfo, shard: str, check: bool
-) -> tuple[str, str, Any] | None:
+def _role(archive: tarfile.TarFile, info: tarfile.TarInfo, shard: str, check: bool) -> tuple[str, str, Any] | None:
     path = inside(info.name)
     if not info.isreg() or info.issparse():
         raise ValueError("only plain files are read from shards")

@@ -13,9 +13,7 @@ import resvg_py
 def draw(svg: str, size: int) -> bytes:
     """Return the drawing as PNG, `size` pixels wide and high, on white."""
     return bytes(
-        resvg_py.svg_to_bytes(
-            svg_string=svg, width=size, height=size, background="#ffffff", skip_system_fonts=True
-        )
+        resvg_py.svg_to_bytes(svg_string=svg, width=size, height=size, background="#ffffff", skip_system_fonts=True)
     )
 
 

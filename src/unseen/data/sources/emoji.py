@@ -99,9 +99,7 @@ def emoji(style: str, *, level: str = "subgroup", size: int = 224) -> Domain:
         classes = ClassSpace(names=tuple(labels), descriptions=keywords)
     folder = cache_folder() / "emoji" / f"{archive_path(package).stem}-{size}"
     _draw(style, {code: icons[code] for code in codes}, folder, size)
-    columns: dict[str, Any] = {
-        key: np.array([table[c][key] for c in codes]) for key in ("name", "group", "subgroup")
-    }
+    columns: dict[str, Any] = {key: np.array([table[c][key] for c in codes]) for key in ("name", "group", "subgroup")}
     columns["emoji"] = np.array(codes)
     columns["keywords"] = np.array([", ".join(table[code]["keywords"]) for code in codes])
     return Domain(
@@ -176,10 +174,7 @@ def _icons(style: str, table: Mapping[str, Mapping[str, Any]]) -> dict[str, str]
         icons = {**found["icons.json"]["icons"], **found["icons.json"].get("aliases", {})}
         named = {_plain(name): name for name in sorted(icons)}
         coded = {_bare(code): name for code, name in found["chars.json"].items()}
-        by = {
-            code: coded.get(_bare(code)) if coded else named.get(_plain(table[code]["name"]))
-            for code in table
-        }
+        by = {code: coded.get(_bare(code)) if coded else named.get(_plain(table[code]["name"])) for code in table}
         write_json(target, {code: name for code, name in by.items() if name is not None})
     return json.loads(target.read_text(encoding="utf-8"))
 
@@ -206,9 +201,7 @@ def _draw(style: str, icons: Mapping[str, str], folder: Path, size: int) -> None
     logger.info("drawing %d emoji in the style %s", len(lacking), style)
     drawings = read_members(fetch(_package(style)), ["icons.json"])["icons.json"]
     lines = [f"{folder / f'{code}.png'}\t{_svg(drawings, icons[code])}\n" for code in lacking]
-    workers = max(
-        1, min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1, 8, len(lines))
-    )
+    workers = max(1, min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1, 8, len(lines)))
     order = [sys.executable, "-P", str(Path(__file__).with_name("draw.py")), str(size)]
 
     def work(first: int) -> None:

@@ -107,9 +107,7 @@ def _members(archive: Path, wanted: frozenset[str]) -> Iterator[tuple[str, bytes
             if name not in wanted:
                 continue
             if not info.isreg() or info.size > MAX_MEMBER:
-                raise ValueError(
-                    f"{archive.name}: {info.name} is no plain file of at most {MAX_MEMBER:,} bytes"
-                )
+                raise ValueError(f"{archive.name}: {info.name} is no plain file of at most {MAX_MEMBER:,} bytes")
             stream = content.extractfile(info)
             assert stream is not None
             yield name, stream.read()

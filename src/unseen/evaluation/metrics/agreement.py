@@ -22,9 +22,7 @@ def top1_agreement(a: Any, b: Any) -> float:
     """
     first, second = _labels("a", a), _labels("b", b)
     if len(first) != len(second) or not len(first):
-        raise ValueError(
-            f"a and b must speak of the same samples, at least one; got {len(first)} and {len(second)}"
-        )
+        raise ValueError(f"a and b must speak of the same samples, at least one; got {len(first)} and {len(second)}")
     return float((first == second).mean())
 
 

@@ -51,7 +51,7 @@ def generalized_scores(truth: IntArray, prediction: IntArray, seen: IntArray) ->
     known = np.isin(truth, seen)
     if known.all() or not known.any():
         raise ValueError(
-            f"truth must hold samples of seen and of unseen classes; {int(known.sum())} of {len(truth)} are seen"
+            f"truth must hold samples of seen and of unseen classes; {known.sum()} of {len(truth)} are seen"
         )
     s = mean_class_top1(truth[known], prediction[known])
     u = mean_class_top1(truth[~known], prediction[~known])

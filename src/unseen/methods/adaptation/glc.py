@@ -140,9 +140,7 @@ class GLC(Method):
             if run.epoch == 0 and self.ratio is None:
                 tables.estimate(self._estimate(z, c))
             kappa = float(tables.kappa)
-            tables.enter(
-                run.epoch, pseudo_labels(z, p, rho=self.rho, kappa=kappa, random_state=self.random_state)
-            )
+            tables.enter(run.epoch, pseudo_labels(z, p, rho=self.rho, kappa=kappa, random_state=self.random_state))
             bank.write(slice(None), z, p)
             network.train()
 

@@ -19,9 +19,7 @@ class _Tracer(fx.Tracer):
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         inner = [child for child in m.modules() if child is not m]
-        return (
-            _is_layer(m) or super().is_leaf_module(m, module_qualified_name) or not any(map(_is_layer, inner))
-        )
+        return _is_layer(m) or super().is_leaf_module(m, module_qualified_name) or not any(map(_is_layer, inner))
 
 
 def _is_layer(module: nn.Module) -> bool:
@@ -37,9 +35,7 @@ def trace(network: nn.Module) -> fx.Graph:
     try:
         return _Tracer().trace(network)
     except (fx.proxy.TraceError, TypeError) as error:
-        raise ValueError(
-            f"model must be traceable by torch.fx; {type(network).__name__} is not: {error}"
-        ) from error
+        raise ValueError(f"model must be traceable by torch.fx; {type(network).__name__} is not: {error}") from error
 
 
 def modules_of(graph: fx.Graph, network: nn.Module) -> dict[fx.Node, nn.Module]:

@@ -55,13 +55,13 @@ class CORAL(PerDomainMethod):
 
 
 def recoloured(network: Classifier, own: Standardizer, recolour: Float[Tensor, "d d"]) -> Classifier:
-    """The network for source samples: their own standardization, then the colours of the target, folded into the head."""
-    n_classes, n_features = network.head.weight.shape
-    out = linear(n_features, n_classes)
+    """The network for source samples: their standardization, then the colours of the target, folded into the head."""
+    weight, bias = network.get_parameter("head.weight"), network.get_parameter("head.bias")
+    out = linear(weight.shape[1], weight.shape[0])
     out.backbone = own
     with torch.no_grad():
-        out.head.weight.copy_(network.head.weight @ recolour.T)
-        out.head.bias.copy_(network.head.bias)
+        out.get_parameter("head.weight").copy_(weight @ recolour.T)
+        out.get_parameter("head.bias").copy_(bias)
     return out.eval()
 
 

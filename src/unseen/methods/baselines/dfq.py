@@ -105,14 +105,10 @@ class DFQ(NetworkMethod):
         layers = quantizable(network)
         if self.correction:
             for name in means.keys() & layers.keys():
-                error = (
-                    quantized_weight(layers[name], self.weight_bits, self.granularity) - layers[name].weight
-                )
+                error = quantized_weight(layers[name], self.weight_bits, self.granularity) - layers[name].weight
                 _shift(layers[name], -mean_output(error, means[name], layers[name]))
         bits = [FLOAT if found is None else int(self.activation_bits) for found in ranges]
-        self.network_ = quantized(
-            network, dict.fromkeys(layers, int(self.weight_bits)), tuple(bits), self.granularity
-        )
+        self.network_ = quantized(network, dict.fromkeys(layers, int(self.weight_bits)), tuple(bits), self.granularity)
         for quantizer, found in zip(self.network_.activations, ranges):
             if found is not None:
                 quantizer.low, quantizer.high = found
@@ -146,9 +142,7 @@ def bn_moments(bn: nn.Module) -> Moments:
     """What a BatchNorm layer gives in training: mean beta, deviation |gamma|."""
     ones = torch.ones_like(bn.running_mean)  # type: ignore[arg-type]
     beta, gamma = getattr(bn, "bias", None), getattr(bn, "weight", None)
-    return Moments(
-        0 * ones if beta is None else beta.detach().clone(), ones if gamma is None else gamma.detach().abs()
-    )
+    return Moments(0 * ones if beta is None else beta.detach().clone(), ones if gamma is None else gamma.detach().abs())
 
 
 def folded_moments(network: nn.Module) -> dict[str, Moments]:
@@ -234,9 +228,7 @@ def equalize(pair: Pair, remembered: dict[str, Moments]) -> None:
     first.weight.data = first.weight / s.reshape(-1, *[1] * (first.weight.ndim - 1))
     first.bias = nn.Parameter(_bias(first) / s, requires_grad=False)
     place = 0 if depthwise else 1
-    second.weight.data = second.weight * s.reshape(
-        [-1 if d == place else 1 for d in range(second.weight.ndim)]
-    )
+    second.weight.data = second.weight * s.reshape([-1 if d == place else 1 for d in range(second.weight.ndim)])
     if name in remembered:
         remembered[name] = Moments(remembered[name].mean / s, remembered[name].std / s)
 

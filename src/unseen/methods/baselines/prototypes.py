@@ -62,6 +62,10 @@ class Prototypes(NetworkMethod):
 class CosineHead(nn.Module):
     """scale * cosine between a centred feature and the unit vector of each class."""
 
+    centre: Tensor
+    weight: Tensor
+    present: Tensor
+
     def __init__(self, n_features: int, n_classes: int, scale: float) -> None:
         super().__init__()
         self.scale = scale

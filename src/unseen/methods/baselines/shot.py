@@ -69,7 +69,7 @@ class SHOT(NetworkMethod):
         def objective(batch: Batch, run: Run) -> Tensor:
             logits = network(batch.x)
             loss = information_loss(torch.softmax(logits, dim=1))
-            return loss + self.beta * F.cross_entropy(logits, bank.labels[batch.index])
+            return loss + self.beta * F.cross_entropy(logits, bank.get_buffer("labels")[batch.index])
 
         per_epoch = steps(len(target), self.batch_size)
         train(

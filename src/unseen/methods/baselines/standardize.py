@@ -7,6 +7,7 @@ from unseen.data.domain import Domain
 from unseen.methods.base import Card
 from unseen.methods.baselines._network import PerDomainMethod, n_classes, table
 from unseen.methods.parameters import Positive
+from unseen.nn.classifier import Standardizer
 from unseen.nn.logistic import fit_logistic
 
 
@@ -39,5 +40,5 @@ class Standardize(PerDomainMethod):
         """Fit on the standardized source; the network then standardizes by the target."""
         self.source_network_ = fit_logistic(table(source), source.labels, n_classes(source), C=self.C)
         self.network_ = copy.deepcopy(self.source_network_)
-        self.network_.backbone.measure(table(target))
+        self.network_.backbone = Standardizer(target.n_features).measure(table(target))
         return self

@@ -26,9 +26,7 @@ def input_shape(network: nn.Module, shape: Sequence[int] | None = None) -> tuple
     config = getattr(network, "pretrained_cfg", None) or {}
     found = shape or config.get("input_size")
     if not found:
-        raise ValueError(
-            f"shape must be given as (channels, height, width): a {type(network).__name__} tells none"
-        )
+        raise ValueError(f"shape must be given as (channels, height, width): a {type(network).__name__} tells none")
     return tuple(found)
 
 

@@ -160,9 +160,7 @@ class ZeroQ(Method):
         if target is not None:
             x = tensor(target)
             if x.ndim != 4 or not torch.isfinite(x).all():
-                raise ValueError(
-                    f"target must hold finite tensors (channels, height, width); got {tuple(x.shape[1:])}"
-                )
+                raise ValueError(f"target must hold finite tensors (channels, height, width); got {tuple(x.shape[1:])}")
             return x
         shape = input_shape(network, self.shape)
         if self.data == "gaussian":

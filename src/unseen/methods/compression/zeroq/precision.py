@@ -63,9 +63,7 @@ def sensitivity(
     return omega
 
 
-def pareto(
-    omega: Float[np.ndarray, "l m"], sizes: Int[np.ndarray, "l"], bits: Sequence[int] = (2, 4, 8)
-) -> Frontier:
+def pareto(omega: Float[np.ndarray, "l m"], sizes: Int[np.ndarray, "l"], bits: Sequence[int] = (2, 4, 8)) -> Frontier:
     """Least sum_i Omega_i(k_i) for every size sum_i P_i k_i in bits at once (additive sensitivities)."""
     return frontier(omega, np.outer(sizes, bits))
 

@@ -59,9 +59,7 @@ def locus(
 def tree_locus(tree: TreeMetric, observed: IntArray) -> Bool[np.ndarray, "n"]:
     """All classes on paths between observed ones (the Steiner subtree); all nodes are classes."""
     if not tree.complete:
-        raise ValueError(
-            "tree must have a class at every node; use how='exact' where inner nodes are no classes"
-        )
+        raise ValueError("tree must have a class at every node; use how='exact' where inner nodes are no classes")
     below = np.zeros(len(tree.parents), dtype=np.int64)
     below[tree.nodes[observed]] = 1
     for level in tree.levels[:0:-1]:
@@ -215,10 +213,10 @@ def _lower_left_hull(a: NDArray, b: NDArray) -> NDArray[np.intp]:
     best = np.minimum.accumulate(b[order])
     front = order[np.r_[True, b[order][1:] < best[:-1]]]  # nothing is better in both
     hull: list[int] = []
-    for c in front:
+    for c in front.tolist():
         while len(hull) > 1 and _turns_right(a, b, hull[-2], hull[-1], c):
             hull.pop()
-        hull.append(int(c))
+        hull.append(c)
     return np.array(hull)
 
 

@@ -23,8 +23,4 @@ def relative_improvement(before: float, after: float) -> float:
 def unseen_accuracy(truth: IntArray, predicted: IntArray, seen: IntArray) -> float:
     """Share of right predictions among samples of classes that were never observed; NaN if there is none."""
     unseen = ~np.isin(truth, seen)
-    return (
-        float((np.asarray(truth)[unseen] == np.asarray(predicted)[unseen]).mean())
-        if unseen.any()
-        else float("nan")
-    )
+    return float((np.asarray(truth)[unseen] == np.asarray(predicted)[unseen]).mean()) if unseen.any() else float("nan")

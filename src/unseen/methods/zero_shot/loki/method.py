@@ -97,9 +97,7 @@ class Loki(Method):
         """
         observed, metric = classes.seen, classes.metric
         if len(observed) < 2:
-            raise ValueError(
-                f"classes must have at least two seen classes to lie between; got {len(observed)}"
-            )
+            raise ValueError(f"classes must have at least two seen classes to lie between; got {len(observed)}")
         k, n = len(observed), len(classes)
         if isinstance(metric, EmbeddingMetric) and self.power == 2:
             cost = embedding_module(k, n, metric.vectors.shape[1])

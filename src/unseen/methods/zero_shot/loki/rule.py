@@ -54,9 +54,7 @@ def nearest_to_mean(
     return winner
 
 
-def tree_cost(
-    p: Float[Tensor, "b k"], tree: TreeMetric, observed: IntArray, power: int = 2
-) -> Float[Tensor, "b n"]:
+def tree_cost(p: Float[Tensor, "b k"], tree: TreeMetric, observed: IntArray, power: int = 2) -> Float[Tensor, "b n"]:
     """sum_k p_k d(y, lambda_k)^power for all classes of a tree in O(nodes) per sample, by rerooting.
 
     The mass and the first two moments of the distance are gathered from the leaves to the root, level by

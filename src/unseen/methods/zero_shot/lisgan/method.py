@@ -1,14 +1,12 @@
-"""LisGAN: generate features of never-seen classes from their descriptions, then classify in two passes."""
+"""The method: train the generator, recognize with what it generates."""
 
 import dataclasses
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any, Literal, Self
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
@@ -17,6 +15,18 @@ from unseen.data.domain import Domain
 from unseen.data.samplers import Batch, tensor
 from unseen.methods.base import Card, Method
 from unseen.methods.parameters import Count, NonNegative, Positive, Unit
+from unseen.methods.zero_shot.lisgan.steps import (
+    class_regularizer,
+    confident,
+    descriptions,
+    entropy,
+    nearest,
+    positions,
+    sample_regularizer,
+    soul_samples,
+    split_classes,
+    synthesize,
+)
 from unseen.nn.adversarial import (
     Conditional,
     conditional_critic,
@@ -56,7 +66,7 @@ class LisGAN(Method):
     classification : float, >= 0
         Weight of the seen classifier's loss on generated samples.
     balanced : bool
-        Scale descriptions to the expected length of the noise. False leaves them at length 1, as in the public
+        Scale descriptions to the expected length of the noise. False scales them to 1, as in the public
         attribute files, where the noise outweighs them until a long training has sorted it out.
     ratio : float in [0, 1]
         Share of the pool that counts as confident.
@@ -115,8 +125,8 @@ class LisGAN(Method):
             "The official code keeps the best epoch of both classifiers by test accuracy.",
             "The division by the largest scaled training value is left to min-max scaling, which makes it 1.",
             "The share `ratio` is used in GZSL too; the official code leaves it at 0.6 there.",
-            "Descriptions are scaled: to unit length with balanced=False, which is what the public attribute files "
-            "hold, and to the length of the noise by default, for small data and short trainings.",
+            "Descriptions are scaled to the length of the noise, for small data and short trainings; "
+            "balanced=False, as in the preset `paper`, gives the unit length of the public attribute files.",
             "A class with fewer distinct samples than souls has those samples, then its mean, as its souls.",
             "Classes are worked through in an order that depends on their descriptions alone, so that "
             "renumbering the classes renumbers the predictions and changes nothing else.",
@@ -189,9 +199,7 @@ class LisGAN(Method):
         """Generate `n` features for each of the `classes` (indices), labelled, in the source's units."""
         classes = np.atleast_1d(np.asarray(classes, dtype=np.int64))
         if n < 1 or len(classes) == 0 or classes.min() < 0 or classes.max() >= len(self.descriptions_):
-            raise ValueError(
-                f"classes must be in [0, {len(self.descriptions_)}) and n >= 1; got {classes}, {n}"
-            )
+            raise ValueError(f"classes must be in [0, {len(self.descriptions_)}) and n >= 1; got {classes}, {n}")
         with reproducible(random_state):
             x, y = synthesize(self.generator_, self.descriptions_[classes], n)
         scale = self.network_.backbone
@@ -207,14 +215,15 @@ class LisGAN(Method):
     def _softmax(self, x: Tensor, n_classes: int) -> Softmax:
         return Softmax(x.shape[1], n_classes, learning_rate=self.classifier_learning_rate)
 
-    def _train_generator(
-        self, x: Tensor, y: Tensor, a: Tensor, souls: Tensor, seen_head: nn.Linear
-    ) -> Conditional:
+    def _train_generator(self, x: Tensor, y: Tensor, a: Tensor, souls: Tensor, seen_head: nn.Linear) -> Conditional:
         """Steps 2, 5 and 6: `critic_steps` steps of the critic, then one of the generator (same batch)."""
         (_, d), (_, n_condition) = x.shape, a.shape
         generator = conditional_generator(d, n_condition, n_noise=n_condition, hidden=self.hidden)
         critic = conditional_critic(d, n_condition, self.hidden)
         known = _Known(a, souls)
+
+        def adam(net: nn.Module) -> torch.optim.Adam:
+            return torch.optim.Adam(net.parameters(), lr=self.learning_rate, betas=(0.5, 0.999))
 
         def noise(run: Run, *shape: int) -> Tensor:
             return torch.randn(*shape, n_condition, generator=run.generator).to(run.device)
@@ -244,12 +253,7 @@ class LisGAN(Method):
             objective,
             name="lisgan",
             nets={"generator": generator, "critic": critic, "known": known, "seen": seen_head},
-            optimizers={
-                "critic": torch.optim.Adam(critic.parameters(), lr=self.learning_rate, betas=(0.5, 0.999)),
-                "generator": torch.optim.Adam(
-                    generator.parameters(), lr=self.learning_rate, betas=(0.5, 0.999)
-                ),
-            },
+            optimizers={"critic": adam(critic), "generator": adam(generator)},
             batches=fresh_batches(x, y, self.batch_size),
             epochs=self.epochs,
             steps_per_epoch=self.critic_steps * -(-len(x) // self.batch_size),
@@ -268,6 +272,7 @@ class LisGAN(Method):
         target: Domain | None,
     ) -> Self:
         """Steps 7 to 9: generate, train the classifier, and label the pool in two passes."""
+        vars(self).pop("transduction_", None)
         candidates = np.concatenate([seen, made]) if self.generalized else made
         fake, label = synthesize(self.generator_, a[made], self.synthetic)
         if self.generalized:
@@ -309,134 +314,3 @@ class _Known(nn.Module):
         super().__init__()
         self.register_buffer("a", a)
         self.register_buffer("souls", souls)
-
-
-# -- the steps of the paper --------------------------------------------------------------------------------
-
-
-def soul_samples(
-    x: Float[Tensor, "n d"], y: Int[Tensor, "n"], n_classes: int, k: int = 3, random_state: int = 0
-) -> Float[Tensor, "c k d"]:
-    """Step 3: the means of the k clusters that k-means finds in each class, in any order of the samples."""
-    from sklearn.cluster import KMeans
-
-    souls = torch.empty(n_classes, k, x.shape[1])
-    for c in range(n_classes):
-        members = x[y == c]
-        rows, counts = np.unique(members.numpy(), axis=0, return_counts=True)
-        m = min(k, len(rows))
-        found = rows if m == len(rows) else None
-        if found is None:
-            cluster = KMeans(m, n_init=3, random_state=random_state).fit(rows, sample_weight=counts).labels_
-            weight = (cluster == np.arange(m)[:, None]) * counts
-            found = weight @ rows / weight.sum(axis=1, keepdims=True)
-        souls[c, :m] = torch.as_tensor(found, dtype=x.dtype)
-        souls[c, m:] = members.mean(dim=0)
-    return souls
-
-
-def nearest_soul(points: Float[Tensor, "n d"], souls: Float[Tensor, "n k d"]) -> Float[Tensor, "n"]:
-    """min_j ||x_i - s_ij||^2, each point among its own souls; the gradient goes through the nearest one."""
-    return (points[:, None] - souls).square().sum(dim=2).min(dim=1).values
-
-
-def sample_regularizer(
-    fake: Float[Tensor, "b d"], y: Int[Tensor, "b"], souls: Float[Tensor, "c k d"]
-) -> Tensor:
-    """L_R1: mean over samples of the squared distance to the nearest soul of their class."""
-    return nearest_soul(fake, souls[y]).mean()
-
-
-def class_regularizer(fakes: Float[Tensor, "c n d"], souls: Float[Tensor, "c k d"]) -> Tensor:
-    """L_R2: mean over classes of the squared distance from the fake soul, a mean, to a real one."""
-    return nearest_soul(fakes.mean(dim=1), souls).mean()
-
-
-@torch.no_grad()
-def synthesize(
-    generator: Conditional, a: Float[Tensor, "c a"], n: int
-) -> tuple[Float[Tensor, "cn d"], Int[Tensor, "cn"]]:
-    """Step 7: G(z, a) for n noise vectors per description, and the row of `a` that each sample is of."""
-    fakes = generator(torch.randn(len(a), n, generator.given.in_features), a[:, None])
-    return fakes.flatten(0, 1), torch.arange(len(a)).repeat_interleave(n)
-
-
-def entropy(p: Float[Tensor, "n c"]) -> Float[Tensor, "n"]:
-    """E(y) = -sum_c y_c log y_c of each row, in nats, 0 log 0 = 0."""
-    return torch.special.entr(p).sum(dim=1)
-
-
-def confident(p: Float[Tensor, "n c"], ratio: float) -> Bool[Tensor, "n"]:
-    """Which rows are the floor(ratio n) of lowest entropy; ties go to the first."""
-    easy = torch.zeros(len(p), dtype=torch.bool)
-    easy[entropy(p).argsort(stable=True)[: int(len(p) * ratio)]] = True
-    return easy
-
-
-def nearest(points: Float[Tensor, "n d"], references: Float[Tensor, "m d"]) -> Int[Tensor, "n"]:
-    """Index of the nearest reference of each point, Euclidean, in blocks."""
-    return torch.cat([torch.cdist(block, references).argmin(dim=1) for block in torch.split(points, 256)])
-
-
-# -- classes -----------------------------------------------------------------------------------------------
-
-
-def split_classes(
-    source: Domain, classes: ClassSpace, generalized: bool
-) -> tuple[Int[np.ndarray, "s"], Int[np.ndarray, "u"]]:
-    """The classes with samples, and those to generate features of; both ordered by their description."""
-    present = np.unique(source.labels)
-    if len(present) < 2:
-        raise ValueError(
-            f"source must hold at least two classes; all its samples are of class {present.tolist()}"
-        )
-    alien = np.setdiff1d(present, classes.seen)
-    if len(alien):
-        raise ValueError(
-            f"source must hold seen classes only; {classes.names[alien[0]]!r} is not in classes.seen"
-        )
-    if not generalized and len(classes.unseen) == 0:
-        raise ValueError(
-            "classes must have unseen classes: set `seen` to those that the source has samples of"
-        )
-    order = np.lexsort(descriptions(classes).numpy().T[::-1])
-    made = np.setdiff1d(np.arange(len(classes)), present) if generalized else classes.unseen
-    return order[np.isin(order, present)], order[np.isin(order, made)]
-
-
-def descriptions(classes: ClassSpace, balanced: bool = True) -> Float[Tensor, "n a"]:
-    """One vector per class, scaled to length sqrt(a) if `balanced`, else to 1: the attributes, else the embeddings."""
-    vectors = classes.attributes if classes.attributes is not None else classes.embeddings
-    if vectors is None:
-        raise ValueError("classes must have attributes or embeddings: one description vector per class")
-    length = vectors.shape[1] ** 0.5 if balanced else 1.0
-    return length * F.normalize(torch.as_tensor(vectors), dim=1)
-
-
-def positions(y: Int[np.ndarray, "n"], among: Int[np.ndarray, "c"], n_classes: int) -> Int[Tensor, "n"]:
-    """Where each label stands in `among`."""
-    table = np.full(n_classes, -1, dtype=np.int64)
-    table[among] = np.arange(len(among))
-    return torch.as_tensor(table[y])
-
-
-def _settings(*values: float) -> Mapping[str, float]:
-    names = ("classification", "class_souls", "sample_souls", "ratio", "learning_rate", "epochs", "synthetic")
-    return MappingProxyType({"hidden": 4096, "balanced": False, **dict(zip(names, values, strict=True))})
-
-
-PAPER: Mapping[str, Mapping[str, Any]] = MappingProxyType(
-    {
-        "cub-zsl": _settings(0.01, 1e-2, 1e-3, 0.6, 1e-4, 70, 300),
-        "flo-zsl": _settings(0.1, 1e-4, 1e-3, 0.6, 1e-4, 97, 300),
-        "sun-zsl": {**_settings(0.01, 3e-1, 3e-4, 0.5, 2e-4, 54, 100), "classifier_learning_rate": 5e-4},
-        "awa1-zsl": _settings(0.01, 3e-2, 3e-5, 0.1, 1e-5, 30, 300),
-        "apy-zsl": _settings(0.01, 1.0, 3e-5, 0.7, 1e-5, 40, 300),
-        "cub-gzsl": _settings(0.01, 1e-2, 1e-3, 0.2, 1e-4, 56, 300),
-        "flo-gzsl": _settings(0.1, 1e-1, 3e-2, 0.4, 1e-4, 80, 1200),
-        "sun-gzsl": _settings(0.01, 3e-1, 3e-5, 0.1, 2e-4, 40, 400),
-        "awa1-gzsl": _settings(0.01, 1e-3, 3e-5, 0.1, 1e-5, 30, 1800),
-        "apy-gzsl": _settings(0.01, 3e-1, 3e-4, 0.2, 1e-5, 50, 1800),
-    }
-)
-"""The paper's settings, for `LisGAN(generalized=True, **PAPER["cub-gzsl"])` on ResNet-101 features."""

@@ -1,0 +1,149 @@
+"""`TwoTowerEncoder`: pictures and texts into one space."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from unseen.data.classes import ClassSpace
+from unseen.data.domain import Domain, Lazy
+from unseen.data.typing import FloatArray, Kind
+from unseen.encoders.backends import Precision
+from unseen.encoders.base import Cache, Encoder
+
+
+class TwoTowerNetwork(nn.Module):
+    """Two networks into one space with the interface of open_clip's models; `forward` takes pictures."""
+
+    def __init__(self, image: nn.Module, text: nn.Module, logit_scale: float) -> None:
+        super().__init__()
+        self.image = image
+        self.text = text
+        self.logit_scale = nn.Parameter(torch.tensor(logit_scale).log())
+
+    def encode_image(self, image: Tensor) -> Tensor:
+        """Unit vectors of pictures, (b, d)."""
+        return self.image(image)
+
+    def encode_text(self, text: Tensor) -> Tensor:
+        """Unit vectors of tokenized texts, (b, d)."""
+        return self.text(text)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Unit vectors of pictures, (b, d)."""
+        return self.image(image)
+
+
+class TwoTowerEncoder(Encoder):
+    """Pictures and texts into one space, so that any class with a name can be predicted.
+
+    Parameters
+    ----------
+    name : str
+        What `unseen.encoders.get` calls it.
+    image, text : Encoder
+        The towers; both give unit vectors of equal width.
+    logit_scale : float
+        Factor of the cosine before the softmax of `classify` (the inverse temperature, not its logarithm).
+    template : callable
+        The sentence of a class, from its name and its description (perhaps None).
+    save : callable, optional
+        As in `Encoder`; by default each tower writes its own folder.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        image: Encoder,
+        text: Encoder,
+        logit_scale: float,
+        template: Callable[[str, str | None], str],
+        save: Callable[[Path], None] | None = None,
+    ) -> None:
+        super().__init__(
+            name=name,
+            module=TwoTowerNetwork(image.module, text.module, logit_scale),
+            preprocess=image.preprocess,
+            batch_size=image.batch_size,
+            precision=image.precision,
+            local=image.local or text.local,
+            save=save or self._save_towers,
+        )
+        self.image, self.text = image, text
+        self.logit_scale = logit_scale
+        self.template = template
+        if image.dim != text.dim:
+            raise ValueError(f"image and text must share one space; got {image.dim} and {text.dim} dimensions")
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """Pictures and texts."""
+        return (self.image.kind, self.text.kind)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of both towers' fingerprints, the scale and the wording of classes."""
+        wording = [self.template("name", None), self.template("name", "description")]
+        parts = [self.name, self.image.fingerprint, self.text.fingerprint, repr(self.logit_scale), *wording]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    @property
+    def dim(self) -> int:
+        """Width of the shared space."""
+        return self.image.dim
+
+    def encode(self, domain: Domain, *, precision: Precision | None = None, cache: Cache = True) -> Domain:
+        """Turn pictures or texts into unit vectors of the shared space; see `Encoder.encode`."""
+        tower = self.text if domain.kind == self.text.kind else self.image
+        return tower.encode(domain, precision=precision, cache=cache)
+
+    def encode_image(self, images: Any, *, cache: Cache = True) -> FloatArray:
+        """Unit vectors of pictures (a `Domain`, or a sequence of PIL images or arrays), (n, d)."""
+        return self.encode(_as_domain(images), cache=cache).x
+
+    def encode_text(self, texts: Sequence[str], *, cache: Cache = True) -> FloatArray:
+        """Unit vectors of texts, (n, d)."""
+        return self.text.encode(Domain(x=list(texts), kind="text", name="texts"), cache=cache).x
+
+    def embed(self, classes: ClassSpace, *, cache: Cache = True) -> ClassSpace:
+        """Return the classes with the text vector of each as its embedding, (N, d)."""
+        descriptions = classes.descriptions or (None,) * len(classes)
+        texts = [self.template(name, text or None) for name, text in zip(classes.names, descriptions)]
+        return classes.replace(embeddings=self.encode_text(texts, cache=cache))
+
+    def classify(self, features: Domain | FloatArray, classes: ClassSpace, *, cache: Cache = True) -> FloatArray:
+        """Probabilities of the classes by their names and descriptions alone, (n, N).
+
+        Parameters
+        ----------
+        features : Domain or array (n, d)
+            What `encode` gave for the pictures.
+        classes : ClassSpace
+            Any classes; those that carry embeddings of the shared width (see `embed`) are not embedded again.
+        """
+        x = np.asarray(features.x if isinstance(features, Domain) else features, dtype=np.float32)
+        if x.ndim != 2 or x.shape[1] != self.dim:
+            raise ValueError(f"features must be of shape (n, {self.dim}), as {self.name!r} gives them; got {x.shape}")
+        if classes.embeddings is None or classes.embeddings.shape[1] != self.dim:
+            classes = self.embed(classes, cache=cache)
+        assert classes.embeddings is not None
+        logits = self.logit_scale * torch.from_numpy(x) @ torch.from_numpy(classes.embeddings).T
+        return logits.softmax(dim=1).numpy()
+
+    def _save_towers(self, folder: Path) -> None:
+        self.image.save_weights(folder / "image")
+        self.text.save_weights(folder / "text")
+
+
+def _as_domain(images: Any) -> Domain:
+    if isinstance(images, Domain):
+        return images
+    return Domain(x=Lazy(range(len(images)), images.__getitem__), kind="image", name="images")

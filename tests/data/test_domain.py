@@ -1,0 +1,214 @@
+"""`Domain`: what it accepts, what it hides, and how it is identified."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unseen.data.classes import ClassSpace
+from unseen.data.domain import Domain, Lazy, Skipped, concatenate
+
+CLASSES = ClassSpace(names=("cat", "dog", "owl"))
+
+
+def table(n: int = 6, **more: Any) -> Domain:
+    x = np.random.default_rng(0).normal(size=(n, 3)).astype(np.float32)
+    given = dict(x=x, y=np.arange(n) % 3, classes=CLASSES, name="photos")
+    return Domain(**given | more)
+
+
+def lazy(n: int = 6, reads: list[Any] | None = None) -> Lazy:
+    def read(item: str) -> np.ndarray:
+        if reads is not None:
+            reads.append(item)
+        return np.full(2, float(item.rpartition("/")[2]))
+
+    return Lazy([f"cat/{i}" for i in range(n)], read)
+
+
+# -- what it accepts ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("more", "error", "match"),
+    [
+        ({"kind": "smell"}, ValueError, "kind must be one of image.*'smell'"),
+        ({"task": "sing"}, ValueError, "task must be one of class.*'sing'"),
+        ({"y": np.arange(4)}, ValueError, "y has 4 entries, x has 6 samples"),
+        ({"ids": ["a"]}, ValueError, "ids has 1 entries"),
+        ({"columns": {"domain": ["a"]}}, ValueError, "domain has 1 entries"),
+        ({"ids": list("aabcde")}, ValueError, "ids must be unique; 'a' stands 2 times"),
+        ({"y": np.arange(6) - 2}, ValueError, "y must be -1 .* got -2"),
+        ({"y": np.arange(6)}, ValueError, "y must be below the number of classes, 3; got 5"),
+        ({"y": np.ones(6)}, TypeError, "y must be a vector of integers.*float64"),
+        ({"y": np.ones((6, 1), int)}, TypeError, r"y must be a vector.*\(6, 1\)"),
+        ({"y": np.ones(6, bool)}, TypeError, "y must be a vector of integers.*bool"),
+        ({"x": 3.0}, TypeError, "x must be a sequence of samples; got float"),
+    ],
+)
+def test_what_does_not_fit_is_named(more: dict[str, Any], error: type[Exception], match: str) -> None:
+    with pytest.raises(error, match=match):
+        table(**more)
+
+
+def test_labels_of_any_integer_type_become_one_type() -> None:
+    for dtype in (np.int8, np.uint8, np.int32, np.uint64):
+        assert table(y=(np.arange(6) % 3).astype(dtype)).y.dtype == np.int64
+    assert table(y=np.linspace(0, 1, 6), task="value").y.dtype == np.float64
+
+
+def test_tensors_lists_and_texts_become_arrays() -> None:
+    assert Domain(x=torch.ones(2, 3, requires_grad=True)).x.shape == (2, 3)
+    assert Domain(x=[[1, 2], [3, 4]]).n_features == 2
+    assert Domain(x=["a", "ü"], kind="text").x.dtype.kind == "U"
+    assert Domain(x=np.array(["a", "b"], dtype=object), kind="text").x.dtype.kind == "U"
+    assert Domain(x=np.ones((2, 2), ">f4")).x.dtype.isnative
+
+
+def test_ids_are_positions_unless_given() -> None:
+    assert table().ids.tolist() == [f"{i:06d}" for i in range(6)]
+
+
+def test_labels_tells_how_many_are_missing() -> None:
+    half = table(y=np.array([0, -1, 1, -1, 2, -1]))
+    assert half.labeled.tolist() == [True, False] * 3
+    with pytest.raises(ValueError, match="photos: 3 of 6 samples have no label"):
+        half.labels  # noqa: B018
+    with pytest.raises(ValueError, match="photos: 6 of 6 samples have no label"):
+        table(y=None).labels  # noqa: B018
+    assert repr(half) == "Domain('photos', 6 x features, 3 labelled)"
+    assert repr(table(y=None)) == "Domain('photos', 6 x features, no labels)"
+
+
+def test_only_a_table_has_a_width() -> None:
+    with pytest.raises(TypeError, match="photos holds image, not a table"):
+        table(x=lazy(), kind="image").n_features  # noqa: B018
+
+
+# -- other views -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("index", [[4, 0], slice(1, 5, 2), np.array([True, False] * 3), [], np.int64(2), 2, -1])
+@pytest.mark.parametrize("of", ["array", "lazy"])
+def test_take_keeps_samples_labels_ids_and_columns_together(index: Any, of: str) -> None:
+    columns = {"place": np.arange(12).reshape(6, 2)}
+    whole = table(columns=columns, **({"x": lazy()} if of == "lazy" else {}))
+    some = whole.take(index)
+    positions = np.atleast_1d(np.arange(6)[index])
+    assert len(some) == len(positions)
+    for place, position in enumerate(positions):
+        np.testing.assert_array_equal(some.x[place], whole.x[int(position)])
+    assert some.y.tolist() == whole.y[positions].tolist()
+    assert some.ids.tolist() == whole.ids[positions].tolist()
+    assert some.columns["place"].tolist() == columns["place"][positions].tolist()
+
+
+def test_batches_are_consecutive_and_cover_all() -> None:
+    assert [len(part) for part in table().batches(4)] == [4, 2]
+    assert np.concatenate([part.ids for part in table().batches(4)]).tolist() == table().ids.tolist()
+
+
+def test_unlabeled_leaves_nothing_that_tells_a_label() -> None:
+    whole = table(
+        ids=[f"cat/{i}.png" for i in range(6)],
+        columns={"domain": np.repeat("a", 6), "class": np.arange(6) % 3},
+        skipped=(Skipped("dog/7.png", "broken"),),
+        credits=("the cats",),
+    )
+    bare = whole.unlabeled()
+    assert (bare.y, bare.classes) == (None, None)
+    assert bare.ids.tolist() == [f"{i:06d}" for i in range(6)]
+    assert list(bare.columns) == ["domain"]
+    assert (bare.skipped, bare.credits) == ((), ())
+    assert whole.y is not None
+
+
+def test_unlabeled_hides_the_paths_of_lazy_samples() -> None:
+    bare = table(x=lazy()).unlabeled()
+    assert not [item for item in bare.x.items if "cat" in str(item)]
+    assert [sample.tolist() for sample in bare.x] == [[i, i] for i in range(6)]
+    assert bare.digests().tolist() == table(x=lazy()).digests().tolist()
+    assert [sample.tolist() for sample in bare.take([3, 1]).x] == [[3, 3], [1, 1]]
+
+
+# -- lazy --------------------------------------------------------------------------------------------------
+
+
+def test_lazy_samples_are_read_when_asked_for_only() -> None:
+    reads: list[Any] = []
+    samples = lazy(6, reads)
+    part = Domain(x=samples.map(lambda x: x + 1), kind="image").take([5, 2])
+    joined = part.x + samples[:1]
+    assert reads == []
+    assert [value.tolist() for value in joined] == [[6, 6], [3, 3], [0, 0]]
+    assert reads == ["cat/5", "cat/2", "cat/0"]
+
+
+def test_a_digest_of_the_content_is_used_where_there_is_one() -> None:
+    reads: list[Any] = []
+    base = lazy(3, reads)
+    cheap = Lazy(base.items, base.read, lambda item: f"hash of {item}")
+    assert [(cheap + base[:1]).digest(i) for i in range(2)] == ["hash of cat/0", "hash of cat/1"]
+    assert cheap.map(lambda x: x * 2).digest(2) == "hash of cat/2"
+    assert reads == []
+
+
+# -- identity ----------------------------------------------------------------------------------------------
+
+
+@given(st.integers(0, 1000), st.integers(1, 12))
+def test_the_canonical_order_depends_on_content_alone(seed: int, n: int) -> None:
+    rng = np.random.default_rng(seed)
+    x = rng.integers(0, 3, size=(n, 2)).astype(np.float32)  # with repeated rows
+    place = np.array([["a", "b"][i] for i in rng.integers(0, 2, n)])
+    whole = Domain(x=x, columns={"domain": place})
+    mixed = whole.take(rng.permutation(n)).replace(ids=None, name="other")
+    first, second = (d.take(d.canonical_order()) for d in (whole, mixed))
+    assert first.x.tolist() == second.x.tolist()
+    assert first.columns["domain"].tolist() == second.columns["domain"].tolist()
+    assert whole.fingerprint() == mixed.fingerprint()
+
+
+def test_a_fingerprint_sees_every_bit_but_no_label() -> None:
+    x = table().x.copy()
+    x[2, 1] = np.nextafter(x[2, 1], np.inf)
+    assert table(x=x).fingerprint() != table().fingerprint()
+    assert table(y=None, ids=list("abcdef")).fingerprint() == table().fingerprint()
+    assert Domain(x=np.ones((1, 4))).fingerprint() != Domain(x=np.ones((1, 2, 2))).fingerprint()
+
+
+# -- several domains ---------------------------------------------------------------------------------------
+
+
+def test_concatenated_domains_are_told_apart_by_a_column() -> None:
+    both = concatenate([table(name="a", credits=("me",)), table(n=3, name="b", y=None, credits=("me", "you"))])
+    assert both.columns["domain"].tolist() == ["a"] * 6 + ["b"] * 3
+    assert both.y.tolist() == [0, 1, 2, 0, 1, 2, -1, -1, -1]
+    assert (both.ids[0], both.ids[-1]) == ("a/000000", "b/000002")
+    assert both.credits == ("me", "you")
+
+
+def test_domains_of_one_name_stay_apart_and_lazy_ones_stay_lazy() -> None:
+    reads: list[Any] = []
+    parts = [Domain(x=lazy(2, reads), kind="image"), Domain(x=lazy(2, reads), kind="image")]
+    both = concatenate(parts)
+    assert reads == []
+    assert both.columns["domain"].tolist() == ["data-0"] * 2 + ["data-1"] * 2
+    assert len(set(both.ids)) == 4
+
+
+def test_domains_that_do_not_fit_together_are_named() -> None:
+    other = table(classes=ClassSpace(names=("x", "y", "z")), name="b")
+    with pytest.raises(ValueError, match="photos and b have different classes"):
+        concatenate([table(), other])
+    with pytest.raises(ValueError, match="of one kind; got features and image"):
+        concatenate([table(), table(x=lazy(), kind="image")])
+    with pytest.raises(ValueError, match="at least one"):
+        concatenate([])
+    with pytest.raises(ValueError, match=r"photos has samples of shape .3,., b of shape .2,."):
+        concatenate([table(), table(x=np.ones((6, 2)), name="b")])

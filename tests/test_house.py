@@ -1,0 +1,226 @@
+"""The rules of the house: what code may say where, what may import what, and that every system keeps its word."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import inspect
+import os
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from unseen.methods import METHODS, get
+
+ROOT = Path(__file__).resolve().parents[1]
+SRC = ROOT / "src" / "unseen"
+FILES = sorted(SRC.rglob("*.py"))
+
+
+def tree(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(), file.name)
+
+
+def dotted(node: ast.AST) -> str:
+    """`a.b.c` of a name or an attribute; what is computed stands as a question mark."""
+    if isinstance(node, ast.Attribute):
+        return f"{dotted(node.value)}.{node.attr}"
+    return node.id if isinstance(node, ast.Name) else "?"
+
+
+def calls(file: Path) -> Iterator[tuple[ast.Call, str]]:
+    for node in ast.walk(tree(file)):
+        if isinstance(node, ast.Call):
+            yield node, dotted(node.func)
+
+
+def keyword(call: ast.Call, name: str) -> object:
+    """The constant value of a keyword argument, or None."""
+    found = next((k.value for k in call.keywords if k.arg == name), None)
+    return found.value if isinstance(found, ast.Constant) else None
+
+
+def relative(file: Path) -> str:
+    return str(file.relative_to(SRC))
+
+
+# -- syntax trees ------------------------------------------------------------------------------------------
+
+LOOP = {"backward", "step", "manual_seed", "cuda", "seed", "DataLoader", "tqdm", "print", "track", "zero_grad"}
+
+
+def loop_code(file: Path) -> list[str]:
+    """Calls, attributes and imports that belong to the loop, to seeds, devices or progress."""
+    found = [f"{name}(" for _, name in calls(file) if name.rpartition(".")[2] in LOOP]
+    for node in ast.walk(tree(file)):
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            names = [alias.name for alias in node.names]
+            found += [f"import {name}" for name in (*names, getattr(node, "module", "") or "") if "tqdm" in name]
+        if isinstance(node, ast.keyword) and node.arg == "device" and isinstance(node.value, ast.Constant):
+            found.append("device=")
+    return found
+
+
+@pytest.mark.parametrize("file", sorted((SRC / "methods").rglob("*.py")), ids=relative)
+def test_methods_hold_no_loop_seed_device_or_progress_code(file: Path) -> None:
+    assert loop_code(file) == []
+
+
+def test_the_search_for_loop_code_finds_it(tmp_path: Path) -> None:
+    file = tmp_path / "method.py"
+    file.write_text(
+        "from tqdm import tqdm\nfor x in tqdm(y):\n  loss.backward(); optimizer.step()\n"
+        "torch.manual_seed(0); net.cuda(); DataLoader(d); print(x); torch.ones(3, device='cuda')\n"
+    )
+    expected = "tqdm( loss.backward( optimizer.step( torch.manual_seed( net.cuda( DataLoader( print( device="
+    assert sorted(loop_code(file)) == sorted([*expected.split(), "import tqdm", "import tqdm"])
+
+
+@pytest.mark.parametrize("file", FILES, ids=relative)
+def test_nothing_is_unpickled_run_in_a_shell_or_swallowed(file: Path) -> None:
+    for call, name in calls(file):
+        if name == "torch.load":
+            assert keyword(call, "weights_only") is True, f"line {call.lineno}: torch.load without weights_only=True"
+        if name in ("np.load", "numpy.load"):
+            assert keyword(call, "allow_pickle") is not True, f"line {call.lineno}: np.load with pickle"
+        assert keyword(call, "shell") is not True, f"line {call.lineno}: shell=True"
+        assert name not in ("eval", "exec", "os.system", "os.popen"), f"line {call.lineno}: {name}("
+    for node in ast.walk(tree(file)):
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            names = {alias.name for alias in node.names} | {getattr(node, "module", None)}
+            assert not names & {"pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}, f"line {node.lineno}"
+        if isinstance(node, ast.ExceptHandler):
+            assert node.type is not None, f"line {node.lineno}: bare except"
+            silent = len(node.body) == 1 and isinstance(node.body[0], ast.Pass)
+            broad = dotted(node.type) in ("Exception", "BaseException")
+            assert not (silent and broad), f"line {node.lineno}: an error is swallowed"
+
+
+@pytest.mark.parametrize("file", [f for f in FILES if relative(f) not in ("cli.py", "__main__.py")], ids=relative)
+def test_only_the_command_line_prints(file: Path) -> None:
+    assert [name for _, name in calls(file) if name == "print"] == []
+
+
+@pytest.mark.parametrize("file", FILES, ids=relative)
+def test_every_file_says_what_it_is_and_names_no_place_of_this_machine(file: Path) -> None:
+    text = file.read_text()
+    assert not text or ast.get_docstring(tree(file)), "no docstring"
+    assert not [word for word in ("/work/", "../shared", "/root/", "/home/") if word in text]
+
+
+@pytest.mark.parametrize("file", FILES, ids=relative)
+def test_nothing_is_left_to_do(file: Path) -> None:
+    assert not [word for word in ("TODO", "FIXME", "XXX", "raise NotImplementedError") if word in file.read_text()]
+
+
+# -- imports -----------------------------------------------------------------------------------------------
+
+
+def test_imports_run_downward_only() -> None:
+    pytest.importorskip("importlinter", reason="the import contract needs `pip install import-linter`")
+    command = [str(Path(sys.executable).parent / "lint-imports"), "--no-cache"]
+    env = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    found = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+    assert found.returncode == 0, found.stdout[-3000:] + found.stderr[-1000:]
+
+
+def test_the_import_contract_covers_every_room_and_every_module() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    layers = {name.strip() for c in contracts for layer in c.get("layers", ()) for name in layer.split("|")}
+    there = {
+        p.stem if p.is_file() else p.name for p in SRC.iterdir() if p.suffix == ".py" or (p / "__init__.py").exists()
+    }
+    assert there - {"__init__", "__main__"} <= layers
+    rooms = {p.name for p in (SRC / "methods").iterdir() if (p / "__init__.py").exists()}
+    assert rooms == {m.rpartition(".")[2] for c in contracts for m in c.get("modules", ())}
+
+
+def python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("COV", "PYTEST"))}
+    env["PYTHONPATH"] = str(ROOT / "src")
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, env=env, cwd=ROOT)
+
+
+def test_importing_the_front_door_is_quick_and_touches_nothing_heavy() -> None:
+    code = (
+        "import sys, time; before = set(sys.modules); t = time.perf_counter(); import unseen; "
+        "print(time.perf_counter() - t, *sorted({m.split('.')[0] for m in set(sys.modules) - before}))"
+    )
+    runs = [python("-c", code) for _ in range(3)]
+    assert all(run.returncode == 0 for run in runs), runs[0].stderr
+    seconds = min(float(run.stdout.split()[0]) for run in runs)
+    modules = set(runs[0].stdout.split()[1:])
+    assert not modules & {"torch", "sklearn", "numpy", "pandas", "timm", "transformers", "matplotlib", "PIL"}
+    assert seconds < 0.3
+
+
+def test_the_front_door_is_silent_under_all_warnings_as_errors() -> None:
+    found = python("-W", "error", "-c", "import unseen")
+    assert (found.returncode, found.stdout, found.stderr) == (0, "", "")
+
+
+def test_everything_on_the_front_door_is_there() -> None:
+    import unseen
+
+    for name in unseen.__all__:
+        assert getattr(unseen, name) is not None, name
+    with pytest.raises(AttributeError, match="banana"):
+        unseen.banana  # noqa: B018
+    assert set(unseen.__all__) <= set(dir(unseen))
+
+
+# -- methods and systems -----------------------------------------------------------------------------------
+
+
+def test_a_method_is_found_by_slug_and_by_name_and_a_wrong_slug_has_a_hint() -> None:
+    methods = importlib.import_module("unseen.methods")
+    assert methods.get("coral") is methods.CORAL
+    with pytest.raises(ValueError, match="did you mean 'coral'"):
+        methods.get("corral")
+    with pytest.raises(ValueError, match="no method is called 'xyzzy'; there are"):
+        methods.get("xyzzy")
+    with pytest.raises(AttributeError, match="Banana"):
+        methods.Banana  # noqa: B018
+    assert {"get", "METHODS", "CORAL"} <= set(dir(methods))
+
+
+def test_looking_at_the_table_of_methods_imports_none_of_them() -> None:
+    found = python("-c", "import sys, unseen.methods as m; m.METHODS; print('torch' in sys.modules)")
+    assert found.stdout == "False\n", found.stderr
+
+
+@pytest.mark.parametrize("slug", METHODS)
+def test_a_system_has_a_claim_a_test_and_parts_that_exist(slug: str) -> None:
+    cls = get(slug)
+    if cls.card.baseline:
+        pytest.skip("a baseline needs no claim")
+    assert importlib.util.find_spec(f"unseen.claims.{slug.replace('-', '_')}"), f"no claim for {slug}"
+    place = Path(inspect.getfile(cls)).relative_to(SRC / "methods")
+    room, name = place.parts[0], slug.replace("-", "_")
+    found = [
+        *(ROOT / "tests" / "methods" / room).rglob(f"test_{name}*.py"),
+        *(ROOT / "tests/methods" / room / name).glob("test_*.py"),
+    ]
+    assert found, f"no test of {slug} under tests/methods/{room}"
+    for part in cls.card.parts:
+        module, _, attribute = part.rpartition(".")
+        assert (
+            importlib.util.find_spec(part) if _is_module(part) else hasattr(importlib.import_module(module), attribute)
+        )
+
+
+def _is_module(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+@pytest.mark.parametrize("file", sorted((SRC / "methods").rglob("*.py")), ids=relative)
+def test_a_method_file_is_short_enough_to_read(file: Path) -> None:
+    assert len(file.read_text().splitlines()) <= 480

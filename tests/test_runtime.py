@@ -1,0 +1,91 @@
+"""Where and how work runs."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from unseen.runtime import Runtime, current, identified, reproducible, runtime, track, without_checkpoints
+
+
+def test_settings_hold_inside_the_block_only_and_nest() -> None:
+    assert current() == Runtime()
+    with runtime(threads=3, folder="a") as outer:
+        assert (outer.threads, outer.folder) == (3, Path("a"))
+        with runtime(threads=2):
+            assert (current().threads, current().folder) == (2, Path("a"))
+            with without_checkpoints():
+                assert (current().threads, current().folder) == (2, None)
+        assert current() == outer
+    assert current() == Runtime()
+
+
+def test_settings_are_put_back_after_an_error() -> None:
+    with pytest.raises(KeyError), runtime(threads=3):
+        raise KeyError
+    assert current() == Runtime()
+
+
+def test_the_module_can_be_called_as_the_front_door_does() -> None:
+    import unseen
+
+    with unseen.runtime(threads=2) as settings:
+        assert settings.threads == 2
+
+
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [({"threads": 0}, "threads"), ({"precision": "fp16"}, "precision"), ({"device": "toaster"}, "device")],
+)
+def test_bad_settings_are_named(settings: dict, match: str) -> None:
+    with pytest.raises(ValueError, match=match), runtime(**settings):
+        pass
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_device_that_is_not_there_is_told_at_once() -> None:
+    with pytest.raises(ValueError, match=r"device must be one of this machine.*'cuda'"), runtime(device="cuda"):
+        pass
+
+
+def test_work_is_named_within_what_surrounds_it() -> None:
+    with identified("a"), identified("b"):
+        assert current().work == "/a/b"
+    assert current().work == ""
+
+
+def _draw() -> list[float]:
+    return [random.random(), float(np.random.rand()), float(torch.rand(()))]
+
+
+def test_random_numbers_and_threads_are_fixed_inside_and_put_back_outside() -> None:
+    torch.manual_seed(4)
+    np.random.seed(4)
+    random.seed(4)
+    expected = _draw()
+    torch.manual_seed(4)
+    np.random.seed(4)
+    random.seed(4)
+    threads = torch.get_num_threads()
+    with runtime(threads=2), reproducible(0):
+        first = _draw()
+        assert torch.get_num_threads() == 2
+    again = []
+    with pytest.raises(IndexError), reproducible(0):
+        again.append(_draw()) or again[1]
+    assert again == [first]
+    with reproducible(1):
+        assert _draw() != first
+    assert torch.get_num_threads() == threads
+    assert _draw() == expected
+
+
+def test_a_bar_is_silent_unless_asked_for_on_a_terminal(capfd: pytest.CaptureFixture[str]) -> None:
+    assert list(track(range(3), "work")) == [0, 1, 2]
+    with runtime(progress=True):
+        assert list(track(range(3), "work")) == [0, 1, 2]  # standard error is no terminal here
+    assert tuple(capfd.readouterr()) == ("", "")
