@@ -16,6 +16,7 @@ import unseen.methods.base  # noqa: F401 - registers how methods are saved
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.methods.base import UNKNOWN, Method
+from unseen.methods.chain import chain
 from unseen.nn.build import joined
 from unseen.nn.information import normalized_entropy
 from unseen.nn.state import load_state, save_state, write_folder
@@ -182,6 +183,27 @@ class Bundle:
             credits=tuple(str(credit) for credit in about["credits"]),
             whole=bool(about["whole"]),
         )
+
+    def decide_by(self, rule: Method, classes: ClassSpace) -> Bundle:
+        """Put a rule over probabilities, such as Loki, on top of this model.
+
+        Parameters
+        ----------
+        rule : Method
+            Unfitted; it is fitted on `classes`.
+        classes : ClassSpace
+            Its first classes are those of this model, which are its seen ones; the rule can predict all of them.
+
+        Raises
+        ------
+        ValueError
+            If the first classes are not those of this model.
+        """
+        n = len(self.classes)
+        if classes.names[:n] != self.classes.names:
+            raise ValueError(f"classes must begin with the {n} classes of this model, in their order")
+        fitted = rule.fit(classes=classes.replace(seen=np.arange(n)))
+        return dataclasses.replace(self, method=chain(self.method, fitted), classes=classes, temperature=1.0)
 
     # -- carrying --------------------------------------------------------------------------------------
 

@@ -133,7 +133,7 @@ def test_weights_come_back_from_disk_and_others_are_refused(tmp_path):
     assert digest_state(other) == digest_state(tiny_network())
     with pytest.raises(ValueError, match="does not fit"):
         load_state(nn.Linear(2, 2), tmp_path)
-    with pytest.raises(FileNotFoundError, match="weights.safetensors"):
+    with pytest.raises(FileNotFoundError, match=r"weights\.safetensors"):
         load_state(other, tmp_path / "nowhere")
 
 

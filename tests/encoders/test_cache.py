@@ -117,8 +117,8 @@ def test_writers_at_once_lose_nothing(tmp_path):
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda part: FeatureStore(tmp_path).add(*part), parts))
     known, features = FeatureStore(tmp_path).find(digests(400))
-    assert known.mean() > 0.9  # a shard that two of them join at once may be missed, never be wrong
-    assert np.array_equal(features[:, 0], np.repeat(np.arange(80), 5)[known])
+    assert known.all()
+    assert np.array_equal(features[:, 0], np.repeat(np.arange(80), 5))
     assert not list(tmp_path.glob(".*"))
 
 
@@ -142,7 +142,11 @@ def test_features_come_in_the_order_asked(tmp_path):
 
 
 def test_half_written_files_are_removed(tmp_path):
-    with pytest.raises(RuntimeError), cache.written(tmp_path / "file") as temporary:
-        temporary.write_text("half")
-        raise RuntimeError
+    def fail() -> None:
+        with cache.written(tmp_path / "file") as temporary:
+            temporary.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert list(tmp_path.iterdir()) == []

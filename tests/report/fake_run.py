@@ -11,7 +11,10 @@ import numpy as np
 import pandas as pd
 import PIL.Image
 
-WORDS = "face hand heart animal plant fruit food drink place transport sky clock weather game cloth sound light book tool flag"
+WORDS = (
+    "face hand heart animal plant fruit food drink place transport sky clock weather game cloth sound light book tool "
+    "flag"
+)
 METHODS = {
     "glc": ("Upcycling Models Under Domain and Category Shift", 41.0),
     "shot": ("Do We Really Need to Access the Source Data?", 12.6),
@@ -92,8 +95,8 @@ def _metrics(rng: np.random.Generator, centre: float, seeds: int, rejects: bool,
 
 
 def _results(
-    rng: np.random.Generator, known: tuple[str, ...], private: tuple[str, ...], candidates: int, seeds: int, samples: int,
-    labels: bool, protocol: str,
+    rng: np.random.Generator, known: tuple[str, ...], private: tuple[str, ...], candidates: int, seeds: int,
+    samples: int, labels: bool, protocol: str,
 ) -> dict[str, Any]:  # fmt: skip
     names = [*list(METHODS)[: candidates - 1], "source-only"]
     rejects = protocol.startswith("open")
@@ -139,15 +142,21 @@ def _results(
                 "credits": ["Noto Emoji by Google, Apache-2.0, https://github.com/googlefonts/noto-emoji"],
             },
             "target": {
-                "name": "target", "kind": "image", "samples": samples + samples // 4, "labeled": (samples + samples // 4) * labels,
+                "name": "target", "kind": "image", "samples": samples + samples // 4,
+                "labeled": (samples + samples // 4) * labels,
                 "classes": target_classes,
-                "skipped": [["sketches/broken 花.png", "the picture is truncated or damaged"], ["/home/me/x.jpg", "no picture"]],
+                "skipped": [
+                    ["sketches/broken 花.png", "the picture is truncated or damaged"],
+                    ["/home/me/x.jpg", "no picture"],
+                ],
                 "credits": ["OpenMoji, CC BY-SA 4.0, https://openmoji.org"],
             },
         },
         "encoder": {"name": "efficientnet-lite0", "dim": 1280, "fingerprint": "ab" * 32},
         "classes": list(known),
-        "overlap": {"shared": list(known), "source_only": [], "target_only": list(private), "case_variants": ["Cat / cat"]} if labels else {},
+        "overlap": {
+            "shared": list(known), "source_only": [], "target_only": list(private), "case_variants": ["Cat / cat"],
+        } if labels else {},
         "leakage": "Leakage: 2 of the 600 samples of the exam stand in the source (1 equal, 1 nearly equal), such as "
         "'a.png', which is 'b.png'; scores on them say nothing." if rejects else None,
         "protocol": {"name": protocol, "told": told, "headline": headline} if labels else None,
@@ -165,15 +174,16 @@ def _results(
         "chosen": {
             "name": names[0],
             "why": f"{names[0]} was the only candidate." if len(names) == 1
-            else f"{names[0]} has the best mean rank over 3 label-free validators (source validation 0.801, information "
-            f"maximization 1.402, neighbourhood density 3.120; mean of {seeds} seeds); next is {names[1]}. "
+            else f"{names[0]} has the best mean rank over 3 label-free validators (source validation 0.801, "
+            f"information maximization 1.402, neighbourhood density 3.120; mean of {seeds} seeds); next is {names[1]}. "
             "No target label was used.",
         },
         "unseen": "0.1.0",
         "command": "unseen compare --source photos --target sketches --seeds 3 --out run",
         "config": {
             "data": {"source": "a1b2c3d4e5f60718", "target": "18f6e5d4c3b2a107", "held out": "77aa88bb99cc00dd"},
-            "encoder": "efficientnet-lite0", "methods": names, "protocol": "auto", "labels": "exam", "seeds": seeds, "id": "f00dfeed00112233",
+            "encoder": "efficientnet-lite0", "methods": names, "protocol": "auto", "labels": "exam", "seeds": seeds,
+            "id": "f00dfeed00112233",
         },
     }  # fmt: skip
 

@@ -6,11 +6,23 @@ import functools
 from typing import NamedTuple
 
 import numpy as np
-from torch import nn
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from unseen.data.domain import Domain
-from unseen.nn.classifier import Classifier, feature_classifier, train_source
-from unseen.runtime import reproducible
+from unseen.evaluation.metrics.classification import accuracy
+from unseen.evaluation.metrics.open_set import open_set_scores
+from unseen.evaluation.protocols.run import entropy_threshold
+from unseen.methods.adaptation.glc import GLC, pseudo_labels
+from unseen.methods.base import UNKNOWN, signatures
+from unseen.methods.baselines.shot import SHOT
+from unseen.nn.classifier import Classifier, feature_classifier, outputs, train_source
+from unseen.nn.information import normalized_entropy
+from unseen.nn.neighbours import MemoryBank
+from unseen.runtime import reproducible, runtime
+
+Table = dict[str, dict[str, float]]
 
 
 class Split(NamedTuple):
@@ -101,3 +113,109 @@ def small_network(n_classes: int, width: int = 64) -> Classifier:
     bottleneck = nn.Sequential(nn.Linear(128 * 2 * 2, width), nn.BatchNorm1d(width))
     head = nn.utils.parametrizations.weight_norm(nn.Linear(width, n_classes))
     return Classifier(nn.Sequential(*layers, nn.Flatten()), bottleneck, head)
+
+
+def rejecting(p: Tensor, threshold: float) -> NDArray[np.int64]:
+    """The most probable class, or `UNKNOWN` where the normalized entropy is above the threshold."""
+    return np.where(normalized_entropy(p).numpy() > threshold, UNKNOWN, p.argmax(dim=1).numpy())
+
+
+class Cell(NamedTuple):
+    """What all arms of a cell start from."""
+
+    model: Classifier
+    target: Domain
+    truth: NDArray[np.int64]  # class, or UNKNOWN
+    held_out: float  # accuracy of the model on held-out source samples
+    threshold: float  # what 95 % of them stay below
+    z: Tensor
+    p: Tensor
+
+
+def prepare(setting: str, case: str, seed: int) -> Cell:
+    """Train the source model on four fifths of the source and show it the target."""
+    source, target = parts(case, setting, seed)
+    order = np.random.default_rng(seed).permutation(len(source))
+    held_out, kept = (source.take(np.sort(half)) for half in np.split(order, [len(source) // 5]))
+    model = source_model(kept, seed)
+    mine = torch.softmax(outputs(model, held_out)[1], dim=1)
+    z, logits = outputs(model, target)
+    known = logits.shape[1]
+    return Cell(
+        model,
+        target,
+        np.where(target.labels < known, target.labels, UNKNOWN),
+        accuracy(held_out.labels, mine.argmax(dim=1).numpy()),
+        entropy_threshold(mine),
+        z,
+        torch.softmax(logits, dim=1),
+    )
+
+
+def adapted(cell: Cell, seed: int, **hyperparameters: float | bool | None) -> GLC:
+    """GLC with its defaults; the views are the same, since a mirrored digit is no digit."""
+    method = GLC(random_state=seed, views="same", **hyperparameters)  # type: ignore[arg-type]
+    return method.fit(model=cell.model, target=cell.target)
+
+
+def run_open(setting: str, case: str, seed: int) -> Table:
+    """H-scores of all arms where the target has classes of its own."""
+    with runtime(threads=2):
+        cell = prepare(setting, case, seed)
+        shot = SHOT(random_state=seed, epochs=GLC().epochs).fit(model=cell.model, target=cell.target)
+        glc = adapted(cell, seed)
+        w0 = glc.threshold
+        predictions = {
+            "source": rejecting(cell.p, w0),
+            "source, own threshold": rejecting(cell.p, cell.threshold),
+            "shot": rejecting(shot.predict_proba(cell.target), w0),
+            "glc": glc.predict(cell.target),
+        }
+        if setting == "open-partial":
+            ablations = {"global only": {"local_weight": 0.0}, "local only": {"global_weight": 0.0}}
+            for arm, change in ablations.items():
+                method = adapted(cell, seed, ratio=glc.kappa_, **change)
+                predictions[arm] = method.predict(cell.target)
+        table: Table = {arm: open_set_scores(cell.truth, labels) for arm, labels in predictions.items()}
+        table["glc"]["other_inputs"] = float(len({w for s in signatures(GLC) for w in s.required} - {"model", "target"}))
+        known = cell.truth != UNKNOWN
+        table["held-out source"] = {"closed_accuracy": cell.held_out}
+        table["source"]["closed_accuracy"] = accuracy(cell.truth[known], cell.p.argmax(dim=1).numpy()[known])
+        table |= mechanisms(cell, glc.kappa_, seed)
+        return table
+
+
+def mechanisms(cell: Cell, kappa: float, seed: int) -> Table:
+    """What the two kinds of clustering know before any training."""
+    known = cell.truth != UNKNOWN
+    true_ratio = len(np.unique(cell.target.labels)) / cell.p.shape[1]
+
+    def one_vs_all(ratio: float) -> dict[str, float]:
+        labels = pseudo_labels(cell.z, cell.p, kappa=ratio, random_state=seed).labels.numpy()
+        refused = labels == UNKNOWN
+        gap = float(refused[~known].mean() - refused[known].mean())
+        return {**open_set_scores(cell.truth, labels), "gap": gap}
+
+    bank = MemoryBank(len(cell.z), cell.z.shape[1], cell.p.shape[1])
+    bank.write(slice(None), cell.z, cell.p)
+    consensus = bank.consensus(cell.z, GLC().neighbours).argmax(dim=1).numpy()
+    return {
+        "clusters, true ratio": one_vs_all(true_ratio),
+        "clusters, estimated ratio": one_vs_all(kappa),
+        "consensus": {"closed_accuracy": accuracy(cell.truth[known], consensus[known])},
+        "estimate": {"log2_error": float(abs(np.log2(kappa / true_ratio)))},
+    }
+
+
+def run_partial(case: str, seed: int) -> Table:
+    """Accuracy of all arms where the target lacks classes and has none of its own; nothing is rejected."""
+    with runtime(threads=2):
+        cell = prepare("partial", case, seed)
+        shot = SHOT(random_state=seed, epochs=GLC().epochs).fit(model=cell.model, target=cell.target)
+        glc = adapted(cell, seed, reject=False)
+        predictions = {
+            "source": cell.p.argmax(dim=1).numpy(),
+            "shot": shot.predict(cell.target),
+            "glc": glc.predict(cell.target),
+        }
+        return {arm: {"accuracy": accuracy(cell.truth, labels)} for arm, labels in predictions.items()}

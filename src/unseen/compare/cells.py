@@ -79,7 +79,7 @@ def calibration(method: Method, check: Domain | None) -> Cell:
     y = torch.as_tensor(check.labels)
     temperature = max(1.0, fit_temperature(scores, y)) if int(y.max()) < scores.shape[1] else 1.0
     p = torch.softmax(scores / temperature, dim=1)
-    return {"temperature": temperature, "threshold": max(entropy_threshold(p), 1e-6), "check": p}
+    return {"temperature": temperature, "threshold": entropy_threshold(p), "check": p}
 
 
 def _predict(method: Method, part: Domain, temperature: float, threshold: float) -> Cell:

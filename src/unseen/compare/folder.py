@@ -166,7 +166,8 @@ def _pictures(inputs: Inputs, predictions: Any) -> list[dict[str, Any]]:
         return []
     domain = inputs.raw["target"]
     rows = predictions[predictions.part == "adapted"].reset_index(drop=True)
-    right = rows.index[rows.truth == rows.prediction] if rows.truth.notna().any() else rows.index
+    rejected = rows.prediction.isna() & rows.truth.notna() & ~rows.truth.isin(inputs.classes.names)
+    right = rows.index[(rows.truth == rows.prediction) | rejected] if rows.truth.notna().any() else rows.index
     wrong = rows.index.difference(right)
     rng = np.random.default_rng(0)
     chosen = [i for side in (right, wrong) for i in rng.permutation(side)[: PICTURES // 2]]

@@ -16,7 +16,6 @@ from unseen.evaluation.metrics.classification import (
     bootstrap_interval,
     chance,
     mean_class_accuracy,
-    per_class_accuracy,
 )
 from unseen.evaluation.protocols.base import Protocol
 from unseen.validation import vote
@@ -25,6 +24,9 @@ if TYPE_CHECKING:
     from unseen.compare.job import Plan
 
 SCHEMA = 1
+VOTERS = ("source validation", "information maximization")
+"""Who votes. Neighbourhood density is shown beside them: on ordered pairs of noto, twemoji, openmoji, fluent-flat and
+fluent-high-contrast its vote raised the regret (see docs/choosing.md)."""
 
 
 def summarize(
@@ -32,7 +34,7 @@ def summarize(
 ) -> dict[str, Any]:
     """Choose first, then open the exam: what stands in `results.json`."""
     votes, validators = _choose(cells)
-    chosen = max(votes, key=lambda key: votes[key])
+    chosen = max(votes, key=lambda key: (votes[key], _information(validators[key])))
     truths = {part: exam.open() for part, exam in inputs.exams.items()}
     graded = _protocol(protocol, truths, inputs)
     rows = [
@@ -56,7 +58,8 @@ def summarize(
         "references": _references(inputs, truths, rows, graded),
         "candidates": sorted(rows, key=lambda row: -row["vote"]),
         "left_out": todo.left_out,
-        "chosen": {"name": chosen, "why": _why(chosen, votes, validators, seeds)},
+        "chosen": {"name": chosen, "why": _why(chosen, votes, validators, seeds, inputs.support is not None)},
+        "versions": _versions(),
     }
 
 
@@ -66,19 +69,29 @@ def _choose(cells: Mapping[str, list[Cell]]) -> tuple[dict[str, float], dict[str
         key: {v: [cell["validators"][v] for cell in group] for v in group[0]["validators"]}
         for key, group in cells.items()
     }
-    names = next(iter(validators.values())).keys()
+    have = next(iter(validators.values()))
+    names = [v for v in VOTERS if v in have] or list(have)
     scores = {v: {key: float(np.mean(validators[key][v])) for key in cells} for v in names}
     return (vote(scores) if scores else dict.fromkeys(cells, 0.0)), validators
 
 
-def _why(chosen: str, votes: Mapping[str, float], validators: Mapping[str, Any], seeds: int) -> str:
+def _information(scores: Mapping[str, list[float]]) -> float:
+    """What breaks a tie of votes: the larger mean information."""
+    return float(np.mean(scores.get("information maximization", [0.0])))
+
+
+def _why(
+    chosen: str, votes: Mapping[str, float], validators: Mapping[str, Any], seeds: int, supported: bool
+) -> str:
     if len(votes) == 1:
         return f"{chosen} was the only candidate."
-    told = ", ".join(f"{v} {np.mean(values):.3f}" for v, values in validators[chosen].items())
+    voters = [v for v in VOTERS if v in validators[chosen]] or list(validators[chosen])
+    told = ", ".join(f"{v} {np.mean(validators[chosen][v]):.3f}" for v in voters)
     second = sorted(votes, key=lambda key: -votes[key])[1]
     return (
-        f"{chosen} has the best mean rank over {len(validators[chosen])} label-free validators ({told}; mean of {seeds} "
-        f"seeds); next is {second}. No target label was used."
+        f"{chosen} has the best mean rank over {len(voters)} label-free validators ({told}; mean of {seeds} "
+        f"seeds); next is {second}. "
+        + ("The support's labels were learned from; no sealed label was used." if supported else "No target label was used.")
     )
 
 
@@ -123,7 +136,8 @@ def _grades(
     per_seed = [protocol.grade(truth[has], cell[part][kind][has], inputs.exams[part].classes) for cell in group]
     out = {metric: _spread([grades[metric] for grades in per_seed]) for metric in per_seed[0]}
     if "accuracy" in out:
-        out["accuracy"]["interval"] = list(bootstrap_interval(group[0][part]["prediction"][has] == truth[has]))
+        right = np.mean([cell[part]["prediction"][has] == truth[has] for cell in group], axis=0)
+        out["accuracy"]["interval"] = list(bootstrap_interval(right))
     return out
 
 
@@ -149,7 +163,7 @@ def _references(
         "metric": metric,
         "chance": {part: chance(truth[truth >= 0], len(inputs.classes)) for part, truth in truths.items()},
         "source_only": None if floor is None else {p: floor["metrics"][p][metric]["mean"] for p in truths},
-        "ceiling": _ceiling(inputs, truths["adapted"]),
+        "ceiling": _ceiling(inputs, truths["adapted"]) if "adapted" in truths else None,
     }
 
 
@@ -175,9 +189,10 @@ def _ceiling(inputs: Inputs, truth: IntArray, folds: int = 5) -> dict[str, float
     }
 
 
-def class_table(truth: IntArray, prediction: IntArray, names: Sequence[str]) -> list[dict[str, Any]]:
-    """Accuracy and size of every class that occurs."""
-    return [
-        {"class": names[c], "samples": int((truth == c).sum()), "accuracy": value}
-        for c, value in per_class_accuracy(truth, prediction).items()
-    ]
+def _versions() -> dict[str, str]:
+    """Of what the figures depend on."""
+    import importlib.metadata
+    import platform
+
+    packages = ("torch", "numpy", "scikit-learn", "timm")
+    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in packages}

@@ -30,6 +30,9 @@ WEIGHTS = "weights.safetensors"
 FLUSH = 64
 """Batches after which features go to disk, so that a run that is cut off keeps them."""
 
+LONG = 32
+"""A batch whose samples are longer than this (in tokens) has proportionally fewer of them."""
+
 Cache = bool | str | os.PathLike[str]
 
 
@@ -46,7 +49,7 @@ class Preprocess(Protocol):
         ...
 
     def groups(self, samples: Any) -> IntArray:
-        """A number per sample, (n,); samples with equal numbers give batches of equal shape."""
+        """A number per sample, (n,): its length, or 0; equal numbers give batches of equal shape."""
         ...
 
     def to_json(self) -> dict[str, Any]:
@@ -131,10 +134,10 @@ class Encoder:
         sample: Any = np.zeros((8, 8, 3), dtype=np.uint8) if self.kind == "image" else "example"
         return self.batch([sample])
 
-    def batch(self, samples: Sequence[Any]) -> Tensor:
-        """Preprocess up to `batch_size` samples and pad to a full batch with copies of the first."""
+    def batch(self, samples: Sequence[Any], rows: int | None = None) -> Tensor:
+        """Preprocess samples and pad to a full batch, or to `rows`, with copies of the first."""
         batch = self.preprocess(samples)
-        missing = self.batch_size - len(batch)
+        missing = (rows or self.batch_size) - len(batch)
         return torch.cat([batch, batch[:1].expand(missing, *batch.shape[1:])]) if missing > 0 else batch
 
     def encode(self, domain: Domain, *, precision: Precision | None = None, cache: Cache = True) -> Domain:
@@ -160,11 +163,7 @@ class Encoder:
         ValueError
             If the kind does not fit, or a feature is not finite.
         """
-        if domain.kind not in self.kinds:
-            raise ValueError(
-                f"domain {domain.name!r} holds {domain.kind}; encoder {self.name!r} takes "
-                f"{' or '.join(self.kinds)}. {_advice(domain.kind)}"
-            )
+        self.check_kind(domain)
         precision = self.precision if precision is None else precision
         backend = self.backend(precision)
         if cache is False:
@@ -220,6 +219,14 @@ class Encoder:
             "differ. Install the versions that saved it, or save again with the encoder inside (--bundle)"
         )
 
+    def check_kind(self, domain: Domain) -> None:
+        """Raise `ValueError`, with the encoders that fit, unless the encoder takes this kind of samples."""
+        if domain.kind not in self.kinds:
+            raise ValueError(
+                f"domain {domain.name!r} holds {domain.kind}; encoder {self.name!r} takes "
+                f"{' or '.join(self.kinds)}. {_advice(domain.kind)}"
+            )
+
     def save_weights(self, folder: str | os.PathLike[str]) -> None:
         """Write what `unseen.encoders.load` needs to build the encoder without package or network."""
         target = Path(folder)
@@ -235,18 +242,23 @@ class Encoder:
         order = np.argsort(groups, kind="stable")
         cuts = np.flatnonzero(np.diff(groups[order])) + 1
         pieces = [
-            group[start : start + self.batch_size]
+            (group[start : start + rows], rows)
             for group in np.split(order, cuts)
-            for start in range(0, len(group), self.batch_size)
+            for rows in (self._rows(int(groups[group[0]])),)
+            for start in range(0, len(group), rows)
         ]
-        made = backends.prefetched(lambda piece: self.batch(list(_read(domain, positions[piece]))), pieces)
+        made = backends.prefetched(lambda job: self.batch(list(_read(domain, positions[job[0]])), job[1]), pieces)
         with contextlib.closing(made), backends.all_threads():
-            for piece in runtime.track(pieces, f"{self.name}: {domain.name}"):
+            for piece, _ in runtime.track(pieces, f"{self.name}: {domain.name}"):
                 features[piece] = self._run(backend, next(made))[: len(piece)].numpy()
         if not np.isfinite(features).all():
             bad = positions[int(np.argwhere(~np.isfinite(features))[0, 0])]
             raise ValueError(f"encoder {self.name!r} gives a feature of sample {_id(domain, bad)!r} that is not finite")
         return features
+
+    def _rows(self, group: int) -> int:
+        """Samples of a full batch of one group: fewer where each of them is long."""
+        return max(1, self.batch_size * LONG // max(group, LONG))
 
     def _run(self, backend: Backend, batch: Tensor) -> Tensor:
         key: tuple[Any, ...] = (backend, runtime.current().device)

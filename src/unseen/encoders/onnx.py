@@ -72,6 +72,7 @@ def build_onnx(request: Request) -> OnnxEncoder:
     """
     path = request.file("model.onnx")
     model = _checked(path)
+    beside = external_files(model)
     custom = sorted(custom_domains(model))
     library = request.options.get("library")
     if custom or library:
@@ -94,8 +95,8 @@ def build_onnx(request: Request) -> OnnxEncoder:
         batch_size=batch if isinstance(batch, int) and batch > 0 else 32,
         precision=request.precision,
         local=True,
-        identity=_digest(model, path),
-        save=partial(_save, path, external_files(model)),
+        identity=_digest([path, *(path.parent / name for name in beside)]),
+        save=partial(_save, path, beside),
     )
 
 
@@ -162,10 +163,10 @@ def _preprocess(session: Any) -> ImagePreprocess:
     return ImagePreprocess(**fields)
 
 
-def _digest(model: Any, path: Path) -> str:
+def _digest(files: list[Path]) -> str:
     digest = hashlib.sha256()
-    for name in [path.name, *external_files(model)]:
-        digest.update((path.parent / name).read_bytes())
+    for file in files:
+        digest.update(file.read_bytes())
     return digest.hexdigest()
 
 

@@ -102,6 +102,7 @@ class TwoTowerEncoder(Encoder):
 
     def encode(self, domain: Domain, *, precision: Precision | None = None, cache: Cache = True) -> Domain:
         """Turn pictures or texts into unit vectors of the shared space; see `Encoder.encode`."""
+        self.check_kind(domain)
         tower = self.text if domain.kind == self.text.kind else self.image
         return tower.encode(domain, precision=precision, cache=cache)
 

@@ -289,8 +289,13 @@ def _giving(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def wrapper(self: Method, x: Any, *args: Any, **kwargs: Any) -> Any:
         _require_fitted(self)
-        with torch.no_grad():
-            return function(self, as_input(x, vars(self).get("n_features_in_")), *args, **kwargs)
+        samples = as_input(x, vars(self).get("n_features_in_"))
+        try:
+            with torch.no_grad():
+                return function(self, samples, *args, **kwargs)
+        except RuntimeError as error:  # what torch raises where shapes do not fit
+            told = f"x of shape {tuple(samples.shape)} cannot be read by this {type(self).__name__}"
+            raise ValueError(f"{told}: {error}") from error
 
     return wrapper
 

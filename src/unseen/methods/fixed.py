@@ -28,6 +28,9 @@ class Fixed(Method):
     def fit(self, *, model: nn.Module) -> Self:
         """Take the network; it is not copied."""
         self.network_ = model
+        layers = [m for m in model.modules() if isinstance(m, (nn.Linear, nn.Conv1d, nn.Conv2d))]
+        if layers and isinstance(layers[0], nn.Linear):
+            self.n_features_in_ = layers[0].in_features
         return self
 
     def decision_function(self, x: Tensor) -> Tensor:

@@ -59,6 +59,8 @@ def export_onnx(
     try:
         _export(network, example, temporary, output)
         model = onnx.load(temporary)
+        for node in [*model.graph.node, *(node for function in model.functions for node in function.node)]:
+            del node.metadata_props[:]  # in which files of this machine the operation was called
         for key, value in (metadata or {}).items():
             model.metadata_props.add(key=key, value=value)
         onnx.checker.check_model(model)

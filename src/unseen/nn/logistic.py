@@ -19,7 +19,7 @@ _NEVER = -1e4  # the bias of a class that no sample has
 
 def fit_logistic(
     x: Float[Tensor, "n d"],
-    y: Int[np.ndarray, n],
+    y: Int[np.ndarray, " n"],
     n_classes: int,
     *,
     C: float = 1.0,

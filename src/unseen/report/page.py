@@ -76,7 +76,7 @@ def _table(file: Path, columns: tuple[str, ...]) -> pd.DataFrame:
         table = pd.read_parquet(file)
     except FileNotFoundError as error:
         raise ValueError(f"folder must be a run of `unseen compare`; {file.parent} has no {file.name}") from error
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise ValueError(f"{file} is damaged: {error}") from error
     if len(table) == 0:
         return pd.DataFrame(columns=list(columns))
@@ -119,7 +119,7 @@ def _context(results: words.Results, tables: Mapping[str, pd.DataFrame], style: 
     found = words.verdict(results)
     return {
         "style": style,
-        "policy": f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
+        "policy": f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; form-action 'none'",
         "results": results,
         "chosen": words.chosen_row(results),
         "verdict": found,

@@ -44,14 +44,14 @@ _TALL = 260.0
 
 def ticks(upper: float, at_most: int = 6) -> list[float]:
     """Round numbers from 0 to `upper`."""
-    step = next(s for s in (0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5, 1.0) if upper / s < at_most)
+    step = next(s for s in (0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5, 1.0) if upper / s < at_most - 1e-9)
     return [round(i * step, 6) for i in range(math.floor(upper / step + 1e-9) + 1)]
 
 
 def reach(values: Sequence[float | None]) -> float:
     """The end of an axis that starts at 0 and holds all values, at most 1."""
     largest = max((v for v in values if v is not None and math.isfinite(v)), default=1.0)
-    return min(1.0, max(0.1, math.ceil(largest * 1.05 * 10 - 1e-9) / 10))
+    return min(1.0, max(0.1, math.ceil(largest * 10 - 1e-9) / 10))
 
 
 # -- one line from nothing to everything ---------------------------------------------------------------------
@@ -64,7 +64,7 @@ def scale(results: Results) -> dict[str, Any] | None:
         return None
     marks = [
         ("chance", "chance", found.chance),
-        ("floor", "source-only", found.floor),
+        ("floor", "source-only", None if results["chosen"]["name"] == "source-only" else found.floor),
         ("ceiling", "ceiling (oracle)", found.ceiling),
     ]
     below = [
@@ -180,7 +180,6 @@ def scatter(results: Results) -> dict[str, Any] | None:
     logs = np.log10([row["seconds"] for row in rows])
     low, high = math.floor(logs.min() * 2 - 0.2) / 2, math.ceil(logs.max() * 2 + 0.2) / 2
     bottom, top, step = _span(list(quality.values()))
-    shown = (lambda v: f"{100 * v:.0f}") if found is not None else (lambda v: f"{v:.1f}")
     placed = [
         {
             "row": row,
@@ -198,10 +197,14 @@ def scatter(results: Results) -> dict[str, Any] | None:
             for t in range(math.ceil(low), math.floor(high) + 1)
         ],
         "y_ticks": [
-            {"y": 1 - i * step / (top - bottom), "label": shown(bottom + i * step)}
+            {
+                "y": 1 - i * step / (top - bottom),
+                "label": number((bottom + i * step) * (100 if found else 1), 0 if found else 1),
+            }
             for i in range(round((top - bottom) / step) + 1)
         ],
         "label": f"{metric_label(found.metric)}, %" if found else "label-free vote",
+        "cut": bottom > 0,
     }
 
 

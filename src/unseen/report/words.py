@@ -28,11 +28,15 @@ METRICS = {
 MEANINGS = {
     "accuracy": "Accuracy is the share of samples predicted right.",
     "class_accuracy": "The per-class mean is the accuracy of each class, averaged over classes of any size alike.",
-    "h_score": "The H-score is the harmonic mean of the accuracy on known classes (averaged over classes) and of the "
+    "h_score": "The H-score is the harmonic mean of two: the accuracy on known classes, averaged over classes, and the "
     "share of samples of unknown classes that were recognized as unknown.",
-    "h": "H is the harmonic mean of S and U: the per-class mean accuracies on classes with and without labelled samples.",
+    "h": "H is the harmonic mean of S and U, the per-class mean accuracies on classes with and without labels.",
 }
-UNITS = {"source validation": "share right", "information maximization": "nats", "neighbourhood density": "nats"}
+UNITS = {
+    "source validation": "share right",
+    "information maximization": "nats",
+    "neighbourhood density": "nats",
+}
 SPACE = "\N{NO-BREAK SPACE}"
 HARM = 0.01
 """More than this below source-only, as a share, counts as harm."""
@@ -163,7 +167,9 @@ def headline(results: Results) -> str:
     if found is None:
         return f"{name} was chosen from {count(among, 'candidate')}; no label of the target is left to grade it by."
     figure = " ".join(filter(None, (share(found.spread["mean"]), deviation(found.spread)))) + f"{SPACE}%"
-    rest = "" if found.floor is None or name == "source-only" else f", beside {percent(found.floor)} without adaptation"
+    rest = f", beside {percent(found.chance)} by chance" if found.chance is not None else ""
+    if found.floor is not None and name != "source-only":
+        rest = f", beside {percent(found.floor)} without adaptation"
     return f"{name} reaches {figure} {metric_label(found.metric)} on the target{rest}."
 
 
@@ -171,7 +177,7 @@ def beside(results: Results) -> list[str]:
     """The sentences that the headline must not be read without."""
     found = verdict(results)
     if found is None:
-        return ["How often it is right is not known: this page shows no accuracy, and nothing on it stands for one."]
+        return ["How often it is right is not known: no accuracy is shown, and no other figure stands for one."]
     parts = [
         f"{percent(found.chance)} by chance" if found.chance is not None else None,
         f"{percent(found.floor)} without adaptation (source-only)" if found.floor is not None else None,

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 
-def source_validation(p: Float[Tensor, "n c"], y: Int[np.ndarray, n]) -> float:
+def source_validation(p: Float[Tensor, "n c"], y: Int[np.ndarray, " n"]) -> float:
     """Accuracy, in [0, 1], of probabilities on labelled source samples that no fit has seen; larger is better."""
     if len(p) != len(y):
         raise ValueError(f"p has {len(p)} rows, y has {len(y)} labels")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,9 +30,15 @@ def chance(truth: IntArray, n_classes: int) -> float:
     return float(np.mean(truth < n_classes) / n_classes)
 
 
-def bootstrap_interval(correct: NDArray[np.bool_], level: float = 0.95, draws: int = 1000) -> tuple[float, float]:
-    """Interval of a share by resampling the samples."""
-    n = len(correct)
-    shares = np.random.default_rng(0).binomial(n, correct.mean(), draws) / n
-    low, high = np.quantile(shares, [(1 - level) / 2, (1 + level) / 2])
+def bootstrap_interval(right: NDArray[Any], level: float = 0.95, draws: int = 1000) -> tuple[float, float]:
+    """Interval of a mean by resampling the samples.
+
+    Parameters
+    ----------
+    right : array (n,)
+        Whether each sample is right, or the share of seeds in which it is.
+    """
+    n = len(right)
+    picks = np.random.default_rng(0).integers(n, size=(draws, n))
+    low, high = np.quantile(np.asarray(right, dtype=float)[picks].mean(axis=1), [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)

@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from unseen.data.domain import Domain
 from unseen.data.typing import IntArray
 from unseen.evaluation.exam import Exam
 from unseen.evaluation.protocols.base import Protocol
-from unseen.methods.base import UNKNOWN, Method
+from unseen.methods.base import Method
 from unseen.nn.information import normalized_entropy
 
 
@@ -57,13 +56,10 @@ def _grade(protocol: Protocol, prediction: IntArray, truth: IntArray, exam: Exam
     return dict(protocol.grade(truth[has], prediction[has], exam.classes))
 
 
-def entropy_threshold(p: Tensor, accept: float = 0.95) -> float:
-    """The normalized entropy that the share `accept` of known samples stays below: a label-free rule to reject."""
-    return float(np.quantile(normalized_entropy(p).numpy(), accept))
+def entropy_threshold(p: Tensor, accept: float = 0.95, least: float = 0.5) -> float:
+    """The normalized entropy above which a sample is called unknown: a rule that needs no target label.
 
-
-def with_rejection(method: Method, x: Domain, threshold: float) -> IntArray:
-    """Predictions, with `UNKNOWN` where the normalized entropy passes `threshold` (a method's own rejections stay)."""
-    prediction = method.predict(x)
-    unsure = normalized_entropy(method.predict_proba(x)).numpy() > threshold
-    return np.where(unsure, UNKNOWN, prediction)
+    The larger of `least` (half-way to uniform) and what the share `accept` of held-out known samples stays below: on
+    samples of its own domain alone a model is too sure for a threshold that another domain could meet.
+    """
+    return max(least, float(np.quantile(normalized_entropy(p).numpy(), accept)))

@@ -167,7 +167,7 @@ def fold_batch_norms(network: nn.Module, replace_relu6: bool = False) -> nn.Modu
             channels = layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels
             layer.bias = nn.Parameter(layer.weight.new_zeros(channels), requires_grad=False)
     for _, layer, name, bn in list(foldable(network)):
-        factor = torch.rsqrt(bn.running_var + bn.eps)  # type: ignore[operator,arg-type]
+        factor = torch.rsqrt(bn.running_var + bn.eps)  # type: ignore[operator]
         gamma, beta = getattr(bn, "weight", None), getattr(bn, "bias", None)
         factor = factor if gamma is None else factor * gamma
         layer.weight.data = layer.weight * factor.reshape(-1, *[1] * (layer.weight.ndim - 1))

@@ -136,21 +136,21 @@ class LisGAN(Method):
     generalized: bool = False
     souls: Count = 3
     sample_souls: NonNegative = 1e-2
-    class_souls: NonNegative = 1e-1
+    class_souls: NonNegative = 1.0
     samples_per_class: Count = 20
     classification: NonNegative = 0.01
     balanced: bool = True
     ratio: Unit = 0.3
     refine: Literal["softmax", "nearest"] = "softmax"
     synthetic: Count = 100
-    epochs: Count = 50
+    epochs: Count = 40
     seen_epochs: Count = 100
     classifier_epochs: Count = 50
     hidden: Count = 256
     critic_steps: Count = 5
     batch_size: Count = 64
     penalty: NonNegative = 10.0
-    learning_rate: Positive = 5e-4
+    learning_rate: Positive = 1e-3
     classifier_learning_rate: Positive = 1e-3
 
     network_: Classifier = dataclasses.field(init=False)

@@ -1,0 +1,102 @@
+"""The examples on the method pages, put together from what a card and the signature of `fit` ask for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from unseen import methods
+
+SEGMENTS = dict(zip("0123456789", ("1111110", "0110000", "1101101", "1111001", "0110011", "1011011", "1011111", "1110000", "1111111", "1111011")))  # fmt: skip
+"""Which of seven segments each digit lights: attributes by which a digit is known without a picture."""
+
+SIDES = ("top", "upper right", "lower right", "bottom", "lower left", "upper left", "middle")
+WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+
+BOTH = 'source, target = digits("printed", size=8, flat=True), digits("handwritten", size=8, flat=True)'
+DESCRIBED = f"""\
+segments = {" ".join(SEGMENTS.values())!r}.split()
+classes = ClassSpace(
+    names="0123456789", attributes=[[int(lit) for lit in code] for code in segments], seen=range(8)
+)
+source = source.take(source.y < 8)  # no picture of 8 and 9"""
+
+
+def quick(about: dict[str, Any]) -> dict[str, int]:
+    """Settings that make an example short where the defaults take minutes."""
+    return {"iterations": 20, "batch_size": 8} if "iterations" in about["parameters"] else {}
+
+
+def python(about: dict[str, Any], arguments: str = "") -> str:
+    """A program that fits a method on digits and predicts; `about` is from `catalogue.describe`."""
+    name = methods.get(about["slug"]).__name__
+    words = list(about["needs"][0]["required"])
+    arguments = arguments or ", ".join(f"{key}={value}" for key, value in quick(about).items())
+    fit = f"method = {name}({arguments}).fit({', '.join(f'{word}={word}' for word in words)})"
+    score = "print((method.predict(target) == target.y).mean())"
+    if "quantization" in about["protocols"]:
+        lines = [
+            "from unseen import encoders",
+            f"from unseen.methods import {name}",
+            "",
+            'model = encoders.get("efficientnet-lite0").module.network  # or any network with BatchNorm',
+            fit,
+            "small = method.network()",
+        ]
+    elif about["modalities"] == ["probabilities"]:
+        lines = [
+            "from unseen import ClassSpace",
+            "from unseen.data.sources import digits",
+            f"from unseen.methods import {name}, SourceOnly",
+            "",
+            BOTH,
+            DESCRIBED,
+            "known = SourceOnly().fit(source=source.with_labels(source.y, classes.take(classes.seen)))",
+            fit,
+            "predicted = method.predict(known.predict_proba(target))  # among all ten",
+            "print((predicted == target.y).mean())",
+        ]
+    elif words == ["classes"]:
+        lines = [
+            "from unseen import encoders",
+            "from unseen.data.sources import digits",
+            f"from unseen.methods import {name}",
+            "",
+            'encoder, pictures = encoders.get("lite-clip"), digits("handwritten").take(slice(0, 200))',
+            "target, classes = encoder.encode(pictures), encoder.embed(pictures.classes)",
+            fit,
+            score,
+        ]
+    else:
+        lines = ["from unseen.data.sources import digits", f"from unseen.methods import {name}", "", BOTH]
+        if "classes" in words:
+            lines = ["from unseen import ClassSpace", *lines, DESCRIBED]
+        if "model" in words:
+            lines = ["from unseen.catalogue import source_model", *lines, "model = source_model(source)"]
+        if "support" in words:
+            lines += ["support = target.take(slice(0, 100))"]
+        lines += [fit + ("  # without the labels of target" if "target" in words else ""), score]
+    return "\n".join(lines)
+
+
+def shell(about: dict[str, Any]) -> str:
+    """The same on the command line, on pictures, starting in an empty folder."""
+    slug, words = about["slug"], list(about["needs"][0]["required"])
+    if "quantization" in about["protocols"]:
+        settings = "".join(f" --set {key}={value}" for key, value in quick(about).items())
+        return f"unseen quantize efficientnet-lite0 --method {slug} --bits 8/8{settings} --out models/{slug}"
+    lines = ["unseen data get digits:handwritten --out handwritten"]
+    options = ["--target handwritten"]
+    if "support" in words:
+        options += ["--labels split:0.1"]
+    else:
+        lines = ["unseen data get digits:printed --out printed", *lines]
+        options = ["--source printed", *options]
+    if "classes" in words:
+        rows = [f"{n},the digit {word},{','.join(SEGMENTS[n])}" for n, word in zip(SEGMENTS, WORDS)]
+        header = f"name,description,{','.join(SIDES)}"
+        lines += ["rm -r printed/8 printed/9", "cat > classes.csv <<'END'", header, *rows, "END"]
+        options += ["--classes classes.csv"]
+        if words == ["classes"] and about["modalities"] != ["probabilities"]:
+            options += ["--encoder lite-clip"]
+    lines += [f"unseen adapt --method {slug} {' '.join(options)} --out models/{slug}"]
+    return "\n".join([*lines, f"unseen predict models/{slug} handwritten/3 --top 3"])

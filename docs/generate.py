@@ -1,0 +1,352 @@
+"""Write the pages that come from cards, claims and evidence: methods/*.md, catalogue.md, ledger.md.
+
+mkdocs loads this file too, as a hook that puts the written method pages into the navigation.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+DOCS = Path(__file__).resolve().parent
+sys.path.insert(0, str(DOCS))
+NONE_YET = "no evidence recorded yet"
+
+
+# -- words -------------------------------------------------------------------------------------------------
+
+
+def cell(text: str) -> str:
+    """`text` as it may stand in a cell of a table."""
+    return " ".join(str(text).replace("|", "\\|").split())
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(cell(value) for value in line) + " |" for line in lines)
+
+
+def fenced(language: str, code: str) -> str:
+    """A block of code."""
+    return f"```{language}\n{code}\n```"
+
+
+def listed(items: list[str]) -> str:
+    """A list, an item a line; single backticks are code in Markdown too."""
+    return "\n".join(f"- {item}" for item in items)
+
+
+def allowed(hint: Any) -> str:
+    """The values that a hyperparameter may have, from its annotation."""
+    origin, inside = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return " ".join([allowed(inside[0]), *map(between, inside[1:])])
+    if origin is Literal:
+        return ", ".join(f"`{option!r}`" for option in inside)
+    if origin is tuple:
+        return "tuple of " + " and ".join(dict.fromkeys(allowed(one) for one in inside if one is not Ellipsis))
+    if inside:
+        return " or ".join(allowed(one) for one in inside)
+    return "`None`" if hint in (None, type(None)) else hint.__name__
+
+
+def between(range_: Any) -> str:
+    """A range in short: ≥ 1, > 0, in [0, 1]."""
+    low, high = range_.low, range_.high
+    if low == float("-inf") and high == float("inf"):
+        return ""
+    if high == float("inf"):
+        return f"{'>' if range_.open_low else '≥'} {low:g}"
+    return f"in {range_}"
+
+
+# -- docstrings --------------------------------------------------------------------------------------------
+
+
+def sections(documentation: str) -> dict[str, str]:
+    """A numpydoc docstring by section; what stands before the first is under ""."""
+    parts = re.split(r"^(\w[\w ]*)\n-{3,}$", documentation, flags=re.MULTILINE)
+    return {"": parts[0].strip(), **{key: body.strip("\n") for key, body in zip(parts[1::2], parts[2::2])}}
+
+
+def meanings(parameters: str) -> dict[str, str]:
+    """What each parameter of a numpydoc section is; several names may share an entry."""
+    told: dict[str, str] = {}
+    names: list[str] = []
+    for line in parameters.splitlines():
+        if line.strip() and not line.startswith(" "):
+            names = [name.strip() for name in line.partition(" : ")[0].split(",")]
+        elif line.strip():
+            told |= {name: f"{told.get(name, '')} {line.strip()}".strip() for name in names}
+    return told
+
+
+# -- method pages ------------------------------------------------------------------------------------------
+
+
+def slugs() -> list[str]:
+    """The methods that have a page: all that a user calls by name."""
+    from unseen import catalogue, methods
+
+    return [slug for slug in methods.METHODS if slug not in catalogue.NOT_COMPARED]
+
+
+def method_page(slug: str) -> str:
+    """Everything that card, class and evidence say of a method."""
+    import examples
+
+    from unseen import catalogue
+
+    about = catalogue.describe(slug)
+    told = sections(about["documentation"])
+    head, _, rest = told[""].partition("\n\n")
+    paper = " ".join(filter(None, [f"*{about['title']}*", f"({about['venue']})." if about["venue"] else ""]))
+    code = about["official_code"]
+    parts = [
+        f"# {slug}",
+        about["summary"],
+        paper + (f" Official code: [{code}](https://github.com/{code})." if code else ""),
+        re.sub(r"\s*\[\d+\]", "", head),
+        rest,
+        "## What it needs",
+        needs(about),
+        "## Use it",
+        "In Python:",
+        fenced("python", examples.python(about)),
+        "On the command line:",
+        fenced("sh", examples.shell(about)),
+        "Paths may be anything that [Your data](../data.md) names.",
+        "## Hyperparameters",
+        hyperparameters(slug, told.get("Parameters", "")),
+        "## Presets",
+        "What `unseen compare` tries; nothing else is tuned.",
+        table(["preset", "settings"], [[name, settings(values)] for name, values in about["presets"].items()]),
+    ]
+    if about["notes"]:
+        parts += [f"## Where it differs from the {'official code' if code else 'paper'}", listed(about["notes"])]
+    parts += ["## What is left out", listed(about["left_out"]) or "Nothing that the card knows of."]
+    parts += ["## Evidence", evidence(slug, baseline=_baseline(slug))]
+    if "References" in told:
+        parts += ["## Reference", "\n".join(line.strip() for line in told["References"].splitlines())]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _baseline(slug: str) -> bool:
+    from unseen import methods
+
+    return methods.get(slug).card.baseline
+
+
+def needs(about: dict[str, Any]) -> str:
+    """The ways to call `fit`, its words, and what samples may be."""
+    ways = [
+        " and ".join(f"`{word}`" for word in way["required"])
+        + (f"; it can use {', '.join(f'`{word}`' for word in way['optional'])}" if way["optional"] else "")
+        for way in about["needs"]
+    ]
+    facts = [
+        f"`{word}`: {sentence}" for word, sentence in about["words"].items()
+    ] + [f"Reads {' or '.join(about['modalities'])}. Graded by the protocols {', '.join(about['protocols'])}."]
+    return "\n\n".join(["`fit` needs " + ", or ".join(ways) + ".", listed(facts)])
+
+
+def settings(values: dict[str, Any]) -> str:
+    """Hyperparameters of a preset."""
+    return ", ".join(f"`{key}={value!r}`" for key, value in values.items()) or "the defaults"
+
+
+def hyperparameters(slug: str, parameters: str) -> str:
+    """Every hyperparameter with its default, its range and its meaning."""
+    from unseen import methods
+    from unseen.methods.base import Method
+
+    cls = methods.get(slug)
+    hints = get_type_hints(cls, include_extras=True)
+    told = meanings(sections(inspect.getdoc(Method) or "")["Parameters"]) | meanings(parameters)
+    rows = [
+        [f"`{key}`", f"`{value!r}`", allowed(hints[key]), told.get(key, "")]
+        for key, value in cls().get_params().items()
+    ]
+    return table(["name", "default", "allowed", "meaning"], rows)
+
+
+# -- the ledger --------------------------------------------------------------------------------------------
+
+
+def evidence(slug: str, *, baseline: bool = False) -> str:
+    """The ledger of a system with the verdicts of its newest record."""
+    from unseen import claims
+    from unseen.claims.evidence import evidence_files, stale
+
+    if slug not in claims.CLAIMS:
+        return "A baseline: systems are compared with it, and it has no claims of its own." if baseline else NONE_YET
+    files = evidence_files(DOCS / "evidence", slug)
+    records = [json.loads(file.read_text()) for file in files]
+    verdicts = {row["text"]: row for row in records[-1]["ledger"]} if records else {}
+    rows = [assertion_row(assertion, verdicts.get(assertion.text)) for assertion in claims.get(slug).ledger]
+    parts = [table(["assertion", "level", "verdict", "number"], rows)]
+    if not records:
+        return "\n\n".join([*parts, f"There is {NONE_YET}. To run it: `unseen reproduce {slug}`."])
+    new = records[-1]
+    versions = ", ".join(f"{name} {version}" for name, version in new["versions"].items())
+    parts += [
+        f"Recorded {new['date']} on {new['split']} cases, seeds {', '.join(map(str, new['seeds']))}, "
+        f"{new['seconds']:.0f} s on {new['machine']} ({versions}). To run it again: `{new['command']}`. "
+        + f"All figures: {', '.join(f'[{file.name}](EVIDENCE/{file.name})' for file in files)}."
+    ]
+    if slug in stale(DOCS / "evidence"):
+        parts += ["**Stale:** files of the system have changed since it was recorded."]
+    return "\n\n".join(parts)
+
+
+def assertion_row(assertion: Any, found: dict[str, Any] | None) -> list[str]:
+    """One assertion: text, level, verdict, number or reason."""
+    level = assertion.level + (", promised" if assertion.level == "effect" and assertion.promised else "")
+    if found is not None:
+        return [assertion.text, level, f"**{found['verdict']}**", found["told"] or found["reason"]]
+    waiting = assertion.level in ("mechanism", "effect")
+    word = {"paper scale": "not run", "not testable": "not testable"}.get(assertion.level, NONE_YET)
+    return [assertion.text, level, word, "" if waiting else assertion.reason]
+
+
+def ledger_page() -> str:
+    """Every assertion of every claim."""
+    from unseen import claims
+
+    parts = [
+        "# Ledger",
+        "What each paper's abstract asserts, and what became of it here; what did not hold stands where what held stands.",
+        "*mechanism*: the part does what it is for, and must hold. *effect*: it is better than its baselines, held or "
+        "not held at this scale. *paper scale*: needs the paper's data. *not testable*: the reason is given. An "
+        "effect that is *promised* must hold for `unseen reproduce` to exit with 0. Brackets are 95 % intervals, "
+        "from resampling cases.",
+    ]
+    for slug in claims.CLAIMS:
+        parts += [f"## {slug}", f"[About the method](methods/{slug}.md)", evidence(slug).replace("EVIDENCE", "evidence")]
+    return "\n\n".join(parts) + "\n"
+
+
+# -- the catalogue -----------------------------------------------------------------------------------------
+
+FILTER = """\
+<input id="filter" type="search" placeholder="filter: words such as zero_shot, video, quantize, built" \
+style="width: 100%; padding: .4em; border: 1px solid; border-radius: .2em" aria-label="filter the systems">
+<p><span id="count"></span></p>"""
+SCRIPT = """\
+<script>
+const rows = [...document.querySelectorAll("table tbody tr")];
+const show = () => {
+  const words = document.getElementById("filter").value.toLowerCase().split(/\\s+/);
+  let n = 0;
+  for (const row of rows) {
+    const text = row.textContent.toLowerCase();
+    row.hidden = !words.every(word => text.includes(word));
+    n += !row.hidden;
+  }
+  document.getElementById("count").textContent = n + " of " + rows.length + " shown";
+};
+document.getElementById("filter").addEventListener("input", show);
+show();
+</script>"""
+
+
+def systems() -> list[Any]:
+    """The systems of the catalogue, baselines left out, by slug."""
+    from unseen import catalogue
+
+    return sorted((entry for entry in catalogue.entries() if not entry.baseline), key=lambda entry: entry.slug)
+
+
+def catalogue_page() -> str:
+    """All systems, built and planned, then the baselines; the box filters both."""
+    from unseen import catalogue
+
+    every = systems()
+    built = sum(entry.built for entry in every)
+    plain = [entry for entry in catalogue.entries() if entry.slug in slugs() and entry.baseline]
+    header = ["system", "room", "state", "what it does", "paper"]
+    parts = [
+        "# Catalogue",
+        f"{len(every)} published systems: {built} built, {len(every) - built} planned. A built one has a page.",
+        FILTER,
+        table(header, [system_row(entry) for entry in every]),
+        "## Baselines",
+        "What every comparison needs beside the systems.",
+        table(header, [system_row(entry) for entry in plain]),
+        SCRIPT,
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def system_row(entry: Any) -> list[str]:
+    """A line of the catalogue."""
+    name = f"[{entry.slug}](methods/{entry.slug}.md)" if entry.built else entry.slug
+    paper = f"{entry.title}, {entry.venue}" if entry.venue else entry.title
+    return [name, f"`{entry.room}`", "built" if entry.built else "planned", entry.summary, paper]
+
+
+def methods_page() -> str:
+    """The methods that can be run, with what they need."""
+    from unseen import catalogue
+
+    rows = []
+    for entry in catalogue.entries(planned=False):
+        if entry.slug in slugs():
+            ways = " or ".join("`" + " + ".join(way.required) + "`" for way in entry.needs)
+            rows.append([f"[{entry.slug}]({entry.slug}.md)", ways, entry.summary, "baseline" if entry.baseline else ""])
+    return "\n\n".join(
+        [
+            "# Methods",
+            "`unseen recommend --source photos --target sketches` says which of these fit what you have; "
+            "`unseen compare` runs them.",
+            table(["method", "needs", "what it does", ""], rows),
+            "What is planned is in the [catalogue](../catalogue.md).",
+        ]
+    ) + "\n"
+
+
+# -- writing -----------------------------------------------------------------------------------------------
+
+
+def pages() -> dict[str, str]:
+    """The text of every generated page, by its path in docs/."""
+    return {
+        **{f"methods/{slug}.md": method_page(slug).replace("EVIDENCE", "../evidence") for slug in slugs()},
+        "methods/index.md": methods_page(),
+        "catalogue.md": catalogue_page(),
+        "ledger.md": ledger_page(),
+    }
+
+
+def write(folder: Path = DOCS) -> list[Path]:
+    """Write the pages; those of methods that are gone are removed."""
+    written = []
+    for name, text in pages().items():
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        temporary = file.with_name(f".{file.name}.tmp")
+        temporary.write_text(text, encoding="utf-8")
+        written.append(temporary.replace(file))
+    for old in set((folder / "methods").glob("*.md")) - set(written):
+        old.unlink()
+    return written
+
+
+def on_config(config: Any) -> Any:
+    """Put the method pages into the navigation of mkdocs."""
+    found = sorted(file.name for file in (DOCS / "methods").glob("*.md") if file.name != "index.md")
+    if not found:
+        raise SystemExit("docs/methods is empty: run docs/generate.py first")
+    for item in config["nav"]:
+        if "Methods" in item:
+            item["Methods"] = ["methods/index.md", *({name[:-3]: f"methods/{name}"} for name in found)]
+    return config
+
+
+if __name__ == "__main__":
+    print(f"{len(write())} pages written to {DOCS}")

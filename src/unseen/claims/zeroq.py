@@ -1,0 +1,260 @@
+"""ZeroQ's claim: a network's own statistics are data enough to quantize it, in uniform and in mixed precision."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import itertools
+import time
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy.stats import spearmanr
+from sklearn.model_selection import train_test_split
+from torch import Tensor, nn
+
+from unseen.data.domain import Domain
+from unseen.data.samplers import Batch, batches, steps
+from unseen.data.sources import digits, emoji
+from unseen.encoders.backends import keep_freed_memory
+from unseen.encoders.vision import LITE0_PREPROCESS, lite0_network
+from unseen.evaluation.metrics.agreement import top1_agreement
+from unseen.methods.baselines.dfq import DFQ
+from unseen.methods.compression.zeroq import ZeroQ
+from unseen.methods.compression.zeroq.distillation import start
+from unseen.methods.compression.zeroq.method import quantize
+from unseen.methods.compression.zeroq.precision import (
+    allocate_random,
+    allocate_uniform,
+    allocate_worst,
+    divergence,
+    sensitivity,
+)
+from unseen.nn.quantizers import FLOAT, outputs
+from unseen.nn.train import Run, train
+from unseen.runtime import reproducible, without_checkpoints
+
+Result = dict[str, dict[str, float]]
+
+
+# -- a small network that quantizes badly ------------------------------------------------------------------
+
+DIGITS = {"batch_size": 64, "iterations": 300, "learning_rate": 0.5, "precision": "mixed", "bits": (2, 3, 4, 8)}
+BUDGETS = (2.5, 3.0)
+"""Average bits of a weight."""
+N_RANDOM = 20
+
+
+class Task(NamedTuple):
+    """A trained network, standardized pictures that it was trained on, and its test."""
+
+    network: nn.Module
+    x: Tensor
+    test: Tensor
+    y: np.ndarray
+    seconds_per_epoch: float
+
+
+def depthwise_network(n_classes: int) -> nn.Sequential:
+    """Depthwise-separable convolutions with BatchNorm, 24 to 64 channels."""
+
+    def block(i: int, o: int, kernel: int, stride: int = 1, groups: int = 1) -> list[nn.Module]:
+        conv = nn.Conv2d(i, o, kernel, stride, kernel // 2, groups=groups, bias=False)
+        return [conv, nn.BatchNorm2d(o), nn.ReLU()]
+
+    return nn.Sequential(
+        *block(1, 24, 3),
+        *block(24, 24, 3, 2, 24),
+        *block(24, 48, 1),
+        *block(48, 48, 3, 2, 48),
+        *block(48, 64, 1),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(64, n_classes),
+    )
+
+
+@functools.cache
+def task(case: str, seed: int, epochs: int = 20) -> Task:
+    """Train on half of the digits of a case, `STYLE SIZE`."""
+    style, size = case.split()
+    domain = digits(style, size=int(size), flat=True)
+    x = domain.x.reshape(-1, 1, int(size), int(size))
+    x, test, y, truth = train_test_split(
+        x, domain.labels, test_size=0.5, stratify=domain.labels, random_state=seed
+    )
+    mean, std = x.mean(), x.std()
+    source = Domain(x=(x - mean) / std, y=y, kind="image")
+    with reproducible(seed), without_checkpoints():
+        network = depthwise_network(10)
+        adam = torch.optim.AdamW(network.parameters(), lr=6e-3)
+        per_epoch = steps(len(source), 64)
+
+        def objective(batch: Batch, run: Run) -> Tensor:
+            return F.cross_entropy(network(batch.x), batch.y)
+
+        began = time.perf_counter()
+        train(
+            objective,
+            name="digits",
+            nets={"network": network},
+            optimizers={"adam": adam},
+            schedulers={"cycle": torch.optim.lr_scheduler.OneCycleLR(adam, 6e-3, total_steps=epochs * per_epoch)},
+            batches=batches(source, 64),
+            epochs=epochs,
+            steps_per_epoch=per_epoch,
+        )
+        seconds = (time.perf_counter() - began) / epochs
+    return Task(network.eval(), torch.as_tensor(source.x), torch.as_tensor((test - mean) / std), truth, seconds)
+
+
+def run_digits(case: str, seed: int) -> Result:
+    """Ranges from noise, distilled and real inputs; bits by the frontier, equal, at random, and the worst."""
+    network, x, test, y, epoch = task(case, seed)
+    before = copy.deepcopy(network.state_dict())
+    with without_checkpoints(), reproducible(seed):
+        began = time.perf_counter()
+        zeroq = ZeroQ(shape=tuple(x.shape[1:]), random_state=seed, **DIGITS).fit(model=network)
+        seconds = time.perf_counter() - began
+        noise, real = start(64, x.shape[1:]), x[torch.randperm(len(x))[:64]]
+
+        def accuracy(quantized: nn.Module) -> float:
+            return float((outputs(quantized, test, 64).argmax(dim=1).numpy() == y).mean())
+
+        ranges = {"gaussian": noise, "distilled": zeroq.distilled_, "real": real}
+        table: Result = {
+            arm: {f"W8A{k}": accuracy(quantize(network, 8, k, inputs)) for k in (2, 3, 4, 8)}
+            for arm, inputs in ranges.items()
+        }
+        for arm, granularity in (("dfq", "tensor"), ("dfq per channel", "channel")):
+            table[arm] = {
+                f"W8A{k}": accuracy(
+                    DFQ(activation_bits=k, granularity=granularity, random_state=seed).fit(model=network).network()
+                )
+                for k in (2, 3, 4, 8)
+            }
+        table["float"] = {key: accuracy(network) for key in ("W8A8", *(f"{budget} bits" for budget in BUDGETS))}
+        omega = {arm: sensitivity(network, inputs, zeroq.bits) for arm, inputs in ranges.items()}
+        for arm in ("gaussian", "distilled"):
+            table[arm]["rank correlation"] = float(
+                spearmanr(omega[arm].ravel(), omega["real"].ravel()).statistic
+            )
+        unchanged = all(torch.equal(before[key], value) for key, value in network.state_dict().items())
+        table["distilled"] |= {
+            "loss divided by": float(zeroq.losses_[0] / zeroq.losses_[-1]),
+            "unchanged": float(unchanged),
+            "seconds": seconds,
+            "seconds left of 30": 30 - seconds,
+            "epochs": seconds / epoch,
+        }
+        for budget in BUDGETS:
+            for arm, value in allocations(network, zeroq, budget, accuracy).items():
+                table.setdefault(arm, {})[f"{budget} bits"] = value
+        table["frontier"]["as enumerated"] = enumerated(zeroq)
+    return table
+
+
+def allocations(network: nn.Module, zeroq: ZeroQ, budget: float, accuracy) -> dict[str, float]:  # type: ignore[no-untyped-def]
+    """Accuracy of each way to spend `budget` bits per weight, activations float."""
+    total = budget * float(zeroq.sizes_.sum())
+
+    def at(bits: np.ndarray) -> float:
+        return accuracy(quantize(network, dict(zip(zeroq.layers_, bits.tolist())), FLOAT, zeroq.distilled_))
+
+    sizes, options = zeroq.sizes_, zeroq.bits
+    return {
+        "frontier": at(np.array(list(zeroq.choose(average_bits=budget).values()))),
+        "uniform": at(allocate_uniform(sizes, options, total)),
+        "median": float(np.median([at(allocate_random(sizes, options, total)) for _ in range(N_RANDOM)])),
+        "worst": at(allocate_worst(zeroq.sensitivity_, sizes, options, total)),
+    }
+
+
+def enumerated(zeroq: ZeroQ) -> float:
+    """Share of the budgets at which the frontier is the best of all configurations, tried one by one."""
+    layer = np.arange(len(zeroq.sizes_))
+    every = np.array(list(itertools.product(range(len(zeroq.bits)), repeat=len(layer))))
+    sizes = (np.asarray(zeroq.bits)[every] * zeroq.sizes_).sum(axis=1)
+    costs = zeroq.sensitivity_[layer, every].sum(axis=1)
+    good = []
+    for average in np.linspace(min(zeroq.bits), max(zeroq.bits), 25):
+        chosen = [zeroq.bits.index(k) for k in zeroq.choose(average_bits=float(average)).values()]
+        best = costs[sizes <= average * zeroq.sizes_.sum() * (1 + 1e-12)].min()
+        good.append(np.isclose(zeroq.sensitivity_[layer, chosen].sum(), best))
+    return float(np.mean(good))
+
+
+# -- EfficientNet-Lite0 with its ImageNet weights ----------------------------------------------------------
+
+LITE0 = {"batch_size": 16, "iterations": 80, "learning_rate": 0.1, "shape": (3, 96, 96)}
+N_PICTURES = 96
+
+
+@functools.cache
+def pictures(case: str) -> Tensor:
+    """Crops of scikit-learn's two sample photos, or emoji of one style, preprocessed."""
+    rng = np.random.default_rng(0)
+    if case == "photos":
+        from PIL import Image
+        from sklearn.datasets import load_sample_images
+
+        crops = []
+        for array in itertools.islice(itertools.cycle(load_sample_images().images), N_PICTURES):
+            image, side = Image.fromarray(array), int(rng.integers(120, 420))
+            left, top = (int(rng.integers(length - side)) for length in image.size)
+            crops.append(image.crop((left, top, left + side, top + side)))
+        return LITE0_PREPROCESS(crops).contiguous()
+    drawn = emoji(case)
+    return LITE0_PREPROCESS(list(drawn.take(rng.permutation(len(drawn))[:N_PICTURES]).x)).contiguous()
+
+
+@functools.cache
+def lite0_arms(seed: int) -> tuple[dict[str, nn.Module], dict[str, float]]:
+    """Quantized networks by name, and the seconds of the stages; no picture is read."""
+    keep_freed_memory()
+    network = lite0_network()
+    seconds = {}
+    with without_checkpoints(), reproducible(seed):
+        began = time.perf_counter()
+        zeroq = ZeroQ(random_state=seed, precision="mixed", **LITE0).fit(model=network)
+        seconds["whole"] = time.perf_counter() - began
+        noise = start(16, (3, 224, 224))
+        arms: dict[str, nn.Module] = {
+            f"{arm} W{k}": quantize(network, k, 8, inputs)
+            for arm, inputs in (("gaussian", noise), ("distilled", zeroq.distilled_))
+            for k in (8, 6)
+        }
+        for k in (8, 6):
+            settings = {"weight_bits": k, "granularity": "channel", "replace_relu6": False}
+            arms[f"dfq W{k}"] = DFQ(random_state=seed, **settings).fit(model=network).network()
+        arms["dfq of the paper W8"] = DFQ(random_state=seed).fit(model=network).network()
+        sizes, options, total = zeroq.sizes_, zeroq.bits, 6.0 * float(zeroq.sizes_.sum())
+        bits = {
+            "frontier": np.array(list(zeroq.choose(average_bits=6.0).values())),
+            "random": allocate_random(sizes, options, total),
+            "worst": allocate_worst(zeroq.sensitivity_, sizes, options, total),
+        }
+        for arm, chosen in bits.items():
+            arms[f"{arm} W6"] = quantize(
+                network, dict(zip(zeroq.layers_, chosen.tolist())), 8, zeroq.distilled_
+            )
+    seconds["loss divided by"] = float(zeroq.losses_[0] / zeroq.losses_[-1])
+    return arms, seconds
+
+
+def run_lite0(case: str, seed: int) -> Result:
+    """Agreement with the float network, and divergence from it, on pictures that no arm has seen."""
+    arms, seconds = lite0_arms(seed)
+    x = pictures(case)
+    expected = outputs(lite0_network(), x, 16)
+    table: Result = {}
+    for arm, quantized in arms.items():
+        got = outputs(quantized, x, 16)
+        table[arm] = {
+            "agreement": top1_agreement(expected, got),
+            "divergence": float(divergence(expected, got).mean()),
+        }
+    table["zeroq"] = seconds
+    return table

@@ -1,0 +1,123 @@
+"""ONNX graphs as encoders, and which are refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from unseen import encoders
+from unseen.encoders.onnx import METADATA, custom_domains
+
+from .conftest import pictures
+
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+
+
+def graph(folder: Path, shape: tuple[Any, ...] = ("n", 3, 8, 8), nodes: list[Any] | None = None, **extra: Any) -> Path:
+    """Write a graph that averages pictures over their positions, or the given nodes, to a file."""
+    average = helper.make_node("GlobalAveragePool", ["x"], ["y"])
+    body = helper.make_graph(
+        nodes or [average],
+        "net",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        initializer=extra.pop("initializer", []),
+    )
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("mine", 1)]
+    model = helper.make_model(body, opset_imports=opsets, ir_version=9, **extra)
+    path = folder / "net.onnx"
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def test_sizes_come_from_the_graph_and_maps_are_averaged(tmp_path, own_cache):
+    encoder = encoders.get(f"onnx:{graph(tmp_path)}?mean=0&std=1&crop=1")
+    features = encoder.encode(pictures()).x
+    assert encoder.preprocess.size == (8, 8)
+    expected = encoder.preprocess(list(pictures().x)).mean(dim=(2, 3))
+    np.testing.assert_allclose(features, expected, atol=1e-6)
+
+
+def test_a_fixed_batch_is_kept(tmp_path, own_cache):
+    encoder = encoders.get(f"onnx:{graph(tmp_path, (3, 3, 8, 8))}")
+    assert encoder.batch_size == 3
+    assert encoder.encode(pictures()).x.shape == (10, 3)
+
+
+def test_channels_may_stand_last(tmp_path, own_cache):
+    mean = helper.make_node("ReduceMean", ["x"], ["y"], axes=[1, 2], keepdims=0)
+    last = encoders.get(f"onnx:{graph(tmp_path, ('n', 8, 8, 3), [mean])}").encode(pictures()).x
+    first = encoders.get(f"onnx:{graph(tmp_path)}").encode(pictures()).x
+    np.testing.assert_allclose(last, first, atol=1e-6)
+
+
+def test_a_free_size_is_said_in_the_name(tmp_path):
+    path = graph(tmp_path, ("n", 3, "h", "w"))
+    assert encoders.get(f"onnx:{path}?size=16x20").preprocess.size == (16, 20)
+
+
+def test_preprocessing_may_be_written_in_the_graph(tmp_path):
+    path = graph(tmp_path)
+    model = onnx.load(path)
+    helper.set_model_props(model, {METADATA: json.dumps({"mean": [0, 0, 0], "std": [1, 1, 1], "crop": 0.5})})
+    onnx.save(model, path)
+    preprocess = encoders.get(f"onnx:{path}").preprocess
+    assert (preprocess.mean, preprocess.crop, preprocess.size) == ((0, 0, 0), 0.5, (8, 8))
+
+
+def test_custom_operators_need_trust(tmp_path):
+    path = graph(tmp_path, nodes=[helper.make_node("Run", ["x"], ["y"], domain="mine")])
+    with pytest.raises(PermissionError, match=r"custom operators \(mine\).*trust=True"):
+        encoders.get(f"onnx:{path}")
+
+
+def test_a_library_of_operators_needs_trust(tmp_path):
+    with pytest.raises(PermissionError, match="a library"):
+        encoders.get(f"onnx:{graph(tmp_path)}?library={tmp_path}/ops.so")
+
+
+def test_custom_operators_are_found_inside_branches(tmp_path):
+    branch = helper.make_graph([helper.make_node("Run", ["x"], ["b"], domain="mine")], "branch", [], [])
+    node = helper.make_node("If", ["c"], ["y"], then_branch=branch, else_branch=branch)
+    assert custom_domains(onnx.load(graph(tmp_path, nodes=[node]))) == {"mine"}
+
+
+def test_functions_of_the_graph_itself_are_no_custom_operators(tmp_path):
+    inner = helper.make_node("GlobalAveragePool", ["a"], ["b"])
+    function = helper.make_function("mine", "Run", ["a"], ["b"], [inner], [helper.make_opsetid("", 17)])
+    path = graph(tmp_path, nodes=[helper.make_node("Run", ["x"], ["y"], domain="mine")], functions=[function])
+    assert encoders.get(f"onnx:{path}").dim == 3
+
+
+def test_weights_outside_the_graphs_folder_are_refused(tmp_path):
+    tensor = numpy_helper.from_array(np.ones(3, dtype=np.float32), "w")
+    onnx.external_data_helper.set_external_data(tensor, location="../secret.bin", offset=0, length=12)
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    nodes = [helper.make_node("Add", ["x", "w"], ["y"])]
+    with pytest.raises(ValueError, match="outside its own folder"):
+        encoders.get(f"onnx:{graph(tmp_path, nodes=nodes, initializer=[tensor])}")
+
+
+def test_what_is_no_graph_of_pictures_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="must take one batch of float pictures; it takes x"):
+        encoders.get(f"onnx:{graph(tmp_path, ('n', 5))}")
+    (tmp_path / "text.onnx").write_text("not a graph at all, but words")
+    with pytest.raises(ValueError, match="is no ONNX file"):
+        encoders.get(f"onnx:{tmp_path / 'text.onnx'}")
+    with pytest.raises(FileNotFoundError, match="there is no file"):
+        encoders.get(f"onnx:{tmp_path / 'none.onnx'}")
+
+
+def test_it_comes_back_from_its_folder(tmp_path, own_cache):
+    encoder = encoders.get(f"onnx:{graph(tmp_path)}")
+    encoder.save_weights(tmp_path / "saved")
+    again = encoders.load(encoder.to_json(), tmp_path / "saved")
+    assert np.array_equal(again.encode(pictures(), cache=False).x, encoder.encode(pictures()).x)
+    assert str(tmp_path) not in json.dumps(encoder.to_json())

@@ -1,0 +1,116 @@
+"""Figures in words, and the terminal's lines and table."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from unseen.report import rich_table, summary, words
+
+
+def _results(fake: ModuleType, folder: Path, **case: Any) -> dict[str, Any]:
+    return json.loads((fake.write_fake_run(folder / "run", **case) / "results.json").read_text())
+
+
+def _printed(results: dict[str, Any]) -> str:
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(rich_table(results))
+    return console.export_text()
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(0.0123, "0.01 s"), (3.21, "3.2 s"), (41.2, "41 s"), (200, "3 min 20 s"), (3900, "1 h 05 min")],
+)
+def test_durations_have_the_units_people_use(value: float, said: str) -> None:
+    assert words.seconds(value).replace(words.SPACE, " ") == said
+
+
+def test_figures_that_are_not_finite_are_dashes() -> None:
+    assert [words.number(v) for v in (None, math.nan, math.inf)] == ["–"] * 3
+    assert words.share(math.nan) == "–"
+
+
+def test_summary_says_the_choice_and_what_stands_beside_it(fake: ModuleType, tmp_path: Path) -> None:
+    results = _results(fake, tmp_path)
+    lines = summary(results)
+    row = results["candidates"][0]["metrics"]["adapted"]["accuracy"]
+    floor = results["references"]["source_only"]["adapted"]
+    assert lines[0].startswith(f"glc reaches {100 * row['mean']:.1f} ± {100 * row['std']:.1f} % accuracy")
+    assert "12.5 % by chance" in lines[1]
+    assert f"The choice is {100 * (row['mean'] - floor):.1f} points above source-only." in lines
+    assert "left out: lisgan, zeroq" in lines
+    assert not any(words.SPACE in line for line in lines)
+
+
+def test_harm_is_named(fake: ModuleType, tmp_path: Path) -> None:
+    results = _results(fake, tmp_path)
+    results["references"]["source_only"]["adapted"] = (
+        results["candidates"][0]["metrics"]["adapted"]["accuracy"]["mean"] + 0.05
+    )
+    assert "The choice is 5.0 points below source-only. Adapting did harm here." in summary(results)
+
+
+def test_a_better_candidate_is_named_as_an_oracles_choice(fake: ModuleType, tmp_path: Path) -> None:
+    results = _results(fake, tmp_path)
+    mine = results["candidates"][0]["metrics"]["adapted"]["accuracy"]["mean"]
+    results["candidates"][3]["metrics"]["adapted"]["accuracy"]["mean"] = mine + 0.1
+    assert any(
+        "with it (an oracle), prototypes would have been chosen, 10.0 points better" in line
+        for line in summary(results)
+    )
+
+
+def test_without_labels_the_summary_has_no_figure_of_quality(fake: ModuleType, tmp_path: Path) -> None:
+    lines = summary(_results(fake, tmp_path, labels=False))
+    assert "no accuracy is shown" in lines[1]
+    assert "%" not in "".join(lines)
+
+
+def test_leakage_is_in_the_summary(fake: ModuleType, tmp_path: Path) -> None:
+    assert any(line.startswith("Leakage: 2 of") for line in summary(_results(fake, tmp_path, protocol="open")))
+
+
+def test_nan_scores_neither_stop_nor_win(fake: ModuleType, tmp_path: Path) -> None:
+    results = _results(fake, tmp_path, protocol="open")
+    results["candidates"][1]["metrics"]["adapted"]["h_score"]["mean"] = math.nan
+    assert summary(results)
+    assert "–" in _printed(results)
+
+
+@pytest.mark.parametrize("labels", ["support", "split:0.5"])
+def test_labels_given_for_learning_are_said_to_be(fake: ModuleType, tmp_path: Path, labels: str) -> None:
+    results = _results(fake, tmp_path) | {"labels": labels}
+    assert "By request" in words.sealing(results)[0]
+
+
+def test_table_has_a_row_per_candidate_and_marks_the_chosen(fake: ModuleType, tmp_path: Path) -> None:
+    results = _results(fake, tmp_path)
+    text = _printed(results)
+    for row in results["candidates"]:
+        assert row["name"] in text
+    assert "* glc" in text
+    assert text.count("*") == 1
+    assert "worst" in text
+
+
+def test_table_shows_names_as_they_are(fake: ModuleType, tmp_path: Path) -> None:
+    results = _results(fake, tmp_path, labels=False)
+    results["candidates"][2]["name"] = "[red]coral[/red]"
+    text = _printed(results)
+    assert "[red]coral[/red]" in text
+    assert "vote" in text
+    assert "%" not in text
+
+
+@pytest.mark.parametrize("function", [summary, rich_table])
+def test_another_schema_is_refused(function: Any) -> None:
+    with pytest.raises(ValueError, match="schema 1"):
+        function({"schema": 7})
