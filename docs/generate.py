@@ -149,9 +149,9 @@ def needs(about: dict[str, Any]) -> str:
         + (f"; it can use {', '.join(f'`{word}`' for word in way['optional'])}" if way["optional"] else "")
         for way in about["needs"]
     ]
-    facts = [
-        f"`{word}`: {sentence}" for word, sentence in about["words"].items()
-    ] + [f"Reads {' or '.join(about['modalities'])}. Graded by the protocols {', '.join(about['protocols'])}."]
+    facts = [f"`{word}`: {sentence}" for word, sentence in about["words"].items()] + [
+        f"Reads {' or '.join(about['modalities'])}. Graded by the protocols {', '.join(about['protocols'])}."
+    ]
     return "\n\n".join(["`fit` needs " + ", or ".join(ways) + ".", listed(facts)])
 
 
@@ -227,7 +227,11 @@ def ledger_page() -> str:
         "from resampling cases.",
     ]
     for slug in claims.CLAIMS:
-        parts += [f"## {slug}", f"[About the method](methods/{slug}.md)", evidence(slug).replace("EVIDENCE", "evidence")]
+        parts += [
+            f"## {slug}",
+            f"[About the method](methods/{slug}.md)",
+            evidence(slug).replace("EVIDENCE", "evidence"),
+        ]
     return "\n\n".join(parts) + "\n"
 
 
@@ -299,15 +303,18 @@ def methods_page() -> str:
         if entry.slug in slugs():
             ways = " or ".join("`" + " + ".join(way.required) + "`" for way in entry.needs)
             rows.append([f"[{entry.slug}]({entry.slug}.md)", ways, entry.summary, "baseline" if entry.baseline else ""])
-    return "\n\n".join(
-        [
-            "# Methods",
-            "`unseen recommend --source photos --target sketches` says which of these fit what you have; "
-            "`unseen compare` runs them.",
-            table(["method", "needs", "what it does", ""], rows),
-            "What is planned is in the [catalogue](../catalogue.md).",
-        ]
-    ) + "\n"
+    return (
+        "\n\n".join(
+            [
+                "# Methods",
+                "`unseen recommend --source photos --target sketches` says which of these fit what you have; "
+                "`unseen compare` runs them.",
+                table(["method", "needs", "what it does", ""], rows),
+                "What is planned is in the [catalogue](../catalogue.md).",
+            ]
+        )
+        + "\n"
+    )
 
 
 # -- writing -----------------------------------------------------------------------------------------------

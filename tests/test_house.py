@@ -117,7 +117,14 @@ def test_every_file_says_what_it_is_and_names_no_place_of_this_machine(file: Pat
 def test_shapes_are_strings(file: Path) -> None:
     """`Float[Tensor, n]` checks nothing; ruff's UP037 makes it of `"n"`, but not of `" n"`."""
     for node in ast.walk(tree(file)):
-        if isinstance(node, ast.Subscript) and dotted(node.value) in ("Float", "Int", "Int64", "Bool", "UInt8", "Shaped"):
+        if isinstance(node, ast.Subscript) and dotted(node.value) in (
+            "Float",
+            "Int",
+            "Int64",
+            "Bool",
+            "UInt8",
+            "Shaped",
+        ):
             assert isinstance(node.slice, ast.Tuple)
             assert isinstance(node.slice.elts[1], ast.Constant), f"line {node.lineno}"
 

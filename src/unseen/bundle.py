@@ -127,8 +127,10 @@ class Bundle:
     def save(self, folder: str | os.PathLike[str], *, with_encoder: bool = False) -> Path:
         """Write the bundle, all or nothing: `bundle.json` for people, JSON and safetensors for the method.
 
-        `with_encoder` adds the encoder's weights, so that the folder needs nothing else.
+        `with_encoder` adds the encoder's weights, so that the folder needs nothing else; an encoder that was read from
+        a file of the user is always added.
         """
+        inside = self.encoder is not None and (with_encoder or self.encoder.local)
         about = {
             "format": FORMAT,
             "method": self.method.card.slug,
@@ -136,7 +138,7 @@ class Bundle:
             "classes": list(self.classes.names),
             "encoder": None if self.encoder is None else self.encoder.to_json(),
             "whole": self.whole,
-            "encoder_inside": with_encoder and self.encoder is not None,
+            "encoder_inside": inside,
             "temperature": self.temperature,
             "threshold": self.threshold,
             "credits": list(self.credits),
@@ -145,7 +147,7 @@ class Bundle:
         def write(temporary: Path) -> None:
             (temporary / "bundle.json").write_text(json.dumps(about, indent=1, ensure_ascii=False))
             save_state(temporary / "method", {"method": self.method, "classes": self.classes})
-            if with_encoder and self.encoder is not None:
+            if inside and self.encoder is not None:
                 self.encoder.save_weights(temporary / "encoder")
 
         return write_folder(folder, write)

@@ -16,7 +16,7 @@ from .conftest import pictures
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
-from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+from onnx import TensorProto, helper, numpy_helper
 
 
 def graph(folder: Path, shape: tuple[Any, ...] = ("n", 3, 8, 8), nodes: list[Any] | None = None, **extra: Any) -> Path:

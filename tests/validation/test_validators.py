@@ -50,23 +50,27 @@ def test_source_validation_is_accuracy():
     )
 
 
-def test_vote_is_the_scaled_mean_rank():
-    scores = {"a": {"x": 1.0, "y": 2.0, "z": 3.0}, "b": {"x": 5.0, "y": 9.0, "z": 7.0}}
-    assert vote(scores) == pytest.approx({"x": 0.0, "y": 0.75, "z": 0.75})
+def test_vote_ranks_by_information_among_those_that_know_the_source():
+    votes = vote({"x": 1.0, "y": 2.0, "z": 3.0}, {"x": 0.8, "y": 0.75, "z": 0.5})
+    assert votes == pytest.approx({"x": 0.5, "y": 1.0, "z": 0.0})
+
+
+def test_without_a_source_information_alone_ranks_and_ties_share():
+    assert vote({"x": 1.0, "y": 3.0, "z": 3.0}) == pytest.approx({"x": 1 / 3, "y": 2.5 / 3, "z": 2.5 / 3})
 
 
 def test_a_score_that_is_not_finite_ranks_last():
-    assert vote({"a": {"x": float("nan"), "y": -5.0}}) == {"x": 0.0, "y": 1.0}
+    assert vote({"x": float("nan"), "y": -5.0}) == {"x": 0.5, "y": 1.0}
 
 
-def test_validators_must_score_the_same_candidates():
+def test_scores_must_be_of_the_same_candidates():
     with pytest.raises(ValueError, match="same candidates"):
-        vote({"a": {"x": 1.0}, "b": {"y": 1.0}})
+        vote({"x": 1.0}, {"y": 1.0})
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.integers(-100, 100).map(float), min_size=2, max_size=6, unique=True))
 def test_vote_does_not_change_under_increasing_transformations(values):
     names = [f"c{i}" for i in range(len(values))]
-    plain = vote({"v": dict(zip(names, values))})
-    assert vote({"v": {n: 3 * v + 7 for n, v in zip(names, values)}}) == plain
+    plain = vote(dict(zip(names, values)))
+    assert vote({n: 3 * v + 7 for n, v in zip(names, values)}) == plain

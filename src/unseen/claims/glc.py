@@ -20,7 +20,7 @@ from unseen.methods.baselines.shot import SHOT
 from unseen.nn.classifier import Classifier, feature_classifier, outputs, train_source
 from unseen.nn.information import normalized_entropy
 from unseen.nn.neighbours import MemoryBank
-from unseen.runtime import reproducible, runtime
+from unseen.runtime import reproducible
 
 Table = dict[str, dict[str, float]]
 
@@ -146,7 +146,7 @@ def prepare(setting: str, case: str, seed: int) -> Cell:
         target,
         np.where(target.labels < known, target.labels, UNKNOWN),
         accuracy(held_out.labels, mine.argmax(dim=1).numpy()),
-        entropy_threshold(mine),
+        entropy_threshold(mine, least=0.0),
         z,
         torch.softmax(logits, dim=1),
     )
@@ -160,29 +160,28 @@ def adapted(cell: Cell, seed: int, **hyperparameters: float | bool | None) -> GL
 
 def run_open(setting: str, case: str, seed: int) -> Table:
     """H-scores of all arms where the target has classes of its own."""
-    with runtime(threads=2):
-        cell = prepare(setting, case, seed)
-        shot = SHOT(random_state=seed, epochs=GLC().epochs).fit(model=cell.model, target=cell.target)
-        glc = adapted(cell, seed)
-        w0 = glc.threshold
-        predictions = {
-            "source": rejecting(cell.p, w0),
-            "source, own threshold": rejecting(cell.p, cell.threshold),
-            "shot": rejecting(shot.predict_proba(cell.target), w0),
-            "glc": glc.predict(cell.target),
-        }
-        if setting == "open-partial":
-            ablations = {"global only": {"local_weight": 0.0}, "local only": {"global_weight": 0.0}}
-            for arm, change in ablations.items():
-                method = adapted(cell, seed, ratio=glc.kappa_, **change)
-                predictions[arm] = method.predict(cell.target)
-        table: Table = {arm: open_set_scores(cell.truth, labels) for arm, labels in predictions.items()}
-        table["glc"]["other_inputs"] = float(len({w for s in signatures(GLC) for w in s.required} - {"model", "target"}))
-        known = cell.truth != UNKNOWN
-        table["held-out source"] = {"closed_accuracy": cell.held_out}
-        table["source"]["closed_accuracy"] = accuracy(cell.truth[known], cell.p.argmax(dim=1).numpy()[known])
-        table |= mechanisms(cell, glc.kappa_, seed)
-        return table
+    cell = prepare(setting, case, seed)
+    shot = SHOT(random_state=seed, epochs=GLC().epochs).fit(model=cell.model, target=cell.target)
+    glc = adapted(cell, seed)
+    w0 = glc.threshold
+    predictions = {
+        "source": rejecting(cell.p, w0),
+        "source, own threshold": rejecting(cell.p, cell.threshold),
+        "shot": rejecting(shot.predict_proba(cell.target), w0),
+        "glc": glc.predict(cell.target),
+    }
+    if setting == "open-partial":
+        ablations = {"global only": {"local_weight": 0.0}, "local only": {"global_weight": 0.0}}
+        for arm, change in ablations.items():
+            method = adapted(cell, seed, ratio=glc.kappa_, **change)
+            predictions[arm] = method.predict(cell.target)
+    table: Table = {arm: open_set_scores(cell.truth, labels) for arm, labels in predictions.items()}
+    table["glc"]["other_inputs"] = float(len({w for s in signatures(GLC) for w in s.required} - {"model", "target"}))
+    known = cell.truth != UNKNOWN
+    table["held-out source"] = {"closed_accuracy": cell.held_out}
+    table["source"]["closed_accuracy"] = accuracy(cell.truth[known], cell.p.argmax(dim=1).numpy()[known])
+    table |= mechanisms(cell, glc.kappa_, seed)
+    return table
 
 
 def mechanisms(cell: Cell, kappa: float, seed: int) -> Table:
@@ -209,13 +208,12 @@ def mechanisms(cell: Cell, kappa: float, seed: int) -> Table:
 
 def run_partial(case: str, seed: int) -> Table:
     """Accuracy of all arms where the target lacks classes and has none of its own; nothing is rejected."""
-    with runtime(threads=2):
-        cell = prepare("partial", case, seed)
-        shot = SHOT(random_state=seed, epochs=GLC().epochs).fit(model=cell.model, target=cell.target)
-        glc = adapted(cell, seed, reject=False)
-        predictions = {
-            "source": cell.p.argmax(dim=1).numpy(),
-            "shot": shot.predict(cell.target),
-            "glc": glc.predict(cell.target),
-        }
-        return {arm: {"accuracy": accuracy(cell.truth, labels)} for arm, labels in predictions.items()}
+    cell = prepare("partial", case, seed)
+    shot = SHOT(random_state=seed, epochs=GLC().epochs).fit(model=cell.model, target=cell.target)
+    glc = adapted(cell, seed, reject=False)
+    predictions = {
+        "source": cell.p.argmax(dim=1).numpy(),
+        "shot": shot.predict(cell.target),
+        "glc": glc.predict(cell.target),
+    }
+    return {arm: {"accuracy": accuracy(cell.truth, labels)} for arm, labels in predictions.items()}

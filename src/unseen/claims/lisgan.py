@@ -11,9 +11,11 @@ import torch
 from numpy.typing import NDArray
 
 from unseen import encoders
+from unseen.claims.base import Assertion, Claim, Experiment, at_least, better, not_worse, wins
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.sources import emoji, in_common
+from unseen.data.typing import IntArray
 from unseen.evaluation.metrics.zero_shot import generalized_scores, mean_class_top1
 from unseen.methods.zero_shot.lisgan import LisGAN
 from unseen.methods.zero_shot.lisgan.steps import confident, nearest_soul, soul_samples
@@ -25,8 +27,11 @@ VENDORS = {
     "confirmation": ("noto-v1", "fluent-emoji", "fluent-emoji-high-contrast", "emojione-v1", "emojione-monotone"),
 }
 CLASSES, UNSEEN = 300, 60
-SOULLESS = {"sample_souls": 0.0, "class_souls": 0.0}
-GENERALIZED = {"generalized": True, "synthetic": 10}
+CHANCE = 1 / UNSEEN
+ARMS: dict[str, dict[str, float]] = {"wgan": {"sample_souls": 0.0, "class_souls": 0.0}, "souls": {}}
+SOULS = 1
+"""Souls per class: a class has four drawings to learn from, so that three souls would be the drawings."""
+GENERALIZED = {"generalized": True, "synthetic": 10, "classifier_epochs": 20}
 """Among all classes: 10 synthetic features of an unseen class stand beside 4 real ones of a seen class."""
 
 
@@ -80,11 +85,12 @@ def folds(split: str, fold: int) -> tuple[Domain, Domain, Domain, ClassSpace]:
 # -- arms --------------------------------------------------------------------------------------------------
 
 
-def ridge(source: Domain, classes: ClassSpace, x: NDArray[np.float32], among: NDArray[np.int64]) -> NDArray[np.int64]:
+def ridge(source: Domain, classes: ClassSpace, x: NDArray[np.float32], among: IntArray) -> IntArray:
     """Nearest prototype by cosine; prototypes of `among` by ridge regression from descriptions to class means."""
     from sklearn.linear_model import Ridge
 
-    a = classes.attributes / np.linalg.norm(classes.attributes, axis=1, keepdims=True)  # type: ignore[type-var]
+    assert classes.attributes is not None
+    a = classes.attributes / np.linalg.norm(classes.attributes, axis=1, keepdims=True)
     means = np.stack([source.x[source.y == c].mean(axis=0) for c in classes.seen])
     prototypes = Ridge(alpha=1.0).fit(a[classes.seen], means).predict(a[among]) - source.x.mean(axis=0)
     prototypes /= np.linalg.norm(prototypes, axis=1, keepdims=True)
@@ -95,7 +101,7 @@ def soul_distance(method: LisGAN, real: Domain) -> float:
     """Mean squared distance, in scaled features, from generated samples of a class to its nearest real soul."""
     ids, y = np.unique(real.labels, return_inverse=True)
     scale = method.network_.backbone
-    souls = soul_samples(scale(torch.as_tensor(real.x)), torch.as_tensor(y), len(ids))
+    souls = soul_samples(scale(torch.as_tensor(real.x)), torch.as_tensor(y), len(ids), SOULS)
     made = method.synthesize(ids, 50)
     place = torch.as_tensor(np.searchsorted(ids, made.labels))
     return float(nearest_soul(scale(torch.as_tensor(made.x)), souls[place]).mean())
@@ -131,8 +137,8 @@ def run_emoji(case: str, seed: int) -> Result:
             **generalized_scores(both.labels, ridge(source, classes, both.x, everything), classes.seen),
         }
     }
-    for arm, hyperparameters in (("wgan", SOULLESS), ("souls", {})):
-        method = LisGAN(random_state=seed, **hyperparameters)  # type: ignore[arg-type]
+    for arm, weights in ARMS.items():
+        method = LisGAN(random_state=seed, souls=SOULS, **weights)  # type: ignore[arg-type]
         method.fit(source=source, classes=classes, target=unseen_test)
         wide = copy.copy(method).set_params(**GENERALIZED).adapt(source=source, classes=classes, target=both)
         predicted = method.predict(unseen_test)
@@ -161,3 +167,143 @@ def nearest_soul_accuracy(method: LisGAN, test: Domain) -> float:
     souls = scale(method.souls_.flatten(0, 1))
     nearest = torch.cdist(scale(torch.as_tensor(test.x)), souls).argmin(dim=1).numpy() // method.souls
     return mean_class_top1(test.labels, method.seen_[nearest])
+
+
+# -- the ledger --------------------------------------------------------------------------------------------
+
+claim = Claim(
+    slug="lisgan",
+    ledger=(
+        Assertion(
+            text="Earlier zero-shot learning maps features and descriptions into each other, an indirect way.",
+            level="not testable",
+            reason="A statement about other people's work; the arm `ridge` is such a method.",
+        ),
+        Assertion(
+            text="Features of never-seen classes are generated from noise under their description alone: a classifier "
+            "on generated features recognizes real ones, at least three times as often as chance.",
+            level="mechanism",
+            experiment="emoji",
+            holds=at_least("souls", metric="zsl", value=3 * CHANCE),
+        ),
+        Assertion(
+            text="A minimax game of a generator and a critic, both given the description, teaches this: without any "
+            "regularizer it beats twice the chance.",
+            level="mechanism",
+            experiment="emoji",
+            holds=at_least("wgan", metric="zsl", value=2 * CHANCE),
+        ),
+        Assertion(
+            text="One description gives various samples: within an unseen class, generated samples spread at least "
+            "a fifth as far as real ones.",
+            level="mechanism",
+            experiment="emoji",
+            holds=at_least("souls", metric="spread", value=0.2),
+        ),
+        Assertion(
+            text="The description is the soul of the generated features.",
+            level="not testable",
+            reason="A figure of speech; what is meant is the two assertions about soul samples.",
+        ),
+        Assertion(
+            text="Soul samples represent their class: by the nearest soul alone, unknown drawings of 240 seen classes "
+            "are recognized at least one time in five (chance 0.004).",
+            level="mechanism",
+            experiment="emoji",
+            holds=at_least("souls", metric="represent", value=0.2),
+        ),
+        Assertion(
+            text="Generated samples of seen classes lie nearer to a soul of their class when regularized, in all runs.",
+            level="mechanism",
+            experiment="emoji",
+            holds=wins("souls", "wgan", metric="distance of seen", lower=True, of=1.0),
+        ),
+        Assertion(
+            text="So do those of unseen classes, whose souls the training never saw.",
+            level="effect",
+            experiment="emoji",
+            holds=better("souls", "wgan", metric="distance of unseen", lower=True),
+            promised=True,
+        ),
+        Assertion(
+            text="The distribution of features generated for unseen classes is nearer to the real one (MMD).",
+            level="effect",
+            experiment="emoji",
+            holds=better("souls", "wgan", metric="discrepancy", lower=True),
+            promised=True,
+        ),
+        Assertion(
+            text="Souls cost the recognition of unseen classes at most half a point.",
+            level="effect",
+            experiment="emoji",
+            holds=not_worse("souls", "wgan", metric="zsl", within=0.005),
+            promised=True,
+        ),
+        Assertion(
+            text="Souls improve the recognition of unseen classes in at least five of nine runs.",
+            level="effect",
+            experiment="emoji",
+            holds=wins("souls", "wgan", metric="zsl", of=5 / 9),
+            promised=True,
+        ),
+        Assertion(
+            text="Souls improve recognition among seen and unseen classes (H).",
+            level="effect",
+            experiment="emoji",
+            holds=better("souls", "wgan", metric="h"),
+            promised=True,
+        ),
+        Assertion(
+            text="The two classifiers go from coarse to fine: predictions that the first one is sure of are right more "
+            "often than all of them, in all runs.",
+            level="mechanism",
+            experiment="emoji",
+            holds=wins("confident", "souls", metric="accuracy", of=1.0),
+        ),
+        Assertion(
+            text="The second classifier of the cascade improves on the first among unseen classes.",
+            level="effect",
+            experiment="emoji",
+            holds=better("cascade", "souls", metric="zsl"),
+        ),
+        Assertion(
+            text="The second classifier of the cascade improves on the first among all classes (H).",
+            level="effect",
+            experiment="emoji",
+            holds=better("cascade", "souls", metric="h"),
+        ),
+        Assertion(
+            text="It outperforms learning an embedding: ridge regression from descriptions to prototypes, on unseen "
+            "classes.",
+            level="effect",
+            experiment="emoji",
+            holds=better("souls", "ridge", metric="zsl"),
+        ),
+        Assertion(
+            text="It outperforms that embedding among seen and unseen classes (H).",
+            level="effect",
+            experiment="emoji",
+            holds=better("souls", "ridge", metric="h"),
+        ),
+        Assertion(
+            text="It significantly outperforms the state of the art of 2019 on aPY, AwA, CUB, SUN and Flowers.",
+            level="paper scale",
+            reason="The ResNet-101 features are not in a package. With res101.mat and att_splits.mat in DIR: "
+            "data = unseen.data.loaders.matlab.load_zsl(DIR), then LisGAN(**PAPER['cub-zsl']).fit(source="
+            "data.train_seen, classes=data.classes, target=data.test_unseen).",
+        ),
+    ),
+    experiments={
+        "emoji": Experiment(
+            run=run_emoji,
+            development=("development 0", "development 1", "development 2"),
+            confirmation=("confirmation 0", "confirmation 1", "confirmation 2"),
+            unit="fold of classes",
+        ),
+    },
+    licences=(
+        "noto, noto-v1: Apache-2.0; fluent-emoji, fluent-emoji-flat, fluent-emoji-high-contrast: MIT",
+        "twemoji, emojione, emojione-monotone: CC BY 4.0; openmoji, emojione-v1: CC BY-SA 4.0",
+        "emojibase-data: MIT; EfficientNet-Lite0: Apache-2.0; all-MiniLM-L6-v2: Apache-2.0",
+    ),
+)

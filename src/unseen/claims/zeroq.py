@@ -6,7 +6,8 @@ import copy
 import functools
 import itertools
 import time
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from scipy.stats import spearmanr
 from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
 
+from unseen.claims.base import Assertion, Claim, Experiment, at_least, better, equals, not_worse
 from unseen.data.domain import Domain
 from unseen.data.samplers import Batch, batches, steps
 from unseen.data.sources import digits, emoji
@@ -41,7 +43,13 @@ Result = dict[str, dict[str, float]]
 
 # -- a small network that quantizes badly ------------------------------------------------------------------
 
-DIGITS = {"batch_size": 64, "iterations": 300, "learning_rate": 0.5, "precision": "mixed", "bits": (2, 3, 4, 8)}
+DIGITS: dict[str, Any] = {
+    "batch_size": 64,
+    "iterations": 300,
+    "learning_rate": 0.5,
+    "precision": "mixed",
+    "bits": (2, 3, 4, 8),
+}
 BUDGETS = (2.5, 3.0)
 """Average bits of a weight."""
 N_RANDOM = 20
@@ -82,9 +90,7 @@ def task(case: str, seed: int, epochs: int = 20) -> Task:
     style, size = case.split()
     domain = digits(style, size=int(size), flat=True)
     x = domain.x.reshape(-1, 1, int(size), int(size))
-    x, test, y, truth = train_test_split(
-        x, domain.labels, test_size=0.5, stratify=domain.labels, random_state=seed
-    )
+    x, test, y, truth = train_test_split(x, domain.labels, test_size=0.5, stratify=domain.labels, random_state=seed)
     mean, std = x.mean(), x.std()
     source = Domain(x=(x - mean) / std, y=y, kind="image")
     with reproducible(seed), without_checkpoints():
@@ -93,6 +99,7 @@ def task(case: str, seed: int, epochs: int = 20) -> Task:
         per_epoch = steps(len(source), 64)
 
         def objective(batch: Batch, run: Run) -> Tensor:
+            assert batch.y is not None
             return F.cross_entropy(network(batch.x), batch.y)
 
         began = time.perf_counter()
@@ -116,7 +123,7 @@ def run_digits(case: str, seed: int) -> Result:
     before = copy.deepcopy(network.state_dict())
     with without_checkpoints(), reproducible(seed):
         began = time.perf_counter()
-        zeroq = ZeroQ(shape=tuple(x.shape[1:]), random_state=seed, **DIGITS).fit(model=network)
+        zeroq = ZeroQ(**{**DIGITS, "shape": tuple(x.shape[1:]), "random_state": seed}).fit(model=network)
         seconds = time.perf_counter() - began
         noise, real = start(64, x.shape[1:]), x[torch.randperm(len(x))[:64]]
 
@@ -129,18 +136,14 @@ def run_digits(case: str, seed: int) -> Result:
             for arm, inputs in ranges.items()
         }
         for arm, granularity in (("dfq", "tensor"), ("dfq per channel", "channel")):
-            table[arm] = {
-                f"W8A{k}": accuracy(
-                    DFQ(activation_bits=k, granularity=granularity, random_state=seed).fit(model=network).network()
-                )
-                for k in (2, 3, 4, 8)
-            }
+            table[arm] = {}
+            for k in (2, 3, 4, 8):
+                settings: dict[str, Any] = {"activation_bits": k, "granularity": granularity}
+                table[arm][f"W8A{k}"] = accuracy(DFQ(**settings).fit(model=network).network())
         table["float"] = {key: accuracy(network) for key in ("W8A8", *(f"{budget} bits" for budget in BUDGETS))}
         omega = {arm: sensitivity(network, inputs, zeroq.bits) for arm, inputs in ranges.items()}
         for arm in ("gaussian", "distilled"):
-            table[arm]["rank correlation"] = float(
-                spearmanr(omega[arm].ravel(), omega["real"].ravel()).statistic
-            )
+            table[arm]["rank correlation"] = float(spearmanr(omega[arm].ravel(), omega["real"].ravel()).statistic)
         unchanged = all(torch.equal(before[key], value) for key, value in network.state_dict().items())
         table["distilled"] |= {
             "loss divided by": float(zeroq.losses_[0] / zeroq.losses_[-1]),
@@ -156,7 +159,9 @@ def run_digits(case: str, seed: int) -> Result:
     return table
 
 
-def allocations(network: nn.Module, zeroq: ZeroQ, budget: float, accuracy) -> dict[str, float]:  # type: ignore[no-untyped-def]
+def allocations(
+    network: nn.Module, zeroq: ZeroQ, budget: float, accuracy: Callable[[nn.Module], float]
+) -> dict[str, float]:
     """Accuracy of each way to spend `budget` bits per weight, activations float."""
     total = budget * float(zeroq.sizes_.sum())
 
@@ -188,7 +193,13 @@ def enumerated(zeroq: ZeroQ) -> float:
 
 # -- EfficientNet-Lite0 with its ImageNet weights ----------------------------------------------------------
 
-LITE0 = {"batch_size": 16, "iterations": 80, "learning_rate": 0.1, "shape": (3, 96, 96)}
+LITE0: dict[str, Any] = {
+    "batch_size": 16,
+    "iterations": 80,
+    "learning_rate": 0.1,
+    "shape": (3, 96, 96),
+    "precision": "mixed",
+}
 N_PICTURES = 96
 
 
@@ -218,7 +229,7 @@ def lite0_arms(seed: int) -> tuple[dict[str, nn.Module], dict[str, float]]:
     seconds = {}
     with without_checkpoints(), reproducible(seed):
         began = time.perf_counter()
-        zeroq = ZeroQ(random_state=seed, precision="mixed", **LITE0).fit(model=network)
+        zeroq = ZeroQ(**{**LITE0, "random_state": seed}).fit(model=network)
         seconds["whole"] = time.perf_counter() - began
         noise = start(16, (3, 224, 224))
         arms: dict[str, nn.Module] = {
@@ -227,9 +238,9 @@ def lite0_arms(seed: int) -> tuple[dict[str, nn.Module], dict[str, float]]:
             for k in (8, 6)
         }
         for k in (8, 6):
-            settings = {"weight_bits": k, "granularity": "channel", "replace_relu6": False}
-            arms[f"dfq W{k}"] = DFQ(random_state=seed, **settings).fit(model=network).network()
-        arms["dfq of the paper W8"] = DFQ(random_state=seed).fit(model=network).network()
+            settings: dict[str, Any] = {"weight_bits": k, "granularity": "channel", "replace_relu6": False}
+            arms[f"dfq W{k}"] = DFQ(**settings).fit(model=network).network()
+        arms["dfq of the paper W8"] = DFQ().fit(model=network).network()
         sizes, options, total = zeroq.sizes_, zeroq.bits, 6.0 * float(zeroq.sizes_.sum())
         bits = {
             "frontier": np.array(list(zeroq.choose(average_bits=6.0).values())),
@@ -237,9 +248,7 @@ def lite0_arms(seed: int) -> tuple[dict[str, nn.Module], dict[str, float]]:
             "worst": allocate_worst(zeroq.sensitivity_, sizes, options, total),
         }
         for arm, chosen in bits.items():
-            arms[f"{arm} W6"] = quantize(
-                network, dict(zip(zeroq.layers_, chosen.tolist())), 8, zeroq.distilled_
-            )
+            arms[f"{arm} W6"] = quantize(network, dict(zip(zeroq.layers_, chosen.tolist())), 8, zeroq.distilled_)
     seconds["loss divided by"] = float(zeroq.losses_[0] / zeroq.losses_[-1])
     return arms, seconds
 
@@ -258,3 +267,217 @@ def run_lite0(case: str, seed: int) -> Result:
         }
     table["zeroq"] = seconds
     return table
+
+
+# -- the ledger --------------------------------------------------------------------------------------------
+
+claim = Claim(
+    slug="zeroq",
+    experiments={
+        "digits": Experiment(
+            run=run_digits,
+            development=("handwritten 8", "handwritten 12"),
+            confirmation=("printed 8", "printed 12"),
+            unit="data set and size",
+        ),
+        "lite0": Experiment(
+            run=run_lite0,
+            development=("photos", "noto"),
+            confirmation=("twemoji", "fluent-emoji"),
+            seeds=(0,),
+            fresh_seeds=(100,),
+            unit="kind of pictures",
+        ),
+    },
+    ledger=(
+        Assertion(
+            text="Fewer bits make inference faster and networks smaller.",
+            level="not testable",
+            reason="Background. Sizes are measured here; quantization is simulated in floats, so speed is not.",
+        ),
+        Assertion(
+            text="Most other methods need the original data, which is often private.",
+            level="not testable",
+            reason="About other methods and about the world.",
+        ),
+        Assertion(
+            text="The distilled inputs are made to match the statistics of the BatchNorm layers: the mismatch falls "
+            "at least threefold.",
+            level="mechanism",
+            experiment="digits",
+            holds=at_least("distilled", metric="loss divided by", value=3),
+        ),
+        Assertion(
+            text="The same on EfficientNet-Lite0 with its ImageNet weights, in 80 steps.",
+            level="mechanism",
+            experiment="lite0",
+            holds=at_least("zeroq", metric="loss divided by", value=3),
+        ),
+        Assertion(
+            text="No training or validation data is touched: only the network goes in, and it comes out unchanged.",
+            level="mechanism",
+            experiment="digits",
+            holds=equals("distilled", metric="unchanged", value=1),
+        ),
+        Assertion(
+            text="The frontier finds the bits of all layers by itself: at 25 budgets it is the best of all "
+            "configurations, tried one by one.",
+            level="mechanism",
+            experiment="digits",
+            holds=equals("frontier", metric="as enumerated", value=1),
+        ),
+        Assertion(
+            text="Uniform precision: at 8 bits the network is as accurate as in floats, within a point.",
+            level="effect",
+            experiment="digits",
+            holds=not_worse("distilled", "float", metric="W8A8", within=0.01),
+            promised=True,
+        ),
+        Assertion(
+            text="Mixed precision: at 3 bits a weight on average the network is as accurate as in floats, within 3 "
+            "points.",
+            level="effect",
+            experiment="digits",
+            holds=not_worse("frontier", "float", metric="3.0 bits", within=0.03),
+            promised=True,
+        ),
+        Assertion(
+            text="The frontier beats the median of random configurations of its size by 2 points, at 2.5 bits.",
+            level="effect",
+            experiment="digits",
+            holds=better("frontier", "median", metric="2.5 bits", by=0.02),
+            promised=True,
+        ),
+        Assertion(
+            text="The frontier beats the configuration that its sensitivity calls the worst by 12 points, at 2.5 bits.",
+            level="effect",
+            experiment="digits",
+            holds=better("frontier", "worst", metric="2.5 bits", by=0.12),
+            promised=True,
+        ),
+        Assertion(
+            text="The frontier beats the same 3 bits for all layers by 0.8 points.",
+            level="effect",
+            experiment="digits",
+            holds=better("frontier", "uniform", metric="3.0 bits", by=0.008),
+            promised=True,
+        ),
+        Assertion(
+            text="On EfficientNet-Lite0 the frontier at 6 bits on average agrees with the float network more often "
+            "than 6 bits for all layers, by 5 points.",
+            level="effect",
+            experiment="lite0",
+            holds=better("frontier W6", "distilled W6", metric="agreement", by=0.05),
+            promised=True,
+        ),
+        Assertion(
+            text="Ranges from distilled inputs are better than from noise: 10 points at 2 bits.",
+            level="effect",
+            experiment="digits",
+            holds=better("distilled", "gaussian", metric="W8A2", by=0.10),
+        ),
+        Assertion(
+            text="Ranges from distilled inputs are better than from noise: 1.5 points at 3 bits.",
+            level="effect",
+            experiment="digits",
+            holds=better("distilled", "gaussian", metric="W8A3", by=0.015),
+            promised=True,
+        ),
+        Assertion(
+            text="Ranges from distilled inputs are as good as from the training data, within 6 points at 2 bits.",
+            level="effect",
+            experiment="digits",
+            holds=not_worse("distilled", "real", metric="W8A2", within=0.06),
+        ),
+        Assertion(
+            text="Ranges from distilled inputs are as good as from the training data, within 6 points at 3 bits.",
+            level="effect",
+            experiment="digits",
+            holds=not_worse("distilled", "real", metric="W8A3", within=0.06),
+            promised=True,
+        ),
+        Assertion(
+            text="On EfficientNet-Lite0, 8 bits with ranges from distilled inputs diverge less from the float network "
+            "than with ranges from noise.",
+            level="effect",
+            experiment="lite0",
+            holds=better("distilled W8", "gaussian W8", metric="divergence", lower=True),
+            promised=True,
+        ),
+        Assertion(
+            text="Sensitivity on distilled inputs ranks layers and bits as sensitivity on the training data does.",
+            level="effect",
+            experiment="digits",
+            holds=at_least("distilled", metric="rank correlation", value=0.9),
+            promised=True,
+        ),
+        Assertion(
+            text="It ranks them better than sensitivity on noise.",
+            level="effect",
+            experiment="digits",
+            holds=better("distilled", "gaussian", metric="rank correlation"),
+        ),
+        Assertion(
+            text="Heuristics such as those of DFQ perform poorly at very low precision: 5 points below at 3 bits.",
+            level="effect",
+            experiment="digits",
+            holds=better("distilled", "dfq", metric="W8A3", by=0.05),
+            promised=True,
+        ),
+        Assertion(
+            text="1.71 points above DFQ on a mobile network at 8 bits: EfficientNet-Lite0, agreement with the float "
+            "network; DFQ per channel, ReLU6 kept, biases corrected.",
+            level="effect",
+            experiment="lite0",
+            holds=better("distilled W8", "dfq W8", metric="agreement", by=0.0171),
+        ),
+        Assertion(
+            text="The same at 6 bits on average, mixed precision against DFQ's uniform.",
+            level="effect",
+            experiment="lite0",
+            holds=better("frontier W6", "dfq W6", metric="agreement", by=0.0171),
+        ),
+        Assertion(
+            text="1.71 points above DFQ on MobileNetV2 and ImageNet (72.91 against 71.20).",
+            level="paper scale",
+            reason="Needs ImageNet's validation set and trained MobileNetV2 weights: `ZeroQ()` and `DFQ()` on "
+            "timm's mobilenetv2_100 with the defaults, top-1 of both.",
+        ),
+        Assertion(
+            text="It works on ResNet18/50/152, MobileNetV2, ShuffleNet, SqueezeNext and InceptionV3 on ImageNet.",
+            level="paper scale",
+            reason="Needs ImageNet's validation set and weights that no package ships: `ZeroQ()` with the defaults "
+            "(8/8) and `ZeroQ(precision='mixed')` on the timm networks, top-1 beside the float network's.",
+        ),
+        Assertion(
+            text="It works on the detector RetinaNet-ResNet50 on COCO.",
+            level="paper scale",
+            reason="Needs COCO and trained weights: `ZeroQ(shape=(3, 800, 800))` on torchvision's "
+            "retinanet_resnet50_fpn, mAP of `network()`. A test runs it on a detector with frozen BatchNorm.",
+        ),
+        Assertion(
+            text="The whole of it, mixed precision included, takes less than 30 seconds: the small network, one core.",
+            level="effect",
+            experiment="digits",
+            holds=at_least("distilled", metric="seconds left of 30", value=0),
+        ),
+        Assertion(
+            text="Less than 30 seconds for ResNet50, half a percent of an epoch of its training on ImageNet.",
+            level="paper scale",
+            reason="Measured in the paper on 8 V100; here the seconds of EfficientNet-Lite0 on one core are `whole` "
+            "of experiment lite0, and `epochs` of experiment digits counts epochs of a set of 900 pictures.",
+        ),
+        Assertion(
+            text="The code is open.",
+            level="not testable",
+            reason="It is: amirgholami/ZeroQ. This is another implementation.",
+        ),
+    ),
+    licences=(
+        "EfficientNet-Lite0 weights: Apache-2.0",
+        "scikit-learn's digits and sample photos: BSD-3-Clause; photos CC BY 2.0",
+        "Noto Emoji: Apache-2.0",
+        "Twemoji: CC BY 4.0",
+        "Fluent Emoji: MIT",
+    ),
+)

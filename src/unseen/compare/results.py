@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from unseen.compare.job import Plan
 
 SCHEMA = 1
-VOTERS = ("source validation", "information maximization")
-"""Who votes. Neighbourhood density is shown beside them: on ordered pairs of noto, twemoji, openmoji, fluent-flat and
-fluent-high-contrast its vote raised the regret (see docs/choosing.md)."""
 
 
 def summarize(
@@ -34,7 +31,7 @@ def summarize(
 ) -> dict[str, Any]:
     """Choose first, then open the exam: what stands in `results.json`."""
     votes, validators = _choose(cells)
-    chosen = max(votes, key=lambda key: (votes[key], _information(validators[key])))
+    chosen = max(votes, key=lambda key: votes[key])
     truths = {part: exam.open() for part, exam in inputs.exams.items()}
     graded = _protocol(protocol, truths, inputs)
     rows = [
@@ -69,29 +66,28 @@ def _choose(cells: Mapping[str, list[Cell]]) -> tuple[dict[str, float], dict[str
         key: {v: [cell["validators"][v] for cell in group] for v in group[0]["validators"]}
         for key, group in cells.items()
     }
-    have = next(iter(validators.values()))
-    names = [v for v in VOTERS if v in have] or list(have)
-    scores = {v: {key: float(np.mean(validators[key][v])) for key in cells} for v in names}
-    return (vote(scores) if scores else dict.fromkeys(cells, 0.0)), validators
+    means = {key: {v: float(np.mean(values)) for v, values in row.items()} for key, row in validators.items()}
+    have = next(iter(means.values()))
+    ranked = next((v for v in ("information maximization", "source validation") if v in have), None)
+    if ranked is None:
+        return dict.fromkeys(cells, 0.0), validators
+    source = {key: row["source validation"] for key, row in means.items()} if "source validation" in have else None
+    return vote({key: row[ranked] for key, row in means.items()}, source), validators
 
 
-def _information(scores: Mapping[str, list[float]]) -> float:
-    """What breaks a tie of votes: the larger mean information."""
-    return float(np.mean(scores.get("information maximization", [0.0])))
-
-
-def _why(
-    chosen: str, votes: Mapping[str, float], validators: Mapping[str, Any], seeds: int, supported: bool
-) -> str:
+def _why(chosen: str, votes: Mapping[str, float], validators: Mapping[str, Any], seeds: int, supported: bool) -> str:
     if len(votes) == 1:
         return f"{chosen} was the only candidate."
-    voters = [v for v in VOTERS if v in validators[chosen]] or list(validators[chosen])
-    told = ", ".join(f"{v} {np.mean(validators[chosen][v]):.3f}" for v in voters)
+    told = ", ".join(f"{v} {np.mean(values):.3f}" for v, values in validators[chosen].items())
     second = sorted(votes, key=lambda key: -votes[key])[1]
+    labels = (
+        "The support's labels were learned from; no sealed label was used."
+        if supported
+        else "No target label was used."
+    )
     return (
-        f"{chosen} has the best mean rank over {len(voters)} label-free validators ({told}; mean of {seeds} "
-        f"seeds); next is {second}. "
-        + ("The support's labels were learned from; no sealed label was used." if supported else "No target label was used.")
+        f"Of the candidates that keep nine tenths of the best source validation, {chosen} has the largest information "
+        f"({told}; mean of {seeds} seeds); next is {second}. {labels}"
     )
 
 

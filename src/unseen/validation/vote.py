@@ -1,4 +1,4 @@
-"""The vote: one choice from several label-free scores."""
+"""The vote: one choice from two label-free scores, where each alone is known to mislead."""
 
 from __future__ import annotations
 
@@ -8,25 +8,36 @@ import numpy as np
 from scipy.stats import rankdata
 
 
-def vote(scores: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    """Mean rank of each candidate over the validators, scaled to [0, 1]; larger is better, ties share their rank.
+def vote(
+    information: Mapping[str, float], source: Mapping[str, float] | None = None, keep: float = 0.9
+) -> dict[str, float]:
+    """Rank candidates by information, among those that still know the source; in [0, 1], larger is better.
+
+    Information alone prefers methods that maximize it, right or wrong; source validation alone prefers doing nothing.
+    So a candidate must keep the share `keep` of the best source validation, or its vote is 0.
 
     Parameters
     ----------
-    scores : {validator: {candidate: score}}
-        Larger is better in each. Every validator must score every candidate; a score that is not finite ranks last.
-
-    Ranks, because the validators' units differ; their mean, because no validator of the literature is best on all
-    data (Musgrave et al., 2022).
+    information : {candidate: score}
+        Such as `information_maximization`; larger is better. A score that is not finite ranks last.
+    source : {candidate: score}, optional
+        `source_validation` of the same candidates.
+    keep : float, in [0, 1]
+        0.9 was chosen on ordered pairs of five emoji styles; see docs/choosing.md for figures.
     """
-    if not scores:
-        raise ValueError("scores must hold at least one validator")
-    candidates = list(next(iter(scores.values())))
-    total = np.zeros(len(candidates))
-    for name, values in scores.items():
-        if set(values) != set(candidates):
-            raise ValueError(f"validator {name!r} does not score the same candidates as the others")
-        column = np.array([values[candidate] for candidate in candidates], dtype=float)
-        total += rankdata(np.where(np.isfinite(column), column, -np.inf))
-    scaled = (total / len(scores) - 1) / max(len(candidates) - 1, 1)
-    return dict(zip(candidates, scaled.tolist()))
+    if not information:
+        raise ValueError("information must hold at least one candidate")
+    if not 0 <= keep <= 1:
+        raise ValueError(f"keep must be in [0, 1]; got {keep}")
+    names = list(information)
+    value = np.array([information[name] for name in names], dtype=float)
+    value = np.where(np.isfinite(value), value, -np.inf)
+    passes = np.ones(len(names), dtype=bool)
+    if source is not None:
+        if set(source) != set(names):
+            raise ValueError("source must score the same candidates as information")
+        known = np.array([source[name] for name in names], dtype=float)
+        passes = known >= keep * np.nanmax(known)
+    votes = np.zeros(len(names))
+    votes[passes] = rankdata(value[passes]) / passes.sum()
+    return dict(zip(names, votes.tolist()))

@@ -101,9 +101,7 @@ def test_equalization_leaves_outputs_as_they_were_and_gives_both_layers_one_rang
     ranges = [first.abs().flatten(1).amax(1), second.abs().flatten(1).amax(1), third.abs().amax((0, 2, 3))]
     assert torch.allclose(ranges[0], ranges[1], rtol=1e-3)
     assert torch.allclose(ranges[1], ranges[2], rtol=1e-3)
-    assert torch.allclose(
-        remembered["0"].mean / remembered["0"].std, network[1].bias / network[1].weight, atol=1e-5
-    )
+    assert torch.allclose(remembered["0"].mean / remembered["0"].std, network[1].bias / network[1].weight, atol=1e-5)
 
 
 def test_absorbing_a_bias_that_never_falls_below_zero_leaves_outputs_as_they_were():
@@ -186,9 +184,7 @@ def test_every_activation_of_the_graph_is_one_that_is_computed(make):
     _, ranges = propagate(trace(folded), folded, folded_moments(network), 6.0)
     x = torch.randn(1, next(iter(quantizable(network).values())).weight.shape[1], 64, 64)
     assert len(ranges) == count_activations(operator.call, folded, x)
-    assert sum(found is not None for found in ranges) >= 0.6 * len(
-        ranges
-    )  # squeeze-and-excite has no BatchNorm
+    assert sum(found is not None for found in ranges) >= 0.6 * len(ranges)  # squeeze-and-excite has no BatchNorm
 
 
 def test_a_sum_is_taken_as_independent():
@@ -209,9 +205,7 @@ def test_equalization_rescues_weights_of_very_different_ranges():
     network[3].weight.div_(s[:, None, None, None])
     x = torch.randn(64, 2, 9, 9)
     errors = [
-        (DFQ(activation_bits=32, equalization=e).fit(model=network).decision_function(x) - network(x))
-        .abs()
-        .mean()
+        (DFQ(activation_bits=32, equalization=e).fit(model=network).decision_function(x) - network(x)).abs().mean()
         for e in (False, True)
     ]
     assert errors[1] < errors[0] / 3

@@ -147,9 +147,7 @@ def test_where_inputs_start(init, std):
 
 
 def test_no_batch_norm_is_a_clear_error():
-    plain = nn.Sequential(
-        nn.Conv2d(1, 2, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 2)
-    )
+    plain = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 2))
     with pytest.raises(ValueError, match="must have BatchNorm"):
         make().fit(model=plain)
     x = np.random.default_rng(0).normal(size=(4, *SHAPE)).astype(np.float32)
@@ -302,11 +300,7 @@ def test_more_bits_come_closer_to_float(network):
     with torch.no_grad():
         expected = network(x)
     errors = [
-        float(
-            (make(weight_bits=k, activation_bits=k).fit(model=network).decision_function(x) - expected)
-            .abs()
-            .mean()
-        )
+        float((make(weight_bits=k, activation_bits=k).fit(model=network).decision_function(x) - expected).abs().mean())
         for k in (2, 4, 8)
     ]
     assert errors[0] > errors[1] > errors[2]

@@ -72,8 +72,8 @@ def test_without_souls_and_cascade_the_updates_are_those_of_f_clswgan() -> None:
     with reproducible(1):  # f-CLSWGAN, written down plainly
         generator, critic = conditional_generator(6, 4, 4, 7), conditional_critic(6, 4, 7)
         draw = Run("lisgan", {}, {}, 1, None).generator
-        adam_d = torch.optim.Adam(critic.parameters(), 1e-3, betas=(0.5, 0.999))
-        adam_g = torch.optim.Adam(generator.parameters(), 1e-3, betas=(0.5, 0.999))
+        adam_d = torch.optim.Adam(critic.parameters(), 2e-3, betas=(0.5, 0.999))
+        adam_g = torch.optim.Adam(generator.parameters(), 2e-3, betas=(0.5, 0.999))
         for _ in range(3):
             for _ in range(4):  # ceil(30 / 8) generator steps an epoch
                 for _ in range(5):

@@ -143,14 +143,14 @@ class LisGAN(Method):
     ratio: Unit = 0.3
     refine: Literal["softmax", "nearest"] = "softmax"
     synthetic: Count = 100
-    epochs: Count = 40
+    epochs: Count = 30
     seen_epochs: Count = 100
     classifier_epochs: Count = 50
-    hidden: Count = 256
+    hidden: Count = 128
     critic_steps: Count = 5
     batch_size: Count = 64
     penalty: NonNegative = 10.0
-    learning_rate: Positive = 1e-3
+    learning_rate: Positive = 2e-3
     classifier_learning_rate: Positive = 1e-3
 
     network_: Classifier = dataclasses.field(init=False)
