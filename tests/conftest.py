@@ -15,7 +15,7 @@ import shapes  # noqa: F401 - before `typing.overload` is used
 
 jaxtyping.install_import_hook(["unseen.nn", "unseen.methods"], "shapes.check")
 
-import torch  # noqa: E402
+import torch
 
 torch.set_num_threads(1)
 

@@ -299,7 +299,7 @@ def test_a_model_that_reads_another_width_is_told() -> None:
 
     assert Model().fit(model=linear(3, 2), target=domain()).fitted
     model = feature_classifier(5, 2, 4)
-    with pytest.raises(ValueError, match="model does not read the 3 features of target"):
+    with pytest.raises(ValueError, match="target does not fit the model: it has 3 features"):
         Model().fit(model=model, target=domain())
     assert model.training
 

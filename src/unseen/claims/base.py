@@ -183,7 +183,8 @@ def better(a: str, b: str, *, metric: str, by: float = 0.0, lower: bool = False)
     def holds(table: pd.DataFrame) -> Verdict:
         gain = _gain(table, a, b, metric, lower)
         mean, (low, high) = float(gain.mean()), interval(gain)
-        told = f"{metric}: {a} better than {b} by {mean:+.4g} [{low:+.4g}, {high:+.4g}], worst {gain.min():+.4g}; needed > {by:g}"
+        told = f"{metric}: {a} better than {b} by {mean:+.4g} [{low:+.4g}, {high:+.4g}], worst {gain.min():+.4g}"
+        told += f"; needed > {by:g}"
         return Verdict(mean > by, mean, low, high, told)
 
     return holds

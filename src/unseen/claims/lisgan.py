@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import hashlib
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,10 +29,10 @@ VENDORS = {
 }
 CLASSES, UNSEEN = 300, 60
 CHANCE = 1 / UNSEEN
-ARMS: dict[str, dict[str, float]] = {"wgan": {"sample_souls": 0.0, "class_souls": 0.0}, "souls": {}}
+ARMS: dict[str, dict[str, Any]] = {"wgan": {"sample_souls": 0.0, "class_souls": 0.0}, "souls": {}}
 SOULS = 1
 """Souls per class: a class has four drawings to learn from, so that three souls would be the drawings."""
-GENERALIZED = {"generalized": True, "synthetic": 10, "classifier_epochs": 20}
+GENERALIZED = {"generalized": True, "synthetic": 10}
 """Among all classes: 10 synthetic features of an unseen class stand beside 4 real ones of a seen class."""
 
 
@@ -138,9 +139,10 @@ def run_emoji(case: str, seed: int) -> Result:
         }
     }
     for arm, weights in ARMS.items():
-        method = LisGAN(random_state=seed, souls=SOULS, **weights)  # type: ignore[arg-type]
+        method = LisGAN(**{"random_state": seed, "souls": SOULS, **weights})
         method.fit(source=source, classes=classes, target=unseen_test)
-        wide = copy.copy(method).set_params(**GENERALIZED).adapt(source=source, classes=classes, target=both)
+        pool = both if arm == "souls" else None
+        wide = copy.copy(method).set_params(**GENERALIZED).adapt(source=source, classes=classes, target=pool)
         predicted = method.predict(unseen_test)
         table[arm] = {
             "zsl": mean_class_top1(truth, predicted),

@@ -114,7 +114,7 @@ def prepare(
         if name in read:
             read[name] = _labeled(name, read[name])
     _check_kinds(read)
-    known, everything = _spaces(read, _class_file(classes))
+    known, everything = _spaces(read, _class_file(classes), learned=fraction > 0)
     apart = (
         overlap(_classes_of(read, "source", "support"), _classes_of(read, "target"))
         if _has_labels(read, "target")
@@ -221,8 +221,13 @@ def _classes_of(read: Mapping[str, Domain], *names: str) -> ClassSpace:
     return ClassSpace(names=tuple(str(i) for i in range(int(domain.labels.max()) + 1)))
 
 
-def _spaces(read: dict[str, Domain], described: ClassSpace | None) -> tuple[ClassSpace, ClassSpace]:
-    """The classes that can be predicted, and these with the classes that only the sealed target has."""
+def _spaces(
+    read: dict[str, Domain], described: ClassSpace | None, *, learned: bool
+) -> tuple[ClassSpace, ClassSpace]:
+    """The classes that can be predicted, and these with the classes that only the sealed target has.
+
+    `learned` tells that labels of the target become support.
+    """
     for name in ("source", "support", "target"):
         if _has_labels(read, name) and read[name].classes is None:
             read[name] = read[name].replace(classes=_classes_of(read, name))
@@ -245,8 +250,10 @@ def _spaces(read: dict[str, Domain], described: ClassSpace | None) -> tuple[Clas
         known = described.take(order).replace(seen=np.arange(len(own)), metric=described.metric.take(np.asarray(order)))
     else:
         known = own
-    if "support" in read and "source" in read:
-        known = join(known, _classes_of(read, "support")).replace(seen=np.arange(len(own)))
+    if "source" in read:
+        for name in ("support", "target") if learned else ("support",):
+            if _has_labels(read, name):
+                known = join(known, _classes_of(read, name)).replace(seen=np.arange(len(own)))
     everything = known
     if _has_labels(read, "target"):
         everything = join(known, _classes_of(read, "target")).replace(seen=known.seen)

@@ -151,8 +151,8 @@ def _check_reads(model: nn.Module, inputs: Mapping[str, Any]) -> None:
             with torch.no_grad():
                 probe(samplers.tensor(domain, slice(0, 1)))
         except RuntimeError as error:
-            told = f"model does not read the {domain.n_features} features of {name}"
-            raise ValueError(f"{told}: {error}") from error
+            told = f"{name} does not fit the model: it has {domain.n_features} features"
+            raise ValueError(f"{told} ({error})") from error
 
 
 def _is_table(domain: Domain) -> bool:

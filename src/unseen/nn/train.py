@@ -112,7 +112,7 @@ class Run:
             for optimizer in optimizers:
                 optimizer.zero_grad(set_to_none=True)
             value = loss() if callable(loss) else loss
-            if not torch.isfinite(value):
+            if not math.isfinite(value.item()):
                 where = f"stage {self.name!r}, epoch {self.epoch}, step {self.step}"
                 raise DivergedError(f"the loss became {value.item()} in {where}; a smaller learning rate may help")
             value.backward(inputs=parameters)  # type: ignore[no-untyped-call]

@@ -1,6 +1,7 @@
 """GLC: the analytic checks of its specification, and what it promises to users."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,9 @@ from unseen.nn.information import normalized_entropy
 from unseen.runtime import reproducible, runtime
 
 
-def clusters(n_clusters: int, known: int, n: int = 30, d: int = 8, seed: int = 0) -> tuple[Tensor, Tensor, np.ndarray]:
+def clusters(
+    n_clusters: int, known: int, n: int = 30, d: int = 8, seed: int = 0
+) -> tuple[Tensor, Tensor, np.ndarray]:
     """Embeddings around orthogonal axes, confident probabilities for the first `known`, and the cluster of each."""
     generator = torch.Generator().manual_seed(seed)
     y = torch.arange(n_clusters).repeat(n)
@@ -52,7 +55,9 @@ def test_three_orthogonal_clusters_of_which_one_is_unknown_give_one_hot_and_unif
     z, p, y = clusters(3, known=2)
     found = pseudo_labels(z, p, kappa=1.5)
     np.testing.assert_array_equal(found.labels.numpy(), np.where(y < 2, y, UNKNOWN))
-    torch.testing.assert_close(found.targets[y < 2].max(dim=1).values, torch.full((60,), 0.9999), atol=1e-6, rtol=0)
+    torch.testing.assert_close(
+        found.targets[y < 2].max(dim=1).values, torch.full((60,), 0.9999), atol=1e-6, rtol=0
+    )
     torch.testing.assert_close(found.targets[y == 2], torch.full((30, 2), 0.5), atol=1e-4, rtol=0)
     torch.testing.assert_close(found.targets.sum(dim=1), torch.ones(90), atol=2e-4, rtol=0)
 
@@ -188,7 +193,7 @@ def test_the_ratio_of_well_separated_blobs_of_twice_the_classes_is_two(project: 
 
 
 def test_the_ratio_is_one_if_no_clustering_is_better_than_none() -> None:
-    found = estimate_class_ratio(torch.randn(5, 3, generator=torch.Generator().manual_seed(0)), 5, ratios=(3.0,))
+    found = estimate_class_ratio(torch.eye(5), 5, ratios=(3.0,))
     assert found.kappa == 1
     assert math.isnan(found.silhouettes[3.0])
 
@@ -205,7 +210,14 @@ def test_a_sample_of_the_target_suffices_for_the_ratio() -> None:
 
 @pytest.mark.parametrize(
     ("n", "n_classes", "kappa", "expected"),
-    [(100, 5, 1.0, 20), (100, 5, 2.0, 10), (100, 7, 1.0, 14), (3, 10, 3.0, 1), (100, 2, 0.25, 50), (2, 5, 1.0, 1)],
+    [
+        (100, 5, 1.0, 20),
+        (100, 5, 2.0, 10),
+        (100, 7, 1.0, 14),
+        (3, 10, 3.0, 1),
+        (100, 2, 0.25, 50),
+        (2, 5, 1.0, 1),
+    ],
 )
 def test_positives_are_an_equal_share_at_least_one_at_most_half(
     n: int, n_classes: int, kappa: float, expected: int
@@ -221,7 +233,7 @@ def test_two_samples_can_be_labelled() -> None:
 # -- the method --------------------------------------------------------------------------------------------
 
 
-CENTERS = np.random.default_rng(0).normal(size=(7, 16)) * 1.5
+CENTERS = np.random.default_rng(0).normal(size=(12, 16)) * 1.5
 
 
 def table(classes: list[int], n: int = 25, shift: float = 0.0, seed: int = 0) -> Domain:
@@ -236,19 +248,28 @@ def learned(classes: int = 4) -> Classifier:
         return train_source(feature_classifier(16, classes, 32), table(list(range(classes)), 40), epochs=15)
 
 
-def shifted(classes: tuple[int, ...] = (0, 1, 4, 5)) -> Domain:
+def shifted(classes: Sequence[int] = (0, 1, 4, 5)) -> Domain:
     return table(list(classes), shift=0.4, seed=1)
 
 
 @pytest.mark.parametrize(
     ("setting", "classes"),
-    [("open-partial", (0, 1, 4, 5)), ("open", (0, 1, 2, 3, 4, 5)), ("partial", (0, 1)), ("closed", (0, 1, 2, 3))],
+    [
+        ("open-partial", (0, 1, 2, 3, 4, 8, 9, 10)),
+        ("open", range(12)),
+        ("partial", range(4)),
+        ("closed", range(8)),
+    ],
 )
-def test_one_set_of_hyperparameters_serves_every_setting(setting: str, classes: tuple[int, ...]) -> None:
+def test_one_set_of_hyperparameters_serves_every_setting(setting: str, classes: Sequence[int]) -> None:
     target = shifted(classes)
-    truth = np.where(target.labels < 4, target.labels, UNKNOWN)
-    method = GLC(reject=setting not in ("partial", "closed"), epochs=10).fit(model=learned(), target=target)
-    assert (method.predict(target) == truth).mean() > 0.85
+    truth = np.where(target.labels < 8, target.labels, UNKNOWN)
+    method = GLC(reject=setting in ("open", "open-partial"), project=False).fit(
+        model=learned(8), target=target
+    )
+    assert (
+        method.predict(target) == truth
+    ).mean() > 0.75  # chance is 1/9; a class that lies on another stays hard
 
 
 def test_samples_above_the_threshold_are_unknown_unless_rejection_is_off() -> None:
@@ -271,9 +292,13 @@ def test_the_record_tells_every_epoch() -> None:
     assert history["counts"].shape == history["prior"].shape == (3, 4)
     np.testing.assert_allclose(history["unknown"], 1 - history["counts"].sum(axis=1) / len(target))
     assert ((history["prior"] >= 0.75) & (history["prior"] <= 1)).all()
-    np.testing.assert_allclose(history["loss"], 0.3 * history["global_loss"] + history["local_loss"], rtol=1e-5)
+    np.testing.assert_allclose(
+        history["loss"], 0.3 * history["global_loss"] + history["local_loss"], rtol=1e-5
+    )
     assert set(history["silhouette"]) == {0.25, 0.5, 1.0, 2.0, 3.0}
-    assert method.kappa_ == max(history["silhouette"], key=lambda k: np.nan_to_num(history["silhouette"][k], nan=-1))
+    assert method.kappa_ == max(
+        history["silhouette"], key=lambda k: np.nan_to_num(history["silhouette"][k], nan=-1)
+    )
 
 
 def test_the_pseudo_labels_of_the_first_epoch_are_those_of_the_function() -> None:
@@ -288,7 +313,9 @@ def test_the_pseudo_labels_of_the_first_epoch_are_those_of_the_function() -> Non
     np.testing.assert_allclose(method.history_["prior"][0], found.prior.numpy(), rtol=1e-5)
 
 
-def test_a_run_that_is_cut_off_goes_on_to_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_is_cut_off_goes_on_to_the_same_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from unseen.methods.adaptation import glc
 
     model, target = learned(), shifted()
@@ -332,7 +359,9 @@ def test_a_plain_timm_network_without_bottleneck_is_adapted_saved_and_loaded(tmp
 
 def test_pictures_are_cropped_and_flipped_for_training_only() -> None:
     with reproducible(0):
-        model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 8), nn.BatchNorm1d(8), nn.Linear(8, 3)).eval()
+        model = nn.Sequential(
+            nn.Flatten(), nn.Linear(3 * 32 * 32, 8), nn.BatchNorm1d(8), nn.Linear(8, 3)
+        ).eval()
     target = pictures()
     found = {
         views: GLC(epochs=1, views=views, ratio=1.0).fit(model=model, target=target)  # type: ignore[arg-type]
@@ -358,7 +387,7 @@ def test_what_does_not_fit_is_refused_before_work() -> None:
     with pytest.raises(ValueError, match="target must hold at least 2 samples; got 1"):
         GLC().fit(model=model, target=shifted().take([0]))
     narrow = Domain(x=np.zeros((5, 3), dtype=np.float32))
-    with pytest.raises(ValueError, match="target does not fit the model"):
+    with pytest.raises(ValueError, match=r"the 3 features of target|does not fit"):
         GLC().fit(model=model, target=narrow)
     with pytest.raises(ValueError, match="at least 2 classes"):
         GLC().fit(model=feature_classifier(16, 1, 8), target=shifted())

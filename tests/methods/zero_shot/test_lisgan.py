@@ -327,6 +327,33 @@ def test_a_saved_model_predicts_the_same(tmp_path: Path) -> None:
     np.testing.assert_array_equal(again.transduction_, fitted.transduction_)
 
 
+def test_a_class_described_after_training_is_recognized_with_the_generator_as_it_is() -> None:
+    source, pool, classes = problem(seen=5, unseen=4)
+    early, late = classes.take(range(7)), pool.take(pool.y >= 7)
+    fitted = LisGAN(**SMOKE).fit(source=source.replace(classes=early), classes=early, target=pool)
+    before = fitted.decision_function(pool)
+    adapted = fitted.adapt(source=source, classes=classes)
+    assert set(fitted.predict(late).tolist()) <= {5, 6}
+    assert adapted.decision_function(late).shape == (len(late), 9)
+    assert (adapted.decision_function(late)[:, 5:] > -1e3).all()
+    assert "transduction_" not in adapted.fitted  # the labels of the pool were of the old classes
+    assert torch.equal(fitted.decision_function(pool), before)
+    for mine, theirs in zip(adapted.generator_.parameters(), fitted.generator_.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+    narrow = ClassSpace(names=classes.names, attributes=classes.attributes[:, :3], seen=classes.seen)  # type: ignore[index]
+    with pytest.raises(ValueError, match="must have 4 values; got 3"):
+        fitted.adapt(source=source.replace(classes=None), classes=narrow)
+
+
+def test_adapting_to_all_classes_and_another_pool_needs_no_new_generator() -> None:
+    source, pool, classes = problem()
+    fitted = LisGAN(**{**SMOKE, "classifier_epochs": 30}).fit(source=source, classes=classes)
+    wide = copy.copy(fitted).set_params(generalized=True).adapt(source=source, classes=classes, target=pool)
+    assert (wide.decision_function(pool) > -1e3).all()
+    assert wide.transduction_.shape == (len(pool),)
+    assert set(wide.predict(source).tolist()) & set(classes.seen.tolist())
+
+
 def test_embeddings_stand_in_for_attributes_and_their_length_does_not_matter() -> None:
     source, pool, classes = problem()
     embedded = ClassSpace(names=classes.names, embeddings=5 * classes.attributes, seen=classes.seen)

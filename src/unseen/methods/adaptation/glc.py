@@ -138,9 +138,19 @@ class GLC(Method):
             z, logits = outputs(network, target)
             p = torch.softmax(logits, dim=1)
             if run.epoch == 0 and self.ratio is None:
-                tables.estimate(self._estimate(z, c))
+                tables.estimate(
+                    estimate_class_ratio(
+                        z,
+                        c,
+                        project=self.project,
+                        n_samples=self.ratio_samples,
+                        random_state=self.random_state,
+                    )
+                )
             kappa = float(tables.kappa)
-            tables.enter(run.epoch, pseudo_labels(z, p, rho=self.rho, kappa=kappa, random_state=self.random_state))
+            tables.enter(
+                run.epoch, pseudo_labels(z, p, rho=self.rho, kappa=kappa, random_state=self.random_state)
+            )
             bank.write(slice(None), z, p)
             network.train()
 
@@ -172,24 +182,15 @@ class GLC(Method):
         self.history_ = tables.history(run)
         return self
 
-    def _estimate(self, z: Tensor, n_classes: int) -> "ClassRatio":
-        return estimate_class_ratio(
-            z,
-            n_classes,
-            project=self.project,
-            n_samples=self.ratio_samples,
-            random_state=self.random_state,
-        )
-
     def decision_function(self, x: Tensor) -> Tensor:
         """Logits, (n, C)."""
-        return torch.cat([self.network_(part) for part in x.split(256)])
+        return torch.cat([self.network_(x[start : start + 256]) for start in range(0, len(x), 256)])
 
     def uncertainty(self, x: Any) -> NDArray[np.float32]:
         """u = H(p) / log C of every sample, (n,), in [0, 1]; `predict` rejects those above `threshold`."""
         return normalized_entropy(self.predict_proba(x)).clamp(0, 1).numpy()
 
-    def predict(self, x: Tensor) -> NDArray[np.int64]:
+    def predict(self, x: Any) -> NDArray[np.int64]:
         """Index of the predicted class of every sample, (n,); -1 (unknown) where u > w_0."""
         labels = self.predict_proba(x).argmax(dim=1).numpy()
         return np.where(self.uncertainty(x) > self.threshold, UNKNOWN, labels) if self.reject else labels
@@ -334,7 +335,9 @@ def most_confident(p: Float[Tensor, "n c"], m: int) -> Int[Tensor, "c m"]:
     return torch.sort(p, dim=0, descending=True, stable=True).indices[:m].T
 
 
-def confidence_prior(p: Float[Tensor, "n c"], positives: Int[Tensor, "c m"], rho: float) -> Float[Tensor, "c"]:
+def confidence_prior(
+    p: Float[Tensor, "n c"], positives: Int[Tensor, "c m"], rho: float
+) -> Float[Tensor, "c"]:
     """w_c = (1 - rho) mean_{i positive} p_ic + rho: a class that is sure of nothing must be much nearer."""
     return (1 - rho) * p.T.gather(1, positives).mean(dim=1) + rho
 
@@ -430,5 +433,7 @@ def _sizes(network: Classifier, target: Domain) -> tuple[int, int, int]:
             f"and {tuple(logits.shape)}"
         )
     if not (torch.isfinite(z).all() and torch.isfinite(logits).all()):
-        raise ValueError("model must give finite embeddings and scores on the target; it gives NaN or infinity")
+        raise ValueError(
+            "model must give finite embeddings and scores on the target; it gives NaN or infinity"
+        )
     return len(target), z.shape[1], logits.shape[1]
