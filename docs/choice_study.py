@@ -25,7 +25,9 @@ def measure(styles: tuple[str, ...]) -> list[dict[str, dict[str, float]]]:
     domains = dict(zip(styles, in_common(*map(emoji, styles))))
     found = []
     for source, target in itertools.permutations(styles, 2):
-        run = unseen.compare(source=domains[source], target=domains[target], methods=METHODS, seeds=1, protocol="closed")
+        run = unseen.compare(
+            source=domains[source], target=domains[target], methods=METHODS, seeds=1, protocol="closed"
+        )
         pair = {
             row["name"]: {
                 "accuracy": row["metrics"]["adapted"]["accuracy"]["mean"],

@@ -62,7 +62,8 @@ def between(range_: Any) -> str:
         return ""
     if high == float("inf"):
         return f"{'>' if range_.open_low else '≥'} {low:g}"
-    return f"in {range_}"
+    ends = f"{low:.12g}, {high:.12g}"
+    return f"in {'(' if range_.open_low else '['}{ends}{')' if range_.open_high else ']'}"
 
 
 # -- docstrings --------------------------------------------------------------------------------------------

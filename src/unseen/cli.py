@@ -21,7 +21,8 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
-    help="Adapt pretrained models to classes, domains and modalities they have never seen, and see whether it worked.\n\n"
+    help="Adapt pretrained models to classes, domains and modalities they have never seen, and see whether it worked."
+    "\n\n"
     "Start here:  [bold]unseen demo[/bold]   then, on your own folders:  "
     "[bold]unseen compare --source photos --target sketches --out run[/bold]",
 )

@@ -20,9 +20,7 @@ def test_size_and_type_stay(shape: tuple[int, ...]) -> None:
 def test_a_crop_is_a_shift_with_mirrored_borders() -> None:
     x = torch.arange(64.0).reshape(1, 1, 8, 8)
     padded = torch.nn.functional.pad(x, (2, 2, 2, 2), mode="reflect")
-    windows = {
-        tuple(padded[0, 0, i : i + 8, j : j + 8].flatten().tolist()) for i in range(5) for j in range(5)
-    }
+    windows = {tuple(padded[0, 0, i : i + 8, j : j + 8].flatten().tolist()) for i in range(5) for j in range(5)}
     seen = {tuple(random_crop(x, seeded(s), scale=1.5)[0, 0].flatten().tolist()) for s in range(60)}
     assert seen <= windows
     assert len(seen) > 15

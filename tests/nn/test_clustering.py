@@ -10,9 +10,7 @@ from torch import Tensor
 from unseen.nn.clustering import kmeans, kmeans_leaving_out
 
 
-def blobs(
-    k: int = 6, n: int = 40, d: int = 5, spread: float = 0.1, seed: int = 0
-) -> tuple[Tensor, np.ndarray]:
+def blobs(k: int = 6, n: int = 40, d: int = 5, spread: float = 0.1, seed: int = 0) -> tuple[Tensor, np.ndarray]:
     """k groups of n samples around corners that lie far apart."""
     generator = torch.Generator().manual_seed(seed)
     centers = 3 * torch.nn.functional.one_hot(torch.arange(k) % d, d).float() * (1 + torch.arange(k)[:, None])

@@ -146,7 +146,7 @@ def test_a_compare_killed_at_random_moments_resumes_to_the_same_bits(tmp_path):
     ]
     done(*args, "--out", "whole", cwd=tmp_path)
     kills = 0
-    for attempt in range(40):
+    for attempt in range(40):  # noqa: B007
         process = command(*args, "--out", "killed", cwd=tmp_path)
         try:
             process.communicate(timeout=float(rng.uniform(2, 9)) if kills < 20 else 300)

@@ -11,11 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from unseen.claims.base import Assertion, Claim, Experiment, at_least, better, equals
 from unseen.data.domain import Domain
 from unseen.evaluation.metrics.classification import accuracy
 from unseen.evaluation.metrics.open_set import open_set_scores
 from unseen.evaluation.protocols.run import entropy_threshold
-from unseen.methods.adaptation.glc import GLC, pseudo_labels
+from unseen.methods.adaptation.glc import GLC, RATIOS, pseudo_labels
 from unseen.methods.base import UNKNOWN, signatures
 from unseen.methods.baselines.shot import SHOT
 from unseen.nn.classifier import Classifier, feature_classifier, outputs, train_source
@@ -47,9 +48,14 @@ def parts(case: str, setting: str, seed: int) -> tuple[Domain, Domain]:
     shared; `as-is` is their own order.
     """
     kind, *words, order = case.split()
-    source, target = {"digits": turned, "fonts": printed, "emoji": drawn}[kind](*words, seed=seed)
+    readers: dict[str, Callable[..., tuple[Domain, Domain]]] = {
+        "digits": turned,
+        "fonts": printed,
+        "emoji": drawn,
+    }
+    source, target = readers[kind](*words, seed=seed)
     split = (EMOJI if kind == "emoji" else DIGITS)[setting]
-    n = len(np.unique(source.labels))
+    n = sum(split)
     classes = np.arange(n) if order == "as-is" else np.random.default_rng(int(order)).permutation(n)
     place = np.empty(n, dtype=np.int64)
     place[classes] = np.arange(n)
@@ -206,9 +212,7 @@ def one_vs_all(cell: Cell, kappa: float, seed: int) -> Table:
         gap = float(refused[~known].mean() - refused[known].mean())
         table[arm] = {**open_set_scores(cell.truth, labels), "gap": gap}
     nearest = min(RATIOS, key=lambda candidate: abs(np.log(candidate / ratio)))
-    table["clusters, estimated ratio"]["nearest_candidate"] = float(
-        kappa == max(nearest, 2 / cell.p.shape[1])
-    )
+    table["clusters, estimated ratio"]["nearest_candidate"] = float(kappa == max(nearest, 2 / cell.p.shape[1]))
     return table
 
 

@@ -112,7 +112,7 @@ def _predictions(inputs: Inputs, cell: Cell, results: dict[str, Any]) -> list[di
 
 
 def _map(inputs: Inputs, cell: Cell, results: dict[str, Any]) -> list[dict[str, Any]]:
-    """Two-dimensional places of source and target samples, in the features as given and as the chosen model sees them."""
+    """Two-dimensional places of source and target samples: features as given, and scores of the chosen model."""
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
 

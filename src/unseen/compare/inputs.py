@@ -221,9 +221,7 @@ def _classes_of(read: Mapping[str, Domain], *names: str) -> ClassSpace:
     return ClassSpace(names=tuple(str(i) for i in range(int(domain.labels.max()) + 1)))
 
 
-def _spaces(
-    read: dict[str, Domain], described: ClassSpace | None, *, learned: bool
-) -> tuple[ClassSpace, ClassSpace]:
+def _spaces(read: dict[str, Domain], described: ClassSpace | None, *, learned: bool) -> tuple[ClassSpace, ClassSpace]:
     """The classes that can be predicted, and these with the classes that only the sealed target has.
 
     `learned` tells that labels of the target become support.

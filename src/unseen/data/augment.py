@@ -15,9 +15,7 @@ RESIZE_TO_CROP = 256 / 224
 """The usual recipe resizes to 256 pixels and crops 224 at random."""
 
 
-def random_crop(
-    x: Float[Tensor, "b c h w"], generator: torch.Generator, scale: float = RESIZE_TO_CROP
-) -> Tensor:
+def random_crop(x: Float[Tensor, "b c h w"], generator: torch.Generator, scale: float = RESIZE_TO_CROP) -> Tensor:
     """Shift each picture by up to (scale - 1) / 2 of its side, with mirrored borders; the size stays.
 
     It gives the places, not the magnification, of "resize to `scale` times the size, then crop".

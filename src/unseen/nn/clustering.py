@@ -93,9 +93,7 @@ def kmeans_leaving_out(
         If fewer than k samples are left.
     """
     if not 1 <= k <= len(x) - left_out.shape[1]:
-        raise ValueError(
-            f"k must be in [1, {len(x) - left_out.shape[1]}], the number of samples left; got {k}"
-        )
+        raise ValueError(f"k must be in [1, {len(x) - left_out.shape[1]}], the number of samples left; got {k}")
     generator = torch.Generator(x.device).manual_seed(random_state)
     everything = torch.ones(len(x), dtype=torch.bool, device=x.device)
     shared = _Lloyd(x, _plus_plus(x, k, generator), tolerance)
@@ -119,9 +117,7 @@ def _plus_plus(x: Tensor, k: int, generator: torch.Generator) -> Tensor:
     return centroids
 
 
-def _sow(
-    x: Tensor, squares: Tensor, distance: Tensor, k: int, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
+def _sow(x: Tensor, squares: Tensor, distance: Tensor, k: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """One greedy step of k-means++: the new centroid (1, d) and all squared distances after it (n,)."""
     weights = distance if float(distance.sum()) > 0 else torch.ones_like(distance)
     trials = torch.multinomial(weights, 2 + int(math.log(k)), replacement=True, generator=generator)

@@ -34,9 +34,7 @@ class MemoryBank(nn.Module):
         self.register_buffer("scores", torch.zeros(n, n_classes))
 
     @torch.no_grad()
-    def write(
-        self, index: Int[Tensor, " b"] | slice, z: Float[Tensor, "b d"], p: Float[Tensor, "b c"]
-    ) -> None:
+    def write(self, index: Int[Tensor, " b"] | slice, z: Float[Tensor, "b d"], p: Float[Tensor, "b c"]) -> None:
         """Replace the entries at `index`; features are brought to unit length."""
         self.features[index] = F.normalize(z, dim=1).to(self.features)
         self.scores[index] = p.to(self.scores)

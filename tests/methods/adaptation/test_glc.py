@@ -35,9 +35,7 @@ from unseen.nn.information import normalized_entropy
 from unseen.runtime import reproducible, runtime
 
 
-def clusters(
-    n_clusters: int, known: int, n: int = 30, d: int = 8, seed: int = 0
-) -> tuple[Tensor, Tensor, np.ndarray]:
+def clusters(n_clusters: int, known: int, n: int = 30, d: int = 8, seed: int = 0) -> tuple[Tensor, Tensor, np.ndarray]:
     """Embeddings around orthogonal axes, confident probabilities for the first `known`, and the cluster of each."""
     generator = torch.Generator().manual_seed(seed)
     y = torch.arange(n_clusters).repeat(n)
@@ -55,9 +53,7 @@ def test_three_orthogonal_clusters_of_which_one_is_unknown_give_one_hot_and_unif
     z, p, y = clusters(3, known=2)
     found = pseudo_labels(z, p, kappa=1.5)
     np.testing.assert_array_equal(found.labels.numpy(), np.where(y < 2, y, UNKNOWN))
-    torch.testing.assert_close(
-        found.targets[y < 2].max(dim=1).values, torch.full((60,), 0.9999), atol=1e-6, rtol=0
-    )
+    torch.testing.assert_close(found.targets[y < 2].max(dim=1).values, torch.full((60,), 0.9999), atol=1e-6, rtol=0)
     torch.testing.assert_close(found.targets[y == 2], torch.full((30, 2), 0.5), atol=1e-4, rtol=0)
     torch.testing.assert_close(found.targets.sum(dim=1), torch.ones(90), atol=2e-4, rtol=0)
 
@@ -264,12 +260,8 @@ def shifted(classes: Sequence[int] = (0, 1, 4, 5)) -> Domain:
 def test_one_set_of_hyperparameters_serves_every_setting(setting: str, classes: Sequence[int]) -> None:
     target = shifted(classes)
     truth = np.where(target.labels < 8, target.labels, UNKNOWN)
-    method = GLC(reject=setting in ("open", "open-partial"), project=False).fit(
-        model=learned(8), target=target
-    )
-    assert (
-        method.predict(target) == truth
-    ).mean() > 0.75  # chance is 1/9; a class that lies on another stays hard
+    method = GLC(reject=setting in ("open", "open-partial"), project=False).fit(model=learned(8), target=target)
+    assert (method.predict(target) == truth).mean() > 0.75  # chance is 1/9; a class that lies on another stays hard
 
 
 def test_samples_above_the_threshold_are_unknown_unless_rejection_is_off() -> None:
@@ -292,13 +284,9 @@ def test_the_record_tells_every_epoch() -> None:
     assert history["counts"].shape == history["prior"].shape == (3, 4)
     np.testing.assert_allclose(history["unknown"], 1 - history["counts"].sum(axis=1) / len(target))
     assert ((history["prior"] >= 0.75) & (history["prior"] <= 1)).all()
-    np.testing.assert_allclose(
-        history["loss"], 0.3 * history["global_loss"] + history["local_loss"], rtol=1e-5
-    )
+    np.testing.assert_allclose(history["loss"], 0.3 * history["global_loss"] + history["local_loss"], rtol=1e-5)
     assert set(history["silhouette"]) == {0.25, 0.5, 1.0, 2.0, 3.0}
-    assert method.kappa_ == max(
-        history["silhouette"], key=lambda k: np.nan_to_num(history["silhouette"][k], nan=-1)
-    )
+    assert method.kappa_ == max(history["silhouette"], key=lambda k: np.nan_to_num(history["silhouette"][k], nan=-1))
 
 
 def test_the_pseudo_labels_of_the_first_epoch_are_those_of_the_function() -> None:
@@ -313,9 +301,7 @@ def test_the_pseudo_labels_of_the_first_epoch_are_those_of_the_function() -> Non
     np.testing.assert_allclose(method.history_["prior"][0], found.prior.numpy(), rtol=1e-5)
 
 
-def test_a_run_that_is_cut_off_goes_on_to_the_same_bits(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_that_is_cut_off_goes_on_to_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from unseen.methods.adaptation import glc
 
     model, target = learned(), shifted()
@@ -359,9 +345,7 @@ def test_a_plain_timm_network_without_bottleneck_is_adapted_saved_and_loaded(tmp
 
 def test_pictures_are_cropped_and_flipped_for_training_only() -> None:
     with reproducible(0):
-        model = nn.Sequential(
-            nn.Flatten(), nn.Linear(3 * 32 * 32, 8), nn.BatchNorm1d(8), nn.Linear(8, 3)
-        ).eval()
+        model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 8), nn.BatchNorm1d(8), nn.Linear(8, 3)).eval()
     target = pictures()
     found = {
         views: GLC(epochs=1, views=views, ratio=1.0).fit(model=model, target=target)  # type: ignore[arg-type]

@@ -77,6 +77,8 @@ class GLC(Method):
 
     card = Card(
         slug="glc",
+        rejects=True,
+        cost=5.0,
         title="Upcycling Models under Domain and Category Shift",
         venue="CVPR 2023",
         official_code="ispc-lab/GLC",
@@ -138,19 +140,14 @@ class GLC(Method):
             z, logits = outputs(network, target)
             p = torch.softmax(logits, dim=1)
             if run.epoch == 0 and self.ratio is None:
-                tables.estimate(
-                    estimate_class_ratio(
-                        z,
-                        c,
-                        project=self.project,
-                        n_samples=self.ratio_samples,
-                        random_state=self.random_state,
-                    )
+                found = estimate_class_ratio(
+                    z, c, project=self.project, n_samples=self.ratio_samples, random_state=self.random_state
                 )
+                tables.kappa.fill_(found.kappa)
+                tables.silhouettes.copy_(torch.tensor(list(found.silhouettes.values())))
             kappa = float(tables.kappa)
-            tables.enter(
-                run.epoch, pseudo_labels(z, p, rho=self.rho, kappa=kappa, random_state=self.random_state)
-            )
+            labels = pseudo_labels(z, p, rho=self.rho, kappa=kappa, random_state=self.random_state)
+            tables.enter(run.epoch, labels)
             bank.write(slice(None), z, p)
             network.train()
 
@@ -188,16 +185,21 @@ class GLC(Method):
 
     def uncertainty(self, x: Any) -> NDArray[np.float32]:
         """u = H(p) / log C of every sample, (n,), in [0, 1]; `predict` rejects those above `threshold`."""
-        return normalized_entropy(self.predict_proba(x)).clamp(0, 1).numpy()
+        return _uncertainty(self.predict_proba(x))
 
     def predict(self, x: Any) -> NDArray[np.int64]:
         """Index of the predicted class of every sample, (n,); -1 (unknown) where u > w_0."""
-        labels = self.predict_proba(x).argmax(dim=1).numpy()
-        return np.where(self.uncertainty(x) > self.threshold, UNKNOWN, labels) if self.reject else labels
+        p = self.predict_proba(x)
+        labels = p.argmax(dim=1).numpy()
+        return np.where(_uncertainty(p) > self.threshold, UNKNOWN, labels) if self.reject else labels
 
     def network(self) -> nn.Module:
         """The adapted classifier, without the rejection."""
         return self.network_
+
+
+def _uncertainty(p: Tensor) -> NDArray[np.float32]:
+    return normalized_entropy(p).clamp(0, 1).numpy()
 
 
 # -- the losses --------------------------------------------------------------------------------------------
@@ -335,9 +337,7 @@ def most_confident(p: Float[Tensor, "n c"], m: int) -> Int[Tensor, "c m"]:
     return torch.sort(p, dim=0, descending=True, stable=True).indices[:m].T
 
 
-def confidence_prior(
-    p: Float[Tensor, "n c"], positives: Int[Tensor, "c m"], rho: float
-) -> Float[Tensor, "c"]:
+def confidence_prior(p: Float[Tensor, "n c"], positives: Int[Tensor, "c m"], rho: float) -> Float[Tensor, "c"]:
     """w_c = (1 - rho) mean_{i positive} p_ic + rho: a class that is sure of nothing must be much nearer."""
     return (1 - rho) * p.T.gather(1, positives).mean(dim=1) + rho
 
@@ -394,11 +394,6 @@ class _Tables(nn.Module):
         self.register_buffer("counts", torch.zeros(epochs, n_classes, dtype=torch.long))
         self.register_buffer("prior", torch.zeros(epochs, n_classes))
 
-    def estimate(self, found: ClassRatio) -> None:
-        """Keep kappa and its reasons."""
-        self.kappa.fill_(found.kappa)
-        self.silhouettes.copy_(torch.tensor(list(found.silhouettes.values())))
-
     def enter(self, epoch: int, found: PseudoLabels) -> None:
         """Keep the targets, and what the record says of them."""
         self.targets.copy_(found.targets)
@@ -433,7 +428,5 @@ def _sizes(network: Classifier, target: Domain) -> tuple[int, int, int]:
             f"and {tuple(logits.shape)}"
         )
     if not (torch.isfinite(z).all() and torch.isfinite(logits).all()):
-        raise ValueError(
-            "model must give finite embeddings and scores on the target; it gives NaN or infinity"
-        )
+        raise ValueError("model must give finite embeddings and scores on the target; it gives NaN or infinity")
     return len(target), z.shape[1], logits.shape[1]

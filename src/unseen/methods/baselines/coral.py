@@ -31,6 +31,7 @@ class CORAL(PerDomainMethod):
 
     card = Card(
         slug="coral",
+        cost=1.0,
         title="Return of Frustratingly Easy Domain Adaptation",
         venue="AAAI 2016",
         summary="Give the source the covariance of the target, then train on it.",

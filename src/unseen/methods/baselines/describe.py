@@ -27,6 +27,7 @@ class Describe(NetworkMethod):
 
     card = Card(
         slug="describe",
+        cost=0.1,
         title="Learning Transferable Visual Models From Natural Language Supervision",
         venue="ICML 2021",
         summary="Compare each sample with the description of each class; needs a two-tower encoder.",

@@ -24,6 +24,7 @@ class LinearProbe(NetworkMethod):
 
     card = Card(
         slug="linear-probe",
+        cost=0.3,
         title="Linear probe",
         venue="",
         summary="Logistic regression on the few labelled target samples.",

@@ -29,6 +29,7 @@ class Prototypes(NetworkMethod):
 
     card = Card(
         slug="prototypes",
+        cost=0.1,
         title="Prototypical Networks for Few-shot Learning",
         venue="NeurIPS 2017",
         summary="Nearest class mean, from a source or from a handful of labels.",

@@ -35,6 +35,7 @@ class SHOT(NetworkMethod):
 
     card = Card(
         slug="shot",
+        cost=2.5,
         title="Do We Really Need to Access the Source Data? Source Hypothesis Transfer",
         venue="ICML 2020",
         official_code="tim-learn/SHOT",

@@ -20,6 +20,7 @@ class SourceOnly(NetworkMethod):
 
     card = Card(
         slug="source-only",
+        cost=0.5,
         title="Source only",
         venue="",
         summary="Train on the source, predict the target, adapt nothing.",

@@ -26,6 +26,7 @@ class Standardize(PerDomainMethod):
 
     card = Card(
         slug="standardize",
+        cost=0.3,
         title="Revisiting Batch Normalization for Practical Domain Adaptation",
         venue="ICLR Workshop 2017",
         summary="Give each domain its own mean and deviation, then train on the source.",

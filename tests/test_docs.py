@@ -1,0 +1,225 @@
+"""What the documentation says is so: links lead somewhere, commands exist, every method has its page."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import typer
+
+import unseen
+from unseen import catalogue, claims, cli, encoders, methods
+from unseen.claims.base import Assertion, better
+from unseen.evaluation import protocols
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+sys.path.insert(0, str(DOCS))
+
+import examples  # noqa: E402
+import generate  # noqa: E402
+import run_readme  # noqa: E402
+
+WRITTEN = sorted([*ROOT.glob("*.md"), *(f for f in DOCS.glob("*.md") if f.name not in ("catalogue.md", "ledger.md"))])
+SLUGS = generate.slugs()
+
+
+def name(file: Path) -> str:
+    return file.name
+
+
+@pytest.fixture(scope="module")
+def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("docs")
+    generate.write(folder)
+    return folder
+
+
+def links(text: str) -> list[str]:
+    """Targets of relative links and pictures."""
+    found = re.findall(r"\]\(([^)\s]+)\)", text)
+    return [target.partition("#")[0] for target in found if "://" not in target and not target.startswith("#")]
+
+
+def commands(text: str) -> list[str]:
+    """Every `unseen ...` in blocks of code and in single backticks that has arguments."""
+    lines = [line for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
+    lines += re.findall(r"`(unseen [^`\n]+)`", text)
+    return [line.strip() for line in lines if line.strip().startswith("unseen ")]
+
+
+def parse(command: str) -> None:
+    """Parse a command as the command line would, without running it."""
+    args = shlex.split(command, comments=True)[1:]
+    group, parent = typer.main.get_command(cli.app), None
+    while hasattr(group, "commands"):
+        assert args and args[0] in group.commands, f"there is no command {args[:1]}: {command}"
+        verb, args = args[0], args[1:]
+        group = group.commands[verb]
+    group.make_context(verb, list(args), parent=parent)
+
+
+# -- pages -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("file", WRITTEN, ids=name)
+def test_links_lead_to_files(file: Path, generated: Path) -> None:
+    for target in links(file.read_text()):
+        place = file.parent / target
+        made = generated / place.resolve().relative_to(DOCS) if place.resolve().is_relative_to(DOCS) else place
+        assert place.exists() or made.exists(), target
+
+
+def test_links_of_generated_pages_lead_to_files(generated: Path) -> None:
+    for file in generated.rglob("*.md"):
+        for target in links(file.read_text()):
+            made = (file.parent / target).resolve()
+            assert made.exists() or (DOCS / made.relative_to(generated)).exists(), f"{file.name}: {target}"
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    text = (ROOT / "mkdocs.yml").read_text()
+    pages = {file.name for file in WRITTEN if file.parent == DOCS}
+    assert [page for page in pages if f": {page}\n" not in text] == []
+
+
+@pytest.mark.parametrize("file", WRITTEN, ids=name)
+def test_commands_exist_with_these_options(file: Path) -> None:
+    for command in commands(file.read_text()):
+        if "SLUG" not in command and "WORDS" not in command:
+            parse(command)
+
+
+def test_a_command_that_does_not_exist_is_found() -> None:
+    with pytest.raises(AssertionError, match="no command"):
+        parse("unseen compose --source photos")
+    with pytest.raises(Exception, match="--sauce"):
+        parse("unseen compare --sauce photos")
+
+
+def test_marked_blocks_are_found_and_others_are_not() -> None:
+    text = "<!-- ci -->\n```sh\nunseen a\n```\n\n```sh\nunseen b\n```\n\n<!-- ci -->\n```python\nc\n```\n"
+    assert run_readme.blocks(text) == [("sh", "unseen a\n"), ("python", "c\n")]
+    assert run_readme.blocks((ROOT / "README.md").read_text())
+
+
+def test_readme_names_every_method() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert [slug for slug in SLUGS if f"`{slug}`" not in text] == []
+
+
+def test_changelog_has_the_current_version() -> None:
+    assert f"## {unseen.__version__}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_tables_by_hand_are_those_of_the_registries() -> None:
+    page = (DOCS / "encoders.md").read_text()
+    assert [form for form in encoders.names() if f"`{form}`" not in page] == []
+    page = (DOCS / "choosing.md").read_text()
+    assert [protocol for protocol in protocols.names() if f"| `{protocol}` |" not in page] == []
+
+
+def test_documentation_names_no_place_of_this_machine() -> None:
+    for file in [*WRITTEN, *DOCS.glob("*.py"), ROOT / "mkdocs.yml"]:
+        assert not [word for word in ("/work/", "../shared", "/root/", "/home/") if word in file.read_text()], file
+
+
+# -- generated ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("slug", SLUGS)
+def test_every_method_has_a_page_that_says_what_its_card_says(slug: str, generated: Path) -> None:
+    text = (generated / "methods" / f"{slug}.md").read_text()
+    about = catalogue.describe(slug)
+    assert about["summary"] in text
+    for word in about["parameters"]:
+        assert f"| `{word}` |" in text
+    for note in (*about["notes"], *about["left_out"], *about["words"].values()):
+        assert note in text
+    for preset in about["presets"]:
+        assert f"| {preset} |" in text
+    for command in commands(text):
+        parse(command)
+
+
+def test_every_hyperparameter_is_explained(generated: Path) -> None:
+    """A learnt count or the size of a batch may speak for itself; a weight may not."""
+    plain = {"epochs", "batch_size", "learning_rate", "weight_bits", "activation_bits", "hidden", "critic_steps"}
+    for slug in SLUGS:
+        text = (generated / "methods" / f"{slug}.md").read_text()
+        silent = re.findall(r"^\| `(\w+)` \| [^|]* \| [^|]* \|  \|$", text, re.MULTILINE)
+        assert not set(silent) - plain, slug
+
+
+def test_catalogue_has_61_systems_built_or_planned(generated: Path) -> None:
+    text = (generated / "catalogue.md").read_text()
+    table = text[: text.index("## Baselines")]
+    rows = [
+        line for line in table.splitlines() if re.match(r"\| \[?[a-z0-9]", line) and not line.startswith("| system")
+    ]
+    assert len(rows) == len(generate.systems()) == 61
+    assert sum("| built |" in row for row in rows) == len([s for s in SLUGS if not methods.get(s).card.baseline])
+    assert "http" not in text
+
+
+def test_ledger_has_every_assertion_of_every_claim(generated: Path) -> None:
+    text = (generated / "ledger.md").read_text()
+    for slug in claims.CLAIMS:
+        assert f"## {slug}" in text
+        for assertion in claims.get(slug).ledger:
+            assert generate.cell(assertion.text) in text
+
+
+def test_what_did_not_hold_stands_where_what_held_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    condition = better("a", "b", metric="accuracy")
+    ledger = tuple(Assertion(text=t, level="effect", experiment="e", holds=condition) for t in ("good", "bad", "new"))
+    ledger += (Assertion(text="large", level="paper scale", reason="needs ImageNet"),)
+    verdicts = {"good": ("held", "+1"), "bad": ("not held", "-1"), "large": ("not run", "needs ImageNet")}
+    record = {
+        "date": "2026-01-01", "split": "confirmation", "seeds": [100], "seconds": 3.0, "machine": "x86_64",
+        "versions": {"torch": "2"}, "command": "unseen reproduce loki --check", "files": "other",
+        "ledger": [{"text": t, "verdict": v, "told": n, "reason": ""} for t, (v, n) in verdicts.items()],
+    }  # fmt: skip
+    (tmp_path / "evidence").mkdir()
+    (tmp_path / "evidence" / "loki.json").write_text(json.dumps(record))
+    monkeypatch.setattr(generate, "DOCS", tmp_path)
+    monkeypatch.setattr(claims, "get", lambda slug: SimpleNamespace(ledger=ledger))
+    monkeypatch.setattr("unseen.claims.evidence.file_hash", lambda slug: "now")
+    text = generate.evidence("loki")
+    assert "| good | effect | **held** | +1 |" in text
+    assert "| bad | effect | **not held** | -1 |" in text
+    assert "| new | effect | no evidence recorded yet |  |" in text
+    assert "| large | paper scale | **not run** | needs ImageNet |" in text
+    assert "`unseen reproduce loki --check`" in text
+    assert "**Stale:**" in text
+
+
+@pytest.mark.parametrize("slug", [slug for slug in SLUGS if slug != "describe"])
+def test_the_python_example_of_every_method_runs(slug: str, capsys: pytest.CaptureFixture[str]) -> None:
+    smoke = ", ".join(f"{key}={value!r}" for key, value in methods.get(slug).card.smoke.items())
+    program = examples.python(catalogue.describe(slug), smoke)
+    exec(compile(program, slug, "exec"), {})
+    assert "quantization" in methods.get(slug).card.protocols or 0 <= float(capsys.readouterr().out) <= 1
+
+
+@pytest.mark.slow
+def test_the_python_example_with_a_two_tower_encoder_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    exec(compile(examples.python(catalogue.describe("describe")), "describe", "exec"), {})
+    assert 0 <= float(capsys.readouterr().out) <= 1
+
+
+@pytest.mark.slow
+def test_the_site_builds_strictly_and_asks_nobody_for_anything(tmp_path: Path) -> None:
+    generate.write()
+    order = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    done = subprocess.run(order, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for page in (tmp_path / "site").rglob("*.html"):
+        loaded = re.findall(r"<(?:script|link|img|iframe)[^>]*(?:src|href)=\"?(https?:[^\"> ]+)", page.read_text())
+        assert loaded == [], page.name
