@@ -11,7 +11,7 @@ import sys
 import numpy as np
 from scipy.stats import rankdata
 
-import unseen
+from unseen.compare import compare
 from unseen.data.sources import emoji, in_common
 from unseen.validation import vote
 
@@ -25,9 +25,7 @@ def measure(styles: tuple[str, ...]) -> list[dict[str, dict[str, float]]]:
     domains = dict(zip(styles, in_common(*map(emoji, styles))))
     found = []
     for source, target in itertools.permutations(styles, 2):
-        run = unseen.compare(
-            source=domains[source], target=domains[target], methods=METHODS, seeds=1, protocol="closed"
-        )
+        run = compare(source=domains[source], target=domains[target], methods=METHODS, seeds=1, protocol="closed")
         pair = {
             row["name"]: {
                 "accuracy": row["metrics"]["adapted"]["accuracy"]["mean"],

@@ -6,7 +6,8 @@ from typing import Any
 
 from unseen import methods
 
-SEGMENTS = dict(zip("0123456789", ("1111110", "0110000", "1101101", "1111001", "0110011", "1011011", "1011111", "1110000", "1111111", "1111011")))  # fmt: skip
+LIT = "1111110 0110000 1101101 1111001 0110011 1011011 1011111 1110000 1111111 1111011"
+SEGMENTS = dict(zip("0123456789", LIT.split()))
 """Which of seven segments each digit lights: attributes by which a digit is known without a picture."""
 
 SIDES = ("top", "upper right", "lower right", "bottom", "lower left", "upper left", "middle")
@@ -14,7 +15,7 @@ WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight",
 
 BOTH = 'source, target = digits("printed", size=8, flat=True), digits("handwritten", size=8, flat=True)'
 DESCRIBED = f"""\
-segments = {" ".join(SEGMENTS.values())!r}.split()
+segments = {LIT!r}.split()
 classes = ClassSpace(
     names="0123456789", attributes=[[int(lit) for lit in code] for code in segments], seen=range(8)
 )

@@ -221,7 +221,7 @@ def ledger_page() -> str:
 
     parts = [
         "# Ledger",
-        "What each paper's abstract asserts, and what became of it here; what did not hold stands where what held stands.",
+        "What each paper's abstract asserts, and what became of it here; what did not hold stands beside what held.",
         "*mechanism*: the part does what it is for, and must hold. *effect*: it is better than its baselines, held or "
         "not held at this scale. *paper scale*: needs the paper's data. *not testable*: the reason is given. An "
         "effect that is *promised* must hold for `unseen reproduce` to exit with 0. Brackets are 95 % intervals, "

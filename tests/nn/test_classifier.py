@@ -88,6 +88,13 @@ def test_a_feature_that_is_constant_up_to_rounding_keeps_deviation_one() -> None
     assert z[:, 1:3].abs().max() < 1e-3
 
 
+def test_a_nearly_dead_feature_is_divided_by_a_share_of_the_usual_deviation() -> None:
+    x = torch.randn(60, 5, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 2.0, 3.0, 4.0, 1e-5])
+    plain, floored = Standardizer(5).measure(x), Standardizer(5).measure(x, floor=0.05)
+    torch.testing.assert_close(floored.std[:4], plain.std[:4])
+    torch.testing.assert_close(floored.std[4], 0.05 * plain.std.median())
+
+
 def test_outputs_are_those_of_eval_mode_and_leave_every_mode_as_it_was() -> None:
     network = feature_classifier(4, 3, 5).train()
     network.bottleneck[1].eval()  # a frozen BatchNorm inside a network in training

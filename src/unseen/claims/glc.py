@@ -318,6 +318,7 @@ claim = Claim(
             level="effect",
             experiment="partial",
             holds=better("glc", "source", metric="accuracy"),
+            promised=True,
         ),
         Assertion(
             text="Superior in partial-set adaptation to adaptation for equal classes (SHOT).",
