@@ -68,7 +68,7 @@ class Softmax:
     def __init__(self, n_features: int, n_classes: int, *, learning_rate: float = 1e-3, beta1: float = 0.5) -> None:
         self.head = nn.Linear(n_features, n_classes)
         normal_init(self.head)
-        self.adam = torch.optim.Adam(self.head.parameters(), lr=learning_rate, betas=(beta1, 0.999))
+        self.adam = torch.optim.Adam(self.head.parameters(), lr=learning_rate, betas=(beta1, 0.999), fused=True)
 
     def train(self, x: Float[Tensor, "n d"], y: Int[Tensor, "n"], *, name: str, epochs: int, batch_size: int) -> Self:
         """Minimize cross entropy for some passes over (x, y); `name` is the stage's."""

@@ -225,7 +225,7 @@ class LisGAN(Method):
         known = _Known(a, souls)
 
         def adam(net: nn.Module) -> torch.optim.Adam:
-            return torch.optim.Adam(net.parameters(), lr=self.learning_rate, betas=(0.5, 0.999))
+            return torch.optim.Adam(net.parameters(), lr=self.learning_rate, betas=(0.5, 0.999), fused=True)
 
         def noise(run: Run, *shape: int) -> Tensor:
             return torch.randn(*shape, n_condition, generator=run.generator).to(run.device)
