@@ -51,7 +51,8 @@ def links(text: str) -> list[str]:
 
 def commands(text: str) -> list[str]:
     """Every `unseen ...` in blocks of code."""
-    lines = [line for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
+    blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
     return [line for line in lines if line.startswith("unseen ")]
 
 
