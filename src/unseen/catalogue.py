@@ -245,7 +245,7 @@ def describe(slug: str) -> dict[str, Any]:
         "modalities": sorted(card.modalities),
         "protocols": sorted(card.protocols),
         "needs": [dataclasses.asdict(way) for way in ways],
-        "words": {word: VOCABULARY[word].sentence for word in words},
+        "words": {word: VOCABULARY[word].sentence for word in words if word in VOCABULARY},
         "parameters": method().get_params(),
         "presets": {name: dict(settings) for name, settings in card.presets.items()},
         "parts": list(card.parts),
