@@ -129,7 +129,7 @@ def read_mat(fs: Any, path: str) -> dict[str, Any]:
     from scipy.io.matlab import MatReadError
 
     try:
-        content = loadmat(io.BytesIO(fs.cat_file(path)))  # type: ignore[arg-type]
+        content = loadmat(io.BytesIO(fs.cat_file(path)))
     except NotImplementedError as error:
         raise ValueError(f"{path} is a MATLAB 7.3 file; save it with '-v7'") from error
     except (MatReadError, ValueError, TypeError, OSError) as error:
