@@ -92,9 +92,9 @@ def meanings(parameters: str) -> dict[str, str]:
 
 def slugs() -> list[str]:
     """The methods that have a page: all that a user calls by name."""
-    from unseen import catalogue, methods
+    from unseen import catalogue
 
-    return [slug for slug in methods.METHODS if slug not in catalogue.NOT_COMPARED]
+    return [entry.slug for entry in catalogue.entries(planned=False)]
 
 
 def method_page(slug: str) -> str:

@@ -29,16 +29,17 @@ _MODULES = ("catalogue", "compare", "encoders", "methods", "runtime")
 __all__ = sorted([*_PLACES, *_MODULES, "__version__"])
 
 if TYPE_CHECKING:
-    from unseen import catalogue, compare, encoders, methods, runtime
+    from unseen import catalogue, encoders, methods
     from unseen.bundle import Bundle
     from unseen.catalogue import recommend, search
-    from unseen.compare import adapt
+    from unseen.compare import adapt, compare
     from unseen.data.classes import ClassSpace
     from unseen.data.domain import Domain
     from unseen.data.loaders import load
     from unseen.data.pairs import Pairs
     from unseen.evaluation.exam import Exam
     from unseen.methods.base import Method
+    from unseen.runtime import runtime
 
 
 def __getattr__(name: str) -> Any:

@@ -17,9 +17,6 @@ from unseen.data.classes import ClassSpace, realign
 from unseen.data.domain import Domain
 from unseen.methods.base import VOCABULARY, Card, Method, Signature, signatures
 
-NOT_COMPARED = ("chain", "fixed")
-"""What is put together by others, not run by itself."""
-
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
@@ -43,7 +40,7 @@ class Entry:
 @functools.cache
 def entries(*, planned: bool = True) -> tuple[Entry, ...]:
     """All systems, built ones first."""
-    built = [_built(slug) for slug in methods.METHODS]
+    built = [_built(slug) for slug in methods.METHODS if not methods.get(slug).card.composed]
     if not planned:
         return tuple(built)
     text = resources.files("unseen.methods").joinpath("systems.json").read_text(encoding="utf-8")
@@ -125,8 +122,7 @@ class Given:
         classes = self.inputs.get("classes")
         if not wants or not isinstance(classes, ClassSpace):
             return None
-        slug = method.card.slug
-        if slug == "describe" and not (self.shared_space and classes.embeddings is not None):
+        if method.card.shared_space and not (self.shared_space and classes.embeddings is not None):
             return "needs a two-tower encoder, such as lite-clip, that places class names among the samples"
         if "zsl" in method.card.protocols and "closed" not in method.card.protocols and not len(classes.unseen):
             return "is for classes without labelled samples; all classes have some"
@@ -195,7 +191,7 @@ def candidates(given: Given, wanted: Iterable[str] | None = None) -> tuple[list[
     if wanted is None:
         for slug in methods.METHODS:
             method = methods.get(slug)
-            if slug in NOT_COMPARED or "quantization" in method.card.protocols:
+            if not _compared(method.card):
                 continue
             reason = given.why_not(method)
             if reason is None:
@@ -213,6 +209,11 @@ def candidates(given: Given, wanted: Iterable[str] | None = None) -> tuple[list[
             raise ValueError(f"{slug} has the presets {', '.join(method.card.presets)}; got {preset!r}")
         pairs += [(slug, preset)] if preset else [(slug, p) for p in method.card.presets]
     return pairs, left_out
+
+
+def _compared(card: Card) -> bool:
+    """Whether `compare` runs it: not what others are put together from, nor what makes a model smaller."""
+    return not card.composed and "quantization" not in card.protocols
 
 
 def make(slug: str, preset: str = "default", seed: int = 0, **settings: Any) -> Method:
@@ -260,7 +261,7 @@ def recommend(given: Given) -> list[dict[str, Any]]:
     rows = []
     for slug in methods.METHODS:
         card = methods.get(slug).card
-        if slug in NOT_COMPARED or "quantization" in card.protocols:
+        if not _compared(card):
             continue
         reason = given.why_not(methods.get(slug))
         rows.append({"slug": slug, "fits": reason is None, "why": reason or card.summary, "baseline": card.baseline})

@@ -36,7 +36,7 @@ def test_backend(monkeypatch, precision, convolutional, bfloat16, expected):
 
 def test_a_gpu_computes_in_bfloat16(monkeypatch):
     monkeypatch.setattr(backends, "has_bfloat16", lambda: False)
-    monkeypatch.setattr(runtime, "current", lambda: runtime.Runtime(device="cuda:0"))
+    monkeypatch.setattr(backends, "current", lambda: runtime.Runtime(device="cuda:0"))
     assert backends.choose("auto", convolutional=True) == "torch-bf16"
     assert backends.choose("fp32", convolutional=True) == "torch-fp32"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 import os
 from collections.abc import Mapping
@@ -65,13 +66,6 @@ class Inputs:
     told: Mapping[str, Any]
     model: Any = None
 
-    @property
-    def labeled(self) -> Domain:
-        """The labelled data that classes come from: the source, or else the support."""
-        domain = self.source if self.source is not None else self.support
-        assert domain is not None
-        return domain
-
     def given(self, source: Domain | None, seed: int) -> Given:
         """The inputs by words of `fit`, with a part of the source, for one seed."""
         words = {"source": source, "target": self.target, "support": self.support, "model": self.model}
@@ -108,18 +102,18 @@ def prepare(
         for name, value in (("source", source), ("target", target), ("support", support))
         if value is not None
     }
-    if "source" not in read and "support" not in read:
-        raise ValueError("source or support must be given: without a labelled sample there is nothing to learn from")
+    if "source" not in read and "support" not in read and not (fraction > 0 and _has_labels(read, "target")):
+        raise ValueError(
+            "source or support must be given: without a labelled sample there is nothing to learn from "
+            "(labels='support' or 'split:0.5' learns from labels in the target)"
+        )
     for name in ("source", "support"):
         if name in read:
             read[name] = _labeled(name, read[name])
     _check_kinds(read)
     known, everything = _spaces(read, _class_file(classes), learned=fraction > 0)
-    apart = (
-        overlap(_classes_of(read, "source", "support"), _classes_of(read, "target"))
-        if _has_labels(read, "target")
-        else {}
-    )
+    labeled = known.take(known.seen)
+    apart = overlap(labeled, _classes_of(read, "target")) if _has_labels(read, "target") else {}
     read = {name: _onto(domain, everything) for name, domain in read.items()}
     parts = _seal(read, labels, fraction)
     kind = next(iter(read.values())).kind
@@ -224,38 +218,36 @@ def _classes_of(read: Mapping[str, Domain], *names: str) -> ClassSpace:
 def _spaces(read: dict[str, Domain], described: ClassSpace | None, *, learned: bool) -> tuple[ClassSpace, ClassSpace]:
     """The classes that can be predicted, and these with the classes that only the sealed target has.
 
-    `learned` tells that labels of the target become support.
+    Seen classes come first: those of the source, then those that only the support has. `learned` tells that labels of
+    the target become support.
     """
     for name in ("source", "support", "target"):
         if _has_labels(read, name) and read[name].classes is None:
             read[name] = read[name].replace(classes=_classes_of(read, name))
-    own = _classes_of(read, "source", "support")
-    used = np.unique(
-        np.concatenate(
-            [realign(read[n].labels, _classes_of(read, n), own) for n in ("source",) if n in read]
-            or [np.arange(len(own))]
-        )
-    )
-    own = own.take(used)
-    if described is not None:
-        missing = [name for name in own.names if name not in set(described.names)]
-        if missing:
-            raise ValueError(
-                f"the class file lacks {len(missing)} classes of the labelled data, such as {missing[0]!r}"
-            )
-        order = [described.index(name) for name in own.names]
-        order += [i for i in range(len(described)) if i not in set(order)]
-        known = described.take(order).replace(seen=np.arange(len(own)), metric=described.metric.take(np.asarray(order)))
-    else:
-        known = own
-    if "source" in read:
-        for name in ("support", "target") if learned else ("support",):
-            if _has_labels(read, name):
-                known = join(known, _classes_of(read, name)).replace(seen=np.arange(len(own)))
+    labeled = [name for name in ("source", "support", *(("target",) if learned else ())) if _has_labels(read, name)]
+    own = functools.reduce(join, [_used(read[name]) for name in labeled])
+    known = own.replace(seen=np.arange(len(own))) if described is None else _described(own, described)
     everything = known
     if _has_labels(read, "target"):
         everything = join(known, _classes_of(read, "target")).replace(seen=known.seen)
     return known, everything
+
+
+def _used(domain: Domain) -> ClassSpace:
+    """The classes of a domain that have samples."""
+    assert domain.classes is not None
+    assert domain.y is not None
+    return domain.classes.take(np.unique(domain.y[domain.labeled]))
+
+
+def _described(own: ClassSpace, described: ClassSpace) -> ClassSpace:
+    """The class file in the order of the labelled classes, which are the seen ones, and then its others."""
+    missing = [name for name in own.names if name not in set(described.names)]
+    if missing:
+        raise ValueError(f"the class file lacks {len(missing)} classes of the labelled data, such as {missing[0]!r}")
+    order = [described.index(name) for name in own.names]
+    order += sorted(set(range(len(described))) - set(order))
+    return described.take(order).replace(seen=np.arange(len(own)), metric=described.metric.take(np.asarray(order)))
 
 
 def _onto(domain: Domain, space: ClassSpace) -> Domain:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from unseen import __version__, catalogue, runtime
+from unseen import __version__, catalogue
 from unseen.bundle import Bundle
 from unseen.compare.cells import Cell, run_cell, split_source
 from unseen.compare.inputs import Data, Inputs, prepare
@@ -20,6 +20,7 @@ from unseen.compare.results import summarize
 from unseen.data.classes import ClassSpace
 from unseen.evaluation import protocols
 from unseen.methods.base import Method
+from unseen.runtime import track
 
 log = logging.getLogger(__name__)
 
@@ -212,7 +213,7 @@ def _run_all(inputs: Inputs, todo: Plan, seeds: int, folder: Path | None) -> dic
     cells: dict[str, list[Cell]] = {name(*pair): [] for pair in todo.candidates}
     jobs = [(seed, pair) for seed in range(seeds) for pair in todo.candidates]
     parts: dict[int, Any] = {}
-    for seed, (slug, preset) in runtime.track(jobs, "fitting"):
+    for seed, (slug, preset) in track(jobs, "fitting"):
         if seed not in parts:
             parts = {seed: _split(inputs, seed)}
         given, check = parts[seed]

@@ -127,11 +127,11 @@ def _grades(
     group: Sequence[Cell], part: str, truth: IntArray, protocol: Protocol | None, inputs: Inputs
 ) -> dict[str, Any]:
     assert protocol is not None
-    has = truth >= 0
     kind = "rejecting" if protocol.rejects else "prediction"
-    per_seed = [protocol.grade(truth[has], cell[part][kind][has], inputs.exams[part].classes) for cell in group]
+    per_seed = [protocol.grade(truth, cell[part][kind], inputs.exams[part].classes) for cell in group]
     out = {metric: _spread([grades[metric] for grades in per_seed]) for metric in per_seed[0]}
     if "accuracy" in out:
+        has = truth >= 0
         right = np.mean([cell[part]["prediction"][has] == truth[has] for cell in group], axis=0)
         out["accuracy"]["interval"] = list(bootstrap_interval(right))
     return out

@@ -25,9 +25,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from unseen import runtime
 from unseen.encoders.cache import cache_root
 from unseen.nn.export import export_onnx
+from unseen.runtime import current
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ def choose(precision: Precision, *, convolutional: bool) -> Backend:
     ``"auto"`` is bfloat16 where the hardware computes in it; elsewhere float32, by onnxruntime for pictures.
     """
     check_precision(precision)
-    on_cpu = runtime.current().device == "cpu"
+    on_cpu = current().device == "cpu"
     if precision == "bf16" or (precision == "auto" and (has_bfloat16() or not on_cpu)):
         return "torch-bf16"
     return "onnxruntime-fp32" if precision == "auto" and convolutional else "torch-fp32"
@@ -89,7 +89,7 @@ def _exported(module: nn.Module, example: Tensor, fingerprint: str) -> Path:
 
 
 def _torch_run(module: nn.Module, *, bfloat16: bool) -> Run:
-    device = torch.device(runtime.current().device)
+    device = torch.device(current().device)
     network = copy.deepcopy(module).eval().requires_grad_(False).to(device)
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -120,7 +120,7 @@ def onnx_session(path: Path, library: Path | None = None) -> Any:
     options.log_severity_level = 3
     if library is not None:
         options.register_custom_ops_library(str(library))
-    cuda = runtime.current().device.startswith("cuda")
+    cuda = current().device.startswith("cuda")
     wanted = ["CUDAExecutionProvider"] * cuda + ["CPUExecutionProvider"]
     available = onnxruntime.get_available_providers()
     return onnxruntime.InferenceSession(str(path), options, providers=[p for p in wanted if p in available])
@@ -128,7 +128,7 @@ def onnx_session(path: Path, library: Path | None = None) -> Any:
 
 def threads() -> int:
     """Threads of an encoder: what the runtime was told, else all that torch has (fits alone run with one)."""
-    told = runtime.current().threads
+    told = current().threads
     return told if told > 1 else torch.get_num_threads()
 
 

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 
-from unseen import runtime
 from unseen.data.domain import Domain
 from unseen.data.typing import IntArray, Kind
 from unseen.encoders import backends
 from unseen.encoders.backends import Backend, Precision
 from unseen.encoders.cache import FeatureStore, cache_root, written
+from unseen.runtime import current, track
 
 WEIGHTS = "weights.safetensors"
 """The file of a network inside a saved encoder."""
@@ -169,7 +169,7 @@ class Encoder:
         if cache is False:
             return domain.replace(x=self._compute(domain, np.arange(len(domain)), backend), kind="features")
         root = cache_root() / "features" if cache is True else Path(cache)
-        device = runtime.current().device.partition(":")[0]
+        device = current().device.partition(":")[0]
         store = FeatureStore(root / f"{self.fingerprint[:32]}-{device}-{backend}")
         digests, first, inverse = np.unique(domain.digests(), return_index=True, return_inverse=True)
         known, found = store.find(digests.tolist())
@@ -249,7 +249,7 @@ class Encoder:
         ]
         made = backends.prefetched(lambda job: self.batch(list(_read(domain, positions[job[0]])), job[1]), pieces)
         with contextlib.closing(made), backends.all_threads():
-            for piece, _ in runtime.track(pieces, f"{self.name}: {domain.name}"):
+            for piece, _ in track(pieces, f"{self.name}: {domain.name}"):
                 features[piece] = self._run(backend, next(made))[: len(piece)].numpy()
         if not np.isfinite(features).all():
             bad = positions[int(np.argwhere(~np.isfinite(features))[0, 0])]
@@ -261,7 +261,7 @@ class Encoder:
         return max(1, self.batch_size * LONG // max(group, LONG))
 
     def _run(self, backend: Backend, batch: Tensor) -> Tensor:
-        key: tuple[Any, ...] = (backend, runtime.current().device)
+        key: tuple[Any, ...] = (backend, current().device)
         if backend == "onnxruntime-fp32":
             key += (backends.threads(), tuple(batch.shape))
         if key not in self._runs:

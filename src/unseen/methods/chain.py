@@ -22,6 +22,7 @@ class Chain(Method):
         modalities={"features", "image"},
         protocols={"closed", "partial", "zsl", "gzsl"},
         baseline=True,
+        composed=True,
     )
 
     def _set(self, base: Method, rule: Method) -> Self:

@@ -21,6 +21,7 @@ class Fixed(Method):
         modalities={"features", "image"},
         protocols={"closed"},
         baseline=True,
+        composed=True,
     )
 
     network_: nn.Module = dataclasses.field(init=False)

@@ -77,6 +77,10 @@ class Card:
         Whether its training may run in several processes.
     baseline : bool
         Whether it is what others are compared with, not one of the 61 systems.
+    composed : bool
+        Whether it is put together by others (a rule on top of a model) and never run, listed or compared by itself.
+    shared_space : bool
+        Whether class embeddings must lie among the samples, as a two-tower encoder places them.
     rejects : bool
         Whether `predict` says by itself which samples are of no known class.
     cost : float
@@ -100,6 +104,8 @@ class Card:
     notes: tuple[str, ...] = ()
     distributed: bool = False
     baseline: bool = False
+    composed: bool = False
+    shared_space: bool = False
     rejects: bool = False
     cost: float = 1.0
 

@@ -14,7 +14,7 @@ from unseen.evaluation.metrics.open_set import open_set_scores
 from unseen.evaluation.metrics.zero_shot import generalized_scores, mean_class_top1
 from unseen.methods.base import UNKNOWN
 
-Grade = Callable[[IntArray, IntArray, ClassSpace], Mapping[str, float]]
+Rule = Callable[[IntArray, IntArray, ClassSpace], Mapping[str, float]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Protocol:
         `headline` is the metric by which tables are sorted.
     told : str
         What it means, in a sentence.
-    grade : callable (truth, prediction, classes) -> {metric: value}
+    rule : callable (truth, prediction, classes) -> {metric: value}
         Labels index `classes`; a class outside `classes.seen` is one that the model does not know.
     rejects : bool
         Whether samples of unknown classes must be recognized as such.
@@ -36,8 +36,27 @@ class Protocol:
     name: str
     headline: str
     told: str
-    grade: Grade
+    rule: Rule
     rejects: bool = False
+
+    def grade(self, truth: IntArray, prediction: IntArray, classes: ClassSpace) -> dict[str, float]:
+        """Grade predictions; samples whose truth is -1 (no label) do not count.
+
+        Parameters
+        ----------
+        truth, prediction : array (n,)
+            Indices of `classes`; `UNKNOWN` (-1) in `prediction` says that a sample is of no known class.
+        classes : ClassSpace
+
+        Raises
+        ------
+        ValueError
+            If the lengths differ.
+        """
+        if len(prediction) != len(truth):
+            raise ValueError(f"prediction must have {len(truth)} entries, one per sample; got {len(prediction)}")
+        has = truth >= 0
+        return dict(self.rule(truth[has], prediction[has], classes))
 
 
 def _closed(truth: IntArray, prediction: IntArray, classes: ClassSpace) -> dict[str, float]:

@@ -41,19 +41,7 @@ def run(protocol: Protocol, method: Method, given: Mapping[str, Any], exam: Exam
     method.fit(**given)
     seconds = time.perf_counter() - started
     prediction = method.predict(exam.samples)
-    return Outcome(prediction, grade(protocol, prediction, exam), seconds)
-
-
-def grade(protocol: Protocol, prediction: IntArray, exam: Exam) -> dict[str, float]:
-    """Open the exam and grade predictions of its samples in their order."""
-    return _grade(protocol, prediction, exam.open(), exam)
-
-
-def _grade(protocol: Protocol, prediction: IntArray, truth: IntArray, exam: Exam) -> dict[str, float]:
-    if len(prediction) != len(truth):
-        raise ValueError(f"prediction must have {len(truth)} entries, one per sample; got {len(prediction)}")
-    has = truth >= 0
-    return dict(protocol.grade(truth[has], prediction[has], exam.classes))
+    return Outcome(prediction, protocol.grade(exam.open(), prediction, exam.classes), seconds)
 
 
 def entropy_threshold(p: Tensor, accept: float = 0.95, least: float = 0.5) -> float:

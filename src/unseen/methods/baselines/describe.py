@@ -34,6 +34,7 @@ class Describe(NetworkMethod):
         unseen={"classes", "domains"},
         protocols={"closed", "partial", "zsl", "gzsl"},
         baseline=True,
+        shared_space=True,
     )
 
     scale: Positive = 100.0
