@@ -96,6 +96,20 @@ def test_onnx_gives_the_same_probabilities(saved, tmp_path):
     assert not list(tmp_path.glob(".*"))
 
 
+def test_onnx_of_texts_reads_tokens_of_any_length(tmp_path):
+    import onnxruntime
+
+    texts = np.array(["a cat", "a dog in the garden", "stocks fell", "bonds rose on monday"] * 3, dtype=np.str_)
+    source = Domain(x=texts, kind="text", y=np.array([0, 0, 1, 1] * 3), classes=ClassSpace(names=("pets", "money")))
+    bundle = unseen.adapt(method="source-only", source=source)
+    assert bundle.export(tmp_path / "m.onnx") < 1e-3
+    session = onnxruntime.InferenceSession(str(tmp_path / "m.onnx"))
+    for text in ("a cat", "a very long sentence about dogs and cats and all the other pets that live in a garden"):
+        tokens = bundle.encoder.preprocess([text])
+        expected = bundle.predict_proba(Domain(x=np.array([text]), kind="text")).numpy()
+        np.testing.assert_allclose(session.run(None, {"x": tokens.numpy()})[0], expected, atol=0.02)
+
+
 def test_pictures_go_through_the_named_encoder_and_another_one_is_refused(tmp_path):
     from unseen.data.sources import digits
 

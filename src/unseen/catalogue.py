@@ -133,7 +133,15 @@ class Given:
         return set(method.card.modalities) == {"probabilities"}
 
     def fit(self, method: Method) -> Method:
-        """Fit `method` on the words that it asks for; a rule over probabilities is put on top of source-only."""
+        """Fit `method` on the words that it asks for; a rule over probabilities is put on top of source-only.
+
+        Raises
+        ------
+        ValueError
+            If what is given is not enough; it says what is missing.
+        """
+        if why := self.why_not(type(method)):
+            raise ValueError(f"{method.card.slug} cannot run here: it {why}")
         if self._on_probabilities(type(method)):
             return self._fit_rule(method)
         words = self._words(type(method))
@@ -155,8 +163,6 @@ class Given:
         have = {word for word, value in self.inputs.items() if value is not None}
         have |= _derivable(have)
         ways = [way for way in signatures(method) if set(way.required) <= have]
-        if not ways:
-            raise ValueError(f"{method.card.slug} {self.why_not(method)}")
         way = max(ways, key=lambda way: ("support" in way.required, len(way.required)))
         extra = [word for word in way.optional if self.inputs.get(word) is not None]
         return [*way.required, *extra]

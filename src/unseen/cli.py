@@ -26,6 +26,29 @@ app = typer.Typer(
     "Start here:  [bold]unseen demo[/bold]   then, on your own folders:  "
     "[bold]unseen compare --source photos --target sketches --out run[/bold]",
 )
+
+
+@app.callback()
+def settings_of_all_commands(
+    context: typer.Context,
+    threads: Annotated[
+        int,
+        typer.Option(
+            envvar="UNSEEN_THREADS",
+            min=1,
+            help="Threads of every fit. More are faster; results are equal bits only for equal numbers.",
+        ),
+    ] = 1,
+    device: Annotated[
+        str | None, typer.Option(envvar="UNSEEN_DEVICE", help="cpu, cuda, cuda:1, ...", show_default=False)
+    ] = None,
+) -> None:
+    """Say how every command runs."""
+    from unseen.runtime import runtime
+
+    context.with_resource(runtime(threads=threads, device=device, progress=True))
+
+
 data_app = typer.Typer(no_args_is_help=True, help="Data that packages ship: list, look up, get.")
 app.add_typer(data_app, name="data")
 
@@ -539,11 +562,8 @@ def _model(folder: str | None) -> Any:
 def main() -> None:
     """Run the command line; a mistake of the user is one line, not a traceback."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
-    from unseen.runtime import runtime
-
     try:
-        with runtime(progress=True):
-            app()
+        app()
     except (ValueError, TypeError, OSError, RuntimeError, ImportError, ArithmeticError) as error:
         if os.environ.get("UNSEEN_TRACEBACK"):
             raise

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import unseen
 from unseen.bundle import Bundle
@@ -205,3 +206,60 @@ def test_adapt_saves_what_it_returns(tmp_path):
     with pytest.raises(ValueError, match="C must be"):
         unseen.adapt(method="standardize", settings={"C": -1.0}, source=domain(), target=target, out=tmp_path / "n")
     assert not (tmp_path / "n").exists()
+
+
+def test_classes_that_only_the_support_has_are_known(tmp_path):
+    support = domain("abcd", n=40, shift=1.5, seed=2)
+    target = domain("abcd", shift=1.5, seed=1)
+    found = run(tmp_path, support=support, target=target, methods="source-only,linear-probe").results
+    assert found["protocol"]["name"] == "closed"
+    assert found["overlap"]["target_only"] == []
+    accuracy = {row["name"]: row["metrics"]["adapted"]["accuracy"]["mean"] for row in found["candidates"]}
+    assert accuracy["linear-probe"] > 0.9
+    assert accuracy["source-only"] <= 0.8  # it never saw the fourth class
+
+
+@pytest.mark.parametrize("labels", ["support", "split:0.5"])
+def test_labels_of_the_target_alone_are_enough_to_learn_from(tmp_path, labels):
+    found = unseen.compare(target=domain(seed=1), labels=labels, methods="linear-probe,prototypes", seeds=1).results
+    assert found["chosen"]["name"] in ("linear-probe", "prototypes")
+    assert bool(found["exam"]) == (labels != "support")
+
+
+def test_a_target_that_is_sealed_is_not_enough_to_learn_from():
+    with pytest.raises(ValueError, match="labels='support'"):
+        unseen.compare(target=domain(seed=1))
+
+
+def test_a_class_file_must_hold_the_classes_of_the_support():
+    classes = ClassSpace(names=("a", "b", "c"), descriptions=("x", "y", "z"))
+    with pytest.raises(ValueError, match="lacks 1 classes of the labelled data, such as 'd'"):
+        prepare(source=domain(), support=domain("abcd"), classes=classes)
+
+
+def test_where_all_classes_are_equal_a_rejecting_method_is_graded_by_its_argmax(tmp_path):
+    found = run(tmp_path, methods="glc:default,glc:no-rejection", seeds=1).results
+    one, two = (row["metrics"]["adapted"]["accuracy"]["mean"] for row in found["candidates"])
+    assert found["protocol"]["name"] == "closed"
+    assert one == two
+
+
+def test_chance_among_unseen_classes_counts_only_them(tmp_path):
+    names = tuple("abcde")
+    classes = ClassSpace(names=names, attributes=np.eye(5, dtype="float32") + 0.1)
+    target = domain("de", seed=1)
+    found = run(tmp_path, source=domain("abc"), target=target, classes=classes, methods="source-only", protocol="zsl")
+    assert found.results["references"]["chance"]["adapted"] == 0.5
+
+
+def test_a_model_that_never_predicts_the_labelled_classes_is_not_calibrated_on_them():
+    from unseen.compare.cells import calibration
+    from unseen.methods.fixed import fixed
+    from unseen.nn.softmax import NEVER
+
+    head = torch.nn.Linear(8, 4)
+    with torch.no_grad():
+        head.bias[:2] = NEVER
+    found = calibration(fixed(head), domain("ab"))
+    assert found["temperature"] == 1.0
+    assert found["threshold"] == 1.0

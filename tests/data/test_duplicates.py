@@ -94,6 +94,15 @@ def test_flat_pictures_of_different_colours_are_not_alike():
     assert perceptual(a, b) == []
 
 
+def test_thin_strokes_on_white_are_not_alike_for_being_mostly_white():
+    pictures = np.full((2, 96, 96, 3), 255, dtype=np.uint8)
+    pictures[0, 20:76, 46:49] = 0
+    pictures[1, 20:76, 50:53] = 0
+    strokes = Domain(x=pictures, kind="image", name="strokes")
+    assert perceptual(strokes.take([0]), strokes.take([1])) == []
+    assert len(perceptual(strokes.take([0]), strokes.take([0]))) == 1
+
+
 def test_leakage_reports_each_pair_once_and_says_so():
     source = pictures([scene(seed) for seed in range(5)], "s")
     exam = pictures([scene(50), scene(2), recompressed(scene(4))], "e")

@@ -178,14 +178,17 @@ def _gain(table: pd.DataFrame, a: str, b: str, metric: str, lower: bool) -> pd.S
 
 
 def better(a: str, b: str, *, metric: str, by: float = 0.0, lower: bool = False) -> Condition:
-    """Arm `a` beats arm `b` on the mean over cases by more than `by` (`lower`: smaller is better)."""
+    """Arm `a` beats arm `b` on the mean over cases by more than `by` (`lower`: smaller is better).
+
+    With several cases, a gain whose interval reaches zero is no gain.
+    """
 
     def holds(table: pd.DataFrame) -> Verdict:
         gain = _gain(table, a, b, metric, lower)
         mean, (low, high) = float(gain.mean()), interval(gain)
         told = f"{metric}: {a} better than {b} by {mean:+.4g} [{low:+.4g}, {high:+.4g}], worst {gain.min():+.4g}"
-        told += f"; needed > {by:g}"
-        return Verdict(mean > by, mean, low, high, told)
+        told += f"; needed > {by:g}" + (" and an interval above 0" if len(gain) > 1 else f"; one case: {gain.index[0]}")
+        return Verdict(mean > by and low > 0, mean, low, high, told)
 
     return holds
 

@@ -276,7 +276,7 @@ claim = Claim(
             reason="It is about the state of the field in 2023.",
         ),
         Assertion(
-            text="Source-free methods for equal classes (here SHOT) do not serve when the classes differ.",
+            text="Source-free methods for equal classes (here SHOT) do not recognize samples of new classes.",
             level="effect",
             experiment="open-partial",
             holds=better("glc", "shot", metric="unknown_accuracy", by=0.2),
@@ -296,7 +296,7 @@ claim = Claim(
             promised=True,
         ),
         Assertion(
-            text="One-vs-all global clustering tells the target's own classes from the known ones.",
+            text="One-vs-all global clustering, told the number of classes, tells the new ones from the known ones.",
             level="mechanism",
             experiment="open-partial",
             holds=at_least("clusters, true ratio", metric="gap", value=0.05),
@@ -318,7 +318,6 @@ claim = Claim(
             level="effect",
             experiment="partial",
             holds=better("glc", "source", metric="accuracy"),
-            promised=True,
         ),
         Assertion(
             text="Superior in partial-set adaptation to adaptation for equal classes (SHOT).",

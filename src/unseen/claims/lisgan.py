@@ -29,7 +29,15 @@ VENDORS = {
 }
 CLASSES, UNSEEN = 300, 60
 CHANCE = 1 / UNSEEN
-ARMS: dict[str, dict[str, Any]] = {"wgan": {"sample_souls": 0.0, "class_souls": 0.0}, "souls": {}}
+ARMS: dict[str, dict[str, Any]] = {
+    "wgan": {"sample_souls": 0.0, "class_souls": 0.0},
+    "tuned wgan": {"sample_souls": 0.0, "class_souls": 0.0, "classification": 0.1},
+    "souls": {},
+}
+"""`wgan` is `souls` without souls. It recognizes more with a larger weight of the classification loss: `tuned wgan`
+has the best of 0.01, 0.05, 0.1, 0.3 and 1 on the development emoji, and effects are measured against it."""
+EMBEDDING = {"zsl": {"alpha": 3.0}, "gzsl": {"alpha": 0.1, "handicap": 0.1}}
+"""Settings of the arm `ridge`, the best on the development emoji, as those of LisGAN are."""
 SOULS = 1
 """Souls per class: a class has four drawings to learn from, so that three souls would be the drawings."""
 GENERALIZED = {"generalized": True, "synthetic": 10, "classifier_epochs": 25, "classifier_learning_rate": 2e-3}
@@ -86,16 +94,28 @@ def folds(split: str, fold: int) -> tuple[Domain, Domain, Domain, ClassSpace]:
 # -- arms --------------------------------------------------------------------------------------------------
 
 
-def ridge(source: Domain, classes: ClassSpace, x: NDArray[np.float32], among: IntArray) -> IntArray:
-    """Nearest prototype by cosine; prototypes of `among` by ridge regression from descriptions to class means."""
+def ridge(
+    source: Domain,
+    classes: ClassSpace,
+    x: NDArray[np.float32],
+    among: IntArray,
+    *,
+    alpha: float,
+    handicap: float = 0.0,
+) -> IntArray:
+    """Nearest prototype by cosine; prototypes of `among` by ridge regression from descriptions to class means.
+
+    The cosine with a seen class is lowered by `handicap` (calibrated stacking, Chao et al., ECCV 2016).
+    """
     from sklearn.linear_model import Ridge
 
     assert classes.attributes is not None
     a = classes.attributes / np.linalg.norm(classes.attributes, axis=1, keepdims=True)
     means = np.stack([source.x[source.y == c].mean(axis=0) for c in classes.seen])
-    prototypes = Ridge(alpha=1.0).fit(a[classes.seen], means).predict(a[among]) - source.x.mean(axis=0)
-    prototypes /= np.linalg.norm(prototypes, axis=1, keepdims=True)
-    return among[((x - source.x.mean(axis=0)) @ prototypes.T).argmax(axis=1)]
+    prototypes = Ridge(alpha=alpha).fit(a[classes.seen], means).predict(a[among])
+    mean = source.x.mean(axis=0)
+    u, v = (z / np.linalg.norm(z, axis=1, keepdims=True) for z in (x - mean, prototypes - mean))
+    return among[(u @ v.T - handicap * np.isin(among, classes.seen)).argmax(axis=1)]
 
 
 def soul_distance(method: LisGAN, real: Domain) -> float:
@@ -126,7 +146,10 @@ def spread(domain: Domain) -> float:
 
 
 def run_emoji(case: str, seed: int) -> Result:
-    """Ridge, conditional WGAN, with souls, with cascade, on one fold of the classes."""
+    """Ridge, conditional WGANs, with souls, with cascade, on one fold of the classes.
+
+    `continued` is a cascade that trusts no sample: its second pass only trains longer.
+    """
     split, fold = case.split()
     source, seen_test, unseen_test, classes = folds(split, int(fold))
     both = Domain(x=np.concatenate([seen_test.x, unseen_test.x]), y=np.r_[seen_test.labels, unseen_test.labels])
@@ -134,15 +157,16 @@ def run_emoji(case: str, seed: int) -> Result:
 
     table: Result = {
         "ridge": {
-            "zsl": mean_class_top1(truth, ridge(source, classes, unseen_test.x, classes.unseen)),
-            **generalized_scores(both.labels, ridge(source, classes, both.x, everything), classes.seen),
+            "zsl": mean_class_top1(truth, ridge(source, classes, unseen_test.x, classes.unseen, **EMBEDDING["zsl"])),
+            **generalized_scores(
+                both.labels, ridge(source, classes, both.x, everything, **EMBEDDING["gzsl"]), classes.seen
+            ),
         }
     }
     for arm, weights in ARMS.items():
         method = LisGAN(**{"random_state": seed, "souls": SOULS, **weights})
-        pools = (unseen_test, both) if arm == "souls" else (None, None)
-        method.fit(source=source, classes=classes, target=pools[0])
-        wide = copy.copy(method).set_params(**GENERALIZED).adapt(source=source, classes=classes, target=pools[1])
+        method.fit(source=source, classes=classes)
+        wide = copy.copy(method).set_params(**GENERALIZED).adapt(source=source, classes=classes)
         predicted = method.predict(unseen_test)
         table[arm] = {
             "zsl": mean_class_top1(truth, predicted),
@@ -155,10 +179,12 @@ def run_emoji(case: str, seed: int) -> Result:
         }
     easy = confident(method.predict_proba(unseen_test), method.ratio).numpy()
     table["confident"] = {"accuracy": float((predicted == truth)[easy].mean())}
-    table["cascade"] = {
-        "zsl": mean_class_top1(truth, method.transduction_),
-        **generalized_scores(both.labels, wide.transduction_, classes.seen),
-    }
+    for arm, ratio in (("cascade", method.ratio), ("continued", 0.0)):
+        zsl, gzsl = (
+            copy.copy(m).set_params(ratio=ratio).adapt(source=source, classes=classes, target=pool).transduction_
+            for m, pool in ((method, unseen_test), (wide, both))
+        )
+        table[arm] = {"zsl": mean_class_top1(truth, zsl), **generalized_scores(both.labels, gzsl, classes.seen)}
     table["souls"]["represent"] = nearest_soul_accuracy(method, seen_test)
     return table
 
@@ -208,14 +234,14 @@ claim = Claim(
             reason="A figure of speech; what is meant is the two assertions about soul samples.",
         ),
         Assertion(
-            text="Soul samples represent their class: by the nearest soul alone, unknown drawings of 240 seen classes "
-            "are recognized at least one time in five (chance 0.004).",
+            text="Soul samples, here one per class, represent it: by the nearest soul alone, unknown drawings of 240 "
+            "seen classes are recognized at least one time in five (chance 0.004).",
             level="mechanism",
             experiment="emoji",
             holds=at_least("souls", metric="represent", value=0.2),
         ),
         Assertion(
-            text="Generated samples of seen classes lie nearer to a soul of their class when regularized, in all runs.",
+            text="Generated samples of seen classes lie nearer to the soul of their class if regularized, in all runs.",
             level="mechanism",
             experiment="emoji",
             holds=wins("souls", "wgan", metric="distance of seen", lower=True, of=1.0),
@@ -224,35 +250,35 @@ claim = Claim(
             text="So do those of unseen classes, whose souls the training never saw.",
             level="effect",
             experiment="emoji",
-            holds=better("souls", "wgan", metric="distance of unseen", lower=True),
+            holds=better("souls", "tuned wgan", metric="distance of unseen", lower=True),
             promised=True,
         ),
         Assertion(
             text="The distribution of features generated for unseen classes is nearer to the real one (MMD).",
             level="effect",
             experiment="emoji",
-            holds=better("souls", "wgan", metric="discrepancy", lower=True),
+            holds=better("souls", "tuned wgan", metric="discrepancy", lower=True),
             promised=True,
         ),
         Assertion(
             text="Souls cost the recognition of unseen classes at most half a point.",
             level="effect",
             experiment="emoji",
-            holds=not_worse("souls", "wgan", metric="zsl", within=0.005),
+            holds=not_worse("souls", "tuned wgan", metric="zsl", within=0.005),
             promised=True,
         ),
         Assertion(
             text="Souls improve the recognition of unseen classes in at least five of nine runs.",
             level="effect",
             experiment="emoji",
-            holds=wins("souls", "wgan", metric="zsl", of=5 / 9),
+            holds=wins("souls", "tuned wgan", metric="zsl", of=5 / 9),
             promised=True,
         ),
         Assertion(
             text="Souls improve recognition among seen and unseen classes (H).",
             level="effect",
             experiment="emoji",
-            holds=better("souls", "wgan", metric="h"),
+            holds=better("souls", "tuned wgan", metric="h"),
             promised=True,
         ),
         Assertion(
@@ -263,16 +289,16 @@ claim = Claim(
             holds=wins("confident", "souls", metric="accuracy", of=1.0),
         ),
         Assertion(
-            text="The second classifier of the cascade improves on the first among unseen classes.",
+            text="The second classifier of the cascade improves on the first, trained as long, among unseen classes.",
             level="effect",
             experiment="emoji",
-            holds=better("cascade", "souls", metric="zsl"),
+            holds=better("cascade", "continued", metric="zsl"),
         ),
         Assertion(
-            text="The second classifier of the cascade improves on the first among all classes (H).",
+            text="The second classifier of the cascade improves on the first, trained as long, among all classes (H).",
             level="effect",
             experiment="emoji",
-            holds=better("cascade", "souls", metric="h"),
+            holds=better("cascade", "continued", metric="h"),
         ),
         Assertion(
             text="It outperforms learning an embedding: ridge regression from descriptions to prototypes, on unseen "
@@ -282,11 +308,10 @@ claim = Claim(
             holds=better("souls", "ridge", metric="zsl"),
         ),
         Assertion(
-            text="It outperforms that embedding among seen and unseen classes (H).",
+            text="It outperforms that embedding, with calibrated stacking, among seen and unseen classes (H).",
             level="effect",
             experiment="emoji",
             holds=better("souls", "ridge", metric="h"),
-            promised=True,
         ),
         Assertion(
             text="It significantly outperforms the state of the art of 2019 on aPY, AwA, CUB, SUN and Flowers.",

@@ -26,7 +26,6 @@ from unseen.evaluation.metrics.agreement import top1_agreement
 from unseen.methods.baselines.dfq import DFQ
 from unseen.methods.compression.zeroq import ZeroQ
 from unseen.methods.compression.zeroq.distillation import start
-from unseen.methods.compression.zeroq.method import quantize
 from unseen.methods.compression.zeroq.precision import (
     allocate_random,
     allocate_uniform,
@@ -34,7 +33,7 @@ from unseen.methods.compression.zeroq.precision import (
     divergence,
     sensitivity,
 )
-from unseen.nn.quantizers import FLOAT, outputs
+from unseen.nn.quantizers import FLOAT, Bits, outputs
 from unseen.nn.train import Run, train
 from unseen.runtime import reproducible, without_checkpoints
 
@@ -50,6 +49,7 @@ DIGITS: dict[str, Any] = {
     "precision": "mixed",
     "bits": (2, 3, 4, 8),
 }
+ACTIVATION_BITS = (2, 3, 4, 8)
 BUDGETS = (2.5, 3.0)
 """Average bits of a weight."""
 N_RANDOM = 20
@@ -132,14 +132,17 @@ def run_digits(case: str, seed: int) -> Result:
 
         ranges = {"gaussian": noise, "distilled": zeroq.distilled_, "real": real}
         table: Result = {
-            arm: {f"W8A{k}": accuracy(quantize(network, 8, k, inputs)) for k in (2, 3, 4, 8)}
+            arm: {
+                f"W8A{k}": accuracy(zeroq.quantize(network, weight_bits=8, activation_bits=k, calibration=inputs))
+                for k in ACTIVATION_BITS
+            }
             for arm, inputs in ranges.items()
         }
-        for arm, granularity in (("dfq", "tensor"), ("dfq per channel", "channel")):
-            table[arm] = {}
-            for k in (2, 3, 4, 8):
-                settings: dict[str, Any] = {"activation_bits": k, "granularity": granularity}
-                table[arm][f"W8A{k}"] = accuracy(DFQ(**settings).fit(model=network).network())
+        for arm, settings in (("dfq", {}), ("dfq of the paper", DFQ.card.presets["paper"])):
+            table[arm] = {
+                f"W8A{k}": accuracy(DFQ(**{**settings, "activation_bits": k}).fit(model=network).network())
+                for k in ACTIVATION_BITS
+            }
         table["float"] = {key: accuracy(network) for key in ("W8A8", *(f"{budget} bits" for budget in BUDGETS))}
         omega = {arm: sensitivity(network, inputs, zeroq.bits) for arm, inputs in ranges.items()}
         for arm in ("gaussian", "distilled"):
@@ -166,7 +169,8 @@ def allocations(
     total = budget * float(zeroq.sizes_.sum())
 
     def at(bits: np.ndarray) -> float:
-        return accuracy(quantize(network, dict(zip(zeroq.layers_, bits.tolist())), FLOAT, zeroq.distilled_))
+        chosen = dict(zip(zeroq.layers_, bits.tolist()))
+        return accuracy(zeroq.quantize(network, weight_bits=chosen, activation_bits=FLOAT))
 
     sizes, options = zeroq.sizes_, zeroq.bits
     return {
@@ -199,6 +203,7 @@ LITE0: dict[str, Any] = {
     "learning_rate": 0.1,
     "shape": (3, 96, 96),
     "precision": "mixed",
+    "average_bits": 6.0,
 }
 N_PICTURES = 96
 
@@ -232,23 +237,15 @@ def lite0_arms(seed: int) -> tuple[dict[str, nn.Module], dict[str, float]]:
         zeroq = ZeroQ(**{**LITE0, "random_state": seed}).fit(model=network)
         seconds["whole"] = time.perf_counter() - began
         noise = start(16, (3, 224, 224))
-        arms: dict[str, nn.Module] = {
-            f"{arm} W{k}": quantize(network, k, 8, inputs)
-            for arm, inputs in (("gaussian", noise), ("distilled", zeroq.distilled_))
-            for k in (8, 6)
+        arms = {
+            "frontier W6": zeroq.network(),
+            "dfq of the paper W8": DFQ(**DFQ.card.presets["paper"]).fit(model=network).network(),
         }
-        for k in (8, 6):
-            settings: dict[str, Any] = {"weight_bits": k, "granularity": "channel", "replace_relu6": False}
-            arms[f"dfq W{k}"] = DFQ(**settings).fit(model=network).network()
-        arms["dfq of the paper W8"] = DFQ().fit(model=network).network()
-        sizes, options, total = zeroq.sizes_, zeroq.bits, 6.0 * float(zeroq.sizes_.sum())
-        bits = {
-            "frontier": np.array(list(zeroq.choose(average_bits=6.0).values())),
-            "random": allocate_random(sizes, options, total),
-            "worst": allocate_worst(zeroq.sensitivity_, sizes, options, total),
-        }
-        for arm, chosen in bits.items():
-            arms[f"{arm} W6"] = quantize(network, dict(zip(zeroq.layers_, chosen.tolist())), 8, zeroq.distilled_)
+        weight_bits: tuple[Bits, ...] = (8, 6)
+        for k in weight_bits:
+            arms[f"gaussian W{k}"] = zeroq.quantize(network, weight_bits=k, calibration=noise)
+            arms[f"distilled W{k}"] = zeroq.quantize(network, weight_bits=k)
+            arms[f"dfq W{k}"] = DFQ(weight_bits=k).fit(model=network).network()
     seconds["loss divided by"] = float(zeroq.losses_[0] / zeroq.losses_[-1])
     return arms, seconds
 
@@ -271,6 +268,12 @@ def run_lite0(case: str, seed: int) -> Result:
 
 # -- the ledger --------------------------------------------------------------------------------------------
 
+mechanism = functools.partial(Assertion, level="mechanism")
+promised = functools.partial(Assertion, level="effect", promised=True)
+effect = functools.partial(Assertion, level="effect")
+paper_scale = functools.partial(Assertion, level="paper scale")
+not_testable = functools.partial(Assertion, level="not testable")
+
 claim = Claim(
     slug="zeroq",
     experiments={
@@ -290,186 +293,147 @@ claim = Claim(
         ),
     },
     ledger=(
-        Assertion(
+        not_testable(
             text="Fewer bits make inference faster and networks smaller.",
-            level="not testable",
             reason="Background. Sizes are measured here; quantization is simulated in floats, so speed is not.",
         ),
-        Assertion(
+        not_testable(
             text="Most other methods need the original data, which is often private.",
-            level="not testable",
             reason="About other methods and about the world.",
         ),
-        Assertion(
+        mechanism(
             text="The distilled inputs are made to match the statistics of the BatchNorm layers: the mismatch falls "
             "at least threefold.",
-            level="mechanism",
             experiment="digits",
             holds=at_least("distilled", metric="loss divided by", value=3),
         ),
-        Assertion(
+        mechanism(
             text="The same on EfficientNet-Lite0 with its ImageNet weights, in 80 steps.",
-            level="mechanism",
             experiment="lite0",
             holds=at_least("zeroq", metric="loss divided by", value=3),
         ),
-        Assertion(
+        mechanism(
             text="No training or validation data is touched: only the network goes in, and it comes out unchanged.",
-            level="mechanism",
             experiment="digits",
             holds=equals("distilled", metric="unchanged", value=1),
         ),
-        Assertion(
+        mechanism(
             text="The frontier finds the bits of all layers by itself: at 25 budgets it is the best of all "
             "configurations, tried one by one.",
-            level="mechanism",
             experiment="digits",
             holds=equals("frontier", metric="as enumerated", value=1),
         ),
-        Assertion(
+        promised(
             text="Uniform precision: at 8 bits the network is as accurate as in floats, within a point.",
-            level="effect",
             experiment="digits",
             holds=not_worse("distilled", "float", metric="W8A8", within=0.01),
-            promised=True,
         ),
-        Assertion(
+        promised(
             text="Mixed precision: at 3 bits a weight on average the network is as accurate as in floats, within 3 "
             "points.",
-            level="effect",
             experiment="digits",
             holds=not_worse("frontier", "float", metric="3.0 bits", within=0.03),
-            promised=True,
         ),
-        Assertion(
+        promised(
             text="The frontier beats the median of random configurations of its size by 2 points, at 2.5 bits.",
-            level="effect",
             experiment="digits",
             holds=better("frontier", "median", metric="2.5 bits", by=0.02),
-            promised=True,
         ),
-        Assertion(
+        promised(
             text="The frontier beats the configuration that its sensitivity calls the worst by 12 points, at 2.5 bits.",
-            level="effect",
             experiment="digits",
             holds=better("frontier", "worst", metric="2.5 bits", by=0.12),
-            promised=True,
         ),
-        Assertion(
+        promised(
             text="The frontier beats the same 3 bits for all layers by 0.8 points.",
-            level="effect",
             experiment="digits",
             holds=better("frontier", "uniform", metric="3.0 bits", by=0.008),
-            promised=True,
         ),
-        Assertion(
+        promised(
             text="On EfficientNet-Lite0 the frontier at 6 bits on average agrees with the float network more often "
             "than 6 bits for all layers, by 5 points.",
-            level="effect",
             experiment="lite0",
             holds=better("frontier W6", "distilled W6", metric="agreement", by=0.05),
-            promised=True,
         ),
-        Assertion(
+        effect(
             text="Ranges from distilled inputs are better than from noise: 10 points at 2 bits.",
-            level="effect",
             experiment="digits",
             holds=better("distilled", "gaussian", metric="W8A2", by=0.10),
         ),
-        Assertion(
+        promised(
             text="Ranges from distilled inputs are better than from noise: 1.5 points at 3 bits.",
-            level="effect",
             experiment="digits",
             holds=better("distilled", "gaussian", metric="W8A3", by=0.015),
-            promised=True,
         ),
-        Assertion(
+        effect(
             text="Ranges from distilled inputs are as good as from the training data, within 6 points at 2 bits.",
-            level="effect",
             experiment="digits",
             holds=not_worse("distilled", "real", metric="W8A2", within=0.06),
         ),
-        Assertion(
+        promised(
             text="Ranges from distilled inputs are as good as from the training data, within 6 points at 3 bits.",
-            level="effect",
             experiment="digits",
             holds=not_worse("distilled", "real", metric="W8A3", within=0.06),
-            promised=True,
         ),
-        Assertion(
+        promised(
             text="On EfficientNet-Lite0, 8 bits with ranges from distilled inputs diverge less from the float network "
             "than with ranges from noise.",
-            level="effect",
             experiment="lite0",
             holds=better("distilled W8", "gaussian W8", metric="divergence", lower=True),
-            promised=True,
         ),
-        Assertion(
+        promised(
             text="Sensitivity on distilled inputs ranks layers and bits as sensitivity on the training data does.",
-            level="effect",
             experiment="digits",
             holds=at_least("distilled", metric="rank correlation", value=0.9),
-            promised=True,
         ),
-        Assertion(
+        effect(
             text="It ranks them better than sensitivity on noise.",
-            level="effect",
             experiment="digits",
             holds=better("distilled", "gaussian", metric="rank correlation"),
         ),
-        Assertion(
+        promised(
             text="Heuristics such as those of DFQ perform poorly at very low precision: 5 points below at 3 bits.",
-            level="effect",
             experiment="digits",
             holds=better("distilled", "dfq", metric="W8A3", by=0.05),
-            promised=True,
         ),
-        Assertion(
+        effect(
             text="1.71 points above DFQ on a mobile network at 8 bits: EfficientNet-Lite0, agreement with the float "
             "network; DFQ per channel, ReLU6 kept, biases corrected.",
-            level="effect",
             experiment="lite0",
             holds=better("distilled W8", "dfq W8", metric="agreement", by=0.0171),
         ),
-        Assertion(
+        effect(
             text="The same at 6 bits on average, mixed precision against DFQ's uniform.",
-            level="effect",
             experiment="lite0",
             holds=better("frontier W6", "dfq W6", metric="agreement", by=0.0171),
         ),
-        Assertion(
+        paper_scale(
             text="1.71 points above DFQ on MobileNetV2 and ImageNet (72.91 against 71.20).",
-            level="paper scale",
             reason="Needs ImageNet's validation set and trained MobileNetV2 weights: `ZeroQ()` and `DFQ()` on "
             "timm's mobilenetv2_100 with the defaults, top-1 of both.",
         ),
-        Assertion(
+        paper_scale(
             text="It works on ResNet18/50/152, MobileNetV2, ShuffleNet, SqueezeNext and InceptionV3 on ImageNet.",
-            level="paper scale",
             reason="Needs ImageNet's validation set and weights that no package ships: `ZeroQ()` with the defaults "
             "(8/8) and `ZeroQ(precision='mixed')` on the timm networks, top-1 beside the float network's.",
         ),
-        Assertion(
+        paper_scale(
             text="It works on the detector RetinaNet-ResNet50 on COCO.",
-            level="paper scale",
             reason="Needs COCO and trained weights: `ZeroQ(shape=(3, 800, 800))` on torchvision's "
             "retinanet_resnet50_fpn, mAP of `network()`. A test runs it on a detector with frozen BatchNorm.",
         ),
-        Assertion(
+        effect(
             text="The whole of it, mixed precision included, takes less than 30 seconds: the small network, one core.",
-            level="effect",
             experiment="digits",
             holds=at_least("distilled", metric="seconds left of 30", value=0),
         ),
-        Assertion(
+        paper_scale(
             text="Less than 30 seconds for ResNet50, half a percent of an epoch of its training on ImageNet.",
-            level="paper scale",
             reason="Measured in the paper on 8 V100; here the seconds of EfficientNet-Lite0 on one core are `whole` "
             "of experiment lite0, and `epochs` of experiment digits counts epochs of a set of 900 pictures.",
         ),
-        Assertion(
+        not_testable(
             text="The code is open.",
-            level="not testable",
             reason="It is: amirgholami/ZeroQ. This is another implementation.",
         ),
     ),

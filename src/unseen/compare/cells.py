@@ -77,17 +77,22 @@ def calibration(method: Method, check: Domain | None) -> Cell:
         return {"temperature": 1.0, "threshold": 1.0}
     scores = method.source_decision_function(check)
     y = torch.as_tensor(check.labels)
-    temperature = max(1.0, fit_temperature(scores, y)) if int(y.max()) < scores.shape[1] else 1.0
+    if int(y.max()) >= scores.shape[1] or not torch.softmax(scores, dim=1)[torch.arange(len(y)), y].any():
+        return {"temperature": 1.0, "threshold": 1.0, "check": torch.softmax(scores, dim=1)}  # it never predicts these
+    temperature = max(1.0, fit_temperature(scores, y))
     p = torch.softmax(scores / temperature, dim=1)
     return {"temperature": temperature, "threshold": entropy_threshold(p), "check": p}
 
 
 def _predict(method: Method, part: Domain, temperature: float, threshold: float) -> Cell:
+    """What a part is taken for, among the known classes and with unknown ones called so."""
     scores = method.decision_function(part)
     p = torch.softmax(scores / temperature, dim=1)
-    prediction = method.predict(part)
-    unsure = normalized_entropy(p).numpy() > threshold
-    rejecting = prediction if method.card.rejects else np.where(unsure, UNKNOWN, prediction)
+    own = method.predict(part)
+    if method.card.rejects:
+        prediction, rejecting = scores.argmax(dim=1).numpy(), own
+    else:
+        prediction, rejecting = own, np.where(normalized_entropy(p).numpy() > threshold, UNKNOWN, own)
     return {"p": p, "raw": torch.softmax(scores, dim=1), "prediction": prediction, "rejecting": rejecting}
 
 

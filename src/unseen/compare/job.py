@@ -96,7 +96,7 @@ def plan(
             "no method fits what is given: " + "; ".join(f"{slug} {why}" for slug, why in left_out.items())
         )
     samples = sum(len(d) for d in (inputs.source, inputs.target, inputs.support) if d is not None)
-    seconds = {name(*pair): catalogue.cost(*pair) * samples / 1000 * seeds for pair in pairs}
+    seconds = {name(*pair): catalogue.cost(*pair) * max(samples / 1000, 1) * seeds for pair in pairs}
     limit = parse_budget(budget)
     if limit is not None:
         for pair in sorted(pairs, key=lambda pair: -seconds[name(*pair)]):

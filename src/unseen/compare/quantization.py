@@ -56,6 +56,8 @@ def quantize(
     if "quantization" not in methods.get(method).card.protocols:
         raise ValueError(f"method must quantize: zeroq or dfq; got {method!r}")
     wanted = {**_bits(bits), **_size(size, method), **(settings or {})}
+    if size is not None and not bits.startswith("8/"):
+        raise ValueError(f"size={size!r} chooses the bits of the weights; bits must be 8/ACTIVATIONS; got {bits!r}")
     make: Any = methods.get(method)
     quantizer = make(random_state=seed, **wanted)
     bundle = model if isinstance(model, Bundle) else _open(os.fspath(model), trust)

@@ -9,6 +9,7 @@ import numpy as np
 
 from unseen.compare.cells import Cell
 from unseen.compare.inputs import Inputs
+from unseen.data.classes import ClassSpace
 from unseen.data.typing import IntArray
 from unseen.evaluation import protocols
 from unseen.evaluation.metrics.classification import (
@@ -157,10 +158,17 @@ def _references(
     floor = next((row for row in rows if row["slug"] == "source-only"), None)
     return {
         "metric": metric,
-        "chance": {part: chance(truth[truth >= 0], len(inputs.classes)) for part, truth in truths.items()},
+        "chance": {part: _chance(truth, protocol, inputs.classes) for part, truth in truths.items()},
         "source_only": None if floor is None else {p: floor["metrics"][p][metric]["mean"] for p in truths},
         "ceiling": _ceiling(inputs, truths["adapted"]) if "adapted" in truths else None,
     }
+
+
+def _chance(truth: IntArray, protocol: Protocol, classes: ClassSpace) -> float:
+    """Accuracy of a uniform guess among the classes that the protocol asks for."""
+    if protocol.name == "zsl":
+        return 1 / max(len(classes.unseen), 1)
+    return chance(truth[truth >= 0], len(classes))
 
 
 def _ceiling(inputs: Inputs, truth: IntArray, folds: int = 5) -> dict[str, float] | None:

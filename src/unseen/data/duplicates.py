@@ -136,12 +136,13 @@ def near(a: FloatArray, b: FloatArray, threshold: float = 0.98) -> Matches:
     ]
 
 
-def perceptual(a: Domain, b: Domain, *, bits: int = 6, difference: float = 0.03) -> Matches:
+def perceptual(a: Domain, b: Domain, *, bits: int = 6, difference: float = 0.03, share: float = 0.25) -> Matches:
     """Pairs of pictures that look the same after resizing, recompression or small changes of colour.
 
     Candidates differ in at most `bits` of 64 in their difference hash; of those, a pair counts if its
-    pictures, shrunk to 32 x 32, differ by at most `difference` of the full range in the mean. The score is
-    one minus that difference.
+    pictures, shrunk to 32 x 32, differ by at most `difference` of the full range in the mean, and by at most `share`
+    of their own mean deviation from their mean colour (thin strokes on white differ little from each other in the
+    first sense). The score is one minus the difference.
 
     References
     ----------
@@ -152,9 +153,15 @@ def perceptual(a: Domain, b: Domain, *, bits: int = 6, difference: float = 0.03)
     for rows, columns, products in _products(signs_a, signs_b):
         for i, j, _ in _at_least(products, 64 - 2 * bits, rows, columns):
             gap = np.abs(small_a[i].astype(np.int16) - small_b[j]).mean() / 255
-            if gap <= difference:
+            if gap <= min(difference, share * _deviation(small_a[i], small_b[j])):
                 matches.append((int(i), int(j), 1 - float(gap)))
     return matches
+
+
+def _deviation(*pictures: NDArray[np.uint8]) -> float:
+    """The smaller mean deviation of two pictures from their mean colours, in [0, 1]."""
+    rows = [picture.reshape(-1, 3).astype(np.float32) for picture in pictures]
+    return min(float(np.abs(row - row.mean(axis=0)).mean()) for row in rows) / 255
 
 
 def difference_hash(domain: Domain) -> NDArray[np.uint64]:

@@ -172,7 +172,7 @@ class TreeMetric(LabelMetric):
     def rows(self, index: IntArray) -> FloatArray:
         source = self.nodes[np.asarray(index, dtype=np.int64)]
         ancestors = self._ancestors(source)
-        distance = np.empty((len(source), len(self.parents)))
+        distance = np.zeros((len(source), len(self.parents)))
         for level, above in zip(self.levels, ancestors):
             distance[:, level] = distance[:, self.parents[level]] + self.lengths[level]
             on = np.flatnonzero(above >= 0)

@@ -7,6 +7,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from unseen.data.typing import IntArray
 from unseen.methods.base import Card, Method
 from unseen.nn.build import builder
 
@@ -25,6 +26,9 @@ class Chain(Method):
         composed=True,
     )
 
+    def __repr__(self) -> str:
+        return f"{self.base_!r} | {self.rule_!r}" if self.fitted else super().__repr__()
+
     def _set(self, base: Method, rule: Method) -> Self:
         self.base_, self.rule_ = base, rule
         if hasattr(base, "n_features_in_"):
@@ -34,6 +38,10 @@ class Chain(Method):
     def decision_function(self, x: Tensor) -> Tensor:
         """Scores of the rule, (n, N)."""
         return self.rule_.decision_function(self.base_.predict_proba(x))
+
+    def predict(self, x: Tensor) -> IntArray:
+        """The rule's own decision, (n,)."""
+        return self.rule_.predict(self.base_.predict_proba(x))
 
     def network(self) -> nn.Module:
         """Both in one module, from samples to scores."""

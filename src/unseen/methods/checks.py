@@ -23,7 +23,7 @@ def as_input(x: Any, width: int | None = None) -> Tensor:
     if isinstance(x, Domain):
         x = samplers.tensor(x) if len(x) and isinstance(x.x, Lazy) else x.x
     tensor = x if isinstance(x, Tensor) else torch.as_tensor(_native(_numeric("x", np.asarray(x))))
-    if not tensor.is_floating_point() or tensor.dtype == torch.float64:
+    if tensor.dtype != torch.float32:
         tensor = tensor.float()
     if tensor.ndim < 2 or len(tensor) == 0:
         raise ValueError(f"x must hold at least one sample, of shape (n, ...); got {tuple(tensor.shape)}")

@@ -23,21 +23,21 @@ def export_onnx(
     metadata: Mapping[str, str] | None = None,
     tolerance: float = 1e-3,
 ) -> float:
-    """Write `network` as ONNX with a dynamic batch, all or nothing.
+    """Write `network` as ONNX with a dynamic batch (and length, if it reads token ids), all or nothing.
 
     Parameters
     ----------
     network : Module
         Evaluated in eval mode, float32, on the CPU; it is not changed.
     example : Tensor (b, ...)
-        The shape that it reads; b >= 2.
+        What it reads; b >= 2. Integers are token ids, whose last dimension may vary in length.
     file : path
     output : str
         Name of the output; the input is called `x`.
     metadata : mapping of strings, optional
         Kept in the file.
     tolerance : float
-        Largest difference from torch that is accepted, on random inputs of two batch sizes.
+        Largest difference from torch that is accepted, on random inputs (or token ids) of two sizes.
 
     Returns
     -------
@@ -67,9 +67,7 @@ def export_onnx(
         onnx.save(model, temporary)
         session = onnxruntime.InferenceSession(str(temporary), providers=["CPUExecutionProvider"])
         worst = 0.0
-        generator = torch.Generator().manual_seed(0)
-        for size in (len(example), 3):
-            x = torch.randn(size, *example.shape[1:], generator=generator)
+        for x in _probes(example):
             with torch.no_grad():
                 expected = network(x)
             got = torch.as_tensor(session.run(None, {"x": x.numpy()})[0])
@@ -82,8 +80,18 @@ def export_onnx(
     return worst
 
 
+def _probes(example: Tensor) -> tuple[Tensor, Tensor]:
+    """Two inputs of different sizes to compare torch and onnxruntime on."""
+    if example.is_floating_point():
+        generator = torch.Generator().manual_seed(0)
+        first, second = (torch.randn(n, *example.shape[1:], generator=generator) for n in (len(example), 3))
+        return first, second
+    return example, torch.cat([example, example], dim=-1)[[0, 1, 0]]
+
+
 def _export(network: nn.Module, example: Tensor, file: Path, output: str) -> None:
     """torch's exporter, without what it prints."""
+    varying = [0] if example.is_floating_point() else [0, example.ndim - 1]
     previous = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -96,7 +104,7 @@ def _export(network: nn.Module, example: Tensor, file: Path, output: str) -> Non
                 verbose=False,
                 input_names=["x"],
                 output_names=[output],
-                dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
+                dynamic_shapes=(dict.fromkeys(varying, torch.export.Dim.DYNAMIC),),
             )
         assert program is not None
         program.save(file, include_initializers=True)

@@ -32,6 +32,7 @@ from unseen.methods.adaptation.glc import (
 from unseen.methods.base import UNKNOWN
 from unseen.nn.classifier import Classifier, feature_classifier, train_source
 from unseen.nn.information import normalized_entropy
+from unseen.nn.neighbours import MemoryBank
 from unseen.runtime import reproducible, runtime
 
 
@@ -146,6 +147,26 @@ def test_without_global_weight_and_one_neighbour_the_loss_is_that_of_the_nearest
     assert fitted.history_["loss"][0] == pytest.approx(float(expected), rel=1e-4)
 
 
+def test_a_batch_asks_its_neighbours_and_then_replaces_its_own_rows_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    from unseen.methods.adaptation import glc
+
+    calls: list[tuple[str, int]] = []
+
+    class Watched(MemoryBank):
+        def consensus(self, z: Tensor, k: int) -> Tensor:
+            calls.append(("ask", len(z)))
+            return super().consensus(z, k)
+
+        def write(self, index: Tensor | slice, z: Tensor, p: Tensor) -> None:
+            before = self.features.clone()
+            super().write(index, z, p)
+            calls.append(("write", int((self.features != before).any(dim=1).sum())))
+
+    monkeypatch.setattr(glc, "MemoryBank", Watched)
+    GLC(epochs=2, batch_size=40, ratio=1.0).fit(model=learned(), target=shifted())
+    assert calls == 2 * [("write", 100), *2 * [("ask", 40), ("write", 40)]]
+
+
 def test_the_head_stays_bit_for_bit_and_the_rest_moves() -> None:
     model, target = learned(), shifted()
     before = {key: value.clone() for key, value in model.state_dict().items()}
@@ -170,11 +191,57 @@ def test_permuting_the_target_permutes_the_labels() -> None:
     torch.testing.assert_close(whole.prior, permuted.prior)
 
 
-def test_scaling_all_embeddings_changes_nothing() -> None:
+def test_scaling_embeddings_changes_nothing() -> None:
     z, p, _ = clusters(5, known=3)
-    whole, scaled = pseudo_labels(z, p), pseudo_labels(z * 64, p)  # a power of two, so that no bit is lost
+    scale = 2.0 ** torch.randint(-3, 7, (len(z), 1), generator=torch.Generator().manual_seed(0))  # no bit is lost
+    whole, scaled = pseudo_labels(z, p), pseudo_labels(z * scale, p)
     assert all(torch.equal(a, b) for a, b in zip(whole, scaled))
-    assert estimate_class_ratio(z, 3, project=False) == estimate_class_ratio(z * 64, 3, project=False)
+    assert estimate_class_ratio(z, 3, project=False) == estimate_class_ratio(z * scale, 3, project=False)
+
+
+def test_the_rivals_of_a_class_are_clusters_of_its_negatives_alone() -> None:
+    z = F.normalize(torch.tensor([[1.0, 0.1, 0.0], [1.0, -0.1, 0.0], [0.0, 1.0, 0.2], [0.0, 1.0, -0.4]]), dim=1)
+    found = negative_similarity(z, torch.tensor([[0, 1], [2, 3]]), 1)
+    rivals = torch.stack([z[2:].mean(dim=0), z[:2].mean(dim=0)], dim=1)
+    torch.testing.assert_close(found, z @ (rivals / rivals.norm(dim=0)))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_labels_are_those_of_a_naive_loop_where_one_mean_is_the_rival(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    n, c = 60, 4
+    z = (rng.normal(size=(n, 3)) + 0.5) * rng.lognormal(size=(n, 1))  # raw lengths differ
+    p = rng.dirichlet(np.linspace(0.2, 4, c), size=n)  # priors differ, so that weighted similarities mislead
+    unit = z / np.linalg.norm(z, axis=1, keepdims=True)
+    similarity, fires = np.zeros((n, c)), np.zeros((n, c), dtype=bool)
+    for k in range(c):
+        order = np.argsort(-p[:, k], kind="stable")
+        mine, others = (unit[part].mean(axis=0) for part in np.split(order, [n // c]))
+        similarity[:, k] = unit @ mine / np.linalg.norm(mine)
+        rival = unit @ others / np.linalg.norm(others)
+        fires[:, k] = (0.4 * p[order[: n // c], k].mean() + 0.6) * similarity[:, k] >= rival
+    nearest = similarity.argmax(axis=1)
+    expected = np.where(fires[np.arange(n), nearest], nearest, UNKNOWN)
+    found = pseudo_labels(torch.as_tensor(z).float(), torch.as_tensor(p).float(), rho=0.6, n_negatives=1)
+    np.testing.assert_array_equal(found.labels.numpy(), expected)
+    assert 0 < (expected == UNKNOWN).sum() < n
+
+
+def test_there_are_as_many_rivals_as_target_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    from unseen.methods.adaptation import glc
+
+    asked: list[int] = []
+
+    def noting(z: Tensor, positives: Tensor, k: int, **kwargs: int) -> Tensor:
+        asked.append(k)
+        return negative_similarity(z, positives, k, **kwargs)
+
+    monkeypatch.setattr(glc, "negative_similarity", noting)
+    z, p, _ = clusters(5, known=3)
+    for kappa in (0.25, 1.0, 2.5):
+        pseudo_labels(z, p, kappa=kappa)
+    pseudo_labels(z, p, n_negatives=4)
+    assert asked == [2, 3, 7, 4]  # int(C kappa), at least 2
 
 
 @pytest.mark.parametrize("project", [True, False])

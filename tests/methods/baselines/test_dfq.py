@@ -136,6 +136,17 @@ def test_relu6_is_replaced_on_request_only():
     assert len(list(neighbours(trace(folded), folded))) == 2
 
 
+def test_by_default_relu6_stays_and_a_network_that_reaches_6_survives():
+    network = trained(net(nn.ReLU6))
+    for i in (1, 4, 7):
+        network[i].weight.mul_(6)  # one value in ten would pass 6
+    near, far = (
+        (DFQ(**settings).fit(model=network).decision_function(X) - network(X)).abs().mean() / network(X).std()
+        for settings in ({}, DFQ.card.presets["paper"])
+    )
+    assert near < 0.1 < far
+
+
 def test_moments_behind_relu_are_those_of_the_clipped_normal():
     mean, std = torch.tensor([0.3, -1.0]), torch.tensor([1.5, 0.7])
     after, (low, high) = through(nn.ReLU(), Moments(mean, std), 6.0)
@@ -205,8 +216,8 @@ def test_equalization_rescues_weights_of_very_different_ranges():
     network[3].weight.div_(s[:, None, None, None])
     x = torch.randn(64, 2, 9, 9)
     errors = [
-        (DFQ(activation_bits=32, equalization=e).fit(model=network).decision_function(x) - network(x)).abs().mean()
-        for e in (False, True)
+        (made.fit(model=network).decision_function(x) - network(x)).abs().mean()
+        for made in (DFQ(activation_bits=32, granularity="tensor", equalization=e) for e in (False, True))
     ]
     assert errors[1] < errors[0] / 3
 

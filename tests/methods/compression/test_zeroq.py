@@ -248,6 +248,8 @@ def test_choose_takes_the_largest_size_within_a_budget_and_names_one_that_is_too
         method.choose(average_bits=1.9)
     with pytest.raises(ValueError, match="too small"):
         mixed(average_bits=1.0).fit(model=network)
+    with pytest.raises(ValueError, match="too small"):  # before anything is distilled: it has no BatchNorm
+        mixed(average_bits=1.0).fit(model=nn.Conv2d(1, 2, 3))
     with pytest.raises(ValueError, match="budget"):
         method.choose()
     with pytest.raises(ValueError, match="mixed"):
@@ -340,6 +342,8 @@ def test_saved_and_loaded_it_gives_the_same_bits(network, tmp_path):
     x = torch.randn(9, *SHAPE)
     assert torch.equal(again.decision_function(x), method.decision_function(x))
     assert again.choose(average_bits=3) == method.choose(average_bits=3)
+    anew = [m.quantize(network, weight_bits=4)(x) for m in (again, method)]  # on what was distilled
+    assert torch.equal(*anew)
 
 
 @pytest.mark.parametrize(
@@ -351,11 +355,13 @@ def test_impossible_settings_are_refused(settings):
         ZeroQ(**settings)
 
 
-def test_repeated_bits_and_unknown_layers_are_refused(network):
+def test_repeated_bits_unknown_layers_and_a_budget_of_uniform_precision_are_refused(network):
     with pytest.raises(ValueError, match="bits"):
         make(bits=(4, 4)).fit(model=network)
     with pytest.raises(ValueError, match="exclude"):
         make(exclude=("conv9",)).fit(model=network)
+    with pytest.raises(ValueError, match="mixed"):
+        make(budget_mb=1.0).fit(model=network)
 
 
 # -- real architectures ------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.loaders.matlab import load_zsl
 from unseen.evaluation.metrics.zero_shot import generalized_scores
+from unseen.methods.base import NotFittedError
 from unseen.methods.zero_shot.lisgan import PAPER, LisGAN
 from unseen.methods.zero_shot.lisgan.steps import (
     class_regularizer,
@@ -208,6 +209,7 @@ def test_entropy_is_that_of_the_probabilities_not_of_their_logarithms() -> None:
     assert confident(p, 0.67).tolist() == [False, True, True]
     assert confident(p, 0.0).sum() == 0
     assert confident(p, 1.0).all()
+    assert confident(torch.rand(100, 3).softmax(dim=1), 0.29).sum() == 29  # in floating point 100 x 0.29 is below 29
 
 
 def test_confident_samples_keep_the_label_of_the_first_pass_in_both_variants() -> None:
@@ -302,6 +304,19 @@ def test_synthesized_features_are_labelled_and_lie_in_the_units_of_the_source() 
         fitted.synthesize([8], 9)
 
 
+def test_nothing_is_synthesized_before_fit() -> None:
+    with pytest.raises(NotFittedError, match="call fit first"):
+        LisGAN().synthesize([0], 1)
+
+
+def test_the_rate_of_the_final_classifier_leaves_the_generator_alone() -> None:
+    source, pool, classes = problem()
+    slow, fast = (LisGAN(**SMOKE, classifier_learning_rate=r).fit(source=source, classes=classes) for r in (1e-3, 1e-1))
+    for a, b in zip(slow.generator_.parameters(), fast.generator_.parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert not torch.equal(slow.decision_function(pool), fast.decision_function(pool))
+
+
 def test_synthesis_gives_each_description_its_own_noise() -> None:
     generator = conditional_generator(6, 4, 4, 8)
     x, y = synthesize(generator, torch.randn(1, 4).expand(3, 4), 5)
@@ -343,6 +358,15 @@ def test_a_class_described_after_training_is_recognized_with_the_generator_as_it
     narrow = ClassSpace(names=classes.names, attributes=classes.attributes[:, :3], seen=classes.seen)  # type: ignore[index]
     with pytest.raises(ValueError, match="must have 4 values; got 3"):
         fitted.adapt(source=source.replace(classes=None), classes=narrow)
+
+
+def test_adapting_to_features_of_another_width_says_so() -> None:
+    source, pool, classes = problem()
+    fitted = LisGAN(**SMOKE).fit(source=source, classes=classes)
+    for width in (1, 3):  # one feature would broadcast
+        with pytest.raises(ValueError, match=f"must have 8 features, as in fit; got {width}"):
+            fitted.adapt(source=source.replace(x=source.x[:, :width]), classes=classes)
+    assert fitted.predict(pool).shape == (len(pool),)
 
 
 def test_adapting_to_all_classes_and_another_pool_needs_no_new_generator() -> None:

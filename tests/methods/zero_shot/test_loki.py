@@ -168,11 +168,10 @@ def test_scaling_the_metric_leaves_predictions_unchanged(c, seed):
 
 
 def test_adding_a_constant_to_columns_of_the_squared_distance_changes_predictions():
-    squared = path(5).rows(np.array([0, 4])) ** 2
-    p = torch.tensor([[0.8, 0.2]], dtype=torch.float64)
-    changed = squared + np.array([0, 2.0, 0, 0, 0])
-    assert (p.numpy() @ squared).argmin() == 1
-    assert (p.numpy() @ changed).argmin() == 0
+    loki = Loki().fit(classes=space(path(5), [0, 4]))
+    assert loki.predict([[0.8, 0.2]]).tolist() == [1]
+    loki.cost_.cost[:, 1] += 2.0
+    assert loki.predict([[0.8, 0.2]]).tolist() == [0]
 
 
 def test_with_the_true_posterior_over_all_classes_loki_has_the_least_mean_squared_distance():
@@ -218,10 +217,10 @@ def test_blocks_change_nothing(monkeypatch):
             patch.setattr(rule, "BLOCK", 200)
             small = Loki().fit(classes=space(metric, seen))
             assert np.array_equal(small.predict(p), plain)
-    vectors = EmbeddingMetric(rng.standard_normal((60, 5))).vectors
-    vectors = torch.as_tensor(vectors)
+    vectors = torch.as_tensor(EmbeddingMetric(rng.standard_normal((60, 5))).vectors)
     whole = embedding_cost(p, vectors[seen], vectors).argmin(1)
-    assert torch.equal(nearest_to_mean(p, vectors[seen], vectors, block=7), whole)
+    monkeypatch.setattr(rule, "BLOCK", 7 * len(p))
+    assert torch.equal(nearest_to_mean(p, vectors[seen], vectors), whole)
 
 
 def test_large_trees_go_by_rerooting_and_have_no_network(monkeypatch, tmp_path):
@@ -243,6 +242,46 @@ def test_equal_hop_counts_tie_to_the_lowest_index():
     two = Loki().fit(classes=space(path(4), [0, 3]))
     assert two.predict([[0.5, 0.5]]).tolist() == [1]
     assert two.predict_set([[0.5, 0.5]]).tolist() == [[False, True, True, False]]
+
+
+def test_neighbours_far_from_all_observed_classes_are_told_apart():
+    x = np.r_[0, 1e5, 5e4 + np.arange(-50, 50)]
+    metric, w = MatrixMetric(abs(np.subtract.outer(x, x))), np.linspace(0.4996, 0.5004, 81).astype(np.float32)
+    predicted = Loki().fit(classes=space(metric, [0, 1])).predict(np.stack([1 - w, w], axis=1))
+    assert abs(x[predicted] - w * 1e5).max() < 1  # the mean of 0 and 1e5, to the nearest of the classes
+
+
+def test_moving_all_vectors_changes_nothing():
+    rng = np.random.default_rng(16)
+    vectors, p = rng.integers(-8, 8, (200, 16)), weights(10, 300, rng)
+    here, there = (
+        Loki().fit(classes=space(EmbeddingMetric(vectors + by, normalize=False), np.arange(10))) for by in (0, 1024)
+    )
+    assert np.array_equal(here.predict(p), there.predict(p))
+    torch.testing.assert_close(here.decision_function(p), there.decision_function(p), rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("c", [1e-4, 1.0, 1e4])
+def test_the_set_of_means_does_not_depend_on_the_unit_of_distance(c):
+    loki = Loki().fit(classes=space(MatrixMetric(path(4).matrix * c), [0, 3]))
+    expected = [[False, True, True, False], [True, False, False, False]]
+    assert loki.predict_set([[0.5, 0.5], [0.9, 0.1]]).tolist() == expected
+
+
+@pytest.mark.parametrize("kind", ["tree", "embedding"])
+def test_large_trees_and_embeddings_form_no_distances(kind, monkeypatch):
+    rng = np.random.default_rng(17)
+    metric = random_tree(60, rng) if kind == "tree" else EmbeddingMetric(rng.standard_normal((60, 5)))
+    monkeypatch.setattr(loki_method, "BLOCK", 200)
+    monkeypatch.setattr(type(metric), "rows", lambda *_: pytest.fail("distances were asked for"))
+    assert len(Loki().fit(classes=space(metric, np.arange(9))).predict(weights(9, 33, rng))) == 33
+
+
+def test_without_any_structure_a_warning_says_that_no_other_class_can_be_predicted(caplog):
+    Loki().fit(classes=space(CompleteMetric(4)))
+    assert not caplog.records
+    Loki().fit(classes=space(CompleteMetric(4), [0, 1]))
+    assert "none of the 2 others" in caplog.text
 
 
 def test_the_frechet_median_uses_the_distance_itself():
@@ -381,6 +420,10 @@ def test_active_choice_covers_and_needs_no_more_labels_than_random_choice():
         assert is_cover(tree, np.r_[observed, chosen])
         assert not len(chosen) or not is_cover(tree, np.r_[observed, chosen[:-1]])
         assert len(chosen) <= len(random_classes(tree, observed, rng))
+        one_by_one = list(observed)
+        for choice in chosen:
+            assert choice == next_class(tree, np.array(one_by_one))
+            one_by_one.append(choice)
     with pytest.raises(ValueError, match="already"):
         next_class(tree, np.arange(30))
 
@@ -400,6 +443,13 @@ def test_samplers_draw_k_classes_near_the_centre_and_then_far_pairs():
     assert len(set(drawn.tolist())) == 6
     assert abs(drawn[:4] - 10).max() <= 5
     assert set(drawn[4:].tolist()) == {0, 20}
+    scattered = EmbeddingMetric(np.random.default_rng(1).standard_normal((30, 3)))
+    d = scattered.rows(np.arange(30))
+    pairs = sorted(itertools.combinations(range(30), 2), key=lambda pair: -d[pair])
+    by_pairs = list(dict.fromkeys(y for pair in pairs for y in pair))
+    far = concentrated_classes(scattered, 30, np.random.default_rng(0), central=0)
+    assert np.array_equal(d.max(1)[far], d.max(1)[by_pairs])
+    assert len(set(far.tolist())) == 30
     assert len(np.unique(uniform_classes(metric, 7, np.random.default_rng(0)))) == 7
     with pytest.raises(ValueError, match="k must lie"):
         uniform_classes(metric, 22, np.random.default_rng(0))

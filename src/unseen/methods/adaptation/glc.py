@@ -33,7 +33,8 @@ class GLC(Method):
     The user has a classifier of C classes and unlabeled samples of another domain, in which classes may be
     missing, new, or both; nobody says which. Every epoch, each source class competes for the target samples
     against clusters of all the others; a sample that no class wins is taught the uniform distribution, and is
-    later recognized by its entropy. The result is that of the last epoch: no label chooses an epoch.
+    later recognized by its entropy. The result is that of the last epoch: no label chooses an epoch. The target's
+    classes must already be clusters of the embedding; where few neighbours share a class, it can do harm.
 
     Parameters
     ----------
@@ -47,7 +48,8 @@ class GLC(Method):
     threshold : float in [0, 1]
         w_0: a sample with normalized entropy above it is unknown.
     reject : bool
-        Whether `predict` says "unknown" at all; False where the target has no classes of its own (partial-set).
+        Whether `predict` says "unknown" at all; the authors do not where the target has no classes of its own
+        (closed and partial set). A model unsure of all samples would lose most of them to w_0.
     ratio : float, > 0, optional
         kappa, the number of target classes over that of source classes; estimated if None.
     project : bool
@@ -108,6 +110,7 @@ class GLC(Method):
             "Kappa is estimated on at most `ratio_samples` samples; the official code takes a third of large sets.",
             "Pictures come as tensors of their final size, so the training view is cropped from mirrored borders.",
             "Learning rate 3e-3 and 10 epochs suit cached features; preset `paper` has the authors' figures.",
+            "The estimate of kappa is often far off (see the evidence); set `ratio` if you know it.",
         ),
     )
 
@@ -145,11 +148,9 @@ class GLC(Method):
                 )
                 tables.kappa.fill_(found.kappa)
                 tables.silhouettes.copy_(torch.tensor(list(found.silhouettes.values())))
-            kappa = float(tables.kappa)
-            labels = pseudo_labels(z, p, rho=self.rho, kappa=kappa, random_state=self.random_state)
+            labels = pseudo_labels(z, p, rho=self.rho, kappa=float(tables.kappa), random_state=self.random_state)
             tables.enter(run.epoch, labels)
             bank.write(slice(None), z, p)
-            network.train()
 
         def objective(batch: Batch, run: Run) -> Tensor:
             z = network.embed(batch.x)
@@ -185,21 +186,19 @@ class GLC(Method):
 
     def uncertainty(self, x: Any) -> NDArray[np.float32]:
         """u = H(p) / log C of every sample, (n,), in [0, 1]; `predict` rejects those above `threshold`."""
-        return _uncertainty(self.predict_proba(x))
+        return normalized_entropy(self.predict_proba(x)).clamp(0, 1).numpy()
 
     def predict(self, x: Any) -> NDArray[np.int64]:
         """Index of the predicted class of every sample, (n,); -1 (unknown) where u > w_0."""
         p = self.predict_proba(x)
-        labels = p.argmax(dim=1).numpy()
-        return np.where(_uncertainty(p) > self.threshold, UNKNOWN, labels) if self.reject else labels
+        labels = p.argmax(dim=1)
+        if self.reject:
+            labels[normalized_entropy(p) > self.threshold] = UNKNOWN
+        return labels.numpy()
 
     def network(self) -> nn.Module:
         """The adapted classifier, without the rejection."""
         return self.network_
-
-
-def _uncertainty(p: Tensor) -> NDArray[np.float32]:
-    return normalized_entropy(p).clamp(0, 1).numpy()
 
 
 # -- the losses --------------------------------------------------------------------------------------------
@@ -229,25 +228,16 @@ def estimate_class_ratio(
     n_samples: int = 2000,
     random_state: int = 0,
 ) -> ClassRatio:
-    """Estimate kappa = C_t / C: the candidate whose clustering of the target has the best silhouette.
+    """Estimate kappa = C_t / C: the candidate whose clustering of the target has the best silhouette above 0, else 1.
 
     Parameters
     ----------
     z : Tensor of shape (n, d)
-        Embeddings of the target; their length does not matter.
+        Embeddings of the target, of any length; at most `n_samples` of them, drawn at random, are used.
     n_classes : int
-        C, the number of source classes.
-    ratios : tuple of float
-        Candidates k, each clustered with max(int(C k), 2) clusters.
+        C, the number of source classes; a candidate k makes max(int(C k), 2) clusters.
     project : bool
         Cluster the t-SNE map in two dimensions; else the embeddings themselves, as the paper says it.
-    n_samples : int
-        More samples than these are sampled at random.
-
-    Returns
-    -------
-    ClassRatio
-        kappa is 1 if no silhouette is above 0.
     """
     points = F.normalize(z, dim=1)
     if len(points) > n_samples:
@@ -256,10 +246,8 @@ def estimate_class_ratio(
     if project and min(points.shape) > 2:
         points = _map_in_two_dimensions(points, random_state)
     silhouettes = {k: _silhouette(points, max(int(n_classes * k), 2), random_state) for k in ratios}
-    kappa, best = 1.0, 0.0
-    for candidate, score in silhouettes.items():
-        if score > best:
-            kappa, best = max(candidate, 2 / n_classes), score
+    better = {k: score for k, score in silhouettes.items() if score > 0}
+    kappa = max(max(better, key=better.__getitem__), 2 / n_classes) if better else 1.0
     return ClassRatio(kappa, silhouettes)
 
 
@@ -306,7 +294,7 @@ def pseudo_labels(
     Parameters
     ----------
     z : Tensor of shape (n, d)
-        Embeddings; their length does not matter. At least two.
+        Embeddings, of any length; at least two.
     p : Tensor of shape (n, C)
         Probabilities of the source classes.
     rho, kappa : float
@@ -383,16 +371,11 @@ class _Tables(nn.Module):
 
     def __init__(self, epochs: int, n: int, n_classes: int, ratio: float | None) -> None:
         super().__init__()
-        self.targets: Tensor
-        self.kappa: Tensor
-        self.silhouettes: Tensor
-        self.counts: Tensor
-        self.prior: Tensor
-        self.register_buffer("targets", torch.zeros(n, n_classes))
-        self.register_buffer("kappa", torch.tensor(ratio or 0.0, dtype=torch.float64))
-        self.register_buffer("silhouettes", torch.full((len(RATIOS),), torch.nan, dtype=torch.float64))
-        self.register_buffer("counts", torch.zeros(epochs, n_classes, dtype=torch.long))
-        self.register_buffer("prior", torch.zeros(epochs, n_classes))
+        self.targets = nn.Buffer(torch.zeros(n, n_classes))
+        self.kappa = nn.Buffer(torch.tensor(ratio or 0.0, dtype=torch.float64))
+        self.silhouettes = nn.Buffer(torch.full((len(RATIOS),), torch.nan, dtype=torch.float64))
+        self.counts = nn.Buffer(torch.zeros(epochs, n_classes, dtype=torch.long))
+        self.prior = nn.Buffer(torch.zeros(epochs, n_classes))
 
     def enter(self, epoch: int, found: PseudoLabels) -> None:
         """Keep the targets, and what the record says of them."""
@@ -404,13 +387,12 @@ class _Tables(nn.Module):
     def history(self, run: Run) -> dict[str, Any]:
         """The record as arrays."""
         counts = self.counts.cpu().numpy()
-        losses = {key: np.array([epoch[key] for epoch in run.history]) for key in run.history[0]}
         return {
             "counts": counts,
             "unknown": 1 - counts.sum(axis=1) / len(self.targets),
             "prior": self.prior.cpu().numpy(),
             "silhouette": dict(zip(RATIOS, self.silhouettes.tolist())),
-            **losses,
+            **{key: np.array([epoch[key] for epoch in run.history]) for key in run.history[0]},
         }
 
 
@@ -423,9 +405,9 @@ def _sizes(network: Classifier, target: Domain) -> tuple[int, int, int]:
     except RuntimeError as error:
         raise ValueError(f"target does not fit the model: {error}") from error
     if z.ndim != 2 or logits.ndim != 2 or logits.shape[1] < 2:
+        shapes = f"{tuple(z.shape)} and {tuple(logits.shape)}"
         raise ValueError(
-            f"model must give embeddings (n, d) and scores of at least 2 classes (n, C); it gives {tuple(z.shape)} "
-            f"and {tuple(logits.shape)}"
+            f"model must give (n, d) embeddings and (n, C) scores of at least 2 classes; it gives {shapes}"
         )
     if not (torch.isfinite(z).all() and torch.isfinite(logits).all()):
         raise ValueError("model must give finite embeddings and scores on the target; it gives NaN or infinity")

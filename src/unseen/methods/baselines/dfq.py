@@ -43,8 +43,8 @@ class DFQ(NetworkMethod):
     Parameters
     ----------
     weight_bits, activation_bits : int, 1 to 16, or 32 for float
-    granularity : {"tensor", "channel"}
-        One range of weights per layer, as in the paper, or one per output channel.
+    granularity : {"channel", "tensor"}
+        One range of weights per output channel, or one per layer, as in the paper.
     deviations : float, > 0
         A range of activations is mean +- so many deviations of what BatchNorm gives, once activated.
     sweeps : int
@@ -52,7 +52,8 @@ class DFQ(NetworkMethod):
     equalization, absorption, correction : bool
         Use cross-layer equalization, absorb high biases after it, correct the mean of each layer's output.
     replace_relu6 : bool
-        Use ReLU for ReLU6, as in the paper: only then can layers around it be equalized.
+        Use ReLU for ReLU6, as in the paper: only then can layers around it be equalized. It changes the network
+        itself; where activations do reach 6, as in EfficientNet-Lite, that ruins it.
 
     References
     ----------
@@ -67,25 +68,27 @@ class DFQ(NetworkMethod):
         unseen={"data"},
         modalities={"image"},
         protocols={"quantization"},
-        presets={"w8a8": {}, "per-channel": {"granularity": "channel"}},
+        presets={"w8a8": {}, "paper": {"granularity": "tensor", "replace_relu6": True}},
         smoke={"sweeps": 2},
         notes=(
             "Moments behind an activation come from quadrature over its Gaussian input, not from a formula.",
             "What enters the activation after a sum is taken as a sum of independent Gaussians.",
             "Activations behind no BatchNorm stay float, as nothing is known of their range.",
+            "The paper has one range of weights per layer and puts ReLU in the place of ReLU6: preset `paper`. By "
+            "default a channel has its own range and ReLU6 stays, as not every network survives without it.",
         ),
         baseline=True,
     )
 
     weight_bits: Bits = 8
     activation_bits: Bits = 8
-    granularity: Granularity = "tensor"
+    granularity: Granularity = "channel"
     deviations: Positive = 6.0
     sweeps: Count = 20
     equalization: bool = True
     absorption: bool = True
     correction: bool = True
-    replace_relu6: bool = True
+    replace_relu6: bool = False
 
     def fit(self, *, model: nn.Module) -> Self:
         """Quantize a copy of `model`."""

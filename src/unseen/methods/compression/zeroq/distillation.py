@@ -84,9 +84,10 @@ def distill(
         If the network has no BatchNorm layer.
     """
     device = torch.device(current().device)
-    network = frozen_copy(network).to(device)
+    layout: dict[str, Any] = {"memory_format": torch.channels_last}  # in which convolutions are faster
+    network = frozen_copy(network).to(device=device, **layout)
     output = output or output_of(network)
-    images = _Images(start(batch_size, shape, init), iterations)
+    images = _Images(start(batch_size, shape, init).contiguous(**layout), iterations)
     adam = Adam([images.x], lr=learning_rate)
     plateau = ReduceLROnPlateau(adam, patience=100, min_lr=1e-4)
     enough = 5 * (len(batch_norms(network)) + 1) if early_stop else -math.inf
@@ -111,4 +112,4 @@ def distill(
             steps_per_epoch=SAVED_EVERY,
         )
     losses = images.losses.cpu()
-    return images.x.detach().cpu(), losses[torch.isfinite(losses)]
+    return images.x.detach().cpu().contiguous(), losses[torch.isfinite(losses)]

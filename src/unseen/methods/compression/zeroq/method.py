@@ -134,9 +134,13 @@ class ZeroQ(Method):
         layers = quantizable(network, self.exclude)
         if not self.bits or len(set(self.bits)) != len(self.bits):
             raise ValueError(f"bits must be different numbers, at least one; got {self.bits}")
-        x, output = self._inputs(network, target), output_of(network)
+        if self.budget_mb is not None and self.precision == "uniform":
+            raise ValueError("budget_mb is for precision='mixed'; uniform precision has weight_bits")
         self.layers_ = tuple(layers)
         self.sizes_ = np.array([layer.weight.numel() for layer in layers.values()], dtype=np.int64)
+        if self.precision == "mixed":
+            self._budget(self.average_bits, self.budget_mb)  # fails before the long work
+        x, output = self._inputs(network, target), output_of(network)
         self.bits_ = dict.fromkeys(layers, int(self.weight_bits))
         if self.precision == "mixed":
             self.sensitivity_ = sensitivity(
@@ -192,11 +196,15 @@ class ZeroQ(Method):
         return dict(zip(self.layers_, chosen.tolist()))
 
     def _budget(self, average_bits: float | None, budget_mb: float | None) -> float:
-        if budget_mb is not None:
-            return budget_mb * MEGABYTE
-        if average_bits is None:
+        """The budget in bits, up to rounding; `ValueError` if it is below the smallest size."""
+        if budget_mb is None and average_bits is None:
             raise ValueError("give a budget: average_bits or budget_mb")
-        return average_bits * float(self.sizes_.sum())
+        weights = float(self.sizes_.sum())
+        budget = (budget_mb * MEGABYTE if budget_mb is not None else average_bits * weights) * (1 + 1e-12)  # type: ignore[operator]
+        if budget < min(self.bits) * weights:
+            least = f"{min(self.bits)} bits for all layers are {min(self.bits) * weights / MEGABYTE:.4g} MB"
+            raise ValueError(f"a budget of {budget / MEGABYTE:.4g} MB is too small: {least}")
+        return budget
 
     def choose(self, *, average_bits: float | None = None, budget_mb: float | None = None) -> dict[str, int]:
         """Bits of every layer at the largest point of the frontier within a budget.
@@ -209,11 +217,7 @@ class ZeroQ(Method):
         if "frontier_" not in vars(self):
             raise ValueError("there is no frontier: fit with precision='mixed' first")
         budget = self._budget(average_bits, budget_mb) / MEGABYTE
-        sizes = self.frontier_["megabytes"]
-        point = int(np.searchsorted(sizes, budget * (1 + 1e-12), side="right")) - 1
-        if point < 0:
-            least = f"{min(self.bits)} bits for all layers are {sizes[0]:.4g} MB"
-            raise ValueError(f"a budget of {budget:.4g} MB is too small: {least}")
+        point = int(np.searchsorted(self.frontier_["megabytes"], budget, side="right")) - 1
         return dict(zip(self.layers_, self.frontier_["bits"][point].tolist()))
 
     def quantize(
@@ -228,17 +232,15 @@ class ZeroQ(Method):
         x = vars(self).get("distilled_") if calibration is None else calibration
         if x is None:
             raise ValueError("give calibration inputs: fit has distilled none")
-        network = frozen_copy(model)
         bits = self.bits_ if weight_bits is None else weight_bits
         if isinstance(bits, int):
-            bits = dict.fromkeys(quantizable(network, self.exclude), bits)
+            bits = dict.fromkeys(quantizable(model, self.exclude), bits)
         return quantize(
-            network,
+            model,
             bits,
             self.activation_bits if activation_bits is None else activation_bits,
             x,
             granularity=self.granularity,
-            output=output_of(network),
         )
 
     def decision_function(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n c"]:

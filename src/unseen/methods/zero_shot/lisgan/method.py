@@ -15,6 +15,7 @@ from unseen.data.domain import Domain
 from unseen.data.samplers import Batch, tensor
 from unseen.methods.base import Card, Method
 from unseen.methods.parameters import Count, NonNegative, Positive, Unit
+from unseen.methods.zero_shot.lisgan.paper import PAPER
 from unseen.methods.zero_shot.lisgan.steps import (
     class_regularizer,
     confident,
@@ -81,12 +82,12 @@ class LisGAN(Method):
     penalty : float
         Weight of the gradient penalty.
     learning_rate, classifier_learning_rate : float, > 0
-        Of Adam with beta1 = 0.5.
+        Of Adam with beta1 = 0.5: for the GAN, and for the final classifier (the seen classifier's is 1e-3).
 
     Attributes
     ----------
     souls_ : Tensor (n_seen, k, d)
-        Soul samples in the units of the features; row i is of class `seen_[i]`.
+        Soul samples in the units of the features; row i is of class `seen_[i]`, both as in `fit`.
     generator_ : Conditional
         G(z, a), into scaled features; `synthesize` gives them in their own units.
     transduction_ : array (n_target,)
@@ -113,11 +114,7 @@ class LisGAN(Method):
         unseen={"classes"},
         modalities={"features"},
         protocols={"zsl", "gzsl"},
-        presets={
-            "default": {},
-            "paper": {"hidden": 4096, "learning_rate": 1e-4, "epochs": 70, "synthetic": 300, "ratio": 0.6,
-                      "class_souls": 1e-2, "sample_souls": 1e-3, "classification": 0.01, "balanced": False},
-        },
+        presets={"default": {}, "paper": dict(PAPER["cub-zsl"])},
         smoke={"epochs": 1, "seen_epochs": 1, "classifier_epochs": 1, "hidden": 16, "synthetic": 8},
         parts=("unseen.nn.adversarial", "unseen.nn.softmax", "unseen.evaluation.metrics.zero_shot"),
         notes=(
@@ -169,7 +166,7 @@ class LisGAN(Method):
         scale = MinMaxScale(x.shape[1]).measure(x)  # step 1
         x = scale(x)
         souls = soul_samples(x, y, len(seen), self.souls, self.random_state)
-        seen_classifier = self._softmax(x, len(seen))
+        seen_classifier = Softmax(x.shape[1], len(seen))  # step 4
         seen_classifier.train(x, y, name="lisgan-seen", epochs=self.seen_epochs, batch_size=100)
         self.generator_ = self._train_generator(x, y, a[seen], souls, seen_classifier.head)
         self.seen_, self.souls_ = seen, scale.inverse(souls)
@@ -184,8 +181,9 @@ class LisGAN(Method):
         a = descriptions(classes, self.balanced)
         if a.shape[1] != self.descriptions_.shape[1]:
             raise ValueError(f"descriptions must have {self.descriptions_.shape[1]} values; got {a.shape[1]}")
-        scale = self.network_.backbone
-        assert isinstance(scale, MinMaxScale)
+        scale = self._scale()
+        if source.n_features != len(scale.low):
+            raise ValueError(f"source must have {len(scale.low)} features, as in fit; got {source.n_features}")
         x, y = scale(tensor(source)), positions(source.labels, seen, len(classes))
         return self._recognize(x, y, a, seen, made, scale, target)
 
@@ -199,13 +197,11 @@ class LisGAN(Method):
 
     def synthesize(self, classes: ArrayLike, n: int, random_state: int = 0) -> Domain:
         """Generate `n` features for each of the `classes` (indices), labelled, in the source's units."""
-        classes = np.atleast_1d(np.asarray(classes, dtype=np.int64))
+        scale, classes = self._scale(), np.atleast_1d(np.asarray(classes, dtype=np.int64))
         if n < 1 or len(classes) == 0 or classes.min() < 0 or classes.max() >= len(self.descriptions_):
             raise ValueError(f"classes must be in [0, {len(self.descriptions_)}) and n >= 1; got {classes}, {n}")
         with reproducible(random_state):
             x, y = synthesize(self.generator_, self.descriptions_[classes], n)
-        scale = self.network_.backbone
-        assert isinstance(scale, MinMaxScale)
         return Domain(x=scale.inverse(x).numpy(), y=classes[y.numpy()], name="synthetic")
 
     def network(self) -> nn.Module:
@@ -214,8 +210,10 @@ class LisGAN(Method):
 
     # -- the stages ------------------------------------------------------------------------------------------
 
-    def _softmax(self, x: Tensor, n_classes: int) -> Softmax:
-        return Softmax(x.shape[1], n_classes, learning_rate=self.classifier_learning_rate)
+    def _scale(self) -> MinMaxScale:
+        scale = self.network().backbone
+        assert isinstance(scale, MinMaxScale)
+        return scale
 
     def _train_generator(self, x: Tensor, y: Tensor, a: Tensor, souls: Tensor, seen_head: nn.Linear) -> Conditional:
         """Steps 2, 5 and 6: `critic_steps` steps of the critic, then one of the generator (same batch)."""
@@ -279,7 +277,7 @@ class LisGAN(Method):
         fake, label = synthesize(self.generator_, a[made], self.synthetic)
         if self.generalized:
             fake, label = torch.cat([x, fake]), torch.cat([y, label + len(seen)])
-        first = self._softmax(fake, len(candidates))
+        first = Softmax(fake.shape[1], len(candidates), learning_rate=self.classifier_learning_rate)
         self._train_on(first, fake, label, "first")
         self.descriptions_ = a
         self.network_ = over_all_classes(first.head, scale, torch.as_tensor(candidates), len(a))

@@ -9,26 +9,22 @@ from torch import Tensor
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.nn.adversarial import Conditional
+from unseen.nn.clustering import kmeans
 
 
 def soul_samples(
     x: Float[Tensor, "n d"], y: Int[Tensor, "n"], n_classes: int, k: int = 3, random_state: int = 0
 ) -> Float[Tensor, "c k d"]:
     """Step 3: the means of the k clusters that k-means finds in each class, in any order of the samples."""
-    from sklearn.cluster import KMeans
-
     souls = torch.empty(n_classes, k, x.shape[1])
     for c in range(n_classes):
         members = x[y == c]
-        rows, counts = np.unique(members.numpy(), axis=0, return_counts=True)
-        m = min(k, len(rows))
-        found = rows if m == len(rows) else None
-        if found is None:
-            cluster = KMeans(m, n_init=3, random_state=random_state).fit(rows, sample_weight=counts).labels_
-            weight = (cluster == np.arange(m)[:, None]) * counts
-            found = weight @ rows / weight.sum(axis=1, keepdims=True)
-        souls[c, :m] = torch.as_tensor(found, dtype=x.dtype)
-        souls[c, m:] = members.mean(dim=0)
+        found, counts = torch.unique(members, dim=0, return_counts=True)
+        if len(found) > k:
+            ordered = found.repeat_interleave(counts, dim=0)
+            found = kmeans(ordered, k, restarts=3, random_state=random_state).centroids
+        souls[c, : len(found)] = found
+        souls[c, len(found) :] = members.mean(dim=0)
     return souls
 
 
@@ -62,9 +58,9 @@ def entropy(p: Float[Tensor, "n c"]) -> Float[Tensor, "n"]:
 
 
 def confident(p: Float[Tensor, "n c"], ratio: float) -> Bool[Tensor, "n"]:
-    """Which rows are the floor(ratio n) of lowest entropy; ties go to the first."""
+    """Which rows are the share `ratio` of lowest entropy, to the nearest count; ties go to the first."""
     easy = torch.zeros(len(p), dtype=torch.bool)
-    easy[entropy(p).argsort(stable=True)[: int(len(p) * ratio)]] = True
+    easy[entropy(p).argsort(stable=True)[: round(len(p) * ratio)]] = True
     return easy
 
 
@@ -81,8 +77,6 @@ def split_classes(
 ) -> tuple[Int[np.ndarray, "s"], Int[np.ndarray, "u"]]:
     """The classes with samples, and those to generate features of; both ordered by their description."""
     present = np.unique(source.labels)
-    if len(present) < 2:
-        raise ValueError(f"source must hold at least two classes; all its samples are of class {present.tolist()}")
     alien = np.setdiff1d(present, classes.seen)
     if len(alien):
         raise ValueError(f"source must hold seen classes only; {classes.names[alien[0]]!r} is not in classes.seen")

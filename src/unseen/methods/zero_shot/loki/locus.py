@@ -159,12 +159,22 @@ def next_class(metric: LabelMetric, observed: IntArray) -> int:
     ValueError
         If the locus already holds every class.
     """
-    return _farthest(metric, locus(metric, observed))
+    inside = locus(metric, observed)
+    if inside.all():
+        raise ValueError("observed must leave classes outside its locus; all can be predicted already")
+    return int(np.where(inside, -1.0, _gap(metric, np.flatnonzero(inside))).argmax())
 
 
 def active_classes(metric: LabelMetric, observed: IntArray) -> NDArray[np.int64]:
     """Classes to label, in order, each the `next_class`, until all can be predicted."""
-    return _until_covered(metric, observed, lambda inside: _farthest(metric, inside))
+    gap = np.full(len(metric), np.inf)
+
+    def farthest(inside: NDArray[np.bool_]) -> int:
+        entered = np.flatnonzero(inside & (gap > 0))  # rows of distances are needed once per class
+        np.minimum(gap, _gap(metric, entered), out=gap)
+        return int(np.where(inside, -1.0, gap).argmax())
+
+    return _until_covered(metric, observed, farthest)
 
 
 def random_classes(metric: LabelMetric, observed: IntArray, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -180,13 +190,12 @@ def _until_covered(metric: LabelMetric, observed: IntArray, choose: Choice) -> N
     return np.array(chosen, dtype=np.int64)
 
 
-def _farthest(metric: LabelMetric, inside: NDArray[np.bool_]) -> int:
-    if inside.all():
-        raise ValueError("observed must leave classes outside its locus; all can be predicted already")
-    distance = np.full(len(metric), np.inf)
-    for block in np.array_split(np.flatnonzero(inside), -(-int(inside.sum()) // 256)):
-        distance = np.minimum(distance, metric.rows(block).min(axis=0))
-    return int(np.where(inside, -1.0, distance).argmax())
+def _gap(metric: LabelMetric, index: IntArray, block: int = 256) -> Float[np.ndarray, "n"]:
+    """Distance of every class to the nearest of those at `index`, `block` rows at a time."""
+    least = np.full(len(metric), np.inf)
+    for start in range(0, len(index), block):
+        least = np.minimum(least, metric.rows(index[start : start + block]).min(axis=0))
+    return least
 
 
 # -- small helpers -----------------------------------------------------------------------------------------

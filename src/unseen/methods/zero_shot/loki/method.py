@@ -1,6 +1,7 @@
 """Loki: predict classes the model was never trained on, by a Fréchet mean over a label metric."""
 
 import dataclasses
+import logging
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -9,7 +10,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from unseen.data.classes import ClassSpace
-from unseen.data.label_metrics import EmbeddingMetric, LabelMetric, TreeMetric
+from unseen.data.label_metrics import CompleteMetric, EmbeddingMetric, LabelMetric, TreeMetric
 from unseen.methods.base import Card, Method
 from unseen.methods.parameters import Positive
 from unseen.methods.zero_shot.loki.rule import (
@@ -24,6 +25,8 @@ from unseen.methods.zero_shot.loki.rule import (
     tree_cost,
 )
 from unseen.nn.calibration import soften
+
+log = logging.getLogger(__name__)
 
 
 class Loki(Method):
@@ -75,8 +78,10 @@ class Loki(Method):
             "The official code is research scripts without a licence; this is written from the paper.",
             "Large trees and embeddings never form the distances between classes: rerooting and the mean "
             "embedding give the same expected costs.",
-            "Costs are summed in float64 (dense, tree, graph), so that equal hop counts tie exactly and the "
-            "lowest index wins, as numpy's argmin has it.",
+            "Costs are summed and compared in float64 (dense, tree, graph), so that equal hop counts tie exactly "
+            "and the lowest index wins, as numpy's argmin has it.",
+            "With unit vectors the rule is that of ConSE (Norouzi et al., ICLR 2014) over all observed classes: "
+            "the class nearest to the mean vector. What Loki adds is any other metric.",
             "The projection estimator of fine-tuning uses the exact Euclidean projection; one path of the "
             "official code puts a softmax in its place.",
             "The minimum cover is given for trees whose nodes are all classes. Where only the leaves are "
@@ -99,9 +104,12 @@ class Loki(Method):
         if len(observed) < 2:
             raise ValueError(f"classes must have at least two seen classes to lie between; got {len(observed)}")
         k, n = len(observed), len(classes)
+        if k < n and isinstance(metric, CompleteMetric):
+            log.warning("all classes are equally far apart: Loki is argmax and predicts none of the %d others", n - k)
         if isinstance(metric, EmbeddingMetric) and self.power == 2:
             cost = embedding_module(k, n, metric.vectors.shape[1])
-            cost.vectors, cost.observed = torch.as_tensor(metric.vectors), torch.as_tensor(observed)
+            centred = metric.vectors - metric.vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
+            cost.vectors, cost.observed = torch.as_tensor(centred), torch.as_tensor(observed)
             self.cost_ = cost
         elif k * n <= BLOCK:
             dense = dense_cost(k, n)
@@ -116,22 +124,21 @@ class Loki(Method):
 
     def decision_function(self, x: Float[Tensor, "b k"]) -> Float[Tensor, "b n"]:
         """Minus the expected cost of predicting each class, from probabilities of the observed ones."""
-        return -self._expected_cost(soften(as_probabilities(x), self.temperature))
+        return -self._expected_cost(soften(as_probabilities(x), self.temperature)).float()
 
     def predict(self, x: Float[Tensor, "b k"]) -> Int64[np.ndarray, "b"]:
         """Index of the predicted class among all classes; ties go to the lowest index."""
         p = soften(as_probabilities(x), self.temperature)
-        cost, metric = self.fitted.get("cost_"), self.fitted.get("metric_")
-        if isinstance(cost, EmbeddingCost):
-            return cost.nearest(p).numpy()
-        width = 3 * len(metric.parents) if isinstance(metric, TreeMetric) else self.n_classes_ / 8
-        pieces = torch.split(p, max(1, int(BLOCK / width)))
-        return torch.cat([self._expected_cost(piece).argmin(dim=1) for piece in pieces]).numpy()
+        return torch.cat([self._nearest(piece) for piece in torch.split(p, self._samples_at_once())]).numpy()
 
     def predict_set(self, x: Any, tolerance: float = 1e-6) -> Bool[np.ndarray, "b n"]:
-        """All classes of the Fréchet mean, which is a set: those within `tolerance` of the least cost."""
-        scores = self.decision_function(x)
-        return (scores >= scores.max(dim=1, keepdim=True).values - tolerance).numpy()
+        """All classes of the Fréchet mean, which is a set: those whose cost is the least one.
+
+        Costs are equal if they differ by at most `tolerance` times the largest cost of the sample.
+        """
+        cost = -self.decision_function(x)
+        least, largest = cost.aminmax(dim=1, keepdim=True)
+        return (cost <= least + tolerance * largest).numpy()
 
     def network(self) -> LokiHead:
         """From probabilities of the observed classes to scores of all, for export."""
@@ -149,12 +156,24 @@ class Loki(Method):
             )
         return loki_head(self.cost_, self.temperature, logits)
 
+    def _nearest(self, p: Float[Tensor, "b k"]) -> Int64[Tensor, "b"]:
+        cost = self.fitted.get("cost_")
+        return cost.nearest(p) if isinstance(cost, EmbeddingCost) else self._expected_cost(p).argmin(dim=1)
+
     def _expected_cost(self, p: Float[Tensor, "b k"]) -> Float[Tensor, "b n"]:
         if "cost_" in self.fitted:
             return self.cost_(p)
         if isinstance(self.metric_, TreeMetric):
-            return tree_cost(p, self.metric_, self.observed_, self.power).float()
-        return metric_cost(p, self.metric_, self.observed_, self.power).float()
+            return tree_cost(p, self.metric_, self.observed_, self.power)
+        return metric_cost(p, self.metric_, self.observed_, self.power)
+
+    def _samples_at_once(self) -> int:
+        cost, metric = self.fitted.get("cost_"), self.fitted.get("metric_")
+        if isinstance(cost, EmbeddingCost):
+            return max(1, BLOCK // min(self.n_classes_, 4096))  # blocks of classes are the other factor
+        if isinstance(metric, TreeMetric):
+            return max(1, BLOCK // (3 * len(metric.parents)))  # a mass and two moments per node
+        return max(1, 8 * BLOCK // self.n_classes_)  # larger: other distances are computed anew for each piece
 
 
 def as_probabilities(x: Float[Tensor, "b k"]) -> Float[Tensor, "b k"]:

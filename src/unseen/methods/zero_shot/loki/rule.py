@@ -40,14 +40,15 @@ def embedding_cost(
 
 
 def nearest_to_mean(
-    p: Float[Tensor, "b k"], observed: Float[Tensor, "k d"], vectors: Float[Tensor, "n d"], block: int = 4096
+    p: Float[Tensor, "b k"], observed: Float[Tensor, "k d"], vectors: Float[Tensor, "n d"]
 ) -> Int64[Tensor, "b"]:
-    """The argmin of `embedding_cost` with `block` classes at a time; ties go to the lowest index."""
+    """The argmin of `embedding_cost`, some classes at a time; ties go to the lowest index."""
     best = torch.full((len(p),), torch.inf)
     winner = torch.zeros(len(p), dtype=torch.int64)
     mean = p @ observed
-    for start in range(0, len(vectors), block):
-        part = vectors[start : start + block]
+    size = max(1, BLOCK // len(p))
+    for start in range(0, len(vectors), size):
+        part = vectors[start : start + size]
         cost, index = (part.square().sum(dim=1) - 2 * mean @ part.T).min(dim=1)
         winner = torch.where(cost < best, index + start, winner)
         best = torch.minimum(cost, best)
@@ -88,7 +89,7 @@ def tree_cost(p: Float[Tensor, "b k"], tree: TreeMetric, observed: IntArray, pow
 
 
 class DenseCost(nn.Module):
-    """p @ cost with the costs at hand: in float64, so that equal hop counts stay equal."""
+    """p @ cost with the costs at hand: in float64, so that equal hop counts stay equal and large ones distinct."""
 
     cost: Tensor
 
@@ -98,11 +99,11 @@ class DenseCost(nn.Module):
 
     def forward(self, p: Float[Tensor, "b k"]) -> Float[Tensor, "b n"]:
         """Expected cost of every class."""
-        return (p.double() @ self.cost).float()
+        return p.double() @ self.cost
 
 
 class EmbeddingCost(nn.Module):
-    """`embedding_cost` of class vectors that it holds."""
+    """`embedding_cost` of class vectors that it holds; where their mean is zero, float32 is enough."""
 
     vectors: Tensor
     observed: Tensor
@@ -117,7 +118,7 @@ class EmbeddingCost(nn.Module):
         return embedding_cost(p, self.vectors[self.observed], self.vectors)
 
     def nearest(self, p: Float[Tensor, "b k"]) -> Int64[Tensor, "b"]:
-        """The best class, in blocks."""
+        """The class of least cost."""
         return nearest_to_mean(p, self.vectors[self.observed], self.vectors)
 
 
@@ -133,7 +134,7 @@ class LokiHead(nn.Module):
     def forward(self, x: Float[Tensor, "b k"]) -> Float[Tensor, "b n"]:
         """Scores; larger is better."""
         p = torch.softmax(x / self.temperature, dim=1) if self.logits else soften(x, self.temperature)
-        return -self.cost(p)
+        return -self.cost(p).float()
 
 
 @builder("loki-dense")

@@ -1,9 +1,12 @@
 """Which classes are observed: the two sampling models of the paper's experiments."""
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
 from unseen.data.label_metrics import LabelMetric
+from unseen.data.typing import FloatArray
 
 
 def uniform_classes(metric: LabelMetric, k: int, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -14,11 +17,7 @@ def uniform_classes(metric: LabelMetric, k: int, rng: np.random.Generator) -> ND
 
 def central_class(metric: LabelMetric, block: int = 256) -> int:
     """The class with the least summed squared distance to all: argmin_y sum_z d(y, z)^2."""
-    sums = [
-        (metric.rows(np.arange(start, min(start + block, len(metric)))) ** 2).sum(axis=1)
-        for start in range(0, len(metric), block)
-    ]
-    return int(np.concatenate(sums).argmin())
+    return int(np.concatenate([(rows**2).sum(axis=1) for rows in _in_blocks(metric, block)]).argmin())
 
 
 def concentrated_classes(
@@ -45,20 +44,28 @@ def concentrated_classes(
     weight = -theta * metric.rows(centre)[0] ** 2
     gumbel = rng.gumbel(size=len(metric))  # the largest perturbed log-weights are a draw without replacement
     chosen = dict.fromkeys(np.argsort(-(weight + gumbel), kind="stable")[:central].tolist())
-    for pair in _farthest_pairs(metric):
-        for y in pair:
-            if len(chosen) == k:
-                break
-            chosen.setdefault(int(y))
+    for y in _farthest_pairs(metric).ravel().tolist():
+        if len(chosen) == k:
+            break
+        chosen.setdefault(y)
     return np.array(list(chosen), dtype=np.int64)
 
 
-def _farthest_pairs(metric: LabelMetric) -> NDArray[np.int64]:
-    """All pairs of classes, the farthest first, (N (N - 1) / 2, 2)."""
-    distance = metric.rows(np.arange(len(metric)))
-    i, j = np.triu_indices(len(metric), k=1)
-    order = np.argsort(-distance[i, j], kind="stable")
-    return np.stack([i[order], j[order]], axis=1)
+def _farthest_pairs(metric: LabelMetric, block: int = 256) -> NDArray[np.int64]:
+    """Each class with the class farthest from it, the farthest pair first, (N, 2).
+
+    Classes come up as in a list of all pairs, which is not written out.
+    """
+    farthest = [(rows.max(axis=1), rows.argmax(axis=1)) for rows in _in_blocks(metric, block)]
+    distance, partner = (np.concatenate(column) for column in zip(*farthest))
+    order = np.argsort(-distance, kind="stable")
+    return np.stack([order, partner[order]], axis=1)
+
+
+def _in_blocks(metric: LabelMetric, block: int) -> Iterator[FloatArray]:
+    """All rows of distances, `block` at a time."""
+    for start in range(0, len(metric), block):
+        yield metric.rows(np.arange(start, min(start + block, len(metric))))
 
 
 def _check(metric: LabelMetric, k: int) -> None:
