@@ -40,7 +40,7 @@ class Entry:
 @functools.cache
 def entries(*, planned: bool = True) -> tuple[Entry, ...]:
     """All systems, built ones first."""
-    built = [_built(slug) for slug in methods.METHODS if not methods.get(slug).card.composed]
+    built = [_built(slug) for slug in methods.slugs() if not methods.get(slug).card.composed]
     if not planned:
         return tuple(built)
     text = resources.files("unseen.methods").joinpath("systems.json").read_text(encoding="utf-8")
@@ -195,7 +195,7 @@ def candidates(given: Given, wanted: Iterable[str] | None = None) -> tuple[list[
     pairs: list[tuple[str, str]] = []
     left_out: dict[str, str] = {}
     if wanted is None:
-        for slug in methods.METHODS:
+        for slug in methods.slugs():
             method = methods.get(slug)
             if not _compared(method.card):
                 continue
@@ -265,7 +265,7 @@ def describe(slug: str) -> dict[str, Any]:
 def recommend(given: Given) -> list[dict[str, Any]]:
     """Every method with whether it fits `given` and why: systems before baselines, fitting ones first."""
     rows = []
-    for slug in methods.METHODS:
+    for slug in methods.slugs():
         card = methods.get(slug).card
         if not _compared(card):
             continue

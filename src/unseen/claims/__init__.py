@@ -4,14 +4,32 @@ from __future__ import annotations
 
 import importlib
 
+from unseen import plugins
 from unseen.claims.base import Claim
 
 CLAIMS = {"loki": "loki", "glc": "glc", "lisgan": "lisgan", "zeroq": "zeroq"}
 """Module of the claim of every built system, by slug."""
 
 
+def slugs() -> tuple[str, ...]:
+    """Systems with a claim, here and in other packages (entry points ``unseen.claims``)."""
+    return (*CLAIMS, *(slug for slug in plugins.found("claims") if slug not in CLAIMS))
+
+
+def module(slug: str) -> str:
+    """Name of the module that holds the claim of a system; `ValueError` if it has none."""
+    if slug in CLAIMS:
+        return f"unseen.claims.{CLAIMS[slug]}"
+    if slug in plugins.found("claims"):
+        return plugins.found("claims")[slug].module
+    raise ValueError(f"no system with a claim is called {slug!r}; there are {', '.join(slugs())}")
+
+
 def get(slug: str) -> Claim:
     """The claim of a system; `ValueError` if it has none."""
-    if slug not in CLAIMS:
-        raise ValueError(f"no system with a claim is called {slug!r}; there are {', '.join(CLAIMS)}")
-    return importlib.import_module(f"unseen.claims.{CLAIMS[slug]}").claim
+    if slug not in CLAIMS and slug in plugins.found("claims"):
+        claim = plugins.load("claims", slug)
+        if not isinstance(claim, Claim):
+            raise TypeError(f"entry point {slug!r} of unseen.claims must name a Claim; got {claim!r}")
+        return claim
+    return importlib.import_module(module(slug)).claim

@@ -158,9 +158,9 @@ def file_hash(slug: str) -> str:
     method = methods.get(slug)
     own = Path(inspect.getfile(method))
     files = sorted(own.parent.glob("*.py")) if own.parent.name == slug else [own]
-    files.append(Path(inspect.getfile(type(claims.get(slug)))).with_name(f"{claims.CLAIMS[slug]}.py"))
-    for part in method.card.parts:
-        spec = importlib.util.find_spec(part if _is_module(part) else part.rpartition(".")[0])
+    modules = [part if _is_module(part) else part.rpartition(".")[0] for part in method.card.parts]
+    for module in (claims.module(slug), *modules):
+        spec = importlib.util.find_spec(module)
         if spec is not None and spec.origin is not None:
             files.append(Path(spec.origin))
     digest = hashlib.sha256()

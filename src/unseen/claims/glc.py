@@ -293,7 +293,6 @@ claim = Claim(
             level="effect",
             experiment="open-partial",
             holds=better("glc", "source", metric="h_score", by=0.05),
-            promised=True,
         ),
         Assertion(
             text="One-vs-all global clustering, told the number of classes, tells the new ones from the known ones.",

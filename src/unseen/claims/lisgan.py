@@ -279,7 +279,6 @@ claim = Claim(
             level="effect",
             experiment="emoji",
             holds=better("souls", "tuned wgan", metric="h"),
-            promised=True,
         ),
         Assertion(
             text="The two classifiers go from coarse to fine: predictions that the first one is sure of are right more "

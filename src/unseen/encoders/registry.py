@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 from urllib.request import getproxies
 
+from unseen import plugins
+
 if TYPE_CHECKING:
     from unseen.encoders.backends import Precision
     from unseen.encoders.base import Encoder
@@ -23,7 +25,10 @@ _PICTURE = ("size", "crop", "mode", "mean", "std")
 
 @dataclasses.dataclass(frozen=True)
 class Scheme:
-    """A family of encoders: how its names look, what it takes and gives, who builds it."""
+    """A family of encoders: how its names look, what it takes and gives, who builds it.
+
+    `build` is ``module:function``, from a `Request` to an `Encoder`; one without a dot stands in `unseen.encoders`.
+    """
 
     form: str
     kinds: tuple[str, ...]
@@ -111,6 +116,19 @@ SCHEMES: Mapping[str, Scheme] = {
     ),
 }
 
+
+def schemes() -> Mapping[str, Scheme]:
+    """All families of encoders, those of other packages (entry points ``unseen.encoders``) included."""
+    return {**{name: _foreign(name) for name in plugins.found("encoders")}, **SCHEMES}
+
+
+def _foreign(name: str) -> Scheme:
+    scheme = plugins.load("encoders", name)
+    if not isinstance(scheme, Scheme):
+        raise TypeError(f"entry point {name!r} of unseen.encoders must name a Scheme; got {scheme!r}")
+    return scheme
+
+
 LOCAL_FILES = {"onnx", "torchscript"}
 
 
@@ -156,17 +174,17 @@ class Request:
 
 def names() -> list[str]:
     """Every form that the name of an encoder can take."""
-    return [scheme.form for scheme in SCHEMES.values()]
+    return [scheme.form for scheme in schemes().values()]
 
 
 def fitting(kind: str) -> list[str]:
     """Forms of the encoders that take samples of a kind."""
-    return [scheme.form for scheme in SCHEMES.values() if kind in scheme.kinds]
+    return [scheme.form for scheme in schemes().values() if kind in scheme.kinds]
 
 
 def describe(name: str) -> dict[str, Any]:
     """Say what an encoder is without loading it: kinds, options, licence, width, and what is missing."""
-    scheme = SCHEMES[_parse(name)[0]]
+    scheme = schemes()[_parse(name)[0]]
     missing = [package for package in scheme.packages if importlib.util.find_spec(package) is None]
     return {
         "name": name,
@@ -234,7 +252,7 @@ def load(record: Mapping[str, Any], folder: str | os.PathLike[str] | None = None
 
 def _build(name: str, *, trust: bool, precision: Precision, folder: Path | None = None) -> Encoder:
     scheme_name, argument, options = _parse(name)
-    scheme = SCHEMES[scheme_name]
+    scheme = schemes()[scheme_name]
     if ":" in scheme.form and not argument:
         raise ValueError(f"name {name!r} lacks what stands behind the colon: {scheme.form}")
     if ":" not in scheme.form and argument:
@@ -247,7 +265,7 @@ def _build(name: str, *, trust: bool, precision: Precision, folder: Path | None 
     if describing["install"]:
         raise ImportError(f"encoder {name!r} needs a package: {describing['install']}")
     module, _, function = scheme.build.partition(":")
-    build = getattr(importlib.import_module(f"unseen.encoders.{module}"), function)
+    build = getattr(importlib.import_module(module if "." in module else f"unseen.encoders.{module}"), function)
     request = Request(
         name=_without_folders(name, scheme_name, argument),
         argument=argument,
@@ -264,7 +282,7 @@ def _parse(name: str) -> tuple[str, str, dict[str, str]]:
         raise TypeError(f"name must be a string; got {type(name).__name__}")
     base, _, query = name.partition("?")
     scheme, _, argument = base.partition(":")
-    if scheme not in SCHEMES:
+    if scheme not in schemes():
         raise ValueError(f"name {name!r} is no encoder; there are: {', '.join(names())}")
     return scheme, argument, dict(parse_qsl(query, keep_blank_values=True))
 

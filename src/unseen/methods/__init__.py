@@ -1,12 +1,17 @@
-"""All methods: a table from slug to class, imported on access."""
+"""All methods: a table from slug to class, imported on access; other packages add theirs by entry points."""
 
 from __future__ import annotations
 
 import importlib
+import logging
 from typing import TYPE_CHECKING
+
+from unseen import plugins
 
 if TYPE_CHECKING:
     from unseen.methods.base import Method
+
+log = logging.getLogger(__name__)
 
 METHODS = {
     "chain": "chain:Chain",
@@ -26,16 +31,46 @@ METHODS = {
 }
 
 
+def slugs() -> tuple[str, ...]:
+    """Slugs of the methods here and of those in other packages (entry points ``unseen.methods``) that load."""
+    return (*METHODS, *(slug for slug in plugins.found("methods") if slug not in METHODS and _loads(slug)))
+
+
 def get(slug: str) -> type[Method]:
     """Return the class of the method called `slug`; `ValueError` names the nearest if there is none."""
-    if slug not in METHODS:
-        import difflib
+    if slug in METHODS:
+        module, name = METHODS[slug].split(":")
+        return getattr(importlib.import_module(f"unseen.methods.{module}"), name)
+    if slug in plugins.found("methods"):
+        return _foreign(slug)
+    import difflib
 
-        near = difflib.get_close_matches(slug, METHODS, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(METHODS)}"
-        raise ValueError(f"no method is called {slug!r}{hint}")
-    module, name = METHODS[slug].split(":")
-    return getattr(importlib.import_module(f"unseen.methods.{module}"), name)
+    have = [*METHODS, *plugins.found("methods")]
+    near = difflib.get_close_matches(slug, have, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(have)}"
+    raise ValueError(f"no method is called {slug!r}{hint}")
+
+
+def _foreign(slug: str) -> type[Method]:
+    """The class of another package, found to be a method of that name."""
+    from unseen.methods.base import Method
+
+    method = plugins.load("methods", slug)
+    if not (isinstance(method, type) and issubclass(method, Method)):
+        raise TypeError(f"entry point {slug!r} of unseen.methods must name a subclass of Method; got {method!r}")
+    if method.card.slug != slug:
+        raise TypeError(f"entry point {slug!r} of unseen.methods names a method whose card says {method.card.slug!r}")
+    return method
+
+
+def _loads(slug: str) -> bool:
+    """Whether a method of another package can be used; one that cannot is told, and takes nothing else down."""
+    try:
+        _foreign(slug)
+    except (ImportError, TypeError) as error:
+        log.warning("%s", error)
+        return False
+    return True
 
 
 def __getattr__(name: str) -> type[Method]:
@@ -46,4 +81,4 @@ def __getattr__(name: str) -> type[Method]:
 
 
 def __dir__() -> list[str]:
-    return sorted([*(place.split(":")[1] for place in METHODS.values()), "METHODS", "get"])
+    return sorted([*(place.split(":")[1] for place in METHODS.values()), "METHODS", "get", "slugs"])

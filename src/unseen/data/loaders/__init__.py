@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 import numpy as np
 
+from unseen import plugins
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.images import IMAGE_SUFFIXES
@@ -44,7 +45,8 @@ def load(
         ``split``), a flat folder of pictures or ``.txt`` files (no labels), such a folder in a ``.zip``; one
         picture; a CSV, TSV, JSON-lines or Parquet table with feature columns, a text column or a path column;
         ``.npy`` or ``.npz``; WebDataset shards (``shards-{000..003}.tar``, ``*.tar`` or a folder of them); a
-        folder written by Hugging Face ``datasets``; a MATLAB file of features.
+        folder written by Hugging Face ``datasets``; a MATLAB file of features; what an installed package reads
+        (entry points ``unseen.loaders``, named by suffix: functions ``(fs, path, *, classes, name) -> Domain``).
     labels_column, text_column, path_column : str, optional
         Columns of a table (fields of the ``.json`` in shards) that do not have a usual name. Labels may be
         missing: an empty cell or -1. Paths are relative to the table's folder.
@@ -110,8 +112,19 @@ def load(
         return load_mat(fs, root, **common)
     if suffix in IMAGE_SUFFIXES:
         return _load_one(fs, root, common["name"])
-    known = ", ".join(sorted({*TABLE_SUFFIXES, ".npy", ".npz", ".mat", ".tar", ".zip"}))
+    if suffix[1:] in plugins.found("loaders"):
+        return _foreign(suffix[1:], fs, root, common)
+    others = (f".{name}" for name in plugins.found("loaders"))
+    known = ", ".join(sorted({*TABLE_SUFFIXES, ".npy", ".npz", ".mat", ".tar", ".zip", *others}))
     raise ValueError(f"path {url!r} is of no type that can be loaded; expected a folder, a picture, or {known}")
+
+
+def _foreign(suffix: str, fs: Any, path: str, common: dict[str, Any]) -> Domain:
+    """Load by a function of another package (entry points ``unseen.loaders``, named by suffix)."""
+    domain = plugins.load("loaders", suffix)(fs, path, **common)
+    if not isinstance(domain, Domain):
+        raise TypeError(f"the loader of .{suffix} files must return a Domain; got {type(domain).__name__}")
+    return domain
 
 
 def _load_folder(fs: Any, root: str, names: list[str], options: dict[str, Any], common: Any, reading: Any) -> Domain:

@@ -1,0 +1,62 @@
+"""What is compared before and after: inputs, random states, what a method has learnt and says."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from unseen.data.classes import ClassSpace
+from unseen.data.domain import Domain
+from unseen.methods.base import Method
+from unseen.nn.state import digest
+
+
+def snapshot(value: Any) -> Any:
+    """Everything about an input that a fit could change, as plain values."""
+    if isinstance(value, Domain):
+        x = np.stack([np.asarray(sample) for sample in value.x]).tobytes()
+        columns = {key: column.tolist() for key, column in value.columns.items()}
+        return x, None if value.y is None else value.y.tolist(), np.asarray(value.ids).tolist(), columns, value.kind
+    if isinstance(value, ClassSpace):
+        return (
+            value.names,
+            value.descriptions,
+            value.seen.tolist(),
+            None if value.embeddings is None else value.embeddings.tobytes(),
+            value.distance.tobytes(),
+        )
+    if isinstance(value, nn.Module):
+        state = {key: tensor.numpy().tobytes() for key, tensor in value.state_dict().items()}
+        modes = [module.training for module in value.modules()]
+        gradients = [(p.requires_grad, p.grad is None) for p in value.parameters()]
+        return (
+            state,
+            modes,
+            gradients,
+            sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in value.modules()),
+        )
+    return value
+
+
+def random_states() -> tuple[Any, ...]:
+    """The global random states of torch, NumPy and Python."""
+    numpy = np.random.get_state(legacy=False)["state"]
+    return torch.get_rng_state().tolist(), numpy["key"].tolist(), numpy["pos"], random.getstate()
+
+
+def learnt(method: Method) -> str:
+    """A hash of all that a method has learnt, up to the order of its transduction."""
+    return digest({key: value for key, value in method.fitted.items() if key != "transduction_"})
+
+
+def outputs(method: Method, x: Any) -> dict[str, Any]:
+    """What a fitted method says of samples: its labels, and its scores if it gives any."""
+    out = {"predict": method.predict(x)}
+    if type(method).decision_function is not Method.decision_function:
+        out["decision_function"] = method.decision_function(x).numpy()
+        out["predict_proba"] = method.predict_proba(x).numpy()
+    return out

@@ -1,0 +1,144 @@
+"""Small inputs for every word of `fit`, and all ways to call a method."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from unseen.data.classes import ClassSpace
+from unseen.data.domain import Domain, Lazy
+from unseen.methods.base import Method, Signature, signatures
+from unseen.nn.build import builder
+from unseen.nn.classifier import feature_classifier, train_source
+from unseen.runtime import reproducible
+
+N_CLASSES, N_SEEN, WIDTH, SIDE = 6, 4, 16, 8
+NAMES = ("anchor", "bell", "crown", "drum", "eagle", "fan")
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """One way to call one method: its class, the words given, and what the samples are."""
+
+    method: type[Method]
+    words: tuple[str, ...]
+    kind: str
+
+    def __str__(self) -> str:
+        return f"{self.method.card.slug}({', '.join(self.words)}; {self.kind})"
+
+    def make(self) -> Method:
+        """An unfitted method that is quick to fit."""
+        return self.method(**self.method.card.smoke)
+
+    def inputs(self, **changes: Any) -> dict[str, Any]:
+        """What `fit` gets, made anew; `changes` replace single words."""
+        return {word: value_of(word, self.kind) for word in self.words} | changes
+
+    def samples(self) -> Tensor:
+        """Samples to predict, (20, ...)."""
+        return torch.as_tensor(np.stack(list(samples_of(self.kind, 20, seed=9)[0])))
+
+
+def cases(method: type[Method]) -> Iterator[Case]:
+    """All ways to call a method: each signature with its required words, and with the optional ones."""
+    for signature in signatures(method) if method.fit is not Method.fit else ():
+        for words in dict.fromkeys([signature.required, signature.required + signature.optional]):
+            yield from (Case(method, words, kind) for kind in _kinds(method, signature))
+
+
+def _kinds(cls: type[Method], signature: Signature) -> list[str]:
+    known = [kind for kind in ("features", "probabilities", "image") if kind in cls.card.modalities]
+    return known if "model" in signature.required else known[:1]
+
+
+# -- inputs ------------------------------------------------------------------------------------------------
+
+
+def samples_of(kind: str, n: int, seed: int) -> tuple[Any, np.ndarray]:
+    """Samples around one centre per seen class, and their labels."""
+    rng = np.random.default_rng(seed)
+    y = np.arange(n) % N_SEEN
+    shape = {"features": (WIDTH,), "probabilities": (N_SEEN,), "image": (3, SIDE, SIDE)}[kind]
+    centres = np.random.default_rng(1).normal(size=(N_SEEN, *shape))
+    x = (1.5 * centres[y] + rng.normal(size=(n, *shape)) + 0.1 * seed).astype(np.float32)
+    if kind == "probabilities":
+        x = np.exp(x) / np.exp(x).sum(axis=1, keepdims=True)
+    return x, y
+
+
+def domain_of(word: str, kind: str) -> Domain:
+    """A labelled domain for a word of `fit`."""
+    n, seed = {"source": (60, 2), "target": (57, 3), "support": (13, 4)}.get(word, (31, 5))
+    x, y = samples_of(kind, n, seed)
+    if kind == "image":
+        x = Lazy(range(n), functools.partial(_picture, x))
+    ids = np.array([f"{word}/{NAMES[label]}/{i}.png" for i, label in enumerate(y)])
+    columns = {"domain": np.repeat("photo", n), "file": ids}
+    return Domain(
+        x=x, y=y, kind=kind,  # type: ignore[arg-type]
+        classes=class_space().take(range(N_SEEN)), ids=ids, columns=columns, name=word,
+    )  # fmt: skip
+
+
+def _picture(x: np.ndarray, i: int) -> Tensor:
+    return torch.as_tensor(x[i])
+
+
+def class_space() -> ClassSpace:
+    """Six classes, of which four are seen, with all that can be said of classes."""
+    rng = np.random.default_rng(7)
+    centres = np.random.default_rng(1).normal(size=(N_SEEN, WIDTH))
+    embeddings = np.vstack([centres, rng.normal(size=(N_CLASSES - N_SEEN, WIDTH))])
+    return ClassSpace(
+        names=NAMES,
+        descriptions=tuple(f"a drawing of a {name}" for name in NAMES),
+        embeddings=embeddings,
+        seen=range(N_SEEN),
+    )
+
+
+@builder("contract-convnet")
+def convnet(width: int = 6, classes: int = N_SEEN) -> nn.Sequential:
+    """A small convolutional network with BatchNorm."""
+    return nn.Sequential(
+        nn.Conv2d(3, width, 3, padding=1),
+        nn.BatchNorm2d(width),
+        nn.ReLU(),
+        nn.Conv2d(width, width, 3, padding=1, bias=False),
+        nn.BatchNorm2d(width),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(width, classes),
+    )
+
+
+@functools.cache
+def _model(kind: str) -> nn.Module:
+    with reproducible(11):
+        if kind == "image":
+            network = convnet().train()
+            x = torch.as_tensor(samples_of(kind, 60, 2)[0])
+            with torch.no_grad():
+                for _ in range(20):
+                    network(x)
+            return network.eval()
+        width = N_SEEN if kind == "probabilities" else WIDTH
+        return train_source(feature_classifier(width, N_SEEN, 8), domain_of("source", kind), epochs=3, batch_size=16)
+
+
+def value_of(word: str, kind: str) -> Any:
+    """A small input for a word of the vocabulary."""
+    if word == "model":
+        return copy.deepcopy(_model(kind))
+    if word == "classes":
+        return class_space()
+    return domain_of(word, kind)

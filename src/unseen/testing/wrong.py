@@ -1,0 +1,104 @@
+"""What a method must refuse: values of hyperparameters, inputs of `fit`, samples."""
+
+from __future__ import annotations
+
+import copy
+import types
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import numpy as np
+from torch import nn
+
+from unseen.data.classes import ClassSpace
+from unseen.data.domain import Domain
+from unseen.methods.parameters import Within
+from unseen.nn.classifier import feature_classifier
+from unseen.testing.inputs import N_SEEN, WIDTH, Case, value_of
+
+
+def bad_values(hint: Any) -> Iterator[Any]:
+    """Values that a hyperparameter of type `hint` must refuse."""
+    yield object()
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        yield from bad_values(next(a for a in arguments if a is not type(None)))
+    elif origin is Annotated:
+        yield from bad_values(arguments[0])
+        for bounds in arguments[1:]:
+            if isinstance(bounds, Within):
+                whole = arguments[0] is int
+                yield from () if whole else (float("nan"), float("inf"))
+                if np.isfinite(bounds.low):
+                    low = int(bounds.low) if whole else bounds.low
+                    yield low if bounds.open_low else low - 1
+                if np.isfinite(bounds.high):
+                    high = int(bounds.high) if whole else bounds.high
+                    yield high if bounds.open_high else high + 1
+    elif origin is Literal:
+        yield "no such choice"
+    elif origin is tuple:
+        yield [1]
+    elif hint is bool:
+        yield 1
+    elif hint is int:
+        yield from (1.5, True, "1")
+    elif hint is float:
+        yield from ("1", True)
+
+
+def bad_inputs(case: Case) -> Iterator[tuple[str, str, Any]]:
+    """A word of `fit`, what is wrong, and a value that is wrong in this way."""
+    for word in case.words:
+        good = value_of(word, case.kind)
+        yield word, "of another type", np.zeros((3, WIDTH))
+        if isinstance(good, Domain):
+            yield from ((word, what, value) for what, value in _bad_domains(word, good))
+        elif isinstance(good, nn.Module):
+            for number in (float("nan"), float("inf")):
+                broken = copy.deepcopy(good)
+                next(broken.parameters()).data.view(-1)[0] = number
+                yield word, f"weights with {number}", broken
+            if case.kind == "features" and "target" in case.words:
+                yield word, "of another width", feature_classifier(WIDTH + 3, N_SEEN, 8)
+
+
+def _bad_domains(word: str, good: Domain) -> Iterator[tuple[str, Domain]]:
+    yield "empty", good.take([])
+    yield "of kind text", Domain(x=np.array(["a"] * len(good)), kind="text", y=good.y, classes=good.classes)
+    if isinstance(good.x, np.ndarray):
+        for number in (np.nan, np.inf, -np.inf):
+            x = good.x.copy()
+            x[3, 1] = number
+            yield f"with {number}", good.replace(x=x)
+        yield "of strings", good.replace(x=good.x.astype(str))
+        yield "of complex numbers", good.replace(x=good.x.astype(complex))
+    if word in ("source", "support") and good.y is not None:
+        yield "without labels", good.replace(y=None)
+        yield "with a missing label", good.replace(y=np.r_[-1, good.y[1:]])
+        yield "of one class", good.replace(y=np.zeros_like(good.y))
+
+
+def widened(good: Domain) -> Domain:
+    """The same samples with three more features."""
+    return good.replace(x=np.pad(good.x, ((0, 0), (0, 3))))
+
+
+def without(classes: ClassSpace, *keys: str) -> ClassSpace:
+    """Classes of which less is known."""
+    return ClassSpace(**{"names": classes.names, "seen": classes.seen, **_known(classes, keys)})
+
+
+def _known(classes: ClassSpace, keys: tuple[str, ...]) -> Mapping[str, Any]:
+    kept = {key: getattr(classes, key) for key in ("descriptions", "embeddings")}
+    return {key: value for key, value in kept.items() if key not in keys}
+
+
+def bad_samples(case: Case) -> Iterator[Any]:
+    """What `predict` must refuse."""
+    x = case.samples().numpy()
+    nan, infinite = x.copy(), x.copy()
+    nan[2].flat[1], infinite[2].flat[1] = np.nan, np.inf
+    yield from (nan, infinite, x[:0], x[0].ravel(), x.astype(str), x.astype(complex), "picture", None, x[:, :-1])
+    if case.kind != "image":
+        yield np.pad(x, ((0, 0), (0, 1)))
