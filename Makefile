@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test test-all lint docs evidence clean help
+.PHONY: install demo test test-all lint docs evidence stale bench clean help
 
 help:  ## What there is.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -38,6 +38,12 @@ docs: $(STAMP)  ## Build the documentation into site/.
 
 evidence: $(STAMP)  ## Run the claims of all systems on their confirmation cases and compare with the record.
 	@$(BIN)/unseen reproduce --all --check
+
+stale: $(STAMP)  ## Name the systems whose evidence was made from other files than those that are there now.
+	@$(BIN)/python -c "from pathlib import Path; from unseen.claims.evidence import stale; print('stale evidence:', *(stale(Path('docs/evidence')) or ['none']))"
+
+bench: $(STAMP)  ## Speed beside peers, as ratios in one run, into benchmarks/results.json.
+	@$(BIN)/python benchmarks/run.py
 
 clean:  ## Remove what was built; keeps .venv and caches.
 	@rm -rf site build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis htmlcov .coverage*

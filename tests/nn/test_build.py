@@ -85,3 +85,24 @@ def test_what_is_no_recipe_is_refused(data: object) -> None:
 def test_an_unknown_builder_is_named() -> None:
     with pytest.raises(ValueError, match="'nobody'"):
         rebuild(Recipe("nobody", {}))
+
+
+def test_a_detector_of_torchvision_is_built_again_with_frozen_batch_norm(tmp_path):
+    from torchvision.ops import FrozenBatchNorm2d
+
+    from unseen.nn.build import torchvision_network
+
+    network = torchvision_network("retinanet_resnet50_fpn", 5, frozen=True)
+    again = rebuild(Recipe.from_json(recipe_of(network).to_json()))
+    again.load_state_dict(network.state_dict())
+    layers = [type(module) for module in again.modules()]
+    assert FrozenBatchNorm2d in layers
+    assert nn.BatchNorm2d not in layers
+    assert again.head.classification_head.num_classes == 5
+
+
+def test_a_name_that_torchvision_lacks_is_refused():
+    from unseen.nn.build import torchvision_network
+
+    with pytest.raises(ValueError, match="no network called 'resnet19'"):
+        torchvision_network("resnet19")

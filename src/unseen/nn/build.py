@@ -148,6 +148,27 @@ def timm_network(name: str, num_classes: int = 1000, in_chans: int = 3) -> nn.Mo
     return timm.create_model(name, pretrained=False, num_classes=num_classes, in_chans=in_chans)
 
 
+@builder("torchvision")
+def torchvision_network(name: str, num_classes: int = 1000, *, frozen: bool = False) -> nn.Module:
+    """A torchvision classifier or detector with fresh weights, such as ``retinanet_resnet50_fpn`` with 91 classes.
+
+    `frozen` puts FrozenBatchNorm2d in the place of BatchNorm2d: the published weights of detectors are stored for it.
+    """
+    import torchvision
+    from torchvision.ops import FrozenBatchNorm2d
+
+    if name not in torchvision.models.list_models():
+        raise ValueError(f"torchvision has no network called {name!r}")
+    detector = name in torchvision.models.list_models(module=torchvision.models.detection)
+    backbone = {"weights_backbone": None} if detector else {}
+    network = torchvision.models.get_model(name, weights=None, num_classes=num_classes, **backbone)
+    for parent in [*network.modules()] if frozen else ():
+        for key, layer in parent.named_children():
+            if isinstance(layer, nn.BatchNorm2d):
+                setattr(parent, key, FrozenBatchNorm2d(layer.num_features, eps=layer.eps))
+    return network
+
+
 @builder("joined")
 def joined(first: nn.Module, second: nn.Module) -> nn.Module:
     """One network after the other."""
