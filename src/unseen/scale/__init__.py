@@ -1,0 +1,109 @@
+"""One map over items, in this process or on Ray; it knows none of the nouns of the library."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal, TypeVar
+
+from unseen.runtime import Runtime, current, runtime, track
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Shared = TypeVar("Shared")
+
+NAMES = ("process", "ray")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Engine:
+    """Where work over many items runs.
+
+    Parameters
+    ----------
+    name : {"process", "ray"}
+        This process, or Ray: all cores of this machine, or a cluster.
+    address : str, optional
+        Of a running Ray cluster, such as ``auto`` or ``ray://head:10001``; Ray is started here if absent.
+    cpus, gpus : float, >= 0
+        What Ray sets aside for an item; fractions let several share one.
+    retries : int, >= 0
+        How often an item is done again whose worker or machine died. An error of the work itself is not retried.
+
+    Raises
+    ------
+    ValueError
+        If a setting is out of range, or an address is given without Ray.
+    """
+
+    name: Literal["process", "ray"] = "process"
+    address: str | None = None
+    cpus: float = 1.0
+    gpus: float = 0.0
+    retries: int = 3
+
+    def __post_init__(self) -> None:
+        if self.name not in NAMES:
+            raise ValueError(f"engine must be one of {', '.join(NAMES)}; got {self.name!r}")
+        if self.address is not None and self.name != "ray":
+            raise ValueError(f"address={self.address!r} is for engine 'ray'; the engine is {self.name!r}")
+        for key in ("cpus", "gpus", "retries"):
+            if getattr(self, key) < 0:
+                raise ValueError(f"{key} must be at least 0; got {getattr(self, key)}")
+
+
+def each(
+    function: Callable[[Shared, Item], Result],
+    items: Sequence[Item],
+    shared: Shared,
+    *,
+    engine: Engine | None = None,
+    label: str = "working",
+) -> Iterator[Result]:
+    """Yield ``function(shared, item)`` for every item, in their order.
+
+    With Ray, `shared` travels once and must not be changed; function, items and results must be picklable. Device,
+    threads and precision are those of the caller wherever an item is done, so that results are the same bits.
+
+    Raises
+    ------
+    ImportError
+        If Ray is wanted and not installed.
+    """
+    engine = engine or Engine()
+    if engine.name == "process":
+        for item in track(items, label):
+            yield function(shared, item)
+        return
+    with _cluster(engine) as ray:
+        kept = ray.put(shared)
+        options = {"num_cpus": engine.cpus, "num_gpus": engine.gpus, "max_retries": engine.retries}
+        remote = ray.remote(**options)(_done_there)
+        results = [remote.remote(function, kept, item, current()) for item in items]
+        for result in track(results, label):
+            yield ray.get(result)
+
+
+def _done_there(function: Callable[[Any, Any], Any], shared: Any, item: Any, settings: Runtime) -> Any:
+    """An item in a worker of Ray, under the caller's settings."""
+    with runtime(device=settings.device, threads=settings.threads, precision=settings.precision, progress=False):
+        return function(shared, item)
+
+
+@contextlib.contextmanager
+def _cluster(engine: Engine) -> Iterator[Any]:
+    """Ray, connected; a cluster that was started for the block ends with it."""
+    try:
+        import ray
+    except ImportError as error:
+        raise ImportError("engine 'ray' needs Ray: pip install 'unseen[scale]'") from error
+    if ray.is_initialized():
+        yield ray
+        return
+    ray.init(address=engine.address, log_to_driver=False, include_dashboard=False, logging_level=logging.ERROR)
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
