@@ -21,6 +21,7 @@ from unseen.data.pairs import Pairs
 from unseen.methods.checks import as_input, check_words, prepare, width_of
 from unseen.methods.parameters import Seed, check
 from unseen.methods.vocabulary import VOCABULARY, Card, Signature, Word, signature_of
+from unseen.nn import parallel
 from unseen.nn.state import digest, load_state, register_codec, save_state
 from unseen.runtime import current, identified, reproducible
 
@@ -209,6 +210,11 @@ def _learning(function: Callable[..., Any]) -> Callable[..., Any]:
         if vars(self).get("_learns"):  # a subclass calls the verb of its base class
             return function(self, **inputs)
         verb = function.__name__
+        if parallel.world() > 1 and not self.card.distributed:
+            raise ValueError(
+                f"{self.card.slug} trains in one process; {parallel.world()} are at work. Run seeds and candidates as "
+                "jobs of their own (--engine ray)"
+            )
         self._check_params()
         check_words(type(self).__name__, verb, function, inputs)
         prepared, order = prepare(inputs, self.card)

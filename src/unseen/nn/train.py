@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from unseen.nn import parallel
 from unseen.nn.state import digest, load_state, save_state
 from unseen.runtime import current, track
 
@@ -68,6 +69,7 @@ class Run:
         self.device = torch.device(current().device)
         self.generator = torch.Generator().manual_seed((torch.initial_seed() + zlib.crc32(name.encode())) % 2**63)
         self.history: list[dict[str, float]] = []
+        self._weight = 1.0
         self._total = max(total_steps, 1)
         self._logged: dict[str, list[Tensor]] = defaultdict(list)
 
@@ -112,10 +114,16 @@ class Run:
             for optimizer in optimizers:
                 optimizer.zero_grad(set_to_none=True)
             value = loss() if callable(loss) else loss
+            local, together = value * self._weight, parallel.world() > 1
+            if together:
+                value = local.detach().clone()
+                parallel.average([value])
             if not math.isfinite(value.item()):
                 where = f"stage {self.name!r}, epoch {self.epoch}, step {self.step}"
                 raise DivergedError(f"the loss became {value.item()} in {where}; a smaller learning rate may help")
-            value.backward(inputs=parameters)  # type: ignore[no-untyped-call]
+            (local if together else value).backward(inputs=parameters)  # type: ignore[no-untyped-call]
+            if together:
+                parallel.average([parameter.grad for parameter in parameters if parameter.grad is not None])
             if self.clip is not None:
                 nn.utils.clip_grad_norm_(parameters, self.clip)
             return value
@@ -154,6 +162,9 @@ def train(
     clip: float | None = None,
 ) -> Run:
     """Train one stage of a method; killed at any moment, it goes on from its last epoch to identical bits.
+
+    Where `torch.distributed` is initialized, each process takes its part of every batch and gradients are averaged; see
+    `unseen.nn.parallel`.
 
     Parameters
     ----------
@@ -216,6 +227,8 @@ def train(
         stream = itertools.repeat(None) if batches is None else batches(run)
         for batch in itertools.islice(stream, steps_per_epoch):
             with torch.autocast(run.device.type, torch.bfloat16, enabled=current().precision == "bf16"):
+                if parallel.world() > 1:
+                    batch, run._weight = parallel.part(batch)
                 loss = objective(_to_device(batch, run.device), run)
             if loss is not None:
                 loss = run.descend(loss)
@@ -331,10 +344,12 @@ class _Checkpoint:
             "schedulers": {name: _plain(s.state_dict()) for name, s in self.schedulers.items()},
             "random": _random_states(run.generator),
         }
-        newest = save_state(self.folder / f"epoch-{run.epoch:06d}", value)
-        for old in (*self.folder.glob("epoch-*"), *self.folder.glob(".epoch-*")):
-            if old != newest:
-                shutil.rmtree(old, ignore_errors=True)
+        if parallel.first():
+            newest = save_state(self.folder / f"epoch-{run.epoch:06d}", value)
+            for old in (*self.folder.glob("epoch-*"), *self.folder.glob(".epoch-*")):
+                if old != newest:
+                    shutil.rmtree(old, ignore_errors=True)
+        parallel.wait()
 
     def restore(self) -> bool:
         """Load the newest checkpoint; True if the stage was finished."""

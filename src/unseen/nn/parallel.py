@@ -1,0 +1,72 @@
+"""Several processes on one training: each takes its part of every batch, and gradients are averaged.
+
+The processes are started by torchrun (or Slurm, Ray, ...), which initializes `torch.distributed`; none is started here.
+BatchNorm sees the part of its process only, so that the loss is that of one process for networks without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from torch import Tensor, distributed
+
+
+def world() -> int:
+    """How many processes train together; 1 where `torch.distributed` is not initialized."""
+    return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
+
+
+def first() -> bool:
+    """Whether this is the process that writes."""
+    return world() == 1 or distributed.get_rank() == 0
+
+
+def part(batch: Any) -> tuple[Any, float]:
+    """This process's samples of a batch, every `world()`-th, and their weight: averages of weighted means are means.
+
+    Raises
+    ------
+    ValueError
+        If the batch has fewer samples than there are processes, or nothing that could be divided.
+    """
+    size, rank = world(), distributed.get_rank()
+    lengths = {len(value) for value in _tensors(batch)}
+    if len(lengths) != 1:
+        raise ValueError(f"a batch must hold tensors of one length to be divided; got lengths {sorted(lengths)}")
+    n = lengths.pop()
+    if n < size:
+        raise ValueError(f"a batch of {n} samples cannot be divided among {size} processes")
+    return _taken(batch, rank, size), len(range(rank, n, size)) * size / n
+
+
+def average(tensors: Iterable[Tensor]) -> None:
+    """Put the mean over all processes into each tensor."""
+    for tensor in tensors:
+        distributed.all_reduce(tensor)
+        tensor /= world()
+
+
+def wait() -> None:
+    """Go on when all processes are here."""
+    if world() > 1:
+        distributed.barrier()
+
+
+def _tensors(batch: Any) -> list[Tensor]:
+    if isinstance(batch, Tensor):
+        return [batch]
+    values = batch.values() if isinstance(batch, dict) else batch if isinstance(batch, (tuple, list)) else ()
+    return [tensor for value in values for tensor in _tensors(value)]
+
+
+def _taken(batch: Any, rank: int, size: int) -> Any:
+    if isinstance(batch, Tensor):
+        return batch[rank::size]
+    if isinstance(batch, dict):
+        return {key: _taken(value, rank, size) for key, value in batch.items()}
+    if isinstance(batch, tuple) and hasattr(batch, "_fields"):
+        return type(batch)(*(_taken(value, rank, size) for value in batch))
+    if isinstance(batch, (tuple, list)):
+        return type(batch)(_taken(value, rank, size) for value in batch)
+    return batch
