@@ -227,7 +227,7 @@ def ledger_page() -> str:
         "effect that is *promised* must hold for `unseen reproduce` to exit with 0. Brackets are 95 % intervals, "
         "from resampling cases.",
     ]
-    for slug in claims.CLAIMS:
+    for slug in claims.slugs():
         parts += [
             f"## {slug}",
             f"[About the method](methods/{slug}.md)",
@@ -354,6 +354,61 @@ def on_config(config: Any) -> Any:
         if "Methods" in item:
             item["Methods"] = ["methods/index.md", *({name[:-3]: f"methods/{name}"} for name in found)]
     return config
+
+
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    """Put measured figures into the pages that ask for them."""
+    return markdown.replace("<!-- costs -->", costs()).replace("<!-- benchmarks -->", benchmarks())
+
+
+def measured() -> dict[str, Any]:
+    """What `make bench` found last; empty if it has not been run."""
+    file = DOCS.parent / "benchmarks" / "results.json"
+    return json.loads(file.read_text()) if file.exists() else {}
+
+
+def costs(machines: tuple[int, ...] = (1, 8, 100)) -> str:
+    """Time to encode 10^4 to 10^9 pictures on so many machines, from the measured pictures per second."""
+    found = measured().get("embed")
+    if found is None:
+        return "`make bench` has not been run."
+    rate = max(row["ours"] for row in found["rows"])
+    rows = [[f"10^{power}", *(duration(10**power / rate / count) for count in machines)] for power in range(4, 10)]
+    header = ["pictures", *(f"{count} machine{'s' * (count > 1)}" for count in machines)]
+    where = found["machine"]
+    return f"{table(header, rows)}\n\n{rate:.0f} pictures/s, measured {found['date']} on {where['processor']}, {where['cores']} cores."
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them."""
+    for unit, size in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def benchmarks() -> str:
+    """Every benchmark with its peer, from the last run."""
+    parts = []
+    for name, found in measured().items():
+        rows = [
+            [
+                row["job"],
+                f"{row['ours']:g} {row['unit']}",
+                row["peer"],
+                f"{row['peers']:g}",
+                f"{row['ratio']:g}",
+                row["asked"],
+            ]
+            for row in found["rows"]
+        ]
+        where = found["machine"]
+        parts += [
+            f"## {name}",
+            table(["job", "here", "peer", "its figure", "ratio", "asked"], rows),
+            f"{found['date']}, {where['processor']}, {where['cores']} cores, load before {where['load before'][0]}.",
+        ]
+    return "\n\n".join(parts) or "`make bench` has not been run."
 
 
 if __name__ == "__main__":

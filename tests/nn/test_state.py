@@ -244,3 +244,9 @@ def test_a_failed_rename_puts_the_old_folder_back(saved: Path, monkeypatch: pyte
         save_state(saved, 1)
     assert load_state(saved)["rate"] == 0.25
     assert [f.name for f in saved.parent.iterdir()] == ["saved"]
+
+
+def test_others_may_read_a_state_as_they_may_any_file(tmp_path):
+    save_state(tmp_path / "s", {"x": torch.ones(2)})
+    modes = {(tmp_path / "s" / name).stat().st_mode for name in ("state.json", "state.safetensors")}
+    assert len(modes) == 1

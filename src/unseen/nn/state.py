@@ -207,6 +207,7 @@ def save_state(folder: str | os.PathLike[str], value: Any) -> Path:
         save_file(tensors, file)
         state = {"format": FORMAT, "sha256": _sha256(data, _chunks(file)), "value": data}
         (temporary / "state.json").write_text(json.dumps(state))
+        file.chmod((temporary / "state.json").stat().st_mode)  # safetensors writes for the owner alone
 
     return write_folder(folder, write)
 
