@@ -1,73 +1,393 @@
-"""The figures of choosing.md: label-free rules of choice, on ordered pairs of emoji styles, against the exam.
+"""The figures of choosing.md: label-free rules of choice and estimates of accuracy, against the exam.
 
-Run it with `python docs/choice_study.py`; it takes half an hour on two cores. Names of styles limit it.
+    python docs/choice_study.py development               20 ordered pairs of emoji styles; a rule may be chosen on them
+    python docs/choice_study.py judging --features DIR    other styles, other subgroups, other data; looked at once
+    python docs/choice_study.py page                      the tables of choosing.md, from choice_study.json
+
+The first two take half an hour each on two cores and add to choice_study.json what it lacks. DIR holds
+da_office_caltech.mat, da_imdb.mat and da_sm_spam.mat of github.com/wmkouw/flda; without it these cases are left out.
 """
 
 from __future__ import annotations
 
+import argparse
+import dataclasses
 import itertools
-import sys
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.stats import rankdata
 
-from unseen.compare import compare
+from unseen.compare.cells import run_cell, split_source
+from unseen.compare.estimate import ERROR, estimate
+from unseen.compare.inputs import Inputs, prepare
+from unseen.compare.job import plan
+from unseen.compare.results import summarize
+from unseen.compare.validators import (
+    AGREEMENT,
+    CERTAINTY,
+    DENSITY,
+    EMBEDDED,
+    ENSEMBLE,
+    INFORMATION,
+    REVERSE,
+    SOURCE,
+)
+from unseen.data.classes import ClassSpace
+from unseen.data.domain import Domain
 from unseen.data.sources import emoji, in_common
-from unseen.validation import vote
+from unseen.validation import vote, without_doubt
 
-STYLES = ("noto", "twemoji", "openmoji", "fluent-emoji-flat", "fluent-emoji-high-contrast")
-METHODS = "source-only,standardize,coral,prototypes,shot,glc:default"
-SOURCE, INFORMATION, DENSITY = "source validation", "information maximization", "neighbourhood density"
+DOCS = Path(__file__).resolve().parent
+DEVELOPMENT = ("noto", "twemoji", "openmoji", "fluent-emoji-flat", "fluent-emoji-high-contrast")
+JUDGING = ("noto-v1", "emojione", "emojione-monotone", "fxemoji", "fluent-emoji")
+METHODS = "source-only,standardize,coral,prototypes,shot,glc:default,glc:global,glc:paper"
+"""As `compare` runs them where the classes are equal; glc:no-rejection is the network of glc:default."""
+
+ESTIMATE = "the estimate: mean of reverse validation and agreement"
+FEWEST = 8
+"""Emoji of a subgroup that five styles must share for it to be a class of the unseen subgroups."""
 
 
-def measure(styles: tuple[str, ...]) -> list[dict[str, dict[str, float]]]:
-    """For every ordered pair, each candidate's accuracy on the exam and its label-free scores, one seed."""
-    domains = dict(zip(styles, in_common(*map(emoji, styles))))
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A labelled domain and one whose labels are the exam."""
+
+    part: str
+    source: Domain
+    target: Domain
+
+    @property
+    def name(self) -> str:
+        """What tells it from the other cases."""
+        return f"{self.part}: {self.source.name} to {self.target.name}"
+
+
+# -- data --------------------------------------------------------------------------------------------------
+
+
+def encoded(domain: Domain) -> Domain:
+    """Features of the default encoder."""
+    from unseen import encoders
+
+    return encoders.get("efficientnet-lite0").encode(domain)
+
+
+def development() -> Iterator[Case]:
+    """Ordered pairs of five styles, 29 subgroups as classes."""
+    domains = in_common(*map(emoji, DEVELOPMENT))
+    yield from pairs("emoji styles", by_subgroup(domains, sorted(set(domains[0].columns["subgroup"].tolist()))))
+
+
+def judging(folder: Path | None) -> Iterator[Case]:
+    """Cases that had no part in the design: other styles, other subgroups, other data."""
+    for source, target in itertools.permutations([encoded(emoji(style)) for style in JUDGING], 2):
+        yield from pairs("other styles", in_common(source, target))[:1]
+    yield from pairs("other subgroups", other_subgroups())
+    if folder is None:
+        print("no --features: Office-Caltech, IMDb and spam are left out")
+        return
+    for part, file in (("Office-Caltech", "office_caltech"), ("IMDb", "imdb"), ("spam", "sm_spam")):
+        yield from pairs(part, read_tables(folder / f"da_{file}.mat"))
+
+
+def pairs(part: str, domains: Any) -> list[Case]:
+    """All ordered pairs."""
+    return [Case(part, source, target) for source, target in itertools.permutations(domains, 2)]
+
+
+def other_subgroups() -> list[Domain]:
+    """The development styles on subgroups of which no class of the development is made."""
+    domains = in_common(*(emoji(style, level="emoji") for style in DEVELOPMENT))
+    known = set(emoji(DEVELOPMENT[0]).columns["subgroup"].tolist())
+    counts = Counter(domains[0].columns["subgroup"].tolist())
+    return by_subgroup(domains, [name for name, n in counts.items() if n >= FEWEST and name not in known])
+
+
+def by_subgroup(domains: Sequence[Domain], names: Sequence[str]) -> list[Domain]:
+    """Features of the emoji of some subgroups, which are the classes."""
+    kept = np.isin(domains[0].columns["subgroup"], names)
+    y = np.array([names.index(label) for label in domains[0].columns["subgroup"][kept]])
+    return [encoded(domain.take(kept)).with_labels(y, ClassSpace(names=tuple(names))) for domain in domains]
+
+
+def read_tables(file: Path, samples: int = 600, words: int = 1000) -> list[Domain]:
+    """The domains of one file: log(1 + count); at most `samples` of each, and the most frequent `words`."""
+    from scipy.io import loadmat
+    from scipy.sparse import csr_matrix
+
+    data = loadmat(file)
+    y = np.unique(np.asarray(data["y"]).ravel(), return_inverse=True)[1]
+    counts = csr_matrix(data["D"])
+    if counts.shape[0] != len(y):
+        counts = csr_matrix(counts.T)
+    frequent = np.sort(np.argsort(-np.asarray((counts > 0).sum(axis=0)).ravel(), kind="stable")[:words])
+    counts = counts[:, frequent]
+    names = [str(np.asarray(name).ravel()[0]) for name in np.asarray(data["domain_names"]).ravel()]
+    ends = np.asarray(data["domains"]).ravel()
+    space = ClassSpace(names=tuple(map(str, range(int(y.max()) + 1))))
     found = []
-    for source, target in itertools.permutations(styles, 2):
-        run = compare(source=domains[source], target=domains[target], methods=METHODS, seeds=1, protocol="closed")
-        pair = {
-            row["name"]: {
-                "accuracy": row["metrics"]["adapted"]["accuracy"]["mean"],
-                **{validator: spread["mean"] for validator, spread in row["validators"].items()},
-            }
-            for row in run.results["candidates"]
-        }
-        found.append(pair)
-        print(source, target, {name: round(row["accuracy"], 3) for name, row in pair.items()}, flush=True)
+    for name, start, end in zip(names, ends[:-1], ends[1:]):
+        rows = start + np.sort(np.random.default_rng(0).permutation(end - start)[:samples])
+        x = np.log1p(counts[rows].toarray()).astype(np.float32)
+        found.append(Domain(x=x, y=y[rows], classes=space, name=name))
     return found
 
 
-def ranks(*scores: np.ndarray) -> np.ndarray:
-    """The sum of ranks over scores."""
-    return np.sum([rankdata(score) for score in scores], axis=0)
+# -- measuring ---------------------------------------------------------------------------------------------
 
 
-def rules(pair: dict[str, dict[str, float]]) -> dict[str, str]:
-    """Which candidate each rule chooses."""
-    names = list(pair)
-    column = {key: np.array([pair[name][key] for name in names]) for key in (SOURCE, INFORMATION, DENSITY)}
-    kept = vote(dict(zip(names, column[INFORMATION])), dict(zip(names, column[SOURCE])))
-    scores = {
-        "`compare`: information, of those that keep the source": np.array([kept[name] for name in names]),
-        "mean rank of source validation and information": ranks(column[SOURCE], column[INFORMATION]),
-        "mean rank of all three": ranks(*column.values()),
-        **column,
+def measure(case: Case, folder: Path | None, seeds: int) -> dict[str, Any]:
+    """Each candidate's accuracy on the exam beside its label-free scores; the choice is of these alone."""
+    inputs = prepare(source=case.source, target=case.target)
+    todo = plan(inputs, METHODS, seeds)
+    cells = fitted(inputs, todo.candidates, seeds, folder)
+    results = summarize(inputs, todo, cells, protocol="closed", labels="exam", seeds=seeds)
+    rows = {row["name"]: row for row in results["candidates"]}
+    candidates = {
+        name: {
+            "accuracy": rows[name]["metrics"]["adapted"]["accuracy"]["mean"],
+            "validators": {v: spread["mean"] for v, spread in rows[name]["validators"].items()},
+            "estimates": rows[name]["estimates"],
+        }
+        for name in cells  # not in the order of the votes, which would decide ties
     }
-    return {rule: names[int(np.argmax(score))] for rule, score in scores.items()}
+    samples = {"source": len(case.source), "target": len(case.target), "exam": len(inputs.exams["adapted"])}
+    return {"name": case.name, "part": case.part, "samples": samples, "candidates": candidates}
 
 
-def main(styles: tuple[str, ...]) -> None:
-    """Print the table: mean accuracy of what a rule chooses, its regret, the worst pair, the harm rate."""
-    pairs = measure(styles)
-    print(f"\n| rule | accuracy | regret | worst against source-only | harm | (over {len(pairs)} pairs)")
-    for rule in rules(pairs[0]):
-        chosen = np.array([pair[rules(pair)[rule]]["accuracy"] for pair in pairs])
-        best = np.array([max(row["accuracy"] for row in pair.values()) for pair in pairs])
-        gain = chosen - [pair["source-only"]["accuracy"] for pair in pairs]
-        regret = (best - chosen).mean()
-        print(f"| {rule} | {chosen.mean():.3f} | {regret:.3f} | {gain.min():+.3f} | {(gain < -0.01).mean():.2f} |")
+def fitted(inputs: Inputs, candidates: Any, seeds: int, folder: Path | None) -> dict[str, list[dict[str, Any]]]:
+    """All cells, by candidate in the order of the seeds."""
+    cells: dict[str, list[dict[str, Any]]] = {}
+    for seed in range(seeds):
+        learn, aside = split_source(inputs.source, seed)
+        given, check = inputs.given(inputs.source.take(learn), seed), inputs.source.take(aside)
+        for slug, preset in candidates:
+            name = slug if preset == "default" else f"{slug}:{preset}"
+            cells.setdefault(name, []).append(run_cell(inputs, given, check, slug, preset, seed, folder))
+    return cells
+
+
+# -- rules -------------------------------------------------------------------------------------------------
+
+Scores = Mapping[str, Mapping[str, float]]
+"""{validator: {candidate: score}}"""
+
+
+def rules() -> dict[str, Callable[[Scores, int], Mapping[str, float]]]:
+    """Votes by each rule, from scores and the number of source samples."""
+    single = (REVERSE, SOURCE, EMBEDDED, INFORMATION, CERTAINTY, DENSITY, AGREEMENT, ENSEMBLE)
+    return {
+        "`compare`: reverse validation, source-only in doubt": lambda v, n: without_doubt(v[REVERSE], n),
+        "before: information, of those that keep the source": lambda v, n: vote(v[INFORMATION], v[SOURCE]),
+        "reverse validation, of those that keep the source": lambda v, n: vote(v[REVERSE], v[SOURCE]),
+        "mean rank of reverse validation and information": lambda v, n: mean_rank(v, REVERSE, INFORMATION),
+        "mean rank of source validation and information": lambda v, n: mean_rank(v, SOURCE, INFORMATION),
+        "mean rank of reverse, source and information": lambda v, n: mean_rank(v, REVERSE, SOURCE, INFORMATION),
+        "mean rank of all": lambda v, n: mean_rank(v, *single),
+        **{name: lambda v, n, name=name: v[name] for name in single},
+    }
+
+
+def mean_rank(scores: Scores, *validators: str) -> dict[str, float]:
+    """The sum of ranks over validators."""
+    names = list(scores[validators[0]])
+    ranks = np.sum([rankdata([scores[v][name] for name in names]) for v in validators], axis=0)
+    return dict(zip(names, ranks.tolist()))
+
+
+def chosen(case: Mapping[str, Any], rule: Any, pool: Sequence[str] | None = None) -> str:
+    """What a rule chooses, of all candidates or of a pool."""
+    rows = {name: row for name, row in case["candidates"].items() if pool is None or name in pool}
+    validators = next(iter(rows.values()))["validators"]
+    votes = rule(
+        {v: {n: row["validators"][v] for n, row in rows.items()} for v in validators}, case["samples"]["source"]
+    )
+    return max(rows, key=lambda name: votes[name])
+
+
+def judged(cases: Sequence[Mapping[str, Any]], rule: Any, pools: Sequence[Any] = (None,)) -> dict[str, float]:
+    """Mean accuracy, mean and largest regret, worst gain over source-only, share of harm, over cases and pools."""
+    rows = []
+    for case, pool in itertools.product(cases, pools):
+        accuracy = {name: row["accuracy"] for name, row in case["candidates"].items() if pool is None or name in pool}
+        got = max(accuracy.values()) if rule is None else accuracy[chosen(case, rule, pool)]
+        rows.append((got, max(accuracy.values()) - got, got - accuracy["source-only"]))
+    got, regret, gain = np.array(rows).T
+    return {
+        "accuracy": got.mean(), "regret": regret.mean(), "largest": regret.max(),
+        "worst": gain.min(), "harm": (gain < -0.01).mean(), "gain": gain.mean(),
+    }  # fmt: skip
+
+
+def all_pools(case: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Source-only with every choice of at least two other candidates."""
+    others = [name for name in case["candidates"] if name != "source-only"]
+    some = (itertools.combinations(others, k) for k in range(2, len(others) + 1))
+    return [("source-only", *pool) for pool in itertools.chain.from_iterable(some)]
+
+
+# -- the page ----------------------------------------------------------------------------------------------
+
+
+def tables(cases: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """The tables of choosing.md, by name."""
+    first = [case for case in cases if case["part"] == "emoji styles"]
+    rest = [case for case in cases if case["part"] != "emoji styles"]
+    out = {"development": rule_table(first, all_pools(first[0])), "estimates": estimate_table(first, rest)}
+    if rest:
+        parts = {
+            part: [case for case in rest if case["part"] == part] for part in dict.fromkeys(c["part"] for c in rest)
+        }
+        out["judging"] = rule_table(rest)
+        out["parts"] = part_table(parts)
+        out["worst"] = worst_table(rest)
+    return out
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def rule_table(cases: Sequence[Mapping[str, Any]], pools: Sequence[Any] = ()) -> str:
+    """Rules against the exam."""
+    header = ["rule", "accuracy", "regret", "largest regret", "worst against `source-only`", "harm"]
+    rows = []
+    for name, rule in {**rules(), "the best candidate by the exam (an oracle)": None}.items():
+        got = judged(cases, rule)
+        row = [name, f"{got['accuracy']:.3f}", f"{got['regret']:.3f}", f"{got['largest']:.3f}", f"{got['worst']:+.3f}"]
+        row.append(f"{got['harm']:.2f}")
+        if pools:
+            over = judged(cases, rule, pools)
+            row += [f"{over['regret']:.3f}", f"{over['harm']:.3f}"]
+        rows.append(row)
+    return markdown(header + (["regret over pools", "harm over pools"] if pools else []), rows)
+
+
+def part_table(parts: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """The default rule and the one before it, on each part of the judging."""
+    header = ["data", "pairs", "source-only", "chosen", "oracle", "regret", "worst", "harm", "harm of the rule before"]
+    now, before = itertools.islice(rules().values(), 2)
+    rows = []
+    for part, cases in parts.items():
+        got, oracle, old = judged(cases, now), judged(cases, None), judged(cases, before)
+        figures = (got["accuracy"] - got["gain"], got["accuracy"], oracle["accuracy"], got["regret"])
+        told = [f"{value:.3f}" for value in figures]
+        rows.append([part, str(len(cases)), *told, f"{got['worst']:+.3f}", f"{got['harm']:.2f}", f"{old['harm']:.2f}"])
+    return markdown(header, rows)
+
+
+def worst_table(cases: Sequence[Mapping[str, Any]], most: int = 8) -> str:
+    """The cases in which the default rule lost most against the oracle."""
+    rule = next(iter(rules().values()))
+    rows = []
+    for case in cases:
+        accuracy = {name: row["accuracy"] for name, row in case["candidates"].items()}
+        name, best = chosen(case, rule), max(accuracy, key=lambda key: accuracy[key])
+        rows.append(
+            (accuracy[best] - accuracy[name], case["name"], name, best, accuracy[name], accuracy["source-only"])
+        )
+    return markdown(
+        ["case", "chosen", "oracle's choice", "accuracy", "source-only", "regret"],
+        [
+            [case, name, best, f"{got:.3f}", f"{floor:.3f}", f"{regret:.3f}"]
+            for regret, case, name, best, got, floor in sorted(rows, reverse=True)[:most]
+        ],
+    )
+
+
+def errors(cases: Sequence[Mapping[str, Any]], only_chosen: bool) -> dict[str, np.ndarray]:
+    """Estimate minus accuracy, by estimator: of all candidates, or of the one that the default rule chooses."""
+    rule = next(iter(rules().values()))
+    found: dict[str, list[float]] = {}
+    for case in cases:
+        for name in [chosen(case, rule)] if only_chosen else case["candidates"]:
+            row = case["candidates"][name]
+            told = dict(row["estimates"])
+            told[ESTIMATE] = (told[REVERSE] + told[AGREEMENT]) / 2
+            for estimator, value in told.items():
+                found.setdefault(estimator, []).append(value - row["accuracy"])
+    return {name: np.array(values) for name, values in found.items()}
+
+
+def estimate_table(first: Sequence[Mapping[str, Any]], rest: Sequence[Mapping[str, Any]]) -> str:
+    """How far estimates are off."""
+    groups = [("development, all candidates", first, False), ("development, chosen", first, True)]
+    if rest:
+        groups += [("judging, all candidates", rest, False), ("judging, chosen", rest, True)]
+    columns = [errors(cases, only) for _, cases, only in groups]
+    rows = [
+        [name, *(f"{np.abs(column[name]).mean():.3f} ({np.abs(column[name]).max():.3f})" for column in columns)]
+        for name in columns[0]
+    ]
+    return markdown(["mean absolute error (worst)", *(told for told, _, _ in groups)], rows)
+
+
+def coverage(cases: Sequence[Mapping[str, Any]], only_chosen: bool) -> float:
+    """The share of accuracies inside the interval that `compare` gives."""
+    rule = next(iter(rules().values()))
+    inside = []
+    for case in cases:
+        for name in [chosen(case, rule)] if only_chosen else case["candidates"]:
+            row = case["candidates"][name]
+            low, high = estimate(row["estimates"], case["samples"]["exam"])["interval"]
+            inside.append(low <= row["accuracy"] <= high)
+    return float(np.mean(inside))
+
+
+def write_page(cases: Sequence[Mapping[str, Any]]) -> None:
+    """Put the tables between their marks in choosing.md."""
+    page = DOCS / "choosing.md"
+    text = page.read_text(encoding="utf-8")
+    for name, table in tables(cases).items():
+        head, rest = text.split(f"<!-- {name} -->\n")
+        text = f"{head}<!-- {name} -->\n{table}\n<!-- end -->" + rest.split("<!-- end -->", 1)[1]
+    replaced(page, text)
+
+
+# -- the command -------------------------------------------------------------------------------------------
+
+
+def replaced(file: Path, text: str) -> None:
+    """Write another name first, then rename."""
+    temporary = file.with_name(f".{file.name}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(file)
+
+
+def main() -> None:
+    """Measure, or write the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["development", "judging", "page"])
+    parser.add_argument("--features", type=Path, help="folder with da_office_caltech.mat, da_imdb.mat, da_sm_spam.mat")
+    parser.add_argument("--cells", type=Path, help="folder to keep fits in, so that a killed study goes on")
+    parser.add_argument("--seeds", type=int, default=1)
+    given = parser.parse_args()
+    file = DOCS / "choice_study.json"
+    cases = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
+    if given.what == "page":
+        write_page(cases)
+        rest = [case for case in cases if case["part"] != "emoji styles"]
+        off = np.abs(errors([case for case in cases if case not in rest], only_chosen=False)[ESTIMATE])
+        print(f"nine tenths of the errors are below {np.quantile(off, 0.9, method='higher'):.3f}; ERROR is {ERROR}")
+        for only in (False, True):
+            print(f"judging, {'chosen' if only else 'all'}: {coverage(rest, only):.2f} are inside the interval")
+        return
+    known = {case["name"] for case in cases}
+    for case in development() if given.what == "development" else judging(given.features):
+        if case.name in known:
+            continue
+        folder = None if given.cells is None else given.cells / case.part / f"{case.source.name}--{case.target.name}"
+        cases.append(measure(case, folder and folder / "cells", given.seeds))
+        replaced(file, json.dumps(cases, indent=1, ensure_ascii=False))
+        print(case.name, flush=True)
 
 
 if __name__ == "__main__":
-    main(tuple(sys.argv[1:]) or STYLES)
+    main()

@@ -376,7 +376,8 @@ def costs(machines: tuple[int, ...] = (1, 8, 100)) -> str:
     rows = [[f"10^{power}", *(duration(10**power / rate / count) for count in machines)] for power in range(4, 10)]
     header = ["pictures", *(f"{count} machine{'s' * (count > 1)}" for count in machines)]
     where = found["machine"]
-    return f"{table(header, rows)}\n\n{rate:.0f} pictures/s, measured {found['date']} on {where['processor']}, {where['cores']} cores."
+    told = f"{rate:.0f} pictures/s, measured {found['date']} on {where['processor']}, {where['cores']} cores."
+    return f"{table(header, rows)}\n\n{told}"
 
 
 def duration(seconds: float) -> str:

@@ -21,7 +21,11 @@ COMMANDS = [
     "embed",
     "encoders",
     "export",
+    "serve",
     "report",
+    "diagnose",
+    "verify",
+    "label",
 ]
 
 
@@ -174,3 +178,48 @@ def test_embed_writes_a_table_that_compare_reads(call, tables):
     assert len(table) == 40
     assert table.filter(regex=r"^f\d+$").shape[1] == 1280
     assert table.label.nunique() == 10
+
+
+def test_diagnose_says_what_differs_and_what_it_means(call, tables):
+    found = json.loads(call("diagnose", "--source", "source.csv", "--target", "target.csv", "--json").stdout)
+    assert found["domain_classifier"]["auc"] > 0.9
+    assert len(found["lines"]) == 6
+    told = call("diagnose", "--source", "source.csv", "--target", "source.csv").stdout
+    assert "little to adapt" in told
+    assert "60 equal" in told
+
+
+@pytest.mark.slow
+def test_verify_asks_grades_and_seals(call, tables):
+    given = ("--source", "source.csv", "--target", "target.csv")
+    call("compare", *given, "--methods", "source-only", "--seeds", 1, "--out", "run")
+    call("verify", "run", "target.csv", "--n", 12)
+    assert "Content-Security-Policy" in (tables / "verify.html").read_text()
+    call("verify", "run", "target.csv", "--n", 12, "--out", "v.csv")
+    table = pd.read_csv(tables / "v.csv", dtype=str, keep_default_na=False)
+    truth = pd.read_csv(tables / "target.csv")["label"]
+    table["answer"] = [truth[int(i)] for i in table["id"]]
+    table.loc[0, "answer"] = "none"
+    table.to_csv(tables / "v.csv", index=False)
+    grade = json.loads(call("verify", "run", "target.csv", "--answers", "v.csv", "--json").stdout)
+    assert grade["accuracy"]["of"] == 12
+    assert grade["none_of_these"] == 1
+    assert grade["accuracy"]["interval"][0] < grade["accuracy"]["value"] < grade["accuracy"]["interval"][1]
+    assert "accuracy: " in call("verify", "run", "target.csv", "--answers", "v.csv").stdout
+    done = call("adapt", "--method", "linear-probe", "--support", "target.csv", "--out", "m")
+    assert "12 of 60 samples were verified" in done.stderr
+    assert "all 60 are known" in call("verify", "run", "source.csv", code=1).stderr
+    assert "out must end" in call("verify", "run", "target.csv", "--out", "v.txt", code=1).stderr
+
+
+@pytest.mark.slow
+def test_label_proposes_a_table_that_adapt_learns_from(call, tables):
+    pd.read_csv(tables / "target.csv").drop(columns="label").to_csv(tables / "new.csv", index=False)
+    done = call("label", "new.csv", "--source", "source.csv", "--budget", 6, "--out", "l.csv")
+    assert "6 labels chosen so buy" in done.stderr
+    table = pd.read_csv(tables / "l.csv", dtype=str, keep_default_na=False)
+    table["label"] = table["guess"]
+    table.to_csv(tables / "l.csv", index=False)
+    call("adapt", "--method", "prototypes", "--support", "l.csv", "--out", "m")
+    assert (tables / "m" / "bundle.json").exists()
+    assert "cannot be estimated" in call("label", "new.csv", "--budget", 3).stderr

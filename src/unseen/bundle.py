@@ -62,15 +62,15 @@ class Bundle:
 
     # -- predictions -----------------------------------------------------------------------------------
 
-    def features(self, samples: Domain) -> Domain:
-        """The samples as the method reads them."""
+    def features(self, samples: Domain, *, cache: bool = True) -> Domain:
+        """The samples as the method reads them; `cache` keeps their features in the user's cache folder."""
         if self.encoder is None:
             return samples
         if self.whole:
             encoder = self.encoder
             batches = [encoder.preprocess(list(part.x)) for part in samples.batches(encoder.batch_size)]
             return samples.replace(x=torch.cat(batches).numpy())
-        return self.encoder.encode(samples)
+        return self.encoder.encode(samples, cache=cache)
 
     def scores(self, samples: Domain) -> Tensor:
         """Scores before the softmax, (n, N), divided by the temperature."""
@@ -80,7 +80,14 @@ class Bundle:
         """Calibrated probabilities, (n, N)."""
         return torch.softmax(self.scores(samples), dim=1)
 
-    def predict(self, samples: Domain | str | os.PathLike[str], *, top: int = 1, abstain: bool = False) -> pd.DataFrame:
+    def predict(
+        self,
+        samples: Domain | str | os.PathLike[str],
+        *,
+        top: int = 1,
+        abstain: bool = False,
+        cache: bool = True,
+    ) -> pd.DataFrame:
         """Predict samples, files or folders.
 
         Parameters
@@ -91,6 +98,8 @@ class Bundle:
             How many classes to name.
         abstain : bool
             Name no class where the model is not sure (`unknown` is True).
+        cache : bool
+            Keep features in the user's cache folder; False leaves nothing of the samples on disk.
 
         Returns
         -------
@@ -104,7 +113,7 @@ class Bundle:
         domain = samples if isinstance(samples, Domain) else _load(samples)
         if len(domain) == 0:
             raise ValueError("there is no sample to predict")
-        features = self.features(domain)
+        features = self.features(domain, cache=cache)
         p = torch.softmax(self.method.decision_function(features) / self.temperature, dim=1)
         value, index = p.topk(min(top, p.shape[1]), dim=1)
         own = self.method.predict(features)

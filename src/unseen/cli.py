@@ -51,6 +51,8 @@ def settings_of_all_commands(
 
 data_app = typer.Typer(no_args_is_help=True, help="Data that packages ship: list, look up, get.")
 app.add_typer(data_app, name="data")
+new_app = typer.Typer(no_args_is_help=True, help="Write a package of your own.")
+app.add_typer(new_app, name="new")
 
 Source = Annotated[
     str | None,
@@ -128,16 +130,26 @@ def compare(
     bundle: WithEncoder = False,
     trust: Trust = False,
     as_json: AsJson = False,
+    engine: Annotated[str, typer.Option(help="Where fits run: process (here, in turn) or ray.")] = "process",
+    ray_address: Annotated[
+        str | None, typer.Option(help="Of a running Ray cluster; Ray starts here if absent.", show_default=False)
+    ] = None,
+    cpus_per_fit: Annotated[float, typer.Option(help="Processors that Ray sets aside for a fit.", min=0)] = 1.0,
+    gpus_per_fit: Annotated[float, typer.Option(help="GPUs for a fit; .25 lets four share one.", min=0)] = 0.0,
 ) -> None:
     """Run every method that fits, choose one without target labels, and report.
 
     Example:  unseen compare --source photos --target sketches --out runs/sketches
     """
+    from unseen.scale import Engine
+
+    where = Engine(name=engine, address=ray_address, cpus=cpus_per_fit, gpus=gpus_per_fit)  # type: ignore[arg-type]
     _compare(
         dict(
             source=source, target=target, support=support, classes=classes, model=_model(model), encoder=encoder,
             methods=methods, protocol=protocol, labels=labels, seeds=seeds, budget=budget, out=out, on_error=on_error,
             precision=precision, pictures=pictures, with_encoder=bundle, trust=trust, command=_command(),
+            engine=where,
         ),
         as_json,
     )  # fmt: skip
@@ -387,6 +399,135 @@ def data_get(name: str, out: Annotated[Path, typer.Option(help="Folder of class 
         _say(credit)
 
 
+# -- trust -------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def diagnose(
+    source: Annotated[str, typer.Option(help="Labelled data.")],
+    target: Annotated[str, typer.Option(help="Data to work on; no label in it is read.")],
+    support: Support = None,
+    classes: Classes = None,
+    encoder: EncoderName = None,
+    on_error: OnError = "skip",
+    precision: Precision = "auto",
+    trust: Trust = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say how two domains differ, and what that means for the choice of a method; nothing is trained on.
+
+    Example:  unseen diagnose --source photos --target sketches
+    """
+    from unseen.compare.inputs import prepare
+    from unseen.compare.job import introduction
+    from unseen.diagnosis import diagnose as run
+
+    ready = prepare(
+        source=source, target=target, support=support, classes=classes, encoder=encoder, on_error=on_error,
+        precision=precision, trust=trust,
+    )  # fmt: skip
+    for line in introduction(ready):
+        _say(line)
+    found = run(ready)
+    if found is None:
+        raise ValueError("source and target must have at least 20 samples each to be diagnosed")
+    if as_json:
+        _dump(found.to_json())
+        return
+    for figure in found.lines:
+        typer.echo(f"{figure.about}: {figure.value}\n  {figure.meaning}")
+
+
+@app.command()
+def verify(
+    model: Annotated[Path, typer.Argument(help="Folder of a saved model (or of a run).")],
+    target: Annotated[str, typer.Argument(help="Data that the model is meant for.")],
+    n: Annotated[int, typer.Option("--n", help="Samples to look at.", min=1)] = 60,
+    out: Annotated[Path, typer.Option(help="Page (.html) or table (.csv) to answer.")] = Path("verify.html"),
+    answers: Annotated[
+        Path | None, typer.Option(help="Answers to grade: the page's JSON or the filled table.", show_default=False)
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option(help="What the model learned from, never asked about.", show_default=False)
+    ] = None,
+    support: Annotated[str | None, typer.Option(help="The same.", show_default=False)] = None,
+    seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
+    on_error: OnError = "skip",
+    trust: Trust = False,
+    as_json: AsJson = False,
+) -> None:
+    """Ask a person about random samples, then say how often the model is right, with an exact interval.
+
+    What was answered is sealed: no later fit on this machine learns from it.
+
+    Example:  unseen verify runs/sketches sketches --n 60 --out verify.html
+
+    Then:  unseen verify runs/sketches sketches --answers answers.json
+    """
+    from unseen import verification
+    from unseen.data.loaders import load
+
+    if answers is None and out.suffix not in (".html", ".csv"):
+        raise ValueError(f"out must end in .html or .csv; got {str(out)!r}")
+    given = None if answers is None else verification.read_answers(answers)
+    saved, domain = _bundle(model, trust), load(target, on_error=on_error)  # type: ignore[arg-type]
+    if given is not None:
+        grade = verification.grade(saved, domain, given)
+        new = verification.seal(given)
+        if as_json:
+            _dump(grade.to_json())
+        else:
+            for line in grade.lines():
+                typer.echo(line)
+        _say(f"{len(given)} answers are sealed on this machine, {new} of them new: no fit learns from these samples")
+        return
+    learned = verification.learned_by(model)
+    for path in (source, support):
+        if path is not None:
+            learned |= set(load(path, on_error=on_error).digests().tolist())  # type: ignore[arg-type]
+    questions = verification.ask(saved, domain, n, seed=seed, learned=learned)
+    if out.suffix == ".csv":
+        verification.write_table(out, questions, domain)
+    else:
+        command = shlex.join(["unseen", "verify", str(model), target, "--answers", verification.ANSWERS])
+        verification.write_page(out, questions, domain, command)
+    _say(f"{len(questions)} of {len(domain)} samples are in {out}, drawn at random")
+
+
+@app.command()
+def label(
+    target: Annotated[str, typer.Argument(help="Data without labels, or with a few.")],
+    model: Annotated[
+        Path | None, typer.Option(help="Saved model (or run) whose guesses are shown.", show_default=False)
+    ] = None,
+    source: Source = None,
+    budget: Annotated[int, typer.Option(help="Labels that you can pay for.", min=1)] = 20,
+    classes: Classes = None,
+    encoder: EncoderName = None,
+    out: Annotated[Path, typer.Option(help="Table with an empty column label.")] = Path("to_label.csv"),
+    seed: Annotated[int, typer.Option(help="Of the clusters.")] = 0,
+    on_error: OnError = "skip",
+    trust: Trust = False,
+) -> None:
+    """Propose which samples to label next; the filled table is a --support of compare.
+
+    Example:  unseen label sketches --source photos --budget 20 --out to_label.csv
+    """
+    from unseen.labeling import propose
+
+    if out.suffix != ".csv":
+        raise ValueError(f"out must end in .csv; got {str(out)!r}")
+    proposal = propose(
+        target, budget=budget, model=None if model is None else _bundle(model, trust), source=source, classes=classes,
+        encoder=encoder, seed=seed, on_error=on_error, trust=trust,
+    )  # fmt: skip
+    proposal.save(out)
+    _say(f"{len(proposal.samples)} samples to label are in {out}, the most telling first")
+    if proposal.classes:
+        _say(f"classes to get a first label for, in order: {', '.join(proposal.classes)}")
+    _say(proposal.gain.sentence() if proposal.gain else "What they buy cannot be estimated without a larger --source.")
+
+
 # -- evidence ----------------------------------------------------------------------------------------------
 
 
@@ -412,9 +553,9 @@ def reproduce(
     from unseen import claims
     from unseen.claims.evidence import reproduce as run
 
-    chosen = list(claims.CLAIMS) if everything else list(slugs or [])
+    chosen = list(claims.slugs()) if everything else list(slugs or [])
     if not chosen:
-        raise ValueError(f"name at least one system ({', '.join(claims.CLAIMS)}), or --all")
+        raise ValueError(f"name at least one system ({', '.join(claims.slugs())}), or --all")
     good = True
     told = []
     for slug in chosen:
@@ -507,15 +648,67 @@ def embed(
 @app.command()
 def export(
     model: Annotated[Path, typer.Argument(help="Folder of a saved model (or of a run).")],
-    out: Annotated[Path, typer.Option(help="ONNX file.")],
+    out: Annotated[Path | None, typer.Option(help="ONNX file.", show_default=False)] = None,
+    web: Annotated[
+        Path | None,
+        typer.Option(help="HTML file that classifies pictures offline (needs npm once).", show_default=False),
+    ] = None,
     trust: Trust = False,
 ) -> None:
-    """Write a saved model as ONNX, checked against onnxruntime.
+    """Write a saved model as ONNX, checked against onnxruntime, or as one offline web page.
 
-    Example:  unseen export runs/sketches/model --out sketches.onnx
+    Example:  unseen export runs/sketches/model --out sketches.onnx --web sketches.html
     """
-    difference = _bundle(model, trust).export(out)
-    _say(f"{out}: {out.stat().st_size / 2**20:.1f} MB; largest difference from torch {difference:.1e}")
+    if out is None and web is None:
+        raise ValueError("name --out FILE.onnx, --web FILE.html or both")
+    saved = _bundle(model, trust)
+    if out is not None:
+        difference = saved.export(out)
+        _say(f"{out}: {out.stat().st_size / 2**20:.1f} MB; largest difference from torch {difference:.1e}")
+    if web is not None:
+        from unseen.serving.page import write_page
+
+        write_page(saved, web)
+        _say(f"{web}: {web.stat().st_size / 2**20:.1f} MB; open it in a browser")
+
+
+@app.command()
+def serve(
+    model: Annotated[Path, typer.Argument(help="Folder of a saved model (or of a run).")],
+    host: Annotated[str, typer.Option(help="Address to listen on; any but this machine's own needs a token.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 8000,
+    token: Annotated[
+        str | None,
+        typer.Option(envvar="UNSEEN_TOKEN", help="What requests must carry; better as a variable.", show_default=False),
+    ] = None,
+    max_bytes: Annotated[int, typer.Option(help="Longest body of a request.", min=1)] = 16 * 2**20,
+    max_pixels: Annotated[int, typer.Option(help="Largest picture, width times height.", min=1)] = 50_000_000,
+    max_batch: Annotated[int, typer.Option(help="Most samples of a request.", min=1)] = 64,
+    wait: Annotated[float, typer.Option(help="Milliseconds to wait for more samples to predict together.")] = 4.0,
+    trust: Trust = False,
+) -> None:
+    """Answer predictions over HTTP: /predict, /health, /metrics, and /docs, which explains them.
+
+    Example:  unseen serve runs/sketches/model --port 8000
+    """
+    try:
+        from unseen.serving.limits import Limits
+        from unseen.serving.server import serve as run
+    except ImportError as error:
+        raise ImportError(f'serving needs: pip install "unseen[serve]" ({error})') from error
+
+    queue = max(256, max_batch)
+    limits = Limits(bytes=max_bytes, pixels=max_pixels, batch=max_batch, queue=queue, wait=wait / 1000)
+    run(
+        _bundle(model, trust),
+        host=host,
+        port=port,
+        token=token,
+        limits=limits,
+        ready=lambda url: _say(f"listening on {url}, explained at {url}/docs; stop with Ctrl+C"),
+    )
 
 
 @app.command()
@@ -524,6 +717,21 @@ def report(run: Annotated[Path, typer.Argument(help="Run folder.")]) -> None:
     from unseen.report import render
 
     typer.echo(str(render(run)))
+
+
+@new_app.command("method")
+def new_method(
+    slug: Annotated[str, typer.Argument(help="Its name: lower-case words joined by hyphens.")],
+    out: Annotated[Path | None, typer.Option(help="Folder to write; ./SLUG if absent.", show_default=False)] = None,
+) -> None:
+    """Write a package with a method, its test, its claim and its card; it works as it is, fill in your own rule.
+
+    Example:  unseen new method my-method && pip install -e my-method && pytest my-method
+    """
+    from unseen.scaffold import new_method as write
+
+    folder = write(slug, out)
+    _say(f"{folder} is written; try: pip install -e {folder} && pytest {folder} && unseen methods {slug}")
 
 
 # -- plumbing ----------------------------------------------------------------------------------------------

@@ -263,3 +263,10 @@ def test_a_model_that_never_predicts_the_labelled_classes_is_not_calibrated_on_t
     found = calibration(fixed(head), domain("ab"))
     assert found["temperature"] == 1.0
     assert found["threshold"] == 1.0
+
+
+def test_support_samples_that_lie_in_the_target_are_taken_out_of_it():
+    target = domain(shift=1.5, seed=1)
+    ready = prepare(source=domain(), target=target.unlabeled(), support=target.take(range(12)))
+    assert len(ready.target) + len(ready.held_out) == len(target) - 12
+    assert ready.leakage == ()

@@ -11,6 +11,10 @@ import numpy as np
 import pandas as pd
 import PIL.Image
 
+from unseen.data.classes import ClassSpace
+from unseen.data.domain import Domain
+from unseen.diagnosis import measure
+
 WORDS = (
     "face hand heart animal plant fruit food drink place transport sky clock weather game cloth sound light book tool "
     "flag"
@@ -60,6 +64,7 @@ def write_fake_run(
     private = ("umbrella", "violin") if protocol.startswith("open") else ()
     predictions = _predictions(rng, known, private, samples, labels)
     results = _results(rng, known, private, candidates, seeds, samples, labels, protocol)
+    results["diagnosis"] = _diagnosis(known) if candidates > 1 else None
     (folder / "results.json").write_text(json.dumps(results, ensure_ascii=False), encoding="utf-8")
     pd.DataFrame({"candidate": ["source-only"]}).to_parquet(folder / "results.parquet", index=False)
     predictions.to_parquet(folder / "predictions.parquet", index=False)
@@ -67,6 +72,15 @@ def write_fake_run(
     shown = _pictures(rng, predictions) if pictures else []
     pd.DataFrame(shown, columns=["id", "part", "jpeg"]).to_parquet(folder / "pictures.parquet", index=False)
     return folder
+
+
+def _diagnosis(known: tuple[str, ...]) -> dict[str, Any]:
+    """Of two small domains of random features, one with more samples of the first class."""
+    rng = np.random.default_rng(5)
+    y = np.arange(10 * len(known)) % len(known)
+    x = rng.standard_normal((len(y), 8)).astype(np.float32) + y[:, None]
+    source = Domain(x=x, y=y, classes=ClassSpace(names=known))
+    return measure(source, Domain(x=x[y < max(2, len(known) // 3)] + 0.3)).to_json()
 
 
 def _spread(rng: np.random.Generator, centre: float, seeds: int, noise: float = 0.012) -> dict[str, Any]:

@@ -107,6 +107,24 @@ def test_every_question_has_its_section(fake: ModuleType, tmp_path: Path) -> Non
         assert title in text, title
 
 
+def test_the_first_panel_is_the_diagnosis_with_what_each_figure_means(fake: ModuleType, tmp_path: Path) -> None:
+    folder = fake.write_fake_run(tmp_path / "run")
+    page = Page(render(folder).read_text(encoding="utf-8"))
+    diagnosis = json.loads((folder / "results.json").read_text())["diagnosis"]
+    assert len(diagnosis["lines"]) == 6
+    for line in diagnosis["lines"]:
+        assert all(text in page.words for text in line.values())
+    assert page.words.index("Before any work") < page.words.index("What was given")
+    rows = sorted(diagnosis["label_shift"]["classes"], key=lambda row: -abs(row["mlls"] - row["source"]))
+    shares = page.words[page.words.index("Estimated class shares") :]
+    assert shares.index(rows[0]["name"]) < shares.index(rows[-1]["name"])
+
+
+def test_a_run_without_a_diagnosis_has_a_page(fake: ModuleType, tmp_path: Path) -> None:
+    page = render(fake.write_fake_run(tmp_path / "run", candidates=1)).read_text(encoding="utf-8")
+    assert "Before any work" not in page
+
+
 def test_the_page_names_what_was_given_and_how_to_repeat_it(fake: ModuleType, tmp_path: Path) -> None:
     text = Page(_page(fake, tmp_path, protocol="open-partial")).words
     for said in (

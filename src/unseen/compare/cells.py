@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from unseen import catalogue
 from unseen.catalogue import Given
 from unseen.compare.inputs import Inputs
+from unseen.compare.validators import validated
 from unseen.data.domain import Domain
 from unseen.evaluation.protocols.run import entropy_threshold
 from unseen.methods.base import UNKNOWN, Method
@@ -22,7 +23,6 @@ from unseen.nn.calibration import fit_temperature
 from unseen.nn.information import normalized_entropy
 from unseen.nn.state import load_state, save_state
 from unseen.runtime import runtime
-from unseen.validation import information_maximization, soft_neighbourhood_density, source_validation
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ def run_cell(
     """
     key = f"{slug}-{preset}-seed{seed}"
     if folder is not None and (folder / key).exists():
-        return load_state(folder / key)
+        return validated(load_state(folder / key), inputs, given, check, slug, preset)
     method = catalogue.make(slug, preset, seed)
     started = time.perf_counter()
     with runtime(folder=None if folder is None else folder / "checkpoints" / key):
@@ -61,11 +61,10 @@ def run_cell(
         part = getattr(inputs, name)
         if part is not None:
             cell[label] = _predict(method, part, cell["temperature"], cell["threshold"])
-    cell["validators"] = _validate(cell, check)
     if folder is not None:
         save_state(folder / key, cell)
         shutil.rmtree(folder / "checkpoints" / key, ignore_errors=True)
-    return cell
+    return validated(cell, inputs, given, check, slug, preset)
 
 
 def calibration(method: Method, check: Domain | None) -> Cell:
@@ -94,14 +93,3 @@ def _predict(method: Method, part: Domain, temperature: float, threshold: float)
     else:
         prediction, rejecting = own, np.where(normalized_entropy(p).numpy() > threshold, UNKNOWN, own)
     return {"p": p, "raw": torch.softmax(scores, dim=1), "prediction": prediction, "rejecting": rejecting}
-
-
-def _validate(cell: Cell, check: Domain | None) -> dict[str, float]:
-    scores = {}
-    if check is not None:
-        scores["source validation"] = source_validation(cell["check"], check.labels)
-    p = cell["adapted"]["raw"] if "adapted" in cell else None
-    if p is not None and len(p) > 1:
-        scores["information maximization"] = information_maximization(p)
-        scores["neighbourhood density"] = soft_neighbourhood_density(p)
-    return scores

@@ -30,8 +30,8 @@ def write_run(
     pictures: bool,
     with_encoder: bool,
 ) -> None:
-    """Write `results.json`, `results.parquet`, `predictions.parquet`, `map.parquet`, `pictures.parquet`, the model
-    and `report.html`.
+    """Write `results.json`, `results.parquet`, `predictions.parquet`, `map.parquet`, `pictures.parquet`, the model,
+    `learned.txt` (digests of the labelled samples, which `unseen verify` does not ask about) and `report.html`.
 
     Each file is written under another name first, then renamed.
     """
@@ -41,6 +41,8 @@ def write_run(
 
     bundle.save(folder / "model", with_encoder=with_encoder)
     _write(folder / "results.json", json.dumps(results, indent=1, ensure_ascii=False, default=_plain).encode())
+    learned = [d for role in ("source", "support") if role in inputs.raw for d in inputs.raw[role].digests()]
+    _write(folder / "learned.txt", "\n".join(learned).encode())
     _table(folder / "results.parquet", pd.DataFrame(_flat(results)))
     first = cells[results["chosen"]["name"]][0]
     predictions = pd.DataFrame(_predictions(inputs, first, results))

@@ -17,6 +17,7 @@ from unseen.data.classes import ClassSpace, join, overlap, realign
 from unseen.data.domain import UNLABELED, Domain
 from unseen.data.duplicates import Leakage, leakage
 from unseen.evaluation.exam import Exam
+from unseen.verification.seals import without_sealed
 
 if TYPE_CHECKING:
     from unseen.encoders import Encoder
@@ -74,6 +75,10 @@ class Inputs:
         inputs = {word: value for word, value in words.items() if value is not None}
         return Given(inputs, shared_space=self.shared_space, seed=seed)
 
+    def without_truth(self) -> Inputs:
+        """What a fit on another machine needs: features without exams, raw samples and the encoder."""
+        return dataclasses.replace(self, exams={}, raw={}, encoder=None)
+
 
 def prepare(
     *,
@@ -109,13 +114,15 @@ def prepare(
         )
     for name in ("source", "support"):
         if name in read:
-            read[name] = _labeled(name, read[name])
+            read[name] = without_sealed(name, _labeled(name, read[name]))
     _check_kinds(read)
     known, everything = _spaces(read, _class_file(classes), learned=fraction > 0)
     labeled = known.take(known.seen)
     apart = overlap(labeled, _classes_of(read, "target")) if _has_labels(read, "target") else {}
     read = {name: _onto(domain, everything) for name, domain in read.items()}
     parts = _seal(read, labels, fraction)
+    if fraction > 0:
+        parts["support"] = without_sealed("support", parts["support"])
     kind = next(iter(read.values())).kind
     tower = _encoder(kind, encoder, precision, trust)
     known, shared = _embed_classes(known, tower, classes is not None)
@@ -288,6 +295,8 @@ def _seal(read: Mapping[str, Domain], labels: str, fraction: float) -> dict[str,
             raise ValueError(f"labels={labels!r} needs labels in the target; there are none")
         parts["support"] = target.take(chosen).replace(name="support")
         target = target.take(~chosen)
+    elif "support" in parts:
+        target = _beside(target, parts["support"])
     if len(target) == 0:
         return parts
     aside = _held_out(target)
@@ -295,6 +304,14 @@ def _seal(read: Mapping[str, Domain], labels: str, fraction: float) -> dict[str,
     if aside.any():
         parts["held_out"] = target.take(aside)
     return parts
+
+
+def _beside(target: Domain, support: Domain) -> Domain:
+    """The target without the samples that the support has too: whoever labels some of a folder points to both."""
+    new = ~np.isin(target.digests(), support.digests())
+    if not new.all():
+        log.info("%d samples of the target stand in the support too and are left out of it", int((~new).sum()))
+    return target.take(new)
 
 
 def _stratified(target: Domain, fraction: float) -> NDArray[np.bool_]:

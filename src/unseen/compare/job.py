@@ -14,13 +14,16 @@ from typing import Any
 
 from unseen import __version__, catalogue
 from unseen.bundle import Bundle
-from unseen.compare.cells import Cell, run_cell, split_source
+from unseen.compare.cells import Cell
+from unseen.compare.fits import alone_in, run_all, split
 from unseen.compare.inputs import Data, Inputs, prepare
 from unseen.compare.results import summarize
 from unseen.data.classes import ClassSpace
+from unseen.diagnosis import diagnose
 from unseen.evaluation import protocols
 from unseen.methods.base import Method
-from unseen.runtime import track
+from unseen.runtime import current
+from unseen.scale import Engine
 
 log = logging.getLogger(__name__)
 
@@ -137,6 +140,7 @@ def compare(
     with_encoder: bool = False,
     command: str = "",
     say: Any = log.info,
+    engine: Engine | None = None,
 ) -> Comparison:
     """Run every method that fits, choose one without target labels, and report.
 
@@ -173,11 +177,14 @@ def compare(
         What the report shows as the way to repeat the run.
     say : callable (str) -> None
         Told what will run, before it does.
+    engine : Engine, optional
+        Where the fits run: this process, or Ray. The results are the same bits.
 
     Returns
     -------
     Comparison
     """
+    engine = engine or Engine()
     if seeds < 1:
         raise ValueError(f"seeds must be at least 1, got {seeds}")
     if protocol != "auto":
@@ -189,6 +196,9 @@ def compare(
     )  # fmt: skip
     for line in introduction(inputs):
         say(line)
+    found = diagnose(inputs)
+    for figure in () if found is None else found.lines:
+        say(f"{figure.about}: {figure.value}. {figure.meaning}")
     todo = plan(inputs, methods, seeds, budget)
     for line in todo.lines():
         say(line)
@@ -196,43 +206,19 @@ def compare(
     config = _config(inputs, todo, protocol, labels, seeds)
     if folder is not None:
         _claim_folder(folder, config)
-    cells = _run_all(inputs, todo, seeds, folder)
-    results = summarize(inputs, todo, cells, protocol=protocol, labels=labels, seeds=seeds)
-    results.update(unseen=__version__, command=command, config=config)
-    first = cells[results["chosen"]["name"]][0]
-    bundle = make_bundle(inputs, first)
-    if folder is not None:
-        from unseen.compare.folder import write_run
+    with alone_in(folder):
+        found_cells = run_all(inputs, todo.candidates, seeds, folder, engine)
+        cells = {name(*pair): group for pair, group in found_cells.items()}
+        results = summarize(inputs, todo, cells, protocol=protocol, labels=labels, seeds=seeds)
+        results.update(unseen=__version__, command=command, config=config, settings=_settings(engine))
+        results["diagnosis"] = None if found is None else found.to_json()
+        first = cells[results["chosen"]["name"]][0]
+        bundle = make_bundle(inputs, first)
+        if folder is not None:
+            from unseen.compare.folder import write_run
 
-        write_run(folder, results, inputs, cells, bundle, pictures=pictures, with_encoder=with_encoder)
+            write_run(folder, results, inputs, cells, bundle, pictures=pictures, with_encoder=with_encoder)
     return Comparison(results, bundle, folder)
-
-
-def _run_all(inputs: Inputs, todo: Plan, seeds: int, folder: Path | None) -> dict[str, list[Cell]]:
-    """All cells, by candidate in the order of the seeds."""
-    cells: dict[str, list[Cell]] = {name(*pair): [] for pair in todo.candidates}
-    jobs = [(seed, pair) for seed in range(seeds) for pair in todo.candidates]
-    parts: dict[int, Any] = {}
-    for seed, (slug, preset) in track(jobs, "fitting"):
-        if seed not in parts:
-            parts = {seed: _split(inputs, seed)}
-        given, check = parts[seed]
-        cells[name(slug, preset)].append(run_cell(inputs, given, check, slug, preset, seed, _cells(folder)))
-    return cells
-
-
-def _split(inputs: Inputs, seed: int) -> Any:
-    """What is given for one seed, and the labelled samples that it does not hold."""
-    if inputs.source is None:
-        return inputs.given(None, seed), None
-    learn, aside = split_source(inputs.source, seed)
-    if not aside.any():
-        return inputs.given(inputs.source, seed), None
-    return inputs.given(inputs.source.take(learn), seed), inputs.source.take(aside)
-
-
-def _cells(folder: Path | None) -> Path | None:
-    return None if folder is None else folder / "cells"
 
 
 def make_bundle(inputs: Inputs, cell: Cell) -> Bundle:
@@ -292,6 +278,12 @@ def _config(inputs: Inputs, todo: Plan, protocol: str, labels: str, seeds: int) 
     return known
 
 
+def _settings(engine: Engine) -> dict[str, Any]:
+    """What the bits of the results depend on, beside versions and the processor, and where the fits ran."""
+    at = current()
+    return {"engine": engine.name, "threads": at.threads, "device": at.device, "precision": at.precision}
+
+
 def _claim_folder(folder: Path, config: dict[str, Any]) -> None:
     """Make the run folder, or go on in one of the same run."""
     file = folder / "config.json"
@@ -335,7 +327,7 @@ def adapt(
     """
     catalogue.make(method, preset, seed, **(settings or {}))
     ready = prepare(**inputs)
-    given, check = _split(ready, seed)
+    given, check = split(ready, seed)
     fitted = given.fit(catalogue.make(method, preset, seed, **(settings or {})))
     from unseen.compare.cells import calibration
 

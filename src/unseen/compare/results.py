@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unseen.compare.cells import Cell
+from unseen.compare.choice import choose
+from unseen.compare.estimate import estimate, estimates
 from unseen.compare.inputs import Inputs
 from unseen.data.classes import ClassSpace
 from unseen.data.typing import IntArray
@@ -19,7 +21,6 @@ from unseen.evaluation.metrics.classification import (
     mean_class_accuracy,
 )
 from unseen.evaluation.protocols.base import Protocol
-from unseen.validation import vote
 
 if TYPE_CHECKING:
     from unseen.compare.job import Plan
@@ -31,13 +32,12 @@ def summarize(
     inputs: Inputs, todo: Plan, cells: Mapping[str, list[Cell]], *, protocol: str, labels: str, seeds: int
 ) -> dict[str, Any]:
     """Choose first, then open the exam: what stands in `results.json`."""
-    votes, validators = _choose(cells)
-    chosen = max(votes, key=lambda key: votes[key])
+    choice = choose(cells, inputs)
     truths = {part: exam.open() for part, exam in inputs.exams.items()}
     graded = _protocol(protocol, truths, inputs)
     rows = [
-        _row(key, seeds_cells, votes[key], validators[key], key == chosen, truths, graded, inputs)
-        for key, seeds_cells in cells.items()
+        _row(key, group, choice.votes[key], choice.validators[key], key == choice.name, truths, graded, inputs)
+        for key, group in cells.items()
     ]
     return {
         "schema": SCHEMA,
@@ -56,40 +56,13 @@ def summarize(
         "references": _references(inputs, truths, rows, graded),
         "candidates": sorted(rows, key=lambda row: -row["vote"]),
         "left_out": todo.left_out,
-        "chosen": {"name": chosen, "why": _why(chosen, votes, validators, seeds, inputs.support is not None)},
+        "chosen": {"name": choice.name, "why": choice.why},
+        "estimate": estimate(
+            estimates(choice.validators[choice.name], cells[choice.name]),
+            0 if inputs.target is None else len(inputs.target),
+        ),
         "versions": _versions(),
     }
-
-
-def _choose(cells: Mapping[str, list[Cell]]) -> tuple[dict[str, float], dict[str, dict[str, list[float]]]]:
-    """The vote of every candidate from the mean of each validator over seeds, and these scores."""
-    validators = {
-        key: {v: [cell["validators"][v] for cell in group] for v in group[0]["validators"]}
-        for key, group in cells.items()
-    }
-    means = {key: {v: float(np.mean(values)) for v, values in row.items()} for key, row in validators.items()}
-    have = next(iter(means.values()))
-    ranked = next((v for v in ("information maximization", "source validation") if v in have), None)
-    if ranked is None:
-        return dict.fromkeys(cells, 0.0), validators
-    source = {key: row["source validation"] for key, row in means.items()} if "source validation" in have else None
-    return vote({key: row[ranked] for key, row in means.items()}, source), validators
-
-
-def _why(chosen: str, votes: Mapping[str, float], validators: Mapping[str, Any], seeds: int, supported: bool) -> str:
-    if len(votes) == 1:
-        return f"{chosen} was the only candidate."
-    told = ", ".join(f"{v} {np.mean(values):.3f}" for v, values in validators[chosen].items())
-    second = sorted(votes, key=lambda key: -votes[key])[1]
-    labels = (
-        "The support's labels were learned from; no sealed label was used."
-        if supported
-        else "No target label was used."
-    )
-    return (
-        f"Of the candidates that keep nine tenths of the best source validation, {chosen} has the largest information "
-        f"({told}; mean of {seeds} seeds); next is {second}. {labels}"
-    )
 
 
 def _protocol(wanted: str, truths: Mapping[str, IntArray], inputs: Inputs) -> Protocol | None:
@@ -118,6 +91,7 @@ def _row(
         "seconds": float(np.mean([cell["seconds"] for cell in group])),
         "temperature": group[0]["temperature"],
         "validators": {v: _spread(values) for v, values in validators.items()},
+        "estimates": estimates(validators, group),
         "vote": vote_,
         "chosen": chosen,
         "metrics": {part: _grades(group, part, truth, protocol, inputs) for part, truth in truths.items() if protocol},

@@ -52,7 +52,7 @@ class Exam:
 
     def open(self) -> IntArray:
         """The truth, (n,), -1 where a sample has no label. Counts as one opening."""
-        with _locked(self._ledger):
+        with locked(self._ledger):
             counts = _read(self._ledger)
             counts[self.hash] = counts.get(self.hash, 0) + 1
             temporary = self._ledger.with_suffix(f".{os.getpid()}.tmp")
@@ -85,7 +85,8 @@ def _read(ledger: Path) -> dict[str, int]:
 
 
 @contextlib.contextmanager
-def _locked(ledger: Path) -> Iterator[None]:
+def locked(ledger: Path) -> Iterator[None]:
+    """Hold the one lock of a file of the user's data folder, which is made if need be."""
     ledger.parent.mkdir(parents=True, exist_ok=True)
     with ledger.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -121,6 +121,8 @@ def _context(results: words.Results, tables: Mapping[str, pd.DataFrame], style: 
         "style": style,
         "policy": f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; form-action 'none'",
         "results": results,
+        "diagnosis": results.get("diagnosis"),
+        "shares": _shares(results.get("diagnosis")),
         "chosen": words.chosen_row(results),
         "verdict": found,
         "headline": words.headline(results),
@@ -151,6 +153,13 @@ def _metrics(results: words.Results) -> list[str]:
         return []
     first = results["references"]["metric"]
     return [first, *(m for m in results["candidates"][0]["metrics"]["adapted"] if m != first)]
+
+
+def _shares(diagnosis: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
+    """Estimated class shares of the target, those that differ most from the source's first."""
+    if diagnosis is None or diagnosis["label_shift"] is None:
+        return []
+    return sorted(diagnosis["label_shift"]["classes"], key=lambda row: -abs(row["mlls"] - row["source"]))
 
 
 def _skipped(results: words.Results) -> list[dict[str, str]]:

@@ -34,6 +34,12 @@ MEANINGS = {
 }
 UNITS = {
     "source validation": "share right",
+    "reverse validation": "share right",
+    "support validation": "share right",
+    "embedded validation": "share right",
+    "agreement": "share alike",
+    "ensemble validation": "share alike",
+    "certainty": "nats",
     "information maximization": "nats",
     "neighbourhood density": "nats",
 }
@@ -177,7 +183,7 @@ def beside(results: Results) -> list[str]:
     """The sentences that the headline must not be read without."""
     found = verdict(results)
     if found is None:
-        return ["How often it is right is not known: no accuracy is shown, and no other figure stands for one."]
+        return [_estimate(results.get("estimate"))]
     parts = [
         f"{percent(found.chance)} by chance" if found.chance is not None else None,
         f"{percent(found.floor)} without adaptation (source-only)" if found.floor is not None else None,
@@ -190,6 +196,19 @@ def beside(results: Results) -> list[str]:
     lines.append(_change(found, results["chosen"]["name"]))
     lines.append(_regret(found, results))
     return [line for line in lines if line]
+
+
+def _estimate(found: Mapping[str, Any] | None) -> str:
+    """What may be said of accuracy where no label is left."""
+    if found is None:
+        return "How often it is right is not known: no accuracy is shown, and no other figure stands for one."
+    low, high = found["interval"]
+    measured = found["coverage"]["measured"]
+    return (
+        f"How often it is right is not known. As an estimate, {percent(found['accuracy'])}, between {percent(low)} and "
+        f"{percent(high)}: {10 * measured:.0f} in 10 of such intervals held the accuracy where it could be looked up. "
+        "It takes every target sample to be of a known class."
+    )
 
 
 def _not_comparable(found: Verdict, ceiling: Mapping[str, float] | None) -> str:

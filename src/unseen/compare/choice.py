@@ -1,0 +1,125 @@
+"""Which candidate is chosen, by what can be seen without the exam, and why."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from unseen.compare.inputs import Inputs
+from unseen.compare.validators import AGREEMENT, ENSEMBLE, INFORMATION, REVERSE, SOURCE, SUPPORT
+from unseen.validation import agreement, ensemble_validation, leave_out, vote, weigh, without_doubt
+
+Cells = Mapping[str, Sequence[Mapping[str, Any]]]
+Scores = dict[str, dict[str, list[float]]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """A choice without the exam.
+
+    Attributes
+    ----------
+    name, why : str
+    votes : {candidate: vote in [0, 1]}
+    validators : {candidate: {validator: a score per seed}}
+    """
+
+    name: str
+    why: str
+    votes: dict[str, float]
+    validators: Scores
+
+
+def choose(cells: Cells, inputs: Inputs) -> Choice:
+    """Choose by what the given data allow.
+
+    With a source whose classes are all that can be predicted: reverse validation, with accuracy on the support where
+    there is one, and source-only where nothing is clearly better. Else accuracy on the support, else information among
+    the candidates that keep nine tenths of the best source validation, else source validation.
+    """
+    validators = scores(cells)
+    means = {key: {v: float(np.mean(values)) for v, values in row.items()} for key, row in validators.items()}
+    votes, rule = _vote(means, inputs)
+    name = max(votes, key=lambda key: votes[key])
+    return Choice(name, _why(name, votes, means, rule, inputs, seeds=len(cells[name])), votes, validators)
+
+
+def scores(cells: Cells) -> Scores:
+    """Every validator of every candidate, per seed; those that need all candidates are added to those of the cells."""
+    found: Scores = {
+        key: {v: [cell["validators"][v] for cell in group] for v in group[0]["validators"]}
+        for key, group in cells.items()
+    }
+    seeds = len(next(iter(cells.values())))
+    if len({family(key) for key in cells}) < 2 or any("adapted" not in group[0] for group in cells.values()):
+        return found
+    for seed in range(seeds):
+        parts = {key: group[seed]["adapted"] for key, group in cells.items()}
+        p = {key: part["raw"] for key, part in parts.items()}
+        one = len({q.shape for q in p.values()}) == 1  # a model that is given may know other classes than the source
+        together = ensemble_validation(p, {key: family(key) for key in p}) if one else {}
+        for key, part in parts.items():
+            others = [other["prediction"] for name, other in parts.items() if family(name) != family(key)]
+            found[key].setdefault(AGREEMENT, []).append(agreement(part["prediction"], others))
+            if together:
+                found[key].setdefault(ENSEMBLE, []).append(together[key])
+    return found
+
+
+def family(candidate: str) -> str:
+    """The method of a candidate: presets of one method are no independent witnesses."""
+    return candidate.partition(":")[0]
+
+
+def _vote(means: Mapping[str, Mapping[str, float]], inputs: Inputs) -> tuple[dict[str, float], str]:
+    """Votes, and the sentence that says by what."""
+    have = next(iter(means.values()))
+    column = {v: {key: row[v] for key, row in means.items()} for v in have}
+    graded = 0 if inputs.support is None else _graded(inputs)
+    if REVERSE in have and inputs.source is not None:
+        ranked, by = column[REVERSE], "reverse validation"
+        if SUPPORT in have:
+            ranked, by = (
+                weigh(ranked, column[SUPPORT], graded),
+                f"reverse validation and {graded} labels of the support",
+            )
+        votes = without_doubt(ranked, len(inputs.source) + graded)
+        return votes, f"by {by} ({{told}})"
+    if SUPPORT in have:
+        return vote(column[SUPPORT]), f"by {graded} labels of the support ({{told}})"
+    if INFORMATION in have:
+        kept = " among the candidates that keep nine tenths of the best source validation" if SOURCE in have else ""
+        return vote(column[INFORMATION], column.get(SOURCE)), f"by information{kept} ({{told}})"
+    if SOURCE in have:
+        return vote(column[SOURCE]), "by source validation ({told})"
+    return dict.fromkeys(means, 0.0), "as the first: nothing that is given tells them apart"
+
+
+def _graded(inputs: Inputs) -> int:
+    """How many labels of the support are graded."""
+    assert inputs.support is not None
+    parts = [grade for _, grade in leave_out(inputs.support.labels)]
+    return int(np.any(parts, axis=0).sum()) if parts else 0
+
+
+def _why(name: str, votes: Mapping[str, float], means: Mapping[str, Any], rule: str, inputs: Inputs, seeds: int) -> str:
+    if len(votes) == 1:
+        return f"{name} was the only candidate."
+    shown = [v for v in (REVERSE, SUPPORT, INFORMATION, SOURCE) if v in means[name]]
+    told = ", ".join(f"{v} {means[name][v]:.3f}" for v in shown)
+    told += f"; mean of {seeds} seeds" if seeds > 1 else "; one seed"
+    floor = name == "source-only" and REVERSE in means[name]
+    if floor:
+        rest = "no other is better by more than its standard error"
+    else:
+        second = sorted(votes, key=lambda key: -votes[key])[1]
+        rest = f"next is {second}"
+    labels = (
+        "The support's labels were learned from; no sealed label was used."
+        if inputs.support is not None
+        else "No target label was used."
+    )
+    return f"{name} was chosen {rule.format(told=told)}; {rest}. {labels}"

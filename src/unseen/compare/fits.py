@@ -1,0 +1,95 @@
+"""All fits of a comparison, candidates x seeds, here or on Ray."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from unseen.catalogue import Given
+from unseen.compare.cells import Cell, run_cell, split_source
+from unseen.compare.inputs import Inputs
+from unseen.data.domain import Domain
+from unseen.nn.state import pack, unpack
+from unseen.scale import Engine, each
+
+Job = tuple[int, tuple[str, str]]
+"""A seed, and a candidate as (slug, preset)."""
+
+
+@dataclasses.dataclass
+class Work:
+    """What all fits share; what depends on the seed alone is made once per process and seed."""
+
+    inputs: Inputs
+    folder: Path | None
+    _parts: dict[int, tuple[Given, Domain | None]] = dataclasses.field(default_factory=dict)
+
+    def part(self, seed: int) -> tuple[Given, Domain | None]:
+        """What is given for one seed, and the labelled samples that it does not hold."""
+        if seed not in self._parts:
+            self._parts = {seed: split(self.inputs, seed)}
+        return self._parts[seed]
+
+
+def split(inputs: Inputs, seed: int) -> tuple[Given, Domain | None]:
+    """What is given for one seed, and the labelled source samples that it does not hold."""
+    if inputs.source is None:
+        return inputs.given(None, seed), None
+    learn, aside = split_source(inputs.source, seed)
+    if not aside.any():
+        return inputs.given(inputs.source, seed), None
+    return inputs.given(inputs.source.take(learn), seed), inputs.source.take(aside)
+
+
+def run_all(
+    inputs: Inputs, candidates: tuple[tuple[str, str], ...], seeds: int, folder: Path | None, engine: Engine
+) -> dict[tuple[str, str], list[Cell]]:
+    """All cells, by candidate in the order of the seeds; a cell that stands in `folder` is read.
+
+    On Ray neither truth nor raw samples leave this process; `folder`, if given, must be one that all machines see.
+    """
+    cells: dict[tuple[str, str], list[Cell]] = {pair: [] for pair in candidates}
+    jobs: list[Job] = [(seed, pair) for seed in range(seeds) for pair in candidates]
+    work = Work(inputs, folder)
+    if engine.name == "process":
+        found: Iterator[Cell] = each(_cell, jobs, work, label="fitting")
+    else:
+        told = Work(inputs.without_truth(), None if folder is None else folder.resolve())
+        found = (unpack(*packed) for packed in each(_packed, jobs, told, engine=engine, label="fitting"))
+    for (_, pair), cell in zip(jobs, found):
+        cells[pair].append(cell)
+    return cells
+
+
+def _cell(work: Work, job: Job) -> Cell:
+    seed, (slug, preset) = job
+    given, check = work.part(seed)
+    return run_cell(
+        work.inputs, given, check, slug, preset, seed, None if work.folder is None else work.folder / "cells"
+    )
+
+
+def _packed(work: Work, job: Job) -> tuple[Any, dict[str, Any]]:
+    """A cell as plain data and tensors: networks with parametrizations cannot be pickled."""
+    tensors: dict[str, Any] = {}
+    return pack(_cell(work, job), tensors), tensors
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path | None) -> Iterator[None]:
+    """Hold a run folder for the block; `ValueError` if another job holds it. A killed job lets it go."""
+    if folder is None:
+        yield
+        return
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ValueError(
+                f"out: another job is at work in {folder}; wait for it, or choose another folder"
+            ) from error
+        yield

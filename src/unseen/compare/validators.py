@@ -1,0 +1,123 @@
+"""What a fitted candidate shows without the exam: its label-free scores, and what its accuracy may be."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from unseen import catalogue, methods
+from unseen.catalogue import Given
+from unseen.compare.inputs import Inputs
+from unseen.data.domain import Domain
+from unseen.methods.base import Method, signatures
+from unseen.validation import (
+    average_thresholded_confidence,
+    certainty,
+    density_ratio,
+    embedded_validation,
+    information_maximization,
+    leave_out,
+    reverse_validation,
+    soft_neighbourhood_density,
+    source_validation,
+)
+
+Cell = dict[str, Any]
+
+SOURCE, SUPPORT = "source validation", "support validation"
+INFORMATION, DENSITY = "information maximization", "neighbourhood density"
+EMBEDDED, REVERSE, CERTAINTY = "embedded validation", "reverse validation", "certainty"
+AGREEMENT, ENSEMBLE = "agreement", "ensemble validation"
+THRESHOLDED = "average thresholded confidence"
+
+_LOWEST = -30.0  # a log-probability below it counts as this
+
+
+def validated(cell: Cell, inputs: Inputs, given: Given, check: Domain | None, slug: str, preset: str) -> Cell:
+    """The cell with `validators` and `estimates`, both by name; of a cell read from disk they are made again.
+
+    Parameters
+    ----------
+    cell : dict
+        A fitted candidate with its predictions, as `run_cell` makes it.
+    given : Given
+        What it was fitted on.
+    check : Domain or None
+        Labelled source samples that it was not fitted on.
+    """
+    return {
+        **cell,
+        "validators": _validators(cell, inputs, given, check, slug, preset),
+        "estimates": _estimates(cell, check),
+    }
+
+
+def _validators(
+    cell: Cell, inputs: Inputs, given: Given, check: Domain | None, slug: str, preset: str
+) -> dict[str, float]:
+    scores = {}
+    if check is not None:
+        scores[SOURCE] = source_validation(cell["check"], check.labels)
+    p = cell["adapted"]["raw"] if "adapted" in cell else None
+    if p is not None and len(p) > 1:
+        scores[INFORMATION] = information_maximization(p)
+        scores[DENSITY] = soft_neighbourhood_density(p)
+        scores[CERTAINTY] = certainty(p)
+    if p is not None and check is not None:
+        scores[EMBEDDED] = _embedded(cell, given.inputs["source"], check)
+    if p is not None and inputs.source is not None and not len(inputs.classes.unseen):
+        scores[REVERSE] = reverse_validation(
+            _table(inputs.target), cell["adapted"]["prediction"], _table(inputs.source), inputs.source.labels
+        )
+    if inputs.support is not None:
+        right = _on_support(cell["method"], inputs.support, given, slug, preset, cell["seed"])
+        if len(right):
+            scores[SUPPORT] = float(right.mean())
+    return scores
+
+
+def _embedded(cell: Cell, learned: Domain, check: Domain) -> float:
+    """Embedded validation, where samples are what the candidate makes of them: its log-probabilities."""
+    method = cell["method"]
+    source, held = (_scores(method.source_decision_function(part)) for part in (learned, check))
+    target = torch.log(cell["adapted"]["raw"]).clamp_min(_LOWEST)
+    right = cell["check"].argmax(dim=1).numpy() == check.labels
+    return embedded_validation(right, density_ratio(source, target, held))
+
+
+def _scores(scores: Tensor) -> Tensor:
+    return torch.log_softmax(scores.float(), dim=1).clamp_min(_LOWEST)
+
+
+def _table(domain: Domain | None) -> Tensor:
+    assert domain is not None
+    return torch.as_tensor(np.asarray(domain.x)).float()
+
+
+def _on_support(method: Method, support: Domain, given: Given, slug: str, preset: str, seed: int) -> NDArray[np.bool_]:
+    """Whether support samples are predicted right by what has not learnt from them; empty if no class has two."""
+    parts = list(leave_out(support.labels))
+    if not parts:
+        return np.zeros(0, dtype=bool)
+    learns = any("support" in (*way.required, *way.optional) for way in signatures(methods.get(slug)))
+    right = []
+    for learn, grade in parts:
+        if learns:
+            fewer = {**given.inputs, "support": support.take(learn)}
+            method = dataclasses.replace(given, inputs=fewer).fit(catalogue.make(slug, preset, seed))
+        part = support.take(grade)
+        right.append(method.decision_function(part).argmax(dim=1).numpy() == part.labels)
+    return np.concatenate(right)
+
+
+def _estimates(cell: Cell, check: Domain | None) -> dict[str, float]:
+    """Estimates of the accuracy on the target that one fit gives."""
+    if check is None or "adapted" not in cell:
+        return {}
+    right = cell["check"].argmax(dim=1).numpy() == check.labels
+    return {THRESHOLDED: average_thresholded_confidence(cell["check"], right, cell["adapted"]["p"])}

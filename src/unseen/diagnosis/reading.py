@@ -1,0 +1,123 @@
+"""What the figures of a diagnosis mean for the choice of a method; every threshold stands here, once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+SAME = 0.6
+"""AUC of the domain classifier below which both sides count as one domain."""
+APART = 0.9
+"""AUC from which nearly every sample betrays its domain."""
+EXPLAINED = 0.65
+"""AUC below which the domains look alike once the source has the estimated class shares."""
+SHIFTED = 0.05
+"""Total variation above chance from which class shares count as different."""
+NOVEL = 0.1
+"""Share of novel samples from which they count."""
+FAR = 0.5
+"""Distance between domains, as a share of the distance between classes, from which the shift of the mean is large."""
+WON_BACK = 0.03
+"""Gain in class consistency by alignment that counts."""
+LOST = 0.05
+"""Loss in class consistency that counts."""
+
+
+class Line(NamedTuple):
+    """A figure: what it is of, its value in words, and what it means."""
+
+    about: str
+    value: str
+    meaning: str
+
+
+def read(figures: Mapping[str, Any]) -> tuple[Line, ...]:
+    """A line for each figure of `Diagnosis.to_json`, in the order in which they help."""
+    return (
+        _domains(figures["domain_classifier"]["auc"]),
+        *_shares(figures["label_shift"]),
+        _novel(figures["novelty"]["share"], figures["domain_classifier"]["auc"]),
+        _distances(figures["distance"]),
+        _consistency(figures["consistency"]),
+        _duplicates(figures["duplicates"]),
+    )
+
+
+def _domains(auc: float) -> Line:
+    if auc < SAME:
+        meaning = "No linear classifier tells the domains apart: there is little to adapt, source-only is hard to beat."
+    elif auc < APART:
+        meaning = "The domains differ in part: expect source-only to lose something, and methods that align to help."
+    else:
+        meaning = (
+            "Nearly every sample shows its domain. That alone does not say how much accuracy is lost; it says that "
+            "source-only needs company (standardize, coral, shot, glc)."
+        )
+    return Line("domains told apart (AUC)", f"{auc:.2f}", meaning)
+
+
+def _shares(shift: Mapping[str, Any] | None) -> list[Line]:
+    if shift is None:
+        return []
+    found, chance = shift["total_variation"], shift["chance"]
+    value = f"{100 * found['mlls']:.0f} % by MLLS, {100 * found['bbse']:.0f} % by BBSE (chance: {100 * chance:.0f} %)"
+    both = min(found["mlls"], found["bbse"]) > chance + SHIFTED
+    if not both:
+        meaning = "No sign that classes have other shares in the target than in the source."
+    elif shift["remaining_auc"] < EXPLAINED:
+        meaning = (
+            "Classes have other shares in the target, and with these shares the domains look alike: methods that push "
+            "towards equal shares (shot) can do harm."
+        )
+    else:
+        meaning = (
+            "Classes may have other shares in the target, but both estimators take each class to look alike in both "
+            f"domains, and it does not (AUC {shift['remaining_auc']:.2f} with these shares): a hint at most."
+        )
+    return [Line("class shares that differ", value, meaning)]
+
+
+def _novel(share: float, auc: float) -> Line:
+    if auc >= APART:
+        meaning = (
+            "Domains this far apart hide novel classes from this figure, large or small: look at the samples that a "
+            "method which rejects (glc) calls unknown."
+        )
+    elif share < NOVEL:
+        meaning = "No sign of classes that the source lacks; novel samples that look like known ones do not show."
+    else:
+        meaning = "Some samples look like no class of the source: try a method that rejects (glc), and look at them."
+    return Line("samples like no known class", f"{100 * share:.0f} %", meaning)
+
+
+def _distances(distance: Mapping[str, float | None]) -> Line:
+    domains, classes = distance["between_domains"], distance["between_classes"]
+    about, told = "distance, in spreads of a class", f"MMD {distance['mmd']:.3f}"
+    if domains is None or classes is None:
+        return Line(about, told, "No two classes have a spread to compare with.")
+    if domains >= FAR * classes:
+        meaning = "The mean moves by more than half of what tells classes apart: align first (standardize, coral)."
+    else:
+        meaning = "The mean moves little beside what tells classes apart: aligning it alone will not do much."
+    return Line(about, f"{domains:.2f} between domains, {classes:.2f} between classes ({told})", meaning)
+
+
+def _consistency(found: Mapping[str, float]) -> Line:
+    value = f"{found['target']:.2f} in the target, {found['aligned']:.2f} aligned, {found['source']:.2f} in the source"
+    if found["aligned"] - found["target"] > WON_BACK:
+        meaning = "Alignment of means and deviations wins agreement back: standardize and coral are worth a try."
+    elif found["source"] - max(found["target"], found["aligned"]) > LOST:
+        meaning = (
+            "Target samples fall between the classes of the source, and alignment does not mend it: methods that "
+            "learn the target's own clusters (shot, glc) or a few labels are needed."
+        )
+    else:
+        meaning = "Target samples fall into the neighbourhoods of single classes, as samples of the source do."
+    return Line("class consistency of neighbours", value, meaning)
+
+
+def _duplicates(found: Mapping[str, int]) -> Line:
+    value = f"{found['equal']} equal, {found['near']} nearly equal of {found['of']}"
+    if found["equal"] + found["near"]:
+        return Line("samples on both sides", value, "Leave them out of one side: scores on them say nothing.")
+    return Line("samples on both sides", value, "No sample of the target was found in the labelled data.")

@@ -1,0 +1,219 @@
+"""`propose`: which samples of a domain to label next, with what the models think and what it is expected to buy."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from unseen import methods
+from unseen.bundle import Bundle
+from unseen.compare.inputs import DEFAULT_ENCODER, Data, Inputs, prepare
+from unseen.data.classes import ClassSpace
+from unseen.data.domain import Domain, Lazy
+from unseen.data.typing import FloatArray, IntArray
+from unseen.labeling.class_order import classes_to_label
+from unseen.labeling.gain import Gain, expected_gain
+from unseen.labeling.margin import margin
+from unseen.labeling.typiclust import typiclust
+from unseen.verification import sealed
+
+log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Proposal:
+    """Samples to label, the first first.
+
+    Attributes
+    ----------
+    samples : Domain
+        As they were read.
+    covers : int array (b,)
+        How many samples the cluster of each has: whom its label speaks for.
+    guesses : tuple of (str or None)
+        The class that the models hold most probable; None without a model.
+    margins : array (b,) or None
+        See `margin`.
+    classes : tuple of str
+        Classes to get a first label for, in order; see `classes_to_label`.
+    gain : Gain or None
+        None without a source that is large enough.
+    """
+
+    samples: Domain
+    covers: IntArray
+    guesses: tuple[str | None, ...]
+    margins: FloatArray | None
+    classes: tuple[str, ...]
+    gain: Gain | None
+
+    def save(self, file: str | os.PathLike[str]) -> None:
+        """Write a CSV with an empty column `label`, all or nothing; filled, `unseen.load` reads it as a support."""
+        import pandas as pd
+
+        file = Path(file)
+        if file.suffix != ".csv":
+            raise ValueError(f"file must end in .csv; got {str(file)!r}")
+        samples = self.samples
+        columns: dict[str, Any] = {"id": samples.ids, "label": "", **_content(samples, file)}
+        columns["guess"] = ["" if guess is None else guess for guess in self.guesses]
+        if samples.kind in ("image", "text"):  # beside features, numbers would be taken for features
+            columns["covers"] = self.covers
+            if self.margins is not None:
+                columns["margin"] = self.margins.round(3)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        temporary = file.with_name(f".{file.name}.tmp")
+        pd.DataFrame(columns).to_csv(temporary, index=False)
+        temporary.replace(file)
+
+
+def propose(
+    target: Data,
+    *,
+    budget: int = 20,
+    model: Bundle | None = None,
+    source: Data | None = None,
+    classes: ClassSpace | str | os.PathLike[str] | None = None,
+    encoder: str | None = None,
+    seed: int = 0,
+    on_error: str = "skip",
+    trust: bool = False,
+) -> Proposal:
+    """Choose samples to label by TypiClust; samples with a label and verified ones are never proposed.
+
+    Parameters
+    ----------
+    target : Domain or path
+    budget : int, >= 1
+        Labels that can be paid for.
+    model : Bundle, optional
+        Its guesses stand beside the samples; its encoder is used.
+    source : Domain or path, optional
+        Labelled samples: a model of them guesses too, and the gain is estimated on them.
+    classes : ClassSpace or path, optional
+        A class file, for the order of classes; needs `model` or `source`.
+    encoder : str, optional
+    seed : int
+    on_error, trust
+        As in `compare`.
+
+    Raises
+    ------
+    ValueError
+        If the budget is out of range, kinds differ, or `classes` is given alone.
+    """
+    if budget < 1:
+        raise ValueError(f"budget must be at least 1, got {budget}")
+    if classes is not None and model is None and source is None:
+        raise ValueError("classes must come with model or source, which say what classes have labels")
+    domain = _read(target, on_error)
+    name = encoder if encoder or model is None or model.encoder is None else model.encoder.name
+    brought = None
+    if source is not None:
+        brought = prepare(source=source, classes=classes, encoder=name, on_error=on_error, trust=trust)
+    features = _encode(domain, name, model, brought, trust)
+    out = domain.labeled
+    kept = sealed()
+    verified = np.isin(domain.digests(), list(kept)) if kept else np.zeros(len(domain), dtype=bool)
+    open_ = np.flatnonzero(~verified)
+    if out[open_].all():
+        raise ValueError(f"target must hold samples that are neither labelled nor verified; {domain.name} holds none")
+    found = typiclust(features.x[open_], budget, labeled=out[open_], seed=seed)
+    picked = open_[found.positions]
+    guesses, margins = _opinions(model, brought, domain.take(picked), features.take(picked))
+    return Proposal(
+        samples=domain.take(picked),
+        covers=found.covers,
+        guesses=guesses,
+        margins=margins,
+        classes=tuple(classes_to_label(_labelled_classes(classes, model, brought))) if classes is not None else (),
+        gain=None if brought is None or brought.source is None else expected_gain(brought.source, budget, seed=seed),
+    )
+
+
+def _read(target: Data, on_error: str) -> Domain:
+    if isinstance(target, Domain):
+        return target
+    from unseen.data.loaders import load
+
+    return load(target, on_error=on_error)  # type: ignore[arg-type]
+
+
+def _encode(domain: Domain, name: str | None, model: Bundle | None, brought: Inputs | None, trust: bool) -> Domain:
+    """The features in which clusters are looked for: of the encoder of the model, of the source, or the default one."""
+    if brought is not None and brought.told["source"]["kind"] != domain.kind:
+        raise ValueError(f"source and target must be of one kind; got {brought.told['source']['kind']}, {domain.kind}")
+    if brought is not None and brought.encoder is not None:
+        return brought.encoder.encode(domain)
+    if model is not None and model.encoder is not None and not model.whole:
+        return model.encoder.encode(domain)
+    if domain.kind == "features" and name is None:
+        return domain
+    name = name or DEFAULT_ENCODER.get(domain.kind)
+    if name is None:
+        raise ValueError(f"there is no default encoder for {domain.kind}; name one with encoder=")
+    from unseen import encoders
+
+    return encoders.get(name, trust=trust).encode(domain)
+
+
+def _opinions(
+    model: Bundle | None, brought: Inputs | None, samples: Domain, features: Domain
+) -> tuple[tuple[str | None, ...], FloatArray | None]:
+    """The most probable class of each sample and its margin: of the model, of one of the source, or of both."""
+    told: list[tuple[tuple[str, ...], torch.Tensor]] = []
+    if model is not None:
+        told.append((model.classes.names, model.predict_proba(samples)))
+    if brought is not None and brought.source is not None:
+        known = methods.get("source-only")().fit(source=brought.source)
+        told.append((brought.classes.names, torch.softmax(known.decision_function(features.unlabeled()), dim=1)))
+    if not told:
+        return (None,) * len(samples), None
+    names = tuple(dict.fromkeys(name for own, _ in told for name in own))
+    if len(names) < 2:
+        return (names[0],) * len(samples), None
+    place = {name: i for i, name in enumerate(names)}
+    onto = []
+    for own, p in told:
+        wide = np.zeros((len(samples), len(names)))
+        wide[:, [place[name] for name in own]] = p.detach().numpy()
+        onto.append(wide)
+    best = np.mean(onto, axis=0).argmax(axis=1)
+    return tuple(names[i] for i in best), margin(onto)
+
+
+def _labelled_classes(classes: Any, model: Bundle | None, brought: Inputs | None) -> ClassSpace:
+    """The class file with the classes that have labels as its seen ones."""
+    if brought is not None:
+        return brought.classes
+    assert model is not None
+    from unseen.data.class_file import read_classes
+
+    space = classes if isinstance(classes, ClassSpace) else read_classes(classes)
+    seen = [i for i, name in enumerate(space.names) if name in set(model.classes.names)]
+    if not seen:
+        raise ValueError("classes must name at least one class of the model; it names none")
+    return space.replace(seen=np.array(seen))
+
+
+def _content(samples: Domain, file: Path) -> dict[str, Any]:
+    """The columns by which the table can be read again: paths relative to it, texts, or features."""
+    if samples.kind == "text":
+        return {"text": np.asarray(list(samples.x))}
+    if samples.kind == "features":
+        return {f"f{i}": column for i, column in enumerate(np.asarray(samples.x).T)}
+    items = samples.x.items if isinstance(samples.x, Lazy) else []
+    paths = [Path(item) for item in items if isinstance(item, str)]
+    if len(paths) != len(samples) or not all(path.is_file() for path in paths):
+        return {}
+    here = file.parent.resolve()
+    if not all(path.resolve().is_relative_to(here) for path in paths):
+        log.warning("%s does not lie above the pictures, so its paths lead out of its folder", file)
+        return {"path": [os.path.relpath(path.resolve(), here) for path in paths]}
+    return {"path": [str(path.resolve().relative_to(here)) for path in paths]}

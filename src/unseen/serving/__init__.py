@@ -1,0 +1,1 @@
+"""A saved model in service: HTTP with limits and micro-batches, and one offline web page."""

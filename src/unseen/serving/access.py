@@ -1,0 +1,34 @@
+"""Who may ask: this machine alone, or whoever holds the token."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+
+SHORTEST = 16
+"""Characters of the shortest token."""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address is reached from this machine alone."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def check_access(host: str, token: str | None) -> None:
+    """Raise `ValueError` if others could ask without a token, or with one that can be guessed."""
+    if token is not None and (len(token) < SHORTEST or not token.isascii() or not token.isprintable()):
+        raise ValueError(f"token must have at least {SHORTEST} printable ASCII characters; got {len(token)} characters")
+    if token is None and not is_loopback(host):
+        raise ValueError(
+            f"host {host!r} can be reached from other machines, so a token is needed: set UNSEEN_TOKEN, for example "
+            "to what `openssl rand -hex 24` prints"
+        )
+
+
+def allowed(authorization: str | None, token: str) -> bool:
+    """Whether an `Authorization` header carries the token; takes as long for a wrong one as for the right one."""
+    scheme, _, given = (authorization or "").partition(" ")
+    return hmac.compare_digest(given.strip().encode(), token.encode()) and scheme.lower() == "bearer"

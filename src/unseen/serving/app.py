@@ -1,0 +1,253 @@
+"""The HTTP application: predict, health, metrics, the model, its OpenAPI."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from unseen.serving.access import allowed
+from unseen.serving.batching import Batcher, Busy
+from unseen.serving.bodies import Bodies
+from unseen.serving.limits import Limits
+from unseen.serving.manual import manual
+from unseen.serving.metrics import Measured, Metrics
+from unseen.serving.model import Answer, Served
+
+MOST = 100
+"""Classes that one answer may name."""
+
+
+class Ranked(BaseModel):
+    """A class and its probability."""
+
+    name: str = Field(serialization_alias="class")
+    probability: float
+
+
+class Prediction(Ranked):
+    """What the model says of one sample."""
+
+    name: str | None = Field(serialization_alias="class", description="null if unknown and `abstain` is asked for")  # type: ignore[assignment]
+    unknown: bool = Field(description="whether the model rejects the sample or is not sure")
+    top: list[Ranked] = Field(description="the most probable classes")
+
+
+class Predictions(BaseModel):
+    """Predictions in the order of the samples."""
+
+    predictions: list[Prediction]
+
+
+class Problem(BaseModel):
+    """Why there is no answer."""
+
+    detail: str
+
+
+class Health(BaseModel):
+    """That the server answers."""
+
+    status: str
+
+
+class About(BaseModel):
+    """What is served."""
+
+    title: str
+    method: str
+    kind: str
+    classes: list[str]
+    limits: dict[str, float]
+    credits: list[str]
+
+
+TEXT = {"type": "string"}
+
+BEARER = HTTPBearer(auto_error=False, description="The token that the server was started with.")
+
+LOCAL = ("localhost", "127.0.0.1", "::1", "[::1]")
+"""Names that this machine has for itself."""
+
+
+def create_app(
+    served: Served, *, limits: Limits | None = None, token: str | None = None, hosts: Sequence[str] = LOCAL
+) -> FastAPI:
+    """Return the application of one model.
+
+    Parameters
+    ----------
+    served : Served
+        The model.
+    limits : Limits, optional
+        What a request may bring.
+    token : str, optional
+        What `Authorization: Bearer ...` must carry for `/predict`, `/model` and `/metrics`.
+    hosts : sequence of str
+        Without a token, only requests that name one of these as their host are answered, so that no web page can ask
+        through a name of its own that leads here.
+    """
+    limits = limits or Limits()
+    bodies = Bodies(served.kind, served.width, limits)
+    metrics = Metrics()
+    workers = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="unseen-prepare")
+    state: dict[str, Any] = {"requests": 0}
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        batcher = Batcher(
+            served.predict, rows=served.rows, wait=limits.wait, queue=limits.queue, batch_seen=metrics.batch_seen
+        )
+        metrics.under_way.set_function(lambda: batcher.under_way)
+        batcher.start()
+        state["batcher"] = batcher
+        yield
+        await batcher.stop()
+        workers.shutdown()
+
+    app = FastAPI(
+        title="unseen",
+        version=version("unseen"),
+        summary=f"{served.bundle.method.card.title}, {len(served.bundle.classes)} classes, reads {served.kind}",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+    if token is None:
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
+    app.add_middleware(Measured, metrics=metrics)
+    app.add_exception_handler(HTTPException, _problem)
+    app.add_exception_handler(RequestValidationError, _problem)
+    app.add_exception_handler(Busy, _problem)
+    app.add_exception_handler(Exception, _problem)
+    guarded: dict[str, Any] = {"responses": {}}
+    if token is not None:
+        guarded = {"dependencies": [Depends(_guard(token))], "responses": _problems(401)}
+
+    @app.post(
+        "/predict",
+        summary="Predict samples",
+        response_model=Predictions,
+        openapi_extra={"requestBody": bodies.schema()},
+        **guarded | {"responses": guarded["responses"] | _problems(408, 413, 415, 422, 503)},
+    )
+    async def predict(
+        request: Request,
+        top: Annotated[int, Query(ge=1, le=MOST, description="classes to name")] = 1,
+        abstain: Annotated[bool, Query(description="name no class where the model is not sure")] = False,
+    ) -> Predictions:
+        if state["requests"] >= limits.requests:
+            raise Busy(f"{limits.requests} requests are under way")
+        state["requests"] += 1
+        try:
+            samples = await bodies.read(request)
+            with state["batcher"].admitted(len(samples)):
+                ready = await _prepared(served, workers, samples)
+                answers = await state["batcher"].submit(ready, top)
+        finally:
+            state["requests"] -= 1
+        metrics.unknown.inc(sum(answer.unknown for answer in answers))
+        return Predictions(predictions=[_prediction(answer, top, abstain) for answer in answers])
+
+    @app.get("/health", summary="Whether the server answers", response_model=Health)
+    async def health() -> Health:
+        return Health(status="ok")
+
+    @app.get("/model", summary="What is served", response_model=About, **guarded)
+    async def model() -> About:
+        bundle = served.bundle
+        return About(
+            title=bundle.method.card.title,
+            method=bundle.method.card.slug,
+            kind=served.kind,
+            classes=list(bundle.classes.names),
+            limits={"bytes": limits.bytes, "pixels": limits.pixels, "batch": limits.batch},
+            credits=list(bundle.credits),
+        )
+
+    @app.get(
+        "/metrics",
+        summary="Counts and times for Prometheus",
+        response_class=Response,
+        **guarded | {"responses": guarded["responses"] | {200: {"content": {"text/plain": {"schema": TEXT}}}}},
+    )
+    async def numbers() -> Response:
+        return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        page, policy = manual(app.openapi())
+        return HTMLResponse(page, headers={"content-security-policy": policy})
+
+    return app
+
+
+async def _prepared(served: Served, workers: ThreadPoolExecutor, samples: Sequence[Any]) -> list[Any]:
+    """The samples as the network takes them, prepared in threads; 422 names the first that cannot be."""
+    loop = asyncio.get_running_loop()
+    tasks = [loop.run_in_executor(workers, served.prepare, sample) for sample in samples]
+    done = await asyncio.gather(*tasks, return_exceptions=True)
+    for i, result in enumerate(done):
+        if isinstance(result, ValueError):
+            raise HTTPException(422, f"sample {i} {result}")
+        if isinstance(result, BaseException):
+            raise result
+    return done
+
+
+def _prediction(answer: Answer, top: int, abstain: bool) -> Prediction:
+    return Prediction(
+        name=None if abstain and answer.unknown else answer.name,
+        probability=answer.probability,
+        unknown=answer.unknown,
+        top=[Ranked(name=name, probability=p) for name, p in answer.top[:top]],
+    )
+
+
+def _guard(token: str) -> Any:
+    """A dependency that answers 401 unless the request carries the token."""
+
+    async def guard(
+        request: Request, _: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)] = None
+    ) -> None:
+        if not allowed(request.headers.get("authorization"), token):
+            raise HTTPException(401, "the token is missing or wrong", {"WWW-Authenticate": "Bearer"})
+
+    return guard
+
+
+def _problems(*codes: int) -> dict[int, Any]:
+    told = {
+        401: "The token is missing or wrong",
+        408: "The body came too slowly",
+        413: "The body is too long",
+        415: "The body is of another type",
+        422: "The body does not hold samples",
+        503: "Too much is under way; try again",
+    }
+    return {code: {"model": Problem, "description": told[code]} for code in codes}
+
+
+async def _problem(_: Request, error: Exception) -> JSONResponse:
+    """Every error as a JSON object with one sentence that tells nothing of the machine."""
+    if isinstance(error, HTTPException):
+        return JSONResponse({"detail": error.detail}, error.status_code, error.headers)
+    if isinstance(error, RequestValidationError):
+        first = error.errors()[0]
+        return JSONResponse({"detail": f"{'.'.join(map(str, first['loc']))}: {first['msg']}"}, 422)
+    if isinstance(error, Busy):
+        return JSONResponse({"detail": "too much is under way; try again"}, 503, {"Retry-After": "1"})
+    return JSONResponse({"detail": "the server failed; its log says why"}, 500)

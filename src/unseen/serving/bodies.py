@@ -1,0 +1,135 @@
+"""What a request to `/predict` may carry: its schema, and how it is read without a file and without trust."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from typing import Annotated, Any
+
+import pydantic
+from pydantic import Field
+from starlette.datastructures import Headers, UploadFile
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import Request
+
+from unseen.serving.limits import MAX_TEXT, Limits
+
+JSON = "application/json"
+FORM = "multipart/form-data"
+FILES = "files"
+"""Field of a form that holds the pictures."""
+
+
+class Bodies:
+    """Reads the bodies of one model.
+
+    Parameters
+    ----------
+    kind : {"image", "text", "features"}
+        What the samples are.
+    width : int
+        Numbers of a feature vector.
+    limits : Limits
+        Bytes, samples and time of a body.
+    """
+
+    def __init__(self, kind: str, width: int, limits: Limits) -> None:
+        self.limits = limits
+        self.model = _json_model(kind, width, limits)
+        self._read: dict[str, Callable[[Request], Any]] = {JSON: self._json}
+        if kind == "image":
+            self._read[FORM] = self._form
+
+    def schema(self) -> dict[str, Any]:
+        """The `requestBody` of OpenAPI."""
+        content: dict[str, Any] = {JSON: {"schema": self.model.model_json_schema()}}
+        if FORM in self._read:
+            files = {
+                "type": "array",
+                "items": {"type": "string", "format": "binary"},
+                "minItems": 1,
+                "maxItems": self.limits.batch,
+                "description": "Pictures as files.",
+            }
+            form = {"type": "object", "properties": {FILES: files}, "required": [FILES], "additionalProperties": False}
+            content[FORM] = {"schema": form}
+        return {"required": True, "content": content}
+
+    async def read(self, request: Request) -> list[Any]:
+        """The samples of a request, not yet prepared.
+
+        Raises
+        ------
+        HTTPException
+            408 if the body comes too slowly, 413 if it is too long, 415 if it is of another type, 422 if it does not
+            hold samples.
+        """
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind not in self._read:
+            raise HTTPException(415, f"the body must be {' or '.join(self._read)}")
+        length = request.headers.get("content-length", "")
+        if length.isdigit() and int(length) > self.limits.bytes:
+            raise self._too_long()
+        try:
+            async with asyncio.timeout(self.limits.seconds):
+                return await self._read[kind](request)
+        except TimeoutError as error:
+            raise HTTPException(408, f"the body did not arrive within {self.limits.seconds:g} s") from error
+
+    async def _stream(self, request: Request) -> AsyncGenerator[bytes, None]:
+        length = 0
+        async for chunk in request.stream():
+            length += len(chunk)
+            if length > self.limits.bytes:
+                raise self._too_long()
+            yield chunk
+
+    def _too_long(self) -> HTTPException:
+        return HTTPException(413, f"the body may have at most {self.limits.bytes:,} bytes")
+
+    async def _json(self, request: Request) -> list[Any]:
+        body = b"".join([chunk async for chunk in self._stream(request)])
+        try:
+            return self.model.model_validate_json(body).samples  # type: ignore[attr-defined]
+        except pydantic.ValidationError as error:
+            first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+            where = ".".join(map(str, first["loc"])) or "the body"
+            raise HTTPException(422, f"{where}: {first['msg']}") from error
+
+    async def _form(self, request: Request) -> list[Any]:
+        limit = self.limits.batch
+        bad = HTTPException(422, f"the form must hold 1 to {limit} files, all in the field {FILES!r}")
+        headers = Headers({"content-type": request.headers["content-type"]})
+        parser = MultiPartParser(headers, self._stream(request), max_files=limit, max_fields=0)
+        parser.spool_max_size = self.limits.bytes + 1  # no upload reaches the disk
+        try:
+            form = await parser.parse()
+        except (MultiPartException, UnicodeDecodeError) as error:
+            raise bad from error
+        files = [file for name, file in form.multi_items() if name == FILES and isinstance(file, UploadFile)]
+        if not files or len(files) != len(form.multi_items()):
+            raise bad
+        return [file.file.read() for file in files]
+
+
+def _json_model(kind: str, width: int, limits: Limits) -> type[pydantic.BaseModel]:
+    """The JSON body, with everything that a schema can say about its samples."""
+    item: Any = {
+        "image": Annotated[str, Field(min_length=1, json_schema_extra={"contentEncoding": "base64"})],
+        "text": Annotated[str, Field(max_length=MAX_TEXT)],
+        "features": Annotated[
+            list[Annotated[float, Field(ge=-3e38, le=3e38, allow_inf_nan=False)]],
+            Field(min_length=width, max_length=width),
+        ],
+    }[kind]
+    told = {
+        "image": "Pictures as files in base64.",
+        "text": "Texts.",
+        "features": f"Vectors of {width} numbers.",
+    }[kind]
+    return pydantic.create_model(
+        "Samples",
+        __config__=pydantic.ConfigDict(extra="forbid", strict=True),
+        samples=(Annotated[list[item], Field(min_length=1, max_length=limits.batch, description=told)], ...),
+    )

@@ -1,0 +1,57 @@
+"""`Limits`: how much one server takes on."""
+
+from __future__ import annotations
+
+import dataclasses
+
+MAX_TEXT = 20_000
+"""Characters of one text; a tokenizer reads all of them before it cuts."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What a request may bring, and how much is under way at once.
+
+    Memory stays below about ``requests * bytes + queue * (one preprocessed sample) + (processors) * 12 * pixels``.
+
+    Parameters
+    ----------
+    bytes : int, >= 1
+        Length of a request's body.
+    pixels : int, >= 1
+        Width times height of one picture; more are refused before they are decoded.
+    batch : int, >= 1
+        Samples of one request.
+    queue : int, >= batch
+        Samples under way in all requests; more are answered with 503.
+    requests : int, >= 1
+        Requests to `/predict` under way; more are answered with 503.
+    wait : float in [0, 1]
+        Seconds that a sample waits for others to be predicted with.
+    seconds : float, > 0
+        Time within which a body must have arrived.
+
+    Raises
+    ------
+    ValueError
+        If a limit is outside its range.
+    """
+
+    bytes: int = 16 * 2**20
+    pixels: int = 50_000_000
+    batch: int = 64
+    queue: int = 256
+    requests: int = 64
+    wait: float = 0.004
+    seconds: float = 30.0
+
+    def __post_init__(self) -> None:
+        for name in ("bytes", "pixels", "batch", "requests"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1; got {getattr(self, name)}")
+        if self.queue < self.batch:
+            raise ValueError(f"queue must be at least batch, {self.batch}; got {self.queue}")
+        if not 0 <= self.wait <= 1:
+            raise ValueError(f"wait must lie in [0, 1] seconds; got {self.wait}")
+        if not self.seconds > 0:
+            raise ValueError(f"seconds must be positive; got {self.seconds}")

@@ -1,0 +1,159 @@
+"""`Served`: a saved model that answers many small requests."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import copy
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from unseen.bundle import Bundle
+from unseen.data.domain import Domain, Lazy
+from unseen.data.typing import IntArray, Kind
+from unseen.encoders.base import Encoder, Preprocess
+from unseen.encoders.two_tower import TwoTowerEncoder
+from unseen.serving.pictures import open_picture
+
+SERVED = ("image", "text", "features")
+ROWS = 256
+"""Most feature vectors that are predicted together."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """What the model says of one sample: its class, how sure it is, whether it doubts, the most probable classes."""
+
+    name: str
+    probability: float
+    unknown: bool
+    top: tuple[tuple[str, float], ...]
+
+
+class Prepared:
+    """A preprocessing whose work was done before, sample by sample; what was not is done now."""
+
+    def __init__(self, preprocess: Preprocess) -> None:
+        self.preprocess = preprocess
+
+    @property
+    def kind(self) -> Kind:
+        """What the samples were."""
+        return self.preprocess.kind
+
+    def __call__(self, samples: Sequence[Any]) -> torch.Tensor:
+        """One batch, (b, ...), of tensors (1, ...)."""
+        if samples and isinstance(samples[0], torch.Tensor):
+            return torch.cat(list(samples))
+        return self.preprocess(samples)
+
+    def groups(self, samples: Any) -> IntArray:
+        """All samples give batches of one shape, (n,)."""
+        return np.zeros(len(samples), dtype=np.int64)
+
+    def to_json(self) -> dict[str, Any]:
+        """What the preprocessing says of itself."""
+        return self.preprocess.to_json()
+
+
+class Served:
+    """A saved model, ready to answer.
+
+    Pictures are decoded and preprocessed one by one, in any thread (`prepare`), so that a waiting sample is small and
+    the model's own thread (`predict`) runs the network alone. A batch is padded to the next power of two instead of
+    the encoder's full batch, as a single picture would else cost as much as 32; probabilities differ from those of
+    `Bundle.predict` by rounding only.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        Of an encoder of pictures or texts, or of none (samples are features).
+    max_pixels : int
+        Width times height of a picture that is still decoded.
+
+    Raises
+    ------
+    ValueError
+        If it reads samples of another kind.
+    """
+
+    def __init__(self, bundle: Bundle, *, max_pixels: int) -> None:
+        encoder = bundle.encoder.image if isinstance(bundle.encoder, TwoTowerEncoder) else bundle.encoder
+        self.kind: str = "features" if encoder is None else encoder.kind
+        if self.kind not in SERVED:
+            raise ValueError(f"only models of {', '.join(SERVED)} can be served; this one reads {self.kind}")
+        self.width = 0 if encoder is not None else bundle.example().shape[1]
+        self.max_pixels = max_pixels
+        self.rows = ROWS if encoder is None else encoder.batch_size
+        self.preprocess = None if encoder is None or self.kind == "text" else encoder.preprocess
+        if encoder is not None:
+            encoder = copy.copy(encoder)
+            if self.preprocess is not None:
+                encoder.preprocess = Prepared(self.preprocess)
+        self.encoder = encoder
+        self.bundle = dataclasses.replace(bundle, encoder=encoder)
+        self.flexible = type(encoder) is Encoder and not encoder.local  # a graph of the user may have a fixed batch
+
+    def prepare(self, sample: Any) -> Any:
+        """A sample as `predict` takes it: bytes (or base64 of them) of a picture, a text, or a vector.
+
+        Raises
+        ------
+        ValueError
+            If it is none; the message goes on after "sample 3 ...".
+        """
+        if self.kind == "text":
+            return sample
+        if self.kind == "features":
+            with np.errstate(over="ignore"):
+                vector = np.asarray(sample, dtype=np.float32)
+            if not np.isfinite(vector).all():
+                raise ValueError("holds a number that is no finite float32")
+            return vector
+        content = sample if isinstance(sample, bytes) else _from_base64(sample)
+        assert self.preprocess is not None
+        return self.preprocess([open_picture(content, self.max_pixels)])
+
+    def predict(self, samples: Sequence[Any], top: int = 1) -> list[Answer]:
+        """Answers of prepared samples, each with the `top` most probable classes; one thread at a time."""
+        n = len(samples)
+        if self.encoder is not None and self.flexible:
+            self.encoder.batch_size = min(self.rows, 1 << (n - 1).bit_length())
+        x: Any = Lazy(list(samples), _itself) if self.kind == "image" else np.array(samples)
+        domain = Domain(x=x, kind=self.kind, name="requests")  # type: ignore[arg-type]
+        table = self.bundle.predict(domain, top=max(2, top), cache=False)
+        names = [table[f"class_{k + 1}"].tolist() for k in range(min(top, len(self.bundle.classes)))]
+        values = [table[f"probability_{k + 1}"].tolist() for k in range(len(names))]
+        most = list(zip(zip(*names), zip(*values)))
+        own = zip(table["class"].tolist(), table["probability"].tolist(), table["unknown"].tolist(), most)
+        return [
+            Answer(str(name), round(p, 6), bool(unknown), tuple((label, round(q, 6)) for label, q in zip(*ranked)))
+            for name, p, unknown, ranked in own
+        ]
+
+    def warm(self) -> None:
+        """Predict once for every size of a batch, so that no request waits for what is made on first use."""
+        sample: Any = "warm"
+        if self.kind == "features":
+            sample = np.zeros(self.width, dtype=np.float32)
+        elif self.preprocess is not None:
+            sample = self.preprocess([np.zeros((8, 8, 3), dtype=np.uint8)])
+        n = 1
+        while n <= self.rows:
+            self.predict([sample] * n)
+            n *= 2
+
+
+def _itself(sample: Any) -> Any:
+    return sample
+
+
+def _from_base64(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise ValueError("is no base64 of a picture") from error

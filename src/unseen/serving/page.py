@@ -1,0 +1,129 @@
+"""`write_page`: a model of pictures as one HTML file that classifies in the browser, without a network."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import os
+import tempfile
+import uuid
+from pathlib import Path
+from typing import Any
+
+from unseen.bundle import Bundle
+from unseen.data.images import MAX_PIXELS
+from unseen.data.sources.npm import fetch, read_files
+from unseen.encoders.two_tower import TwoTowerEncoder
+from unseen.encoders.vision import ImagePreprocess
+from unseen.methods.base import Method
+from unseen.serving.manual import FOLDER, environment, source_hash, style
+
+TOP = 5
+"""Classes that the page names."""
+
+LARGEST = 256 * 2**20
+"""Bytes of the largest network; a browser refuses longer texts."""
+
+
+def write_page(bundle: Bundle, file: str | os.PathLike[str], *, title: str = "What is it?") -> Path:
+    """Write one HTML file that classifies a picture of whoever opens it; nothing leaves their machine.
+
+    The network runs in onnxruntime-web, which comes from npm at a pinned version, is checked, and stands inside the
+    page. Pictures are resized, cut and normalized as the encoder does it (Pillow's resampling, transparency on white);
+    probabilities are calibrated, and a picture is called unknown where `Bundle.predict` would.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        With an encoder of pictures.
+    file : path
+        Of the page; it appears when it is complete.
+    title : str
+        Heading of the page.
+
+    Raises
+    ------
+    ValueError
+        If the model does not read pictures, rejects by a rule that the page does not know, or is too large.
+    SourceUnavailable
+        If onnxruntime-web cannot be fetched.
+    """
+    preprocess = _preprocess(bundle)
+    about = {
+        "preprocess": preprocess.to_json(),
+        "classes": list(bundle.classes.names),
+        "temperature": bundle.temperature,
+        "threshold": bundle.threshold,
+        "reject": _rejection(bundle.method),
+        "top": TOP,
+        "pixels": MAX_PIXELS,
+    }
+    pin = json.loads((FOLDER / "runtime.json").read_text(encoding="utf-8"))
+    archive = fetch(pin["package"], pin, instead="write ONNX with --out")
+    runtime = read_files(archive, [pin["script"], pin["program"]])
+    with tempfile.TemporaryDirectory() as folder:
+        graph = Path(folder) / "model.onnx"
+        bundle.export(graph)
+        model = graph.read_bytes()
+    if len(model) > LARGEST:
+        raise ValueError(f"the network has {len(model) / 2**20:.0f} MB; a page holds at most {LARGEST / 2**20:.0f} MB")
+    css, script = style(), (FOLDER / "page.js").read_text(encoding="utf-8")
+    allowed = {
+        "default-src": "'none'",
+        "script-src": f"{source_hash(script)} blob: 'wasm-unsafe-eval'",
+        "style-src": source_hash(css),
+        "img-src": "blob:",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
+    page = (
+        environment()
+        .get_template("page.html")
+        .render(
+            title=title,
+            style=css,
+            script=script,
+            policy="; ".join(f"{key} {value}" for key, value in allowed.items()),
+            about=about,
+            method=bundle.method.card.title,
+            credits=[*bundle.credits, pin["credit"]],
+            runtime=_packed(runtime[pin["script"]]),
+            program=_packed(runtime[pin["program"]]),
+            model=_packed(model),
+        )
+    )
+    target = Path(file)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        temporary.write_bytes(page.encode("utf-8", "replace"))
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return target
+
+
+def _preprocess(bundle: Bundle) -> ImagePreprocess:
+    """How the model's pictures are prepared; `ValueError` if it reads something else."""
+    encoder = bundle.encoder.image if isinstance(bundle.encoder, TwoTowerEncoder) else bundle.encoder
+    preprocess: Any = None if encoder is None else encoder.preprocess
+    if not isinstance(preprocess, ImagePreprocess):
+        reads = "features" if encoder is None else encoder.kind
+        raise ValueError(f"a page needs a model that reads pictures; this one reads {reads}. Write ONNX with --out")
+    return preprocess
+
+
+def _rejection(method: Method) -> float | None:
+    """Normalized entropy of the uncalibrated probabilities above which the method itself rejects; None if never."""
+    if not method.card.rejects:
+        return None
+    params = method.get_params()
+    if not {"reject", "threshold"} <= params.keys():
+        raise ValueError(f"{type(method).__name__} rejects by a rule of its own that a page cannot apply")
+    return float(params["threshold"]) if params["reject"] else None
+
+
+def _packed(content: bytes) -> str:
+    """Compressed, as text that a page can hold; equal content gives equal text."""
+    return base64.b64encode(gzip.compress(content, 9, mtime=0)).decode()

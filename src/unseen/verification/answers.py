@@ -1,0 +1,67 @@
+"""Answers that a person gave, from the page's JSON or from a filled table."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from unseen.verification.table import NONE
+
+FORMAT = 1
+
+
+def read_answers(file: Path) -> dict[str, str | None]:
+    """Answers by the digest of what was looked at; None for none of these, nothing where no answer was given.
+
+    Raises
+    ------
+    ValueError
+        If the file is neither, is damaged, or answers one sample in two ways.
+    """
+    if file.suffix.lower() == ".csv":
+        rows = _rows_of_table(file)
+    else:
+        rows = _rows_of_page(file)
+    found: dict[str, str | None] = {}
+    for digest, answer in rows:
+        if not re.fullmatch(r"[0-9a-f]{64}", digest):
+            raise ValueError(f"{file}: content must be the SHA-256 of a sample, as it was written; got {digest[:80]!r}")
+        if found.get(digest, answer) != answer:
+            raise ValueError(f"{file}: sample {digest[:12]} is answered with {found[digest]!r} and with {answer!r}")
+        found[digest] = answer
+    if not found:
+        raise ValueError(f"{file} must hold at least one answer; there is none")
+    return found
+
+
+def _rows_of_page(file: Path) -> list[tuple[str, str | None]]:
+    try:
+        told: Any = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{file} is neither answers of the page of `unseen verify` nor a .csv: {error}") from error
+    if not isinstance(told, Mapping) or told.get("format") != FORMAT or not isinstance(told.get("answers"), list):
+        raise ValueError(f"{file} must hold answers in format {FORMAT}, as the page of `unseen verify` writes them")
+    rows = []
+    for row in told["answers"]:
+        answer = row.get("answer", 0) if isinstance(row, Mapping) else 0
+        if not (answer is None or isinstance(answer, str)) or not isinstance(row.get("content"), str):
+            raise ValueError(f"{file}: an answer must have a content and a class name or null; got {row!r}")
+        rows.append((row["content"], answer))
+    return rows
+
+
+def _rows_of_table(file: Path) -> list[tuple[str, str | None]]:
+    import pandas as pd
+
+    table = pd.read_csv(file, dtype=str, keep_default_na=False)
+    if missing := [column for column in ("content", "answer") if column not in table]:
+        raise ValueError(f"{file} must have the columns content and answer; {', '.join(missing)} is missing")
+    answers = table["answer"].str.strip()
+    return [
+        (content, None if answer.casefold() == NONE else answer)
+        for content, answer in zip(table["content"], answers)
+        if answer
+    ]

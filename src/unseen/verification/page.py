@@ -1,0 +1,81 @@
+"""The questions as one page that works offline: a person looks, presses a key, and gets a file of answers."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from unseen.data.domain import Domain
+from unseen.verification.sample import CHOICES, Question
+
+PIXELS = 360
+ANSWERS = "answers.json"
+_LONGEST = 5000
+"""Characters of a text that are shown."""
+
+
+def write_page(file: Path, questions: Sequence[Question], target: Domain, command: str) -> None:
+    """Write the page, all or nothing.
+
+    Pictures are re-encoded thumbnails without metadata; what a sample is called is shown only where there is nothing
+    else to look at, as names can tell the answer. The page makes no request, and its content security policy allows
+    none.
+
+    Parameters
+    ----------
+    file : Path
+    questions : sequence of Question
+        As `ask` draws them from `target`.
+    command : str
+        How the answers are graded.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    here = Path(__file__).parent
+    style, script = ((here / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    told = {"file": ANSWERS, "target": target.name, "questions": [_told(one, target) for one in questions]}
+    environment = Environment(loader=FileSystemLoader(here), autoescape=True, undefined=StrictUndefined)
+    page = environment.get_template("page.html").render(
+        policy=f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}; "
+        "form-action 'none'",
+        style=style,
+        script=script,
+        questions=json.dumps(told, ensure_ascii=False).replace("<", "\\u003c"),
+        name=target.name,
+        count=len(questions),
+        most=max((len(one.choices) for one in questions), default=CHOICES),
+        file=ANSWERS,
+        command=command,
+    )
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(f".{file.name}.tmp")
+    temporary.write_bytes(page.encode("utf-8", "replace"))
+    temporary.replace(file)
+
+
+def _told(one: Question, target: Domain) -> dict[str, Any]:
+    """What the page knows of a question; never what the model answered."""
+    told: dict[str, Any] = {"id": one.id, "content": one.digest, "choices": list(one.choices)}
+    sample = target.x[one.position]
+    if target.kind == "image":
+        told["picture"] = f"data:image/jpeg;base64,{base64.b64encode(_thumbnail(sample)).decode()}"
+    elif target.kind == "text":
+        told["text"] = str(sample)[:_LONGEST]
+    return told
+
+
+def _thumbnail(sample: Any) -> bytes:
+    import numpy as np
+    from PIL import Image
+
+    from unseen.data.images import thumbnail
+
+    return thumbnail(Image.fromarray(sample) if isinstance(sample, np.ndarray) else sample, PIXELS)
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

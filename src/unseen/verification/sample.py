@@ -1,0 +1,91 @@
+"""Which samples are looked at, and what they may be: a uniform draw, and the model's first few classes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection
+from pathlib import Path
+
+import numpy as np
+
+from unseen.bundle import Bundle
+from unseen.data.domain import Domain
+from unseen.data.typing import IntArray
+
+CHOICES = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Question:
+    """A sample to look at: where it is, the digest of its content, and the classes to pick from, shuffled."""
+
+    position: int
+    id: str
+    digest: str
+    choices: tuple[str, ...]
+
+
+def learned_by(model: Path) -> set[str]:
+    """Digests of the labelled samples that a run folder's models learned from; empty for a model without a run.
+
+    Parameters
+    ----------
+    model : Path
+        A run folder, or the folder `model` in one.
+    """
+    files = [folder / "learned.txt" for folder in (model, model.resolve().parent)]
+    return {digest for file in files if file.is_file() for digest in file.read_text(encoding="utf-8").split()}
+
+
+def draw(target: Domain, n: int, *, seed: int = 0, learned: Collection[str] = ()) -> IntArray:
+    """Positions of a uniformly random sample without equal contents, (at most n,); names and order do not enter.
+
+    Parameters
+    ----------
+    target : Domain
+    n : int, >= 1
+    seed : int
+    learned : collection of str
+        Digests of what the model learned labels from; samples of equal content are never drawn.
+
+    Raises
+    ------
+    ValueError
+        If no sample is left to draw.
+    """
+    if n < 1:
+        raise ValueError(f"n must be at least 1, got {n}")
+    digests = target.digests()
+    _, first = np.unique(digests, return_index=True)  # one of each content, in the order of contents
+    first = first[~np.isin(digests[first], list(learned))]
+    if not len(first):
+        raise ValueError(f"target must hold samples that the model did not learn from; all {len(target)} are known")
+    return np.random.default_rng(seed).permutation(first)[:n]
+
+
+def ask(model: Bundle, target: Domain, n: int = 60, *, seed: int = 0, learned: Collection[str] = ()) -> list[Question]:
+    """Draw samples and put the model's most probable classes beside each, in an order that tells nothing.
+
+    Parameters
+    ----------
+    model : Bundle
+    target : Domain
+        Samples as the model reads them, labels or not.
+    n, seed, learned
+        See `draw`.
+    """
+    positions = draw(target, n, seed=seed, learned=learned)
+    part = target.take(positions)
+    table = model.predict(part, top=CHOICES)
+    columns = [name for name in table.columns if name.startswith("class_")]
+    digests = part.digests()
+    rng = np.random.default_rng(seed)
+    assert part.ids is not None
+    questions = []
+    for i, row in enumerate(table.to_dict("records")):
+        names = [str(row[name]) for name in columns]
+        if row["class"] not in names:  # a method's own decision that is not among its largest scores
+            names[-1] = str(row["class"])
+        order = rng.permutation(len(names))
+        questions.append(Question(int(positions[i]), str(part.ids[i]), str(digests[i]), tuple(names[k] for k in order)))
+    return questions

@@ -1,0 +1,76 @@
+"""Verified samples are sealed: their answers are kept on this machine, by content, and never trained on."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from unseen.data.domain import Domain
+from unseen.evaluation.exam import ledger_file, locked
+
+log = logging.getLogger(__name__)
+
+
+def seals_file() -> Path:
+    """Where answers are kept: beside the count of openings of exams."""
+    return ledger_file().with_name("verified.json")
+
+
+def seal(answers: Mapping[str, str | None]) -> int:
+    """Keep answers by the digest of what was looked at, and return how many are new; a later answer replaces one.
+
+    Parameters
+    ----------
+    answers : {digest: class name, or None for none of these}
+    """
+    file = seals_file()
+    with locked(file):
+        kept = sealed()
+        fresh = len(set(answers) - set(kept))
+        temporary = file.with_suffix(f".{os.getpid()}.tmp")
+        temporary.write_text(json.dumps(kept | dict(answers), indent=0, ensure_ascii=False), encoding="utf-8")
+        temporary.replace(file)
+    return fresh
+
+
+def sealed() -> dict[str, str | None]:
+    """All answers on this machine, by digest.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged.
+    """
+    file = seals_file()
+    if not file.exists():
+        return {}
+    try:
+        return {str(key): value for key, value in json.loads(file.read_text(encoding="utf-8")).items()}
+    except (ValueError, AttributeError) as error:
+        raise ValueError(f"{file}, the answers of `unseen verify`, is damaged ({error}); move it away") from error
+
+
+def without_sealed(name: str, domain: Domain) -> Domain:
+    """The samples that nobody verified; a warning says how many are left out of `name`.
+
+    Raises
+    ------
+    ValueError
+        If none is left.
+    """
+    kept = sealed()
+    out = np.isin(domain.digests(), list(kept)) if kept else np.zeros(len(domain), dtype=bool)
+    if not out.any():
+        return domain
+    if out.all():
+        raise ValueError(f"{name} must hold samples that were not verified; all {len(domain)} were, and they grade")
+    log.warning(
+        "%s: %d of %d samples were verified with `unseen verify`; they grade, so they are left out of learning",
+        name, int(out.sum()), len(domain),
+    )  # fmt: skip
+    return domain.take(~out)

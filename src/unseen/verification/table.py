@@ -1,0 +1,31 @@
+"""The questions as a table with an empty column `answer`, for those who prefer a spreadsheet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from unseen.data.domain import Domain
+from unseen.verification.sample import Question
+
+NONE = "none"
+"""What stands in the column `answer` for none of these."""
+
+
+def write_table(file: Path, questions: Sequence[Question], target: Domain) -> None:
+    """Write a CSV, all or nothing: id, content (digest), text if there is one, choices, and an empty `answer`."""
+    import pandas as pd
+
+    table = pd.DataFrame(
+        {
+            "id": [one.id for one in questions],
+            "content": [one.digest for one in questions],
+            **({"text": [str(target.x[one.position]) for one in questions]} if target.kind == "text" else {}),
+            "choices": [" | ".join(one.choices) for one in questions],
+            "answer": "",
+        }
+    )
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(f".{file.name}.tmp")
+    table.to_csv(temporary, index=False)
+    temporary.replace(file)

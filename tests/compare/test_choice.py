@@ -1,0 +1,180 @@
+"""What is chosen on what, how a support joins the choice, and the estimate where no label is left."""
+
+import functools
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import unseen
+from unseen.compare.estimate import estimate
+from unseen.compare.inputs import prepare
+from unseen.data.classes import ClassSpace
+from unseen.data.domain import Domain
+from unseen.report import summary
+
+FAST = "source-only,standardize,prototypes"
+
+
+@pytest.fixture(autouse=True)
+def own_ledger(tmp_path, monkeypatch):
+    monkeypatch.setenv("UNSEEN_DATA", str(tmp_path / "data"))
+
+
+def domain(n=120, shift=0.0, scale=1.0, seed=0, labels=True, width=8, classes=4):
+    rng = np.random.default_rng(seed)
+    y = np.arange(n) % classes
+    centres = np.random.default_rng(7).normal(size=(classes, width)) * 1.5
+    x = (centres[y] + rng.normal(size=(n, width))) * scale + shift
+    space = ClassSpace(names=tuple("abcdefgh"[:classes]))
+    return Domain(x=x.astype("float32"), y=y if labels else None, classes=space if labels else None, name="d")
+
+
+def table(results):
+    return {row["name"]: {v: s["mean"] for v, s in row["validators"].items()} for row in results["candidates"]}
+
+
+def run(**inputs):
+    given = dict(source=domain(), target=domain(shift=2, scale=2, seed=1), methods=FAST, seeds=1)
+    return unseen.compare(**{**given, **inputs}).results
+
+
+def test_every_validator_scores_every_candidate():
+    found = table(run(seeds=2))
+    assert all(
+        set(row) == {
+            "source validation", "information maximization", "neighbourhood density", "certainty",
+            "embedded validation", "reverse validation", "agreement", "ensemble validation",
+        }
+        for row in found.values()
+    )  # fmt: skip
+    assert all(np.isfinite(list(row.values())).all() for row in found.values())
+
+
+def test_a_method_that_undoes_the_shift_is_chosen_by_reverse_validation():
+    results = run(target=domain(shift=6, seed=1))
+    assert results["chosen"]["name"] == "standardize"
+    assert "by reverse validation" in results["chosen"]["why"]
+    assert "No target label was used" in results["chosen"]["why"]
+
+
+def test_where_nothing_is_clearly_better_nothing_is_done():
+    results = run(target=domain(seed=1), methods="source-only,standardize")
+    assert results["chosen"]["name"] == "source-only"
+    assert "no other is better by more than its standard error" in results["chosen"]["why"]
+
+
+def test_presets_of_one_method_are_no_witnesses_for_each_other():
+    found = table(run(methods="prototypes,standardize"))
+    assert found["prototypes"]["agreement"] == found["standardize"]["agreement"]
+    assert "agreement" not in table(run(methods="glc:default,glc:no-rejection"))["glc"]
+
+
+def test_classes_without_labelled_samples_are_chosen_among_by_information():
+    classes = ClassSpace(names=tuple("abcde"), attributes=np.eye(5, dtype="float32") + 0.1)
+    results = run(classes=classes)
+    assert "reverse validation" not in table(results)["source-only"]
+    assert "by information among the candidates that keep nine tenths" in results["chosen"]["why"]
+
+
+def test_a_method_that_learns_from_the_support_is_fitted_without_what_grades_it(monkeypatch):
+    from unseen.methods.baselines.linear_probe import LinearProbe
+
+    sizes = []
+    fit = LinearProbe.fit
+
+    @functools.wraps(fit)
+    def counted(self, **given):
+        sizes.append(len(given["support"]))
+        return fit(self, **given)
+
+    monkeypatch.setattr(LinearProbe, "fit", counted)
+    support = domain(n=12, shift=2, scale=2, seed=5)
+    found = table(run(support=support, methods="source-only,linear-probe"))
+    assert sizes == [12] + [11] * 12
+    assert set(found["linear-probe"]) == set(found["source-only"])
+
+
+def test_a_memorizing_probe_gets_no_credit_for_labels_that_it_memorized():
+    support = domain(n=16, seed=5)
+    noise = support.with_labels(np.random.default_rng(0).permutation(support.y))
+    found = table(run(support=noise, methods="source-only,linear-probe"))
+    assert found["linear-probe"]["support validation"] < 0.7
+
+
+def test_a_method_that_does_not_use_the_support_is_graded_on_it():
+    target = domain(shift=2, scale=2, seed=1)
+    support = domain(n=40, shift=2, scale=2, seed=5)
+    results = run(support=support, target=target, methods="source-only,standardize")
+    from unseen import catalogue
+
+    ready = prepare(source=domain(), target=target, support=support)
+    from unseen.compare.cells import split_source
+
+    learn, _ = split_source(ready.source, 0)
+    fitted = ready.given(ready.source.take(learn), 0).fit(catalogue.make("standardize"))
+    right = (fitted.predict(support) == support.y).mean()
+    assert table(results)["standardize"]["support validation"] == pytest.approx(right)
+
+
+def test_the_labels_of_a_support_speak():
+    """Two hundred labels of a target whose classes are swapped: what learns from them is chosen."""
+    target, support = domain(seed=1), domain(n=200, seed=5)
+    swapped = support.with_labels((support.y + 1) % 4)
+    results = run(target=target.unlabeled(), support=swapped, methods="source-only,linear-probe")
+    assert results["chosen"]["name"] == "linear-probe"
+    assert "200 labels of the support" in results["chosen"]["why"]
+
+
+def test_one_label_per_class_grades_nothing():
+    found = table(run(support=domain(n=4, seed=5), methods="source-only,linear-probe"))
+    assert "support validation" not in found["source-only"]
+
+
+def test_without_a_source_the_support_decides():
+    results = run(source=None, support=domain(n=40, shift=2, scale=2, seed=5), methods="linear-probe,prototypes")
+    assert "by 40 labels of the support" in results["chosen"]["why"]
+
+
+def test_an_estimate_stands_in_the_results_and_depends_on_no_target_label():
+    target = domain(shift=2, scale=2, seed=1)
+    labelled, bare = run(target=target)["estimate"], run(target=target.unlabeled())["estimate"]
+    assert labelled == bare
+    low, high = bare["interval"]
+    assert 0 <= low < bare["accuracy"] < high <= 1
+    assert set(bare["estimators"]) == {"reverse validation", "agreement", "average thresholded confidence"}
+
+
+def test_the_estimate_is_said_only_where_no_label_is_left():
+    target = domain(shift=2, scale=2, seed=1)
+    assert any("As an estimate" in line for line in summary({**run(target=target.unlabeled()), "leakage": None}))
+    assert not any("As an estimate" in line for line in summary({**run(target=target), "leakage": None}))
+    alone = run(target=target.unlabeled(), methods="source-only")
+    assert alone["estimate"] is None
+    assert any("no accuracy is shown" in line for line in summary({**alone, "leakage": None}))
+
+
+def test_the_estimate_is_the_mean_of_two():
+    found = estimate({"reverse validation": 0.5, "agreement": 0.7, "average thresholded confidence": 0.9}, 10**9)
+    assert found["accuracy"] == pytest.approx(0.6)
+    assert found["interval"] == pytest.approx([0.6 - 0.108, 0.6 + 0.108])
+    assert estimate({"agreement": 0.7}, 10) is None
+
+
+@pytest.mark.slow
+def test_the_command_line_says_the_estimate(tmp_path):
+    for name, part in (("source", domain()), ("target", domain(shift=2, scale=2, seed=1, labels=False))):
+        labels = {} if part.y is None else {"y": part.y}
+        np.savez(tmp_path / f"{name}.npz", x=part.x, **labels)
+    done = subprocess.run(
+        [sys.executable, "-m", "unseen.cli", "compare", "--source", "source.npz", "--target", "target.npz",
+         "--methods", FAST, "--seeds", "1", "--out", "run"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    said = " ".join(done.stdout.split())
+    found = json.loads((tmp_path / "run" / "results.json").read_text())["estimate"]
+    assert f"As an estimate, {100 * found['accuracy']:.1f} %" in said
+    assert "As an estimate" in (tmp_path / "run" / "report.html").read_text()

@@ -1,0 +1,250 @@
+"""What the application answers, and what it refuses."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import re
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+pytest.importorskip("fastapi", reason='serving needs: pip install "unseen[serve]"')
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from unseen.bundle import Bundle
+from unseen.serving.bodies import Bodies
+from unseen.serving.limits import Limits
+from unseen.serving.model import Served
+
+TOKEN = "a-token-of-the-tests"
+Client = Callable[..., Any]
+
+
+def vector(*x: float, **more: Any) -> dict[str, Any]:
+    return {"samples": [list(x)], **more}
+
+
+def test_vectors_are_predicted_as_the_bundle_does(client: Client, vectors: Bundle) -> None:
+    from unseen.data.domain import Domain
+
+    x = [[4.0, 0, 0, 0], [0, 4.0, 0, 0], [0.5, 0.5, 0.5, 0]]
+    expected = vectors.predict(Domain(x=x), top=2)
+    found = client(vectors).post("/predict?top=2", json={"samples": x}).json()["predictions"]
+    assert [row["class"] for row in found] == expected["class"].tolist()
+    assert [row["unknown"] for row in found] == expected["unknown"].tolist()
+    assert [row["probability"] for row in found] == pytest.approx(expected["probability"].tolist(), abs=2e-6)
+    assert [row["top"][1]["class"] for row in found] == expected["class_2"].tolist()
+    assert {len(row["top"]) for row in found} == {2}
+
+
+def test_abstaining_names_no_class(client: Client, vectors: Bundle) -> None:
+    test = client(vectors)
+    doubt = vector(0.6, 0.6, 0.6, 0)
+    (row,) = test.post("/predict", json=doubt).json()["predictions"]
+    assert row["unknown"]
+    assert row["class"] in ("ant", "bee", "<b>猫</b>")
+    (row,) = test.post("/predict?abstain=true", json=doubt).json()["predictions"]
+    assert row["class"] is None
+    assert row["top"][0]["class"]
+
+
+def test_pictures_come_as_files_or_in_json(client: Client, pictures: Bundle, picture: Callable[..., bytes]) -> None:
+    test = client(pictures)
+    colours = [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
+    files = [("files", ("../../etc/passwd", picture(colour), "image/png")) for colour in colours]
+    uploaded = test.post("/predict", files=files).json()
+    assert [row["class"] for row in uploaded["predictions"]] == ["ant", "bee", "<b>猫</b>"]
+    texts = [base64.b64encode(picture(colour)).decode() for colour in colours]
+    assert test.post("/predict", json={"samples": texts}).json() == uploaded
+
+
+def test_texts_come_in_json(client: Client, texts: Bundle) -> None:
+    test = client(texts)
+    rows = test.post("/predict", json={"samples": ["aaa", "cc", "bbb b", "", "日本"]}).json()["predictions"]
+    assert [row["class"] for row in rows[:3]] == ["ant", "<b>猫</b>", "bee"]
+    assert len(rows) == 5
+    assert test.post("/predict", json={"samples": ["a" * 20_001]}).status_code == 422
+    assert test.post("/predict", files=[("files", ("a.txt", b"aaa"))]).status_code == 415
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b"", "the body: Invalid JSON"),
+        (b"{", "the body: Invalid JSON"),
+        (b"\xff\xfe", "the body: "),
+        (b"[]", "the body: "),
+        (b"[" * 100_000, "the body: Invalid JSON"),
+        (b"{}", "samples: Field required"),
+        (b'{"samples": []}', "samples: List should have at least 1"),
+        (b'{"samples": [[1, 2, 3]]}', "samples.0: List should have at least 4"),
+        (b'{"samples": [[1, 2, 3, "4"]]}', "samples.0.3: Input should be a valid number"),
+        (b'{"samples": [[1, 2, 3, true]]}', "samples.0.3: Input should be a valid number"),
+        (b'{"samples": [[1, 2, 3, NaN]]}', "samples.0.3: "),
+        (b'{"samples": [[1, 2, 3, 1e39]]}', "samples.0.3: Input should be less than"),
+        (b'{"samples": [[1, 2, 3, 4]], "path": "/etc/passwd"}', "path: Extra inputs"),
+    ],
+)
+def test_wrong_json_is_refused_with_its_place(client: Client, vectors: Bundle, body: bytes, told: str) -> None:
+    answer = client(vectors).post("/predict", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == 422
+    assert answer.json()["detail"].startswith(told)
+
+
+@pytest.mark.parametrize("query", ["top=0", "top=101", "top=x", "abstain=perhaps"])
+def test_wrong_parameters_are_refused(client: Client, vectors: Bundle, query: str) -> None:
+    answer = client(vectors).post(f"/predict?{query}", json=vector(1, 2, 3, 4))
+    assert answer.status_code == 422
+    assert answer.json()["detail"].startswith(f"query.{query.partition('=')[0]}: ")
+
+
+def test_wrong_forms_are_refused(client: Client, pictures: Bundle, picture: Callable[..., bytes]) -> None:
+    test = client(pictures, batch=2, queue=2)
+    good = ("files", ("a.png", picture(), "image/png"))
+    form = {"content-type": "multipart/form-data; boundary=x"}
+    for answer in (
+        test.post("/predict", files=[good, good, good]),
+        test.post("/predict", files=[good, ("other", ("b.png", picture(), "image/png"))]),
+        test.post("/predict", files=[good], data={"path": "/etc/passwd"}),
+        test.post("/predict", content=b"", headers=form),
+        test.post("/predict", content=b"--x\r\nnonsense\r\n\r\n--x--", headers=form),
+        test.post("/predict", content=b"--x--", headers={"content-type": "multipart/form-data"}),
+    ):
+        assert answer.status_code == 422
+        assert answer.json() == {"detail": "the form must hold 1 to 2 files, all in the field 'files'"}
+
+
+def test_bad_pictures_are_refused_by_their_number(
+    client: Client, pictures: Bundle, picture: Callable[..., bytes]
+) -> None:
+    test = client(pictures, pixels=1000)
+    bomb = picture(size=(4000, 4000))
+    assert len(bomb) < 100_000
+    for bad, told in (
+        (bomb, "is a damaged picture, or one of more than 1,000 pixels"),
+        (b"x", "is no picture in JPEG"),
+    ):
+        answer = test.post("/predict", files=[("files", ("a", picture())), ("files", ("b", bad))])
+        assert answer.status_code == 422
+        assert answer.json()["detail"].startswith(f"sample 1 {told}")
+
+
+def test_other_types_and_long_bodies_are_refused(client: Client, vectors: Bundle) -> None:
+    test = client(vectors, bytes=1000)
+    for kind in ("text/plain", "multipart/form-data; boundary=x", ""):
+        assert test.post("/predict", content=b"x", headers={"content-type": kind}).status_code == 415
+    long = json.dumps(vector(1, 2, 3, 4)).encode() + b" " * 1000
+    header = {"content-type": "application/json"}
+    told = test.post("/predict", content=long, headers=header)
+    pieces = test.post("/predict", content=iter([long[:600], long[600:]]), headers=header)  # no Content-Length
+    for answer in (told, pieces):
+        assert answer.status_code == 413
+        assert answer.json() == {"detail": "the body may have at most 1,000 bytes"}
+    assert test.post("/predict", content=long[:900], headers=header).status_code == 200
+
+
+def test_a_body_that_dribbles_in_is_not_waited_for() -> None:
+    async def receive() -> dict[str, Any]:
+        await asyncio.sleep(0.05)
+        return {"type": "http.request", "body": b" ", "more_body": True}
+
+    scope = {"type": "http", "method": "POST", "headers": [(b"content-type", b"application/json")]}
+    bodies = Bodies("features", 4, Limits(seconds=0.3))
+    with pytest.raises(HTTPException, match=r"did not arrive within 0\.3 s") as caught:
+        asyncio.run(bodies.read(Request(scope, receive)))
+    assert caught.value.status_code == 408
+
+
+def test_a_token_is_asked_for_where_something_can_be_learnt(client: Client, vectors: Bundle) -> None:
+    test = client(vectors, token=TOKEN, host="example.org")
+    asked = {"/predict": ("POST", vector(1, 2, 3, 4)), "/model": ("GET", None), "/metrics": ("GET", None)}
+    for path, (verb, body) in asked.items():
+        for header in ({}, {"authorization": "Bearer wrong"}, {"authorization": f"Basic {TOKEN}"}):
+            answer = test.request(verb, path, json=body, headers=header)
+            assert answer.status_code == 401
+            assert answer.headers["www-authenticate"] == "Bearer"
+        answer = test.request(verb, path, json=body, headers={"authorization": f"Bearer {TOKEN}"})
+        assert answer.status_code == 200
+    assert test.get("/health").json() == {"status": "ok"}
+    assert test.get("/openapi.json").json()["paths"]["/predict"]["post"]["security"] == [{"HTTPBearer": []}]
+
+
+def test_without_a_token_no_web_page_reaches_it_by_a_name_of_its_own(client: Client, vectors: Bundle) -> None:
+    assert client(vectors, host="attacker.example").post("/predict", json=vector(1, 2, 3, 4)).status_code == 400
+    assert client(vectors, host="127.0.0.1:8000").get("/health").status_code == 200
+    answer = client(vectors).options(
+        "/predict", headers={"origin": "http://a.b", "access-control-request-method": "POST"}
+    )
+    assert "access-control-allow-origin" not in answer.headers
+
+
+@pytest.mark.parametrize("limits", [{"queue": 1}, {"requests": 1}])
+def test_too_much_at_once_is_sent_away(client: Client, vectors: Bundle, limits: dict[str, int]) -> None:
+    test = client(vectors, batch=1, wait=0.5, **limits)
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(lambda _: test.post("/predict", json=vector(1, 2, 3, 4)), range(2)))
+    assert sorted(answer.status_code for answer in answers) == [200, 503]
+    busy = max(answers, key=lambda answer: answer.status_code)
+    assert busy.headers["retry-after"] == "1"
+    assert test.post("/predict", json=vector(1, 2, 3, 4)).status_code == 200
+
+
+def test_a_failure_inside_tells_the_log_and_not_the_stranger(
+    client: Client, vectors: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> Any:
+        raise RuntimeError("/secret/place of the model")
+
+    monkeypatch.setattr(Served, "predict", fail)
+    test = client(vectors)
+    answer = test.post("/predict", json=vector(1, 2, 3, 4))
+    assert answer.status_code == 500
+    assert answer.json() == {"detail": "the server failed; its log says why"}
+    assert 'unseen_requests_total{path="/predict",status="500"} 1.0' in test.get("/metrics").text
+
+
+def test_metrics_count_what_was_asked(client: Client, vectors: Bundle) -> None:
+    test = client(vectors)
+    test.post("/predict", json={"samples": [[4, 0, 0, 0], [0.6, 0.6, 0.6, 0]]})
+    test.post("/predict", json={})
+    for path in ("/a", "/b"):
+        assert test.get(path).json() == {"detail": "Not Found"}
+    answer = test.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=")
+    lines = answer.text.splitlines()
+    assert 'unseen_requests_total{path="/predict",status="200"} 1.0' in lines
+    assert 'unseen_requests_total{path="/predict",status="422"} 1.0' in lines
+    assert 'unseen_requests_total{path="other",status="404"} 2.0' in lines
+    assert "unseen_samples_total 2.0" in lines
+    assert "unseen_unknown_samples_total 1.0" in lines
+    assert "unseen_samples_under_way 0.0" in lines
+    assert 'unseen_batch_samples_bucket{le="2.0"} 1.0' in lines
+
+
+def test_the_manual_explains_every_path_without_a_script_or_an_outside_request(client: Client, vectors: Bundle) -> None:
+    answer = client(vectors, token=TOKEN).get("/docs")
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'; style-src 'sha256-")
+    for path in ("/predict", "/health", "/model", "/metrics"):
+        assert f" {path}</code>" in answer.text
+    assert "<script" not in answer.text
+    assert re.findall(r"(?:src|href)=\"?(https?:[^\" >]+)", answer.text) == []
+
+
+def test_the_model_says_what_it_is(client: Client, pictures: Bundle) -> None:
+    told = client(pictures).get("/model").json()
+    assert told["method"] == "source-only"
+    assert told["kind"] == "image"
+    assert told["classes"] == ["ant", "bee", "<b>猫</b>"]
+    assert told["limits"] == {"bytes": 16 * 2**20, "pixels": 50_000_000, "batch": 64}
+
+
+def test_answers_are_not_kept_and_their_type_is_not_guessed(client: Client, vectors: Bundle) -> None:
+    headers = client(vectors).post("/predict", json=vector(1, 2, 3, 4)).headers
+    assert headers["cache-control"] == "no-store"
+    assert headers["x-content-type-options"] == "nosniff"

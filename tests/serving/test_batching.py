@@ -1,0 +1,155 @@
+"""Requests are predicted together, answered in their order, and cannot harm each other."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from unseen.runtime import current, runtime
+from unseen.serving.batching import Batcher, Busy
+
+
+class Recorder:
+    """Answers with the double; remembers its batches; fails on None."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[Any]] = []
+        self.tops: list[int] = []
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def __call__(self, samples: Sequence[Any], top: int) -> list[Any]:
+        self.gate.wait(10)
+        self.batches.append(list(samples))
+        self.tops.append(top)
+        return [2 * sample for sample in samples]
+
+
+def run(work: Any, predict: Recorder, **settings: Any) -> Any:
+    async def main() -> Any:
+        batcher = Batcher(predict, **({"rows": 8, "wait": 0.05, "queue": 64} | settings))
+        batcher.start()
+        try:
+            return await work(batcher)
+        finally:
+            await batcher.stop()
+
+    return asyncio.run(main())
+
+
+def test_requests_of_one_moment_are_one_batch_and_each_gets_its_own_answers() -> None:
+    predict = Recorder()
+
+    async def work(batcher: Batcher) -> Any:
+        return await asyncio.gather(batcher.submit([1, 2], 1), batcher.submit([3], 5), batcher.submit([4]))
+
+    assert run(work, predict) == [[2, 4], [6], [8]]
+    assert predict.batches == [[1, 2, 3, 4]]
+    assert predict.tops == [5]
+
+
+def test_a_full_batch_does_not_wait() -> None:
+    predict = Recorder()
+
+    async def work(batcher: Batcher) -> Any:
+        return await asyncio.wait_for(asyncio.gather(*(batcher.submit([i]) for i in range(8))), 5)
+
+    assert run(work, predict, wait=60) == [[2 * i] for i in range(8)]
+
+
+def test_what_does_not_fit_comes_in_the_next_batch_and_a_long_request_is_split() -> None:
+    predict = Recorder()
+
+    async def work(batcher: Batcher) -> Any:
+        return await asyncio.gather(batcher.submit([1] * 5), batcher.submit([2] * 5), batcher.submit([3] * 20))
+
+    answers = run(work, predict)
+    assert [len(answer) for answer in answers] == [5, 5, 20]
+    assert [len(batch) for batch in predict.batches] == [5, 5, 8, 8, 4]
+
+
+def test_while_one_batch_is_predicted_the_next_collects() -> None:
+    predict = Recorder()
+    predict.gate.clear()
+
+    async def work(batcher: Batcher) -> Any:
+        first = asyncio.create_task(batcher.submit([1]))
+        await asyncio.sleep(0.1)
+        rest = [asyncio.create_task(batcher.submit([i])) for i in (2, 3)]
+        await asyncio.sleep(0.1)
+        predict.gate.set()
+        return await asyncio.gather(first, *rest)
+
+    assert run(work, predict, wait=0.0) == [[2], [4], [6]]
+    assert predict.batches == [[1], [2, 3]]
+
+
+def test_one_bad_request_does_not_fail_its_neighbours() -> None:
+    async def work(batcher: Batcher) -> Any:
+        jobs = (batcher.submit([1]), batcher.submit([None]), batcher.submit([3]))
+        return await asyncio.gather(*jobs, return_exceptions=True)
+
+    good, bad, other = run(work, Recorder())
+    assert (good, other) == ([2], [6])
+    assert isinstance(bad, TypeError)
+
+
+def test_who_went_away_is_not_predicted() -> None:
+    predict = Recorder()
+
+    async def work(batcher: Batcher) -> Any:
+        gone = asyncio.create_task(batcher.submit([1]))
+        await asyncio.sleep(0)
+        gone.cancel()
+        return await batcher.submit([2])
+
+    assert run(work, predict) == [4]
+    assert predict.batches == [[2]]
+
+
+def test_more_than_the_queue_holds_is_refused_and_room_comes_back() -> None:
+    async def work(batcher: Batcher) -> None:
+        with batcher.admitted(6):
+            with pytest.raises(Busy, match="6 samples are under way"), batcher.admitted(3):
+                pass
+            with batcher.admitted(2):
+                assert batcher.under_way == 8
+        assert batcher.under_way == 0
+
+    run(work, Recorder(), queue=8)
+
+
+def test_stopping_answers_what_waits_and_takes_nothing_new() -> None:
+    async def main() -> Any:
+        batcher = Batcher(Recorder(), rows=8, wait=30, queue=8)
+        batcher.start()
+        waiting = asyncio.create_task(batcher.submit([1]))
+        await asyncio.sleep(0.01)
+        await asyncio.wait_for(batcher.stop(), 5)
+        with pytest.raises(Busy, match="stopping"):
+            await batcher.submit([2])
+        return await waiting
+
+    assert asyncio.run(main()) == [2]
+
+
+def test_the_thread_has_the_settings_of_the_runtime() -> None:
+    seen: list[int] = []
+
+    def predict(samples: Sequence[Any], top: int) -> list[Any]:
+        seen.append(current().threads)
+        return list(samples)
+
+    async def main() -> None:
+        batcher = Batcher(predict, rows=1, wait=0, queue=1)
+        batcher.start()
+        await batcher.submit([1])
+        await batcher.stop()
+
+    with runtime(threads=3):
+        asyncio.run(main())
+    assert seen == [3]

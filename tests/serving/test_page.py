@@ -1,0 +1,242 @@
+"""The offline page: what it holds, what it refuses, and that a browser answers as the library does."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import gzip
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import unseen
+from unseen.bundle import Bundle
+from unseen.data.sources import SourceUnavailable, npm
+from unseen.methods import get
+from unseen.serving import page
+
+ROOT = Path(__file__).resolve().parents[2]
+CHROMIUM = Path("/usr/bin/chromium")
+QUIET = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+
+
+@pytest.fixture
+def no_npm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The runtime's files without the registry."""
+
+    def fetch(package: str, pin: Mapping[str, Any], *, instead: str) -> Path:
+        assert (package, len(pin["sha256"])) == ("onnxruntime-web", 64)
+        return Path("archive.tgz")
+
+    def read(archive: Path, wanted: Sequence[str]) -> dict[str, bytes]:
+        return {name: f"content of {name}".encode() for name in wanted}
+
+    monkeypatch.setattr(page, "fetch", fetch)
+    monkeypatch.setattr(page, "read_files", read)
+
+
+def held(text: str, name: str) -> bytes:
+    found = re.search(rf'<script type="text/plain" id="{name}">([^<]*)</script>', text)
+    assert found is not None
+    return gzip.decompress(base64.b64decode(found[1]))
+
+
+@pytest.mark.slow
+def test_the_page_holds_all_that_it_needs_and_names_from_data_are_no_code(
+    pictures: Bundle, no_npm: None, tmp_path: Path
+) -> None:
+    import onnxruntime
+
+    evil = dataclasses.replace(pictures, credits=("</script><script>alert(1)</script>",))
+    text = page.write_page(evil, tmp_path / "new" / "page.html").read_text()
+    assert [file.name for file in (tmp_path / "new").iterdir()] == ["page.html"]
+    assert held(text, "runtime") == b"content of dist/ort.wasm.bundle.min.mjs"
+    assert held(text, "program") == b"content of dist/ort-wasm-simd-threaded.wasm"
+    assert onnxruntime.InferenceSession(held(text, "model")).get_outputs()[0].name == "probabilities"
+    told = re.search(r'<script type="application/json" id="about">(.*?)</script>', text)
+    assert told is not None
+    about = json.loads(told[1])
+    assert about["classes"] == ["ant", "bee", "<b>猫</b>"]
+    assert about["preprocess"]["size"] == [12, 12]
+    assert (about["temperature"], about["threshold"], about["reject"]) == (1.0, 1.0, None)
+    assert "<b>猫" not in text
+    assert "<script>alert" not in text
+    assert text.count("<script") == 5
+    assert re.findall(r"(?:src|href)=\"?(https?:[^\" >]+)", text) == []
+    assert "default-src &#39;none&#39;" in text
+
+
+def test_models_of_other_things_are_refused_before_any_work(vectors: Bundle, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="needs a model that reads pictures; this one reads features"):
+        page.write_page(vectors, tmp_path / "page.html")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_the_command_line_says_what_it_needs(vectors: Bundle, tmp_path: Path) -> None:
+    model = str(vectors.save(tmp_path / "model"))
+    for more, told in (([], "name --out FILE.onnx, --web FILE.html or both"), (["--web", "p.html"], "reads features")):
+        order = [sys.executable, "-m", "unseen.cli", "export", model, *more]
+        done = subprocess.run(order, capture_output=True, text=True, cwd=tmp_path)
+        assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
+        assert told in done.stderr
+    assert [file.name for file in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_page_that_cannot_be_written_leaves_the_old_one(
+    pictures: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UNSEEN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(npm.shutil, "which", lambda _: None)
+    (tmp_path / "page.html").write_text("old")
+    with pytest.raises(SourceUnavailable, match="needs npm, which is not installed: install it, or write ONNX"):
+        page.write_page(pictures, tmp_path / "page.html")
+    assert (tmp_path / "page.html").read_text() == "old"
+
+
+@pytest.mark.slow
+def test_a_network_too_large_for_a_browser_is_refused(
+    pictures: Bundle, no_npm: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page, "LARGEST", 1000)
+    with pytest.raises(ValueError, match="a page holds at most"):
+        page.write_page(pictures, tmp_path / "page.html")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_rule_of_a_method_that_rejects_goes_along() -> None:
+    assert page._rejection(get("glc")(threshold=0.4)) == 0.4
+    assert page._rejection(get("glc")(reject=False)) is None
+    assert page._rejection(get("coral")()) is None
+
+
+# -- in a browser --------------------------------------------------------------------------------------------------
+
+in_browser = [
+    pytest.mark.browser,
+    pytest.mark.slow,
+    pytest.mark.skipif(not CHROMIUM.exists(), reason="no /usr/bin/chromium; apt-get install chromium"),
+]
+
+
+def call(*arguments: str) -> str:
+    order = [sys.executable, "-m", "unseen.cli", *arguments]
+    done = subprocess.run(order, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    if "npm" in done.stderr and done.returncode:
+        pytest.skip(done.stderr.strip())
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of drawn things (`model`), its page (`page.html`), and pictures of all sorts (`new`)."""
+    sys.path.insert(0, str(ROOT / "tests" / "whole"))
+    import drawings
+
+    folder = tmp_path_factory.mktemp("page")
+    photos, _ = drawings.make_folders(folder, per_class=6)
+    unseen.adapt(method="source-only", source=str(photos), precision="fp32", out=folder / "model")
+    new, rng = folder / "new", np.random.default_rng(5)
+    new.mkdir()
+    photo = drawings.photo("star", rng, size=400)
+    photo.save(new / "plain.png")
+    photo.crop((0, 90, 400, 310)).save(new / "wide.jpg", quality=92)
+    photo.crop((110, 0, 290, 400)).resize((61, 137)).save(new / "small and tall.webp", lossless=True)
+    drawings.sketch("moon", rng).save(new / "transparent.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    drawings.photo("arrow", rng).save(new / "turned.jpg", exif=exif, quality=95)
+    Image.fromarray(rng.integers(0, 256, (90, 120), dtype=np.uint8)).save(new / "noise.png")
+    call("export", str(folder / "model"), "--web", str(folder / "page.html"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tab(folder: Path) -> Iterator[Any]:
+    """The page in a browser without a network; at the end it must have asked for nothing and complained of nothing."""
+    sync = pytest.importorskip("playwright.sync_api", reason="no playwright; pip install playwright")
+    with sync.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(QUIET))
+        tab = browser.new_context(offline=True).new_page()
+        said: list[str] = []
+        asked: list[str] = []
+        tab.on("console", lambda message: said.append(message.text) if message.type in ("error", "warning") else None)
+        tab.on("pageerror", lambda error: said.append(str(error)))
+        tab.on("request", lambda request: asked.append(request.url))
+        tab.goto((folder / "page.html").as_uri())
+        tab.wait_for_selector("#file:not([disabled])", state="attached", timeout=60_000)
+        yield tab
+        assert said == []
+        assert [url for url in asked if not url.startswith("blob:")] == [(folder / "page.html").as_uri()]
+        browser.close()
+
+
+class TestInBrowser:
+    pytestmark = in_browser
+
+    def test_it_answers_as_the_command_line_does(self, tab: Any, folder: Path) -> None:
+        rows = json.loads(call("predict", str(folder / "model"), str(folder / "new"), "--top", "5", "--json"))
+        assert len(rows) == 6
+        assert {row["unknown"] for row in rows} == {True, False}
+        for row in rows:
+            tab.set_input_files("#file", str(folder / "new" / row["id"]))
+            tab.wait_for_selector(f"#hint:has-text('{row['id']}')")
+            tab.wait_for_selector("#answers li", timeout=60_000)
+            names = tab.locator("#answers li span:first-child").all_inner_texts()
+            values = [float(value) for value in tab.locator("#answers meter").evaluate_all("m => m.map(b => b.value)")]
+            told = [row[f"probability_{k}"] for k in range(1, 6)]
+            assert values == pytest.approx(told, abs=0.002), row["id"]  # JPEG has more than one decoder
+            sure = [k for k in range(5) if told[k] > 0.005]
+            assert [names[k] for k in sure] == [row[f"class_{k + 1}"] for k in sure]
+            assert tab.locator("#unknown").is_visible() == row["unknown"], row["id"]
+
+    @pytest.mark.parametrize("name", ["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"])
+    def test_it_resizes_as_pillow_does(self, tab: Any, name: str) -> None:
+        pixels = np.random.default_rng(0).integers(0, 256, (37, 53, 3), dtype=np.uint8)
+        for wide, tall in ((20, 30), (111, 90), (53, 9)):
+            order = "([pixels, wide, tall, name]) => [...resize(pixels, 53, 37, wide, tall, name, 3)]"
+            found = tab.evaluate(order, [pixels.ravel().tolist(), wide, tall, name])
+            expected = Image.fromarray(pixels).resize((wide, tall), Image.Resampling[name.upper()])
+            assert found == np.asarray(expected).ravel().tolist()
+
+    def test_a_file_that_is_no_picture_is_a_sentence(self, tab: Any, folder: Path) -> None:
+        tab.set_input_files("#file", str(folder / "model" / "bundle.json"))
+        tab.wait_for_selector("#status:has-text('cannot read that picture')")
+        assert tab.locator("#answers li").count() == 0
+        tab.set_input_files("#file", str(folder / "new" / "plain.png"))
+        tab.wait_for_selector("#answers li")
+        assert tab.locator("#status").inner_text() == ""
+
+    def test_a_picture_can_be_dropped(self, tab: Any, folder: Path) -> None:
+        content = base64.b64encode((folder / "new" / "plain.png").read_bytes()).decode()
+        tab.evaluate(
+            """content => {
+                const bytes = Uint8Array.from(atob(content), c => c.charCodeAt(0));
+                const data = new DataTransfer();
+                data.items.add(new File([bytes], "dropped.png", { type: "image/png" }));
+                const told = { dataTransfer: data, bubbles: true, cancelable: true };
+                document.body.dispatchEvent(new DragEvent("drop", told));
+            }""",
+            content,
+        )
+        tab.wait_for_selector("#hint:has-text('dropped.png')")
+        tab.wait_for_selector("#answers li")
+
+    def test_it_fits_a_phone(self, tab: Any) -> None:
+        before = tab.viewport_size
+        tab.set_viewport_size({"width": 390, "height": 844})
+        assert tab.evaluate("document.documentElement.scrollWidth") <= 390
+        tab.set_viewport_size(before)

@@ -1,0 +1,54 @@
+"""The default choice: weights of a few labels, and source-only in doubt."""
+
+import pytest
+
+from unseen.validation import weigh, without_doubt
+from unseen.validation.choice import SPREAD
+
+
+def test_a_candidate_must_beat_the_floor_by_its_standard_error():
+    scores = {"source-only": 0.5, "a": 0.52, "b": 0.58, "c": 0.56}  # 100 samples: 0.05
+    assert without_doubt(scores, 100) == pytest.approx({"source-only": 1 / 3, "a": 0.0, "b": 1.0, "c": 2 / 3})
+
+
+def test_more_samples_leave_less_doubt():
+    scores = {"source-only": 0.5, "a": 0.52}
+    assert without_doubt(scores, 100)["a"] == 0
+    assert without_doubt(scores, 1000)["a"] == 1
+
+
+def test_without_a_floor_the_largest_has_the_largest_vote():
+    assert without_doubt({"a": 0.1, "b": 0.2}, 10) == {"a": 0.5, "b": 1.0}
+
+
+def test_a_score_that_is_not_finite_is_never_chosen():
+    assert without_doubt({"a": float("nan"), "source-only": 0.2}, 10) == {"a": 0.0, "source-only": 1.0}
+
+
+def test_weights_are_inverse_variances():
+    n = 40
+    share = SPREAD**-2 / (SPREAD**-2 + n / (0.6 * 0.4))
+    assert weigh({"a": 0.5}, {"a": 0.6}, n)["a"] == pytest.approx(share * 0.5 + (1 - share) * 0.6)
+
+
+def test_few_labels_change_little_and_many_decide():
+    reverse, support = {"a": 0.6, "b": 0.5}, {"a": 0.4, "b": 0.8}
+    few, many = weigh(reverse, support, 5), weigh(reverse, support, 500)
+    assert few["a"] > few["b"]
+    assert many["b"] > many["a"]
+    assert few["a"] == pytest.approx(0.6, abs=0.02)
+
+
+def test_all_right_on_a_few_labels_is_not_taken_for_certain():
+    assert weigh({"a": 0.5}, {"a": 1.0}, 3)["a"] < 0.53
+
+
+@pytest.mark.parametrize(("call", "told"), [
+    (lambda: weigh({"a": 1.0}, {"b": 1.0}, 3), "same candidates"),
+    (lambda: weigh({"a": 1.0}, {"a": 1.0}, 0), "labels must be"),
+    (lambda: without_doubt({}, 3), "must not be empty"),
+    (lambda: without_doubt({"a": 1.0}, 0), "must not be empty"),
+])  # fmt: skip
+def test_mistakes_are_named(call, told):
+    with pytest.raises(ValueError, match=told):
+        call()

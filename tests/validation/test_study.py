@@ -1,0 +1,60 @@
+"""The study behind the default choice: its page is made from its figures, and its constants are theirs."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from unseen.compare.estimate import ERROR, MEASURED
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+@pytest.fixture(scope="module")
+def study():
+    spec = importlib.util.spec_from_file_location("choice_study", DOCS / "choice_study.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["choice_study"] = module  # its dataclass looks itself up there
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules["choice_study"]
+
+
+@pytest.fixture(scope="module")
+def cases():
+    return json.loads((DOCS / "choice_study.json").read_text())
+
+
+def test_the_page_has_the_tables_of_the_figures(study, cases):
+    page = (DOCS / "choosing.md").read_text()
+    for name, table in study.tables(cases).items():
+        assert f"<!-- {name} -->\n{table}\n<!-- end -->" in page, name
+
+
+def test_the_error_of_the_interval_is_the_measured_one(study, cases):
+    first = [case for case in cases if case["part"] == "emoji styles"]
+    assert len(first) == 20
+    off = np.abs(study.errors(first, only_chosen=False)[study.ESTIMATE])
+    assert np.quantile(off, 0.9, method="higher") == pytest.approx(ERROR, abs=0.001)
+
+
+def test_the_measured_coverage_is_that_of_the_judging_cases(study, cases):
+    rest = [case for case in cases if case["part"] != "emoji styles"]
+    assert len(rest) == 60
+    assert study.coverage(rest, only_chosen=True) == pytest.approx(MEASURED, abs=0.005)
+
+
+def test_regret_and_harm_by_hand(study):
+    scores = {"source-only": (0.5, 1.0), "a": (0.7, 2.0), "b": (0.4, 3.0)}
+    case = {
+        "samples": {"source": 10},
+        "candidates": {n: {"accuracy": a, "validators": {"v": v}} for n, (a, v) in scores.items()},
+    }
+    got = study.judged([case], lambda v, n: v["v"])
+    assert got["regret"] == pytest.approx(0.3)
+    assert got["worst"] == pytest.approx(-0.1)
+    assert got["harm"] == 1
+    assert study.judged([case], None)["accuracy"] == 0.7

@@ -1,0 +1,116 @@
+"""The page of questions in a real browser: keys, undo, the file of answers, and its grade."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from unseen.data.classes import ClassSpace
+from unseen.data.domain import Domain
+from unseen.verification import Question, grade, read_answers, write_page
+
+CHROMIUM = Path("/usr/bin/chromium")
+QUIET = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+CHOICES = ("ant", "bee", "كلاب", "<i>dog</i>", "eel")
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not CHROMIUM.exists(), reason="no /usr/bin/chromium; apt-get install chromium"),
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    sync = pytest.importorskip("playwright.sync_api", reason="no playwright; pip install playwright")
+    with sync.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(QUIET))
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def target() -> Domain:
+    rng = np.random.default_rng(0)
+    return Domain(x=rng.integers(0, 255, (4, 50, 80, 3)).astype(np.uint8), kind="image", name="zoo")
+
+
+@pytest.fixture
+def opened(browser: Any, target: Domain, tmp_path: Path) -> Iterator[SimpleNamespace]:
+    """The page with four questions, offline, with what it says and asks for."""
+    questions = [Question(i, str(target.ids[i]), str(d), CHOICES) for i, d in enumerate(target.digests())]
+    write_page(tmp_path / "verify.html", questions, target, "unseen verify run zoo --answers answers.json")
+    context = browser.new_context(offline=True, accept_downloads=True)
+    page = context.new_page()
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto((tmp_path / "verify.html").as_uri())
+    yield SimpleNamespace(page=page, said=said, digests=[one.digest for one in questions])
+    context.close()
+
+
+def test_keys_answer_and_the_downloaded_file_is_graded(opened: SimpleNamespace, target: Domain, tmp_path: Path) -> None:
+    page = opened.page
+    page.keyboard.press("1")
+    page.keyboard.press("5")
+    page.keyboard.press("u")  # takes the 5 back
+    page.keyboard.press("4")
+    page.keyboard.press("ArrowRight")  # leaves the third open
+    page.keyboard.press("7")  # no such choice
+    with page.expect_download() as waiting:
+        page.keyboard.press("n")
+        assert page.locator("#place").inner_text() == "3 of 4, 3 answered"
+        page.keyboard.press("3")
+    waiting.value.save_as(tmp_path / "answers.json")
+    assert waiting.value.suggested_filename == "answers.json"
+    found = read_answers(tmp_path / "answers.json")
+    assert found == dict(zip(opened.digests, ["ant", "<i>dog</i>", "كلاب", None]))
+    assert page.locator("#end").is_visible()
+    assert opened.said == []
+
+    class Model:
+        classes = ClassSpace(names=CHOICES)
+
+        def predict(self, samples: Domain) -> pd.DataFrame:
+            return pd.DataFrame({"class": ["ant"] * len(samples)})
+
+    result = grade(Model(), target, found)  # type: ignore[arg-type]
+    assert (result.accuracy.right, result.accuracy.of, result.none) == (1, 4, 1)
+
+
+def test_buttons_do_what_keys_do_and_a_part_can_be_downloaded(opened: SimpleNamespace, tmp_path: Path) -> None:
+    page = opened.page
+    assert page.locator("#save").is_disabled()
+    page.locator("#choices button").nth(1).click()
+    page.locator("#none").click()
+    page.locator("#undo").click()
+    with page.expect_download() as waiting:
+        page.locator("#save").click()
+    waiting.value.save_as(tmp_path / "part.json")
+    assert read_answers(tmp_path / "part.json") == {opened.digests[0]: "bee"}
+    page.keyboard.press("ArrowLeft")
+    pressed = page.locator('#choices button[aria-pressed="true"]')
+    assert pressed.inner_text().split() == ["2", "bee"]
+
+
+def test_nothing_is_marked_and_names_are_text(opened: SimpleNamespace) -> None:
+    page = opened.page
+    assert page.locator('[aria-pressed="true"]').count() == 0
+    assert page.locator("#choices i").count() == 0
+    assert page.evaluate("[...document.images].every(i => i.complete && i.naturalWidth > 0)")
+    assert page.locator("#name").inner_text() == ""
+
+
+@pytest.mark.parametrize("width", [1200, 390])
+def test_the_page_fits(opened: SimpleNamespace, width: int) -> None:
+    opened.page.set_viewport_size({"width": width, "height": 844})
+    assert opened.page.evaluate("document.documentElement.scrollWidth") <= width

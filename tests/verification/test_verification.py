@@ -1,0 +1,227 @@
+"""The draw, the answers, the grade with its interval, and the seal."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import binom
+
+import unseen
+from unseen.compare.inputs import prepare
+from unseen.data.domain import Domain
+from unseen.verification import (
+    ask,
+    clopper_pearson,
+    grade,
+    learned_by,
+    read_answers,
+    seal,
+    sealed,
+    without_sealed,
+    write_page,
+    write_table,
+)
+from unseen.verification.sample import draw
+from unseen.verification.seals import seals_file
+
+# -- the draw ----------------------------------------------------------------------------------------------
+
+
+def test_every_sample_is_drawn_equally_often(zoo):
+    target = zoo.target.take(slice(0, 20))
+    counts = np.bincount(np.concatenate([draw(target, 5, seed=s) for s in range(400)]), minlength=20)
+    assert counts.min() > 65  # 100 are expected, with a deviation of 9
+    assert counts.max() < 135
+
+
+def test_names_and_order_do_not_enter_the_draw(zoo):
+    turned = zoo.target.take(np.random.default_rng(0).permutation(140))
+    turned = turned.replace(ids=np.array([f"z{i}" for i in range(140)]))
+    a, b = (set(d.take(draw(d, 30)).digests()) for d in (zoo.target, turned))
+    assert a == b
+
+
+def test_what_was_learned_from_and_copies_are_never_drawn(zoo):
+    twice = Domain(x=np.vstack([zoo.target.x[:30]] * 2))
+    learned = set(zoo.target.take(slice(0, 12)).digests())
+    found = twice.take(draw(twice, 100, learned=learned)).digests()
+    assert len(found) == len(set(found)) == 18
+    assert not learned & set(found)
+    with pytest.raises(ValueError, match="did not learn from"):
+        draw(zoo.target, 3, learned=zoo.target.digests())
+    with pytest.raises(ValueError, match="n must be at least 1"):
+        draw(zoo.target, 0)
+
+
+def test_the_place_of_the_models_class_among_the_choices_tells_nothing(zoo):
+    questions = ask(zoo.model, zoo.target, 140)
+    guesses = zoo.model.predict(zoo.target)["class"].tolist()
+    places = [one.choices.index(guesses[one.position]) for one in questions]
+    assert np.bincount(places, minlength=5).min() > 12  # 28 are expected, with a deviation of 5
+    assert all(len(set(one.choices)) == 5 for one in questions)
+
+
+# -- the files ---------------------------------------------------------------------------------------------
+
+
+def pictures(n=6):
+    rng = np.random.default_rng(0)
+    return Domain(x=rng.integers(0, 255, (n, 40, 60, 3)).astype(np.uint8), kind="image", name="</script><b>zoo")
+
+
+def test_the_page_is_closed_and_tells_neither_names_nor_the_models_choice(zoo, tmp_path):
+    target = pictures().replace(ids=np.array([f"cat/{i}.png" for i in range(6)]))
+    questions = [
+        type(one)(i, str(target.ids[i]), one.digest, one.choices) for i, one in enumerate(ask(zoo.model, zoo.target, 6))
+    ]
+    write_page(tmp_path / "v.html", questions, target, "unseen verify m t")
+    text = (tmp_path / "v.html").read_text()
+    policy = re.search(r'Content-Security-Policy" content="([^"]+)"', text)[1]
+    assert "default-src &#39;none&#39;" in policy
+    assert not re.search(r"https?:", text)
+    assert "<b>zoo" not in text
+    assert "</script><b>" not in text
+    told = json.loads(re.search(r'id="questions">(.*?)</script>', text, re.DOTALL)[1])
+    assert set(told["questions"][0]) == {"id", "content", "choices", "picture"}
+    jpeg = base64.b64decode(told["questions"][0]["picture"].partition(",")[2])
+    assert jpeg[:3] == b"\xff\xd8\xff"
+    assert [file.name for file in tmp_path.glob(".*.tmp")] == []
+
+
+def test_a_filled_table_is_graded_as_the_page_is(zoo, tmp_path):
+    questions = ask(zoo.model, zoo.target, 10)
+    write_table(tmp_path / "v.csv", questions, zoo.target)
+    table = pd.read_csv(tmp_path / "v.csv", dtype=str, keep_default_na=False)
+    assert set(table["answer"]) == {""}
+    table.loc[0, "answer"] = "CAT "
+    table.loc[1, "answer"] = "None"
+    table.to_csv(tmp_path / "v.csv", index=False)
+    found = read_answers(tmp_path / "v.csv")
+    assert found == {questions[0].digest: "CAT", questions[1].digest: None}
+    page = {
+        "format": 1,
+        "answers": [
+            {"content": questions[0].digest, "answer": "CAT"},
+            {"content": questions[1].digest, "answer": None},
+        ],
+    }
+    (tmp_path / "v.json").write_text(json.dumps(page))
+    assert read_answers(tmp_path / "v.json") == found
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("a.json", "[1]", "format 1"),
+        ("a.json", "{", "neither"),
+        ("a.json", '{"format": 1, "answers": []}', "at least one answer"),
+        ("a.json", '{"format": 1, "answers": [{"content": "ab", "answer": "x"}]}', "SHA-256"),
+        ("a.json", '{"format": 1, "answers": [{"content": "ab", "answer": 3}]}', "class name or null"),
+        ("a.json", '{"format": 1, "answers": [3]}', "class name or null"),
+        ("a.csv", "id,answer\n1,x\n", "content is missing"),
+        ("a.csv", f"content,answer\n{'a' * 64},x\n{'a' * 64},y\n", "with 'x' and with 'y'"),
+    ],
+)
+def test_answers_that_are_none_are_named(tmp_path, name, content, told):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(ValueError, match=told):
+        read_answers(tmp_path / name)
+
+
+# -- the grade ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("right", "of"), [(0, 10), (7, 10), (60, 60), (31, 60)])
+def test_the_interval_leaves_two_and_a_half_per_cent_on_each_side(right, of):
+    share = clopper_pearson(right, of)
+    assert share.low == 0 if right == 0 else binom.sf(right - 1, of, share.low) == pytest.approx(0.025)
+    assert share.high == 1 if right == of else binom.cdf(right, of, share.high) == pytest.approx(0.025)
+
+
+def test_the_interval_holds_the_truth_at_least_as_often_as_it_says():
+    for p in (0.02, 0.3, 0.5, 0.97):
+        inside = [(s := clopper_pearson(k, 40)).low <= p <= s.high for k in range(41)]
+        assert (binom.pmf(range(41), 40, p) * inside).sum() >= 0.95
+
+
+def test_answers_are_counted_over_all_and_by_class(zoo):
+    target = zoo.target
+    truth = np.array(target.classes.names)[target.y]
+    answers = dict(zip(target.digests().tolist()[:70], truth.tolist()))
+    guesses = zoo.model.predict(target)["class"].to_numpy()[:70]
+    first, second, third = list(answers)[:3]
+    answers |= {first: None, second: "Unicorn", third: answers[third].upper()}
+    found = grade(zoo.model, target, answers)
+    assert found.accuracy.right == (guesses[2:] == truth[2:70]).sum()
+    assert found.accuracy.of == 70
+    assert (found.none, found.outside) == (1, {"Unicorn": 1})
+    assert {name: share.of for name, share in found.per_class.items()} == {
+        name: 10 - (name in truth[:2]) for name in target.classes.names
+    }
+    assert "none of these: 1 of 70" in found.lines()
+    few = grade(zoo.model, target, dict(list(answers.items())[2:20]))
+    assert few.per_class == {}
+
+
+def test_answers_about_other_data_are_refused(zoo):
+    with pytest.raises(ValueError, match="1 of 1 are not in zoo"):
+        grade(zoo.model, zoo.target, {"0" * 64: "ant"})
+
+
+# -- the seal ----------------------------------------------------------------------------------------------
+
+
+def test_a_later_answer_replaces_one_and_new_ones_are_counted():
+    assert seal({"a" * 64: "ant", "b" * 64: None}) == 2
+    assert seal({"a" * 64: "bee", "c" * 64: "花"}) == 1
+    assert sealed() == {"a" * 64: "bee", "b" * 64: None, "c" * 64: "花"}
+    seals_file().write_text("[")
+    with pytest.raises(ValueError, match="damaged"):
+        sealed()
+
+
+@pytest.mark.parametrize("labels", ["exam", "split:0.5"])
+def test_verified_samples_are_left_out_of_learning_with_a_warning(zoo, labels, caplog):
+    support = zoo.target.take(slice(0, 42))
+    given = {"source": zoo.source, "target": zoo.target.take(slice(42, 140)), "labels": labels}
+    if labels == "exam":
+        given["support"] = support
+    before = prepare(**given)
+    chosen = before.support.digests()[:7]
+    seal(dict.fromkeys(chosen.tolist(), "ant"))
+    after = prepare(**given)
+    assert len(after.support) == len(before.support) - 7
+    assert not set(chosen) & set(after.support.digests())
+    assert "7 of" in caplog.text
+    assert "verified" in caplog.text
+
+
+def test_adapt_learns_as_if_verified_samples_were_not_there(zoo):
+    support = zoo.target.take(slice(0, 42))
+    seal(dict.fromkeys(support.digests()[:7].tolist(), "ant"))
+    a = unseen.adapt(method="linear-probe", support=support)
+    b = unseen.adapt(method="linear-probe", support=support.take(slice(7, 42)))
+    assert np.array_equal(a.scores(zoo.target), b.scores(zoo.target))
+
+
+def test_a_support_that_was_all_verified_is_refused(zoo):
+    seal(dict.fromkeys(zoo.target.digests().tolist(), "ant"))
+    with pytest.raises(ValueError, match="support must hold samples that were not verified"):
+        without_sealed("support", zoo.target)
+
+
+def test_without_answers_nothing_is_hashed(zoo, monkeypatch):
+    monkeypatch.setattr(Domain, "digests", lambda self: pytest.fail("hashed"))
+    assert without_sealed("support", zoo.target) is zoo.target
+
+
+def test_a_run_says_what_it_learned_from(zoo, tmp_path):
+    unseen.compare(source=zoo.source, target=zoo.target, methods="source-only", seeds=1, out=tmp_path / "run")
+    expected = set(zoo.source.digests())
+    assert learned_by(tmp_path / "run") == learned_by(tmp_path / "run" / "model") == expected
+    assert learned_by(tmp_path) == set()
