@@ -40,7 +40,7 @@ from unseen.compare.validators import (
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.sources import emoji, in_common
-from unseen.validation import vote, without_doubt
+from unseen.validation import vote, weigh, without_doubt
 
 DOCS = Path(__file__).resolve().parent
 DEVELOPMENT = ("noto", "twemoji", "openmoji", "fluent-emoji-flat", "fluent-emoji-high-contrast")
@@ -153,11 +153,20 @@ def measure(case: Case, folder: Path | None, seeds: int) -> dict[str, Any]:
             "accuracy": rows[name]["metrics"]["adapted"]["accuracy"]["mean"],
             "validators": {v: spread["mean"] for v, spread in rows[name]["validators"].items()},
             "estimates": rows[name]["estimates"],
+            "held out": right_on_held_out(inputs, cells[name][0]),
         }
         for name in cells  # not in the order of the votes, which would decide ties
     }
     samples = {"source": len(case.source), "target": len(case.target), "exam": len(inputs.exams["adapted"])}
     return {"name": case.name, "part": case.part, "samples": samples, "candidates": candidates}
+
+
+def right_on_held_out(inputs: Inputs, cell: Mapping[str, Any]) -> str:
+    """A 1 for each sample right, a 0 for each wrong, of the fifth that no fit saw: labels to draw a support from."""
+    if "held out" not in inputs.exams:
+        return ""
+    right = cell["held out"]["prediction"] == inputs.exams["held out"].open()
+    return "".join(map(str, right.astype(int)))
 
 
 def fitted(inputs: Inputs, candidates: Any, seeds: int, folder: Path | None) -> dict[str, list[dict[str, Any]]]:
@@ -239,12 +248,14 @@ def tables(cases: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     first = [case for case in cases if case["part"] == "emoji styles"]
     rest = [case for case in cases if case["part"] != "emoji styles"]
     out = {"development": rule_table(first, all_pools(first[0])), "estimates": estimate_table(first, rest)}
+    out["support"] = support_table(first)
     if rest:
         parts = {
             part: [case for case in rest if case["part"] == part] for part in dict.fromkeys(c["part"] for c in rest)
         }
         out["judging"] = rule_table(rest)
         out["parts"] = part_table(parts)
+        out["support judging"] = support_table(rest)
         out["worst"] = worst_table(rest)
     return out
 
@@ -281,6 +292,33 @@ def part_table(parts: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
         told = [f"{value:.3f}" for value in figures]
         rows.append([part, str(len(cases)), *told, f"{got['worst']:+.3f}", f"{got['harm']:.2f}", f"{old['harm']:.2f}"])
     return markdown(header, rows)
+
+
+def support_table(cases: Sequence[Mapping[str, Any]], draws: int = 10) -> str:
+    """Rules that read a few labels of the target, drawn from the part that no fit saw; regret and harm."""
+    rows = []
+    for n in (0, 10, 20, 60, 150):
+        found: dict[str, list[tuple[float, float]]] = {}
+        for case, draw in itertools.product(cases, range(draws)):
+            candidates = case["candidates"]
+            accuracy = {name: row["accuracy"] for name, row in candidates.items()}
+            reverse = {name: row["validators"][REVERSE] for name, row in candidates.items()}
+            right = {name: np.array(list(row["held out"]), dtype=int) for name, row in candidates.items()}
+            index = np.random.default_rng(draw).permutation(len(right["source-only"]))[:n]
+            on_labels = {name: float(values[index].mean()) for name, values in right.items()} if n else {}
+            weighed = weigh(reverse, on_labels, len(index)) if n else reverse
+            chosen_by = {"weighed": without_doubt(weighed, case["samples"]["source"] + len(index))}
+            if n:
+                chosen_by["labels"] = on_labels
+            for rule, votes in chosen_by.items():
+                got = accuracy[max(votes, key=lambda name: votes[name])]
+                found.setdefault(rule, []).append((max(accuracy.values()) - got, got - accuracy["source-only"]))
+        row = [str(n)]
+        for rule in ("weighed", "labels"):
+            regret, gain = np.array(found.get(rule, [(np.nan, np.nan)])).T
+            row += [f"{regret.mean():.3f}", f"{(gain < -0.01).mean():.3f}"] if rule in found else ["", ""]
+        rows.append(row)
+    return markdown(["labels", "regret", "harm", "regret by labels alone", "harm by labels alone"], rows)
 
 
 def worst_table(cases: Sequence[Mapping[str, Any]], most: int = 8) -> str:

@@ -96,3 +96,19 @@ def test_a_loader_is_found_by_suffix(install, tmp_path):
     assert load(tmp_path / "x.pairs").x.tolist() == [[0, 1], [2, 3], [4, 5]]
     with pytest.raises(ValueError, match=r"\.pairs"):
         load(__file__)
+
+
+def test_a_validator_is_shown_and_does_not_vote(install, tmp_path, monkeypatch):
+    import unseen
+
+    monkeypatch.setenv("UNSEEN_DATA", str(tmp_path))
+    rng = np.random.default_rng(0)
+    y = np.arange(60) % 3
+    x = (np.eye(4)[y] * 4 + rng.normal(size=(60, 4))).astype("float32")
+    inputs = dict(source=Domain(x=x, y=y), target=Domain(x=x + 1), methods="source-only,coral", seeds=1)
+    before = unseen.compare(**inputs)
+    install("validators", mine=lambda p: -p.max())
+    after = unseen.compare(**inputs)
+    assert after.chosen == before.chosen
+    assert all("mine" in row["validators"] for row in after.results["candidates"])
+    assert [row["vote"] for row in after.results["candidates"]] == [row["vote"] for row in before.results["candidates"]]

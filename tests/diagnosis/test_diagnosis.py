@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 
 import numpy as np
 import pytest
@@ -275,12 +274,3 @@ def test_sentences_turn_at_their_thresholds():
     few, some = (reading._novel(share, 0.5).meaning for share in (reading.NOVEL - 1e-9, reading.NOVEL))
     assert few != some
     assert reading._novel(0.0, 1.0).meaning == reading._novel(0.9, 1.0).meaning  # it tells nothing there
-
-
-def test_a_thousand_samples_a_side_take_seconds():
-    rng = np.random.default_rng(0)
-    y = rng.integers(29, size=1000)
-    a = rng.normal(size=(1000, 1280)).astype(np.float32) + np.eye(1280, dtype=np.float32)[y]
-    started = time.process_time()
-    measure(Domain(x=a, y=y), Domain(x=a[::-1] + 0.1))
-    assert time.process_time() - started < 10  # 1 to 2 s on one idle core

@@ -28,6 +28,7 @@ def cases():
     return json.loads((DOCS / "choice_study.json").read_text())
 
 
+@pytest.mark.slow
 def test_the_page_has_the_tables_of_the_figures(study, cases):
     page = (DOCS / "choosing.md").read_text()
     for name, table in study.tables(cases).items():

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unseen import catalogue, methods
+from unseen import catalogue, methods, plugins
 from unseen.catalogue import Given
 from unseen.compare.inputs import Inputs
 from unseen.data.domain import Domain
@@ -68,6 +68,7 @@ def _validators(
         scores[INFORMATION] = information_maximization(p)
         scores[DENSITY] = soft_neighbourhood_density(p)
         scores[CERTAINTY] = certainty(p)
+        scores |= {name: float(plugins.load("validators", name)(p)) for name in plugins.found("validators")}
     if p is not None and check is not None:
         scores[EMBEDDED] = _embedded(cell, given.inputs["source"], check)
     if p is not None and inputs.source is not None and not len(inputs.classes.unseen):

@@ -225,8 +225,6 @@ def _learning(function: Callable[..., Any]) -> Callable[..., Any]:
         elif verb == "adapt":
             _require_fitted(learner)
         width = width_of(prepared)
-        if verb != "fit":
-            _same_width(learner, width)
         if width is not None:
             vars(learner)["n_features_in_"] = width
         vars(learner)["_learns"] = True
@@ -247,13 +245,6 @@ def _learning(function: Callable[..., Any]) -> Callable[..., Any]:
         return result
 
     return wrapper
-
-
-def _same_width(learner: Method, width: int | None) -> None:
-    """Refuse to go on learning from samples of another width than those of the fit."""
-    fitted = vars(learner).get("n_features_in_")
-    if None not in (fitted, width) and fitted != width:
-        raise ValueError(f"samples have {width} features; {type(learner).__name__} was fitted on {fitted}")
 
 
 def _settle(learner: Method) -> None:

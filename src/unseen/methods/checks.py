@@ -23,7 +23,7 @@ def as_input(x: Any, width: int | None = None) -> Tensor:
     if isinstance(x, Domain):
         x = samplers.tensor(x) if len(x) and isinstance(x.x, Lazy) else x.x
     tensor = x if isinstance(x, Tensor) else torch.as_tensor(_native(_numeric("x", np.asarray(x))))
-    if tensor.dtype != torch.float32:
+    if tensor.dtype not in (torch.float32, torch.bfloat16):
         tensor = tensor.float()
     if tensor.ndim < 2 or len(tensor) == 0:
         raise ValueError(f"x must hold at least one sample, of shape (n, ...); got {tuple(tensor.shape)}")

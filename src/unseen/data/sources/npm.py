@@ -90,8 +90,7 @@ def fetch(package: str, pin: Mapping[str, Any] | None = None, *, instead: str = 
         if done.returncode or len(archives) != 1:
             why = (done.stderr.strip().splitlines() or ["no message"])[-1]
             raise SourceUnavailable(
-                f"npm could not fetch {package}@{pin['version']} ({why}): "
-                f"check the network or proxy, or {instead}"
+                f"npm could not fetch {package}@{pin['version']} ({why}): check the network or proxy, or {instead}"
             )
         found = hashlib.sha256(archives[0].read_bytes()).hexdigest()
         if found != pin["sha256"]:
