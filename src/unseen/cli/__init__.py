@@ -1,0 +1,24 @@
+"""The command line, thin: it reads arguments, calls the library, and prints."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+from unseen.cli.app import app, say
+
+from unseen.cli import job, known, trust, carry  # isort: skip  # noqa: F401 - in the order of the help
+
+
+def main() -> None:
+    """Run the command line; a mistake of the user is one line, not a traceback."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    try:
+        app()
+    except (ValueError, TypeError, OSError, RuntimeError, ImportError, ArithmeticError) as error:
+        if os.environ.get("UNSEEN_TRACEBACK"):
+            raise
+        say(f"unseen: {error}")
+        if not isinstance(error, (ValueError, OSError, ImportError)):
+            say("(UNSEEN_TRACEBACK=1 shows where this came from)")
+        raise SystemExit(1) from error

@@ -1,0 +1,113 @@
+"""The commands' common ground: the application, the options that several share, what they print with."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    name="unseen",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="Adapt pretrained models to classes, domains and modalities they have never seen, and see whether it worked."
+    "\n\n"
+    "Start here:  [bold]unseen demo[/bold]   then, on your own folders:  "
+    "[bold]unseen compare --source photos --target sketches --out run[/bold]",
+)
+
+
+@app.callback()
+def settings_of_all_commands(
+    context: typer.Context,
+    threads: Annotated[
+        int,
+        typer.Option(
+            envvar="UNSEEN_THREADS",
+            min=1,
+            help="Threads of every fit. More are faster; results are equal bits only for equal numbers.",
+        ),
+    ] = 1,
+    device: Annotated[
+        str | None, typer.Option(envvar="UNSEEN_DEVICE", help="cpu, cuda, cuda:1, ...", show_default=False)
+    ] = None,
+) -> None:
+    """Say how every command runs."""
+    from unseen.runtime import runtime
+
+    context.with_resource(runtime(threads=threads, device=device, progress=True))
+
+
+data_app = typer.Typer(no_args_is_help=True, help="Data that packages ship: list, look up, get.")
+app.add_typer(data_app, name="data")
+new_app = typer.Typer(no_args_is_help=True, help="Write a package of your own.")
+app.add_typer(new_app, name="new")
+
+Source = Annotated[
+    str | None,
+    typer.Option(help="Labelled data: folder of class folders, table, arrays, shards.", show_default=False),
+]
+Target = Annotated[
+    str | None, typer.Option(help="Data to work on. Labels in it are sealed as the exam.", show_default=False)
+]
+Support = Annotated[str | None, typer.Option(help="A few labelled samples of the target.", show_default=False)]
+Classes = Annotated[
+    str | None,
+    typer.Option(help="Class file (CSV or JSON): name, description, parent, attributes.", show_default=False),
+]
+Model = Annotated[
+    str | None, typer.Option(help="Folder of a saved model whose classifier is adapted.", show_default=False)
+]
+EncoderName = Annotated[
+    str | None, typer.Option(help="Pretrained encoder; `unseen encoders` lists them.", show_default=False)
+]
+Labels = Annotated[str, typer.Option(help="Labels found in --target: exam, support or split:0.5.")]
+OnError = Annotated[str, typer.Option(help="Unreadable samples: skip (and name them) or fail.")]
+Precision = Annotated[str, typer.Option(help="Of the frozen encoder: auto (fastest here) or fp32 (reference).")]
+Trust = Annotated[bool, typer.Option("--trust", help="Load encoders that can run code (TorchScript, custom ONNX).")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+WithEncoder = Annotated[bool, typer.Option("--bundle", help="Put the encoder's weights into the model folder.")]
+
+
+def say(line: str) -> None:
+    typer.echo(line, err=True)
+
+
+def dump(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=1, ensure_ascii=False, default=str))
+
+
+def command_line() -> str:
+    return shlex.join(["unseen", *sys.argv[1:]])
+
+
+def settings_of(pairs: list[str]) -> dict[str, Any]:
+    """Hyperparameters from name=value; values are JSON where they can be."""
+    settings: dict[str, Any] = {}
+    for pair in pairs:
+        key, sign, value = pair.partition("=")
+        if not sign or not key:
+            raise ValueError(f"--set takes name=value; got {pair!r}")
+        try:
+            read = json.loads(value)
+        except ValueError:
+            read = value
+        settings[key] = tuple(read) if isinstance(read, list) else read
+    return settings
+
+
+def open_bundle(folder: Path, trust: bool) -> Any:
+    from unseen.bundle import Bundle
+
+    inside = folder / "model"
+    return Bundle.load(inside if (inside / "bundle.json").exists() else folder, trust=trust)
+
+
+def open_model(folder: str | None) -> Any:
+    return None if folder is None else open_bundle(Path(folder), False).method.network()

@@ -1,0 +1,178 @@
+"""What is made of a model: quantize, embed, export, serve, report; and a package of your own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unseen.cli.app import (
+    EncoderName,
+    OnError,
+    Precision,
+    Trust,
+    app,
+    new_app,
+    open_bundle,
+    say,
+    settings_of,
+)
+
+
+@app.command()
+def quantize(
+    model: Annotated[
+        str,
+        typer.Argument(help="Folder of a saved model, or timm:NAME, or an encoder such as efficientnet-lite0."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of the quantized network.")],
+    method: Annotated[str, typer.Option(help="zeroq or dfq.")] = "zeroq",
+    bits: Annotated[str, typer.Option(help="Weight/activation bits, such as 8/8.")] = "8/8",
+    size: Annotated[
+        str | None,
+        typer.Option(help="Size of the weights, such as 3MB: mixed precision.", show_default=False),
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Hyperparameter as name=value.", show_default=False)
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed.")] = 0,
+    trust: Trust = False,
+) -> None:
+    """Quantize a network without any data.
+
+    The paper distils 32 pictures in 500 steps, which takes long on a CPU; fewer do here.
+
+    Example:  unseen quantize efficientnet-lite0 --bits 8/8 --out models/lite0 --set iterations=80 --set batch_size=16
+    --set learning_rate=0.1 --set shape=[3,96,96]
+    """
+    from unseen.compare.quantization import quantize as run
+
+    _, about = run(
+        model,
+        out=out,
+        method=method,
+        bits=bits,
+        size=size,
+        settings=settings_of(settings or []),
+        seed=seed,
+        trust=trust,
+    )
+    for key, value in about.items():
+        typer.echo(f"{key}: {value}")
+
+
+@app.command()
+def embed(
+    data: Annotated[str, typer.Argument(help="Folder, table, shards.")],
+    out: Annotated[Path, typer.Option(help="Parquet or .npz file.")],
+    encoder: EncoderName = None,
+    precision: Precision = "auto",
+    on_error: OnError = "skip",
+    trust: Trust = False,
+) -> None:
+    """Turn samples into features once, and keep them as a table.
+
+    Example:  unseen embed photos --encoder efficientnet-lite0 --out photos.parquet
+    """
+    from unseen.compare.inputs import DEFAULT_ENCODER
+    from unseen.data.loaders import load
+    from unseen.data.loaders.save import save_features
+    from unseen.encoders import get
+
+    domain = load(data, on_error=on_error)  # type: ignore[arg-type]
+    name = encoder or DEFAULT_ENCODER.get(domain.kind)
+    if name is None:
+        raise ValueError(f"{data} holds {domain.kind}; name an --encoder")
+    features = get(name, precision=precision, trust=trust).encode(domain)  # type: ignore[arg-type]
+    save_features(features, out)
+    say(f"{len(features)} x {features.n_features} features of {name} are in {out}")
+
+
+@app.command()
+def export(
+    model: Annotated[Path, typer.Argument(help="Folder of a saved model (or of a run).")],
+    out: Annotated[Path | None, typer.Option(help="ONNX file.", show_default=False)] = None,
+    web: Annotated[
+        Path | None,
+        typer.Option(help="HTML file that classifies pictures offline (needs npm once).", show_default=False),
+    ] = None,
+    trust: Trust = False,
+) -> None:
+    """Write a saved model as ONNX, checked against onnxruntime, or as one offline web page.
+
+    Example:  unseen export runs/sketches/model --out sketches.onnx --web sketches.html
+    """
+    if out is None and web is None:
+        raise ValueError("name --out FILE.onnx, --web FILE.html or both")
+    saved = open_bundle(model, trust)
+    if out is not None:
+        difference = saved.export(out)
+        say(f"{out}: {out.stat().st_size / 2**20:.1f} MB; largest difference from torch {difference:.1e}")
+    if web is not None:
+        from unseen.serving.page import write_page
+
+        write_page(saved, web)
+        say(f"{web}: {web.stat().st_size / 2**20:.1f} MB; open it in a browser")
+
+
+@app.command()
+def serve(
+    model: Annotated[Path, typer.Argument(help="Folder of a saved model (or of a run).")],
+    host: Annotated[str, typer.Option(help="Address to listen on; any but this machine's own needs a token.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 8000,
+    token: Annotated[
+        str | None,
+        typer.Option(envvar="UNSEEN_TOKEN", help="What requests must carry; better as a variable.", show_default=False),
+    ] = None,
+    max_bytes: Annotated[int, typer.Option(help="Longest body of a request.", min=1)] = 16 * 2**20,
+    max_pixels: Annotated[int, typer.Option(help="Largest picture, width times height.", min=1)] = 50_000_000,
+    max_batch: Annotated[int, typer.Option(help="Most samples of a request.", min=1)] = 64,
+    wait: Annotated[float, typer.Option(help="Milliseconds to wait for more samples to predict together.")] = 4.0,
+    trust: Trust = False,
+) -> None:
+    """Answer predictions over HTTP: /predict, /health, /metrics, and /docs, which explains them.
+
+    Example:  unseen serve runs/sketches/model --port 8000
+    """
+    try:
+        from unseen.serving.limits import Limits
+        from unseen.serving.server import serve as run
+    except ImportError as error:
+        raise ImportError(f'serving needs: pip install "unseen[serve]" ({error})') from error
+
+    queue = max(256, max_batch)
+    limits = Limits(bytes=max_bytes, pixels=max_pixels, batch=max_batch, queue=queue, wait=wait / 1000)
+    run(
+        open_bundle(model, trust),
+        host=host,
+        port=port,
+        token=token,
+        limits=limits,
+        ready=lambda url: say(f"listening on {url}, explained at {url}/docs; stop with Ctrl+C"),
+    )
+
+
+@app.command()
+def report(run: Annotated[Path, typer.Argument(help="Run folder.")]) -> None:
+    """Write the report of a run again.  Example:  unseen report runs/sketches"""
+    from unseen.report import render
+
+    typer.echo(str(render(run)))
+
+
+@new_app.command("method")
+def new_method(
+    slug: Annotated[str, typer.Argument(help="Its name: lower-case words joined by hyphens.")],
+    out: Annotated[Path | None, typer.Option(help="Folder to write; ./SLUG if absent.", show_default=False)] = None,
+) -> None:
+    """Write a package with a method, its test, its claim and its card; it works as it is, fill in your own rule.
+
+    Example:  unseen new method my-method && pip install -e my-method && pytest my-method
+    """
+    from unseen.scaffold import new_method as write
+
+    folder = write(slug, out)
+    say(f"{folder} is written; try: pip install -e {folder} && pytest {folder} && unseen methods {slug}")

@@ -1,0 +1,186 @@
+"""The main job: demo, compare, adapt, predict."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from unseen.cli.app import (
+    AsJson,
+    Classes,
+    EncoderName,
+    Labels,
+    Model,
+    OnError,
+    Precision,
+    Source,
+    Support,
+    Target,
+    Trust,
+    WithEncoder,
+    app,
+    command_line,
+    dump,
+    open_bundle,
+    open_model,
+    say,
+    settings_of,
+)
+
+
+@app.command()
+def demo(
+    data: Annotated[str, typer.Option(help="emoji (needs npm for the drawings) or digits (needs nothing).")] = "emoji",
+    out: Annotated[Path, typer.Option(help="Run folder.")] = Path("runs/demo"),
+    source: Annotated[str | None, typer.Option(help="Emoji style with labels.", show_default=False)] = None,
+    target: Annotated[str | None, typer.Option(help="Emoji style without labels.", show_default=False)] = None,
+    seeds: Annotated[int, typer.Option(help="Seeds per candidate.")] = 1,
+) -> None:
+    """Compare methods on real drawings in two styles, and write a report.
+
+    Example:  unseen demo --data digits --out runs/digits
+    """
+    from unseen.compare.demo import demo_data
+
+    known, new, credit = demo_data(data, source, target, say)
+    say(credit)
+    _compare(dict(source=known, target=new, seeds=seeds, out=out, command=command_line()))
+
+
+@app.command()
+def compare(
+    source: Source = None,
+    target: Target = None,
+    support: Support = None,
+    classes: Classes = None,
+    model: Model = None,
+    encoder: EncoderName = None,
+    methods: Annotated[str, typer.Option(help="auto, or slugs with commas (slug:preset for one preset).")] = "auto",
+    protocol: Annotated[str, typer.Option(help="auto, closed, partial, open, open-partial, zsl or gzsl.")] = "auto",
+    labels: Labels = "exam",
+    seeds: Annotated[int, typer.Option(help="Seeds per candidate.", min=1)] = 3,
+    budget: Annotated[str | None, typer.Option(help="Time for all fits, such as 10m.", show_default=False)] = None,
+    out: Annotated[Path, typer.Option(help="Run folder; a killed run goes on in it.")] = Path("runs/compare"),
+    on_error: OnError = "skip",
+    precision: Precision = "auto",
+    pictures: Annotated[bool, typer.Option(help="Thumbnails in the report.")] = True,
+    bundle: WithEncoder = False,
+    trust: Trust = False,
+    as_json: AsJson = False,
+    engine: Annotated[str, typer.Option(help="Where fits run: process (here, in turn) or ray.")] = "process",
+    ray_address: Annotated[
+        str | None, typer.Option(help="Of a running Ray cluster; Ray starts here if absent.", show_default=False)
+    ] = None,
+    cpus_per_fit: Annotated[float, typer.Option(help="Processors that Ray sets aside for a fit.", min=0)] = 1.0,
+    gpus_per_fit: Annotated[float, typer.Option(help="GPUs for a fit; .25 lets four share one.", min=0)] = 0.0,
+) -> None:
+    """Run every method that fits, choose one without target labels, and report.
+
+    Example:  unseen compare --source photos --target sketches --out runs/sketches
+    """
+    from unseen.scale import Engine
+
+    where = Engine(name=engine, address=ray_address, cpus=cpus_per_fit, gpus=gpus_per_fit)  # type: ignore[arg-type]
+    _compare(
+        dict(
+            source=source, target=target, support=support, classes=classes, model=open_model(model), encoder=encoder,
+            methods=methods, protocol=protocol, labels=labels, seeds=seeds, budget=budget, out=out, on_error=on_error,
+            precision=precision, pictures=pictures, with_encoder=bundle, trust=trust, command=command_line(),
+            engine=where,
+        ),
+        as_json,
+    )  # fmt: skip
+
+
+def _compare(inputs: dict[str, Any], as_json: bool = False) -> None:
+    from unseen.compare import compare as run
+
+    comparison = run(**inputs, say=say)
+    if as_json:
+        dump(comparison.results)
+        return
+    from rich.console import Console
+
+    from unseen.report import rich_table, summary
+
+    console = Console()
+    console.print(rich_table(comparison.results))
+    for line in summary(comparison.results):
+        console.print(line, highlight=False, markup=False)
+    console.print(f"Report: {comparison.folder}/report.html", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def adapt(
+    method: Annotated[str, typer.Option(help="Slug; `unseen methods` lists them.")],
+    out: Annotated[Path, typer.Option(help="Folder of the saved model.")],
+    source: Source = None,
+    target: Target = None,
+    support: Support = None,
+    classes: Classes = None,
+    model: Model = None,
+    encoder: EncoderName = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Hyperparameter as name=value.", show_default=False)
+    ] = None,
+    preset: Annotated[str, typer.Option(help="Preset of the method.")] = "default",
+    labels: Labels = "exam",
+    seed: Annotated[int, typer.Option(help="Seed.")] = 0,
+    on_error: OnError = "skip",
+    precision: Precision = "auto",
+    bundle: WithEncoder = False,
+    trust: Trust = False,
+) -> None:
+    """Fit one method and save the model.
+
+    Example:  unseen adapt --method glc --source photos --target sketches --set epochs=10 --out models/glc
+    """
+    from unseen.compare import adapt as run
+
+    given = dict(
+        source=source, target=target, support=support, classes=classes, model=open_model(model), encoder=encoder,
+        labels=labels, on_error=on_error, precision=precision, trust=trust,
+    )  # fmt: skip
+    saved = run(
+        method=method,
+        settings=settings_of(settings or []),
+        preset=preset,
+        seed=seed,
+        out=out,
+        with_encoder=bundle,
+        **given,
+    )
+    say(f"{saved.method!r} with {len(saved.classes)} classes is in {out}")
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(help="Folder of a saved model (or of a run).")],
+    inputs: Annotated[list[str], typer.Argument(help="Files or folders.")],
+    top: Annotated[int, typer.Option(help="Classes to name.", min=1)] = 1,
+    abstain: Annotated[bool, typer.Option("--abstain", help="Name no class where the model is not sure.")] = False,
+    csv: Annotated[Path | None, typer.Option(help="Write the table to a file.", show_default=False)] = None,
+    as_json: AsJson = False,
+    trust: Trust = False,
+) -> None:
+    """Predict new files with a saved model; probabilities are calibrated.
+
+    Example:  unseen predict runs/sketches/model new.jpg --top 5
+    """
+    import pandas as pd
+
+    saved = open_bundle(model, trust)
+    tables = [saved.predict(path, top=top, abstain=abstain) for path in inputs]
+    table = pd.concat(tables, ignore_index=True)
+    if csv is not None:
+        temporary = csv.with_name(f".{csv.name}.tmp")
+        table.to_csv(temporary, index=False)
+        temporary.replace(csv)
+        say(f"{len(table)} predictions are in {csv}")
+    elif as_json:
+        dump(json.loads(table.to_json(orient="records", force_ascii=False)))
+    else:
+        typer.echo(table.to_string(index=False))

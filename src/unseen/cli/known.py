@@ -1,0 +1,216 @@
+"""What there is and what fits: methods, recommend, encoders, data, reproduce."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from unseen.cli.app import (
+    AsJson,
+    Classes,
+    EncoderName,
+    Labels,
+    Model,
+    Source,
+    Support,
+    Target,
+    app,
+    data_app,
+    dump,
+    open_model,
+    say,
+)
+
+
+@app.command()
+def methods(
+    slug: Annotated[str | None, typer.Argument(help="Show one method.", show_default=False)] = None,
+    given: Annotated[
+        str | None,
+        typer.Option(help="What you have: source,target,support,classes,model,...", show_default=False),
+    ] = None,
+    search: Annotated[str, typer.Option(help="Words in slug, title, summary or room.", show_default=False)] = "",
+    as_json: AsJson = False,
+) -> None:
+    """List the methods, or show what one needs and does.
+
+    Example:  unseen methods --given source,target
+    """
+    from unseen import catalogue
+
+    if slug is not None:
+        about = catalogue.describe(slug)
+        if as_json:
+            dump(about)
+        else:
+            _print_method(about)
+        return
+    words = None if given is None else [word.strip() for word in given.split(",") if word.strip()]
+    found = catalogue.search(search, words)
+    if as_json:
+        dump([{"slug": e.slug, "title": e.title, "venue": e.venue, "room": e.room, "built": e.built} for e in found])
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("method", "room", "needs", "what it does", box=None, pad_edge=False)
+    for entry in found:
+        needs = " | ".join("+".join(way.required) for way in entry.needs) if entry.built else "planned"
+        table.add_row(entry.slug, entry.room, needs, entry.summary or entry.title)
+    Console().print(table)
+
+
+def _print_method(about: dict[str, Any]) -> None:
+    typer.echo(f"{about['slug']}: {about['title']} ({about['venue']})\n{about['summary']}\n")
+    for way in about["needs"]:
+        typer.echo(
+            "needs "
+            + ", ".join(way["required"])
+            + (f"; can use {', '.join(way['optional'])}" if way["optional"] else "")
+        )
+    for word, sentence in about["words"].items():
+        typer.echo(f"  {word}: {sentence}")
+    typer.echo("\nhyperparameters (--set name=value)")
+    for key, value in about["parameters"].items():
+        typer.echo(f"  {key} = {value}")
+    typer.echo("\npresets: " + ", ".join(about["presets"]))
+    for label in ("notes", "left_out"):
+        for note in about[label]:
+            typer.echo(f"- {note}")
+
+
+@app.command()
+def recommend(
+    source: Source = None,
+    target: Target = None,
+    support: Support = None,
+    classes: Classes = None,
+    model: Model = None,
+    encoder: EncoderName = None,
+    labels: Labels = "exam",
+    as_json: AsJson = False,
+) -> None:
+    """Say which methods fit what you have, and why the others do not; nothing is trained.
+
+    Example:  unseen recommend --source photos --target sketches
+    """
+    from unseen import catalogue
+    from unseen.compare.inputs import prepare
+
+    ready = prepare(
+        source=source,
+        target=target,
+        support=support,
+        classes=classes,
+        encoder=encoder,
+        labels=labels,
+        model=open_model(model),
+    )
+    rows = catalogue.recommend(ready.given(ready.source, 0))
+    if as_json:
+        dump(rows)
+        return
+    for row in rows:
+        typer.echo(f"{'fits' if row['fits'] else '    '}  {row['slug']:16s} {row['why']}")
+
+
+@app.command()
+def encoders(
+    name: Annotated[str | None, typer.Argument(help="Show one.", show_default=False)] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the pretrained encoders by name.
+
+    Example:  unseen encoders efficientnet-lite0
+    """
+    from unseen import encoders as registry
+
+    rows = [registry.describe(one) for one in ([name] if name else registry.names())]
+    if as_json:
+        dump(rows)
+        return
+    for row in rows:
+        typer.echo("  ".join(f"{key}: {value}" for key, value in row.items() if value))
+
+
+@data_app.command("list")
+def data_list(as_json: AsJson = False) -> None:
+    """List the data sets that packages ship.  Example:  unseen data list"""
+    from unseen.data import sources
+
+    rows = sources.list_sources()
+    if as_json:
+        dump([vars(row) for row in rows])
+        return
+    for row in rows:
+        size = f"{row.download / 2**20:.1f} MB" if row.download else "here"
+        typer.echo(f"{row.name:34s} {size:>9s}  {row.summary}")
+
+
+@data_app.command("info")
+def data_info(name: str, as_json: AsJson = False) -> None:
+    """Say what a data set is, how large, by whom.  Example:  unseen data info emoji:noto"""
+    from unseen.data import sources
+
+    about = vars(sources.info(name))
+    if as_json:
+        dump(about)
+    else:
+        for key, value in about.items():
+            typer.echo(f"{key}: {value}")
+
+
+@data_app.command("get")
+def data_get(name: str, out: Annotated[Path, typer.Option(help="Folder of class folders to write.")]) -> None:
+    """Write a data set as a folder of class folders.  Example:  unseen data get digits:printed --out printed"""
+    from unseen.data import sources
+
+    domain = sources.get(name)
+    sources.save(domain, out)
+    say(f"{len(domain)} pictures are in {out}")
+    for credit in domain.credits:
+        say(credit)
+
+
+@app.command()
+def reproduce(
+    slugs: Annotated[list[str] | None, typer.Argument(help="Systems.", show_default=False)] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All systems with a claim.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="One seed.")] = False,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Run the confirmation cases; exit 0 if the verdict equals the recorded one."),
+    ] = False,
+    confirm: Annotated[
+        bool, typer.Option("--confirm", help="Run the confirmation cases once and record the evidence.")
+    ] = False,
+    evidence: Annotated[Path, typer.Option(help="Folder of recorded evidence.")] = Path("docs/evidence"),
+    as_json: AsJson = False,
+) -> None:
+    """Run the claims of a paper as experiments. Exit 0: what must hold held; 3: it ran and did not; 1: an error.
+
+    Example:  unseen reproduce loki --quick
+    """
+    from unseen import claims
+    from unseen.claims.evidence import reproduce as run
+
+    chosen = list(claims.slugs()) if everything else list(slugs or [])
+    if not chosen:
+        raise ValueError(f"name at least one system ({', '.join(claims.slugs())}), or --all")
+    good = True
+    told = []
+    for slug in chosen:
+        record = run(slug, quick=quick, check=check, confirm=confirm, folder=evidence)
+        told.append(record)
+        good &= record["good"]
+        if not as_json:
+            typer.echo(f"{slug} ({record['split']} cases, seeds {record['seeds']}, {record['seconds']:.0f} s)")
+            for row in record["ledger"]:
+                typer.echo(f"  [{row['verdict']:>12s}] {row['level']}: {row['text']}")
+                if row["told"]:
+                    typer.echo(f"                 {row['told']}")
+    if as_json:
+        dump(told)
+    raise typer.Exit(0 if good else 3)

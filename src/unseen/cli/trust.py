@@ -1,0 +1,150 @@
+"""Before and after: diagnose, verify, label."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unseen.cli.app import (
+    AsJson,
+    Classes,
+    EncoderName,
+    OnError,
+    Precision,
+    Source,
+    Support,
+    Trust,
+    app,
+    dump,
+    open_bundle,
+    say,
+)
+
+
+@app.command()
+def diagnose(
+    source: Annotated[str, typer.Option(help="Labelled data.")],
+    target: Annotated[str, typer.Option(help="Data to work on; no label in it is read.")],
+    support: Support = None,
+    classes: Classes = None,
+    encoder: EncoderName = None,
+    on_error: OnError = "skip",
+    precision: Precision = "auto",
+    trust: Trust = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say how two domains differ, and what that means for the choice of a method; nothing is trained on.
+
+    Example:  unseen diagnose --source photos --target sketches
+    """
+    from unseen.compare.inputs import prepare
+    from unseen.compare.job import introduction
+    from unseen.diagnosis import diagnose as run
+
+    ready = prepare(
+        source=source, target=target, support=support, classes=classes, encoder=encoder, on_error=on_error,
+        precision=precision, trust=trust,
+    )  # fmt: skip
+    for line in introduction(ready):
+        say(line)
+    found = run(ready)
+    if found is None:
+        raise ValueError("source and target must have at least 20 samples each to be diagnosed")
+    if as_json:
+        dump(found.to_json())
+        return
+    for figure in found.lines:
+        typer.echo(f"{figure.about}: {figure.value}\n  {figure.meaning}")
+
+
+@app.command()
+def verify(
+    model: Annotated[Path, typer.Argument(help="Folder of a saved model (or of a run).")],
+    target: Annotated[str, typer.Argument(help="Data that the model is meant for.")],
+    n: Annotated[int, typer.Option("--n", help="Samples to look at.", min=1)] = 60,
+    out: Annotated[Path, typer.Option(help="Page (.html) or table (.csv) to answer.")] = Path("verify.html"),
+    answers: Annotated[
+        Path | None, typer.Option(help="Answers to grade: the page's JSON or the filled table.", show_default=False)
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option(help="What the model learned from, never asked about.", show_default=False)
+    ] = None,
+    support: Annotated[str | None, typer.Option(help="The same.", show_default=False)] = None,
+    seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
+    on_error: OnError = "skip",
+    trust: Trust = False,
+    as_json: AsJson = False,
+) -> None:
+    """Ask a person about random samples, then say how often the model is right, with an exact interval.
+
+    What was answered is sealed: no later fit on this machine learns from it.
+
+    Example:  unseen verify runs/sketches sketches --n 60 --out verify.html
+
+    Then:  unseen verify runs/sketches sketches --answers answers.json
+    """
+    from unseen import verification
+    from unseen.data.loaders import load
+
+    if answers is None and out.suffix not in (".html", ".csv"):
+        raise ValueError(f"out must end in .html or .csv; got {str(out)!r}")
+    given = None if answers is None else verification.read_answers(answers)
+    saved, domain = open_bundle(model, trust), load(target, on_error=on_error)  # type: ignore[arg-type]
+    if given is not None:
+        grade = verification.grade(saved, domain, given)
+        new = verification.seal(given)
+        if as_json:
+            dump(grade.to_json())
+        else:
+            for line in grade.lines():
+                typer.echo(line)
+        say(f"{len(given)} answers are sealed on this machine, {new} of them new: no fit learns from these samples")
+        return
+    learned = verification.learned_by(model)
+    for path in (source, support):
+        if path is not None:
+            learned |= set(load(path, on_error=on_error).digests().tolist())  # type: ignore[arg-type]
+    questions = verification.ask(saved, domain, n, seed=seed, learned=learned)
+    if out.suffix == ".csv":
+        verification.write_table(out, questions, domain)
+    else:
+        command = shlex.join(["unseen", "verify", str(model), target, "--answers", verification.ANSWERS])
+        verification.write_page(out, questions, domain, command)
+    say(f"{len(questions)} of {len(domain)} samples are in {out}, drawn at random")
+
+
+@app.command()
+def label(
+    target: Annotated[str, typer.Argument(help="Data without labels, or with a few.")],
+    model: Annotated[
+        Path | None, typer.Option(help="Saved model (or run) whose guesses are shown.", show_default=False)
+    ] = None,
+    source: Source = None,
+    budget: Annotated[int, typer.Option(help="Labels that you can pay for.", min=1)] = 20,
+    classes: Classes = None,
+    encoder: EncoderName = None,
+    out: Annotated[Path, typer.Option(help="Table with an empty column label.")] = Path("to_label.csv"),
+    seed: Annotated[int, typer.Option(help="Of the clusters.")] = 0,
+    on_error: OnError = "skip",
+    trust: Trust = False,
+) -> None:
+    """Propose which samples to label next; the filled table is a --support of compare.
+
+    Example:  unseen label sketches --source photos --budget 20 --out to_label.csv
+    """
+    from unseen.labeling import propose
+
+    if out.suffix != ".csv":
+        raise ValueError(f"out must end in .csv; got {str(out)!r}")
+    proposal = propose(
+        target, budget=budget, model=None if model is None else open_bundle(model, trust), source=source,
+        classes=classes, encoder=encoder, seed=seed, on_error=on_error, trust=trust,
+    )  # fmt: skip
+    proposal.save(out)
+    say(f"{len(proposal.samples)} samples to label are in {out}, the most telling first")
+    if proposal.classes:
+        say(f"classes to get a first label for, in order: {', '.join(proposal.classes)}")
+    say(proposal.gain.sentence() if proposal.gain else "What they buy cannot be estimated without a larger --source.")
