@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test test-all lint docs evidence stale bench clean help
+.PHONY: install demo test test-all coverage lint docs evidence stale bench clean help
 
 help:  ## What there is.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -29,6 +29,9 @@ test: $(STAMP)  ## The fast tests.
 
 test-all: $(STAMP)  ## All tests: kill runs, whole pipelines, the report in a headless browser.
 	@$(BIN)/python -m pytest -n 2 --durations=20
+
+coverage: $(STAMP)  ## The fast tests with the lines and branches that they reach.
+	@$(BIN)/python -m pytest -n 2 -m "not slow and not browser" --cov --cov-report=term:skip-covered
 
 lint: $(STAMP)  ## ruff, mypy, import-linter.
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports

@@ -12,12 +12,18 @@ from unseen.data.typing import IntArray
 
 def accuracy(truth: IntArray, prediction: IntArray) -> float:
     """Share of samples predicted right, in [0, 1]."""
-    return float(np.mean(truth == prediction))
+    from sklearn.metrics import accuracy_score
+
+    return float(accuracy_score(truth, prediction))
 
 
 def per_class_accuracy(truth: IntArray, prediction: IntArray) -> dict[int, float]:
     """Share of samples predicted right, for every class that occurs in `truth`."""
-    return {int(c): float(np.mean(prediction[truth == c] == c)) for c in np.unique(truth)}
+    from sklearn.metrics import recall_score
+
+    classes = np.unique(truth)
+    recalls = recall_score(truth, prediction, labels=classes, average=None, zero_division=0)
+    return dict(zip(classes.tolist(), recalls.tolist()))
 
 
 def mean_class_accuracy(truth: IntArray, prediction: IntArray) -> float:
