@@ -62,8 +62,8 @@ def loop_rows(steps: int = 40) -> list[Row]:
     def ours() -> None:
         optimizer = torch.optim.SGD(network.parameters(), lr=1e-3, momentum=0.9)
         train(
-            lambda batch, run: loss(network(x), y), name="bench", nets={"network": network}, optimizers=optimizer,
-            batches=None, epochs=1, steps_per_epoch=steps,
+            lambda batch, run: loss(network(x), y), name="bench", nets={"network": network},
+            optimizers={"sgd": optimizer}, batches=None, epochs=1, steps_per_epoch=steps,
         )  # fmt: skip
 
     def bare() -> None:
