@@ -37,7 +37,7 @@ lint: $(STAMP)  ## ruff, mypy, import-linter.
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 
 docs: $(STAMP)  ## Build the documentation into site/.
-	@$(BIN)/python docs/generate.py && $(BIN)/mkdocs build --strict --quiet
+	@$(BIN)/python docs/generate.py && NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 evidence: $(STAMP)  ## Run the claims of all systems on their confirmation cases and compare with the record.
 	@$(BIN)/unseen reproduce --all --check

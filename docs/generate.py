@@ -200,6 +200,11 @@ def evidence(slug: str, *, baseline: bool = False) -> str:
         f"{new['seconds']:.0f} s on {new['machine']} ({versions}). To run it again: `{new['command']}`. "
         + f"All figures: {', '.join(f'[{file.name}](EVIDENCE/{file.name})' for file in files)}."
     ]
+    if len(records) > 1:
+        parts += [
+            "It is a second confirmation: the system was changed after the first, which had opened these cases. They "
+            "are no data that nobody has looked at any more."
+        ]
     if slug in stale(DOCS / "evidence"):
         parts += ["**Stale:** files of the system have changed since it was recorded."]
     return "\n\n".join(parts)

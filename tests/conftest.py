@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,24 @@ jaxtyping.install_import_hook(["unseen.nn", "unseen.methods"], "shapes.check")
 import torch
 
 torch.set_num_threads(1)
+
+CHROMIUM = Path("/usr/bin/chromium")
+QUIET = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Debian's chromium, headless and without requests of its own."""
+    if not CHROMIUM.exists():
+        pytest.skip(f"no {CHROMIUM}; apt-get install chromium")
+    sync = pytest.importorskip("playwright.sync_api", reason="no playwright; pip install playwright")
+    with sync.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(QUIET))
+        yield chromium
+        chromium.close()
 
 
 @pytest.fixture(autouse=True)

@@ -270,3 +270,24 @@ def test_support_samples_that_lie_in_the_target_are_taken_out_of_it():
     ready = prepare(source=domain(), target=target.unlabeled(), support=target.take(range(12)))
     assert len(ready.target) + len(ready.held_out) == len(target) - 12
     assert ready.leakage == ()
+
+
+@pytest.mark.parametrize("change", ["labels of the source", "class file", "model"])
+def test_a_folder_of_other_labels_classes_or_model_is_refused(tmp_path, change):
+    classes = ClassSpace(names=("a", "b", "c", "d"), attributes=np.eye(4, dtype="float32"))
+    first = dict(classes=classes, model=torch.nn.Linear(8, 3), methods="source-only", seeds=1)
+    run(tmp_path, **first)
+    run(tmp_path, **first)  # the same again goes on
+    other = {
+        "labels of the source": {"source": domain().with_labels(np.roll(domain().y, 1))},
+        "class file": {"classes": classes.replace(attributes=2 * np.eye(4, dtype="float32"))},
+        "model": {"model": torch.nn.Linear(8, 3)},
+    }[change]
+    with pytest.raises(ValueError, match="holds another run"):
+        run(tmp_path, **first | other)
+
+
+def test_other_sealed_labels_go_on_in_the_same_folder(tmp_path):
+    target = domain(shift=1.5, seed=1)
+    run(tmp_path, target=target)
+    run(tmp_path, target=target.with_labels(np.roll(target.y, 1)))  # what is fitted cannot depend on them

@@ -25,11 +25,6 @@ from unseen.methods import get
 from unseen.serving import page
 
 ROOT = Path(__file__).resolve().parents[2]
-CHROMIUM = Path("/usr/bin/chromium")
-QUIET = (
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-)  # fmt: skip
 
 
 @pytest.fixture
@@ -124,11 +119,7 @@ def test_the_rule_of_a_method_that_rejects_goes_along() -> None:
 
 # -- in a browser --------------------------------------------------------------------------------------------------
 
-in_browser = [
-    pytest.mark.browser,
-    pytest.mark.slow,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason="no /usr/bin/chromium; apt-get install chromium"),
-]
+in_browser = [pytest.mark.browser, pytest.mark.slow]
 
 
 def call(*arguments: str) -> str:
@@ -165,23 +156,21 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def tab(folder: Path) -> Iterator[Any]:
+def tab(browser: Any, folder: Path) -> Iterator[Any]:
     """The page in a browser without a network; at the end it must have asked for nothing and complained of nothing."""
-    sync = pytest.importorskip("playwright.sync_api", reason="no playwright; pip install playwright")
-    with sync.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(QUIET))
-        tab = browser.new_context(offline=True).new_page()
-        said: list[str] = []
-        asked: list[str] = []
-        tab.on("console", lambda message: said.append(message.text) if message.type in ("error", "warning") else None)
-        tab.on("pageerror", lambda error: said.append(str(error)))
-        tab.on("request", lambda request: asked.append(request.url))
-        tab.goto((folder / "page.html").as_uri())
-        tab.wait_for_selector("#file:not([disabled])", state="attached", timeout=60_000)
-        yield tab
-        assert said == []
-        assert [url for url in asked if not url.startswith("blob:")] == [(folder / "page.html").as_uri()]
-        browser.close()
+    context = browser.new_context(offline=True)
+    tab = context.new_page()
+    said: list[str] = []
+    asked: list[str] = []
+    tab.on("console", lambda message: said.append(message.text) if message.type in ("error", "warning") else None)
+    tab.on("pageerror", lambda error: said.append(str(error)))
+    tab.on("request", lambda request: asked.append(request.url))
+    tab.goto((folder / "page.html").as_uri())
+    tab.wait_for_selector("#file:not([disabled])", state="attached", timeout=60_000)
+    yield tab
+    assert said == []
+    assert [url for url in asked if not url.startswith("blob:")] == [(folder / "page.html").as_uri()]
+    context.close()
 
 
 class TestInBrowser:

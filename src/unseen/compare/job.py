@@ -22,6 +22,7 @@ from unseen.data.classes import ClassSpace
 from unseen.diagnosis import diagnose
 from unseen.evaluation import protocols
 from unseen.methods.base import Method
+from unseen.nn.state import digest
 from unseen.runtime import current
 from unseen.scale import Engine
 
@@ -259,15 +260,14 @@ def introduction(inputs: Inputs) -> list[str]:
 
 def _config(inputs: Inputs, todo: Plan, protocol: str, labels: str, seeds: int) -> dict[str, Any]:
     """What a run is: a folder that holds another one is refused."""
-    parts = {
-        "source": inputs.source,
-        "support": inputs.support,
-        "target": inputs.target,
-        "held out": inputs.held_out,
-    }
-    data = {key: part.fingerprint()[:16] for key, part in parts.items() if part is not None}
+    labeled = {"source": inputs.source, "support": inputs.support}
+    sealed = {"target": inputs.target, "held out": inputs.held_out}
+    data = {key: part.fingerprint(labels=True)[:16] for key, part in labeled.items() if part is not None}
+    data |= {key: part.fingerprint()[:16] for key, part in sealed.items() if part is not None}
     known = {
         "data": data,
+        "classes": digest(inputs.classes)[:16],
+        "model": None if inputs.model is None else digest(dict(inputs.model.state_dict()))[:16],
         "encoder": None if inputs.encoder is None else inputs.encoder.name,
         "methods": [name(*pair) for pair in todo.candidates],
         "protocol": protocol,

@@ -247,10 +247,12 @@ class Domain:
             return np.array([self.x.digest(i) for i in range(len(self))], dtype=np.str_)
         return np.array([_digest_of(row) for row in self.x], dtype=np.str_)
 
-    def fingerprint(self) -> str:
-        """One hash of all contents, whatever their order."""
-        joined = "\n".join(sorted(self.digests().tolist()))
-        return hashlib.sha256(joined.encode()).hexdigest()
+    def fingerprint(self, *, labels: bool = False) -> str:
+        """One hash of all contents, and of their labels if asked for, whatever their order."""
+        lines = self.digests().tolist()
+        if labels and self.y is not None:
+            lines = [f"{digest}:{label}" for digest, label in zip(lines, self.y)]
+        return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
     def canonical_order(self) -> NDArray[np.intp]:
         """The order of the samples by content, then columns, (n,): equal for equal samples in any order."""

@@ -32,13 +32,17 @@ def class_consistency(source: FloatArray, y: IntArray, target: FloatArray) -> di
     Validation of Domain Adaptation via Soft Neighborhood Density", ICCV 2021, with hard neighbours in the source.
     """
     mean, scale = source.mean(axis=0), np.maximum(source.std(axis=0), 1e-6)
-    bank = _unit((source - mean) / scale)
-    own = (target - target.mean(axis=0)) / np.maximum(target.std(axis=0), 1e-6)
+    bank = standardized(source)
     return {
         "source": _agreement(nearest(bank, bank, NEIGHBOURS + 1)[:, 1:], y),
         "target": _agreement(nearest(_unit((target - mean) / scale), bank, NEIGHBOURS), y),
-        "aligned": _agreement(nearest(_unit(own), bank, NEIGHBOURS), y),
+        "aligned": _agreement(nearest(standardized(target), bank, NEIGHBOURS), y),
     }
+
+
+def standardized(x: FloatArray) -> torch.Tensor:
+    """Rows of a domain by its own mean and deviation, of unit length."""
+    return _unit((x - x.mean(axis=0)) / np.maximum(x.std(axis=0), 1e-6))
 
 
 def _unit(x: FloatArray) -> torch.Tensor:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from unseen.data.typing import FloatArray
+from unseen.diagnosis.consistency import standardized
 from unseen.nn.neighbours import nearest
 
 NEIGHBOURS = 5
@@ -39,16 +39,11 @@ def novel_share(source: FloatArray, target: FloatArray, *, held_out: float = 0.2
         raise ValueError(f"source must have at least 10 rows to set a threshold with; got {len(source)}")
     order = np.random.default_rng(seed).permutation(len(source))
     n = max(round(held_out * len(source)), 2)
-    known, new = _standardized(source), _standardized(target)
+    known, new = standardized(source), standardized(target)
     bank = known[order[n:]]
     threshold = float(np.quantile(_far(known[order[:n]], bank), 1 - TAIL))
     beyond = float((_far(new, bank) > threshold).mean())
     return max(0.0, (beyond - TAIL) / (1 - TAIL))
-
-
-def _standardized(x: FloatArray) -> torch.Tensor:
-    z = (x - x.mean(axis=0)) / np.maximum(x.std(axis=0), 1e-6)
-    return F.normalize(torch.as_tensor(z, dtype=torch.float32), dim=1)
 
 
 def _far(x: torch.Tensor, bank: torch.Tensor) -> FloatArray:

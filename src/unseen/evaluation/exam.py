@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -35,7 +34,7 @@ class Exam:
             raise ValueError(f"{target.name} has no labels; there is nothing to examine")
         self.samples = target.unlabeled()
         self.classes = classes
-        self.hash = _hash(target)
+        self.hash = target.fingerprint(labels=True)
         self._truth = np.asarray(target.y)
         self._ledger = Path(ledger) if ledger is not None else ledger_file()
 
@@ -66,13 +65,6 @@ def ledger_file() -> Path:
     import platformdirs
 
     return Path(os.environ.get("UNSEEN_DATA") or platformdirs.user_data_dir("unseen")) / "exams.json"
-
-
-def _hash(target: Domain) -> str:
-    """One hash of contents and labels, whatever the order of the samples."""
-    assert target.y is not None
-    lines = sorted(f"{digest}:{label}" for digest, label in zip(target.digests(), target.y))
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def _read(ledger: Path) -> dict[str, int]:

@@ -114,14 +114,15 @@ class Run:
             for optimizer in optimizers:
                 optimizer.zero_grad(set_to_none=True)
             value = loss() if callable(loss) else loss
-            local, together = value * self._weight, parallel.world() > 1
+            local, together = value, parallel.world() > 1
             if together:
+                local = value * self._weight
                 value = local.detach().clone()
                 parallel.average([value])
             if not math.isfinite(value.item()):
                 where = f"stage {self.name!r}, epoch {self.epoch}, step {self.step}"
                 raise DivergedError(f"the loss became {value.item()} in {where}; a smaller learning rate may help")
-            (local if together else value).backward(inputs=parameters)  # type: ignore[no-untyped-call]
+            local.backward(inputs=parameters)  # type: ignore[no-untyped-call]
             if together:
                 parallel.average([parameter.grad for parameter in parameters if parameter.grad is not None])
             if self.clip is not None:
