@@ -90,15 +90,24 @@ def recommend(
     model: Model = None,
     encoder: EncoderName = None,
     labels: Labels = "exam",
+    runs: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder of your own runs of compare, as further evidence.", show_default=False),
+    ] = None,
+    nearest: Annotated[int, typer.Option(help="Runs like yours to show.", min=1)] = 5,
     as_json: AsJson = False,
 ) -> None:
-    """Say which methods fit what you have, and why the others do not; nothing is trained.
+    """Say which methods fit what you have, why the others do not, and what they did in the recorded runs that are most
+    like yours; nothing is trained, no label of the target is read.
 
     Example:  unseen recommend --source photos --target sketches
     """
-    from unseen import catalogue
+    from unseen import catalogue, precedents
     from unseen.compare.inputs import prepare
+    from unseen.compare.results import situation
+    from unseen.diagnosis import diagnose
 
+    known = precedents.recorded(runs or [])
     ready = prepare(
         source=source,
         target=target,
@@ -109,11 +118,44 @@ def recommend(
         model=open_model(model),
     )
     rows = catalogue.recommend(ready.given(ready.source, 0))
+    found = diagnose(ready)
+    mine = precedents.profile(situation(ready, labels) | {"diagnosis": None if found is None else found.to_json()})
+    near = precedents.nearest(mine, known, nearest)
+    gained = precedents.gains(near)
     if as_json:
-        dump(rows)
+        dump(
+            {
+                "methods": rows,
+                "profile": mine.to_json(),
+                "precedents": [{**one.to_json(), "distance": distance} for one, distance in near],
+                "gains": {name: gain._asdict() for name, gain in gained.items()},
+            }
+        )
         return
     for row in rows:
         typer.echo(f"{'fits' if row['fits'] else '    '}  {row['slug']:16s} {row['why']}")
+    _print_precedents(mine, near, gained)
+
+
+def _print_precedents(mine: Any, near: Any, gained: Any) -> None:
+    from unseen.precedents.nearest import FLOOR
+
+    typer.echo(
+        f"\nyours: {mine.sentence()}\nthe recorded runs that are most like it (0: the same; above 2: hardly alike)"
+    )
+    for one, distance in near:
+        scores = one.scores
+        floor = f"{FLOOR} {scores[FLOOR]:.3f}, " if FLOOR in scores else ""
+        typer.echo(f"  {distance:5.2f}  {one.name}: {one.profile.sentence()}")
+        typer.echo(
+            f"         {one.metric}: {floor}chosen without labels {one.chosen} {scores[one.chosen]:.3f}, "
+            f"best by its exam {one.best} {scores[one.best]:.3f}"
+        )
+    typer.echo(f"\ngain over {FLOOR} in these runs (mean, worst)")
+    for name, gain in gained.items():
+        if name != FLOOR:
+            typer.echo(f"  {name:20s} {gain.mean:+.3f} {gain.worst:+.3f}  in {gain.runs} of {len(near)}")
+    typer.echo("this is what happened on other data; `unseen compare` finds out on yours")
 
 
 @app.command()

@@ -41,13 +41,11 @@ def summarize(
     ]
     return {
         "schema": SCHEMA,
-        "given": dict(inputs.told),
+        **situation(inputs, labels),
         "encoder": None if inputs.encoder is None else inputs.encoder.to_json(),
-        "classes": list(inputs.classes.names),
         "overlap": {key: list(value) for key, value in inputs.overlap.items()},
         "leakage": " ".join(leak.summary() for leak in inputs.leakage) or None,
         "protocol": None if graded is None else {"name": graded.name, "told": graded.told, "headline": graded.headline},
-        "labels": labels,
         "seeds": seeds,
         "exam": {
             part: {"samples": len(exam), "hash": exam.hash[:16], "openings": exam.openings}
@@ -62,6 +60,17 @@ def summarize(
             0 if inputs.target is None else len(inputs.target),
         ),
         "versions": _versions(),
+    }
+
+
+def situation(inputs: Inputs, labels: str) -> dict[str, Any]:
+    """What a run starts from; `unseen.precedents.profile` reads it, with the diagnosis."""
+    return {
+        "given": dict(inputs.told),
+        "classes": list(inputs.classes.names),
+        "described": inputs.described,
+        "model": inputs.model is not None,
+        "labels": labels,
     }
 
 
