@@ -72,11 +72,39 @@ def test_presets_of_one_method_are_no_witnesses_for_each_other():
     assert "agreement" not in table(run(methods="glc:default,glc:no-rejection"))["glc"]
 
 
-def test_classes_without_labelled_samples_are_chosen_among_by_information():
-    classes = ClassSpace(names=tuple("abcde"), attributes=np.eye(5, dtype="float32") + 0.1)
-    results = run(classes=classes)
+def test_where_too_few_classes_are_seen_to_hold_some_out_information_chooses():
+    classes = ClassSpace(names=tuple("abcd"), attributes=np.eye(4, dtype="float32") + 0.1)
+    results = run(source=domain(classes=3), target=domain(shift=2, scale=2, seed=1, classes=3), classes=classes)
     assert "reverse validation" not in table(results)["source-only"]
+    assert "class-wise validation" not in table(results)["source-only"]
     assert "by information among the candidates that keep nine tenths" in results["chosen"]["why"]
+
+
+def attributed(n=120, seed=0, classes=9, shift=0.0):
+    """Nine classes by three attributes of three values each: features are a linear map of them."""
+    rng = np.random.default_rng(seed)
+    a = np.eye(3, dtype="float32")[np.indices((3, 3)).reshape(2, -1).T].reshape(9, -1)
+    x = a @ np.random.default_rng(7).normal(size=(6, 12)) * 3
+    y = np.arange(n) % classes
+    x = (x[y] + rng.normal(size=(n, 12)) + shift).astype("float32")
+    return Domain(x=x, y=y, classes=ClassSpace(names=tuple("abcdefghi"), attributes=a), name=f"d{seed}")
+
+
+def test_classes_without_labelled_samples_are_chosen_among_by_pretending_that_some_seen_ones_had_none():
+    whole = attributed(180)
+    source, target = whole.take(whole.labels < 7), attributed(180, seed=1)
+    results = unseen.compare(
+        source=source, target=target, classes=whole.classes, seeds=2, methods="source-only,lisgan"
+    ).results
+    found = table(results)
+    assert found["source-only"]["class-wise validation"] == 0
+    assert found["source-only"]["accuracy of held-out classes"] == 0
+    assert "by class-wise validation" in results["chosen"]["why"]
+    alone = unseen.compare(
+        source=source, target=target, classes=whole.classes, seeds=1, methods="source-only,lisgan", protocol="zsl"
+    ).results
+    assert "by accuracy of held-out classes" in alone["chosen"]["why"]
+    assert alone["chosen"]["name"].startswith("lisgan")
 
 
 def test_a_method_that_learns_from_the_support_is_fitted_without_what_grades_it(monkeypatch):

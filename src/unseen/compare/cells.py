@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import shutil
 import time
@@ -16,13 +17,16 @@ from unseen import catalogue
 from unseen.catalogue import Given
 from unseen.compare.inputs import Inputs
 from unseen.compare.validators import validated
-from unseen.data.domain import Domain
+from unseen.data.classes import realign
+from unseen.data.domain import Domain, concatenate
 from unseen.evaluation.protocols.run import entropy_threshold
 from unseen.methods.base import UNKNOWN, Method
 from unseen.nn.calibration import fit_temperature
 from unseen.nn.information import normalized_entropy
 from unseen.nn.state import load_state, save_state
 from unseen.runtime import runtime
+from unseen.validation import classwise_validation, pretended
+from unseen.validation.classwise import FEWEST
 
 log = logging.getLogger(__name__)
 
@@ -61,10 +65,38 @@ def run_cell(
         part = getattr(inputs, name)
         if part is not None:
             cell[label] = _predict(method, part, cell["temperature"], cell["threshold"])
+    if check is not None and can_pretend(given):
+        cell["classwise"] = _pretend(given, check, slug, preset, seed)
     if folder is not None:
         save_state(folder / key, cell)
         shutil.rmtree(folder / "checkpoints" / key, ignore_errors=True)
     return validated(cell, inputs, given, check, slug, preset)
+
+
+def can_pretend(given: Given) -> bool:
+    """Whether seen classes can play unseen ones: there are some to spare, and no model has learnt them before."""
+    classes = given.inputs.get("classes")
+    enough = classes is not None and len(classes.unseen) > 0 and len(classes.seen) >= FEWEST
+    return enough and given.inputs.get("model") is None and "support" not in given.inputs
+
+
+def _pretend(given: Given, check: Domain, slug: str, preset: str, seed: int) -> tuple[float, float]:
+    """Class-wise validation: fit the candidate once more without some of the seen classes, and ask it about them.
+
+    The pool of what it is asked, all samples of the held-out classes and `check` of the others, is its target.
+    """
+    source = given.inputs["source"]
+    space, order = pretended(given.inputs["classes"], seed)
+    held = order[len(space.seen) :]
+    kept, gone = ~np.isin(source.labels, held), np.isin(source.labels, held)
+    pool = concatenate([check, source.take(gone)], name="pretended")
+    parts = {"source": source.take(kept), "target": pool}
+    parts = {word: part.with_labels(realign(part.labels, part.classes, space), space) for word, part in parts.items()}
+    inputs = {"source": parts["source"], "classes": space}
+    if "target" in given.inputs:
+        inputs["target"] = parts["target"].unlabeled()
+    method = dataclasses.replace(given, inputs=inputs).fit(catalogue.make(slug, preset, seed))
+    return classwise_validation(parts["target"].labels, method.predict(parts["target"]), space.seen)
 
 
 def calibration(method: Method, check: Domain | None) -> Cell:

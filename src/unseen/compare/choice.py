@@ -9,7 +9,16 @@ from typing import Any
 import numpy as np
 
 from unseen.compare.inputs import Inputs
-from unseen.compare.validators import AGREEMENT, ENSEMBLE, INFORMATION, REVERSE, SOURCE, SUPPORT
+from unseen.compare.validators import (
+    AGREEMENT,
+    CLASSWISE,
+    ENSEMBLE,
+    HELD_OUT_CLASSES,
+    INFORMATION,
+    REVERSE,
+    SOURCE,
+    SUPPORT,
+)
 from unseen.validation import agreement, ensemble_validation, leave_out, vote, weigh, without_doubt
 
 Cells = Mapping[str, Sequence[Mapping[str, Any]]]
@@ -33,16 +42,17 @@ class Choice:
     validators: Scores
 
 
-def choose(cells: Cells, inputs: Inputs) -> Choice:
+def choose(cells: Cells, inputs: Inputs, protocol: str = "auto") -> Choice:
     """Choose by what the given data allow.
 
     With a source whose classes are all that can be predicted: reverse validation, with accuracy on the support where
-    there is one, and source-only where nothing is clearly better. Else accuracy on the support, else information among
-    the candidates that keep nine tenths of the best source validation, else source validation.
+    there is one, and source-only where nothing is clearly better. With classes that have no labelled sample: class-wise
+    validation, of the held-out classes alone where `protocol` is "zsl". Else accuracy on the support, else information
+    among the candidates that keep nine tenths of the best source validation, else source validation.
     """
     validators = scores(cells)
     means = {key: {v: float(np.mean(values)) for v, values in row.items()} for key, row in validators.items()}
-    votes, rule = _vote(means, inputs)
+    votes, rule = _vote(means, inputs, protocol)
     name = max(votes, key=lambda key: votes[key])
     return Choice(name, _why(name, votes, means, rule, inputs, seeds=len(cells[name])), votes, validators)
 
@@ -74,7 +84,7 @@ def family(candidate: str) -> str:
     return candidate.partition(":")[0]
 
 
-def _vote(means: Mapping[str, Mapping[str, float]], inputs: Inputs) -> tuple[dict[str, float], str]:
+def _vote(means: Mapping[str, Mapping[str, float]], inputs: Inputs, protocol: str) -> tuple[dict[str, float], str]:
     """Votes, and the sentence that says by what."""
     have = next(iter(means.values()))
     column = {v: {key: row[v] for key, row in means.items()} for v in have}
@@ -88,6 +98,9 @@ def _vote(means: Mapping[str, Mapping[str, float]], inputs: Inputs) -> tuple[dic
             )
         votes = without_doubt(ranked, len(inputs.source) + graded)
         return votes, f"by {by} ({{told}})"
+    if CLASSWISE in have:
+        by = HELD_OUT_CLASSES if protocol == "zsl" else CLASSWISE
+        return vote(column[by]), f"by {by} ({{told}})"
     if SUPPORT in have:
         return vote(column[SUPPORT]), f"by {graded} labels of the support ({{told}})"
     if INFORMATION in have:
@@ -108,7 +121,7 @@ def _graded(inputs: Inputs) -> int:
 def _why(name: str, votes: Mapping[str, float], means: Mapping[str, Any], rule: str, inputs: Inputs, seeds: int) -> str:
     if len(votes) == 1:
         return f"{name} was the only candidate."
-    shown = [v for v in (REVERSE, SUPPORT, INFORMATION, SOURCE) if v in means[name]]
+    shown = [v for v in (REVERSE, CLASSWISE, HELD_OUT_CLASSES, SUPPORT, INFORMATION, SOURCE) if v in means[name]]
     told = ", ".join(f"{v} {means[name][v]:.3f}" for v in shown)
     told += f"; mean of {seeds} seeds" if seeds > 1 else "; one seed"
     floor = name == "source-only" and REVERSE in means[name]

@@ -17,6 +17,7 @@ from unseen.data.classes import ClassSpace, join, overlap, realign
 from unseen.data.domain import UNLABELED, Domain
 from unseen.data.duplicates import Leakage, leakage
 from unseen.evaluation.exam import Exam
+from unseen.scale import Engine, cluster
 from unseen.verification.seals import without_sealed
 
 if TYPE_CHECKING:
@@ -93,8 +94,9 @@ def prepare(
     trust: bool = False,
     cache: bool = True,
     model: Any = None,
+    engine: Engine | None = None,
 ) -> Inputs:
-    """Load, align, seal, check and encode.
+    """Load, align, seal, check and encode, on `engine` where it is Ray.
 
     Raises
     ------
@@ -126,7 +128,7 @@ def prepare(
     kind = next(iter(read.values())).kind
     tower = _encoder(kind, encoder, precision, trust)
     known, shared = _embed_classes(known, tower, classes is not None)
-    features = {name: part if tower is None else tower.encode(part, cache=cache) for name, part in parts.items()}
+    features = parts if tower is None else _encode(parts, tower, cache, engine or Engine())
     found = _leak(parts, features)
     exams = {
         label: Exam(features[name], everything)
@@ -360,6 +362,11 @@ def _encoder(kind: str, name: str | None, precision: str, trust: bool) -> Encode
     from unseen import encoders
 
     return encoders.get(name or DEFAULT_ENCODER[kind], precision=precision, trust=trust)  # type: ignore[arg-type]
+
+
+def _encode(parts: Mapping[str, Domain], tower: Encoder, cache: bool, engine: Engine) -> dict[str, Domain]:
+    with cluster(engine):
+        return {name: tower.encode(part, cache=cache, engine=engine) for name, part in parts.items()}
 
 
 def _told(domain: Domain) -> dict[str, Any]:

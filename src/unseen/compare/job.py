@@ -179,7 +179,7 @@ def compare(
     say : callable (str) -> None
         Told what will run, before it does.
     engine : Engine, optional
-        Where the fits run: this process, or Ray. The results are the same bits.
+        Where samples are encoded and fits run: this process, or Ray. The results are the same bits.
 
     Returns
     -------
@@ -193,7 +193,7 @@ def compare(
     parse_budget(budget)
     inputs = prepare(
         source=source, target=target, support=support, classes=classes, encoder=encoder, labels=labels,
-        on_error=on_error, precision=precision, trust=trust, model=model,
+        on_error=on_error, precision=precision, trust=trust, model=model, engine=engine,
     )  # fmt: skip
     for line in introduction(inputs):
         say(line)
@@ -323,7 +323,7 @@ def adapt(
     out : path, optional
         Where to save the model.
     **inputs
-        As in `compare`: source, target, support, classes, model, encoder, labels, on_error, precision, trust.
+        As in `compare`: source, target, support, classes, model, encoder, labels, on_error, precision, trust, engine.
     """
     catalogue.make(method, preset, seed, **(settings or {}))
     ready = prepare(**inputs)

@@ -32,7 +32,7 @@ def summarize(
     inputs: Inputs, todo: Plan, cells: Mapping[str, list[Cell]], *, protocol: str, labels: str, seeds: int
 ) -> dict[str, Any]:
     """Choose first, then open the exam: what stands in `results.json`."""
-    choice = choose(cells, inputs)
+    choice = choose(cells, inputs, protocol)
     truths = {part: exam.open() for part, exam in inputs.exams.items()}
     graded = _protocol(protocol, truths, inputs)
     rows = [

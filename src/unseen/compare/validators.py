@@ -33,6 +33,7 @@ SOURCE, SUPPORT = "source validation", "support validation"
 INFORMATION, DENSITY = "information maximization", "neighbourhood density"
 EMBEDDED, REVERSE, CERTAINTY = "embedded validation", "reverse validation", "certainty"
 AGREEMENT, ENSEMBLE = "agreement", "ensemble validation"
+CLASSWISE, HELD_OUT_CLASSES = "class-wise validation", "accuracy of held-out classes"
 THRESHOLDED = "average thresholded confidence"
 
 _LOWEST = -30.0  # a log-probability below it counts as this
@@ -75,6 +76,8 @@ def _validators(
         scores[REVERSE] = reverse_validation(
             _table(inputs.target), cell["adapted"]["prediction"], _table(inputs.source), inputs.source.labels
         )
+    if "classwise" in cell:
+        scores[CLASSWISE], scores[HELD_OUT_CLASSES] = cell["classwise"]
     if inputs.support is not None:
         right = _on_support(cell["method"], inputs.support, given, slug, preset, cell["seed"])
         if len(right):

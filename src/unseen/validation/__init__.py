@@ -3,6 +3,7 @@
 from unseen.validation.accuracy import accuracy_interval, average_thresholded_confidence
 from unseen.validation.agreement import agreement
 from unseen.validation.choice import weigh, without_doubt
+from unseen.validation.classwise import classwise_validation, pretended
 from unseen.validation.density import soft_neighbourhood_density
 from unseen.validation.ensemble import ensemble_validation
 from unseen.validation.entropy import certainty
@@ -18,12 +19,14 @@ __all__ = [
     "agreement",
     "average_thresholded_confidence",
     "certainty",
+    "classwise_validation",
     "density_ratio",
     "embedded_validation",
     "ensemble_validation",
     "information_maximization",
     "leave_out",
     "nearest_means",
+    "pretended",
     "reverse_validation",
     "soft_neighbourhood_density",
     "source_validation",
