@@ -1,11 +1,13 @@
 """The figures of choosing.md: label-free rules of choice and estimates of accuracy, against the exam.
 
     python docs/choice_study.py development               20 ordered pairs of emoji styles; a rule may be chosen on them
+    python docs/choice_study.py tables --abstracts DIR    16 pairs of tables of digits, measurements and words; the same
     python docs/choice_study.py judging --features DIR    other styles, other subgroups, other data; looked at once
     python docs/choice_study.py page                      the tables of choosing.md, from choice_study.json
 
-The first two take half an hour each on two cores and add to choice_study.json what it lacks. DIR holds
-da_office_caltech.mat, da_imdb.mat and da_sm_spam.mat of github.com/wmkouw/flda; without it these cases are left out.
+The emoji take half an hour each on two cores; each adds to choice_study.json what it lacks. The DIR of features holds
+da_office_caltech.mat, da_imdb.mat and da_sm_spam.mat of github.com/wmkouw/flda, that of abstracts is
+argument_components/original_data of github.com/hitz-zentroa/multilingual-abstrct; without them the cases are left out.
 """
 
 from __future__ import annotations
@@ -93,6 +95,80 @@ def judging(folder: Path | None) -> Iterator[Case]:
         return
     for part, file in (("Office-Caltech", "office_caltech"), ("IMDb", "imdb"), ("spam", "sm_spam")):
         yield from pairs(part, read_tables(folder / f"da_{file}.mat"))
+
+
+TABLES = ("digits", "measurements", "abstracts")
+"""Parts of the development that are no pictures."""
+
+
+def tables_of_development(abstracts: Path | None) -> Iterator[Case]:
+    """Pixels of digits in four hands, two classical tables cut at a median, sentences about three kinds of diseases."""
+    yield from pairs("digits", digits())
+    for name, cut in (("breast_cancer", "mean smoothness"), ("wine", "ash")):
+        yield from pairs("measurements", halves(name, cut))
+    if abstracts is None:
+        print("no --abstracts: sentences of abstracts are left out")
+        return
+    yield from pairs("abstracts", sentences(abstracts))
+
+
+def digits(samples: int = 500) -> list[Domain]:
+    """Eight by eight pixels: scikit-learn's handwriting, and printed digits as they are and in bold negative."""
+    from sklearn.datasets import load_digits
+
+    from unseen.data.sources import digits as drawn
+
+    names = ClassSpace(names=tuple("0123456789"))
+    hand, label = load_digits(return_X_y=True)
+    found = [Domain(x=(hand / 16).astype(np.float32)[:samples], y=label[:samples], classes=names, name="handwritten")]
+    printed = drawn("printed")
+    order = np.random.default_rng(0).permutation(len(printed))[: 2 * samples]
+    grey = np.stack([np.asarray(printed.x[int(i)].convert("L").resize((8, 8)), dtype=np.float32) for i in order]) / 255
+    ink = (1 - grey if grey.mean() > 0.5 else grey).reshape(len(order), 64)
+    y = np.array([int(printed.classes.names[k]) for k in printed.labels[order]])  # type: ignore[union-attr]
+    half = len(order) // 2
+    found.append(Domain(x=ink[:half], y=y[:half], classes=names, name="printed"))
+    found.append(Domain(x=np.sqrt(1 - ink[half:]), y=y[half:], classes=names, name="negative"))
+    return found
+
+
+def halves(name: str, cut: str) -> list[Domain]:
+    """A table of scikit-learn in two parts: below and above the median of a column, which is left out."""
+    from sklearn import datasets
+
+    data = getattr(datasets, f"load_{name}")()
+    column = list(data.feature_names).index(cut)
+    below = data.data[:, column] < np.median(data.data[:, column])
+    x = np.log1p(np.delete(data.data, column, axis=1)).astype(np.float32)
+    space = ClassSpace(names=tuple(map(str, data.target_names)))
+    return [
+        Domain(x=x[part], y=data.target[part], classes=space, name=f"{name} {side} {cut}")
+        for side, part in (("below", below), ("above", ~below))
+    ]
+
+
+def sentences(folder: Path, samples: int = 600, words: int = 1000) -> list[Domain]:
+    """Sentences of abstracts by what they are (claim, premise, neither), as log(1 + count) of the frequent words."""
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    space = ClassSpace(names=("Claim", "Premise", "neither"))
+    texts, labels = [], []
+    names = ("neoplasm_train", "glaucoma_test", "mixed_test")
+    for name in names:
+        found = [
+            [line.rsplit(" ", 1) for line in block.splitlines()]
+            for block in (folder / f"{name}.tsv").read_text(encoding="utf-8").split("\n\n")
+            if block.strip()
+        ]
+        kept = np.random.default_rng(0).permutation(len(found))[:samples]
+        texts.append([" ".join(token for token, _ in found[i]) for i in kept])
+        kinds = [Counter(mark.rpartition("-")[2] for _, mark in found[i]).most_common(1)[0][0] for i in kept]
+        labels.append(np.array([space.names.index(kind) if kind in space.names else 2 for kind in kinds]))
+    count = CountVectorizer(max_features=words).fit([text for part in texts for text in part])
+    return [
+        Domain(x=np.log1p(count.transform(text).toarray()).astype(np.float32), y=y, classes=space, name=name)
+        for name, text, y in zip(names, texts, labels)
+    ]
 
 
 def pairs(part: str, domains: Any) -> list[Case]:
@@ -246,9 +322,13 @@ def all_pools(case: Mapping[str, Any]) -> list[tuple[str, ...]]:
 def tables(cases: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """The tables of choosing.md, by name."""
     first = [case for case in cases if case["part"] == "emoji styles"]
-    rest = [case for case in cases if case["part"] != "emoji styles"]
+    tables = [case for case in cases if case["part"] in TABLES]
+    rest = [case for case in cases if case["part"] not in ("emoji styles", *TABLES)]
     out = {"development": rule_table(first, all_pools(first[0])), "estimates": estimate_table(first, rest)}
     out["support"] = support_table(first)
+    if tables:
+        out["tables"] = rule_table(tables)
+        out["doubt"] = doubt_table(first, tables)
     if rest:
         parts = {
             part: [case for case in rest if case["part"] == part] for part in dict.fromkeys(c["part"] for c in rest)
@@ -279,6 +359,18 @@ def rule_table(cases: Sequence[Mapping[str, Any]], pools: Sequence[Any] = ()) ->
             row += [f"{over['regret']:.3f}", f"{over['harm']:.3f}"]
         rows.append(row)
     return markdown(header + (["regret over pools", "harm over pools"] if pools else []), rows)
+
+
+def doubt_table(first: Sequence[Mapping[str, Any]], tables: Sequence[Mapping[str, Any]]) -> str:
+    """By how many standard errors a candidate must be better than source-only to be chosen."""
+    header = ["standard errors", "emoji: accuracy", "harm", "harm over pools", "tables: accuracy", "worst", "harm"]
+    rows = []
+    for errors_ in (0.0, 0.5, 1.0, 1.5, 2.0, 3.0):
+        rule = lambda v, n, errors_=errors_: without_doubt(v[REVERSE], n, errors=errors_)
+        on, over, off = judged(first, rule), judged(first, rule, all_pools(first[0])), judged(tables, rule)
+        row = [f"{errors_:g}", f"{on['accuracy']:.3f}", f"{on['harm']:.2f}", f"{over['harm']:.3f}"]
+        rows.append([*row, f"{off['accuracy']:.3f}", f"{off['worst']:+.3f}", f"{off['harm']:.3f}"])
+    return markdown(header, rows)
 
 
 def part_table(parts: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
@@ -402,7 +494,10 @@ def replaced(file: Path, text: str) -> None:
 def main() -> None:
     """Measure, or write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["development", "judging", "page"])
+    parser.add_argument("what", choices=["development", "tables", "judging", "page"])
+    parser.add_argument(
+        "--abstracts", type=Path, help="folder with neoplasm_train.tsv, glaucoma_test.tsv, mixed_test.tsv"
+    )
     parser.add_argument("--features", type=Path, help="folder with da_office_caltech.mat, da_imdb.mat, da_sm_spam.mat")
     parser.add_argument("--cells", type=Path, help="folder to keep fits in, so that a killed study goes on")
     parser.add_argument("--seeds", type=int, default=1)
@@ -411,14 +506,20 @@ def main() -> None:
     cases = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
     if given.what == "page":
         write_page(cases)
-        rest = [case for case in cases if case["part"] != "emoji styles"]
-        off = np.abs(errors([case for case in cases if case not in rest], only_chosen=False)[ESTIMATE])
+        first = [case for case in cases if case["part"] == "emoji styles"]
+        rest = [case for case in cases if case["part"] not in ("emoji styles", *TABLES)]
+        off = np.abs(errors(first, only_chosen=False)[ESTIMATE])
         print(f"nine tenths of the errors are below {np.quantile(off, 0.9, method='higher'):.3f}; ERROR is {ERROR}")
         for only in (False, True):
             print(f"judging, {'chosen' if only else 'all'}: {coverage(rest, only):.2f} are inside the interval")
         return
     known = {case["name"] for case in cases}
-    for case in development() if given.what == "development" else judging(given.features):
+    kinds = {
+        "development": development,
+        "tables": lambda: tables_of_development(given.abstracts),
+        "judging": lambda: judging(given.features),
+    }
+    for case in kinds[given.what]():
         if case.name in known:
             continue
         folder = None if given.cells is None else given.cells / case.part / f"{case.source.name}--{case.target.name}"

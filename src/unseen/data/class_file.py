@@ -25,8 +25,8 @@ def read_classes(path: str | os.PathLike[str]) -> ClassSpace:
     ----------
     path : path or fsspec URL
         A CSV or TSV file with the column ``name`` and perhaps ``description``, ``parent`` and one column per
-        attribute; or a JSON file with a list of such records, or a mapping from name to record or
-        description.
+        attribute; for classes that are pairs of two words, the columns ``attribute`` and ``object`` instead; or
+        a JSON file with a list of such records, or a mapping from name to record or description.
 
     Returns
     -------
@@ -58,6 +58,8 @@ def read_classes(path: str | os.PathLike[str]) -> ClassSpace:
         if not name:
             raise ValueError(f"{file}: row {row + 1} has no name")
     folded = {header.casefold(): header for header in headers}
+    if {"attribute", "object"} <= set(folded):
+        return _compositions(records, names, folded, file)
     attributes = [header for header in headers if header != key and header.casefold() not in _RESERVED]
     space = ClassSpace(
         names=names,
@@ -67,6 +69,19 @@ def read_classes(path: str | os.PathLike[str]) -> ClassSpace:
     )
     parents = _column(records, folded.get("parent"))
     return space if parents is None else space.replace(metric=_tree(names, parents, file))
+
+
+def _compositions(
+    records: Sequence[Mapping[str, Any]], names: Sequence[str], folded: Mapping[str, str], file: str
+) -> ClassSpace:
+    """Classes of two words each."""
+    from unseen.data.compositions import compositions
+
+    pairs = [(_text(record.get(folded["attribute"])), _text(record.get(folded["object"]))) for record in records]
+    for name, (attribute, object_) in zip(names, pairs):
+        if not attribute or not object_:
+            raise ValueError(f"{file}: class {name!r} must have an attribute and an object")
+    return compositions(pairs, names=names)
 
 
 def _tree(names: Sequence[str], parents: Sequence[str], file: str) -> LabelMetric:

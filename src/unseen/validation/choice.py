@@ -42,11 +42,14 @@ def weigh(reverse: Mapping[str, float], support: Mapping[str, float], labels: in
     return weighed
 
 
-def without_doubt(scores: Mapping[str, float], samples: int, floor: str = "source-only") -> dict[str, float]:
+def without_doubt(
+    scores: Mapping[str, float], samples: int, floor: str = "source-only", errors: float = 1.0
+) -> dict[str, float]:
     """Rank candidates by score; one that is not clearly better than doing nothing has the vote 0. In [0, 1].
 
-    Clearly better is one standard error of the floor's own score, an accuracy on `samples` samples. The largest vote
-    is chosen; where no candidate is clearly better, that of the floor. A score that is not finite has the vote 0.
+    Clearly better is by `errors` standard errors of the floor's own score, an accuracy on `samples` samples. The
+    largest vote is chosen; where no candidate is clearly better, that of the floor. A score that is not finite has the
+    vote 0.
 
     Parameters
     ----------
@@ -54,6 +57,7 @@ def without_doubt(scores: Mapping[str, float], samples: int, floor: str = "sourc
     samples : int, >= 1
     floor : str
         The candidate that does nothing; without it among the candidates none is left out.
+    errors : float, >= 0
 
     Source: the one-standard-error rule of Breiman, Friedman, Olshen, Stone, "Classification and Regression Trees",
     1984, section 3.4.3.
@@ -67,7 +71,7 @@ def without_doubt(scores: Mapping[str, float], samples: int, floor: str = "sourc
         raise ValueError(f"scores and samples must not be empty; got {len(scores)} candidates, {samples} samples")
     least = -math.inf
     if floor in scores and math.isfinite(scores[floor]):
-        least = scores[floor] + math.sqrt(max(scores[floor] * (1 - scores[floor]), 0.0) / samples)
+        least = scores[floor] + errors * math.sqrt(max(scores[floor] * (1 - scores[floor]), 0.0) / samples)
     passing = [name for name, s in scores.items() if math.isfinite(s) and (s >= least or name == floor)]
     votes = dict.fromkeys(scores, 0.0)
     if passing:
