@@ -14,6 +14,7 @@ import torch
 
 from unseen import methods
 from unseen.data.classes import ClassSpace, realign
+from unseen.data.compositions import composed
 from unseen.data.domain import Domain
 from unseen.methods.base import VOCABULARY, Card, Method, Signature, signatures
 
@@ -124,6 +125,8 @@ class Given:
             return None
         if method.card.shared_space and not (self.shared_space and classes.embeddings is not None):
             return "needs a two-tower encoder, such as lite-clip, that places class names among the samples"
+        if method.card.compositional and not composed(classes):
+            return "needs classes that are pairs: a class file with the columns attribute and object"
         if "zsl" in method.card.protocols and "closed" not in method.card.protocols and not len(classes.unseen):
             return "is for classes without labelled samples; all classes have some"
         return None

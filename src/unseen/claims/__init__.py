@@ -7,7 +7,13 @@ import importlib
 from unseen import plugins
 from unseen.claims.base import Claim
 
-CLAIMS = {"loki": "loki", "glc": "glc", "lisgan": "lisgan", "zeroq": "zeroq"}
+CLAIMS = {
+    "loki": "loki",
+    "lisgan": "lisgan",
+    "pbadv": "pbadv",
+    "glc": "glc",
+    "zeroq": "zeroq",
+}
 """Module of the claim of every built system, by slug."""
 
 

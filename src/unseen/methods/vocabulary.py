@@ -81,6 +81,8 @@ class Card:
         Whether it is put together by others (a rule on top of a model) and never run, listed or compared by itself.
     shared_space : bool
         Whether class embeddings must lie among the samples, as a two-tower encoder places them.
+    compositional : bool
+        Whether classes must be pairs of an attribute and an object (`unseen.data.compositions`).
     rejects : bool
         Whether `predict` says by itself which samples are of no known class.
     cost : float
@@ -106,6 +108,7 @@ class Card:
     baseline: bool = False
     composed: bool = False
     shared_space: bool = False
+    compositional: bool = False
     rejects: bool = False
     cost: float = 1.0
 

@@ -15,6 +15,7 @@ from unseen.data.domain import Domain
 from unseen.data.sources.digits import digit_styles, digits
 from unseen.data.sources.emoji import download_size, emoji, emoji_styles, in_common
 from unseen.data.sources.npm import SourceUnavailable, pins
+from unseen.data.sources.tones import TONED, emoji_tones
 
 __all__ = [
     "Source",
@@ -24,6 +25,7 @@ __all__ = [
     "download_size",
     "emoji",
     "emoji_styles",
+    "emoji_tones",
     "get",
     "in_common",
     "info",
@@ -63,9 +65,12 @@ def info(name: str) -> Source:
     if kind == "digits":
         what = "digits in 21 fonts" if style == "printed" else "1,797 handwritten digits"
         return Source(name, f"{what}, 10 classes", digits(style, size=8, copies=1).credits[0], 0)
+    told = "29 classes or one each, with names and keywords"
+    if kind == "tones":
+        told = "people and hands in five skin tones, 1,650 pairs of tone and object"
     return Source(
         name,
-        f"emoji in the style {style}, 29 classes or one each, with names and keywords",
+        f"emoji in the style {style}, {told}",
         pins()["packages"][f"@iconify-json/{style}"]["credit"],
         download_size([style]),
         "npm",
@@ -78,12 +83,12 @@ def get(name: str, **options: Any) -> Domain:
     Parameters
     ----------
     name : str
-        ``digits:printed``, ``digits:handwritten``, or ``emoji:STYLE``.
+        ``digits:printed``, ``digits:handwritten``, ``emoji:STYLE`` or ``tones:STYLE``.
     options
-        Passed to `digits` or `emoji`.
+        Passed to `digits`, `emoji` or `emoji_tones`.
     """
     kind, style = _split(name)
-    makers: dict[str, Callable[..., Domain]] = {"digits": digits, "emoji": emoji}
+    makers: dict[str, Callable[..., Domain]] = {"digits": digits, "emoji": emoji, "tones": emoji_tones}
     return makers[kind](style, **options)
 
 
@@ -116,7 +121,8 @@ def save(domain: Domain, folder: str | os.PathLike[str]) -> Path:
 
 
 def _names() -> tuple[str, ...]:
-    return (*(f"digits:{style}" for style in digit_styles()), *(f"emoji:{style}" for style in emoji_styles()))
+    kinds = {"digits": digit_styles(), "emoji": emoji_styles(), "tones": TONED}
+    return tuple(f"{kind}:{style}" for kind, styles in kinds.items() for style in styles)
 
 
 def _split(name: str) -> tuple[str, str]:

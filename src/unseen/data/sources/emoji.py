@@ -165,10 +165,13 @@ def _subgroups(table: Mapping[str, Mapping[str, Any]]) -> ClassSpace:
     return ClassSpace(names=names, descriptions=tuple(descriptions))
 
 
-def _icons(style: str, table: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """Which icon of the set is which emoji: by code points where the set has them, else by plain name."""
+def _icons(style: str, table: Mapping[str, Mapping[str, Any]], of: str = "") -> dict[str, str]:
+    """Which icon of the set is which emoji: by code points where the set has them, else by plain name.
+
+    `of` names the table, whose answer is kept.
+    """
     package = _package(style)
-    target = cache_folder() / "emoji" / f"{archive_path(package).stem}.json"
+    target = cache_folder() / "emoji" / f"{archive_path(package).stem}{of}.json"
     if not target.exists():
         found = read_members(fetch(package), ["icons.json", "chars.json"])
         icons = {**found["icons.json"]["icons"], **found["icons.json"].get("aliases", {})}
