@@ -26,6 +26,7 @@ COMMANDS = [
     "diagnose",
     "verify",
     "label",
+    "web",
 ]
 
 
@@ -138,8 +139,13 @@ def test_methods_lists_searches_and_explains(call):
 
 
 def test_recommend_says_what_fits_and_why_the_rest_does_not(call, tables):
-    rows = json.loads(call("recommend", "--source", "source.csv", "--target", "target.csv", "--json").stdout)
-    by = {row["slug"]: row for row in rows}
+    found = json.loads(call("recommend", "--source", "source.csv", "--target", "target.csv", "--json").stdout)
+    by = {row["slug"]: row for row in found["methods"]}
+    assert found["profile"]["words"] == ["source", "target"]
+    assert len(found["precedents"]) == 5
+    assert found["gains"]["source-only"]["mean"] == 0
+    told = call("recommend", "--source", "source.csv", "--target", "target.csv", "--nearest", "2").stdout
+    assert told.count("best by its exam") == 2
     assert by["coral"]["fits"]
     assert not by["linear-probe"]["fits"]
     assert "support" in by["linear-probe"]["why"]

@@ -176,3 +176,45 @@ def new_method(
 
     folder = write(slug, out)
     say(f"{folder} is written; try: pip install -e {folder} && pytest {folder} && unseen methods {slug}")
+
+
+@app.command()
+def web(
+    runs: Annotated[Path, typer.Option(help="Folder below which runs are looked for.")] = Path("runs"),
+    models: Annotated[Path, typer.Option(help="Folder below which saved models are; those of runs count too.")] = (
+        Path("models")
+    ),
+    evidence: Annotated[
+        Path | None, typer.Option(help="Folder of recorded evidence; docs/evidence if it is there.", show_default=False)
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; any but this machine's own needs a token.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 7860,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            envvar="UNSEEN_TOKEN", help="The password for a browser; better as a variable.", show_default=False
+        ),
+    ] = None,
+    trust: Trust = False,
+) -> None:
+    """Show in a browser what fits, what evidence says, two runs side by side, and a model tried on a picture.
+
+    Example:  unseen web --runs runs --models models
+    """
+    try:
+        from unseen.web.server import serve as run
+
+        run(
+            runs=runs,
+            models=models,
+            evidence=evidence,
+            host=host,
+            port=port,
+            token=token,
+            trust=trust,
+            ready=lambda url: say(f"listening on {url}; stop with Ctrl+C"),
+        )
+    except ImportError as error:
+        raise ImportError(f'web needs: pip install "unseen[web]" ({error})') from error

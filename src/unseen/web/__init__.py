@@ -1,0 +1,1 @@
+"""The browser app: which methods fit, what their evidence says, two runs side by side, a model tried on a sample."""

@@ -1,0 +1,165 @@
+"""Evidence: the card of a system, and its ledger with what held and what did not."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from unseen import catalogue, claims
+from unseen.claims.evidence import COLUMNS, evidence_files, file_hash
+from unseen.web.markup import code, facts, folded, heading, items, joined, paragraph, table
+
+SIGNS = {"held": "✓", "not held": "✗"}
+"""What stands beside a verdict, so that colour is not all that tells them apart."""
+
+
+def systems() -> list[str]:
+    """Slugs that can be chosen: systems with a claim first, then what they are compared with."""
+    have = [entry.slug for entry in catalogue.entries(planned=False)]
+    claimed = claims.slugs()
+    return sorted(have, key=lambda slug: (slug not in claimed, slug))
+
+
+def page(slug: str, folder: Path | None) -> Markup:
+    """The card and the ledger of a system.
+
+    Parameters
+    ----------
+    slug : one of `systems`
+    folder : path or None
+        Where records lie (`docs/evidence` of a checkout).
+
+    Raises
+    ------
+    ValueError
+        If there is no such system, or its record cannot be read.
+    """
+    if slug not in systems():
+        raise ValueError(f"system must be one of {', '.join(systems())}; got {slug!r}")
+    return joined([_card(catalogue.describe(slug)), heading("Evidence"), _evidence(slug, folder)])
+
+
+def _card(about: Mapping[str, Any]) -> Markup:
+    ways = [
+        " and ".join(way["required"]) + (f" (can use {', '.join(way['optional'])})" if way["optional"] else "")
+        for way in about["needs"]
+    ]
+    paper = " ".join(filter(None, [about["title"], f"({about['venue']})" if about["venue"] else ""]))
+    told = [
+        ("paper", paper or "none: a baseline"),
+        ("needs", ", or ".join(ways)),
+        *about["words"].items(),
+        ("reads", " or ".join(about["modalities"])),
+        ("graded by", ", ".join(about["protocols"])),
+        ("presets", ", ".join(about["presets"])),
+    ]
+    parts = [heading(about["slug"]), paragraph(about["summary"]), facts(told)]
+    for key, title in (("notes", "Where it differs from the paper or its code"), ("left_out", "What is left out")):
+        if about[key]:
+            parts.append(folded(f"{title} ({len(about[key])})", items(about[key])))
+    return joined(parts)
+
+
+def ledger(slug: str, record: Mapping[str, Any] | None) -> list[dict[str, str]]:
+    """The assertions of a claim with the verdicts of a record: text, level, verdict, figures."""
+    found = {row["text"]: row for row in record["ledger"]} if record else {}
+    without = {"paper scale": "not run", "not testable": "not testable"}
+    return [
+        {
+            "text": assertion.text,
+            "level": assertion.level + (", promised" if assertion.level == "effect" and assertion.promised else ""),
+            "verdict": found[assertion.text]["verdict"]
+            if assertion.text in found
+            else without.get(assertion.level, "no evidence"),
+            "figures": found[assertion.text]["told"] if assertion.text in found else assertion.reason,
+        }
+        for assertion in claims.get(slug).ledger
+    ]
+
+
+def records(slug: str, folder: Path | None) -> list[dict[str, Any]]:
+    """The records of a system, oldest first; `ValueError` if one is damaged."""
+    read = []
+    for file in evidence_files(folder, slug) if folder is not None and folder.is_dir() else ():
+        try:
+            read.append(json.loads(file.read_text(encoding="utf-8")))
+        except ValueError as error:
+            raise ValueError(f"the record {file.name} is damaged: {error}") from error
+    return read
+
+
+def _evidence(slug: str, folder: Path | None) -> Markup:
+    if slug not in claims.slugs():
+        return paragraph("Systems are compared with it; it has no claims of its own.")
+    have = records(slug, folder)
+    newest = have[-1] if have else None
+    rows = ledger(slug, newest)
+    counts = Counter(row["verdict"] for row in rows)
+    parts = [
+        paragraph(
+            joined(
+                Markup('<span class="count">{} {}</span> ').format(counts[word], verdict(word))
+                for word in sorted(counts)
+            )
+        )
+    ]
+    if newest is None:
+        why = (
+            "No folder with evidence was found; start with --evidence FOLDER (docs/evidence of a checkout)."
+            if folder is None or not folder.is_dir()
+            else f"There is no record of {slug} in the folder of evidence."
+        )
+        parts.append(paragraph(joined([why, " To run its claims here: ", code(f"unseen reproduce {slug}")]), "notice"))
+    elif newest["files"] != file_hash(slug):
+        parts.append(paragraph("Stale: files of the system have changed since this was recorded.", "notice"))
+    if len(have) > 1:
+        parts.append(
+            paragraph(
+                f"Recorded {len(have)} times; this is the newest. The system was changed after an earlier record, "
+                "which had opened the same cases.",
+                "notice",
+            )
+        )
+    parts.append(
+        table(
+            ["assertion", "level", "verdict", "figures, or why there are none"],
+            [[row["text"], row["level"], verdict(row["verdict"]), row["figures"]] for row in rows],
+        )
+    )
+    if newest is not None:
+        parts += [_origin(newest), folded("All figures, averaged over cases and seeds", _figures(newest))]
+    return joined(parts)
+
+
+def verdict(word: str) -> Markup:
+    """A verdict; what did not hold is as easy to see as what held."""
+    style = word.replace(" ", "-")
+    return Markup('<span class="verdict {}">{}</span>').format(style, f"{SIGNS.get(word, '')} {word}".strip())
+
+
+def _origin(record: Mapping[str, Any]) -> Markup:
+    versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
+    told = (
+        f"Recorded {record['date']} on {record['split']} cases, seeds {', '.join(map(str, record['seeds']))}, "
+        f"{record['seconds']:.0f} s on {record['machine']} ({versions}). To run it again: "
+    )
+    return paragraph(joined([told, code(record["command"])]), "quiet")
+
+
+def _figures(record: Mapping[str, Any]) -> Markup:
+    import pandas as pd
+
+    frame = pd.DataFrame(record["rows"], columns=COLUMNS)
+    groups = frame.groupby(["experiment", "metric", "arm"], sort=False).value
+    rows = [
+        [*key, f"{values.mean():.4g}", f"{values.min():.4g}", f"{values.max():.4g}", len(values)]
+        for key, values in groups
+    ]
+    return table(
+        ["experiment", "metric", "arm", "mean", "least", "most", "runs"], sorted(rows, key=str), numbers=(3, 4, 5, 6)
+    )

@@ -1,0 +1,64 @@
+"""Which runs and models lie below the folders that were named; nothing else is opened."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+DEPTH = 4
+"""Levels below a folder that are looked through."""
+
+MOST = 500
+"""Folders that a list names."""
+
+RUN, MODEL = "results.json", "bundle.json"
+"""Files by which a run and a saved model are known."""
+
+
+def shelf(roots: Sequence[Path], mark: str) -> dict[str, Path]:
+    """Folders below `roots` that hold the file `mark`, newest first, by the names that a page shows.
+
+    Links are not followed, and hidden folders are left out. A root that is not there holds nothing.
+    """
+    found: dict[Path, str] = {}
+    for root in dict.fromkeys(root.resolve() for root in roots):
+        for place, folders, files in os.walk(root):
+            folder = Path(place)
+            inside = folder.relative_to(root)
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            if mark in files and not (folder / mark).is_symlink():
+                found.setdefault(folder, _readable(str(root.name / inside)))
+                folders.clear()
+            if len(inside.parts) >= DEPTH:
+                folders.clear()
+    newest = sorted(found, key=lambda folder: (-(folder / mark).stat().st_mtime, folder))
+    named: dict[str, Path] = {}
+    for folder in newest[:MOST]:
+        name, n = found[folder], 1
+        while name in named:
+            n += 1
+            name = f"{found[folder]} ({n})"
+        named[name] = folder
+    return named
+
+
+def _readable(name: str) -> str:
+    """A path as text that every page can hold, whatever bytes it is made of."""
+    return name.encode("utf-8", "replace").decode()
+
+
+def pick(found: Mapping[str, Path], name: object, what: str) -> Path:
+    """The folder of a name from the list.
+
+    Raises
+    ------
+    ValueError
+        If the name is not on the list, or the folder holds a link, which could lead elsewhere.
+    """
+    if not isinstance(name, str) or name not in found:
+        raise ValueError(f"{what} must be one of the list; got {name!r}")
+    folder = found[name]
+    if any(file.is_symlink() for file in folder.rglob("*")):
+        raise ValueError(f"{what} {name!r} holds a link; folders with links are not opened")
+    return folder

@@ -1,0 +1,251 @@
+"""What the tabs say, without a browser: lists of folders, what fits, ledgers, two runs, one sample."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from unseen import claims
+from unseen.bundle import Bundle
+from unseen.data.classes import ClassSpace
+from unseen.data.domain import Domain
+from unseen.methods import get
+from unseen.serving.limits import Limits
+from unseen.serving.model import Answer
+from unseen.web import evidence, fit, markup, runs, trial
+from unseen.web.shelf import MODEL, RUN, pick, shelf
+
+NASTY = "<img src=x onerror=alert(1)>"
+Results = Callable[..., dict[str, Any]]
+
+
+# -- lists of folders --------------------------------------------------------------------------------------
+
+
+def written(folder: Path, mark: str, age: int = 0) -> Path:
+    folder.mkdir(parents=True)
+    (folder / mark).write_text("{}")
+    os.utime(folder / mark, (1000 - age, 1000 - age))
+    return folder
+
+
+def test_a_shelf_holds_what_lies_below_newest_first_and_follows_no_link(tmp_path: Path) -> None:
+    root = tmp_path / "runs"
+    old, new = written(root / "a" / "old", RUN, age=5), written(root / NASTY, RUN)
+    written(root / ".hidden", RUN)
+    outside = written(tmp_path / "outside", RUN)
+    (root / "linked").symlink_to(outside)
+    (root / "half").mkdir()
+    (root / "half" / RUN).symlink_to(outside / RUN)
+    assert list(shelf([root], RUN).items()) == [(f"runs/{NASTY}", new), ("runs/a/old", old)]
+    assert shelf([root, root / "a"], RUN).keys() == {f"runs/{NASTY}", "runs/a/old"}
+    assert shelf([tmp_path / "absent"], RUN) == {}
+    assert list(shelf([old], RUN).values()) == [old]
+
+
+def test_two_folders_of_one_name_stay_apart(tmp_path: Path) -> None:
+    a, b = (written(tmp_path / side / "runs" / "x", RUN, age) for side, age in (("a", 0), ("b", 1)))
+    assert shelf([a.parent, b.parent], RUN) == {"runs/x": a, "runs/x (2)": b}
+
+
+def test_names_that_are_not_on_the_list_and_folders_with_links_are_refused(tmp_path: Path) -> None:
+    model = written(tmp_path / "models" / "m", MODEL)
+    found = shelf([tmp_path / "models"], MODEL)
+    assert pick(found, "models/m", "model") == model
+    for name in ("../m", str(model), "", None, ["models/m"]):
+        with pytest.raises(ValueError, match="model must be one of the list"):
+            pick(found, name, "model")
+    (model / "method").symlink_to("/etc")
+    with pytest.raises(ValueError, match="holds a link"):
+        pick(found, "models/m", "model")
+
+
+# -- what fits ---------------------------------------------------------------------------------------------
+
+
+def methods_of(page: str) -> tuple[set[str], set[str]]:
+    """Slugs in the table of those that fit, and of those that do not."""
+    yes, _, no = page.partition("These do not")
+    return tuple(set(re.findall(r'scope="row"><code>([\w-]+)', part)) for part in (yes, no))  # type: ignore[return-value]
+
+
+def test_source_and_target_fit_adaptation_and_not_what_needs_support() -> None:
+    yes, no = methods_of(fit.page(["source", "target"]))
+    assert {"source-only", "coral", "glc", "shot"} <= yes
+    assert {"linear-probe", "lisgan"} <= no
+    assert not yes & no
+
+
+def test_new_classes_and_a_two_tower_encoder_are_asked_for() -> None:
+    words = ["source", "classes"]
+    assert "lisgan" in methods_of(fit.page(words))[1]
+    assert "lisgan" in methods_of(fit.page(words, new_classes=True))[0]
+    assert "describe" in methods_of(fit.page(words))[1]
+    assert "describe" in methods_of(fit.page(words, tower=True))[0]
+    assert "describe" in methods_of(fit.page(words, "features", tower=True))[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "kind", "tower", "expected"),
+    [
+        (["target", "source"], "image", False, "unseen compare --source photos --target sketches --out runs/mine"),
+        (["support"], "text", True, "unseen compare --support few --encoder lite-clip --out runs/mine"),
+        (["source"], "audio", True, "unseen compare --source photos --encoder ENCODER --out runs/mine"),
+        (["target", "model"], "image", False, ""),
+    ],
+)
+def test_the_command_names_what_is_there(words: list[str], kind: str, tower: bool, expected: str) -> None:
+    assert fit.command(words, kind, tower=tower) == expected
+
+
+def test_nothing_ticked_and_nothing_labelled_say_what_to_do() -> None:
+    assert "Tick what you have" in fit.page([])
+    assert "needs something labelled" in fit.page(["target", "model"])
+    assert "unseen quantize" in fit.page(["model"])
+    with pytest.raises(ValueError, match=r"words must be of .*'corpus'"):
+        fit.situation(["corpus"])
+    with pytest.raises(ValueError, match="kind must be one of"):
+        fit.situation(["source"], "<b>")
+
+
+# -- evidence ----------------------------------------------------------------------------------------------
+
+
+def record(slug: str, **verdicts: str) -> dict[str, Any]:
+    """A record in which every assertion but the first held."""
+    texts = [assertion.text for assertion in claims.get(slug).ledger]
+    rows = [{"text": text, "verdict": "held", "told": "+1"} for text in texts]
+    rows[0] |= {"verdict": "not held", "told": f"-1 {NASTY}"}
+    return {
+        "ledger": rows, "files": "other", "date": "2026-01-01", "split": "confirmation", "seeds": [100], "seconds": 3.0,
+        "machine": "x86_64", "versions": {"torch": "2"}, "command": f"unseen reproduce {slug} --check",
+        "rows": [["e", "case", 100, "arm", "accuracy", 0.25], ["e", "other", 100, "arm", "accuracy", 0.75]],
+    }  # fmt: skip
+
+
+def test_the_ledger_shows_every_assertion_and_what_did_not_hold(tmp_path: Path) -> None:
+    (tmp_path / "loki.json").write_text(json.dumps(record("loki")))
+    page = evidence.page("loki", tmp_path)
+    n = len(claims.get("loki").ledger)
+    assert page.count('<span class="verdict held">✓ held</span>') == n - 1 + 1  # the rows and the count above them
+    assert page.count('<span class="verdict not-held">✗ not held</span>') == 1 + 1
+    for assertion in claims.get("loki").ledger:
+        assert markup.joined([assertion.text]) in page
+    assert NASTY not in page
+    assert "Stale" in page
+    assert ">0.5</td>" in page  # the mean of both cases
+
+
+def test_evidence_that_is_absent_or_damaged_is_said_in_a_sentence(tmp_path: Path) -> None:
+    assert "start with --evidence FOLDER" in evidence.page("loki", None)
+    assert "There is no record of loki" in evidence.page("loki", tmp_path)
+    assert "no claims of its own" in evidence.page("coral", tmp_path)
+    (tmp_path / "loki.json").write_text("{")
+    with pytest.raises(ValueError, match=r"loki\.json is damaged"):
+        evidence.page("loki", tmp_path)
+    with pytest.raises(ValueError, match="system must be one of"):
+        evidence.page("../loki", tmp_path)
+
+
+# -- two runs ----------------------------------------------------------------------------------------------
+
+
+def test_equal_runs_are_compared_figure_by_figure(results: Results) -> None:
+    second = copy.deepcopy(results())
+    second["candidates"][0]["metrics"]["adapted"]["accuracy"]["mean"] = 0.655
+    page = runs.page({"a": results(), "b": second})
+    assert "Nothing but chance and time" in page
+    assert "cannot be compared" not in page
+    assert ">+5.5</td>" in page
+    assert "★ 60.0 ± 1.0" in page.replace("\N{NO-BREAK SPACE}", " ")
+    assert "coral reaches" in page
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"classes": ["ant", "bee", "cat"]}, "the classes differ (1 only in the first, 2 only in the second)"),
+        ({"exam": {"adapted": {"samples": 9, "hash": "bb", "openings": 1}}}, "graded on other samples or labels"),
+    ],
+)
+def test_runs_of_other_data_or_classes_carry_a_warning_and_no_difference(
+    results: Results, changes: dict[str, Any], why: str
+) -> None:
+    page = runs.page({"a": results(), "b": results(**changes)})
+    assert why in page
+    assert "second minus first" not in page
+
+
+def test_a_run_without_labels_has_votes_and_no_accuracy(results: Results) -> None:
+    blind = results(exam={}, references={}, protocol=None)
+    for row in blind["candidates"]:
+        row["metrics"] = {}
+    page = runs.page({"a": results(), "b": blind})
+    assert "only one of them has labels" in page
+    assert "★ 1.00" in page
+
+
+def test_names_in_runs_are_text(results: Results) -> None:
+    page = runs.page({NASTY: results(), "b": results(given={"source": {"name": NASTY, "samples": 1}})})
+    assert "<img" not in page
+    assert "&lt;img src=x onerror=alert(1)&gt;" in page
+
+
+def test_a_run_that_cannot_be_read_is_a_sentence_without_its_path(results: Results, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=f"the run {tmp_path.name} cannot be read: FileNotFoundError"):
+        runs.read(tmp_path)
+    (tmp_path / RUN).write_text(json.dumps({"schema": 1, "given": {}}))
+    with pytest.raises(ValueError, match="lacks classes, labels"):
+        runs.read(tmp_path)
+    (tmp_path / RUN).write_text(json.dumps(results()))
+    assert runs.read(tmp_path) == results()
+
+
+# -- a model on a sample -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def vectors(tmp_path: Path) -> Path:
+    """A saved model of 3 features and 3 classes."""
+    classes = ClassSpace(names=("ant", "bee", NASTY))
+    y = np.arange(60) % 3
+    x = (np.eye(3)[y] * 4 + np.random.default_rng(0).normal(size=(60, 3))).astype("float32")
+    method = get("source-only")().fit(source=Domain(x=x, y=y, classes=classes))
+    return Bundle(method=method, classes=classes, threshold=0.9).save(tmp_path / "model")
+
+
+def test_a_model_is_read_once_until_it_is_written_anew(vectors: Path) -> None:
+    models = trial.Models(Limits())
+    first = models.open(vectors)
+    assert models.open(vectors) is first
+    os.utime(vectors / MODEL, (5, 5))
+    assert models.open(vectors) is not first
+
+
+def test_a_vector_gets_its_classes_and_a_wrong_one_a_sentence(vectors: Path) -> None:
+    models = trial.Models(Limits())
+    answer = models.answer(vectors, "0, 0 4")
+    assert (answer.name, len(answer.top)) == (NASTY, 3)
+    for wrong, why in (("1 2", "3 numbers; it has 2"), ("a b c", "must be numbers"), ("1 2 nan", "no finite")):
+        with pytest.raises(ValueError, match=why):
+            models.answer(vectors, wrong)
+    with pytest.raises(ValueError, match="must have 3 numbers"):
+        models.answer(vectors, "1 2 3" + " " * 10**6)
+    with pytest.raises(ValueError, match="the model reads features"):
+        models.answer(vectors, b"png")
+
+
+def test_bars_doubts_and_names_are_shown_as_text() -> None:
+    page = trial.page(Answer(NASTY, 0.5, True, ((NASTY, 0.5), ("bee", 0.25))))
+    assert "Unknown: the model rejects it" in page
+    assert "<img" not in page
+    assert '<meter min="0" max="1" value="0.2500">' in page
+    assert "Unknown" not in trial.page(Answer("bee", 1.0, False, (("bee", 1.0),)))
