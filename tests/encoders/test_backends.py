@@ -91,11 +91,19 @@ def test_prefetched_passes_errors_on_and_stops():
     assert len(made) < 20
 
 
-def test_threads_are_put_back():
+def test_batches_share_the_threads_and_put_them_back(monkeypatch):
     before = torch.get_num_threads()
-    with runtime.runtime(threads=3), backends.all_threads():
-        assert torch.get_num_threads() == 3
+    with runtime.runtime(threads=6):
+        assert backends.streams(1) == (1, 6)
+        assert backends.streams(4) == (4, 1)
+        assert backends.streams(100) == (6, 1)
+        seen = list(
+            backends.prefetched(lambda _: (torch.get_num_threads(), backends.threads()), range(9), 3, threads=2)
+        )
+    assert seen == [(2, 2)] * 9
     assert torch.get_num_threads() == before
+    monkeypatch.setattr(backends, "current", lambda: runtime.Runtime(device="cuda:0", threads=6))
+    assert backends.streams(100) == (1, 6)
 
 
 def test_freed_memory_is_kept_only_if_wanted(monkeypatch):

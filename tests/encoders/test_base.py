@@ -142,3 +142,21 @@ def test_a_batch_is_padded_with_copies_of_its_first_sample():
     batch = encoder.batch(list(pictures(3).x))
     assert len(batch) == 4
     assert torch.equal(batch[3], batch[0])
+
+
+@pytest.mark.parametrize(
+    ("alike", "rows"), [(True, {1: 1, 3: 8, 8: 8, 9: 16, 20: 16}), (False, dict.fromkeys((1, 9), 16))]
+)
+def test_few_pictures_run_in_a_small_batch_only_where_it_gives_the_bits_of_a_full_one(monkeypatch, alike, rows):
+    encoder = tiny(batch_size=16)
+    seen = []
+
+    def run(batch):
+        seen.append(len(batch))
+        return batch.flatten(1)[:, :6] + (0 if alike else len(batch))
+
+    monkeypatch.setattr(encoder, "_prepare", lambda backend, batch: run)
+    for n, expected in rows.items():
+        encoder.encode(pictures(n), cache=False)
+        assert seen[-1] == expected
+    assert seen.count(16) >= 1  # the first small batch was compared with a full one

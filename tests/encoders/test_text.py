@@ -94,7 +94,7 @@ def test_minilm_comes_back_from_its_folder(tmp_path):
 def test_texts_are_kept_by_content(own_cache, monkeypatch):
     domain = Domain(x=np.array(TEXTS[:3]), kind="text")
     expected = minilm().encode(domain).x
-    monkeypatch.setattr(minilm(), "_compute", None)
+    monkeypatch.setattr(minilm(), "compute", None)
     assert np.array_equal(minilm().encode(domain.take([2, 0, 1])).x, expected[[2, 0, 1]])
 
 

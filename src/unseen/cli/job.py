@@ -70,7 +70,9 @@ def compare(
     bundle: WithEncoder = False,
     trust: Trust = False,
     as_json: AsJson = False,
-    engine: Annotated[str, typer.Option(help="Where fits run: process (here, in turn) or ray.")] = "process",
+    engine: Annotated[
+        str, typer.Option(help="Where samples are encoded and fits run: process (here, in turn) or ray.")
+    ] = "process",
     ray_address: Annotated[
         str | None, typer.Option(help="Of a running Ray cluster; Ray starts here if absent.", show_default=False)
     ] = None,

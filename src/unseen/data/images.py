@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import io
 import os
@@ -75,7 +76,8 @@ def decode(source: bytes | str | os.PathLike[str] | IO[bytes], *, max_pixels: in
     image = _open(source, max_pixels)
     try:
         image.load()
-        return _to_rgb(ImageOps.exif_transpose(image))
+        ImageOps.exif_transpose(image, in_place=True)
+        return _to_rgb(image)
     except _BROKEN as error:
         raise ValueError(f"the picture is truncated or damaged: {error}") from error
 
@@ -114,14 +116,40 @@ def image_files(paths: Sequence[str | os.PathLike[str]], fs: Any = None, *, max_
     if fs is None:
         fs = fsspec.core.url_to_fs(items[0] if items else ".")[0]
         items = [fs._strip_protocol(item) for item in items]
+    files = _Files(fs, max_pixels)
+    return Lazy(items, files.read, files.digest)
 
-    def read(path: str) -> Image:
+
+@dataclasses.dataclass(frozen=True)
+class _Files:
+    """Picture files of one file system."""
+
+    fs: Any
+    max_pixels: int
+
+    def read(self, path: str) -> Image:
+        return self.decode((path, read_bytes(self.fs, path)))
+
+    def digest(self, path: str) -> str:
+        return hashlib.sha256(read_bytes(self.fs, path)).hexdigest()
+
+    def decode(self, file: tuple[str, bytes]) -> Image:
+        path, content = file
         try:
-            return decode(read_bytes(fs, path), max_pixels=max_pixels)
+            return decode(content, max_pixels=self.max_pixels)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
 
-    return Lazy(items, read, lambda path: hashlib.sha256(read_bytes(fs, path)).hexdigest())
+
+def are_files(samples: Any) -> bool:
+    """Whether samples are picture files that are read by their paths, as `image_files` gives them."""
+    return isinstance(samples, Lazy) and getattr(samples.read, "__func__", None) is _Files.read
+
+
+def with_contents(samples: Lazy) -> Lazy:
+    """Pictures of `image_files` with the contents of the files, which are not needed any more."""
+    files: _Files = samples.read.__self__  # type: ignore[attr-defined]
+    return Lazy([(path, read_bytes(files.fs, path)) for path in samples.items], files.decode)
 
 
 def read_bytes(fs: Any, path: str, max_bytes: int = MAX_BYTES) -> bytes:
@@ -146,7 +174,7 @@ def thumbnail(image: Image, size: int = 160, format: str = "JPEG") -> bytes:
         raise ValueError(f"size must be at least 1 pixel; got {size}")
     if format not in ("JPEG", "PNG"):
         raise ValueError(f"format must be 'JPEG' or 'PNG'; got {format!r}")
-    small = _to_rgb(image)
+    small = _to_rgb(image).copy()
     small.thumbnail((size, size), PIL.Image.Resampling.LANCZOS)
     bare = PIL.Image.fromarray(np.asarray(small))
     out = io.BytesIO()
@@ -211,11 +239,11 @@ def _ends_well(head: bytes, tail: bytes, size: int) -> bool:
 
 
 def _to_rgb(image: Image) -> Image:
-    """An image of any mode as RGB, transparency on white."""
+    """An image of any mode as RGB, transparency on white; the image itself if it is a single picture in RGB."""
     import PIL.Image
 
     if image.mode == "RGB" and "transparency" not in image.info:
-        return image.copy()
+        return image.copy() if getattr(image, "is_animated", False) else image
     if image.mode.startswith(("I", "F")):
         return _grey_to_eight_bits(image).convert("RGB")
     if image.has_transparency_data or image.mode == "PA":

@@ -9,15 +9,16 @@ ImageNet's classes).
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import copy
 import ctypes
 import logging
 import os
 import sys
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
@@ -27,9 +28,12 @@ from torch import Tensor, nn
 
 from unseen.encoders.cache import cache_root
 from unseen.nn.export import export_onnx
-from unseen.runtime import current
+from unseen.runtime import current, runtime
 
 log = logging.getLogger(__name__)
+
+MOST_AT_ONCE = 8
+"""Batches that run at once; each holds its own activations."""
 
 Job = TypeVar("Job")
 Done = TypeVar("Done")
@@ -132,15 +136,14 @@ def threads() -> int:
     return told if told > 1 else torch.get_num_threads()
 
 
-@contextlib.contextmanager
-def all_threads() -> Iterator[None]:
-    """Run the block with `threads()` threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads())
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+def streams(batches: int) -> tuple[int, int]:
+    """How many batches run at once, and the threads of each.
+
+    One thread each where there are batches enough: no thread then waits for another one, nor for one that decodes a
+    picture. A single batch has all threads, and a GPU runs one batch at a time.
+    """
+    at_once = min(batches, threads(), MOST_AT_ONCE) if current().device == "cpu" else 1
+    return max(1, at_once), max(1, threads() // max(1, at_once))
 
 
 @cache
@@ -166,19 +169,27 @@ def keep_freed_memory() -> bool:
 
 
 def prefetched(
-    make: Callable[[Job], Done], jobs: Iterable[Job], workers: int | None = None
+    make: Callable[[Job], Done], jobs: Iterable[Job], workers: int | None = None, *, threads: int | None = None
 ) -> Generator[Done, None, None]:
-    """Yield ``make(job)`` in order, while the next ones are made by other threads."""
+    """Yield ``make(job)`` in order, while the next ones are made by `workers`, with so many threads of torch each."""
     workers = workers or min(4, os.cpu_count() or 1)
-    with ThreadPoolExecutor(workers, thread_name_prefix="unseen-read") as pool:
+    before = torch.get_num_threads()
+
+    def limited(job: Job) -> Done:
+        with runtime(threads=threads):
+            return make(job)
+
+    start = None if threads is None else partial(torch.set_num_threads, threads)
+    with ThreadPoolExecutor(workers, "unseen-encode", start) as pool:
         pending: deque[Future[Done]] = deque()
         try:
             for job in jobs:
-                pending.append(pool.submit(make, job))
+                pending.append(pool.submit(contextvars.copy_context().run, limited, job))
                 if len(pending) > workers:
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()
         finally:
+            torch.set_num_threads(before)
             for future in pending:
                 future.cancel()

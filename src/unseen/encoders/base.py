@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
@@ -23,6 +24,7 @@ from unseen.encoders import backends
 from unseen.encoders.backends import Backend, Precision
 from unseen.encoders.cache import FeatureStore, cache_root, written
 from unseen.runtime import current, track
+from unseen.scale import Engine
 
 WEIGHTS = "weights.safetensors"
 """The file of a network inside a saved encoder."""
@@ -30,8 +32,13 @@ WEIGHTS = "weights.safetensors"
 FLUSH = 64
 """Batches after which features go to disk, so that a run that is cut off keeps them."""
 
+FEW = (1, 8)
+"""Sizes of a batch that holds few samples, where it gives the bits of a full one."""
+
 LONG = 32
 """A batch whose samples are longer than this (in tokens) has proportionally fewer of them."""
+
+_PREPARING = threading.Lock()
 
 Cache = bool | str | os.PathLike[str]
 
@@ -69,7 +76,8 @@ class Encoder:
     preprocess : Preprocess
         From samples to batches.
     batch_size : int
-        Every batch has this many samples, the last one padded: a feature does not depend on its neighbours.
+        Every batch has this many samples, the last one padded: a feature does not depend on its neighbours. Few
+        pictures alone run in a smaller one where that gives the same bits, as is seen once per process.
     precision : {"auto", "fp32", "bf16"}
         ``"auto"`` takes the fastest backend of this machine, ``"fp32"`` is the reference.
     local : bool
@@ -102,6 +110,11 @@ class Encoder:
         self._identity = identity
         self._save = save or partial(save_state, self.module)
         self._runs: dict[tuple[Any, ...], backends.Run] = {}
+        self._alike: dict[tuple[Any, ...], bool] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What travels to another process: all but the functions that were made for this one."""
+        return self.__dict__ | {"_runs": {}}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, {' or '.join(self.kinds)} to {self.dim} features)"
@@ -140,7 +153,14 @@ class Encoder:
         missing = (rows or self.batch_size) - len(batch)
         return torch.cat([batch, batch[:1].expand(missing, *batch.shape[1:])]) if missing > 0 else batch
 
-    def encode(self, domain: Domain, *, precision: Precision | None = None, cache: Cache = True) -> Domain:
+    def encode(
+        self,
+        domain: Domain,
+        *,
+        precision: Precision | None = None,
+        cache: Cache = True,
+        engine: Engine | None = None,
+    ) -> Domain:
         """Turn every sample into features; labels, classes, ids and columns stay.
 
         Parameters
@@ -152,6 +172,8 @@ class Encoder:
         cache : bool or path
             Keep features on disk by content, encoder and backend, so that only new content is computed. False
             keeps nothing; a path keeps them there instead of in the user's cache folder.
+        engine : Engine, optional
+            Where it runs: this process, or Ray, with the same bits. Only this process writes what is kept.
 
         Returns
         -------
@@ -167,7 +189,10 @@ class Encoder:
         precision = self.precision if precision is None else precision
         backend = self.backend(precision)
         if cache is False:
-            return domain.replace(x=self._compute(domain, np.arange(len(domain)), backend), kind="features")
+            features = np.empty((len(domain), self.dim), dtype=np.float32)
+            for rows, made in self.pieces(domain, np.arange(len(domain)), backend, engine):
+                features[rows] = made
+            return domain.replace(x=features, kind="features")
         root = cache_root() / "features" if cache is True else Path(cache)
         device = current().device.partition(":")[0]
         store = FeatureStore(root / f"{self.fingerprint[:32]}-{device}-{backend}")
@@ -177,10 +202,9 @@ class Encoder:
         features[known] = found if known.any() else 0
         todo = np.flatnonzero(~known)
         todo = todo[np.argsort(first[todo])]
-        step = FLUSH * self.batch_size
-        for part in (todo[start : start + step] for start in range(0, len(todo), step)):
-            features[part] = self._compute(domain, first[part], backend)
-            store.add(digests[part].tolist(), features[part])
+        for rows, made in self.pieces(domain, first[todo], backend, engine):
+            features[todo[rows]] = made
+            store.add(digests[todo[rows]].tolist(), made)
         return domain.replace(x=features[inverse.reshape(-1)], kind="features")
 
     def backend(self, precision: Precision) -> Backend:
@@ -233,11 +257,23 @@ class Encoder:
         target.mkdir(parents=True, exist_ok=True)
         self._save(target)
 
-    def _compute(self, domain: Domain, positions: IntArray, backend: Backend) -> NDArray[np.float32]:
-        """Features of the samples at `positions`, (len(positions), d)."""
+    def pieces(
+        self, domain: Domain, positions: IntArray, backend: Backend, engine: Engine | None = None
+    ) -> Iterator[tuple[IntArray, NDArray[np.float32]]]:
+        """Rows of `positions`, (k,), and the features of these samples, (k, d), piece by piece."""
+        if engine is not None and engine.name == "ray":
+            from unseen.encoders.distributed import encoded
+
+            yield from encoded(self, domain, positions, backend, engine)
+            return
+        step = FLUSH * self.batch_size
+        for start in range(0, len(positions), step):
+            rows = np.arange(start, min(start + step, len(positions)))
+            yield rows, self.compute(domain, positions[rows], backend)
+
+    def compute(self, domain: Domain, positions: IntArray, backend: Backend) -> NDArray[np.float32]:
+        """Features of the samples at `positions` in this process, (len(positions), d)."""
         features = np.empty((len(positions), self.dim), dtype=np.float32)
-        if not len(positions):
-            return features
         groups = self.preprocess.groups(domain.x[positions])
         order = np.argsort(groups, kind="stable")
         cuts = np.flatnonzero(np.diff(groups[order])) + 1
@@ -247,25 +283,53 @@ class Encoder:
             for rows in (self._rows(int(groups[group[0]])),)
             for start in range(0, len(group), rows)
         ]
-        made = backends.prefetched(lambda job: self.batch(list(_read(domain, positions[job[0]])), job[1]), pieces)
-        with contextlib.closing(made), backends.all_threads():
+        if len(pieces) == 1:
+            pieces = [(pieces[0][0], self._fewest(len(positions), pieces[0][1], backend))]
+        at_once, threads = backends.streams(len(pieces))
+        read = backends.prefetched(partial(self._batch, domain, positions), pieces, threads=1)
+        made = backends.prefetched(partial(self._run, backend), read, at_once, threads=threads)
+        with contextlib.closing(read), contextlib.closing(made):
             for piece, _ in track(pieces, f"{self.name}: {domain.name}"):
-                features[piece] = self._run(backend, next(made))[: len(piece)].numpy()
+                features[piece] = next(made)[: len(piece)].numpy()
         if not np.isfinite(features).all():
             bad = positions[int(np.argwhere(~np.isfinite(features))[0, 0])]
             raise ValueError(f"encoder {self.name!r} gives a feature of sample {_id(domain, bad)!r} that is not finite")
         return features
 
+    def _batch(self, domain: Domain, positions: IntArray, piece: tuple[IntArray, int]) -> Tensor:
+        return self.batch(list(read_samples(domain, positions[piece[0]])), piece[1])
+
     def _rows(self, group: int) -> int:
         """Samples of a full batch of one group: fewer where each of them is long."""
         return max(1, self.batch_size * LONG // max(group, LONG))
 
+    def _fewest(self, n: int, full: int, backend: Backend) -> int:
+        """Rows of a batch for n samples: few, if noise in a small batch gives the bits that it gives in a full one."""
+        if type(self) is not Encoder or self.local or self.kind != "image":
+            return full
+        threads = backends.threads()
+        for rows in FEW:
+            if not n <= rows < full:
+                continue
+            key = (backend, current().device, threads, rows, full)
+            if key not in self._alike:
+                noise = torch.randn(self.example().shape, generator=torch.Generator().manual_seed(0))
+                noise = noise.contiguous(memory_format=torch.channels_last)
+                whole, part = backends.prefetched(
+                    partial(self._run, backend), (noise, noise[:rows]), 1, threads=threads
+                )
+                self._alike[key] = torch.equal(whole[:rows], part)
+            if self._alike[key]:
+                return rows
+        return full
+
     def _run(self, backend: Backend, batch: Tensor) -> Tensor:
         key: tuple[Any, ...] = (backend, current().device)
         if backend == "onnxruntime-fp32":
-            key += (backends.threads(), tuple(batch.shape))
-        if key not in self._runs:
-            self._runs[key] = self._prepare(backend, batch)
+            key += (backends.threads(), tuple(batch.shape[1:]))
+        with _PREPARING:
+            if key not in self._runs:
+                self._runs[key] = self._prepare(backend, batch)
         return self._runs[key](batch)
 
     def _prepare(self, backend: Backend, batch: Tensor) -> backends.Run:
@@ -298,7 +362,8 @@ def digest_state(module: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _read(domain: Domain, positions: IntArray) -> Iterator[Any]:
+def read_samples(domain: Domain, positions: IntArray) -> Iterator[Any]:
+    """Yield samples; an error of reading says of which one."""
     for i in positions:
         try:
             yield domain.x[int(i)]

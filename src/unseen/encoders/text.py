@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import threading
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,13 @@ class TextPreprocess:
         self.limit = limit
         self.identity = identity
         self._turn = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What travels to another process: all but the lock."""
+        return {key: value for key, value in self.__dict__.items() if key != "_turn"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _turn=threading.Lock())
 
     def __call__(self, samples: Sequence[Any]) -> Tensor:
         """One batch, (b, 2, t); t is the padded length of the longest text."""
@@ -126,17 +134,12 @@ def build_minilm(request: Request) -> Encoder:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         transformer = AutoModel.from_pretrained(folder, local_files_only=True, attn_implementation="sdpa")
 
-    def save(target: Path) -> None:
-        with _silently():
-            transformer.save_pretrained(target)
-            tokenizer.save_pretrained(target)
-
     return Encoder(
         name=request.name,
         module=MeanPooled(transformer),
         preprocess=TextPreprocess(tokenizer, 256, "all-MiniLM-L6-v2"),
         precision=request.precision,
-        save=save,
+        save=partial(_save_pretrained, transformer, tokenizer),
     )
 
 
@@ -158,15 +161,22 @@ def build_sentence_transformer(request: Request) -> Encoder:
         raise ValueError(f"encoder {request.name!r} has no tokenizer of transformers that pads")
     limit = int(model.max_seq_length or 512)
 
-    def save(target: Path) -> None:
-        with _silently():
-            model.save(str(target), create_model_card=False, safe_serialization=True)
-
     return Encoder(
         name=request.name,
         module=SentenceModule(model),
         preprocess=TextPreprocess(tokenizer, limit, request.name),
         precision=request.precision,
         local=local,
-        save=save,
+        save=partial(_save_sentences, model),
     )
+
+
+def _save_pretrained(transformer: Any, tokenizer: Any, folder: Path) -> None:
+    with _silently():
+        transformer.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+
+
+def _save_sentences(model: Any, folder: Path) -> None:
+    with _silently():
+        model.save(str(folder), create_model_card=False, safe_serialization=True)

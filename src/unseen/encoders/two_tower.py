@@ -17,6 +17,7 @@ from unseen.data.domain import Domain, Lazy
 from unseen.data.typing import FloatArray, Kind
 from unseen.encoders.backends import Precision
 from unseen.encoders.base import Cache, Encoder
+from unseen.scale import Engine
 
 
 class TwoTowerNetwork(nn.Module):
@@ -100,11 +101,18 @@ class TwoTowerEncoder(Encoder):
         """Width of the shared space."""
         return self.image.dim
 
-    def encode(self, domain: Domain, *, precision: Precision | None = None, cache: Cache = True) -> Domain:
+    def encode(
+        self,
+        domain: Domain,
+        *,
+        precision: Precision | None = None,
+        cache: Cache = True,
+        engine: Engine | None = None,
+    ) -> Domain:
         """Turn pictures or texts into unit vectors of the shared space; see `Encoder.encode`."""
         self.check_kind(domain)
         tower = self.text if domain.kind == self.text.kind else self.image
-        return tower.encode(domain, precision=precision, cache=cache)
+        return tower.encode(domain, precision=precision, cache=cache, engine=engine)
 
     def encode_image(self, images: Any, *, cache: Cache = True) -> FloatArray:
         """Unit vectors of pictures (a `Domain`, or a sequence of PIL images or arrays), (n, d)."""

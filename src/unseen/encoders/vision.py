@@ -66,25 +66,31 @@ class ImagePreprocess:
 
     def __call__(self, samples: Sequence[Any]) -> Tensor:
         """Batch of pictures (PIL images or arrays), float32 (b, 3, h, w) in channels-last memory."""
-        pixels = np.stack([self.pixels(as_image(sample)) for sample in samples])
-        scale = np.float32(1) / (255 * np.asarray(self.std, dtype=np.float32))
-        shift = np.asarray(self.mean, dtype=np.float32) / np.asarray(self.std, dtype=np.float32)
-        return torch.from_numpy(pixels * scale - shift).permute(0, 3, 1, 2)
+        height, width = self.size
+        scale = torch.tensor(1) / (255 * torch.tensor(self.std))
+        shift = torch.tensor(self.mean) / torch.tensor(self.std)
+        scale, shift = scale.repeat(width), shift.repeat(width)  # of a row: long loops are fast ones
+        batch = torch.empty(len(samples), height, width * 3)
+        for row, sample in zip(batch, samples):
+            pixels = self.pixels(as_image(sample)).reshape(height, width * 3)
+            row.copy_(torch.from_numpy(pixels)).mul_(scale).sub_(shift)
+        return batch.view(len(samples), height, width, 3).permute(0, 3, 1, 2)
 
     def pixels(self, image: Image.Image) -> NDArray[np.uint8]:
         """Resize and crop one RGB picture, (h, w, 3), as timm's and torchvision's transforms do."""
         height, width = self.size
         resampling = Image.Resampling[self.interpolation.upper()]
         if self.mode == "squash":
-            return np.asarray(image.resize((width, height), resampling))
+            return np.array(image.resize((width, height), resampling))
         tall, wide = int(height / self.crop), int(width / self.crop)
         if tall == wide and image.width <= image.height:
             wide, tall = wide, int(tall * image.height / image.width)
         elif tall == wide:
             wide, tall = int(wide * image.width / image.height), tall
-        image = image.resize((wide, tall), resampling)
         left, top = round((wide - width) / 2), round((tall - height) / 2)
-        return np.asarray(image.crop((left, top, left + width, top + height)))
+        # Rows first, as in one call; columns that are cut away are not resized any further.
+        image = image.resize((wide, image.height), resampling).crop((left, 0, left + width, image.height))
+        return np.array(image.resize((width, tall), resampling).crop((0, top, width, top + height)))
 
     def groups(self, samples: Any) -> IntArray:
         """All pictures give batches of one shape, (n,)."""

@@ -77,7 +77,7 @@ def each(
         for item in track(items, label):
             yield function(shared, item)
         return
-    with _cluster(engine) as ray:
+    with cluster(engine) as ray:
         kept = ray.put(shared)
         options = {"num_cpus": engine.cpus, "num_gpus": engine.gpus, "max_retries": engine.retries}
         remote = ray.remote(**options)(_done_there)
@@ -93,8 +93,11 @@ def _done_there(function: Callable[[Any, Any], Any], shared: Any, item: Any, set
 
 
 @contextlib.contextmanager
-def _cluster(engine: Engine) -> Iterator[Any]:
-    """Ray, connected; a cluster that was started for the block ends with it."""
+def cluster(engine: Engine) -> Iterator[Any]:
+    """Ray, connected, or None for this process; a cluster that was started for the block ends with it."""
+    if engine.name == "process":
+        yield None
+        return
     try:
         import ray
     except ImportError as error:
