@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ def write_run(
     predictions = pd.DataFrame(_predictions(inputs, first, results))
     _table(folder / "predictions.parquet", predictions)
     _table(folder / "map.parquet", pd.DataFrame(_map(inputs, first, results)))
-    shown = _pictures(inputs, predictions) if pictures else []
+    shown = _pictures(inputs, predictions, results["new_classes"]) if pictures else []
     _table(folder / "pictures.parquet", pd.DataFrame(shown, columns=["id", "part", "jpeg"]))
     render(folder)
 
@@ -160,8 +160,12 @@ def _labels(inputs: Inputs, role: str, index: np.ndarray) -> np.ndarray:
     return names[domain.y[index]]
 
 
-def _pictures(inputs: Inputs, predictions: Any) -> list[dict[str, Any]]:
-    """Re-encoded thumbnails of target samples that the chosen model got right and wrong."""
+NEW_CLASS = "new class"
+"""The part under which `pictures.parquet` keeps samples that were taken for a class never seen."""
+
+
+def _pictures(inputs: Inputs, predictions: Any, new: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Re-encoded thumbnails of target samples that the chosen model got right, got wrong, and took for new classes."""
     from unseen.data.images import thumbnail
 
     if "target" not in inputs.raw or inputs.raw["target"].kind != "image":
@@ -174,4 +178,7 @@ def _pictures(inputs: Inputs, predictions: Any) -> list[dict[str, Any]]:
     rng = np.random.default_rng(0)
     chosen = [i for side in (right, wrong) for i in rng.permutation(side)[: PICTURES // 2]]
     assert domain.ids is not None
-    return [{"id": str(domain.ids[i]), "part": "adapted", "jpeg": thumbnail(domain.x[int(i)], 112)} for i in chosen]
+    wanted = {id_ for row in new for id_ in row["surest"]}
+    places = [(int(i), "adapted") for i in chosen]
+    places += [(i, NEW_CLASS) for i, id_ in enumerate(domain.ids.tolist()) if str(id_) in wanted]
+    return [{"id": str(domain.ids[i]), "part": part, "jpeg": thumbnail(domain.x[i], 112)} for i, part in places]

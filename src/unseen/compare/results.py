@@ -11,6 +11,7 @@ from unseen.compare.cells import Cell
 from unseen.compare.choice import choose
 from unseen.compare.estimate import estimate, estimates
 from unseen.compare.inputs import Inputs
+from unseen.compare.new_classes import new_classes
 from unseen.data.classes import ClassSpace
 from unseen.data.typing import IntArray
 from unseen.evaluation import protocols
@@ -55,6 +56,7 @@ def summarize(
         "candidates": sorted(rows, key=lambda row: -row["vote"]),
         "left_out": todo.left_out,
         "chosen": {"name": choice.name, "why": choice.why},
+        "new_classes": new_classes(inputs, cells[choice.name][0]),
         "estimate": estimate(
             estimates(choice.validators[choice.name], cells[choice.name]),
             0 if inputs.target is None else len(inputs.target),

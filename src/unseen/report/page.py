@@ -140,6 +140,7 @@ def _context(results: words.Results, tables: Mapping[str, pd.DataFrame], style: 
         "hardest": HARDEST,
         "map": plots.maps(tables["map"]),
         "pictures": _pictures(tables["pictures"], predictions, known),
+        "new_classes": _new_classes(results, tables["pictures"], rows),
         "sealing": words.sealing(results),
         "credits": list(dict.fromkeys(c for told in results["given"].values() for c in told["credits"])),
         "versions": {"unseen": results["unseen"], **results.get("versions", {})},
@@ -171,6 +172,24 @@ def _skipped(results: words.Results) -> list[dict[str, str]]:
     ]
 
 
+def _new_classes(results: words.Results, pictures: pd.DataFrame, rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """What is said of each class that was never seen, with pictures of what was taken for it, and its accuracy."""
+    sources = {row["id"]: _source(row["jpeg"]) for row in pictures.to_dict("records")}
+    right = {row["name"]: row for row in plots.per_class(rows)}
+    return [
+        {
+            **row,
+            "pictures": [sources[id_] for id_ in row["surest"] if id_ in sources],
+            "graded": right.get(row["name"]),
+        }
+        for row in results.get("new_classes", [])
+    ]
+
+
+def _source(jpeg: bytes) -> str:
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
+
+
 def _pictures(pictures: pd.DataFrame, predictions: pd.DataFrame, known: list[str]) -> list[dict[str, Any]]:
     """Groups of thumbnails: right and wrong, or all where there is no truth."""
     if len(pictures) == 0:
@@ -178,7 +197,7 @@ def _pictures(pictures: pd.DataFrame, predictions: pd.DataFrame, known: list[str
     table = pictures.merge(predictions, on=["id", "part"], how="inner")
     rows = [
         {
-            "source": "data:image/jpeg;base64," + base64.b64encode(row["jpeg"]).decode(),
+            "source": _source(row["jpeg"]),
             "truth": row["truth"],
             "prediction": row["prediction"] or plots.UNKNOWN,
             "probability": row["probability"],

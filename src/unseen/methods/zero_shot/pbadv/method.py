@@ -144,7 +144,7 @@ class PBAdv(Method):
     embedding: Count = 64
     hidden: Count = 256
     dropout: Unit = 0.5
-    epochs: Count = 40
+    epochs: Count = 80
     batch_size: Count = 64
     learning_rate: Positive = 1e-3
     weight_decay: NonNegative = 5e-5

@@ -1,0 +1,48 @@
+"""What the report says of classes that were never seen."""
+
+import numpy as np
+import pytest
+
+import unseen
+from unseen.data.classes import ClassSpace
+from unseen.data.domain import Domain
+
+NAMES = tuple("abcdefgh")
+
+
+def whole(n=160, seed=0):
+    """Eight classes by three attributes; features are the attributes with noise."""
+    a = np.array([[i & 1, i >> 1 & 1, i >> 2 & 1] for i in range(8)], dtype=np.float32)
+    rng = np.random.default_rng(seed)
+    y = np.arange(n) % 8
+    x = (np.repeat(a, 4, axis=1)[y] * 3 + 0.3 * rng.normal(size=(n, 12))).astype(np.float32)
+    classes = ClassSpace(names=NAMES, attributes=a, attribute_names=("striped", "furry", "large"))
+    return Domain(x=x, y=y, classes=classes, ids=np.array([f"s{seed}-{i}" for i in range(n)]), name=f"d{seed}")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("new") / "run"
+    source = whole()
+    given = dict(source=source.take(source.labels < 6), target=whole(seed=1), classes=source.classes)
+    return unseen.compare(**given, methods="lisgan", seeds=1, out=folder)
+
+
+def test_each_unseen_class_has_its_neighbours_its_attributes_and_what_was_taken_for_it(run):
+    g, h = run.results["new_classes"]
+    assert (g["name"], h["name"]) == ("g", "h")
+    assert {near["name"] for near in g["nearest"]} <= set("abcdef")
+    assert [near["distance"] for near in g["nearest"]] == sorted(near["distance"] for near in g["nearest"])
+    assert {part["name"] for part in h["apart"]} == {"striped", "furry", "large"}
+    assert all(part["deviations"] > 0 for part in h["apart"])
+    assert g["predicted"] + h["predicted"] > 0
+    for row in (g, h):
+        assert len(row["surest"]) == min(3, row["predicted"])
+        assert all(id_.startswith("s1-") for id_ in row["surest"])
+
+
+def test_the_report_shows_them(run):
+    page = (run.folder / "report.html").read_text()
+    assert "Classes never seen" in page
+    assert "nearest seen" in page
+    assert "striped" in page
