@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from unseen.data.class_file import read_classes
-from unseen.data.compositions import compositions, open_world, primitives
+from unseen.data.compositions import compositions, open_world, primitives, with_vectors
 
 PAIRS = [("wet", "dog"), ("wet", "cat"), ("old", "dog"), ("dry", "car")]
 VECTORS = {word: np.full(3, i, dtype=np.float32) for i, word in enumerate(("wet", "old", "dry", "dog", "cat", "car"))}
@@ -48,6 +48,10 @@ def test_bad_pairs_are_named():
         compositions([*PAIRS, PAIRS[0]])
     with pytest.raises(ValueError, match="'car' has none"):
         compositions(PAIRS, vectors={word: v for word, v in VECTORS.items() if word != "car"})
+    with pytest.raises(ValueError, match="it is empty"):
+        compositions([])
+    with pytest.raises(ValueError, match="one width"):
+        compositions(PAIRS, vectors=VECTORS | {"car": np.zeros(2)})
     space = compositions(PAIRS)
     marks = space.attributes.copy()
     marks[1] = 0
@@ -55,3 +59,18 @@ def test_bad_pairs_are_named():
         primitives(space.replace(attributes=marks))
     with pytest.raises(ValueError, match="pairs of an attribute and an object"):
         primitives(space.replace(attributes=None, attribute_names=None))
+
+
+def test_embeddings_of_whole_names_are_no_word_vectors():
+    space = compositions(PAIRS).replace(embeddings=np.random.default_rng(0).normal(size=(4, 6)))
+    assert primitives(space).attribute_vectors is None
+    again = with_vectors(space, VECTORS)
+    np.testing.assert_array_equal(primitives(again).object_vectors[0], VECTORS[primitives(again).objects[0]])
+
+
+def test_a_word_that_is_attribute_and_object_keeps_both_places_in_the_open_world():
+    pairs = [("orange", "orange"), ("red", "orange"), ("orange", "car")]
+    vectors = {"orange": np.array([1.0, 2]), "red": np.array([3.0, 4]), "car": np.array([5.0, 6])}
+    space = open_world(compositions(pairs, vectors=vectors))
+    assert space.names == ("orange orange", "red orange", "orange car", "red car")
+    assert space.embeddings[3].tolist() == [3, 4, 5, 6]

@@ -32,6 +32,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "attack": {"oversampling": False},
     "random pictures": {"attack": 0.0, "guidance": "uniform"},
     "similar pictures": {"attack": 0.0},
+    "any pair": {"attack": 0.0, "draw": "uniform"},
     "full": {},
     "two primitives": {"base": "primitives", "attack": 0.0, "oversampling": False},
     "two primitives, attack": {"base": "primitives", "oversampling": False},
@@ -144,7 +145,7 @@ def tones(case: str) -> Task:
 
     split, fold = case.split()
     x, y, classes = drawings(split)
-    rng = np.random.default_rng(int(fold))
+    rng = np.random.default_rng([int(fold), split == "confirmation"])
     unseen = held_out(classes, round(0.3 * len(classes)), rng)
     vendor = np.arange(len(y)) >= len(y) // 2
     aside = (rng.random(len(classes)) < 0.25)[y] & (vendor == (rng.random(len(classes)) < 0.5)[y])
@@ -159,28 +160,43 @@ def tones(case: str) -> Task:
 def graded(method: PBAdv, given: Task) -> dict[str, float]:
     """The figures of compositional recognition on the test.
 
-    `hard` is how far the accuracy of the hardest quarter of the seen pairs is below that of all of them.
+    `hard` is how far the accuracy of the hardest quarter of the seen pairs is below that of all of them, less what it
+    is where all pairs are equally hard (right and wrong answers shuffled over the samples).
     """
     truth, seen, unseen = given.test.labels, given.classes.seen, given.classes.unseen
     scores = method.decision_function(torch.as_tensor(given.test.x)).numpy()
     known, new = primitives(given.classes), np.isin(truth, unseen)
     among = scores[new][:, unseen]
     order = unseen[np.argsort(-among, axis=1)]
-    shown = np.flatnonzero(np.isin(unseen, truth))
-    found = truth[new][among[:, shown].argmax(axis=0)] == unseen[shown]
+    shown = unseen[np.isin(unseen, truth)]
+    found = truth[method.retrieve(given.test, 1)[shown, 0]] == shown
     return bias_sweep(scores, truth, seen).figures | {
         "attribute": float((known.attribute[order[:, 0]] == known.attribute[truth[new]]).mean()),
         "object": float((known.object[order[:, 0]] == known.object[truth[new]]).mean()),
         "picture to pair": float((order[:, :3] == truth[new][:, None]).any(axis=1).mean()),
         "pair to picture": float(found.mean()),
-        "hard": hardest(truth[~new], seen[scores[~new][:, seen].argmax(axis=1)]),
+        "hard": excess(truth[~new], seen[scores[~new][:, seen].argmax(axis=1)] == truth[~new]),
     }
 
 
-def hardest(truth: IntArray, prediction: IntArray) -> float:
+def excess(truth: IntArray, right: NDArray[np.bool_], draws: int = 50) -> float:
+    """What the worst quarter of the pairs is below the mean, beyond what chance makes of equally hard ones."""
+    rng = np.random.default_rng(0)
+    return hardest(truth, right) - float(np.mean([hardest(truth, rng.permutation(right)) for _ in range(draws)]))
+
+
+def hardest(truth: IntArray, right: NDArray[np.bool_]) -> float:
     """Mean accuracy of the pairs, less that of the worst quarter of them."""
-    accuracy = np.sort([(prediction[truth == pair] == pair).mean() for pair in np.unique(truth)])
+    accuracy = np.sort([right[truth == pair].mean() for pair in np.unique(truth)])
     return float(accuracy.mean() - accuracy[: max(1, len(accuracy) // 4)].mean())
+
+
+def by_object(method: PBAdv, given: Task) -> dict[str, float]:
+    """Unseen pairs by their object alone, the attribute drawn at random: what a pair must be recognized better than."""
+    known, truth = primitives(given.classes), given.test.labels
+    scores = method.object_scores(given.test).numpy()[:, known.object]
+    scores = scores + 1e-6 * np.random.default_rng(0).random(scores.shape)
+    return {key: value for key, value in bias_sweep(scores, truth, given.classes.seen).figures.items() if key in "uh"}
 
 
 def raised(method: PBAdv, given: Task) -> float:
@@ -188,7 +204,7 @@ def raised(method: PBAdv, given: Task) -> float:
     x, known = torch.as_tensor(given.source.x), primitives(given.classes)
     a = torch.as_tensor(known.attribute[given.source.labels])
     with torch.no_grad():
-        f = method.network_.see(x).f_attribute
+        f = method.network_.outputs(x).f_attribute
 
     def head(z: torch.Tensor) -> torch.Tensor:
         return method.primitive_scale * method.network_.attribute_head(z)
@@ -205,41 +221,57 @@ def run(given: Task, seed: int) -> Result:
     for arm, changes in ARMS.items():
         method = PBAdv(**{"random_state": seed, **changes}).fit(source=given.source, classes=given.classes)
         table[arm] = graded(method, given)
-    table["attack"]["raised"] = raised(method, given)
+        if arm == "four branches":
+            table["known pairs"], table["novel pairs"] = ({"accuracy": table[arm][end]} for end in "su")
+        if arm == "attack":
+            table[arm]["raised"] = raised(method, given)
+        if arm == "full":
+            table["object alone"] = by_object(method, given)
     table["chance"] = {"u": 1 / len(given.classes.unseen), "picture to pair": 3 / len(given.classes.unseen)}
     return table
 
 
 # -- the ledger --------------------------------------------------------------------------------------------
 
-FOLDS = range(5)
 
-
-def held(text: str, experiment: str, a: str, b: str, **more: Any) -> Assertion:
+def held(text: str, experiment: str, a: str, b: str, *, by: float = 0.0, promised: bool = False) -> Assertion:
     """An effect on the area under the curve of seen over unseen accuracy."""
-    return Assertion(text=text, level="effect", experiment=experiment, holds=better(a, b, metric="auc"), **more)
+    holds = better(a, b, metric="auc", by=by)
+    return Assertion(text=text, level="effect", experiment=experiment, holds=holds, promised=promised)
 
 
 claim = Claim(
     slug="pbadv",
     ledger=(
         Assertion(
-            text="Compositions that were never seen are recognized from known pairs: among the unseen pairs of tone "
-            "and person, at least twenty times as often as chance.",
+            text="Compositions that were never seen are recognized from known pairs, better than by their object "
+            "alone: tones of 60 people and hands.",
             level="mechanism",
             experiment="tones",
-            holds=at_least("full", metric="u", value=20 / 90),
+            holds=better("full", "object alone", metric="u", by=0.1),
         ),
         Assertion(
-            text="The same for operations on digits, at least ten times as often as chance.",
+            text="The same for operations on digits, where any pair of words is a candidate (the open world).",
             level="mechanism",
             experiment="digits",
-            holds=at_least("full", metric="u", value=10 / 35),
+            holds=better("full", "object alone", metric="u", by=0.1),
+        ),
+        Assertion(
+            text="Primitives interact, which makes novel compositions harder than known ones: with the bias at its "
+            "ends, the unseen pairs of digits are recognized less often than the seen ones.",
+            level="effect",
+            experiment="digits",
+            holds=better("known pairs", "novel pairs", metric="accuracy"),
         ),
         Assertion(
             text="Earlier work disentangles primitives or conditions attributes on objects; few model both at once.",
             level="not testable",
             reason="A statement about other people's work; the arm `four branches` disentangles.",
+        ),
+        Assertion(
+            text="Adversarial learning has served few-shot learning across domains, which inspired the method.",
+            level="not testable",
+            reason="A statement about other people's work and about where an idea came from.",
         ),
         Assertion(
             text="Primitives are attacked: every step along the gradient's sign raises the loss of its head.",
@@ -255,14 +287,13 @@ claim = Claim(
         ),
         held("The same: digits.", "digits", "attack", "four branches"),
         Assertion(
-            text="It costs at most two points of the area where it does not help: digits.",
+            text="It costs at most one point of the area where it does not help: digits.",
             level="effect",
             experiment="digits",
-            holds=not_worse("attack", "four branches", metric="auc", within=0.02),
+            holds=not_worse("attack", "four branches", metric="auc", within=0.01),
         ),
-        held(
-            "It is the gradient that does it, not noise of the same size: digits.", "digits", "attack", "random noise"
-        ),
+        held("It is the gradient that does it, not noise of the same size: tones.", "tones", "attack", "random noise"),
+        held("The same: digits.", "digits", "attack", "random noise"),
         held(
             "It is model-agnostic: a model of the two primitives alone gains too, tones.",
             "tones",
@@ -271,19 +302,26 @@ claim = Claim(
         ),
         held("The same: digits.", "digits", "two primitives, attack", "two primitives"),
         Assertion(
-            text="Hard compositions are perceived badly though data are balanced: the worst quarter of the seen pairs "
-            "is at least ten points below the mean.",
-            level="mechanism",
+            text="Some compositions are hard though data are balanced: the worst quarter of the seen pairs is at least "
+            "three points further below the mean than chance makes it.",
+            level="effect",
             experiment="digits",
-            holds=at_least("four branches", metric="hard", value=0.1),
+            holds=at_least("four branches", metric="hard", value=0.03),
+        ),
+        Assertion(
+            text="Oversampling brings the hard ones nearer to the others.",
+            level="effect",
+            experiment="digits",
+            holds=better("similar pictures", "four branches", metric="hard", lower=True),
         ),
         held(
-            "Oversampling of hard compositions, guided by similar objects, improves recognition: tones.",
+            "Oversampling of hard compositions, guided by similar objects, improves recognition by a point: tones.",
             "tones",
             "similar pictures",
             "four branches",
+            by=0.01,
         ),
-        held("The same: digits.", "digits", "similar pictures", "four branches"),
+        held("The same: digits.", "digits", "similar pictures", "four branches", by=0.01),
         Assertion(
             text="On digits it does in four of five splits.",
             level="effect",
@@ -297,6 +335,8 @@ claim = Claim(
             "random pictures",
         ),
         held("The same: digits.", "digits", "similar pictures", "random pictures"),
+        held("Hard pairs are better to draw than any: tones.", "tones", "similar pictures", "any pair"),
+        held("The same: digits.", "digits", "similar pictures", "any pair"),
         held("Both together are better than the four branches: tones.", "tones", "full", "four branches"),
         held("The same: digits.", "digits", "full", "four branches"),
         held(
@@ -309,13 +349,14 @@ claim = Claim(
         held("The same: digits.", "digits", "four branches", "pair branch", promised=True),
         Assertion(
             text="Compositions are retrieved: the right one of 90 unseen pairs is among the first three of a picture "
-            "at least half of the time.",
+            "at least nine times in ten.",
             level="mechanism",
             experiment="tones",
-            holds=at_least("full", metric="picture to pair", value=0.5),
+            holds=at_least("full", metric="picture to pair", value=0.9),
         ),
         Assertion(
-            text="And pictures are: the first one for an unseen pair shows it at least half of the time.",
+            text="And pictures are: of all pictures of the test, the first one for an unseen pair shows it at least "
+            "half of the time (by the object alone it would be about a fifth).",
             level="mechanism",
             experiment="tones",
             holds=at_least("full", metric="pair to picture", value=0.5),
@@ -336,16 +377,16 @@ claim = Claim(
     experiments={
         "digits": Experiment(
             run=lambda case, seed: run(operations(case), seed),
-            development=tuple(f"handwritten {fold}" for fold in FOLDS),
-            confirmation=tuple(f"printed {fold}" for fold in FOLDS),
+            development=tuple(f"handwritten {fold}" for fold in range(5)),
+            confirmation=tuple(f"printed {fold}" for fold in range(100, 105)),
             seeds=(0,),
             fresh_seeds=(100,),
             unit="split of the pairs",
         ),
         "tones": Experiment(
             run=lambda case, seed: run(tones(case), seed),
-            development=tuple(f"development {fold}" for fold in FOLDS),
-            confirmation=tuple(f"confirmation {fold}" for fold in FOLDS),
+            development=tuple(f"development {fold}" for fold in range(5)),
+            confirmation=tuple(f"confirmation {fold}" for fold in range(100, 105)),
             seeds=(0,),
             fresh_seeds=(100,),
             unit="split of the pairs",

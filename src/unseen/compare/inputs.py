@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from unseen.catalogue import Given
 from unseen.data.classes import ClassSpace, join, overlap, realign
+from unseen.data.compositions import composed, primitives, with_vectors
 from unseen.data.domain import UNLABELED, Domain
 from unseen.data.duplicates import Leakage, leakage
 from unseen.evaluation.exam import Exam
@@ -272,12 +273,24 @@ def _embed_classes(known: ClassSpace, tower: Encoder | None, described: bool) ->
 
     if isinstance(tower, TwoTowerEncoder):
         return tower.embed(known), True
+    if described and known.embeddings is None and composed(known):
+        return with_vectors(known, _word_vectors(known)), False
     if described and known.embeddings is None and known.attributes is None:
         from unseen import encoders
 
         texts = Domain(x=np.array(known.texts, dtype=np.str_), kind="text", name="classes")
         return known.replace(embeddings=encoders.get("minilm").encode(texts).x), False
     return known, False
+
+
+def _word_vectors(classes: ClassSpace) -> dict[str, NDArray[np.float32]]:
+    """A vector by MiniLM for each attribute and object of compositions."""
+    from unseen import encoders
+
+    known = primitives(classes)
+    words = list(dict.fromkeys((*known.attributes, *known.objects)))
+    texts = Domain(x=np.array(words, dtype=np.str_), kind="text", name="words of the classes")
+    return dict(zip(words, encoders.get("minilm").encode(texts).x))
 
 
 # -- sealing -----------------------------------------------------------------------------------------------

@@ -66,19 +66,25 @@ def compositions(
         If a pair stands twice, or a word has no vector.
     """
     pairs = [(str(a), str(o)) for a, o in pairs]
+    if not pairs:
+        raise ValueError("pairs must hold at least one attribute and object; it is empty")
     if len(set(pairs)) != len(pairs):
         twice = next(pair for pair in pairs if pairs.count(pair) > 1)
         raise ValueError(f"pairs must be unique; {twice} stands twice")
     attributes, objects = (list(dict.fromkeys(words)) for words in zip(*pairs))
     marks = np.zeros((len(pairs), len(attributes) + len(objects)), dtype=np.float32)
     rows = np.arange(len(pairs))
-    marks[rows, [attributes.index(a) for a, _ in pairs]] = 1
-    marks[rows, [len(attributes) + objects.index(o) for _, o in pairs]] = 1
+    for words, offset, k in ((attributes, 0, 0), (objects, len(attributes), 1)):
+        place = {word: offset + i for i, word in enumerate(words)}
+        marks[rows, [place[pair[k]] for pair in pairs]] = 1
     embeddings = None
     if vectors is not None:
         missing = [word for word in (*attributes, *objects) if word not in vectors]
         if missing:
             raise ValueError(f"vectors must have every attribute and object; {missing[0]!r} has none")
+        widths = {len(vectors[word]) for word in (*attributes, *objects)}
+        if len(widths) > 1:
+            raise ValueError(f"vectors must all have one width; got {sorted(widths)}")
         embeddings = np.stack([np.concatenate([vectors[a], vectors[o]]) for a, o in pairs])
     return ClassSpace(
         names=tuple(names) if names is not None else tuple(f"{a} {o}" for a, o in pairs),
@@ -118,26 +124,43 @@ def primitives(classes: ClassSpace) -> Primitives:
         used, index = np.unique(marks.argmax(axis=1), return_inverse=True)
         found.append((tuple(classes.attribute_names[columns[k]].removeprefix(mark) for k in used), index))
     (attributes, attribute), (objects, object_) = found
-    if classes.embeddings is None or classes.embeddings.shape[1] % 2:
-        return Primitives(attributes, objects, attribute, object_, None, None)
-    of_attribute, of_object = np.split(classes.embeddings, 2, axis=1)
-    vectors = (
-        part[np.unique(index, return_index=True)[1]]
-        for part, index in ((of_attribute, attribute), (of_object, object_))
-    )
+    vectors = _halves(classes.embeddings, attribute, object_)
     return Primitives(attributes, objects, attribute, object_, *vectors)
+
+
+def _halves(
+    embeddings: FloatArray | None, attribute: IntArray, object_: IntArray
+) -> tuple[FloatArray | None, FloatArray | None]:
+    """The word vectors that embeddings are put together from; none if they are not, such as those of whole names."""
+    if embeddings is None or embeddings.shape[1] % 2:
+        return None, None
+    found = []
+    for index, half in zip((attribute, object_), np.split(embeddings, 2, axis=1)):
+        vectors = half[np.unique(index, return_index=True)[1]]
+        if not np.array_equal(vectors[index], half):
+            return None, None
+        found.append(vectors)
+    return found[0], found[1]
+
+
+def with_vectors(classes: ClassSpace, vectors: Mapping[str, FloatArray]) -> ClassSpace:
+    """Compositions with the vectors of their words as embeddings; see `compositions`."""
+    known = primitives(classes)
+    pairs = [(known.attributes[a], known.objects[o]) for a, o in zip(known.attribute, known.object)]
+    return classes.replace(embeddings=compositions(pairs, vectors=vectors).embeddings)
 
 
 def open_world(classes: ClassSpace) -> ClassSpace:
     """All pairs of the attributes and objects of `classes`, those of `classes` first; `seen` stays."""
     known = primitives(classes)
     have = list(zip(known.attribute.tolist(), known.object.tolist()))
-    pairs = have + [
-        pair for pair in product(range(len(known.attributes)), range(len(known.objects))) if pair not in set(have)
-    ]
-    vectors = None
-    if known.attribute_vectors is not None and known.object_vectors is not None:
-        vectors = dict(zip(known.attributes, known.attribute_vectors)) | dict(zip(known.objects, known.object_vectors))
+    there = set(have)
+    pairs = np.array(have + [pair for pair in product(*map(range, map(len, known[:2]))) if pair not in there])
+    attribute, object_ = pairs.T
     more = [(known.attributes[a], known.objects[o]) for a, o in pairs]
-    names = [*classes.names, *(f"{a} {o}" for a, o in more[len(have) :])]
-    return compositions(more, names=names, vectors=vectors, seen=classes.seen.tolist())
+    space = compositions(
+        more, names=[*classes.names, *(f"{a} {o}" for a, o in more[len(have) :])], seen=classes.seen.tolist()
+    )
+    if known.attribute_vectors is None or known.object_vectors is None:
+        return space
+    return space.replace(embeddings=np.hstack([known.attribute_vectors[attribute], known.object_vectors[object_]]))

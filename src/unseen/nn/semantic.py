@@ -54,4 +54,9 @@ def without_hubs(scores: Float[Tensor, "n c"]) -> Float[Tensor, "n c"]:
 
     Dinu et al., "Improving zero-shot learning by mitigating the hubness problem", ICLR 2015 (workshop).
     """
-    return scores / scores.norm(dim=0, keepdim=True).clamp_min(torch.finfo(scores.dtype).tiny)
+    return scores / hub_norms(scores)
+
+
+def hub_norms(scores: Float[Tensor, "n c"]) -> Float[Tensor, " c"]:
+    """The norm of each column, by which `without_hubs` divides it; kept, it corrects samples that come later."""
+    return scores.norm(dim=0).clamp_min(torch.finfo(scores.dtype).tiny)

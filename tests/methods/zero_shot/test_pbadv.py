@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from unseen.data.compositions import compositions
 from unseen.data.domain import Domain
+from unseen.methods.base import NotFittedError
 from unseen.methods.zero_shot.pbadv import PBAdv, primitive_attack
 from unseen.methods.zero_shot.pbadv.attack import consistency, semi_positive
-from unseen.methods.zero_shot.pbadv.branches import at_rest, branches
+from unseen.methods.zero_shot.pbadv.branches import branches
 from unseen.methods.zero_shot.pbadv.method import _Known
 from unseen.methods.zero_shot.pbadv.oversampling import Accuracy, Recombination, hardness, object_similarity
 from unseen.nn.train import Run
@@ -49,7 +50,7 @@ def network(**changes):
 
 def test_without_size_and_noise_nothing_changes_and_the_consistency_is_0():
     net = network().eval()
-    seen = net.see(torch.randn(5, 12))
+    seen = net.outputs(torch.randn(5, 12))
     y = torch.tensor([0, 1, 2, 0, 1])
     f = primitive_attack(net.attribute_head, seen.f_attribute, y, size=0.0, noise=torch.zeros(5, 12))
     torch.testing.assert_close(f, seen.f_attribute)
@@ -68,37 +69,74 @@ def test_a_step_follows_the_sign_of_the_gradient():
 
 def test_a_small_step_raises_the_loss():
     net = network().eval()
-    f, y = net.see(torch.randn(8, 12)).f_attribute, torch.arange(8) % 3
+    f, y = net.outputs(torch.randn(8, 12)).f_attribute, torch.arange(8) % 3
     head = lambda z: 20 * net.attribute_head(z)
     attacked = primitive_attack(head, f, y, size=1e-3, noise=torch.zeros_like(f))
     assert F.cross_entropy(head(attacked), y) > F.cross_entropy(head(f), y)
 
 
-def test_no_gradient_of_the_attacked_losses_reaches_a_disentangler():
-    method, net = PBAdv(**SMOKE), network()
-    x, y = torch.randn(6, 12), torch.tensor([0, 1, 2, 3, 0, 1])
+def attacked(method, net, x, y):
+    """The attacked loss of a batch, and the clean outputs that it is compared with."""
     a, o = PAIRS[y].T
-    known = _Known(PAIRS, semi_positive(PAIRS, 0.1), torch.arange(4))
-    run = Run("t", {"net": net}, {}, 1, None)
-    with torch.no_grad():
-        seen = net.see(x)
-    clean = net.see(x)
-    loss = method._attacked(net, clean._replace(composed=seen.composed), y, a, o, known, run)
-    grads = torch.autograd.grad(
-        loss, list(net.attribute.parameters()) + list(net.object.parameters()), allow_unused=True
-    )
+    out = net.outputs(x, PAIRS)
+    return method._attacked(net, x, out, y, a, o, _Known(PAIRS, semi_positive(PAIRS, 0.1)), Run("t", {}, {}, 1, None))
+
+
+def test_no_gradient_of_the_attacked_losses_reaches_a_disentangler():
+    method, net = PBAdv(**SMOKE, base="primitives"), network(pairs=False)
+    x, y = torch.randn(6, 12), torch.tensor([0, 1, 2, 3, 0, 1])
+    inner = list(net.attribute.parameters()) + list(net.object.parameters())
+    grads = torch.autograd.grad(attacked(method, net, x, y), inner, allow_unused=True)
     assert all(grad is None for grad in grads)
-    heads = torch.autograd.grad(
-        method._attacked(net, clean, y, a, o, known, run), list(net.phi_attribute.parameters()), allow_unused=True
-    )
-    assert all(grad is not None for grad in heads)
+    heads = torch.autograd.grad(attacked(method, net, x, y), list(net.phi_attribute.parameters()))
+    assert all(grad.any() for grad in heads)
 
 
-def test_the_network_is_at_rest_only_while_it_is_attacked():
+def test_what_is_attacked_are_the_features_without_dropout(monkeypatch):
+    from unseen.methods.zero_shot.pbadv import method as module
+
+    met = []
+    monkeypatch.setattr(module, "primitive_attack", lambda head, f, y, **more: met.append(f) or f)
     net = network().train()
-    with at_rest(net):
-        assert not net.phi_composed.training
+    x, y = torch.randn(6, 12), torch.tensor([0, 1, 2, 3, 0, 1])
+    attacked(PBAdv(**SMOKE), net, x, y)
     assert net.phi_composed.training
+    net.eval()
+    torch.testing.assert_close(met[0], net.attribute(x))
+    torch.testing.assert_close(met[1], net.object(x))
+
+
+def test_the_attacked_loss_is_the_sum_of_its_four_parts():
+    method, net = PBAdv(**SMOKE, sizes=(0.0,), start=0.0), network().eval()
+    x, y = torch.randn(6, 12), torch.tensor([0, 1, 2, 3, 0, 1])
+    out, targets = net.outputs(x, PAIRS), semi_positive(PAIRS, 0.1)
+    a, o = PAIRS[y].T
+    naive = F.cross_entropy(40 * out.attribute, a) + F.cross_entropy(40 * out.object, o)
+    naive = naive - (targets[y] * torch.log_softmax(20 * out.composed, dim=1)).sum(dim=1).mean()
+    torch.testing.assert_close(attacked(method, net, x, y), naive)
+
+
+def test_the_plain_loss_is_the_sum_of_four_cross_entropies():
+    method, net = PBAdv(**SMOKE), network().eval()
+    x, y = torch.randn(6, 12), torch.tensor([0, 1, 2, 3, 0, 1])
+    out, targets = net.outputs(x, PAIRS), semi_positive(PAIRS, 0.1)
+    a, o = PAIRS[y].T
+    naive = F.cross_entropy(40 * out.attribute, a) + F.cross_entropy(40 * out.object, o)
+    for part in (out.pair, out.composed):
+        naive = naive - (targets[y] * torch.log_softmax(20 * part, dim=1)).sum(dim=1).mean()
+    torch.testing.assert_close(method._clean(out, y, a, o, _Known(PAIRS, targets)), naive)
+
+
+@pytest.mark.parametrize("detach", [True, False])
+def test_a_detached_composition_trains_the_words_alone(detach):
+    net, y = network(), torch.arange(4)
+    method = PBAdv(**SMOKE, detach=detach)
+    known = _Known(PAIRS, semi_positive(PAIRS, 0.1))
+    run = Run("t", {}, {}, 1, None)
+    loss = method._recombined(net, torch.randn(4, 12), known, Recombination(PAIRS, y, None), Accuracy(4), 6, run)
+    inner = torch.autograd.grad(loss, list(net.attribute.parameters()), allow_unused=True, retain_graph=True)
+    assert all(grad is None for grad in inner) == detach
+    assert torch.autograd.grad(loss, [net.object_words])[0].any()
 
 
 # -- targets ---------------------------------------------------------------------------------------------------
@@ -141,8 +179,9 @@ def test_accuracy_is_that_of_the_last_epoch():
     assert not accuracy.last.any()
     accuracy.close()
     assert accuracy.last.tolist() == [0.5, 1, 1]
+    accuracy.note(torch.eye(3)[[1]], torch.tensor([0]))
     accuracy.close()
-    assert not accuracy.last.any()
+    assert accuracy.last.tolist() == [0, 1, 1]  # a pair without a sample in the epoch keeps what it had
 
 
 @pytest.mark.parametrize("guided", [True, False])
@@ -174,8 +213,8 @@ def test_pairs_that_were_never_seen_are_recognized():
     new = whole.take(np.isin(whole.labels, classes.unseen))
     among = method.decision_function(new)[:, classes.unseen].argmax(dim=1).numpy()
     assert (classes.unseen[among] == new.labels).mean() > 0.8
-    assert (method.attribute_scores(new.x).argmax(dim=1).numpy() == new.labels // 3).mean() > 0.8
-    assert (method.object_scores(new.x).argmax(dim=1).numpy() == new.labels % 3).mean() > 0.8
+    assert (method.attribute_scores(source).argmax(dim=1).numpy() == source.labels // 3).mean() > 0.8
+    assert (method.object_scores(source).argmax(dim=1).numpy() == source.labels % 3).mean() > 0.8
     best = method.retrieve(new, 5)
     assert (new.labels[best[classes.unseen]] == classes.unseen[:, None]).mean() > 0.8
 
@@ -201,7 +240,7 @@ def test_every_base_model_learns(base):
 def test_the_score_is_the_sum_of_four_cosines():
     net = network().eval()
     x = torch.randn(3, 12)
-    seen = net.see(x)
+    seen = net.outputs(x)
     a, o = PAIRS.T
     torch.testing.assert_close(net(x), seen.pair + seen.composed + seen.attribute[:, a] + seen.object[:, o])
     assert net(x).abs().max() <= 4
@@ -220,3 +259,14 @@ def test_classes_that_are_no_pairs_and_primitives_without_samples_are_named():
         PBAdv().fit(source=source, classes=classes.replace(attributes=None, attribute_names=None))
     with pytest.raises(ValueError, match="samples of every attribute of classes; 'a0' has none"):
         PBAdv().fit(source=whole.take(whole.labels > 2), classes=classes)
+    with pytest.raises(ValueError, match="sizes must hold"):
+        PBAdv(sizes=()).fit(source=source, classes=classes)
+    with pytest.raises(ValueError, match="batch_size"):
+        PBAdv(batch_size=1)
+    with pytest.raises(NotFittedError):
+        PBAdv().attribute_scores(whole.x)
+    fitted = PBAdv(**SMOKE, base="pair").fit(source=source, classes=classes)
+    with pytest.raises(ValueError, match="primitives to score"):
+        fitted.object_scores(whole.x)
+    with pytest.raises(ValueError, match="k must be at least 1"):
+        fitted.retrieve(whole, 0)

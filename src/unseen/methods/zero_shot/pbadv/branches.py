@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from unseen.nn.build import builder
@@ -17,7 +17,7 @@ WIDTH_OF_WORDS = 300
 """Of the trainable word vectors where none are given."""
 
 
-class Seen(NamedTuple):
+class Outputs(NamedTuple):
     """What the branches make of a batch: the primitives' features and cosines with all pairs, attributes, objects.
 
     A branch that is switched off gives None.
@@ -81,12 +81,12 @@ class Branches(nn.Module):
         self.psi_pair = nn.Sequential(nn.Linear(2 * words, e), nn.ReLU())
         self.register_buffer("of_pairs", torch.zeros(n_pairs, 2, dtype=torch.long))
 
-    def see(self, x: Float[Tensor, "b d"]) -> Seen:
-        """Everything about a batch."""
+    def outputs(self, x: Float[Tensor, "b d"], pairs: Int[Tensor, "p 2"] | None = None) -> Outputs:
+        """Everything about a batch; `pairs` are those that are scored, all if absent."""
         f_a, f_o = self.attribute(x), self.object(x)
-        pair = cosine(self.phi_pair(x), self.pair_words()) if self.pairs else None
-        composed = self.composed(f_a, f_o) if self.pairs and self.primitives else None
-        return Seen(f_a, f_o, pair, composed, self.attribute_head(f_a), self.object_head(f_o))
+        pair = cosine(self.phi_pair(x), self.pair_words(pairs)) if self.pairs else None
+        composed = self.composed(f_a, f_o, pairs) if self.pairs and self.primitives else None
+        return Outputs(f_a, f_o, pair, composed, self.attribute_head(f_a), self.object_head(f_o))
 
     def attribute_head(self, f_a: Float[Tensor, "b d"]) -> Float[Tensor, "b a"]:
         """Cosines of an attribute's features with the attributes' words."""
@@ -96,22 +96,28 @@ class Branches(nn.Module):
         """Cosines of an object's features with the objects' words."""
         return cosine(self.phi_object(f_o), self.psi_object(self.object_words))
 
-    def composed(self, f_a: Float[Tensor, "b d"], f_o: Float[Tensor, "b d"]) -> Float[Tensor, "b p"]:
-        """Cosines of two primitives, put together, with all pairs."""
-        return cosine(self.phi_composed(F.normalize(torch.cat([f_a, f_o], dim=1), dim=1)), self.pair_words())
+    def composed(
+        self, f_a: Float[Tensor, "b d"], f_o: Float[Tensor, "b d"], pairs: Int[Tensor, "p 2"] | None = None
+    ) -> Float[Tensor, "b p"]:
+        """Cosines of two primitives, put together, with pairs."""
+        return cosine(self.together(f_a, f_o), self.pair_words(pairs))
 
-    def pair_words(self) -> Float[Tensor, "p e"]:
-        """What the pairs are called, in the space of cosines."""
-        a, o = self.of_pairs.T
+    def together(self, f_a: Float[Tensor, "b d"], f_o: Float[Tensor, "b d"]) -> Float[Tensor, "b e"]:
+        """phi_cp: two primitives as one embedding."""
+        return self.phi_composed(F.normalize(torch.cat([f_a, f_o], dim=1), dim=1))
+
+    def pair_words(self, pairs: Int[Tensor, "p 2"] | None = None) -> Float[Tensor, "p e"]:
+        """What pairs are called, in the space of cosines; all of them if none are named."""
+        a, o = (self.of_pairs if pairs is None else pairs).T
         return self.psi_pair(torch.cat([self.attribute_words[a], self.object_words[o]], dim=1))
 
     def forward(self, x: Float[Tensor, "b d"]) -> Float[Tensor, "b p"]:
         """The score of every pair: the sum of its cosines in all branches, unit weights."""
-        seen = self.see(x)
+        out = self.outputs(x)
         a, o = self.of_pairs.T
-        parts = [part for part in (seen.pair, seen.composed) if part is not None]
+        parts = [part for part in (out.pair, out.composed) if part is not None]
         if self.primitives:
-            parts += [seen.attribute[:, a], seen.object[:, o]]
+            parts += [out.attribute[:, a], out.object[:, o]]
         return torch.stack(parts).sum(dim=0)
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import torch
@@ -14,10 +14,10 @@ from unseen.data.classes import ClassSpace
 from unseen.data.compositions import Primitives, primitives
 from unseen.data.domain import Domain
 from unseen.data.samplers import Batch, batches, steps, tensor
-from unseen.methods.base import Card, Method, as_input
-from unseen.methods.parameters import Count, NonNegative, Positive, Unit
+from unseen.methods.base import Card, Method, NotFittedError, as_input
+from unseen.methods.parameters import Count, NonNegative, Positive, Unit, Within
 from unseen.methods.zero_shot.pbadv.attack import SIZES, START, consistency, primitive_attack, semi_positive
-from unseen.methods.zero_shot.pbadv.branches import WIDTH_OF_WORDS, Branches, Seen, at_rest, branches
+from unseen.methods.zero_shot.pbadv.branches import WIDTH_OF_WORDS, Branches, Outputs, at_rest, branches, cosine
 from unseen.methods.zero_shot.pbadv.oversampling import Accuracy, Recombination, object_similarity
 from unseen.nn.train import Run, train
 
@@ -51,12 +51,16 @@ class PBAdv(Method):
         Sizes and noise in units of the deviation of the features in the batch, so that they mean the same on any
         backbone; False takes them as they are, as the paper does.
     oversampling : bool
+        Whether hard pairs are put together anew; only the base of four branches does.
+    draw : {"hard", "uniform"}
+        Pairs by their hardness, or alike: the control that shows what hardness is worth.
     guidance : {"similarity", "uniform"}
-        Where the picture of the attribute comes from: from objects that are alike, or from any.
+        Where the picture of the attribute comes from: from objects whose words are alike, or from any. Without word
+        vectors it is any.
     temperature : float, > 0
         Of the softmax over similar objects; at 1 it is nearly flat.
     begin : float in [0, 1]
-        Share of the training after which oversampling begins.
+        Share of the training after which oversampling begins; never in the first epoch, which finds out what is hard.
     detach : bool
         Whether the loss of composed samples trains the words alone, as in the official code, or the branches too.
     smoothing : float in [0, 1]
@@ -106,6 +110,7 @@ class PBAdv(Method):
             "paper": {
                 "relative": False, "hidden": 2048, "embedding": 768, "learning_rate": 2e-5, "epochs": 200,
                 "batch_size": 128, "pair_scale": 20.0, "primitive_scale": 140.0, "attack": 0.1, "begin": 0.3,
+                "temperature": 1.0,
             },
         },
         smoke={"epochs": 2, "hidden": 16, "embedding": 8, "batch_size": 16},
@@ -133,19 +138,20 @@ class PBAdv(Method):
     start: NonNegative = START
     relative: bool = True
     oversampling: bool = True
+    draw: Literal["hard", "uniform"] = "hard"
     guidance: Literal["similarity", "uniform"] = "similarity"
     temperature: Positive = 0.2
     begin: Unit = 1 / 3
     detach: bool = False
     smoothing: Unit = 0.1
-    bias: float = 0.0
+    bias: Annotated[float, Within()] = 0.0
     pair_scale: Positive = 20.0
     primitive_scale: Positive = 40.0
     embedding: Count = 64
     hidden: Count = 256
     dropout: Unit = 0.5
     epochs: Count = 80
-    batch_size: Count = 64
+    batch_size: Annotated[int, Within(2)] = 64
     learning_rate: Positive = 1e-3
     weight_decay: NonNegative = 5e-5
 
@@ -159,13 +165,15 @@ class PBAdv(Method):
         ValueError
             If classes are no pairs, or an attribute or object of a class has no labelled sample.
         """
+        if not self.sizes:
+            raise ValueError("sizes must hold at least one step size; it is empty")
         words = primitives(classes)
         present = np.unique(source.labels)
         _check_covered(words, present, classes)
         x, y = tensor(source), torch.as_tensor(np.searchsorted(present, source.labels))
         pairs = torch.as_tensor(np.stack([words.attribute, words.object], axis=1))
         network = self._network(x.shape[1], words, pairs)
-        self._train(network, x, y, pairs[present], torch.as_tensor(present))
+        self._train(network, x, y, pairs[present], described=words.object_vectors is not None)
         self.network_ = network.cpu().eval()
         self.unseen_ = np.setdiff1d(np.arange(len(classes)), present)
         self.attributes_, self.objects_ = words.attributes, words.objects
@@ -181,14 +189,16 @@ class PBAdv(Method):
 
     def attribute_scores(self, x: Any) -> Float[Tensor, "n a"]:
         """Cosines with every attribute."""
-        return self._see(x).attribute
+        return self._outputs(x).attribute
 
     def object_scores(self, x: Any) -> Float[Tensor, "n o"]:
         """Cosines with every object."""
-        return self._see(x).object
+        return self._outputs(x).object
 
     def retrieve(self, x: Any, k: int) -> Int[np.ndarray, "p k"]:
-        """For every pair the k samples (at most n) that show it best, the best first."""
+        """For every pair the k >= 1 samples (at most n) that show it best, the best first."""
+        if k < 1:
+            raise ValueError(f"k must be at least 1; got {k}")
         scores = self.decision_function(x)
         return scores.T.topk(min(k, len(scores)), dim=1).indices.numpy()
 
@@ -197,8 +207,12 @@ class PBAdv(Method):
         return self.network_
 
     @torch.no_grad()
-    def _see(self, x: Any) -> Seen:
-        return self.network_.see(as_input(x, self.network_.n_features))
+    def _outputs(self, x: Any) -> Outputs:
+        if "network_" not in self.fitted:
+            raise NotFittedError("this PBAdv has not been fitted; call fit first")
+        if self.base == "pair":
+            raise ValueError("base must have primitives to score them; 'pair' learns pairs alone")
+        return self.network_.outputs(as_input(x, self.network_.n_features))
 
     # -- training ------------------------------------------------------------------------------------------
 
@@ -223,24 +237,25 @@ class PBAdv(Method):
         x: Float[Tensor, "n d"],
         y: Int[Tensor, " n"],
         pairs: Int[Tensor, "s 2"],
-        present: Int[Tensor, " s"],
+        described: bool,
     ) -> None:
-        """Steps 3 to 8. `y` are places in `pairs`, the seen ones, which are at `present` among all pairs."""
-        similarity = object_similarity(network.object_words.detach()) if self.guidance == "similarity" else None
-        known = _Known(pairs, semi_positive(pairs, self.smoothing), present)
+        """Steps 3 to 8. `y` are places in `pairs`, the seen ones; `described` tells that words have vectors."""
+        similarity = None
+        if self.guidance == "similarity" and described:
+            similarity = object_similarity(network.object_words.detach())
+        known = _Known(pairs, semi_positive(pairs, self.smoothing))
         recombination = Recombination(pairs, y, similarity, self.temperature)
         accuracy = Accuracy(len(pairs))
 
         def objective(batch: Batch, run: Run) -> Tensor:
             assert batch.y is not None
             a, o = known.pairs[batch.y].T
-            seen = network.see(batch.x)
-            ranked = seen.pair if seen.pair is not None else _of_primitives(seen, known.pairs)
-            accuracy.note(ranked if seen.pair is None else ranked[:, known.present], batch.y)
-            loss = self._clean(seen, batch.y, a, o, known)
+            out = network.outputs(batch.x, known.pairs)
+            accuracy.note(out.pair if out.pair is not None else _of_primitives(out, known.pairs), batch.y)
+            loss = self._clean(out, batch.y, a, o, known)
             if self.attack and self.base != "pair":
-                loss = loss + self.attack * self._attacked(network, seen, batch.y, a, o, known, run)
-            if self.oversampling and seen.composed is not None and run.progress >= self.begin and run.epoch:
+                loss = loss + self.attack * self._attacked(network, batch.x, out, batch.y, a, o, known, run)
+            if self.oversampling and out.composed is not None and run.progress >= self.begin and run.epoch:
                 loss = loss + self._recombined(network, x, known, recombination, accuracy, len(batch.x), run)
             return loss
 
@@ -257,31 +272,30 @@ class PBAdv(Method):
         )
 
     def _clean(
-        self, seen: Seen, y: Int[Tensor, " b"], a: Int[Tensor, " b"], o: Int[Tensor, " b"], known: "_Known"
+        self, out: Outputs, y: Int[Tensor, " b"], a: Int[Tensor, " b"], o: Int[Tensor, " b"], known: "_Known"
     ) -> Float[Tensor, ""]:
         """L_p + L_cp + L_a + L_o."""
-        loss = sum(known.pair_loss(part, y, self.pair_scale) for part in (seen.pair, seen.composed) if part is not None)
+        loss = sum(known.pair_loss(part, y, self.pair_scale) for part in (out.pair, out.composed) if part is not None)
         if self.base != "pair":
-            loss = loss + self._primitive_loss(seen.attribute, a) + self._primitive_loss(seen.object, o)
+            loss = loss + self._primitive_loss(out.attribute, a) + self._primitive_loss(out.object, o)
         return loss  # type: ignore[return-value]
 
     def _primitive_loss(self, cosines: Float[Tensor, "b c"], y: Int[Tensor, " b"]) -> Float[Tensor, ""]:
         return F.cross_entropy(self.primitive_scale * cosines, y)
 
     def _attacked(
-        self, network: Branches, seen: Seen, y: Int[Tensor, " b"], a: Int[Tensor, " b"], o: Int[Tensor, " b"],
-        known: "_Known", run: Run,
+        self, network: Branches, x: Float[Tensor, "b d"], out: Outputs, y: Int[Tensor, " b"], a: Int[Tensor, " b"],
+        o: Int[Tensor, " b"], known: "_Known", run: Run,
     ) -> Float[Tensor, ""]:  # fmt: skip
         """Steps 4 and 5: L_a' + L_o' + L_cp' + L_KL on attacked features, which are constants."""
-        with at_rest(network):
-            f_a = self._attack(network.attribute_head, seen.f_attribute, a, run)
-            f_o = self._attack(network.object_head, seen.f_object, o, run)
+        with at_rest(network), torch.no_grad():
+            f_a = self._attack(network.attribute_head, network.attribute(x), a, run)
+            f_o = self._attack(network.object_head, network.object(x), o, run)
         loss = self._primitive_loss(network.attribute_head(f_a), a) + self._primitive_loss(network.object_head(f_o), o)
-        if seen.composed is None:
+        if out.composed is None:
             return loss
-        composed = network.composed(f_a, f_o)
-        loss = loss + known.pair_loss(composed, y, self.pair_scale)
-        return loss + consistency(seen.composed[:, known.present], composed[:, known.present])
+        composed = network.composed(f_a, f_o, known.pairs)
+        return loss + known.pair_loss(composed, y, self.pair_scale) + consistency(out.composed, composed)
 
     def _attack(self, head: Head, f: Float[Tensor, "b d"], y: Int[Tensor, " b"], run: Run) -> Float[Tensor, "b d"]:
         """One primitive's features under an attack of a size that is drawn for the batch."""
@@ -301,35 +315,33 @@ class PBAdv(Method):
         accuracy: Accuracy, n: int, run: Run,
     ) -> Float[Tensor, ""]:  # fmt: skip
         """Steps 6 to 8: L_syn, on hard pairs put together from the primitives of two pictures."""
-        drawn = recombination.draw(accuracy.last, n, run.generator)
-        x = x.to(run.device)
+        hard = accuracy.last if self.draw == "hard" else torch.zeros_like(accuracy.last)
+        drawn = recombination.draw(hard, n, run.generator)
+        of_attribute, of_object = (x[index.to(x.device)].to(run.device) for index in drawn[:2])
         with torch.set_grad_enabled(not self.detach):
-            f_a, f_o = network.attribute(x[drawn.of_attribute]), network.object(x[drawn.of_object])
-            z = network.phi_composed(F.normalize(torch.cat([f_a, f_o], dim=1), dim=1))
-        cosines = F.normalize(z, dim=1) @ F.normalize(network.pair_words(), dim=1).T
-        return known.pair_loss(cosines, drawn.pair, self.pair_scale)
+            z = network.together(network.attribute(of_attribute), network.object(of_object))
+        return known.pair_loss(cosine(z, network.pair_words(known.pairs)), drawn.pair, self.pair_scale)
 
 
 class _Known(nn.Module):
-    """The seen pairs (s, 2), their soft targets (s, s), and their places among all pairs (s,)."""
+    """The seen pairs (s, 2) and their soft targets (s, s)."""
 
     pairs: Tensor
     targets: Tensor
-    present: Tensor
 
-    def __init__(self, pairs: Tensor, targets: Tensor, present: Tensor) -> None:
+    def __init__(self, pairs: Tensor, targets: Tensor) -> None:
         super().__init__()
-        for name, value in (("pairs", pairs), ("targets", targets), ("present", present)):
-            self.register_buffer(name, value)
+        self.register_buffer("pairs", pairs)
+        self.register_buffer("targets", targets)
 
-    def pair_loss(self, cosines: Float[Tensor, "b p"], y: Int[Tensor, " b"], scale: float) -> Float[Tensor, ""]:
+    def pair_loss(self, cosines: Float[Tensor, "b s"], y: Int[Tensor, " b"], scale: float) -> Float[Tensor, ""]:
         """Cross entropy over the seen pairs with semi-positive targets (step 3)."""
-        return F.cross_entropy(scale * cosines[:, self.present], self.targets[y])
+        return F.cross_entropy(scale * cosines, self.targets[y])
 
 
-def _of_primitives(seen: Seen, pairs: Int[Tensor, "s 2"]) -> Float[Tensor, "b s"]:
+def _of_primitives(out: Outputs, pairs: Int[Tensor, "s 2"]) -> Float[Tensor, "b s"]:
     a, o = pairs.T
-    return seen.attribute[:, a] + seen.object[:, o]
+    return out.attribute[:, a] + out.object[:, o]
 
 
 def _check_covered(words: Primitives, present: Int[np.ndarray, " s"], classes: ClassSpace) -> None:

@@ -16,7 +16,7 @@ def hardness(accuracy: Float[Tensor, " p"]) -> Float[Tensor, " p"]:
 
 
 class Accuracy(nn.Module):
-    """The training accuracy of every pair in the last epoch; 0 before there was one. Buffers of a checkpoint."""
+    """The training accuracy of every pair in the last epoch that had it; 0 before. Buffers of a checkpoint."""
 
     last: Tensor
     right: Tensor
@@ -35,7 +35,7 @@ class Accuracy(nn.Module):
 
     def close(self) -> None:
         """The end of an epoch."""
-        self.last = self.right / self.count.clamp_min(1)
+        self.last = torch.where(self.count > 0, self.right / self.count.clamp_min(1), self.last)
         self.right, self.count = torch.zeros_like(self.right), torch.zeros_like(self.count)
 
 

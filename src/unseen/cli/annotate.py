@@ -1,0 +1,103 @@
+"""What pictures of never-seen classes show, in words: annotate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from unseen.cli.app import EncoderName, OnError, Precision, Trust, app, say, settings_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from unseen.data.classes import ClassSpace
+    from unseen.methods.zero_shot.tmv_hlp import TMVHLP
+
+
+@app.command()
+def annotate(
+    target: Annotated[str, typer.Argument(help="Samples to describe: folder, table, shards. They are seen together.")],
+    source: Annotated[str, typer.Option(help="Labelled data of other classes: folder of class folders, table.")],
+    classes: Annotated[
+        str, typer.Option(help="Class file (CSV or JSON) with all classes: name, description, attributes.")
+    ],
+    out: Annotated[Path, typer.Option(help="CSV file to write.")],
+    top: Annotated[int, typer.Option(help="Words and attributes of each sample.", min=1)] = 5,
+    words: Annotated[
+        Path | None,
+        typer.Option(help="Text file, a word or phrase a line, in place of the classes.", show_default=False),
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Hyperparameter of tmv-hlp as name=value.", show_default=False)
+    ] = None,
+    encoder: EncoderName = None,
+    precision: Precision = "auto",
+    on_error: OnError = "skip",
+    trust: Trust = False,
+) -> None:
+    """Describe samples of classes never seen by the nearest words and attributes in an embedding of both (tmv-hlp).
+
+    A row per sample: the class that the pool as a whole makes likely, the nearest class words (or --words) with their
+    cosine, and the attributes that stand out most, in deviations of the pool.
+
+    Example:  unseen annotate new-animals --source known-animals --classes animals.csv --out annotations.csv
+    """
+    from unseen.compare.inputs import prepare
+    from unseen.data.loaders import load
+    from unseen.methods.zero_shot.tmv_hlp import TMVHLP
+
+    told = [line.strip() for line in words.read_text(encoding="utf-8").splitlines()] if words else []
+    told = [line for line in dict.fromkeys(told) if line]
+    if words and not told:
+        raise ValueError(f"--words {words} holds no word")
+    options: dict[str, Any] = {"encoder": encoder, "precision": precision, "on_error": on_error, "trust": trust}
+    ready = prepare(source=source, classes=classes, **options)
+    pool = load(target, on_error=on_error)  # type: ignore[arg-type]
+    if ready.encoder is not None:
+        pool = ready.encoder.encode(pool)
+    known = ready.classes.replace(embeddings=embedded(ready.classes.texts))
+    assert ready.source is not None
+    few = len(pool) < 30 * len(known.unseen)
+    method = TMVHLP(**(dict(TMVHLP.card.presets["small"]) if few else {}) | settings_of(settings or []))
+    method.fit(source=ready.source, classes=known, target=pool)
+    vectors = embedded(told) if told else known.embeddings
+    table = described(method, pool.x, known, told or list(known.names), vectors, top)
+    table.insert(0, "sample", pool.ids)
+    table.insert(1, "class", [known.names[c] for c in method.transduction_])
+    table.to_csv(out, index=False)
+    say(f"{len(table)} samples are described in {out}")
+
+
+def embedded(texts: Any) -> Any:
+    """A vector for each text, by the sentence encoder."""
+    import numpy as np
+
+    from unseen import encoders
+    from unseen.data.domain import Domain
+
+    return encoders.get("minilm").encode(Domain(x=np.array(texts, dtype=np.str_), kind="text")).x
+
+
+def described(method: TMVHLP, x: Any, classes: ClassSpace, words: list[str], vectors: Any, top: int) -> pd.DataFrame:
+    """The nearest words of each sample with their cosine, and the attributes that stand out among the pool."""
+    import numpy as np
+    import pandas as pd
+    import torch
+
+    from unseen.nn.semantic import cosines
+
+    similar = {"word": (words, cosines(method.embed(x), method.embed(vectors, "embeddings")))}
+    if "attributes" in method.views_ and classes.attribute_names is not None:
+        values = method.views_["attributes"].vectors(torch.as_tensor(x))
+        spread = values.std(dim=0).clamp_min(torch.finfo(values.dtype).tiny)
+        names = np.array(classes.attribute_names)[method.columns_["attributes"]].tolist()
+        similar["attribute"] = names, (values - values.mean(dim=0)) / spread
+    columns: dict[str, Any] = {}
+    for kind, (names, scores) in similar.items():
+        best, index = scores.topk(min(top, len(names)), dim=1)
+        for rank in range(best.shape[1]):
+            columns[f"{kind}_{rank + 1}"] = np.array(names)[index[:, rank].numpy()]
+            columns[f"{kind}_{rank + 1}_score"] = best[:, rank].numpy().round(4)
+    return pd.DataFrame(columns)

@@ -1,0 +1,79 @@
+"""What zero-shot methods ask first: a vector per class, the classes in question, and pretend-unseen ones."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from unseen.data.classes import ClassSpace
+from unseen.data.domain import Domain
+
+
+def described(classes: ClassSpace) -> Float[Tensor, "c t"]:
+    """The attributes of the classes, else their embeddings, as they are.
+
+    Raises
+    ------
+    ValueError
+        If the classes have neither.
+    """
+    vectors = classes.attributes if classes.attributes is not None else classes.embeddings
+    if vectors is None:
+        raise ValueError("classes must have attributes or embeddings: one vector per class; they have neither")
+    return torch.as_tensor(vectors)
+
+
+def class_vectors(classes: ClassSpace) -> Float[Tensor, "c t"]:
+    """`described` at unit length.
+
+    Raises
+    ------
+    ValueError
+        If a vector is 0: nothing is said of that class.
+    """
+    vectors = described(classes)
+    empty = torch.nonzero(vectors.norm(dim=1) == 0).flatten().tolist()
+    if empty:
+        told = f"{len(empty)} of {len(classes)} vectors are 0, such as that of {classes.names[empty[0]]!r}"
+        raise ValueError(f"classes must say something of every class; {told}")
+    return F.normalize(vectors, dim=1)
+
+
+def candidates(source: Domain, classes: ClassSpace, generalized: bool) -> Int[np.ndarray, " k"]:
+    """The classes in question, ascending: the unseen ones, and in generalized recognition those of the source, too.
+
+    Raises
+    ------
+    ValueError
+        If the source holds a class that is not seen, or there is no unseen class.
+    """
+    present = np.unique(source.labels)
+    alien = np.setdiff1d(present, classes.seen)
+    if len(alien):
+        raise ValueError(f"source must hold seen classes only; {classes.names[alien[0]]!r} is not in classes.seen")
+    if len(classes.unseen) == 0:
+        raise ValueError("classes must have unseen classes: set `seen` to those that there are labelled samples of")
+    return np.union1d(present, classes.unseen) if generalized else classes.unseen
+
+
+def pretend_unseen(y: Int[np.ndarray, " n"], folds: int = 5, random_state: int = 0) -> list[Int[np.ndarray, " k"]]:
+    """Classes of `y` to hold out, fold after fold, so that settings are chosen as they are used: on other classes.
+
+    Every fold has two classes at least, so there are fewer folds of few classes, and none of fewer than four.
+    """
+    present = np.unique(y)
+    folds = min(folds, len(present) // 2)
+    if folds < 2:
+        return []
+    shuffled = np.random.default_rng(random_state).permutation(present)
+    return [np.sort(part) for part in np.array_split(shuffled, folds)]
+
+
+def mean_of_classes(y: Int[Tensor, " n"], predicted: Int[Tensor, " n"]) -> float:
+    """The mean over the classes in `y` of the share of their samples that are predicted right."""
+    _, place, count = torch.unique(y, return_inverse=True, return_counts=True)
+    right = torch.zeros(len(count), dtype=torch.float64).index_add_(0, place, (y == predicted).double())
+    return float((right / count).mean())
