@@ -13,7 +13,7 @@ sys.path.insert(0, str(HERE))
 
 from common import Row, machine
 
-ALL = ("embed", "loki", "glc_labels", "zeroq", "overhead", "serve")
+ALL = ("embed", "loki", "glc_labels", "zeroq", "overhead", "serve", "hypergraph", "taxonomy")
 
 
 def main(names: list[str]) -> None:

@@ -13,6 +13,17 @@ SEGMENTS = dict(zip("0123456789", LIT.split()))
 SIDES = ("top", "upper right", "lower right", "bottom", "lower left", "upper left", "middle")
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
+ANIMALS = """\
+name,parent,synonyms
+animal,,living thing
+bird,animal,feathered animal
+owl,bird,night bird|barn owl
+eagle,bird,sea eagle
+fish,animal,animal with fins
+carp,fish,koi|pond fish
+shark,fish,white shark"""
+"""A small taxonomy; what stands between | are synonyms."""
+
 BOTH = 'source, target = digits("printed", size=8, flat=True), digits("handwritten", size=8, flat=True)'
 DESCRIBED = f"""\
 segments = {LIT!r}.split()
@@ -56,6 +67,21 @@ def python(about: dict[str, Any], arguments: str = "") -> str:
             "predicted = method.predict(known.predict_proba(target))  # among all ten",
             "print((predicted == target.y).mean())",
         ]
+    elif about["modalities"] == ["text"]:
+        lines = [
+            "from unseen.data.taxonomies import build  # or icd10cm, hpo, obo, owl, rf2, table",
+            f"from unseen.methods import {name}",
+            "",
+            f'rows = [line.split(",") for line in """\\\n{ANIMALS}""".splitlines()[1:]]',
+            "names = [name for name, _, _ in rows]",
+            "parents = [[parent] if parent else [] for _, parent, _ in rows]",
+            'phrases = [(i, text) for i, row in enumerate(rows) for text in (row[0], *row[2].split("|"))]',
+            'tree = build(names, parents, names, phrases, name="animals")',
+            f"method = {name}({arguments}).fit(source=tree.phrases, classes=tree.classes)",
+            'phrases, right = ["a white owl", "koi in a pond"], ["owl", "carp"]',
+            "found = [tree.classes.names[i] for i in method.predict(phrases)]",
+            "print(sum(a == b for a, b in zip(found, right)) / len(right))",
+        ]
     elif words == ["classes"]:
         lines = [
             "from unseen import encoders",
@@ -85,6 +111,12 @@ def shell(about: dict[str, Any]) -> str:
     if "quantization" in about["protocols"]:
         settings = "".join(f" --set {key}={value}" for key, value in quick(about).items())
         return f"unseen quantize efficientnet-lite0 --method {slug} --bits 8/8{settings} --out models/{slug}"
+    if about["modalities"] == ["text"]:
+        phrases = "cat > phrases.txt <<'END'\na white owl\nkoi in a pond\nEND"
+        return (
+            f"cat > animals.csv <<'END'\n{ANIMALS}\nEND\n{phrases}\n"
+            f"unseen map phrases.txt --taxonomy csv:animals.csv --model models/{slug} --k 2 --out mapped.csv"
+        )
     lines = ["unseen data get digits:handwritten --out handwritten"]
     options = ["--target handwritten"]
     if "support" in words:

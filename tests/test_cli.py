@@ -27,6 +27,8 @@ COMMANDS = [
     "verify",
     "label",
     "web",
+    "annotate",
+    "map",
 ]
 
 

@@ -10,9 +10,12 @@ from unseen.claims.base import Claim
 CLAIMS = {
     "loki": "loki",
     "lisgan": "lisgan",
+    "text2node": "text2node",
+    "tmv-hlp": "tmv_hlp",
     "pbadv": "pbadv",
     "glc": "glc",
     "zeroq": "zeroq",
+    "mte-zsar": "mte_zsar",
 }
 """Module of the claim of every built system, by slug."""
 

@@ -20,7 +20,7 @@ from unseen.data.compositions import compositions, primitives
 from unseen.data.domain import Domain
 from unseen.data.sources import digits, emoji_tones
 from unseen.data.typing import FloatArray, IntArray
-from unseen.evaluation.metrics.zero_shot import bias_sweep
+from unseen.evaluation.metrics.bias_sweep import bias_sweep
 from unseen.methods.zero_shot.pbadv import PBAdv, primitive_attack
 
 Result = dict[str, dict[str, float]]

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
-from unseen.methods.checks import as_input, check_words, prepare, width_of
+from unseen.methods.checks import as_input, as_texts, check_words, prepare, width_of
 from unseen.methods.parameters import Seed, check
 from unseen.methods.vocabulary import VOCABULARY, Card, Signature, Word, signature_of
 from unseen.nn import parallel
@@ -49,7 +49,7 @@ class NotFittedError(ValueError, AttributeError):
 # -- Method ------------------------------------------------------------------------------------------------
 
 _LEARNING = ("fit", "adapt", "partial_fit")
-_OUTPUT = ("predict", "predict_proba", "decision_function", "source_decision_function", "transform")
+_OUTPUT = ("predict", "predict_proba", "decision_function", "source_decision_function", "transform", "rank")
 
 
 @dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(dataclasses.field,))
@@ -290,12 +290,13 @@ def _exporting(function: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
 
 
 def _giving(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap an output verb: check that the method is fitted and the samples fit, make tensors of arrays."""
+    """Wrap an output verb: check that the method is fitted and the samples fit; make tensors of them, or texts."""
 
     @functools.wraps(function)
     def wrapper(self: Method, x: Any, *args: Any, **kwargs: Any) -> Any:
         _require_fitted(self)
-        samples = as_input(x, vars(self).get("n_features_in_"))
+        texts = set(self.card.modalities) == {"text"}
+        samples = as_texts(x) if texts else as_input(x, vars(self).get("n_features_in_"))
         try:
             with torch.no_grad():
                 return function(self, samples, *args, **kwargs)

@@ -35,6 +35,19 @@ def as_input(x: Any, width: int | None = None) -> Tensor:
     return tensor
 
 
+def as_texts(x: Any) -> NDArray[Any]:
+    """`x` (a `Domain`, or an array or list of strings) as an array of texts, (n,); a text may be empty."""
+    if isinstance(x, Domain):
+        x = x.x
+    several = isinstance(x, (Lazy, list, tuple)) or (isinstance(x, np.ndarray) and x.ndim == 1)
+    texts = list(x) if several else [x]
+    if not several or not all(isinstance(text, str) for text in texts):
+        raise TypeError(f"x must be an array or list of strings; got {type(x).__name__}: {x!r:.60}")
+    if not texts:
+        raise ValueError("x must hold at least one text; it is empty")
+    return np.array(texts, dtype=np.str_)
+
+
 def check_words(owner: str, verb: str, function: Callable[..., Any], inputs: Mapping[str, Any]) -> None:
     ways = [signature_of(f) for f in (get_overloads(function) or [function])]
     known = {word for way in ways for word in (*way.required, *way.optional)}
@@ -83,7 +96,10 @@ def _check_domain(name: str, domain: Domain, word: Word, card: Card) -> None:
     if word.labeled and not domain.labeled.all():
         missing = len(domain) - int(domain.labeled.sum())
         raise ValueError(f"{name} must be labelled; {missing} of its {len(domain)} samples have no label")
-    if isinstance(domain.x, np.ndarray) and domain.kind != "text":
+    if isinstance(domain.x, np.ndarray) and domain.kind == "text":
+        if domain.x.dtype.kind != "U" or domain.x.ndim != 1:
+            raise TypeError(f"{name} must hold texts; got {domain.x.dtype} of shape {domain.x.shape}")
+    elif isinstance(domain.x, np.ndarray):
         _numeric(name, domain.x)
         if not np.isfinite(domain.x).all():
             bad = int(np.argwhere(~np.isfinite(domain.x))[0][0])

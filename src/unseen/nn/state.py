@@ -21,6 +21,7 @@ from torch import nn
 
 from unseen.data.classes import ClassSpace
 from unseen.data.label_metrics import LabelMetric
+from unseen.data.words import WordVectors
 from unseen.nn.build import Recipe, rebuild, recipe_of
 
 Tensors = dict[str, torch.Tensor]
@@ -242,11 +243,12 @@ def _chunks(file: Path) -> Iterator[bytes]:
             yield chunk
 
 
-def _class_space_fields(space: ClassSpace) -> dict[str, Any]:
-    return {field.name: getattr(space, field.name) for field in dataclasses.fields(space)}
+def _fields(value: Any) -> dict[str, Any]:
+    return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
 
 
-register_codec("classes", ClassSpace, _class_space_fields, lambda fields: ClassSpace(**fields))
+register_codec("classes", ClassSpace, _fields, lambda fields: ClassSpace(**fields))
+register_codec("words", WordVectors, _fields, lambda fields: WordVectors(**fields))
 
 
 def register_metric(tag: str, kind: type[LabelMetric], *names: str) -> None:

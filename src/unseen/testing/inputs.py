@@ -13,7 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from unseen.data.classes import ClassSpace
+from unseen.data.compositions import compositions
 from unseen.data.domain import Domain, Lazy
+from unseen.data.label_metrics import TreeMetric
+from unseen.data.words import WordVectors
 from unseen.methods.base import Method, Signature, signatures
 from unseen.nn.build import builder
 from unseen.nn.classifier import feature_classifier, train_source
@@ -21,6 +24,9 @@ from unseen.runtime import reproducible
 
 N_CLASSES, N_SEEN, WIDTH, SIDE = 6, 4, 16, 8
 NAMES = ("anchor", "bell", "crown", "drum", "eagle", "fan")
+WORDS = ("a", "drawing", "of", "the", "old", "big", "red", "left", *NAMES)
+TREE = (6, 6, 7, 7, 6, 7, -1, 6)
+"""Parents of the classes and of two inner nodes above them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,11 +46,15 @@ class Case:
 
     def inputs(self, **changes: Any) -> dict[str, Any]:
         """What `fit` gets, made anew; `changes` replace single words."""
-        return {word: value_of(word, self.kind) for word in self.words} | changes
+        made = {word: value_of(word, self.kind) for word in self.words}
+        if self.method.card.compositional and "classes" in made:
+            made["classes"] = pair_space()
+        return made | changes
 
-    def samples(self) -> Tensor:
-        """Samples to predict, (20, ...)."""
-        return torch.as_tensor(np.stack(list(samples_of(self.kind, 20, seed=9)[0])))
+    def samples(self) -> Any:
+        """Samples to predict: a tensor (20, ...), or an array of 20 texts."""
+        x = samples_of(self.kind, 20, seed=9)[0]
+        return x if self.kind == "text" else torch.as_tensor(np.stack(list(x)))
 
 
 def cases(method: type[Method]) -> Iterator[Case]:
@@ -55,7 +65,7 @@ def cases(method: type[Method]) -> Iterator[Case]:
 
 
 def _kinds(cls: type[Method], signature: Signature) -> list[str]:
-    known = [kind for kind in ("features", "probabilities", "image") if kind in cls.card.modalities]
+    known = [kind for kind in ("features", "probabilities", "image", "text") if kind in cls.card.modalities]
     return known if "model" in signature.required else known[:1]
 
 
@@ -63,9 +73,12 @@ def _kinds(cls: type[Method], signature: Signature) -> list[str]:
 
 
 def samples_of(kind: str, n: int, seed: int) -> tuple[Any, np.ndarray]:
-    """Samples around one centre per seen class, and their labels."""
+    """Samples around one centre per seen class, or phrases with its name, and their labels."""
     rng = np.random.default_rng(seed)
     y = np.arange(n) % N_SEEN
+    if kind == "text":
+        before = [" ".join(rng.choice(WORDS[:-N_CLASSES], rng.integers(0, 4))) for _ in y]
+        return np.array([f"{words} {NAMES[label]}".strip() for words, label in zip(before, y)]), y
     shape = {"features": (WIDTH,), "probabilities": (N_SEEN,), "image": (3, SIDE, SIDE)}[kind]
     centres = np.random.default_rng(1).normal(size=(N_SEEN, *shape))
     x = (1.5 * centres[y] + rng.normal(size=(n, *shape)) + 0.1 * seed).astype(np.float32)
@@ -84,7 +97,7 @@ def domain_of(word: str, kind: str) -> Domain:
     columns = {"domain": np.repeat("photo", n), "file": ids}
     return Domain(
         x=x, y=y, kind=kind,  # type: ignore[arg-type]
-        classes=class_space().take(range(N_SEEN)), ids=ids, columns=columns, name=word,
+        classes=class_space(kind).take(range(N_SEEN)), ids=ids, columns=columns, name=word,
     )  # fmt: skip
 
 
@@ -92,8 +105,8 @@ def _picture(x: np.ndarray, i: int) -> Tensor:
     return torch.as_tensor(x[i])
 
 
-def class_space() -> ClassSpace:
-    """Six classes, of which four are seen, with all that can be said of classes."""
+def class_space(kind: str = "features") -> ClassSpace:
+    """Six classes, of which four are seen, with all that can be said of classes; beside texts they form a tree."""
     rng = np.random.default_rng(7)
     centres = np.random.default_rng(1).normal(size=(N_SEEN, WIDTH))
     embeddings = np.vstack([centres, rng.normal(size=(N_CLASSES - N_SEEN, WIDTH))])
@@ -101,8 +114,21 @@ def class_space() -> ClassSpace:
         names=NAMES,
         descriptions=tuple(f"a drawing of a {name}" for name in NAMES),
         embeddings=embeddings,
+        metric=TreeMetric(np.array(TREE), None, np.arange(N_CLASSES)) if kind == "text" else None,
         seen=range(N_SEEN),
     )
+
+
+def word_vectors() -> WordVectors:
+    """Vectors of the words of the phrases, and of a few that do not occur."""
+    table = np.random.default_rng(8).normal(size=(len(WORDS), WIDTH)).astype(np.float32)
+    return WordVectors(WORDS, table)
+
+
+def pair_space() -> ClassSpace:
+    """The same six as pairs of two attributes and three objects, each of them seen."""
+    pairs = [("wet", "dog"), ("old", "cat"), ("wet", "car"), ("old", "dog"), ("wet", "cat"), ("old", "car")]
+    return compositions(pairs, names=NAMES, seen=range(N_SEEN))
 
 
 @builder("contract-convnet")
@@ -140,5 +166,7 @@ def value_of(word: str, kind: str) -> Any:
     if word == "model":
         return copy.deepcopy(_model(kind))
     if word == "classes":
-        return class_space()
+        return class_space(kind)
+    if word == "encoder":
+        return word_vectors()
     return domain_of(word, kind)

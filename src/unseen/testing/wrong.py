@@ -65,8 +65,13 @@ def bad_inputs(case: Case) -> Iterator[tuple[str, str, Any]]:
 
 def _bad_domains(word: str, good: Domain) -> Iterator[tuple[str, Domain]]:
     yield "empty", good.take([])
-    yield "of kind text", Domain(x=np.array(["a"] * len(good)), kind="text", y=good.y, classes=good.classes)
-    if isinstance(good.x, np.ndarray):
+    if good.kind == "text":
+        numbers = np.zeros((len(good), WIDTH))
+        yield "of kind features", Domain(x=numbers, y=good.y, classes=good.classes)
+        yield "of numbers", good.replace(x=numbers)
+    else:
+        yield "of kind text", Domain(x=np.array(["a"] * len(good)), kind="text", y=good.y, classes=good.classes)
+    if isinstance(good.x, np.ndarray) and good.kind != "text":
         for number in (np.nan, np.inf, -np.inf):
             x = good.x.copy()
             x[3, 1] = number
@@ -96,6 +101,10 @@ def _known(classes: ClassSpace, keys: tuple[str, ...]) -> Mapping[str, Any]:
 
 def bad_samples(case: Case) -> Iterator[Any]:
     """What `predict` must refuse."""
+    if case.kind == "text":
+        x = case.samples()
+        yield from (x[:0], np.zeros((3, WIDTH)), np.zeros(3), x[:, None], "one text", None)
+        return
     x = case.samples().numpy()
     nan, infinite = x.copy(), x.copy()
     nan[2].flat[1], infinite[2].flat[1] = np.nan, np.inf

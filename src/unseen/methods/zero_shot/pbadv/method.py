@@ -114,7 +114,7 @@ class PBAdv(Method):
             },
         },
         smoke={"epochs": 2, "hidden": 16, "embedding": 8, "batch_size": 16},
-        parts=("unseen.data.compositions", "unseen.evaluation.metrics.zero_shot"),
+        parts=("unseen.data.compositions", "unseen.evaluation.metrics.bias_sweep"),
         notes=(
             "Similarities of objects are cosines of their word vectors. The official code normalizes one factor along "
             "the wrong axis, so that its rows are no cosines.",

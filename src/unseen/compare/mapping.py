@@ -1,0 +1,186 @@
+"""Phrases mapped to a taxonomy, as one job: learn from its names and the user's pairs, rank, tell the path."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unseen.data.domain import Domain
+from unseen.data.loaders.common import TEXT_COLUMNS, find_column, locate
+from unseen.data.loaders.table import as_texts, read_frame
+from unseen.data.taxonomies import Taxonomy
+from unseen.data.words import WordVectors, fasttext, read_vectors, wordllama
+from unseen.methods.base import UNKNOWN
+from unseen.methods.zero_shot.text2node import Text2Node
+from unseen.nn.state import load_state, save_state
+from unseen.runtime import track
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PHRASE_COLUMNS = ("phrase", "phrases", "term", "description", *TEXT_COLUMNS, "name")
+NODE_COLUMNS = ("node", "code", "concept", "class", "label", "id")
+AT_ONCE = 2048
+"""Phrases between two steps of the progress bar."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Mapper:
+    """A fitted `Text2Node` with the taxonomy that it maps to."""
+
+    method: Text2Node
+    taxonomy: Taxonomy
+
+    def map(self, phrases: Sequence[str], *, k: int = 5, below: str | None = None) -> pd.DataFrame:
+        """The k nearest nodes of each phrase.
+
+        Parameters
+        ----------
+        phrases : n strings
+        k : int, >= 1
+        below : str, optional
+            Identifier of a node: only it and the nodes below it compete.
+
+        Returns
+        -------
+        DataFrame
+            Columns phrase, rank (from 1), node, name, score (cosine) and path (from the node to the root, by names); a
+            phrase without a known word has one row, without a node.
+        """
+        import pandas as pd
+
+        classes = self.taxonomy.classes
+        within = None if below is None else self.taxonomy.subtree(classes.index(below))
+        rows: list[tuple[Any, ...]] = []
+        for part in self._parts(phrases):
+            found = self.method.rank(part, k, within)
+            for phrase, nodes, scores in zip(part.tolist(), found.nodes.tolist(), found.scores.tolist()):
+                if nodes[0] == UNKNOWN:
+                    rows.append((phrase, 1, "", "", float("nan"), ""))
+                    continue
+                for rank, (node, score) in enumerate(zip(nodes, scores), 1):
+                    path = " > ".join(classes.texts[i] for i in self.taxonomy.path(node))
+                    rows.append((phrase, rank, classes.names[node], classes.texts[node], round(score, 4), path))
+        return pd.DataFrame(rows, columns=["phrase", "rank", "node", "name", "score", "path"])
+
+    def vectors(self, phrases: Sequence[str]) -> NDArray[np.float32]:
+        """f(phrase), (n, dim), of unit length: features for a model of your own; zeros where no word is known."""
+        return np.concatenate([self.method.transform(part).numpy() for part in self._parts(phrases)])
+
+    def _parts(self, phrases: Sequence[str]) -> Any:
+        texts = np.asarray(phrases, dtype=np.str_)
+        starts = range(0, len(texts), AT_ONCE)
+        return (texts[start : start + AT_ONCE] for start in track(starts, "phrases"))
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write method and taxonomy to a folder, JSON and safetensors, all or nothing."""
+        taxonomy = self.taxonomy
+        value = {
+            "classes": taxonomy.classes,
+            "starts": taxonomy.starts,
+            "above": taxonomy.above,
+            "name": taxonomy.phrases.name,
+            "credits": taxonomy.phrases.credits,
+            "method": self.method,
+        }
+        return save_state(folder, value)
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> Mapper:
+        """Read what `save` wrote; the phrases that it learned from are not in it."""
+        value = load_state(folder)
+        if not isinstance(value, dict) or "above" not in value:
+            raise ValueError(f"{os.fspath(folder)} holds no mapper of phrases to a taxonomy")
+        none = Domain(
+            x=np.array([], dtype=np.str_), y=np.array([], dtype=np.int64), kind="text", classes=value["classes"],
+            name=value["name"], credits=value["credits"],
+        )  # fmt: skip
+        return cls(value["method"], Taxonomy(value["classes"], value["starts"], value["above"], none))
+
+
+def learn(taxonomy: Taxonomy, pairs: Domain | None = None, *, words: str = "wordllama", **settings: Any) -> Mapper:
+    """Learn to map phrases to a taxonomy.
+
+    Parameters
+    ----------
+    taxonomy : Taxonomy
+        Its names and synonyms are learned from.
+    pairs : Domain, optional
+        Further phrases, labelled with its nodes (`read_pairs`).
+    words : str
+        ``wordllama``; ``fasttext``, trained on the phrases; or a file of vectors in the format of GloVe or FastText.
+    settings
+        Hyperparameters of `Text2Node`.
+    """
+    phrases = taxonomy.phrases
+    if pairs is not None:
+        phrases = Domain(
+            x=np.concatenate([phrases.x, pairs.x]), y=np.concatenate([phrases.labels, pairs.labels]), kind="text",
+            classes=taxonomy.classes, name=phrases.name,
+        )  # fmt: skip
+    method = Text2Node(**settings)
+    return Mapper(method.fit(source=phrases, classes=taxonomy.classes, encoder=_words(words, phrases)), taxonomy)
+
+
+def _words(name: str, phrases: Domain) -> WordVectors:
+    if name == "wordllama":
+        return wordllama()
+    if name == "fasttext":
+        return fasttext(phrases.x.tolist())
+    if not Path(name).is_file():
+        raise ValueError(f"words must be wordllama, fasttext or a file of word vectors; got {name!r}")
+    return read_vectors(name)
+
+
+def read_phrases(path: str | os.PathLike[str], column: str | None = None) -> list[str]:
+    """The phrases of a table (CSV, TSV, Parquet, JSON lines) or of a text file with one in each line.
+
+    Raises
+    ------
+    ValueError
+        If no column holds them, or there is none.
+    """
+    fs, file = locate(path)
+    if file.lower().endswith(".txt"):
+        phrases = [line.strip() for line in fs.cat_file(file).decode("utf-8-sig").splitlines() if line.strip()]
+    else:
+        frame = read_frame(fs, file, [column or "", *PHRASE_COLUMNS])
+        phrases = as_texts(frame[_column(frame, column, "column", PHRASE_COLUMNS, file)]).tolist()
+    if not phrases:
+        raise ValueError(f"{file}: there is no phrase")
+    return phrases
+
+
+def read_pairs(path: str | os.PathLike[str], taxonomy: Taxonomy) -> Domain:
+    """Phrases with the identifiers of their nodes, from the columns ``phrase`` and ``node`` of a table.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing, or a node is not in the taxonomy: its row is told.
+    """
+    fs, file = locate(path)
+    frame = read_frame(fs, file, [*PHRASE_COLUMNS, *NODE_COLUMNS])
+    phrases = as_texts(frame[_column(frame, None, "phrase", PHRASE_COLUMNS, file)])
+    nodes = as_texts(frame[_column(frame, None, "node", NODE_COLUMNS, file)])
+    y = np.empty(len(nodes), dtype=np.int64)
+    for row, node in enumerate(nodes.tolist()):
+        try:
+            y[row] = taxonomy.classes.index(node.strip())
+        except ValueError as error:
+            raise ValueError(f"{file}, row {row + 1}: {error}") from error
+    return Domain(x=phrases, y=y, kind="text", classes=taxonomy.classes, name="pairs")
+
+
+def _column(frame: pd.DataFrame, wanted: str | None, argument: str, usual: Sequence[str], file: str) -> str:
+    headers = list(frame.columns)
+    found = find_column(headers, wanted, argument, usual) or (headers[0] if len(headers) == 1 else None)
+    if found is None:
+        raise ValueError(f"{file}: there is no column {usual[0]!r}. The columns are: {', '.join(headers)}")
+    return found

@@ -1,0 +1,128 @@
+"""Ontologies in OBO by pronto, and in OWL or RDF (SKOS too) by rdflib."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from unseen.data.taxonomies.base import Taxonomy, build
+
+_LABELS = ("http://www.w3.org/2004/02/skos/core#prefLabel", "http://www.w3.org/2000/01/rdf-schema#label")
+_SYNONYMS = (
+    "http://www.w3.org/2004/02/skos/core#altLabel",
+    "http://www.geneontology.org/formats/oboInOwl#hasExactSynonym",
+    "http://www.geneontology.org/formats/oboInOwl#hasRelatedSynonym",
+    "http://www.geneontology.org/formats/oboInOwl#hasNarrowSynonym",
+)
+_ABOVE = ("http://www.w3.org/2004/02/skos/core#broader", "http://www.w3.org/2000/01/rdf-schema#subClassOf")
+
+
+def obo(path: str | os.PathLike[str], *, name: str = "", credits: tuple[str, ...] = ()) -> Taxonomy:
+    """Read an OBO file: terms that are not obsolete, their is-a links, names and synonyms of every scope.
+
+    Imports of other ontologies are not followed. A term without a name is called by its identifier.
+
+    Raises
+    ------
+    ImportError
+        If pronto is missing; the message is the command that installs it.
+    ValueError
+        If the file is not OBO, or its links go round in a circle.
+    """
+    try:
+        from pronto.ontology import Ontology
+    except ImportError as error:
+        raise ImportError('OBO files need: pip install "unseen[taxonomies]"') from error
+    file = _file(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ontology = Ontology(file, import_depth=0, threads=1)
+            terms = sorted((term for term in ontology.terms() if not term.obsolete), key=lambda term: term.id)
+            kept = {term.id for term in terms}
+            above = [sorted(t.id for t in term.superclasses(1, with_self=False)) for term in terms]
+    except (ValueError, SyntaxError, KeyError) as error:
+        raise ValueError(f"{file} cannot be read as OBO: {error}") from error
+    lost = sum(parent not in kept for line in above for parent in line)
+    names = [term.name or term.id for term in terms]
+    synonyms = [sorted(synonym.description for synonym in term.synonyms) for term in terms]
+    return build(
+        [term.id for term in terms],
+        [[parent for parent in line if parent in kept] for line in above],
+        names,
+        _phrases(names, synonyms),
+        name=name or file.name,
+        notes=(f"{lost} links to obsolete terms are left out",) if lost else (),
+        credits=credits,
+    )
+
+
+def owl(path: str | os.PathLike[str]) -> Taxonomy:
+    """Read OWL or RDF (``.owl``, ``.rdf``, ``.xml``, ``.ttl``, ``.nt``, ``.jsonld``): subClassOf and SKOS broader.
+
+    English labels are preferred to others; nodes without a name in the graph (restrictions) are passed over.
+
+    Raises
+    ------
+    ImportError
+        If rdflib is missing; the message is the command that installs it.
+    ValueError
+        If the file cannot be parsed or names no class.
+    """
+    try:
+        from rdflib import OWL, RDF, RDFS, SKOS, Graph, URIRef
+        from rdflib.util import guess_format
+    except ImportError as error:
+        raise ImportError('OWL and RDF files need: pip install "unseen[taxonomies]"') from error
+    file = _file(path)
+    graph = Graph()
+    try:
+        graph.parse(file, format=guess_format(str(file)) or "xml")
+    except Exception as error:  # each of its parsers raises errors of its own
+        raise ValueError(f"{file} cannot be read as RDF: {error}") from error
+    above: dict[Any, list[Any]] = {}
+    for kind in (OWL.Class, RDFS.Class, SKOS.Concept):
+        above |= {node: [] for node in graph.subjects(RDF.type, kind) if isinstance(node, URIRef)}
+    for link in map(URIRef, _ABOVE):
+        for child, parent in graph.subject_objects(link):
+            if isinstance(child, URIRef) and isinstance(parent, URIRef) and parent != OWL.Thing and child != parent:
+                above.setdefault(child, []).append(parent)
+                above.setdefault(parent, [])
+    gone = set(graph.subjects(OWL.deprecated, None))
+    nodes = sorted(set(above) - gone)
+    names = [next(_texts(graph, node, _LABELS), str(node)) for node in nodes]
+    synonyms = [list(_texts(graph, node, _SYNONYMS)) for node in nodes]
+    kept = set(nodes)
+    return build(
+        [str(node) for node in nodes],
+        [sorted({str(parent) for parent in above[node] if parent in kept}) for node in nodes],
+        names,
+        _phrases(names, synonyms),
+        name=file.name,
+    )
+
+
+def _texts(graph: Any, node: Any, links: Iterable[str]) -> Iterator[str]:
+    """Values of some properties, English ones and those without a language before others."""
+    from rdflib import URIRef
+
+    found = [value for link in links for value in graph.objects(node, URIRef(link))]
+    return iter(str(v) for v in sorted(found, key=lambda v: (_foreign(v), str(v))))
+
+
+def _foreign(value: Any) -> bool:
+    return bool(getattr(value, "language", None)) and not value.language.startswith("en")
+
+
+def _phrases(names: list[str], synonyms: list[list[str]]) -> list[tuple[int, str]]:
+    return [(i, text) for i, (name, others) in enumerate(zip(names, synonyms)) for text in (name, *others)]
+
+
+def _file(path: str | os.PathLike[str]) -> Path:
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise FileNotFoundError(f"path: there is no file {str(file)!r}")
+    return file
