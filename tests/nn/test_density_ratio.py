@@ -65,6 +65,20 @@ def test_a_width_that_reaches_nothing_is_refused() -> None:
         kliep(normal(5) + 100, normal(20), sigma=0.1)
 
 
+def test_without_centres_there_is_no_ratio() -> None:
+    with pytest.raises(ValueError, match="centres must be at least 1; got 0"):
+        kliep(normal(5), normal(20), centres=0)
+
+
+def test_the_width_of_many_samples_comes_from_some_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    train, test = normal(3000), normal(300, seed=1)
+    everything = kliep(test, train)
+    monkeypatch.setattr("unseen.nn.density_ratio.PAIRED", 200)
+    some = kliep(test, train)
+    assert some.sigma != everything.sigma
+    assert some.sigma == pytest.approx(everything.sigma, rel=0.1)
+
+
 def test_one_test_sample_is_enough() -> None:
     train = normal(50)
     weights = kliep(train[:1], train)(train)

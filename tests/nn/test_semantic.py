@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.linear_model import Ridge
 
-from unseen.nn.semantic import cosines, ridge, self_trained, without_hubs
+from unseen.nn.semantic import cosines, hub_norms, ridge, self_trained, without_hubs
 
 
 @pytest.mark.parametrize(("n", "d"), [(30, 5), (6, 20)])
@@ -34,3 +34,9 @@ def test_a_class_that_is_near_to_everything_loses_what_it_wins_only_as_a_hub():
     hub = torch.tensor([[0.9, 0.2], [0.9, 0.8]])
     assert hub.argmax(dim=1).tolist() == [0, 0]
     assert without_hubs(hub).argmax(dim=1).tolist() == [0, 1]
+
+
+def test_a_class_that_is_orthogonal_to_everything_keeps_its_zeros():
+    scores = torch.tensor([[0.6, 0.0], [0.8, 0.0]])
+    assert hub_norms(scores).tolist() == pytest.approx([1.0, 1e-6])
+    assert without_hubs(scores).tolist() == [pytest.approx([0.6, 0.0]), pytest.approx([0.8, 0.0])]

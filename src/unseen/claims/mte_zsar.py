@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from unseen import encoders
-from unseen.claims.base import Assertion, Claim, Experiment, at_least, better, wins
+from unseen.claims.base import Assertion, Claim, Experiment, at_least, better, not_worse, wins
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.sources import emoji, in_common
@@ -52,7 +52,7 @@ NEIGHBOURS = 3
 def drawings(split: str) -> tuple[NDArray[np.float32], NDArray[np.float32], dict[str, NDArray[Any]]]:
     """Features of all emoji by five vendors, (5, n, 1280), vectors of their texts, (n, 128), and their columns.
 
-    The splits share neither a vendor nor an emoji: which one an emoji belongs to is a bit of its hash.
+    The splits share neither a set of drawings nor an emoji: which one an emoji belongs to is a bit of its hash.
     """
     from sklearn.decomposition import PCA
 
@@ -272,7 +272,7 @@ def run_augmentation(case: str, seed: int) -> Result:
             table[arm]["effective size"] = method.effective_size_ / len(method.weights_)
     relevance = learnt["MTE full"].relevance_
     table["its group"] = {"weight": relevance[group]}
-    table["irrelevant groups"] = {"weight": max(relevance[name] for name in ("symbols", "clocks"))}
+    table["other groups"] = {"weight": max(w for name, w in relevance.items() if name not in (group, "source"))}
     for name in ("RR uniform", "MTE category", "MTE full"):
         fixed = {**learnt[name].get_params(), **learnt[name].setting_}
         for arm, after in POST.items():
@@ -312,14 +312,26 @@ claim = Claim(
             text="On tasks that share nothing it is no better than ridge regression, as it should be.",
             level="effect",
             experiment="tasks",
-            holds=better("RR, separate", "MTE, separate", metric="error", lower=True),
+            holds=not_worse("RR, separate", "MTE, separate", metric="error", within=0.0, lower=True),
         ),
         Assertion(
-            text="The mapping, matched among the latent tasks, recognizes more unseen emoji than ridge regression, "
-            "inductively.",
+            text="The mapping, matched among the latent tasks, recognizes more unseen emoji than ridge regression, by "
+            "two points at least, inductively.",
             level="effect",
             experiment="mapping",
-            holds=better("MTE", "RR", metric="top1"),
+            holds=better("MTE", "RR", metric="top1", by=0.02),
+        ),
+        Assertion(
+            text="Matched as class vectors, as ridge regression is, it recognizes more than ridge regression, too.",
+            level="effect",
+            experiment="mapping",
+            holds=better("MTE word", "RR", metric="top1"),
+        ),
+        Assertion(
+            text="It recognizes more than ridge regression where both have the hub correction over the pool.",
+            level="effect",
+            experiment="mapping",
+            holds=better("MTE NRM", "RR NRM", metric="top1"),
         ),
         Assertion(
             text="It recognizes more than the multi-task mapping around a shared mean, RMTL.",
@@ -347,11 +359,11 @@ claim = Claim(
             holds=better("MTE", "RR latent", metric="top1"),
         ),
         Assertion(
-            text="Re-weighting prioritises relevant data: samples of the target's own group weigh more than symbols "
-            "and clocks, in all runs and under both ratios together.",
+            text="Re-weighting prioritises relevant data: the target's own group weighs more than every other group "
+            "of the pool, in all runs and under both ratios together.",
             level="mechanism",
             experiment="augmentation",
-            holds=wins("its group", "irrelevant groups", metric="weight", of=1.0),
+            holds=wins("its group", "other groups", metric="weight", of=1.0),
         ),
         Assertion(
             text="Where half of the auxiliary data obeys another mapping, weights remove at least half of the error of "
@@ -401,7 +413,7 @@ claim = Claim(
         ),
         Assertion(
             text="Model and data together, inductive but for the weights, generalize better than ridge regression on "
-            "the target's own seen classes.",
+            "the target's own seen classes: 60 classes stand against these and the whole pool.",
             level="effect",
             experiment="augmentation",
             holds=better("MTE category", "RR own", metric="top1"),

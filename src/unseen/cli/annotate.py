@@ -40,7 +40,8 @@ def annotate(
     """Describe samples of classes never seen by the nearest words and attributes in an embedding of both (tmv-hlp).
 
     A row per sample: the class that the pool as a whole makes likely, the nearest class words (or --words) with their
-    cosine, and the attributes that stand out most, in deviations of the pool.
+    cosine, and the attributes above the pool's mean that stand out most, in deviations of the pool. A pool should hold
+    eight or more samples of each unseen class: of fewer, labels are often wrong, and a line says so.
 
     Example:  unseen annotate new-animals --source known-animals --classes animals.csv --out annotations.csv
     """
@@ -48,6 +49,8 @@ def annotate(
     from unseen.data.loaders import load
     from unseen.methods.zero_shot.tmv_hlp import TMVHLP
 
+    if not out.parent.is_dir():
+        raise ValueError(f"--out must name a file in a folder that exists; there is no {out.parent}")
     told = [line.strip() for line in words.read_text(encoding="utf-8").splitlines()] if words else []
     told = [line for line in dict.fromkeys(told) if line]
     if words and not told:
@@ -57,12 +60,19 @@ def annotate(
     pool = load(target, on_error=on_error)  # type: ignore[arg-type]
     if ready.encoder is not None:
         pool = ready.encoder.encode(pool)
-    known = ready.classes.replace(embeddings=embedded(ready.classes.texts))
+    known = ready.classes
+    if known.embeddings is None:
+        known = known.replace(embeddings=embedded(known.texts))
+    vectors = embedded(told, ready.encoder) if told else known.embeddings
     assert ready.source is not None
-    few = len(pool) < 30 * len(known.unseen)
-    method = TMVHLP(**(dict(TMVHLP.card.presets["small"]) if few else {}) | settings_of(settings or []))
+    assert known.embeddings is not None
+    if vectors.shape[1] != known.embeddings.shape[1]:
+        raise ValueError("--words needs classes that are no pairs of an attribute and an object")
+    if len(pool) < 8 * len(known.unseen):
+        say(f"{len(pool)} samples are few for {len(known.unseen)} unseen classes; eight of each or more are better")
+    few = TMVHLP.card.presets["small"] | {"regularization": 0.1} if len(pool) < 30 * len(known.unseen) else {}
+    method = TMVHLP(**few | settings_of(settings or []))
     method.fit(source=ready.source, classes=known, target=pool)
-    vectors = embedded(told) if told else known.embeddings
     table = described(method, pool.x, known, told or list(known.names), vectors, top)
     table.insert(0, "sample", pool.ids)
     table.insert(1, "class", [known.names[c] for c in method.transduction_])
@@ -70,18 +80,21 @@ def annotate(
     say(f"{len(table)} samples are described in {out}")
 
 
-def embedded(texts: Any) -> Any:
-    """A vector for each text, by the sentence encoder."""
+def embedded(texts: Any, tower: Any = None) -> Any:
+    """A vector for each text as for classes: by a tower of pictures and texts if it is one, else a sentence encoder."""
     import numpy as np
 
     from unseen import encoders
+    from unseen.data.classes import ClassSpace
     from unseen.data.domain import Domain
 
+    if isinstance(tower, encoders.TwoTowerEncoder):
+        return tower.embed(ClassSpace(names=tuple(texts))).embeddings
     return encoders.get("minilm").encode(Domain(x=np.array(texts, dtype=np.str_), kind="text")).x
 
 
 def described(method: TMVHLP, x: Any, classes: ClassSpace, words: list[str], vectors: Any, top: int) -> pd.DataFrame:
-    """The nearest words of each sample with their cosine, and the attributes that stand out among the pool."""
+    """The nearest words of each sample with their cosine, and the attributes above the pool's mean, else blank."""
     import numpy as np
     import pandas as pd
     import torch
@@ -96,8 +109,9 @@ def described(method: TMVHLP, x: Any, classes: ClassSpace, words: list[str], vec
         similar["attribute"] = names, (values - values.mean(dim=0)) / spread
     columns: dict[str, Any] = {}
     for kind, (names, scores) in similar.items():
-        best, index = scores.topk(min(top, len(names)), dim=1)
+        best, index = (found.numpy() for found in scores.topk(min(top, len(names)), dim=1))
+        shown = (best > 0) | (kind == "word")
         for rank in range(best.shape[1]):
-            columns[f"{kind}_{rank + 1}"] = np.array(names)[index[:, rank].numpy()]
-            columns[f"{kind}_{rank + 1}_score"] = best[:, rank].numpy().round(4)
+            columns[f"{kind}_{rank + 1}"] = np.where(shown[:, rank], np.array(names)[index[:, rank]], "")
+            columns[f"{kind}_{rank + 1}_score"] = np.where(shown[:, rank], best[:, rank].round(4), np.nan)
     return pd.DataFrame(columns)

@@ -58,5 +58,8 @@ def without_hubs(scores: Float[Tensor, "n c"]) -> Float[Tensor, "n c"]:
 
 
 def hub_norms(scores: Float[Tensor, "n c"]) -> Float[Tensor, " c"]:
-    """The norm of each column, by which `without_hubs` divides it; kept, it corrects samples that come later."""
-    return scores.norm(dim=0).clamp_min(torch.finfo(scores.dtype).tiny)
+    """The norm of each column, by which `without_hubs` divides it; kept, it corrects samples that come later.
+
+    At least 1e-6: a column of zeros, of a class that is orthogonal to every sample, stays one.
+    """
+    return scores.norm(dim=0).clamp_min(1e-6)

@@ -10,13 +10,27 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from unseen.nn.build import builder
-from unseen.nn.semantic import cosines
+from unseen.nn.semantic import cosines, hub_norms
 from unseen.nn.softmax import NEVER
 
 
 def normalized(x: Float[Tensor, "n d"], power: float = 1.0) -> Float[Tensor, "n d"]:
     """sign(x) |x|^power, then each row at unit length; a row of zeros stays."""
     return F.normalize(x.sign() * x.abs() ** power if power != 1 else x, dim=1)
+
+
+def centred(x: Float[Tensor, "n d"]) -> tuple[Float[Tensor, "n d"], Float[Tensor, " d"]]:
+    """Normalized training samples without their mean, and the mean.
+
+    Raises
+    ------
+    ValueError
+        If no two samples differ: there is nothing to regress on.
+    """
+    centre = x.mean(dim=0)
+    if float((x - x[0]).abs().max()) < 1e-6:  # of rows of unit length, in float32
+        raise ValueError(f"source must hold samples that differ in direction; all {len(x)} are alike")
+    return x - centre, centre
 
 
 class SemanticNetwork(nn.Module):
@@ -55,6 +69,13 @@ class SemanticNetwork(nn.Module):
         """Score no other class; lower the cosine of some by `handicap` (calibrated stacking, Chao et al. 2016)."""
         bias = torch.where(handicapped, -handicap, 0.0)
         self.bias = torch.where(classes, bias, torch.full_like(bias, NEVER))
+        return self
+
+    def hold_hubs(self, codes: Float[Tensor, "n k"]) -> Self:
+        """Divide the cosines of each class by their norm over embedded samples; one sample tells of no hub."""
+        if len(codes) > 1:
+            norms = hub_norms(cosines(codes, self.prototypes))
+            self.gain = norms.mean() / norms
         return self
 
     def embed(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n k"]:

@@ -30,6 +30,13 @@ def test_features_with_domains(tmp_path, turned):
     assert domain.columns["domain"].tolist() == ["amazon"] * 2 + ["dslr"] * 3
 
 
+def test_labels_may_be_a_cell_array_of_names(tmp_path):
+    savemat(tmp_path / "f.mat", {"features": np.eye(4), "labels": cells("run", "climb", "run", "")})
+    domain = load(tmp_path / "f.mat")
+    assert domain.classes.names == ("climb", "run")
+    assert domain.y.tolist() == [1, 0, 1, -1]
+
+
 def test_mat_errors_name_variables_and_offsets(tmp_path):
     savemat(tmp_path / "a.mat", {"points": np.eye(3)})
     with pytest.raises(ValueError, match="the variables are: points"):

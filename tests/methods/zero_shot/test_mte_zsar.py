@@ -17,6 +17,7 @@ from unseen.data.classes import ClassSpace, join, realign
 from unseen.data.domain import Domain, concatenate
 from unseen.data.loaders import load
 from unseen.data.word_vectors import name_vectors
+from unseen.methods.baselines.ridge import Ridge
 from unseen.methods.zero_shot.mte_zsar import MTEZSAR
 from unseen.methods.zero_shot.mte_zsar import regressors as r
 from unseen.methods.zero_shot.mte_zsar.choice import Setting, cross_validate
@@ -208,6 +209,8 @@ def test_relevant_samples_and_classes_weigh_more_and_the_mean_over_all_is_1() ->
     assert category[30:60].mean() > category[:30].mean()
     torch.testing.assert_close(full, visual * category / (visual * category).mean())
     torch.testing.assert_close(relevance("full", x, z, None, names), category)
+    with pytest.raises(ValueError, match="weights must not be 'visual' without a `target`"):
+        relevance("visual", x, z, None, names)
 
 
 def test_the_hub_correction_is_over_the_pool_and_per_class_after_self_training() -> None:
@@ -225,10 +228,67 @@ def test_the_hub_correction_is_over_the_pool_and_per_class_after_self_training()
 
 def test_without_a_target_only_the_names_of_unseen_classes_weigh() -> None:
     source, pool, classes = problem()
-    full = MTEZSAR(**FIXED).fit(source=source, classes=classes)
+    full = MTEZSAR(**FIXED, weights="full").fit(source=source, classes=classes)
     category = MTEZSAR(**FIXED, weights="category", hubs=False).fit(source=source, classes=classes)
     assert torch.equal(full.decision_function(pool), category.decision_function(pool))
     assert "transduction_" not in full.fitted
+
+
+def test_by_default_weights_are_those_of_categories_with_an_augmentation_pool_and_else_none() -> None:
+    source, _, classes = problem()
+    few, rest = source.take(source.labels < 5), source.take(source.labels >= 5)
+    assert torch.equal(MTEZSAR(**FIXED).fit(source=source, classes=classes).weights_, torch.ones(len(source)))
+    pooled = MTEZSAR(**FIXED).fit(source=few, classes=classes, auxiliary=rest)
+    category = MTEZSAR(**FIXED, weights="category").fit(source=few, classes=classes, auxiliary=rest)
+    assert torch.equal(pooled.weights_, category.weights_)
+    assert pooled.weights_.std() > 0
+
+
+def test_weights_that_rest_on_few_samples_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    source, pool, classes = problem()
+    far = np.where(np.arange(len(source)) < 5, 0.0, 50.0)[:, None] * np.eye(10)[0]
+    MTEZSAR(**FIXED, weights="none").fit(source=source, classes=classes)
+    assert not caplog.messages
+    shifted = source.replace(x=(source.x + far).astype(np.float32))
+    MTEZSAR(**FIXED, weights="visual").fit(source=shifted, classes=classes, target=pool)
+    assert "144 samples are worth" in caplog.messages[0]
+
+
+def test_an_unseen_vector_that_is_orthogonal_to_all_seen_ones_gives_finite_scores() -> None:
+    vectors = np.eye(8)
+    vectors[5, 0] = vectors[6, 1] = vectors[6, 2] = 1
+    vectors[6, 6] = 0
+    classes = ClassSpace(names=tuple("abcdefgh"), embeddings=vectors, seen=range(5))
+    y = np.repeat(np.arange(8), 200)
+    x = (vectors[y] + 0.1 * np.random.default_rng(0).normal(size=(1600, 8))).astype(np.float32)
+    whole = Domain(x=x, y=y, classes=classes)
+    for method in (MTEZSAR(), Ridge()):
+        method.fit(source=whole.take(y < 5), classes=classes, target=whole.take(y >= 5))
+        assert torch.isfinite(method.decision_function(whole)).all()
+        assert (method.predict(whole.take(y == 5)) == 5).all()
+
+
+@pytest.mark.parametrize("make", [lambda hubs: MTEZSAR(**FIXED, hubs=hubs), lambda hubs: Ridge(hubs=hubs)])
+def test_a_pool_of_one_sample_has_no_hubs(make: Any) -> None:
+    source, pool, classes = problem()
+    held, plain = (make(h).fit(source=source, classes=classes, target=pool.take(np.arange(1))) for h in (True, False))
+    assert torch.equal(held.decision_function(pool), plain.decision_function(pool))
+
+
+def test_self_training_leaves_seen_prototypes_where_they_are() -> None:
+    source, pool, classes = problem()
+    fixed: dict[str, Any] = {**FIXED, **INDUCTIVE, "generalized": True}
+    plain = MTEZSAR(**fixed).fit(source=source, classes=classes, target=pool)
+    moved = MTEZSAR(**fixed, self_training=5).fit(source=source, classes=classes, target=pool)
+    assert torch.equal(moved.network_.prototypes[:12], plain.network_.prototypes[:12])
+    assert not torch.isclose(moved.network_.prototypes[12:], plain.network_.prototypes[12:]).any()
+
+
+@pytest.mark.parametrize("method", [MTEZSAR(**FIXED), Ridge()])
+def test_samples_that_are_all_alike_are_refused(method: MTEZSAR | Ridge) -> None:
+    source, _, classes = problem()
+    with pytest.raises(ValueError, match="source must hold samples that differ in direction; all 144 are alike"):
+        method.fit(source=source.replace(x=np.ones_like(source.x)), classes=classes)
 
 
 def test_settings_are_chosen_by_holding_out_classes_not_samples() -> None:
@@ -253,6 +313,34 @@ def test_what_is_given_is_not_chosen() -> None:
     assert {s.penalty_s for s in settings_of(8, 3, 0.1, None)} == {0.1}
     assert all(s.penalty_s == s.penalty_a for s in settings_of(8, None, None, None))
     assert len(settings_of(8, 8, None, None, tied=False)) == 81
+
+
+@pytest.mark.parametrize(
+    ("mapping", "read"),
+    [("mte", {"tasks", "penalty_s", "penalty_a"}), ("ridge", {"penalty_a"}), ("rmtl", {"penalty_s", "penalty_a"})],
+)
+def test_the_setting_is_what_was_used_and_gives_the_same_map(mapping: Any, read: set[str]) -> None:
+    source, _, classes = problem(seen=5)
+    inputs: dict[str, Any] = {"source": source, "classes": classes}
+    method = MTEZSAR(mapping=mapping, **INDUCTIVE).fit(**inputs)
+    again = MTEZSAR(mapping=mapping, **INDUCTIVE, **method.setting_).fit(**inputs)
+    assert set(method.setting_) == read
+    assert torch.equal(again.s_ @ again.a_, method.s_ @ method.a_)
+    asked = MTEZSAR(**INDUCTIVE, **FIXED | {"tasks": 50}).fit(**inputs)
+    assert asked.setting_["tasks"] == len(asked.a_) == 5
+
+
+def test_numbers_of_tasks_are_shares_of_the_rank_not_of_the_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    source, _, classes = problem(seen=4, t=20)
+    tried: list[Setting] = []
+
+    def spy(settings: list[Setting], *args: Any, **kwargs: Any) -> Any:
+        tried.extend(settings)
+        return cross_validate(settings, *args, **kwargs)
+
+    monkeypatch.setattr("unseen.methods.zero_shot.mte_zsar.method.cross_validate", spy)
+    MTEZSAR(**INDUCTIVE, iterations=3).fit(source=source, classes=classes)
+    assert {setting.tasks for setting in tried} == {4, 2, 1}
 
 
 # -- the whole ---------------------------------------------------------------------------------------------

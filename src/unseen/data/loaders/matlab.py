@@ -40,6 +40,8 @@ def load_mat(fs: Any, path: str, *, name: str, classes: ClassSpace | Sequence[st
         raise ValueError(f"{name}: no variable is called {', '.join(_X)}; the variables are: {', '.join(keys)}")
     x = _dense(content[x_key])
     labels = None if y_key is None else np.asarray(content[y_key]).reshape(-1)
+    if labels is not None and labels.dtype == object:
+        labels = np.array(_strings(labels))
     if labels is not None and len(x) != len(labels):
         if x.shape[1] != len(labels):
             raise ValueError(f"{name}: {x_key} has shape {x.shape}, which fits none of {len(labels)} labels")
@@ -157,5 +159,5 @@ def _dense(values: Any) -> NDArray[Any]:
 
 
 def _strings(cells: Any) -> list[str]:
-    """A cell array of strings, or a character matrix, as a list."""
-    return [str(np.asarray(cell).reshape(-1)[0]).strip() for cell in np.asarray(cells).reshape(-1)]
+    """A cell array of strings, or a character matrix, as a list; an empty cell is an empty string."""
+    return [str(next(iter(np.asarray(cell).reshape(-1)), "")).strip() for cell in np.asarray(cells).reshape(-1)]

@@ -12,8 +12,8 @@ from unseen.data.domain import Domain
 from unseen.methods.base import Card
 from unseen.methods.baselines._network import NetworkMethod, table
 from unseen.methods.parameters import NonNegative, Positive
-from unseen.nn.semantic import cosines, hub_norms, ridge
-from unseen.nn.semantic_network import normalized, semantic_network
+from unseen.nn.semantic import cosines, ridge
+from unseen.nn.semantic_network import centred, normalized, semantic_network
 from unseen.nn.unseen_classes import candidates, class_vectors, mean_of_classes, pretend_unseen
 
 PENALTIES = tuple(10.0 ** (power / 2) for power in range(-10, -1))
@@ -28,8 +28,8 @@ class Ridge(NetworkMethod):
         Of the regression, per sample, for features of unit length; None chooses from 1e-5 to 0.1 by holding out
         seen classes.
     hubs : bool
-        Divide the similarities of a class by their norm over the pool, if there is a `target`: no class is near to
-        everything [2].
+        Divide the similarities of a class by their norm over the pool, if there is a `target` of more than one
+        sample: no class is near to everything [2].
     generalized : bool
         Predict among all classes (GZSL) or among the unseen ones (ZSL).
     handicap : float, >= 0
@@ -70,17 +70,16 @@ class Ridge(NetworkMethod):
     def fit(self, *, source: Domain, classes: ClassSpace, target: Domain | None = None) -> Self:
         """Learn from samples of seen classes and a vector per class; `target` is only looked at for hubs."""
         asked = candidates(source, classes, self.generalized)
-        vectors, x, y = class_vectors(classes), normalized(table(source)), source.labels
-        centre = x.mean(dim=0)
-        self.penalty_ = self.penalty or choose_penalty(x - centre, y, vectors, self.random_state)
-        weight = ridge(x - centre, vectors[y], self.penalty_)
+        vectors, y = class_vectors(classes), source.labels
+        x, centre = centred(normalized(table(source)))
+        self.penalty_ = self.penalty or choose_penalty(x, y, vectors, self.random_state)
+        weight = ridge(x, vectors[y], self.penalty_)
         network = semantic_network(source.n_features, vectors.shape[1], len(classes), scale=self.scale)
         network.set_map(centre, weight.T, vectors)
         among = np.isin(np.arange(len(classes)), asked)
         network.allow(torch.as_tensor(among), torch.as_tensor(np.isin(np.arange(len(among)), y)), self.handicap)
         if self.hubs and target is not None:
-            norms = hub_norms(cosines(network.embed(table(target)), network.prototypes))
-            network.gain = norms.mean() / norms
+            network.hold_hubs(network.embed(table(target)))
         self.network_ = network
         return self
 

@@ -11,13 +11,13 @@ from torch import Tensor
 
 from unseen.methods.zero_shot.mte_zsar.regressors import Factors, Moments, latent_prototypes, moments
 from unseen.nn.semantic import cosines
-from unseen.nn.unseen_classes import pretend_unseen
+from unseen.nn.unseen_classes import mean_of_classes, pretend_unseen
 
 PENALTIES = tuple(10.0 ** (power / 2) for power in range(-10, -1))
 """Features of unit length have second moments of trace at most 1: from 1e-5 to 0.1 there is all and nothing."""
 SHARES = (1.0, 0.5, 0.25)
-"""Numbers of tasks that are tried, as shares of the width of the class vectors."""
-ROUGH = 1e-3
+"""Numbers of tasks that are tried, as shares of the rank that a map can have."""
+ROUGH = 1e-4
 """Relative decrease at which the alternation stops while settings are compared."""
 
 
@@ -30,10 +30,10 @@ class Setting(NamedTuple):
 
 
 def settings(
-    width: int, tasks: int | None, penalty_s: float | None, penalty_a: float | None, *, tied: bool = True
+    rank: int, tasks: int | None, penalty_s: float | None, penalty_a: float | None, *, tied: bool = True
 ) -> list[Setting]:
     """All settings to try, larger penalties first; two penalties that are both to be chosen are equal if `tied`."""
-    numbers = [tasks] if tasks else sorted({max(1, round(share * width)) for share in SHARES}, reverse=True)
+    numbers = [tasks] if tasks else sorted({max(1, round(share * rank)) for share in SHARES}, reverse=True)
     of_s, of_a = ([value] if value else list(PENALTIES[::-1]) for value in (penalty_s, penalty_a))
     pairs = zip(of_s, of_a) if tied and len(of_s) == len(of_a) else itertools.product(of_s, of_a)
     return [Setting(k, *pair) for (pair, k) in itertools.product(pairs, numbers)]
@@ -52,7 +52,7 @@ def cross_validate(
 ) -> tuple[Setting, dict[Setting, float]]:
     """The setting under which held-out classes are told apart best, the first of equals, and the score of each.
 
-    A held-out sample counts by its weight, as one that is learnt from: the setting is to be good where the target is.
+    Weights tell what is learnt from; every held-out class has the same say.
 
     Parameters
     ----------
@@ -76,8 +76,7 @@ def cross_validate(
         truth = torch.as_tensor(np.searchsorted(held, y[out]))
         for setting in tried:
             codes, prototypes = matched(regress(m, setting, ROUGH), x[out], vectors[held], setting, latent)
-            right = cosines(codes, prototypes).argmax(dim=1) == truth
-            scores[setting] += float(weights[out][right].sum() / weights.sum())
+            scores[setting] += mean_of_classes(truth, cosines(codes, prototypes).argmax(dim=1)) / len(folds)
     return max(scores, key=scores.__getitem__), scores
 
 

@@ -1,6 +1,7 @@
 """The method: weigh what there is to learn from, learn the map, match."""
 
 import dataclasses
+import logging
 from typing import Annotated, Literal, Self
 
 import numpy as np
@@ -17,11 +18,14 @@ from unseen.methods.zero_shot.mte_zsar.choice import Setting, cross_validate, se
 from unseen.methods.zero_shot.mte_zsar.regressors import Factors, Moments, latent_prototypes, moments
 from unseen.methods.zero_shot.mte_zsar.weights import relevance
 from unseen.nn.density_ratio import effective_size
-from unseen.nn.semantic import cosines, hub_norms, self_trained
-from unseen.nn.semantic_network import SemanticNetwork, normalized, semantic_network
+from unseen.nn.semantic import self_trained
+from unseen.nn.semantic_network import SemanticNetwork, centred, normalized, semantic_network
 from unseen.nn.unseen_classes import candidates, class_vectors
 
 SCALE = 20.0  # of the cosines in the softmax
+FEW = 0.1  # of the samples: a smaller effective size is told
+
+log = logging.getLogger(__name__)
 
 
 class MTEZSAR(Method):
@@ -33,7 +37,7 @@ class MTEZSAR(Method):
 
         min_{S,A} 1/n sum_i omega_i ||z_i - S A x_i||^2 + penalty_s ||S||^2 + penalty_a ||A||^2
 
-    Without a `target` the protocol is inductive: weights come from the names of the unseen classes alone, and
+    Without a `target` the protocol is inductive: weights come from the vectors of the unseen classes alone, and
     neither self-training nor the hub correction takes place. With a `target`, the pool to label, it is transductive:
     weights, prototypes and hub correction are estimated from the pool's unlabelled features, and its labels are in
     `transduction_`; `predict` then judges single samples by what the pool left behind.
@@ -47,16 +51,18 @@ class MTEZSAR(Method):
         Compare among the latent tasks, or as class vectors. `ridge` and `rmtl` have no latent tasks but the entries
         of the class vectors.
     tasks : int or None
-        Latent tasks k of `mte` and `gomtl`, at most the rank of the class vectors.
+        Latent tasks k of `mte` and `gomtl`, at most the rank of the vectors of the training classes.
     penalty_s, penalty_a : float, > 0, or None
         Of S and A, per sample. What is None, `tasks` too, is chosen by holding out seen classes.
-    weights : {"category", "visual", "full", "none"}
-        By what training samples are weighted: class vectors, features, the product of both ratios, nothing.
+    weights : {"auto", "category", "visual", "full", "none"}
+        By what training samples are weighted: class vectors, features of the `target`, the product of both ratios,
+        nothing. `auto` is `category` if there is an `auxiliary` pool, else `none`; `full` without a `target` is
+        `category`.
     self_training : int
-        Each prototype moves to the mean of so many nearest pool samples, K; 0 for none. It should not be far above
-        the number of pool samples per class; the paper has 100.
+        Each prototype of an unseen class moves to the mean of so many nearest pool samples, K; 0 for none. It should
+        not be far above the number of pool samples per class; the paper has 100.
     hubs : bool
-        Divide similarities with a class by their norm over the pool.
+        Divide similarities with a class by their norm over the pool, if it has more than one sample.
     power : float in (0, 1]
         Of the signed power normalisation of features; rows then get unit length.
     generalized : bool
@@ -73,7 +79,7 @@ class MTEZSAR(Method):
     s_, a_ : Tensor (t, k) and (k, d)
         The map. `transform` gives A x, or S A x if matching by word.
     setting_ : dict
-        Number of tasks and penalties used.
+        Parameters used, of those that `mapping` reads: `tasks`, `penalty_s`, `penalty_a`.
     history_ : tuple of float
         The objective after every half step.
     weights_ : Tensor (n,)
@@ -113,6 +119,7 @@ class MTEZSAR(Method):
         presets={
             "default": {},
             "inductive": {"weights": "none", "self_training": 0, "hubs": False},
+            "transductive": {"weights": "full", "self_training": 10, "hubs": True},
             "generalized": {"generalized": True, "handicap": 0.1},
         },
         smoke={"tasks": 4, "penalty_s": 1e-3, "penalty_a": 1e-3, "self_training": 3},
@@ -132,8 +139,11 @@ class MTEZSAR(Method):
             "are removed before.",
             "No public code is known; constants (kernel widths, centres, grids, iterations) are ours.",
             "The weights of `full` are the product of a ratio of features and one of class vectors, at mean 1. With "
-            "a small pool the product rests on few samples (`effective_size_`), so `category` is the default.",
-            "In the cross-validation over seen classes a held-out sample counts by its weight, as in the training.",
+            "a small pool the product rests on few samples (`effective_size_`), and weights of the samples of few seen "
+            "classes can do harm: the default is `category` with an augmentation pool and none without.",
+            "The cross-validation over seen classes learns from weighted samples; held-out classes count alike.",
+            "Self-training moves the prototypes of unseen classes only, as a pool may hold no sample of seen ones.",
+            "GOMTL takes ten proximal steps of the lasso per round, not its solution.",
             "HMDB51, UCF101 and Olympic Sports features are read by `unseen.load` from MATLAB (-v7, `features` and "
             "`labels`), .npz or tables; they are in no package, so nothing was run on them here.",
         ),
@@ -145,7 +155,7 @@ class MTEZSAR(Method):
     tasks: Count | None = None
     penalty_s: Positive | None = None
     penalty_a: Positive | None = None
-    weights: Literal["category", "visual", "full", "none"] = "category"
+    weights: Literal["auto", "category", "visual", "full", "none"] = "auto"
     self_training: Natural = 0
     hubs: bool = True
     power: Annotated[float, Within(0, 1, open_low=True)] = 1.0
@@ -166,22 +176,25 @@ class MTEZSAR(Method):
         asked = candidates(source, classes, self.generalized)
         vectors = class_vectors(classes)
         x, y, names = self._gather(source, classes, auxiliary)
-        centre = x.mean(dim=0)  # step 2
-        x, z = x - centre, vectors[y]
+        x, centre = centred(x)  # step 2
         pool = None if target is None else self._normalized(target) - centre
+        mode = self.weights if self.weights != "auto" else "none" if auxiliary is None else "category"
         weights = relevance(
-            self.weights, x, z, pool, vectors[asked], centres=self.centres, random_state=self.random_state
+            mode, x, vectors[y], pool, vectors[asked], centres=self.centres, random_state=self.random_state
         )
         setting, factors = self._learn(x, y, vectors, weights)
         self.s_, self.a_, self.history_ = factors.s.float(), factors.a.float(), factors.history
-        self.setting_, self.weights_ = setting._asdict(), weights.float()
-        self.effective_size_ = effective_size(weights)
+        read = {"ridge": ("penalty_a",), "rmtl": ("penalty_s", "penalty_a")}.get(self.mapping, Setting._fields)
+        self.setting_ = {name: value for name, value in setting._asdict().items() if name in read}
+        self.weights_, self.effective_size_ = weights.float(), effective_size(weights)
+        if self.effective_size_ < FEW * len(x):
+            log.warning("weights=%r: %d samples are worth %.0f; a few decide", mode, len(x), self.effective_size_)
         self.relevance_ = {str(name): float(weights[names == name].mean()) for name in np.unique(names)}
         network = self._network(factors, setting, vectors, centre)
         among, seen = (torch.as_tensor(np.isin(np.arange(len(classes)), some)) for some in (asked, source.labels))
         network.allow(among, seen, self.handicap)
         if target is not None:
-            self.transduction_ = self._transduce(network, torch.as_tensor(target.x).float(), asked)
+            self.transduction_ = self._transduce(network, torch.as_tensor(target.x).float(), classes.unseen)
         self.network_ = network
         return self
 
@@ -228,11 +241,14 @@ class MTEZSAR(Method):
 
     def _learn(self, x: Tensor, y: np.ndarray, vectors: Tensor, weights: Tensor) -> tuple[Setting, Factors]:
         """Steps 10, then 3 to 8: choose what is None, then regress on all samples."""
-        tasks = self.tasks if self.mapping in ("mte", "gomtl") else vectors.shape[1]
-        tried = settings(vectors.shape[1], tasks, self.penalty_s, self.penalty_a, tied=self.mapping != "rmtl")
+        rank = min(vectors.shape[1], len(np.unique(y)))
+        tasks = self.tasks if self.mapping in ("mte", "gomtl") else rank
+        penalty_s = self.penalty_a if self.mapping == "ridge" else self.penalty_s
+        tried = settings(rank, tasks, penalty_s, self.penalty_a, tied=self.mapping != "rmtl")
         seed, latent = self.random_state, self._latent
         setting, _ = cross_validate(tried, self._regress, x, y, vectors, weights, latent=latent, random_state=seed)
-        return setting, self._regress(moments(x, vectors[y], weights), setting)
+        factors = self._regress(moments(x, vectors[y], weights), setting)
+        return setting._replace(tasks=len(factors.a)), factors
 
     def _regress(self, m: Moments, setting: Setting, tolerance: float = 1e-5) -> Factors:
         if self.mapping == "ridge":
@@ -249,12 +265,11 @@ class MTEZSAR(Method):
         network = semantic_network(len(centre), len(a), len(vectors), power=self.power, scale=SCALE)
         return network.set_map(centre, a, prototypes)
 
-    def _transduce(self, network: SemanticNetwork, pool: Tensor, asked: np.ndarray) -> np.ndarray:
-        """Step 9 with a pool: self-training, then the hub correction; the labels of the pool."""
+    def _transduce(self, network: SemanticNetwork, pool: Tensor, unseen: np.ndarray) -> np.ndarray:
+        """Step 9 with a pool: self-training of unseen classes, then the hub correction; the labels of the pool."""
         codes = network.embed(pool)
         if self.self_training:
-            network.prototypes[asked] = self_trained(network.prototypes[asked], codes, self.self_training)
+            network.prototypes[unseen] = self_trained(network.prototypes[unseen], codes, self.self_training)
         if self.hubs:
-            norms = hub_norms(cosines(codes, network.prototypes))
-            network.gain = norms.mean() / norms
+            network.hold_hubs(codes)
         return network(pool).argmax(dim=1).numpy()

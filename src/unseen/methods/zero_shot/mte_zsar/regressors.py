@@ -111,7 +111,10 @@ def mte(
 def gomtl(
     m: Moments, tasks: int, penalty_s: float, penalty_a: float, *, iterations: int = 50, tolerance: float = 1e-5
 ) -> Factors:
-    """GOMTL: min_{S,A} 1/n ||Z - S A X||^2 + penalty_s ||S||_1 + penalty_a ||A||^2, alternating lasso and ridge."""
+    """GOMTL: min_{S,A} 1/n ||Z - S A X||^2 + penalty_s ||S||_1 + penalty_a ||A||^2, alternating lasso and ridge.
+
+    A round takes ten proximal steps of the lasso, not its solution.
+    """
 
     def s_step(s: Tensor, a: Tensor) -> Tensor:
         return lasso(s, (a * m.g) @ a.T, (a @ m.cross).T, penalty_s)

@@ -16,7 +16,7 @@ def relevance(
     x: Float[Tensor, "n d"],
     z: Float[Tensor, "n t"],
     pool: Float[Tensor, "m d"] | None,
-    names: Float[Tensor, "u t"],
+    prototypes: Float[Tensor, "u t"],
     *,
     centres: int = 200,
     random_state: int = 0,
@@ -30,12 +30,19 @@ def relevance(
     x, z : Tensor (n, d) and (n, t)
         Features and class vectors of the training samples, of all data sets.
     pool : Tensor (m, d), optional
-        Unlabelled features of the target. Without them nothing is known of its features.
-    names : Tensor (u, t)
+        Unlabelled features of the target. Without them `full` is `category`.
+    prototypes : Tensor (u, t)
         Vectors of the classes in question.
+
+    Raises
+    ------
+    ValueError
+        If `mode` is "visual" and there is no pool.
     """
+    if mode == "visual" and pool is None:
+        raise ValueError("weights must not be 'visual' without a `target`, whose features it reads")
     weights = torch.ones(len(x), dtype=torch.float64)
-    pairs = {"visual": (pool, x), "category": (names, z)}
+    pairs = {"visual": (pool, x), "category": (prototypes, z)}
     for part, (test, train) in pairs.items():
         if mode in (part, "full") and test is not None:
             ratio = kliep(test, train, centres=centres, random_state=random_state)

@@ -72,9 +72,13 @@ class PBAdv(Method):
     embedding, hidden : int
         Widths of the space of cosines and of the hidden layers.
     dropout : float in [0, 1]
+        Share of the values left out after hidden layers.
     epochs, batch_size : int
+        Passes over the samples, and samples in a step (at least 2).
     learning_rate : float, > 0
+        Of Adam.
     weight_decay : float, >= 0
+        Of Adam, on all weights and word vectors.
 
     Attributes
     ----------

@@ -24,6 +24,7 @@ from unseen.methods.zero_shot.tmv_hlp.views import (
     View,
     align,
     candidate_classes,
+    check_distinct,
     class_vectors,
     feature_view,
     moved_prototypes,
@@ -71,10 +72,12 @@ class TMVHLP(Method):
     power : float, >= 0
         lambda: eigenvalues to this power weigh the directions of the embedding.
     components : int, optional
-        Principal components of each view, at most, that enter the correlations. None is a tenth of the pool, between 30
-        and 100: of more, noise that only the pool has correlates too, and class vectors are thrown far off.
+        Principal components of each view, at most, that enter the correlations. None is a tenth of the pool, at most
+        100: of more, noise that only the pool has correlates too, and class vectors are thrown far off. It is at least
+        30, which is too many for a pool below some 200 samples; `regularization` is the remedy there.
     regularization : float, > 0
-        Of the covariances, in units of a view's mean variance.
+        Of the covariances, in units of a view's mean variance. Below 0.1 a pool smaller than twice the components of
+        all views is warned of: its correlations are mostly noise.
     penalty : float, > 0
         Of the regressors into the class vectors.
     view_prior : bool
@@ -96,16 +99,17 @@ class TMVHLP(Method):
     candidates_ : array (c,)
         The classes that can be predicted.
     columns_ : dict of bool array
-        Which columns of the class vectors are in use: those that differ between seen classes.
+        Which columns of the class vectors are in use: those that differ between the classes of the source.
     shares_ : array (v,)
         w_i P(i) of each view.
 
     Notes
     -----
-    The pool is labelled together. `predict` takes later samples one by one: each is projected into the same views and
-    takes the mean mass of its nearest nodes there, weighted as edges and views are. So a sample of the pool may be
-    predicted otherwise than `transduction_` says. A pool should hold some eight or more samples of each class: of two
-    there is nothing to spread over, and hyperedges then do harm.
+    The pool is labelled together (`transduction_`, the transductive protocol). `predict`, the inductive one, takes
+    later samples one by one: each is projected into the same views and takes the mean mass of its nearest nodes there,
+    weighted as edges and views are. So a sample of the pool may be predicted otherwise than `transduction_` says. A
+    pool should hold some eight or more samples of each class: of two there is nothing to spread over, and hyperedges
+    then do harm.
 
     References
     ----------
@@ -126,7 +130,10 @@ class TMVHLP(Method):
         smoke={"neighbours": 5, "hyper_neighbours": 5, "prototype_factor": 2},
         parts=("unseen.nn.graphs", "unseen.nn.semantic", "unseen.evaluation.metrics.zero_shot"),
         notes=(
-            "Transductive: it sees the unlabeled features of the pool, never their labels.",
+            "Transductive (`transduction_`): it sees the unlabeled features of the pool, never their labels. Inductive "
+            "(`predict`): later samples, one by one.",
+            "The graph of a view is not divided by its volume, K / vol(K), and the weights (1, 1.5, 1) of features, "
+            "attributes and word vectors are not the default; `view_weights` gives the latter.",
             "Continuous class vectors are reached by ridge regression, binary attributes by logistic regression; the "
             "paper has linear support vector regression and support vector machines with probabilities.",
             "All views and prototypes are centred on the pool's mean, and each view is brought to a mean variance of "
@@ -165,11 +172,14 @@ class TMVHLP(Method):
     columns_: dict[str, np.ndarray] = dataclasses.field(init=False)
     shares_: np.ndarray = dataclasses.field(init=False)
     widths_: list[float] = dataclasses.field(init=False)
+    pool_: str = dataclasses.field(init=False)
 
     def fit(self, *, source: Domain, classes: ClassSpace, target: Domain, support: Domain | None = None) -> Self:
         """Label the pool `target`; `support` are labelled samples of it (N-shot)."""
         candidates = candidate_classes(source, classes, support, self.generalized, self.prototypes)
-        spaces, columns = class_vectors(classes, candidates)
+        spaces, columns = class_vectors(classes, candidates, np.unique(source.labels))
+        if support is None:
+            check_distinct(classes, candidates, spaces)
         self._check_pool(len(target), len(spaces) + 1)
         x = tensor(target).double()
         pool = x if support is None else torch.cat([x, tensor(support).double()])
@@ -189,6 +199,7 @@ class TMVHLP(Method):
         self.nodes_ = self._nodes(pool, moved)
         self.widths_ = [median_distance(nodes, nodes) for nodes in self.nodes_]
         self._spread(len(target), candidates if support is None else support.labels, support is not None)
+        self.pool_ = target.fingerprint()
         self.transduction_ = candidates[self.mass_[: len(target)].argmax(axis=1)]
         return self
 
@@ -212,7 +223,7 @@ class TMVHLP(Method):
         Raises
         ------
         ValueError
-            If there is no such view, or the width is another.
+            If there is no such view, the width is another, or a number is not finite.
         """
         if "views_" not in self.fitted:
             raise NotFittedError("this TMVHLP has not been fitted; call fit first")
@@ -222,6 +233,9 @@ class TMVHLP(Method):
         width = len(self.columns_[view]) if view in self.columns_ else len(found.location)
         if v.ndim != 2 or v.shape[1] != width:
             raise ValueError(f"vectors of the view {view!r} must be of shape (n, {width}); got {tuple(v.shape)}")
+        finite = v.isfinite().all(dim=1)
+        if not finite.all():
+            raise ValueError(f"vectors of the view {view!r} must be finite; row {int(finite.int().argmin())} is not")
         return found.embed(found.vectors(v) if view == FEATURES else v[:, self.columns_[view]])
 
     def retrieve(
@@ -236,8 +250,10 @@ class TMVHLP(Method):
         rows : array (m, e)
             Vectors of the view `among`: words, or pictures.
         top : int, optional
-            So many of them; all if absent.
+            So many of them, at least 1; all if absent.
         """
+        if top is not None and top < 1:
+            raise ValueError(f"top must be at least 1; got {top!r}")
         similar = cosines(self.embed(queries, view), self.embed(rows, among))
         return similar.argsort(dim=1, descending=True, stable=True)[:, :top].numpy()
 
@@ -302,4 +318,6 @@ class TMVHLP(Method):
             raise NotFittedError("this TMVHLP has not been fitted; call fit first")
         if len(target) != len(self.transduction_):
             raise ValueError(f"target must be the pool of fit, {len(self.transduction_)} samples; got {len(target)}")
+        if target.fingerprint() != self.pool_:
+            raise ValueError("target must be the pool of fit; it holds other samples. Of later ones `predict` tells")
         return np.argsort(target.unlabeled().canonical_order())

@@ -55,11 +55,12 @@ def candidate_classes(
 
 
 def class_vectors(
-    classes: ClassSpace, candidates: Int[np.ndarray, " c"]
+    classes: ClassSpace, candidates: Int[np.ndarray, " c"], known: Int[np.ndarray, " k"]
 ) -> tuple[dict[str, Float[Tensor, "n _"]], dict[str, Bool[np.ndarray, " _"]]]:
     """Every space in which the classes have vectors: attributes, embeddings, and coordinates of a tree or graph.
 
-    Columns that are equal for all seen classes are left out, as nothing can be learnt of them; second come those kept.
+    Columns that are equal for all `known` classes, those of the source, are left out, as nothing can be learnt of them;
+    second come those kept.
     """
     vectors = {name: getattr(classes, name) for name in ("attributes", "embeddings")}
     if not isinstance(classes.metric, (CompleteMetric, EmbeddingMetric)):
@@ -72,17 +73,34 @@ def class_vectors(
     if not found:
         raise ValueError(f"classes must have attributes, embeddings, or, up to {MOST} classes, distances as metric")
     for name, value in found.items():
-        varies = value[classes.seen].std(dim=0, unbiased=False) > 0
+        varies = value[known].std(dim=0, unbiased=False) > 0
         if not varies.any():
-            raise ValueError(f"classes must differ in their {name}; those of all seen classes are equal")
+            raise ValueError(f"classes must differ in their {name}; those of all classes of the source are equal")
         if not varies.all():
-            log.info("%d columns of %s are equal for all seen classes and left out", int((~varies).sum()), name)
+            log.info(
+                "%d columns of %s are equal for all classes of the source and left out", int((~varies).sum()), name
+            )
         empty = candidates[(value[candidates] == 0).all(dim=1).numpy()]
         if name != "metric" and len(empty):
             told = ", ".join(repr(classes.names[c]) for c in empty[:3])
             raise ValueError(f"classes must all have {name}; those of {len(empty)} classes are all 0: {told}")
         found[name], kept[name] = value[:, varies], varies.numpy()
     return found, kept
+
+
+def check_distinct(
+    classes: ClassSpace, candidates: Int[np.ndarray, " c"], spaces: Mapping[str, Float[Tensor, "n _"]]
+) -> None:
+    """Raise a ValueError if two candidates have the same vectors in every space, so that nothing tells them apart."""
+    vectors = np.hstack([value[candidates].numpy() for value in spaces.values()])
+    _, first, inverse = np.unique(vectors, axis=0, return_index=True, return_inverse=True)
+    twin = first[inverse.ravel()]
+    for i in np.flatnonzero(twin != np.arange(len(candidates)))[:1]:
+        a, b = classes.names[candidates[twin[i]]], classes.names[candidates[i]]
+        raise ValueError(
+            f"classes must differ in {' or '.join(spaces)}, in a column that varies over the source; {a!r} and {b!r} "
+            "do not"
+        )
 
 
 def coordinates(metric: LabelMetric, most: int = 100) -> Float[np.ndarray, "n d"]:
@@ -212,7 +230,8 @@ def align(
 ) -> dict[str, View]:
     """Step 3: the views with `centre` and `matrix` from canonical correlations over the pool.
 
-    Psi^i = v_i W_i diag(mu)^power: directions that more views share count for more.
+    Psi^i = v_i W_i diag(mu)^power: directions that more views share count for more. A pool too small for its components
+    is warned of.
     """
     centred, centres = {}, {}
     for name, one in views.items():
@@ -222,11 +241,17 @@ def align(
         if not centred[name].any():
             raise ValueError(f"target must hold samples that differ; the view {name!r} of all of them is the same")
     bases = {name: principal(v, components) for name, v in centred.items()}
+    width = sum(basis.shape[1] for basis in bases.values())
+    if len(pool) < 2 * width and regularization < 0.1:
+        log.warning(
+            "%d samples are few for correlations of %d components, which need %d; set regularization to 0.1 or more",
+            len(pool), width, 2 * width,
+        )  # fmt: skip
     joint = multiview_cca([v @ bases[name] for name, v in centred.items()], regularization)
     aligned = {}
     for (name, one), directions in zip(views.items(), joint.directions):
         matrix = bases[name] @ directions * joint.eigenvalues**power
-        d, (t, width) = len(one.location), matrix.shape
-        aligned[name] = view(d, t, width, projects=one.projects, binary=one.binary)
+        d, (t, columns) = len(one.location), matrix.shape
+        aligned[name] = view(d, t, columns, projects=one.projects, binary=one.binary)
         aligned[name].load_state_dict(one.state_dict() | {"centre": centres[name], "matrix": matrix})
     return aligned
