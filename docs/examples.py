@@ -32,10 +32,22 @@ classes = ClassSpace(
 )
 source = source.take(source.y < 8)  # no picture of 8 and 9"""
 
+PAIRS = """\
+classes = compositions(
+    [("odd" if n % 2 else "even", f"{n % 5} or {n % 5 + 5}") for n in range(10)], names="0123456789", seen=range(8)
+)
+source = source.take(source.y < 8)  # no picture of 8 and 9"""
+"""Digits as pairs of two words each."""
+
 
 def quick(about: dict[str, Any]) -> dict[str, int]:
     """Settings that make an example short where the defaults take minutes."""
     return {"iterations": 20, "batch_size": 8} if "iterations" in about["parameters"] else {}
+
+
+def compositional(about: dict[str, Any]) -> bool:
+    """Whether the classes must be pairs of words."""
+    return methods.get(about["slug"]).card.compositional
 
 
 def python(about: dict[str, Any], arguments: str = "") -> str:
@@ -95,7 +107,9 @@ def python(about: dict[str, Any], arguments: str = "") -> str:
         ]
     else:
         lines = ["from unseen.data.sources import digits", f"from unseen.methods import {name}", "", BOTH]
-        if "classes" in words:
+        if compositional(about):
+            lines = ["from unseen.data.compositions import compositions", *lines, PAIRS]
+        elif "classes" in words:
             lines = ["from unseen import ClassSpace", *lines, DESCRIBED]
         if "model" in words:
             lines = ["from unseen.catalogue import source_model", *lines, "model = source_model(source)"]
@@ -132,6 +146,9 @@ def shell(about: dict[str, Any]) -> str:
     if "classes" in words:
         rows = [f"{n},the digit {word},{','.join(SEGMENTS[n])}" for n, word in zip(SEGMENTS, WORDS)]
         header = f"name,description,{','.join(SIDES)}"
+        if compositional(about):
+            rows = [f"{n},{'odd' if n % 2 else 'even'},{n % 5} or {n % 5 + 5}" for n in range(10)]
+            header = "name,attribute,object"
         lines += ["rm -r printed/8 printed/9", "cat > classes.csv <<'END'", header, *rows, "END"]
         options += ["--classes classes.csv"]
         if words == ["classes"] and about["modalities"] != ["probabilities"]:
