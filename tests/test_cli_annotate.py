@@ -7,7 +7,14 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image, ImageDraw
+
+from unseen.cli.annotate import described, embedded
+from unseen.data.classes import ClassSpace
+from unseen.data.domain import Domain
+from unseen.encoders import TwoTowerEncoder
+from unseen.methods.zero_shot.tmv_hlp import TMVHLP
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 170, 60), "blue": (40, 60, 220), "yellow": (240, 210, 30)}
 SHAPES = ("circle", "square", "triangle")
@@ -57,6 +64,28 @@ def folders(tmp_path):
     return tmp_path
 
 
+def test_words_are_embedded_by_the_tower_that_embeds_classes(monkeypatch):
+    monkeypatch.setattr(TwoTowerEncoder, "embed", lambda self, classes: classes.replace(embeddings=np.eye(2)))
+    found = embedded(["red", "blue"], object.__new__(TwoTowerEncoder))
+    np.testing.assert_array_equal(found, np.eye(2))
+
+
+def test_attributes_below_the_mean_are_blank():
+    rng, names = np.random.default_rng(0), tuple("abcdefgh")
+    z = rng.normal(size=(8, 3))
+    classes = ClassSpace(names=names, attributes=z, attribute_names=("big", "red", "old"), embeddings=z, seen=range(6))
+    y = np.repeat(range(8), 6)
+    whole = Domain(x=z[y] @ rng.normal(size=(3, 5)) + 0.1 * rng.normal(size=(48, 5)), y=y)
+    pool = whole.take(y > 5)
+    method = TMVHLP(neighbours=4, hyper_neighbours=4).fit(source=whole.take(y < 6), classes=classes, target=pool)
+    table = described(method, pool.x, classes, list(names), z, 3)
+    values = method.views_["attributes"].vectors(torch.as_tensor(pool.x))
+    above = (values > values.mean(dim=0)).sum(dim=1).numpy()
+    shown = table[[f"attribute_{i}" for i in (1, 2, 3)]] != ""
+    assert shown.sum(axis=1).tolist() == above.tolist()
+    assert (table[[f"attribute_{i}_score" for i in (1, 2, 3)]].notna().to_numpy() == shown.to_numpy()).all()
+
+
 @pytest.mark.slow
 def test_a_folder_of_pictures_is_described_by_words_and_attributes(call, folders):
     given = ("new", "--source", "known", "--classes", "classes.csv", "--out", "a.csv")
@@ -72,6 +101,7 @@ def test_a_folder_of_pictures_is_described_by_words_and_attributes(call, folders
     right = [a in t.split() for a, t in zip(table["attribute_1"], truth)]
     assert np.mean(right) > 0.5  # 2 of 7 by chance
     assert (table["word_1_score"] >= table["word_2_score"]).all()
+    assert "18 samples are few for 3 unseen classes" in done.stderr
     (folders / "words.txt").write_text("red\n\nblue\nred\n")
     call(*given, "--words", "words.txt", "--set", "mixture=1.0")
     assert set(pd.read_csv(folders / "a.csv")["word_1"]) <= {"red", "blue"}
@@ -80,6 +110,7 @@ def test_a_folder_of_pictures_is_described_by_words_and_attributes(call, folders
 def test_help_and_mistakes_are_short(call, folders):
     assert "unseen annotate" in call("--help").stdout
     given = ("new", "--source", "known", "--classes", "classes.csv", "--out", "a.csv")
+    assert "there is no nowhere" in call(*given[:-1], "nowhere/a.csv", code=1).stderr
     (folders / "words.txt").write_text("\n")
     assert "holds no word" in call(*given, "--words", "words.txt", code=1).stderr
     pd.read_csv(folders / "classes.csv").iloc[3:].to_csv(folders / "classes.csv", index=False)

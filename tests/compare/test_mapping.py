@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
@@ -12,7 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from unseen.compare.mapping import read_pairs, read_phrases
+from unseen.compare import mapping
+from unseen.compare.mapping import Mapper, learn, read_pairs, read_phrases
 from unseen.data.taxonomies import load
 
 TABLE = """name,parent,synonyms
@@ -75,8 +77,15 @@ def test_phrases_are_mapped_with_path_and_vectors_and_the_mapper_is_used_again(f
     unseen(folder, "map", "phrases.csv", "--model", "mapper", "--below", "bird", "--out", "birds.csv")
     birds = pd.read_csv(folder / "birds.csv", keep_default_na=False)
     assert set(birds.node) == {"", "bird", "owl", "eagle"}
-    told = unseen(folder, "map", "phrases.csv", "--model", "mapper", "--taxonomy", "csv:t.csv", code=1).stderr
-    assert "is a mapper that has learned" in told
+    for more in (["--taxonomy", "csv:t.csv"], ["--words", "wordllama"], ["--seed", "0"]):
+        told = unseen(folder, "map", "phrases.csv", "--model", "mapper", *more, code=1).stderr
+        assert "is a mapper that has learned" in told
+    mapper = Mapper.load(folder / "mapper")
+    assert mapper.map([None, float("nan"), "an owl"], k=1).phrase.tolist() == ["", "", "an owl"]  # type: ignore[list-item]
+    with pytest.raises(TypeError, match="phrases must be a list of strings; got one string"):
+        mapper.map("an owl")
+    with pytest.raises(ValueError, match="phrases must hold at least one"):
+        mapper.vectors([])
 
 
 def test_an_obo_file_is_mapped_to(folder: Path) -> None:
@@ -93,6 +102,10 @@ def test_an_obo_file_is_mapped_to(folder: Path) -> None:
         (["--taxonomy", "csv:tree.csv", "phrases.csv", "--vectors", "v.txt"], "vectors must end in .npy"),
         (["--taxonomy", "csv:tree.csv", "pairs.csv", "--column", "fraise"], "did you mean 'phrase'"),
         (["--taxonomy", "csv:tree.csv", "phrases.csv", "--words", "glove"], "words must be wordllama, fasttext or a"),
+        (["--taxonomy", "csv:tree.csv", "phrases.csv", "--out", "no/such/x.csv"], "out: there is no folder 'no/such'"),
+        (["--taxonomy", "csv:tree.csv", "phrases.csv", "--vectors", "no/v.npy"], "vectors: there is no folder 'no'"),
+        (["--taxonomy", "csv:tree.csv", "phrases.csv", "--below", "zzz"], "no class is called 'zzz'"),
+        (["--taxonomy", "csv:tree.csv", "phrases.csv", "--set", "random_state=3"], "take random_state; say --seed"),
     ],
 )
 def test_mistakes_are_one_line(folder: Path, arguments: list[str], told: str) -> None:
@@ -105,6 +118,23 @@ def test_a_pair_whose_node_is_none_is_named_with_its_row(folder: Path) -> None:
     (folder / "pairs.csv").write_text("phrase,node\na,owl\nb,dragon\n")
     with pytest.raises(ValueError, match="row 2: no class is called 'dragon'"):
         read_pairs(folder / "pairs.csv", load(f"csv:{folder / 'tree.csv'}"))
+    (folder / "pairs.csv").write_text("Phrase,Node\na,001\n")
+    (folder / "tree.csv").write_text("name,parent\nroot,\n001,root\n")
+    assert read_pairs(folder / "pairs.csv", load(f"csv:{folder / 'tree.csv'}")).labels.tolist() == [1]
+    (folder / "latin.txt").write_bytes("caf\u00e9\n".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"latin\.txt must be in UTF-8"):
+        read_phrases(folder / "latin.txt")
     (folder / "empty.txt").write_text("\n")
     with pytest.raises(ValueError, match="there is no phrase"):
         read_phrases(folder / "empty.txt")
+
+
+def test_words_of_phrases_are_read_beyond_the_limit_of_a_file_of_vectors(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "v.txt").write_text("the 1 0\nof 0 1\nBird 1 1\nbanana 0 2\n")
+    monkeypatch.setattr(mapping, "read_vectors", functools.partial(mapping.read_vectors, limit=1))
+    small: dict[str, Any] = {"mapper": "mean", "dim": 4, "walks": 1, "epochs": 1, "node_epochs": 1, "least_steps": 0}
+    method = learn(load(f"csv:{folder / 'tree.csv'}"), words=str(folder / "v.txt"), **small).method
+    assert method.words_.words == ("the", "bird")
+    assert method.left_out_ > 0

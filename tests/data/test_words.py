@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from unseen.data.words import WordVectors, fasttext, ngram_buckets, read_vectors, sentences, wordllama
+from unseen.data.words import WordVectors, fasttext, ngram_buckets, read_vectors, sentences, wordllama, words_of
 
 TABLE = WordVectors(("acute", "heart", "failure"), np.eye(3, dtype=np.float32))
 
@@ -26,6 +26,13 @@ def test_they_can_be_read_as_a_mapping_from_words() -> None:
     assert TABLE["heart"].tolist() == [0, 1, 0]
     with pytest.raises(KeyError, match="banana"):
         TABLE["banana"]
+
+
+def test_letters_and_their_marks_are_one_word_however_they_are_written() -> None:
+    assert words_of("Cafe\u0301 de_la\u0301 \ufb01n") == ["caf\u00e9", "de", "l\u00e1", "fin"]
+    hindi = "\u0939\u093f\u0928\u094d\u0926\u0940"  # of six characters three are marks
+    assert words_of(f"{hindi}, {hindi}2!") == [hindi, f"{hindi}2"]
+    assert WordVectors(("caf\u00e9",), np.ones((1, 2))).read(["CAFE\u0301"]).tokens.tolist() == [[0]]
 
 
 def test_a_text_is_cut_after_the_longest_count_of_known_words() -> None:
@@ -57,6 +64,12 @@ def test_a_damaged_line_is_named(tmp_path: Path) -> None:
     file.write_text("a 1 2\nb 1 x\n")
     with pytest.raises(ValueError, match="line 2"):
         read_vectors(file)
+    file.write_text("a 1 2\nb 3 4\n\n")
+    assert read_vectors(file).words == ("a", "b")
+    for line in ("5\n", "the 5\n"):
+        file.write_text(line)
+        with pytest.raises(ValueError, match="line 1: not a word and at least two numbers"):
+            read_vectors(file)
     file.write_text("a 1 2\nb inf 1\n")
     with pytest.raises(ValueError, match="line 2"):
         read_vectors(file)

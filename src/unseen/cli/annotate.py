@@ -63,15 +63,15 @@ def annotate(
     known = ready.classes
     if known.embeddings is None:
         known = known.replace(embeddings=embedded(known.texts))
-    vectors = embedded(told, ready.encoder) if told else known.embeddings
+    vectors: Any = embedded(told, ready.encoder) if told else known.embeddings
     assert ready.source is not None
     assert known.embeddings is not None
     if vectors.shape[1] != known.embeddings.shape[1]:
         raise ValueError("--words needs classes that are no pairs of an attribute and an object")
     if len(pool) < 8 * len(known.unseen):
         say(f"{len(pool)} samples are few for {len(known.unseen)} unseen classes; eight of each or more are better")
-    few = TMVHLP.card.presets["small"] | {"regularization": 0.1} if len(pool) < 30 * len(known.unseen) else {}
-    method = TMVHLP(**few | settings_of(settings or []))
+    small = {**TMVHLP.card.presets["small"], "regularization": 0.1}
+    method = TMVHLP(**(small if len(pool) < 30 * len(known.unseen) else {}) | settings_of(settings or []))
     method.fit(source=ready.source, classes=known, target=pool)
     table = described(method, pool.x, known, told or list(known.names), vectors, top)
     table.insert(0, "sample", pool.ids)

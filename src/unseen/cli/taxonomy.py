@@ -31,18 +31,21 @@ def map_phrases(
     vectors: Annotated[
         Path | None, typer.Option(help="Write a vector per phrase too (.npy).", show_default=False)
     ] = None,
-    k: Annotated[int, typer.Option("--k", help="Nodes per phrase.", min=1)] = 5,
+    k: Annotated[int, typer.Option("--k", help="Nodes per phrase, at most all that compete.", min=1)] = 5,
     below: Annotated[
         str | None, typer.Option(help="Only this node and those below it compete.", show_default=False)
     ] = None,
-    words: Annotated[str, typer.Option(help="wordllama, fasttext (trained on the phrases), or a file of vectors.")] = (
-        "wordllama"
-    ),
+    words: Annotated[
+        str | None,
+        typer.Option(
+            help="wordllama (if absent), fasttext (trained on the phrases), or a file of vectors.", show_default=False
+        ),
+    ] = None,
     column: Annotated[str | None, typer.Option(help="Column of the phrases.", show_default=False)] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Hyperparameter as name=value.", show_default=False)
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed.")] = 0,
+    seed: Annotated[int | None, typer.Option(help="Seed; 0 if absent.", show_default=False)] = None,
 ) -> None:
     """Map phrases to the nearest nodes of a taxonomy, with scores and the path to the root.
 
@@ -57,9 +60,16 @@ def map_phrases(
         raise ValueError(f"vectors must end in .npy; got {str(vectors)!r}")
     if out.suffix != ".csv":
         raise ValueError(f"out must end in .csv; got {str(out)!r}")
+    for name, file in (("out", out), ("vectors", vectors)):
+        if file is not None and not file.parent.is_dir():
+            raise ValueError(f"{name}: there is no folder {str(file.parent)!r}")
+    given = settings_of(settings or [])
+    for name, option in {"random_state": "--seed", "words": "--words", "pairs": "--pairs"}.items():
+        if name in given:
+            raise ValueError(f"--set does not take {name}; say {option}")
     texts = mapping.read_phrases(phrases, column)
     if model is not None and (model / "state.json").exists():
-        if taxonomy or pairs or settings:
+        if taxonomy or pairs or words or given or seed is not None:
             raise ValueError(f"{model} is a mapper that has learned; name another --model to learn anew")
         mapper = mapping.Mapper.load(model)
         say(f"{mapper.taxonomy.phrases.name}: {len(mapper.taxonomy)} nodes, from {model}")
@@ -67,11 +77,15 @@ def map_phrases(
         if taxonomy is None:
             raise ValueError("taxonomy is needed to learn: " + ", ".join(taxonomies.FORMS))
         tree = taxonomies.load(taxonomy)
+        if below is not None:
+            tree.classes.index(below)
         known = None if pairs is None else mapping.read_pairs(pairs, tree)
         say(f"{tree!r}" + (f", {len(known)} pairs" if known is not None else ""))
         for line in (*tree.notes, *tree.phrases.credits):
             say(line)
-        mapper = mapping.learn(tree, known, words=words, random_state=seed, **settings_of(settings or []))
+        mapper = mapping.learn(tree, known, words=words or "wordllama", random_state=seed or 0, **given)
+        if skipped := mapper.method.skipped_:
+            say(f"{skipped} words of phrases have no vector; {mapper.method.left_out_} phrases have no other word")
         if model is not None:
             mapper.save(model)
             say(f"the mapper is in {model}")

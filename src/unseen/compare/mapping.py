@@ -15,7 +15,7 @@ from unseen.data.domain import Domain
 from unseen.data.loaders.common import TEXT_COLUMNS, find_column, locate
 from unseen.data.loaders.table import as_texts, read_frame
 from unseen.data.taxonomies import Taxonomy
-from unseen.data.words import WordVectors, fasttext, read_vectors, wordllama
+from unseen.data.words import WordVectors, fasttext, read_vectors, wordllama, words_of
 from unseen.methods.base import UNKNOWN
 from unseen.methods.zero_shot.text2node import Text2Node
 from unseen.nn.state import load_state, save_state
@@ -44,6 +44,7 @@ class Mapper:
         ----------
         phrases : n strings
         k : int, >= 1
+            Of fewer nodes all are ranked.
         below : str, optional
             Identifier of a node: only it and the nodes below it compete.
 
@@ -51,7 +52,14 @@ class Mapper:
         -------
         DataFrame
             Columns phrase, rank (from 1), node, name, score (cosine) and path (from the node to the root, by names); a
-            phrase without a known word has one row, without a node.
+            phrase without a known word has one row, without a node; None and NaN are empty phrases.
+
+        Raises
+        ------
+        TypeError
+            If `phrases` is one string.
+        ValueError
+            If there is no phrase, or no node is called as `below`.
         """
         import pandas as pd
 
@@ -74,7 +82,13 @@ class Mapper:
         return np.concatenate([self.method.transform(part).numpy() for part in self._parts(phrases)])
 
     def _parts(self, phrases: Sequence[str]) -> Any:
-        texts = np.asarray(phrases, dtype=np.str_)
+        import pandas as pd
+
+        if isinstance(phrases, str):
+            raise TypeError(f"phrases must be a list of strings; got one string: {phrases!r:.60}")
+        if not len(phrases):
+            raise ValueError("phrases must hold at least one; it is empty")
+        texts = as_texts(pd.Series(phrases, dtype=object))
         starts = range(0, len(texts), AT_ONCE)
         return (texts[start : start + AT_ONCE] for start in track(starts, "phrases"))
 
@@ -135,7 +149,7 @@ def _words(name: str, phrases: Domain) -> WordVectors:
         return fasttext(phrases.x.tolist())
     if not Path(name).is_file():
         raise ValueError(f"words must be wordllama, fasttext or a file of word vectors; got {name!r}")
-    return read_vectors(name)
+    return read_vectors(name, keep={word for text in phrases.x.tolist() for word in words_of(text)})
 
 
 def read_phrases(path: str | os.PathLike[str], column: str | None = None) -> list[str]:
@@ -144,11 +158,15 @@ def read_phrases(path: str | os.PathLike[str], column: str | None = None) -> lis
     Raises
     ------
     ValueError
-        If no column holds them, or there is none.
+        If no column holds them, there is none, or a text file is not in UTF-8.
     """
     fs, file = locate(path)
     if file.lower().endswith(".txt"):
-        phrases = [line.strip() for line in fs.cat_file(file).decode("utf-8-sig").splitlines() if line.strip()]
+        try:
+            lines = fs.cat_file(file).decode("utf-8-sig").splitlines()
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{file} must be in UTF-8: {error}") from error
+        phrases = [line.strip() for line in lines if line.strip()]
     else:
         frame = read_frame(fs, file, [column or "", *PHRASE_COLUMNS])
         phrases = as_texts(frame[_column(frame, column, "column", PHRASE_COLUMNS, file)]).tolist()

@@ -7,6 +7,7 @@ import functools
 import importlib.util
 import os
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from unseen.data.typing import FloatArray, IntArray
 
-WORD = re.compile(r"[^\W_]+")
+WORD = re.compile(r"[^\W_]\w*")
 LONGEST_WORD = 100
 """Characters; what is longer in a file of vectors is no word."""
 
@@ -52,7 +53,7 @@ class WordVectors:
     name : str
         What reports call it.
     split : {"words", "phrases"}
-        A text is a sequence of words (letters and digits, in lower case), or one word as a whole: then `table` holds
+        A text is a sequence of words (`words_of`), or one word as a whole: then `table` holds
         sentence vectors.
     tokenizer : str, optional
         JSON of a `tokenizers.Tokenizer` whose ids are rows of `table`. The vector of a word is then the mean of its
@@ -107,7 +108,7 @@ class WordVectors:
 
     def tokenize(self, text: str) -> list[str]:
         """The words of a text, without punctuation."""
-        return [text] if self.split == "phrases" else WORD.findall(text.lower())
+        return [text] if self.split == "phrases" else words_of(text)
 
     def vector(self, word: str) -> FloatArray | None:
         """The vector of a word, (d,); None if it has none."""
@@ -152,6 +153,18 @@ class WordVectors:
             line[: len(known)] = known
         table = np.stack(vectors) if vectors else np.zeros((0, self.dim), dtype=np.float32)
         return Sequences(table, tokens, skipped)
+
+
+def fold(text: str) -> str:
+    """In lower case and in Unicode's form NFKC, so that a letter with its accent is one character."""
+    return unicodedata.normalize("NFKC", text).lower()
+
+
+def words_of(text: str) -> list[str]:
+    """Runs of letters, digits and the marks that combine with them, folded."""
+    text = fold(text).replace("_", " ")
+    marked = text if text.isascii() else "".join("_" if unicodedata.category(c)[0] == "M" else c for c in text)
+    return [text[word.start() : word.end()] for word in WORD.finditer(marked)]
 
 
 def ngram_buckets(word: str, lengths: tuple[int, int], buckets: int) -> list[int]:
@@ -213,11 +226,11 @@ def read_vectors(path: str | os.PathLike[str], *, limit: int = 200_000, keep: It
 
     if limit < 0:
         raise ValueError(f"limit must be at least 0; got {limit}")
-    wanted = {word.lower() for word in keep}
+    wanted = {fold(word) for word in keep}
     rows: dict[str, NDArray[np.float32]] = {}
     with fsspec.open(os.fspath(path), "rt", encoding="utf-8", errors="replace", compression="infer") as stream:
         for word, values in _lines(stream, os.fspath(path)):
-            folded = word.lower()
+            folded = fold(word)
             if folded in rows or len(word) > LONGEST_WORD or (len(rows) >= limit and folded not in wanted):
                 continue
             rows[folded] = values
@@ -231,10 +244,14 @@ def _lines(stream: Iterable[str], path: str) -> Iterator[tuple[str, NDArray[np.f
     width = 0
     for number, line in enumerate(stream, 1):
         parts = line.rstrip().split(" ")
+        if parts == [""]:
+            continue
         if number == 1 and len(parts) == 2 and all(part.isdigit() for part in parts):
             width = int(parts[1])
             continue
         width = width or len(parts) - 1
+        if width < 2:
+            raise ValueError(f"{path}, line {number}: not a word and at least two numbers")
         try:
             values = np.array(parts[-width:], dtype=np.float32)
         except ValueError as error:
@@ -268,7 +285,7 @@ def fasttext(
         from gensim.models import FastText
     except ImportError as error:
         raise ImportError('FastText needs: pip install "unseen[graphs]"') from error
-    sentences = [WORD.findall(str(text).lower()) for text in texts]
+    sentences = [words_of(str(text)) for text in texts]
     if not any(sentences):
         raise ValueError("texts must hold at least one word")
     model = FastText(

@@ -15,13 +15,15 @@ def top_k(
 ) -> tuple[Int[Tensor, "b k"], Float[Tensor, "b k"]]:
     """Indices and inner products of the k rows of `bank` (at most n) nearest to each query, the nearest first.
 
+    Of equal products the lower index comes first.
+
     Products are made in tiles that fit a processor's cache, of which the maximum of every chunk of rows is kept; the k
     chunks with the largest maxima hold the k largest products. Memory does not grow with queries times rows.
     """
     whole, k = len(bank) // CHUNK, min(k, len(bank))
-    if whole <= 2 * k:
-        found = [(part @ bank.T).topk(k, dim=1) for part in torch.split(queries, ROWS)]
-        return torch.cat([f.indices for f in found]), torch.cat([f.values for f in found])
+    if whole <= 2 * k or not len(queries):
+        found = [_first(part @ bank.T, k) for part in torch.split(queries, ROWS)]
+        return torch.cat([index for index, _ in found]), torch.cat([score for _, score in found])
     pieces = [
         _search(part, bank, block, k)
         for rows in torch.split(queries, ROWS)
@@ -32,13 +34,24 @@ def top_k(
 
 
 def _best_chunks(queries: Float[Tensor, "b d"], bank: Float[Tensor, "n d"], k: int) -> Int[Tensor, "b k"]:
-    """The k chunks of each query with the largest products."""
+    """The k chunks of each query with the largest products, ascending; of equals the lower ones."""
     tiles = torch.split(bank[: len(bank) // CHUNK * CHUNK], COLUMNS)
     tile = queries.new_empty(len(queries), COLUMNS)
-    maxima = [
+    parts = [
         torch.mm(queries, part.T, out=tile[:, : len(part)]).view(len(queries), -1, CHUNK).amax(dim=2) for part in tiles
     ]
-    return torch.cat(maxima, dim=1).topk(k, dim=1).indices
+    maxima = torch.cat(parts, dim=1)
+    found = maxima.topk(k, dim=1)
+    tied = (maxima >= found.values[:, -1:]).sum(dim=1) > k
+    chunks = found.indices
+    chunks[tied] = _first(maxima[tied], k)[0]
+    return chunks.sort(dim=1).values
+
+
+def _first(scores: Float[Tensor, "b n"], k: int) -> tuple[Int[Tensor, "b k"], Float[Tensor, "b k"]]:
+    """Columns and values of the k largest of each row; of equals the lower columns."""
+    values, columns = scores.sort(dim=1, descending=True, stable=True)
+    return columns[:, :k], values[:, :k]
 
 
 def _search(
@@ -50,5 +63,5 @@ def _search(
     rest = torch.arange(whole * CHUNK, len(bank))
     index = torch.cat([(chunks[:, :, None] * CHUNK + torch.arange(CHUNK)).flatten(1), rest.expand(b, -1)], dim=1)
     scores = torch.cat([torch.bmm(members, queries[:, :, None])[:, :, 0], queries @ bank[rest].T], dim=1)
-    found = scores.topk(k, dim=1)
-    return index.gather(1, found.indices), found.values
+    columns, values = _first(scores, k)
+    return index.gather(1, columns), values

@@ -89,6 +89,7 @@ def test_several_roots_are_joined_and_counted() -> None:
         (["a", "b", "a"], [[], ["a"], []], "'a' stands twice"),
         (["a", "b"], [["z"], ["a"]], "parent 'z' of node 'a' is no node"),
         (["a", "b"], [["a"], []], "'a' is its own parent"),
+        (["a", "b"], [[]], "ids, parents and names have 2, 1 and 2 entries"),
         (["r", "a", "b", "c"], [[], ["b", "r"], ["c"], ["a"]], "'a' go round in a circle"),
         ([], [], "no node"),
     ],
@@ -123,12 +124,20 @@ def test_a_table_of_names_and_parents(tmp_path: Path) -> None:
         table(file)
 
 
+@pytest.mark.parametrize("headers", ["ID,Parent", "code,parent", "Node,PARENTS"])
+def test_identifiers_of_digits_stay_as_they_are_written(tmp_path: Path, headers: str) -> None:
+    file = tmp_path / "t.csv"
+    file.write_text(f"{headers},Title\n001,,7\n2,001,8\n4,001|2,\n")
+    assert table(file).classes.names == ("001", "2", "4")
+    assert table(file).classes.texts == ("7", "8", "4")
+
+
 TURTLE = """@prefix owl: <http://www.w3.org/2002/07/owl#> . @prefix rdfs: <http://www.w3.org/2000/01/rdf-schema#> .
 @prefix skos: <http://www.w3.org/2004/02/skos/core#> . @prefix : <http://e.org/> .
-:animal a owl:Class ; rdfs:label "Tier"@de , "animal"@en .
+:animal a owl:Class ; rdfs:label "Tier"@de , "animal"@en , "beast"@en ; owl:deprecated false .
 :bird a owl:Class ; rdfs:label "bird" ; skos:altLabel "fowl" ; rdfs:subClassOf :animal , [ a owl:Restriction ] .
 :gone a owl:Class ; owl:deprecated true ; rdfs:subClassOf :bird .
-:owl a skos:Concept ; skos:prefLabel "owl"@en ; skos:broader :bird .
+:owl a skos:Concept ; skos:prefLabel "owl"@en ; skos:broader :bird , :gone .
 """
 
 
@@ -138,7 +147,10 @@ def test_owl_and_skos(tmp_path: Path) -> None:
     found = owl(file)
     assert found.classes.texts == ("animal", "bird", "owl")
     assert [found.classes.texts[i] for i in found.path(2)] == ["owl", "bird", "animal"]
-    assert "fowl" in found.phrases.x.tolist()
+    assert set(found.phrases.x.tolist()) == {"animal", "beast", "bird", "fowl", "owl"}
+    assert found.notes == ("1 links to deprecated classes are left out",)
+    with pytest.raises(ValueError, match=r"path must end in \.owl"):
+        owl(file.rename(tmp_path / "t.jsonld"))
     file.write_text("this is no turtle")
     with pytest.raises(ValueError, match="cannot be read as RDF"):
         load(f"owl:{file}")
@@ -220,6 +232,11 @@ def test_a_taxonomy_is_named_by_its_form(tmp_path: Path) -> None:
             load(name)
     with pytest.raises(FileNotFoundError, match="no file"):
         load("obo:nowhere.obo")
-    (tmp_path / "bad.obo").write_text("[Term]\nid T:1\n")
-    with pytest.raises(ValueError, match="cannot be read as OBO"):
-        load(f"obo:{tmp_path / 'bad.obo'}")
+    for text, told in (
+        ("[Term]\nid T:1\n", "cannot be read as OBO"),
+        ("[Term]\nid: T:1\n\n[Term]\nid: T:1\n", "term 'T:1' stands twice"),
+        ("[Term]\nid: T:1\nis_a: T:9\n", "'T:9' is a parent and is no term"),
+    ):
+        (tmp_path / "bad.obo").write_text(f"format-version: 1.2\n\n{text}")
+        with pytest.raises(ValueError, match=told):
+            load(f"obo:{tmp_path / 'bad.obo'}")

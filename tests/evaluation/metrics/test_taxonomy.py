@@ -37,3 +37,6 @@ def test_shapes_are_checked() -> None:
         hit_at(TRUTH[:0], RANKED[:0], 1)
     with pytest.raises(ValueError, match="one length"):
         hops(TRUTH, RANKED[:2, 0], TREE)
+    for refused in (lambda y: hit_at(y, RANKED, 1), lambda y: hops(y, RANKED[:, 0], TREE)):
+        with pytest.raises(ValueError, match="truth must hold nodes, at least 0; got -1"):
+            refused(np.array([3, 3, 5, -1]))

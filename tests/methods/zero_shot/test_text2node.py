@@ -11,11 +11,12 @@ import torch.nn.functional as F
 
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
+from unseen.data.label_metrics import TreeMetric
 from unseen.data.taxonomies import Taxonomy, build, hold_out
-from unseen.data.words import WordVectors
+from unseen.data.words import Sequences, WordVectors
 from unseen.methods.base import UNKNOWN
 from unseen.methods.zero_shot.text2node import Text2Node
-from unseen.methods.zero_shot.text2node.mappers import mapping_function
+from unseen.methods.zero_shot.text2node.mappers import MeanLinear, mapping_function
 from unseen.methods.zero_shot.text2node.method import (
     distance,
     graph_edges,
@@ -117,6 +118,8 @@ def test_restricting_candidates_only_ranks_anew(fitted: Text2Node, body: Taxonom
     assert some.nodes.tolist() == expected
     with pytest.raises(ValueError, match=r"within must hold nodes in \[0, 37\)"):
         fitted.rank(["lung"], 1, within=[40])
+    with pytest.raises(ValueError, match="within must hold indices of nodes, integers; got bool"):
+        fitted.rank(["lung"], 1, within=np.ones(37, dtype=bool))
     with pytest.raises(ValueError, match="k must be at least 1"):
         fitted.rank(["lung"], 0)
 
@@ -125,9 +128,9 @@ def test_restricting_candidates_only_ranks_anew(fitted: Text2Node, body: Taxonom
 
 
 def test_a_phrase_without_a_known_word_gives_no_prediction(fitted: Text2Node) -> None:
-    found = fitted.rank(["", "xyz?", "heart pain"], 2)
-    assert found.nodes[:2].tolist() == [[UNKNOWN] * 2] * 2
-    assert found.nodes[2, 0] != UNKNOWN
+    found = fitted.rank(["", "xyz?", "\u0926\u093f\u0932 \u5fc3", "heart pain"], 2)
+    assert found.nodes[:3].tolist() == [[UNKNOWN] * 2] * 3
+    assert found.nodes[3, 0] != UNKNOWN
     assert fitted.predict(["qqq"]).tolist() == [UNKNOWN]
     assert fitted.transform(["qqq"]).abs().sum() == 0
     assert fitted.transform(["the heart"]).norm() == pytest.approx(1, rel=1e-5)
@@ -150,6 +153,17 @@ def test_validation_splits_concepts_not_phrases() -> None:
     assert not set(y[training].tolist()) & set(y[judged].tolist())
     assert len(held_out_concepts(y, 1.0, np.random.default_rng(0))[0]) == 6  # two concepts are left
     assert len(held_out_concepts(y, 0.0, np.random.default_rng(0))[1]) == 0
+
+
+def test_the_judge_takes_lengths_of_edges_as_they_are() -> None:
+    metric = TreeMetric(np.array([-1, 0, 0]), np.array([0, 0.25, 300.0]))
+    f = MeanLinear(3, 3)
+    f.load_state_dict({"linear.weight": torch.eye(3), "linear.bias": torch.zeros(3)})
+    method = Text2Node()
+    method.nodes_ = torch.eye(3)
+    phrases = Sequences(np.eye(3, dtype=np.float32), np.array([[0], [0]]), 0)  # both are found to be the root
+    score = method._judge(f, phrases, np.array([1, 2]), np.arange(2), metric)
+    assert score(Run("test", {}, {}, 1, None)) == -(0.25 + 300) / 2
 
 
 def test_the_epoch_with_the_fewest_hops_on_held_out_concepts_is_kept(
@@ -216,5 +230,5 @@ def test_unknown_words_are_counted_and_inner_nodes_of_the_tree_take_part(
     assert (len(edges), n, len(places)) == (36, 37, 30)
     texts = Domain(x=np.array(["heart pain", "loud ear pain", "??"]), y=np.array([0, 25, 3]), kind="text")
     method = Text2Node(**{**FAST, "least_steps": 0}).fit(source=texts, classes=leaves, encoder=vocabulary)
-    assert method.skipped_ == 1
+    assert (method.skipped_, method.left_out_) == (1, 1)
     assert method.nodes_.shape == (30, 32)

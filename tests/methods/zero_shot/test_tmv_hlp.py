@@ -298,6 +298,47 @@ def test_a_moved_prototype_is_the_mean_of_the_samples_that_correlate_most() -> N
     np.testing.assert_array_equal(moved_prototypes(torch.as_tensor(v), torch.as_tensor(z), 0), z)
 
 
+def test_a_prototype_moves_to_no_more_samples_than_its_share_of_the_pool() -> None:
+    v, z = points(30, seed=1), points(20, seed=2)  # 8% of 30 are 2, a share is 1
+    torch.testing.assert_close(moved_prototypes(v, z, None), v[(v @ z.T).argmax(dim=0)])
+
+
+def test_nodes_and_shares_are_those_made_by_hand() -> None:
+    source, pool, classes = problem()
+    weights = (1.0, 1.5, 0.5)
+    method = TMVHLP(**SMOKE, view_weights=weights).fit(source=source, classes=classes, target=pool)
+    x = torch.as_tensor(pool.x[pool.canonical_order()]).double()
+    images: dict[str, torch.Tensor] = {}
+    for name in ("attributes", "embeddings"):
+        z, v = getattr(classes, name), method.views_[name].vectors(x).numpy()
+        origin = z[classes.seen].mean(axis=0)
+        a, b = (u / np.linalg.norm(u, axis=1, keepdims=True) for u in (v - origin, z[classes.unseen] - origin))
+        nearest = np.argsort(-(a @ b.T), axis=0)[:3]  # 8% of 40
+        images[name] = method.views_[name].image(torch.as_tensor(v[nearest].mean(axis=0)))
+    images["features"] = (images["attributes"] + images["embeddings"]) / 2
+    for nodes, (name, view) in zip(method.nodes_, method.views_.items()):
+        expected = torch.cat([view.image(view.vectors(x)), images[name]])
+        torch.testing.assert_close(nodes, expected / expected.norm(dim=1, keepdim=True))
+    np.testing.assert_allclose(method.shares_, view_prior(list(method.nodes_)) * weights)
+    equal = TMVHLP(**SMOKE, view_prior=False).fit(source=source, classes=classes, target=pool)
+    np.testing.assert_allclose(equal.shares_, np.full(3, 1 / 3))
+
+
+@pytest.mark.parametrize("change", [{"repeats": 2}, {"hyper_neighbours": 3}, {"components": 3}])
+def test_a_parameter_has_an_effect(change: dict[str, int]) -> None:
+    source, pool, classes = problem()
+    plain, other = (TMVHLP(**SMOKE | c).fit(source=source, classes=classes, target=pool) for c in ({}, change))
+    assert np.abs(plain.mass_ - other.mass_).max() > 1e-3
+
+
+def test_a_pool_too_small_for_its_correlations_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    source, pool, classes = problem(n=3)
+    TMVHLP(**SMOKE, regularization=0.1).fit(source=source, classes=classes, target=pool)
+    assert not caplog.records
+    TMVHLP(**SMOKE).fit(source=source, classes=classes, target=pool)
+    assert "12 samples are few for correlations of 26 components, which need 52" in caplog.text
+
+
 def test_scores_are_those_of_labels_plus_and_minus_one_in_the_order_of_the_pool() -> None:
     source, pool, classes = problem()
     method = TMVHLP(**SMOKE).fit(source=source, classes=classes, target=pool)
@@ -412,6 +453,32 @@ def test_constant_attribute_columns_are_left_out_and_counted(caplog: pytest.LogC
         TMVHLP().fit(source=source, classes=classes.replace(attributes=np.ones((18, 2))), target=pool)
 
 
+def test_an_attribute_that_varies_only_in_classes_without_samples_is_left_out() -> None:
+    source, pool, classes = problem(binary=True)
+    assert classes.attributes is not None
+    rare = np.hstack([classes.attributes, np.eye(18)[:, [13]]])
+    known = source.take(source.labels != 13)
+    method = TMVHLP(**SMOKE).fit(source=known, classes=classes.replace(attributes=rare), target=pool)
+    assert method.columns_["attributes"].tolist() == [True] * 6 + [False]
+
+
+def test_classes_that_no_vector_tells_apart_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    source, pool, classes = problem(n=30)
+    fit, arrays = TMVHLP(**SMOKE).fit, {"attributes": classes.attributes, "embeddings": classes.embeddings}
+
+    def alike(rows: list[int], *spaces: str) -> ClassSpace:
+        return classes.replace(**{name: np.asarray(arrays[name])[rows] for name in spaces})
+
+    two, all_ = [*range(17), 15], [*range(14), *[15] * 4]
+    fit(source=source, classes=alike(two, "attributes"), target=pool)
+    assert "told" not in caplog.text
+    fit(source=source, classes=alike(two, *arrays), target=pool)
+    assert "1 classes cannot be told" in caplog.text
+    assert "'class 15' and 'class 17' have the same attributes and embeddings" in caplog.text
+    with pytest.raises(ValueError, match=r"classes must have vectors that differ.*'class 14' and 'class 15'"):
+        fit(source=source, classes=alike(all_, *arrays), target=pool)
+
+
 def test_wrong_views_and_widths_are_named() -> None:
     source, pool, classes = problem()
     with pytest.raises(NotFittedError):
@@ -423,3 +490,9 @@ def test_wrong_views_and_widths_are_named() -> None:
         method.retrieve(pool.x, pool.x, among="attributes")
     with pytest.raises(ValueError, match="target must be the pool of fit, 40 samples; got 2"):
         method.scores(pool.take([0, 1]))
+    with pytest.raises(ValueError, match="it holds other samples"):
+        method.scores(source.take(range(40)))
+    with pytest.raises(ValueError, match="top must be at least 1; got 0"):
+        method.retrieve(pool.x, classes.embeddings, top=0)
+    with pytest.raises(ValueError, match="must be finite; row 1 is not"):
+        method.retrieve(np.vstack([pool.x[:1], np.full((1, 20), np.nan)]), classes.embeddings)

@@ -125,8 +125,8 @@ def read_frame(fs: Any, path: str, as_text: Sequence[str] = ()) -> pd.DataFrame:
                 return pd.read_json(file, lines=True, dtype=False)
             separator = "\t" if suffix == ".tsv" else ","
             headers = pd.read_csv(file, sep=separator, nrows=0, encoding="utf-8-sig").columns
-            usual = {*LABEL_COLUMNS, *TEXT_COLUMNS, *PATH_COLUMNS, *ID_COLUMNS}
-            verbatim = {header for header in headers if header in as_text or header.casefold() in usual}
+            texts = {*map(str.casefold, as_text), *LABEL_COLUMNS, *TEXT_COLUMNS, *PATH_COLUMNS, *ID_COLUMNS}
+            verbatim = {header for header in headers if header.casefold() in texts}
             dtypes: dict[Any, Any] = dict.fromkeys(verbatim, str)
             empty = {header: list(_EMPTY) for header in headers if header not in verbatim}
             file.seek(0)

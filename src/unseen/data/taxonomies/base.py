@@ -134,9 +134,11 @@ def build(
     Raises
     ------
     ValueError
-        If there is no node, an identifier repeats, a parent is no node, or parents go round in a circle: each with the
-        node's identifier.
+        If lengths differ or there is no node; with a node's identifier, if it repeats, a parent is no node, or parents
+        go round in a circle.
     """
+    if not len(ids) == len(parents) == len(names):
+        raise ValueError(f"{name}: ids, parents and names have {len(ids)}, {len(parents)} and {len(names)} entries")
     if not ids:
         raise ValueError(f"{name}: there is no node")
     place = {identity: i for i, identity in enumerate(ids)}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ _SYNONYMS = (
     "http://www.geneontology.org/formats/oboInOwl#hasRelatedSynonym",
     "http://www.geneontology.org/formats/oboInOwl#hasNarrowSynonym",
 )
+_FORMATS = ("xml", "turtle", "nt", "n3")
+"""Of rdflib, those that are read from the file alone."""
 _ABOVE = ("http://www.w3.org/2004/02/skos/core#broader", "http://www.w3.org/2000/01/rdf-schema#subClassOf")
 
 
@@ -30,13 +34,16 @@ def obo(path: str | os.PathLike[str], *, name: str = "", credits: tuple[str, ...
     ImportError
         If pronto is missing; the message is the command that installs it.
     ValueError
-        If the file is not OBO, or its links go round in a circle.
+        If the file is not OBO, a term stands twice, a parent is no term, or links go round in a circle.
     """
     try:
         from pronto.ontology import Ontology
     except ImportError as error:
         raise ImportError('OBO files need: pip install "unseen[taxonomies]"') from error
     file = _file(path)
+    ids = Counter(re.findall(rb"^\[Term\]\s+id:\s*(\S+)", file.read_bytes(), re.MULTILINE))
+    if twice := [identity.decode() for identity, count in ids.items() if count > 1]:
+        raise ValueError(f"{file}: term {twice[0]!r} stands twice")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -44,7 +51,9 @@ def obo(path: str | os.PathLike[str], *, name: str = "", credits: tuple[str, ...
             terms = sorted((term for term in ontology.terms() if not term.obsolete), key=lambda term: term.id)
             kept = {term.id for term in terms}
             above = [sorted(t.id for t in term.superclasses(1, with_self=False)) for term in terms]
-    except (ValueError, SyntaxError, KeyError) as error:
+    except KeyError as error:
+        raise ValueError(f"{file}: {error} is a parent and is no term") from error
+    except (ValueError, SyntaxError) as error:
         raise ValueError(f"{file} cannot be read as OBO: {error}") from error
     lost = sum(parent not in kept for line in above for parent in line)
     names = [term.name or term.id for term in terms]
@@ -61,16 +70,17 @@ def obo(path: str | os.PathLike[str], *, name: str = "", credits: tuple[str, ...
 
 
 def owl(path: str | os.PathLike[str]) -> Taxonomy:
-    """Read OWL or RDF (``.owl``, ``.rdf``, ``.xml``, ``.ttl``, ``.nt``, ``.jsonld``): subClassOf and SKOS broader.
+    """Read OWL or RDF (``.owl``, ``.rdf``, ``.xml``, ``.ttl``, ``.nt``, ``.n3``): subClassOf and SKOS broader.
 
-    English labels are preferred to others; nodes without a name in the graph (restrictions) are passed over.
+    English labels are preferred to others; nodes without a name in the graph (restrictions) are passed over, as are
+    deprecated ones.
 
     Raises
     ------
     ImportError
         If rdflib is missing; the message is the command that installs it.
     ValueError
-        If the file cannot be parsed or names no class.
+        If the file has another ending, cannot be parsed or names no class.
     """
     try:
         from rdflib import OWL, RDF, RDFS, SKOS, Graph, URIRef
@@ -78,9 +88,11 @@ def owl(path: str | os.PathLike[str]) -> Taxonomy:
     except ImportError as error:
         raise ImportError('OWL and RDF files need: pip install "unseen[taxonomies]"') from error
     file = _file(path)
-    graph = Graph()
+    graph, form = Graph(), guess_format(str(file)) or "xml"
+    if form not in _FORMATS:
+        raise ValueError(f"path must end in .owl, .rdf, .xml, .ttl, .nt or .n3; got {str(file)!r}")
     try:
-        graph.parse(file, format=guess_format(str(file)) or "xml")
+        graph.parse(file, format=form)
     except Exception as error:  # each of its parsers raises errors of its own
         raise ValueError(f"{file} cannot be read as RDF: {error}") from error
     above: dict[Any, list[Any]] = {}
@@ -91,26 +103,29 @@ def owl(path: str | os.PathLike[str]) -> Taxonomy:
             if isinstance(child, URIRef) and isinstance(parent, URIRef) and parent != OWL.Thing and child != parent:
                 above.setdefault(child, []).append(parent)
                 above.setdefault(parent, [])
-    gone = set(graph.subjects(OWL.deprecated, None))
+    gone = {node for node, value in graph.subject_objects(OWL.deprecated) if str(value).lower() in ("true", "1")}
     nodes = sorted(set(above) - gone)
-    names = [next(_texts(graph, node, _LABELS), str(node)) for node in nodes]
-    synonyms = [list(_texts(graph, node, _SYNONYMS)) for node in nodes]
-    kept = set(nodes)
+    labels = [_texts(graph, node, _LABELS) for node in nodes]
+    names = [str(own[0] if own else node) for own, node in zip(labels, nodes)]
+    english = [[str(label) for label in own if not _foreign(label)] for own in labels]
+    synonyms = [[*own, *map(str, _texts(graph, node, _SYNONYMS))] for own, node in zip(english, nodes)]
+    lost = sum(len(gone.intersection(above[node])) for node in nodes)
     return build(
         [str(node) for node in nodes],
-        [sorted({str(parent) for parent in above[node] if parent in kept}) for node in nodes],
+        [sorted({str(parent) for parent in above[node] if parent not in gone}) for node in nodes],
         names,
         _phrases(names, synonyms),
         name=file.name,
+        notes=(f"{lost} links to deprecated classes are left out",) if lost else (),
     )
 
 
-def _texts(graph: Any, node: Any, links: Iterable[str]) -> Iterator[str]:
+def _texts(graph: Any, node: Any, links: Iterable[str]) -> list[Any]:
     """Values of some properties, English ones and those without a language before others."""
     from rdflib import URIRef
 
     found = [value for link in links for value in graph.objects(node, URIRef(link))]
-    return iter(str(v) for v in sorted(found, key=lambda v: (_foreign(v), str(v))))
+    return sorted(found, key=lambda v: (_foreign(v), str(v)))
 
 
 def _foreign(value: Any) -> bool:

@@ -10,9 +10,15 @@ from unseen.data.loaders.common import find_column, locate
 from unseen.data.loaders.table import read_frame
 from unseen.data.taxonomies.base import Taxonomy, build
 
+_KEYS = ("id", "name", "code", "node")
+_PARENTS = ("parent", "parents")
+_TITLES = ("description", "title", "name")
+_SYNONYMS = ("synonyms", "synonym")
+
 
 def table(path: str | os.PathLike[str]) -> Taxonomy:
-    """Read a CSV or TSV file with the columns ``name`` (or ``id``), ``parent``, perhaps ``description``, ``synonyms``.
+    """Read a CSV or TSV file with the columns ``name`` (or ``id``, ``code``, ``node``), ``parent``, perhaps
+    ``description`` (or ``title``) and ``synonyms``.
 
     Several parents or synonyms in a cell are parted by ``|``. A parent without a row of its own becomes a node.
 
@@ -24,14 +30,14 @@ def table(path: str | os.PathLike[str]) -> Taxonomy:
     fs, file = locate(path)
     if PurePosixPath(file).suffix.lower() not in (".csv", ".tsv"):
         raise ValueError(f"a taxonomy table ends in .csv or .tsv; got {os.fspath(path)!r}")
-    frame = read_frame(fs, file, ["name", "id", "parent", "parents", "description", "synonyms"])
+    frame = read_frame(fs, file, [*_KEYS, *_PARENTS, *_TITLES, *_SYNONYMS])
     headers = list(frame.columns)
-    key = find_column(headers, None, "name", ("id", "name", "code", "node"))
-    up = find_column(headers, None, "parent", ("parent", "parents"))
+    key = find_column(headers, None, "name", _KEYS)
+    up = find_column(headers, None, "parent", _PARENTS)
     if key is None or up is None:
         raise ValueError(f"{file}: there must be columns name and parent. The columns are: {', '.join(headers)}")
-    texts = find_column(headers, None, "description", ("description", "title", *(["name"] if key != "name" else [])))
-    others = find_column(headers, None, "synonyms", ("synonyms", "synonym"))
+    texts = find_column([header for header in headers if header != key], None, "description", _TITLES)
+    others = find_column(headers, None, "synonyms", _SYNONYMS)
     ids = [_text(value) for value in frame[key]]
     for row, identity in enumerate(ids):
         if not identity:
@@ -45,7 +51,7 @@ def table(path: str | os.PathLike[str]) -> Taxonomy:
         for i, (identity, name, more) in enumerate(
             zip([*ids, *inner], [*names, *inner], [*synonyms, *([[]] * len(inner))])
         )
-        for text in (name or identity, *([identity] if key == "name" else []), *more)
+        for text in (name or identity, *([identity] if key.casefold() == "name" else []), *more)
     ]
     return build(
         [*ids, *inner],

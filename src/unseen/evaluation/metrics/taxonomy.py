@@ -16,7 +16,7 @@ def hit_at(truth: IntArray, ranked: IntArray, k: int) -> float:
     Raises
     ------
     ValueError
-        If there is no sample, shapes do not fit, or fewer than k nodes were ranked.
+        If there is no sample, shapes do not fit, a right node is below 0, or fewer than k nodes were ranked.
     """
     _check(truth, ranked)
     if not 1 <= k <= ranked.shape[1]:
@@ -35,6 +35,7 @@ def hops(truth: IntArray, found: IntArray, metric: LabelMetric) -> FloatArray:
     """Edges from each right node to the node found, (n,); as far as the farthest node where none was found (-1)."""
     if truth.ndim != 1 or truth.shape != found.shape or not len(truth):
         raise ValueError(f"truth and found must be vectors of one length; got {truth.shape} and {found.shape}")
+    _refuse_unknown(truth)
     out = np.empty(len(truth))
     some = found >= 0
     out[some] = metric.between(truth[some], found[some])
@@ -87,3 +88,9 @@ def _check(truth: IntArray, ranked: IntArray) -> None:
         raise ValueError(
             f"truth must be of shape (n,) and ranked (n, m), at least one sample; got {truth.shape}, {ranked.shape}"
         )
+    _refuse_unknown(truth)
+
+
+def _refuse_unknown(truth: IntArray) -> None:
+    if truth.min() < 0:
+        raise ValueError(f"truth must hold nodes, at least 0; got {truth.min()}")

@@ -88,7 +88,9 @@ class Text2Node(Method):
         f.
     words_ : WordVectors
     skipped_ : int
-        Words of the training phrases that have no vector; phrases that have nothing else are left out.
+        Words of the training phrases that have no vector.
+    left_out_ : int
+        Training phrases without a word that has one.
 
     Notes
     -----
@@ -167,7 +169,7 @@ class Text2Node(Method):
         if not len(known):
             raise ValueError(f"source must hold phrases with known words; {words!r} knows none of them")
         self.nodes_ = self.node_vectors(edges, n)[torch.as_tensor(places)]
-        self.words_, self.skipped_ = words, phrases.skipped
+        self.words_, self.skipped_, self.left_out_ = words, phrases.skipped, len(phrases.tokens) - len(known)
         phrases = phrases._replace(tokens=phrases.tokens[known])
         self.mapper_ = self._train_mapper(phrases, source.labels[known], classes.metric)
         return self
@@ -239,8 +241,7 @@ class Text2Node(Method):
     ) -> Callable[[Run], float]:
         """Minus the mean hops from the nearest node to the right one, over phrases of held-out concepts."""
         some = judged[np.linspace(0, len(judged) - 1, min(len(judged), JUDGED)).astype(np.int64)]
-        hops = np.concatenate([np.minimum(metric.rows(y[some[i : i + 64]]), 255) for i in range(0, len(some), 64)])
-        hops = hops.astype(np.uint8)
+        hops = np.concatenate([metric.rows(y[some[i : i + 64]]).astype(np.float32) for i in range(0, len(some), 64)])
 
         def score(run: Run) -> float:
             f.eval()
@@ -337,9 +338,11 @@ def map_phrases(f: nn.Module, table: NDArray[np.float32], tokens: IntArray, size
 
 def nearest_nodes(z: Float[Tensor, "n d"], nodes: Float[Tensor, "c d"], k: int, within: Any = None) -> Ranked:
     """The k nodes of largest cosine to each row of z, among those in `within`; `UNKNOWN` for rows of zeros."""
-    candidates = np.arange(len(nodes)) if within is None else np.unique(np.asarray(within, dtype=np.int64))
+    candidates = np.arange(len(nodes)) if within is None else np.unique(np.asarray(within))
     if k < 1:
         raise ValueError(f"k must be at least 1; got {k}")
+    if len(candidates) and candidates.dtype.kind not in "iu":
+        raise ValueError(f"within must hold indices of nodes, integers; got {candidates.dtype}")
     if not len(candidates) or candidates[0] < 0 or candidates[-1] >= len(nodes):
         raise ValueError(f"within must hold nodes in [0, {len(nodes)}), at least one; got {len(candidates)}")
     bank = nodes if within is None else nodes[torch.as_tensor(candidates)]

@@ -91,16 +91,17 @@ def class_vectors(
 def check_distinct(
     classes: ClassSpace, candidates: Int[np.ndarray, " c"], spaces: Mapping[str, Float[Tensor, "n _"]]
 ) -> None:
-    """Raise a ValueError if two candidates have the same vectors in every space, so that nothing tells them apart."""
+    """Warn of candidates with the same vectors in every space, which nothing tells apart; raise if all are the same."""
     vectors = np.hstack([value[candidates].numpy() for value in spaces.values()])
     _, first, inverse = np.unique(vectors, axis=0, return_index=True, return_inverse=True)
     twin = first[inverse.ravel()]
-    for i in np.flatnonzero(twin != np.arange(len(candidates)))[:1]:
-        a, b = classes.names[candidates[twin[i]]], classes.names[candidates[i]]
-        raise ValueError(
-            f"classes must differ in {' or '.join(spaces)}, in a column that varies over the source; {a!r} and {b!r} "
-            "do not"
-        )
+    alike = np.flatnonzero(twin != np.arange(len(candidates)))
+    if len(alike):
+        a, b = classes.names[candidates[twin[alike[0]]]], classes.names[candidates[alike[0]]]
+        told = f"{a!r} and {b!r} have the same {' and '.join(spaces)}, columns left out aside"
+        if len(first) == 1:
+            raise ValueError(f"classes must have vectors that differ between those to be predicted; {told}")
+        log.warning("%d classes cannot be told from others, such as these: %s", len(alike), told)
 
 
 def coordinates(metric: LabelMetric, most: int = 100) -> Float[np.ndarray, "n d"]:
