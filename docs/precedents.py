@@ -1,10 +1,11 @@
 """Make src/unseen/precedents/runs.json, the runs that `unseen recommend` knows, and judge what following them gives.
 
-    python docs/precedents.py study --features DIR    profiles of the cases of choice_study.json, with their scores
+    python docs/precedents.py study --features DIR --abstracts DIR
+                                                      profiles of the cases of choice_study.json, with their scores
     python docs/precedents.py runs                    comparisons with a few labels, and with classes never seen
     python docs/precedents.py judge                   following the nearest other runs, beside other rules
 
-DIR is that of choice_study.py. Each adds the runs that the file lacks; a quarter of an hour each on two cores.
+The folders are those of choice_study.py. Each adds the runs that the file lacks, in a quarter of an hour on two cores.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from choice_study import DOCS, Case, chosen, development, judging, replaced, rules
+from choice_study import DOCS, Case, chosen, development, judging, replaced, rules, tables_of_development
 
 import unseen
 from unseen.compare.inputs import prepare
@@ -29,7 +30,8 @@ from unseen.diagnosis import diagnose
 from unseen.precedents import Precedent, gains, nearest, of_run, profile, recorded
 
 FILE = DOCS.parent / "src" / "unseen" / "precedents" / "runs.json"
-KINDS = {"Office-Caltech": "features", "IMDb": "features", "spam": "features"}
+TABLES = ("Office-Caltech", "IMDb", "spam", "digits", "measurements", "abstracts")
+"""Parts of the study whose features were not made of pictures."""
 PAIRS = (("noto", "openmoji"), ("openmoji", "twemoji"), ("twemoji", "fluent-emoji-flat"), ("fxemoji", "noto-v1"))
 
 
@@ -49,18 +51,18 @@ def have(name: str) -> bool:
 # -- the runs ----------------------------------------------------------------------------------------------
 
 
-def study(features: Path | None) -> None:
+def study(features: Path | None, abstracts: Path | None) -> None:
     """The cases of the study of choices: their scores are known, their profiles are measured here."""
     scored = {row["name"]: row for row in json.loads((DOCS / "choice_study.json").read_text(encoding="utf-8"))}
     rule = next(iter(rules().values()))
-    for case in itertools.chain(development(), judging(features)):
+    for case in itertools.chain(tables_of_development(abstracts), judging(features), development()):
         if case.name not in scored or have(case.name):
             continue
         inputs = prepare(source=case.source, target=case.target)
         found = diagnose(inputs)
         told = situation(inputs, "exam") | {"diagnosis": None if found is None else found.to_json()}
         for given in told["given"].values():
-            given["kind"] = KINDS.get(case.part, "image")  # the features were made of pictures beforehand
+            given["kind"] = "features" if case.part in TABLES else "image"  # encoded beforehand
         row = scored[case.name]
         scores = {name: candidate["accuracy"] for name, candidate in row["candidates"].items()}
         add(
@@ -144,12 +146,13 @@ def main() -> None:
     """Make the runs, or judge."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["study", "runs", "judge"])
-    parser.add_argument("--features", type=Path, help="folder with the tables of choice_study.py")
+    for name in ("--features", "--abstracts"):
+        parser.add_argument(name, type=Path, help="folder, as of choice_study.py")
     given: Any = parser.parse_args()
     if given.what == "judge":
         judge()
     else:
-        study(given.features) if given.what == "study" else runs()
+        study(given.features, given.abstracts) if given.what == "study" else runs()
 
 
 if __name__ == "__main__":
