@@ -107,6 +107,26 @@ def test_classes_without_labelled_samples_are_chosen_among_by_pretending_that_so
     assert alone["chosen"]["name"].startswith("lisgan")
 
 
+def test_a_candidate_that_cannot_do_without_the_held_out_classes_scores_0(monkeypatch, caplog):
+    from unseen.methods.zero_shot.lisgan import LisGAN
+
+    fit = LisGAN.fit
+
+    @functools.wraps(fit)
+    def needs_seven(self, **given):
+        if len(given["classes"].seen) < 7:
+            raise ValueError("seven classes at least")
+        return fit(self, **given)
+
+    monkeypatch.setattr(LisGAN, "fit", needs_seven)
+    whole = attributed(180)
+    source, target = whole.take(whole.labels < 7), attributed(180, seed=1)
+    given = dict(source=source, target=target, classes=whole.classes, seeds=1)
+    found = table(unseen.compare(**given, methods="source-only,lisgan").results)
+    assert found["lisgan"]["class-wise validation"] == 0
+    assert "seven classes at least" in caplog.text
+
+
 def test_a_method_that_learns_from_the_support_is_fitted_without_what_grades_it(monkeypatch):
     from unseen.methods.baselines.linear_probe import LinearProbe
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from unseen.data.classes import ClassSpace
+from unseen.data.compositions import compositions, primitives
 from unseen.validation import classwise_validation, pretended
 
 
@@ -41,3 +42,14 @@ def test_h_and_held_out_accuracy_by_hand():
     assert h == pytest.approx(2 * s * 0.25 / (s + 0.25))
     with pytest.raises(ValueError, match="both kinds"):
         classwise_validation(truth, prediction, seen=np.arange(4))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_every_word_of_compositions_stays_in_a_class_that_stays(seed):
+    pairs = [(a, o) for a in "abc" for o in "xyz"]
+    classes = compositions(pairs, seen=[0, 1, 2, 3, 4, 6, 8])
+    space, order = pretended(classes, seed)
+    whole, kept = primitives(classes.take(classes.seen)), primitives(space.take(space.seen))
+    assert (set(kept.attributes), set(kept.objects)) == (set(whole.attributes), set(whole.objects))
+    assert len(space.unseen) >= 1
+    assert sorted(order) == classes.seen.tolist()

@@ -83,11 +83,15 @@ def can_pretend(given: Given) -> bool:
 def _pretend(given: Given, check: Domain, slug: str, preset: str, seed: int) -> tuple[float, float]:
     """Class-wise validation: fit the candidate once more without some of the seen classes, and ask it about them.
 
-    The pool of what it is asked, all samples of the held-out classes and `check` of the others, is its target.
+    The pool of what it is asked, all samples of the held-out classes and `check` of the others, is its target. A
+    candidate that the smaller problem is too small for scores 0, with a warning.
     """
     source = given.inputs["source"]
     space, order = pretended(given.inputs["classes"], seed)
     held = order[len(space.seen) :]
+    if not len(held):
+        log.warning("no class can be held out without losing a word: class-wise validation says nothing")
+        return 0.0, 0.0
     kept, gone = ~np.isin(source.labels, held), np.isin(source.labels, held)
     pool = concatenate([check, source.take(gone)], name="pretended")
     parts = {"source": source.take(kept), "target": pool}
@@ -95,7 +99,13 @@ def _pretend(given: Given, check: Domain, slug: str, preset: str, seed: int) -> 
     inputs = {"source": parts["source"], "classes": space}
     if "target" in given.inputs:
         inputs["target"] = parts["target"].unlabeled()
-    method = dataclasses.replace(given, inputs=inputs).fit(catalogue.make(slug, preset, seed))
+    try:
+        method = dataclasses.replace(given, inputs=inputs).fit(catalogue.make(slug, preset, seed))
+    except ValueError as error:
+        log.warning(
+            "%s cannot be fitted without the held-out classes and scores 0 in their validation: %s", slug, error
+        )
+        return 0.0, 0.0
     return classwise_validation(parts["target"].labels, method.predict(parts["target"]), space.seen)
 
 
