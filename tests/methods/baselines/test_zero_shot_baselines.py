@@ -1,4 +1,4 @@
-"""Ridge, ConSE and DAP, each against what it is defined by."""
+"""Ridge, ConSE, DAP, DeViSE and SAE, each against what it is defined by."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from sklearn.preprocessing import StandardScaler
 
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
-from unseen.methods import DAP, ConSE, Ridge
+from unseen.methods import DAP, SAE, ConSE, DeViSE, Ridge
 from unseen.methods.base import Method
 from unseen.methods.baselines.dap import binary, logistic_regressions
+from unseen.methods.baselines.devise import ranking_loss
 from unseen.methods.baselines.ridge import PENALTIES, choose_penalty
+from unseen.methods.baselines.sae import WEIGHTS, autoencoder
 
 
 def problem(noise: float = 0.5, binary_attributes: bool = False) -> tuple[Domain, Domain, ClassSpace]:
@@ -34,7 +36,7 @@ def unit(x: np.ndarray) -> np.ndarray:
     return x / np.linalg.norm(x, axis=-1, keepdims=True)
 
 
-@pytest.mark.parametrize("method", [Ridge(), ConSE(), DAP()])
+@pytest.mark.parametrize("method", [Ridge(), ConSE(), DAP(), DeViSE(), SAE(), SAE(direction="encode")])
 @pytest.mark.parametrize("by", ["attributes", "embeddings"])
 def test_unseen_classes_are_recognized_by_attributes_or_embeddings(method: Method, by: str) -> None:
     source, pool, classes = problem(binary_attributes=isinstance(method, DAP))
@@ -44,7 +46,7 @@ def test_unseen_classes_are_recognized_by_attributes_or_embeddings(method: Metho
     assert set(method.predict(source).tolist()) <= {16, 17, 18, 19}
 
 
-@pytest.mark.parametrize("method", [Ridge(generalized=True), ConSE(generalized=True), DAP(generalized=True)])
+@pytest.mark.parametrize("method", [m(generalized=True) for m in (Ridge, ConSE, DAP, DeViSE, SAE)])
 def test_seen_classes_compete_if_asked_and_a_large_handicap_silences_them(method: Method) -> None:
     source, pool, classes = problem()
     method.fit(source=source, classes=classes)
@@ -127,3 +129,43 @@ def test_attributes_are_cut_at_their_mean_and_constant_ones_are_left_out() -> No
     alike = classes.replace(attributes=constant[:, 6:])
     with pytest.raises(ValueError, match="classes must differ in an attribute"):
         DAP().fit(source=source.replace(classes=alike), classes=alike)
+
+
+def test_the_map_of_sae_is_the_least_of_its_loss() -> None:
+    rng = np.random.default_rng(0)
+    x, s = torch.as_tensor(rng.normal(size=(40, 7))), torch.as_tensor(rng.normal(size=(40, 3)))
+
+    def loss(w: torch.Tensor, weight: float) -> torch.Tensor:
+        return (x - s @ w).square().sum() + weight * (x @ w.T - s).square().sum()
+
+    for weight, w in zip((0.1, 5.0), autoencoder(x, s, [0.1, 5.0])):
+        w.requires_grad_()
+        (gradient,) = torch.autograd.grad(loss(w, weight), w)
+        assert float(gradient.abs().max()) < 1e-9
+        assert all(loss(w, weight) < loss(w + 0.01 * torch.randn_like(w), weight) for _ in range(5))
+
+
+def test_sae_leaves_directions_without_variation_at_zero() -> None:
+    x, s = torch.zeros(6, 3), torch.zeros(6, 2)
+    x[:, 0] = s[:, 0] = torch.arange(6.0) - 2.5
+    (w,) = autoencoder(x, s, [1.0])
+    np.testing.assert_allclose(w, [[1, 0, 0], [0, 0, 0]], atol=1e-12)
+
+
+def test_the_weight_of_sae_is_chosen_by_classes_that_are_held_out() -> None:
+    source, _, classes = problem(noise=2.0)
+    assert SAE().fit(source=source, classes=classes).weight_ in WEIGHTS
+    assert SAE(weight=3.0).fit(source=source, classes=classes).weight_ == 3.0
+
+
+def test_the_loss_of_devise_counts_every_class_within_the_margin() -> None:
+    scores, y = torch.tensor([[0.5, 0.45, 0.1], [0.0, 0.3, 0.2]]), torch.tensor([0, 1])
+    # first: 0.1 - 0.5 + 0.45 = 0.05, the third is far; second: the first is far, 0.1 - 0.3 + 0.2 = 0
+    assert float(ranking_loss(scores, y, 0.1)) == pytest.approx((0.05 + 0.0) / 2)
+    assert float(ranking_loss(scores, y, 1.0)) == pytest.approx((0.95 + 0.6 + 0.7 + 0.9) / 2)
+
+
+def test_devise_ranks_the_right_class_first() -> None:
+    source, _, classes = problem(noise=0.1)
+    method = DeViSE(generalized=True, epochs=100).fit(source=source, classes=classes)
+    assert float((method.predict(source) == source.y).mean()) > 0.9
