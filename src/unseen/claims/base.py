@@ -97,12 +97,13 @@ class Assertion:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Claim:
-    """The ledger of a system and the experiments behind it."""
+    """The ledger of a system and the experiments behind it; `parts` are modules that it shares with other claims."""
 
     slug: str
     ledger: tuple[Assertion, ...]
     experiments: Mapping[str, Experiment]
     licences: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for assertion in self.ledger:

@@ -154,12 +154,12 @@ def _line(assertion: Assertion, verdict: Verdict | None) -> dict[str, Any]:
 
 
 def file_hash(slug: str) -> str:
-    """SHA-256 of the files of a system: its method (all files of its folder), its claim, and the parts it names."""
+    """SHA-256 of the files of a system: its method (all files of its folder), its claim, and the parts both name."""
     method = methods.get(slug)
     own = Path(inspect.getfile(method))
     files = sorted(own.parent.glob("*.py")) if own.parent.name == slug else [own]
     modules = [part if _is_module(part) else part.rpartition(".")[0] for part in method.card.parts]
-    for module in (claims.module(slug), *modules):
+    for module in (claims.module(slug), *claims.get(slug).parts, *modules):
         spec = importlib.util.find_spec(module)
         if spec is not None and spec.origin is not None:
             files.append(Path(spec.origin))

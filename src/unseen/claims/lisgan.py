@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import functools
-import hashlib
 from typing import Any
 
 import numpy as np
@@ -13,9 +12,9 @@ from numpy.typing import NDArray
 
 from unseen import encoders
 from unseen.claims.base import Assertion, Claim, Experiment, at_least, better, not_worse, wins
+from unseen.claims.drawings import VENDORS, drawn
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
-from unseen.data.sources import emoji, in_common
 from unseen.data.typing import IntArray
 from unseen.evaluation.metrics.zero_shot import generalized_scores, mean_class_top1
 from unseen.methods.zero_shot.lisgan import LisGAN
@@ -23,10 +22,6 @@ from unseen.methods.zero_shot.lisgan.steps import confident, nearest_soul, soul_
 
 Result = dict[str, dict[str, float]]
 
-VENDORS = {
-    "development": ("noto", "twemoji", "openmoji", "fluent-emoji-flat", "emojione"),
-    "confirmation": ("noto-v1", "fluent-emoji", "fluent-emoji-high-contrast", "emojione-v1", "emojione-monotone"),
-}
 CLASSES, UNSEEN = 300, 60
 CHANCE = 1 / UNSEEN
 ARMS: dict[str, dict[str, Any]] = {
@@ -51,21 +46,15 @@ GENERALIZED = {"generalized": True, "synthetic": 10, "classifier_epochs": 25, "c
 def drawings(split: str) -> tuple[Domain, NDArray[np.float32]]:
     """Features (n, 1280) of 300 emoji by five vendors, vendor after vendor, and vectors of their texts (300, 384).
 
-    The splits share neither a vendor nor an emoji: which one an emoji belongs to is a bit of its hash. Symbols
-    (arrows, letters, squares) are left out.
+    The splits share neither a vendor nor an emoji.
     """
-    styles = in_common(*(emoji(vendor, level="emoji") for vendor in VENDORS[split]))
-    digest = [hashlib.sha256(code.encode()).hexdigest() for code in styles[0].columns["emoji"].tolist()]
-    pictured = styles[0].columns["group"] != "symbols"
-    own = np.array([int(d, 16) % 2 == (split == "confirmation") for d in digest])
-    chosen = sorted(np.flatnonzero(pictured & own).tolist(), key=digest.__getitem__)[:CLASSES]
-    encoder = encoders.get("efficientnet-lite0")
-    x = [encoder.encode(style.take(chosen), precision="fp32").x for style in styles]
-    columns = styles[0].take(chosen).columns
+    styles, encoder = drawn(split, CLASSES), encoders.get("efficientnet-lite0")
+    x = [encoder.encode(style, precision="fp32").x for style in styles]
+    columns = styles[0].columns
     texts = np.array([f"{name}: {words}" for name, words in zip(columns["name"], columns["keywords"])])
     vectors = encoders.get("minilm").encode(Domain(x=texts, kind="text"), precision="fp32").x
     classes = ClassSpace(names=tuple(columns["name"].tolist()))
-    y = np.tile(np.arange(len(chosen)), len(styles))
+    y = np.tile(np.arange(CLASSES), len(styles))
     return Domain(x=np.concatenate(x), y=y, classes=classes, name=split), vectors
 
 
@@ -201,6 +190,7 @@ def nearest_soul_accuracy(method: LisGAN, test: Domain) -> float:
 
 claim = Claim(
     slug="lisgan",
+    parts=("unseen.claims.drawings",),
     ledger=(
         Assertion(
             text="Earlier zero-shot learning maps features and descriptions into each other, an indirect way.",

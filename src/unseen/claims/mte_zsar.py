@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 from typing import Any
 
 import numpy as np
@@ -12,9 +11,9 @@ from numpy.typing import NDArray
 
 from unseen import encoders
 from unseen.claims.base import Assertion, Claim, Experiment, at_least, better, not_worse, wins
+from unseen.claims.drawings import VENDORS, drawn
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
-from unseen.data.sources import emoji, in_common
 from unseen.evaluation.metrics.zero_shot import mean_class_top1
 from unseen.methods.baselines.conse import ConSE
 from unseen.methods.baselines.dap import DAP
@@ -29,10 +28,6 @@ from unseen.nn.unseen_classes import class_vectors
 
 Result = dict[str, dict[str, float]]
 
-VENDORS = {
-    "development": ("noto", "twemoji", "openmoji", "fluent-emoji-flat", "emojione"),
-    "confirmation": ("noto-v1", "fluent-emoji", "fluent-emoji-high-contrast", "emojione-v1", "emojione-monotone"),
-}
 FOLDS = 10
 GROUPS = ("objects", "travel & places", "smileys & emotion", "animals & nature", "people & body")
 WIDTH = 128
@@ -52,16 +47,13 @@ NEIGHBOURS = 3
 def drawings(split: str) -> tuple[NDArray[np.float32], NDArray[np.float32], dict[str, NDArray[Any]]]:
     """Features of all emoji by five vendors, (5, n, 1280), vectors of their texts, (n, 128), and their columns.
 
-    The splits share neither a set of drawings nor an emoji: which one an emoji belongs to is a bit of its hash.
+    The splits share neither a set of drawings nor an emoji.
     """
     from sklearn.decomposition import PCA
 
-    styles = in_common(*(emoji(vendor, level="emoji") for vendor in VENDORS[split]))
-    digest = [hashlib.sha256(code.encode()).hexdigest() for code in styles[0].columns["emoji"].tolist()]
-    own = np.array([int(d, 16) % 2 == (split == "confirmation") for d in digest])
-    encoder = encoders.get("efficientnet-lite0")
-    x = np.stack([encoder.encode(style.take(own), precision="fp32").x for style in styles])
-    columns = dict(styles[0].take(own).columns)
+    styles, encoder = drawn(split), encoders.get("efficientnet-lite0")
+    x = np.stack([encoder.encode(style, precision="fp32").x for style in styles])
+    columns = dict(styles[0].columns)
     texts = np.array([f"{name}: {words}" for name, words in zip(columns["name"], columns["keywords"])])
     vectors = encoders.get("minilm").encode(Domain(x=texts, kind="text"), precision="fp32").x
     return x, PCA(WIDTH, random_state=0).fit_transform(vectors), columns
@@ -285,6 +277,7 @@ def run_augmentation(case: str, seed: int) -> Result:
 
 claim = Claim(
     slug="mte-zsar",
+    parts=("unseen.claims.drawings",),
     ledger=(
         Assertion(
             text="Zero-shot learning recognizes categories without annotated examples: drawings of unseen emoji are "

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from unseen import encoders
 from unseen.claims.base import Assertion, Claim, Condition, Experiment, at_least, better, not_worse
+from unseen.claims.drawings import drawn
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain, Lazy
-from unseen.data.sources import emoji, in_common
 from unseen.data.typing import FloatArray, IntArray
 from unseen.evaluation.metrics.zero_shot import mean_class_top1
 from unseen.methods.zero_shot.tmv_hlp import TMVHLP
@@ -29,10 +29,6 @@ from unseen.runtime import reproducible
 
 Result = dict[str, dict[str, float]]
 
-VENDORS = {
-    "development": ("noto", "twemoji", "openmoji", "fluent-emoji-flat", "emojione"),
-    "confirmation": ("noto-v1", "fluent-emoji", "fluent-emoji-high-contrast", "emojione-v1", "emojione-monotone"),
-}
 CLASSES, UNSEEN, COPIES, STYLES = 250, 50, 3, 5
 CHANCE = 1 / UNSEEN
 POOL, FEW = 12, 2
@@ -98,17 +94,9 @@ def keyword_vectors(texts: list[str], most: int = 50) -> FloatArray:
 
 @functools.cache
 def drawings(split: str) -> Drawings:
-    """250 emoji by five vendors, each drawing and two variations of it; the splits share neither vendor nor emoji.
-
-    Which split an emoji belongs to is a bit of its hash. Symbols (arrows, letters, squares) are left out.
-    """
-    styles = in_common(*(emoji(vendor, level="emoji") for vendor in VENDORS[split]))
-    hashes = [hashlib.sha256(code.encode()).hexdigest() for code in styles[0].columns["emoji"].tolist()]
-    own = np.array([int(h, 16) % 2 == (split == "confirmation") for h in hashes])
-    own &= styles[0].columns["group"] != "symbols"
-    chosen = sorted(np.flatnonzero(own).tolist(), key=hashes.__getitem__)[:CLASSES]
+    """250 emoji by five vendors, each drawing and two variations of it; the splits share neither vendor nor emoji."""
+    styles = drawn(split, CLASSES)
     encoder, words = encoders.get("efficientnet-lite0"), encoders.get("minilm")
-    styles = tuple(style.take(chosen) for style in styles)
     x = [[encoder.encode(copy_of(s, copy), precision="fp32").x for copy in range(COPIES)] for s in styles]
     columns = styles[0].columns
     names = words.encode(Domain(x=columns["name"], kind="text"), precision="fp32").x
@@ -383,6 +371,7 @@ def _gain(a: str, b: str, by: float = 0.0) -> Condition:
 
 claim = Claim(
     slug="tmv-hlp",
+    parts=("unseen.claims.drawings",),
     ledger=(
         Assertion(
             text="Most zero-shot learning goes through a semantic space shared by known and new classes, reached by a "
