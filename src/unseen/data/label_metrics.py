@@ -127,7 +127,7 @@ class TreeMetric(LabelMetric):
     Attributes
     ----------
     levels : tuple of int arrays
-        The nodes at 0, 1, 2, ... edges from the root.
+        The nodes at 0, 1, 2, ... edges from the root, in the order of their parents: siblings stand side by side.
 
     Raises
     ------
@@ -149,9 +149,7 @@ class TreeMetric(LabelMetric):
         if not np.isfinite(self.lengths).all() or (self.lengths < 0).any():
             raise ValueError("lengths must be finite and not negative")
         self.nodes = _nodes(nodes, m)
-        hops = _hops(self.parents)
-        order = np.argsort(hops, kind="stable")
-        self.levels = tuple(np.split(order, np.cumsum(np.bincount(hops))[:-1]))
+        self.levels = _levels(self.parents)
 
     def __len__(self) -> int:
         return len(self.nodes)
@@ -270,6 +268,18 @@ def _nodes(nodes: IntArray | None, m: int) -> NDArray[np.int64]:
     if len(np.unique(nodes)) != len(nodes):
         raise ValueError("nodes must not repeat: each class has a node of its own")
     return nodes
+
+
+def _levels(parents: IntArray) -> tuple[NDArray[np.int64], ...]:
+    """The nodes of each level, in the order of their parents in the one above."""
+    hops = _hops(parents)
+    order = np.argsort(hops, kind="stable")
+    levels = np.split(order, np.cumsum(np.bincount(hops))[:-1])
+    place = np.zeros(len(parents), dtype=np.int64)
+    for i, level in enumerate(levels[1:], start=1):
+        levels[i] = level[np.argsort(place[parents[level]], kind="stable")]
+        place[levels[i]] = np.arange(len(level))
+    return tuple(levels)
 
 
 def _hops(parents: IntArray) -> NDArray[np.int64]:

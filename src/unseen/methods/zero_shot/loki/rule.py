@@ -1,5 +1,6 @@
 """Loki's rule: the expected squared distance of every class from the observed ones, in ways that agree."""
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
@@ -61,28 +62,29 @@ def tree_cost(p: Float[Tensor, "b k"], tree: TreeMetric, observed: IntArray, pow
     The mass and the first two moments of the distance are gathered from the leaves to the root, level by
     level; then each node takes its parent's totals, corrected for the one edge between them.
     """
-    parent, length = torch.as_tensor(tree.parents), torch.as_tensor(tree.lengths)[:, None]
-    levels = [torch.as_tensor(level) for level in tree.levels]
-    mass, first, second = (torch.zeros(len(parent), len(p), dtype=torch.float64) for _ in range(3))
-    mass[torch.as_tensor(tree.nodes[observed])] = p.T.double()
+    order = np.concatenate(tree.levels)  # level after level, siblings side by side: what is near is used together
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    ends = np.cumsum([0, *map(len, tree.levels)])
+    levels = [slice(*ends[i : i + 2]) for i in range(len(tree.levels))]
+    parent, length = torch.as_tensor(place[tree.parents[order]]), torch.as_tensor(tree.lengths[order])[:, None]
+    mass, first, second = (torch.zeros(len(order), len(p), dtype=torch.float64) for _ in range(3))
+    mass[torch.as_tensor(place[tree.nodes[observed]])] = p.T.double()
 
     def moved(m: Tensor, f: Tensor, s: Tensor, edge: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Mass and moments of d + edge from those of d."""
         return m, f + edge * m, s + edge * (2 * f + edge * m)
 
-    for level in reversed(levels[1:]):
-        up = parent[level]
+    for above, level in reversed(list(zip(levels, levels[1:]))):
         below = moved(mass[level], first[level], second[level], length[level])
         for total, part in zip((mass, first, second), below):
-            total.index_add_(0, up, part)
+            total[above].index_add_(0, parent[level] - above.start, part)
     for level in levels[1:]:
-        up = parent[level]
-        inside = mass[level], first[level], second[level]
-        seen_from_parent = moved(*inside, length[level])
-        m, f, s = (total[up] - part for total, part in zip((mass, first, second), seen_from_parent))
-        for total, a, b in zip((mass, first, second), inside, moved(m, f, s, length[level])):
-            total[level] = a + b
-    return (second if power == 2 else first)[torch.as_tensor(tree.nodes)].T
+        seen_from_parent = moved(mass[level], first[level], second[level], length[level])
+        m, f, s = (total[parent[level]] - part for total, part in zip((mass, first, second), seen_from_parent))
+        for total, part in zip((mass, first, second), moved(m, f, s, length[level])):
+            total[level] += part
+    return (second if power == 2 else first)[torch.as_tensor(place[tree.nodes])].T
 
 
 # -- the same as modules, for saving and export ------------------------------------------------------------
