@@ -7,6 +7,7 @@ import pytest
 
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
+from unseen.data.label_metrics import TreeMetric
 from unseen.evaluation import protocols
 from unseen.evaluation.exam import Exam
 from unseen.methods.baselines.source_only import SourceOnly
@@ -80,6 +81,20 @@ def test_open_protocols_count_unknown_samples():
     assert grades["known_accuracy"] == pytest.approx(0.75)
     assert grades["unknown_accuracy"] == pytest.approx(0.5)
     assert grades["h_score"] == pytest.approx(2 * 0.75 * 0.5 / 1.25, abs=1e-4)
+
+
+def test_with_scores_zero_shot_protocols_grade_ranks_distances_and_the_bias_between_seen_and_unseen():
+    space = ClassSpace(names=tuple("abcd"), metric=TreeMetric(np.array([-1, 0, 0, 1])), seen=[0, 1])
+    truth, scores = np.array([0, 1, 2, 3, -1]), np.eye(4)[[0, 3, 2, 1, 0]]
+    found = protocols.get("gzsl").grade(truth, scores.argmax(axis=1), space, scores)
+    assert (found["s"], found["u"], found["h"]) == (0.5, 0.5, 0.5)
+    assert found["distance"] == 0.5  # two of four samples are one hop off
+    assert found["hit@4"] == 1.0
+    assert set(found) == {"s", "u", "h", "auc", "hit@4", "hp@4", "distance"}
+    new = protocols.get("zsl").grade(truth, scores.argmax(axis=1), space, scores)
+    assert new == {"class_accuracy": 0.5, "hit@2": 1.0, "hp@2": pytest.approx(0.5), "distance": 0.5}
+    with pytest.raises(ValueError, match=r"scores must be of shape \(5, 4\)"):
+        protocols.get("gzsl").grade(truth, truth, space, scores[:, :3])
 
 
 def test_an_unknown_protocol_names_those_there_are():

@@ -13,7 +13,7 @@ from unseen.compare.estimate import estimate, estimates
 from unseen.compare.inputs import Inputs
 from unseen.compare.new_classes import new_classes
 from unseen.data.classes import ClassSpace
-from unseen.data.typing import IntArray
+from unseen.data.typing import FloatArray, IntArray
 from unseen.evaluation import protocols
 from unseen.evaluation.metrics.classification import (
     accuracy,
@@ -114,13 +114,20 @@ def _grades(
 ) -> dict[str, Any]:
     assert protocol is not None
     kind = "rejecting" if protocol.rejects else "prediction"
-    per_seed = [protocol.grade(truth, cell[part][kind], inputs.exams[part].classes) for cell in group]
+    classes = inputs.exams[part].classes
+    per_seed = [protocol.grade(truth, cell[part][kind], classes, _scores(cell[part], classes)) for cell in group]
     out = {metric: _spread([grades[metric] for grades in per_seed]) for metric in per_seed[0]}
     if "accuracy" in out:
         has = truth >= 0
         right = np.mean([cell[part]["prediction"][has] == truth[has] for cell in group], axis=0)
         out["accuracy"]["interval"] = list(bootstrap_interval(right))
     return out
+
+
+def _scores(found: Cell, classes: ClassSpace) -> FloatArray | None:
+    """Log-probabilities of all classes; None where the exam has classes that no candidate knows of."""
+    p = found["p"]
+    return p.clamp_min(1e-30).log().numpy() if p.shape[1] == len(classes) else None
 
 
 def _spread(values: Sequence[float]) -> dict[str, Any]:

@@ -130,6 +130,8 @@ def _context(results: words.Results, tables: Mapping[str, pd.DataFrame], style: 
         "meaning": words.MEANINGS.get(found.metric, "") if found else "",
         "units": words.UNITS,
         "metrics": _metrics(results),
+        "fine": _fine(results),
+        "deciding": words.deciding(results),
         "skipped": _skipped(results),
         "scale": plots.scale(results),
         "bars": plots.bars(results),
@@ -153,7 +155,12 @@ def _metrics(results: words.Results) -> list[str]:
     if not results["exam"]:
         return []
     first = results["references"]["metric"]
-    return [first, *(m for m in results["candidates"][0]["metrics"]["adapted"] if m != first)]
+    return [first, *(m for m in results["candidates"][0]["metrics"]["adapted"] if m != first and m in words.METRICS)]
+
+
+def _fine(results: words.Results) -> list[str]:
+    """The other metrics: of ranks, distances and the bias between classes with and without labels."""
+    return [m for m in results["candidates"][0]["metrics"].get("adapted", ()) if m not in words.METRICS]
 
 
 def _shares(diagnosis: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:

@@ -106,6 +106,13 @@ def chosen_row(results: Results) -> Mapping[str, Any]:
     return next(row for row in results["candidates"] if row["chosen"])
 
 
+def deciding(results: Results) -> list[str]:
+    """Validators of the chosen candidate that its sentence names, and source validation: what a first look needs."""
+    have = chosen_row(results)["validators"]
+    named = [v for v in have if v in results["chosen"]["why"] or v == "source validation"]
+    return named or list(have)
+
+
 def metric_label(metric: str) -> str:
     """What tables call a metric."""
     return METRICS.get(metric, metric.replace("_", " "))

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from unseen.data.label_metrics import TreeMetric
-from unseen.evaluation.metrics.taxonomy import crowded, hit_at, hops, mean_reciprocal_rank, taxonomy_scores
+from unseen.evaluation.metrics.taxonomy import (
+    crowded,
+    hierarchical_precision,
+    hit_at,
+    hops,
+    mean_reciprocal_rank,
+    taxonomy_scores,
+)
 
 TREE = TreeMetric(np.array([-1, 0, 0, 1, 1, 2]))
 TRUTH = np.array([3, 3, 5, 0])
@@ -23,6 +30,18 @@ def test_hits_ranks_and_hops_by_hand() -> None:
     assert found == {
         "hit@1": 0.25, "hit@2": 0.5, "mrr": 0.375, "hops": 2.0, "within 1": 0.25, "within 2": 0.75, "cosine": 0.0,
     }  # fmt: skip
+
+
+def test_hierarchical_precision_counts_what_is_near_the_right_class() -> None:
+    # The three nearest to node 3 by hops: itself, its parent 1; then at 2 its sibling 4 and the root 0 come together.
+    assert hierarchical_precision(np.array([3]), np.array([[3, 1, 4]]), TREE) == 1.0
+    assert hierarchical_precision(np.array([3]), np.array([[0, 1, 4]]), TREE) == 1.0
+    assert hierarchical_precision(np.array([3]), np.array([[5, 2, 4]]), TREE) == pytest.approx(1 / 3)
+    assert hierarchical_precision(np.array([3, 3]), np.array([[3], [1]]), TREE) == 0.5  # one: the class itself
+    assert hierarchical_precision(np.array([3]), np.array([[-1, 1]]), TREE) == 0.5
+    assert hierarchical_precision(TRUTH, RANKED, TREE) == hierarchical_precision(TRUTH, RANKED, TREE, block=1)
+    with pytest.raises(ValueError, match="1 to 6 classes of each sample"):
+        hierarchical_precision(np.array([3]), np.zeros((1, 7), dtype=int), TREE)
 
 
 def test_nodes_that_cannot_be_told_apart_are_counted_whatever_the_block() -> None:

@@ -1,4 +1,4 @@
-"""Metrics of mapping to a taxonomy: ranks of the right node, hops from the node found, cosine between nodes."""
+"""Metrics over classes with a distance: ranks of the right class, how far away the one found is, who is near it."""
 
 from __future__ import annotations
 
@@ -41,6 +41,40 @@ def hops(truth: IntArray, found: IntArray, metric: LabelMetric) -> FloatArray:
     out[some] = metric.between(truth[some], found[some])
     out[~some] = [metric.rows(np.array([node])).max() for node in truth[~some]]
     return out
+
+
+def hierarchical_precision(truth: IntArray, ranked: IntArray, metric: LabelMetric, block: int = 256) -> float:
+    """Mean share of the k ranked classes that are among those nearest to the right one, in [0, 1].
+
+    The set of the right answers grows around the right class, whole distances at a time, until it holds k classes, as
+    in Frome et al., "DeViSE", NeurIPS 2013, section 4.3. So a wrong class beside the right one counts, and a far one
+    does not.
+
+    Parameters
+    ----------
+    truth : array (n,)
+    ranked : array (n, k)
+        The k classes found, at most all there are; -1 where there is none.
+    metric : LabelMetric
+    """
+    _check(truth, ranked)
+    k = ranked.shape[1]
+    if not 1 <= k <= len(metric):
+        raise ValueError(f"ranked must hold 1 to {len(metric)} classes of each sample, all there are; got {k}")
+    total = 0.0
+    classes, place = np.unique(truth, return_inverse=True)
+    for start in range(0, len(classes), block):
+        distance = metric.rows(classes[start : start + block])
+        radius = (
+            np.partition(distance, k - 1, axis=1)[:, k - 1]
+            if k <= distance.shape[1]
+            else np.full(len(distance), np.inf)
+        )
+        here = np.flatnonzero((place >= start) & (place < start + block))
+        row, found = place[here] - start, ranked[here]
+        near = distance[row[:, None], found.clip(min=0)] <= radius[row][:, None]
+        total += float((near & (found >= 0)).sum())
+    return total / ranked.size
 
 
 def node_cosine(truth: IntArray, found: IntArray, nodes: FloatArray) -> float:

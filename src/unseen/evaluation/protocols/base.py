@@ -8,13 +8,16 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from unseen.data.classes import ClassSpace
-from unseen.data.typing import IntArray
+from unseen.data.label_metrics import CompleteMetric
+from unseen.data.typing import FloatArray, IntArray
+from unseen.evaluation.metrics.bias_sweep import bias_sweep
 from unseen.evaluation.metrics.classification import accuracy, mean_class_accuracy
 from unseen.evaluation.metrics.open_set import open_set_scores
+from unseen.evaluation.metrics.taxonomy import hierarchical_precision, hit_at, hops
 from unseen.evaluation.metrics.zero_shot import generalized_scores, mean_class_top1
 from unseen.methods.base import UNKNOWN
 
-Rule = Callable[[IntArray, IntArray, ClassSpace], Mapping[str, float]]
+Rule = Callable[[IntArray, IntArray, ClassSpace, FloatArray | None], Mapping[str, float]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,8 +30,9 @@ class Protocol:
         `headline` is the metric by which tables are sorted.
     told : str
         What it means, in a sentence.
-    rule : callable (truth, prediction, classes) -> {metric: value}
-        Labels index `classes`; a class outside `classes.seen` is one that the model does not know.
+    rule : callable (truth, prediction, classes, scores) -> {metric: value}
+        Labels index `classes`; a class outside `classes.seen` is one that the model does not know. There may be no
+        scores (None).
     rejects : bool
         Whether samples of unknown classes must be recognized as such.
     """
@@ -39,7 +43,9 @@ class Protocol:
     rule: Rule
     rejects: bool = False
 
-    def grade(self, truth: IntArray, prediction: IntArray, classes: ClassSpace) -> dict[str, float]:
+    def grade(
+        self, truth: IntArray, prediction: IntArray, classes: ClassSpace, scores: FloatArray | None = None
+    ) -> dict[str, float]:
         """Grade predictions; samples whose truth is -1 (no label) do not count.
 
         Parameters
@@ -47,6 +53,8 @@ class Protocol:
         truth, prediction : array (n,)
             Indices of `classes`; `UNKNOWN` (-1) in `prediction` says that a sample is of no known class.
         classes : ClassSpace
+        scores : array (n, n_classes), optional
+            Of every class, larger is better: for metrics of ranks, and of the bias between seen and unseen classes.
 
         Raises
         ------
@@ -55,29 +63,60 @@ class Protocol:
         """
         if len(prediction) != len(truth):
             raise ValueError(f"prediction must have {len(truth)} entries, one per sample; got {len(prediction)}")
+        if scores is not None and scores.shape != (len(truth), len(classes)):
+            raise ValueError(f"scores must be of shape ({len(truth)}, {len(classes)}); got {scores.shape}")
         has = truth >= 0
-        return dict(self.rule(truth[has], prediction[has], classes))
+        return dict(self.rule(truth[has], prediction[has], classes, None if scores is None else scores[has]))
 
 
-def _closed(truth: IntArray, prediction: IntArray, classes: ClassSpace) -> dict[str, float]:
+RANKED = 5
+"""Classes that metrics of ranks look at."""
+
+
+def _closed(truth: IntArray, prediction: IntArray, classes: ClassSpace, scores: FloatArray | None) -> dict[str, float]:
     return {
         "accuracy": accuracy(truth, prediction),
         "class_accuracy": mean_class_accuracy(truth, prediction),
     }
 
 
-def _open(truth: IntArray, prediction: IntArray, classes: ClassSpace) -> dict[str, float]:
+def _open(truth: IntArray, prediction: IntArray, classes: ClassSpace, scores: FloatArray | None) -> dict[str, float]:
     known = np.isin(truth, classes.seen)
     return dict(open_set_scores(np.where(known, truth, UNKNOWN), prediction))
 
 
-def _zsl(truth: IntArray, prediction: IntArray, classes: ClassSpace) -> dict[str, float]:
-    unseen = np.isin(truth, classes.unseen)
-    return {"class_accuracy": mean_class_top1(truth[unseen], prediction[unseen])}
+def _zsl(truth: IntArray, prediction: IntArray, classes: ClassSpace, scores: FloatArray | None) -> dict[str, float]:
+    new = np.isin(truth, classes.unseen)
+    truth, prediction = truth[new], prediction[new]
+    found = {"class_accuracy": mean_class_top1(truth, prediction)}
+    if scores is not None:
+        among = np.where(np.isin(np.arange(len(classes)), classes.unseen), scores[new], -np.inf)
+        found |= _ranked(truth, among, min(RANKED, len(classes.unseen)), classes)
+    return found | _far(truth, prediction, classes)
 
 
-def _gzsl(truth: IntArray, prediction: IntArray, classes: ClassSpace) -> dict[str, float]:
-    return dict(generalized_scores(truth, prediction, classes.seen))
+def _gzsl(truth: IntArray, prediction: IntArray, classes: ClassSpace, scores: FloatArray | None) -> dict[str, float]:
+    found = dict(generalized_scores(truth, prediction, classes.seen))
+    if scores is not None:
+        found["auc"] = bias_sweep(scores, truth, classes.seen, per_class=True).figures["auc"]
+        found |= _ranked(truth, scores, min(RANKED, len(classes)), classes)
+    return found | _far(truth, prediction, classes)
+
+
+def _ranked(truth: IntArray, scores: FloatArray, k: int, classes: ClassSpace) -> dict[str, float]:
+    """Whether the right class is among the first k, and what share of these is near it, over samples."""
+    ranked = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    found = {f"hit@{k}": hit_at(truth, ranked, k)}
+    if not isinstance(classes.metric, CompleteMetric):
+        found[f"hp@{k}"] = hierarchical_precision(truth, ranked, classes.metric)
+    return found
+
+
+def _far(truth: IntArray, prediction: IntArray, classes: ClassSpace) -> dict[str, float]:
+    """Mean distance from the right class to the predicted one, where classes have a distance."""
+    if isinstance(classes.metric, CompleteMetric):
+        return {}
+    return {"distance": float(hops(truth, prediction, classes.metric).mean())}
 
 
 _PROTOCOLS = {
