@@ -12,6 +12,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from threadpoolctl import threadpool_limits
+
 from unseen import __version__, catalogue
 from unseen.bundle import Bundle
 from unseen.compare.cells import Cell
@@ -197,7 +199,8 @@ def compare(
     )  # fmt: skip
     for line in introduction(inputs):
         say(line)
-    found = diagnose(inputs)
+    with threadpool_limits(current().threads):  # small tables: more threads wait for each other
+        found = diagnose(inputs)
     for figure in () if found is None else found.lines:
         say(f"{figure.about}: {figure.value}. {figure.meaning}")
     todo = plan(inputs, methods, seeds, budget)
@@ -210,7 +213,8 @@ def compare(
     with alone_in(folder):
         found_cells = run_all(inputs, todo.candidates, seeds, folder, engine)
         cells = {name(*pair): group for pair, group in found_cells.items()}
-        results = summarize(inputs, todo, cells, protocol=protocol, labels=labels, seeds=seeds)
+        with threadpool_limits(current().threads):
+            results = summarize(inputs, todo, cells, protocol=protocol, labels=labels, seeds=seeds)
         results.update(unseen=__version__, command=command, config=config, settings=_settings(engine))
         results["diagnosis"] = None if found is None else found.to_json()
         first = cells[results["chosen"]["name"]][0]
