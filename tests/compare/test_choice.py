@@ -107,6 +107,42 @@ def test_classes_without_labelled_samples_are_chosen_among_by_pretending_that_so
     assert alone["chosen"]["name"].startswith("lisgan")
 
 
+def test_a_pool_is_graded_by_the_labels_that_it_was_given_together(monkeypatch):
+    from unseen.methods.zero_shot.lisgan import LisGAN
+
+    fit = LisGAN.fit
+
+    @functools.wraps(fit)
+    def all_of_the_last(self, **given):
+        fit(self, **given)
+        if "target" in given:
+            self.transduction_ = np.full(len(given["target"]), len(given["classes"]) - 1)
+        return self
+
+    monkeypatch.setattr(LisGAN, "fit", all_of_the_last)
+    whole = attributed(180)
+    found = unseen.compare(
+        source=whole.take(whole.labels < 7), target=attributed(180, seed=1), classes=whole.classes, seeds=1,
+        methods="lisgan",
+    ).results["candidates"][0]["metrics"]  # fmt: skip
+    assert found["adapted"]["u"]["mean"] == 0.5  # every sample of one of two unseen classes
+    assert found["adapted"]["s"]["mean"] == 0
+    assert (found["held out"]["u"]["mean"], found["held out"]["s"]["mean"]) != (0.5, 0)  # predicted one by one
+
+
+def test_presets_of_the_papers_size_run_only_if_they_are_named():
+    from unseen import catalogue
+
+    whole = attributed(60)
+    given = catalogue.Given({"source": whole, "classes": whole.classes.replace(seen=range(7))})
+    pairs, left_out = catalogue.candidates(given)
+    assert ("lisgan", "default") in pairs
+    assert ("lisgan", "paper") not in pairs
+    assert "name it" in left_out["lisgan:paper"]
+    assert catalogue.candidates(given, ["lisgan:paper"])[0] == [("lisgan", "paper")]
+    assert ("lisgan", "paper") not in catalogue.candidates(given, ["lisgan"])[0]
+
+
 def test_a_candidate_that_cannot_do_without_the_held_out_classes_scores_0(monkeypatch, caplog):
     from unseen.methods.zero_shot.lisgan import LisGAN
 

@@ -19,6 +19,7 @@ from unseen.compare.inputs import Inputs
 from unseen.compare.validators import validated
 from unseen.data.classes import realign
 from unseen.data.domain import Domain, concatenate
+from unseen.data.typing import IntArray
 from unseen.evaluation.protocols.run import entropy_threshold
 from unseen.methods.base import UNKNOWN, Method
 from unseen.nn.calibration import fit_temperature
@@ -64,7 +65,7 @@ def run_cell(
     for label, name in PARTS.items():
         part = getattr(inputs, name)
         if part is not None:
-            cell[label] = _predict(method, part, cell["temperature"], cell["threshold"])
+            cell[label] = _predict(method, part, cell["temperature"], cell["threshold"], pool=part is inputs.target)
     if check is not None and can_pretend(given):
         cell["classwise"] = _pretend(given, check, slug, preset, seed)
     if folder is not None:
@@ -106,7 +107,7 @@ def _pretend(given: Given, check: Domain, slug: str, preset: str, seed: int) -> 
             "%s cannot be fitted without the held-out classes and scores 0 in their validation: %s", slug, error
         )
         return 0.0, 0.0
-    return classwise_validation(parts["target"].labels, method.predict(parts["target"]), space.seen)
+    return classwise_validation(parts["target"].labels, _labels(method, parts["target"], pool=True), space.seen)
 
 
 def calibration(method: Method, check: Domain | None) -> Cell:
@@ -125,11 +126,17 @@ def calibration(method: Method, check: Domain | None) -> Cell:
     return {"temperature": temperature, "threshold": entropy_threshold(p), "check": p}
 
 
-def _predict(method: Method, part: Domain, temperature: float, threshold: float) -> Cell:
+def _labels(method: Method, part: Domain, *, pool: bool) -> IntArray:
+    """What a method says of a part: of its pool the labels that it gave together, if it did, else one by one."""
+    together = vars(method).get("transduction_")
+    return together if pool and together is not None and len(together) == len(part) else method.predict(part)
+
+
+def _predict(method: Method, part: Domain, temperature: float, threshold: float, *, pool: bool) -> Cell:
     """What a part is taken for, among the known classes and with unknown ones called so."""
     scores = method.decision_function(part)
     p = torch.softmax(scores / temperature, dim=1)
-    own = method.predict(part)
+    own = _labels(method, part, pool=pool)
     if method.card.rejects:
         prediction, rejecting = scores.argmax(dim=1).numpy(), own
     else:

@@ -20,6 +20,7 @@ from unseen.compare.cells import Cell
 from unseen.compare.fits import alone_in, run_all, split
 from unseen.compare.inputs import Data, Inputs, prepare
 from unseen.compare.results import summarize
+from unseen.data.class_gaps import gaps
 from unseen.data.classes import ClassSpace
 from unseen.diagnosis import diagnose
 from unseen.evaluation import protocols
@@ -256,6 +257,8 @@ def introduction(inputs: Inputs) -> list[str]:
         )
         if apart["case_variants"]:
             lines.append(f"classes that differ in case only (are they one?): {', '.join(apart['case_variants'][:5])}")
+    if inputs.described:
+        lines += [f"classes: {gap}" for gap in gaps(inputs.classes)]
     lines += [leak.summary() for leak in inputs.leakage]
     if "target" in inputs.told and not inputs.exams:
         lines.append("the target has no labels: there will be a choice, and no accuracy")

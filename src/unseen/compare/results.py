@@ -12,6 +12,7 @@ from unseen.compare.choice import choose
 from unseen.compare.estimate import estimate, estimates
 from unseen.compare.inputs import Inputs
 from unseen.compare.new_classes import new_classes
+from unseen.data.class_gaps import gaps
 from unseen.data.classes import ClassSpace
 from unseen.data.typing import FloatArray, IntArray
 from unseen.evaluation import protocols
@@ -45,6 +46,7 @@ def summarize(
         **situation(inputs, labels),
         "encoder": None if inputs.encoder is None else inputs.encoder.to_json(),
         "overlap": {key: list(value) for key, value in inputs.overlap.items()},
+        "gaps": list(gaps(inputs.classes)) if inputs.described else [],
         "leakage": " ".join(leak.summary() for leak in inputs.leakage) or None,
         "protocol": None if graded is None else {"name": graded.name, "told": graded.told, "headline": graded.headline},
         "seeds": seeds,

@@ -34,6 +34,8 @@ class Taxonomy:
         Names and synonyms, of kind text, labelled with their nodes; empty texts are left out.
     notes : tuple of str
         What was mended while reading, each with its count.
+    definitions : n strings or None
+        What each node is, in a sentence; empty where nothing is said.
     """
 
     classes: ClassSpace
@@ -41,6 +43,7 @@ class Taxonomy:
     above: IntArray
     phrases: Domain
     notes: tuple[str, ...] = ()
+    definitions: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.classes)
@@ -104,6 +107,7 @@ class Taxonomy:
             [[names[p] for p in self.parents(int(i)) if int(p) in place] for i in nodes],
             [texts[i] for i in nodes],
             phrases,
+            definitions=None if self.definitions is None else [self.definitions[i] for i in nodes],
             name=name or self.phrases.name,
             credits=self.phrases.credits,
         )
@@ -115,6 +119,7 @@ def build(
     names: Sequence[str],
     phrases: Iterable[tuple[int, str]],
     *,
+    definitions: Sequence[str] | None = None,
     name: str,
     notes: tuple[str, ...] = (),
     credits: tuple[str, ...] = (),
@@ -127,6 +132,7 @@ def build(
         Identifier, identifiers of the parents, preferred name of every node.
     phrases : pairs of node index and text
         Those that repeat for one node count once.
+    definitions : n strings, optional
     name : str
         What errors and reports call it.
     notes, credits : tuples of str
@@ -165,7 +171,48 @@ def build(
         name=name,
         credits=credits,
     )
-    return Taxonomy(classes, starts, above, domain, notes)
+    return Taxonomy(classes, starts, above, domain, notes, None if definitions is None else tuple(definitions))
+
+
+def place(classes: ClassSpace, taxonomy: Taxonomy) -> ClassSpace:
+    """The classes with the distance of a taxonomy, and its definitions where they have no description.
+
+    A class is the node of its name: an identifier, else a name or synonym without regard to case and underscores. Of
+    several nodes of one name the first counts (WordNet's most frequent sense that is no proper name).
+
+    Raises
+    ------
+    ValueError
+        If a class has no node, or two have the same; how many, and which.
+    """
+    nodes = find(classes.names, taxonomy)
+    lost = [name for name, node in zip(classes.names, nodes) if node < 0]
+    if lost:
+        told = f"{len(lost)} of {len(classes)} are not in {taxonomy.phrases.name!r}, such as {lost[0]!r}"
+        raise ValueError(f"classes must be called by names, synonyms or identifiers of the taxonomy; {told}")
+    if len(np.unique(nodes)) < len(nodes):
+        twice = int(np.flatnonzero(np.bincount(nodes) > 1)[0])
+        told = " and ".join(repr(classes.names[i]) for i in np.flatnonzero(nodes == twice)[:2])
+        raise ValueError(f"classes must be different nodes; {told} are both {taxonomy.classes.names[twice]!r}")
+    own = classes.descriptions or ("",) * len(classes)
+    if taxonomy.definitions is not None:
+        own = tuple(text or taxonomy.definitions[node] for text, node in zip(own, nodes))
+    return classes.replace(
+        descriptions=own if any(own) else None, metric=taxonomy.classes.metric.take(nodes)
+    )  # fmt: skip
+
+
+def find(names: Sequence[str], taxonomy: Taxonomy) -> IntArray:
+    """The node of each name, (n,); -1 where there is none. See `place`."""
+    by: dict[str, int] = {}
+    for text, node in zip(taxonomy.phrases.x.tolist(), taxonomy.phrases.labels.tolist()):
+        by.setdefault(_folded(text), node)
+    exact = {identity: i for i, identity in enumerate(taxonomy.classes.names)}
+    return np.array([exact.get(name, by.get(_folded(name), -1)) for name in names], dtype=np.int64)
+
+
+def _folded(text: str) -> str:
+    return " ".join(text.replace("_", " ").casefold().split())
 
 
 def _places(i: int, ids: Sequence[str], above: Iterable[str], place: Mapping[str, int], name: str) -> list[int]:

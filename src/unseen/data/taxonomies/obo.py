@@ -19,13 +19,18 @@ _SYNONYMS = (
     "http://www.geneontology.org/formats/oboInOwl#hasRelatedSynonym",
     "http://www.geneontology.org/formats/oboInOwl#hasNarrowSynonym",
 )
+_DEFINITIONS = (
+    "http://www.w3.org/2004/02/skos/core#definition",
+    "http://purl.obolibrary.org/obo/IAO_0000115",
+    "http://www.w3.org/2000/01/rdf-schema#comment",
+)
 _FORMATS = ("xml", "turtle", "nt", "n3")
 """Of rdflib, those that are read from the file alone."""
 _ABOVE = ("http://www.w3.org/2004/02/skos/core#broader", "http://www.w3.org/2000/01/rdf-schema#subClassOf")
 
 
 def obo(path: str | os.PathLike[str], *, name: str = "", credits: tuple[str, ...] = ()) -> Taxonomy:
-    """Read an OBO file: terms that are not obsolete, their is-a links, names and synonyms of every scope.
+    """Read an OBO file: terms that are not obsolete, their is-a links, names, definitions, synonyms of every scope.
 
     Imports of other ontologies are not followed. A term without a name is called by its identifier.
 
@@ -63,6 +68,7 @@ def obo(path: str | os.PathLike[str], *, name: str = "", credits: tuple[str, ...
         [[parent for parent in line if parent in kept] for line in above],
         names,
         _phrases(names, synonyms),
+        definitions=[str(term.definition or "") for term in terms],
         name=name or file.name,
         notes=(f"{lost} links to obsolete terms are left out",) if lost else (),
         credits=credits,
@@ -115,6 +121,7 @@ def owl(path: str | os.PathLike[str]) -> Taxonomy:
         [sorted({str(parent) for parent in above[node] if parent not in gone}) for node in nodes],
         names,
         _phrases(names, synonyms),
+        definitions=[next((str(text) for text in _texts(graph, node, _DEFINITIONS)), "") for node in nodes],
         name=file.name,
         notes=(f"{lost} links to deprecated classes are left out",) if lost else (),
     )
