@@ -133,6 +133,20 @@ def test_many_small_shards_become_one(tmp_path):
     assert features.tolist() == [[cache.MANY_SHARDS, -cache.MANY_SHARDS]]
 
 
+def test_large_shards_are_not_read_again_when_small_ones_are_joined(tmp_path, monkeypatch):
+    monkeypatch.setattr(cache, "SMALL_SHARD", 3)
+    store, read = FeatureStore(tmp_path), []
+    store.add(digests(5), np.zeros((5, 2), dtype=np.float32))
+    (large,) = shards(tmp_path)
+    own = cache._read
+    monkeypatch.setattr(cache, "_read", lambda path, wanted=None: read.append(path) or own(path, wanted))
+    for i in range(3 * cache.MANY_SHARDS):
+        store.add(digests(1, 100 + i), np.ones((1, 2), dtype=np.float32))
+    assert large not in read
+    assert len(read) <= 3 * (cache.MANY_SHARDS + 1)
+    assert store.find(digests(3 * cache.MANY_SHARDS, 100))[0].all()
+
+
 def test_features_come_in_the_order_asked(tmp_path):
     store, keys = FeatureStore(tmp_path), digests(6)
     store.add(keys[3:], np.arange(3, 6, dtype=np.float32)[:, None])

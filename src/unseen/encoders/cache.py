@@ -23,7 +23,7 @@ from safetensors.numpy import save
 log = logging.getLogger(__name__)
 
 MANY_SHARDS = 32
-"""A store with more shards than this joins its small ones."""
+"""A store with more small shards than this joins them."""
 
 SMALL_SHARD = 4096
 """Rows below which a shard is joined with others."""
@@ -86,9 +86,9 @@ class FeatureStore:
         """Store the features (n, d) of n samples; a full or read-only disk is a warning, not an error."""
         try:
             self._write(list(digests), features)
-            shards = sorted(self.folder.glob("*.safetensors"))
-            if len(shards) > MANY_SHARDS:
-                self._join(shards)
+            small = [path for path in sorted(self.folder.glob("*.safetensors")) if _rows(path) < SMALL_SHARD]
+            if len(small) > MANY_SHARDS:
+                self._join(small)
         except OSError as error:
             log.warning("features were not kept in %s: %s", self.folder, error)
 
@@ -102,17 +102,12 @@ class FeatureStore:
         return path
 
     def _join(self, shards: Sequence[Path]) -> None:
-        """Write the small shards as one, then remove them; a reader that misses one encodes again."""
-        small, parts = [], []
-        for path in shards:
-            shard = _read(path)
-            if shard is not None and len(shard[0]) < SMALL_SHARD:
-                small.append(path)
-                parts.append(shard)
-        if len(small) < 2:
+        """Write some shards as one, then remove them; a reader that misses one encodes again."""
+        parts = [shard for shard in map(_read, shards) if shard is not None]
+        if len(parts) < 2:
             return
         joined = self._write([digest for keys, _ in parts for digest in keys], np.concatenate([f for _, f in parts]))
-        for path in small:
+        for path in shards:
             if path != joined:
                 path.unlink(missing_ok=True)
 
@@ -138,6 +133,15 @@ def _read(path: Path, wanted: set[str] | None = None) -> tuple[list[str], NDArra
             path.unlink(missing_ok=True)
         return None
     return digests, features
+
+
+def _rows(path: Path) -> int:
+    """How many samples a shard holds, from its header; 0 if it is gone or damaged, which `_read` then tells."""
+    try:
+        with safe_open(path, framework="numpy") as shard:
+            return int(shard.get_slice("digests").get_shape()[0])
+    except (SafetensorError, OSError, ValueError):
+        return 0
 
 
 def _checksum(keys: NDArray[np.uint8], features: NDArray[np.float32]) -> str:
