@@ -131,7 +131,7 @@ def method_page(slug: str) -> str:
     if about["notes"]:
         parts += [f"## Where it differs from the {'official code' if code else 'paper'}", listed(about["notes"])]
     parts += ["## What is left out", listed(about["left_out"]) or "Nothing that the card knows of."]
-    parts += ["## Evidence", evidence(slug, baseline=_baseline(slug))]
+    parts += ["## Evidence", evidence(slug, baseline=_baseline(slug)), *arms(slug)]
     if "References" in told:
         parts += ["## Reference", "\n".join(line.strip() for line in told["References"].splitlines())]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -208,6 +208,42 @@ def evidence(slug: str, *, baseline: bool = False) -> str:
     if slug in stale(DOCS / "evidence"):
         parts += ["**Stale:** files of the system have changed since it was recorded."]
     return "\n\n".join(parts)
+
+
+def arms(slug: str) -> list[str]:
+    """Every arm of the newest record, ablations included, on the metrics that assertions name."""
+    from unseen import claims
+    from unseen.claims.evidence import COLUMNS, evidence_files
+
+    files = evidence_files(DOCS / "evidence", slug) if slug in claims.CLAIMS else []
+    if not files:
+        return []
+    rows = [dict(zip(COLUMNS, row)) for row in json.loads(files[-1].read_text())["rows"]]
+    claim = claims.get(slug)
+    parts = ["## All arms", "Mean over cases and seeds of the newest record, and the worst and best case behind it."]
+    for name, experiment in claim.experiments.items():
+        named = (getattr(one.holds, "metric", None) for one in claim.ledger if one.experiment == name)
+        metrics = [metric for metric in dict.fromkeys(named) if metric]
+        own = [row for row in rows if row["experiment"] == name and row["metric"] in metrics]
+        if own:
+            lines = [arm_row(arm, metrics, own) for arm in dict.fromkeys(row["arm"] for row in own)]
+            cases = ", ".join(dict.fromkeys(row["case"] for row in own))
+            parts += [f"**{name}**: {cases} ({experiment.unit}).", table(["arm", *metrics], lines)]
+    return parts
+
+
+def arm_row(arm: str, metrics: list[str], rows: list[dict[str, Any]]) -> list[str]:
+    """An arm: mean and range over cases of each metric; nothing where it has none."""
+    cells = [arm]
+    for metric in metrics:
+        cases: dict[str, list[float]] = {}
+        for row in rows:
+            if row["arm"] == arm and row["metric"] == metric:
+                cases.setdefault(row["case"], []).append(row["value"])
+        means = [sum(values) / len(values) for values in cases.values()]
+        span = f" ({min(means):.3g} to {max(means):.3g})" if len(means) > 1 else ""
+        cells.append(f"{sum(means) / len(means):.3g}{span}" if means else "")
+    return cells
 
 
 def assertion_row(assertion: Any, found: dict[str, Any] | None) -> list[str]:

@@ -33,6 +33,18 @@ class Verdict:
 Condition = Callable[[pd.DataFrame], Verdict]
 
 
+@dataclasses.dataclass(frozen=True)
+class OnMetric:
+    """A condition on one metric, which tables of arms then show."""
+
+    metric: str
+    rule: Condition
+
+    def __call__(self, table: pd.DataFrame) -> Verdict:
+        """The verdict on a table of cells."""
+        return self.rule(table)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Experiment:
     """Arms x cases x seeds -> metrics.
@@ -191,7 +203,7 @@ def better(a: str, b: str, *, metric: str, by: float = 0.0, lower: bool = False)
         told += f"; needed > {by:g}" + (" and an interval above 0" if len(gain) > 1 else f"; one case: {gain.index[0]}")
         return Verdict(mean > by and low > 0, mean, low, high, told)
 
-    return holds
+    return OnMetric(metric, holds)
 
 
 def not_worse(a: str, b: str, *, metric: str, within: float, lower: bool = False) -> Condition:
@@ -203,7 +215,7 @@ def not_worse(a: str, b: str, *, metric: str, within: float, lower: bool = False
         told = f"{metric}: {a} against {b} {mean:+.4g} [{low:+.4g}, {high:+.4g}]; needed >= {-within:g}"
         return Verdict(mean >= -within, mean, low, high, told)
 
-    return holds
+    return OnMetric(metric, holds)
 
 
 def at_least(arm: str, *, metric: str, value: float) -> Condition:
@@ -215,7 +227,7 @@ def at_least(arm: str, *, metric: str, value: float) -> Condition:
         told = f"{metric} of {arm} {mean:.4g} [{low:.4g}, {high:.4g}], worst {cases.min():.4g}; needed >= {value:g}"
         return Verdict(mean >= value, mean, low, high, told)
 
-    return holds
+    return OnMetric(metric, holds)
 
 
 def wins(a: str, b: str, *, metric: str, of: float, lower: bool = False) -> Condition:
@@ -228,7 +240,7 @@ def wins(a: str, b: str, *, metric: str, of: float, lower: bool = False) -> Cond
         told = f"{metric}: {a} beats {b} in {int(won.sum())} of {len(won)}; needed {of:.0%}"
         return Verdict(share >= of, share, low, high, told)
 
-    return holds
+    return OnMetric(metric, holds)
 
 
 def equals(arm: str, *, metric: str, value: float, tolerance: float = 0.0) -> Condition:
@@ -240,4 +252,4 @@ def equals(arm: str, *, metric: str, value: float, tolerance: float = 0.0) -> Co
         told = f"{metric} of {arm} differs from {value:g} by at most {worst:.3g}; allowed {tolerance:g}"
         return Verdict(worst <= tolerance, float(cells.mean()), float(cells.min()), float(cells.max()), told)
 
-    return holds
+    return OnMetric(metric, holds)
