@@ -3,11 +3,14 @@
     python docs/choice_study.py development               20 ordered pairs of emoji styles; a rule may be chosen on them
     python docs/choice_study.py tables --abstracts DIR    16 pairs of tables of digits, measurements and words; the same
     python docs/choice_study.py judging --features DIR    other styles, other subgroups, other data; looked at once
+    python docs/choice_study.py fresh --data DIR          letters, MNIST, speakers, languages, flowers; looked at later
     python docs/choice_study.py page                      the tables of choosing.md, from choice_study.json
 
 The emoji take half an hour each on two cores; each adds to choice_study.json what it lacks. The DIR of features holds
 da_office_caltech.mat, da_imdb.mat and da_sm_spam.mat of github.com/wmkouw/flda, that of abstracts is
 argument_components/original_data of github.com/hitz-zentroa/multilingual-abstrct; without them the cases are left out.
+The DIR of data holds the folders mnist-test (MNIST's test files), fsdd (the wav files of takes 0 to 9 of
+github.com/Jakobovski/free-spoken-digit-dataset) and abstrct (that of the abstracts, whole).
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from fresh_cases import fresh
 from scipy.stats import rankdata
 
 from unseen.compare.cells import run_cell, split_source
@@ -494,11 +498,12 @@ def replaced(file: Path, text: str) -> None:
 def main() -> None:
     """Measure, or write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["development", "tables", "judging", "page"])
+    parser.add_argument("what", choices=["development", "tables", "judging", "fresh", "page"])
     parser.add_argument(
         "--abstracts", type=Path, help="folder with neoplasm_train.tsv, glaucoma_test.tsv, mixed_test.tsv"
     )
     parser.add_argument("--features", type=Path, help="folder with da_office_caltech.mat, da_imdb.mat, da_sm_spam.mat")
+    parser.add_argument("--data", type=Path, help="folder with mnist-test, fsdd and abstrct")
     parser.add_argument("--cells", type=Path, help="folder to keep fits in, so that a killed study goes on")
     parser.add_argument("--seeds", type=int, default=1)
     given = parser.parse_args()
@@ -518,6 +523,7 @@ def main() -> None:
         "development": development,
         "tables": lambda: tables_of_development(given.abstracts),
         "judging": lambda: judging(given.features),
+        "fresh": lambda: (Case(*case) for case in fresh(given.data)),
     }
     for case in kinds[given.what]():
         if case.name in known:

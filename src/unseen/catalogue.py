@@ -16,6 +16,7 @@ from unseen import methods
 from unseen.data.classes import ClassSpace, realign
 from unseen.data.compositions import composed
 from unseen.data.domain import Domain
+from unseen.data.ontologies import related
 from unseen.methods.base import VOCABULARY, Card, Method, Signature, signatures
 
 
@@ -118,6 +119,17 @@ class Given:
             return f"needs {' and '.join(f'--{word}' for word in fewest)}"
         return self._classes_problem(method)
 
+    def pointless(self, method: type[Method]) -> str | None:
+        """Why `method` need not be tried where some classes have no labelled sample: it cannot predict those.
+
+        Source-only is tried all the same: it is what others stand beside.
+        """
+        classes = self.inputs.get("classes")
+        if not isinstance(classes, ClassSpace) or not len(classes.unseen) or method.card.slug == "source-only":
+            return None
+        known = {"zsl", "gzsl"} & set(method.card.protocols)
+        return None if known else "predicts classes with labelled samples only"
+
     def _classes_problem(self, method: type[Method]) -> str | None:
         wants = all("classes" in way.required for way in signatures(method))
         classes = self.inputs.get("classes")
@@ -127,6 +139,8 @@ class Given:
             return "needs a two-tower encoder, such as lite-clip, that places class names among the samples"
         if method.card.compositional and not composed(classes):
             return "needs classes that are pairs: a class file with the columns attribute and object"
+        if method.card.structured and not related(classes):
+            return "needs classes that are related: --ontology, or parents or attributes in the class file"
         if "zsl" in method.card.protocols and "closed" not in method.card.protocols and not len(classes.unseen):
             return "is for classes without labelled samples; all classes have some"
         return None
@@ -202,9 +216,10 @@ def candidates(given: Given, wanted: Iterable[str] | None = None) -> tuple[list[
             method = methods.get(slug)
             if not _compared(method.card):
                 continue
-            reason = given.why_not(method)
+            reason = given.why_not(method) or given.pointless(method)
             if reason is None:
-                pairs += [(slug, preset) for preset in method.card.presets]
+                pairs += [(slug, preset) for preset in _tried(method.card)]
+                left_out |= {f"{slug}:{preset}": BY_NAME for preset in sorted(method.card.on_request)}
             else:
                 left_out[slug] = reason
         return pairs, left_out
@@ -216,8 +231,16 @@ def candidates(given: Given, wanted: Iterable[str] | None = None) -> tuple[list[
             raise ValueError(f"{slug} cannot run here: it {reason}")
         if preset and preset not in method.card.presets:
             raise ValueError(f"{slug} has the presets {', '.join(method.card.presets)}; got {preset!r}")
-        pairs += [(slug, preset)] if preset else [(slug, p) for p in method.card.presets]
+        pairs += [(slug, preset)] if preset else [(slug, p) for p in _tried(method.card)]
     return pairs, left_out
+
+
+BY_NAME = "is of the paper's own size: name it to run it"
+
+
+def _tried(card: Card) -> list[str]:
+    """The presets that run where none is named."""
+    return [preset for preset in card.presets if preset not in card.on_request]
 
 
 def _compared(card: Card) -> bool:
@@ -272,6 +295,6 @@ def recommend(given: Given) -> list[dict[str, Any]]:
         card = methods.get(slug).card
         if not _compared(card):
             continue
-        reason = given.why_not(methods.get(slug))
+        reason = given.why_not(methods.get(slug)) or given.pointless(methods.get(slug))
         rows.append({"slug": slug, "fits": reason is None, "why": reason or card.summary, "baseline": card.baseline})
     return sorted(rows, key=lambda row: (not row["fits"], row["baseline"]))
