@@ -120,7 +120,7 @@ def sentences(file: Path, name: str, samples: int = 600) -> Domain:
 
     found = [
         [line.rsplit(" ", 1) for line in block.splitlines() if " " in line]
-        for block in file.read_text(encoding="utf-8").split("\n\n")
+        for block in file.read_text(encoding="utf-8", errors="replace").split("\n\n")
         if block.strip()
     ][:samples]
     texts = np.array([" ".join(token for token, _ in lines) for lines in found])
