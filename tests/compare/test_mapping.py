@@ -88,6 +88,18 @@ def test_phrases_are_mapped_with_path_and_vectors_and_the_mapper_is_used_again(f
         mapper.vectors([])
 
 
+def test_whole_phrases_may_be_read_by_a_sentence_encoder_also_after_loading(folder: Path) -> None:
+    mapper = learn(load("csv:" + str(folder / "tree.csv")), words="minilm", hidden=32, dim=32)
+    assert mapper.method.mapper == "cnn"
+    found = mapper.map(["a bird that is awake at night", "", "fish with sharp teeth"], k=2)
+    assert found.node.tolist()[:2] == mapper.map(["a bird that is awake at night"], k=2).node.tolist()
+    assert found[found.phrase == ""].node.tolist() == [""]
+    mapper.save(folder / "m")
+    again = Mapper.load(folder / "m")
+    pd.testing.assert_frame_equal(again.map(["a bird that is awake at night", "", "fish with sharp teeth"], k=2), found)
+    assert np.allclose(np.linalg.norm(again.vectors(["koi", "", "sharks"]), axis=1), [1, 0, 1], atol=1e-5)
+
+
 def test_an_obo_file_is_mapped_to(folder: Path) -> None:
     (folder / "phrases.txt").write_text("an owl\n\nwhite shark\n")
     unseen(folder, "map", "--taxonomy", "obo:tree.obo", "phrases.txt", "--k", "1", *QUICK)
@@ -101,7 +113,10 @@ def test_an_obo_file_is_mapped_to(folder: Path) -> None:
         (["--taxonomy", "banana", "phrases.csv"], "taxonomy must be icd10cm"),
         (["--taxonomy", "csv:tree.csv", "phrases.csv", "--vectors", "v.txt"], "vectors must end in .npy"),
         (["--taxonomy", "csv:tree.csv", "pairs.csv", "--column", "fraise"], "did you mean 'phrase'"),
-        (["--taxonomy", "csv:tree.csv", "phrases.csv", "--words", "glove"], "words must be wordllama, fasttext or a"),
+        (
+            ["--taxonomy", "csv:tree.csv", "phrases.csv", "--words", "glove"],
+            "words must be wordllama, fasttext, a text encoder",
+        ),
         (["--taxonomy", "csv:tree.csv", "phrases.csv", "--out", "no/such/x.csv"], "out: there is no folder 'no/such'"),
         (["--taxonomy", "csv:tree.csv", "phrases.csv", "--vectors", "no/v.npy"], "vectors: there is no folder 'no'"),
         (["--taxonomy", "csv:tree.csv", "phrases.csv", "--below", "zzz"], "no class is called 'zzz'"),

@@ -38,7 +38,9 @@ def map_phrases(
     words: Annotated[
         str | None,
         typer.Option(
-            help="wordllama (if absent), fasttext (trained on the phrases), or a file of vectors.", show_default=False
+            help="wordllama (if absent), fasttext (trained on the phrases), a file of vectors, or minilm: a vector of "
+            "the whole phrase.",
+            show_default=False,
         ),
     ] = None,
     column: Annotated[str | None, typer.Option(help="Column of the phrases.", show_default=False)] = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import os
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from unseen.data.domain import Domain
 from unseen.data.loaders.common import TEXT_COLUMNS, find_column, locate
 from unseen.data.loaders.table import as_texts, read_frame
 from unseen.data.taxonomies import Taxonomy
-from unseen.data.words import WordVectors, fasttext, read_vectors, wordllama, words_of
+from unseen.data.words import WordVectors, fasttext, read_vectors, sentences, wordllama, words_of
 from unseen.methods.base import UNKNOWN
 from unseen.methods.zero_shot.text2node import Text2Node
 from unseen.nn.state import load_state, save_state
@@ -26,16 +27,27 @@ if TYPE_CHECKING:
 
 PHRASE_COLUMNS = ("phrase", "phrases", "term", "description", *TEXT_COLUMNS, "name")
 NODE_COLUMNS = ("node", "code", "concept", "class", "label", "id")
+TEXT_ENCODERS = ("minilm", "sentence-transformers")
+"""What the names of encoders of whole phrases begin with."""
 AT_ONCE = 2048
 """Phrases between two steps of the progress bar."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Mapper:
-    """A fitted `Text2Node` with the taxonomy that it maps to."""
+    """A fitted `Text2Node` with the taxonomy that it maps to.
+
+    Attributes
+    ----------
+    method : Text2Node
+    taxonomy : Taxonomy
+    encoder : str
+        Name of the sentence encoder whose vector a phrase has, as one word; empty if words have vectors.
+    """
 
     method: Text2Node
     taxonomy: Taxonomy
+    encoder: str = ""
 
     def map(self, phrases: Sequence[str], *, k: int = 5, below: str | None = None) -> pd.DataFrame:
         """The k nearest nodes of each phrase.
@@ -67,7 +79,7 @@ class Mapper:
         within = None if below is None else self.taxonomy.subtree(classes.index(below))
         rows: list[tuple[Any, ...]] = []
         for part in self._parts(phrases):
-            found = self.method.rank(part, k, within)
+            found = self._reading(part).rank(part, k, within)
             for phrase, nodes, scores in zip(part.tolist(), found.nodes.tolist(), found.scores.tolist()):
                 if nodes[0] == UNKNOWN:
                     rows.append((phrase, 1, "", "", float("nan"), ""))
@@ -79,7 +91,15 @@ class Mapper:
 
     def vectors(self, phrases: Sequence[str]) -> NDArray[np.float32]:
         """f(phrase), (n, dim), of unit length: features for a model of your own; zeros where no word is known."""
-        return np.concatenate([self.method.transform(part).numpy() for part in self._parts(phrases)])
+        return np.concatenate([self._reading(part).transform(part).numpy() for part in self._parts(phrases)])
+
+    def _reading(self, part: NDArray[Any]) -> Text2Node:
+        """The method with vectors for these phrases."""
+        if not self.encoder:
+            return self.method
+        method = copy.copy(self.method)
+        method.words_ = sentence_vectors(part.tolist(), self.encoder)
+        return method
 
     def _parts(self, phrases: Sequence[str]) -> Any:
         import pandas as pd
@@ -102,6 +122,7 @@ class Mapper:
             "name": taxonomy.phrases.name,
             "credits": taxonomy.phrases.credits,
             "method": self.method,
+            "encoder": self.encoder,
         }
         return save_state(folder, value)
 
@@ -115,7 +136,8 @@ class Mapper:
             x=np.array([], dtype=np.str_), y=np.array([], dtype=np.int64), kind="text", classes=value["classes"],
             name=value["name"], credits=value["credits"],
         )  # fmt: skip
-        return cls(value["method"], Taxonomy(value["classes"], value["starts"], value["above"], none))
+        taxonomy = Taxonomy(value["classes"], value["starts"], value["above"], none)
+        return cls(value["method"], taxonomy, value.get("encoder", ""))
 
 
 def learn(taxonomy: Taxonomy, pairs: Domain | None = None, *, words: str = "wordllama", **settings: Any) -> Mapper:
@@ -128,9 +150,10 @@ def learn(taxonomy: Taxonomy, pairs: Domain | None = None, *, words: str = "word
     pairs : Domain, optional
         Further phrases, labelled with its nodes (`read_pairs`).
     words : str
-        ``wordllama``; ``fasttext``, trained on the phrases; or a file of vectors in the format of GloVe or FastText.
+        ``wordllama``; ``fasttext``, trained on the phrases; a file of vectors in the format of GloVe or FastText; or a
+        text encoder, such as ``minilm``, whose vector of a whole phrase stands for its words.
     settings
-        Hyperparameters of `Text2Node`.
+        Hyperparameters of `Text2Node`; with a text encoder those of its preset ``cnn`` unless told otherwise.
     """
     phrases = taxonomy.phrases
     if pairs is not None:
@@ -138,18 +161,42 @@ def learn(taxonomy: Taxonomy, pairs: Domain | None = None, *, words: str = "word
             x=np.concatenate([phrases.x, pairs.x]), y=np.concatenate([phrases.labels, pairs.labels]), kind="text",
             classes=taxonomy.classes, name=phrases.name,
         )  # fmt: skip
-    method = Text2Node(**settings)
-    return Mapper(method.fit(source=phrases, classes=taxonomy.classes, encoder=_words(words, phrases)), taxonomy)
+    texts = phrases.x.tolist()
+    if _is_encoder(words):
+        method = Text2Node(**{**Text2Node.card.presets["cnn"], **settings})
+        method.fit(source=phrases, classes=taxonomy.classes, encoder=sentence_vectors(texts, words))
+        method.words_ = sentence_vectors(texts[:1], words)  # the others need not be kept: phrases are encoded anew
+        return Mapper(method, taxonomy, words)
+    return Mapper(
+        Text2Node(**settings).fit(source=phrases, classes=taxonomy.classes, encoder=_words(words, texts)), taxonomy
+    )
 
 
-def _words(name: str, phrases: Domain) -> WordVectors:
+def _is_encoder(name: str) -> bool:
+    return (
+        name not in ("wordllama", "fasttext") and not Path(name).is_file() and name.partition(":")[0] in TEXT_ENCODERS
+    )
+
+
+def _words(name: str, texts: Sequence[str]) -> WordVectors:
     if name == "wordllama":
         return wordllama()
     if name == "fasttext":
-        return fasttext(phrases.x.tolist())
+        return fasttext(texts)
     if not Path(name).is_file():
-        raise ValueError(f"words must be wordllama, fasttext or a file of word vectors; got {name!r}")
-    return read_vectors(name, keep={word for text in phrases.x.tolist() for word in words_of(text)})
+        raise ValueError(
+            f"words must be wordllama, fasttext, a text encoder such as minilm, or a file of word vectors; got {name!r}"
+        )
+    return read_vectors(name, keep={word for text in texts for word in words_of(text)})
+
+
+def sentence_vectors(texts: Sequence[str], encoder: str) -> WordVectors:
+    """The vectors that an encoder gives whole texts; an empty text has none."""
+    from unseen import encoders
+
+    some = [text for text in texts if text.strip()] or ["?"]
+    vectors = encoders.get(encoder).encode(Domain(x=np.array(some, dtype=np.str_), kind="text", name="phrases")).x
+    return sentences(some, vectors, encoder)
 
 
 def read_phrases(path: str | os.PathLike[str], column: str | None = None) -> list[str]:
