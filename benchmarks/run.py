@@ -13,7 +13,7 @@ sys.path.insert(0, str(HERE))
 
 from common import Row, machine
 
-ALL = ("embed", "loki", "glc_labels", "zeroq", "overhead", "serve", "hypergraph", "taxonomy")
+ALL = ("embed", "loki", "glc_labels", "zeroq", "overhead", "serve", "hypergraph", "taxonomy", "generation")
 
 
 def main(names: list[str]) -> None:
