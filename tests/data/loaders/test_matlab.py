@@ -115,20 +115,31 @@ def test_zero_shot_files_that_are_missing_are_named(tmp_path):
         load_zsl(tmp_path)
 
 
-def test_the_published_splits_with_features_made_up_for_them(tmp_path):
-    """AWA2's own att_splits.mat; its features are not here, so labels are spread as its splits ask."""
-    path = SHARED / "zsl-attributes" / "AWA2" / "att_splits.mat"
+@pytest.mark.parametrize(
+    ("name", "file", "sizes", "shape", "first"),
+    [
+        ("AWA1", "att_splits.mat", [19832, 4958, 5685], (50, 85), "antelope"),
+        ("AWA2", "att_splits.mat", [23527, 5882, 7913], (50, 85), "antelope"),
+        ("CUB", "sent_splits.mat", [7057, 1764, 2967], (200, 1024), "002.Laysan_Albatross"),
+        ("FLO", "att_splits.mat", [5631, 1403, 1155], (102, 1024), "class 1"),
+        ("SUN", "att_splits.mat", [10320, 2580, 1440], (717, 102), "abbey"),
+    ],
+)
+def test_the_published_splits_with_features_made_up_for_them(tmp_path, name, file, sizes, shape, first):
+    """The benchmarks' own splits and class vectors; their features are not here, so labels are spread as splits ask."""
+    path = SHARED / "zsl-attributes" / name / file
     if not path.exists():
         pytest.skip("shared/data/zsl-attributes is not here")
     from scipy.io import loadmat
 
     content = loadmat(path)
-    n = 37322
+    n = max(int(content[key].max()) for key in ("trainval_loc", "test_seen_loc", "test_unseen_loc"))
     labels = np.ones((n, 1), dtype=np.int64)
     labels[content["test_unseen_loc"].reshape(-1) - 1] = 2
     savemat(tmp_path / "res101.mat", {"features": np.zeros((2, n), dtype=np.float32), "labels": labels})
-    (tmp_path / "att_splits.mat").write_bytes(path.read_bytes())
+    (tmp_path / file).write_bytes(path.read_bytes())
     parts = load_zsl(tmp_path)
-    assert [len(part) for part in parts[:3]] == [23527, 5882, 7913]
-    assert parts.classes.attributes.shape == (50, 85)
-    assert parts.classes.names[:2] == ("antelope", "grizzly+bear")
+    assert [len(part) for part in parts[:3]] == sizes
+    assert parts.classes.attributes.shape == shape
+    assert parts.classes.names[0] == first
+    assert np.linalg.norm(parts.classes.attributes, axis=1).min() > 0
