@@ -226,7 +226,7 @@ class Bundle:
         """From a preprocessed batch to scores, as one network that can be saved."""
         if self.encoder is None or self.whole:
             return self.method.network()
-        return joined(self.encoder.module, self.method.network())
+        return joined(self.encoder.reading(self.method.reads_regions), self.method.network())
 
     def example(self) -> Tensor:
         """A batch of the shape that `network` reads."""

@@ -4,13 +4,16 @@ import functools
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import unseen
+from unseen.compare.choice import choose
 from unseen.compare.estimate import estimate
 from unseen.compare.inputs import prepare
+from unseen.compare.validators import EMBEDDED, REVERSE
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.report import summary
@@ -128,6 +131,19 @@ def test_a_pool_is_graded_by_the_labels_that_it_was_given_together(monkeypatch):
     assert found["adapted"]["u"]["mean"] == 0.5  # every sample of one of two unseen classes
     assert found["adapted"]["s"]["mean"] == 0
     assert (found["held out"]["u"]["mean"], found["held out"]["s"]["mean"]) != (0.5, 0)  # predicted one by one
+
+
+def test_a_careful_choice_keeps_what_counts_as_like_the_target():
+    cells = {
+        name: [{"validators": {REVERSE: reverse, EMBEDDED: embedded, "source validation": 0.9}, "seed": 0}]
+        for name, reverse, embedded in (("source-only", 0.5, 0.8), ("coral", 0.9, 0.7), ("shot", 0.8, 0.8))
+    }
+    inputs = SimpleNamespace(source=range(100), support=None, classes=ClassSpace(names=("a", "b")))
+    assert choose(cells, inputs).name == "coral"
+    found = choose(cells, inputs, careful=True)
+    assert found.name == "shot"
+    assert "among those not below source-only in embedded validation" in found.why
+    assert found.votes["coral"] == 0
 
 
 def test_presets_of_the_papers_size_run_only_if_they_are_named():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import unseen
+from unseen.compare.inputs import prepare
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 
@@ -46,3 +47,30 @@ def test_the_report_shows_them(run):
     assert "Classes never seen" in page
     assert "nearest seen" in page
     assert "striped" in page
+
+
+def test_a_taxonomy_gives_the_classes_their_distance_and_an_ontology_their_concepts(tmp_path):
+    tree = tmp_path / "tree.csv"
+    tree.write_text("name,parent\n" + "".join(f"{c},{'low' if c < 'e' else 'high'}\n" for c in NAMES))
+    triples = tmp_path / "triples.tsv"
+    triples.write_text(
+        "head\tproperty\ttail\n" + "".join(f"{c}\thas\t{'fur' if c in 'aceg' else 'fins'}\n" for c in NAMES)
+    )
+    source = whole()
+    ready = prepare(
+        source=source.take(source.labels < 6), target=whole(seed=1), classes=source.classes, ontology=triples,
+        taxonomy=f"csv:{tree}",
+    )  # fmt: skip
+    assert ready.classes.distance[0].tolist() == [0, 2, 2, 2, 4, 4, 4, 4]
+    assert ready.classes.ontology.named[0] == ("a", "has", "fur")
+    assert next(iter(ready.exams.values())).classes.distance[0, 4] == 4
+    assert ready.described
+    found = unseen.compare(
+        source=source.take(source.labels < 6), target=whole(seed=1), classes=source.classes, taxonomy=f"csv:{tree}",
+        methods="dap", seeds=1,
+    ).results["candidates"][0]["metrics"]["adapted"]  # fmt: skip
+    assert found["distance"]["mean"] <= 4
+    assert 0 < found["hp@5"]["mean"] <= 1
+    tree.write_text("name,parent\nx,y\n")
+    with pytest.raises(ValueError, match=r"8 of 8 are not in 'tree\.csv'"):
+        prepare(source=source, classes=source.classes, taxonomy=f"csv:{tree}")

@@ -10,14 +10,19 @@ from torch import nn
 
 from unseen.nn.adversarial import (
     Conditional,
+    Pivot,
+    behind_real,
     conditional_critic,
     conditional_generator,
     critic_loss,
     fresh_batches,
     gradient_penalty,
+    synthesize,
+    train_generator,
 )
 from unseen.nn.build import rebuild, recipe_of
 from unseen.nn.train import Run
+from unseen.runtime import reproducible
 
 
 class LinearCritic(nn.Module):
@@ -90,3 +95,68 @@ def test_fresh_batches_draw_without_repeats_inside_and_anew_for_every_batch() ->
     assert all(len(b.index.unique()) == 6 for b in drawn)
     assert all((b.x[:, 0] == b.y).all() and (b.y == b.index).all() for b in drawn)
     assert len({tuple(b.index.tolist()) for b in drawn}) > 15
+
+
+# -- training ----------------------------------------------------------------------------------------------
+
+
+def trained(regularizers: tuple[nn.Module, ...] = (), epochs: int = 2) -> Conditional:
+    rng = torch.Generator().manual_seed(0)
+    x, y, a = torch.rand(30, 6, generator=rng), torch.arange(30) % 3, torch.randn(3, 4, generator=rng)
+    with reproducible(1):
+        head = nn.Linear(6, 3)
+        settings = {"n_noise": 5, "hidden": 7, "batch_size": 8, "epochs": epochs, "learning_rate": 1e-2}
+        return train_generator(x, y, a, head, name="g", regularizers=regularizers, **settings)
+
+
+def test_the_pivot_is_the_squared_distance_of_means_over_classes() -> None:
+    pivot = Pivot(torch.tensor([[0.0, 0], [1, 1]]), weight=0.5, n=4)
+    asked = []
+
+    def draw(n: int) -> torch.Tensor:
+        asked.append(n)
+        return torch.tensor([[1.0, 0], [4, 1]])[:, None].expand(2, n, 2)
+
+    assert float(pivot(torch.zeros(3, 2), torch.zeros(3, dtype=torch.long), draw)) == 0.5 * (1 + 9) / 2
+    assert asked == [4]
+
+
+class Note(nn.Module):
+    """Adds nothing, and notes what it was given."""
+
+    def forward(self, fake: torch.Tensor, y: torch.Tensor, draw: object) -> torch.Tensor:
+        assert callable(draw)
+        self.seen = fake.shape, y.shape, draw(3).shape
+        return 0 * fake.sum()
+
+
+def test_regularizers_get_generated_samples_their_classes_and_as_many_of_every_class_as_they_draw() -> None:
+    note = Note()
+    trained((note,))
+    assert note.seen == ((8, 6), (8,), (3, 3, 6))
+
+
+def test_a_pivot_brings_generated_means_near_to_real_ones() -> None:
+    means = torch.rand(3, 6)
+
+    def gap(net: Conditional) -> float:
+        with reproducible(0):
+            rng = torch.Generator().manual_seed(0)
+            torch.rand(30, 6, generator=rng)
+            made, y = synthesize(net, torch.randn(3, 4, generator=rng), 50)
+        return float(torch.stack([(made[y == c].mean(dim=0) - means[c]).norm() for c in range(3)]).mean())
+
+    assert gap(trained((Pivot(means, 10.0, 5),), epochs=20)) < 0.5 * gap(trained((), epochs=20))
+
+
+def test_training_is_deterministic_and_noise_may_be_of_any_width() -> None:
+    a, b = trained(), trained()
+    assert a.given.in_features == 5
+    for mine, theirs in zip(a.parameters(), b.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+
+
+def test_generated_samples_stand_behind_real_ones_with_labels_of_their_own() -> None:
+    x, y = behind_real(torch.zeros(2, 3), torch.tensor([1, 0]), torch.ones(3, 3), torch.tensor([0, 0, 1]), 2)
+    assert y.tolist() == [1, 0, 2, 2, 3]
+    assert x[:, 0].tolist() == [0, 0, 1, 1, 1]

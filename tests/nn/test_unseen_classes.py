@@ -10,7 +10,16 @@ from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.nn.semantic_network import normalized, semantic_network
 from unseen.nn.softmax import NEVER
-from unseen.nn.unseen_classes import candidates, class_vectors, described, mean_of_classes, pretend_unseen
+from unseen.nn.unseen_classes import (
+    candidates,
+    class_vectors,
+    described,
+    mean_of_classes,
+    positions,
+    pretend_unseen,
+    seen_classes,
+    split_classes,
+)
 
 CLASSES = ClassSpace(names=("a", "b", "c", "d"), embeddings=[[3, 4], [1, 0], [0, 2], [1, 1]], seen=[0, 1])
 SOURCE = Domain(x=np.eye(4, 3), y=np.array([0, 1, 0, 1]))
@@ -65,3 +74,24 @@ def test_the_network_scores_scaled_cosines_lowers_seen_classes_and_never_gives_o
     np.testing.assert_allclose(scores[:2], 10 * (cosine[:2] - [0.3, 0.0]), rtol=1e-5)
     assert scores[2] < 10 * NEVER + 11
     np.testing.assert_allclose(normalized(torch.as_tensor(x), 0.5)[0], unit)
+
+
+def test_classes_to_learn_and_to_generate_are_ordered_by_their_vectors() -> None:
+    vectors = torch.tensor([[3.0, 4], [1, 0], [0, 2], [0, 1]])
+    seen, made = split_classes(SOURCE, CLASSES, vectors, False)
+    assert seen.tolist() == [1, 0]
+    assert made.tolist() == [3, 2]
+    one = SOURCE.take([1, 3])
+    seen, made = split_classes(one, CLASSES, vectors, True)
+    assert seen.tolist() == [1]
+    assert made.tolist() == [3, 2, 0]  # a seen class without samples is generated, too
+    assert split_classes(SOURCE, CLASSES.replace(seen=range(4)), vectors, True)[1].tolist() == [3, 2]
+    with pytest.raises(ValueError, match="must have unseen classes"):
+        split_classes(SOURCE, CLASSES.replace(seen=range(4)), vectors, False)
+    with pytest.raises(ValueError, match=r"'b' is not in classes\.seen"):
+        seen_classes(SOURCE, CLASSES.replace(seen=[0]))
+
+
+def test_positions_are_places_among_some_classes() -> None:
+    assert positions(np.array([2, 0, 2]), np.array([0, 2]), 3).tolist() == [1, 0, 1]
+    assert positions(np.array([1]), np.array([0, 2]), 3).tolist() == [-1]

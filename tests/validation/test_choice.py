@@ -25,6 +25,14 @@ def test_a_score_that_is_not_finite_is_never_chosen():
     assert without_doubt({"a": float("nan"), "source-only": 0.2}, 10) == {"a": 0.0, "source-only": 1.0}
 
 
+def test_a_candidate_that_is_worse_in_what_must_be_kept_is_left_out():
+    scores, keep = {"source-only": 0.5, "a": 0.9, "b": 0.8}, {"source-only": 0.7, "a": 0.6, "b": 0.7}
+    assert without_doubt(scores, 100, keep=keep) == {"source-only": 0.5, "a": 0.0, "b": 1.0}
+    keep["b"] = float("nan")
+    assert without_doubt(scores, 100, keep=keep) == {"source-only": 1.0, "a": 0.0, "b": 0.0}
+    assert without_doubt({"a": 0.1, "b": 0.2}, 10, keep={"a": 1.0, "b": 0.0})["b"] == 1.0  # there is no floor
+
+
 def test_weights_are_inverse_variances():
     n = 40
     share = SPREAD**-2 / (SPREAD**-2 + n / (0.6 * 0.4))
@@ -48,6 +56,7 @@ def test_all_right_on_a_few_labels_is_not_taken_for_certain():
     (lambda: weigh({"a": 1.0}, {"a": 1.0}, 0), "labels must be"),
     (lambda: without_doubt({}, 3), "must not be empty"),
     (lambda: without_doubt({"a": 1.0}, 0), "must not be empty"),
+    (lambda: without_doubt({"a": 1.0}, 3, keep={"b": 1.0}), "same candidates"),
 ])  # fmt: skip
 def test_mistakes_are_named(call, told):
     with pytest.raises(ValueError, match=told):

@@ -16,6 +16,7 @@ CLAIMS = {
     "glc": "glc",
     "zeroq": "zeroq",
     "mte-zsar": "mte_zsar",
+    "ontozsl": "ontozsl",
 }
 """Module of the claim of every built system, by slug."""
 

@@ -35,7 +35,7 @@ EMBEDDING = {"zsl": {"alpha": 3.0}, "gzsl": {"alpha": 0.1, "handicap": 0.1}}
 """Settings of the arm `ridge`, the best on the development emoji, as those of LisGAN are."""
 SOULS = 1
 """Souls per class: a class has four drawings to learn from, so that three souls would be the drawings."""
-GENERALIZED = {"generalized": True, "synthetic": 10, "classifier_epochs": 25, "classifier_learning_rate": 2e-3}
+GENERALIZED = dict(LisGAN.card.presets["generalized"])
 """Among all classes: 10 synthetic features of an unseen class stand beside 4 real ones of a seen class."""
 
 

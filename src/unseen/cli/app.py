@@ -61,6 +61,16 @@ Classes = Annotated[
     str | None,
     typer.Option(help="Class file (CSV or JSON): name, description, parent, attributes.", show_default=False),
 ]
+OntologyFile = Annotated[
+    str | None,
+    typer.Option(help="What relates the classes: triples (.tsv, .csv) or RDF (.ttl, .owl).", show_default=False),
+]
+TaxonomyName = Annotated[
+    str | None,
+    typer.Option(
+        help="Where the classes stand, by name: wordnet, hpo, obo:FILE, owl:FILE, csv:FILE, ...", show_default=False
+    ),
+]
 Model = Annotated[
     str | None, typer.Option(help="Folder of a saved model whose classifier is adapted.", show_default=False)
 ]

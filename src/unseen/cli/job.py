@@ -15,10 +15,12 @@ from unseen.cli.app import (
     Labels,
     Model,
     OnError,
+    OntologyFile,
     Precision,
     Source,
     Support,
     Target,
+    TaxonomyName,
     Trust,
     WithEncoder,
     app,
@@ -56,11 +58,16 @@ def compare(
     target: Target = None,
     support: Support = None,
     classes: Classes = None,
+    ontology: OntologyFile = None,
+    taxonomy: TaxonomyName = None,
     model: Model = None,
     encoder: EncoderName = None,
     methods: Annotated[str, typer.Option(help="auto, or slugs with commas (slug:preset for one preset).")] = "auto",
     protocol: Annotated[str, typer.Option(help="auto, closed, partial, open, open-partial, zsl or gzsl.")] = "auto",
     labels: Labels = "exam",
+    careful: Annotated[
+        bool, typer.Option(help="Leave source-only only where two label-free scores say so: harms less, gains less.")
+    ] = False,
     seeds: Annotated[int, typer.Option(help="Seeds per candidate.", min=1)] = 3,
     budget: Annotated[str | None, typer.Option(help="Time for all fits, such as 10m.", show_default=False)] = None,
     out: Annotated[Path, typer.Option(help="Run folder; a killed run goes on in it.")] = Path("runs/compare"),
@@ -88,10 +95,10 @@ def compare(
     where = Engine(name=engine, address=ray_address, cpus=cpus_per_fit, gpus=gpus_per_fit)  # type: ignore[arg-type]
     _compare(
         dict(
-            source=source, target=target, support=support, classes=classes, model=open_model(model), encoder=encoder,
-            methods=methods, protocol=protocol, labels=labels, seeds=seeds, budget=budget, out=out, on_error=on_error,
-            precision=precision, pictures=pictures, with_encoder=bundle, trust=trust, command=command_line(),
-            engine=where,
+            source=source, target=target, support=support, classes=classes, ontology=ontology, taxonomy=taxonomy,
+            model=open_model(model), encoder=encoder, methods=methods, protocol=protocol, labels=labels,
+            careful=careful, seeds=seeds, budget=budget, out=out, on_error=on_error, precision=precision,
+            pictures=pictures, with_encoder=bundle, trust=trust, command=command_line(), engine=where,
         ),
         as_json,
     )  # fmt: skip
@@ -123,6 +130,8 @@ def adapt(
     target: Target = None,
     support: Support = None,
     classes: Classes = None,
+    ontology: OntologyFile = None,
+    taxonomy: TaxonomyName = None,
     model: Model = None,
     encoder: EncoderName = None,
     settings: Annotated[
@@ -143,8 +152,8 @@ def adapt(
     from unseen.compare import adapt as run
 
     given = dict(
-        source=source, target=target, support=support, classes=classes, model=open_model(model), encoder=encoder,
-        labels=labels, on_error=on_error, precision=precision, trust=trust,
+        source=source, target=target, support=support, classes=classes, ontology=ontology, taxonomy=taxonomy,
+        model=open_model(model), encoder=encoder, labels=labels, on_error=on_error, precision=precision, trust=trust,
     )  # fmt: skip
     saved = run(
         method=method,

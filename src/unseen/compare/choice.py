@@ -12,6 +12,7 @@ from unseen.compare.inputs import Inputs
 from unseen.compare.validators import (
     AGREEMENT,
     CLASSWISE,
+    EMBEDDED,
     ENSEMBLE,
     HELD_OUT_CLASSES,
     INFORMATION,
@@ -42,17 +43,20 @@ class Choice:
     validators: Scores
 
 
-def choose(cells: Cells, inputs: Inputs, protocol: str = "auto") -> Choice:
+def choose(cells: Cells, inputs: Inputs, protocol: str = "auto", *, careful: bool = False) -> Choice:
     """Choose by what the given data allow.
 
     With a source whose classes are all that can be predicted: reverse validation, with accuracy on the support where
     there is one, and source-only where nothing is clearly better. With classes that have no labelled sample: class-wise
     validation, of the held-out classes alone where `protocol` is "zsl". Else accuracy on the support, else information
     among the candidates that keep nine tenths of the best source validation, else source validation.
+
+    `careful` leaves out, of what reverse validation prefers to source-only, whatever is below it in embedded
+    validation: it harms less often, and gains less.
     """
     validators = scores(cells)
     means = {key: {v: float(np.mean(values)) for v, values in row.items()} for key, row in validators.items()}
-    votes, rule = _vote(means, inputs, protocol)
+    votes, rule = _vote(means, inputs, protocol, careful)
     name = max(votes, key=lambda key: votes[key])
     return Choice(name, _why(name, votes, means, rule, inputs, seeds=len(cells[name])), votes, validators)
 
@@ -84,7 +88,9 @@ def family(candidate: str) -> str:
     return candidate.partition(":")[0]
 
 
-def _vote(means: Mapping[str, Mapping[str, float]], inputs: Inputs, protocol: str) -> tuple[dict[str, float], str]:
+def _vote(
+    means: Mapping[str, Mapping[str, float]], inputs: Inputs, protocol: str, careful: bool
+) -> tuple[dict[str, float], str]:
     """Votes, and the sentence that says by what."""
     have = next(iter(means.values()))
     column = {v: {key: row[v] for key, row in means.items()} for v in have}
@@ -96,7 +102,10 @@ def _vote(means: Mapping[str, Mapping[str, float]], inputs: Inputs, protocol: st
                 weigh(ranked, column[SUPPORT], graded),
                 f"reverse validation and {graded} labels of the support",
             )
-        votes = without_doubt(ranked, len(inputs.source) + graded)
+        keep = column.get(EMBEDDED) if careful else None
+        if keep is not None:
+            by += " among those not below source-only in embedded validation"
+        votes = without_doubt(ranked, len(inputs.source) + graded, keep=keep)
         return votes, f"by {by} ({{told}})"
     if CLASSWISE in have:
         by = HELD_OUT_CLASSES if protocol == "zsl" else CLASSWISE

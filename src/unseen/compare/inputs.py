@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,8 @@ from unseen.data.classes import ClassSpace, join, overlap, realign
 from unseen.data.compositions import composed, primitives, with_vectors
 from unseen.data.domain import UNLABELED, Domain
 from unseen.data.duplicates import Leakage, leakage
+from unseen.data.ontology import Ontology
+from unseen.data.taxonomies import Taxonomy
 from unseen.evaluation.exam import Exam
 from unseen.scale import Engine, cluster
 from unseen.verification.seals import without_sealed
@@ -88,6 +90,8 @@ def prepare(
     target: Data | None = None,
     support: Data | None = None,
     classes: ClassSpace | str | os.PathLike[str] | None = None,
+    ontology: Ontology | str | os.PathLike[str] | None = None,
+    taxonomy: Taxonomy | str | None = None,
     encoder: str | None = None,
     labels: str = "exam",
     on_error: str = "skip",
@@ -102,7 +106,8 @@ def prepare(
     Raises
     ------
     ValueError
-        If neither source nor support is given, kinds differ, or a class is not in the class file.
+        If neither source nor support is given, kinds differ, or a class is not in the class file, the ontology or the
+        taxonomy.
     """
     fraction = _parse_labels(labels)
     read = {
@@ -119,7 +124,9 @@ def prepare(
         if name in read:
             read[name] = without_sealed(name, _labeled(name, read[name]))
     _check_kinds(read)
-    known, everything = _spaces(read, _class_file(classes), learned=fraction > 0)
+    relate = functools.partial(_related, ontology=ontology, taxonomy=taxonomy)
+    known, everything = _spaces(read, _class_file(classes), relate, learned=fraction > 0)
+    described = any(told is not None for told in (classes, ontology, taxonomy))
     labeled = known.take(known.seen)
     apart = overlap(labeled, _classes_of(read, "target")) if _has_labels(read, "target") else {}
     read = {name: _onto(domain, everything) for name, domain in read.items()}
@@ -128,7 +135,7 @@ def prepare(
         parts["support"] = without_sealed("support", parts["support"])
     kind = next(iter(read.values())).kind
     tower = _encoder(kind, encoder, precision, trust)
-    known, shared = _embed_classes(known, tower, classes is not None)
+    known, shared = _embed_classes(known, tower, described)
     features = parts if tower is None else _encode(parts, tower, cache, engine or Engine())
     found = _leak(parts, features)
     exams = {
@@ -149,7 +156,7 @@ def prepare(
         overlap=apart,
         leakage=found,
         shared_space=shared,
-        described=classes is not None,
+        described=described,
         told={name: _told(domain) for name, domain in read.items()},
         model=model,
     )
@@ -177,6 +184,20 @@ def _class_file(classes: Any) -> ClassSpace | None:
     from unseen.data.class_file import read_classes
 
     return read_classes(classes)
+
+
+def _related(classes: ClassSpace, ontology: Any, taxonomy: Any) -> ClassSpace:
+    """The classes with their concepts and with a distance, as far as an ontology and a taxonomy are given."""
+    if ontology is not None:
+        from unseen.data import ontologies
+
+        known = ontology if isinstance(ontology, Ontology) else ontologies.load(ontology)
+        classes = ontologies.with_ontology(classes, known)
+    if taxonomy is not None:
+        from unseen.data import taxonomies
+
+        classes = taxonomies.place(classes, taxonomy if isinstance(taxonomy, Taxonomy) else taxonomies.load(taxonomy))
+    return classes
 
 
 def _parse_labels(labels: str) -> float:
@@ -225,7 +246,13 @@ def _classes_of(read: Mapping[str, Domain], *names: str) -> ClassSpace:
     return ClassSpace(names=tuple(str(i) for i in range(int(domain.labels.max()) + 1)))
 
 
-def _spaces(read: dict[str, Domain], described: ClassSpace | None, *, learned: bool) -> tuple[ClassSpace, ClassSpace]:
+def _spaces(
+    read: dict[str, Domain],
+    described: ClassSpace | None,
+    relate: Callable[[ClassSpace], ClassSpace] = lambda classes: classes,
+    *,
+    learned: bool,
+) -> tuple[ClassSpace, ClassSpace]:
     """The classes that can be predicted, and these with the classes that only the sealed target has.
 
     Seen classes come first: those of the source, then those that only the support has. `learned` tells that labels of
@@ -236,7 +263,7 @@ def _spaces(read: dict[str, Domain], described: ClassSpace | None, *, learned: b
             read[name] = read[name].replace(classes=_classes_of(read, name))
     labeled = [name for name in ("source", "support", *(("target",) if learned else ())) if _has_labels(read, name)]
     own = functools.reduce(join, [_used(read[name]) for name in labeled])
-    known = own.replace(seen=np.arange(len(own))) if described is None else _described(own, described)
+    known = relate(own.replace(seen=np.arange(len(own))) if described is None else _described(own, described))
     everything = known
     if _has_labels(read, "target"):
         everything = join(known, _classes_of(read, "target")).replace(seen=known.seen)

@@ -22,6 +22,8 @@ from unseen.compare.inputs import Data, Inputs, prepare
 from unseen.compare.results import summarize
 from unseen.data.class_gaps import gaps
 from unseen.data.classes import ClassSpace
+from unseen.data.ontology import Ontology
+from unseen.data.taxonomies import Taxonomy
 from unseen.diagnosis import diagnose
 from unseen.evaluation import protocols
 from unseen.methods.base import Method
@@ -129,11 +131,14 @@ def compare(
     target: Data | None = None,
     support: Data | None = None,
     classes: ClassSpace | str | os.PathLike[str] | None = None,
+    ontology: Ontology | str | os.PathLike[str] | None = None,
+    taxonomy: Taxonomy | str | None = None,
     model: Any = None,
     encoder: str | None = None,
     methods: str | Sequence[str] = "auto",
     protocol: str = "auto",
     labels: str = "exam",
+    careful: bool = False,
     seeds: int = 3,
     budget: str | float | None = None,
     out: str | os.PathLike[str] | None = None,
@@ -154,6 +159,10 @@ def compare(
         Labelled samples of a domain you know; samples of the domain you care about; a few labelled ones of it.
     classes : ClassSpace or path
         A class file: names, descriptions, attributes, parents. Classes in it can be predicted without samples.
+    ontology : Ontology or path
+        What relates the classes: triples (.tsv, .csv) or RDF (.ttl, .owl, ...), in which each class is a concept.
+    taxonomy : Taxonomy or str, optional
+        In which each class is a node, such as wordnet or obo:FILE (`unseen.data.taxonomies.FORMS`): their distance.
     model : Module, optional
         A trained classifier on the same features, adapted instead of one trained on `source`.
     encoder : str, optional
@@ -164,6 +173,8 @@ def compare(
         "auto", or closed, partial, open, open-partial, zsl, gzsl.
     labels : str
         What to do with labels in `target`: seal them as the exam, use them as support, or split:0.5.
+    careful : bool
+        Stay with source-only unless a candidate is better by two label-free scores: harms less often, gains less.
     seeds : int, >= 1
     budget : str or float, optional
         Seconds, or "10m": the most expensive candidates are left out, and named.
@@ -195,8 +206,8 @@ def compare(
         protocols.get(protocol)
     parse_budget(budget)
     inputs = prepare(
-        source=source, target=target, support=support, classes=classes, encoder=encoder, labels=labels,
-        on_error=on_error, precision=precision, trust=trust, model=model, engine=engine,
+        source=source, target=target, support=support, classes=classes, ontology=ontology, taxonomy=taxonomy,
+        encoder=encoder, labels=labels, on_error=on_error, precision=precision, trust=trust, model=model, engine=engine,
     )  # fmt: skip
     for line in introduction(inputs):
         say(line)
@@ -215,7 +226,9 @@ def compare(
         found_cells = run_all(inputs, todo.candidates, seeds, folder, engine)
         cells = {name(*pair): group for pair, group in found_cells.items()}
         with threadpool_limits(current().threads):
-            results = summarize(inputs, todo, cells, protocol=protocol, labels=labels, seeds=seeds)
+            results = summarize(
+                inputs, todo, cells, protocol=protocol, labels=labels, seeds=seeds, careful=careful
+            )  # fmt: skip
         results.update(unseen=__version__, command=command, config=config, settings=_settings(engine))
         results["diagnosis"] = None if found is None else found.to_json()
         first = cells[results["chosen"]["name"]][0]
@@ -330,7 +343,8 @@ def adapt(
     out : path, optional
         Where to save the model.
     **inputs
-        As in `compare`: source, target, support, classes, model, encoder, labels, on_error, precision, trust, engine.
+        As in `compare`: source, target, support, classes, ontology, taxonomy, model, encoder, labels, on_error,
+        precision, trust, engine.
     """
     catalogue.make(method, preset, seed, **(settings or {}))
     ready = prepare(**inputs)

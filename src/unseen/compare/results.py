@@ -31,10 +31,11 @@ SCHEMA = 1
 
 
 def summarize(
-    inputs: Inputs, todo: Plan, cells: Mapping[str, list[Cell]], *, protocol: str, labels: str, seeds: int
-) -> dict[str, Any]:
+    inputs: Inputs, todo: Plan, cells: Mapping[str, list[Cell]], *, protocol: str, labels: str, seeds: int,
+    careful: bool = False,
+) -> dict[str, Any]:  # fmt: skip
     """Choose first, then open the exam: what stands in `results.json`."""
-    choice = choose(cells, inputs, protocol)
+    choice = choose(cells, inputs, protocol, careful=careful)
     truths = {part: exam.open() for part, exam in inputs.exams.items()}
     graded = _protocol(protocol, truths, inputs)
     rows = [

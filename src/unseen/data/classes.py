@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.data.label_metrics import CompleteMetric, EmbeddingMetric, LabelMetric, MatrixMetric
+from unseen.data.ontology import Ontology
 from unseen.data.typing import FloatArray, IntArray
 
 
@@ -35,6 +36,8 @@ class ClassSpace:
         `attributes` give one; else all classes are equally far apart.
     seen : array (K,), optional
         Indices of the classes that the labelled data or the model covers; all of them unless told otherwise.
+    ontology : Ontology, optional
+        Concepts and what relates them; its `nodes` are the concepts of the classes. See `unseen.data.ontologies`.
 
     Raises
     ------
@@ -49,6 +52,7 @@ class ClassSpace:
     embeddings: FloatArray | None = None
     metric: Any = None
     seen: Any = None
+    ontology: Ontology | None = None
 
     def __post_init__(self) -> None:
         set_ = partial(object.__setattr__, self)
@@ -93,6 +97,10 @@ class ClassSpace:
             set_("metric", MatrixMetric(np.asarray(self.metric, dtype=np.float64)))
         if len(self.metric) != n:
             raise ValueError(f"metric is over {len(self.metric)} classes, there are {n}")
+        if self.ontology is not None and not isinstance(self.ontology, Ontology):
+            raise TypeError(f"ontology must be an Ontology; got {type(self.ontology).__name__}")
+        if self.ontology is not None and len(self.ontology.nodes) != n:
+            raise ValueError(f"ontology has concepts of {len(self.ontology.nodes)} classes, there are {n}")
 
     def _derived_metric(self) -> LabelMetric:
         if self.embeddings is not None:
@@ -105,7 +113,8 @@ class ClassSpace:
         return len(self.names)
 
     def __repr__(self) -> str:
-        has = [key for key in ("descriptions", "attributes", "embeddings") if getattr(self, key) is not None]
+        keys = ("descriptions", "attributes", "embeddings", "ontology")
+        has = [key for key in keys if getattr(self, key) is not None]
         return f"ClassSpace({len(self)} classes, {len(self.seen)} seen, {type(self.metric).__name__}, has {has})"
 
     @cached_property
@@ -154,13 +163,15 @@ class ClassSpace:
             embeddings=None if self.embeddings is None else self.embeddings[index],
             metric=self.metric.take(index),
             seen=[place[int(i)] for i in self.seen if int(i) in place],
+            ontology=None if self.ontology is None else self.ontology.take(index),
         )
 
 
 def join(source: ClassSpace, other: ClassSpace) -> ClassSpace:
     """All classes of `source`, then those that only `other` has; `seen` are those of `source`.
 
-    Descriptions, attributes and embeddings are kept where both sides have them (or where nothing is added).
+    Descriptions, attributes and embeddings are kept where both sides have them (or where nothing is added), and an
+    ontology where one side's holds all classes.
     """
     extra = [i for i, name in enumerate(other.names) if name not in set(source.names)]
     if not extra:
@@ -180,7 +191,19 @@ def join(source: ClassSpace, other: ClassSpace) -> ClassSpace:
         attribute_names=source.attribute_names if same_attributes and both("attributes") is not None else None,
         embeddings=both("embeddings"),
         seen=np.arange(len(source)),
+        ontology=_common_ontology(source, other, [other.names[i] for i in extra]),
     )
+
+
+def _common_ontology(source: ClassSpace, other: ClassSpace, extra: Sequence[str]) -> Ontology | None:
+    """The ontology of one side with the classes of `source` and the `extra` ones, if all of them are concepts of it."""
+    for space in (source, other):
+        if space.ontology is not None:
+            known = {name: space.ontology.nodes[i] for i, name in enumerate(space.names)}
+            nodes = [known.get(name, space.ontology.places.get(name)) for name in (*source.names, *extra)]
+            if None not in nodes and len(set(nodes)) == len(nodes):
+                return dataclasses.replace(space.ontology, nodes=np.array(nodes))
+    return None
 
 
 def realign(y: IntArray, classes: ClassSpace, onto: ClassSpace) -> IntArray:

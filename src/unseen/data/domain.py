@@ -229,9 +229,13 @@ class Domain:
     def unlabeled(self, keep: Sequence[str] = ("domain",)) -> Domain:
         """Return the samples without anything that tells their labels; there is no way back.
 
-        Labels, classes, file names and all columns but those in `keep` are gone; ids become positions.
+        Labels, classes, file names and all columns but those in `keep` are gone; ids become positions. The features of
+        regions, (n, regions, d) in the column ``regions``, are samples, too, and stay.
         """
         kept = {key: self.columns[key] for key in keep if key in self.columns}
+        cells = self.columns.get("regions")
+        if cells is not None and cells.ndim == 3 and cells.dtype.kind == "f":
+            kept["regions"] = cells
         x = self.x.anonymous() if isinstance(self.x, Lazy) else self.x
         return Domain(x=x, kind=self.kind, task=self.task, columns=kept, name=self.name)
 

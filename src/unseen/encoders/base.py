@@ -23,6 +23,7 @@ from unseen.data.typing import IntArray, Kind
 from unseen.encoders import backends
 from unseen.encoders.backends import Backend, Precision
 from unseen.encoders.cache import FeatureStore, cache_root, written
+from unseen.encoders.regions import Regional
 from unseen.runtime import current, track
 from unseen.scale import Engine
 
@@ -86,6 +87,8 @@ class Encoder:
         Stands for the weights in `fingerprint`; the state of `module` if absent.
     save : callable, optional
         Writes what is needed to build the encoder again into a folder; the state of `module` if absent.
+    regions : Regional, optional
+        `module` with the features of regions behind its own, in one row; `encode` then adds the column `regions`.
     """
 
     def __init__(
@@ -99,6 +102,7 @@ class Encoder:
         local: bool = False,
         identity: str | None = None,
         save: Callable[[Path], None] | None = None,
+        regions: Regional | None = None,
     ) -> None:
         backends.check_precision(precision)
         self.name = name
@@ -107,6 +111,7 @@ class Encoder:
         self.batch_size = batch_size
         self.precision: Precision = precision
         self.local = local
+        self.regions = None if regions is None else regions.eval().requires_grad_(False)
         self._identity = identity
         self._save = save or partial(save_state, self.module)
         self._runs: dict[tuple[Any, ...], backends.Run] = {}
@@ -134,6 +139,16 @@ class Encoder:
         """Number of features."""
         with torch.inference_mode():
             return int(self.module(self.example()).shape[1])
+
+    @property
+    def n_regions(self) -> int:
+        """Number of regions of a sample, row by row; 0 if it was not asked for any."""
+        return 0 if self.regions is None else self.regions.side**2
+
+    @property
+    def width(self) -> int:
+        """Numbers per sample: its features, then those of its regions."""
+        return self.dim * (1 + self.n_regions)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -178,7 +193,8 @@ class Encoder:
         Returns
         -------
         Domain
-            Of kind ``"features"``; x is float32 (n, d).
+            Of kind ``"features"``; x is float32 (n, d). If regions were asked for by name, the column ``regions`` holds
+            theirs, float32 (n, side * side, d), row by row of the picture.
 
         Raises
         ------
@@ -189,23 +205,37 @@ class Encoder:
         precision = self.precision if precision is None else precision
         backend = self.backend(precision)
         if cache is False:
-            features = np.empty((len(domain), self.dim), dtype=np.float32)
+            features = np.empty((len(domain), self.width), dtype=np.float32)
             for rows, made in self.pieces(domain, np.arange(len(domain)), backend, engine):
                 features[rows] = made
-            return domain.replace(x=features, kind="features")
+            return self._featured(domain, features)
         root = cache_root() / "features" if cache is True else Path(cache)
         device = current().device.partition(":")[0]
         store = FeatureStore(root / f"{self.fingerprint[:32]}-{device}-{backend}")
         digests, first, inverse = np.unique(domain.digests(), return_index=True, return_inverse=True)
         known, found = store.find(digests.tolist())
-        features = np.empty((len(digests), self.dim), dtype=np.float32)
+        features = np.empty((len(digests), self.width), dtype=np.float32)
         features[known] = found if known.any() else 0
         todo = np.flatnonzero(~known)
         todo = todo[np.argsort(first[todo])]
         for rows, made in self.pieces(domain, first[todo], backend, engine):
             features[todo[rows]] = made
             store.add(digests[todo[rows]].tolist(), made)
-        return domain.replace(x=features[inverse.reshape(-1)], kind="features")
+        return self._featured(domain, features[inverse.reshape(-1)])
+
+    def _featured(self, domain: Domain, rows: NDArray[np.float32]) -> Domain:
+        """The domain with features, (n, width), for samples; those of regions become a column."""
+        if not self.n_regions:
+            return domain.replace(x=rows, kind="features")
+        x, cells = np.ascontiguousarray(rows[:, : self.dim]), rows[:, self.dim :]
+        columns = {**domain.columns, "regions": cells.reshape(len(rows), self.n_regions, self.dim)}
+        return domain.replace(x=x, kind="features", columns=columns)
+
+    def reading(self, regions: bool) -> nn.Module:
+        """The network before a method: from a batch to features, or to those of all regions, (b, n_regions * d)."""
+        if not (regions and self.regions is not None):
+            return self.module
+        return self.regions.by_themselves()
 
     def backend(self, precision: Precision) -> Backend:
         """Return the backend that `precision` means here."""
@@ -260,7 +290,7 @@ class Encoder:
     def pieces(
         self, domain: Domain, positions: IntArray, backend: Backend, engine: Engine | None = None
     ) -> Iterator[tuple[IntArray, NDArray[np.float32]]]:
-        """Rows of `positions`, (k,), and the features of these samples, (k, d), piece by piece."""
+        """Rows of `positions`, (k,), and the features of these samples, (k, width), piece by piece."""
         if engine is not None and engine.name == "ray":
             from unseen.encoders.distributed import encoded
 
@@ -272,8 +302,8 @@ class Encoder:
             yield rows, self.compute(domain, positions[rows], backend)
 
     def compute(self, domain: Domain, positions: IntArray, backend: Backend) -> NDArray[np.float32]:
-        """Features of the samples at `positions` in this process, (len(positions), d)."""
-        features = np.empty((len(positions), self.dim), dtype=np.float32)
+        """Features of the samples at `positions` in this process, (len(positions), width)."""
+        features = np.empty((len(positions), self.width), dtype=np.float32)
         groups = self.preprocess.groups(domain.x[positions])
         order = np.argsort(groups, kind="stable")
         cuts = np.flatnonzero(np.diff(groups[order])) + 1
@@ -333,7 +363,8 @@ class Encoder:
         return self._runs[key](batch)
 
     def _prepare(self, backend: Backend, batch: Tensor) -> backends.Run:
-        return backends.prepare(backend, self.module, batch, self.fingerprint)
+        network = self.module if self.regions is None else self.regions
+        return backends.prepare(backend, network, batch, self.fingerprint)
 
 
 def save_state(module: nn.Module, folder: Path) -> None:

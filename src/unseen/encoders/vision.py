@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from unseen.data.typing import IntArray, Kind
 from unseen.encoders.base import Encoder, load_state, save_state
 from unseen.encoders.cache import written
+from unseen.encoders.regions import with_regions
 from unseen.encoders.registry import Request, online
 from unseen.nn.classifier import pooled
 
@@ -208,12 +209,14 @@ class Scripted(nn.Module):
 def build_lite0(request: Request) -> Encoder:
     """EfficientNet-Lite0 with ImageNet weights, 1,280 features."""
     network = lite0_network(request.folder)
+    preprocess = with_options(LITE0_PREPROCESS, request.options)
     return Encoder(
         name=request.name,
         module=pooled(network),
-        preprocess=with_options(LITE0_PREPROCESS, request.options),
+        preprocess=preprocess,
         precision=request.precision,
         save=partial(save_state, network),
+        regions=with_regions(network, request.options, preprocess.size, classifier=True, name=request.name),
     )
 
 
@@ -246,12 +249,15 @@ def build_timm(request: Request) -> Encoder:
         std=tuple(config["std"]),
         interpolation=config["interpolation"] if config["interpolation"] != "random" else "bicubic",
     )
+    preprocess = with_options(preprocess, request.options)
+    network.eval()
     return Encoder(
         name=request.name,
         module=network,
-        preprocess=with_options(preprocess, request.options),
+        preprocess=preprocess,
         precision=request.precision,
         local=bool(path) or random,
+        regions=with_regions(network, request.options, preprocess.size, classifier=False, name=request.name),
     )
 
 

@@ -35,6 +35,7 @@ METHODS = {
     "mte-zsar": "zero_shot.mte_zsar:MTEZSAR",
     "tmv-hlp": "zero_shot.tmv_hlp:TMVHLP",
     "pbadv": "zero_shot.pbadv:PBAdv",
+    "ontozsl": "zero_shot.ontozsl:OntoZSL",
     "crest": "zero_shot.crest:CREST",
     "glc": "adaptation.glc:GLC",
     "zeroq": "compression.zeroq:ZeroQ",

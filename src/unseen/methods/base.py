@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
-from unseen.methods.checks import as_input, as_texts, check_words, prepare, width_of
+from unseen.methods.checks import as_input, as_regions, as_texts, check_words, prepare, width_of
 from unseen.methods.parameters import Seed, check
 from unseen.methods.vocabulary import VOCABULARY, Card, Signature, Word, signature_of
 from unseen.nn import parallel
@@ -49,7 +49,10 @@ class NotFittedError(ValueError, AttributeError):
 # -- Method ------------------------------------------------------------------------------------------------
 
 _LEARNING = ("fit", "adapt", "partial_fit")
-_OUTPUT = ("predict", "predict_proba", "decision_function", "source_decision_function", "transform", "rank")
+_OUTPUT = (
+    "predict", "predict_proba", "decision_function", "source_decision_function", "transform", "rank", "explain",
+    "attention_maps", "top_attributes", "opinions",
+)  # fmt: skip
 
 
 @dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(dataclasses.field,))
@@ -142,6 +145,11 @@ class Method:
     def network(self) -> nn.Module:
         """What `decision_function` computes, as one module from inputs to scores, for export."""
         raise TypeError(f"{type(self).__name__} cannot be written as one network")
+
+    @property
+    def reads_regions(self) -> bool:
+        """Whether output verbs read the features of regions, where samples have some."""
+        return self.card.regions
 
     @property
     def fitted(self) -> dict[str, Any]:
@@ -295,8 +303,11 @@ def _giving(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def wrapper(self: Method, x: Any, *args: Any, **kwargs: Any) -> Any:
         _require_fitted(self)
-        texts = set(self.card.modalities) == {"text"}
-        samples = as_texts(x) if texts else as_input(x, vars(self).get("n_features_in_"))
+        width = vars(self).get("n_features_in_")
+        if set(self.card.modalities) == {"text"}:
+            samples: Any = as_texts(x)
+        else:
+            samples = as_regions(x, width) if self.reads_regions else as_input(x, width)
         try:
             with torch.no_grad():
                 return function(self, samples, *args, **kwargs)

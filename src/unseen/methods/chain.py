@@ -35,6 +35,11 @@ class Chain(Method):
             self.n_features_in_ = base.n_features_in_
         return self
 
+    @property
+    def reads_regions(self) -> bool:
+        """Whether the method below reads the features of regions."""
+        return "base_" in vars(self) and self.base_.reads_regions
+
     def decision_function(self, x: Tensor) -> Tensor:
         """Scores of the rule, (n, N)."""
         return self.rule_.decision_function(self.base_.predict_proba(x))

@@ -15,6 +15,11 @@ from unseen.data import samplers
 from unseen.data.domain import Domain, Lazy
 from unseen.methods.vocabulary import VOCABULARY, Card, Word, signature_of
 
+REGIONS = "regions"
+"""The column with the features of the regions of each sample, (n, regions, d)."""
+ROWS = 256
+"""Samples whose regions are looked at together."""
+
 
 def as_input(x: Any, width: int | None = None) -> Tensor:
     """`x` (a `Domain`, array, tensor or nested list) as a float tensor, found to be finite and of `width`."""
@@ -32,6 +37,19 @@ def as_input(x: Any, width: int | None = None) -> Tensor:
     if not torch.isfinite(tensor).all():
         bad = int((~torch.isfinite(tensor)).sum())
         raise ValueError(f"x must be finite; {bad} values are NaN or infinite")
+    return tensor
+
+
+def as_regions(x: Any, width: int | None = None) -> Tensor:
+    """`x` as regions, (n, r, d): the column `regions` of a `Domain`, an array like that, or (n, d) as one region."""
+    if isinstance(x, Domain) and has_regions(x):
+        x = x.columns[REGIONS]
+    tensor = as_input(x)
+    if tensor.ndim == 2:
+        tensor = tensor[:, None]
+    if tensor.ndim != 3 or 0 in tensor.shape or (width is not None and tensor.shape[2] != width):
+        expected = f"(n, {width}) or (n, regions, {width}), as in fit" if width else "(n, d) or (n, regions, d)"
+        raise ValueError(f"x must be of shape {expected}; got {tuple(tensor.shape)}")
     return tensor
 
 
@@ -76,6 +94,7 @@ def prepare(inputs: Mapping[str, Any], card: Card) -> tuple[dict[str, Any], NDAr
             _check_domain(name, value, word, card)
             if isinstance(value.x, np.ndarray) and value.kind != "text":
                 value = value.replace(x=_native(value.x))
+            value = _with_regions(name, value) if card.regions else without_regions(value)
         if isinstance(value, nn.Module):
             _check_network(name, value)
         if isinstance(value, Domain) and name == "target":
@@ -104,6 +123,35 @@ def _check_domain(name: str, domain: Domain, word: Word, card: Card) -> None:
         if not np.isfinite(domain.x).all():
             bad = int(np.argwhere(~np.isfinite(domain.x))[0][0])
             raise ValueError(f"{name} must be finite; sample {domain.ids[bad]!r} holds NaN or infinity")  # type: ignore[index]
+
+
+def has_regions(domain: Domain) -> bool:
+    """Whether samples come with the features of their regions; a column of words with that name is no such thing."""
+    return REGIONS in domain.columns and domain.columns[REGIONS].dtype.kind in "fiub"
+
+
+def without_regions(domain: Domain) -> Domain:
+    """The samples as methods see them that read one vector of each."""
+    if not has_regions(domain):
+        return domain
+    return domain.replace(columns={key: value for key, value in domain.columns.items() if key != REGIONS})
+
+
+def _with_regions(name: str, domain: Domain) -> Domain:
+    """The samples, whose regions, if any, are found to be finite and as wide as the samples."""
+    if not has_regions(domain) or not _is_table(domain):
+        return domain
+    cells = domain.columns[REGIONS]
+    if cells.ndim != 3 or cells.shape[1] < 1 or cells.shape[2] != domain.n_features:
+        told = f"(n, regions, {domain.n_features}), as wide as its samples; got {cells.shape}"
+        raise ValueError(f"the column {REGIONS} of {name} must be of shape {told}")
+    for start in range(0, len(cells), ROWS):
+        if not np.isfinite(cells[start : start + ROWS]).all():
+            bad = start + int(np.argwhere(~np.isfinite(cells[start : start + ROWS]))[0][0])
+            told = f"sample {str(domain.ids[bad])!r} holds NaN or infinity"  # type: ignore[index]
+            raise ValueError(f"the column {REGIONS} of {name} must be finite; {told}")
+    cells = cells.astype(cells.dtype.newbyteorder("="), copy=False)
+    return domain.replace(columns={**domain.columns, REGIONS: cells})
 
 
 def _numeric(name: str, x: NDArray[Any]) -> NDArray[Any]:

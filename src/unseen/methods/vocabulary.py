@@ -65,6 +65,8 @@ class Card:
         Protocols it can be graded by: closed, partial, open, open-partial, zsl, gzsl, quantization.
     presets : mapping of name to hyperparameters
         What `compare` tries, at most four, fixed in advance.
+    on_request : set of str
+        Presets that `compare` tries only if they are named, such as those of the paper's own size.
     smoke : mapping
         Hyperparameters that make a fit take a moment, for tests.
     parts : tuple of str
@@ -83,8 +85,13 @@ class Card:
         Whether class embeddings must lie among the samples, as a two-tower encoder places them.
     compositional : bool
         Whether classes must be pairs of an attribute and an object (`unseen.data.compositions`).
+    structured : bool
+        Whether classes must carry an ontology, a tree, a graph or attributes (`unseen.data.ontologies.related`).
     rejects : bool
         Whether `predict` says by itself which samples are of no known class.
+    regions : bool
+        Whether it reads the features of regions, (n, regions, d): the column `regions` of a domain where there is one,
+        else x as one region.
     cost : float
         Seconds of one fit on 1,000 samples of 1,280 features on one core, roughly: what a budget is planned
         with.
@@ -100,6 +107,7 @@ class Card:
     modalities: frozenset[str] | set[str] = frozenset({"features"})
     protocols: frozenset[str] | set[str] = frozenset({"closed"})
     presets: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=lambda: {"default": {}})
+    on_request: frozenset[str] | set[str] = frozenset()
     smoke: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     parts: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
@@ -109,12 +117,16 @@ class Card:
     composed: bool = False
     shared_space: bool = False
     compositional: bool = False
+    structured: bool = False
     rejects: bool = False
+    regions: bool = False
     cost: float = 1.0
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.presets) <= 4:
             raise ValueError(f"presets must be one to four; {self.slug} has {len(self.presets)}")
+        if not set(self.on_request) < set(self.presets):
+            raise ValueError(f"on_request must hold some presets, not all; {self.slug} has {sorted(self.on_request)}")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,13 +1,15 @@
-"""Conditional Wasserstein GANs with a gradient penalty: networks and the critic's loss."""
+"""Conditional Wasserstein GANs with a gradient penalty: networks, losses, training, and what they generate."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from unseen.data.samplers import Batch
 from unseen.nn.build import builder
+from unseen.nn.train import Run, train
 
 
 class Conditional(nn.Module):
@@ -50,8 +52,12 @@ def conditional_critic(n_features: int, n_condition: int, hidden: int) -> Condit
     return Conditional(n_features, n_condition, hidden, nn.Linear(hidden, 1))
 
 
+Critic = Callable[[Tensor, Tensor], Tensor]
+"""D(x, a): a score for each sample under its condition."""
+
+
 def critic_loss(
-    critic: nn.Module,
+    critic: Critic,
     real: Float[Tensor, "b d"],
     fake: Float[Tensor, "b d"],
     a: Float[Tensor, "b a"],
@@ -65,7 +71,7 @@ def critic_loss(
 
 
 def gradient_penalty(
-    critic: nn.Module,
+    critic: Critic,
     real: Float[Tensor, "b d"],
     fake: Float[Tensor, "b d"],
     a: Float[Tensor, "b a"],
@@ -89,3 +95,148 @@ def fresh_batches(x: Float[Tensor, "n d"], y: Int[Tensor, "n"], size: int) -> Ca
             yield Batch(x[index], y[index], index)
 
     return stream
+
+
+# -- training ----------------------------------------------------------------------------------------------
+
+Draw = Callable[[int], Tensor]
+"""Gives n generated samples of every class that is trained on, (c, n, d)."""
+
+Regularizer = nn.Module
+"""Called with generated samples (b, d), their classes (b,) and a `Draw`; what it gives is added to the loss."""
+
+
+class Pivot(nn.Module):
+    """weight * mean over classes of ||mean of n generated samples - mean of the real ones||^2 (Zhu et al. 2018)."""
+
+    means: Tensor
+
+    def __init__(self, means: Float[Tensor, "c d"], weight: float, n: int) -> None:
+        super().__init__()
+        self.register_buffer("means", means)
+        self.weight, self.n = weight, n
+
+    def forward(self, fake: Float[Tensor, "b d"], y: Int[Tensor, " b"], draw: Draw) -> Float[Tensor, ""]:
+        """Only what `draw` gives counts."""
+        return self.weight * (draw(self.n).mean(dim=1) - self.means).square().sum(dim=1).mean()
+
+
+class _Conditions(nn.Module):
+    """The condition of every class that is trained on, (c, a)."""
+
+    a: Tensor
+
+    def __init__(self, a: Float[Tensor, "c a"]) -> None:
+        super().__init__()
+        self.register_buffer("a", a)
+
+
+def train_generator(
+    x: Float[Tensor, "n d"],
+    y: Int[Tensor, "n"],
+    a: Float[Tensor, "c a"],
+    seen_head: nn.Linear,
+    *,
+    name: str,
+    n_noise: int,
+    hidden: int,
+    classification: float = 0.01,
+    regularizers: Sequence[Regularizer] = (),
+    critic_steps: int = 5,
+    batch_size: int = 64,
+    penalty: float = 10.0,
+    learning_rate: float = 1e-4,
+    epochs: int = 30,
+) -> Conditional:
+    """Learn to generate the features of classes from noise and their conditions (f-CLSWGAN, Xian et al. 2018).
+
+    L_D is `critic_loss`; L_G = -E[D(x~, a)] + classification * NLL of `seen_head` + the regularizers. Each generator
+    step follows `critic_steps` of the critic, on the last of their batches.
+
+    Parameters
+    ----------
+    x, y : Tensor (n, d) and (n,)
+        Features, not negative, and rows of `a`.
+    a : Tensor (c, a)
+        The condition of each class.
+    seen_head : Linear
+        A trained classifier of the classes, which stays as it is.
+    name : str
+        Of the stage.
+    n_noise, hidden : int
+        Values of the noise; hidden width of both networks.
+    classification : float
+    regularizers : sequence of `Regularizer`
+    critic_steps, batch_size : int
+    penalty : float
+        Weight of the gradient penalty.
+    learning_rate : float
+        Of Adam with beta1 = 0.5.
+    epochs : int
+    """
+    (_, d), (_, n_condition) = x.shape, a.shape
+    generator = conditional_generator(d, n_condition, n_noise=n_noise, hidden=hidden)
+    critic = conditional_critic(d, n_condition, hidden)
+    known = _Conditions(a)
+
+    def adam(net: nn.Module) -> torch.optim.Adam:
+        return torch.optim.Adam(net.parameters(), lr=learning_rate, betas=(0.5, 0.999), fused=True)
+
+    def noise(run: Run, *shape: int) -> Tensor:
+        return torch.randn(*shape, n_noise, generator=run.generator).to(run.device)
+
+    def generator_loss(y: Tensor, run: Run) -> Tensor:
+        fake = generator(noise(run, len(y)), known.a[y])
+        loss = -critic(fake, known.a[y]).mean()
+        loss = loss + classification * F.cross_entropy(seen_head(fake), y)
+        for regularizer in regularizers:
+            draw = lambda n: generator(noise(run, len(known.a), n), known.a[:, None])
+            loss = loss + regularizer(fake, y, draw)
+        return loss
+
+    def objective(batch: Batch, run: Run) -> None:
+        assert batch.y is not None
+        a = known.a[batch.y]
+        with torch.no_grad():
+            fake = generator(noise(run, len(a)), a)
+        loss = critic_loss(critic, batch.x, fake, a, penalty=penalty, generator=run.generator)
+        run.log(critic=run.descend(loss, "critic"))
+        if run.step % critic_steps == critic_steps - 1:
+            run.log(generator=run.descend(generator_loss(batch.y, run), "generator"))
+
+    train(
+        objective,
+        name=name,
+        nets={
+            "generator": generator,
+            "critic": critic,
+            "known": known,
+            "seen": seen_head,
+            **{f"regularizer {i}": net for i, net in enumerate(regularizers)},
+        },
+        optimizers={"critic": adam(critic), "generator": adam(generator)},
+        batches=fresh_batches(x, y, batch_size),
+        epochs=epochs,
+        steps_per_epoch=critic_steps * -(-len(x) // batch_size),
+    )
+    seen_head.cpu()
+    return generator.cpu().eval()
+
+
+# -- what it generates -------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def synthesize(
+    generator: Conditional, a: Float[Tensor, "c a"], n: int
+) -> tuple[Float[Tensor, "cn d"], Int[Tensor, "cn"]]:
+    """G(z, a) for n noise vectors per condition, and the row of `a` that each sample is of."""
+    fakes = generator(torch.randn(len(a), n, generator.given.in_features), a[:, None])
+    return fakes.flatten(0, 1), torch.arange(len(a)).repeat_interleave(n)
+
+
+def behind_real(
+    x: Float[Tensor, "n d"], y: Int[Tensor, "n"], fake: Float[Tensor, "m d"], label: Int[Tensor, "m"], n_seen: int
+) -> tuple[Float[Tensor, "nm d"], Int[Tensor, "nm"]]:
+    """Real samples of `n_seen` classes and generated ones of others, whose labels go on after them."""
+    return torch.cat([x, fake]), torch.cat([y, label + n_seen])

@@ -21,6 +21,7 @@ from torch import nn
 
 from unseen.data.classes import ClassSpace
 from unseen.data.label_metrics import LabelMetric
+from unseen.data.ontology import Ontology
 from unseen.data.words import WordVectors
 from unseen.nn.build import Recipe, rebuild, recipe_of
 
@@ -247,7 +248,13 @@ def _fields(value: Any) -> dict[str, Any]:
     return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
 
 
-register_codec("classes", ClassSpace, _fields, lambda fields: ClassSpace(**fields))
+def _classes_fields(classes: ClassSpace) -> dict[str, Any]:
+    """What is there; an ontology that is not leaves hashes of classes as they were before there were ontologies."""
+    return {key: value for key, value in _fields(classes).items() if key != "ontology" or value is not None}
+
+
+register_codec("classes", ClassSpace, _classes_fields, lambda fields: ClassSpace(**fields))
+register_codec("ontology", Ontology, _fields, lambda fields: Ontology(**fields))
 register_codec("words", WordVectors, _fields, lambda fields: WordVectors(**fields))
 
 

@@ -1,4 +1,4 @@
-"""What zero-shot methods ask first: a vector per class, the classes in question, and pretend-unseen ones."""
+"""What zero-shot methods ask first: a vector per class, the classes in question, their order, pretend-unseen ones."""
 
 from __future__ import annotations
 
@@ -50,13 +50,46 @@ def candidates(source: Domain, classes: ClassSpace, generalized: bool) -> Int[np
     ValueError
         If the source holds a class that is not seen, or there is no unseen class.
     """
+    present = seen_classes(source, classes)
+    if len(classes.unseen) == 0:
+        raise ValueError("classes must have unseen classes: set `seen` to those that there are labelled samples of")
+    return np.union1d(present, classes.unseen) if generalized else classes.unseen
+
+
+def seen_classes(source: Domain, classes: ClassSpace) -> Int[np.ndarray, " k"]:
+    """The classes that the source has samples of, ascending; `ValueError` if one of them is not seen."""
     present = np.unique(source.labels)
     alien = np.setdiff1d(present, classes.seen)
     if len(alien):
         raise ValueError(f"source must hold seen classes only; {classes.names[alien[0]]!r} is not in classes.seen")
-    if len(classes.unseen) == 0:
-        raise ValueError("classes must have unseen classes: set `seen` to those that there are labelled samples of")
-    return np.union1d(present, classes.unseen) if generalized else classes.unseen
+    return present
+
+
+def split_classes(
+    source: Domain, classes: ClassSpace, vectors: Float[Tensor, "c t"], generalized: bool
+) -> tuple[Int[np.ndarray, " s"], Int[np.ndarray, " u"]]:
+    """The classes with samples, and those to generate samples of: the unseen ones, or all without samples.
+
+    Both are ordered by their `vectors`, so that renumbering the classes changes nothing else.
+
+    Raises
+    ------
+    ValueError
+        If the source holds a class that is not seen, or there is none to generate samples of.
+    """
+    present = seen_classes(source, classes)
+    if not generalized:
+        candidates(source, classes, generalized)
+    order = np.lexsort(vectors.numpy().T[::-1])
+    made = np.setdiff1d(np.arange(len(classes)), present) if generalized else classes.unseen
+    return order[np.isin(order, present)], order[np.isin(order, made)]
+
+
+def positions(y: Int[np.ndarray, " n"], among: Int[np.ndarray, " c"], n_classes: int) -> Int[Tensor, " n"]:
+    """Where each label stands in `among`; -1 if it does not."""
+    table = np.full(n_classes, -1, dtype=np.int64)
+    table[among] = np.arange(len(among))
+    return torch.as_tensor(table[y])
 
 
 def pretend_unseen(y: Int[np.ndarray, " n"], folds: int = 5, random_state: int = 0) -> list[Int[np.ndarray, " k"]]:

@@ -16,6 +16,7 @@ from unseen.data.classes import ClassSpace
 from unseen.data.compositions import compositions
 from unseen.data.domain import Domain, Lazy
 from unseen.data.label_metrics import TreeMetric
+from unseen.data.ontology import Ontology, build
 from unseen.data.words import WordVectors
 from unseen.methods.base import Method, Signature, signatures
 from unseen.nn.build import builder
@@ -27,6 +28,9 @@ NAMES = ("anchor", "bell", "crown", "drum", "eagle", "fan")
 WORDS = ("a", "drawing", "of", "the", "old", "big", "red", "left", *NAMES)
 TREE = (6, 6, 7, 7, 6, 7, -1, 6)
 """Parents of the classes and of two inner nodes above them."""
+ABOVE = ("tool", "instrument", "finery", "instrument", "animal", "tool")
+PARTS = ("iron", "metal", "gold", "skin", "feather", "feather")
+"""What is wider than each class, and what it is made of."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,7 +110,8 @@ def _picture(x: np.ndarray, i: int) -> Tensor:
 
 
 def class_space(kind: str = "features") -> ClassSpace:
-    """Six classes, of which four are seen, with all that can be said of classes; beside texts they form a tree."""
+    """Six classes, of which four are seen, with all that can be said of classes but attributes; beside texts they form
+    a tree."""
     rng = np.random.default_rng(7)
     centres = np.random.default_rng(1).normal(size=(N_SEEN, WIDTH))
     embeddings = np.vstack([centres, rng.normal(size=(N_CLASSES - N_SEEN, WIDTH))])
@@ -116,13 +121,23 @@ def class_space(kind: str = "features") -> ClassSpace:
         embeddings=embeddings,
         metric=TreeMetric(np.array(TREE), None, np.arange(N_CLASSES)) if kind == "text" else None,
         seen=range(N_SEEN),
+        ontology=ontology(),
     )
 
 
+def ontology() -> Ontology:
+    """The six classes under wider concepts, with what they are made of."""
+    rows = [(name, "subClassOf", wider) for name, wider in zip(NAMES, ABOVE)]
+    rows += [(name, "madeOf", part) for name, part in zip(NAMES, PARTS)]
+    rows += [("instrument", "subClassOf", "tool"), ("finery", "subClassOf", "thing"), ("tool", "subClassOf", "thing")]
+    return build(rows, classes=NAMES)
+
+
 def word_vectors() -> WordVectors:
-    """Vectors of the words of the phrases, and of a few that do not occur."""
-    table = np.random.default_rng(8).normal(size=(len(WORDS), WIDTH)).astype(np.float32)
-    return WordVectors(WORDS, table)
+    """Vectors of the words of the phrases, of the ontology, and of a few that do not occur."""
+    words = (*WORDS, *dict.fromkeys((*ABOVE, *PARTS)))
+    table = np.random.default_rng(8).normal(size=(len(words), WIDTH)).astype(np.float32)
+    return WordVectors(words, table)
 
 
 def pair_space() -> ClassSpace:

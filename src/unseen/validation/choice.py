@@ -43,7 +43,11 @@ def weigh(reverse: Mapping[str, float], support: Mapping[str, float], labels: in
 
 
 def without_doubt(
-    scores: Mapping[str, float], samples: int, floor: str = "source-only", errors: float = 1.0
+    scores: Mapping[str, float],
+    samples: int,
+    floor: str = "source-only",
+    errors: float = 1.0,
+    keep: Mapping[str, float] | None = None,
 ) -> dict[str, float]:
     """Rank candidates by score; one that is not clearly better than doing nothing has the vote 0. In [0, 1].
 
@@ -58,6 +62,8 @@ def without_doubt(
     floor : str
         The candidate that does nothing; without it among the candidates none is left out.
     errors : float, >= 0
+    keep : {candidate: score}, optional
+        Another score, in which a candidate may not be below the floor either.
 
     Source: the one-standard-error rule of Breiman, Friedman, Olshen, Stone, "Classification and Regression Trees",
     1984, section 3.4.3.
@@ -65,14 +71,18 @@ def without_doubt(
     Raises
     ------
     ValueError
-        If there is no candidate or no sample.
+        If there is no candidate or no sample, or `keep` does not score the same candidates.
     """
+    if keep is not None and set(keep) != set(scores):
+        raise ValueError("keep must score the same candidates as scores")
     if not scores or samples < 1:
         raise ValueError(f"scores and samples must not be empty; got {len(scores)} candidates, {samples} samples")
     least = -math.inf
     if floor in scores and math.isfinite(scores[floor]):
         least = scores[floor] + errors * math.sqrt(max(scores[floor] * (1 - scores[floor]), 0.0) / samples)
     passing = [name for name, s in scores.items() if math.isfinite(s) and (s >= least or name == floor)]
+    if keep is not None and floor in scores:
+        passing = [name for name in passing if name == floor or keep[name] >= keep[floor]]
     votes = dict.fromkeys(scores, 0.0)
     if passing:
         ranks = rankdata([scores[name] for name in passing]) / len(passing)

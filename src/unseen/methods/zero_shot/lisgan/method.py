@@ -5,39 +5,29 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
-from unseen.data.samplers import Batch, tensor
+from unseen.data.samplers import tensor
 from unseen.methods.base import Card, Method
 from unseen.methods.parameters import Count, NonNegative, Positive, Unit
 from unseen.methods.zero_shot.lisgan.paper import PAPER
 from unseen.methods.zero_shot.lisgan.steps import (
-    class_regularizer,
     confident,
     descriptions,
     entropy,
     nearest,
-    positions,
-    sample_regularizer,
+    soul_regularizers,
     soul_samples,
-    split_classes,
     synthesize,
 )
-from unseen.nn.adversarial import (
-    Conditional,
-    conditional_critic,
-    conditional_generator,
-    critic_loss,
-    fresh_batches,
-)
+from unseen.nn.adversarial import Conditional, behind_real, train_generator
 from unseen.nn.classifier import Classifier
 from unseen.nn.softmax import MinMaxScale, Softmax, over_all_classes
-from unseen.nn.train import Run, train
+from unseen.nn.unseen_classes import positions, split_classes
 from unseen.runtime import reproducible
 
 
@@ -114,7 +104,14 @@ class LisGAN(Method):
         unseen={"classes"},
         modalities={"features"},
         protocols={"zsl", "gzsl"},
-        presets={"default": {}, "paper": dict(PAPER["cub-zsl"])},
+        presets={
+            "default": {},
+            "generalized": {
+                "generalized": True, "synthetic": 10, "classifier_epochs": 25, "classifier_learning_rate": 2e-3,
+            },
+            "paper": dict(PAPER["cub-zsl"]),
+        },
+        on_request={"paper"},
         smoke={"epochs": 1, "seen_epochs": 1, "classifier_epochs": 1, "hidden": 16, "synthetic": 8},
         parts=("unseen.nn.adversarial", "unseen.nn.softmax", "unseen.evaluation.metrics.zero_shot"),
         notes=(
@@ -160,8 +157,8 @@ class LisGAN(Method):
 
     def fit(self, *, source: Domain, classes: ClassSpace, target: Domain | None = None) -> Self:
         """Learn from samples of seen classes and descriptions of all; label the pool `target` if given."""
-        seen, made = split_classes(source, classes, self.generalized)
         a = descriptions(classes, self.balanced)
+        seen, made = split_classes(source, classes, descriptions(classes), self.generalized)
         x, y = tensor(source), positions(source.labels, seen, len(classes))
         scale = MinMaxScale(x.shape[1]).measure(x)  # step 1
         x = scale(x)
@@ -177,8 +174,8 @@ class LisGAN(Method):
 
         The classes may be described anew and more of them unseen; the descriptions must be of the same kind.
         """
-        seen, made = split_classes(source, classes, self.generalized)
         a = descriptions(classes, self.balanced)
+        seen, made = split_classes(source, classes, descriptions(classes), self.generalized)
         if a.shape[1] != self.descriptions_.shape[1]:
             raise ValueError(f"descriptions must have {self.descriptions_.shape[1]} values; got {a.shape[1]}")
         scale = self._scale()
@@ -217,49 +214,13 @@ class LisGAN(Method):
 
     def _train_generator(self, x: Tensor, y: Tensor, a: Tensor, souls: Tensor, seen_head: nn.Linear) -> Conditional:
         """Steps 2, 5 and 6: `critic_steps` steps of the critic, then one of the generator (same batch)."""
-        (_, d), (_, n_condition) = x.shape, a.shape
-        generator = conditional_generator(d, n_condition, n_noise=n_condition, hidden=self.hidden)
-        critic = conditional_critic(d, n_condition, self.hidden)
-        known = _Known(a, souls)
-
-        def adam(net: nn.Module) -> torch.optim.Adam:
-            return torch.optim.Adam(net.parameters(), lr=self.learning_rate, betas=(0.5, 0.999), fused=True)
-
-        def noise(run: Run, *shape: int) -> Tensor:
-            return torch.randn(*shape, n_condition, generator=run.generator).to(run.device)
-
-        def generator_loss(y: Tensor, run: Run) -> Tensor:
-            fake = generator(noise(run, len(y)), known.a[y])
-            loss = -critic(fake, known.a[y]).mean()
-            loss = loss + self.classification * F.cross_entropy(seen_head(fake), y)
-            if self.sample_souls:
-                loss = loss + self.sample_souls * sample_regularizer(fake, y, known.souls)
-            if self.class_souls:
-                fakes = generator(noise(run, len(known.a), self.samples_per_class), known.a[:, None])
-                loss = loss + self.class_souls * class_regularizer(fakes, known.souls)
-            return loss
-
-        def objective(batch: Batch, run: Run) -> None:
-            assert batch.y is not None
-            a = known.a[batch.y]
-            with torch.no_grad():
-                fake = generator(noise(run, len(a)), a)
-            loss = critic_loss(critic, batch.x, fake, a, penalty=self.penalty, generator=run.generator)
-            run.log(critic=run.descend(loss, "critic"))
-            if run.step % self.critic_steps == self.critic_steps - 1:
-                run.log(generator=run.descend(generator_loss(batch.y, run), "generator"))
-
-        train(
-            objective,
-            name="lisgan",
-            nets={"generator": generator, "critic": critic, "known": known, "seen": seen_head},
-            optimizers={"critic": adam(critic), "generator": adam(generator)},
-            batches=fresh_batches(x, y, self.batch_size),
-            epochs=self.epochs,
-            steps_per_epoch=self.critic_steps * -(-len(x) // self.batch_size),
-        )
-        seen_head.cpu()
-        return generator.cpu().eval()
+        return train_generator(
+            x, y, a, seen_head, name="lisgan", n_noise=a.shape[1], hidden=self.hidden,
+            classification=self.classification,
+            regularizers=soul_regularizers(souls, self.sample_souls, self.class_souls, self.samples_per_class),
+            critic_steps=self.critic_steps, batch_size=self.batch_size, penalty=self.penalty,
+            learning_rate=self.learning_rate, epochs=self.epochs,
+        )  # fmt: skip
 
     def _recognize(
         self,
@@ -276,7 +237,7 @@ class LisGAN(Method):
         candidates = np.concatenate([seen, made]) if self.generalized else made
         fake, label = synthesize(self.generator_, a[made], self.synthetic)
         if self.generalized:
-            fake, label = torch.cat([x, fake]), torch.cat([y, label + len(seen)])
+            fake, label = behind_real(x, y, fake, label, len(seen))
         first = Softmax(fake.shape[1], len(candidates), learning_rate=self.classifier_learning_rate)
         self._train_on(first, fake, label, "first")
         self.descriptions_ = a
@@ -302,15 +263,3 @@ class LisGAN(Method):
             self._train_on(classifier, x, y, "second")
             labels[~easy] = classifier.probabilities(pool[~easy]).argmax(dim=1)
         return labels
-
-
-class _Known(nn.Module):
-    """What the losses need of the seen classes: their descriptions (c, a) and their souls (c, k, d)."""
-
-    a: Tensor
-    souls: Tensor
-
-    def __init__(self, a: Tensor, souls: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("a", a)
-        self.register_buffer("souls", souls)

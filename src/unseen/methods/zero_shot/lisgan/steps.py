@@ -1,15 +1,27 @@
-"""The numbered steps of the paper as functions of arrays: souls, regularizers, synthesis, the easy part."""
+"""The numbered steps of the paper as functions of arrays: souls, regularizers, the easy part, descriptions."""
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from unseen.data.classes import ClassSpace
-from unseen.data.domain import Domain
-from unseen.nn.adversarial import Conditional
+from unseen.nn.adversarial import Draw, Regularizer, synthesize
 from unseen.nn.clustering import kmeans
+from unseen.nn.unseen_classes import described
+
+__all__ = [
+    "class_regularizer",
+    "confident",
+    "descriptions",
+    "entropy",
+    "nearest",
+    "nearest_soul",
+    "sample_regularizer",
+    "soul_regularizers",
+    "soul_samples",
+    "synthesize",
+]
 
 
 def soul_samples(
@@ -43,13 +55,41 @@ def class_regularizer(fakes: Float[Tensor, "c n d"], souls: Float[Tensor, "c k d
     return nearest_soul(fakes.mean(dim=1), souls).mean()
 
 
-@torch.no_grad()
-def synthesize(
-    generator: Conditional, a: Float[Tensor, "c a"], n: int
-) -> tuple[Float[Tensor, "cn d"], Int[Tensor, "cn"]]:
-    """Step 7: G(z, a) for n noise vectors per description, and the row of `a` that each sample is of."""
-    fakes = generator(torch.randn(len(a), n, generator.given.in_features), a[:, None])
-    return fakes.flatten(0, 1), torch.arange(len(a)).repeat_interleave(n)
+class _Souls(nn.Module):
+    """A weighted regularizer that knows the souls of the seen classes, (c, k, d)."""
+
+    souls: Tensor
+
+    def __init__(self, souls: Float[Tensor, "c k d"], weight: float) -> None:
+        super().__init__()
+        self.register_buffer("souls", souls)
+        self.weight = weight
+
+
+class _NearSamples(_Souls):
+    """weight * L_R1 of a batch of generated samples."""
+
+    def forward(self, fake: Float[Tensor, "b d"], y: Int[Tensor, " b"], draw: Draw) -> Float[Tensor, ""]:
+        return self.weight * sample_regularizer(fake, y, self.souls)
+
+
+class _NearMeans(_Souls):
+    """weight * L_R2 of n more samples of every class."""
+
+    def __init__(self, souls: Float[Tensor, "c k d"], weight: float, n: int) -> None:
+        super().__init__(souls, weight)
+        self.n = n
+
+    def forward(self, fake: Float[Tensor, "b d"], y: Int[Tensor, " b"], draw: Draw) -> Float[Tensor, ""]:
+        return self.weight * class_regularizer(draw(self.n), self.souls)
+
+
+def soul_regularizers(
+    souls: Float[Tensor, "c k d"], sample_souls: float, class_souls: float, n: int
+) -> list[Regularizer]:
+    """L_R1 and L_R2 with their weights, for `unseen.nn.adversarial.train_generator`; a weight of 0 leaves one out."""
+    near: list[Regularizer] = [_NearSamples(souls, sample_souls)] if sample_souls else []
+    return near + ([_NearMeans(souls, class_souls, n)] if class_souls else [])
 
 
 def entropy(p: Float[Tensor, "n c"]) -> Float[Tensor, "n"]:
@@ -72,32 +112,8 @@ def nearest(points: Float[Tensor, "n d"], references: Float[Tensor, "m d"]) -> I
 # -- classes -----------------------------------------------------------------------------------------------
 
 
-def split_classes(
-    source: Domain, classes: ClassSpace, generalized: bool
-) -> tuple[Int[np.ndarray, "s"], Int[np.ndarray, "u"]]:
-    """The classes with samples, and those to generate features of; both ordered by their description."""
-    present = np.unique(source.labels)
-    alien = np.setdiff1d(present, classes.seen)
-    if len(alien):
-        raise ValueError(f"source must hold seen classes only; {classes.names[alien[0]]!r} is not in classes.seen")
-    if not generalized and len(classes.unseen) == 0:
-        raise ValueError("classes must have unseen classes: set `seen` to those that the source has samples of")
-    order = np.lexsort(descriptions(classes).numpy().T[::-1])
-    made = np.setdiff1d(np.arange(len(classes)), present) if generalized else classes.unseen
-    return order[np.isin(order, present)], order[np.isin(order, made)]
-
-
 def descriptions(classes: ClassSpace, balanced: bool = True) -> Float[Tensor, "n a"]:
     """The attributes, else the embeddings, scaled to length sqrt(a) if `balanced`, else to length 1."""
-    vectors = classes.attributes if classes.attributes is not None else classes.embeddings
-    if vectors is None:
-        raise ValueError("classes must have attributes or embeddings: one description vector per class")
+    vectors = described(classes)
     length = vectors.shape[1] ** 0.5 if balanced else 1.0
-    return length * F.normalize(torch.as_tensor(vectors), dim=1)
-
-
-def positions(y: Int[np.ndarray, "n"], among: Int[np.ndarray, "c"], n_classes: int) -> Int[Tensor, "n"]:
-    """Where each label stands in `among`."""
-    table = np.full(n_classes, -1, dtype=np.int64)
-    table[among] = np.arange(len(among))
-    return torch.as_tensor(table[y])
+    return length * F.normalize(vectors, dim=1)

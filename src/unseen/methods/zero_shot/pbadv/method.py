@@ -117,6 +117,7 @@ class PBAdv(Method):
                 "temperature": 1.0,
             },
         },
+        on_request={"paper"},
         smoke={"epochs": 2, "hidden": 16, "embedding": 8, "batch_size": 16},
         parts=("unseen.data.compositions", "unseen.evaluation.metrics.bias_sweep"),
         notes=(

@@ -1,0 +1,344 @@
+"""CREST's claims: emoji never seen, from attributes; and mosaics of digits, where it is known what is shown where."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections import Counter
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from unseen import encoders
+from unseen.claims.drawings import VENDORS, drawn
+from unseen.data.classes import ClassSpace
+from unseen.data.domain import Domain
+from unseen.data.sources import digits
+from unseen.data.typing import FloatArray, IntArray
+from unseen.evaluation.metrics.zero_shot import generalized_scores, mean_class_top1
+from unseen.methods.baselines.dap import DAP
+from unseen.methods.baselines.describe import Describe
+from unseen.methods.baselines.ridge import Ridge
+from unseen.methods.zero_shot.crest import CREST
+
+Result = dict[str, dict[str, float]]
+
+PLAIN: dict[str, Any] = {"patterns": 0, "contrast": 0.0, "semantics": 0.0}
+ARMS: dict[str, dict[str, Any]] = {
+    "a: VGT, softmax": {**PLAIN, "pathways": "visual", "loss": "softmax"},
+    "b: VGT": {**PLAIN, "pathways": "visual"},
+    "c: AGT": {**PLAIN, "pathways": "attribute"},
+    "d: mean of logits": {**PLAIN, "fusion": "logits"},
+    "e: Dempster": PLAIN,
+    "f: bank": {"contrast": 0.0, "semantics": 0.0},
+    "full": {},
+}
+"""The ablation table; each row has what the one before it has, from d on."""
+WITHOUT: dict[str, dict[str, Any]] = {
+    "no bank": {"patterns": 0},
+    "no VICL": {"contrast": 0.0},
+    "uniform negatives": {"negatives": "uniform"},
+    "no ARISE": {"semantics": 0.0},
+    "no evidence": {"loss": "softmax"},
+    "one logit": {"fusion": "logits"},
+}
+"""The whole method, but for one part."""
+
+
+# -- emoji -------------------------------------------------------------------------------------------------
+
+CLASSES, LEAST, FOLDS = 300, 5, 5
+SIDE = 3
+"""Regions along each side of a drawing."""
+TUNED: dict[str, dict[str, Any]] = {"ridge": {"hubs": False, "handicap": 0.1}, "DAP": {"C": 0.01, "handicap": 0.1}}
+"""The best handicaps, and C, of a grid on the development emoji."""
+
+
+def attributes(columns: dict[str, NDArray[Any]]) -> tuple[FloatArray, tuple[str, ...]]:
+    """CLDR's keywords and the subgroups that at least five of the emoji have, as 0 and 1, (n, A), and their names."""
+    words = [{w.strip() for w in text.split(",") if w.strip()} for text in columns["keywords"].tolist()]
+    groups = columns["subgroup"].tolist()
+    often = [word for word, n in Counter(w for some in words for w in sorted(some)).items() if n >= LEAST]
+    kinds = [kind for kind, n in Counter(groups).items() if n >= LEAST]
+    table = [[w in some for w in often] + [kind == k for k in kinds] for some, kind in zip(words, groups)]
+    names = (*often, *(f"kind: {kind.replace('-', ' ')}" for kind in kinds))
+    return np.array(table, dtype=np.float32), names
+
+
+@functools.cache
+def drawings(split: str) -> tuple[Domain, tuple[FloatArray, FloatArray]]:
+    """Features and regions of the emoji that have an attribute, vendor after vendor; and lite-clip's, with the texts'.
+
+    The splits share neither a vendor nor an emoji.
+    """
+    styles = drawn(split, CLASSES)
+    table, names = attributes(dict(styles[0].columns))
+    kept = np.flatnonzero(table.any(axis=1))
+    styles = tuple(style.take(kept) for style in styles)
+    called = tuple(styles[0].columns["name"].tolist())
+    classes = ClassSpace(names=called, attributes=table[kept], attribute_names=names)
+    encoder = encoders.get(f"efficientnet-lite0?regions={SIDE}")
+    parts = [encoder.encode(style, precision="fp32") for style in styles]
+    columns = {"regions": np.concatenate([part.columns["regions"] for part in parts])}
+    y = np.tile(np.arange(len(kept)), len(parts))
+    whole = Domain(x=np.concatenate([part.x for part in parts]), y=y, classes=classes, columns=columns, name=split)
+    tower = encoders.get("lite-clip")
+    assert isinstance(tower, encoders.TwoTowerEncoder)
+    told = ClassSpace(names=called, descriptions=tuple(styles[0].columns["keywords"].tolist()))
+    seen = np.concatenate([tower.encode(style, precision="fp32").x for style in styles])
+    vectors = tower.embed(told).embeddings
+    assert vectors is not None
+    return whole, (seen, vectors)
+
+
+class Fold(NamedTuple):
+    """Samples to learn from, tests of seen and of unseen classes, and where these stand in `drawings`."""
+
+    source: Domain
+    seen: Domain
+    unseen: Domain
+    classes: ClassSpace
+    places: IntArray
+
+
+def fold(case: str) -> Fold:
+    """A fifth of the emoji is unseen; of every seen one, one vendor's drawing, another from class to class, is test."""
+    split, number = case.split()
+    whole, _ = drawings(split)
+    assert whole.classes is not None
+    n, vendors = len(whole.classes), len(VENDORS[split])
+    rng = np.random.default_rng(0)
+    unseen = np.sort(np.array_split(rng.permutation(n), FOLDS)[int(number) % FOLDS])
+    y, vendor = whole.labels, np.arange(len(whole)) // n
+    new, aside = np.isin(y, unseen), vendor == rng.integers(vendors, size=n)[y]
+    classes = whole.classes.replace(seen=np.setdiff1d(np.arange(n), unseen))
+    whole = whole.replace(classes=classes)
+    return Fold(whole.take(~new & ~aside), whole.take(~new & aside), whole.take(new), classes, np.flatnonzero(new))
+
+
+def run_emoji(case: str, seed: int) -> Result:
+    """Every arm of the ablation and the baselines on one fold, among unseen and among all classes."""
+    given = fold(case)
+    split = case.split()[0]
+    table: Result = {}
+    for name, made in (("ridge", Ridge), ("DAP", DAP)):
+        table[name] = {
+            **recognized(made(generalized=True, **TUNED[name]).fit(source=given.source, classes=given.classes), given),
+            "t1": unseen_top1(
+                made(**{**TUNED[name], "handicap": 0.0}).fit(source=given.source, classes=given.classes), given
+            ),
+        }
+    x, vectors = drawings(split)[1]
+    unseen = given.classes.unseen
+    told = ClassSpace(names=tuple(given.classes.names[c] for c in unseen), embeddings=vectors[unseen])
+    near = Describe().fit(classes=told)
+    table["nearest description"] = {"t1": mean_class_top1(given.unseen.labels, unseen[near.predict(x[given.places])])}
+    for arm, changes in ARMS.items():
+        method = CREST(**{"random_state": seed, "generalized": True, **changes})
+        method.fit(source=given.source, classes=given.classes)
+        table[arm] = {"t1": unseen_top1(method, given), **recognized(method, given), **certainty(method, given)}
+    table["full"]["named"] = named_right(method, given)
+    table["chance"] = {"named": float((given.classes.attributes > 0)[given.unseen.labels].mean())}  # type: ignore[operator]
+    table["all"] = {"sure": table["full"]["accuracy"]}
+    return table
+
+
+def unseen_top1(method: Any, given: Fold) -> float:
+    """Accuracy among the unseen classes, the mean over them."""
+    among = method.decision_function(given.unseen)[:, given.classes.unseen].argmax(dim=1).numpy()
+    return mean_class_top1(given.unseen.labels, given.classes.unseen[among])
+
+
+def recognized(method: Any, given: Fold) -> dict[str, float]:
+    """S, U and H among all classes."""
+    truth = np.r_[given.seen.labels, given.unseen.labels]
+    predicted = np.r_[method.predict(given.seen), method.predict(given.unseen)]
+    return {**generalized_scores(truth, predicted, given.classes.seen), "accuracy": float((truth == predicted).mean())}
+
+
+def certainty(method: CREST, given: Fold) -> dict[str, float]:
+    """What the uncertainty of the fused opinion is worth, over the tests of seen and of unseen classes."""
+    parts = [method.opinions(part)["fused"].uncertainty.numpy() for part in (given.seen, given.unseen)]
+    u = np.concatenate(parts)
+    truth = np.r_[given.seen.labels, given.unseen.labels]
+    p = torch.cat([method.predict_proba(part) for part in (given.seen, given.unseen)])
+    right = p.argmax(dim=1).numpy() == truth
+    return {
+        "u seen": float(parts[0].mean()),
+        "u unseen": float(parts[1].mean()),
+        "auroc": told_apart(*parts),
+        "sure": float(right[u <= np.median(u)].mean()),
+        "ece": calibration_error(p.amax(dim=1).numpy(), right),
+    }
+
+
+def told_apart(low: NDArray[Any], high: NDArray[Any]) -> float:
+    """How often a value of the second kind is above one of the first (AUROC)."""
+    from sklearn.metrics import roc_auc_score
+
+    return float(roc_auc_score(np.r_[np.zeros(len(low)), np.ones(len(high))], np.r_[low, high]))
+
+
+def calibration_error(p: NDArray[Any], right: NDArray[np.bool_], bins: int = 10) -> float:
+    """Expected calibration error over bins of equal width."""
+    place = np.minimum((p * bins).astype(np.int64), bins - 1)
+    gaps = [(place == b).mean() * abs(right[place == b].mean() - p[place == b].mean()) for b in np.unique(place)]
+    return float(sum(gaps))
+
+
+def named_right(method: CREST, given: Fold) -> float:
+    """How often the attribute that spoke most for a class is one that the true class of the drawing has."""
+    assert given.classes.attributes is not None
+    first = method.top_attributes(given.unseen, 1).attributes[:, 0]
+    return float((given.classes.attributes[given.unseen.labels, first] > 0).mean())
+
+
+# -- mosaics -----------------------------------------------------------------------------------------------
+
+DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+SHOWN, CELLS = 3, 9
+"""Digits of a class, and cells of a picture; the others hold digits whose pixels are shuffled."""
+WORLDS = ("plain", "together", "uneven", "alike")
+EACH = {"many": 12, "few": 4}
+"""Pictures of a seen class."""
+SETTINGS: dict[str, Any] = {"epochs": 30, "learning_rate": 3e-3, "width": 64, "dropout": 0.2}
+
+
+class Mosaics(NamedTuple):
+    """Pictures of seen classes to learn from, other pictures of seen classes, pictures of unseen ones, the classes.
+
+    The column `place` holds the cell of each digit, -1 where it is not shown, (n, 10).
+    """
+
+    source: Domain
+    seen: Domain
+    unseen: Domain
+    classes: ClassSpace
+
+
+def mosaics(case: str, world: str, each: int) -> Mosaics:
+    """Classes are sets of three digits; a picture shows each of them in one of its nine cells.
+
+    Parameters
+    ----------
+    case : str
+        Style of the digits, and a number. Tests show other digits than the source.
+    world : {"plain", "together", "uneven", "alike"}
+        "together": two digits occur together in the seen classes (but for one class each), apart in the unseen ones;
+        "uneven": seen classes have from a sixth to four times as many pictures, so many in all; "alike": sets of six
+        digits only, so that every class differs from nine others of 20 in one digit.
+    each : int
+        Pictures of a seen class.
+    """
+    style, number = case.split()
+    rng = np.random.default_rng([int(number), WORLDS.index(world)])
+    sets = np.array(list(itertools.combinations(range(6 if world == "alike" else 10), SHOWN)))
+    has = (sets[:, :, None] == np.arange(10)).any(axis=1)
+    new, seen = _split(has, world, rng)
+    kept = np.r_[seen, new]
+    classes = ClassSpace(
+        names=["".join(map(str, sets[k])) for k in kept], attributes=has[kept], attribute_names=DIGITS,
+        seen=np.arange(len(seen)),
+    )  # fmt: skip
+    counts = np.full(len(seen), each)
+    if world == "uneven":
+        shares = np.geomspace(1, 24, len(seen))[rng.permutation(len(seen))]
+        counts = np.maximum(2, np.round(shares / shares.mean() * each)).astype(np.int64)
+    drawn_ = digits(style, size=8, flat=True)
+    order = rng.permutation(len(drawn_))
+    inks = [(drawn_.x[part], drawn_.labels[part]) for part in np.array_split(order, 2)]
+    members = sets[kept]
+    known, first = np.arange(len(seen)), len(seen)
+    return Mosaics(
+        _pictures(np.repeat(known, counts), members, inks[0], classes, rng),
+        _pictures(np.repeat(known, 4), members, inks[1], classes, rng),
+        _pictures(np.repeat(np.arange(first, len(kept)), 20), members, inks[1], classes, rng),
+        classes,
+    )
+
+
+def _split(has: NDArray[np.bool_], world: str, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
+    """Unseen sets and seen ones."""
+    if world == "alike":
+        order = rng.permutation(len(has))
+        return order[:5], order[5:]
+    if world != "together":
+        order = rng.permutation(len(has))[:60]
+        return order[:15], order[15:]
+    number = has[:, 0].astype(int) + has[:, 1]
+    apart, both, neither = (np.flatnonzero(number == n) for n in (1, 2, 0))
+    new = rng.permutation(apart)[:15]
+    rest = np.setdiff1d(apart, new)
+    lone = [rng.choice(rest[has[rest, digit]]) for digit in (0, 1)]
+    return new, np.r_[both, lone, rng.permutation(neither)[: 45 - len(both) - len(lone)]]
+
+
+def _pictures(
+    y: IntArray, sets: IntArray, ink: tuple[FloatArray, IntArray], classes: ClassSpace, rng: np.random.Generator
+) -> Domain:
+    """A picture for each label: cells of 8 x 8 pixels as regions, and their mean as the features of the whole."""
+    pixels, digit = ink
+    cells, place = np.empty((len(y), CELLS, 64), dtype=np.float32), np.full((len(y), 10), -1)
+    for picture, where, label in zip(cells, place, y):
+        order = rng.permutation(CELLS)
+        for cell, shown in zip(order, sets[label]):
+            picture[cell] = pixels[rng.choice(np.flatnonzero(digit == shown))]
+            where[shown] = cell
+        for cell in order[SHOWN:]:
+            picture[cell] = rng.permutation(pixels[rng.integers(len(pixels))])
+    return Domain(x=cells.mean(axis=1), y=y, classes=classes, columns={"regions": cells, "place": place})
+
+
+def located(method: CREST, pictures: Domain) -> dict[str, float]:
+    """The attention of each digit shown that lies on its own cell, and how often that is the cell with the most."""
+    maps, place = method.attention_maps(pictures).reshape(len(pictures), 10, CELLS), pictures.columns["place"]
+    i, digit = np.nonzero(place >= 0)
+    of, own = maps[i, digit], place[i, digit]
+    return {"mass": float(of[np.arange(len(of)), own].mean()), "pointed": float((of.argmax(axis=1) == own).mean())}
+
+
+def judged(method: Any, given: Mosaics) -> dict[str, float]:
+    """Accuracy among the unseen classes."""
+    return {"t1": mean_class_top1(given.unseen.labels, method.predict(given.unseen))}
+
+
+def learnt(given: Mosaics, seed: int, **changes: Any) -> CREST:
+    """The method on mosaics."""
+    return CREST(**{**SETTINGS, "random_state": seed, **changes}).fit(source=given.source, classes=given.classes)
+
+
+def run_mosaics(case: str, seed: int) -> Result:
+    """Twelve pictures of each seen class: what is found where, and what is said of pictures that show nothing known."""
+    given = mosaics(case, "plain", EACH["many"])
+    table: Result = {
+        "ridge": judged(Ridge(hubs=False).fit(source=given.source, classes=given.classes), given),
+        "DAP": judged(DAP(C=1.0).fit(source=given.source, classes=given.classes), given),
+        "chance": {"t1": 1 / len(given.classes.unseen), "mass": 1 / CELLS},
+    }
+    for arm in ("b: VGT", "c: AGT", "full"):
+        method = learnt(given, seed, **ARMS[arm])
+        table[arm] = {**judged(method, given), **located(method, given.unseen)}
+    rng = np.random.default_rng(seed)
+    empty = rng.permuted(given.unseen.columns["regions"], axis=2)
+    u = {name: method.opinions(x)["fused"].uncertainty.numpy() for name, x in (("known", given.seen), ("nothing", empty))}
+    told = method.explain(given.unseen, SHOWN)
+    shown = given.unseen.columns["place"] >= 0
+    table["full"] |= {
+        "auroc": told_apart(u["known"], u["nothing"]),
+        "named": float(np.take_along_axis(shown, told.top, axis=1).mean()),
+    }
+    return table
+
+
+def run_worlds(case: str, seed: int) -> Result:
+    """Four pictures of each seen class in every world: the ablation, and the whole method without one of its parts."""
+    table: Result = {}
+    for world in WORLDS:
+        given = mosaics(case, world, EACH["few"])
+        for arm, changes in {**ARMS, **WITHOUT}.items():
+            method = learnt(given, seed, **changes)
+            table[f"{arm}; {world}"] = {**judged(method, given), **located(method, given.unseen)}
+        table[f"ridge; {world}"] = judged(Ridge(hubs=False).fit(source=given.source, classes=given.classes), given)
+    return table

@@ -1,0 +1,212 @@
+"""Schemas of the relations of two small knowledge graphs, written down by hand: what an ontology editor would say."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from unseen.data.ontologies import schema
+from unseen.data.ontology import Ontology
+from unseen.data.sources.graphs import Graph
+
+TYPES = (
+    "organism", "anatomical_structure", "manufactured_object", "substance", "idea_or_concept", "finding",
+    "organism_attribute", "intellectual_product", "occupation_or_discipline", "organization", "group", "behavior",
+    "occupational_activity", "physiologic_function", "pathologic_function", "phenomenon_or_process", "activity",
+    "entity", "event",
+)  # fmt: skip
+"""Coarse types of the entities of UMLS, which are semantic types themselves."""
+
+UMLS = {
+    "associated_with": {"": "has something to do with"},
+    "physically_related_to": {
+        "": "related by physical matter",
+        "part_of": "is a portion of a larger body or whole",
+        "consists_of": "is made of some material or substance",
+        "contains": "holds a fluid or substance inside",
+        "connected_to": "is attached to another body part",
+        "interconnects": "links two or more body parts together",
+        "ingredient_of": "is a substance mixed into a preparation or drug",
+    },
+    "spatially_related_to": {
+        "": "related by place or region",
+        "location_of": "is the place or site where something is or happens",
+        "adjacent_to": "lies next to another body part",
+        "surrounds": "encloses another structure on all sides",
+    },
+    "temporally_related_to": {
+        "": "related by time",
+        "co-occurs_with": "happens at the same time together with",
+        "precedes": "happens earlier in time than",
+    },
+    "functionally_related_to": {
+        "": "related by carrying out a function or activity",
+        "affects": "changes or influences the state of something",
+        "manages": "administers the care of a person or group",
+        "treats": "applies a remedy to cure a disease",
+        "disrupts": "changes a function or structure with a bad effect",
+        "complicates": "makes a disease or condition more severe",
+        "interacts_with": "acts and works together with another substance or organism",
+        "prevents": "stops a disease or condition from happening",
+        "produces": "brings forth or creates a substance or product",
+        "causes": "brings about a disease, injury or condition",
+        "performs": "carries out or accomplishes an activity",
+        "carries_out": "executes a procedure or activity as an organization or person",
+        "exhibits": "shows a behavior or activity",
+        "practices": "performs an occupation habitually",
+        "occurs_in": "happens under given conditions or in a group of people",
+        "process_of": "is a function or process of an organism or body",
+        "uses": "employs a device or substance in an activity",
+        "manifestation_of": "is an observable sign of a process or disease",
+        "indicates": "gives evidence for the presence of a disease or process",
+        "result_of": "is a consequence or effect of a process or activity",
+    },
+    "conceptually_related_to": {
+        "": "related by an abstract idea or thought",
+        "evaluation_of": "is a judgment of the value of an attribute or process",
+        "degree_of": "is the relative intensity of a quality or process",
+        "analyzes": "studies or examines a substance by a method",
+        "assesses_effect_of": "examines what a substance or activity leads to",
+        "measurement_of": "is a quantity that measuring determined",
+        "measures": "finds out the quantity or degree of a substance or attribute",
+        "diagnoses": "identifies the nature of a disease",
+        "property_of": "is a characteristic or quality of",
+        "derivative_of": "is a substance made from another substance",
+        "developmental_form_of": "is an earlier stage in the growth of a body part",
+        "method_of": "is the manner of performing a procedure or activity",
+        "conceptual_part_of": "is a portion of a larger whole in thought",
+        "issue_in": "is a topic of study or debate in a discipline or occupation",
+    },
+}
+"""The relations of the UMLS Semantic Network under its five groups, each with a gloss in our own words."""
+
+NARROWER = {
+    "affects": ("manages", "treats", "disrupts", "complicates", "interacts_with", "prevents"),
+    "brings_about": ("produces", "causes"),
+    "performs": ("carries_out", "exhibits", "practices"),
+    "occurs_in": ("process_of",),
+    "analyzes": ("assesses_effect_of",),
+}
+"""Which relations of the Semantic Network stand under another one of a group."""
+
+NATIONS = {
+    "trade and culture": {
+        "exports3": "exports of goods, high", "relexports": "relative exports of goods",
+        "exportbooks": "export of books", "relexportbooks": "relative export of books",
+        "booktranslations": "translations of books", "relbooktranslations": "relative translations of books",
+        "economicaid": "economic aid", "releconomicaid": "relative economic aid",
+    },
+    "diplomacy": {
+        "embassy": "has an embassy in the country", "reldiplomacy": "relative diplomacy",
+        "officialvisits": "official visits of politicians", "expeldiplomats": "expels diplomats",
+        "severdiplomatic": "severs diplomatic relations", "unoffialacts": "unofficial acts of citizens",
+    },
+    "alliance": {
+        "commonbloc0": "opposed blocs", "commonbloc1": "different or neutral blocs", "commonbloc2": "common bloc",
+        "blockpositionindex": "position index of blocs", "militaryalliance": "military alliance",
+        "timesinceally": "time since the countries were allies", "treaties": "treaties signed",
+        "reltreaties": "relative number of treaties signed", "independence": "independence of the country",
+        "dependent": "was dependent on the country",
+    },
+    "common organizations": {
+        "intergovorgs": "common intergovernmental organizations",
+        "relintergovorgs": "relative number of common intergovernmental organizations",
+        "intergovorgs3": "many common intergovernmental organizations",
+        "ngo": "common nongovernmental organizations",
+        "relngo": "relative number of common nongovernmental organizations",
+        "ngoorgs3": "many common nongovernmental organizations", "conferences": "common conferences",
+        "weightedunvote": "votes alike in the United Nations, weighted",
+        "unweightedunvote": "votes alike in the United Nations",
+    },
+    "travel of people": {
+        "tourism": "tourists", "reltourism": "relative number of tourists", "tourism3": "many tourists",
+        "students": "foreign students", "relstudents": "relative number of foreign students",
+        "emigrants3": "many emigrants", "eemigrants": "emigrants", "relemigrants": "relative number of emigrants",
+    },
+    "conflict": {
+        "negativebehavior": "negative behavior", "negativecomm": "negative communication",
+        "accusation": "accusation", "pprotests": "protests", "warning": "warning or threat",
+        "violentactions": "violent actions", "militaryactions": "military actions", "duration": "duration of violence",
+        "boycottembargo": "boycott or embargo", "attackembassy": "attack on the embassy", "aidenemy": "aids an enemy",
+        "lostterritory": "lost territory in war", "timesincewar": "time since the countries were at war",
+        "nonviolentbehavior": "negative behavior without violence",
+    },
+}  # fmt: skip
+"""The relations of Nations by topic, with their names as words."""
+
+
+def umls_schema(graph: Graph) -> Ontology:
+    """subPropertyOf and glosses by hand; domain and range, coarse types, from all triples of the graph.
+
+    Domain and range are what the schema of a graph states for every relation. Here they are computed, for held-out
+    relations too, and coarse: the types of all heads and of all tails. Candidates are held to them in the exam, so that
+    knowing them ranks nothing by itself.
+    """
+    broader: dict[str, list[str]] = {}
+    texts: dict[str, str] = {}
+    for group, members in UMLS.items():
+        texts[group] = f"{group.replace('_', ' ')}: {members['']}"
+        if group != "associated_with":
+            broader[group] = ["associated_with"]
+        for name, gloss in members.items():
+            if name:
+                broader[name], texts[name] = [group], f"{name.replace('_', ' ')}: {gloss}"
+    broader["brings_about"] = ["functionally_related_to"]
+    for name, narrower in NARROWER.items():
+        broader |= {member: [name] for member in narrower}
+    types = type_of(graph)
+    triples = graph.triples
+    domain, range_ = (
+        {
+            name: sorted({f"type {types[i]}" for i in triples[triples[:, 1] == r, column]})
+            for r, name in enumerate(graph.relations.names)
+        }
+        for column in (0, 2)
+    )
+    above = {f"type {name}": [f"type {wider}"] for name, wider in _wider(graph).items()}
+    names = {f"type {name}": name.replace("_", " ") for name in TYPES}
+    texts |= {"isa": "isa: is a kind of a wider type"}
+    return schema(graph.relations.names, domain=domain, range=range_, broader=broader, types=above, texts=texts | names)
+
+
+def type_of(graph: Graph) -> np.ndarray:
+    """The narrowest of `TYPES` at or above each entity, by isa."""
+    above = _above(graph)
+    count = {name: len(above[graph.places[name]]) for name in TYPES}
+    out = []
+    for i, name in enumerate(graph.entities):
+        held = [t for t in TYPES if t == name or t in above[i]]
+        out.append(max(held, key=count.__getitem__) if held else "entity")
+    return np.array(out)
+
+
+def _above(graph: Graph) -> list[set[str]]:
+    isa = graph.relations.index("isa")
+    above: list[set[str]] = [set() for _ in graph.entities]
+    for head, relation, tail in graph.triples.tolist():
+        if relation == isa:
+            above[head].add(graph.entities[tail])
+    return above
+
+
+def _wider(graph: Graph) -> dict[str, str]:
+    """The narrowest other type above each type."""
+    above = _above(graph)
+    count = {name: len(above[graph.places[name]]) for name in TYPES}
+    out = {}
+    for name in TYPES:
+        held = [t for t in TYPES if t in above[graph.places[name]]]
+        if held:
+            out[name] = max(held, key=count.__getitem__)
+    return out
+
+
+def nations_schema(graph: Graph) -> Ontology:
+    """subPropertyOf a topic, and of what kind a measure is: from names alone, no triple is read."""
+    broader: dict[str, list[str]] = {}
+    texts: dict[str, str] = {}
+    for topic, members in NATIONS.items():
+        for name, text in members.items():
+            kind = ["relative measure"] if name.startswith("rel") else ["high count"] if name.endswith("3") else []
+            broader[name], texts[name] = [topic, *kind], text
+        broader[topic] = ["relation of countries"]
+    return schema(graph.relations.names, broader=broader, texts=texts)

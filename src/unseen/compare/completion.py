@@ -1,0 +1,205 @@
+"""A knowledge graph completed for relations that no triple has shown: learn, check on seen relations, rank."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from unseen.data import ontologies
+from unseen.data.classes import ClassSpace
+from unseen.data.ontology import Ontology
+from unseen.data.sources.graphs import Graph, graph
+from unseen.data.typing import FloatArray, IntArray
+from unseen.evaluation.metrics.ranking import filtered_ranks, known_tails, ranking_scores
+from unseen.methods.zero_shot.ontozsl import RelationOntoZSL
+from unseen.nn.unseen_classes import pretend_unseen
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FEWEST = 4
+"""Relations with triples, of which some can be held out to check the others."""
+Path = str | os.PathLike[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Completion:
+    """What `complete` found.
+
+    Attributes
+    ----------
+    table : DataFrame
+        Columns head, relation, rank (from 1), tail and score (mean cosine).
+    check : dict or None
+        Of seen relations that played unseen ones: ``mrr`` and ``hits@10`` over tails that are not known to be true,
+        ``random mrr``, and the ``relations``. None where there are too few.
+    method : RelationOntoZSL
+        Fitted, for further queries.
+    graph : Graph
+    relations : ClassSpace
+        Of the graph, then those that only the queries name.
+    """
+
+    table: pd.DataFrame
+    check: dict[str, Any] | None
+    method: RelationOntoZSL
+    graph: Graph
+    relations: ClassSpace
+
+
+def complete(
+    triples: Graph | Path,
+    ontology: Ontology | Path,
+    queries: Sequence[tuple[str, str]] | Path,
+    *,
+    top: int = 10,
+    vectors: str | None = None,
+    check: bool = True,
+    random_state: int = 0,
+    say: Callable[[str], None] = lambda line: None,
+    **settings: Any,
+) -> Completion:
+    """Rank the tails of queries whose relation has no triple, by what an ontology says of it.
+
+    Parameters
+    ----------
+    triples, ontology : Graph and Ontology, or paths
+        A table of triples by name; an ontology with every relation among its concepts.
+    queries : pairs (head, relation), or a path
+        Of entities of the graph and relations of the ontology.
+    top : int
+        Tails of each query.
+    vectors : str, optional
+        A model of pykeen for the entities, such as DistMult; TransE is trained here if absent.
+    check : bool
+        Whether to hold out some of the seen relations once, and to rank their tails.
+    random_state : int
+    say : callable (str) -> None
+        Told what is done.
+    settings
+        Hyperparameters of `RelationOntoZSL`.
+
+    Raises
+    ------
+    ValueError
+        With the row, if a head is no entity of the graph; with the name, if a relation is no concept of the ontology;
+        if every relation of the queries has triples.
+    """
+    if top < 1:
+        raise ValueError(f"top must be at least 1; got {top}")
+    known = triples if isinstance(triples, Graph) else read_graph(triples)
+    told = ontology if isinstance(ontology, Ontology) else ontologies.load(ontology)
+    asked = read_queries(queries) if isinstance(queries, (str, os.PathLike)) else [(h, r) for h, r in queries]
+    if not asked:
+        raise ValueError("queries must hold at least one pair of head and relation; it is empty")
+    relations = _relations(known, told, [relation for _, relation in asked])
+    numbered = _numbered(asked, known, relations)
+    say(f"{known!r}; {told!r}")
+    for note in told.notes:
+        say(note)
+    new = relations.unseen
+    say(f"{len(asked)} queries, of {len(np.unique(numbered[:, 1]))} relations, {len(new)} without a triple")
+    settings = {**settings, "random_state": random_state}
+    entities = None if vectors is None else _entity_vectors(known, vectors, random_state)
+    found = _check(known, relations, entities, settings, say) if check else None
+    method = _fit(known, relations, np.arange(len(known.relations)), entities, settings)
+    return Completion(_table(method, asked, numbered, known, relations, top), found, method, known, relations)
+
+
+def read_graph(path: Path) -> Graph:
+    """A graph from a table of triples: head, relation, tail, with or without a header."""
+    return graph(ontologies.read_rows(path), name=os.path.basename(os.fspath(path)))  # type: ignore[arg-type]  # noqa: PTH119
+
+
+def read_queries(path: Path) -> list[tuple[str, str]]:
+    """Queries from a table with the columns head and relation, with or without a header."""
+    return [(head, relation) for head, relation in ontologies.read_rows(path, columns=2)]
+
+
+def _relations(known: Graph, ontology: Ontology, asked: Sequence[str]) -> ClassSpace:
+    """The relations with triples, which are seen, and those that only queries name, each with its concept."""
+    seen = known.relations.names
+    new = [name for name in dict.fromkeys(asked) if name not in set(seen)]
+    if not new:
+        raise ValueError("queries must name a relation that has no triple; all of theirs have some in the graph")
+    return ontologies.with_ontology(ClassSpace(names=(*seen, *new), seen=range(len(seen))), ontology)
+
+
+def _numbered(asked: Sequence[tuple[str, str]], known: Graph, relations: ClassSpace) -> IntArray:
+    """Queries as indices (n, 2)."""
+    out = np.empty((len(asked), 2), dtype=np.int64)
+    for row, (head, relation) in enumerate(asked):
+        if head not in known.places:
+            raise ValueError(
+                f"queries, row {row + 1}: {head!r} is no entity of the graph, which has {len(known.places)}"
+            )
+        out[row] = known.places[head], relations.index(relation)
+    return out
+
+
+def _entity_vectors(known: Graph, model: str, random_state: int) -> FloatArray:
+    from unseen.encoders.graph import entity_vectors
+
+    return entity_vectors(known.triples, model, n_entities=len(known.entities), random_state=random_state)
+
+
+def _fit(
+    known: Graph, relations: ClassSpace, seen: IntArray, entities: FloatArray | None, settings: dict[str, Any]
+) -> RelationOntoZSL:
+    """Learn from the triples of some relations; the others play unseen ones, in the graph or not."""
+    source = known.pairs.take(np.isin(known.pairs.labels, seen)).replace(classes=None)
+    if entities is None and int(source.x.max()) + 1 < len(known.entities):
+        raise ValueError("triples must name every entity in a relation that is kept; give vectors, or fewer relations")
+    return RelationOntoZSL(**settings).fit(source=source, classes=relations.replace(seen=seen), encoder=entities)
+
+
+def _check(
+    known: Graph, relations: ClassSpace, entities: FloatArray | None, settings: dict[str, Any], say: Any
+) -> dict[str, Any] | None:
+    """Hold out a fifth of the seen relations and rank their tails."""
+    labels = known.pairs.labels
+    if len(known.relations) < FEWEST:
+        say(f"check: {len(known.relations)} relations with triples are too few to hold some out")
+        return None
+    held = pretend_unseen(labels, folds=5, random_state=0)[0]
+    seen = np.setdiff1d(np.arange(len(known.relations)), held)
+    try:
+        method = _fit(known, relations.take(np.arange(len(known.relations))), seen, entities, settings)
+    except ValueError as error:
+        say(f"check: it cannot be fitted without the held-out relations: {error}")
+        return None
+    triples = known.triples[np.isin(labels, held)]
+    queries, place = np.unique(triples[:, :2], axis=0, return_inverse=True)
+    scores = method.score_tails(queries).numpy()[place.reshape(-1)]
+    tails = known_tails(triples[:, :2], known.triples, len(known.entities))
+    figures = ranking_scores(filtered_ranks(scores, triples[:, 2], tails))
+    blind = np.random.default_rng(0).random(scores.shape)
+    chance = ranking_scores(filtered_ranks(blind, triples[:, 2], tails))["mrr"]
+    names = [known.relations.names[r] for r in held]
+    say(
+        f"check: without the triples of {', '.join(names)} their {len(triples)} true tails have an MRR of "
+        f"{figures['mrr']:.3f} (random order {chance:.3f}), hits@10 {figures['hits@10']:.3f}"
+    )
+    return {**figures, "random mrr": chance, "relations": names}
+
+
+def _table(
+    method: RelationOntoZSL, asked: Sequence[tuple[str, str]], numbered: IntArray, known: Graph, relations: ClassSpace,
+    top: int,
+) -> pd.DataFrame:  # fmt: skip
+    """The first tails of each query that no triple of the graph holds already."""
+    import pandas as pd
+
+    own = known_tails(numbered, known.triples, len(known.entities))
+    ranked = method.rank(numbered, top, within=~own)
+    rows = [
+        (*pair, rank, known.entities[tail], round(float(score), 4))
+        for pair, tails, scores in zip(asked, ranked.tails, ranked.scores)
+        for rank, (tail, score) in enumerate(zip(tails, scores), 1)
+        if np.isfinite(score)
+    ]
+    return pd.DataFrame(rows, columns=["head", "relation", "rank", "tail", "score"])

@@ -1,0 +1,74 @@
+"""Step 7 of the training: seen classes that play unseen ones, and the bias between both kinds that suits them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from unseen.nn.unseen_classes import pretend_unseen
+
+
+class Rehearsal(NamedTuple):
+    """Samples to learn from and to judge by, and the classes that play unseen ones; all as positions."""
+
+    learned: Int[np.ndarray, " m"]
+    judged: Int[np.ndarray, " j"]
+    held: Int[np.ndarray, " h"]
+
+
+def rehearsal(y: Int[np.ndarray, " n"], share: float, generalized: bool, random_state: int) -> Rehearsal | None:
+    """Hold a share of the classes out, at least two; where all classes compete, a fifth of the samples of others, too.
+
+    None if there are fewer than four classes.
+    """
+    folds = pretend_unseen(y, max(2, round(1 / share)), random_state)
+    if not folds:
+        return None
+    held = folds[0]
+    out = np.isin(y, held)
+    aside = out.copy()
+    if generalized:
+        rng = np.random.default_rng(random_state)
+        for label in np.setdiff1d(y, held):
+            members = rng.permutation(np.flatnonzero(y == label))
+            aside[members[: min(max(1, round(len(members) / 5)), len(members) - 1)]] = True
+    return Rehearsal(np.flatnonzero(~aside), np.flatnonzero(aside), held)
+
+
+def best_bias(scores: Float[Tensor, "n k"], truth: Int[Tensor, " n"], new: Bool[Tensor, " k"]) -> tuple[float, float]:
+    """The bias on the scores of new classes at which H is best, and that H.
+
+    H is the harmonic mean of the accuracies of both kinds of classes, each the mean over its classes. A prediction
+    flips once as the bias grows: where it makes up for the lead of the best old class. All flips are tried, and the
+    bias is put halfway to the next one. Without samples of one kind there is nothing to balance: 0, and no H.
+
+    Parameters
+    ----------
+    scores : Tensor (n, k)
+    truth : Tensor (n,)
+        Columns of `scores`.
+    new : Tensor (k,)
+        Which classes are new.
+    """
+    if bool(new[truth].all()) or not bool(new[truth].any()):
+        return 0.0, 0.0
+    old_best, old_class = scores.masked_fill(new, -torch.inf).max(dim=1)
+    new_best, new_class = scores.masked_fill(~new, -torch.inf).max(dim=1)
+    lead, order = (old_best - new_best).double().sort()
+    weight = 1 / torch.bincount(truth, minlength=len(new)).double()[truth]
+    of_new = new[truth]
+
+    def share(of: Tensor, right: Tensor) -> Tensor:
+        return torch.cumsum((weight * (of & right))[order], dim=0) / weight[of].sum()
+
+    lost, gained = share(~of_new, old_class == truth), share(of_new, new_class == truth)
+    s, u = lost[-1] - lost, gained
+    h = torch.where(s + u > 0, 2 * s * u / (s + u).clamp_min(1e-12), torch.zeros_like(s))
+    h[:-1][lead[:-1] == lead[1:]] = -1  # samples with one lead flip together
+    best = int(h.argmax())
+    after = float(lead[best + 1]) if best + 1 < len(lead) else float(lead[best]) + 1
+    return (float(lead[best]) + after) / 2, float(h[best])

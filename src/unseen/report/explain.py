@@ -1,0 +1,210 @@
+"""Explanations as a page or a picture: what spoke for each prediction, and where it was looked for."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unseen.bundle import Bundle
+from unseen.data.domain import Domain
+from unseen.methods.explanation import explaining, explains
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from PIL.Image import Image
+
+PIXELS = 320
+"""Largest side of a picture on the page."""
+EVEN = 3.0
+"""A cell has the full colour at so many times its even share at least: an even map stays pale."""
+HEAT = (214, 40, 57)
+OPEN = ((0.05, "hardly anything"), (0.2, "little"), (0.5, "some of it"), (0.8, "much"), (1.01, "nearly everything"))
+"""What is left open, in words, up to these uncertainties."""
+
+
+class Part(NamedTuple):
+    """An attribute that spoke for the class: how strongly it was found and is expected, and its heat map."""
+
+    name: str
+    found: float
+    expected: float
+    times: float
+    heat: Image
+
+
+class Told(NamedTuple):
+    """Everything that is said of one picture; `parts` are without heat maps where there is one region."""
+
+    name: str
+    prediction: str
+    probability: float
+    unknown: bool
+    open: tuple[tuple[str, float, str], ...]
+    picture: Image
+    parts: tuple[Part, ...]
+    cells: tuple[int, int]
+
+
+def explained(model: Bundle, samples: Domain, top: int = 5) -> list[Told]:
+    """What the model says of pictures, and why.
+
+    Pictures are shown as the encoder sees them, so that maps lie where they belong.
+
+    Parameters
+    ----------
+    model : Bundle
+        Of a method with the verb `explain`, on an encoder of pictures.
+    samples : Domain
+        Of kind image.
+    top : int, >= 1
+        Attributes of each picture.
+
+    Raises
+    ------
+    ValueError
+        If the method does not explain, or the model or the samples are no pictures.
+    """
+    method: Any = model.method
+    if not explains(method):
+        raise ValueError(f"{method.card.slug} does not explain its predictions; these methods do: {_those()}")
+    if model.encoder is None or samples.kind != "image" or model.encoder.kind != "image":
+        raise ValueError(
+            f"samples must be pictures, and the model read pictures; {samples.name!r} holds {samples.kind}"
+        )
+    if top < 1:
+        raise ValueError(f"top must be at least 1; got {top}")
+    features = model.features(samples)
+    found, table = method.explain(features, top), model.predict(samples)
+    told = []
+    for i, row in enumerate(table.to_dict("records")):
+        picture = _seen(model.encoder.preprocess, samples.x[i])
+        maps = found.maps[i][found.top[i]]
+        scale = max(float(maps.max()) * maps[0].size, EVEN)
+        parts = [
+            Part(found.names[a], float(p), float(z), float(map_.max() * map_.size), heated(picture, map_, scale))
+            for a, p, z, map_ in zip(found.top[i], found.found[i], found.expected[i], maps)
+        ]
+        left = [(name, float(values[i]), words(float(values[i]))) for name, values in found.uncertainty.items()]
+        said = str(row["id"]), str(row["class"]), float(row["probability"]), bool(row["unknown"])
+        told.append(Told(*said, tuple(left), picture, tuple(parts), (maps.shape[1], maps.shape[2])))
+    return told
+
+
+def words(uncertainty: float) -> str:
+    """How much is left open, in words."""
+    return next(word for limit, word in OPEN if uncertainty < limit)
+
+
+def heated(picture: Image, map_: NDArray[Any], scale: float) -> Image:
+    """The picture in pale grey under the colour of a map, (h, w), whose cells of `scale` even shares are full."""
+    from PIL import Image as Images
+
+    strength = np.clip(map_ * map_.size / scale, 0, 1).astype(np.float32)
+    smooth = Images.fromarray(strength).resize(picture.size, Images.Resampling.BICUBIC)
+    alpha = 0.8 * np.clip(np.asarray(smooth), 0, 1)[:, :, None]
+    grey = np.asarray(picture.convert("L"), dtype=np.float32)[:, :, None]
+    mixed = (1 - alpha) * (70 + 0.7 * grey) + alpha * np.array(HEAT, dtype=np.float32)
+    return Images.fromarray(np.clip(mixed, 0, 255).astype(np.uint8))
+
+
+def write(file: Path, told: Sequence[Told], model: Bundle) -> None:
+    """Write a page (.html) that needs nothing else, or a picture (.png), all or nothing.
+
+    Raises
+    ------
+    ValueError
+        If the file ends otherwise, or there is nothing to write.
+    """
+    if file.suffix not in (".html", ".png"):
+        raise ValueError(f"out must end in .html or .png; got {str(file)!r}")
+    if not told:
+        raise ValueError("there is no picture to explain")
+    content = _page(told, model) if file.suffix == ".html" else _figure(told)
+    temporary = file.with_name(f".{file.name}.tmp")
+    temporary.write_bytes(content)
+    temporary.replace(file)
+
+
+def _those() -> str:
+    return ", ".join(explaining())
+
+
+def _seen(preprocess: Any, sample: Any) -> Image:
+    """A picture as the network gets it: resized and cut."""
+    from PIL import Image as Images
+
+    from unseen.encoders.vision import as_image
+
+    image = Images.fromarray(preprocess.pixels(as_image(sample)))
+    factor = PIXELS / max(image.size)
+    return image.resize((max(1, round(image.width * factor)), max(1, round(image.height * factor))))
+
+
+# -- the page ------------------------------------------------------------------------------------------------
+
+
+def _page(told: Sequence[Told], model: Bundle) -> bytes:
+    import hashlib
+
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    here = Path(__file__).parent
+    style = "".join((here / name).read_text(encoding="utf-8") for name in ("style.css", "explain.css"))
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    environment = Environment(
+        loader=FileSystemLoader(here), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["source"] = _source
+    page = environment.get_template("explain.html").render(
+        policy=f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; form-action 'none'",
+        style=style,
+        told=told,
+        method=model.method.card,
+        encoder=model.encoder.name if model.encoder is not None else "",
+        classes=len(model.classes),
+    )
+    return page.encode("utf-8", "replace")
+
+
+def _source(picture: Image) -> str:
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=88)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+# -- the picture ---------------------------------------------------------------------------------------------
+
+
+def _figure(told: Sequence[Told]) -> bytes:
+    from matplotlib.figure import Figure
+
+    columns, rows = 1 + max(len(one.parts) for one in told), len(told)
+    figure = Figure(figsize=(2.3 * columns, 3.25 * rows), dpi=120, facecolor="white", layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for line, one in zip(axes, told):
+        for axis in line:
+            axis.axis("off")
+        _show(line[0], one.picture, f"{one.prediction}, {one.probability:.0%}", _left(one))
+        for axis, part in zip(line[1:], one.parts):
+            _show(axis, part.heat, part.name, f"found {part.found:.2f}, expected {part.expected:.2f}")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
+def _show(axis: Axes, picture: Image, title: str, below: str) -> None:
+    import textwrap
+
+    axis.imshow(np.asarray(picture))
+    axis.set_title("\n".join(textwrap.wrap(title, 24)[:2]), fontsize=10, color="#1b1d21")
+    axis.text(0.5, -0.03, below, transform=axis.transAxes, ha="center", va="top", fontsize=8, color="#4a4e55")
+
+
+def _left(one: Told) -> str:
+    return "left open:\n" + "\n".join(f"{name} {u:.2f}, {word}" for name, u, word in one.open)
