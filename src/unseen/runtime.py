@@ -124,27 +124,38 @@ def identified(work: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def limited_threads() -> Iterator[None]:
+    """Run the block on the runtime's threads: on small tables more of them wait for each other."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(current().threads)
+    try:
+        with threadpool_limits(current().threads):
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextlib.contextmanager
 def reproducible(seed: int) -> Iterator[None]:
     """Seed torch, NumPy and Python, limit the threads, and put everything back afterwards."""
     import numpy as np
     import torch
-    from threadpoolctl import threadpool_limits
 
-    threads = current().threads
-    before = (random.getstate(), np.random.get_state(), torch.get_rng_state(), torch.get_num_threads())
+    before = (random.getstate(), np.random.get_state(), torch.get_rng_state())
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else None
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
-    torch.set_num_threads(threads)
     try:
-        with threadpool_limits(threads):
+        with limited_threads():
             yield
     finally:
         random.setstate(before[0])
         np.random.set_state(before[1])
         torch.set_rng_state(before[2])
-        torch.set_num_threads(before[3])
         if cuda is not None:
             torch.cuda.set_rng_state_all(cuda)
 

@@ -25,7 +25,7 @@ from unseen.methods.base import UNKNOWN, Method
 from unseen.nn.calibration import fit_temperature
 from unseen.nn.information import normalized_entropy
 from unseen.nn.state import load_state, save_state
-from unseen.runtime import runtime
+from unseen.runtime import limited_threads, runtime
 from unseen.validation import classwise_validation, pretended
 from unseen.validation.classwise import FEWEST
 
@@ -46,6 +46,7 @@ def split_source(source: Domain, seed: int, share: float = 0.2) -> tuple[NDArray
     return ~out, out
 
 
+@limited_threads()
 def run_cell(
     inputs: Inputs, given: Given, check: Domain | None, slug: str, preset: str, seed: int, folder: Path | None
 ) -> Cell:

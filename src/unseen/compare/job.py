@@ -12,8 +12,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from threadpoolctl import threadpool_limits
-
 from unseen import __version__, catalogue
 from unseen.bundle import Bundle
 from unseen.compare.cells import Cell
@@ -28,7 +26,7 @@ from unseen.diagnosis import diagnose
 from unseen.evaluation import protocols
 from unseen.methods.base import Method
 from unseen.nn.state import digest
-from unseen.runtime import current
+from unseen.runtime import current, limited_threads
 from unseen.scale import Engine
 
 log = logging.getLogger(__name__)
@@ -211,7 +209,7 @@ def compare(
     )  # fmt: skip
     for line in introduction(inputs):
         say(line)
-    with threadpool_limits(current().threads):  # small tables: more threads wait for each other
+    with limited_threads():
         found = diagnose(inputs)
     for figure in () if found is None else found.lines:
         say(f"{figure.about}: {figure.value}. {figure.meaning}")
@@ -225,7 +223,7 @@ def compare(
     with alone_in(folder):
         found_cells = run_all(inputs, todo.candidates, seeds, folder, engine)
         cells = {name(*pair): group for pair, group in found_cells.items()}
-        with threadpool_limits(current().threads):
+        with limited_threads():
             results = summarize(
                 inputs, todo, cells, protocol=protocol, labels=labels, seeds=seeds, careful=careful
             )  # fmt: skip
