@@ -59,7 +59,10 @@ def test_tails_are_ranked_and_known_ones_are_left_out(files: Path) -> None:
     assert found.table["rank"].tolist() == [1, 2, 3, 4] * 2
     assert set(found.table["head"]) == {"person0", "person3"}
     assert (found.table.groupby("head").score.diff().dropna() <= 0).all()
-    assert set(found.check) == {"mrr", "hits@1", "hits@5", "hits@10", "random mrr", "relations"}
+    assert set(found.check) == {"mrr", "hits@1", "hits@5", "hits@10", "random mrr", "frequent mrr", "relations"}
+    assert found.check["random mrr"] == pytest.approx(
+        np.mean(1 / np.arange(1, 20))
+    )  # 20 entities less another true tail
     assert any("2 queries, of 1 relations, 1 without a triple" in line for line in told)
     assert any("have an MRR of" in line for line in told)
     queries = [("person0", "person_to_time"), ("person0", "person_to_place")]
@@ -74,10 +77,33 @@ def test_tails_are_ranked_and_known_ones_are_left_out(files: Path) -> None:
     assert both.check is None
 
 
-def test_vectors_of_pykeen_may_stand_in(files: Path) -> None:
+def test_vectors_of_pykeen_may_stand_in(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("pykeen", reason="other vectors need pykeen")
-    found = job(files, vectors="DistMult", check=False)
+    from unseen.compare import completion
+    from unseen.encoders import graph
+
+    asked = []
+
+    def short(triples: np.ndarray, *args: Any, **kwargs: Any) -> np.ndarray:
+        asked.append(len(triples))
+        return graph_vectors(triples, *args, **kwargs, epochs=1)
+
+    graph_vectors = graph.entity_vectors
+    monkeypatch.setattr(graph, "entity_vectors", short)
+    monkeypatch.setattr(completion, "pretend_unseen", lambda *args, **kwargs: [np.array([0, 4])])
+    found = job(files, vectors="DistMult")
     assert found.method.pairs_.entities.shape == (20, 64)
+    assert asked == [90, 110]  # what is held out is not in the vectors that are checked
+
+
+def test_entities_of_held_out_relations_alone_do_not_compete_in_the_check(files: Path) -> None:
+    rows = [line.split("\t") for line in (files / "graph.tsv").read_text().splitlines()]
+    held = job(files, check=True).check["relations"]
+    write(files / "graph.tsv", [*map(tuple, rows), ("person0", held[0], "zz new"), ("person1", held[0], "aa new")])
+    told: list[str] = []
+    found = job(files, say=told.append)
+    assert found.check["random mrr"] == pytest.approx(np.mean(1 / np.arange(1, 20)))
+    assert any(f"their {10 * len(held)} true tails" in line for line in told)
 
 
 def test_what_is_wrong_is_named(files: Path) -> None:
@@ -91,6 +117,8 @@ def test_what_is_wrong_is_named(files: Path) -> None:
         job(files, queries=[])
     with pytest.raises(ValueError, match="top must be at least 1"):
         job(files, top=0)
+    with pytest.raises(ValueError, match="steps must be"):
+        complete("there is no file", "there is no file", [("a", "b")], steps=0)
 
 
 def call(folder: Path, *args: str, code: int = 0) -> str:

@@ -17,6 +17,7 @@ CLAIMS = {
     "zeroq": "zeroq",
     "mte-zsar": "mte_zsar",
     "ontozsl": "ontozsl",
+    "crest": "crest",
 }
 """Module of the claim of every built system, by slug."""
 

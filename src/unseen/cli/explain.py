@@ -43,10 +43,10 @@ def explain(
         dump([_plain(one) for one in told])
     else:
         for one in told:
-            spoke = ", ".join(part.name for part in one.parts)
+            spoke = ", ".join(part.name for part in one.parts) or "nothing that the class has"
             left = "; ".join(f"{name} {u:.2f} ({word})" for name, u, word in one.open)
             typer.echo(f"{one.name}: {one.prediction}, {one.probability:.0%}, for {spoke}. Left open: {left}.")
-    say(f"{len(told)} pictures are explained in {out}")
+    say(f"{out} explains {len(told)} {'picture' if len(told) == 1 else 'pictures'}")
 
 
 def _plain(one: object) -> dict[str, object]:

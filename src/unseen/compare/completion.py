@@ -13,7 +13,7 @@ from unseen.data import ontologies
 from unseen.data.classes import ClassSpace
 from unseen.data.ontology import Ontology
 from unseen.data.sources.graphs import Graph, graph
-from unseen.data.typing import FloatArray, IntArray
+from unseen.data.typing import IntArray
 from unseen.evaluation.metrics.ranking import filtered_ranks, known_tails, ranking_scores
 from unseen.methods.zero_shot.ontozsl import RelationOntoZSL
 from unseen.nn.unseen_classes import pretend_unseen
@@ -35,8 +35,9 @@ class Completion:
     table : DataFrame
         Columns head, relation, rank (from 1), tail and score (mean cosine).
     check : dict or None
-        Of seen relations that played unseen ones: ``mrr`` and ``hits@10`` over tails that are not known to be true,
-        ``random mrr``, and the ``relations``. None where there are too few.
+        Of seen relations that played unseen ones: ``mrr`` and ``hits@k`` over tails that are not known to be true, the
+        MRR of two orders that know nothing of a relation, ``random mrr`` and ``frequent mrr`` (the commonest tails
+        first), and the ``relations``. None where there are too few.
     method : RelationOntoZSL
         Fitted, for further queries.
     graph : Graph
@@ -91,6 +92,8 @@ def complete(
     """
     if top < 1:
         raise ValueError(f"top must be at least 1; got {top}")
+    settings = {**settings, "random_state": random_state}
+    RelationOntoZSL(**settings)  # what is wrong with them is named before work
     known = triples if isinstance(triples, Graph) else read_graph(triples)
     told = ontology if isinstance(ontology, Ontology) else ontologies.load(ontology)
     asked = read_queries(queries) if isinstance(queries, (str, os.PathLike)) else [(h, r) for h, r in queries]
@@ -98,15 +101,13 @@ def complete(
         raise ValueError("queries must hold at least one pair of head and relation; it is empty")
     relations = _relations(known, told, [relation for _, relation in asked])
     numbered = _numbered(asked, known, relations)
-    say(f"{known!r}; {told!r}")
+    say(f"{known!r}; {relations.ontology!r}")
     for note in told.notes:
         say(note)
     new = relations.unseen
     say(f"{len(asked)} queries, of {len(np.unique(numbered[:, 1]))} relations, {len(new)} without a triple")
-    settings = {**settings, "random_state": random_state}
-    entities = None if vectors is None else _entity_vectors(known, vectors, random_state)
-    found = _check(known, relations, entities, settings, say) if check else None
-    method = _fit(known, relations, np.arange(len(known.relations)), entities, settings)
+    found = _check(known, relations, vectors, settings, say) if check else None
+    method = _fit(known, relations, np.arange(len(known.relations)), vectors, settings)
     return Completion(_table(method, asked, numbered, known, relations, top), found, method, known, relations)
 
 
@@ -141,50 +142,60 @@ def _numbered(asked: Sequence[tuple[str, str]], known: Graph, relations: ClassSp
     return out
 
 
-def _entity_vectors(known: Graph, model: str, random_state: int) -> FloatArray:
-    from unseen.encoders.graph import entity_vectors
-
-    return entity_vectors(known.triples, model, n_entities=len(known.entities), random_state=random_state)
-
-
 def _fit(
-    known: Graph, relations: ClassSpace, seen: IntArray, entities: FloatArray | None, settings: dict[str, Any]
+    known: Graph, relations: ClassSpace, seen: IntArray, vectors: str | None, settings: dict[str, Any]
 ) -> RelationOntoZSL:
-    """Learn from the triples of some relations; the others play unseen ones, in the graph or not."""
-    source = known.pairs.take(np.isin(known.pairs.labels, seen)).replace(classes=None)
-    if entities is None and int(source.x.max()) + 1 < len(known.entities):
-        raise ValueError("triples must name every entity in a relation that is kept; give vectors, or fewer relations")
+    """Learn from the triples of some relations alone, vectors of entities included; the others play unseen ones."""
+    kept = np.isin(known.pairs.labels, seen)
+    entities = None
+    if vectors is not None:
+        from unseen.encoders.graph import entity_vectors
+
+        triples, seed = known.triples[kept], settings["random_state"]
+        entities = entity_vectors(triples, vectors, n_entities=len(known.entities), random_state=seed)
+    source = known.pairs.take(kept).replace(classes=None)
     return RelationOntoZSL(**settings).fit(source=source, classes=relations.replace(seen=seen), encoder=entities)
 
 
 def _check(
-    known: Graph, relations: ClassSpace, entities: FloatArray | None, settings: dict[str, Any], say: Any
+    known: Graph, relations: ClassSpace, vectors: str | None, settings: dict[str, Any], say: Callable[[str], None]
 ) -> dict[str, Any] | None:
-    """Hold out a fifth of the seen relations and rank their tails."""
-    labels = known.pairs.labels
+    """Hold out a fifth of the seen relations and rank their tails among the entities that other triples name."""
+    labels, n = known.pairs.labels, len(known.entities)
     if len(known.relations) < FEWEST:
         say(f"check: {len(known.relations)} relations with triples are too few to hold some out")
         return None
     held = pretend_unseen(labels, folds=5, random_state=0)[0]
+    names = [known.relations.names[r] for r in held]
+    left = known.pairs.x[~np.isin(labels, held)]
+    there = np.isin(np.arange(n), left)
+    triples = known.triples[np.isin(labels, held)]
+    triples = triples[there[triples[:, [0, 2]]].all(axis=1)]
+    if not len(triples):
+        say(f"check: without the triples of {', '.join(names)} nothing is known of their entities")
+        return None
     seen = np.setdiff1d(np.arange(len(known.relations)), held)
     try:
-        method = _fit(known, relations.take(np.arange(len(known.relations))), seen, entities, settings)
+        method = _fit(known, relations.take(np.arange(len(known.relations))), seen, vectors, settings)
     except ValueError as error:
         say(f"check: it cannot be fitted without the held-out relations: {error}")
         return None
-    triples = known.triples[np.isin(labels, held)]
     queries, place = np.unique(triples[:, :2], axis=0, return_inverse=True)
-    scores = method.score_tails(queries).numpy()[place.reshape(-1)]
-    tails = known_tails(triples[:, :2], known.triples, len(known.entities))
-    figures = ranking_scores(filtered_ranks(scores, triples[:, 2], tails))
-    blind = np.random.default_rng(0).random(scores.shape)
-    chance = ranking_scores(filtered_ranks(blind, triples[:, 2], tails))["mrr"]
-    names = [known.relations.names[r] for r in held]
+    scores = np.full((len(queries), n), -np.inf)
+    found = method.score_tails(queries).numpy()
+    scores[:, : found.shape[1]] = found
+    tails = known_tails(triples[:, :2], known.triples, n)
+    often = np.tile(np.bincount(left[:, 1], minlength=n).astype(np.float64), (len(triples), 1))
+    figures, common = (
+        ranking_scores(filtered_ranks(some, triples[:, 2], tails, there)) for some in (scores[place.reshape(-1)], often)
+    )
+    chance = float(np.mean([np.mean(1 / np.arange(1, m + 2)) for m in (there & ~tails).sum(axis=1)]))
     say(
         f"check: without the triples of {', '.join(names)} their {len(triples)} true tails have an MRR of "
-        f"{figures['mrr']:.3f} (random order {chance:.3f}), hits@10 {figures['hits@10']:.3f}"
+        f"{figures['mrr']:.3f} (random order {chance:.3f}, commonest tails first {common['mrr']:.3f}), hits@10 "
+        f"{figures['hits@10']:.3f}"
     )
-    return {**figures, "random mrr": chance, "relations": names}
+    return {**figures, "random mrr": chance, "frequent mrr": common["mrr"], "relations": names}
 
 
 def _table(

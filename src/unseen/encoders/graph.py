@@ -69,7 +69,7 @@ def entity_vectors(
         loop = SLCWATrainingLoop(model=network, triples_factory=graph, optimizer=adam)
         loop.train(triples_factory=graph, num_epochs=epochs, batch_size=batch_size, use_tqdm=False)
         with torch.no_grad():
-            vectors = network.entity_representations[0](indices=None).detach().cpu()  # type: ignore[index,operator]
+            vectors = network.entity_representations[0](indices=None).detach().cpu()
     if vectors.is_complex():
         vectors = torch.view_as_real(vectors)
     return vectors.reshape(n, -1).float().numpy()

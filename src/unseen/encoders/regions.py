@@ -84,7 +84,7 @@ class Regional(nn.Module):
     def cells(self, found: Tensor) -> Tensor:
         """The means of side x side cells of a map, row by row, (b, side^2, d)."""
         if self.place.layout == "tokens":
-            found = found[:, self.place.prefix :].unflatten(1, self.place.grid)
+            found = found[:, self.place.prefix :].reshape(found.shape[0], *self.place.grid, found.shape[2])
         if self.place.layout != "channels first":
             found = found.permute(0, 3, 1, 2)
         means = self.rows @ (found @ self.columns.T)

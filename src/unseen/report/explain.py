@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 PIXELS = 320
 """Largest side of a picture on the page."""
 EVEN = 3.0
-"""A cell has the full colour at so many times its even share at least: an even map stays pale."""
+"""A cell has the full colour at so many times its even share at least, and none at an even share."""
 HEAT = (214, 40, 57)
 OPEN = ((0.05, "hardly anything"), (0.2, "little"), (0.5, "some of it"), (0.8, "much"), (1.01, "nearly everything"))
 """What is left open, in words, up to these uncertainties."""
@@ -85,10 +85,11 @@ def explained(model: Bundle, samples: Domain, top: int = 5) -> list[Told]:
     for i, row in enumerate(table.to_dict("records")):
         picture = _seen(model.encoder.preprocess, samples.x[i])
         maps = found.maps[i][found.top[i]]
-        scale = max(float(maps.max()) * maps[0].size, EVEN)
+        scale = max(float(maps.max(initial=0)) * maps[0].size, EVEN)
         parts = [
             Part(found.names[a], float(p), float(z), float(map_.max() * map_.size), heated(picture, map_, scale))
             for a, p, z, map_ in zip(found.top[i], found.found[i], found.expected[i], maps)
+            if p * z > 0  # the others did not speak for the class
         ]
         left = [(name, float(values[i]), words(float(values[i]))) for name, values in found.uncertainty.items()]
         said = str(row["id"]), str(row["class"]), float(row["probability"]), bool(row["unknown"])
@@ -102,10 +103,10 @@ def words(uncertainty: float) -> str:
 
 
 def heated(picture: Image, map_: NDArray[Any], scale: float) -> Image:
-    """The picture in pale grey under the colour of a map, (h, w), whose cells of `scale` even shares are full."""
+    """The picture in pale grey, coloured where a map, (h, w), is above its even share; full at `scale` even shares."""
     from PIL import Image as Images
 
-    strength = np.clip(map_ * map_.size / scale, 0, 1).astype(np.float32)
+    strength = np.clip((map_ * map_.size - 1) / (scale - 1), 0, 1).astype(np.float32)
     smooth = Images.fromarray(strength).resize(picture.size, Images.Resampling.BICUBIC)
     alpha = 0.8 * np.clip(np.asarray(smooth), 0, 1)[:, :, None]
     grey = np.asarray(picture.convert("L"), dtype=np.float32)[:, :, None]
@@ -192,7 +193,8 @@ def _figure(told: Sequence[Told]) -> bytes:
             axis.axis("off")
         _show(line[0], one.picture, f"{one.prediction}, {one.probability:.0%}", _left(one))
         for axis, part in zip(line[1:], one.parts):
-            _show(axis, part.heat, part.name, f"found {part.found:.2f}, expected {part.expected:.2f}")
+            located = f"\nlargest share {part.times:.1f} × even" if one.cells != (1, 1) else ""
+            _show(axis, part.heat, part.name, f"found {part.found:.2f}, expected {part.expected:.2f}{located}")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()

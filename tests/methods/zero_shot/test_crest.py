@@ -149,7 +149,7 @@ def test_logits_are_attribute_scores_times_class_attributes_and_scores_their_log
 def test_with_one_region_the_softmax_of_the_attribute_pathway_says_the_same_of_all_attributes() -> None:
     found = network().see(torch.randn(3, 1, 6)).attribute
     assert found is not None
-    assert float(found.scores.std(dim=1).max()) < 1e-5
+    assert float(found.scores.detach().std(dim=1).max()) < 1e-5
 
 
 # -- the bank ----------------------------------------------------------------------------------------------
@@ -244,7 +244,7 @@ def test_semantic_losses_by_hand() -> None:
 
 def test_without_more_and_with_one_pathway_it_is_a_plain_evidential_attribute_classifier() -> None:
     source, _, classes = problem()
-    plain = {"contrast": 0.0, "discrimination": 0.0, "semantics": 0.0, "held_out": 0.0, "patterns": 0}
+    plain = {"contrast": 0.0, "discrimination": 0.0, "semantics": 0.0, "held_out": 0.0, "patterns": 0, "dropout": 0.0}
     method = CREST(**{**SMOKE, **plain, "pathways": "visual", "epochs": 3}, random_state=4)
     method.fit(source=source, classes=classes, encoder=words())
 

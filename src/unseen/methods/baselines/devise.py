@@ -26,6 +26,7 @@ class DeViSE(NetworkMethod):
     Parameters
     ----------
     margin : float, > 0
+        By which the right class is to be ahead, of cosines times the length of M v.
     generalized : bool
         Predict among all classes (GZSL) or among the unseen ones (ZSL).
     handicap : float, >= 0

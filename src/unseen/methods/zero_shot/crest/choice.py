@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
+from numpy.typing import NDArray
 from torch import Tensor
 
-from unseen.nn.unseen_classes import pretend_unseen
+from unseen.methods.zero_shot.crest.inputs import chunks, rows
+from unseen.methods.zero_shot.crest.network import Resonance
+from unseen.nn.classifier import evaluating
+from unseen.nn.unseen_classes import mean_of_classes, pretend_unseen
 
 
 class Rehearsal(NamedTuple):
@@ -72,3 +76,17 @@ def best_bias(scores: Float[Tensor, "n k"], truth: Int[Tensor, " n"], new: Bool[
     best = int(h.argmax())
     after = float(lead[best + 1]) if best + 1 < len(lead) else float(lead[best]) + 1
     return (float(lead[best]) + after) / 2, float(h[best])
+
+
+def graded(
+    network: Resonance, cells: NDArray[Any], y: Int[np.ndarray, " n"], parts: Rehearsal, generalized: bool
+) -> tuple[float, float]:
+    """The best bias and its H among all classes, or 0 and the accuracy among those that play unseen ones."""
+    there, asked = network.words.device, network.asked.cpu().numpy()
+    with evaluating(network), torch.no_grad():
+        seen = (network.see(rows(cells, part).to(there)) for part in chunks(parts.judged))
+        scores = torch.cat([network.scored(network.judge(part, network.asked)).cpu() for part in seen])
+    truth = torch.as_tensor(np.searchsorted(asked, y[parts.judged]))
+    if generalized:
+        return best_bias(scores, truth, torch.as_tensor(np.isin(asked, parts.held)))
+    return 0.0, mean_of_classes(truth, scores.argmax(dim=1))

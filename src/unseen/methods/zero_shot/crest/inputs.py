@@ -11,17 +11,20 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.samplers import Batch
 from unseen.data.words import WordVectors, wordllama
 from unseen.methods.checks import REGIONS, has_regions
-from unseen.nn.classifier import Standardizer
+from unseen.methods.zero_shot.crest.network import Resonance
+from unseen.nn.classifier import Standardizer, evaluating
 
 CHUNK = 128
 """Samples whose regions are in memory, as float32, together."""
+FIRST = 1024
+"""Samples, at most, whose queries to the bank are clustered into its first patterns."""
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +52,29 @@ def measure(scale: Standardizer, regions: NDArray[Any], index: Int[np.ndarray, "
     std = (torch.stack(squares).sum(dim=0) / count).sqrt()
     std = std.clamp_min(0.05 * float(std.median()))  # a feature that hardly varies here may vary elsewhere
     scale.mean, scale.std = mean.float(), torch.where(std > 0, std, torch.ones_like(std)).float()
+
+
+def start(network: Resonance, regions: NDArray[Any], index: Int[np.ndarray, " m"], random_state: int) -> None:
+    """Standardize features as some samples need it, and put patterns at the centres of their queries (step 5)."""
+    measure(network.scale, regions, index)
+    if network.bank is None:
+        return
+    some = index[np.linspace(0, len(index) - 1, min(len(index), FIRST)).astype(np.int64)]
+    with evaluating(network), torch.no_grad():
+        first = torch.cat([network.queries(rows(regions, part)) for part in chunks(some)])
+    network.bank.start(first.flatten(0, 1), random_state)
+
+
+class Known(nn.Module):
+    """The classes that are learnt from, and those that are unseen for the time being."""
+
+    present: Tensor
+    unseen: Tensor
+
+    def __init__(self, present: Int[np.ndarray, " s"], unseen: Int[np.ndarray, " u"]) -> None:
+        super().__init__()
+        self.register_buffer("present", torch.as_tensor(present))
+        self.register_buffer("unseen", torch.as_tensor(unseen))
 
 
 def attribute_words(classes: ClassSpace, n: int, encoder: Any) -> tuple[Float[Tensor, "a w"], tuple[str, ...]]:

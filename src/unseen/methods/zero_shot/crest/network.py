@@ -29,6 +29,13 @@ class Seen(NamedTuple):
     visual: Visual | None
     attribute: Attributes | None
 
+    @property
+    def maps(self) -> Float[Tensor, "b a r"]:
+        """Where each attribute was looked for: the visual pathway's attention, if there is one."""
+        part = self.visual if self.visual is not None else self.attribute
+        assert part is not None
+        return part.maps
+
 
 class Judged(NamedTuple):
     """What is held of some classes.

@@ -94,8 +94,9 @@ class OntoZSL(Conditioned):
     -----
     `classes` carry their ontology (`unseen.data.ontologies.with_ontology`); without one it is made of their tree or
     graph and of their attributes. `encoder` is a `unseen.data.words.WordVectors`; without one, the table of the package
-    wordllama is taken. The defaults are for a CPU, a few hundred features and a few samples per class. In GZSL, let
-    `synthetic` be near the number of real samples per seen class.
+    wordllama is taken. The defaults are for a CPU, a few hundred features and a few samples per class. In GZSL more
+    synthetic features favour unseen classes, and more epochs of the classifier seen ones: the preset `generalized` is
+    for some four real samples per seen class.
 
     `RelationOntoZSL` is the same for the relations of a knowledge graph, `OntologyEncoder` the vectors alone.
 
@@ -116,7 +117,7 @@ class OntoZSL(Conditioned):
         presets={
             "default": {},
             "generalized": {
-                "generalized": True, "synthetic": 10, "classifier_epochs": 25, "classifier_learning_rate": 2e-3,
+                "generalized": True, "synthetic": 30, "classifier_epochs": 80, "classifier_learning_rate": 2e-3,
             },
             "paper": {
                 "balanced": False, "dim": 100, "gamma": 12.0, "negatives": 1024, "structure_steps": 60_000,
