@@ -116,13 +116,6 @@ class SharedPairs(RelationOntoZSL):
         return copy.deepcopy(_PAIRS[key])
 
 
-class WithoutMatching(SharedPairs):
-    """The same without the hinge on class scores in the Wasserstein game."""
-
-    def _matched(self, critic: Any, x: Tensor, *others: Any) -> Tensor:
-        return 0 * x.sum()
-
-
 _PAIRS: dict[Any, PairEncoder] = {}
 
 
@@ -205,17 +198,15 @@ def run_relations(case: str, seed: int) -> Result:
         table[arm]["relation"] = mean_class_top1(test[:, 1], method.predict(test[:, [0, 2]]))
     for arm, alpha in RIDGE.items():
         table[f"ridge, {arm}"] = graded_tails(given, regressed(given, told[arm], method, alpha))
-    for arm, of, changes in (
-        ("without pivot", SharedPairs, {"pivot_weight": 0.0}),
-        ("without matching", WithoutMatching, {}),
-    ):
-        other = completed(given, told["structure+text"], seed, vectors, of, **changes)
+    for arm, changes in {"without pivot": {"pivot_weight": 0.0}, "without matching": {"matching": 0.0}}.items():
+        other = completed(given, told["structure+text"], seed, vectors, **changes)
         table[arm] = graded_tails(given, other.score_tails(queries).numpy())
     rng = np.random.default_rng(seed)
     often = np.bincount(given.source.x[:, 1], minlength=len(given.graph.entities)).astype(float)
     table["random order"] = graded_tails(given, rng.random((len(test), len(often))))
     table["random order"]["relation"] = 1 / len(given.classes.unseen)
     table["frequent tails"] = graded_tails(given, np.tile(often, (len(test), 1)))
+    table["range, then frequent"] = graded_tails(given, given.within * (often.max() + 1) + often)
     for arm, k in (("names", 1), ("texts", 3), ("structure+text", 3)):
         table[f"transfer, {arm}"] = graded_tails(given, transferred(given, told[arm], model, k))
     return table

@@ -102,7 +102,7 @@ def fold(split: str, number: int) -> Task:
 
 
 class WithoutCrossTerms(OntologyEncoder):
-    """An encoder whose energy has the terms E_ss and E_tt alone."""
+    """An encoder whose energy has the terms E_ss and E_tt alone: two of five, so that the margin is 4 instead of 10."""
 
     def _energy(self, h: Ends, r: Tensor, t: Ends) -> Tensor:
         return (h.s + r - t.s).abs().sum(dim=-1) + (h.t + r - t.t).abs().sum(dim=-1)
@@ -247,7 +247,7 @@ def run_ablation(case: str, seed: int) -> Result:
         "hierarchy and keywords, text-aware": whole.transform(names),
         "names only": text_vectors(names, wordllama()).vectors,
         "negatives alike": encoded(split, seed, temperature=0.0).transform(names),
-        "without terms across": encoded(split, seed, of=WithoutCrossTerms).transform(names),
+        "without terms across": encoded(split, seed, of=WithoutCrossTerms, margin=4.0).transform(names),
     }
     out = {arm: generated(task, told.numpy(), seed) for arm, told in table.items()}
     told = whole.transform(names).numpy()
@@ -358,11 +358,17 @@ claim = Claim(
             "A generator makes samples of classes that have none: a classifier trained on these alone recognizes "
             "unseen emoji at least three times as often as chance.",
         ),
-        _mechanism(
+        _effect(
             "emoji",
             better("structure+text", "mappings, ontology", metric="u", by=0.02),
             "Generated samples mend the imbalance of seen and unseen classes: among all classes, unseen ones are "
-            "recognized more often than by mappings learnt on seen ones, by at least two points.",
+            "recognized more often than by mappings learnt on seen ones as they are, by at least two points.",
+            promised=True,
+        ),
+        _effect(
+            "emoji",
+            better("structure+text", "calibrated mappings, ontology", metric="u"),
+            "And than by mappings that handicap seen classes.",
         ),
         _effect(
             "emoji",
@@ -373,7 +379,7 @@ claim = Claim(
         _effect(
             "emoji",
             better("structure+text", "calibrated mappings, ontology", metric="h"),
-            "They are, too, where the mappings handicap seen classes.",
+            "H is better than that of mappings that handicap seen classes, too.",
         ),
         _mechanism(
             "nations",
@@ -384,7 +390,8 @@ claim = Claim(
         _effect(
             "umls",
             better("structure+text", "random", metric="open mrr"),
-            "It does on UMLS, whose schema states coarse domains and ranges, among all entities.",
+            "It does on UMLS among all entities. Its schema states coarse domains and ranges, which are "
+            "computed here from all triples, those of unseen relations included.",
             promised=True,
         ),
         _effect(
@@ -396,7 +403,7 @@ claim = Claim(
             "umls",
             better("structure+text", "random order", metric="relation", by=0.1),
             "What is generated for an unseen relation is like its pairs: given a pair, the right one of the unseen "
-            "relations is named at least ten points more often than by chance.",
+            "relations is named at least ten points more often than by chance, with this schema.",
         ),
         _effect(
             "umls",
@@ -407,8 +414,13 @@ claim = Claim(
         _effect(
             "umls",
             better("structure+text", "texts", metric="open mrr"),
-            "The same among all entities.",
+            "The same among all entities, where the range is of use.",
             promised=True,
+        ),
+        _effect(
+            "umls",
+            better("structure+text", "range, then frequent", metric="open mrr"),
+            "There it beats the tails within the range that the schema states, those frequent elsewhere first.",
         ),
         _effect(
             "umls",
@@ -514,10 +526,10 @@ claim = Claim(
         ),
         "ablation": Experiment(
             run=run_ablation,
-            development=("development 0", "development 1"),
-            confirmation=("confirmation 0", "confirmation 1"),
-            seeds=(0,),
-            fresh_seeds=(100,),
+            development=("development 0", "development 1", "development 2"),
+            confirmation=("confirmation 0", "confirmation 1", "confirmation 2"),
+            seeds=(0, 1),
+            fresh_seeds=(100, 101),
             unit="fold of classes",
         ),
         "umls": Experiment(

@@ -16,6 +16,7 @@ from unseen.data.sources.graphs import Graph, graph
 from unseen.data.typing import IntArray
 from unseen.evaluation.metrics.ranking import filtered_ranks, known_tails, ranking_scores
 from unseen.methods.zero_shot.ontozsl import RelationOntoZSL
+from unseen.nn.train import DivergedError
 from unseen.nn.unseen_classes import pretend_unseen
 
 if TYPE_CHECKING:
@@ -177,7 +178,7 @@ def _check(
     seen = np.setdiff1d(np.arange(len(known.relations)), held)
     try:
         method = _fit(known, relations.take(np.arange(len(known.relations))), seen, vectors, settings)
-    except ValueError as error:
+    except (ValueError, DivergedError) as error:
         say(f"check: it cannot be fitted without the held-out relations: {error}")
         return None
     queries, place = np.unique(triples[:, :2], axis=0, return_inverse=True)

@@ -70,7 +70,10 @@ class Ontology:
         if len(texts) != len(self.concepts):
             raise ValueError(f"texts has {len(texts)} entries, there are {len(self.concepts)} concepts")
         set_("texts", texts)
-        set_("triples", np.asarray(self.triples, dtype=np.int64).reshape(-1, 3))
+        triples = np.asarray(self.triples)
+        if triples.size and (triples.ndim != 2 or triples.shape[1] != 3 or triples.dtype.kind not in "iu"):
+            raise ValueError(f"triples must be integers of shape (m, 3); got {triples.dtype} of {triples.shape}")
+        set_("triples", triples.astype(np.int64).reshape(-1, 3))
         self._check_triples()
         m = len(self.concepts)
         nodes = np.arange(m) if self.nodes is None else np.asarray(self.nodes, dtype=np.int64).reshape(-1)

@@ -47,6 +47,14 @@ def opinion(evidence: Float[Tensor, "n k"]) -> Opinion:
     return Opinion(evidence / strength, evidence.shape[1] / strength[:, 0])
 
 
+def indifference(logits: Float[Tensor, "n k"]) -> Opinion:
+    """A softmax as an opinion, for comparison: u is its entropy over that of an even one, belief (1 - u) p."""
+    p = torch.softmax(logits, dim=1)
+    even = torch.log(torch.tensor(float(max(2, logits.shape[1]))))
+    u = torch.special.entr(p).sum(dim=1) / even.to(logits.device)
+    return Opinion((1 - u)[:, None] * p, u)
+
+
 def evidence_behind(held: Opinion) -> Float[Tensor, "n k"]:
     """The evidence of which an opinion is made: e_k = b_k S with S = K / u."""
     return held.belief * (held.belief.shape[1] / held.uncertainty[:, None])

@@ -15,13 +15,15 @@ from scipy.io import loadmat
 
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
+from unseen.data.samplers import Batch
 from unseen.data.words import WordVectors
 from unseen.methods.chain import chain
 from unseen.methods.explanation import Explanation, as_grid, explaining, explains
 from unseen.methods.zero_shot.crest import CREST
+from unseen.methods.zero_shot.crest import method as method_module
 from unseen.methods.zero_shot.crest.bank import PatternBank, discrimination
-from unseen.methods.zero_shot.crest.choice import best_bias, rehearsal
-from unseen.methods.zero_shot.crest.inputs import attribute_words, measure, paired_batches, rows, tell_constant
+from unseen.methods.zero_shot.crest.choice import Grade, best_bias, rehearsal
+from unseen.methods.zero_shot.crest.inputs import Known, attribute_words, measure, paired_batches, rows, tell_constant
 from unseen.methods.zero_shot.crest.losses import regression, self_calibration, visual_contrast, weights_of_others
 from unseen.methods.zero_shot.crest.network import Resonance, resonance
 from unseen.nn.classifier import Standardizer
@@ -196,8 +198,8 @@ def test_discrimination_by_hand() -> None:
     memory = bank(patterns=3)
     memory.patterns.data = torch.tensor([[2.0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0]])
     q = torch.tensor([[[1.0, 0.5, 0, 0]]])  # matches: 2, 0.5, 0; squared distances: 1.25, 1.25, 2.25
-    assert float(discrimination(memory, q, margin=1.0)) == pytest.approx(1.25 + 1)
-    assert float(discrimination(memory, torch.tensor([[[2.0, 0, 0, 0]]]), margin=1.0)) == 0
+    assert discrimination(memory, q, margin=1.0).item() == pytest.approx(1.25 + 1)
+    assert discrimination(memory, torch.tensor([[[2.0, 0, 0, 0]]]), margin=1.0).item() == 0
 
 
 def test_patterns_start_at_centres_of_queries_and_their_use_is_told() -> None:
@@ -273,6 +275,68 @@ def test_without_more_and_with_one_pathway_it_is_a_plain_evidential_attribute_cl
     for key, tensor in net.state_dict().items():
         if key.startswith(("visual", "to_visual")):
             torch.testing.assert_close(tensor, method.network_.state_dict()[key], atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("negatives", ["confident", "confused", "uniform"])
+def test_the_objective_is_the_weighted_sum_of_its_terms(negatives: Any) -> None:
+    source, _, classes = problem()
+    weights = {
+        "contrast": 0.7,
+        "discrimination": 0.3,
+        "semantics": 0.4,
+        "attribute_regression": 1.5,
+        "calibration": 0.6,
+    }
+    settings_ = {**SMOKE, **weights, "negatives": negatives, "penalty": 2.0, "annealing": 0, "dropout": 0.0}
+    method = CREST(**settings_, generalized=True).fit(source=source, classes=classes, encoder=words())
+    net, x, y = method.network_, torch.as_tensor(source.columns["regions"]), torch.as_tensor(source.labels)
+    run = Run("crest", {}, {}, 1, None)
+    got = method._objective(net, Known(classes.seen, classes.unseen), Batch(x, y, y), run)
+
+    seen = net.see(x)
+    assert seen.visual is not None
+    assert seen.attribute is not None
+    assert seen.attribute.queries is not None
+    assert net.bank is not None
+    logits = [part.scores @ net.classes[:6].T for part in (seen.visual, seen.attribute)]
+    evidence = [evidence_of(some, "exp") for some in logits]
+    own = [opinion(some) for some in evidence]
+    both = evidence_behind(dempster(*own))
+    edl = [evidential_loss(some, y, penalty=2 / 6) for some in (*evidence, both)]
+    alpha = both.detach() + 1
+    omega = weights_of_others(negatives, y, opinion(both).uncertainty.detach(), alpha / alpha.sum(dim=1, keepdim=True))
+    contrast = visual_contrast(net.project(seen.visual.features.mean(dim=1)), y, omega, method.temperature)
+    digs = discrimination(net.bank, seen.attribute.queries, method.margin)
+    p = sum((1 - u.uncertainty)[:, None] * part.scores for u, part in zip(own, (seen.visual, seen.attribute)))
+    assert isinstance(p, torch.Tensor)
+    distance = regression(F.normalize(p, dim=1), net.classes[y])
+    every = (seen.visual.scores + seen.attribute.scores) / 2 @ net.classes.T
+    arise = edl[2] + 1.5 * distance + 0.6 * self_calibration(every, 3)
+    torch.testing.assert_close(got, edl[0] + edl[1] + 0.7 * contrast + 0.3 * digs + 0.4 * arise)
+
+
+def test_fusions_by_hand() -> None:
+    logits = {"visual": torch.tensor([[4.0, 1, 0]]).log(), "attribute": torch.tensor([[0.0, 2, 1]]).log()}
+    evidence = {name: evidence_of(some, "exp") for name, some in logits.items()}
+    opinions = {name: opinion(some) for name, some in evidence.items()}
+    fused = {f: network(fusion=f).fuse(logits, evidence, opinions) for f in ("dempster", "evidence")}
+    torch.testing.assert_close(fused["dempster"], torch.tensor([[4, 3 + 2 / 3, 1]]), atol=1e-4, rtol=1e-4)
+    expected = (0.625 * torch.tensor([[4.0, 1, 0]]) + 0.5 * torch.tensor([[0.0, 2, 1]])) / 1.125
+    torch.testing.assert_close(fused["evidence"], expected)
+    plain = {"visual": torch.tensor([[1.0, 3.0]]), "attribute": torch.tensor([[3.0, -1.0]])}
+    of = {name: evidence_of(some, "exp") for name, some in plain.items()}
+    mean = network(fusion="logits").fuse(plain, of, {name: opinion(some) for name, some in of.items()})
+    torch.testing.assert_close(mean, torch.tensor([[2.0, 1.0]]).exp())
+
+
+def test_without_evidence_uncertainty_is_the_entropy_of_the_softmax() -> None:
+    net = network(evidential=False)
+    judged = net.judge(net.see(torch.randn(3, 4, 6)), net.asked)
+    p = torch.softmax((judged.logits["visual"] + judged.logits["attribute"]) / 2, dim=1)
+    held = judged.opinions["fused"]
+    torch.testing.assert_close(held.uncertainty, -(p * p.log()).sum(dim=1) / np.log(4))
+    torch.testing.assert_close(held.belief.sum(dim=1) + held.uncertainty, torch.ones(3))
+    torch.testing.assert_close(net.scored(judged), p.log())
 
 
 # -- what it is given --------------------------------------------------------------------------------------
@@ -367,6 +431,20 @@ def test_the_rehearsal_holds_classes_out_and_never_looks_at_the_test(generalized
     judged = set(y[parts.judged].tolist())
     assert judged == (set(range(10)) if generalized else set(parts.held.tolist()))
     assert rehearsal(np.repeat(np.arange(3), 4), 0.2, generalized, 0) is None
+    assert (rehearsal(np.arange(10), 0.2, generalized, 0) is None) == generalized  # no sample to spare
+
+
+def test_the_best_of_the_epochs_is_learnt_and_the_likelier_of_equal_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    source, _, classes = problem()
+    for grades, best in (
+        ([Grade(0.5, 0.1, 0), Grade(0.7, 0.3, 0), Grade(0.9, 0.2, 0)], 2),
+        ([Grade(0.5, 0.3, 0.2), Grade(0.7, 0.3, 0.1), Grade(0.9, 0.3, 0.4)], 3),
+    ):
+        given = iter([*grades, grades[best - 1]])
+        monkeypatch.setattr(method_module, "graded", lambda *a, given=given, **k: next(given))
+        method = CREST(**{**SMOKE, "epochs": 3}, generalized=True).fit(source=source, classes=classes, encoder=words())
+        assert method.epochs_ == best
+        assert method.bias_ == grades[best - 1].bias
 
 
 def test_minus_infinity_predicts_seen_classes_only_and_plus_infinity_unseen_ones_only() -> None:
@@ -409,8 +487,12 @@ def test_uncertainty_is_larger_where_there_is_nothing_known(learnt: tuple[CREST,
     from sklearn.metrics import roc_auc_score
 
     method, source, _, _ = learnt
+    fresh, _, _ = problem(n=24)  # the same looks; its first samples are others than those of `source`
+    told = source.columns["regions"]
+    fresh = fresh.take(~(fresh.columns["regions"][:, None] == told).all(axis=(2, 3)).any(axis=1))
+    assert len(fresh) > 60
     alien = 2 * torch.randn(60, 4, 12)
-    known, new = (method.opinions(x)["fused"].uncertainty.numpy() for x in (source, alien))
+    known, new = (method.opinions(x)["fused"].uncertainty.numpy() for x in (fresh, alien))
     assert roc_auc_score(np.r_[np.zeros(len(known)), np.ones(60)], np.r_[known, new]) > 0.5
 
 
@@ -444,6 +526,21 @@ def test_an_explanation_says_which_attributes_spoke_and_where(
     with pytest.raises(ValueError, match="k must be at least 1"):
         method.top_attributes(test, 0)
     assert method.top_attributes(test, 99).attributes.shape == (len(test), 5)
+
+
+def test_the_bank_is_used_and_says_something_of_each_picture(
+    learnt: tuple[CREST, Domain, Domain, ClassSpace], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method, _, test, _ = learnt
+    net, x = method.network_, torch.as_tensor(test.columns["regions"])
+    assert net.bank is not None
+    asked = net.queries(x)
+    assert int((net.bank.weights(asked) > 0).any(dim=1).any(dim=0).sum()) > len(net.bank.patterns) / 2
+    assert 0.1 < method.bank_usage_ <= 1
+    told = method.opinions(x)["attribute"].uncertainty
+    mean = net.bank(asked).mean(dim=(0, 1))
+    monkeypatch.setattr(net.bank, "forward", lambda queries: mean.expand_as(queries))
+    assert float((method.opinions(x)["attribute"].uncertainty - told).abs().mean()) > 1e-3
 
 
 def test_maps_of_regions_that_are_no_square_are_one_row() -> None:

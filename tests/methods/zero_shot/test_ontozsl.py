@@ -19,7 +19,17 @@ from unseen.data.ontology import Ontology
 from unseen.data.words import WordVectors
 from unseen.methods.base import NotFittedError
 from unseen.methods.zero_shot.ontozsl import OntologyEncoder, OntoZSL
-from unseen.methods.zero_shot.ontozsl.encoder import Ends, _both_sides, energy, margin_loss, text_aware
+from unseen.methods.zero_shot.ontozsl.encoder import (
+    Ends,
+    _Batch,
+    _both_sides,
+    _Frozen,
+    energy,
+    joint_loss,
+    margin_loss,
+    settings_of,
+    text_aware,
+)
 from unseen.methods.zero_shot.ontozsl.texts import text_vectors
 from unseen.nn.kge import Corruption
 from unseen.nn.state import digest
@@ -97,6 +107,27 @@ def test_relations_and_concepts_share_their_projection_so_that_its_gradient_flow
     ]  # fmt: skip
 
 
+def test_the_projections_learn_from_both_corruptions_and_from_the_relation() -> None:
+    net, s, r, t = text_aware(5, 3, 4), torch.randn(6, 5), torch.randn(2, 5), torch.randn(6, 3)
+    frozen = _Frozen(s, r, t)
+    frozen.register_buffer("told", torch.arange(6))
+    batch = _Batch(torch.tensor([[0, 0, 1], [2, 1, 3]]), torch.tensor([4, 5]), torch.tensor([5, 4]))
+    ends = lambda *i: net.concepts(s[list(i)], t[list(i)])
+    p = net.properties(r)
+    positive = energy(ends(0, 2), p, ends(1, 3))
+    negatives = [energy(ends(0, 2), p, ends(5, 4)), energy(ends(4, 5), p, ends(1, 3))]
+    got = joint_loss(net, frozen, batch, 50.0, energy)
+    torch.testing.assert_close(got, margin_loss(positive, negatives, 50.0))
+
+    def gradient(loss: torch.Tensor) -> torch.Tensor:
+        return torch.autograd.grad(loss, net.structure.weight)[0]
+
+    still = p.detach()
+    alone = [energy(ends(0, 2), still, ends(5, 4)), energy(ends(4, 5), still, ends(1, 3))]
+    detached = gradient(margin_loss(energy(ends(0, 2), still, ends(1, 3)), alone, 50.0))
+    assert not torch.allclose(gradient(got), detached)
+
+
 def test_word_vectors_are_a_baseline_by_a_swap_of_one_matrix() -> None:
     source, pool, classes = problem()
     settings = {**SMOKE, "epochs": 2}
@@ -156,6 +187,26 @@ def test_texts_are_means_of_their_words_at_unit_length() -> None:
     assert found.vectors[1].tolist() == [1, 0]
     assert found.known.tolist() == [True, True, False, False]
     assert found.skipped == 2
+
+
+def test_classes_that_come_later_are_told_with_the_rarities_of_the_fit() -> None:
+    source, _, classes = problem()
+    fitted = OntoZSL(**SMOKE, condition="words", weighting="tfidf").fit(source=source, classes=classes, encoder=words())
+    kept = np.r_[classes.seen, classes.unseen[:1]]
+    some = classes.take(kept)
+    torch.testing.assert_close(fitted._conditions(some, words()), fitted.conditions_[kept])
+
+
+def test_the_centre_is_that_of_the_seen_classes() -> None:
+    source, _, classes = problem()
+    fitted = OntoZSL(**SMOKE).fit(source=source, classes=classes, encoder=words())
+    seen = (
+        OntologyEncoder(**settings_of(fitted)).fit(toys(), words()).transform([classes.names[c] for c in classes.seen])
+    )
+    torch.testing.assert_close(fitted.centre_, seen.mean(dim=0), atol=1e-5, rtol=1e-4)
+    same = classes.replace(attributes=np.ones((len(classes), 3)), ontology=None)
+    with pytest.raises(ValueError, match="told apart"):
+        OntoZSL(**SMOKE, condition="attributes").fit(source=source.replace(classes=same), classes=same)
 
 
 def test_rare_words_weigh_more_by_tf_idf() -> None:

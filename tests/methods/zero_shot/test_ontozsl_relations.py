@@ -17,7 +17,14 @@ from unseen.data.words import WordVectors
 from unseen.evaluation.metrics.ranking import filtered_ranks
 from unseen.methods.base import NotFittedError
 from unseen.methods.zero_shot.ontozsl import OntoZSL, RelationOntoZSL
-from unseen.methods.zero_shot.ontozsl.adversaries import class_matching, pivot, relation_critic, relation_generator
+from unseen.methods.zero_shot.ontozsl.adversaries import (
+    class_matching,
+    critic_total,
+    generator_total,
+    pivot,
+    relation_critic,
+    relation_generator,
+)
 from unseen.methods.zero_shot.ontozsl.pairs import (
     NOBODY,
     Matching,
@@ -169,6 +176,52 @@ def test_the_pivot_is_the_distance_of_means_not_squared() -> None:
     assert float(pivot(fake, torch.tensor([1, 1, 2]), centroids).detach()) == pytest.approx((3 + 4) / 2)
 
 
+def test_the_critic_is_asked_for_the_game_the_penalty_and_half_of_both_hinges() -> None:
+    critic, draw = relation_critic(4).eval(), torch.Generator().manual_seed(1)
+    real, fake, wrong, centroids = (torch.randn(n, 4) for n in (6, 6, 6, 3))
+    y = torch.tensor([0, 0, 1, 1, 2, 2])
+    got = critic_total(critic, real, fake, wrong, y, centroids, penalty=7.0, matching=0.8, margin=3.0, generator=draw)
+    draw.manual_seed(1)
+    share = torch.rand(6, 1, generator=draw)
+    between = (share * real + (1 - share) * fake).requires_grad_()
+    slope = torch.autograd.grad(critic(between).sum(), between)[0].norm(dim=1)
+    expected = critic(fake).mean() - critic(real).mean() + 7 * (slope - 1).square().mean()
+    expected = expected + 0.4 * class_matching(critic, real, wrong, y, centroids, 3.0)
+    expected = expected + 0.4 * class_matching(critic, fake, wrong, y, centroids, 3.0)
+    torch.testing.assert_close(got, expected)
+
+
+def test_the_generator_is_asked_to_be_taken_for_real_to_match_and_to_have_the_means_of_its_relations() -> None:
+    critic = relation_critic(4).eval()
+    fake, wrong, centroids, y = torch.randn(4, 4), torch.randn(4, 4), torch.randn(2, 4), torch.tensor([0, 0, 1, 1])
+    got = generator_total(critic, fake, wrong, y, centroids, matching=0.8, margin=3.0, pivot_weight=0.6)
+    hinge = class_matching(critic, fake, wrong, y, centroids, 3.0)
+    torch.testing.assert_close(got, -critic(fake).mean() + 0.8 * hinge + 0.6 * pivot(fake, y, centroids))
+
+
+def test_the_generator_steps_once_per_five_steps_of_the_critic_and_both_slow_down(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    taken: list[tuple[str, float]] = []
+    descend = Run.descend
+
+    def counted(run: Run, loss: Any, *keys: str) -> Any:
+        taken.extend((key, run.optimizers[key].param_groups[0]["lr"]) for key in keys)
+        return descend(run, loss, *keys)
+
+    monkeypatch.setattr(Run, "descend", counted)
+    smoke(steps=4, learning_rate=1e-3, decay=0.1, decay_after=0.5, critic_steps=5)
+    own = [some for some in taken if some[0] in ("critic", "generator")]
+    assert [key for key, _ in own] == (["critic"] * 5 + ["generator"]) * 4
+    assert [rate for _, rate in own] == pytest.approx([1e-3] * 12 + [1e-4] * 12)
+
+
+def test_the_noise_of_an_exam_is_a_tenth_as_wide_and_without_it_all_samples_are_one() -> None:
+    assert float(smoke(samples=400).noise_.std()) == pytest.approx(0.1, rel=0.1)
+    still = smoke(test_noise=0.0).features_
+    torch.testing.assert_close(still, still[:, :1].expand_as(still))
+
+
 # -- the whole ---------------------------------------------------------------------------------------------
 
 LEARNS: dict[str, Any] = {
@@ -217,6 +270,9 @@ def test_ranks_keep_to_the_candidates_and_queries_may_come_in_any_order() -> Non
         assert found.tolist() == row.sort(descending=True, stable=True).indices[:3].tolist()
     within = fitted.rank(queries, 3, within=kind == 2)
     assert (kind[within.tails] == 2).all()
+    few = fitted.rank(queries, 9, within=kind == 2)  # six of that kind
+    assert (few.tails[:, 6:] == -1).all()
+    assert (few.tails[:, :6] >= 0).all()
     assert torch.equal(fitted.score_tails(queries[::-1].copy()), scores.flip(0))
     assert fitted.rank(queries, 99).tails.shape == (6, 36)
     with pytest.raises(ValueError, match="k must be at least 1"):

@@ -72,6 +72,8 @@ def hierarchy(classes: ClassSpace) -> Ontology:
         If the metric is neither a `TreeMetric` nor a `GraphMetric`.
     """
     edges, links, n, nodes = _edges(classes.metric)
+    if len(np.unique(nodes)) != len(nodes):
+        raise ValueError("classes must have a node of the tree or graph each; two share one")
     names = [f"inner node {i}" for i in range(n)]
     for name, node in zip(classes.names, nodes.tolist()):
         names[node] = name
@@ -133,7 +135,8 @@ def attributes(
     groups : mapping of attribute to group, optional
         Such as ``{"red": "colour"}``. Names like ``"colour: red"`` tell theirs, if absent.
     threshold : float or one per attribute, optional
-        The mean over the classes if absent, which leaves 0 and 1 as they are.
+        The mean over the classes if absent: of 0 and 1 the ones, but for an attribute that all classes have, which
+        tells nothing.
 
     Raises
     ------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -69,15 +70,20 @@ def read_rows(path: str | os.PathLike[str], columns: int = 3) -> list[tuple[str,
         text = fs.cat_file(file).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{file} must be in UTF-8: {error}") from error
-    plain = [line.split("\t") for line in text.splitlines()] if separator == "\t" else csv.reader(text.splitlines())
-    rows = [row for row in plain if any(row)]
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    lines = io.StringIO(text, newline="")
+    plain: Iterable[list[str]] = (
+        csv.reader(lines) if separator == "," else (row.split("\t") for row in text.split("\n"))
+    )
+    rows = [(number, row) for number, row in enumerate(plain, 1) if any(row)]
     if not rows:
         raise ValueError(f"{file}: there is no row")
-    header = [find_column(rows[0], None, "", usual) for usual in _COLUMNS[:columns]]
+    names = rows[0][1]
+    header = [find_column(names, None, "", usual) for usual in _COLUMNS[:columns]]
     first = int(all(header))
-    order = [rows[0].index(str(name)) for name in header] if first else list(range(columns))
+    order = [names.index(str(name)) for name in header] if first else list(range(columns))
     out = []
-    for number, row in enumerate(rows[first:], first + 1):
+    for number, row in rows[first:]:
         if len(row) <= max(order) or (not first and len(row) != columns):
             told = "head, property, tail" if columns == 3 else "head, relation"
             raise ValueError(f"{file}, row {number}: must hold {told}; got {len(row)} entries")

@@ -27,7 +27,7 @@ class Rehearsal(NamedTuple):
 def rehearsal(y: Int[np.ndarray, " n"], share: float, generalized: bool, random_state: int) -> Rehearsal | None:
     """Hold a share of the classes out, at least two; where all classes compete, a fifth of the samples of others, too.
 
-    None if there are fewer than four classes.
+    None if there are fewer than four classes, or, where all compete, no class has a sample to spare.
     """
     folds = pretend_unseen(y, max(2, round(1 / share)), random_state)
     if not folds:
@@ -40,7 +40,22 @@ def rehearsal(y: Int[np.ndarray, " n"], share: float, generalized: bool, random_
         for label in np.setdiff1d(y, held):
             members = rng.permutation(np.flatnonzero(y == label))
             aside[members[: min(max(1, round(len(members) / 5)), len(members) - 1)]] = True
+    if generalized and not (aside & ~out).any():
+        return None
     return Rehearsal(np.flatnonzero(~aside), np.flatnonzero(aside), held)
+
+
+class Grade(NamedTuple):
+    """The best bias, H or the accuracy, and the mean probability of the true classes, which tells equals apart."""
+
+    bias: float
+    figure: float
+    likely: float
+
+    @property
+    def score(self) -> float:
+        """The figure, and where two are equal the likelier."""
+        return self.figure + 1e-3 * self.likely
 
 
 def best_bias(scores: Float[Tensor, "n k"], truth: Int[Tensor, " n"], new: Bool[Tensor, " k"]) -> tuple[float, float]:
@@ -80,13 +95,14 @@ def best_bias(scores: Float[Tensor, "n k"], truth: Int[Tensor, " n"], new: Bool[
 
 def graded(
     network: Resonance, cells: NDArray[Any], y: Int[np.ndarray, " n"], parts: Rehearsal, generalized: bool
-) -> tuple[float, float]:
-    """The best bias and its H among all classes, or 0 and the accuracy among those that play unseen ones."""
+) -> Grade:
+    """With the best bias and its H among all classes, or with 0 and the accuracy among those that play unseen ones."""
     there, asked = network.words.device, network.asked.cpu().numpy()
     with evaluating(network), torch.no_grad():
         seen = (network.see(rows(cells, part).to(there)) for part in chunks(parts.judged))
         scores = torch.cat([network.scored(network.judge(part, network.asked)).cpu() for part in seen])
     truth = torch.as_tensor(np.searchsorted(asked, y[parts.judged]))
+    likely = float(torch.softmax(scores, dim=1).gather(1, truth[:, None]).mean())
     if generalized:
-        return best_bias(scores, truth, torch.as_tensor(np.isin(asked, parts.held)))
-    return 0.0, mean_of_classes(truth, scores.argmax(dim=1))
+        return Grade(*best_bias(scores, truth, torch.as_tensor(np.isin(asked, parts.held))), likely)
+    return Grade(0.0, mean_of_classes(truth, scores.argmax(dim=1)), likely)

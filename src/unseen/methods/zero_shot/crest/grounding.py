@@ -61,7 +61,7 @@ class VisualGrounding(nn.Module):
 class AttributeGrounding(nn.Module):
     """AGT (steps 2 and 3): each region attends to the attributes, and its score is given to those that it shows.
 
-        H_a = softmax(F W_q (E W_k)^T / sqrt(d)) E W_v + V_t,   s_r = F_r^T W_2 H_a[r] + b,   p_a = Att^T s
+        H_a = softmax(F W_q (E W_k)^T / sqrt(d)) E W_v + V_t,   s_r = F_r^T W_2 H_a[r] / sqrt(d) + b,   p_a = Att^T s
 
     b starts at 1: before anything is learnt, all regions count alike.
 
@@ -91,7 +91,7 @@ class AttributeGrounding(nn.Module):
         attention = torch.softmax(self.query(regions) @ self.key(words).T / unit, dim=2)
         found, queries = attention @ self.value(words), None
         if bank is not None:
-            queries = bank.ask(found)
+            queries = bank.ask(regions, found)
             found = found + bank(queries)
         each = (self.score(regions) * found).sum(dim=2) / unit + self.alike
         match = self.map(words) @ regions.transpose(1, 2)

@@ -23,8 +23,8 @@ from unseen.nn.classifier import Standardizer, evaluating
 
 CHUNK = 128
 """Samples whose regions are in memory, as float32, together."""
-FIRST = 1024
-"""Samples, at most, whose queries to the bank are clustered into its first patterns."""
+FIRST, QUERIES = 1024, 5000
+"""Samples, and their queries to the bank, of which at most so many are clustered into its first patterns."""
 
 log = logging.getLogger(__name__)
 
@@ -50,8 +50,9 @@ def measure(scale: Standardizer, regions: NDArray[Any], index: Int[np.ndarray, "
     mean = torch.stack([rows(regions, part).double().sum(dim=(0, 1)) for part in parts]).sum(dim=0) / count
     squares = [(rows(regions, part).double() - mean).square().sum(dim=(0, 1)) for part in parts]
     std = (torch.stack(squares).sum(dim=0) / count).sqrt()
-    std = std.clamp_min(0.05 * float(std.median()))  # a feature that hardly varies here may vary elsewhere
-    scale.mean, scale.std = mean.float(), torch.where(std > 0, std, torch.ones_like(std)).float()
+    varies = std > 1e-6 * mean.abs()
+    usual = float(std[varies].median()) if varies.any() else 20.0
+    scale.mean, scale.std = mean.float(), std.clamp_min(0.05 * usual).float()  # what hardly varies here may elsewhere
 
 
 def start(network: Resonance, regions: NDArray[Any], index: Int[np.ndarray, " m"], random_state: int) -> None:
@@ -61,8 +62,8 @@ def start(network: Resonance, regions: NDArray[Any], index: Int[np.ndarray, " m"
         return
     some = index[np.linspace(0, len(index) - 1, min(len(index), FIRST)).astype(np.int64)]
     with evaluating(network), torch.no_grad():
-        first = torch.cat([network.queries(rows(regions, part)) for part in chunks(some)])
-    network.bank.start(first.flatten(0, 1), random_state)
+        first = torch.cat([network.queries(rows(regions, part)) for part in chunks(some)]).flatten(0, 1)
+    network.bank.start(first[np.linspace(0, len(first) - 1, min(len(first), QUERIES)).astype(np.int64)], random_state)
 
 
 class Known(nn.Module):

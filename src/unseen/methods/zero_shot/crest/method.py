@@ -22,6 +22,7 @@ from unseen.methods.zero_shot.crest.bank import discrimination
 from unseen.methods.zero_shot.crest.choice import graded, rehearsal
 from unseen.methods.zero_shot.crest.inputs import (
     CHUNK,
+    FIRST,
     Known,
     attribute_words,
     paired_batches,
@@ -70,7 +71,7 @@ class CREST(Method):
         How AGT gives the scores of regions to attributes. With one region the softmax says nothing.
     loss : {"digamma", "mse", "softmax"}
         Of the Dirichlet distributions: expected cross entropy or squared error; or plain cross entropy, without
-        evidence.
+        evidence: then logits are fused by their mean, and uncertainty is the entropy of the softmax.
     evidence : {"exp", "softplus", "relu"}
         From logits to evidence.
     penalty : float, >= 0
@@ -104,8 +105,9 @@ class CREST(Method):
     bias : float or None
         Added to the log-probabilities of unseen classes in GZSL (calibrated stacking); None chooses it.
     held_out : float in [0, 1]
-        Share of the seen classes that play unseen ones to choose the number of epochs and `bias`, before all are learnt
-        from; 0 chooses neither.
+        Share of the seen classes, at most half of them, that play unseen ones to choose the number of epochs and
+        `bias`, before all are learnt from. 0 chooses neither, nor do fewer than four seen classes, or in GZSL one
+        sample of each.
     width : int
         Values in which regions and attributes meet.
     dropout : float in [0, 1]
@@ -127,6 +129,8 @@ class CREST(Method):
         Passes over the samples, as chosen.
     constant_ : int
         Attributes that are the same for all classes.
+    bank_usage_ : float
+        Entropy of the use of the patterns in the last epoch, in [0, 1]: 1 if all are used alike; 0 without a bank.
 
     Notes
     -----
@@ -168,6 +172,9 @@ class CREST(Method):
             "the paper names.",
             "b in the score of a region starts at 1, so that AGT begins with the mean of all regions.",
             "The KL term is divided by the number of classes.",
+            "Queries to the bank are made of regions and what they found; of the latter alone, all are the same before "
+            "training, and the bank stays a constant.",
+            "AGT gives the scores of regions to attributes by F W_3 E^T itself; its softmax is `mapping=\"softmax\"`.",
             "The defaults were chosen on emoji: some hundred pictures of nine to sixteen regions. Where a region shows "
             "one thing alone, `dropout` 0.2 and `learning_rate` 3e-3 give sharper attention.",
         ),
@@ -217,7 +224,8 @@ class CREST(Method):
         self.epochs_, self.bias_ = self._rehearse(cells, y, words, z)
         everything = np.arange(len(y))
         network = self._network(cells, everything, words, z, asked)
-        self._train(network, cells, y, everything, classes.unseen, epochs=self.epochs_, name="crest")
+        run = self._train(network, cells, y, everything, classes.unseen, epochs=self.epochs_, name="crest")
+        self.bank_usage_ = run.history[-1].get("usage", 0.0)
         new = torch.as_tensor(~np.isin(asked, y))
         network.bias = torch.where(new & self.generalized, self.bias_, 0.0)
         self.network_, self.attribute_names_ = network, names
@@ -233,7 +241,7 @@ class CREST(Method):
         loss = self._evidential(judged, batch.y, run)
         if self.contrast and seen.visual is not None:
             loss = loss + self.contrast * self._contrast(network, seen, judged, batch.y)
-        if self.discrimination and network.bank is not None:
+        if network.bank is not None:
             assert seen.attribute is not None
             assert seen.attribute.queries is not None
             run.log(usage=network.bank.usage(seen.attribute.queries))
@@ -256,17 +264,15 @@ class CREST(Method):
     def _contrast(self, network: Resonance, seen: Seen, judged: Judged, y: Int[Tensor, " b"]) -> Float[Tensor, ""]:
         """L_VICL on the mean of what the attributes found (step 6)."""
         assert seen.visual is not None
-        alpha = judged.fused.detach() + 1
-        uncertainty = judged.opinions["fused"].uncertainty.detach()
-        weights = weights_of_others(self.negatives, y, uncertainty, alpha / alpha.sum(dim=1, keepdim=True))
+        p, uncertainty = network.scored(judged).detach().exp(), judged.opinions["fused"].uncertainty.detach()
+        weights = weights_of_others(self.negatives, y, uncertainty, p)
         return visual_contrast(network.project(seen.visual.features.mean(dim=1)), y, weights, self.temperature)
 
     def _semantic(
         self, network: Resonance, seen: Seen, judged: Judged, y: Int[Tensor, " b"], known: Known, run: Run
     ) -> Float[Tensor, ""]:
         """L_ARISE (step 9): the fused opinion, attributes as the class has them, and some room for unseen classes."""
-        logits = torch.stack(list(judged.logits.values())).mean(dim=0)
-        loss = F.cross_entropy(logits, y) if self.loss == "softmax" else self._edl(judged.fused, y, run)
+        loss = F.cross_entropy(judged.fused, y) if self.loss == "softmax" else self._edl(judged.fused, y, run)
         if self.attribute_regression:
             p = network.attributes(seen, judged)
             loss = loss + self.attribute_regression * regression(p, network.classes[known.present[y]])
@@ -338,16 +344,16 @@ class CREST(Method):
         judge = functools.partial(graded, network, cells, y, parts, self.generalized)
         run = self._train(
             network, cells, y, parts.learned, parts.held, epochs=self.epochs, name="crest-rehearsal",
-            score=lambda _: judge()[1],
+            score=lambda _: judge().score,
         )  # fmt: skip
-        return max(1, run.best_epoch + 1), judge()[0] if self.bias is None else given
+        return max(1, run.best_epoch + 1), judge().bias if self.bias is None else given
 
     def _network(
         self, cells: NDArray[Any], index: Int[np.ndarray, " m"], words: Float[Tensor, "a w"], z: Float[Tensor, "c a"],
         asked: Int[np.ndarray, " k"],
     ) -> Resonance:  # fmt: skip
         """Fresh weights, for samples like those at `index`."""
-        n = len(index) * (1 if self.queries == "pooled" else cells.shape[1])
+        n = min(len(index), FIRST) * (1 if self.queries == "pooled" else cells.shape[1])
         network = resonance(
             n_features=cells.shape[2], n_words=words.shape[1], n_attributes=len(words), n_classes=len(z),
             n_asked=len(asked), width=self.width, dropout=self.dropout, pathways=self.pathways, mapping=self.mapping,

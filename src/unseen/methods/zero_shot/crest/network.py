@@ -13,7 +13,7 @@ from unseen.methods.zero_shot.crest.bank import PatternBank, Queries
 from unseen.methods.zero_shot.crest.grounding import AttributeGrounding, Attributes, Mapping, Visual, VisualGrounding
 from unseen.nn.build import builder
 from unseen.nn.classifier import Standardizer
-from unseen.nn.evidence import Activation, Opinion, dempster, evidence_behind, evidence_of, opinion
+from unseen.nn.evidence import Activation, Opinion, dempster, evidence_behind, evidence_of, indifference, opinion
 from unseen.nn.softmax import NEVER
 
 Pathways = Literal["both", "visual", "attribute"]
@@ -45,7 +45,7 @@ class Judged(NamedTuple):
     logits, evidence : mapping of "visual" and "attribute" to Tensor (b, k)
     opinions : mapping of these and "fused" to Opinion
     fused : Tensor (b, k)
-        Evidence after fusion.
+        Evidence after fusion; the mean of the logits where there is no evidence.
     """
 
     logits: dict[str, Tensor]
@@ -58,7 +58,8 @@ class Resonance(nn.Module):
     """Both pathways over regions, (b, r d) or (b, r, d), up to the score of each class, (b, n_classes).
 
     A score is the logarithm of the expected probability among the classes in question, alpha_c / S, with `bias` added
-    to those that were not seen; other classes score `NEVER`. Without `evidential` it is the log-softmax of the logits.
+    to those that were not seen; other classes score `NEVER`. Without `evidential` it is the log-softmax of the mean of
+    the pathways' logits, and opinions are made of entropies.
 
     Parameters
     ----------
@@ -132,6 +133,9 @@ class Resonance(nn.Module):
         z = self.classes[asked]
         parts = {name: part for name, part in seen._asdict().items() if part is not None}
         logits = {name: part.scores @ z.T for name, part in parts.items()}
+        if not self.evidential:
+            mean = torch.stack(list(logits.values())).mean(dim=0)
+            return Judged(logits, {}, {name: indifference(x) for name, x in {**logits, "fused": mean}.items()}, mean)
         evidence = {name: evidence_of(value, self.activation) for name, value in logits.items()}
         opinions = {name: opinion(value) for name, value in evidence.items()}
         fused = self.fuse(logits, evidence, opinions)
@@ -147,20 +151,20 @@ class Resonance(nn.Module):
             return evidence_behind(dempster(*opinions.values()))
         if self.fusion == "logits":
             return evidence_of(torch.stack(list(logits.values())).mean(dim=0), self.activation)
-        sure = torch.stack([1 - held.uncertainty for held in opinions.values()]).clamp_min(1e-6)[:, :, None]
+        sure = torch.stack([held.belief.sum(dim=1) for held in opinions.values()]).clamp_min(1e-6)[:, :, None]
         return (sure * torch.stack(list(evidence.values()))).sum(dim=0) / sure.sum(dim=0)
 
     def attributes(self, seen: Seen, judged: Judged) -> Float[Tensor, "b a"]:
         """p of both pathways, (1 - u_v) p_v + (1 - u_a) p_a, at unit length."""
         parts = {name: part for name, part in seen._asdict().items() if part is not None}
-        sure = [1 - judged.opinions[name].uncertainty[:, None] for name in parts]
+        sure = [judged.opinions[name].belief.sum(dim=1, keepdim=True) for name in parts]  # 1 - u, without cancellation
         mixed = [weight * part.scores for weight, part in zip(sure, parts.values())]
         return F.normalize(torch.stack(mixed).sum(dim=0), dim=1)
 
     def scored(self, judged: Judged) -> Float[Tensor, "b k"]:
         """Log-probabilities (step 11)."""
         if not self.evidential:
-            return torch.log_softmax(torch.stack(list(judged.logits.values())).mean(dim=0), dim=1)
+            return torch.log_softmax(judged.fused, dim=1)
         alpha = judged.fused + 1
         return (alpha / alpha.sum(dim=1, keepdim=True)).log()
 

@@ -6,6 +6,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from unseen.nn.adversarial import critic_loss
 from unseen.nn.build import builder
 
 
@@ -55,3 +56,23 @@ def pivot(fake: Float[Tensor, "b f"], y: Int[Tensor, " b"], centroids: Float[Ten
     present = torch.unique(y)
     means = torch.stack([fake[y == r].mean(dim=0) for r in present])
     return (means - centroids[present]).norm(dim=1).mean()
+
+
+def critic_total(
+    critic: RelationCritic, real: Float[Tensor, "b f"], fake: Float[Tensor, "b f"], wrong: Float[Tensor, "b f"],
+    y: Int[Tensor, " b"], centroids: Float[Tensor, "c f"], *, penalty: float, matching: float, margin: float,
+    generator: torch.Generator,
+) -> Float[Tensor, ""]:  # fmt: skip
+    """Step 11: -D(real) + D(fake), the gradient penalty, and half the hinges of real and of generated features."""
+    game = critic_loss(lambda x, a: critic(x), real, fake, real, penalty=penalty, generator=generator)
+    hinges = [class_matching(critic, some, wrong, y, centroids, margin) for some in (real, fake)]
+    return game + matching * (0.5 * hinges[0] + 0.5 * hinges[1])
+
+
+def generator_total(
+    critic: RelationCritic, fake: Float[Tensor, "b f"], wrong: Float[Tensor, "b f"], y: Int[Tensor, " b"],
+    centroids: Float[Tensor, "c f"], *, matching: float, margin: float, pivot_weight: float,
+) -> Float[Tensor, ""]:  # fmt: skip
+    """Step 12: -D(fake), the hinge of generated features, and their distance from the centroids."""
+    hinge = class_matching(critic, fake, wrong, y, centroids, margin)
+    return -critic(fake).mean() + matching * hinge + pivot_weight * pivot(fake, y, centroids)

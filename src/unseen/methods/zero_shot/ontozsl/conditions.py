@@ -42,6 +42,7 @@ class Conditioned(Method):
     text_learning_rate: Positive = 1e-3
 
     centre_: Tensor = dataclasses.field(init=False)
+    corpus_: tuple[str, ...] = dataclasses.field(init=False)
     concepts_: tuple[str, ...] = dataclasses.field(init=False)
     vectors_: Tensor = dataclasses.field(init=False)
 
@@ -54,6 +55,8 @@ class Conditioned(Method):
             part: Any = self.condition
             self.concepts_ = encoder.concepts_
             self.vectors_ = encoder.transform(encoder.concepts_, part)
+        if self.condition == "words":
+            self.corpus_ = told(classes)
         a = self._unscaled(classes, words)
         self.centre_ = torch.zeros(a.shape[1])
         if self.balanced:
@@ -66,7 +69,14 @@ class Conditioned(Method):
         a = self._unscaled(classes, words)
         if a.shape[1] != len(self.centre_):
             raise ValueError(f"classes must be told by {len(self.centre_)} values each; got {a.shape[1]}")
-        return a.shape[1] ** 0.5 * F.normalize(a - self.centre_, dim=1) if self.balanced else a
+        if not self.balanced:
+            return a
+        a = a - self.centre_
+        same = torch.nonzero(a.norm(dim=1) < 1e-6 * self.centre_.norm()).flatten().tolist()
+        if same:
+            told = f"what is said of {classes.names[same[0]]!r} is the mean of all seen ones"
+            raise ValueError(f"classes must be told apart: {told}; balanced=False takes vectors as they are")
+        return a.shape[1] ** 0.5 * F.normalize(a, dim=1)
 
     def _unscaled(self, classes: ClassSpace, words: Any) -> Float[Tensor, "c a"]:
         """Vectors as they are; none is 0."""
@@ -81,7 +91,7 @@ class Conditioned(Method):
         if self.condition in OF_ONTOLOGY:
             return self._learnt(classes)
         if self.condition == "words":
-            return text_vectors(told(classes), word_vectors(words), self.weighting).vectors
+            return text_vectors(told(classes), word_vectors(words), self.weighting, self.corpus_).vectors
         if self.condition == "attributes":
             return described(classes)
         width = 2 * self.dim

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from unseen.data.ontology import Ontology
+from unseen.methods.base import NotFittedError
 from unseen.methods.parameters import Count, NonNegative, Positive, Seed, check
 from unseen.methods.zero_shot.ontozsl.texts import TextVectors, Weighting, text_vectors, word_vectors
 from unseen.nn.build import builder
@@ -163,6 +164,9 @@ class OntologyEncoder:
         ValueError
             If a name is no concept that was learnt, or the encoder knows no texts.
         """
+        if not hasattr(self, "concepts_"):
+            raise NotFittedError("this OntologyEncoder has not been fitted; call fit first")
+        check("part", part, Part)
         place = {name: i for i, name in enumerate(self.concepts_)}
         lost = [name for name in concepts if name not in place]
         if lost:
@@ -216,24 +220,9 @@ class OntologyEncoder:
         place[told] = np.arange(len(told))
         triples = ontology.triples[texts.known[ontology.triples[:, [0, 2]]].all(axis=1)]
         own = np.stack([place[triples[:, 0]], triples[:, 1], place[triples[:, 2]]], axis=1)
-        index = torch.as_tensor(told)
-
-        def ends(concept: Int[Tensor, " b"]) -> Ends:
-            i = frozen.told[concept]
-            return net.concepts(frozen.s[i], frozen.t[i])
-
-        def objective(batch: _Batch, run: Run) -> Tensor:
-            h, p, t = batch.triples.T
-            relation, head, tail = net.properties(frozen.r[p]), ends(h), ends(t)
-            negatives = [
-                self._energy(head, relation, ends(batch.tails)),
-                self._energy(ends(batch.heads), relation, tail),
-            ]
-            return margin_loss(self._energy(head, relation, tail), negatives, self.margin)
-
-        frozen.register_buffer("told", index)
+        frozen.register_buffer("told", torch.as_tensor(told))
         train(
-            objective,
+            lambda batch, run: joint_loss(net, frozen, batch, self.margin, self._energy),
             name="ontozsl-text",
             nets={"projections": net, "frozen": frozen},
             optimizers={"adam": torch.optim.Adam(net.parameters(), lr=self.text_learning_rate, fused=True)},
@@ -248,6 +237,21 @@ class OntologyEncoder:
 
     def _energy(self, h: Ends, r: Float[Tensor, "b d"], t: Ends) -> Float[Tensor, " b"]:
         return energy(h, r, t)
+
+
+def joint_loss(
+    net: TextAware, frozen: "_Frozen", batch: "_Batch", margin: float, energy_of: Callable[[Ends, Tensor, Ends], Tensor]
+) -> Float[Tensor, ""]:
+    """Step 5 for triples with another tail and with another head, which stand for concepts that have a text."""
+
+    def ends(concept: Int[Tensor, " b"]) -> Ends:
+        i = frozen.told[concept]
+        return net.concepts(frozen.s[i], frozen.t[i])
+
+    h, p, t = batch.triples.T
+    relation, head, tail = net.properties(frozen.r[p]), ends(h), ends(t)
+    negatives = [energy_of(head, relation, ends(batch.tails)), energy_of(ends(batch.heads), relation, tail)]
+    return margin_loss(energy_of(head, relation, tail), negatives, margin)
 
 
 class _Frozen(nn.Module):

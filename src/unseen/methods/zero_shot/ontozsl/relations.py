@@ -16,9 +16,8 @@ from unseen.data.words import WordVectors
 from unseen.methods.base import NotFittedError, as_input
 from unseen.methods.parameters import Count, NonNegative, Positive, Unit, Within
 from unseen.methods.zero_shot.ontozsl.adversaries import (
-    RelationCritic,
-    class_matching,
-    pivot,
+    critic_total,
+    generator_total,
     relation_critic,
     relation_generator,
 )
@@ -32,7 +31,6 @@ from unseen.methods.zero_shot.ontozsl.pairs import (
     neighbour_lists,
     pretrain,
 )
-from unseen.nn.adversarial import critic_loss
 from unseen.nn.kge import Corruption, train_graph_vectors
 from unseen.nn.softmax import NEVER
 from unseen.nn.train import Run, train
@@ -74,6 +72,8 @@ class RelationOntoZSL(Conditioned):
         Of the extractor's training.
     match_margin : float
         Of both hinges: of the extractor and of the classes.
+    matching : float
+        Weight of the hinges of the classes.
     noise, hidden : int
         Values of z; width between the generator's two layers.
     pivot_weight, penalty : float
@@ -111,6 +111,14 @@ class RelationOntoZSL(Conditioned):
     card = dataclasses.replace(
         OntoZSL.card,
         modalities={"node"},
+        on_request={"paper"},
+        notes=(
+            "TransE of the ontology and of the entities trains for a fixed number of steps, the extractor and the "
+            "generator for as many as are set; the official code chooses snapshots.",
+            "Neighbours of an entity, centroids and corrupted triples come from the pairs of the source alone.",
+            "Conditions are centred and scaled to the length of the noise, for small data and short trainings; "
+            "balanced=False, as in the preset paper, takes them as they are.",
+        ),
         presets={
             "default": {},
             "paper": {
@@ -137,6 +145,7 @@ class RelationOntoZSL(Conditioned):
     pair_learning_rate: Positive = 5e-4
     dropout: Unit = 0.2
     match_margin: NonNegative = 10.0
+    matching: NonNegative = 1.0
     noise: Count = 15
     hidden: Count = 256
     pivot_weight: NonNegative = 3.0
@@ -162,11 +171,11 @@ class RelationOntoZSL(Conditioned):
     def fit(self, *, source: Domain, classes: ClassSpace, encoder: Any = None) -> Self:
         """Learn from pairs of entities with their relations, and from the ontology of all relations."""
         entities, words = split_encoder(encoder)
-        asked = candidates(source, classes, self.generalized)
+        candidates(source, classes, self.generalized)
         check_conditions(classes, self.condition)
         pairs, n = checked_pairs(source.x, entities)
         o = self._learn_conditions(source, classes, words)  # steps 1 to 6
-        seen, _ = split_classes(source, classes, o, generalized=False)
+        seen, made = split_classes(source, classes, o, self.generalized)
         y = positions(source.labels, seen, len(classes)).numpy()
         triples = np.column_stack([pairs[:, 0], y, pairs[:, 1]])
         if entities is None:
@@ -174,7 +183,7 @@ class RelationOntoZSL(Conditioned):
         corruption = Corruption(triples, n)
         self.pairs_ = self._pair_encoder(entities, pairs, y, corruption)  # step 8
         self.generator_ = self._train_generator(pairs, y, o[seen], corruption)
-        self.conditions_, self.asked_ = o, asked
+        self.conditions_, self.asked_ = o, np.concatenate([seen, made]) if self.generalized else made
         self.noise_ = self.test_noise * torch.randn(self.samples, self.noise)
         self.features_ = self._generate(o)
         return self
@@ -188,7 +197,7 @@ class RelationOntoZSL(Conditioned):
         ----------
         x : int array (n, 2)
         k : int, >= 1
-            At most as many as there are candidates.
+            At most as many as there are entities; where fewer compete, -1 with a score of -inf follows.
         within : bool array (e,) or (n, e), optional
             The entities that compete: of the right type, or not known to be tails already; all if absent.
         """
@@ -200,14 +209,18 @@ class RelationOntoZSL(Conditioned):
             raise ValueError(f"k must be at least 1; got {k}")
         best = scores.sort(dim=1, descending=True, stable=True)
         k = min(k, scores.shape[1])
-        return Ranked(best.indices[:, :k].numpy(), best.values[:, :k].numpy())
+        tails = torch.where(best.values == -torch.inf, -1, best.indices)
+        return Ranked(tails[:, :k].numpy(), best.values[:, :k].numpy())
 
     @torch.no_grad()
     def score_tails(self, x: Any) -> Float[Tensor, "n e"]:
         """The mean cosine of (head, tail) with what is generated for the relation, for every entity as tail."""
         if "features_" not in self.fitted:
             raise NotFittedError("this RelationOntoZSL has not been fitted; call fit first")
-        queries = as_input(x, 2).long()
+        queries = as_input(x, 2)
+        if not torch.equal(queries, queries.round()):
+            raise ValueError("x must hold pairs of a head and a relation, as integers")
+        queries = queries.long()
         n = len(self.pairs_.entities)
         _check_range(queries[:, 0], n, "heads")
         _check_range(queries[:, 1], len(self.conditions_), "relations")
@@ -276,19 +289,18 @@ class RelationOntoZSL(Conditioned):
             return generator(torch.cat([z, known.o[y]], dim=1))
 
         def critic_objective(batch: _Pairs, run: Run) -> Tensor:
-            """Step 11."""
             with torch.no_grad():
                 fake = fakes(batch.y, run)
-            matched = [self._matched(critic, some, batch, known.centroids) for some in (batch.x, fake)]
-            unconditional = lambda x, a: critic(x)
-            loss = critic_loss(unconditional, batch.x, fake, batch.x, penalty=self.penalty, generator=run.generator)
-            return loss + 0.5 * matched[0] + 0.5 * matched[1]
+            return critic_total(
+                critic, batch.x, fake, batch.wrong, batch.y, known.centroids, penalty=self.penalty,
+                matching=self.matching, margin=self.match_margin, generator=run.generator,
+            )  # fmt: skip
 
         def generator_objective(batch: _Pairs, run: Run) -> Tensor:
-            """Step 12."""
-            fake = fakes(batch.y, run)
-            matched = self._matched(critic, fake, batch, known.centroids)
-            return -critic(fake).mean() + matched + self.pivot_weight * pivot(fake, batch.y, known.centroids)
+            return generator_total(
+                critic, fakes(batch.y, run), batch.wrong, batch.y, known.centroids, matching=self.matching,
+                margin=self.match_margin, pivot_weight=self.pivot_weight,
+            )  # fmt: skip
 
         def objective(batch: _Pairs, run: Run) -> None:
             run.log(critic=run.descend(critic_objective(batch, run), "critic"))
@@ -312,12 +324,6 @@ class RelationOntoZSL(Conditioned):
         )
         self.pairs_.cpu()
         return generator.cpu().eval()
-
-    def _matched(
-        self, critic: RelationCritic, x: Float[Tensor, "b f"], batch: "_Pairs", centroids: Float[Tensor, "s f"]
-    ) -> Float[Tensor, ""]:
-        """The hinge of steps 11 and 12 for real or generated features."""
-        return class_matching(critic, x, batch.wrong, batch.y, centroids, self.match_margin)
 
     def _batches(
         self, pairs: Int[np.ndarray, "n 2"], x: Float[Tensor, "n f"], y: Int[np.ndarray, " n"], corruption: Corruption

@@ -34,19 +34,25 @@ class TextVectors(NamedTuple):
         return (self.vectors != 0).any(dim=1).numpy()
 
 
-def text_vectors(texts: Sequence[str], words: WordVectors, weighting: Weighting = "mean") -> TextVectors:
+def text_vectors(
+    texts: Sequence[str], words: WordVectors, weighting: Weighting = "mean", corpus: Sequence[str] | None = None
+) -> TextVectors:
     """The mean of the vectors of the words of each text, at unit length; "tfidf" weighs a word by its rarity.
 
-    The weight of an occurrence is ln((1 + n) / (1 + texts with the word)) + 1 over the n texts.
+    The weight of an occurrence is ln((1 + n) / (1 + texts with the word)) + 1 over the n texts of the corpus, which are
+    `texts` if absent.
     """
-    table, tokens, skipped = words.read(texts, longest=max([1, *(len(words.tokenize(text)) for text in texts)]))
+    every = [*texts, *(texts if corpus is None else corpus)]
+    table, tokens, _ = words.read(every, longest=max([1, *(len(words.tokenize(text)) for text in every)]))
+    tokens, among = tokens[: len(texts)], tokens[len(texts) :]
+    skipped = sum(len(words.tokenize(text)) for text in texts) - int((tokens >= 0).sum())
     there = tokens >= 0
     weight = there.astype(np.float64)
     if weighting == "tfidf" and len(table):
         holding = np.zeros(len(table))
-        for row, some in zip(tokens, there):
-            holding[np.unique(row[some])] += 1
-        weight = weight * (np.log((1 + len(texts)) / (1 + holding)) + 1)[tokens.clip(min=0)]
+        for row in among:
+            holding[np.unique(row[row >= 0])] += 1
+        weight = weight * (np.log((1 + len(among)) / (1 + holding)) + 1)[tokens.clip(min=0)]
     out = np.zeros((len(tokens), words.dim))
     for i in range(tokens.shape[1]) if len(table) else ():
         out += weight[:, i, None] * table[tokens[:, i].clip(min=0)]
