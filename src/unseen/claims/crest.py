@@ -494,13 +494,11 @@ claim = Claim(
             "emoji",
             not_worse("fused view", "visual view", metric="t1", within=0.005),
             "In one model, both opinions together are no worse than the visual one, up to half a point.",
-            promised=True,
         ),
         _effect(
             "emoji",
             not_worse("fused view", "attribute view", metric="t1", within=0.005),
             "Nor than the other one.",
-            promised=True,
         ),
         _effect("emoji", better("d: mean of logits", "b: VGT", metric="h"), "A mean of both beats the first (H)."),
         _effect("emoji", better("d: mean of logits", "c: AGT", metric="h"), "And the second (H)."),

@@ -37,8 +37,8 @@ SMOKE = dict(CREST.card.smoke)
 WORDS = ("red", "big", "old", "wet", "soft")
 SIZES: dict[str, Any] = {
     "n_features": 6, "n_words": 7, "n_attributes": 5, "n_classes": 4, "n_asked": 4, "width": 8, "dropout": 0.0,
-    "pathways": "both", "mapping": "softmax", "evidential": True, "evidence": "exp", "fusion": "dempster",
-    "patterns": 4, "nearest": 2, "bank_temperature": 1.0, "queries": "regions",
+    "sharpness": 2.0, "pathways": "both", "mapping": "softmax", "evidential": True, "evidence": "exp",
+    "fusion": "dempster", "patterns": 4, "nearest": 2, "bank_temperature": 1.0, "queries": "regions",
 }  # fmt: skip
 
 
@@ -118,7 +118,7 @@ def test_the_pathways_are_those_of_the_description() -> None:
     with torch.no_grad():
         f = net.to_visual(net.scale(x[0]))  # (r, d)
         q = v.query(e)
-        maps = torch.stack([torch.softmax((q[i] * v.key(f)).sum(dim=1) / 8**0.5, dim=0) for i in range(5)])
+        maps = torch.stack([torch.softmax(2 * (q[i] * v.key(f)).sum(dim=1) / 8**0.5, dim=0) for i in range(5)])
         h = v.first(q + maps @ v.value(f))
         h = v.second(h + v.feed(h))
         expected = torch.stack([v.score(e[i]) @ h[i] for i in range(5)])
@@ -255,7 +255,7 @@ def test_without_more_and_with_one_pathway_it_is_a_plain_evidential_attribute_cl
     with reproducible(4):  # written down plainly
         net = resonance(
             **{**SIZES, "n_features": 12, "n_words": 6, "n_classes": 9, "n_asked": 3, "pathways": "visual",
-               "patterns": 0, "mapping": method.mapping, "nearest": method.nearest}
+               "patterns": 0, "sharpness": method.sharpness, "mapping": method.mapping, "nearest": method.nearest}
         )  # fmt: skip
         net.words = attribute_words(classes, 5, words())[0]
         net.classes = F.normalize(torch.as_tensor(classes.attributes), dim=1)

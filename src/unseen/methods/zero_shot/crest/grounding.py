@@ -39,10 +39,13 @@ class VisualGrounding(nn.Module):
     ----------
     width, words : int
         Values of a region, d, and of the word vector of an attribute.
+    sharpness : float
+        Of the attention, softmax(sharpness Q K^T / sqrt(d)).
     """
 
-    def __init__(self, width: int, words: int) -> None:
+    def __init__(self, width: int, words: int, sharpness: float) -> None:
         super().__init__()
+        self.sharpness = sharpness
         self.query = nn.Linear(words, width)
         self.key, self.value = nn.Linear(width, width), nn.Linear(width, width)
         self.first, self.second = nn.LayerNorm(width), nn.LayerNorm(width)
@@ -52,7 +55,8 @@ class VisualGrounding(nn.Module):
     def forward(self, regions: Float[Tensor, "b r d"], words: Float[Tensor, "a w"]) -> Visual:
         """Ground the attributes in the regions."""
         query = self.query(words)
-        maps = torch.softmax(query @ self.key(regions).transpose(1, 2) / math.sqrt(query.shape[1]), dim=2)
+        unit = math.sqrt(query.shape[1]) / self.sharpness
+        maps = torch.softmax(query @ self.key(regions).transpose(1, 2) / unit, dim=2)
         found = self.first(query + maps @ self.value(regions))
         found = self.second(found + self.feed(found))
         return Visual(found, (found * self.score(words)).sum(dim=2), maps)

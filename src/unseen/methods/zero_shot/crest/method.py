@@ -67,6 +67,8 @@ class CREST(Method):
         Predict among all classes (GZSL) or among the unseen ones (ZSL).
     pathways : {"both", "visual", "attribute"}
         Attributes that look at regions (VGT), regions that look at attributes (AGT), or both.
+    sharpness : float, > 0
+        Of the attention of VGT: 1 is the usual softmax(Q K^T / sqrt(d)), whose maps stay all but even on small data.
     mapping : {"softmax", "bilinear"}
         How AGT gives the scores of regions to attributes. With one region the softmax says nothing.
     loss : {"digamma", "mse", "softmax"}
@@ -161,7 +163,7 @@ class CREST(Method):
             "visual": {"pathways": "visual"},
             "paper": {
                 "width": 300, "patterns": 32, "batch_size": 50, "epochs": 50, "optimizer": "rmsprop",
-                "learning_rate": 1e-4, "weight_decay": 1e-4, "mapping": "softmax", "dropout": 0.0,
+                "learning_rate": 1e-4, "weight_decay": 1e-4, "mapping": "softmax", "dropout": 0.0, "sharpness": 1.0,
             },
         },
         smoke={"epochs": 2, "width": 8, "patterns": 4, "batch_size": 16, "held_out": 0.3},
@@ -184,6 +186,7 @@ class CREST(Method):
 
     generalized: bool = False
     pathways: Literal["both", "visual", "attribute"] = "both"
+    sharpness: Positive = 4.0
     mapping: Literal["softmax", "bilinear"] = "bilinear"
     loss: Literal["digamma", "mse", "softmax"] = "digamma"
     evidence: Literal["exp", "softplus", "relu"] = "exp"
@@ -356,10 +359,10 @@ class CREST(Method):
         n = min(len(index), FIRST) * (1 if self.queries == "pooled" else cells.shape[1])
         network = resonance(
             n_features=cells.shape[2], n_words=words.shape[1], n_attributes=len(words), n_classes=len(z),
-            n_asked=len(asked), width=self.width, dropout=self.dropout, pathways=self.pathways, mapping=self.mapping,
-            evidential=self.loss != "softmax", evidence=self.evidence, fusion=self.fusion,
-            patterns=min(self.patterns, n), nearest=self.nearest, bank_temperature=self.bank_temperature,
-            queries=self.queries,
+            n_asked=len(asked), width=self.width, dropout=self.dropout, sharpness=self.sharpness,
+            pathways=self.pathways, mapping=self.mapping, evidential=self.loss != "softmax", evidence=self.evidence,
+            fusion=self.fusion, patterns=min(self.patterns, n), nearest=self.nearest,
+            bank_temperature=self.bank_temperature, queries=self.queries,
         )  # fmt: skip
         network.words, network.classes = words.clone(), z.clone()
         network.ask(torch.as_tensor(asked), torch.zeros(len(asked)))

@@ -67,6 +67,8 @@ class Resonance(nn.Module):
         Values of a region and of a word vector, attributes, classes.
     width : int
         Values in which regions and attributes meet, d.
+    sharpness : float
+        Of the visual pathway's attention.
     patterns, nearest, bank_temperature, queries
         Of the `PatternBank`; without patterns there is none.
     """
@@ -79,8 +81,8 @@ class Resonance(nn.Module):
 
     def __init__(
         self, n_features: int, n_words: int, n_attributes: int, n_classes: int, *, width: int, dropout: float,
-        pathways: Pathways, mapping: Mapping, evidential: bool, evidence: Activation, fusion: Fusion, patterns: int,
-        nearest: int, bank_temperature: float, queries: Queries,
+        sharpness: float, pathways: Pathways, mapping: Mapping, evidential: bool, evidence: Activation, fusion: Fusion,
+        patterns: int, nearest: int, bank_temperature: float, queries: Queries,
     ) -> None:  # fmt: skip
         super().__init__()
         self.visual: VisualGrounding | None
@@ -90,7 +92,10 @@ class Resonance(nn.Module):
         self.scale = Standardizer(n_features)
         self.visual, self.attribute = None, None
         if pathways != "attribute":
-            self.visual, self.to_visual = VisualGrounding(width, n_words), _projection(n_features, width, dropout)
+            self.visual, self.to_visual = (
+                VisualGrounding(width, n_words, sharpness),
+                _projection(n_features, width, dropout),
+            )
         if pathways != "visual":
             self.attribute = AttributeGrounding(width, n_words, mapping)
             self.to_attribute = _projection(n_features, width, dropout)
@@ -183,14 +188,14 @@ def _projection(n_features: int, width: int, dropout: float) -> nn.Sequential:
 @builder("crest")
 def resonance(
     n_features: int, n_words: int, n_attributes: int, n_classes: int, n_asked: int, width: int, dropout: float,
-    pathways: Pathways, mapping: Mapping, evidential: bool, evidence: Activation, fusion: Fusion, patterns: int,
-    nearest: int, bank_temperature: float, queries: Queries,
+    sharpness: float, pathways: Pathways, mapping: Mapping, evidential: bool, evidence: Activation, fusion: Fusion,
+    patterns: int, nearest: int, bank_temperature: float, queries: Queries,
 ) -> Resonance:  # fmt: skip
     """A `Resonance` with fresh weights, that judges among the first `n_asked` classes."""
     network = Resonance(
-        n_features, n_words, n_attributes, n_classes, width=width, dropout=dropout, pathways=pathways, mapping=mapping,
-        evidential=evidential, evidence=evidence, fusion=fusion, patterns=patterns, nearest=nearest,
-        bank_temperature=bank_temperature, queries=queries,
+        n_features, n_words, n_attributes, n_classes, width=width, dropout=dropout, sharpness=sharpness,
+        pathways=pathways, mapping=mapping, evidential=evidential, evidence=evidence, fusion=fusion, patterns=patterns,
+        nearest=nearest, bank_temperature=bank_temperature, queries=queries,
     )  # fmt: skip
     network.ask(torch.arange(n_asked), torch.zeros(n_asked))
     return network
