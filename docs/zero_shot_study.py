@@ -4,9 +4,9 @@
     python docs/zero_shot_study.py emoji --split confirmation    other emoji by other vendors, looked at once
     python docs/zero_shot_study.py icd --split development       titles of ICD-9-CM to chapters 9 and 10 of ICD-10-CM
     python docs/zero_shot_study.py icd --split confirmation      chapters 11 and 14
-    python docs/zero_shot_study.py page                          the tables of zero-shot.md, from zero_shot_study.json
+    python docs/zero_shot_study.py page                          the tables of zero-shot.md
 
-Each adds to zero_shot_study.json what it lacks, some minutes a case on two cores.
+Each adds to evidence/zero_shot_study.json what it lacks, some minutes a case on two cores.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from unseen.evaluation.metrics.taxonomy import taxonomy_scores
 from unseen.nn.node2vec import node2vec
 from unseen.validation import vote
 
-FILE = DOCS / "zero_shot_study.json"
+FILE = DOCS / "evidence" / "zero_shot_study.json"
 CLASSES, UNSEEN, FOLDS, FEWEST = 300, 60, 3, 3
 """Emoji, those without a drawing, folds of them, and classes that a keyword must have to be an attribute."""
 ENCODER = "efficientnet-lite0?regions=4"
@@ -325,13 +325,18 @@ def write_page(found: Sequence[Mapping[str, Any]]) -> None:
     replaced(page, text)
 
 
+def recorded() -> list[dict[str, Any]]:
+    """The rows of the file."""
+    return json.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else []
+
+
 def main() -> None:
     """Measure, or write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["emoji", "icd", "page"])
     parser.add_argument("--split", choices=["development", "confirmation"], default="development")
     given = parser.parse_args()
-    found = json.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else []
+    found = recorded()
     if given.what == "page":
         write_page(found)
         return
@@ -343,8 +348,9 @@ def main() -> None:
     )
     for name, job in jobs:
         if name not in have:
-            found.append({"name": name, **job()})
-            replaced(FILE, json.dumps(found, indent=1, ensure_ascii=False))
+            row = {"name": name, **job()}
+            rest = [other for other in recorded() if other["name"] != name]  # another run may have added to them
+            replaced(FILE, json.dumps([*rest, row], indent=1, ensure_ascii=False))
             print(name, flush=True)
 
 
