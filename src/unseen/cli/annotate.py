@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unseen.cli.app import EncoderName, OnError, Precision, Trust, app, say, settings_of
+from unseen.cli.app import EncoderName, OnError, Precision, Trust, app, say, settings_of, write_csv
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,7 +76,7 @@ def annotate(
     table = described(method, pool.x, known, told or list(known.names), vectors, top)
     table.insert(0, "sample", pool.ids)
     table.insert(1, "class", [known.names[c] for c in method.transduction_])
-    table.to_csv(out, index=False)
+    write_csv(out, table)
     say(f"{len(table)} samples are described in {out}")
 
 

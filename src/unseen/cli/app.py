@@ -6,9 +6,12 @@ import json
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 app = typer.Typer(
     name="unseen",
@@ -87,6 +90,13 @@ WithEncoder = Annotated[bool, typer.Option("--bundle", help="Put the encoder's w
 
 def say(line: str) -> None:
     typer.echo(line, err=True)
+
+
+def write_csv(file: Path, table: pd.DataFrame) -> None:
+    """Write a table, all or nothing."""
+    temporary = file.with_name(f".{file.name}.tmp")
+    table.to_csv(temporary, index=False)
+    temporary.replace(file)
 
 
 def dump(value: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from unseen.cli.app import app, say, settings_of
+from unseen.cli.app import app, say, settings_of, write_csv
 
 
 @app.command()
@@ -55,5 +55,5 @@ def complete(
     if "random_state" in given:
         raise ValueError("--set does not take random_state; say --seed")
     found = run(graph, ontology, queries, top=top, vectors=vectors, check=check, random_state=seed, say=say, **given)
-    found.table.to_csv(out, index=False)
+    write_csv(out, found.table)
     say(f"{len(found.table)} tails are in {out}")

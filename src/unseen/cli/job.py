@@ -30,6 +30,7 @@ from unseen.cli.app import (
     open_model,
     say,
     settings_of,
+    write_csv,
 )
 
 
@@ -187,9 +188,7 @@ def predict(
     tables = [saved.predict(path, top=top, abstain=abstain) for path in inputs]
     table = pd.concat(tables, ignore_index=True)
     if csv is not None:
-        temporary = csv.with_name(f".{csv.name}.tmp")
-        table.to_csv(temporary, index=False)
-        temporary.replace(csv)
+        write_csv(csv, table)
         say(f"{len(table)} predictions are in {csv}")
     elif as_json:
         dump(json.loads(table.to_json(orient="records", force_ascii=False)))

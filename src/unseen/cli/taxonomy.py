@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from unseen.cli.app import app, say, settings_of
+from unseen.cli.app import app, say, settings_of, write_csv
 
 
 @app.command("map")
@@ -92,7 +92,7 @@ def map_phrases(
             mapper.save(model)
             say(f"the mapper is in {model}")
     table = mapper.map(texts, k=k, below=below)
-    table.to_csv(out, index=False)
+    write_csv(out, table)
     lost = int((table.node == "").sum())
     say(f"{len(texts)} phrases are in {out}" + (f"; {lost} have no known word and no node" if lost else ""))
     if vectors is not None:
