@@ -29,6 +29,7 @@ from scipy.stats import rankdata
 
 from unseen.compare.cells import run_cell, split_source
 from unseen.compare.estimate import ERROR, estimate
+from unseen.compare.choice import ENOUGH_LABELS
 from unseen.compare.inputs import Inputs, prepare
 from unseen.compare.job import plan
 from unseen.compare.results import summarize
@@ -273,23 +274,30 @@ def fitted(inputs: Inputs, candidates: Any, seeds: int, folder: Path | None) -> 
 
 Scores = Mapping[str, Mapping[str, float]]
 """{validator: {candidate: score}}"""
+Rule = Callable[[Scores, int, bool], Mapping[str, float]]
+"""Votes from scores, the number of source samples, and whether a pretrained encoder made the features."""
+ENCODED = ("emoji styles", "other styles", "other subgroups", "letters", "languages")
+"""Parts whose features are those of a pretrained encoder; the others are tables as somebody has them."""
 
 
-def rules() -> dict[str, Callable[[Scores, int], Mapping[str, float]]]:
-    """Votes by each rule, from scores and the number of source samples."""
+def rules() -> dict[str, Rule]:
+    """Each rule by name; the first is the default, then the same never and always careful."""
     single = (REVERSE, SOURCE, EMBEDDED, INFORMATION, CERTAINTY, DENSITY, AGREEMENT, ENSEMBLE)
     return {
-        "`compare`: reverse validation, source-only in doubt": lambda v, n: without_doubt(v[REVERSE], n),
-        "`--careful`: the same, not below source-only in embedded validation": lambda v, n: without_doubt(
+        "`compare`: reverse validation, source-only in doubt, careful with tables": lambda v, n, encoded: without_doubt(
+            v[REVERSE], n, keep=None if encoded else v[EMBEDDED]
+        ),
+        "`--no-careful`: reverse validation, source-only in doubt": lambda v, n, _: without_doubt(v[REVERSE], n),
+        "`--careful`: the same, not below source-only in embedded validation": lambda v, n, _: without_doubt(
             v[REVERSE], n, keep=v[EMBEDDED]
         ),
-        "before: information, of those that keep the source": lambda v, n: vote(v[INFORMATION], v[SOURCE]),
-        "reverse validation, of those that keep the source": lambda v, n: vote(v[REVERSE], v[SOURCE]),
-        "mean rank of reverse validation and information": lambda v, n: mean_rank(v, REVERSE, INFORMATION),
-        "mean rank of source validation and information": lambda v, n: mean_rank(v, SOURCE, INFORMATION),
-        "mean rank of reverse, source and information": lambda v, n: mean_rank(v, REVERSE, SOURCE, INFORMATION),
-        "mean rank of all": lambda v, n: mean_rank(v, *single),
-        **{name: lambda v, n, name=name: v[name] for name in single},
+        "before: information, of those that keep the source": lambda v, n, _: vote(v[INFORMATION], v[SOURCE]),
+        "reverse validation, of those that keep the source": lambda v, n, _: vote(v[REVERSE], v[SOURCE]),
+        "mean rank of reverse validation and information": lambda v, n, _: mean_rank(v, REVERSE, INFORMATION),
+        "mean rank of source validation and information": lambda v, n, _: mean_rank(v, SOURCE, INFORMATION),
+        "mean rank of reverse, source and information": lambda v, n, _: mean_rank(v, REVERSE, SOURCE, INFORMATION),
+        "mean rank of all": lambda v, n, _: mean_rank(v, *single),
+        **{name: lambda v, n, _, name=name: v[name] for name in single},
     }
 
 
@@ -304,9 +312,8 @@ def chosen(case: Mapping[str, Any], rule: Any, pool: Sequence[str] | None = None
     """What a rule chooses, of all candidates or of a pool."""
     rows = {name: row for name, row in case["candidates"].items() if pool is None or name in pool}
     validators = next(iter(rows.values()))["validators"]
-    votes = rule(
-        {v: {n: row["validators"][v] for n, row in rows.items()} for v in validators}, case["samples"]["source"]
-    )
+    scores = {v: {n: row["validators"][v] for n, row in rows.items()} for v in validators}
+    votes = rule(scores, case["samples"]["source"], case["part"] in ENCODED)
     return max(rows, key=lambda name: votes[name])
 
 
@@ -385,7 +392,7 @@ def doubt_table(first: Sequence[Mapping[str, Any]], tables: Sequence[Mapping[str
     header = ["standard errors", "emoji: accuracy", "harm", "harm over pools", "tables: accuracy", "worst", "harm"]
     rows = []
     for errors_ in (0.0, 0.5, 1.0, 1.5, 2.0, 3.0):
-        rule = lambda v, n, errors_=errors_: without_doubt(v[REVERSE], n, errors=errors_)
+        rule = lambda v, n, _, errors_=errors_: without_doubt(v[REVERSE], n, errors=errors_)
         on, over, off = judged(first, rule), judged(first, rule, all_pools(first[0])), judged(tables, rule)
         row = [f"{errors_:g}", f"{on['accuracy']:.3f}", f"{on['harm']:.2f}", f"{over['harm']:.3f}"]
         rows.append([*row, f"{off['accuracy']:.3f}", f"{off['worst']:+.3f}", f"{off['harm']:.3f}"])
@@ -393,16 +400,17 @@ def doubt_table(first: Sequence[Mapping[str, Any]], tables: Sequence[Mapping[str
 
 
 def part_table(parts: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    """The default rule, its careful form and the one before it, on each part."""
+    """The default rule, its bold and its careful form, and the one before it, on each part."""
     header = ["data", "pairs", "source-only", "chosen", "oracle", "regret", "worst", "harm"]
-    header += ["chosen by `--careful`", "its harm", "harm of the rule before"]
-    now, careful, before = itertools.islice(rules().values(), 3)
+    header += ["chosen by `--no-careful`", "its harm", "chosen by `--careful`", "its harm", "harm of the rule before"]
+    now, bold, careful, before = itertools.islice(rules().values(), 4)
     rows = []
     for part, cases in parts.items():
-        got, oracle, safe, old = (judged(cases, rule) for rule in (now, None, careful, before))
+        got, oracle, daring, safe, old = (judged(cases, rule) for rule in (now, None, bold, careful, before))
         figures = (got["accuracy"] - got["gain"], got["accuracy"], oracle["accuracy"], got["regret"])
         told = [f"{value:.3f}" for value in figures]
-        told += [f"{got['worst']:+.3f}", f"{got['harm']:.2f}", f"{safe['accuracy']:.3f}", f"{safe['harm']:.2f}"]
+        told += [f"{got['worst']:+.3f}", f"{got['harm']:.2f}"]
+        told += [f"{other[key]:.3f}" for other in (daring, safe) for key in ("accuracy", "harm")]
         rows.append([part, str(len(cases)), *told, f"{old['harm']:.2f}"])
     return markdown(header, rows)
 
@@ -420,7 +428,9 @@ def support_table(cases: Sequence[Mapping[str, Any]], draws: int = 10) -> str:
             index = np.random.default_rng(draw).permutation(len(right["source-only"]))[:n]
             on_labels = {name: float(values[index].mean()) for name, values in right.items()} if n else {}
             weighed = weigh(reverse, on_labels, len(index)) if n else reverse
-            chosen_by = {"weighed": without_doubt(weighed, case["samples"]["source"] + len(index))}
+            embedded = {name: row["validators"][EMBEDDED] for name, row in candidates.items()}
+            keep = None if case["part"] in ENCODED or len(index) >= ENOUGH_LABELS else embedded
+            chosen_by = {"weighed": without_doubt(weighed, case["samples"]["source"] + len(index), keep=keep)}
             if n:
                 chosen_by["labels"] = on_labels
             for rule, votes in chosen_by.items():

@@ -57,7 +57,7 @@ def test_every_validator_scores_every_candidate():
 
 
 def test_a_method_that_undoes_the_shift_is_chosen_by_reverse_validation():
-    results = run(target=domain(shift=6, seed=1))
+    results = run(target=domain(shift=6, seed=1), careful=False)
     assert results["chosen"]["name"] == "standardize"
     assert "by reverse validation" in results["chosen"]["why"]
     assert "No target label was used" in results["chosen"]["why"]
@@ -138,12 +138,14 @@ def test_a_careful_choice_keeps_what_counts_as_like_the_target():
         name: [{"validators": {REVERSE: reverse, EMBEDDED: embedded, "source validation": 0.9}, "seed": 0}]
         for name, reverse, embedded in (("source-only", 0.5, 0.8), ("coral", 0.9, 0.7), ("shot", 0.8, 0.8))
     }
-    inputs = SimpleNamespace(source=range(100), support=None, classes=ClassSpace(names=("a", "b")))
-    assert choose(cells, inputs).name == "coral"
+    inputs = SimpleNamespace(source=range(100), support=None, encoder=None, classes=ClassSpace(names=("a", "b")))
+    assert choose(cells, inputs, careful=False).name == "coral"
+    assert choose(cells, inputs).name == "shot"  # features of the user's own
     found = choose(cells, inputs, careful=True)
     assert found.name == "shot"
     assert "among those not below source-only in embedded validation" in found.why
     assert found.votes["coral"] == 0
+    assert "Without that care it would be coral (--no-careful)" in found.why
 
 
 def test_presets_of_the_papers_size_run_only_if_they_are_named():

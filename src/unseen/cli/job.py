@@ -67,8 +67,13 @@ def compare(
     protocol: Annotated[str, typer.Option(help="auto, closed, partial, open, open-partial, zsl or gzsl.")] = "auto",
     labels: Labels = "exam",
     careful: Annotated[
-        bool, typer.Option(help="Leave source-only only where two label-free scores say so: harms less, gains less.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            help="Leave source-only only where two label-free scores say so: harms less, gains less. "
+            "If absent: with features of your own, not with those of a pretrained encoder.",
+            show_default=False,
+        ),
+    ] = None,
     seeds: Annotated[int, typer.Option(help="Seeds per candidate.", min=1)] = 3,
     budget: Annotated[str | None, typer.Option(help="Time for all fits, such as 10m.", show_default=False)] = None,
     out: Annotated[Path, typer.Option(help="Run folder; a killed run goes on in it.")] = Path("runs/compare"),

@@ -25,6 +25,9 @@ from unseen.validation import agreement, ensemble_validation, leave_out, vote, w
 Cells = Mapping[str, Sequence[Mapping[str, Any]]]
 Scores = dict[str, dict[str, list[float]]]
 
+ENOUGH_LABELS = 20
+"""Labels of the support from which on they are trusted without embedded validation; see docs/choosing.md."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
@@ -43,22 +46,31 @@ class Choice:
     validators: Scores
 
 
-def choose(cells: Cells, inputs: Inputs, protocol: str = "auto", *, careful: bool = False) -> Choice:
+def choose(cells: Cells, inputs: Inputs, protocol: str = "auto", *, careful: bool | None = None) -> Choice:
     """Choose by what the given data allow.
 
     With a source whose classes are all that can be predicted: reverse validation, with accuracy on the support where
     there is one, and source-only where nothing is clearly better. With classes that have no labelled sample: class-wise
-    validation, of the held-out classes alone where `protocol` is "zsl". Else accuracy on the support, else information
+    validation, of the held-out classes alone where `protocol` is "zsl" or no class has a sample to spare. Else accuracy on the support, else information
     among the candidates that keep nine tenths of the best source validation, else source validation.
 
     `careful` leaves out, of what reverse validation prefers to source-only, whatever is below it in embedded
-    validation: it harms less often, and gains less.
+    validation: it harms less often, and gains less. If None, it is so where samples are features as the user gave
+    them and fewer than `ENOUGH_LABELS` labels of the support are graded, not where a pretrained encoder made them.
     """
+    graded = 0 if inputs.support is None else _graded(inputs)
+    if careful is None:
+        careful = inputs.encoder is None and graded < ENOUGH_LABELS
     validators = scores(cells)
     means = {key: {v: float(np.mean(values)) for v, values in row.items()} for key, row in validators.items()}
-    votes, rule = _vote(means, inputs, protocol, careful)
+    votes, rule = _vote(means, inputs, protocol, graded, careful=careful)
     name = max(votes, key=lambda key: votes[key])
-    return Choice(name, _why(name, votes, means, rule, inputs, seeds=len(cells[name])), votes, validators)
+    why = _why(name, votes, means, rule, inputs, seeds=len(cells[name]))
+    bold = _vote(means, inputs, protocol, graded, careful=False)[0]
+    other = max(bold, key=lambda key: bold[key])
+    if other != name:
+        why += f" Without that care it would be {other} (--no-careful)."
+    return Choice(name, why, votes, validators)
 
 
 def scores(cells: Cells) -> Scores:
@@ -89,12 +101,11 @@ def family(candidate: str) -> str:
 
 
 def _vote(
-    means: Mapping[str, Mapping[str, float]], inputs: Inputs, protocol: str, careful: bool
+    means: Mapping[str, Mapping[str, float]], inputs: Inputs, protocol: str, graded: int, *, careful: bool
 ) -> tuple[dict[str, float], str]:
     """Votes, and the sentence that says by what."""
     have = next(iter(means.values()))
     column = {v: {key: row[v] for key, row in means.items()} for v in have}
-    graded = 0 if inputs.support is None else _graded(inputs)
     if REVERSE in have and inputs.source is not None:
         ranked, by = column[REVERSE], "reverse validation"
         if SUPPORT in have:
@@ -107,8 +118,8 @@ def _vote(
             by += " among those not below source-only in embedded validation"
         votes = without_doubt(ranked, len(inputs.source) + graded, keep=keep)
         return votes, f"by {by} ({{told}})"
-    if CLASSWISE in have:
-        by = HELD_OUT_CLASSES if protocol == "zsl" else CLASSWISE
+    if HELD_OUT_CLASSES in have:
+        by = CLASSWISE if CLASSWISE in have and protocol != "zsl" else HELD_OUT_CLASSES
         return vote(column[by]), f"by {by} ({{told}})"
     if SUPPORT in have:
         return vote(column[SUPPORT]), f"by {graded} labels of the support ({{told}})"

@@ -13,7 +13,7 @@ from unseen.validation import accuracy_interval
 ERROR = 0.108
 """What nine tenths of |estimate - accuracy| stay below, over all candidates of the development pairs."""
 
-MEASURED = 0.8
+MEASURED = 0.82
 """The share of 60 cases, not looked at before, in which the interval held the accuracy of the chosen candidate."""
 
 

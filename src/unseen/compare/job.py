@@ -136,7 +136,7 @@ def compare(
     methods: str | Sequence[str] = "auto",
     protocol: str = "auto",
     labels: str = "exam",
-    careful: bool = False,
+    careful: bool | None = None,
     seeds: int = 3,
     budget: str | float | None = None,
     out: str | os.PathLike[str] | None = None,
@@ -171,8 +171,9 @@ def compare(
         "auto", or closed, partial, open, open-partial, zsl, gzsl.
     labels : str
         What to do with labels in `target`: seal them as the exam, use them as support, or split:0.5.
-    careful : bool
-        Stay with source-only unless a candidate is better by two label-free scores: harms less often, gains less.
+    careful : bool, optional
+        Stay with source-only unless a candidate is better by two label-free scores: harms less often, gains less. If
+        None, it is so with features of your own, and not with those of a pretrained encoder.
     seeds : int, >= 1
     budget : str or float, optional
         Seconds, or "10m": the most expensive candidates are left out, and named.

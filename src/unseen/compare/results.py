@@ -32,7 +32,7 @@ SCHEMA = 1
 
 def summarize(
     inputs: Inputs, todo: Plan, cells: Mapping[str, list[Cell]], *, protocol: str, labels: str, seeds: int,
-    careful: bool = False,
+    careful: bool | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Choose first, then open the exam: what stands in `results.json`."""
     choice = choose(cells, inputs, protocol, careful=careful)
