@@ -28,8 +28,8 @@ import numpy as np
 from scipy.stats import rankdata
 
 from unseen.compare.cells import run_cell, split_source
-from unseen.compare.estimate import ERROR, estimate
 from unseen.compare.choice import ENOUGH_LABELS
+from unseen.compare.estimate import ERROR, estimate
 from unseen.compare.inputs import Inputs, prepare
 from unseen.compare.job import plan
 from unseen.compare.results import summarize
