@@ -1,0 +1,76 @@
+"""How far apart two predictions of the same samples are."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+Divergence = Literal["kl", "reverse-kl", "symmetric-kl", "l2", "mmd"]
+BANDWIDTHS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+"""Of the inverse multiquadric kernels that `mmd` adds."""
+
+
+def divergence(
+    target: Float[Tensor, "*rows c"],
+    current: Float[Tensor, "*rows c"],
+    kind: Divergence = "kl",
+    *,
+    mask: Bool[Tensor, "*rows"] | None = None,
+) -> Float[Tensor, ""]:
+    """The mean divergence over rows of logits, such as samples (b, c) or tokens (b, t, v); a number >= 0.
+
+    Parameters
+    ----------
+    target, current : Tensor (..., c)
+        Logits, p = softmax(target) and q = softmax(current).
+    kind : {"kl", "reverse-kl", "symmetric-kl", "l2", "mmd"}
+        KL(p || q) in nats, KL(q || p), their sum; the distance of logits; the squared maximum mean discrepancy of the
+        two sets of logits by inverse multiquadric kernels (biased, so at least 0).
+    mask : bool Tensor (...), optional
+        Which rows count, such as tokens that are no padding.
+
+    Raises
+    ------
+    ValueError
+        If shapes differ, no row counts, or `kind` is none of these.
+
+    Source: Sherborne et al., ICLR 2024, section 3.2.
+    """
+    if target.shape != current.shape:
+        raise ValueError(
+            f"target and current must have one shape; got {tuple(target.shape)} and {tuple(current.shape)}"
+        )
+    rows = target.ndim - 1
+    keep = slice(None) if mask is None else mask.flatten()
+    a, b = (x.flatten(0, rows - 1)[keep] for x in (target, current))
+    if not len(a):
+        raise ValueError("no row counts: target is empty, or mask is False everywhere")
+    if kind == "kl":
+        return kl(a, b).mean()
+    if kind == "reverse-kl":
+        return kl(b, a).mean()
+    if kind == "symmetric-kl":
+        return (kl(a, b) + kl(b, a)).mean()
+    if kind == "l2":
+        return (a - b).norm(dim=1).mean()
+    if kind == "mmd":
+        return _mmd(a, b)
+    raise ValueError(f"kind must be kl, reverse-kl, symmetric-kl, l2 or mmd; got {kind!r}")
+
+
+def kl(target: Float[Tensor, "n c"], current: Float[Tensor, "n c"]) -> Float[Tensor, " n"]:
+    """KL(softmax(target) || softmax(current)) of each row, in nats."""
+    log_p, log_q = F.log_softmax(target.float(), dim=1), F.log_softmax(current.float(), dim=1)
+    return (log_p.exp() * (log_p - log_q)).sum(dim=1)
+
+
+def _mmd(a: Tensor, b: Tensor) -> Tensor:
+    both = torch.cat([a, b]).float()
+    square = torch.cdist(both, both).square()
+    kernel = torch.stack([(width**2 + square).rsqrt() for width in BANDWIDTHS]).sum(dim=0)
+    n = len(a)
+    return kernel[:n, :n].mean() + kernel[n:, n:].mean() - 2 * kernel[:n, n:].mean()
