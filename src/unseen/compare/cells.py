@@ -19,6 +19,7 @@ from unseen.compare.inputs import Inputs
 from unseen.compare.validators import validated
 from unseen.data.classes import realign
 from unseen.data.domain import Domain, concatenate
+from unseen.data.samplers import hold_out
 from unseen.data.typing import IntArray
 from unseen.evaluation.protocols.run import entropy_threshold
 from unseen.methods.base import UNKNOWN, Method
@@ -38,13 +39,7 @@ PARTS = {"adapted": "target", "held out": "held_out"}
 
 def split_source(source: Domain, seed: int, share: float = 0.2) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Which samples to learn from and which to hold out: `share` of each class that has at least two, by seed."""
-    rng = np.random.default_rng(seed)
-    out = np.zeros(len(source), dtype=bool)
-    y = source.labels
-    for label in np.unique(y):
-        members = rng.permutation(np.flatnonzero(y == label))
-        out[members[: min(max(round(share * len(members)), 1), len(members) - 1)]] = True
-    return ~out, out
+    return hold_out(source.labels, share, seed)
 
 
 @limited_threads()

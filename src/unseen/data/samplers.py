@@ -7,9 +7,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from unseen.data.domain import Domain, Lazy
+from unseen.data.typing import IntArray
 
 
 class Batch(NamedTuple):
@@ -40,6 +42,19 @@ def steps(n: int, size: int, drop_last: bool = True) -> int:
         raise ValueError(f"there must be at least one sample, in batches of at least one; got {n} and {size}")
     size = min(size, n)
     return n // size if drop_last else -(-n // size)
+
+
+def hold_out(y: IntArray, share: float, seed: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which samples to learn from and which to hold out: `share` of each class that has at least two, by seed.
+
+    At least one and at most all but one of such a class; nothing where `share` is 0.
+    """
+    rng = np.random.default_rng(seed)
+    out = np.zeros(len(y), dtype=bool)
+    for label in np.unique(y) if share else ():
+        members = rng.permutation(np.flatnonzero(y == label))
+        out[members[: min(max(round(share * len(members)), 1), len(members) - 1)]] = True
+    return ~out, out
 
 
 def batches(

@@ -38,6 +38,8 @@ METHODS = {
     "ontozsl": "zero_shot.ontozsl:OntoZSL",
     "crest": "zero_shot.crest:CREST",
     "glc": "adaptation.glc:GLC",
+    "tram": "generalization.tram:TRAM",
+    "udim": "generalization.udim:UDIM",
     "zeroq": "compression.zeroq:ZeroQ",
 }
 

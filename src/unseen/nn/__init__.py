@@ -15,6 +15,5 @@ __all__ = ["ASAM", "SAGM", "SAM", "TRAM", "FisherSAM", "SharpnessAware", "TrustR
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'unseen.nn' has no attribute {name!r}")
-    return getattr(
-        importlib.import_module(f"unseen.nn.{'trust_region' if name == 'TrustRegion' else 'sharpness'}"), name
-    )
+    module = "trust_region" if name == "TrustRegion" else "sharpness"
+    return getattr(importlib.import_module(f"unseen.nn.{module}"), name)

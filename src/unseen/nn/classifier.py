@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from unseen.data.domain import Domain
 from unseen.data.samplers import Batch, batches, steps, tensor
+from unseen.nn.bn_statistics import batch_norms
 from unseen.nn.build import builder
 from unseen.nn.schedules import inverse_decay
 from unseen.nn.train import Run, train
@@ -185,12 +186,9 @@ def train_source(
     ValueError
         If a sample has no label, or one that the network has no output for.
     """
-    highest = int(source.labels.max(initial=-1))
+    check_labels(network, source)
     if isinstance(network.backbone, Standardizer):
         network.backbone.measure(tensor(source), floor=0.05)
-    n_classes = outputs(network, source.take(slice(0, 1)))[1].shape[1]
-    if highest >= n_classes:
-        raise ValueError(f"source has label {highest}; the network has outputs for {n_classes} classes")
     optimizer = sgd(network, learning_rate, train_head=True)
     network.train()
 
@@ -210,6 +208,30 @@ def train_source(
         steps_per_epoch=per_epoch,
     )
     return network.eval()
+
+
+def check_labels(network: Classifier, domain: Domain, name: str = "source") -> int:
+    """How many classes `network` scores.
+
+    Raises
+    ------
+    ValueError
+        If a sample of `domain` has no label or one that the network has no output for, or the network cannot read it.
+    """
+    highest = int(domain.labels.max(initial=-1))
+    try:
+        n_classes = outputs(network, domain.take(slice(0, 1)))[1].shape[1]
+    except RuntimeError as error:
+        raise ValueError(f"{name} does not fit the model: {error}") from error
+    if highest >= n_classes:
+        raise ValueError(f"{name} has label {highest}; the network has outputs for {n_classes} classes")
+    return n_classes
+
+
+def rest_statistics(network: nn.Module) -> None:
+    """Normalize by what BatchNorm layers remember, and let them remember no more, until the next `train()`."""
+    for layer in batch_norms(network).values():
+        layer.eval()
 
 
 def sgd(network: Classifier, learning_rate: float, *, train_head: bool) -> torch.optim.SGD:

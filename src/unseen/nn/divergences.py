@@ -6,7 +6,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 Divergence = Literal["kl", "reverse-kl", "symmetric-kl", "l2", "mmd"]
@@ -15,11 +15,11 @@ BANDWIDTHS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
 def divergence(
-    target: Float[Tensor, "*rows c"],
-    current: Float[Tensor, "*rows c"],
+    target: Tensor,
+    current: Tensor,
     kind: Divergence = "kl",
     *,
-    mask: Bool[Tensor, "*rows"] | None = None,
+    mask: Tensor | None = None,
 ) -> Float[Tensor, ""]:
     """The mean divergence over rows of logits, such as samples (b, c) or tokens (b, t, v); a number >= 0.
 
@@ -41,9 +41,8 @@ def divergence(
     Source: Sherborne et al., ICLR 2024, section 3.2.
     """
     if target.shape != current.shape:
-        raise ValueError(
-            f"target and current must have one shape; got {tuple(target.shape)} and {tuple(current.shape)}"
-        )
+        shapes = f"{tuple(target.shape)} and {tuple(current.shape)}"
+        raise ValueError(f"target and current must have one shape; got {shapes}")
     rows = target.ndim - 1
     keep = slice(None) if mask is None else mask.flatten()
     a, b = (x.flatten(0, rows - 1)[keep] for x in (target, current))

@@ -49,6 +49,8 @@ class SharpnessAware(Optimizer):
     ----------
     perturbed : bool
         Whether the parameters are at theta + eps.
+    further : dict of parameter to Tensor
+        Gradients of other terms, found at theta, that join those of the next step; empty after it.
 
     Examples
     --------
@@ -92,6 +94,7 @@ class SharpnessAware(Optimizer):
         self.param_groups = self.base.param_groups
         self.geometry, self.eta, self.module = geometry, eta, module
         self.radius = radius
+        self.further: dict[Tensor, Tensor] = {}
         self._home: dict[Tensor, Tensor] = {}
 
     @property
@@ -144,10 +147,13 @@ class SharpnessAware(Optimizer):
             raise RuntimeError("second_step needs a first_step before it")
         self._return()
         self._before_base()
+        for p, g in self.further.items():
+            p.grad = g if p.grad is None else p.grad + g
+        self.further = {}
         self.base.step()
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Both halves of a step; returns the loss at theta.
 
         Parameters
@@ -188,14 +194,13 @@ class SharpnessAware(Optimizer):
 
     def _perturbation(self, moved: list[Tensor]) -> list[Tensor]:
         """eps of each parameter: a direction d with <d, g> the square of the length that counts in this geometry."""
-        gradients = [p.grad for p in moved]
+        gradients = [p.grad for p in moved if p.grad is not None]
         directions = [self._direction(p, g) for p, g in zip(moved, gradients)]
         squares = torch.stack([(d * g).sum() for d, g in zip(directions, gradients)])
         scale = self.radius / (squares.sum().clamp_min(0).sqrt() + _TINY)
         return [scale * d for d in directions]
 
-    def _direction(self, p: Tensor, g: Tensor | None) -> Tensor:
-        assert g is not None
+    def _direction(self, p: Tensor, g: Tensor) -> Tensor:
         if self.geometry == "adaptive":
             return p.square() * g
         if self.geometry == "fisher":

@@ -24,8 +24,8 @@ class TrustRegion(nn.Module):
     noise        the network itself, of inputs with noise (x + z)
     ===========  ======================================================================
 
-    Both sides are evaluated in eval mode and with the buffers of the network now: neither dropout nor the statistics of a
-    batch are a movement of the function. A network that has neither is compared by the logits that training computed
+    Both sides are evaluated in eval mode and with the buffers of the network now: neither dropout nor the statistics of
+    a batch are a movement of the function. A network that has neither is compared by the logits that training computed
     anyway.
 
     Parameters
@@ -108,23 +108,28 @@ class TrustRegion(nn.Module):
         if logits is None or (network.training and _has_modes(network)):
             with evaluating(network):
                 logits = network(x)
+        target = self.logits(network, x, generator=generator)
+        found = self.scale * float(divergence(target, logits, self.kind, mask=mask).clamp_min(0))
+        self.follow(network)
+        return found
+
+    @torch.no_grad()
+    def logits(self, network: nn.Module, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+        """What the reference says of a batch."""
         if self.copy is None:
             with evaluating(network):
-                target = network(x + self._noise(x, generator))
-        else:
-            for mine, now in zip(self.copy.buffers(), network.buffers()):
-                mine.copy_(now)
-            target = self.copy(x)
-        found = self.scale * float(divergence(target, logits, self.kind, mask=mask).clamp_min(0))
-        self._follow(network)
-        return found
+                return network(x + self._noise(x, generator))
+        for mine, now in zip(self.copy.buffers(), network.buffers()):
+            mine.copy_(now)
+        return self.copy(x)
 
     def _noise(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
         if self.uniform:
             return (self.std * (2 * torch.rand(x.shape, generator=generator) - 1)).to(x)
         return (self.std * torch.randn(x.shape, generator=generator)).to(x)
 
-    def _follow(self, network: nn.Module) -> None:
+    @torch.no_grad()
+    def follow(self, network: nn.Module) -> None:
         """reference <- decay reference + (1 - decay) theta_t."""
         if self.copy is None or self.decay == 1:
             return

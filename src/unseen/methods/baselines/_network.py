@@ -8,21 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from unseen.data.domain import Domain
-from unseen.methods.base import Method
-
-
-class NetworkMethod(Method):
-    """A method whose prediction is the argmax of the fitted network `network_`."""
-
-    network_: nn.Module = dataclasses.field(init=False)
-
-    def decision_function(self, x: Tensor) -> Tensor:
-        """Logits, (n, n_classes)."""
-        return self.network_(x)
-
-    def network(self) -> nn.Module:
-        """The fitted network."""
-        return self.network_
+from unseen.methods.network import NetworkMethod
 
 
 class PerDomainMethod(NetworkMethod):

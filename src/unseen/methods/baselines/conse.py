@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.methods.base import Card
-from unseen.methods.baselines._network import NetworkMethod, table
+from unseen.methods.baselines._network import table
+from unseen.methods.network import NetworkMethod
 from unseen.methods.parameters import Count, NonNegative, Positive
 from unseen.nn.build import builder
 from unseen.nn.logistic import fit_logistic

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 
 from unseen.data.classes import ClassSpace
 from unseen.methods.base import Card
-from unseen.methods.baselines._network import NetworkMethod
 from unseen.methods.baselines.prototypes import cosine_head
+from unseen.methods.network import NetworkMethod
 from unseen.methods.parameters import Positive
 
 

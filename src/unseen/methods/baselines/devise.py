@@ -11,7 +11,8 @@ from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.samplers import Batch, batches, steps
 from unseen.methods.base import Card
-from unseen.methods.baselines._network import NetworkMethod, table
+from unseen.methods.baselines._network import table
+from unseen.methods.network import NetworkMethod
 from unseen.methods.parameters import Count, NonNegative, Positive
 from unseen.nn.semantic_network import centred, normalized, semantic_network
 from unseen.nn.train import Run, train

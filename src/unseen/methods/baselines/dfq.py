@@ -20,7 +20,7 @@ from unseen.methods.baselines._graph import (
     pointwise,
     trace,
 )
-from unseen.methods.baselines._network import NetworkMethod
+from unseen.methods.network import NetworkMethod
 from unseen.methods.parameters import Count, Positive
 from unseen.nn.bn_statistics import batch_norms
 from unseen.nn.build import builder

@@ -4,7 +4,8 @@ from typing import Self
 
 from unseen.data.domain import Domain
 from unseen.methods.base import Card
-from unseen.methods.baselines._network import NetworkMethod, n_classes, table
+from unseen.methods.baselines._network import n_classes, table
+from unseen.methods.network import NetworkMethod
 from unseen.methods.parameters import Positive
 from unseen.nn.logistic import fit_logistic
 

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from unseen.data.domain import Domain
 from unseen.methods.base import Card
-from unseen.methods.baselines._network import NetworkMethod, n_classes, table
+from unseen.methods.baselines._network import n_classes, table
+from unseen.methods.network import NetworkMethod
 from unseen.methods.parameters import Positive
 from unseen.nn.build import builder
 

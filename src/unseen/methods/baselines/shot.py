@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from unseen.data.domain import Domain
 from unseen.data.samplers import Batch, batches, steps
 from unseen.methods.base import Card
-from unseen.methods.baselines._network import NetworkMethod
+from unseen.methods.network import NetworkMethod
 from unseen.methods.parameters import Count, NonNegative, Positive
 from unseen.nn.classifier import as_classifier, outputs, sgd
 from unseen.nn.information import information_loss

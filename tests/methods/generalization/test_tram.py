@@ -1,0 +1,88 @@
+"""TRAM as a method; its optimizer has tests of its own in tests/nn/test_sharpness.py."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from unseen.data.domain import Domain
+from unseen.methods.generalization.tram import TRAM
+from unseen.nn.classifier import Classifier, feature_classifier
+
+
+def source(n=90, seed=0):
+    rng = np.random.default_rng(seed)
+    y = np.arange(n) % 3
+    return Domain(x=(np.eye(6)[y] * 3 + rng.normal(size=(n, 6))).astype(np.float32), y=y)
+
+
+def model(seed=0):
+    torch.manual_seed(seed)
+    return Classifier(nn.Sequential(nn.Linear(6, 8), nn.Tanh()), nn.Identity(), nn.Linear(8, 3))
+
+
+def weights(method):
+    return nn.utils.parameters_to_vector(method.network_.parameters()).detach()
+
+
+def fitted(**settings):
+    return TRAM(epochs=3, batch_size=30, learning_rate=0.01, **settings).fit(source=source(), model=model())
+
+
+def test_the_first_step_is_that_of_plain_fine_tuning_and_later_ones_are_not():
+    one = dict(epochs=1, batch_size=90, learning_rate=0.01)
+    for reference in ("previous", "pretrained", "average"):
+        tram = TRAM(reference=reference, **one).fit(source=source(), model=model())
+        plain = TRAM(ascent="none", **one).fit(source=source(), model=model())
+        assert torch.equal(weights(tram), weights(plain))
+    assert not torch.equal(weights(fitted()), weights(fitted(ascent="none")))
+
+
+@pytest.mark.parametrize("reference", ["previous", "pretrained", "average", "noise"])
+def test_the_radius_is_what_the_function_moved(reference):
+    method = fitted(reference=reference)
+    assert (method.history_["radius"] > 0).all()
+    assert (method.history_["cut"] == 0).all()
+    assert (method.history_["sharpness"] >= -1e-3).all()
+
+
+def test_from_the_pretrained_function_the_distance_grows():
+    radius = fitted(reference="pretrained").history_["radius"]
+    assert radius[0] < radius[1] < radius[2]
+
+
+def test_the_penalty_holds_the_function():
+    """MESA, R3F and the previous step's penalty: the further reference moves less the more it weighs."""
+    free, held = (fitted(ascent="none", reference="pretrained", penalty=w) for w in (0.0, 50.0))
+    start = torch.softmax(model()(torch.as_tensor(source().x)), dim=1)
+    moved = [float((m.predict_proba(source()) - start).abs().mean()) for m in (free, held)]
+    assert moved[1] < 0.5 * moved[0]
+
+
+def test_constant_ascent_is_sam_with_its_radius():
+    method = fitted(ascent="constant", rho=0.07)
+    np.testing.assert_allclose(method.history_["radius"], 0.07)
+    assert not torch.equal(weights(method), weights(fitted(ascent="constant", rho=0.0)))
+    torch.testing.assert_close(
+        weights(fitted(ascent="constant", rho=0.0)), weights(fitted(ascent="none")), atol=1e-6, rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("geometry", ["adaptive", "fisher"])
+def test_other_geometries_are_other_trainings(geometry):
+    assert not torch.equal(weights(fitted(geometry=geometry, scale=20.0)), weights(fitted(scale=20.0)))
+
+
+def test_the_released_ascent_differs():
+    assert not torch.equal(weights(fitted(released=True, scale=20.0)), weights(fitted(scale=20.0)))
+
+
+def test_a_network_with_batch_statistics_is_compared_without_them():
+    torch.manual_seed(0)
+    method = TRAM(epochs=1, batch_size=90).fit(source=source(), model=feature_classifier(6, 3, 8))
+    assert method.history_["radius"][0] == pytest.approx(0, abs=1e-9)
+
+
+def test_a_label_without_output_is_named():
+    with pytest.raises(ValueError, match="source has label 3; the network has outputs for 3"):
+        TRAM().fit(source=source().replace(y=source().y + 1), model=model())

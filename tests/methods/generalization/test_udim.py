@@ -1,0 +1,236 @@
+"""UDIM: the analytic checks of the paper's terms."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from unseen.data.domain import Domain
+from unseen.methods.generalization.udim import (
+    UDIM,
+    craft_inputs,
+    craft_styles,
+    head_gradients,
+    inconsistency,
+    worst_case,
+)
+from unseen.nn.classifier import Classifier, feature_classifier
+from unseen.nn.sharpness import SAM
+
+G = torch.Generator().manual_seed(0)
+X, Y = torch.randn(24, 6, generator=G), torch.arange(24) % 3
+
+
+def network(seed=0, hidden=5):
+    torch.manual_seed(seed)
+    return Classifier(nn.Sequential(nn.Linear(6, hidden), nn.Tanh()), nn.Identity(), nn.Linear(hidden, 3))
+
+
+def pictures(seed=0):
+    torch.manual_seed(seed)
+    backbone = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.Tanh(), nn.Flatten())
+    return Classifier(backbone, nn.Identity(), nn.Linear(4 * 36, 3))
+
+
+def source(n=60, domains=1, seed=0):
+    rng = np.random.default_rng(seed)
+    y = np.arange(n) % 3
+    x = (np.eye(6)[y] * 3 + rng.normal(size=(n, 6))).astype(np.float32)
+    columns = {} if domains == 1 else {"domain": np.array([f"d{i % domains}" for i in range(n)])}
+    return Domain(x=x, y=y, columns=columns)
+
+
+def weights(module):
+    return nn.utils.parameters_to_vector(module.parameters()).detach()
+
+
+def test_the_worked_values_of_the_inconsistency():
+    head = nn.Linear(2, 2)
+    head.weight.data = torch.tensor([[0.5, -0.5], [-0.25, 0.75]])
+    head.bias.data = torch.tensor([0.1, -0.1])
+    net = Classifier(nn.Identity(), nn.Identity(), head)
+    z, crafted = torch.tensor([[1.0, 0], [0, 1], [1, 1]]), torch.tensor([[1, 0.5], [0.5, 1], [1.5, 1]])
+    y = torch.tensor([0, 1, 0])
+    here, there = head_gradients(net, z, y), head_gradients(net, crafted, y)
+    means = [g.mean(dim=0) for g in here]
+    found = [(g - m).square().mean(dim=0).flatten() for g, m in zip(here, means)]
+    torch.testing.assert_close(found[1], torch.tensor([0.119102] * 2), atol=1e-6, rtol=0)
+    torch.testing.assert_close(found[0], torch.tensor([0.055013, 0.121354] * 2), atol=1e-6, rtol=0)
+    other = [(g - m).square().mean(dim=0).flatten() for g, m in zip(there, means)]
+    torch.testing.assert_close(other[1], torch.tensor([0.138637] * 2), atol=1e-6, rtol=0)
+    torch.testing.assert_close(other[0], torch.tensor([0.138305, 0.116077] * 2), atol=1e-6, rtol=0)
+    p, n = inconsistency(here, there)
+    assert float(p) == pytest.approx(0.00061226, abs=1e-8)
+    assert float(n) == pytest.approx(0.35961688, abs=1e-7)
+    assert float(p + n) == pytest.approx(0.36022913, abs=1e-7)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_head_gradients_in_closed_form_are_those_of_autograd(bias):
+    net = network()
+    net.head = nn.Linear(5, 3, bias=bias)
+    found = head_gradients(net, X, Y)
+    z = net.embed(X)
+
+    def loss(parameters, z, y):
+        return F.cross_entropy(torch.func.functional_call(net.head, parameters, (z[None],)), y[None])
+
+    expected = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0, 0))(dict(net.head.named_parameters()), z, Y)
+    assert len(found) == 1 + bias
+    for mine, name in zip(found, ("weight", "bias")):
+        torch.testing.assert_close(mine, expected[name], atol=1e-6, rtol=0)
+
+
+def test_without_crafting_p_is_0_and_n_the_gradients_of_the_source():
+    here = head_gradients(network(), X, Y)
+    p, n = inconsistency(here, here)
+    assert float(p) == 0
+    assert float(n) == pytest.approx(sum(float(g.square().mean()) for g in here))
+
+
+@given(st.floats(0.1, 5.0))
+def test_scaled_gradients_scale_p_by_the_fourth_power_and_n_by_the_second(c):
+    here, there = head_gradients(network(), X, Y), head_gradients(network(), X + 1, Y)
+    p, n = inconsistency(here, there)
+    scaled = inconsistency([c * g for g in here], [c * g for g in there])
+    assert float(scaled[0]) == pytest.approx(c**4 * float(p), rel=1e-3)
+    assert float(scaled[1]) == pytest.approx(c**2 * float(n), rel=1e-3)
+
+
+def test_around_its_own_mean_a_pure_shift_is_invisible():
+    here = [torch.randn(8, 3, generator=G)]
+    there = [here[0] + 2]
+    assert float(inconsistency(here, there, centre="own")[0]) == pytest.approx(0, abs=1e-9)
+    assert float(inconsistency(here, there)[0]) > 1
+
+
+def test_the_worst_case_adds_rho_times_the_length_of_the_gradient():
+    net = network()
+    loss = F.cross_entropy(net(X), Y)
+    length = torch.stack([g.norm() for g in torch.autograd.grad(loss, net.parameters())]).norm()
+    found = worst_case(net, X, Y, 0.3)
+    assert float(found) == pytest.approx(float(F.cross_entropy(net(X), Y) + 0.3 * length), rel=1e-5)
+
+
+def test_a_crafted_sample_is_rho_x_away_and_worse():
+    net = network()
+    crafted = craft_inputs(net, X, Y, rho=0.05, radius=0.01)
+    torch.testing.assert_close((crafted - X).norm(dim=1), torch.full((24,), 0.01), atol=1e-5, rtol=0)
+    one = [worst_case(net, x[None], y[None], 0.05) for x, y in zip(X, Y)]
+    other = [worst_case(net, x[None], y[None], 0.05) for x, y in zip(crafted, Y)]
+    assert np.mean([float(b) > float(a) for a, b in zip(one, other)]) >= 0.95
+    assert torch.equal(craft_inputs(net, X, Y, rho=0.05, radius=0.0), X)
+
+
+def test_normalised_over_the_batch_each_entry_has_the_length():
+    crafted = craft_inputs(network(), X, Y, rho=0.05, radius=2.0, normalise="batch")
+    torch.testing.assert_close((crafted - X).norm(dim=0), torch.full((6,), 2.0), atol=1e-4, rtol=0)
+
+
+def test_a_sample_without_a_gradient_stays_where_it_is():
+    net = network()
+    with torch.no_grad():
+        net.backbone[0].weight.zero_()
+    crafted = craft_inputs(net, X, Y, rho=0.0, radius=1.0)
+    assert torch.equal(crafted, X)
+
+
+def test_styles_change_mean_and_deviation_of_channels_only():
+    net, x, y = pictures(), torch.randn(5, 3, 6, 6, generator=G), torch.tensor([0, 1, 2, 0, 1])
+    torch.testing.assert_close(craft_styles(net, x, y, rho=0.05, rate=0.0), x, atol=1e-5, rtol=1e-5)
+    crafted = craft_styles(net, x, y, rho=0.05, rate=0.5)
+    slope = ((crafted - crafted.mean(dim=(2, 3), keepdim=True)) / (x - x.mean(dim=(2, 3), keepdim=True))).flatten(2)
+    torch.testing.assert_close(slope, slope[..., :1].expand_as(slope), atol=1e-3, rtol=1e-3)
+    assert float((crafted - x).abs().max()) > 1e-4
+
+
+def test_crafting_and_terms_leave_weights_and_gradients_alone():
+    net = network()
+    before = copy.deepcopy(net.state_dict())
+    craft_inputs(net, X, Y, rho=0.05, radius=1.0)
+    assert all(p.grad is None for p in net.parameters())
+    assert all(torch.equal(before[k], v) for k, v in net.state_dict().items())
+
+
+def test_with_weight_0_the_training_is_that_of_sam():
+    model = network()
+    settings = dict(epochs=4, learning_rate=0.01, batch_size=60, aside=0.0, weight_decay=0.0, warmup=0.0)
+    fitted = UDIM(weight=0.0, **settings).fit(source=source(), model=model)
+    net = copy.deepcopy(model)
+    optimizer = SAM(net.parameters(), torch.optim.AdamW, lr=0.01, weight_decay=0.0, rho=0.05)
+    x, y = torch.as_tensor(source().x), torch.as_tensor(source().y)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = F.cross_entropy(net(x), y)
+        loss.backward()
+        return loss
+
+    for _ in range(4):
+        optimizer.step(closure)
+    torch.testing.assert_close(weights(fitted.network_), weights(net), atol=1e-5, rtol=1e-4)
+    other = UDIM(weight=50.0, **settings).fit(source=source(), model=model)
+    assert not torch.allclose(weights(other.network_), weights(net), atol=1e-4)
+
+
+def test_one_step_adds_the_gradient_of_the_inconsistency_at_theta():
+    """A plain step of SGD would be theta - lr (g_SAM + lambda grad I(theta)); Adam's first step shows its signs."""
+    net = network()
+    x, y = torch.as_tensor(source().x), torch.as_tensor(source().y)
+    optimizer = SAM(net.parameters(), torch.optim.SGD, lr=0.1, rho=0.05)
+    start = weights(net)
+    crafted = craft_inputs(net, x, y, rho=0.05, radius=1.0)
+    value = sum(inconsistency(head_gradients(net, x, y), head_gradients(net, crafted, y)))
+    extra = torch.autograd.grad(3.0 * value, list(net.parameters()))
+
+    def closure():
+        optimizer.zero_grad()
+        loss = F.cross_entropy(net(x), y)
+        loss.backward()
+        return loss
+
+    alone = copy.deepcopy(net)
+    optimizer.further = dict(zip(net.parameters(), extra))
+    optimizer.step(closure)
+    both = (start - weights(net)) / 0.1
+    net, optimizer = alone, SAM(alone.parameters(), torch.optim.SGD, lr=0.1, rho=0.05)
+    optimizer.step(closure)
+    sam = (start - weights(net)) / 0.1
+    torch.testing.assert_close(both - sam, torch.cat([g.flatten() for g in extra]), atol=1e-4, rtol=1e-3)
+    assert not optimizer.further
+
+
+def test_domains_are_compared_each_with_its_own():
+    """Two domains with opposite shifts: together the variances agree more than one by one."""
+    settings = dict(epochs=2, batch_size=60, aside=0.0, warmup=0.0)
+    one = UDIM(domain_wise=False, **settings).fit(source=source(domains=2), model=network())
+    two = UDIM(domain_wise=True, **settings).fit(source=source(domains=2), model=network())
+    assert two.history_["variance"][0] != one.history_["variance"][0]
+    assert two.history_["norm"][0] == pytest.approx(2 * one.history_["norm"][0], rel=0.2)
+
+
+@pytest.mark.parametrize("around", ["sam", "asam", "fisher", "sagm", "erm"])
+def test_every_optimizer_carries_it(around):
+    method = UDIM(around=around, epochs=2).fit(source=source(), model=feature_classifier(6, 3, 8))
+    assert np.isfinite(method.history_["loss"]).all()
+    assert method.history_["crafted"][0] > method.history_["loss"][0] - 0.05
+
+
+def test_batch_statistics_rest():
+    model = feature_classifier(6, 3, 8)
+    fitted = UDIM(epochs=2).fit(source=source(), model=model)
+    assert torch.equal(fitted.network_.bottleneck[1].running_mean, model.bottleneck[1].running_mean)
+
+
+def test_what_does_not_fit_is_named():
+    with pytest.raises(ValueError, match="one linear layer"):
+        UDIM().fit(source=source(), model=Classifier(nn.Identity(), nn.Identity(), nn.Sequential(nn.Linear(6, 3))))
+    with pytest.raises(ValueError, match="needs pictures"):
+        UDIM(perturb="style").fit(source=source(), model=network())
+    with pytest.raises(ValueError, match="outputs for 3 classes"):
+        UDIM().fit(source=source().replace(y=source().y + 1), model=network())
