@@ -26,7 +26,6 @@ from unseen.methods.base import UNKNOWN, Method
 from unseen.nn.calibration import fit_temperature
 from unseen.nn.information import normalized_entropy
 from unseen.nn.state import load_state, save_state
-from unseen.nn.unseen_classes import mean_of_classes
 from unseen.runtime import limited_threads, runtime
 from unseen.validation import classwise_validation, pretended
 from unseen.validation.classwise import FEWEST
@@ -78,23 +77,23 @@ def can_pretend(given: Given) -> bool:
     return enough and given.inputs.get("model") is None and "support" not in given.inputs
 
 
-def _pretend(given: Given, check: Domain | None, slug: str, preset: str, seed: int) -> tuple[float | None, float]:
+def _pretend(given: Given, check: Domain | None, slug: str, preset: str, seed: int) -> tuple[float, float]:
     """Class-wise validation: fit the candidate once more without some of the seen classes, and ask it about them.
 
     The pool of what it is asked, all samples of the held-out classes and `check` of the others, is its target. Where
-    no sample of the others was spared, there is no H, and the held-out classes alone are graded. A candidate that the
-    smaller problem is too small for scores 0, with a warning.
+    no sample of the others was spared, it is asked about those that it learnt from: too easy, but a candidate that
+    never names a seen class is told from one that does. A candidate that the smaller problem is too small for scores 0,
+    with a warning.
     """
-    nothing = (None if check is None else 0.0, 0.0)
     source = given.inputs["source"]
     space, order = pretended(given.inputs["classes"], seed)
     held = order[len(space.seen) :]
     if not len(held):
         log.warning("no class can be held out without losing a word: class-wise validation says nothing")
-        return nothing
+        return 0.0, 0.0
     kept, gone = ~np.isin(source.labels, held), np.isin(source.labels, held)
-    spared = [] if check is None else [check]
-    pool = concatenate([*spared, source.take(gone)], name="pretended")
+    others = source.take(kept) if check is None else check
+    pool = concatenate([others, source.take(gone)], name="pretended")
     parts = {"source": source.take(kept), "target": pool}
     parts = {word: part.with_labels(realign(part.labels, part.classes, space), space) for word, part in parts.items()}
     inputs = {"source": parts["source"], "classes": space}
@@ -106,11 +105,8 @@ def _pretend(given: Given, check: Domain | None, slug: str, preset: str, seed: i
         log.warning(
             "%s cannot be fitted without the held-out classes and scores 0 in their validation: %s", slug, error
         )
-        return nothing
-    truth, prediction = parts["target"].labels, _labels(method, parts["target"], pool=True)
-    if check is None:
-        return None, mean_of_classes(torch.as_tensor(truth), torch.as_tensor(prediction))
-    return classwise_validation(truth, prediction, space.seen)
+        return 0.0, 0.0
+    return classwise_validation(parts["target"].labels, _labels(method, parts["target"], pool=True), space.seen)
 
 
 def calibration(method: Method, check: Domain | None) -> Cell:

@@ -51,9 +51,8 @@ def choose(cells: Cells, inputs: Inputs, protocol: str = "auto", *, careful: boo
 
     With a source whose classes are all that can be predicted: reverse validation, with accuracy on the support where
     there is one, and source-only where nothing is clearly better. With classes that have no labelled sample: class-wise
-    validation, of the held-out classes alone where `protocol` is "zsl" or no class has a sample to spare. Else accuracy
-    on the support, else information among the candidates that keep nine tenths of the best source validation, else
-    source validation.
+    validation, of the held-out classes alone where `protocol` is "zsl". Else accuracy on the support, else information
+    among the candidates that keep nine tenths of the best source validation, else source validation.
 
     `careful` leaves out, of what reverse validation prefers to source-only, whatever is below it in embedded
     validation: it harms less often, and gains less. If None, it is so where samples are features as the user gave
@@ -119,8 +118,8 @@ def _vote(
             by += " among those not below source-only in embedded validation"
         votes = without_doubt(ranked, len(inputs.source) + graded, keep=keep)
         return votes, f"by {by} ({{told}})"
-    if HELD_OUT_CLASSES in have:
-        by = CLASSWISE if CLASSWISE in have and protocol != "zsl" else HELD_OUT_CLASSES
+    if CLASSWISE in have:
+        by = HELD_OUT_CLASSES if protocol == "zsl" else CLASSWISE
         return vote(column[by]), f"by {by} ({{told}})"
     if SUPPORT in have:
         return vote(column[SUPPORT]), f"by {graded} labels of the support ({{told}})"

@@ -77,8 +77,7 @@ def _validators(
             _table(inputs.target), cell["adapted"]["prediction"], _table(inputs.source), inputs.source.labels
         )
     if "classwise" in cell:
-        h, scores[HELD_OUT_CLASSES] = cell["classwise"]
-        scores |= {} if h is None else {CLASSWISE: h}
+        scores[CLASSWISE], scores[HELD_OUT_CLASSES] = cell["classwise"]
     if inputs.support is not None:
         right = _on_support(cell["method"], inputs.support, given, slug, preset, cell["seed"])
         if len(right):
