@@ -230,6 +230,18 @@ def at_least(arm: str, *, metric: str, value: float) -> Condition:
     return OnMetric(metric, holds)
 
 
+def at_most(arm: str, *, metric: str, value: float) -> Condition:
+    """The mean over cases is at most `value`."""
+
+    def holds(table: pd.DataFrame) -> Verdict:
+        cases = _per_case(table, arm, metric)
+        mean, (low, high) = float(cases.mean()), interval(cases)
+        told = f"{metric} of {arm} {mean:.4g} [{low:.4g}, {high:.4g}], worst {cases.max():.4g}; needed <= {value:g}"
+        return Verdict(mean <= value, mean, low, high, told)
+
+    return OnMetric(metric, holds)
+
+
 def wins(a: str, b: str, *, metric: str, of: float, lower: bool = False) -> Condition:
     """Arm `a` beats arm `b` in at least the share `of` of all cells (case x seed)."""
 

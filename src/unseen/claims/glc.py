@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from unseen.claims.base import Assertion, Claim, Experiment, at_least, better, equals
+from unseen.claims.styles import subgroups
 from unseen.data.domain import Domain
 from unseen.evaluation.metrics.classification import accuracy
 from unseen.evaluation.metrics.open_set import open_set_scores
@@ -94,16 +95,7 @@ def printed(*, seed: int) -> tuple[Domain, Domain]:
 
 def drawn(source: str, target: str, *, seed: int = 0) -> tuple[Domain, Domain]:
     """Features of two vendors' emoji."""
-    return features(source), features(target)
-
-
-@functools.cache
-def features(style: str) -> Domain:
-    """EfficientNet-Lite0's features of a style; classes are the subgroups."""
-    from unseen.data.sources import emoji
-    from unseen.encoders import get
-
-    return get("efficientnet-lite0").encode(emoji(style), precision="fp32")
+    return subgroups(source), subgroups(target)
 
 
 # -- arms --------------------------------------------------------------------------------------------------
@@ -247,6 +239,7 @@ def experiment(run: Callable[[str, int], Table]) -> Experiment:
 
 claim = Claim(
     slug="glc",
+    parts=("unseen.claims.styles",),
     licences=(
         "Digits: Alpaydin and Kaynak, UCI, in scikit-learn",
         "Fonts: DejaVu, STIX and Computer Modern, as matplotlib ships them",
