@@ -85,7 +85,7 @@ def fine_tuned(
 ) -> dict[str, float]:
     """The figures of one training."""
     started = time.perf_counter()
-    method = TRAM(epochs=15, random_state=seed).set_params(**settings).fit(source=learn, model=model)
+    method = TRAM(epochs=15).set_params(random_state=seed, **settings).fit(source=learn, model=model)
     seconds = time.perf_counter() - started
     found = grades(method.network_, model, aside, targets)
     return {**found, "hardest": graded(method.network_, targets[hardest]), "seconds": seconds}
@@ -261,7 +261,7 @@ claim = Claim(
             promised=True,
         ),
         Assertion(
-            text="Better than SAM and trust regions on cross-dataset vision, language models and cross-lingual transfer.",
+            text="Better than SAM and trust regions on cross-dataset vision, language models, cross-lingual transfer.",
             level="paper scale",
             reason=(
                 "ViT-B/16, GPT-2 on M2D2 and XLM-R on XNLI are not at hand. With a folder of pictures and a timm ViT: "
