@@ -15,6 +15,7 @@ CLAIMS = {
     "pbadv": "pbadv",
     "glc": "glc",
     "tram": "tram",
+    "udim": "udim",
     "zeroq": "zeroq",
     "mte-zsar": "mte_zsar",
     "ontozsl": "ontozsl",

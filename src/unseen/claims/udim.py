@@ -1,0 +1,230 @@
+"""UDIM's claim: a network learns emoji of one vendor, or of four, and meets other vendors' that it never saw."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from unseen.claims.base import Assertion, Claim, Experiment, better, not_worse
+from unseen.claims.drawings import VENDORS
+from unseen.claims.styles import subgroups
+from unseen.data.domain import Domain, concatenate
+from unseen.data.samplers import hold_out
+from unseen.evaluation.metrics.classification import accuracy
+from unseen.methods.generalization.udim import UDIM, craft_inputs
+from unseen.nn.classifier import Classifier, feature_classifier, train_source
+from unseen.nn.sharpness import SAM
+from unseen.runtime import reproducible
+
+Table = dict[str, dict[str, float]]
+
+ARMS: Mapping[str, Mapping[str, Any]] = {
+    "erm": {"around": "erm", "weight": 0.0},
+    "sam": {"weight": 0.0},
+    "asam": {"around": "asam", "weight": 0.0, "rho": 0.5},
+    "sagm": {"around": "sagm", "weight": 0.0},
+    "udim": {},
+    "udim around asam": {"around": "asam", "rho": 0.5},
+    "udim around sagm": {"around": "sagm"},
+    "variance only": {"norm_term": False},
+    "norm only": {"variance_term": False},
+    "nothing crafted": {"perturb": "none"},
+}
+
+
+def one_source(case: str, seed: int) -> Table:
+    """Learn one style, meet the four others of the same split. The case is `SPLIT STYLE`."""
+    split, style = case.split()
+    targets = [subgroups(vendor) for vendor in VENDORS[split] if vendor != style]
+    return measured(subgroups(style), targets, ARMS, seed)
+
+
+def several_sources(case: str, seed: int) -> Table:
+    """Learn four styles, meet the fifth. The case is `SPLIT STYLE`, the style to come."""
+    split, style = case.split()
+    source = concatenate([subgroups(vendor) for vendor in VENDORS[split] if vendor != style], name="sources")
+    arms = {"sam": ARMS["sam"], "udim": ARMS["udim"], "udim, domains pooled": {"domain_wise": False}}
+    return measured(source, [subgroups(style)], arms, seed)
+
+
+def measured(source: Domain, targets: list[Domain], arms: Mapping[str, Mapping[str, Any]], seed: int) -> Table:
+    """All arms from one start: features as they are, a bottleneck and a head that saw the source for three epochs."""
+    learn, aside = (source.take(part) for part in hold_out(source.labels, 0.2, seed))
+    with reproducible(seed):
+        start = train_source(feature_classifier(source.n_features, 29, 128), learn, epochs=3)
+    table = {}
+    for arm, settings in arms.items():
+        method = UDIM(epochs=10).set_params(random_state=seed, **settings).fit(source=learn, model=start)
+        network: Any = method.network_
+        accuracies = [graded(network, target) for target in targets]
+        table[arm] = {
+            "targets": float(np.mean(accuracies)),
+            "worst_target": float(np.min(accuracies)),
+            "source": graded(network, aside),
+            "inconsistency": gap(network, aside, seed),
+        }
+    return table
+
+
+def graded(network: nn.Module, domain: Domain) -> float:
+    """Accuracy."""
+    with torch.no_grad():
+        return accuracy(domain.labels, network(torch.as_tensor(domain.x)).argmax(dim=1).numpy())
+
+
+def gap(network: Classifier, domain: Domain, seed: int, rho: float = 0.05, draws: int = 4) -> float:
+    """Mean |L_T - L_S| at weights around theta, T crafted from source samples that no arm learnt from.
+
+    The weights are the worst of a ball of radius `rho` to first order (SAM's), and some drawn on its surface.
+    """
+    x, y = torch.as_tensor(domain.x), torch.as_tensor(domain.labels)
+    for parameter in network.parameters():
+        parameter.requires_grad_(parameter.is_floating_point())
+    crafted = craft_inputs(network, x, y, rho=rho, radius=1.0)
+    optimizer = SAM(network.parameters(), torch.optim.SGD, lr=0.0, rho=rho)
+    found = []
+    for draw in range(draws + 1):
+        optimizer.zero_grad()
+        F.cross_entropy(network(x), y).backward()  # type: ignore[no-untyped-call]
+        if draw:
+            _replace_by_noise(optimizer, torch.Generator().manual_seed(1000 * seed + draw))
+        optimizer.first_step()
+        with torch.no_grad():
+            found.append(float((F.cross_entropy(network(crafted), y) - F.cross_entropy(network(x), y)).abs()))
+        optimizer.second_step()
+    return float(np.mean(found))
+
+
+def _replace_by_noise(optimizer: SAM, generator: torch.Generator) -> None:
+    """Gradients become a random direction, so that the probe goes there."""
+    parameters: list[Tensor] = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+    for p in parameters:
+        p.grad = torch.randn(p.shape, generator=generator)
+
+
+def experiment(run: Any) -> Experiment:
+    """The cases are the same for both."""
+    return Experiment(
+        run=run,
+        development=tuple(f"development {style}" for style in VENDORS["development"]),
+        confirmation=tuple(f"confirmation {style}" for style in VENDORS["confirmation"]),
+        seeds=(0, 1),
+        fresh_seeds=(100, 101),
+        unit="style that is learnt, or left out",
+    )
+
+
+claim = Claim(
+    slug="udim",
+    parts=("unseen.claims.styles", "unseen.claims.drawings"),
+    licences=(
+        "Emoji: Noto (Apache-2.0), Twemoji and EmojiOne 1 and 2 (CC BY 4.0), OpenMoji (CC BY-SA 4.0), Fluent (MIT)",
+    ),
+    experiments={"one source": experiment(one_source), "several sources": experiment(several_sources)},
+    ledger=(
+        Assertion(
+            text="SAM lessens overfitting to one domain: better than plain training on domains to come.",
+            level="effect",
+            experiment="one source",
+            holds=better("sam", "erm", metric="targets"),
+        ),
+        Assertion(
+            text="UDIM lessens the inconsistency of the losses on source and unknown domains, around the solution.",
+            level="mechanism",
+            experiment="one source",
+            holds=better("udim", "sam", metric="inconsistency", lower=True),
+        ),
+        Assertion(
+            text="It does so without losing the source (within a point and a half of SAM).",
+            level="mechanism",
+            experiment="one source",
+            holds=not_worse("udim", "sam", metric="source", within=0.015),
+        ),
+        Assertion(
+            text="Unknown domains are made by perturbing the source: without crafting, the inconsistency stays higher.",
+            level="mechanism",
+            experiment="one source",
+            holds=better("udim", "nothing crafted", metric="inconsistency", lower=True),
+        ),
+        Assertion(
+            text="The alignment of the variances lessens the inconsistency by itself.",
+            level="effect",
+            experiment="one source",
+            holds=better("variance only", "sam", metric="inconsistency", lower=True),
+        ),
+        Assertion(
+            text="The gradients' length on the crafted domain, made small, lessens it by itself.",
+            level="effect",
+            experiment="one source",
+            holds=better("norm only", "sam", metric="inconsistency", lower=True),
+        ),
+        Assertion(
+            text="UDIM does no harm on domains to come (within a point of SAM).",
+            level="effect",
+            experiment="one source",
+            holds=not_worse("udim", "sam", metric="targets", within=0.01),
+            promised=True,
+        ),
+        Assertion(
+            text="UDIM outperforms SAM from one source, the most restrictive case.",
+            level="effect",
+            experiment="one source",
+            holds=better("udim", "sam", metric="targets"),
+            promised=True,
+        ),
+        Assertion(
+            text="Put around ASAM, it improves it.",
+            level="effect",
+            experiment="one source",
+            holds=better("udim around asam", "asam", metric="targets"),
+        ),
+        Assertion(
+            text="Put around SAGM, it improves it.",
+            level="effect",
+            experiment="one source",
+            holds=better("udim around sagm", "sagm", metric="targets"),
+        ),
+        Assertion(
+            text="On the worst target, it outperforms SAM.",
+            level="effect",
+            experiment="one source",
+            holds=better("udim", "sam", metric="worst_target"),
+        ),
+        Assertion(
+            text="UDIM outperforms SAM where several sources are known.",
+            level="effect",
+            experiment="several sources",
+            holds=better("udim", "sam", metric="targets"),
+        ),
+        Assertion(
+            text="With several sources, each is compared with its own crafted domain rather than all together.",
+            level="effect",
+            experiment="several sources",
+            holds=better("udim", "udim, domains pooled", metric="targets"),
+        ),
+        Assertion(
+            text="SAM and the inconsistency together bound the loss on the target.",
+            level="not testable",
+            reason="It is a theorem (the paper's Theorem 3.2 and appendix), not a measurement.",
+        ),
+        Assertion(
+            text="Better than SAM variants on CIFAR-10-C, PACS, VLCS, OfficeHome and DomainNet.",
+            level="paper scale",
+            reason=(
+                "These sets are not at hand. With PACS as folders, one per domain, and a timm ResNet: "
+                "`UDIM(preset paper).fit(source=three domains joined by unseen.data.domain.concatenate, model=...)`, "
+                "5,000 steps; not run."
+            ),
+        ),
+        Assertion(
+            text="The code is public.",
+            level="not testable",
+            reason="It is at github.com/SJShin-AI/UDIM; the card says where this one differs.",
+        ),
+    ),
+)
