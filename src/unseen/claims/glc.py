@@ -9,10 +9,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from unseen.claims.base import Assertion, Claim, Experiment, at_least, better, equals
-from unseen.claims.styles import subgroups
+from unseen.claims.shifts import domains, source_model
 from unseen.data.domain import Domain
 from unseen.evaluation.metrics.classification import accuracy
 from unseen.evaluation.metrics.open_set import open_set_scores
@@ -20,9 +20,8 @@ from unseen.evaluation.protocols.run import entropy_threshold
 from unseen.methods.adaptation.glc import GLC, RATIOS, pseudo_labels
 from unseen.methods.base import UNKNOWN, signatures
 from unseen.methods.baselines.shot import SHOT
-from unseen.nn.classifier import Classifier, feature_classifier, outputs, train_source
+from unseen.nn.classifier import Classifier, outputs
 from unseen.nn.information import normalized_entropy
-from unseen.runtime import reproducible
 
 Table = dict[str, dict[str, float]]
 
@@ -48,14 +47,9 @@ def parts(case: str, setting: str, seed: int) -> tuple[Domain, Domain]:
     A case is `digits TURN ORDER`, `fonts ORDER` or `emoji SOURCE TARGET ORDER`: ORDER seeds which classes are
     shared; `as-is` is their own order.
     """
-    kind, *words, order = case.split()
-    readers: dict[str, Callable[..., tuple[Domain, Domain]]] = {
-        "digits": turned,
-        "fonts": printed,
-        "emoji": drawn,
-    }
-    source, target = readers[kind](*words, seed=seed)
-    split = (EMOJI if kind == "emoji" else DIGITS)[setting]
+    pair, order = case.rsplit(maxsplit=1)
+    source, target = domains(pair, seed)
+    split = (EMOJI if pair.startswith("emoji") else DIGITS)[setting]
     n = sum(split)
     classes = np.arange(n) if order == "as-is" else np.random.default_rng(int(order)).permutation(n)
     place = np.empty(n, dtype=np.int64)
@@ -66,59 +60,7 @@ def parts(case: str, setting: str, seed: int) -> tuple[Domain, Domain]:
     return source.take(source.labels < known), target.take((target.labels < split.shared) | private)
 
 
-def turned(degrees: str, *, seed: int) -> tuple[Domain, Domain]:
-    """Half of scikit-learn's digits upright, the other half turned, blurred, paler and noisy; 16 x 16 pixels."""
-    from scipy.ndimage import gaussian_filter, rotate, zoom
-    from sklearn.datasets import load_digits
-
-    data = load_digits()
-    rng = np.random.default_rng(seed)
-    order = rng.permutation(len(data.target))
-    images = zoom(data.images / 16, (1, 2, 2), order=1).clip(0, 1)
-    halves = np.array_split(order, 2)
-    changed = rotate(images[halves[1]], float(degrees), axes=(2, 1), reshape=False, order=1)
-    changed = gaussian_filter(changed, (0, 0.6, 0.6)) * 0.7 + rng.normal(0, 0.08, changed.shape)
-    return tuple(  # type: ignore[return-value]
-        Domain(x=x[:, None].astype(np.float32), y=data.target[half].astype(np.int64), kind="image")
-        for x, half in ((images[halves[0]], halves[0]), (changed, halves[1]))
-    )
-
-
-@functools.cache
-def printed(*, seed: int) -> tuple[Domain, Domain]:
-    """Handwritten digits and printed ones, in the fonts of matplotlib; 16 x 16 pixels."""
-    from unseen.data.sources import digits
-
-    styles = digits("handwritten", size=16, flat=True), digits("printed", size=16, copies=4, flat=True)
-    return tuple(d.replace(x=d.x.reshape(-1, 1, 16, 16), kind="image") for d in styles)  # type: ignore[return-value]
-
-
-def drawn(source: str, target: str, *, seed: int = 0) -> tuple[Domain, Domain]:
-    """Features of two vendors' emoji."""
-    return subgroups(source), subgroups(target)
-
-
 # -- arms --------------------------------------------------------------------------------------------------
-
-
-def source_model(source: Domain, seed: int) -> Classifier:
-    """Step 1 of the method: a classifier of the source, by label-smoothed cross entropy."""
-    n_classes = int(source.labels.max()) + 1
-    with reproducible(seed):
-        if source.kind == "features":
-            return train_source(feature_classifier(source.n_features, n_classes), source)
-        return train_source(small_network(n_classes), source, epochs=25)
-
-
-def small_network(n_classes: int, width: int = 64) -> Classifier:
-    """Three convolutions (32, 64, 128), a bottleneck of 64, a weight-normalised head, for 16 x 16 pixels."""
-    layers: list[nn.Module] = []
-    for inputs, channels in ((1, 32), (32, 64), (64, 128)):
-        layers += [nn.Conv2d(inputs, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels), nn.ReLU()]
-        layers += [nn.MaxPool2d(2)]
-    bottleneck = nn.Sequential(nn.Linear(128 * 2 * 2, width), nn.BatchNorm1d(width))
-    head = nn.utils.parametrizations.weight_norm(nn.Linear(width, n_classes))
-    return Classifier(nn.Sequential(*layers, nn.Flatten()), bottleneck, head)
 
 
 def rejecting(p: Tensor, threshold: float) -> NDArray[np.int64]:
@@ -239,7 +181,7 @@ def experiment(run: Callable[[str, int], Table]) -> Experiment:
 
 claim = Claim(
     slug="glc",
-    parts=("unseen.claims.styles",),
+    parts=("unseen.claims.shifts",),
     licences=(
         "Digits: Alpaydin and Kaynak, UCI, in scikit-learn",
         "Fonts: DejaVu, STIX and Computer Modern, as matplotlib ships them",

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from unseen.claims.base import Assertion, Claim, Experiment, better, not_worse
 from unseen.claims.drawings import VENDORS
-from unseen.claims.styles import subgroups
+from unseen.claims.shifts import subgroups
 from unseen.data.domain import Domain, concatenate
 from unseen.data.samplers import hold_out
 from unseen.evaluation.metrics.classification import accuracy
@@ -121,7 +121,7 @@ def experiment(run: Any) -> Experiment:
 
 claim = Claim(
     slug="udim",
-    parts=("unseen.claims.styles", "unseen.claims.drawings"),
+    parts=("unseen.claims.shifts", "unseen.claims.drawings"),
     licences=(
         "Emoji: Noto (Apache-2.0), Twemoji and EmojiOne 1 and 2 (CC BY 4.0), OpenMoji (CC BY-SA 4.0), Fluent (MIT)",
     ),

@@ -39,3 +39,38 @@ def random_flip(x: Float[Tensor, "b c h w"], generator: torch.Generator) -> Tens
 def crop_and_flip(x: Float[Tensor, "b c h w"], generator: torch.Generator) -> Tensor:
     """`random_crop`, then `random_flip`."""
     return random_flip(random_crop(x, generator), generator)
+
+
+def resized_crop(
+    x: Float[Tensor, "b c h w"], generator: torch.Generator, scale: tuple[float, float] = (0.7, 1.0)
+) -> Tensor:
+    """Enlarge a square part, of `scale` of the area and at a random place, to the size of the picture."""
+    n = len(x)
+    side = torch.sqrt(scale[0] + (scale[1] - scale[0]) * torch.rand(n, generator=generator))
+    place = (2 * torch.rand(n, 2, generator=generator) - 1) * (1 - side)[:, None]
+    theta = torch.zeros(n, 2, 3)
+    theta[:, 0, 0] = theta[:, 1, 1] = side
+    theta[:, :, 2] = place
+    grid = F.affine_grid(theta, list(x.shape), align_corners=False).to(x)
+    return F.grid_sample(x, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+
+
+def jitter(x: Float[Tensor, "b c h w"], generator: torch.Generator, strength: float = 0.3, grey: float = 0.1) -> Tensor:
+    """Change brightness, contrast and saturation of each picture by up to `strength`, and take some colours away.
+
+    Changes are relative to the mean and the deviation of the picture, since tensors may be normalized; `grey` is the
+    probability of losing all colour.
+    """
+    draw = (2 * torch.rand(len(x), 3, generator=generator) - 1) * strength
+    gone = torch.rand(len(x), generator=generator) < grey
+    bright, contrast, colour = (part[:, None, None, None].to(x) for part in draw.T)
+    mean, std = x.mean(dim=(1, 2, 3), keepdim=True), x.std(dim=(1, 2, 3), keepdim=True)
+    x = mean + (x - mean) * (1 + contrast) + bright * std
+    base = x.mean(dim=1, keepdim=True)
+    keep = torch.where(gone[:, None, None, None].to(x.device), torch.zeros_like(colour), 1 + colour)
+    return base + (x - base) * keep
+
+
+def jittered_crop(x: Float[Tensor, "b c h w"], generator: torch.Generator) -> Tensor:
+    """`resized_crop`, `random_flip`, then `jitter`."""
+    return jitter(random_flip(resized_crop(x, generator), generator), generator)

@@ -39,6 +39,7 @@ METHODS = {
     "ontozsl": "zero_shot.ontozsl:OntoZSL",
     "crest": "zero_shot.crest:CREST",
     "glc": "adaptation.glc:GLC",
+    "fewshot-sfda": "adaptation.fewshot_sfda:FewShotSFDA",
     "sfda2": "adaptation.sfda2:SFDA2",
     "tram": "generalization.tram:TRAM",
     "udim": "generalization.udim:UDIM",

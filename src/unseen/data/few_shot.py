@@ -1,0 +1,82 @@
+"""Few labelled samples of a target by the protocol of source-free few-shot studies, and unbalanced classes."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from unseen.data.domain import Domain
+from unseen.data.typing import IntArray
+
+
+class FewShotSplit(NamedTuple):
+    """Positions of the shots, of one further sample per class to validate by, and of the test samples."""
+
+    train: IntArray
+    validation: IntArray
+    test: IntArray
+
+
+def few_shot_split(y: IntArray, shots: int, *, seed: int, test: float = 0.2) -> FewShotSplit:
+    """Hold out a stratified part as the test, and draw `shots` + 1 of each class from the rest.
+
+    Parameters
+    ----------
+    y : int array (n,)
+        Labels.
+    shots : int, >= 1
+        Samples of each class to learn from.
+    seed : int
+        Of the test part and of the draw.
+    test : float in (0, 1)
+        Share of the test part.
+
+    Raises
+    ------
+    ValueError
+        If a class has too few samples.
+
+    Source: Lee et al., "Few-shot Fine-tuning is All You Need for Source-free Domain Adaptation", 2023, section 4.1.
+    """
+    if shots < 1 or not 0 < test < 1:
+        raise ValueError(f"shots must be at least 1 and test in (0, 1); got {shots} and {test}")
+    from sklearn.model_selection import train_test_split
+
+    rest, held = train_test_split(np.arange(len(y)), test_size=test, random_state=seed, stratify=y)
+    rng = np.random.default_rng(seed)
+    train, validation = [], []
+    for label in np.unique(y):
+        own = rng.permutation(np.sort(rest[y[rest] == label]))
+        if len(own) < shots + 1:
+            raise ValueError(f"class {label} has {len(own)} samples outside the test; {shots + 1} are needed")
+        train.append(own[:shots])
+        validation.append(own[-1:])
+    return FewShotSplit(np.concatenate(train), np.concatenate(validation), np.sort(held))
+
+
+def unbalanced(domain: Domain, ratio: float, *, reverse: bool = False, seed: int = 0) -> Domain:
+    """A part of a labelled domain whose classes shrink from the first to the last, by powers up to `ratio`.
+
+    The source in one order and the target in the other (`reverse`) is the setting of a reversely unbalanced source and
+    an unbalanced target (RSUT).
+
+    Parameters
+    ----------
+    ratio : float, >= 1
+        How many times the largest class is larger than the smallest.
+    reverse : bool
+        The last class is the largest.
+
+    Source: Tan, Peng, Saenko, "Class-imbalanced Domain Adaptation: An Empirical Odyssey", ECCV Workshops 2020, 4.1.
+    """
+    if ratio < 1:
+        raise ValueError(f"ratio must be at least 1; got {ratio}")
+    labels = np.unique(domain.labels)
+    most = min(int((domain.labels == label).sum()) for label in labels)
+    rng = np.random.default_rng(seed)
+    kept = []
+    for place, label in enumerate(labels[::-1] if reverse else labels):
+        n = max(1, round(most * ratio ** (-place / max(len(labels) - 1, 1))))
+        kept.append(rng.permutation(np.flatnonzero(domain.labels == label))[:n])
+    return domain.take(np.sort(np.concatenate(kept)))

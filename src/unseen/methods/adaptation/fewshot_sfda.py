@@ -1,0 +1,266 @@
+"""Few-shot source-free adaptation: fine-tune a source model on one to ten labels per class, a linear probe first."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Literal, Self
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from unseen.data.augment import Augment, crop_and_flip, jittered_crop
+from unseen.data.domain import Domain
+from unseen.data.samplers import Batch, tensor
+from unseen.methods.base import Card
+from unseen.methods.network import NetworkMethod
+from unseen.methods.parameters import Count, Natural, NonNegative, Unit
+from unseen.nn.classifier import Classifier, as_classifier, check_labels, evaluating
+from unseen.nn.sharpness import SAM
+from unseen.nn.train import Run, train
+
+Strategy = Literal["lp-ft", "ft", "lp", "bn", "bn-head", "features"]
+
+
+class FewShotSFDA(NetworkMethod):
+    """Fine-tune a source model on a handful of labelled target samples, without anything else of source or target [1].
+
+    One sample of each class that has at least two is set aside, and the step with the least loss on these is kept: no
+    further labels choose anything. A class with a single sample has none aside; if that is so of all, the last step is
+    kept.
+
+    Parameters
+    ----------
+    strategy : {"lp-ft", "ft", "lp", "bn", "bn-head", "features"}
+        What trains: the head, then everything (LP-FT); everything; the head; weight and bias of 2-D BatchNorm layers;
+        these and the head; everything but the head. Parts that do not train are in eval mode, BatchNorm included.
+    steps : int, >= 0
+        Of fine-tuning, or of any single-stage strategy but the probe.
+    probe_steps : int, >= 0
+        Of the linear probe.
+    learning_rate, probe_rate : float, >= 0
+        Of Adam, for these two. The authors' one value for all data is 1e-5 and 1e-4 (preset "paper").
+    smoothing : float in [0, 1]
+        Of the labels.
+    rho : float, >= 0
+        Radius of sharpness-aware minimization; 0 is without.
+    validate_every : int, >= 1
+        Steps between looks at the samples aside; the start is looked at, too.
+    validate_as : {"test", "train"}
+        Whether they are seen as test samples, or with the random views of training, as in the authors' code.
+    views : {"jitter", "crop+flip", "same"}
+        How pictures are changed for training; features never are.
+    batch_size : int, >= 1
+        Drawn with replacement.
+
+    Attributes
+    ----------
+    network_ : Module
+    chosen_step_ : int
+        After how many steps of the last stage the network was kept.
+    validation_loss_ : array (looks,)
+        At step 0, `validate_every`, ... of the last stage; empty without samples aside.
+
+    References
+    ----------
+    [1] Lee, Seo, Kim, Lee, Hwang, "Few-shot Fine-tuning is All You Need for Source-free Domain Adaptation", 2023.
+    """
+
+    card = Card(
+        slug="fewshot-sfda",
+        cost=1.5,
+        title="Few-shot Fine-tuning is All You Need for Source-free Domain Adaptation",
+        venue="2023",
+        official_code="daintlab/fewshot-SFDA",
+        summary="Adapt a source model with one to ten labels per class, also where unlabeled adaptation breaks.",
+        unseen={"domains"},
+        modalities={"features", "image"},
+        protocols={"closed", "partial", "open", "open-partial"},
+        presets={
+            "default": {},
+            "ft": {"strategy": "ft"},
+            "sam": {"rho": 0.05},
+            "paper": {
+                "learning_rate": 1e-5, "probe_rate": 1e-4, "steps": 1000, "probe_steps": 400, "validate_every": 10,
+                "views": "jitter",
+            },
+        },
+        on_request={"paper"},
+        smoke={"steps": 4, "probe_steps": 4, "validate_every": 2},
+        parts=("unseen.nn.sharpness.SAM", "unseen.data.few_shot.few_shot_split", "unseen.data.few_shot.unbalanced"),
+        notes=(
+            "Rates and steps are those of small networks and cached features; the ratio of 10 between probe and "
+            "fine-tuning is the authors'.",
+            "Samples aside are seen without random views; the official code gives them those of training "
+            "(`validate_as=\"train\"`).",
+            "The official code logs the best and the last step on the test, too; here no test sample is ever seen.",
+            "Under SAM, BatchNorm statistics move in both passes, as in the official code.",
+            "Pictures come as tensors of unknown range, so that `jitter` changes brightness, contrast and saturation "
+            "relative to each picture, and not hue.",
+        ),
+    )  # fmt: skip
+
+    strategy: Strategy = "lp-ft"
+    steps: Natural = 300
+    probe_steps: Natural = 200
+    learning_rate: NonNegative = 1e-3
+    probe_rate: NonNegative = 1e-2
+    smoothing: Unit = 0.0
+    rho: NonNegative = 0.0
+    validate_every: Count = 10
+    validate_as: Literal["test", "train"] = "test"
+    views: Literal["jitter", "crop+flip", "same"] = "jitter"
+    batch_size: Count = 32
+
+    def fit(self, *, model: nn.Module, support: Domain) -> Self:
+        """Fine-tune a copy of `model` on the labelled handful."""
+        network = as_classifier(model).eval()
+        check_labels(network, support, "support")
+        shots, aside = validation_samples(support, self.random_state)
+        self.chosen_step_, self.validation_loss_ = 0, np.zeros(0)
+        for stage in self._stages():
+            if not stage.steps:
+                continue
+            self._train(network, stage, support.take(shots), support.take(aside))
+        self.network_ = network.eval()
+        return self
+
+    def _stages(self) -> list["_Stage"]:
+        probe = _Stage("lp", self.probe_steps, self.probe_rate, last=self.strategy == "lp")
+        if self.strategy == "lp":
+            return [probe]
+        whole = _Stage("ft", self.steps, self.learning_rate, last=True)
+        if self.strategy == "lp-ft":  # fine-tuning starts from the last step of the probe, whatever its loss aside
+            return [probe, whole] if self.steps else [dataclasses.replace(probe, last=True)]
+        return [dataclasses.replace(whole, what=self.strategy)]
+
+    def _train(self, network: Classifier, stage: "_Stage", shots: Domain, aside: Domain) -> None:
+        """One stage; after the last, the weights of the step with the least loss aside, the earlier one of equals."""
+        augment = self._augment(shots)
+        choose = stage.last and len(aside) > 0
+        first = {key: value.clone() for key, value in network.state_dict().items()}
+
+        def aside_loss(run: Run | None = None) -> float:
+            x, y = tensor(aside), torch.as_tensor(aside.labels)
+            if self.validate_as == "train" and augment is not None:
+                x = augment(x, torch.Generator().manual_seed(0) if run is None else run.generator)
+            device = next(iter(network.state_dict().values())).device
+            with evaluating(network), torch.no_grad():
+                return float(F.cross_entropy(network(x.to(device)), y.to(device)))
+
+        parts = trained_parts(network, stage.what)
+        parameters = _only(network, parts, stage.what)
+        optimizer: torch.optim.Optimizer
+        if self.rho:
+            optimizer = SAM(parameters, torch.optim.Adam, lr=stage.rate, rho=self.rho)
+        else:
+            optimizer = torch.optim.Adam(parameters, lr=stage.rate)
+
+        def objective(batch: Batch, run: Run) -> None:
+            assert batch.y is not None
+            y = batch.y
+            run.descend(lambda: F.cross_entropy(network(batch.x), y, label_smoothing=self.smoothing), "adam")
+
+        def modes(run: Run) -> None:
+            network.eval()
+            for part in parts:
+                part.train()
+
+        start = aside_loss() if choose else 0.0
+        looks = max(1, -(-stage.steps // self.validate_every))
+        run = train(
+            objective,
+            name=f"fewshot-{stage.what}",
+            nets={"network": network},
+            optimizers={"adam": optimizer},
+            batches=with_replacement(shots, self.batch_size, augment, stage.steps, self.validate_every),
+            epochs=looks,
+            steps_per_epoch=min(self.validate_every, stage.steps),
+            before_epoch=modes,
+            score=(lambda run: -aside_loss(run)) if choose else None,
+        )
+        for parameter in network.parameters():
+            parameter.requires_grad_(parameter.is_floating_point())
+        if not choose:
+            self.chosen_step_ = stage.steps if stage.last else self.chosen_step_
+            return
+        losses = [start, *(-epoch["score"] for epoch in run.history)]
+        self.validation_loss_ = np.array(losses)
+        best = int(np.argmin(losses))
+        self.chosen_step_ = min(best * self.validate_every, stage.steps)
+        if best == 0:
+            network.load_state_dict(first)
+
+    def _augment(self, shots: Domain) -> Augment | None:
+        if shots.kind != "image":
+            return None
+        return {"jitter": jittered_crop, "crop+flip": crop_and_flip, "same": None}[self.views]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Stage:
+    """What trains, for how many steps and at which rate; whether it is the last stage."""
+
+    what: str
+    steps: int
+    rate: float
+    last: bool
+
+
+def validation_samples(support: Domain, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of the shots, and of the last of a random order of each class that has at least two."""
+    rng = np.random.default_rng(seed)
+    aside: list[int] = []
+    for label in np.unique(support.labels):
+        own = rng.permutation(np.flatnonzero(support.labels == label))
+        aside += own[-1:].tolist() if len(own) > 1 else []
+    mask = np.zeros(len(support), dtype=bool)
+    mask[aside] = True
+    return np.flatnonzero(~mask), np.flatnonzero(mask)
+
+
+def trained_parts(network: Classifier, what: str) -> list[nn.Module]:
+    """The modules that a strategy trains, and that are in train mode meanwhile.
+
+    Raises
+    ------
+    ValueError
+        If BatchNorm layers are to train and the network has none for pictures.
+    """
+    body = [getattr(network, name) for name in ("backbone", "bottleneck") if hasattr(network, name)]
+    norms: list[nn.Module] = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    if what in ("bn", "bn-head") and not norms:
+        raise ValueError(f"strategy={what!r} trains 2-D BatchNorm layers; the model has none: take 'lp-ft' or 'lp'")
+    found: dict[str, list[nn.Module]] = {
+        "ft": [network],
+        "lp": [network.head],
+        "bn": norms,
+        "bn-head": [*norms, network.head],
+        "features": body or [module for name, module in network.named_children() if name != "head"],
+    }
+    return found[what]
+
+
+def _only(network: Classifier, parts: list[nn.Module], what: str) -> list[Tensor]:
+    """Parameters of some parts, which alone require a gradient from now on."""
+    chosen = {id(p): p for part in parts for p in part.parameters() if p.is_floating_point()}
+    if not chosen:
+        raise ValueError(f"strategy={what!r} has nothing to train in this model")
+    for parameter in network.parameters():
+        parameter.requires_grad_(id(parameter) in chosen)
+    return list(chosen.values())
+
+
+def with_replacement(
+    domain: Domain, size: int, augment: Augment | None, total: int, per_epoch: int
+) -> Callable[[Run], Iterator[Batch]]:
+    """Batches of `size` drawn with replacement, `total` in all."""
+    x, y = tensor(domain), torch.as_tensor(domain.labels)
+
+    def stream(run: Run) -> Iterator[Batch]:
+        for _ in range(min(per_epoch, total - run.step)):
+            index = torch.randint(len(x), (size,), generator=run.generator)
+            chosen = x[index] if augment is None else augment(x[index], run.generator)
+            yield Batch(chosen, y[index], index)
+
+    return stream
