@@ -14,6 +14,7 @@ CLAIMS = {
     "tmv-hlp": "tmv_hlp",
     "pbadv": "pbadv",
     "glc": "glc",
+    "fewshot-sfda": "fewshot_sfda",
     "tram": "tram",
     "udim": "udim",
     "zeroq": "zeroq",
