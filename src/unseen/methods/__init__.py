@@ -38,6 +38,7 @@ METHODS = {
     "ontozsl": "zero_shot.ontozsl:OntoZSL",
     "crest": "zero_shot.crest:CREST",
     "glc": "adaptation.glc:GLC",
+    "meta-dmoe": "adaptation.meta_dmoe:MetaDMoE",
     "zeroq": "compression.zeroq:ZeroQ",
 }
 
