@@ -14,6 +14,7 @@ CLAIMS = {
     "tmv-hlp": "tmv_hlp",
     "pbadv": "pbadv",
     "glc": "glc",
+    "meta-dmoe": "meta_dmoe",
     "zeroq": "zeroq",
     "mte-zsar": "mte_zsar",
     "ontozsl": "ontozsl",

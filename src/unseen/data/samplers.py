@@ -107,7 +107,7 @@ def domain_batches(
 
     def stream(run: Any) -> Iterator[Batch]:
         shuffled = (own[torch.randperm(len(own), generator=run.generator)] for own in members)
-        pieces = [piece for own in shuffled for piece in own.split(size) if len(piece) >= smallest]
+        pieces = [piece for own in shuffled for piece in torch.split(own, size) if len(piece) >= smallest]
         for i in torch.randperm(len(pieces), generator=run.generator).tolist():
             index = pieces[i]
             x = tensor(domain, index.numpy()) if table is None else table[index]

@@ -108,13 +108,16 @@ def aggregator(kind: Kind, width: int, expert_widths: Sequence[int], heads: int 
     """
     if kind == "transformer" and width % heads:
         raise ValueError(f"heads must divide the {width} features of the student; got {heads}")
-    rules = {
-        "transformer": lambda: Transformer(width, heads, depth),
-        "average": Average,
-        "max": Maximum,
-        "weighted": lambda: Weighted(width),
-    }
-    return Aggregator(rules[kind](), [nn.Identity() if w == width else nn.Linear(w, width) for w in expert_widths])
+    maps = [nn.Identity() if other == width else nn.Linear(other, width) for other in expert_widths]
+    return Aggregator(_rule(kind, width, heads, depth), maps)
+
+
+def _rule(kind: Kind, width: int, heads: int, depth: int) -> nn.Module:
+    if kind == "transformer":
+        return Transformer(width, heads, depth)
+    if kind == "weighted":
+        return Weighted(width)
+    return Average() if kind == "average" else Maximum()
 
 
 def tokens(

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from unseen.data.domain import Domain
 from unseen.data.samplers import tensor
-from unseen.methods.adaptation.meta_dmoe.aggregator import Aggregator, aggregator
+from unseen.methods.adaptation.meta_dmoe.aggregator import aggregator
 from unseen.methods.adaptation.meta_dmoe.training import (
     CHUNK,
     Meta,
@@ -53,8 +53,8 @@ class MetaDMoE(Method):
     expert_width : int, optional
         Features of the experts if they differ; a linear map then brings them to d.
     alpha : float, >= 0
-        Length of the inner step. The loss is a mean over all features, so a step that does something is of the order
-        of the number of features.
+        Length of the inner step. Too long a step destroys the student: .03 suits perceptrons on cached features, 1e-3
+        small convolutional networks, 3e-4 to 1e-3 the authors' ResNet-50 and DenseNet-121.
     support_size, query_size : int
         Unlabeled and labelled samples of a batch in meta-training. Of a domain, what is left after whole batches is a
         batch if it has at least `support_size` + 2 samples.
@@ -132,6 +132,7 @@ class MetaDMoE(Method):
         notes=(
             "Epochs are chosen on held-out samples of the source domains, each adapted to without the expert of its "
             "group; the authors choose by labelled samples of other domains (WILDS' validation sets), twice an epoch.",
+            "Before meta-training all networks learn by Adam; a share of each domain is held out from all of them.",
             "Rates, epochs, alpha and d suit perceptrons on cached features; the paper's are in its appendix.",
             "Whole networks: the experts start as copies of `model`, as the authors' start from ImageNet.",
         ),
@@ -143,7 +144,7 @@ class MetaDMoE(Method):
     depth: Count = 1
     width: Count = 128
     expert_width: Count | None = None
-    alpha: NonNegative = 10.0
+    alpha: NonNegative = 0.03
     support_size: Count = 24
     query_size: Annotated[int, Within(2)] = 16
     adapt_size: Count | None = None
@@ -156,7 +157,7 @@ class MetaDMoE(Method):
     epochs: Count = 20
     batch_size: Annotated[int, Within(2)] = 64
     learning_rate: Positive = 1e-3
-    student_rate: Positive = 1e-3
+    student_rate: Positive = 3e-4
     aggregator_rate: Positive = 1e-3
     fresh_adam: bool = True
     held_out: Annotated[float, Within(0, 0.9)] = 0.2
