@@ -451,6 +451,12 @@ claim = Claim(
             by=0.02,
             promised=True,
         ),
+        Assertion(
+            text="The worst of the unseen domains gains, too.",
+            level="effect",
+            experiment="digits",
+            holds=better("full", "erm", metric="worst"),
+        ),
         digits_effect(
             "Nor is it the longer training: the same without the inner step (alpha = 0) is worse.",
             "erm, trained longer",

@@ -54,6 +54,7 @@ QUICK = dict(
     width=8,
     n_experts=3,
     alpha=0.5,
+    student_rate=1e-3,
 )
 
 

@@ -75,7 +75,7 @@ class MetaDMoE(Method):
         Of the two Adams of meta-training; all rates are multiplied by .96 after each epoch.
     fresh_adam : bool
         Whether both Adams forget their moments at the start of each epoch of meta-training, as in the authors' code.
-    held_out : float in [0, 1)
+    held_out : float in [0, 0.9]
         Share of every source domain that chooses epochs: of experts and student by accuracy, of meta-training by the
         accuracy after adapting to it without the expert of its group. 0 keeps the last epochs.
 
@@ -99,7 +99,7 @@ class MetaDMoE(Method):
 
     card = Card(
         slug="meta-dmoe",
-        cost=20.0,
+        cost=10.0,
         title="Meta-DMoE: Adapting to Domain Shift by Meta-Distillation from Mixture-of-Experts",
         venue="NeurIPS 2022",
         official_code="n3il666/Meta-DMoE",
