@@ -127,6 +127,7 @@ class MetaDMoE(Method):
         ),
         left_out=(
             "Regression (PovertyMap): no method here learns values, and domains that are compared hold classes.",
+            "Experts that exist already or have another architecture: all are trained here, with the student's.",
             "The warm-up and cosine schedule of RxRx1: rates decay by .96 per epoch everywhere.",
         ),
         notes=(
@@ -134,6 +135,8 @@ class MetaDMoE(Method):
             "group; the authors choose by labelled samples of other domains (WILDS' validation sets), twice an epoch.",
             "Before meta-training all networks learn by Adam; a share of each domain is held out from all of them.",
             "Rates, epochs, alpha and d suit perceptrons on cached features; the paper's are in its appendix.",
+            "What it gains depends on how much a plainly trained student loses (see the evidence); where a "
+            "target is far from all domains of the source, or the student loses little, it gains nothing or harms.",
             "Whole networks: the experts start as copies of `model`, as the authors' start from ImageNet.",
         ),
     )
