@@ -50,11 +50,18 @@ def compositional(about: dict[str, Any]) -> bool:
     return methods.get(about["slug"]).card.compositional
 
 
+def of_domains(about: dict[str, Any]) -> bool:
+    """Whether the source must be of several domains: here the fonts of the printed digits."""
+    return methods.get(about["slug"]).card.source_domains > 1
+
+
 def python(about: dict[str, Any], arguments: str = "") -> str:
     """A program that fits a method on digits and predicts; `about` is from `catalogue.describe`."""
     name = methods.get(about["slug"]).__name__
     words = list(about["needs"][0]["required"])
     arguments = arguments or ", ".join(f"{key}={value}" for key, value in quick(about).items())
+    if of_domains(about) and "target" not in words:
+        words += ["target"]
     fit = f"method = {name}({arguments}).fit({', '.join(f'{word}={word}' for word in words)})"
     score = "print((method.predict(target) == target.y).mean())"
     if "quantization" in about["protocols"]:
@@ -111,6 +118,8 @@ def python(about: dict[str, Any], arguments: str = "") -> str:
             lines = ["from unseen.data.compositions import compositions", *lines, PAIRS]
         elif "classes" in words:
             lines = ["from unseen import ClassSpace", *lines, DESCRIBED]
+        if of_domains(about):
+            lines += ['source = source.replace(columns={"domain": source.columns["font"]})']
         if "model" in words:
             lines = ["from unseen.catalogue import source_model", *lines, "model = source_model(source)"]
         if "support" in words:
@@ -143,6 +152,14 @@ def shell(about: dict[str, Any]) -> str:
     else:
         lines = ["unseen data get digits:printed --out printed", *lines]
         options = ["--source printed", *options]
+        if of_domains(about):
+            lines += [
+                "echo path,label,domain > fonts.csv  # each font is a domain",
+                "for f in printed/*/*.png; do",
+                "  n=${f#*/} font=${f##*printed-}; echo $f,${n%%/*},${font%%-[0-9]*} >> fonts.csv",
+                "done",
+            ]
+            options[0] = "--source fonts.csv"
     if "classes" in words:
         rows = [f"{n},the digit {word},{','.join(SEGMENTS[n])}" for n, word in zip(SEGMENTS, WORDS)]
         header = f"name,description,{','.join(SIDES)}"

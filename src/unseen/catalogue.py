@@ -117,6 +117,9 @@ class Given:
         if all(missing):
             fewest = min(missing, key=len)
             return f"needs {' and '.join(f'--{word}' for word in fewest)}"
+        source = self.inputs.get("source")
+        if isinstance(source, Domain) and len(source.domains) < card.source_domains:
+            return f"needs a source of at least {card.source_domains} domains, told apart by a column domain"
         return self._classes_problem(method)
 
     def pointless(self, method: type[Method]) -> str | None:

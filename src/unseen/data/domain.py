@@ -202,6 +202,12 @@ class Domain:
         return self.y
 
     @property
+    def domains(self) -> tuple[str, ...]:
+        """The values of the column ``domain``, sorted; this domain's own name if there is no such column."""
+        column = self.columns.get("domain")
+        return (self.name,) if column is None else tuple(np.unique(column.astype(np.str_)).tolist())
+
+    @property
     def n_features(self) -> int:
         """Width of a feature table."""
         if isinstance(self.x, Lazy) or self.x.ndim != 2:

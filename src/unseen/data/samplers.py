@@ -92,3 +92,39 @@ def batches(
             yield Batch(x, None if y is None else y[index], index)
 
     return stream
+
+
+def domain_steps(groups: NDArray[Any], size: int, smallest: int = 1) -> int:
+    """How many batches one epoch of `domain_batches` has."""
+    counts = np.unique(groups, return_counts=True)[1]
+    return int(sum(n // size + (n % size >= smallest) for n in counts.tolist()))
+
+
+def domain_batches(
+    domain: Domain, groups: NDArray[Any], size: int, smallest: int = 1
+) -> Callable[[Any], Iterator[Batch]]:
+    """Like `batches`, but every batch is of one group; the batches of all groups come in random order.
+
+    Parameters
+    ----------
+    domain : Domain
+    groups : array of shape (n,)
+        Which group a sample belongs to: its domain.
+    size : int
+        Samples in a batch.
+    smallest : int
+        What is left of a group is a batch, too, if it has so many samples.
+    """
+    y = None if domain.y is None else torch.as_tensor(domain.y)
+    table = None if isinstance(domain.x, Lazy) else tensor(domain)
+    members = [torch.as_tensor(np.flatnonzero(groups == group)) for group in np.unique(groups)]
+
+    def stream(run: Any) -> Iterator[Batch]:
+        shuffled = (own[torch.randperm(len(own), generator=run.generator)] for own in members)
+        pieces = [piece for own in shuffled for piece in torch.split(own, size) if len(piece) >= smallest]
+        for i in torch.randperm(len(pieces), generator=run.generator).tolist():
+            index = pieces[i]
+            x = tensor(domain, index.numpy()) if table is None else table[index]
+            yield Batch(x, None if y is None else y[index], index)
+
+    return stream

@@ -43,6 +43,7 @@ METHODS = {
     "sfda2": "adaptation.sfda2:SFDA2",
     "tram": "generalization.tram:TRAM",
     "udim": "generalization.udim:UDIM",
+    "meta-dmoe": "adaptation.meta_dmoe:MetaDMoE",
     "zeroq": "compression.zeroq:ZeroQ",
 }
 

@@ -123,6 +123,17 @@ def _check_domain(name: str, domain: Domain, word: Word, card: Card) -> None:
         if not np.isfinite(domain.x).all():
             bad = int(np.argwhere(~np.isfinite(domain.x))[0][0])
             raise ValueError(f"{name} must be finite; sample {domain.ids[bad]!r} holds NaN or infinity")  # type: ignore[index]
+    if name == "source" and len(domain.domains) < card.source_domains:
+        raise ValueError(
+            f"source must be of at least {card.source_domains} domains, told apart by a column `domain` "
+            f"(`unseen.data.domain.concatenate` writes one); {_told_domains(domain)}"
+        )
+
+
+def _told_domains(domain: Domain) -> str:
+    if "domain" not in domain.columns:
+        return "it has no such column"
+    return f"its column has {', '.join(map(repr, domain.domains))}"
 
 
 def has_regions(domain: Domain) -> bool:

@@ -92,6 +92,8 @@ class Card:
     regions : bool
         Whether it reads the features of regions, (n, regions, d): the column `regions` of a domain where there is one,
         else x as one region.
+    source_domains : int
+        Fewest domains that the source must be of, told apart by its column `domain`.
     cost : float
         Seconds of one fit on 1,000 samples of 1,280 features on one core, roughly: what a budget is planned
         with.
@@ -120,6 +122,7 @@ class Card:
     structured: bool = False
     rejects: bool = False
     regions: bool = False
+    source_domains: int = 1
     cost: float = 1.0
 
     def __post_init__(self) -> None:

@@ -77,6 +77,13 @@ def feature_classifier(n_features: int, n_classes: int, bottleneck: int = 256) -
     )
 
 
+@builder("mlp-classifier")
+def mlp_classifier(n_features: int, n_classes: int, width: int = 128) -> Classifier:
+    """A perceptron on cached features: standardization, Linear + BatchNorm + ReLU (d = `width`), a linear head."""
+    hidden = nn.Sequential(nn.Linear(n_features, width), nn.BatchNorm1d(width), nn.ReLU())
+    return Classifier(Standardizer(n_features), hidden, nn.Linear(width, n_classes))
+
+
 @builder("linear")
 def linear(n_features: int, n_classes: int) -> Classifier:
     """Logistic regression on standardized features."""

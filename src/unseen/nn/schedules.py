@@ -9,3 +9,8 @@ from torch.optim.lr_scheduler import LambdaLR
 def inverse_decay(optimizer: Optimizer, total_steps: int, gamma: float = 10.0, power: float = 0.75) -> LambdaLR:
     """rate(p) = rate_0 (1 + gamma p)^-power with p in [0, 1] (Ganin & Lempitsky, 2015; SHOT's constants)."""
     return LambdaLR(optimizer, lambda step: (1 + gamma * min(step / max(total_steps, 1), 1.0)) ** -power)
+
+
+def epoch_decay(optimizer: Optimizer, steps_per_epoch: int, gamma: float = 0.96) -> LambdaLR:
+    """rate = rate_0 gamma^epoch, where an epoch is `steps_per_epoch` steps."""
+    return LambdaLR(optimizer, lambda step: gamma ** (step // steps_per_epoch))

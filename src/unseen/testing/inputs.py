@@ -53,6 +53,8 @@ class Case:
         made = {word: value_of(word, self.kind) for word in self.words}
         if self.method.card.compositional and "classes" in made:
             made["classes"] = pair_space()
+        if "source" in made and self.method.card.source_domains > 1:
+            made["source"] = of_domains(made["source"], self.method.card.source_domains)
         return made | changes
 
     def samples(self) -> Any:
@@ -103,6 +105,12 @@ def domain_of(word: str, kind: str) -> Domain:
         x=x, y=y, kind=kind,  # type: ignore[arg-type]
         classes=class_space(kind).take(range(N_SEEN)), ids=ids, columns=columns, name=word,
     )  # fmt: skip
+
+
+def of_domains(domain: Domain, n: int) -> Domain:
+    """The samples as if they were of `n` domains, each with samples of all classes."""
+    names = np.array([f"style {i}" for i in range(n)])
+    return domain.replace(columns={**domain.columns, "domain": names[np.arange(len(domain)) // N_SEEN % n]})
 
 
 def _picture(x: np.ndarray, i: int) -> Tensor:
