@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -39,3 +40,27 @@ def random_flip(x: Float[Tensor, "b c h w"], generator: torch.Generator) -> Tens
 def crop_and_flip(x: Float[Tensor, "b c h w"], generator: torch.Generator) -> Tensor:
     """`random_crop`, then `random_flip`."""
     return random_flip(random_crop(x, generator), generator)
+
+
+def random_resized_crop(
+    x: Float[Tensor, "b c h w"],
+    generator: torch.Generator,
+    scale: tuple[float, float] = (0.8, 1.0),
+    ratio: tuple[float, float] = (3 / 4, 4 / 3),
+) -> Tensor:
+    """Enlarge a random box of each picture to its size.
+
+    It has `scale` of the area, and a width over height in `ratio`, uniform in its logarithm. A box that would not fit
+    is as wide or as tall as the picture.
+    """
+    n, _, height, width = x.shape
+    u = torch.rand(4, n, generator=generator)
+    area = scale[0] + u[0] * (scale[1] - scale[0])
+    low, high = (math.log(r * height / width) for r in ratio)
+    shape = torch.exp(low + u[1] * (high - low))
+    wide, tall = (area * shape).sqrt().clamp(max=1), (area / shape).sqrt().clamp(max=1)
+    theta = torch.zeros(n, 2, 3)
+    theta[:, 0, 0], theta[:, 1, 1] = wide, tall
+    theta[:, 0, 2], theta[:, 1, 2] = (1 - wide) * (2 * u[2] - 1), (1 - tall) * (2 * u[3] - 1)
+    grid = F.affine_grid(theta.to(x), list(x.shape), align_corners=False)
+    return F.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=False)

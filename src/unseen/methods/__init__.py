@@ -38,6 +38,7 @@ METHODS = {
     "ontozsl": "zero_shot.ontozsl:OntoZSL",
     "crest": "zero_shot.crest:CREST",
     "glc": "adaptation.glc:GLC",
+    "crafting-shifts": "generalization.crafting_shifts:CraftingShifts",
     "zeroq": "compression.zeroq:ZeroQ",
 }
 

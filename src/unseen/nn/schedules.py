@@ -9,3 +9,8 @@ from torch.optim.lr_scheduler import LambdaLR
 def inverse_decay(optimizer: Optimizer, total_steps: int, gamma: float = 10.0, power: float = 0.75) -> LambdaLR:
     """rate(p) = rate_0 (1 + gamma p)^-power with p in [0, 1] (Ganin & Lempitsky, 2015; SHOT's constants)."""
     return LambdaLR(optimizer, lambda step: (1 + gamma * min(step / max(total_steps, 1), 1.0)) ** -power)
+
+
+def exponential_decay(optimizer: Optimizer, epochs: int, steps_per_epoch: int, last: float = 0.01) -> LambdaLR:
+    """rate(e) = rate_0 last^(e / epochs), the same within an epoch e; after the last one it would be `last` rate_0."""
+    return LambdaLR(optimizer, lambda step: last ** (step // steps_per_epoch / epochs))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
@@ -106,9 +108,13 @@ def _as_bytes(images: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def _copy(picture: NDArray[np.uint8], family: str, random_state: int, strength: float) -> NDArray[np.uint8]:
-    """The copy of one picture (3, h, w) of bytes."""
+    """The copy of one picture (3, h, w) of bytes; made once as long as it is remembered."""
     name = f"{family}:{random_state}:{picture.shape}".encode()
     content = hashlib.sha256(name + np.ascontiguousarray(picture).tobytes()).digest()
+    return _remembered(content, strength, lambda: _made(picture, family, content, strength))
+
+
+def _made(picture: NDArray[np.uint8], family: str, content: bytes, strength: float) -> NDArray[np.uint8]:
     rng = np.random.default_rng(np.frombuffer(content, dtype=np.uint32))
     member = FAMILIES[family][rng.integers(len(FAMILIES[family]))]
     x = (picture.transpose(1, 2, 0) / np.float32(255)).astype(np.float32)
@@ -116,41 +122,24 @@ def _copy(picture: NDArray[np.uint8], family: str, random_state: int, strength: 
     return np.rint(np.clip(changed, 0, 1) * 255).astype(np.uint8).transpose(2, 0, 1)
 
 
-class Copies:
-    """The copies of a set of pictures in some families, each made when it is first asked for and then kept.
+# -- copies are the same for every model and epoch ---------------------------------------------------------
 
-    Parameters
-    ----------
-    read : callable (indices (m,)) -> float array (m, c, h, w) in [0, 1]
-        The pictures at some places.
-    families : sequence of str
-    random_state, strength
-        As in `craft`.
-    keep : int
-        Bytes of copies to keep; the others are made again when they are asked for.
-    """
+REMEMBERED = 2**28
+"""Bytes of copies that are kept in memory; those not asked for the longest go first."""
 
-    def __init__(
-        self, read: Any, families: Sequence[str], random_state: int = 0, strength: float = 1.0, keep: int = 2**29
-    ) -> None:
-        self.read, self.families = read, check_families(families)
-        self.random_state, self.strength, self.keep = random_state, strength, keep
-        self._kept: dict[tuple[int, str], NDArray[np.uint8]] = {}
-        self._bytes = 0
+_memory: OrderedDict[tuple[bytes, float], NDArray[np.uint8]] = OrderedDict()
+_lock = threading.Lock()
 
-    def take(self, index: NDArray[np.integer], family: str) -> NDArray[np.float32]:
-        """The copies of the pictures at `index` in one family, float32 (m, c, h, w) in [0, 1]."""
-        if family not in self.families:
-            raise ValueError(f"family must be one of {', '.join(self.families)}; got {family!r}")
-        missing = np.array([i for i in index.tolist() if (i, family) not in self._kept], dtype=np.int64)
-        fresh: dict[int, NDArray[np.uint8]] = {}
-        if len(missing):
-            pictures = np.rint(np.asarray(self.read(missing)) * 255).astype(np.uint8)
-            made = craft(pictures, family, self.random_state, strength=self.strength)
-            fresh = dict(zip(missing.tolist(), made))
-            for i, copy in fresh.items():
-                if self._bytes + copy.nbytes <= self.keep:
-                    self._kept[i, family] = copy
-                    self._bytes += copy.nbytes
-        rows = [fresh[i] if i in fresh else self._kept[i, family] for i in index.tolist()]
-        return np.stack(rows).astype(np.float32) / np.float32(255)
+
+def _remembered(content: bytes, strength: float, make: Callable[[], NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    key = (content, float(strength))
+    with _lock:
+        if key in _memory:
+            _memory.move_to_end(key)
+            return _memory[key]
+    made = make()
+    with _lock:
+        _memory[key] = made
+        while len(_memory) * made.nbytes > REMEMBERED and len(_memory) > 1:
+            _memory.popitem(last=False)
+    return made

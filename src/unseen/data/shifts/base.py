@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-Picture = NDArray[np.float32]
+Picture = NDArray[np.floating[Any]]
 Member = Callable[[Picture, np.random.Generator, float], Picture]
 """(picture, generator, strength) -> picture; a strength of 1 is that of the paper, 0 changes nothing or little."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -28,7 +28,7 @@ DEFAULTS = (0.1, 0.2)
 """Hysteresis thresholds where those of a training view leave no line."""
 _BINS = 256
 
-Grey = NDArray[np.float32]
+Grey = NDArray[np.floating[Any]]
 
 
 # -- the view ----------------------------------------------------------------------------------------------
@@ -46,6 +46,7 @@ def edge_map(
     generator: np.random.Generator | None = None,
     *,
     mode: EdgeMode = "per-image",
+    sigma: float | None = None,
 ) -> Float[np.ndarray, "n h w"]:
     """Edge maps: 0 on a line, 1 elsewhere; float32 (n, h, w).
 
@@ -59,9 +60,11 @@ def edge_map(
         Makes training views: the blur is drawn of `SIGMAS`, the method of `THRESHOLDS`, the threshold moves and the
         hysteresis pair is widened, for every picture. Without one it is the test view: sigma 1, Otsu, nothing random.
     mode : {"per-image", "reference"}
-        "reference" does what the authors' code does: the first draw of a blur stays for all pictures, and the threshold
+        "reference" does what the authors' code does: one draw of a blur stays for all pictures, and the threshold
         moves by N(0, 10) on |g| in [0, 4], which nearly always falls outside and is undone. "per-image" draws a blur
         for every picture and takes the noise as levels of 255 of the range of |g|.
+    sigma : float, optional
+        The blur of all training views, such as the one that an earlier call drew; drawn if absent.
 
     Source: Efthymiadis, Tolias, Chum, WACV 2025, "enhanced edge maps", and the authors' code.
     """
@@ -71,16 +74,15 @@ def edge_map(
         raise ValueError(f"mode must be 'per-image' or 'reference'; got {mode!r}")
     factor = -(-SMALLEST // min(pictures.shape[1:]))
     if factor > 1:
-        return _reduced(edge_map(_enlarged(pictures, factor), generator, mode=mode), factor)
+        return _reduced(edge_map(_enlarged(pictures, factor), generator, mode=mode, sigma=sigma), factor)
     pictures = np.asarray(pictures, dtype=np.float32)
     n, scale = len(pictures), 1.0 if min(pictures.shape[1:]) >= FULL else 0.5
     if generator is None:
         gradient = sobel(blurred(pictures, np.full(n, SIGMAS[1] * scale)))
         t = np.array([threshold(g, "otsu") for g in gradient.magnitude])
         return 1 - canny(gradient, 0.5 * t, 1.5 * t)
-    sigmas = generator.choice(SIGMAS, n) * scale
-    if mode == "reference":
-        sigmas[:] = sigmas[0]
+    drawn = generator.choice(SIGMAS, n if mode == "per-image" else 1) if sigma is None else np.array([sigma])
+    sigmas = np.broadcast_to(drawn * scale, n)
     gradient = sobel(blurred(pictures, sigmas))
     names = generator.choice(list(THRESHOLDS), n)
     noise = generator.normal(0, THRESHOLD_NOISE / 2, n)
@@ -91,7 +93,7 @@ def edge_map(
     t = np.where((moved > low) & (moved < high), moved, t)
     weak, strong = np.maximum(0.1, 0.5 - p), np.minimum(2.0, 1.5 + p)
     lines = canny(gradient, t * np.minimum(weak, strong), t * np.maximum(weak, strong))
-    empty = ~lines.any(axis=(1, 2))
+    empty = np.asarray(~lines.any(axis=(1, 2)))
     if empty.any():
         lines[empty] = canny(gradient.take(empty), *(np.full(empty.sum(), value) for value in DEFAULTS))
     return 1 - lines

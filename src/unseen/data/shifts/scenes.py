@@ -20,8 +20,8 @@ COARSE = 64
 def _flat(x: Picture, labels: NDArray[np.integer], rng: Rng, s: float) -> Picture:
     """0.5 to 1 of the pieces in their mean colour."""
     count = np.bincount(labels.ravel())
-    means = np.stack([np.bincount(labels.ravel(), x[..., c].ravel()) for c in range(3)], axis=1)
-    means /= np.maximum(count, 1)[:, None]
+    sums = np.stack([np.bincount(labels.ravel(), x[..., c].ravel()) for c in range(3)], axis=1)
+    means = sums / np.maximum(count, 1)[:, None]
     chosen = rng.random(len(count)) < rng.uniform(0.5, 1) * s
     return np.where(chosen[labels][..., None], means[labels], x)
 
