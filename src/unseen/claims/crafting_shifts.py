@@ -360,8 +360,8 @@ claim = Claim(
             run=run,
             development=DEVELOPMENT,
             confirmation=CONFIRMATION,
-            seeds=(0, 1),
-            fresh_seeds=(100, 101),
+            seeds=(0, 1, 2),
+            fresh_seeds=(100, 101, 102),
             unit="target domain",
         )
     },

@@ -101,12 +101,19 @@ class CraftingShifts(Method):
         on_request={"paper"},
         smoke={"epochs": 1, "width": 4},
         parts=(
-            "unseen.data.shifts.craft",
-            "unseen.data.shifts.edge_map",
+            "unseen.data.shifts.bank.craft",
+            "unseen.data.shifts.base",
+            "unseen.data.shifts.arithmetic",
+            "unseen.data.shifts.colors",
+            "unseen.data.shifts.filters",
+            "unseen.data.shifts.geometric",
+            "unseen.data.shifts.scenes",
+            "unseen.data.shifts.edges.edge_map",
             "unseen.data.augment.random_resized_crop",
-            "unseen.validation.crafted_validation",
-            "unseen.validation.kfold_select",
-            "unseen.validation.select",
+            "unseen.nn.convnet.small_convnet",
+            "unseen.validation.crafted.crafted_validation",
+            "unseen.validation.crafted.kfold_select",
+            "unseen.validation.crafted.select",
             "unseen.evaluation.metrics.selection.selection_table",
         ),
         notes=(
@@ -179,7 +186,8 @@ class CraftingShifts(Method):
         """A trained copy of `start`, and its loss per epoch."""
         network = as_classifier(start).train()
         optimizer = torch.optim.SGD(network.parameters(), lr=self.learning_rate, momentum=0.9)
-        sigma = float(np.random.default_rng(self.random_state).choice(SIGMAS)) if self._is_reference else None
+        one_blur = self.edge_mode == "reference"
+        sigma = float(np.random.default_rng(self.random_state).choice(SIGMAS)) if one_blur else None
 
         def objective(batch: Batch, run: Run) -> Tensor:
             assert batch.y is not None
@@ -204,10 +212,6 @@ class CraftingShifts(Method):
             steps_per_epoch=per_epoch,
         )
         return network.eval().cpu(), np.array([epoch["loss"] for epoch in run.history])
-
-    @property
-    def _is_reference(self) -> bool:
-        return self.edge_mode == "reference"
 
     # -- choosing the mix ----------------------------------------------------------------------------------
 
@@ -255,9 +259,10 @@ class Units(NamedTuple):
 
     def to_unit(self, x: Float[Tensor, "n c h w"]) -> NDArray[np.float32]:
         """Pictures in [0, 1]; what lies outside is cut off."""
-        return self._scaled(x).clamp(0, 1).numpy()
+        return self.scaled(x).clamp(0, 1).numpy()
 
-    def _scaled(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+    def scaled(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        """Pictures with 0 for black and 1 for white; others may lie outside."""
         low, high = self.low[:, None, None], self.high[:, None, None]
         return (x - low) / (high - low)
 
@@ -328,7 +333,7 @@ def edge_view(
     sigma: float | None = None,
 ) -> Float[Tensor, "b c h w"]:
     """Edge maps of pictures, in every channel and in the units of the source; the test view without a generator."""
-    lines = edge_map(grey(units._scaled(x).numpy()), rng, mode=mode, sigma=sigma)
+    lines = edge_map(grey(units.scaled(x).numpy()), rng, mode=mode, sigma=sigma)
     return units.from_unit(np.repeat(lines[:, None], x.shape[1], axis=1))
 
 
