@@ -398,7 +398,7 @@ claim = Claim(
             text="The same by Pearson's correlation: at least 0.5.",
             holds=at_least("crafted", metric="pearson", value=0.5),
         ),
-        promised(
+        effect(
             text="Used for method selection (method, rate and mix), it chooses a more accurate model than standard "
             "validation.",
             holds=better("crafted", "standard", metric="accuracy"),
