@@ -73,6 +73,23 @@ def python(about: dict[str, Any], arguments: str = "") -> str:
             fit,
             "small = method.network()",
         ]
+    elif about["modalities"] == ["image"]:
+        lines = [
+            "import numpy as np",
+            "",
+            "from unseen.data.sources import digits",
+            f"from unseen.methods import {name}",
+            "",
+            "def pixels(picture):",
+            "    return np.asarray(picture, dtype=np.float32).transpose(2, 0, 1) / 255",
+            "",
+            'source = digits("handwritten", size=16).take(slice(0, 500))',
+            "source = source.replace(x=np.stack([pixels(picture) for picture in source.x]))",
+            'target = digits("printed", size=16, copies=1)',
+            "target = target.replace(x=target.x.map(pixels))  # nobody has seen it",
+            fit,
+            score,
+        ]
     elif about["modalities"] == ["probabilities"]:
         lines = [
             "from unseen import ClassSpace",
@@ -134,6 +151,8 @@ def shell(about: dict[str, Any]) -> str:
     if "quantization" in about["protocols"]:
         settings = "".join(f" --set {key}={value}" for key, value in quick(about).items())
         return f"unseen quantize efficientnet-lite0 --method {slug} --bits 8/8{settings} --out models/{slug}"
+    if about["modalities"] == ["image"]:
+        return f"unseen methods {slug}\nunseen reproduce {slug} --quick"
     if about["modalities"] == ["text"]:
         phrases = "cat > phrases.txt <<'END'\na white owl\nkoi in a pond\nEND"
         return (

@@ -22,6 +22,7 @@ CLAIMS = {
     "mte-zsar": "mte_zsar",
     "ontozsl": "ontozsl",
     "crest": "crest",
+    "crafting-shifts": "crafting_shifts",
 }
 """Module of the claim of every built system, by slug."""
 

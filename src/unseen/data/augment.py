@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -41,20 +42,6 @@ def crop_and_flip(x: Float[Tensor, "b c h w"], generator: torch.Generator) -> Te
     return random_flip(random_crop(x, generator), generator)
 
 
-def resized_crop(
-    x: Float[Tensor, "b c h w"], generator: torch.Generator, scale: tuple[float, float] = (0.7, 1.0)
-) -> Tensor:
-    """Enlarge a square part, of `scale` of the area and at a random place, to the size of the picture."""
-    n = len(x)
-    side = torch.sqrt(scale[0] + (scale[1] - scale[0]) * torch.rand(n, generator=generator))
-    place = (2 * torch.rand(n, 2, generator=generator) - 1) * (1 - side)[:, None]
-    theta = torch.zeros(n, 2, 3)
-    theta[:, 0, 0] = theta[:, 1, 1] = side
-    theta[:, :, 2] = place
-    grid = F.affine_grid(theta, list(x.shape), align_corners=False).to(x)
-    return F.grid_sample(x, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
-
-
 def jitter(x: Float[Tensor, "b c h w"], generator: torch.Generator, strength: float = 0.3, grey: float = 0.1) -> Tensor:
     """Change brightness, contrast and saturation of each picture by up to `strength`, and take some colours away.
 
@@ -72,5 +59,29 @@ def jitter(x: Float[Tensor, "b c h w"], generator: torch.Generator, strength: fl
 
 
 def jittered_crop(x: Float[Tensor, "b c h w"], generator: torch.Generator) -> Tensor:
-    """`resized_crop`, `random_flip`, then `jitter`."""
-    return jitter(random_flip(resized_crop(x, generator), generator), generator)
+    """`random_resized_crop` to .7 of the area, `random_flip`, then `jitter`."""
+    return jitter(random_flip(random_resized_crop(x, generator, scale=(0.7, 1.0)), generator), generator)
+
+
+def random_resized_crop(
+    x: Float[Tensor, "b c h w"],
+    generator: torch.Generator,
+    scale: tuple[float, float] = (0.8, 1.0),
+    ratio: tuple[float, float] = (3 / 4, 4 / 3),
+) -> Tensor:
+    """Enlarge a random box of each picture to its size.
+
+    It has `scale` of the area, and a width over height in `ratio`, uniform in its logarithm. A box that would not fit
+    is as wide or as tall as the picture.
+    """
+    n, _, height, width = x.shape
+    u = torch.rand(4, n, generator=generator)
+    area = scale[0] + u[0] * (scale[1] - scale[0])
+    low, high = (math.log(r * height / width) for r in ratio)
+    shape = torch.exp(low + u[1] * (high - low))
+    wide, tall = (area * shape).sqrt().clamp(max=1), (area / shape).sqrt().clamp(max=1)
+    theta = torch.zeros(n, 2, 3)
+    theta[:, 0, 0], theta[:, 1, 1] = wide, tall
+    theta[:, 0, 2], theta[:, 1, 2] = (1 - wide) * (2 * u[2] - 1), (1 - tall) * (2 * u[3] - 1)
+    grid = F.affine_grid(theta.to(x), list(x.shape), align_corners=False)
+    return F.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=False)

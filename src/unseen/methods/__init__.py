@@ -44,6 +44,7 @@ METHODS = {
     "tram": "generalization.tram:TRAM",
     "udim": "generalization.udim:UDIM",
     "meta-dmoe": "adaptation.meta_dmoe:MetaDMoE",
+    "crafting-shifts": "generalization.crafting_shifts:CraftingShifts",
     "zeroq": "compression.zeroq:ZeroQ",
 }
 

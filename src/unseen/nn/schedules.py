@@ -14,3 +14,8 @@ def inverse_decay(optimizer: Optimizer, total_steps: int, gamma: float = 10.0, p
 def epoch_decay(optimizer: Optimizer, steps_per_epoch: int, gamma: float = 0.96) -> LambdaLR:
     """rate = rate_0 gamma^epoch, where an epoch is `steps_per_epoch` steps."""
     return LambdaLR(optimizer, lambda step: gamma ** (step // steps_per_epoch))
+
+
+def exponential_decay(optimizer: Optimizer, epochs: int, steps_per_epoch: int, last: float = 0.01) -> LambdaLR:
+    """rate(e) = rate_0 last^(e / epochs), the same within an epoch e; after the last one it would be `last` rate_0."""
+    return LambdaLR(optimizer, lambda step: last ** (step // steps_per_epoch / epochs))

@@ -4,6 +4,15 @@ from unseen.validation.accuracy import accuracy_interval, average_thresholded_co
 from unseen.validation.agreement import agreement
 from unseen.validation.choice import weigh, without_doubt
 from unseen.validation.classwise import classwise_validation, pretended
+from unseen.validation.crafted import (
+    CraftedScore,
+    Scored,
+    crafted_copies,
+    crafted_validation,
+    kfold_select,
+    middle_of_the_best,
+    select,
+)
 from unseen.validation.density import soft_neighbourhood_density
 from unseen.validation.ensemble import ensemble_validation
 from unseen.validation.entropy import certainty
@@ -15,19 +24,26 @@ from unseen.validation.support import leave_out
 from unseen.validation.vote import vote
 
 __all__ = [
+    "CraftedScore",
+    "Scored",
     "accuracy_interval",
     "agreement",
     "average_thresholded_confidence",
     "certainty",
     "classwise_validation",
+    "crafted_copies",
+    "crafted_validation",
     "density_ratio",
     "embedded_validation",
     "ensemble_validation",
     "information_maximization",
+    "kfold_select",
     "leave_out",
+    "middle_of_the_best",
     "nearest_means",
     "pretended",
     "reverse_validation",
+    "select",
     "soft_neighbourhood_density",
     "source_validation",
     "vote",
