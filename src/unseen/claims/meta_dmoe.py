@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unseen.claims.base import Assertion, Claim, Experiment, at_least, better, equals, not_worse
-from unseen.claims.glc import features
+from unseen.claims.shifts import subgroups as features
 from unseen.data.domain import Domain, concatenate
 from unseen.data.samplers import Batch, domain_batches, domain_steps, tensor
 from unseen.evaluation.metrics.classification import accuracy
