@@ -433,7 +433,7 @@ claim = Claim(
             unit="vendor that is left out",
         ),
     },
-    parts=("unseen.claims.glc",),
+    parts=("unseen.claims.shifts",),
     ledger=(
         Assertion(
             text="Domain shift is tackled: a single model does worse on unseen domains than on its own.",
