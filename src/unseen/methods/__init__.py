@@ -38,6 +38,7 @@ METHODS = {
     "ontozsl": "zero_shot.ontozsl:OntoZSL",
     "crest": "zero_shot.crest:CREST",
     "glc": "adaptation.glc:GLC",
+    "ugt": "adaptation.ugt:UGT",
     "zeroq": "compression.zeroq:ZeroQ",
 }
 

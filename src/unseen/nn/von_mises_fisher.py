@@ -136,7 +136,7 @@ def fit_mixture(
 ) -> Fitted:
     """Maximum likelihood by EM, at a fixed concentration.
 
-    The mean log-likelihood never falls, except where an empty kernel is sown anew at the vector that is explained worst.
+    The mean log-likelihood never falls, except where an empty kernel is sown anew at the vector explained worst.
 
     Parameters
     ----------
