@@ -14,6 +14,7 @@ CLAIMS = {
     "tmv-hlp": "tmv_hlp",
     "pbadv": "pbadv",
     "glc": "glc",
+    "ugt": "ugt",
     "zeroq": "zeroq",
     "mte-zsar": "mte_zsar",
     "ontozsl": "ontozsl",

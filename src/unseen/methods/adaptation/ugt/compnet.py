@@ -6,7 +6,7 @@ import math
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from unseen.nn.build import builder
@@ -89,7 +89,8 @@ class CompNet(nn.Module):
         """How each class explains what the kernels found."""
         active, top = activations(cosines, self.kappa)
         y, m = self.there.shape
-        fg = explained(active, top, self.spatial().flatten(0, 1), 1 - self.occlusion).unflatten(1, (y, m))
+        fg = explained(active, top, self.spatial().flatten(0, 1), 1 - self.occlusion)
+        fg = fg.reshape(fg.shape[0], y, m, fg.shape[2])
         bg = self.background(active, top)
         whole = torch.stack([torch.maximum(fg, one[:, None, None]).mean(dim=3) for one in bg.unbind(1)], dim=3)
         whole = torch.where(self.there[:, :, None], whole, NEVER)  # (b, y, m, n)
@@ -148,7 +149,3 @@ def compnet(
     """A `CompNet` that knows nothing yet."""
     return CompNet(n_features, n_regions, n_kernels, n_classes, n_components, n_clutter, kappa, occlusion)
 
-
-def present(network: CompNet) -> Bool[Tensor, " y"]:
-    """Classes that have a component."""
-    return network.there.any(dim=1)

@@ -113,6 +113,5 @@ def bisected(w: Float[Tensor, "n n"], *, random_state: int = 0) -> Bool[Tensor, 
 
 def estimate(part: Float[Tensor, "n r k"], labels: Int[Tensor, " n"]) -> Float[Tensor, "m r k"]:
     """A of every view that has a picture: the mean of the shares of its pictures, normalized."""
-    there = labels.unique()
-    there = there[there >= 0]
-    return normalized(torch.stack([part[labels == view].mean(dim=0) for view in there]))
+    there = np.unique(labels[labels >= 0].numpy())
+    return normalized(torch.stack([part[labels == view].mean(dim=0) for view in there.tolist()]))
