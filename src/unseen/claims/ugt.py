@@ -10,11 +10,23 @@ import functools
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 
 from unseen import encoders
-from unseen.claims.base import Assertion, Claim, Experiment, at_least, better, equals, not_worse
+from unseen.claims.base import (
+    Assertion,
+    Claim,
+    Condition,
+    Experiment,
+    OnMetric,
+    Verdict,
+    at_least,
+    better,
+    equals,
+    not_worse,
+)
 from unseen.claims.drawings import drawn
 from unseen.data.domain import Domain, concatenate
 from unseen.data.simulate import corrupted, covered_cells, occluded
@@ -44,7 +56,8 @@ ARMS: dict[str, dict[str, Any]] = {
 SHARES = (0.2, 0.4, 0.6, 0.8)
 """Of a picture that an occluder covers."""
 SEVERITY, SHIFTED_SHARE = 4, 0.3
-KERNELS = 64
+KERNELS, EM = 64, 30
+"""Size of the dictionary, and iterations of EM on the last map, whose 1,280 values take long."""
 
 
 # -- data --------------------------------------------------------------------------------------------------
@@ -77,21 +90,21 @@ Tests = dict[str, Domain]
 
 
 def nuisance(case: str, seed: int) -> tuple[Domain, Domain, Tests]:
-    """Handwritten digits, and others under a corruption; a case is `CORRUPTION FOLD`, a fold is 40 of each digit."""
+    """Handwritten digits, and others under a corruption; a case is `CORRUPTION FOLD`, a fold is 32 of each digit."""
     name, fold = case.split()
-    start = 40 * int(fold)
+    start = 32 * int(fold)
     pictures = digits("handwritten", size=224)
-    source, other = (of_each(pictures, start + 20 * half, start + 20 * (half + 1)) for half in (0, 1))
+    source, other = (of_each(pictures, start + 16 * half, start + 16 * (half + 1)) for half in (0, 1))
     return seen(source, FINE), *under(other, corrupted(other, name, SEVERITY), FINE, seed)
 
 
 def synthetic(case: str, seed: int) -> tuple[Domain, Domain, Tests]:
-    """Printed digits, and handwritten ones; a case is `FONTS FOLD`, a fold is 25 of each digit."""
+    """Printed digits, and handwritten ones; a case is `FONTS FOLD`, a fold is 20 of each digit."""
     family, fold = case.split()
     printed = digits("printed", size=224, copies=4)
     fonts = [font for font in FONTS if font.startswith("DejaVu") == (family == "dejavu")]
     printed = printed.take(np.isin(printed.columns["font"], fonts))
-    written = of_each(digits("handwritten", size=224), 25 * int(fold), 25 * (int(fold) + 1))
+    written = of_each(digits("handwritten", size=224), 20 * int(fold), 20 * (int(fold) + 1))
     clean, source = of_each(printed, 0, 10), of_each(printed, 10, 30)
     target, tests = under(clean, written, FINE, seed)
     return seen(source, FINE), target, tests
@@ -113,15 +126,17 @@ def drawings(case: str, seed: int) -> tuple[Domain, Domain, Tests]:
     apart = np.random.default_rng(seed).permutation(len(y)) < len(y) // 5
     source = concatenate([style.take(~apart) for style in own[:2]], name="source")
     clean = concatenate([style.take(apart) for style in own[:2]], name="clean")
-    target, tests = under(clean, own[2], LAST, seed)
+    target, tests = under(clean, own[2], LAST, seed, (0.4,))
     return seen(source, LAST), target, tests
 
 
-def under(clean: Domain, shifted: Domain, encoder: str, seed: int) -> tuple[Domain, Tests]:
+def under(
+    clean: Domain, shifted: Domain, encoder: str, seed: int, shares: tuple[float, ...] = SHARES
+) -> tuple[Domain, Tests]:
     """The unlabeled target, and tests: clean or shifted, alone or behind occluders."""
     target = seen(shifted, encoder)
     tests = {"clean": seen(clean, encoder), "shifted": target}
-    tests |= {f"occluded {share:.0%}": behind(clean, encoder, share, seed) for share in SHARES}
+    tests |= {f"occluded {share:.0%}": behind(clean, encoder, share, seed) for share in shares}
     tests |= {"shifted, occluded": behind(shifted, encoder, SHIFTED_SHARE, seed + 1)}
     return target, tests
 
@@ -140,6 +155,8 @@ def run(data: Any, case: str, seed: int) -> Table:
     fitted: dict[str, UGT] = {}
     for arm, changes in ARMS.items():
         method = UGT(kernels=KERNELS).set_params(random_state=seed, **changes)
+        if source.n_features > 1000:
+            method.set_params(em_iterations=EM)
         fitted[arm] = method.fit(source=source, target=target)
         table[arm] = scored(method, tests)
     table["ugt"] |= located(fitted["ugt"], tests["occluded 40%"])
@@ -157,9 +174,9 @@ def plain(domain: Domain) -> Domain:
 
 
 def scored(method: Method, tests: Tests) -> dict[str, float]:
-    """Accuracy on every test, and the mean over occluders of up to 60 %."""
+    """Accuracy on every test, and the mean over all clean pictures behind occluders."""
     found = {name: accuracy(domain.labels, method.predict(domain)) for name, domain in tests.items()}
-    found["occluded"] = float(np.mean([found[f"occluded {share:.0%}"] for share in SHARES[:3]]))
+    found["occluded"] = float(np.mean([value for name, value in found.items() if name.startswith("occluded ")]))
     return found
 
 
@@ -216,7 +233,7 @@ def run_parts(case: str, seed: int) -> Table:
     kept = np.isin(styles[vendors[0]].columns["subgroup"], GROUPS)
     y = np.array([GROUPS.index(g) for g in styles[vendors[0]].columns["subgroup"][kept]])
     one, other = (seen(styles[vendor].take(kept).replace(y=y, classes=None), LAST) for vendor in vendors)
-    method = UGT(kernels=KERNELS, epochs=0, refine_rounds=0).set_params(random_state=seed)
+    method = UGT(kernels=KERNELS, em_iterations=EM, epochs=0, refine_rounds=0).set_params(random_state=seed)
     method.fit(source=one, target=other)
     a, b = (strongest(method, domain) for domain in (one, other))
     rng = np.random.default_rng(seed)
@@ -245,7 +262,24 @@ def experiment(data: Any, development: tuple[str, ...], confirmation: tuple[str,
     )  # fmt: skip
 
 
-PAPER = "{0} is not at hand. Give its folders of pictures: unseen compare --source DIR --target DIR --methods ugt --encoder {1}; not run."
+def drops(arm: str, *, by: float) -> Condition:
+    """An arm is more than `by` worse on shifted pictures than on clean ones, on the mean over cases."""
+
+    def holds(table: pd.DataFrame) -> Verdict:
+        mine = table[table.arm == arm].copy()
+        mine["arm"], mine["metric"] = mine.metric, "accuracy"
+        return better("clean", "shifted", metric="accuracy", by=by)(mine)
+
+    return OnMetric("shifted", holds)
+
+
+def at_scale(data: str) -> str:
+    """How to run it where the data are."""
+    return (
+        f"{data} is not at hand. With its folders of classes, objects cropped: unseen compare --source DIR --target "
+        "DIR --methods ugt,ugt:source,ugt:dictionary --encoder 'timm:resnet50?regions=7&crop=1'; not run."
+    )
+
 
 claim = Claim(
     slug="ugt",
@@ -265,7 +299,7 @@ claim = Claim(
         "synthetic": experiment(
             synthetic,
             ("dejavu 0",),
-            ("other 2", "other 3", "other 4", "other 5", "other 6"),
+            ("other 3", "other 4", "other 5", "other 6", "other 7"),
             "part of the handwritten digits",
         ),
         "drawings": experiment(
@@ -295,5 +329,184 @@ claim = Claim(
             unit="pair of vendors",
         ),
     },
-    ledger=(),
+    ledger=(
+        Assertion(
+            text="Making algorithms robust to changes of the domain is an important unsolved problem.",
+            level="not testable",
+            reason="It is about the state of the field in 2024.",
+        ),
+        Assertion(
+            text="A linear probe loses more than ten points where the domain changes.",
+            level="effect",
+            experiment="nuisances",
+            holds=drops("linear probe", by=0.1),
+            promised=True,
+        ),
+        Assertion(
+            text="Nothing but labelled pictures of the source and unlabeled ones of the target is needed.",
+            level="mechanism",
+            experiment="nuisances",
+            holds=equals("ugt", metric="other_inputs", value=0),
+        ),
+        Assertion(
+            text="Compositional networks are robust to occlusion: far better than a linear probe on the same map.",
+            level="effect",
+            experiment="nuisances",
+            holds=better("compnet", "linear probe", metric="occluded", by=0.1),
+            promised=True,
+        ),
+        Assertion(
+            text="That is owed to the explanation of positions as clutter.",
+            level="effect",
+            experiment="nuisances",
+            holds=better("compnet", "compnet, no clutter", metric="occluded 60%", by=0.03),
+        ),
+        Assertion(
+            text="They say where the occluder is, better than the occluder of another picture does.",
+            level="mechanism",
+            experiment="nuisances",
+            holds=better("ugt", "anywhere", metric="iou", by=0.05),
+        ),
+        Assertion(
+            text="Occluders are found on the coarse last map, too.",
+            level="effect",
+            experiment="drawings",
+            holds=at_least("ugt", metric="iou", value=0.3),
+        ),
+        Assertion(
+            text="They degrade badly on other domains: by more than ten points under corruptions of digits.",
+            level="effect",
+            experiment="nuisances",
+            holds=drops("compnet", by=0.1),
+        ),
+        Assertion(
+            text="They degrade badly from printed digits to handwritten ones.",
+            level="effect",
+            experiment="synthetic",
+            holds=drops("compnet", by=0.1),
+        ),
+        Assertion(
+            text="Kernels correspond roughly to parts: two hands draw one emoji with the same kernels at the same "
+            "place, more than two emoji of a class.",
+            level="mechanism",
+            experiment="parts",
+            holds=better("same emoji", "same class", metric="agreement", by=0.03),
+        ),
+        Assertion(
+            text="Some kernels of both domains are alike (a cosine above 0.9): at least a twentieth.",
+            level="effect",
+            experiment="nuisances",
+            holds=at_least("compnet", metric="alike", value=0.05),
+        ),
+        Assertion(
+            text="Others are not (below 0.8): at least a twentieth.",
+            level="effect",
+            experiment="nuisances",
+            holds=at_least("compnet", metric="unlike", value=0.05),
+        ),
+        Assertion(
+            text="The transitional dictionary is nearer to the target's kernels than the source's is.",
+            level="mechanism",
+            experiment="nuisances",
+            holds=better("dictionary", "compnet", metric="to target"),
+        ),
+        Assertion(
+            text="And nearer to the source's kernels than the target's is.",
+            level="mechanism",
+            experiment="nuisances",
+            holds=better("dictionary", "target's dictionary", metric="to source"),
+        ),
+        *(
+            Assertion(text=text, level="effect", experiment=name, holds=better(a, b, metric=metric, by=0.03))
+            for text, a, b, metric, name in (
+                (
+                    "Classes learnt on it are better on the target than on the source's kernels: corruptions.",
+                    "dictionary",
+                    "compnet",
+                    "shifted",
+                    "nuisances",
+                ),
+                ("The same from printed to handwritten digits.", "dictionary", "compnet", "shifted", "synthetic"),
+                ("The same between vendors of emoji.", "dictionary", "compnet", "shifted", "drawings"),
+                (
+                    "Iterative refinement on pseudo-labels adds to it: corruptions.",
+                    "ugt",
+                    "dictionary",
+                    "shifted",
+                    "nuisances",
+                ),
+                ("The same between vendors of emoji.", "ugt", "dictionary", "shifted", "drawings"),
+                (
+                    "All of it beats the compositional network on shifted pictures behind occluders: corruptions.",
+                    "ugt",
+                    "compnet",
+                    "shifted, occluded",
+                    "nuisances",
+                ),
+                (
+                    "The same from synthetic to real, stood in for by printed and handwritten digits.",
+                    "ugt",
+                    "compnet",
+                    "shifted, occluded",
+                    "synthetic",
+                ),
+                ("The same between vendors of emoji.", "ugt", "compnet", "shifted, occluded", "drawings"),
+                (
+                    "A dictionary of the target alone, without the source's, does so: corruptions.",
+                    "target's dictionary",
+                    "compnet",
+                    "shifted, occluded",
+                    "nuisances",
+                ),
+                (
+                    "The same between vendors of emoji.",
+                    "target's dictionary",
+                    "compnet",
+                    "shifted, occluded",
+                    "drawings",
+                ),
+            )
+        ),
+        Assertion(
+            text="UGT does well where the domain changes: far better than alignment of means and covariances "
+            "(CORAL) under artificial corruptions.",
+            level="effect",
+            experiment="nuisances",
+            holds=better("ugt", "coral", metric="shifted", by=0.05),
+            promised=True,
+        ),
+        Assertion(
+            text="And under corruptions with occluders.",
+            level="effect",
+            experiment="nuisances",
+            holds=better("ugt", "coral", metric="shifted, occluded", by=0.1),
+            promised=True,
+        ),
+        Assertion(
+            text="And from synthetic to real pictures, stood in for by printed and handwritten digits.",
+            level="effect",
+            experiment="synthetic",
+            holds=better("ugt", "coral", metric="shifted", by=0.05),
+            promised=True,
+        ),
+        Assertion(
+            text="And between vendors of emoji, behind occluders.",
+            level="effect",
+            experiment="drawings",
+            holds=better("ugt", "coral", metric="shifted, occluded"),
+        ),
+        Assertion(
+            text="Adaptation costs at most two points on clean pictures of the source.",
+            level="effect",
+            experiment="nuisances",
+            holds=not_worse("ugt", "compnet", metric="clean", within=0.02),
+        ),
+        Assertion(text="UGT is best on OOD-CV.", level="paper scale", reason=at_scale("OOD-CV")),
+        Assertion(text="UGT is best on ImageNet-C.", level="paper scale", reason=at_scale("ImageNet-C")),
+        Assertion(
+            text="Up to 10 points of top-1 accuracy above others on Occluded OOD-CV.",
+            level="paper scale",
+            reason=at_scale("Occluded OOD-CV"),
+        ),
+    ),
 )

@@ -148,4 +148,3 @@ def compnet(
 ) -> CompNet:  # fmt: skip
     """A `CompNet` that knows nothing yet."""
     return CompNet(n_features, n_regions, n_kernels, n_classes, n_components, n_clutter, kappa, occlusion)
-

@@ -135,8 +135,8 @@ class UGT(Method):
             "There is no official code. Constants are those of the compositional networks that it builds on.",
             "The formula of the transitional dictionary is MAP adaptation as in speaker recognition, which the paper's "
             "adaptation coefficients name.",
-            "Without `auxiliary` there is one kind of clutter: clusters of pictures with objects would be parts, and explain "
-            "these as well as the classes do.",
+            "Without `auxiliary` there is one kind of clutter: clusters of pictures with objects would be parts, and "
+            "explain these as well as the classes do.",
             "The published size is 512 kernels of the last map of a network trained on the source, 4 views, border 3.",
             "How pseudo-labels are chosen and how often is ours; the paper says that refinement is iterative.",
         ),
