@@ -85,8 +85,9 @@ class UGT(Method):
         alpha and beta: L = CE + alpha mean_i (1 - max_k mu_k . f_i) - beta score(y).
     batch_size : int
     learning_rate : float, > 0
-        Of Adagrad; it is multiplied by `decay` after every epoch.
+        Of Adagrad.
     decay : float in [0, 1]
+        What the learning rate is multiplied by after every epoch.
 
     Attributes
     ----------
