@@ -6,6 +6,7 @@ import math
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -67,7 +68,7 @@ class CompNet(nn.Module):
         kappa: float, occlusion: float,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.n_features, self.n_regions = n_features, n_regions
+        self.n_features, self.n_regions, self.n_clutter = n_features, n_regions, n_clutter
         self.kappa, self.occlusion = kappa, occlusion if n_clutter else 0.0
         self.means = nn.Parameter(torch.zeros(n_kernels, n_features))
         self.coefficients = nn.Parameter(torch.zeros(n_classes, n_components, n_regions, n_kernels))
@@ -102,7 +103,7 @@ class CompNet(nn.Module):
 
     def background(self, active: Float[Tensor, "b r k"], top: Float[Tensor, "b r"]) -> Float[Tensor, "b n r"]:
         """bg of every kind of clutter; without any, the floor."""
-        if len(self.clutter) == 0:
+        if self.n_clutter == 0:
             return torch.full_like(top, FLOOR)[:, None]
         beta = self.clutter[:, None].expand(-1, active.shape[1], -1)
         return explained(active, top, beta, self.occlusion)
@@ -132,7 +133,7 @@ def explained(
     total = (active.transpose(0, 1) @ mixing.permute(1, 2, 0)).permute(1, 2, 0)
     log_prior = math.log(prior) if prior > 0 else -math.inf
     log = top[:, None] + total.clamp_min(TINY).log() + log_prior
-    return torch.logaddexp(log, torch.full_like(log, FLOOR))
+    return FLOOR + F.softplus(log - FLOOR)
 
 
 def shares(cosines: Float[Tensor, "b r k"], kappa: float) -> Float[Tensor, "b r k"]:
