@@ -83,6 +83,24 @@ def test_features_are_those_without_regions_and_cells_those_of_the_last_map(name
     np.testing.assert_allclose(cells, expected.flatten(2).transpose(1, 2), atol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["efficientnet-lite0?size=64", "timm:test_resnet?pretrained=0&size=64"])
+def test_an_earlier_map_gives_features_and_regions(name: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    encoder = encoders.get(f"{name}&layer=3&regions=8", precision="fp32")
+    found = encoder.encode(pictures(3), cache=False)
+    network = encoder.module.network
+    with torch.inference_mode():
+        maps = network.forward_intermediates(encoder.preprocess(list(pictures(3).x)), intermediates_only=True)
+    np.testing.assert_allclose(found.columns["regions"], maps[2].flatten(2).transpose(1, 2), atol=1e-4)
+    np.testing.assert_allclose(found.x, maps[2].mean(dim=(2, 3)), atol=1e-4)
+
+
+@pytest.mark.parametrize("layer", ["0", "6", "x"])
+def test_a_layer_that_is_none_is_named(layer: str) -> None:
+    with pytest.raises(ValueError, match="from 1 to 5"):
+        encoders.get(f"efficientnet-lite0?layer={layer}")
+
+
 def test_one_region_is_the_picture(own_cache: Path) -> None:
     found = encoders.get("efficientnet-lite0?size=64&regions=1").encode(pictures(2), precision="fp32", cache=False)
     np.testing.assert_allclose(found.columns["regions"][:, 0], found.x, atol=1e-5)

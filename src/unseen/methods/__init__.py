@@ -45,6 +45,7 @@ METHODS = {
     "udim": "generalization.udim:UDIM",
     "meta-dmoe": "adaptation.meta_dmoe:MetaDMoE",
     "crafting-shifts": "generalization.crafting_shifts:CraftingShifts",
+    "ugt": "adaptation.ugt:UGT",
     "zeroq": "compression.zeroq:ZeroQ",
 }
 
