@@ -9,7 +9,7 @@ from torch import nn
 
 from unseen.data.domain import Domain
 from unseen.data.few_shot import few_shot_split, unbalanced
-from unseen.methods.adaptation.fewshot_sfda import FewShotSFDA, trained_parts, validation_samples
+from unseen.methods.adaptation.fewshot_sfda import RATES, FewShotSFDA, trained_parts, validation_samples
 from unseen.nn.classifier import Classifier, feature_classifier, outputs, train_source
 from unseen.runtime import reproducible
 
@@ -146,7 +146,7 @@ def test_lp_ft_without_fine_tuning_is_lp():
 
 def test_sam_of_a_tiny_radius_is_adam_and_of_another_is_not():
     support, start = one_each(domain(12, shift=1.0, seed=3)), plain()
-    settings = dict(strategy="ft", steps=5)
+    settings = dict(strategy="ft", steps=5, learning_rate=1e-3)
     adam, none, sam = (FewShotSFDA(rho=r, **settings).fit(model=start, support=support) for r in (0.0, 1e-9, 0.5))
     a, b, c = (m.decision_function(domain()) for m in (adam, none, sam))
     torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-3)
@@ -165,7 +165,9 @@ def plain():
 
 def test_the_kept_step_has_the_least_loss_aside():
     support = domain(15, shift=1.5, seed=3)
-    method = FewShotSFDA(steps=60, probe_steps=20, validate_every=5).fit(model=model(), support=support)
+    method = FewShotSFDA(steps=60, probe_steps=20, validate_every=5, learning_rate=1e-3).fit(
+        model=model(), support=support
+    )
     losses = method.validation_loss_
     assert len(losses) == 13
     assert method.chosen_step_ == 5 * int(np.argmin(losses))
@@ -198,9 +200,21 @@ def test_a_few_labels_win_back_what_a_shift_took():
     before, target = model(), domain(300, shift=2.5, seed=5)
     few = target.take(few_shot_split(target.labels, 4, seed=0).train)
     start = float((outputs(before, target)[1].argmax(dim=1).numpy() == target.y).mean())
-    method = FewShotSFDA(steps=100, probe_steps=100).fit(model=before, support=few)
+    method = FewShotSFDA(steps=100, probe_steps=100, learning_rate=1e-3).fit(model=before, support=few)
     assert float((method.predict(target) == target.y).mean()) > start + 0.1
     assert not changed(before.state_dict(), copy.deepcopy(before).state_dict())
+
+
+def test_the_rate_is_the_one_with_the_least_loss_aside():
+    support = domain(15, shift=1.5, seed=3)
+    settings = dict(steps=40, probe_steps=20, validate_every=5)
+    chosen = FewShotSFDA(**settings).fit(model=model(), support=support)
+    losses = {r: FewShotSFDA(learning_rate=r, **settings).fit(model=model(), support=support) for r in RATES}
+    least = {rate: method.validation_loss_.min() for rate, method in losses.items()}
+    assert chosen.chosen_rate_ == min(least, key=least.get)
+    assert chosen.validation_loss_.min() == pytest.approx(min(least.values()))
+    alone = FewShotSFDA(**settings).fit(model=model(), support=one_each(support))
+    assert alone.chosen_rate_ == RATES[0]
 
 
 def test_random_views_on_samples_aside_are_an_option():

@@ -1,8 +1,9 @@
 """Few-shot source-free adaptation: fine-tune a source model on one to ten labels per class, a linear probe first."""
 
+import copy
 import dataclasses
 from collections.abc import Callable, Iterator
-from typing import Literal, Self
+from typing import Literal, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -21,6 +22,9 @@ from unseen.nn.train import Run, train
 
 Strategy = Literal["lp-ft", "ft", "lp", "bn", "bn-head", "features"]
 
+RATES = (1e-4, 1e-3, 1e-5)
+"""Rates of fine-tuning that are tried where none is given; the first where nothing can choose."""
+
 
 class FewShotSFDA(NetworkMethod):
     """Fine-tune a source model on a handful of labelled target samples, without anything else of source or target [1].
@@ -38,8 +42,11 @@ class FewShotSFDA(NetworkMethod):
         Of fine-tuning, or of any single-stage strategy but the probe.
     probe_steps : int, >= 0
         Of the linear probe.
-    learning_rate, probe_rate : float, >= 0
-        Of Adam, for these two. The authors' one value for all data is 1e-5 and 1e-4 (preset "paper").
+    learning_rate : float, >= 0, optional
+        Of Adam, in fine-tuning. If None, 1e-4, 1e-3 and 1e-5 are tried, and the samples aside choose, as they choose
+        the step. The authors chose one value for all their data in this way, 1e-5 (preset "paper").
+    probe_rate : float, >= 0, optional
+        Of Adam, in the linear probe; ten times `learning_rate` if None.
     smoothing : float in [0, 1]
         Of the labels.
     rho : float, >= 0
@@ -56,10 +63,12 @@ class FewShotSFDA(NetworkMethod):
     Attributes
     ----------
     network_ : Module
+    chosen_rate_ : float
+        Of fine-tuning.
     chosen_step_ : int
         After how many steps of the last stage the network was kept.
     validation_loss_ : array (looks,)
-        At step 0, `validate_every`, ... of the last stage; empty without samples aside.
+        At step 0, `validate_every`, ... of the last stage at that rate; empty without samples aside.
 
     References
     ----------
@@ -89,8 +98,8 @@ class FewShotSFDA(NetworkMethod):
         smoke={"steps": 4, "probe_steps": 4, "validate_every": 2},
         parts=("unseen.nn.sharpness.SAM", "unseen.data.few_shot.few_shot_split", "unseen.data.few_shot.unbalanced"),
         notes=(
-            "Rates and steps are those of small networks and cached features; the ratio of 10 between probe and "
-            "fine-tuning is the authors'.",
+            "Steps are those of small networks and cached features. Three rates are tried by default, since one value "
+            "does not serve small networks and wide features alike; the ratio of 10 of the probe is the authors'.",
             "Samples aside are seen without random views; the official code gives them those of training "
             "(`validate_as=\"train\"`).",
             "The official code logs the best and the last step on the test, too; here no test sample is ever seen.",
@@ -103,8 +112,8 @@ class FewShotSFDA(NetworkMethod):
     strategy: Strategy = "lp-ft"
     steps: Natural = 300
     probe_steps: Natural = 200
-    learning_rate: NonNegative = 1e-3
-    probe_rate: NonNegative = 1e-2
+    learning_rate: NonNegative | None = None
+    probe_rate: NonNegative | None = None
     smoothing: Unit = 0.0
     rho: NonNegative = 0.0
     validate_every: Count = 10
@@ -114,27 +123,36 @@ class FewShotSFDA(NetworkMethod):
 
     def fit(self, *, model: nn.Module, support: Domain) -> Self:
         """Fine-tune a copy of `model` on the labelled handful."""
-        network = as_classifier(model).eval()
-        check_labels(network, support, "support")
-        shots, aside = validation_samples(support, self.random_state)
-        self.chosen_step_, self.validation_loss_ = 0, np.zeros(0)
-        for stage in self._stages():
-            if not stage.steps:
-                continue
-            self._train(network, stage, support.take(shots), support.take(aside))
-        self.network_ = network.eval()
+        start = as_classifier(model).eval()
+        check_labels(start, support, "support")
+        shots, aside = (support.take(part) for part in validation_samples(support, self.random_state))
+        rates = RATES if self.learning_rate is None else (self.learning_rate,)
+        tried = [self._tuned(start, rate, shots, aside) for rate in (rates if len(aside) else rates[:1])]
+        best = min(tried, key=lambda one: min(one.losses, default=0.0))
+        self.network_ = best.network.eval()
+        self.chosen_rate_, self.chosen_step_, self.validation_loss_ = best.rate, best.step, np.array(best.losses)
         return self
 
-    def _stages(self) -> list["_Stage"]:
-        probe = _Stage("lp", self.probe_steps, self.probe_rate, last=self.strategy == "lp")
+    def _tuned(self, start: Classifier, rate: float, shots: Domain, aside: Domain) -> "_Tuned":
+        """All stages from the source model at one rate."""
+        network = copy.deepcopy(start)
+        tuned = _Tuned(network, rate, 0, [])
+        for stage in self._stages(rate):
+            if stage.steps:
+                tuned = self._train(network, stage, rate, shots, aside)
+        return tuned
+
+    def _stages(self, rate: float) -> list["_Stage"]:
+        probe_rate = 10 * rate if self.probe_rate is None else self.probe_rate
+        probe = _Stage("lp", self.probe_steps, probe_rate, last=self.strategy == "lp")
         if self.strategy == "lp":
             return [probe]
-        whole = _Stage("ft", self.steps, self.learning_rate, last=True)
+        whole = _Stage("ft", self.steps, rate, last=True)
         if self.strategy == "lp-ft":  # fine-tuning starts from the last step of the probe, whatever its loss aside
             return [probe, whole] if self.steps else [dataclasses.replace(probe, last=True)]
         return [dataclasses.replace(whole, what=self.strategy)]
 
-    def _train(self, network: Classifier, stage: "_Stage", shots: Domain, aside: Domain) -> None:
+    def _train(self, network: Classifier, stage: "_Stage", rate: float, shots: Domain, aside: Domain) -> "_Tuned":
         """One stage; after the last, the weights of the step with the least loss aside, the earlier one of equals."""
         augment = self._augment(shots)
         choose = stage.last and len(aside) > 0
@@ -170,7 +188,7 @@ class FewShotSFDA(NetworkMethod):
         looks = max(1, -(-stage.steps // self.validate_every))
         run = train(
             objective,
-            name=f"fewshot-{stage.what}",
+            name=f"fewshot-{rate:g}-{stage.what}",
             nets={"network": network},
             optimizers={"adam": optimizer},
             batches=with_replacement(shots, self.batch_size, augment, stage.steps, self.validate_every),
@@ -182,14 +200,12 @@ class FewShotSFDA(NetworkMethod):
         for parameter in network.parameters():
             parameter.requires_grad_(parameter.is_floating_point())
         if not choose:
-            self.chosen_step_ = stage.steps if stage.last else self.chosen_step_
-            return
+            return _Tuned(network, rate, stage.steps, [])
         losses = [start, *(-epoch["score"] for epoch in run.history)]
-        self.validation_loss_ = np.array(losses)
         best = int(np.argmin(losses))
-        self.chosen_step_ = min(best * self.validate_every, stage.steps)
         if best == 0:
             network.load_state_dict(first)
+        return _Tuned(network, rate, min(best * self.validate_every, stage.steps), losses)
 
     def _augment(self, shots: Domain) -> Augment | None:
         if shots.kind != "image":
@@ -205,6 +221,15 @@ class _Stage:
     steps: int
     rate: float
     last: bool
+
+
+class _Tuned(NamedTuple):
+    """A network, its rate, the step that was kept, and the losses aside at each look."""
+
+    network: Classifier
+    rate: float
+    step: int
+    losses: list[float]
 
 
 def validation_samples(support: Domain, seed: int) -> tuple[np.ndarray, np.ndarray]:
