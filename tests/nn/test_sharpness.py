@@ -327,3 +327,101 @@ def test_a_trust_region_names_what_is_wrong():
             TrustRegion(network(), **settings)
     with pytest.raises(ValueError, match="one shape"):
         TrustRegion(network()).distance(nn.Linear(5, 4), X)
+
+
+def test_in_bfloat16_the_probe_sees_the_weights_at_theta_plus_eps():
+    """Autocast keeps weights that were cast: without care the second pass would read those of the first."""
+    net = network()
+    optimizer = SAM(net.parameters(), torch.optim.SGD, lr=0.0, rho=2.0)
+    losses = []
+
+    def run():
+        optimizer.zero_grad()
+        loss = F.cross_entropy(net(X).float(), Y)
+        losses.append(float(loss.detach()))
+        loss.backward()
+        return loss
+
+    with torch.autocast("cpu", torch.bfloat16):
+        optimizer.step(run)
+    assert losses[1] > losses[0] + 0.1
+
+
+def test_radii_above_the_largest_are_cut_and_counted_and_infinite_ones_refused():
+    optimizer = TRAM([nn.Parameter(torch.ones(2))], torch.optim.SGD, lr=0.1, largest=2.0)
+    optimizer.radius = 1.5
+    assert (optimizer.radius, optimizer.cut) == (1.5, 0)
+    optimizer.radius = 7.0
+    assert (optimizer.radius, optimizer.cut) == (2.0, 1)
+    with pytest.raises(ValueError, match="finite"):
+        optimizer.radius = float("inf")
+
+
+def test_a_failed_step_forgets_further_gradients():
+    net = network()
+    optimizer = SAM(net.parameters(), torch.optim.SGD, lr=0.1)
+    optimizer.further = {p: torch.ones_like(p) for p in net.parameters()}
+
+    def run():
+        if optimizer.perturbed:
+            raise ArithmeticError
+        return closure(optimizer, net)()
+
+    with pytest.raises(ArithmeticError):
+        optimizer.step(run)
+    assert not optimizer.further
+
+
+def test_an_average_of_weights_between_the_two():
+    nets = [network(i) for i in range(3)]
+    region = TrustRegion(nets[0], "average", decay=0.75)
+    for net in nets:
+        region.distance(net, X)
+    a, b, c = (nn.utils.parameters_to_vector(net.parameters()) for net in nets)
+    expected = 0.75 * (0.75 * a + 0.25 * b) + 0.25 * c
+    torch.testing.assert_close(nn.utils.parameters_to_vector(region.copy.parameters()), expected)
+
+
+def test_scale_and_mask_have_their_say():
+    first, second = network(0), network(1)
+    plain = TrustRegion(first).distance(second, X)
+    assert TrustRegion(first, scale=3.0).distance(second, X) == pytest.approx(3 * plain, rel=1e-5)
+    mask = torch.arange(32) < 4
+    some = TrustRegion(first).distance(second, X[:4])
+    assert TrustRegion(first).distance(second, X, mask=mask) == pytest.approx(some, rel=1e-4)
+
+
+class Thinned(nn.Module):
+    """A layer of somebody's own that drops out by the function."""
+
+    def forward(self, x):
+        return F.dropout(x, 0.5, training=self.training)
+
+
+@pytest.mark.parametrize("layer", [nn.Dropout(0.5), Thinned()])
+def test_what_a_layer_does_in_training_only_is_no_movement(layer):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(5, 8), layer, nn.Linear(8, 3)).train()
+    assert TrustRegion(net).distance(net, X, net(X).detach()) == pytest.approx(0, abs=1e-9)
+
+
+def test_noise_needs_real_numbers():
+    net = nn.Sequential(nn.Embedding(4, 5), nn.Flatten(), nn.Linear(10, 3))
+    with pytest.raises(ValueError, match="needs inputs of real numbers"):
+        TrustRegion(net, "noise").distance(net, torch.zeros(2, 2, dtype=torch.long))
+
+
+def test_tokens_with_padding_are_compared_without_it():
+    net, other = (nn.Sequential(nn.Embedding(9, 6), nn.Linear(6, 4)) for _ in range(2))
+    tokens = torch.randint(0, 9, (3, 5), generator=torch.Generator().manual_seed(0))
+    mask = torch.arange(5)[None] < torch.tensor([2, 5, 3])[:, None]
+    with torch.no_grad():
+        expected = kl(net(tokens)[mask], other(tokens)[mask]).mean()
+    assert TrustRegion(net).distance(other, tokens, mask=mask) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_mmd_of_two_points_by_hand():
+    a, b = torch.zeros(1, 2), torch.tensor([[3.0, 4.0]])
+    widths = torch.tensor([0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0])
+    expected = 2 * (1 / widths).sum() - 2 * (1 / torch.sqrt(widths**2 + 25)).sum()
+    assert float(divergence(a, b, "mmd")) == pytest.approx(float(expected), rel=1e-5)

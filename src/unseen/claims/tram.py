@@ -25,7 +25,7 @@ from unseen.runtime import reproducible
 
 Table = dict[str, dict[str, float]]
 
-RADII = (0.01, 0.05, 0.2)
+RADII = (0.01, 0.02, 0.05, 0.1)
 """Of SAM and its kin, chosen among on source samples set aside, as TRAM needs no such choice."""
 PENALTIES = (0.1, 1.0, 10.0)
 """Weights of the penalties, chosen in the same way."""
@@ -44,12 +44,13 @@ TUNED: Mapping[str, tuple[Mapping[str, Any], ...]] = {
     "asam": tuple({"ascent": "constant", "geometry": "adaptive", "rho": 10 * rho} for rho in RADII),
     "fisher sam": tuple({"ascent": "constant", "geometry": "fisher", "rho": rho} for rho in RADII),
     "penalty pretrained": tuple({"ascent": "none", "reference": "pretrained", "penalty": w} for w in PENALTIES),
+    "penalty average": tuple({"ascent": "none", "reference": "average", "penalty": w} for w in PENALTIES),
     "penalty previous": tuple({"ascent": "none", "penalty": w} for w in PENALTIES),
     "penalty noise": tuple(
         {"ascent": "none", "reference": "noise", "kind": "symmetric-kl", "penalty": w} for w in PENALTIES
     ),
 }
-"""Arms with a number to choose: SAM, ASAM, Fisher SAM; MESA-like, TRPO-like and R3F penalties."""
+"""Arms with a number to choose: SAM, ASAM, Fisher SAM; penalties, of which the average is MESA's, noise like R3F's."""
 
 
 def run(case: str, seed: int) -> Table:
@@ -65,6 +66,7 @@ def run(case: str, seed: int) -> Table:
         model = train_source(feature_classifier(known.n_features, len(known.classes or ()), 128), known, epochs=15)
     table = {"given": grades(model, model, aside, targets)}
     hardest = int(np.argmin([graded(model, target) for target in targets]))
+    fine_tuned(model, learn, aside, targets, hardest, seed, {"epochs": 1})  # whatever is slow the first time
     for arm, settings in ARMS.items():
         table[arm] = fine_tuned(model, learn, aside, targets, hardest, seed, settings)
     for arm, choices in TUNED.items():
@@ -85,10 +87,11 @@ def fine_tuned(
 ) -> dict[str, float]:
     """The figures of one training."""
     started = time.perf_counter()
-    method = TRAM(epochs=15).set_params(random_state=seed, **settings).fit(source=learn, model=model)
+    method = TRAM().set_params(**{"epochs": 15, "random_state": seed, **settings}).fit(source=learn, model=model)
     seconds = time.perf_counter() - started
     found = grades(method.network_, model, aside, targets)
-    return {**found, "hardest": graded(method.network_, targets[hardest]), "seconds": seconds}
+    hard = graded(method.network_, targets[hardest])
+    return {**found, "hard_less_mean": hard - found["out_of_domain"], "seconds": seconds}
 
 
 def grades(network: nn.Module, model: nn.Module, aside: Domain, targets: list[Domain]) -> dict[str, float]:
@@ -139,7 +142,7 @@ claim = Claim(
             development=tuple(f"development {style}" for style in VENDORS["development"]),
             confirmation=tuple(f"confirmation {style}" for style in VENDORS["confirmation"]),
             seeds=(0, 1),
-            fresh_seeds=(100, 101, 102),
+            fresh_seeds=(100, 101),
             unit="style that is fine-tuned on",
         )
     },
@@ -187,7 +190,14 @@ claim = Claim(
             holds=better("tram", "sam", metric="moved", lower=True),
         ),
         Assertion(
-            text="TRAM does no harm where it does not help: within a point of Adam and of tuned SAM on other domains.",
+            text="TRAM does no harm: within a point of Adam on other domains.",
+            level="effect",
+            experiment="styles",
+            holds=not_worse("tram", "adam", metric=OUT, within=0.01),
+            promised=True,
+        ),
+        Assertion(
+            text="TRAM does no harm: within a point of tuned SAM on other domains.",
             level="effect",
             experiment="styles",
             holds=not_worse("tram", "sam", metric=OUT, within=0.01),
@@ -218,7 +228,13 @@ claim = Claim(
             holds=better("tram", "penalty previous", metric=OUT),
         ),
         Assertion(
-            text="TRAM outperforms trust-region penalties (R3F: noise on the input).",
+            text="TRAM outperforms trust-region penalties (MESA: towards a moving average).",
+            level="effect",
+            experiment="styles",
+            holds=better("tram", "penalty average", metric=OUT),
+        ),
+        Assertion(
+            text="TRAM outperforms trust-region penalties (noise on the input, as R3F).",
             level="effect",
             experiment="styles",
             holds=better("tram", "penalty noise", metric=OUT),
@@ -248,13 +264,13 @@ claim = Claim(
             holds=better("tram fisher", "fisher sam", metric=OUT),
         ),
         Assertion(
-            text="It is most ahead on hard transfer (here the style on which the given network is worst).",
+            text="It is most ahead on hard transfer: more on the style on which the given network is worst than on both.",
             level="effect",
             experiment="styles",
-            holds=better("tram", "sam", metric="hardest"),
+            holds=better("tram", "sam", metric="hard_less_mean"),
         ),
         Assertion(
-            text="It costs little more than SAM: at most 1.6 times its time (a forward pass of the reference).",
+            text="It costs little more than SAM: at most 1.6 times its time (one or two passes forward).",
             level="effect",
             experiment="styles",
             holds=at_most("tram", metric="cost", value=1.6),

@@ -235,6 +235,17 @@ def check_labels(network: Classifier, domain: Domain, name: str = "source") -> i
     return n_classes
 
 
+def measure_again(network: nn.Module, domain: Domain) -> None:
+    """Standardize cached features by the mean and deviation of `domain`, where the network standardizes them.
+
+    What batch normalization does for a network on pictures whose statistics become those of the target (Li et al.,
+    "Revisiting Batch Normalization For Practical Domain Adaptation", 2016).
+    """
+    backbone = getattr(network, "backbone", None)
+    if isinstance(backbone, Standardizer) and len(domain) > 1:
+        backbone.measure(tensor(domain), floor=0.05)
+
+
 def rest_statistics(network: nn.Module) -> None:
     """Normalize by what BatchNorm layers remember, and let them remember no more, until the next `train()`."""
     for layer in batch_norms(network).values():

@@ -133,6 +133,7 @@ class SharpnessAware(Optimizer):
         self._home = {p: p.detach().clone() for p in moved}
         for p, eps in zip(moved, self._perturbation(moved)):
             p.add_(eps)
+        torch.clear_autocast_cache()  # else the pass at theta + eps reuses weights that were cast at theta
 
     @torch.no_grad()
     def second_step(self) -> None:
@@ -175,6 +176,7 @@ class SharpnessAware(Optimizer):
                 torch.enable_grad()(closure)()
         except BaseException:
             self._return()
+            self.further = {}
             raise
         self.second_step()
         return loss
@@ -191,6 +193,7 @@ class SharpnessAware(Optimizer):
         for p, home in self._home.items():
             p.data.copy_(home)
         self._home = {}
+        torch.clear_autocast_cache()
 
     def _perturbation(self, moved: list[Tensor]) -> list[Tensor]:
         """eps of each parameter: a direction d with <d, g> the square of the length that counts in this geometry."""
@@ -206,6 +209,9 @@ class SharpnessAware(Optimizer):
         if self.geometry == "fisher":
             return g / (1 + self.eta * g.square())
         return g
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> SharpnessAware:
+        raise TypeError("an optimizer is bound to its parameters; make a new one and load its state_dict")
 
     def state_dict(self) -> dict[str, Any]:
         """The state of the base optimizer: theta is where the parameters are between steps."""
@@ -333,6 +339,8 @@ class TRAM(SharpnessAware):
     ) -> None:
         if largest <= 0:
             raise ValueError(f"largest must be above 0; got {largest}")
+        if released and settings.get("geometry") == "fisher":
+            raise ValueError("released has no ascent of the geometry 'fisher': the released code has none")
         self.largest, self.released, self.cut = largest, released, 0
         super().__init__(parameters, base, radius=0.0, **settings)
 
@@ -345,7 +353,8 @@ class TRAM(SharpnessAware):
     def radius(self, value: float | Tensor) -> None:
         number = float(value)
         self.cut += number > self.largest
-        SharpnessAware.radius.fset(self, min(number, self.largest))  # type: ignore[attr-defined]
+        kept = min(number, self.largest) if number < float("inf") else number  # infinity is no distance to cut
+        SharpnessAware.radius.fset(self, kept)  # type: ignore[attr-defined]
 
     def _perturbation(self, moved: list[Tensor]) -> list[Tensor]:
         if not self.released:

@@ -25,8 +25,8 @@ class TrustRegion(nn.Module):
     ===========  ======================================================================
 
     Both sides are evaluated in eval mode and with the buffers of the network now: neither dropout nor the statistics of
-    a batch are a movement of the function. A network that has neither is compared by the logits that training computed
-    anyway.
+    a batch are a movement of the function. A network of plain layers only, whose mode makes no difference, is compared
+    by the logits that training computed anyway; any other costs one pass more.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ class TrustRegion(nn.Module):
         ValueError
             If the outputs of both differ in shape.
         """
-        if logits is None or (network.training and _has_modes(network)):
+        if logits is None or (network.training and not _without_modes(network)):
             with evaluating(network):
                 logits = network(x)
         target = self.logits(network, x, generator=generator)
@@ -117,6 +117,8 @@ class TrustRegion(nn.Module):
     def logits(self, network: nn.Module, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """What the reference says of a batch."""
         if self.copy is None:
+            if not x.is_floating_point():
+                raise ValueError(f"reference 'noise' needs inputs of real numbers, such as embeddings; got {x.dtype}")
             with evaluating(network):
                 return network(x + self._noise(x, generator))
         for mine, now in zip(self.copy.buffers(), network.buffers()):
@@ -137,7 +139,12 @@ class TrustRegion(nn.Module):
             mine.copy_(self.decay * mine + (1 - self.decay) * new)
 
 
-def _has_modes(network: nn.Module) -> bool:
-    """Whether train and eval mode differ."""
-    kinds = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
-    return any(isinstance(module, kinds) or type(module).__name__ == "DropPath" for module in network.modules())
+_PLAIN = (
+    nn.Linear, nn.Identity, nn.Flatten, nn.ReLU, nn.Tanh, nn.GELU, nn.SiLU, nn.Sigmoid, nn.LayerNorm, nn.Embedding,
+    nn.Conv1d, nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d,
+)  # fmt: skip
+
+
+def _without_modes(network: nn.Module) -> bool:
+    """Whether all layers are known to do the same in train and eval mode."""
+    return all(isinstance(m, _PLAIN) for m in network.modules() if not list(m.children()))

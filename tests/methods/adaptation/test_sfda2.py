@@ -245,13 +245,6 @@ def test_all_parts_train_the_head_too():
     assert not torch.equal(method.network_.head.weight, model.head.weight)
 
 
-def test_statistics_from_zero_are_those_of_the_official_code():
-    model, target = classifier(), domain(shift=1.0, seed=1).unlabeled()
-    settings = dict(epochs=1, disentanglement_weight=1.0)
-    both = [SFDA2(start=s, **settings).fit(model=model, target=target) for s in ("bank", "zero")]
-    assert both[0].history_["disentanglement"][0] != both[1].history_["disentanglement"][0]
-
-
 def test_what_does_not_fit_is_named():
     with pytest.raises(ValueError, match="at least 2 samples"):
         SFDA2().fit(model=classifier(), target=domain(1).unlabeled())
@@ -261,3 +254,94 @@ def test_what_does_not_fit_is_named():
     wide = Classifier(nn.Linear(6, 15_000), nn.Identity(), nn.Linear(15_000, 3))
     with pytest.raises(ValueError, match="put a linear bottleneck before the head"):
         SFDA2().fit(model=wide, target=domain().unlabeled())
+
+
+def independent(model, x, *, steps, k, alpha, beta, lam, weights, lr=0.01, total=2):
+    """A second implementation of some full-batch steps, in the form of the official code: logits at the end."""
+    import copy
+
+    net = copy.deepcopy(model).train()
+    groups = [{"params": list(net.backbone.parameters()), "lr": 0.1 * lr}, {"params": list(net.head.parameters())}]
+    optimizer = torch.optim.SGD(groups, lr=lr, momentum=0.9, weight_decay=1e-3, nesterov=True)
+    c, n = net.head.weight.shape[0], len(x)
+    with torch.no_grad():
+        seen, said = [net.embed(x)], [net(x).argmax(dim=1)]
+    for step in range(steps):
+        for group, rate in zip(optimizer.param_groups, (0.1 * lr, lr)):
+            group["lr"] = rate * (1 + 10 * step / total) ** -0.75
+        f = net.embed(x)
+        logits = net.head(f)
+        p = torch.softmax(logits, dim=1)
+        bank, scores = F.normalize(f.detach(), dim=1), p.detach()
+        near = (bank @ bank.T).topk(k + 1, dim=1).indices[:, 1:]
+        loss = F.kl_div(p[:, None].expand(-1, k, -1), scores[near], reduction="none").sum(-1).sum(1).mean()
+        loss = loss - (scores[near] * scores[near].log()).sum(-1).sum(1).mean()  # its constant
+        others = 1 - torch.eye(n)
+        loss = loss + alpha * (1 + 10 * step / total) ** -beta * ((p @ p.T) ** 2 * others).sum(1).mean()
+        y = p.argmax(dim=1)
+        everything, labels = torch.cat([*[s.detach() for s in seen], f]), torch.cat([*said, y])
+        sigma = []
+        for label in range(c):
+            own = everything[labels == label]
+            off = own - own.mean(dim=0) if len(own) else own
+            sigma.append(off.T @ off / max(len(own), 1))
+        sigma = torch.stack(sigma)
+        seen.append(f)
+        said.append(y)
+        w, strength = net.head.weight, lam * (step + 1) / total
+        augmented = 0.0
+        for i in range(n):
+            for label in range(c):
+                off = w - w[label]
+                raised = logits[i] + 0.5 * strength * ((off @ sigma[y[i]]) * off).sum(dim=1)
+                augmented = augmented + 2 * F.cross_entropy(raised[None], torch.tensor([label])) / n
+        mean = torch.stack(
+            [scores[y == label].mean(dim=0) if (y == label).any() else torch.zeros(c) for label in range(c)]
+        )
+        overlaps = (mean @ mean.T) * (1 - torch.eye(c))
+        rows = sigma.flatten(1)
+        apart = 1 - (rows @ rows.T) / (rows.norm(dim=1)[:, None] * rows.norm(dim=1)[None] + 1e-12)
+        loss = loss + weights[0] * augmented - weights[1] * (overlaps * apart).sum() / 2
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return net.eval()(x).detach()
+
+
+@pytest.mark.parametrize("weights", [(0.0, 0.0), (0.05, 0.0), (0.0, 0.5), (0.05, 0.5)])
+def test_the_adaptation_is_that_of_a_second_implementation(weights):
+    """Online statistics over full batches are those of all samples so far, of which only the last have a gradient."""
+    torch.manual_seed(0)
+    model = Classifier(nn.Sequential(nn.Linear(6, 5), nn.Tanh()), nn.Identity(), nn.Linear(5, 3)).eval()
+    target = domain(30, seed=1).unlabeled()
+    method = SFDA2(
+        neighbours=3, decay=2.0, strength=4.0, epochs=2, batch_size=30, learning_rate=0.01,
+        augmentation_weight=weights[0], disentanglement_weight=weights[1],
+    ).fit(model=model, target=target)  # fmt: skip
+    x = torch.as_tensor(target.x)
+    found = independent(model, x, steps=2, k=3, alpha=1.0, beta=2.0, lam=4.0, weights=weights)
+    torch.testing.assert_close(method.decision_function(target), found, atol=2e-4, rtol=1e-3)
+    assert float((found - model(x)).abs().max()) > 1e-3
+
+
+def test_statistics_start_from_all_samples_or_from_nothing():
+    torch.manual_seed(0)
+    model = Classifier(nn.Sequential(nn.Linear(6, 5), nn.Tanh()), nn.Identity(), nn.Linear(5, 3)).eval()
+    target = domain(30, seed=1).unlabeled()
+    settings = dict(epochs=1, batch_size=30, disentanglement_weight=1.0)
+    bank, zero = (SFDA2(start=s, **settings).fit(model=model, target=target).history_ for s in ("bank", "zero"))
+    # one full batch after a full bank: both hold the same covariance, and the gradient of the second is twice as large
+    np.testing.assert_allclose(bank["disentanglement"], zero["disentanglement"], rtol=1e-4)
+
+
+def test_cached_features_are_standardized_by_the_target():
+    model, target = classifier(), domain(shift=3.0, seed=1).unlabeled()
+    own = SFDA2(epochs=1, learning_rate=1e-9).fit(model=model, target=target)
+    torch.testing.assert_close(own.network_.backbone.mean, torch.as_tensor(target.x).mean(dim=0), atol=1e-4, rtol=1e-4)
+    source = SFDA2(epochs=1, learning_rate=1e-9, normalization="source").fit(model=model, target=target)
+    assert torch.equal(source.network_.backbone.mean, model.backbone.mean)
+
+
+def test_clustering_alone_needs_no_covariances():
+    wide = Classifier(nn.Linear(6, 15_000), nn.Identity(), nn.Linear(15_000, 3))
+    SFDA2(augmentation_weight=0.0, disentanglement_weight=0.0, epochs=1).fit(model=wide, target=domain(20).unlabeled())

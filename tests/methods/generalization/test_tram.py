@@ -86,3 +86,36 @@ def test_a_network_with_batch_statistics_is_compared_without_them():
 def test_a_label_without_output_is_named():
     with pytest.raises(ValueError, match="source has label 3; the network has outputs for 3"):
         TRAM().fit(source=source().replace(y=source().y + 1), model=model())
+
+
+def test_a_penalty_is_0_where_nothing_has_moved_whatever_the_statistics_of_the_batch():
+    torch.manual_seed(0)
+    start = feature_classifier(6, 3, 8)
+    one = dict(epochs=1, batch_size=90, ascent="none", reference="pretrained")
+    losses = [TRAM(penalty=w, **one).fit(source=source(), model=start).history_["loss"][0] for w in (0.0, 1e4)]
+    assert losses[1] == pytest.approx(losses[0], abs=1e-4)
+
+
+def test_batch_statistics_move_once_in_a_step():
+    torch.manual_seed(0)
+    start = feature_classifier(6, 3, 8)
+    one = dict(epochs=1, batch_size=90)
+    sharp = TRAM(ascent="constant", rho=0.5, **one).fit(source=source(), model=start).network_
+    plain = TRAM(ascent="none", **one).fit(source=source(), model=start).network_
+    torch.testing.assert_close(sharp.bottleneck[1].running_mean, plain.bottleneck[1].running_mean)
+
+
+def test_kind_scale_and_decay_reach_the_trust_region():
+    base = fitted(reference="average").history_["radius"]
+    assert not np.allclose(fitted(reference="average", kind="l2").history_["radius"], base)
+    assert not np.allclose(fitted(reference="average", decay=0.5).history_["radius"], base)
+    first = dict(epochs=1, batch_size=30, learning_rate=0.01)
+    one, two = (TRAM(scale=s, **first).fit(source=source(), model=model()).history_["radius"][0] for s in (1.0, 2.0))
+    assert two == pytest.approx(2 * one, rel=0.2)
+
+
+def test_a_form_that_does_not_exist_is_refused():
+    with pytest.raises(ValueError, match="released=True is a form of ascent='divergence'"):
+        TRAM(released=True, ascent="constant").fit(source=source(), model=model())
+    with pytest.raises(ValueError, match="no ascent of the geometry 'fisher'"):
+        TRAM(released=True, geometry="fisher").fit(source=source(), model=model())

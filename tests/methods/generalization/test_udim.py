@@ -234,3 +234,102 @@ def test_what_does_not_fit_is_named():
         UDIM(perturb="style").fit(source=source(), model=network())
     with pytest.raises(ValueError, match="outputs for 3 classes"):
         UDIM().fit(source=source().replace(y=source().y + 1), model=network())
+
+
+def independent(model, *, steps, rho, weight, radius, variance, norm, centre):
+    """A second implementation, sample by sample: weights after some full-batch steps."""
+    net = copy.deepcopy(model)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=0.01, weight_decay=0.0)
+    x, y = torch.as_tensor(source().x), torch.as_tensor(source().y)
+    parameters = list(net.parameters())
+
+    def per_sample(batch):
+        rows = []
+        for a, b in zip(batch, y):
+            loss = F.cross_entropy(net(a[None]), b[None])
+            rows.append(torch.autograd.grad(loss, list(net.head.parameters()), create_graph=True))
+        return [torch.stack(part) for part in zip(*rows)]
+
+    for _ in range(steps):
+        start = x.clone().requires_grad_()
+        loss = F.cross_entropy(net(start), y)
+        g = torch.autograd.grad(loss, parameters, create_graph=True)
+        worst = loss + rho * torch.sqrt(sum((part**2).sum() for part in g) + 1e-12)
+        (up,) = torch.autograd.grad(worst, [start])
+        crafted = (x + radius * up / up.norm(dim=1, keepdim=True)).detach()
+        here, there = per_sample(x), per_sample(crafted)
+        gaps, n = [], 0.0
+        for a, b in zip(here, there):
+            m = a.mean(dim=0)
+            var_t = ((b - (m if centre == "source" else b.mean(dim=0))) ** 2).mean(dim=0)
+            v = (((a - m) ** 2).mean(dim=0) + var_t) / 2
+            gaps += [((((a - m) ** 2).mean(dim=0) - v) ** 2).flatten(), ((var_t - v) ** 2).flatten()]
+            n = n + (b**2).flatten(1).sum(dim=1).mean() / b[0].numel()
+        p = torch.cat(gaps).sum() / (len(torch.cat(gaps)))
+        extra = torch.autograd.grad(weight * (variance * p + norm * n), parameters, allow_unused=True)
+        found = torch.autograd.grad(F.cross_entropy(net(x), y), parameters)
+        length = torch.sqrt(sum((part**2).sum() for part in found))
+        with torch.no_grad():
+            for q, part in zip(parameters, found):
+                q.add_(rho * part / length)
+        worse = torch.autograd.grad(F.cross_entropy(net(x), y), parameters)
+        with torch.no_grad():
+            for q, part, own, more in zip(parameters, found, worse, extra):
+                q.sub_(rho * part / length)
+                q.grad = own if more is None else own + more
+        optimizer.step()
+    return weights(net)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"norm_term": False}, {"variance_term": False}, {"centre": "own"}, {"rho": 0.3, "radius": 2.0}],
+    ids=["all", "variance", "norm", "centre", "far"],
+)
+def test_the_training_is_that_of_a_second_implementation(changes):
+    model = network()
+    settings = dict(rho=0.05, radius=1.0, weight=5.0, variance_term=True, norm_term=True, centre="source") | changes
+    method = UDIM(epochs=3, batch_size=60, aside=0.0, warmup=0.0, learning_rate=0.01, weight_decay=0.0, **settings).fit(
+        source=source(), model=model
+    )
+    s = settings
+    expected = independent(
+        model, steps=3, rho=s["rho"], weight=s["weight"], radius=s["radius"], variance=float(s["variance_term"]),
+        norm=float(s["norm_term"]), centre=s["centre"],
+    )  # fmt: skip
+    torch.testing.assert_close(weights(method.network_), expected, atol=2e-4, rtol=1e-3)
+    assert float((weights(method.network_) - weights(model)).abs().max()) > 0.01
+
+
+def test_the_ascent_follows_the_gradient_with_respect_to_the_sample():
+    net, x, y = network(), X[:1].double(), Y[:1]
+    net = net.double()
+    step = craft_inputs(net, x, y, rho=0.7, radius=1.0) - x
+    slopes = []
+    for i in range(6):
+        off = torch.zeros_like(x)
+        off[0, i] = 1e-5
+        rise = worst_case(net, x + off, y, 0.7) - worst_case(net, x - off, y, 0.7)
+        slopes.append(float(rise.detach()) / 2e-5)
+    slope = torch.tensor(slopes)
+    torch.testing.assert_close(step[0].float(), slope / slope.norm(), atol=1e-4, rtol=1e-3)
+
+
+def test_styles_are_crafted_upwards():
+    net, x, y = pictures(), torch.randn(5, 3, 6, 6, generator=G), torch.tensor([0, 1, 2, 0, 1])
+    crafted = craft_styles(net, x, y, rho=0.5, rate=0.01)
+    assert float(worst_case(net, crafted, y, 0.5)) > float(worst_case(net, x, y, 0.5))
+
+
+def test_the_warm_up_is_without_inconsistency_and_the_best_epoch_is_kept():
+    model = network()
+    settings = dict(learning_rate=0.01, batch_size=30, random_state=1)
+    method = UDIM(epochs=10, warmup=0.5, **settings).fit(source=source(), model=model)
+    assert len(method.history_["variance"]) == 5
+    late = UDIM(epochs=4, warmup=0.99, **settings).fit(source=source(), model=model)
+    assert len(late.history_["variance"]) == 1
+
+
+def test_more_domains_than_a_batch_can_hold_are_named():
+    with pytest.raises(ValueError, match="at least twice the number of domains, 20"):
+        UDIM(batch_size=32).fit(source=source(domains=20), model=network())

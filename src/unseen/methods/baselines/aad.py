@@ -11,7 +11,7 @@ from unseen.methods.base import Card
 from unseen.methods.network import NetworkMethod
 from unseen.methods.parameters import Count, NonNegative, Positive, Within
 from unseen.nn.attraction import attraction, repulsion
-from unseen.nn.classifier import as_classifier, outputs, sgd
+from unseen.nn.classifier import as_classifier, measure_again, outputs, sgd
 from unseen.nn.neighbours import MemoryBank
 from unseen.nn.schedules import inverse_decay
 from unseen.nn.train import Run, train
@@ -50,16 +50,17 @@ class AaD(NetworkMethod):
     )
 
     neighbours: Count = 5
-    decay: NonNegative = 5.0
+    decay: NonNegative = 1.0
     epochs: Count = 15
     batch_size: Annotated[int, Within(2)] = 64
-    learning_rate: Positive = 3e-3
+    learning_rate: Positive = 1e-3
 
     def fit(self, *, model: nn.Module, target: Domain) -> Self:
         """Adapt a copy of `model` to the unlabeled target."""
         if len(target) < 2:
             raise ValueError(f"target must hold at least 2 samples; got {len(target)}")
         network = as_classifier(model).train()
+        measure_again(network, target)
         z, logits = outputs(network, target)
         bank = MemoryBank(len(target), z.shape[1], logits.shape[1])
         bank.write(slice(None), z, torch.softmax(logits, dim=1))
@@ -72,9 +73,10 @@ class AaD(NetworkMethod):
             z = network.embed(batch.x)
             p = torch.softmax(network.head(z), dim=1)
             bank.write(batch.index, z, p)
-            q = bank.consensus(z, self.neighbours)
-            weight = (1 + 10 * (run.step + 1) / total) ** -self.decay
-            return attraction(p, q, self.neighbours) + weight * repulsion(p)
+            near = min(self.neighbours, len(target) - 1)
+            q = bank.consensus(z, near)
+            weight = (1 + 10 * run.step / total) ** -self.decay
+            return attraction(p, q, near) + weight * repulsion(p)
 
         train(
             objective,

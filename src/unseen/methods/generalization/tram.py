@@ -1,7 +1,7 @@
 """TRAM: fine-tune a network so that it stays flat in its weights and close to the function that it was."""
 
 from collections.abc import Callable
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import torch
@@ -12,9 +12,9 @@ from unseen.data.domain import Domain
 from unseen.data.samplers import Batch, batches, steps
 from unseen.methods.base import Card
 from unseen.methods.network import NetworkMethod
-from unseen.methods.parameters import Count, NonNegative, Positive, Unit
+from unseen.methods.parameters import Count, NonNegative, Positive, Unit, Within
 from unseen.nn import sharpness
-from unseen.nn.classifier import as_classifier, check_labels
+from unseen.nn.classifier import as_classifier, check_labels, evaluating
 from unseen.nn.divergences import Divergence, divergence
 from unseen.nn.sharpness import Geometry
 from unseen.nn.train import Run, train
@@ -31,8 +31,9 @@ class TRAM(NetworkMethod):
 
     and then steps from theta with the gradient found there. Where the function has hardly moved, the step is nearly
     that of the base optimizer; where it moved far, a larger neighbourhood has to be flat. The other members of the
-    family are settings: SAM, ASAM and Fisher SAM (`ascent="constant"` with a `geometry`), and the plain penalties R3F,
-    the previous step's and MESA (`ascent="none"`, `penalty=1`, a `reference`).
+    family are settings: SAM, ASAM and Fisher SAM (`ascent="constant"` with a `geometry`), and plain penalties towards
+    the previous step, a moving average (as MESA's) or noisy inputs (as R3F's, whose noisy side has a gradient, too):
+    `ascent="none"`, `penalty=1`, a `reference`.
 
     Parameters
     ----------
@@ -111,7 +112,8 @@ class TRAM(NetworkMethod):
             "Its reference follows after the step, so that the previous step's distance would be 0 but for dropout; "
             "here it takes the weights from before the step.",
             "Reference and network are compared in eval mode with equal buffers: dropout and batch statistics are no "
-            "movement of the function.",
+            "movement of the function. The two passes of a step draw their own dropout.",
+            "Radii above 5 are cut to it and counted; the released factor of the divergence is `scale`.",
             "The paper fine-tunes whole transformers; on cached features only bottleneck and head move.",
         ),
     )
@@ -129,7 +131,7 @@ class TRAM(NetworkMethod):
     learning_rate: Positive = 1e-3
     weight_decay: NonNegative = 0.0
     epochs: Count = 10
-    batch_size: Count = 64
+    batch_size: Annotated[int, Within(2)] = 64
 
     def fit(self, *, source: Domain, model: nn.Module) -> Self:
         """Fine-tune a copy of `model` on the labelled source."""
@@ -139,6 +141,8 @@ class TRAM(NetworkMethod):
             network, self.reference, kind=self.kind, decay=self.decay, std=self.noise, scale=self.scale
         )
         optimizer = self._optimizer(network)
+        if self.released and self.ascent != "divergence":
+            raise ValueError(f"released=True is a form of ascent='divergence'; got ascent={self.ascent!r}")
         per_epoch = steps(len(source), self.batch_size)
         run = train(
             self._objective(network, region, optimizer),
@@ -170,12 +174,14 @@ class TRAM(NetworkMethod):
             assert batch.y is not None
             y, losses = batch.y, list[Tensor]()
             target = region.logits(network, batch.x, generator=run.generator) if self.penalty else None
+            # both sides of the penalty in eval mode, so that it is 0 where the weights are those of the reference
 
             def loss() -> Tensor:
                 logits = network(batch.x)
                 value = F.cross_entropy(logits, y)
                 if target is not None:
-                    value = value + self.penalty * divergence(target, logits, self.kind)
+                    with evaluating(network):
+                        value = value + self.penalty * divergence(target, network(batch.x), self.kind)
                 if not losses:
                     radius(logits.detach())
                 losses.append(value.detach())

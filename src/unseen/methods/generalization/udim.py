@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from unseen.data.domain import Domain
 from unseen.data.samplers import Batch, batches, hold_out, steps
@@ -39,7 +40,7 @@ class UDIM(NetworkMethod):
     Parameters
     ----------
     weight : float, >= 0
-        lambda, of the inconsistency. P and N are means over the entries of the head, so that small heads need more.
+        lambda, of the inconsistency. P and N are means over the entries of the head, so that large heads need more.
     radius : float, >= 0
         rho_x, how far a crafted sample is from its own: the length of the step ("input"), its rate ("style").
     perturb : {"input", "style", "none"}
@@ -70,7 +71,7 @@ class UDIM(NetworkMethod):
         The classifier of the epoch that is best on the source samples that were set aside.
     history_ : dict of arrays
         Per epoch of the second stage: `loss`, `variance` (P), `norm` (N), `moved` (the mean length of the crafting),
-        and `crafted` (the loss on the crafted samples).
+        `crafted` (the loss on the crafted samples), and `score` (accuracy on what was set aside).
 
     References
     ----------
@@ -139,18 +140,24 @@ class UDIM(NetworkMethod):
             raise ValueError(f"perturb='style' needs pictures with channels; source holds {source.kind}")
         learn, kept = (source.take(part) for part in hold_out(source.labels, self.aside, self.random_state))
         domains = _domains(learn) if self.domain_wise else torch.zeros(len(learn), dtype=torch.long)
+        if self.weight and len(torch.unique(domains)) > self.batch_size // 2:
+            raise ValueError(
+                f"batch_size must be at least twice the number of domains, {len(torch.unique(domains))}, to compare "
+                f"gradients within each; got {self.batch_size} (or set domain_wise=False)"
+            )
         optimizer = self._optimizer(network)
 
         def warm(batch: Batch, run: Run) -> None:
             run.log(loss=run.descend(lambda: _loss(network, batch.x, batch.y), "udim"))
 
         def full(batch: Batch, run: Run) -> None:
-            inconsistency = self._inconsistency(network, batch, domains.to(batch.x.device)[batch.index], run)
-            optimizer.further = _gradients(self.weight * inconsistency, network)
+            with sdpa_kernel(SDPBackend.MATH):  # the fused kernels of attention have no second derivative
+                value = self._inconsistency(network, batch, domains.to(batch.x.device)[batch.index], run)
+                optimizer.further = _gradients(self.weight * value, network)
             warm(batch, run)
 
         per_epoch = steps(len(learn), self.batch_size)
-        first = round(self.warmup * self.epochs)
+        first = min(round(self.warmup * self.epochs), self.epochs - 1)
         stages: list[tuple[str, Callable[[Batch, Run], None], int]] = [
             ("udim-warm-up", warm, first),
             ("udim", full, self.epochs - first),
@@ -167,7 +174,7 @@ class UDIM(NetworkMethod):
                     batches=batches(learn, self.batch_size),
                     epochs=epochs,
                     steps_per_epoch=per_epoch,
-                    score=(lambda run: _accuracy(network, kept)) if len(kept) else None,
+                    score=(lambda run: _accuracy(network, kept) + 1e-9 * run.epoch) if len(kept) else None,
                 )
         self.network_ = network.eval()
         self.history_ = {key: np.array([epoch[key] for epoch in run.history]) for key in run.history[0]}
