@@ -264,7 +264,7 @@ claim = Claim(
             holds=better("tram fisher", "fisher sam", metric=OUT),
         ),
         Assertion(
-            text="It is most ahead on hard transfer: more on the style on which the given network is worst than on both.",
+            text="It is most ahead on hard transfer: more on the style on which the given one is worst than on both.",
             level="effect",
             experiment="styles",
             holds=better("tram", "sam", metric="hard_less_mean"),

@@ -88,6 +88,7 @@ class SFDA2(NetworkMethod):
         on_request={"paper"},
         smoke={"epochs": 1},
         parts=("unseen.nn.attraction.attraction", "unseen.nn.neighbours.MemoryBank"),
+        left_out=("Point clouds are not among its kinds yet; the losses read features and probabilities only.",),
         notes=(
             "The last epoch is kept; the official code prints the accuracy on the target's labels after each.",
             "Statistics start from all samples and alpha_2 is .1: with the paper's values training breaks down on weak "

@@ -172,16 +172,16 @@ class TRAM(NetworkMethod):
     ) -> Callable[[Batch, Run], None]:
         def objective(batch: Batch, run: Run) -> None:
             assert batch.y is not None
-            y, losses = batch.y, list[Tensor]()
-            target = region.logits(network, batch.x, generator=run.generator) if self.penalty else None
-            # both sides of the penalty in eval mode, so that it is 0 where the weights are those of the reference
+            y, losses, reference = batch.y, list[Tensor](), list[Tensor]()
 
             def loss() -> Tensor:
                 logits = network(batch.x)
                 value = F.cross_entropy(logits, y)
-                if target is not None:
-                    with evaluating(network):
-                        value = value + self.penalty * divergence(target, network(batch.x), self.kind)
+                if self.penalty:
+                    if not reference:
+                        reference.append(region.logits(network, batch.x, generator=run.generator))
+                    with evaluating(network):  # as the reference, so that it is 0 where the weights are equal
+                        value = value + self.penalty * divergence(reference[0], network(batch.x), self.kind)
                 if not losses:
                     radius(logits.detach())
                 losses.append(value.detach())
