@@ -26,7 +26,7 @@ def few_shot_split(y: IntArray, shots: int, *, seed: int, test: float = 0.2) -> 
     y : int array (n,)
         Labels.
     shots : int, >= 1
-        Samples of each class to learn from.
+        Samples of each class to learn from; the support of `FewShotSFDA` is these and the validation samples together.
     seed : int
         Of the test part and of the draw.
     test : float in (0, 1)
@@ -39,8 +39,18 @@ def few_shot_split(y: IntArray, shots: int, *, seed: int, test: float = 0.2) -> 
 
     Source: Lee et al., "Few-shot Fine-tuning is All You Need for Source-free Domain Adaptation", 2023, section 4.1.
     """
+    y = np.asarray(y)
     if shots < 1 or not 0 < test < 1:
         raise ValueError(f"shots must be at least 1 and test in (0, 1); got {shots} and {test}")
+    if len(y) and y.min() < 0:
+        raise ValueError("y must hold labels only; it holds -1, which is no label")
+    classes, counts = np.unique(y, return_counts=True)
+    fewest = int(counts.min(initial=0))
+    if fewest < shots + 2 or round(test * len(y)) < len(classes):
+        raise ValueError(
+            f"y must have {shots + 2} samples of each class and a test sample of each; its smallest class has {fewest}, "
+            f"and {test:g} of {len(y)} samples are {round(test * len(y))} for {len(classes)} classes"
+        )
     from sklearn.model_selection import train_test_split
 
     rest, held = train_test_split(np.arange(len(y)), test_size=test, random_state=seed, stratify=y)

@@ -23,6 +23,7 @@ METHODS = {
     "describe": "baselines.describe:Describe",
     "linear-probe": "baselines.linear_probe:LinearProbe",
     "shot": "baselines.shot:SHOT",
+    "ot": "baselines.ot:OT",
     "aad": "baselines.aad:AaD",
     "dfq": "baselines.dfq:DFQ",
     "ridge": "baselines.ridge:Ridge",

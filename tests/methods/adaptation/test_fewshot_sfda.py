@@ -63,8 +63,14 @@ def test_the_test_depends_on_the_seed_only():
 
 
 def test_a_class_with_too_few_samples_is_named():
-    with pytest.raises(ValueError, match="class 2 has 4 samples outside the test; 5 are needed"):
+    with pytest.raises(ValueError, match="its smallest class has 5"):
         few_shot_split(np.repeat([0, 1, 2], [30, 30, 5]), 4, seed=0)
+    with pytest.raises(ValueError, match="6 are needed"):
+        few_shot_split(np.repeat([0, 1, 2], [30, 30, 7]), 5, seed=0)
+    with pytest.raises(ValueError, match="a test sample of each"):
+        few_shot_split(np.repeat(np.arange(30), 4), 1, seed=0)
+    with pytest.raises(ValueError, match="holds -1"):
+        few_shot_split([-1, 0, 1] * 10, 1, seed=0)
     with pytest.raises(ValueError, match="shots must be at least 1"):
         few_shot_split(np.arange(10) % 2, 0, seed=0)
 
@@ -235,3 +241,28 @@ def test_what_does_not_fit_is_named():
             model=Classifier(nn.Identity(), nn.Identity(), nn.Linear(6, 3)), support=domain(9)
         )
     assert trained_parts(pictures(), "ft")
+
+
+def test_fine_tuning_starts_from_the_last_step_of_the_probe():
+    support = domain(15, shift=1.5, seed=3)
+    settings = dict(probe_steps=35, validate_every=7, learning_rate=1e-3, probe_rate=1e-2)
+    both = FewShotSFDA(steps=14, **settings).fit(model=model(), support=support)
+    probe = FewShotSFDA(strategy="lp", steps=0, **settings).fit(model=model(), support=support)
+    assert both.validation_loss_[0] == pytest.approx(probe.validation_loss_[-1], rel=1e-5)
+    assert both.validation_loss_[0] != pytest.approx(probe.validation_loss_[0], rel=1e-2)
+
+
+def test_of_equal_losses_the_earlier_step_is_kept():
+    method = FewShotSFDA(strategy="lp", probe_steps=20, probe_rate=0.0, learning_rate=0.0, validate_every=5)
+    assert method.fit(model=model(), support=domain(15, seed=3)).chosen_step_ == 0
+
+
+def test_smoothing_and_the_rate_of_the_probe_have_their_say():
+    support = domain(15, shift=1.5, seed=3)
+    settings = dict(strategy="lp", probe_steps=20, validate_every=5, learning_rate=1e-3)
+    plain, smooth, slow, ten = (
+        FewShotSFDA(**settings, **more).fit(model=model(), support=support).validation_loss_[-1]
+        for more in ({}, {"smoothing": 0.5}, {"probe_rate": 1e-3}, {"probe_rate": 1e-2})
+    )
+    assert plain == ten  # ten times the rate of fine-tuning
+    assert len({plain, smooth, slow}) == 3

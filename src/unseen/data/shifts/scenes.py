@@ -123,7 +123,7 @@ def clouds(x: Picture, rng: Rng, s: float) -> Picture:
 
 
 def fog(x: Picture, rng: Rng, s: float) -> Picture:
-    """A light veil over all of it, 0.5 to 0.9 thick."""
+    """A light veil over all of it, 0.375 to 0.925 thick."""
     veil = np.clip(rng.uniform(0.5, 0.8) + 0.25 * (_haze(x, rng, 0.5) - 0.5), 0, 1)
     return x + np.float32(min(s, 1.0)) * veil * (rng.uniform(0.75, 1) - x)
 

@@ -48,6 +48,8 @@ def correlation(
 
 
 def _of(rule: Any, a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        raise ValueError("values and truth must be finite; they hold NaN or infinity")
     return float(rule(a, b).statistic) if np.ptp(a) > 0 and np.ptp(b) > 0 else 0.0
 
 

@@ -3,7 +3,7 @@
 import copy
 import dataclasses
 from collections.abc import Callable, Iterator
-from typing import Literal, NamedTuple, Self
+from typing import Annotated, Literal, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -15,10 +15,10 @@ from unseen.data.domain import Domain
 from unseen.data.samplers import Batch, tensor
 from unseen.methods.base import Card
 from unseen.methods.network import NetworkMethod
-from unseen.methods.parameters import Count, Natural, NonNegative, Unit
+from unseen.methods.parameters import Count, Natural, NonNegative, Unit, Within
 from unseen.nn.classifier import Classifier, as_classifier, check_labels, evaluating
 from unseen.nn.sharpness import SAM
-from unseen.nn.train import Run, train
+from unseen.nn.train import DivergedError, Run, train
 
 Strategy = Literal["lp-ft", "ft", "lp", "bn", "bn-head", "features"]
 
@@ -57,7 +57,7 @@ class FewShotSFDA(NetworkMethod):
         Whether they are seen as test samples, or with the random views of training, as in the authors' code.
     views : {"jitter", "crop+flip", "same"}
         How pictures are changed for training; features never are.
-    batch_size : int, >= 1
+    batch_size : int, >= 2
         Drawn with replacement.
 
     Attributes
@@ -68,7 +68,7 @@ class FewShotSFDA(NetworkMethod):
     chosen_step_ : int
         After how many steps of the last stage the network was kept.
     validation_loss_ : array (looks,)
-        At step 0, `validate_every`, ... of the last stage at that rate; empty without samples aside.
+        At step 0, `validate_every`, ... of the last stage at that rate; empty without samples aside or steps.
 
     References
     ----------
@@ -97,6 +97,10 @@ class FewShotSFDA(NetworkMethod):
         on_request={"paper"},
         smoke={"steps": 4, "probe_steps": 4, "validate_every": 2},
         parts=("unseen.nn.sharpness.SAM", "unseen.data.few_shot.few_shot_split", "unseen.data.few_shot.unbalanced"),
+        left_out=(
+            "RandAugment, the authors' other set of views, and the adaptive form of sharpness-aware minimization.",
+            "The linear probe runs the whole network in each step; the features are not cached.",
+        ),
         notes=(
             "Steps are those of small networks and cached features. Three rates are tried by default, since one value "
             "does not serve small networks and wide features alike; the ratio of 10 of the probe is the authors'.",
@@ -119,7 +123,7 @@ class FewShotSFDA(NetworkMethod):
     validate_every: Count = 10
     validate_as: Literal["test", "train"] = "test"
     views: Literal["jitter", "crop+flip", "same"] = "jitter"
-    batch_size: Count = 32
+    batch_size: Annotated[int, Within(2)] = 32
 
     def fit(self, *, model: nn.Module, support: Domain) -> Self:
         """Fine-tune a copy of `model` on the labelled handful."""
@@ -128,7 +132,7 @@ class FewShotSFDA(NetworkMethod):
         shots, aside = (support.take(part) for part in validation_samples(support, self.random_state))
         rates = RATES if self.learning_rate is None else (self.learning_rate,)
         tried = [self._tuned(start, rate, shots, aside) for rate in (rates if len(aside) else rates[:1])]
-        best = min(tried, key=lambda one: min(one.losses, default=0.0))
+        best = min(tried, key=lambda one: min(one.losses, default=0.0))  # a rate at which training diverged is inf
         self.network_ = best.network.eval()
         self.chosen_rate_, self.chosen_step_, self.validation_loss_ = best.rate, best.step, np.array(best.losses)
         return self
@@ -137,9 +141,14 @@ class FewShotSFDA(NetworkMethod):
         """All stages from the source model at one rate."""
         network = copy.deepcopy(start)
         tuned = _Tuned(network, rate, 0, [])
-        for stage in self._stages(rate):
-            if stage.steps:
-                tuned = self._train(network, stage, rate, shots, aside)
+        try:
+            for stage in self._stages(rate):
+                if stage.steps:
+                    tuned = self._train(network, stage, rate, shots, aside)
+        except DivergedError:
+            if self.learning_rate is not None or not len(aside):
+                raise
+            return _Tuned(copy.deepcopy(start), rate, 0, [float("inf")])
         return tuned
 
     def _stages(self, rate: float) -> list["_Stage"]:
@@ -177,7 +186,8 @@ class FewShotSFDA(NetworkMethod):
         def objective(batch: Batch, run: Run) -> None:
             assert batch.y is not None
             y = batch.y
-            run.descend(lambda: F.cross_entropy(network(batch.x), y, label_smoothing=self.smoothing), "adam")
+            loss = run.descend(lambda: F.cross_entropy(network(batch.x), y, label_smoothing=self.smoothing), "adam")
+            run.log(loss=loss)
 
         def modes(run: Run) -> None:
             network.eval()
@@ -201,7 +211,7 @@ class FewShotSFDA(NetworkMethod):
             parameter.requires_grad_(parameter.is_floating_point())
         if not choose:
             return _Tuned(network, rate, stage.steps, [])
-        losses = [start, *(-epoch["score"] for epoch in run.history)]
+        losses = [v if np.isfinite(v) else float("inf") for v in (start, *(-e["score"] for e in run.history))]
         best = int(np.argmin(losses))
         if best == 0:
             network.load_state_dict(first)
@@ -252,7 +262,6 @@ def trained_parts(network: Classifier, what: str) -> list[nn.Module]:
     ValueError
         If BatchNorm layers are to train and the network has none for pictures.
     """
-    body = [getattr(network, name) for name in ("backbone", "bottleneck") if hasattr(network, name)]
     norms: list[nn.Module] = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     if what in ("bn", "bn-head") and not norms:
         raise ValueError(f"strategy={what!r} trains 2-D BatchNorm layers; the model has none: take 'lp-ft' or 'lp'")
@@ -261,7 +270,7 @@ def trained_parts(network: Classifier, what: str) -> list[nn.Module]:
         "lp": [network.head],
         "bn": norms,
         "bn-head": [*norms, network.head],
-        "features": body or [module for name, module in network.named_children() if name != "head"],
+        "features": [module for name, module in network.named_children() if name != "head"],
     }
     return found[what]
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.func import functional_call
 
 Parameters = Mapping[str, Tensor]
@@ -49,7 +50,8 @@ def inner_step(
     With `first_order` the gradient counts as a constant: nothing then reaches t, nor the aggregator behind it.
     """
     parameters = feature_parameters(student)
-    loss = distillation_loss(features(student, parameters, x), t.detach() if first_order else t)
+    with sdpa_kernel(SDPBackend.MATH):  # the fused kernels of attention have no second derivative
+        loss = distillation_loss(features(student, parameters, x), t.detach() if first_order else t)
     slopes = torch.autograd.grad(loss, list(parameters.values()), create_graph=not first_order, allow_unused=True)
     moved = {k: p if g is None else p - alpha * g for (k, p), g in zip(parameters.items(), slopes)}
     return moved, loss

@@ -16,7 +16,7 @@ from unseen.data.domain import Domain
 from unseen.data.samplers import Batch, batches, domain_batches, domain_steps, steps, tensor
 from unseen.methods.adaptation.meta_dmoe.aggregator import Aggregator, tokens
 from unseen.methods.adaptation.meta_dmoe.distillation import distilled, features, inner_step
-from unseen.nn.classifier import Classifier, Standardizer, outputs
+from unseen.nn.classifier import Classifier, measure_again, outputs
 from unseen.nn.schedules import epoch_decay
 from unseen.nn.train import Run, train
 
@@ -61,8 +61,7 @@ def hold_out(source: Domain, share: float, rng: np.random.Generator) -> tuple[Do
 
 def erm(network: Classifier, learn: Domain, check: Domain, *, name: str, epochs: int, rate: float, size: int) -> Run:
     """Train a classifier by cross entropy, in place; the epoch that is best on `check` is kept, if there is any."""
-    if isinstance(network.backbone, Standardizer):
-        network.backbone.measure(tensor(learn), floor=0.05)
+    measure_again(network, learn)
     network.train()
     optimizer = torch.optim.Adam(network.parameters(), lr=rate)
 

@@ -132,7 +132,7 @@ def explained(
     """log(prior sum_k mixing_ik L_ik + 1e-10) of each of c ways to mix the kernels."""
     total = (active.transpose(0, 1) @ mixing.permute(1, 2, 0)).permute(1, 2, 0)
     log_prior = math.log(prior) if prior > 0 else -math.inf
-    log = top[:, None] + total.clamp_min(TINY).log() + log_prior
+    log = torch.where(total > 0, top[:, None] + total.clamp_min(TINY).log() + log_prior, -math.inf)
     return FLOOR + F.softplus(log - FLOOR)
 
 

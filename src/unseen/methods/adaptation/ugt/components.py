@@ -56,7 +56,7 @@ def views(cosines: Float[Tensor, "n r k"], m: int, *, kappa: float, steps: int =
         old, a = new, estimate(part, new)
         if changed < 0.01:
             break
-    return Views(a, old)
+    return Views(a, torch.unique(old, return_inverse=True)[1])
 
 
 def fired(cosines: Float[Tensor, "n r k"]) -> Bool[Tensor, "n rk"]:
