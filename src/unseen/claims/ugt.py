@@ -293,13 +293,13 @@ claim = Claim(
         "nuisances": experiment(
             nuisance,
             ("fog 0", "snow 0", "blur 0", "contrast 0"),
-            ("fog 1", "snow 2", "blur 3", "contrast 1", "fog 3"),
+            ("fog 2", "snow 2", "blur 3", "contrast 4", "fog 4"),
             "corruption of handwritten digits",
         ),
         "synthetic": experiment(
             synthetic,
             ("dejavu 0",),
-            ("other 3", "other 4", "other 5", "other 6", "other 7"),
+            ("other 4", "other 5", "other 6", "other 7"),
             "part of the handwritten digits",
         ),
         "drawings": experiment(

@@ -45,10 +45,10 @@ def few_shot_split(y: IntArray, shots: int, *, seed: int, test: float = 0.2) -> 
     if len(y) and y.min() < 0:
         raise ValueError("y must hold labels only; it holds -1, which is no label")
     classes, counts = np.unique(y, return_counts=True)
-    fewest = int(counts.min(initial=0))
+    fewest = int(counts.min()) if len(counts) else 0
     if fewest < shots + 2 or round(test * len(y)) < len(classes):
         raise ValueError(
-            f"y must have {shots + 2} samples of each class and a test sample of each; its smallest class has {fewest}, "
+            f"y must have {shots + 2} samples of each class, and a test sample of each; the smallest has {fewest}, "
             f"and {test:g} of {len(y)} samples are {round(test * len(y))} for {len(classes)} classes"
         )
     from sklearn.model_selection import train_test_split

@@ -156,6 +156,9 @@ class Scored:
         if criterion == "VA_cv":
             if not self.folds:
                 raise ValueError("criterion VA_cv needs folds; kfold_select measures them")
+            leaked = {family for fold in self.folds for family in fold.leaked}
+            if leaked:
+                raise ValueError(f"criterion VA_cv is biased here: a fold was trained with {', '.join(sorted(leaked))}")
             return self.crossed
         if criterion != "VA":
             raise ValueError(f"criterion must be one of 'VS', 'VA', 'VA_cv'; got {criterion!r}")

@@ -63,7 +63,7 @@ def test_the_test_depends_on_the_seed_only():
 
 
 def test_a_class_with_too_few_samples_is_named():
-    with pytest.raises(ValueError, match="its smallest class has 5"):
+    with pytest.raises(ValueError, match="the smallest has 5"):
         few_shot_split(np.repeat([0, 1, 2], [30, 30, 5]), 4, seed=0)
     with pytest.raises(ValueError, match="6 are needed"):
         few_shot_split(np.repeat([0, 1, 2], [30, 30, 7]), 5, seed=0)

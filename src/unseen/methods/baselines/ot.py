@@ -27,7 +27,7 @@ class OT(PerDomainMethod):
     regularization : float, > 0
         Of the transport, in cosine distance: the smaller, the fewer target samples each source sample goes to.
     C : float, > 0
-        Inverse strength of the L2 penalty of the logistic regression.
+        Weight of the mean loss of the logistic regression against its L2 penalty.
     most : int, >= 2
         Samples of each domain, drawn at random, between which the plan is made.
 
@@ -50,7 +50,7 @@ class OT(PerDomainMethod):
     )
 
     regularization: Positive = 0.01
-    C: Positive = 0.003
+    C: Positive = 3.0
     most: Annotated[int, Within(2)] = 4000
 
     def fit(self, *, source: Domain, target: Domain) -> Self:
@@ -62,7 +62,7 @@ class OT(PerDomainMethod):
         plan = sinkhorn(1 - F.normalize(x_s, dim=1) @ F.normalize(x_t, dim=1).T, self.regularization)
         carried = plan / plan.sum(dim=1, keepdim=True).clamp_min(1e-30) @ x_t
         y = source.labels[drawn[0].numpy()]
-        self.network_ = fit_logistic(carried, y, n_classes(source), C=self.C, standardize=False)
+        self.network_ = fit_logistic(carried, y, n_classes(source), C=self.C / len(y), standardize=False)
         self.source_network_ = copy.deepcopy(self.network_)
         self.network_.backbone, self.source_network_.backbone = theirs, own
         return self

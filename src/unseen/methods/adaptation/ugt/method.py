@@ -200,6 +200,7 @@ class UGT(Method):
         side = as_grid(np.zeros(r)).shape
         places = inner(side[0], self.border) if side[0] > 1 else np.arange(r)
         points = {}
+        self._places = len(places)
         for name, part in cells.items():
             labels = y if name == "source" else np.zeros(len(part), dtype=np.int64)
             most = self.pictures * (1 if name == "source" else n_classes)
@@ -219,7 +220,7 @@ class UGT(Method):
         self.psi_ = torch.zeros(k)
         mixture = source
         if self.dictionary == "transitional":
-            relevance = self.relevance * self.positions
+            relevance = self.relevance * min(self.positions, self._places)
             mixture, self.psi_ = adapt_mixture(
                 points["target"], source, relevance=relevance, iterations=self.adapt_iterations
             )
