@@ -131,14 +131,14 @@ class PooledText(PromptableText):
     ----------
     network : nn.Module
         With `inputs_embeds` and `attention_mask`, as transformers has them.
-    projection : nn.Module, optional
-        After the average, as towers have that were trained with pictures.
+    dim : int, optional
+        Width of a linear projection after the average, as towers have that were trained with pictures; none if absent.
     """
 
-    def __init__(self, network: nn.Module, projection: nn.Module | None = None) -> None:
+    def __init__(self, network: nn.Module, dim: int | None = None) -> None:
         super().__init__()
         self.network = network
-        self.projection = projection
+        self.projection = None if dim is None else nn.Linear(self.table.shape[1], dim, bias=False)
         self.context = int(network.config.max_position_embeddings)  # type: ignore[union-attr, arg-type]
 
     @property
@@ -196,13 +196,13 @@ class PromptableTowers(nn.Module):
 
 
 @builder("pooled-text")
-def pooled_text(config: Mapping[str, Any], projection: nn.Module | None = None) -> PooledText:
+def pooled_text(config: Mapping[str, Any], dim: int | None = None) -> PooledText:
     """A `PooledText` with fresh weights; `config` is that of transformers, with its `model_type`."""
     from transformers import AutoConfig, AutoModel
 
     settings = {key: value for key, value in config.items() if key != "model_type"}
     made = AutoConfig.for_model(config["model_type"], **settings)
-    return PooledText(AutoModel.from_config(made, attn_implementation="sdpa").eval(), projection)
+    return PooledText(AutoModel.from_config(made, attn_implementation="sdpa").eval(), dim)
 
 
 def pooled_text_of(network: nn.Module) -> PooledText:

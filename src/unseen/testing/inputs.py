@@ -20,7 +20,7 @@ from unseen.data.ontology import Ontology, build
 from unseen.data.words import WordVectors
 from unseen.methods.base import Method, Signature, signatures
 from unseen.nn.build import builder
-from unseen.nn.classifier import feature_classifier, linear, train_source
+from unseen.nn.classifier import feature_classifier, train_source
 from unseen.nn.layer_statistics import LayerReader
 from unseen.nn.prompting import PromptableTowers, pooled_text
 from unseen.runtime import reproducible
@@ -181,7 +181,7 @@ def _towers() -> PromptableTowers:
         image = LayerReader(network, ("0", "1"), (2, 4), 4)
         sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
         limits = {"vocab_size": 32, "max_position_embeddings": 32}
-        text = pooled_text({"model_type": "bert", **sizes, **limits}, linear(8, 4))
+        text = pooled_text({"model_type": "bert", **sizes, **limits}, dim=4)
     return PromptableTowers(image, text, 20.0, _numbered)
 
 
