@@ -14,6 +14,7 @@ CLAIMS = {
     "tmv-hlp": "tmv_hlp",
     "pbadv": "pbadv",
     "glc": "glc",
+    "ad-clip": "ad_clip",
     "fewshot-sfda": "fewshot_sfda",
     "tram": "tram",
     "udim": "udim",
