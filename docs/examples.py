@@ -83,7 +83,7 @@ def python(about: dict[str, Any], arguments: str = "") -> str:
             'lite = encoders.get("lite-clip")  # or "open_clip:ViT-B-16/<file>"',
             "encoder = promptable(lite)",
             "layers = reading(encoder, lite)  # what the layers say of each picture, read once",
-            'source = layers.encode(digits("handwritten").take(slice(0, 30)))  # small: a text is read per picture and class',
+            'source = layers.encode(digits("handwritten").take(slice(0, 30)))  # few: each has K texts',
             'target = layers.encode(digits("printed", copies=1).take(slice(0, None, 12)))',
             fit + "  # without the labels of target",
             score,

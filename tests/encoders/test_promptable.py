@@ -49,11 +49,15 @@ def encoder(request: pytest.FixtureRequest, tmp_path: Path, own_cache: Path) -> 
 
 def test_vectors_are_those_of_the_encoder_and_layers_are_read(encoder):
     towers = promptable(encoder)
-    np.testing.assert_allclose(towers.encode_text(TEXTS), encoder.encode_text(TEXTS), atol=1e-5)
+    np.testing.assert_allclose(towers.encode_texts(TEXTS), encoder.encode_text(TEXTS), atol=1e-5)
     np.testing.assert_allclose(
         towers.encode_image(encoder.image.preprocess(list(pictures().x))), encoder.encode(pictures()).x, atol=1e-5
     )
-    widths = {"prompt-vit": (64,) * 3, "prompt-resnet": (32, 64, 128, 256), "lite-clip": (16, 24, 40, 80, 112, 192, 320)}
+    widths = {
+        "prompt-vit": (64,) * 3,
+        "prompt-resnet": (32, 64, 128, 256),
+        "lite-clip": (16, 24, 40, 80, 112, 192, 320),
+    }
     assert towers.image.widths == next(value for key, value in widths.items() if key in encoder.name)
     assert isinstance(towers.text, PooledText if encoder.name == "lite-clip" else CausalText)
     assert not any(parameter.requires_grad for parameter in towers.parameters())
@@ -64,9 +68,7 @@ def test_rows_are_kept_by_an_encoder_and_read_in_the_place_of_pictures(encoder):
     rows = reading(towers, encoder).encode(pictures())
     assert rows.kind == "features"
     assert rows.n_features == towers.image.width
-    np.testing.assert_allclose(
-        towers.encode_image(torch.as_tensor(rows.x)), encoder.encode(pictures()).x, atol=1e-4
-    )
+    np.testing.assert_allclose(towers.encode_image(torch.as_tensor(rows.x)), encoder.encode(pictures()).x, atol=1e-4)
 
 
 def test_both_towers_are_built_again_from_their_recipes(encoder):
@@ -84,7 +86,7 @@ def test_a_context_of_words_gives_the_features_of_the_sentence(encoder):
     words = towers.tokenize(["a photo of a"])[0][1:-1]
     prompts = towers.text.prompts(towers.tokenize(["cat.", "mountain bike."]), len(words), ("cat", "mountain bike"))
     vectors, lengths = prompts.with_context(towers.text.table[words][None])
-    expected = towers.encode_text(["a photo of a cat.", "a photo of a mountain bike."])
+    expected = towers.encode_texts(["a photo of a cat.", "a photo of a mountain bike."])
     torch.testing.assert_close(towers.text(vectors, lengths), expected, atol=1e-5, rtol=1e-5)
 
 

@@ -22,9 +22,9 @@ from unseen.nn.state import digest
 
 Table = dict[str, dict[str, float]]
 
-CLASSES, IMAGES = 8, 15
+CLASSES, IMAGES = 8, 20
 """Classes of a case, and images of each that are learnt from, per domain."""
-BUDGET: Mapping[str, Any] = {"epochs": 12, "hidden": 64, "mapper_hidden": 96}
+BUDGET: Mapping[str, Any] = {"epochs": 8, "hidden": 64, "mapper_hidden": 96}
 WORDING = {
     "noto": "a shaded emoji of a",
     "openmoji": "an outlined drawing of a",
@@ -42,11 +42,8 @@ ARMS: Mapping[str, Mapping[str, Any]] = {
     "ad-clip": {},
     "without alignment": {"kl_weight": 0.0},
     "without entropy": {"entropy_weight": 0.0},
-    "source losses alone": {"kl_weight": 0.0, "entropy_weight": 0.0},
     "content alone": {"source_style": False, "target_style": False},
     "style alone": {"content": False},
-    "last layer": {"layers": "last"},
-    "mapper learnt on the source": {"mapper_input": "source"},
     "static prompt": {"context": "static", "entropy_weight": 0.0},
     "zero-shot": {"context": "words"},
 }
@@ -70,22 +67,25 @@ def adapted(case: str, seed: int) -> Table:
             table[arm]["misalignment"] = float(method.history_["kl"][-1])
         if arm == "ad-clip":
             table |= inferred(method, source, target, rest)
-    probe = LinearProbe(random_state=seed).fit(support=embedded(source))
+    probe = LinearProbe().fit(support=embedded(source))
     table["linear probe"] = {"target": graded(probe, embedded(rest)), "source": graded(probe, embedded(source))}
     table["towers"] = {"changed": float(digest(dict(joined.towers.state_dict())) != before)}
     return table
 
 
 def generalized(case: str, seed: int) -> Table:
-    """Five of eight classes have labels in the source; the target has only the other three, told from all eight."""
+    """Both domains have five of eight classes; the images to tell are of all eight, among all eight."""
     joined = towers()
     source, target, rest = drawn(joined, case, seed)
     assert source.classes is not None
-    classes, seen = source.classes.replace(seen=np.arange(5)), np.flatnonzero(source.labels < 5)
-    known = source.take(seen).replace(classes=classes.take(np.arange(5)))
+    classes = source.classes.replace(seen=np.arange(5))
+    known, learnt = (
+        domain.take(np.flatnonzero(domain.labels < 5)).replace(classes=classes.take(np.arange(5)))
+        for domain in (source, target)
+    )
     table = {}
     for arm in ("ad-clip", "static prompt", "zero-shot"):
-        method = fitted(joined, known, target, seed, ARMS[arm], classes=classes)
+        method = fitted(joined, known, learnt, seed, ARMS[arm], classes=classes)
         found = method.predict(rest)
         own = rest.labels >= 5
         table[arm] = {
@@ -97,7 +97,7 @@ def generalized(case: str, seed: int) -> Table:
 
 def fitted(joined: Joined, source: Domain, target: Domain, seed: int, settings: Any, **words: Any) -> ADCLIP:
     """One arm."""
-    method = ADCLIP(**{**BUDGET, **settings}, random_state=seed)
+    method = ADCLIP().set_params(**{**BUDGET, **settings}, random_state=seed)
     return method.fit(source=source, target=target, encoder=joined.towers, **words)
 
 
@@ -136,7 +136,7 @@ def embedded(domain: Domain) -> Domain:
     return domain.replace(x=np.ascontiguousarray(domain.x[:, -DIM:]))
 
 
-# -- the data ------------------------------------------------------------------------------------------------------
+# -- the data ------------------------------------------------------------------------------------------------
 
 
 def drawn(joined: Joined, case: str, seed: int) -> tuple[Domain, Domain, Domain]:
@@ -271,10 +271,16 @@ claim = Claim(
             holds=better("ad-clip", "linear probe", metric="target"),
         ),
         Assertion(
-            text="The losses on the target (alignment and entropy) help beyond those of the source.",
+            text="The alignment of text features helps on the target.",
             level="effect",
             experiment="adapted",
-            holds=better("ad-clip", "source losses alone", metric="target"),
+            holds=better("ad-clip", "without alignment", metric="target"),
+        ),
+        Assertion(
+            text="The entropy of predictions, made small, helps on the target.",
+            level="effect",
+            experiment="adapted",
+            holds=better("ad-clip", "without entropy", metric="target"),
         ),
         Assertion(
             text="Style and content together are better than content alone.",
@@ -287,18 +293,6 @@ claim = Claim(
             level="effect",
             experiment="adapted",
             holds=better("ad-clip", "style alone", metric="target"),
-        ),
-        Assertion(
-            text="All layers together are better than the last.",
-            level="effect",
-            experiment="adapted",
-            holds=better("ad-clip", "last layer", metric="target"),
-        ),
-        Assertion(
-            text="A mapper that learns from the target is better for it than one that learns from the source.",
-            level="effect",
-            experiment="adapted",
-            holds=better("ad-clip", "mapper learnt on the source", metric="target"),
         ),
         Assertion(
             text="The prompts are class-generalizable: classes without labels lose at most two points to zero-shot.",
@@ -322,7 +316,7 @@ claim = Claim(
             level="paper scale",
             reason=(
                 "Neither these sets nor CLIP's weights are at hand. With both: "
-                "`ADCLIP(preset paper).fit(source=..., target=..., encoder=promptable(get('open_clip:ViT-B-16/openai')))` "
+                "`ADCLIP(preset paper).fit(source=..., target=..., encoder=promptable(get('open_clip:ViT-B-16/F')))` "
                 "with pictures as tensors; not run."
             ),
         ),

@@ -119,7 +119,7 @@ def towers() -> Joined:
     return Joined(made, head.eval().requires_grad_(False))
 
 
-# -- the text tower ----------------------------------------------------------------------------------------------
+# -- the text tower ------------------------------------------------------------------------------------------
 
 
 def _text_tower() -> PooledText:

@@ -109,7 +109,7 @@ def paired_batches(
     *,
     augment: Callable[[Tensor, torch.Generator], Tensor] | None = None,
 ) -> Callable[[Any], Iterator[Pair]]:
-    """Batches of two domains side by side, drawn independently and without an end: a domain that is through begins anew.
+    """Batches of two domains side by side, drawn independently; a domain that is through begins anew, without an end.
 
     How long an epoch is, `nn.train.train` is told. `size` is at most that of the smaller domain; `augment` as in
     `batches`.

@@ -17,7 +17,7 @@ from unseen.encoders.lite_clip import ConSE, conse
 from unseen.encoders.text import MeanPooled, TextPreprocess
 from unseen.encoders.two_tower import TwoTowerEncoder
 from unseen.nn.build import builder
-from unseen.nn.layer_statistics import LayerReader, reader_of
+from unseen.nn.layer_statistics import reader_of
 from unseen.nn.prompting import CausalText, PromptableText, PromptableTowers, pooled_text_of
 
 
@@ -80,13 +80,13 @@ def layer_names(network: nn.Module) -> tuple[str, ...]:
     raise ValueError(f"the image tower has no layers that are known ({told}); name them with `nn.layer_statistics`")
 
 
-# -- lite-clip ---------------------------------------------------------------------------------------------------
+# -- lite-clip -----------------------------------------------------------------------------------------------
 
 
 def _lite_image(tower: ConSE) -> nn.Module:
     """A copy of lite-clip's image tower that can be built again."""
     vectors = tower.vectors
-    made = conse(copy.deepcopy(tower.probabilities.network), *vectors.shape, tower.top)
+    made = conse(copy.deepcopy(tower.probabilities.network), len(vectors), vectors.shape[1], tower.top)
     made.vectors.copy_(vectors)
     return made.eval()
 
@@ -97,7 +97,7 @@ def _piece_numbers(preprocess: TextPreprocess, texts: Sequence[str]) -> list[lis
     return [row[keep.bool()].tolist() for row, keep in zip(ids, mask)]
 
 
-# -- open_clip -----------------------------------------------------------------------------------------------------
+# -- open_clip -----------------------------------------------------------------------------------------------
 
 
 def _clip_numbers(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:

@@ -143,8 +143,9 @@ def layer_reader(network: nn.Module, layers: Sequence[str], widths: Sequence[int
 
 
 def reader_of(network: nn.Module, layers: Sequence[str], example: Tensor) -> LayerReader:
-    """A `LayerReader` of a network, whose widths are found with an example batch (b, c, h, w)."""
+    """A `LayerReader` of a network, whose widths are found with an example batch (b, c, h, w); in eval mode."""
     found: list[Tensor] = []
+    network.eval()
     hooks = [network.get_submodule(name).register_forward_hook(lambda m, i, o: found.append(o)) for name in layers]
     try:
         with torch.no_grad():

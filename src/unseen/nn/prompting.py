@@ -104,7 +104,7 @@ class CausalText(PromptableText):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
-        self.context = int(network.positional_embedding.shape[0])  # type: ignore[index, union-attr]
+        self.context = int(network.positional_embedding.shape[0])  # type: ignore[index]
 
     @property
     def table(self) -> Tensor:
@@ -144,7 +144,7 @@ class PooledText(PromptableText):
     @property
     def table(self) -> Tensor:
         """The vectors of all tokens, (V, D_t)."""
-        return self.network.get_input_embeddings().weight  # type: ignore[operator, no-any-return]
+        return self.network.get_input_embeddings().weight  # type: ignore[operator]
 
     def forward(self, vectors: Float[Tensor, "n t w"], lengths: Int[Tensor, " n"]) -> Float[Tensor, "n d"]:
         """Unit vectors of texts: the mean of the tokens that count."""
@@ -186,9 +186,9 @@ class PromptableTowers(nn.Module):
         """Unit vectors of pictures, or of rows that were read before."""
         return self.image.read(image).embedding
 
-    def encode_text(self, text: Sequence[str]) -> Float[Tensor, "n d"]:
+    def encode_texts(self, texts: Sequence[str]) -> Float[Tensor, "n d"]:
         """Unit vectors of texts."""
-        return self.text.encode_tokens(self.tokenize(text))
+        return self.text.encode_tokens(self.tokenize(texts))
 
     def forward(self, x: Tensor) -> Float[Tensor, "b d"]:
         """Unit vectors of pictures, or of rows that were read before."""

@@ -21,7 +21,7 @@ from unseen.data.words import WordVectors
 from unseen.methods.base import Method, Signature, signatures
 from unseen.nn.build import builder
 from unseen.nn.classifier import feature_classifier, train_source
-from unseen.nn.layer_statistics import LayerReader
+from unseen.nn.layer_statistics import layer_reader
 from unseen.nn.prompting import PromptableTowers, pooled_text
 from unseen.runtime import reproducible
 
@@ -174,11 +174,16 @@ def convnet(width: int = 6, classes: int = N_SEEN) -> nn.Sequential:
     )
 
 
+@builder("contract-two-layers")
+def two_layers() -> nn.Sequential:
+    """Two convolutions and an embedding of 4."""
+    return nn.Sequential(nn.Conv2d(3, 2, 3), nn.Conv2d(2, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
 @functools.cache
 def _towers() -> PromptableTowers:
     with reproducible(11):
-        network = nn.Sequential(nn.Conv2d(3, 2, 3), nn.Conv2d(2, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        image = LayerReader(network, ("0", "1"), (2, 4), 4)
+        image = layer_reader(two_layers(), ("0", "1"), (2, 4), 4)
         sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
         limits = {"vocab_size": 32, "max_position_embeddings": 32}
         text = pooled_text({"model_type": "bert", **sizes, **limits}, dim=4)

@@ -46,7 +46,7 @@ def features(k: int = 6, seed: int = 0) -> Tensor:
     return F.normalize(torch.randn(3, k, 4, generator=torch.Generator().manual_seed(seed)), dim=2)
 
 
-# -- the losses ----------------------------------------------------------------------------------------------------
+# -- the losses ------------------------------------------------------------------------------------------------
 
 
 def test_alignment_is_zero_for_equal_text_features_and_else_positive() -> None:
@@ -92,7 +92,7 @@ def test_at_the_uniform_classifier_cross_entropy_and_entropy_are_log_k() -> None
     assert float(uncertainty(scores.softmax(dim=1))) == pytest.approx(math.log(k), abs=1e-5)
 
 
-# -- the projectors ----------------------------------------------------------------------------------------------------
+# -- the projectors --------------------------------------------------------------------------------------------
 
 
 def test_the_domain_projector_has_no_non_linearity_and_averages_mean_and_deviation() -> None:
@@ -141,7 +141,7 @@ def test_the_mapper_averages_adjacent_entries_of_mean_and_deviation_side_by_side
     torch.testing.assert_close(mapper(x.means, x.stds)[:, 1], mapper.layers[1](pooled))
 
 
-# -- the prompts -------------------------------------------------------------------------------------------------------
+# -- the prompts -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -238,13 +238,13 @@ def test_the_order_of_the_classes_does_not_matter_to_a_zero_shot_prompt(order: l
 
 def test_a_zero_shot_prompt_is_that_of_the_towers_and_learns_nothing() -> None:
     method, pair = fitted(context="words", words="ab"), towers()
-    text = pair.encode_text([f"ab{name}." for name in NAMES[:4]])  # the letters follow each other, without a space
+    text = pair.encode_texts([f"ab{name}." for name in NAMES[:4]])  # these towers read letters, and no space between
     expected = 20 * pair.encode_image(torch.as_tensor(TARGET.x)) @ text.T
     torch.testing.assert_close(method.decision_function(TARGET.x), expected)
     assert method.history_ == {}
 
 
-# -- training ----------------------------------------------------------------------------------------------------------
+# -- training --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("settings", "learns"), [({}, "projector|mapper"), ({"context": "static"}, "static")])
@@ -354,7 +354,7 @@ def test_every_switch_trains_and_changes_the_result(settings: Any) -> None:
     assert digest(fitted(**settings).fitted) != digest(fitted().fitted)
 
 
-# -- what is refused ------------------------------------------------------------------------------------------------------
+# -- what is refused -------------------------------------------------------------------------------------------
 
 
 def test_a_prompt_of_nothing_is_refused() -> None:

@@ -177,7 +177,7 @@ class ADCLIP(NetworkMethod):
         """The towers with fresh projectors, and the prompts of the classes."""
         if self.context == "image" and not (self.source_style or self.target_style or self.content):
             raise ValueError("source_style, target_style and content are all False; a prompt needs one of them")
-        words = [ids[1:-1] for ids in towers.tokenize([self.words])][0] if self.context == "words" else []
+        words = towers.tokenize([self.words])[0][1:-1] if self.context == "words" else []
         blocks = (self.source_style + self.target_style) * (1 if self.layers == "last" else len(towers.image.widths))
         n_context = {
             "image": blocks + self.content * self.content_tokens,

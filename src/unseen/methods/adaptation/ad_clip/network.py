@@ -94,7 +94,7 @@ class PromptedTowers(nn.Module):
         projectors = (self.domain_projector, self.content_projector, self.style_mapper)
         return [parameter for projector in projectors for parameter in projector.parameters()]
 
-    # -- what an image says --------------------------------------------------------------------------------------
+    # -- what an image says -----------------------------------------------------------------------------------
 
     def read(self, x: Tensor) -> Reading:
         """Step 1: the statistics of the layers, which no gradient passes."""
@@ -109,7 +109,7 @@ class PromptedTowers(nn.Module):
         """Step 5: P_smn(x), in the place of a source image's style."""
         return self.style_mapper(reading.means, reading.stds)
 
-    # -- prompts ---------------------------------------------------------------------------------------------------
+    # -- prompts ----------------------------------------------------------------------------------------------
 
     def joined(self, source: Tensor, target: Tensor, content: Tensor) -> Float[Tensor, "b n d"]:
         """Step 4: [source style tokens][target style tokens][content tokens], without what is switched off."""
@@ -122,7 +122,7 @@ class PromptedTowers(nn.Module):
         vectors, n = Prompts(self.start, rest, lengths).with_context(context)
         return self.text(vectors, n).unflatten(0, (len(context), len(rest)))
 
-    def scores(self, embedding: Float[Tensor, "b f"], text: Float[Tensor, "b k f"]) -> Float[Tensor, "b k"]:
+    def scores(self, embedding: Float[Tensor, "b f"], text: Float[Tensor, "#b k f"]) -> Float[Tensor, "b k"]:
         """s <f(x), t_k>, with the towers' own s (CLIP's is 100)."""
         return self.design.logit_scale * (embedding[:, None] * text).sum(dim=2)
 
