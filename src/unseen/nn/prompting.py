@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -47,7 +48,7 @@ class Prompts:
         return vectors, (1 + n + self.lengths).repeat(b)
 
 
-class PromptableText(nn.Module):
+class PromptableText(nn.Module, abc.ABC):
     """A text tower from the vectors of tokens to unit vectors; subclasses say how they read them.
 
     Attributes
@@ -59,13 +60,13 @@ class PromptableText(nn.Module):
     context: int
 
     @property
+    @abc.abstractmethod
     def table(self) -> Tensor:
         """The vectors of all tokens, (V, D_t)."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def forward(self, vectors: Float[Tensor, "n t w"], lengths: Int[Tensor, " n"]) -> Float[Tensor, "n d"]:
         """Unit vectors of texts, of which the first `lengths` tokens count."""
-        raise NotImplementedError
 
     def encode_tokens(self, texts: Sequence[Sequence[int]]) -> Float[Tensor, "n d"]:
         """Unit vectors of tokenized texts."""

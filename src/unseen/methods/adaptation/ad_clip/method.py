@@ -76,8 +76,9 @@ class ADCLIP(NetworkMethod):
     epoch_length : {"source", "target", "smaller"}
         Whose number of batches an epoch has.
     learning_rate : float, > 0
-        Of Adam; a line from 1e-5 in the first `warm_epochs`, then a cosine to 0.
+        Of Adam.
     warm_epochs : int, >= 0
+        Epochs in which the rate goes up from 1e-5 in a line; then it goes down to 0 by a cosine.
     epochs, batch_size : int, >= 1
         A batch is so many images of each domain.
 
