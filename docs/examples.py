@@ -73,6 +73,21 @@ def python(about: dict[str, Any], arguments: str = "") -> str:
             fit,
             "small = method.network()",
         ]
+    elif methods.get(about["slug"]).card.two_towers:
+        lines = [
+            "from unseen import encoders",
+            "from unseen.data.sources import digits",
+            "from unseen.encoders.promptable import promptable, reading",
+            f"from unseen.methods import {name}",
+            "",
+            'lite = encoders.get("lite-clip")  # or "open_clip:ViT-B-16/<file>"',
+            "encoder = promptable(lite)",
+            "layers = reading(encoder, lite)  # what the layers say of each picture, read once",
+            'source = layers.encode(digits("handwritten").take(slice(0, 30)))  # few: each has K texts',
+            'target = layers.encode(digits("printed", copies=1).take(slice(0, None, 12)))',
+            fit + "  # without the labels of target",
+            score,
+        ]
     elif about["modalities"] == ["image"]:
         lines = [
             "import numpy as np",
@@ -151,7 +166,7 @@ def shell(about: dict[str, Any]) -> str:
     if "quantization" in about["protocols"]:
         settings = "".join(f" --set {key}={value}" for key, value in quick(about).items())
         return f"unseen quantize efficientnet-lite0 --method {slug} --bits 8/8{settings} --out models/{slug}"
-    if about["modalities"] == ["image"]:
+    if about["modalities"] == ["image"] or methods.get(slug).card.two_towers:
         return f"unseen methods {slug}\nunseen reproduce {slug} --quick"
     if about["modalities"] == ["text"]:
         phrases = "cat > phrases.txt <<'END'\na white owl\nkoi in a pond\nEND"

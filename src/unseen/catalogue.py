@@ -113,6 +113,8 @@ class Given:
             return f"reads {' or '.join(sorted(card.modalities))}, not {self.kind}"
         have = {word for word, value in self.inputs.items() if value is not None}
         have |= _derivable(have)
+        if card.two_towers and "encoder" not in have:
+            return "reads and prompts a two-tower model inside: fit it in Python, with unseen.encoders.promptable"
         missing = [sorted(set(way.required) - have) for way in signatures(method)]
         if all(missing):
             fewest = min(missing, key=len)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unseen.data.domain import Domain, Lazy
-from unseen.data.samplers import batches, steps, tensor
+from unseen.data.samplers import batches, paired_batches, steps, tensor
 
 
 def table(n: int = 10) -> Domain:
@@ -98,3 +98,18 @@ def test_samples_that_are_no_tensors_are_told() -> None:
 def test_no_samples_or_no_batch_is_told(n: int, size: int) -> None:
     with pytest.raises(ValueError, match=f"at least one.*got {n} and {size}"):
         steps(n, size)
+
+
+def test_pairs_are_of_one_size_and_the_smaller_domain_begins_anew() -> None:
+    stream = paired_batches(table(10), table(5), 2)(run())
+    pairs = [next(stream) for _ in range(10)]
+    assert all(len(pair.source.x) == len(pair.target.x) == 2 for pair in pairs)
+    first = torch.cat([pair.source.index for pair in pairs[:5]]).tolist()
+    assert sorted(first) == list(range(10))
+    for i in range(0, 10, 2):  # two batches of two of five samples, then anew
+        assert len(set(torch.cat([pair.target.index for pair in pairs[i : i + 2]]).tolist())) == 4
+
+
+def test_pairs_are_no_larger_than_the_smaller_domain() -> None:
+    pair = next(paired_batches(table(10), table(3), 8)(run()))
+    assert len(pair.source.x) == len(pair.target.x) == 3

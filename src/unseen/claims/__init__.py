@@ -15,6 +15,7 @@ CLAIMS = {
     "pbadv": "pbadv",
     "glc": "glc",
     "sfda2": "sfda2",
+    "ad-clip": "ad_clip",
     "fewshot-sfda": "fewshot_sfda",
     "tram": "tram",
     "udim": "udim",

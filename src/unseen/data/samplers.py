@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -92,6 +93,40 @@ def batches(
             yield Batch(x, None if y is None else y[index], index)
 
     return stream
+
+
+class Pair(NamedTuple):
+    """Batches of equal size of two domains, whose i-th samples are a pair."""
+
+    source: Batch
+    target: Batch
+
+
+def paired_batches(
+    source: Domain,
+    target: Domain,
+    size: int,
+    *,
+    augment: Callable[[Tensor, torch.Generator], Tensor] | None = None,
+) -> Callable[[Any], Iterator[Pair]]:
+    """Batches of two domains side by side, drawn independently; a domain that is through begins anew, without an end.
+
+    How long an epoch is, `nn.train.train` is told. `size` is at most that of the smaller domain; `augment` as in
+    `batches`.
+    """
+    size = min(size, len(source), len(target))
+    passes = [batches(domain, size, augment=augment) for domain in (source, target)]
+
+    def stream(run: Any) -> Iterator[Pair]:
+        yield from itertools.starmap(Pair, zip(*(_endless(one, run) for one in passes)))
+
+    return stream
+
+
+def _endless(one: Callable[[Any], Iterator[Batch]], run: Any) -> Iterator[Batch]:
+    """Pass after pass."""
+    while True:
+        yield from one(run)
 
 
 def domain_steps(groups: NDArray[Any], size: int, smallest: int = 1) -> int:

@@ -31,6 +31,7 @@ from unseen.encoders.registry import Request
 from unseen.encoders.text import build_minilm
 from unseen.encoders.two_tower import TwoTowerEncoder
 from unseen.encoders.vision import LITE0_PREPROCESS, lite0_network, with_options
+from unseen.nn.build import builder
 
 TOP = 10
 """Classes that enter the mean; the paper's T."""
@@ -71,7 +72,7 @@ class ConSE(nn.Module):
     def __init__(self, network: nn.Module, vectors: Tensor, top: int = TOP) -> None:
         super().__init__()
         self.probabilities = Probabilities(network)
-        self.register_buffer("vectors", vectors, persistent=False)
+        self.register_buffer("vectors", vectors)
         self.top = top
 
     def forward(self, images: Tensor) -> Tensor:
@@ -79,6 +80,12 @@ class ConSE(nn.Module):
         weights, classes = self.probabilities(images).topk(self.top, dim=1)
         mean = (weights.unsqueeze(-1) * self.vectors[classes]).sum(dim=1)
         return nn.functional.normalize(mean, dim=1)
+
+
+@builder("conse")
+def conse(network: nn.Module, classes: int, dim: int, top: int = TOP) -> ConSE:
+    """A `ConSE` without its vectors."""
+    return ConSE(network, torch.zeros(classes, dim), top)
 
 
 class LiteClip(TwoTowerEncoder):

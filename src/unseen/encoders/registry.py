@@ -296,7 +296,7 @@ def _without_folders(name: str, scheme: str, argument: str) -> str:
     lead, at, path = argument.rpartition("@") if scheme == "timm" else ("", "", argument)
     if scheme == "open_clip":
         lead, at, path = argument.partition("/")
-    if scheme in LOCAL_FILES or Path(path).expanduser().exists():
+    if path and (scheme in LOCAL_FILES or Path(path).expanduser().exists()):
         return name.replace(argument, f"{lead}{at}{Path(path).expanduser().resolve().name}", 1)
     return name
 

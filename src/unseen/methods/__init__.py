@@ -41,6 +41,7 @@ METHODS = {
     "crest": "zero_shot.crest:CREST",
     "glc": "adaptation.glc:GLC",
     "fewshot-sfda": "adaptation.fewshot_sfda:FewShotSFDA",
+    "ad-clip": "adaptation.ad_clip:ADCLIP",
     "sfda2": "adaptation.sfda2:SFDA2",
     "tram": "generalization.tram:TRAM",
     "udim": "generalization.udim:UDIM",

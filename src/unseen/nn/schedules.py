@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -19,3 +21,16 @@ def epoch_decay(optimizer: Optimizer, steps_per_epoch: int, gamma: float = 0.96)
 def exponential_decay(optimizer: Optimizer, epochs: int, steps_per_epoch: int, last: float = 0.01) -> LambdaLR:
     """rate(e) = rate_0 last^(e / epochs), the same within an epoch e; after the last one it would be `last` rate_0."""
     return LambdaLR(optimizer, lambda step: last ** (step // steps_per_epoch / epochs))
+
+
+def warm_cosine(optimizer: Optimizer, total_steps: int, warm_steps: int = 0, start: float = 1e-5) -> LambdaLR:
+    """A line from the rate `start` to rate_0 over the first `warm_steps`, then half a cosine to 0 at the last step."""
+    rate = float(optimizer.param_groups[0]["lr"])
+
+    def factor(step: int) -> float:
+        if step < warm_steps:
+            return (start + (rate - start) * step / warm_steps) / rate
+        done = (step - warm_steps) / max(total_steps - warm_steps, 1)
+        return 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+
+    return LambdaLR(optimizer, factor)

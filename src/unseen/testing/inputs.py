@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,8 @@ from unseen.data.words import WordVectors
 from unseen.methods.base import Method, Signature, signatures
 from unseen.nn.build import builder
 from unseen.nn.classifier import feature_classifier, train_source
+from unseen.nn.layer_statistics import layer_reader
+from unseen.nn.prompting import PromptableTowers, pooled_text
 from unseen.runtime import reproducible
 
 N_CLASSES, N_SEEN, WIDTH, SIDE = 6, 4, 16, 8
@@ -53,6 +55,8 @@ class Case:
         made = {word: value_of(word, self.kind) for word in self.words}
         if self.method.card.compositional and "classes" in made:
             made["classes"] = pair_space()
+        if self.method.card.two_towers and "encoder" in made:
+            made["encoder"] = towers()
         if "source" in made and self.method.card.source_domains > 1:
             made["source"] = of_domains(made["source"], self.method.card.source_domains)
         return made | changes
@@ -168,6 +172,32 @@ def convnet(width: int = 6, classes: int = N_SEEN) -> nn.Sequential:
         nn.Flatten(),
         nn.Linear(width, classes),
     )
+
+
+@builder("contract-two-layers")
+def two_layers() -> nn.Sequential:
+    """Two convolutions and an embedding of 4."""
+    return nn.Sequential(nn.Conv2d(3, 2, 3), nn.Conv2d(2, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+@functools.cache
+def _towers() -> PromptableTowers:
+    with reproducible(11):
+        image = layer_reader(two_layers(), ("0", "1"), (2, 4), 4)
+        sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+        limits = {"vocab_size": 32, "max_position_embeddings": 32}
+        text = pooled_text({"model_type": "bert", **sizes, **limits}, dim=4)
+    return PromptableTowers(image, text, 20.0, _numbered)
+
+
+def towers() -> PromptableTowers:
+    """Two towers whose rows are as wide as the samples: two layers, 2 (2 + 4) moments, and an embedding of 4."""
+    return copy.deepcopy(_towers())
+
+
+def _numbered(texts: Sequence[str]) -> list[list[int]]:
+    """Begin, a number for every letter, end."""
+    return [[30, *(ord(letter) % 30 for letter in text), 31] for text in texts]
 
 
 @functools.cache

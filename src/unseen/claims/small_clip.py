@@ -1,0 +1,162 @@
+"""A small image-text model for claims: EfficientNet-Lite0 and a small transformer, joined on the emoji of one vendor.
+
+It has read the names, keywords and groups of all emoji beside the pictures of Twemoji, by the contrastive loss of CLIP
+[1]; of no other vendor has it seen any. Its text tower is a transformer of two layers, so that a method that reads a
+text per image and class is affordable on one core.
+
+References
+----------
+[1] Radford et al., "Learning Transferable Visual Models From Natural Language Supervision", ICML 2021, figure 3.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from unseen.data.domain import Domain
+from unseen.data.samplers import Batch, batches, steps
+from unseen.nn.layer_statistics import LayerReader, Reading, layer_reader, pack, row_reader, unpack
+from unseen.nn.prompting import PooledText, PromptableTowers, pooled_text
+from unseen.nn.schedules import warm_cosine
+from unseen.nn.train import Run, train
+from unseen.runtime import reproducible
+
+VENDOR = "twemoji"
+"""Whose drawings the towers have learnt from."""
+STAGES = ("blocks.0", "blocks.1", "blocks.2", "blocks.4", "blocks.6")
+WIDTHS = (16, 24, 40, 112, 320)
+"""Channels of the stages after which the resolution changes, and of the last one."""
+POOLED, DIM, WORD = 1280, 64, 64
+EPOCHS, BATCH = 30, 128
+
+
+class Joined(NamedTuple):
+    """Towers that read rows, and what makes their embedding (b, 64) of pooled features (b, 1280)."""
+
+    towers: PromptableTowers
+    image: nn.Module
+
+
+@functools.cache
+def stages(style: str, level: str = "subgroup") -> Domain:
+    """What five stages of EfficientNet-Lite0 say of a vendor's emoji, and its features: rows of a `LayerReader`."""
+    from unseen.data.sources import emoji
+
+    return _stage_encoder().encode(emoji(style, level=level))
+
+
+@functools.cache
+def _stage_encoder() -> Any:
+    from unseen.encoders.base import Encoder
+    from unseen.encoders.vision import LITE0_PREPROCESS, lite0_network
+    from unseen.nn.classifier import pooled
+
+    network = pooled(lite0_network())
+    reader: LayerReader = layer_reader(network, tuple(f"network.{stage}" for stage in STAGES), WIDTHS, POOLED)
+    return Encoder(name="efficientnet-lite0/stages", module=reader, preprocess=LITE0_PREPROCESS, precision="fp32")
+
+
+def seen_by(joined: Joined, style: str) -> Domain:
+    """A vendor's emoji as rows of the towers; classes are the subgroups, called by Unicode's words for them."""
+    rows = stages(style)
+    reading = unpack(torch.as_tensor(rows.x), WIDTHS, POOLED)
+    with torch.no_grad():
+        embedding = F.normalize(joined.image(reading.embedding), dim=1)
+    assert rows.classes is not None
+    names = tuple(name.replace("-", " ") for name in rows.classes.names)
+    packed = pack(Reading(reading.means, reading.stds, embedding)).numpy()
+    return rows.replace(x=packed, classes=rows.classes.replace(names=names))
+
+
+@functools.cache
+def towers() -> Joined:
+    """The two towers, trained anew in each process: about a minute."""
+    drawn = stages(VENDOR, "emoji")
+    features = unpack(torch.as_tensor(drawn.x), WIDTHS, POOLED).embedding
+    captions = _captions(drawn)
+    with reproducible(0):
+        image = nn.Linear(POOLED, DIM)
+        text = _text_tower()
+        scale = nn.Parameter(torch.tensor(20.0).log())
+        net = nn.ModuleDict({"image": image, "text": text})
+        net.register_parameter("scale", scale)
+        adam = torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=1e-2)
+        centre, spread = features.mean(dim=0), features.std(dim=0)
+
+        def objective(batch: Batch, run: Run) -> Tensor:
+            which = torch.randint(len(captions[0]), (len(batch.index),), generator=run.generator)
+            texts = [captions[i][j] for i, j in zip(batch.index.tolist(), which.tolist())]
+            x = (batch.x - centre) / spread
+            noisy = F.dropout(x, 0.2)
+            cosines = F.normalize(image(noisy), dim=1) @ text.encode_tokens(texts).T
+            own = torch.arange(len(cosines))
+            logits = scale.exp().clamp(max=100) * cosines
+            return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
+
+        per_epoch = steps(len(drawn), BATCH)
+        train(
+            objective,
+            name="small-clip",
+            nets={"towers": net},
+            optimizers={"adam": adam},
+            schedulers={"rate": warm_cosine(adam, EPOCHS * per_epoch, per_epoch)},
+            batches=batches(Domain(x=features.numpy(), kind="features"), BATCH),
+            epochs=EPOCHS,
+            steps_per_epoch=per_epoch,
+        )
+        head = nn.Linear(POOLED, DIM)
+        head.weight.data = image.weight.data / spread
+        head.bias.data = image.bias.data - head.weight.data @ centre
+    net.eval().requires_grad_(False)
+    made = PromptableTowers(row_reader(WIDTHS, DIM), text, float(scale.exp()), _pieces)
+    return Joined(made, head.eval().requires_grad_(False))
+
+
+# -- the text tower ------------------------------------------------------------------------------------------
+
+
+def _text_tower() -> PooledText:
+    """Two layers on MiniLM's word vectors, of which the first 64 principal components are taken."""
+    vectors = _minilm().module.transformer.get_input_embeddings().weight.detach()
+    centred = vectors - vectors.mean(dim=0)
+    axes = torch.linalg.eigh(centred.T @ centred).eigenvectors[:, -WORD:]
+    words = centred @ axes
+    sizes = {"hidden_size": WORD, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 4 * WORD}
+    limits = {"vocab_size": len(words), "max_position_embeddings": 64}
+    text = pooled_text({"model_type": "bert", **sizes, **limits}, dim=DIM)
+    text.table.data.copy_(0.02 * words / words.std())
+    return text
+
+
+@functools.cache
+def _minilm() -> Any:
+    from unseen.encoders import get
+
+    return get("minilm", precision="fp32")
+
+
+def _pieces(texts: Sequence[str]) -> list[list[int]]:
+    """Word pieces with the tokens that begin and end a text."""
+    ids, mask = _minilm().preprocess(list(texts)).unbind(dim=1)
+    return [row[keep.bool()].tolist() for row, keep in zip(ids, mask)]
+
+
+def _captions(drawn: Domain) -> list[list[list[int]]]:
+    """Of each emoji its name, its group, some of its keywords, and longer texts with these words; tokenized."""
+    groups = [name.replace("-", " ") for name in drawn.columns["subgroup"].tolist()]
+    names, keywords = drawn.columns["name"].tolist(), drawn.columns["keywords"].tolist()
+    rng = np.random.default_rng(0)
+    forms: list[list[str]] = []
+    for name, group, words in zip(names, groups, keywords):
+        some = words.split(", ")
+        few = ", ".join(rng.permutation(some)[:3].tolist())
+        forms.append([f"{name}.", f"{group}.", f"{few}.", f"a photo of a {name}.", f"a drawing of a {group}."])
+    flat = iter(_pieces([text for texts in forms for text in texts]))
+    return [[next(flat) for _ in texts] for texts in forms]
