@@ -98,3 +98,25 @@ def test_samples_that_are_no_tensors_are_told() -> None:
 def test_no_samples_or_no_batch_is_told(n: int, size: int) -> None:
     with pytest.raises(ValueError, match=f"at least one.*got {n} and {size}"):
         steps(n, size)
+
+
+def test_semi_supervised_batches_see_every_sample_alike_and_end_after_all_steps():
+    class Told:
+        step = 0
+        generator = torch.Generator().manual_seed(0)
+
+    known = Domain(x=np.arange(5.0)[:, None], y=np.array([0, 1, 0, 1, 0]))
+    new = Domain(x=np.arange(30.0)[:, None] + 100)
+    stream = both_batches(known, new, 4, 3, total=15, per_epoch=10)
+    first = list(stream(Told()))
+    assert [len(b.labeled.x) for b in first] == [4] * 10
+    assert [len(b.unlabeled.x) for b in first] == [12] * 10
+    assert all(b.unlabeled.y is None for b in first)
+    counts = np.bincount(np.concatenate([b.labeled.index for b in first]))
+    assert counts.tolist() == [8] * 5
+    assert set(np.bincount(np.concatenate([b.unlabeled.index for b in first])).tolist()) == {4}
+    for batch in first:
+        assert torch.equal(batch.labeled.y, torch.as_tensor(known.y)[batch.labeled.index])
+        assert torch.equal(batch.unlabeled.x[:, 0], 100.0 + batch.unlabeled.index)
+    Told.step = 10
+    assert len(list(stream(Told()))) == 5
