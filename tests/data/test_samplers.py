@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unseen.data.domain import Domain, Lazy
-from unseen.data.samplers import batches, steps, tensor
+from unseen.data.samplers import batches, both_batches, steps, tensor
 
 
 def table(n: int = 10) -> Domain:

@@ -54,9 +54,7 @@ def similarity(
     return {"parc": parc, "h-score": h_score, "knn": knn_accuracy, "cka": cka}[metric](features, labels)
 
 
-def parc(
-    features: Float[np.ndarray, "n d"], labels: Int[np.ndarray, " n"], *, decimals: int | None = TIES
-) -> float:
+def parc(features: Float[np.ndarray, "n d"], labels: Int[np.ndarray, " n"], *, decimals: int | None = TIES) -> float:
     """PARC in [-100, 100]: Spearman's correlation of how far samples are apart in features and in labels.
 
     Columns are standardized; how far two samples are apart is 1 - the Pearson correlation of their rows.

@@ -116,7 +116,7 @@ class DistillSimilar(NetworkMethod):
             "`model`.",
         ),
         notes=(
-            "There is no official code. The form of the loss, lambda = .8, T = 1 and the power weights follow the paper "
+            "There is no official code. The form of the loss, lambda = .8, T = 1 and power weights follow the paper, "
             "as far as it is known; p = 12 is a choice in the range that it uses.",
             "PARC's authors let rounding errors order pairs of samples whose labels differ alike; here these are tied "
             "(`unseen.nn.transferability.parc`, `decimals=None` gives theirs).",
