@@ -18,6 +18,7 @@ CLAIMS = {
     "tram": "tram",
     "udim": "udim",
     "meta-dmoe": "meta_dmoe",
+    "distill-similar": "distill_similar",
     "zeroq": "zeroq",
     "mte-zsar": "mte_zsar",
     "ontozsl": "ontozsl",

@@ -124,7 +124,9 @@ def _handwritten(size: int) -> tuple[NDArray[np.uint8], Any, dict[str, Any], lis
     return ink, data.target.astype(np.int64), {}, [f"handwritten/{i:04d}" for i in range(len(ink))]
 
 
-def _printed(size: int, copies: int, text: str = "0123456789") -> tuple[NDArray[np.uint8], Any, dict[str, Any], list[str]]:
+def _printed(
+    size: int, copies: int, text: str = "0123456789"
+) -> tuple[NDArray[np.uint8], Any, dict[str, Any], list[str]]:
     """Ink of every character in every font, drawn large, turned, and reduced."""
     from matplotlib import get_data_path
     from PIL import ImageFont

@@ -43,11 +43,11 @@ class DistillSimilar(NetworkMethod):
     metric : {"parc", "leep", "h-score", "knn", "cka"}
         Similarity of a source to the task, by its features (leep: its predictions) of the support.
     n_dims : int, optional
-        Features of a source after PCA, before the similarity is taken. None keeps all.
+        Features of a source after PCA, before the similarity is taken, as its authors do. None keeps all.
     n_probe : int, >= 2
         At most so many samples of the support, of all classes alike, are looked at for the similarity.
     power : float, >= 0
-        p in alpha_s = max(e_s, 0)^p / sum: 0 weighs all alike, a large one approaches "nearest". LEEP, a log
+        p in alpha_s = max(e_s, 0)^p / sum: 0 weighs all alike, those below 0 too, a large one approaches "nearest". LEEP, a log
         likelihood, counts as the likelihood.
     cut_off : float in [0, 1)
         Sources with a smaller share than this are not distilled from, to save work.
@@ -121,7 +121,7 @@ class DistillSimilar(NetworkMethod):
             "PARC's authors let rounding errors order pairs of samples whose labels differ alike; here these are tied "
             "(`unseen.nn.transferability.parc`, `decimals=None` gives theirs).",
             "A batch of the distillation is the labelled and the unlabeled one together.",
-            "If no source has a similarity above 0, the student learns from labels alone, and a warning is logged.",
+            "If no source has a similarity above 0 (and power is not 0), the student learns from labels alone, and a warning is logged.",
             "Sources that are linear on the same encoder's features have the same features and so the same PARC: take "
             "`metric=\"leep\"`, which reads what they predict.",
         ),
@@ -129,7 +129,7 @@ class DistillSimilar(NetworkMethod):
 
     sources: Literal["weighted", "nearest"] = "weighted"
     metric: Similarity = "parc"
-    n_dims: Count | None = None
+    n_dims: Count | None = 32
     n_probe: Annotated[int, Within(2)] = 500
     power: NonNegative = 12.0
     cut_off: Annotated[float, Within(0, 1, open_high=True)] = 1e-3
@@ -139,7 +139,7 @@ class DistillSimilar(NetworkMethod):
     steps: Count = 400
     batch_size: Annotated[int, Within(2)] = 32
     ratio: Count = 3
-    learning_rate: Positive = 0.03
+    learning_rate: Positive = 0.1
     weight_decay: NonNegative = 1e-4
     finetune_steps: Natural = 0
     views: Literal["same", "crop+flip"] = "same"
@@ -190,9 +190,10 @@ class DistillSimilar(NetworkMethod):
         e = np.array(list(scores.values()))
         if self.metric == "leep":
             e = np.exp(e)
-        if e.max() <= 0 and self.labels < 1:
+        if self.labels == 1:
+            return dict.fromkeys(scores, 0.0)
+        if e.max() <= 0 and (self.power or self.sources == "nearest"):
             log.warning("no source is similar to the task (the best has %.3g): learning from labels alone", e.max())
-        if e.max() <= 0 or self.labels == 1:
             return dict.fromkeys(scores, 0.0)
         if self.sources == "nearest":
             alpha = np.eye(len(e))[e.argmax()]

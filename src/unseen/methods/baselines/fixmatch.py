@@ -84,12 +84,12 @@ class FixMatch(NetworkMethod):
     threshold: Unit = 0.95
     weight: NonNegative = 1.0
     weak_noise: NonNegative = 0.1
-    strong_noise: NonNegative = 0.5
-    strong_drop: Unit = 0.3
+    strong_noise: NonNegative = 0.2
+    strong_drop: Unit = 0.1
     steps: Count = 400
     batch_size: Annotated[int, Within(2)] = 32
     ratio: Count = 3
-    learning_rate: Positive = 0.03
+    learning_rate: Positive = 0.1
     weight_decay: NonNegative = 5e-4
     width: Count = 64
 
