@@ -43,12 +43,12 @@ class DistillSimilar(NetworkMethod):
     metric : {"parc", "leep", "h-score", "knn", "cka"}
         Similarity of a source to the task, by its features (leep: its predictions) of the support.
     n_dims : int, optional
-        Features of a source after PCA, before the similarity is taken, as its authors do. None keeps all.
+        Features of a source after PCA, before the similarity is taken. None keeps all.
     n_probe : int, >= 2
         At most so many samples of the support, of all classes alike, are looked at for the similarity.
     power : float, >= 0
-        p in alpha_s = max(e_s, 0)^p / sum: 0 weighs all alike, those below 0 too, a large one approaches "nearest". LEEP, a log
-        likelihood, counts as the likelihood.
+        p in alpha_s = max(e_s, 0)^p / sum: 0 weighs all alike, those below 0 too; a large one approaches "nearest".
+        LEEP, a log likelihood, counts as the likelihood.
     cut_off : float in [0, 1)
         Sources with a smaller share than this are not distilled from, to save work.
     labels : float in [0, 1]
@@ -121,7 +121,8 @@ class DistillSimilar(NetworkMethod):
             "PARC's authors let rounding errors order pairs of samples whose labels differ alike; here these are tied "
             "(`unseen.nn.transferability.parc`, `decimals=None` gives theirs).",
             "A batch of the distillation is the labelled and the unlabeled one together.",
-            "If no source has a similarity above 0 (and power is not 0), the student learns from labels alone, and a warning is logged.",
+            "If no source has a similarity above 0 (and power is not 0), the student learns from labels alone; "
+            "a warning is logged.",
             "Sources that are linear on the same encoder's features have the same features and so the same PARC: take "
             "`metric=\"leep\"`, which reads what they predict.",
         ),
