@@ -89,11 +89,13 @@ def test_nearest_neighbours_and_cka_by_hand():
     assert cka(np.ones((12, 2)), y) == 0
 
 
-def test_principal_components_are_at_most_the_samples():
+def test_principal_components_are_fewer_than_the_samples_and_reduce_only():
     x = np.random.default_rng(0).normal(size=(6, 9))
     assert reduced(x, 4).shape == (6, 4)
-    assert reduced(x, 32).shape == (6, 6)
-    assert similarity(x, np.arange(6) % 2, "parc", n_dims=6) != similarity(x, np.arange(6) % 2, "parc")
+    assert reduced(x, 8).shape == (6, 5)  # centred samples span no more
+    np.testing.assert_array_equal(reduced(x, 9), x)
+    y = np.arange(6) % 2
+    assert similarity(x, y, "parc", n_dims=4) == pytest.approx(parc(reduced(x, 4), y))
 
 
 @pytest.mark.parametrize("metric", ["parc", "h-score", "knn", "cka"])

@@ -247,7 +247,7 @@ claim = Claim(
             "nearest",
         ),
         Assertion(
-            text="DistillWeighted weighs sources by their relevance: one of random labels gets less than an equal share.",
+            text="DistillWeighted weighs by relevance: a source of random labels gets less than an equal share.",
             level="mechanism",
             experiment="emoji",
             holds=at_most("weighted", metric="decoy's share", value=0.125),

@@ -36,7 +36,7 @@ def similarity(
     probabilities : array (n, s), optional
         h_s(phi_s(x)), over the source's own classes.
     n_dims : int, optional
-        Features after PCA, for all but `leep`; at most n. None keeps all.
+        Features after PCA, for all but `leep`, where there are more; at most n - 1. None keeps all.
 
     Raises
     ------
@@ -140,13 +140,15 @@ def cka(features: Float[np.ndarray, "n d"], labels: Int[np.ndarray, " n"]) -> fl
 
 
 def reduced(features: Float[np.ndarray, "n d"], n_dims: int) -> NDArray[np.float64]:
-    """The first principal components, (n, min(n_dims, n, d))."""
+    """The first `n_dims` principal components; n samples have at most n - 1. Features that are no more stay as they are."""
     from sklearn.decomposition import PCA
 
     if n_dims < 1:
         raise ValueError(f"n_dims must be at least 1; got {n_dims}")
     x = np.asarray(features, dtype=np.float64)
-    return np.asarray(PCA(min(n_dims, *x.shape), svd_solver="full").fit_transform(x))
+    if x.shape[1] <= n_dims:
+        return x
+    return np.asarray(PCA(max(min(n_dims, len(x) - 1), 1), svd_solver="full").fit_transform(x))
 
 
 def standardized(x: Float[np.ndarray, "n d"]) -> NDArray[np.float64]:
