@@ -22,6 +22,7 @@ from unseen.methods.base import Method, signatures
 from unseen.methods.baselines.fixmatch import FixMatch
 from unseen.nn.classifier import Classifier, feature_classifier, train_source
 from unseen.nn.convnet import small_convnet
+from unseen.nn.transferability import Similarity
 from unseen.nn.zoo import n_parameters, rank_teachers
 from unseen.runtime import reproducible
 
@@ -30,7 +31,7 @@ Zoo = Mapping[str, nn.Module]
 Task = tuple[Domain, Domain, Domain]
 """Few labelled samples, unlabeled ones, and these with their labels: the exam."""
 
-METRICS = ("parc", "leep", "h-score", "knn", "cka")
+METRICS: tuple[Similarity, ...] = ("parc", "leep", "h-score", "knn", "cka")
 LIVING = ("people & body", "animals & nature", "food & drink", "smileys & emotion")
 
 

@@ -158,7 +158,7 @@ def both_batches(
     def stream(run: Any) -> Iterator[Both]:
         left = min(per_epoch, total - run.step)
         drawn = (_rounds(len(d), n * left, run.generator) for d, n in ((labeled, size), (unlabeled, ratio * size)))
-        pieces = zip(*(index.split(len(index) // left) for index in drawn))
+        pieces = zip(*(torch.split(index, len(index) // left) for index in drawn))
         for pair in pieces:
             known, new = (
                 tensor(d, index.numpy()) if table is None else table[index]

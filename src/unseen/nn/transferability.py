@@ -140,7 +140,7 @@ def cka(features: Float[np.ndarray, "n d"], labels: Int[np.ndarray, " n"]) -> fl
 
 
 def reduced(features: Float[np.ndarray, "n d"], n_dims: int) -> NDArray[np.float64]:
-    """The first `n_dims` principal components; n samples have at most n - 1. Features that are no more stay as they are."""
+    """The first `n_dims` principal components, at most n - 1 of n samples; features that are no more stay as they are."""
     from sklearn.decomposition import PCA
 
     if n_dims < 1:
@@ -163,7 +163,7 @@ def _correlations(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     if rows.shape[1] < 2:
         return np.zeros((len(rows), len(rows)))
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.nan_to_num(np.corrcoef(rows), nan=0.0)
+        return np.nan_to_num(np.atleast_2d(np.corrcoef(rows)), nan=0.0)
 
 
 def _checked(

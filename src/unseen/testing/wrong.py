@@ -58,9 +58,9 @@ def bad_inputs(case: Case) -> Iterator[tuple[str, str, Any]]:
             yield word, "empty", {}
             yield word, "of numbers", {"a": 1.0}
             yield word, "of another width", {**good, "wide": feature_classifier(WIDTH + 3, N_SEEN, 8)}
-            broken = copy.deepcopy(dict(good))
-            next(next(iter(broken.values())).parameters()).data.view(-1)[0] = float("nan")
-            yield word, "weights with nan", broken
+            sick = copy.deepcopy(dict(good))
+            next(next(iter(sick.values())).parameters()).data.view(-1)[0] = float("nan")
+            yield word, "weights with nan", sick
         elif isinstance(good, nn.Module):
             for number in (float("nan"), float("inf")):
                 broken = copy.deepcopy(good)
