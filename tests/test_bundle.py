@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 import unseen
-from unseen.bundle import Bundle
+from unseen.bundle import Bundle, read_zoo
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 
@@ -145,3 +145,31 @@ def test_the_network_of_a_bundle_is_one_module(saved):
     x = torch.as_tensor(features(seed=4).x)
     with torch.no_grad():
         torch.testing.assert_close(bundle.network()(x), bundle.predict_proba(Domain(x=x.numpy())))
+
+
+def test_a_folder_of_saved_models_is_a_zoo_that_teaches_another_task(tmp_path):
+    for seed in (0, 1):
+        classes = ClassSpace(names=("low", "high"))
+        of_two = features(seed=seed).replace(y=(features(seed=seed).y > seed).astype(int), classes=classes)
+        unseen.adapt(method="source-only", source=of_two, out=tmp_path / "zoo" / f"m{seed}")
+    (tmp_path / "zoo" / "notes").mkdir()
+    teachers = read_zoo(tmp_path / "zoo")
+    assert list(teachers) == ["m0", "m1"]
+    given = dict(support=features(12, seed=3), target=features(60, seed=4).unlabeled(), teachers=teachers)
+    bundle = unseen.adapt(
+        method="distill-similar", settings={"steps": 5, "metric": "leep"}, **given, out=tmp_path / "s"
+    )
+    assert bundle.classes.names == ("ant", "bee", "猫")
+    assert set(bundle.method.weights_) == {"m0", "m1"}
+    assert Bundle.load(tmp_path / "s").predict(features(9)).shape[0] == 9
+
+
+def test_a_zoo_that_cannot_teach_is_named(tmp_path, saved):
+    with pytest.raises(ValueError, match="holds no folder of a saved model"):
+        read_zoo(tmp_path / "nothing")
+    zoo = read_zoo(tmp_path)
+    assert list(zoo) == ["m"]
+    zoo["m"].reads = "clip"
+    given = dict(support=features(12, seed=3), target=features(60, seed=4), teachers=zoo)
+    with pytest.raises(ValueError, match="'m' reads features of clip; here samples are read by no encoder"):
+        unseen.adapt(method="distill-similar", **given)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -257,6 +258,46 @@ class Bundle:
             metadata=metadata,
             tolerance=0.1 if self.whole else 1e-3,
         )
+
+
+def read_zoo(folder: str | os.PathLike[str], *, trust: bool = False) -> dict[str, nn.Module]:
+    """The networks of all saved models and runs in a folder, by the names of their folders: `teachers` of a method.
+
+    A network reads what the method of its model reads: features of the encoder, whose name it carries as `reads`, if
+    there is one. It carries the credits of its model as `licence`.
+
+    Raises
+    ------
+    ValueError
+        If there is no saved model in the folder, one is damaged or its method is no network, or they read features of
+        different encoders.
+    """
+    folder = Path(folder)
+    inner = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    found = {path.name: place for path in inner for place in (path, path / "model") if (place / "bundle.json").exists()}
+    if not found:
+        raise ValueError(f"{folder} holds no folder of a saved model; `unseen adapt` and `unseen compare` write them")
+    bundles = {name: Bundle.load(place, trust=trust) for name, place in found.items()}
+    _check_encoders(folder, bundles)
+    zoo = {}
+    for name, bundle in bundles.items():
+        try:
+            network = bundle.method.network()
+        except TypeError as error:
+            raise ValueError(f"{found[name]} cannot teach: {error}") from error
+        network.licence = "; ".join(bundle.credits)  # type: ignore[assignment]
+        network.reads = "" if bundle.encoder is None else bundle.encoder.name  # type: ignore[assignment]
+        zoo[name] = network
+    return zoo
+
+
+def _check_encoders(folder: Path, bundles: Mapping[str, Bundle]) -> None:
+    read: dict[str, str] = {}
+    for name, bundle in bundles.items():
+        read.setdefault("none" if bundle.encoder is None else bundle.encoder.name, name)
+    if len(read) > 1:
+        told = ", ".join(f"{name!r} reads those of {encoder}" for encoder, name in read.items())
+        raise ValueError(f"{folder}: all models must read features of one encoder; {told}")
 
 
 class Whole(nn.Module):

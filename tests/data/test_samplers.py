@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unseen.data.domain import Domain, Lazy
-from unseen.data.samplers import batches, paired_batches, steps, tensor
+from unseen.data.samplers import batches, both_batches, paired_batches, steps, tensor
 
 
 def table(n: int = 10) -> Domain:
@@ -113,3 +113,25 @@ def test_pairs_are_of_one_size_and_the_smaller_domain_begins_anew() -> None:
 def test_pairs_are_no_larger_than_the_smaller_domain() -> None:
     pair = next(paired_batches(table(10), table(3), 8)(run()))
     assert len(pair.source.x) == len(pair.target.x) == 3
+
+
+def test_semi_supervised_batches_see_every_sample_alike_and_end_after_all_steps():
+    class Told:
+        step = 0
+        generator = torch.Generator().manual_seed(0)
+
+    known = Domain(x=np.arange(5.0)[:, None], y=np.array([0, 1, 0, 1, 0]))
+    new = Domain(x=np.arange(30.0)[:, None] + 100)
+    stream = both_batches(known, new, 4, 3, total=15, per_epoch=10)
+    first = list(stream(Told()))
+    assert [len(b.labeled.x) for b in first] == [4] * 10
+    assert [len(b.unlabeled.x) for b in first] == [12] * 10
+    assert all(b.unlabeled.y is None for b in first)
+    counts = np.bincount(np.concatenate([b.labeled.index for b in first]))
+    assert counts.tolist() == [8] * 5
+    assert set(np.bincount(np.concatenate([b.unlabeled.index for b in first])).tolist()) == {4}
+    for batch in first:
+        assert torch.equal(batch.labeled.y, torch.as_tensor(known.y)[batch.labeled.index])
+        assert torch.equal(batch.unlabeled.x[:, 0], 100.0 + batch.unlabeled.index)
+    Told.step = 10
+    assert len(list(stream(Told()))) == 5

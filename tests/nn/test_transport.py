@@ -38,7 +38,9 @@ def test_with_much_regularization_everything_goes_everywhere():
 def test_two_by_two_by_hand():
     plan = sinkhorn(torch.tensor([[0.0, 1.0], [1.0, 0.0]]).double(), 0.5, tolerance=1e-7)
     stay = 0.5 / (1 + np.exp(-2.0))
-    torch.testing.assert_close(plan, torch.tensor([[stay, 0.5 - stay], [0.5 - stay, stay]], dtype=torch.float64), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(
+        plan, torch.tensor([[stay, 0.5 - stay], [0.5 - stay, stay]], dtype=torch.float64), atol=1e-5, rtol=1e-4
+    )
 
 
 def test_costs_that_are_no_numbers_are_named():

@@ -21,6 +21,7 @@ CLAIMS = {
     "udim": "udim",
     "meta-dmoe": "meta_dmoe",
     "ugt": "ugt",
+    "distill-similar": "distill_similar",
     "zeroq": "zeroq",
     "mte-zsar": "mte_zsar",
     "ontozsl": "ontozsl",

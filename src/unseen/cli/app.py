@@ -77,6 +77,9 @@ TaxonomyName = Annotated[
 Model = Annotated[
     str | None, typer.Option(help="Folder of a saved model whose classifier is adapted.", show_default=False)
 ]
+Teachers = Annotated[
+    str | None, typer.Option(help="Folder of saved models to distil from, of any classes.", show_default=False)
+]
 EncoderName = Annotated[
     str | None, typer.Option(help="Pretrained encoder; `unseen encoders` lists them.", show_default=False)
 ]
@@ -131,3 +134,11 @@ def open_bundle(folder: Path, trust: bool) -> Any:
 
 def open_model(folder: str | None) -> Any:
     return None if folder is None else open_bundle(Path(folder), False).method.network()
+
+
+def open_zoo(folder: str | None) -> Any:
+    if folder is None:
+        return None
+    from unseen.bundle import read_zoo
+
+    return read_zoo(folder)

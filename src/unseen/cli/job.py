@@ -21,6 +21,7 @@ from unseen.cli.app import (
     Support,
     Target,
     TaxonomyName,
+    Teachers,
     Trust,
     WithEncoder,
     app,
@@ -28,6 +29,7 @@ from unseen.cli.app import (
     dump,
     open_bundle,
     open_model,
+    open_zoo,
     say,
     settings_of,
     write_csv,
@@ -62,6 +64,7 @@ def compare(
     ontology: OntologyFile = None,
     taxonomy: TaxonomyName = None,
     model: Model = None,
+    teachers: Teachers = None,
     encoder: EncoderName = None,
     methods: Annotated[str, typer.Option(help="auto, or slugs with commas (slug:preset for one preset).")] = "auto",
     protocol: Annotated[str, typer.Option(help="auto, closed, partial, open, open-partial, zsl or gzsl.")] = "auto",
@@ -102,8 +105,8 @@ def compare(
     _compare(
         dict(
             source=source, target=target, support=support, classes=classes, ontology=ontology, taxonomy=taxonomy,
-            model=open_model(model), encoder=encoder, methods=methods, protocol=protocol, labels=labels,
-            careful=careful, seeds=seeds, budget=budget, out=out, on_error=on_error, precision=precision,
+            model=open_model(model), teachers=open_zoo(teachers), encoder=encoder, methods=methods, protocol=protocol,
+            labels=labels, careful=careful, seeds=seeds, budget=budget, out=out, on_error=on_error, precision=precision,
             pictures=pictures, with_encoder=bundle, trust=trust, command=command_line(), engine=where,
         ),
         as_json,
@@ -139,6 +142,7 @@ def adapt(
     ontology: OntologyFile = None,
     taxonomy: TaxonomyName = None,
     model: Model = None,
+    teachers: Teachers = None,
     encoder: EncoderName = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Hyperparameter as name=value.", show_default=False)
@@ -159,7 +163,8 @@ def adapt(
 
     given = dict(
         source=source, target=target, support=support, classes=classes, ontology=ontology, taxonomy=taxonomy,
-        model=open_model(model), encoder=encoder, labels=labels, on_error=on_error, precision=precision, trust=trust,
+        model=open_model(model), teachers=open_zoo(teachers), encoder=encoder, labels=labels, on_error=on_error,
+        precision=precision, trust=trust,
     )  # fmt: skip
     saved = run(
         method=method,

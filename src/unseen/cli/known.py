@@ -18,10 +18,12 @@ from unseen.cli.app import (
     Support,
     Target,
     TaxonomyName,
+    Teachers,
     app,
     data_app,
     dump,
     open_model,
+    open_zoo,
     say,
 )
 
@@ -92,6 +94,7 @@ def recommend(
     ontology: OntologyFile = None,
     taxonomy: TaxonomyName = None,
     model: Model = None,
+    teachers: Teachers = None,
     encoder: EncoderName = None,
     labels: Labels = "exam",
     runs: Annotated[
@@ -122,6 +125,7 @@ def recommend(
         encoder=encoder,
         labels=labels,
         model=open_model(model),
+        teachers=open_zoo(teachers),
     )
     rows = catalogue.recommend(ready.given(ready.source, 0))
     found = diagnose(ready)

@@ -70,10 +70,12 @@ class Inputs:
     described: bool
     told: Mapping[str, Any]
     model: Any = None
+    teachers: Any = None
 
     def given(self, source: Domain | None, seed: int) -> Given:
         """The inputs by words of `fit`, with a part of the source, for one seed."""
         words = {"source": source, "target": self.target, "support": self.support, "model": self.model}
+        words["teachers"] = self.teachers
         if self.described or self.shared_space:
             words["classes"] = self.classes
         inputs = {word: value for word, value in words.items() if value is not None}
@@ -99,6 +101,7 @@ def prepare(
     trust: bool = False,
     cache: bool = True,
     model: Any = None,
+    teachers: Any = None,
     engine: Engine | None = None,
 ) -> Inputs:
     """Load, align, seal, check and encode, on `engine` where it is Ray.
@@ -135,6 +138,7 @@ def prepare(
         parts["support"] = without_sealed("support", parts["support"])
     kind = next(iter(read.values())).kind
     tower = _encoder(kind, encoder, precision, trust)
+    _check_teachers(teachers, tower)
     known, shared = _embed_classes(known, tower, described)
     features = parts if tower is None else _encode(parts, tower, cache, engine or Engine())
     found = _leak(parts, features)
@@ -159,6 +163,7 @@ def prepare(
         described=described,
         told={name: _told(domain) for name, domain in read.items()},
         model=model,
+        teachers=teachers,
     )
 
 
@@ -402,6 +407,16 @@ def _encoder(kind: str, name: str | None, precision: str, trust: bool) -> Encode
     from unseen import encoders
 
     return encoders.get(name or DEFAULT_ENCODER[kind], precision=precision, trust=trust)  # type: ignore[arg-type]
+
+
+def _check_teachers(teachers: Any, tower: Encoder | None) -> None:
+    """Teachers of saved models read features of the encoder that is used here."""
+    used = "" if tower is None else tower.name
+    for name, network in (teachers or {}).items():
+        reads = getattr(network, "reads", used)
+        if reads != used:
+            told = f"features of {reads}" if reads else "features that no encoder made"
+            raise ValueError(f"teachers: {name!r} reads {told}; here samples are read by {used or 'no encoder'}")
 
 
 def _encode(parts: Mapping[str, Domain], tower: Encoder, cache: bool, engine: Engine) -> dict[str, Domain]:

@@ -132,6 +132,7 @@ def compare(
     ontology: Ontology | str | os.PathLike[str] | None = None,
     taxonomy: Taxonomy | str | None = None,
     model: Any = None,
+    teachers: Any = None,
     encoder: str | None = None,
     methods: str | Sequence[str] = "auto",
     protocol: str = "auto",
@@ -163,6 +164,8 @@ def compare(
         In which each class is a node, such as wordnet or obo:FILE (`unseen.data.taxonomies.FORMS`): their distance.
     model : Module, optional
         A trained classifier on the same features, adapted instead of one trained on `source`.
+    teachers : mapping of name to Module, optional
+        Trained networks on the same features, of any classes, to distil from (`unseen.bundle.read_zoo`).
     encoder : str, optional
         Name of a pretrained encoder; a default for the kind of the samples if absent.
     methods : "auto" or names
@@ -206,7 +209,8 @@ def compare(
     parse_budget(budget)
     inputs = prepare(
         source=source, target=target, support=support, classes=classes, ontology=ontology, taxonomy=taxonomy,
-        encoder=encoder, labels=labels, on_error=on_error, precision=precision, trust=trust, model=model, engine=engine,
+        encoder=encoder, labels=labels, on_error=on_error, precision=precision, trust=trust, model=model,
+        teachers=teachers, engine=engine,
     )  # fmt: skip
     for line in introduction(inputs):
         say(line)
@@ -293,6 +297,8 @@ def _config(inputs: Inputs, todo: Plan, protocol: str, labels: str, seeds: int) 
         "labels": labels,
         "seeds": seeds,
     }
+    if inputs.teachers is not None:
+        known["teachers"] = {name: digest(dict(net.state_dict()))[:16] for name, net in inputs.teachers.items()}
     known["id"] = hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:16]
     return known
 
@@ -342,8 +348,8 @@ def adapt(
     out : path, optional
         Where to save the model.
     **inputs
-        As in `compare`: source, target, support, classes, ontology, taxonomy, model, encoder, labels, on_error,
-        precision, trust, engine.
+        As in `compare`: source, target, support, classes, ontology, taxonomy, model, teachers, encoder, labels,
+        on_error, precision, trust, engine.
     """
     catalogue.make(method, preset, seed, **(settings or {}))
     ready = prepare(**inputs)

@@ -85,3 +85,22 @@ def random_resized_crop(
     theta[:, 0, 2], theta[:, 1, 2] = (1 - wide) * (2 * u[2] - 1), (1 - tall) * (2 * u[3] - 1)
     grid = F.affine_grid(theta.to(x), list(x.shape), align_corners=False)
     return F.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def blurred_features(std: Float[Tensor, " d"], noise: float, drop: float, mean: Float[Tensor, " d"]) -> Augment:
+    """Views of features: normal noise of `noise` deviations, and a share `drop` of the features at their mean.
+
+    Parameters
+    ----------
+    std, mean : Tensor (d,)
+        Of each feature over the data.
+    noise : float, >= 0
+    drop : float in [0, 1]
+    """
+
+    def view(x: Tensor, generator: torch.Generator) -> Tensor:
+        moved = x + noise * std.to(x) * torch.randn(x.shape, generator=generator).to(x)
+        gone = (torch.rand(x.shape, generator=generator) < drop).to(x.device)
+        return torch.where(gone, mean.to(x), moved)
+
+    return view

@@ -23,6 +23,13 @@ class Batch(NamedTuple):
     index: Tensor  # type: ignore[assignment]  # hides tuple.index
 
 
+class Both(NamedTuple):
+    """A labelled batch and an unlabeled one."""
+
+    labeled: Batch
+    unlabeled: Batch
+
+
 def tensor(domain: Domain, index: Any = slice(None)) -> Tensor:
     """The samples at `index` as one float tensor, (n, ...). Lazy samples must come as tensors or arrays."""
     x = domain.x[index]
@@ -163,3 +170,41 @@ def domain_batches(
             yield Batch(x, None if y is None else y[index], index)
 
     return stream
+
+
+def both_batches(
+    labeled: Domain, unlabeled: Domain, size: int, ratio: int, total: int, per_epoch: int
+) -> Callable[[Any], Iterator[Both]]:
+    """Semi-supervised batches: `size` labelled samples beside `ratio` times as many unlabeled ones, `total` in all.
+
+    Both are drawn without replacement, over and over: a domain that is smaller than its batch stands in it several
+    times.
+
+    Parameters
+    ----------
+    labeled, unlabeled : Domain
+    size, ratio : int, >= 1
+    total, per_epoch : int
+        Batches of the whole training and of an epoch; the last epoch has what is left.
+    """
+    y = torch.as_tensor(labeled.labels)
+    tables = [None if isinstance(d.x, Lazy) else tensor(d) for d in (labeled, unlabeled)]
+
+    def stream(run: Any) -> Iterator[Both]:
+        left = min(per_epoch, total - run.step)
+        drawn = (_rounds(len(d), n * left, run.generator) for d, n in ((labeled, size), (unlabeled, ratio * size)))
+        pieces = zip(*(torch.split(index, len(index) // left) for index in drawn))
+        for pair in pieces:
+            known, new = (
+                tensor(d, index.numpy()) if table is None else table[index]
+                for d, table, index in zip((labeled, unlabeled), tables, pair)
+            )
+            yield Both(Batch(known, y[pair[0]], pair[0]), Batch(new, None, pair[1]))
+
+    return stream
+
+
+def _rounds(n: int, length: int, generator: torch.Generator) -> Tensor:
+    """`length` positions: random orders of `n`, one after the other."""
+    orders = [torch.randperm(n, generator=generator) for _ in range(-(-length // n))]
+    return torch.cat(orders)[:length]

@@ -281,6 +281,8 @@ def _content(value: Any) -> Any:
         return _content(value.left), _content(value.right)
     if isinstance(value, nn.Module):
         return value.state_dict()
+    if isinstance(value, Mapping):
+        return {key: _content(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_content(item) for item in value]
     return value if isinstance(value, (ClassSpace, str, int, float)) else type(value).__name__

@@ -97,6 +97,8 @@ def prepare(inputs: Mapping[str, Any], card: Card) -> tuple[dict[str, Any], NDAr
             value = _with_regions(name, value) if card.regions else without_regions(value)
         if isinstance(value, nn.Module):
             _check_network(name, value)
+        if name == "teachers":
+            _check_teachers(value)
         if isinstance(value, Domain) and name == "target":
             value = value.unlabeled()
             order = value.canonical_order()
@@ -182,6 +184,16 @@ def _check_network(name: str, network: nn.Module) -> None:
             raise ValueError(f"{name} must have finite weights; {key} holds NaN or infinity")
 
 
+def _check_teachers(teachers: Mapping[str, nn.Module]) -> None:
+    """A zoo: at least one network, each under a name."""
+    if not teachers:
+        raise ValueError("teachers must hold at least one network; it is empty")
+    for key, network in teachers.items():
+        if not isinstance(key, str) or not isinstance(network, nn.Module):
+            raise TypeError(f"teachers must map names to networks; {key!r} has a {type(network).__name__}")
+        _check_network(f"teachers: {key!r}", network)
+
+
 def _check_together(inputs: Mapping[str, Any]) -> None:
     widths = {k: v.n_features for k, v in inputs.items() if isinstance(v, Domain) and _is_table(v)}
     if len(set(widths.values())) > 1:
@@ -190,6 +202,8 @@ def _check_together(inputs: Mapping[str, Any]) -> None:
     _check_labels(inputs)
     if isinstance(inputs.get("model"), nn.Module):
         _check_reads(inputs["model"], inputs)
+    for key, network in inputs.get("teachers", {}).items():
+        _check_reads(network, inputs, f"teachers: {key!r}")
     classes = inputs.get("classes")
     for name, domain in inputs.items():
         if classes is None or not isinstance(domain, Domain) or domain.y is None or domain.task != "class":
@@ -216,7 +230,7 @@ def _check_labels(inputs: Mapping[str, Any]) -> None:
         raise ValueError(f"{told} must hold at least two classes; all samples are of class {int(present[0])}")
 
 
-def _check_reads(model: nn.Module, inputs: Mapping[str, Any]) -> None:
+def _check_reads(model: nn.Module, inputs: Mapping[str, Any], called: str = "the model") -> None:
     """The model takes the features that it is given."""
     for name, domain in inputs.items():
         if not isinstance(domain, Domain) or not _is_table(domain):
@@ -226,7 +240,7 @@ def _check_reads(model: nn.Module, inputs: Mapping[str, Any]) -> None:
             with torch.no_grad():
                 probe(samplers.tensor(domain, slice(0, 1)))
         except RuntimeError as error:
-            told = f"{name} does not fit the model: it has {domain.n_features} features"
+            told = f"{name} does not fit {called}: it has {domain.n_features} features"
             raise ValueError(f"{told} ({error})") from error
 
 

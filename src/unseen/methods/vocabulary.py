@@ -35,7 +35,7 @@ VOCABULARY: Mapping[str, Word] = {
     "classes": Word(ClassSpace, "The classes: names, descriptions, attributes, distances, which are seen."),
     "prompts": Word(object, "Texts with a place for a class name."),
     "model": Word(nn.Module, "The trained network that is adapted; a method works on a copy."),
-    "teachers": Word(object, "Trained networks to learn from."),
+    "teachers": Word(Mapping, "Trained networks to learn from, by name."),
     "encoder": Word(object, "A frozen network from samples to features."),
     "writer": Word(object, "A language model that writes texts."),
     "translator": Word(object, "Translates texts between languages."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,8 @@ def snapshot(value: Any) -> Any:
             gradients,
             sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in value.modules()),
         )
+    if isinstance(value, Mapping):
+        return {key: snapshot(item) for key, item in value.items()}
     return value
 
 

@@ -214,10 +214,22 @@ def _model(kind: str) -> nn.Module:
         return train_source(feature_classifier(width, N_SEEN, 8), domain_of("source", kind), epochs=3, batch_size=16)
 
 
+@functools.cache
+def _teachers(kind: str) -> dict[str, nn.Module]:
+    """A network of the same classes, and one of two others, of another width."""
+    source = domain_of("source", kind)
+    pairs = source.replace(y=source.labels // 2, classes=None)
+    with reproducible(12):
+        other = train_source(feature_classifier(source.n_features, 2, 5), pairs, epochs=2, batch_size=16)
+    return {"same classes": _model(kind), "pairs of classes": other}
+
+
 def value_of(word: str, kind: str) -> Any:
     """A small input for a word of the vocabulary."""
     if word == "model":
         return copy.deepcopy(_model(kind))
+    if word == "teachers":
+        return copy.deepcopy(_teachers(kind))
     if word == "classes":
         return class_space(kind)
     if word == "encoder":

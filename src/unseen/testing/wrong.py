@@ -54,6 +54,13 @@ def bad_inputs(case: Case) -> Iterator[tuple[str, str, Any]]:
         yield word, "of another type", np.zeros((3, WIDTH))
         if isinstance(good, Domain):
             yield from ((word, what, value) for what, value in _bad_domains(word, good))
+        elif isinstance(good, Mapping):
+            yield word, "empty", {}
+            yield word, "of numbers", {"a": 1.0}
+            yield word, "of another width", {**good, "wide": feature_classifier(WIDTH + 3, N_SEEN, 8)}
+            sick = copy.deepcopy(dict(good))
+            next(next(iter(sick.values())).parameters()).data.view(-1)[0] = float("nan")
+            yield word, "weights with nan", sick
         elif isinstance(good, nn.Module):
             for number in (float("nan"), float("inf")):
                 broken = copy.deepcopy(good)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from unseen.data.domain import Domain
-from unseen.data.sources.digits import digit_styles, digits
+from unseen.data.sources.digits import characters, digit_styles, digits
 from unseen.data.sources.emoji import download_size, emoji, emoji_styles, in_common
 from unseen.data.sources.npm import SourceUnavailable, pins
 from unseen.data.sources.tones import TONED, emoji_tones
@@ -20,6 +20,7 @@ from unseen.data.sources.tones import TONED, emoji_tones
 __all__ = [
     "Source",
     "SourceUnavailable",
+    "characters",
     "digit_styles",
     "digits",
     "download_size",

@@ -69,6 +69,37 @@ def digits(style: str, *, size: int = 32, copies: int = 8, flat: bool = False) -
     )
 
 
+def characters(text: str, *, size: int = 32, copies: int = 8) -> Domain:
+    """Return printed characters in the fonts of `FONTS`, as features.
+
+    Parameters
+    ----------
+    text : str
+        The characters, which are the classes in this order; ASCII letters and digits are in all fonts.
+    size, copies : int
+        As in `digits`.
+
+    Returns
+    -------
+    Domain
+        Features of shape (n, size * size), 0 for paper and 1 for ink, with the column ``font``.
+    """
+    if not text or len(set(text)) != len(text) or not (text.isascii() and text.isalnum()):
+        raise ValueError(f"text must be different ASCII letters or digits; got {text!r}")
+    if not 8 <= size <= 224 or copies < 1:
+        raise ValueError(f"size must lie in [8, 224] and copies be at least 1; got {size} and {copies}")
+    ink, y, columns, ids = _printed(size, copies, text)
+    return Domain(
+        x=ink.reshape(len(ink), -1) / np.float32(255),
+        y=y,
+        classes=ClassSpace(names=tuple(text)),
+        ids=np.array(ids),
+        columns=columns,
+        name="printed characters",
+        credits=(_CREDITS["printed"],),
+    )
+
+
 def _pictures(ink: NDArray[np.uint8]) -> Lazy:
     from PIL import Image
 
@@ -93,8 +124,10 @@ def _handwritten(size: int) -> tuple[NDArray[np.uint8], Any, dict[str, Any], lis
     return ink, data.target.astype(np.int64), {}, [f"handwritten/{i:04d}" for i in range(len(ink))]
 
 
-def _printed(size: int, copies: int) -> tuple[NDArray[np.uint8], Any, dict[str, Any], list[str]]:
-    """Ink of every digit in every font, drawn large, turned, and reduced."""
+def _printed(
+    size: int, copies: int, text: str = "0123456789"
+) -> tuple[NDArray[np.uint8], Any, dict[str, Any], list[str]]:
+    """Ink of every character in every font, drawn large, turned, and reduced."""
     from matplotlib import get_data_path
     from PIL import ImageFont
 
@@ -106,12 +139,12 @@ def _printed(size: int, copies: int) -> tuple[NDArray[np.uint8], Any, dict[str, 
             height = round(size * _OVERSAMPLED * rng.uniform(0.96, 1.26))
             file = str(folder / f"{font}.ttf")
             face = ImageFont.truetype(file, height, layout_engine=ImageFont.Layout.BASIC)
-            for digit in range(10):
+            for label, character in enumerate(text):
                 shift, angle = rng.uniform(-0.06, 0.06, 2), rng.uniform(-10, 10)
-                ink.append(_glyph(face, str(digit), size, shift, angle))
-                y.append(digit)
+                ink.append(_glyph(face, character, size, shift, angle))
+                y.append(label)
                 fonts.append(font)
-                ids.append(f"printed/{font}/{digit}-{copy}")
+                ids.append(f"printed/{font}/{character}-{copy}")
     return np.stack(ink), np.array(y, dtype=np.int64), {"font": np.array(fonts)}, ids
 
 
