@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from unseen.data.domain import Domain
-from unseen.data.samplers import Batch, batches, hold_out, steps
+from unseen.data.samplers import Batch, batches, domain_numbers, hold_out, steps
 from unseen.methods.base import Card
 from unseen.methods.network import NetworkMethod
 from unseen.methods.parameters import NonNegative, Positive, Within
@@ -138,7 +138,9 @@ class UDIM(NetworkMethod):
         if self.perturb == "style" and source.kind != "image":
             raise ValueError(f"perturb='style' needs pictures with channels; source holds {source.kind}")
         learn, kept = (source.take(part) for part in hold_out(source.labels, self.aside, self.random_state))
-        domains = _domains(learn) if self.domain_wise else torch.zeros(len(learn), dtype=torch.long)
+        domains = (
+            torch.as_tensor(domain_numbers(learn)) if self.domain_wise else torch.zeros(len(learn), dtype=torch.long)
+        )
         optimizer = self._optimizer(network)
 
         def warm(batch: Batch, run: Run) -> None:
@@ -301,14 +303,6 @@ def _groups(domains: Tensor) -> Iterator[Tensor]:
         own = torch.nonzero(domains == domain).flatten()
         if len(own) > 1:
             yield own
-
-
-def _domains(source: Domain) -> Tensor:
-    """A number for each sample's domain."""
-    column = source.columns.get("domain")
-    if column is None:
-        return torch.zeros(len(source), dtype=torch.long)
-    return torch.as_tensor(np.unique(column, return_inverse=True)[1].reshape(-1))
 
 
 def _accuracy(network: Classifier, domain: Domain) -> float:
