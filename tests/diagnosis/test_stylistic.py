@@ -13,7 +13,7 @@ from scipy.special import softmax
 
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain, concatenate
-from unseen.diagnosis.stylistic import divergences, frechet, icv, idd, measure_styles, separated, standardized
+from unseen.diagnosis.stylistic import divergences, frechet, icv, idd, measure_styles, separated, scaled
 
 
 def features(n=12, d=5, seed=0, spread=1.0):
@@ -126,7 +126,7 @@ def test_drawn_pairs_are_close_to_all_pairs_and_intervals_hold_them():
 
 def test_more_spread_is_more_variation_and_a_shift_is_more_dissimilarity():
     tables = [features(60, seed=s, spread=w)[0] for s, w in ((0, 0.3), (1, 1.5))]
-    narrow, wide = (icv(x, features(60)[1]) for x in standardized(*tables))
+    narrow, wide = (icv(x, features(60)[1]) for x in scaled(*tables))
     assert narrow.high < wide.low
     x, y = features(60, seed=2, spread=0.3)
     near, far = (idd(x, y, x + np.float32(gap) * np.eye(5, dtype=np.float32)[4], y) for gap in (0.1, 2))
@@ -136,13 +136,23 @@ def test_more_spread_is_more_variation_and_a_shift_is_more_dissimilarity():
 def test_without_a_common_scale_long_vectors_saturate():
     x = 100 * np.random.default_rng(0).normal(size=(20, 50))
     assert icv(x, np.zeros(20)).value > 0.95 * math.log(2)
-    assert icv(*standardized(x), np.zeros(20)).value < 0.5 * math.log(2)
+    assert icv(*scaled(x), np.zeros(20)).value < 0.5 * math.log(2)
 
 
-def test_a_feature_that_never_varies_becomes_0():
-    (x,) = standardized(np.array([[1.0, 7], [2, 7], [3, 7]]))
-    np.testing.assert_allclose(x[:, 1], 0)
-    np.testing.assert_allclose(x[:, 0].std(), 1, rtol=1e-6)
+def test_all_domains_are_divided_by_one_number():
+    a, b = scaled(np.array([[1.0, 7], [2, 7]]), np.array([[3.0, 7]]))
+    np.testing.assert_allclose(np.concatenate([a, b]).std(), 1, rtol=1e-6)
+    np.testing.assert_allclose(a[1] / a[0], [2, 1], rtol=1e-6)
+    assert not scaled(np.zeros((2, 3)))[0].any()
+
+
+def test_two_halves_of_one_domain_have_nothing_beyond_their_classes_and_a_shift_has():
+    x, y = features(400, seed=4)
+    moved = x + 2 * np.eye(5, dtype=np.float32)[4]
+    halves = [Domain(x=t[i::2], y=y[i::2], name=n) for n, t, i in (("a", x, 0), ("b", x, 1), ("c", moved, 1))]
+    found = measure_styles(halves)
+    assert abs(found.beyond["a", "b"]) < 0.1 * found.beyond["a", "c"]
+    assert measure_styles([halves[0], halves[1].replace(y=None)]).beyond == {("a", "b"): None}
 
 
 # -- labels and probabilities -------------------------------------------------------------------------------

@@ -82,7 +82,7 @@ def icv(
     Parameters
     ----------
     features : array (n, d)
-        Of one encoder. `standardized` brings those of all domains that are compared to one scale; without it the
+        Of one encoder. `scaled` brings those of all domains that are compared to one scale; without it the
         softmax of long vectors is nearly one-hot and every divergence close to ln 2.
     labels : array (n,)
         Classes: numbers, or names.
@@ -174,12 +174,14 @@ def frechet(a: FloatArray, b: FloatArray) -> float:
     return max(float(gap @ gap) + traces - 2 * common, 0.0)
 
 
-def standardized(*tables: FloatArray) -> tuple[NDArray[np.float32], ...]:
-    """Features of all compared domains by their common mean and deviation; a feature that never varies becomes 0."""
-    whole = np.concatenate(tables).astype(np.float64)
-    mean, std = whole.mean(axis=0), whole.std(axis=0)
-    std = np.where(std > 1e-6 * np.abs(mean), std, np.inf)
-    return tuple(((table - mean) / std).astype(np.float32) for table in tables)
+def scaled(*tables: FloatArray) -> tuple[NDArray[np.float32], ...]:
+    """Features of all compared domains, divided by one number: the standard deviation of all entries of all of them.
+
+    One number leaves the softmax the paper's. A deviation for each feature would give rare features of sparse networks
+    so much weight that every divergence were close to ln 2.
+    """
+    deviation = float(np.concatenate([np.ravel(table) for table in tables]).astype(np.float64).std())
+    return tuple((table / (deviation or 1.0)).astype(np.float32) for table in tables)
 
 
 # -- several domains ------------------------------------------------------------------------------------------
@@ -206,6 +208,20 @@ class StylisticShift:
     idd: Mapping[tuple[str, str], Measure]
     frechet: Mapping[tuple[str, str], float | None]
 
+    @property
+    def beyond(self) -> dict[tuple[str, str], float | None]:
+        """IDD of every pair minus the mean of both ICV: what style adds to the variation within classes.
+
+        About 0 for two halves of one domain. It is not of the paper; None where an ICV is missing, or whole domains were
+        paired.
+        """
+        found: dict[tuple[str, str], float | None] = {}
+        for pair, between in self.idd.items():
+            a, b = (self.icv[name] for name in pair)
+            known = a is not None and b is not None and between.by_class
+            found[pair] = between.value - (a.value + b.value) / 2 if known else None  # type: ignore[union-attr]
+        return found
+
     def matrix(self) -> FloatArray:
         """IDD of every pair, (k, k), with ICV on the diagonal (NaN where there is none)."""
         table = np.full((len(self.names),) * 2, np.nan)
@@ -225,7 +241,12 @@ class StylisticShift:
                 for name, own in self.icv.items()
             ],
             "pairs": [
-                {"domains": [*pair], "idd": found.to_json(), "frechet": self.frechet[pair]}
+                {
+                    "domains": [*pair],
+                    "idd": found.to_json(),
+                    "beyond": self.beyond[pair],
+                    "frechet": self.frechet[pair],
+                }
                 for pair, found in self.idd.items()
             ],
         }
@@ -269,7 +290,7 @@ def measure_styles(
             raise ValueError(f"domains must hold samples; {part.name} is empty")
         if not np.isfinite(part.x).all():
             raise ValueError(f"domains must be finite; {part.name} holds NaN or infinity")
-    tables = dict(zip(widths, standardized(*(np.asarray(part.x) for part in parts))))
+    tables = dict(zip(widths, scaled(*(np.asarray(part.x) for part in parts))))
     y = {part.name: _names_of_classes(part) for part in parts}
     options: dict[str, Any] = {"max_pairs": max_pairs, "draws": draws, "seed": seed}
     pairs = [*itertools.combinations(tables, 2)]
