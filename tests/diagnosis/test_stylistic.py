@@ -13,7 +13,7 @@ from scipy.special import softmax
 
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain, concatenate
-from unseen.diagnosis.stylistic import divergences, frechet, icv, idd, measure_styles, separated, scaled
+from unseen.diagnosis.stylistic import divergences, frechet, icv, idd, measure_styles, scaled, separated
 
 
 def features(n=12, d=5, seed=0, spread=1.0):

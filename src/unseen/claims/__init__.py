@@ -17,6 +17,7 @@ CLAIMS = {
     "fewshot-sfda": "fewshot_sfda",
     "tram": "tram",
     "udim": "udim",
+    "smos": "smos",
     "meta-dmoe": "meta_dmoe",
     "zeroq": "zeroq",
     "mte-zsar": "mte_zsar",

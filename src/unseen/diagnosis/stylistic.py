@@ -212,8 +212,8 @@ class StylisticShift:
     def beyond(self) -> dict[tuple[str, str], float | None]:
         """IDD of every pair minus the mean of both ICV: what style adds to the variation within classes.
 
-        About 0 for two halves of one domain. It is not of the paper; None where an ICV is missing, or whole domains were
-        paired.
+        About 0 for two halves of one domain. It is not of the paper; None where an ICV is missing, or whole domains
+        were paired.
         """
         found: dict[tuple[str, str], float | None] = {}
         for pair, between in self.idd.items():
