@@ -31,11 +31,9 @@ def test_no_vendor_is_in_two_splits_or_the_precursors() -> None:
 @pytest.mark.parametrize("name", ["measures", "styles"])
 def test_cases_of_the_confirmation_are_of_other_vendors(name: str) -> None:
     experiment = claim.experiments[name]
-    halves = [
-        {vendor(case.split(maxsplit=1)[1]) for case in cases}
-        for cases in (experiment.development, experiment.confirmation)
-    ]
-    assert not halves[0] & halves[1]
+    splits = experiment.development, experiment.confirmation
+    known, new = ({vendor(case.split(maxsplit=1)[1]) for case in cases} for cases in splits)
+    assert not known & new
     assert len(experiment.confirmation) >= 5
     assert len(experiment.development) == len(set(experiment.development))
 
