@@ -64,8 +64,10 @@ class SMOS(NetworkMethod):
     swad : bool
         Whether weights are averaged; else the epoch with the best held-out accuracy is kept.
     n_converge, n_tolerance : int, >= 1
+        After how many epochs without a lower held-out loss the averaging begins, and after how many above the limit it
+        ends.
     tolerance_ratio : float, >= 0
-        Of the averaging; see `unseen.nn.averaging.DenseAverage`.
+        By how much that limit lies above the loss where it began; see `unseen.nn.averaging.DenseAverage`.
     aside : float in [0, 1)
         Share of each class of each domain that is held out for it.
     augment : {"none", "jittered-crop"}
