@@ -410,7 +410,6 @@ claim = Claim(
             level="effect",
             experiment="styles",
             holds=not_worse("smos+", "erm", metric="colour", within=0.02),
-            promised=True,
         ),
         Assertion(
             text="A precursor that began from ImageNet is better than one that did not.",

@@ -87,7 +87,7 @@ def _map(axis: Axes, found: StylisticShift) -> None:
     low, high = float(np.nanmin(table)), float(np.nanmax(table))
     axis.imshow(table, cmap="Blues", vmin=low - 0.3 * (high - low or 1.0), vmax=high + 0.3 * (high - low))
     for i, j in np.argwhere(np.isfinite(table)).tolist():
-        dark = table[i, j] > low + 0.75 * (high - low) and high > low
+        dark = table[i, j] > low + 0.6 * (high - low) and high > low
         axis.text(j, i, f"{table[i, j]:.3f}", ha="center", va="center", fontsize=9, color="white" if dark else INK)
     names = [_short(name) for name in found.names]
     axis.set_xticks(range(len(names)), names, rotation=35, ha="right", rotation_mode="anchor", fontsize=9)
