@@ -12,7 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unseen.data.domain import Domain, Lazy
-from unseen.data.samplers import batches, both_batches, paired_batches, steps, tensor
+from unseen.data.samplers import (
+    batches,
+    both_batches,
+    domain_numbers,
+    joint_batches,
+    joint_steps,
+    paired_batches,
+    steps,
+    tensor,
+)
 
 
 def table(n: int = 10) -> Domain:
@@ -135,3 +144,17 @@ def test_semi_supervised_batches_see_every_sample_alike_and_end_after_all_steps(
         assert torch.equal(batch.unlabeled.x[:, 0], 100.0 + batch.unlabeled.index)
     Told.step = 10
     assert len(list(stream(Told()))) == 5
+
+
+def test_joint_batches_see_every_group_alike_and_small_ones_again() -> None:
+    groups = np.array([0] * 9 + [1] * 2)
+    domain = Domain(x=np.arange(11, dtype=np.float32)[:, None], y=np.zeros(11, dtype=int))
+    stream = joint_batches(domain, groups, 3)(run())
+    drawn = [next(stream).index.numpy() for _ in range(6)]
+    assert all((groups[index] == 0).sum() == 3 == (groups[index] == 1).sum() for index in drawn)
+    assert sorted(np.concatenate([index[:3] for index in drawn[:3]]).tolist()) == list(range(9))
+    assert joint_steps(groups, 3) == 1
+    assert joint_steps(np.zeros(50), 16) == 3
+    assert domain_numbers(domain).tolist() == [0] * 11
+    named = domain.replace(columns={"domain": np.array(["b"] * 9 + ["a"] * 2)})
+    assert domain_numbers(named).tolist() == [1] * 9 + [0] * 2

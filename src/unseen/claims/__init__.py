@@ -19,6 +19,7 @@ CLAIMS = {
     "fewshot-sfda": "fewshot_sfda",
     "tram": "tram",
     "udim": "udim",
+    "smos": "smos",
     "meta-dmoe": "meta_dmoe",
     "ugt": "ugt",
     "distill-similar": "distill_similar",

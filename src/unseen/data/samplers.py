@@ -136,6 +136,12 @@ def _endless(one: Callable[[Any], Iterator[Batch]], run: Any) -> Iterator[Batch]
         yield from one(run)
 
 
+def domain_numbers(domain: Domain) -> NDArray[np.int64]:
+    """A number from 0 for each sample's domain, by the column `domain`; 0 for all where there is none, (n,)."""
+    column = domain.columns.get("domain", np.zeros(len(domain)))
+    return np.unique(column, return_inverse=True)[1].reshape(-1).astype(np.int64)
+
+
 def domain_steps(groups: NDArray[Any], size: int, smallest: int = 1) -> int:
     """How many batches one epoch of `domain_batches` has."""
     counts = np.unique(groups, return_counts=True)[1]
@@ -208,3 +214,50 @@ def _rounds(n: int, length: int, generator: torch.Generator) -> Tensor:
     """`length` positions: random orders of `n`, one after the other."""
     orders = [torch.randperm(n, generator=generator) for _ in range(-(-length // n))]
     return torch.cat(orders)[:length]
+
+
+def joint_steps(groups: NDArray[Any], size: int) -> int:
+    """How many batches of `size` samples of each group see about as many samples as there are; at least one."""
+    return max(1, len(groups) // (size * len(np.unique(groups))))
+
+
+def joint_batches(
+    domain: Domain,
+    groups: NDArray[Any],
+    size: int,
+    *,
+    augment: Callable[[Tensor, torch.Generator], Tensor] | None = None,
+) -> Callable[[Any], Iterator[Batch]]:
+    """Like `batches`, but every batch has `size` samples of each group, and there is no last one.
+
+    Each group is shuffled, read to its end, and shuffled again; of a group with fewer samples than `size`, some stand
+    twice in a batch.
+
+    Parameters
+    ----------
+    domain : Domain
+    groups : array of shape (n,)
+        Which group a sample belongs to: its domain.
+    size : int
+        Samples of each group in a batch.
+    augment : callable (x, generator) -> x, optional
+        Changes the samples of a batch at random.
+    """
+    y = None if domain.y is None else torch.as_tensor(domain.y)
+    table = None if isinstance(domain.x, Lazy) else tensor(domain)
+    members = [torch.as_tensor(np.flatnonzero(groups == group)) for group in np.unique(groups)]
+
+    def stream(run: Any) -> Iterator[Batch]:
+        left = [own[:0] for own in members]
+        while True:
+            for i, own in enumerate(members):
+                while len(left[i]) < size:
+                    left[i] = torch.cat([left[i], own[torch.randperm(len(own), generator=run.generator)]])
+            index = torch.cat([queue[:size] for queue in left])
+            left = [queue[size:] for queue in left]
+            x = tensor(domain, index.numpy()) if table is None else table[index]
+            if augment is not None:
+                x = augment(x, run.generator)
+            yield Batch(x, None if y is None else y[index], index)
+
+    return stream

@@ -47,6 +47,7 @@ METHODS = {
     "sfda2": "adaptation.sfda2:SFDA2",
     "tram": "generalization.tram:TRAM",
     "udim": "generalization.udim:UDIM",
+    "smos": "generalization.smos:SMOS",
     "meta-dmoe": "adaptation.meta_dmoe:MetaDMoE",
     "crafting-shifts": "generalization.crafting_shifts:CraftingShifts",
     "ugt": "adaptation.ugt:UGT",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -9,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-Divergence = Literal["kl", "reverse-kl", "symmetric-kl", "l2", "mmd"]
+Divergence = Literal["kl", "reverse-kl", "symmetric-kl", "js", "l2", "mmd"]
 BANDWIDTHS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 """Of the inverse multiquadric kernels that `mmd` adds."""
 
@@ -27,9 +28,9 @@ def divergence(
     ----------
     target, current : Tensor (..., c)
         Logits, p = softmax(target) and q = softmax(current).
-    kind : {"kl", "reverse-kl", "symmetric-kl", "l2", "mmd"}
-        KL(p || q) in nats, KL(q || p), their sum; the distance of logits; the squared maximum mean discrepancy of the
-        two sets of logits by inverse multiquadric kernels (biased, so at least 0).
+    kind : {"kl", "reverse-kl", "symmetric-kl", "js", "l2", "mmd"}
+        KL(p || q) in nats, KL(q || p), their sum; the Jensen-Shannon divergence; the distance of logits; the squared
+        maximum mean discrepancy of the two sets of logits by inverse multiquadric kernels (biased, so at least 0).
     mask : bool Tensor (...), optional
         Which rows count, such as tokens that are no padding.
 
@@ -54,17 +55,29 @@ def divergence(
         return kl(b, a).mean()
     if kind == "symmetric-kl":
         return (kl(a, b) + kl(b, a)).mean()
+    if kind == "js":
+        return js(a, b).mean()
     if kind == "l2":
         return (a - b).norm(dim=1).mean()
     if kind == "mmd":
         return _mmd(a, b)
-    raise ValueError(f"kind must be kl, reverse-kl, symmetric-kl, l2 or mmd; got {kind!r}")
+    raise ValueError(f"kind must be kl, reverse-kl, symmetric-kl, js, l2 or mmd; got {kind!r}")
 
 
 def kl(target: Float[Tensor, "n c"], current: Float[Tensor, "n c"]) -> Float[Tensor, " n"]:
     """KL(softmax(target) || softmax(current)) of each row, in nats."""
     log_p, log_q = F.log_softmax(target.float(), dim=1), F.log_softmax(current.float(), dim=1)
     return (log_p.exp() * (log_p - log_q)).sum(dim=1)
+
+
+def js(target: Float[Tensor, "n c"], current: Float[Tensor, "n c"]) -> Float[Tensor, " n"]:
+    """JS(softmax(target), softmax(current)) of each row, in nats: in [0, ln 2], symmetric, 0 for equal rows.
+
+    (KL(p || m) + KL(q || m)) / 2 with m = (p + q) / 2.
+    """
+    log_p, log_q = F.log_softmax(target.float(), dim=1), F.log_softmax(current.float(), dim=1)
+    log_m = torch.logaddexp(log_p, log_q) - math.log(2)
+    return ((log_p.exp() * (log_p - log_m) + log_q.exp() * (log_q - log_m)).sum(dim=1)) / 2
 
 
 def _mmd(a: Tensor, b: Tensor) -> Tensor:

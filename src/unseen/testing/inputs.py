@@ -226,7 +226,7 @@ def _teachers(kind: str) -> dict[str, nn.Module]:
 
 def value_of(word: str, kind: str) -> Any:
     """A small input for a word of the vocabulary."""
-    if word == "model":
+    if word in ("model", "teachers"):
         return copy.deepcopy(_model(kind))
     if word == "teachers":
         return copy.deepcopy(_teachers(kind))

@@ -44,7 +44,7 @@ class TRAM(NetworkMethod):
         the moving average of its weights (TRAM-EMA), or itself on inputs with noise (TRAM-x).
     geometry : {"euclidean", "adaptive", "fisher"}
         Of the neighbourhood: as SAM's, ASAM's (weights scale it) or Fisher SAM's (TRAM-Fisher).
-    kind : {"kl", "reverse-kl", "symmetric-kl", "l2", "mmd"}
+    kind : {"kl", "reverse-kl", "symmetric-kl", "js", "l2", "mmd"}
         The divergence d of logits, a mean over samples.
     scale : float, >= 0
         Factor on d.

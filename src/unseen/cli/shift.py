@@ -1,0 +1,67 @@
+"""How far domains are from each other in style: shift."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unseen.cli.app import AsJson, EncoderName, OnError, Precision, Trust, app, dump, say
+
+
+@app.command()
+def shift(
+    domains: Annotated[
+        list[str], typer.Argument(help="Folders, tables or arrays; one with a column domain counts as several.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Page (.html) or picture (.png) to write.", show_default=False)
+    ] = None,
+    encoder: EncoderName = None,
+    pairs: Annotated[int, typer.Option(help="Pairs of each class that are looked at.", min=1)] = 2000,
+    seed: Annotated[int, typer.Option(help="Of the pairs and intervals.", min=0)] = 0,
+    on_error: OnError = "skip",
+    precision: Precision = "auto",
+    trust: Trust = False,
+    as_json: AsJson = False,
+) -> None:
+    """Measure how consistent each domain's classes are (ICV) and how far every two domains are in style (IDD).
+
+    Both are mean divergences of two samples of a class, from 0 to .693: for ICV of one domain, for IDD one of each.
+    Nothing is trained. Classes are those of the same name; where two domains share none, all their samples are paired.
+
+    Example:  unseen shift photos paintings sketches --out shift.html
+    """
+    from unseen.compare.inputs import DEFAULT_ENCODER
+    from unseen.data.loaders import load
+    from unseen.diagnosis.stylistic import measure_styles
+    from unseen.report import shift as report
+
+    if out is not None and out.suffix not in (".html", ".png"):
+        raise ValueError(f"--out must end in .html or .png; got {str(out)!r}")
+    if out is not None and not out.parent.is_dir():
+        raise ValueError(f"--out must name a file in a folder that exists; there is no {out.parent}")
+    read = [load(path, on_error=on_error) for path in domains]  # type: ignore[arg-type]
+    kinds = {domain.name: domain.kind for domain in read}
+    if len(set(kinds.values())) > 1:
+        told = ", ".join(f"{name} is {kind}" for name, kind in kinds.items())
+        raise ValueError(f"all domains must be of one kind; {told}")
+    kind = read[0].kind
+    if kind != "features" or encoder is not None:
+        if encoder is None and kind not in DEFAULT_ENCODER:
+            raise ValueError(f"there is no default encoder for {kind}; name one with --encoder")
+        from unseen import encoders
+
+        tower = encoders.get(encoder or DEFAULT_ENCODER[kind], precision=precision, trust=trust)  # type: ignore[arg-type]
+        read = [tower.encode(domain) for domain in read]
+    found = measure_styles(read, max_pairs=pairs, seed=seed)
+    if out is not None:
+        report.write(out, found)
+    if as_json:
+        dump(found.to_json())
+    else:
+        for line in report.lines(found):
+            typer.echo(line)
+    if out is not None:
+        say(f"{out} shows {len(found.names)} domains")

@@ -1,0 +1,141 @@
+"""Stylistic shift as a picture or a page: a map of how far every two domains are, beside how consistent each is."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from unseen.diagnosis.stylistic import StylisticShift
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+INK, QUIET, BAR = "#1b1d21", "#4a4e55", "#0067a6"
+LONGEST = 22
+"""Characters of a name along the map."""
+
+
+def write(file: Path, found: StylisticShift) -> None:
+    """Write a page (.html) that needs nothing else, or a picture (.png), all or nothing.
+
+    Raises
+    ------
+    ValueError
+        If the file ends otherwise.
+    """
+    if file.suffix not in (".html", ".png"):
+        raise ValueError(f"out must end in .html or .png; got {str(file)!r}")
+    content = picture(found) if file.suffix == ".png" else _page(found)
+    temporary = file.with_name(f".{file.name}.tmp")
+    temporary.write_bytes(content)
+    temporary.replace(file)
+
+
+def lines(found: StylisticShift) -> list[str]:
+    """A table of domains and one of pairs, as text."""
+    rows = [("domain", "samples", "ICV", "interval")]
+    for name in found.names:
+        own = found.icv[name]
+        value = ("-", "") if own is None else (f"{own.value:.3f}", f"{own.low:.3f} to {own.high:.3f}")
+        rows.append((name, str(found.samples[name]), *value))
+    pairs = [("domains", "IDD", "interval", "beyond ICV", "Frechet", "pairs")]
+    for (a, b), between in found.idd.items():
+        extra, distance = found.beyond[a, b], found.frechet[a, b]
+        pairs.append(
+            (
+                f"{a}, {b}",
+                f"{between.value:.3f}",
+                f"{between.low:.3f} to {between.high:.3f}",
+                "-" if extra is None else f"{extra:.3f}",
+                "-" if distance is None else f"{distance:.1f}",
+                "of one class" if between.by_class else "of whole domains",
+            )
+        )
+    return [*_columns(rows), "", *_columns(pairs)]
+
+
+def _columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+
+
+def picture(found: StylisticShift) -> bytes:
+    """The map of IDD and the bars of ICV, as a PNG."""
+    from matplotlib.figure import Figure
+
+    k = len(found.names)
+    side = max(3.2, 0.75 * k + 1.6)
+    figure = Figure(figsize=(2 * side + 1.2, side), dpi=120, facecolor="white", layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(1.15, 1))
+    _map(left, found)
+    _bars(right, found)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
+def _map(axis: Axes, found: StylisticShift) -> None:
+    """IDD of every pair; the diagonal is empty, since ICV is another thing."""
+    table = found.matrix()
+    np.fill_diagonal(table, np.nan)
+    low, high = float(np.nanmin(table)), float(np.nanmax(table))
+    axis.imshow(table, cmap="Blues", vmin=low - 0.3 * (high - low or 1.0), vmax=high + 0.3 * (high - low))
+    for i, j in np.argwhere(np.isfinite(table)).tolist():
+        dark = table[i, j] > low + 0.6 * (high - low) and high > low
+        axis.text(j, i, f"{table[i, j]:.3f}", ha="center", va="center", fontsize=9, color="white" if dark else INK)
+    names = [_short(name) for name in found.names]
+    axis.set_xticks(range(len(names)), names, rotation=35, ha="right", rotation_mode="anchor", fontsize=9)
+    axis.set_yticks(range(len(names)), names, fontsize=9)
+    axis.tick_params(length=0)
+    axis.spines[:].set_visible(False)
+    axis.set_title("IDD: how far two domains are", fontsize=10, color=INK, loc="left")
+
+
+def _bars(axis: Axes, found: StylisticShift) -> None:
+    """ICV of every domain with its interval."""
+    for i, name in enumerate(found.names):
+        own = found.icv[name]
+        if own is None:
+            axis.text(0, i, " no class of two pictures", va="center", fontsize=8, color=QUIET)
+            continue
+        axis.barh(i, own.value, height=0.55, color=BAR)
+        axis.plot([own.low, own.high], [i, i], color=INK, linewidth=1)
+        axis.text(own.high, i, f" {own.value:.3f}", va="center", fontsize=9, color=INK)
+    axis.set_yticks(range(len(found.names)), [_short(name) for name in found.names], fontsize=9)
+    axis.set_ylim(len(found.names) - 0.5, -0.5)
+    highest = max((own.high for own in found.icv.values() if own is not None), default=1.0)
+    axis.set_xlim(0, 1.2 * (highest or 1.0))
+    axis.tick_params(length=0, labelsize=9)
+    axis.spines[["top", "right", "left"]].set_visible(False)
+    axis.set_title("ICV: how much pictures of a class differ", fontsize=10, color=INK, loc="left")
+    axis.set_xlabel("nats", fontsize=9, color=QUIET)
+
+
+def _short(name: str) -> str:
+    shown = name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"
+    return shown.replace("$", r"\$")  # no formula
+
+
+def _page(found: StylisticShift) -> bytes:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    here = Path(__file__).parent
+    style = (here / "style.css").read_text(encoding="utf-8") + "figure img { max-width: 100%; background: #fff; }"
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    environment = Environment(
+        loader=FileSystemLoader(here), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    page = environment.get_template("shift.html").render(
+        policy=f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; form-action 'none'",
+        style=style,
+        found=found,
+        beyond=found.beyond,
+        picture="data:image/png;base64," + base64.b64encode(picture(found)).decode(),
+    )
+    return page.encode("utf-8", "replace")

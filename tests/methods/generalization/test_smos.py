@@ -1,0 +1,266 @@
+"""SMOS: the analytic checks of its terms, the teacher, and what is left when terms are taken away."""
+
+import copy
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from unseen.data.domain import Domain
+from unseen.methods.generalization.smos import (
+    SMOS,
+    VarianceEncoder,
+    channels,
+    released_js,
+    train_precursor,
+    variational_term,
+)
+from unseen.nn.classifier import Classifier, feature_classifier
+from unseen.nn.convnet import small_convnet
+from unseen.nn.state import digest
+
+G = torch.Generator().manual_seed(0)
+P, Q = torch.tensor([[0.2, 0.8, 0.0], [1.0, 0.5, 2.0]]), torch.tensor([[0.4, 0.1, 0.5], [1.0, 0.5, 2.0]])
+
+
+def network(seed=0):
+    torch.manual_seed(seed)
+    backbone = nn.Sequential(nn.Linear(6, 5), nn.BatchNorm1d(5), nn.ReLU())
+    return Classifier(backbone, nn.Identity(), nn.Linear(5, 3))
+
+
+def source(n=90, domains=3, seed=0):
+    rng = np.random.default_rng(seed)
+    y = np.arange(n) // domains % 3
+    x = (np.eye(6)[y] * 3 + rng.normal(size=(n, 6))).astype(np.float32)
+    return Domain(x=x, y=y, columns={"domain": np.array([f"d{i % domains}" for i in range(n)])})
+
+
+def pictures(seed=0, n=40):
+    rng = np.random.default_rng(seed)
+    y = np.arange(n) // 2 % 2
+    x = (rng.random((n, 3, 8, 8)) + y[:, None, None, None]).astype(np.float32)
+    return Domain(x=x, y=y, kind="image", columns={"domain": np.array(["a", "b"] * (n // 2))})
+
+
+def learnt(method):
+    return digest(dict(method.network_.state_dict()))
+
+
+# -- the variational term -----------------------------------------------------------------------------------
+
+
+def test_the_variances_begin_at_a_tenth():
+    encoder = VarianceEncoder(4)
+    torch.testing.assert_close(encoder(), torch.full((4,), 0.1))
+    torch.testing.assert_close(encoder.b.detach(), torch.full((4,), -2.25227), atol=1e-4, rtol=0)
+
+
+def test_features_one_apart_with_variance_a_tenth_give_the_worked_value():
+    var = VarianceEncoder(2)()
+    for shape in ((3, 2), (3, 2, 4, 4), (3, 5, 2)):
+        t = torch.randn(shape, generator=G)
+        assert variational_term(t + 1, t, var).item() == pytest.approx(3.848707, abs=1e-4)
+
+
+def test_student_equal_to_teacher_leaves_log_var_and_no_gradient_on_features():
+    encoder, t = VarianceEncoder(2), torch.randn(3, 2, 4, 4, generator=G)
+    f = t.clone().requires_grad_()
+    reg = variational_term(f, t, encoder())
+    assert reg.item() == pytest.approx(0.5 * math.log(0.1), abs=1e-5)
+    reg.backward()
+    assert not f.grad.any()
+    assert encoder.b.grad.abs().min() > 0
+
+
+def test_the_gradient_of_a_variance_is_0_where_it_is_the_mean_square_of_its_channel():
+    f, t = torch.randn(8, 3, 4, 4, generator=G), torch.randn(8, 3, 4, 4, generator=G)
+    best = (f - t).square().mean(dim=(0, 2, 3))
+    encoder = VarianceEncoder(3)
+    encoder.b.data = torch.log(torch.expm1(best - 1e-5))
+    variational_term(f, t, encoder()).backward()
+    torch.testing.assert_close(encoder.b.grad, torch.zeros(3), atol=1e-6, rtol=0)
+
+
+def test_the_variance_is_of_the_channel_it_stands_for():
+    f, t = torch.zeros(2, 2, 3, 3), torch.zeros(2, 2, 3, 3)
+    f[:, 1] = 1
+    found = variational_term(f, t, torch.tensor([1.0, 0.5]))
+    assert float(found) == pytest.approx((0 + 2 + math.log(0.5)) / 4)
+    assert (channels((7,)), channels((7, 2, 2)), channels((9, 7))) == (7, 7, 7)
+
+
+# -- the divergence of embeddings ---------------------------------------------------------------------------
+
+
+def test_released_mode_gives_the_released_numbers():
+    assert float(released_js(P, Q)) == pytest.approx(-0.938729, abs=1e-6)
+    assert float(released_js(P, P)) == pytest.approx(-0.898447, abs=1e-6)
+
+
+def test_released_mode_names_negative_features():
+    with pytest.raises(ValueError, match="not negative"):
+        released_js(P - 1, Q)
+    with pytest.raises(ValueError, match="not negative"):
+        SMOS(js_mode="released", epochs=2).fit(
+            source=source(), model=feature_classifier(6, 3, 8), teachers=feature_classifier(6, 3, 8)
+        )
+
+
+def test_student_equal_to_teacher_has_no_divergence():
+    fitted = SMOS(epochs=1, learning_rate=1e-12, swad=False).fit(source=source(), model=network())
+    assert fitted.history_["divergence"][0] == pytest.approx(0, abs=1e-6)
+    expected = len(fitted.taps_) * 0.5 * math.log(0.1)
+    assert fitted.history_["variational"][0] == pytest.approx(expected, abs=1e-3)
+
+
+# -- the training -------------------------------------------------------------------------------------------
+
+
+def test_ld_0_is_plain_training():
+    settings = {"epochs": 3}
+    plain = SMOS(teacher="none", **settings).fit(source=source(), model=network())
+    assert learnt(SMOS(ld=0.0, **settings).fit(source=source(), model=network(), teachers=network(1))) == learnt(plain)
+    grounded = SMOS(ld=1e-30, **settings).fit(source=source(), model=network(), teachers=network(1))
+    for a, b in zip(grounded.network_.parameters(), plain.network_.parameters()):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+    assert learnt(SMOS(**settings).fit(source=source(), model=network(), teachers=network(1))) != learnt(plain)
+
+
+@pytest.mark.parametrize("kind", ["features", "image"])
+def test_the_teacher_and_its_statistics_stay_and_the_student_keeps_its_statistics(kind):
+    domain = source() if kind == "features" else pictures()
+    model, teacher = (network(i) if kind == "features" else small_convnet(2, width=4) for i in (0, 1))
+    before, start = digest(dict(teacher.state_dict())), copy.deepcopy(model.state_dict())
+    fitted = SMOS(epochs=2, batch_size=4).fit(source=domain, model=model, teachers=teacher)
+    assert digest(dict(teacher.state_dict())) == before
+    assert all(p.requires_grad for p in teacher.parameters())
+    for name, buffer in fitted.network_.named_buffers():
+        assert torch.equal(buffer, start[name]), name
+    for name, p in fitted.network_.named_parameters():
+        assert not torch.equal(p, start[name]), name
+
+
+def test_variances_learn_ten_times_faster(monkeypatch):
+    seen = {}
+
+    def step(self, *args, **kwargs):
+        seen["rates"] = [group["lr"] for group in self.param_groups]
+        seen["sizes"] = [sum(p.numel() for p in group["params"]) for group in self.param_groups]
+
+    monkeypatch.setattr(torch.optim.Adam, "step", step)
+    SMOS(epochs=1, learning_rate=0.01, swad=False).fit(source=source(), model=network())
+    assert seen["rates"] == [0.01, pytest.approx(0.1)]
+    assert seen["sizes"] == [sum(p.numel() for p in network().parameters()), 5]  # one tap, of five channels
+
+
+def test_terms_can_be_taken_away_one_by_one():
+    one = {"epochs": 2, "learning_rate": 1e-2}
+    fits = {
+        name: SMOS(**one, **settings).fit(source=source(), model=network(), teachers=network(1))
+        for name, settings in {
+            "all": {},
+            "no divergence": {"divergence": "none"},
+            "kl": {"divergence": "kl"},
+            "no variational term": {"variational": False},
+            "miro": {"teacher": "start", "divergence": "none"},
+            "random": {"teacher": "random"},
+            "released": {"js_mode": "released"},
+            "warm": {"feature_temperature": 3.0},
+        }.items()
+    }
+    assert len({learnt(fitted) for fitted in fits.values()}) == len(fits)
+    assert not fits["no divergence"].history_["divergence"].any()
+    assert not fits["no variational term"].history_["variational"].any()
+    assert fits["no variational term"].taps_ == ()
+
+
+def test_grounding_keeps_the_student_nearer_to_the_precursor():
+    settings = {"epochs": 15, "learning_rate": 1e-2, "swad": False}
+    weak, strong = (
+        SMOS(ld=ld, **settings).fit(source=source(), model=network(), teachers=network(1)) for ld in (1e-9, 5.0)
+    )
+    assert strong.history_["divergence"][-1] < 0.5 * weak.history_["divergence"][-1]
+
+
+def test_without_teachers_the_start_is_the_teacher():
+    settings = {"epochs": 2}
+    given = SMOS(**settings).fit(source=source(), model=network(), teachers=network())
+    assert learnt(SMOS(**settings).fit(source=source(), model=network())) == learnt(given)
+    assert learnt(
+        SMOS(teacher="start").set_params(**settings).fit(source=source(), model=network(), teachers=network(1))
+    ) == learnt(given)
+
+
+def test_a_precursor_may_have_other_classes():
+    teacher = network(1)
+    teacher.head = nn.Linear(5, 40)
+    fitted = SMOS(epochs=1, swad=False).fit(source=source(), model=network(), teachers=[teacher])
+    assert fitted.decision_function(source().x).shape == (90, 3)
+
+
+def test_averaging_counts_steps_and_without_it_the_best_epoch_stays():
+    fitted = SMOS(epochs=12, learning_rate=1e-2).fit(source=source(), model=network())
+    per_epoch = 72 // 48
+    assert 0 < fitted.averaged_ <= 12 * per_epoch
+    assert fitted.history_["held_out"].shape == (12,)
+    plain = SMOS(epochs=3, swad=False).fit(source=source(), model=network())
+    assert plain.averaged_ == 0
+    assert "score" in plain.history_
+
+
+def test_layers_by_name():
+    model = small_convnet(2, width=4)
+    fitted = SMOS(epochs=1, batch_size=4, swad=False, taps=("backbone.7",)).fit(source=pictures(), model=model)
+    assert fitted.taps_ == ("backbone.7",)
+    assert fitted.variances_["backbone.7"].shape == (8,)
+
+
+def test_bad_teachers_and_settings_are_named():
+    wide = Classifier(nn.Sequential(nn.Linear(6, 7), nn.BatchNorm1d(7), nn.ReLU()), nn.Identity(), nn.Linear(7, 3))
+    with pytest.raises(ValueError, match=r"teachers must give the shapes.*backbone.2 has \(7,\)"):
+        SMOS().fit(source=source(), model=network(), teachers=wide)
+    with pytest.raises(ValueError, match="teachers must have the layers of the model"):
+        SMOS().fit(
+            source=source(), model=network(), teachers=Classifier(nn.Linear(6, 5), nn.Identity(), nn.Linear(5, 3))
+        )
+    with pytest.raises(TypeError, match="teachers must be one network"):
+        SMOS().fit(source=source(), model=network(), teachers=[network(), network()])
+    with pytest.raises(ValueError, match="it has no 'nowhere'"):
+        SMOS(taps=("nowhere",)).fit(source=source(), model=network())
+    with pytest.raises(ValueError, match="raise aside, or set swad=False"):
+        SMOS(aside=0.0).fit(source=source(), model=network())
+    with pytest.raises(ValueError, match="needs pictures"):
+        SMOS(augment="jittered-crop").fit(source=source(), model=network())
+
+
+# -- the precursor ------------------------------------------------------------------------------------------
+
+
+def test_a_precursor_learns_all_styles_together_and_leaves_its_start():
+    start = network()
+    before = digest(dict(start.state_dict()))
+    styles = [source(seed=i, domains=1).replace(columns={}, name=f"style {i}") for i in range(2)]
+    precursor = train_precursor(start, styles, epochs=15, learning_rate=1e-2)
+    assert digest(dict(start.state_dict())) == before
+    assert not precursor.training
+    for style in styles:
+        with torch.no_grad():
+            assert (precursor(torch.as_tensor(style.x)).argmax(dim=1).numpy() == style.y).mean() > 0.8
+    again = train_precursor(start, styles, epochs=15, learning_rate=1e-2)
+    assert digest(dict(again.state_dict())) == digest(dict(precursor.state_dict()))
+
+
+def test_statistics_of_a_precursor_rest_if_asked():
+    start, styles = network(), source()
+    rested = train_precursor(start, styles, epochs=1, rest=True)
+    assert torch.equal(rested.backbone[1].running_mean, start.backbone[1].running_mean)
+    moved = train_precursor(start, styles, epochs=1)
+    assert not torch.equal(moved.backbone[1].running_mean, start.backbone[1].running_mean)
+
+
+def test_a_label_that_the_precursor_has_no_output_for_is_named():
+    with pytest.raises(ValueError, match="label 3"):
+        train_precursor(network(), source().replace(y=source().y + 1))
