@@ -140,8 +140,8 @@ class SMOS(NetworkMethod):
             "shapes lies before it and is lost; whole networks are what the method is for.",
             "Segments of the averaging are epochs; the authors evaluate every 200 steps.",
             "Every batch has as many samples of each domain, whatever its size.",
-            "What it gains depends on the precursor: with renditions of emoji as precursor it gained nothing on outlines "
-            "of emoji, over plain training (see the evidence).",
+            "What it gains depends on the precursor: with renditions of emoji as precursor it gained nothing on "
+            "outlines of emoji, over plain training (see the evidence).",
         ),
     )
 
