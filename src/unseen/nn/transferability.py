@@ -140,7 +140,7 @@ def cka(features: Float[np.ndarray, "n d"], labels: Int[np.ndarray, " n"]) -> fl
 
 
 def reduced(features: Float[np.ndarray, "n d"], n_dims: int) -> NDArray[np.float64]:
-    """The first `n_dims` principal components, at most n - 1 of n samples; features that are no more stay as they are."""
+    """The first `n_dims` principal components, at most n - 1 of n samples; the features as they are if no more."""
     from sklearn.decomposition import PCA
 
     if n_dims < 1:
