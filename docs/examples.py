@@ -39,6 +39,10 @@ classes = compositions(
 source = source.take(source.y < 8)  # no picture of 8 and 9"""
 """Digits as pairs of two words each."""
 
+TEACHERS = """\
+odd = source.replace(y=source.y % 2, classes=None)
+teachers = {"digits": source_model(source), "odd": source_model(odd)}  # of any classes"""
+
 
 def quick(about: dict[str, Any]) -> dict[str, int]:
     """Settings that make an example short where the defaults take minutes."""
@@ -154,6 +158,8 @@ def python(about: dict[str, Any], arguments: str = "") -> str:
             lines += ['source = source.replace(columns={"domain": source.columns["font"]})']
         if "model" in words:
             lines = ["from unseen.catalogue import source_model", *lines, "model = source_model(source)"]
+        if "teachers" in words:
+            lines = ["from unseen.catalogue import source_model", *lines, TEACHERS]
         if "support" in words:
             lines += ["support = target.take(slice(0, 100))"]
         lines += [fit + ("  # without the labels of target" if "target" in words else ""), score]
@@ -183,6 +189,13 @@ def shell(about: dict[str, Any]) -> str:
             "done",
         ]
         options += ["--support few"]
+        if "teachers" in words:
+            lines = [
+                "unseen data get digits:printed --out printed",
+                "unseen adapt --method source-only --source printed --out zoo/printed  # models of any classes",
+                *lines,
+            ]
+            options += ["--teachers zoo"]
     else:
         lines = ["unseen data get digits:printed --out printed", *lines]
         options = ["--source printed", *options]

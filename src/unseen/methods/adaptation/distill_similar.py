@@ -61,7 +61,9 @@ class DistillSimilar(NetworkMethod):
         Of SGD with momentum .9 and a rate that falls as a cosine.
     batch_size, ratio : int, >= 1
         Labelled samples of a batch, and how many times as many unlabeled ones stand beside them.
-    learning_rate, weight_decay : float
+    learning_rate : float, > 0
+    weight_decay : float, >= 0
+        Of SGD.
     finetune_steps : int, >= 0
         Last steps on the labels alone, at a tenth of the rate.
     views : {"same", "crop+flip"}

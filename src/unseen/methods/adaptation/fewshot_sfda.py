@@ -170,7 +170,7 @@ class FewShotSFDA(NetworkMethod):
         def aside_loss(run: Run | None = None) -> float:
             x, y = tensor(aside), torch.as_tensor(aside.labels)
             if self.validate_as == "train" and augment is not None:
-                x = augment(x, torch.Generator().manual_seed(0) if run is None else run.generator)
+                x = augment(x, torch.Generator() if run is None else run.generator)
             device = next(iter(network.state_dict().values())).device
             with evaluating(network), torch.no_grad():
                 return float(F.cross_entropy(network(x.to(device)), y.to(device)))

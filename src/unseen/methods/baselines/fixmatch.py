@@ -44,7 +44,9 @@ class FixMatch(NetworkMethod):
         Of SGD with Nesterov momentum .9 and the rate cos(7 pi k / 16 K).
     batch_size, ratio : int, >= 1
         Labelled samples of a batch, and how many times as many unlabeled ones stand beside them (mu).
-    learning_rate, weight_decay : float
+    learning_rate : float, > 0
+    weight_decay : float, >= 0
+        Of SGD.
     width : int, >= 1
         Hidden features of a network that is made here.
 
