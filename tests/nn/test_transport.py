@@ -54,7 +54,7 @@ def test_ot_finds_the_counterparts_of_a_target_that_is_turned_and_stretched():
     rng = np.random.default_rng(0)
     y = np.arange(120) % 4
     x = rng.normal(size=(4, 10))[y] * 3 + rng.normal(size=(120, 10))
-    turn = np.eye(10) + 0.35 * rng.normal(size=(10, 10))
+    turn = np.eye(10) + 0.15 * rng.normal(size=(10, 10))
     source = Domain(x=x.astype(np.float32), y=y)
     target = Domain(x=(x @ turn * 5 + 40).astype(np.float32)[::-1].copy(), y=y[::-1].copy())
     method = OT().fit(source=source, target=target.unlabeled())

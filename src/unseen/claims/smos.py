@@ -250,7 +250,9 @@ def leave_one_out(case: str, seed: int) -> Table:
     networks: dict[str, Any] = {"start": start.eval()}
     for arm, settings in ARMS.items():
         method = SMOS(epochs=6, learning_rate=3e-4).set_params(random_state=seed, **settings)
-        networks[arm] = method.fit(source=source, model=start, teachers=minus if arm == "smos-" else plus).network_
+        networks[arm] = method.fit(
+            source=source, model=start, teachers={"precursor": minus if arm == "smos-" else plus}
+        ).network_
     table: Table = {arm: {} for arm in networks}
     for arm, network in networks.items():
         row = table[arm]
@@ -459,7 +461,7 @@ claim = Claim(
                 "These sets are not at hand. With PACS as folders and a timm ResNet-50: "
                 "`train_precursor(resnet, smd, learning_rate=1e-5, rest=True)`, then `SMOS(preset "
                 "paper).fit(source=three domains joined by unseen.data.domain.concatenate, model=resnet, "
-                "teachers=precursor)`; not run."
+                "teachers={'precursor': ...})`; not run."
             ),
         ),
         Assertion(

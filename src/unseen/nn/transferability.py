@@ -140,11 +140,7 @@ def cka(features: Float[np.ndarray, "n d"], labels: Int[np.ndarray, " n"]) -> fl
 
 
 def reduced(features: Float[np.ndarray, "n d"], n_dims: int) -> NDArray[np.float64]:
-<<<<<<< HEAD
     """The first `n_dims` principal components, at most n - 1 of n samples; fewer features stay as they are."""
-=======
-    """The first `n_dims` principal components, at most n - 1 of n samples; the features as they are if no more."""
->>>>>>> distill-similar
     from sklearn.decomposition import PCA
 
     if n_dims < 1:

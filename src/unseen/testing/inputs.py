@@ -53,6 +53,8 @@ class Case:
     def inputs(self, **changes: Any) -> dict[str, Any]:
         """What `fit` gets, made anew; `changes` replace single words."""
         made = {word: value_of(word, self.kind) for word in self.words}
+        if "teachers" in made and all("teachers" in way.optional for way in signatures(self.method)):
+            made["teachers"] = {"precursor": value_of("model", self.kind)}  # one that stands beside the model
         if self.method.card.compositional and "classes" in made:
             made["classes"] = pair_space()
         if self.method.card.two_towers and "encoder" in made:
@@ -226,7 +228,7 @@ def _teachers(kind: str) -> dict[str, nn.Module]:
 
 def value_of(word: str, kind: str) -> Any:
     """A small input for a word of the vocabulary."""
-    if word in ("model", "teachers"):
+    if word == "model":
         return copy.deepcopy(_model(kind))
     if word == "teachers":
         return copy.deepcopy(_teachers(kind))

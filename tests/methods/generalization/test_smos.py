@@ -25,6 +25,11 @@ G = torch.Generator().manual_seed(0)
 P, Q = torch.tensor([[0.2, 0.8, 0.0], [1.0, 0.5, 2.0]]), torch.tensor([[0.4, 0.1, 0.5], [1.0, 0.5, 2.0]])
 
 
+def other(seed=1):
+    """A precursor."""
+    return {"precursor": network(seed)}
+
+
 def network(seed=0):
     torch.manual_seed(seed)
     backbone = nn.Sequential(nn.Linear(6, 5), nn.BatchNorm1d(5), nn.ReLU())
@@ -105,7 +110,7 @@ def test_released_mode_names_negative_features():
         released_js(P - 1, Q)
     with pytest.raises(ValueError, match="not negative"):
         SMOS(js_mode="released", epochs=2).fit(
-            source=source(), model=feature_classifier(6, 3, 8), teachers=feature_classifier(6, 3, 8)
+            source=source(), model=feature_classifier(6, 3, 8), teachers={"precursor": feature_classifier(6, 3, 8)}
         )
 
 
@@ -122,11 +127,11 @@ def test_student_equal_to_teacher_has_no_divergence():
 def test_ld_0_is_plain_training():
     settings = {"epochs": 3}
     plain = SMOS(teacher="none", **settings).fit(source=source(), model=network())
-    assert learnt(SMOS(ld=0.0, **settings).fit(source=source(), model=network(), teachers=network(1))) == learnt(plain)
-    grounded = SMOS(ld=1e-30, **settings).fit(source=source(), model=network(), teachers=network(1))
+    assert learnt(SMOS(ld=0.0, **settings).fit(source=source(), model=network(), teachers=other())) == learnt(plain)
+    grounded = SMOS(ld=1e-30, **settings).fit(source=source(), model=network(), teachers=other())
     for a, b in zip(grounded.network_.parameters(), plain.network_.parameters()):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
-    assert learnt(SMOS(**settings).fit(source=source(), model=network(), teachers=network(1))) != learnt(plain)
+    assert learnt(SMOS(**settings).fit(source=source(), model=network(), teachers=other())) != learnt(plain)
 
 
 @pytest.mark.parametrize("kind", ["features", "image"])
@@ -134,7 +139,7 @@ def test_the_teacher_and_its_statistics_stay_and_the_student_keeps_its_statistic
     domain = source() if kind == "features" else pictures()
     model, teacher = (network(i) if kind == "features" else small_convnet(2, width=4) for i in (0, 1))
     before, start = digest(dict(teacher.state_dict())), copy.deepcopy(model.state_dict())
-    fitted = SMOS(epochs=2, batch_size=4).fit(source=domain, model=model, teachers=teacher)
+    fitted = SMOS(epochs=2, batch_size=4).fit(source=domain, model=model, teachers={"precursor": teacher})
     assert digest(dict(teacher.state_dict())) == before
     assert all(p.requires_grad for p in teacher.parameters())
     for name, buffer in fitted.network_.named_buffers():
@@ -159,7 +164,7 @@ def test_variances_learn_ten_times_faster(monkeypatch):
 def test_terms_can_be_taken_away_one_by_one():
     one = {"epochs": 2, "learning_rate": 1e-2}
     fits = {
-        name: SMOS(**one, **settings).fit(source=source(), model=network(), teachers=network(1))
+        name: SMOS(**one, **settings).fit(source=source(), model=network(), teachers=other())
         for name, settings in {
             "all": {},
             "no divergence": {"divergence": "none"},
@@ -180,24 +185,24 @@ def test_terms_can_be_taken_away_one_by_one():
 def test_grounding_keeps_the_student_nearer_to_the_precursor():
     settings = {"epochs": 15, "learning_rate": 1e-2, "swad": False}
     weak, strong = (
-        SMOS(ld=ld, **settings).fit(source=source(), model=network(), teachers=network(1)) for ld in (1e-9, 5.0)
+        SMOS(ld=ld, **settings).fit(source=source(), model=network(), teachers=other()) for ld in (1e-9, 5.0)
     )
     assert strong.history_["divergence"][-1] < 0.5 * weak.history_["divergence"][-1]
 
 
 def test_without_teachers_the_start_is_the_teacher():
     settings = {"epochs": 2}
-    given = SMOS(**settings).fit(source=source(), model=network(), teachers=network())
+    given = SMOS(**settings).fit(source=source(), model=network(), teachers=other(0))
     assert learnt(SMOS(**settings).fit(source=source(), model=network())) == learnt(given)
     assert learnt(
-        SMOS(teacher="start").set_params(**settings).fit(source=source(), model=network(), teachers=network(1))
+        SMOS(teacher="start").set_params(**settings).fit(source=source(), model=network(), teachers=other())
     ) == learnt(given)
 
 
 def test_a_precursor_may_have_other_classes():
     teacher = network(1)
     teacher.head = nn.Linear(5, 40)
-    fitted = SMOS(epochs=1, swad=False).fit(source=source(), model=network(), teachers=[teacher])
+    fitted = SMOS(epochs=1, swad=False).fit(source=source(), model=network(), teachers={"precursor": teacher})
     assert fitted.decision_function(source().x).shape == (90, 3)
 
 
@@ -221,13 +226,15 @@ def test_layers_by_name():
 def test_bad_teachers_and_settings_are_named():
     wide = Classifier(nn.Sequential(nn.Linear(6, 7), nn.BatchNorm1d(7), nn.ReLU()), nn.Identity(), nn.Linear(7, 3))
     with pytest.raises(ValueError, match=r"teachers must give the shapes.*backbone.2 has \(7,\)"):
-        SMOS().fit(source=source(), model=network(), teachers=wide)
+        SMOS().fit(source=source(), model=network(), teachers={"precursor": wide})
     with pytest.raises(ValueError, match="teachers must have the layers of the model"):
         SMOS().fit(
-            source=source(), model=network(), teachers=Classifier(nn.Linear(6, 5), nn.Identity(), nn.Linear(5, 3))
+            source=source(),
+            model=network(),
+            teachers={"precursor": Classifier(nn.Linear(6, 5), nn.Identity(), nn.Linear(5, 3))},
         )
-    with pytest.raises(TypeError, match="teachers must be one network"):
-        SMOS().fit(source=source(), model=network(), teachers=[network(), network()])
+    with pytest.raises(ValueError, match="teachers must hold one network, the precursor; got 2: a, b"):
+        SMOS().fit(source=source(), model=network(), teachers={"a": network(), "b": network()})
     with pytest.raises(ValueError, match="it has no 'nowhere'"):
         SMOS(taps=("nowhere",)).fit(source=source(), model=network())
     with pytest.raises(ValueError, match="raise aside, or set swad=False"):

@@ -1,7 +1,7 @@
 """SMOS: train on several styles while staying near a precursor that learnt from stylised synthetic scenes."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Annotated, Any, Literal, Self
 
@@ -164,7 +164,7 @@ class SMOS(NetworkMethod):
     epochs: Count = 20
     batch_size: Count = 16
 
-    def fit(self, *, source: Domain, model: nn.Module, teachers: Any = None) -> Self:
+    def fit(self, *, source: Domain, model: nn.Module, teachers: Mapping[str, nn.Module] | None = None) -> Self:
         """Train a copy of `model` on labelled domains, told apart by the column `domain`, near a frozen teacher.
 
         Parameters
@@ -172,7 +172,7 @@ class SMOS(NetworkMethod):
         source : Domain
         model : Module
             The student's start, with an output for every class.
-        teachers : Module, or a sequence of one, optional
+        teachers : mapping of one name to a Module, optional
             The precursor: a network with the student's layers. Its classes may be others; its head is not used.
         """
         network = as_classifier(model)
@@ -191,10 +191,9 @@ class SMOS(NetworkMethod):
 
     def _teacher(self, start: Classifier, given: Any) -> Classifier | None:
         """A frozen copy of the teacher, in eval mode; None for plain training."""
-        if isinstance(given, Sequence) and len(given) == 1:
-            given = given[0]
-        if given is not None and not isinstance(given, nn.Module):
-            raise TypeError(f"teachers must be one network, the precursor; got {type(given).__name__}")
+        if given is not None and len(given) != 1:
+            raise ValueError(f"teachers must hold one network, the precursor; got {len(given)}: {', '.join(given)}")
+        given = None if given is None else next(iter(given.values()))
         if self.teacher == "none" or self.ld == 0:
             return None
         chosen = given if self.teacher == "given" and given is not None else start
