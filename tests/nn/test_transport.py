@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
@@ -16,6 +16,7 @@ def cost(n, m, seed=0):
     return torch.rand(n, m, generator=torch.Generator().manual_seed(seed))
 
 
+@settings(deadline=None)
 @given(st.integers(2, 12), st.integers(2, 12), st.integers(0, 30))
 def test_rows_and_columns_have_equal_weight(n, m, seed):
     plan = sinkhorn(cost(n, m, seed), 0.1, iterations=5000, tolerance=1e-5)

@@ -250,9 +250,8 @@ def leave_one_out(case: str, seed: int) -> Table:
     networks: dict[str, Any] = {"start": start.eval()}
     for arm, settings in ARMS.items():
         method = SMOS(epochs=6, learning_rate=3e-4).set_params(random_state=seed, **settings)
-        networks[arm] = method.fit(
-            source=source, model=start, teachers={"precursor": minus if arm == "smos-" else plus}
-        ).network_
+        teachers = {"precursor": minus if arm == "smos-" else plus}
+        networks[arm] = method.fit(source=source, model=start, teachers=teachers).network_
     table: Table = {arm: {} for arm in networks}
     for arm, network in networks.items():
         row = table[arm]

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from unseen.nn.classifier import evaluating
 from unseen.nn.divergences import Divergence, divergence
+from unseen.nn.sharpness import resting_statistics
 
 Reference = Literal["previous", "pretrained", "average", "noise"]
 
@@ -47,6 +48,8 @@ class TrustRegion(nn.Module):
     ----------
     [1] Sherborne, Saphra, Dasigi, Peng, "TRAM", ICLR 2024, section 3.1-3.3.
     """
+
+    copy: nn.Module | None
 
     def __init__(
         self,
@@ -114,8 +117,22 @@ class TrustRegion(nn.Module):
         return found
 
     @torch.no_grad()
-    def logits(self, network: nn.Module, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """What the reference says of a batch."""
+    def logits(
+        self, network: nn.Module, x: Tensor, *, generator: torch.Generator | None = None, like: bool = False
+    ) -> Tensor:
+        """What the reference says of a batch, in eval mode.
+
+        `like` normalizes by the batch as the network does in training: what a penalty on its logits is taken from.
+        """
+        held = self.copy
+        if like and isinstance(held, nn.Module):
+            for layer, now in zip(held.modules(), network.modules()):
+                layer.training = now.training and isinstance(layer, nn.modules.batchnorm._BatchNorm)
+            try:
+                with resting_statistics(held):
+                    return held(x)
+            finally:
+                held.eval()
         if self.copy is None:
             if not x.is_floating_point():
                 raise ValueError(f"reference 'noise' needs inputs of real numbers, such as embeddings; got {x.dtype}")

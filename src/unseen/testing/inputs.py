@@ -52,9 +52,11 @@ class Case:
 
     def inputs(self, **changes: Any) -> dict[str, Any]:
         """What `fit` gets, made anew; `changes` replace single words."""
-        made = {word: value_of(word, self.kind) for word in self.words}
-        if "teachers" in made and all("teachers" in way.optional for way in signatures(self.method)):
-            made["teachers"] = {"precursor": value_of("model", self.kind)}  # one that stands beside the model
+        beside = all("teachers" in way.optional for way in signatures(self.method))
+        words = [word for word in self.words if word != "teachers" or not beside]
+        made = {word: value_of(word, self.kind) for word in words}
+        if "teachers" in self.words and beside:  # a network like the model
+            made["teachers"] = {"precursor": value_of("model", self.kind)}
         if self.method.card.compositional and "classes" in made:
             made["classes"] = pair_space()
         if self.method.card.two_towers and "encoder" in made:

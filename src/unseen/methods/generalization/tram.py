@@ -14,7 +14,7 @@ from unseen.methods.base import Card
 from unseen.methods.network import NetworkMethod
 from unseen.methods.parameters import Count, NonNegative, Positive, Unit, Within
 from unseen.nn import sharpness
-from unseen.nn.classifier import as_classifier, check_labels, evaluating
+from unseen.nn.classifier import as_classifier, check_labels
 from unseen.nn.divergences import Divergence, divergence
 from unseen.nn.sharpness import Geometry
 from unseen.nn.train import Run, train
@@ -179,9 +179,8 @@ class TRAM(NetworkMethod):
                 value = F.cross_entropy(logits, y)
                 if self.penalty:
                     if not reference:
-                        reference.append(region.logits(network, batch.x, generator=run.generator))
-                    with evaluating(network):  # as the reference, so that it is 0 where the weights are equal
-                        value = value + self.penalty * divergence(reference[0], network(batch.x), self.kind)
+                        reference.append(region.logits(network, batch.x, generator=run.generator, like=True))
+                    value = value + self.penalty * divergence(reference[0], logits, self.kind)
                 if not losses:
                     radius(logits.detach())
                 losses.append(value.detach())
