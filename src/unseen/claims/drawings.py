@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 
 import numpy as np
-from numpy.typing import NDArray
 
 from unseen.data.domain import Domain
 from unseen.data.sources import emoji, in_common
@@ -29,19 +28,10 @@ def drawn(split: str, n: int | None = None) -> tuple[Domain, ...]:
         absent.
     """
     styles = in_common(*(emoji(vendor, level="emoji") for vendor in VENDORS[split]))
-    hashes = _hashes(styles[0])
-    own = split_of(styles[0]) == split
+    hashes = [hashlib.sha256(code.encode()).hexdigest() for code in styles[0].columns["emoji"].tolist()]
+    own = np.array([int(h, 16) % 2 == (split == "confirmation") for h in hashes])
     chosen = np.flatnonzero(own)
     if n is not None:
         pictured = np.flatnonzero(own & (styles[0].columns["group"] != "symbols")).tolist()
         chosen = np.array(sorted(pictured, key=hashes.__getitem__)[:n])
     return tuple(style.take(chosen) for style in styles)
-
-
-def split_of(domain: Domain) -> NDArray[np.str_]:
-    """Which split each emoji belongs to, (n,)."""
-    return np.array([("development", "confirmation")[int(h, 16) % 2] for h in _hashes(domain)])
-
-
-def _hashes(domain: Domain) -> list[str]:
-    return [hashlib.sha256(code.encode()).hexdigest() for code in domain.columns["emoji"].tolist()]

@@ -172,7 +172,7 @@ class SharpnessAware(Optimizer):
         loss = torch.enable_grad()(closure)()
         try:
             self.first_step()
-            with resting_statistics(self.module):
+            with _resting_statistics(self.module):
                 torch.enable_grad()(closure)()
         except BaseException:
             self._return()
@@ -366,7 +366,7 @@ class TRAM(SharpnessAware):
 
 
 @contextlib.contextmanager
-def resting_statistics(module: nn.Module | None) -> Iterator[None]:
+def _resting_statistics(module: nn.Module | None) -> Iterator[None]:
     """BatchNorm layers still normalize by the batch, and do not remember it."""
     layers: list[Any] = [] if module is None else list(batch_norms(module).values())
     before = [(layer, layer.momentum, layer.num_batches_tracked) for layer in layers if hasattr(layer, "momentum")]

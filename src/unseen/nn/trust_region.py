@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from unseen.nn.classifier import evaluating
 from unseen.nn.divergences import Divergence, divergence
-from unseen.nn.sharpness import resting_statistics
 
 Reference = Literal["previous", "pretrained", "average", "noise"]
 
@@ -129,8 +128,7 @@ class TrustRegion(nn.Module):
             for layer, now in zip(held.modules(), network.modules()):
                 layer.training = now.training and isinstance(layer, nn.modules.batchnorm._BatchNorm)
             try:
-                with resting_statistics(held):
-                    return held(x)
+                return held(x)  # what it remembers of the batch is overwritten by the network's, below
             finally:
                 held.eval()
         if self.copy is None:
@@ -138,8 +136,8 @@ class TrustRegion(nn.Module):
                 raise ValueError(f"reference 'noise' needs inputs of real numbers, such as embeddings; got {x.dtype}")
             with evaluating(network):
                 return network(x + self._noise(x, generator))
-        for mine, now in zip(self.copy.buffers(), network.buffers()):
-            mine.copy_(now)
+        for buffer, current in zip(self.copy.buffers(), network.buffers()):
+            buffer.copy_(current)
         return self.copy(x)
 
     def _noise(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
