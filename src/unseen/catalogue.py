@@ -240,7 +240,7 @@ def candidates(given: Given, wanted: Iterable[str] | None = None) -> tuple[list[
     return pairs, left_out
 
 
-BY_NAME = "is of the paper's own size: name it to run it"
+BY_NAME = "runs only on request: name it to run it"
 
 
 def _tried(card: Card) -> list[str]:
