@@ -14,7 +14,7 @@ from unseen.nn.state import load_state, save_state
 
 
 def naive(losses: list[float], n_converge: int, n_tolerance: int, ratio: float) -> tuple[int, int]:
-    """First and last segment that are averaged, by algorithm 1; those above the limit at the end are out."""
+    """First and last segment that are averaged, by algorithm 1; at the end at most n_tolerance - 1 are out."""
     first, last, limit = None, len(losses) - 1, math.nan
     for i in range(len(losses)):
         if first is None:
@@ -25,7 +25,7 @@ def naive(losses: list[float], n_converge: int, n_tolerance: int, ratio: float) 
             return first, i - n_tolerance
     if first is None:
         return last, last
-    while last > first and losses[last] > limit:
+    while last > first and losses[last] > limit and len(losses) - last < n_tolerance:
         last -= 1
     return first, last
 

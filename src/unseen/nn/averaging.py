@@ -14,7 +14,8 @@ class DenseAverage(nn.Module):
     A training is cut into segments, say epochs. The valley begins with the first segment whose loss stays the lowest
     for `n_converge` segments in a row, itself among them; their mean times 1 + `tolerance_ratio` is the limit. It ends
     before the first `n_tolerance` segments in a row above the limit. A training that ends within the valley leaves out
-    the segments above the limit at its end, and one that never settles has its last segment alone.
+    the segments above the limit at its end, at most `n_tolerance` - 1 of them, and one that never settles has its last
+    segment alone.
 
     Only parameters that require a gradient are averaged: BatchNorm statistics are to rest, or to be measured anew.
     It is a Module without parameters so that checkpoints carry its state.
