@@ -18,6 +18,7 @@ from unseen.data.compositions import composed
 from unseen.data.domain import Domain
 from unseen.data.ontologies import related
 from unseen.methods.base import VOCABULARY, Card, Method, Signature, signatures
+from unseen.methods.checks import has_regions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,6 +123,8 @@ class Given:
         source = self.inputs.get("source")
         if isinstance(source, Domain) and len(source.domains) < card.source_domains:
             return f"needs a source of at least {card.source_domains} domains, told apart by a column domain"
+        if card.needs_regions and isinstance(source, Domain) and not has_regions(source):
+            return 'needs features of regions: --encoder "efficientnet-lite0?crop=1&layer=4&regions=14"'
         return self._classes_problem(method)
 
     def pointless(self, method: type[Method]) -> str | None:

@@ -62,6 +62,13 @@ def test_a_valley_begins_at_the_lowest_loss_and_ends_where_the_limit_is_passed_f
     assert network.weight.item() == pytest.approx(np.mean(weights[4:16]))
 
 
+def test_the_first_segments_of_a_valley_count_even_if_the_last_of_them_is_above_the_limit() -> None:
+    """As in the authors' code: the first n_converge - n_tolerance + 1 segments are in once the valley begins."""
+    average, _, weights = averaged([1.0, 2.0], n_converge=2, n_tolerance=1)
+    assert average.limit < 2
+    assert float(average.average()) == pytest.approx(np.mean(weights))
+
+
 def test_a_training_that_never_settles_has_its_last_segment() -> None:
     average, _, weights = averaged([5.0, 4, 3, 2, 1])
     assert not average.converged

@@ -94,6 +94,30 @@ def test_a_training_that_diverges_counts_as_chance_and_the_grid_goes_on():
     assert select(scored) == 1
 
 
+def test_what_diverges_in_a_fold_costs_that_fold_and_nothing_else():
+    def train(configuration, families):
+        if families == FOLDS[1]:  # what the first fold is scored with
+            raise FloatingPointError("the loss became nan")
+        return lambda x: Y
+
+    (scored,) = kfold_select(train, ["good"], X, Y, standard=True)
+    assert scored.failed
+    assert set(scored.folds[0].families.values()) == {0.5}
+    assert set(scored.folds[1].families.values()) == {1.0}
+    assert scored.standard == 1
+
+
+def test_copies_that_lack_a_family_are_named():
+    with pytest.raises(ValueError, match="copies must hold all families that are scored; color are missing"):
+        crafted_validation(lambda x: Y, X, Y, ("blur", "color"), copies={"blur": X})
+
+
+def test_a_fold_that_was_trained_with_its_family_is_refused():
+    fold = CraftedScore({"blur": 0.9}, leaked=("blur",))
+    with pytest.raises(ValueError, match="a fold was trained with blur"):
+        Scored("a", (fold,)).value("VA_cv")
+
+
 def test_other_folds_can_be_asked_for():
     log = []
     folds = (("blur",), ("color", "weather"), ("edges",))

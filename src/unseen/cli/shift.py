@@ -33,7 +33,7 @@ def shift(
 
     Example:  unseen shift photos paintings sketches --out shift.html
     """
-    from unseen.compare.inputs import DEFAULT_ENCODER
+    from unseen.compare.inputs import check_kinds, encoder_of
     from unseen.data.loaders import load
     from unseen.diagnosis.stylistic import measure_styles
     from unseen.report import shift as report
@@ -43,17 +43,9 @@ def shift(
     if out is not None and not out.parent.is_dir():
         raise ValueError(f"--out must name a file in a folder that exists; there is no {out.parent}")
     read = [load(path, on_error=on_error) for path in domains]  # type: ignore[arg-type]
-    kinds = {domain.name: domain.kind for domain in read}
-    if len(set(kinds.values())) > 1:
-        told = ", ".join(f"{name} is {kind}" for name, kind in kinds.items())
-        raise ValueError(f"all domains must be of one kind; {told}")
-    kind = read[0].kind
-    if kind != "features" or encoder is not None:
-        if encoder is None and kind not in DEFAULT_ENCODER:
-            raise ValueError(f"there is no default encoder for {kind}; name one with --encoder")
-        from unseen import encoders
-
-        tower = encoders.get(encoder or DEFAULT_ENCODER[kind], precision=precision, trust=trust)  # type: ignore[arg-type]
+    check_kinds({domain.name: domain for domain in read})
+    tower = encoder_of(read[0].kind, encoder, precision, trust)
+    if tower is not None:
         read = [tower.encode(domain) for domain in read]
     found = measure_styles(read, max_pairs=pairs, seed=seed)
     if out is not None:

@@ -126,7 +126,7 @@ def prepare(
     for name in ("source", "support"):
         if name in read:
             read[name] = without_sealed(name, _labeled(name, read[name]))
-    _check_kinds(read)
+    check_kinds(read)
     relate = functools.partial(_related, ontology=ontology, taxonomy=taxonomy)
     known, everything = _spaces(read, _class_file(classes), relate, learned=fraction > 0)
     described = any(told is not None for told in (classes, ontology, taxonomy))
@@ -137,7 +137,7 @@ def prepare(
     if fraction > 0:
         parts["support"] = without_sealed("support", parts["support"])
     kind = next(iter(read.values())).kind
-    tower = _encoder(kind, encoder, precision, trust)
+    tower = encoder_of(kind, encoder, precision, trust)
     _check_teachers(teachers, tower)
     known, shared = _embed_classes(known, tower, described)
     features = parts if tower is None else _encode(parts, tower, cache, engine or Engine())
@@ -229,7 +229,8 @@ def _labeled(name: str, domain: Domain) -> Domain:
     return domain
 
 
-def _check_kinds(read: Mapping[str, Domain]) -> None:
+def check_kinds(read: Mapping[str, Domain]) -> None:
+    """`ValueError` if what was read is of several kinds."""
     kinds = {name: domain.kind for name, domain in read.items()}
     if len(set(kinds.values())) > 1:
         told = ", ".join(f"{name} is {kind}" for name, kind in kinds.items())
@@ -399,7 +400,8 @@ def _leak(parts: Mapping[str, Domain], features: Mapping[str, Domain]) -> tuple[
 # -- encoding ----------------------------------------------------------------------------------------------
 
 
-def _encoder(kind: str, name: str | None, precision: str, trust: bool) -> Encoder | None:
+def encoder_of(kind: str, name: str | None, precision: str, trust: bool) -> Encoder | None:
+    """The encoder that was named, or the default one of a kind; None for features that are taken as they are."""
     if kind == "features" and name is None:
         return None
     if name is None and kind not in DEFAULT_ENCODER:

@@ -92,6 +92,8 @@ class Card:
     regions : bool
         Whether it reads the features of regions, (n, regions, d): the column `regions` of a domain where there is one,
         else x as one region.
+    needs_regions : bool
+        Whether one region is too few to be worth a try: `compare` leaves it out of features without such a column.
     two_towers : bool
         Whether `encoder` must be two towers that are read and prompted inside (`unseen.nn.prompting.PromptableTowers`).
     source_domains : int
@@ -124,6 +126,7 @@ class Card:
     structured: bool = False
     rejects: bool = False
     regions: bool = False
+    needs_regions: bool = False
     two_towers: bool = False
     source_domains: int = 1
     cost: float = 1.0

@@ -7,6 +7,7 @@ as long as no family was in training. Two folds of families keep the two apart.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
@@ -93,6 +94,9 @@ def crafted_validation(
     if leaked and not allow_leak:
         told = "score it on others, or on folds with `kfold_select`"
         raise ValueError(f"families must not hold what the model was trained with ({', '.join(leaked)}); {told}")
+    missing = [] if copies is None else [family for family in chosen if family not in copies]
+    if missing:
+        raise ValueError(f"copies must hold all families that are scored; {', '.join(missing)} are missing")
     scores = {}
     for family in chosen:
         made = craft(pictures, family, random_state, strength=strength) if copies is None else copies[family]
@@ -135,7 +139,7 @@ class Scored:
     final : CraftedScore or None
         V_A of one model, for all families: leaked where it was trained with some.
     failed : bool
-        Whether a training diverged; the accuracies are then those of chance.
+        Whether a training diverged; the accuracies that it would have given are those of chance.
     """
 
     configuration: Any
@@ -197,8 +201,8 @@ def kfold_select(
     ----------
     train : callable (configuration, families) -> predict
         Trains a model and returns its predictions, (n, c, h, w) in [0, 1] to (n,). A training that raises
-        `ArithmeticError`, as `unseen.nn.train` does where a loss is no number, counts as failed: its accuracy is that
-        of chance.
+        `ArithmeticError`, as `unseen.nn.train` does where a loss is no number, counts as failed: what it would have
+        told is chance, and the other trainings of the configuration keep their scores.
     grid : sequence of configurations
         Anything that `train` understands.
     pictures, labels : (n, c, h, w), (n,)
@@ -222,42 +226,52 @@ def kfold_select(
         raise ValueError("grid must hold at least one configuration")
     if copies is None:
         copies = crafted_copies(pictures, everything, random_state=random_state, strength=strength)
-    chance = 1 / len(np.unique(labels))
-    out = []
-    for configuration in grid:
-        try:
-            out.append(_scored(train, configuration, parts, pictures, labels, copies, augmented, standard))
-        except ArithmeticError as error:
-            log.info("configuration %s failed: %s", configuration, error)
-            lost = tuple(CraftedScore(dict.fromkeys(fold, chance)) for fold in parts)
-            final = None if augmented(configuration) else CraftedScore(dict.fromkeys(everything, chance))
-            out.append(Scored(configuration, lost, chance if standard else float("nan"), final, failed=True))
-    return tuple(out)
+    asked = functools.partial(_scored, train, parts=parts, pictures=pictures, labels=labels, copies=copies)
+    return tuple(asked(configuration, augmented(configuration), standard) for configuration in grid)
 
 
 def _scored(
     train: Train,
     configuration: Any,
-    folds: tuple[tuple[str, ...], ...],
+    augmented: bool,
+    standard: bool,
+    *,
+    parts: tuple[tuple[str, ...], ...],
     pictures: NDArray[Any],
     labels: NDArray[np.integer],
     copies: Mapping[str, NDArray[Any]],
-    augmented: Callable[[Any], bool],
-    standard: bool,
 ) -> Scored:
-    every = tuple(family for fold in folds for family in fold)
-    if not augmented(configuration):
-        predict = train(configuration, ())
-        scores = tuple(crafted_validation(predict, pictures, labels, fold, copies=copies) for fold in folds)
-        whole = CraftedScore({family: score for fold in scores for family, score in fold.families.items()})
-        return Scored(configuration, scores, _accuracy(predict(pictures), labels) if standard else np.nan, whole)
-    scores = ()
-    for fold in folds:
-        others = tuple(family for family in every if family not in fold)
-        predict = train(configuration, others)
-        scores += (crafted_validation(predict, pictures, labels, fold, trained_with=others, copies=copies),)
-    value = _accuracy(train(configuration, every)(pictures), labels) if standard else np.nan
-    return Scored(configuration, scores, value)
+    """The fold scores and V_S of one configuration; what a training that diverged would have told is chance."""
+    every = tuple(family for fold in parts for family in fold)
+    chance = 1 / len(np.unique(labels))
+    diverged: list[tuple[str, ...]] = []
+
+    def trained(families: tuple[str, ...]) -> Predict | None:
+        try:
+            return train(configuration, families)
+        except ArithmeticError as error:
+            log.info("configuration %s failed with %s: %s", configuration, ", ".join(families) or "no family", error)
+            diverged.append(families)
+            return None
+
+    def on_copies(predict: Predict | None, fold: tuple[str, ...], others: tuple[str, ...]) -> CraftedScore:
+        if predict is None:
+            return CraftedScore(dict.fromkeys(fold, chance))
+        return crafted_validation(predict, pictures, labels, fold, trained_with=others, copies=copies)
+
+    def on_originals(predict: Predict | None) -> float:
+        return chance if predict is None else _accuracy(predict(pictures), labels)
+
+    if not augmented:
+        predict = trained(())
+        scores = tuple(on_copies(predict, fold, ()) for fold in parts)
+        value = on_originals(predict) if standard else np.nan
+        final = CraftedScore({family: score for fold in scores for family, score in fold.families.items()})
+        return Scored(configuration, scores, value, final, failed=bool(diverged))
+    others = [tuple(family for family in every if family not in fold) for fold in parts]
+    scores = tuple(on_copies(trained(rest), fold, rest) for fold, rest in zip(parts, others))
+    value = on_originals(trained(every)) if standard else np.nan
+    return Scored(configuration, scores, value, failed=bool(diverged))
 
 
 def select(scored: Sequence[Scored], criterion: Criterion = "VA_cv", order: Callable[[Any], Any] | None = None) -> int:

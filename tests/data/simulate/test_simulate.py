@@ -100,3 +100,9 @@ def test_bad_arguments_are_named() -> None:
         occluded(pictures(), 0.2, fill="pictures")
     with pytest.raises(ValueError, match="pictures that are read lazily"):
         corrupted(Domain(x=np.zeros((2, 3))), "fog", 1)
+
+
+def test_arrays_are_no_pictures_to_cut_from():
+    table = Domain(x=np.zeros((3, 4), dtype=np.float32), name="table")
+    with pytest.raises(ValueError, match="others must hold pictures that are read lazily; 'table' holds features"):
+        occluded(pictures(), 0.3, fill="pictures", others=table)

@@ -346,3 +346,13 @@ def test_gradients_of_the_log_are_those_of_differences() -> None:
         return made.sum()
 
     assert torch.autograd.gradcheck(loss, (network.coefficients.detach().clone().requires_grad_(),))
+
+
+def test_features_without_a_grid_are_not_worth_a_try() -> None:
+    from unseen.catalogue import Given
+
+    rng = np.random.default_rng(0)
+    flat = Domain(x=rng.normal(size=(8, 4)).astype(np.float32), y=np.arange(8) % 2)
+    grid = flat.replace(columns={"regions": rng.normal(size=(8, 9, 4)).astype(np.float32)})
+    assert "needs features of regions" in str(Given({"source": flat, "target": flat}).why_not(UGT))
+    assert Given({"source": grid, "target": grid}).why_not(UGT) is None

@@ -42,7 +42,7 @@ def _shifted(x: Picture, reach: int) -> list[tuple[int, int, Picture]]:
 
 
 def bilateral_blur(x: Picture, rng: Rng, s: float) -> Picture:
-    """Mean of near pixels of near colours, 9 to 15 pixels square, 100 to 250 levels wide."""
+    """Mean of near pixels of near colours, up to 9 pixels square, 100 to 250 levels wide."""
     reach = min(window(x, rng.uniform(9, 15) * s) // 2, 4)
     width = rng.uniform(100, 250) / 255
     total, weights = np.zeros_like(x), np.zeros((*x.shape[:2], 1), dtype=np.float32)
@@ -64,7 +64,7 @@ def motion_blur(x: Picture, rng: Rng, s: float) -> Picture:
 
 
 def mean_shift(x: Picture, rng: Rng, s: float) -> Picture:
-    """Colours move to the mean of the near and similar, 5 to 40 pixels and levels; three times."""
+    """Colours move to the mean of the near (up to 4 pixels) and similar (5 to 40 levels); three times."""
     reach = max(1, min(round(pixels(x, rng.uniform(5, 40)) * s), 4))
     width = rng.uniform(5, 40) * s / 255
     now = x

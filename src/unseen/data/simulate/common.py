@@ -16,6 +16,13 @@ Change = Callable[[FloatArray, int], FloatArray]
 """From a picture (h, w, 3) in [0, 1] and its position to the changed picture."""
 
 
+def lazy_pictures(name: str, domain: Domain) -> Lazy:
+    """The pictures of a domain that is given as `name`; `ValueError` if it holds none that are read lazily."""
+    if domain.kind != "image" or not isinstance(domain.x, Lazy):
+        raise ValueError(f"{name} must hold pictures that are read lazily; {domain.name!r} holds {domain.kind}")
+    return domain.x
+
+
 def changed(domain: Domain, change: Change, told: Callable[[int], str], name: str) -> Domain:
     """The pictures of a domain, each changed when it is read; `told` says in words how one is changed.
 
@@ -24,9 +31,7 @@ def changed(domain: Domain, change: Change, told: Callable[[int], str], name: st
     ValueError
         If the domain holds no pictures that are read lazily.
     """
-    if domain.kind != "image" or not isinstance(domain.x, Lazy):
-        raise ValueError(f"domain must hold pictures that are read lazily; {domain.name!r} holds {domain.kind}")
-    before = domain.x
+    before = lazy_pictures("domain", domain)
 
     def read(i: int) -> Image.Image:
         after = change(as_floats(before[i]), i)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.data.domain import Domain
-from unseen.data.simulate.common import as_floats, changed, plasma
+from unseen.data.simulate.common import as_floats, changed, lazy_pictures, plasma
 from unseen.data.typing import FloatArray
 
 BOX = "occluder"
@@ -55,22 +55,23 @@ def occluded(
         raise ValueError(f"fill must be 'texture' or 'pictures'; got {fill!r}")
     if fill == "pictures" and (others is None or not len(others)):
         raise ValueError("others must hold pictures to cut occluders from")
+    cut_from = lazy_pictures("others", others) if fill == "pictures" and others is not None else None
     rng = np.random.default_rng(random_state)
     boxes = _boxes(len(domain), share, rng)
-    chosen = rng.integers(len(others) if others is not None else 1, size=len(domain))
+    chosen = rng.integers(len(others) if others is not None else 1, size=len(domain)).tolist()
 
     def change(x: FloatArray, i: int) -> FloatArray:
         height, width = x.shape[:2]
         left, top, right, bottom = np.rint(boxes[i] * (width, height, width, height)).astype(int)
         size = (max(1, bottom - top), max(1, right - left))
         own = np.random.default_rng((random_state, i))
-        piece = _texture(*size, own) if fill == "texture" else _cut(as_floats(others.x[int(chosen[i])]), *size, own)  # type: ignore[union-attr]
+        piece = _texture(*size, own) if cut_from is None else _cut(as_floats(cut_from[chosen[i]]), *size, own)
         out = x.copy()
         out[top : top + size[0], left : left + size[1]] = piece[: height - top, : width - left]
         return out
 
     def told(i: int) -> str:
-        cut = "" if fill == "texture" else others.x.digest(int(chosen[i]))  # type: ignore[union-attr]
+        cut = "" if cut_from is None else cut_from.digest(chosen[i])
         return f"occluded {fill} {boxes[i].tolist()} {random_state} {i} {cut}"
 
     made = changed(domain, change, told, f"{domain.name}, {share:.0%} occluded")

@@ -94,11 +94,13 @@ class FewShotSFDA(NetworkMethod):
                 "views": "jitter",
             },
         },
-        on_request={"paper"},
+        on_request={"ft", "sam", "paper"},
         smoke={"steps": 4, "probe_steps": 4, "validate_every": 2},
         parts=("unseen.nn.sharpness.SAM", "unseen.data.few_shot.few_shot_split", "unseen.data.few_shot.unbalanced"),
         left_out=(
             "RandAugment, the authors' other set of views, and the adaptive form of sharpness-aware minimization.",
+            "Scenarios and their table in one call: `unseen.data.few_shot` draws shots and unbalanced classes, and the "
+            "claim compares them; the cost is k + 1 labels per class.",
             "The linear probe runs the whole network in each step; the features are not cached.",
         ),
         notes=(

@@ -119,6 +119,8 @@ class CraftingShifts(Method):
         notes=(
             "Members of the families are written anew after imgaug's; lengths in pixels, meant at 227, follow the size "
             "of the picture, and what lies outside repeats the border.",
+            "Bilateral blur and mean shift look 4 pixels far at most, whatever the size of the picture: here they are "
+            "computed place by place.",
             "Edge maps break ties of equal gradients, so that lines are one pixel wide; scikit-image keeps some twice.",
             "The noise of the threshold is relative to the range of |g|, and every picture draws its own blur; "
             "edge_mode='reference' does both as the authors' code does.",

@@ -126,6 +126,7 @@ class UGT(Method):
             "dictionary": {"refine_rounds": 0},
             "target": {"dictionary": "target", "refine_rounds": 0},
         },
+        on_request={"source", "dictionary", "target"},
         smoke={"kernels": 8, "em_iterations": 10, "epochs": 1, "refine_rounds": 1, "refine_epochs": 1},
         parts=("unseen.nn.von_mises_fisher",),
         left_out=(
@@ -142,6 +143,7 @@ class UGT(Method):
             "How pseudo-labels are chosen and how often is ours; the paper says that refinement is iterative.",
         ),
         regions=True,
+        needs_regions=True,
         cost=20.0,
     )
 
