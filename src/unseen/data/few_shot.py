@@ -18,7 +18,7 @@ class FewShotSplit(NamedTuple):
     test: IntArray
 
 
-def few_shot_split(y: IntArray, shots: int, *, seed: int, test: float = 0.2) -> FewShotSplit:
+def few_shot_split(y: IntArray, shots: int, *, seed: int, draw: int | None = None, test: float = 0.2) -> FewShotSplit:
     """Hold out a stratified part as the test, and draw `shots` + 1 of each class from the rest.
 
     Parameters
@@ -28,7 +28,9 @@ def few_shot_split(y: IntArray, shots: int, *, seed: int, test: float = 0.2) -> 
     shots : int, >= 1
         Samples of each class to learn from; the support of `FewShotSFDA` is these and the validation samples together.
     seed : int
-        Of the test part and of the draw.
+        Of the test part, and of the draw unless `draw` is given.
+    draw : int, optional
+        Seed of the draw alone: several draws for one test part.
     test : float in (0, 1)
         Share of the test part.
 
@@ -54,7 +56,7 @@ def few_shot_split(y: IntArray, shots: int, *, seed: int, test: float = 0.2) -> 
     from sklearn.model_selection import train_test_split
 
     rest, held = train_test_split(np.arange(len(y)), test_size=test, random_state=seed, stratify=y)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed if draw is None else draw)
     train, validation = [], []
     for label in np.unique(y):
         own = rng.permutation(np.sort(rest[y[rest] == label]))

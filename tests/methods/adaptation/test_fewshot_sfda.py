@@ -62,6 +62,15 @@ def test_the_test_depends_on_the_seed_only():
     assert not np.array_equal(few_shot_split(y, 1, seed=4).test, few_shot_split(y, 1, seed=5).test)
 
 
+def test_draws_differ_on_one_test():
+    y = np.arange(120) % 3
+    first, other = few_shot_split(y, 1, seed=4), few_shot_split(y, 1, seed=4, draw=5)
+    assert np.array_equal(first.test, other.test)
+    assert not np.array_equal(first.train, other.train)
+    assert not np.isin(other.train, first.test).any()
+    assert np.array_equal(few_shot_split(y, 1, seed=4, draw=4).train, first.train)
+
+
 def test_a_class_with_too_few_samples_is_named():
     with pytest.raises(ValueError, match="the smallest has 5"):
         few_shot_split(np.repeat([0, 1, 2], [30, 30, 5]), 4, seed=0)
