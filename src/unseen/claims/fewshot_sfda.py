@@ -23,7 +23,7 @@ from unseen.nn.classifier import Classifier, outputs
 Table = dict[str, dict[str, float]]
 
 PROBE, STEPS = 80, 200
-"""Steps of the probe, and of the whole training of every arm; those without labels see batches twice as large."""
+"""Steps of the probe, and of the whole training of every arm; batches without labels hold twice as many samples."""
 UNLABELED: Mapping[str, tuple[type[Method], Mapping[str, Any]]] = {
     "shot": (SHOT, {}),
     "aad": (AaD, {"learning_rate": 1e-2}),
@@ -45,8 +45,10 @@ LEAST = 20
 """Samples that a class has in both domains; smaller ones are left out."""
 RAREST = 4
 """Samples of the rarest class where labels shift: three shots, and one to validate by."""
-MARGIN = 0.01
-"""How far below the source model an adapted one is said to be harmed."""
+MARGIN = 0.03
+"""How far below the source model an adapted one is worse than none."""
+CONTROL: Mapping[str, str] = {"ood": "vanilla", "shift": "even"}
+"""The pool that differs from each in nothing else."""
 
 
 class Data(NamedTuple):
@@ -97,12 +99,13 @@ def run(case: str, seed: int) -> Table:
     """All arms on one pair, from one source model and on one exam; metrics are named by the pool.
 
     Adaptation without labels reads the pool; fine-tuning reads a few labels of the known classes, and is the same
-    whatever else the pool holds.
+    whatever else the pool holds. `drop` is what a method loses against its control; `harm` is 1 where it is below the
+    source model, but not in its control.
     """
     pair = data(case, seed)
     model = source_model(pair.source, seed)
     base = graded(model, pair.exam)
-    table: Table = {"source": dict.fromkeys(pair.pools, base)}
+    table: Table = {"source": {**dict.fromkeys(pair.pools, base), "drop ood": 0.0, "drop shift": 0.0}}
     for arm, (method, settings) in UNLABELED.items():
         table[arm] = {}
         for name, pool in pair.pools.items():
@@ -110,17 +113,19 @@ def run(case: str, seed: int) -> Table:
             fitted.set_params(epochs=max(1, round(STEPS / steps(len(pool), fitted.batch_size))))
             table[arm][name] = graded(fitted.fit(model=model, target=pool).network_, pair.exam)
         row = table[arm]
-        row.update({"drop ood": row["vanilla"] - row["ood"], "drop shift": row["even"] - row["shift"]})
-        row.update({f"harm {name}": float(base - row[name] > MARGIN) for name in pair.pools})
-        row["harm"] = max(row["harm ood"], row["harm shift"])
+        for name, control in CONTROL.items():
+            row[f"drop {name}"] = row[control] - row[name]
+            row[f"harm {name}"] = float(base - row[name] > MARGIN >= base - row[control])
+        row["unsafe"] = float(base - min(row["ood"], row["shift"]) > MARGIN)
     rows = [table[arm] for arm in UNLABELED]
-    for arm, of in {"best unlabeled": max, "mean unlabeled": np.mean, "worst unlabeled": min}.items():
-        table[arm] = {metric: float(of([row[metric] for row in rows])) for metric in rows[0] if "harm" not in metric}
-    table["any unlabeled"] = {metric: max(row[metric] for row in rows) for metric in rows[0] if "harm" in metric}
+    table["best unlabeled"] = {name: max(row[name] for row in rows) for name in pair.pools}
+    for name in CONTROL:
+        for arm, metric, of in (("mean unlabeled", "drop", np.mean), ("any unlabeled", "harm", max)):
+            table.setdefault(arm, {})[f"{metric} {name}"] = float(of([row[f"{metric} {name}"] for row in rows]))
     for arm, values in fine_tuned(model, pair, seed).items():
         table[arm] = {name: float(np.mean(values)) for name in pair.pools}
         table[arm]["deviation"] = float(np.std(values, ddof=1))
-        table[arm]["harm"] = float(np.mean([base - value > MARGIN for value in values]))
+        table[arm]["unsafe"] = float(np.mean([base - value > MARGIN for value in values]))
     return table
 
 
@@ -181,22 +186,22 @@ claim = Claim(
             text="Adaptation without labels gets worse where the target holds classes that the source has not.",
             level="effect",
             experiment="settings",
-            holds=at_least("mean unlabeled", metric="drop ood", value=0.01),
+            holds=better("source", "mean unlabeled", metric="drop ood", by=0.01, lower=True),
         ),
         Assertion(
             text="It gets worse where the shares of the classes shift.",
             level="effect",
             experiment="settings",
-            holds=at_least("mean unlabeled", metric="drop shift", value=0.01),
+            holds=better("source", "mean unlabeled", metric="drop shift", by=0.01, lower=True),
         ),
         Assertion(
-            text="It can be worse than none: with other classes, one of three is below the source model in a quarter.",
+            text="Other classes make one of three methods worse than no adaptation, in a quarter of all runs.",
             level="effect",
             experiment="settings",
             holds=at_least("any unlabeled", metric="harm ood", value=0.25),
         ),
         Assertion(
-            text="... and where shares shift.",
+            text="... and shifted shares do.",
             level="effect",
             experiment="settings",
             holds=at_least("any unlabeled", metric="harm shift", value=0.25),
@@ -205,19 +210,19 @@ claim = Claim(
             text="None of the three is safe where either is so: SHOT is below the source model in a tenth.",
             level="effect",
             experiment="settings",
-            holds=at_least("shot", metric="harm", value=0.1),
+            holds=at_least("shot", metric="unsafe", value=0.1),
         ),
         Assertion(
             text="... AaD is.",
             level="effect",
             experiment="settings",
-            holds=at_least("aad", metric="harm", value=0.1),
+            holds=at_least("aad", metric="unsafe", value=0.1),
         ),
         Assertion(
             text="... SF(DA)^2 is.",
             level="effect",
             experiment="settings",
-            holds=at_least("sfda2", metric="harm", value=0.1),
+            holds=at_least("sfda2", metric="unsafe", value=0.1),
         ),
         Assertion(
             text="Three labels per class are better than the source model.",
@@ -229,7 +234,7 @@ claim = Claim(
             text="They are safe: below the source model for no draw.",
             level="effect",
             experiment="settings",
-            holds=at_most("lp-ft 3", metric="harm", value=0.0),
+            holds=at_most("lp-ft 3", metric="unsafe", value=0.0),
         ),
         Assertion(
             text="Where the target is as assumed, three labels are on a par with the best adaptation without labels.",
