@@ -132,7 +132,7 @@ def run(case: str, seed: int) -> Table:
 def fine_tuned(model: Classifier, pair: Data, seed: int) -> dict[str, list[float]]:
     """Accuracy of each arm for each draw of the shots.
 
-    One rate serves all: that which the label aside chooses with one shot of each class, at the first draw.
+    One rate serves all, as for the authors: that which the labels aside choose with one shot, at the first draw.
     """
     found: dict[str, list[float]] = {arm: [] for arm in (*FEW, "lp-ft 1 last")}
     rate = None
