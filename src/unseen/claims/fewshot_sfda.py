@@ -207,7 +207,7 @@ claim = Claim(
             holds=at_least("any unlabeled", metric="harm shift", value=0.25),
         ),
         Assertion(
-            text="None of the three is safe where either is so: SHOT is below the source model in a tenth.",
+            text="None is safe there, whether or not that is the cause: SHOT is below the source model in a tenth of all runs.",
             level="effect",
             experiment="settings",
             holds=at_least("shot", metric="unsafe", value=0.1),
@@ -259,6 +259,7 @@ claim = Claim(
             level="effect",
             experiment="settings",
             holds=better("lp-ft 3", "best unlabeled", metric="shift"),
+            promised=True,
         ),
         Assertion(
             text="... and one label is.",
@@ -271,12 +272,14 @@ claim = Claim(
             level="effect",
             experiment="settings",
             holds=better("lp-ft 1", "source", metric="vanilla"),
+            promised=True,
         ),
         Assertion(
             text="... and its last step is as good as the one that the label aside chooses.",
             level="effect",
             experiment="settings",
             holds=not_worse("lp-ft 1 last", "lp-ft 1", metric="vanilla", within=0.01),
+            promised=True,
         ),
         Assertion(
             text="Which samples are drawn changes little: a deviation of at most two points with three labels.",
@@ -301,6 +304,7 @@ claim = Claim(
             level="effect",
             experiment="settings",
             holds=better("lp-ft 3", "lp-ft 1", metric="vanilla"),
+            promised=True,
         ),
         Assertion(
             text="Sharpness-aware fine-tuning is a little better.",
