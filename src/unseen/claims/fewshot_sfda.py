@@ -116,7 +116,7 @@ def run(case: str, seed: int) -> Table:
         for name, control in CONTROL.items():
             row[f"drop {name}"] = row[control] - row[name]
             row[f"harm {name}"] = float(base - row[name] > MARGIN >= base - row[control])
-        row["unsafe"] = float(base - min(row["ood"], row["shift"]) > MARGIN)
+        row["harm"] = max(row["harm ood"], row["harm shift"])
     rows = [table[arm] for arm in UNLABELED]
     table["best unlabeled"] = {name: max(row[name] for row in rows) for name in pair.pools}
     for name in CONTROL:
@@ -125,7 +125,7 @@ def run(case: str, seed: int) -> Table:
     for arm, values in fine_tuned(model, pair, seed).items():
         table[arm] = {name: float(np.mean(values)) for name in pair.pools}
         table[arm]["deviation"] = float(np.std(values, ddof=1))
-        table[arm]["unsafe"] = float(np.mean([base - value > MARGIN for value in values]))
+        table[arm]["harm"] = float(np.mean([base - value > MARGIN for value in values]))
     return table
 
 
@@ -207,22 +207,22 @@ claim = Claim(
             holds=at_least("any unlabeled", metric="harm shift", value=0.25),
         ),
         Assertion(
-            text="None is safe there, whether or not that is the cause: SHOT is below the source model in a tenth of all runs.",
+            text="None of the three is safe: either makes SHOT worse than no adaptation, in a tenth of all runs.",
             level="effect",
             experiment="settings",
-            holds=at_least("shot", metric="unsafe", value=0.1),
+            holds=at_least("shot", metric="harm", value=0.1),
         ),
         Assertion(
-            text="... AaD is.",
+            text="... and AaD.",
             level="effect",
             experiment="settings",
-            holds=at_least("aad", metric="unsafe", value=0.1),
+            holds=at_least("aad", metric="harm", value=0.1),
         ),
         Assertion(
-            text="... SF(DA)^2 is.",
+            text="... and SF(DA)^2.",
             level="effect",
             experiment="settings",
-            holds=at_least("sfda2", metric="unsafe", value=0.1),
+            holds=at_least("sfda2", metric="harm", value=0.1),
         ),
         Assertion(
             text="Three labels per class are better than the source model.",
@@ -231,10 +231,10 @@ claim = Claim(
             holds=better("lp-ft 3", "source", metric="vanilla", by=0.03),
         ),
         Assertion(
-            text="They are safe: below the source model for no draw.",
+            text="They are safe: more than three points below the source model for no draw.",
             level="effect",
             experiment="settings",
-            holds=at_most("lp-ft 3", metric="unsafe", value=0.0),
+            holds=at_most("lp-ft 3", metric="harm", value=0.0),
         ),
         Assertion(
             text="Where the target is as assumed, three labels are on a par with the best adaptation without labels.",
