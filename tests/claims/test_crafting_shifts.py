@@ -120,9 +120,12 @@ def test_pictures_of_the_exam_neither_trained_nor_chose(study):
 def test_what_a_split_of_the_source_tells_is_read_from_the_exam(study, monkeypatch):
     found, _ = study
     monkeypatch.setattr(claim, "study", lambda half, split: found if (half, split) == ("first", 3) else None)
+    monkeypatch.setattr(claim, "fold_truth", lambda half, split, case: np.full(len(found.folds), 0.75))
     Model.read.clear()
-    claim.on_source("first half, split 3", 0)
+    table = claim.on_source("first half, split 3", 0)
     assert {len(x) for x in Model.read} == {10}
+    assert table["seen families"] == {"score": 1.0, "distance to targets": 0.25}
+    assert table["unseen families"] == {"score": 0.5, "distance to targets": 0.25}
 
 
 def test_cases_of_the_two_splits_differ_and_source_splits_are_those_of_the_targets():
