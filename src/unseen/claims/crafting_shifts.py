@@ -455,8 +455,8 @@ claim = Claim(
         Assertion(
             text="State of the art on standard benchmarks, and the relative improvements (15.4% and 1.6%) there.",
             level="paper scale",
-            reason="Needs PACS, MiniDomainNet, NICO++ or the digits benchmark, pretrained networks, 33 learning rates and "
-            "17 weights: about a thousand trainings. With a folder of class folders per domain as tensors of 224 "
+            reason="Needs PACS, MiniDomainNet, NICO++ or the digits benchmark, pretrained networks, 33 learning rates "
+            "and 17 weights: about a thousand trainings. With a folder of class folders per domain as tensors of 224 "
             "pixels: CraftingShifts(epochs=300, learning_rate=0.00154, mix=None).fit(source=photos, model=resnet18), "
             "the rate and w chosen by kfold_select; not run.",
         ),
