@@ -275,10 +275,30 @@ def test_blurs_are_halved_below_32_pixels(size, sigma):
     assert not np.array_equal(edge_map(x), lines(0.5 * t, 1.5 * t, 1.5 - sigma, x))
 
 
-def test_weak_lines_touch_strong_ones_at_corners_too():
-    gradient = sobel(blurred(1 - np.tri(24, dtype=np.float32)[None], np.array([1.0])))  # a diagonal step
-    gradient.magnitude[:, 12:] *= 0.5
-    assert canny(gradient, np.array([0.1]), np.array([2.0]))[0, 14:20].sum() >= 6
+def test_weak_lines_touch_strong_ones_at_corners_too_and_in_their_own_picture_alone(monkeypatch):
+    diagonal = np.stack([np.eye(8, dtype=bool)] * 2)
+    monkeypatch.setattr(edges, "ridges", lambda gradient: diagonal)
+    down = np.full((2, 8, 8), 0.5)
+    down[0, 0, 0] = 1.0
+    found = canny(edges.Gradient(down, 0 * down), np.full(2, 0.4), np.full(2, 0.9))
+    assert found.sum(axis=(1, 2)).tolist() == [8, 0]
+
+
+def test_borders_have_no_lines():
+    x = np.zeros((2, 32, 32), dtype=np.float32)
+    x[0, :, 16:], x[1, 16:] = 1, 1
+    found = edge_map(x) == 0
+    assert found[0, [0, -1]].sum() == found[1, :, [0, -1]].sum() == 0
+    assert found[0, 1:-1].any(axis=1).all()
+
+
+def test_the_reference_mode_draws_one_blur_for_all_pictures(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(edges, "blurred", lambda x, sigmas: drawn.append(set(sigmas.tolist())) or x)
+    for seed in range(20):
+        edge_map(np.repeat(square(), 10, axis=0), np.random.default_rng(seed), mode="reference")
+    assert {len(one) for one in drawn} == {1}
+    assert set.union(*drawn) == {0.0, 1.0, 2.0}
 
 
 def test_the_family_edges_has_lines_of_a_blur_of_2_at_227_pixels_and_otsu_in_two_colours():
