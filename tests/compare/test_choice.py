@@ -13,7 +13,7 @@ import unseen
 from unseen.compare.choice import choose
 from unseen.compare.estimate import estimate
 from unseen.compare.inputs import prepare
-from unseen.compare.validators import EMBEDDED, REVERSE
+from unseen.compare.validators import EMBEDDED, NEIGHBOURS, REVERSE, learner_of
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.report import summary
@@ -49,7 +49,8 @@ def test_every_validator_scores_every_candidate():
     assert all(
         set(row) == {
             "source validation", "information maximization", "neighbourhood density", "certainty",
-            "embedded validation", "reverse validation", "agreement", "ensemble validation",
+            "embedded validation", "reverse validation", "reverse validation by neighbours", "agreement",
+            "ensemble validation",
         }
         for row in found.values()
     )  # fmt: skip
@@ -135,10 +136,10 @@ def test_a_pool_is_graded_by_the_labels_that_it_was_given_together(monkeypatch):
 
 def test_a_careful_choice_keeps_what_counts_as_like_the_target():
     cells = {
-        name: [{"validators": {REVERSE: reverse, EMBEDDED: embedded, "source validation": 0.9}, "seed": 0}]
+        name: [{"validators": {REVERSE: reverse, NEIGHBOURS: reverse, EMBEDDED: embedded}, "seed": 0}]
         for name, reverse, embedded in (("source-only", 0.5, 0.8), ("coral", 0.9, 0.7), ("shot", 0.8, 0.8))
     }
-    inputs = SimpleNamespace(source=range(100), support=None, encoder=None, classes=ClassSpace(names=("a", "b")))
+    inputs = SimpleNamespace(source=domain(), support=None, encoder=None, classes=ClassSpace(names=("a", "b")))
     assert choose(cells, inputs, careful=False).name == "coral"
     assert choose(cells, inputs).name == "shot"  # features of the user's own
     found = choose(cells, inputs, careful=True)
@@ -146,6 +147,51 @@ def test_a_careful_choice_keeps_what_counts_as_like_the_target():
     assert "among those not below source-only in embedded validation" in found.why
     assert found.votes["coral"] == 0
     assert "Without that care it would be coral (--no-careful)" in found.why
+
+
+def corners(n=200):
+    """Two classes, each in two opposite corners: their means are one."""
+    rng = np.random.default_rng(0)
+    corner = np.array([[3, 3], [-3, -3], [3, -3], [-3, 3]])[np.arange(n) % 4]
+    x = (corner + rng.normal(size=(n, 2))).astype("float32")
+    return Domain(x=x, y=np.arange(n) % 4 // 2, classes=ClassSpace(names=("a", "b")))
+
+
+@pytest.mark.parametrize(
+    ("source", "ranks", "expected"), [(corners(), NEIGHBOURS, "ot"), (domain(scale=0.2), REVERSE, "coral")]
+)
+def test_reverse_validation_learns_as_the_source_is_learnt_best(source, ranks, expected):
+    told = {"source-only": (0.5, 0.5), "coral": (0.8, 0.7), "ot": (0.7, 0.9), "shot": (0.99, 0.5), "aad": (0.5, 0.99)}
+    cells = {
+        name: [{"validators": {REVERSE: means, NEIGHBOURS: near}, "seed": 0}] for name, (means, near) in told.items()
+    }
+    inputs = SimpleNamespace(source=source, support=None, encoder=None, classes=source.classes)
+    found = choose(cells, inputs, careful=False)
+    assert learner_of(source) == ranks
+    assert found.name == expected
+    assert f"by {ranks} (" in found.why
+    assert found.votes["shot"] == found.votes["aad"] == 0  # in doubt by one of the two
+
+
+def test_what_was_chosen_learns_once_more_from_all_of_the_source(tmp_path):
+    import pandas as pd
+
+    given = dict(target=domain(n=60, shift=6, seed=1), methods="standardize", seeds=2)
+    run_ = unseen.compare(source=domain(n=100), out=tmp_path / "run", **given)
+    refitted = run_.results["chosen"]["refitted"]
+    assert refitted["samples"] == 100
+    target = domain(n=60, shift=6, seed=1)
+    right = (run_.bundle.predict_proba(target).argmax(dim=1).numpy() == target.labels).mean()
+    predicted = pd.read_parquet(tmp_path / "run/predictions.parquet")
+    parts = refitted["metrics"]
+    found = sum(parts[part]["accuracy"]["mean"] * (predicted.part == part).sum() for part in parts) / 60
+    assert right == pytest.approx(found) == pytest.approx((predicted.truth == predicted.prediction).mean())
+    assert "The saved model has learnt from all 100" in "".join(summary(run_.results)).replace(
+        "\N{NO-BREAK SPACE}", " "
+    )
+    again = unseen.compare(source=domain(n=100), out=tmp_path / "run", **given)
+    assert again.results["chosen"] == run_.results["chosen"]
+    assert unseen.compare(source=domain(n=100), refit=False, **given).results["chosen"]["refitted"] is None
 
 
 def test_presets_of_the_papers_size_run_only_if_they_are_named():

@@ -51,12 +51,23 @@ def test_all_right_on_a_few_labels_is_not_taken_for_certain():
     assert weigh({"a": 0.5}, {"a": 1.0}, 3)["a"] < 0.53
 
 
+def test_two_estimates_must_both_be_clear_and_the_first_ranks():
+    scores, also = (
+        {"source-only": 0.5, "a": 0.9, "b": 0.8, "c": 0.7},
+        {"source-only": 0.5, "a": 0.54, "b": 0.6, "c": 0.9},
+    )
+    assert without_doubt(scores, 100, also=also) == pytest.approx(
+        {"source-only": 1 / 3, "a": 0.0, "b": 1.0, "c": 2 / 3}
+    )
+
+
 @pytest.mark.parametrize(("call", "told"), [
     (lambda: weigh({"a": 1.0}, {"b": 1.0}, 3), "same candidates"),
     (lambda: weigh({"a": 1.0}, {"a": 1.0}, 0), "labels must be"),
     (lambda: without_doubt({}, 3), "must not be empty"),
     (lambda: without_doubt({"a": 1.0}, 0), "must not be empty"),
     (lambda: without_doubt({"a": 1.0}, 3, keep={"b": 1.0}), "same candidates"),
+    (lambda: without_doubt({"a": 1.0}, 3, also={"b": 1.0}), "also must score the same candidates"),
 ])  # fmt: skip
 def test_mistakes_are_named(call, told):
     with pytest.raises(ValueError, match=told):

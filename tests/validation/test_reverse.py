@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from unseen.validation import nearest_means, reverse_validation
+from unseen.validation import cross_validated, nearest_means, nearest_neighbours, reverse_validation
 
 
 def _domain(n, shift, seed):
@@ -48,6 +48,39 @@ def test_nearest_means_by_a_naive_loop():
     means = [a[torch.as_tensor(y == c)].sum(dim=0) for c in range(3)]
     expected = [int(np.argmax([float(row @ m / m.norm()) for m in means])) + 5 for row in b]
     assert nearest_means(x, y + 5, other).tolist() == expected
+
+
+def test_nearest_neighbours_by_a_naive_loop():
+    x, y = _domain(30, 0.0, 0)
+    other, _ = _domain(20, 2.0, 3)
+    a, b = ((t - t.mean(0)) / t.std(0, unbiased=False) for t in (x, other))
+    expected = [y[int(torch.cosine_similarity(a, row[None]).argmax())] + 5 for row in b]
+    assert nearest_neighbours(x, y + 5, other).tolist() == expected
+
+
+def test_neighbours_see_predictions_that_follow_counterparts_and_means_do_not():
+    rng = np.random.default_rng(0)
+    x, y = torch.as_tensor(rng.normal(size=(200, 16)), dtype=torch.float32), rng.integers(8, size=200)
+    target, wrong = x + 0.1 * torch.as_tensor(rng.normal(size=x.shape), dtype=torch.float32), rng.integers(8, size=200)
+    right, guess = (reverse_validation(target, told, x, y, nearest_neighbours) for told in (y, wrong))
+    assert (right, guess) == (1.0, pytest.approx(1 / 8, abs=0.07))
+    assert reverse_validation(target, y, x, y) < 0.7  # classes without a place of their own have no telling mean
+
+
+def test_a_learner_is_graded_on_folds_that_it_did_not_learn():
+    x, y = _domain(60, 0.0, 0)
+    assert cross_validated(nearest_means, x, y) > 0.95
+    asked = []
+
+    def spy(x, labels, other):
+        asked.append((len(labels), len(other), sorted(set(labels))))
+        return np.zeros(len(other))
+
+    assert cross_validated(spy, x, y) == pytest.approx(1 / 3)
+    assert asked == [(48, 12, [0, 1, 2])] * 5
+    assert cross_validated(nearest_neighbours, x, np.random.default_rng(0).integers(3, size=60)) < 0.6
+    with pytest.raises(ValueError, match="at least two"):
+        cross_validated(spy, x[:1], y[:1])
 
 
 def test_another_learner_takes_the_place_of_the_means():

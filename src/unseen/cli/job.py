@@ -77,6 +77,9 @@ def compare(
             show_default=False,
         ),
     ] = None,
+    refit: Annotated[
+        bool, typer.Option(help="Fit the chosen method once more, on all labelled source samples, and save that.")
+    ] = True,
     seeds: Annotated[int, typer.Option(help="Seeds per candidate.", min=1)] = 3,
     budget: Annotated[str | None, typer.Option(help="Time for all fits, such as 10m.", show_default=False)] = None,
     out: Annotated[Path, typer.Option(help="Run folder; a killed run goes on in it.")] = Path("runs/compare"),
@@ -106,8 +109,9 @@ def compare(
         dict(
             source=source, target=target, support=support, classes=classes, ontology=ontology, taxonomy=taxonomy,
             model=open_model(model), teachers=open_zoo(teachers), encoder=encoder, methods=methods, protocol=protocol,
-            labels=labels, careful=careful, seeds=seeds, budget=budget, out=out, on_error=on_error, precision=precision,
-            pictures=pictures, with_encoder=bundle, trust=trust, command=command_line(), engine=where,
+            labels=labels, careful=careful, refit=refit, seeds=seeds, budget=budget, out=out, on_error=on_error,
+            precision=precision, pictures=pictures, with_encoder=bundle, trust=trust,
+            command=command_line(), engine=where,
         ),
         as_json,
     )  # fmt: skip

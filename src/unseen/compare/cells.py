@@ -58,16 +58,42 @@ def run_cell(
         method = given.fit(method)
     cell: Cell = {"seconds": time.perf_counter() - started, "seed": seed, "method": method}
     cell.update(calibration(method, check))
-    for label, name in PARTS.items():
-        part = getattr(inputs, name)
-        if part is not None:
-            cell[label] = _predict(method, part, cell["temperature"], cell["threshold"], pool=part is inputs.target)
+    cell |= _predictions(method, inputs, cell)
     if can_pretend(given):
         cell["classwise"] = _pretend(given, check, slug, preset, seed)
     if folder is not None:
         save_state(folder / key, cell)
         shutil.rmtree(folder / "checkpoints" / key, ignore_errors=True)
     return validated(cell, inputs, given, check, slug, preset)
+
+
+@limited_threads()
+def refit_cell(inputs: Inputs, cell: Cell, slug: str, preset: str, folder: Path | None) -> Cell:
+    """A candidate once more with the seed of `cell`, on all labelled source samples; its predictions.
+
+    Temperature and threshold stay those of `cell`, which were measured on samples that it had not learnt from.
+    """
+    key, seed = f"{slug}-{preset}-whole", cell["seed"]
+    if folder is not None and (folder / key).exists():
+        return load_state(folder / key)
+    with runtime(folder=None if folder is None else folder / "checkpoints" / key):
+        method = inputs.given(inputs.source, seed).fit(catalogue.make(slug, preset, seed))
+    whole: Cell = {"seed": seed, "method": method, **{key: cell[key] for key in ("temperature", "threshold")}}
+    whole |= _predictions(method, inputs, whole)
+    if folder is not None:
+        save_state(folder / key, whole)
+        shutil.rmtree(folder / "checkpoints" / key, ignore_errors=True)
+    return whole
+
+
+def _predictions(method: Method, inputs: Inputs, scaled: Cell) -> Cell:
+    """What a method says of each part of the target, at the temperature and threshold of `scaled`."""
+    parts = {label: getattr(inputs, name) for label, name in PARTS.items()}
+    return {
+        label: _predict(method, part, scaled["temperature"], scaled["threshold"], pool=part is inputs.target)
+        for label, part in parts.items()
+        if part is not None
+    }
 
 
 def can_pretend(given: Given) -> bool:

@@ -16,9 +16,11 @@ from unseen.compare.validators import (
     ENSEMBLE,
     HELD_OUT_CLASSES,
     INFORMATION,
+    NEIGHBOURS,
     REVERSE,
     SOURCE,
     SUPPORT,
+    learner_of,
 )
 from unseen.validation import agreement, ensemble_validation, leave_out, vote, weigh, without_doubt
 
@@ -49,8 +51,9 @@ class Choice:
 def choose(cells: Cells, inputs: Inputs, protocol: str = "auto", *, careful: bool | None = None) -> Choice:
     """Choose by what the given data allow.
 
-    With a source whose classes are all that can be predicted: reverse validation, with accuracy on the support where
-    there is one, and source-only where nothing is clearly better. With classes that have no labelled sample: class-wise
+    With a source whose classes are all that can be predicted: reverse validation by means or by neighbours, whichever
+    learns the source's own classes better, with accuracy on the support where there is one, and source-only where
+    nothing is clearly better by both. With classes that have no labelled sample: class-wise
     validation, of the held-out classes alone where `protocol` is "zsl". Else accuracy on the support, else information
     among the candidates that keep nine tenths of the best source validation, else source validation.
 
@@ -63,10 +66,13 @@ def choose(cells: Cells, inputs: Inputs, protocol: str = "auto", *, careful: boo
         careful = inputs.encoder is None and graded < ENOUGH_LABELS
     validators = scores(cells)
     means = {key: {v: float(np.mean(values)) for v, values in row.items()} for key, row in validators.items()}
-    votes, rule = _vote(means, inputs, protocol, graded, careful=careful)
+    back = REVERSE
+    if inputs.source is not None and NEIGHBOURS in next(iter(means.values())):
+        back = learner_of(inputs.source)
+    votes, rule = _vote(means, inputs, protocol, graded, back, careful=careful)
     name = max(votes, key=lambda key: votes[key])
     why = _why(name, votes, means, rule, inputs, seeds=len(cells[name]))
-    bold = _vote(means, inputs, protocol, graded, careful=False)[0]
+    bold = _vote(means, inputs, protocol, graded, back, careful=False)[0]
     other = max(bold, key=lambda key: bold[key])
     if other != name:
         why += f" Without that care it would be {other} (--no-careful)."
@@ -101,22 +107,21 @@ def family(candidate: str) -> str:
 
 
 def _vote(
-    means: Mapping[str, Mapping[str, float]], inputs: Inputs, protocol: str, graded: int, *, careful: bool
+    means: Mapping[str, Mapping[str, float]], inputs: Inputs, protocol: str, graded: int, back: str, *, careful: bool
 ) -> tuple[dict[str, float], str]:
-    """Votes, and the sentence that says by what."""
+    """Votes, and the sentence that says by what; `back` is the reverse validation that ranks."""
     have = next(iter(means.values()))
     column = {v: {key: row[v] for key, row in means.items()} for v in have}
     if REVERSE in have and inputs.source is not None:
-        ranked, by = column[REVERSE], "reverse validation"
+        by, other = back, REVERSE if back == NEIGHBOURS else NEIGHBOURS
+        ranked, also = column[by], column[other]
         if SUPPORT in have:
-            ranked, by = (
-                weigh(ranked, column[SUPPORT], graded),
-                f"reverse validation and {graded} labels of the support",
-            )
+            ranked, also = (weigh(told, column[SUPPORT], graded) for told in (ranked, also))
+            by += f" and {graded} labels of the support"
         keep = column.get(EMBEDDED) if careful else None
         if keep is not None:
             by += " among those not below source-only in embedded validation"
-        votes = without_doubt(ranked, len(inputs.source) + graded, keep=keep)
+        votes = without_doubt(ranked, len(inputs.source) + graded, keep=keep, also=also)
         return votes, f"by {by} ({{told}})"
     if CLASSWISE in have:
         by = HELD_OUT_CLASSES if protocol == "zsl" else CLASSWISE
@@ -141,7 +146,9 @@ def _graded(inputs: Inputs) -> int:
 def _why(name: str, votes: Mapping[str, float], means: Mapping[str, Any], rule: str, inputs: Inputs, seeds: int) -> str:
     if len(votes) == 1:
         return f"{name} was the only candidate."
-    shown = [v for v in (REVERSE, CLASSWISE, HELD_OUT_CLASSES, SUPPORT, INFORMATION, SOURCE) if v in means[name]]
+    shown = [
+        v for v in (REVERSE, NEIGHBOURS, CLASSWISE, HELD_OUT_CLASSES, SUPPORT, INFORMATION, SOURCE) if v in means[name]
+    ]
     told = ", ".join(f"{v} {means[name][v]:.3f}" for v in shown)
     told += f"; mean of {seeds} seeds" if seeds > 1 else "; one seed"
     floor = name == "source-only" and REVERSE in means[name]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from unseen.catalogue import Given
-from unseen.compare.cells import Cell, run_cell, split_source
+from unseen.compare.cells import Cell, refit_cell, run_cell, split_source
 from unseen.compare.inputs import Inputs
 from unseen.data.domain import Domain
 from unseen.nn.state import pack, unpack
@@ -63,6 +63,13 @@ def run_all(
     for (_, pair), cell in zip(jobs, found):
         cells[pair].append(cell)
     return cells
+
+
+def fit_whole(inputs: Inputs, pair: tuple[str, str], cell: Cell, folder: Path | None) -> Cell | None:
+    """The chosen candidate on all labelled source samples; None where `cell` has learnt from all that there are."""
+    if split(inputs, cell["seed"])[1] is None:
+        return None
+    return refit_cell(inputs, cell, *pair, None if folder is None else folder / "cells")
 
 
 def _cell(work: Work, job: Job) -> Cell:

@@ -24,7 +24,7 @@ def write_run(
     folder: Path,
     results: dict[str, Any],
     inputs: Inputs,
-    cells: Mapping[str, list[Cell]],
+    chosen: Cell,
     bundle: Bundle,
     *,
     pictures: bool,
@@ -44,10 +44,9 @@ def write_run(
     learned = [d for role in ("source", "support") if role in inputs.raw for d in inputs.raw[role].digests()]
     _write(folder / "learned.txt", "\n".join(learned).encode())
     _table(folder / "results.parquet", pd.DataFrame(_flat(results)))
-    first = cells[results["chosen"]["name"]][0]
-    predictions = pd.DataFrame(_predictions(inputs, first, results))
+    predictions = pd.DataFrame(_predictions(inputs, chosen, results))
     _table(folder / "predictions.parquet", predictions)
-    _table(folder / "map.parquet", pd.DataFrame(_map(inputs, first, results)))
+    _table(folder / "map.parquet", pd.DataFrame(_map(inputs, chosen, results)))
     shown = _pictures(inputs, predictions, results["new_classes"]) if pictures else []
     _table(folder / "pictures.parquet", pd.DataFrame(shown, columns=["id", "part", "jpeg"]))
     render(folder)
@@ -88,7 +87,7 @@ def _flat(results: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _predictions(inputs: Inputs, cell: Cell, results: dict[str, Any]) -> list[dict[str, Any]]:
-    """Truth and prediction of the chosen model's first seed for every target sample."""
+    """Truth and prediction of the chosen model, as it is saved, for every target sample."""
     rows = []
     names = inputs.classes.names
     protocol = results["protocol"]

@@ -15,7 +15,8 @@ from typing import Any
 from unseen import __version__, catalogue
 from unseen.bundle import Bundle
 from unseen.compare.cells import Cell
-from unseen.compare.fits import alone_in, run_all, split
+from unseen.compare.choice import choose
+from unseen.compare.fits import alone_in, fit_whole, run_all, split
 from unseen.compare.inputs import Data, Inputs, prepare
 from unseen.compare.results import summarize
 from unseen.data.class_gaps import gaps
@@ -138,6 +139,7 @@ def compare(
     protocol: str = "auto",
     labels: str = "exam",
     careful: bool | None = None,
+    refit: bool = True,
     seeds: int = 3,
     budget: str | float | None = None,
     out: str | os.PathLike[str] | None = None,
@@ -177,6 +179,9 @@ def compare(
     careful : bool, optional
         Stay with source-only unless a candidate is better by two label-free scores: harms less often, gains less. If
         None, it is so with features of your own, and not with those of a pretrained encoder.
+    refit : bool
+        Fit the chosen candidate once more, on all labelled source samples: candidates leave out a fifth, to be told
+        apart by. That one is saved.
     seeds : int, >= 1
     budget : str or float, optional
         Seconds, or "10m": the most expensive candidates are left out, and named.
@@ -228,18 +233,22 @@ def compare(
     with alone_in(folder):
         found_cells = run_all(inputs, todo.candidates, seeds, folder, engine)
         cells = {name(*pair): group for pair, group in found_cells.items()}
+        pairs = {name(*pair): pair for pair in found_cells}
+        with limited_threads():
+            choice = choose(cells, inputs, protocol, careful=careful)
+        first = cells[choice.name][0]
+        whole = fit_whole(inputs, pairs[choice.name], first, folder) if refit else None
         with limited_threads():
             results = summarize(
-                inputs, todo, cells, protocol=protocol, labels=labels, seeds=seeds, careful=careful
+                inputs, todo, cells, choice, whole, protocol=protocol, labels=labels, seeds=seeds
             )  # fmt: skip
         results.update(unseen=__version__, command=command, config=config, settings=_settings(engine))
         results["diagnosis"] = None if found is None else found.to_json()
-        first = cells[results["chosen"]["name"]][0]
-        bundle = make_bundle(inputs, first)
+        bundle = make_bundle(inputs, whole or first)
         if folder is not None:
             from unseen.compare.folder import write_run
 
-            write_run(folder, results, inputs, cells, bundle, pictures=pictures, with_encoder=with_encoder)
+            write_run(folder, results, inputs, whole or first, bundle, pictures=pictures, with_encoder=with_encoder)
     return Comparison(results, bundle, folder)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unseen.compare.cells import Cell
-from unseen.compare.choice import choose
+from unseen.compare.choice import Choice
 from unseen.compare.estimate import estimate, estimates
 from unseen.compare.inputs import Inputs
 from unseen.compare.new_classes import new_classes
@@ -31,11 +31,11 @@ SCHEMA = 1
 
 
 def summarize(
-    inputs: Inputs, todo: Plan, cells: Mapping[str, list[Cell]], *, protocol: str, labels: str, seeds: int,
-    careful: bool | None = None,
+    inputs: Inputs, todo: Plan, cells: Mapping[str, list[Cell]], choice: Choice, whole: Cell | None = None, *,
+    protocol: str, labels: str, seeds: int,
 ) -> dict[str, Any]:  # fmt: skip
-    """Choose first, then open the exam: what stands in `results.json`."""
-    choice = choose(cells, inputs, protocol, careful=careful)
+    """Open the exam, after the choice: what stands in `results.json`; `whole` is the chosen one fitted again on all."""
+    final = whole or cells[choice.name][0]
     truths = {part: exam.open() for part, exam in inputs.exams.items()}
     graded = _protocol(protocol, truths, inputs)
     rows = [
@@ -58,8 +58,8 @@ def summarize(
         "references": _references(inputs, truths, rows, graded),
         "candidates": sorted(rows, key=lambda row: -row["vote"]),
         "left_out": todo.left_out,
-        "chosen": {"name": choice.name, "why": choice.why},
-        "new_classes": new_classes(inputs, cells[choice.name][0]),
+        "chosen": {"name": choice.name, "why": choice.why, "refitted": _refitted(whole, truths, graded, inputs)},
+        "new_classes": new_classes(inputs, final),
         "estimate": estimate(
             estimates(choice.validators[choice.name], cells[choice.name]),
             0 if inputs.target is None else len(inputs.target),
@@ -110,6 +110,16 @@ def _row(
         "chosen": chosen,
         "metrics": {part: _grades(group, part, truth, protocol, inputs) for part, truth in truths.items() if protocol},
     }
+
+
+def _refitted(
+    whole: Cell | None, truths: Mapping[str, IntArray], protocol: Protocol | None, inputs: Inputs
+) -> dict[str, Any] | None:
+    """The model that is saved, where it has learnt from all of the source: from how many samples, and its grades."""
+    if whole is None or inputs.source is None:
+        return None
+    graded = {} if protocol is None else {p: _grades([whole], p, t, protocol, inputs) for p, t in truths.items()}
+    return {"samples": len(inputs.source), "metrics": graded}
 
 
 def _grades(

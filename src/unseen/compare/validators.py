@@ -14,28 +14,37 @@ from unseen import catalogue, methods, plugins
 from unseen.catalogue import Given
 from unseen.compare.inputs import Inputs
 from unseen.data.domain import Domain
+from unseen.data.typing import IntArray
 from unseen.methods.base import Method, signatures
 from unseen.validation import (
     average_thresholded_confidence,
     certainty,
+    cross_validated,
     density_ratio,
     embedded_validation,
     information_maximization,
     leave_out,
+    nearest_means,
+    nearest_neighbours,
     reverse_validation,
     soft_neighbourhood_density,
     source_validation,
 )
+from unseen.validation.reverse import Learner
 
 Cell = dict[str, Any]
 
 SOURCE, SUPPORT = "source validation", "support validation"
 INFORMATION, DENSITY = "information maximization", "neighbourhood density"
 EMBEDDED, REVERSE, CERTAINTY = "embedded validation", "reverse validation", "certainty"
+NEIGHBOURS = "reverse validation by neighbours"
+BACK: dict[str, Learner] = {REVERSE: nearest_means, NEIGHBOURS: nearest_neighbours}
+"""What learns back from the predicted target."""
 AGREEMENT, ENSEMBLE = "agreement", "ensemble validation"
 CLASSWISE, HELD_OUT_CLASSES = "class-wise validation", "accuracy of held-out classes"
 THRESHOLDED = "average thresholded confidence"
 
+_MOST = 10_000  # samples of each domain that are learnt back from and asked
 _LOWEST = -30.0  # a log-probability below it counts as this
 
 
@@ -73,9 +82,9 @@ def _validators(
     if p is not None and check is not None:
         scores[EMBEDDED] = _embedded(cell, given.inputs["source"], check)
     if p is not None and inputs.source is not None and not len(inputs.classes.unseen):
-        scores[REVERSE] = reverse_validation(
-            _table(inputs.target), cell["adapted"]["prediction"], _table(inputs.source), inputs.source.labels
-        )
+        target, predicted = _thinned(_table(inputs.target), cell["adapted"]["prediction"])
+        source, y = _thinned(_table(inputs.source), inputs.source.labels)
+        scores |= {name: reverse_validation(target, predicted, source, y, learner) for name, learner in BACK.items()}
     if "classwise" in cell:
         scores[CLASSWISE], scores[HELD_OUT_CLASSES] = cell["classwise"]
     if inputs.support is not None:
@@ -101,6 +110,18 @@ def _scores(scores: Tensor) -> Tensor:
 def _table(domain: Domain | None) -> Tensor:
     assert domain is not None
     return torch.as_tensor(np.asarray(domain.x)).float()
+
+
+def _thinned(x: Tensor, y: IntArray) -> tuple[Tensor, IntArray]:
+    """At most `_MOST` samples, every k-th."""
+    step = -(-len(x) // _MOST)
+    return x[::step], y[::step]
+
+
+def learner_of(source: Domain) -> str:
+    """Which reverse validation learns back as the source's own classes are learnt best."""
+    x, y = _thinned(_table(source), source.labels)
+    return max(BACK, key=lambda name: cross_validated(BACK[name], x, y)) if len(x) > 1 else REVERSE
 
 
 def _on_support(method: Method, support: Domain, given: Given, slug: str, preset: str, seed: int) -> NDArray[np.bool_]:

@@ -201,8 +201,20 @@ def beside(results: Results) -> list[str]:
     if found.chance is None:
         lines.append(_not_comparable(found, results["references"]["ceiling"]))
     lines.append(_change(found, results["chosen"]["name"]))
+    lines.append(_refitted(found, results["chosen"].get("refitted")))
     lines.append(_regret(found, results))
     return [line for line in lines if line]
+
+
+def _refitted(found: Verdict, whole: Mapping[str, Any] | None) -> str:
+    """What the saved model reaches, where it has learnt from all of the source."""
+    if whole is None:
+        return ""
+    reached = whole["metrics"]["adapted"][found.metric]["mean"]
+    return (
+        f"The saved model has learnt from all {count(whole['samples'], 'source sample')}, of which candidates left out "
+        f"a fifth: {percent(reached)}."
+    )
 
 
 def _estimate(found: Mapping[str, Any] | None) -> str:

@@ -18,7 +18,7 @@ from unseen.validation.ensemble import ensemble_validation
 from unseen.validation.entropy import certainty
 from unseen.validation.importance import density_ratio, embedded_validation
 from unseen.validation.information import information_maximization
-from unseen.validation.reverse import nearest_means, reverse_validation
+from unseen.validation.reverse import cross_validated, nearest_means, nearest_neighbours, reverse_validation
 from unseen.validation.source import source_validation
 from unseen.validation.support import leave_out
 from unseen.validation.vote import vote
@@ -33,6 +33,7 @@ __all__ = [
     "classwise_validation",
     "crafted_copies",
     "crafted_validation",
+    "cross_validated",
     "density_ratio",
     "embedded_validation",
     "ensemble_validation",
@@ -41,6 +42,7 @@ __all__ = [
     "leave_out",
     "middle_of_the_best",
     "nearest_means",
+    "nearest_neighbours",
     "pretended",
     "reverse_validation",
     "select",

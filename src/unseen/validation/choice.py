@@ -48,6 +48,7 @@ def without_doubt(
     floor: str = "source-only",
     errors: float = 1.0,
     keep: Mapping[str, float] | None = None,
+    also: Mapping[str, float] | None = None,
 ) -> dict[str, float]:
     """Rank candidates by score; one that is not clearly better than doing nothing has the vote 0. In [0, 1].
 
@@ -64,6 +65,8 @@ def without_doubt(
     errors : float, >= 0
     keep : {candidate: score}, optional
         Another score, in which a candidate may not be below the floor either.
+    also : {candidate: accuracy in [0, 1]}, optional
+        Another estimate of the same accuracy, in which a candidate must be clearly better than the floor, too.
 
     Source: the one-standard-error rule of Breiman, Friedman, Olshen, Stone, "Classification and Regression Trees",
     1984, section 3.4.3.
@@ -71,16 +74,18 @@ def without_doubt(
     Raises
     ------
     ValueError
-        If there is no candidate or no sample, or `keep` does not score the same candidates.
+        If there is no candidate or no sample, or `keep` or `also` does not score the same candidates.
     """
-    if keep is not None and set(keep) != set(scores):
-        raise ValueError("keep must score the same candidates as scores")
+    for name, others in (("keep", keep), ("also", also)):
+        if others is not None and set(others) != set(scores):
+            raise ValueError(f"{name} must score the same candidates as scores")
     if not scores or samples < 1:
         raise ValueError(f"scores and samples must not be empty; got {len(scores)} candidates, {samples} samples")
-    least = -math.inf
-    if floor in scores and math.isfinite(scores[floor]):
-        least = scores[floor] + errors * math.sqrt(max(scores[floor] * (1 - scores[floor]), 0.0) / samples)
-    passing = [name for name, s in scores.items() if math.isfinite(s) and (s >= least or name == floor)]
+    passing = [name for name, s in scores.items() if math.isfinite(s)]
+    for told in (scores, also):
+        if told is not None and math.isfinite(told.get(floor, math.nan)):
+            least = told[floor] + errors * math.sqrt(max(told[floor] * (1 - told[floor]), 0.0) / samples)
+            passing = [name for name in passing if name == floor or told[name] >= least]
     if keep is not None and floor in scores:
         passing = [name for name in passing if name == floor or keep[name] >= keep[floor]]
     votes = dict.fromkeys(scores, 0.0)

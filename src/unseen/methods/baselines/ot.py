@@ -49,7 +49,7 @@ class OT(PerDomainMethod):
         baseline=True,
     )
 
-    regularization: Positive = 0.01
+    regularization: Positive = 0.02
     C: Positive = 3.0
     most: Annotated[int, Within(2)] = 4000
 
