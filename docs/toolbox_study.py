@@ -1,12 +1,15 @@
-"""The choice of `compare` against four methods of SKADA, of which the best is picked with labels.
+"""The choice of `compare` against four methods of SKADA, of which the best is picked with labels, case by case.
 
     pip install -e ".[bench]"
-    python docs/toolbox_study.py --styles development --seeds 1 --out runs/toolbox.json
-    python docs/toolbox_study.py --out runs/toolbox.json --page
+    python docs/toolbox_study.py pairs --styles development --seeds 0      what may be looked at while things change
+    python docs/toolbox_study.py pairs --styles fresh                      seeds 100 to 104, looked at once
+    python docs/toolbox_study.py left-out --styles fresh                   one style from the four others
+    python docs/toolbox_study.py table                                     the tables, from docs/evidence/toolbox.json
 
-Each ordered pair of five vendors' emoji (29 subgroups, features of the default encoder) is a case; a seed draws four
-fifths of the source and of the target. All methods see the same samples and are graded on the same target samples.
-A run goes on where it stopped. Features of an encoder were made before: the choice is the one for such features.
+`pairs`: each ordered pair of five vendors' emoji (29 subgroups, features of the default encoder) is a case. `left-out`:
+four styles together are the source, the fifth is the target. A seed draws four fifths of every style. All methods see
+the same samples, without the target's labels, and are graded on all samples of the target. Features of a pretrained
+encoder were made before: the choice is the one for such features (`careful=False`). A run goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import itertools
 import json
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,29 +28,46 @@ import numpy as np
 import unseen
 from unseen.claims.base import interval
 from unseen.claims.shifts import subgroups
-from unseen.data.domain import Domain
+from unseen.data.domain import Domain, concatenate
+from unseen.methods.baselines.source_only import SourceOnly
 
+FILE = Path(__file__).resolve().parent / "evidence" / "toolbox.json"
 STYLES = {
     "development": ("noto", "twemoji", "openmoji", "fluent-emoji-flat", "fluent-emoji-high-contrast"),
     "fresh": ("noto-v1", "emojione", "emojione-monotone", "fxemoji", "fluent-emoji"),
 }
-OURS = "source-only,standardize,coral,ot,prototypes,shot,glc,aad"
-"""Candidates of `compare`: those that take seconds on cached features."""
+CANDIDATES = "source-only,standardize,coral,ot,prototypes,shot,glc:default,aad"
+"""Those that take seconds on cached features."""
+HARM = 0.01
+"""How far below source-only a choice does harm."""
 
 
-def case(source: str, target: str, seed: int) -> tuple[Domain, Domain]:
-    """Four fifths of each."""
-    rng = np.random.default_rng(seed)
-    parts = [subgroups(style) for style in (source, target)]
-    kept = [np.sort(rng.permutation(len(part))[: 4 * len(part) // 5]) for part in parts]
-    return tuple(part.take(rows) for part, rows in zip(parts, kept))  # type: ignore[return-value]
+def cases(kind: str, styles: str) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Styles of the source, and that of the target."""
+    names = STYLES[styles]
+    for target in names:
+        others = tuple(name for name in names if name != target)
+        yield from [(others, target)] if kind == "left-out" else [((other,), target) for other in others]
 
 
-def ours(source: Domain, target: Domain, seed: int) -> dict[str, Any]:
-    """The choice without labels, and what each candidate would have got, on the target that it adapts to."""
-    run = unseen.compare(source=source, target=target, methods=OURS, protocol="closed", seeds=1, careful=False)
-    scores = {row["name"]: row["metrics"]["adapted"]["accuracy"]["mean"] for row in run.results["candidates"]}
-    return {"chosen": run.chosen, "scores": scores}
+def drawn(style: str, seed: int) -> Domain:
+    """Four fifths of a style."""
+    whole = subgroups(style)
+    return whole.take(np.sort(np.random.default_rng(seed).permutation(len(whole))[: 4 * len(whole) // 5]))
+
+
+def ours(source: Domain, target: Domain) -> dict[str, Any]:
+    """The choice of `compare`, and how its saved model, source-only and standardization do on the target."""
+    run = unseen.compare(
+        source=source, target=target.unlabeled(), methods=CANDIDATES, seeds=1, careful=False, say=lambda line: None
+    )
+    floor: Any = SourceOnly().fit(source=source)
+    told = run.bundle.predict_proba(target).argmax(dim=1).numpy()
+    return {
+        "chosen": run.chosen,
+        "accuracy": float((told == target.labels).mean()),
+        "source-only": float((floor.predict(target) == target.labels).mean()),
+    }
 
 
 def skada(source: Domain, target: Domain) -> dict[str, float]:
@@ -80,60 +100,76 @@ def skada(source: Domain, target: Domain) -> dict[str, float]:
     return found
 
 
-def measure(styles: str, seeds: int, out: Path) -> None:
+def measure(kind: str, styles: str, seeds: Sequence[int], out: Path) -> None:
     """All cases that the file lacks."""
     rows = json.loads(out.read_text(encoding="utf-8")) if out.exists() else []
-    done = {(row["source"], row["target"], row["seed"]) for row in rows}
-    for seed, (a, b) in itertools.product(range(100, 100 + seeds), itertools.permutations(STYLES[styles], 2)):
-        if (a, b, seed) in done:
+    done = {(row["kind"], *row["source"], row["target"], row["seed"]) for row in rows}
+    for seed, (names, name) in itertools.product(seeds, list(cases(kind, styles))):
+        if (kind, *names, name, seed) in done:
             continue
-        source, target = case(a, b, seed)
-        started = time.perf_counter()
+        source, target = concatenate([drawn(one, seed) for one in names], name="source"), drawn(name, seed)
+        times = [time.process_time()]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             theirs = skada(source, target)
-            between = time.perf_counter()
-            mine = ours(source, target, seed)
-        seconds = {"skada": between - started, "unseen": time.perf_counter() - between}
-        rows.append(dict(styles=styles, source=a, target=b, seed=seed, skada=theirs, unseen=mine, seconds=seconds))
+            times.append(time.process_time())
+            mine = ours(source, target)
+            times.append(time.process_time())
+        seconds = dict(zip(("skada", "unseen"), np.diff(times).round(2).tolist()))
+        row = {"kind": kind, "styles": styles, "source": names, "target": name, "seed": seed}
+        rows.append({**row, "skada": theirs, "unseen": mine, "processor seconds": seconds})
         temporary = out.with_name(f".{out.name}.tmp")
         temporary.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
         temporary.replace(out)
-        print(a, b, seed, max(theirs.values()), mine["scores"][mine["chosen"]], mine["chosen"], flush=True)
+        print(kind, *names, name, seed, f"{max(theirs.values()):.3f}", mine, flush=True)
 
 
-def summary(rows: list[Mapping[str, Any]]) -> dict[str, float]:
-    """Means over cases: ours, theirs by method, the best of theirs by labels, the gain with its interval, harm."""
-    chosen = np.array([row["unseen"]["scores"][row["unseen"]["chosen"]] for row in rows])
-    floor = np.array([row["unseen"]["scores"]["source-only"] for row in rows])
-    table = {name: np.array([row["skada"][name] for row in rows]) for name in rows[0]["skada"]}
-    best = np.max(list(table.values()), axis=0)
-    low, high = interval(chosen - best)
+def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Means over cases, the gain over the best by labels with its interval over targets and sources, and harm."""
+    mine = np.array([row["unseen"]["accuracy"] for row in rows])
+    floor = np.array([row["unseen"]["source-only"] for row in rows])
+    theirs = {name: np.array([row["skada"][name] for row in rows]) for name in rows[0]["skada"]}
+    best = np.max(list(theirs.values()), axis=0)
+    units: dict[tuple[str, ...], list[float]] = {}
+    for row, gain in zip(rows, mine - best):
+        units.setdefault((*row["source"], row["target"]), []).append(gain)
+    per_case = [float(np.mean(gains)) for gains in units.values()]
+    low, high = interval(per_case)
     return {
-        "cases": len(rows), "chosen": chosen.mean(), **{name: v.mean() for name, v in table.items()},
-        "best by labels": best.mean(), "gain": (chosen - best).mean(), "low": low, "high": high,
-        "worst gain": (chosen - best).min(), "harm": float((chosen < floor - 0.01).mean()),
-        "seconds of unseen": float(np.mean([row["seconds"]["unseen"] for row in rows])),
-        "seconds of skada": float(np.mean([row["seconds"]["skada"] for row in rows])),
+        "cases": len(units), "seeds": len(rows) / len(units), "source-only": floor.mean(),
+        **{name: values.mean() for name, values in theirs.items()}, "best of the four by labels": best.mean(),
+        "chosen without labels": mine.mean(), "gain": (mine - best).mean(), "low": low, "high": high,
+        "worst case": min(per_case), "harm": float((mine < floor - HARM).mean()),
+        **{f"seconds of {name}": float(np.mean([row["processor seconds"][name] for row in rows]))
+           for name in ("skada", "unseen")},
     }  # fmt: skip
 
 
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """A column per kind and styles, a line per figure."""
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault(f"{row['kind']}, {row['styles']}", []).append(row)
+    found = {name: summary(group) for name, group in groups.items()}
+    lines = ["| | " + " | ".join(found) + " |", "| --- |" + " ---: |" * len(found)]
+    for key in next(iter(found.values())):
+        digits = 0 if key in ("cases", "seeds") else 1 if key.startswith("seconds") else 3
+        lines.append(f"| {key} | " + " | ".join(f"{one[key]:.{digits}f}" for one in found.values()) + " |")
+    return "\n".join(lines)
+
+
 def main() -> None:
-    """Measure, or print the summary."""
+    """Measure, or print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("pairs", "left-out", "table"))
     parser.add_argument("--styles", choices=list(STYLES), default="development")
-    parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--page", action="store_true", help="print the summary of what is there")
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(100, 105)))
+    parser.add_argument("--out", type=Path, default=FILE)
     given = parser.parse_args()
-    if given.page:
-        rows = json.loads(given.out.read_text(encoding="utf-8"))
-        for styles in STYLES:
-            own = [row for row in rows if row["styles"] == styles]
-            if own:
-                print(styles, {key: round(float(value), 4) for key, value in summary(own).items()})
+    if given.what == "table":
+        print(table(json.loads(given.out.read_text(encoding="utf-8"))))
     else:
-        measure(given.styles, given.seeds, given.out)
+        measure(given.what, given.styles, given.seeds, given.out)
 
 
 if __name__ == "__main__":
