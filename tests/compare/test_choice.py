@@ -194,6 +194,21 @@ def test_what_was_chosen_learns_once_more_from_all_of_the_source(tmp_path):
     assert unseen.compare(source=domain(n=100), refit=False, **given).results["chosen"]["refitted"] is None
 
 
+@pytest.mark.parametrize(("labels", "adapted"), [(True, [48, 48]), (False, [48, 60])])
+def test_what_is_held_out_is_adapted_to_only_where_nothing_can_be_graded(monkeypatch, labels, adapted):
+    from unseen.methods.baselines.standardize import Standardize
+
+    seen, fit = [], Standardize.fit
+
+    def spy(self, *, source, target):
+        seen.append(len(target))
+        return fit(self, source=source, target=target)
+
+    monkeypatch.setattr(Standardize, "fit", spy)
+    run(source=domain(n=100), target=domain(n=60, shift=6, seed=1, labels=labels), methods="standardize")
+    assert seen == adapted
+
+
 def test_presets_of_the_papers_size_run_only_if_they_are_named():
     from unseen import catalogue
 

@@ -330,7 +330,7 @@ def _word_vectors(classes: ClassSpace) -> dict[str, NDArray[np.float32]]:
 
 
 def _seal(read: Mapping[str, Domain], labels: str, fraction: float) -> dict[str, Domain]:
-    """The parts of the target: support (if labels are for learning), target, and held out if there are labels."""
+    """The parts of the target: support (if labels are for learning), target and held out."""
     parts = {name: domain for name, domain in read.items() if name != "target"}
     if "target" not in read:
         return parts
@@ -347,7 +347,7 @@ def _seal(read: Mapping[str, Domain], labels: str, fraction: float) -> dict[str,
         target = _beside(target, parts["support"])
     if len(target) == 0:
         return parts
-    aside = _held_out(target) if target.y is not None else np.zeros(len(target), dtype=bool)
+    aside = _held_out(target)
     parts["target"] = target.take(~aside)
     if aside.any():
         parts["held_out"] = target.take(aside)
