@@ -232,7 +232,7 @@ def baselines(source: Domain, target: Domain, look: str) -> dict[str, tuple[Meth
         from sklearn.decomposition import PCA
 
         both = np.concatenate([plain(source).x, plain(target).x])
-        axes = PCA(min(COMPONENTS, len(both) - 1), random_state=0).fit(both)
+        axes = PCA(min(COMPONENTS, *both.shape), random_state=0).fit(both)
 
         def sight(domain: Domain) -> Domain:
             return domain.replace(x=axes.transform(plain(domain).x).astype(np.float32), columns={})
