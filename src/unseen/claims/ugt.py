@@ -69,8 +69,8 @@ class Longer(UGT):
         self, network: CompNet, cells: dict[str, NDArray[Any]], y: Int[Tensor, " n"]
     ) -> tuple[NDArray[Any], Int[Tensor, " m"], Float[Tensor, " m"]]:
         labels, weight = super()._believed(network, cells, y)[1:]
-        drawn_ = np.random.default_rng(self.random_state).integers(len(y), size=len(labels))
-        return cells["source"][drawn_], y[drawn_], weight
+        again = np.random.default_rng(self.random_state).integers(len(y), size=len(labels))
+        return cells["source"][again], y[again], weight
 
 
 ARMS: dict[str, tuple[type[UGT], dict[str, Any]]] = {
@@ -376,13 +376,6 @@ def drop(arms: tuple[str, ...], *, by: float) -> Condition:
     return OnMetric("shifted", lambda table: min((of(table, arm) for arm in arms), key=lambda found: found.value))
 
 
-def asserted(
-    text: str, experiment: str, holds: Condition, *, level: Level = "effect", promised: bool = False
-) -> Assertion:
-    """An assertion with an experiment."""
-    return Assertion(text=text, level=level, experiment=experiment, holds=holds, promised=promised)
-
-
 def at_scale(data: str) -> str:
     """How to run it where the data are."""
     return (
@@ -404,6 +397,60 @@ STAGES = (
     ("So it does behind occluders, too", "target's dictionary", "compnet", "shifted, occluded"),
 )
 """What each stage adds, to be asked of all data: text, arm, control, metric."""
+
+Row = tuple[str, str, Condition, str]
+MEASURED: tuple[Row, ...] = (
+    ("A linear probe loses more than ten points where the domain changes, whichever features it reads.",
+     "nuisances", drop(PROBES, by=0.1), "promised"),
+    ("Nothing but labelled pictures of the source and unlabeled ones of the target is needed.",
+     "nuisances", equals("ugt", metric="other_inputs", value=0), "mechanism"),
+    ("Compositional networks are robust to occlusion: far better than linear probes, the best of three.",
+     "nuisances", beats_all("compnet", PROBES, metric="occluded", by=0.1), "effect"),
+    ("They are better than all linear probes behind occluders of three fifths.",
+     "nuisances", beats_all("compnet", PROBES, metric="occluded 60%", by=0.02), "effect"),
+    ("Far better behind occluders where the domain has changed, too.",
+     "nuisances", beats_all("compnet", PROBES, metric="shifted, occluded", by=0.1), "promised"),
+    ("That is owed to the explanation of positions as clutter.",
+     "nuisances", better("compnet", "compnet, no clutter", metric="occluded 60%", by=0.03), "effect"),
+    ("They say where an occluder of a fifth is, better than the best of four maps that ignore it.",
+     "nuisances", beats_all("ugt", BLIND, metric="iou, 20%", by=0.05), "mechanism"),
+    ("They say where an occluder of two fifths is.",
+     "nuisances", beats_all("ugt", BLIND, metric="iou, 40%", by=0.02), "effect"),
+    ("They say where an occluder of three fifths is.",
+     "nuisances", beats_all("ugt", BLIND, metric="iou, 60%"), "effect"),
+    ("Occluders of two fifths are found on the coarse last map, too.",
+     "drawings", beats_all("ugt", BLIND, metric="iou, 40%"), "effect"),
+    ("They degrade badly on other domains: by more than ten points under corruptions of digits.",
+     "nuisances", drop(("compnet",), by=0.1), "effect"),
+    ("They degrade badly from printed digits to handwritten ones.",
+     "synthetic", drop(("compnet",), by=0.1), "effect"),
+    ("Kernels correspond roughly to parts: two hands draw one emoji with the same kernels at the same place, more "
+     "than two emoji of a class.",
+     "parts", better("same emoji", "same class", metric="agreement", by=0.03), "mechanism"),
+    ("Some kernels of both domains are alike (a cosine above 0.9): at least a twentieth.",
+     "nuisances", at_least("compnet", metric="alike", value=0.05), "effect"),
+    ("Others are not (below 0.8): a tenth more than between two samples of one domain.",
+     "nuisances", better("compnet", "clean's dictionary", metric="unlike", by=0.1), "effect"),
+    ("The transitional dictionary is nearer to the target's kernels than the source's is.",
+     "nuisances", better("dictionary", "compnet", metric="to target"), "mechanism"),
+    ("And nearer to the source's kernels than the target's is.",
+     "nuisances", better("dictionary", "target's dictionary", metric="to source"), "mechanism"),
+    *((f"{text}: {told}.", name, better(arm, control, metric=metric, by=0.03), "effect")
+      for text, arm, control, metric in STAGES for name, told in DATA.items()),
+    *((f"UGT does well where the domain changes: better than CORAL, the best of three, on {metric} pictures: {told}.",
+       name, beats_all("ugt", CORALS, metric=metric), "effect")
+      for metric in ("shifted", "shifted, occluded") for name, told in DATA.items()),
+    ("Adaptation costs at most two points on clean pictures of the source.",
+     "nuisances", not_worse("ugt", "compnet", metric="clean", within=0.02), "effect"),
+)  # fmt: skip
+"""What experiments decide: text, experiment, condition, and whether it is a mechanism, promised, or an effect."""
+
+
+def assertion(text: str, experiment: str, holds: Condition, level: str) -> Assertion:
+    """A row of `MEASURED` in the ledger."""
+    kind: Level = "mechanism" if level == "mechanism" else "effect"
+    return Assertion(text=text, level=kind, experiment=experiment, holds=holds, promised=level == "promised")
+
 
 claim = Claim(
     slug="ugt",
@@ -459,112 +506,7 @@ claim = Claim(
             level="not testable",
             reason="It is about the state of the field in 2024.",
         ),
-        asserted(
-            "A linear probe loses more than ten points where the domain changes, whichever features it reads.",
-            "nuisances",
-            drop(PROBES, by=0.1),
-            promised=True,
-        ),
-        asserted(
-            "Nothing but labelled pictures of the source and unlabeled ones of the target is needed.",
-            "nuisances",
-            equals("ugt", metric="other_inputs", value=0),
-            level="mechanism",
-        ),
-        asserted(
-            "Compositional networks are robust to occlusion: far better than linear probes, the best of three.",
-            "nuisances",
-            beats_all("compnet", PROBES, metric="occluded", by=0.1),
-            promised=True,
-        ),
-        asserted(
-            "That is owed to the explanation of positions as clutter.",
-            "nuisances",
-            better("compnet", "compnet, no clutter", metric="occluded 60%", by=0.03),
-        ),
-        asserted(
-            "They say where an occluder of a fifth is, better than any map that ignores the picture.",
-            "nuisances",
-            beats_all("ugt", BLIND, metric="iou, 20%", by=0.05),
-            level="mechanism",
-        ),
-        asserted(
-            "They say where an occluder of two fifths is.",
-            "nuisances",
-            beats_all("ugt", BLIND, metric="iou, 40%", by=0.02),
-        ),
-        asserted(
-            "They say where an occluder of three fifths is.", "nuisances", beats_all("ugt", BLIND, metric="iou, 60%")
-        ),
-        asserted(
-            "Occluders of two fifths are found on the coarse last map, too.",
-            "drawings",
-            beats_all("ugt", BLIND, metric="iou, 40%"),
-        ),
-        asserted(
-            "They degrade badly on other domains: by more than ten points under corruptions of digits.",
-            "nuisances",
-            drop(("compnet",), by=0.1),
-        ),
-        asserted(
-            "They degrade badly from printed digits to handwritten ones.", "synthetic", drop(("compnet",), by=0.1)
-        ),
-        asserted(
-            "Kernels correspond roughly to parts: two hands draw one emoji with the same kernels at the "
-            "same place, more than two emoji of a class.",
-            "parts",
-            better("same emoji", "same class", metric="agreement", by=0.03),
-            level="mechanism",
-        ),
-        asserted(
-            "Some kernels of both domains are alike (a cosine above 0.9): at least a twentieth.",
-            "nuisances",
-            at_least("compnet", metric="alike", value=0.05),
-        ),
-        asserted(
-            "Others are not (below 0.8): a tenth more than between two samples of one domain.",
-            "nuisances",
-            better("compnet", "clean's dictionary", metric="unlike", by=0.1),
-        ),
-        asserted(
-            "The transitional dictionary is nearer to the target's kernels than the source's is.",
-            "nuisances",
-            better("dictionary", "compnet", metric="to target"),
-            level="mechanism",
-        ),
-        asserted(
-            "And nearer to the source's kernels than the target's is.",
-            "nuisances",
-            better("dictionary", "target's dictionary", metric="to source"),
-            level="mechanism",
-        ),
-        *(
-            asserted(f"{text}: {told}.", name, better(arm, control, metric=metric, by=0.03))
-            for text, arm, control, metric in STAGES
-            for name, told in DATA.items()
-        ),
-        *(
-            asserted(
-                f"UGT does well where the domain changes: better by {by:.0%} than alignment of means and covariances, "
-                f"the best of three, on {metric} pictures: {DATA[name]}.",
-                name,
-                beats_all("ugt", CORALS, metric=metric, by=by),
-                promised=promised,
-            )
-            for name, metric, by, promised in (
-                ("nuisances", "shifted", 0.05, False),
-                ("nuisances", "shifted, occluded", 0.1, False),
-                ("synthetic", "shifted", 0.05, False),
-                ("synthetic", "shifted, occluded", 0.05, False),
-                ("drawings", "shifted", 0.0, False),
-                ("drawings", "shifted, occluded", 0.0, False),
-            )
-        ),
-        asserted(
-            "Adaptation costs at most two points on clean pictures of the source.",
-            "nuisances",
-            not_worse("ugt", "compnet", metric="clean", within=0.02),
-        ),
+        *(assertion(*row) for row in MEASURED),
         Assertion(text="UGT is best on OOD-CV.", level="paper scale", reason=at_scale("OOD-CV")),
         Assertion(text="UGT is best on ImageNet-C.", level="paper scale", reason=at_scale("ImageNet-C")),
         Assertion(

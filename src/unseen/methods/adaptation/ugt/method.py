@@ -140,7 +140,7 @@ class UGT(Method):
             "Without `auxiliary` there is one kind of clutter: clusters of pictures with objects would be parts, and "
             "explain these as well as the classes do.",
             "The published size is 512 kernels of the last map of a network trained on the source, 4 views, border 3.",
-            "How pseudo-labels are chosen, weighted and how often is ours; the paper says that refinement is iterative.",
+            "How pseudo-labels are chosen, weighted and renewed is ours; the paper says that refinement is iterative.",
         ),
         regions=True,
         needs_regions=True,
