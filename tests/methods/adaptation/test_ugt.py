@@ -310,6 +310,14 @@ def test_without_a_sure_pseudo_label_the_coefficients_stay() -> None:
     assert int(other.believed_.sum()) == 0
 
 
+def test_pseudo_labels_weigh_as_much_as_labels_on_the_mean(fitted: UGT) -> None:
+    cells = {"target": scenes(60, 1, turn=0.5).columns["regions"]}
+    pictures, labels, weight = fitted._believed(fitted.network_, cells, torch.zeros(1, dtype=torch.long))
+    sure = torch.softmax(fitted.network_(torch.as_tensor(pictures)), dim=1).amax(dim=1)
+    assert len(pictures) == len(labels) >= 30
+    np.testing.assert_allclose(weight, sure / sure.mean(), rtol=1e-5)
+
+
 def test_regions_must_be_as_many_everywhere(fitted: UGT) -> None:
     few = scenes(30, 1)
     few = few.replace(columns={"regions": few.columns["regions"][:, :16]})

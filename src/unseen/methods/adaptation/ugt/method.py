@@ -140,7 +140,7 @@ class UGT(Method):
             "Without `auxiliary` there is one kind of clutter: clusters of pictures with objects would be parts, and "
             "explain these as well as the classes do.",
             "The published size is 512 kernels of the last map of a network trained on the source, 4 views, border 3.",
-            "How pseudo-labels are chosen and how often is ours; the paper says that refinement is iterative.",
+            "How pseudo-labels are chosen, weighted and renewed is ours; the paper says that refinement is iterative.",
         ),
         regions=True,
         needs_regions=True,
@@ -311,21 +311,33 @@ class UGT(Method):
         network.cpu()
 
     def _refine(self, network: CompNet, cells: dict[str, NDArray[Any]], y: Int[Tensor, " n"], number: int) -> None:
-        """Learn from the source and from pseudo-labels of the target, weighted by their probability (step 9)."""
-        with torch.no_grad():
-            p = torch.softmax(torch.cat([network(part) for part in chunks(cells["target"])]), dim=1)
-        labels, believed = pseudo_labels(p, self.pseudo_threshold, self.pseudo_share)
-        self.believed_[number] = torch.bincount(labels[believed], minlength=p.shape[1])
-        if not believed.any():
+        """Learn from the source and from pseudo-labels of the target (step 9)."""
+        pictures, labels, weight = self._believed(network, cells, y)
+        self.believed_[number] = torch.bincount(labels, minlength=self.believed_.shape[1])
+        if not len(labels):
             return
         self._learn(
             network,
-            np.concatenate([cells["source"], cells["target"][believed.numpy()]]),
-            torch.cat([y, labels[believed]]),
-            torch.cat([torch.ones(len(y)), p.amax(dim=1)[believed]]),
+            np.concatenate([cells["source"], pictures]),
+            torch.cat([y, labels]),
+            torch.cat([torch.ones(len(y)), weight]),
             epochs=self.refine_epochs,
             name=f"ugt-refine-{number}",
         )
+
+    def _believed(
+        self, network: CompNet, cells: dict[str, NDArray[Any]], y: Int[Tensor, " n"]
+    ) -> tuple[NDArray[Any], Int[Tensor, " m"], Float[Tensor, " m"]]:
+        """Pictures of the target whose pseudo-labels are believed, these, and their weights.
+
+        A weight is the probability over the mean of those believed: scores are means over positions, so that
+        probabilities of ten classes lie near 0.2, and would hardly count beside the source's weight of 1.
+        """
+        with torch.no_grad():
+            p = torch.softmax(torch.cat([network(part) for part in chunks(cells["target"])]), dim=1)
+        labels, believed = pseudo_labels(p, self.pseudo_threshold, self.pseudo_share)
+        sure = p.amax(dim=1)[believed]
+        return cells["target"][believed.numpy()], labels[believed], sure / sure.mean()
 
     # -- what it says ------------------------------------------------------------------------------------------
 
