@@ -13,7 +13,18 @@ sys.path.insert(0, str(HERE))
 
 from common import Row, machine
 
-ALL = ("embed", "loki", "glc_labels", "zeroq", "overhead", "serve", "hypergraph", "taxonomy", "generation")
+ALL = (
+    "embed",
+    "loki",
+    "adaptation",
+    "glc_labels",
+    "zeroq",
+    "overhead",
+    "serve",
+    "hypergraph",
+    "taxonomy",
+    "generation",
+)
 
 
 def main(names: list[str]) -> None:

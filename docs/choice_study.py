@@ -28,7 +28,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from unseen.compare.cells import run_cell, split_source
-from unseen.compare.choice import ENOUGH_LABELS
+from unseen.compare.choice import ENOUGH_LABELS, choose
 from unseen.compare.estimate import ERROR, estimate
 from unseen.compare.inputs import Inputs, prepare
 from unseen.compare.job import plan
@@ -40,8 +40,10 @@ from unseen.compare.validators import (
     EMBEDDED,
     ENSEMBLE,
     INFORMATION,
+    NEIGHBOURS,
     REVERSE,
     SOURCE,
+    learner_of,
 )
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
@@ -51,7 +53,7 @@ from unseen.validation import vote, weigh, without_doubt
 DOCS = Path(__file__).resolve().parent
 DEVELOPMENT = ("noto", "twemoji", "openmoji", "fluent-emoji-flat", "fluent-emoji-high-contrast")
 JUDGING = ("noto-v1", "emojione", "emojione-monotone", "fxemoji", "fluent-emoji")
-METHODS = "source-only,standardize,coral,prototypes,shot,glc:default,glc:global,glc:paper"
+METHODS = "source-only,standardize,coral,ot,prototypes,shot,aad,glc:default,glc:global,glc:paper"
 """As `compare` runs them where the classes are equal; glc:no-rejection is the network of glc:default."""
 
 ESTIMATE = "the estimate: mean of reverse validation and agreement"
@@ -235,7 +237,8 @@ def measure(case: Case, folder: Path | None, seeds: int) -> dict[str, Any]:
     inputs = prepare(source=case.source, target=case.target)
     todo = plan(inputs, METHODS, seeds)
     cells = fitted(inputs, todo.candidates, seeds, folder)
-    results = summarize(inputs, todo, cells, protocol="closed", labels="exam", seeds=seeds)
+    choice = choose(cells, inputs, "closed")
+    results = summarize(inputs, todo, cells, choice, protocol="closed", labels="exam", seeds=seeds)
     rows = {row["name"]: row for row in results["candidates"]}
     candidates = {
         name: {
@@ -247,7 +250,8 @@ def measure(case: Case, folder: Path | None, seeds: int) -> dict[str, Any]:
         for name in cells  # not in the order of the votes, which would decide ties
     }
     samples = {"source": len(case.source), "target": len(case.target), "exam": len(inputs.exams["adapted"])}
-    return {"name": case.name, "part": case.part, "samples": samples, "candidates": candidates}
+    told = {"name": case.name, "part": case.part, "samples": samples, "learns back": learner_of(inputs.source)}
+    return {**told, "candidates": candidates}
 
 
 def right_on_held_out(inputs: Inputs, cell: Mapping[str, Any]) -> str:
@@ -273,32 +277,51 @@ def fitted(inputs: Inputs, candidates: Any, seeds: int, folder: Path | None) -> 
 # -- rules -------------------------------------------------------------------------------------------------
 
 Scores = Mapping[str, Mapping[str, float]]
-"""{validator: {candidate: score}}"""
+"""{validator: {candidate: score}}, and the same of the two reverse validations as `BACK` and `OTHER`."""
 Rule = Callable[[Scores, int, bool], Mapping[str, float]]
 """Votes from scores, the number of source samples, and whether a pretrained encoder made the features."""
+BACK, OTHER = "the reverse validation that ranks", "the one that does not"
 ENCODED = ("emoji styles", "other styles", "other subgroups", "letters", "languages")
 """Parts whose features are those of a pretrained encoder; the others are tables as somebody has them."""
 
 
 def rules() -> dict[str, Rule]:
     """Each rule by name; the first is the default, then the same never and always careful."""
-    single = (REVERSE, SOURCE, EMBEDDED, INFORMATION, CERTAINTY, DENSITY, AGREEMENT, ENSEMBLE)
+    single = (REVERSE, NEIGHBOURS, SOURCE, EMBEDDED, INFORMATION, CERTAINTY, DENSITY, AGREEMENT, ENSEMBLE)
     return {
-        "`compare`: reverse validation, source-only in doubt, careful with tables": lambda v, n, encoded: without_doubt(
-            v[REVERSE], n, keep=None if encoded else v[EMBEDDED]
+        "`compare`: reverse validation, source-only in doubt, careful with tables": lambda v, n, encoded: by_both(
+            v, n, keep=None if encoded else v[EMBEDDED]
         ),
-        "`--no-careful`: reverse validation, source-only in doubt": lambda v, n, _: without_doubt(v[REVERSE], n),
-        "`--careful`: the same, not below source-only in embedded validation": lambda v, n, _: without_doubt(
-            v[REVERSE], n, keep=v[EMBEDDED]
+        "`--no-careful`: reverse validation, source-only in doubt": lambda v, n, _: by_both(v, n),
+        "`--careful`: the same, not below source-only in embedded validation": lambda v, n, _: by_both(
+            v, n, keep=v[EMBEDDED]
         ),
-        "before: information, of those that keep the source": lambda v, n, _: vote(v[INFORMATION], v[SOURCE]),
-        "reverse validation, of those that keep the source": lambda v, n, _: vote(v[REVERSE], v[SOURCE]),
-        "mean rank of reverse validation and information": lambda v, n, _: mean_rank(v, REVERSE, INFORMATION),
-        "mean rank of source validation and information": lambda v, n, _: mean_rank(v, SOURCE, INFORMATION),
-        "mean rank of reverse, source and information": lambda v, n, _: mean_rank(v, REVERSE, SOURCE, INFORMATION),
+        "before: reverse validation by means alone, source-only in doubt, careful with tables": (
+            lambda v, n, encoded: without_doubt(v[REVERSE], n, keep=None if encoded else v[EMBEDDED])
+        ),
+        "doubt by the reverse validation that ranks alone": lambda v, n, encoded: without_doubt(
+            v[BACK], n, keep=None if encoded else v[EMBEDDED]
+        ),
+        "neighbours alone, source-only in doubt": lambda v, n, encoded: without_doubt(
+            v[NEIGHBOURS], n, keep=None if encoded else v[EMBEDDED]
+        ),
+        "information, of those that keep the source": lambda v, n, _: vote(v[INFORMATION], v[SOURCE]),
+        "mean rank of reverse validation and information": lambda v, n, _: mean_rank(v, BACK, INFORMATION),
+        "mean rank of reverse, source and information": lambda v, n, _: mean_rank(v, BACK, SOURCE, INFORMATION),
         "mean rank of all": lambda v, n, _: mean_rank(v, *single),
         **{name: lambda v, n, _, name=name: v[name] for name in single},
     }
+
+
+def by_both(scores: Scores, samples: int, keep: Mapping[str, float] | None = None) -> dict[str, float]:
+    """Rank by one reverse validation what is clearly better by both."""
+    return without_doubt(scores[BACK], samples, keep=keep, also=scores[OTHER])
+
+
+def with_reverse(scores: dict[str, dict[str, float]], case: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Scores with those of the two reverse validations by their part in the choice."""
+    back = case["learns back"]
+    return {**scores, BACK: scores[back], OTHER: scores[REVERSE if back == NEIGHBOURS else NEIGHBOURS]}
 
 
 def mean_rank(scores: Scores, *validators: str) -> dict[str, float]:
@@ -313,7 +336,7 @@ def chosen(case: Mapping[str, Any], rule: Any, pool: Sequence[str] | None = None
     rows = {name: row for name, row in case["candidates"].items() if pool is None or name in pool}
     validators = next(iter(rows.values()))["validators"]
     scores = {v: {n: row["validators"][v] for n, row in rows.items()} for v in validators}
-    votes = rule(scores, case["samples"]["source"], case["part"] in ENCODED)
+    votes = rule(with_reverse(scores, case), case["samples"]["source"], case["part"] in ENCODED)
     return max(rows, key=lambda name: votes[name])
 
 
@@ -392,7 +415,7 @@ def doubt_table(first: Sequence[Mapping[str, Any]], tables: Sequence[Mapping[str
     header = ["standard errors", "emoji: accuracy", "harm", "harm over pools", "tables: accuracy", "worst", "harm"]
     rows = []
     for errors_ in (0.0, 0.5, 1.0, 1.5, 2.0, 3.0):
-        rule = lambda v, n, _, errors_=errors_: without_doubt(v[REVERSE], n, errors=errors_)
+        rule = lambda v, n, _, errors_=errors_: without_doubt(v[BACK], n, errors=errors_, also=v[OTHER])
         on, over, off = judged(first, rule), judged(first, rule, all_pools(first[0])), judged(tables, rule)
         row = [f"{errors_:g}", f"{on['accuracy']:.3f}", f"{on['harm']:.2f}", f"{over['harm']:.3f}"]
         rows.append([*row, f"{off['accuracy']:.3f}", f"{off['worst']:+.3f}", f"{off['harm']:.3f}"])
@@ -423,14 +446,15 @@ def support_table(cases: Sequence[Mapping[str, Any]], draws: int = 10) -> str:
         for case, draw in itertools.product(cases, range(draws)):
             candidates = case["candidates"]
             accuracy = {name: row["accuracy"] for name, row in candidates.items()}
-            reverse = {name: row["validators"][REVERSE] for name, row in candidates.items()}
+            scores = {v: {n: row["validators"][v] for n, row in candidates.items()} for v in (REVERSE, NEIGHBOURS)}
+            reverse = with_reverse(scores, case)
             right = {name: np.array(list(row["held out"]), dtype=int) for name, row in candidates.items()}
             index = np.random.default_rng(draw).permutation(len(right["source-only"]))[:n]
             on_labels = {name: float(values[index].mean()) for name, values in right.items()} if n else {}
-            weighed = weigh(reverse, on_labels, len(index)) if n else reverse
+            weighed = {v: weigh(reverse[v], on_labels, len(index)) if n else reverse[v] for v in (BACK, OTHER)}
             embedded = {name: row["validators"][EMBEDDED] for name, row in candidates.items()}
             keep = None if case["part"] in ENCODED or len(index) >= ENOUGH_LABELS else embedded
-            chosen_by = {"weighed": without_doubt(weighed, case["samples"]["source"] + len(index), keep=keep)}
+            chosen_by = {"weighed": by_both(weighed, case["samples"]["source"] + len(index), keep)}
             if n:
                 chosen_by["labels"] = on_labels
             for rule, votes in chosen_by.items():
