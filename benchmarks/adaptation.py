@@ -1,4 +1,4 @@
-"""What adaptation and generalization cost: an epoch beside plain training, sharpness-aware steps, banks of neighbours."""
+"""What adaptation and generalization cost: epochs beside plain training, sharpness-aware steps, banks of neighbours."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ SIZES = (1_000, 4_000)
 STEPS = {"fewshot-sfda": 32, "distill-similar": 32, "fixmatch": 32}
 """Methods whose length is counted in steps, and the labelled samples of one."""
 SLUGS = {
-    "features": ("shot", "aad", "fixmatch", "glc", "sfda2", "fewshot-sfda", "distill-similar", "meta-dmoe", "tram", "udim"),
+    "features": (
+        "shot", "aad", "fixmatch", "glc", "sfda2", "fewshot-sfda", "distill-similar", "meta-dmoe", "tram", "udim",
+    ),
     "pictures": ("sfda2", "fewshot-sfda", "distill-similar", "meta-dmoe", "tram", "udim", "crafting-shifts"),
 }  # fmt: skip
 """By what is trained: a bottleneck and a head on features of 1,280 values, or a small network on pictures."""
@@ -79,7 +81,7 @@ def epoch(slug: str, kind: str, n: int, more: int = 4) -> tuple[float, float]:
     """Seconds per epoch of `more` further epochs, and of a bare loop over the same samples, in turns."""
     source, target, support = (domain(kind, n, seed) for seed in range(3))
     card, base = methods.get(slug).card, network(kind)
-    word, first, epochs = ("steps", n // STEPS[slug], n // STEPS[slug]) if slug in STEPS else ("epochs", 1, 1)
+    word, first, epochs = ("steps", n // STEPS[slug], n // STEPS[slug]) if slug in STEPS else ("epochs", 2, 1)
     quick = {key: value for key, value in card.smoke.items() if "epochs" in key or "steps" in key or key == "project"}
     words = set(signatures(methods.get(slug))[0].required)
 
@@ -142,9 +144,9 @@ def sharpness_rows(steps: int = 10) -> list[Row]:
     family["TRAM"].radius = 0.05
     twice = job(torch.optim.SGD(net.parameters(), lr=1e-4, momentum=0.9), passes=2)
     *own, peer = in_turns(*map(job, family.values()), twice, repeats=3)
-    peer_name = "two steps of SGD"
+    about = "Lite0's last stages, batch 32"
     return [
-        row(f"a step of {name}, Lite0's last stages, batch 32", seconds / steps, peer_name, peer / steps, floor=">= 0.9")
+        row(f"a step of {name}, {about}", seconds / steps, "two steps of SGD", peer / steps, floor=">= 0.9")
         for name, seconds in zip(family, own)
     ]  # fmt: skip
 
@@ -181,8 +183,8 @@ def bank_rows(sizes: tuple[int, ...] = (25_000, 100_000), k: int = 5) -> list[Ro
 
 
 def _in_fresh_process(n: int) -> str:
-    code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import adaptation; print(adaptation.peak({n}))"
-    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    command = [sys.executable, "-c", f"import adaptation; print(adaptation.peak({n}))"]
+    return subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parent).stdout
 
 
 def peak(n: int) -> float:

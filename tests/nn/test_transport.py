@@ -44,9 +44,37 @@ def test_two_by_two_by_hand():
     )
 
 
+def test_rows_may_weigh_unequally_as_a_general_minimizer_finds():
+    from scipy.optimize import minimize
+
+    c, n, m, regularization, relaxation = cost(4, 3, 5).double().numpy(), 4, 3, 0.1, 0.2
+
+    def plan_of(logits):
+        free = np.exp(logits.reshape(n, m))
+        return free / free.sum(axis=0) / m
+
+    def dear(logits):
+        plan = plan_of(logits)
+        rows = plan.sum(axis=1)
+        return (
+            (plan * c).sum()
+            + regularization * (plan * np.log(plan)).sum()
+            + relaxation * (rows * np.log(rows * n)).sum()
+        )
+
+    expected = plan_of(minimize(dear, np.zeros(n * m)).x)
+    found = sinkhorn(torch.as_tensor(c), regularization, relaxation=relaxation, tolerance=1e-9, iterations=5000)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    assert np.ptp(found.sum(dim=1).numpy()) > 0.05
+    near = sinkhorn(torch.as_tensor(c), regularization, relaxation=1e6, tolerance=1e-9, iterations=5000)
+    torch.testing.assert_close(near, sinkhorn(torch.as_tensor(c), regularization, tolerance=1e-9, iterations=5000))
+
+
 def test_costs_that_are_no_numbers_are_named():
     with pytest.raises(ValueError, match="regularization must be above 0"):
         sinkhorn(cost(2, 2), 0.0)
+    with pytest.raises(ValueError, match="relaxation must be above 0"):
+        sinkhorn(cost(2, 2), 0.1, relaxation=0.0)
     with pytest.raises(ValueError, match="NaN"):
         sinkhorn(torch.tensor([[0.0, float("nan")]]), 0.1)
 
@@ -61,3 +89,23 @@ def test_ot_finds_the_counterparts_of_a_target_that_is_turned_and_stretched():
     method = OT().fit(source=source, target=target.unlabeled())
     assert (method.predict(target) == target.y).mean() > 0.8
     assert (method.source_decision_function(source).argmax(dim=1).numpy() == y).mean() > 0.9
+
+
+def test_with_relaxed_rows_less_is_carried_to_other_classes():
+    y, few = np.arange(40) % 4, np.r_[np.arange(0, 40, 4), 1]  # ten of one class, one of another, none of the rest
+    x = torch.as_tensor(np.eye(4)[y] + 0.01 * np.random.default_rng(0).normal(size=(40, 4)))
+    costs = 1 - torch.nn.functional.normalize(x, dim=1) @ torch.nn.functional.normalize(x[few], dim=1).T
+    wrong = torch.as_tensor(y[:, None] != y[few])
+    carried = [float(sinkhorn(costs, 0.02, relaxation=relaxation)[wrong].sum()) for relaxation in (1000.0, 0.1)]
+    assert carried[0] > 0.5
+    assert carried[1] < 0.01
+
+
+def test_ot_relaxes_as_it_is_told(monkeypatch):
+    told = []
+    monkeypatch.setattr(
+        "unseen.methods.baselines.ot.sinkhorn", lambda *given, **more: told.append(more) or sinkhorn(*given, **more)
+    )
+    x = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
+    OT(relaxation=0.7).fit(source=Domain(x=x, y=np.arange(20) % 2), target=Domain(x=x))
+    assert told == [{"relaxation": 0.7}]

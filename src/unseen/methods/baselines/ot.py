@@ -19,13 +19,17 @@ from unseen.nn.transport import sinkhorn
 class OT(PerDomainMethod):
     """Optimal transport of the standardized source onto the standardized target, by cosine distance [1].
 
-    Where the target holds about the same things in another style, each source sample finds its counterparts. It takes
-    classes to have equal shares in both: where shares shift, samples are carried to other classes.
+    Where the target holds about the same things in another style, each source sample finds its counterparts. Every
+    target sample is explained, but a source sample may weigh more or less than others [2]: what the target does
+    not hold need not be carried to other classes.
 
     Parameters
     ----------
     regularization : float, > 0
         Of the transport, in cosine distance: the smaller, the fewer target samples each source sample goes to.
+    relaxation : float, > 0
+        How dear it is, in cosine distance, that source samples weigh unequally. The larger, the more classes are taken
+        to have equal shares in both domains; 1,000 is as good as [1].
     C : float, > 0
         Weight of the mean loss of the logistic regression against its L2 penalty.
     most : int, >= 2
@@ -35,6 +39,8 @@ class OT(PerDomainMethod):
     ----------
     [1] Courty, Flamary, Tuia, Rakotomamonjy, "Optimal Transport for Domain Adaptation", TPAMI 2017, section 4: the
         barycentric map, here between domains that are each standardized by themselves.
+    [2] Chizat, Peyre, Schmitzer, Vialard, "Scaling Algorithms for Unbalanced Optimal Transport Problems", Mathematics
+        of Computation 2018.
     """
 
     card = Card(
@@ -50,6 +56,7 @@ class OT(PerDomainMethod):
     )
 
     regularization: Positive = 0.02
+    relaxation: Positive = 0.1
     C: Positive = 3.0
     most: Annotated[int, Within(2)] = 4000
 
@@ -59,7 +66,8 @@ class OT(PerDomainMethod):
         theirs = Standardizer(source.n_features).measure(table(target))
         drawn = [_drawn(domain, self.most) for domain in (source, target)]
         x_s, x_t = own(table(source)[drawn[0]]), theirs(table(target)[drawn[1]])
-        plan = sinkhorn(1 - F.normalize(x_s, dim=1) @ F.normalize(x_t, dim=1).T, self.regularization)
+        cost = 1 - F.normalize(x_s, dim=1) @ F.normalize(x_t, dim=1).T
+        plan = sinkhorn(cost, self.regularization, relaxation=self.relaxation)
         carried = plan / plan.sum(dim=1, keepdim=True).clamp_min(1e-30) @ x_t
         y = source.labels[drawn[0].numpy()]
         self.network_ = fit_logistic(carried, y, n_classes(source), C=self.C / len(y), standardize=False)
