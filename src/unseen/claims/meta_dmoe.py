@@ -478,6 +478,9 @@ claim = Claim(
             "With 24 samples it gains more than half of what it gains with all samples of the domain.",
             at_least("full, 24 samples", metric="share_of_gain", value=0.5),
         ),
+        says(
+            "With 24 samples it is better than the single model.", better("full, 24 samples", "erm", metric="accuracy")
+        ),
         says("The transformer combines the experts better than their average.", beats("average")),
         says("Their interconnection counts: better than a weighted sum.", beats("weighted")),
         says("Meta-learning makes the aggregator distil what helps.", beats("aggregator not meta-learnt")),
