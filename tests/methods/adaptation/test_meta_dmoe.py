@@ -26,6 +26,7 @@ from unseen.methods.adaptation.meta_dmoe.training import (
     meta_train,
     outer_loss,
     split_domains,
+    train_experts,
 )
 from unseen.nn.classifier import Classifier, mlp_classifier
 from unseen.nn.schedules import epoch_decay
@@ -302,6 +303,70 @@ def test_rates_fall_by_four_percent_an_epoch() -> None:
     np.testing.assert_allclose(rates, [1, 1, 1, 0.96, 0.96, 0.96, 0.96**2])
 
 
+# -- what each network learns from -------------------------------------------------------------------------------
+
+
+def parts(source: Domain) -> Sources:
+    """Samples to learn from and held-out ones; the last two of four domains share an expert."""
+    return Sources(*hold_out(source, 0.25, np.random.default_rng(0)), {f"style {i}": min(i, 2) for i in range(4)})
+
+
+def test_an_expert_depends_on_samples_of_its_own_domains_alone() -> None:
+    source = world()
+    moved = source.replace(x=np.where((source.columns["domain"] == "style 1")[:, None], source.x[::-1], source.x))
+    found = []
+    for one in (source, moved):
+        with reproducible(0):
+            found.append(train_experts(mlp_classifier(5, 3, 8), parts(one), epochs=2, rate=1e-2, size=8))
+    same = [
+        all(torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values()))
+        for first, second in zip(*found)
+    ]
+    assert same == [True, False, True]
+
+
+@pytest.mark.parametrize("mask", [True, False])
+def test_in_meta_training_the_mask_hides_every_domain_from_its_own_expert(
+    mask: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    student, mixed, experts = networks()
+    source = world()
+    sources = parts(source)
+    domain_of = {row.tobytes(): name for row, name in zip(source.x, source.columns["domain"].tolist())}
+    asked: list[set[str]] = [set() for _ in experts]
+    for expert, seen in zip(experts, asked):
+
+        def watching(x: Tensor, seen: set[str] = seen, embed: Any = expert.embed) -> Tensor:
+            seen.update(domain_of[row.tobytes()] for row in x.numpy())
+            return embed(x)
+
+        monkeypatch.setattr(expert, "embed", watching)
+    meta_train(student, mixed, experts, sources, META._replace(mask=mask))
+    for i, seen in enumerate(asked):
+        assert seen == {name for name, group in sources.groups.items() if group != i or not mask}
+
+
+def test_in_meta_training_every_layer_is_in_eval_mode() -> None:
+    student, mixed, experts = networks()
+    modes: list[bool] = []
+    for network in (student, mixed, *experts):
+        network.train()
+        for module in network.modules():
+            module.register_forward_pre_hook(lambda module, inputs: modes.append(module.training))
+    meta_train(student, mixed, experts, parts(world()), META)
+    assert modes
+    assert not any(modes)
+
+
+def test_the_aggregator_is_trained_by_itself_before_meta_training() -> None:
+    settings: dict[str, Any] = QUICK | {"meta": False}
+    short, long = (MetaDMoE(**settings | {"aggregator_epochs": n}).fit(source=world(60)) for n in (1, 8))
+    key = "rule.blocks.0.mlp.0.weight"
+    assert not torch.equal(short.aggregator_.state_dict()[key], long.aggregator_.state_dict()[key])
+    assert len(long.history_["aggregator_loss"]) == 8
+    assert long.history_["aggregator_loss"][-1] < long.history_["aggregator_loss"][0]
+
+
 # -- domains, groups and batches ---------------------------------------------------------------------------------
 
 
@@ -358,6 +423,16 @@ def test_adapt_starts_from_the_learnt_student_whatever_came_before() -> None:
     for same in (method, alone, after_another):
         assert all(torch.equal(same.student_.state_dict()[key], value) for key, value in before.items())
     assert torch.equal(method.decision_function(second), method.source_decision_function(second))
+
+
+def test_experts_are_asked_to_adapt_but_not_to_predict(monkeypatch: pytest.MonkeyPatch) -> None:
+    target = unseen_style()
+    method = MetaDMoE(**QUICK).fit(source=world(), target=target)
+    for expert in method.experts_:
+        monkeypatch.setattr(expert, "embed", lambda x: pytest.fail("an expert was asked"))
+    method.predict(target)
+    with pytest.raises(pytest.fail.Exception, match="an expert was asked"):
+        method.adapt(target=target)
 
 
 def test_fit_with_a_target_is_fit_and_adapt() -> None:
