@@ -217,7 +217,8 @@ class Arms:
     """Students of one task that learn in different ways, all of one size but `fine-tuned`."""
 
     def __init__(self, zoo: Zoo, task: Task, seed: int, **settings: Any) -> None:
-        self.zoo, self.seed, self.settings = zoo, seed, settings
+        self.zoo, self.seed = zoo, seed
+        self.settings: dict[str, Any] = {"random_state": seed} | settings
         self.support, self.unlabeled, self.exam = task
         self.scores = rank_teachers(zoo, self.support, METRICS, n_dims=32).set_index("name")
         self.nearest = str(self.scores["parc"].idxmax())
@@ -225,7 +226,7 @@ class Arms:
 
     def learn(self, names: Iterable[str] = (), model: nn.Module | None = None, **settings: Any) -> Student:
         """A student of the sources of these names, or of all."""
-        method = Student(random_state=self.seed, **self.settings | settings)
+        method = Student(**self.settings | settings)
         own = {name: self.zoo[name] for name in names or self.zoo}
         return method.fit(support=self.support, target=self.unlabeled, teachers=own, model=model)
 
@@ -240,15 +241,15 @@ class Arms:
         learn, check = (self.support.take(part) for part in hold_out(self.support.labels, 1 / 3, self.seed))
         found = {}
         for rate in (0.1, 0.01):
-            method = Student(random_state=self.seed, **self.settings | dict(labels=1.0, learning_rate=rate))
+            method = Student(**self.settings | {"labels": 1.0, "learning_rate": rate})
             method.fit(support=learn, target=self.unlabeled, teachers=self.zoo, model=body)
             found[rate] = accuracy(check.labels, method.predict(check))
         return self.learn(model=body, labels=1.0, learning_rate=max(found, key=found.__getitem__))
 
     def compared(self) -> Table:
         """The ways of the abstract."""
-        shared = {key: value for key, value in self.settings.items() if key in ("width", "steps")}
-        fixmatch = Unmirrored(random_state=self.seed, **shared)
+        shared = {key: value for key, value in self.settings.items() if key in ("random_state", "width", "steps")}
+        fixmatch = Unmirrored(**shared)
         methods: dict[str, Method] = {
             "labels alone": self.learn(labels=1.0),
             "statistics of both": self.learn([self.nearest], labels=1 - 1e-6),  # a distillation that counts for nothing
@@ -303,10 +304,12 @@ class Recorded(nn.Module):
 def run_apart(case: str, seed: int) -> Table:
     """Learn again in a process that has the task's samples and tables of features and predictions, no more."""
     zoo, (support, unlabeled, exam) = emoji_cell(case, seed)
-    settings = dict(random_state=seed, width=64)
+    settings: dict[str, Any] = {"random_state": seed, "width": 64}
     here = DistillSimilar(**settings).fit(support=support, target=unlabeled, teachers=zoo)
     found: Outputs = zoo_outputs(zoo, concatenate([support.unlabeled(), unlabeled]))
-    tables = {f"{kind} {name}": t.numpy() for name, pair in found.items() for kind, t in zip(("z", "logits"), pair)}
+    tables: dict[str, Any] = {
+        f"{kind} {name}": t.numpy() for name, pair in found.items() for kind, t in zip(("z", "logits"), pair)
+    }
     with tempfile.TemporaryDirectory() as folder:
         np.savez(Path(folder) / "given.npz", support=support.x, labels=support.labels, new=unlabeled.x, exam=exam.x,
                  seed=seed, **tables)  # fmt: skip
@@ -331,7 +334,8 @@ def learn_apart(folder: str) -> None:
         for key in given.files
         if key.startswith("z ")
     }
-    method = DistillSimilar(random_state=int(given["seed"]), width=64)
+    settings: dict[str, Any] = {"random_state": int(given["seed"]), "width": 64}
+    method = DistillSimilar(**settings)
     method.fit(support=Domain(x=given["support"], y=given["labels"]), target=Domain(x=given["new"]), teachers=teachers)
     np.save(Path(folder) / "predicted.npy", method.predict(Domain(x=given["exam"])))
 
