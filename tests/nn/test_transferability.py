@@ -89,13 +89,30 @@ def test_nearest_neighbours_and_cka_by_hand():
     assert cka(np.ones((12, 2)), y) == 0
 
 
-def test_principal_components_are_fewer_than_the_samples_and_reduce_only():
-    x = np.random.default_rng(0).normal(size=(6, 9))
-    assert reduced(x, 4).shape == (6, 4)
-    assert reduced(x, 8).shape == (6, 5)  # centred samples span no more
-    np.testing.assert_array_equal(reduced(x, 9), x)
-    y = np.arange(6) % 2
+def test_principal_components_are_a_third_of_the_samples_at_most_and_reduce_only():
+    x = np.random.default_rng(0).normal(size=(12, 15))
+    assert reduced(x, 4).shape == (12, 4)
+    assert reduced(x, 8).shape == (12, 4)
+    np.testing.assert_array_equal(reduced(x, 15), x)
+    y = np.arange(12) % 2
     assert similarity(x, y, "parc", n_dims=4) == pytest.approx(parc(reduced(x, 4), y))
+    assert similarity(x, y, "parc", n_dims=5) == pytest.approx(parc(x, y))  # 12 samples are too few for 5
+    assert similarity(x, y, "h-score", n_dims=8) == pytest.approx(h_score(reduced(x, 4), y))
+
+
+@pytest.mark.parametrize("metric", ["parc", "h-score", "knn", "cka"])
+@pytest.mark.parametrize("n_dims", [None, 6, 8, 19, 32])
+def test_few_samples_of_tight_classes_stand_far_above_noise_however_many_components_are_wanted(metric, n_dims):
+    """2 samples of each of 10 classes: 19 standardized components of 20 samples would leave all equally far apart."""
+    rng, y = np.random.default_rng(0), np.arange(20) % 10
+    tight = rng.normal(size=(10, 128))[y] + 0.05 * rng.normal(size=(20, 128))
+    noise = [similarity(rng.normal(size=(20, 128)), y, metric, n_dims=n_dims) for _ in range(20)]
+    if metric == "h-score" and n_dims is None:
+        assert similarity(tight, y, metric) == pytest.approx(np.mean(noise))  # as its docstring warns
+    else:
+        assert similarity(tight, y, metric, n_dims=n_dims) > max(np.mean(noise) + 4 * np.std(noise), max(noise))
+    if metric == "parc":
+        assert similarity(tight, y, metric, n_dims=n_dims) > 30 > 10 > np.mean(noise)
 
 
 @pytest.mark.parametrize("metric", ["parc", "h-score", "knn", "cka"])

@@ -13,6 +13,8 @@ from unseen.data.typing import IntArray
 Similarity = Literal["parc", "leep", "h-score", "knn", "cka"]
 TIES = 10
 """Decimals of a correlation that count: pairs of samples of the same classes are then exactly tied."""
+PER_COMPONENT = 3
+"""Samples that a principal component needs."""
 
 
 def similarity(
@@ -36,7 +38,8 @@ def similarity(
     probabilities : array (n, s), optional
         h_s(phi_s(x)), over the source's own classes.
     n_dims : int, optional
-        Features after PCA, for all but `leep`, where there are more; at most n - 1. None keeps all.
+        Features after PCA, for all but `leep`, where there are more. None keeps all, and so do fewer than 3 `n_dims`
+        samples; H-score, which needs more samples than features, then takes n // 3.
 
     Raises
     ------
@@ -49,7 +52,7 @@ def similarity(
         if probabilities is None:
             raise ValueError("probabilities must be given for leep: it reads what the source predicts")
         return leep(probabilities, labels)
-    if n_dims is not None:
+    if n_dims is not None and (metric == "h-score" or len(features) >= PER_COMPONENT * n_dims):
         features = reduced(features, n_dims)
     return {"parc": parc, "h-score": h_score, "knn": knn_accuracy, "cka": cka}[metric](features, labels)
 
@@ -140,7 +143,11 @@ def cka(features: Float[np.ndarray, "n d"], labels: Int[np.ndarray, " n"]) -> fl
 
 
 def reduced(features: Float[np.ndarray, "n d"], n_dims: int) -> NDArray[np.float64]:
-    """The first `n_dims` principal components, at most n - 1 of n samples; fewer features stay as they are."""
+    """The first `n_dims` principal components, at most n // 3 of n samples; fewer features stay as they are.
+
+    Components are standardized later. Nearly as many of them as samples would then leave all samples equally far from
+    each other: of n - 1 components nothing is left but noise.
+    """
     from sklearn.decomposition import PCA
 
     if n_dims < 1:
@@ -148,7 +155,7 @@ def reduced(features: Float[np.ndarray, "n d"], n_dims: int) -> NDArray[np.float
     x = np.asarray(features, dtype=np.float64)
     if x.shape[1] <= n_dims:
         return x
-    return np.asarray(PCA(max(min(n_dims, len(x) - 1), 1), svd_solver="full").fit_transform(x))
+    return np.asarray(PCA(max(min(n_dims, len(x) // PER_COMPONENT), 1), svd_solver="full").fit_transform(x))
 
 
 def standardized(x: Float[np.ndarray, "n d"]) -> NDArray[np.float64]:

@@ -67,7 +67,7 @@ def rank_teachers(
     metrics : sequence of str
         Of `unseen.nn.transferability.similarity`.
     n_dims : int, optional
-        Features after PCA.
+        Features after PCA, where samples are enough: see `unseen.nn.transferability.similarity`.
 
     Returns
     -------

@@ -13,6 +13,7 @@ from torch import nn
 from unseen.data.domain import Domain
 from unseen.methods.adaptation import distill_similar
 from unseen.methods.adaptation.distill_similar import DistillSimilar, evenly, source_heads
+from unseen.nn.bn_statistics import batch_norms
 from unseen.nn.classifier import Classifier, feature_classifier, mlp_classifier, train_source
 from unseen.nn.convnet import small_convnet
 from unseen.nn.distillation import multi_source_loss
@@ -88,6 +89,14 @@ def test_similarities_are_those_of_the_labelled_samples():
     method = fit(teachers, support)
     for name, (z, _) in zoo_outputs(teachers, support).items():
         assert method.similarities_[name] == pytest.approx(similarity(z.numpy(), support.labels))
+
+
+def test_similarities_are_of_the_principal_components_that_are_wanted():
+    teachers, support = zoo(), few()
+    method = fit(teachers, support, n_dims=2)
+    for name, (z, _) in zoo_outputs(teachers, support).items():
+        assert method.similarities_[name] == pytest.approx(similarity(z.numpy(), support.labels, n_dims=2))
+        assert method.similarities_[name] != pytest.approx(similarity(z.numpy(), support.labels), abs=1e-3)
 
 
 @pytest.mark.parametrize("metric", ["parc", "leep", "h-score", "knn", "cka"])
@@ -179,6 +188,47 @@ def test_the_loss_is_the_weighted_sum_of_both():
     np.testing.assert_allclose(history["loss"], both, rtol=1e-5)
 
 
+def recorded_losses(monkeypatch):
+    """The arguments of every call of the distillation's loss."""
+    calls = []
+
+    def loss(teachers, heads, weights, temperature):
+        calls.append(([t.clone() for t in teachers], temperature))
+        return multi_source_loss(teachers, heads, weights, temperature)
+
+    monkeypatch.setattr(distill_similar, "multi_source_loss", loss)
+    return calls
+
+
+def test_the_temperature_softens_teacher_and_student(monkeypatch):
+    calls = recorded_losses(monkeypatch)
+    plain, soft = fit(steps=1), fit(steps=1, temperature=3.0)
+    assert [temperature for _, temperature in calls] == [1.0, 3.0]
+    assert soft.history_["distillation_loss"][0] != pytest.approx(plain.history_["distillation_loss"][0], abs=1e-3)
+
+
+def rates(monkeypatch, **settings):
+    """The rate of every step of SGD."""
+    found, step = [], torch.optim.SGD.step
+
+    def noted(self, *args, **kwargs):
+        found.append(self.param_groups[0]["lr"])
+        return step(self, *args, **kwargs)
+
+    teachers = zoo()
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.optim.SGD, "step", noted)
+        fit(teachers, **settings)
+    return found
+
+
+def test_the_rate_falls_as_a_cosine_and_is_a_tenth_on_labels_alone(monkeypatch):
+    found = rates(monkeypatch, steps=12, finetune_steps=4, learning_rate=0.2)
+    cosine = [0.2 * (1 + np.cos(np.pi * k / 12)) / 2 for k in range(12)]
+    last = [0.02 * (1 + np.cos(np.pi * k / 4)) / 2 for k in range(4)]
+    np.testing.assert_allclose(found, cosine + last, rtol=1e-6)
+
+
 def test_teachers_are_left_as_they_are_and_heads_of_sources_are_dropped():
     teachers = zoo()
     before = {name: digest(net.state_dict()) for name, net in teachers.items()}
@@ -188,10 +238,17 @@ def test_teachers_are_left_as_they_are_and_heads_of_sources_are_dropped():
     assert n_parameters(method.network_) == n_parameters(mlp_classifier(10, 3, 8))
 
 
-def test_steps_on_labels_alone_come_last():
+def test_steps_on_labels_alone_come_last_and_leave_the_statistics_of_both():
     plain, tuned = fit(), fit(finetune_steps=5)
     assert learnt(plain) != learnt(tuned)
-    assert [len(v) for v in tuned.history_.values()] == [len(v) for v in plain.history_.values()]
+    assert len(tuned.history_["finetune_loss"]) == 1
+    assert {k: len(v) for k, v in tuned.history_.items() if k != "finetune_loss"} == {
+        k: len(v) for k, v in plain.history_.items()
+    }
+    for name, layer in batch_norms(plain.network_).items():
+        other = batch_norms(tuned.network_)[name]
+        torch.testing.assert_close(other.running_mean, layer.running_mean, rtol=0, atol=0)
+        torch.testing.assert_close(other.running_var, layer.running_var, rtol=0, atol=0)
 
 
 # -- what it is for -------------------------------------------------------------------------------------------
@@ -237,20 +294,73 @@ def picture_teacher():
     ).eval()
 
 
-@pytest.mark.parametrize("online", [False, True])
-def test_pictures_are_distilled_as_they_are_or_with_the_views_of_the_student(online):
-    method = DistillSimilar(steps=6, batch_size=6, ratio=2, width=16, views="crop+flip", online=online)
-    method.fit(support=pictures(), target=pictures(30, seed=1), teachers={"conv": picture_teacher()})
+class Watched(Classifier):
+    """A teacher that keeps what it is asked."""
+
+    def forward(self, x):
+        self.asked.append(x.clone())
+        return super().forward(x)
+
+    def __deepcopy__(self, memo):
+        twin = Watched(*(copy.deepcopy(part, memo) for part in (self.backbone, self.bottleneck, self.head)))
+        twin.asked = self.asked
+        return twin
+
+
+def taught(monkeypatch, views, online, steps=3):
+    """What the student saw, what an online teacher was asked, and what the teacher said, for every step."""
+    plain = picture_teacher()
+    teacher = Watched(plain.backbone, plain.bottleneck, plain.head).eval()
+    teacher.asked = []
+    calls, seen = recorded_losses(monkeypatch), []
+    make = distill_similar.student
+
+    def made(*args):
+        learner = make(*args)
+        learner.backbone.register_forward_pre_hook(
+            lambda module, x: seen.append(x[0].clone()) if module.training else None
+        )
+        return learner
+
+    monkeypatch.setattr(distill_similar, "student", made)
+    method = DistillSimilar(steps=steps, batch_size=6, ratio=2, width=16, views=views, online=online)
+    before = len(teacher.asked)
+    method.fit(support=pictures(), target=pictures(30, seed=1), teachers={"conv": teacher})
     assert method.decision_function(torch.as_tensor(pictures().x)).shape == (24, 2)
+    return seen, teacher.asked[before:], [said[0] for said, _ in calls], teacher
 
 
-def test_online_teachers_see_what_the_student_sees():
-    """Without views, asking a teacher anew gives what was kept."""
-    settings = dict(steps=6, batch_size=6, ratio=2, width=16)
-    inputs = dict(support=pictures(), target=pictures(30, seed=1), teachers={"conv": picture_teacher()})
-    a, b = (DistillSimilar(**settings, online=online).fit(**inputs) for online in (False, True))
-    x = torch.as_tensor(pictures().x)
-    torch.testing.assert_close(a.decision_function(x), b.decision_function(x), atol=1e-4, rtol=1e-3)
+def known(x):
+    """Whether each picture is one of the data or the mirror image of one."""
+    rows = np.concatenate([pictures().x, pictures(30, seed=1).x])
+    own = {row.tobytes() for row in rows} | {np.ascontiguousarray(row[..., ::-1]).tobytes() for row in rows}
+    return np.array([row.tobytes() in own for row in x.numpy()])
+
+
+@pytest.mark.parametrize("views", ["crop", "crop+flip"])
+def test_online_teachers_see_the_views_that_the_student_sees(monkeypatch, views):
+    seen, asked, said, teacher = taught(monkeypatch, views, online=True)
+    assert [len(x) for x in seen] == [18] * 3
+    assert all(not known(x).all() for x in seen)
+    asked = [x for x in asked if len(x) == 18]
+    for student_sees, teacher_sees, told in zip(seen, asked, said, strict=True):
+        torch.testing.assert_close(teacher_sees, student_sees, rtol=0, atol=0)
+        with torch.no_grad():
+            torch.testing.assert_close(told, Classifier.forward(teacher, student_sees), atol=1e-5, rtol=1e-5)
+
+
+def test_kept_outputs_are_of_the_samples_as_they_are_and_views_differ(monkeypatch):
+    found = {}
+    for views in ("same", "crop", "crop+flip"):
+        with monkeypatch.context() as patch:
+            found[views] = taught(patch, views, online=False)
+    (same, _, said, teacher), (crop, _, _, _), (flip, _, _, _) = found.values()
+    with torch.no_grad():
+        for x, told in zip(same, said):
+            torch.testing.assert_close(told, Classifier.forward(teacher, x), atol=1e-5, rtol=1e-5)
+    assert all(known(x).all() for x in same)
+    assert not torch.equal(crop[0], same[0])
+    assert not torch.equal(flip[0], crop[0])
 
 
 def test_a_source_that_cannot_read_the_samples_is_named():

@@ -9,15 +9,15 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import CosineAnnealingLR
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
 
-from unseen.data.augment import crop_and_flip
+from unseen.data.augment import crop_and_flip, random_crop
 from unseen.data.domain import Domain
 from unseen.data.samplers import Batch, Both, both_batches, tensor
 from unseen.methods.base import Card
 from unseen.methods.network import NetworkMethod
 from unseen.methods.parameters import Count, Natural, NonNegative, Positive, Unit, Within
-from unseen.nn.classifier import Classifier, as_classifier
+from unseen.nn.classifier import Classifier, as_classifier, rest_statistics
 from unseen.nn.distillation import multi_source_loss, power_weights
 from unseen.nn.student import student
 from unseen.nn.train import Run, train
@@ -43,7 +43,8 @@ class DistillSimilar(NetworkMethod):
     metric : {"parc", "leep", "h-score", "knn", "cka"}
         Similarity of a source to the task, by its features (leep: its predictions) of the support.
     n_dims : int, optional
-        Features of a source after PCA, before the similarity is taken. None keeps all.
+        Features of a source after PCA, before the similarity is taken, where at least 3 `n_dims` samples are looked at;
+        None, or with fewer samples: all (H-score: n // 3).
     n_probe : int, >= 2
         At most so many samples of the support, of all classes alike, are looked at for the similarity.
     power : float, >= 0
@@ -65,8 +66,8 @@ class DistillSimilar(NetworkMethod):
     weight_decay : float, >= 0
         Of SGD.
     finetune_steps : int, >= 0
-        Last steps on the labels alone, at a tenth of the rate.
-    views : {"same", "crop+flip"}
+        Last steps on the labels alone, at a tenth of the rate; BatchNorm keeps the statistics of both.
+    views : {"same", "crop", "crop+flip"}
         How pictures are changed for the student; features never are.
     online : bool
         Whether the sources look at each changed picture anew; else each reads every sample once, as it is.
@@ -80,7 +81,7 @@ class DistillSimilar(NetworkMethod):
     similarities_, weights_ : dict
         e_s and alpha_s by name of the source; weights of 0 where nothing was distilled from it.
     history_ : dict
-        `loss`, `label_loss` and `distillation_loss` per 50 steps.
+        `loss`, `label_loss` and `distillation_loss` per 50 steps; `finetune_loss` of the last steps.
 
     References
     ----------
@@ -122,6 +123,9 @@ class DistillSimilar(NetworkMethod):
             "as far as it is known; p = 12 is a choice in the range that it uses.",
             "PARC's authors let rounding errors order pairs of samples whose labels differ alike; here these are tied "
             "(`unseen.nn.transferability.parc`, `decimals=None` gives theirs).",
+            "The authors take n components where n_dims is above the number n of samples; standardized, these put all "
+            "samples equally far apart, and similarities are noise. Here all features are kept where there are fewer "
+            "than 3 n_dims samples (H-score: n // 3 components).",
             "A batch of the distillation is the labelled and the unlabeled one together.",
             "If no source has a similarity above 0 (and power is not 0), the student learns from labels alone; "
             "a warning is logged.",
@@ -145,7 +149,7 @@ class DistillSimilar(NetworkMethod):
     learning_rate: Positive = 0.1
     weight_decay: NonNegative = 1e-4
     finetune_steps: Natural = 0
-    views: Literal["same", "crop+flip"] = "same"
+    views: Literal["same", "crop", "crop+flip"] = "same"
     online: bool = False
     width: Count = 64
 
@@ -218,7 +222,8 @@ class DistillSimilar(NetworkMethod):
     ) -> dict[str, Any]:
         """Steps 4 to 8: a head per source, the loss on labels and the distillation, then labels alone if wanted."""
         heads = source_heads(learner, [logits.shape[1] for logits, _ in cached], support)
-        augment = crop_and_flip if support.kind == "image" and self.views == "crop+flip" else None
+        views = {"crop": random_crop, "crop+flip": crop_and_flip} if support.kind == "image" else {}
+        augment = views.get(self.views)
 
         def seen(batch: Batch, run: Run) -> Batch:
             return batch if augment is None else batch._replace(x=augment(batch.x, run.generator))
@@ -251,9 +256,12 @@ class DistillSimilar(NetworkMethod):
 
         nets: dict[str, nn.Module] = {"student": learner.train()}
         run = self._stage("distill", objective, nets | {"heads": heads}, support, target, self.steps, 1.0)
+        history = {key: np.array([row[key] for row in run.history]) for key in run.history[0]}
         if self.finetune_steps:
-            self._stage("labels", labels_alone, nets, support, target, self.finetune_steps, 0.1)
-        return {key: np.array([row[key] for row in run.history]) for key in run.history[0]}
+            rest_statistics(learner)
+            run = self._stage("labels", labels_alone, nets, support, target, self.finetune_steps, 0.1)
+            history["finetune_loss"] = np.array([row["loss"] for row in run.history])
+        return history
 
     def _stage(
         self,
@@ -274,11 +282,15 @@ class DistillSimilar(NetworkMethod):
             name=f"distill-similar-{name}",
             nets=nets,
             optimizers={"sgd": optimizer},
-            schedulers={"cosine": CosineAnnealingLR(optimizer, steps)},
+            schedulers={"cosine": self._schedule(optimizer, steps)},
             batches=both_batches(support, target, self.batch_size, self.ratio, steps, EPOCH),
             epochs=math.ceil(steps / EPOCH),
             steps_per_epoch=min(EPOCH, steps),
         )
+
+    @staticmethod
+    def _schedule(optimizer: torch.optim.Optimizer, steps: int) -> LRScheduler:
+        return CosineAnnealingLR(optimizer, steps)
 
 
 def source_heads(learner: Classifier, sizes: list[int], support: Domain) -> nn.ModuleList:
