@@ -9,7 +9,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from unseen.data.augment import jittered_crop
@@ -61,15 +60,13 @@ class SMOS(NetworkMethod):
     taps : tuple of str
         The layers l by name, in student and teacher; those that end a stage if empty (`unseen.nn.taps.stages`).
     teacher : {"given", "start", "random", "none"}
-        What is given as `teachers`, or the start where nothing is given; the student's start, as in MIRO; the same
-        network with random weights; no teacher, which is plain training.
+        The given one, or the start where none is given; the student's start, as in MIRO; the same network with random
+        weights; no teacher, which is plain training.
     swad : bool
         Whether weights are averaged; else the epoch with the best held-out accuracy is kept.
     n_converge, n_tolerance : int, >= 1
-        After how many epochs without a lower held-out loss the averaging begins, and after how many above the limit it
-        ends.
     tolerance_ratio : float, >= 0
-        By how much that limit lies above the loss where it began; see `unseen.nn.averaging.DenseAverage`.
+        Where the averaging begins and ends, in epochs; see `unseen.nn.averaging.DenseAverage`.
     aside : float in [0, 1)
         Share of each class of each domain that is held out for it.
     augment : {"none", "jittered-crop"}
@@ -189,7 +186,8 @@ class SMOS(NetworkMethod):
         check_labels(network, source)
         teacher = self._teacher(network, teachers)
         names = self._taps(network, teacher, source)
-        learn, kept = (source.take(part) for part in hold_out(_strata(source), self.aside, self.random_state))
+        strata = domain_numbers(source) * (int(source.labels.max()) + 1) + source.labels
+        learn, kept = (source.take(part) for part in hold_out(strata, self.aside, self.random_state))
         if self.swad and not len(kept):
             raise ValueError("source must have samples to hold out for the averaging: raise aside, or set swad=False")
         if self.augment != "none" and source.kind != "image":
@@ -417,18 +415,12 @@ def train_precursor(
 # -- parts of the training ------------------------------------------------------------------------------------
 
 
-def _strata(source: Domain) -> NDArray[np.int64]:
-    """A number for each sample's domain and class together."""
-    return domain_numbers(source) * (int(source.labels.max()) + 1) + source.labels
-
-
 def _augment(kind: str) -> Any:
     return jittered_crop if kind == "jittered-crop" else None
 
 
 def _held_out_loss(network: Classifier, kept: Domain) -> float:
-    logits = outputs(network, kept)[1]
-    return float(F.cross_entropy(logits, torch.as_tensor(kept.labels)))
+    return float(F.cross_entropy(outputs(network, kept)[1], torch.as_tensor(kept.labels)))
 
 
 def _accuracy(network: Classifier, kept: Domain) -> float:
