@@ -8,18 +8,23 @@ import pytest
 import torch
 from torch import nn
 
+from unseen.data.augment import jittered_crop
 from unseen.data.domain import Domain
+from unseen.data.samplers import joint_batches
 from unseen.methods.generalization.smos import (
     SMOS,
     VarianceEncoder,
-    channels,
     released_js,
+    squares,
     train_precursor,
     variational_term,
 )
+from unseen.nn.averaging import DenseAverage
 from unseen.nn.classifier import Classifier, feature_classifier
 from unseen.nn.convnet import small_convnet
 from unseen.nn.state import digest
+
+MODULE = "unseen.methods.generalization.smos"
 
 G = torch.Generator().manual_seed(0)
 P, Q = torch.tensor([[0.2, 0.8, 0.0], [1.0, 0.5, 2.0]]), torch.tensor([[0.4, 0.1, 0.5], [1.0, 0.5, 2.0]])
@@ -58,20 +63,20 @@ def learnt(method):
 
 
 def test_the_variances_begin_at_a_tenth():
-    encoder = VarianceEncoder(4)
+    encoder = VarianceEncoder(torch.zeros(4))
     torch.testing.assert_close(encoder(), torch.full((4,), 0.1))
     torch.testing.assert_close(encoder.b.detach(), torch.full((4,), -2.25227), atol=1e-4, rtol=0)
 
 
 def test_features_one_apart_with_variance_a_tenth_give_the_worked_value():
-    var = VarianceEncoder(2)()
+    var = VarianceEncoder(torch.zeros(2))()
     for shape in ((3, 2), (3, 2, 4, 4), (3, 5, 2)):
         t = torch.randn(shape, generator=G)
         assert variational_term(t + 1, t, var).item() == pytest.approx(3.848707, abs=1e-4)
 
 
 def test_student_equal_to_teacher_leaves_log_var_and_no_gradient_on_features():
-    encoder, t = VarianceEncoder(2), torch.randn(3, 2, 4, 4, generator=G)
+    encoder, t = VarianceEncoder(torch.zeros(2)), torch.randn(3, 2, 4, 4, generator=G)
     f = t.clone().requires_grad_()
     reg = variational_term(f, t, encoder())
     assert reg.item() == pytest.approx(0.5 * math.log(0.1), abs=1e-5)
@@ -83,8 +88,7 @@ def test_student_equal_to_teacher_leaves_log_var_and_no_gradient_on_features():
 def test_the_gradient_of_a_variance_is_0_where_it_is_the_mean_square_of_its_channel():
     f, t = torch.randn(8, 3, 4, 4, generator=G), torch.randn(8, 3, 4, 4, generator=G)
     best = (f - t).square().mean(dim=(0, 2, 3))
-    encoder = VarianceEncoder(3)
-    encoder.b.data = torch.log(torch.expm1(best - 1e-5))
+    encoder = VarianceEncoder(best)
     variational_term(f, t, encoder()).backward()
     torch.testing.assert_close(encoder.b.grad, torch.zeros(3), atol=1e-6, rtol=0)
 
@@ -94,7 +98,40 @@ def test_the_variance_is_of_the_channel_it_stands_for():
     f[:, 1] = 1
     found = variational_term(f, t, torch.tensor([1.0, 0.5]))
     assert float(found) == pytest.approx((0 + 2 + math.log(0.5)) / 4)
-    assert (channels((7,)), channels((7, 2, 2)), channels((9, 7))) == (7, 7, 7)
+
+
+def test_variances_begin_at_the_mean_square_of_their_channel_or_at_the_papers():
+    model, teacher, domain = network(), network(1), source()
+    with torch.no_grad():
+        apart = model.eval().embed(torch.as_tensor(domain.x)) - teacher.eval().embed(torch.as_tensor(domain.x))
+    name = "backbone.2"
+    found = squares(model, teacher, (name,), domain)[name]
+    torch.testing.assert_close(found, apart.square().mean(dim=0))
+    torch.testing.assert_close(VarianceEncoder(found)().detach(), found.clamp(min=0.1))
+    assert found.max() > 0.1
+    torch.testing.assert_close(VarianceEncoder(torch.tensor([200.0]))().detach(), torch.tensor([200.0]))
+    still = {"epochs": 1, "learning_rate": 1e-12, "swad": False}
+    fits = {
+        start: SMOS(variance_start=start, **still).fit(source=domain, model=model, teachers={"precursor": teacher})
+        for start in ("measured", "paper")
+    }
+    torch.testing.assert_close(fits["paper"].variances_[name], torch.full((5,), 0.1))
+    assert fits["measured"].variances_[name].max() > 0.1
+    assert SMOS.card.presets["paper"]["variance_start"] == "paper"
+
+
+def test_channels_of_maps_and_of_tokens_are_told_apart():
+    model, teacher = (small_convnet(2, width=4) for _ in range(2))
+    with torch.no_grad():
+        x = torch.as_tensor(pictures().x)
+        f, t = (one.eval().backbone[:8](x) for one in (model, teacher))
+    found = squares(model, teacher, ("backbone.7",), pictures())["backbone.7"]
+    torch.testing.assert_close(found, (f - t).square().mean(dim=(0, 2, 3)))
+    a, b = (Classifier(nn.Linear(6, 5), nn.Flatten(), nn.Linear(15, 2)) for _ in range(2))
+    tokens = Domain(x=np.random.default_rng(0).normal(size=(300, 3, 6)).astype(np.float32), y=np.zeros(300, dtype=int))
+    with torch.no_grad():
+        f, t = (one.backbone(torch.as_tensor(tokens.x)) for one in (a, b))
+    torch.testing.assert_close(squares(a, b, ("backbone",), tokens)["backbone"], (f - t).square().mean(dim=(0, 1)))
 
 
 # -- the divergence of embeddings ---------------------------------------------------------------------------
@@ -121,7 +158,96 @@ def test_student_equal_to_teacher_has_no_divergence():
     assert fitted.history_["variational"][0] == pytest.approx(expected, abs=1e-3)
 
 
+@pytest.mark.parametrize("kind", ["kl", "js"])
+def test_divergence_by_hand(kind):
+    # softmax of these is (1/2, 1/2) and (1/4, 3/4); the mixture (3/8, 5/8)
+    student, teacher = torch.tensor([[1.0, 1.0]]), torch.tensor([[0.0, math.log(3.0)]])
+    kl = 0.5 * math.log(0.5 / 0.25) + 0.5 * math.log(0.5 / 0.75)
+    halves = 0.5 * math.log(0.5 / 0.375) + 0.5 * math.log(0.5 / 0.625)
+    quarters = 0.25 * math.log(0.25 / 0.375) + 0.75 * math.log(0.75 / 0.625)
+    found = float(SMOS(divergence=kind)._divergence(student, teacher))
+    assert found == pytest.approx({"kl": kl, "js": (halves + quarters) / 2}[kind], abs=1e-6)
+
+
 # -- the training -------------------------------------------------------------------------------------------
+
+
+def test_the_loss_is_cross_entropy_and_both_terms_with_their_weights():
+    fitted = SMOS(epochs=2, ld=0.3, lr_mult=4.0).fit(source=source(), model=network(), teachers=other())
+    had = fitted.history_
+    expected = had["ce"] + 0.3 / 4 * had["variational"] + 0.3 * had["divergence"]
+    np.testing.assert_allclose(had["loss"], expected, rtol=1e-5)
+    assert had["variational"].all()
+    assert had["divergence"].all()
+
+
+def test_the_network_is_the_average_of_the_weights_after_each_step(monkeypatch):
+    weights = []
+
+    class Spy(DenseAverage):
+        def add(self, network):
+            weights.append({name: p.detach().clone() for name, p in network.named_parameters()})
+            super().add(network)
+
+    monkeypatch.setattr(f"{MODULE}.DenseAverage", Spy)
+    valley = {"n_converge": 1, "tolerance_ratio": 1e3}
+    fitted = SMOS(epochs=4, learning_rate=1e-2, batch_size=8, **valley).fit(source=source(), model=network())
+    assert fitted.averaged_ == len(weights) == 4 * (72 // 24)
+    for name, p in fitted.network_.named_parameters():
+        torch.testing.assert_close(p.detach(), torch.stack([one[name] for one in weights]).mean(0))
+        assert not torch.equal(p, weights[-1][name])
+
+
+def test_what_is_held_out_is_not_learnt(monkeypatch):
+    learnt_from, kept = [], []
+
+    def spy(domain, *args, **kwargs):
+        stream = joint_batches(domain, *args, **kwargs)
+
+        def watched(run):
+            for batch in stream(run):
+                learnt_from.append(batch.x.clone())
+                yield batch
+
+        return watched
+
+    monkeypatch.setattr(f"{MODULE}.joint_batches", spy)
+    monkeypatch.setattr(f"{MODULE}._held_out_loss", lambda network, domain: float(kept.append(domain.x) or 1.0))
+    domain = source()
+    SMOS(epochs=8).fit(source=domain, model=network())
+    read, held = ({tuple(row) for row in np.concatenate(parts).tolist()} for parts in (learnt_from, kept))
+    assert not read & held
+    assert len(held) == 18
+    assert read | held == {tuple(row) for row in domain.x.tolist()}
+
+
+def test_pictures_are_jittered_if_asked(monkeypatch):
+    seen = []
+
+    def spy(x, generator):
+        seen.append(x.shape)
+        return jittered_crop(x, generator)
+
+    monkeypatch.setattr(f"{MODULE}.jittered_crop", spy)
+    for augment in ("none", "jittered-crop"):
+        SMOS(epochs=1, batch_size=4, augment=augment).fit(source=pictures(), model=small_convnet(2, width=4))
+        assert bool(seen) == (augment == "jittered-crop")
+    steps = len(seen)
+    train_precursor(small_convnet(2, width=4), pictures(), epochs=1, batch_size=4, augment="jittered-crop")
+    assert len(seen) > steps
+
+
+def test_variances_do_not_decay(monkeypatch):
+    seen = {}
+    original = torch.optim.Adam.step
+
+    def step(self, *args, **kwargs):
+        seen["decay"] = [group["weight_decay"] for group in self.param_groups]
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", step)
+    SMOS(weight_decay=0.1, epochs=1).fit(source=source(), model=network(), teachers=other())
+    assert seen["decay"] == [0.1, 0]
 
 
 def test_ld_0_is_plain_training():

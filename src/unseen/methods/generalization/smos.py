@@ -9,7 +9,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from unseen.data.augment import jittered_crop
@@ -23,10 +22,10 @@ from unseen.nn.classifier import Classifier, as_classifier, check_labels, output
 from unseen.nn.divergences import js, kl
 from unseen.nn.taps import stages, tap_shapes, tapped
 from unseen.nn.train import Run, train
-from unseen.runtime import reproducible
+from unseen.runtime import current, reproducible
 
 VARIANCE, FLOOR = 0.1, 1e-5
-"""Where the variances of the variational terms begin, and what they cannot go below."""
+"""Where the paper's variances of the variational terms begin, and what none can go below."""
 
 
 class SMOS(NetworkMethod):
@@ -50,30 +49,30 @@ class SMOS(NetworkMethod):
     divergence : {"js", "kl", "none"}
         F: Jensen-Shannon, KL(student || teacher), or nothing.
     js_mode : {"proper", "released"}
-        Of probabilities by softmax, in [0, ln 2]; or the formula of the authors' code, which takes features as they are
-        for log-probabilities. It needs features that are not negative.
+        Of probabilities by softmax, in [0, ln 2]; or the formula of the authors' code, `released_js`.
     feature_temperature : float, > 0
         Divides embeddings before the softmax.
     variational : bool
         Whether the terms reg_l count.
+    variance_start : {"measured", "paper"}
+        Where each var_l begins: at the mean of (f_l - t_l)^2 before training, where var_l is best, and at least at 0.1;
+        or at 0.1, from where a short training cannot move it (see the notes).
     taps : tuple of str
         The layers l by name, in student and teacher; those that end a stage if empty (`unseen.nn.taps.stages`).
     teacher : {"given", "start", "random", "none"}
-        What is given as `teachers`, or the start where nothing is given; the student's start, as in MIRO; the same
-        network with random weights; no teacher, which is plain training.
+        The given one, or the start where none is given; the student's start, as in MIRO; the same network with random
+        weights; no teacher, which is plain training.
     swad : bool
         Whether weights are averaged; else the epoch with the best held-out accuracy is kept.
     n_converge, n_tolerance : int, >= 1
-        After how many epochs without a lower held-out loss the averaging begins, and after how many above the limit it
-        ends.
     tolerance_ratio : float, >= 0
-        By how much that limit lies above the loss where it began; see `unseen.nn.averaging.DenseAverage`.
+        Where the averaging begins and ends, in epochs; see `unseen.nn.averaging.DenseAverage`.
     aside : float in [0, 1)
         Share of each class of each domain that is held out for it.
     augment : {"none", "jittered-crop"}
         Of pictures: random boxes of at least .7 of the area, mirroring, other brightness, contrast and colour.
     learning_rate, weight_decay : float
-        Of Adam.
+        Of Adam; weights decay, variances do not.
     epochs : int, >= 1
         Each is a segment of the averaging.
     batch_size : int
@@ -89,7 +88,7 @@ class SMOS(NetworkMethod):
     averaged_ : int
         Steps whose weights are averaged; 0 without averaging.
     history_ : dict of arrays
-        Per epoch: `loss`, `variational` (the sum of reg_l), `divergence` (F), and `held_out`, the loss there.
+        Per epoch: `loss`, `ce`, `variational` (the sum of reg_l), `divergence` (F), and `held_out`, the loss there.
 
     References
     ----------
@@ -112,7 +111,13 @@ class SMOS(NetworkMethod):
         presets={
             "default": {},
             "kl": {"divergence": "kl"},
-            "paper": {"learning_rate": 3e-5, "batch_size": 16, "epochs": 25, "augment": "jittered-crop"},
+            "paper": {
+                "learning_rate": 3e-5,
+                "batch_size": 16,
+                "epochs": 25,
+                "augment": "jittered-crop",
+                "variance_start": "paper",
+            },
         },
         on_request={"kl", "paper"},
         smoke={"epochs": 2},
@@ -131,13 +136,14 @@ class SMOS(NetworkMethod):
             "pictures as four generations of game consoles would: a substitute, and no scenes of a game.",
         ),
         notes=(
-            "The released code passes features to KL as if they were log-probabilities, so that its F is no "
-            "divergence: it may be negative, and is not least where both are equal. The paper's is the default here.",
+            "The released code takes features for log-probabilities, so that its F is no divergence (js_mode).",
             "F sums over features and means over the batch; the released one means over both, which weighs it less.",
             "The paper does not say which direction its KL variant has; here it is KL(student || teacher).",
             "Without `teachers` the start is the teacher: MIRO with a divergence. That is what `compare` runs.",
-            "On cached features the layers are those of the bottleneck. What a precursor knows of edges, textures and "
-            "shapes lies before it and is lost; whole networks are what the method is for.",
+            "On cached features the layers are those of the bottleneck; what a precursor knows of textures and shapes "
+            "lies before it. Whole networks are what the method is for.",
+            "Adam moves b_l by at most learning_rate * lr_mult a step: 1.5 in the paper's 5001, a tenth of it in some "
+            "hundred. So variances begin where they are best (variance_start); the paper's begin at 0.1.",
             "Segments of the averaging are epochs; the authors evaluate every 200 steps.",
             "Every batch has as many samples of each domain, whatever its size.",
             "What it gains depends on the precursor: with renditions of emoji as precursor it gained nothing on "
@@ -151,6 +157,7 @@ class SMOS(NetworkMethod):
     js_mode: Literal["proper", "released"] = "proper"
     feature_temperature: Positive = 1.0
     variational: bool = True
+    variance_start: Literal["measured", "paper"] = "measured"
     taps: tuple[str, ...] = ()
     teacher: Literal["given", "start", "random", "none"] = "given"
     swad: bool = True
@@ -179,7 +186,8 @@ class SMOS(NetworkMethod):
         check_labels(network, source)
         teacher = self._teacher(network, teachers)
         names = self._taps(network, teacher, source)
-        learn, kept = (source.take(part) for part in hold_out(_strata(source), self.aside, self.random_state))
+        strata = domain_numbers(source) * (int(source.labels.max()) + 1) + source.labels
+        learn, kept = (source.take(part) for part in hold_out(strata, self.aside, self.random_state))
         if self.swad and not len(kept):
             raise ValueError("source must have samples to hold out for the averaging: raise aside, or set swad=False")
         if self.augment != "none" and source.kind != "image":
@@ -193,11 +201,9 @@ class SMOS(NetworkMethod):
         """A frozen copy of the teacher, in eval mode; None for plain training."""
         if given is not None and len(given) != 1:
             raise ValueError(f"teachers must hold one network, the precursor; got {len(given)}: {', '.join(given)}")
-        given = None if given is None else next(iter(given.values()))
         if self.teacher == "none" or self.ld == 0:
             return None
-        chosen = given if self.teacher == "given" and given is not None else start
-        teacher = as_classifier(chosen)
+        teacher = as_classifier(start if self.teacher != "given" or given is None else next(iter(given.values())))
         if self.teacher == "random":
             for layer in teacher.modules():
                 if callable(reset := getattr(layer, "reset_parameters", None)):
@@ -215,10 +221,9 @@ class SMOS(NetworkMethod):
             theirs = tap_shapes(teacher, names, x)
         except (RuntimeError, ValueError) as error:
             raise ValueError(f"teachers must have the layers of the model, {', '.join(names)}: {error}") from error
-        if own != theirs:
-            name = next(name for name in own if own[name] != theirs[name])
-            told = f"{name} has {theirs[name]}, the model's {own[name]}"
-            raise ValueError(f"teachers must give the shapes that the model gives; {told}")
+        told = [f"{name} has {theirs[name]}, the model's {own[name]}" for name in own if own[name] != theirs[name]]
+        if told:
+            raise ValueError(f"teachers must give the shapes that the model gives; {told[0]}")
         return names
 
     # -- steps 7 to 12 ------------------------------------------------------------------------------------------
@@ -226,18 +231,18 @@ class SMOS(NetworkMethod):
     def _learn(
         self, network: Classifier, teacher: Classifier | None, names: tuple[str, ...], learn: Domain, kept: Domain
     ) -> None:
+        variances: dict[str, VarianceEncoder] = {}
+        if teacher is not None and self.variational:
+            best = squares(network, teacher, names, learn)
+            known = self.variance_start == "measured"
+            variances = {name: VarianceEncoder(var if known else torch.zeros_like(var)) for name, var in best.items()}
         nets: dict[str, nn.Module] = {"network": network.train()}
         rest_statistics(network)
-        groups = [{"params": [*network.parameters()]}]
-        variances: dict[str, VarianceEncoder] = {}
+        groups: list[dict[str, Any]] = [{"params": [*network.parameters()], "weight_decay": self.weight_decay}]
         if teacher is not None:
-            nets["teacher"] = teacher
-            shapes = tap_shapes(network, names, tensor(learn, slice(0, 1)))
-            variances = {name: VarianceEncoder(channels(shapes[name])) for name in names}
-            nets["variances"] = nn.ModuleList(variances.values())
-        if self.variational and variances:
-            rate = self.learning_rate * self.lr_mult
-            groups += [{"params": [*nets["variances"].parameters()], "lr": rate}]  # type: ignore[dict-item]
+            nets |= {"teacher": teacher, "variances": nn.ModuleList(variances.values())}
+        if variances:
+            groups += [{"params": [*nets["variances"].parameters()], "lr": self.learning_rate * self.lr_mult}]
         average = DenseAverage(network, self.n_converge, self.n_tolerance, self.tolerance_ratio) if self.swad else None
         if average is not None:
             nets["average"] = average
@@ -256,12 +261,12 @@ class SMOS(NetworkMethod):
                 assert batch.y is not None
                 z = network.embed(batch.x)
                 loss = F.cross_entropy(network.head(z), batch.y)
+                run.log(ce=loss)
                 if teacher is not None:
                     with torch.no_grad():
                         theirs = teacher.embed(batch.x)
                     terms = [variational_term(f[name], t[name], var()) for name, var in variances.items()]
-                    reg = torch.stack(terms).sum() if self.variational and terms else loss.new_zeros(())
-                    apart = self._divergence(z, theirs)
+                    reg, apart = sum(terms, loss.new_zeros(())), self._divergence(z, theirs)
                     run.log(variational=reg, divergence=apart)
                     loss = loss + self.ld / self.lr_mult * reg + self.ld * apart
                 return loss
@@ -270,7 +275,7 @@ class SMOS(NetworkMethod):
                 objective,
                 name="smos",
                 nets=nets,
-                optimizers={"adam": torch.optim.Adam(groups, lr=self.learning_rate, weight_decay=self.weight_decay)},
+                optimizers={"adam": torch.optim.Adam(groups, lr=self.learning_rate)},
                 batches=joint_batches(learn, domain_numbers(learn), self.batch_size, augment=_augment(self.augment)),
                 epochs=self.epochs,
                 steps_per_epoch=joint_steps(domain_numbers(learn), self.batch_size),
@@ -299,43 +304,47 @@ class SMOS(NetworkMethod):
 
 
 class VarianceEncoder(nn.Module):
-    """var = softplus(b) + 1e-5, one for each channel, whatever the sample; 0.1 at the start (step 9)."""
+    """var = softplus(b) + 1e-5, one for each channel; `var` at the start, at least 0.1 (step 9)."""
 
-    def __init__(self, n_channels: int) -> None:
+    def __init__(self, var: Float[Tensor, " c"]) -> None:
         super().__init__()
-        self.b = nn.Parameter(torch.full((n_channels,), math.log(math.expm1(VARIANCE - FLOOR))))
+        above = var.clamp(min=VARIANCE) - FLOOR
+        self.b = nn.Parameter(above + (-torch.expm1(-above)).log())
 
     def forward(self) -> Float[Tensor, " c"]:
         """var of each channel."""
         return F.softplus(self.b) + FLOOR
 
 
+def squares(student: Classifier, teacher: Classifier, names: tuple[str, ...], domain: Domain) -> dict[str, Tensor]:
+    """The mean of (f_l - t_l)^2 of each channel over a domain, at layers by name, of networks in eval mode."""
+    device, found = torch.device(current().device), dict.fromkeys(names, torch.zeros(()))
+    networks = [network.to(device).eval() for network in (student, teacher)]
+    with torch.no_grad(), tapped(student, names) as f, tapped(teacher, names) as t:
+        for start in range(0, len(domain), 256):
+            x = tensor(domain, slice(start, start + 256)).to(device)
+            for network in networks:
+                network.embed(x)
+            for name in names:
+                d = (f[name] - t[name]).square()
+                d = d.flatten(2).mean(2) if d.ndim == 4 else d.flatten(0, -2)
+                found[name] = found[name].to(device) + d.mean(0) * (len(x) / len(domain))
+    return found
+
+
 def variational_term(f: Tensor, t: Tensor, var: Float[Tensor, " c"]) -> Float[Tensor, ""]:
     """reg_l = mean[(f - t)^2 / var + log var] / 2 over everything (step 9); least where var is the mean of (f - t)^2.
 
-    Parameters
-    ----------
-    f, t : Tensor (b, c), (b, c, h, w), or tokens (b, n, c)
-        What student and teacher compute.
+    f and t are what student and teacher compute: (b, c), (b, c, h, w), or tokens (b, n, c).
     """
     var = var if f.ndim in (2, 3) else var[:, None, None]
     return ((f - t).square() / var + var.log()).mean() / 2
 
 
-def channels(shape: tuple[int, ...]) -> int:
-    """Channels of what a layer gives for a sample: maps (c, h, w), vectors (c,), tokens (n, c)."""
-    return shape[-1] if len(shape) == 2 else shape[0]
-
-
 def released_js(p: Float[Tensor, "b d"], q: Float[Tensor, "b d"]) -> Float[Tensor, ""]:
     """The authors' formula: the mean of m (log m - p) and m (log m - q), m = (p + q) / 2, over all entries.
 
-    It takes features for log-probabilities: it is no divergence, and may be negative.
-
-    Raises
-    ------
-    ValueError
-        If some of the features have a negative mean m, whose logarithm does not exist.
+    It takes features for log-probabilities: it is no divergence, and may be negative. A negative m is a ValueError.
     """
     m = (p + q) / 2
     if bool((m < 0).any()):
@@ -379,11 +388,6 @@ def train_precursor(
     -------
     Classifier
         In eval mode, of the last epoch. Its head knows the classes of these domains.
-
-    Raises
-    ------
-    ValueError
-        If a sample has no label or one that the network has no output for.
     """
     styles = domains if isinstance(domains, Domain) else concatenate(list(domains), name="precursor")
     learner = as_classifier(network)
@@ -411,18 +415,12 @@ def train_precursor(
 # -- parts of the training ------------------------------------------------------------------------------------
 
 
-def _strata(source: Domain) -> NDArray[np.int64]:
-    """A number for each sample's domain and class together."""
-    return domain_numbers(source) * (int(source.labels.max()) + 1) + source.labels
-
-
 def _augment(kind: str) -> Any:
     return jittered_crop if kind == "jittered-crop" else None
 
 
 def _held_out_loss(network: Classifier, kept: Domain) -> float:
-    logits = outputs(network, kept)[1]
-    return float(F.cross_entropy(logits, torch.as_tensor(kept.labels)))
+    return float(F.cross_entropy(outputs(network, kept)[1], torch.as_tensor(kept.labels)))
 
 
 def _accuracy(network: Classifier, kept: Domain) -> float:
