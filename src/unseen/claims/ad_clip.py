@@ -178,7 +178,7 @@ def paired(network: Any, parts: Parts) -> tuple[Any, Any]:
 
 def texts(network: Any, context: Tensor) -> Tensor:
     """Text features of all classes under each context."""
-    return torch.cat([network.features(part) for part in context.split(256)])
+    return torch.cat([network.features(part) for part in torch.split(context, 256)])
 
 
 def no_loss(a: str, b: str, *, metric: str, within: float) -> Condition:
