@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
+from unittest import mock
 
-from unseen.claims.ad_clip import CLASSES, WORDING, claim, classes_of
-from unseen.claims.small_clip import VENDOR
+import numpy as np
+import pandas as pd
+import pytest
+
+from unseen.claims import ad_clip
+from unseen.claims.ad_clip import CLASSES, STATIC, WORDING, claim, classes_of, drawn, no_loss
+from unseen.claims.small_clip import STAGES, VENDOR
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 
@@ -36,3 +41,28 @@ def test_the_splits_share_no_class_and_each_case_has_eight() -> None:
     )
     assert not {i for chosen in known for i in chosen} & {i for chosen in fresh for i in chosen}
     assert all(len(chosen) == CLASSES for chosen in (*known, *fresh))
+
+
+def test_what_is_held_out_is_learnt_from_by_nobody_and_has_every_class() -> None:
+    def numbered(joined: object, vendor: str) -> Domain:
+        return style().replace(x=np.stack([np.arange(348), np.full(348, len(vendor))], axis=1).astype(np.float32))
+
+    with mock.patch.object(ad_clip, "seen_by", numbered):
+        parts, again = (drawn(mock.Mock(), "noto openmoji", seed) for seed in (0, 1))
+    for learnt, held_out in ((parts.source, parts.other_source), (parts.target, parts.other_target)):
+        assert not set(learnt.x[:, 0]) & set(held_out.x[:, 0])
+        assert np.bincount(learnt.labels).tolist() == [8] * CLASSES
+        assert np.bincount(held_out.labels).tolist() == [4] * CLASSES
+    assert not np.array_equal(parts.source.x, again.source.x)
+    assert set(parts.source.x[:, 1]) != set(parts.target.x[:, 1])
+
+
+def test_the_static_prompt_is_as_long_as_that_of_an_image() -> None:
+    assert STATIC["static_tokens"] == 2 * len(STAGES) + 4
+
+
+@pytest.mark.parametrize(("gains", "held"), [((0.0, 0.0, -0.01), True), ((0.2, 0.2, -0.3), False)])
+def test_a_loss_within_the_margin_is_also_so_at_the_lower_end(gains: tuple[float, ...], held: bool) -> None:
+    rows = [dict(case=str(i), seed=0, arm=arm, metric="m", value=0.5 + (gain if arm == "a" else 0))
+            for i, gain in enumerate(gains) for arm in ("a", "b")]  # fmt: skip
+    assert no_loss("a", "b", metric="m", within=0.02)(pd.DataFrame(rows)).held is held

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -16,12 +17,15 @@ from torch import Tensor
 
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
+from unseen.data.samplers import Batch, Pair
 from unseen.methods.adaptation.ad_clip import ADCLIP
+from unseen.methods.adaptation.ad_clip import method as ad_clip
 from unseen.methods.adaptation.ad_clip.losses import alignment, uncertainty
 from unseen.methods.adaptation.ad_clip.network import PromptedTowers
 from unseen.methods.adaptation.ad_clip.projectors import ContentProjector, DomainProjector, StyleMapper
 from unseen.nn.layer_statistics import Reading
 from unseen.nn.state import digest
+from unseen.nn.train import Run
 from unseen.testing.inputs import NAMES, domain_of, towers
 
 SMOKE = {"epochs": 2, "hidden": 8, "mapper_hidden": 8}
@@ -174,10 +178,52 @@ def test_the_layout_is_begin_context_name_full_stop_end() -> None:
     torch.testing.assert_close(net.start, net.text.table[30])
 
 
+def test_underscores_of_class_names_are_read_as_spaces() -> None:
+    named = SOURCE.replace(classes=ClassSpace(names=("ice_cream", *NAMES[1:4])))
+    net: Any = fitted(named).network_
+    ids = [30, *(ord(letter) % 30 for letter in "ice cream."), 31]
+    torch.testing.assert_close(net.rest[0, : len(ids) - 1], net.text.table[ids[1:]])
+
+
+def test_a_context_starts_from_the_words_right_before_the_name() -> None:
+    net, long, pair_of = network(words="abc"), network(words="abcdefghij", context="static", static_tokens=4), towers()
+    assert net.initial.shape == (8, 8)
+    assert not net.initial[:5].any()
+    torch.testing.assert_close(net.initial[5:], pair_of.text.table[[ord(letter) % 30 for letter in "abc"]])
+    fresh = network(words="abcdefghij", content_tokens=2, source_style=False)
+    torch.testing.assert_close(fresh.initial, pair_of.text.table[[ord(letter) % 30 for letter in "ghij"]])
+    assert long.initial.shape == (4, 8)
+
+
+def test_layers_are_standardized_over_the_source_and_embeddings_are_not() -> None:
+    net, x = network(), torch.as_tensor(SOURCE.x)
+    rows = net.read(x)
+    for value in (*rows.means, *rows.stds):
+        torch.testing.assert_close(value.mean(dim=0), torch.zeros(value.shape[1]), atol=1e-5, rtol=0)
+        torch.testing.assert_close(value.std(dim=0, correction=0), torch.ones(value.shape[1]), atol=1e-4, rtol=0)
+    torch.testing.assert_close(rows.embedding, towers().image.read(x).embedding)
+
+
+def test_a_channel_that_never_varies_is_only_centred() -> None:
+    flat = SOURCE.x.copy()
+    flat[:, 0] = 3.0
+    x = torch.as_tensor(flat)
+    assert not fitted(SOURCE.replace(x=flat)).network_.read(x).means[0][:, 0].any()  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("factor", [1.0, 1000.0])
+def test_tokens_are_about_as_large_as_words_whatever_the_size_of_activations(factor: float) -> None:
+    domains = [domain.replace(x=domain.x * ([factor] * 12 + [1.0] * 4)) for domain in (SOURCE, TARGET)]
+    domains = [domain.replace(x=domain.x.astype(np.float32)) for domain in domains]
+    net: Any = fitted(*domains, epochs=1).network_
+    context = net.context_of(net.read(torch.as_tensor(domains[0].x))) - net.initial
+    assert 0.05 < float(context.square().mean().sqrt() / net.text.table.square().mean().sqrt()) < 1.5
+
+
 def test_swapping_the_domains_swaps_the_style_blocks() -> None:
     net = network()
     s, t = net.tokens(reading(SOURCE)), net.tokens(reading(TARGET))
-    a, b = net.joined(s.style, t.style, s.content), net.joined(t.style, s.style, s.content)
+    a, b = (net.joined(*x, s.content) - net.initial for x in ((s.style, t.style), (t.style, s.style)))
     torch.testing.assert_close(a[:, :2], b[:, 2:4])
     torch.testing.assert_close(a[:, 2:4], b[:, :2])
     torch.testing.assert_close(a[:, 4:], b[:, 4:])
@@ -189,9 +235,11 @@ def test_images_of_a_pair_share_both_style_blocks_and_differ_in_content() -> Non
     x_s, x_t = reading(SOURCE), reading(TARGET)
     context_s, context_t, _ = method._contexts(net, x_s, x_t)
     torch.testing.assert_close(context_s[:, :4], context_t[:, :4])
-    torch.testing.assert_close(context_s[:, :2], net.tokens(x_s).style)
-    torch.testing.assert_close(context_s[:, 2:4], net.tokens(x_t).style)
-    torch.testing.assert_close(context_t[:, 4:], net.tokens(x_t).content)
+    said_s, said_t = ((context - net.initial) / net.unit for context in (context_s, context_t))
+    torch.testing.assert_close(said_s[:, :2], net.tokens(x_s).style)
+    torch.testing.assert_close(said_s[:, 2:4], net.tokens(x_t).style)
+    torch.testing.assert_close(said_s[:, 4:], net.tokens(x_s).content)
+    torch.testing.assert_close(said_t[:, 4:], net.tokens(x_t).content)
     assert not torch.allclose(context_s[:, 4:], context_t[:, 4:])
 
 
@@ -247,7 +295,7 @@ def test_a_zero_shot_prompt_is_that_of_the_towers_and_learns_nothing() -> None:
 # -- training --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("settings", "learns"), [({}, "projector|mapper"), ({"context": "static"}, "static")])
+@pytest.mark.parametrize(("settings", "learns"), [({}, "projector|mapper"), ({"context": "static"}, "initial")])
 def test_only_what_stands_in_prompts_learns(settings: Any, learns: str) -> None:
     short, longer = network(**settings, epochs=1).state_dict(), network(**settings, epochs=3).state_dict()
     changed = {key for key in short if not torch.equal(short[key], longer[key])}
@@ -271,11 +319,59 @@ def test_labels_of_the_target_are_never_read() -> None:
     assert digest(fitted().fitted) == digest(fitted(target=other).fitted)
 
 
-def test_the_loss_is_the_weighted_sum_of_its_terms() -> None:
-    weights = {"kl_weight": 2.0, "mapper_weight": 0.5, "entropy_weight": 0.25}
-    h = fitted(**weights).history_
-    expected = h["ce"] + 2 * h["kl"] + 0.5 * h["smn"] + 0.25 * h["entropy"]
-    np.testing.assert_allclose(h["loss"], expected, rtol=1e-5)
+WEIGHTS = {"kl_weight": 2.0, "mapper_weight": 0.5, "entropy_weight": 0.25}
+
+
+def pair() -> Pair:
+    x_s, x_t = torch.as_tensor(SOURCE.x[:5]), torch.as_tensor(TARGET.x[7:12])
+    return Pair(Batch(x_s, torch.as_tensor(SOURCE.labels[:5]), torch.arange(5)), Batch(x_t, None, torch.arange(7, 12)))
+
+
+@pytest.mark.parametrize("mapper_input", ["target", "source"])
+def test_loss_and_its_gradient_are_those_of_a_second_computation(mapper_input: Any) -> None:
+    method = fitted(**WEIGHTS, mapper_input=mapper_input, inference="mapped")
+    net: Any = method.network_
+    net.unit.mul_(50)  # text features then differ so much that the direction of the divergence tells
+    for parameter in net.learnable():
+        parameter.requires_grad_(True)
+    batch, logged = pair(), mock.Mock(spec=Run)
+    found = method._loss(net, batch, torch.arange(4), logged)
+
+    s, t = net.read(batch.source.x), net.read(batch.target.x)
+    style_s, style_t = net.domain_projector(s.means, s.stds), net.domain_projector(t.means, t.stds)
+    text_s, text_t = [], []
+    for content, texts in ((net.content_projector(s.means), text_s), (net.content_projector(t.means), text_t)):
+        for b in range(5):
+            context = net.initial + net.unit * torch.cat([style_s[b], style_t[b], content[b]])
+            rows = [torch.cat([net.start[None], context, net.rest[k, : net.lengths[k]]]) for k in range(4)]
+            texts.append(torch.cat([net.text(row[None], torch.tensor([len(row)])) for row in rows]))
+    t_s, t_t = torch.stack(text_s), torch.stack(text_t)
+    ce = F.cross_entropy(20 * torch.einsum("bd,bkd->bk", s.embedding, t_s), batch.source.y)
+    p = (20 * torch.einsum("bd,bkd->bk", t.embedding, t_t)).softmax(dim=1)
+    ent = -(p * p.log()).sum(dim=1).mean()
+    kl = F.kl_div(t_s.log_softmax(dim=1), t_t.softmax(dim=1), reduction="batchmean")
+    x = t if mapper_input == "target" else s
+    smn = (net.style_mapper(x.means, x.stds) - style_s).square().mean()
+    expected = ce + 2 * kl + 0.5 * smn + 0.25 * ent
+
+    torch.testing.assert_close(found, expected)
+    for name, value in {"ce": ce, "kl": kl, "smn": smn, "entropy": ent}.items():
+        torch.testing.assert_close(logged.log.call_args.kwargs[name], value)
+    gradients = [torch.autograd.grad(loss, net.learnable()) for loss in (found, expected)]
+    for a, b in zip(*gradients):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+
+
+def test_the_mappers_loss_reaches_both_the_mapper_and_the_projector_of_styles() -> None:
+    method = fitted()
+    net: Any = method.network_
+    parts = (net.domain_projector, net.style_mapper)
+    for parameter in net.learnable():
+        parameter.requires_grad_(True)
+    _, _, smn = method._contexts(net, reading(SOURCE), reading(TARGET))
+    smn.backward()
+    for part in parts:
+        assert all(parameter.grad.abs().sum() > 0 for parameter in part.parameters())
 
 
 def test_the_mapper_learns_the_style_of_the_source() -> None:
@@ -317,11 +413,7 @@ def test_the_style_of_several_sources_is_the_mean_over_domains_not_over_images()
 
 @pytest.mark.parametrize(("length", "epochs"), [("source", 10), ("target", 3), ("smaller", 3)])
 def test_the_length_of_an_epoch_is_that_of_the_domain_it_is_told(length: str, epochs: int) -> None:
-    from unittest import mock
-
-    from unseen.methods.adaptation.ad_clip import method
-
-    with mock.patch.object(method, "train", wraps=method.train) as spied:
+    with mock.patch.object(ad_clip, "train", wraps=ad_clip.train) as spied:
         fitted(target=TARGET.take(np.arange(18)), batch_size=6, epoch_length=length, epochs=1)
     assert spied.call_args.kwargs["steps_per_epoch"] == epochs
 
@@ -333,6 +425,25 @@ def test_classes_without_labels_are_predicted_too_and_take_no_part_in_training()
     scores = method.decision_function(TARGET.x)
     assert scores.shape == (57, 6)
     torch.testing.assert_close(scores[:, :4], fitted().decision_function(TARGET.x))
+
+
+def test_pictures_are_cropped_and_flipped_in_training_and_rows_are_not() -> None:
+    images = [domain.replace(kind="image", x=np.random.default_rng(i).normal(size=(len(domain), 3, 12, 12)).astype("f"))
+              for i, domain in enumerate((SOURCE, TARGET))]  # fmt: skip
+    with mock.patch.object(ad_clip, "crop_and_flip", wraps=ad_clip.crop_and_flip) as spied:
+        fitted(*images, epochs=1)
+        assert {tuple(call.args[0].shape[1:]) for call in spied.call_args_list} == {(3, 12, 12)}
+        assert len(spied.call_args_list) >= 2  # of both domains
+        spied.reset_mock()
+        fitted()
+        spied.assert_not_called()
+
+
+def test_the_rate_rises_over_epochs_and_not_over_steps() -> None:
+    with mock.patch.object(ad_clip, "warm_cosine", wraps=ad_clip.warm_cosine) as spied:
+        fitted(batch_size=6, epochs=3, warm_epochs=2)
+    per_epoch = len(SOURCE) // 6
+    assert spied.call_args.args[1:] == (3 * per_epoch, 2 * per_epoch)
 
 
 def test_pictures_are_read_by_the_towers_and_the_method_comes_back_with_them(tmp_path: Path) -> None:

@@ -24,11 +24,14 @@ Inference = Literal["mapped", "stored"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Design:
-    """What is between the towers; see `ADCLIP`, and `classes`, `length` of the table of class names."""
+    """What is between the towers; see `ADCLIP`, and `classes`, `length` of the table of class names.
+
+    `n_context` is the number of tokens before a name.
+    """
 
     classes: int
     length: int
-    n_static: int
+    n_context: int
     logit_scale: float
     context: Context
     source_style: bool
@@ -52,6 +55,9 @@ class Tokens(NamedTuple):
 class PromptedTowers(nn.Module):
     """From images, or rows read before, to scores of the K classes under prompts of each image.
 
+    What the layers say is standardized by `centre` and `spread`, per channel; what the projectors say is added to
+    `initial`, the vectors of the words that a context starts from, times `unit`, the root mean square of word vectors.
+
     Parameters
     ----------
     image : RowReader
@@ -63,6 +69,9 @@ class PromptedTowers(nn.Module):
     rest: Tensor
     lengths: Tensor
     stored: Tensor
+    centre: Tensor
+    spread: Tensor
+    unit: Tensor
 
     def __init__(self, image: RowReader, text: PromptableText, design: Design) -> None:
         super().__init__()
@@ -75,7 +84,10 @@ class PromptedTowers(nn.Module):
             widths, width, design.content_tokens, shared_decoder=design.shared_decoder
         )
         self.style_mapper = StyleMapper(widths, width, design.mapper_hidden)
-        self.static = nn.Parameter(torch.randn(design.n_static, width) * text.table.detach().std())
+        self.initial = nn.Parameter(torch.zeros(design.n_context, width))
+        self.register_buffer("unit", text.table.detach().square().mean().sqrt())
+        self.register_buffer("centre", torch.zeros(image.width))
+        self.register_buffer("spread", torch.ones(image.width))
         self.register_buffer("stored", torch.zeros(len(widths), width))
         self.register_buffer("start", torch.zeros(width))
         self.register_buffer("rest", torch.zeros(design.classes, design.length, width))
@@ -87,18 +99,26 @@ class PromptedTowers(nn.Module):
         for key, value in vars(prompts).items():
             getattr(self, key).copy_(value)
 
+    def standardize(self, rows: Float[Tensor, "n w"]) -> None:
+        """From now on, mean and deviation of every channel are 0 and 1 on average over these images; not embeddings."""
+        n = self.image.width - self.image.dim
+        spread = rows[:, :n].std(dim=0, correction=0)
+        self.centre[:n] = rows[:, :n].mean(dim=0)
+        self.spread[:n] = torch.where(spread > 0, spread, 1.0)
+
     def learnable(self) -> list[nn.Parameter]:
         """What training changes: the projectors, or the static context; nothing of the towers."""
         if self.design.context == "static":
-            return [self.static]
+            return [self.initial]
         projectors = (self.domain_projector, self.content_projector, self.style_mapper)
         return [parameter for projector in projectors for parameter in projector.parameters()]
 
     # -- what an image says -----------------------------------------------------------------------------------
 
     def read(self, x: Tensor) -> Reading:
-        """Step 1: the statistics of the layers, which no gradient passes."""
-        found = self.image.read(x)
+        """Step 1: the standardized statistics of the layers, which no gradient passes."""
+        rows = x if x.ndim == 2 else self.image(x)
+        found = self.image.read((rows - self.centre) / self.spread)
         return Reading(found.means[-1:], found.stds[-1:], found.embedding) if self.design.last else found
 
     def tokens(self, reading: Reading) -> Tokens:
@@ -114,7 +134,8 @@ class PromptedTowers(nn.Module):
     def joined(self, source: Tensor, target: Tensor, content: Tensor) -> Float[Tensor, "b n d"]:
         """Step 4: [source style tokens][target style tokens][content tokens], without what is switched off."""
         wanted = (self.design.source_style, self.design.target_style, self.design.content)
-        return torch.cat([part for part, there in zip((source, target, content), wanted) if there], dim=1)
+        said = torch.cat([part for part, there in zip((source, target, content), wanted) if there], dim=1)
+        return self.initial + self.unit * said
 
     def features(self, context: Float[Tensor, "b n d"], classes: Tensor | None = None) -> Float[Tensor, "b k f"]:
         """Text features of all classes, or of some, under each context."""
@@ -129,7 +150,7 @@ class PromptedTowers(nn.Module):
     def context_of(self, reading: Reading) -> Float[Tensor, "b n d"]:
         """Step 7: the context of images of the target without a source image; of one image if all share it."""
         if self.design.context != "image":
-            return self.static[None]
+            return self.initial[None]
         own = self.tokens(reading)
         source = self.mapped(reading) if self.inference == "mapped" else self.stored.expand_as(own.style)
         return self.joined(source, own.style, own.content)
