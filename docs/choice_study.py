@@ -279,7 +279,7 @@ def fitted(inputs: Inputs, candidates: Any, seeds: int, folder: Path | None) -> 
 Scores = Mapping[str, Mapping[str, float]]
 """{validator: {candidate: score}}, and the same of the two reverse validations as `BACK` and `OTHER`."""
 Rule = Callable[[Scores, int, bool], Mapping[str, float]]
-"""Votes from scores, the number of source samples, and whether a pretrained encoder made the features."""
+"""Votes from scores, the samples of the smaller domain, and whether a pretrained encoder made the features."""
 BACK, OTHER = "the reverse validation that ranks", "the one that does not"
 ENCODED = ("emoji styles", "other styles", "other subgroups", "letters", "languages")
 """Parts whose features are those of a pretrained encoder; the others are tables as somebody has them."""
@@ -318,6 +318,11 @@ def by_both(scores: Scores, samples: int, keep: Mapping[str, float] | None = Non
     return without_doubt(scores[BACK], samples, keep=keep, also=scores[OTHER])
 
 
+def fewest(case: Mapping[str, Any]) -> int:
+    """Samples of the smaller domain: what a standard error of reverse validation stands on."""
+    return min(case["samples"]["source"], case["samples"]["exam"])
+
+
 def with_reverse(scores: dict[str, dict[str, float]], case: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     """Scores with those of the two reverse validations by their part in the choice."""
     back = case["learns back"]
@@ -336,7 +341,7 @@ def chosen(case: Mapping[str, Any], rule: Any, pool: Sequence[str] | None = None
     rows = {name: row for name, row in case["candidates"].items() if pool is None or name in pool}
     validators = next(iter(rows.values()))["validators"]
     scores = {v: {n: row["validators"][v] for n, row in rows.items()} for v in validators}
-    votes = rule(with_reverse(scores, case), case["samples"]["source"], case["part"] in ENCODED)
+    votes = rule(with_reverse(scores, case), fewest(case), case["part"] in ENCODED)
     return max(rows, key=lambda name: votes[name])
 
 
@@ -454,7 +459,7 @@ def support_table(cases: Sequence[Mapping[str, Any]], draws: int = 10) -> str:
             weighed = {v: weigh(reverse[v], on_labels, len(index)) if n else reverse[v] for v in (BACK, OTHER)}
             embedded = {name: row["validators"][EMBEDDED] for name, row in candidates.items()}
             keep = None if case["part"] in ENCODED or len(index) >= ENOUGH_LABELS else embedded
-            chosen_by = {"weighed": by_both(weighed, case["samples"]["source"] + len(index), keep)}
+            chosen_by = {"weighed": by_both(weighed, fewest(case) + len(index), keep)}
             if n:
                 chosen_by["labels"] = on_labels
             for rule, votes in chosen_by.items():

@@ -139,7 +139,9 @@ def test_a_careful_choice_keeps_what_counts_as_like_the_target():
         name: [{"validators": {REVERSE: reverse, NEIGHBOURS: reverse, EMBEDDED: embedded}, "seed": 0}]
         for name, reverse, embedded in (("source-only", 0.5, 0.8), ("coral", 0.9, 0.7), ("shot", 0.8, 0.8))
     }
-    inputs = SimpleNamespace(source=domain(), support=None, encoder=None, classes=ClassSpace(names=("a", "b")))
+    inputs = SimpleNamespace(
+        source=domain(), target=domain(), support=None, encoder=None, classes=ClassSpace(names=("a", "b"))
+    )
     assert choose(cells, inputs, careful=False).name == "coral"
     assert choose(cells, inputs).name == "shot"  # features of the user's own
     found = choose(cells, inputs, careful=True)
@@ -165,12 +167,26 @@ def test_reverse_validation_learns_as_the_source_is_learnt_best(source, ranks, e
     cells = {
         name: [{"validators": {REVERSE: means, NEIGHBOURS: near}, "seed": 0}] for name, (means, near) in told.items()
     }
-    inputs = SimpleNamespace(source=source, support=None, encoder=None, classes=source.classes)
+    inputs = SimpleNamespace(source=source, target=domain(), support=None, encoder=None, classes=source.classes)
     found = choose(cells, inputs, careful=False)
     assert learner_of(source) == ranks
     assert found.name == expected
     assert f"by {ranks} (" in found.why
     assert found.votes["shot"] == found.votes["aad"] == 0  # in doubt by one of the two
+
+
+def test_a_small_target_leaves_more_doubt():
+    cells = {
+        name: [{"validators": {REVERSE: told, NEIGHBOURS: told}, "seed": 0}]
+        for name, told in (("source-only", 0.5), ("coral", 0.55))
+    }
+    chosen = [
+        choose(
+            cells, SimpleNamespace(source=domain(200), target=domain(n), support=None, encoder=None), careful=False
+        ).name
+        for n in (40, 200)
+    ]
+    assert chosen == ["source-only", "coral"]
 
 
 def test_what_was_chosen_learns_once_more_from_all_of_the_source(tmp_path):

@@ -121,7 +121,8 @@ def _vote(
         keep = column.get(EMBEDDED) if careful else None
         if keep is not None:
             by += " among those not below source-only in embedded validation"
-        votes = without_doubt(ranked, len(inputs.source) + graded, keep=keep, also=also)
+        samples = min(len(inputs.source), len(inputs.target)) if inputs.target is not None else len(inputs.source)
+        votes = without_doubt(ranked, samples + graded, keep=keep, also=also)
         return votes, f"by {by} ({{told}})"
     if CLASSWISE in have:
         by = HELD_OUT_CLASSES if protocol == "zsl" else CLASSWISE
