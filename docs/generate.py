@@ -399,7 +399,21 @@ def on_config(config: Any) -> Any:
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Put measured figures into the pages that ask for them."""
-    return markdown.replace("<!-- costs -->", costs()).replace("<!-- benchmarks -->", benchmarks())
+    marks = {"costs": costs, "benchmarks": benchmarks, "toolbox": toolbox}
+    for name, figures in marks.items():
+        if f"<!-- {name} -->" in markdown:
+            markdown = markdown.replace(f"<!-- {name} -->", figures())
+    return markdown
+
+
+def toolbox() -> str:
+    """The choice of `compare` beside SKADA's methods, as toolbox_study.py found it."""
+    sys.path.insert(0, str(DOCS))
+    import toolbox_study
+
+    if not toolbox_study.FILE.exists():
+        return "`docs/toolbox_study.py` has not been run."
+    return toolbox_study.table(json.loads(toolbox_study.FILE.read_text(encoding="utf-8")))
 
 
 def measured() -> dict[str, Any]:

@@ -445,7 +445,6 @@ claim = Claim(
         says(
             "That is not optimal: better than a single model with the same samples, steps and choice of the epoch.",
             beats("erm", by=0.01),
-            promised=True,
         ),
         says("The same in three of four pairs of case and seed.", wins("full", "erm", metric="accuracy", of=0.75)),
         says("Better than a single model that is trained at the cost of all networks.", beats("erm, at equal cost")),
