@@ -225,6 +225,22 @@ def test_what_is_held_out_is_adapted_to_only_where_nothing_can_be_graded(monkeyp
     assert seen == adapted
 
 
+@pytest.mark.parametrize(("refit", "learnt"), [(True, [(80, 48), (100, 60)]), (False, [(80, 48)])])
+def test_adapt_calibrates_without_a_fifth_and_learns_from_all(monkeypatch, refit, learnt):
+    from unseen.methods.baselines.standardize import Standardize
+
+    seen, fit = [], Standardize.fit
+
+    def spy(self, *, source, target):
+        seen.append((len(source), len(target)))
+        return fit(self, source=source, target=target)
+
+    monkeypatch.setattr(Standardize, "fit", spy)
+    given = dict(source=domain(n=100), target=domain(n=60, shift=6, seed=1))
+    assert unseen.adapt(method="standardize", refit=refit, **given).temperature >= 1
+    assert seen == learnt
+
+
 def test_presets_of_the_papers_size_run_only_if_they_are_named():
     from unseen import catalogue
 

@@ -154,6 +154,10 @@ def adapt(
     preset: Annotated[str, typer.Option(help="Preset of the method.")] = "default",
     labels: Labels = "exam",
     seed: Annotated[int, typer.Option(help="Seed.")] = 0,
+    refit: Annotated[
+        bool,
+        typer.Option(help="Fit once to calibrate, without a fifth of the source, and once more on all; or only once."),
+    ] = True,
     on_error: OnError = "skip",
     precision: Precision = "auto",
     bundle: WithEncoder = False,
@@ -175,6 +179,7 @@ def adapt(
         settings=settings_of(settings or []),
         preset=preset,
         seed=seed,
+        refit=refit,
         out=out,
         with_encoder=bundle,
         **given,

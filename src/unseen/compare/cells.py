@@ -78,20 +78,14 @@ def refit_cell(inputs: Inputs, cell: Cell, slug: str, preset: str, folder: Path 
     if folder is not None and (folder / key).exists():
         return load_state(folder / key)
     with runtime(folder=None if folder is None else folder / "checkpoints" / key):
-        method = _ungraded(inputs).given(inputs.source, seed).fit(catalogue.make(slug, preset, seed))
+        given = (inputs if inputs.exams else inputs.joined()).given(inputs.source, seed)
+        method = given.fit(catalogue.make(slug, preset, seed))
     whole: Cell = {"seed": seed, "method": method, **{key: cell[key] for key in ("temperature", "threshold")}}
     whole |= _predictions(method, inputs, whole)
     if folder is not None:
         save_state(folder / key, whole)
         shutil.rmtree(folder / "checkpoints" / key, ignore_errors=True)
     return whole
-
-
-def _ungraded(inputs: Inputs) -> Inputs:
-    """All of the target as one part, where there is no exam."""
-    if inputs.exams or inputs.target is None or inputs.held_out is None:
-        return inputs
-    return dataclasses.replace(inputs, target=concatenate([inputs.target, inputs.held_out]), held_out=None)
 
 
 def _predictions(method: Method, inputs: Inputs, scaled: Cell) -> Cell:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from unseen.catalogue import Given
 from unseen.data.classes import ClassSpace, join, overlap, realign
 from unseen.data.compositions import composed, primitives, with_vectors
-from unseen.data.domain import UNLABELED, Domain
+from unseen.data.domain import UNLABELED, Domain, concatenate
 from unseen.data.duplicates import Leakage, leakage
 from unseen.data.ontology import Ontology
 from unseen.data.taxonomies import Taxonomy
@@ -71,6 +71,12 @@ class Inputs:
     told: Mapping[str, Any]
     model: Any = None
     teachers: Any = None
+
+    def joined(self) -> Inputs:
+        """The same, with what is held out of the target joined to it."""
+        if self.target is None or self.held_out is None:
+            return self
+        return dataclasses.replace(self, target=concatenate([self.target, self.held_out]), held_out=None)
 
     def given(self, source: Domain | None, seed: int) -> Given:
         """The inputs by words of `fit`, with a part of the source, for one seed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import logging
@@ -14,7 +15,7 @@ from typing import Any
 
 from unseen import __version__, catalogue
 from unseen.bundle import Bundle
-from unseen.compare.cells import Cell
+from unseen.compare.cells import Cell, calibration
 from unseen.compare.choice import choose
 from unseen.compare.fits import alone_in, fit_whole, run_all, split
 from unseen.compare.inputs import Data, Inputs, prepare
@@ -343,6 +344,7 @@ def adapt(
     settings: dict[str, Any] | None = None,
     preset: str = "default",
     seed: int = 0,
+    refit: bool = True,
     out: str | os.PathLike[str] | None = None,
     with_encoder: bool = False,
     **inputs: Any,
@@ -354,19 +356,23 @@ def adapt(
     method, preset : str
     settings : mapping of hyperparameters
     seed : int
+    refit : bool
+        Fit once without a fifth of the source, by which temperature and threshold are measured, and once more on all
+        of the source and the target; else the first fit is saved, which took half as long.
     out : path, optional
         Where to save the model.
     **inputs
         As in `compare`: source, target, support, classes, ontology, taxonomy, model, teachers, encoder, labels,
         on_error, precision, trust, engine.
     """
-    catalogue.make(method, preset, seed, **(settings or {}))
+    make = functools.partial(catalogue.make, method, preset, seed, **(settings or {}))
+    make()
     ready = prepare(**inputs)
     given, check = split(ready, seed)
-    fitted = given.fit(catalogue.make(method, preset, seed, **(settings or {})))
-    from unseen.compare.cells import calibration
-
+    fitted = given.fit(make()) if check is not None or not refit else make()
     cell = {"method": fitted, **calibration(fitted, check)}
+    if refit:
+        cell["method"] = ready.joined().given(ready.source, seed).fit(make())
     bundle = make_bundle(ready, cell)
     if out is not None:
         bundle.save(out, with_encoder=with_encoder)
