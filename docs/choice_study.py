@@ -289,12 +289,12 @@ def rules() -> dict[str, Rule]:
     """Each rule by name; the first is the default, then the same never and always careful."""
     single = (REVERSE, NEIGHBOURS, SOURCE, EMBEDDED, INFORMATION, CERTAINTY, DENSITY, AGREEMENT, ENSEMBLE)
     return {
-        "`compare`: reverse validation, source-only in doubt, careful with tables": lambda v, n, encoded: by_both(
-            v, n, keep=None if encoded else v[EMBEDDED]
+        "`compare`: reverse validation, source-only in doubt, careful with tables": lambda v, n, encoded: default(
+            v, n, careful=not encoded
         ),
-        "`--no-careful`: reverse validation, source-only in doubt": lambda v, n, _: by_both(v, n),
-        "`--careful`: the same, not below source-only in embedded validation": lambda v, n, _: by_both(
-            v, n, keep=v[EMBEDDED]
+        "`--no-careful`: reverse validation, source-only in doubt": lambda v, n, _: default(v, n, careful=False),
+        "`--careful`: the same, clearly better by both, not below in embedded validation": lambda v, n, _: default(
+            v, n, careful=True
         ),
         "before: reverse validation by means alone, source-only in doubt, careful with tables": (
             lambda v, n, encoded: without_doubt(v[REVERSE], n, keep=None if encoded else v[EMBEDDED])
@@ -313,9 +313,11 @@ def rules() -> dict[str, Rule]:
     }
 
 
-def by_both(scores: Scores, samples: int, keep: Mapping[str, float] | None = None) -> dict[str, float]:
-    """Rank by one reverse validation what is clearly better by both."""
-    return without_doubt(scores[BACK], samples, keep=keep, also=scores[OTHER])
+def default(scores: Scores, samples: int, *, careful: bool) -> dict[str, float]:
+    """Rank by one reverse validation what is clearly better by it; with care by both."""
+    if careful:
+        return without_doubt(scores[BACK], samples, keep=scores[EMBEDDED], also=scores[OTHER])
+    return without_doubt(scores[BACK], samples, keep=scores[OTHER])
 
 
 def fewest(case: Mapping[str, Any]) -> int:
@@ -420,7 +422,7 @@ def doubt_table(first: Sequence[Mapping[str, Any]], tables: Sequence[Mapping[str
     header = ["standard errors", "emoji: accuracy", "harm", "harm over pools", "tables: accuracy", "worst", "harm"]
     rows = []
     for errors_ in (0.0, 0.5, 1.0, 1.5, 2.0, 3.0):
-        rule = lambda v, n, _, errors_=errors_: without_doubt(v[BACK], n, errors=errors_, also=v[OTHER])
+        rule = lambda v, n, _, errors_=errors_: without_doubt(v[BACK], n, errors=errors_, keep=v[OTHER])
         on, over, off = judged(first, rule), judged(first, rule, all_pools(first[0])), judged(tables, rule)
         row = [f"{errors_:g}", f"{on['accuracy']:.3f}", f"{on['harm']:.2f}", f"{over['harm']:.3f}"]
         rows.append([*row, f"{off['accuracy']:.3f}", f"{off['worst']:+.3f}", f"{off['harm']:.3f}"])
@@ -457,9 +459,9 @@ def support_table(cases: Sequence[Mapping[str, Any]], draws: int = 10) -> str:
             index = np.random.default_rng(draw).permutation(len(right["source-only"]))[:n]
             on_labels = {name: float(values[index].mean()) for name, values in right.items()} if n else {}
             weighed = {v: weigh(reverse[v], on_labels, len(index)) if n else reverse[v] for v in (BACK, OTHER)}
-            embedded = {name: row["validators"][EMBEDDED] for name, row in candidates.items()}
-            keep = None if case["part"] in ENCODED or len(index) >= ENOUGH_LABELS else embedded
-            chosen_by = {"weighed": by_both(weighed, fewest(case) + len(index), keep)}
+            weighed[EMBEDDED] = {name: row["validators"][EMBEDDED] for name, row in candidates.items()}
+            careful = case["part"] not in ENCODED and len(index) < ENOUGH_LABELS
+            chosen_by = {"weighed": default(weighed, fewest(case) + len(index), careful=careful)}
             if n:
                 chosen_by["labels"] = on_labels
             for rule, votes in chosen_by.items():

@@ -53,12 +53,12 @@ def choose(cells: Cells, inputs: Inputs, protocol: str = "auto", *, careful: boo
 
     With a source whose classes are all that can be predicted: reverse validation by means or by neighbours, whichever
     learns the source's own classes better, with accuracy on the support where there is one, and source-only where
-    nothing is clearly better by both. With classes that have no labelled sample: class-wise
+    nothing is clearly better, or better by one and worse by the other. With classes that have no labelled sample: class-wise
     validation, of the held-out classes alone where `protocol` is "zsl". Else accuracy on the support, else information
     among the candidates that keep nine tenths of the best source validation, else source validation.
 
-    `careful` leaves out, of what reverse validation prefers to source-only, whatever is below it in embedded
-    validation: it harms less often, and gains less. If None, it is so where samples are features as the user gave
+    `careful` leaves out, of what reverse validation prefers to source-only, whatever is not clearly better by both
+    ways, or below it in embedded validation: it harms less often, and gains less. If None, it is so where samples are features as the user gave
     them and fewer than `ENOUGH_LABELS` labels of the support are graded, not where a pretrained encoder made them.
     """
     graded = 0 if inputs.support is None else _graded(inputs)
@@ -118,11 +118,11 @@ def _vote(
         if SUPPORT in have:
             ranked, also = (weigh(told, column[SUPPORT], graded) for told in (ranked, also))
             by += f" and {graded} labels of the support"
-        keep = column.get(EMBEDDED) if careful else None
-        if keep is not None:
-            by += " among those not below source-only in embedded validation"
+        keep = also
+        if careful and EMBEDDED in have:
+            keep, by = column[EMBEDDED], by + " among those not below source-only in embedded validation"
         samples = min(len(inputs.source), len(inputs.target)) if inputs.target is not None else len(inputs.source)
-        votes = without_doubt(ranked, samples + graded, keep=keep, also=also)
+        votes = without_doubt(ranked, samples + graded, keep=keep, also=also if careful else None)
         return votes, f"by {by} ({{told}})"
     if CLASSWISE in have:
         by = HELD_OUT_CLASSES if protocol == "zsl" else CLASSWISE
