@@ -53,13 +53,14 @@ def choose(cells: Cells, inputs: Inputs, protocol: str = "auto", *, careful: boo
 
     With a source whose classes are all that can be predicted: reverse validation by means or by neighbours, whichever
     learns the source's own classes better, with accuracy on the support where there is one, and source-only where
-    nothing is clearly better, or better by one and worse by the other. With classes that have no labelled sample: class-wise
-    validation, of the held-out classes alone where `protocol` is "zsl". Else accuracy on the support, else information
-    among the candidates that keep nine tenths of the best source validation, else source validation.
+    nothing is clearly better, or better by one and worse by the other. With classes that have no labelled sample:
+    class-wise validation, of the held-out classes alone where `protocol` is "zsl". Else accuracy on the support, else
+    information among the candidates that keep nine tenths of the best source validation, else source validation.
 
     `careful` leaves out, of what reverse validation prefers to source-only, whatever is not clearly better by both
-    ways, or below it in embedded validation: it harms less often, and gains less. If None, it is so where samples are features as the user gave
-    them and fewer than `ENOUGH_LABELS` labels of the support are graded, not where a pretrained encoder made them.
+    ways, or below it in embedded validation: it harms less often, and gains less. If None, it is so where samples are
+    features as the user gave them and fewer than `ENOUGH_LABELS` labels of the support are graded, not where a
+    pretrained encoder made them.
     """
     graded = 0 if inputs.support is None else _graded(inputs)
     if careful is None:
