@@ -339,20 +339,20 @@ def test_an_estimate_stands_in_the_results_and_depends_on_no_target_label():
     assert labelled == bare
     low, high = bare["interval"]
     assert 0 <= low < bare["accuracy"] < high <= 1
-    assert set(bare["estimators"]) == {"reverse validation", "agreement", "average thresholded confidence"}
+    assert set(bare["estimators"]) == {REVERSE, NEIGHBOURS, "agreement", "average thresholded confidence"}
 
 
 def test_the_estimate_is_said_only_where_no_label_is_left():
     target = domain(shift=2, scale=2, seed=1)
     assert any("As an estimate" in line for line in summary({**run(target=target.unlabeled()), "leakage": None}))
     assert not any("As an estimate" in line for line in summary({**run(target=target), "leakage": None}))
-    alone = run(target=target.unlabeled(), methods="source-only")
+    alone = run(source=None, support=domain(40, seed=2), target=target.unlabeled(), methods="linear-probe")
     assert alone["estimate"] is None
     assert any("no accuracy is shown" in line for line in summary({**alone, "leakage": None}))
 
 
-def test_the_estimate_is_the_mean_of_two():
-    found = estimate({"reverse validation": 0.5, "agreement": 0.7, "average thresholded confidence": 0.9}, 10**9)
+def test_the_estimate_is_reverse_validation_by_neighbours():
+    found = estimate({NEIGHBOURS: 0.6, REVERSE: 0.5, "agreement": 0.7, "average thresholded confidence": 0.9}, 10**9)
     assert found["accuracy"] == pytest.approx(0.6)
     assert found["interval"] == pytest.approx([0.6 - 0.108, 0.6 + 0.108])
     assert estimate({"agreement": 0.7}, 10) is None
