@@ -65,8 +65,9 @@ class SMOS(NetworkMethod):
     swad : bool
         Whether weights are averaged; else the epoch with the best held-out accuracy is kept.
     n_converge, n_tolerance : int, >= 1
+        Epochs without a lower held-out loss until the averaging begins, and above its limit until it ends.
     tolerance_ratio : float, >= 0
-        Where the averaging begins and ends, in epochs; see `unseen.nn.averaging.DenseAverage`.
+        By how much that limit lies above the loss where it began; see `unseen.nn.averaging.DenseAverage`.
     aside : float in [0, 1)
         Share of each class of each domain that is held out for it.
     augment : {"none", "jittered-crop"}
