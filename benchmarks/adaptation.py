@@ -28,7 +28,7 @@ from unseen.runtime import reproducible
 from unseen.testing.inputs import of_domains
 
 CLASSES, WIDTH, SIDE, BATCH = 10, 1280, 16, 64
-SIZES = (1_000, 4_000)
+SIZES = (500, 2_000)
 STEPS = {"fewshot-sfda": 32, "distill-similar": 32, "fixmatch": 32}
 """Methods whose length is counted in steps, and the labelled samples of one."""
 SLUGS = {
@@ -83,7 +83,7 @@ def epoch(slug: str, kind: str, n: int, more: int = 4) -> tuple[float, float]:
     card, base = methods.get(slug).card, network(kind)
     word, first, epochs = ("steps", n // STEPS[slug], n // STEPS[slug]) if slug in STEPS else ("epochs", 2, 1)
     quick = {key: value for key, value in card.smoke.items() if "epochs" in key or "steps" in key or key == "project"}
-    words = set(signatures(methods.get(slug))[0].required)
+    words = set(signatures(methods.get(slug))[0].required) | ({"model"} if slug == "meta-dmoe" else set())
 
     def fit(length: int) -> None:
         given: dict[str, Any] = {"source": source, "target": target.unlabeled(), "support": support}
