@@ -1,11 +1,13 @@
 """The choice of `compare` against four methods of SKADA, of which the best is picked with labels, case by case.
 
     pip install -e ".[bench]"
-    python docs/toolbox_study.py pairs --styles development --seeds 0      what may be looked at while things change
-    python docs/toolbox_study.py pairs --styles fresh                      seeds 100 to 104, looked at once
-    python docs/toolbox_study.py left-out --styles fresh                   one style from the four others
-    python docs/toolbox_study.py table                                     the tables, from docs/evidence/toolbox.json
+    python docs/toolbox_study.py pairs --styles development
+    python docs/toolbox_study.py pairs --styles fresh --seeds 300 301 302
+    python docs/toolbox_study.py left-out --styles development --seeds 100
+    python docs/toolbox_study.py left-out --styles fresh --seeds 300
+    python docs/toolbox_study.py table              these are in docs/evidence/toolbox.json
 
+The choice was developed on `development`, with seed 0. Earlier forms of it were run on `fresh`, too, with other seeds.
 `pairs`: each ordered pair of five vendors' emoji (29 subgroups, features of the default encoder) is a case. `left-out`:
 four styles together are the source, the fifth is the target. A seed draws four fifths of every style. All methods see
 the same samples, without the target's labels, and are graded on all samples of the target. Features of a pretrained

@@ -225,6 +225,25 @@ def test_what_is_held_out_is_adapted_to_only_where_nothing_can_be_graded(monkeyp
     assert seen == adapted
 
 
+def test_sealed_labels_reach_no_saved_model():
+    target = domain(n=60, shift=6, seed=1)
+    permuted = target.with_labels(np.random.default_rng(3).permutation(target.labels), target.classes)
+    methods = "source-only,standardize,ot,shot"
+    for fit in (
+        lambda given: (
+            unseen.compare(source=domain(n=100), target=given, methods=methods, seeds=1, careful=False).bundle
+        ),
+        lambda given: unseen.adapt(method="ot", source=domain(n=100), target=given),
+    ):
+        states = [fit(given).method.network_.state_dict() for given in (target, permuted)]
+        assert all(bool((value == states[1][key]).all()) for key, value in states[0].items())
+
+
+def test_many_samples_are_thinned_across_classes(monkeypatch):
+    monkeypatch.setattr("unseen.compare.validators._MOST", 50)
+    assert learner_of(corners(200)) == NEIGHBOURS  # every fourth would be of one class, and tell nothing
+
+
 @pytest.mark.parametrize(("refit", "learnt"), [(True, [(80, 48), (100, 60)]), (False, [(80, 48)])])
 def test_adapt_calibrates_without_a_fifth_and_learns_from_all(monkeypatch, refit, learnt):
     from unseen.methods.baselines.standardize import Standardize

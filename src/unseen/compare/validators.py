@@ -113,9 +113,11 @@ def _table(domain: Domain | None) -> Tensor:
 
 
 def _thinned(x: Tensor, y: IntArray) -> tuple[Tensor, IntArray]:
-    """At most `_MOST` samples, every k-th."""
-    step = -(-len(x) // _MOST)
-    return x[::step], y[::step]
+    """At most `_MOST` samples, drawn at random: every k-th could all be of one class."""
+    if len(x) <= _MOST:
+        return x, y
+    kept = np.random.default_rng(0).permutation(len(x))[:_MOST]
+    return x[torch.as_tensor(kept)], y[kept]
 
 
 def learner_of(source: Domain) -> str:
