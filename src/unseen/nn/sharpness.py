@@ -49,6 +49,8 @@ class SharpnessAware(Optimizer):
     ----------
     perturbed : bool
         Whether the parameters are at theta + eps.
+    length : float
+        Of the gradient at theta in the last step, in the geometry: ||g|| where it is euclidean.
     further : dict of parameter to Tensor
         Gradients of other terms, found at theta, that join those of the next step; empty after it.
 
@@ -95,6 +97,7 @@ class SharpnessAware(Optimizer):
         self.geometry, self.eta, self.module = geometry, eta, module
         self.radius = radius
         self.further: dict[Tensor, Tensor] = {}
+        self._length = torch.zeros(())
         self._home: dict[Tensor, Tensor] = {}
 
     @property
@@ -113,6 +116,11 @@ class SharpnessAware(Optimizer):
     def perturbed(self) -> bool:
         """Whether the parameters are at theta + eps, between the two halves of a step."""
         return bool(self._home)
+
+    @property
+    def length(self) -> float:
+        """||g|| at theta in the last step, in the geometry."""
+        return float(self._length)
 
     @torch.no_grad()
     def first_step(self) -> None:
@@ -200,7 +208,8 @@ class SharpnessAware(Optimizer):
         gradients = [p.grad for p in moved if p.grad is not None]
         directions = [self._direction(p, g) for p, g in zip(moved, gradients)]
         squares = torch.stack([(d * g).sum() for d, g in zip(directions, gradients)])
-        scale = self.radius / (squares.sum().clamp_min(0).sqrt() + _TINY)
+        self._length = squares.sum().clamp_min(0).sqrt()
+        scale = self.radius / (self._length + _TINY)
         return [scale * d for d in directions]
 
     def _direction(self, p: Tensor, g: Tensor) -> Tensor:
@@ -361,7 +370,8 @@ class TRAM(SharpnessAware):
             return super()._perturbation(moved)
         adaptive = self.geometry == "adaptive"
         lengths = [(p.grad * p if adaptive else p.grad).norm() for p in moved]  # type: ignore[operator,union-attr]
-        scale = self.radius / (torch.stack(lengths).norm() + _TINY)
+        self._length = torch.stack(lengths).norm()
+        scale = self.radius / (self._length + _TINY)
         return [scale * (p.square() if adaptive else torch.ones_like(p)) for p in moved]
 
 

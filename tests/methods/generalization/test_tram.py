@@ -119,3 +119,19 @@ def test_a_form_that_does_not_exist_is_refused():
         TRAM(released=True, ascent="constant").fit(source=source(), model=model())
     with pytest.raises(ValueError, match="no ascent of the geometry 'fisher'"):
         TRAM(released=True, geometry="fisher").fit(source=source(), model=model())
+
+
+def test_uniform_noise_is_another_training_than_normal_noise():
+    method = fitted(reference="noise", uniform=True, scale=20.0)
+    assert (method.history_["radius"] > 0).all()
+    assert not torch.equal(weights(method), weights(fitted(reference="noise", scale=20.0)))
+
+
+def test_the_length_of_the_gradient_is_told():
+    """A step of the whole source from the start: the mean over one epoch of one batch is ||g|| itself."""
+    net, domain = model(), source()
+    loss = nn.functional.cross_entropy(net(torch.as_tensor(domain.x)), torch.as_tensor(domain.y))
+    g = torch.cat([part.flatten() for part in torch.autograd.grad(loss, net.parameters())])
+    for settings in ({}, {"ascent": "constant"}, {"released": True}):
+        method = TRAM(epochs=1, batch_size=90, **settings).fit(source=domain, model=net)
+        assert method.history_["length"][0] == pytest.approx(float(g.norm()), rel=1e-5)

@@ -53,7 +53,9 @@ class TRAM(NetworkMethod):
     decay : float in [0, 1]
         Of the moving average.
     noise : float, > 0
-        Deviation of the normal noise on inputs, in their own unit.
+        Deviation of the normal noise on inputs, in their own unit; half the width of a uniform one.
+    uniform : bool
+        Draw that noise from U(-noise, noise).
     penalty : float, >= 0
         Weight of the divergence in the loss itself.
     released : bool
@@ -67,8 +69,8 @@ class TRAM(NetworkMethod):
     network_ : Module
         The fine-tuned classifier of the last epoch.
     history_ : dict of arrays (epochs,)
-        Means per epoch: `loss`, `radius`, `sharpness` (the loss at theta + eps less that at theta), and the share of
-        steps whose radius was `cut` to 5.
+        Means per epoch: `loss`, `radius`, `length` (of the gradient), `sharpness` (the loss at theta + eps less that at
+        theta), and the share of steps whose radius was `cut` to 5.
 
     References
     ----------
@@ -126,6 +128,7 @@ class TRAM(NetworkMethod):
     rho: NonNegative = 0.05
     decay: Unit = 0.99
     noise: Positive = 0.1
+    uniform: bool = False
     penalty: NonNegative = 0.0
     released: bool = False
     learning_rate: Positive = 1e-3
@@ -138,7 +141,13 @@ class TRAM(NetworkMethod):
         network = as_classifier(model).train()
         check_labels(network, source)
         region = TrustRegion(
-            network, self.reference, kind=self.kind, decay=self.decay, std=self.noise, scale=self.scale
+            network,
+            self.reference,
+            kind=self.kind,
+            decay=self.decay,
+            std=self.noise,
+            uniform=self.uniform,
+            scale=self.scale,
         )
         optimizer = self._optimizer(network)
         if self.released and self.ascent != "divergence":
@@ -198,5 +207,7 @@ class TRAM(NetworkMethod):
 
             run.descend(loss, "tram")
             run.log(loss=losses[0], sharpness=losses[-1] - losses[0])
+            if isinstance(optimizer, sharpness.SharpnessAware):
+                run.log(length=optimizer.length)
 
         return objective

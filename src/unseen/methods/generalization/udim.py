@@ -1,7 +1,9 @@
 """UDIM: make the loss on the source and on crafted unknown domains agree, on top of a sharpness-aware optimizer."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator, Sequence
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -11,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from unseen.data.domain import Domain
-from unseen.data.samplers import Batch, batches, hold_out, steps
+from unseen.data.samplers import Batch, domain_numbers, hold_out, joint_batches, joint_steps
 from unseen.methods.base import Card
 from unseen.methods.network import NetworkMethod
 from unseen.methods.parameters import NonNegative, Positive, Within
@@ -63,7 +65,9 @@ class UDIM(NetworkMethod):
         Share of the source, by class, on which the epoch is chosen; 0 keeps the last.
     learning_rate, weight_decay : float
         Of AdamW.
-    epochs, batch_size : int
+    epochs : int
+    batch_size : int
+        Samples of each domain in a batch.
 
     Attributes
     ----------
@@ -108,7 +112,8 @@ class UDIM(NetworkMethod):
             "The gradient's length has 1e-12 under its root, and a sample without a gradient stays where it is: once "
             "the batch is fitted, both would be infinite.",
             "The warm-up keeps the weights of its best epoch on source set aside; the optimizer is as it ended.",
-            "Inconsistency is of the head only, in closed form: no library for gradients per sample is needed.",
+            "Inconsistency is of the head only, in closed form; moments of gradients come from their factors, "
+            "and no gradient per sample is held. A batch has as many samples of each domain.",
         ),
     )  # fmt: skip
 
@@ -139,12 +144,9 @@ class UDIM(NetworkMethod):
         if self.perturb == "style" and source.kind != "image":
             raise ValueError(f"perturb='style' needs pictures with channels; source holds {source.kind}")
         learn, kept = (source.take(part) for part in hold_out(source.labels, self.aside, self.random_state))
-        domains = _domains(learn) if self.domain_wise else torch.zeros(len(learn), dtype=torch.long)
-        if self.weight and len(torch.unique(domains)) > self.batch_size // 2:
-            raise ValueError(
-                f"batch_size must be at least twice the number of domains, {len(torch.unique(domains))}, to compare "
-                f"gradients within each; got {self.batch_size} (or set domain_wise=False)"
-            )
+        groups = domain_numbers(learn)
+        domains = torch.as_tensor(groups if self.domain_wise else np.zeros_like(groups))
+        size = min(self.batch_size, len(learn))
         optimizer = self._optimizer(network)
 
         def warm(batch: Batch, run: Run) -> None:
@@ -156,7 +158,6 @@ class UDIM(NetworkMethod):
                 optimizer.further = _gradients(self.weight * value, network)
             warm(batch, run)
 
-        per_epoch = steps(len(learn), self.batch_size)
         first = min(round(self.warmup * self.epochs), self.epochs - 1)
         stages: list[tuple[str, Callable[[Batch, Run], None], int]] = [
             ("udim-warm-up", warm, first),
@@ -171,9 +172,9 @@ class UDIM(NetworkMethod):
                     name=name,
                     nets={"network": network},
                     optimizers={"udim": optimizer},
-                    batches=batches(learn, self.batch_size),
+                    batches=joint_batches(learn, groups, size),
                     epochs=epochs,
-                    steps_per_epoch=per_epoch,
+                    steps_per_epoch=joint_steps(groups, size),
                     score=(lambda run: _accuracy(network, kept) + 1e-9 * run.epoch) if len(kept) else None,
                 )
         self.network_ = network.eval()
@@ -192,7 +193,7 @@ class UDIM(NetworkMethod):
         assert batch.y is not None
         crafted = self._craft(network, batch.x, batch.y)
         here, there = (head_gradients(network, x, batch.y) for x in (batch.x, crafted))
-        parts = [([g[own] for g in here], [g[own] for g in there]) for own in _groups(domains)]
+        parts = [([g.of(own) for g in here], [g.of(own) for g in there]) for own in _groups(domains)]
         terms = [inconsistency(a, b, centre=self.centre) for a, b in parts]
         p, n = (torch.stack(part).sum() for part in zip(*terms)) if terms else (batch.x.new_zeros(()),) * 2
         with torch.no_grad():
@@ -255,33 +256,49 @@ def craft_styles(
 # -- the inconsistency ------------------------------------------------------------------------------------------
 
 
-def head_gradients(network: Classifier, x: Tensor, y: Int[Tensor, " b"]) -> list[Tensor]:
-    """Gradients of each sample's cross entropy for the linear head: e z^T (b, C, D), and e (b, C) if it has a bias.
+class Factors(NamedTuple):
+    """Gradients e z^T of a batch, (C, D) for each sample, which are never held themselves."""
+
+    e: Float[Tensor, "b c"]
+    z: Float[Tensor, "b d"]
+
+    def moments(self) -> tuple[Float[Tensor, "c d"], Float[Tensor, "c d"]]:
+        """Means over the samples of every entry and of its square."""
+        return self.e.T @ self.z / len(self.e), self.e.square().T @ self.z.square() / len(self.e)
+
+    def of(self, samples: Int[Tensor, " k"]) -> Factors:
+        """Those of some samples."""
+        return Factors(self.e[samples], self.z[samples])
+
+
+def head_gradients(network: Classifier, x: Tensor, y: Int[Tensor, " b"]) -> list[Factors]:
+    """Gradients of each sample's cross entropy for the linear head, as factors: e z^T of its weight, e 1^T of its bias.
 
     e = softmax(W z + b) - onehot(y); so no automatic gradient per sample is needed.
     """
     z = network.embed(x)
     logits = network.head(z)
     e = torch.softmax(logits, dim=1) - F.one_hot(y, logits.shape[1])
-    weight = e[:, :, None] * z[:, None, :]
-    return [weight] if getattr(network.head, "bias", None) is None else [weight, e]
+    weight, bias = Factors(e, z), Factors(e, torch.ones_like(e[:, :1]))
+    return [weight] if getattr(network.head, "bias", None) is None else [weight, bias]
 
 
 def inconsistency(
-    here: Sequence[Tensor], there: Sequence[Tensor], *, centre: Centre = "source"
+    here: Sequence[Factors], there: Sequence[Factors], *, centre: Centre = "source"
 ) -> tuple[Tensor, Tensor]:
     """P and N of head gradients on the source and on the crafted domain.
 
     P = mean (var_S - var_T)^2 / 4 over all entries, variances around the mean on the source; N = the squared length on
     the crafted domain over the number of entries, for bias and weight each, added.
     """
-    differences, n = [], here[0].new_zeros(())
+    differences, n = [], here[0].e.new_zeros(())
     for g, crafted in zip(here, there):
-        m = g.mean(dim=0)
-        about = m if centre == "source" else crafted.mean(dim=0)
-        var, var_crafted = (g - m).square().mean(dim=0), (crafted - about).square().mean(dim=0)
+        m, square = g.moments()
+        mean, crafted_square = crafted.moments()
+        about = m if centre == "source" else mean
+        var, var_crafted = square - m.square(), crafted_square - mean.square() + (mean - about).square()
         differences.append((var - var_crafted).flatten())
-        n = n + crafted.square().mean()
+        n = n + crafted_square.mean()
     return torch.cat(differences).square().mean() / 4, n
 
 
@@ -308,14 +325,6 @@ def _groups(domains: Tensor) -> Iterator[Tensor]:
         own = torch.nonzero(domains == domain).flatten()
         if len(own) > 1:
             yield own
-
-
-def _domains(source: Domain) -> Tensor:
-    """A number for each sample's domain."""
-    column = source.columns.get("domain")
-    if column is None:
-        return torch.zeros(len(source), dtype=torch.long)
-    return torch.as_tensor(np.unique(column, return_inverse=True)[1].reshape(-1))
 
 
 def _accuracy(network: Classifier, domain: Domain) -> float:
