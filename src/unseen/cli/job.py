@@ -77,6 +77,14 @@ def compare(
             show_default=False,
         ),
     ] = None,
+    crafted: Annotated[
+        bool | None,
+        typer.Option(
+            help="Ask candidates about crafted copies of source pictures, too (ten families of strong changes). "
+            "If absent: where there is no target; then they decide.",
+            show_default=False,
+        ),
+    ] = None,
     refit: Annotated[
         bool, typer.Option(help="Fit the chosen method once more, on all labelled source samples, and save that.")
     ] = True,
@@ -109,8 +117,8 @@ def compare(
         dict(
             source=source, target=target, support=support, classes=classes, ontology=ontology, taxonomy=taxonomy,
             model=open_model(model), teachers=open_zoo(teachers), encoder=encoder, methods=methods, protocol=protocol,
-            labels=labels, careful=careful, refit=refit, seeds=seeds, budget=budget, out=out, on_error=on_error,
-            precision=precision, pictures=pictures, with_encoder=bundle, trust=trust,
+            labels=labels, careful=careful, crafted=crafted, refit=refit, seeds=seeds, budget=budget, out=out,
+            on_error=on_error, precision=precision, pictures=pictures, with_encoder=bundle, trust=trust,
             command=command_line(), engine=where,
         ),
         as_json,

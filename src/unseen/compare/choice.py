@@ -12,6 +12,7 @@ from unseen.compare.inputs import Inputs
 from unseen.compare.validators import (
     AGREEMENT,
     CLASSWISE,
+    CRAFTED,
     EMBEDDED,
     ENSEMBLE,
     HELD_OUT_CLASSES,
@@ -55,7 +56,8 @@ def choose(cells: Cells, inputs: Inputs, protocol: str = "auto", *, careful: boo
     learns the source's own classes better, with accuracy on the support where there is one, and source-only where
     nothing is clearly better, or better by one and worse by the other. With classes that have no labelled sample:
     class-wise validation, of the held-out classes alone where `protocol` is "zsl". Else accuracy on the support, else
-    information among the candidates that keep nine tenths of the best source validation, else source validation.
+    information among the candidates that keep nine tenths of the best source validation, else, where there is no
+    target, crafted validation of pictures, else source validation.
 
     `careful` leaves out, of what reverse validation prefers to source-only, whatever is not clearly better by both
     ways, or below it in embedded validation: it harms less often, and gains less. If None, it is so where samples are
@@ -133,6 +135,8 @@ def _vote(
     if INFORMATION in have:
         kept = " among the candidates that keep nine tenths of the best source validation" if SOURCE in have else ""
         return vote(column[INFORMATION], column.get(SOURCE)), f"by information{kept} ({{told}})"
+    if CRAFTED in have:
+        return vote(column[CRAFTED]), "by crafted validation, the accuracy on copies in ten families ({told})"
     if SOURCE in have:
         return vote(column[SOURCE]), "by source validation ({told})"
     return dict.fromkeys(means, 0.0), "as the first: nothing that is given tells them apart"
@@ -149,7 +153,9 @@ def _why(name: str, votes: Mapping[str, float], means: Mapping[str, Any], rule: 
     if len(votes) == 1:
         return f"{name} was the only candidate."
     shown = [
-        v for v in (REVERSE, NEIGHBOURS, CLASSWISE, HELD_OUT_CLASSES, SUPPORT, INFORMATION, SOURCE) if v in means[name]
+        v
+        for v in (REVERSE, NEIGHBOURS, CLASSWISE, HELD_OUT_CLASSES, SUPPORT, INFORMATION, CRAFTED, SOURCE)
+        if v in means[name]
     ]
     told = ", ".join(f"{v} {means[name][v]:.3f}" for v in shown)
     told += f"; mean of {seeds} seeds" if seeds > 1 else "; one seed"

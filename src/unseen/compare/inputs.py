@@ -54,6 +54,8 @@ class Inputs:
         The target's samples as they were read, for pictures in the report.
     overlap, leakage, told
         What to say before work.
+    crafted : mapping of seed to Domain
+        Features of crafted copies of source samples that the fits of a seed do not learn from; a column `family`.
     """
 
     source: Domain | None
@@ -71,6 +73,7 @@ class Inputs:
     told: Mapping[str, Any]
     model: Any = None
     teachers: Any = None
+    crafted: Mapping[int, Domain] = dataclasses.field(default_factory=dict)
 
     def joined(self) -> Inputs:
         """The same, with what is held out of the target joined to it."""

@@ -17,6 +17,7 @@ from unseen import __version__, catalogue
 from unseen.bundle import Bundle
 from unseen.compare.cells import Cell, calibration
 from unseen.compare.choice import choose
+from unseen.compare.crafted import crafted_checks
 from unseen.compare.fits import alone_in, fit_whole, run_all, split
 from unseen.compare.inputs import Data, Inputs, prepare
 from unseen.compare.results import summarize
@@ -140,6 +141,7 @@ def compare(
     protocol: str = "auto",
     labels: str = "exam",
     careful: bool | None = None,
+    crafted: bool | None = None,
     refit: bool = True,
     seeds: int = 3,
     budget: str | float | None = None,
@@ -180,6 +182,9 @@ def compare(
     careful : bool, optional
         Stay with source-only unless a candidate is better by two label-free scores: harms less often, gains less. If
         None, it is so with features of your own, and not with those of a pretrained encoder.
+    crafted : bool, optional
+        Ask candidates about crafted copies of source pictures, which stand for domains never seen (crafted
+        validation). If None, where there is no target; then they decide.
     refit : bool
         Fit the chosen candidate once more, on all labelled source samples: candidates leave out a fifth, to be told
         apart by. That one is saved.
@@ -231,6 +236,7 @@ def compare(
     config = _config(inputs, todo, protocol, labels, seeds)
     if folder is not None:
         _claim_folder(folder, config)
+    inputs.crafted = crafted_checks(inputs, seeds, crafted)
     with alone_in(folder):
         found_cells = run_all(inputs, todo.candidates, seeds, folder, engine)
         cells = {name(*pair): group for pair, group in found_cells.items()}

@@ -43,6 +43,7 @@ BACK: dict[str, Learner] = {REVERSE: nearest_means, NEIGHBOURS: nearest_neighbou
 AGREEMENT, ENSEMBLE = "agreement", "ensemble validation"
 CLASSWISE, HELD_OUT_CLASSES = "class-wise validation", "accuracy of held-out classes"
 THRESHOLDED = "average thresholded confidence"
+CRAFTED = "crafted validation"
 
 _MOST = 10_000  # samples of each domain that are learnt back from and asked
 _LOWEST = -30.0  # a log-probability below it counts as this
@@ -85,6 +86,8 @@ def _validators(
         target, predicted = _thinned(_table(inputs.target), cell["adapted"]["prediction"])
         source, y = _thinned(_table(inputs.source), inputs.source.labels)
         scores |= {name: reverse_validation(target, predicted, source, y, learner) for name, learner in BACK.items()}
+    if cell["seed"] in inputs.crafted:
+        scores[CRAFTED] = _on_copies(cell["method"], inputs.crafted[cell["seed"]])
     if "classwise" in cell:
         scores[CLASSWISE], scores[HELD_OUT_CLASSES] = cell["classwise"]
     if inputs.support is not None:
@@ -101,6 +104,13 @@ def _embedded(cell: Cell, learned: Domain, check: Domain) -> float:
     target = torch.log(cell["adapted"]["raw"]).clamp_min(_LOWEST)
     right = cell["check"].argmax(dim=1).numpy() == check.labels
     return embedded_validation(right, density_ratio(source, target, held))
+
+
+def _on_copies(method: Method, copies: Domain) -> float:
+    """Mean over families of the accuracy on the copies of each, which are samples of domains never seen."""
+    right = method.decision_function(copies).argmax(dim=1).numpy() == copies.labels
+    family = copies.columns["family"]
+    return float(np.mean([right[family == name].mean() for name in np.unique(family)]))
 
 
 def _scores(scores: Tensor) -> Tensor:

@@ -37,6 +37,7 @@ UNITS = {
     "reverse validation": "share right",
     "support validation": "share right",
     "embedded validation": "share right",
+    "crafted validation": "share right",
     "agreement": "share alike",
     "ensemble validation": "share alike",
     "certainty": "nats",

@@ -1,0 +1,61 @@
+"""A choice without any target: copies of held-out source pictures stand for domains never seen."""
+
+import numpy as np
+import pytest
+
+import unseen
+from unseen.compare.cells import split_source
+from unseen.compare.crafted import crafted_checks
+from unseen.compare.inputs import prepare
+from unseen.data.classes import ClassSpace
+from unseen.data.domain import Domain
+from unseen.data.shifts import FAMILIES
+
+
+def pictures(n=20):
+    """Discs and bars of two colours."""
+    rng = np.random.default_rng(0)
+    rows, columns = np.mgrid[:48, :48]
+    x = np.full((n, 48, 48, 3), 255, dtype=np.uint8)
+    for i, one in enumerate(x):
+        top, left = rng.integers(14, 34, size=2)
+        shape = (rows - top) ** 2 + (columns - left) ** 2 < 100 if i % 2 else abs(rows - top) < 5
+        one[shape] = rng.integers(0, 160, size=3)
+    return Domain(x=x, y=np.arange(n) % 2, kind="image", classes=ClassSpace(names=("bar", "disc")))
+
+
+@pytest.fixture(scope="module")
+def run():
+    return unseen.compare(source=pictures(), methods="source-only,tram", seeds=1, say=lambda line: None)
+
+
+def test_without_a_target_crafted_validation_decides(run):
+    told = {row["name"]: row["validators"]["crafted validation"]["mean"] for row in run.results["candidates"]}
+    assert run.chosen == max(told, key=told.get)
+    assert "by crafted validation" in run.results["chosen"]["why"]
+    assert len(run.bundle.predict(pictures(3))) == 3
+
+
+def test_copies_are_of_pictures_that_no_fit_of_the_seed_learns_from():
+    inputs = prepare(source=pictures())
+    found = crafted_checks(inputs, seeds=2)
+    for seed, copies in found.items():
+        aside = split_source(inputs.source, seed)[1]
+        assert len(copies) == aside.sum() * len(FAMILIES)
+        assert set(copies.columns["family"]) == set(FAMILIES)
+        np.testing.assert_array_equal(copies.labels, np.tile(inputs.source.labels[aside], len(FAMILIES)))
+    assert found[0].fingerprint() != found[1].fingerprint()
+
+
+def test_with_a_target_they_are_made_only_if_asked_for():
+    inputs = prepare(source=pictures(), target=pictures(8).unlabeled())
+    assert crafted_checks(inputs, 1) == {}
+    assert len(crafted_checks(inputs, 1, asked=True)[0])
+    assert crafted_checks(prepare(source=pictures()), 1, asked=False) == {}
+
+
+def test_tables_have_no_copies():
+    table = Domain(x=np.eye(6, dtype=np.float32), y=np.arange(6) % 2)
+    assert crafted_checks(prepare(source=table), 1) == {}
+    with pytest.raises(ValueError, match="needs a source of pictures, which an encoder reads; it holds features"):
+        unseen.compare(source=table, crafted=True)
