@@ -7,7 +7,7 @@
 Emoji of four vendors (29 subgroups, features of the default encoder) are the source, those of the fifth are asked
 about; a seed draws four fifths of every style. Nothing of the fifth style is used. A fifth of each class of the source
 is held out: source validation is accuracy on it, crafted validation accuracy on copies of 60 of its pictures in ten
-families. `erm` and `coral` train bottleneck and head on all styles for as many epochs as the methods do; `coral` adds the
+families. `erm` and `coral` train bottleneck and head on all styles for as many epochs as `udim` does; `coral` adds the
 distance of means and covariances of the styles in the bottleneck, as DomainBed's CORAL does. A run goes on where it
 stopped.
 """

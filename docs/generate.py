@@ -5,6 +5,8 @@ mkdocs loads this file too, as a hook that puts the written method pages into th
 
 from __future__ import annotations
 
+import functools
+import importlib
 import inspect
 import json
 import re
@@ -399,21 +401,21 @@ def on_config(config: Any) -> Any:
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Put measured figures into the pages that ask for them."""
-    marks = {"costs": costs, "benchmarks": benchmarks, "toolbox": toolbox}
+    studies = {name: functools.partial(study, name) for name in ("toolbox", "generalization")}
+    marks = {"costs": costs, "benchmarks": benchmarks, **studies}
     for name, figures in marks.items():
         if f"<!-- {name} -->" in markdown:
             markdown = markdown.replace(f"<!-- {name} -->", figures())
     return markdown
 
 
-def toolbox() -> str:
-    """The choice of `compare` beside SKADA's methods, as toolbox_study.py found it."""
+def study(name: str) -> str:
+    """The table of a study as it was run: `toolbox_study.py`, `generalization_study.py`."""
     sys.path.insert(0, str(DOCS))
-    import toolbox_study
-
-    if not toolbox_study.FILE.exists():
-        return "`docs/toolbox_study.py` has not been run."
-    return toolbox_study.table(json.loads(toolbox_study.FILE.read_text(encoding="utf-8")))
+    module = importlib.import_module(f"{name}_study")
+    if not module.FILE.exists():
+        return f"`docs/{name}_study.py` has not been run."
+    return module.table(json.loads(module.FILE.read_text(encoding="utf-8")))
 
 
 def measured() -> dict[str, Any]:
