@@ -339,6 +339,8 @@ def test_the_warm_up_is_without_inconsistency_and_the_best_epoch_is_kept():
 
 
 def test_every_batch_has_as_many_samples_of_each_domain():
-    method = UDIM(batch_size=2, epochs=2, warmup=0.0).fit(source=source(domains=20), model=network())
+    method = UDIM(batch_size=40, epochs=2, warmup=0.0).fit(source=source(n=100, domains=20), model=network())
     assert np.isfinite(method.history_["variance"]).all()
     assert method.history_["variance"][0] > 0
+    with pytest.raises(ValueError, match="at least twice the number of domains, 20"):
+        UDIM(batch_size=32).fit(source=source(domains=20), model=network())

@@ -67,7 +67,7 @@ class UDIM(NetworkMethod):
         Of AdamW.
     epochs : int
     batch_size : int
-        Samples of each domain in a batch.
+        Samples in a batch, as many of each domain.
 
     Attributes
     ----------
@@ -96,7 +96,7 @@ class UDIM(NetworkMethod):
             "default": {},
             "style": {"perturb": "style"},
             "paper": {
-                "learning_rate": 3e-5, "weight_decay": 1e-4, "batch_size": 16, "radius": 10.0, "weight": 1.0,
+                "learning_rate": 3e-5, "weight_decay": 1e-4, "batch_size": 48, "radius": 10.0, "weight": 1.0,
                 "normalise": "batch",
             },
         },
@@ -113,7 +113,8 @@ class UDIM(NetworkMethod):
             "the batch is fitted, both would be infinite.",
             "The warm-up keeps the weights of its best epoch on source set aside; the optimizer is as it ended.",
             "Inconsistency is of the head only, in closed form; moments of gradients come from their factors, "
-            "and no gradient per sample is held. A batch has as many samples of each domain.",
+            "and no gradient per sample is held. A batch has as many samples of each domain; the preset `paper` has 16 "
+            "of each of three.",
         ),
     )  # fmt: skip
 
@@ -146,7 +147,13 @@ class UDIM(NetworkMethod):
         learn, kept = (source.take(part) for part in hold_out(source.labels, self.aside, self.random_state))
         groups = domain_numbers(learn)
         domains = torch.as_tensor(groups if self.domain_wise else np.zeros_like(groups))
-        size = min(self.batch_size, len(learn))
+        n_domains = len(np.unique(groups))
+        size = min(self.batch_size, len(learn)) // n_domains
+        if size < 2:
+            raise ValueError(
+                f"batch_size must be at least twice the number of domains, {n_domains}, to compare gradients within "
+                f"each; got {self.batch_size} for {len(learn)} samples"
+            )
         optimizer = self._optimizer(network)
 
         def warm(batch: Batch, run: Run) -> None:
