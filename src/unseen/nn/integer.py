@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from unseen.nn.export import export_onnx
-from unseen.nn.quantizers import Layer, QuantizedNetwork, frozen_copy
+from unseen.nn.quantizers import Layer, QuantizedNetwork, frozen_copy, quantizable
 
 Ranges = dict[str, tuple[float, float]]
 LEAST_COSINE = 0.5
@@ -53,6 +53,11 @@ class IntegerFile(NamedTuple):
 def plain_network(network: nn.Module) -> nn.Module:
     """A float network whose weights are those of `network`, rounded as they are; activations are not rounded."""
     return frozen_copy(network.network if isinstance(network, QuantizedNetwork) else network)
+
+
+def weights_of(network: nn.Module) -> dict[str, Tensor]:
+    """Weights of all convolutional and linear layers by name."""
+    return {name: layer.weight.detach() for name, layer in quantizable(frozen_copy(network)).items()}
 
 
 # -- weights -----------------------------------------------------------------------------------------------
@@ -159,6 +164,7 @@ def export_integers(
     *,
     weights: Mapping[str, Tensor] | None = None,
     input_range: tuple[float, float] | None = None,
+    correction: bool = True,
     output: str = "scores",
     metadata: Mapping[str, str] | None = None,
 ) -> IntegerFile:
@@ -179,6 +185,8 @@ def export_integers(
         As in `correct_biases`.
     input_range : (low, high), optional
         What inputs can be, where it is known: pictures that were normalized.
+    correction : bool
+        Whether biases are corrected; not, as an ablation.
     output, metadata
         As in `export_onnx`.
 
@@ -195,7 +203,8 @@ def export_integers(
     file = Path(file)
     file.parent.mkdir(parents=True, exist_ok=True)
     network, plain = copy.deepcopy(network).eval(), network
-    correct_biases(network, pictures, weights)
+    if correction:
+        correct_biases(network, pictures, weights)
     temporary = file.with_name(f".{file.name}.{uuid.uuid4().hex[:8]}.onnx")
     with tempfile.TemporaryDirectory() as folder, _silence():
         graph = _prepared(network, example, Path(folder) / "whole.onnx", output, metadata)
@@ -210,7 +219,7 @@ def export_integers(
             quantize_static(
                 graph,
                 temporary,
-                _Once(example[:1].numpy()),
+                _Inputs(example[:1].numpy()),  # asked for, although all ranges are given
                 quant_format=QuantFormat.QDQ,
                 per_channel=True,
                 weight_type=QuantType.QInt8,
@@ -220,26 +229,26 @@ def export_integers(
             )
             told = _compare(plain, temporary, _resized(pictures, example), graph)
             if not told.cosine >= LEAST_COSINE:
-                raise ValueError(f"outputs in integers have cosine {told.cosine:.2f} with those in floats; not exported")
+                raise ValueError(
+                    f"outputs in integers have cosine {told.cosine:.2f} with those in floats; not exported"
+                )
             temporary.replace(file)
         finally:
             temporary.unlink(missing_ok=True)
     return told
 
 
-class _Once:
-    """The one input that onnxruntime asks for; the ranges it would take from it are given instead."""
+class _Inputs:
+    """Pictures one by one, as onnxruntime asks for them."""
 
     def __init__(self, x: NDArray[np.float32]) -> None:
-        self.left = [{"x": x}]
+        self.left = [{"x": x[i : i + 1]} for i in reversed(range(len(x)))]
 
     def get_next(self) -> dict[str, NDArray[np.float32]] | None:
         return self.left.pop() if self.left else None
 
 
-def _prepared(
-    network: nn.Module, example: Tensor, file: Path, output: str, metadata: Mapping[str, str] | None
-) -> Path:
+def _prepared(network: nn.Module, example: Tensor, file: Path, output: str, metadata: Mapping[str, str] | None) -> Path:
     """The float graph of a network, simplified, BatchNorm multiplied into the layers before it."""
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -262,7 +271,9 @@ def _overrides(graph: Path, ranges: Ranges) -> dict[str, list[dict[str, Any]]]:
     nodes = onnx.load(graph, load_external_data=False).graph.node
     own = {"x", *(name for node in nodes for name in node.output)}
     if not set(ranges) <= own:
-        raise ValueError("pictures of this size give another graph than the example; distil them at the model's own size")
+        raise ValueError(
+            "pictures of this size give another graph than the example; distil them at the model's own size"
+        )
     return {
         name: [{"rmin": np.float32(low), "rmax": np.float32(high)}]
         for name, (low, high) in ranges.items()
@@ -277,11 +288,7 @@ def _resized(pictures: Tensor, example: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _compare(network: nn.Module, file: Path, x: Tensor, graph: Path) -> IntegerFile:
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
-    pairs = [(network(batch), torch.as_tensor(session.run(None, {"x": batch.numpy()})[0])) for batch in x.split(8)]
-    exact, got = (torch.cat([pair[i] for pair in pairs]) for i in (0, 1))
+    exact, got = torch.cat([network(batch) for batch in x.split(8)]), run_onnx(file, x)
     return IntegerFile(
         cosine=float(F.cosine_similarity(exact, got).mean()),
         agreement=float((exact.argmax(dim=1) == got.argmax(dim=1)).float().mean()),
@@ -301,3 +308,34 @@ def _silence() -> Iterator[None]:
             yield
     finally:
         logging.disable(previous)
+
+
+# -- what others do ----------------------------------------------------------------------------------------
+
+
+def calibrated_by_onnxruntime(network: nn.Module, pictures: Float[Tensor, "n c h w"]) -> bytes:
+    """The same network in integers, as onnxruntime does it by itself from real pictures: the peer to beat."""
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+
+    example = pictures[:1].expand(2, *pictures.shape[1:])
+    with tempfile.TemporaryDirectory() as folder, _silence():
+        graph, file = _prepared(network, example, Path(folder) / "whole.onnx", "scores", None), Path(folder) / "q.onnx"
+        quantize_static(
+            graph,
+            file,
+            _Inputs(pictures.numpy()),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            weight_type=QuantType.QInt8,
+            activation_type=QuantType.QUInt8,
+        )
+        return file.read_bytes()
+
+
+def run_onnx(model: Path | bytes, x: Float[Tensor, "n ..."], size: int = 8) -> Tensor:
+    """The first output of an ONNX file for each sample."""
+    import onnxruntime
+
+    given = model if isinstance(model, bytes) else str(model)
+    session = onnxruntime.InferenceSession(given, providers=["CPUExecutionProvider"])
+    return torch.cat([torch.as_tensor(session.run(None, {"x": part.numpy()})[0]) for part in torch.split(x, size)])
