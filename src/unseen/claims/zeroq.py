@@ -317,7 +317,6 @@ def integer_files(seed: int) -> dict[str, Path]:
     parts: dict[str, dict[str, Any]] = {
         "integers": {"input_range": PIXELS},
         "integers, biases as they are": {"input_range": PIXELS, "correction": False},
-        "integers, input as distilled": {},
     }
     with reproducible(seed):
         for arm, told in parts.items():
@@ -335,11 +334,11 @@ def run_photographs(case: str, seed: int) -> Result:
     with without_checkpoints(), reproducible(seed):
         chosen = others[torch.randperm(len(others))[:16]]
         ranges = {"gaussian": start(16, (3, 224, 224)), "distilled": zeroq.distilled_, "real": chosen}
-        weight_bits: tuple[Bits, ...] = (8, 6, 4)
+        arms: dict[Bits, tuple[str, ...]] = {8: tuple(ranges), 6: ("gaussian", "distilled"), 4: ("distilled",)}
         scores: dict[str, Tensor] = {"float": outputs(network, x, 16)}
-        for k in weight_bits:
-            for arm, inputs in ranges.items():
-                scores[f"{arm} W{k}"] = outputs(zeroq.quantize(network, weight_bits=k, calibration=inputs), x, 16)
+        for k, names in arms.items():
+            for arm in names:
+                scores[f"{arm} W{k}"] = outputs(zeroq.quantize(network, weight_bits=k, calibration=ranges[arm]), x, 16)
         for k in (6, 4):
             bits = zeroq.choose(average_bits=k)
             scores[f"frontier W{k}"] = outputs(zeroq.quantize(network, weight_bits=bits), x, 16)

@@ -151,11 +151,7 @@ def _fit(quantizer: Method, network: nn.Module, bundle: Bundle) -> None:
     """Fit; where a method wants the shape of a picture and was not told, it is the model's."""
     if quantizer.get_params().get("shape", ()) is None:
         quantizer.set_params(shape=tuple(bundle.example().shape[1:]))
-    try:
-        quantizer.fit(model=network)
-    except RuntimeError as error:
-        shape = quantizer.get_params().get("shape")
-        raise ValueError(f"model cannot read pictures of shape {shape}, or changes as it runs: {error}") from error
+    quantizer.fit(model=network)
 
 
 def _named(model: Any) -> str:

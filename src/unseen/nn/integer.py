@@ -159,7 +159,7 @@ def tensor_ranges(graph: Path, x: NDArray[np.float32], size: int = 4) -> Ranges:
 def export_integers(
     network: nn.Module,
     example: Float[Tensor, "b c h w"],
-    pictures: Float[Tensor, "n c h w"],
+    pictures: Float[Tensor, "n k p q"],
     file: str | os.PathLike[str],
     *,
     weights: Mapping[str, Tensor] | None = None,
@@ -252,7 +252,11 @@ def _prepared(network: nn.Module, example: Tensor, file: Path, output: str, meta
     """The float graph of a network, simplified, BatchNorm multiplied into the layers before it."""
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    export_onnx(network, example, file, output=output, metadata=metadata, tolerance=1e-2)
+    try:
+        export_onnx(network, example, file, output=output, metadata=metadata, tolerance=1e-2)
+    except Exception as error:  # torch's exporter has many kinds of them
+        told = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ValueError(f"model cannot be written as one ONNX graph: {told}") from error
     simple = file.with_suffix(".simple.onnx")
     quant_pre_process(file, simple, skip_symbolic_shape=True)
     return simple

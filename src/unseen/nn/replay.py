@@ -35,7 +35,7 @@ class _Remembered:
             self.tensor = weakref.ref(value)
             self.gone = (tuple(value.shape), value.dtype, value.device)
 
-    def copy(self, memo: dict[int, Any]) -> Any:
+    def copy(self, memo: dict[Any, Any]) -> Any:
         """A copy that later in-place functions cannot spoil; what nothing needs any more is zeros without memory."""
         if self.tensor is None:
             return self.gone
@@ -63,7 +63,7 @@ class _Record(TorchFunctionMode):
 
     def answers(self) -> Answers:
         """What the calls so far have given."""
-        memo: dict[int, Any] = {}
+        memo: dict[Any, Any] = {}
         return [(func, tree_unflatten([x.copy(memo) for x in leaves], form)) for func, leaves, form in self.calls]
 
 

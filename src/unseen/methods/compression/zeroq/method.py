@@ -226,8 +226,10 @@ class ZeroQ(Method):
             x = tensor(target)
             if x.ndim != 4 or not torch.isfinite(x).all():
                 raise ValueError(f"target must hold finite tensors (channels, height, width); got {tuple(x.shape[1:])}")
+            _check_readable(network, "target", tuple(x.shape[1:]))
             return x
         shape = input_shape(network, self.shape)
+        _check_readable(network, "shape", shape)
         if self.data == "gaussian":
             return start(self.batch_size, shape, "gaussian")
         self.distilled_, losses = distill(
@@ -313,6 +315,16 @@ class ZeroQ(Method):
     def network(self) -> nn.Module:
         """The quantized network."""
         return self.network_
+
+
+@torch.no_grad()
+def _check_readable(network: nn.Module, name: str, shape: tuple[int, ...]) -> None:
+    """Raise `ValueError` if the network cannot read an input of this shape."""
+    try:
+        output_of(network)(network, torch.zeros(1, *shape))
+    except (RuntimeError, TypeError, IndexError) as error:
+        told = str(error).splitlines()[0]
+        raise ValueError(f"{name} must be what the model reads; it cannot read {shape}: {told}") from error
 
 
 def quantize(
