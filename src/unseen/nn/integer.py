@@ -108,7 +108,7 @@ def correct_biases(
         counts[name] = counts.get(name, 0) + len(inputs[0])
 
     hooks = [
-        layers[name].register_forward_hook(lambda layer, inputs, _, name=name: add(name, layer, inputs))  # type: ignore[misc]
+        layers[name].register_forward_hook(lambda layer, inputs, _, name=name: add(name, layer, inputs))
         for name in errors
     ]
     try:
@@ -292,7 +292,7 @@ def _resized(pictures: Tensor, example: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _compare(network: nn.Module, file: Path, x: Tensor, graph: Path) -> IntegerFile:
-    exact, got = torch.cat([network(batch) for batch in x.split(8)]), run_onnx(file, x)
+    exact, got = torch.cat([network(batch) for batch in torch.split(x, 8)]), run_onnx(file, x)
     return IntegerFile(
         cosine=float(F.cosine_similarity(exact, got).mean()),
         agreement=float((exact.argmax(dim=1) == got.argmax(dim=1)).float().mean()),

@@ -127,7 +127,7 @@ def from_each_layer(
         record.paused = False
 
     hooks = [
-        layer.register_forward_pre_hook(lambda module, inputs, name=name: reached(name))  # type: ignore[misc]
+        layer.register_forward_pre_hook(lambda module, inputs, name=name: reached(name))
         for name, layer in layers.items()
     ]
     try:
