@@ -24,7 +24,7 @@ from unseen.nn.quantizers import quantizable, quantized_weight
 from unseen.runtime import stages
 
 BITS = (2, 4, 8)
-SETTINGS: dict[str, Any] = {"batch_size": 16, "iterations": 80, "learning_rate": 0.1, "precision": "mixed"}
+SETTINGS: dict[str, Any] = {"batch_size": 8, "iterations": 40, "learning_rate": 0.1, "precision": "mixed"}
 
 
 def run(sizes: tuple[int, ...] = (96, 192), batch: int = 16) -> list[Row]:
@@ -36,7 +36,7 @@ def run(sizes: tuple[int, ...] = (96, 192), batch: int = 16) -> list[Row]:
         whole("EfficientNet-Lite0", lite0),
         whole("ResNet-18", classifier("torchvision:resnet18?pretrained=0").logits()),
     ]
-    rows += [growth(depth) for depth in (8, 16, 32)]
+    rows += [growth(depth) for depth in (6, 12, 24)]
     return rows + integers(lite0)
 
 
@@ -54,7 +54,7 @@ def whole(name: str, network: nn.Module) -> Row:
     with stages() as told:
         ZeroQ(**SETTINGS, shape=(3, 96, 96)).fit(model=network)
     return row(
-        f"ZeroQ on {name}, 16 x 96 px, 80 steps",
+        f"ZeroQ on {name}, 8 x 96 px, 40 steps",
         sum(told.values()),
         "the paper's 30 s for ResNet-50 on 8 V100",
         30,
@@ -67,10 +67,10 @@ def growth(depth: int) -> Row:
     torch.manual_seed(0)
     blocks = [m for _ in range(depth) for m in (nn.Conv2d(32, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU())]
     network = nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 10)).eval()
-    x = torch.randn(8, 32, 24, 24)
+    x = torch.randn(4, 32, 32, 32)
     with torch.no_grad():
         own, peer, one = in_turns(
-            lambda: sensitivity(network, x, BITS), whole_passes(network, x), lambda: network(x), repeats=3
+            lambda: sensitivity(network, x, BITS), whole_passes(network, x), lambda: network(x), repeats=1
         )
     layers = len(quantizable(network))
     return row(

@@ -42,8 +42,10 @@ class _Remembered:
         alive = self.tensor()
         if alive is not None:
             return copy.deepcopy(alive, memo)  # the memo keeps views of one memory together
-        shape, dtype, device = self.gone
-        return torch.zeros((), dtype=dtype, device=device).expand(shape)
+        if not isinstance(self.gone, Tensor):
+            shape, dtype, device = self.gone
+            self.gone = torch.zeros((), dtype=dtype, device=device).expand(shape)  # nothing reads it: one will do
+        return self.gone
 
 
 class _Record(TorchFunctionMode):
@@ -51,20 +53,23 @@ class _Record(TorchFunctionMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.calls: list[tuple[Any, list[_Remembered], TreeSpec]] = []
+        self.calls: list[tuple[Any, list[_Remembered], TreeSpec | None]] = []
         self.paused = False
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         if not self.paused:
-            leaves, form = tree_flatten(result)
+            leaves, form = ([result], None) if isinstance(result, Tensor) else tree_flatten(result)
             self.calls.append((func, [_Remembered(leaf) for leaf in leaves], form))
         return result
 
     def answers(self) -> Answers:
         """What the calls so far have given."""
         memo: dict[Any, Any] = {}
-        return [(func, tree_unflatten([x.copy(memo) for x in leaves], form)) for func, leaves, form in self.calls]
+        return [
+            (func, leaves[0].copy(memo) if form is None else tree_unflatten([x.copy(memo) for x in leaves], form))
+            for func, leaves, form in self.calls
+        ]
 
 
 class _Replay(TorchFunctionMode):
