@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import importlib.resources
 import itertools
 import shutil
 import tempfile
@@ -117,12 +118,12 @@ def photographs(case: str) -> Tensor:
     """Crops of scikit-image's photographs, the first `N_CROPS` of `pictures` for any other case."""
     if case not in PHOTOGRAPHS:
         return pictures(case)[:N_CROPS]
-    import skimage
     from PIL import Image
 
+    folder = Path(str(importlib.resources.files("skimage"))) / "data"
     rng, crops = np.random.default_rng(0), []
     for file in itertools.islice(itertools.cycle(PHOTOGRAPHS[case]), N_CROPS):
-        image = Image.open(Path(skimage.data_dir) / file).convert("RGB")
+        image = Image.open(folder / file).convert("RGB")
         side = int(rng.integers(min(image.size) // 3, min(image.size)))
         left, top = (int(rng.integers(length - side + 1)) for length in image.size)
         crops.append(image.crop((left, top, left + side, top + side)))
