@@ -314,7 +314,7 @@ claim = Claim(
             experiment="photographs",
             holds=at_least("integers", metric="cosine", value=0.98),
         ),
-        effect(
+        promised(
             text="In integers it diverges less from the float network than what onnxruntime makes by itself, ranges "
             "from real photographs, at the same bits.",
             experiment="photographs",
@@ -325,7 +325,7 @@ claim = Claim(
             experiment="photographs",
             holds=not_worse("integers", "onnxruntime, real pictures", metric="agreement", within=0.02),
         ),
-        effect(
+        promised(
             text="Of this, correcting biases on distilled pictures lowers the divergence.",
             experiment="photographs",
             holds=better("integers", "integers, biases as they are", metric="divergence", lower=True),
