@@ -8,8 +8,9 @@ import dataclasses
 import os
 import random
 import sys
+import time
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -160,7 +161,33 @@ def reproducible(seed: int) -> Iterator[None]:
             torch.cuda.set_rng_state_all(cuda)
 
 
-def track(items: Sequence[T], label: str) -> Iterator[T]:
+_seconds: contextvars.ContextVar[dict[str, float] | None] = contextvars.ContextVar("unseen_stages", default=None)
+
+
+@contextlib.contextmanager
+def stages() -> Iterator[dict[str, float]]:
+    """Collect the seconds of every `stage` that the block goes through, by name."""
+    seconds: dict[str, float] = {}
+    token = _seconds.set(seconds)
+    try:
+        yield seconds
+    finally:
+        _seconds.reset(token)
+
+
+@contextlib.contextmanager
+def stage(name: str) -> Iterator[None]:
+    """Give a part of the work a name; its seconds are counted where `stages` asks for them."""
+    began = time.perf_counter()
+    try:
+        yield
+    finally:
+        seconds = _seconds.get()
+        if seconds is not None:
+            seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - began
+
+
+def track(items: Sequence[T], label: str) -> Generator[T, None, None]:
     """Yield the items; show one bar on standard error if the runtime asks for progress."""
     if not current().progress or not sys.stderr.isatty():
         yield from items

@@ -23,16 +23,30 @@ from unseen.cli.app import (
 @app.command()
 def quantize(
     model: Annotated[
-        str,
-        typer.Argument(help="Folder of a saved model, or timm:NAME, or an encoder such as efficientnet-lite0."),
-    ],
-    out: Annotated[Path, typer.Option(help="Folder of the quantized network.")],
-    method: Annotated[str, typer.Option(help="zeroq or dfq.")] = "zeroq",
-    bits: Annotated[str, typer.Option(help="Weight/activation bits, such as 8/8.")] = "8/8",
+        str | None,
+        typer.Argument(
+            help="Folder of a saved model, timm:NAME, torchvision:NAME, or an encoder such as efficientnet-lite0.",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the quantized network.", show_default=False)] = None,
+    method: Annotated[str, typer.Option(help="A method that quantizes: `unseen methods` tells.")] = "zeroq",
+    bits: Annotated[
+        str | None, typer.Option(help="Weight/activation bits; 8/8 if not told.", show_default=False)
+    ] = None,
     size: Annotated[
         str | None,
         typer.Option(help="Size of the weights, such as 3MB: mixed precision.", show_default=False),
     ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(help="Pictures, labelled or not, to compare with the float network on.", show_default=False),
+    ] = None,
+    again: Annotated[
+        Path | None,
+        typer.Option("--from", help="Folder of an earlier run: other bits, nothing distilled.", show_default=False),
+    ] = None,
+    onnx: Annotated[Path | None, typer.Option(help="ONNX file that computes in integers.", show_default=False)] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Hyperparameter as name=value.", show_default=False)
     ] = None,
@@ -41,25 +55,37 @@ def quantize(
 ) -> None:
     """Quantize a network without any data.
 
-    The paper distils 32 pictures in 500 steps, which takes long on a CPU; fewer do here.
+    The paper distils 32 pictures in 500 steps, which takes long on a CPU; fewer do here. A report stands in the folder.
 
     Example:  unseen quantize efficientnet-lite0 --bits 8/8 --out models/lite0 --set iterations=80 --set batch_size=16
     --set learning_rate=0.1 --set shape=[3,96,96]
     """
     from unseen.compare.quantization import quantize as run
 
+    if out is None and onnx is None:
+        raise ValueError("name --out FOLDER, --onnx FILE or both")
+    if onnx is not None and onnx.suffix != ".onnx":
+        raise ValueError(f"--onnx must end in .onnx; got {str(onnx)!r}")
     _, about = run(
         model,
         out=out,
         method=method,
         bits=bits,
         size=size,
+        data=data,
+        again=again,
+        onnx=onnx,
         settings=settings_of(settings or []),
         seed=seed,
         trust=trust,
     )
     for key, value in about.items():
-        typer.echo(f"{key}: {value}")
+        if key == "seconds":
+            value = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in value.items())
+        if key != "network":
+            typer.echo(f"{key}: {value}")
+    if out is not None:
+        say(f"{out / 'report.html'} shows it")
 
 
 @app.command()
@@ -97,16 +123,27 @@ def export(
         Path | None,
         typer.Option(help="HTML file that classifies pictures offline (needs npm once).", show_default=False),
     ] = None,
+    integers: Annotated[
+        bool, typer.Option("--integers", help="Of a quantized model: compute in 8-bit integers.")
+    ] = False,
     trust: Trust = False,
 ) -> None:
     """Write a saved model as ONNX, checked against onnxruntime, or as one offline web page.
+
+    A quantized model is written as it is simulated, in floats; with --integers it computes in 8-bit integers, on
+    ranges from its distilled pictures.
 
     Example:  unseen export runs/sketches/model --out sketches.onnx --web sketches.html
     """
     if out is None and web is None:
         raise ValueError("name --out FILE.onnx, --web FILE.html or both")
     saved = open_bundle(model, trust)
-    if out is not None:
+    if out is not None and integers:
+        told = saved.export_integers(out)
+        say(
+            f"{out}: {told.megabytes:.1f} MB ({told.float_megabytes:.1f} in floats); cosine with them {told.cosine:.4f}"
+        )
+    elif out is not None:
         difference = saved.export(out)
         say(f"{out}: {out.stat().st_size / 2**20:.1f} MB; largest difference from torch {difference:.1e}")
     if web is not None:

@@ -82,6 +82,13 @@ SCHEMES: Mapping[str, Scheme] = {
         "vision:build_timm",
         ("pretrained", *_PICTURE, "regions", "layer"),
     ),
+    "pixels": Scheme(
+        "pixels",
+        ("image",),
+        "pictures as they are, resized and normalized: for networks that read them whole",
+        "vision:build_pixels",
+        (*_PICTURE, "interpolation"),
+    ),
     "open_clip": Scheme(
         "open_clip:<arch>/<pretrained or local file>",
         ("image", "text"),

@@ -282,6 +282,17 @@ def _load_checkpoint(network: nn.Module, path: Path) -> None:
         raise ValueError(f"checkpoint {path.name!r} does not fit the network: {error}") from error
 
 
+def build_pixels(request: Request) -> Encoder:
+    """No network: what it gives are the preprocessed pictures, flattened."""
+    return Encoder(
+        name=request.name,
+        module=nn.Flatten(),
+        preprocess=with_options(ImagePreprocess(), request.options),
+        precision="fp32",
+        save=lambda folder: None,
+    )
+
+
 def build_torchscript(request: Request) -> Encoder:
     """Build ``torchscript:<file>``; the file is code, so it needs trust."""
     path = request.file("model.pt")
@@ -308,7 +319,7 @@ def copy_file(source: Path, target: Path) -> None:
 def with_options(preprocess: ImagePreprocess, options: Mapping[str, str]) -> ImagePreprocess:
     """Apply ``?size=128&crop=1&mode=squash&mean=0.5&std=0.5`` of an encoder's name."""
     changes: dict[str, Any] = {}
-    readers: dict[str, Callable[[str], Any]] = {"size": _pair, "crop": float, "mode": str}
+    readers: dict[str, Callable[[str], Any]] = {"size": _pair, "crop": float, "mode": str, "interpolation": _known}
     for key, read in (readers | {"mean": _triple, "std": _triple}).items():
         if key in options:
             try:
@@ -316,6 +327,12 @@ def with_options(preprocess: ImagePreprocess, options: Mapping[str, str]) -> Ima
             except ValueError as error:
                 raise ValueError(f"option {key} cannot be {options[key]!r}") from error
     return dataclasses.replace(preprocess, **changes)
+
+
+def _known(interpolation: str) -> str:
+    if interpolation.upper() not in Image.Resampling.__members__:
+        raise ValueError(f"PIL has no interpolation {interpolation!r}")
+    return interpolation
 
 
 def _pair(text: str) -> tuple[int, int]:

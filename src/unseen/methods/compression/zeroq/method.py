@@ -1,5 +1,6 @@
 """The method: distil, measure, choose bits, quantize."""
 
+import copy
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
@@ -35,6 +36,7 @@ from unseen.nn.quantizers import (
     quantizable,
     quantized,
 )
+from unseen.runtime import stage
 
 Allocation = Literal["pareto", "uniform", "random", "reverse"]
 MEGABYTE = 8 * 2**20
@@ -140,24 +142,83 @@ class ZeroQ(Method):
         self.sizes_ = np.array([layer.weight.numel() for layer in layers.values()], dtype=np.int64)
         if self.precision == "mixed":
             self._budget(self.average_bits, self.budget_mb)  # fails before the long work
-        x, output = self._inputs(network, target), output_of(network)
+        with stage("pictures"):
+            x = self._inputs(network, target)
         self.bits_ = dict.fromkeys(layers, int(self.weight_bits))
         if self.precision == "mixed":
-            self.sensitivity_ = sensitivity(
-                network, x, self.bits, granularity=self.granularity, exclude=self.exclude, output=output
-            )
-            table = pareto(self.sensitivity_, self.sizes_, self.bits)
-            self.frontier_: dict[str, NDArray[Any]] = {
-                "megabytes": table.sizes / MEGABYTE,
-                "sensitivity": table.costs,
-                "bits": np.asarray(self.bits, dtype=np.int8)[table.choices],
-            }
+            self._measure(network, x)
             self.bits_ = self._allocate()
-        self.network_ = quantize(
-            network, self.bits_, self.activation_bits, x, granularity=self.granularity, output=output
-        )
-        self.megabytes_ = self.network_.megabytes
+        self._round(network, x)
         return self
+
+    def at(
+        self,
+        model: nn.Module,
+        *,
+        budget_mb: float | None = None,
+        weight_bits: Bits | None = None,
+        activation_bits: Bits | None = None,
+    ) -> Self:
+        """This method with other bits, on the pictures that `fit` has distilled: nothing is distilled again.
+
+        Parameters
+        ----------
+        model : Module
+            What `fit` was given.
+        budget_mb : float, optional
+            Another point of the frontier, which is measured now if `fit` has not done so.
+        weight_bits, activation_bits : int, optional
+            Other bits for all layers, and of the activations.
+
+        Raises
+        ------
+        ValueError
+            If `fit` has distilled no pictures, or the budget is below the smallest size.
+        """
+        again = copy.copy(self)
+        if "distilled_" not in vars(again):
+            raise ValueError("fit has distilled no pictures to go on from")
+        told = {"weight_bits": weight_bits, "activation_bits": activation_bits}
+        again.set_params(**{name: value for name, value in told.items() if value is not None})
+        network = frozen_copy(model)
+        if budget_mb is not None:
+            again.set_params(precision="mixed", budget_mb=budget_mb)
+            again._budget(None, budget_mb)
+            if "frontier_" not in vars(again):
+                again._measure(network, again.distilled_)
+            again.bits_ = again.choose(budget_mb=budget_mb)
+        elif weight_bits is not None:
+            again.set_params(precision="uniform", budget_mb=None)
+            again.bits_ = dict.fromkeys(again.layers_, int(weight_bits))
+        again._round(network, again.distilled_)
+        return again
+
+    def _measure(self, network: nn.Module, x: Tensor) -> None:
+        """Sensitivity of each layer and number of bits, and the frontier that follows from it."""
+        with stage("sensitivity"):
+            self.sensitivity_ = sensitivity(
+                network, x, self.bits, granularity=self.granularity, exclude=self.exclude, output=output_of(network)
+            )
+        with stage("frontier"):
+            table = pareto(self.sensitivity_, self.sizes_, self.bits)
+        self.frontier_: dict[str, NDArray[Any]] = {
+            "megabytes": table.sizes / MEGABYTE,
+            "sensitivity": table.costs,
+            "bits": np.asarray(self.bits, dtype=np.int8)[table.choices],
+        }
+
+    def _round(self, network: nn.Module, x: Tensor) -> None:
+        """Weights at their bits, activations in the ranges that `x` reaches."""
+        with stage("ranges"):
+            self.network_ = quantize(
+                network,
+                self.bits_,
+                self.activation_bits,
+                x,
+                granularity=self.granularity,
+                output=output_of(network),
+            )
+        self.megabytes_ = self.network_.megabytes
 
     def _inputs(self, network: nn.Module, target: Domain | None) -> Tensor:
         """What stands for the data: pictures of the user, distilled inputs, or noise."""
@@ -165,8 +226,10 @@ class ZeroQ(Method):
             x = tensor(target)
             if x.ndim != 4 or not torch.isfinite(x).all():
                 raise ValueError(f"target must hold finite tensors (channels, height, width); got {tuple(x.shape[1:])}")
+            _check_readable(network, "target", tuple(x.shape[1:]))
             return x
         shape = input_shape(network, self.shape)
+        _check_readable(network, "shape", shape)
         if self.data == "gaussian":
             return start(self.batch_size, shape, "gaussian")
         self.distilled_, losses = distill(
@@ -252,6 +315,16 @@ class ZeroQ(Method):
     def network(self) -> nn.Module:
         """The quantized network."""
         return self.network_
+
+
+@torch.no_grad()
+def _check_readable(network: nn.Module, name: str, shape: tuple[int, ...]) -> None:
+    """Raise `ValueError` if the network cannot read an input of this shape."""
+    try:
+        output_of(network)(network, torch.zeros(1, *shape))
+    except (RuntimeError, TypeError, IndexError) as error:
+        told = str(error).splitlines()[0]
+        raise ValueError(f"{name} must be what the model reads; it cannot read {shape}: {told}") from error
 
 
 def quantize(

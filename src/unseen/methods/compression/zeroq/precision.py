@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from unseen.methods.compression.zeroq.outputs import Output, output_of
 from unseen.nn.pareto import Frontier, frontier
 from unseen.nn.quantizers import FLOAT, Granularity, frozen_copy, quantizable, quantized_weight
+from unseen.nn.replay import Suffix, from_each_layer
 
 
 def divergence(logits: Float[Tensor, "n *m c"], other: Float[Tensor, "n *m c"]) -> Float[Tensor, "n"]:
@@ -32,6 +33,8 @@ def sensitivity(
 ) -> Float[np.ndarray, "l m"]:
     """Omega_i(k) = 1/N sum_j KL(M(x_j) || M with layer i alone at k bits (x_j)), (l, m), in nats.
 
+    What precedes layer i is the same for all bits and computed once: a row costs m passes through what follows it.
+
     Parameters
     ----------
     network : Module
@@ -48,19 +51,23 @@ def sensitivity(
     network = frozen_copy(network)
     output = output or output_of(network)
     layers = quantizable(network, exclude)
-    batches = torch.split(x, size)
-    reference = [output(network, batch) for batch in batches]
+    places = {name: i for i, name in enumerate(layers)}
     omega = np.zeros((len(layers), len(bits)))
-    for i, layer in enumerate(layers.values()):
-        weight = layer.weight.data
-        for j, k in enumerate(bits):
-            if k == FLOAT:
-                continue
-            layer.weight.data = quantized_weight(layer, k, granularity)
-            total = sum(divergence(p, output(network, batch)).sum() for p, batch in zip(reference, batches))
-            omega[i, j] = max(float(total) / len(x), 0.0)
-            layer.weight.data = weight
-    return omega
+    batches = torch.split(x, size)
+    for batch in batches:
+        reference = output(network, batch)
+
+        def measure(name: str, suffix: Suffix, reference: Tensor = reference) -> None:
+            layer, weight = layers[name], layers[name].weight.data
+            for j, k in enumerate(bits):
+                if k == FLOAT:
+                    continue
+                layer.weight.data = quantized_weight(layer, k, granularity)
+                omega[places[name], j] += float(divergence(reference, suffix()).sum())
+                layer.weight.data = weight
+
+        from_each_layer(layers, lambda batch=batch: output(network, batch), measure, "sensitivity")  # type: ignore[misc]
+    return np.maximum(omega / len(x), 0.0)
 
 
 def pareto(omega: Float[np.ndarray, "l m"], sizes: Int[np.ndarray, "l"], bits: Sequence[int] = (2, 4, 8)) -> Frontier:

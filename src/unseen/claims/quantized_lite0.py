@@ -1,0 +1,190 @@
+"""EfficientNet-Lite0 with its ImageNet weights, quantized by ZeroQ: emoji and photographs, floats and integers."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import importlib.resources
+import itertools
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from unseen.data.sources import emoji
+from unseen.encoders.backends import keep_freed_memory
+from unseen.encoders.vision import LITE0_PREPROCESS, lite0_network
+from unseen.evaluation.metrics.agreement import top1_agreement
+from unseen.methods.baselines.dfq import DFQ
+from unseen.methods.compression.zeroq import ZeroQ
+from unseen.methods.compression.zeroq.distillation import start
+from unseen.methods.compression.zeroq.precision import divergence
+from unseen.nn.integer import calibrated_by_onnxruntime, export_integers, run_onnx
+from unseen.nn.quantizers import Bits, outputs
+from unseen.runtime import reproducible, without_checkpoints
+
+Result = dict[str, dict[str, float]]
+
+
+# -- EfficientNet-Lite0 with its ImageNet weights ----------------------------------------------------------
+
+LITE0: dict[str, Any] = {
+    "batch_size": 16,
+    "iterations": 80,
+    "learning_rate": 0.1,
+    "shape": (3, 96, 96),
+    "precision": "mixed",
+    "average_bits": 6.0,
+}
+N_PICTURES = 96
+
+
+@functools.cache
+def pictures(case: str) -> Tensor:
+    """Crops of scikit-learn's two sample photos, or emoji of one style, preprocessed."""
+    rng = np.random.default_rng(0)
+    if case == "photos":
+        from PIL import Image
+        from sklearn.datasets import load_sample_images
+
+        crops = []
+        for array in itertools.islice(itertools.cycle(load_sample_images().images), N_PICTURES):
+            image, side = Image.fromarray(array), int(rng.integers(120, 420))
+            left, top = (int(rng.integers(length - side)) for length in image.size)
+            crops.append(image.crop((left, top, left + side, top + side)))
+        return LITE0_PREPROCESS(crops).contiguous()
+    drawn = emoji(case)
+    return LITE0_PREPROCESS(list(drawn.take(rng.permutation(len(drawn))[:N_PICTURES]).x)).contiguous()
+
+
+@functools.cache
+def lite0_arms(seed: int) -> tuple[dict[str, nn.Module], dict[str, float]]:
+    """Quantized networks by name, and the seconds of the stages; no picture is read."""
+    keep_freed_memory()
+    network = lite0_network()
+    zeroq, whole = lite0_zeroq(seed)
+    seconds = {"whole": whole}
+    with without_checkpoints(), reproducible(seed):
+        noise = start(16, (3, 224, 224))
+        arms = {
+            "frontier W6": zeroq.network(),
+            "dfq of the paper W8": DFQ(**DFQ.card.presets["paper"]).fit(model=network).network(),
+        }
+        weight_bits: tuple[Bits, ...] = (8, 6)
+        for k in weight_bits:
+            arms[f"gaussian W{k}"] = zeroq.quantize(network, weight_bits=k, calibration=noise)
+            arms[f"distilled W{k}"] = zeroq.quantize(network, weight_bits=k)
+            arms[f"dfq W{k}"] = DFQ(weight_bits=k).fit(model=network).network()
+    seconds["loss divided by"] = float(zeroq.losses_[0] / zeroq.losses_[-1])
+    return arms, seconds
+
+
+def run_lite0(case: str, seed: int) -> Result:
+    """Agreement with the float network, and divergence from it, on pictures that no arm has seen."""
+    arms, seconds = lite0_arms(seed)
+    x = pictures(case)
+    expected = outputs(lite0_network(), x, 16)
+    table: Result = {}
+    for arm, quantized in arms.items():
+        got = outputs(quantized, x, 16)
+        table[arm] = {
+            "agreement": top1_agreement(expected, got),
+            "divergence": float(divergence(expected, got).mean()),
+        }
+    table["zeroq"] = seconds
+    return table
+
+
+# -- photographs, and integers in onnxruntime ---------------------------------------------------------------
+
+PHOTOGRAPHS = {
+    "scikit-image A": ("astronaut.png", "coffee.png", "motorcycle_left.png", "brick.png", "moon.png", "ihc.png"),
+    "scikit-image B": ("chelsea.png", "rocket.jpg", "coins.png", "camera.png", "retina.jpg", "gravel.png"),
+}
+"""Files that scikit-image ships; no arm is made from those of the case."""
+N_CROPS = 48
+PIXELS = (-LITE0_PREPROCESS.mean[0] / LITE0_PREPROCESS.std[0], (1 - LITE0_PREPROCESS.mean[0]) / LITE0_PREPROCESS.std[0])
+"""The least and largest number of a normalized picture."""
+
+
+@functools.cache
+def photographs(case: str) -> Tensor:
+    """Crops of scikit-image's photographs, the first `N_CROPS` of `pictures` for any other case."""
+    if case not in PHOTOGRAPHS:
+        return pictures(case)[:N_CROPS]
+    from PIL import Image
+
+    folder = Path(str(importlib.resources.files("skimage"))) / "data"
+    rng, crops = np.random.default_rng(0), []
+    for file in itertools.islice(itertools.cycle(PHOTOGRAPHS[case]), N_CROPS):
+        image = Image.open(folder / file).convert("RGB")
+        side = int(rng.integers(min(image.size) // 3, min(image.size)))
+        left, top = (int(rng.integers(length - side + 1)) for length in image.size)
+        crops.append(image.crop((left, top, left + side, top + side)))
+    return LITE0_PREPROCESS(crops).contiguous()
+
+
+@functools.cache
+def lite0_zeroq(seed: int) -> tuple[ZeroQ, float]:
+    """ZeroQ in mixed precision on EfficientNet-Lite0, and its seconds; no picture is read."""
+    keep_freed_memory()
+    with without_checkpoints(), reproducible(seed):
+        began = time.perf_counter()
+        zeroq = ZeroQ(**{**LITE0, "random_state": seed}).fit(model=lite0_network())
+        return zeroq, time.perf_counter() - began
+
+
+@functools.cache
+def integer_files(seed: int) -> dict[str, Path]:
+    """ONNX files in integers, on distilled pictures: as they are exported, and with a part left out."""
+    zeroq, _ = lite0_zeroq(seed)
+    folder = Path(tempfile.mkdtemp(prefix="unseen-claim-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    parts: dict[str, dict[str, Any]] = {
+        "integers": {"input_range": PIXELS},
+        "integers, biases as they are": {"input_range": PIXELS, "correction": False},
+    }
+    with reproducible(seed):
+        for arm, told in parts.items():
+            export_integers(
+                lite0_network(), torch.zeros(2, 3, 224, 224), zeroq.distilled_, folder / f"{arm}.onnx", **told
+            )
+    return {arm: folder / f"{arm}.onnx" for arm in parts}
+
+
+def run_photographs(case: str, seed: int) -> Result:
+    """Agreement with the float network at 8, 6 and 4 bits, simulated and in integers, on pictures of the case."""
+    network, x = lite0_network(), photographs(case)
+    others = photographs("scikit-image A" if case == "photos" else "photos")
+    zeroq, seconds = lite0_zeroq(seed)
+    with without_checkpoints(), reproducible(seed):
+        chosen = others[torch.randperm(len(others))[:16]]
+        ranges = {"gaussian": start(16, (3, 224, 224)), "distilled": zeroq.distilled_, "real": chosen}
+        arms: dict[Bits, tuple[str, ...]] = {8: tuple(ranges), 6: ("gaussian", "distilled"), 4: ("distilled",)}
+        scores: dict[str, Tensor] = {"float": outputs(network, x, 16)}
+        for k, names in arms.items():
+            for arm in names:
+                scores[f"{arm} W{k}"] = outputs(zeroq.quantize(network, weight_bits=k, calibration=ranges[arm]), x, 16)
+        for k in (6, 4):
+            bits = zeroq.choose(average_bits=k)
+            scores[f"frontier W{k}"] = outputs(zeroq.quantize(network, weight_bits=bits), x, 16)
+        for arm, file in integer_files(seed).items():
+            scores[arm] = run_onnx(file, x)
+        scores["onnxruntime, real pictures"] = run_onnx(calibrated_by_onnxruntime(network, chosen), x)
+    exact = scores.pop("float")
+    table: Result = {
+        arm: {
+            "agreement": top1_agreement(exact, got),
+            "divergence": float(divergence(exact, got).mean()),
+            "cosine": float(F.cosine_similarity(exact, got).mean()),
+        }
+        for arm, got in scores.items()
+    }
+    table["zeroq"] = {"seconds": seconds}
+    return table

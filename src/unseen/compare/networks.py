@@ -1,0 +1,146 @@
+"""Classifiers by name, whole: timm:NAME, torchvision:NAME, and encoders that have one, as models that can be saved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+import torch
+from torch import nn
+
+from unseen import encoders
+from unseen.bundle import Bundle
+from unseen.data.classes import ClassSpace
+from unseen.encoders.registry import Request, online
+from unseen.methods.fixed import fixed
+from unseen.nn.build import timm_network, torchvision_network
+
+FORMS = "timm:NAME, torchvision:NAME (each with @CHECKPOINT or ?pretrained=0 behind it) or efficientnet-lite0"
+
+
+def classifier(name: str, *, trust: bool = False) -> Bundle:
+    """A network with its own classes.
+
+    Parameters
+    ----------
+    name : str
+        ``timm:NAME`` or ``torchvision:NAME`` with published weights; with ``@FILE`` those of a checkpoint, with
+        ``?pretrained=0`` random ones, always the same. ``size=N`` is the side of a picture. Or an encoder with a
+        classifier of its own.
+    trust : bool
+        As in `unseen.encoders.get`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such network, or it has no classifier.
+    ConnectionError
+        If weights would have to be downloaded and cannot be.
+    """
+    base, _, query = name.partition("?")
+    scheme, _, argument = base.partition(":")
+    makers = {"timm": _of_timm, "torchvision": _of_torchvision}
+    if scheme not in makers:
+        return _of_encoder(name, trust)
+    options = dict(parse_qsl(query))
+    unknown = set(options) - {"pretrained", "size"}
+    if unknown:
+        raise ValueError(f"{name!r} has the option {min(unknown)!r}; there are pretrained and size")
+    architecture, _, path = argument.partition("@")
+    network, pixels = makers[scheme](architecture, path, options.get("pretrained") != "0")
+    if "size" in options:
+        pixels["size"] = options["size"]
+    encoder = encoders.get("pixels?" + urlencode(pixels, safe=",.x"))
+    network.eval().requires_grad_(False)
+    with torch.no_grad():
+        n = int(network(encoder.example()[:1]).shape[1])
+    return Bundle(method=fixed(network), classes=ClassSpace(names=imagenet(n)), encoder=encoder, whole=True)
+
+
+def _of_encoder(name: str, trust: bool) -> Bundle:
+    """The network behind an encoder, with its own classes."""
+    try:
+        encoder = encoders.get(name, trust=trust)
+    except ValueError as error:
+        raise ValueError(f"model must be the folder of a saved model, {FORMS}: {error}") from error
+    network = getattr(encoder.module, "network", None)
+    if not isinstance(network, nn.Module):
+        raise ValueError(f"model: {name!r} has no classifier of its own; give a saved model, {FORMS}")
+    n = int(network(encoder.example()[:1]).shape[1])
+    return Bundle(method=fixed(network), classes=ClassSpace(names=imagenet(n)), encoder=encoder, whole=True)
+
+
+def _of_timm(name: str, path: str, pretrained: bool) -> tuple[nn.Module, dict[str, str]]:
+    import timm
+
+    network = _fresh(lambda: timm_network(name))
+    if path:
+        _read(network, path)
+    elif pretrained:
+        with online(Request(name=f"timm:{name}"), "give a local checkpoint: timm:<name>@<file.safetensors>"):
+            network.load_state_dict(timm.create_model(name, pretrained=True).state_dict())
+    config = timm.data.resolve_data_config({}, model=network)
+    return network, {
+        "size": "x".join(map(str, config["input_size"][1:])),
+        "crop": str(config["crop_pct"]),
+        "mean": ",".join(map(str, config["mean"])),
+        "std": ",".join(map(str, config["std"])),
+        "interpolation": config["interpolation"] if config["interpolation"] != "random" else "bicubic",
+    }
+
+
+def _of_torchvision(name: str, path: str, pretrained: bool) -> tuple[nn.Module, dict[str, str]]:
+    import torchvision
+
+    if name not in torchvision.models.list_models(module=torchvision.models):
+        raise ValueError(f"torchvision has no classifier {name!r}; there are names such as resnet18")
+    network = _fresh(lambda: torchvision_network(name))
+    weights = torchvision.models.get_model_weights(name).DEFAULT
+    if path:
+        _read(network, path)
+    elif pretrained:
+        with online(Request(name=f"torchvision:{name}"), "give a local checkpoint: torchvision:<name>@<file>"):
+            network.load_state_dict(weights.get_state_dict(progress=False))
+    told: Any = weights.transforms()
+    return network, {
+        "size": str(told.crop_size[0]),
+        "crop": f"{told.crop_size[0] / told.resize_size[0]:.4f}",
+        "mean": ",".join(map(str, told.mean)),
+        "std": ",".join(map(str, told.std)),
+        "interpolation": str(told.interpolation.value),
+    }
+
+
+def _fresh(make: Any) -> nn.Module:
+    """A network with random weights that are the same in every process."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return make()
+
+
+def _read(network: nn.Module, path: str) -> None:
+    """Load a checkpoint of tensors, safetensors or torch's."""
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise FileNotFoundError(f"there is no checkpoint {path!r}")
+    try:
+        if file.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            state = load_file(file)
+        else:
+            state = torch.load(file, map_location="cpu", weights_only=True)
+        network.load_state_dict(state)
+    except Exception as error:
+        raise ValueError(f"checkpoint {file.name!r} does not fit the network: {error}") from error
+
+
+def imagenet(n: int) -> tuple[str, ...]:
+    """Names of ImageNet's 1,000 classes, or of `n` others."""
+    if n != 1000:
+        return tuple(f"class {i}" for i in range(n))
+    from timm.data import ImageNetInfo
+
+    info = ImageNetInfo()
+    return tuple(f"{info.index_to_description(i)} ({info.index_to_label_name(i)})" for i in range(n))

@@ -1,0 +1,345 @@
+"""Networks to ONNX with integer arithmetic: 8-bit weights and activations, ranges from pictures that were distilled.
+
+`onnxruntime.quantization` rewrites the graph; what it is told, ranges and biases, comes from here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import logging
+import os
+import tempfile
+import uuid
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from unseen.nn.export import export_onnx
+from unseen.nn.quantizers import Layer, QuantizedNetwork, frozen_copy, quantizable
+
+Ranges = dict[str, tuple[float, float]]
+LEAST_COSINE = 0.5
+"""Outputs that agree less with the float network's are taken for a mistake, and no file is left."""
+
+
+class IntegerFile(NamedTuple):
+    """What is known of a file: its outputs against those of the float network, on the pictures it was made with.
+
+    Attributes
+    ----------
+    cosine : float
+        Mean cosine of the outputs.
+    agreement : float
+        Share of pictures whose largest output is the same.
+    megabytes, float_megabytes : float
+        Of the file, and of the float network as ONNX.
+    """
+
+    cosine: float
+    agreement: float
+    megabytes: float
+    float_megabytes: float
+
+
+def plain_network(network: nn.Module) -> nn.Module:
+    """A float network whose weights are those of `network`, rounded as they are; activations are not rounded."""
+    return frozen_copy(network.network if isinstance(network, QuantizedNetwork) else network)
+
+
+def weights_of(network: nn.Module) -> dict[str, Tensor]:
+    """Weights of all convolutional and linear layers by name."""
+    return {name: layer.weight.detach() for name, layer in quantizable(frozen_copy(network)).items()}
+
+
+# -- weights -----------------------------------------------------------------------------------------------
+
+
+def symmetric(weight: Float[Tensor, "o *i"]) -> Float[Tensor, "o *i"]:
+    """Each output channel rounded to 255 levels around 0, as onnxruntime rounds it."""
+    step = weight.abs().flatten(1).amax(dim=1).clamp_min(1e-12).reshape(-1, *[1] * (weight.ndim - 1)) / 127
+    return torch.round(weight / step) * step
+
+
+@torch.no_grad()
+def correct_biases(
+    network: nn.Module, x: Float[Tensor, "n ..."], weights: Mapping[str, Tensor] | None = None, size: int = 8
+) -> None:
+    """Shift the biases of `network`, in place, so that rounding its weights moves no layer's mean output on `x`.
+
+    Parameters
+    ----------
+    network : Module
+        Float, in eval mode.
+    x : Tensor (n, ...)
+    weights : mapping of layer name to Tensor, optional
+        Weights before any rounding, where those of `network` are rounded already.
+    size : int
+        Samples at a time.
+
+    References
+    ----------
+    Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction", ICCV 2019, section 4.2.
+    """
+    layers = {name: layer for name, layer in network.named_modules() if isinstance(layer, Layer)}
+    errors = {
+        name: symmetric(layer.weight) - (weights or {}).get(name, layer.weight)
+        for name, layer in layers.items()
+        if not getattr(layer, "transposed", False)
+    }
+    sums: dict[str, Tensor] = {}
+    counts: dict[str, int] = {}
+
+    def add(name: str, layer: nn.Module, inputs: Any) -> None:
+        alone = copy.copy(layer)
+        alone._parameters = {"weight": errors[name], "bias": None}  # type: ignore[dict-item]
+        moved = type(layer).forward(alone, *inputs)
+        moved = moved.flatten(2) if moved.ndim > 2 and not isinstance(layer, nn.Linear) else moved.unsqueeze(-1)
+        moved = moved.flatten(0, -3) if isinstance(layer, nn.Linear) else moved
+        sums[name] = sums.get(name, 0) + moved.mean(dim=(0, -1)) * len(inputs[0])
+        counts[name] = counts.get(name, 0) + len(inputs[0])
+
+    hooks = [
+        layers[name].register_forward_hook(lambda layer, inputs, _, name=name: add(name, layer, inputs))
+        for name in errors
+    ]
+    try:
+        for batch in torch.split(x, size):
+            network(batch)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    for name, total in sums.items():
+        layer, shift = layers[name], total / counts[name]
+        bias = -shift if layer.bias is None else layer.bias - shift
+        layer.bias = nn.Parameter(bias, requires_grad=False)
+
+
+# -- activations -------------------------------------------------------------------------------------------
+
+
+def tensor_ranges(graph: Path, x: NDArray[np.float32], size: int = 4) -> Ranges:
+    """Least and largest value of every tensor that a graph computes from `x`, with 0 in between."""
+    import onnx
+    import onnxruntime
+
+    model = onnx.load(graph)
+    known = {output.name for output in model.graph.output}
+    model.graph.output.extend(
+        onnx.helper.make_empty_tensor_value_info(name)
+        for node in model.graph.node
+        for name in node.output
+        if name and name not in known
+    )
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    found: Ranges = {}
+    for start in range(0, len(x), size):
+        batch = x[start : start + size]
+        for name, value in [("x", batch), *zip(names, session.run(None, {"x": batch}))]:
+            if value.dtype == np.float32 and value.size:
+                low, high = found.get(name, (0.0, 0.0))
+                found[name] = (min(low, float(value.min())), max(high, float(value.max())))
+    return found
+
+
+# -- the file ----------------------------------------------------------------------------------------------
+
+
+def export_integers(
+    network: nn.Module,
+    example: Float[Tensor, "b c h w"],
+    pictures: Float[Tensor, "n k p q"],
+    file: str | os.PathLike[str],
+    *,
+    weights: Mapping[str, Tensor] | None = None,
+    input_range: tuple[float, float] | None = None,
+    correction: bool = True,
+    output: str = "scores",
+    metadata: Mapping[str, str] | None = None,
+) -> IntegerFile:
+    """Write `network` as ONNX whose layers compute in 8-bit integers, all or nothing.
+
+    BatchNorm is multiplied into the weights, which have 255 levels per output channel; activations have 256 levels in
+    the range that `pictures` reach; biases make up for what rounding moves on average.
+
+    Parameters
+    ----------
+    network : Module
+        Float (`plain_network`); it is not changed.
+    example : Tensor (b, c, h, w)
+        Of the shape that the file reads; b >= 2.
+    pictures : Tensor (n, c, h, w)
+        Distilled, of this height and width or another one.
+    weights : mapping of layer name to Tensor, optional
+        As in `correct_biases`.
+    input_range : (low, high), optional
+        What inputs can be, where it is known: pictures that were normalized.
+    correction : bool
+        Whether biases are corrected; not, as an ablation.
+    output, metadata
+        As in `export_onnx`.
+
+    Raises
+    ------
+    ValueError
+        If `pictures` are not of the example's kind, or outputs are nothing like the float network's.
+    """
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+
+    if pictures.ndim != 4 or not len(pictures) or pictures.shape[1] != example.shape[1]:
+        wanted = f"(n, {example.shape[1]}, height, width)"
+        raise ValueError(f"pictures must be of shape {wanted}, at least one; got {tuple(pictures.shape)}")
+    file = Path(file)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    network, plain = copy.deepcopy(network).eval(), network
+    if correction:
+        correct_biases(network, pictures, weights)
+    temporary = file.with_name(f".{file.name}.{uuid.uuid4().hex[:8]}.onnx")
+    with tempfile.TemporaryDirectory() as folder, _silence():
+        graph = _prepared(network, example, Path(folder) / "whole.onnx", output, metadata)
+        small = graph
+        if pictures.shape[1:] != example.shape[1:]:
+            like = pictures[:1].expand(2, *pictures.shape[1:])
+            small = _prepared(network, like, Path(folder) / "pictures.onnx", output, metadata)
+        ranges = tensor_ranges(small, pictures.numpy())
+        if input_range is not None:
+            ranges["x"] = (min(0.0, input_range[0]), max(0.0, input_range[1]))
+        try:
+            quantize_static(
+                graph,
+                temporary,
+                _Inputs(example[:1].numpy()),  # asked for, although all ranges are given
+                quant_format=QuantFormat.QDQ,
+                per_channel=True,
+                weight_type=QuantType.QInt8,
+                activation_type=QuantType.QUInt8,
+                nodes_to_exclude=_nodes(graph, "Softmax"),
+                extra_options={"TensorQuantOverrides": _overrides(graph, ranges)},
+            )
+            told = _compare(plain, temporary, _resized(pictures, example), graph)
+            if not told.cosine >= LEAST_COSINE:
+                raise ValueError(
+                    f"outputs in integers have cosine {told.cosine:.2f} with those in floats; not exported"
+                )
+            temporary.replace(file)
+        finally:
+            temporary.unlink(missing_ok=True)
+    return told
+
+
+class _Inputs:
+    """Pictures one by one, as onnxruntime asks for them."""
+
+    def __init__(self, x: NDArray[np.float32]) -> None:
+        self.left = [{"x": x[i : i + 1]} for i in reversed(range(len(x)))]
+
+    def get_next(self) -> dict[str, NDArray[np.float32]] | None:
+        return self.left.pop() if self.left else None
+
+
+def _prepared(network: nn.Module, example: Tensor, file: Path, output: str, metadata: Mapping[str, str] | None) -> Path:
+    """The float graph of a network, simplified, BatchNorm multiplied into the layers before it."""
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    try:
+        export_onnx(network, example, file, output=output, metadata=metadata, tolerance=1e-2)
+    except Exception as error:  # torch's exporter has many kinds of them
+        told = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ValueError(f"model cannot be written as one ONNX graph: {told}") from error
+    simple = file.with_suffix(".simple.onnx")
+    quant_pre_process(file, simple, skip_symbolic_shape=True)
+    return simple
+
+
+def _nodes(graph: Path, kind: str) -> list[str]:
+    import onnx
+
+    return [node.name for node in onnx.load(graph, load_external_data=False).graph.node if node.op_type == kind]
+
+
+def _overrides(graph: Path, ranges: Ranges) -> dict[str, list[dict[str, Any]]]:
+    """Our ranges for all tensors of a graph, which must be those that the ranges were found on."""
+    import onnx
+
+    nodes = onnx.load(graph, load_external_data=False).graph.node
+    own = {"x", *(name for node in nodes for name in node.output)}
+    if not set(ranges) <= own:
+        raise ValueError(
+            "pictures of this size give another graph than the example; distil them at the model's own size"
+        )
+    return {
+        name: [{"rmin": np.float32(low), "rmax": np.float32(high)}]
+        for name, (low, high) in ranges.items()
+        if high > low
+    }
+
+
+def _resized(pictures: Tensor, example: Tensor) -> Tensor:
+    same = pictures.shape[1:] == example.shape[1:]
+    return pictures if same else F.interpolate(pictures, example.shape[2:], mode="bilinear", antialias=True)
+
+
+@torch.no_grad()
+def _compare(network: nn.Module, file: Path, x: Tensor, graph: Path) -> IntegerFile:
+    exact, got = torch.cat([network(batch) for batch in torch.split(x, 8)]), run_onnx(file, x)
+    return IntegerFile(
+        cosine=float(F.cosine_similarity(exact, got).mean()),
+        agreement=float((exact.argmax(dim=1) == got.argmax(dim=1)).float().mean()),
+        megabytes=file.stat().st_size / 2**20,
+        float_megabytes=graph.stat().st_size / 2**20,
+    )
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """onnxruntime's tools warn about the very preparation that they were given."""
+    previous = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(previous)
+
+
+# -- what others do ----------------------------------------------------------------------------------------
+
+
+def calibrated_by_onnxruntime(network: nn.Module, pictures: Float[Tensor, "n c h w"]) -> bytes:
+    """The same network in integers, as onnxruntime does it by itself from real pictures: the peer to beat."""
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+
+    example = pictures[:1].expand(2, *pictures.shape[1:])
+    with tempfile.TemporaryDirectory() as folder, _silence():
+        graph, file = _prepared(network, example, Path(folder) / "whole.onnx", "scores", None), Path(folder) / "q.onnx"
+        quantize_static(
+            graph,
+            file,
+            _Inputs(pictures.numpy()),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            weight_type=QuantType.QInt8,
+            activation_type=QuantType.QUInt8,
+        )
+        return file.read_bytes()
+
+
+def run_onnx(model: Path | bytes, x: Float[Tensor, "n ..."], size: int = 8) -> Tensor:
+    """The first output of an ONNX file for each sample."""
+    import onnxruntime
+
+    given = model if isinstance(model, bytes) else str(model)
+    session = onnxruntime.InferenceSession(given, providers=["CPUExecutionProvider"])
+    return torch.cat([torch.as_tensor(session.run(None, {"x": part.numpy()})[0]) for part in torch.split(x, size)])

@@ -1,0 +1,164 @@
+"""A quantized model as a page: distilled pictures, sensitivity of each layer, the frontier, what was lost."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unseen.report.shift import BAR, INK, QUIET
+
+if TYPE_CHECKING:
+    from unseen.bundle import Bundle
+
+SHOWN = 32
+"""Pictures on the contact sheet."""
+SIDE = 112
+"""Pixels of a picture on it."""
+POINTS = 12
+"""Rows of the frontier's table."""
+
+_HIDDEN = {"network", "seconds", "folder", "model", "weights before", "weights after"}
+_HEAT = "".join(
+    f"td.heat{level} {{ background: color-mix(in srgb, {BAR} {12 * level}%, transparent); }}\n" for level in range(6)
+)
+
+
+def page(small: Bundle, about: Mapping[str, Any]) -> str:
+    """The page; it needs nothing else.
+
+    Parameters
+    ----------
+    small : Bundle
+        The quantized model.
+    about : mapping
+        What `unseen.compare.quantization.quantize` tells.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    here = Path(__file__).parent
+    style = (
+        (here / "style.css").read_text(encoding="utf-8") + "figure img { max-width: 100%; background: #fff; }\n" + _HEAT
+    )
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    environment = Environment(
+        loader=FileSystemLoader(here), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    method = vars(small.method)
+    pictures = method.get("distilled_")
+    frontier = method.get("frontier_")
+    losses = method.get("losses_")
+    place = _chosen(frontier, float(method["megabytes_"])) if frontier else 0
+    return environment.get_template("quantization.html").render(
+        policy=f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; form-action 'none'",
+        style=style,
+        slug=small.method.card.slug,
+        about=about,
+        facts=[(key, value) for key, value in about.items() if key not in _HIDDEN],
+        sheet=None if pictures is None else _uri(contact_sheet(pictures.numpy(), small.encoder)),
+        n_pictures=0 if pictures is None else len(pictures),
+        n_shown=0 if pictures is None else min(SHOWN, len(pictures)),
+        losses=None if losses is None or not len(losses) else (float(losses[0]), float(losses[-1]), len(losses)),
+        curve=_uri(_curve(frontier, place)) if frontier else None,
+        n_points=len(frontier["megabytes"]) if frontier else 0,
+        points=_points(frontier, place, method) if frontier else [],
+        columns=list(small.method.get_params()["bits"]) if "sensitivity_" in method else [],
+        layers=_layers(method),
+    )
+
+
+def contact_sheet(pictures: NDArray[np.float32], encoder: Any) -> bytes:
+    """The first pictures as one PNG, as colours where it is known how they were normalized."""
+    from PIL import Image
+
+    preprocess = getattr(encoder, "preprocess", None)
+    mean, std = (
+        np.array(getattr(preprocess, name, None) or value) for name, value in (("mean", (0.5,)), ("std", (0.25,)))
+    )
+    shown = np.asarray(pictures[:SHOWN]).transpose(0, 2, 3, 1)
+    if shown.shape[3] not in (1, 3):
+        shown = shown.mean(axis=3, keepdims=True)
+    if len(mean) not in (1, shown.shape[3]):
+        mean, std = mean.mean(keepdims=True), std.mean(keepdims=True)
+    shown = (255 * (shown * std + mean).clip(0, 1)).round().astype(np.uint8)
+    across = min(8, len(shown))
+    sheet = Image.new("RGB", (across * (SIDE + 4), math.ceil(len(shown) / across) * (SIDE + 4)), "white")
+    for i, array in enumerate(shown):
+        image = Image.fromarray(array[..., 0] if array.shape[2] == 1 else array).convert("RGB")
+        sheet.paste(image.resize((SIDE, SIDE)), ((i % across) * (SIDE + 4), (i // across) * (SIDE + 4)))
+    buffer = io.BytesIO()
+    sheet.save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def _chosen(frontier: Mapping[str, NDArray[Any]], megabytes: float) -> int:
+    """The point of the frontier nearest to a size."""
+    return int(np.abs(frontier["megabytes"] - megabytes).argmin())
+
+
+def _curve(frontier: Mapping[str, NDArray[Any]], place: int) -> bytes:
+    from matplotlib.figure import Figure
+
+    size, cost = frontier["megabytes"], np.maximum(frontier["sensitivity"], 1e-12)
+    figure = Figure(figsize=(8, 3.4), dpi=120, facecolor="white", layout="constrained")
+    axis = figure.subplots()
+    axis.plot(size, cost, color=BAR, linewidth=1.6, marker="." if len(size) < 60 else "")
+    axis.plot(size[place], cost[place], "o", color=INK, markersize=8)
+    axis.annotate(f"  {size[place]:.2f} MB", (size[place], cost[place]), color=INK, va="bottom", fontsize=10)
+    axis.set_yscale("log")
+    axis.set_xlabel("megabytes of weights", color=QUIET)
+    axis.set_ylabel("total sensitivity, nats", color=QUIET)
+    axis.spines[["top", "right"]].set_visible(False)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
+def _points(frontier: Mapping[str, NDArray[Any]], place: int, method: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Evenly spread points with the chosen one among them."""
+    n = len(frontier["megabytes"])
+    rows = sorted({*np.linspace(0, n - 1, min(POINTS, n)).round().astype(int).tolist(), place})
+    weights = float(np.sum(method["sizes_"]))
+    return [
+        {
+            "megabytes": frontier["megabytes"][i],
+            "bits": frontier["megabytes"][i] * 8 * 2**20 / weights,
+            "sensitivity": frontier["sensitivity"][i],
+            "chosen": i == place,
+        }
+        for i in rows
+    ]
+
+
+def _layers(method: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A row for each layer; darker is more sensitive, a step for each factor of 10."""
+    network = method["network_"]
+    modules = dict(getattr(network, "network", network).named_modules())
+    bits = method.get("bits_") or getattr(network, "weight_bits", {})
+    omega = method.get("sensitivity_")
+    top = float(np.log10(omega.max())) if omega is not None and omega.max() > 0 else 0.0
+    rows = []
+    for i, (name, k) in enumerate(bits.items()):
+        values = [] if omega is None else [float(value) for value in omega[i]]
+        rows.append(
+            {
+                "name": name,
+                "size": f"{modules[name].weight.numel():,}" if name in modules else "",
+                "bits": k,
+                "sensitivity": [
+                    {"nats": v, "heat": max(0, 5 - int(top - math.log10(v))) if v > 0 else 0} for v in values
+                ],
+            }
+        )
+    return rows
+
+
+def _uri(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode()
