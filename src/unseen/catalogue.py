@@ -252,8 +252,9 @@ def _tried(card: Card) -> list[str]:
 
 
 def _compared(card: Card) -> bool:
-    """Whether `compare` runs it: not what others are put together from, nor what makes a model smaller."""
-    return not card.composed and "quantization" not in card.protocols
+    """Whether `compare` runs it: not what others are put together from, nor what makes a model smaller or gives
+    numbers."""
+    return not card.composed and "quantization" not in card.protocols and card.task == "class"
 
 
 def make(slug: str, preset: str = "default", seed: int = 0, **settings: Any) -> Method:
