@@ -1,4 +1,4 @@
-"""`ArchitectureTable`: architectures of a search space, what they reached when they were trained, and their statistics."""
+"""`ArchitectureTable`: architectures of a search space, what they reached in training, and their statistics."""
 
 from __future__ import annotations
 
@@ -118,17 +118,17 @@ class ArchitectureTable:
         }
         columns |= {f"accuracy/{s}": pa.array(column) for s, column in enumerate(self.accuracy.T)}
         columns |= {
-            f"init/{i}/{proxy}/{node}": pa.array(values[:, p * len(self.nodes) + m].astype(np.float32))
+            f"init/{i}": pa.array(list(values.astype(np.float32)), pa.list_(pa.float32()))
             for i, values in enumerate(self.statistics)
-            for p, proxy in enumerate(self.proxies)
-            for m, node in enumerate(self.nodes)
         }
         told = {"name": self.name, "proxies": self.proxies, "nodes": self.nodes, "about": dict(self.about)}
         table = pa.table(columns).replace_schema_metadata({"unseen": json.dumps(told)})
         target = Path(file)
         temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
         try:
-            pq.write_table(table, temporary, compression="zstd", compression_level=19)
+            pq.write_table(
+                table, temporary, compression="zstd", compression_level=19, use_dictionary=False, write_statistics=False
+            )
             temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
@@ -153,8 +153,7 @@ def read_table(file: str | os.PathLike[str]) -> ArchitectureTable:
         return table.column(name).to_numpy()
 
     seeds = sum(name.startswith("accuracy/") for name in table.column_names)
-    inits = len({name.split("/")[1] for name in table.column_names if name.startswith("init/")})
-    measured = [[column(f"init/{i}/{p}/{m}") for p in proxies for m in nodes] for i in range(inits)]
+    inits = [table.column(name).to_pylist() for name in table.column_names if name.startswith("init/")]
     return ArchitectureTable(
         name=told["name"],
         architectures=tuple(table.column("architecture").to_pylist()),
@@ -163,6 +162,6 @@ def read_table(file: str | os.PathLike[str]) -> ArchitectureTable:
         seconds=column("seconds").astype(np.float64),
         proxies=proxies,
         nodes=nodes,
-        statistics=np.array(measured).swapaxes(1, 2) if inits else np.zeros((0, 0, 0)),
+        statistics=np.array(inits, dtype=np.float64) if inits else np.zeros((0, 0, 0)),
         about=told["about"],
     )

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-Proxy = Literal["grad_norm", "snip", "synflow", "plain", "fisher", "grasp", "l2_norm"]
-Reduce = Literal["sum", "mean"]
-PROXIES: tuple[Proxy, ...] = ("grad_norm", "snip", "synflow", "plain", "fisher", "grasp", "l2_norm")
+PROXIES = ("grad_norm", "snip", "synflow", "plain", "fisher", "grasp", "l2_norm")
 DATALESS = frozenset({"synflow", "l2_norm"})
 """Proxies that read no sample."""
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -29,9 +26,9 @@ def nodewise_statistics(
     network: nn.Module,
     x: Float[Tensor, "b ..."],
     y: Int[Tensor, "b"],
-    proxies: Sequence[Proxy] = ("grad_norm", "snip", "synflow"),
+    proxies: Sequence[str] = ("grad_norm", "snip", "synflow"),
     *,
-    reduce: Reduce = "sum",
+    reduce: str = "sum",
     nodes: Sequence[str] | None = None,
     loss: Loss = F.cross_entropy,
 ) -> dict[str, Float[Tensor, "m"]]:
@@ -97,12 +94,12 @@ def _gradients(value: Tensor, weights: Mapping[str, Tensor], graph: bool = False
     return {k: torch.zeros_like(w) if g is None else g for (k, w), g in zip(weights.items(), grads)}
 
 
-def _reduced(values: Tensor, reduce: Reduce) -> Tensor:
+def _reduced(values: Tensor, reduce: str) -> Tensor:
     return values.sum() if reduce == "sum" else values.mean()
 
 
 def _one_backward(
-    network: nn.Module, x: Tensor, y: Tensor, proxies: Sequence[str], reduce: Reduce, loss: Loss
+    network: nn.Module, x: Tensor, y: Tensor, proxies: Sequence[str], reduce: str, loss: Loss
 ) -> dict[str, dict[str, Tensor]]:
     """What one backward pass gives: grad_norm, snip, plain, fisher, and the norm of the weights beside them."""
     network, weights = _copy(network)
@@ -143,7 +140,7 @@ def _fisher(network: nn.Module, name: str, activation: Tensor, g: Tensor | None)
     return per_sample.square().mean(dim=0) / 2
 
 
-def _grasp(network: nn.Module, x: Tensor, y: Tensor, reduce: Reduce, loss: Loss) -> dict[str, Tensor]:
+def _grasp(network: nn.Module, x: Tensor, y: Tensor, reduce: str, loss: Loss) -> dict[str, Tensor]:
     """-(H g) w, by the gradient of g.detach() g."""
     network, weights = _copy(network)
     g = _gradients(loss(network.train()(x), y), weights, graph=True)
@@ -154,7 +151,7 @@ def _grasp(network: nn.Module, x: Tensor, y: Tensor, reduce: Reduce, loss: Loss)
     return {name: _reduced((-curved[name] * w).detach(), reduce) for name, w in weights.items()}
 
 
-def _synflow(network: nn.Module, x: Tensor, reduce: Reduce) -> dict[str, Tensor]:
+def _synflow(network: nn.Module, x: Tensor, reduce: str) -> dict[str, Tensor]:
     """|w dR/dw| of a copy whose parameters are their absolute values."""
     network, weights = _copy(network)
     network.double().eval()

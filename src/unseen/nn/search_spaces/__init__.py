@@ -1,4 +1,4 @@
-"""Search spaces of small networks: an architecture is a frozen dataclass with a text, and every network is buildable."""
+"""Search spaces of small networks: an architecture is a frozen dataclass with a text, and each can be built."""
 
 from unseen.nn.search_spaces.base import SearchSpace
 from unseen.nn.search_spaces.cells import Cell, Cells

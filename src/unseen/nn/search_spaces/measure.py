@@ -11,10 +11,10 @@ from jaxtyping import Float
 from unseen.data.domain import Domain
 from unseen.data.samplers import tensor
 from unseen.nn.search_spaces.base import SearchSpace
-from unseen.nn.zero_cost import Proxy, Reduce, nodewise_statistics
+from unseen.nn.zero_cost import nodewise_statistics
 from unseen.runtime import reproducible, track
 
-PROXIES: tuple[Proxy, ...] = ("grad_norm", "snip", "synflow")
+PROXIES = ("grad_norm", "snip", "synflow")
 
 
 def measure(
@@ -23,10 +23,10 @@ def measure(
     learn: Domain,
     *,
     n_classes: int,
-    proxies: Sequence[Proxy] = PROXIES,
+    proxies: Sequence[str] = PROXIES,
     batch_size: int = 32,
     seed: int = 0,
-    reduce: Reduce = "sum",
+    reduce: str = "sum",
 ) -> Float[np.ndarray, "n d"]:
     """Node-wise statistics of untrained networks on one batch, proxy after proxy, (n, proxies * slots).
 

@@ -85,7 +85,9 @@ class Vits(SearchSpace[Vit]):
 
     def neighbours(self, architecture: Vit) -> list[Vit]:
         grid, width, layers = architecture.grid, architecture.width, architecture.layers
-        near = [Vit(g, width, layers) for g in GRIDS if g != grid] + [Vit(grid, w, layers) for w in WIDTHS if w != width]
+        near = [Vit(g, width, layers) for g in GRIDS if g != grid] + [
+            Vit(grid, w, layers) for w in WIDTHS if w != width
+        ]
         for i, (heads, ratio) in enumerate(layers):
             changed = [(h, ratio) for h in HEADS if h != heads] + [(heads, r) for r in RATIOS if r != ratio]
             near += [Vit(grid, width, (*layers[:i], layer, *layers[i + 1 :])) for layer in changed]

@@ -50,9 +50,10 @@ class ParZC(Method):
     ----------
     proxies : int, >= 1
         How many proxies stand one after the other in a row; 3 are grad_norm, snip, synflow.
-    scale : {"architecture", "node"}
-        Min-max over the nodes of each architecture and proxy, as in the paper; or each entry standardized over the
-        trained architectures, which keeps what is large or small of a whole network.
+    scale : {"proxy", "architecture", "node"}
+        Every proxy standardized over the trained architectures, all its nodes together, which keeps what is large or
+        small of a whole network; min-max over the nodes of each architecture and proxy, as in the official code; or
+        each entry standardized by itself.
     logarithm : bool
         Take log(1 + |statistic|) first, with its sign: synflow spans decades.
     projected : int
@@ -104,7 +105,7 @@ class ParZC(Method):
         protocols={"nas"},
         presets={
             "default": {},
-            "reference": {"token_mixing": False},
+            "reference": {"token_mixing": False, "scale": "architecture", "logarithm": False},
             "ablation": {"rho": -3.0},
             "paper": {"projected": 256, "patch": 16, "width": 512, "depth": 4, "learning_rate": 1e-4, "epochs": 300},
         },
@@ -122,17 +123,19 @@ class ParZC(Method):
             "here the first one mixes them, `token_mixing=False` is the code.",
             "The official code draws weights in evaluation too, so its scores are random; here a score is the mean of "
             "`n_samples` draws from a seed of their own, equal for all architectures.",
-            "DiffKendall is divided by the number of ordered pairs and lies in [-1, 1]; the code's value is twice that.",
+            "Statistics are standardized per proxy; the code's min-max within each architecture, which hides that one "
+            "network has larger statistics than another, is `scale='architecture'`.",
+            "DiffKendall is divided by the number of ordered pairs: it lies in [-1, 1]; the code's is twice that.",
             "Values are standardized over the trained architectures, as DiffKendall depends on their scale.",
         ),
         left_out=(
-            "The topology branch (PINAT, step 10), which the paper's tables of NAS-Bench-101 and 201 add: optional in the "
-            "spec, it needs graphs of operations that statistics alone do not give.",
+            "The topology branch (PINAT, step 10), which the paper's tables of NAS-Bench-101 and 201 add: it needs "
+            "graphs of operations, which statistics alone do not give.",
         ),
     )
 
     proxies: Count = 3
-    scale: Scale = "architecture"
+    scale: Scale = "proxy"
     logarithm: bool = True
     projected: Count = 64
     patch: Count = 8
@@ -157,7 +160,7 @@ class ParZC(Method):
         """Learn from trained architectures: statistics (n, proxies * nodes), and what each reached, as values."""
         if source.n_features % self.proxies:
             raise ValueError(
-                f"source must have the same nodes for each of {self.proxies} proxies; it has {source.n_features} features"
+                f"source must have as many nodes for each of {self.proxies} proxies; it has {source.n_features} columns"
             )
         if self.projected % self.patch:
             raise ValueError(f"projected must be a multiple of patch, {self.patch}; got {self.projected}")
@@ -235,11 +238,11 @@ class ParZC(Method):
         """Standard deviation of each score over draws of the weights, (n,); 20 draws if `n_samples` is 0."""
         return self._draws(x, self.n_samples or 20).double().std(dim=0, correction=0).numpy()
 
-    def importance(self, x: Float[np.ndarray, "n d"], y: Float[np.ndarray, "n"], repeats: int = 3) -> NodeImportance:
+    def importance(self, x: NDArray[np.floating], y: NDArray[np.floating], repeats: int = 3) -> NodeImportance:
         """What each node is worth: how far Kendall's tau falls when its statistics are shuffled over architectures.
 
-        All proxies of a node are shuffled together, `repeats` times; the uncertainty of a node is the standard deviation
-        of its worth over draws of the weights.
+        All proxies of a node are shuffled together, `repeats` times; the uncertainty of a node is the standard
+        deviation of its worth over draws of the weights.
 
         Raises
         ------

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-Scale = Literal["architecture", "node"]
+Scale = Literal["proxy", "architecture", "node"]
 
 
 def per_proxy(x: Float[Tensor, "n d"], proxies: int, logarithm: bool) -> Float[Tensor, "n p m"]:
@@ -31,7 +31,7 @@ class Statistics(nn.Module):
     Attributes
     ----------
     mean, std : Tensor (d,)
-        Of each entry over the trained architectures, for ``scale="node"``.
+        Of each proxy or entry over the trained architectures; 0 and 1 for ``scale="architecture"``.
     """
 
     mean: Tensor
@@ -44,10 +44,13 @@ class Statistics(nn.Module):
         self.register_buffer("std", torch.ones(width, dtype=torch.float64))
 
     def measure(self, x: Float[Tensor, "n d"]) -> Statistics:
-        """Take mean and deviation of each entry; one that is constant keeps deviation 1."""
-        if self.scale == "node":
-            std, self.mean = torch.std_mean(per_proxy(x, self.proxies, self.logarithm).flatten(1), dim=0, correction=0)
-            self.std = torch.where(std > 1e-9 * (1 + self.mean.abs()), std, 1.0)
+        """Take mean and deviation from the trained architectures; what is constant keeps deviation 1."""
+        if self.scale != "architecture":
+            z = per_proxy(x, self.proxies, self.logarithm)
+            together = (0, 2) if self.scale == "proxy" else (0,)
+            std, mean = torch.std_mean(z, dim=together, correction=0, keepdim=True)
+            std = torch.where(std > 1e-9 * (1 + mean.abs()), std, 1.0)
+            self.mean, self.std = mean.expand_as(z[:1]).flatten(), std.expand_as(z[:1]).flatten()
         return self
 
     def forward(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
