@@ -117,6 +117,9 @@ def table(
     data: Annotated[str, typer.Option(help="Labelled pictures, or digits:handwritten, digits:printed, letters.")],
     out: Annotated[Path, typer.Option(help="Table to write (.parquet).")],
     n: Annotated[int, typer.Option("--n", help="Architectures, drawn at random.", min=2)] = 150,
+    first: Annotated[
+        int | None, typer.Option(help="Train only the first so many of them.", min=1, show_default=False)
+    ] = None,
     seeds: Annotated[int, typer.Option(help="Trainings of each.", min=1)] = 2,
     inits: Annotated[int, typer.Option(help="Inits of which statistics are taken.", min=0)] = 2,
     size: Size = 8,
@@ -134,7 +137,7 @@ def table(
     if out.suffix != ".parquet" or not out.parent.is_dir():
         raise ValueError(f"--out must be a file that ends in .parquet, in a folder that exists; got {str(out)!r}")
     made = nas.make_table(
-        space, data, n=n, seeds=seeds, inits=inits, size=size, channels=channels, sample_seed=sample_seed,
+        space, data, n=n, first=first, seeds=seeds, inits=inits, size=size, channels=channels, sample_seed=sample_seed,
         journal=out.with_suffix(".jsonl"),
     )  # fmt: skip
     made.save(out)

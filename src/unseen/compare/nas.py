@@ -81,6 +81,7 @@ def make_table(
     data: str | os.PathLike[str],
     *,
     n: int,
+    first: int | None = None,
     seeds: int = 2,
     inits: int = 2,
     size: int = 8,
@@ -89,13 +90,16 @@ def make_table(
     journal: Path | None = None,
     recipe: Recipe | None = None,
 ) -> ArchitectureTable:
-    """Train `n` architectures of a space for real, with each seed, and measure them untrained.
+    """Draw `n` architectures of a space, train them (or the `first` of them) for real, with each seed, and measure them
+    untrained.
 
     `journal` keeps every training that is done: killed, the work goes on from there.
     """
     rooms, recipe = _space(space), recipe or RECIPES[space]
     learn, held_out = halves(read_data(data, size, channels))
-    texts = [str(one) for one in rooms.sample(n, sample_seed)]
+    if first is not None and not 1 <= first <= n:
+        raise ValueError(f"first must lie in [1, {n}], what is drawn; got {first}")
+    texts = [str(one) for one in rooms.sample(n, sample_seed)][:first]
     n_classes = int(learn.labels.max()) + 1
     rows = train_all(
         rooms, texts, learn, held_out, n_classes=n_classes, seeds=range(seeds), recipe=recipe, journal=journal
@@ -110,6 +114,7 @@ def make_table(
         "held_out": len(held_out),
         "classes": n_classes,
         "recipe": dataclasses.asdict(recipe),
+        "drawn": n,
         "sample_seed": sample_seed,
         "statistics": "sums over a node's weights, one batch of 32; init i is seed i",
     }
@@ -126,8 +131,10 @@ def _space(name: str) -> SearchSpace:
 
 
 def _agreement(scores: NDArray[Any], values: NDArray[Any]) -> tuple[float, float]:
-    found = kendalltau(scores, values).statistic, spearmanr(scores, values).statistic
-    return float(np.nan_to_num(found[0])), float(np.nan_to_num(found[1]))
+    """Kendall's tau and Spearman's rho; 0 where one side is constant."""
+    if not (np.ptp(scores) > 0 and np.ptp(values) > 0):
+        return 0.0, 0.0
+    return float(kendalltau(scores, values).statistic), float(spearmanr(scores, values).statistic)
 
 
 def _cross_validated(method: ParZC, source: Domain, seed: int) -> dict[str, float]:

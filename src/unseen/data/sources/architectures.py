@@ -23,7 +23,7 @@ def architectures(name: str) -> ArchitectureTable:
     Parameters
     ----------
     name : {"cells-digits", "vits-digits", "cells-letters", "vits-letters"}
-        200 convolutional cells or 100 small vision transformers (150 and 80 for letters), drawn from their spaces
+        200 convolutional cells or 100 small vision transformers (100 and 60 for letters), drawn from their spaces
         (`unseen.nn.search_spaces`), each trained with two seeds on half of scikit-learn's handwritten digits or of
         printed letters, 8 x 8 pixels, and graded on the other half. `about` says how, `unseen nas table` makes them.
     """
