@@ -41,6 +41,11 @@ ARMS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
+def ranker(seed: int, **settings: Any) -> ParZC:
+    """An unfitted method."""
+    return ParZC(**{**settings, "random_state": seed})
+
+
 def tau(scores: NDArray[Any], values: NDArray[Any]) -> float:
     """Kendall's tau-b, 0 where all scores are equal."""
     return float(kendalltau(scores, values).statistic) if np.ptp(scores) > 0 else 0.0
@@ -110,9 +115,9 @@ def one_split(table: ArchitectureTable, seed: int) -> Result:
     whole = table.domain()
     known, rest = split(whole, seed)
     y = rest.labels
-    fitted = {arm: ParZC(**{**settings, "random_state": seed}).fit(source=known) for arm, settings in ARMS.items()}
+    fitted = {arm: ranker(seed, **settings).fit(source=known) for arm, settings in ARMS.items()}
     out: Result = {arm: grade(method.predict(rest.x), y) for arm, method in fitted.items()}
-    sums = ParZC(random_state=seed).fit(source=summed(known))
+    sums = ranker(seed).fit(source=summed(known))
     out["sums"] = grade(sums.predict(summed(rest).x), y)
     out["trees"] = grade(trees(known, rest.x, seed), y)
     out["perceptron"] = grade(perceptron(known, rest.x, seed), y)
@@ -120,7 +125,7 @@ def one_split(table: ArchitectureTable, seed: int) -> Result:
     out["retrained"] = {"tau": tau(*table.accuracy.T)}
     out["parzc"] |= mechanics(fitted["parzc"], known, rest)
     few, others = split(whole, seed, FEW)
-    out["parzc few"] = {"tau": tau(ParZC(random_state=seed).fit(source=few).predict(others.x), others.labels)}
+    out["parzc few"] = {"tau": tau(ranker(seed).fit(source=few).predict(others.x), others.labels)}
     out["trees few"] = {"tau": tau(trees(few, others.x, seed), others.labels)}
     return out
 
@@ -187,9 +192,9 @@ def run_vits(case: str, seed: int) -> Result:
             nodes = len(table.nodes)
             place = PROXIES.index("snip") * nodes
             alone = [domain.replace(x=domain.x[:, place : place + nodes]) for domain in (known, rest)]
-            snip = ParZC(proxies=1, random_state=draw).fit(source=alone[0])
-            all_three = ParZC(random_state=draw).fit(source=known)
-            sums = ParZC(random_state=draw).fit(source=summed(known))
+            snip = ranker(draw, proxies=1).fit(source=alone[0])
+            all_three = ranker(draw).fit(source=known)
+            sums = ranker(draw).fit(source=summed(known))
             out: Result = {
                 "parzc of snip": grade(snip.predict(alone[1].x), rest.labels),
                 "parzc": grade(all_three.predict(rest.x), rest.labels),
@@ -243,7 +248,7 @@ def run_search(case: str, seed: int) -> Result:
         )
 
     with without_checkpoints():
-        scores = ParZC(random_state=seed).fit(source=known).predict(x)
+        scores = ranker(seed).fit(source=known).predict(torch.as_tensor(x))
         return {
             "parzc": {"accuracy": reached(scores)},
             "snip": {"accuracy": reached(snip)},

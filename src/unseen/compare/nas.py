@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 from scipy.stats import kendalltau, spearmanr
 
@@ -320,10 +321,11 @@ def rank_space(
     uncertain: dict[str, float] = {}
 
     def score(some: Sequence[str]) -> NDArray[np.float64]:
-        x = statistics(some)
+        x = torch.as_tensor(statistics(some))
         uncertain.update(zip(some, method.uncertainty(x).tolist()))
         return method.predict(x)
 
+    scores: NDArray[Any]
     if candidates is not None and candidates < len(rooms):
         found = list(dict.fromkeys([*texts, *(str(one) for one in rooms.sample(candidates, seed + 1))]))
         scores, how = score(found), "a random part"

@@ -96,7 +96,7 @@ def suite_zero(value: Mapping[str, Any], name: str, data: str | None = None) -> 
 
     A proxy that is missing or not finite for an architecture is 0; lists over layers are padded with zeros.
     """
-    data = data or next(iter(value), None)
+    data = data or next(iter(value), "")
     if data not in value or not isinstance(value[data], dict) or not value[data]:
         raise ValueError(f"data must be one of {', '.join(map(str, value)) or 'none'}, in {name}; got {data!r}")
     entries: Mapping[str, Any] = {key: entry for key, entry in value[data].items() if isinstance(entry, dict)}

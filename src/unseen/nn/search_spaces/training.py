@@ -68,8 +68,8 @@ def accuracy_of(network: nn.Module, held_out: Domain, size: int = 512) -> float:
     x, y = tensor(held_out), torch.as_tensor(held_out.labels)
     network.to(device).eval()
     right = [
-        (network(part.to(device)).argmax(dim=1).cpu() == labels).sum()
-        for part, labels in zip(x.split(size), y.split(size))
+        (network(x[start : start + size].to(device)).argmax(dim=1).cpu() == y[start : start + size]).sum()
+        for start in range(0, len(y), size)
     ]
     return float(torch.stack(right).sum()) / len(y)
 

@@ -16,7 +16,7 @@ def per_proxy(x: Float[Tensor, "n d"], proxies: int, logarithm: bool) -> Float[T
     x = torch.nan_to_num(x.double(), nan=0.0, posinf=0.0, neginf=0.0)
     if logarithm:
         x = torch.sign(x) * torch.log1p(x.abs())
-    return x.unflatten(1, (proxies, -1))
+    return x.reshape(len(x), proxies, -1)
 
 
 def within_architecture(x: Float[Tensor, "n p m"]) -> Float[Tensor, "n p m"]:
