@@ -65,6 +65,7 @@ class ParZC(Method):
     depth : int
         Mixer blocks; 4 in the paper.
     dropout : float in [0, 1)
+        Share of activations that the maps of a block leave out while they learn.
     rho : float
         Start of the deviation of Bayesian weights, softplus(rho); -3 in the paper's ablation.
     bayesian : bool
