@@ -107,6 +107,8 @@ class Given:
     def why_not(self, method: type[Method]) -> str | None:
         """Why `method` cannot run on this, in words; None if it can."""
         card = method.card
+        if card.task == "value":
+            return "gives numbers, not classes (architectures are ranked by `unseen nas rank`)"
         if self._on_probabilities(method):
             if "classes" not in self.inputs or "source" not in self.inputs:
                 return "works on probabilities over classes with a distance between them: give --source and --classes"

@@ -58,7 +58,7 @@ def rank(
 ) -> None:
     """Rank architectures from node-wise statistics of untrained networks and a few trained ones.
 
-    Of a space, it trains some networks on half of your pictures, learns to rank, scores the whole space (about 50 a
+    Of a space, it trains some networks on half of your pictures, learns to rank, scores the whole space (about 40 a
     second), and trains the best. Of a table, it learns from some rows and ranks the others. It writes ranked.csv,
     nodes.csv, result.json and nas.png; killed while it trains, the same command goes on.
 

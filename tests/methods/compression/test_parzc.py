@@ -212,4 +212,5 @@ def test_it_is_no_candidate_of_a_comparison_of_classifiers() -> None:
 
     assert get("parzc") is ParZC
     assert not catalogue._compared(ParZC.card)
+    assert "unseen nas rank" in (catalogue.Given({}).why_not(ParZC) or "")
     assert "parzc" not in [row["slug"] for row in catalogue.recommend(catalogue.Given({}))]
