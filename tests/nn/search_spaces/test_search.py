@@ -43,9 +43,10 @@ def test_evolution_finds_better_ones_than_chance_with_as_many_scores() -> None:
     assert len(set(asked)) == len(asked) == 300  # no architecture is scored twice
     chance = convolutions([str(one) for one in CELLS.sample(300, 1)])
     assert found.scores[0] > chance.max() + 0.5
-    assert found.architectures == search(
-        CELLS, convolutions, limit=100, evaluations=300, population=30, tournament=8, seed=1
-    ).architectures
+    assert (
+        found.architectures
+        == search(CELLS, convolutions, limit=100, evaluations=300, population=30, tournament=8, seed=1).architectures
+    )
 
 
 def test_numbers_that_do_not_fit_are_named() -> None:
