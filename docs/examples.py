@@ -77,6 +77,19 @@ def python(about: dict[str, Any], arguments: str = "") -> str:
             fit,
             "small = method.network()",
         ]
+    elif methods.get(about["slug"]).card.task == "value":
+        lines = [
+            "from scipy.stats import kendalltau",
+            "",
+            "from unseen.data.sources.architectures import architectures",
+            f"from unseen.methods import {name}",
+            "",
+            'table = architectures("cells-digits").domain()  # 200 networks that were trained for real',
+            "known, others = table.take(slice(0, 40)), table.take(slice(40, None))",
+            f"method = {name}({arguments}).fit(source=known)",
+            "tau = kendalltau(method.predict(others), others.y).statistic",
+            "print((1 + tau) / 2)  # share of pairs in the right order",
+        ]
     elif methods.get(about["slug"]).card.two_towers:
         lines = [
             "from unseen import encoders",
@@ -172,6 +185,8 @@ def shell(about: dict[str, Any]) -> str:
     if "quantization" in about["protocols"]:
         settings = "".join(f" --set {key}={value}" for key, value in quick(about).items())
         return f"unseen quantize efficientnet-lite0 --method {slug} --bits 8/8{settings} --out models/{slug}"
+    if methods.get(slug).card.task == "value":
+        return f"unseen nas rank cells-digits --trained 40 --out nas\nunseen reproduce {slug} --quick"
     if about["modalities"] == ["image"] or methods.get(slug).card.two_towers:
         return f"unseen methods {slug}\nunseen reproduce {slug} --quick"
     if about["modalities"] == ["text"]:

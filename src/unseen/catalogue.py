@@ -107,6 +107,8 @@ class Given:
     def why_not(self, method: type[Method]) -> str | None:
         """Why `method` cannot run on this, in words; None if it can."""
         card = method.card
+        if card.task == "value":
+            return "gives numbers, not classes (architectures are ranked by `unseen nas rank`)"
         if self._on_probabilities(method):
             if "classes" not in self.inputs or "source" not in self.inputs:
                 return "works on probabilities over classes with a distance between them: give --source and --classes"
@@ -252,8 +254,9 @@ def _tried(card: Card) -> list[str]:
 
 
 def _compared(card: Card) -> bool:
-    """Whether `compare` runs it: not what others are put together from, nor what makes a model smaller."""
-    return not card.composed and "quantization" not in card.protocols
+    """Whether `compare` runs it: not what others are put together from, nor what makes a model smaller or gives
+    numbers."""
+    return not card.composed and "quantization" not in card.protocols and card.task == "class"
 
 
 def make(slug: str, preset: str = "default", seed: int = 0, **settings: Any) -> Method:

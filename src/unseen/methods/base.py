@@ -51,7 +51,7 @@ class NotFittedError(ValueError, AttributeError):
 _LEARNING = ("fit", "adapt", "partial_fit")
 _OUTPUT = (
     "predict", "predict_proba", "decision_function", "source_decision_function", "transform", "rank", "explain",
-    "attention_maps", "top_attributes", "opinions", "occlusion_maps", "evidence_maps",
+    "attention_maps", "top_attributes", "opinions", "occlusion_maps", "evidence_maps", "uncertainty",
 )  # fmt: skip
 
 

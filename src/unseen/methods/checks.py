@@ -117,6 +117,8 @@ def _check_domain(name: str, domain: Domain, word: Word, card: Card) -> None:
     if word.labeled and not domain.labeled.all():
         missing = len(domain) - int(domain.labeled.sum())
         raise ValueError(f"{name} must be labelled; {missing} of its {len(domain)} samples have no label")
+    if word.labeled and card.task == "value":
+        _check_values(name, domain)
     if isinstance(domain.x, np.ndarray) and domain.kind == "text":
         if domain.x.dtype.kind != "U" or domain.x.ndim != 1:
             raise TypeError(f"{name} must hold texts; got {domain.x.dtype} of shape {domain.x.shape}")
@@ -130,6 +132,17 @@ def _check_domain(name: str, domain: Domain, word: Word, card: Card) -> None:
             f"source must be of at least {card.source_domains} domains, told apart by a column `domain` "
             f"(`unseen.data.domain.concatenate` writes one); {_told_domains(domain)}"
         )
+
+
+def _check_values(name: str, domain: Domain) -> None:
+    """The labels are finite numbers, at least two different ones."""
+    if domain.task != "value":
+        raise ValueError(f"{name} must carry values (task='value'); its task is {domain.task!r}")
+    y = _numeric(f"y of {name}", domain.labels)
+    if y.ndim != 1 or not np.isfinite(y).all():
+        raise ValueError(f"y of {name} must be one finite number for each sample; some is missing, NaN or infinite")
+    if len(np.unique(y)) < 2:
+        raise ValueError(f"{name} must hold at least two different values; all are {y[0]:g}")
 
 
 def _told_domains(domain: Domain) -> str:

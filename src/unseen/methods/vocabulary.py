@@ -62,7 +62,9 @@ class Card:
     modalities : set of str
         Kinds of `Domain` it reads.
     protocols : set of str
-        Protocols it can be graded by: closed, partial, open, open-partial, zsl, gzsl, quantization.
+        Protocols it can be graded by: closed, partial, open, open-partial, zsl, gzsl, quantization, nas.
+    task : {"class", "value"}
+        What the labels of samples are; `predict` then gives indices of classes, or numbers.
     presets : mapping of name to hyperparameters
         What `compare` tries, at most four, fixed in advance.
     on_request : set of str
@@ -112,6 +114,7 @@ class Card:
     unseen: frozenset[str] | set[str] = frozenset()
     modalities: frozenset[str] | set[str] = frozenset({"features"})
     protocols: frozenset[str] | set[str] = frozenset({"closed"})
+    task: Literal["class", "value"] = "class"
     presets: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=lambda: {"default": {}})
     on_request: frozenset[str] | set[str] = frozenset()
     smoke: Mapping[str, Any] = dataclasses.field(default_factory=dict)

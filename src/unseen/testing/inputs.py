@@ -18,7 +18,7 @@ from unseen.data.domain import Domain, Lazy
 from unseen.data.label_metrics import TreeMetric
 from unseen.data.ontology import Ontology, build
 from unseen.data.words import WordVectors
-from unseen.methods.base import Method, Signature, signatures
+from unseen.methods.base import VOCABULARY, Method, Signature, signatures
 from unseen.nn.build import builder
 from unseen.nn.classifier import feature_classifier, train_source
 from unseen.nn.layer_statistics import layer_reader
@@ -63,6 +63,8 @@ class Case:
             made["encoder"] = towers()
         if "source" in made and self.method.card.source_domains > 1:
             made["source"] = of_domains(made["source"], self.method.card.source_domains)
+        if self.method.card.task == "value":
+            made |= {word: with_values(made[word]) for word in made if VOCABULARY[word].labeled}
         return made | changes
 
     def samples(self) -> Any:
@@ -119,6 +121,11 @@ def of_domains(domain: Domain, n: int) -> Domain:
     """The samples as if they were of `n` domains, each with samples of all classes."""
     names = np.array([f"style {i}" for i in range(n)])
     return domain.replace(columns={**domain.columns, "domain": names[np.arange(len(domain)) // N_SEEN % n]})
+
+
+def with_values(domain: Domain) -> Domain:
+    """The samples with a number each in place of a class, no two alike."""
+    return domain.replace(y=domain.labels + np.linspace(0, 0.5, len(domain)), task="value", classes=None)
 
 
 def _picture(x: np.ndarray, i: int) -> Tensor:

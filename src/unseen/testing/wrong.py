@@ -75,10 +75,10 @@ def _bad_domains(word: str, good: Domain) -> Iterator[tuple[str, Domain]]:
     yield "empty", good.take([])
     if good.kind == "text":
         numbers = np.zeros((len(good), WIDTH))
-        yield "of kind features", Domain(x=numbers, y=good.y, classes=good.classes)
+        yield "of kind features", Domain(x=numbers, y=good.y, classes=good.classes, task=good.task)
         yield "of numbers", good.replace(x=numbers)
     else:
-        yield "of kind text", Domain(x=np.array(["a"] * len(good)), kind="text", y=good.y, classes=good.classes)
+        yield "of kind text", good.replace(x=np.array(["a"] * len(good)), kind="text")
     if isinstance(good.x, np.ndarray) and good.kind != "text":
         for number in (np.nan, np.inf, -np.inf):
             x = good.x.copy()
@@ -88,7 +88,7 @@ def _bad_domains(word: str, good: Domain) -> Iterator[tuple[str, Domain]]:
         yield "of complex numbers", good.replace(x=good.x.astype(complex))
     if word in ("source", "support") and good.y is not None:
         yield "without labels", good.replace(y=None)
-        yield "with a missing label", good.replace(y=np.r_[-1, good.y[1:]])
+        yield "with a missing label", good.replace(y=np.r_[-1 if good.task == "class" else np.nan, good.y[1:]])
         yield "of one class", good.replace(y=np.zeros_like(good.y))
 
 

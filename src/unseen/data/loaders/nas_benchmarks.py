@@ -1,0 +1,185 @@
+"""Read the usual files of architecture benchmarks: NAS-Bench-Suite-Zero, NDS, NAS-Bench-201. Never by pickle."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unseen.data.architectures import ArchitectureTable, read_table
+
+ACCURACY = "val_accuracy"
+
+
+def read_architectures(file: str | os.PathLike[str], data: str | None = None) -> ArchitectureTable:
+    """Read a table of architectures, whatever wrote it.
+
+    Parameters
+    ----------
+    file : path
+        ``.parquet`` of `unseen nas table`; ``.csv`` with the columns architecture and accuracy; ``zc_*.json`` of
+        NAS-Bench-Suite-Zero (101, 201, 301, TransNAS), whose proxies are scores of whole networks or, in its layer-wise
+        form, lists over layers; ``.json`` of NDS, which has accuracies and no statistics; ``.pth`` of NAS-Bench-201, if
+        torch reads it without pickle.
+    data : str, optional
+        Which data set of a file that holds several, such as ``cifar10``; the first one if absent.
+
+    Raises
+    ------
+    ValueError
+        If the file is none of these, or has no such data set.
+    """
+    path = Path(file)
+    if not path.is_file():
+        raise ValueError(f"there is no file {os.fspath(file)!r}")
+    if path.suffix == ".parquet":
+        return read_table(path)
+    if path.suffix == ".csv":
+        return _csv(path)
+    if path.suffix == ".pth":
+        return nas_bench_201(path, data)
+    if path.suffix != ".json":
+        raise ValueError(f"file must end in .parquet, .csv, .json or .pth; got {os.fspath(file)!r}")
+    try:
+        value = json.loads(path.read_text())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not JSON: {error}") from error
+    entries = value.get("top", []) + value.get("mid", []) if isinstance(value, dict) and "top" in value else value
+    if isinstance(entries, list) and entries and isinstance(entries[0], dict) and "test_ep_top1" in entries[0]:
+        return nds(entries, path.stem)
+    if isinstance(value, dict):
+        return suite_zero(value, path.stem, data)
+    raise ValueError(f"{path} is neither a file of NDS nor of NAS-Bench-Suite-Zero")
+
+
+def _csv(path: Path) -> ArchitectureTable:
+    import pandas as pd
+
+    table = pd.read_csv(path)
+    missing = {"architecture", "accuracy"} - set(table.columns)
+    if missing:
+        raise ValueError(
+            f"{path} must have the columns architecture and accuracy; it lacks {', '.join(sorted(missing))}"
+        )
+    accuracy = pd.to_numeric(table.accuracy, errors="coerce").to_numpy(dtype=float)
+    unfinished = table.architecture[~np.isfinite(accuracy)].astype(str).tolist()
+    if unfinished:
+        raise ValueError(f"{path}: accuracy must be a number; that of {unfinished[0]!r} is none")
+    return plain_table(path.stem, table.architecture.astype(str).tolist(), accuracy)
+
+
+def plain_table(
+    name: str, architectures: list[str], accuracy: NDArray[Any], parameters: NDArray[Any] | None = None, **fields: Any
+) -> ArchitectureTable:
+    """A table of one accuracy per architecture; percentages become shares."""
+    accuracy = np.asarray(accuracy, dtype=float)
+    if np.nanmax(accuracy, initial=0) > 1.5:
+        accuracy = accuracy / 100
+    n = len(architectures)
+    return ArchitectureTable(
+        name=name,
+        architectures=tuple(architectures),
+        accuracy=accuracy[:, None],
+        parameters=np.zeros(n, dtype=np.int64) if parameters is None else np.asarray(parameters).astype(np.int64),
+        seconds=np.full(n, np.nan),
+        **fields,
+    )
+
+
+def suite_zero(value: Mapping[str, Any], name: str, data: str | None = None) -> ArchitectureTable:
+    """NAS-Bench-Suite-Zero: data set -> architecture -> proxy -> score, and `val_accuracy` beside the proxies.
+
+    A proxy that is missing or not finite for an architecture is 0; lists over layers are padded with zeros.
+    """
+    data = data or next(iter(value), "")
+    if data not in value or not isinstance(value[data], dict) or not value[data]:
+        raise ValueError(f"data must be one of {', '.join(map(str, value)) or 'none'}, in {name}; got {data!r}")
+    entries: Mapping[str, Any] = {key: entry for key, entry in value[data].items() if isinstance(entry, dict)}
+    known = {key: entry for key, entry in entries.items() if isinstance(entry.get(ACCURACY), (int, float))}
+    if not known:
+        raise ValueError(f"{name}: no architecture of {data!r} has {ACCURACY}; this is no file of NAS-Bench-Suite-Zero")
+    proxies = tuple(
+        sorted({proxy for entry in known.values() for proxy, told in entry.items() if isinstance(told, dict)} - {"id"})
+    )
+    scores = {key: [_scores(entry.get(proxy)) for proxy in proxies] for key, entry in known.items()}
+    width = max((len(one) for row in scores.values() for one in row), default=1)
+    statistics = np.zeros((len(known), len(proxies), width))
+    for i, row in enumerate(scores.values()):
+        for j, one in enumerate(row):
+            statistics[i, j, : len(one)] = one
+    statistics = np.nan_to_num(statistics, nan=0.0, posinf=0.0, neginf=0.0)
+    parameters = statistics[:, proxies.index("params"), 0] if "params" in proxies and width == 1 else None
+    return plain_table(
+        f"{name}/{data}",
+        list(known),
+        np.array([entry[ACCURACY] for entry in known.values()]),
+        parameters,
+        proxies=proxies,
+        nodes=("network",) if width == 1 else tuple(f"layer{i}" for i in range(width)),
+        statistics=statistics.reshape(1, len(known), -1),
+    )
+
+
+def _scores(told: Any) -> list[float]:
+    """The score of a proxy, or its scores over layers."""
+    score = told.get("score") if isinstance(told, dict) else None
+    if isinstance(score, list):
+        return [float(one) if isinstance(one, (int, float)) else 0.0 for one in score] or [0.0]
+    return [float(score)] if isinstance(score, (int, float)) else [0.0]
+
+
+def nds(entries: list[dict[str, Any]], name: str) -> ArchitectureTable:
+    """NDS: a list of trainings, each with its network and the test error, in percent, of every epoch."""
+    texts, accuracy, parameters = [], [], []
+    for i, entry in enumerate(entries):
+        if not isinstance(entry, dict) or "net" not in entry or not entry.get("test_ep_top1"):
+            raise ValueError(f"{name}: entry {i} must have net and test_ep_top1")
+        texts.append(f"{i}:{json.dumps(entry['net'], sort_keys=True)}")
+        accuracy.append((100 - float(entry["test_ep_top1"][-1])) / 100)
+        parameters.append(int(entry.get("params") or 0))
+    return plain_table(name, texts, np.array(accuracy), np.array(parameters))
+
+
+def nas_bench_201(path: Path, data: str | None = None) -> ArchitectureTable:
+    """The `.pth` of NAS-Bench-201: the last evaluation of `data` (cifar10-valid if absent), mean over its seeds.
+
+    Raises
+    ------
+    ValueError
+        If torch cannot read it with ``weights_only=True``; convert it to CSV (architecture, accuracy) with its own
+        library then.
+    """
+    import torch
+
+    data = data or "cifar10-valid"
+    try:
+        value = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch names its refusals by several types
+        told = "write its accuracies as CSV (columns architecture, accuracy) with the library that it belongs to"
+        raise ValueError(f"{path} cannot be read without running what is in it; {told}") from error
+    try:
+        texts = list(value["meta_archs"])
+        accuracy = [_last_accuracy(value["arch2infos"][i], data) for i in range(len(texts))]
+    except (KeyError, TypeError, IndexError, AttributeError) as error:
+        raise ValueError(f"{path} is not a file of NAS-Bench-201, or has no {data!r}: {error!r}") from error
+    return plain_table(f"{path.stem}/{data}", texts, np.array(accuracy))
+
+
+def _last_accuracy(info: Mapping[str, Any], data: str) -> float:
+    """Mean over seeds of the accuracy at the last epoch that was evaluated."""
+    results = (info.get("full") or info)["all_results"]
+    found = []
+    for (name, _seed), result in results.items():
+        if name != data:
+            continue
+        evaluated = result["eval_acc1es"]
+        last = max(evaluated, key=lambda name: int(str(name).rpartition("@")[2] or 0))
+        found.append(float(evaluated[last]))
+    if not found:
+        raise KeyError(data)
+    return float(np.mean(found))
