@@ -7,25 +7,20 @@ import functools
 import itertools
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from scipy.stats import spearmanr
-from sklearn.model_selection import train_test_split
-from torch import Tensor, nn
+from torch import nn
 
 from unseen.claims.base import Assertion, Claim, Experiment, at_least, better, equals, not_worse
-from unseen.data.domain import Domain
-from unseen.data.samplers import Batch, batches, steps
-from unseen.data.sources import digits, emoji
+from unseen.claims.quantizing import pictures, task
 from unseen.encoders.backends import keep_freed_memory
-from unseen.encoders.vision import LITE0_PREPROCESS, lite0_network
+from unseen.encoders.vision import lite0_network
 from unseen.evaluation.metrics.agreement import top1_agreement
 from unseen.methods.baselines.dfq import DFQ
 from unseen.methods.compression.zeroq import ZeroQ
-from unseen.methods.compression.zeroq.distillation import start
 from unseen.methods.compression.zeroq.precision import (
     allocate_random,
     allocate_uniform,
@@ -33,8 +28,8 @@ from unseen.methods.compression.zeroq.precision import (
     divergence,
     sensitivity,
 )
+from unseen.nn.network_io import noise
 from unseen.nn.quantizers import FLOAT, Bits, outputs
-from unseen.nn.train import Run, train
 from unseen.runtime import reproducible, without_checkpoints
 
 Result = dict[str, dict[str, float]]
@@ -55,68 +50,6 @@ BUDGETS = (2.5, 3.0)
 N_RANDOM = 20
 
 
-class Task(NamedTuple):
-    """A trained network, standardized pictures that it was trained on, and its test."""
-
-    network: nn.Module
-    x: Tensor
-    test: Tensor
-    y: np.ndarray
-    seconds_per_epoch: float
-
-
-def depthwise_network(n_classes: int) -> nn.Sequential:
-    """Depthwise-separable convolutions with BatchNorm, 24 to 64 channels."""
-
-    def block(i: int, o: int, kernel: int, stride: int = 1, groups: int = 1) -> list[nn.Module]:
-        conv = nn.Conv2d(i, o, kernel, stride, kernel // 2, groups=groups, bias=False)
-        return [conv, nn.BatchNorm2d(o), nn.ReLU()]
-
-    return nn.Sequential(
-        *block(1, 24, 3),
-        *block(24, 24, 3, 2, 24),
-        *block(24, 48, 1),
-        *block(48, 48, 3, 2, 48),
-        *block(48, 64, 1),
-        nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
-        nn.Linear(64, n_classes),
-    )
-
-
-@functools.cache
-def task(case: str, seed: int, epochs: int = 20) -> Task:
-    """Train on half of the digits of a case, `STYLE SIZE`."""
-    style, size = case.split()
-    domain = digits(style, size=int(size), flat=True)
-    x = domain.x.reshape(-1, 1, int(size), int(size))
-    x, test, y, truth = train_test_split(x, domain.labels, test_size=0.5, stratify=domain.labels, random_state=seed)
-    mean, std = x.mean(), x.std()
-    source = Domain(x=(x - mean) / std, y=y, kind="image")
-    with reproducible(seed), without_checkpoints():
-        network = depthwise_network(10)
-        adam = torch.optim.AdamW(network.parameters(), lr=6e-3)
-        per_epoch = steps(len(source), 64)
-
-        def objective(batch: Batch, run: Run) -> Tensor:
-            assert batch.y is not None
-            return F.cross_entropy(network(batch.x), batch.y)
-
-        began = time.perf_counter()
-        train(
-            objective,
-            name="digits",
-            nets={"network": network},
-            optimizers={"adam": adam},
-            schedulers={"cycle": torch.optim.lr_scheduler.OneCycleLR(adam, 6e-3, total_steps=epochs * per_epoch)},
-            batches=batches(source, 64),
-            epochs=epochs,
-            steps_per_epoch=per_epoch,
-        )
-        seconds = (time.perf_counter() - began) / epochs
-    return Task(network.eval(), torch.as_tensor(source.x), torch.as_tensor((test - mean) / std), truth, seconds)
-
-
 def run_digits(case: str, seed: int) -> Result:
     """Ranges from noise, distilled and real inputs; bits by the frontier, equal, at random, and the worst."""
     network, x, test, y, epoch = task(case, seed)
@@ -125,12 +58,12 @@ def run_digits(case: str, seed: int) -> Result:
         began = time.perf_counter()
         zeroq = ZeroQ(**{**DIGITS, "shape": tuple(x.shape[1:]), "random_state": seed}).fit(model=network)
         seconds = time.perf_counter() - began
-        noise, real = start(64, x.shape[1:]), x[torch.randperm(len(x))[:64]]
+        gaussian, real = noise(64, x.shape[1:]), x[torch.randperm(len(x))[:64]]
 
         def accuracy(quantized: nn.Module) -> float:
             return float((outputs(quantized, test, 64).argmax(dim=1).numpy() == y).mean())
 
-        ranges = {"gaussian": noise, "distilled": zeroq.distilled_, "real": real}
+        ranges = {"gaussian": gaussian, "distilled": zeroq.distilled_, "real": real}
         table: Result = {
             arm: {
                 f"W8A{k}": accuracy(zeroq.quantize(network, weight_bits=8, activation_bits=k, calibration=inputs))
@@ -205,25 +138,6 @@ LITE0: dict[str, Any] = {
     "precision": "mixed",
     "average_bits": 6.0,
 }
-N_PICTURES = 96
-
-
-@functools.cache
-def pictures(case: str) -> Tensor:
-    """Crops of scikit-learn's two sample photos, or emoji of one style, preprocessed."""
-    rng = np.random.default_rng(0)
-    if case == "photos":
-        from PIL import Image
-        from sklearn.datasets import load_sample_images
-
-        crops = []
-        for array in itertools.islice(itertools.cycle(load_sample_images().images), N_PICTURES):
-            image, side = Image.fromarray(array), int(rng.integers(120, 420))
-            left, top = (int(rng.integers(length - side)) for length in image.size)
-            crops.append(image.crop((left, top, left + side, top + side)))
-        return LITE0_PREPROCESS(crops).contiguous()
-    drawn = emoji(case)
-    return LITE0_PREPROCESS(list(drawn.take(rng.permutation(len(drawn))[:N_PICTURES]).x)).contiguous()
 
 
 @functools.cache
@@ -236,14 +150,14 @@ def lite0_arms(seed: int) -> tuple[dict[str, nn.Module], dict[str, float]]:
         began = time.perf_counter()
         zeroq = ZeroQ(**{**LITE0, "random_state": seed}).fit(model=network)
         seconds["whole"] = time.perf_counter() - began
-        noise = start(16, (3, 224, 224))
+        gaussian = noise(16, (3, 224, 224))
         arms = {
             "frontier W6": zeroq.network(),
             "dfq of the paper W8": DFQ(**DFQ.card.presets["paper"]).fit(model=network).network(),
         }
         weight_bits: tuple[Bits, ...] = (8, 6)
         for k in weight_bits:
-            arms[f"gaussian W{k}"] = zeroq.quantize(network, weight_bits=k, calibration=noise)
+            arms[f"gaussian W{k}"] = zeroq.quantize(network, weight_bits=k, calibration=gaussian)
             arms[f"distilled W{k}"] = zeroq.quantize(network, weight_bits=k)
             arms[f"dfq W{k}"] = DFQ(weight_bits=k).fit(model=network).network()
     seconds["loss divided by"] = float(zeroq.losses_[0] / zeroq.losses_[-1])
@@ -276,6 +190,7 @@ not_testable = functools.partial(Assertion, level="not testable")
 
 claim = Claim(
     slug="zeroq",
+    parts=("unseen.claims.quantizing",),
     experiments={
         "digits": Experiment(
             run=run_digits,
