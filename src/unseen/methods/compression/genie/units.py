@@ -23,6 +23,7 @@ BLOCKS = frozenset(
         "MBConv",
         "FusedMBConv",
         "ConvBlock",
+        "ConvBnAct",
         "ResBottleneckBlock",
     }
 )
