@@ -116,7 +116,7 @@ class Genie(Method):
             "Minibatches have `batch_size` pictures; those of the official code have a 32nd of all, 32 of 1,024.",
             "The search of an activation's step looks at 65,536 values of the first batch at most.",
             "A channel whose weights are all equal has a range that reaches to zero.",
-            "Preset `cpu` has a fiftieth of the paper's iterations and a larger rate for V, for a quarter of its pictures. "
+            "Preset `cpu` has a fiftieth of the paper's iterations, a quarter of its pictures and a larger rate for V. "
             "Rates of steps stay: steps of 8 bits are so small that larger rates do harm.",
             f"Of the pictures that were made the first {SHOWN} are kept.",
         ),
