@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from unseen.claims.base import Assertion, Claim, Experiment, at_least, better, equals, not_worse
 from unseen.claims.quantizing import Task, pictures, task
 from unseen.data.domain import Domain
 from unseen.encoders.backends import keep_freed_memory
@@ -218,7 +219,7 @@ claim = Claim(
             reason="About other methods.",
         ),
         promised(
-            text="It takes a few hours: here the small network, eight kinds of pictures, less than 3 hours on one core.",
+            text="It takes a few hours: here the small network, eight kinds of pictures, below 3 hours on one core.",
             experiment="digits",
             holds=at_least("genie", metric="hours left of 3", value=0),
         ),
