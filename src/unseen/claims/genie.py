@@ -52,7 +52,7 @@ OFF: dict[str, dict[str, Any]] = {
 
 def learned(network: nn.Module, x: Tensor, seed: int, **settings: Any) -> Genie:
     """GENIE-M on the pictures `x`."""
-    return Genie(random_state=seed, **settings).fit(model=network, target=Domain(x=x.numpy(), kind="image"))
+    return Genie(**{"random_state": seed, **settings}).fit(model=network, target=Domain(x=x.numpy(), kind="image"))
 
 
 def run_digits(case: str, seed: int) -> Result:
@@ -100,7 +100,7 @@ def measured(network: nn.Module, made: Task) -> dict[str, float]:
 
 def zeroq_of(network: nn.Module, shape: tuple[int, ...], genie: Genie, seed: int) -> nn.Module:
     """ZeroQ at the same bits: those of GENIE for each layer, 4 for activations."""
-    zeroq = ZeroQ(shape=shape, batch_size=64, iterations=200, random_state=seed).fit(model=network)
+    zeroq = ZeroQ(**{"shape": shape, "batch_size": 64, "iterations": 200, "random_state": seed}).fit(model=network)
     return zeroq.quantize(network, weight_bits=genie.bits_, activation_bits=DIGITS["activation_bits"])
 
 
@@ -215,7 +215,7 @@ claim = Claim(
             holds=equals("genie", metric="unchanged", value=1),
         ),
         not_testable(
-            text="So far quantization without data has mostly been training anew, with the losses of a task, at length.",
+            text="So far quantization without data has mostly been training anew, with losses of a task.",
             reason="About other methods.",
         ),
         promised(
