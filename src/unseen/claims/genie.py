@@ -100,7 +100,8 @@ def measured(network: nn.Module, made: Task) -> dict[str, float]:
 
 def zeroq_of(network: nn.Module, shape: tuple[int, ...], genie: Genie, seed: int) -> nn.Module:
     """ZeroQ at the same bits: those of GENIE for each layer, 4 for activations."""
-    zeroq = ZeroQ(**{"shape": shape, "batch_size": 64, "iterations": 200, "random_state": seed}).fit(model=network)
+    settings: dict[str, Any] = {"shape": shape, "batch_size": 64, "iterations": 200, "random_state": seed}
+    zeroq = ZeroQ(**settings).fit(model=network)
     return zeroq.quantize(network, weight_bits=genie.bits_, activation_bits=DIGITS["activation_bits"])
 
 
