@@ -46,7 +46,10 @@ teachers = {"digits": source_model(source), "odd": source_model(odd)}  # of any 
 
 def quick(about: dict[str, Any]) -> dict[str, int]:
     """Settings that make an example short where the defaults take minutes."""
-    return {"iterations": 20, "batch_size": 8} if "iterations" in about["parameters"] else {}
+    short = {"iterations": 20, "batch_size": 8} if "iterations" in about["parameters"] else {}
+    if "synthesis_steps" in about["parameters"]:
+        short |= {"samples": 16, "synthesis_batch": 16, "synthesis_steps": 20}
+    return short
 
 
 def compositional(about: dict[str, Any]) -> bool:

@@ -25,6 +25,7 @@ CLAIMS = {
     "distill-similar": "distill_similar",
     "zeroq": "zeroq",
     "parzc": "parzc",
+    "genie": "genie",
     "mte-zsar": "mte_zsar",
     "ontozsl": "ontozsl",
     "crest": "crest",

@@ -17,15 +17,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unseen.data.sources import emoji
+from unseen.claims.quantizing import pictures
 from unseen.encoders.backends import keep_freed_memory
 from unseen.encoders.vision import LITE0_PREPROCESS, lite0_network
 from unseen.evaluation.metrics.agreement import top1_agreement
 from unseen.methods.baselines.dfq import DFQ
 from unseen.methods.compression.zeroq import ZeroQ
-from unseen.methods.compression.zeroq.distillation import start
 from unseen.methods.compression.zeroq.precision import divergence
 from unseen.nn.integer import calibrated_by_onnxruntime, export_integers, run_onnx
+from unseen.nn.network_io import noise
 from unseen.nn.quantizers import Bits, outputs
 from unseen.runtime import reproducible, without_checkpoints
 
@@ -42,25 +42,6 @@ LITE0: dict[str, Any] = {
     "precision": "mixed",
     "average_bits": 6.0,
 }
-N_PICTURES = 96
-
-
-@functools.cache
-def pictures(case: str) -> Tensor:
-    """Crops of scikit-learn's two sample photos, or emoji of one style, preprocessed."""
-    rng = np.random.default_rng(0)
-    if case == "photos":
-        from PIL import Image
-        from sklearn.datasets import load_sample_images
-
-        crops = []
-        for array in itertools.islice(itertools.cycle(load_sample_images().images), N_PICTURES):
-            image, side = Image.fromarray(array), int(rng.integers(120, 420))
-            left, top = (int(rng.integers(length - side)) for length in image.size)
-            crops.append(image.crop((left, top, left + side, top + side)))
-        return LITE0_PREPROCESS(crops).contiguous()
-    drawn = emoji(case)
-    return LITE0_PREPROCESS(list(drawn.take(rng.permutation(len(drawn))[:N_PICTURES]).x)).contiguous()
 
 
 @functools.cache
@@ -71,14 +52,14 @@ def lite0_arms(seed: int) -> tuple[dict[str, nn.Module], dict[str, float]]:
     zeroq, whole = lite0_zeroq(seed)
     seconds = {"whole": whole}
     with without_checkpoints(), reproducible(seed):
-        noise = start(16, (3, 224, 224))
+        gaussian = noise(16, (3, 224, 224))
         arms = {
             "frontier W6": zeroq.network(),
             "dfq of the paper W8": DFQ(**DFQ.card.presets["paper"]).fit(model=network).network(),
         }
         weight_bits: tuple[Bits, ...] = (8, 6)
         for k in weight_bits:
-            arms[f"gaussian W{k}"] = zeroq.quantize(network, weight_bits=k, calibration=noise)
+            arms[f"gaussian W{k}"] = zeroq.quantize(network, weight_bits=k, calibration=gaussian)
             arms[f"distilled W{k}"] = zeroq.quantize(network, weight_bits=k)
             arms[f"dfq W{k}"] = DFQ(weight_bits=k).fit(model=network).network()
     seconds["loss divided by"] = float(zeroq.losses_[0] / zeroq.losses_[-1])
@@ -165,7 +146,7 @@ def run_photographs(case: str, seed: int) -> Result:
     zeroq, seconds = lite0_zeroq(seed)
     with without_checkpoints(), reproducible(seed):
         chosen = others[torch.randperm(len(others))[:16]]
-        ranges = {"gaussian": start(16, (3, 224, 224)), "distilled": zeroq.distilled_, "real": chosen}
+        ranges = {"gaussian": noise(16, (3, 224, 224)), "distilled": zeroq.distilled_, "real": chosen}
         arms: dict[Bits, tuple[str, ...]] = {8: tuple(ranges), 6: ("gaussian", "distilled"), 4: ("distilled",)}
         scores: dict[str, Tensor] = {"float": outputs(network, x, 16)}
         for k, names in arms.items():

@@ -7,31 +7,26 @@ import functools
 import itertools
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from scipy.stats import spearmanr
-from sklearn.model_selection import train_test_split
-from torch import Tensor, nn
+from torch import nn
 
 from unseen.claims.base import Assertion, Claim, Experiment, at_least, better, equals, not_worse
 from unseen.claims.quantized_lite0 import Result, run_lite0, run_photographs
-from unseen.data.domain import Domain
-from unseen.data.samplers import Batch, batches, steps
-from unseen.data.sources import digits
+from unseen.claims.quantizing import task
 from unseen.methods.baselines.dfq import DFQ
 from unseen.methods.compression.zeroq import ZeroQ
-from unseen.methods.compression.zeroq.distillation import start
 from unseen.methods.compression.zeroq.precision import (
     allocate_random,
     allocate_uniform,
     allocate_worst,
     sensitivity,
 )
+from unseen.nn.network_io import noise
 from unseen.nn.quantizers import FLOAT, outputs
-from unseen.nn.train import Run, train
 from unseen.runtime import reproducible, without_checkpoints
 
 # -- a small network that quantizes badly ------------------------------------------------------------------
@@ -49,68 +44,6 @@ BUDGETS = (2.5, 3.0)
 N_RANDOM = 20
 
 
-class Task(NamedTuple):
-    """A trained network, standardized pictures that it was trained on, and its test."""
-
-    network: nn.Module
-    x: Tensor
-    test: Tensor
-    y: np.ndarray
-    seconds_per_epoch: float
-
-
-def depthwise_network(n_classes: int) -> nn.Sequential:
-    """Depthwise-separable convolutions with BatchNorm, 24 to 64 channels."""
-
-    def block(i: int, o: int, kernel: int, stride: int = 1, groups: int = 1) -> list[nn.Module]:
-        conv = nn.Conv2d(i, o, kernel, stride, kernel // 2, groups=groups, bias=False)
-        return [conv, nn.BatchNorm2d(o), nn.ReLU()]
-
-    return nn.Sequential(
-        *block(1, 24, 3),
-        *block(24, 24, 3, 2, 24),
-        *block(24, 48, 1),
-        *block(48, 48, 3, 2, 48),
-        *block(48, 64, 1),
-        nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
-        nn.Linear(64, n_classes),
-    )
-
-
-@functools.cache
-def task(case: str, seed: int, epochs: int = 20) -> Task:
-    """Train on half of the digits of a case, `STYLE SIZE`."""
-    style, size = case.split()
-    domain = digits(style, size=int(size), flat=True)
-    x = domain.x.reshape(-1, 1, int(size), int(size))
-    x, test, y, truth = train_test_split(x, domain.labels, test_size=0.5, stratify=domain.labels, random_state=seed)
-    mean, std = x.mean(), x.std()
-    source = Domain(x=(x - mean) / std, y=y, kind="image")
-    with reproducible(seed), without_checkpoints():
-        network = depthwise_network(10)
-        adam = torch.optim.AdamW(network.parameters(), lr=6e-3)
-        per_epoch = steps(len(source), 64)
-
-        def objective(batch: Batch, run: Run) -> Tensor:
-            assert batch.y is not None
-            return F.cross_entropy(network(batch.x), batch.y)
-
-        began = time.perf_counter()
-        train(
-            objective,
-            name="digits",
-            nets={"network": network},
-            optimizers={"adam": adam},
-            schedulers={"cycle": torch.optim.lr_scheduler.OneCycleLR(adam, 6e-3, total_steps=epochs * per_epoch)},
-            batches=batches(source, 64),
-            epochs=epochs,
-            steps_per_epoch=per_epoch,
-        )
-        seconds = (time.perf_counter() - began) / epochs
-    return Task(network.eval(), torch.as_tensor(source.x), torch.as_tensor((test - mean) / std), truth, seconds)
-
-
 def run_digits(case: str, seed: int) -> Result:
     """Ranges from noise, distilled and real inputs; bits by the frontier, equal, at random, and the worst."""
     network, x, test, y, epoch = task(case, seed)
@@ -119,12 +52,12 @@ def run_digits(case: str, seed: int) -> Result:
         began = time.perf_counter()
         zeroq = ZeroQ(**{**DIGITS, "shape": tuple(x.shape[1:]), "random_state": seed}).fit(model=network)
         seconds = time.perf_counter() - began
-        noise, real = start(64, x.shape[1:]), x[torch.randperm(len(x))[:64]]
+        gaussian, real = noise(64, x.shape[1:]), x[torch.randperm(len(x))[:64]]
 
         def accuracy(quantized: nn.Module) -> float:
             return float((outputs(quantized, test, 64).argmax(dim=1).numpy() == y).mean())
 
-        ranges = {"gaussian": noise, "distilled": zeroq.distilled_, "real": real}
+        ranges = {"gaussian": gaussian, "distilled": zeroq.distilled_, "real": real}
         table: Result = {
             arm: {
                 f"W8A{k}": accuracy(zeroq.quantize(network, weight_bits=8, activation_bits=k, calibration=inputs))
@@ -199,7 +132,7 @@ not_testable = functools.partial(Assertion, level="not testable")
 
 claim = Claim(
     slug="zeroq",
-    parts=("unseen.claims.quantized_lite0", "unseen.nn.integer", "unseen.nn.replay"),
+    parts=("unseen.claims.quantizing", "unseen.claims.quantized_lite0", "unseen.nn.integer", "unseen.nn.replay"),
     experiments={
         "digits": Experiment(
             run=run_digits,

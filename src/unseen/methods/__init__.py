@@ -53,6 +53,7 @@ METHODS = {
     "ugt": "adaptation.ugt:UGT",
     "zeroq": "compression.zeroq:ZeroQ",
     "parzc": "compression.parzc:ParZC",
+    "genie": "compression.genie:Genie",
 }
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -10,33 +10,14 @@ from torch import Tensor, nn
 from torch.optim import Adam
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from unseen.methods.compression.zeroq.outputs import Output, output_of
 from unseen.nn.bn_statistics import Per, batch_norms, bn_inputs, bns_loss, moment_loss
+from unseen.nn.network_io import Init, Output, noise, output_of
 from unseen.nn.quantizers import frozen_copy
 from unseen.nn.train import Run, train
 from unseen.runtime import current
 
-Init = Literal["gaussian", "uniform", "reference"]
 SAVED_EVERY = 50
 """Steps between checkpoints."""
-
-
-def input_shape(network: nn.Module, shape: Sequence[int] | None = None) -> tuple[int, ...]:
-    """`shape`, or the one that a timm network was made for."""
-    config = getattr(network, "pretrained_cfg", None) or {}
-    found = shape or config.get("input_size")
-    if not found:
-        raise ValueError(f"shape must be given as (channels, height, width): a {type(network).__name__} tells none")
-    return tuple(found)
-
-
-def start(n: int, shape: Sequence[int], init: Init = "gaussian") -> Float[Tensor, "n c h w"]:
-    """Noise of mean 0 and deviation 1; `"reference"` has deviation 0.0136, as the official code has it."""
-    if init == "gaussian":
-        return torch.randn(n, *shape)
-    if init == "uniform":
-        return (2 * torch.rand(n, *shape) - 1) * math.sqrt(3)
-    return (torch.randint(0, 255, (n, *shape)).float() - 127.5) / 5418.75
 
 
 class _Images(nn.Module):
@@ -87,7 +68,7 @@ def distill(
     layout: dict[str, Any] = {"memory_format": torch.channels_last}  # in which convolutions are faster
     network = frozen_copy(network).to(device=device, **layout)
     output = output or output_of(network)
-    images = _Images(start(batch_size, shape, init).contiguous(**layout), iterations)
+    images = _Images(noise(batch_size, shape, init).contiguous(**layout), iterations)
     adam = Adam([images.x], lr=learning_rate)
     plateau = ReduceLROnPlateau(adam, patience=100, min_lr=1e-4)
     enough = 5 * (len(batch_norms(network)) + 1) if early_stop else -math.inf

@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from unseen.data.domain import Domain
 from unseen.data.samplers import tensor
 from unseen.methods.base import Card, Method
-from unseen.methods.compression.zeroq.distillation import Init, distill, input_shape, start
-from unseen.methods.compression.zeroq.outputs import Output, is_detector, output_of
+from unseen.methods.compression.zeroq.distillation import distill
 from unseen.methods.compression.zeroq.precision import (
     allocate_random,
     allocate_uniform,
@@ -24,6 +23,7 @@ from unseen.methods.compression.zeroq.precision import (
 )
 from unseen.methods.parameters import Count, Positive
 from unseen.nn.bn_statistics import Per
+from unseen.nn.network_io import Init, Output, input_shape, is_detector, noise, output_of
 from unseen.nn.quantizers import (
     FLOAT,
     Bits,
@@ -231,7 +231,7 @@ class ZeroQ(Method):
         shape = input_shape(network, self.shape)
         _check_readable(network, "shape", shape)
         if self.data == "gaussian":
-            return start(self.batch_size, shape, "gaussian")
+            return noise(self.batch_size, shape, "gaussian")
         self.distilled_, losses = distill(
             network,
             shape,

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from unseen.methods.compression.zeroq.outputs import Output, output_of
+from unseen.nn.network_io import Output, output_of
 from unseen.nn.pareto import Frontier, frontier
 from unseen.nn.quantizers import FLOAT, Granularity, frozen_copy, quantizable, quantized_weight
 from unseen.nn.replay import Suffix, from_each_layer

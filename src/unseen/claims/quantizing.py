@@ -1,0 +1,104 @@
+"""What claims about quantization share: a small network that quantizes badly, and pictures for EfficientNet-Lite0."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import time
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from sklearn.model_selection import train_test_split
+from torch import Tensor, nn
+
+from unseen.data.domain import Domain
+from unseen.data.samplers import Batch, batches, steps
+from unseen.data.sources import digits, emoji
+from unseen.encoders.vision import LITE0_PREPROCESS
+from unseen.nn.train import Run, train
+from unseen.runtime import reproducible, without_checkpoints
+
+
+class Task(NamedTuple):
+    """A trained network, standardized pictures that it was trained on, and its test."""
+
+    network: nn.Module
+    x: Tensor
+    test: Tensor
+    y: np.ndarray
+    seconds_per_epoch: float
+
+
+def depthwise_network(n_classes: int) -> nn.Sequential:
+    """Depthwise-separable convolutions with BatchNorm, 24 to 64 channels."""
+
+    def block(i: int, o: int, kernel: int, stride: int = 1, groups: int = 1) -> list[nn.Module]:
+        conv = nn.Conv2d(i, o, kernel, stride, kernel // 2, groups=groups, bias=False)
+        return [conv, nn.BatchNorm2d(o), nn.ReLU()]
+
+    return nn.Sequential(
+        *block(1, 24, 3),
+        *block(24, 24, 3, 2, 24),
+        *block(24, 48, 1),
+        *block(48, 48, 3, 2, 48),
+        *block(48, 64, 1),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(64, n_classes),
+    )
+
+
+@functools.cache
+def task(case: str, seed: int, epochs: int = 20) -> Task:
+    """Train on half of the digits of a case, `STYLE SIZE`."""
+    style, size = case.split()
+    domain = digits(style, size=int(size), flat=True)
+    x = domain.x.reshape(-1, 1, int(size), int(size))
+    x, test, y, truth = train_test_split(x, domain.labels, test_size=0.5, stratify=domain.labels, random_state=seed)
+    mean, std = x.mean(), x.std()
+    source = Domain(x=(x - mean) / std, y=y, kind="image")
+    with reproducible(seed), without_checkpoints():
+        network = depthwise_network(10)
+        adam = torch.optim.AdamW(network.parameters(), lr=6e-3)
+        per_epoch = steps(len(source), 64)
+
+        def objective(batch: Batch, run: Run) -> Tensor:
+            assert batch.y is not None
+            return F.cross_entropy(network(batch.x), batch.y)
+
+        began = time.perf_counter()
+        train(
+            objective,
+            name="digits",
+            nets={"network": network},
+            optimizers={"adam": adam},
+            schedulers={"cycle": torch.optim.lr_scheduler.OneCycleLR(adam, 6e-3, total_steps=epochs * per_epoch)},
+            batches=batches(source, 64),
+            epochs=epochs,
+            steps_per_epoch=per_epoch,
+        )
+        seconds = (time.perf_counter() - began) / epochs
+    return Task(network.eval(), torch.as_tensor(source.x), torch.as_tensor((test - mean) / std), truth, seconds)
+
+
+N_PICTURES = 96
+
+
+@functools.cache
+def pictures(case: str) -> Tensor:
+    """Crops of scikit-learn's two sample photos, or emoji of one style, preprocessed."""
+    rng = np.random.default_rng(0)
+    if case == "photos":
+        from PIL import Image
+        from sklearn.datasets import load_sample_images
+
+        crops = []
+        for array in itertools.islice(itertools.cycle(load_sample_images().images), N_PICTURES):
+            image, side = Image.fromarray(array), int(rng.integers(120, 420))
+            left, top = (int(rng.integers(length - side)) for length in image.size)
+            crops.append(image.crop((left, top, left + side, top + side)))
+        return LITE0_PREPROCESS(crops).contiguous()
+    drawn = emoji(case)
+    return LITE0_PREPROCESS(list(drawn.take(rng.permutation(len(drawn))[:N_PICTURES]).x)).contiguous()
