@@ -373,6 +373,13 @@ def test_the_command_quantizes_moves_on_and_exports(tmp_path):
     assert "accuracy on data: float" in done.stdout
     assert "sensitivity" in done.stdout
     assert "report.html" in done.stderr
+    real = call("quantize", model, "--pictures", "photos", "--out", "real").stdout
+    assert "distilled" not in real
+    assert "weights after" in real
+    assert (
+        "pictures: dfq takes none"
+        in call("quantize", model, "--method", "dfq", "--pictures", "photos", "--out", "d", code=1).stderr
+    )
     call("quantize", "--from", "a", "--size", "3MB", "--out", "b")
     done = call("export", "b", "--out", "b.onnx", "--integers")
     assert "cosine" in done.stderr

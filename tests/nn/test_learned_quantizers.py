@@ -20,6 +20,7 @@ from unseen.nn.learned_quantizers import (
     quantize_input,
     search_step,
     weight_step,
+    without_input_quantizers,
 )
 from unseen.nn.quantizers import FLOAT, frozen_copy
 from unseen.nn.state import load_state, save_state
@@ -185,3 +186,14 @@ def test_the_input_of_a_module_is_what_is_rounded():
 def test_float_inputs_are_not_named():
     with pytest.raises(ValueError, match="input_bits"):
         input_quantized(frozen_copy(net()), {}, {"4": FLOAT})
+
+
+def test_without_quantizers_of_inputs_a_network_reads_floats_again():
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(2 * 16, 3)).eval()
+    x = torch.randn(2, 1, 6, 6)
+    expected = net(x)
+    quantize_input(net[0], 2)
+    quantize_input(net[3], 2)
+    assert not torch.equal(net(x), expected)
+    assert torch.equal(without_input_quantizers(net)(x), expected)
+    assert not any("input_quantizer" in name for name, _ in net.named_modules())

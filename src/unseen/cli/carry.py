@@ -38,6 +38,10 @@ def quantize(
         str | None,
         typer.Option(help="Size of the weights, such as 3MB: mixed precision.", show_default=False),
     ] = None,
+    pictures: Annotated[
+        str | None,
+        typer.Option(help="A few real pictures to measure on, in place of distilled ones.", show_default=False),
+    ] = None,
     data: Annotated[
         str | None,
         typer.Option(help="Pictures, labelled or not, to compare with the float network on.", show_default=False),
@@ -53,7 +57,7 @@ def quantize(
     seed: Annotated[int, typer.Option(help="Seed.")] = 0,
     trust: Trust = False,
 ) -> None:
-    """Quantize a network without any data.
+    """Quantize a network without any data, or with a few pictures.
 
     The paper distils 32 pictures in 500 steps, which takes long on a CPU; fewer do here. A report stands in the folder.
 
@@ -72,6 +76,7 @@ def quantize(
         method=method,
         bits=bits,
         size=size,
+        pictures=pictures,
         data=data,
         again=again,
         onnx=onnx,

@@ -18,7 +18,7 @@ from unseen.bundle import Bundle
 from unseen.compare.networks import classifier
 from unseen.data.domain import Domain
 from unseen.evaluation.metrics.agreement import top1_agreement
-from unseen.methods.base import Method
+from unseen.methods.base import Method, signatures
 from unseen.nn.quantizers import outputs
 from unseen.nn.state import digest
 from unseen.runtime import stage, stages
@@ -36,6 +36,7 @@ def quantize(
     method: str = "zeroq",
     bits: str | None = None,
     size: str | None = None,
+    pictures: str | os.PathLike[str] | Domain | None = None,
     data: str | os.PathLike[str] | Domain | None = None,
     again: str | os.PathLike[str] | None = None,
     onnx: str | os.PathLike[str] | None = None,
@@ -59,6 +60,8 @@ def quantize(
         Weight/activation bits; 8/8 if absent.
     size : str, optional
         Megabytes of weights, such as 3MB: bits of each layer are chosen, by a method with a `budget_mb`.
+    pictures : path or Domain, optional
+        A few real pictures, without labels, that the method measures on instead of pictures that it distils.
     data : path or Domain, optional
         Pictures to compare both networks on, labelled or not. Nothing is learnt from them.
     again : path, optional
@@ -85,6 +88,8 @@ def quantize(
     budget = None if size is None else _megabytes(size)
     if budget is not None and read is not None and read["weight_bits"] != 8:
         raise ValueError(f"size={size!r} chooses the bits of the weights; bits must be 8/ACTIVATIONS; got {bits!r}")
+    if again is not None and pictures is not None:
+        raise ValueError("again goes on with the pictures that were distilled then; it takes no others")
     if again is not None and settings:
         raise ValueError(f"again goes on with the settings of {again}; got {sorted(settings)} beside it")
     before = None if again is None else _Before.read(again, trust)
@@ -92,14 +97,14 @@ def quantize(
     quantizer = _quantizer(method, read or _bits("8/8"), budget, settings or {}, seed) if before is None else None
     bundle = model if isinstance(model, Bundle) else _open(name, trust)
     network = _float(bundle, name)
-    pictures = _load(data, bundle)
+    real, shown = _load(pictures, bundle), _load(data, bundle)
     mark = digest(network.state_dict())
     with stages() as seconds:
         if before is not None:
             quantizer = before.at(network, mark, read or {}, budget)
         else:
             assert quantizer is not None
-            _fit(quantizer, network, bundle)
+            _fit(quantizer, network, bundle, real)
         small = Bundle(
             method=quantizer,
             classes=bundle.classes,
@@ -112,8 +117,8 @@ def quantize(
         about = {"model": name, "network": mark, **_sizes(network, quantizer)}
         with stage("comparison"):
             about |= _on_distilled(network, quantizer)
-            if pictures is not None:
-                about |= _on_data(bundle, small, pictures)
+            if shown is not None:
+                about |= _on_data(bundle, small, shown)
         if onnx is not None:
             with stage("ONNX"):
                 about |= _integers(small, network, onnx)
@@ -147,11 +152,18 @@ def _quantizer(slug: str, bits: dict[str, int], budget: float | None, settings: 
     return make(random_state=seed, **told)
 
 
-def _fit(quantizer: Method, network: nn.Module, bundle: Bundle) -> None:
+def _fit(quantizer: Method, network: nn.Module, bundle: Bundle, pictures: Domain | None) -> None:
     """Fit; where a method wants the shape of a picture and was not told, it is the model's."""
     if quantizer.get_params().get("shape", ()) is None:
         quantizer.set_params(shape=tuple(bundle.example().shape[1:]))
-    quantizer.fit(model=network)
+    if pictures is None:
+        quantizer.fit(model=network)
+        return
+    if not any("target" in way.optional for way in signatures(type(quantizer))):
+        raise ValueError(f"pictures: {quantizer.card.slug} takes none")
+    if not len(pictures):
+        raise ValueError(f"pictures: there is none in {pictures.name}")
+    quantizer.fit(model=network, target=Domain(x=_tensors(bundle, pictures).numpy(), kind="image"))
 
 
 def _named(model: Any) -> str:
@@ -272,7 +284,7 @@ def _on_data(exact: Bundle, small: Bundle, pictures: Domain) -> dict[str, Any]:
     """Agreement with the float network; also the accuracy of both where labels name classes of the model."""
     if not len(pictures):
         raise ValueError(f"data: there is no picture in {pictures.name}")
-    x = torch.as_tensor(small.features(pictures).x if exact.encoder is not None else pictures.x, dtype=torch.float32)
+    x = _tensors(exact, pictures)
     with torch.no_grad():
         floats, rounded = outputs(exact.logits().eval(), x), outputs(small.logits(), x)
     about: dict[str, Any] = {
@@ -288,6 +300,12 @@ def _on_data(exact: Bundle, small: Bundle, pictures: Domain) -> dict[str, Any]:
     truth = torch.tensor([place[pictures.classes.names[pictures.y[i]]] for i in known])
     right = [top1_agreement(truth, scores[known]) for scores in (floats, rounded)]
     return {**about, "accuracy on data": f"float {right[0]:.3f}, quantized {right[1]:.3f} of {len(known)}"}
+
+
+def _tensors(bundle: Bundle, pictures: Domain) -> Tensor:
+    """Pictures as the network reads them."""
+    x = pictures.x if bundle.encoder is None else bundle.features(pictures).x
+    return torch.as_tensor(x, dtype=torch.float32)
 
 
 def _divergence(exact: Tensor, got: Tensor) -> float:

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from unseen.nn.export import export_onnx
+from unseen.nn.learned_quantizers import without_input_quantizers
 from unseen.nn.quantizers import Layer, QuantizedNetwork, frozen_copy, quantizable
 
 Ranges = dict[str, tuple[float, float]]
@@ -52,7 +53,7 @@ class IntegerFile(NamedTuple):
 
 def plain_network(network: nn.Module) -> nn.Module:
     """A float network whose weights are those of `network`, rounded as they are; activations are not rounded."""
-    return frozen_copy(network.network if isinstance(network, QuantizedNetwork) else network)
+    return without_input_quantizers(frozen_copy(network.network if isinstance(network, QuantizedNetwork) else network))
 
 
 def weights_of(network: nn.Module) -> dict[str, Tensor]:

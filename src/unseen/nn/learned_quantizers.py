@@ -168,6 +168,17 @@ def quantize_input(module: nn.Module, bits: int) -> InputQuantizer:
     return quantizer
 
 
+def without_input_quantizers(network: nn.Module) -> nn.Module:
+    """Let no module of `network` round what it reads any more, in place."""
+    for module in network.modules():
+        if "input_quantizer" in module._modules:
+            del module._modules["input_quantizer"]
+            for key, hook in list(module._forward_pre_hooks.items()):
+                if hook is _round_input:
+                    del module._forward_pre_hooks[key]
+    return network
+
+
 def _round_input(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     return module.input_quantizer(inputs[0]), *inputs[1:]  # type: ignore[operator]
 

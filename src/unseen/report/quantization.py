@@ -55,6 +55,7 @@ def page(small: Bundle, about: Mapping[str, Any]) -> str:
     pictures = method.get("distilled_")
     frontier = method.get("frontier_")
     losses = method.get("losses_")
+    losses = None if losses is None else np.atleast_2d(losses).mean(axis=0)  # of a method with a row for each batch
     place = _chosen(frontier, float(method["megabytes_"])) if frontier else 0
     return environment.get_template("quantization.html").render(
         policy=f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; form-action 'none'",
