@@ -226,7 +226,7 @@ claim = Claim(
         ),
         promised(
             text="Networks of high quality: at 2 bits for weights and 4 for activations the small network is as "
-            "accurate as in floats, within 8 points.",
+            "accurate as in floats, within 6 points.",
             experiment="digits",
             holds=not_worse("genie", "float", metric="accuracy", within=0.06),
         ),
