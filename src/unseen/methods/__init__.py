@@ -52,6 +52,7 @@ METHODS = {
     "crafting-shifts": "generalization.crafting_shifts:CraftingShifts",
     "ugt": "adaptation.ugt:UGT",
     "zeroq": "compression.zeroq:ZeroQ",
+    "ttm": "forecasting.ttm:TTM",
 }
 
 
