@@ -24,6 +24,7 @@ CLAIMS = {
     "ugt": "ugt",
     "distill-similar": "distill_similar",
     "zeroq": "zeroq",
+    "ttm": "ttm",
     "mte-zsar": "mte_zsar",
     "ontozsl": "ontozsl",
     "crest": "crest",

@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 
 from unseen.claims.base import Assertion, Claim, Experiment, at_least, at_most, better, equals, not_worse
-from unseen.claims.drawings import Result
 from unseen.data.domain import Domain
 from unseen.data.naive import last_value, season_of, seasonal_naive
 from unseen.data.series import grid_of, part, periods_of, series_domain
@@ -23,6 +22,7 @@ from unseen.runtime import reproducible, without_checkpoints
 from unseen.validation.conformal import conformal_widths, coverage
 
 Array = NDArray[Any]
+Result = dict[str, dict[str, float]]
 
 SMALL: dict[str, Any] = {
     "context": 192, "horizon": 48, "patch": 16, "width": 48, "decoder_width": 32, "shortest": 48, "dropout": 0.1,

@@ -30,7 +30,8 @@ def forecast(
         str | None, typer.Option(help="Column that tells several series in one table apart.", show_default=False)
     ] = None,
     future: Annotated[
-        Path | None, typer.Option(help="Table of what is known of the future, such as a temperature.", show_default=False)
+        Path | None,
+        typer.Option(help="Table of what is known of the future, such as a temperature.", show_default=False),
     ] = None,
     few_shot: Annotated[
         float | None, typer.Option(help="Share of the past to tune on, such as 0.1; 1 for all.", show_default=False)
@@ -44,7 +45,9 @@ def forecast(
     ] = None,
     pretrain: Annotated[
         Path | None,
-        typer.Option(help="Make the pretrained model anew into this folder, minutes; needs pip once.", show_default=False),
+        typer.Option(
+            help="Make the pretrained model anew into this folder, minutes; needs pip once.", show_default=False
+        ),
     ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Hyperparameter of ttm as name=value.", show_default=False)

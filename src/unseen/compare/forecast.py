@@ -161,7 +161,9 @@ def _exogenous(read: Domain, known: Domain | None, columns: Sequence[str] | None
 # -- the methods -------------------------------------------------------------------------------------------
 
 
-def _tuned(base: TTM, past: Domain, few_shot: float, exogenous: Sequence[str], settings: dict[str, Any], seed: int) -> TTM:
+def _tuned(
+    base: TTM, past: Domain, few_shot: float, exogenous: Sequence[str], settings: dict[str, Any], seed: int
+) -> TTM:
     """The model, tuned on what came before the backtest."""
     changed = {"fraction": few_shot, "exogenous": tuple(exogenous), "random_state": seed, **settings}
     before = base.get_params()
@@ -187,14 +189,19 @@ def _forecasters(
     found: dict[str, Forecaster] = {"ttm": zero_shot}
     if tuned is not None:
         found["ttm-tuned"] = few_shot
-    return found | {"seasonal-naive": functools.partial(_naive, targets, True), "last-value": functools.partial(_naive, targets, False)}
+    return found | {
+        "seasonal-naive": functools.partial(_naive, targets, True),
+        "last-value": functools.partial(_naive, targets, False),
+    }
 
 
 def _naive(targets: Sequence[str], seasonal: bool, series: Domain, horizon: int, known: Domain | None) -> Array:
     chosen = pick(series, targets)
     seasons = [season_of(p) if seasonal else 1 for p in periods_of(chosen)]
     pieces = [np.asarray(x)[None] for x in chosen.x]
-    return np.concatenate([seasonal_naive(p, horizon, s) if s > 1 else last_value(p, horizon) for p, s in zip(pieces, seasons)])
+    return np.concatenate(
+        [seasonal_naive(p, horizon, s) if s > 1 else last_value(p, horizon) for p, s in zip(pieces, seasons)]
+    )
 
 
 def _last(series: Domain, context: int | None) -> Domain:
@@ -268,9 +275,7 @@ def _backtest(
     }
 
 
-def _choice(
-    past: dict[str, _Past], method: str, level: float | None
-) -> tuple[pd.DataFrame, str, str]:
+def _choice(past: dict[str, _Past], method: str, level: float | None) -> tuple[pd.DataFrame, str, str]:
     """The table of the backtest, the method, and why."""
     import pandas as pd
 
@@ -318,7 +323,9 @@ def _bounds(y: Array, past: _Past, level: float | None) -> tuple[Array | None, A
     if level is None:
         return None, None
     if len(past.truth) < fewest(level):
-        log.warning("intervals of %g need %d forecasts of the past; the series has %d", level, fewest(level), len(past.truth))
+        log.warning(
+            "intervals of %g need %d forecasts of the past; the series has %d", level, fewest(level), len(past.truth)
+        )
         return None, None
     widths = conformal_widths(past.truth - past.forecast, level)
     return y - widths, y + widths

@@ -62,7 +62,7 @@ class Card:
     modalities : set of str
         Kinds of `Domain` it reads.
     protocols : set of str
-        Protocols it can be graded by: closed, partial, open, open-partial, zsl, gzsl, quantization.
+        Protocols it can be graded by: closed, partial, open, open-partial, zsl, gzsl, quantization, forecasting.
     presets : mapping of name to hyperparameters
         What `compare` tries, at most four, fixed in advance.
     on_request : set of str

@@ -288,19 +288,14 @@ class TTM(Method):
         ]
         self.loc_, self.scale_ = _moments([v[: o.max() + self.horizon] for v, (o, _) in zip(values, parts)], names)
         seen = [((v - self.loc_) / self.scale_).astype(np.float32) for v in values]
-        tokens = [self._token(p) for p in periods_of(series).tolist()]
+        tokens = self._tokens(periods_of(series).tolist())
         train_windows, held_windows = (
             _joined(
-                [
-                    windows_of(v, o[k], self.context, self.horizon, token)
-                    for v, o, token in zip(seen, parts, tokens)
-                ]
+                [windows_of(v, o[k], self.context, self.horizon, token) for v, o, token in zip(seen, parts, tokens)]
             )
             for k in (0, 1)
         )
-        self.network_, self.history_ = tune(
-            base, train_windows, held_windows, self._tuning(names, targets, exogenous)
-        )
+        self.network_, self.history_ = tune(base, train_windows, held_windows, self._tuning(names, targets, exogenous))
         self.channels_, self.targets_, self.exogenous_ = names, targets, exogenous
         return self
 
@@ -404,7 +399,7 @@ class TTM(Method):
             self._check_context(one, name, len(arrays[0][0]) if len(arrays[0]) else 0)
         if "channels_" in vars(self) and (names != self.channels_ or arrays[0].shape[1] != len(names)):
             raise ValueError(f"x must have the channels {', '.join(self.channels_)}, as in adapt; got {names}")
-        return arrays, [self._token(float(p)) for p in periods], tuple(names)
+        return arrays, self._tokens(periods.tolist()), tuple(names)
 
     def _check_context(self, values: np.ndarray, name: str, width: int) -> None:
         if len(values) < self.patch:
@@ -417,13 +412,14 @@ class TTM(Method):
         if len(empty):
             raise ValueError(f"x: {name} has no value in the last {self.context} points of channel {empty[0]}")
 
-    def _token(self, period: float) -> int:
-        """The resolution as pretraining knew it; 0 (unknown) where it did not see it."""
-        token = resolution_of(period)
-        if token and RESOLUTIONS[token] not in self.resolutions_:
-            log.warning("pretraining has seen no series of this resolution (%s): taken as unknown", RESOLUTIONS[token])
-            return 0
-        return token
+    def _tokens(self, periods: list[float]) -> list[int]:
+        """The resolutions as pretraining knew them; 0 (unknown) for one that it did not see."""
+        wanted = [resolution_of(period) for period in periods]
+        new = {RESOLUTIONS[token] for token in wanted if token} - set(self.resolutions_)
+        if new:
+            told = ", ".join(sorted(new))
+            log.warning("pretraining has seen no series of this resolution (%s): taken as unknown", told)
+        return [0 if RESOLUTIONS[token] in new else token for token in wanted]
 
     def _padded(self, values: np.ndarray) -> np.ndarray:
         """The last `context` points; NaN in front of a shorter series."""

@@ -30,6 +30,17 @@ def pretrained(**settings: Any) -> TTM:
 
 
 FIXED = frozenset(
-    {"context", "horizon", "patch", "width", "levels", "layers", "decoder_width", "decoder_layers", "expansion", "prefix"}
+    {
+        "context",
+        "horizon",
+        "patch",
+        "width",
+        "levels",
+        "layers",
+        "decoder_width",
+        "decoder_layers",
+        "expansion",
+        "prefix",
+    }
 )
 """What the pretrained network has decided."""

@@ -32,7 +32,7 @@ def resolution_of(period: float) -> int:
 def downsample(values: Float[np.ndarray, "t c"], k: int) -> Float[np.ndarray, "s c"]:
     """Means of k consecutive points, floor(t / k) of them; a missing value counts only where all k are missing."""
     n = len(values) // k
-    blocks = np.asarray(values, dtype=np.float64)[: n * k].reshape(n, k, -1)
+    blocks = np.asarray(values, dtype=np.float64)[: n * k].reshape(n, k, values.shape[1])
     seen = np.isfinite(blocks)
     with np.errstate(invalid="ignore"):
         return (np.where(seen, blocks, 0).sum(axis=1) / seen.sum(axis=1)).astype(np.float32)
