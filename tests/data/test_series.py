@@ -154,7 +154,7 @@ def test_arrays_that_do_not_fit_are_named() -> None:
 
 def test_a_day_with_most_hours_missing_is_no_hourly_series() -> None:
     times = pd.DatetimeIndex(["2024-01-01 00:00", "2024-01-01 01:00", "2024-01-01 02:00", "2024-01-09 00:00"])
-    with pytest.raises(ValueError, match="no rows for .* of its times"):
+    with pytest.raises(ValueError, match=r"no rows for .* of its times"):
         read_series(table(times))
 
 

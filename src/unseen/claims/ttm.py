@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from unseen.claims.base import Assertion, Claim, Experiment, at_least, at_most, better, equals, not_worse
+from unseen.claims.base import Assertion, Claim, Experiment
 from unseen.data.domain import Domain
 from unseen.data.naive import last_value, season_of, seasonal_naive
-from unseen.data.series import grid_of, part, periods_of, series_domain
+from unseen.data.series import part, periods_of, series_domain
 from unseen.data.sources.series import packaged_corpus, packaged_series
 from unseen.methods.forecasting.ttm import TTM, pretrained
 from unseen.methods.forecasting.ttm.network import Shape, TinyTimeMixer, count
@@ -48,7 +48,7 @@ WINDOWS = 120
 
 @functools.cache
 def family(name: str, k: int = 1) -> Domain:
-    """The first channel of a series that a package ships, in means of k points, standardized by its first three quarters."""
+    """The first channel of a packaged series, in means of k points, standardized by its first three quarters."""
     return standardized(packaged_series(name), k, channels=1)
 
 
@@ -270,3 +270,43 @@ def run_packaged(case: str, seed: int) -> Result:
         ),
     }
     return table
+
+
+# -- the ledger --------------------------------------------------------------------------------------------
+
+mechanism = functools.partial(Assertion, level="mechanism")
+promised = functools.partial(Assertion, level="effect", promised=True)
+effect = functools.partial(Assertion, level="effect")
+paper_scale = functools.partial(Assertion, level="paper scale")
+not_testable = functools.partial(Assertion, level="not testable")
+
+claim = Claim(
+    slug="ttm",
+    experiments={
+        "transfer": Experiment(
+            run=run_transfer,
+            development=("traffic/minneapolis", "electricity/clients", "demand/victoria"),
+            confirmation=("traffic/san-francisco", "bikes/washington", "power/household"),
+            seeds=(0, 1),
+            fresh_seeds=(100, 101),
+            unit="family of series",
+        ),
+        "exogenous": Experiment(
+            run=run_exogenous,
+            development=("simulated", "demand/victoria"),
+            confirmation=("simulated anew", "bikes/washington"),
+            seeds=(0, 1),
+            fresh_seeds=(100, 101),
+            unit="series with signals",
+        ),
+        "packaged": Experiment(
+            run=run_packaged,
+            development=("traffic/minneapolis", "electricity/clients", "demand/victoria"),
+            confirmation=("traffic/san-francisco", "bikes/washington", "power/household"),
+            seeds=(0,),
+            fresh_seeds=(100,),
+            unit="family of series",
+        ),
+    },
+    ledger=(),
+)

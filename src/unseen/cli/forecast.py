@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -91,8 +92,9 @@ def forecast(
         return
     if len(result.backtest):
         typer.echo(f"{'method':<16}{'MAE':>12}{'RMSE':>12}{'/ seasonal':>12}{'coverage':>10}")
-        for row in result.backtest.itertuples():
-            covered = "" if row.coverage != row.coverage else f"{row.coverage:.2f}"
+        rows: list[Any] = list(result.backtest.itertuples())
+        for row in rows:
+            covered = "" if math.isnan(row.coverage) else f"{row.coverage:.2f}"
             typer.echo(f"{row.method:<16}{row.mae:>12.4g}{row.rmse:>12.4g}{row.against:>12.3f}{covered:>10}")
     typer.echo(f"chosen: {result.chosen}: {result.why}")
     times = result.table.time

@@ -212,7 +212,7 @@ def _last(series: Domain, context: int | None) -> Domain:
 
 
 def _origins(series: Domain, horizon: int, model: TTM) -> list[NDArray[np.int64]]:
-    """Where forecasts of the past begin, by series: evenly over its last third, at most `ORIGINS`; none if too short."""
+    """Where forecasts of the past begin, by series: evenly over its last third, `ORIGINS` at most, or none."""
     out = []
     for x in series.x:
         first = max(len(x) * 2 // 3, model.patch + 1)

@@ -325,7 +325,7 @@ def _timed(frame: pd.DataFrame, time: str | None, name: str) -> pd.DataFrame:
 def _with_zone(cells: Any) -> bool:
     """Whether times carry an offset from UTC: several in one column are brought to UTC."""
     text = str(cells.iloc[0])
-    return len(text) > 16 and (text.endswith("Z") or text[-6:-5] in "+-" and text[-3:-2] == ":")
+    return len(text) > 16 and (text.endswith("Z") or (text[-6:-5] in "+-" and text[-3:-2] == ":"))
 
 
 def _plain_times(index: Any) -> Any:
@@ -374,7 +374,7 @@ def _regular(frame: pd.DataFrame, name: str, irregular: Irregular) -> tuple[pd.D
         median = pd.Series(frame.index).diff().dropna().median()
         if irregular == "raise":
             raise ValueError(f"the times of {name} are on no regular grid; their median step is {median}")
-        step = _named(median)
+        step = _named(pd.Timedelta(median))
         log.warning("the times of %s are on no regular grid: means on a grid of %s, their median step", name, median)
         frame = frame.resample(step, origin="start").mean()
     full = pd.date_range(frame.index[0], frame.index[-1], freq=step)
@@ -421,7 +421,7 @@ def seconds_of(step: str) -> float:
 
     offset = pd.tseries.frequencies.to_offset(step)
     try:
-        return float(pd.Timedelta(offset).total_seconds())
+        return float(pd.Timedelta(offset).total_seconds())  # type: ignore[arg-type]
     except ValueError:
         kind = str(offset.rule_code).partition("-")[0]
         letter = "D" if kind in ("B", "C", "D") else kind.lstrip("BC")[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -57,7 +58,7 @@ def range_test(
             run.stop()
         return loss
 
-    try:
+    with contextlib.suppress(DivergedError):  # the rate was too large, which is what is looked for
         train(
             step,
             name=name,
@@ -68,8 +69,6 @@ def range_test(
             epochs=1,
             steps_per_epoch=steps,
         )
-    except DivergedError:
-        pass  # the rate was too large, which is what is looked for
     seen = losses.values[torch.isfinite(losses.values)].cpu()
     if len(seen) < 2:
         return smallest

@@ -39,7 +39,7 @@ def warm_cosine(optimizer: Optimizer, total_steps: int, warm_steps: int = 0, sta
 def one_cycle(
     optimizer: Optimizer, total_steps: int, warm: float = 0.3, first: float = 25.0, last: float = 1e4
 ) -> LambdaLR:
-    """Half a cosine from rate_0 / first up to rate_0 over the share `warm` of the steps, then one down to rate_0 / last.
+    """Half a cosine up from rate_0 / first over the share `warm` of the steps, then one down to rate_0 / last.
 
     Smith & Topin, 2018; the momentum stays.
     """

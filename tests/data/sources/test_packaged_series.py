@@ -1,4 +1,4 @@
-"""Series that wheels carry: pins, archives that are not what they should be, tables in pickles that nobody unpickles."""
+"""Series that wheels carry: pins, archives that are other than they should be, pickles that nobody unpickles."""
 
 from __future__ import annotations
 

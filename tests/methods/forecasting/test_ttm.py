@@ -441,7 +441,7 @@ def test_a_resolution_that_pretraining_has_not_seen_is_taken_as_unknown(caplog: 
 
 
 def test_a_pool_without_a_series_that_is_long_enough_says_so() -> None:
-    with pytest.raises(ValueError, match="at least 16 \\+ 12 points .* the longest has 20"):
+    with pytest.raises(ValueError, match=r"at least 16 \+ 12 points .* the longest has 20"):
         TTM(**TINY).fit(series=waves(2, length=20))
 
 

@@ -1,4 +1,4 @@
-"""The official package's module beside ours: equal forecasts when weights are copied across (optional: granite-tsfm)."""
+"""The official module beside ours: equal forecasts when weights are copied across (optional: granite-tsfm)."""
 
 from __future__ import annotations
 

