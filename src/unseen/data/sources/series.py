@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LICENCE_CLEAR = (
-    "air/beijing", "sun/farm", "wind/farm", "weather/australia", "sun/spots", "weather/seattle",
+    "air/beijing", "sun/farm", "wind/farm", "sun/spots", "weather/seattle",
     "weather/san-francisco", "weather/seattle-days", "weather/greensboro", "weather/sand-point",
 )  # fmt: skip
 """What the model that comes with the package has learned from: public domain or CC BY."""

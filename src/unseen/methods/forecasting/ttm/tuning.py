@@ -53,14 +53,13 @@ def tune(
     for part in network.backbone_parts():
         part.requires_grad_(not settings.freeze)
     data, test = (_Read.of(network, windows, settings) for windows in (learned, held))
-    objective = lambda net, batch: data.loss(net, batch)
     steps = -(-len(learned.past) // settings.batch_size)
     rate = settings.learning_rate or range_test(
-        network.train(), objective, lambda run: data.batches(run, settings.batch_size), name="range-test"
+        network.train(), data.loss, lambda run: data.batches(run, settings.batch_size), name="range-test"
     )
     optimizer = AdamW(groups(network, rate), lr=rate, weight_decay=settings.weight_decay)
     run = train(
-        lambda batch, run: objective(network, batch),
+        lambda batch, run: data.loss(network, batch),
         name="tune",
         nets={"network": network.train()},
         optimizers={"adamw": optimizer},
