@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from unseen.claims.base import Assertion, Claim, Experiment
+from unseen.claims.base import Assertion, Claim, Experiment, at_least, at_most, better, equals
 from unseen.data.domain import Domain
 from unseen.data.naive import last_value, season_of, seasonal_naive
 from unseen.data.series import part, periods_of, series_domain
@@ -352,8 +352,8 @@ claim = Claim(
             holds=better("few-shot", "zero-shot", metric="mse", lower=True),
         ),
         effect(
-            text="It is more accurate than other forecasters: few-shot, than a linear map learned from the same 5 %, by "
-            "12 % of the seasonal naive's error.",
+            text="It is more accurate than other forecasters: few-shot, than a linear map learned from the same 5 %, "
+            "by 12 % of the seasonal naive's error.",
             experiment="packaged",
             holds=better("few-shot", "linear", metric="of the seasonal naive", by=0.12, lower=True),
         ),
@@ -425,7 +425,7 @@ claim = Claim(
         ),
         not_testable(
             text="It is the first fast and tiny pretrained forecaster; code and models are open.",
-            reason="A claim of priority. Code and weights: ibm-granite/granite-tsfm. This is another implementation; it "
+            reason="A claim of priority. Code and weights: ibm-granite/granite-tsfm. This one is another; it "
             "gives the same forecasts from the same weights (a test, where that package is installed).",
         ),
     ),
