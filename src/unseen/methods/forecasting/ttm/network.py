@@ -121,8 +121,22 @@ class PatchMixer(nn.Module):
 
     def forward(self, h: Float[Tensor, "b c n d"]) -> Float[Tensor, "b c n d"]:
         """h + gate(mlp(norm(h)^T))^T."""
+        if not self.training and not torch.is_grad_enabled():
+            return self._from_the_left(h)
         across = self.norm(h).transpose(2, 3)
         return h + self.mixed.gated(self.mixed.mix(across)).transpose(2, 3)
+
+    def _from_the_left(self, h: Float[Tensor, "b c n d"]) -> Float[Tensor, "b c n d"]:
+        """The same without transposed copies: weights times patches; its gradients would need more memory."""
+        z = self.norm(h).flatten(0, 1)
+        z = _times(self.mixed.narrow, functional.gelu(_times(self.mixed.wide, z)))
+        gate = torch.softmax(_times(self.mixed.gate, z), dim=1)
+        return torch.addcmul(h, z.view(h.shape), gate.view(h.shape))
+
+
+def _times(linear: nn.Linear, z: Float[Tensor, "b n d"]) -> Float[Tensor, "b m d"]:
+    """A linear map along the second axis."""
+    return torch.baddbmm(linear.bias[:, None], linear.weight.expand(len(z), -1, -1), z)
 
 
 class ChannelMixer(nn.Module):

@@ -143,7 +143,7 @@ class _Read:
         """Some windows."""
         return _rows(self.windows, index), None if self.hidden is None else self.hidden[index]
 
-    def loss(self, network: TinyTimeMixer, batch: tuple[Windows, Tensor | None]) -> Float[Tensor, ""]:
+    def loss(self, network: Any, batch: tuple[Windows, Tensor | None]) -> Float[Tensor, ""]:
         """The mean squared error of the targets."""
         windows, hidden = batch
         targets, exogenous = list(self.settings.targets), list(self.settings.exogenous)
