@@ -15,12 +15,14 @@ from torch.optim import AdamW
 from unseen.data.domain import Domain
 from unseen.data.series import channels_of, future_values, periods_of
 from unseen.methods.base import Card, Method, NotFittedError
-from unseen.methods.forecasting.ttm.network import Shape, TinyTimeMixer, count, tiny_time_mixer
+from unseen.methods.forecasting.ttm.network import Shape, count, tiny_time_mixer
+from unseen.methods.forecasting.ttm.rolling import roll
 from unseen.methods.forecasting.ttm.tuning import Tuning, tune
 from unseen.methods.forecasting.ttm.windows import (
     RESOLUTIONS,
     Batch,
     few_shot_origins,
+    joined,
     masked_mse,
     pool_of,
     resolution_of,
@@ -290,9 +292,7 @@ class TTM(Method):
         seen = [((v - self.loc_) / self.scale_).astype(np.float32) for v in values]
         tokens = self._tokens(periods_of(series).tolist())
         train_windows, held_windows = (
-            _joined(
-                [windows_of(v, o[k], self.context, self.horizon, token) for v, o, token in zip(seen, parts, tokens)]
-            )
+            joined([windows_of(v, o[k], self.context, self.horizon, token) for v, o, token in zip(seen, parts, tokens)])
             for k in (0, 1)
         )
         self.network_, self.history_ = tune(base, train_windows, held_windows, self._tuning(names, targets, exogenous))
@@ -457,47 +457,15 @@ class TTM(Method):
         for i in range(0, len(past), size):
             x, token = past[i : i + size].to(device), tokens[i : i + size].to(device)
             ahead = None if known is None else known[i : i + size].to(device)
-            rows.append(self._roll(network, x, token, ahead, horizon, places).cpu())
+            rows.append(roll(network, x, token, ahead, horizon, places).cpu())
         self.network_.cpu()
         return torch.cat(rows)
-
-    def _roll(
-        self, network: TinyTimeMixer, x: Tensor, token: Tensor, known: Tensor | None, horizon: int, places: list[int]
-    ) -> Tensor:
-        done: list[Tensor] = []
-        start = 0
-        while start < horizon:
-            stop = start + self.horizon
-            ahead = None if known is None else _extended(known[:, start:stop], self.horizon)
-            seen = torch.isfinite(x)
-            observed = None if bool(seen.all()) else seen
-            y = network(torch.nan_to_num(x), token, ahead, observed)
-            done.append(y)
-            if stop < horizon:
-                more = torch.full((len(x), self.horizon, x.shape[2]), float("nan"), device=x.device)
-                more[..., places] = y
-                if ahead is not None:
-                    more[..., list(network.shape.exogenous)] = ahead
-                x = torch.cat([x, more], dim=1)[:, -self.context :]
-            start = stop
-        return torch.cat(done, dim=1)[:, :horizon]
-
-
-def _extended(known: Tensor, horizon: int) -> Tensor:
-    """What is known of a horizon that is cut short, with its last value up to the end, which nobody reads."""
-    lack = horizon - known.shape[1]
-    return known if not lack else torch.cat([known, known[:, -1:].expand(-1, lack, -1)], dim=1)
 
 
 def _table(x: Any) -> np.ndarray:
     """A series as (t, c), float64."""
     array = np.asarray(x, dtype=np.float64)
     return array[:, None] if array.ndim == 1 else array
-
-
-def _joined(parts: list[Any]) -> Any:
-    """Windows of several series as one."""
-    return type(parts[0])(*(torch.cat(tensors) for tensors in zip(*parts)))
 
 
 def _moments(values: list[np.ndarray], names: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:

@@ -201,6 +201,11 @@ def windows_of(
     return Windows(window[:, :context], window[:, context:], observed[:, :context], observed[:, context:], token)
 
 
+def joined(parts: Sequence[Windows]) -> Windows:
+    """Windows of several series as one."""
+    return Windows(*(torch.cat(tensors) for tensors in zip(*parts)))
+
+
 def few_shot_origins(
     length: int, *, horizon: int, least: int, validation: float, fraction: float
 ) -> tuple[NDArray[Any], NDArray[Any]]:
