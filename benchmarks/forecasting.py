@@ -1,7 +1,7 @@
 """TTM beside the official package's module with equal weights, and beside statistical forecasts on the same windows.
 
-Both peers are optional: `pip install --no-deps granite-tsfm`; `pip install statsforecast`, which asks for pandas below 3, in
-an environment of its own. The windows are those of the claim, of series that pretraining has not seen.
+Both peers are optional: `pip install --no-deps granite-tsfm`; `pip install statsforecast`, which asks for pandas below
+3, in an environment of its own. The windows are those of the claim, of series that pretraining has not seen.
 """
 
 from __future__ import annotations
