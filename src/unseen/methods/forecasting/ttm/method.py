@@ -147,7 +147,7 @@ class TTM(Method):
             "`adapt` standardizes channels by what it learns from, so that the correction of forecasts sees forecasts "
             "and exogenous values in like units; the official code leaves that to its preprocessor.",
             "Few-shot windows are the last of the training part, as in the official toolkit.",
-            "That correction learns 20 times as fast as the rest; half of the windows of pretraining are of downsampled "
+            "That correction learns 20 times as fast as the rest; half of the pretraining windows are of downsampled "
             "copies; dropout rounds its share to a multiple of 1/256, which makes it cheaper.",
             "Ten resolutions and 'unknown' have a prefix; one that pretraining did not see is taken as unknown.",
         ),
