@@ -19,6 +19,7 @@ ALL = (
     "adaptation",
     "glc_labels",
     "zeroq",
+    "forecasting",
     "overhead",
     "serve",
     "hypergraph",

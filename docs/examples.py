@@ -92,6 +92,21 @@ def python(about: dict[str, Any], arguments: str = "") -> str:
             f"method = {name}({arguments}).fit(source=known)",
             "tau = kendalltau(method.predict(others), others.y).statistic",
             "print((1 + tau) / 2)  # share of pairs in the right order",
+    elif about["modalities"] == ["series"]:
+        lines = [
+            "import numpy as np",
+            "",
+            "from unseen.data.series import forecast_frame, part, series_domain",
+            "from unseen.data.simulate.series import simulated_series",
+            f"from unseen.methods import {name}",
+            "",
+            'series = simulated_series(8, 1500)  # or read_series("demand.csv")',
+            fit,
+            "past, truth = part(series, 0, -8), part(series, -8, None)  # or pretrained() in the place of a fit",
+            "forecast = method.forecast(past, horizon=8)",
+            "table = forecast_frame(past, forecast)  # with the true times",
+            "errors = np.abs(forecast - np.stack(list(truth.x))).ravel()",
+            "print((errors < 2).mean())",
         ]
     elif methods.get(about["slug"]).card.two_towers:
         lines = [
@@ -190,6 +205,13 @@ def shell(about: dict[str, Any]) -> str:
         return f"unseen quantize efficientnet-lite0 --method {slug} --bits 8/8{settings} --out models/{slug}"
     if methods.get(slug).card.task == "value":
         return f"unseen nas rank cells-digits --trained 40 --out nas\nunseen reproduce {slug} --quick"
+    if about["modalities"] == ["series"]:
+        rows = "for day in 01 02 03 04 05 06 07 08 09 10 11 12; do for hour in 00 06 12 18; do"
+        return (
+            f"echo time,demand > demand.csv\n{rows}\n"
+            '  echo "2024-01-$day $hour:00:00,$((10#$hour * 3 + 10#$day))" >> demand.csv\ndone; done\n'
+            "unseen forecast demand.csv --horizon 8 --out forecast"
+        )
     if about["modalities"] == ["image"] or methods.get(slug).card.two_towers:
         return f"unseen methods {slug}\nunseen reproduce {slug} --quick"
     if about["modalities"] == ["text"]:

@@ -26,6 +26,7 @@ CLAIMS = {
     "zeroq": "zeroq",
     "parzc": "parzc",
     "genie": "genie",
+    "ttm": "ttm",
     "mte-zsar": "mte_zsar",
     "ontozsl": "ontozsl",
     "crest": "crest",

@@ -54,6 +54,7 @@ METHODS = {
     "zeroq": "compression.zeroq:ZeroQ",
     "parzc": "compression.parzc:ParZC",
     "genie": "compression.genie:Genie",
+    "ttm": "forecasting.ttm:TTM",
 }
 
 

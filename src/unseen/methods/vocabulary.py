@@ -62,7 +62,8 @@ class Card:
     modalities : set of str
         Kinds of `Domain` it reads.
     protocols : set of str
-        Protocols it can be graded by: closed, partial, open, open-partial, zsl, gzsl, quantization, nas.
+        Protocols it can be graded by: closed, partial, open, open-partial, zsl, gzsl, quantization, nas,
+        forecasting.
     task : {"class", "value"}
         What the labels of samples are; `predict` then gives indices of classes, or numbers.
     presets : mapping of name to hyperparameters

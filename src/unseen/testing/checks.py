@@ -22,7 +22,7 @@ from unseen.methods import get
 from unseen.methods.base import UNKNOWN, VOCABULARY, Method, NotFittedError, _hints, clone, signatures
 from unseen.nn import train
 from unseen.nn.state import digest, pack
-from unseen.testing.compared import learnt, outputs, random_states, snapshot
+from unseen.testing.compared import forecasts, learnt, outputs, random_states, snapshot
 from unseen.testing.inputs import Case, class_space, domain_of
 from unseen.testing.wrong import bad_inputs, bad_samples, bad_values, widened, without
 
@@ -109,8 +109,8 @@ def the_card_is_complete(method: type[Method]) -> None:
 def an_unfitted_method_says_so(method: type[Method]) -> None:
     """Every output verb of an unfitted method raises `NotFittedError`."""
     made, x = method(), torch.zeros(2, 16)
-    for verb in ("predict", "predict_proba", "decision_function"):
-        if _decides(method) or verb == "predict":
+    for verb in ("forecast",) if forecasts(method) else ("predict", "predict_proba", "decision_function"):
+        if _decides(method) or verb in ("predict", "forecast"):
             with refused(f"{verb} before fit", "has not been fitted", by=(NotFittedError,)):
                 getattr(made, verb)(x)
     if "network" in {name for base in method.__mro__[:-2] for name in vars(base)}:
@@ -231,6 +231,10 @@ def outputs_have_their_shapes_and_ranges(case: Case) -> None:
     before = np.array(x)
     out = outputs(method, x)
     need(np.array_equal(np.asarray(x), before), "predict must not change its samples")
+    if forecasts(type(method)):
+        need(out["forecast"].ndim == 3 and len(out["forecast"]) == len(x), "forecasts must be of shape (n, h, c)")
+        need(np.isfinite(out["forecast"]).all(), "forecasts must be finite")
+        return
     labels = out["predict"]
     if case.method.card.task == "value":
         need(labels.dtype == np.float64, f"predict must give float64; got {labels.dtype}")
@@ -269,21 +273,27 @@ def each_sample_is_predicted_by_itself(case: Case) -> None:
 def tensors_arrays_and_domains_are_predicted_alike(case: Case) -> None:
     """Whatever holds the samples, the labels are the same."""
     method, x = fitted(case), case.samples()
-    expected = method.predict(x).tolist()
+    say = _verb(method)
+    expected = np.asarray(say(x)).tolist()
     array = np.asarray(x)
     domain = Domain(x=array, kind=case.kind)  # type: ignore[arg-type]
     lazy = domain.replace(x=Lazy(range(len(x)), lambda i: x[i]))
     others = (array.astype(object),) if case.kind == "text" else (array, x.double(), array.astype(">f8"))
     for same in (*others, x.tolist(), domain, lazy):
-        need(method.predict(same).tolist() == expected, f"predict must read {type(same).__name__} as it reads tensors")
+        need(np.asarray(say(same)).tolist() == expected, f"predict must read {type(same).__name__} as it reads tensors")
 
 
 def bad_samples_are_named(case: Case) -> None:
     """NaN, infinity, no sample, wrong width or type are refused as x."""
-    method = fitted(case)
+    say = _verb(fitted(case))
     for value in bad_samples(case):
         with refused(f"predict of {np.asarray(value).dtype} {np.shape(value)}", "x"):
-            method.predict(value)
+            say(value)
+
+
+def _verb(method: Any) -> Callable[[Any], Any]:
+    """What a method is asked: its forecast, or its prediction."""
+    return method.forecast if forecasts(type(method)) else method.predict
 
 
 # -- saving ------------------------------------------------------------------------------------------------

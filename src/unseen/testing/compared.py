@@ -56,8 +56,15 @@ def learnt(method: Method) -> str:
     return digest({key: value for key, value in method.fitted.items() if key != "transduction_"})
 
 
+def forecasts(method: type[Method]) -> bool:
+    """Whether it says what comes after samples, not of which class they are."""
+    return hasattr(method, "forecast")
+
+
 def outputs(method: Method, x: Any) -> dict[str, Any]:
-    """What a fitted method says of samples: its labels, and its scores if it gives any."""
+    """What a fitted method says of samples: its labels, and its scores if it gives any; or its forecasts."""
+    if forecasts(type(method)):
+        return {"forecast": method.forecast(x)}  # type: ignore[attr-defined]
     out = {"predict": method.predict(x)}
     if type(method).decision_function is not Method.decision_function:
         out["decision_function"] = method.decision_function(x).numpy()

@@ -26,6 +26,7 @@ from unseen.nn.prompting import PromptableTowers, pooled_text
 from unseen.runtime import reproducible
 
 N_CLASSES, N_SEEN, WIDTH, SIDE = 6, 4, 16, 8
+LENGTH, CHANNELS = 120, 2
 NAMES = ("anchor", "bell", "crown", "drum", "eagle", "fan")
 WORDS = ("a", "drawing", "of", "the", "old", "big", "red", "left", *NAMES)
 TREE = (6, 6, 7, 7, 6, 7, -1, 6)
@@ -81,7 +82,7 @@ def cases(method: type[Method]) -> Iterator[Case]:
 
 
 def _kinds(cls: type[Method], signature: Signature) -> list[str]:
-    known = [kind for kind in ("features", "probabilities", "image", "text") if kind in cls.card.modalities]
+    known = [kind for kind in ("features", "probabilities", "image", "text", "series") if kind in cls.card.modalities]
     return known if "model" in signature.required else known[:1]
 
 
@@ -95,6 +96,9 @@ def samples_of(kind: str, n: int, seed: int) -> tuple[Any, np.ndarray]:
     if kind == "text":
         before = [" ".join(rng.choice(WORDS[:-N_CLASSES], rng.integers(0, 4))) for _ in y]
         return np.array([f"{words} {NAMES[label]}".strip() for words, label in zip(before, y)]), y
+    if kind == "series":
+        phase = np.arange(LENGTH)[None, :, None] / 12 + rng.random((n, 1, CHANNELS))
+        return (np.sin(2 * np.pi * phase) + 0.1 * rng.normal(size=(n, LENGTH, CHANNELS))).astype(np.float32), y
     shape = {"features": (WIDTH,), "probabilities": (N_SEEN,), "image": (3, SIDE, SIDE)}[kind]
     centres = np.random.default_rng(1).normal(size=(N_SEEN, *shape))
     x = (1.5 * centres[y] + rng.normal(size=(n, *shape)) + 0.1 * seed).astype(np.float32)

@@ -114,6 +114,11 @@ def bad_samples(case: Case) -> Iterator[Any]:
         yield from (x[:0], np.zeros((3, WIDTH)), np.zeros(3), x[:, None], "one text", None)
         return
     x = case.samples().numpy()
+    if case.kind == "series":  # a missing value is none that is wrong, and another length or channel is another series
+        empty, infinite = x.copy(), x.copy()
+        empty[2], infinite[2, 1, 1] = np.nan, np.inf
+        yield from (empty, infinite, x[:0], x[0], x[0].ravel(), x[:, :3], x.astype(str), x.astype(complex), "one", None)
+        return
     nan, infinite = x.copy(), x.copy()
     nan[2].flat[1], infinite[2].flat[1] = np.nan, np.inf
     yield from (nan, infinite, x[:0], x[0].ravel(), x.astype(str), x.astype(complex), "picture", None, x[:, :-1])

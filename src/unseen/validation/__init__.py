@@ -4,6 +4,7 @@ from unseen.validation.accuracy import accuracy_interval, average_thresholded_co
 from unseen.validation.agreement import agreement
 from unseen.validation.choice import weigh, without_doubt
 from unseen.validation.classwise import classwise_validation, pretended
+from unseen.validation.conformal import conformal_widths, coverage
 from unseen.validation.crafted import (
     CraftedScore,
     Scored,
@@ -31,6 +32,8 @@ __all__ = [
     "average_thresholded_confidence",
     "certainty",
     "classwise_validation",
+    "conformal_widths",
+    "coverage",
     "crafted_copies",
     "crafted_validation",
     "cross_validated",

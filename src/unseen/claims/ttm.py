@@ -1,0 +1,440 @@
+"""What the TTM paper's abstract asserts, as experiments on families of series that pretraining has not seen."""
+
+from __future__ import annotations
+
+import functools
+import time
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from unseen.claims.base import Assertion, Claim, Experiment, at_least, at_most, better, equals
+from unseen.data.domain import Domain
+from unseen.data.naive import last_value, season_of, seasonal_naive
+from unseen.data.series import part, periods_of, series_domain
+from unseen.data.sources.series import packaged_corpus, packaged_series
+from unseen.methods.forecasting.ttm import TTM, pretrained
+from unseen.methods.forecasting.ttm.network import Shape, TinyTimeMixer, count
+from unseen.methods.forecasting.ttm.windows import downsample
+from unseen.runtime import reproducible, without_checkpoints
+from unseen.validation.conformal import conformal_widths, coverage
+
+Array = NDArray[Any]
+Result = dict[str, dict[str, float]]
+
+SMALL: dict[str, Any] = {
+    "context": 192, "horizon": 48, "patch": 16, "width": 48, "decoder_width": 32, "shortest": 48, "dropout": 0.1,
+    "head_dropout": 0.1, "epochs": 6, "steps": 50, "batch_size": 128,
+}  # fmt: skip
+"""What is pretrained anew for every seed and ablation: 192 points to 48."""
+ABLATIONS: dict[str, dict[str, Any]] = {
+    "ttm": {},
+    "without downsampling": {"downsampling": False},
+    "without prefix": {"prefix": False},
+    "without levels": {"levels": 0, "layers": 6},
+}
+FEW = 0.05
+"""Share of the training windows of a few-shot arm."""
+TEST = 0.25
+"""Share of the points, the last ones, that are forecast."""
+WINDOWS = 120
+"""Most forecasts of a series."""
+LONGEST = 27_000
+"""Points of a series that are looked at, the last ones: three years of hours."""
+
+
+# -- data --------------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def family(name: str, k: int = 1) -> Domain:
+    """The first channel of a packaged series, in means of k points, standardized by its first three quarters."""
+    return standardized(packaged_series(name), k, channels=1)
+
+
+def standardized(series: Domain, k: int = 1, channels: int | None = None, longest: int = LONGEST) -> Domain:
+    """Means of k of the last points; mean 0 and deviation 1 over what is not test."""
+    values = np.asarray(series.x[0])[-longest:, :channels]
+    values = downsample(values, k) if k > 1 else values
+    known = values[: len(values) - round(TEST * len(values))]
+    mean, deviation = np.nanmean(known, axis=0), np.nanstd(known, axis=0)
+    period = float(periods_of(series)[0]) * k
+    names = series.columns["channels"][0].tolist()[:channels]
+    return series_domain([(values - mean) / deviation], period=period, channels=names, name=series.name)
+
+
+def split(series: Domain) -> tuple[Domain, Array]:
+    """What may be learned from, and the places where test forecasts begin."""
+    return split_at(series, 48)
+
+
+def split_at(series: Domain, horizon: int) -> tuple[Domain, Array]:
+    """As `split`, for forecasts of `horizon` points."""
+    n = len(series.x[0])
+    cut = n - round(TEST * n)
+    starts = np.unique(np.linspace(cut, n - horizon, WINDOWS).round().astype(int))
+    return part(series, 0, cut), starts
+
+
+def windows(series: Domain, starts: Array, context: int, horizon: int) -> tuple[Array, Array]:
+    """Contexts and truths, (n, context, c) and (n, horizon, c); what is before the series is missing."""
+    values = np.asarray(series.x[0], dtype=np.float64)
+    line = np.concatenate([np.full((context, values.shape[1]), np.nan), values])
+    return (
+        np.stack([line[s : s + context] for s in starts]),
+        np.stack([values[s : s + horizon] for s in starts]),
+    )
+
+
+def mse(truth: Array, forecast: Array) -> float:
+    """Mean squared error over what is observed."""
+    return float(np.nanmean((truth - forecast) ** 2))
+
+
+# -- pretrained once for a seed ----------------------------------------------------------------------------
+
+
+@functools.cache
+def corpus() -> Domain:
+    """What is pretrained on: weather, sun, wind and air, and simulated series; no traffic, electricity or bicycles."""
+    return packaged_corpus(simulated=60)
+
+
+@functools.cache
+def small(arm: str, seed: int) -> TTM:
+    """A small TTM, pretrained whole or without a part."""
+    with without_checkpoints():
+        return TTM(**{**SMALL, **ABLATIONS[arm], "random_state": seed}).fit(series=corpus())
+
+
+@functools.cache
+def untrained(seed: int) -> TTM:
+    """A small TTM that has learned from nothing but one step: what `adapt` then makes of it is from scratch."""
+    settings = {**SMALL, "epochs": 1, "steps": 1, "learning_rate": 1e-9, "random_state": seed}
+    with without_checkpoints():
+        return TTM(**settings).fit(series=corpus())
+
+
+def tuned(model: TTM, series: Domain, **settings: Any) -> TTM:
+    """`model`, adapted; its own settings stay."""
+    before = model.get_params()
+    try:
+        with without_checkpoints():
+            return model.set_params(**settings).adapt(series=series)
+    finally:
+        model.set_params(**before)
+
+
+def linear(known: Domain, context: int, horizon: int, fraction: float) -> Any:
+    """Ridge from the context, less its last value, to the future, on the last share of the training windows."""
+    values = np.nan_to_num(np.asarray(known.x[0], dtype=np.float64))
+    origins = np.arange(context, round(0.8 * len(values)) - horizon + 1)
+    origins = origins[len(origins) - max(1, round(fraction * len(origins))) :]
+    past, future = windows(series_domain([values]), origins, context, horizon)
+    x, y = (v[..., 0] - past[:, -1:, 0] for v in (past, future))
+    weights = np.linalg.solve(x.T @ x + 10.0 * np.eye(context), x.T @ y)
+
+    def forecast(contexts: Array) -> Array:
+        filled = np.nan_to_num(contexts[..., 0])
+        return ((filled - filled[:, -1:]) @ weights + filled[:, -1:])[..., None]
+
+    return forecast
+
+
+# -- transfer ----------------------------------------------------------------------------------------------
+
+
+def run_transfer(case: str, seed: int) -> Result:
+    """Zero-shot and few-shot on a family never seen, at its own resolution, four times and a day's as coarse."""
+    table: Result = {}
+    hour = 1 if season_of(float(periods_of(packaged_series(case))[0])) == 24 else 2
+    for told, k in (("fine", 1), ("coarse", 4 * hour), ("daily", 24 * hour)):
+        series = family(case, k)
+        period = float(periods_of(series)[0])
+        known, starts = split(series)
+        past, truth = windows(series, starts, SMALL["context"], SMALL["horizon"])
+        arms = {
+            "last value": last_value(past, SMALL["horizon"]),
+            "seasonal naive": seasonal_naive(past, SMALL["horizon"], season_of(period)),
+        }
+        for arm in ABLATIONS:
+            model = small(arm, seed)
+            arms[arm if arm != "ttm" else "zero-shot"] = model.forecast(past, period=period)
+        if told == "fine":
+            settings: dict[str, Any] = {"fraction": FEW, "tune_epochs": 30, "tune_learning_rate": 1e-3}
+            arms["few-shot"] = tuned(small("ttm", seed), known, **settings).forecast(past, period=period)
+            scratch = tuned(untrained(seed), known, **{**settings, "freeze": False, "tune_learning_rate": 3e-3})
+            arms["from scratch"] = scratch.forecast(past, period=period)
+            arms["linear"] = linear(known, SMALL["context"], SMALL["horizon"], FEW)(past)
+        for arm, forecast in arms.items():
+            table.setdefault(arm, {})[told] = mse(truth, forecast)
+    for told in ("fine", "coarse", "daily"):
+        floor = {arm: table[arm][told] for arm in table if told in table[arm]}
+        for arm in floor:
+            table[arm][f"{told}, of the last value"] = floor[arm] / floor["last value"]
+    return table
+
+
+# -- channels and exogenous signals ------------------------------------------------------------------------
+
+
+@functools.cache
+def signals(case: str, seed: int) -> Domain:
+    """A target, then what is known of its future: simulated, or real with the weather and the working days."""
+    if case.startswith("simulated"):
+        rng = np.random.default_rng([seed, len(case)])
+        n = 1500
+        x = np.convolve(rng.normal(size=n + 5), np.ones(6) / 6, mode="valid") * 2.4
+        y = rng.normal(size=n)
+        for t in range(24, n):
+            y[t] = 0.7 * y[t - 24] + 1.5 * x[t] + 0.5 * rng.normal()
+        return standardized(series_domain([np.stack([y, x], axis=1)], period=3600.0, channels=("y", "x")))
+    series = packaged_series(case)
+    hourly = round(3600 / float(periods_of(series)[0]))
+    return standardized(series, max(hourly, 1), longest=8760 * max(hourly, 1))
+
+
+def run_exogenous(case: str, seed: int) -> Result:
+    """The committed model, tuned on 30 % of the windows: without signals, with their future, with channels mixed."""
+    series, base = signals(case, seed), pretrained(random_state=seed)
+    known, starts = split_at(series, base.horizon)
+    names = tuple(series.columns["channels"][0].tolist())
+    past, truth = windows(series, starts, base.context, base.horizon)
+    future, period = truth[..., 1:], float(periods_of(series)[0])
+    settings: dict[str, Any] = {"fraction": 0.3, "tune_epochs": 30, "tune_learning_rate": 2e-3}
+    alone = series_domain([np.asarray(known.x[0])[:, :1]], period=period, channels=names[:1])
+    arms = {
+        "zero-shot": base.forecast(past[..., :1], period=period),
+        "without signals": tuned(base, alone, **settings).forecast(past[..., :1], period=period),
+    }
+    for arm, more in (
+        ("with signals", {}),
+        ("with signals, channels mixed", {"mixing": "mix"}),
+        ("with signals, wide", {"window": 3, "window_mixer": True}),
+    ):
+        model = tuned(base, known, exogenous=names[1:], **settings, **more)
+        arms[arm] = model.forecast(past, future=future, period=period)
+        same = all(
+            torch.equal(a, b)
+            for x, y in zip(base.network_.backbone_parts(), model.network_.backbone_parts())  # type: ignore[operator]
+            for a, b in zip(x.state_dict().values(), y.state_dict().values())
+        )
+        arms.setdefault("frozen", np.array(float(same)))
+    frozen = float(arms.pop("frozen"))
+    mixed = tuned(base, known, targets=names[:1], mixing="mix", **settings)
+    arms["channels mixed"] = mixed.forecast(past, period=period)
+    errors = {arm: mse(truth[..., :1], forecast) for arm, forecast in arms.items()}
+    floor = errors["without signals"]
+    return {
+        arm: {"mse": error, "of tuning without signals": error / floor, "backbone kept": frozen}
+        for arm, error in errors.items()
+    }
+
+
+# -- the model that comes with the package -----------------------------------------------------------------
+
+
+def run_packaged(case: str, seed: int) -> Result:
+    """512 points to 96 by the committed model; few-shot on 5 %; intervals; size and speed."""
+    model, series = pretrained(random_state=seed), family(case)
+    period = float(periods_of(series)[0])
+    known, starts = split_at(series, model.horizon)
+    past, truth = windows(series, starts, model.context, model.horizon)
+    arms = {
+        "last value": last_value(past, model.horizon),
+        "seasonal naive": seasonal_naive(past, model.horizon, season_of(period)),
+        "zero-shot": model.forecast(past, period=period),
+        "few-shot": tuned(model, known, fraction=FEW, tune_epochs=30).forecast(past, period=period),
+        "linear": linear(known, model.context, model.horizon, FEW)(past),
+    }
+    table: Result = {arm: {"mse": mse(truth, forecast)} for arm, forecast in arms.items()}
+    for arm in table:
+        table[arm]["of the seasonal naive"] = table[arm]["mse"] / table["seasonal naive"]["mse"]
+        table[arm]["of the last value"] = table[arm]["mse"] / table["last value"]["mse"]
+    half = np.arange(len(truth)) % 2 == 0
+    widths = conformal_widths(truth[half] - arms["zero-shot"][half], 0.9)
+    began = time.perf_counter()
+    thousand = np.resize(np.nan_to_num(past), (1000, *past.shape[1:]))
+    with reproducible(seed):
+        model.forecast(thousand, period=period)
+    table["zero-shot"] |= {
+        "coverage of 90 % intervals": coverage(truth[~half], arms["zero-shot"][~half], widths),
+        "seconds of 1,000 forecasts": time.perf_counter() - began,
+        "parameters": float(model.parameters_),
+    }
+    shape = Shape()
+    table["paper's size"] = {
+        "parameters": float(count(TinyTimeMixer(shape))),
+        "learned with a frozen backbone": float(
+            count(TinyTimeMixer(shape)) - sum(count(p) for p in TinyTimeMixer(shape).backbone_parts())
+        ),
+    }
+    return table
+
+
+# -- the ledger --------------------------------------------------------------------------------------------
+
+mechanism = functools.partial(Assertion, level="mechanism")
+promised = functools.partial(Assertion, level="effect", promised=True)
+effect = functools.partial(Assertion, level="effect")
+paper_scale = functools.partial(Assertion, level="paper scale")
+not_testable = functools.partial(Assertion, level="not testable")
+
+claim = Claim(
+    slug="ttm",
+    experiments={
+        "transfer": Experiment(
+            run=run_transfer,
+            development=("traffic/minneapolis", "electricity/clients", "demand/victoria"),
+            confirmation=("traffic/san-francisco", "bikes/washington", "power/household"),
+            seeds=(0, 1),
+            fresh_seeds=(100, 101),
+            unit="family of series",
+        ),
+        "exogenous": Experiment(
+            run=run_exogenous,
+            development=("simulated", "demand/victoria"),
+            confirmation=("simulated anew", "bikes/washington"),
+            seeds=(0, 1),
+            fresh_seeds=(100, 101),
+            unit="series with signals",
+        ),
+        "packaged": Experiment(
+            run=run_packaged,
+            development=("traffic/minneapolis", "electricity/clients", "demand/victoria"),
+            confirmation=("traffic/san-francisco", "bikes/washington", "power/household"),
+            seeds=(0,),
+            fresh_seeds=(100,),
+            unit="family of series",
+        ),
+    },
+    ledger=(
+        not_testable(
+            text="Language models adapted to series are slow, have some billion parameters, and ignore relations "
+            "between channels.",
+            reason="About other methods; none of them runs in minutes on two cores.",
+        ),
+        mechanism(
+            text="The model is tiny: the paper's network has fewer than a million parameters, 805,280 to the one.",
+            experiment="packaged",
+            holds=equals("paper's size", metric="parameters", value=805_280),
+        ),
+        mechanism(
+            text="Few parameters learn in few-shot tuning: 289,696 of them with a frozen backbone.",
+            experiment="packaged",
+            holds=equals("paper's size", metric="learned with a frozen backbone", value=289_696),
+        ),
+        mechanism(
+            text="Few-shot tuning leaves the backbone bit for bit as it was.",
+            experiment="exogenous",
+            holds=equals("with signals", metric="backbone kept", value=1),
+        ),
+        promised(
+            text="Pretrained on public series alone it transfers to families that it has not seen: zero-shot, the "
+            "error of the committed model is at most six tenths of that of the last value.",
+            experiment="packaged",
+            holds=at_most("zero-shot", metric="of the last value", value=0.6),
+        ),
+        effect(
+            text="Zero-shot the committed model is better than the last day again, by a tenth of its error.",
+            experiment="packaged",
+            holds=better("zero-shot", "seasonal naive", metric="of the seasonal naive", by=0.1, lower=True),
+        ),
+        promised(
+            text="Few-shot tuning of the committed model on 5 % beats the last value, as zero-shot does.",
+            experiment="packaged",
+            holds=better("few-shot", "last value", metric="mse", by=0.2, lower=True),
+        ),
+        effect(
+            text="Few-shot beats zero-shot: the committed model.",
+            experiment="packaged",
+            holds=better("few-shot", "zero-shot", metric="mse", lower=True),
+        ),
+        effect(
+            text="It is more accurate than other forecasters: few-shot, than a linear map learned from the same 5 %, "
+            "by 12 % of the seasonal naive's error.",
+            experiment="packaged",
+            holds=better("few-shot", "linear", metric="of the seasonal naive", by=0.12, lower=True),
+        ),
+        effect(
+            text="Zero-shot often surpasses the few-shot results of others: here of a linear map learned from 5 %.",
+            experiment="packaged",
+            holds=better("zero-shot", "linear", metric="of the seasonal naive", lower=True),
+        ),
+        effect(
+            text="What was pretrained helps few-shot: better than the same network from scratch on the same 5 %.",
+            experiment="transfer",
+            holds=better("few-shot", "from scratch", metric="fine, of the last value", lower=True),
+        ),
+        effect(
+            text="Adaptive patching lowers the zero-shot error: against plain patches and as many layers.",
+            experiment="transfer",
+            holds=better("zero-shot", "without levels", metric="fine, of the last value", lower=True),
+        ),
+        effect(
+            text="Downsampled copies in pretraining lower the zero-shot error on coarser series: means of four hours.",
+            experiment="transfer",
+            holds=better("zero-shot", "without downsampling", metric="coarse, of the last value", lower=True),
+        ),
+        effect(
+            text="The same on daily means.",
+            experiment="transfer",
+            holds=better("zero-shot", "without downsampling", metric="daily, of the last value", lower=True),
+        ),
+        effect(
+            text="The resolution prefix lowers the zero-shot error: means of four hours.",
+            experiment="transfer",
+            holds=better("zero-shot", "without prefix", metric="coarse, of the last value", lower=True),
+        ),
+        effect(
+            text="The resolution prefix lowers the zero-shot error: daily means.",
+            experiment="transfer",
+            holds=better("zero-shot", "without prefix", metric="daily, of the last value", lower=True),
+        ),
+        effect(
+            text="Exogenous signals whose future is known are infused in tuning: the error falls by 12 %.",
+            experiment="exogenous",
+            holds=better("with signals", "without signals", metric="of tuning without signals", by=0.12, lower=True),
+        ),
+        effect(
+            text="Channels that inform each other in the decoder lower the error: without the future of the signals.",
+            experiment="exogenous",
+            holds=better("channels mixed", "without signals", metric="of tuning without signals", lower=True),
+        ),
+        promised(
+            text="It is fast: 1,000 forecasts of the committed model take less than 5 seconds of one core.",
+            experiment="packaged",
+            holds=at_most("zero-shot", metric="seconds of 1,000 forecasts", value=5),
+        ),
+        effect(
+            text="Intervals of 90 % cover at least 85 % of windows beside those that set them (ours, not the paper's).",
+            experiment="packaged",
+            holds=at_least("zero-shot", metric="coverage of 90 % intervals", value=0.85),
+        ),
+        paper_scale(
+            text="12 to 38 % more accurate than popular forecasters in zero-shot and few-shot tests.",
+            reason="Needs Monash and LibCity for pretraining and the test sets (ETT, weather, electricity, traffic): "
+            "`TTM(**TTM.card.presets['paper'])`, or official weights through `official.translated`, on their "
+            "standard splits.",
+        ),
+        paper_scale(
+            text="14 times fewer learnable and 106 times fewer parameters in all, 65 times faster tuning and 54 times "
+            "faster inference than forecasters made of language models.",
+            reason="Needs GPT4TS and its like beside it on one GPU. Our figures: `benchmarks/forecasting.py`.",
+        ),
+        not_testable(
+            text="It is the first fast and tiny pretrained forecaster; code and models are open.",
+            reason="A claim of priority. Code and weights: ibm-granite/granite-tsfm. This one is another; it "
+            "gives the same forecasts from the same weights (a test, where that package is installed).",
+        ),
+    ),
+    licences=(
+        "Beijing PM2.5, Metro Interstate Traffic Volume, household power: UCI, CC BY 4.0",
+        "solar and wind power, sunspots, electricity, traffic: Monash archive, CC BY 4.0",
+        "Seattle and San Francisco: NOAA, public domain; TMY3: NREL, U.S. government work",
+        "elecdemand: fpp2, GPL-3 (read, not redistributed)",
+        "bicycles: Capital Bikeshare Data License Agreement",
+    ),
+)

@@ -1,0 +1,355 @@
+"""`unseen forecast`: the future of a series of the user, by what has been best on its own past, with intervals."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import logging
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unseen.data.domain import Domain
+from unseen.data.naive import last_value, season_of, seasonal_naive
+from unseen.data.series import channels_of, forecast_frame, part, periods_of, pick, read_series
+from unseen.methods.forecasting.ttm import TTM, pretrained
+from unseen.validation.conformal import conformal_widths, coverage, fewest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+log = logging.getLogger(__name__)
+
+ORIGINS = 60
+"""Most forecasts of the past of one series."""
+METHODS = ("auto", "ttm", "ttm-tuned", "seasonal-naive", "last-value")
+
+Array = NDArray[Any]
+Forecaster = Callable[[Domain, int, "Domain | None"], Array]
+
+
+@dataclasses.dataclass(frozen=True)
+class Forecast:
+    """A forecast and how its method did on the past of the series.
+
+    Attributes
+    ----------
+    table : DataFrame
+        series, time, channel, forecast, and low and high where there are intervals.
+    chosen : str
+        The method.
+    backtest : DataFrame
+        method, mae, rmse, against (the error over that of the seasonal naive), coverage; the best first. Empty if
+        the series is too short for one.
+    why : str
+        Why this method, in a sentence.
+    series : Domain
+        What was read.
+    """
+
+    table: pd.DataFrame
+    chosen: str
+    backtest: pd.DataFrame
+    why: str
+    series: Domain
+
+
+def forecast(
+    series: str | os.PathLike[str] | pd.DataFrame | Domain,
+    *,
+    horizon: int = 96,
+    context: int | None = None,
+    time: str | None = None,
+    columns: Sequence[str] | None = None,
+    by: str | None = None,
+    future: str | os.PathLike[str] | pd.DataFrame | Domain | None = None,
+    few_shot: float | None = None,
+    intervals: float | None = 0.9,
+    method: str = "auto",
+    model: TTM | None = None,
+    settings: Mapping[str, Any] | None = None,
+    seed: int = 0,
+) -> Forecast:
+    """Forecast a table with a time column.
+
+    Parameters
+    ----------
+    series : path, DataFrame or Domain of kind series
+        As `unseen.data.series.read_series` takes it, with `time`, `columns` and `by`.
+    horizon : int
+        Points to forecast.
+    context : int, optional
+        Points that are read before them; as many as the model takes if absent.
+    future : as `series`, optional
+        What is known of the future: its columns that the series has, too, are exogenous. It asks for tuning.
+    few_shot : float in (0, 1], optional
+        Share of the windows of the past to tune the model on; None tunes it only where there is a `future`.
+    intervals : float in (0, 1), optional
+        Probability of the intervals; None gives none.
+    method : str
+        ttm, ttm-tuned, seasonal-naive, last-value, or auto: what had the smallest error on the past.
+    model : TTM, optional
+        A fitted one in the place of the one that comes with the package.
+    settings : mapping, optional
+        Hyperparameters of `TTM.adapt`.
+    seed : int
+
+    Raises
+    ------
+    ValueError
+        If something of this does not fit the series; the message says what.
+    """
+    _check(horizon, context, few_shot, intervals, method)
+    read = series if isinstance(series, Domain) else read_series(series, time=time, columns=None, by=by)
+    known = future if future is None or isinstance(future, Domain) else read_series(future, time=time, by=by)
+    exogenous = _exogenous(read, known, columns)
+    targets = [c for c in (columns or channels_of(read)) if c not in exogenous]
+    if not targets:
+        raise ValueError(f"future must leave a column to forecast; it holds all of {', '.join(channels_of(read))}")
+    read = pick(read, [*targets, *exogenous])
+    base = pretrained() if model is None else model
+    if few_shot is None and exogenous:
+        few_shot = 1.0
+    origins = _origins(read, horizon, base)
+    tuned = None
+    if few_shot is not None:
+        tuned = _tuned(base, _before(read, origins), few_shot, exogenous, dict(settings or {}), seed)
+    forecasters = _forecasters(base, tuned, targets, exogenous, context)
+    if method != "auto" and method not in forecasters:
+        raise ValueError("method 'ttm-tuned' needs few_shot (or a future)")
+    past = _backtest(read, forecasters, targets, horizon, origins, known=exogenous)
+    table, chosen, why = _choice(past, method, intervals)
+    y = forecasters[chosen](read, horizon, known)
+    low, high = _bounds(y, past[chosen], intervals) if past else (None, None)
+    frame = forecast_frame(read, y, low=low, high=high, channels=targets)
+    return Forecast(frame, chosen, table, why, pick(read, targets))
+
+
+def _check(horizon: int, context: int | None, few_shot: float | None, intervals: float | None, method: str) -> None:
+    if horizon < 1:
+        raise ValueError(f"horizon must be at least 1; got {horizon}")
+    if context is not None and context < 1:
+        raise ValueError(f"context must be at least 1; got {context}")
+    for name, value in (("few_shot", few_shot), ("intervals", intervals)):
+        if value is not None and not (0 < value < 1 or (name == "few_shot" and value == 1)):
+            raise ValueError(f"{name} must lie in (0, 1{']' if name == 'few_shot' else ')'}; got {value}")
+    if method not in METHODS:
+        raise ValueError(f"method must be one of {', '.join(METHODS)}; got {method!r}")
+
+
+def _exogenous(read: Domain, known: Domain | None, columns: Sequence[str] | None) -> list[str]:
+    """Columns of the future that the series has, in its order."""
+    have = channels_of(read)
+    for column in columns or ():
+        if column not in have:
+            raise ValueError(f"columns must be of {', '.join(have)}; got {column!r}")
+    if known is None:
+        return []
+    found = [c for c in have if c in channels_of(known)]
+    if not found:
+        raise ValueError(
+            f"future must share a column of numbers with the series ({', '.join(have)}); "
+            f"it has {', '.join(channels_of(known))}"
+        )
+    return found
+
+
+# -- the methods -------------------------------------------------------------------------------------------
+
+
+def _tuned(
+    base: TTM, past: Domain, few_shot: float, exogenous: Sequence[str], settings: dict[str, Any], seed: int
+) -> TTM:
+    """The model, tuned on what came before the backtest."""
+    changed = {"fraction": few_shot, "exogenous": tuple(exogenous), "random_state": seed, **settings}
+    before = base.get_params()
+    try:
+        return base.set_params(**changed).adapt(series=past)
+    finally:
+        base.set_params(**before)
+
+
+def _forecasters(
+    base: TTM, tuned: TTM | None, targets: Sequence[str], exogenous: Sequence[str], context: int | None
+) -> dict[str, Forecaster]:
+    """What can be tried, by name: each from series (and what is known) to (n, h, targets)."""
+
+    def zero_shot(series: Domain, horizon: int, known: Domain | None) -> Array:
+        return base.forecast(_last(pick(series, targets), context), horizon=horizon)
+
+    def few_shot(series: Domain, horizon: int, known: Domain | None) -> Array:
+        assert tuned is not None
+        ahead = None if not exogenous else known
+        return tuned.forecast(_last(series, context), horizon=horizon, future=ahead)
+
+    found: dict[str, Forecaster] = {"ttm": zero_shot}
+    if tuned is not None:
+        found["ttm-tuned"] = few_shot
+    return found | {
+        "seasonal-naive": functools.partial(_naive, targets, True),
+        "last-value": functools.partial(_naive, targets, False),
+    }
+
+
+def _naive(targets: Sequence[str], seasonal: bool, series: Domain, horizon: int, known: Domain | None) -> Array:
+    chosen = pick(series, targets)
+    seasons = [season_of(p) if seasonal else 1 for p in periods_of(chosen)]
+    pieces = [np.asarray(x)[None] for x in chosen.x]
+    return np.concatenate(
+        [seasonal_naive(p, horizon, s) if s > 1 else last_value(p, horizon) for p, s in zip(pieces, seasons)]
+    )
+
+
+def _last(series: Domain, context: int | None) -> Domain:
+    return series if context is None else part(series, -context, None)
+
+
+# -- the past ----------------------------------------------------------------------------------------------
+
+
+def _origins(series: Domain, horizon: int, model: TTM) -> list[NDArray[np.int64]]:
+    """Where forecasts of the past begin, by series: evenly over its last third, `ORIGINS` at most, or none."""
+    out = []
+    for x in series.x:
+        first = max(len(x) * 2 // 3, model.patch + 1)
+        last = len(x) - horizon
+        n = min(ORIGINS, last - first + 1)
+        out.append(np.unique(np.linspace(first, last, n).round().astype(int)) if n > 0 else np.array([], dtype=int))
+    return out
+
+
+def _before(series: Domain, origins: list[NDArray[np.int64]]) -> Domain:
+    """What came before the first forecast of the past; all of a series that has none."""
+    pieces = [part(series.take([i]), 0, int(o[0]) if len(o) else None) for i, o in enumerate(origins)]
+    return pieces[0] if len(pieces) == 1 else _stack(pieces)
+
+
+def _stack(pieces: list[Domain]) -> Domain:
+    from unseen.data.series import grid_of, series_domain
+
+    return series_domain(
+        [p.x[0] for p in pieces],
+        grids=[grid_of(p) for p in pieces],
+        channels=channels_of(pieces[0]),
+        ids=[str(p.ids[0]) for p in pieces],  # type: ignore[index]
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Past:
+    """Forecasts of the past of one method: (n, h, c) each."""
+
+    truth: Array
+    forecast: Array
+
+
+def _backtest(
+    series: Domain,
+    forecasters: Mapping[str, Forecaster],
+    targets: Sequence[str],
+    horizon: int,
+    origins: list[NDArray[np.int64]],
+    known: Sequence[str],
+) -> dict[str, _Past]:
+    """What every method would have said; empty if no series is long enough."""
+    starts: list[Domain] = []
+    ahead: list[Domain] = []
+    truths = []
+    for i, places in enumerate(origins):
+        one = series.take([i])
+        for origin in places.tolist():
+            starts.append(part(one, 0, origin))
+            ahead.append(part(one, origin, origin + horizon))
+            truths.append(np.asarray(pick(ahead[-1], targets).x[0]))
+    if not starts:
+        return {}
+    truth = np.stack(truths)
+    after = [pick(a, known) if known else None for a in ahead]
+    return {
+        name: _Past(truth, np.concatenate([run(s, horizon, a) for s, a in zip(starts, after)]))
+        for name, run in forecasters.items()
+    }
+
+
+def _choice(past: dict[str, _Past], method: str, level: float | None) -> tuple[pd.DataFrame, str, str]:
+    """The table of the backtest, the method, and why."""
+    import pandas as pd
+
+    columns = ["method", "mae", "rmse", "against", "coverage"]
+    if not past:
+        chosen = "ttm" if method == "auto" else method
+        return pd.DataFrame(columns=columns), chosen, "the series is too short for a look at its own past"
+    floor = _mae(past["seasonal-naive"])
+    rows = []
+    for name, one in past.items():
+        error = one.truth - one.forecast
+        rows.append(
+            [
+                name,
+                float(np.nanmean(np.abs(error))),
+                float(np.sqrt(np.nanmean(error**2))),
+                float(np.mean(_mae(one) / np.where(floor > 0, floor, 1))),
+                _covered(one, level),
+            ]
+        )
+    table = pd.DataFrame(rows, columns=columns).sort_values("against", kind="stable", ignore_index=True)
+    best = str(table.method[0])
+    if method != "auto":
+        return table, method, f"it was asked for; on the past {best} had the smallest error"
+    n = len(past[best].truth)
+    return table, best, f"it had the smallest mean absolute error in {n} forecasts of the past"
+
+
+def _mae(one: _Past) -> Array:
+    """Mean absolute error of every channel."""
+    return np.nanmean(np.abs(one.truth - one.forecast), axis=(0, 1))
+
+
+def _covered(one: _Past, level: float | None) -> float:
+    """The share of the later half of the past inside intervals from the earlier half; NaN if there are too few."""
+    half = len(one.truth) // 2
+    if level is None or half < fewest(level):
+        return float("nan")
+    widths = conformal_widths(one.truth[:half] - one.forecast[:half], level)
+    return coverage(one.truth[half:], one.forecast[half:], widths)
+
+
+def _bounds(y: Array, past: _Past, level: float | None) -> tuple[Array | None, Array | None]:
+    """Ends of the intervals, from all errors of the past."""
+    if level is None:
+        return None, None
+    if len(past.truth) < fewest(level):
+        log.warning(
+            "intervals of %g need %d forecasts of the past; the series has %d", level, fewest(level), len(past.truth)
+        )
+        return None, None
+    widths = conformal_widths(past.truth - past.forecast, level)
+    return y - widths, y + widths
+
+
+# -- files -------------------------------------------------------------------------------------------------
+
+
+def write(result: Forecast, out: str | os.PathLike[str]) -> Path:
+    """Write forecast.csv, backtest.csv and forecast.png to a folder, each under another name first."""
+    from unseen.report.forecast import draw
+
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    jobs: dict[str, Callable[[Path], Any]] = {
+        "forecast.csv": lambda file: result.table.to_csv(file, index=False),
+        "backtest.csv": lambda file: result.backtest.to_csv(file, index=False),
+        "forecast.png": lambda file: draw(result.series, result.table, result.chosen, file),
+    }
+    for name, job in jobs.items():
+        temporary = folder / f".{os.getpid()}-{name}"
+        try:
+            job(temporary)
+            temporary.replace(folder / name)
+        finally:
+            temporary.unlink(missing_ok=True)
+    return folder

@@ -1,0 +1,428 @@
+"""Series with a time index: from a table to regular arrays, and from a forecast back to a table with true dates."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unseen.data.domain import Domain, Lazy
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+log = logging.getLogger(__name__)
+
+Irregular = Literal["resample", "raise"]
+
+TIME_COLUMNS = ("time", "timestamp", "date", "datetime", "ds", "ts", "date_time", "time_hour")
+"""Names under which the time is looked for where none is given."""
+TOO_MANY_GAPS = 0.5
+"""A grid on which a larger share of points is missing is no grid of this series."""
+
+SECONDS = {"D": 86400.0, "W": 7 * 86400.0, "M": 30.4375 * 86400.0, "Q": 91.3125 * 86400.0, "Y": 365.25 * 86400.0}
+"""Seconds of a calendar step, on average."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Grid:
+    """The regular times of one series.
+
+    Attributes
+    ----------
+    times : DatetimeIndex or RangeIndex
+    step : str
+        What pandas calls the step, such as ``h``, ``30min`` or ``MS``; empty for a count instead of a time.
+    period : float
+        The step in seconds, on average; NaN for a count.
+    """
+
+    times: Any
+    step: str
+    period: float
+
+    def after(self, n: int) -> Any:
+        """The next `n` times."""
+        import pandas as pd
+
+        last = self.times[-1]
+        if not self.step:
+            return pd.RangeIndex(last + 1, last + 1 + n)
+        return pd.date_range(last, periods=n + 1, freq=self.step)[1:]
+
+
+# -- reading -----------------------------------------------------------------------------------------------
+
+
+def read_series(
+    table: str | os.PathLike[str] | pd.DataFrame,
+    *,
+    time: str | None = None,
+    columns: Sequence[str] | None = None,
+    by: str | None = None,
+    irregular: Irregular = "resample",
+    name: str | None = None,
+) -> Domain:
+    """Read a table with a time column as series on a regular grid.
+
+    Parameters
+    ----------
+    table : path (.csv, .tsv, .parquet) or DataFrame
+        A row for each time. The times may be the index.
+    time : str, optional
+        The column with the times; found by its usual names if absent. A table without times is counted.
+    columns : list of str, optional
+        The channels; all columns of numbers if absent.
+    by : str, optional
+        A column that tells several series in one table apart.
+    irregular : {"resample", "raise"}
+        What to do with times that are on no grid: take means on a grid of the median step, with a warning, or refuse.
+    name : str, optional
+
+    Returns
+    -------
+    Domain
+        Of kind series; a sample is a float32 array (t, c) in which NaN is a missing value. Columns: ``channels``
+        (n, c), ``start`` and ``end`` (text), ``step`` (what pandas calls it) and ``period`` (seconds).
+
+    Raises
+    ------
+    ValueError
+        If a time stands twice, cannot be read, or there are no numbers; the message names series, row and column.
+    """
+    frame, called = _frame(table)
+    called = name or called
+    frame = _timed(frame, time, called)
+    if by is not None and by not in frame.columns:
+        raise ValueError(f"by must be a column of {called} ({', '.join(map(str, frame.columns))}); got {by!r}")
+    channels = _channels(frame, columns, by, called)
+    parts = {called: frame} if by is None else {f"{key}": part for key, part in frame.groupby(by, sort=True)}
+    arrays, grids = [], []
+    for key, part in parts.items():
+        values, grid = _regular(part[channels].astype(float), key, irregular)
+        arrays.append(values.to_numpy(dtype=np.float32))
+        grids.append(grid)
+    return series_domain(arrays, grids=grids, channels=channels, ids=list(parts), name=called)
+
+
+def series_domain(
+    arrays: Sequence[NDArray[Any]],
+    *,
+    grids: Sequence[Grid] | None = None,
+    period: float | Sequence[float] = float("nan"),
+    channels: Sequence[str] | None = None,
+    ids: Sequence[str] | None = None,
+    name: str = "series",
+    credits: tuple[str, ...] = (),
+) -> Domain:
+    """Series that are arrays already, (t, c) or (t,), each with its grid or its `period` in seconds.
+
+    Raises
+    ------
+    ValueError
+        If there is none, one is empty, holds infinity, or they differ in their channels.
+    """
+    if not len(arrays):
+        raise ValueError("arrays must hold at least one series; it is empty")
+    values = [np.asarray(a, dtype=np.float32) for a in arrays]
+    values = [a[:, None] if a.ndim == 1 else a for a in values]
+    names = [f"series {i}" for i in range(len(values))] if ids is None else list(map(str, ids))
+    for one, told in zip(values, names):
+        if one.ndim != 2 or 0 in one.shape or one.shape[1] != values[0].shape[1]:
+            raise ValueError(f"{told} must be of shape (t, {values[0].shape[-1]}) with t > 0; got {one.shape}")
+        if np.isinf(one).any():
+            raise ValueError(f"{told} must not hold infinity; a missing value is NaN")
+    if grids is None:
+        periods = np.broadcast_to(np.asarray(period, dtype=float), len(values))
+        grids = [_counted(len(one), float(each)) for one, each in zip(values, periods)]
+    labels = [str(c) for c in channels] if channels is not None else [f"y{i}" for i in range(values[0].shape[1])]
+    if len(labels) != values[0].shape[1]:
+        raise ValueError(f"channels must be {values[0].shape[1]} names; got {labels}")
+    columns = {
+        "channels": np.array([labels] * len(values), dtype=np.str_),
+        "start": np.array([str(g.times[0]) for g in grids], dtype=np.str_),
+        "end": np.array([str(g.times[-1]) for g in grids], dtype=np.str_),
+        "step": np.array([g.step for g in grids], dtype=np.str_),
+        "period": np.array([g.period for g in grids], dtype=float),
+    }
+    x = Lazy(range(len(values)), functools.partial(_one, values))
+    return Domain(x=x, kind="series", task="value", ids=np.array(names), columns=columns, name=name, credits=credits)
+
+
+def _one(values: list[NDArray[Any]], i: int) -> NDArray[Any]:
+    return values[i].copy()
+
+
+def channels_of(series: Domain) -> tuple[str, ...]:
+    """The names of the channels; y0, y1, ... where nobody named them."""
+    if "channels" in series.columns:
+        return tuple(series.columns["channels"][0].tolist())
+    return tuple(f"y{i}" for i in range(np.asarray(series.x[0]).reshape(len(series.x[0]), -1).shape[1]))
+
+
+def periods_of(series: Domain) -> NDArray[np.float64]:
+    """Seconds between two points of every series, (n,); NaN where nobody knows."""
+    return np.asarray(series.columns.get("period", np.full(len(series), np.nan)), dtype=float)
+
+
+def grid_of(series: Domain, i: int = 0) -> Grid:
+    """The times of series `i`; a count where there are none."""
+    import pandas as pd
+
+    n = len(series.x[i])
+    step = str(series.columns["step"][i]) if "step" in series.columns else ""
+    if not step:
+        start = str(series.columns["start"][i]) if "start" in series.columns else "0"
+        first = int(float(start)) if start else 0
+        return Grid(pd.RangeIndex(first, first + n), "", float(periods_of(series)[i]))
+    times = pd.date_range(str(series.columns["start"][i]), periods=n, freq=step)
+    return Grid(times, step, float(periods_of(series)[i]))
+
+
+def part(series: Domain, start: int | None, stop: int | None) -> Domain:
+    """The points [start, stop) of every series, as a slice takes them; times move along."""
+    arrays, grids = [], []
+    for i in range(len(series)):
+        grid, values = grid_of(series, i), np.asarray(series.x[i])[start:stop]
+        if not len(values):
+            raise ValueError(f"{series.ids[i]} has no points in [{start}, {stop})")  # type: ignore[index]
+        arrays.append(values)
+        grids.append(dataclasses.replace(grid, times=grid.times[start:stop]))
+    ids = None if series.ids is None else series.ids.tolist()
+    return series_domain(
+        arrays, grids=grids, channels=channels_of(series), ids=ids, name=series.name, credits=series.credits
+    )
+
+
+def pick(series: Domain, channels: Sequence[str]) -> Domain:
+    """The named channels, in that order; `ValueError` names one that is not there."""
+    have = channels_of(series)
+    for channel in channels:
+        if channel not in have:
+            raise ValueError(f"channels must be of {', '.join(have)}; got {channel!r}")
+    index = [have.index(channel) for channel in channels]
+    arrays = [np.asarray(x)[:, index] for x in series.x]
+    grids = [grid_of(series, i) for i in range(len(series))]
+    ids = None if series.ids is None else series.ids.tolist()
+    return series_domain(arrays, grids=grids, channels=channels, ids=ids, name=series.name, credits=series.credits)
+
+
+# -- writing -----------------------------------------------------------------------------------------------
+
+
+def forecast_frame(
+    series: Domain,
+    values: NDArray[Any],
+    *,
+    low: NDArray[Any] | None = None,
+    high: NDArray[Any] | None = None,
+    channels: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """Forecasts (n, h, c) as a table with the true future times, a row for each series, time and channel.
+
+    Columns: series, time, channel, forecast and, with intervals, low and high.
+    """
+    import pandas as pd
+
+    names = list(channels or channels_of(series))
+    rows = []
+    for i in range(len(series)):
+        times = grid_of(series, i).after(values.shape[1])
+        for k, channel in enumerate(names):
+            cells = {"series": str(series.ids[i]), "time": times, "channel": channel, "forecast": values[i, :, k]}  # type: ignore[index]
+            if low is not None and high is not None:
+                cells |= {"low": low[i, :, k], "high": high[i, :, k]}
+            rows.append(pd.DataFrame(cells))
+    return pd.concat(rows, ignore_index=True)
+
+
+def future_values(series: Domain, future: Domain, horizon: int, channels: Sequence[str]) -> NDArray[np.float32]:
+    """Values of `channels` at the `horizon` times that follow each series, (n, horizon, c), looked up by time.
+
+    Raises
+    ------
+    ValueError
+        If a time or a value is missing; the message names the first.
+    """
+    known = pick(future, channels)
+    by_id = {str(identity): i for i, identity in enumerate(known.ids)}  # type: ignore[arg-type]
+    out = []
+    for i in range(len(series)):
+        times = grid_of(series, i).after(horizon)
+        j = by_id.get(str(series.ids[i]), 0 if len(known) == 1 else None)  # type: ignore[index]
+        if j is None:
+            raise ValueError(f"future has no series {str(series.ids[i])!r}; it has {', '.join(by_id)}")  # type: ignore[index]
+        there, cells = grid_of(known, j).times, np.asarray(known.x[j])
+        if type(there) is not type(times):
+            raise ValueError("future and series must both have times, or both be counted")
+        places = there.get_indexer(times)
+        lacks = times[(places < 0)]
+        if len(lacks):
+            raise ValueError(f"future must reach from {times[0]} to {times[-1]}; it lacks {lacks[0]}")
+        values = cells[places]
+        if np.isnan(values).any():
+            step, k = map(int, np.argwhere(np.isnan(values))[0])
+            raise ValueError(f"future must be known: {channels[k]} is missing at {times[step]}")
+        out.append(values)
+    return np.stack(out)
+
+
+# -- the grid ----------------------------------------------------------------------------------------------
+
+
+def _frame(table: Any) -> tuple[pd.DataFrame, str]:
+    import pandas as pd
+
+    if isinstance(table, pd.DataFrame):
+        return table.copy(), "table"
+    path = Path(table)
+    if path.suffix.lower() not in (".csv", ".tsv", ".parquet"):
+        raise ValueError(f"a series must be a .csv, .tsv or .parquet file, or a DataFrame; got {str(path)!r}")
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {str(path)!r}")
+    if path.suffix.lower() == ".parquet":
+        return pd.read_parquet(path), path.stem
+    try:
+        return pd.read_csv(path, sep="\t" if path.suffix.lower() == ".tsv" else ","), path.stem
+    except pd.errors.EmptyDataError as error:
+        raise ValueError(f"{path} holds no rows") from error
+
+
+def _timed(frame: pd.DataFrame, time: str | None, name: str) -> pd.DataFrame:
+    """The frame with its times as the index."""
+    import pandas as pd
+
+    if not len(frame):
+        raise ValueError(f"{name} holds no rows")
+    if time is None and isinstance(frame.index, (pd.DatetimeIndex, pd.PeriodIndex)):
+        index = frame.index.to_timestamp() if isinstance(frame.index, pd.PeriodIndex) else frame.index
+        return frame.set_axis(_plain_times(index), axis=0)
+    lower = {str(column).casefold(): column for column in frame.columns}
+    found = time if time is not None else next((lower[word] for word in TIME_COLUMNS if word in lower), None)
+    if found is None:
+        return frame.reset_index(drop=True)
+    if found not in frame.columns:
+        raise ValueError(f"time must be a column of {name} ({', '.join(map(str, frame.columns))}); got {found!r}")
+    cells = frame[found]
+    if pd.api.types.is_numeric_dtype(cells):
+        raise ValueError(f"the times of {name} (column {found!r}) must be dates; got numbers such as {cells.iloc[0]!r}")
+    try:
+        index = pd.DatetimeIndex(pd.to_datetime(cells, utc=_with_zone(cells)))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"the times of {name} (column {found!r}) cannot be read: {error}") from error
+    if index.isna().any():
+        raise ValueError(f"row {int(np.argmax(index.isna())) + 1} of {name} has no time (column {found!r})")
+    return frame.drop(columns=found).set_axis(_plain_times(index), axis=0)
+
+
+def _with_zone(cells: Any) -> bool:
+    """Whether times carry an offset from UTC: several in one column are brought to UTC."""
+    text = str(cells.iloc[0])
+    return len(text) > 16 and (text.endswith("Z") or (text[-6:-5] in "+-" and text[-3:-2] == ":"))
+
+
+def _plain_times(index: Any) -> Any:
+    """Times without a zone: those of a zone are told in UTC, so that no hour stands twice or is missing."""
+    return index.tz_convert("UTC").tz_localize(None) if index.tz is not None else index
+
+
+def _channels(frame: pd.DataFrame, columns: Sequence[str] | None, by: str | None, name: str) -> list[str]:
+    import pandas as pd
+
+    numeric = [c for c in frame.columns if c != by and pd.api.types.is_numeric_dtype(frame[c])]
+    for column in columns or ():
+        if column not in frame.columns:
+            raise ValueError(f"columns must be of {', '.join(map(str, frame.columns))}; got {column!r}")
+        if column not in numeric:
+            raise ValueError(f"column {column!r} of {name} must hold numbers; got {frame[column].dtype}")
+    chosen = list(columns or numeric)
+    if not chosen:
+        raise ValueError(f"{name} has no column of numbers; its columns are {', '.join(map(str, frame.columns))}")
+    for column in chosen:
+        if np.isinf(frame[column].to_numpy(dtype=float)).any():
+            raise ValueError(f"column {column!r} of {name} holds infinity; a missing value is an empty cell")
+    return [str(column) for column in chosen]
+
+
+def _counted(n: int, period: float) -> Grid:
+    import pandas as pd
+
+    return Grid(pd.RangeIndex(n), "", period)
+
+
+def _regular(frame: pd.DataFrame, name: str, irregular: Irregular) -> tuple[pd.DataFrame, Grid]:
+    """Values on a grid without gaps, in which NaN stands where there were no rows, and the grid."""
+    import pandas as pd
+
+    if not isinstance(frame.index, pd.DatetimeIndex):
+        return frame, _counted(len(frame), float("nan"))
+    frame = frame.sort_index()
+    twice = frame.index[frame.index.duplicated()]
+    if len(twice):
+        raise ValueError(f"{name} has the time {twice[0]} more than once; give `by` if these are several series")
+    if len(frame) < 2:
+        raise ValueError(f"{name} must have at least 2 times; got {len(frame)}")
+    step = _step(frame.index)
+    if step is None:
+        median = pd.Series(frame.index).diff().dropna().median()
+        if irregular == "raise":
+            raise ValueError(f"the times of {name} are on no regular grid; their median step is {median}")
+        step = _named(pd.Timedelta(median))
+        log.warning("the times of %s are on no regular grid: means on a grid of %s, their median step", name, median)
+        frame = frame.resample(step, origin="start").mean()
+    full = pd.date_range(frame.index[0], frame.index[-1], freq=step)
+    gaps = 1 - len(frame) / max(len(full), 1)
+    if gaps > TOO_MANY_GAPS:
+        raise ValueError(f"{name} has no rows for {gaps:.0%} of its times (step {step}); resample it to a longer step")
+    if len(full) > len(frame):
+        log.warning("%s has no rows for %d of %d times: missing values", name, len(full) - len(frame), len(full))
+    return frame.reindex(full), Grid(full, step, seconds_of(step))
+
+
+def _step(times: Any) -> str | None:
+    """The step of the grid on which all times are, perhaps with gaps; None if there is none."""
+    import pandas as pd
+
+    if len(times) >= 3:
+        found = pd.infer_freq(times)
+        if found is not None:
+            return found
+    gaps = np.diff(times.asi8)
+    base = int(np.median(gaps))
+    if base > 0 and (gaps % base == 0).all():
+        return _named(pd.Timedelta(base, unit=times.unit))
+    for calendar in ("MS", "ME", "QS", "QE", "YS", "YE"):
+        full = pd.date_range(times[0], times[-1], freq=calendar)
+        if len(full) >= len(times) and full[0] == times[0] and times.isin(full).all() and len(full) < 2 * len(times):
+            return calendar
+    return None
+
+
+def _named(step: pd.Timedelta) -> str:
+    """What pandas calls a step; whole days are days."""
+    import pandas as pd
+
+    days = step / pd.Timedelta(days=1)
+    if days >= 1 and days == int(days):
+        return "D" if days == 1 else f"{int(days)}D"
+    return pd.tseries.frequencies.to_offset(step).freqstr
+
+
+def seconds_of(step: str) -> float:
+    """Seconds of a step such as ``h``, ``30min``, ``W-SUN`` or ``MS``; calendar steps on average."""
+    import pandas as pd
+
+    offset = pd.tseries.frequencies.to_offset(step)
+    try:
+        return float(pd.Timedelta(offset).total_seconds())  # type: ignore[arg-type]
+    except ValueError:
+        kind = str(offset.rule_code).partition("-")[0]
+        letter = "D" if kind in ("B", "C", "D") else kind.lstrip("BC")[0]
+        return SECONDS[{"A": "Y"}.get(letter, letter)] * offset.n

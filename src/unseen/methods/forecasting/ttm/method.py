@@ -1,0 +1,480 @@
+"""The method: pretrain on many series; forecast others as it is, or tuned on a few of their windows."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.optim import AdamW
+
+from unseen.data.domain import Domain
+from unseen.data.series import channels_of, future_values, periods_of
+from unseen.methods.base import Card, Method, NotFittedError
+from unseen.methods.forecasting.ttm.network import Shape, count, tiny_time_mixer
+from unseen.methods.forecasting.ttm.rolling import roll
+from unseen.methods.forecasting.ttm.tuning import Tuning, tune
+from unseen.methods.forecasting.ttm.windows import (
+    RESOLUTIONS,
+    Batch,
+    few_shot_origins,
+    joined,
+    masked_mse,
+    pool_of,
+    resolution_of,
+    windows_of,
+)
+from unseen.methods.parameters import Count, NonNegative, Positive, Unit
+from unseen.nn.schedules import one_cycle
+from unseen.nn.train import Run, train
+from unseen.runtime import current
+
+log = logging.getLogger(__name__)
+
+ROWS = 512
+"""Channels of series that are forecast together."""
+
+
+class TTM(Method):
+    """Forecast series never seen with a small network that was pretrained on many others [1].
+
+    `fit` pretrains on series of any number, length and resolution, each channel by itself. `forecast` then gives
+    the future of any other series without learning from it; `adapt` tunes the decoder and the head on some of its
+    windows, and may let channels inform each other and columns whose future is known inform the forecast.
+    `unseen.methods.forecasting.ttm.pretrained()` is a fitted one.
+
+    Parameters
+    ----------
+    context, horizon : int
+        Points that are read, and points that are forecast at once; more are forecast by reading forecasts.
+    patch : int
+        Points of a patch; the last ``context // patch`` patches are read.
+    width, layers : int
+        Width of the backbone, and mixer layers on each of its levels.
+    levels : int
+        Levels of adaptive patching: on level i a patch is cut into 2^i; 0 keeps the patches as they are.
+    decoder_width, decoder_layers : int
+        The same of the decoder.
+    expansion : int
+        How many times as wide a perceptron is inside.
+    dropout, head_dropout : float in [0, 1]
+        Of the backbone, and of decoder and head.
+    prefix : bool
+        Whether the resolution is told by a patch in front (resolution prefix tuning).
+    downsampling : bool
+        Whether pretraining sees every series at coarser resolutions, too.
+    shortest : int, optional
+        Shortest context of pretraining: half of its contexts are cut to a length between this and `context`. None
+        cuts none, as in the paper.
+    epochs, steps : int
+        Length of pretraining: epochs, and batches of each.
+    batch_size : int
+        Windows of a batch of pretraining.
+    learning_rate : float, > 0
+        Largest rate of pretraining (AdamW, one cycle).
+    weight_decay : float, >= 0
+        Of AdamW.
+    freeze : bool
+        Whether `adapt` leaves the backbone as it is, or tunes all weights.
+    mixing : {"independent", "mix"}
+        Whether the decoder tuned by `adapt` forecasts each channel by itself or mixes them.
+    exogenous : tuple of str
+        Channels whose future is known; they are not forecast, and `forecast` asks for their future.
+    targets : tuple of str
+        Channels to forecast in `adapt`; all that are not exogenous if empty.
+    forecast_mixing : bool, optional
+        Whether forecasts are corrected by those around them and by exogenous ones; None: where there are exogenous.
+    window : int
+        Points on either side that this correction sees.
+    window_mixer : bool
+        Whether it embeds and mixes them before.
+    fraction : float in [0, 1]
+        Share of the training windows that `adapt` learns from, the last ones.
+    validation : float in [0, 1]
+        Share of the points, the last ones, by which `adapt` stops.
+    tune_epochs : int
+        Most epochs of `adapt`.
+    patience : int
+        Epochs without a better validation error after which `adapt` stops.
+    tune_batch_size : int
+        Windows of a batch of `adapt`.
+    tune_learning_rate : float, > 0, optional
+        Largest rate of `adapt`; None finds it by a range test.
+    tune_head_dropout : float in [0, 1], optional
+        Dropout of decoder and head in `adapt`; None keeps `head_dropout`. The paper takes 0.7 on small data.
+
+    References
+    ----------
+    [1] Ekambaram et al., "Tiny Time Mixers (TTMs): Fast Pre-trained Models for Enhanced Zero/Few-Shot Forecasting of
+        Multivariate Time Series", NeurIPS 2024, sections 3 and 4.
+    """
+
+    card = Card(
+        slug="ttm",
+        title="Tiny Time Mixers (TTMs): Fast Pre-trained Models for Enhanced Zero/Few-Shot Forecasting of "
+        "Multivariate Time Series",
+        venue="NeurIPS 2024",
+        official_code="ibm-granite/granite-tsfm",
+        summary="Forecast series never seen with a small pretrained model.",
+        unseen={"domains", "data"},
+        modalities={"series"},
+        protocols={"forecasting"},
+        presets={
+            "default": {},
+            "paper": {
+                "patch": 64, "width": 192, "decoder_width": 128, "epochs": 20, "batch_size": 4500, "dropout": 0.4,
+                "shortest": None,
+            },
+        },
+        on_request={"paper"},
+        smoke={
+            "context": 32, "horizon": 8, "patch": 8, "width": 16, "levels": 2, "layers": 1, "decoder_width": 8,
+            "decoder_layers": 1, "shortest": 16, "epochs": 1, "steps": 3, "batch_size": 16, "tune_epochs": 2,
+            "tune_learning_rate": 1e-3,
+        },
+        notes=(
+            "Half of the pretraining contexts are cut to a random length, so that short series can be forecast: what "
+            "is missing in front is masked. `shortest=None` is the paper's.",
+            "Masked points are put at the mean of the context; the official code leaves them as they come.",
+            "A frozen backbone is read without its dropout in `adapt`, once for each window; the official code keeps "
+            "the dropout and reads it again in every epoch.",
+            "New parameters of `adapt` (channel mixers, correction of forecasts) start such that the first forecast "
+            "is the pretrained one; the official code starts them at random.",
+            "`adapt` standardizes channels by what it learns from, so that the correction of forecasts sees forecasts "
+            "and exogenous values in like units; the official code leaves that to its preprocessor.",
+            "Few-shot windows are the last of the training part, as in the official toolkit.",
+            "That correction learns 20 times as fast as the rest; half of the pretraining windows are of downsampled "
+            "copies; dropout rounds its share to a multiple of 1/256, which makes it cheaper.",
+            "Ten resolutions and 'unknown' have a prefix; one that pretraining did not see is taken as unknown.",
+        ),
+        left_out=(
+            "Static categorical columns of a series (an embedding beside the channels): not in the abstract.",
+            "Pretraining on Monash and LibCity, a billion samples: `fit` takes any series; the model that comes with "
+            "the package has learned from what packages ship and from simulated series.",
+            "Quantile heads, register tokens and FFT patches of later releases of the official code: not in the paper.",
+        ),
+        parts=(
+            "unseen.data.series",
+            "unseen.data.sources.series",
+            "unseen.data.simulate.series",
+            "unseen.nn.range_test",
+            "unseen.validation.conformal",
+            "unseen.compare.forecast",
+        ),
+        cost=60.0,
+    )  # fmt: skip
+
+    context: Count = 512
+    horizon: Count = 96
+    patch: Count = 32
+    width: Count = 64
+    levels: int = 3
+    layers: Count = 2
+    decoder_width: Count = 32
+    decoder_layers: Count = 2
+    expansion: Count = 2
+    dropout: Unit = 0.2
+    head_dropout: Unit = 0.2
+    prefix: bool = True
+    downsampling: bool = True
+    shortest: Count | None = 64
+    epochs: Count = 20
+    steps: Count = 100
+    batch_size: Count = 256
+    learning_rate: Positive = 3e-3
+    weight_decay: NonNegative = 0.01
+    freeze: bool = True
+    mixing: Literal["independent", "mix"] = "independent"
+    exogenous: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
+    forecast_mixing: bool | None = None
+    window: Count = 1
+    window_mixer: bool = False
+    fraction: Unit = 1.0
+    validation: Unit = 0.2
+    tune_epochs: Count = 50
+    patience: Count = 10
+    tune_batch_size: Count = 64
+    tune_learning_rate: Positive | None = None
+    tune_head_dropout: Unit | None = None
+
+    # -- pretraining ---------------------------------------------------------------------------------------
+
+    def fit(self, *, series: Domain) -> Self:
+        """Pretrain on all channels of all series, each by itself, with the mean squared error of the forecast."""
+        self._check_sizes()
+        shortest = min(self.shortest or self.context, self.context)
+        pool = pool_of(
+            [_table(x) for x in series.x],
+            periods_of(series).tolist(),
+            context=self.context,
+            horizon=self.horizon,
+            shortest=shortest,
+            downsampling=self.downsampling,
+        )
+        network = tiny_time_mixer(dataclasses.asdict(self._shape()))
+        self.losses_ = self._pretrain(network, pool)
+        self.network_: nn.Module = network
+        self.parameters_ = count(network)
+        self.resolutions_ = tuple(sorted({RESOLUTIONS[i] for i in pool.resolutions.tolist()}))
+        return self
+
+    def _check_sizes(self) -> None:
+        if self.levels < 0 or (self.levels and self.width % 2 ** (self.levels - 1)):
+            told = f"levels must be at least 0, with width divisible by 2^(levels - 1); got {self.levels}"
+            raise ValueError(f"{told} for width {self.width}")
+        if self.patch > self.context:
+            raise ValueError(f"patch must be at most context ({self.context}); got {self.patch}")
+        if self.shortest is not None and self.shortest < self.patch:
+            raise ValueError(f"shortest must be at least patch ({self.patch}); got {self.shortest}")
+
+    def _shape(self) -> Shape:
+        return Shape(
+            context=self.context,
+            horizon=self.horizon,
+            patch=self.patch,
+            width=self.width,
+            levels=self.levels,
+            layers=self.layers,
+            decoder_width=self.decoder_width,
+            decoder_layers=self.decoder_layers,
+            expansion=self.expansion,
+            dropout=self.dropout,
+            head_dropout=self.head_dropout,
+            resolutions=len(RESOLUTIONS) if self.prefix else 0,
+        )
+
+    def _pretrain(self, network: nn.Module, pool: Any) -> Float[np.ndarray, "e"]:
+        """AdamW in one cycle on windows drawn from the pool; the mean loss of every epoch."""
+        optimizer = AdamW(network.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay)
+
+        def objective(batch: Batch, run: Run) -> Tensor:
+            y = network(batch.past, batch.resolution, None, batch.observed)
+            loss = masked_mse(y, batch.future, batch.known)
+            run.log(mse=loss)
+            return loss
+
+        run = train(
+            objective,
+            name="pretrain",
+            nets={"network": network.train()},
+            optimizers={"adamw": optimizer},
+            schedulers={"cycle": one_cycle(optimizer, self.epochs * self.steps)},
+            batches=lambda run: pool.batches(run, self.batch_size),
+            epochs=self.epochs,
+            steps_per_epoch=self.steps,
+            clip=1.0,
+        )
+        return np.array([epoch["mse"] for epoch in run.history])
+
+    # -- few-shot and full tuning --------------------------------------------------------------------------
+
+    def adapt(self, *, series: Domain) -> Self:
+        """Tune on the windows of one series or of several with the same channels; returns a fitted copy.
+
+        With `freeze` the backbone stays bit for bit as it was. `fraction`, `mixing`, `exogenous`, `targets` and
+        the other hyperparameters of `adapt` are set by `set_params` before.
+        """
+        names = channels_of(series)
+        targets, exogenous = self._roles(names)
+        values = [_table(x) for x in series.x]
+        base: Any = self.network_
+        least = self.patch  # points that a context must have at least
+        parts = [
+            few_shot_origins(
+                len(v), horizon=self.horizon, least=least, validation=self.validation, fraction=self.fraction
+            )
+            for v in values
+        ]
+        self.loc_, self.scale_ = _moments([v[: o.max() + self.horizon] for v, (o, _) in zip(values, parts)], names)
+        seen = [((v - self.loc_) / self.scale_).astype(np.float32) for v in values]
+        tokens = self._tokens(periods_of(series).tolist())
+        train_windows, held_windows = (
+            joined([windows_of(v, o[k], self.context, self.horizon, token) for v, o, token in zip(seen, parts, tokens)])
+            for k in (0, 1)
+        )
+        self.network_, self.history_ = tune(base, train_windows, held_windows, self._tuning(names, targets, exogenous))
+        self.channels_, self.targets_, self.exogenous_ = names, targets, exogenous
+        return self
+
+    def _roles(self, names: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Which channels are forecast, and which are known beforehand."""
+        for word in ("exogenous", "targets"):
+            for name in getattr(self, word):
+                if name not in names:
+                    raise ValueError(f"{word} must be channels of the series ({', '.join(names)}); got {name!r}")
+        both = set(self.exogenous) & set(self.targets)
+        if both:
+            raise ValueError(f"a channel is forecast or exogenous, not both; got {min(both)!r} as either")
+        targets = tuple(n for n in names if (n in self.targets if self.targets else n not in self.exogenous))
+        if not targets:
+            raise ValueError(f"exogenous must leave a channel to forecast; it names all of {', '.join(names)}")
+        return targets, tuple(n for n in names if n in self.exogenous)
+
+    def _tuning(self, names: tuple[str, ...], targets: tuple[str, ...], exogenous: tuple[str, ...]) -> Tuning:
+        mixes = bool(exogenous) if self.forecast_mixing is None else self.forecast_mixing
+        if exogenous and not mixes:
+            raise ValueError("forecast_mixing must not be False with exogenous channels: it is what reads them")
+        return Tuning(
+            targets=tuple(names.index(name) for name in targets),
+            exogenous=tuple(names.index(name) for name in exogenous),
+            mixed_channels=len(names) if self.mixing == "mix" else 0,
+            forecast_mixing=mixes,
+            window=self.window,
+            window_mixer=self.window_mixer,
+            freeze=self.freeze,
+            head_dropout=self.head_dropout if self.tune_head_dropout is None else self.tune_head_dropout,
+            epochs=self.tune_epochs,
+            patience=self.patience,
+            batch_size=self.tune_batch_size,
+            learning_rate=self.tune_learning_rate,
+            weight_decay=self.weight_decay,
+        )
+
+    # -- forecasting ---------------------------------------------------------------------------------------
+
+    def forecast(
+        self, x: Any, *, horizon: int | None = None, future: Any = None, period: float = float("nan")
+    ) -> Float[np.ndarray, "n h c"]:
+        """The next `horizon` points of every series and target, in the units of the series.
+
+        Parameters
+        ----------
+        x : Domain of kind series, or array (n, t, c)
+            NaN is a missing value. The last `context` points are read; of a shorter series what there is, at least
+            one patch.
+        horizon : int, optional
+            `self.horizon` if absent. A shorter forecast is the beginning of a longer one; a longer one reads its
+            own forecasts.
+        future : Domain or array (n, horizon, k)
+            The exogenous channels at the times to come, where `adapt` learned from some.
+        period : float
+            Seconds between two points, where `x` is an array.
+
+        Raises
+        ------
+        ValueError
+            If a series is too short or has no value, channels are not those of `adapt`, or the future of an
+            exogenous channel is missing.
+        """
+        if not self.fitted:
+            raise NotFittedError(f"this {type(self).__name__} has not been fitted; call fit first")
+        n = self.horizon if horizon is None else horizon
+        if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
+            raise ValueError(f"horizon must be an integer of at least 1; got {horizon!r}")
+        tuned = "channels_" in vars(self)
+        arrays, tokens, names = self._contexts(x, period)
+        known = self._known(x, future, int(n), len(arrays)) if tuned else None
+        if future is not None and known is None:
+            raise ValueError("future is for exogenous channels; none were named when this was adapted")
+        loc, scale = (self.loc_, self.scale_) if tuned else (np.zeros(len(names)), np.ones(len(names)))
+        past = np.stack([(self._padded(a) - loc) / scale for a in arrays]).astype(np.float32)
+        ahead = None
+        if known is not None:
+            k = [names.index(name) for name in self.exogenous_]
+            ahead = torch.as_tensor(((known - loc[k]) / scale[k]).astype(np.float32))
+        places = [names.index(name) for name in self.targets_] if tuned else list(range(len(names)))
+        y = self._rolled(torch.as_tensor(past), torch.tensor(tokens), ahead, int(n), places)
+        return (y.numpy() * scale[places] + loc[places]).astype(np.float32)
+
+    def _contexts(self, x: Any, period: float) -> tuple[list[np.ndarray], list[int], tuple[str, ...]]:
+        """The arrays (t, c), the resolutions and the names of the channels, checked."""
+        if isinstance(x, Domain):
+            if x.kind != "series":
+                raise ValueError(f"x must be of kind series; got {x.kind!r}")
+            arrays, names, periods = [_table(one) for one in x.x], channels_of(x) if len(x) else (), periods_of(x)
+            told = [str(identity) for identity in np.asarray(x.ids)]
+        else:
+            array = np.asarray(x.detach().cpu() if isinstance(x, Tensor) else x)
+            if array.dtype.kind not in "fiu" or array.ndim != 3:
+                told_kind = f"{array.dtype} of shape {array.shape}"
+                raise ValueError(f"x must be a Domain of series or numbers of shape (n, t, c); got {told_kind}")
+            arrays, periods = list(array.astype(np.float64)), np.full(len(array), period)
+            names = tuple(vars(self).get("channels_", (f"y{i}" for i in range(array.shape[2]))))
+            told = [f"series {i}" for i in range(len(array))]
+        if not arrays:
+            raise ValueError("x must hold at least one series; it is empty")
+        for one, name in zip(arrays, told):
+            self._check_context(one, name, len(arrays[0][0]) if len(arrays[0]) else 0)
+        if "channels_" in vars(self) and (names != self.channels_ or arrays[0].shape[1] != len(names)):
+            raise ValueError(f"x must have the channels {', '.join(self.channels_)}, as in adapt; got {names}")
+        return arrays, self._tokens(periods.tolist()), tuple(names)
+
+    def _check_context(self, values: np.ndarray, name: str, width: int) -> None:
+        if len(values) < self.patch:
+            raise ValueError(f"x: {name} must have at least {self.patch} points (one patch); it has {len(values)}")
+        if values.shape[1] != width or not width:
+            raise ValueError(f"x: {name} must have {width} channels, as the first; it has {values.shape[1]}")
+        if np.isinf(values).any():
+            raise ValueError(f"x: {name} must not hold infinity; a missing value is NaN")
+        empty = np.flatnonzero(np.isnan(values[-self.context :]).all(axis=0))
+        if len(empty):
+            raise ValueError(f"x: {name} has no value in the last {self.context} points of channel {empty[0]}")
+
+    def _tokens(self, periods: list[float]) -> list[int]:
+        """The resolutions as pretraining knew them; 0 (unknown) for one that it did not see."""
+        wanted = [resolution_of(period) for period in periods]
+        new = {RESOLUTIONS[token] for token in wanted if token} - set(self.resolutions_)
+        if new:
+            told = ", ".join(sorted(new))
+            log.warning("pretraining has seen no series of this resolution (%s): taken as unknown", told)
+        return [0 if RESOLUTIONS[token] in new else token for token in wanted]
+
+    def _padded(self, values: np.ndarray) -> np.ndarray:
+        """The last `context` points; NaN in front of a shorter series."""
+        lack = max(self.context - len(values), 0)
+        return np.concatenate([np.full((lack, values.shape[1]), np.nan), values[-self.context :]])
+
+    def _known(self, x: Any, future: Any, horizon: int, n: int) -> np.ndarray | None:
+        """The future of the exogenous channels, (n, horizon, k)."""
+        names = self.exogenous_
+        if not names:
+            return None
+        if future is None:
+            raise ValueError(f"future must hold {', '.join(names)} at the {horizon} times to come; it is missing")
+        if isinstance(future, Domain):
+            if not isinstance(x, Domain):
+                raise ValueError("future must be an array (n, horizon, k), as x is an array; got a Domain")
+            return future_values(x, future, horizon, names)
+        array = np.asarray(future, dtype=np.float64)
+        if array.shape != (n, horizon, len(names)):
+            raise ValueError(f"future must be of shape {(n, horizon, len(names))}; got {array.shape}")
+        if not np.isfinite(array).all():
+            raise ValueError("future must be finite; it holds NaN or infinity")
+        return array
+
+    @torch.inference_mode()
+    def _rolled(
+        self, past: Tensor, tokens: Tensor, known: Tensor | None, horizon: int, places: list[int]
+    ) -> Float[Tensor, "n h y"]:
+        """Step 11: forecasts of `self.horizon` points, each read after the one before, as far as `horizon`."""
+        device = torch.device(current().device)
+        network: Any = self.network_.to(device).eval()
+        size = max(ROWS // past.shape[2], 1)
+        rows = []
+        for i in range(0, len(past), size):
+            x, token = past[i : i + size].to(device), tokens[i : i + size].to(device)
+            ahead = None if known is None else known[i : i + size].to(device)
+            rows.append(roll(network, x, token, ahead, horizon, places).cpu())
+        self.network_.cpu()
+        return torch.cat(rows)
+
+
+def _table(x: Any) -> np.ndarray:
+    """A series as (t, c), float64."""
+    array = np.asarray(x, dtype=np.float64)
+    return array[:, None] if array.ndim == 1 else array
+
+
+def _moments(values: list[np.ndarray], names: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation of every channel over all that is learned from; 1 for a constant one."""
+    rows = np.concatenate(values)
+    if not np.isfinite(rows).any(axis=0).all():
+        empty = names[int(np.argmin(np.isfinite(rows).any(axis=0)))]
+        raise ValueError(f"series has no value of channel {empty!r} to learn from")
+    mean, deviation = np.nanmean(rows, axis=0), np.nanstd(rows, axis=0)
+    return mean, np.where(deviation > 1e-8, deviation, 1.0)

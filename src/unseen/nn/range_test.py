@@ -1,0 +1,86 @@
+"""The learning rate range test: losses while the rate rises, and the rate that they speak for."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.optim import AdamW
+
+from unseen.nn.schedules import exponential_rise
+from unseen.nn.train import DivergedError, Run, train
+
+
+def steepest_rate(rates: Float[Tensor, "t"], losses: Float[Tensor, "t"], smooth: float = 0.7) -> float:
+    """The rate at which the smoothed loss falls most per step of log(rate), before its minimum."""
+    smoothed, value = [], float(losses[0])
+    for loss in losses.tolist():
+        value = smooth * value + (1 - smooth) * loss
+        smoothed.append(value)
+    line = torch.tensor(smoothed)
+    end = max(int(line.argmin()), 1)
+    return float(rates[int((line[1 : end + 1] - line[:end]).argmin()) + 1])
+
+
+def range_test(
+    network: nn.Module,
+    objective: Callable[[nn.Module, Any], Tensor],
+    batches: Callable[[Run], Iterable[Any]],
+    *,
+    name: str,
+    steps: int = 60,
+    smallest: float = 1e-5,
+    largest: float = 1e-1,
+) -> float:
+    """A learning rate for AdamW, found on a copy of `network` whose rate rises from `smallest` to `largest`.
+
+    Parameters
+    ----------
+    objective : callable (network, batch) -> loss
+    batches : callable (run) -> iterable
+        As in `train`; at least one batch, fewer than `steps` are gone through again.
+    name : str
+        Of the stage.
+    """
+    trial = copy.deepcopy(network)
+    optimizer = AdamW([p for p in trial.parameters() if p.requires_grad], lr=smallest)
+    losses = _Losses(steps)
+
+    def step(batch: Any, run: Run) -> Tensor:
+        loss = objective(trial, batch)
+        losses.values[run.step] = loss.detach()
+        if run.step + 1 == steps or loss.detach() > 4 * losses.values[: run.step + 1].min():
+            run.stop()
+        return loss
+
+    with contextlib.suppress(DivergedError):  # the rate was too large, which is what is looked for
+        train(
+            step,
+            name=name,
+            nets={"trial": trial, "losses": losses},
+            optimizers={"adamw": optimizer},
+            schedulers={"rise": exponential_rise(optimizer, steps, largest)},
+            batches=lambda run: (batch for _ in range(steps) for batch in batches(run)),
+            epochs=1,
+            steps_per_epoch=steps,
+        )
+    seen = losses.values[torch.isfinite(losses.values)].cpu()
+    if len(seen) < 2:
+        return smallest
+    rates = smallest * (largest / smallest) ** (torch.arange(len(seen)) / max(steps - 1, 1))
+    return steepest_rate(rates, seen)
+
+
+class _Losses(nn.Module):
+    """The loss of every step."""
+
+    values: Tensor
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self.register_buffer("values", torch.full((steps,), float("nan")))

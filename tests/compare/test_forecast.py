@@ -1,0 +1,166 @@
+"""`unseen forecast`: the choice on the past, intervals, known futures, and the files, in a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from unseen.compare.forecast import forecast, write
+from unseen.methods.forecasting.ttm import TTM, pretrained
+
+
+def table(n: int = 900, seed: int = 0, noise: float = 0.1) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    t = np.arange(n)
+    temperature = np.convolve(rng.normal(size=n + 23), np.ones(24) / 5, mode="valid")
+    y = np.sin(2 * np.pi * t / 24) + 0.8 * temperature + noise * rng.normal(size=n)
+    times = pd.date_range("2024-01-01", periods=n, freq="h")
+    return pd.DataFrame({"time": times, "load": y, "temperature": temperature})
+
+
+def test_the_packaged_model_is_small_and_reads_512_points() -> None:
+    model = pretrained()
+    assert (model.context, model.horizon) == (512, 96)
+    assert model.parameters_ < 250_000
+    folder = Path(sys.modules["unseen.methods.forecasting.ttm"].__file__ or "").parent / "checkpoint"
+    assert sum(file.stat().st_size for file in folder.iterdir()) < 4 * 2**20
+    assert {file.suffix for file in folder.iterdir()} == {".json", ".safetensors"}
+    with pytest.raises(ValueError, match="context is fixed"):
+        pretrained(context=96)
+    with pytest.raises(ValueError, match="no parameter 'banana'"):
+        pretrained(banana=1)
+
+
+def test_a_forecast_has_true_dates_intervals_and_a_backtest() -> None:
+    result = forecast(table()[["time", "load"]], horizon=30)
+    frame = result.table
+    assert frame.time.tolist() == pd.date_range("2024-02-07 12:00", periods=30, freq="h").tolist()
+    assert (frame.low <= frame.forecast).all()
+    assert (frame.forecast <= frame.high).all()
+    assert result.backtest.method.tolist()[0] == result.chosen
+    assert set(result.backtest.method) == {"ttm", "seasonal-naive", "last-value"}
+    assert result.backtest.against.is_monotonic_increasing
+
+
+def test_where_the_naive_forecast_wins_it_is_taken_and_said() -> None:
+    days = pd.date_range("2020-01-01", periods=600, freq="h")
+    rng = np.random.default_rng(0)
+    pattern = rng.normal(size=24) * rng.choice([1, 9], size=24)
+    result = forecast(pd.DataFrame({"time": days, "y": np.tile(pattern, 25)}), horizon=24)
+    assert result.chosen == "seasonal-naive"
+    np.testing.assert_allclose(result.table.forecast, pattern, atol=1e-4)
+    asked = forecast(pd.DataFrame({"time": days, "y": np.tile(pattern, 25)}), horizon=24, method="ttm")
+    assert asked.chosen == "ttm"
+    assert "seasonal-naive had the smallest error" in asked.why
+
+
+def test_what_is_known_of_the_future_helps() -> None:
+    whole = table(924)
+    result = forecast(
+        whole[:900], horizon=24, future=whole[["time", "temperature"]][900:],
+        settings={"tune_epochs": 15, "tune_learning_rate": 5e-3},
+    )  # fmt: skip
+    errors = result.backtest.set_index("method").mae
+    assert set(result.table.channel) == {"load"}
+    assert errors["ttm-tuned"] < 0.8 * errors["ttm"]
+
+
+def test_several_series_and_channels_in_one_table() -> None:
+    a, b = table(500, 1), table(700, 2)
+    both = pd.concat([a.assign(place="a"), b.assign(place="b")])
+    result = forecast(both, horizon=12, by="place")
+    assert result.table.groupby(["series", "channel"]).size().tolist() == [12] * 4
+    first = result.table.groupby("series").time.min()
+    assert first["a"] == a.time.iloc[-1] + pd.Timedelta(hours=1)
+    assert first["b"] == b.time.iloc[-1] + pd.Timedelta(hours=1)
+
+
+def test_a_short_series_has_a_forecast_without_intervals(caplog: pytest.LogCaptureFixture) -> None:
+    short = table(60)[["time", "load"]]
+    result = forecast(short, horizon=40)
+    assert result.chosen == "ttm"
+    assert "too short" in result.why
+    assert "low" not in result.table
+
+
+def test_a_model_stays_as_it_was() -> None:
+    model = pretrained()
+    before = model.get_params()
+    forecast(table(600)[["time", "load"]], horizon=12, few_shot=0.2, model=model, settings={"tune_epochs": 1})
+    assert model.get_params() == before
+    assert "channels_" not in model.fitted
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"horizon": 0}, "horizon"),
+        ({"context": 0}, "context"),
+        ({"few_shot": 1.5}, "few_shot"),
+        ({"intervals": 1.0}, "intervals"),
+        ({"method": "magic"}, "method must be one of auto"),
+        ({"method": "ttm-tuned"}, "needs few_shot"),
+        ({"columns": ["q"]}, "columns must be of"),
+        ({"future": pd.DataFrame({"time": pd.date_range("2024", periods=9), "q": 1.0})}, "share a column"),
+    ],
+)
+def test_bad_options_are_named(options: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        forecast(table(300), **{"horizon": 12, **options})
+
+
+def test_files_are_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = forecast(table(300)[["time", "load"]], horizon=12)
+    write(result, tmp_path / "out")
+    assert sorted(f.name for f in (tmp_path / "out").iterdir()) == ["backtest.csv", "forecast.csv", "forecast.png"]
+    assert (tmp_path / "out" / "forecast.png").read_bytes().startswith(b"\x89PNG")
+    monkeypatch.setattr("unseen.report.forecast.draw", lambda *args: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        write(result, tmp_path / "broken")
+    assert sorted(f.name for f in (tmp_path / "broken").iterdir()) == ["backtest.csv", "forecast.csv"]
+
+
+def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    order = [sys.executable, "-m", "unseen.cli", *arguments]
+    return subprocess.run(order, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_the_command_line_writes_what_it_says(tmp_path: Path) -> None:
+    table(700)[["time", "load"]].to_csv(tmp_path / "demand.csv", index=False)
+    done = run("forecast", "demand.csv", "--horizon", "24", "--out", "out", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "chosen: " in done.stdout
+    assert "seasonal-naive" in done.stdout
+    frame = pd.read_csv(tmp_path / "out" / "forecast.csv")
+    assert len(frame) == 24
+    assert frame.time[0] == "2024-01-30 04:00:00"
+    assert (tmp_path / "out" / "forecast.png").exists()
+
+
+def test_the_command_line_names_what_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "twice.csv").write_text("time,y\n2024-01-01,1\n2024-01-01,2\n2024-01-02,3\n")
+    for arguments, told in (
+        (["nothing.csv", "--out", "o"], "no file"),
+        (["twice.csv", "--out", "o"], "more than once"),
+        ([], "name a table"),
+    ):
+        done = run("forecast", *arguments, folder=tmp_path)
+        assert done.returncode == 1
+        assert told in done.stderr
+        assert "Traceback" not in done.stderr
+    assert not (tmp_path / "o").exists()
+
+
+def test_a_model_of_ones_own_is_taken(tmp_path: Path) -> None:
+    from unseen.data.series import read_series
+
+    tiny = {"context": 64, "horizon": 16, "patch": 8, "width": 16, "levels": 1, "decoder_width": 8, "shortest": 16}
+    model = TTM(**tiny, epochs=1, steps=5, batch_size=16).fit(series=read_series(table(500)))
+    result = forecast(table(300)[["time", "load"]], horizon=40, model=model, method="ttm")
+    assert len(result.table) == 40

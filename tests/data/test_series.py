@@ -1,0 +1,193 @@
+"""Series: tables become regular grids, and forecasts get their true dates."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from unseen.data.series import (
+    channels_of,
+    forecast_frame,
+    future_values,
+    grid_of,
+    part,
+    periods_of,
+    pick,
+    read_series,
+    seconds_of,
+    series_domain,
+)
+
+
+def table(times: pd.DatetimeIndex, **columns: object) -> pd.DataFrame:
+    n = np.arange(len(times), dtype=float)
+    return pd.DataFrame({"time": times, "y": n, **(columns or {"z": 2 * n})})
+
+
+@pytest.mark.parametrize("step", ["15min", "30min", "h", "4h", "D", "B", "W-WED", "MS", "ME", "QS", "YS", "YE"])
+def test_the_times_of_a_forecast_are_those_that_follow(step: str) -> None:
+    times = pd.date_range("2024-02-01", periods=45, freq=step)
+    series = read_series(table(times[:40]))
+    assert grid_of(series).after(5).tolist() == times[40:].tolist()
+    frame = forecast_frame(series, np.zeros((1, 5, 2)))
+    assert frame.time[:5].tolist() == times[40:].tolist()
+    assert frame.channel.unique().tolist() == ["y", "z"]
+
+
+def test_hours_go_on_over_the_change_of_the_clock() -> None:
+    times = pd.date_range("2024-03-30", periods=60, freq="h", tz="Europe/Berlin")
+    series = read_series(table(times[:40]))
+    assert grid_of(series).after(20).tolist() == times[40:].tz_convert("UTC").tz_localize(None).tolist()
+
+
+def test_gaps_become_missing_values(caplog: pytest.LogCaptureFixture) -> None:
+    times = pd.date_range("2024-01-01", periods=50, freq="h")
+    series = read_series(table(times.delete([3, 4, 20])))
+    x = series.x[0]
+    assert x.shape == (50, 2)
+    assert np.flatnonzero(np.isnan(x[:, 0])).tolist() == [3, 4, 20]
+    assert series.columns["step"].tolist() == ["h"]
+    assert "no rows for 3 of 50 times" in caplog.text
+
+
+def test_months_with_gaps_stay_months() -> None:
+    times = pd.date_range("2020-01-01", periods=40, freq="MS")
+    series = read_series(table(times.delete([5, 9])))
+    assert series.columns["step"].tolist() == ["MS"]
+    assert len(series.x[0]) == 40
+
+
+def test_irregular_times_are_averaged_on_their_median_step_or_refused(caplog: pytest.LogCaptureFixture) -> None:
+    rng = np.random.default_rng(0)
+    times = pd.Timestamp("2024-01-01") + pd.to_timedelta(np.cumsum(rng.integers(55, 66, 200)), unit="s")
+    with caplog.at_level(logging.WARNING):
+        series = read_series(table(times))
+    assert "no regular grid" in caplog.text
+    assert periods_of(series)[0] == pytest.approx(60, abs=2)
+    assert 190 <= len(series.x[0]) <= 210
+    with pytest.raises(ValueError, match="no regular grid; their median step"):
+        read_series(table(times), irregular="raise")
+
+
+def test_a_time_that_stands_twice_is_refused_and_by_tells_series_apart() -> None:
+    times = pd.date_range("2024-01-01", periods=10, freq="h")
+    twice = pd.concat([table(times), table(times)]).assign(shop=["a"] * 10 + ["b"] * 10)
+    with pytest.raises(ValueError, match="2024-01-01 00:00:00 more than once"):
+        read_series(twice)
+    series = read_series(twice, by="shop")
+    assert series.ids.tolist() == ["a", "b"]
+    assert channels_of(series) == ("y", "z")
+
+
+def test_rows_may_come_in_any_order() -> None:
+    times = pd.date_range("2024-01-01", periods=30, freq="h")
+    frame = table(times)
+    shuffled = frame.sample(frac=1, random_state=0)
+    assert np.array_equal(read_series(frame).x[0], read_series(shuffled).x[0])
+
+
+def test_csv_parquet_and_frames_are_read_alike(tmp_path: Path) -> None:
+    frame = table(pd.date_range("2024-01-01", periods=30, freq="h"))
+    frame.to_csv(tmp_path / "s.csv", index=False)
+    frame.to_parquet(tmp_path / "s.parquet")
+    frame.to_csv(tmp_path / "s.tsv", index=False, sep="\t")
+    read = [read_series(tmp_path / f"s.{end}") for end in ("csv", "parquet", "tsv")] + [
+        read_series(frame.set_index("time"))
+    ]
+    assert all(np.array_equal(r.x[0], read[0].x[0]) for r in read)
+    assert all(r.columns["end"][0] == read[0].columns["end"][0] for r in read)
+
+
+def test_a_table_without_times_is_counted() -> None:
+    series = read_series(pd.DataFrame({"a": np.arange(20.0)}))
+    assert np.isnan(periods_of(series)[0])
+    assert grid_of(series).after(3).tolist() == [20, 21, 22]
+    assert grid_of(part(series, 5, 15)).after(2).tolist() == [15, 16]
+
+
+@pytest.mark.parametrize(
+    ("frame", "options", "told"),
+    [
+        (pd.DataFrame({"time": [], "y": []}), {}, "no rows"),
+        (pd.DataFrame({"time": ["2024-01-01", "never"], "y": [1.0, 2.0]}), {}, "cannot be read"),
+        (pd.DataFrame({"time": ["2024-01-01", None], "y": [1.0, 2.0]}), {}, "row 2 .* has no time"),
+        (pd.DataFrame({"time": [1, 2], "y": [1.0, 2.0]}), {}, "must be dates"),
+        (pd.DataFrame({"time": ["2024-01-01", "2024-01-02"], "y": ["a", "b"]}), {}, "no column of numbers"),
+        (pd.DataFrame({"time": ["2024-01-01", "2024-01-02"], "y": [1, np.inf]}), {}, "infinity"),
+        (pd.DataFrame({"time": ["2024-01-01"], "y": [1.0]}), {}, "at least 2 times"),
+        (pd.DataFrame({"t": ["2024-01-01"], "y": [1.0]}), {"time": "when"}, "time must be a column"),
+        (pd.DataFrame({"time": ["2024-01-01", "2024-01-02"], "y": [1.0, 2]}), {"columns": ["q"]}, "columns must be of"),
+        (pd.DataFrame({"time": ["2024-01-01", "2024-01-02"], "y": [1.0, 2]}), {"by": "q"}, "by must be a column"),
+    ],
+)
+def test_what_cannot_be_read_is_named(frame: pd.DataFrame, options: dict[str, object], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        read_series(frame, **options)  # type: ignore[arg-type]
+
+
+def test_files_that_are_none_are_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no file"):
+        read_series(tmp_path / "none.csv")
+    with pytest.raises(ValueError, match=r"\.csv, \.tsv or \.parquet"):
+        read_series(tmp_path / "s.xlsx")
+    (tmp_path / "empty.csv").write_text("")
+    with pytest.raises(ValueError, match="no rows"):
+        read_series(tmp_path / "empty.csv")
+
+
+def test_arrays_that_do_not_fit_are_named() -> None:
+    with pytest.raises(ValueError, match="at least one series"):
+        series_domain([])
+    with pytest.raises(ValueError, match="series 1 must be of shape"):
+        series_domain([np.zeros((5, 2)), np.zeros((5, 3))])
+    with pytest.raises(ValueError, match="infinity"):
+        series_domain([np.array([1.0, np.inf])])
+    with pytest.raises(ValueError, match="channels must be 1 names"):
+        series_domain([np.zeros(5)], channels=("a", "b"))
+
+
+def test_a_day_with_most_hours_missing_is_no_hourly_series() -> None:
+    times = pd.DatetimeIndex(["2024-01-01 00:00", "2024-01-01 01:00", "2024-01-01 02:00", "2024-01-09 00:00"])
+    with pytest.raises(ValueError, match=r"no rows for .* of its times"):
+        read_series(table(times))
+
+
+def test_channels_are_picked_by_name_in_the_order_asked_for() -> None:
+    series = read_series(table(pd.date_range("2024-01-01", periods=9, freq="h")))
+    assert channels_of(pick(series, ["z", "y"])) == ("z", "y")
+    assert np.array_equal(pick(series, ["z"]).x[0][:, 0], series.x[0][:, 1])
+    with pytest.raises(ValueError, match="channels must be of y, z"):
+        pick(series, ["q"])
+
+
+def test_the_future_is_looked_up_by_time() -> None:
+    times = pd.date_range("2024-01-01", periods=20, freq="h")
+    series, future = read_series(table(times[:15])), read_series(table(times[10:]))
+    assert future_values(series, future, 5, ["z"])[0, :, 0].tolist() == [10, 12, 14, 16, 18]
+    with pytest.raises(ValueError, match="it lacks 2024-01-01 20:00"):
+        future_values(series, future, 6, ["z"])
+    holes = read_series(table(times, x=np.where(np.arange(20) == 17, np.nan, 1.0)))
+    with pytest.raises(ValueError, match="x is missing at 2024-01-01 17:00"):
+        future_values(series, holes, 5, ["x"])
+
+
+@settings(max_examples=30, deadline=None)
+@given(n=st.integers(4, 60), start=st.integers(0, 3), stop=st.integers(5, 70))
+def test_a_part_keeps_its_times(n: int, start: int, stop: int) -> None:
+    times = pd.date_range("2024-01-01", periods=n, freq="30min")
+    cut = part(read_series(table(times)), start, stop)
+    assert grid_of(cut).times.tolist() == times[start:stop].tolist()
+    assert cut.x[0][:, 0].tolist() == list(range(n))[start:stop]
+
+
+def test_seconds_of_steps() -> None:
+    assert [seconds_of(s) for s in ("h", "15min", "D", "2D", "W-SUN")] == [3600, 900, 86400, 172800, 604800]
+    assert seconds_of("MS") == pytest.approx(30.44 * 86400, rel=1e-3)
+    assert seconds_of("QS") == pytest.approx(91.3 * 86400, rel=1e-3)
+    assert seconds_of("YS") == pytest.approx(365.25 * 86400, rel=1e-3)

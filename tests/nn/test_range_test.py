@@ -1,0 +1,55 @@
+"""The learning rate range test."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.optim import SGD
+
+from unseen.nn.range_test import range_test, steepest_rate
+from unseen.nn.schedules import exponential_rise, one_cycle
+
+
+def test_the_steepest_fall_before_the_minimum_is_chosen() -> None:
+    rates = torch.logspace(-5, 0, 6)
+    losses = torch.tensor([10.0, 10.0, 10.0, 1.0, 0.9, 50.0])
+    assert steepest_rate(rates, losses, smooth=0.0) == rates[3]
+
+
+def test_a_rate_is_found_between_the_ends_and_the_network_stays() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(64, 3)
+    network = nn.Linear(3, 1)
+    before = [p.clone() for p in network.parameters()]
+    rate = range_test(
+        network, lambda net, batch: (net(batch) - batch.sum(1, keepdim=True)).square().mean(), lambda run: [x], name="r"
+    )
+    assert 1e-5 < rate <= 1e-1
+    assert all(torch.equal(a, b) for a, b in zip(before, network.parameters()))
+
+
+def test_one_cycle_rises_to_its_peak_and_falls_to_nothing() -> None:
+    optimizer = SGD([nn.Parameter(torch.zeros(1))], lr=0.5)
+    cycle, rates = one_cycle(optimizer, 100), []
+    for _ in range(100):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        cycle.step()
+    assert rates[0] == pytest.approx(0.5 / 25)
+    assert max(rates) == pytest.approx(0.5)
+    assert rates.index(max(rates)) == 29
+    assert rates[-1] < 1e-4
+    assert all(a < b for a, b in zip(rates[:29], rates[1:30]))
+    assert all(a > b for a, b in zip(rates[29:], rates[30:]))
+
+
+def test_the_rising_rate_ends_at_the_largest() -> None:
+    optimizer = SGD([nn.Parameter(torch.zeros(1))], lr=1e-4)
+    rise = exponential_rise(optimizer, 5, 1.0)
+    rates = []
+    for _ in range(5):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        rise.step()
+    torch.testing.assert_close(torch.tensor(rates), torch.logspace(-4, 0, 5))
