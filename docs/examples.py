@@ -92,6 +92,7 @@ def python(about: dict[str, Any], arguments: str = "") -> str:
             f"method = {name}({arguments}).fit(source=known)",
             "tau = kendalltau(method.predict(others), others.y).statistic",
             "print((1 + tau) / 2)  # share of pairs in the right order",
+        ]
     elif about["modalities"] == ["series"]:
         lines = [
             "import numpy as np",
