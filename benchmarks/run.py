@@ -20,6 +20,7 @@ ALL = (
     "glc_labels",
     "zeroq",
     "forecasting",
+    "nas",
     "overhead",
     "serve",
     "hypergraph",
