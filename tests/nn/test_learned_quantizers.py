@@ -19,6 +19,7 @@ from unseen.nn.learned_quantizers import (
     keep_codes,
     quantize_input,
     search_step,
+    spread,
     weight_step,
     without_input_quantizers,
 )
@@ -197,3 +198,23 @@ def test_without_quantizers_of_inputs_a_network_reads_floats_again():
     assert not torch.equal(net(x), expected)
     assert torch.equal(without_input_quantizers(net)(x), expected)
     assert not any("input_quantizer" in name for name, _ in net.named_modules())
+
+
+@pytest.mark.parametrize("bits", [1, 3, 4, 8])
+def test_a_signed_activation_is_searched_on_the_codes_it_is_given(bits):
+    """Of 100 steps none gives less error than the one that is chosen, on [-2^(k - 1), 2^(k - 1) - 1]."""
+    x = torch.randn(400, generator=torch.Generator().manual_seed(bits))
+    half, top = 2 ** (bits - 1), float(x.abs().max())
+
+    def error(step):
+        return float(((x / step).round().clamp(-half, half - 1) * step - x).abs().pow(2.4).mean())
+
+    steps = [r / 100 * 2 * top / (2**bits - 1) for r in range(1, 101)]
+    assert error(float(activation_step(x, bits, signed=True))) <= min(map(error, steps)) * (1 + 1e-5)
+
+
+@pytest.mark.parametrize("n", [2**16 + 1, 25_690_112, 38_535_168])
+def test_positions_that_are_looked_at_lie_within(n):
+    found = spread(n, 2**16)
+    assert int(found.min()) == 0
+    assert n - n // 2**16 - 2 <= int(found.max()) < n

@@ -109,3 +109,30 @@ def test_an_error_of_the_network_leaves_no_hooks():
     with pytest.raises(RuntimeError):
         from_each_layer({"0": network[0]}, lambda: network(torch.zeros(1, 3, 2, 2)), lambda name, suffix: None)
     assert not network[0]._forward_pre_hooks
+
+
+def test_a_network_that_asks_for_a_shape_as_a_property_is_replayed():
+    class Shaped(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = nn.Linear(4, 4), nn.Linear(4, 2)
+
+        def forward(self, x):
+            return self.second(self.first(x).reshape(x.shape[0], -1))
+
+    class Counter(TorchDispatchMode):
+        calls = 0
+
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            self.calls += func is torch.ops.aten.addmm.default
+            return func(*args, **(kwargs or {}))
+
+    net, computed = Shaped(), []
+
+    def visit(name, suffix):
+        with Counter() as counter:
+            suffix()
+        computed.append(counter.calls)
+
+    from_each_layer({"second": net.second}, lambda: net(torch.ones(3, 4)), visit)
+    assert computed == [1]

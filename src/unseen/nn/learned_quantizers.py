@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.utils import parametrize
@@ -25,7 +25,11 @@ SEARCHED = 2**16
 
 @torch.no_grad()
 def search_step(
-    rows: Float[Tensor, "c n"], low: Float[Tensor, " c"], high: Float[Tensor, " c"], bits: int
+    rows: Float[Tensor, "c n"],
+    low: Float[Tensor, " c"],
+    high: Float[Tensor, " c"],
+    bits: int,
+    zero_point: int | None = None,
 ) -> tuple[Float[Tensor, " c"], Float[Tensor, " c"]]:
     """Step d and zero point z of each row: of the ranges r [low, high], r = 1.00, 0.99, ..., 0.01, the best one.
 
@@ -39,6 +43,8 @@ def search_step(
     low, high : Tensor (c,)
         Least and largest value of each row.
     bits : int, 1 to 16
+    zero_point : int, optional
+        z of all rows, where it is known: 2^(k - 1) for signed symmetric codes.
     """
     top = 2**bits - 1
     flat = low == high  # one value: the range then reaches from it to zero
@@ -47,17 +53,12 @@ def search_step(
     least, step, zero = torch.full_like(low, torch.inf), torch.ones_like(low), torch.zeros_like(low)
     for percent in range(100, 0, -1):
         d = (percent / 100 * high - percent / 100 * low) / top
-        z = torch.round(-(percent / 100) * low / d)
+        z = torch.round(-(percent / 100) * low / d) if zero_point is None else torch.full_like(d, zero_point)
         codes = torch.round(rows / d[:, None]).add_(z[:, None]).clamp_(0, top)
         error = codes.sub_(z[:, None]).mul_(d[:, None]).sub_(rows).abs_().pow_(POWER).mean(dim=1)
         better = error < least
         least, step, zero = (torch.where(better, new, old) for new, old in ((error, least), (d, step), (z, zero)))
     return step, zero
-
-
-def channel_axis(layer: Layer) -> int:
-    """Along which dimension of its weight the output channels of a layer lie."""
-    return 1 if getattr(layer, "transposed", False) else 0
 
 
 def weight_step(weight: Tensor, bits: int, axis: int = 0) -> tuple[Tensor, Tensor]:
@@ -73,8 +74,13 @@ def activation_step(x: Tensor, bits: int, signed: bool) -> Tensor:
     values = x.detach().flatten()
     top = values.abs().max()[None]
     if len(values) > SEARCHED:
-        values = values[torch.linspace(0, len(values) - 1, SEARCHED, device=x.device).long()]
-    return search_step(values[None], -top if signed else 0 * top, top, bits)[0][0]
+        values = values[spread(len(values), SEARCHED).to(x.device)]
+    return search_step(values[None], -top if signed else 0 * top, top, bits, 2 ** (bits - 1) if signed else 0)[0][0]
+
+
+def spread(n: int, count: int) -> Int[Tensor, " k"]:
+    """`count` positions of `n`, evenly spread."""
+    return torch.arange(count) * n // count
 
 
 # -- activations -------------------------------------------------------------------------------------------

@@ -51,3 +51,13 @@ def retinanet_logits(network: nn.Module, x: Float[Tensor, "n c h w"]) -> Float[T
     features = list(network.backbone(x).values())  # type: ignore[operator]
     logits = network.head(features)["cls_logits"]  # type: ignore[operator]
     return torch.stack([logits, torch.zeros_like(logits)], dim=-1)
+
+
+@torch.no_grad()
+def check_readable(network: nn.Module, name: str, shape: Sequence[int]) -> None:
+    """Raise `ValueError` about the argument `name` if a float network on the CPU cannot read an input of this shape."""
+    try:
+        output_of(network)(network, torch.zeros(1, *shape))
+    except (RuntimeError, TypeError, IndexError) as error:
+        told = str(error).splitlines()[0]
+        raise ValueError(f"{name} must be what the model reads; it cannot read {tuple(shape)}: {told}") from error

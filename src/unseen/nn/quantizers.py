@@ -74,10 +74,11 @@ def weight_range(weight: Tensor, granularity: Granularity = "channel", axis: int
 def quantized_weight(layer: Layer, bits: int, granularity: Granularity = "channel") -> Tensor:
     """The weight of a layer at `bits` bits, as floats."""
     weight = layer.weight.detach()
-    return fake_quantize(weight, *weight_range(weight, granularity, _channel_axis(layer)), bits)
+    return fake_quantize(weight, *weight_range(weight, granularity, channel_axis(layer)), bits)
 
 
-def _channel_axis(layer: Layer) -> int:
+def channel_axis(layer: Layer) -> int:
+    """Along which dimension of its weight the output channels of a layer lie."""
     return 1 if getattr(layer, "transposed", False) else 0
 
 
@@ -146,7 +147,7 @@ def quantize_layer(layer: Layer, bits: int, granularity: Granularity = "channel"
     if bits == FLOAT:
         return
     weight = layer.weight.detach()
-    scale, zero = affine(*weight_range(weight, granularity, _channel_axis(layer)), bits)
+    scale, zero = affine(*weight_range(weight, granularity, channel_axis(layer)), bits)
     codes = quantize(weight, scale, zero, bits).to(torch.int8 if bits <= 8 else torch.int16)
     layer.weight = nn.Parameter(codes, requires_grad=False)
     parametrize.register_parametrization(layer, "weight", WeightCodes(scale, zero), unsafe=True)

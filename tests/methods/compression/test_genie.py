@@ -311,12 +311,25 @@ def test_what_a_unit_reads_and_gives_is_read_on_the_way(network):
         assert torch.allclose(given, network[:6](x), atol=1e-5)
 
 
-def test_a_unit_that_is_called_twice_is_read_twice():
-    twice = nn.Sequential(nn.Conv2d(1, 1, 3, padding=1), nn.ReLU())
+@pytest.mark.parametrize("inplace", [False, True])
+def test_a_unit_that_is_called_twice_is_read_twice(inplace):
+    twice = nn.Sequential(nn.Conv2d(1, 1, 3, padding=1), nn.ReLU(inplace))
     twice = nn.Sequential(twice, twice)
     calls = read(twice, Unit("0.0", ("0.0",), {}, 2), torch.randn(5, *SHAPE), output_of(twice), 2)
     assert len(calls) == 2
     assert torch.allclose(calls[1][0], torch.relu(calls[0][1]))
+    assert float(calls[0][1].min()) < 0
+
+
+def test_what_cannot_be_is_named_before_work(network):
+    with pytest.raises(ValueError, match="shape must be what the model reads"):
+        Genie(**{**QUICK, "shape": (7, 8, 8)}).fit(model=network)
+    with pytest.raises(ValueError, match="target must be what the model reads"):
+        Genie(**QUICK).fit(model=network, target=Domain(x=np.zeros((4, 7, 8, 8), np.float32), kind="image"))
+    with pytest.raises(ValueError, match="none is a 'Residul'"):
+        Genie(**QUICK, blocks=("Residul",)).fit(model=network)
+    with pytest.raises(ValueError, match="synthesis_batch and samples must be at least 2"):
+        Genie(**{**QUICK, "synthesis_batch": 1}).fit(model=network)
 
 
 def test_without_penalty_and_with_many_bits_the_loss_is_almost_zero(network):
@@ -441,8 +454,8 @@ def test_a_few_real_pictures_take_the_place_of_those_that_are_made_and_are_not_k
 def test_no_batch_norm_is_a_clear_error_unless_there_are_pictures():
     plain = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 2))
     with pytest.raises(ValueError, match="must have BatchNorm"):
-        make().fit(model=plain)
-    assert make().fit(model=plain, target=real()).units_ == ("0", "4")
+        make(blocks=()).fit(model=plain)
+    assert make(blocks=()).fit(model=plain, target=real()).units_ == ("0", "4")
 
 
 def test_a_shape_has_to_be_known(network):

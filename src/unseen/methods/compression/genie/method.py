@@ -16,9 +16,9 @@ from unseen.methods.compression.genie.units import Setting, plan
 from unseen.methods.parameters import Count, Natural, NonNegative, Positive
 from unseen.nn.bn_statistics import Per
 from unseen.nn.learned_quantizers import input_quantized
-from unseen.nn.network_io import input_shape, is_detector, noise, output_of
+from unseen.nn.network_io import check_readable, input_shape, is_detector, noise, output_of
 from unseen.nn.quantizers import Bits, frozen_copy, outputs, quantizable
-from unseen.runtime import current
+from unseen.runtime import current, stage
 
 SHOWN = 32
 """How many of the pictures that were made are kept."""
@@ -152,9 +152,11 @@ class Genie(Method):
 
     def fit(self, *, model: nn.Module, target: Domain | None = None) -> Self:
         """Quantize a copy of `model`; a few pictures of `target`, if given, replace those that are made."""
-        teacher, output = frozen_copy(model), output_of(model)
+        teacher, output = frozen_copy(model).to("cpu", torch.float32), output_of(model)
         layers = quantizable(teacher)
-        x = self._pictures(teacher, target)
+        self._check(teacher)
+        with stage("pictures"):
+            x = self._pictures(teacher, target)
         planned = plan(
             teacher,
             layers,
@@ -170,7 +172,8 @@ class Genie(Method):
             network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
             for network in (teacher, frozen_copy(model))
         )
-        before, after = reconstruct(teacher, student, planned, x, output, self._recipe())
+        with stage("reconstruction"):
+            before, after = reconstruct(teacher, student, planned, x, output, self._recipe())
         self.network_ = input_quantized(frozen_copy(model), planned.weight_bits, planned.input_bits)
         self.network_.network.load_state_dict(student.state_dict())
         self.units_ = tuple(unit.name for unit in planned.units)
@@ -180,14 +183,25 @@ class Genie(Method):
         self.megabytes_ = self.network_.megabytes
         return self
 
+    def _check(self, network: nn.Module) -> None:
+        """`ValueError` if a name of `blocks` is of no module, or a generator would see single pictures."""
+        there = {type(module).__name__ for module in network.modules()}
+        for name in self.blocks:
+            if name not in there:
+                raise ValueError(f"blocks must name classes of modules of the model; none is a {name!r}")
+        if self.data in ("genie", "generator") and min(self.synthesis_batch, self.samples) < 2:
+            raise ValueError("synthesis_batch and samples must be at least 2: a generator normalizes over its batch")
+
     def _pictures(self, network: nn.Module, target: Domain | None) -> Tensor:
         """What stands for the data: pictures of the user, those made from statistics, or noise."""
         if target is not None:
             x = tensor(target)
             if x.ndim != 4 or not torch.isfinite(x).all():
                 raise ValueError(f"target must hold finite tensors (channels, height, width); got {tuple(x.shape[1:])}")
+            check_readable(network, "target", x.shape[1:])
             return x
         shape = input_shape(network, self.shape)
+        check_readable(network, "shape", shape)
         if self.data == "gaussian":
             return noise(self.samples, shape)
         x, losses = synthesize(

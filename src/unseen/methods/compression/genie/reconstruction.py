@@ -60,20 +60,26 @@ class _ReachedError(Exception):
 def read(network: nn.Module, unit: Unit, x: Float[Tensor, "n ..."], output: Output, size: int) -> list[list[Tensor]]:
     """Inputs and outputs of each call of a unit, on the CPU; the forward pass ends behind the last one."""
     device = torch.device(current().device)
+    given: list[Tensor] = []
     seen: list[tuple[Tensor, Tensor]] = []
 
+    def keep_input(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        given.append(inputs[0].to("cpu", copy=True))  # it may be changed in place, as what is given may be later
+
     def keep(_: nn.Module, inputs: tuple[Tensor, ...], y: Tensor) -> None:
-        seen.append((inputs[0].cpu(), y.cpu()))
+        seen.append((given.pop(), y.to("cpu", copy=True)))
         if len(seen) % unit.calls == 0:
             raise _ReachedError
 
-    handle = network.get_submodule(unit.name).register_forward_hook(keep)
+    module = network.get_submodule(unit.name)
+    handles = [module.register_forward_pre_hook(keep_input, prepend=True), module.register_forward_hook(keep)]
     try:
         for batch in torch.split(x, size):
             with contextlib.suppress(_ReachedError):
                 output(network, batch.to(device).contiguous(memory_format=torch.channels_last))
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()
     return [[torch.cat(parts) for parts in zip(*seen[i :: unit.calls])] for i in range(unit.calls)]
 
 

@@ -4,8 +4,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from unseen.nn.learned_quantizers import channel_axis, keep_codes, weight_step
-from unseen.nn.quantizers import Layer
+from unseen.nn.learned_quantizers import keep_codes, weight_step
+from unseen.nn.quantizers import Layer, channel_axis
 
 GAMMA, ZETA = -0.1, 1.1
 """The bounds to which the sigmoid is stretched before it is clipped to [0, 1]."""
