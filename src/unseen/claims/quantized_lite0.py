@@ -52,7 +52,7 @@ def lite0_arms(seed: int) -> tuple[dict[str, nn.Module], dict[str, float]]:
     zeroq, whole = lite0_zeroq(seed)
     seconds = {"whole": whole}
     with without_checkpoints(), reproducible(seed):
-        gaussian = noise(16, (3, 224, 224))
+        gaussian = noise(16, (3, 224, 224))  # as large as pictures are; distilled inputs have 96 pixels a side
         arms = {
             "frontier W6": zeroq.network(),
             "dfq of the paper W8": DFQ(**DFQ.card.presets["paper"]).fit(model=network).network(),
@@ -146,7 +146,11 @@ def run_photographs(case: str, seed: int) -> Result:
     zeroq, seconds = lite0_zeroq(seed)
     with without_checkpoints(), reproducible(seed):
         chosen = others[torch.randperm(len(others))[:16]]
-        ranges = {"gaussian": noise(16, (3, 224, 224)), "distilled": zeroq.distilled_, "real": chosen}
+        ranges = {
+            "gaussian": noise(16, (3, 224, 224)),
+            "distilled": zeroq.distilled_,
+            "real": chosen,
+        }  # 224, 96, 224 px
         arms: dict[Bits, tuple[str, ...]] = {8: tuple(ranges), 6: ("gaussian", "distilled"), 4: ("distilled",)}
         scores: dict[str, Tensor] = {"float": outputs(network, x, 16)}
         for k, names in arms.items():
