@@ -286,7 +286,8 @@ class Bundle:
         if pictures is None or not isinstance(small, QuantizedNetwork):
             told = f"{self.method.card.slug} has none"
             raise ValueError(f"integers need a quantized model with distilled pictures (zeroq); {told}")
-        plain, exact, reference = plain_network(small), None, small
+        plain, exact = plain_network(small), None
+        reference: nn.Module = small
         floats = [name for name in weights_of(plain) if small.weight_bits.get(name, FLOAT) == FLOAT]
         if len(floats) == len(weights_of(plain)):
             raise ValueError("integers need layers of 8 bits or fewer; all weights of this model are float")

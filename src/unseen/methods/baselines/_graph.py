@@ -97,7 +97,7 @@ def pointwise(node: fx.Node, modules: dict[fx.Node, nn.Module]) -> Callable[[Ten
     if target not in ACTIVATIONS or any(isinstance(value, fx.Node) for value in told):
         return None
     keywords = {key: value for key, value in node.kwargs.items() if key not in ("input", "inplace")}
-    return lambda z: target(z.clone(), *node.args[1:], **keywords)  # type: ignore[operator,misc]
+    return lambda z: target(z.clone(), *node.args[1:], **keywords)
 
 
 def _function(node: fx.Node) -> Any:
