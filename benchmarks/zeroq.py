@@ -17,7 +17,8 @@ from unseen.compare.networks import classifier
 from unseen.encoders import get
 from unseen.methods.compression.zeroq import ZeroQ
 from unseen.methods.compression.zeroq.distillation import distill
-from unseen.methods.compression.zeroq.precision import divergence, sensitivity
+from unseen.methods.compression.zeroq.precision import sensitivity
+from unseen.nn.divergences import exact_kl
 from unseen.nn.export import export_onnx
 from unseen.nn.integer import export_integers
 from unseen.nn.quantizers import quantizable, quantized_weight
@@ -89,7 +90,7 @@ def whole_passes(network: nn.Module, x: torch.Tensor) -> Callable[[], None]:
             weight = layer.weight.data
             for k in BITS:
                 layer.weight.data = quantized_weight(layer, k)
-                divergence(reference, network(x)).sum()
+                exact_kl(reference, network(x)).sum()
                 layer.weight.data = weight
 
     return passes

@@ -269,21 +269,31 @@ class Bundle:
         network : Module, optional
             The float network: weights of 8 bits are then rounded once, and biases make up for coarser ones.
 
+        Returns
+        -------
+        IntegerFile
+            Probabilities of the file beside those of `network`, or of the simulated network if it is not given.
+
         Raises
         ------
         ValueError
-            If the model is not quantized or holds no distilled pictures.
+            If the model is not quantized, holds no distilled pictures, or all its layers are float.
         """
         from unseen.nn.integer import export_integers, plain_network, weights_of
-        from unseen.nn.quantizers import QuantizedNetwork
+        from unseen.nn.quantizers import FLOAT, QuantizedNetwork, frozen_copy
 
         pictures, small = vars(self.method).get("distilled_"), self.logits()
         if pictures is None or not isinstance(small, QuantizedNetwork):
             told = f"{self.method.card.slug} has none"
             raise ValueError(f"integers need a quantized model with distilled pictures (zeroq); {told}")
         plain, exact = plain_network(small), None
+        reference: nn.Module = small
+        floats = [name for name in weights_of(plain) if small.weight_bits.get(name, FLOAT) == FLOAT]
+        if len(floats) == len(weights_of(plain)):
+            raise ValueError("integers need layers of 8 bits or fewer; all weights of this model are float")
         if network is not None:
-            exact = weights_of(network)
+            reference = frozen_copy(network)
+            exact = weights_of(reference)
             for name, layer in plain.named_modules():
                 if small.weight_bits.get(name) == 8:
                     layer.weight.data = exact[name].clone()
@@ -293,6 +303,8 @@ class Bundle:
             pictures,
             file,
             weights=exact and {f"scores.{name}": weight for name, weight in exact.items()},
+            reference=Whole(reference, self.temperature),
+            exclude=[f"scores.{name}" for name in floats],
             input_range=_input_range(self.encoder),
             output="probabilities",
             metadata={"classes": json.dumps(self.classes.names, ensure_ascii=False), "method": self.method.card.slug},

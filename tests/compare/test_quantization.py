@@ -7,8 +7,10 @@ import os
 import re
 import subprocess
 import sys
+import warnings
 
 import numpy as np
+import onnx
 import pytest
 import torch
 import torchvision
@@ -17,17 +19,20 @@ from torch import nn
 
 from unseen import methods
 from unseen.bundle import Bundle
+from unseen.compare import quantization
 from unseen.compare.networks import classifier
 from unseen.compare.quantization import quantize, quantizers
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.encoders import get
 from unseen.methods.compression.zeroq import ZeroQ
-from unseen.methods.compression.zeroq.precision import divergence, sensitivity
+from unseen.methods.compression.zeroq.precision import sensitivity
 from unseen.methods.fixed import fixed
 from unseen.nn.build import builder, timm_network
+from unseen.nn.divergences import exact_kl
 from unseen.nn.integer import run_onnx
 from unseen.nn.quantizers import frozen_copy, quantizable, quantized_weight
+from unseen.report.quantization import facts
 
 SHORT = {"iterations": 3, "batch_size": 4, "learning_rate": 0.1}
 NAMES = ("cat", "dog", "fox", "owl")
@@ -102,7 +107,12 @@ def test_a_saved_model_is_quantized_saved_and_predicts(model, tmp_path, slug):
     assert set(table["class"]) <= set(NAMES)
     assert table["probability"].tolist() == small.predict(pictures())["probability"].tolist()
     told = json.loads((tmp_path / "q" / "quantization.json").read_text())
-    assert told["weights before"] == about["weights before"]
+    assert told == about
+    weights = 3 * 8 * 9 + 8 * 9 + 8 * 4
+    assert told["megabytes"]["before"] == pytest.approx(4 * weights / 2**20)
+    assert told["megabytes"]["after"] == pytest.approx(6 / 8 * weights / 2**20)
+    files = [file for file in (tmp_path / "q").rglob("*") if file.is_file() and file.parent != tmp_path / "q"]
+    assert told["megabytes"]["folder"] * 2**20 >= sum(file.stat().st_size for file in files) > weights
     assert (tmp_path / "q" / "report.html").exists()
 
 
@@ -112,14 +122,31 @@ def test_pictures_tell_agreement_and_with_labels_accuracy(bundle):
     with torch.no_grad():
         guessed = bundle.logits()(torch.as_tensor(bundle.features(pictures()).x)).argmax(dim=1).numpy()
     right = np.mean([NAMES[guessed[i]] == ("dog", "owl")[pictures().y[i]] for i in truth])
-    assert about["accuracy on data"].startswith(f"float {right:.3f}, quantized ")
-    assert about["accuracy on data"].endswith(f"of {len(truth)}")
-    assert about["agreement on data"].endswith("of 9")
+    assert about["data"]["accuracy"]["float"] == pytest.approx(right)
+    assert about["data"]["labelled"] == len(truth)
+    assert about["data"]["pictures"] == 9
+    assert facts(about)["accuracy on data"].startswith(f"float {right:.3f}, quantized ")
+    assert facts(about)["agreement on data"].endswith("of 9")
     _, about = quantize(bundle, data=pictures(labels=False), settings=SHORT)
-    assert "accuracy on data" not in about
+    assert "accuracy on data" not in facts(about)
     foreign = pictures().replace(classes=ClassSpace(names=("yak", "gnu", "elk")))
     _, about = quantize(bundle, data=foreign, settings=SHORT)
-    assert about["accuracy on data"].startswith("not known")
+    assert facts(about)["accuracy on data"].startswith("not known")
+
+
+def test_pictures_are_read_some_at_a_time_and_by_models_that_were_adapted(bundle, monkeypatch):
+    monkeypatch.setattr(quantization, "BATCH", 8)
+    sizes: list[int] = []
+    preprocess = bundle.encoder.preprocess
+    adapted = Bundle(method=fixed(nn.Linear(16 * 16 * 3, len(NAMES))), classes=bundle.classes, encoder=bundle.encoder)
+    _, whole = quantize(bundle, data=pictures(20), settings=SHORT)
+    read = type(preprocess).__call__
+    monkeypatch.setattr(type(preprocess), "__call__", lambda self, x: sizes.append(len(x)) or read(self, x))
+    _, about = quantize(bundle, data=pictures(20), settings=SHORT)
+    assert sizes[-3:] == [8, 8, 4]
+    assert about["data"] == whole["data"]
+    assert not adapted.whole
+    assert torch.equal(torch.cat(list(quantization._batches(adapted, pictures(4)))), preprocess(list(pictures(4).x)))
 
 
 def test_seconds_are_told_stage_by_stage(mixed):
@@ -165,7 +192,7 @@ def test_the_page_needs_nothing_else_and_escapes_names(bundle, tmp_path):
 def test_onnx_in_integers_comes_from_the_float_network_or_from_the_folder(mixed, tmp_path):
     folder, _, _ = mixed
     small, about = quantize(again=folder, bits="8/8", onnx=tmp_path / "a.onnx", out=tmp_path / "w8")
-    assert "cosine" in about["ONNX against float"]
+    assert "cosine" in facts(about)["ONNX against float"]
     told = Bundle.load(tmp_path / "w8").export_integers(tmp_path / "b.onnx")
     assert told.cosine > 0.98
     x = torch.randn(16, 3, 16, 16).clamp(-2, 2)
@@ -175,6 +202,112 @@ def test_onnx_in_integers_comes_from_the_float_network_or_from_the_folder(mixed,
         got = run_onnx(tmp_path / file, x)
         assert torch.allclose(got.sum(dim=1), torch.ones(16), atol=1e-4)  # probabilities, not rounded themselves
         assert float((got - simulated).abs().mean()) < 0.02
+
+
+def test_the_file_is_compared_with_the_float_network_and_from_the_folder_with_the_simulated_one(model, tmp_path):
+    small, about = quantize(model, bits="2/8", onnx=tmp_path / "a.onnx", out=tmp_path / "q", settings=SHORT)
+    x = nn.functional.interpolate(small.method.distilled_, (16, 16), mode="bilinear", antialias=True)
+    got = run_onnx(tmp_path / "a.onnx", x)
+    with torch.no_grad():
+        exact, simulated = (b.network().eval()(x) for b in (Bundle.load(model), small))
+
+    def cosine(other: torch.Tensor, one: torch.Tensor = got) -> float:
+        return float(nn.functional.cosine_similarity(other, one).mean())
+
+    assert about["onnx"]["cosine"] == pytest.approx(cosine(exact), abs=1e-5)
+    assert cosine(exact) != pytest.approx(cosine(simulated), abs=1e-4)
+    told = Bundle.load(tmp_path / "q").export_integers(tmp_path / "b.onnx")
+    assert told.cosine == pytest.approx(cosine(simulated, run_onnx(tmp_path / "b.onnx", x)), abs=1e-5)
+
+
+def test_excluded_layers_count_as_float_and_stay_float_in_onnx(bundle, tmp_path):
+    settings = {**SHORT, "exclude": ("8",)}
+    _, about = quantize(bundle, bits="4/8", onnx=tmp_path / "m.onnx", settings=settings)
+    conv, head = 3 * 8 * 9 + 8 * 9, 8 * 4
+    assert about["megabytes"]["after"] == pytest.approx((conv * 4 + head * 32) / 8 / 2**20)
+    assert about["megabytes"]["before"] == pytest.approx((conv + head) * 4 / 2**20)
+    assert about["bits"] == {"least": 4, "most": 32}
+    stored = {i.name: onnx.numpy_helper.to_array(i) for i in onnx.load(tmp_path / "m.onnx").graph.initializer}
+    assert np.allclose(stored["scores.8.weight"], bundle.logits()[8].weight.detach().numpy())
+    assert sum(array.dtype == np.int8 and array.ndim == 4 for array in stored.values()) == 2
+    with pytest.raises(ValueError, match="all weights of this model are float"):
+        quantize(bundle, bits="32/8", onnx=tmp_path / "n.onnx", settings=SHORT)
+
+
+def test_a_point_that_was_not_chosen_is_not_marked(mixed, model, tmp_path):
+    folder, _, _ = mixed
+    quantize(again=folder, bits="8/8", out=tmp_path / "a")
+    quantize(again=folder, bits="5/8", out=tmp_path / "b")
+    quantize(model, size="0.0002MB", settings={**SHORT, "allocation": "reverse"}, out=tmp_path / "c")
+    marked = [
+        (place / "report.html").read_text().count('class="chosen"')
+        for place in (folder, *map(tmp_path.joinpath, "abc"))
+    ]
+    assert marked == [1, 1, 0, 0]  # 8 bits for all are the last point
+
+
+def test_another_size_is_allocated_as_the_first_was(model, tmp_path):
+    quantize(model, size="0.0002MB", settings={**SHORT, "allocation": "reverse"}, out=tmp_path / "a")
+    small, _ = quantize(again=tmp_path / "a", size="0.0003MB")
+    anew, _ = quantize(model, size="0.0003MB", settings={**SHORT, "allocation": "reverse"})
+    assert small.method.bits_ == anew.method.bits_ != anew.method.choose(budget_mb=0.0003)
+    quantize(model, size="0.0002MB", settings={**SHORT, "allocation": "random"}, out=tmp_path / "b")
+    with pytest.raises(ValueError, match="random"):
+        quantize(again=tmp_path / "b", size="0.0003MB")
+
+
+def test_a_model_is_found_again_from_elsewhere_or_asked_for(bundle, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    bundle.save("float")
+    quantize("float", out="q", settings=SHORT)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    quantize(again="../q", bits="6/8")
+    (tmp_path / "float").rename(tmp_path / "moved")
+    with pytest.raises(ValueError, match="name the model first"):
+        quantize(again="../q", bits="6/8")
+    quantize("../moved", again="../q", bits="6/8")
+    quantize(bundle, out="of-a-bundle", settings=SHORT)
+    with pytest.raises(ValueError, match="name the model first"):
+        quantize(again="of-a-bundle", bits="6/8")
+
+
+def test_what_cannot_be_written_is_refused_before_the_long_work_and_a_failed_export_leaves_the_model(
+    bundle, tmp_path, monkeypatch
+):
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / "diary.txt").write_text("mine")
+    (tmp_path / "file").write_text("mine")
+    with monkeypatch.context() as patch:
+        patch.setattr(quantization, "_fit", lambda *_: pytest.fail("it was fitted"))
+        for out in ("foreign", "file"):
+            with pytest.raises(FileExistsError, match=out):
+                quantize(bundle, out=tmp_path / out, settings=SHORT)
+        for told in ({"method": "dfq"}, {"settings": {"data": "gaussian"}}, {"pictures": pictures()}):
+            with pytest.raises(ValueError, match="onnx needs distilled pictures"):
+                quantize(bundle, onnx=tmp_path / "m.onnx", **told)
+        with pytest.raises(ValueError, match="can be written"):
+            quantize(bundle, onnx=tmp_path / "file" / "m.onnx", settings=SHORT)
+        patch.setattr(quantization.importlib.util, "find_spec", lambda name: None)
+        with pytest.raises(ImportError, match="pip install onnx"):
+            quantize(bundle, onnx=tmp_path / "m.onnx", settings=SHORT)
+
+    def fails(*_, **__):
+        raise ValueError("no such graph")
+
+    monkeypatch.setattr(Bundle, "export_integers", fails)
+    with pytest.raises(ValueError, match="no such graph"):
+        quantize(bundle, onnx=tmp_path / "m.onnx", out=tmp_path / "q", settings=SHORT)
+    assert Bundle.load(tmp_path / "q").method.bits_
+    assert (tmp_path / "q" / "report.html").exists()
+
+
+def test_a_network_in_doubles_is_quantized_in_single_precision(bundle):
+    double = bundle_of(frozen_copy(bundle.logits()).double())
+    got, _ = quantize(double, settings=SHORT)
+    expected, _ = quantize(bundle, settings=SHORT)
+    x = torch.randn(3, 3, 16, 16)
+    assert torch.equal(got.method.decision_function(x), expected.method.decision_function(x))
 
 
 # -- networks by name --------------------------------------------------------------------------------------
@@ -218,6 +351,21 @@ def test_checkpoints_are_read_and_those_that_do_not_fit_are_named(tmp_path):
 def test_names_that_are_no_classifier_are_refused(name, told):
     with pytest.raises(ValueError, match=told):
         quantize(name)
+
+
+def test_googlenet_reads_imagenets_normalization_and_has_no_heads_for_training(tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it says that it is initialized slowly
+        whole = torchvision.models.googlenet(weights=None, transform_input=True).eval()
+    torch.save(whole.state_dict(), tmp_path / "w.pth")
+    read = classifier(f"torchvision:googlenet@{tmp_path / 'w.pth'}?size=64")
+    read.save(tmp_path / "m")
+    x = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        for network in (read.logits(), Bundle.load(tmp_path / "m").logits()):
+            assert torch.equal(network(x), whole(x))
+            assert not [name for name, _ in network.named_parameters() if name.startswith("aux")]
+    assert not classifier("torchvision:googlenet?pretrained=0&size=64").logits().transform_input
 
 
 # -- networks of all kinds ---------------------------------------------------------------------------------
@@ -309,6 +457,21 @@ def test_arguments_that_contradict_each_other_are_refused(bundle, mixed, model, 
         quantize(again=model, size="3MB")
     with pytest.raises(ValueError, match="other weights"):
         quantize(bundle_of(small_net()), again=folder, size="0.0003MB")
+    with pytest.raises(ValueError, match=r"settings of.*seed 7"):
+        quantize(again=folder, size="3MB", seed=7)
+    with pytest.raises(ValueError, match="goes on with zeroq"):
+        quantize(again=folder, size="3MB", method="dfq")
+    for key in ("budget_mb", "average_bits"):
+        with pytest.raises(ValueError, match=f"size says it already.*{key}"):
+            quantize(bundle, size="3MB", settings={key: 3})
+    with pytest.raises(ValueError, match="size is for"):
+        quantize(bundle, size="3MB", settings={"precision": "uniform"})
+    with pytest.raises(ValueError, match="8/ACTIVATIONS"):
+        quantize(bundle, bits="4/8", settings={"precision": "mixed"})
+    with pytest.raises(ValueError, match=r"bits says it already.*weight_bits"):
+        quantize(bundle, bits="4/8", settings={"weight_bits": 2})
+    with pytest.raises(ValueError, match=r"average_bits.*for precision='mixed'"):
+        quantize(bundle, settings={"average_bits": 3})
     quantize(bundle, method="dfq", out=tmp_path / "dfq")
     with pytest.raises(ValueError, match="fitted anew"):
         quantize(bundle, again=tmp_path / "dfq", bits="6/8")
@@ -333,7 +496,7 @@ def naive_sensitivity(network: nn.Module, x: torch.Tensor, bits: tuple[int, ...]
         for j, k in enumerate(bits):
             layer.weight.data = weight
             layer.weight.data = quantized_weight(layer, k)
-            omega[i, j] = float(sum(divergence(p, network(part)).sum() for p, part in zip(reference, parts))) / len(x)
+            omega[i, j] = float(sum(exact_kl(p, network(part)).sum() for p, part in zip(reference, parts))) / len(x)
         layer.weight.data = weight
     return np.maximum(omega, 0)
 
@@ -415,4 +578,4 @@ def test_a_classifier_of_torchvision_is_quantized_or_has_no_batch_norm(name):
     small, about = quantize(bundle, settings=settings)
     layers = quantizable(bundle.logits())
     assert small.method.megabytes_ == pytest.approx(sum(m.weight.numel() for m in layers.values()) / 2**20)
-    assert float(about["divergence on distilled pictures"].split()[0]) < 0.1
+    assert about["distilled"]["divergence"] < 0.1

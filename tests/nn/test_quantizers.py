@@ -117,6 +117,27 @@ def test_a_channel_has_its_own_range_and_a_tensor_one():
 # -- networks ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    "activation", [nn.PReLU(4), nn.SELU(), nn.CELU(), nn.Softplus(), nn.RReLU(), nn.Softsign(), nn.Threshold(0.1, 0.0)]
+)
+def test_smooth_and_learnt_activations_are_counted_once_and_rounded(activation):
+    network = nn.Sequential(nn.Conv2d(2, 4, 3), activation).eval()
+    x = torch.randn(8, 2, 6, 6)
+    assert count_activations(network, x) == 1
+    result = quantized(frozen_copy(network), {}, (2,))
+    calibrate(result, call, x)
+    assert len(result(x).unique()) <= 4
+
+
+@pytest.mark.parametrize("gate", [nn.Sigmoid(), nn.Hardsigmoid(), nn.Tanh()])
+def test_gates_are_no_activations(gate):
+    assert count_activations(gate, torch.randn(3)) == 0
+
+
+def test_a_copy_is_in_single_precision():
+    assert {p.dtype for p in frozen_copy(net().double()).parameters()} == {torch.float32}
+
+
 def test_weights_are_integer_codes_and_modules_keep_their_class_and_name():
     network = frozen_copy(net())
     expected = quantized_weight(network[0], 4)

@@ -19,7 +19,7 @@ from unseen.evaluation.metrics.agreement import top1_agreement
 from unseen.methods.compression.genie import Genie
 from unseen.methods.compression.genie.synthesis import Mode, synthesize
 from unseen.methods.compression.zeroq import ZeroQ
-from unseen.methods.compression.zeroq.precision import divergence
+from unseen.nn.divergences import exact_kl
 from unseen.nn.network_io import noise
 from unseen.nn.quantizers import outputs
 from unseen.runtime import reproducible, without_checkpoints
@@ -94,7 +94,7 @@ def measured(network: nn.Module, made: Task) -> dict[str, float]:
     got = outputs(network, made.test, 64)
     return {
         "accuracy": float((got.argmax(dim=1).numpy() == made.y).mean()),
-        "divergence": float(divergence(outputs(made.network, made.test, 64), got).mean()),
+        "divergence": float(exact_kl(outputs(made.network, made.test, 64), got).mean()),
     }
 
 
@@ -155,7 +155,7 @@ def run_lite0(case: str, seed: int) -> Result:
         got = outputs(quantized, x, 16)
         table[arm] = {
             "agreement": top1_agreement(expected, got),
-            "divergence": float(divergence(expected, got).mean()),
+            "divergence": float(exact_kl(expected, got).mean()),
         }
     table["genie"] |= about
     return table

@@ -219,13 +219,13 @@ claim = Claim(
             holds=better("frontier W6", "distilled W6", metric="agreement", by=0.05),
         ),
         promised(
-            text="On photographs that packages ship, ranges from distilled inputs are as good for EfficientNet-Lite0 "
+            text="On pictures that packages ship, ranges from distilled inputs are as good for EfficientNet-Lite0 "
             "at 8 bits as ranges from other photographs: agreement with the float network within 5 points.",
             experiment="photographs",
             holds=not_worse("distilled W8", "real W8", metric="agreement", within=0.05),
         ),
         promised(
-            text="On photographs, the frontier at 6 bits on average agrees with the float network more often than 6 "
+            text="On these pictures, the frontier at 6 bits on average agrees with the float network more often than 6 "
             "bits for all layers, by 10 points.",
             experiment="photographs",
             holds=better("frontier W6", "distilled W6", metric="agreement", by=0.10),
@@ -236,8 +236,8 @@ claim = Claim(
             holds=better("frontier W4", "distilled W4", metric="agreement", by=0.20),
         ),
         effect(
-            text="On photographs, 8 bits with ranges from distilled inputs diverge less from the float network than "
-            "with ranges from noise.",
+            text="On these pictures, 8 bits with ranges from distilled inputs of 96 pixels a side diverge less from "
+            "the float network than with ranges from noise of 224.",
             experiment="photographs",
             holds=better("distilled W8", "gaussian W8", metric="divergence", lower=True),
         ),
@@ -249,9 +249,9 @@ claim = Claim(
         ),
         promised(
             text="In integers it diverges less from the float network than what onnxruntime makes by itself, ranges "
-            "from real photographs, at the same bits.",
+            "from real photographs and the same range of the input, at the same bits: by 0.004 nats.",
             experiment="photographs",
-            holds=better("integers", "onnxruntime, real pictures", metric="divergence", lower=True),
+            holds=better("integers", "onnxruntime, real pictures", metric="divergence", by=0.004, lower=True),
         ),
         effect(
             text="It names the same class as the float network at least as often, within 2 points.",
@@ -259,9 +259,9 @@ claim = Claim(
             holds=not_worse("integers", "onnxruntime, real pictures", metric="agreement", within=0.02),
         ),
         promised(
-            text="Of this, correcting biases on distilled pictures lowers the divergence.",
+            text="Of this, correcting biases on distilled pictures lowers the divergence by 0.006 nats.",
             experiment="photographs",
-            holds=better("integers", "integers, biases as they are", metric="divergence", lower=True),
+            holds=better("integers", "integers, biases as they are", metric="divergence", by=0.006, lower=True),
         ),
         effect(
             text="Ranges from distilled inputs are better than from noise: 10 points at 2 bits.",
@@ -284,10 +284,10 @@ claim = Claim(
             holds=not_worse("distilled", "real", metric="W8A3", within=0.06),
         ),
         promised(
-            text="On EfficientNet-Lite0, 8 bits with ranges from distilled inputs diverge less from the float network "
-            "than with ranges from noise.",
+            text="On EfficientNet-Lite0, 8 bits with ranges from distilled inputs of 96 pixels a side diverge less "
+            "from the float network than with ranges from noise of 224, by 0.0018 nats.",
             experiment="lite0",
-            holds=better("distilled W8", "gaussian W8", metric="divergence", lower=True),
+            holds=better("distilled W8", "gaussian W8", metric="divergence", by=0.0018, lower=True),
         ),
         promised(
             text="Sensitivity on distilled inputs ranks layers and bits as sensitivity on the training data does.",

@@ -30,7 +30,10 @@ def quantize(
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the quantized network.", show_default=False)] = None,
-    method: Annotated[str, typer.Option(help="A method that quantizes: `unseen methods` tells.")] = "zeroq",
+    method: Annotated[
+        str | None,
+        typer.Option(help="A method that quantizes: `unseen methods` tells; zeroq if not told.", show_default=False),
+    ] = None,
     bits: Annotated[
         str | None, typer.Option(help="Weight/activation bits; 8/8 if not told.", show_default=False)
     ] = None,
@@ -54,7 +57,7 @@ def quantize(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Hyperparameter as name=value.", show_default=False)
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed.")] = 0,
+    seed: Annotated[int | None, typer.Option(help="Seed; 0 if not told.", show_default=False)] = None,
     trust: Trust = False,
 ) -> None:
     """Quantize a network without any data, or with a few pictures.
@@ -62,9 +65,10 @@ def quantize(
     The paper distils 32 pictures in 500 steps, which takes long on a CPU; fewer do here. A report stands in the folder.
 
     Example:  unseen quantize efficientnet-lite0 --bits 8/8 --out models/lite0 --set iterations=80 --set batch_size=16
-    --set learning_rate=0.1 --set shape=[3,96,96]
+    --set learning_rate=0.1 --set "shape=[3,96,96]"
     """
     from unseen.compare.quantization import quantize as run
+    from unseen.report.quantization import facts
 
     if out is None and onnx is None:
         raise ValueError("name --out FOLDER, --onnx FILE or both")
@@ -84,11 +88,8 @@ def quantize(
         seed=seed,
         trust=trust,
     )
-    for key, value in about.items():
-        if key == "seconds":
-            value = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in value.items())
-        if key != "network":
-            typer.echo(f"{key}: {value}")
+    for key, value in facts(about).items():
+        typer.echo(f"{key}: {value}")
     if out is not None:
         say(f"{out / 'report.html'} shows it")
 
@@ -146,7 +147,8 @@ def export(
     if out is not None and integers:
         told = saved.export_integers(out)
         say(
-            f"{out}: {told.megabytes:.1f} MB ({told.float_megabytes:.1f} in floats); cosine with them {told.cosine:.4f}"
+            f"{out}: {told.megabytes:.1f} MB ({told.float_megabytes:.1f} in floats); "
+            f"cosine with the simulated network {told.cosine:.4f}"
         )
     elif out is not None:
         difference = saved.export(out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -14,7 +15,7 @@ from unseen.bundle import Bundle
 from unseen.data.classes import ClassSpace
 from unseen.encoders.registry import Request, online
 from unseen.methods.fixed import fixed
-from unseen.nn.build import timm_network, torchvision_network
+from unseen.nn.build import AUXILIARY, timm_network, torchvision_network
 
 FORMS = "timm:NAME, torchvision:NAME (each with @CHECKPOINT or ?pretrained=0 behind it) or efficientnet-lite0"
 
@@ -95,13 +96,14 @@ def _of_torchvision(name: str, path: str, pretrained: bool) -> tuple[nn.Module, 
 
     if name not in torchvision.models.list_models(module=torchvision.models):
         raise ValueError(f"torchvision has no classifier {name!r}; there are names such as resnet18")
-    network = _fresh(lambda: torchvision_network(name))
+    trained = bool(path) or pretrained
+    network = _fresh(lambda: torchvision_network(name, auxiliary=False, transform_input=trained))
     weights = torchvision.models.get_model_weights(name).DEFAULT
     if path:
         _read(network, path)
     elif pretrained:
         with online(Request(name=f"torchvision:{name}"), "give a local checkpoint: torchvision:<name>@<file>"):
-            network.load_state_dict(weights.get_state_dict(progress=False))
+            network.load_state_dict(_without_auxiliary(network, weights.get_state_dict(progress=False)))
     told: Any = weights.transforms()
     return network, {
         "size": str(told.crop_size[0]),
@@ -119,6 +121,12 @@ def _fresh(make: Any) -> nn.Module:
         return make()
 
 
+def _without_auxiliary(network: nn.Module, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The tensors without those of heads for training that the network was built without."""
+    gone = {head for head in AUXILIARY if getattr(network, head, None) is None}
+    return {key: value for key, value in state.items() if key.partition(".")[0] not in gone}
+
+
 def _read(network: nn.Module, path: str) -> None:
     """Load a checkpoint of tensors, safetensors or torch's."""
     file = Path(path).expanduser()
@@ -131,7 +139,7 @@ def _read(network: nn.Module, path: str) -> None:
             state = load_file(file)
         else:
             state = torch.load(file, map_location="cpu", weights_only=True)
-        network.load_state_dict(state)
+        network.load_state_dict(_without_auxiliary(network, state))
     except Exception as error:
         raise ValueError(f"checkpoint {file.name!r} does not fit the network: {error}") from error
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import inspect
 import json
 import os
 import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +21,17 @@ from unseen.compare.networks import classifier
 from unseen.data.domain import Domain
 from unseen.evaluation.metrics.agreement import top1_agreement
 from unseen.methods.base import Method, signatures
-from unseen.nn.quantizers import outputs
-from unseen.nn.state import digest
+from unseen.nn.divergences import exact_kl
+from unseen.nn.quantizers import FLOAT, MEGABYTE, frozen_copy, outputs, quantizable
+from unseen.nn.state import digest, refuse_foreign
 from unseen.runtime import stage, stages
 
 ABOUT = "quantization.json"
 """What is known of a quantized model, beside it."""
+WRITTEN = ("bundle.json", "method", "encoder")
+"""What stands in the folder of a saved model."""
+BATCH = 64
+"""Pictures that are preprocessed at a time."""
 
 _PROTOCOL = "quantization"
 
@@ -33,7 +40,7 @@ def quantize(
     model: str | os.PathLike[str] | Bundle | None = None,
     *,
     out: str | os.PathLike[str] | None = None,
-    method: str = "zeroq",
+    method: str | None = None,
     bits: str | None = None,
     size: str | None = None,
     pictures: str | os.PathLike[str] | Domain | None = None,
@@ -41,7 +48,7 @@ def quantize(
     again: str | os.PathLike[str] | None = None,
     onnx: str | os.PathLike[str] | None = None,
     settings: dict[str, Any] | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     trust: bool = False,
 ) -> tuple[Bundle, dict[str, Any]]:
     """Quantize a network with BatchNorm; nothing but the network is used.
@@ -54,8 +61,8 @@ def quantize(
     out : path, optional
         Where to save the quantized model, which loads and predicts like any other; beside it stand `report.html` and
         `quantization.json`.
-    method : str
-        One whose card has the protocol `quantization`.
+    method : str, optional
+        One whose card has the protocol `quantization`; zeroq if absent.
     bits : str, optional
         Weight/activation bits; 8/8 if absent.
     size : str, optional
@@ -69,20 +76,25 @@ def quantize(
     onnx : path, optional
         Also write ONNX that computes in 8-bit integers.
     settings, seed
-        Hyperparameters and seed of the method.
+        Hyperparameters and seed of the method; 0 if absent.
     trust : bool
         As in `unseen.encoders.get`.
 
     Returns
     -------
     (Bundle, dict)
-        The quantized model and what is known of it: sizes, seconds of each stage, agreement with the float network.
+        The quantized model and what is known of it in numbers: sizes, seconds of each stage, agreement with the float
+        network; `unseen.report.quantization.facts` puts them into words.
 
     Raises
     ------
     ValueError
-        If an argument cannot be, the network has no BatchNorm or is quantized already, a budget is below the smallest
-        size, or `again` was made from another network.
+        If an argument cannot be or another one makes it pointless, the network has no BatchNorm or is quantized
+        already, a budget is below the smallest size, or `again` was made from another network.
+    FileExistsError
+        If `out` is a folder of other things.
+    ImportError
+        If `onnx` needs packages that are not installed.
     """
     read = None if bits is None else _bits(bits)
     budget = None if size is None else _megabytes(size)
@@ -90,18 +102,25 @@ def quantize(
         raise ValueError(f"size={size!r} chooses the bits of the weights; bits must be 8/ACTIVATIONS; got {bits!r}")
     if again is not None and pictures is not None:
         raise ValueError("again goes on with the pictures that were distilled then; it takes no others")
-    if again is not None and settings:
-        raise ValueError(f"again goes on with the settings of {again}; got {sorted(settings)} beside it")
+    if again is not None and (settings or seed is not None):
+        told = sorted(settings or ()) or f"seed {seed}"
+        raise ValueError(f"again goes on with the settings of {again}; got {told} beside it")
     before = None if again is None else _Before.read(again, trust)
+    if before is not None and method not in (None, before.method.card.slug):
+        raise ValueError(f"again goes on with {before.method.card.slug}, which made {again}; got method {method!r}")
     name = os.fspath(before.model if model is None and before is not None else _named(model))
-    quantizer = _quantizer(method, read or _bits("8/8"), budget, settings or {}, seed) if before is None else None
-    bundle = model if isinstance(model, Bundle) else _open(name, trust)
+    quantizer = _quantizer(method or "zeroq", read, budget, settings or {}, seed or 0) if before is None else None
+    if out is not None:
+        refuse_foreign(Path(out), WRITTEN)
+    if onnx is not None:
+        _check_onnx(Path(onnx), quantizer if before is None else before.method, pictures is not None)
+    bundle = _opened(model, name, trust) if model is not None or before is None else before.opened(trust)
     network = _float(bundle, name)
     real, shown = _load(pictures, bundle), _load(data, bundle)
     mark = digest(network.state_dict())
     with stages() as seconds:
         if before is not None:
-            quantizer = before.at(network, mark, read or {}, budget)
+            quantizer = before.at(network, mark, {} if read is None else read, budget)
         else:
             assert quantizer is not None
             _fit(quantizer, network, bundle, real)
@@ -114,18 +133,26 @@ def quantize(
             credits=bundle.credits,
             whole=True,
         )
-        about = {"model": name, "network": mark, **_sizes(network, quantizer)}
+        about = {"model": _lasting(name), "network": mark, "method": repr(quantizer), **_sizes(network, quantizer)}
         with stage("comparison"):
             about |= _on_distilled(network, quantizer)
             if shown is not None:
-                about |= _on_data(bundle, small, shown)
+                about["data"] = _on_data(bundle, network, quantizer.network(), shown)
+        _end(seconds, about)
+        if out is not None:
+            _save(small, about, Path(out))
         if onnx is not None:
             with stage("ONNX"):
-                about |= _integers(small, network, onnx)
-    about["seconds"] = {key: round(value, 2) for key, value in seconds.items()}
-    if out is not None:
-        _save(small, about, Path(out))
+                told = small.export_integers(onnx, network=network)
+            about["onnx"] = {"file": os.fspath(onnx), **told._asdict()}
+            _end(seconds, about)
+            if out is not None:
+                _tell(small, about, Path(out))
     return small, about
+
+
+def _end(seconds: Mapping[str, float], about: dict[str, Any]) -> None:
+    about["seconds"] = {key: round(value, 2) for key, value in seconds.items()}
 
 
 # -- what comes in -----------------------------------------------------------------------------------------
@@ -136,13 +163,16 @@ def quantizers() -> tuple[str, ...]:
     return tuple(slug for slug in methods.slugs() if _PROTOCOL in methods.get(slug).card.protocols)
 
 
-def _quantizer(slug: str, bits: dict[str, int], budget: float | None, settings: dict[str, Any], seed: int) -> Method:
-    """The method with what it is told; `ValueError` if it cannot be told so."""
+def _quantizer(
+    slug: str, bits: dict[str, int] | None, budget: float | None, settings: dict[str, Any], seed: int
+) -> Method:
+    """The method with what it is told; `ValueError` if it cannot be told so, or a part of it would change nothing."""
     if slug not in quantizers():
         raise ValueError(f"method must quantize: {' or '.join(quantizers())}; got {slug!r}")
     make: Any = methods.get(slug)
     known = make().get_params()
-    told: dict[str, Any] = {**bits, **settings}
+    _check_settings(bits, budget, settings)
+    told: dict[str, Any] = {**(bits or _bits("8/8")), **settings}
     if budget is not None:
         if "budget_mb" not in known:
             raise ValueError(f"size needs a method that chooses bits layer by layer, such as zeroq; got {slug}")
@@ -150,6 +180,37 @@ def _quantizer(slug: str, bits: dict[str, int], budget: float | None, settings: 
     for key in set(told) - set(known):
         raise ValueError(f"{slug} has no parameter {key!r}; it has {', '.join(known)}")
     return make(random_state=seed, **told)
+
+
+def _check_settings(bits: dict[str, int] | None, budget: float | None, settings: Mapping[str, Any]) -> None:
+    """Raise `ValueError` where one of two arguments would silently win."""
+    mixed = budget is not None or settings.get("precision") == "mixed"
+    if bits is not None and (twice := sorted(set(bits) & set(settings))):
+        raise ValueError(f"bits says it already; leave out {twice} of the settings")
+    if budget is not None and (twice := sorted({"budget_mb", "average_bits"} & set(settings))):
+        raise ValueError(f"size says it already; leave out {twice} of the settings")
+    if budget is not None and settings.get("precision", "mixed") != "mixed":
+        raise ValueError(f"size is for precision='mixed'; got {settings['precision']!r}")
+    if mixed and {**(bits or {}), **settings}.get("weight_bits", 8) != 8:
+        raise ValueError(
+            "mixed precision chooses the bits of the weights from `bits` of the settings; say 8/ACTIVATIONS"
+        )
+    if not mixed and (idle := sorted({"average_bits", "budget_mb", "allocation"} & set(settings))):
+        raise ValueError(f"{idle} of the settings are for precision='mixed', or size")
+
+
+def _check_onnx(file: Path, quantizer: Any, real: bool) -> None:
+    """Raise, before the long work, if no ONNX file in integers can come of it."""
+    distilled = quantizer.get_params().get("data", "gaussian") != "gaussian" and not real
+    if not (hasattr(quantizer, "distilled_") or distilled):
+        told = f"{quantizer.card.slug}{' on real pictures' if real else ''}"
+        raise ValueError(f"onnx needs distilled pictures, as of zeroq with data='distilled'; {told} has none")
+    for package in ("onnx", "onnxruntime", "onnxscript"):
+        if importlib.util.find_spec(package) is None:
+            raise ImportError(f"onnx needs: pip install {package}")
+    above = next(folder for folder in file.absolute().parents if folder.exists())
+    if file.is_dir() or not above.is_dir() or not os.access(above, os.W_OK):
+        raise ValueError(f"onnx must be a file that can be written; got {str(file)!r}")
 
 
 def _fit(quantizer: Method, network: nn.Module, bundle: Bundle, pictures: Domain | None) -> None:
@@ -163,7 +224,8 @@ def _fit(quantizer: Method, network: nn.Module, bundle: Bundle, pictures: Domain
         raise ValueError(f"pictures: {quantizer.card.slug} takes none")
     if not len(pictures):
         raise ValueError(f"pictures: there is none in {pictures.name}")
-    quantizer.fit(model=network, target=Domain(x=_tensors(bundle, pictures).numpy(), kind="image"))
+    x = torch.cat(list(_batches(bundle, pictures)))
+    quantizer.fit(model=network, target=Domain(x=x.numpy(), kind="image"))
 
 
 def _named(model: Any) -> str:
@@ -173,10 +235,23 @@ def _named(model: Any) -> str:
 
 
 def _float(bundle: Bundle, name: str) -> nn.Module:
-    network = bundle.logits()
+    network = frozen_copy(bundle.logits())
     if not any(isinstance(module, nn.Conv2d) for module in network.modules()):
         raise ValueError(f"model must be a network of convolutions that reads pictures; {name} is none")
     return network
+
+
+def _opened(model: Any, name: str, trust: bool) -> Bundle:
+    return model if isinstance(model, Bundle) else _open(name, trust)
+
+
+def _lasting(name: str) -> str:
+    """The name of a model with the path in it, if there is one, from the root: it is read again from elsewhere."""
+    if Path(name).exists():
+        return str(Path(name).resolve())
+    base, question, query = name.partition("?")
+    head, at, path = base.partition("@")
+    return f"{head}{at}{Path(path).expanduser().resolve() if at else ''}{question}{query}"
 
 
 def _open(model: str, trust: bool) -> Bundle:
@@ -235,6 +310,14 @@ class _Before:
             raise ValueError(f"{folder} was not written by `unseen quantize`: {error}") from error
         return cls(folder, Bundle.load(folder, trust=trust).method, model, network)
 
+    def opened(self, trust: bool) -> Bundle:
+        """The float model that it was made from, by the name that it had."""
+        try:
+            return _open(self.model, trust)
+        except (OSError, ValueError) as error:
+            told = f"{self.folder} was made from {self.model!r}, which cannot be read: {error}"
+            raise ValueError(f"{told}; name the model first") from error
+
     def at(self, network: nn.Module, mark: str, bits: dict[str, int], budget: float | None) -> Method:
         """The method at another point."""
         if mark != self.network:
@@ -258,13 +341,16 @@ class _Before:
 
 
 def _sizes(network: nn.Module, quantizer: Any) -> dict[str, Any]:
-    whole = sum(p.numel() for p in network.parameters()) * 4 / 2**20
-    weights = list(vars(quantizer).get("bits_", {}).values())
-    told = f" ({min(weights)} to {max(weights)} bits)" if weights else ""
+    """Megabytes of the weights of all convolutional and linear layers, those that stay float with 32 bits each."""
+    bits = quantizer.network().weight_bits
+    counts = {name: layer.weight.numel() for name, layer in quantizable(network).items()}
+    after = {name: bits.get(name, FLOAT) for name in counts}
     return {
-        "method": repr(quantizer),
-        "weights before": f"{whole:.2f} MB",
-        "weights after": f"{quantizer.megabytes_:.2f} MB{told}",
+        "megabytes": {
+            "before": sum(counts.values()) * FLOAT / MEGABYTE,
+            "after": sum(counts[name] * k for name, k in after.items()) / MEGABYTE,
+        },
+        "bits": {"least": min(after.values()), "most": max(after.values())},
     }
 
 
@@ -273,59 +359,58 @@ def _on_distilled(network: nn.Module, quantizer: Any) -> dict[str, Any]:
     x = vars(quantizer).get("distilled_")
     if x is None:
         return {}
-    exact, got = outputs(network.eval(), x), outputs(quantizer.network(), x)
+    return {"distilled": _apart(outputs(network, x), outputs(quantizer.network(), x))}
+
+
+def _apart(exact: Tensor, got: Tensor) -> dict[str, Any]:
+    """How far two networks are apart, divergence in nats."""
     return {
-        "agreement on distilled pictures": f"{top1_agreement(exact, got):.3f} of {len(x)}",
-        "divergence on distilled pictures": f"{_divergence(exact, got):.4f} nats",
+        "pictures": len(exact),
+        "agreement": top1_agreement(exact, got),
+        "divergence": float(exact_kl(exact, got).mean()),
     }
 
 
-def _on_data(exact: Bundle, small: Bundle, pictures: Domain) -> dict[str, Any]:
+@torch.no_grad()
+def _on_data(bundle: Bundle, network: nn.Module, rounded: nn.Module, pictures: Domain) -> dict[str, Any]:
     """Agreement with the float network; also the accuracy of both where labels name classes of the model."""
     if not len(pictures):
         raise ValueError(f"data: there is no picture in {pictures.name}")
-    x = _tensors(exact, pictures)
-    with torch.no_grad():
-        floats, rounded = outputs(exact.logits().eval(), x), outputs(small.logits(), x)
-    about: dict[str, Any] = {
-        "agreement on data": f"{top1_agreement(floats, rounded):.3f} of {len(x)}",
-        "divergence on data": f"{_divergence(floats, rounded):.4f} nats",
-    }
+    both = [(outputs(network, x), outputs(rounded, x)) for x in _batches(bundle, pictures)]
+    exact, got = (torch.cat(scores) for scores in zip(*both))
+    about = _apart(exact, got)
     if pictures.y is None or pictures.classes is None:
         return about
-    place = {name: i for i, name in enumerate(exact.classes.names)}
+    place = {name: i for i, name in enumerate(bundle.classes.names)}
     known = [i for i, y in enumerate(pictures.y) if y >= 0 and pictures.classes.names[y] in place]
-    if not known:
-        return {**about, "accuracy on data": "not known: no label names a class of the model"}
-    truth = torch.tensor([place[pictures.classes.names[pictures.y[i]]] for i in known])
-    right = [top1_agreement(truth, scores[known]) for scores in (floats, rounded)]
-    return {**about, "accuracy on data": f"float {right[0]:.3f}, quantized {right[1]:.3f} of {len(known)}"}
+    about["labelled"] = len(known)
+    if known:
+        truth = torch.tensor([place[pictures.classes.names[pictures.y[i]]] for i in known])
+        about["accuracy"] = {
+            "float": top1_agreement(truth, exact[known]),
+            "quantized": top1_agreement(truth, got[known]),
+        }
+    return about
 
 
-def _tensors(bundle: Bundle, pictures: Domain) -> Tensor:
-    """Pictures as the network reads them."""
-    x = pictures.x if bundle.encoder is None else bundle.features(pictures).x
-    return torch.as_tensor(x, dtype=torch.float32)
-
-
-def _divergence(exact: Tensor, got: Tensor) -> float:
-    log_p, log_q = exact.double().log_softmax(dim=1), got.double().log_softmax(dim=1)
-    return float((log_p.exp() * (log_p - log_q)).sum(dim=1).mean())
-
-
-def _integers(small: Bundle, network: nn.Module, file: str | os.PathLike[str]) -> dict[str, Any]:
-    told = small.export_integers(file, network=network)
-    return {
-        "ONNX": f"{told.megabytes:.2f} MB in integers, {told.float_megabytes:.2f} MB in floats",
-        "ONNX against float": f"cosine {told.cosine:.4f}, agreement {told.agreement:.3f} on distilled pictures",
-    }
+def _batches(bundle: Bundle, pictures: Domain) -> Iterator[Tensor]:
+    """Pictures as the whole network reads them, some at a time."""
+    for part in pictures.batches(BATCH):
+        x = part.x if bundle.encoder is None else bundle.encoder.preprocess(list(part.x))
+        yield torch.as_tensor(x, dtype=torch.float32)
 
 
 def _save(small: Bundle, about: dict[str, Any], out: Path) -> None:
-    from unseen.report import quantization as report
-
+    """The model first, so that its size is known, then what is told of it."""
     small.save(out)
     about["folder"] = str(out)
+    about["megabytes"]["folder"] = sum(file.stat().st_size for file in out.rglob("*") if file.is_file()) * 8 / MEGABYTE
+    _tell(small, about, out)
+
+
+def _tell(small: Bundle, about: dict[str, Any], out: Path) -> None:
+    from unseen.report import quantization as report
+
     for name, text in ((ABOUT, json.dumps(about, indent=1)), ("report.html", report.page(small, about))):
         temporary = out / f".{name}.tmp"
         temporary.write_text(text, encoding="utf-8")

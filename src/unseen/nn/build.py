@@ -148,11 +148,24 @@ def timm_network(name: str, num_classes: int = 1000, in_chans: int = 3) -> nn.Mo
     return timm.create_model(name, pretrained=False, num_classes=num_classes, in_chans=in_chans)
 
 
+AUXILIARY = ("aux1", "aux2", "AuxLogits")
+"""Heads of torchvision's GoogLeNet and Inception that a loss in training reads."""
+
+
 @builder("torchvision")
-def torchvision_network(name: str, num_classes: int = 1000, *, frozen: bool = False) -> nn.Module:
+def torchvision_network(
+    name: str,
+    num_classes: int = 1000,
+    *,
+    frozen: bool = False,
+    auxiliary: bool = True,
+    transform_input: bool = False,
+) -> nn.Module:
     """A torchvision classifier or detector with fresh weights, such as ``retinanet_resnet50_fpn`` with 91 classes.
 
     `frozen` puts FrozenBatchNorm2d in the place of BatchNorm2d: the published weights of detectors are stored for it.
+    Without `auxiliary`, GoogLeNet and Inception have no heads that only training runs; with `transform_input` these two
+    turn pictures that were normalized as ImageNet's into what their published weights read.
     """
     import torchvision
     from torchvision.ops import FrozenBatchNorm2d
@@ -162,6 +175,12 @@ def torchvision_network(name: str, num_classes: int = 1000, *, frozen: bool = Fa
     detector = name in torchvision.models.list_models(module=torchvision.models.detection)
     backbone = {"weights_backbone": None} if detector else {}
     network = torchvision.models.get_model(name, weights=None, num_classes=num_classes, **backbone)
+    for head in () if auxiliary else AUXILIARY:
+        if getattr(network, head, None) is not None:
+            setattr(network, head, None)
+            network.aux_logits = False
+    if transform_input and hasattr(network, "transform_input"):
+        network.transform_input = True
     for parent in [*network.modules()] if frozen else ():
         for key, layer in parent.named_children():
             if isinstance(layer, nn.BatchNorm2d):

@@ -64,10 +64,15 @@ def divergence(
     raise ValueError(f"kind must be kl, reverse-kl, symmetric-kl, js, l2 or mmd; got {kind!r}")
 
 
-def kl(target: Float[Tensor, "n c"], current: Float[Tensor, "n c"]) -> Float[Tensor, " n"]:
-    """KL(softmax(target) || softmax(current)) of each row, in nats."""
-    log_p, log_q = F.log_softmax(target.float(), dim=1), F.log_softmax(current.float(), dim=1)
-    return (log_p.exp() * (log_p - log_q)).sum(dim=1)
+def kl(target: Float[Tensor, "*n c"], current: Float[Tensor, "*n c"]) -> Float[Tensor, "*n"]:
+    """KL(softmax(target) || softmax(current)) of each row, in nats, in single precision or that of doubles."""
+    log_p, log_q = (F.log_softmax(x if x.dtype == torch.double else x.float(), dim=-1) for x in (target, current))
+    return (log_p.exp() * (log_p - log_q)).sum(dim=-1)
+
+
+def exact_kl(target: Float[Tensor, "n *m c"], current: Float[Tensor, "n *m c"]) -> Float[Tensor, " n"]:
+    """`kl` of each sample in double precision, to measure with: a mean over what is between n and c."""
+    return kl(target.double(), current.double()).reshape(len(target), -1).mean(dim=1)
 
 
 def js(target: Float[Tensor, "n c"], current: Float[Tensor, "n c"]) -> Float[Tensor, " n"]:

@@ -9,10 +9,11 @@ import contextlib
 import copy
 import logging
 import os
+import re
 import tempfile
 import uuid
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,24 +26,24 @@ from torch import Tensor, nn
 
 from unseen.nn.export import export_onnx
 from unseen.nn.learned_quantizers import without_input_quantizers
-from unseen.nn.quantizers import Layer, QuantizedNetwork, frozen_copy, quantizable
+from unseen.nn.quantizers import MEGABYTE, Layer, QuantizedNetwork, frozen_copy, quantizable
 
 Ranges = dict[str, tuple[float, float]]
 LEAST_COSINE = 0.5
-"""Outputs that agree less with the float network's are taken for a mistake, and no file is left."""
+"""Outputs that agree less with those of the network that is written are taken for a mistake; no file is left."""
 
 
 class IntegerFile(NamedTuple):
-    """What is known of a file: its outputs against those of the float network, on the pictures it was made with.
+    """What is known of a file: its outputs against those of a reference, on the pictures it was made with.
 
     Attributes
     ----------
     cosine : float
-        Mean cosine of the outputs.
+        Mean cosine of the outputs with those of the reference.
     agreement : float
         Share of pictures whose largest output is the same.
     megabytes, float_megabytes : float
-        Of the file, and of the float network as ONNX.
+        Of the file, and of the same network as ONNX in floats.
     """
 
     cosine: float
@@ -72,7 +73,11 @@ def symmetric(weight: Float[Tensor, "o *i"]) -> Float[Tensor, "o *i"]:
 
 @torch.no_grad()
 def correct_biases(
-    network: nn.Module, x: Float[Tensor, "n ..."], weights: Mapping[str, Tensor] | None = None, size: int = 8
+    network: nn.Module,
+    x: Float[Tensor, "n ..."],
+    weights: Mapping[str, Tensor] | None = None,
+    size: int = 8,
+    exclude: Collection[str] = (),
 ) -> None:
     """Shift the biases of `network`, in place, so that rounding its weights moves no layer's mean output on `x`.
 
@@ -85,6 +90,8 @@ def correct_biases(
         Weights before any rounding, where those of `network` are rounded already.
     size : int
         Samples at a time.
+    exclude : names of layers
+        Those that are not rounded.
 
     References
     ----------
@@ -94,7 +101,7 @@ def correct_biases(
     errors = {
         name: symmetric(layer.weight) - (weights or {}).get(name, layer.weight)
         for name, layer in layers.items()
-        if not getattr(layer, "transposed", False)
+        if not getattr(layer, "transposed", False) and name not in exclude
     }
     sums: dict[str, Tensor] = {}
     counts: dict[str, int] = {}
@@ -164,6 +171,8 @@ def export_integers(
     file: str | os.PathLike[str],
     *,
     weights: Mapping[str, Tensor] | None = None,
+    reference: nn.Module | None = None,
+    exclude: Collection[str] = (),
     input_range: tuple[float, float] | None = None,
     correction: bool = True,
     output: str = "scores",
@@ -184,6 +193,10 @@ def export_integers(
         Distilled, of this height and width or another one.
     weights : mapping of layer name to Tensor, optional
         As in `correct_biases`.
+    reference : Module, optional
+        What the file is compared with; `network` if absent.
+    exclude : names of layers
+        Those that stay float.
     input_range : (low, high), optional
         What inputs can be, where it is known: pictures that were normalized.
     correction : bool
@@ -194,7 +207,8 @@ def export_integers(
     Raises
     ------
     ValueError
-        If `pictures` are not of the example's kind, or outputs are nothing like the float network's.
+        If `pictures` are not of the example's kind, a layer of `exclude` is not in the graph by its name, or outputs
+        are nothing like the network's.
     """
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
@@ -205,7 +219,7 @@ def export_integers(
     file.parent.mkdir(parents=True, exist_ok=True)
     network, plain = copy.deepcopy(network).eval(), network
     if correction:
-        correct_biases(network, pictures, weights)
+        correct_biases(network, pictures, weights, exclude=exclude)
     temporary = file.with_name(f".{file.name}.{uuid.uuid4().hex[:8]}.onnx")
     with tempfile.TemporaryDirectory() as folder, _silence():
         graph = _prepared(network, example, Path(folder) / "whole.onnx", output, metadata)
@@ -214,8 +228,7 @@ def export_integers(
             like = pictures[:1].expand(2, *pictures.shape[1:])
             small = _prepared(network, like, Path(folder) / "pictures.onnx", output, metadata)
         ranges = tensor_ranges(small, pictures.numpy())
-        if input_range is not None:
-            ranges["x"] = (min(0.0, input_range[0]), max(0.0, input_range[1]))
+        ranges |= _given(input_range)
         try:
             quantize_static(
                 graph,
@@ -225,14 +238,15 @@ def export_integers(
                 per_channel=True,
                 weight_type=QuantType.QInt8,
                 activation_type=QuantType.QUInt8,
-                nodes_to_exclude=_nodes(graph, "Softmax"),
+                nodes_to_exclude=[*_nodes(graph, "Softmax"), *_nodes_of(graph, exclude)],
                 extra_options={"TensorQuantOverrides": _overrides(graph, ranges)},
             )
-            told = _compare(plain, temporary, _resized(pictures, example), graph)
-            if not told.cosine >= LEAST_COSINE:
-                raise ValueError(
-                    f"outputs in integers have cosine {told.cosine:.2f} with those in floats; not exported"
-                )
+            x = _resized(pictures, example)
+            got, own = run_onnx(temporary, x), _outputs(plain, x)
+            cosine = float(F.cosine_similarity(own, got).mean())
+            if not cosine >= LEAST_COSINE:
+                raise ValueError(f"outputs in integers have cosine {cosine:.2f} with those in floats; not exported")
+            told = _compared(own if reference is None else _outputs(reference, x), got, temporary, graph)
             temporary.replace(file)
         finally:
             temporary.unlink(missing_ok=True)
@@ -263,10 +277,30 @@ def _prepared(network: nn.Module, example: Tensor, file: Path, output: str, meta
     return simple
 
 
+def _given(input_range: tuple[float, float] | None) -> Ranges:
+    """The range of the input, where it is told, with 0 in it."""
+    return {} if input_range is None else {"x": (min(0.0, input_range[0]), max(0.0, input_range[1]))}
+
+
 def _nodes(graph: Path, kind: str) -> list[str]:
     import onnx
 
     return [node.name for node in onnx.load(graph, load_external_data=False).graph.node if node.op_type == kind]
+
+
+def _nodes_of(graph: Path, layers: Collection[str]) -> list[str]:
+    """The nodes that have the weights of these layers, which keep their names, with an affix where they are folded."""
+    import onnx
+
+    nodes = onnx.load(graph, load_external_data=False).graph.node
+    found: list[str] = []
+    for layer in layers:
+        name = re.compile(rf"(ConvBnFusion_W_)?{re.escape(layer)}\.weight(_token_\d+)?")
+        own = [node.name for node in nodes if any(name.fullmatch(given) for given in node.input)]
+        if not own:
+            raise ValueError(f"exclude: {layer} has no node of its own in the ONNX graph; it cannot stay float there")
+        found += own
+    return found
 
 
 def _overrides(graph: Path, ranges: Ranges) -> dict[str, list[dict[str, Any]]]:
@@ -292,13 +326,16 @@ def _resized(pictures: Tensor, example: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _compare(network: nn.Module, file: Path, x: Tensor, graph: Path) -> IntegerFile:
-    exact, got = torch.cat([network(batch) for batch in torch.split(x, 8)]), run_onnx(file, x)
+def _outputs(network: nn.Module, x: Tensor) -> Tensor:
+    return torch.cat([network(batch) for batch in torch.split(x, 8)])
+
+
+def _compared(exact: Tensor, got: Tensor, file: Path, graph: Path) -> IntegerFile:
     return IntegerFile(
         cosine=float(F.cosine_similarity(exact, got).mean()),
         agreement=float((exact.argmax(dim=1) == got.argmax(dim=1)).float().mean()),
-        megabytes=file.stat().st_size / 2**20,
-        float_megabytes=graph.stat().st_size / 2**20,
+        megabytes=file.stat().st_size * 8 / MEGABYTE,
+        float_megabytes=graph.stat().st_size * 8 / MEGABYTE,
     )
 
 
@@ -318,8 +355,13 @@ def _silence() -> Iterator[None]:
 # -- what others do ----------------------------------------------------------------------------------------
 
 
-def calibrated_by_onnxruntime(network: nn.Module, pictures: Float[Tensor, "n c h w"]) -> bytes:
-    """The same network in integers, as onnxruntime does it by itself from real pictures: the peer to beat."""
+def calibrated_by_onnxruntime(
+    network: nn.Module, pictures: Float[Tensor, "n c h w"], input_range: tuple[float, float] | None = None
+) -> bytes:
+    """The same network in integers, as onnxruntime does it by itself from real pictures: the peer to beat.
+
+    `input_range` is what inputs can be, where it is known, as in `export_integers`.
+    """
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
     example = pictures[:1].expand(2, *pictures.shape[1:])
@@ -333,6 +375,7 @@ def calibrated_by_onnxruntime(network: nn.Module, pictures: Float[Tensor, "n c h
             per_channel=True,
             weight_type=QuantType.QInt8,
             activation_type=QuantType.QUInt8,
+            extra_options={"TensorQuantOverrides": _overrides(graph, _given(input_range))},
         )
         return file.read_bytes()
 

@@ -17,6 +17,8 @@ from unseen.nn.build import builder
 
 FLOAT = 32
 """The number of bits that means: leave it as it is."""
+MEGABYTE = 8 * 2**20
+"""Bits in a megabyte."""
 
 Bits = Literal[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 32]
 Granularity = Literal["channel", "tensor"]
@@ -25,13 +27,16 @@ Layer = nn.modules.conv._ConvNd | nn.Linear
 ACTIVATIONS = frozenset(
     getattr(place, name)
     for place, names in {
-        F: "relu relu_ relu6 hardtanh hardtanh_ leaky_relu leaky_relu_ elu elu_ silu mish gelu hardswish",
-        torch: "relu relu_",
-        Tensor: "relu relu_",
+        F: "relu relu_ relu6 hardtanh hardtanh_ leaky_relu leaky_relu_ elu elu_ silu mish gelu hardswish prelu selu "
+        "selu_ celu celu_ rrelu rrelu_ softplus softsign threshold threshold_",
+        torch: "relu relu_ prelu selu selu_ celu celu_ rrelu rrelu_ threshold threshold_",
+        Tensor: "relu relu_ prelu",
     }.items()
     for name in names.split()
 )
-"""The functions whose output is quantized, whether a module or the code of a network calls them."""
+"""The functions whose output is quantized, whether a module or the code of a network calls them.
+
+Sigmoid, hard sigmoid and tanh, which are gates in most networks, are not among them."""
 
 
 # -- numbers -----------------------------------------------------------------------------------------------
@@ -104,10 +109,13 @@ def quantizable(network: nn.Module, exclude: Collection[str] = ()) -> dict[str, 
 
 
 def frozen_copy(network: nn.Module) -> nn.Module:
-    """A copy in eval mode without gradients, whose weights are plain (a weight norm is multiplied out)."""
+    """A copy in eval mode, in float32 on the CPU, without gradients, whose weights are plain.
+
+    A weight norm is multiplied out.
+    """
     if any(isinstance(module, QuantizedNetwork) for module in network.modules()):
         raise ValueError("model must be a float network; it is quantized already")
-    network = copy.deepcopy(network).eval().requires_grad_(False)
+    network = copy.deepcopy(network).eval().requires_grad_(False).float().cpu()
     for layer in network.modules():
         if isinstance(layer, Layer):
             _make_plain(layer)
@@ -240,10 +248,10 @@ class QuantizedNetwork(nn.Module):
 
     @property
     def megabytes(self) -> float:
-        """Size of the quantized weights, sum of P_i k_i / 8 / 2^20; biases and BatchNorm are not in it."""
+        """Size of the quantized weights, sum of P_i k_i / 8 / 2^20; float layers, biases, BatchNorm are not in it."""
         layers = dict(self.network.named_modules())
         bits = sum(layers[name].weight.numel() * k for name, k in self.weight_bits.items())
-        return bits / 8 / 2**20
+        return bits / MEGABYTE
 
 
 @builder("quantized")

@@ -9,7 +9,7 @@ import math
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -164,8 +164,7 @@ def write_folder(folder: str | os.PathLike[str], write: Callable[[Path], None]) 
         If it cannot be written (a full disk, a read-only place); nothing is left half-written.
     """
     folder = Path(folder)
-    if folder.exists() and not folder.is_dir():
-        raise FileExistsError(f"{folder} is a file; a folder is written there")
+    _refuse_file(folder)
     temporary = folder.with_name(f".{folder.name}.partial-{uuid.uuid4().hex[:8]}")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -181,14 +180,25 @@ def write_folder(folder: str | os.PathLike[str], write: Callable[[Path], None]) 
     return folder
 
 
+def refuse_foreign(folder: Path, written: Collection[str]) -> None:
+    """Raise `FileExistsError` where `write_folder` would, before what is `written` by these names exists."""
+    _refuse_file(folder)
+    there = {entry.name for entry in folder.iterdir()} if folder.exists() else set()
+    if there and not there & set(written):
+        raise FileExistsError(f"{folder} holds other files, such as {min(there)!r}; name a new or an empty folder")
+
+
+def _refuse_file(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise FileExistsError(f"{folder} is a file; a folder is written there")
+
+
 def _swap(temporary: Path, folder: Path) -> None:
     """Rename `temporary` to `folder`; what was there before is removed, or put back if that fails."""
     if not folder.exists():
         temporary.rename(folder)
         return
-    there = {entry.name for entry in folder.iterdir()}
-    if there and not there & {entry.name for entry in temporary.iterdir()}:
-        raise FileExistsError(f"{folder} holds other files, such as {min(there)!r}; name a new or an empty folder")
+    refuse_foreign(folder, [entry.name for entry in temporary.iterdir()])
     old = folder.with_name(f".{folder.name}.old-{uuid.uuid4().hex[:8]}")
     folder.rename(old)
     try:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unseen.nn.quantizers import MEGABYTE
 from unseen.report.shift import BAR, INK, QUIET
 
 if TYPE_CHECKING:
@@ -25,10 +26,48 @@ SIDE = 112
 POINTS = 12
 """Rows of the frontier's table."""
 
-_HIDDEN = {"network", "seconds", "folder", "model", "weights before", "weights after"}
+_IN_THE_HEADING = {"model", "weights before", "weights after", "seconds", "folder"}
 _HEAT = "".join(
     f"td.heat{level} {{ background: color-mix(in srgb, {BAR} {12 * level}%, transparent); }}\n" for level in range(6)
 )
+
+
+def facts(about: Mapping[str, Any]) -> dict[str, str]:
+    """What `unseen.compare.quantization.quantize` tells in numbers, in words, as the page and the terminal show it."""
+    size, bits = about["megabytes"], about["bits"]
+    told = {
+        "model": about["model"],
+        "method": about["method"],
+        "weights before": f"{size['before']:.2f} MB",
+        "weights after": f"{size['after']:.2f} MB ({_span(bits['least'], bits['most'])})",
+    }
+    if "folder" in size:
+        told["size on disk"] = f"{size['folder']:.2f} MB, a byte for each code, however few bits it has"
+    for key, name in (("distilled", "distilled pictures"), ("data", "data")):
+        if key in about:
+            told[f"agreement on {name}"] = f"{about[key]['agreement']:.3f} of {about[key]['pictures']}"
+            told[f"divergence on {name}"] = f"{about[key]['divergence']:.4f} nats"
+    if "labelled" in about.get("data", {}):
+        right, n = about["data"].get("accuracy"), about["data"]["labelled"]
+        told["accuracy on data"] = (
+            f"float {right['float']:.3f}, quantized {right['quantized']:.3f} of {n}"
+            if right
+            else "not known: no label names a class of the model"
+        )
+    if "onnx" in about:
+        file = about["onnx"]
+        told["ONNX"] = f"{file['megabytes']:.2f} MB in integers, {file['float_megabytes']:.2f} MB in floats"
+        told["ONNX against float"] = (
+            f"cosine {file['cosine']:.4f}, agreement {file['agreement']:.3f} on distilled pictures"
+        )
+    told["seconds"] = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in about["seconds"].items())
+    if "folder" in about:
+        told["folder"] = about["folder"]
+    return told
+
+
+def _span(least: int, most: int) -> str:
+    return f"{least} bits" if least == most else f"{least} to {most} bits"
 
 
 def page(small: Bundle, about: Mapping[str, Any]) -> str:
@@ -56,18 +95,22 @@ def page(small: Bundle, about: Mapping[str, Any]) -> str:
     frontier = method.get("frontier_")
     losses = method.get("losses_")
     losses = None if losses is None else np.atleast_2d(losses).mean(axis=0)  # of a method with a row for each batch
-    place = _chosen(frontier, float(method["megabytes_"])) if frontier else 0
+    place = _chosen(frontier, method["bits_"]) if frontier else None
+    told = facts(about)
     return environment.get_template("quantization.html").render(
         policy=f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; form-action 'none'",
         style=style,
         slug=small.method.card.slug,
         about=about,
-        facts=[(key, value) for key, value in about.items() if key not in _HIDDEN],
+        before=told["weights before"],
+        after=told["weights after"],
+        facts=[(key, value) for key, value in told.items() if key not in _IN_THE_HEADING],
         sheet=None if pictures is None else _uri(contact_sheet(pictures.numpy(), small.encoder)),
         n_pictures=0 if pictures is None else len(pictures),
         n_shown=0 if pictures is None else min(SHOWN, len(pictures)),
         losses=None if losses is None or not len(losses) else (float(losses[0]), float(losses[-1]), len(losses)),
         curve=_uri(_curve(frontier, place)) if frontier else None,
+        chosen=place is not None,
         n_points=len(frontier["megabytes"]) if frontier else 0,
         points=_points(frontier, place, method) if frontier else [],
         columns=list(small.method.get_params()["bits"]) if "sensitivity_" in method else [],
@@ -99,20 +142,22 @@ def contact_sheet(pictures: NDArray[np.float32], encoder: Any) -> bytes:
     return buffer.getvalue()
 
 
-def _chosen(frontier: Mapping[str, NDArray[Any]], megabytes: float) -> int:
-    """The point of the frontier nearest to a size."""
-    return int(np.abs(frontier["megabytes"] - megabytes).argmin())
+def _chosen(frontier: Mapping[str, NDArray[Any]], bits: Mapping[str, int]) -> int | None:
+    """The point of the frontier with these bits; None if bits were chosen in another way."""
+    found = np.flatnonzero((frontier["bits"] == np.array(list(bits.values()))).all(axis=1))
+    return int(found[0]) if len(found) else None
 
 
-def _curve(frontier: Mapping[str, NDArray[Any]], place: int) -> bytes:
+def _curve(frontier: Mapping[str, NDArray[Any]], place: int | None) -> bytes:
     from matplotlib.figure import Figure
 
     size, cost = frontier["megabytes"], np.maximum(frontier["sensitivity"], 1e-12)
     figure = Figure(figsize=(8, 3.4), dpi=120, facecolor="white", layout="constrained")
     axis = figure.subplots()
     axis.plot(size, cost, color=BAR, linewidth=1.6, marker="." if len(size) < 60 else "")
-    axis.plot(size[place], cost[place], "o", color=INK, markersize=8)
-    axis.annotate(f"  {size[place]:.2f} MB", (size[place], cost[place]), color=INK, va="bottom", fontsize=10)
+    if place is not None:
+        axis.plot(size[place], cost[place], "o", color=INK, markersize=8)
+        axis.annotate(f"  {size[place]:.2f} MB", (size[place], cost[place]), color=INK, va="bottom", fontsize=10)
     axis.set_yscale("log")
     axis.set_xlabel("megabytes of weights", color=QUIET)
     axis.set_ylabel("total sensitivity, nats", color=QUIET)
@@ -122,15 +167,16 @@ def _curve(frontier: Mapping[str, NDArray[Any]], place: int) -> bytes:
     return buffer.getvalue()
 
 
-def _points(frontier: Mapping[str, NDArray[Any]], place: int, method: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Evenly spread points with the chosen one among them."""
+def _points(frontier: Mapping[str, NDArray[Any]], place: int | None, method: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Evenly spread points with the chosen one, if there is one, among them."""
     n = len(frontier["megabytes"])
-    rows = sorted({*np.linspace(0, n - 1, min(POINTS, n)).round().astype(int).tolist(), place})
+    spread = np.linspace(0, n - 1, min(POINTS, n)).round().astype(int).tolist()
+    rows = sorted({*spread, *([] if place is None else [place])})
     weights = float(np.sum(method["sizes_"]))
     return [
         {
             "megabytes": frontier["megabytes"][i],
-            "bits": frontier["megabytes"][i] * 8 * 2**20 / weights,
+            "bits": frontier["megabytes"][i] * MEGABYTE / weights,
             "sensitivity": frontier["sensitivity"][i],
             "chosen": i == place,
         }

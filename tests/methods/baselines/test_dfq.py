@@ -198,6 +198,30 @@ def test_every_activation_of_the_graph_is_one_that_is_computed(make):
     assert sum(found is not None for found in ranges) >= 0.6 * len(ranges)  # squeeze-and-excite has no BatchNorm
 
 
+class Slopes(nn.Module):
+    """PReLU as a module, with a slope for each channel, and as a function, whose slopes a graph does not hold."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.bn_a, self.act = nn.Conv2d(2, 6, 3), nn.BatchNorm2d(6), nn.PReLU(6, init=0.1)
+        self.b, self.bn_b, self.slope = nn.Conv2d(6, 6, 3), nn.BatchNorm2d(6), nn.Parameter(torch.tensor([0.2]))
+        self.c, self.bn_c, self.fc = nn.Conv2d(6, 4, 3), nn.BatchNorm2d(4), nn.Linear(4, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.act(self.bn_a(self.a(x)))
+        x = nn.functional.prelu(self.bn_b(self.b(x)), self.slope)
+        return self.fc(nn.functional.selu(self.bn_c(self.c(x))).mean((2, 3)))
+
+
+def test_learnt_slopes_keep_their_place_among_the_activations():
+    network = trained(Slopes())
+    folded, x = fold_batch_norms(network), torch.randn(8, 2, 9, 9)
+    _, ranges = propagate(trace(folded), folded, folded_moments(network), 6.0)
+    assert [found is not None for found in ranges] == [True, False, True]
+    assert len(ranges) == count_activations(operator.call, folded, x)
+    assert torch.allclose(DFQ().fit(model=network).network()(x), network(x), atol=0.2)
+
+
 def test_a_sum_is_taken_as_independent():
     network = trained(Residual())
     folded, remembered = fold_batch_norms(network), folded_moments(network)

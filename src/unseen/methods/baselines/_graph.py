@@ -92,15 +92,27 @@ def pointwise(node: fx.Node, modules: dict[fx.Node, nn.Module]) -> Callable[[Ten
     if module is not None:
         plain = isinstance(module, nn.Identity | nn.Dropout) or type(module).__name__ == "DropPath"
         return module if plain or is_activation(module) else None
-    target = getattr(Tensor, str(node.target), None) if node.op == "call_method" else node.target
-    if target not in ACTIVATIONS:
+    target = _function(node)
+    told = [*node.args[1:], *(value for key, value in node.kwargs.items() if key != "input")]
+    if target not in ACTIVATIONS or any(isinstance(value, fx.Node) for value in told):
         return None
     keywords = {key: value for key, value in node.kwargs.items() if key not in ("input", "inplace")}
-    return lambda z: target(z.clone(), *node.args[1:], **keywords)  # type: ignore[operator,misc]
+    return lambda z: target(z.clone(), *node.args[1:], **keywords)
+
+
+def _function(node: fx.Node) -> Any:
+    return getattr(Tensor, str(node.target), None) if node.op == "call_method" else node.target
+
+
+def calls_activation(node: fx.Node) -> bool:
+    """Whether a node calls an activation function, one with learnt slopes included."""
+    return node.op in ("call_function", "call_method") and _function(node) in ACTIVATIONS
 
 
 def is_activation(module: Any) -> bool:
-    """Whether a module without parameters is one activation."""
+    """Whether a module is one activation, without parameters or PReLU."""
+    if isinstance(module, nn.PReLU):
+        return True
     if not isinstance(module, nn.Module) or _is_layer(module) or any(True for _ in module.parameters()):
         return False
     try:
@@ -110,8 +122,8 @@ def is_activation(module: Any) -> bool:
 
 
 def is_homogeneous(function: Callable[[Tensor], Tensor] | None) -> bool:
-    """Whether f(s z) = s f(z) for s > 0, as of ReLU, LeakyReLU and the identity."""
-    if function is None:
-        return False
+    """Whether f(s z) = s f(z) for s > 0, as of ReLU, LeakyReLU, PReLU and the identity."""
+    if function is None or isinstance(function, nn.PReLU):
+        return function is not None
     z = torch.tensor([-9.0, -1.0, -0.25, 0.25, 1.0, 9.0]).reshape(-1, 1, 1, 1)
     return torch.allclose(function(2 * z), 2 * function(z.clone()), atol=1e-6)

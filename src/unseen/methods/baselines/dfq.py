@@ -11,6 +11,7 @@ from torch import Tensor, fx, nn
 from unseen.methods.base import Card
 from unseen.methods.baselines._graph import (
     called_once,
+    calls_activation,
     foldable,
     is_activation,
     is_batch_norm,
@@ -322,6 +323,8 @@ def propagate(
                 after = activate(act, after)
         elif function is not None and (node.op != "call_module" or is_activation(function)):
             after = activate(function, before)
+        elif function is None and calls_activation(node):
+            ranges.append(None)
         elif function is not None or keeps_mean(node, module):
             after = before
         elif node.target in _SUMS and len(inputs) == 2 and None not in inputs:

@@ -26,6 +26,7 @@ from unseen.nn.bn_statistics import Per
 from unseen.nn.network_io import Init, Output, input_shape, is_detector, noise, output_of
 from unseen.nn.quantizers import (
     FLOAT,
+    MEGABYTE,
     Bits,
     Granularity,
     QuantizedNetwork,
@@ -39,8 +40,6 @@ from unseen.nn.quantizers import (
 from unseen.runtime import stage
 
 Allocation = Literal["pareto", "uniform", "random", "reverse"]
-MEGABYTE = 8 * 2**20
-"""Bits in a megabyte."""
 
 
 class ZeroQ(Method):
@@ -173,7 +172,7 @@ class ZeroQ(Method):
         Raises
         ------
         ValueError
-            If `fit` has distilled no pictures, or the budget is below the smallest size.
+            If `fit` has distilled no pictures, the budget is below the smallest size, or `allocation` is random.
         """
         again = copy.copy(self)
         if "distilled_" not in vars(again):
@@ -183,10 +182,12 @@ class ZeroQ(Method):
         network = frozen_copy(model)
         if budget_mb is not None:
             again.set_params(precision="mixed", budget_mb=budget_mb)
+            if again.allocation == "random":
+                raise ValueError("allocation='random' draws anew in each fit; fit again with another budget_mb")
             again._budget(None, budget_mb)
             if "frontier_" not in vars(again):
                 again._measure(network, again.distilled_)
-            again.bits_ = again.choose(budget_mb=budget_mb)
+            again.bits_ = again._allocate()
         elif weight_bits is not None:
             again.set_params(precision="uniform", budget_mb=None)
             again.bits_ = dict.fromkeys(again.layers_, int(weight_bits))
@@ -226,10 +227,10 @@ class ZeroQ(Method):
             x = tensor(target)
             if x.ndim != 4 or not torch.isfinite(x).all():
                 raise ValueError(f"target must hold finite tensors (channels, height, width); got {tuple(x.shape[1:])}")
-            _check_readable(network, "target", tuple(x.shape[1:]))
+            _check_readable(network, "target", tuple(x.shape[1:]), self.activation_bits)
             return x
         shape = input_shape(network, self.shape)
-        _check_readable(network, "shape", shape)
+        _check_readable(network, "shape", shape, self.activation_bits)
         if self.data == "gaussian":
             return noise(self.batch_size, shape, "gaussian")
         self.distilled_, losses = distill(
@@ -317,14 +318,27 @@ class ZeroQ(Method):
         return self.network_
 
 
+def _count(output: Output, network: nn.Module, x: Tensor) -> int:
+    """How many activations there are; `ValueError` if there is none, which would leave all of them float."""
+    n = count_activations(output, network, x)
+    if not n:
+        raise ValueError(
+            f"activation_bits must be {FLOAT}: {type(network).__name__} calls none that is rounded, such as relu"
+        )
+    return n
+
+
 @torch.no_grad()
-def _check_readable(network: nn.Module, name: str, shape: tuple[int, ...]) -> None:
-    """Raise `ValueError` if the network cannot read an input of this shape."""
+def _check_readable(network: nn.Module, name: str, shape: tuple[int, ...], activation_bits: int) -> None:
+    """Raise `ValueError` if the network cannot read an input of this shape, or has no activations to round."""
+    x = torch.zeros(1, *shape)
     try:
-        output_of(network)(network, torch.zeros(1, *shape))
+        output_of(network)(network, x)
     except (RuntimeError, TypeError, IndexError) as error:
         told = str(error).splitlines()[0]
         raise ValueError(f"{name} must be what the model reads; it cannot read {shape}: {told}") from error
+    if activation_bits != FLOAT:
+        _count(output_of(network), network, x)
 
 
 def quantize(
@@ -354,7 +368,7 @@ def quantize(
     output = output or output_of(network)
     if isinstance(weight_bits, int):
         weight_bits = dict.fromkeys(quantizable(network), weight_bits)
-    n = 0 if activation_bits == FLOAT else count_activations(output, network, calibration[:1])
+    n = 0 if activation_bits == FLOAT else _count(output, network, calibration[:1])
     result = quantized(network, weight_bits, (activation_bits,) * n, granularity)
     if n:
         calibrate(result, output, calibration)

@@ -8,16 +8,11 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from unseen.nn.divergences import exact_kl
 from unseen.nn.network_io import Output, output_of
 from unseen.nn.pareto import Frontier, frontier
 from unseen.nn.quantizers import FLOAT, Granularity, frozen_copy, quantizable, quantized_weight
 from unseen.nn.replay import Suffix, from_each_layer
-
-
-def divergence(logits: Float[Tensor, "n *m c"], other: Float[Tensor, "n *m c"]) -> Float[Tensor, "n"]:
-    """KL(softmax(logits) || softmax(other)) of each sample, in nats; a mean over what is between n and c."""
-    log_p, log_q = logits.double().log_softmax(dim=-1), other.double().log_softmax(dim=-1)
-    return (log_p.exp() * (log_p - log_q)).sum(dim=-1).reshape(len(logits), -1).mean(dim=1)
 
 
 @torch.no_grad()
@@ -63,7 +58,7 @@ def sensitivity(
                 if k == FLOAT:
                     continue
                 layer.weight.data = quantized_weight(layer, k, granularity)
-                omega[places[name], j] += float(divergence(reference, suffix()).sum())
+                omega[places[name], j] += float(exact_kl(reference, suffix()).sum())
                 layer.weight.data = weight
 
         from_each_layer(layers, lambda batch=batch: output(network, batch), measure, "sensitivity")  # type: ignore[misc]
