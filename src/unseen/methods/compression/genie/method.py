@@ -152,7 +152,7 @@ class Genie(Method):
 
     def fit(self, *, model: nn.Module, target: Domain | None = None) -> Self:
         """Quantize a copy of `model`; a few pictures of `target`, if given, replace those that are made."""
-        teacher, output = frozen_copy(model).to("cpu", torch.float32), output_of(model)
+        teacher, output = frozen_copy(model), output_of(model)
         layers = quantizable(teacher)
         self._check(teacher)
         with stage("pictures"):

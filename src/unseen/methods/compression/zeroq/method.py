@@ -23,7 +23,7 @@ from unseen.methods.compression.zeroq.precision import (
 )
 from unseen.methods.parameters import Count, Positive
 from unseen.nn.bn_statistics import Per
-from unseen.nn.network_io import Init, Output, input_shape, is_detector, noise, output_of
+from unseen.nn.network_io import Init, Output, check_readable, input_shape, is_detector, noise, output_of
 from unseen.nn.quantizers import (
     FLOAT,
     MEGABYTE,
@@ -221,16 +221,22 @@ class ZeroQ(Method):
             )
         self.megabytes_ = self.network_.megabytes
 
+    def _check(self, network: nn.Module, name: str, shape: tuple[int, ...]) -> None:
+        """`ValueError` if the network cannot read an input of this shape, or has no activations to round."""
+        check_readable(network, name, shape)
+        if self.activation_bits != FLOAT:
+            _count(output_of(network), network, torch.zeros(1, *shape))
+
     def _inputs(self, network: nn.Module, target: Domain | None) -> Tensor:
         """What stands for the data: pictures of the user, distilled inputs, or noise."""
         if target is not None:
             x = tensor(target)
             if x.ndim != 4 or not torch.isfinite(x).all():
                 raise ValueError(f"target must hold finite tensors (channels, height, width); got {tuple(x.shape[1:])}")
-            _check_readable(network, "target", tuple(x.shape[1:]), self.activation_bits)
+            self._check(network, "target", tuple(x.shape[1:]))
             return x
         shape = input_shape(network, self.shape)
-        _check_readable(network, "shape", shape, self.activation_bits)
+        self._check(network, "shape", shape)
         if self.data == "gaussian":
             return noise(self.batch_size, shape, "gaussian")
         self.distilled_, losses = distill(
@@ -326,19 +332,6 @@ def _count(output: Output, network: nn.Module, x: Tensor) -> int:
             f"activation_bits must be {FLOAT}: {type(network).__name__} calls none that is rounded, such as relu"
         )
     return n
-
-
-@torch.no_grad()
-def _check_readable(network: nn.Module, name: str, shape: tuple[int, ...], activation_bits: int) -> None:
-    """Raise `ValueError` if the network cannot read an input of this shape, or has no activations to round."""
-    x = torch.zeros(1, *shape)
-    try:
-        output_of(network)(network, x)
-    except (RuntimeError, TypeError, IndexError) as error:
-        told = str(error).splitlines()[0]
-        raise ValueError(f"{name} must be what the model reads; it cannot read {shape}: {told}") from error
-    if activation_bits != FLOAT:
-        _count(output_of(network), network, x)
 
 
 def quantize(
