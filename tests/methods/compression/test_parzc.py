@@ -192,10 +192,10 @@ def test_the_node_that_matters_is_found() -> None:
 
 
 def test_doubt_of_a_node_is_the_deviation_of_how_far_scores_move() -> None:
-    source = architectures(20)
+    source, quick = architectures(20), {**QUICK, "epochs": 5}
     x = source.x.copy()
     x[:, 3::6] = 0.5  # a node that is alike in all
-    fitted = ParZC(n_samples=5, **QUICK).fit(source=source.replace(x=x))
+    fitted = ParZC(n_samples=5, **quick).fit(source=source.replace(x=x))
     found = fitted.importance(x, source.labels, repeats=2)
     with reproducible(fitted.random_state):
         orders = [torch.randperm(20) for _ in range(2)]
@@ -207,8 +207,8 @@ def test_doubt_of_a_node_is_the_deviation_of_how_far_scores_move() -> None:
     assert found.doubt[2] == pytest.approx(moved.std() / moved.mean(), rel=1e-6)
     assert found.doubt[3] == 0
     assert (np.delete(found.doubt, 3) > 0).all()
-    plain = ParZC(bayesian=False, **QUICK).fit(source=source).importance(source.x, source.labels)
-    assert plain.doubt.tolist() == [0] * 6
+    plain = ParZC(bayesian=False, **quick).fit(source=source).importance(source.x, source.labels)
+    assert plain.doubt.max() < 1e-12
 
 
 @pytest.mark.parametrize("loss", ["diffkendall", "pairwise+diffkendall"])
