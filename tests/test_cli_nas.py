@@ -110,6 +110,8 @@ def test_rank_of_a_benchmarks_file(call: Any, tmp_path: Path) -> None:
     done = call("rank", "zc.json", "--data", "cifar10", "--trained", 15, "--out", "out", "--set", "epochs=60", "--json")
     assert json.loads(done.stdout)["agreement"]["tau"] > 0.5
     assert pd.read_csv(tmp_path / "out" / "nodes.csv").node.tolist() == ["network"]
+    call("rank", "zc.json", "--trained", 15, "--proxies", "synflow", "--out", "one", *FAST)
+    assert "got 'jacov'" in call("rank", "zc.json", "--trained", 15, "--proxies", "jacov", code=1).stderr
 
 
 def test_table_is_made_and_ranked(call: Any, photos: Path, tmp_path: Path) -> None:
@@ -126,7 +128,13 @@ def test_table_is_made_and_ranked(call: Any, photos: Path, tmp_path: Path) -> No
     [
         (("rank", "cells"), "--data is needed"),
         (("rank", "darts.json"), "there is no file 'darts.json'"),
-        (("rank", "cells-digits", "--epochs", 3), "are for a space"),
+        (("rank", "cells-digits", "--epochs", 3), "--epochs: for a space"),
+        (("rank", "cells-digits", "--size", 16, "--limit", 9), "--limit, --size: for a space"),
+        (("rank", "cells-digits", "--evaluations", 50, "--channels", 1), "--evaluations, --channels: for a space"),
+        (("rank", "cells-digits", "--data", "x"), "data names a data set in a file of several; cells-digits is of one"),
+        (("rank", "cels"), "space must be cells, vits, cells-digits, vits-digits"),
+        (("rank", "cells-digits", "--proxies", "snip,jacov"), "grad_norm, snip, synflow, in cells-digits"),
+        (("rank", "cells", "--data", "digits:handwritten", "--proxies", "snip"), "--proxies is for a table"),
         (("rank", "cells-digits", "--trained", 199), "trained must lie in [4, 198]"),
         (("rank", "cells-digits", "--set", "proxies=2"), "--set does not take proxies"),
         (("rank", "cells-digits", "--set", "banana=2"), "banana"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -27,13 +28,22 @@ Data = Annotated[
 
 @nas_app.command()
 def rank(
+    context: typer.Context,
     space: Annotated[
         str,
         typer.Argument(help="cells or vits; or a table: cells-digits, ..., a file of `unseen nas table`, zc_*.json."),
     ],
     data: Data = None,
     out: Annotated[Path, typer.Option(help="Folder to write; it must not exist or be empty.")] = Path("nas"),
-    trained: Annotated[int, typer.Option(help="Architectures to train, or to take from the table.", min=4)] = 40,
+    trained: Annotated[
+        int, typer.Option(help="Architectures to train, 8 at least, or to take from the table, 4 at least.", min=4)
+    ] = 40,
+    proxies: Annotated[
+        str | None,
+        typer.Option(
+            help="Statistics of the table to rank by; grad_norm,snip,synflow where it has them.", show_default=False
+        ),
+    ] = None,
     top: Annotated[int, typer.Option(help="Best ones to train (or to look up) in the end.", min=1)] = 5,
     accuracies: Annotated[
         str | None,
@@ -69,7 +79,7 @@ def rank(
     from unseen.report import nas as report
 
     given = settings_of(settings or [])
-    for name, option in {"random_state": "--seed", "proxies": "the table"}.items():
+    for name, option in {"random_state": "--seed", "proxies": "--proxies"}.items():
         if name in given:
             raise ValueError(f"--set does not take {name}; {option} says it")
     journal = out / "trainings.jsonl"
@@ -78,6 +88,8 @@ def rank(
     if space in SPACES:
         if data is None:
             raise ValueError(f"--data is needed to train networks of {space}: labelled pictures")
+        if proxies is not None:
+            raise ValueError(f"--proxies is for a table; networks of {space} are measured by grad_norm, snip, synflow")
         out.mkdir(parents=True, exist_ok=True)
         found = nas.rank_space(
             space, data, trained=trained, top=top, accuracies=accuracies, candidates=candidates, limit=limit,
@@ -85,9 +97,9 @@ def rank(
             journal=journal,
         )  # fmt: skip
     else:
-        if accuracies is not None or candidates is not None or epochs is not None:
-            raise ValueError("--accuracies, --candidates and --epochs are for a space, cells or vits; this is a table")
-        found = nas.rank_table(space, trained=trained, data=data, settings=given, top=top, seed=seed)
+        _refuse(context, ("accuracies", "candidates", "limit", "evaluations", "size", "channels", "epochs"))
+        names = None if proxies is None else [name.strip() for name in proxies.split(",")]
+        found = nas.rank_table(space, trained=trained, data=data, proxies=names, settings=given, top=top, seed=seed)
         out.mkdir(parents=True, exist_ok=True)
     result = {"agreement": dict(found.agreement), **found.told}
     write_csv(out / "ranked.csv", found.table)
@@ -109,6 +121,14 @@ def rank(
         + (f" ({agreement['parts']:.0f} parts of the trained ones)" if "parts" in agreement else "")
         + f"; the ranking is in {out / 'ranked.csv'}, the picture in {out / 'nas.png'}"
     )
+
+
+def _refuse(context: typer.Context, names: Sequence[str]) -> None:
+    """Refuse options of a space that were given beside a table."""
+    sources = {name: context.get_parameter_source(name) for name in names}
+    wrong = [f"--{name}" for name, source in sources.items() if source is not None and source.name != "DEFAULT"]
+    if wrong:
+        raise ValueError(f"{', '.join(wrong)}: for a space, cells or vits; a table has its networks measured")
 
 
 @nas_app.command()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import string
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,14 +17,12 @@ from scipy.stats import kendalltau, spearmanr
 
 from unseen.data.architectures import ArchitectureTable
 from unseen.data.domain import Domain
-from unseen.data.loaders import load
 from unseen.data.loaders.nas_benchmarks import read_architectures
 from unseen.data.sources import architectures as shipped
-from unseen.data.sources import characters, digit_styles, digits
 from unseen.methods.compression.parzc import ParZC
 from unseen.nn.search_spaces import SPACES, SearchSpace
 from unseen.nn.search_spaces.measure import PROXIES, measure
-from unseen.nn.search_spaces.pictures import halves, pictures
+from unseen.nn.search_spaces.pictures import halves, read_data
 from unseen.nn.search_spaces.search import search
 from unseen.nn.search_spaces.table import as_table, train_all
 from unseen.nn.search_spaces.training import Recipe
@@ -43,8 +40,8 @@ class Ranking:
     Attributes
     ----------
     table : DataFrame
-        Every architecture that was scored, the best first: architecture, score, uncertainty, parameters, accuracy (NaN
-        where it was not trained), role (trained, top, or empty).
+        Every architecture that was scored, the best first: architecture, score, uncertainty, accuracy (NaN where it was
+        not trained), role (trained, top, or empty); of a table parameters, too.
     agreement : mapping
         Kendall's tau and Spearman's rho on architectures that were not learned from, mean and deviation over parts.
     nodes : DataFrame
@@ -57,24 +54,6 @@ class Ranking:
     agreement: Mapping[str, float]
     nodes: pd.DataFrame
     told: Mapping[str, Any]
-
-
-def read_data(data: str | os.PathLike[str], size: int, channels: int) -> Domain:
-    """``digits:handwritten``, ``digits:printed``, ``letters``, or what `load` reads, as small pictures with labels."""
-    name = os.fspath(data)
-    if name == "letters":
-        domain = characters(string.ascii_uppercase, size=size, copies=4)
-    elif name in [f"digits:{style}" for style in digit_styles()]:
-        domain = digits(name.partition(":")[2], size=size, flat=True)
-    else:
-        domain = load(data)
-    if domain.kind == "features" and channels != 1:
-        raise ValueError(f"channels must be 1 for {name}, whose pictures are grey; got {channels}")
-    labels = domain.labels
-    present, y = np.unique(labels, return_inverse=True)
-    if len(present) < 2:
-        raise ValueError(f"data must hold at least two classes; {name} holds {len(present)}")
-    return pictures(domain.replace(y=y.astype(np.int64), classes=None), size, channels)
 
 
 def make_table(
@@ -175,6 +154,7 @@ def rank_table(
     *,
     trained: int = 40,
     data: str | None = None,
+    proxies: Sequence[str] | None = None,
     settings: Mapping[str, Any] | None = None,
     top: int = 5,
     seed: int = 0,
@@ -189,6 +169,8 @@ def rank_table(
         Architectures whose accuracy is looked at.
     data : str, optional
         Which data set of a benchmark's file.
+    proxies : sequence of str, optional
+        Which statistics to rank by; grad_norm, snip and synflow where the table has them.
     settings : mapping, optional
         Hyperparameters of ParZC.
     top, seed : int
@@ -200,8 +182,9 @@ def rank_table(
     """
     began = time.perf_counter()
     if not isinstance(table, ArchitectureTable):
-        ours = str(table) in shipped.names()
-        table = shipped.architectures(str(table)) if ours else read_architectures(table, data)
+        table = _table(os.fspath(table), data, proxies)
+    elif proxies is not None:
+        table = table.with_proxies(proxies)
     if not len(table.statistics):
         raise ValueError(f"{table.name} has accuracies, but no statistics of untrained networks to rank by")
     whole = table.domain()
@@ -232,6 +215,19 @@ def rank_table(
         _nodes(method, whole.take(learn), table.nodes),
         {"space": table.name, "trained": trained, "scored": len(whole), "seconds": time.perf_counter() - began},
     )
+
+
+def _table(name: str, data: str | None, proxies: Sequence[str] | None) -> ArchitectureTable:
+    """A table of ours, or a file."""
+    ours = shipped.names()
+    if name in ours:
+        if data is not None:
+            raise ValueError(f"data names a data set in a file of several; {name} is of one; got {data!r}")
+        table = shipped.architectures(name)
+        return table if proxies is None else table.with_proxies(proxies)
+    if not Path(name).suffix:
+        raise ValueError(f"space must be {', '.join([*SPACES, *ours])}, or a file with its ending; got {name!r}")
+    return read_architectures(name, data, proxies=proxies)
 
 
 # -- a space, on the data of a user ------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +106,14 @@ class ArchitectureTable:
             statistics=self.statistics[:, positions] if len(self.statistics) else self.statistics,
         )
 
+    def with_proxies(self, proxies: Sequence[str]) -> ArchitectureTable:
+        """The table with some of its proxies, in that order; `ValueError` if it lacks one, or none is named."""
+        check_proxies(proxies, self.proxies, self.name)
+        m = len(self.nodes)
+        columns = [self.proxies.index(proxy) * m + node for proxy in proxies for node in range(m)]
+        statistics = self.statistics[:, :, columns] if len(self.statistics) else self.statistics
+        return dataclasses.replace(self, proxies=tuple(proxies), statistics=statistics)
+
     def save(self, file: str | os.PathLike[str]) -> None:
         """Write one Parquet file, all or nothing."""
         import pyarrow as pa
@@ -132,6 +140,14 @@ class ArchitectureTable:
             temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def check_proxies(proxies: Sequence[str], known: Sequence[str], name: str) -> None:
+    """Whether all are known, none twice, and there is one."""
+    wrong = [proxy for proxy in proxies if proxy not in known or list(proxies).count(proxy) > 1]
+    if wrong or not proxies:
+        told = f"{wrong[0]!r}" if wrong else "none"
+        raise ValueError(f"proxies must be different ones of {', '.join(known) or 'none'}, in {name}; got {told}")
 
 
 def read_table(file: str | os.PathLike[str]) -> ArchitectureTable:

@@ -49,6 +49,29 @@ def test_suite_zero_scores_of_layers_stand_proxy_after_proxy_and_are_padded(tmp_
     assert table.statistics.tolist() == [[[1.5, 2.5, 9.0, 1.0], [0.5, 0.0, 0.0, 0.0]]]
 
 
+@pytest.mark.parametrize("layers", [False, True])
+def test_suite_zero_reads_the_papers_proxies_unless_others_are_named(tmp_path: Path, layers: bool) -> None:
+    value = suite(layers)
+    for entry in value["cifar10"].values():
+        entry |= {"params": {"score": [100, 23] if layers else 123}, "jacov": {"score": [7, 8, 9] if layers else 7}}
+    file = write(tmp_path / "zc.json", value)
+    table = read_architectures(file)
+    assert table.proxies == ("snip", "synflow")
+    assert table.parameters.tolist() == [123, 123]
+    assert len(table.nodes) == (2 if layers else 1)  # what is not read does not widen
+    other = read_architectures(file, proxies=("jacov", "snip"))
+    assert other.proxies == ("jacov", "snip")
+    assert other.statistics[0, 0].tolist() == ([7, 8, 9, 1.5, 2.5, 0] if layers else [7, 1.5])
+    assert other.parameters.tolist() == [123, 123]
+    for wrong, told in ((("fisher",), "'fisher'"), (("snip", "snip"), "'snip'"), ((), "none")):
+        with pytest.raises(ValueError, match=f"proxies must be different ones of jacov.*got {told}"):
+            read_architectures(file, proxies=wrong)
+    for entry in value["cifar10"].values():
+        for name in ("snip", "synflow"):
+            entry.pop(name, None)
+    assert read_architectures(write(file, value)).proxies == ("jacov", "params")  # none of the paper's
+
+
 @pytest.mark.parametrize("halves", [False, True])
 def test_nds_gives_the_accuracy_of_the_last_epoch(tmp_path: Path, halves: bool) -> None:
     entries = [
@@ -91,6 +114,10 @@ def test_accuracies_of_the_user(tmp_path: Path) -> None:
     table = read_architectures(file)
     assert table.architectures == ("a", "b")
     assert table.accuracy.tolist() == [[0.5], [0.75]]
+    with pytest.raises(ValueError, match="is of one; got 'cifar10'"):
+        read_architectures(file, "cifar10")
+    with pytest.raises(ValueError, match="proxies must be different ones of none, in mine; got 'snip'"):
+        read_architectures(file, proxies=["snip"])
     file.write_text("architecture,accuracy\na,0.5\nb,good\n")
     with pytest.raises(ValueError, match="that of 'b' is none"):
         read_architectures(file)

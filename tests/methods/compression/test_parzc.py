@@ -15,10 +15,11 @@ from scipy.stats import kendalltau
 from unseen.data.domain import Domain
 from unseen.methods import get
 from unseen.methods.compression.parzc import ParZC
-from unseen.methods.compression.parzc.method import Loss, shuffled, standardized
-from unseen.methods.compression.parzc.network import MABN, MixerBlock
+from unseen.methods.compression.parzc.method import Loss, decayed, shuffled, standardized
+from unseen.methods.compression.parzc.network import MABN, MixerBlock, scorer
 from unseen.methods.compression.parzc.statistics import Statistics
 from unseen.nn.bayesian import BayesianLinear, sampling
+from unseen.runtime import reproducible
 
 QUICK = {"epochs": 60, "width": 16, "projected": 16, "patch": 8, "depth": 1}
 
@@ -134,7 +135,8 @@ def test_a_held_out_share_chooses_the_epoch() -> None:
     source = architectures()
     fitted = ParZC(validation=0.2, **QUICK).fit(source=source)
     assert kendalltau(fitted.predict(source.x), source.labels).statistic > 0.4
-    assert ParZC(validation=0.2, **QUICK).fit(source=source.take(slice(0, 8))).fitted  # 2 are too few to hold out
+    with pytest.raises(ValueError, match=r"validation must be 0 or hold out three architectures; 0\.2 of 8 are 2"):
+        ParZC(validation=0.2, **QUICK).fit(source=source.take(slice(0, 8)))
 
 
 # -- uncertainty -------------------------------------------------------------------------------------------
@@ -158,6 +160,17 @@ def test_more_deviation_of_weights_is_more_doubt() -> None:
     assert unsure.mean() > 10 * sure.mean()
 
 
+def test_the_deviation_of_each_weight_is_learned_and_decay_leaves_it_alone() -> None:
+    """Adam's own decay would pull all rho alike: they would differ by 1e-4."""
+    fitted = ParZC(weight_decay=1e-3, **QUICK).fit(source=architectures())
+    rho = torch.cat([m.rho.flatten() for m in fitted.network_.modules() if isinstance(m, BayesianLinear)])
+    assert rho.std() > 3e-3
+    groups = decayed(fitted.network_, 0.5)
+    assert [group["weight_decay"] for group in groups] == [0.5, 0.0]
+    assert sum(len(group["params"]) for group in groups) == len(list(fitted.network_.parameters()))
+    assert sum(p.numel() for p in groups[1]["params"]) == len(rho)
+
+
 def test_no_draws_use_the_mean_weights() -> None:
     source = architectures()
     fitted = ParZC(n_samples=0, **QUICK).fit(source=source)
@@ -176,6 +189,41 @@ def test_the_node_that_matters_is_found() -> None:
     assert (worth.uncertainty >= 0).all()
     again = fitted.importance(source.x, source.labels)
     assert worth.importance.tolist() == again.importance.tolist()
+
+
+def test_doubt_of_a_node_is_the_deviation_of_how_far_scores_move() -> None:
+    source, quick = architectures(20), {**QUICK, "epochs": 5}
+    x = source.x.copy()
+    x[:, 3::6] = 0.5  # a node that is alike in all
+    fitted = ParZC(n_samples=5, **quick).fit(source=source.replace(x=x))
+    found = fitted.importance(x, source.labels, repeats=2)
+    with reproducible(fitted.random_state):
+        orders = [torch.randperm(20) for _ in range(2)]
+    table, moved = torch.as_tensor(x), np.zeros(5)
+    for order in orders:
+        other = table.clone()
+        other[:, 2::6] = table[order][:, 2::6]
+        moved += np.abs(fitted._scores(other) - fitted._scores(table)).mean(axis=1) / 2
+    assert found.doubt[2] == pytest.approx(moved.std() / moved.mean(), rel=1e-6)
+    assert found.doubt[3] == 0
+    assert (np.delete(found.doubt, 3) > 0).all()
+    plain = ParZC(bayesian=False, **quick).fit(source=source).importance(source.x, source.labels)
+    assert plain.doubt.max() < 1e-12
+
+
+@pytest.mark.parametrize("loss", ["diffkendall", "pairwise+diffkendall"])
+def test_reference_scale_doubles_diff_kendall(loss: Loss) -> None:
+    scores, values = torch.randn(9), torch.randn(9)
+    one, two, other = (
+        ParZC(loss=loss, reference_scale=double)._loss(scores, values) for double in (False, True, False)
+    )
+    torch.testing.assert_close(two - one, ParZC(loss="diffkendall")._loss(scores, values))
+    assert one == other
+    assert ParZC.card.presets["reference"]["reference_scale"] is True
+
+
+def test_the_builder_and_the_method_have_one_scale() -> None:
+    assert scorer(6).statistics.scale == ParZC().scale
 
 
 @settings(deadline=None, max_examples=20)
@@ -205,6 +253,14 @@ def test_bad_sources_are_named() -> None:
         ParZC(patch=7).fit(source=source)
     with pytest.raises(ValueError, match="three architectures"):
         ParZC(**QUICK).fit(source=source).importance(source.x, source.labels[:5])
+    fitted = ParZC(**{**QUICK, "epochs": 1}).fit(source=source)
+    with pytest.raises(ValueError, match="y must be finite; 1 of 60"):
+        fitted.importance(source.x, np.r_[np.nan, source.labels[1:]])
+    with pytest.raises(ValueError, match="repeats must be at least 1; got 0"):
+        fitted.importance(source.x, source.labels, repeats=0)
+    with pytest.raises(ValueError, match="batch_size must be at least 2 for loss='pairwise"):
+        ParZC(batch_size=1, **QUICK).fit(source=source)
+    assert ParZC(batch_size=1, loss="mse", **{**QUICK, "epochs": 1}).fit(source=source).fitted
 
 
 def test_it_is_no_candidate_of_a_comparison_of_classifiers() -> None:

@@ -74,6 +74,21 @@ def test_killed_work_goes_on_to_the_same_table(parts: tuple[Domain, Domain], tmp
         train_all(get("cells"), TEXTS, parts[1], parts[0], n_classes=10, recipe=RECIPE, journal=cut)
 
 
+@pytest.mark.parametrize("kept", [0, 20])
+def test_a_journal_killed_in_its_first_line_is_a_new_one(
+    parts: tuple[Domain, Domain], tmp_path: Path, kept: int
+) -> None:
+    whole, cut = tmp_path / "whole.jsonl", tmp_path / "cut.jsonl"
+    work = dict(n_classes=10, seeds=(0,), recipe=Recipe(epochs=1))
+    train_all(get("cells"), TEXTS[1:], *parts, journal=whole, **work)  # type: ignore[arg-type]
+    head = whole.read_text().splitlines()[0]
+    cut.write_text(head[:kept])
+    train_all(get("cells"), TEXTS[1:], *parts, journal=cut, **work)  # type: ignore[arg-type]
+    assert cut.read_text().splitlines()[0] == head
+    assert len(cut.read_text().splitlines()) == 2
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["cut.jsonl", "whole.jsonl"]
+
+
 def test_statistics_stand_in_their_slots_and_the_init_is_the_seed(parts: tuple[Domain, Domain]) -> None:
     space, learn = get("cells"), parts[0]
     before = torch.get_rng_state()

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.data.architectures import ArchitectureTable, read_table
+from unseen.data.architectures import ArchitectureTable, check_proxies, read_table
 
 ACCURACY = "val_accuracy"
+PROXIES = ("grad_norm", "snip", "synflow")
+"""What the paper reads."""
 
 
-def read_architectures(file: str | os.PathLike[str], data: str | None = None) -> ArchitectureTable:
+def read_architectures(
+    file: str | os.PathLike[str], data: str | None = None, *, proxies: Sequence[str] | None = None
+) -> ArchitectureTable:
     """Read a table of architectures, whatever wrote it.
 
     Parameters
@@ -28,33 +32,49 @@ def read_architectures(file: str | os.PathLike[str], data: str | None = None) ->
         torch reads it without pickle.
     data : str, optional
         Which data set of a file that holds several, such as ``cifar10``; the first one if absent.
+    proxies : sequence of str, optional
+        Which statistics to read, in this order. If absent, those of a table of ours, and of NAS-Bench-Suite-Zero
+        grad_norm, snip and synflow, as far as the file has them, or all if it has none of them.
 
     Raises
     ------
     ValueError
-        If the file is none of these, or has no such data set.
+        If the file is none of these, or has no such data set, or lacks a proxy.
     """
     path = Path(file)
     if not path.is_file():
         raise ValueError(f"there is no file {os.fspath(file)!r}")
+    table = _read(path, data, proxies)
+    return table if proxies is None else table.with_proxies(proxies)
+
+
+def _read(path: Path, data: str | None, proxies: Sequence[str] | None) -> ArchitectureTable:
     if path.suffix == ".parquet":
+        _holds_one(path, data)
         return read_table(path)
     if path.suffix == ".csv":
+        _holds_one(path, data)
         return _csv(path)
     if path.suffix == ".pth":
         return nas_bench_201(path, data)
     if path.suffix != ".json":
-        raise ValueError(f"file must end in .parquet, .csv, .json or .pth; got {os.fspath(file)!r}")
+        raise ValueError(f"file must end in .parquet, .csv, .json or .pth; got {str(path)!r}")
     try:
         value = json.loads(path.read_text())
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not JSON: {error}") from error
     entries = value.get("top", []) + value.get("mid", []) if isinstance(value, dict) and "top" in value else value
     if isinstance(entries, list) and entries and isinstance(entries[0], dict) and "test_ep_top1" in entries[0]:
+        _holds_one(path, data)
         return nds(entries, path.stem)
     if isinstance(value, dict):
-        return suite_zero(value, path.stem, data)
+        return suite_zero(value, path.stem, data, proxies)
     raise ValueError(f"{path} is neither a file of NDS nor of NAS-Bench-Suite-Zero")
+
+
+def _holds_one(path: Path, data: str | None) -> None:
+    if data is not None:
+        raise ValueError(f"data names a data set in a file of several; {path} is of one; got {data!r}")
 
 
 def _csv(path: Path) -> ArchitectureTable:
@@ -91,10 +111,14 @@ def plain_table(
     )
 
 
-def suite_zero(value: Mapping[str, Any], name: str, data: str | None = None) -> ArchitectureTable:
+def suite_zero(
+    value: Mapping[str, Any], name: str, data: str | None = None, proxies: Sequence[str] | None = None
+) -> ArchitectureTable:
     """NAS-Bench-Suite-Zero: data set -> architecture -> proxy -> score, and `val_accuracy` beside the proxies.
 
-    A proxy that is missing or not finite for an architecture is 0; lists over layers are padded with zeros.
+    `proxies` are grad_norm, snip and synflow if absent, as far as the file has them, or all if it has none of them. One
+    that is missing or not finite for an architecture is 0; lists over layers are padded with zeros. `params`, which the
+    files count among the proxies, are the parameters, whatever is chosen.
     """
     data = data or next(iter(value), "")
     if data not in value or not isinstance(value[data], dict) or not value[data]:
@@ -103,9 +127,11 @@ def suite_zero(value: Mapping[str, Any], name: str, data: str | None = None) -> 
     known = {key: entry for key, entry in entries.items() if isinstance(entry.get(ACCURACY), (int, float))}
     if not known:
         raise ValueError(f"{name}: no architecture of {data!r} has {ACCURACY}; this is no file of NAS-Bench-Suite-Zero")
-    proxies = tuple(
-        sorted({proxy for entry in known.values() for proxy, told in entry.items() if isinstance(told, dict)} - {"id"})
-    )
+    there = sorted({proxy for entry in known.values() for proxy, told in entry.items() if isinstance(told, dict)})
+    if proxies is None:
+        proxies = [proxy for proxy in PROXIES if proxy in there] or there
+    else:
+        check_proxies(proxies, there, name)
     scores = {key: [_scores(entry.get(proxy)) for proxy in proxies] for key, entry in known.items()}
     width = max((len(one) for row in scores.values() for one in row), default=1)
     statistics = np.zeros((len(known), len(proxies), width))
@@ -113,13 +139,13 @@ def suite_zero(value: Mapping[str, Any], name: str, data: str | None = None) -> 
         for j, one in enumerate(row):
             statistics[i, j, : len(one)] = one
     statistics = np.nan_to_num(statistics, nan=0.0, posinf=0.0, neginf=0.0)
-    parameters = statistics[:, proxies.index("params"), 0] if "params" in proxies and width == 1 else None
+    counts = np.array([sum(_scores(entry.get("params"))) for entry in known.values()])
     return plain_table(
         f"{name}/{data}",
         list(known),
         np.array([entry[ACCURACY] for entry in known.values()]),
-        parameters,
-        proxies=proxies,
+        np.nan_to_num(counts, nan=0.0, posinf=0.0, neginf=0.0),
+        proxies=tuple(proxies),
         nodes=("network",) if width == 1 else tuple(f"layer{i}" for i in range(width)),
         statistics=statistics.reshape(1, len(known), -1),
     )

@@ -3,11 +3,33 @@
 from __future__ import annotations
 
 import math
+import os
+import string
 
 import numpy as np
 
 from unseen.data.domain import Domain, Lazy
+from unseen.data.loaders import load
 from unseen.data.samplers import hold_out
+from unseen.data.sources import characters, digit_styles, digits
+
+
+def read_data(data: str | os.PathLike[str], size: int, channels: int) -> Domain:
+    """``digits:handwritten``, ``digits:printed``, ``letters``, or what `load` reads, as small pictures with labels."""
+    name = os.fspath(data)
+    if name == "letters":
+        domain = characters(string.ascii_uppercase, size=size, copies=4)
+    elif name in [f"digits:{style}" for style in digit_styles()]:
+        domain = digits(name.partition(":")[2], size=size, flat=True)
+    else:
+        domain = load(data)
+    if domain.kind == "features" and channels != 1:
+        raise ValueError(f"channels must be 1 for {name}, whose pictures are grey; got {channels}")
+    labels = domain.labels
+    present, y = np.unique(labels, return_inverse=True)
+    if len(present) < 2:
+        raise ValueError(f"data must hold at least two classes; {name} holds {len(present)}")
+    return pictures(domain.replace(y=y.astype(np.int64), classes=None), size, channels)
 
 
 def pictures(domain: Domain, size: int = 8, channels: int = 1) -> Domain:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import platform
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -70,21 +71,32 @@ def train_all(
 
 
 def _read(journal: Path | None, start: dict[str, Any]) -> dict[tuple[str, int], Row]:
-    """What a journal holds; a new one gets its first line."""
+    """What a journal holds; a new one, or one that was killed in its first line, gets that line."""
     if journal is None:
         return {}
-    if not journal.exists():
-        journal.write_text(json.dumps(start) + "\n")
+    head = json.dumps(start) + "\n"
+    whole = journal.read_text() if journal.exists() else ""
+    if len(whole) < len(head) and head.startswith(whole):
+        _replace(journal, head)
         return {}
-    whole = journal.read_text()
     first, *lines = whole.split("\n")
     if json.loads(first) != start:
         raise ValueError(f"{journal} was begun with other data, another space or recipe; name another file")
     cut = lines.pop()
     if cut:  # killed in the middle of a line
-        journal.write_text(whole[: len(whole) - len(cut)])
+        _replace(journal, whole[: len(whole) - len(cut)])
     rows = [Row(**json.loads(line)) for line in lines]
     return {(row.architecture, row.seed): row for row in rows}
+
+
+def _replace(file: Path, text: str) -> None:
+    """Write a file, all or nothing."""
+    temporary = file.with_name(f".{file.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        temporary.write_text(text)
+        temporary.replace(file)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def as_table(

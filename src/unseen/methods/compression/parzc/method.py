@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from scipy.stats import kendalltau
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Adam
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
@@ -33,10 +33,15 @@ Loss = Literal[
 
 
 class NodeImportance(NamedTuple):
-    """What each node is worth: the loss of Kendall's tau without it, and its deviation over draws of the weights."""
+    """What each node is worth: the loss of Kendall's tau without it, and its deviation over draws of the weights.
+
+    `doubt` is the deviation over draws of how far the scores move without the node, as a share of that: it does not
+    step as tau does on few architectures. It is 0 for a node that moves nothing.
+    """
 
     importance: Float[np.ndarray, "m"]
     uncertainty: Float[np.ndarray, "m"]
+    doubt: Float[np.ndarray, "m"]
 
 
 class ParZC(Method):
@@ -76,16 +81,20 @@ class ParZC(Method):
         What is minimized; terms are added.
     alpha : float, > 0
         Steepness of DiffKendall.
+    reference_scale : bool
+        DiffKendall twice as large, as in the official code, which doubles its weight in a sum.
     epochs : int
         Passes over the trained architectures.
     batch_size : int
-        Architectures in a batch; a smaller table is one batch, so that every pair is seen.
+        Architectures in a batch, 2 at least unless `loss` is "mse"; a smaller table is one batch, so that every pair
+        is seen.
     learning_rate : float, > 0
         Of Adam, falling along a cosine.
     weight_decay : float, >= 0
-        Of Adam.
+        Of Adam, on all but rho: it would pull every deviation towards softplus(0), however sure a weight is.
     validation : float in [0, 0.5]
-        Share of `source` that is held out to choose the epoch by Kendall's tau; 0 takes the last one.
+        Share of `source` that is held out to choose the epoch by Kendall's tau, three architectures at least; 0 takes
+        the last one.
     n_samples : int, >= 0
         Draws of the weights that a score is the mean of; 0 uses the mean weights.
 
@@ -106,7 +115,12 @@ class ParZC(Method):
         protocols={"nas"},
         presets={
             "default": {},
-            "reference": {"token_mixing": False, "scale": "architecture", "logarithm": False},
+            "reference": {
+                "token_mixing": False,
+                "scale": "architecture",
+                "logarithm": False,
+                "reference_scale": True,
+            },
             "ablation": {"rho": -3.0},
             "paper": {"projected": 256, "patch": 16, "width": 512, "depth": 4, "learning_rate": 1e-4, "epochs": 300},
         },
@@ -126,7 +140,13 @@ class ParZC(Method):
             "`n_samples` draws from a seed of their own, equal for all architectures.",
             "Statistics are standardized per proxy; the code's min-max within each architecture, which hides that one "
             "network has larger statistics than another, is `scale='architecture'`.",
-            "DiffKendall is divided by the number of ordered pairs: it lies in [-1, 1]; the code's is twice that.",
+            "DiffKendall is divided by the number of ordered pairs: it lies in [-1, 1]; the code's is twice that, "
+            "`reference_scale=True`.",
+            "A node's statistic is the sum over its weights in the tables here; the code's script for vision "
+            "transformers takes the mean, `nodewise_statistics(..., reduce='mean')`.",
+            "Standardized statistics are clamped to [-10, 10], which the code does not do: one odd network would "
+            "otherwise move every score.",
+            "Weight decay spares rho; in the code it acts on all parameters.",
             "Values are standardized over the trained architectures, as DiffKendall depends on their scale.",
         ),
         left_out=(
@@ -148,6 +168,7 @@ class ParZC(Method):
     token_mixing: bool = True
     loss: Loss = "pairwise+diffkendall"
     alpha: Positive = 0.5
+    reference_scale: bool = False
     epochs: Count = 200
     batch_size: Count = 200
     learning_rate: Positive = 2e-3
@@ -165,6 +186,8 @@ class ParZC(Method):
             )
         if self.projected % self.patch:
             raise ValueError(f"projected must be a multiple of patch, {self.patch}; got {self.projected}")
+        if self.batch_size < 2 and self.loss != "mse":
+            raise ValueError(f"batch_size must be at least 2 for loss={self.loss!r}, of pairs; got {self.batch_size}")
         learn, aside = self._parts(source)
         self.network_ = scorer(
             source.n_features, self.proxies, self.scale, self.logarithm, self.projected, self.patch, self.width,
@@ -176,16 +199,20 @@ class ParZC(Method):
 
     def _parts(self, source: Domain) -> tuple[Domain, Domain | None]:
         """What to learn from, and the share that chooses the epoch."""
-        order = torch.randperm(len(source)).numpy()
         n = round(self.validation * len(source))
-        if n < 3:  # of two there is one pair
+        if not self.validation:
             return source, None
+        if n < 3:  # of two there is one pair
+            raise ValueError(
+                f"validation must be 0 or hold out three architectures; {self.validation:g} of {len(source)} are {n}"
+            )
+        order = torch.randperm(len(source)).numpy()
         return source.take(order[n:]), source.take(order[:n])
 
     def _train(self, learn: Domain, aside: Domain | None) -> None:
         """Step 14."""
         network, per_epoch = self.network_, steps(len(learn), self.batch_size)
-        adam = Adam(network.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay)
+        adam = Adam(decayed(network, self.weight_decay), lr=self.learning_rate)
         network.train()
 
         def objective(batch: Batch, run: Run) -> Tensor:
@@ -214,7 +241,7 @@ class ParZC(Method):
     def _loss(self, scores: Tensor, values: Tensor) -> Tensor:
         """Steps 11-13: the terms that `loss` names, added."""
         terms = {
-            "diffkendall": lambda: diff_kendall_loss(scores, values, self.alpha),
+            "diffkendall": lambda: diff_kendall_loss(scores, values, self.alpha, reference_scale=self.reference_scale),
             "pairwise": lambda: pairwise_loss(scores, values),
             "mse": lambda: F.mse_loss(scores, values),
         }
@@ -248,28 +275,39 @@ class ParZC(Method):
         Raises
         ------
         ValueError
-            If there are fewer than three architectures, or x and y differ in length.
+            If there are fewer than three architectures, x and y differ in length, y is not finite, or `repeats` is
+            below 1.
         """
         values, table = np.asarray(y, dtype=np.float64), as_input(x, vars(self).get("n_features_in_"))
-        if len(values) != len(table) or len(values) < 3 or repeats < 1:
+        if len(values) != len(table) or len(values) < 3:
             raise ValueError(f"x and y must be of three architectures at least; got {len(table)} and {len(values)}")
+        if not np.isfinite(values).all():
+            raise ValueError(f"y must be finite; {int((~np.isfinite(values)).sum())} of {len(values)} values are not")
+        if repeats < 1:
+            raise ValueError(f"repeats must be at least 1; got {repeats}")
         with reproducible(self.random_state):
             orders = [torch.randperm(len(table)) for _ in range(repeats)]
-        nodes = table.shape[1] // self.proxies
-        whole = self._taus(table, values)
-        worth = np.stack(
-            [
-                np.mean([whole - self._taus(shuffled(table, node, nodes, order), values) for order in orders], axis=0)
-                for node in range(nodes)
-            ]
-        )
-        return NodeImportance(worth.mean(axis=1), worth.std(axis=1))
+        nodes, whole = table.shape[1] // self.proxies, self._scores(table)
+        worth, moved = np.zeros((nodes, len(whole))), np.zeros((nodes, len(whole)))
+        for node in range(nodes):
+            without = np.stack([self._scores(shuffled(table, node, nodes, order)) for order in orders])
+            worth[node] = taus(whole, values) - np.mean([taus(scores, values) for scores in without], axis=0)
+            moved[node] = np.abs(without - whole).mean(axis=(0, 2))
+        distance = moved.mean(axis=1)
+        doubt = np.divide(moved.std(axis=1), distance, out=np.zeros(nodes), where=distance > 0)
+        return NodeImportance(worth.mean(axis=1), worth.std(axis=1), doubt)
 
-    def _taus(self, x: Tensor, y: NDArray[np.float64]) -> Float[np.ndarray, "s"]:
-        """Kendall's tau of each draw of the weights."""
+    def _scores(self, x: Tensor) -> Float[np.ndarray, "s n"]:
+        """Scores of each draw of the weights."""
         with torch.no_grad():
-            draws = self._draws(x, self.n_samples).numpy()
-        return np.array([tau(scores, y) for scores in draws])
+            return self._draws(x, self.n_samples).double().numpy()
+
+
+def decayed(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Parameter groups of step 14: rho, the deviation of Bayesian weights, does not decay."""
+    rho = [one for name, one in network.named_parameters() if name.endswith("rho")]
+    others = [one for name, one in network.named_parameters() if not name.endswith("rho")]
+    return [{"params": others, "weight_decay": weight_decay}, {"params": rho, "weight_decay": 0.0}]
 
 
 def shuffled(x: Float[Tensor, "n d"], node: int, nodes: int, order: Tensor) -> Float[Tensor, "n d"]:
@@ -288,3 +326,8 @@ def standardized(y: NDArray[np.floating]) -> NDArray[np.float64]:
 def tau(scores: NDArray[np.floating], values: NDArray[np.floating]) -> float:
     """Kendall's tau-b; 0 where one side is constant."""
     return float(kendalltau(scores, values).statistic) if np.ptp(scores) > 0 and np.ptp(values) > 0 else 0.0
+
+
+def taus(scores: Float[np.ndarray, "s n"], values: NDArray[np.floating]) -> Float[np.ndarray, "s"]:
+    """Kendall's tau of each draw."""
+    return np.array([tau(draw, values) for draw in scores])

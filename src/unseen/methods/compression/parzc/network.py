@@ -85,7 +85,7 @@ class Scorer(nn.Module):
 
 @builder("parzc-scorer")
 def scorer(
-    inputs: int, proxies: int = 3, scale: Scale = "architecture", logarithm: bool = True, projected: int = 256,
+    inputs: int, proxies: int = 3, scale: Scale = "proxy", logarithm: bool = True, projected: int = 256,
     patch: int = 16, width: int = 512, depth: int = 4, dropout: float = 0.1, rho: float = -5.0, bayesian: bool = True,
     token_mixing: bool = True,
 ) -> Scorer:  # fmt: skip
