@@ -143,8 +143,8 @@ def quantize(
             _save(small, about, Path(out))
         if onnx is not None:
             with stage("ONNX"):
-                told = small.export_integers(onnx, network=network)
-            about["onnx"] = {"file": os.fspath(onnx), **told._asdict()}
+                integers = small.export_integers(onnx, network=network)
+            about["onnx"] = {"file": os.fspath(onnx), **integers._asdict()}
             _end(seconds, about)
             if out is not None:
                 _tell(small, about, Path(out))
