@@ -34,8 +34,13 @@ def quantize(
         str | None,
         typer.Option(help="A method that quantizes: `unseen methods` tells; zeroq if not told.", show_default=False),
     ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(help="Preset of the method, such as cpu: few steps, small batches.", show_default=False),
+    ] = None,
     bits: Annotated[
-        str | None, typer.Option(help="Weight/activation bits; 8/8 if not told.", show_default=False)
+        str | None,
+        typer.Option(help="Weight/activation bits, such as 8/8; the method's own if not told.", show_default=False),
     ] = None,
     size: Annotated[
         str | None,
@@ -64,8 +69,7 @@ def quantize(
 
     The paper distils 32 pictures in 500 steps, which takes long on a CPU; fewer do here. A report stands in the folder.
 
-    Example:  unseen quantize efficientnet-lite0 --bits 8/8 --out models/lite0 --set iterations=80 --set batch_size=16
-    --set learning_rate=0.1 --set "shape=[3,96,96]"
+    Example:  unseen quantize efficientnet-lite0 --bits 8/8 --out models/lite0 --preset cpu --set "shape=[3,96,96]"
     """
     from unseen.compare.quantization import quantize as run
     from unseen.report.quantization import facts
@@ -78,6 +82,7 @@ def quantize(
         model,
         out=out,
         method=method,
+        preset=preset,
         bits=bits,
         size=size,
         pictures=pictures,

@@ -41,6 +41,7 @@ def quantize(
     *,
     out: str | os.PathLike[str] | None = None,
     method: str | None = None,
+    preset: str | None = None,
     bits: str | None = None,
     size: str | None = None,
     pictures: str | os.PathLike[str] | Domain | None = None,
@@ -63,8 +64,10 @@ def quantize(
         `quantization.json`.
     method : str, optional
         One whose card has the protocol `quantization`; zeroq if absent.
+    preset : str, optional
+        Of the method's card, such as cpu: what is told beside it goes before.
     bits : str, optional
-        Weight/activation bits; 8/8 if absent.
+        Weight/activation bits, such as 8/8; the method's own if absent.
     size : str, optional
         Megabytes of weights, such as 3MB: bits of each layer are chosen, by a method with a `budget_mb`.
     pictures : path or Domain, optional
@@ -102,14 +105,16 @@ def quantize(
         raise ValueError(f"size={size!r} chooses the bits of the weights; bits must be 8/ACTIVATIONS; got {bits!r}")
     if again is not None and pictures is not None:
         raise ValueError("again goes on with the pictures that were distilled then; it takes no others")
-    if again is not None and (settings or seed is not None):
-        told = sorted(settings or ()) or f"seed {seed}"
+    if again is not None and (settings or seed is not None or preset is not None):
+        told = sorted(settings or ()) or (f"seed {seed}" if preset is None else f"preset {preset!r}")
         raise ValueError(f"again goes on with the settings of {again}; got {told} beside it")
     before = None if again is None else _Before.read(again, trust)
     if before is not None and method not in (None, before.method.card.slug):
         raise ValueError(f"again goes on with {before.method.card.slug}, which made {again}; got method {method!r}")
     name = os.fspath(before.model if model is None and before is not None else _named(model))
-    quantizer = _quantizer(method or "zeroq", read, budget, settings or {}, seed or 0) if before is None else None
+    quantizer = (
+        _quantizer(method or "zeroq", preset, read, budget, settings or {}, seed or 0) if before is None else None
+    )
     if out is not None:
         refuse_foreign(Path(out), WRITTEN)
     if onnx is not None:
@@ -164,7 +169,12 @@ def quantizers() -> tuple[str, ...]:
 
 
 def _quantizer(
-    slug: str, bits: dict[str, int] | None, budget: float | None, settings: dict[str, Any], seed: int
+    slug: str,
+    preset: str | None,
+    bits: dict[str, int] | None,
+    budget: float | None,
+    settings: dict[str, Any],
+    seed: int,
 ) -> Method:
     """The method with what it is told; `ValueError` if it cannot be told so, or a part of it would change nothing."""
     if slug not in quantizers():
@@ -172,7 +182,9 @@ def _quantizer(
     make: Any = methods.get(slug)
     known = make().get_params()
     _check_settings(bits, budget, settings)
-    told: dict[str, Any] = {**(bits or _bits("8/8")), **settings}
+    if preset is not None and preset not in make.card.presets:
+        raise ValueError(f"{slug} has the presets {', '.join(make.card.presets)}; got {preset!r}")
+    told: dict[str, Any] = {**make.card.presets.get(preset, {}), **(bits or {}), **settings}
     if budget is not None:
         if "budget_mb" not in known:
             raise ValueError(f"size needs a method that chooses bits layer by layer, such as zeroq; got {slug}")

@@ -97,7 +97,12 @@ class ZeroQ(Method):
         unseen={"data"},
         modalities={"image"},
         protocols={"quantization"},
-        presets={"w8a8": {}, "w6a8": {"weight_bits": 6}, "mixed": {"precision": "mixed"}},
+        presets={
+            "w8a8": {},
+            "w6a8": {"weight_bits": 6},
+            "mixed": {"precision": "mixed"},
+            "cpu": {"iterations": 80, "batch_size": 16, "learning_rate": 0.1},
+        },
         smoke={"iterations": 3, "batch_size": 4, "precision": "mixed", "shape": (3, 8, 8)},
         notes=(
             "The official code has uniform precision only; sensitivity and frontier follow the paper.",
