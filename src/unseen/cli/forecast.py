@@ -35,7 +35,11 @@ def forecast(
         typer.Option(help="Table of what is known of the future, such as a temperature.", show_default=False),
     ] = None,
     few_shot: Annotated[
-        float | None, typer.Option(help="Share of the past to tune on, such as 0.1; 1 for all; if tuning wins, again on all of it.", show_default=False)
+        float | None,
+        typer.Option(
+            help="Share of the past to tune on, such as 0.1; 1 for all; if tuning wins, again on all of it.",
+            show_default=False,
+        ),
     ] = None,
     intervals: Annotated[float, typer.Option(help="Probability of the intervals; 0 for none.")] = 0.9,
     method: Annotated[
@@ -51,7 +55,8 @@ def forecast(
         ),
     ] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Hyperparameter of tuning (or of --pretrain) as name=value.", show_default=False)
+        list[str] | None,
+        typer.Option("--set", help="Hyperparameter of tuning (or of --pretrain) as name=value.", show_default=False),
     ] = None,
     day_first: Annotated[
         bool | None,
