@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pandas as pd
 import pytest
 
 from unseen.compare.forecast import forecast, write
+from unseen.data.series import read_series
 from unseen.methods.forecasting.ttm import TTM, pretrained
 
 
@@ -97,6 +99,88 @@ def test_a_model_stays_as_it_was() -> None:
     assert "channels_" not in model.fitted
 
 
+def test_every_series_has_intervals_of_its_own_scale_and_counts_the_same() -> None:
+    small = table(500, 1)[["time", "load"]]
+    large = table(500, 2)[["time", "load"]]
+    both = pd.concat([small.assign(shop="a"), large.assign(load=1000 * large.load, shop="b")])
+    kwargs: dict[str, Any] = {"horizon": 12, "method": "last-value"}
+    result = forecast(both, by="shop", **kwargs)
+    alone = {key: forecast(one.drop(columns="shop"), **kwargs) for key, one in both.groupby("shop")}
+    for key, one in alone.items():
+        found = result.table[result.table.series == key]
+        np.testing.assert_allclose(found.high - found.low, one.table.high - one.table.low, rtol=1e-6)
+    by_shop = [one.backtest.set_index("method") for one in alone.values()]
+    for column in ("mae", "against", "coverage"):
+        mean = np.mean([one.loc["last-value", column] for one in by_shop])
+        assert result.backtest.set_index("method").loc["last-value", column] == pytest.approx(mean, rel=1e-6)
+
+
+def test_a_series_with_gaps_has_intervals_where_there_are_enough_errors(caplog: pytest.LogCaptureFixture) -> None:
+    holes = table(200)[["time", "load"]]
+    holes.loc[150:185, "load"] = np.nan
+    result = forecast(holes, horizon=24, method="last-value")
+    assert np.isfinite(result.table.forecast).all()
+    assert "--intervals" in caplog.text
+    missing = result.table.low.isna()
+    assert missing.sum() > 0
+    assert (result.table.high.isna() == missing).all()
+
+
+def test_the_choice_is_tuned_again_on_all_of_the_past(monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths: list[int] = []
+    adapt = TTM.adapt
+
+    def noted(self: TTM, *, series: Any) -> TTM:
+        lengths.append(len(series.x[0]))
+        return adapt(self, series=series)
+
+    monkeypatch.setattr(TTM, "adapt", noted)
+    forecast(
+        table(400)[["time", "load"]], horizon=12, few_shot=0.1, method="ttm-tuned", model=tiny(),
+        settings={"tune_epochs": 1},
+    )  # fmt: skip
+    assert len(lengths) == 2
+    assert lengths[0] < lengths[1] == 400
+
+
+def test_one_row_of_the_future_is_enough_for_one_point() -> None:
+    whole = table(401)
+    result = forecast(
+        whole[:400], horizon=1, future=whole[["time", "temperature"]][400:], model=tiny(), settings={"tune_epochs": 1}
+    )
+    assert result.table.time.tolist() == [whole.time[400]]
+
+
+@functools.cache
+def tiny() -> TTM:
+    sizes = {"context": 64, "horizon": 16, "patch": 8, "width": 16, "levels": 1, "decoder_width": 8, "shortest": 16}
+    return TTM(**sizes, epochs=1, steps=5, batch_size=16).fit(series=read_series(table(500)))
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"settings": {"tune_epochs": 2}}, r"settings .tune_epochs. are for tuning"),
+        ({"settings": {"banana": 2}}, "no parameter 'banana'"),
+        ({"settings": {"tune_epochs": 0}, "few_shot": 0.5}, "tune_epochs"),
+        ({"settings": {"context": 128}, "few_shot": 0.5}, "context is fixed in the pretrained model"),
+        ({"settings": {"steps": 9}, "few_shot": 0.5}, "hyperparameters of tuning"),
+        ({"settings": {"exogenous": ("temperature",)}, "few_shot": 0.5}, "hyperparameters of tuning"),
+    ],
+)
+def test_settings_are_checked_before_any_work(options: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        forecast("nowhere.csv", horizon=12, **options)
+
+
+def test_an_adapted_model_is_refused_by_name() -> None:
+    tuned = tiny().set_params(tune_epochs=1).adapt(series=read_series(table(300)))
+    with pytest.raises(ValueError, match=r"model must be pretrained, not adapted; .* load, temperature"):
+        forecast(table(300), horizon=12, model=tuned)
+    with pytest.raises(ValueError, match="model must be fitted"):
+        forecast(table(300), horizon=12, model=TTM())
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
@@ -158,9 +242,7 @@ def test_the_command_line_names_what_is_wrong(tmp_path: Path) -> None:
 
 
 def test_a_model_of_ones_own_is_taken(tmp_path: Path) -> None:
-    from unseen.data.series import read_series
-
-    tiny = {"context": 64, "horizon": 16, "patch": 8, "width": 16, "levels": 1, "decoder_width": 8, "shortest": 16}
-    model = TTM(**tiny, epochs=1, steps=5, batch_size=16).fit(series=read_series(table(500)))
+    tiny().save(tmp_path / "own")
+    model = TTM.load(tmp_path / "own")
     result = forecast(table(300)[["time", "load"]], horizon=40, model=model, method="ttm")
     assert len(result.table) == 40

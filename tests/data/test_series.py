@@ -191,3 +191,51 @@ def test_seconds_of_steps() -> None:
     assert seconds_of("MS") == pytest.approx(30.44 * 86400, rel=1e-3)
     assert seconds_of("QS") == pytest.approx(91.3 * 86400, rel=1e-3)
     assert seconds_of("YS") == pytest.approx(365.25 * 86400, rel=1e-3)
+
+
+def test_a_small_wave_on_a_large_offset_keeps_its_digits() -> None:
+    wave = np.sin(np.arange(100.0))
+    assert series_domain([wave]).x[0].dtype == np.float32
+    kept = series_domain([1e8 + wave])
+    np.testing.assert_allclose(part(kept, 10, 60).x[0][:, 0] - 1e8, wave[10:60], atol=1e-6)
+
+
+def dated(*dates: str) -> pd.DataFrame:
+    return pd.DataFrame({"date": dates, "y": np.arange(float(len(dates)))})
+
+
+def test_dates_that_may_begin_with_day_or_month_are_refused_unless_one_is_named() -> None:
+    both = dated("01/02/2024", "01/03/2024", "01/04/2024")
+    with pytest.raises(ValueError, match=r"may begin with the day or with the month.*--day-first"):
+        read_series(both)
+    assert read_series(both, day_first=False).columns["step"].tolist() == ["D"]
+    assert read_series(both, day_first=True).columns["step"].tolist() == ["MS"]
+
+
+def test_a_number_above_12_tells_what_comes_first() -> None:
+    assert read_series(dated("11/02/2024", "12/02/2024", "13/02/2024")).columns["step"].tolist() == ["D"]
+    assert read_series(dated("02/11/2024", "02/12/2024", "02/13/2024")).columns["step"].tolist() == ["D"]
+    with pytest.raises(ValueError, match=r"day_first must be False.*02/13/2024"):
+        read_series(dated("02/11/2024", "02/12/2024", "02/13/2024"), day_first=True)
+
+
+def test_a_time_that_cannot_be_read_is_named_in_our_words() -> None:
+    with pytest.raises(ValueError, match="row 2 is 'soon'") as caught:
+        read_series(dated("2024-01-01", "soon", "2024-01-03"))
+    assert "format" not in str(caught.value)
+
+
+@pytest.mark.parametrize("day", [2, 15, 28])
+def test_months_on_another_day_than_the_first_stay_months(day: int) -> None:
+    times = [f"{year}-{month:02d}-{day:02d}" for year in (2020, 2021) for month in range(1, 13)]
+    series = read_series(dated(*times[:7], *times[8:]))
+    assert series.columns["period"][0] == pytest.approx(30.4375 * 86400)
+    assert len(series.x[0]) == 24
+    assert np.isnan(series.x[0][7, 0])
+    assert grid_of(part(series, 3, 9)).after(2).strftime("%F").tolist() == [f"2020-10-{day:02d}", f"2020-11-{day:02d}"]
+
+
+def test_a_single_time_needs_a_step() -> None:
+    with pytest.raises(ValueError, match="at least 2 times"):
+        read_series(dated("2024-01-01"))
+    assert read_series(dated("2024-01-01"), step="h").columns["period"].tolist() == [3600.0]

@@ -43,3 +43,14 @@ def test_exchangeable_errors_are_covered_as_often_as_promised(level: float) -> N
 def test_coverage_skips_missing_truths() -> None:
     truth = np.array([0.0, np.nan, 5])[:, None, None]
     assert coverage(truth, np.zeros((3, 1, 1)), np.ones((1, 1))) == 0.5
+
+
+def test_steps_with_too_few_errors_can_be_left_without_a_width() -> None:
+    errors = np.ones((9, 2, 1))
+    errors[0, 1] = np.nan
+    widths = conformal_widths(errors, 0.9, lacking="nan")
+    assert widths[0, 0] == 1
+    assert np.isnan(widths[1, 0])
+    assert np.isnan(conformal_widths(errors[:0], 0.9, lacking="nan")).all()
+    assert coverage(np.zeros((3, 2, 1)), np.zeros((3, 2, 1)), widths) == 1
+    assert np.isnan(coverage(np.zeros((3, 2, 1)), np.zeros((3, 2, 1)), np.full((2, 1), np.nan)))

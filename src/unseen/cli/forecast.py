@@ -35,14 +35,18 @@ def forecast(
         typer.Option(help="Table of what is known of the future, such as a temperature.", show_default=False),
     ] = None,
     few_shot: Annotated[
-        float | None, typer.Option(help="Share of the past to tune on, such as 0.1; 1 for all.", show_default=False)
+        float | None,
+        typer.Option(
+            help="Share of the past to tune on, such as 0.1; 1 for all; if tuning wins, again on all of it.",
+            show_default=False,
+        ),
     ] = None,
     intervals: Annotated[float, typer.Option(help="Probability of the intervals; 0 for none.")] = 0.9,
     method: Annotated[
         str, typer.Option(help="auto, ttm, ttm-tuned, seasonal-naive or last-value. auto takes the best on the past.")
     ] = "auto",
     model: Annotated[
-        Path | None, typer.Option(help="Folder of a TTM of your own (see --pretrain).", show_default=False)
+        Path | None, typer.Option(help="Folder of a pretrained TTM of your own (see --pretrain).", show_default=False)
     ] = None,
     pretrain: Annotated[
         Path | None,
@@ -51,7 +55,14 @@ def forecast(
         ),
     ] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Hyperparameter of ttm as name=value.", show_default=False)
+        list[str] | None,
+        typer.Option("--set", help="Hyperparameter of tuning (or of --pretrain) as name=value.", show_default=False),
+    ] = None,
+    day_first: Annotated[
+        bool | None,
+        typer.Option(
+            "--day-first/--month-first", help="What 01/02/2024 begins with, where no date tells.", show_default=False
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of tuning and pretraining.", min=0)] = 0,
     as_json: AsJson = False,
@@ -84,6 +95,7 @@ def forecast(
         method=method,
         model=_open(model),
         settings=settings_of(settings or []),
+        day_first=day_first,
         seed=seed,
     )
     write(result, out)

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from unseen.data.domain import Domain
 from unseen.data.naive import last_value, season_of, seasonal_naive
-from unseen.data.series import channels_of, forecast_frame, part, periods_of, pick, read_series
+from unseen.data.series import channels_of, forecast_frame, grid_of, part, periods_of, pick, read_series
 from unseen.methods.forecasting.ttm import TTM, pretrained
+from unseen.methods.forecasting.ttm.pretrained import check_tuning
 from unseen.validation.conformal import conformal_widths, coverage, fewest
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ log = logging.getLogger(__name__)
 
 ORIGINS = 60
 """Most forecasts of the past of one series."""
+WORST = 100.0
+"""Largest error over that of the seasonal naive that counts; where that never errs, all others would be infinite."""
 METHODS = ("auto", "ttm", "ttm-tuned", "seasonal-naive", "last-value")
 
 Array = NDArray[Any]
@@ -43,8 +46,8 @@ class Forecast:
     chosen : str
         The method.
     backtest : DataFrame
-        method, mae, rmse, against (the error over that of the seasonal naive), coverage; the best first. Empty if
-        the series is too short for one.
+        method, mae, rmse, against (the error over that of the seasonal naive), coverage; the best first. Each is
+        the mean over series and channels of that of one. Empty if the series is too short for one.
     why : str
         Why this method, in a sentence.
     series : Domain
@@ -72,9 +75,12 @@ def forecast(
     method: str = "auto",
     model: TTM | None = None,
     settings: Mapping[str, Any] | None = None,
+    day_first: bool | None = None,
     seed: int = 0,
 ) -> Forecast:
     """Forecast a table with a time column.
+
+    Tuning is tried on the past with what came before the backtest; if it is chosen, the model is tuned again on all.
 
     Parameters
     ----------
@@ -93,9 +99,11 @@ def forecast(
     method : str
         ttm, ttm-tuned, seasonal-naive, last-value, or auto: what had the smallest error on the past.
     model : TTM, optional
-        A fitted one in the place of the one that comes with the package.
+        A pretrained one, not adapted, in the place of the one that comes with the package.
     settings : mapping, optional
-        Hyperparameters of `TTM.adapt`.
+        Hyperparameters of `TTM.adapt`, for tuning.
+    day_first : bool, optional
+        Whether 01/02/2024 is February 1; see `read_series`.
     seed : int
 
     Raises
@@ -104,27 +112,36 @@ def forecast(
         If something of this does not fit the series; the message says what.
     """
     _check(horizon, context, few_shot, intervals, method)
-    read = series if isinstance(series, Domain) else read_series(series, time=time, columns=None, by=by)
-    known = future if future is None or isinstance(future, Domain) else read_series(future, time=time, by=by)
+    base = pretrained() if model is None else model
+    _check_model(base)
+    if settings:
+        check_tuning(base, settings)
+        if few_shot is None and future is None:
+            raise ValueError(f"settings ({', '.join(settings)}) are for tuning: give few_shot or a future, too")
+    read = series if isinstance(series, Domain) else read_series(series, time=time, by=by, day_first=day_first)
+    known = _future(future, read, time, by, day_first)
     exogenous = _exogenous(read, known, columns)
     targets = [c for c in (columns or channels_of(read)) if c not in exogenous]
     if not targets:
         raise ValueError(f"future must leave a column to forecast; it holds all of {', '.join(channels_of(read))}")
     read = pick(read, [*targets, *exogenous])
-    base = pretrained() if model is None else model
     if few_shot is None and exogenous:
         few_shot = 1.0
     origins = _origins(read, horizon, base)
-    tuned = None
+    tune = None
     if few_shot is not None:
-        tuned = _tuned(base, _before(read, origins), few_shot, exogenous, dict(settings or {}), seed)
+        changed = {"fraction": few_shot, "exogenous": tuple(exogenous), "random_state": seed, **(settings or {})}
+        tune = functools.partial(_tuned, base, changed)
+    tuned = None if tune is None else tune(_before(read, origins))
     forecasters = _forecasters(base, tuned, targets, exogenous, context)
     if method != "auto" and method not in forecasters:
         raise ValueError("method 'ttm-tuned' needs few_shot (or a future)")
     past = _backtest(read, forecasters, targets, horizon, origins, known=exogenous)
     table, chosen, why = _choice(past, method, intervals)
+    if chosen == "ttm-tuned" and past and tune is not None:
+        forecasters = _forecasters(base, tune(read), targets, exogenous, context)
     y = forecasters[chosen](read, horizon, known)
-    low, high = _bounds(y, past[chosen], intervals) if past else (None, None)
+    low, high = _bounds(y, past[chosen], intervals, [str(i) for i in read.ids]) if past else (None, None)
     frame = forecast_frame(read, y, low=low, high=high, channels=targets)
     return Forecast(frame, chosen, table, why, pick(read, targets))
 
@@ -139,6 +156,22 @@ def _check(horizon: int, context: int | None, few_shot: float | None, intervals:
             raise ValueError(f"{name} must lie in (0, 1{']' if name == 'few_shot' else ')'}; got {value}")
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}; got {method!r}")
+
+
+def _check_model(model: TTM) -> None:
+    """A pretrained model that has not been adapted."""
+    if not model.fitted:
+        raise ValueError("model must be fitted; this TTM has not been")
+    if "channels_" in model.fitted:
+        told = ", ".join(model.channels_)
+        raise ValueError(f"model must be pretrained, not adapted; this one was adapted to the channels {told}")
+
+
+def _future(future: Any, read: Domain, time: str | None, by: str | None, day_first: bool | None) -> Domain | None:
+    """What is known of the future; one row of it has the step of the series."""
+    if future is None or isinstance(future, Domain):
+        return future
+    return read_series(future, time=time, by=by, step=grid_of(read).step, day_first=day_first)
 
 
 def _exogenous(read: Domain, known: Domain | None, columns: Sequence[str] | None) -> list[str]:
@@ -161,11 +194,8 @@ def _exogenous(read: Domain, known: Domain | None, columns: Sequence[str] | None
 # -- the methods -------------------------------------------------------------------------------------------
 
 
-def _tuned(
-    base: TTM, past: Domain, few_shot: float, exogenous: Sequence[str], settings: dict[str, Any], seed: int
-) -> TTM:
-    """The model, tuned on what came before the backtest."""
-    changed = {"fraction": few_shot, "exogenous": tuple(exogenous), "random_state": seed, **settings}
+def _tuned(base: TTM, changed: Mapping[str, Any], past: Domain) -> TTM:
+    """The model, tuned on `past` with these hyperparameters; its own stay."""
     before = base.get_params()
     try:
         return base.set_params(**changed).adapt(series=past)
@@ -229,7 +259,7 @@ def _before(series: Domain, origins: list[NDArray[np.int64]]) -> Domain:
 
 
 def _stack(pieces: list[Domain]) -> Domain:
-    from unseen.data.series import grid_of, series_domain
+    from unseen.data.series import series_domain
 
     return series_domain(
         [p.x[0] for p in pieces],
@@ -241,10 +271,16 @@ def _stack(pieces: list[Domain]) -> Domain:
 
 @dataclasses.dataclass(frozen=True)
 class _Past:
-    """Forecasts of the past of one method: (n, h, c) each."""
+    """Forecasts of the past of one method: (n, h, c) each, and which series each is of, (n,)."""
 
     truth: Array
     forecast: Array
+    owner: NDArray[np.int64]
+
+    def each(self) -> Iterator[tuple[Array, Array]]:
+        """Truth and forecasts of every series that has some."""
+        for i in np.unique(self.owner):
+            yield self.truth[self.owner == i], self.forecast[self.owner == i]
 
 
 def _backtest(
@@ -258,19 +294,20 @@ def _backtest(
     """What every method would have said; empty if no series is long enough."""
     starts: list[Domain] = []
     ahead: list[Domain] = []
-    truths = []
+    truths, owners = [], []
     for i, places in enumerate(origins):
         one = series.take([i])
         for origin in places.tolist():
             starts.append(part(one, 0, origin))
             ahead.append(part(one, origin, origin + horizon))
-            truths.append(np.asarray(pick(ahead[-1], targets).x[0]))
+            truths.append(np.asarray(pick(ahead[-1], targets).x[0], dtype=np.float64))
+            owners.append(i)
     if not starts:
         return {}
-    truth = np.stack(truths)
+    truth, owner = np.stack(truths), np.array(owners)
     after = [pick(a, known) if known else None for a in ahead]
     return {
-        name: _Past(truth, np.concatenate([run(s, horizon, a) for s, a in zip(starts, after)]))
+        name: _Past(truth, np.concatenate([run(s, horizon, a) for s, a in zip(starts, after)]), owner)
         for name, run in forecasters.items()
     }
 
@@ -284,18 +321,10 @@ def _choice(past: dict[str, _Past], method: str, level: float | None) -> tuple[p
         chosen = "ttm" if method == "auto" else method
         return pd.DataFrame(columns=columns), chosen, "the series is too short for a look at its own past"
     floor = _mae(past["seasonal-naive"])
-    rows = []
-    for name, one in past.items():
-        error = one.truth - one.forecast
-        rows.append(
-            [
-                name,
-                float(np.nanmean(np.abs(error))),
-                float(np.sqrt(np.nanmean(error**2))),
-                float(np.mean(_mae(one) / np.where(floor > 0, floor, 1))),
-                _covered(one, level),
-            ]
-        )
+    rows = [
+        [name, _mean(_mae(one)), _mean(_rmse(one)), _mean(_against(_mae(one), floor)), _covered(one, level)]
+        for name, one in past.items()
+    ]
     table = pd.DataFrame(rows, columns=columns).sort_values("against", kind="stable", ignore_index=True)
     best = str(table.method[0])
     if method != "auto":
@@ -305,29 +334,59 @@ def _choice(past: dict[str, _Past], method: str, level: float | None) -> tuple[p
 
 
 def _mae(one: _Past) -> Array:
-    """Mean absolute error of every channel."""
-    return np.nanmean(np.abs(one.truth - one.forecast), axis=(0, 1))
+    """Mean absolute error of every series and channel; NaN without a truth."""
+    return np.stack([_mean(np.abs(truth - said), (0, 1)) for truth, said in one.each()])
+
+
+def _rmse(one: _Past) -> Array:
+    """Root of the mean squared error of every series and channel."""
+    return np.stack([np.sqrt(_mean((truth - said) ** 2, (0, 1))) for truth, said in one.each()])
+
+
+def _against(error: Array, floor: Array) -> Array:
+    """Errors over those of the seasonal naive, `WORST` at most; 1 where neither errs."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.minimum(error / floor, WORST)
+    return np.where((error == 0) & (floor == 0), 1.0, ratio)
+
+
+def _mean(values: Array, axis: tuple[int, ...] | None = None) -> Any:
+    """The mean over what is there; NaN where nothing is."""
+    seen = ~np.isnan(values)
+    with np.errstate(invalid="ignore"):
+        return np.where(seen, values, 0).sum(axis=axis) / seen.sum(axis=axis)
 
 
 def _covered(one: _Past, level: float | None) -> float:
-    """The share of the later half of the past inside intervals from the earlier half; NaN if there are too few."""
-    half = len(one.truth) // 2
-    if level is None or half < fewest(level):
+    """The share of the later half of the past inside intervals from the earlier half, each series by itself.
+
+    The mean over series; NaN if there are too few forecasts.
+    """
+    if level is None:
         return float("nan")
-    widths = conformal_widths(one.truth[:half] - one.forecast[:half], level)
-    return coverage(one.truth[half:], one.forecast[half:], widths)
+    shares = []
+    for truth, said in one.each():
+        half = len(truth) // 2
+        widths = conformal_widths(truth[:half] - said[:half], level, lacking="nan")
+        shares.append(coverage(truth[half:], said[half:], widths))
+    return float(_mean(np.array(shares)))
 
 
-def _bounds(y: Array, past: _Past, level: float | None) -> tuple[Array | None, Array | None]:
-    """Ends of the intervals, from all errors of the past."""
+def _bounds(y: Array, past: _Past, level: float | None, names: Sequence[str]) -> tuple[Array | None, Array | None]:
+    """Ends of the intervals (n, h, c), from the errors of the past of each series; NaN where they are too few."""
     if level is None:
         return None, None
-    if len(past.truth) < fewest(level):
-        log.warning(
-            "intervals of %g need %d forecasts of the past; the series has %d", level, fewest(level), len(past.truth)
-        )
-        return None, None
-    widths = conformal_widths(past.truth - past.forecast, level)
+    widths = np.full(y.shape, np.nan)
+    for i in range(len(y)):
+        errors = (past.truth - past.forecast)[past.owner == i]
+        widths[i] = conformal_widths(errors, level, lacking="nan")
+        fewer = int(np.isfinite(errors).sum(axis=0).min())
+        if fewer < fewest(level):
+            log.warning(
+                "intervals of %g need %d errors of the past at every step; %s has %d at some: low and high are "
+                "missing there (--intervals takes a smaller probability, or 0 for none)",
+                level, fewest(level), names[i], fewer,
+            )  # fmt: skip
     return y - widths, y + widths
 
 

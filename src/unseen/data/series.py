@@ -24,8 +24,13 @@ Irregular = Literal["resample", "raise"]
 
 TIME_COLUMNS = ("time", "timestamp", "date", "datetime", "ds", "ts", "date_time", "time_hour")
 """Names under which the time is looked for where none is given."""
+COARSE = 1e-4
+"""The part of a deviation by which float32 may move a value."""
 TOO_MANY_GAPS = 0.5
 """A grid on which a larger share of points is missing is no grid of this series."""
+
+NUMBERS_FIRST = r"^\s*(\d{1,2})[/.\-](\d{1,2})[/.\-]\d{2,4}\b"
+"""Dates that begin with the day or with the month."""
 
 SECONDS = {"D": 86400.0, "W": 7 * 86400.0, "M": 30.4375 * 86400.0, "Q": 91.3125 * 86400.0, "Y": 365.25 * 86400.0}
 """Seconds of a calendar step, on average."""
@@ -39,7 +44,8 @@ class Grid:
     ----------
     times : DatetimeIndex or RangeIndex
     step : str
-        What pandas calls the step, such as ``h``, ``30min`` or ``MS``; empty for a count instead of a time.
+        What pandas calls the step, such as ``h``, ``30min`` or ``MS``, perhaps with days after it, such as
+        ``MS+14D`` for the fifteenth of every month; empty for a count instead of a time.
     period : float
         The step in seconds, on average; NaN for a count.
     """
@@ -55,7 +61,7 @@ class Grid:
         last = self.times[-1]
         if not self.step:
             return pd.RangeIndex(last + 1, last + 1 + n)
-        return pd.date_range(last, periods=n + 1, freq=self.step)[1:]
+        return _dates(last, self.step, n=n + 1)[1:]
 
 
 # -- reading -----------------------------------------------------------------------------------------------
@@ -69,6 +75,8 @@ def read_series(
     by: str | None = None,
     irregular: Irregular = "resample",
     name: str | None = None,
+    day_first: bool | None = None,
+    step: str | None = None,
 ) -> Domain:
     """Read a table with a time column as series on a regular grid.
 
@@ -85,11 +93,16 @@ def read_series(
     irregular : {"resample", "raise"}
         What to do with times that are on no grid: take means on a grid of the median step, with a warning, or refuse.
     name : str, optional
+    day_first : bool, optional
+        Whether 01/02/2024 is February 1. Absent, it is told by a number above 12; refused if none is.
+    step : str, optional
+        What pandas calls the step, for a series of a single time, which is refused without it.
 
     Returns
     -------
     Domain
-        Of kind series; a sample is a float32 array (t, c) in which NaN is a missing value. Columns: ``channels``
+        Of kind series; a sample is a float32 array (t, c) in which NaN is a missing value, float64 where float32
+        would lose digits that matter (see `series_domain`). Columns: ``channels``
         (n, c), ``start`` and ``end`` (text), ``step`` (what pandas calls it) and ``period`` (seconds).
 
     Raises
@@ -99,15 +112,15 @@ def read_series(
     """
     frame, called = _frame(table)
     called = name or called
-    frame = _timed(frame, time, called)
+    frame = _timed(frame, time, called, day_first)
     if by is not None and by not in frame.columns:
         raise ValueError(f"by must be a column of {called} ({', '.join(map(str, frame.columns))}); got {by!r}")
     channels = _channels(frame, columns, by, called)
     parts = {called: frame} if by is None else {f"{key}": part for key, part in frame.groupby(by, sort=True)}
     arrays, grids = [], []
     for key, part in parts.items():
-        values, grid = _regular(part[channels].astype(float), key, irregular)
-        arrays.append(values.to_numpy(dtype=np.float32))
+        values, grid = _regular(part[channels].astype(float), key, irregular, step)
+        arrays.append(values.to_numpy(dtype=np.float64))
         grids.append(grid)
     return series_domain(arrays, grids=grids, channels=channels, ids=list(parts), name=called)
 
@@ -124,6 +137,9 @@ def series_domain(
 ) -> Domain:
     """Series that are arrays already, (t, c) or (t,), each with its grid or its `period` in seconds.
 
+    A series is kept in float32, or in float64 where float32 would move a value of a channel by more than a
+    ten-thousandth of its deviation: a small wave on a large offset.
+
     Raises
     ------
     ValueError
@@ -131,7 +147,7 @@ def series_domain(
     """
     if not len(arrays):
         raise ValueError("arrays must hold at least one series; it is empty")
-    values = [np.asarray(a, dtype=np.float32) for a in arrays]
+    values = [_single(np.asarray(a)) for a in arrays]
     values = [a[:, None] if a.ndim == 1 else a for a in values]
     names = [f"series {i}" for i in range(len(values))] if ids is None else list(map(str, ids))
     for one, told in zip(values, names):
@@ -154,6 +170,21 @@ def series_domain(
     }
     x = Lazy(range(len(values)), functools.partial(_one, values))
     return Domain(x=x, kind="series", task="value", ids=np.array(names), columns=columns, name=name, credits=credits)
+
+
+def _single(values: NDArray[Any]) -> NDArray[Any]:
+    """The values in float32, or in float64 where float32 is too coarse for their channel."""
+    if values.dtype.kind == "f" and values.dtype.itemsize <= 4:
+        return values.astype(np.float32)
+    values = values.astype(np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        short = values.astype(np.float32)
+        seen = ~np.isnan(values)
+        n = np.maximum(seen.sum(axis=0), 1)
+        mean = np.where(seen, values, 0).sum(axis=0) / n
+        variance = (np.where(seen, values - mean, 0) ** 2).sum(axis=0) / n
+        moved = np.where(seen, np.abs(short - values), 0)
+    return values if (moved > COARSE * np.sqrt(variance)).any() else short
 
 
 def _one(values: list[NDArray[Any]], i: int) -> NDArray[Any]:
@@ -182,7 +213,7 @@ def grid_of(series: Domain, i: int = 0) -> Grid:
         start = str(series.columns["start"][i]) if "start" in series.columns else "0"
         first = int(float(start)) if start else 0
         return Grid(pd.RangeIndex(first, first + n), "", float(periods_of(series)[i]))
-    times = pd.date_range(str(series.columns["start"][i]), periods=n, freq=step)
+    times = _dates(pd.Timestamp(str(series.columns["start"][i])), step, n=n)
     return Grid(times, step, float(periods_of(series)[i]))
 
 
@@ -295,7 +326,7 @@ def _frame(table: Any) -> tuple[pd.DataFrame, str]:
         raise ValueError(f"{path} holds no rows") from error
 
 
-def _timed(frame: pd.DataFrame, time: str | None, name: str) -> pd.DataFrame:
+def _timed(frame: pd.DataFrame, time: str | None, name: str, day_first: bool | None = None) -> pd.DataFrame:
     """The frame with its times as the index."""
     import pandas as pd
 
@@ -313,13 +344,39 @@ def _timed(frame: pd.DataFrame, time: str | None, name: str) -> pd.DataFrame:
     cells = frame[found]
     if pd.api.types.is_numeric_dtype(cells):
         raise ValueError(f"the times of {name} (column {found!r}) must be dates; got numbers such as {cells.iloc[0]!r}")
+    first = _day_first(cells, name, day_first)
     try:
-        index = pd.DatetimeIndex(pd.to_datetime(cells, utc=_with_zone(cells)))
+        index = pd.DatetimeIndex(pd.to_datetime(cells, utc=_with_zone(cells), dayfirst=first))
     except (ValueError, TypeError) as error:
-        raise ValueError(f"the times of {name} (column {found!r}) cannot be read: {error}") from error
+        read = pd.to_datetime(cells, utc=True, dayfirst=first, errors="coerce")
+        row = int(np.argmax((read.isna() & cells.notna()).to_numpy()))
+        raise ValueError(
+            f"the times of {name} (column {found!r}) cannot be read in one form: row {row + 1} is "
+            f"{cells.iloc[row]!r}, row 1 is {cells.iloc[0]!r}"
+        ) from error
     if index.isna().any():
         raise ValueError(f"row {int(np.argmax(index.isna())) + 1} of {name} has no time (column {found!r})")
     return frame.drop(columns=found).set_axis(_plain_times(index), axis=0)
+
+
+def _day_first(cells: Any, name: str, told: bool | None) -> bool:
+    """Whether dates such as 01/02/2024 begin with the day: as `told`, or as a number above 12 shows."""
+    found = cells.astype(str).str.extract(NUMBERS_FIRST).dropna().astype(int)
+    if not len(found):
+        return bool(told)
+    first, second = found[0] > 12, found[1] > 12
+    if told is not None:
+        wrong = second if told else first
+        if wrong.any():
+            row = cells.loc[[wrong.idxmax()]].iloc[0]
+            raise ValueError(f"day_first must be {not told} for the times of {name}; they hold {row!r}")
+        return told
+    if not first.any() and not second.any() and (found[0] != found[1]).any():
+        raise ValueError(
+            f"the times of {name} may begin with the day or with the month, such as {cells.iloc[0]!r}: give day_first "
+            "(--day-first or --month-first), or write 2024-02-01"
+        )
+    return bool(first.any())
 
 
 def _with_zone(cells: Any) -> bool:
@@ -357,7 +414,9 @@ def _counted(n: int, period: float) -> Grid:
     return Grid(pd.RangeIndex(n), "", period)
 
 
-def _regular(frame: pd.DataFrame, name: str, irregular: Irregular) -> tuple[pd.DataFrame, Grid]:
+def _regular(
+    frame: pd.DataFrame, name: str, irregular: Irregular, lone: str | None = None
+) -> tuple[pd.DataFrame, Grid]:
     """Values on a grid without gaps, in which NaN stands where there were no rows, and the grid."""
     import pandas as pd
 
@@ -367,6 +426,8 @@ def _regular(frame: pd.DataFrame, name: str, irregular: Irregular) -> tuple[pd.D
     twice = frame.index[frame.index.duplicated()]
     if len(twice):
         raise ValueError(f"{name} has the time {twice[0]} more than once; give `by` if these are several series")
+    if len(frame) == 1 and lone:
+        return frame, Grid(frame.index, lone, seconds_of(lone))
     if len(frame) < 2:
         raise ValueError(f"{name} must have at least 2 times; got {len(frame)}")
     step = _step(frame.index)
@@ -377,7 +438,7 @@ def _regular(frame: pd.DataFrame, name: str, irregular: Irregular) -> tuple[pd.D
         step = _named(pd.Timedelta(median))
         log.warning("the times of %s are on no regular grid: means on a grid of %s, their median step", name, median)
         frame = frame.resample(step, origin="start").mean()
-    full = pd.date_range(frame.index[0], frame.index[-1], freq=step)
+    full = _dates(frame.index[0], step, last=frame.index[-1])
     gaps = 1 - len(frame) / max(len(full), 1)
     if gaps > TOO_MANY_GAPS:
         raise ValueError(f"{name} has no rows for {gaps:.0%} of its times (step {step}); resample it to a longer step")
@@ -402,7 +463,23 @@ def _step(times: Any) -> str | None:
         full = pd.date_range(times[0], times[-1], freq=calendar)
         if len(full) >= len(times) and full[0] == times[0] and times.isin(full).all() and len(full) < 2 * len(times):
             return calendar
+    day = int(times[0].day)
+    if 1 < day < 29 and (times.day == day).all():
+        for step in ("MS", "QS", "YS"):
+            calendar = f"{step}+{day - 1}D"
+            full = _dates(times[0], calendar, last=times[-1])
+            if len(full) >= len(times) and times.isin(full).all() and len(full) < 2 * len(times):
+                return calendar
     return None
+
+
+def _dates(first: Any, step: str, *, n: int | None = None, last: Any = None) -> Any:
+    """`n` times of a grid from `first`, or those up to `last`."""
+    import pandas as pd
+
+    base, _, days = step.partition("+")
+    shift = pd.Timedelta(days=int(days.removesuffix("D") or 0))
+    return pd.date_range(first - shift, None if last is None else last - shift, periods=n, freq=base) + shift
 
 
 def _named(step: pd.Timedelta) -> str:
@@ -419,7 +496,7 @@ def seconds_of(step: str) -> float:
     """Seconds of a step such as ``h``, ``30min``, ``W-SUN`` or ``MS``; calendar steps on average."""
     import pandas as pd
 
-    offset = pd.tseries.frequencies.to_offset(step)
+    offset = pd.tseries.frequencies.to_offset(step.partition("+")[0])
     try:
         return float(pd.Timedelta(offset).total_seconds())  # type: ignore[arg-type]
     except ValueError:

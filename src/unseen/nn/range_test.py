@@ -16,8 +16,13 @@ from unseen.nn.schedules import exponential_rise
 from unseen.nn.train import DivergedError, Run, train
 
 
-def steepest_rate(rates: Float[Tensor, "t"], losses: Float[Tensor, "t"], smooth: float = 0.7) -> float:
-    """The rate at which the smoothed loss falls most per step of log(rate), before its minimum."""
+def steepest_rate(rates: Float[Tensor, "t"], losses: Float[Tensor, "t"], smooth: float = 0.7, skip: int = 0) -> float:
+    """The rate at which the smoothed loss falls most per step of log(rate), before its minimum.
+
+    The first `skip` steps are not looked at, where that leaves two.
+    """
+    skip = min(skip, len(losses) - 2)
+    rates, losses = rates[max(skip, 0) :], losses[max(skip, 0) :]
     smoothed, value = [], float(losses[0])
     for loss in losses.tolist():
         value = smooth * value + (1 - smooth) * loss
@@ -36,6 +41,8 @@ def range_test(
     steps: int = 60,
     smallest: float = 1e-5,
     largest: float = 1e-1,
+    groups: Callable[[nn.Module, float], list[dict[str, Any]]] | None = None,
+    skip: int = 0,
 ) -> float:
     """A learning rate for AdamW, found on a copy of `network` whose rate rises from `smallest` to `largest`.
 
@@ -46,9 +53,14 @@ def range_test(
         As in `train`; at least one batch, fewer than `steps` are gone through again.
     name : str
         Of the stage.
+    groups : callable (network, rate) -> groups of parameters, optional
+        As the training to come has them; their rates rise by the same factor. One group if absent.
+    skip : int
+        First steps that are not looked at.
     """
     trial = copy.deepcopy(network)
-    optimizer = AdamW([p for p in trial.parameters() if p.requires_grad], lr=smallest)
+    learned = [p for p in trial.parameters() if p.requires_grad]
+    optimizer = AdamW(learned if groups is None else groups(trial, smallest), lr=smallest)
     losses = _Losses(steps)
 
     def step(batch: Any, run: Run) -> Tensor:
@@ -73,7 +85,7 @@ def range_test(
     if len(seen) < 2:
         return smallest
     rates = smallest * (largest / smallest) ** (torch.arange(len(seen)) / max(steps - 1, 1))
-    return steepest_rate(rates, seen)
+    return steepest_rate(rates, seen, skip=skip)
 
 
 class _Losses(nn.Module):

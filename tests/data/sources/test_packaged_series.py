@@ -79,6 +79,15 @@ def test_a_wheel_is_fetched_once_checked_and_read_in_memory(cache: Path, monkeyp
         pypi.read_member(found, "x/b.csv")
 
 
+def test_a_kept_wheel_is_checked_whenever_it_is_read(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = wheel({"x/a.csv": b"time,y"})
+    pin = {"version": "1", "file": "x-1-py3-none-any.whl", "sha256": hashlib.sha256(content).hexdigest()}
+    pip_that_writes(content, monkeypatch)
+    pypi.fetch_wheel("x", pin).write_bytes(content + b"more")
+    with pytest.raises(SourceUnavailable, match=r"not what was pinned.*remove"):
+        pypi.fetch_wheel("x", pin)
+
+
 def test_another_content_and_no_network_are_told(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pin = {"version": "1", "file": "x-1-py3-none-any.whl", "sha256": "0" * 64}
     pip_that_writes(b"other", monkeypatch)

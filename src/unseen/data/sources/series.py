@@ -135,6 +135,8 @@ def numbers_of_frame(content: bytes) -> pd.DataFrame:
 def packaged_corpus(names: Sequence[str] = LICENCE_CLEAR, *, simulated: int = SIMULATED, seed: int = 0) -> Domain:
     """Every channel of the named series as a series of its own, and `simulated` ones.
 
+    The column ``source`` names the data set of each; all simulated series are one.
+
     Raises
     ------
     SourceUnavailable
@@ -143,6 +145,7 @@ def packaged_corpus(names: Sequence[str] = LICENCE_CLEAR, *, simulated: int = SI
     arrays: list[Any] = []
     grids: list[Any] = []
     ids: list[str] = []
+    sources: list[str] = []
     credits: list[str] = []
     for name in names:
         series = packaged_series(name)
@@ -150,11 +153,14 @@ def packaged_corpus(names: Sequence[str] = LICENCE_CLEAR, *, simulated: int = SI
             arrays.append(np.asarray(series.x[0])[:, k])
             grids.append(grid_of(series))
             ids.append(f"{name}/{channel}")
+            sources.append(name)
         credits += series.credits
     made = simulated_series(simulated, seed=seed) if simulated else None
     for i in range(len(made) if made is not None else 0):
         arrays.append(np.asarray(made.x[i])[:, 0])  # type: ignore[union-attr]
         grids.append(grid_of(made, i))  # type: ignore[arg-type]
         ids.append(str(made.ids[i]))  # type: ignore[union-attr, index]
+        sources.append("simulated")
     credits += made.credits if made is not None else ()
-    return series_domain(arrays, grids=grids, channels=("y",), ids=ids, name="packaged", credits=tuple(credits))
+    corpus = series_domain(arrays, grids=grids, channels=("y",), ids=ids, name="packaged", credits=tuple(credits))
+    return corpus.replace(columns={**corpus.columns, "source": np.array(sources, dtype=np.str_)})

@@ -21,6 +21,8 @@ from unseen.nn.train import Run, train
 KEPT = 2**28
 """Bytes of hidden states of a frozen backbone that are kept; what is larger is read anew in every epoch."""
 
+SKIPPED = 5
+"""First steps of the range test that do not count: what a batch happens to be like moves their loss, not the rate."""
 
 FASTER = 20.0
 """How much faster the correction of forecasts learns: its gate divides what it gives by the number of its inputs."""
@@ -55,7 +57,12 @@ def tune(
     data, test = (_Read.of(network, windows, settings) for windows in (learned, held))
     steps = -(-len(learned.past) // settings.batch_size)
     rate = settings.learning_rate or range_test(
-        network.train(), data.loss, lambda run: data.batches(run, settings.batch_size), name="range-test"
+        network.train(),
+        data.loss,
+        lambda run: data.batches(run, settings.batch_size),
+        name="range-test",
+        groups=groups,
+        skip=SKIPPED,
     )
     optimizer = AdamW(groups(network, rate), lr=rate, weight_decay=settings.weight_decay)
     run = train(
@@ -75,7 +82,7 @@ def tune(
     return network, np.array([-epoch["score"] for epoch in run.history])
 
 
-def groups(network: TinyTimeMixer, rate: float) -> list[dict[str, Any]]:
+def groups(network: nn.Module, rate: float) -> list[dict[str, Any]]:
     """What is tuned: at `rate` what was pretrained, `FASTER` times as fast the correction of forecasts."""
     new = "forecast_mixer."
     known = [p for name, p in network.named_parameters() if p.requires_grad and not name.startswith(new)]

@@ -64,10 +64,11 @@ class Batch(NamedTuple):
 
 
 class Pool:
-    """The windows of all channels of many data sets, in one line of numbers.
+    """The windows of all channels of many series of several sources, in one line of numbers.
 
-    A data set is drawn with a probability that grows with the root of its windows, then a channel, then a window; half
-    of the windows are of downsampled copies, if there are some: a long series has many.
+    A source is drawn with a probability that grows with the root of all its windows, then one of its lines (a channel
+    of a series or of a copy) by the root of the windows of that series, then a window; half of the windows are of
+    downsampled copies, if there are some: a long series has many.
     A context may begin before its series does, down to `shortest` points; what is not there is missing.
 
     Parameters
@@ -76,6 +77,13 @@ class Pool:
     resolutions : list of int
     copies : list of bool, optional
         Which of them are downsampled.
+    sources : list of str, optional
+        The data set of each, which share its weight; each is its own if absent.
+
+    Attributes
+    ----------
+    shares : dict of str to float
+        The share of the windows that are drawn of each source.
     """
 
     def __init__(
@@ -86,6 +94,7 @@ class Pool:
         horizon: int,
         shortest: int,
         copies: Sequence[bool] | None = None,
+        sources: Sequence[str] | None = None,
     ) -> None:
         self.context, self.horizon, self.shortest = context, horizon, shortest
         lead = np.full(context - shortest, np.nan, dtype=np.float32)
@@ -105,9 +114,22 @@ class Pool:
         channels = torch.bincount(owner)[owner]
         weight = (self.counts * channels).double().sqrt() / channels  # the root of all windows, shared by channels
         copy = torch.tensor(list(copies))[owner] if copies is not None else torch.zeros(len(owner), dtype=torch.bool)
+        told = list(sources) if sources is not None else [f"series {i}" for i in range(len(series))]
+        names = sorted(set(told))
+        source = torch.tensor([names.index(name) for name in told])[owner]
         for group in (copy, ~copy):
-            weight[group] /= weight[group].sum().clamp_min(1e-12)
+            weight[group] = self._balanced(weight[group], self.counts[group], source[group], len(names))
         self.weights = weight / weight.sum()
+        totals = torch.zeros(len(names), dtype=torch.float64).index_add(0, source, self.weights)
+        self.shares = dict(zip(names, totals.tolist()))
+
+    @staticmethod
+    def _balanced(weight: Tensor, counts: Tensor, source: Tensor, n: int) -> Tensor:
+        """Weights of which those of a source sum to the root of its windows, and all to 1."""
+        zeros = torch.zeros(n, dtype=torch.float64)
+        windows = zeros.index_add(0, source, counts.double())
+        inside = weight / zeros.index_add(0, source, weight)[source]
+        return inside * windows.sqrt()[source] / windows.sqrt().sum().clamp_min(1e-12)
 
     def __len__(self) -> int:
         return int(self.counts.sum())
@@ -152,6 +174,7 @@ def pool_of(
     horizon: int,
     shortest: int,
     downsampling: bool,
+    sources: Sequence[str] | None = None,
 ) -> Pool:
     """Every series, standardized, and its downsampled copies, each with the resolution of its period.
 
@@ -160,8 +183,9 @@ def pool_of(
     ValueError
         If no series is as long as a context and its forecast.
     """
-    data, resolutions, coarser = [], [], []
-    for values, period in zip(series, periods):
+    data, resolutions, coarser, owners = [], [], [], []
+    told = [f"series {i}" for i in range(len(series))] if sources is None else sources
+    for values, period, source in zip(series, periods, told):
         copies = factors(len(values), shortest, horizon) if downsampling else ()
         for k in (1, *copies):
             coarse = values if k == 1 else downsample(values, k)
@@ -169,11 +193,12 @@ def pool_of(
                 data.append(standardize(coarse))
                 resolutions.append(resolution_of(period * k))
                 coarser.append(k > 1)
+                owners.append(source)
     if not data:
         longest = max(len(values) for values in series)
-        told = f"at least {shortest} + {horizon} points (shortest context and horizon); the longest has {longest}"
-        raise ValueError(f"series must hold one of {told}")
-    return Pool(data, resolutions, context, horizon, shortest, coarser)
+        need = f"at least {shortest} + {horizon} points (shortest context and horizon); the longest has {longest}"
+        raise ValueError(f"series must hold one of {need}")
+    return Pool(data, resolutions, context, horizon, shortest, coarser, owners)
 
 
 # -- the windows of a target -------------------------------------------------------------------------------
