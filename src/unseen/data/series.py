@@ -479,7 +479,9 @@ def _dates(first: Any, step: str, *, n: int | None = None, last: Any = None) -> 
 
     base, _, days = step.partition("+")
     shift = pd.Timedelta(days=int(days.removesuffix("D") or 0))
-    return pd.date_range(first - shift, None if last is None else last - shift, periods=n, freq=base) + shift
+    end: Any = None if last is None else last - shift
+    times: Any = pd.date_range(start=first - shift, end=end, periods=n, freq=base)  # type: ignore[call-overload]
+    return times + shift
 
 
 def _named(step: pd.Timedelta) -> str:
