@@ -141,7 +141,8 @@ def forecast(
     if chosen == "ttm-tuned" and past and tune is not None:
         forecasters = _forecasters(base, tune(read), targets, exogenous, context)
     y = forecasters[chosen](read, horizon, known)
-    low, high = _bounds(y, past[chosen], intervals, [str(i) for i in () if read.ids is None else read.ids]) if past else (None, None)
+    names = [] if read.ids is None else [str(name) for name in read.ids]
+    low, high = _bounds(y, past[chosen], intervals, names) if past else (None, None)
     frame = forecast_frame(read, y, low=low, high=high, channels=targets)
     return Forecast(frame, chosen, table, why, pick(read, targets))
 
