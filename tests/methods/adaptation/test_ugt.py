@@ -145,11 +145,12 @@ def test_similarity_is_the_overlap_of_what_fires() -> None:
 @pytest.mark.parametrize("m", [1, 2, 3, 4])
 def test_halving_gives_as_many_views_as_there_are_kinds(m: int) -> None:
     kind = torch.arange(24) % 4
-    w = (kind[:, None] == kind).float() + 0.01
+    pair = kind // 2  # kinds in two pairs: each halving has one best answer, on every processor
+    w = (kind[:, None] == kind).float() + 0.2 * (pair[:, None] == pair) + 0.01
     labels = halved(w, m)
     assert len(labels.unique()) == m
-    if m == 4:  # kinds are alike, so that eigenvectors are not unique: on some processors one sample is on the edge
-        assert len(set(zip(labels.tolist(), kind.tolist()))) <= 5
+    if m == 4:
+        assert len(set(zip(labels.tolist(), kind.tolist()))) == 4
 
 
 def test_tiny_clusters_are_dropped_and_one_picture_is_one_view() -> None:
