@@ -30,6 +30,7 @@ from toolbox_study import STYLES, drawn
 from unseen import catalogue, encoders
 from unseen.catalogue import Given
 from unseen.claims.base import interval
+from unseen.compare.crafted import copies_of
 from unseen.data.domain import Domain, concatenate
 from unseen.data.samplers import Batch, domain_numbers, hold_out, joint_batches, joint_steps
 from unseen.data.shifts import FAMILIES
@@ -37,7 +38,6 @@ from unseen.data.sources import emoji
 from unseen.nn.classifier import Classifier, feature_classifier
 from unseen.nn.train import Run, train
 from unseen.runtime import reproducible
-from unseen.validation import crafted_copies
 
 FILE = Path(__file__).resolve().parent / "evidence" / "generalization.json"
 METHODS = ("source-only", "tram", "udim", "erm", "coral")
@@ -93,20 +93,13 @@ def fitted(name: str, source: Domain, seed: int) -> Any:
 def copies(held: Domain, seed: int) -> Domain:
     """Features of copies of held-out pictures in all families."""
     chosen = held.take(np.sort(np.random.default_rng(seed).permutation(len(held))[:COPIED]))
-    made = crafted_copies(
-        np.stack([_picture(*place) for place in zip(chosen.columns["domain"], chosen.columns["emoji"])])
-    )
-    x = np.concatenate([part.transpose(0, 2, 3, 1) for part in made.values()])
-    family = np.repeat(np.array(tuple(FAMILIES)), len(chosen))
-    crafted = Domain(x=x, y=np.tile(chosen.labels, len(made)), kind="image", columns={"family": family})
-    return encoders.get("efficientnet-lite0").encode(crafted, precision="fp32")
+    drawings = [_drawing(*place) for place in zip(chosen.columns["domain"], chosen.columns["emoji"])]
+    return encoders.get("efficientnet-lite0").encode(copies_of(drawings, chosen.labels, (224, 224)), precision="fp32")
 
 
-def _picture(style: str, code: str) -> np.ndarray[Any, Any]:
-    """A drawing, (3, 224, 224)."""
+def _drawing(style: str, code: str) -> Any:
     drawings = emoji(style)
-    drawing = drawings.x[int(np.flatnonzero(drawings.columns["emoji"] == code)[0])]
-    return np.asarray(drawing.convert("RGB").resize((224, 224))).transpose(2, 0, 1)
+    return drawings.x[int(np.flatnonzero(drawings.columns["emoji"] == code)[0])]
 
 
 def right(scores: Any, domain: Domain, names: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from unseen.encoders import Encoder
-    from unseen.nn.integer import IntegerFile
 
 FORMAT = 1
 
@@ -259,64 +258,6 @@ class Bundle:
             metadata=metadata,
             tolerance=0.1 if self.whole else 1e-3,
         )
-
-    def export_integers(self, file: str | os.PathLike[str], *, network: nn.Module | None = None) -> IntegerFile:
-        """Write a quantized model as ONNX that computes in 8-bit integers, ranges from the pictures it was made with.
-
-        Parameters
-        ----------
-        file : path
-        network : Module, optional
-            The float network: weights of 8 bits are then rounded once, and biases make up for coarser ones.
-
-        Returns
-        -------
-        IntegerFile
-            Probabilities of the file beside those of `network`, or of the simulated network if it is not given.
-
-        Raises
-        ------
-        ValueError
-            If the model is not quantized, holds no distilled pictures, or all its layers are float.
-        """
-        from unseen.nn.integer import export_integers, plain_network, weights_of
-        from unseen.nn.quantizers import FLOAT, QuantizedNetwork, frozen_copy
-
-        pictures, small = vars(self.method).get("distilled_"), self.logits()
-        if pictures is None or not isinstance(small, QuantizedNetwork):
-            told = f"{self.method.card.slug} has none"
-            raise ValueError(f"integers need a quantized model with distilled pictures (zeroq); {told}")
-        plain, exact = plain_network(small), None
-        reference: nn.Module = small
-        floats = [name for name in weights_of(plain) if small.weight_bits.get(name, FLOAT) == FLOAT]
-        if len(floats) == len(weights_of(plain)):
-            raise ValueError("integers need layers of 8 bits or fewer; all weights of this model are float")
-        if network is not None:
-            reference = frozen_copy(network)
-            exact = weights_of(reference)
-            for name, layer in plain.named_modules():
-                if small.weight_bits.get(name) == 8:
-                    layer.weight.data = exact[name].clone()
-        return export_integers(
-            Whole(plain, self.temperature),
-            self.example(),
-            pictures,
-            file,
-            weights=exact and {f"scores.{name}": weight for name, weight in exact.items()},
-            reference=Whole(reference, self.temperature),
-            exclude=[f"scores.{name}" for name in floats],
-            input_range=_input_range(self.encoder),
-            output="probabilities",
-            metadata={"classes": json.dumps(self.classes.names, ensure_ascii=False), "method": self.method.card.slug},
-        )
-
-
-def _input_range(encoder: Encoder | None) -> tuple[float, float] | None:
-    """The least and largest number of a normalized picture, if that is what is read."""
-    mean, std = (getattr(getattr(encoder, "preprocess", None), name, None) for name in ("mean", "std"))
-    if not mean or not std:
-        return None
-    return min(-m / s for m, s in zip(mean, std)), max((1 - m) / s for m, s in zip(mean, std))
 
 
 def read_zoo(folder: str | os.PathLike[str], *, trust: bool = False) -> dict[str, nn.Module]:

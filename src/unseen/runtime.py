@@ -10,6 +10,7 @@ import random
 import sys
 import time
 import types
+import uuid
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -159,6 +160,18 @@ def reproducible(seed: int) -> Iterator[None]:
         torch.set_rng_state(before[2])
         if cuda is not None:
             torch.cuda.set_rng_state_all(cuda)
+
+
+@contextlib.contextmanager
+def replacing(file: str | os.PathLike[str]) -> Iterator[Path]:
+    """A name beside `file`, of the same ending, for the block to write: it then becomes `file`, or nothing is left."""
+    file = Path(file)
+    temporary = file.with_name(f".{uuid.uuid4().hex[:8]}.{file.name}")
+    try:
+        yield temporary
+        temporary.replace(file)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 _seconds: contextvars.ContextVar[dict[str, float] | None] = contextvars.ContextVar("unseen_stages", default=None)

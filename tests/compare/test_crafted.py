@@ -54,6 +54,13 @@ def test_with_a_target_they_are_made_only_if_asked_for():
     assert crafted_checks(prepare(source=pictures()), 1, asked=False) == {}
 
 
+def test_where_a_support_or_classes_never_seen_decide_no_copy_is_made(tmp_path):
+    assert crafted_checks(prepare(source=pictures(), support=pictures(4)), 1) == {}
+    file = tmp_path / "classes.json"
+    file.write_text('[{"name": "bar"}, {"name": "disc"}, {"name": "star"}]')
+    assert crafted_checks(prepare(source=pictures(), classes=file), 1) == {}
+
+
 def test_tables_have_no_copies():
     table = Domain(x=np.eye(6, dtype=np.float32), y=np.arange(6) % 2)
     assert crafted_checks(prepare(source=table), 1) == {}

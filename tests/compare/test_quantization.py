@@ -20,6 +20,7 @@ from torch import nn
 from unseen import methods
 from unseen.bundle import Bundle
 from unseen.compare import quantization
+from unseen.compare.integers import export_model
 from unseen.compare.networks import classifier
 from unseen.compare.quantization import quantize, quantizers
 from unseen.data.classes import ClassSpace
@@ -193,7 +194,7 @@ def test_onnx_in_integers_comes_from_the_float_network_or_from_the_folder(mixed,
     folder, _, _ = mixed
     small, about = quantize(again=folder, bits="8/8", onnx=tmp_path / "a.onnx", out=tmp_path / "w8")
     assert "cosine" in facts(about)["ONNX against float"]
-    told = Bundle.load(tmp_path / "w8").export_integers(tmp_path / "b.onnx")
+    told = export_model(Bundle.load(tmp_path / "w8"), tmp_path / "b.onnx")
     assert told.cosine > 0.98
     x = torch.randn(16, 3, 16, 16).clamp(-2, 2)
     with torch.no_grad():
@@ -216,7 +217,7 @@ def test_the_file_is_compared_with_the_float_network_and_from_the_folder_with_th
 
     assert about["onnx"]["cosine"] == pytest.approx(cosine(exact), abs=1e-5)
     assert cosine(exact) != pytest.approx(cosine(simulated), abs=1e-4)
-    told = Bundle.load(tmp_path / "q").export_integers(tmp_path / "b.onnx")
+    told = export_model(Bundle.load(tmp_path / "q"), tmp_path / "b.onnx")
     assert told.cosine == pytest.approx(cosine(simulated, run_onnx(tmp_path / "b.onnx", x)), abs=1e-5)
 
 
@@ -295,7 +296,7 @@ def test_what_cannot_be_written_is_refused_before_the_long_work_and_a_failed_exp
     def fails(*_, **__):
         raise ValueError("no such graph")
 
-    monkeypatch.setattr(Bundle, "export_integers", fails)
+    monkeypatch.setattr(quantization, "export_model", fails)
     with pytest.raises(ValueError, match="no such graph"):
         quantize(bundle, onnx=tmp_path / "m.onnx", out=tmp_path / "q", settings=SHORT)
     assert Bundle.load(tmp_path / "q").method.bits_
@@ -476,9 +477,9 @@ def test_arguments_that_contradict_each_other_are_refused(bundle, mixed, model, 
     with pytest.raises(ValueError, match="fitted anew"):
         quantize(bundle, again=tmp_path / "dfq", bits="6/8")
     with pytest.raises(ValueError, match="distilled pictures"):
-        Bundle.load(tmp_path / "dfq").export_integers(tmp_path / "m.onnx")
+        export_model(Bundle.load(tmp_path / "dfq"), tmp_path / "m.onnx")
     with pytest.raises(ValueError, match="quantized model"):
-        bundle.export_integers(tmp_path / "m.onnx")
+        export_model(bundle, tmp_path / "m.onnx")
 
 
 # -- sensitivity -------------------------------------------------------------------------------------------

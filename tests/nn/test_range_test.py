@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 import torch
 from torch import nn
-from torch.optim import SGD
 
 from unseen.nn.range_test import range_test, steepest_rate
-from unseen.nn.schedules import exponential_rise, one_cycle
 
 
 def test_the_steepest_fall_before_the_minimum_is_chosen() -> None:
@@ -52,29 +49,3 @@ def test_a_rate_is_found_between_the_ends_and_the_network_stays() -> None:
     )
     assert 1e-5 < rate <= 1e-1
     assert all(torch.equal(a, b) for a, b in zip(before, network.parameters()))
-
-
-def test_one_cycle_rises_to_its_peak_and_falls_to_nothing() -> None:
-    optimizer = SGD([nn.Parameter(torch.zeros(1))], lr=0.5)
-    cycle, rates = one_cycle(optimizer, 100), []
-    for _ in range(100):
-        rates.append(optimizer.param_groups[0]["lr"])
-        optimizer.step()
-        cycle.step()
-    assert rates[0] == pytest.approx(0.5 / 25)
-    assert max(rates) == pytest.approx(0.5)
-    assert rates.index(max(rates)) == 29
-    assert rates[-1] < 1e-4
-    assert all(a < b for a, b in zip(rates[:29], rates[1:30]))
-    assert all(a > b for a, b in zip(rates[29:], rates[30:]))
-
-
-def test_the_rising_rate_ends_at_the_largest() -> None:
-    optimizer = SGD([nn.Parameter(torch.zeros(1))], lr=1e-4)
-    rise = exponential_rise(optimizer, 5, 1.0)
-    rates = []
-    for _ in range(5):
-        rates.append(optimizer.param_groups[0]["lr"])
-        optimizer.step()
-        rise.step()
-    torch.testing.assert_close(torch.tensor(rates), torch.logspace(-4, 0, 5))

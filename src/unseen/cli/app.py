@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from unseen.runtime import replacing
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -97,9 +99,8 @@ def say(line: str) -> None:
 
 def write_csv(file: Path, table: pd.DataFrame) -> None:
     """Write a table, all or nothing."""
-    temporary = file.with_name(f".{file.name}.tmp")
-    table.to_csv(temporary, index=False)
-    temporary.replace(file)
+    with replacing(file) as temporary:
+        table.to_csv(temporary, index=False)
 
 
 def dump(value: Any) -> None:

@@ -150,7 +150,9 @@ def export(
         raise ValueError("name --out FILE.onnx, --web FILE.html or both")
     saved = open_bundle(model, trust)
     if out is not None and integers:
-        told = saved.export_integers(out)
+        from unseen.compare.integers import export_model
+
+        told = export_model(saved, out)
         say(
             f"{out}: {told.megabytes:.1f} MB ({told.float_megabytes:.1f} in floats); "
             f"cosine with the simulated network {told.cosine:.4f}"

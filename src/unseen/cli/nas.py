@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from unseen.cli.app import AsJson, app, dump, say, settings_of, write_csv
+from unseen.runtime import replacing
 
 nas_app = typer.Typer(no_args_is_help=True, help="Rank architectures of a search space without training them all.")
 app.add_typer(nas_app, name="nas")
@@ -104,10 +105,10 @@ def rank(
     result = {"agreement": dict(found.agreement), **found.told}
     write_csv(out / "ranked.csv", found.table)
     write_csv(out / "nodes.csv", found.nodes)
-    temporary = out / ".result.json.tmp"
-    temporary.write_text(json.dumps(result, indent=1))
-    temporary.replace(out / "result.json")
-    report.write(out / "nas.png", report.picture(found.table, found.nodes, str(found.told["space"])))
+    with replacing(out / "result.json") as temporary:
+        temporary.write_text(json.dumps(result, indent=1))
+    with replacing(out / "nas.png") as temporary:
+        temporary.write_bytes(report.picture(found.table, found.nodes, str(found.told["space"])))
     if as_json:
         dump(result)
         return

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Int
 
 from unseen.compare.cells import split_source
 from unseen.compare.inputs import Inputs
@@ -23,7 +26,8 @@ def crafted_checks(inputs: Inputs, seeds: int, asked: bool | None = None) -> dic
     inputs : Inputs
     seeds : int
     asked : bool, optional
-        Whether to make them; if None, where there are pictures, and no target to tell candidates apart.
+        Whether to make them; if None, where there are pictures, and neither a target, a support nor a class to be
+        held out tells candidates apart.
 
     Raises
     ------
@@ -35,9 +39,14 @@ def crafted_checks(inputs: Inputs, seeds: int, asked: bool | None = None) -> dic
     if asked and not possible:
         told = "there is none" if raw is None else f"it holds {raw.kind}"
         raise ValueError(f"crafted=True needs a source of pictures, which an encoder reads; {told}")
-    if not (possible and (inputs.target is None if asked is None else asked)):
+    if not (possible and (_decide(inputs) if asked is None else asked)):
         return {}
     return {seed: _check(inputs, seed) for seed in range(seeds)}
+
+
+def _decide(inputs: Inputs) -> bool:
+    """Whether nothing else that `choose` asks first is at hand."""
+    return inputs.target is None and inputs.support is None and not len(inputs.classes.unseen)
 
 
 def _check(inputs: Inputs, seed: int) -> Domain:
@@ -46,17 +55,18 @@ def _check(inputs: Inputs, seed: int) -> Domain:
     assert inputs.encoder is not None
     aside = np.flatnonzero(split_source(inputs.source, seed)[1])
     aside = np.sort(np.random.default_rng(seed).permutation(aside)[:MOST])
-    copies = crafted_copies(_pictures(inputs.raw["source"], aside, *inputs.encoder.example().shape[-2:]))
-    x = np.concatenate([made.transpose(0, 2, 3, 1) for made in copies.values()])
-    family = np.repeat(np.array(tuple(FAMILIES)), len(aside))
-    y = np.tile(inputs.source.labels[aside], len(copies))
-    made = Domain(x=x, y=y, kind="image", classes=inputs.source.classes, columns={"family": family}, name="crafted")
-    return inputs.encoder.encode(made)
+    raw, y = inputs.raw["source"], inputs.source.labels[aside]
+    height, width = inputs.encoder.example().shape[-2:]
+    made = copies_of([raw.x[i] for i in aside.tolist()], y, (height, width))
+    return inputs.encoder.encode(made.replace(classes=inputs.source.classes))
 
 
-def _pictures(source: Domain, index: NDArray[np.int64], height: int, width: int) -> NDArray[np.uint8]:
-    """Pictures of one size, (n, 3, h, w): as large as the encoder sees them."""
+def copies_of(pictures: Sequence[Any], y: Int[np.ndarray, " n"], size: tuple[int, int]) -> Domain:
+    """A copy of every picture, first brought to `size` (height, width), in each family; a column `family` tells it."""
     from unseen.encoders.vision import as_image
 
-    resized = [np.asarray(as_image(source.x[i]).resize((width, height))) for i in index.tolist()]
-    return np.stack(resized).transpose(0, 3, 1, 2)
+    resized = np.stack([np.asarray(as_image(one).resize(size[::-1])) for one in pictures])
+    copies = crafted_copies(resized.transpose(0, 3, 1, 2))
+    x = np.concatenate([made.transpose(0, 2, 3, 1) for made in copies.values()])
+    family = np.repeat(np.array(tuple(FAMILIES)), len(pictures))
+    return Domain(x=x, y=np.tile(y, len(copies)), kind="image", columns={"family": family}, name="crafted")

@@ -15,6 +15,7 @@ from unseen.bundle import Bundle
 from unseen.compare.cells import PARTS, Cell
 from unseen.compare.inputs import Inputs
 from unseen.data.domain import Domain
+from unseen.runtime import replacing
 
 MAP_SAMPLES = 1000
 PICTURES = 24
@@ -61,9 +62,8 @@ def _plain(value: Any) -> Any:
 
 
 def _write(file: Path, content: bytes) -> None:
-    temporary = file.with_name(f".{file.name}.tmp")
-    temporary.write_bytes(content)
-    temporary.replace(file)
+    with replacing(file) as temporary:
+        temporary.write_bytes(content)
 
 
 def _table(file: Path, table: Any) -> None:

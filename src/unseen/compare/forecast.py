@@ -18,6 +18,7 @@ from unseen.data.naive import last_value, season_of, seasonal_naive
 from unseen.data.series import channels_of, forecast_frame, grid_of, part, periods_of, pick, read_series
 from unseen.methods.forecasting.ttm import TTM, pretrained
 from unseen.methods.forecasting.ttm.pretrained import check_tuning
+from unseen.runtime import replacing
 from unseen.validation.conformal import conformal_widths, coverage, fewest
 
 if TYPE_CHECKING:
@@ -395,7 +396,7 @@ def _bounds(y: Array, past: _Past, level: float | None, names: Sequence[str]) ->
 
 
 def write(result: Forecast, out: str | os.PathLike[str]) -> Path:
-    """Write forecast.csv, backtest.csv and forecast.png to a folder, each under another name first."""
+    """Write forecast.csv, backtest.csv and forecast.png to a folder, each all or nothing."""
     from unseen.report.forecast import draw
 
     folder = Path(out)
@@ -406,10 +407,6 @@ def write(result: Forecast, out: str | os.PathLike[str]) -> Path:
         "forecast.png": lambda file: draw(result.series, result.table, result.chosen, file),
     }
     for name, job in jobs.items():
-        temporary = folder / f".{os.getpid()}-{name}"
-        try:
+        with replacing(folder / name) as temporary:
             job(temporary)
-            temporary.replace(folder / name)
-        finally:
-            temporary.unlink(missing_ok=True)
     return folder

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from unseen import methods
 from unseen.bundle import Bundle
+from unseen.compare.integers import export_model
 from unseen.compare.networks import classifier
 from unseen.data.domain import Domain
 from unseen.evaluation.metrics.agreement import top1_agreement
@@ -24,7 +25,7 @@ from unseen.methods.base import Method, signatures
 from unseen.nn.divergences import exact_kl
 from unseen.nn.quantizers import FLOAT, MEGABYTE, frozen_copy, outputs, quantizable
 from unseen.nn.state import digest, refuse_foreign
-from unseen.runtime import stage, stages
+from unseen.runtime import replacing, stage, stages
 
 ABOUT = "quantization.json"
 """What is known of a quantized model, beside it."""
@@ -148,7 +149,7 @@ def quantize(
             _save(small, about, Path(out))
         if onnx is not None:
             with stage("ONNX"):
-                integers = small.export_integers(onnx, network=network)
+                integers = export_model(small, onnx, network=network)
             about["onnx"] = {"file": os.fspath(onnx), **integers._asdict()}
             _end(seconds, about)
             if out is not None:
@@ -424,6 +425,5 @@ def _tell(small: Bundle, about: dict[str, Any], out: Path) -> None:
     from unseen.report import quantization as report
 
     for name, text in ((ABOUT, json.dumps(about, indent=1)), ("report.html", report.page(small, about))):
-        temporary = out / f".{name}.tmp"
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(out / name)
+        with replacing(out / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")

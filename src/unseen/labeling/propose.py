@@ -21,6 +21,7 @@ from unseen.labeling.class_order import classes_to_label
 from unseen.labeling.gain import Gain, expected_gain
 from unseen.labeling.margin import margin
 from unseen.labeling.typiclust import typiclust
+from unseen.runtime import replacing
 from unseen.verification import sealed
 
 log = logging.getLogger(__name__)
@@ -68,9 +69,8 @@ class Proposal:
             if self.margins is not None:
                 columns["margin"] = self.margins.round(3)
         file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = file.with_name(f".{file.name}.tmp")
-        pd.DataFrame(columns).to_csv(temporary, index=False)
-        temporary.replace(file)
+        with replacing(file) as temporary:
+            pd.DataFrame(columns).to_csv(temporary, index=False)
 
 
 def propose(

@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.optim import AdamW
+from torch.optim.lr_scheduler import ExponentialLR
 
-from unseen.nn.schedules import exponential_rise
 from unseen.nn.train import DivergedError, Run, train
 
 
@@ -76,7 +76,7 @@ def range_test(
             name=name,
             nets={"trial": trial, "losses": losses},
             optimizers={"adamw": optimizer},
-            schedulers={"rise": exponential_rise(optimizer, steps, largest)},
+            schedulers={"rise": ExponentialLR(optimizer, (largest / smallest) ** (1 / max(steps - 1, 1)))},
             batches=lambda run: (batch for _ in range(steps) for batch in batches(run)),
             epochs=1,
             steps_per_epoch=steps,

@@ -34,32 +34,3 @@ def warm_cosine(optimizer: Optimizer, total_steps: int, warm_steps: int = 0, sta
         return 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
 
     return LambdaLR(optimizer, factor)
-
-
-def one_cycle(
-    optimizer: Optimizer, total_steps: int, warm: float = 0.3, first: float = 25.0, last: float = 1e4
-) -> LambdaLR:
-    """Half a cosine up from rate_0 / first over the share `warm` of the steps, then one down to rate_0 / last.
-
-    Smith & Topin, 2018; the momentum stays.
-    """
-    up = max(warm * total_steps - 1, 1.0)
-    down = max(total_steps - 1 - up, 1.0)
-
-    def factor(step: int) -> float:
-        if step <= up:
-            return _between(1 / first, 1.0, step / up)
-        return _between(1.0, 1 / last, min((step - up) / down, 1.0))
-
-    return LambdaLR(optimizer, factor)
-
-
-def _between(start: float, end: float, share: float) -> float:
-    """Half a cosine from `start` to `end`."""
-    return end + (start - end) / 2 * (1 + math.cos(math.pi * share))
-
-
-def exponential_rise(optimizer: Optimizer, total_steps: int, largest: float) -> LambdaLR:
-    """rate(t) = rate_0 (largest / rate_0)^(t / last step): what a range test goes through."""
-    ratio = largest / float(optimizer.param_groups[0]["lr"])
-    return LambdaLR(optimizer, lambda step: ratio ** (min(step, total_steps - 1) / max(total_steps - 1, 1)))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from unseen.bundle import Bundle
 from unseen.data.domain import Domain
 from unseen.methods.explanation import explaining, explains
+from unseen.runtime import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -127,9 +128,8 @@ def write(file: Path, told: Sequence[Told], model: Bundle) -> None:
     if not told:
         raise ValueError("there is no picture to explain")
     content = _page(told, model) if file.suffix == ".html" else _figure(told)
-    temporary = file.with_name(f".{file.name}.tmp")
-    temporary.write_bytes(content)
-    temporary.replace(file)
+    with replacing(file) as temporary:
+        temporary.write_bytes(content)
 
 
 def _those() -> str:

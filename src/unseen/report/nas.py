@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,13 +36,6 @@ def picture(table: pd.DataFrame, nodes: pd.DataFrame, title: str = "") -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()
-
-
-def write(file: Path, content: bytes) -> None:
-    """Write a picture, all or nothing."""
-    temporary = file.with_name(f".{file.name}.tmp")
-    temporary.write_bytes(content)
-    temporary.replace(file)
 
 
 def _nodes(axis: Axes, nodes: pd.DataFrame) -> None:

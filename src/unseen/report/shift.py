@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from unseen.diagnosis.stylistic import StylisticShift
+from unseen.runtime import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,9 +33,8 @@ def write(file: Path, found: StylisticShift) -> None:
     if file.suffix not in (".html", ".png"):
         raise ValueError(f"out must end in .html or .png; got {str(file)!r}")
     content = picture(found) if file.suffix == ".png" else _page(found)
-    temporary = file.with_name(f".{file.name}.tmp")
-    temporary.write_bytes(content)
-    temporary.replace(file)
+    with replacing(file) as temporary:
+        temporary.write_bytes(content)
 
 
 def lines(found: StylisticShift) -> list[str]:

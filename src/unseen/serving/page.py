@@ -7,7 +7,6 @@ import gzip
 import json
 import os
 import tempfile
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from unseen.data.sources.npm import fetch, read_files
 from unseen.encoders.two_tower import TwoTowerEncoder
 from unseen.encoders.vision import ImagePreprocess
 from unseen.methods.base import Method
+from unseen.runtime import replacing
 from unseen.serving.manual import FOLDER, environment, source_hash, style
 
 TOP = 5
@@ -95,12 +95,8 @@ def write_page(bundle: Bundle, file: str | os.PathLike[str], *, title: str = "Wh
     )
     target = Path(file)
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
-    try:
+    with replacing(target) as temporary:
         temporary.write_bytes(page.encode("utf-8", "replace"))
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
     return target
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from unseen.data.domain import Domain
+from unseen.runtime import replacing
 from unseen.verification.sample import CHOICES, Question
 
 PIXELS = 360
@@ -52,9 +53,8 @@ def write_page(file: Path, questions: Sequence[Question], target: Domain, comman
         command=command,
     )
     file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.tmp")
-    temporary.write_bytes(page.encode("utf-8", "replace"))
-    temporary.replace(file)
+    with replacing(file) as temporary:
+        temporary.write_bytes(page.encode("utf-8", "replace"))
 
 
 def _told(one: Question, target: Domain) -> dict[str, Any]:

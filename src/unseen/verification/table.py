@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from unseen.data.domain import Domain
+from unseen.runtime import replacing
 from unseen.verification.sample import Question
 
 NONE = "none"
@@ -26,6 +27,5 @@ def write_table(file: Path, questions: Sequence[Question], target: Domain) -> No
         }
     )
     file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.tmp")
-    table.to_csv(temporary, index=False)
-    temporary.replace(file)
+    with replacing(file) as temporary:
+        table.to_csv(temporary, index=False)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import uuid
 from pathlib import Path
 
 import numpy as np
 
 from unseen.data.domain import Domain
+from unseen.runtime import replacing
 
 
 def save_features(features: Domain, file: str | os.PathLike[str]) -> None:
@@ -30,19 +30,14 @@ def save_features(features: Domain, file: str | os.PathLike[str]) -> None:
         known = features.classes.names if features.classes is not None else tuple(map(str, range(features.y.max() + 1)))
         names = np.array([*known, ""], dtype=np.str_)[features.y]
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{uuid.uuid4().hex[:8]}{target.suffix}")
-    try:
+    with replacing(target) as temporary:
         if target.suffix == ".npz":
             arrays = {"x": features.x, "ids": features.ids} | ({} if names is None else {"y": names})
             np.savez(temporary, **arrays)
-        else:
-            table = pd.DataFrame(features.x, columns=[f"f{i}" for i in range(width)])
-            table.insert(0, "id", features.ids)
-            if names is not None:
-                table["label"] = names
-            table.to_parquet(temporary, index=False) if target.suffix == ".parquet" else table.to_csv(
-                temporary, index=False
-            )
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+            return
+        table = pd.DataFrame(features.x, columns=[f"f{i}" for i in range(width)])
+        table.insert(0, "id", features.ids)
+        if names is not None:
+            table["label"] = names
+        write = table.to_parquet if target.suffix == ".parquet" else table.to_csv
+        write(temporary, index=False)

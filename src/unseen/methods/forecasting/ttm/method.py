@@ -25,12 +25,12 @@ from unseen.methods.forecasting.ttm.windows import (
     few_shot_origins,
     joined,
     masked_mse,
+    one_cycle,
     pool_of,
     resolution_of,
     windows_of,
 )
 from unseen.methods.parameters import Count, NonNegative, Positive, Unit
-from unseen.nn.schedules import one_cycle
 from unseen.nn.train import Run, train
 from unseen.runtime import current
 

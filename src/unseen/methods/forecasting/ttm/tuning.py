@@ -13,9 +13,8 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 
 from unseen.methods.forecasting.ttm.network import ForecastMixer, TinyTimeMixer, tiny_time_mixer
-from unseen.methods.forecasting.ttm.windows import Windows, masked_mse
+from unseen.methods.forecasting.ttm.windows import Windows, masked_mse, one_cycle
 from unseen.nn.range_test import range_test
-from unseen.nn.schedules import one_cycle
 from unseen.nn.train import Run, train
 
 KEPT = 2**28

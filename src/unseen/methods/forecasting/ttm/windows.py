@@ -1,4 +1,4 @@
-"""Step 9 and the samplers: downsampled copies, resolutions, pooled windows, and the windows of one series."""
+"""Step 9 and what pretraining and tuning share: copies, resolutions, pooled windows, those of a series, the rate."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import OneCycleLR
 
 from unseen.nn.train import Run
 
@@ -246,6 +248,12 @@ def few_shot_origins(
         need = least + 2 * horizon
         raise ValueError(f"series must have at least {need} points to learn from and to stop by; it has {length}")
     return train[len(train) - max(1, round(len(train) * fraction)) :], held
+
+
+def one_cycle(optimizer: Optimizer, total_steps: int) -> OneCycleLR:
+    """Every rate from a 25th up, then down to a ten-thousandth of itself; the momentum stays."""
+    rates = [group["lr"] for group in optimizer.param_groups]
+    return OneCycleLR(optimizer, rates, total_steps=total_steps, cycle_momentum=False, final_div_factor=400)
 
 
 def masked_mse(y: Float[Tensor, "b h c"], future: Tensor, known: Tensor) -> Float[Tensor, ""]:
