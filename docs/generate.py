@@ -106,6 +106,7 @@ def method_page(slug: str) -> str:
     from unseen import catalogue
 
     about = catalogue.describe(slug)
+    fitted = about["kind"] == "method"
     told = sections(about["documentation"])
     head, _, rest = told[""].partition("\n\n")
     paper = " ".join(filter(None, [f"*{about['title']}*", f"({about['venue']})." if about["venue"] else ""]))
@@ -116,20 +117,25 @@ def method_page(slug: str) -> str:
         paper + (f" Official code: [{code}](https://github.com/{code})." if code else ""),
         re.sub(r"\s*\[\d+\]", "", head),
         rest,
-        "## What it needs",
-        needs(about),
-        "## Use it",
-        "In Python:",
-        fenced("python", examples.python(about)),
-        "On the command line:",
-        fenced("sh", examples.shell(about)),
-        "Paths may be anything that [Your data](../data.md) names.",
-        "## Hyperparameters",
-        hyperparameters(slug, told.get("Parameters", "")),
-        "## Presets",
-        "What `unseen compare` tries; nothing else is tuned.",
-        table(["preset", "settings"], [[name, settings(values)] for name, values in about["presets"].items()]),
     ]
+    if fitted:
+        parts += [
+            "## What it needs",
+            needs(about),
+            "## Use it",
+            "In Python:",
+            fenced("python", examples.python(about)),
+            "On the command line:",
+            fenced("sh", "\n".join([examples.shell(about), *about["commands"]])),
+            "Paths may be anything that [Your data](../data.md) names.",
+            "## Hyperparameters",
+            hyperparameters(slug, told.get("Parameters", "")),
+            "## Presets",
+            "What `unseen compare` tries; nothing else is tuned.",
+            table(["preset", "settings"], [[name, settings(values)] for name, values in about["presets"].items()]),
+        ]
+    else:
+        parts += ["## Use it", fenced("sh", "\n".join(about["commands"])), "## In Python", functions(slug)]
     if about["notes"]:
         parts += [f"## Where it differs from the {'official code' if code else 'paper'}", listed(about["notes"])]
     parts += ["## What is left out", listed(about["left_out"]) or "Nothing that the card knows of."]
@@ -142,7 +148,17 @@ def method_page(slug: str) -> str:
 def _baseline(slug: str) -> bool:
     from unseen import methods
 
-    return methods.get(slug).card.baseline
+    return methods.card(slug).baseline
+
+
+def functions(slug: str) -> str:
+    """What the module of a pipeline or study offers, each with the first sentence of its docstring."""
+    from unseen import methods
+
+    home = methods.home(slug)
+    names = [name for name in home.__all__ if name != "card"]
+    rows = [[f"`{name}`", (inspect.getdoc(getattr(home, name)) or "").partition("\n\n")[0]] for name in names]
+    return f"From `{home.__name__}`:\n\n" + table(["name", "what it does"], rows)
 
 
 def needs(about: dict[str, Any]) -> str:

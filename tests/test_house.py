@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from unseen.methods import METHODS, get
+from unseen.methods import METHODS, SYSTEMS, home
 
 ROOT = Path(__file__).resolve().parents[1]
 SRC = ROOT / "src" / "unseen"
@@ -210,9 +210,9 @@ def test_looking_at_the_table_of_methods_imports_none_of_them() -> None:
     assert found.stdout == "False\n", found.stderr
 
 
-@pytest.mark.parametrize("slug", METHODS)
+@pytest.mark.parametrize("slug", [*METHODS, *SYSTEMS])
 def test_a_system_has_a_claim_a_test_and_parts_that_exist(slug: str) -> None:
-    cls = get(slug)
+    cls = home(slug)
     if cls.card.baseline:
         pytest.skip("a baseline needs no claim")
     assert importlib.util.find_spec(f"unseen.claims.{slug.replace('-', '_')}"), f"no claim for {slug}"

@@ -36,14 +36,15 @@ class Entry:
 
     @property
     def needs(self) -> tuple[Signature, ...]:
-        """What `fit` needs; empty for a planned system."""
-        return signatures(methods.get(self.slug)) if self.built else ()
+        """What `fit` needs; empty for a planned system, and for one that is not fitted."""
+        return signatures(methods.get(self.slug)) if self.built and self.slug not in methods.SYSTEMS else ()
 
 
 @functools.cache
 def entries(*, planned: bool = True) -> tuple[Entry, ...]:
     """All systems, built ones first."""
-    built = [_built(slug) for slug in methods.slugs() if not methods.get(slug).card.composed]
+    every = (*methods.slugs(), *methods.SYSTEMS)
+    built = [_built(slug) for slug in every if not methods.card(slug).composed]
     if not planned:
         return tuple(built)
     text = resources.files("unseen.methods").joinpath("systems.json").read_text(encoding="utf-8")
@@ -53,9 +54,9 @@ def entries(*, planned: bool = True) -> tuple[Entry, ...]:
 
 
 def _built(slug: str) -> Entry:
-    method = methods.get(slug)
-    card = method.card
-    room = method.__module__.split(".")[2] if method.__module__.count(".") > 2 else "baselines"
+    home, card = methods.home(slug), methods.card(slug)
+    place = home.__module__ if isinstance(home, type) else home.__name__
+    room = place.split(".")[2] if place.count(".") > 2 else "baselines"
     return Entry(slug, card.title, card.venue, room, card.summary, True, card, card.baseline)
 
 
@@ -254,9 +255,9 @@ def _tried(card: Card) -> list[str]:
 
 
 def _compared(card: Card) -> bool:
-    """Whether `compare` runs it: not what others are put together from, nor what makes a model smaller or gives
-    numbers."""
-    return not card.composed and "quantization" not in card.protocols and card.task == "class"
+    """Whether `compare` runs it: not what others are put together from, nor what makes a model smaller, chooses data or
+    gives numbers."""
+    return not card.composed and not {"quantization", "curation"} & set(card.protocols) and card.task == "class"
 
 
 def make(slug: str, preset: str = "default", seed: int = 0, **settings: Any) -> Method:
@@ -273,10 +274,9 @@ def cost(slug: str, preset: str = "default") -> float:
 
 
 def describe(slug: str) -> dict[str, Any]:
-    """Everything that the card and the class of a method say, as JSON-able data."""
-    method = methods.get(slug)
-    card = method.card
-    ways = signatures(method)
+    """Everything that the card and the class (or module) of a system say, as JSON-able data."""
+    home, card = methods.home(slug), methods.card(slug)
+    ways = signatures(home) if isinstance(home, type) else ()
     words = sorted({word for way in ways for word in (*way.required, *way.optional)})
     return {
         "slug": slug,
@@ -290,12 +290,13 @@ def describe(slug: str) -> dict[str, Any]:
         "protocols": sorted(card.protocols),
         "needs": [dataclasses.asdict(way) for way in ways],
         "words": {word: VOCABULARY[word].sentence for word in words if word in VOCABULARY},
-        "parameters": method().get_params(),
+        "parameters": home().get_params() if isinstance(home, type) else {},
         "presets": {name: dict(settings) for name, settings in card.presets.items()},
+        "commands": list(card.commands),
         "parts": list(card.parts),
         "notes": list(card.notes),
         "left_out": list(card.left_out),
-        "documentation": inspect.getdoc(method) or "",
+        "documentation": inspect.getdoc(home) or "",
     }
 
 

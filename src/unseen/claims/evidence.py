@@ -155,10 +155,9 @@ def _line(assertion: Assertion, verdict: Verdict | None) -> dict[str, Any]:
 
 def file_hash(slug: str) -> str:
     """SHA-256 of the files of a system: its method (all files of its folder), its claim, and the parts both name."""
-    method = methods.get(slug)
-    own = Path(inspect.getfile(method))
+    own = Path(inspect.getfile(methods.home(slug)))
     files = sorted(own.parent.glob("*.py")) if own.parent.name == slug else [own]
-    modules = [part if _is_module(part) else part.rpartition(".")[0] for part in method.card.parts]
+    modules = [part if _is_module(part) else part.rpartition(".")[0] for part in methods.card(slug).parts]
     for module in (claims.module(slug), *claims.get(slug).parts, *modules):
         spec = importlib.util.find_spec(module)
         if spec is not None and spec.origin is not None:

@@ -61,7 +61,8 @@ def methods(
 
     table = Table("method", "room", "needs", "what it does", box=None, pad_edge=False)
     for entry in found:
-        needs = " | ".join("+".join(way.required) for way in entry.needs) if entry.built else "planned"
+        kind = entry.card.kind if entry.card else "planned"
+        needs = " | ".join("+".join(way.required) for way in entry.needs) or f"a {kind}" if entry.built else kind
         table.add_row(entry.slug, entry.room, needs, entry.summary or entry.title)
     Console().print(table)
 
@@ -76,10 +77,13 @@ def _print_method(about: dict[str, Any]) -> None:
         )
     for word, sentence in about["words"].items():
         typer.echo(f"  {word}: {sentence}")
-    typer.echo("\nhyperparameters (--set name=value)")
-    for key, value in about["parameters"].items():
-        typer.echo(f"  {key} = {value}")
-    typer.echo("\npresets: " + ", ".join(about["presets"]))
+    for line in about["commands"]:
+        typer.echo(f"  {line}")
+    if about["kind"] == "method":
+        typer.echo("\nhyperparameters (--set name=value)")
+        for key, value in about["parameters"].items():
+            typer.echo(f"  {key} = {value}")
+        typer.echo("\npresets: " + ", ".join(about["presets"]))
     for label in ("notes", "left_out"):
         for note in about[label]:
             typer.echo(f"- {note}")

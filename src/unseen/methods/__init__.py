@@ -1,4 +1,4 @@
-"""All methods: a table from slug to class, imported on access; other packages add theirs by entry points."""
+"""All systems: tables from slug to class or module, imported on access; other packages add methods by entry points."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from unseen import plugins
 
 if TYPE_CHECKING:
-    from unseen.methods.base import Method
+    from types import ModuleType
+
+    from unseen.methods.base import Card, Method
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +59,9 @@ METHODS = {
     "ttm": "forecasting.ttm:TTM",
 }
 
+SYSTEMS: dict[str, str] = {}
+"""Module of every pipeline and study: systems of functions, which nobody fits. It holds their ``card``."""
+
 
 def slugs() -> tuple[str, ...]:
     """Slugs of the methods here and of those in other packages (entry points ``unseen.methods``) that load."""
@@ -70,12 +75,25 @@ def get(slug: str) -> type[Method]:
         return getattr(importlib.import_module(f"unseen.methods.{module}"), name)
     if slug in plugins.found("methods"):
         return _foreign(slug)
+    if slug in SYSTEMS:
+        place = f"unseen.methods.{SYSTEMS[slug]}"
+        raise ValueError(f"{slug} is a {card(slug).kind}, not a method that is fitted: its functions stand in {place}")
     import difflib
 
-    have = [*METHODS, *plugins.found("methods")]
+    have = [*METHODS, *SYSTEMS, *plugins.found("methods")]
     near = difflib.get_close_matches(slug, have, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(have)}"
     raise ValueError(f"no method is called {slug!r}{hint}")
+
+
+def home(slug: str) -> type[Method] | ModuleType:
+    """What carries the card of a system: its class, or the module of a pipeline or study."""
+    return importlib.import_module(f"unseen.methods.{SYSTEMS[slug]}") if slug in SYSTEMS else get(slug)
+
+
+def card(slug: str) -> Card:
+    """What is known of a system of any kind before it runs."""
+    return home(slug).card
 
 
 def _foreign(slug: str) -> type[Method]:
@@ -108,4 +126,6 @@ def __getattr__(name: str) -> type[Method]:
 
 
 def __dir__() -> list[str]:
-    return sorted([*(place.split(":")[1] for place in METHODS.values()), "METHODS", "get", "slugs"])
+    return sorted(
+        [*(place.split(":")[1] for place in METHODS.values()), "METHODS", "SYSTEMS", "card", "get", "home", "slugs"]
+    )

@@ -53,6 +53,9 @@ class Card:
     slug, title, venue : str
         Its short name, and the paper's title and place.
     kind : {"method", "pipeline", "study"}
+        A class that is fitted; stages over shards on disk; or functions that measure.
+    commands : tuple of str
+        What of the command line is made of it, as examples: for pipelines and studies.
     official_code : str
         Owner and name of the authors' repository, empty if there is none.
     summary : str
@@ -63,7 +66,7 @@ class Card:
         Kinds of `Domain` it reads.
     protocols : set of str
         Protocols it can be graded by: closed, partial, open, open-partial, zsl, gzsl, quantization, nas,
-        forecasting.
+        forecasting, curation.
     task : {"class", "value"}
         What the labels of samples are; `predict` then gives indices of classes, or numbers.
     presets : mapping of name to hyperparameters
@@ -119,6 +122,7 @@ class Card:
     presets: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=lambda: {"default": {}})
     on_request: frozenset[str] | set[str] = frozenset()
     smoke: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    commands: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()

@@ -50,14 +50,17 @@ def _card(about: Mapping[str, Any]) -> Markup:
         for way in about["needs"]
     ]
     paper = " ".join(filter(None, [about["title"], f"({about['venue']})" if about["venue"] else ""]))
-    told = [
-        ("paper", paper or "none: a baseline"),
-        ("needs", ", or ".join(ways)),
-        *about["words"].items(),
-        ("reads", " or ".join(about["modalities"])),
-        ("graded by", ", ".join(about["protocols"])),
-        ("presets", ", ".join(about["presets"])),
-    ]
+    told = [("paper", paper or "none: a baseline")]
+    if about["kind"] == "method":
+        told += [
+            ("needs", ", or ".join(ways)),
+            *about["words"].items(),
+            ("reads", " or ".join(about["modalities"])),
+            ("graded by", ", ".join(about["protocols"])),
+            ("presets", ", ".join(about["presets"])),
+        ]
+    else:
+        told += [("is a", about["kind"]), ("try", "; ".join(about["commands"]))]
     parts = [heading(about["slug"]), paragraph(about["summary"]), facts(told)]
     for key, title in (("notes", "Where it differs from the paper or its code"), ("left_out", "What is left out")):
         if about[key]:

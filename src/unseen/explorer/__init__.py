@@ -1,0 +1,1 @@
+"""A collection of image-text pairs in the browser and over HTTP: search, filter, look, export."""

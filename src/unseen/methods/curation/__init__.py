@@ -1,0 +1,1 @@
+"""Web-scale image-text data: filtered, pruned, measured."""
