@@ -264,7 +264,10 @@ def _completed(table: pa.Table, offsets: list[int], sizes: list[int]) -> pa.Tabl
     """The table with all of `COLUMNS` in front, of their types."""
     own: dict[str, Any] = {name: table[name] for name in table.column_names if name not in ("offset", "size")}
     own |= {"offset": pa.array(offsets, pa.int64()), "size": pa.array(sizes, pa.int64())}
-    front = {f.name: own.pop(f.name).cast(f.type) if f.name in own else pa.nulls(len(table), f.type) for f in COLUMNS}
+    front: dict[str, Any] = {}
+    for field in COLUMNS:
+        given = own.pop(field.name, None)
+        front[field.name] = pa.nulls(len(table), field.type) if given is None else given.cast(field.type)
     return pa.table({**front, **own})
 
 
