@@ -262,8 +262,8 @@ def _unit(rows: FloatArray, side: str) -> NDArray[np.float16]:
 
 def _completed(table: pa.Table, offsets: list[int], sizes: list[int]) -> pa.Table:
     """The table with all of `COLUMNS` in front, of their types."""
-    own: dict[str, Any] = {name: table[name] for name in table.column_names if name not in ("offset", "size")}
-    own |= {"offset": pa.array(offsets, pa.int64()), "size": pa.array(sizes, pa.int64())}
+    own: dict[str, Any] = {name: table[name] for name in table.column_names}
+    own["offset"], own["size"] = pa.array(offsets, pa.int64()), pa.array(sizes, pa.int64())
     front: dict[str, Any] = {}
     for field in COLUMNS:
         given = own.pop(field.name, None)
