@@ -230,8 +230,8 @@ def write_shard(
         If lengths differ, a uid is missing, repeated or no plain word, or an embedding is not finite.
     """
     uids = table["uid"].to_pylist()
-    lengths = {"pictures": len(pictures), **{side: len(rows) for side, rows in (embeddings or {}).items()}}
-    for name, n in lengths.items():
+    lengths: list[tuple[str, int]] = [(side, len(rows)) for side, rows in (embeddings or {}).items()]
+    for name, n in [("pictures", len(pictures)), *lengths]:
         if n != len(uids):
             raise ValueError(f"{name} must have a row for each of the {len(uids)} pairs; got {n}")
     if len(set(uids)) != len(uids) or not all(re.fullmatch(r"[\w-]+", uid or "") for uid in uids):
