@@ -57,6 +57,7 @@ METHODS = {
     "parzc": "compression.parzc:ParZC",
     "genie": "compression.genie:Genie",
     "ttm": "forecasting.ttm:TTM",
+    "concept-pruning": "curation.concept_pruning:ConceptPruning",
 }
 
 SYSTEMS: dict[str, str] = {}

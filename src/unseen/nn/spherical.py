@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,8 +22,23 @@ SOWN = 24
 CALM = 1e-4
 """A clustering rests once the mean cosine grows by less."""
 
-Rows = NDArray[np.floating] | Tensor
-"""Rows of any float type, also an array that is mapped from disk."""
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Part:
+    """Some rows of an array, read where they are asked for, so that they are never copied all at once."""
+
+    x: NDArray[np.floating] | Tensor
+    index: NDArray[np.intp]
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, rows: Any) -> NDArray[np.floating] | Tensor:
+        return self.x[self.index[rows]]
+
+
+Rows = NDArray[np.floating] | Tensor | Part
+"""Rows of any float type, also an array that is mapped from disk, or some rows of one."""
 
 
 class SphericalClusters(NamedTuple):
@@ -75,7 +91,7 @@ def spherical_kmeans(
     sample = torch.cat([unit(x[part[i : i + BLOCK]]) for i in range(0, len(part), BLOCK)])
     generator = torch.Generator().manual_seed(random_state)
     best, most = sample[:k], -np.inf
-    for _ in track(range(restarts), "clustering"):
+    for _ in range(restarts):
         few = torch.randperm(len(sample), generator=generator)[: max(SOWN * k, 2048)]
         centroids, mean = _learn(sample, plus_plus(sample[few.sort().values], k, generator), iterations)
         if mean > most:
@@ -83,11 +99,11 @@ def spherical_kmeans(
     return SphericalClusters(best.numpy(), *assign(x, best))
 
 
-def assign(x: Rows, centroids: Rows) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+def assign(x: Rows, centroids: NDArray[np.floating] | Tensor) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
     """The centroid of largest cosine of every row, (n,), and 1 minus that cosine, (n,) of float32; ties to the first."""
     to = unit(centroids).T.contiguous()
     labels, distances = np.empty(len(x), dtype=np.int64), np.empty(len(x), dtype=np.float32)
-    for rows in blocks(len(x)):
+    for rows in track(list(blocks(len(x))), "assigning"):
         cosines, which = (unit(x[rows]) @ to).max(dim=1)
         labels[rows] = which.numpy()
         distances[rows] = (1 - cosines).clamp_min(0).numpy()
@@ -100,7 +116,7 @@ def blocks(n: int, size: int = BLOCK) -> Iterator[slice]:
         yield slice(start, min(start + size, n))
 
 
-def unit(rows: Rows) -> Float[Tensor, "b d"]:
+def unit(rows: NDArray[np.floating] | Tensor) -> Float[Tensor, "b d"]:
     """Rows as float32 of unit length, copied; a row of zeros stays one."""
     made = rows.detach().float() if isinstance(rows, Tensor) else torch.from_numpy(np.array(rows, dtype=np.float32))
     return made / made.norm(dim=1, keepdim=True).clamp_min(1e-12)
@@ -109,7 +125,7 @@ def unit(rows: Rows) -> Float[Tensor, "b d"]:
 def _learn(x: Tensor, centroids: Tensor, iterations: int) -> tuple[Tensor, float]:
     """Lloyd's iterations by cosine; the centroids and the mean cosine to them."""
     before = -np.inf
-    for _ in range(iterations):
+    for _ in track(range(iterations), "clustering"):
         sums, cosines = _sums(x, centroids)
         mean = float(cosines.mean())
         if mean - before < CALM:

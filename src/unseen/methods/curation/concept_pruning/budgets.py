@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
+from torch import Tensor
 
 from unseen.nn.box_simplex import box_simplex_projection, round_to_total
-from unseen.nn.spherical import Rows, unit
+from unseen.nn.spherical import unit
 
 Measure = Literal["both", "intra", "inter"]
 
@@ -56,7 +57,7 @@ def intra_distance(labels: Int[np.ndarray, " n"], distances: Float[np.ndarray, "
     return np.where(sizes > 1, sums / np.maximum(sizes, 1), np.nan)
 
 
-def inter_distance(centroids: Rows, neighbours: int = 20) -> Float[np.ndarray, " k"]:
+def inter_distance(centroids: NDArray[np.floating] | Tensor, neighbours: int = 20) -> Float[np.ndarray, " k"]:
     """Step 6: the mean distance (1 - cosine) of each centroid to its nearest other ones, (k,).
 
     Parameters

@@ -57,18 +57,16 @@ class Selection:
 
 
 def number(keep: float, n: int, name: str = "keep") -> int:
-    """How many of n samples: a fraction in (0, 1], or a number from 2 on; `ValueError` for anything else.
+    """How many of n samples `keep` is: a fraction in (0, 1], or a whole number above 1; `ValueError` for anything else.
 
-    A fraction of a sample is rounded, and at least one sample is kept.
+    A fraction of a sample is rounded; at least one sample is kept.
     """
-    if isinstance(keep, bool) or not np.isfinite(keep) or keep <= 0:
-        raise ValueError(f"{name} must be a fraction in (0, 1] or a number of samples; got {keep!r}")
-    if keep <= 1 and not (isinstance(keep, (int, np.integer)) and n > 1):
-        return max(1, round(float(keep) * n))
-    if keep != int(keep):
+    if not np.isfinite(keep) or keep <= 0 or (keep > 1 and keep != int(keep)):
         raise ValueError(f"{name} must be a fraction in (0, 1] or a whole number of samples; got {keep!r}")
+    if keep <= 1:
+        return max(1, round(float(keep) * n))
     if keep > n:
-        raise ValueError(f"{name} must be at most {n}, the number of samples; got {int(keep)}")
+        raise ValueError(f"{name} must be at most {n}, the number of samples to choose from; got {int(keep)}")
     return int(keep)
 
 
