@@ -35,7 +35,11 @@ def duplicate_scores(
         What comes first, and so stays: what is farthest from the centroid, as in the paper; what is nearest; or what
         stands first. Ties go to the row that stands first.
     """
-    order = np.arange(len(labels)) if keep == "first" else np.argsort(distances if keep == "near" else -distances, kind="stable")
+    order = (
+        np.arange(len(labels))
+        if keep == "first"
+        else np.argsort(distances if keep == "near" else -distances, kind="stable")
+    )
     order = order[np.argsort(labels[order], kind="stable")]
     starts = np.flatnonzero(np.r_[True, np.diff(labels[order]) != 0, True]) if len(order) else np.zeros(1, dtype=int)
     scores = np.full(len(labels), -1.0, dtype=np.float32)

@@ -61,8 +61,8 @@ def spherical_kmeans(
     """Cluster rows by cosine; centroids have unit length; the same bits for the same arguments.
 
     Only `train_per_cluster` k rows are learnt from; then all are assigned, block by block, so that of rows on disk no
-    more than that part is in memory. A start is drawn by k-means++; a cluster that runs empty takes the row that is worst
-    represented; of several restarts the one with the largest mean cosine is kept.
+    more than that part is in memory. A start is drawn by k-means++; a cluster that runs empty takes the row that is
+    worst represented; of several restarts the one with the largest mean cosine is kept.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def spherical_kmeans(
 
 
 def assign(x: Rows, centroids: NDArray[np.floating] | Tensor) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-    """The centroid of largest cosine of every row, (n,), and 1 minus that cosine, (n,) of float32; ties to the first."""
+    """The centroid of largest cosine of every row, (n,), and 1 - that cosine, (n,) of float32; ties to the first."""
     to = unit(centroids).T.contiguous()
     labels, distances = np.empty(len(x), dtype=np.int64), np.empty(len(x), dtype=np.float32)
     for rows in track(list(blocks(len(x))), "assigning"):

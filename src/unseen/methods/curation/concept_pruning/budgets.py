@@ -50,7 +50,9 @@ class Budgets(NamedTuple):
         return np.array([(there & ~full & (self.exact <= self.lower + 1e-9)).sum(), full.sum()]) / there.sum()
 
 
-def intra_distance(labels: Int[np.ndarray, " n"], distances: Float[np.ndarray, " n"], k: int) -> Float[np.ndarray, " k"]:
+def intra_distance(
+    labels: Int[np.ndarray, " n"], distances: Float[np.ndarray, " n"], k: int
+) -> Float[np.ndarray, " k"]:
     """Step 5: the mean distance of members to their centroid, (k,); NaN for a concept of fewer than two members."""
     sizes = np.bincount(labels, minlength=k)
     sums = np.bincount(labels, weights=distances, minlength=k)

@@ -32,7 +32,7 @@ from unseen.nn.semdedup import clusters_for, duplicate_scores, unique
 from unseen.nn.spherical import Part, assign, spherical_kmeans
 
 MEMBER, UNLIKE, DUPLICATE = 0, 1, 2
-"""What became of a sample before budgets: it stands in a concept, its caption was too unlike it, or it is a duplicate."""
+"""What became of a sample before budgets: it stands in a concept, its caption is too unlike it, or it is a duplicate."""
 SMALL = 50_000
 """Up to so many rows to learn from, ten restarts by default; above, one."""
 
@@ -97,7 +97,9 @@ class Concepts:
         members, k = self.members, len(self.centroids)
         if not 1 <= n <= len(members):
             gone = len(self.labels) - len(members)
-            told = f"{len(members)}, the samples that are left after the quality filter and deduplication ({gone} are not)"
+            told = (
+                f"{len(members)}, the samples that are left after the quality filter and deduplication ({gone} are not)"
+            )
             raise ValueError(f"n must lie between 1 and {told}; got {n}")
         labels, distances = self.labels[members], self.distances[members]
         sizes = np.bincount(labels, minlength=k)

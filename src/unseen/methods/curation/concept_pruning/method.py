@@ -105,8 +105,8 @@ class ConceptPruning(Method):
         left_out=(
             "Training OpenCLIP on the survivors (step 11): `unseen prune` writes the keys for any loader; the claim "
             "trains a small two-tower model on kept, random and all pairs.",
-            "The embedding (step 3) is of any encoder of `unseen encoders`; DINOv2-L/14 comes as `timm:...` or `hub:...` "
-            "where its weights can be had.",
+            "The embedding (step 3) is of any encoder of `unseen encoders`; DINOv2-L/14 comes as `timm:...` or "
+            "`hub:...` where its weights can be had.",
         ),
         cost=0.5,
     )
