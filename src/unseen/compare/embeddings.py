@@ -75,8 +75,8 @@ def read_embeddings(
     ----------
     path : path
         An array (n, d) in .npy, which stays on disk, or in .npz; a .parquet table with a column of vectors; a
-        collection of `unseen.curation`; or data that an encoder reads, such as a folder of pictures. Beside NAME.npy or NAME.npz a
-        table NAME.parquet may say the uid, the similarity and the text of each row, as DataComp's metadata do.
+        collection of `unseen.curation`; or data that an encoder reads, such as a folder of pictures. Beside NAME.npy or
+        NAME.npz a table NAME.parquet may say the uid, the similarity and the text of each row, as DataComp's do.
     encoder : str, optional
         For pictures; the default one if absent.
     column : str, optional

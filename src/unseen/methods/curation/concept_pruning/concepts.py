@@ -32,8 +32,8 @@ from unseen.nn.semdedup import clusters_for, duplicate_scores, unique
 from unseen.nn.spherical import Part, assign, spherical_kmeans
 
 MEMBER, UNLIKE, DUPLICATE = 0, 1, 2
-"""What became of a sample before budgets: it stands in a concept, its caption is too unlike it, or it is a duplicate."""
-SMALL = 50_000
+"""What became of a sample before budgets: it stands in a concept, its caption is unlike it, or it is a duplicate."""
+SMALL = 20_000
 """Up to so many rows to learn from, ten restarts by default; above, one."""
 
 
@@ -156,7 +156,7 @@ def find_concepts(
     n_clusters : int, >= 0
         0: `concepts_for`.
     restarts : int, >= 0
-        Of k-means; 0: ten where at most 50,000 rows are learnt from, else one.
+        Of k-means; 0: ten where at most 20,000 rows are learnt from, else one.
     iterations, train_per_cluster, random_state
         As in `unseen.nn.spherical.spherical_kmeans`.
 

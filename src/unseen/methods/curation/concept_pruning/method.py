@@ -54,7 +54,7 @@ class ConceptPruning(Method):
         Of samples of a cluster whose cosine is above 1 - dedup, one stays; None keeps all. How near duplicates are
         depends on the encoder.
     restarts : int, >= 0
-        Of k-means; 0 takes ten where at most 50,000 samples are learnt from, else one.
+        Of k-means; 0 takes ten where at most 20,000 samples are learnt from, else one.
     iterations : int, >= 1
         Of each restart, at most.
     train_per_cluster : int, >= 1
