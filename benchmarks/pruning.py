@@ -1,4 +1,4 @@
-"""What pruning costs: a million vectors clustered, budgeted and chosen, beside faiss's own spherical k-means on them."""
+"""What pruning costs: a million vectors clustered, budgeted and chosen, beside spherical k-means of faiss."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import Row, in_turns, row
+from common import Row, row
 
 N, WIDTH, CONCEPTS, SHAPES, ITERATIONS = 1_000_000, 512, 500, 2000, 25
 BLOCK = 20_000
@@ -34,26 +34,7 @@ def run() -> list[Row]:
         row(f"{label}, deduplicated first", dedup["seconds"], "faiss.Kmeans and its search", peer["seconds"]),
         row(f"{label}: peak memory in data", own["peak"] / size, "asked", 2.2, floor=">= 1"),
         row(f"{label}, deduplicated: peak memory", dedup["peak"] / size, "asked", 2.2, floor=">= 1"),
-        *budget_rows(),
     ]
-
-
-def budget_rows() -> list[Row]:
-    """Budgets of 10,000 concepts, beside the quadratic programme by bisection in plain NumPy."""
-    from unseen.nn.box_simplex import box_simplex_projection
-
-    rng = np.random.default_rng(0)
-    high = rng.integers(1, 2000, 10_000).astype(float)
-    wanted = rng.gamma(0.5, 200, 10_000)
-
-    def bisection() -> None:
-        a, b = (wanted - high).min(), wanted.max()
-        for _ in range(100):
-            middle = (a + b) / 2
-            a, b = (middle, b) if np.clip(wanted - middle, 1, high).sum() > 1e6 else (a, middle)
-
-    own, peer = in_turns(lambda: box_simplex_projection(wanted, 1e6, 1, high), bisection)
-    return [row("budgets of 10,000 concepts", own, "bisection, 100 steps", peer)]
 
 
 def make(file: Path, n: int) -> None:

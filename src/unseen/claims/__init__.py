@@ -27,6 +27,7 @@ CLAIMS = {
     "parzc": "parzc",
     "genie": "genie",
     "ttm": "ttm",
+    "concept-pruning": "concept_pruning",
     "mte-zsar": "mte_zsar",
     "ontozsl": "ontozsl",
     "crest": "crest",

@@ -9,13 +9,13 @@ import torch
 from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 
-from unseen.nn.spherical import Rows, blocks, spherical_kmeans, unit
+from unseen.nn.spherical import Rows, SphericalClusters, blocks, spherical_kmeans, unit
 
 Keep = Literal["far", "near", "first"]
 
-MEMBERS = 4096
+MEMBERS = 1000
 """Rows of a cluster, on average, from which on there are more clusters to look for duplicates in."""
-_BLOCK = 2048
+_BLOCK = 512
 
 
 def duplicate_scores(
@@ -74,7 +74,7 @@ def semdedup(
         0 takes only what is equal up to rounding in the sixth place.
     n_clusters : int, optional
         Rows are only compared within a cluster: the square root of n / 2 clusters if absent, and at least one for each
-        4,096 rows.
+        1,000 rows.
     keep : {"far", "near", "first"}
         As in `duplicate_scores`.
     random_state : int
@@ -90,8 +90,7 @@ def semdedup(
         raise ValueError(f"eps must lie in [0, 2]; got {eps}")
     if len(x) == 0:
         return np.zeros(0, dtype=bool)
-    k = clusters_for(len(x)) if n_clusters is None else n_clusters
-    found = spherical_kmeans(x, k, random_state=random_state)
+    found = rough_clusters(x, n_clusters, random_state)
     return unique(duplicate_scores(x, found.labels, found.distances, keep), eps)
 
 
@@ -107,6 +106,15 @@ def eps_for(scores: Float[np.ndarray, " n"], share: float) -> float:
     if share == 1:
         return 0.0
     return float(np.clip(1 - np.quantile(scores, share), 0, 2))
+
+
+def rough_clusters(x: Rows, k: int | None = None, random_state: int = 0) -> SphericalClusters:
+    """Clusters to look for duplicates in: many, and so learnt from few rows in few iterations.
+
+    Within a cluster every two rows are compared, so that small ones are cheap; near-duplicates are nearly always in one.
+    """
+    k = clusters_for(len(x)) if k is None else k
+    return spherical_kmeans(x, k, iterations=10, train_per_cluster=64, random_state=random_state)
 
 
 def clusters_for(n: int) -> int:

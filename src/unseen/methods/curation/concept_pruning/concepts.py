@@ -28,7 +28,7 @@ from unseen.methods.curation.concept_pruning.selection import (
     ssp_rule,
     uniform_rule,
 )
-from unseen.nn.semdedup import clusters_for, duplicate_scores, unique
+from unseen.nn.semdedup import duplicate_scores, rough_clusters, unique
 from unseen.nn.spherical import Part, assign, spherical_kmeans
 
 MEMBER, UNLIKE, DUPLICATE = 0, 1, 2
@@ -171,18 +171,24 @@ def find_concepts(
         if similarity.shape != (len(x),) or not np.isfinite(similarity).all():
             raise ValueError(f"similarity must be one finite number for each of the {len(x)} samples")
         fates[~good_quality(similarity, quality)] = UNLIKE
-    settings = {"iterations": iterations, "train_per_cluster": train_per_cluster, "random_state": random_state}
     if dedup is not None:
         left = np.flatnonzero(fates == MEMBER)
         rows = _rows(x, left)
-        found = spherical_kmeans(rows, clusters_for(len(left)), restarts=1, **settings)
+        found = rough_clusters(rows, random_state=random_state)
         fates[left[~unique(duplicate_scores(rows, found.labels, found.distances), dedup)]] = DUPLICATE
     left = np.flatnonzero(fates == MEMBER)
     k = n_clusters or concepts_for(len(left))
     if k > len(left):
         raise ValueError(f"n_clusters must be at most {len(left)}, the number of samples that are left; got {k}")
     many = restarts or (10 if min(len(left), train_per_cluster * k) <= SMALL else 1)
-    found = spherical_kmeans(_rows(x, left), k, restarts=many, **settings)
+    found = spherical_kmeans(
+        _rows(x, left),
+        k,
+        iterations=iterations,
+        restarts=many,
+        train_per_cluster=train_per_cluster,
+        random_state=random_state,
+    )
     labels, distances = np.empty(len(x), dtype=np.int64), np.empty(len(x), dtype=np.float32)
     labels[left], distances[left] = found.labels, found.distances
     gone = np.flatnonzero(fates != MEMBER)

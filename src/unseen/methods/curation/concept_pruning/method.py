@@ -97,7 +97,7 @@ class ConceptPruning(Method):
             "`keep`.",
             "`temperature='auto'` is ours: softmax over untempered complexities of 0.01 to 0.3 is nearly uniform.",
             "Deduplication is one pass, as in SemDeDup's code: a sample goes if one before it, farther from the "
-            "centroid, is nearly equal, also where that one went itself. Its clusters are its own, one for every 4,096 "
+            "centroid, is nearly equal, also where that one went itself. Its clusters are its own, one for every 1,000 "
             "samples at least.",
             "d_inter leaves the centroid itself out by its index, not by dropping the first hit of a search.",
             "With fewer samples to keep than concepts the lower bound is 0.",
