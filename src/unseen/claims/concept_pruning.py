@@ -157,7 +157,7 @@ def _of_pools(experiment: str, promised: bool) -> tuple[Assertion, ...]:
             promised,
         ),
         (
-            "Adapting the rate to the complexity of a concept beats equal budgets by more than half a point",
+            "Adapting the rate to a concept's complexity beats equal budgets by more than half a point",
             better("dbp", "balanced", metric="accuracy", by=0.005),
             False,
         ),
@@ -210,15 +210,15 @@ claim = Claim(
     slug="concept-pruning",
     ledger=(
         Assertion(
-            text="Budgets solve the quadratic programme exactly: they sum to what is kept, respect their bounds, differ "
-            "from what was wanted by one shift, and inside a concept the least prototypical samples stay.",
+            text="Budgets solve the quadratic programme exactly: they sum to what is kept, respect their bounds, "
+            "differ from what was wanted by one shift; inside a concept the least prototypical samples stay.",
             level="mechanism",
             experiment="redundant",
             holds=equals("dbp", metric="violation", value=0.0, tolerance=1e-6),
         ),
         Assertion(
-            text="The complexity measure tells redundant concepts from diverse ones: its rank correlation with the share "
-            f"of members that are no copies (characters; {DATA}).",
+            text="The complexity measure tells redundant concepts from diverse ones: its rank correlation with the "
+            f"share of members that are no copies (characters; {DATA}).",
             level="mechanism",
             experiment="redundant",
             holds=at_least("dbp", metric="finds redundancy", value=0.3),
@@ -232,8 +232,8 @@ claim = Claim(
         *_of_pools("redundant", True),
         *_of_pools("pictures", False),
         _effect(
-            "A quarter of the training cost: after as many epochs, so with 27.7 % of the steps, deduplicated and pruned "
-            "pairs lose at most a point of zero-shot accuracy against all",
+            "A quarter of the training cost: after as many epochs, so with 27.7 % of the steps, deduplicated and "
+            "pruned pairs lose at most a point of zero-shot accuracy against all",
             not_worse("dbp", "all", metric="zero-shot", within=0.01),
             "pairs",
         ),
@@ -283,7 +283,7 @@ claim = Claim(
             "pairs",
         ),
         Assertion(
-            text="With 27.7 % of LAION and of the compute, ViT-B/32 is 1.1 points above OpenCLIP's in zero-shot ImageNet.",
+            text="With 27.7 % of LAION and compute, ViT-B/32 is 1.1 points above OpenCLIP's on zero-shot ImageNet.",
             level="paper scale",
             reason="Needs LAION-400M and weeks of GPUs. `unseen prune EMBEDDINGS --clusters 500 --temperature 0.1 "
             "--keep 0.277 --out kept` chooses the pairs; OpenCLIP trains on them with its defaults.",

@@ -111,7 +111,7 @@ def eps_for(scores: Float[np.ndarray, " n"], share: float) -> float:
 def rough_clusters(x: Rows, k: int | None = None, random_state: int = 0) -> SphericalClusters:
     """Clusters to look for duplicates in: many, and so learnt from few rows in few iterations.
 
-    Within a cluster every two rows are compared, so that small ones are cheap; near-duplicates are nearly always in one.
+    Within a cluster every two rows are compared, so that small ones are cheap; near-duplicates are mostly in one.
     """
     k = clusters_for(len(x)) if k is None else k
     return spherical_kmeans(x, k, iterations=10, train_per_cluster=64, random_state=random_state)

@@ -82,7 +82,6 @@ class ConceptPruning(Method):
         },
         on_request={"paper", "datacomp", "code"},
         smoke={"restarts": 1},
-        commands=("unseen prune EMBEDDINGS --keep 0.3 --out pruned",),
         parts=(
             "unseen.nn.spherical",
             "unseen.nn.semdedup",
