@@ -79,18 +79,20 @@ def emoji_features(split: str, vendors: tuple[int, ...]) -> Domain:
     return Domain(x=x, y=np.tile(label, len(vendors)), columns=columns, name=split)
 
 
-def web_like(y: Int[np.ndarray, " n"], rng: np.random.Generator) -> Int[np.ndarray, " m"]:
-    """Positions of a pool: classes are ranked at random; rank r keeps (1 + r)^-0.7 of its samples, 8 at least.
+def web_like(
+    y: Int[np.ndarray, " n"], rng: np.random.Generator, times: tuple[int, int] = (12, 4), tail: float = 0.7
+) -> Int[np.ndarray, " m"]:
+    """Positions of a pool: classes are ranked at random; rank r keeps (1 + r)^-tail of its samples, 8 at least.
 
-    The first three tenths of the ranks stand 12 times, the next three tenths four times.
+    The samples of the first three tenths of the ranks stand `times[0]` times, those of the next three `times[1]` times.
     """
     classes = rng.permutation(np.unique(y))
     out = []
     for rank, label in enumerate(classes):
         own = rng.permutation(np.flatnonzero(y == label))
-        own = own[: max(8, round((1 + rank) ** -0.7 * len(own)))]
-        times = 12 if rank < 0.3 * len(classes) else 4 if rank < 0.6 * len(classes) else 1
-        out.append(np.repeat(own, times))
+        own = own[: max(8, round((1 + rank) ** -tail * len(own)))]
+        often = times[0] if rank < 0.3 * len(classes) else times[1] if rank < 0.6 * len(classes) else 1
+        out.append(np.repeat(own, often))
     return np.concatenate(out)
 
 
