@@ -192,3 +192,22 @@ def test_what_is_wrong_is_one_line_and_writes_nothing(
     assert told in said
     assert len(said.strip().splitlines()) == 1
     assert not (files / "out").exists()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (390, "dark")])
+def test_the_report_opens_offline_without_a_word_and_fits(browser: Any, files: Path, width: int, scheme: str) -> None:
+    write(prune(files / "x.npz", keep=60), files / "out")
+    context = browser.new_context(viewport={"width": width, "height": 844}, color_scheme=scheme, offline=True)
+    said: list[str] = []
+    try:
+        page = context.new_page()
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))
+        page.goto((files / "out" / "report.html").as_uri())
+        assert said == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.evaluate("[...document.images].every(image => image.naturalWidth > 0)")
+    finally:
+        context.close()
