@@ -59,7 +59,9 @@ METHODS = {
     "ttm": "forecasting.ttm:TTM",
 }
 
-SYSTEMS: dict[str, str] = {}
+SYSTEMS: dict[str, str] = {
+    "concept-frequency": "curation.concept_frequency",
+}
 """Module of every pipeline and study: systems of functions, which nobody fits. It holds their ``card``."""
 
 
