@@ -61,12 +61,15 @@ class LongTailSet:
     ----------
     domain : Domain
         The pictures, in the order of the candidates.
+    ids : array of n str
+        Of the candidates.
     dropped : array of n str
         Of every candidate why it was dropped, empty if it is in: ``no rare class``, ``outlier``, ``duplicate``,
         ``few`` (its class has too few left), ``surplus``.
     """
 
     domain: Domain
+    ids: NDArray[np.str_]
     dropped: NDArray[np.str_]
 
     @property
@@ -144,7 +147,8 @@ def build_long_tail_set(
         raise ValueError(
             f"no class has {n_per_class} pictures left after cleaning: give more candidates, or a smaller n_per_class"
         )
-    return LongTailSet(candidates.take(np.flatnonzero(dropped == "")), dropped)
+    assert candidates.ids is not None
+    return LongTailSet(candidates.take(np.flatnonzero(dropped == "")), candidates.ids, dropped)
 
 
 def distinct(hashes: NDArray[np.uint64], threshold: int) -> NDArray[np.bool_]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ OTHER = -1
 
 
 def chunks(captions: Iterable[str | None] | pa.Array | pa.ChunkedArray, size: int = CHUNK) -> Iterator[pa.Array]:
-    """Captions as arrays of at most `size` strings; a list, a column of a table, or anything that can be iterated.
+    """Captions as arrays of at most `size` strings; a list, a column, columns one after another, or an iterator.
 
     Raises
     ------
@@ -48,6 +48,12 @@ def chunks(captions: Iterable[str | None] | pa.Array | pa.ChunkedArray, size: in
             yield from _as_text(captions[first : first + size])
         return
     rest = iter(captions)
+    head = list(islice(rest, 1))
+    rest = chain(head, rest)
+    if head and isinstance(head[0], (pa.Array, pa.ChunkedArray)):
+        for column in rest:
+            yield from chunks(column, size)
+        return
     while piece := list(islice(rest, size)):
         yield from _as_text(piece)
 
