@@ -25,7 +25,7 @@ NOISES = tuple(k / 20 for k in range(1, 13))
 """Standard deviations of the noise on pixels, without which ten pictures are nearly as good as a hundred."""
 REACHED = 68.0
 """Accuracy with the highest rung of every concept that decides the noise: that of handwritten digits at 0.45."""
-TEMPLATES = ("a scan of the {}", "a small picture of some {}", "the {} on paper", "a {} among others")
+TEMPLATES = ("a scan of the {}", "a small picture of some {}", "the {} on paper", "a {} in full view")
 PROMPTS = {"ensemble": TEMPLATES, "simple template": TEMPLATES[:1], "name alone": ("{}",)}
 EPOCHS, BATCH, WIDTH, DIM = 40, 64, 64, 32
 TEST = 700
