@@ -31,7 +31,9 @@ EPOCHS, BATCH, WIDTH, DIM = 40, 64, 64, 32
 TEST = 700
 """Pictures to test on."""
 
-_DIGITS = tuple(f"digit {word}" for word in ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"))
+_DIGITS = tuple(
+    f"digit {word}" for word in ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -135,7 +137,9 @@ class Towers(nn.Module):
 
     def __init__(self, width: int, words_: int, hidden: int) -> None:
         super().__init__()
-        self.image = nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, DIM))
+        self.image = nn.Sequential(
+            nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, DIM)
+        )
         self.text = nn.EmbeddingBag(words_, DIM, mode="mean", padding_idx=0)
         self.scale = nn.Parameter(torch.tensor(1 / 0.07).log())
 

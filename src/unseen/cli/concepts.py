@@ -105,9 +105,13 @@ def concepts(
             typer.echo(name)
         return
     if captions is None or concepts is None:
-        raise ValueError("name captions and --concepts FILE, such as: unseen concepts captions.csv --concepts classes.txt")
+        raise ValueError(
+            "name captions and --concepts FILE, such as: unseen concepts captions.csv --concepts classes.txt"
+        )
     if (long_tail is None) != (candidates is None):
-        raise ValueError("--long-tail DIR needs --candidates FOLDER, a folder of class folders, and the other way round")
+        raise ValueError(
+            "--long-tail DIR needs --candidates FOLDER, a folder of class folders, and the other way round"
+        )
     if long_tail is not None and long_tail.exists():
         raise ValueError(f"--long-tail must name a folder that does not exist yet; {long_tail} does")
     if out.exists() and not out.is_dir():
@@ -123,7 +127,9 @@ def concepts(
     out.mkdir(parents=True, exist_ok=True)
     tally: dict[str, int] = {}
     if long_tail is not None and candidates is not None:
-        tally = _write_long_tail(found, long_tail, candidates, out, tower, rarest, per_class, duplicate_bits, outlier_below, seed)
+        tally = _write_long_tail(
+            found, long_tail, candidates, out, tower, rarest, per_class, duplicate_bits, outlier_below, seed
+        )
     result = report.summary(found) | ({"long_tail_set": tally} if tally else {})
     write_csv(out / "concepts.csv", found.table)
     write_csv(out / "fits.csv", report.fits(found))
@@ -180,7 +186,9 @@ def _published(folder: Path, as_json: bool) -> None:
     if as_json:
         dump(table.to_dict("records"))
         return
-    typer.echo(f"{'corpus':<36}{'model':<10}{'search':<8}{'r':>7}{'p':>9}{'raw r':>8}{'x10 buys':>10}{'n':>7}{'zero':>7}")
+    typer.echo(
+        f"{'corpus':<36}{'model':<10}{'search':<8}{'r':>7}{'p':>9}{'raw r':>8}{'x10 buys':>10}{'n':>7}{'zero':>7}"
+    )
     rows: list[Any] = list(table.itertuples())
     for row in rows:
         figures = f"{row.r:>7.3f}{row.p:>9.1e}{row.raw_r:>8.3f}{row.slope_per_decade:>10.1f}{row.n:>7,}{row.zero:>7,}"

@@ -72,7 +72,9 @@ class Captions:
 
     def _column(self, wanted: str | None, usual: Sequence[str], what: str) -> Iterator[pa.Array]:
         if (collection := self.collection) is not None:
-            name = _chosen(list(collection.table(None).schema.names) if wanted else ["text", "uid"], wanted, usual, what)
+            name = _chosen(
+                list(collection.table(None).schema.names) if wanted else ["text", "uid"], wanted, usual, what
+            )
             for shard in collection.shards:
                 yield from shard.table([name])[name].cast(pa.string()).chunks
         elif self.path.suffix == ".txt":
@@ -174,12 +176,18 @@ def read_concepts(path: str | os.PathLike[str], score: str | None = None) -> pd.
         table = pd.DataFrame({"concept": [line.strip() for line in lines if line.strip()]})
     elif path.suffix in (".csv", ".tsv", ".parquet"):
         separator = "\t" if path.suffix == ".tsv" else ","
-        table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, sep=separator, keep_default_na=False)
+        table = (
+            pd.read_parquet(path)
+            if path.suffix == ".parquet"
+            else pd.read_csv(path, sep=separator, keep_default_na=False)
+        )
     else:
         raise ValueError(f"--concepts must end in .txt, .csv, .tsv or .parquet; got {path.name!r}")
     have = [str(name) for name in table.columns]
     out = pd.DataFrame({"concept": table[_chosen(have, None, NAMES, "concept")].astype(str).str.strip()})
-    named = next((name for name in SCORES if name in have), None) if score is None else _chosen(have, score, (), "score")
+    named = (
+        next((name for name in SCORES if name in have), None) if score is None else _chosen(have, score, (), "score")
+    )
     out["score"] = np.nan if named is None else pd.to_numeric(table[named].replace("", np.nan), errors="raise")
     for name in ("model", "prompts"):
         out[name] = table[name].astype(str) if name in have else ""
@@ -216,11 +224,13 @@ def read_tags(path: str | os.PathLike[str], concepts: Sequence[str], keys: list[
     separator = "\t" if path.suffix == ".tsv" else ","
     table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, sep=separator)
     if missing := [name for name in ("sample", "concept") if name not in table]:
-        raise ValueError(f"--tags must have the columns sample, concept and perhaps probability; {missing[0]} is missing")
+        raise ValueError(
+            f"--tags must have the columns sample, concept and perhaps probability; {missing[0]} is missing"
+        )
     number = {concept: i for i, concept in enumerate(concepts)}
     table = table[table.concept.isin(number)]
     rows = places_of(table["sample"].tolist(), keys, n, "--tags")
-    columns = table.concept.map(number).to_numpy(np.int64)
+    columns = np.array([number[concept] for concept in table.concept], dtype=np.int64)
     values = np.ones(len(table)) if "probability" not in table else table.probability.to_numpy(float)
     if len(values) and not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1):
         raise ValueError("probabilities of --tags must lie in [0, 1]")

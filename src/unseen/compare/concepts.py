@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.compare.captions import Captions, places_of, read_concepts, read_tags
+from unseen.compare.captions import Captions, read_concepts, read_tags
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain, Lazy
 from unseen.data.images import decode
@@ -227,7 +227,11 @@ def analyse(
             told = f"curve of {like}, counts times {factor:,.3g}"
             group = dataclasses.replace(group, curve=published_curve(like), why=told)
         groups.append(group)
-        rows.append(_predicted(own, {key: np.asarray(value)[at] for key, value in columns.items()}, counts[at] * factor, group, level))
+        rows.append(
+            _predicted(
+                own, {key: np.asarray(value)[at] for key, value in columns.items()}, counts[at] * factor, group, level
+            )
+        )
     import pandas as pd
 
     return Concepts(
@@ -239,8 +243,10 @@ def analyse(
         misaligned=misaligned,
         examples=examples,
         thresholds=thresholds,
-        told={"lemmas": lemmas, "match": match, "threshold": threshold, "level": level, "scale": factor, "like": like or "",
-              "score": known.attrs["score"] or "accuracy", "captions": source.path.name},
+        told={
+            "lemmas": lemmas, "match": match, "threshold": threshold, "level": level, "scale": factor,
+            "like": like or "", "score": known.attrs["score"] or "accuracy", "captions": source.path.name,
+        },
         concepts=names,
         counts=counts,
     )  # fmt: skip
@@ -256,7 +262,13 @@ def _bounds(known: pd.DataFrame) -> tuple[float, float]:
 
 
 def _group(
-    model: str, prompts: str, counts: NDArray[Any], scores: NDArray[Any], bounds: tuple[float, float], level: float, seed: int
+    model: str,
+    prompts: str,
+    counts: NDArray[Any],
+    scores: NDArray[Any],
+    bounds: tuple[float, float],
+    level: float,
+    seed: int,
 ) -> Group:
     some = np.isfinite(scores)
     x, y = counts[some], scores[some]
@@ -271,7 +283,9 @@ def _group(
     return Group(model, prompts, fit, spread, shuffled, curve, x, y)
 
 
-def _predicted(own: pd.DataFrame, columns: dict[str, Any], counts: NDArray[Any], group: Group, level: float) -> pd.DataFrame:
+def _predicted(
+    own: pd.DataFrame, columns: dict[str, Any], counts: NDArray[Any], group: Group, level: float
+) -> pd.DataFrame:
     import pandas as pd
 
     table = pd.DataFrame(columns)
@@ -314,7 +328,9 @@ def tag_features(features: Any, concepts: Sequence[str], encoder: TwoTowerEncode
     for first in range(0, len(features), PICTURES):
         own = encoder.classify(np.asarray(features[first : first + PICTURES], dtype=np.float32), space)
         parts.append(TagTable.from_probabilities(own[:, place], concepts, floor))
-    return TagTable.joined(parts) if parts else TagTable.from_probabilities(np.zeros((0, len(concepts))), concepts, floor)
+    return (
+        TagTable.joined(parts) if parts else TagTable.from_probabilities(np.zeros((0, len(concepts))), concepts, floor)
+    )
 
 
 def _tagged(
@@ -358,8 +374,8 @@ def _by_row(domain: Domain, keys: list[str] | None, n: int) -> dict[int, Any]:
     if keys is None:
         if len(domain) != n:
             raise ValueError(
-                f"IMAGES must hold a picture for every caption, in the order of their names, where captions have no column "
-                f"that names them; got {len(domain)} pictures and {n} captions"
+                f"IMAGES must hold a picture for every caption, in the order of their names, where captions have no "
+                f"column that names them; got {len(domain)} pictures and {n} captions"
             )
         return {i: (domain, i) for i in range(n)}
     assert domain.ids is not None
@@ -368,7 +384,9 @@ def _by_row(domain: Domain, keys: list[str] | None, n: int) -> dict[int, Any]:
     ways = ((lambda key: key), (lambda key: Path(key).name), (lambda key: Path(key).stem))
     found = {row: place[way(key)] for row, key in enumerate(keys) for way in ways if way(key) in place}
     if not found:
-        raise ValueError(f"no picture of IMAGES is named by the captions; they say {keys[0]!r}, a picture is {domain.ids[0]!r}")
+        raise ValueError(
+            f"no picture of IMAGES is named by the captions; they say {keys[0]!r}, a picture is {domain.ids[0]!r}"
+        )
     return {row: (domain, i) for row, i in found.items()}
 
 
@@ -389,7 +407,15 @@ def _examples(
     for row in rows.tolist():
         said = [name for name in names if row in index.ids(name)][:4]
         shown = [name for name in names if row in image.ids(name)][:4]
-        out.append({"row": row, "caption": texts[row][:300], "said": said, "shown": shown, "picture": _thumbnail(pictures.get(row))})
+        out.append(
+            {
+                "row": row,
+                "caption": texts[row][:300],
+                "said": said,
+                "shown": shown,
+                "picture": _thumbnail(pictures.get(row)),
+            }
+        )
     return out
 
 
@@ -435,7 +461,9 @@ def long_tail_set(
     order = rare_concepts(found.concepts, found.counts)
     rare = [own[key] for i in order if (key := " ".join(lemmas_of(found.concepts[i]))) in own][:rarest]
     if not rare:
-        raise ValueError(f"no folder of --candidates is called as a concept that occurs; they are {', '.join(list(own)[:5])}")
+        raise ValueError(
+            f"no folder of --candidates is called as a concept that occurs; they are {', '.join(list(own)[:5])}"
+        )
     probability = None
     if encoder is not None and outlier_below > 0:
         every = encoder.classify(encoder.encode(pictures), pictures.classes)

@@ -27,22 +27,44 @@ ROWS = 300
 class Found(Protocol):
     """What `unseen.compare.concepts.analyse` gives."""
 
-    table: pd.DataFrame
-    groups: tuple[Any, ...]
-    n: int
-    search: str
-    tail: Any
-    misaligned: Any
-    examples: list[dict[str, Any]]
-    thresholds: dict[float, int]
-    told: dict[str, Any]
+    @property
+    def table(self) -> pd.DataFrame: ...
+
+    @property
+    def groups(self) -> tuple[Any, ...]: ...
+
+    @property
+    def n(self) -> int: ...
+
+    @property
+    def search(self) -> str: ...
+
+    @property
+    def tail(self) -> Any: ...
+
+    @property
+    def misaligned(self) -> Any: ...
+
+    @property
+    def examples(self) -> list[dict[str, Any]]: ...
+
+    @property
+    def thresholds(self) -> dict[float, int]: ...
+
+    @property
+    def told(self) -> dict[str, Any]: ...
 
 
 def lines(found: Found, most: int) -> list[str]:
     """A line per concept, the rarest first, and one per fit."""
     table = found.table.sort_values("text", kind="stable").head(most)
     counted = [name for name in ("text", "image", "joint") if name in table]
-    shown = ["concept", *(["model"] if "model" in table and found.table.model.nunique() > 1 else []), *counted, "per million"]
+    shown = [
+        "concept",
+        *(["model"] if "model" in table and found.table.model.nunique() > 1 else []),
+        *counted,
+        "per million",
+    ]
     predicts = "predicted" in table and bool(table.predicted.notna().any())
     if "score" in table:
         shown.append(found.told["score"])
@@ -71,32 +93,37 @@ def sentences(found: Found) -> list[str]:
     """What was found, a sentence each."""
     tail = found.tail
     out = [
-        f"{found.n:,} captions; {tail.zero:.0%} of {tail.n_concepts:,} concepts never occur, {tail.negligible:.0%} in less "
-        f"than one of {1 / tail.threshold:,.0f}; the most frequent tenth has {tail.head:.0%} of all hits."
+        f"{found.n:,} captions; {tail.zero:.0%} of {tail.n_concepts:,} concepts never occur, {tail.negligible:.0%} in "
+        f"less than one of {1 / tail.threshold:,.0f}; the most frequent tenth has {tail.head:.0%} of all hits."
     ]
     if found.misaligned is not None:
         own = found.misaligned
         out.append(
-            f"Captions and pictures share no concept in {own.disjoint:,} of {own.both:,} pairs that show some on both sides: "
-            f"{own.degree():.1%} of all pairs."
+            f"Captions and pictures share no concept in {own.disjoint:,} of {own.both:,} pairs that show some on both "
+            f"sides: {own.degree():.1%} of all pairs."
         )
     out += [sentence for group in found.groups if (sentence := _of_group(group, found))]
     if found.told["scale"] > 1:
         scale = found.told["scale"]
         out.append(
-            f"The corpus is taken to be {scale:,.3g} times these captions; a concept that does not occur in them may still "
-            f"occur {3 * scale:,.3g} times in it."
+            f"The corpus is taken to be {scale:,.3g} times these captions; a concept that does not occur in them may "
+            f"still occur {3 * scale:,.3g} times in it."
         )
     if not any(group.curve for group in found.groups):
         out.append(
-            "No accuracy is predicted: that takes a column accuracy for at least 5 concepts, or --like with a published curve."
+            "No accuracy is predicted: that takes a column accuracy for at least 5 concepts, or "
+            "--like with a published curve."
         )
     return out
 
 
 def _of_group(group: Any, found: Found) -> str:
     if group.fit is None:
-        return f"{group.name if group.scores.size else 'Predictions'}: {group.why}." if group.curve or group.scores.size else ""
+        return (
+            f"{group.name if group.scores.size else 'Predictions'}: {group.why}."
+            if group.curve or group.scores.size
+            else ""
+        )
     fit, low_high = group.fit, group.spread.slope_per_decade
     binned = f"binned r {fit.r:.3f} (p {fit.p:.2g})" if math.isfinite(fit.r) else "too few bins for a binned r"
     better = "fits better" if fit.aic_log < fit.aic_linear else "fits WORSE"
@@ -112,7 +139,12 @@ def fits(found: Found) -> pd.DataFrame:
 
     rows = []
     for group in found.groups:
-        row: dict[str, Any] = {"model": group.model, "prompts": group.prompts, "search": found.search, "n": len(group.scores)}
+        row: dict[str, Any] = {
+            "model": group.model,
+            "prompts": group.prompts,
+            "search": found.search,
+            "n": len(group.scores),
+        }
         if group.fit is not None:
             fit, spread = group.fit, group.spread
             row |= {
@@ -138,7 +170,12 @@ def summary(found: Found) -> dict[str, Any]:
         "fits": [_plain(row) for row in fits(found).to_dict("records")],
     }
     if own is not None:
-        out["misalignment"] = {"disjoint": own.disjoint, "both": own.both, "degree": own.degree(), "of_both": own.degree_of_both}
+        out["misalignment"] = {
+            "disjoint": own.disjoint,
+            "both": own.both,
+            "degree": own.degree(),
+            "of_both": own.degree_of_both,
+        }
         out["tags"] = {f"{threshold:g}": n for threshold, n in found.thresholds.items()}
     return out
 
@@ -167,13 +204,17 @@ def _figure(draw: Any, width: float = 7.2, height: float = 3.8) -> str:
 def draw_curves(axis: Axes, found: Found) -> None:
     """Concepts as points, their bins, and the fitted line of every model."""
     groups = [group for group in found.groups if group.curve is not None][:CURVES]
-    most = max([10.0, *(float(group.counts.max(initial=1)) for group in groups), float(found.table[found.search].max())])
+    most = max(
+        [10.0, *(float(group.counts.max(initial=1)) for group in groups), float(found.table[found.search].max())]
+    )
     at = np.geomspace(1, most, 100)
     for color, group in zip(COLORS, groups):
         middle, low, high = group.curve.predict(at, found.told["level"])
         axis.plot(at, middle, color=color, linewidth=1.8, label=_safe(group.name))
         if len(groups) == 1 and np.isfinite(low).all() and np.isfinite(high).all():
-            axis.fill_between(at, low, high, color=color, alpha=0.1, linewidth=0, label=f"{found.told['level']:.0%} interval")
+            axis.fill_between(
+                at, low, high, color=color, alpha=0.1, linewidth=0, label=f"{found.told['level']:.0%} interval"
+            )
         axis.scatter(np.maximum(group.counts, 1), group.scores, s=8, color=color, alpha=0.35, linewidth=0)
         if group.fit is not None:
             some = group.fit.ns > 0
@@ -188,10 +229,25 @@ def draw_tail(axis: Axes, found: Found) -> None:
     """Relative frequencies from the most frequent concept on."""
     curve = found.tail.curve
     some = curve > 0
-    axis.plot(np.arange(1, len(curve) + 1)[some], curve[some], color=LINE, linewidth=1.6, marker="." if len(curve) < 60 else "")
+    axis.plot(
+        np.arange(1, len(curve) + 1)[some],
+        curve[some],
+        color=LINE,
+        linewidth=1.6,
+        marker="." if len(curve) < 60 else "",
+    )
     if not some.all():
         axis.axvspan(some.sum() + 0.5, len(curve) + 0.5, color="#b45309", alpha=0.15, linewidth=0)
-        axis.text(len(curve), 0.97, "never ", ha="right", va="top", fontsize=9, color="#b45309", transform=axis.get_xaxis_transform())
+        axis.text(
+            len(curve),
+            0.97,
+            "never ",
+            ha="right",
+            va="top",
+            fontsize=9,
+            color="#b45309",
+            transform=axis.get_xaxis_transform(),
+        )
     if some.any():
         axis.set_yscale("log")
     axis.set_xlabel("concepts, the most frequent first", fontsize=9, color=QUIET)
@@ -201,7 +257,11 @@ def draw_tail(axis: Axes, found: Found) -> None:
 def draw_misalignment(axis: Axes, found: Found) -> None:
     """Pairs by what caption and picture show."""
     own = found.misaligned
-    parts = {"share a concept": own.both - own.disjoint, "share none": own.disjoint, "a concept on one side at most": own.n - own.both}
+    parts = {
+        "share a concept": own.both - own.disjoint,
+        "share none": own.disjoint,
+        "a concept on one side at most": own.n - own.both,
+    }
     left = 0.0
     for (name, n), color in zip(parts.items(), ("#047857", "#b45309", "#c9ccd1")):
         axis.barh(0, n / own.n, left=left, color=color, height=0.5, label=f"{name}: {n:,} ({n / own.n:.1%})")

@@ -131,7 +131,10 @@ def test_the_papers_correlations_come_out_of_its_tables() -> None:
         assert row.raw_r < 0.6
     images = [0.977, 0.975, 0.975, 0.976, 0.817, 0.945, 0.949, 0.961, 0.959, 0.941]
     assert sorted(table.loc[[(*key, "image") for key in joint]].r) == pytest.approx(sorted(images), abs=1e-3)
-    zero = {corpus: int(table.loc[(corpus, "ViT-B-16", "joint")].zero) for corpus in ("cc3m", "cc12m", "yfcc15m", "laion400m")}
+    zero = {
+        corpus: int(table.loc[(corpus, "ViT-B-16", "joint")].zero)
+        for corpus in ("cc3m", "cc12m", "yfcc15m", "laion400m")
+    }
     assert zero == {"cc3m": 2477, "cc12m": 1966, "yfcc15m": 2058, "laion400m": 1740}
     assert table.loc[("synthci30m", "ViT-B-16", "joint")].r > 0.9
 

@@ -39,7 +39,8 @@ from unseen.methods.curation.concept_frequency.published import published_curve,
 card = Card(
     slug="concept-frequency",
     kind="study",
-    title='No "Zero-Shot" Without Exponential Data: Pretraining Concept Frequency Determines Multimodal Model Performance',
+    title='No "Zero-Shot" Without Exponential Data: Pretraining Concept Frequency Determines Multimodal Model '
+    "Performance",
     venue="NeurIPS 2024",
     official_code="bethgelab/frequency_determines_performance",
     summary="Measure how often each concept occurs in a pretraining corpus and how zero-shot accuracy depends on it.",
@@ -54,7 +55,7 @@ card = Card(
         "Empty bins of the fit, at which the official code stops, are left out.",
         "The index also keeps the order of words, so that concepts are counted as phrases, too.",
         "Tags are cut from probabilities of any tagger or two-tower encoder; the paper's RAM++ is one such.",
-        "Nouns of retrieval captions and prompts are those of ImageNet-21k's synsets, where the paper takes spaCy's tags.",
+        "Nouns of retrieval captions and prompts are those of ImageNet-21k's synsets; the paper takes spaCy's tags.",
     ),
     left_out=(
         "RAM++ and the descriptions that a language model wrote for it: no download; its tags or probabilities are "

@@ -48,7 +48,7 @@ class Misalignment:
 
     @property
     def degree_of_both(self) -> float:
-        """Share of the samples with a concept on both sides, in [0, 1]: what an aligned corpus has at 0, any other at 1."""
+        """Share of the samples with a concept on both sides, in [0, 1]."""
         return self.disjoint / self.both if self.both else 0.0
 
 
@@ -151,7 +151,7 @@ def long_tail_report(counts: NDArray, n: int, threshold: float = NEGLIGIBLE) -> 
 
 @dataclasses.dataclass(frozen=True)
 class Correlation:
-    """How alike two corpora are in their concept counts: Pearson's r of the counts, of ln(max(count, 1)), Spearman's rho."""
+    """How alike two corpora are: Pearson's r of concept counts and of ln(max(count, 1)), Spearman's rho."""
 
     pearson: float
     log_pearson: float

@@ -83,7 +83,9 @@ def retrieval_scores(
     """
     table = np.asarray(similarity, dtype=np.float64)
     if table.ndim != 2 or table.shape[0] != table.shape[1] or len(held) != len(table):
-        raise ValueError(f"similarity must be (n, n) with a collection of concepts per item; got {table.shape}, {len(held)}")
+        raise ValueError(
+            f"similarity must be (n, n) with a collection of concepts per item; got {table.shape}, {len(held)}"
+        )
     if not 1 <= k <= len(table):
         raise ValueError(f"k must lie in [1, {len(table)}]; got {k}")
     own = np.diag(table)

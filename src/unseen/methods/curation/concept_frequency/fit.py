@@ -194,7 +194,13 @@ def bootstrap(
         if np.ptp(x[own]) == 0:
             continue
         edges, means, _ = binned(x[own], scores[own], n_edges)
-        found.append((_inner(edges, means, drop_first)[0], pearson(x[own], scores[own])[0], least_squares(x[own], scores[own])[0]))
+        found.append(
+            (
+                _inner(edges, means, drop_first)[0],
+                pearson(x[own], scores[own])[0],
+                least_squares(x[own], scores[own])[0],
+            )
+        )
     if not found:
         raise ValueError("counts must differ for a slope")
     table = np.array(found)
@@ -207,7 +213,7 @@ def bootstrap(
 def permutation_p(
     counts: NDArray, scores: NDArray, n_edges: int = EDGES, drop_first: int = 1, *, draws: int = 1000, seed: int = 0
 ) -> float:
-    """How often shuffled scores correlate as well with frequency as the true ones, binned; (1 + times) / (1 + draws)."""
+    """How often shuffled scores correlate as well, binned, as the true ones: (1 + times) / (1 + draws)."""
     counts, scores = checked(counts, scores)
     rng, x = np.random.default_rng(seed), log_counts(counts)
     edges, means, _ = binned(x, scores, n_edges)

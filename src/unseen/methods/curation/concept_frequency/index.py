@@ -297,7 +297,9 @@ class TagTable:
         """
         table = np.asarray(probabilities, dtype=np.float32)
         if table.ndim != 2 or table.shape[1] != len(concepts):
-            raise ValueError(f"probabilities must be of shape (n, {len(concepts)}), a column per concept; got {table.shape}")
+            raise ValueError(
+                f"probabilities must be of shape (n, {len(concepts)}), a column per concept; got {table.shape}"
+            )
         if not (np.isfinite(table).all() and table.min(initial=0) >= 0 and table.max(initial=0) <= 1 + 1e-6):
             raise ValueError("probabilities must be finite and lie in [0, 1]")
         rows, columns = np.nonzero(table >= floor)
@@ -334,9 +336,7 @@ class TagTable:
         return _of_lists(held, self.n, lemmas)
 
 
-def joint_counts(
-    text: ConceptIndex, image: ConceptIndex, concepts: Iterable[str], match: Match = "words"
-) -> IntArray:
+def joint_counts(text: ConceptIndex, image: ConceptIndex, concepts: Iterable[str], match: Match = "words") -> IntArray:
     """Samples that hold a concept in caption and picture, of every concept, (C,) (spec step 5).
 
     Raises
@@ -378,7 +378,9 @@ def _joined(parts: Sequence[Postings], lemmas: str, order: bool) -> ConceptIndex
         totals[place[own > 0]] += own[own > 0]
     offsets = np.concatenate([[0], np.cumsum(totals)])
     samples = np.empty(int(offsets[-1]), np.int64)
-    filled, start, streams, starts = offsets[:-1].copy(), 0, [], [np.zeros(1, np.int64)]
+    filled, start, length = offsets[:-1].copy(), 0, 0
+    streams: list[NDArray[np.int32]] = []
+    starts = [np.zeros(1, np.int64)]
     for part, place, own in zip(parts, places, held):
         some = own > 0
         begin = np.zeros(len(own), np.int64)
@@ -388,7 +390,8 @@ def _joined(parts: Sequence[Postings], lemmas: str, order: bool) -> ConceptIndex
         filled[place[some]] += own[some]
         if order and part.stream is not None and part.starts is not None:
             renamed = np.append(place, OTHER)  # OTHER indexes the last
-            starts.append(part.starts[1:] + sum(map(len, streams)))
+            starts.append(part.starts[1:] + length)
+            length += len(part.stream)
             streams.append(renamed[part.stream].astype(np.int32))
         start += part.n
     told = (np.concatenate([np.zeros(0, np.int32), *streams]), np.concatenate(starts)) if order else (None, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,8 +70,8 @@ class LongTailSet:
     """
 
     domain: Domain
-    ids: NDArray[np.str_]
-    dropped: NDArray[np.str_]
+    ids: NDArray[Any]
+    dropped: NDArray[Any]
 
     @property
     def tally(self) -> Mapping[str, int]:
@@ -116,7 +117,9 @@ def build_long_tail_set(
         If there are no labels, a name is no class, shapes differ, or nothing is left.
     """
     if n_per_class < 1 or (hash_threshold is not None and not 0 <= hash_threshold <= 64):
-        raise ValueError(f"n_per_class must be at least 1 and hash_threshold in [0, 64]; got {n_per_class}, {hash_threshold}")
+        raise ValueError(
+            f"n_per_class must be at least 1 and hash_threshold in [0, 64]; got {n_per_class}, {hash_threshold}"
+        )
     if candidates.y is None or candidates.classes is None:
         raise ValueError(f"candidates must have a class each: put the pictures of {candidates.name} in class folders")
     labels, names = np.asarray(candidates.y), candidates.classes.names

@@ -68,7 +68,9 @@ def read_published(folder: str | os.PathLike[str]) -> pd.DataFrame:
     points = points[~points.dataset.isin(LEFT_OUT)]
     points["counted"] = points.corpus.replace(COUNTED_AS)
     points = points[points.counted.isin(set(tables["counts"].corpus))]
-    counts = tables["counts"].rename(columns={column: search for search, column in SEARCHES.items()} | {"corpus": "counted"})
+    counts = tables["counts"].rename(
+        columns={column: search for search, column in SEARCHES.items()} | {"corpus": "counted"}
+    )
     return points.merge(counts, on=["dataset", "concept", "counted"], how="left")
 
 
@@ -135,8 +137,8 @@ def corpus_size(name: str) -> int:
     return _SIZES[name.partition("/")[0]]
 
 
-_SIZES = {"cc3m": 3_000_000, "cc12m": 12_000_000, "yfcc15m": 15_000_000, "laion400m": 400_000_000, "synthci30m": 30_000_000,
-          "laion200m_train_test_sim_normalized": 200_000_000}  # fmt: skip
+_SIZES = {"cc3m": 3_000_000, "cc12m": 12_000_000, "yfcc15m": 15_000_000, "laion400m": 400_000_000,
+          "synthci30m": 30_000_000, "laion200m_train_test_sim_normalized": 200_000_000}  # fmt: skip
 
 
 def thinned(curve: Curve, kept: int = 199) -> Curve:
