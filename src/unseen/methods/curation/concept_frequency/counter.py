@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -128,7 +129,7 @@ class _Joint:
         self.held = held
         self.masks: dict[int, NDArray[np.bool_]] = {}
 
-    def samples(self, number: int) -> NDArray[np.int32]:
+    def samples(self, number: int) -> NDArray[Any]:
         return self.held.samples[self.held.offsets[number] : self.held.offsets[number + 1]]
 
     def mask(self, number: int) -> NDArray[np.bool_]:

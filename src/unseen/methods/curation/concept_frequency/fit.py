@@ -194,13 +194,8 @@ def bootstrap(
         if np.ptp(x[own]) == 0:
             continue
         edges, means, _ = binned(x[own], scores[own], n_edges)
-        found.append(
-            (
-                _inner(edges, means, drop_first)[0],
-                pearson(x[own], scores[own])[0],
-                least_squares(x[own], scores[own])[0],
-            )
-        )
+        binned_r = correlation(*_counted(edges, means, drop_first))
+        found.append((binned_r, correlation(x[own], scores[own]), least_squares(x[own], scores[own])[0]))
     if not found:
         raise ValueError("counts must differ for a slope")
     table = np.array(found)
@@ -217,10 +212,9 @@ def permutation_p(
     counts, scores = checked(counts, scores)
     rng, x = np.random.default_rng(seed), log_counts(counts)
     edges, means, _ = binned(x, scores, n_edges)
-    own = _inner(edges, means, drop_first)[0]
-    times = sum(
-        _inner(*binned(x, rng.permutation(scores), n_edges)[:2], drop_first)[0] >= own - 1e-12 for _ in range(draws)
-    )
+    own = correlation(*_counted(edges, means, drop_first))
+    shuffled = (binned(x, rng.permutation(scores), n_edges)[1] for _ in range(draws))
+    times = sum(correlation(*_counted(edges, one, drop_first)) >= own - 1e-12 for one in shuffled)
     return (1 + times) / (1 + draws)
 
 
@@ -241,11 +235,24 @@ def pearson(x: FloatArray, y: FloatArray) -> tuple[float, float]:
     return float(found.statistic), float(found.pvalue)
 
 
-def _inner(edges: FloatArray, means: FloatArray, drop_first: int) -> tuple[float, float]:
-    """Correlation over the bins that count and hold something."""
+def correlation(x: FloatArray, y: FloatArray) -> float:
+    """Pearson's r alone; NaN as `pearson` says."""
+    if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return math.nan
+    a, b = x - x.mean(), y - y.mean()
+    return float(a @ b / math.sqrt(float(a @ a) * float(b @ b)))
+
+
+def _counted(edges: FloatArray, means: FloatArray, drop_first: int) -> tuple[FloatArray, FloatArray]:
+    """The bins that count and hold something."""
     edges, means = edges[drop_first:-1], means[drop_first:-1]
     some = np.isfinite(means)
-    return pearson(edges[some], means[some])
+    return edges[some], means[some]
+
+
+def _inner(edges: FloatArray, means: FloatArray, drop_first: int) -> tuple[float, float]:
+    """Correlation over the bins that count, with its p-value."""
+    return pearson(*_counted(edges, means, drop_first))
 
 
 def _aic(errors: FloatArray) -> float:

@@ -28,6 +28,10 @@ _IRREGULAR = {
     "series": "series", "buses": "bus", "gases": "gas", "quizzes": "quiz", "caches": "cache", "headaches": "headache",
     "avalanches": "avalanche", "quiches": "quiche", "lenses": "lens", "irises": "iris", "walruses": "walrus",
     "octopuses": "octopus", "platypuses": "platypus", "viruses": "virus", "crocuses": "crocus",
+    "taxis": "taxi", "skis": "ski", "kiwis": "kiwi", "okapis": "okapi", "bikinis": "bikini", "safaris": "safari",
+    "emus": "emu", "gnus": "gnu", "menus": "menu", "tsunamis": "tsunami", "jacuzzis": "jacuzzi", "martinis": "martini",
+    "zucchinis": "zucchini", "salamis": "salami", "kris": "kris", "wallabies": "wallaby", "rabbis": "rabbi",
+    "khakis": "khaki", "alibis": "alibi", "yetis": "yeti", "koalas": "koala", "tatamis": "tatami", "haikus": "haiku",
     "hippopotamuses": "hippopotamus", "cactuses": "cactus", "campuses": "campus", "circuses": "circus",
 }  # fmt: skip
 

@@ -162,7 +162,7 @@ class Postings:
 
     lexicon: list[str]
     offsets: NDArray[np.int64]
-    samples: NDArray[np.int32]
+    samples: NDArray[Any]
     n: int
     stream: NDArray[np.int32] | None = None
     starts: NDArray[np.int64] | None = None
