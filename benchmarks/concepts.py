@@ -1,4 +1,4 @@
-"""Concepts counted in captions: beside spaCy, a caption at a time, and a bare Aho-Corasick scan; two processes, an index.
+"""Concepts counted in captions: beside spaCy, caption by caption, and a bare Aho-Corasick scan; two processes.
 
 Captions are those of AudioCaps where UNSEEN_AUDIOCAPS names its folder (train.csv, val.csv, test.csv with a column
 caption), else names of synsets as timm ships them; repeated to a million.

@@ -23,7 +23,7 @@ from unseen.curation.collection import write_record, write_shard
 from unseen.encoders import get
 from unseen.methods.curation.concept_frequency import ConceptIndex, published_curves
 
-WORDS = tuple("dog cat horse zebra okapi axolotl car bicycle violin teapot lamp stone".split())
+WORDS = ("dog", "cat", "horse", "zebra", "okapi", "axolotl", "car", "bicycle", "violin", "teapot", "lamp", "stone")
 
 
 @pytest.fixture(scope="module")

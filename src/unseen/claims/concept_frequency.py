@@ -22,7 +22,7 @@ from unseen.claims.frequency_ladder import (
     split_emoji,
     world,
 )
-from unseen.data.typing import FloatArray, IntArray
+from unseen.data.typing import FloatArray, IntArray, Kind
 from unseen.methods.curation.concept_frequency import (
     ConceptIndex,
     bootstrap,
@@ -181,9 +181,15 @@ def long_tailed(of: World, rows: IntArray, names: Sequence[str], n: int) -> IntA
     from unseen.data.domain import Domain
 
     given = of.x[rows] if of.pictures is None else of.pictures.take(rows).x
-    kind = "features" if of.pictures is None else "image"
+    kind: Kind = "features" if of.pictures is None else "image"
     ids = np.array([str(i) for i in rows])
-    pictures = Domain(x=given, y=of.y[rows], kind=kind, classes=ClassSpace(names=of.concepts), ids=ids)  # type: ignore[arg-type]
+    pictures = Domain(
+        x=given,
+        y=of.y[rows],
+        kind=kind,
+        classes=ClassSpace(names=of.concepts),
+        ids=ids,
+    )
     found: LongTailSet = build_long_tail_set(pictures, n, 0 if of.pictures is not None else None, rare=names)
     assert found.domain.ids is not None
     return np.array([int(i) for i in found.domain.ids])
@@ -258,7 +264,8 @@ claim = Claim(
             holds=equals("search", metric="captions counted wrongly", value=0),
         ),
         mechanism(
-            text="Accuracy on a concept follows how often it was shown: with the logarithm of its count, the mean accuracy "
+            text="Accuracy on a concept follows how often it was shown: with the logarithm of its count, the "
+            "mean accuracy "
             "of ten rungs correlates at 0.95 at least.",
             experiment="ladder",
             holds=at_least("ensemble", metric="r of means", value=0.95),
@@ -347,7 +354,8 @@ claim = Claim(
             holds=at_most("both", metric="ratio of slopes", value=1.5),
         ),
         promised(
-            text="Models do poorly on long-tailed data across the board: each of three sizes loses 10 points at least on "
+            text="Models do poorly on long-tailed data across the board: each of three sizes loses 10 points at "
+            "least on "
             "a test set of its four rarest concepts against a balanced one of equal size.",
             experiment="long tail",
             holds=at_least("least of all", metric="drop", value=10),
@@ -355,7 +363,8 @@ claim = Claim(
         paper_scale(
             text="34 models and five corpora (CC-3M, CC-12M, YFCC-15M, LAION-400M, LAION-Aesthetics) show the trend.",
             reason="`unseen concepts --published FOLDER` computes the correlations of the ten models with published "
-            "counts again, from the paper's own tables (counts.csv.gz and accuracy.csv.gz). Other corpora: `unseen concepts "
+            "counts again, from the paper's own tables (counts.csv.gz and accuracy.csv.gz). Other corpora: "
+            "`unseen concepts "
             "CAPTIONS --concepts FILE` with accuracies of the models in FILE.",
         ),
         paper_scale(
@@ -364,7 +373,8 @@ claim = Claim(
         ),
         paper_scale(
             text="Let it Wag!, 290 rare concepts in 130,500 pictures, on which 40 models do poorly.",
-            reason="The pictures are the authors'. `unseen concepts ... --long-tail DIR --candidates FOLDER` makes such a "
+            reason="The pictures are the authors'. `unseen concepts ... --long-tail DIR --candidates FOLDER` "
+            "makes such a "
             "set of the user's own rare concepts.",
         ),
         not_testable(

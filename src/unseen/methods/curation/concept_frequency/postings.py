@@ -180,7 +180,8 @@ def invert(speller: Speller, captions: pa.Array, *, order: bool = False) -> Post
         kept = stream[mask]
         rows = np.concatenate([[0], np.cumsum(mask)])[starts]
     if not lexicon:
-        return Postings([], np.zeros(1, np.int64), np.zeros(0, np.int32), len(captions), *((stream, starts) * order))
+        none = Postings([], np.zeros(1, np.int64), np.zeros(0, np.int32), len(captions))
+        return dataclasses.replace(none, stream=stream, starts=starts) if order else none
     shape = (len(captions), len(lexicon))
     columns = csr_matrix((np.ones(len(kept), np.int8), kept, rows), shape=shape, copy=False).tocsc()
     samples, ends = columns.indices.astype(np.int32), columns.indptr.astype(np.int64)
