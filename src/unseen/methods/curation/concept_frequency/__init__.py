@@ -47,7 +47,7 @@ card = Card(
     unseen={"classes", "data"},
     modalities={"text", "image"},
     protocols={"curation"},
-    commands=("unseen concepts",),
+    commands=("unseen concepts captions.csv --concepts classes.csv --out concepts",),
     parts=("unseen.compare.concepts", "unseen.report.concepts"),
     notes=(
         "Lemmas come from our own rules for English plurals unless simplemma or spaCy is asked for; captions and "
