@@ -21,6 +21,7 @@ ALL = (
     "zeroq",
     "forecasting",
     "nas",
+    "concepts",
     "overhead",
     "serve",
     "hypergraph",

@@ -32,6 +32,7 @@ CLAIMS = {
     "ontozsl": "ontozsl",
     "crest": "crest",
     "crafting-shifts": "crafting_shifts",
+    "concept-frequency": "concept_frequency",
 }
 """Module of the claim of every built system, by slug."""
 

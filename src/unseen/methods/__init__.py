@@ -60,7 +60,9 @@ METHODS = {
     "concept-pruning": "curation.concept_pruning:ConceptPruning",
 }
 
-SYSTEMS: dict[str, str] = {}
+SYSTEMS: dict[str, str] = {
+    "concept-frequency": "curation.concept_frequency",
+}
 """Module of every pipeline and study: systems of functions, which nobody fits. It holds their ``card``."""
 
 
