@@ -44,7 +44,7 @@ def turned(domain: Domain, copies: int = 1, *, random_state: int = 0) -> Domain:
     zero, one = np.zeros_like(angle), np.ones_like(angle)
     cos, sin = np.cos(angle), np.sin(angle)
     rotation = np.array([[cos, -sin, zero], [sin, cos, zero], [zero, zero, one]]).transpose(2, 0, 1)
-    many = domain.take(np.repeat(np.arange(len(clouds)), copies)) if copies == 1 else _repeated(domain, copies)
+    many = domain if copies == 1 else _repeated(domain, copies)
     x = np.asarray(many.x) @ rotation.transpose(0, 2, 1)
     return many.replace(x=x.astype(clouds.dtype), columns={**many.columns, "angle": angle})
 
@@ -147,7 +147,7 @@ def visible(cloud: Float[np.ndarray, "p 3"], viewpoint: Float[np.ndarray, " 3"])
 
 
 def _clouds(domain: Domain) -> FloatArray:
-    if domain.kind != "points" or not isinstance(domain.x, np.ndarray) or domain.x.shape[1:][1:] != (3,):
+    if domain.kind != "points" or not isinstance(domain.x, np.ndarray) or domain.x.shape[2:] != (3,):
         raise ValueError(f"domain must hold clouds of points, x (n, p, 3); {domain.name!r} holds {domain.kind}")
     return domain.x
 
