@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from unseen.claims.base import Assertion, Claim, Experiment, at_most, better, not_worse
-from unseen.claims.clouds import clouds, cloud_model
+from unseen.claims.clouds import cloud_model, clouds
 from unseen.claims.shifts import domains, source_model
 from unseen.data.domain import Domain
 from unseen.data.few_shot import unbalanced

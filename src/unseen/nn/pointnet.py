@@ -26,8 +26,8 @@ class SharedMLP(nn.Module):
             layers += [nn.Linear(inputs, outputs, bias=False), nn.BatchNorm1d(outputs), nn.ReLU()]
         self.layers = nn.Sequential(*layers[:-1])
 
-    def forward(self, x: Float[Tensor, "b p 3"]) -> Float[Tensor, "b d"]:
-        """Features of clouds, (b, d)."""
+    def forward(self, x: Tensor) -> Float[Tensor, "b d"]:
+        """Features (b, d) of clouds (b, p, 3)."""
         if x.ndim != 3 or x.shape[2] != 3:
             raise RuntimeError(f"clouds of points have the shape (b, p, 3); got {tuple(x.shape)}")
         each = self.layers(x.flatten(0, 1)).unflatten(0, x.shape[:2])
@@ -55,7 +55,9 @@ def pointnet(n_classes: int, widths: Sequence[int] = (64, 128, 256), bottleneck:
     [1] Qi, Su, Mo, Guibas, "PointNet: Deep Learning on Point Sets for 3D Classification and Segmentation", CVPR 2017.
     """
     if not widths or min(*widths, bottleneck, n_classes) < 1:
-        raise ValueError(f"widths, bottleneck and n_classes must be at least 1; got {widths}, {bottleneck}, {n_classes}")
+        raise ValueError(
+            f"widths, bottleneck and n_classes must be at least 1; got {widths}, {bottleneck}, {n_classes}"
+        )
     return Classifier(
         SharedMLP(tuple(widths)),
         nn.Sequential(nn.Linear(widths[-1], bottleneck), nn.BatchNorm1d(bottleneck)),

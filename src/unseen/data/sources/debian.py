@@ -63,7 +63,8 @@ def fetch_deb(package: str, pin: Mapping[str, Any]) -> Path:
         if done.returncode or not archive.is_file():
             why = (done.stderr.strip().splitlines() or ["no message"])[-1]
             raise SourceUnavailable(
-                f"apt-get could not fetch {package}={pin['version']} ({why}): run `apt-get update` as root, or {by_hand}"
+                f"apt-get could not fetch {package}={pin['version']} ({why}): "
+                f"run `apt-get update` as root, or {by_hand}"
             )
         _check(archive, package, pin)
         archive.replace(target)
@@ -118,7 +119,7 @@ def _data(archive: Path) -> bytes:
             if header[58:] != b"`\n" or not size.isdigit():
                 raise ValueError(f"{archive.name} is no Debian package that can be read: a header in it is damaged")
             length = int(size)
-            if length > archive.stat().st_size:
+            if length > archive.stat().st_size - file.tell():
                 raise ValueError(f"{archive.name} is cut off: its member {name} says that it has {length:,} bytes")
             if name.startswith("data.tar"):
                 return file.read(length)
