@@ -106,8 +106,8 @@ def furniture(
     if smallest < 1:
         raise ValueError(f"smallest must be at least 1; got {smallest}")
     table = _table()
-    told = [shape_of(n, c) for n, c in zip(table["name"].tolist(), table["category"].tolist())]
-    labels = np.array(told, dtype=np.str_) if classes == "shape" else table["category"]
+    shapes = [shape_of(n, c) for n, c in zip(table["name"].tolist(), table["category"].tolist())]
+    labels = np.array(shapes, dtype=np.str_) if classes == "shape" else table["category"]
     rows = np.flatnonzero(np.isin(table["maker"], chosen) & (labels != ""))
     names, counts = np.unique(labels[rows], return_counts=True)
     names = names[counts >= smallest]
@@ -156,7 +156,7 @@ def _table() -> dict[str, Any]:
     if not file.exists():
         catalogues = _catalogues()
         models = [model for maker in furniture_makers() for model in _models(maker, catalogues[maker])]
-        arrays = {key: np.array([model[key] for model in models]) for key in ("x", "ids", *_COLUMNS)}
+        arrays: dict[str, Any] = {key: np.array([model[key] for model in models]) for key in ("x", "ids", *_COLUMNS)}
         file.parent.mkdir(parents=True, exist_ok=True)
         with replacing(file) as part:
             np.savez(part, **arrays)
