@@ -59,7 +59,7 @@ METHODS = {
     "ttm": "forecasting.ttm:TTM",
 }
 
-SYSTEMS: dict[str, str] = {}
+SYSTEMS: dict[str, str] = {"laion": "curation.laion"}
 """Module of every pipeline and study: systems of functions, which nobody fits. It holds their ``card``."""
 
 
