@@ -46,7 +46,7 @@ card = Card(
     venue="NeurIPS 2022 Datasets and Benchmarks",
     kind="pipeline",
     official_code="rom1504/img2dataset",
-    summary="Turn crawled pages, link tables or shards into filtered, scored image-text pairs, each drop with its reason.",
+    summary="Turn crawled pages, link tables or shards into filtered, scored image-text pairs, with a reason for each drop.",
     unseen={"data"},
     modalities={"image", "text"},
     protocols={"curation"},
@@ -71,18 +71,18 @@ card = Card(
         "Near duplicates are looked for by embedding and confirmed by pixels, and the pair of best similarity stays; "
         "LAION-5B itself removes equal URLs and equal pairs of URL and caption only.",
         "The picture's own bytes are kept unless a resize mode is named; img2dataset pads to 256 pixels by default.",
-        "A threshold holds for the encoder that it was found on: 0.28 and 0.26 are CLIP ViT-B/32's; with another one say "
-        "a share to keep.",
-        "Pairs that are not English need a text encoder that reads their language (--multilingual-encoder) in the space "
-        "of the same image encoder; an English one gives cosines that mean nothing there, and a warning.",
+        "A threshold holds for the encoder that it was found on: 0.28 and 0.26 are CLIP ViT-B/32's; with another one "
+        "say a share to keep.",
+        "Pairs that are not English need a text encoder that reads their language (--multilingual-encoder) in the "
+        "space of the same image encoder; an English one gives cosines that mean nothing there, and a warning.",
     ),
     left_out=(
         "The watermark classifier's own body (a fine-tuned EfficientNet-B3 on 256 pixels): a head over the frozen "
-        "embeddings is learnt in its place, with the same hidden layers if wanted; the paper's 90,000 labelled pictures "
-        "are not to be had offline.",
-        "Detoxify's categories of toxicity: a text head is learnt from the user's own labels; its weights are a download.",
+        "embeddings is learnt in its place, with the same hidden layers if wanted; the paper's 90,000 labelled "
+        "pictures are not to be had offline.",
+        "Detoxify's categories of toxicity: its weights are a download; a text head is learnt from the user's own labels.",
         "The prompt lists and keywords of step 10: they are the user's, in a JSON file.",
-        "Re-encoding with a second, larger encoder (step 11): name it as the encoder at once, or run the last two stages "
-        "again with it into another folder.",
+        "Re-encoding with a second, larger encoder (step 11): the encoder that filters is the one whose embeddings are "
+        "kept; name the larger one at once.",
     ),
 )

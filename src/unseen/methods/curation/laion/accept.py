@@ -130,8 +130,8 @@ def resized(image: Image, mode: Resize, size: int, *, only_if_bigger: bool = Tru
     longest = mode in ("border", "keep_ratio_largest")
     side = max(image.size) if longest else min(image.size)
     if mode != "no" and not (only_if_bigger and side <= size):
-        shape = tuple(max(1, round(length * size / side)) for length in image.size)
-        image = image.resize(shape, Pillow.Resampling.BOX if side > size else Pillow.Resampling.LANCZOS)
+        wide, tall = (max(1, round(length * size / side)) for length in image.size)
+        image = image.resize((wide, tall), Pillow.Resampling.BOX if side > size else Pillow.Resampling.LANCZOS)
     if mode == "center_crop":
         wide, tall = (min(size, length) for length in image.size)
         left, top = (image.width - wide) // 2, (image.height - tall) // 2

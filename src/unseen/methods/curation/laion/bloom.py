@@ -75,7 +75,9 @@ class BloomFilter:
 
     def _places(self, keys: Sequence[str]) -> NDArray[np.int64]:
         """Positions of the bits of each key, (n, k)."""
-        digests = b"".join(hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).digest() for key in keys)
+        digests = b"".join(
+            hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).digest() for key in keys
+        )
         pairs = np.frombuffer(digests, dtype="<u8").reshape(-1, 2)
         steps = np.arange(self.n_hashes, dtype=np.uint64)
         with np.errstate(over="ignore"):

@@ -68,9 +68,7 @@ class Perceptron(nn.Module):
         self.scaler = Standardizer(n_features)
         sizes = [n_features, *widths]
         hidden = [
-            layer
-            for a, b in zip(sizes, sizes[1:])
-            for layer in (nn.Linear(a, b), nn.ReLU(), nn.Dropout(dropout))
+            layer for a, b in zip(sizes, sizes[1:]) for layer in (nn.Linear(a, b), nn.ReLU(), nn.Dropout(dropout))
         ]
         self.layers = nn.Sequential(*hidden, nn.Linear(sizes[-1], n_out))
 
@@ -120,7 +118,7 @@ class Head:
         return COLUMNS.get(self.name, self.name)
 
     def score(self, vectors: FloatArray) -> NDArray[np.float32]:
-        """Probability of the flagged class, or the value, (n,), of embeddings (n, d), which need not be of unit length."""
+        """Probability of the flagged class, or the value, (n,), of embeddings of any length, (n, d)."""
         x = torch.from_numpy(_unit(vectors))
         with torch.no_grad():
             found = self.network(x)
@@ -231,6 +229,7 @@ def _fit(x: FloatArray, y: NDArray[Any], kind: Kind, C: float, epochs: int) -> n
     per_epoch = steps(len(x), 64)
 
     def objective(batch: Batch, run: Run) -> Tensor:
+        assert batch.y is not None
         return F.cross_entropy(network(batch.x), batch.y)
 
     train(
@@ -254,8 +253,8 @@ def _ridge(x: FloatArray, y: NDArray[Any], C: float) -> nn.Module:
     network.backbone.measure(torch.from_numpy(x))  # type: ignore[operator]
     model = Ridge(alpha=1 / C).fit(network.backbone(torch.from_numpy(x)).numpy(), y)
     with torch.no_grad():
-        network.head.weight.copy_(torch.as_tensor(model.coef_, dtype=torch.float32)[None])  # type: ignore[operator, union-attr]
-        network.head.bias.fill_(float(model.intercept_))  # type: ignore[operator, union-attr]
+        network.head.weight.copy_(torch.as_tensor(model.coef_, dtype=torch.float32)[None])  # type: ignore[operator]
+        network.head.bias.fill_(float(model.intercept_))  # type: ignore[operator]
     return network.eval()
 
 
@@ -286,7 +285,10 @@ def _validated(
         scores[held] = (found[:, 0] if kind == "value" else found.softmax(dim=1)[:, 1]).numpy()
     if kind == "value":
         return {"spearman": float(spearmanr(scores, y).statistic), "mae": float(np.abs(scores - y).mean())}
-    return {"auc": float(roc_auc_score(y, scores)), "balanced_accuracy": float(balanced_accuracy_score(y, scores > 0.5))}
+    return {
+        "auc": float(roc_auc_score(y, scores)),
+        "balanced_accuracy": float(balanced_accuracy_score(y, scores > 0.5)),
+    }
 
 
 def propose(

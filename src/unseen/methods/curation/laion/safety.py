@@ -123,7 +123,8 @@ def read_rules(file: str | os.PathLike[str]) -> tuple[Rule, ...]:
     names = {field.name for field in dataclasses.fields(Rule)}
     if not isinstance(told, list) or not all(isinstance(one, Mapping) and set(one) <= names for one in told):
         raise ValueError(f"{file} must hold a list of objects with {', '.join(sorted(names))}")
-    return tuple(Rule(**{k: tuple(v) if isinstance(v, list) else v for k, v in one.items()}) for one in told)
+    fields: list[dict[str, Any]] = [{k: tuple(v) if isinstance(v, list) else v for k, v in one.items()} for one in told]
+    return tuple(Rule(**one) for one in fields)
 
 
 def _flagged(rule: Rule, images: FloatArray, embed: EmbedText) -> NDArray[np.int64]:

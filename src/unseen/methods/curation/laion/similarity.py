@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unseen.data.typing import FloatArray
 from unseen.methods.curation.laion.language import STREAMS
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 THRESHOLDS: Mapping[str, Mapping[str, float]] = {
     "laion-5b": {"en": 0.28, "multi": 0.26, "nolang": 0.26},
@@ -158,3 +162,42 @@ def one_of_each(pairs: NDArray[np.int64], score: NDArray[np.float32]) -> NDArray
     best = np.full(labels.max(initial=-1) + 1, -1, dtype=np.int64)
     best[labels[order[::-1]]] = order[::-1]  # the last assignment stays: the best
     return best[labels]
+
+
+LOOK = 16
+"""Side of the shrunken picture by which near duplicates are confirmed."""
+
+
+def look_of(image: Image) -> bytes:
+    """A picture shrunk to 16 x 16 pixels, 768 bytes."""
+    from PIL import Image as Pillow
+
+    small = image.resize((LOOK, LOOK), Pillow.Resampling.BOX, reducing_gap=2.0)
+    return np.asarray(small.convert("RGB"), dtype=np.uint8).tobytes()
+
+
+def look_alike(
+    pairs: NDArray[np.int64], looks: NDArray[np.uint8], *, difference: float = 0.03, share: float = 0.25
+) -> NDArray[np.bool_]:
+    """Which pairs of rows show the same picture after resizing, recompression or a change of shade, (m,).
+
+    Embeddings say that two pictures mean the same; this says that they are the same. As
+    `unseen.data.duplicates.perceptual` decides it: pixels differ by at most `difference` of the full range in the mean,
+    and by at most `share` of the pictures' own mean deviation from their mean colours.
+
+    Parameters
+    ----------
+    pairs : array (m, 2)
+    looks : array (n, 768)
+        What `look_of` gives.
+    """
+    found = np.empty(len(pairs), dtype=bool)
+    own = np.empty(len(looks), dtype=np.float32)
+    for start in range(0, len(looks), BLOCK):
+        rows = looks[start : start + BLOCK].reshape(-1, LOOK * LOOK, 3).astype(np.float32)
+        own[start : start + BLOCK] = np.abs(rows - rows.mean(axis=1, keepdims=True)).mean(axis=(1, 2)) / 255
+    for start in range(0, len(pairs), BLOCK):
+        i, j = pairs[start : start + BLOCK].T
+        gap = np.abs(looks[i].astype(np.int16) - looks[j]).mean(axis=1) / 255
+        found[start : start + BLOCK] = gap <= np.minimum(difference, share * np.minimum(own[i], own[j]))
+    return found
