@@ -1,4 +1,4 @@
-"""`curate`: all stages over all shards, resumable, every drop counted; in this process or on Ray, with the same bits."""
+"""`curate`: all stages over all shards, resumable, every drop counted; on Ray with the same bits."""
 
 from __future__ import annotations
 
@@ -324,8 +324,8 @@ def _warn(job: Job, language: np.ndarray) -> None:
     others = sum(code not in ("", "en") for code in language.tolist())
     if others and job.multilingual is None:
         log.warning(
-            "%d of %d captions are not English and were read by the text encoder of %r: unless it knows their languages "
-            "their similarity means nothing (--multilingual-encoder)",
+            "%d of %d captions are not English and were read by the text encoder of %r: unless it knows their "
+            "languages their similarity means nothing (--multilingual-encoder)",
             others,
             len(language),
             job.encoder.name if job.encoder else "",

@@ -52,7 +52,7 @@ class Settings:
     seed: int = 0
     polite: Politeness = dataclasses.field(default_factory=Politeness)
     acceptance: Acceptance = dataclasses.field(default_factory=Acceptance)
-    near: float | None = 0.96
+    near: float | None = 0.9
     threshold: str | float | Mapping[str, float] | None = "laion-5b"
     target_keep: float | Mapping[str, float] | None = None
     rules: tuple[Rule, ...] = ()

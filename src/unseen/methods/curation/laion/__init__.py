@@ -46,7 +46,7 @@ card = Card(
     venue="NeurIPS 2022 Datasets and Benchmarks",
     kind="pipeline",
     official_code="rom1504/img2dataset",
-    summary="Turn crawled pages, link tables or shards into filtered, scored image-text pairs, with a reason for each drop.",
+    summary="Turn crawled pages, link tables or shards into filtered, scored image-text pairs; each drop has a reason.",
     unseen={"data"},
     modalities={"image", "text"},
     protocols={"curation"},
@@ -80,7 +80,7 @@ card = Card(
         "The watermark classifier's own body (a fine-tuned EfficientNet-B3 on 256 pixels): a head over the frozen "
         "embeddings is learnt in its place, with the same hidden layers if wanted; the paper's 90,000 labelled "
         "pictures are not to be had offline.",
-        "Detoxify's categories of toxicity: its weights are a download; a text head is learnt from the user's own labels.",
+        "Detoxify's categories of toxicity: its weights are a download; a text head is learnt from the user's labels.",
         "The prompt lists and keywords of step 10: they are the user's, in a JSON file.",
         "Re-encoding with a second, larger encoder (step 11): the encoder that filters is the one whose embeddings are "
         "kept; name the larger one at once.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
@@ -90,8 +91,10 @@ def look(content: bytes, rule: Acceptance) -> Looked:
     if len(content) < rule.min_bytes:
         return Looked(SMALL_FILE, detail=f"{len(content)} bytes")
     try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            width, height = image.size
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the rule decides
+            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+                width, height = image.size
     except Image.DecompressionBombError as error:
         return Looked(BOMB, detail=str(error))
     except (OSError, SyntaxError, ValueError) as error:

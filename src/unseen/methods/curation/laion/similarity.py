@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -177,13 +177,18 @@ def look_of(image: Image) -> bytes:
 
 
 def look_alike(
-    pairs: NDArray[np.int64], looks: NDArray[np.uint8], *, difference: float = 0.03, share: float = 0.25
+    pairs: NDArray[np.int64],
+    looks: NDArray[np.uint8],
+    *,
+    difference: float = 0.03,
+    share: float = 0.25,
+    shade: float = 0.06,
 ) -> NDArray[np.bool_]:
     """Which pairs of rows show the same picture after resizing, recompression or a change of shade, (m,).
 
-    Embeddings say that two pictures mean the same; this says that they are the same. As
-    `unseen.data.duplicates.perceptual` decides it: pixels differ by at most `difference` of the full range in the mean,
-    and by at most `share` of the pictures' own mean deviation from their mean colours.
+    Embeddings say that two pictures mean the same; this says that they are the same. Around their mean colours, pixels
+    differ by at most `difference` of the full range in the mean, and by at most `share` of the pictures' own mean
+    deviation; the mean colours differ by at most `shade`.
 
     Parameters
     ----------
@@ -192,12 +197,22 @@ def look_alike(
         What `look_of` gives.
     """
     found = np.empty(len(pairs), dtype=bool)
-    own = np.empty(len(looks), dtype=np.float32)
-    for start in range(0, len(looks), BLOCK):
-        rows = looks[start : start + BLOCK].reshape(-1, LOOK * LOOK, 3).astype(np.float32)
-        own[start : start + BLOCK] = np.abs(rows - rows.mean(axis=1, keepdims=True)).mean(axis=(1, 2)) / 255
     for start in range(0, len(pairs), BLOCK):
-        i, j = pairs[start : start + BLOCK].T
-        gap = np.abs(looks[i].astype(np.int16) - looks[j]).mean(axis=1) / 255
-        found[start : start + BLOCK] = gap <= np.minimum(difference, share * np.minimum(own[i], own[j]))
+        left, right = (_centred(looks[side]) for side in pairs[start : start + BLOCK].T)
+        gap = np.abs(left.pixels - right.pixels).mean(axis=(1, 2))
+        bound = np.minimum(difference, share * np.minimum(left.deviation, right.deviation))
+        near = np.abs(left.mean - right.mean).mean(axis=(1, 2)) <= shade
+        found[start : start + BLOCK] = (gap <= bound) & near
     return found
+
+
+class _Centred(NamedTuple):
+    pixels: NDArray[np.float32]
+    mean: NDArray[np.float32]
+    deviation: NDArray[np.float32]
+
+
+def _centred(looks: NDArray[np.uint8]) -> _Centred:
+    rows = looks.reshape(-1, LOOK * LOOK, 3).astype(np.float32) / 255
+    mean = rows.mean(axis=1, keepdims=True)
+    return _Centred(rows - mean, mean, np.abs(rows - mean).mean(axis=(1, 2)))
