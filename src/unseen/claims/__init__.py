@@ -27,6 +27,7 @@ CLAIMS = {
     "parzc": "parzc",
     "genie": "genie",
     "ttm": "ttm",
+    "laion": "laion",
     "mte-zsar": "mte_zsar",
     "ontozsl": "ontozsl",
     "crest": "crest",

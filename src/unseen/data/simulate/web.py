@@ -115,7 +115,7 @@ def small_web(
     Parameters
     ----------
     things : sequence of Thing
-        Each makes one ordinary link.
+        Each makes one ordinary link; how its picture is laid out depends on its key alone.
     n_pages : int, >= 2
     each_fault : int, >= 0
         Links of every kind of `FAULTS`; at most as many as there are clean links.
@@ -176,7 +176,8 @@ def _ordinary(
             "boilerplate": str(rng.choice(BOILERPLATE)),
         }[fate[i]]
         path = f"/img/{i:05d}.jpg"
-        answers[path] = picture_answer(rendered(thing.picture, rng, watermark=bool(marked[i])))
+        own = np.random.default_rng([zlib.crc32(thing.key.encode()), marked[i]])
+        answers[path] = picture_answer(rendered(thing.picture, own, watermark=bool(marked[i])))
         links.append(Link(path, alt, str(fate[i]), thing.key, language, bool(marked[i])))
     return links
 
