@@ -10,6 +10,7 @@ import dataclasses
 import io
 import json
 import os
+import re
 import sys
 import tarfile
 import zlib
@@ -157,36 +158,60 @@ def _crawl(source: Source, unit: Unit, note: Note) -> Iterator[Found]:
         raise ImportError("reading crawls needs warcio: pip install 'unseen[curate]'") from error
     broken = (ArchiveLoadFailed, EOFError, OSError, zlib.error, ValueError)
     with Path(unit.file).open("rb") as stream:
-        records = iter(ArchiveIterator(stream))
+        records = ArchiveIterator(stream)
+        last = 0
         while True:
             try:
                 record = next(records, None)
-                page = None if record is None else _record(record)
+                page = [] if record is None else _record(record)
+                last = last if record is None else records.get_record_offset()
             except broken as error:
                 note(f"{unit.label} ends in the middle or is damaged: {error}; what comes after was not read")
                 return
             if record is None:
-                return
-            if page is not None:
-                yield from (Found(one) for one in page)
+                break
+            yield from (Found(one) for one in page)
+    if _cut_off(Path(unit.file), last):
+        note(f"{unit.label} ends in the middle of a record; what comes after was not read")
 
 
-def _record(record: Any) -> list[parse.Candidate] | None:
+def _cut_off(file: Path, start: int) -> bool:
+    """Whether a file ends before its records do, as seen from the last one that began, at `start`."""
+    with file.open("rb") as stream:
+        stream.seek(start)
+        rest = stream.read()
+    if not rest.startswith(b"\x1f\x8b"):
+        head, _, body = rest.partition(b"\r\n\r\n")
+        length = re.search(rb"(?im)^content-length:\s*(\d+)", head)
+        return bool(rest) and (length is None or len(body) < int(length.group(1)))
+    while rest:
+        member = zlib.decompressobj(wbits=31)
+        try:
+            while rest and not member.eof:
+                member.decompress(rest, 2**20)
+                rest = member.unused_data if member.eof else member.unconsumed_tail
+        except zlib.error:
+            return True
+        if not member.eof:
+            return True
+    return False
+
+
+def _record(record: Any) -> list[parse.Candidate]:
+    """The links of a record, if it is a page."""
     url = record.rec_headers.get_header("WARC-Target-URI") or ""
     kind = (record.rec_headers.get_header("Content-Type") or "").lower()
     if record.rec_type == "metadata" and "json" in kind:
         told = json.loads(record.content_stream().read(LARGEST_PAGE))
         return parse.candidates(parse.read_wat(told, url), url)
     if record.rec_type != "response" or record.http_headers is None:
-        return None
+        return []
     kind = (record.http_headers.get_header("Content-Type") or "").lower()
     if record.http_headers.get_statuscode() != "200" or "html" not in kind:
-        return None
-    length = record.rec_headers.get_header("Content-Length")
+        return []
     body = record.content_stream().read(LARGEST_PAGE)
-    if length and record.length and record.length > 0 and not body:
-        raise EOFError("the record has no content")
-    return parse.parse_page(parse.Page(url, body, kind.partition("charset=")[2].partition(";")[0].strip(" \"'")))
+    charset = kind.partition("charset=")[2].partition(";")[0].strip(" \"'")
+    return parse.parse_page(parse.Page(url, body, charset))
 
 
 def _pages(source: Source, unit: Unit, note: Note) -> Iterator[Found]:

@@ -176,7 +176,7 @@ def _ordinary(
             "boilerplate": str(rng.choice(BOILERPLATE)),
         }[fate[i]]
         path = f"/img/{i:05d}.jpg"
-        own = np.random.default_rng([zlib.crc32(thing.key.encode()), marked[i]])
+        own = np.random.default_rng([zlib.crc32(thing.key.encode()), int(marked[i])])
         answers[path] = picture_answer(rendered(thing.picture, own, watermark=bool(marked[i])))
         links.append(Link(path, alt, str(fate[i]), thing.key, language, bool(marked[i])))
     return links

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 Stream = Literal["en", "multi", "nolang"]
 STREAMS: tuple[Stream, ...] = ("en", "multi", "nolang")
@@ -14,6 +14,7 @@ RELIABLE = 0.5
 """Probability from which py3langid is believed. CLD3's 0.7 is on another scale: chosen on captions of emoji names."""
 
 
+@runtime_checkable
 class Detector(Protocol):
     """From captions to (code, probability); a user's own one goes in its place."""
 
