@@ -28,6 +28,7 @@ ALL = (
     "taxonomy",
     "generation",
     "pruning",
+    "curation",
 )
 
 

@@ -418,7 +418,7 @@ def on_config(config: Any) -> Any:
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Put measured figures into the pages that ask for them."""
     studies = {name: functools.partial(study, name) for name in ("toolbox", "generalization")}
-    marks = {"costs": costs, "benchmarks": benchmarks, **studies}
+    marks = {"costs": costs, "curation": curation, "benchmarks": benchmarks, **studies}
     for name, figures in marks.items():
         if f"<!-- {name} -->" in markdown:
             markdown = markdown.replace(f"<!-- {name} -->", figures())
@@ -451,6 +451,36 @@ def costs(machines: tuple[int, ...] = (1, 8, 100)) -> str:
     where = found["machine"]
     told = f"{rate:.0f} pictures/s, measured {found['date']} on {where['processor']}, {where['cores']} cores."
     return f"{table(header, rows)}\n\n{told}"
+
+
+def curation(keep: float = 0.1, machines: tuple[int, ...] = (1, 10, 100)) -> str:
+    """Hours and storage to curate 10^6 to 10^9 candidates, from the measured cost of a shard."""
+    found = measured().get("curation")
+    if found is None:
+        return "`make bench` has not been run."
+    last = [row for row in found["rows"] if row["peer"] == "bare encoder"][-1]
+    where, rate = found["machine"], last["ours"]
+    rows = [
+        [
+            f"10^{power}",
+            *(duration(10**power / rate / count) for count in machines),
+            storage(10**power * keep * last["bytes per pair"]),
+            storage(10**power * last["bytes per pair of work"]),
+        ]
+        for power in (6, 8, 9)
+    ]
+    named = (f"{count} process{'es' * (count > 1)}" for count in machines)
+    header = ["candidates", *named, f"kept, at {keep:.0%}", "work, until it is deleted"]
+    told = f"{rate:g} pairs/s in one process, measured {found['date']} on {where['processor']}, {where['cores']} cores."
+    return f"{table(header, rows)}\n\n{told}"
+
+
+def storage(size: float) -> str:
+    """Bytes as people say them."""
+    for unit, one in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
+        if size >= one:
+            return f"{size / one:.3g} {unit}"
+    return f"{size:.0f} bytes"
 
 
 def duration(seconds: float) -> str:

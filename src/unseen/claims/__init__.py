@@ -28,6 +28,7 @@ CLAIMS = {
     "genie": "genie",
     "ttm": "ttm",
     "concept-pruning": "concept_pruning",
+    "laion": "laion",
     "mte-zsar": "mte_zsar",
     "ontozsl": "ontozsl",
     "crest": "crest",

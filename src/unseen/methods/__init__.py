@@ -62,6 +62,7 @@ METHODS = {
 
 SYSTEMS: dict[str, str] = {
     "concept-frequency": "curation.concept_frequency",
+    "laion": "curation.laion",
 }
 """Module of every pipeline and study: systems of functions, which nobody fits. It holds their ``card``."""
 

@@ -13,13 +13,14 @@ from typing import Any
 
 from unseen.data.domain import Domain
 from unseen.data.sources.digits import characters, digit_styles, digits
-from unseen.data.sources.emoji import download_size, emoji, emoji_styles, in_common
+from unseen.data.sources.emoji import LOCALES, download_size, emoji, emoji_styles, emoji_words, in_common
 from unseen.data.sources.furniture import furniture, furniture_credit, furniture_download, furniture_makers
 from unseen.data.sources.npm import SourceUnavailable, pins
 from unseen.data.sources.tones import TONED, emoji_tones
 from unseen.data.typing import Kind
 
 __all__ = [
+    "LOCALES",
     "Source",
     "SourceUnavailable",
     "characters",
@@ -29,6 +30,7 @@ __all__ = [
     "emoji",
     "emoji_styles",
     "emoji_tones",
+    "emoji_words",
     "furniture",
     "furniture_makers",
     "get",

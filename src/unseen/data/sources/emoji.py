@@ -114,6 +114,31 @@ def emoji(style: str, *, level: str = "subgroup", size: int = 224) -> Domain:
     )
 
 
+LOCALES = ("en", "de", "fr", "es", "it", "pt", "nl", "ru", "ja", "zh")
+"""Languages of `emoji_words` that are tried."""
+
+
+def emoji_words(locale: str) -> dict[str, tuple[str, tuple[str, ...]]]:
+    """Name and keywords of every emoji in a language, by code points.
+
+    Parameters
+    ----------
+    locale : str
+        A language of emojibase-data, such as one of `LOCALES`.
+
+    Raises
+    ------
+    SourceUnavailable
+        If the language is not there, or npm and the network are missing.
+    """
+    target = cache_folder() / "emoji" / f"{archive_path(TEXTS).stem}-words-{locale}.json"
+    if not target.exists():
+        rows = read_members(fetch(TEXTS), [f"{locale}/data.json"])[f"{locale}/data.json"]
+        write_json(target, {row["hexcode"]: [row["label"], row.get("tags", [])] for row in rows})
+    told = json.loads(target.read_text(encoding="utf-8"))
+    return {code: (label, tuple(words)) for code, (label, words) in told.items()}
+
+
 def in_common(*domains: Domain) -> tuple[Domain, ...]:
     """Return the samples of each style whose emoji all of them have, in one order."""
     if not domains:

@@ -1,0 +1,284 @@
+"""Web-scale image-text pairs: curate, and the heads that score them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from unseen.cli.app import AsJson, app, dump, say, write_csv
+
+head_app = typer.Typer(no_args_is_help=True, help="Scores of pairs, learnt from a few labels over frozen embeddings.")
+app.add_typer(head_app, name="head")
+
+TwoTowers = Annotated[str, typer.Option(help="Two-tower encoder; `unseen encoders` lists them.")]
+
+
+@app.command()
+def curate(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="INPUT",
+            help="Crawl (.warc, .wat), HTML pages, table of URLs and captions, .tar shards or pictures.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of the collection; one that was begun is continued.")],
+    encoder: TwoTowers = "lite-clip",
+    multilingual_encoder: Annotated[
+        str | None,
+        typer.Option(help="Text encoder of the same space for captions that are not English.", show_default=False),
+    ] = None,
+    threshold: Annotated[
+        str | None,
+        typer.Option(
+            help="Least similarity: laion-5b, laion-400m (both for CLIP ViT-B/32) or a number.", show_default=False
+        ),
+    ] = None,
+    target_keep: Annotated[
+        float | None, typer.Option(help="Share to keep in each stream, in place of a threshold.", show_default=False)
+    ] = None,
+    languages: Annotated[
+        str | None, typer.Option(help="Languages to keep, such as en,de,none; all if absent.", show_default=False)
+    ] = None,
+    heads: Annotated[
+        list[str] | None,
+        typer.Option("--head", help="Score to add, as name=FOLDER of `unseen head train`.", show_default=False),
+    ] = None,
+    rules: Annotated[Path | None, typer.Option(help="JSON file of safety rules.", show_default=False)] = None,
+    near: Annotated[float, typer.Option(help="Cosine from which pictures are compared; 0 for equal files only.")] = 0.9,
+    shard_size: Annotated[int, typer.Option(help="Candidates of a shard.", min=1)] = 1000,
+    stages: Annotated[str, typer.Option(help="What to run now.")] = "parse,fetch,embed,select",
+    resize: Annotated[
+        str, typer.Option(help="How pictures are kept: no, keep_ratio, center_crop, border, keep_ratio_largest.")
+    ] = "no",
+    size: Annotated[int, typer.Option(help="Pixels to resize to.", min=1)] = 256,
+    min_bytes: Annotated[int, typer.Option(help="Least bytes of a picture.", min=0)] = 5000,
+    min_size: Annotated[int, typer.Option(help="Least pixels of its shorter side.", min=0)] = 0,
+    max_aspect_ratio: Annotated[
+        float | None, typer.Option(help="Of the longer to the shorter side.", show_default=False)
+    ] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds for a picture.")] = 10.0,
+    max_bytes: Annotated[int, typer.Option(help="Most bytes that are downloaded of a picture.", min=1)] = 32 * 2**20,
+    per_host: Annotated[int, typer.Option(help="Downloads from one host at once.", min=1)] = 8,
+    delay: Annotated[float, typer.Option(help="Seconds between downloads from one host.", min=0)] = 0.0,
+    ignore_opt_out: Annotated[
+        bool, typer.Option("--ignore-opt-out", help="Take pictures although X-Robots-Tag says noai or noindex.")
+    ] = False,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(help="HOST or HOST:PORT that may be private: an intranet, a test.", show_default=False),
+    ] = None,
+    block_host: Annotated[
+        list[str] | None, typer.Option(help="Host that is never asked, or a file of hosts.", show_default=False)
+    ] = None,
+    base_url: Annotated[str, typer.Option(help="Where a folder of HTML pages was.", show_default=False)] = "",
+    engine: Annotated[str, typer.Option(help="process, or ray: all cores, or a cluster.")] = "process",
+    address: Annotated[str | None, typer.Option(help="Of a running Ray cluster.", show_default=False)] = None,
+    cache: Annotated[bool, typer.Option("--cache", help="Keep features by content, for a later run.")] = False,
+    seed: Annotated[int, typer.Option(help="Of the order of downloads.", min=0)] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Make filtered, scored image-text pairs of a crawl, a link table, shards or a folder; a killed run goes on.
+
+    Example:  unseen curate crawl.warc.gz --out pairs --target-keep 0.5
+    """
+    from unseen.curation.fetch import Politeness
+    from unseen.curation.pipeline import curate as run
+    from unseen.curation.settings import Settings
+    from unseen.encoders import get
+    from unseen.methods.curation.laion.accept import Acceptance
+    from unseen.methods.curation.laion.safety import read_rules
+    from unseen.report.curate import write_report
+    from unseen.scale import Engine
+
+    if threshold is None and target_keep is None:
+        if not encoder.startswith("open_clip:"):
+            raise ValueError(
+                f"say --target-keep (such as 0.5) or --threshold: LAION's thresholds hold for CLIP ViT-B/32, and "
+                f"cosines of {encoder!r} lie on another scale"
+            )
+        threshold = "laion-5b"
+    acceptance: dict[str, Any] = {"resize": resize, "size": size, "min_bytes": min_bytes, "min_size": min_size}
+    if max_aspect_ratio is not None:
+        acceptance["max_aspect_ratio"] = max_aspect_ratio
+    settings = Settings(
+        shard_size=shard_size,
+        languages=tuple(languages.split(",")) if languages else (),
+        seed=seed,
+        polite=Politeness(
+            timeout=timeout,
+            max_bytes=max_bytes,
+            per_host=per_host,
+            delay=delay,
+            respect_opt_out=not ignore_opt_out,
+            allowed_hosts=tuple(allow_host or ()),
+            blocked_hosts=tuple(_hosts(block_host or [])),
+        ),
+        acceptance=Acceptance(**acceptance),
+        near=near or None,
+        threshold=None if threshold is None else _number(threshold),
+        target_keep=target_keep,
+        rules=read_rules(rules) if rules is not None else (),
+    )
+    parts = tuple(part.strip() for part in stages.split(","))
+    towers: Any = get(encoder) if {"embed", "select"} & set(parts) else None
+    made = run(
+        source,
+        out,
+        encoder=towers,
+        multilingual=get(multilingual_encoder) if multilingual_encoder and towers is not None else None,
+        heads=[_head(told) for told in heads or []],
+        settings=settings,
+        stages=parts,
+        engine=Engine(name=engine, address=address),  # type: ignore[arg-type]
+        base_url=base_url,
+        cache=cache,
+    )
+    write_report(out, seconds=made.seconds, failures=made.failures)
+    if as_json:
+        dump({**made.accounting.to_json(), "failures": [f._asdict() for f in made.failures], "seconds": made.seconds})
+    else:
+        for line in made.accounting.lines():
+            typer.echo(line)
+        say(f"{out} holds the pairs in shards/, every drop in dropped.parquet, and report.html")
+    if made.failures:
+        say(f"{len(made.failures)} shards failed: {made.failures[0].error}; run the same command again")
+        raise typer.Exit(3)
+
+
+def _number(told: str) -> str | float:
+    try:
+        return float(told)
+    except ValueError:
+        return told
+
+
+def _hosts(told: list[str]) -> list[str]:
+    """Host names, from the command line and from files."""
+    found: list[str] = []
+    for one in told:
+        lines = Path(one).read_text(encoding="utf-8").splitlines() if Path(one).is_file() else [one]
+        found += [line.strip().lower() for line in lines if line.strip() and not line.startswith("#")]
+    return found
+
+
+def _head(told: str) -> Any:
+    import dataclasses
+
+    from unseen.methods.curation.laion.heads import Head
+
+    name, sign, folder = told.partition("=")
+    if not sign or not name:
+        raise ValueError(f"--head takes name=FOLDER; got {told!r}")
+    return dataclasses.replace(Head.load(folder), name=name)
+
+
+@head_app.command("train")
+def train(
+    labels: Annotated[
+        str, typer.Argument(help="Two class folders of pictures, a table of files or captions with labels, or shards.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    name: Annotated[str, typer.Option(help="unsafe, watermark, toxicity, aesthetic, or a name of your own.")],
+    encoder: TwoTowers = "lite-clip",
+    flagged: Annotated[
+        str | None, typer.Option(help="Class that is flagged; the second of the two if absent.", show_default=False)
+    ] = None,
+    kind: Annotated[str, typer.Option(help="linear, mlp, or value for ratings.")] = "linear",
+    threshold: Annotated[
+        float | None, typer.Option(help="Score above which a pair is flagged; the paper's.", show_default=False)
+    ] = None,
+    labels_column: Annotated[str | None, typer.Option(help="Column of the labels.", show_default=False)] = None,
+    seed: Annotated[int, typer.Option(help="Of training.", min=0)] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Learn a score over an encoder's embeddings from a few labels, and say what it is worth.
+
+    Example:  unseen head train watermarks/ --out watermark --name watermark --encoder lite-clip
+    """
+    import numpy as np
+
+    from unseen.data.loaders import load
+    from unseen.encoders import get
+    from unseen.methods.curation.laion.heads import train_head
+
+    towers: Any = get(encoder)
+    domain = load(labels, labels_column=labels_column)
+    if domain.y is None or domain.classes is None:
+        raise ValueError(f"{labels} has no labels; name class folders, or a table with a column of labels")
+    if domain.kind not in ("image", "text"):
+        raise ValueError(f"{labels} holds {domain.kind}; a head reads pictures or captions")
+    names = list(domain.classes.names)
+    if kind == "value":
+        values = np.array([float(names[i]) for i in domain.y])
+    else:
+        if len(names) != 2:
+            raise ValueError(f"a head tells two classes apart; {labels} has {len(names)}: {', '.join(names[:5])}")
+        if flagged is not None and flagged not in names:
+            raise ValueError(f"flagged must be one of {', '.join(names)}; got {flagged!r}")
+        values = (domain.y == names.index(flagged if flagged is not None else names[1])).astype(np.int64)
+    known = np.asarray(domain.y) >= 0
+    head = train_head(
+        towers.encode(domain).x[known],
+        values[known],
+        name=name,
+        encoder={"name": towers.name, "fingerprint": towers.fingerprint, "dim": towers.dim},
+        side="text" if domain.kind == "text" else "image",
+        kind=kind,  # type: ignore[arg-type]
+        threshold=threshold,
+        seed=seed,
+    )
+    head.save(out)
+    if as_json:
+        dump({"name": head.name, "kind": head.kind, "threshold": head.threshold, **head.told})
+        return
+    told = ", ".join(f"{key.replace('_', ' ')} {value:.3f}" for key, value in head.told.items() if key != "n")
+    typer.echo(f"{name}: {head.kind} head from {head.told['n']} labels; cross-validated: {told or 'too few to say'}")
+    if kind != "value":
+        typer.echo(f"flagged: {flagged or names[1]}, from a score of {head.threshold:g}")
+    say(f"{out} holds the head; use it with: unseen curate INPUT --out pairs --head {name}={out}")
+
+
+@head_app.command("propose")
+def propose_rows(
+    collection: Annotated[Path, typer.Argument(help="Collection of `unseen curate`.")],
+    prompts: Annotated[list[str], typer.Option("--prompt", help="What to look for; may be repeated.")],
+    out: Annotated[Path, typer.Option(help="CSV file to write, and to fill in the column label.")],
+    encoder: TwoTowers = "lite-clip",
+    each: Annotated[int, typer.Option(help="Pairs per prompt.", min=1)] = 50,
+    others: Annotated[int, typer.Option(help="Pairs at random beside them.", min=0)] = 50,
+    seed: Annotated[int, typer.Option(help="Of those at random.", min=0)] = 0,
+) -> None:
+    """Find pairs to label for a head: those nearest to prompts, and some at random; their pictures lie beside the CSV.
+
+    Example:  unseen head propose pairs --prompt "a picture with a watermark" --out label.csv
+    """
+    import pandas as pd
+
+    from unseen.curation.collection import Collection, suffix_of
+    from unseen.encoders import get
+    from unseen.methods.curation.laion.heads import propose
+    from unseen.runtime import replacing
+
+    opened, towers = Collection.open(collection), get(encoder)
+    if opened.encoder is None:
+        raise ValueError(f"{collection} holds no embeddings")
+    opened.encoder.require(towers.fingerprint, towers.dim, name=encoder)
+    queries = towers.encode_text(list(prompts))  # type: ignore[attr-defined]
+    found = propose(opened.embeddings("image"), queries, each=each, others=others, seed=seed)
+    table = opened.table(["uid", "text", "url"])
+    folder = out.with_name(f"{out.stem}-pictures")
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for row, query in found:
+        content = opened.picture(row)
+        own = {key: table[key][row].as_py() for key in ("uid", "text", "url")}
+        file = folder / f"{own['uid']}.{suffix_of(content)}"
+        with replacing(file) as temporary:
+            temporary.write_bytes(content)
+        prompt = prompts[query] if query >= 0 else ""
+        rows.append({"file": f"{folder.name}/{file.name}", "label": "", "prompt": prompt, **own})
+    write_csv(out, pd.DataFrame(rows))
+    say(f"{out} has {len(rows)} pairs to label; fill in label, then: unseen head train {out} --out head --name NAME")

@@ -1,0 +1,113 @@
+"""Every pair that is dropped, with its stage and reason; kept and dropped add up to what was parsed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from unseen.runtime import replacing
+
+STAGES = ("parse", "language", "download", "checks", "embed", "duplicates", "filter", "safety")
+"""In their order; every drop belongs to one."""
+
+DROPPED = pa.schema([(name, pa.string()) for name in ("uid", "url", "text", "stage", "reason", "detail")])
+"""A row per pair that was dropped."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Accounting:
+    """What became of the links.
+
+    Attributes
+    ----------
+    parsed : int
+        Image links, rows or pictures that were found.
+    kept : int
+    dropped : mapping of (stage, reason) to int
+    waiting : int
+        Links of shards that have not been done: none once everything ran.
+    faults : tuple of str
+        What of the input could not be read, and so could not be counted.
+    """
+
+    parsed: int
+    kept: int
+    dropped: Mapping[tuple[str, str], int]
+    waiting: int = 0
+    faults: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        total = self.kept + sum(self.dropped.values()) + self.waiting
+        if total != self.parsed:
+            raise ValueError(
+                f"{self.parsed:,} links were parsed, but {self.kept:,} kept, {sum(self.dropped.values()):,} dropped "
+                f"and {self.waiting:,} waiting make {total:,}: a pair was lost or counted twice"
+            )
+
+    def rows(self) -> list[tuple[str, str, int]]:
+        """(stage, reason, count), stage by stage, the most frequent reason first."""
+        order = {stage: i for i, stage in enumerate(STAGES)}
+        items = sorted(
+            self.dropped.items(), key=lambda item: (order.get(item[0][0], len(STAGES)), -item[1], item[0][1])
+        )
+        return [(stage, reason, count) for (stage, reason), count in items]
+
+    def of(self, stage: str) -> dict[str, int]:
+        """Counts of a stage by reason."""
+        return {reason: count for own, reason, count in self.rows() if own == stage}
+
+    def lines(self) -> list[str]:
+        """The table as text."""
+        rows = [("parsed", "", self.parsed), *((s, r, -n) for s, r, n in self.rows())]
+        rows += [("waiting", "shards that are not done", -self.waiting)] if self.waiting else []
+        rows.append(("kept", "", self.kept))
+        width = max(len(reason) for _, reason, _ in rows) + 2
+        told = [f"{stage:<12}{reason:<{width}}{count:>12,}" for stage, reason, count in rows]
+        return [*told, *(f"not read: {fault}" for fault in self.faults)]
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        rows = [{"stage": stage, "reason": reason, "count": count} for stage, reason, count in self.rows()]
+        return {
+            "parsed": self.parsed,
+            "kept": self.kept,
+            "dropped": rows,
+            "waiting": self.waiting,
+            "faults": list(self.faults),
+        }
+
+    def save(self, file: str | os.PathLike[str]) -> None:
+        """Write JSON, all or nothing."""
+        with replacing(file) as temporary:
+            temporary.write_text(json.dumps(self.to_json(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, file: str | os.PathLike[str]) -> Accounting:
+        """Read what `save` wrote; `ValueError` if it does not add up."""
+        told = json.loads(Path(file).read_text(encoding="utf-8"))
+        dropped = {(row["stage"], row["reason"]): int(row["count"]) for row in told["dropped"]}
+        return cls(told["parsed"], told["kept"], dropped, told["waiting"], tuple(told["faults"]))
+
+
+def dropped_table(rows: Iterable[tuple[str, str, str, str, str, str]]) -> pa.Table:
+    """A table of drops from (uid, url, text, stage, reason, detail)."""
+    columns = list(zip(*rows)) or [()] * len(DROPPED)
+    arrays = [pa.array(list(map(_storable, column)), pa.string()) for column in columns]
+    return pa.Table.from_arrays(arrays, schema=DROPPED)
+
+
+def _storable(text: str) -> str:
+    """Text without lone surrogates, which no file holds."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def counted(table: pa.Table) -> Counter[tuple[str, str]]:
+    """How often each (stage, reason) stands in a table of drops."""
+    return Counter(zip(table["stage"].to_pylist(), table["reason"].to_pylist()))

@@ -1,0 +1,204 @@
+"""Steps 1-3 and 5 of LAION-5B: from a page to image-text candidates, each kept or with the reason why not."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+from urllib.parse import urljoin, urlsplit
+
+MOST = 2000
+"""Characters of a URL or a caption; what is longer is cut."""
+SHORTEST = 5
+"""Characters of a caption."""
+LONGEST_HOST = 60
+
+UNKNOWN_LICENSE = "?"
+_REFUSED_ENDINGS = (".svg", ".gif")
+_REFUSED_SCHEMES = ("data:", "javascript:")
+_LICENSE = re.compile(r"^(?:https?:)?//(?:www\.)?creativecommons\.org/(?:licenses|publicdomain)/\S+", re.IGNORECASE)
+_CHARSET = re.compile(rb"charset\s*=\s*[\"']?\s*([A-Za-z0-9_.:-]+)", re.IGNORECASE)
+_HOST = re.compile(r"[A-Za-z0-9._~\-\[\]:%\u0080-\U0010ffff]+")
+_JOINERS = "\u200c\u200d"  # part of the spelling of Persian, Hindi and of composed emoji
+_SEPARATORS = str.maketrans("|\t\u2028\u2029", "    ")
+
+NO_TEXT, SHORT_TEXT = "no alt text", f"caption shorter than {SHORTEST} characters"
+BAD_FORMAT, INLINE = "an SVG or GIF", "a data: or javascript: source"
+BAD_URL, LONG_HOST, REPEATED = "no valid URL", f"host longer than {LONGEST_HOST} characters", "URL repeated on the page"
+
+
+class Page(NamedTuple):
+    """A page as it was fetched: its address, its bytes, and the charset that its header names."""
+
+    url: str
+    html: bytes
+    charset: str = ""
+
+
+class Links(NamedTuple):
+    """What a page says of pictures: (source, alt text) of every image, in the page's order."""
+
+    base: str
+    license: str
+    images: tuple[tuple[str, str], ...]
+
+
+class Candidate(NamedTuple):
+    """An image link; `reason` is empty if it is kept."""
+
+    url: str
+    text: str
+    license: str
+    page: str
+    reason: str
+
+
+def read_links(page: Page) -> Links:
+    """All image links of a page, its base address and its Creative Commons licence ("?" if it names none).
+
+    Raises
+    ------
+    ImportError
+        If selectolax is missing.
+    """
+    try:
+        from selectolax.lexbor import LexborHTMLParser
+    except ImportError as error:
+        raise ImportError("reading pages needs selectolax: pip install 'unseen[curate]'") from error
+    tree = LexborHTMLParser(decode(page.html, page.charset))
+    base = page.url
+    first = tree.css_first("base[href]")
+    if first is not None:
+        base = _joined(page.url, first.attributes.get("href") or "") or page.url
+    images = tuple(
+        (own.get("src") or "", own.get("alt") or "") for own in (node.attributes for node in tree.css("img"))
+    )
+    targets = (node.attributes.get("href") or "" for node in tree.css("a[href], link[href]"))
+    return Links(base, _license_of(targets), images)
+
+
+def read_wat(record: dict[str, Any], url: str) -> Links:
+    """The same of a record of a WAT file, which lists a page's links as JSON."""
+    told: Any = record
+    for key in ("Envelope", "Payload-Metadata", "HTTP-Response-Metadata", "HTML-Metadata"):
+        told = told.get(key, {}) if isinstance(told, dict) else {}
+    links = [link for link in told.get("Links", ()) if isinstance(link, dict)]
+    base = told.get("Head", {}).get("Base", "") if isinstance(told.get("Head"), dict) else ""
+    images = tuple(
+        (str(link.get("url", "")), str(link.get("alt", ""))) for link in links if link.get("path") == "IMG@/src"
+    )
+    targets = (str(link.get("url", "")) for link in links if link.get("path") in ("A@/href", "LINK@/href"))
+    return Links(_joined(url, base) or url, _license_of(targets), images)
+
+
+def candidates(links: Links, page: str = "") -> list[Candidate]:
+    """Every image link of a page with the reason why it is dropped, if it is; in the page's order.
+
+    Parameters
+    ----------
+    links : Links
+    page : str
+        Its address, kept beside the candidate; `links.base` if empty.
+    """
+    found: list[Candidate] = []
+    seen: set[str] = set()
+    for source, alt in links.images:
+        url, text, reason = judge(links.base, source, alt)
+        if not reason and url in seen:
+            reason = REPEATED
+        if not reason:
+            seen.add(url)
+        found.append(Candidate(url, text, links.license, page or links.base, reason))
+    return found
+
+
+def parse_page(page: Page) -> list[Candidate]:
+    """`candidates` of a page of HTML."""
+    return candidates(read_links(page), page.url)
+
+
+def parse_pages(pages: Iterable[Page]) -> list[Candidate]:
+    """`candidates` of many pages, in their order."""
+    return [candidate for page in pages for candidate in parse_page(page)]
+
+
+def judge(base: str, source: str, alt: str) -> tuple[str, str, str]:
+    """The absolute URL and the cleaned caption of a link, and why it is dropped ("" if it is kept)."""
+    source = source.strip()
+    text = clean(alt)
+    if source[:12].lower().startswith(_REFUSED_SCHEMES):
+        return source[:MOST], text, INLINE
+    url = (_joined(base, source) if source else "")[:MOST]
+    reason = _fault(url)
+    if not reason:
+        reason = NO_TEXT if not alt.strip() else SHORT_TEXT if len(text) < SHORTEST else ""
+    return url or source[:MOST], text, reason
+
+
+def clean(text: str) -> str:
+    """A caption in one line: mojibake mended, separators and newlines to spaces, no control or direction marks.
+
+    Raises
+    ------
+    ImportError
+        If ftfy is missing.
+    """
+    try:
+        from ftfy import fix_text
+    except ImportError as error:
+        raise ImportError("mending captions needs ftfy: pip install 'unseen[curate]'") from error
+    cut = text[: 4 * MOST].replace("\r", " ").replace("\n", " ").translate(_SEPARATORS)
+    if not cut.isascii() or "&" in cut:
+        cut = fix_text(cut).replace("\n", " ").translate(_SEPARATORS)
+    return "".join(c for c in cut if c.isprintable() or c in _JOINERS)[:MOST].strip()
+
+
+def uid(url: str, text: str) -> str:
+    """MD5 of URL and caption, 32 hexadecimal digits: the key of a pair everywhere."""
+    return hashlib.md5((url + text).encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()
+
+
+def decode(html: bytes, charset: str = "") -> str:
+    """HTML as text: by the header's charset, the page's own, or UTF-8; what cannot be decoded is replaced."""
+    if html[:3] == b"\xef\xbb\xbf":
+        return html[3:].decode("utf-8", "replace")
+    named = _CHARSET.search(html[:2048])
+    for name in (charset, named.group(1).decode("ascii") if named else "", "utf-8"):
+        try:
+            return html.decode(name, "replace") if name else html.decode("utf-8")
+        except (LookupError, UnicodeDecodeError):
+            continue
+    return html.decode("utf-8", "replace")
+
+
+def _joined(base: str, source: str) -> str:
+    """The absolute URL without its fragment; empty if there is none."""
+    try:
+        return urljoin(base, source).partition("#")[0]
+    except ValueError:
+        return ""
+
+
+def _fault(url: str) -> str:
+    """What is wrong with an absolute URL; empty if nothing is."""
+    try:
+        parts = urlsplit(url)
+        host, path = parts.hostname or "", parts.path.lower()
+        _ = parts.port
+    except ValueError:
+        return BAD_URL
+    if parts.scheme not in ("http", "https") or not _HOST.fullmatch(host) or parts.username is not None:
+        return BAD_URL
+    if len(host) > LONGEST_HOST:
+        return LONG_HOST
+    return BAD_FORMAT if path.endswith(_REFUSED_ENDINGS) else ""
+
+
+def _license_of(targets: Iterable[str]) -> str:
+    return next((target.strip()[:MOST] for target in targets if _LICENSE.match(target.strip())), UNKNOWN_LICENSE)
+
+
+def reasons() -> Sequence[str]:
+    """Every reason of this stage."""
+    return (INLINE, BAD_URL, LONG_HOST, BAD_FORMAT, NO_TEXT, SHORT_TEXT, REPEATED)

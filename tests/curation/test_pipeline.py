@@ -1,0 +1,292 @@
+"""The pipeline on a small web: exact books, one order, the same bits after a kill and on Ray, nothing lost."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import json
+import logging
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from unseen.claims.laion import EXPECTED, misses
+from unseen.curation import Collection, stages
+from unseen.curation.accounting import Accounting, counted
+from unseen.curation.pipeline import curate
+from unseen.encoders.two_tower import TwoTowerEncoder
+from unseen.methods.curation.laion.heads import train_head
+from unseen.methods.curation.laion.safety import Rule
+from unseen.methods.curation.laion.similarity import cosine
+from unseen.scale import Engine
+
+
+def digests(out: Path) -> dict[str, str]:
+    """What a run leaves for its user, by file."""
+    files = [*sorted((out / "shards").rglob("*")), *(out / name for name in ("dropped.parquet", "accounting.json"))]
+    return {f.relative_to(out).as_posix(): hashlib.sha256(f.read_bytes()).hexdigest() for f in files if f.is_file()}
+
+
+@pytest.fixture(scope="module")
+def whole(served: Any, towers: TwoTowerEncoder, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return curate(served.crawl, tmp_path_factory.mktemp("whole") / "pairs", encoder=towers, settings=served.settings())
+
+
+def test_the_counts_of_every_reason_are_those_planted(whole: Any, served: Any) -> None:
+    assert misses(whole.accounting, served.web) == 0
+    assert {key for key in whole.accounting.dropped if key[0] != "filter"} == set(EXPECTED)
+    ordinary = sum(served.web.counts[kind] for kind in ("clean", "mismatched", "boilerplate"))
+    assert (whole.accounting.kept, whole.accounting.parsed) == (ordinary, len(served.web.links))
+    assert whole.failures == ()
+
+
+def test_a_count_that_is_off_by_one_is_seen(whole: Any, served: Any) -> None:
+    own = whole.accounting
+    first = next(iter(EXPECTED))
+    wrong = Accounting(own.parsed, own.kept - 1, {**own.dropped, first: own.dropped[first] + 1})
+    assert misses(wrong, served.web) == 1
+    with pytest.raises(ValueError, match="lost or counted twice"):
+        Accounting(own.parsed, own.kept - 1, own.dropped)
+
+
+def test_every_drop_is_kept_with_its_reason_and_adds_up(whole: Any, served: Any) -> None:
+    table = pq.read_table(whole.folder / "dropped.parquet")
+    assert counted(table) == whole.accounting.dropped
+    assert len(table) + whole.accounting.kept == len(served.web.links)
+    assert Accounting.load(whole.folder / "accounting.json") == whole.accounting
+
+
+def test_table_pictures_and_embeddings_have_one_order_and_similarity_is_their_cosine(whole: Any) -> None:
+    collection = Collection.open(whole.folder)
+    image, text = (np.asarray(collection.embeddings(side), np.float32) for side in ("image", "text"))
+    table = collection.table().to_pylist()
+    np.testing.assert_allclose([row["similarity"] for row in table], cosine(image, text), atol=1e-6)
+    for row in range(0, len(table), 7):
+        assert hashlib.sha256(collection.picture(row)).hexdigest() == table[row]["sha256"]
+    for shard in collection.shards:
+        with tarfile.open(shard.folder / "images.tar") as archive:
+            keys = list(dict.fromkeys(name.partition(".")[0] for name in archive.getnames()))
+        assert keys == shard.table(["uid"])["uid"].to_pylist()
+    assert {row["license"] for row in table} == {"?", "https://creativecommons.org/licenses/by/4.0/"}
+
+
+def test_embeddings_are_those_of_the_encoder_alone(whole: Any, towers: TwoTowerEncoder) -> None:
+    from unseen.data.images import decode
+
+    collection = Collection.open(whole.folder)
+    alone = towers.encode_image([decode(collection.picture(row)) for row in range(8)], cache=False)
+    alone /= np.linalg.norm(alone, axis=1, keepdims=True)
+    np.testing.assert_array_equal(collection.embeddings("image")[:8], alone.astype(np.float16))
+
+
+def test_stages_run_alone_and_a_run_that_broke_off_ends_with_the_same_files(
+    whole: Any, served: Any, towers: TwoTowerEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "pairs"
+
+    def again(**more: Any) -> Any:
+        return curate(served.crawl, out, encoder=towers, settings=served.settings(), **more)
+
+    with pytest.raises(ValueError, match="nothing of stage 'parse' yet"):
+        again(stages=["fetch"])
+    first = again(stages=["parse"])
+    assert first.accounting.kept == 0
+    assert first.accounting.waiting > 0
+    real, calls = stages.fetch_shard, []
+
+    def broken(job: Any, number: int) -> int:
+        calls.append(number)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(job, number)
+
+    monkeypatch.setattr(stages, "fetch_shard", broken)
+    with pytest.raises(KeyboardInterrupt):
+        again(stages=["fetch"])
+    monkeypatch.setattr(stages, "fetch_shard", real)
+    assert again(stages=["fetch", "embed"]).accounting.waiting > 0
+    assert again().accounting == whole.accounting
+    assert digests(out) == digests(whole.folder)
+
+
+def test_a_full_disk_in_the_middle_of_a_shard_is_named_counted_and_made_good(
+    whole: Any, served: Any, towers: TwoTowerEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = stages.write_shard
+
+    def full(folder: Path, number: int, *args: Any, **more: Any) -> Any:
+        if number == 1 and folder.name == "fetched":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(folder, number, *args, **more)
+
+    monkeypatch.setattr(stages, "write_shard", full)
+    out = tmp_path / "pairs"
+    settings = served.settings()
+    found = curate(served.crawl, out, encoder=towers, settings=settings)
+    assert [(one.stage, one.number) for one in found.failures] == [("fetch", 1)]
+    assert "No space left on device" in found.failures[0].error
+    lost = found.accounting.of("download")["its shard failed"]
+    assert lost == pq.read_metadata(out / "work/candidates/00001.parquet").num_rows
+    assert found.accounting.parsed == len(served.web.links)
+    assert not list((out / "work/fetched/shards").glob(".*"))
+    details = pq.read_table(out / "dropped.parquet").to_pylist()
+    assert sum("No space left" in row["detail"] for row in details) == lost
+    monkeypatch.setattr(stages, "write_shard", real)
+    assert curate(served.crawl, out, encoder=towers, settings=settings).failures == ()
+    assert digests(out) == digests(whole.folder)
+
+
+def test_a_threshold_may_change_later_and_other_settings_may_not(
+    served: Any, towers: TwoTowerEncoder, other_towers: TwoTowerEncoder, tmp_path: Path
+) -> None:
+    out = tmp_path / "pairs"
+    half = curate(served.crawl, out, encoder=towers, settings=served.settings(threshold=None, target_keep=0.5))
+    kept = {row["uid"]: row["similarity"] for row in Collection.open(out).table().to_pylist()}
+    below = half.accounting.of("filter")["similarity below the threshold"]
+    assert abs(below - len(kept)) <= 3  # a rounding in each of three streams
+    table = pq.read_table(out / "dropped.parquet").to_pylist()
+    dropped = [float(row["detail"]) for row in table if row["stage"] == "filter"]
+    assert len(dropped) == below
+    least = json.loads((out / "collection.json").read_text())["thresholds"]
+    assert all(value >= min(least.values()) - 1e-6 for value in kept.values())
+    more = curate(served.crawl, out, encoder=towers, settings=served.settings(threshold=-1.0), stages=["select"])
+    assert set(kept) < {row["uid"] for row in Collection.open(out).table().to_pylist()}
+    assert more.accounting.kept == len(kept) + below
+    with pytest.raises(ValueError, match="other settings of stage 'embed'"):
+        curate(served.crawl, out, encoder=other_towers, settings=served.settings())
+    with pytest.raises(ValueError, match="other settings of stage 'parse'"):
+        curate(served.crawl, out, encoder=towers, settings=served.settings(seed=1))
+    with pytest.raises(ValueError, match="stages must be some of"):
+        curate(served.crawl, out, encoder=towers, settings=served.settings(), stages=["crawl"])
+    with pytest.raises(ValueError, match="need an encoder"):
+        curate(served.crawl, out, settings=served.settings())
+
+
+def test_heads_rules_and_languages_do_what_they_say(served: Any, towers: TwoTowerEncoder, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(40, 64)).astype(np.float32)
+    about = {"name": towers.name, "fingerprint": towers.fingerprint, "dim": towers.dim}
+    y = (x[:, 0] > 0).astype(np.int64)
+    heads = [train_head(x, y, name=name, encoder=about, folds=0) for name in ("watermark", "toxicity")]
+    rules = (
+        Rule(name="unsafe", neutral=("a drawing",), flagged=("eine Zeichnung", "Formen")),
+        Rule(name="seven", action="drop", keywords=("7",), only_tagged=False),
+    )
+    out = tmp_path / "pairs"
+    settings = served.settings(rules=rules, languages=("en", "none"))
+    found = curate(served.crawl, out, encoder=towers, heads=heads, settings=settings)
+    collection = Collection.open(out)
+    table = collection.table().to_pylist()
+    for head, side in zip(heads, ("image", "text")):
+        scores = head.score(np.asarray(collection.embeddings(side), np.float32))
+        np.testing.assert_allclose([row[head.column] for row in table], scores, atol=1e-6)
+    assert {row["nsfw"] for row in table} <= {"UNLIKELY", "UNSURE", "NSFW"}
+    assert not any(row["text"].endswith(" 7") for row in table)
+    assert set(found.accounting.of("safety")) <= {"rule seven"}
+    assert {row["language"] for row in table} <= {"en", ""}
+    assert found.accounting.of("language")["a language that is not wanted"] > 0
+    figures = json.loads((out / "statistics.json").read_text())
+    assert figures["all"]["pairs"] == len(table)
+    flagged = np.mean([row["pwatermark"] > 0.8 for row in table])
+    assert figures["all"]["share_pwatermark"] == pytest.approx(flagged)
+    other = train_head(x, y, name="a", encoder={**about, "fingerprint": "0"}, folds=0)
+    with pytest.raises(ValueError, match="another encoder"):
+        curate(served.crawl, out, encoder=towers, heads=[other], settings=settings)
+
+
+def test_captions_of_other_languages_go_to_the_multilingual_encoder_or_are_warned_of(
+    served: Any,
+    towers: TwoTowerEncoder,
+    other_towers: TwoTowerEncoder,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def vectors(name: str, **more: Any) -> dict[str, Any]:
+        out = tmp_path / name
+        curate(served.crawl, out, encoder=towers, settings=served.settings(), **more)
+        collection = Collection.open(out)
+        rows = collection.table(["uid", "language"]).to_pylist()
+        return {row["uid"]: (row["language"], vector) for row, vector in zip(rows, collection.embeddings("text"))}
+
+    with caplog.at_level(logging.WARNING):
+        plain = vectors("plain")
+    assert "are not English" in caplog.text
+    caplog.clear()
+    mixed = vectors("mixed", multilingual=other_towers)
+    assert "are not English" not in caplog.text
+    both = plain.keys() & mixed.keys()  # of copies another one may stay
+    assert len(both) > 50
+    same = {uid: np.array_equal(plain[uid][1], mixed[uid][1]) for uid in both}
+    assert all(same[uid] == (plain[uid][0] == "en") for uid in both)
+
+
+def test_pictures_on_disk_need_no_download_and_go_through_the_same_gate(
+    towers: TwoTowerEncoder, tmp_path: Path
+) -> None:
+    from unseen.curation import Settings
+    from unseen.data.simulate.web import jpeg, rendered
+
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    from PIL import Image
+
+    ground = Image.new("RGB", (200, 200), "white")
+    for i in range(4):
+        (folder / f"{i}.jpg").write_bytes(jpeg(rendered(ground, rng)))
+        (folder / f"{i}.txt").write_text(f"a fine caption {i}")
+    (folder / "page.png").write_bytes(b"<html>" + bytes(9000))
+    (folder / "page.txt").write_text("an HTML page as a picture")
+    (folder / "silent.jpg").write_bytes((folder / "0.jpg").read_bytes())
+    found = curate(folder, tmp_path / "pairs", encoder=towers, settings=Settings(threshold=-1.0, near=None))
+    assert found.accounting.kept == 4
+    assert found.accounting.dropped == {
+        ("parse", "no alt text"): 1, ("checks", "HTML in place of a picture"): 1,
+    }  # fmt: skip
+
+
+def test_an_input_of_which_nothing_is_left_is_an_empty_collection(towers: TwoTowerEncoder, tmp_path: Path) -> None:
+    from unseen.curation import Settings
+
+    (tmp_path / "links.csv").write_text("url,text\nftp://x.org/a.jpg,a caption here\n,nothing at all\n")
+    found = curate(tmp_path / "links.csv", tmp_path / "pairs", encoder=towers, settings=Settings(threshold=-1.0))
+    assert (found.accounting.parsed, found.accounting.kept) == (2, 0)
+    assert len(Collection.open(tmp_path / "pairs")) == 0
+
+
+@pytest.mark.slow
+def test_ray_gives_the_same_files(whole: Any, served: Any, towers: TwoTowerEncoder, tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    out = tmp_path / "pairs"
+    curate(served.crawl, out, encoder=towers, settings=served.settings(), engine=Engine(name="ray"))
+    assert digests(out) == digests(whole.folder)
+
+
+def test_the_report_has_every_reason_and_shows_captions_as_text(
+    served: Any, towers: TwoTowerEncoder, tmp_path: Path
+) -> None:
+    from PIL import Image
+
+    from unseen.curation import Settings
+    from unseen.report.curate import write_report
+
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    stream = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (90, 90, 3), dtype=np.uint8)).save(stream, "PNG")
+    (folder / "a.png").write_bytes(stream.getvalue())
+    (folder / "a.txt").write_text("<script>alert('x')</script> a caption")
+    (folder / "b.png").write_bytes(stream.getvalue())
+    curate(folder, tmp_path / "pairs", encoder=towers, settings=Settings(threshold=-1.0))
+    page = write_report(tmp_path / "pairs").read_text()
+    assert "1 of 2 image links were kept" in page
+    assert "no alt text" in page
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+    assert "data:image/jpeg;base64," in page
+    assert "http" not in page.replace("http-equiv", "")

@@ -1,0 +1,215 @@
+"""What is read: crawls, pages, tables, shards, folders; damage is named, and what can be counted is."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from unseen.curation import sources
+from unseen.curation.sources import Found, open_source, read_unit
+from unseen.methods.curation.laion import parse
+
+
+def read(path: Path, **more: str) -> tuple[list[Found], list[str]]:
+    source = open_source(path, **more)
+    notes: list[str] = []
+    return [one for unit in source.units for one in read_unit(source, unit, notes.append)], notes
+
+
+def reasons(found: list[Found]) -> list[str]:
+    return [one.candidate.reason for one in found]
+
+
+def png() -> bytes:
+    stream = io.BytesIO()
+    Image.new("RGB", (9, 7), "red").save(stream, "PNG")
+    return stream.getvalue()
+
+
+def shard(file: Path, members: list[tuple[str, bytes]]) -> Path:
+    with tarfile.open(file, "w", format=tarfile.USTAR_FORMAT) as archive:
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return file
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv", ".tsv", ".jsonl"])
+def test_tables_of_urls_and_captions(tmp_path: Path, suffix: str) -> None:
+    rows = [{"URL": f"http://x.org/{i}.jpg", "TEXT": f"a caption, {i}", "LICENSE": "CC0"} for i in range(3)]
+    file = tmp_path / f"links{suffix}"
+    if suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(rows), file)
+    elif suffix == ".jsonl":
+        file.write_text("\n".join(map(json.dumps, rows)))
+    else:
+        sign = "\t" if suffix == ".tsv" else ","
+        lines = [["URL", "TEXT", "LICENSE"], *([r["URL"], f'"{r["TEXT"]}"', r["LICENSE"]] for r in rows)]
+        file.write_text("\n".join(sign.join(line) for line in lines))
+    found, notes = read(file)
+    assert [(f.candidate.url, f.candidate.text, f.candidate.license) for f in found] == [
+        (row["URL"], row["TEXT"], "CC0") for row in rows
+    ]
+    assert notes == []
+
+
+def test_lines_that_cannot_be_read_are_counted(tmp_path: Path) -> None:
+    good = json.dumps({"url": "http://x.org/a.jpg", "caption": "a caption"})
+    (tmp_path / "links.jsonl").write_text(f"{good}\n{{broken\n[1, 2]\n\n{good}\n")
+    assert reasons(read(tmp_path / "links.jsonl")[0]) == ["", sources.BAD_LINE, sources.BAD_LINE, ""]
+    (tmp_path / "links.csv").write_text("url,text\nhttp://x.org/a.jpg,a caption\nonly-one-cell\na,b,c,d\n")
+    assert reasons(read(tmp_path / "links.csv")[0]) == ["", sources.BAD_LINE, sources.BAD_LINE]
+
+
+def test_captions_of_a_megabyte_controls_and_right_to_left_marks_are_tamed(tmp_path: Path) -> None:
+    rows = [
+        {"url": f"http://x.org/{i}.jpg", "text": t}
+        for i, t in enumerate(["x" * 2**20, "ab\x00c\u202edef", "\ud800" * 9])
+    ]
+    (tmp_path / "links.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    found = [one.candidate for one in read(tmp_path / "links.jsonl")[0]]
+    assert [len(one.text) for one in found][:2] == [2000, 6]
+    assert found[1].text == "abcdef"
+
+
+def test_a_table_without_its_columns_and_an_empty_folder_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "links.csv").write_text("address,words\na,b\n")
+    with pytest.raises(ValueError, match="column of URLs"):
+        read(tmp_path / "links.csv")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="nothing to curate"):
+        open_source(tmp_path / "empty")
+    with pytest.raises(FileNotFoundError, match="does not exist"):
+        open_source(tmp_path / "nowhere")
+
+
+def test_a_damaged_parquet_file_is_noted(tmp_path: Path) -> None:
+    file = tmp_path / "links.parquet"
+    pq.write_table(pa.table({"url": ["http://x.org/a.jpg"], "text": ["a caption"]}), file)
+    file.write_bytes(file.read_bytes()[:-30])
+    found, notes = read(file)
+    assert found == []
+    assert "damaged" in notes[0]
+
+
+def test_parquet_rows_are_split_and_none_is_read_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "STRETCH", 7)
+    urls = [f"http://x.org/{i}.jpg" for i in range(20)]
+    pq.write_table(pa.table({"url": urls, "text": ["a caption"] * 20}), tmp_path / "a.parquet", row_group_size=6)
+    assert len(open_source(tmp_path).units) == 3
+    assert [one.candidate.url for one in read(tmp_path)[0]] == urls
+
+
+def test_shards_give_pictures_in_place_and_name_what_is_wrong(tmp_path: Path) -> None:
+    file = shard(
+        tmp_path / "00000.tar",
+        [
+            ("a.png", png()), ("a.txt", b"a fine caption"), ("a.json", b'{"url": "http://x.org/a.png"}'),
+            ("b.png", png()), ("b.json", b'{"caption": "from the JSON"}'),
+            ("c.txt", b"a text alone"), ("d.png", png()), ("a.png", png()), ("../e.png", png()), ("f.cls", b"3"),
+        ],
+    )  # fmt: skip
+    found, notes = read(file)
+    told = {one.candidate.url: one.candidate.reason for one in found}
+    assert told == {
+        "http://x.org/a.png": "", "00000.tar/b": "", "00000.tar/c": sources.NO_PICTURE,
+        "00000.tar/d": parse.NO_TEXT, "00000.tar/a": sources.REPEATED_KEY, "00000.tar/../e": sources.OUTSIDE,
+        "00000.tar/f": sources.NO_PICTURE,
+    }  # fmt: skip
+    first = found[0]
+    assert file.read_bytes()[first.offset : first.offset + first.size] == png()
+    assert notes == []
+
+
+def test_a_truncated_shard_keeps_what_is_whole_and_says_so(tmp_path: Path) -> None:
+    members = [
+        (f"{i}.{end}", body) for i in range(4) for end, body in (("txt", b"a caption"), ("png", png() + bytes(4000)))
+    ]
+    file = shard(tmp_path / "00000.tar", members)
+    with tarfile.open(file) as archive:
+        last = next(info for info in archive if info.name == "2.png")
+    file.write_bytes(file.read_bytes()[: last.offset_data + 100])
+    found, notes = read(file)
+    assert reasons(found) == ["", "", sources.CUT]
+    assert "truncated" in notes[0]
+
+
+def test_folders_of_pictures_take_captions_beside_or_from_a_table(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    for name in ("a.png", "b.png", "sub/c.png", "d.png"):
+        (tmp_path / name).write_bytes(png())
+    (tmp_path / "a.txt").write_text("beside the picture")
+    (tmp_path / "metadata.jsonl").write_text('{"file_name": "sub/c.png", "text": "from the table"}\nnonsense\n')
+    (tmp_path / "outside.png").symlink_to("/etc/hostname")
+    found, notes = read(tmp_path)
+    told = {one.candidate.url: (one.candidate.text, one.candidate.reason) for one in found}
+    assert told == {
+        "a.png": ("beside the picture", ""), "b.png": ("", parse.NO_TEXT), "d.png": ("", parse.NO_TEXT),
+        "outside.png": ("", sources.OUTSIDE), "sub/c.png": ("from the table", ""),
+    }  # fmt: skip
+    assert len(notes) == 1
+
+
+def test_pages_are_resolved_against_the_place_they_were_at(tmp_path: Path) -> None:
+    (tmp_path / "dir").mkdir()
+    (tmp_path / "dir" / "p.html").write_text('<img src="a.jpg" alt="a caption here">')
+    found, _ = read(tmp_path, base_url="http://x.org/site")
+    assert found[0].candidate.url == "http://x.org/site/dir/a.jpg"
+    assert reasons(read(tmp_path)[0]) == [parse.BAD_URL]
+
+
+def warc(file: Path, pages: list[tuple[str, bytes]]) -> Path:
+    with file.open("wb") as stream:
+        for url, html in pages:
+            http = b"HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\n\r\n" + html
+            head = (
+                f"WARC/1.0\r\nWARC-Type: response\r\nWARC-Target-URI: {url}\r\nWARC-Date: 2026-01-01T00:00:00Z\r\n"
+                f"WARC-Record-ID: <urn:uuid:0>\r\nContent-Type: application/http; msgtype=response\r\n"
+                f"Content-Length: {len(http)}\r\n\r\n"
+            )
+            stream.write(gzip.compress(head.encode() + http + b"\r\n\r\n", mtime=0))
+    return file
+
+
+PAGES = [(f"http://x.org/{i}/p.html", f'<img src="a.jpg" alt="the caption {i}">'.encode() * 3) for i in range(3)]
+
+
+def test_crawls_are_read_record_by_record(tmp_path: Path) -> None:
+    found, notes = read(warc(tmp_path / "a.warc.gz", PAGES))
+    assert [one.candidate.url for one in found if not one.candidate.reason] == [
+        f"http://x.org/{i}/a.jpg" for i in range(3)
+    ]
+    assert reasons(found).count(parse.REPEATED) == 6
+    assert notes == []
+
+
+def test_a_truncated_crawl_keeps_what_is_whole_and_says_so(tmp_path: Path) -> None:
+    file = warc(tmp_path / "a.warc.gz", PAGES)
+    file.write_bytes(file.read_bytes()[:-60])
+    found, notes = read(file)
+    assert {one.candidate.page for one in found} >= {"http://x.org/0/p.html", "http://x.org/1/p.html"}
+    assert len(notes) == 1
+    assert "a.warc.gz" in notes[0]
+
+
+def test_wat_files_are_read(tmp_path: Path) -> None:
+    links = [{"path": "IMG@/src", "url": "a.jpg", "alt": "a caption here"}]
+    record = {"Envelope": {"Payload-Metadata": {"HTTP-Response-Metadata": {"HTML-Metadata": {"Links": links}}}}}
+    body = json.dumps(record).encode()
+    head = (
+        "WARC/1.0\r\nWARC-Type: metadata\r\nWARC-Target-URI: http://x.org/d/p.html\r\n"
+        "WARC-Date: 2026-01-01T00:00:00Z\r\n"
+        f"WARC-Record-ID: <urn:uuid:0>\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    (tmp_path / "a.warc.wat.gz").write_bytes(gzip.compress(head.encode() + body + b"\r\n\r\n"))
+    (found,), notes = read(tmp_path)
+    assert (found.candidate.url, notes) == ("http://x.org/d/a.jpg", [])

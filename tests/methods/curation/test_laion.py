@@ -1,0 +1,403 @@
+"""LAION-5B's decisions: pages to candidates, languages, the Bloom filter, pictures, similarity, safety."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jaxtyping import TypeCheckError
+from PIL import Image
+
+from unseen.methods.curation.laion import accept, parse, safety, similarity
+from unseen.methods.curation.laion.bloom import BloomFilter
+from unseen.methods.curation.laion.language import languages, stream_of
+
+# -- pages (check 2) -----------------------------------------------------------------------------------------
+
+GOLDEN = """<!doctype html><html><head><title>t</title></head><body>
+<a href="https://creativecommons.org/licenses/by-sa/4.0/">licence</a>
+<img src="http://x.org/one.jpg" alt="A valid caption">
+<img src="two.jpg" alt="four">
+<img src="three.svg" alt="A drawing of lines">
+<img src="data:image/png;base64,AAAA" alt="A picture inside">
+<img src="http://x.org/one.jpg" alt="The same, said otherwise">
+<img src="pics/five.jpg" alt="Relative to the page">
+<img src="six.jpg" alt="Caf&eacute; &amp; bar">
+<img src="seven.jpg" alt="яблоко лежит на деревянном столе в кухне">
+</body></html>""".encode()
+
+
+def test_the_golden_page_gives_what_a_person_reads_on_it() -> None:
+    found = parse.parse_page(parse.Page("http://x.org/dir/page.html", GOLDEN))
+    assert [(one.url, one.text, one.reason) for one in found] == [
+        ("http://x.org/one.jpg", "A valid caption", ""),
+        ("http://x.org/dir/two.jpg", "four", parse.SHORT_TEXT),
+        ("http://x.org/dir/three.svg", "A drawing of lines", parse.BAD_FORMAT),
+        ("data:image/png;base64,AAAA", "A picture inside", parse.INLINE),
+        ("http://x.org/one.jpg", "The same, said otherwise", parse.REPEATED),
+        ("http://x.org/dir/pics/five.jpg", "Relative to the page", ""),
+        ("http://x.org/dir/six.jpg", "Café & bar", ""),
+        ("http://x.org/dir/seven.jpg", "яблоко лежит на деревянном столе в кухне", ""),
+    ]
+    assert {one.license for one in found} == {"https://creativecommons.org/licenses/by-sa/4.0/"}
+    spoken = languages([one.text for one in found])
+    assert stream_of(spoken[-1]) == "multi"
+
+
+def test_a_page_without_a_licence_says_so_and_a_base_moves_its_links() -> None:
+    page = parse.Page("http://x.org/a/b.html", b"<base href='http://y.org/c/'><img src='d.png' alt='hello there'>")
+    (found,) = parse.parse_page(page)
+    assert (found.url, found.license, found.reason) == ("http://y.org/c/d.png", "?", "")
+
+
+def test_a_wat_record_gives_what_its_page_gives() -> None:
+    links = [
+        {"path": "A@/href", "url": "https://creativecommons.org/licenses/by/4.0/"},
+        {"path": "IMG@/src", "url": "one.jpg", "alt": "A valid caption"},
+        {"path": "IMG@/src", "url": "two.svg", "alt": "A drawing"},
+        {"path": "A@/href", "url": "three.jpg", "alt": "no picture of the page"},
+    ]
+    record = {"Envelope": {"Payload-Metadata": {"HTTP-Response-Metadata": {"HTML-Metadata": {"Links": links}}}}}
+    found = parse.candidates(parse.read_wat(record, "http://x.org/p/q.html"))
+    assert [(one.url, one.reason) for one in found] == [
+        ("http://x.org/p/one.jpg", ""),
+        ("http://x.org/p/two.svg", parse.BAD_FORMAT),
+    ]
+    assert parse.read_wat({"Envelope": None}, "http://x.org/").images == ()
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("http://[1/a.jpg", parse.BAD_URL),
+        ("ftp://x.org/a.jpg", parse.BAD_URL),
+        ("file:///etc/passwd", parse.BAD_URL),
+        ("http://user:secret@x.org/a.jpg", parse.BAD_URL),
+        ("http://x.org:99999/a.jpg", parse.BAD_URL),
+        ("", parse.BAD_URL),
+        (f"http://{'a' * 61}/a.jpg", parse.LONG_HOST),
+        (f"http://{'a' * 60}/a.jpg", ""),
+        ("http://x.org/a.GIF?size=3", parse.BAD_FORMAT),
+        ("JavaScript:alert(1)", parse.INLINE),
+        ("http://x.org/a.gif.jpg", ""),
+    ],
+)
+def test_a_url_that_cannot_be_a_picture_is_dropped_with_its_reason(source: str, reason: str) -> None:
+    assert parse.judge("", source, "a fine caption")[2] == reason
+
+
+def test_captions_are_one_clean_line() -> None:
+    assert parse.clean("a\nb|c\td") == "a b c d"
+    assert parse.clean("sch\u00c3\u00b6n") == "schön"  # UTF-8 read as Latin-1
+    assert parse.clean("ab\x00\x07\u202egnp\u2066c\ud800") == "abgnpc\ufffd"  # half a surrogate is no letter
+    assert parse.clean("می\u200cخواهم") == "می\u200cخواهم"  # a joiner is spelling
+    assert len(parse.clean("x" * 2_000_000)) == parse.MOST
+
+
+@given(st.text(max_size=300))
+@settings(max_examples=25, deadline=None)
+def test_a_cleaned_caption_has_no_controls_and_is_short_enough_for_any_text(text: str) -> None:
+    found = parse.clean(text)
+    assert len(found) <= parse.MOST
+    assert all(letter.isprintable() or letter in "\u200c\u200d" for letter in found)
+    assert found == found.strip()
+    found.encode()
+
+
+def test_html_is_decoded_by_header_then_by_itself_then_as_utf8() -> None:
+    assert parse.decode("ä".encode("latin-1"), "iso-8859-1") == "ä"
+    assert "ж" in parse.decode('<meta charset="windows-1251">ж'.encode("cp1251"))
+    assert parse.decode("ä".encode()) == "ä"
+    assert parse.decode(b"\xff", "no-such-charset") == "\ufffd"
+
+
+# -- languages -----------------------------------------------------------------------------------------------
+
+
+def test_an_unreliable_language_is_none_and_script_endings_are_dropped() -> None:
+    def detector(texts: list[str]) -> list[tuple[str, float]]:
+        return [("sr-Latn", 0.9), ("en", 0.9), ("fr", 0.1)]
+
+    found = languages(["a", "b", "c"], detector, reliable=0.7)
+    assert found == ["sr", "en", ""]
+    assert [stream_of(code) for code in found] == ["multi", "en", "nolang"]
+    with pytest.raises(ValueError, match="3 answers"):
+        languages(["a"], detector)
+    with pytest.raises(ValueError, match="reliable"):
+        languages(["a"], detector, reliable=2)
+
+
+# -- Bloom filter (check 3) ----------------------------------------------------------------------------------
+
+
+def test_a_bloom_filter_forgets_no_member_and_errs_as_designed() -> None:
+    bloom = BloomFilter(20_000, 0.01)
+    members = [f"http://x.org/{i}.jpg" for i in range(20_000)]
+    bloom.add(members)
+    assert bloom.contains(members).all()
+    rate = bloom.contains([f"http://y.org/{i}.jpg" for i in range(20_000)]).mean()
+    assert 0 < rate <= 0.02
+
+
+@given(st.lists(st.text(max_size=8), max_size=40))
+@settings(max_examples=25, deadline=None)
+def test_a_key_that_was_added_is_always_there_and_repeats_are_told(keys: list[str]) -> None:
+    bloom = BloomFilter(1000, 1e-6)
+    met = bloom.add(keys)
+    assert bloom.contains(keys).all() if keys else True
+    assert met.tolist() == [key in keys[:i] for i, key in enumerate(keys)]
+
+
+def test_a_bloom_filter_is_saved_and_damage_is_named(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    bloom = BloomFilter(100)
+    bloom.add(["a", "b"])
+    bloom.save(tmp_path / "urls.npz")
+    loaded = BloomFilter.load(tmp_path / "urls.npz")
+    assert "a" in loaded
+    assert "c" not in loaded
+    with pytest.raises(ValueError, match="capacity"):
+        BloomFilter(0)
+    with pytest.raises(ValueError, match="error"):
+        BloomFilter(10, 1.0)
+
+
+# -- pictures (check 4) --------------------------------------------------------------------------------------
+
+
+def jpeg(size: tuple[int, int] = (300, 200), at_least: int = 6000) -> bytes:
+    rng = np.random.default_rng(0)
+    image = Image.fromarray(rng.integers(0, 255, (size[1], size[0], 3), dtype=np.uint8))
+    stream = io.BytesIO()
+    image.save(stream, "JPEG", quality=90)
+    assert len(stream.getvalue()) > at_least
+    return stream.getvalue()
+
+
+def of_length(n: int) -> bytes:
+    """A whole PNG of exactly n bytes: a chunk that nobody reads fills it."""
+    stream = io.BytesIO()
+    Image.new("RGB", (20, 20), "red").save(stream, "PNG")
+    content = stream.getvalue()
+    body = bytes(n - len(content) - 12)
+    filler = struct.pack(">I", len(body)) + b"fiLL" + body + struct.pack(">I", zlib.crc32(b"fiLL" + body))
+    return content[:33] + filler + content[33:]
+
+
+def header_of(side: int) -> bytes:
+    """A PNG of `side` squared pixels of one bit, all black."""
+    from unseen.data.simulate.web import png_bomb
+
+    return png_bomb(side)
+
+
+def test_a_file_of_4999_bytes_is_dropped_and_one_of_5000_is_taken() -> None:
+    rule = accept.Acceptance()
+    assert accept.look(of_length(4999), rule).reason == accept.SMALL_FILE
+    assert accept.look(of_length(5000), rule).reason == ""
+
+
+def test_9459_squared_pixels_are_taken_and_9460_squared_are_a_bomb() -> None:
+    rule = accept.Acceptance()
+    assert accept.look(header_of(9459), rule) == ("", 9459, 9459, "")
+    assert accept.look(header_of(9460), rule).reason == accept.BOMB
+    assert accept.look(header_of(30_000), rule).reason == accept.BOMB
+
+
+def test_what_is_transparent_becomes_white_when_resized() -> None:
+    stream = io.BytesIO()
+    image = Image.new("RGBA", (400, 300), (0, 0, 0, 0))
+    image.paste((255, 0, 0, 255), (0, 0, 200, 300))
+    image.save(stream, "PNG")
+    rule = accept.Acceptance(resize="keep_ratio", size=60, min_bytes=0)
+    found = Image.open(io.BytesIO(accept.kept(stream.getvalue(), rule)))
+    assert found.mode == "RGB"
+    assert found.size == (80, 60)
+    assert min(found.getpixel((70, 30))) > 245
+    assert found.getpixel((10, 30))[0] > 200
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", accept.EMPTY),
+        (b"  <!DOCTYPE html><html>" + bytes(9000), accept.MARKUP),
+        (b"<?xml version='1.0'?><svg>" + bytes(9000), accept.MARKUP),
+        (b"GIF89a" + bytes(9000), accept.FORMAT),
+        (bytes(9000), accept.FORMAT),
+        (b"\xff\xd8\xff" + bytes(9000), accept.DAMAGED),
+        (jpeg()[:7000], accept.DAMAGED),
+    ],
+)
+def test_a_payload_that_is_no_picture_has_a_reason_and_no_crash(content: bytes, reason: str) -> None:
+    assert accept.look(content, accept.Acceptance()).reason == reason
+
+
+def test_size_area_and_aspect_ratio_are_asked_for() -> None:
+    content = jpeg((300, 200))
+    assert accept.look(content, accept.Acceptance(min_size=201)).reason == accept.SMALL
+    assert accept.look(content, accept.Acceptance(max_area=59_999)).reason == accept.LARGE
+    assert accept.look(content, accept.Acceptance(max_aspect_ratio=1.4)).reason == accept.NARROW
+    assert accept.look(content, accept.Acceptance(min_size=200, max_area=60_000, max_aspect_ratio=1.5)).reason == ""
+    with pytest.raises((ValueError, TypeCheckError), match="resize"):
+        accept.Acceptance(resize="stretch")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("mode", "size"),
+    [("no", (400, 200)), ("keep_ratio", (200, 100)), ("center_crop", (100, 100)), ("border", (100, 100)),
+     ("keep_ratio_largest", (100, 50))],
+)  # fmt: skip
+def test_resize_modes_are_those_of_img2dataset(mode: accept.Resize, size: tuple[int, int]) -> None:
+    image = Image.new("RGB", (400, 200), "blue")
+    found = accept.resized(image, mode, 100)
+    assert found.size == size
+    if mode == "border":
+        assert found.getpixel((50, 5)) == (255, 255, 255)
+        assert found.getpixel((50, 50)) == (0, 0, 255)
+
+
+def test_small_pictures_are_left_alone_or_enlarged() -> None:
+    image = Image.new("RGB", (40, 20), "blue")
+    assert accept.resized(image, "keep_ratio", 100).size == (40, 20)
+    assert accept.resized(image, "keep_ratio", 100, only_if_bigger=False).size == (200, 100)
+    assert accept.for_scoring(Image.new("RGB", (900, 450))).size == (224, 224)
+    assert accept.for_scoring(Image.new("RGB", (90, 45))).size == (45, 45)
+
+
+# -- similarity (checks 1 and 7) -----------------------------------------------------------------------------
+
+
+def test_cosines_need_no_unit_length_and_zero_is_far_from_all() -> None:
+    a = np.array([[3.0, 0.0], [1.0, 1.0], [0.0, 0.0]])
+    b = np.array([[5.0, 0.0], [0.0, 2.0], [1.0, 0.0]])
+    np.testing.assert_allclose(similarity.cosine(a, b), [1, 1 / np.sqrt(2), 0], rtol=1e-6)
+    with pytest.raises(ValueError, match="one shape"):
+        similarity.cosine(a, b[:2])
+
+
+@given(st.lists(st.floats(-1, 1, width=32), min_size=1, max_size=30), st.floats(-1, 1), st.floats(0, 1))
+@settings(max_examples=25, deadline=None)
+def test_what_a_higher_threshold_keeps_a_lower_one_keeps(values: list[float], low: float, more: float) -> None:
+    cosines = np.array(values, dtype=np.float32)
+    streams = ["en", "multi", "nolang"] * 10
+    few, many = (
+        similarity.passes(cosines, streams[: len(cosines)], dict.fromkeys(("en", "multi", "nolang"), t))
+        for t in (low + more, low)
+    )
+    assert not (few & ~many).any()
+
+
+def test_thresholds_are_the_papers_or_reach_the_share_to_keep() -> None:
+    rng = np.random.default_rng(0)
+    cosines = rng.random(1000).astype(np.float32)
+    streams = ["en"] * 600 + ["multi"] * 400
+    none = np.zeros(0, dtype=np.float32)
+    assert similarity.thresholds("laion-5b", None, none, []) == {"en": 0.28, "multi": 0.26, "nolang": 0.26}
+    assert similarity.thresholds("laion-400m", None, none, [])["en"] == 0.30
+    least = similarity.thresholds(None, 0.25, cosines, streams)
+    kept = similarity.passes(cosines, streams, least)
+    assert (kept[:600].sum(), kept[600:].sum()) == (150, 100)
+    for told, keep in ((None, None), (0.3, 0.5), ("laion-7b", None), (None, 1.5)):
+        with pytest.raises(ValueError, match=r"threshold|target_keep"):
+            similarity.thresholds(told, keep, none, [])
+
+
+def test_a_chain_of_near_duplicates_is_one_component_whose_best_stays() -> None:
+    """Unit vectors at angles whose neighbours have cosines .95 and .94735 and whose ends have .8."""
+    first, second = np.arccos(0.95), np.arccos(0.94735)
+    angles = np.array([0.0, first, first + second, 2.5])
+    vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    assert vectors[0] @ vectors[2] == pytest.approx(0.8, abs=0.01)
+    pairs = similarity.near_pairs(vectors, 0.94)
+    assert pairs.tolist() == [[0, 1], [1, 2]]
+    assert similarity.one_of_each(pairs, np.zeros(4, np.float32)).tolist() == [0, 0, 0, 3]  # the first of equals
+    assert similarity.one_of_each(pairs, np.array([0, 0, 1, 0], np.float32)).tolist() == [2, 2, 2, 3]
+
+
+def test_near_pairs_are_those_of_a_naive_loop_in_blocks_and_in_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(150, 4)).astype(np.float32)
+    x[100:] = x[:50] + 0.01 * rng.normal(size=(50, 4))
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    naive = {(i, j) for i in range(150) for j in range(i + 1, 150) if x[i] @ x[j] >= 0.97}
+    monkeypatch.setattr(similarity, "BLOCK", 32)
+    assert set(map(tuple, similarity.near_pairs(x, 0.97).tolist())) == naive
+    monkeypatch.setattr(similarity, "CELLS_FROM", 100)
+    monkeypatch.setattr(similarity, "_cells", lambda rows, k, seed: (rows[:, 0] > 0).astype(np.int64))
+    found = set(map(tuple, similarity.near_pairs(x, 0.97).tolist()))
+    assert found == {(i, j) for i, j in naive if (x[i, 0] > 0) == (x[j, 0] > 0)}
+    with pytest.raises(ValueError, match="threshold"):
+        similarity.near_pairs(x, 0)
+
+
+def test_cells_put_equal_rows_together() -> None:
+    x = np.repeat(np.eye(4, 8, dtype=np.float32), 30, axis=0)
+    labels = similarity._cells(x, 4, 0)
+    assert all(len(set(labels[i * 30 : (i + 1) * 30].tolist())) == 1 for i in range(4))
+
+
+def test_a_recompressed_picture_looks_alike_and_another_one_does_not() -> None:
+    from unseen.data.simulate.web import rendered
+
+    rng = np.random.default_rng(0)
+    one = Image.new("RGB", (200, 200), "white")
+    one.paste((200, 30, 40), (40, 60, 150, 120))
+    other = Image.new("RGB", (200, 200), "white")
+    other.paste((200, 30, 40), (60, 20, 110, 180))
+    shown = rendered(one, np.random.default_rng(3))
+    stream = io.BytesIO()
+    shown.resize((200, 200)).save(stream, "JPEG", quality=60)
+    again = Image.open(io.BytesIO(stream.getvalue()))
+    pictures = [shown, again, rendered(other, np.random.default_rng(3)), rendered(one, rng)]
+    looks = np.stack([np.frombuffer(similarity.look_of(picture), np.uint8) for picture in pictures])
+    assert similarity.look_alike(np.array([[0, 1], [0, 2], [0, 3]]), looks).tolist() == [True, False, False]
+
+
+# -- safety (check 8) ----------------------------------------------------------------------------------------
+
+PROMPTS = {"a cat": [1, 0, 0, 0], "a dog": [0.9, 0.1, 0, 0], "blood": [0, 0, 1, 0], "a knife": [0, 0, 0.9, 0.2]}
+
+
+def embed(texts) -> np.ndarray:  # type: ignore[no-untyped-def, type-arg]
+    return np.array([PROMPTS.get(text, [0, 1, 0, 0]) for text in texts], dtype=np.float32)
+
+
+RULE = safety.Rule(name="unsafe", neutral=("a cat", "a dog"), flagged=("blood", "a knife"))
+
+
+def test_none_of_the_two_nearest_prompts_is_unlikely_both_are_nsfw_one_is_unsure() -> None:
+    assert [safety.tag(n) for n in (0, 1, 2)] == ["UNLIKELY", "UNSURE", "NSFW"]
+    images = np.array([[1, 0, 0, 0], [0, 0, 1, 0], [0.72, -0.5, 0.7, 0]], dtype=np.float32)
+    found = safety.judge([RULE], images, ["x", "y", "z"], embed)
+    assert found.tags == ["UNLIKELY", "NSFW", "UNSURE"]
+    assert found.dropped == ["", "", ""]
+
+
+def test_drop_rules_look_at_tagged_pairs_their_prompts_and_whole_words() -> None:
+    images = np.array([[1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 1, 0], [0, 0, 1, 0]], dtype=np.float32)
+    captions = ["a child's toy", "A CHILD plays", "childhood", "nothing"]
+    words = safety.Rule(name="words", action="drop", keywords=("child",))
+    assert safety.judge([words, RULE], images, captions, embed).dropped == ["", "rule words", "", ""]
+    always = safety.Rule(name="words", action="drop", keywords=("child",), only_tagged=False)
+    assert safety.judge([always], images, captions, embed).dropped == ["rule words", "rule words", "", ""]
+    prompts = safety.Rule(name="both", action="drop", neutral=("a cat",), flagged=("blood", "a knife"), hits=2)
+    assert safety.judge([RULE, prompts], images, captions, embed).dropped == ["", *["rule both"] * 3]
+
+
+def test_rules_are_read_from_json_and_what_is_wrong_is_named(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    file = tmp_path / "rules.json"
+    file.write_text('[{"name": "unsafe", "neutral": ["a cat", "a dog"], "flagged": ["blood", "a knife"]}]')
+    assert safety.read_rules(file) == (RULE,)
+    file.write_text('[{"name": "unsafe", "prompts": []}]')
+    with pytest.raises(ValueError, match="list of objects"):
+        safety.read_rules(file)
+    for wrong in ({"action": "hide"}, {"hits": 3}, {"flagged": ()}, {"keywords": ("a",)}):
+        with pytest.raises((ValueError, TypeCheckError), match=r"rule 'unsafe'|action|hits"):
+            safety.Rule(**{"name": "unsafe", "neutral": ("a",), "flagged": ("b",), **wrong})  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="one rule"):
+        safety.judge([RULE, RULE], np.eye(4), ["a"] * 4, embed)
