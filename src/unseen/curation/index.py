@@ -168,12 +168,8 @@ def open_index(collection: Collection, side: Side = "image") -> Index:
 
 def _fill(index: Any, vectors: Vectors, first: int) -> None:
     with limited_faiss():
-        blocks = vectors.blocks(first)
-        for _ in track(range(first, len(vectors), max(1, len(vectors) // 100)), "index"):
-            for _, block in zip(range(1), blocks):
-                index.add(block)
-        for _, block in blocks:
-            index.add(block)
+        for place in track(vectors.places(first), "index"):
+            index.add(vectors.block(place))
 
 
 def _clusters(index: Any) -> int:
@@ -211,15 +207,13 @@ def _measured(
     """Tune an index on half of the held-out queries and measure it on the others."""
     same, other = _queries(collection, side, vectors, np.random.default_rng(seed).permutation(held_out))
     to_tune, to_tell = slice(0, None, 2), slice(min(1, len(held_out) - 1), None, 2)
-    both = [Queries(*map(np.concatenate, zip(*((q.x, q.own, q.truth) for q in pair)))) for pair in (
-        (same.take(to_tune), other.take(to_tune)), (same.take(to_tell), other.take(to_tell)),
-    )]  # fmt: skip
-    parameters = tune(index, choice, vectors, both[0], target["recall"], target["latency"] or 0.010)
+    tuning, telling = (same.take(part) + other.take(part) for part in (to_tune, to_tell))
+    parameters = tune(index, choice, vectors, tuning, target["recall"], target["latency"] or 0.010)
     told, alone = {}, {key: value for key, value in parameters.items() if key != "refine"}
     for name, queries, how in (
         ("same", same.take(to_tell), parameters),
         ("other", other.take(to_tell), parameters),
-        ("alone", both[1], alone),
+        ("alone", telling, alone),
     ):
         if len(queries.x):
             rows = searched(index, vectors, queries.x, min(K + 1, len(vectors)), how)[1]
@@ -237,7 +231,7 @@ def _measured(
         parameters=parameters,
         recall=told,
         target=target,
-        latency=round(seconds(index, vectors, both[1].x, parameters), 6),
+        latency=round(seconds(index, vectors, telling.x, parameters), 6),
         memory=0,
         budget=budget,
         reconstruction_error=round(reconstruction_error(index, choice, same.x), 6),

@@ -16,7 +16,7 @@ QUANTIZER_FROM = 16_384
 """Clusters from which the lists themselves are found through a graph."""
 
 CODES = (256, 192, 128, 96, 64, 56, 48, 40, 32, 24, 16, 8, 4)
-"""Bytes of a compressed vector, the best first."""
+"""Bytes of a compressed vector, the best first; those are taken that leave out no more than a tenth of its width."""
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
 _SIZE = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*([KMGT]I?)?B?\s*", re.IGNORECASE)
@@ -112,10 +112,10 @@ def choose_index(n: int, dim: int, memory: int | str = "4GB", *, memory_mapped: 
         return IndexChoice(f"{lists},Flat", "ivf", size, f"{refused}, lists of whole vectors do", clusters)
     for code in CODES:
         size = _compressed(n, dim, clusters, code)
-        if code <= dim and size <= budget:
+        if code <= dim and dim % code <= dim // 10 and size <= budget:
             key = f"OPQ{code}_{dim - dim % code},{lists},PQ{code}x8"
             return IndexChoice(key, "pq", size, f"{refused}, nor do whole vectors; {code} bytes each do", clusters, code)
-    least = _compressed(n, dim, clusters, min(CODES))
+    least = _compressed(n, dim, clusters, min((code for code in CODES if code <= dim), default=dim))
     raise ValueError(
         f"memory must be at least {math.ceil(least / 1e6)}MB for {n:,} vectors of width {dim}; got {budget / 1e6:g}MB"
     )

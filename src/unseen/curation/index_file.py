@@ -166,6 +166,18 @@ class Index:
         """Raise `ValueError` if queries of another encoder are asked."""
         encoder.require(self.record.fingerprint or "", self.record.dim, name=self.record.encoder or "the index's")
 
+    def ranks(self) -> IntArray:
+        """Where each row stands if rows are put into the order of the index's lists, (n,); `ValueError` without lists."""
+        ivf = library().try_extract_index_ivf(self.faiss)
+        if ivf is None:
+            raise ValueError(f"only an index with lists gives an order; this one is {self.record.key}")
+        lists = ivf.invlists
+        ids = [library().rev_swig_ptr(lists.get_ids(i), lists.list_size(i)).copy() for i in range(lists.nlist)]
+        order = np.concatenate(ids)
+        rank = np.empty(len(order), np.int64)
+        rank[order] = np.arange(len(order))
+        return rank
+
     def search(
         self, queries: FloatArray, k: int, *, within: BoolArray | None = None
     ) -> tuple[NDArray[np.float32], IntArray]:

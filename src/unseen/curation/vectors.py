@@ -70,11 +70,18 @@ class Vectors:
                 out[group] = self.parts[part][rows[group] - starts[part]]
         return out
 
-    def blocks(self, first: int = 0, size: int = BLOCK) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """All vectors from row `first` on, block by block, each with its first row."""
-        for start, part in zip(self.starts, self.parts):
-            for at in range(max(0, first - int(start)), len(part), size):
-                yield int(start) + at, np.asarray(part[at : at + size], dtype=np.float32)
+    def places(self, first: int = 0, size: int = BLOCK) -> list[tuple[int, int]]:
+        """Part and position of the beginning of every block from row `first` on."""
+        return [
+            (part, at)
+            for part, start in enumerate(self.starts[:-1].tolist())
+            for at in range(max(0, first - start), len(self.parts[part]), size)
+        ]
+
+    def block(self, place: tuple[int, int], size: int = BLOCK) -> NDArray[np.float32]:
+        """The vectors of a block."""
+        part, at = place
+        return np.asarray(self.parts[part][at : at + size], dtype=np.float32)
 
     def exact(
         self, queries: FloatArray, k: int, *, within: BoolArray | None = None
@@ -97,8 +104,8 @@ class Vectors:
         asked = torch.from_numpy(np.ascontiguousarray(queries, dtype=np.float32))
         best = torch.full((len(asked), k), -torch.inf)
         found = torch.full((len(asked), k), -1, dtype=torch.int64)
-        for start, block in self._allowed(within):
-            rows = torch.from_numpy(start)
+        for allowed, block in self._allowed(within):
+            rows = torch.from_numpy(allowed)
             similarity = asked @ torch.from_numpy(block).T
             top, at = similarity.topk(min(k, len(block)), dim=1)
             best, order = torch.cat([best, top], dim=1).topk(k, dim=1)
@@ -123,8 +130,10 @@ class Vectors:
             for at in range(0, len(chosen), BLOCK):
                 yield chosen[at : at + BLOCK], self.take(chosen[at : at + BLOCK])
             return
-        for start, block in self.blocks():
-            rows = np.arange(start, start + len(block))
+        starts = self.starts
+        for place in self.places():
+            block = self.block(place)
+            rows = np.arange(len(block)) + starts[place[0]] + place[1]
             if within is None:
                 yield rows, block
             elif (good := within[rows]).any():
