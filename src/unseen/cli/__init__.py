@@ -7,7 +7,7 @@ import os
 
 from unseen.cli.app import app, say
 
-from unseen.cli import job, known, trust, carry, taxonomy, annotate, complete, explain, shift, nas, forecast  # isort: skip  # noqa: F401 - in the order of the help
+from unseen.cli import job, known, trust, carry, taxonomy, annotate, complete, explain, shift, nas, forecast, explore  # isort: skip  # noqa: F401 - in the order of the help
 
 
 def main() -> None:

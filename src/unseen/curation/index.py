@@ -217,7 +217,7 @@ def _measured(
     ):
         if len(queries.x):
             rows = searched(index, vectors, queries.x, min(K + 1, len(vectors)), how)[1]
-            told[name] = round(queries.recall(rows), 4)
+            told[name] = round(queries.recall(vectors, rows), 4)
     encoder = collection.encoder
     return IndexRecord(
         side=side,

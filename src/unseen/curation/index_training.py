@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from unseen.curation.index_choice import IndexChoice
 from unseen.curation.index_file import limited_faiss, searched
 from unseen.curation.vectors import Vectors
-from unseen.data.typing import IntArray
+from unseen.data.typing import FloatArray, IntArray
 
 LEAST_PER_CLUSTER, MOST_PER_CLUSTER = 31, 100
 """Training vectors of a cluster."""
@@ -114,46 +114,55 @@ def _means(faiss: Any, vectors: NDArray[np.float32], clusters: int, seed: int) -
 
 @dataclasses.dataclass(frozen=True)
 class Queries:
-    """Queries with their exact neighbours.
+    """Queries with how near their exact neighbours are.
 
     Attributes
     ----------
     x : array (m, d)
     own : array (m,)
         The row of each query, which does not count as its neighbour; -1 if it has none.
-    truth : array (m, K)
-        Its exact neighbours.
+    least : array (m,)
+        Similarity of the K-th of its exact neighbours: whatever is as near is one of them, so that it does not matter
+        which of several equal vectors is found.
     """
 
     x: NDArray[np.float32]
     own: IntArray
-    truth: IntArray
+    least: FloatArray
 
     def take(self, index: Any) -> Queries:
         """Some of them."""
-        return Queries(self.x[index], self.own[index], self.truth[index])
+        return Queries(self.x[index], self.own[index], self.least[index])
 
     def __add__(self, other: Queries) -> Queries:
         """Both, one after the other."""
-        return Queries(*(np.concatenate(pair) for pair in zip(dataclasses.astuple(self), dataclasses.astuple(other))))
+        pairs = ((self.x, other.x), (self.own, other.own), (self.least, other.least))
+        return Queries(*(np.concatenate(pair) for pair in pairs))
 
-    def recall(self, rows: IntArray) -> float:
-        """Mean share of the exact neighbours among the first of `rows`, (m, K + 1) or wider."""
-        if not len(self.x):
-            return float("nan")
-        return float((first(rows, self.own)[:, :, None] == self.truth[:, None, :]).any(axis=1).mean())
+    def recall(self, vectors: Vectors, rows: IntArray) -> float:
+        """Mean share of exact neighbours among the first K of `rows`, (m, K + 1) or wider."""
+        found = first(rows, self.own)
+        unique, at = np.unique(found, return_inverse=True)
+        exact = vectors.take(np.maximum(unique, 0))[at.reshape(found.shape)]
+        similarity = np.einsum("mcd,md->mc", exact, self.x)
+        good = (similarity >= self.least[:, None] - ROUNDING) & (found >= 0)
+        return float(good.mean())
 
 
-def first(rows: IntArray, own: IntArray) -> IntArray:
-    """The first K of every row, (m, K), without its own."""
-    kept = np.argsort(rows == own[:, None], axis=1, kind="stable")[:, :K]
-    return np.take_along_axis(rows, kept, axis=1)
+ROUNDING = 2e-6
+"""By how much two ways to compute the same similarity may differ."""
+
+
+def first(values: NDArray[Any], own: IntArray, rows: IntArray | None = None) -> NDArray[Any]:
+    """The first K of every row, (m, K), without its own, which `rows` (or the values) say."""
+    kept = np.argsort((values if rows is None else rows) == own[:, None], axis=1, kind="stable")
+    return np.take_along_axis(values, kept[:, : min(K, max(1, values.shape[1] - 1))], axis=1)
 
 
 def exact_queries(vectors: Vectors, x: NDArray[np.float32], own: IntArray) -> Queries:
     """Queries with their neighbours by going through all vectors once."""
-    _, rows = vectors.exact(x, min(K + 1, len(vectors)))
-    return Queries(x, own, first(rows, own))
+    similarity, rows = vectors.exact(x, min(K + 1, len(vectors)))
+    return Queries(x, own, first(similarity, own, rows)[:, -1])
 
 
 def tune(
@@ -174,7 +183,7 @@ def tune(
     more = {"refine": REFINE} if choice.family == "pq" else {}
 
     def found(parameters: Mapping[str, int]) -> float:
-        return queries.recall(searched(index, vectors, queries.x, K + 1, parameters)[1])
+        return queries.recall(vectors, searched(index, vectors, queries.x, K + 1, parameters)[1])
 
     def quick(parameters: Mapping[str, int]) -> bool:
         return seconds(index, vectors, queries.x, parameters) <= latency

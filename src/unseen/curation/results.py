@@ -109,7 +109,8 @@ def facets(columns: Columns, within: BoolArray | None = None) -> dict[str, Any]:
     -------
     dict
         ``{"rows": n, "words": {column: [[value, count], ...]}, "numbers": {column: {"edges", "counts", "missing"}}}``,
-        frequent values first. Edges are those of all rows, so that counts of two filters can be compared.
+        frequent values first. A column that is the same everywhere
+        is left out. Edges are those of all rows, so that counts of two filters can be compared.
     """
     words: dict[str, Any] = {}
     numbers: dict[str, Any] = {}
@@ -119,7 +120,7 @@ def facets(columns: Columns, within: BoolArray | None = None) -> dict[str, Any]:
             numbers[name] = told
     for name in columns.words:
         values, codes = columns.values(name)
-        if len(values) <= MOST_VALUES and values != [""]:
+        if 1 < len(values) <= MOST_VALUES:
             counts = np.bincount(codes if within is None else codes[within], minlength=len(values)).tolist()
             words[name] = [[value, count] for value, count in zip(values, counts)]
     rows = len(columns) if within is None else int(np.count_nonzero(within))
@@ -128,12 +129,12 @@ def facets(columns: Columns, within: BoolArray | None = None) -> dict[str, Any]:
 
 def _histogram(numbers: FloatArray, within: BoolArray | None) -> dict[str, Any] | None:
     known = numbers[~np.isnan(numbers)]
-    if not len(known):
+    low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 0.0)
+    if low == high:
         return None
-    low, high = float(known.min()), float(known.max())
     seen = numbers if within is None else numbers[within]
     there = seen[~np.isnan(seen)]
-    counts, edges = np.histogram(there, bins=BINS, range=(low, high if high > low else low + 1))
+    counts, edges = np.histogram(there, bins=BINS, range=(low, high))
     return {
         "edges": [float(f"{edge:.4g}") for edge in edges],
         "counts": counts.tolist(),
