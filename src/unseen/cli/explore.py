@@ -34,7 +34,7 @@ def index(
     seed: Annotated[int, typer.Option(help="Seed of samples and k-means.", min=0)] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Build a nearest-neighbour index over a collection: kind by memory, effort by recall, measured on held-out queries.
+    """Build a nearest-neighbour index over a collection: kind by memory, effort by recall, measured and stored.
 
     Example:  unseen index DATA --side image --memory 1GB
     """
@@ -59,11 +59,15 @@ def index(
 @app.command()
 def explore(
     data: Data,
-    build: Annotated[bool, typer.Option("--build", help="Build the indices and the map that are missing or old.")] = False,
+    build: Annotated[
+        bool, typer.Option("--build", help="Build the indices and the map that are missing or old.")
+    ] = False,
     memory: Memory = "4GB",
     query: Annotated[
         list[str] | None,
-        typer.Option(help="Words to look for, here instead of in a browser; WORDS::WEIGHT weighs them.", show_default=False),
+        typer.Option(
+            help="Words to look for, here instead of in a browser; WORDS::WEIGHT weighs them.", show_default=False
+        ),
     ] = None,
     image: Annotated[
         list[str] | None, typer.Option(help="A picture to look for; FILE::WEIGHT weighs it.", show_default=False)
@@ -77,7 +81,8 @@ def explore(
     ] = None,
     duplicates: Annotated[bool, typer.Option("--duplicates", help="Keep near duplicates.")] = False,
     above: Annotated[
-        float | None, typer.Option(help="Everything from this similarity on instead of --k results.", show_default=False)
+        float | None,
+        typer.Option(help="Everything from this similarity on instead of --k results.", show_default=False),
     ] = None,
     export: Annotated[
         Path | None,
@@ -89,13 +94,15 @@ def explore(
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 8500,
     token: Annotated[
         str | None,
-        typer.Option(envvar="UNSEEN_TOKEN", help="The password for a browser; better as a variable.", show_default=False),
+        typer.Option(
+            envvar="UNSEEN_TOKEN", help="The password for a browser; better as a variable.", show_default=False
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Search a collection in a browser and over HTTP, or from here with --query; export what is found.
 
-    Example:  unseen explore DATA --build   or   unseen explore DATA --query "a red car" --above 0.3 --export subset.parquet
+    Example:  unseen explore DATA --build   or   unseen explore DATA --query "a red car" --above 0.3 --export red.parquet
     """
     if build:
         _build(data, memory)
@@ -126,7 +133,11 @@ def _build(data: Path, memory: str) -> None:
     from unseen.curation.index import build_index, open_index
 
     collection = Collection.open(data)
-    sides = [side for side in ("image", "text") if (collection.shards[0].folder / f"{side}.npy").exists()] if collection.shards else []
+    sides = (
+        [side for side in ("image", "text") if (collection.shards[0].folder / f"{side}.npy").exists()]
+        if collection.shards
+        else []
+    )
     if not sides:
         raise ValueError(f"{data} holds no embeddings; embed it first (unseen curate)")
     for side in sides:
@@ -154,7 +165,8 @@ def _tell(record: IndexRecord, as_json: bool) -> None:
     across = {"image": "words", "text": "pictures"}[record.side]
     recall = {"same": f"{record.side}s", "other": across, "alone": "both, by the index alone"}
     say(f"index of {record.side}s: {record.key} over {record.rows:,} x {record.dim}: {record.why}")
-    say(f"  {record.memory / 1e6:.1f} MB, {effort}, {record.latency * 1000:.2f} ms a query, built in {record.seconds:.1f} s")
+    cost = f"{record.latency * 1000:.2f} ms a query, built in {record.seconds:.1f} s"
+    say(f"  {record.memory / 1e6:.1f} MB, {effort}, {cost}")
     told = ", ".join(f"{value:.3f} by {recall[name]}" for name, value in record.recall.items())
     say(f"  recall@10 {told}; reconstruction error {record.reconstruction_error:.3f}")
     wanted = record.target.get("recall")
@@ -207,9 +219,7 @@ def _filters(where: list[str]) -> Any:
     return Filters(values, ranges)
 
 
-def _answer(
-    service: RetrievalService, query: Query, above: float | None, export: Path | None, as_json: bool
-) -> None:
+def _answer(service: RetrievalService, query: Query, above: float | None, export: Path | None, as_json: bool) -> None:
     """Print, or write, what a query finds."""
     from unseen.curation.export import export_subset, format_of
 
@@ -231,7 +241,8 @@ def _answer(
     told = service.metadata(rows)
     if as_json:
         hits = [
-            {"row": row, "similarity": round(value, 6), **columns} for row, value, columns in zip(rows, similarity, told)
+            {"row": row, "similarity": round(value, 6), **columns}
+            for row, value, columns in zip(rows, similarity, told)
         ]
         dump({"hits": hits, **more})
         return

@@ -4,8 +4,8 @@
     index/columns.json       the order that they were made from
     index/columns.npy        where each row stands, if they were put into the order of an index's lists
 
-A row of a Parquet file costs its whole column; here it costs one page. Rows whose vectors lie in one list of an index are
-found together, so that reordering by lists lets a query read few pages.
+A row of a Parquet file costs its whole column; here it costs one page. Rows whose vectors lie in one list of an index
+are found together, so that reordering by lists lets a query read few pages.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class Columns:
         place = int(self._places([row])[0])
         part = int(np.searchsorted(self._starts, place, side="right")) - 1
         batch = self.batches[part]
-        return tuple(batch.column(name)[place - int(self._starts[part])].as_py() for name in _PLACES)  # type: ignore[return-value]
+        return tuple(batch.column(name)[place - int(self._starts[part])].as_py() for name in _PLACES)
 
     def numbers(self, name: str) -> FloatArray:
         """A column of numbers by row, float (n,); nothing is nan. It is kept."""
@@ -149,7 +149,7 @@ class Columns:
 
     def _places(self, rows: Sequence[int] | IntArray) -> IntArray:
         found = np.asarray(rows, dtype=np.int64).reshape(-1)
-        if len(found) and not (0 <= found.min() and found.max() < len(self)):
+        if len(found) and (found.min() < 0 or found.max() >= len(self)):
             raise IndexError(f"rows must lie in [0, {len(self)}); got {int(found.min())} to {int(found.max())}")
         return found if self.rank is None else np.asarray(self.rank[found], dtype=np.int64)
 
@@ -168,6 +168,8 @@ def write_columns(collection: Collection, rank: IntArray | None = None) -> None:
         Where each row shall stand (`Index.ranks`).
     """
     file, record, places = _paths(collection)
+    if not collection.shards:
+        raise ValueError(f"{collection.folder.name} holds no shard yet")
     file.parent.mkdir(parents=True, exist_ok=True)
     tables = [_large(collection.shards[0].table())] if len(collection.shards) == 1 else _alike(collection)
     if rank is not None:
@@ -175,10 +177,13 @@ def write_columns(collection: Collection, rank: IntArray | None = None) -> None:
         order[rank] = np.arange(len(rank))
         tables = [pa.concat_tables(tables).take(pa.array(order))]
     record.unlink(missing_ok=True)
-    with replacing(file) as temporary, pa.OSFile(str(temporary), "wb") as sink:
-        with pa.ipc.new_file(sink, tables[0].schema if tables else pa.schema([])) as writer:
-            for table in tables:
-                writer.write_table(table.combine_chunks())
+    with (
+        replacing(file) as temporary,
+        pa.OSFile(str(temporary), "wb") as sink,
+        pa.ipc.new_file(sink, tables[0].schema) as writer,
+    ):
+        for table in tables:
+            writer.write_table(table.combine_chunks())
     if rank is None:
         places.unlink(missing_ok=True)
     else:

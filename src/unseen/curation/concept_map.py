@@ -15,7 +15,7 @@ from unseen.curation.collection import Collection, Side
 from unseen.curation.index_file import limited_faiss
 from unseen.curation.vectors import Vectors
 from unseen.data.typing import FloatArray, IntArray
-from unseen.runtime import reproducible, replacing
+from unseen.runtime import replacing, reproducible
 
 FORMAT = 1
 MOST = 100_000
@@ -40,7 +40,9 @@ class Concept:
     row: int
 
 
-def build_map(collection: Collection, side: Side = "image", *, n_concepts: int | None = None, seed: int = 0) -> list[Concept]:
+def build_map(
+    collection: Collection, side: Side = "image", *, n_concepts: int | None = None, seed: int = 0
+) -> list[Concept]:
     """Group a collection by spherical k-means, lay the centres out by t-SNE, name them, and write `index/map.json`.
 
     Parameters
@@ -83,7 +85,12 @@ def build_map(collection: Collection, side: Side = "image", *, n_concepts: int |
         for (a, b), part, said in zip(places.round(4), there.tolist(), words)
         for typical in [similarity[owner == part, part].argmax()]
     ]
-    told = {"format": FORMAT, "order": collection.order, "side": side, "concepts": [dataclasses.asdict(c) for c in concepts]}
+    told = {
+        "format": FORMAT,
+        "order": collection.order,
+        "side": side,
+        "concepts": [dataclasses.asdict(c) for c in concepts],
+    }
     file = collection.folder / "index" / "map.json"
     file.parent.mkdir(parents=True, exist_ok=True)
     with replacing(file) as temporary:
@@ -101,7 +108,7 @@ def read_map(collection: Collection) -> list[dict[str, Any]]:
 
 
 def layout(centres: FloatArray, seed: int = 0) -> NDArray[np.float64]:
-    """Places (m, 2) in [-1, 1] of unit vectors (m, d): t-SNE by cosine from their principal plane; of few that plane."""
+    """Places (m, 2) in [-1, 1] of unit vectors (m, d): t-SNE from their principal plane; of few that plane."""
     x = np.asarray(centres, dtype=np.float64)
     if len(x) == 1:
         return np.zeros((1, 2))
@@ -132,7 +139,7 @@ def _words(
         own = np.flatnonzero(owner == part)
         best = own[np.argsort(-similarity[own, part], kind="stable")[:NEAREST]]
         texts = captions.take(rows[best]).to_pylist()
-        nearest[part] = [set(word.lower() for word in _WORD.findall(text or "")) for text in texts]
+        nearest[part] = [{word.lower() for word in _WORD.findall(text or "")} for text in texts]
     everywhere = Counter(word for bags in nearest.values() for word in set().union(*bags))
     named = []
     for part in parts.tolist():
@@ -140,5 +147,3 @@ def _words(
         weight = {word: count * np.log((1 + len(parts)) / everywhere[word]) for word, count in often.items()}
         named.append(tuple(sorted(weight, key=lambda word: (-weight[word], word))[:WORDS]))
     return named
-
-

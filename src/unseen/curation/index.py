@@ -1,4 +1,4 @@
-"""`build_index`, `add_to_index`, `open_index`: nearest-neighbour indices over a collection, with what they were built from.
+"""`build_index`, `add_to_index`, `open_index`: nearest-neighbour indices that know what they were built from.
 
     index/image.faiss image.json     the index and its record (`IndexRecord`)
     index/text.faiss text.json
@@ -207,7 +207,8 @@ def _measured(
     """Tune an index on half of the held-out queries and measure it on the others."""
     same, other = _queries(collection, side, vectors, np.random.default_rng(seed).permutation(held_out))
     to_tune, to_tell = slice(0, None, 2), slice(min(1, len(held_out) - 1), None, 2)
-    tuning, telling = (same.take(part) + other.take(part) for part in (to_tune, to_tell))
+    tuning = (same.take(to_tune), other.take(to_tune))
+    telling = same.take(to_tell) + other.take(to_tell)
     parameters = tune(index, choice, vectors, tuning, target["recall"], target["latency"] or 0.010)
     told, alone = {}, {key: value for key, value in parameters.items() if key != "refine"}
     for name, queries, how in (

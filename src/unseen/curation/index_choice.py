@@ -114,7 +114,9 @@ def choose_index(n: int, dim: int, memory: int | str = "4GB", *, memory_mapped: 
         size = _compressed(n, dim, clusters, code)
         if code <= dim and dim % code <= dim // 10 and size <= budget:
             key = f"OPQ{code}_{dim - dim % code},{lists},PQ{code}x8"
-            return IndexChoice(key, "pq", size, f"{refused}, nor do whole vectors; {code} bytes each do", clusters, code)
+            return IndexChoice(
+                key, "pq", size, f"{refused}, nor do whole vectors; {code} bytes each do", clusters, code
+            )
     least = _compressed(n, dim, clusters, min((code for code in CODES if code <= dim), default=dim))
     raise ValueError(
         f"memory must be at least {math.ceil(least / 1e6)}MB for {n:,} vectors of width {dim}; got {budget / 1e6:g}MB"

@@ -20,7 +20,7 @@ from unseen.runtime import current
 FORMAT = 1
 
 FEW = 50_000
-"""Rows that a filter may leave for them to be searched one by one: exact, and quicker than to look for them in lists."""
+"""Rows that a filter may leave for each to be compared: exact, and quicker than to look for them in lists."""
 
 MOST_WIDENED = 16
 """How many times more of an index is searched at most because a filter hides most of what it finds."""
@@ -105,7 +105,8 @@ class IndexRecord:
         """Raise `ValueError` unless the index was built from what the collection holds now, in its order."""
         again = f"build it again: unseen index DATA --side {self.side}"
         encoder = collection.encoder
-        mine, theirs = (self.encoder, self.fingerprint), (encoder and encoder.name, encoder and encoder.fingerprint)
+        mine = (self.encoder, self.fingerprint)
+        theirs = (None, None) if encoder is None else (encoder.name, encoder.fingerprint)
         if mine != theirs:
             raise ValueError(
                 f"the index of {self.side}s is of the encoder {_named(*mine)}; the collection is of {_named(*theirs)}; "
@@ -167,7 +168,7 @@ class Index:
         encoder.require(self.record.fingerprint or "", self.record.dim, name=self.record.encoder or "the index's")
 
     def ranks(self) -> IntArray:
-        """Where each row stands if rows are put into the order of the index's lists, (n,); `ValueError` without lists."""
+        """Where each row stands if rows are in the order of the index's lists, (n,); `ValueError` without lists."""
         ivf = library().try_extract_index_ivf(self.faiss)
         if ivf is None:
             raise ValueError(f"only an index with lists gives an order; this one is {self.record.key}")

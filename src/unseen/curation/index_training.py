@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -136,8 +136,8 @@ class Queries:
 
     def __add__(self, other: Queries) -> Queries:
         """Both, one after the other."""
-        pairs = ((self.x, other.x), (self.own, other.own), (self.least, other.least))
-        return Queries(*(np.concatenate(pair) for pair in pairs))
+        x, own = np.concatenate([self.x, other.x]), np.concatenate([self.own, other.own])
+        return Queries(x, own, np.concatenate([self.least, other.least]))
 
     def recall(self, vectors: Vectors, rows: IntArray) -> float:
         """Mean share of exact neighbours among the first K of `rows`, (m, K + 1) or wider."""
@@ -166,12 +166,18 @@ def exact_queries(vectors: Vectors, x: NDArray[np.float32], own: IntArray) -> Qu
 
 
 def tune(
-    index: Any, choice: IndexChoice, vectors: Vectors, queries: Queries, recall: float | None, latency: float
+    index: Any,
+    choice: IndexChoice,
+    vectors: Vectors,
+    queries: Sequence[Queries],
+    recall: float | None,
+    latency: float,
 ) -> dict[str, int]:
     """The search parameters: the least effort that reaches `recall` within `latency` seconds, or the most within it.
 
-    Recall and time grow with the effort, so both are found by halving.
+    Every kind of `queries` has to reach it. Recall and time grow with the effort, so both are found by halving.
     """
+    queries = [kind for kind in queries if len(kind.x)]
     name, ladder = {
         "flat": ("", [0]),
         "hnsw": ("efSearch", _ladder(16, 4_096)),
@@ -183,10 +189,10 @@ def tune(
     more = {"refine": REFINE} if choice.family == "pq" else {}
 
     def found(parameters: Mapping[str, int]) -> float:
-        return queries.recall(vectors, searched(index, vectors, queries.x, K + 1, parameters)[1])
+        return min(one.recall(vectors, searched(index, vectors, one.x, K + 1, parameters)[1]) for one in queries)
 
     def quick(parameters: Mapping[str, int]) -> bool:
-        return seconds(index, vectors, queries.x, parameters) <= latency
+        return seconds(index, vectors, queries[-1].x, parameters) <= latency
 
     last = len(ladder) - 1
     reach = last if recall is None else _least(last, lambda i: found({name: ladder[i], **more}) >= recall)

@@ -55,7 +55,9 @@ def steered(query: FloatArray, ratings: Mapping[int, FloatArray], score: int, we
     """A query (d,) moved towards what was rated `score`: normalise(query + weight * rating)."""
     if score not in ratings:
         known = ", ".join(map(str, sorted(ratings)))
-        raise ValueError(f"aesthetic score must be one that pairs of the collection have: {known or 'none'}; got {score}")
+        raise ValueError(
+            f"aesthetic score must be one that pairs of the collection have: {known or 'none'}; got {score}"
+        )
     return unit(np.asarray(query) + weight * np.asarray(ratings[score]), "the query with its aesthetic steering")
 
 

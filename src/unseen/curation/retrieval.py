@@ -1,4 +1,4 @@
-"""`RetrievalService`: search a collection by words, pictures, vectors and rows, with filters, as LAION's service does."""
+"""`RetrievalService`: search a collection by words, pictures, vectors and rows, as LAION's service does."""
 
 from __future__ import annotations
 
@@ -201,9 +201,9 @@ class RetrievalService:
     def above(self, query: Query, threshold: float, *, most: int | None = None) -> tuple[FloatArray, IntArray]:
         """All rows at least as near to a query as `threshold`, nearest first: similarities and rows.
 
-        Up to five million rows every vector is compared; beyond, the index is asked (a graph or lists can miss some) and
-        what it finds is compared exactly. Near duplicates and unsafe results are left out as in `search`. Cosines of
-        words and pictures are lower than those of pictures and pictures: a threshold of one says nothing of the other.
+        Up to five million rows every vector is compared; beyond, the index is asked, in which a graph or lists can miss
+        some. Near duplicates are kept, unsafe results left out as in `search`. Cosines of words and pictures are lower
+        than those of pictures and pictures: a threshold of one says nothing of the other.
         """
         if not -1 <= threshold <= 1:
             raise ValueError(f"threshold must lie in [-1, 1]; got {threshold}")
@@ -249,7 +249,7 @@ class RetrievalService:
             raise ValueError(f"there is no index of {side}s; there is one of {' and '.join(self.indices)}s")
         return self.indices[side]
 
-    def metadata(self, rows: Sequence[int]) -> list[dict[str, Any]]:
+    def metadata(self, rows: Sequence[int] | IntArray) -> list[dict[str, Any]]:
         """What is said of rows."""
         return self.columns.take(rows)
 
@@ -282,7 +282,9 @@ class RetrievalService:
         if self._encoder is None:
             record = self.collection.encoder
             if record is None:
-                raise ValueError("the collection does not say which encoder made its embeddings: search by vectors or rows")
+                raise ValueError(
+                    "the collection does not say which encoder made its embeddings: search by vectors or rows"
+                )
             from unseen import encoders
 
             self._encoder = self._checked(encoders.get(record.name))
@@ -354,16 +356,16 @@ class RetrievalService:
         """The results without those that the query leaves out, in their order; each is judged by what was found."""
         keep, first, removed = self._kept(index, rows, query)
         told = self.columns.take(rows[keep])
-        hits = [
-            Hit(int(rows[i]), round(float(similarity[i]), 6), tuple(rows[(first == i) & (np.arange(len(rows)) != i)].tolist()), row)
-            for i, row in zip(np.flatnonzero(keep).tolist(), told)
-        ]  # fmt: skip
+        hits = []
+        for i, columns in zip(np.flatnonzero(keep).tolist(), told):
+            alike = np.flatnonzero(first == i)[1:]  # the first is itself
+            hits.append(Hit(int(rows[i]), round(float(similarity[i]), 6), tuple(rows[alike].tolist()), columns))
         return hits, removed
 
     def _kept(self, index: Index, rows: IntArray, query: Query) -> tuple[BoolArray, IntArray, dict[str, int]]:
         """Which results stay, (k,), the first of those that show the same, (k,), and how many go for which reason."""
         keep, removed = np.ones(len(rows), bool), {}
-        first = np.arange(len(rows))
+        first: IntArray = np.arange(len(rows))
         vectors = index.vectors.take(rows) if query.deduplicate or query.nonviolent else None
         if query.deduplicate and vectors is not None:
             first = near_duplicates(vectors, NEAR_DUPLICATE)

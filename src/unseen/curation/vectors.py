@@ -112,10 +112,12 @@ class Vectors:
             found = torch.cat([found, rows[at]], dim=1).gather(1, order)
         return best.numpy(), found.masked_fill(best == -torch.inf, -1).numpy()
 
-    def above(self, query: FloatArray, threshold: float, *, within: BoolArray | None = None) -> tuple[FloatArray, IntArray]:
+    def above(
+        self, query: FloatArray, threshold: float, *, within: BoolArray | None = None
+    ) -> tuple[FloatArray, IntArray]:
         """All rows at least as similar to a query (d,) as `threshold`, the nearest first: similarities and rows."""
         asked = np.asarray(query, dtype=np.float32)
-        kept = [(np.empty(0, np.float32), np.empty(0, np.int64))]
+        kept: list[tuple[FloatArray, IntArray]] = [(np.empty(0, np.float32), np.empty(0, np.int64))]
         for rows, block in self._allowed(within):
             similarity = block @ asked
             good = similarity >= threshold

@@ -42,7 +42,11 @@ from unseen.serving.metrics import Measured
 
 FOLDER = Path(__file__).parent
 
-FILES = {"/": ("page.html", "text/html"), "/app.js": ("page.js", "text/javascript"), "/style.css": ("page.css", "text/css")}
+FILES = {
+    "/": ("page.html", "text/html"),
+    "/app.js": ("page.js", "text/javascript"),
+    "/style.css": ("page.css", "text/css"),
+}
 """The page: no other file of this machine is served."""
 
 SIDES = (64, 1024)
@@ -98,12 +102,10 @@ def create_app(
         except ValueError as error:
             raise HTTPException(422, str(error)) from error
 
-    app = FastAPI(
-        title="unseen explore", version=version("unseen"), lifespan=lifespan, docs_url=None, redoc_url=None
-    )
+    app = FastAPI(title="unseen explore", version=version("unseen"), lifespan=lifespan, docs_url=None, redoc_url=None)
     app.add_middleware(Measured, metrics=metrics, paths=PATHS)
-    for kind in (StarletteHTTPException, RequestValidationError, Exception):
-        app.add_exception_handler(kind, _problem)
+    for one in (StarletteHTTPException, RequestValidationError, Exception):
+        app.add_exception_handler(one, _problem)
 
     @lru_cache(KEPT_PICTURES)
     def small(row: int, side: int) -> bytes:
@@ -111,6 +113,10 @@ def create_app(
 
     for path, (name, kind) in FILES.items():
         app.add_api_route(path, partial(_file, name, kind), include_in_schema=False)
+
+    @app.get("/favicon.ico", include_in_schema=False)
+    async def icon() -> Response:
+        return Response(status_code=204)
 
     @app.get("/health", summary="Whether the server answers")
     async def health() -> dict[str, str]:
@@ -247,5 +253,3 @@ async def _problem(_: Request, error: Exception) -> JSONResponse:
         first = error.errors()[0]
         return JSONResponse({"detail": f"{'.'.join(map(str, first['loc']))}: {first['msg']}"}, 422)
     return JSONResponse({"detail": "the server failed; its log says why"}, 500)
-
-

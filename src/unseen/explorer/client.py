@@ -123,7 +123,9 @@ class ExplorerClient:
         """The file of a picture, or a JPEG of at most `side` pixels."""
         return self._answer("GET", f"/api/picture/{int(row)}", params={} if side is None else {"side": side}).content
 
-    def facets(self, *, values: Mapping[str, Any] | None = None, ranges: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def facets(
+        self, *, values: Mapping[str, Any] | None = None, ranges: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
         """Counts of values and ranges among the rows that pass filters."""
         filters = json.dumps({"values": dict(values or {}), "ranges": dict(ranges or {})})
         return self._json("GET", "/api/facets", params={"filters": filters})
@@ -152,13 +154,13 @@ class ExplorerClient:
             All that the query finds from this similarity on, instead of its k results.
         """
         message = {"format": format_of(file), "rows": list(rows), "query": query, "above": above}
-        with replacing(file) as temporary, temporary.open("wb") as stream:
-            with self._http.stream("POST", "/api/export", json=message) as answer:
-                if answer.is_error:
-                    answer.read()
-                    self._refuse(answer)
-                for chunk in answer.iter_bytes():
-                    stream.write(chunk)
+        asked = self._http.stream("POST", "/api/export", json=message)
+        with replacing(file) as temporary, temporary.open("wb") as stream, asked as answer:
+            if answer.is_error:
+                answer.read()
+                self._refuse(answer)
+            for chunk in answer.iter_bytes():
+                stream.write(chunk)
         return Path(file)
 
     def _json(self, verb: str, path: str, **more: Any) -> Any:

@@ -1,5 +1,6 @@
 "use strict";
 
+const WHY = {duplicates: "near duplicates (grouped)", unsafe: "unsafe", violent: "violent"};
 const $ = (id) => document.getElementById(id);
 const SVG = "http://www.w3.org/2000/svg";
 const state = {about: null, terms: [], hits: [], selected: new Map(), last: null, filters: {values: {}, ranges: {}}, asked: 0, counted: 0};
@@ -87,7 +88,7 @@ async function search() {
     state.last = query;
     state.hits = found.hits;
     showHits();
-    const gone = Object.entries(found.removed).filter(([, n]) => n).map(([why, n]) => `${number(n)} ${why}`);
+    const gone = Object.entries(found.removed).filter(([, n]) => n).map(([why, n]) => `${number(n)} ${WHY[why] ?? why}`);
     const among = found.allowed < state.about.rows ? ` among ${number(found.allowed)} rows that pass the filters` : "";
     say(`${number(found.hits.length)} results${among}${gone.length ? `; left out: ${gone.join(", ")}` : ""}; ${Math.round(found.seconds * 1000)} ms`);
   } catch (error) { if (mine === state.asked) say(error.message, true); }
@@ -306,6 +307,7 @@ function show(view) {
 // -- begin ------------------------------------------------------------------------------------------------
 
 function listen() {
+  if (matchMedia("(max-width: 48rem)").matches) $("filters").open = false;
   $("query").addEventListener("submit", (event) => { event.preventDefault(); search(); });
   $("add").addEventListener("click", keepWords);
   $("picture").addEventListener("change", () => { takePicture($("picture").files[0]); $("picture").value = ""; });

@@ -56,7 +56,7 @@ class Answered(Protocol):
 
 def _below(path: str, one: str) -> bool:
     """Whether a path lies below one that ends in a slash."""
-    return one.endswith("/") and path.startswith(one)
+    return one != "/" and one.endswith("/") and path.startswith(one)
 
 
 class Measured:
