@@ -26,6 +26,7 @@ ALL = (
     "hypergraph",
     "taxonomy",
     "generation",
+    "index",
 )
 
 

@@ -28,7 +28,9 @@ class Colours:
         return counts / np.maximum(np.linalg.norm(counts, axis=1, keepdims=True), 1e-9)
 
     def encode_image(self, images: Sequence[Any], *, cache: bool = True) -> np.ndarray:
-        means = np.array([np.asarray(image.convert("RGB"), dtype=np.float32).mean(axis=(0, 1)) / 255 for image in images])
+        means = np.array(
+            [np.asarray(image.convert("RGB"), dtype=np.float32).mean(axis=(0, 1)) / 255 for image in images]
+        )
         full = np.concatenate([means, 1 - means.max(axis=1, keepdims=True)], axis=1)
         return full / np.linalg.norm(full, axis=1, keepdims=True)
 
@@ -69,7 +71,9 @@ def coloured(folder: Path) -> Collection:
                 "width": pa.array([40 + row for row in rows], pa.int32()),
                 "height": pa.array([30] * 30, pa.int32()),
                 "similarity": pa.array(rows / 60, pa.float32()),
-                "punsafe": pa.array([0.9 if row % 10 == 0 else None if row == 5 else 0.1 for row in rows], pa.float32()),
+                "punsafe": pa.array(
+                    [0.9 if row % 10 == 0 else None if row == 5 else 0.1 for row in rows], pa.float32()
+                ),
                 "aesthetic": pa.array([4.0 + row % 3 for row in rows], pa.float32()),
                 "_note": ["private"] * 30,
             }

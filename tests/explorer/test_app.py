@@ -197,7 +197,16 @@ def test_other_host_names_are_refused_without_a_token(service: RetrievalService)
 def test_the_token_is_asked_for_everywhere_but_health(service: RetrievalService) -> None:
     with TestClient(create_app(service, token=TOKEN), base_url="http://any.example") as client:
         assert client.get("/health").json() == {"status": "ok"}
-        for path in ("/", "/app.js", "/metrics", "/api/indices", "/api/picture/1", "/api/map", "/api/facets", "/openapi.json"):
+        for path in (
+            "/",
+            "/app.js",
+            "/metrics",
+            "/api/indices",
+            "/api/picture/1",
+            "/api/map",
+            "/api/facets",
+            "/openapi.json",
+        ):
             answer = client.get(path)
             assert answer.status_code == 401
             assert "Basic" in answer.headers["www-authenticate"]
@@ -210,7 +219,7 @@ def test_the_token_is_asked_for_everywhere_but_health(service: RetrievalService)
 
 def test_others_need_a_token_of_length(service: RetrievalService) -> None:
     with pytest.raises(ValueError, match="so a token is needed"):
-        serve(service, host="0.0.0.0")  # noqa: S104
+        serve(service, host="0.0.0.0")
     with pytest.raises(ValueError, match="at least 16"):
         serve(service, token="short")
     with pytest.raises(ValueError, match="port must lie"):
@@ -240,7 +249,9 @@ def test_the_client_asks_and_tells_refusals(client: TestClient, tmp_path: Path) 
     asking.close()
     asking._http = client  # the same requests, without a socket
     assert ExplorerClient is Client
-    found = asking.search(texts={"green": 1, "red": -0.1}, k=3, deduplicate=False, safe=False, ranges={"width": (None, 60)})
+    found = asking.search(
+        texts={"green": 1, "red": -0.1}, k=3, deduplicate=False, safe=False, ranges={"width": (None, 60)}
+    )
     assert [hit["row"] % 3 for hit in found["hits"]] == [1] * 3
     (tmp_path / "red.png").write_bytes(picture((240, 9, 9)))
     hits = asking.search(images=[tmp_path / "red.png"], k=2, safe=False, deduplicate=False)["hits"]

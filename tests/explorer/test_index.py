@@ -219,7 +219,9 @@ def test_new_shards_are_added_and_nothing_else(make: Make, tmp_path: Path) -> No
     build_index(part, memory="0.9MB")
     with pytest.raises(ValueError, match="there is nothing to add"):
         add_to_index(part)
-    with pytest.raises(ValueError, match=r"has 8,000 rows, the collection 12,000; unseen index DATA --side image --add"):
+    with pytest.raises(
+        ValueError, match=r"has 8,000 rows, the collection 12,000; unseen index DATA --side image --add"
+    ):
         open_index(whole)
     record = add_to_index(whole)
     assert record.rows == 12_000

@@ -90,7 +90,9 @@ def start(built: Path) -> Iterator[Callable[..., tuple[subprocess.Popen[str], st
 
 @pytest.mark.slow
 def test_a_collection_is_searched_and_exported_from_the_shell(built: Path, tmp_path: Path) -> None:
-    found = run("explore", built, "--query", "a green tree", "--query", "night::0.2", "--k", "3", "--duplicates", "--json")
+    found = run(
+        "explore", built, "--query", "a green tree", "--query", "night::0.2", "--k", "3", "--duplicates", "--json"
+    )
     assert found.returncode == 0, found.stderr
     hits = json.loads(found.stdout)["hits"]
     assert [hit["row"] % 6 for hit in hits] == [1] * 3
@@ -160,7 +162,9 @@ def test_a_person_searches_filters_and_downloads(start: Callable[..., Any], brow
     assert page.locator(".caption script, .caption img").count() == 0
     assert "a red car, number 0" not in captions  # it is unsafe
     page.uncheck("#safe")
-    page.wait_for_function("[...document.querySelectorAll('.caption')].some((c) => c.textContent === 'a red car, number 0')")
+    page.wait_for_function(
+        "[...document.querySelectorAll('.caption')].some((c) => c.textContent === 'a red car, number 0')"
+    )
     page.wait_for_function("[...document.querySelectorAll('.shot img')].slice(0, 3).every((i) => i.naturalWidth > 0)")
     page.screenshot(path=str(tmp_path / "search.png"))
 

@@ -128,12 +128,19 @@ def test_violence_goes_by_two_sentences(colours_folder: Path) -> None:
 
 def test_filters_by_values_and_ranges(service: RetrievalService) -> None:
     filters = Filters({"language": ["de", ""]}, {"width": (50, 60), "similarity": (None, 0.3)})
-    expected = [row for row in range(60) if row % 3 in (1, 2) and 10 <= row <= 20 and np.float32(row / 60) <= np.float32(0.3)]
+    expected = [
+        row for row in range(60) if row % 3 in (1, 2) and 10 <= row <= 20 and np.float32(row / 60) <= np.float32(0.3)
+    ]
     found = service.search(text("red", "green", "blue", k=60, deduplicate=False, safe=False, filters=filters))
     assert sorted(found.rows) == expected
     assert found.allowed == len(expected)
     assert service.search(text("red", filters=Filters({"language": ["xx"]}))).hits == ()
-    for wrong in (Filters({"nothing": ["a"]}), Filters({"width": ["1"]}), Filters({"_note": ["private"]}), Filters({"text": ["a"]})):
+    for wrong in (
+        Filters({"nothing": ["a"]}),
+        Filters({"width": ["1"]}),
+        Filters({"_note": ["private"]}),
+        Filters({"text": ["a"]}),
+    ):
         with pytest.raises(ValueError, match="no column of words"):
             service.search(text("red", filters=wrong))
     for name in ("language", "offset", "_note"):
@@ -211,7 +218,9 @@ def test_facets_count_values_and_ranges_of_what_passes(service: RetrievalService
 
 def test_exports_hold_the_selection_and_nothing_private(service: RetrievalService, tmp_path: Path) -> None:
     rows = [40, 2, 1, 7]
-    table = pq.read_table(export_subset(service, rows, tmp_path / "a.parquet", similarity=np.array([0.4, 0.3, 0.2, 0.1])))
+    table = pq.read_table(
+        export_subset(service, rows, tmp_path / "a.parquet", similarity=np.array([0.4, 0.3, 0.2, 0.1]))
+    )
     expected = service.collection.table(["uid", "text"]).take(rows)
     assert table["uid"].to_pylist() == expected["uid"].to_pylist()
     assert table["query_similarity"].to_pylist() == [0.4, 0.3, 0.2, 0.1]

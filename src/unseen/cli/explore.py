@@ -102,7 +102,7 @@ def explore(
 ) -> None:
     """Search a collection in a browser and over HTTP, or from here with --query; export what is found.
 
-    Example:  unseen explore DATA --build   or   unseen explore DATA --query "a red car" --above 0.3 --export red.parquet
+    Example:  unseen explore DATA --build   or   unseen explore DATA --query "a car" --above 0.3 --export cars.parquet
     """
     if build:
         _build(data, memory)

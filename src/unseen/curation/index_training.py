@@ -25,7 +25,7 @@ ONE_LEVEL = 2_048
 """Clusters above which k-means goes in two levels: first coarse ones, then each of them by itself."""
 
 CODEBOOK_ROUNDS, PER_CODE = 12, 64
-"""Rounds of k-means and vectors per entry from which codebooks learn; faiss's own 25 and 256 take minutes on a core."""
+"""Rounds of k-means and vectors per entry from which codebooks learn; faiss's own are 25 and 256."""
 
 REFINE = 16
 """Times more than asked for that are compared exactly, at most."""
@@ -58,7 +58,9 @@ def make(choice: IndexChoice, dim: int, training: Callable[[], NDArray[np.float3
         lists = faiss.extract_index_ivf(index)
         faiss.downcast_index(lists.quantizer).add(_centroids(faiss, seen, choice.clusters, seed))
         if choice.code:
-            books = faiss.downcast_index(lists).pq
+            compressed = faiss.downcast_index(lists)
+            compressed.do_polysemous_training = False  # most of the time of training, for a search that is not ours
+            books = compressed.pq
             books.cp.niter, books.cp.max_points_per_centroid, books.cp.seed = CODEBOOK_ROUNDS, PER_CODE, seed + 1
         index.train(vectors)
         return index
