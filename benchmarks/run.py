@@ -29,6 +29,7 @@ ALL = (
     "generation",
     "pruning",
     "curation",
+    "index",
 )
 
 

@@ -9,7 +9,7 @@ from unseen.cli.app import app, say
 
 from unseen.cli import (  # isort: skip  # noqa: F401 - in the order of the help
     job, known, trust, carry, taxonomy, annotate, complete, explain, shift, nas,
-    forecast, curate, prune, concepts,
+    forecast, curate, explore, prune, concepts,
 )  # fmt: skip
 
 
