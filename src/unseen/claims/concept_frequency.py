@@ -344,9 +344,9 @@ claim = Claim(
             holds=at_least("equal factors", metric="r of means", value=0.95),
         ),
         promised(
-            text="And on such data whose concepts are spread by equal steps (0.9).",
+            text="And on such data whose concepts are spread by equal steps (0.95).",
             experiment="synthetic",
-            holds=at_least("equal steps", metric="r of means", value=0.9),
+            holds=at_least("equal steps", metric="r of means", value=0.95),
         ),
         effect(
             text="Both spreads give one law: their slopes differ by a factor of 1.5 at most.",
