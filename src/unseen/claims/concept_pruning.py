@@ -9,7 +9,7 @@ from jaxtyping import Int
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from unseen.claims.base import Assertion, Claim, Condition, Experiment, at_least, better, equals, not_worse
+from unseen.claims.base import Assertion, Claim, Condition, Experiment, at_least, at_most, better, equals, not_worse
 from unseen.claims.pruning_pairs import CASES, CONFIRMATION_CASES, pairs
 from unseen.claims.pruning_pools import EPS, Pool, nearest_neighbour, pool
 from unseen.methods.curation.concept_pruning import Concepts, Selection, find_concepts
@@ -229,6 +229,10 @@ claim = Claim(
             level="mechanism",
             experiment="redundant",
             holds=better("dbp, t automatic, deduplicated", "dbp, t automatic", metric="copies", by=0.2, lower=True),
+        ),
+        _effect(
+            "After deduplication at most 5 % of what is kept are copies",
+            at_most("dbp, t automatic, deduplicated", metric="copies", value=0.05),
         ),
         *_of_pools("redundant", True),
         *_of_pools("pictures", False),
