@@ -233,6 +233,7 @@ claim = Claim(
             level="effect",
             experiment="reversed",
             holds=better("sfda2", "source", metric="class_mean", by=0.03),
+            promised=True,
         ),
         Assertion(
             text="Superior where a high imbalance is reversed: better than SHOT in the mean class.",
