@@ -291,9 +291,7 @@ def _command(folder: str, address: str, out: str) -> subprocess.Popen[bytes]:
 
 
 def _environment() -> dict[str, str]:
-    import unseen
-
-    return {**os.environ, "PYTHONPATH": str(Path(unseen.__file__).parents[1])}
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
 
 
 def _kill(folder: str, address: str, place: Path, least: int = 3) -> int:
