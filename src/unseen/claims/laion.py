@@ -202,6 +202,7 @@ def _digest(web: site.SmallWeb, path: str) -> str:
 
 # -- scores --------------------------------------------------------------------------------------------------
 
+THIRD = 3
 STAND_INS = {"unsafe": ("animal",), "toxicity": ("face-concerned", "face-negative", "face-unwell")}
 """Subgroups that stand in for what nobody wants to draw: unsafe pictures, and toxic captions."""
 
@@ -217,7 +218,7 @@ def run_scores(case: str, seed: int) -> Result:
     out: Result = {}
     for name in ("watermark", *STAND_INS):
         (x, y), (other, truth) = (_labelled(name, style, seed) for style in (taught, asked))
-        few = np.random.default_rng(seed).permutation(len(y))[:800]
+        few = np.random.default_rng(seed).permutation(len(y))[:400]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of constant features
             head = train_head(x[few], y[few], name=name, encoder=about, seed=seed, folds=0)
@@ -231,13 +232,13 @@ def run_scores(case: str, seed: int) -> Result:
 
 
 def _labelled(name: str, style: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Embeddings of a vendor with labels of a head."""
+    """Embeddings of every third emoji of a vendor, with labels of a head."""
     encoder = small_web.encoder()
-    own = small_web.things(style)
+    own = small_web.things(style)[::THIRD]
     if name == "watermark":
         plain, marked = (_image_vectors(style, watermark) for watermark in (False, True))
         return np.concatenate([plain, marked]), np.repeat([0, 1], len(plain))
-    groups = emoji(style, level="emoji").columns["subgroup"].tolist()
+    groups = emoji(style, level="emoji").columns["subgroup"].tolist()[::THIRD]
     y = np.array([group.startswith(STAND_INS[name]) for group in groups], dtype=np.int64)
     if name == "unsafe":
         return _image_vectors(style, False), y
@@ -247,7 +248,7 @@ def _labelled(name: str, style: str, seed: int) -> tuple[np.ndarray, np.ndarray]
 
 @functools.cache
 def _image_vectors(style: str, watermark: bool) -> np.ndarray:
-    pictures, keys = small_web.drawn(style, watermark=watermark)
+    pictures, keys = small_web.drawn(style, watermark=watermark, step=THIRD)
     features = small_web.features_of(pictures, keys)
     with torch.no_grad():
         return small_web.encoder().image.module.towers.encode_image(features).numpy()  # type: ignore[operator, union-attr]
@@ -285,14 +286,12 @@ def _command(folder: str, address: str, out: str) -> subprocess.Popen[bytes]:
     order = [sys.executable, "-m", "unseen.cli", "curate", "crawl.warc.gz", "--out", out, "--target-keep", "0.5"]
     order += ["--allow-host", host, "--block-host", site.BLOCKED_HOST, "--max-bytes", str(site.LARGEST)]
     order += ["--shard-size", "10", "--delay", "0.02"]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    return subprocess.Popen(order, cwd=folder, env=_environment(), **quiet)  # noqa: S603
+    quiet = subprocess.DEVNULL
+    return subprocess.Popen(order, cwd=folder, env=_environment(), stdout=quiet, stderr=quiet)  # noqa: S603
 
 
 def _environment() -> dict[str, str]:
-    import unseen
-
-    return {**os.environ, "PYTHONPATH": str(Path(unseen.__file__).parents[1])}
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
 
 
 def _kill(folder: str, address: str, place: Path, least: int = 3) -> int:

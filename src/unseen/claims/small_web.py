@@ -209,9 +209,9 @@ def learn(features: Tensor, captions: Sequence[Sequence[str]], *, seed: int, n_s
     return towers.eval().requires_grad_(False)
 
 
-def drawn(style: str, *, watermark: bool = False) -> tuple[list[Any], list[str]]:
-    """Pictures of a vendor as a web shows them, and a key for each."""
-    own = things(style)
+def drawn(style: str, *, watermark: bool = False, step: int = 1) -> tuple[list[Any], list[str]]:
+    """Pictures of a vendor, or every `step`-th, as a web shows them, and a key for each."""
+    own = things(style)[::step]
     pictures = [
         rendered(one.picture, np.random.default_rng([zlib.crc32(one.key.encode()), 7]), watermark=watermark)
         for one in own

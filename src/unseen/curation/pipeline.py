@@ -16,7 +16,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from unseen import runtime
 from unseen.curation import stages as work_of
 from unseen.curation.accounting import Accounting, counted, dropped_table
 from unseen.curation.collection import EncoderRecord, write_record
@@ -31,6 +30,7 @@ from unseen.methods.curation.laion.heads import Head
 from unseen.methods.curation.laion.language import Detector, stream_of
 from unseen.methods.curation.laion.similarity import look_alike, near_pairs, one_of_each, passes, thresholds
 from unseen.runtime import replacing, stage
+from unseen.runtime import stages as timed
 from unseen.scale import Engine, each
 
 log = logging.getLogger(__name__)
@@ -132,7 +132,7 @@ def curate(
         "embed": _embed,
         "select": _select,
     }
-    with runtime.stages() as seconds:
+    with timed() as seconds:
         for name in (name for name in STAGES if name in stages):
             with stage(name):
                 failures += run[name](job, engine)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import html
 import io
 import struct
@@ -229,6 +230,7 @@ def picture_answer(image: Image.Image) -> Answer:
     return Answer(200, {"Content-Type": "image/jpeg"}, jpeg(image))
 
 
+@functools.cache
 def png_bomb(side: int = 10_000) -> bytes:
     """A PNG of few bytes and `side` times `side` pixels of one bit."""
     row = bytes(1 + -(-side // 8))
