@@ -187,7 +187,16 @@ def autofaiss(
     python = folder / "peer" / "bin" / "python"
     if not python.exists():
         venv.create(folder / "peer", with_pip=True)
-        order = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "autofaiss"]
+        order = [
+            str(python),
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "autofaiss",
+            "pyarrow<20",
+        ]
         done = subprocess.run(order, capture_output=True, text=True)
         if done.returncode:
             print(f"autofaiss is left out: {(done.stderr.strip().splitlines() or ['pip failed'])[-1]}")
