@@ -12,9 +12,9 @@ import hashlib
 import json
 import os
 import subprocess
-import sys
 import tempfile
 import time
+import venv
 from pathlib import Path
 from typing import Any
 
@@ -184,18 +184,29 @@ def autofaiss(
     folder: Path, x: np.ndarray, queries: np.ndarray, truth: np.ndarray, budget: int
 ) -> dict[str, Any] | None:
     """What autofaiss builds at the same memory, in an environment of its own; None, with the reason, without it."""
-    packages = folder / "peer"
-    order = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(packages), "autofaiss"]
-    if not packages.exists():
+    python = folder / "peer" / "bin" / "python"
+    if not python.exists():
+        venv.create(folder / "peer", with_pip=True)
+        order = [
+            str(python),
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "autofaiss",
+            "pyarrow<20",
+        ]
         done = subprocess.run(order, capture_output=True, text=True)
         if done.returncode:
             print(f"autofaiss is left out: {(done.stderr.strip().splitlines() or ['pip failed'])[-1]}")
+            return None
     for name, array in (("x", x), ("queries", queries), ("truth", truth)):
         np.save(folder / f"{name}.npy", array)
     files = [str(folder / f"{name}.npy") for name in ("x", "queries", "truth")]
     out = folder / "peer.json"
-    call = [sys.executable, "-c", PEER, *files, f"{budget / 1e6:g}MB", str(out)]
-    told = subprocess.run(call, env=os.environ | {"PYTHONPATH": str(packages)}, capture_output=True, text=True)
+    call = [str(python), "-I", "-c", PEER, *files, f"{budget / 1e6:g}MB", str(out)]
+    told = subprocess.run(call, capture_output=True, text=True)
     if told.returncode:
         print(f"autofaiss is left out: {(told.stderr.strip().splitlines() or ['it failed'])[-1]}")
         return None
