@@ -6,18 +6,17 @@ import csv
 import io
 import json
 import os
-import re
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from unseen.curation.collection import suffix_of
 from unseen.curation.retrieval import RetrievalService
+from unseen.curation.uids import write_uids
 from unseen.data.typing import FloatArray, IntArray
 from unseen.runtime import replacing
 
@@ -26,7 +25,6 @@ Format = Literal["parquet", "csv", "uids", "webdataset"]
 SUFFIXES: dict[str, Format] = {".parquet": "parquet", ".csv": "csv", ".npy": "uids", ".tar": "webdataset"}
 """Which format the name of a file means."""
 
-_UID = re.compile(r"[0-9a-f]{32}")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -106,15 +104,6 @@ def _harmless(value: Any) -> Any:
 
 def _uids(_: RetrievalService, rows: IntArray, told: list[dict[str, Any]], file: Path) -> None:
     write_uids(file, [row["uid"] for row in told])
-
-
-def write_uids(file: Path, uids: Sequence[str]) -> None:
-    """Uids of 32 hexadecimal digits as DataComp's tools read them: two uint64 each, sorted."""
-    if not all(_UID.fullmatch(uid or "") for uid in uids):
-        raise ValueError("a list of uids needs uids of 32 hexadecimal digits; export .parquet or .csv instead")
-    halves = np.array([(int(uid[:16], 16), int(uid[16:], 16)) for uid in uids], dtype=[("f0", "u8"), ("f1", "u8")])
-    with file.open("wb") as stream:
-        np.save(stream, np.sort(halves))
 
 
 def _webdataset(service: RetrievalService, rows: IntArray, told: list[dict[str, Any]], file: Path) -> None:
