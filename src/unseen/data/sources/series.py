@@ -26,8 +26,8 @@ LICENCE_CLEAR = (
     "weather/san-francisco", "weather/seattle-days", "weather/greensboro", "weather/sand-point",
 )  # fmt: skip
 """What the model that comes with the package has learned from: public domain or CC BY."""
-SIMULATED = 120
-"""Simulated series beside them."""
+SIMULATED = 1600
+"""Simulated series beside them: of 120, 650 and 1,600 the most erred least, zero-shot, on the claim's development series."""
 
 
 @cache

@@ -145,7 +145,7 @@ class TTM(Method):
             "Contexts are brought to units of their own in float64 before the network, whose scaler adds 1e-5 to the "
             "variance; so forecasts follow any scale and offset.",
             "Pretraining draws a data set (column `source`) by the root of its windows, then a series of it by the "
-            "root of its windows, then a channel and a window. Of what the committed model has drawn, 30 % are "
+            "root of its windows, then a channel and a window. Of what the committed model has drawn, 61 % are "
             "simulated series; `shares_` holds the share of every data set.",
             "Downsampled copies are made as long as they have 3 (shortest + horizon) points; the paper's rule with "
             "whole contexts is that of `shortest=None`.",

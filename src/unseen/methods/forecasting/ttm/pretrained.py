@@ -10,7 +10,7 @@ from unseen.methods.forecasting.ttm.method import TTM
 
 
 def pretrained(**settings: Any) -> TTM:
-    """A `TTM` that was pretrained on series of weather, sun, wind, air and nature, and on simulated ones (30 %).
+    """A `TTM` that was pretrained on series of weather, sun, wind, air and nature, and on simulated ones (61 %).
 
     `shares_` holds the share of every source in the windows that it has seen.
 
