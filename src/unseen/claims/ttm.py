@@ -385,7 +385,7 @@ claim = Claim(
         ),
         effect(
             text="It transfers to families that it has not seen: zero-shot, the error of the committed model, for "
-            "which 70 % of the windows were drawn from public series and the rest from simulated ones, is at most six "
+            "which 39 % of the windows were drawn from public series and the rest from simulated ones, is at most six "
             "tenths of that of the last value. What learns nothing, such as the day profile, is that, too.",
             experiment="packaged",
             holds=at_most("zero-shot", metric="of the last value", value=0.6),
