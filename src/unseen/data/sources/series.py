@@ -27,7 +27,7 @@ LICENCE_CLEAR = (
 )  # fmt: skip
 """What the model that comes with the package has learned from: public domain or CC BY."""
 SIMULATED = 1600
-"""Simulated series beside them: of 120, 650 and 1,600 these erred least, zero-shot, on the claim's development series."""
+"""Simulated series beside them: of 120, 650 and 1,600 these erred least on the development series of the claim."""
 
 
 @cache
