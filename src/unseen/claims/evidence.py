@@ -156,7 +156,7 @@ def _line(assertion: Assertion, verdict: Verdict | None) -> dict[str, Any]:
 def file_hash(slug: str) -> str:
     """SHA-256 of the files of a system: its method (all files of its folder), its claim, and the parts both name."""
     own = Path(inspect.getfile(methods.home(slug)))
-    files = sorted(own.parent.glob("*.py")) if own.parent.name == slug else [own]
+    files = sorted(own.parent.glob("*.py")) if own.parent.name == slug.replace("-", "_") else [own]
     modules = [part if _is_module(part) else part.rpartition(".")[0] for part in methods.card(slug).parts]
     for module in (claims.module(slug), *claims.get(slug).parts, *modules):
         spec = importlib.util.find_spec(module)
