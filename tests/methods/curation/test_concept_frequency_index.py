@@ -24,6 +24,7 @@ from unseen.methods.curation.concept_frequency import (
     misalignment,
     nouns,
 )
+from unseen.methods.curation.concept_frequency.lemmas import visible_nouns, words
 
 WORDS = ("dog", "dogs", "Dog", "cat", "cats", "box", "boxes", "hot", "t-shirt", "women's", "città", "kite", "bird", "a")
 CONCEPTS = (
@@ -257,3 +258,29 @@ def test_counts_equal_a_regular_expression_on_glosses() -> None:
     ]
     assert counted.tolist() == naive
     assert min(naive) > 0
+
+
+def plural(noun: str) -> str:
+    """By the rules of spelling."""
+    if noun.endswith("y") and noun[-2:-1] not in "aeiou":
+        return noun[:-1] + "ies"
+    return noun + ("es" if noun.endswith(("s", "x", "z", "ch", "sh")) else "s")
+
+
+def test_plurals_of_visible_nouns_come_back() -> None:
+    every = sorted(visible_nouns())
+    usual = [noun for noun in every if not noun.endswith(("us", "is", "i", "u"))]  # mostly Latin names of species
+    lemma = lemmatizer("rules")
+    assert np.mean([lemma(plural(noun)) == noun for noun in usual]) > 0.985
+    assert np.mean([lemma(plural(noun)) == noun for noun in every]) > 0.94
+    assert np.mean([lemma(noun) == noun for noun in every]) > 0.995
+    for noun in ("shoe", "movie", "cactus", "corgi", "bureau", "headache", "house", "pickaxe", "mousse", "rhinoceros"):
+        assert lemma(plural(noun)) == noun
+        assert lemma(noun) == noun
+
+
+def test_combining_marks_belong_to_their_word() -> None:
+    assert words("हिन्दी शब्द") == ["हिन्दी", "शब्द"]
+    assert words("שָׁלוֹם cafe\u0301s") == ["שָׁלוֹם", "cafés"]
+    assert ConceptIndex.from_captions(["एक किताब", "किताबें"]).ids("किताब").tolist() == [0]
+    assert words("犬と猫") == ["犬と猫"]  # not segmented, as the docs say

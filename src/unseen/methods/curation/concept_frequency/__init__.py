@@ -24,7 +24,7 @@ from unseen.methods.curation.concept_frequency.fit import (
     fit_log_linear,
     permutation_p,
 )
-from unseen.methods.curation.concept_frequency.index import ConceptIndex, TagTable, joint_counts, lemmas_of
+from unseen.methods.curation.concept_frequency.index import ConceptIndex, joint_counts, lemmas_of
 from unseen.methods.curation.concept_frequency.lemmas import LEMMATIZERS, lemmatizer, nouns
 from unseen.methods.curation.concept_frequency.long_tail import (
     LongTailSet,
@@ -35,6 +35,7 @@ from unseen.methods.curation.concept_frequency.long_tail import (
 )
 from unseen.methods.curation.concept_frequency.predict import Curve, learn_curve
 from unseen.methods.curation.concept_frequency.published import published_curve, published_curves
+from unseen.methods.curation.concept_frequency.tags import TagTable
 
 card = Card(
     slug="concept-frequency",
@@ -62,6 +63,9 @@ card = Card(
         "read from a table (--tags).",
         "Collecting 130,500 pictures of 290 classes from the web: `build_long_tail_set` cleans and balances candidates "
         "that the user brings.",
+        "A command for the controls: `without_similar` (nearness to the test set), `retrieval_scores`, "
+        "`generation_scores`, `corpus_correlation` and `segments` are functions of the library only; what they give is "
+        "fitted by `unseen concepts --concepts FILE --score NAME`.",
         "Cleaning by hand, and people's ratings of generated pictures: they are read as scores.",
     ),
 )
