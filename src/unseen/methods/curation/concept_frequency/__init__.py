@@ -33,7 +33,7 @@ from unseen.methods.curation.concept_frequency.long_tail import (
     rare_concepts,
     segments,
 )
-from unseen.methods.curation.concept_frequency.predict import Curve, learn_curve
+from unseen.methods.curation.concept_frequency.predict import Curve, count_interval, learn_curve
 from unseen.methods.curation.concept_frequency.published import published_curve, published_curves
 from unseen.methods.curation.concept_frequency.tags import TagTable
 
@@ -88,6 +88,7 @@ __all__ = [
     "class_accuracy",
     "corpus_correlation",
     "count_concepts",
+    "count_interval",
     "fit_log_linear",
     "generation_scores",
     "joint_counts",

@@ -208,14 +208,19 @@ def bootstrap(
 def permutation_p(
     counts: NDArray, scores: NDArray, n_edges: int = EDGES, drop_first: int = 1, *, draws: int = 1000, seed: int = 0
 ) -> float:
-    """How often shuffled scores correlate as well, binned, as the true ones: (1 + times) / (1 + draws)."""
+    """How often shuffled scores correlate as well, binned, as the true ones: (1 + times) / (1 + draws).
+
+    NaN where the true ones have too few bins for a correlation; shuffles without one are left out.
+    """
     counts, scores = checked(counts, scores)
     rng, x = np.random.default_rng(seed), log_counts(counts)
     edges, means, _ = binned(x, scores, n_edges)
     own = correlation(*_counted(edges, means, drop_first))
+    if not math.isfinite(own):
+        return math.nan
     shuffled = (binned(x, rng.permutation(scores), n_edges)[1] for _ in range(draws))
-    times = sum(correlation(*_counted(edges, one, drop_first)) >= own - 1e-12 for one in shuffled)
-    return (1 + times) / (1 + draws)
+    found = [r for one in shuffled if math.isfinite(r := correlation(*_counted(edges, one, drop_first)))]
+    return (1 + sum(r >= own - 1e-12 for r in found)) / (1 + len(found))
 
 
 def least_squares(x: FloatArray, y: FloatArray) -> tuple[float, float]:
