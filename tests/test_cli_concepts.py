@@ -180,13 +180,14 @@ def test_a_long_tailed_test_set_of_rare_concepts(captions: Path, call: Any, tmp_
             small.resize((48, 48), Image.Resampling.BICUBIC).save(tmp_path / "found" / name / f"{i}.png")
     again = Image.open(tmp_path / "found" / "Okapis" / "0.png").resize((90, 90))
     again.save(tmp_path / "found" / "Okapis" / "z.png")
+    (tmp_path / "found" / "Okapis" / "broken.png").write_bytes(b"\x89PNG not")
     given = (captions / "captions.csv", "--concepts", captions / "classes.txt", "--out", "out", "--candidates", "found")
-    call(*given, "--long-tail", "tail", "--rarest", 1, "--per-class", 6)
+    call(*given, "--long-tail", "tail", "--rarest", 8, "--per-class", 6)
     assert sorted(path.name for path in (tmp_path / "tail").iterdir()) == ["Okapis"]
     assert len(list((tmp_path / "tail" / "Okapis").iterdir())) == 6
     result = json.loads((tmp_path / "out" / "result.json").read_text())
-    assert result["long_tail_set"] == {"kept": 6, "duplicate": 1, "no rare class": 12}
-    assert len(pd.read_csv(tmp_path / "out" / "long_tail.csv")) == 19
+    assert result["long_tail_set"] == {"kept": 6, "duplicate": 1, "no rare class": 12, "unreadable": 1}
+    assert len(pd.read_csv(tmp_path / "out" / "long_tail.csv")) == 20
     _, err = call(*given, "--long-tail", "tail", code=1)
     assert "does not exist yet" in err
 

@@ -49,7 +49,13 @@ card = Card(
     modalities={"text", "image"},
     protocols={"curation"},
     commands=("unseen concepts captions.csv --concepts classes.csv --out concepts",),
-    parts=("unseen.compare.concepts", "unseen.report.concepts"),
+    parts=(
+        "unseen.compare.concepts",
+        "unseen.compare.concept_pictures",
+        "unseen.compare.concept_tail",
+        "unseen.compare.captions",
+        "unseen.report.concepts",
+    ),
     notes=(
         "Lemmas come from our own rules for English plurals unless simplemma or spaCy is asked for; captions and "
         "concepts go through the same rules. Hyphens part words, as blanks and underscores do.",
