@@ -200,8 +200,8 @@ def bootstrap(
         raise ValueError("counts must differ for a slope")
     table = np.array(found)
     tails = [(1 - level) / 2, (1 + level) / 2]
-    low, high = (np.nanquantile(table, tail, axis=0).tolist() for tail in tails)
-    pairs = list(zip(low, high))
+    known = [column[np.isfinite(column)] for column in table.T]
+    pairs = [tuple(np.quantile(own, tails).tolist()) if len(own) else (math.nan, math.nan) for own in known]
     return Intervals(r=pairs[0], raw_r=pairs[1], slope=pairs[2], level=level)
 
 
