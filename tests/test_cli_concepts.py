@@ -227,3 +227,34 @@ def test_scores_of_another_kind_have_no_bounds(tmp_path: Path) -> None:
     assert np.isnan(table.score[1])
     assert job._bounds(table) == (-np.inf, np.inf)
     assert job._bounds(read_concepts(tmp_path / "c.csv")) == (-np.inf, np.inf)
+
+
+def test_results_are_written_before_the_test_set_and_folders_are_looked_at_first(
+    captions: Path, call: Any, tmp_path: Path
+) -> None:
+    given = (captions / "captions.csv", "--concepts", captions / "classes.txt", "--out", "out", "--long-tail", "tail")
+    _, err = call(*given, "--candidates", "nowhere", code=1)
+    assert "nowhere" in err
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "flat").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "flat" / "a.png")
+    _, err = call(*given, "--candidates", "flat", code=1)
+    assert "class folders" in err
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "found" / "okapi").mkdir(parents=True)
+    Image.new("RGB", (8, 8)).save(tmp_path / "found" / "okapi" / "a.png")
+    _, err = call(*given, "--candidates", "found", "--outlier-below", 0.5, code=1)
+    assert "needs an --encoder" in err
+    _, err = call(*given, "--candidates", "found", "--per-class", 2, code=1)
+    assert "--per-class" in err
+    for name in ("concepts.csv", "fits.csv", "result.json", "report.html"):
+        assert (tmp_path / "out" / name).is_file()
+    assert not (tmp_path / "tail").exists()
+    _, err = call(*given, "--candidates", "found", "--rarest", 1, code=1)
+    assert "1 rarest concepts" in err  # which has no folder: a frequent one does not take its place
+
+
+def test_a_threshold_is_told_before_an_encoder_is_loaded(captions: Path, call: Any) -> None:
+    given = (captions / "captions.csv", "--concepts", captions / "classes.txt", "--encoder", "no-such-encoder")
+    _, err = call(*given, "--threshold", 1.5, code=1)
+    assert "threshold in (0, 1]" in err

@@ -88,7 +88,7 @@ def test_shares_are_told_in_percent_and_a_mixture_is_refused(captions: Path) -> 
     assert analysed(captions, "percent.csv").table.score.tolist() == pytest.approx(found.table.score.tolist())
     mixed = pd.concat([frame, frame.assign(model="B", accuracy=frame.accuracy * 100)])
     mixed.to_csv(captions / "mixed.csv", index=False)
-    with pytest.raises(ValueError, match="accuracy of A is at most 0.8, as a share is"):
+    with pytest.raises(ValueError, match=r"accuracy of A is at most 0\.8, as a share is"):
         analysed(captions, "mixed.csv")
 
 
