@@ -3,7 +3,18 @@
 import pandas as pd
 import pytest
 
-from unseen.claims.base import Assertion, Claim, Experiment, at_least, at_most, better, equals, interval, not_worse, wins
+from unseen.claims.base import (
+    Assertion,
+    Claim,
+    Experiment,
+    at_least,
+    at_most,
+    better,
+    equals,
+    interval,
+    not_worse,
+    wins,
+)
 
 
 def table(**arms):
