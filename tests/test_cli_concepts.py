@@ -180,13 +180,14 @@ def test_a_long_tailed_test_set_of_rare_concepts(captions: Path, call: Any, tmp_
             small.resize((48, 48), Image.Resampling.BICUBIC).save(tmp_path / "found" / name / f"{i}.png")
     again = Image.open(tmp_path / "found" / "Okapis" / "0.png").resize((90, 90))
     again.save(tmp_path / "found" / "Okapis" / "z.png")
+    (tmp_path / "found" / "Okapis" / "broken.png").write_bytes(b"\x89PNG not")
     given = (captions / "captions.csv", "--concepts", captions / "classes.txt", "--out", "out", "--candidates", "found")
-    call(*given, "--long-tail", "tail", "--rarest", 1, "--per-class", 6)
+    call(*given, "--long-tail", "tail", "--rarest", 8, "--per-class", 6)
     assert sorted(path.name for path in (tmp_path / "tail").iterdir()) == ["Okapis"]
     assert len(list((tmp_path / "tail" / "Okapis").iterdir())) == 6
     result = json.loads((tmp_path / "out" / "result.json").read_text())
-    assert result["long_tail_set"] == {"kept": 6, "duplicate": 1, "no rare class": 12}
-    assert len(pd.read_csv(tmp_path / "out" / "long_tail.csv")) == 19
+    assert result["long_tail_set"] == {"kept": 6, "duplicate": 1, "no rare class": 12, "unreadable": 1}
+    assert len(pd.read_csv(tmp_path / "out" / "long_tail.csv")) == 20
     _, err = call(*given, "--long-tail", "tail", code=1)
     assert "does not exist yet" in err
 
@@ -226,3 +227,34 @@ def test_scores_of_another_kind_have_no_bounds(tmp_path: Path) -> None:
     assert np.isnan(table.score[1])
     assert job._bounds(table) == (-np.inf, np.inf)
     assert job._bounds(read_concepts(tmp_path / "c.csv")) == (-np.inf, np.inf)
+
+
+def test_results_are_written_before_the_test_set_and_folders_are_looked_at_first(
+    captions: Path, call: Any, tmp_path: Path
+) -> None:
+    given = (captions / "captions.csv", "--concepts", captions / "classes.txt", "--out", "out", "--long-tail", "tail")
+    _, err = call(*given, "--candidates", "nowhere", code=1)
+    assert "nowhere" in err
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "flat").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "flat" / "a.png")
+    _, err = call(*given, "--candidates", "flat", code=1)
+    assert "class folders" in err
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "found" / "okapi").mkdir(parents=True)
+    Image.new("RGB", (8, 8)).save(tmp_path / "found" / "okapi" / "a.png")
+    _, err = call(*given, "--candidates", "found", "--outlier-below", 0.5, code=1)
+    assert "needs an --encoder" in err
+    _, err = call(*given, "--candidates", "found", "--per-class", 2, code=1)
+    assert "--per-class" in err
+    for name in ("concepts.csv", "fits.csv", "result.json", "report.html"):
+        assert (tmp_path / "out" / name).is_file()
+    assert not (tmp_path / "tail").exists()
+    _, err = call(*given, "--candidates", "found", "--rarest", 1, code=1)
+    assert "1 rarest concepts" in err  # which has no folder: a frequent one does not take its place
+
+
+def test_a_threshold_is_told_before_an_encoder_is_loaded(captions: Path, call: Any) -> None:
+    given = (captions / "captions.csv", "--concepts", captions / "classes.txt", "--encoder", "no-such-encoder")
+    _, err = call(*given, "--threshold", 1.5, code=1)
+    assert "threshold in (0, 1]" in err

@@ -3,7 +3,18 @@
 import pandas as pd
 import pytest
 
-from unseen.claims.base import Assertion, Claim, Experiment, at_least, better, equals, interval, not_worse, wins
+from unseen.claims.base import (
+    Assertion,
+    Claim,
+    Experiment,
+    at_least,
+    at_most,
+    better,
+    equals,
+    interval,
+    not_worse,
+    wins,
+)
 
 
 def table(**arms):
@@ -104,3 +115,22 @@ def test_a_claim_measures_every_cell_of_a_split():
     seen.clear()
     claim.measure(quick=True)
     assert seen == [("x", 0), ("y", 0)]
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        better("a", "b", metric="accuracy"),
+        not_worse("a", "b", metric="accuracy", within=1.0),
+        at_least("a", metric="accuracy", value=0.1),
+        at_most("a", metric="accuracy", value=2.0),
+        wins("a", "b", metric="accuracy", of=0.1),
+        equals("a", metric="accuracy", value=0.9, tolerance=0.1),
+    ],
+)
+def test_a_cell_without_a_number_holds_nothing(condition):
+    whole = table(a=[0.9, 0.9, 0.9], b=[0.5, 0.5, 0.5])
+    assert condition(whole).held
+    verdict = condition(table(a=[0.9, float("nan"), 0.9], b=[0.5, 0.5, 0.5]))
+    assert not verdict.held
+    assert "accuracy of a is no number in case case 1, seed 0" in verdict.told

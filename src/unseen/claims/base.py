@@ -35,13 +35,19 @@ Condition = Callable[[pd.DataFrame], Verdict]
 
 @dataclasses.dataclass(frozen=True)
 class OnMetric:
-    """A condition on one metric, which tables of arms then show."""
+    """A condition on one metric, which tables of arms then show; a cell without a number holds nothing."""
 
     metric: str
     rule: Condition
+    arms: tuple[str, ...] = ()
 
     def __call__(self, table: pd.DataFrame) -> Verdict:
-        """The verdict on a table of cells."""
+        """The verdict on a table of cells; not held if one of `arms` has a NaN, which means would pass over."""
+        lost = table[(table.metric == self.metric) & table.arm.isin(self.arms) & table.value.isna()]
+        if len(lost):
+            first = lost.iloc[0]
+            told = f"{self.metric} of {first.arm} is no number in case {first.case}, seed {first.seed}"
+            return Verdict(False, np.nan, np.nan, np.nan, told + f" ({len(lost)} of such)")
         return self.rule(table)
 
 
@@ -203,7 +209,7 @@ def better(a: str, b: str, *, metric: str, by: float = 0.0, lower: bool = False)
         told += f"; needed > {by:g}" + (" and an interval above 0" if len(gain) > 1 else f"; one case: {gain.index[0]}")
         return Verdict(mean > by and low > 0, mean, low, high, told)
 
-    return OnMetric(metric, holds)
+    return OnMetric(metric, holds, (a, b))
 
 
 def not_worse(a: str, b: str, *, metric: str, within: float, lower: bool = False) -> Condition:
@@ -215,7 +221,7 @@ def not_worse(a: str, b: str, *, metric: str, within: float, lower: bool = False
         told = f"{metric}: {a} against {b} {mean:+.4g} [{low:+.4g}, {high:+.4g}]; needed >= {-within:g}"
         return Verdict(mean >= -within, mean, low, high, told)
 
-    return OnMetric(metric, holds)
+    return OnMetric(metric, holds, (a, b))
 
 
 def at_least(arm: str, *, metric: str, value: float) -> Condition:
@@ -227,7 +233,7 @@ def at_least(arm: str, *, metric: str, value: float) -> Condition:
         told = f"{metric} of {arm} {mean:.4g} [{low:.4g}, {high:.4g}], worst {cases.min():.4g}; needed >= {value:g}"
         return Verdict(mean >= value, mean, low, high, told)
 
-    return OnMetric(metric, holds)
+    return OnMetric(metric, holds, (arm,))
 
 
 def at_most(arm: str, *, metric: str, value: float) -> Condition:
@@ -239,7 +245,7 @@ def at_most(arm: str, *, metric: str, value: float) -> Condition:
         told = f"{metric} of {arm} {mean:.4g} [{low:.4g}, {high:.4g}], worst {cases.max():.4g}; needed <= {value:g}"
         return Verdict(mean <= value, mean, low, high, told)
 
-    return OnMetric(metric, holds)
+    return OnMetric(metric, holds, (arm,))
 
 
 def wins(a: str, b: str, *, metric: str, of: float, lower: bool = False) -> Condition:
@@ -252,7 +258,7 @@ def wins(a: str, b: str, *, metric: str, of: float, lower: bool = False) -> Cond
         told = f"{metric}: {a} beats {b} in {int(won.sum())} of {len(won)}; needed {of:.0%}"
         return Verdict(share >= of, share, low, high, told)
 
-    return OnMetric(metric, holds)
+    return OnMetric(metric, holds, (a, b))
 
 
 def equals(arm: str, *, metric: str, value: float, tolerance: float = 0.0) -> Condition:
@@ -264,4 +270,4 @@ def equals(arm: str, *, metric: str, value: float, tolerance: float = 0.0) -> Co
         told = f"{metric} of {arm} differs from {value:g} by at most {worst:.3g}; allowed {tolerance:g}"
         return Verdict(worst <= tolerance, float(cells.mean()), float(cells.min()), float(cells.max()), told)
 
-    return OnMetric(metric, holds)
+    return OnMetric(metric, holds, (arm,))

@@ -13,6 +13,7 @@ from unseen.runtime import replacing
 
 if TYPE_CHECKING:
     from unseen.compare.concepts import Concepts
+    from unseen.data.domain import Domain
 
 LINES = 40
 """Concepts that are printed; all are in concepts.csv."""
@@ -117,32 +118,45 @@ def concepts(
     if out.exists() and not out.is_dir():
         raise ValueError(f"--out must be a folder; {out} is a file")
     from unseen.compare import concepts as job
+    from unseen.compare.concept_tail import read_candidates
     from unseen.report import concepts as report
 
+    job.check_settings(level, threshold, scale)
+    if outlier_below > 0 and encoder is None:
+        raise ValueError("--outlier-below needs an --encoder that says what a picture shows")
+    pictures = None if candidates is None else read_candidates(candidates)
     tower = _towers(encoder, precision, trust)
     found = job.analyse(
         captions, images, concepts=concepts, column=column, score=score, lemmas=lemmas, phrases=phrases, tags=tags,
         encoder=tower, threshold=threshold, level=level, like=like, scale=scale, processes=processes, seed=seed,
     )  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)
-    tally: dict[str, int] = {}
-    if long_tail is not None and candidates is not None:
-        tally = _write_long_tail(
-            found, long_tail, candidates, out, tower, rarest, per_class, duplicate_bits, outlier_below, seed
-        )
-    result = report.summary(found) | ({"long_tail_set": tally} if tally else {})
     write_csv(out / "concepts.csv", found.table)
     write_csv(out / "fits.csv", report.fits(found))
-    with replacing(out / "result.json") as temporary:
-        temporary.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    with replacing(out / "report.html") as temporary:
-        temporary.write_bytes(report.page(found, command_line(), tally))
+    result = _write_results(found, out, {})  # counting took longest: it is kept whatever becomes of the test set
+    if long_tail is not None and pictures is not None:
+        tally = _write_long_tail(
+            found, long_tail, pictures, out, tower, rarest, per_class, duplicate_bits, outlier_below, seed
+        )
+        result = _write_results(found, out, tally)
     if as_json:
         dump(result)
         return
     for line in report.lines(found, LINES):
         typer.echo(line)
     say(f"{out} holds concepts.csv, fits.csv, result.json and report.html")
+
+
+def _write_results(found: Concepts, out: Path, tally: dict[str, int]) -> dict[str, Any]:
+    """result.json and report.html."""
+    from unseen.report import concepts as report
+
+    result = report.summary(found) | ({"long_tail_set": tally} if tally else {})
+    with replacing(out / "result.json") as temporary:
+        temporary.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    with replacing(out / "report.html") as temporary:
+        temporary.write_bytes(report.page(found, command_line(), tally))
+    return result
 
 
 def _towers(name: str | None, precision: Any, trust: bool) -> Any:
@@ -158,22 +172,22 @@ def _towers(name: str | None, precision: Any, trust: bool) -> Any:
 
 
 def _write_long_tail(
-    found: Concepts, folder: Path, candidates: Path, out: Path, tower: Any, rarest: int, per_class: int, bits: int,
+    found: Concepts, folder: Path, pictures: Domain, out: Path, tower: Any, rarest: int, per_class: int, bits: int,
     outlier_below: float, seed: int,
 ) -> dict[str, int]:  # fmt: skip
     import pandas as pd
 
-    from unseen.compare import concepts as job
+    from unseen.compare.concept_tail import long_tail_set
     from unseen.data.sources import save
 
-    if outlier_below > 0 and tower is None:
-        raise ValueError("--outlier-below needs an --encoder that says what a picture shows")
-    made = job.long_tail_set(
-        found, candidates, rarest=rarest, per_class=per_class, bits=bits, encoder=tower, outlier_below=outlier_below,
+    made = long_tail_set(
+        found, pictures, rarest=rarest, per_class=per_class, bits=bits, encoder=tower, outlier_below=outlier_below,
         seed=seed,
     )  # fmt: skip
     save(made.domain, folder)
-    write_csv(out / "long_tail.csv", pd.DataFrame({"picture": made.ids, "dropped": made.dropped}))
+    told = pd.DataFrame({"picture": made.ids, "dropped": made.dropped})
+    lost = pd.DataFrame({"picture": [one.where for one in pictures.skipped], "dropped": "unreadable"})
+    write_csv(out / "long_tail.csv", pd.concat([told, lost], ignore_index=True))
     say(f"{folder} holds {len(made.domain)} pictures; " + ", ".join(f"{name} {n}" for name, n in made.tally.items()))
     return dict(made.tally)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from unseen.curation.collection import Collection
-from unseen.methods.curation.concept_frequency import TagTable
+from unseen.methods.curation.concept_frequency import TagTable, lemmas_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,6 +37,11 @@ class Captions:
     column : str, optional
         Of a table; found by its usual names if absent.
 
+    Attributes
+    ----------
+    bad : list of str
+        Rows that were skipped when the captions were read last, and why: too few or too many cells, no JSON.
+
     Raises
     ------
     FileNotFoundError, ValueError
@@ -44,6 +50,7 @@ class Captions:
 
     path: Path
     column: str | None = None
+    bad: list[str] = dataclasses.field(default_factory=list, compare=False)
 
     def __post_init__(self) -> None:
         if not self.path.exists():
@@ -57,7 +64,8 @@ class Captions:
         return Collection.open(self.path) if self.path.is_dir() else None
 
     def __iter__(self) -> Iterator[pa.Array]:
-        """The texts, in pieces of any length."""
+        """The texts, in pieces of any length; rows that cannot be read are skipped and told in `bad`."""
+        self.bad.clear()
         yield from self._column(self.column, TEXTS, "caption")
 
     def keys(self) -> list[str] | None:
@@ -66,15 +74,14 @@ class Captions:
             return None
         try:
             pieces = list(self._column(None, KEYS, "picture"))
-        except ValueError:
+        except NoColumnError:
             return None
         return [str(value) for piece in pieces for value in piece.to_pylist()]
 
     def _column(self, wanted: str | None, usual: Sequence[str], what: str) -> Iterator[pa.Array]:
         if (collection := self.collection) is not None:
-            name = _chosen(
-                list(collection.table(None).schema.names) if wanted else ["text", "uid"], wanted, usual, what
-            )
+            have = list(collection.table(None).schema.names) if wanted else ["text", "uid"]
+            name = _chosen(have, wanted, usual, what, self.path)
             for shard in collection.shards:
                 yield from shard.table([name])[name].cast(pa.string()).chunks
         elif self.path.suffix == ".txt":
@@ -83,36 +90,86 @@ class Captions:
             import pyarrow.parquet as pq
 
             file = pq.ParquetFile(self.path)
-            name = _chosen(file.schema_arrow.names, wanted, usual, what)
+            name = _chosen(file.schema_arrow.names, wanted, usual, what, self.path)
             for batch in file.iter_batches(BATCH, columns=[name]):
                 yield batch.column(0).cast(pa.string())
         elif self.path.suffix == ".jsonl":
-            yield from _json_lines(self.path, wanted, usual, what)
+            yield from self._json_lines(wanted, usual, what)
         else:
             yield from self._csv(wanted, usual, what)
 
     def _csv(self, wanted: str | None, usual: Sequence[str], what: str) -> Iterator[pa.Array]:
         import pyarrow.csv as pc
 
-        parse = pc.ParseOptions(delimiter="\t" if self.path.suffix == ".tsv" else ",", newlines_in_values=True)
+        bad: list[str] = []
+
+        def skip(row: Any) -> str:
+            bad.append(
+                f"a row of {row.actual_columns} cells in place of {row.expected_columns}: {(row.text or '')[:60]!r}"
+            )
+            return "skip"
+
+        tabs = self.path.suffix == ".tsv"  # where quotes are letters, as IANA's text/tab-separated-values has it
+        parse = pc.ParseOptions(
+            delimiter="\t" if tabs else ",", quote_char=False if tabs else '"', newlines_in_values=not tabs,
+            invalid_row_handler=skip,
+        )  # fmt: skip
         read = pc.ReadOptions(block_size=1 << 24)
         with pc.open_csv(self.path, read_options=read, parse_options=parse) as stream:
-            name = _chosen(stream.schema.names, wanted, usual, what)
-        only = pc.ConvertOptions(include_columns=[name], column_types={name: pa.string()}, strings_can_be_null=False)
+            name = _chosen(stream.schema.names, wanted, usual, what, self.path)
+        bad.clear()
+        only = pc.ConvertOptions(include_columns=[name], column_types={name: pa.binary()}, strings_can_be_null=False)
         with pc.open_csv(self.path, read_options=read, parse_options=parse, convert_options=only) as stream:
             for batch in stream:
-                yield batch.column(0)
+                yield _decoded(batch.column(0))
+        self.bad[:] = bad
+
+    def _json_lines(self, wanted: str | None, usual: Sequence[str], what: str) -> Iterator[pa.Array]:
+        name, piece, bad = wanted, [], []
+        with self.path.open(encoding="utf-8", errors="replace") as file:
+            for number, line in enumerate(file, start=1):
+                try:
+                    row = json.loads(line)
+                except ValueError as error:
+                    bad.append(f"line {number} is no JSON: {error}")
+                    continue
+                if not isinstance(row, dict):
+                    bad.append(f"line {number} is no object but {type(row).__name__}")
+                    continue
+                name = name or _chosen(list(row), wanted, usual, what, self.path)
+                value = row.get(name)
+                piece.append(None if value is None else str(value))
+                if len(piece) == BATCH:
+                    yield pa.array(piece, pa.string())
+                    piece = []
+        if piece:
+            yield pa.array(piece, pa.string())
+        self.bad[:] = bad
 
 
-def _chosen(have: Sequence[str], wanted: str | None, usual: Sequence[str], what: str) -> str:
+class NoColumnError(ValueError):
+    """A table lacks a column."""
+
+
+def _decoded(column: pa.Array) -> pa.Array:
+    """Bytes as text; what is no UTF-8 is replaced."""
+    try:
+        return column.cast(pa.string())
+    except pa.ArrowInvalid:
+        return pa.array([None if v is None else v.decode("utf-8", "replace") for v in column.to_pylist()], pa.string())
+
+
+def _chosen(have: Sequence[str], wanted: str | None, usual: Sequence[str], what: str, where: Path) -> str:
     if wanted is not None:
         if wanted not in have:
-            raise ValueError(f"there is no column {wanted!r}; there are {', '.join(have)}")
+            raise NoColumnError(f"{where.name}: there is no column {wanted!r}; there are {', '.join(have)}")
         return wanted
     for name in usual:
         if name in have:
             return name
-    raise ValueError(f"which column is the {what}? None is called {', '.join(usual)}; there are {', '.join(have)}")
+    raise NoColumnError(
+        f"{where.name}: which column is the {what}? None is called {', '.join(usual)}; there are {', '.join(have)}"
+    )
 
 
 def _lines(path: Path) -> Iterator[pa.Array]:
@@ -125,26 +182,6 @@ def _lines(path: Path) -> Iterator[pa.Array]:
                 piece = []
         if piece:
             yield pa.array(piece)
-
-
-def _json_lines(path: Path, wanted: str | None, usual: Sequence[str], what: str) -> Iterator[pa.Array]:
-    name, piece = wanted, []
-    with path.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise ValueError(f"{path.name}, line {number}, is no JSON: {error}") from error
-            if not isinstance(row, dict):
-                raise ValueError(f"{path.name}, line {number}, must be an object; got {type(row).__name__}")
-            name = name or _chosen(list(row), wanted, usual, what)
-            value = row.get(name)
-            piece.append(None if value is None else str(value))
-            if len(piece) == BATCH:
-                yield pa.array(piece, pa.string())
-                piece = []
-    if piece:
-        yield pa.array(piece, pa.string())
 
 
 # -- concepts ----------------------------------------------------------------------------------------------
@@ -175,27 +212,20 @@ def read_concepts(path: str | os.PathLike[str], score: str | None = None) -> pd.
         lines = path.read_text(encoding="utf-8").splitlines()
         table = pd.DataFrame({"concept": [line.strip() for line in lines if line.strip()]})
     elif path.suffix in (".csv", ".tsv", ".parquet"):
-        separator = "\t" if path.suffix == ".tsv" else ","
-        table = (
-            pd.read_parquet(path)
-            if path.suffix == ".parquet"
-            else pd.read_csv(path, sep=separator, keep_default_na=False)
-        )
+        table = read_texts(path)
     else:
         raise ValueError(f"--concepts must end in .txt, .csv, .tsv or .parquet; got {path.name!r}")
     have = [str(name) for name in table.columns]
-    out = pd.DataFrame({"concept": table[_chosen(have, None, NAMES, "concept")].astype(str).str.strip()})
-    named = (
-        next((name for name in SCORES if name in have), None) if score is None else _chosen(have, score, (), "score")
-    )
-    out["score"] = np.nan if named is None else pd.to_numeric(table[named].replace("", np.nan), errors="raise")
+    out = pd.DataFrame({"concept": table[_chosen(have, None, NAMES, "concept", path)].astype(str).str.strip()})
+    named = next((x for x in SCORES if x in have), None) if score is None else _chosen(have, score, (), "score", path)
+    out["score"] = np.nan if named is None else _numbers(table[named], path)
     for name in ("model", "prompts"):
         out[name] = table[name].astype(str) if name in have else ""
     out = out[out.concept != ""].reset_index(drop=True)
     if not len(out):
         raise ValueError(f"--concepts must hold at least one concept; {path.name} holds none")
     if np.isinf(out.score).any():
-        raise ValueError("scores must be finite, or empty where they are not known")
+        raise ValueError(f"{path.name}: {named} must be finite, or empty where it is not known")
     out.attrs["score"] = named or ""
     return out
 
@@ -203,7 +233,33 @@ def read_concepts(path: str | os.PathLike[str], score: str | None = None) -> pd.
 # -- tags --------------------------------------------------------------------------------------------------
 
 
-def read_tags(path: str | os.PathLike[str], concepts: Sequence[str], keys: list[str] | None, n: int) -> TagTable:
+def read_texts(path: Path) -> pd.DataFrame:
+    """A table whose cells are text as it stands there: "0001" keeps its zeros, "NA" and "null" are words."""
+    import pandas as pd
+
+    if path.suffix == ".parquet":
+        return pd.read_parquet(path)
+    if path.suffix == ".tsv":
+        return pd.read_csv(path, sep="\t", quoting=csv.QUOTE_NONE, dtype=str, keep_default_na=False)
+    return pd.read_csv(path, dtype=str, keep_default_na=False)
+
+
+def _numbers(column: pd.Series[Any], path: Path) -> pd.Series[Any]:
+    """A column as numbers, NaN where it is empty; `ValueError` names file, column and value."""
+    import pandas as pd
+
+    stripped = column.map(lambda v: v.strip() if isinstance(v, str) else v).replace("", np.nan)
+    found = pd.to_numeric(stripped, errors="coerce").astype(float)
+    wrong = found.isna() & stripped.notna() & (stripped.astype(str).str.lower() != "nan")
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        raise ValueError(f"{path.name}: {column.name} must hold numbers; row {row + 1} says {column.iloc[row]!r}")
+    return found
+
+
+def read_tags(
+    path: str | os.PathLike[str], concepts: Sequence[str], keys: list[str] | None, n: int, lemmas: str = "rules"
+) -> tuple[TagTable, int]:
     """Tags by any tagger: a table (.csv, .tsv, .parquet) of sample, concept and perhaps probability.
 
     Parameters
@@ -211,44 +267,76 @@ def read_tags(path: str | os.PathLike[str], concepts: Sequence[str], keys: list[
     path : path
         `sample` is a row of the captions, from 0, or what their column of keys says.
     concepts : sequence of C str
-        Tags that are none of them are left out.
+        A tag is one of them if its lemmas are.
     keys : list of n str or None
     n : int
         Captions.
-    """
-    import pandas as pd
+    lemmas : {"rules", "simplemma", "spacy", "none"}
 
+    Returns
+    -------
+    The tags, and how many rows were left out because they name none of the concepts.
+    """
     path = Path(path)
     if not path.is_file() or path.suffix not in (".csv", ".tsv", ".parquet"):
         raise ValueError(f"--tags must be a table that ends in .csv, .tsv or .parquet; got {str(path)!r}")
-    separator = "\t" if path.suffix == ".tsv" else ","
-    table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, sep=separator)
+    table = read_texts(path)
     if missing := [name for name in ("sample", "concept") if name not in table]:
         raise ValueError(
-            f"--tags must have the columns sample, concept and perhaps probability; {missing[0]} is missing"
+            f"{path.name}: --tags needs the columns sample and concept, perhaps probability; {missing[0]} is missing"
         )
-    number = {concept: i for i, concept in enumerate(concepts)}
-    table = table[table.concept.isin(number)]
-    rows = places_of(table["sample"].tolist(), keys, n, "--tags")
-    columns = np.array([number[concept] for concept in table.concept], dtype=np.int64)
-    values = np.ones(len(table)) if "probability" not in table else table.probability.to_numpy(float)
+    number: dict[tuple[str, ...], int] = {}
+    for i, concept in enumerate(concepts):
+        number.setdefault(lemmas_of(concept, lemmas), i)
+    spelt = {tag: number.get(lemmas_of(str(tag), lemmas), -1) for tag in table.concept.unique()}
+    columns = table.concept.map(spelt).to_numpy(dtype=np.int64)
+    kept = columns >= 0
+    rows = places_of(table["sample"][kept].tolist(), keys, n, "--tags")
+    values = _numbers(table.probability, path).to_numpy(float)[kept] if "probability" in table else np.ones(kept.sum())
     if len(values) and not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1):
-        raise ValueError("probabilities of --tags must lie in [0, 1]")
-    return TagTable(tuple(concepts), n, rows, columns, values.astype(np.float32))
+        raise ValueError(f"{path.name}: probability must lie in [0, 1] everywhere")
+    return TagTable(tuple(concepts), n, rows, columns[kept], values.astype(np.float32)), int((~kept).sum())
+
+
+class Places:
+    """Where a name is among others: exactly, else by its last part, else by that without its ending.
+
+    A way by which a name could be several is refused.
+    """
+
+    def __init__(self, names: Sequence[str], what: str) -> None:
+        self.what = what
+        self.ways: list[tuple[Callable[[str], str], dict[str, int], set[str]]] = []
+        for way in (str, lambda name: Path(name).name, lambda name: Path(name).stem):
+            place: dict[str, int] = {}
+            doubtful: set[str] = set()
+            for i, name in enumerate(names):
+                if place.setdefault(way(name), i) != i:
+                    doubtful.add(way(name))
+            self.ways.append((way, place, doubtful))
+
+    def find(self, name: str) -> int | None:
+        """Position of a name; None if it is not there, `ValueError` if it could be several."""
+        for way, place, doubtful in self.ways:
+            if (key := way(name)) in doubtful:
+                raise ValueError(f"{name!r} names several of {self.what}; give names that differ, folders included")
+            if key in place:
+                return place[key]
+        return None
 
 
 def places_of(samples: Sequence[Any], keys: list[str] | None, n: int, what: str) -> np.ndarray[Any, Any]:
-    """Rows of captions by number or key; `ValueError` names one that is not there."""
+    """Rows of captions by key, else by number; `ValueError` names one that is not there, or is several."""
+    named = [str(sample) for sample in samples]
     if keys is not None:
-        known = {key: i for i, key in enumerate(keys)}
-        known |= {Path(key).name: i for key, i in known.items()} | {Path(key).stem: i for key, i in known.items()}
-        named = [str(sample) for sample in samples]
-        if not (lost := next((one for one in named if one not in known), None)):
-            return np.array([known[one] for one in named], dtype=np.int64)
-        if not all(one.isdigit() for one in named):
+        known = Places(keys, "the captions' keys")
+        place = {one: known.find(one) for one in dict.fromkeys(named)}
+        if not (lost := next((one for one, i in place.items() if i is None), None)):
+            return np.array([place[one] for one in named], dtype=np.int64)
+        if any(i is not None for i in place.values()) or not all(one.isdigit() for one in named):
             raise ValueError(f"{what} names the sample {lost!r}, which no caption has as its key")
     try:
-        rows = np.array([int(sample) for sample in samples], dtype=np.int64)
+        rows = np.array([int(one) for one in named], dtype=np.int64)
     except ValueError as error:
         raise ValueError(f"samples of {what} must be rows of the captions, or their keys: {error}") from error
     if len(rows) and not (rows.min() >= 0 and rows.max() < n):

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.compare.captions import Captions, read_concepts, read_tags
-from unseen.data.classes import ClassSpace
-from unseen.data.domain import Domain, Lazy
-from unseen.data.images import decode
+from unseen.compare.captions import Captions, read_concepts
+from unseen.compare.concept_pictures import examples as examples_of
+from unseen.compare.concept_pictures import tagged
 from unseen.data.typing import IntArray
 from unseen.methods.curation.concept_frequency import (
     ConceptIndex,
@@ -22,23 +20,20 @@ from unseen.methods.curation.concept_frequency import (
     Intervals,
     LogLinearFit,
     LongTail,
-    LongTailSet,
     Misalignment,
-    TagTable,
     bootstrap,
-    build_long_tail_set,
     count_concepts,
+    count_interval,
     fit_log_linear,
     joint_counts,
     learn_curve,
     lemmas_of,
     long_tail_report,
-    misaligned_samples,
     misalignment,
     permutation_p,
-    rare_concepts,
 )
-from unseen.methods.curation.concept_frequency.published import corpus_size, published_curve
+from unseen.methods.curation.concept_frequency.index import Match
+from unseen.methods.curation.concept_frequency.published import corpus_size, published_curve, published_curves
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,12 +41,9 @@ if TYPE_CHECKING:
     from unseen.encoders.two_tower import TwoTowerEncoder
 
 THRESHOLDS = (0.5, 0.6, 0.7)
-SHOWN = 6
-"""Misaligned samples that the report shows."""
 TOO_FEW = 5
-BESIDES = "something else"
-"""What a picture may show beside all concepts, for an encoder that must share out its probability."""
-PICTURES = 512
+SHARED = ("accuracy", "recall")
+"""Beginnings of the names of scores that are shares or percentages."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -71,6 +63,10 @@ class Group:
         The points of the fit.
     why : str
         Why there is no fit, or where the curve is from.
+    scale : float
+        What counts were multiplied by.
+    sampled : bool
+        Whether the curve takes counts of a whole corpus, of which the captions are a sample.
     """
 
     model: str
@@ -82,6 +78,8 @@ class Group:
     counts: NDArray[Any]
     scores: NDArray[Any]
     why: str = ""
+    scale: float = 1.0
+    sampled: bool = False
 
     @property
     def name(self) -> str:
@@ -170,8 +168,8 @@ def analyse(
     like : str, optional
         A published curve that predicts where no scores are given; see `published_curves`.
     scale : float, optional
-        How many times larger the corpus is than these captions; with `like` the size of its corpus over them if absent,
-        else 1.
+        How many times larger the corpus is than these captions. If absent, it is 1 for fits of own scores, and for
+        `like` the size of its corpus over these captions.
     processes : int, >= 1
     seed : int
 
@@ -180,57 +178,60 @@ def analyse(
     ValueError
         If something of this does not fit; the message says what.
     """
+    check_settings(level, threshold, scale)
     known = read_concepts(concepts, score)
     names = tuple(dict.fromkeys(known.concept))
     if empty := [name for name in names if not lemmas_of(name, "none")]:
         raise ValueError(f"concepts must hold words; {empty[0]!r} holds none")
-    if not 0 < level < 1 or not 0 < threshold <= 1:
-        raise ValueError(f"level must lie in (0, 1) and threshold in (0, 1]; got {level} and {threshold}")
-    if scale is not None and not scale >= 1:
-        raise ValueError(f"scale must be at least 1; got {scale}")
+    shares = in_percent(known)
     source = Captions(Path(captions), column)
     pictured = images is not None or tags is not None or (source.path.is_dir() and encoder is not None)
     if pictured and tags is None and encoder is None:
         raise ValueError("pictures need an --encoder (two towers, such as lite-clip) or --tags of your own tagger")
     if like is not None:
-        published_curve(like)  # a wrong name is told before any work
-    match = "phrase" if phrases else "words"
+        _check_like(like, "joint" if pictured else "text", phrases, known)
+    match: Match = "phrase" if phrases else "words"
     index = None
     if pictured or phrases:
         index = ConceptIndex.from_captions(source, lemmas=lemmas, concepts=names, phrases=phrases, processes=processes)
-        counts, n = index.counts(names, match), index.n  # type: ignore[arg-type]
+        counts, n = index.counts(names, match), index.n
     else:
         counted = count_concepts(source, names, lemmas=lemmas, processes=processes)
         counts, n = counted.counts, counted.n
     if not n:
-        raise ValueError(f"CAPTIONS must hold at least one caption; {source.path} holds none")
+        why = f": {len(source.bad)} rows cannot be read, the first: {source.bad[0]}" if source.bad else ""
+        raise ValueError(f"CAPTIONS must hold at least one caption; {source.path} holds none{why}")
+    skipped = list(source.bad)
     columns: dict[str, Any] = {"concept": names, "text": counts, "per_million": 1e6 * counts / n}
-    misaligned, examples, thresholds, search = None, [], {}, "text"
+    misaligned, examples, thresholds, search, lost = None, [], {}, "text", 0
     if pictured:
         assert index is not None
-        found, pictures = _tagged(source, images, tags, encoder, names, n)
+        found, pictures, lost = tagged(source, images, tags, encoder, names, n, lemmas, threshold)
         image = found.at(threshold, lemmas=lemmas)
         columns["image"] = image.counts(names)
-        counts = columns["joint"] = joint_counts(index, image, names, match)  # type: ignore[arg-type]
-        misaligned, search = misalignment(index, image, names), "joint"
-        examples = _examples(source, index, image, names, pictures)
+        counts = columns["joint"] = joint_counts(index, image, names, match)
+        misaligned, search = misalignment(index, image, names, match), "joint"
+        examples = examples_of(source, index, image, names, pictures, match)
         every = sorted({*THRESHOLDS, threshold})
         thresholds = {one: len(found.at(one, lemmas=lemmas).samples) for one in every if one >= found.floor}
-    factor = scale or (max(corpus_size(like) / n, 1.0) if like else 1.0)
     place = {name: i for i, name in enumerate(names)}
     bounds = _bounds(known)
     groups, rows = [], []
     for (model, prompts), own in known.groupby(["model", "prompts"], sort=False):
         at = own.concept.map(place).to_numpy()
-        group = _group(str(model), str(prompts), counts[at] * factor, own.score.to_numpy(float), bounds, level, seed)
+        group = _group(
+            str(model), str(prompts), counts[at] * (scale or 1), own.score.to_numpy(float), bounds, level, seed
+        )
         if group.curve is None and like is not None:
+            factor = scale or max(corpus_size(like) / n, 1.0)
             told = f"curve of {like}, counts times {factor:,.3g}"
-            group = dataclasses.replace(group, curve=published_curve(like), why=told)
+            group = dataclasses.replace(group, curve=published_curve(like), why=told, sampled=factor > 1)
+            group = dataclasses.replace(group, scale=factor, counts=counts[at][np.isfinite(own.score)] * factor)
+        else:
+            group = dataclasses.replace(group, scale=scale or 1.0)
         groups.append(group)
         rows.append(
-            _predicted(
-                own, {key: np.asarray(value)[at] for key, value in columns.items()}, counts[at] * factor, group, level
-            )
+            _predicted(own, {key: np.asarray(value)[at] for key, value in columns.items()}, counts[at], group, level)
         )
     import pandas as pd
 
@@ -244,7 +245,9 @@ def analyse(
         examples=examples,
         thresholds=thresholds,
         told={
-            "lemmas": lemmas, "match": match, "threshold": threshold, "level": level, "scale": factor,
+            "lemmas": lemmas, "match": match, "threshold": threshold, "level": level,
+            "scale": max(group.scale for group in groups), "skipped": len(skipped),
+            "skipped_first": skipped[0] if skipped else "", "tags_left_out": lost, "shares": shares,
             "like": like or "", "score": known.attrs["score"] or "accuracy", "captions": source.path.name,
         },
         concepts=names,
@@ -252,13 +255,60 @@ def analyse(
     )  # fmt: skip
 
 
-def _bounds(known: pd.DataFrame) -> tuple[float, float]:
-    """What a score can be: a share, a percentage, or anything."""
-    values = known.score.dropna()
+def check_settings(level: float, threshold: float, scale: float | None) -> None:
+    """Refuse what `analyse` would, before an encoder is loaded."""
+    if not 0 < level < 1 or not 0 < threshold <= 1:
+        raise ValueError(f"level must lie in (0, 1) and threshold in (0, 1]; got {level} and {threshold}")
+    if scale is not None and not (scale >= 1 and np.isfinite(scale)):
+        raise ValueError(f"scale must be finite and at least 1; got {scale}")
+
+
+def in_percent(known: pd.DataFrame) -> bool:
+    """Turn accuracies and recalls that are shares (none above 1) into percent, in place; whether they were.
+
+    Raises
+    ------
+    ValueError
+        If some models' scores look like shares and others' like percent.
+    """
+    scores, name = known.score, known.attrs["score"]
+    if not name.startswith(SHARED) or not scores.notna().any() or scores.min() < 0:
+        return False
+    if scores.max() <= 1:
+        known["score"] = 100 * scores
+        return True
+    highest = known.groupby(["model", "prompts"]).score.agg(["max", "count"])
+    low = highest[(highest["count"] >= TOO_FEW) & (highest["max"] <= 1)]
+    if len(low):
+        model = ", ".join(part for part in low.index[0] if part)
+        raise ValueError(
+            f"--concepts: {name} of {model} is at most {low['max'].iloc[0]:g}, as a share is, that of others up to "
+            f"{scores.max():g}, as percent are; give all in percent"
+        )
+    return False
+
+
+def _check_like(like: str, counted: str, phrases: bool, known: pd.DataFrame) -> None:
+    """Refuse, before any work, a curve that does not take what is counted."""
+    published_curve(like)
+    search = like.rpartition("/")[2]
+    if search != counted:
+        own = [name for name in published_curves() if name == f"{like.rpartition('/')[0]}/{counted}"]
+        hint = f"take {own[0]}" if own else "take a curve of another corpus"
+        raise ValueError(f"--like {like} takes {search} counts; these captions give {counted} counts: {hint}")
+    if phrases:
+        raise ValueError("--like takes counts of captions that hold all words in any place; leave out --phrases")
     name = known.attrs["score"]
-    if not name.startswith(("accuracy", "recall")) or (len(values) and (values.min() < 0 or values.max() > 100)):
+    if known.score.notna().any() and not name.startswith("accuracy"):
+        raise ValueError(f"--like predicts accuracy, in percent; --concepts has {name}: leave out one of them")
+
+
+def _bounds(known: pd.DataFrame) -> tuple[float, float]:
+    """What a score can be: a percentage, or anything."""
+    values, name = known.score.dropna(), known.attrs["score"]
+    if not name.startswith(SHARED) or (len(values) and (values.min() < 0 or values.max() > 100)):
         return -np.inf, np.inf
-    return 0.0, 1.0 if len(values) and values.max() <= 1 else 100.0
+    return 0.0, 100.0
 
 
 def _group(
@@ -295,180 +345,13 @@ def _predicted(
     if own.score.notna().any():
         table["score"] = own.score.to_numpy()
     if group.curve is not None:
-        table["predicted"], table["low"], table["high"] = group.curve.predict(counts, level)
-        more = group.curve.predict(10 * np.maximum(counts, 1), level)[0]
+        own_counts = counts * group.scale
+        if group.sampled:
+            least, most = (group.scale * end for end in count_interval(counts, level))
+            told = group.curve.predict_within(least, own_counts, most, level)
+        else:
+            told = group.curve.predict(own_counts, level)
+        table["predicted"], table["low"], table["high"] = told
+        more = group.curve.predict(10 * np.maximum(own_counts, 1), level)[0]
         table["times_ten"] = more - table.predicted
     return table
-
-
-# -- pictures ----------------------------------------------------------------------------------------------
-
-
-def tag_images(images: Domain, concepts: Sequence[str], encoder: TwoTowerEncoder, floor: float = 0.3) -> TagTable:
-    """Tag pictures by a two-tower encoder: the probability of each concept beside all others and `BESIDES`.
-
-    Parameters
-    ----------
-    images : Domain of kind image
-    concepts : sequence of C str
-    encoder : TwoTowerEncoder
-    floor : float
-        Smaller probabilities are not kept.
-    """
-    features = encoder.encode(images).x
-    return tag_features(features, concepts, encoder, floor)
-
-
-def tag_features(features: Any, concepts: Sequence[str], encoder: TwoTowerEncoder, floor: float = 0.3) -> TagTable:
-    """`tag_images` of pictures that are embedded already, (n, d)."""
-    readable = list(dict.fromkeys(concept.replace("_", " ") for concept in concepts))
-    place = [readable.index(concept.replace("_", " ")) for concept in concepts]
-    space = encoder.embed(ClassSpace(names=(*readable, BESIDES) if BESIDES not in readable else tuple(readable)))
-    parts = []
-    for first in range(0, len(features), PICTURES):
-        own = encoder.classify(np.asarray(features[first : first + PICTURES], dtype=np.float32), space)
-        parts.append(TagTable.from_probabilities(own[:, place], concepts, floor))
-    return (
-        TagTable.joined(parts) if parts else TagTable.from_probabilities(np.zeros((0, len(concepts))), concepts, floor)
-    )
-
-
-def _tagged(
-    source: Captions, images: Any, tags: Any, encoder: Any, names: tuple[str, ...], n: int
-) -> tuple[TagTable, dict[int, Any]]:
-    """Tags of the captions' pictures, and how to read the picture of a row."""
-    keys = source.keys()
-    collection = source.collection
-    if tags is not None:
-        shown = {} if images is None else _by_row(_load_pictures(images), keys, n)
-        return read_tags(tags, names, keys, n), shown
-    if collection is not None and images is None:
-        record = collection.encoder
-        shown = {i: (collection, i) for i in range(n)}
-        if record is not None and (record.fingerprint, record.dim) == (encoder.fingerprint, encoder.dim):
-            return tag_features(collection.embeddings("image"), names, encoder), shown
-        domain = Domain(x=Lazy(range(n), lambda i: decode(collection.picture(i))), kind="image", name="pictures")
-        return tag_images(domain, names, encoder), shown
-    domain = _load_pictures(images)
-    shown = _by_row(domain, keys, n)
-    found = tag_images(domain, names, encoder)
-    rows = np.full(len(domain), -1)
-    for row, (_, i) in shown.items():
-        rows[i] = row
-    kept = rows[found.rows] >= 0
-    moved = (rows[found.rows][kept], found.columns[kept], found.values[kept])
-    return TagTable(names, n, *moved, floor=found.floor), shown
-
-
-def _load_pictures(images: Any) -> Domain:
-    from unseen.data.loaders import load
-
-    domain = load(images)
-    if domain.kind != "image":
-        raise ValueError(f"IMAGES must hold pictures; {images} holds {domain.kind}")
-    return domain
-
-
-def _by_row(domain: Domain, keys: list[str] | None, n: int) -> dict[int, Any]:
-    """Which picture belongs to which row of the captions: by its name, or by its place where captions have no keys."""
-    if keys is None:
-        if len(domain) != n:
-            raise ValueError(
-                f"IMAGES must hold a picture for every caption, in the order of their names, where captions have no "
-                f"column that names them; got {len(domain)} pictures and {n} captions"
-            )
-        return {i: (domain, i) for i in range(n)}
-    assert domain.ids is not None
-    place = {str(id_): i for i, id_ in enumerate(domain.ids)}
-    place |= {Path(id_).name: i for id_, i in place.items()} | {Path(id_).stem: i for id_, i in place.items()}
-    ways = ((lambda key: key), (lambda key: Path(key).name), (lambda key: Path(key).stem))
-    found = {row: place[way(key)] for row, key in enumerate(keys) for way in ways if way(key) in place}
-    if not found:
-        raise ValueError(
-            f"no picture of IMAGES is named by the captions; they say {keys[0]!r}, a picture is {domain.ids[0]!r}"
-        )
-    return {row: (domain, i) for row, i in found.items()}
-
-
-def _examples(
-    source: Captions, index: ConceptIndex, image: ConceptIndex, names: Sequence[str], pictures: dict[int, Any]
-) -> list[dict[str, Any]]:
-    """A few misaligned samples, evenly from all."""
-    rows = misaligned_samples(index, image, names)
-    rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(SHOWN, len(rows))).astype(int))] if len(rows) else rows
-    if not len(rows):
-        return []
-    wanted, texts, start = set(rows.tolist()), {}, 0
-    for piece in source:
-        for row in [row for row in wanted if start <= row < start + len(piece)]:
-            texts[row] = piece[row - start].as_py() or ""
-        start += len(piece)
-    out = []
-    for row in rows.tolist():
-        said = [name for name in names if row in index.ids(name)][:4]
-        shown = [name for name in names if row in image.ids(name)][:4]
-        out.append(
-            {
-                "row": row,
-                "caption": texts[row][:300],
-                "said": said,
-                "shown": shown,
-                "picture": _thumbnail(pictures.get(row)),
-            }
-        )
-    return out
-
-
-def _thumbnail(where: Any) -> bytes | None:
-    from unseen.data.images import thumbnail
-
-    if where is None:
-        return None
-    home, i = where
-    return thumbnail(decode(home.picture(i)) if not isinstance(home, Domain) else home.x[i])
-
-
-# -- a long-tailed test set --------------------------------------------------------------------------------
-
-
-def long_tail_set(
-    found: Concepts,
-    candidates: str | os.PathLike[str],
-    *,
-    rarest: int = 290,
-    per_class: int = 450,
-    bits: int = 10,
-    encoder: TwoTowerEncoder | None = None,
-    outlier_below: float = 0.0,
-    seed: int = 0,
-) -> LongTailSet:
-    """Clean and balance a user's candidates for the rarest concepts, in the manner of Let it Wag!
-
-    Parameters
-    ----------
-    found : Concepts
-    candidates : path
-        Folder of class folders that are called as concepts are.
-    rarest, per_class, bits : int
-        Concepts, pictures of each, and bits in which a near duplicate differs at most.
-    encoder : TwoTowerEncoder, optional
-        Says what is an outlier: a picture whose own class has a probability below `outlier_below`.
-    """
-    pictures = _load_pictures(candidates)
-    if pictures.classes is None or pictures.y is None:
-        raise ValueError(f"--candidates must be a folder of class folders; {candidates} has none")
-    own = {" ".join(lemmas_of(name)): name for name in pictures.classes.names}
-    order = rare_concepts(found.concepts, found.counts)
-    rare = [own[key] for i in order if (key := " ".join(lemmas_of(found.concepts[i]))) in own][:rarest]
-    if not rare:
-        raise ValueError(
-            f"no folder of --candidates is called as a concept that occurs; they are {', '.join(list(own)[:5])}"
-        )
-    probability = None
-    if encoder is not None and outlier_below > 0:
-        every = encoder.classify(encoder.encode(pictures), pictures.classes)
-        probability = every[np.arange(len(pictures)), np.maximum(pictures.y, 0)]
-    return build_long_tail_set(
-        pictures, per_class, bits, rare=tuple(dict.fromkeys(rare)), own_probability=probability,
-        outlier_below=outlier_below, seed=seed,
-    )  # fmt: skip

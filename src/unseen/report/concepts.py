@@ -57,11 +57,12 @@ class Found(Protocol):
 
 def lines(found: Found, most: int) -> list[str]:
     """A line per concept, the rarest first, and one per fit."""
-    table = found.table.sort_values("text", kind="stable").head(most)
+    table = found.table.sort_values(found.search, kind="stable").head(most)
     counted = [name for name in ("text", "image", "joint") if name in table]
+    named = [name for name in ("model", "prompts") if name in table and found.table[name].nunique() > 1]
     shown = [
         "concept",
-        *(["model"] if "model" in table and found.table.model.nunique() > 1 else []),
+        *named,
         *counted,
         "per million",
     ]
@@ -72,7 +73,7 @@ def lines(found: Found, most: int) -> list[str]:
         shown += ["predicted", f"{found.told['level']:.0%} interval", "x10 adds"]
     rows: list[tuple[str, ...]] = [tuple(shown)]
     for row in table.to_dict("records"):
-        own = [str(row["concept"]), *([str(row["model"])] if "model" in shown else [])]
+        own = [str(row["concept"]), *(str(row[name]) for name in named)]
         own += [f"{row[name]:,}" for name in counted]
         own.append(f"{row['per_million']:,.1f}")
         if "score" in table:
@@ -102,7 +103,17 @@ def sentences(found: Found) -> list[str]:
             f"Captions and pictures share no concept in {own.disjoint:,} of {own.both:,} pairs that show some on both "
             f"sides: {own.degree():.1%} of all pairs."
         )
+    if found.told["skipped"]:
+        out.append(
+            f"{found.told['skipped']:,} rows of captions were skipped; the first: {found.told['skipped_first']}."
+        )
+    if found.told["tags_left_out"]:
+        out.append(f"{found.told['tags_left_out']:,} tags name none of the concepts and were left out.")
+    if found.told["shares"]:
+        out.append("Scores are read as shares and told in percent.")
     out += [sentence for group in found.groups if (sentence := _of_group(group, found))]
+    if found.told["like"] and any(group.fit is not None and group.scale == 1 for group in found.groups):
+        out.append("Your own scores predict where there are enough, by the counts as they are; --like the rest.")
     if found.told["scale"] > 1:
         scale = found.told["scale"]
         out.append(
@@ -294,7 +305,7 @@ def page(found: Found, command: str, tally: Mapping[str, int] | None = None) -> 
         figures["curve"] = _figure(lambda axis: draw_curves(axis, found))
     if found.misaligned is not None:
         figures["misaligned"] = _figure(lambda axis: draw_misalignment(axis, found), height=1.7)
-    table = found.table.sort_values("text", kind="stable")
+    table = found.table.sort_values(found.search, kind="stable")
     rows = [_cells(row) for row in table.head(ROWS).to_dict("records")]
     examples = [
         {**one, "picture": one["picture"] and "data:image/jpeg;base64," + base64.b64encode(one["picture"]).decode()}

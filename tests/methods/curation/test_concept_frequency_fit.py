@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unseen.methods.curation.concept_frequency import (
+    Curve,
     bootstrap,
     corpus_correlation,
+    count_interval,
     fit_log_linear,
     generation_scores,
     learn_curve,
@@ -222,3 +224,42 @@ def test_generation_is_expected_and_best() -> None:
     found = generation_scores(np.array([[1, 3], [5, 5.0]]), [["dog"], ["dog", "cat"]])
     assert found["dog"] == {"expected": pytest.approx(3.5), "best": pytest.approx(4), "n": 2}
     assert found["cat"]["best"] == pytest.approx(5)
+
+
+def test_ties_count_by_chance_and_nan_is_refused() -> None:
+    found = retrieval_scores(np.ones((4, 4)), [["dog"]] * 4, k=1)
+    assert found["dog"] == {"text to image": pytest.approx(25), "image to text": pytest.approx(25), "n": 4}
+    assert retrieval_scores(np.ones((4, 4)), [["dog"]] * 4, k=4)["dog"]["text to image"] == 100
+    with pytest.raises(ValueError, match="similarity must be finite"):
+        retrieval_scores(np.array([[np.nan, 0], [0, 1.0]]), [["dog"], ["cat"]])
+
+
+def test_shuffling_says_nothing_without_a_binned_correlation() -> None:
+    assert np.isnan(permutation_p(np.array([1, 1, 1, 100, 100]), np.array([1, 2, 3, 4, 5.0])))
+
+
+def test_the_middle_is_inside_its_interval() -> None:
+    curve = Curve(1.0, 50.0, (), (tuple(np.linspace(5, 20, 99).tolist()),), 0.0, 100.0, 99)
+    middle, low, high = curve.predict(np.array([0, 10]))
+    assert (low <= middle).all()
+    assert (middle <= high).all()
+
+
+def test_an_interval_of_a_poisson_rate() -> None:
+    low, high = count_interval(np.array([0, 1, 10, 1000]), 0.9)
+    np.testing.assert_allclose(low[:3], [0, 0.0513, 5.425], atol=1e-3)
+    np.testing.assert_allclose(high[:3], [2.996, 4.744, 16.962], atol=1e-3)
+    rng = np.random.default_rng(0)
+    for rate in (0.5, 3.0, 40.0):
+        least, most = count_interval(rng.poisson(rate, 4000), 0.9)
+        assert ((least <= rate) & (rate <= most)).mean() > 0.885
+
+
+def test_a_count_that_is_not_known_widens_the_interval_to_the_union() -> None:
+    wide, small = tuple(np.linspace(-40, 40, 99).tolist()), tuple(np.linspace(-1, 1, 99).tolist())
+    curve = Curve(3.0, 30.0, (2.0, 4.0), (small, wide, small), 0.0, 100.0, 297)
+    middle, low, high = curve.predict_within(np.array([2.0]), np.array([10.0]), np.array([1000.0]))
+    grid = curve.predict(np.geomspace(2, 1000, 5000))
+    assert low[0] == pytest.approx(grid[1].min(), abs=0.01)
+    assert high[0] == pytest.approx(grid[2].max(), abs=0.01)
+    assert middle[0] == curve.predict(np.array([10.0]))[0][0]

@@ -24,6 +24,7 @@ from unseen.methods.curation.concept_frequency import (
     misalignment,
     nouns,
 )
+from unseen.methods.curation.concept_frequency.lemmas import visible_nouns, words
 
 WORDS = ("dog", "dogs", "Dog", "cat", "cats", "box", "boxes", "hot", "t-shirt", "women's", "città", "kite", "bird", "a")
 CONCEPTS = (
@@ -220,6 +221,58 @@ def test_an_index_is_saved_and_loaded(tmp_path: Path, phrases: bool) -> None:
     (tmp_path / "mine").mkdir()
     with pytest.raises(ValueError, match="holds something else"):
         index.save(tmp_path / "mine")
+    (tmp_path / "index" / "notes.txt").write_text("mine")
+    with pytest.raises(ValueError, match="holds something else"):
+        index.save(tmp_path / "index")
+    assert (tmp_path / "index" / "notes.txt").read_text() == "mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["index", "mine", "tags"]
+
+
+def test_a_failed_write_leaves_the_old_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = ConceptIndex.from_captions(["a dog"])
+    old.save(tmp_path / "index")
+    rename = Path.rename
+
+    def failing(self: Path, target: Path) -> Path:
+        if self.name.endswith(".new"):
+            raise OSError("no room")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(OSError, match="no room"):
+        ConceptIndex.from_captions(["a cat"]).save(tmp_path / "index")
+    assert ConceptIndex.load(tmp_path / "index") == old
+    assert [path.name for path in tmp_path.iterdir()] == ["index"]
+
+
+def test_an_index_for_some_concepts_says_nothing_of_others(tmp_path: Path) -> None:
+    few = ConceptIndex.from_captions(["a hot dog", "a dog", "hot"], concepts=["hot dog", "zebra"])
+    assert few.counts(["dog", "hot dog", "zebra"]).tolist() == [2, 1, 0]
+    few.save(tmp_path / "few")
+    whole = ConceptIndex.from_captions(["a hot dog", "a dog", "hot"])
+    for index in (few, ConceptIndex.load(tmp_path / "few"), few.merged(few)):
+        with pytest.raises(ValueError, match="did not look for 'cat' of 'cat'"):
+            index.count("cat")
+        with pytest.raises(ValueError, match="made for other concepts"):
+            index.count("cat dog", "phrase")
+    with pytest.raises(ValueError, match="same concepts"):
+        few.merged(whole)
+
+
+def test_a_tag_that_is_told_twice_counts_once() -> None:
+    rows, columns = np.array([1, 1, 0]), np.array([0, 0, 0])
+    table = TagTable(("dog",), 2, rows, columns, np.array([0.9, 0.8, 0.9], np.float32))
+    assert table.at(0.5).ids("dog").tolist() == [0, 1]
+    assert joint_counts(ConceptIndex.from_captions(["dog", "dog"]), table.at(0.5), ["dog"]).tolist() == [2]
+
+
+def test_misalignment_by_phrases() -> None:
+    text = ConceptIndex.from_captions(["a hot summer with a dog", "a hot dog"], phrases=True)
+    image = ConceptIndex.from_tags([["cat"], ["cat"]])
+    concepts = ["hot dog", "cat"]
+    assert misalignment(text, image, concepts).disjoint == 2
+    assert misalignment(text, image, concepts, "phrase").disjoint == 1
+    assert misaligned_samples(text, image, concepts, "phrase").tolist() == [1]
 
 
 def test_odd_texts_are_read() -> None:
@@ -257,3 +310,29 @@ def test_counts_equal_a_regular_expression_on_glosses() -> None:
     ]
     assert counted.tolist() == naive
     assert min(naive) > 0
+
+
+def plural(noun: str) -> str:
+    """By the rules of spelling."""
+    if noun.endswith("y") and noun[-2:-1] not in "aeiou":
+        return noun[:-1] + "ies"
+    return noun + ("es" if noun.endswith(("s", "x", "z", "ch", "sh")) else "s")
+
+
+def test_plurals_of_visible_nouns_come_back() -> None:
+    every = sorted(visible_nouns())
+    usual = [noun for noun in every if not noun.endswith(("us", "is", "i", "u"))]  # mostly Latin names of species
+    lemma = lemmatizer("rules")
+    assert np.mean([lemma(plural(noun)) == noun for noun in usual]) > 0.985
+    assert np.mean([lemma(plural(noun)) == noun for noun in every]) > 0.94
+    assert np.mean([lemma(noun) == noun for noun in every]) > 0.995
+    for noun in ("shoe", "movie", "cactus", "corgi", "bureau", "headache", "house", "pickaxe", "mousse", "rhinoceros"):
+        assert lemma(plural(noun)) == noun
+        assert lemma(noun) == noun
+
+
+def test_combining_marks_belong_to_their_word() -> None:
+    assert words("हिन्दी शब्द") == ["हिन्दी", "शब्द"]
+    assert words("שָׁלוֹם cafe\u0301s") == ["שָׁלוֹם", "cafés"]
+    assert ConceptIndex.from_captions(["एक किताब", "किताबें"]).ids("किताब").tolist() == [0]
+    assert words("犬と猫") == ["犬と猫"]  # not segmented, as the docs say

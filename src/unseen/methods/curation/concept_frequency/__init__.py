@@ -24,7 +24,7 @@ from unseen.methods.curation.concept_frequency.fit import (
     fit_log_linear,
     permutation_p,
 )
-from unseen.methods.curation.concept_frequency.index import ConceptIndex, TagTable, joint_counts, lemmas_of
+from unseen.methods.curation.concept_frequency.index import ConceptIndex, joint_counts, lemmas_of
 from unseen.methods.curation.concept_frequency.lemmas import LEMMATIZERS, lemmatizer, nouns
 from unseen.methods.curation.concept_frequency.long_tail import (
     LongTailSet,
@@ -33,8 +33,9 @@ from unseen.methods.curation.concept_frequency.long_tail import (
     rare_concepts,
     segments,
 )
-from unseen.methods.curation.concept_frequency.predict import Curve, learn_curve
+from unseen.methods.curation.concept_frequency.predict import Curve, count_interval, learn_curve
 from unseen.methods.curation.concept_frequency.published import published_curve, published_curves
+from unseen.methods.curation.concept_frequency.tags import TagTable
 
 card = Card(
     slug="concept-frequency",
@@ -48,7 +49,13 @@ card = Card(
     modalities={"text", "image"},
     protocols={"curation"},
     commands=("unseen concepts captions.csv --concepts classes.csv --out concepts",),
-    parts=("unseen.compare.concepts", "unseen.report.concepts"),
+    parts=(
+        "unseen.compare.concepts",
+        "unseen.compare.concept_pictures",
+        "unseen.compare.concept_tail",
+        "unseen.compare.captions",
+        "unseen.report.concepts",
+    ),
     notes=(
         "Lemmas come from our own rules for English plurals unless simplemma or spaCy is asked for; captions and "
         "concepts go through the same rules. Hyphens part words, as blanks and underscores do.",
@@ -62,6 +69,9 @@ card = Card(
         "read from a table (--tags).",
         "Collecting 130,500 pictures of 290 classes from the web: `build_long_tail_set` cleans and balances candidates "
         "that the user brings.",
+        "A command for the controls: `without_similar` (nearness to the test set), `retrieval_scores`, "
+        "`generation_scores`, `corpus_correlation` and `segments` are functions of the library only; what they give is "
+        "fitted by `unseen concepts --concepts FILE --score NAME`.",
         "Cleaning by hand, and people's ratings of generated pictures: they are read as scores.",
     ),
 )
@@ -84,6 +94,7 @@ __all__ = [
     "class_accuracy",
     "corpus_correlation",
     "count_concepts",
+    "count_interval",
     "fit_log_linear",
     "generation_scores",
     "joint_counts",

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.data.typing import FloatArray
-from unseen.methods.curation.concept_frequency.index import ConceptIndex
+from unseen.methods.curation.concept_frequency.index import ConceptIndex, Match
 
 NEGLIGIBLE = 1e-5
 """Share of the corpus below which a concept's frequency is negligible: one sample in 100,000."""
@@ -52,7 +52,9 @@ class Misalignment:
         return self.disjoint / self.both if self.both else 0.0
 
 
-def misalignment(text: ConceptIndex, image: ConceptIndex, concepts: Iterable[str]) -> Misalignment:
+def misalignment(
+    text: ConceptIndex, image: ConceptIndex, concepts: Iterable[str], match: Match = "words"
+) -> Misalignment:
     """Count the samples whose caption and picture both show concepts, but none in common (spec step 11).
 
     Parameters
@@ -61,6 +63,8 @@ def misalignment(text: ConceptIndex, image: ConceptIndex, concepts: Iterable[str
         Of the same samples in the same order.
     concepts : iterable of str
         What is looked for on both sides.
+    match : {"words", "phrase"}
+        How captions hold a concept; see `ConceptIndex.ids`.
 
     Raises
     ------
@@ -69,21 +73,23 @@ def misalignment(text: ConceptIndex, image: ConceptIndex, concepts: Iterable[str
     """
     if text.n != image.n:
         raise ValueError(f"text and image must index the same samples; got {text.n} and {image.n}")
-    both, shared = _sides(text, image, concepts)
+    both, shared = _sides(text, image, concepts, match)
     return Misalignment(int((both & ~shared).sum()), int(both.sum()), text.n)
 
 
-def misaligned_samples(text: ConceptIndex, image: ConceptIndex, concepts: Iterable[str]) -> NDArray[np.int64]:
+def misaligned_samples(
+    text: ConceptIndex, image: ConceptIndex, concepts: Iterable[str], match: Match = "words"
+) -> NDArray[np.int64]:
     """The samples that `misalignment` counts, rising: to be looked at."""
-    both, shared = _sides(text, image, concepts)
+    both, shared = _sides(text, image, concepts, match)
     return np.flatnonzero(both & ~shared)
 
 
-def _sides(text: ConceptIndex, image: ConceptIndex, concepts: Iterable[str]) -> tuple[NDArray, NDArray]:
+def _sides(text: ConceptIndex, image: ConceptIndex, concepts: Iterable[str], match: Match) -> tuple[NDArray, NDArray]:
     """Which samples show a concept on both sides, and which the same one."""
     said, shown, shared = (np.zeros(text.n, bool) for _ in range(3))
     for concept in dict.fromkeys(concepts):
-        own, other = text.ids(concept), image.ids(concept)
+        own, other = text.ids(concept, match), image.ids(concept)
         said[own], shown[other] = True, True
         shared[np.intersect1d(own, other, assume_unique=True)] = True
     return said & shown, shared
@@ -129,7 +135,7 @@ def long_tail_report(counts: NDArray, n: int, threshold: float = NEGLIGIBLE) -> 
         If there are no counts, one is negative or above `n`, or `threshold` is not in (0, 1).
     """
     counts = np.asarray(counts, dtype=np.float64)
-    if counts.ndim != 1 or not len(counts) or counts.min() < 0 or counts.max() > n:
+    if counts.ndim != 1 or not len(counts) or not np.isfinite(counts).all() or counts.min() < 0 or counts.max() > n:
         raise ValueError(f"counts must be a row of numbers from 0 to {n}, the size of the corpus")
     if not 0 < threshold < 1:
         raise ValueError(f"threshold must lie in (0, 1); got {threshold}")

@@ -69,6 +69,8 @@ def retrieval_scores(
 ) -> dict[str, dict[str, float]]:
     """Recall at `k` of every concept, in percent: the mean over the test items that hold it (spec step 9).
 
+    Ties count by the chance of the own item to be among the first `k`.
+
     Parameters
     ----------
     similarity : array (n, n)
@@ -82,18 +84,23 @@ def retrieval_scores(
     mapping of concept to {"text to image", "image to text", "n"}
     """
     table = np.asarray(similarity, dtype=np.float64)
+    if not np.isfinite(table).all():
+        raise ValueError("similarity must be finite; it holds NaN or infinities")
     if table.ndim != 2 or table.shape[0] != table.shape[1] or len(held) != len(table):
         raise ValueError(
             f"similarity must be (n, n) with a collection of concepts per item; got {table.shape}, {len(held)}"
         )
     if not 1 <= k <= len(table):
         raise ValueError(f"k must lie in [1, {len(table)}]; got {k}")
-    own = np.diag(table)
-    hit = {
-        "text to image": (table > own[:, None]).sum(axis=1) < k,
-        "image to text": (table > own[None]).sum(axis=0) < k,
-    }
+    hit = {"text to image": _within_first(table, k), "image to text": _within_first(table.T, k)}
     return _by_concept(hit, held)
+
+
+def _within_first(table: NDArray, k: int) -> FloatArray:
+    """How probably a row's own column is among its first `k`, if ties are broken at random, (n,)."""
+    own = np.diag(table)[:, None]
+    before, alike = (table > own).sum(axis=1), (table == own).sum(axis=1)
+    return np.clip((k - before) / alike, 0, 1)
 
 
 def generation_scores(scores: Float[np.ndarray, "n s"], held: Sequence[Sequence[str]]) -> dict[str, dict[str, float]]:

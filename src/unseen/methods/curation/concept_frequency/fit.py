@@ -200,22 +200,27 @@ def bootstrap(
         raise ValueError("counts must differ for a slope")
     table = np.array(found)
     tails = [(1 - level) / 2, (1 + level) / 2]
-    low, high = (np.nanquantile(table, tail, axis=0).tolist() for tail in tails)
-    pairs = list(zip(low, high))
+    known = [column[np.isfinite(column)] for column in table.T]
+    pairs = [tuple(np.quantile(own, tails).tolist()) if len(own) else (math.nan, math.nan) for own in known]
     return Intervals(r=pairs[0], raw_r=pairs[1], slope=pairs[2], level=level)
 
 
 def permutation_p(
     counts: NDArray, scores: NDArray, n_edges: int = EDGES, drop_first: int = 1, *, draws: int = 1000, seed: int = 0
 ) -> float:
-    """How often shuffled scores correlate as well, binned, as the true ones: (1 + times) / (1 + draws)."""
+    """How often shuffled scores correlate as well, binned, as the true ones: (1 + times) / (1 + draws).
+
+    NaN where the true ones have too few bins for a correlation; shuffles without one are left out.
+    """
     counts, scores = checked(counts, scores)
     rng, x = np.random.default_rng(seed), log_counts(counts)
     edges, means, _ = binned(x, scores, n_edges)
     own = correlation(*_counted(edges, means, drop_first))
+    if not math.isfinite(own):
+        return math.nan
     shuffled = (binned(x, rng.permutation(scores), n_edges)[1] for _ in range(draws))
-    times = sum(correlation(*_counted(edges, one, drop_first)) >= own - 1e-12 for one in shuffled)
-    return (1 + times) / (1 + draws)
+    found = [r for one in shuffled if math.isfinite(r := correlation(*_counted(edges, one, drop_first)))]
+    return (1 + sum(r >= own - 1e-12 for r in found)) / (1 + len(found))
 
 
 def least_squares(x: FloatArray, y: FloatArray) -> tuple[float, float]:

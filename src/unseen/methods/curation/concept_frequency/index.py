@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
-import shutil
-import uuid
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from unseen.data.typing import FloatArray, IntArray
+from unseen.data.typing import IntArray
 from unseen.methods.curation.concept_frequency.lemmas import lemmatizer, words
 from unseen.methods.curation.concept_frequency.postings import CHUNK, OTHER, Postings, Speller, chunks, invert
 from unseen.methods.curation.concept_frequency.workers import each_chunk
 
 Match = Literal["words", "phrase"]
-FORMAT = 1
 
 
 def lemmas_of(concept: str, lemmas: str = "rules") -> tuple[str, ...]:
@@ -53,6 +48,8 @@ class ConceptIndex:
         Whether a concept is looked up as a whole (tags), not by its words (captions).
     stream, starts : arrays or None
         Word numbers of all captions in their order, for phrases.
+    kept : frozenset of str or None
+        The lemmas that were looked for, if not all: nothing can be said of others.
 
     References
     ----------
@@ -67,6 +64,7 @@ class ConceptIndex:
     whole: bool = False
     stream: NDArray[np.int32] | None = None
     starts: NDArray[np.int64] | None = None
+    kept: frozenset[str] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_number", {word: i for i, word in enumerate(self.lexicon)})
@@ -81,8 +79,8 @@ class ConceptIndex:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ConceptIndex):
             return NotImplemented
-        return (self.lexicon, self.n, self.lemmas, self.whole) == (
-            other.lexicon, other.n, other.lemmas, other.whole,
+        return (self.lexicon, self.n, self.lemmas, self.whole, self.kept) == (
+            other.lexicon, other.n, other.lemmas, other.whole, other.kept,
         ) and all(
             np.array_equal(a, b) if a is not None and b is not None else a is b
             for a, b in (
@@ -115,7 +113,7 @@ class ConceptIndex:
         lemmas : {"rules", "simplemma", "spacy", "none"}
             See `lemmas.lemmatizer`.
         concepts : iterable of str, optional
-            Keep only the words of these: smaller, the same answers for them.
+            Keep only the words of these: smaller, the same answers for them, none for others.
         phrases : bool
             Keep the order of words, so that concepts can be counted as phrases (n-grams of any length).
         chunk : int, > 0
@@ -134,7 +132,8 @@ class ConceptIndex:
         lemmatizer(lemmas)  # a missing package is told before any work
         setting = (lemmas, kept, phrases)
         parts = list(each_chunk(invert_chunk, chunks(captions, chunk), setting, processes))
-        return _joined(parts, lemmas, phrases)
+        made = _joined(parts, lemmas, phrases)
+        return made if kept is None else dataclasses.replace(made, kept=frozenset(kept))
 
     @classmethod
     def from_tags(cls, tags: Iterable[Iterable[str]], *, lemmas: str = "rules") -> ConceptIndex:
@@ -153,7 +152,7 @@ class ConceptIndex:
             for key in {known.setdefault(tag, " ".join(lemmas_of(tag, lemmas))) for tag in own}:
                 held.setdefault(key, []).append(n)
             n += 1
-        return _of_lists(held, n, lemmas)
+        return of_lists(held, n, lemmas)
 
     # -- asking -------------------------------------------------------------------------------------------
 
@@ -172,11 +171,16 @@ class ConceptIndex:
         Raises
         ------
         ValueError
-            If phrases are asked of an index without the order of words.
+            If phrases are asked of an index without the order of words, or the index was made for other concepts.
         """
         if match not in ("words", "phrase"):
             raise ValueError(f"match must be 'words' or 'phrase'; got {match!r}")
         own = lemmas_of(concept, self.lemmas)
+        if self.kept is not None and (lost := [word for word in own if word not in self.kept]):
+            raise ValueError(
+                f"this index was made for other concepts: it did not look for {lost[0]!r} of {concept!r}; make it with "
+                "this concept among concepts=, or without concepts="
+            )
         if self.whole:
             return self.postings(" ".join(own))
         if match == "phrase":
@@ -218,122 +222,32 @@ class ConceptIndex:
         """The index of both corpora, the samples of `later` numbered behind these."""
         if (self.lemmas, self.whole) != (later.lemmas, later.whole):
             raise ValueError(f"indices must be of one kind; got {self!r} and {later!r}")
+        if self.kept != later.kept:
+            raise ValueError("indices must have been made for the same concepts to be merged")
         order = self.stream is not None and later.stream is not None
         parts = [Postings(list(x.lexicon), x.offsets, x.samples, x.n, x.stream, x.starts) for x in (self, later)]
-        return dataclasses.replace(_joined(parts, self.lemmas, order), whole=self.whole)
+        return dataclasses.replace(_joined(parts, self.lemmas, order), whole=self.whole, kept=self.kept)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
-        """Write ``index.json``, ``postings.parquet`` and, with phrases, ``order.parquet``; all or nothing."""
-        folder = Path(folder)
-        part = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
-        part.mkdir(parents=True)
-        try:
-            lists = pa.LargeListArray.from_arrays(pa.array(self.offsets), pa.array(self.samples.astype(np.int64)))
-            pq.write_table(pa.table({"word": pa.array(self.lexicon, pa.string()), "samples": lists}), _file(part, 0))
-            if self.stream is not None and self.starts is not None:
-                order = pa.LargeListArray.from_arrays(pa.array(self.starts), pa.array(self.stream))
-                pq.write_table(pa.table({"words": order}), _file(part, 1))
-            told = {"format": FORMAT, "n": self.n, "lemmas": self.lemmas, "whole": self.whole}
-            (part / "index.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-            if folder.exists():
-                if not (folder / "index.json").is_file():
-                    raise ValueError(f"{folder} holds something else; name a new folder for the index")
-                shutil.rmtree(folder)
-            part.rename(folder)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
+        """Write ``index.json``, ``postings.parquet`` and, with phrases, ``order.parquet``; all or nothing.
+
+        An index that is there is replaced.
+
+        Raises
+        ------
+        ValueError
+            If the folder holds anything but an index.
+        """
+        from unseen.methods.curation.concept_frequency.storage import save
+
+        save(self, Path(folder))
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> ConceptIndex:
         """Read what `save` wrote; `ValueError` if it is none or of a later format."""
-        folder = Path(folder)
-        try:
-            told = json.loads((folder / "index.json").read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
-            raise ValueError(f"{folder} is no index of concepts: it has no index.json") from error
-        if told.get("format") != FORMAT:
-            raise ValueError(f"{folder} is of format {told.get('format')!r}; this version reads {FORMAT}")
-        table = pq.read_table(_file(folder, 0)).combine_chunks()
-        offsets, samples = _ragged(table["samples"])
-        stream = starts = None
-        if _file(folder, 1).exists():
-            starts, stream = _ragged(pq.read_table(_file(folder, 1)).combine_chunks()["words"])
-        lexicon = tuple(table["word"].to_pylist())
-        return cls(lexicon, offsets, samples, told["n"], told["lemmas"], told["whole"], stream, starts)
+        from unseen.methods.curation.concept_frequency.storage import load
 
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class TagTable:
-    """Tag probabilities of pictures, kept once and cut where they are asked (spec step 17).
-
-    Attributes
-    ----------
-    concepts : tuple of C str
-    n : int
-        Pictures.
-    rows, columns : arrays (k,)
-        Picture and concept of every probability that is kept.
-    values : array (k,)
-        The probabilities, at least `floor`.
-    floor : float
-        Smaller ones were not kept.
-    """
-
-    concepts: tuple[str, ...]
-    n: int
-    rows: NDArray[np.int64]
-    columns: NDArray[np.int64]
-    values: NDArray[np.float32]
-    floor: float = 0.0
-
-    @classmethod
-    def from_probabilities(cls, probabilities: FloatArray, concepts: Sequence[str], floor: float = 0.3) -> TagTable:
-        """Keep what is at least `floor` of probabilities (n, C), by any tagger or two-tower encoder.
-
-        Raises
-        ------
-        ValueError
-            If the shape does not fit the concepts, or a value is no probability.
-        """
-        table = np.asarray(probabilities, dtype=np.float32)
-        if table.ndim != 2 or table.shape[1] != len(concepts):
-            raise ValueError(
-                f"probabilities must be of shape (n, {len(concepts)}), a column per concept; got {table.shape}"
-            )
-        if not (np.isfinite(table).all() and table.min(initial=0) >= 0 and table.max(initial=0) <= 1 + 1e-6):
-            raise ValueError("probabilities must be finite and lie in [0, 1]")
-        rows, columns = np.nonzero(table >= floor)
-        return cls(tuple(concepts), len(table), rows, columns, table[rows, columns], floor)
-
-    @classmethod
-    def joined(cls, parts: Sequence[TagTable]) -> TagTable:
-        """Tables of pictures that follow each other, as one."""
-        if not parts or len({(part.concepts, part.floor) for part in parts}) != 1:
-            raise ValueError("parts must be tables of the same concepts and floor")
-        starts = np.cumsum([0, *(part.n for part in parts)])
-        rows = np.concatenate([part.rows + start for part, start in zip(parts, starts)])
-        columns, values = (np.concatenate([getattr(part, name) for part in parts]) for name in ("columns", "values"))
-        return cls(parts[0].concepts, int(starts[-1]), rows, columns, values, parts[0].floor)
-
-    def at(self, threshold: float = 0.7, *, lemmas: str = "rules") -> ConceptIndex:
-        """The index of pictures whose probability is at least `threshold`, in (0, 1]; the paper takes 0.5 to 0.7.
-
-        Raises
-        ------
-        ValueError
-            If probabilities that small were not kept.
-        """
-        if not max(self.floor, 1e-12) <= threshold <= 1:
-            raise ValueError(f"threshold must lie in ({self.floor:g}, 1]; got {threshold}")
-        kept = self.values >= threshold
-        columns, rows = self.columns[kept], self.rows[kept]
-        order = np.lexsort((rows, columns))
-        cuts = np.searchsorted(columns[order], np.arange(len(self.concepts) + 1))
-        held: dict[str, Any] = {}
-        for k, concept in enumerate(self.concepts):
-            key, found = " ".join(lemmas_of(concept, lemmas)), rows[order[cuts[k] : cuts[k + 1]]]
-            held[key] = np.union1d(held[key], found) if key in held else found
-        return _of_lists(held, self.n, lemmas)
+        return load(Path(folder))
 
 
 def joint_counts(text: ConceptIndex, image: ConceptIndex, concepts: Iterable[str], match: Match = "words") -> IntArray:
@@ -398,22 +312,8 @@ def _joined(parts: Sequence[Postings], lemmas: str, order: bool) -> ConceptIndex
     return ConceptIndex(tuple(every), offsets, samples, start, lemmas, False, *told)
 
 
-def _of_lists(held: dict[str, Any], n: int, lemmas: str) -> ConceptIndex:
+def of_lists(held: dict[str, Any], n: int, lemmas: str) -> ConceptIndex:
     lexicon = tuple(sorted(word for word, own in held.items() if len(own)))
     offsets = np.concatenate([[0], np.cumsum([len(held[word]) for word in lexicon])]).astype(np.int64)
     samples = np.concatenate([np.zeros(0, np.int64), *(np.asarray(held[word], np.int64) for word in lexicon)])
     return ConceptIndex(lexicon, offsets, samples, n, lemmas, True)
-
-
-def _file(folder: Path, which: int) -> Path:
-    return folder / ("postings.parquet", "order.parquet")[which]
-
-
-def _ragged(column: pa.ChunkedArray) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Offsets and values of lists."""
-    pieces = column.chunks
-    lengths = [piece.value_lengths().to_numpy() for piece in pieces]
-    values = [piece.flatten().to_numpy() for piece in pieces]
-    kind = values[0].dtype if values else np.int64
-    offsets = np.concatenate([[0], np.cumsum(np.concatenate([np.zeros(0, np.int64), *lengths]))]).astype(np.int64)
-    return offsets, np.concatenate([np.zeros(0, kind), *values])

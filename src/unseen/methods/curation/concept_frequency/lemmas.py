@@ -12,7 +12,14 @@ Lemmatizer = Callable[[str], str]
 LEMMATIZERS = ("rules", "simplemma", "spacy", "none")
 """What `lemmatizer` knows: our rules for English plurals, two packages, and lower case alone (the paper's ablation)."""
 
-_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
+_MARKED = (range(0x300, 0x1D00), range(0x1DC0, 0x1E00), range(0x20D0, 0x2100), range(0x3099, 0x309B),
+           range(0xA600, 0xAC00), range(0xFE20, 0xFE30))  # fmt: skip
+"""Blocks of Unicode with combining marks."""
+_MARKS = "".join(chr(i) for block in _MARKED for i in block if unicodedata.category(chr(i)).startswith("M"))
+_PLAIN = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
+_WORD = re.compile(
+    rf"[^\W_](?:[^\W_]|[{re.escape(_MARKS)}\u200c\u200d])*(?:['’][^\W_](?:[^\W_]|[{re.escape(_MARKS)}])*)*"
+)
 _POSSESSIVE = re.compile(r"['’]s?$")
 
 _IRREGULAR = {
@@ -32,8 +39,58 @@ _IRREGULAR = {
     "emus": "emu", "gnus": "gnu", "menus": "menu", "tsunamis": "tsunami", "jacuzzis": "jacuzzi", "martinis": "martini",
     "zucchinis": "zucchini", "salamis": "salami", "kris": "kris", "wallabies": "wallaby", "rabbis": "rabbi",
     "khakis": "khaki", "alibis": "alibi", "yetis": "yeti", "koalas": "koala", "tatamis": "tatami", "haikus": "haiku",
-    "hippopotamuses": "hippopotamus", "cactuses": "cactus", "campuses": "campus", "circuses": "circus",
+    "fezzes": "fez", "topazes": "topaz", "canvases": "canvas", "atlases": "atlas",
+    "pancreases": "pancreas", "aliases": "alias", "smoothys": "smoothie", "rhinoceroses": "rhinoceros",
+    "asparaguses": "asparagus", "thermoses": "thermos", "cosmoses": "cosmos", "albatrosses": "albatross",
 }  # fmt: skip
+
+_FINAL_E = frozenset({
+    # -oe
+    "toe", "tiptoe", "mistletoe", "doe", "roe", "foe", "floe", "hoe", "backhoe", "aloe", "sloe", "oboe", "canoe",
+    "shoe", "snowshoe", "overshoe", "horseshoe", "felloe", "pekoe", "woe", "chigoe", "throe", "tuckahoe", "cohoe",
+    "beroe",
+    # -ie
+    "pie", "tie", "die", "lie", "magpie", "potpie", "porkpie", "cowpie", "bowtie", "necktie", "crosstie", "movie",
+    "cookie", "brownie", "zombie", "selfie", "hoodie", "smoothie", "calorie", "pixie", "prairie", "collie", "budgie",
+    "birdie", "beanie", "brie", "genie", "eerie", "eyrie", "aerie", "veggie", "nightie", "sweetie", "auntie", "caddie",
+    "bogie", "boogie", "crappie", "cowrie", "patisserie", "rotisserie", "brasserie", "charcuterie", "menagerie",
+    "reverie", "lingerie", "camaraderie", "hankie", "talkie", "newbie", "rookie", "groupie", "foodie", "junkie",
+    "goalie", "hippie", "pinkie", "townie", "yuppie", "cutie", "laddie", "lassie", "sortie", "dogie", "doggie",
+    "dearie", "dickie", "dominie", "dovekie", "drambuie", "capercaillie", "corrie", "dassie", "floozie", "kiltie",
+    "bootie", "cootie", "commie", "preemie", "premie", "ramie", "scottie", "sharpie", "wedgie", "weirdie", "organdie",
+    "gillie", "girlie", "goonie", "hoagie", "indie", "kelpie", "bourgeoisie", "boxie", "biggie", "bookie", "walkie",
+    # -che
+    "ache", "headache", "toothache", "stomachache", "backache", "heartache", "earache", "moustache", "mustache",
+    "cache", "cliche", "niche", "creche", "douche", "quiche", "brioche", "cartouche", "avalanche", "pastiche",
+    "attache", "gouache", "panache", "cloche", "barouche", "apache", "comanche", "troche", "caleche", "penuche",
+    "postiche", "orache", "soutache", "catananche", "psyche", "porsche",
+    # -sse, -xe, -ze after z
+    "wrasse", "bouillabaisse", "impasse", "crevasse", "finesse", "posse", "lacrosse", "mousse", "fosse", "demitasse",
+    "pelisse", "cuisse", "tasse", "masse", "axe", "pickaxe", "poleaxe", "broadaxe", "breakaxe", "battleaxe", "deluxe",
+})  # fmt: skip
+"""Words whose final e a plural hides: "shoes" is no "sho", "movies" no "movy"."""
+
+_ENDS_IN_S = frozenset({
+    "iris", "trellis", "clematis", "portcullis", "chrysalis", "necropolis", "acropolis", "metropolis", "pelvis",
+    "penis", "mantis", "ibis", "amaryllis", "orchis", "tennis", "chassis", "dais", "marquis", "cannabis", "coreopsis",
+    "couscous", "burnous", "octopus", "bus", "virus", "gas", "lens", "bias", "christmas",
+})  # fmt: skip
+"""Words that take -es after their own s, where the ending does not tell."""
+
+_VOWELS = frozenset({
+    "taxi", "ski", "kiwi", "okapi", "bikini", "safari", "tsunami", "jacuzzi", "martini", "zucchini", "salami", "rabbi",
+    "khaki", "alibi", "yeti", "tatami", "sari", "corgi", "coati", "agouti", "chapati", "chapatti", "chili", "chilli",
+    "daiquiri", "dhoti", "deli", "dashiki", "basenji", "borzoi", "bonsai", "samurai", "alumni", "broccoli", "graffiti",
+    "saluki", "saki", "shoji", "souvlaki", "spaghetti", "sufi", "sushi", "sashimi", "swami", "teriyaki", "tiki", "tipi",
+    "topi", "wadi", "wapiti", "yogi", "zamboni", "zori", "uzi", "nilgai", "moai", "maxi", "mini", "midi", "semi", "pi",
+    "koi", "poi", "emoji", "origami", "manatee", "wasabi", "hibachi", "israeli", "pakistani", "nazi", "mufti",
+    "paparazzi", "calamari", "macaroni", "pepperoni", "ravioli", "panini", "biryani", "biriani", "frangipani",
+    "potpourri", "etui", "titi", "uakari", "houri", "gharri", "caravanserai", "argali", "dziggetai", "kepi", "loggi",
+    "emu", "gnu", "menu", "haiku", "tutu", "zebu", "coypu", "tofu", "guru", "kudu", "flu", "bayou", "caribou", "zulu",
+    "ecru", "fichu", "nandu", "puku", "quipu", "tiramisu", "sou", "thou", "carcajou", "cachou", "tinamou", "you",
+    "unau", "landau", "luau", "pilau", "tau", "tamarau", "impromptu", "parvenu", "cockatoo", "igloo", "unagi", "puli",
+})  # fmt: skip
+"""Words whose final i or u takes a plain s, which Latin and Greek singulars have, too ("iris", "bus")."""
 
 _SINGULAR = frozenset({
     "always", "axis", "across", "analysis", "as", "atlas", "basis", "bias", "bus", "canvas", "chaos", "christmas",
@@ -41,14 +98,26 @@ _SINGULAR = frozenset({
     "lotus", "mars", "news", "oasis", "octopus", "paris", "physics", "plus", "pus", "sans", "scissors", "series",
     "shorts", "species", "status", "tennis", "this", "thus", "trousers", "us", "venus", "virus", "walrus", "was",
     "yes", "pancreas", "pants", "glasses", "goggles", "pliers", "tongs", "binoculars", "headquarters", "athletics",
-    "mathematics", "gymnastics", "arkansas", "texas", "kansas",
+    "mathematics", "gymnastics", "arkansas", "texas", "kansas", "rhinoceros", "thermos", "triceratops", "cyclops",
+    "schnapps", "sassafras", "molasses", "gallows", "calvados", "pampas", "bellows", "jodhpurs", "breeches", "graphics",
+    "aurochs", "sauternes", "clothes", "pothos", "pharos", "camas", "madras", "ananas", "acrobatics", "velours",
+    "streptomyces", "benthos", "thrips", "means", "cos", "sos", "pegasus", "hercules", "achilles",
+    "electronics", "aerobics", "politics", "economics", "genetics", "robotics", "ethics", "optics",
+    "los", "las", "dos", "wales", "athens", "brussels", "naples", "netherlands", "philippines", "charles", "james",
 })  # fmt: skip
 
 
 def words(text: str) -> list[str]:
-    """Words of a text in lower case; hyphens, underscores and punctuation part them, a possessive is dropped."""
-    lowered = text.lower() if text.isascii() else unicodedata.normalize("NFC", text).lower()
-    return [word for raw in _WORD.findall(lowered) if (word := _POSSESSIVE.sub("", raw))]
+    """Words of a text in lower case; hyphens, underscores and punctuation part them, a possessive is dropped.
+
+    Combining marks (vowel signs of Indic scripts, points of Hebrew and Arabic) belong to their word. Scripts that write
+    no blanks between words (Chinese, Japanese, Thai, ...) are not segmented: a run of such letters is one word.
+    """
+    if text.isascii():
+        found = _PLAIN.findall(text.lower())
+    else:
+        found = _WORD.findall(unicodedata.normalize("NFC", text).lower())
+    return [word for raw in found if (word := _POSSESSIVE.sub("", raw))]
 
 
 def singular(word: str) -> str:
@@ -59,13 +128,27 @@ def singular(word: str) -> str:
     """
     if word in _IRREGULAR:
         return _IRREGULAR[word]
-    if len(word) < 4 or not word.endswith("s") or word in _SINGULAR or word.endswith(("ss", "us", "is")):
+    if len(word) < 4 or not word.endswith("s") or word in _SINGULAR:
         return word
+    if word[:-1] in _VOWELS or word.endswith("eaus"):
+        return word[:-1]
+    if word.endswith(("ss", "us", "is")):
+        return word
+    if word.endswith(("ies", "oes", "ches", "sses", "xes")) and word[:-1] in _FINAL_E:
+        return word[:-1]
     if word.endswith("ies"):
         return word[:-3] + "y" if len(word) > 4 else word[:-1]
-    if word.endswith(("ches", "shes", "xes", "sses", "zzes", "oes")):
+    if word.endswith(("ches", "shes", "xes", "sses", "zzes", "tzes", "oes")) or word[:-2] in _ENDS_IN_S:
+        return word[:-2]
+    if word.endswith("uses") and not word.endswith(("ouses", "auses")) and word[:-1] not in _USE:
         return word[:-2]
     return word[:-1]
+
+
+_USE = frozenset({"use", "fuse", "ruse", "muse", "excuse", "recluse", "abuse", "refuse", "cruse", "cayuse",
+                  "hypotenuse",
+                  "accuse", "amuse", "confuse", "misuse", "obtuse", "profuse", "diffuse", "masseuse", "chartreuse",
+                  "berceuse", "danseuse", "chanteuse", "druse", "accoucheuse"})  # fmt: skip
 
 
 def lemmatizer(name: str = "rules") -> Lemmatizer:

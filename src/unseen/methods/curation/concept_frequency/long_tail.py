@@ -43,6 +43,8 @@ def rare_concepts(
         If nothing qualifies, or lengths differ.
     """
     counts = np.asarray(counts)
+    if not np.isfinite(counts).all():
+        raise ValueError("counts must be finite")
     if counts.shape != (len(concepts),):
         raise ValueError(f"counts must be of shape ({len(concepts)},), a number per concept; got {counts.shape}")
     if share is not None and not 0 < share <= 1:
@@ -67,17 +69,21 @@ class LongTailSet:
     dropped : array of n str
         Of every candidate why it was dropped, empty if it is in: ``no rare class``, ``outlier``, ``duplicate``,
         ``few`` (its class has too few left), ``surplus``.
+    unreadable : int
+        Candidates that could not be read, which have no id.
     """
 
     domain: Domain
     ids: NDArray[Any]
     dropped: NDArray[Any]
+    unreadable: int = 0
 
     @property
     def tally(self) -> Mapping[str, int]:
         """Candidates by what became of them; adds up to their number."""
         names, ns = np.unique(self.dropped, return_counts=True)
-        return {name or "kept": int(k) for name, k in zip(names.tolist(), ns.tolist())}
+        told = {name or "kept": int(k) for name, k in zip(names.tolist(), ns.tolist())}
+        return told | ({"unreadable": self.unreadable} if self.unreadable else {})
 
 
 def build_long_tail_set(
@@ -129,7 +135,9 @@ def build_long_tail_set(
     wanted = range(len(names)) if rare is None else [names.index(name) for name in rare]
     dropped[~np.isin(labels, list(wanted))] = "no rare class"
     if own_probability is not None:
-        own = np.asarray(own_probability)
+        own = np.asarray(own_probability, dtype=np.float64)
+        if not np.isfinite(own).all():
+            raise ValueError("own_probability must be finite; it holds NaN or infinities")
         if own.shape != labels.shape:
             raise ValueError(f"own_probability must be of shape ({len(labels)},); got {own.shape}")
         dropped[(dropped == "") & (own < outlier_below)] = "outlier"
@@ -148,10 +156,12 @@ def build_long_tail_set(
             dropped[rng.permutation(rows)[n_per_class:]] = "surplus"
     if not (dropped == "").any():
         raise ValueError(
-            f"no class has {n_per_class} pictures left after cleaning: give more candidates, or a smaller n_per_class"
+            f"no class has {n_per_class} pictures left after cleaning: give more candidates, or a smaller "
+            "n_per_class (--per-class)"
         )
     assert candidates.ids is not None
-    return LongTailSet(candidates.take(np.flatnonzero(dropped == "")), candidates.ids, dropped)
+    kept = candidates.take(np.flatnonzero(dropped == ""))
+    return LongTailSet(kept, candidates.ids, dropped, len(candidates.skipped))
 
 
 def distinct(hashes: NDArray[np.uint64], threshold: int) -> NDArray[np.bool_]:

@@ -48,7 +48,8 @@ class Curve:
 
         An interval lies between order statistics of the errors in the group of the count, so that it covers a class
         which is exchangeable with the group's concepts with probability `level`, as split conformal intervals do [1].
-        Where the group has too few concepts for the level, the interval reaches to what a score can be.
+        Where the group has too few concepts for the level, the interval reaches to what a score can be. The middle is
+        inside its interval, which is widened to it where all errors of the group are on one side.
 
         Raises
         ------
@@ -61,12 +62,49 @@ class Curve:
         """
         if not 0 < level < 1:
             raise ValueError(f"level must lie in (0, 1); got {level}")
-        x = log_counts(counts)
+        return self._at(log_counts(counts), level)
+
+    def _at(self, x: FloatArray, level: float) -> tuple[FloatArray, FloatArray, FloatArray]:
         middle = self.intercept + self.slope * x
         group = np.searchsorted(np.asarray(self.bounds), x, side="left")
         steps = np.array([_steps(one, level) for one in self.errors])
         least, most = (np.clip(middle + steps[group, k], self.low, self.high) for k in (0, 1))
-        return np.clip(middle, self.low, self.high), least, most
+        middle = np.clip(middle, self.low, self.high)
+        return middle, np.minimum(least, middle), np.maximum(most, middle)
+
+    def predict_within(
+        self, least: NDArray, counts: NDArray, most: NDArray, level: float = 0.9
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """As `predict`, where a count is only known to lie in [least, most]: the union of the intervals of all counts.
+
+        A line is monotone and intervals change at the bounds of groups only, so that the ends and bounds say it all.
+        """
+        middle, low, high = self.predict(counts, level)
+        a, b = log_counts(least), log_counts(most)
+        at = [a, b]
+        for bound in self.bounds:
+            inside = (a <= bound) & (bound < b)
+            at += [np.where(inside, bound, a), np.where(inside, np.nextafter(bound, np.inf), a)]
+        for x in at:
+            _, lower, upper = self._at(x, level)
+            low, high = np.minimum(low, lower), np.maximum(high, upper)
+        return middle, low, high
+
+
+def count_interval(counts: NDArray, level: float = 0.9) -> tuple[FloatArray, FloatArray]:
+    """Where the expected number of hits lies, given that so many were found: exact for Poisson counts [2], (n,) each.
+
+    Of 0 hits the lower end is 0, the upper end about 3 at a level of 0.9.
+
+    References
+    ----------
+    [2] Garwood, "Fiducial Limits for the Poisson Distribution", Biometrika 1936.
+    """
+    from scipy.stats import chi2
+
+    found, tail = np.asarray(counts, dtype=np.float64), (1 - level) / 2
+    low = np.where(found > 0, chi2.ppf(tail, 2 * np.maximum(found, 0.5)) / 2, 0.0)
+    return low, chi2.ppf(1 - tail, 2 * found + 2) / 2
 
 
 def _steps(errors: Sequence[float], level: float) -> tuple[float, float]:

@@ -1,0 +1,99 @@
+"""An index on disk: JSON and two Parquet files in a folder of their own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import uuid
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from unseen.methods.curation.concept_frequency.index import ConceptIndex
+
+FORMAT = 1
+TOLD, POSTINGS, ORDER = "index.json", "postings.parquet", "order.parquet"
+
+
+def save(index: ConceptIndex, folder: Path) -> None:
+    """See `ConceptIndex.save`; an old index is moved aside, and removed once the new one is in its place."""
+    _check(folder)
+    stamp = uuid.uuid4().hex[:8]
+    part, old = (folder.with_name(f".{folder.name}.{stamp}.{what}") for what in ("new", "old"))
+    part.mkdir(parents=True)
+    try:
+        lists = pa.LargeListArray.from_arrays(pa.array(index.offsets), pa.array(index.samples.astype(np.int64)))
+        pq.write_table(pa.table({"word": pa.array(index.lexicon, pa.string()), "samples": lists}), part / POSTINGS)
+        if index.stream is not None and index.starts is not None:
+            order = pa.LargeListArray.from_arrays(pa.array(index.starts), pa.array(index.stream))
+            pq.write_table(pa.table({"words": order}), part / ORDER)
+        kept = None if index.kept is None else sorted(index.kept)
+        told = {"format": FORMAT, "n": index.n, "lemmas": index.lemmas, "whole": index.whole, "kept": kept}
+        (part / TOLD).write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        if not folder.exists():
+            part.rename(folder)
+            return
+        folder.rename(old)
+        try:
+            part.rename(folder)
+        except OSError:
+            old.rename(folder)
+            raise
+        shutil.rmtree(old)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _check(folder: Path) -> None:
+    """Refuse to replace what is not an index, or holds more than one."""
+    if not folder.exists() and not folder.is_symlink():
+        return
+    if not folder.is_dir() or folder.is_symlink():
+        raise ValueError(f"{folder} is no folder; name a new folder for the index")
+    found = {path.name for path in folder.iterdir()}
+    if not found <= {TOLD, POSTINGS, ORDER} or not {TOLD, POSTINGS} <= found:
+        raise ValueError(f"{folder} holds something else than an index; name a new folder for the index")
+    _told(folder)
+
+
+def _told(folder: Path) -> dict[str, Any]:
+    try:
+        told = json.loads((folder / TOLD).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ValueError(f"{folder} is no index of concepts: it has no {TOLD}") from error
+    except ValueError as error:
+        raise ValueError(f"{folder} is no index of concepts: its {TOLD} is no JSON: {error}") from error
+    if not isinstance(told, dict) or told.get("format") != FORMAT:
+        of = told.get("format") if isinstance(told, dict) else None
+        raise ValueError(f"{folder} is of format {of!r}; this version reads {FORMAT}")
+    return told
+
+
+def load(folder: Path) -> ConceptIndex:
+    """See `ConceptIndex.load`."""
+    told = _told(folder)
+    table = pq.read_table(folder / POSTINGS).combine_chunks()
+    offsets, samples = _ragged(table["samples"])
+    stream = starts = None
+    if (folder / ORDER).exists():
+        starts, stream = _ragged(pq.read_table(folder / ORDER).combine_chunks()["words"])
+    lexicon = tuple(table["word"].to_pylist())
+    kept = told.get("kept")
+    return ConceptIndex(
+        lexicon, offsets, samples, told["n"], told["lemmas"], told["whole"], stream, starts,
+        None if kept is None else frozenset(kept),
+    )  # fmt: skip
+
+
+def _ragged(column: pa.ChunkedArray) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Offsets and values of lists."""
+    pieces = column.chunks
+    lengths = [piece.value_lengths().to_numpy() for piece in pieces]
+    values = [piece.flatten().to_numpy() for piece in pieces]
+    kind = values[0].dtype if values else np.int64
+    offsets = np.concatenate([[0], np.cumsum(np.concatenate([np.zeros(0, np.int64), *lengths]))]).astype(np.int64)
+    return offsets, np.concatenate([np.zeros(0, kind), *values])
