@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unseen.nn.box_simplex import box_simplex_projection, round_to_total
-from unseen.nn.spherical import unit
+from unseen.nn.rows import unit
 
 Measure = Literal["both", "intra", "inter"]
 

@@ -29,7 +29,8 @@ from unseen.methods.curation.concept_pruning.selection import (
     uniform_rule,
 )
 from unseen.nn.semdedup import duplicate_scores, rough_clusters, unique
-from unseen.nn.spherical import Part, assign, spherical_kmeans
+from unseen.nn.rows import Part
+from unseen.nn.spherical import assign, spherical_kmeans
 
 MEMBER, UNLIKE, DUPLICATE = 0, 1, 2
 """What became of a sample before budgets: it stands in a concept, its caption is unlike it, or it is a duplicate."""

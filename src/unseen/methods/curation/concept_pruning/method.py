@@ -16,7 +16,7 @@ from unseen.methods.curation.concept_pruning.budgets import Measure
 from unseen.methods.curation.concept_pruning.concepts import Concepts, find_concepts
 from unseen.methods.curation.concept_pruning.selection import Pick, Selection, number
 from unseen.methods.parameters import Count, Natural, Positive, Unit, Within
-from unseen.nn.spherical import unit
+from unseen.nn.rows import unit
 
 
 class ConceptPruning(Method):
