@@ -179,7 +179,7 @@ def test_copies_are_those_of_a_dictionary(monkeypatch: pytest.MonkeyPatch) -> No
 def test_equal_hashes_of_different_rows_are_no_copies(monkeypatch: pytest.MonkeyPatch) -> None:
     class Zero:
         def integers(self, *_: object, **__: object) -> np.ndarray:
-            return np.full(3, 2**63, dtype=np.uint64)
+            return np.full(2, 2**63, dtype=np.uint64)
 
     monkeypatch.setattr(module.np.random, "default_rng", lambda _: Zero())
     x = np.arange(30, dtype=np.float32).reshape(10, 3)

@@ -141,13 +141,17 @@ def copies(x: Rows) -> Bool[np.ndarray, " n"]:
     """Which rows equal one before them in float32, value for value, (n,); found by a hash, then compared."""
     if not len(x):
         return np.zeros(0, dtype=bool)
-    width = x.shape[1]
-    odd = np.random.default_rng(0).integers(0, 2**63, width, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+    words = -(-x.shape[1] // 2)
+    odd = np.random.default_rng(0).integers(0, 2**63, words, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
     hashes = np.empty(len(x), dtype=np.uint64)
     for rows in blocks(len(x)):
-        words = (floats(x[rows]).numpy() + np.float32(0)).view(np.uint32)  # adding 0 makes -0 the same as 0
-        with np.errstate(over="ignore"):
-            hashes[rows] = (words * odd).sum(axis=1, dtype=np.uint64)
+        block = np.zeros((rows.stop - rows.start, 2 * words), dtype=np.float32)
+        block[:, : x.shape[1]] = floats(x[rows]).numpy() + np.float32(0)  # adding 0 makes -0 the same as 0
+        bits = block.view(np.uint64)
+        bits ^= bits >> np.uint64(32)  # round numbers end in zeros, which a product alone would keep
+        bits *= np.uint64(0x9E3779B97F4A7C15)
+        bits ^= bits >> np.uint64(29)
+        hashes[rows] = np.einsum("ij,j->i", bits, odd)
     order = np.argsort(hashes, kind="stable")
     new = np.r_[True, hashes[order][1:] != hashes[order][:-1]]
     first = order[np.maximum.accumulate(np.where(new, np.arange(len(order)), 0))]
