@@ -269,8 +269,8 @@ def _of_pairs() -> tuple[Assertion, ...]:
     return tuple(_effect(text, holds, "pairs") for text, holds in rows)
 
 
-PROMISED = frozenset({"random", "ssp", "ssp, floor 0.5", "easiest"})
-"""What of the characters is promised: pruning by concept against these."""
+PROMISED = frozenset({"random", "ssp", "easiest"})
+"""What of the characters is promised: pruning by concept against these. Against SSP with a floor it did not hold."""
 
 claim = Claim(
     slug="concept-pruning",
