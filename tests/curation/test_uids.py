@@ -74,9 +74,7 @@ def test_one_uid_is_looked_up_as_many_are(tmp_path: Path) -> None:
     assert "a" * 32 not in UidSet(np.zeros(0, dtype=UID))
 
 
-def test_what_is_not_sorted_is_found_at_the_edge_of_a_block(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_not_sorted_is_found_at_the_edge_of_a_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("unseen.curation.uids._BLOCK", 4)
     table = parse_uids(sorted(uids(10)))
     table[[3, 4]] = table[[4, 3]]

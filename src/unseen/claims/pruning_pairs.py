@@ -76,6 +76,7 @@ def pairs(case: str, seed: int) -> Result:
         "balanced": found.select(n, rule="uniform").indices,
         "dbp": found.select(n).indices,
         "quality": similarity_rule(n, similarity),
+        "random, filtered": good.select(min(n, len(good.members)), rule="random", random_state=seed).indices,
         "whole": good.select(min(n, len(good.members))).indices,
     }
     out: Result = {}

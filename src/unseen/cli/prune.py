@@ -15,7 +15,7 @@ def prune(
     data: Annotated[
         Path,
         typer.Argument(
-            help="Embeddings (.npy, .npz, .parquet, a folder of .npz shards), a collection of `unseen curate`, or pictures."
+            help="Embeddings (.npy, .npz, .parquet, folder of .npz shards), a collection of `unseen curate`, or pictures."
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("pruned"),
@@ -57,8 +57,8 @@ def prune(
 
     Example:  unseen prune embeddings.npy --keep 0.3 --out pruned
     """
-    from unseen.compare.prune import prune as run
     from unseen.compare.prune import check_out, write
+    from unseen.compare.prune import prune as run
 
     check_out(out)
     result = run(

@@ -170,7 +170,9 @@ def _read_shards(path: Path, files: Sequence[Path], column: str | None) -> Embed
         own = [getattr(part, name) for part in parts]
         have = [values is not None and (name != "ids" or values.dtype.kind == "U") for values in own]
         if any(have) and not all(have):
-            raise ValueError(f"{path}: {files[have.index(True)].name} has {name}, {files[have.index(False)].name} has none")
+            raise ValueError(
+                f"{path}: {files[have.index(True)].name} has {name}, {files[have.index(False)].name} has none"
+            )
         out[name] = np.concatenate(own) if all(have) else None
     x = Stack([part.x for part in parts if isinstance(part.x, np.ndarray)])
     ids = np.arange(len(x)) if out["ids"] is None else out["ids"]

@@ -224,7 +224,7 @@ def prune(
             )
         if not sorted_:
             found, chosen = _in_file_order(found, chosen, order)
-    if (blank := int((found.fates == BLANK).sum())):
+    if blank := int((found.fates == BLANK).sum()):
         log.warning("%d samples are dropped for their embeddings: they are zero, or too long for float32", blank)
     settings = dict(
         keep=keep, method=method, clusters=clusters, dedup=dedup, quality=quality, temperature=temperature,
@@ -267,7 +267,11 @@ def _in_file_order(found: Concepts, chosen: Selection, order: NDArray[np.intp]) 
     back = np.argsort(order)
     similarity = None if found.similarity is None else found.similarity[back]
     found = dataclasses.replace(
-        found, labels=found.labels[back], distances=found.distances[back], fates=found.fates[back], similarity=similarity
+        found,
+        labels=found.labels[back],
+        distances=found.distances[back],
+        fates=found.fates[back],
+        similarity=similarity,
     )
     return found, dataclasses.replace(chosen, indices=np.sort(order[chosen.indices]), clusters=found.labels)
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unseen.nn.clustering import plus_plus
-from unseen.nn.rows import Part, Rows, blocks, unit
+from unseen.nn.rows import Rows, blocks, unit
 from unseen.runtime import track
 
 __all__ = ["SphericalClusters", "assign", "spherical_kmeans"]

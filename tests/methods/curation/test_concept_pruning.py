@@ -352,9 +352,7 @@ def test_a_selection_is_what_the_numbered_steps_give_by_loops(seed: int) -> None
     whole = [int(value + 1e-9) for value in x]
     for j in sorted(range(k), key=lambda j: (whole[j] - x[j], j))[: 60 - sum(whole)]:
         whole[j] += 1
-    kept = [
-        i for j in range(k) for i in sorted(members[j], key=lambda i: (-found.distances[i], i))[: whole[j]]
-    ]
+    kept = [i for j in range(k) for i in sorted(members[j], key=lambda i: (-found.distances[i], i))[: whole[j]]]
     np.testing.assert_allclose(chosen.complexity, c, rtol=1e-4)
     assert chosen.budgets.tolist() == whole
     assert chosen.indices.tolist() == sorted(kept)
@@ -492,6 +490,8 @@ for job in jobs:
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     said = done.stdout.strip().splitlines()
-    names = "rule pick measure temperature temperature neighbours floor restarts dedup quality n_clusters pick measure keep"
+    names = (
+        "rule pick measure temperature temperature neighbours floor restarts dedup quality n_clusters pick measure keep"
+    )
     assert [line.split()[0] for line in said] == names.split()
     assert all(" must be " in line for line in said)

@@ -216,9 +216,7 @@ def find_concepts(
     return Concepts(found.centroids, labels, distances, fates, similarity)
 
 
-def checked_similarity(
-    similarity: Float[np.ndarray, " m"], n: int, rows: NDArray[np.intp]
-) -> Float[np.ndarray, " r"]:
+def checked_similarity(similarity: Float[np.ndarray, " m"], n: int, rows: NDArray[np.intp]) -> Float[np.ndarray, " r"]:
     """That of some of n rows, (r,); `ValueError` if it has another length, or is missing for one of them."""
     if similarity.shape != (n,):
         raise ValueError(f"similarity must be one number for each of the {n} samples; got shape {similarity.shape}")

@@ -96,8 +96,8 @@ class ConceptPruning(Method):
             "`keep`.",
             "`temperature='auto'` is ours: softmax over untempered complexities of 0.01 to 0.3 is nearly uniform.",
             "Deduplication is one pass, as in SemDeDup's code: a sample goes if one before it, farther from the "
-            "centroid, is nearly equal, also where that one went itself; of equal ones the first stays. Its clusters are "
-            "its own, one for every 1,000 samples at least; one of more than 4,000 is split.",
+            "centroid, is nearly equal, also where that one went itself; of equal ones the first stays. Its clusters "
+            "are its own, one for every 1,000 samples at least; one of more than 4,000 is split.",
             "d_inter leaves the centroid itself out by its index, not by dropping the first hit of a search.",
             "With fewer samples to keep than concepts the lower bound is 0.",
         ),
