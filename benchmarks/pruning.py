@@ -101,7 +101,9 @@ def _semdedup(x: np.ndarray, eps: float) -> np.ndarray:
     """Which rows stay by SemDeDup's recipe: k-means of faiss, all cosines of a cluster, far from the centroid first."""
     import faiss
 
-    k_means = faiss.Kmeans(WIDTH, max(1, len(x) // MEMBERS), niter=10, spherical=True, max_points_per_centroid=64, seed=0)
+    k_means = faiss.Kmeans(
+        WIDTH, max(1, len(x) // MEMBERS), niter=10, spherical=True, max_points_per_centroid=64, seed=0
+    )
     k_means.train(x)
     cosines, labels = (found[:, 0] for found in k_means.index.search(x, 1))
     order = np.lexsort((cosines, labels))

@@ -15,7 +15,7 @@ def prune(
     data: Annotated[
         Path,
         typer.Argument(
-            help="Embeddings (.npy, .npz, .parquet, folder of .npz shards), a collection of `unseen curate`, or pictures."
+            help="Embeddings (.npy, .npz, .parquet, folder of .npz), a collection of `unseen curate`, or pictures."
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("pruned"),
