@@ -280,6 +280,10 @@ def _of_pairs() -> tuple[Assertion, ...]:
         ),
         ("Under distribution shift they beat as many random ones", beats("whole", "random", "shift")),
         (
+            "Under distribution shift they beat as many random ones of the filtered, deduplicated pairs",
+            beats("whole", "random, filtered", "shift"),
+        ),
+        (
             "In retrieval of captions and pictures, both ways, filtered and pruned pairs beat all of them",
             beats("whole", "all", "retrieval"),
         ),
