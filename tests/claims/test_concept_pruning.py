@@ -89,3 +89,36 @@ def test_every_assertion_of_the_abstract_is_in_the_ledger_once() -> None:
 def test_about_three_of_ten_emoji_are_held_out() -> None:
     names = np.array([f"emoji {i}" for i in range(2000)])
     assert held_out(names).mean() == pytest.approx(0.3, abs=0.04)
+
+
+def test_after_deduplication_budgets_are_shares_of_what_it_leaves(data: Pool) -> None:
+    unique = find_concepts(data.x, dedup=0.02, n_clusters=20, restarts=1)
+    sizes: list[int] = []
+    right = Concepts.select
+
+    class Counted(Concepts):
+        def select(self, n: int, **settings: object) -> Selection:  # type: ignore[override]
+            sizes.append(n)
+            return right(self, n, **settings)  # type: ignore[arg-type]
+
+    counted = Counted(**{field.name: getattr(unique, field.name) for field in dataclasses.fields(unique)})
+    left = len(unique.members)
+    grade(data, counted, {}, of=left)
+    grade(data, counted, {})
+    expected = [round(share * left) for share in (0.05, 0.1, 0.2)]
+    assert sizes == [*expected, *(min(round(share * len(data.x)), left) for share in (0.05, 0.1, 0.2))]
+    assert left < 0.6 * len(data.x)
+
+
+def test_both_forms_of_ssp_and_the_automatic_temperature_are_measured_and_named() -> None:
+    out = concept_pruning.redundant("handwritten digits", 9)
+    for name in ("random", "ssp", "ssp, floor 0.5", "balanced", "dbp"):
+        assert out[name]["rise"] == pytest.approx(
+            out[f"{name}, deduplicated, as many"]["accuracy"] - out[name]["accuracy"]
+        )
+        assert f"{name}, deduplicated" in out
+    assert out["other rules"]["rise"] == max(out[n]["rise"] for n in ("ssp", "ssp, floor 0.5", "balanced", "dbp"))
+    promised = [one.text for one in concept_pruning.claim.ledger if one.level == "effect" and one.promised]
+    assert len(promised) == 3
+    assert any("SSP-Pruning without a floor" in text for text in promised)
+    assert not any("t chosen" in text or "validation" in text for text in promised)

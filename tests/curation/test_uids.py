@@ -62,3 +62,24 @@ def test_files_of_another_kind_or_order_are_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "y.npy", parse_uids(["f" * 32, "0" * 32]))
     with pytest.raises(ValueError, match="not sorted"):
         read_uids(tmp_path / "y.npy")
+
+
+def test_one_uid_is_looked_up_as_many_are(tmp_path: Path) -> None:
+    """Many in one stretch, too: the first 16 bits of all are the same."""
+    names = [f"abcd{i:028x}" for i in range(0, 4000, 2)] + ["0" * 32, "f" * 32]
+    write_uids(tmp_path / "kept.npy", names)
+    kept = UidSet(tmp_path / "kept.npy")
+    asked = [f"abcd{i:028x}" for i in range(100)] + ["0" * 32, "f" * 32, "e" * 32, "ABCD" + "0" * 28]
+    assert [name in kept for name in asked] == kept.contains(asked).tolist()
+    assert "a" * 32 not in UidSet(np.zeros(0, dtype=UID))
+
+
+def test_what_is_not_sorted_is_found_at_the_edge_of_a_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("unseen.curation.uids._BLOCK", 4)
+    table = parse_uids(sorted(uids(10)))
+    table[[3, 4]] = table[[4, 3]]
+    np.save(tmp_path / "x.npy", table)
+    with pytest.raises(ValueError, match="not sorted"):
+        read_uids(tmp_path / "x.npy")
+    write_uids(tmp_path / "y.npy", uids(10))
+    assert UidSet(tmp_path / "y.npy").contains(uids(12)).tolist() == [True] * 10 + [False] * 2

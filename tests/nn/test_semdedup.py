@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from unseen.nn import semdedup as module
-from unseen.nn.semdedup import duplicate_scores, eps_for, semdedup, unique
+from unseen.nn.semdedup import duplicate_scores, eps_for, rough_clusters, semdedup, unique
 
 
 def rows(n: int = 60, d: int = 8) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -78,3 +78,24 @@ def test_bad_arguments_are_named() -> None:
     with pytest.raises(ValueError, match="share"):
         eps_for(np.zeros(3), 0.0)
     assert semdedup(np.zeros((0, 4)), 0.1).shape == (0,)
+
+
+def test_equal_rows_go_wherever_they_stand_and_at_zero_nothing_else_does() -> None:
+    """Many clusters tear apart what is nearly equal; what is equal is found before."""
+    rng = np.random.default_rng(1)
+    own = rng.normal(size=(100, 4)).astype(np.float32)
+    x = np.concatenate([own, own * np.float32(1.0000005), own[:30]])
+    assert semdedup(x, 0.0).tolist() == [True] * 200 + [False] * 30
+    assert not semdedup(np.ones((40, 3)), 0.01, n_clusters=20)[1:].any()
+
+
+def test_clusters_that_are_too_large_are_split_and_equal_ones_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MEMBERS", 20)
+    monkeypatch.setattr(module, "LARGEST", 50)
+    x, _, _ = rows(400)
+    found = rough_clusters(x, 2)
+    assert np.bincount(found.labels).max() <= 50
+    assert (np.bincount(found.labels) > 0).all()
+    same = rough_clusters(np.ones((400, 3), dtype=np.float32), 1)
+    assert np.bincount(same.labels).max() <= 50
+    assert len(same.labels) == 400

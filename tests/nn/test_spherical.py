@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from unseen.nn import rows as module
 from unseen.nn import spherical
-from unseen.nn.spherical import Part, assign, spherical_kmeans, unit
+from unseen.nn.rows import Part, Stack, copies, directed, unit
+from unseen.nn.spherical import assign, spherical_kmeans
 
 
 def groups(n: int = 600, k: int = 6, d: int = 12, spread: float = 0.1) -> tuple[np.ndarray, np.ndarray]:
@@ -62,7 +64,7 @@ def test_more_restarts_are_never_worse() -> None:
 def test_blocks_change_nothing_but_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
     x, _ = groups()
     whole = spherical_kmeans(x, 6)
-    monkeypatch.setattr(spherical, "BLOCK", 64)
+    monkeypatch.setattr(module, "BLOCK", 64)
     pieces = spherical_kmeans(x, 6)
     np.testing.assert_array_equal(whole.labels, pieces.labels)
     np.testing.assert_allclose(whole.centroids, pieces.centroids, atol=1e-5)
@@ -107,3 +109,78 @@ def test_ties_go_to_the_first_centroid() -> None:
 def test_too_many_clusters_are_refused() -> None:
     with pytest.raises(ValueError, match=r"k must be in \[1, 5\]"):
         spherical_kmeans(np.ones((5, 2)), 6)
+
+
+@pytest.mark.parametrize("d", [2, 16])
+def test_more_clusters_than_distinct_rows_still_cover_every_row(d: int) -> None:
+    """Starting from the first k rows would leave out all but the first of them."""
+    own = np.eye(max(d, 4), dtype=np.float32)[:4]
+    x = np.repeat(own, 30, axis=0)  # the first rows are all the same
+    found = spherical_kmeans(x, 10, iterations=5)
+    assert float(found.distances.mean()) == pytest.approx(0, abs=1e-6)
+    assert len(np.unique(found.labels)) == 4
+
+
+def test_what_is_returned_is_the_best_that_was_seen_though_clusters_ran_empty_at_the_end() -> None:
+    x = unit(np.repeat(np.eye(3, dtype=np.float32), 10, axis=0))
+    _, mean = spherical._learn(x, x[[0, 0, 0, 0, 10, 20]], 1)
+    assert mean == pytest.approx(1)
+
+
+@pytest.mark.parametrize("name", ["iterations", "restarts", "train_per_cluster"])
+def test_counts_below_one_are_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be at least 1; got -1"):
+        spherical_kmeans(np.ones((5, 2)), 2, **{name: -1})  # type: ignore[arg-type]
+
+
+# -- rows ----------------------------------------------------------------------------------------------------
+
+
+def test_a_stack_is_what_concatenation_gives(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    parts = [rng.normal(size=(n, 5)).astype(np.float16) for n in (3, 0, 7, 1)]
+    whole, stack = np.concatenate(parts), Stack(parts)
+    assert (stack.shape, len(stack), stack.ndim, stack.dtype) == ((11, 5), 11, 2, np.float16)
+    np.testing.assert_array_equal(stack[2:9], whole[2:9])
+    at = np.array([10, 0, 0, 3, 5])
+    np.testing.assert_array_equal(stack[at], whole[at])
+    np.testing.assert_array_equal(Part(Part(stack, at), np.array([3, 1]))[:], whole[[3, 0]])
+    with pytest.raises(ValueError, match="one shape"):
+        Stack([np.zeros((2, 3)), np.zeros((2, 4))])
+    with pytest.raises(ValueError, match="at least one"):
+        Stack([])
+
+
+def test_rows_without_a_direction_are_found_and_rows_that_are_not_finite_are_named() -> None:
+    x = np.ones((6, 3))
+    x[1] = 0
+    x[3] = 1e30  # its length overflows
+    x[4] = 1e200  # so does itself
+    x[5] = 1e-200
+    assert directed(x).tolist() == [True, False, True, False, False, False]
+    x[2, 1] = np.nan
+    with pytest.raises(ValueError, match="row 2 holds NaN or infinity"):
+        directed(x)
+
+
+def test_copies_are_those_of_a_dictionary(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BLOCK", 16)
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 3, (200, 4)).astype(np.float32)
+    seen: set[bytes] = set()
+    expected = []
+    for row in x:
+        expected.append(row.tobytes() in seen)
+        seen.add(row.tobytes())
+    assert copies(x).tolist() == expected
+    assert copies(np.array([[0.0, 1.0], [-0.0, 1.0], [0.0, 1.0 + 1e-6]])).tolist() == [False, True, False]
+
+
+def test_equal_hashes_of_different_rows_are_no_copies(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Zero:
+        def integers(self, *_: object, **__: object) -> np.ndarray:
+            return np.full(2, 2**63, dtype=np.uint64)
+
+    monkeypatch.setattr(module.np.random, "default_rng", lambda _: Zero())
+    x = np.arange(30, dtype=np.float32).reshape(10, 3)
+    assert not copies(x).any()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from unseen.claims.drawings import drawn
 from unseen.data.domain import Domain
 from unseen.data.sources import characters, digits
-from unseen.nn.spherical import unit
+from unseen.nn.rows import unit
 
 NOISE = 0.11
 """Of each copy, in standard deviations of all values: 0.04 for handwritten digits with pixels in [0, 1]."""

@@ -14,17 +14,22 @@ from unseen.cli.app import AsJson, EncoderName, OnError, Precision, Trust, app, 
 def prune(
     data: Annotated[
         Path,
-        typer.Argument(help="Embeddings (.npy, .npz, .parquet), a collection of `unseen curate`, or pictures."),
+        typer.Argument(
+            help="Embeddings (.npy, .npz, .parquet, folder of .npz), a collection of `unseen curate`, or pictures."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("pruned"),
-    keep: Annotated[float, typer.Option(help="How many to keep: a fraction in (0, 1], or a number.")] = 0.3,
+    keep: Annotated[
+        float, typer.Option(help="How many to keep: a fraction in (0, 1] of all, or a number from 2 on; 1 is all.")
+    ] = 0.3,
     method: Annotated[
         str, typer.Option(help="dbp (budgets by complexity), ssp, random, uniform or similarity, to compare with.")
     ] = "dbp",
     clusters: Annotated[str, typer.Option(help="Concepts: a number, or auto, sqrt(n / 2), 500 at most.")] = "auto",
     dedup: Annotated[
-        float, typer.Option(help="First drop one of two whose cosine is above 1 - this; 0 drops none.", min=0, max=2)
-    ] = 0.01,
+        str,
+        typer.Option(help="First drop one of two whose cosine is above 1 - this; 0: exact copies only; off: nothing."),
+    ] = "0.01",
     quality: Annotated[
         float, typer.Option(help="First keep this share with the most similar captions; 1 keeps all.")
     ] = 1.0,
@@ -33,7 +38,7 @@ def prune(
     ] = "auto",
     neighbours: Annotated[int, typer.Option(help="Other centroids that a concept's distance is taken to.", min=1)] = 20,
     floor: Annotated[
-        float, typer.Option(help="Each concept keeps this share of an equal budget; 0: one sample.", min=0, max=1)
+        float, typer.Option(help="Each concept keeps this share of an equal budget, and one sample.", min=0, max=1)
     ] = 0.0,
     pick: Annotated[str, typer.Option(help="What stays in a concept: hardest, easiest or random.")] = "hardest",
     restarts: Annotated[int, typer.Option(help="Of k-means; 0: ten for little data, one for much.", min=0)] = 0,
@@ -52,15 +57,16 @@ def prune(
 
     Example:  unseen prune embeddings.npy --keep 0.3 --out pruned
     """
+    from unseen.compare.prune import check_out, write
     from unseen.compare.prune import prune as run
-    from unseen.compare.prune import write
 
+    check_out(out)
     result = run(
         data,
         keep=keep,
         method=method,  # type: ignore[arg-type]
         clusters="auto" if clusters == "auto" else _whole("--clusters", clusters),
-        dedup=dedup or None,
+        dedup=None if dedup == "off" else _number("--dedup", dedup, "off"),
         quality=quality,
         temperature="auto" if temperature == "auto" else _number("--temperature", temperature),
         neighbours=neighbours,
@@ -79,11 +85,12 @@ def prune(
         dump(told)
         return
     for name, n in told["counts"].items():
-        typer.echo(f"{name:<12}{n:>12,}{n / told['samples']:>8.1%}")
+        typer.echo(f"{name:<14}{n:>12,}{n / told['samples']:>8.1%}")
     bounds = ""
     if "share at upper bound" in told:
         bounds = f"; {told['share at upper bound']:.0%} of them keep all they have"
-    typer.echo(f"{told['concepts']} concepts, temperature {told['temperature']:.4g}{bounds}")
+    temperature = f", temperature {told['temperature']:.4g}" if method == "dbp" else ""
+    typer.echo(f"{told['concepts']} concepts{temperature}{bounds}")
     uids = ", uids.npy" if result.samples.has_uids else ""
     say(f"{out} holds kept.parquet, dropped.parquet, concepts.parquet{uids} and report.html")
 
@@ -95,8 +102,8 @@ def _whole(name: str, text: str) -> int:
         raise ValueError(f"{name} must be auto or a whole number; got {text!r}") from error
 
 
-def _number(name: str, text: str) -> float:
+def _number(name: str, text: str, word: str = "auto") -> float:
     try:
         return float(text)
     except ValueError as error:
-        raise ValueError(f"{name} must be auto or a number; got {text!r}") from error
+        raise ValueError(f"{name} must be {word} or a number; got {text!r}") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 
 from unseen.compare.inputs import encoder_of
 from unseen.curation.uids import is_uid
+from unseen.data.archive import Archive
+from unseen.nn.rows import Stack
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -35,9 +38,9 @@ class Embeddings:
     x : array (n, d)
         Of any float type; perhaps mapped from disk.
     ids : array (n,)
-        Strings, or row numbers where nothing names the samples.
+        Strings, or row numbers where nothing names the samples; uids in small letters.
     similarity : array (n,) or None
-        Cosine of picture and caption.
+        Cosine of picture and caption; NaN where it is missing.
     texts : array (n,) of str or None
     picture : callable or None
         From a row to its picture.
@@ -46,7 +49,7 @@ class Embeddings:
         What made the embeddings, empty if that is not known.
     """
 
-    x: NDArray[np.floating]
+    x: NDArray[np.floating] | Stack
     ids: NDArray[Any]
     similarity: NDArray[np.float64] | None = None
     texts: NDArray[Any] | None = None
@@ -57,7 +60,15 @@ class Embeddings:
     @property
     def has_uids(self) -> bool:
         """Whether every id is a uid of 32 hexadecimal digits."""
-        return self.ids.dtype.kind in "UO" and len(self.ids) > 0 and all(is_uid(uid) for uid in self.ids.tolist())
+        return self.no_uids == ""
+
+    @cached_property
+    def no_uids(self) -> str:
+        """Why the ids are no uids; empty if they are."""
+        if self.ids.dtype.kind not in "UO":
+            return "nothing names the samples (a column uid would)"
+        other = next((i for i, uid in enumerate(self.ids.tolist()) if not is_uid(uid)), None)
+        return "" if other is None else f"{str(self.ids[other])!r}, row {other}, has not 32 hexadecimal digits"
 
 
 def read_embeddings(
@@ -75,8 +86,10 @@ def read_embeddings(
     ----------
     path : path
         An array (n, d) in .npy, which stays on disk, or in .npz; a .parquet table with a column of vectors; a
-        collection of `unseen.curation`; or data that an encoder reads, such as a folder of pictures. Beside NAME.npy or
-        NAME.npz a table NAME.parquet may say the uid, the similarity and the text of each row, as DataComp's do.
+        collection of `unseen.curation`; a folder of .npz shards, as one array in the order of their names; or data that
+        an encoder reads, such as a folder of pictures. Beside NAME.npy or NAME.npz a table NAME.parquet may say the
+        uid, the similarity and the text of each row, as DataComp's do. Arrays of an .npz stay on disk, too; compressed
+        ones are unpacked into a temporary file.
     encoder : str, optional
         For pictures; the default one if absent.
     column : str, optional
@@ -89,11 +102,18 @@ def read_embeddings(
     FileNotFoundError
         If nothing is there.
     ValueError
-        If there are no vectors, or they are not finite.
+        If there are no vectors, they are not finite, an id is missing or stands twice, or an option has no effect on
+        such data.
     """
     path = Path(path)
-    if path.suffix in (".npy", ".npz", ".parquet") and encoder is not None:
-        raise ValueError(f"--encoder is for pictures; {path} holds embeddings")
+    shards = sorted(path.glob("*.npz")) if path.is_dir() else []
+    collection = (path / "collection.json").is_file()
+    if path.suffix in (".npy", ".npz", ".parquet") or shards or collection:
+        for name, given in (("encoder", encoder is not None), ("precision", precision != "auto"), ("trust", trust)):
+            if given:
+                raise ValueError(f"--{name} is for pictures; {path} holds embeddings")
+    elif column is not None:
+        raise ValueError(f"--column is for embeddings; {path} is encoded here")
     if not path.exists() and path.suffix in (".npy", ".npz", ".parquet", ""):
         raise FileNotFoundError(f"there is nothing at {path}")
     if path.suffix == ".npy":
@@ -104,8 +124,10 @@ def read_embeddings(
         found = _read_npz(path, column)
     elif path.suffix == ".parquet":
         found = _read_parquet(path, column)
-    elif (path / "collection.json").is_file():
+    elif collection:
         found = _read_collection(path, column)
+    elif shards:
+        found = _read_shards(path, shards, column)
     else:
         found = _encoded(path, encoder, precision, trust, on_error)
     _check(path, found)
@@ -125,19 +147,36 @@ def _check(path: Path, found: Embeddings) -> None:
         values = getattr(found, name)
         if values is not None and len(values) != len(x):
             raise ValueError(f"{path}: {name} has {len(values)} entries, there are {len(x)} vectors")
-    if found.similarity is not None and not np.isfinite(found.similarity).all():
-        raise ValueError(f"{path}: the similarity of row {int(np.argmin(np.isfinite(found.similarity)))} is missing")
     values, counts = np.unique(found.ids, return_counts=True)
     if len(values) != len(found.ids):
         raise ValueError(f"{path}: ids must be unique; {str(values[counts.argmax()])!r} stands {counts.max()} times")
 
 
 def _read_npz(path: Path, column: str | None) -> Embeddings:
-    with np.load(path, allow_pickle=False) as file:
-        tables = [name for name in file.files if file[name].ndim == 2 and file[name].dtype.kind == "f"]
-        x = file[_one_of(path, column, tables)]
-        said = {name: file[name] for name in file.files if file[name].ndim == 1}
-    return _beside(path, x, said)
+    arrays = Archive(path)
+    x = arrays.mapped(_one_of(path, column, arrays.tables))
+    return _beside(path, x, arrays.said((*IDS, *SIMILARITIES, *TEXTS)))
+
+
+def _read_shards(path: Path, files: Sequence[Path], column: str | None) -> Embeddings:
+    """The shards of a folder as one array; what one has of ids, similarities and texts, all must have."""
+    parts = [_read_npz(file, column) for file in files]
+    widths = {part.x.shape[1]: file for part, file in zip(parts, files)}
+    if len(widths) > 1:
+        told = ", ".join(f"{width} in {file.name}" for width, file in widths.items())
+        raise ValueError(f"the vectors of {path} must be of one length; they have {told}")
+    out: dict[str, Any] = {}
+    for name in ("ids", "similarity", "texts"):
+        own = [getattr(part, name) for part in parts]
+        have = [values is not None and (name != "ids" or values.dtype.kind == "U") for values in own]
+        if any(have) and not all(have):
+            raise ValueError(
+                f"{path}: {files[have.index(True)].name} has {name}, {files[have.index(False)].name} has none"
+            )
+        out[name] = np.concatenate(own) if all(have) else None
+    x = Stack([part.x for part in parts if isinstance(part.x, np.ndarray)])
+    ids = np.arange(len(x)) if out["ids"] is None else out["ids"]
+    return Embeddings(x=x, ids=ids, similarity=out["similarity"], texts=out["texts"], name=path.name)
 
 
 def _beside(path: Path, x: NDArray[Any], said: dict[str, NDArray[Any]]) -> Embeddings:
@@ -148,15 +187,21 @@ def _beside(path: Path, x: NDArray[Any], said: dict[str, NDArray[Any]]) -> Embed
 
         have = pq.read_schema(table).names
         names = [name for group in (IDS, SIMILARITIES, TEXTS) if (name := _first(have, group))]
-        said = {
-            **said,
-            **{name: _plain(column) for name, column in zip(names, pq.read_table(table, columns=names).columns)},
-        }
+        said = {**said, **_columns(table, pq.read_table(table, columns=names), names)}
         if names and len(said[names[0]]) != len(x):
             raise ValueError(
                 f"{table} has {len(said[names[0]])} rows, {path.name} has {len(x)}: they must be of one order"
             )
-    return _with(x, said, path.stem)
+    return _with(path, x, said)
+
+
+def _columns(path: Path, table: pa.Table, names: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """Columns as arrays; an id that is missing is refused."""
+    for name in names:
+        if name in IDS and table[name].null_count:
+            row = table[name].is_null().to_numpy().argmax()
+            raise ValueError(f"{path}: {name} is missing in {table[name].null_count} rows, first in row {row}")
+    return {name: table[name].to_numpy() for name in names}
 
 
 def _read_parquet(path: Path, column: str | None) -> Embeddings:
@@ -170,23 +215,26 @@ def _read_parquet(path: Path, column: str | None) -> Embeddings:
     names = [name for group in (IDS, SIMILARITIES, TEXTS) if (name := _first(schema.names, group))]
     table = pq.read_table(path, columns=[own, *names])
     x = _matrix(path, own, table[own])
-    return _with(x, {name: _plain(table[name]) for name in names}, path.stem)
+    return _with(path, x, _columns(path, table, names))
 
 
 def _matrix(path: Path, name: str, column: pa.ChunkedArray) -> NDArray[Any]:
     """A column of vectors of one length as an array (n, d)."""
-    parts = []
-    for chunk in column.chunks:
-        flat = chunk.flatten().to_numpy(zero_copy_only=False)
-        if chunk.null_count or (len(chunk) and len(flat) % len(chunk)):
-            raise ValueError(f"{path}: the vectors of {name} must be there for every row and of one length")
-        if len(chunk):
-            parts.append(flat.reshape(len(chunk), -1))
-    if not parts or len({part.shape[1] for part in parts}) != 1:
-        raise ValueError(f"{path}: the vectors of {name} must be of one length, at least one of them")
-    lengths = {len(value) for value in column.slice(0, 1000).to_pylist()}
-    if len(lengths) != 1:
-        raise ValueError(f"{path}: the vectors of {name} must be of one length; got {sorted(lengths)}")
+    import pyarrow.compute as pc
+
+    if column.null_count:
+        row = column.is_null().to_numpy().argmax()
+        raise ValueError(f"{path}: the vectors of {name} are missing in {column.null_count} rows, first in row {row}")
+    lengths = pc.list_value_length(column).to_numpy()
+    if not len(lengths):
+        raise ValueError(f"{path} has no rows")
+    if (lengths != lengths[0]).any():
+        row = int((lengths != lengths[0]).argmax())
+        raise ValueError(
+            f"{path}: the vectors of {name} must be of one length; row 0 has {lengths[0]}, row {row} has {lengths[row]}"
+        )
+    width = int(lengths[0])
+    parts = [chunk.flatten().to_numpy(zero_copy_only=False).reshape(-1, width) for chunk in column.chunks if len(chunk)]
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
@@ -199,10 +247,12 @@ def _read_collection(path: Path, column: str | None) -> Embeddings:
     own = Collection.open(path)
     table = own.table(["uid", "similarity", "text"])
     similarity = np.asarray(table["similarity"].to_numpy(zero_copy_only=False), dtype=np.float64)
+    side: Literal["text", "image"] = "text" if column == "text" else "image"
+    parts = [shard.embeddings(side) for shard in own.shards]
     return Embeddings(
-        x=own.embeddings("text" if column == "text" else "image"),
-        ids=np.array(table["uid"].to_pylist(), dtype=np.str_),
-        similarity=similarity if np.isfinite(similarity).all() else None,
+        x=own.embeddings(side) if len(parts) < 2 else Stack(parts),
+        ids=_identities(path, _columns(path, table, ["uid"])["uid"]),
+        similarity=None if np.isnan(similarity).all() else similarity,
         texts=np.array(table["text"].to_pylist(), dtype=object),
         picture=lambda row: decode(own.picture(row)),
         name=path.name,
@@ -238,15 +288,26 @@ def _as_image(sample: Any) -> Image:
     return Images.fromarray(sample) if isinstance(sample, np.ndarray) else sample
 
 
-def _with(x: NDArray[Any], said: dict[str, NDArray[Any]], name: str) -> Embeddings:
+def _with(path: Path, x: NDArray[Any], said: dict[str, NDArray[Any]]) -> Embeddings:
     ids, similarity, texts = (_first(said, group) for group in (IDS, SIMILARITIES, TEXTS))
+    scored = similarity is not None and said[similarity].dtype.kind in "fiu"
     return Embeddings(
         x=x,
-        ids=np.arange(len(x)) if ids is None else said[ids].astype(np.str_),
-        similarity=None if similarity is None else said[similarity].astype(np.float64),
+        ids=np.arange(len(x)) if ids is None else _identities(path, said[ids]),
+        similarity=said[similarity].astype(np.float64) if scored and similarity is not None else None,
         texts=None if texts is None else said[texts],
-        name=name,
+        name=path.stem,
     )
+
+
+def _identities(path: Path, ids: NDArray[Any]) -> NDArray[np.str_]:
+    """Ids as strings, uids in small letters, so that one is not taken for two; `ValueError` where one is missing."""
+    missing = np.isnan(ids) if ids.dtype.kind == "f" else np.zeros(len(ids), dtype=bool)
+    names = [str(name) for name in ids.tolist()]
+    row = next((i for i, name in enumerate(names) if missing[i] or not name), None)
+    if row is not None:
+        raise ValueError(f"{path}: row {row} has no id")
+    return np.array([name.lower() if is_uid(name) else name for name in names], dtype=np.str_)
 
 
 def _first(have: Iterable[str], wanted: Sequence[str]) -> str | None:
@@ -268,7 +329,3 @@ def _one_of(path: Path, column: str | None, there: Sequence[str]) -> str:
     if known is None:
         raise ValueError(f"{path} holds several kinds of vectors; name one with --column: {', '.join(there)}")
     return known
-
-
-def _plain(column: pa.ChunkedArray) -> NDArray[Any]:
-    return column.to_numpy()

@@ -6,6 +6,8 @@ import dataclasses
 import json
 import logging
 import os
+import shutil
+import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -17,14 +19,50 @@ from numpy.typing import NDArray
 
 from unseen.compare.embeddings import Embeddings, read_embeddings
 from unseen.curation.uids import write_uids
-from unseen.methods.curation.concept_pruning import DUPLICATE, MEMBER, RULES, UNLIKE, Concepts, Selection, find_concepts
+from unseen.methods.curation.concept_pruning import (
+    BLANK,
+    DUPLICATE,
+    MEMBER,
+    UNLIKE,
+    Concepts,
+    Selection,
+    check_options,
+    find_concepts,
+)
 from unseen.methods.curation.concept_pruning.selection import Pick, Rule, number
-from unseen.runtime import replacing, reproducible, stage, stages
+from unseen.nn.rows import Part
+from unseen.runtime import reproducible, stage, stages
 
 log = logging.getLogger(__name__)
 
-WHY = {UNLIKE: "similarity", DUPLICATE: "duplicate", MEMBER: "budget"}
-"""Why a sample was dropped: its caption is too unlike it, a near-duplicate stayed, or its concept's budget was full."""
+FILES = ("kept.parquet", "dropped.parquet", "concepts.parquet", "uids.npy", "report.html", "pruning.json")
+"""What a folder of results holds; the last one is written last."""
+WHY = {BLANK: "no embedding", UNLIKE: "similarity", DUPLICATE: "duplicate"}
+"""Why a sample could not be chosen: its embedding has no direction, its caption is too unlike it, a near-duplicate
+stayed."""
+
+
+def reason_kept(settings: Mapping[str, Any]) -> str:
+    """Why the samples that are kept are, by the rule that chose them."""
+    pick = "random" if settings["pick"] == "random" else str(settings["pick"])
+    return {
+        "dbp": f"{pick} of its concept",
+        "uniform": f"{pick} of its concept",
+        "ssp": f"{pick} of all",
+        "random": "drawn at random",
+        "similarity": "most similar caption",
+    }[str(settings["method"])]
+
+
+def reason_dropped(settings: Mapping[str, Any]) -> str:
+    """Why the samples that could have been chosen were not."""
+    return {
+        "dbp": "budget",
+        "uniform": "budget",
+        "ssp": "hard" if settings["pick"] == "easiest" else "prototypical",
+        "random": "not drawn",
+        "similarity": "less similar",
+    }[str(settings["method"])]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -51,14 +89,14 @@ class Pruned:
     @property
     def reasons(self) -> NDArray[np.str_]:
         """``kept``, or why each sample was dropped, (n,): the counts add up to the samples."""
-        words = np.array([WHY[fate] for fate in range(3)])[self.concepts.fates]
-        return np.where(self.selection.mask, "kept", words)
+        words = np.array([{**WHY, MEMBER: reason_dropped(self.settings)}[fate] for fate in range(4)])
+        return np.where(self.selection.mask, "kept", words[self.concepts.fates])
 
     def counts(self) -> dict[str, int]:
         """How many samples were kept, and dropped for each reason."""
         names, n = np.unique(self.reasons, return_counts=True)
         have = dict(zip(names.tolist(), n.tolist()))
-        return {name: have.get(name, 0) for name in ("kept", *WHY.values())}
+        return {name: have.get(name, 0) for name in ("kept", *WHY.values(), reason_dropped(self.settings))}
 
     def table(self) -> pa.Table:
         """One row per concept, the most complex first: its size, its distances, what it was given and why."""
@@ -131,7 +169,7 @@ def prune(
     clusters : int or "auto"
         The square root of half the samples, 500 at most.
     dedup : float in [0, 2] or None
-        Of samples of a cluster whose cosine is above 1 - dedup, one stays.
+        Of samples of a cluster whose cosine is above 1 - dedup, one stays; 0 drops exact copies only, None nothing.
     quality : float in (0, 1]
         Share with the largest similarity of picture and caption that stays before all else.
     temperature, neighbours, floor, pick, restarts
@@ -141,25 +179,32 @@ def prune(
     Raises
     ------
     ValueError
-        If something of this is out of range or does not fit the data; the message says what.
+        If something of this is out of range, has no effect with the method, or does not fit the data; the message says
+        what.
+
+    Notes
+    -----
+    Samples are taken in the order of their ids, so that the order of a file, and how it is cut into shards, changes
+    nothing; without ids their order in the file counts.
     """
-    _check(keep, method, clusters, dedup, quality, temperature, neighbours, floor, pick)
+    _check(keep, clusters, dedup, quality, restarts)
+    options = dict(temperature=temperature, neighbours=neighbours, floor=floor, pick=pick)
+    check_options(method, options, "--")
     with stages() as seconds, reproducible(seed):
         with stage("reading"):
             samples = read_embeddings(
                 data, encoder=encoder, column=column, precision=precision, trust=trust, on_error=on_error
             )
         n = number(keep, len(samples.x), "--keep")
-        if samples.similarity is None and (method == "similarity" or quality < 1):
-            raise ValueError(
-                f"{data} has no similarity of pictures and captions, which --method similarity and --quality need"
-            )
+        scores = _scores(data, samples) if method == "similarity" or quality < 1 else None
         if clusters != "auto" and clusters > len(samples.x):
             raise ValueError(f"--clusters must be at most {len(samples.x)}, the number of samples; got {clusters}")
+        order = np.arange(len(samples.x)) if samples.ids.dtype.kind != "U" else np.argsort(samples.ids, kind="stable")
+        sorted_ = (np.diff(order) == 1).all()
         with stage("concepts"):
             found = find_concepts(
-                samples.x,
-                similarity=samples.similarity,
+                samples.x if sorted_ else Part(samples.x, order),
+                similarity=None if scores is None else scores[order],
                 quality=quality,
                 dedup=dedup,
                 n_clusters=0 if clusters == "auto" else clusters,
@@ -177,6 +222,10 @@ def prune(
                 pick=pick,
                 random_state=seed,
             )
+        if not sorted_:
+            found, chosen = _in_file_order(found, chosen, order)
+    if blank := int((found.fates == BLANK).sum()):
+        log.warning("%d samples are dropped for their embeddings: they are zero, or too long for float32", blank)
     settings = dict(
         keep=keep, method=method, clusters=clusters, dedup=dedup, quality=quality, temperature=temperature,
         neighbours=neighbours, floor=floor, pick=pick, encoder=samples.encoder, seed=seed,
@@ -184,25 +233,47 @@ def prune(
     return Pruned(samples, found, chosen, settings, dict(seconds))
 
 
-def _check(
-    keep: float, method: str, clusters: Any, dedup: float | None, quality: float, temperature: Any, neighbours: int,
-    floor: float, pick: str,
-) -> None:  # fmt: skip
+def _check(keep: float, clusters: Any, dedup: float | None, quality: float, restarts: int) -> None:
     """`ValueError` for what is out of range, before anything is read."""
     number(keep, 2**62, "--keep")
     tests = (
-        ("--method", method, method in RULES, f"one of {', '.join(RULES)}"),
-        ("--pick", pick, pick in ("hardest", "easiest", "random"), "hardest, easiest or random"),
         ("--clusters", clusters, clusters == "auto" or clusters >= 1, "auto or at least 1"),
-        ("--dedup", dedup, dedup is None or 0 <= dedup <= 2, "in [0, 2]"),
+        ("--dedup", dedup, dedup is None or 0 <= dedup <= 2, "in [0, 2], or off"),
         ("--quality", quality, 0 < quality <= 1, "in (0, 1]"),
-        ("--temperature", temperature, temperature == "auto" or 0 < temperature < np.inf, "auto or above 0"),
-        ("--neighbours", neighbours, neighbours >= 1, "at least 1"),
-        ("--floor", floor, 0 <= floor <= 1, "in [0, 1]"),
+        ("--restarts", restarts, restarts >= 0, "at least 0"),
     )
     for name, value, good, expected in tests:
         if not good:
             raise ValueError(f"{name} must be {expected}; got {value!r}")
+
+
+def _scores(data: str | os.PathLike[str], samples: Embeddings) -> NDArray[np.float64]:
+    """The similarity of every sample; `ValueError` where there is none."""
+    if samples.similarity is None:
+        raise ValueError(
+            f"{data} has no similarity of pictures and captions, which --method similarity and --quality need"
+        )
+    missing = ~np.isfinite(samples.similarity)
+    if missing.any():
+        raise ValueError(
+            f"{data}: the similarity is missing for {int(missing.sum())} of {len(missing)} samples, first for row "
+            f"{int(missing.argmax())}; --method similarity and --quality need it for all"
+        )
+    return samples.similarity
+
+
+def _in_file_order(found: Concepts, chosen: Selection, order: NDArray[np.intp]) -> tuple[Concepts, Selection]:
+    """What was found for the samples `order`, for the samples as the file has them."""
+    back = np.argsort(order)
+    similarity = None if found.similarity is None else found.similarity[back]
+    found = dataclasses.replace(
+        found,
+        labels=found.labels[back],
+        distances=found.distances[back],
+        fates=found.fates[back],
+        similarity=similarity,
+    )
+    return found, dataclasses.replace(chosen, indices=np.sort(order[chosen.indices]), clusters=found.labels)
 
 
 def _left(n: int, keep: float, members: int) -> int:
@@ -222,33 +293,61 @@ def _left(n: int, keep: float, members: int) -> int:
 # -- files -------------------------------------------------------------------------------------------------
 
 
+def check_out(out: str | os.PathLike[str]) -> None:
+    """`ValueError` if `out` is a file, before any work is done for it."""
+    if Path(out).exists() and not Path(out).is_dir():
+        raise ValueError(f"--out must be a folder; {out} is a file")
+
+
 def write(result: Pruned, out: str | os.PathLike[str], *, pictures: bool = True, command: str = "") -> dict[str, Any]:
-    """Write what was found to a folder, each file all or nothing, and return what ``pruning.json`` holds.
+    """Write what was found to a folder, and return what ``pruning.json`` holds.
 
     ``kept.parquet`` and ``dropped.parquet`` (id, concept, distance, reason; together every sample once),
     ``concepts.parquet``, ``uids.npy`` in DataComp's format where samples have uids, ``report.html``, and last
-    ``pruning.json``.
+    ``pruning.json``. All are written into a hidden folder inside first; then those of an earlier run go, and these are
+    moved in, so that a full disk leaves an earlier result as it was. Files of other names stay.
+
+    Raises
+    ------
+    ValueError
+        If `out` is a file.
+    OSError
+        If something cannot be written.
     """
     from unseen.report import prune as report
 
+    check_out(out)
     folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
     told = {**result.summary(), "settings": dict(result.settings), "command": command}
     jobs: dict[str, Callable[[Path], Any]] = {
         "kept.parquet": lambda file: pq.write_table(_rows(result, result.selection.mask), file),
         "dropped.parquet": lambda file: pq.write_table(_rows(result, ~result.selection.mask), file),
         "concepts.parquet": lambda file: pq.write_table(result.table(), file),
         "report.html": lambda file: file.write_bytes(report.page(_shown(result, told, pictures))),
+        "pruning.json": lambda file: file.write_text(json.dumps(told, indent=1, default=str) + "\n", encoding="utf-8"),
     }
     if result.samples.has_uids:
         ids = result.samples.ids[result.selection.indices]
         jobs["uids.npy"] = lambda file: write_uids(file, ids.tolist())
-    jobs["pruning.json"] = lambda file: file.write_text(
-        json.dumps(told, indent=1, ensure_ascii=False, default=str) + "\n"
-    )
-    for name, job in jobs.items():
-        with replacing(folder / name) as temporary:
-            job(temporary)
+    else:
+        log.warning("uids.npy is left out: %s", result.samples.no_uids)
+    new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    beside = folder / f".{uuid.uuid4().hex[:8]}.partial"
+    try:
+        beside.mkdir()
+        for name, job in jobs.items():
+            job(beside / name)
+        for name in reversed(FILES):  # a reader that finds pruning.json finds all of one run
+            (folder / name).unlink(missing_ok=True)
+        for name in FILES:
+            if name in jobs:
+                (beside / name).replace(folder / name)
+        new = False
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+        if new:
+            folder.rmdir()
     return told
 
 
@@ -256,12 +355,13 @@ def _rows(result: Pruned, which: NDArray[np.bool_]) -> pa.Table:
     at = np.flatnonzero(which)
     reasons = result.reasons[at]
     if reasons.size and (reasons == "kept").all():
-        pick = str(result.settings["pick"])
-        told = {"dbp": f"{pick} of its concept", "uniform": f"{pick} of its concept", "ssp": f"{pick} of all"}
-        reasons = np.repeat(told.get(str(result.settings["method"]), str(result.settings["method"])), len(at))
+        reasons = np.repeat(reason_kept(result.settings), len(at))
+    ids = result.samples.ids[at]
+    if ids.dtype.kind in "UO":  # names of files need not be text
+        ids = np.array([str(name).encode("utf-8", "backslashreplace").decode() for name in ids], dtype=np.str_)
     return pa.table(
         {
-            "id": result.samples.ids[at],
+            "id": ids,
             "row": at,
             "concept": result.concepts.labels[at],
             "distance": result.concepts.distances[at],
@@ -288,7 +388,8 @@ def _shown(result: Pruned, told: dict[str, Any], pictures: bool) -> Any:
             for name, kept in (("kept", True), ("dropped", False))
         }
         concepts.append(Concept(row, groups["kept"], groups["dropped"]))
-    return Shown(result.samples.name, told, table, tuple(concepts), chosen.plan, chosen.sizes, chosen.budgets)
+    dropped = reason_dropped(result.settings)
+    return Shown(result.samples.name, told, table, tuple(concepts), chosen.plan, chosen.sizes, chosen.budgets, dropped)
 
 
 def _spread(rows: NDArray[np.intp], most: int = 8) -> NDArray[np.intp]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import os
 from collections.abc import Iterable, Sequence
 from functools import cached_property
@@ -15,6 +16,8 @@ from unseen.runtime import replacing
 
 UID = np.dtype([("f0", "u8"), ("f1", "u8")])
 """A uid of 128 bits: the first 16 of its 32 hexadecimal digits, and the last 16."""
+
+_BLOCK = 1 << 20
 
 
 def write_uids(file: str | os.PathLike[str], uids: Iterable[str]) -> int:
@@ -46,9 +49,11 @@ def read_uids(file: str | os.PathLike[str]) -> NDArray[np.void]:
     table = np.load(file, mmap_mode="r", allow_pickle=False)
     if table.dtype != UID or table.ndim != 1:
         raise ValueError(f"{file} holds {table.dtype} of shape {table.shape}; a uid file holds {UID} of shape (n,)")
-    first, last = table["f0"], table["f1"]
-    rising = (first[1:] > first[:-1]) | ((first[1:] == first[:-1]) & (last[1:] > last[:-1]))
-    if not rising.all():
+    for start in range(0, len(table), _BLOCK):
+        part = np.asarray(table[max(start - 1, 0) : start + _BLOCK])
+        first, last = part["f0"], part["f1"]
+        if ((first[1:] > first[:-1]) | ((first[1:] == first[:-1]) & (last[1:] > last[:-1]))).all():
+            continue
         raise ValueError(f"{file} is not sorted, or a uid stands twice in it; write it with write_uids")
     return table
 
@@ -110,20 +115,28 @@ class UidSet:
 
     def __init__(self, uids: str | os.PathLike[str] | NDArray[np.void]) -> None:
         self.table = uids if isinstance(uids, np.ndarray) else read_uids(uids)
+        self._rows = np.asarray(self.table)  # the same memory; a row of it is had faster than of a mapping
 
     @cached_property
     def _starts(self) -> Int[np.ndarray, " p"]:
         """Where each prefix begins, (65537,)."""
-        prefixes = (np.arange(2**16, dtype=np.uint64) << np.uint64(48)).astype(np.uint64)
-        return np.append(np.searchsorted(self.table["f0"], prefixes), len(self.table))
+        counts = np.zeros(2**16, dtype=np.int64)
+        for start in range(0, len(self.table), _BLOCK):
+            first = np.asarray(self.table[start : start + _BLOCK]["f0"])
+            counts += np.bincount((first >> np.uint64(48)).astype(np.int64), minlength=2**16)
+        return np.concatenate([[0], np.cumsum(counts)])
 
     def __len__(self) -> int:
         return len(self.table)
 
     def __contains__(self, uid: object) -> bool:
-        if not is_uid(uid):
+        if not isinstance(uid, str) or not is_uid(uid):
             return False
-        return bool(self.contains([str(uid)])[0])
+        asked = (int(uid[:16], 16), int(uid[16:], 16))
+        prefix = asked[0] >> 48
+        low, high = int(self._starts[prefix]), int(self._starts[prefix + 1])
+        at = bisect.bisect_left(self._rows, asked, low, high, key=lambda row: row.item())
+        return at < high and self._rows[at].item() == asked
 
     def contains(self, uids: Sequence[str]) -> Bool[np.ndarray, " n"]:
         """Whether each of many uids is there, (n,)."""

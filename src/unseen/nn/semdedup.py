@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 
-from unseen.nn.spherical import Rows, SphericalClusters, blocks, spherical_kmeans, unit
+from unseen.nn.rows import Part, Rows, blocks, copies, unit
+from unseen.nn.spherical import SphericalClusters, spherical_kmeans
 
 Keep = Literal["far", "near", "first"]
 
 MEMBERS = 1000
 """Rows of a cluster, on average, from which on there are more clusters to look for duplicates in."""
+LARGEST = 4 * MEMBERS
+"""Rows of a cluster from which on it is split, so that no cluster is compared with itself at any cost."""
+_ROUNDS = 3
+"""Of splitting; what is still larger then is cut."""
 _BLOCK = 512
 
 
@@ -67,11 +72,16 @@ def semdedup(
 ) -> Bool[np.ndarray, " n"]:
     """Which rows stay, (n,), where of two of a cluster with a cosine above ``1 - eps`` only one does.
 
+    Rows that are equal value for value are found first, by a hash, wherever they stand: the first of them stays.
+    The others are compared within clusters of some 1,000 rows, so that comparing costs n times 1,000, and clustering
+    n times n / 1,000, of a million rows about the same. A cluster of more than 4,000 is split; a near-duplicate on
+    the other side of a border stays.
+
     Parameters
     ----------
     x : array (n, d)
     eps : float in [0, 2]
-        0 takes only what is equal up to rounding in the sixth place.
+        0 takes only what is equal in float32, value for value, and clusters nothing.
     n_clusters : int, optional
         Rows are only compared within a cluster: the square root of n / 2 clusters if absent, and at least one for each
         1,000 rows.
@@ -82,16 +92,23 @@ def semdedup(
     Raises
     ------
     ValueError
-        If eps or the number of clusters is out of range.
+        If eps or the number of clusters is out of range, or `keep` is none of these.
 
     Source: Abbas et al., "SemDeDup: Data-efficient learning at web-scale through semantic deduplication", 2023.
     """
     if not 0 <= eps <= 2:
         raise ValueError(f"eps must lie in [0, 2]; got {eps}")
-    if len(x) == 0:
-        return np.zeros(0, dtype=bool)
-    found = rough_clusters(x, n_clusters, random_state)
-    return unique(duplicate_scores(x, found.labels, found.distances, keep), eps)
+    if keep not in get_args(Keep):
+        raise ValueError(f"keep must be one of {', '.join(get_args(Keep))}; got {keep!r}")
+    stay = ~copies(x)
+    left = np.flatnonzero(stay)
+    if eps == 0 or not len(left):
+        return stay
+    rows = x if len(left) == len(x) else Part(x, left)
+    k = None if n_clusters is None else min(n_clusters, len(left))
+    found = rough_clusters(rows, k, random_state)
+    stay[left] = unique(duplicate_scores(rows, found.labels, found.distances, keep), eps)
+    return stay
 
 
 def unique(scores: Float[np.ndarray, " n"], eps: float) -> Bool[np.ndarray, " n"]:
@@ -109,11 +126,29 @@ def eps_for(scores: Float[np.ndarray, " n"], share: float) -> float:
 
 
 def rough_clusters(x: Rows, k: int | None = None, random_state: int = 0) -> SphericalClusters:
-    """Clusters to look for duplicates in: many, and so learnt from few rows in few iterations.
+    """Clusters to look for duplicates in: many, and so learnt from few rows in few iterations; none above `LARGEST`.
 
     Within a cluster every two rows are compared, so that small ones are cheap; near-duplicates are mostly in one.
+    A large one is clustered again; the distances stay those to the centroid of the first clustering.
     """
-    k = clusters_for(len(x)) if k is None else k
+    found = _roughly(x, clusters_for(len(x)) if k is None else k, random_state)
+    labels, many = found.labels.copy(), len(found.centroids)
+    for _ in range(_ROUNDS):
+        sizes = np.bincount(labels)
+        for j in np.flatnonzero(sizes > LARGEST):
+            own = np.flatnonzero(labels == j)
+            pieces = _roughly(Part(x, own), -(-len(own) // MEMBERS), random_state).labels
+            labels[own] = np.where(pieces == 0, j, many + pieces - 1)
+            many += int(pieces.max())
+    for j in np.flatnonzero(np.bincount(labels) > LARGEST):
+        own = np.flatnonzero(labels == j)
+        pieces = np.arange(len(own)) // MEMBERS
+        labels[own] = np.where(pieces == 0, j, many + pieces - 1)
+        many += int(pieces.max())
+    return SphericalClusters(found.centroids, labels, found.distances)
+
+
+def _roughly(x: Rows, k: int, random_state: int) -> SphericalClusters:
     return spherical_kmeans(x, k, iterations=10, train_per_cluster=64, random_state=random_state)
 
 

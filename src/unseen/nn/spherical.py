@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,32 +11,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unseen.nn.clustering import plus_plus
+from unseen.nn.rows import Rows, blocks, unit
 from unseen.runtime import track
 
-BLOCK = 8192
-"""Rows that are looked at together."""
+__all__ = ["SphericalClusters", "assign", "spherical_kmeans"]
+
 SOWN = 24
 """Rows per cluster that the start is drawn from."""
 CALM = 1e-4
 """A clustering rests once the mean cosine grows by less."""
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Part:
-    """Some rows of an array, read where they are asked for, so that they are never copied all at once."""
-
-    x: NDArray[np.floating] | Tensor
-    index: NDArray[np.intp]
-
-    def __len__(self) -> int:
-        return len(self.index)
-
-    def __getitem__(self, rows: Any) -> NDArray[np.floating] | Tensor:
-        return self.x[self.index[rows]]
-
-
-Rows = NDArray[np.floating] | Tensor | Part
-"""Rows of any float type, also an array that is mapped from disk, or some rows of one."""
 
 
 class SphericalClusters(NamedTuple):
@@ -79,23 +60,29 @@ def spherical_kmeans(
     Raises
     ------
     ValueError
-        If k is not in [1, n].
+        If k is not in [1, n], or a count below 1.
 
     Source: Dhillon & Modha, "Concept decompositions for large sparse text data using clustering", 2001.
     """
     if not 1 <= k <= len(x):
         raise ValueError(f"k must be in [1, {len(x)}], the number of rows; got {k}")
+    counts = {"iterations": iterations, "restarts": restarts, "train_per_cluster": train_per_cluster}
+    for name, value in counts.items():
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1; got {value}")
     rng = np.random.default_rng(random_state)
     wanted = train_per_cluster * k
     part = np.arange(len(x)) if wanted >= len(x) else np.sort(rng.choice(len(x), wanted, replace=False))
-    sample = torch.cat([unit(x[part[i : i + BLOCK]]) for i in range(0, len(part), BLOCK)])
+    sample = torch.cat([unit(x[part[rows]]) for rows in blocks(len(part))])
     generator = torch.Generator().manual_seed(random_state)
-    best, most = sample[:k], -np.inf
+    best: Tensor | None = None
+    most = -np.inf
     for _ in range(restarts):
         few = torch.randperm(len(sample), generator=generator)[: max(SOWN * k, 2048)]
         centroids, mean = _learn(sample, plus_plus(sample[few.sort().values], k, generator), iterations)
-        if mean > most:
+        if best is None or mean > most:
             best, most = centroids, mean
+    assert best is not None
     return SphericalClusters(best.numpy(), *assign(x, best))
 
 
@@ -110,34 +97,28 @@ def assign(x: Rows, centroids: NDArray[np.floating] | Tensor) -> tuple[Int[np.nd
     return labels, distances
 
 
-def blocks(n: int, size: int = BLOCK) -> Iterator[slice]:
-    """Consecutive pieces of at most `size` rows."""
-    for start in range(0, n, size):
-        yield slice(start, min(start + size, n))
-
-
-def unit(rows: NDArray[np.floating] | Tensor) -> Float[Tensor, "b d"]:
-    """Rows as float32 of unit length, copied; a row of zeros stays one."""
-    made = rows.detach().float() if isinstance(rows, Tensor) else torch.from_numpy(np.array(rows, dtype=np.float32))
-    return made / made.norm(dim=1, keepdim=True).clamp_min(1e-12)
-
-
 def _learn(x: Tensor, centroids: Tensor, iterations: int) -> tuple[Tensor, float]:
-    """Lloyd's iterations by cosine; the centroids and the mean cosine to them."""
-    before = -np.inf
-    for _ in track(range(iterations), "clustering"):
+    """Lloyd's iterations by cosine; of the centroids that were gone through the best ones, and the mean cosine to them.
+
+    Where rows repeat there may be more clusters than distinct rows: some stay empty, and it rests all the same.
+    """
+    best, most = centroids, -np.inf
+    filled = False
+    for step in track(range(iterations + 1), "clustering"):
         sums, cosines = _sums(x, centroids)
         mean = float(cosines.mean())
-        if mean - before < CALM:
+        calm = mean - most < CALM and not filled
+        if mean > most:
+            best, most = centroids, mean
+        if calm or step == iterations:
             break
-        before = mean
         lengths = sums.norm(dim=1)
         empty = torch.nonzero(lengths <= 1e-12)[:, 0]
         centroids = (sums / lengths.clamp_min(1e-12)[:, None]).float()
-        if len(empty):
+        filled = len(empty) > 0
+        if filled:
             centroids[empty] = x[torch.argsort(cosines, stable=True)[: len(empty)]]
-            before = -np.inf
-    return centroids, float(before)
+    return best, most
 
 
 def _sums(x: Tensor, centroids: Tensor) -> tuple[Tensor, Tensor]:

@@ -68,6 +68,8 @@ class Shown:
     plan : Budgets or None
         What was wanted and what the bounds made of it.
     sizes, budgets : array (k,) of int
+    dropped : str
+        Why samples that could have been chosen were not: a key of ``told["counts"]``.
     """
 
     name: str
@@ -77,6 +79,46 @@ class Shown:
     plan: Budgets | None
     sizes: NDArray[np.int64]
     budgets: NDArray[np.int64]
+    dropped: str
+
+
+LABELS = {
+    "kept": "kept",
+    "no embedding": "no embedding: zero, or too long",
+    "similarity": "caption too unlike the picture",
+    "duplicate": "near-duplicate of one that stayed",
+    "budget": "beyond the budget of its concept",
+    "prototypical": "nearer to its centroid than those that are kept",
+    "hard": "farther from its centroid than those that are kept",
+    "not drawn": "not drawn",
+    "less similar": "caption less similar than those that are kept",
+}
+"""What the page says for each count."""
+_INSIDE = {
+    "hardest": "Inside a concept the samples farthest from the centroid are kept first.",
+    "easiest": "Inside a concept the samples nearest to the centroid are kept first (the paper keeps the farthest).",
+    "random": "Inside a concept samples are kept at random (the paper keeps those farthest from the centroid).",
+}
+
+
+def explained(settings: Mapping[str, Any]) -> str:
+    """How the samples were chosen, in a few sentences."""
+    method, pick = str(settings["method"]), str(settings["pick"])
+    first = "A concept is a cluster of embeddings."
+    if method == "dbp":
+        return (
+            f"{first} Its complexity is how far its members lie from their centroid, times how far the centroid lies "
+            f"from others; a complex concept may keep a larger number. {_INSIDE[pick]}"
+        )
+    if method == "uniform":
+        return f"{first} All concepts may keep the same number, as far as they have members. {_INSIDE[pick]}"
+    if method == "ssp":
+        side = "nearest to" if pick == "easiest" else "farthest from"
+        floor = float(settings["floor"])
+        least = f" Each concept keeps at least {floor:g} of an equal budget first." if floor else ""
+        return f"{first} The samples {side} their centroids are kept, whatever their concept.{least}"
+    said = "at random" if method == "random" else "by the similarity of caption and picture"
+    return f"Samples are kept {said}. {first} Concepts are shown here; they play no part in the choice."
 
 
 def page(shown: Shown) -> bytes:
@@ -96,9 +138,11 @@ def page(shown: Shown) -> bytes:
         told=shown.told,
         counts=shown.told["counts"],
         settings=shown.told["settings"],
+        labels=LABELS,
+        explained=explained(shown.told["settings"]),
         rows=shown.table[:ROWS],
         picture="data:image/png;base64," + base64.b64encode(picture(shown)).decode(),
-        full=shown.told.get("share at upper bound", 0) >= FULL,
+        full=shown.told["settings"]["method"] == "dbp" and shown.told.get("share at upper bound", 0) >= FULL,
     )
     return made.encode("utf-8", "replace")
 

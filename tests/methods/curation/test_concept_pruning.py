@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,12 +14,14 @@ from unseen.data.domain import Domain
 from unseen.methods import get
 from unseen.methods.base import NotFittedError
 from unseen.methods.curation.concept_pruning import (
+    BLANK,
     DUPLICATE,
     UNLIKE,
     ConceptPruning,
     automatic_temperature,
     budgets,
     by_concept,
+    check_options,
     complexity,
     find_concepts,
     inter_distance,
@@ -28,6 +33,7 @@ from unseen.methods.curation.concept_pruning import (
     ssp_rule,
     uniform_rule,
 )
+from unseen.nn.semdedup import rough_clusters
 
 INTRA, INTER = np.array([0.1, 0.2, 0.4, 0.8]), np.full(4, 0.5)
 SIZES = np.array([100, 300, 50, 550])
@@ -108,7 +114,7 @@ def test_budgets_are_feasible_and_sum_to_what_was_asked_for(rows: list[tuple[int
     for x in (plan.exact, plan.whole):
         assert (x >= plan.lower - 1e-9).all()
         assert (x <= sizes + 1e-9).all()
-    if floor == 0 and n >= len(sizes):
+    if n >= len(sizes):
         assert (plan.whole >= 1).all()
 
 
@@ -320,3 +326,172 @@ def test_one_sample_and_equal_samples_are_no_error() -> None:
     assert one.transduction_.tolist() == [1]
     same = ConceptPruning(keep=0.5).fit(target=Domain(x=np.ones((40, 3), dtype=np.float32), kind="features"))
     assert same.transduction_.sum() == 20
+
+
+# -- the parts together, a second time and naively -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_selection_is_what_the_numbered_steps_give_by_loops(seed: int) -> None:
+    found = find_concepts(groups(seed=seed).x, n_clusters=9, restarts=2, dedup=0.0005, random_state=seed)
+    chosen = found.select(60, temperature=0.02, neighbours=3)
+    k, unique = 9, [i for i in range(400) if found.fates[i] == 0]
+    members = [[i for i in unique if found.labels[i] == j] for j in range(k)]
+    c = []
+    for j in range(k):
+        intra = float(np.mean([found.distances[i] for i in members[j]]))
+        others = sorted(1 - float(found.centroids[j] @ found.centroids[m]) for m in range(k) if m != j)
+        c.append(intra * float(np.mean(others[:3])))
+    powers = [np.exp(value / 0.02) for value in c]
+    wanted = [60 * power / sum(powers) for power in powers]
+    low, high = -60.0, 60.0
+    for _ in range(200):  # the shift, by bisection
+        shift = (low + high) / 2
+        x = [min(max(w - shift, min(1, len(m))), len(m)) for w, m in zip(wanted, members)]
+        low, high = (shift, high) if sum(x) > 60 else (low, shift)
+    whole = [int(value + 1e-9) for value in x]
+    for j in sorted(range(k), key=lambda j: (whole[j] - x[j], j))[: 60 - sum(whole)]:
+        whole[j] += 1
+    kept = [i for j in range(k) for i in sorted(members[j], key=lambda i: (-found.distances[i], i))[: whole[j]]]
+    np.testing.assert_allclose(chosen.complexity, c, rtol=1e-4)
+    assert chosen.budgets.tolist() == whole
+    assert chosen.indices.tolist() == sorted(kept)
+
+
+def test_of_near_copies_the_one_that_is_farthest_from_the_centroid_stays() -> None:
+    rng = np.random.default_rng(0)
+    own = groups(150).x
+    x = np.concatenate([own, own[:60] + 1e-4 * rng.normal(size=(60, 16)).astype(np.float32)])
+    found = find_concepts(x, n_clusters=6, dedup=1e-5)
+    rough = rough_clusters(x)
+    for i in range(60):
+        if rough.labels[i] != rough.labels[150 + i] or rough.distances[i] == rough.distances[150 + i]:
+            continue
+        near, far = sorted((i, 150 + i), key=lambda j: rough.distances[j])
+        assert (found.fates[near], found.fates[far]) == (DUPLICATE, 0)
+    assert (found.fates == DUPLICATE).sum() >= 55
+
+
+def test_of_equal_rows_the_first_stays_and_at_zero_only_these_go() -> None:
+    own = groups(100).x
+    x = np.concatenate([own, own[:40], own[:40] + np.float32(1e-5)])
+    found = find_concepts(x, n_clusters=4, dedup=0.0)
+    assert np.flatnonzero(found.fates == DUPLICATE).tolist() == list(range(100, 140))
+    assert (find_concepts(x, n_clusters=4).fates == 0).all()
+
+
+def test_cuts_are_halfway_between_what_is_kept_and_what_is_not() -> None:
+    data = groups(300)
+    for pick, sign in (("hardest", 1), ("easiest", -1)):
+        method = ConceptPruning(n_clusters=5, keep=0.4, pick=pick).fit(target=data)
+        for j in range(5):
+            mine = method.clusters_ == j
+            inside = sign * method.distances_[mine & (method.transduction_ == 1)]
+            outside = sign * method.distances_[mine & (method.transduction_ == 0)]
+            if len(inside) and len(outside):
+                assert method.cuts_[j] == pytest.approx(sign * (inside.min() + outside.max()) / 2, abs=1e-6)
+            else:
+                assert method.cuts_[j] in (-1, 3)
+
+
+# -- samples without an embedding ----------------------------------------------------------------------------
+
+
+def test_samples_without_a_direction_are_set_aside_and_change_nothing_else() -> None:
+    data = groups(200)
+    x = np.concatenate([np.zeros((2, 16)), data.x[:100], np.full((1, 16), 1e25), data.x[100:]]).astype(np.float32)
+    found, clean = find_concepts(x, n_clusters=6), find_concepts(data.x, n_clusters=6)
+    blank = [0, 1, 102]
+    assert np.flatnonzero(found.fates == BLANK).tolist() == blank
+    assert found.labels[blank].tolist() == [-1] * 3
+    np.testing.assert_array_equal(np.delete(found.labels, blank), clean.labels)
+    rest = np.delete(np.arange(203), blank)
+    np.testing.assert_array_equal(found.select(50).indices, rest[clean.select(50).indices])
+    with pytest.raises(ValueError, match="none of the 3 embeddings has a direction"):
+        find_concepts(np.zeros((3, 4)))
+    with pytest.raises(ValueError, match="row 7 holds NaN"):
+        find_concepts(np.where(np.arange(200)[:, None] == 7, np.nan, data.x))
+
+
+def test_the_method_never_keeps_a_sample_without_a_direction() -> None:
+    data = groups(200)
+    x = data.x.copy()
+    x[5] = 0
+    method = ConceptPruning(n_clusters=6, keep=1.0).fit(target=data.replace(x=x))
+    assert np.flatnonzero(method.transduction_ == 0).tolist() == [5]
+    assert method.predict(data.replace(x=x))[5] == 0
+
+
+def test_similarity_is_only_looked_at_where_it_is_needed() -> None:
+    x, similarity = groups(50).x, np.linspace(0, 1, 50)
+    similarity[[7, 9]] = np.nan
+    found = find_concepts(x, similarity=similarity, n_clusters=3)
+    assert len(found.select(10).indices) == 10
+    for job in (
+        lambda: find_concepts(x, similarity=similarity, quality=0.5, n_clusters=3),
+        lambda: found.select(10, rule="similarity"),
+    ):
+        with pytest.raises(ValueError, match="missing for 2 of 50 samples, first for row 7"):
+            job()
+
+
+# -- options -------------------------------------------------------------------------------------------------
+
+
+def test_a_floor_leaves_every_concept_one_sample_at_least() -> None:
+    plan = budgets(20, shares(complexity(INTRA, INTER), 1e-6), np.array([1, 300, 50, 550]), floor=0.1)
+    assert plan.lower.tolist() == [1, 1, 1, 1]
+    assert plan.whole.tolist() == [1, 1, 1, 17]
+    labels, distances = np.arange(100) % 4, np.arange(100) % 4 / 4
+    assert np.bincount(labels[ssp_rule(20, labels, distances, 4, floor=0.1)]).tolist() == [1, 1, 1, 17]
+
+
+@pytest.mark.parametrize(
+    ("rule", "options"),
+    [
+        ("random", {"temperature": 0.1}),
+        ("random", {"pick": "easiest"}),
+        ("ssp", {"neighbours": 5}),
+        ("uniform", {"floor": 0.5}),
+        ("similarity", {"measure": "intra"}),
+    ],
+)
+def test_options_that_a_rule_has_no_use_for_are_refused(rule: str, options: dict[str, object]) -> None:
+    found = find_concepts(groups(100).x, similarity=np.linspace(0, 1, 100), n_clusters=4)
+    with pytest.raises(ValueError, match=f"{next(iter(options))} has no effect with rule {rule}, only with .*dbp"):
+        found.select(10, rule=rule, **options)  # type: ignore[arg-type]
+
+
+def test_ssp_has_no_order_at_random() -> None:
+    with pytest.raises(ValueError, match="pick must be hardest or easiest with rule ssp"):
+        check_options("ssp", {"pick": "random"})
+
+
+def test_misspelt_words_are_refused_with_those_that_there_are() -> None:
+    """In a process of its own: here types are checked before the functions are."""
+    code = """
+import numpy as np
+from unseen.methods.curation.concept_pruning import by_concept, complexity, find_concepts
+from unseen.nn.semdedup import semdedup
+x = np.random.default_rng(0).normal(size=(40, 4)); found = find_concepts(x, n_clusters=3)
+jobs = [
+    lambda: found.select(5, rule='dpb'), lambda: found.select(5, pick='hard'), lambda: found.select(5, measure='all'),
+    lambda: found.select(5, temperature=0), lambda: found.select(5, temperature='hot'),
+    lambda: found.select(5, neighbours=0), lambda: found.select(5, floor=2), lambda: find_concepts(x, restarts=-1),
+    lambda: find_concepts(x, dedup=-1), lambda: find_concepts(x, quality=0), lambda: find_concepts(x, n_clusters=-1),
+    lambda: by_concept(found.labels, found.distances, np.ones(3, int), 'hard'),
+    lambda: complexity(np.ones(2), np.ones(2), 'all'), lambda: semdedup(x, 0.1, keep='best'),
+]
+for job in jobs:
+    try:
+        job(); print('nothing')
+    except ValueError as error:
+        print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    said = done.stdout.strip().splitlines()
+    names = (
+        "rule pick measure temperature temperature neighbours floor restarts dedup quality n_clusters pick measure keep"
+    )
+    assert [line.split()[0] for line in said] == names.split()
+    assert all(" must be " in line for line in said)

@@ -9,12 +9,21 @@ from unseen.methods.curation.concept_pruning.budgets import (
     intra_distance,
     shares,
 )
-from unseen.methods.curation.concept_pruning.concepts import DUPLICATE, MEMBER, UNLIKE, Concepts, find_concepts
+from unseen.methods.curation.concept_pruning.concepts import (
+    BLANK,
+    DUPLICATE,
+    MEMBER,
+    UNLIKE,
+    Concepts,
+    find_concepts,
+)
 from unseen.methods.curation.concept_pruning.method import ConceptPruning
 from unseen.methods.curation.concept_pruning.selection import (
     RULES,
+    USES,
     Selection,
     by_concept,
+    check_options,
     number,
     random_rule,
     similarity_rule,
@@ -23,10 +32,12 @@ from unseen.methods.curation.concept_pruning.selection import (
 )
 
 __all__ = [
+    "BLANK",
     "DUPLICATE",
     "MEMBER",
     "RULES",
     "UNLIKE",
+    "USES",
     "Budgets",
     "ConceptPruning",
     "Concepts",
@@ -34,6 +45,7 @@ __all__ = [
     "automatic_temperature",
     "budgets",
     "by_concept",
+    "check_options",
     "complexity",
     "find_concepts",
     "inter_distance",

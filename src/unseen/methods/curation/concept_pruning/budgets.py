@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unseen.nn.box_simplex import box_simplex_projection, round_to_total
-from unseen.nn.spherical import unit
+from unseen.nn.rows import unit
 
 Measure = Literal["both", "intra", "inter"]
+MEASURES: tuple[Measure, ...] = ("both", "intra", "inter")
 
 FILLED = 0.7
 """Share of the concepts that carry the budget under the automatic temperature, by the entropy of the shares."""
@@ -89,6 +90,8 @@ def complexity(
     intra: Float[np.ndarray, " k"], inter: Float[np.ndarray, " k"], measure: Measure = "both"
 ) -> Float[np.ndarray, " k"]:
     """Step 7: C_j = d_intra d_inter (or one of them alone); what is not defined gets the mean of the others."""
+    if measure not in MEASURES:
+        raise ValueError(f"measure must be one of {', '.join(MEASURES)}; got {measure!r}")
     c = {"both": intra * inter, "intra": intra, "inter": inter}[measure]
     known = np.isfinite(c)
     return np.where(known, c, c[known].mean() if known.any() else 0.0)
@@ -127,16 +130,14 @@ def _effective(p: Float[np.ndarray, " k"]) -> float:
 
 
 def lower_bounds(n: int, sizes: Int[np.ndarray, " k"], floor: float = 0.0) -> NDArray[np.int64]:
-    """The fewest samples of each concept: one, or min(floor(ratio n / k), M_j - 1) for a ratio above 0, as in the code.
+    """The fewest samples of each concept: one, or min(floor(ratio n / k), M_j - 1) if that is more, as in the code.
 
     With fewer samples than concepts there is no floor: zero.
     """
     k = max(int((sizes > 0).sum()), 1)
     if n < k:
         return np.zeros(len(sizes), dtype=np.int64)
-    if floor == 0:
-        return np.minimum(1, sizes).astype(np.int64)
-    return np.clip(np.minimum(int(floor * n / k), sizes - 1), 0, None).astype(np.int64)
+    return np.maximum(np.minimum(int(floor * n / k), sizes - 1), np.minimum(1, sizes)).astype(np.int64)
 
 
 def budgets(n: int, p: Float[np.ndarray, " k"], sizes: Int[np.ndarray, " k"], floor: float = 0.0) -> Budgets:
@@ -151,7 +152,7 @@ def budgets(n: int, p: Float[np.ndarray, " k"], sizes: Int[np.ndarray, " k"], fl
     sizes : array (k,) of int
         M_j, how many samples a concept has.
     floor : float in [0, 1]
-        0 asks for one of each concept; more, for this share of an equal budget.
+        Each concept keeps at least this share of an equal budget, and one sample.
     """
     low, wanted = lower_bounds(n, sizes, floor), p * n
     exact = box_simplex_projection(wanted, n, low, sizes)

@@ -23,16 +23,19 @@ from unseen.methods.curation.concept_pruning.selection import (
     Rule,
     Selection,
     by_concept,
+    check_options,
     random_rule,
     similarity_rule,
     ssp_rule,
     uniform_rule,
 )
-from unseen.nn.semdedup import duplicate_scores, rough_clusters, unique
-from unseen.nn.spherical import Part, assign, spherical_kmeans
+from unseen.nn.rows import Part, Rows, directed
+from unseen.nn.semdedup import semdedup
+from unseen.nn.spherical import assign, spherical_kmeans
 
-MEMBER, UNLIKE, DUPLICATE = 0, 1, 2
-"""What became of a sample before budgets: it stands in a concept, its caption is unlike it, or it is a duplicate."""
+MEMBER, UNLIKE, DUPLICATE, BLANK = 0, 1, 2, 3
+"""What became of a sample before budgets: it stands in a concept, its caption is unlike it, it is a duplicate, or its
+embedding has no direction: it is zero, or too long for float32."""
 SMALL = 20_000
 """Up to so many rows to learn from, ten restarts by default; above, one."""
 
@@ -46,11 +49,11 @@ class Concepts:
     centroids : array (k, d) of float32
         Of unit length.
     labels : array (n,) of int64
-        The nearest centroid of every sample, also of those that were filtered.
+        The nearest centroid of every sample, also of those that were filtered; -1 for `BLANK`.
     distances : array (n,) of float32
-        1 - cosine to it.
+        1 - cosine to it; NaN for `BLANK`.
     fates : array (n,) of int64
-        `MEMBER`, `UNLIKE` or `DUPLICATE`.
+        `MEMBER`, `UNLIKE`, `DUPLICATE` or `BLANK`.
     similarity : array (n,) or None
     """
 
@@ -92,8 +95,10 @@ class Concepts:
         Raises
         ------
         ValueError
-            If n is out of range, or the rule is similarity and there is none.
+            If n or an option is out of range, the rule has no use for it, or it is similarity and there is none.
         """
+        options = dict(temperature=temperature, neighbours=neighbours, measure=measure, floor=floor, pick=pick)
+        check_options(rule, options)
         members, k = self.members, len(self.centroids)
         if not 1 <= n <= len(members):
             gone = len(self.labels) - len(members)
@@ -120,7 +125,7 @@ class Concepts:
         elif rule == "similarity":
             if self.similarity is None:
                 raise ValueError("rule 'similarity' needs the similarity of pictures and captions; there is none")
-            chosen = similarity_rule(n, self.similarity[members])
+            chosen = similarity_rule(n, checked_similarity(self.similarity, len(self.labels), members))
         else:
             chosen = random_rule(n, len(members), random_state)
         kept = np.bincount(labels[chosen], minlength=k)
@@ -128,7 +133,7 @@ class Concepts:
 
 
 def find_concepts(
-    x: NDArray[np.floating],
+    x: Rows,
     *,
     similarity: Float[np.ndarray, " n"] | None = None,
     quality: float = 1.0,
@@ -141,18 +146,21 @@ def find_concepts(
 ) -> Concepts:
     """Steps 1 to 4: quality filter, deduplication, clustering.
 
-    Rows are read in blocks, so that an array mapped from disk never comes into memory as a whole.
+    Rows are read in blocks, so that an array mapped from disk never comes into memory as a whole. A row without a
+    direction (zeros, or a length that overflows in float32) is set aside first. Samples, and ties, are taken in the
+    order of the rows, so that another order may give another clustering.
 
     Parameters
     ----------
     x : array (n, d)
         One embedding of each sample.
     similarity : array (n,), optional
-        Cosine of picture and caption, for the quality filter.
+        Cosine of picture and caption, for the quality filter; only looked at where `quality` is below 1.
     quality : float in (0, 1]
         Share with the largest similarity that stays.
-    dedup : float, optional
-        Of two samples of a cluster whose cosine is above 1 - dedup, one stays; None keeps all.
+    dedup : float in [0, 2], optional
+        Of two samples of a cluster whose cosine is above 1 - dedup, one stays; 0 takes exact copies only; None keeps
+        all.
     n_clusters : int, >= 0
         0: `concepts_for`.
     restarts : int, >= 0
@@ -163,19 +171,30 @@ def find_concepts(
     Raises
     ------
     ValueError
-        If x is no table, there are fewer samples left than clusters, or `similarity` does not fit.
+        If an argument is out of range, x holds NaN or infinity or no direction at all, fewer samples are left than
+        clusters, or `similarity` is needed and does not fit.
     """
+    tests = (
+        ("quality", quality, 0 < quality <= 1, "in (0, 1]"),
+        ("dedup", dedup, dedup is None or 0 <= dedup <= 2, "None or in [0, 2]"),
+        ("n_clusters", n_clusters, n_clusters >= 0, "at least 0"),
+        ("restarts", restarts, restarts >= 0, "at least 0"),
+    )
+    for name, value, good, expected in tests:
+        if not good:
+            raise ValueError(f"{name} must be {expected}; got {value!r}")
     fates = np.full(len(x), MEMBER, dtype=np.int64)
+    fates[~directed(x)] = BLANK
+    left = np.flatnonzero(fates == MEMBER)
+    if not len(left):
+        raise ValueError(f"none of the {len(x)} embeddings has a direction: they are zero, or too long for float32")
     if similarity is not None:
         similarity = np.asarray(similarity, dtype=np.float64)
-        if similarity.shape != (len(x),) or not np.isfinite(similarity).all():
-            raise ValueError(f"similarity must be one finite number for each of the {len(x)} samples")
-        fates[~good_quality(similarity, quality)] = UNLIKE
+    if similarity is not None and quality < 1:
+        fates[left[~good_quality(checked_similarity(similarity, len(x), left), quality)]] = UNLIKE
     if dedup is not None:
         left = np.flatnonzero(fates == MEMBER)
-        rows = _rows(x, left)
-        found = rough_clusters(rows, random_state=random_state)
-        fates[left[~unique(duplicate_scores(rows, found.labels, found.distances), dedup)]] = DUPLICATE
+        fates[left[~semdedup(_rows(x, left), dedup, random_state=random_state)]] = DUPLICATE
     left = np.flatnonzero(fates == MEMBER)
     k = n_clusters or concepts_for(len(left))
     if k > len(left):
@@ -189,12 +208,24 @@ def find_concepts(
         train_per_cluster=train_per_cluster,
         random_state=random_state,
     )
-    labels, distances = np.empty(len(x), dtype=np.int64), np.empty(len(x), dtype=np.float32)
+    labels, distances = np.full(len(x), -1, dtype=np.int64), np.full(len(x), np.nan, dtype=np.float32)
     labels[left], distances[left] = found.labels, found.distances
-    gone = np.flatnonzero(fates != MEMBER)
+    gone = np.flatnonzero((fates == UNLIKE) | (fates == DUPLICATE))
     if len(gone):
         labels[gone], distances[gone] = assign(Part(x, gone), found.centroids)
     return Concepts(found.centroids, labels, distances, fates, similarity)
+
+
+def checked_similarity(similarity: Float[np.ndarray, " m"], n: int, rows: NDArray[np.intp]) -> Float[np.ndarray, " r"]:
+    """That of some of n rows, (r,); `ValueError` if it has another length, or is missing for one of them."""
+    if similarity.shape != (n,):
+        raise ValueError(f"similarity must be one number for each of the {n} samples; got shape {similarity.shape}")
+    own = similarity[rows]
+    missing = ~np.isfinite(own)
+    if missing.any():
+        first = int(rows[int(missing.argmax())])
+        raise ValueError(f"similarity is missing for {int(missing.sum())} of {n} samples, first for row {first}")
+    return own
 
 
 def concepts_for(n: int) -> int:
@@ -209,5 +240,5 @@ def good_quality(similarity: Float[np.ndarray, " n"], share: float) -> Bool[np.n
     return keep
 
 
-def _rows(x: NDArray[np.floating], left: NDArray[np.intp]) -> NDArray[np.floating] | Part:
+def _rows(x: Rows, left: NDArray[np.intp]) -> Rows:
     return x if len(left) == len(x) else Part(x, left)

@@ -13,10 +13,10 @@ from torch import Tensor
 from unseen.data.domain import Domain
 from unseen.methods.base import Card, Method, NotFittedError
 from unseen.methods.curation.concept_pruning.budgets import Measure
-from unseen.methods.curation.concept_pruning.concepts import Concepts, find_concepts
+from unseen.methods.curation.concept_pruning.concepts import MEMBER, Concepts, find_concepts
 from unseen.methods.curation.concept_pruning.selection import Pick, Selection, number
 from unseen.methods.parameters import Count, Natural, Positive, Unit, Within
-from unseen.nn.spherical import unit
+from unseen.nn.rows import SHORTEST, unit
 
 
 class ConceptPruning(Method):
@@ -26,7 +26,7 @@ class ConceptPruning(Method):
     there is one, is the cosine of picture and caption. `fit` filters by it, drops near-duplicates, and clusters;
     `transduction_` then says of every sample whether it is kept (1) or not (0), and `select` chooses any other number
     without clustering again. A sample that was not seen is kept if it is as far from its concept's centroid as
-    those are that are kept.
+    those are that are kept. One whose embedding has no direction (zeros, or too long for float32) is never kept.
 
     Parameters
     ----------
@@ -42,8 +42,8 @@ class ConceptPruning(Method):
         Divides the complexity in the softmax; 0.1 in the paper. "auto" takes that at which 0.7 of the concepts carry
         the budget (by the entropy), whatever the scale of the distances.
     floor : float in [0, 1]
-        Each concept keeps at least this share of an equal budget, as in the official code (0.5 there); 0 asks for one
-        sample, as in the paper.
+        Each concept keeps at least this share of an equal budget, as in the official code (0.5 there), and at least
+        one sample, as in the paper.
     pick : {"hardest", "easiest", "random"}
         What is kept inside a concept: what is farthest from its centroid, nearest, or any.
     measure : {"both", "intra", "inter"}
@@ -51,8 +51,8 @@ class ConceptPruning(Method):
     quality : float in (0, 1]
         Share with the largest similarity that stays before all else; without a column ``similarity`` all do.
     dedup : float in [0, 2] or None
-        Of samples of a cluster whose cosine is above 1 - dedup, one stays; None keeps all. How near duplicates are
-        depends on the encoder.
+        Of samples of a cluster whose cosine is above 1 - dedup, one stays; 0 drops exact copies only, None nothing. How
+        near duplicates are depends on the encoder.
     restarts : int, >= 0
         Of k-means; 0 takes ten where at most 20,000 samples are learnt from, else one.
     iterations : int, >= 1
@@ -96,8 +96,8 @@ class ConceptPruning(Method):
             "`keep`.",
             "`temperature='auto'` is ours: softmax over untempered complexities of 0.01 to 0.3 is nearly uniform.",
             "Deduplication is one pass, as in SemDeDup's code: a sample goes if one before it, farther from the "
-            "centroid, is nearly equal, also where that one went itself. Its clusters are its own, one for every 1,000 "
-            "samples at least.",
+            "centroid, is nearly equal, also where that one went itself; of equal ones the first stays. Its clusters "
+            "are its own, one for every 1,000 samples at least; one of more than 4,000 is split.",
             "d_inter leaves the centroid itself out by its index, not by dropping the first hit of a search.",
             "With fewer samples to keep than concepts the lower bound is 0.",
         ),
@@ -184,6 +184,8 @@ class ConceptPruning(Method):
         beyond = torch.as_tensor(self.cuts_).float()
         distance = 1 - cosines
         margin = beyond[concept] - distance if self.pick == "easiest" else distance - beyond[concept]
+        lengths = x.detach().float().norm(dim=1)
+        margin = torch.where(lengths.isfinite() & (lengths > SHORTEST), margin, torch.full_like(margin, -2.0))
         return torch.stack([-margin, margin], dim=1)
 
     def _concepts(self) -> Concepts:
@@ -206,10 +208,12 @@ class ConceptPruning(Method):
         cuts = np.where(chosen.budgets > 0, everything, 2.0 - everything)
         if self.pick == "random":
             return cuts
-        in_, out = chosen.mask, (self.fates_ == 0) & ~chosen.mask
         sign = -1.0 if self.pick == "easiest" else 1.0
-        for j in np.flatnonzero((chosen.budgets > 0) & (chosen.budgets < chosen.sizes)):
-            last = (sign * self.distances_[in_ & (self.clusters_ == j)]).min()
-            first = (sign * self.distances_[out & (self.clusters_ == j)]).max()
-            cuts[j] = sign * (float(last) + float(first)) / 2
+        value = sign * self.distances_.astype(np.float64)
+        last, first = np.full(len(cuts), np.inf), np.full(len(cuts), -np.inf)
+        out = np.flatnonzero((self.fates_ == MEMBER) & ~chosen.mask)
+        np.minimum.at(last, self.clusters_[chosen.indices], value[chosen.indices])
+        np.maximum.at(first, self.clusters_[out], value[out])
+        some = (chosen.budgets > 0) & (chosen.budgets < chosen.sizes)
+        cuts[some] = sign * (last[some] + first[some]) / 2
         return cuts

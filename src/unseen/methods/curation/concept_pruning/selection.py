@@ -3,17 +3,54 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 
-from unseen.methods.curation.concept_pruning.budgets import Budgets, budgets
+from unseen.methods.curation.concept_pruning.budgets import Budgets, budgets, lower_bounds
 
 Pick = Literal["hardest", "easiest", "random"]
 Rule = Literal["dbp", "ssp", "random", "uniform", "similarity"]
 RULES: tuple[Rule, ...] = ("dbp", "ssp", "random", "uniform", "similarity")
+PICKS: tuple[Pick, ...] = ("hardest", "easiest", "random")
+USES: dict[str, frozenset[str]] = {
+    "dbp": frozenset({"temperature", "neighbours", "measure", "floor", "pick"}),
+    "ssp": frozenset({"floor", "pick"}),
+    "uniform": frozenset({"pick"}),
+    "random": frozenset(),
+    "similarity": frozenset(),
+}
+"""Which options change what a rule chooses."""
+DEFAULTS = {"temperature": "auto", "neighbours": 20, "measure": "both", "floor": 0.0, "pick": "hardest"}
+
+
+def check_options(rule: str, options: Mapping[str, object], dash: str = "") -> None:
+    """`ValueError` for a rule or an option that there is not, and for one that the rule has no use for.
+
+    `dash` stands before the names in messages.
+    """
+    name = "--method" if dash else "rule"
+    if rule not in RULES:
+        raise ValueError(f"{name} must be one of {', '.join(RULES)}; got {rule!r}")
+    t, floor, pick = (options.get(key, DEFAULTS[key]) for key in ("temperature", "floor", "pick"))
+    neighbours = options.get("neighbours", DEFAULTS["neighbours"])
+    if pick not in PICKS:
+        raise ValueError(f"{dash}pick must be one of {', '.join(PICKS)}; got {pick!r}")
+    if t != "auto" and not (isinstance(t, int | float) and 0 < t < np.inf):
+        raise ValueError(f"{dash}temperature must be auto or above 0; got {t!r}")
+    if not (isinstance(neighbours, int) and neighbours >= 1):
+        raise ValueError(f"{dash}neighbours must be at least 1; got {neighbours!r}")
+    if not (isinstance(floor, int | float) and 0 <= floor <= 1):
+        raise ValueError(f"{dash}floor must be in [0, 1]; got {floor!r}")
+    for key, value in options.items():
+        if value != DEFAULTS[key] and key not in USES[rule]:
+            others = ", ".join(one for one in RULES if key in USES[one])
+            raise ValueError(f"{dash}{key} has no effect with {name} {rule}, only with {others}; leave it out")
+    if rule == "ssp" and pick == "random":
+        raise ValueError(f"{dash}pick must be hardest or easiest with {name} ssp; at random is {name} random")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -31,7 +68,7 @@ class Selection:
     sizes : array (k,) of int
         M_j: how many members a concept has, after quality filter and deduplication.
     clusters : array (n,) of int
-        The concept of every sample, also of those that were filtered; -1 for none.
+        The concept of every sample, also of those that were filtered; -1 for one without an embedding.
     plan : Budgets or None
         P_j n, its projection, and the bounds; None for a rule without budgets.
     temperature : float
@@ -81,6 +118,8 @@ def by_concept(
 
     Ties go to the sample that stands first. Returns positions, rising.
     """
+    if pick not in PICKS:
+        raise ValueError(f"pick must be one of {', '.join(PICKS)}; got {pick!r}")
     if pick == "random":
         key = np.random.default_rng(random_state).random(len(labels))
     else:
@@ -112,7 +151,7 @@ def ssp_rule(
     Parameters
     ----------
     floor : float in [0, 1]
-        Each concept keeps at least this share of an equal budget first (its class balance); 0.5 in the paper, 0 not.
+        Above 0, each concept keeps at least this share of an equal budget first, and one sample (its class balance).
     easiest : bool
         The nearest ones in place of the farthest.
 
@@ -120,7 +159,7 @@ def ssp_rule(
     """
     key = distances if easiest else -distances
     sizes = np.bincount(labels, minlength=k)
-    least = np.minimum(int(floor * n / max(int((sizes > 0).sum()), 1)), sizes)
+    least = np.minimum(lower_bounds(n, sizes, floor) if floor > 0 else 0, sizes)
     first = by_concept(labels, distances, least, "easiest" if easiest else "hardest")
     order = np.argsort(key, kind="stable")
     rest = order[~np.isin(order, first, assume_unique=True)][: n - len(first)]

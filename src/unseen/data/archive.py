@@ -1,0 +1,88 @@
+"""Arrays of an .npz that stay on disk: mapped where they lie in it, or from a temporary file if they are compressed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import struct
+import tempfile
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Header(NamedTuple):
+    """Shape, order and type of an array, and where its values begin in its member of the archive."""
+
+    shape: tuple[int, ...]
+    fortran: bool
+    dtype: np.dtype[Any]
+    offset: int
+
+
+class Archive:
+    """The arrays of an .npz file, by their headers; no value is read before it is asked for, and none twice.
+
+    Parameters
+    ----------
+    path : path
+
+    Raises
+    ------
+    ValueError
+        If it is no .npz file.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.headers: dict[str, Header] = {}
+        try:
+            with zipfile.ZipFile(self.path) as file:
+                for info in file.infolist():
+                    if info.filename.endswith(".npy"):
+                        with file.open(info) as member:
+                            self.headers[info.filename.removesuffix(".npy")] = _header(member)
+        except (zipfile.BadZipFile, ValueError) as error:
+            raise ValueError(f"{path} is no .npz file, or damaged: {error}") from error
+
+    @property
+    def tables(self) -> list[str]:
+        """Names of the arrays of floats of two dimensions."""
+        return [name for name, one in self.headers.items() if len(one.shape) == 2 and one.dtype.kind == "f"]
+
+    def said(self, names: Iterable[str]) -> dict[str, NDArray[Any]]:
+        """Those arrays of one dimension that are there, in memory."""
+        own = [name for name in names if name in self.headers and len(self.headers[name].shape) == 1]
+        with np.load(self.path, allow_pickle=False) as file:
+            return {name: file[name] for name in own}
+
+    def mapped(self, name: str) -> NDArray[Any]:
+        """An array, mapped from disk."""
+        one = self.headers[name]
+        if 0 in one.shape:
+            return np.empty(one.shape, dtype=one.dtype)
+        order: Any = "F" if one.fortran else "C"
+        with zipfile.ZipFile(self.path) as file, self.path.open("rb") as raw:
+            info = file.getinfo(f"{name}.npy")
+            if info.compress_type == zipfile.ZIP_STORED:
+                raw.seek(info.header_offset + 26)
+                lengths = struct.unpack("<HH", raw.read(4))
+                start = info.header_offset + 30 + sum(lengths) + one.offset
+                return np.memmap(self.path, one.dtype, "r", start, one.shape, order)
+            with tempfile.TemporaryFile() as unpacked, file.open(info) as member:  # the mapping outlives the name
+                shutil.copyfileobj(member, unpacked, 1 << 20)
+                unpacked.flush()
+                return np.memmap(unpacked, one.dtype, "r", one.offset, one.shape, order)
+
+
+def _header(member: IO[bytes]) -> Header:
+    version = np.lib.format.read_magic(member)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = read(member)
+    if dtype.hasobject:
+        raise ValueError("it holds Python objects, which are not read")
+    return Header(shape, fortran, dtype, member.tell())
