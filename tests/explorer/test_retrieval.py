@@ -118,6 +118,49 @@ def test_no_unsafe_result_is_given_and_the_order_stays(service: RetrievalService
     assert safe.removed["unsafe"] == 6
 
 
+def test_nothing_unsafe_stands_below_a_hit_or_takes_a_safe_one_with_it(service: RetrievalService) -> None:
+    unsafe = {row for row in range(60) if row % 10 == 0}
+    found = service.search(text("red", k=60))
+    shown = [row for hit in found.hits for row in (hit.row, *hit.duplicates)]
+    assert not set(shown) & unsafe
+    assert len(shown) == len(set(shown))
+    assert len(shown) + found.removed["unsafe"] == 60
+    assert found.removed["unsafe"] == 6
+    assert found.removed["duplicates"] == sum(len(hit.duplicates) for hit in found.hits)
+
+
+def test_of_duplicates_the_first_safe_one_stands_for_the_others(colours_folder: Path) -> None:
+    service = RetrievalService.open(colours_folder, encoder=Colours())
+    blues = [row for row in range(60) if row % 3 == 2]
+    assert {row for row in blues if row % 10 == 0} == {20, 50}
+    for nonviolent in (False, True):
+        service.violence = ("green blue", "red")
+        found = service.search(text("blue", k=60, nonviolent=nonviolent))
+        shown = {row for hit in found.hits for row in (hit.row, *hit.duplicates)}
+        assert {row for row in blues if row not in (20, 50)} <= shown
+        assert len(shown) + found.removed["unsafe"] + found.removed.get("violent", 0) == 60
+        assert nonviolent == bool(found.removed.get("violent"))
+
+
+def test_the_number_of_results_has_an_end(service: RetrievalService) -> None:
+    for k in (0, 10_001):
+        with pytest.raises(ValueError, match="k must lie in"):
+            service.search(text("red", k=k))
+
+
+def test_many_equal_results_are_grouped_in_little_memory() -> None:
+    import tracemalloc
+
+    x = np.ones((6_000, 2), np.float32) / np.sqrt(2)
+    x[3_000:] = [1, 0]
+    tracemalloc.start()
+    first = near_duplicates(x)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert sorted(set(first.tolist())) == [0, 3_000]
+    assert most < 200e6  # all pairs at once are 36 million, of 16 bytes each
+
+
 def test_violence_goes_by_two_sentences(colours_folder: Path) -> None:
     service = RetrievalService.open(colours_folder, encoder=Colours())
     service.violence = ("green blue", "red")

@@ -28,6 +28,9 @@ VIOLENCE = ("a calm, peaceful scene", "a scene of violence, blood and injury")
 EXACT_BELOW = 5_000_000
 """Rows up to which a search by threshold goes through all vectors instead of asking the index."""
 
+MOST_HITS = 10_000
+"""Results of one query: each is compared with all others."""
+
 MOST_RATED = 2_000
 """Pictures of a score whose mean stands for it."""
 
@@ -189,6 +192,8 @@ class RetrievalService:
             If a term, a column, a score or a side is not there.
         """
         began = time.perf_counter()
+        if not 1 <= query.k <= MOST_HITS:
+            raise ValueError(f"k must lie in [1, {MOST_HITS:,}], beyond, ask for all above a similarity; got {query.k}")
         index = self.index(query.side)
         vector = self.vector(query)
         within = query.filters.mask(self.columns)
@@ -363,22 +368,24 @@ class RetrievalService:
         return hits, removed
 
     def _kept(self, index: Index, rows: IntArray, query: Query) -> tuple[BoolArray, IntArray, dict[str, int]]:
-        """Which results stay, (k,), the first of those that show the same, (k,), and how many go for which reason."""
+        """Which results stay, (k,), the first of those that show the same, (k,; -1 if left out), how many go and why."""
         keep, removed = np.ones(len(rows), bool), {}
         first: IntArray = np.arange(len(rows))
         vectors = index.vectors.take(rows) if query.deduplicate or query.nonviolent else None
-        if query.deduplicate and vectors is not None:
-            first = near_duplicates(vectors, NEAR_DUPLICATE)
-            repeated = first != np.arange(len(rows))
-            removed["duplicates"], keep = int(repeated.sum()), keep & ~repeated
         scored = "punsafe" in self.scores
         if query.safe and not scored:
             raise ValueError("safe needs a column 'punsafe', which the collection does not have")
         if query.safe or (query.safe is None and scored):
             unsafe = self.columns.numbers("punsafe")[rows] > UNSAFE
-            removed["unsafe"], keep = int((unsafe & keep).sum()), keep & ~unsafe
+            removed["unsafe"], keep = int(unsafe.sum()), keep & ~unsafe
         if query.nonviolent and vectors is not None:
             calm, violent = self.encode_text(self.violence)
             bad = vectors @ violent > vectors @ calm
             removed["violent"], keep = int((bad & keep).sum()), keep & ~bad
+        if query.deduplicate and vectors is not None:  # last: what is left out neither stands for others nor below them
+            left = np.flatnonzero(keep)
+            first[left] = left[near_duplicates(vectors[left], NEAR_DUPLICATE)]
+            first[~keep] = -1
+            keep &= first == np.arange(len(rows))
+            removed["duplicates"] = len(left) - int(keep.sum())
         return keep, first, removed
