@@ -362,6 +362,6 @@ def test_an_index_does_not_outgrow_its_memory(make: Make, tmp_path: Path) -> Non
     part = dataclasses.replace(whole, shards=whole.shards[:1])
     build_index(part, memory="0.5MB")
     before = open_index(part).record
-    with pytest.raises(ValueError, match="more than the 0.5MB that it may; build it again"):
+    with pytest.raises(ValueError, match=r"more than the 0\.5MB that it may; build it again"):
         add_to_index(whole)
     assert open_index(part).record == before

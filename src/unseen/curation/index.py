@@ -129,8 +129,8 @@ def add_to_index(collection: Collection, side: Side = "image", *, seed: int = 0)
     size = (record.memory * len(vectors)) // record.rows
     if size > max(record.budget, record.memory):
         raise ValueError(
-            f"with {len(vectors):,} rows the index takes about {size / 1e6:.1f}MB, more than the {record.budget / 1e6:g}MB "
-            f"that it may; build it again: unseen index DATA --side {side} --memory SIZE"
+            f"with {len(vectors):,} rows the index takes about {size / 1e6:.1f}MB, more than the "
+            f"{record.budget / 1e6:g}MB that it may; build it again: unseen index DATA --side {side} --memory SIZE"
         )
     index = library().read_index(str(paths(collection, side)[0]))
     _fill(index, vectors, record.rows)

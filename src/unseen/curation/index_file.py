@@ -26,7 +26,7 @@ ALONE_COST = 4
 """How many times longer a vector takes that is read by itself than one that is read in a block."""
 
 SURE_UP_TO = 100
-"""Results that the tuned effort is trusted with, which was tuned for ten; for more, effort is raised until it settles."""
+"""Results that the effort tuned for ten is trusted with; for more it is raised until they settle."""
 
 SETTLED = 0.98
 """Share of the results that twice the effort has to leave as they are."""
