@@ -51,7 +51,7 @@ def near_duplicates(vectors: FloatArray, threshold: float = NEAR_DUPLICATE) -> I
     pairs = [np.empty((0, 2), np.int64)]
     for at in range(0, len(x), COMPARED):
         near = np.argwhere(x[at : at + COMPARED] @ x.T > threshold)
-        first = _firsts(near + [at, 0], len(x))
+        first = _firsts(near + np.array([at, 0]), len(x))
         moved = np.flatnonzero(first != every)
         pairs.append(np.stack([moved, first[moved]], axis=1))
     return _firsts(np.concatenate(pairs), len(x))

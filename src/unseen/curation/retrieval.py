@@ -144,7 +144,7 @@ class RetrievalService:
         indices: Mapping[Side, Index],
         *,
         encoder: Any = None,
-        stale: Mapping[str, str] | None = None,
+        stale: Mapping[Side, str] | None = None,
         violence: tuple[str, str] = VIOLENCE,
     ) -> None:
         if not indices:

@@ -114,7 +114,7 @@ class QueryEncoders:
         return encoder
 
     def _english(self, texts: list[str]) -> NDArray[np.float32]:
-        return np.asarray(self._main.encode_text(texts, cache=False), dtype=np.float32)
+        return np.asarray(self.main.encode_text(texts, cache=False), dtype=np.float32)
 
     def _other(self, texts: list[str]) -> NDArray[np.float32]:
         from unseen.data.domain import Domain
