@@ -39,7 +39,7 @@ WIDTH, GROUPS, SHARD = 64, 2_000, 100_000
 FLOOR = ">= 2" if ROWS >= 1_000_000 else ""
 """Of fewer vectors exact search is quick by itself."""
 
-PER_ROW = {"hnsw": 4 * (WIDTH + 2 * 8), "ivf": 4 * WIDTH + 48, "pq": 48}
+PER_ROW = {"hnsw": 4 * (WIDTH + 2 * 8), "ivf": 4 * WIDTH + 48, "pq": 52}
 """Bytes of memory that are allowed for each vector, by kind: a graph of 8 links, whole vectors, codes of 32 bytes."""
 
 PEER = """
@@ -75,7 +75,9 @@ def synthetic(folder: Path) -> list[Row]:
     collection = made(folder)
     x = np.concatenate([shard.embeddings("image") for shard in collection.shards]).astype(np.float32)
     rng = np.random.default_rng(1)
-    queries = x[rng.choice(len(x), 500, replace=False)] + rng.normal(size=(500, WIDTH)).astype(np.float32) * 0.3 / 16
+    queries = x[rng.choice(len(x), 500, replace=False)] + rng.normal(size=(500, WIDTH)).astype(
+        np.float32
+    ) * 0.3 / np.sqrt(WIDTH)
     queries /= np.linalg.norm(queries, axis=1, keepdims=True)
     flat = faiss.IndexFlatIP(WIDTH)
     flat.add(x)
