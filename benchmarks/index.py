@@ -75,9 +75,8 @@ def synthetic(folder: Path) -> list[Row]:
     collection = made(folder)
     x = np.concatenate([shard.embeddings("image") for shard in collection.shards]).astype(np.float32)
     rng = np.random.default_rng(1)
-    queries = x[rng.choice(len(x), 500, replace=False)] + rng.normal(size=(500, WIDTH)).astype(
-        np.float32
-    ) * 0.3 / np.sqrt(WIDTH)
+    noise = (0.3 / np.sqrt(WIDTH) * rng.normal(size=(500, WIDTH))).astype(np.float32)
+    queries = x[rng.choice(len(x), 500, replace=False)] + noise
     queries /= np.linalg.norm(queries, axis=1, keepdims=True)
     flat = faiss.IndexFlatIP(WIDTH)
     flat.add(x)
