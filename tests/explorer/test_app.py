@@ -268,3 +268,198 @@ def test_the_client_asks_and_tells_refusals(client: TestClient, tmp_path: Path) 
     assert not (tmp_path / "none.csv").exists()
     with pytest.raises(ValueError, match=r"refuses \(422\): the query has no direction|refuses \(422\): the text"):
         asking.search(texts="nothing known")
+
+
+# -- what would take the server down -------------------------------------------------------------------------
+
+
+def large(width: int, height: int, kind: str) -> str:
+    stream = io.BytesIO()
+    Image.new("RGB", (width, height), (240, 9, 9)).save(stream, kind)
+    return base64.b64encode(stream.getvalue()).decode()
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_a_picture_is_small_before_it_is_looked_for(kind: str) -> None:
+    from unseen.explorer.pictures import pictures_of
+
+    one, two = pictures_of([large(3_200, 1_600, kind), large(30, 40, kind)], 6_000_000)
+    assert max(one.size) == 768
+    assert one.width == 2 * one.height
+    assert two.size == (30, 40)
+    assert abs(one.getpixel((5, 5))[0] - 240) < 8
+
+
+def test_pictures_are_limited_together_before_one_is_decoded(
+    client: TestClient, service: RetrievalService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from unseen.explorer import pictures
+
+    monkeypatch.setattr(pictures, "_opened", lambda *_: pytest.fail("it was decoded"))
+    with TestClient(create_app(service, limits=Limits(pixels=10_000)), base_url="http://localhost") as small:
+        answer = knn(small, images=[{"base64": large(80, 80, "PNG")}] * 2)
+    assert answer.status_code == 422
+    assert "have 12,800 pixels together; at most 10,000" in answer.json()["detail"]
+
+
+def test_searches_by_pictures_wait_and_beyond_are_refused(
+    service: RetrievalService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import threading
+    from concurrent.futures import ThreadPoolExecutor
+
+    from unseen.explorer import app
+
+    monkeypatch.setattr(app, "DECODED_AT_ONCE", 1)
+    monkeypatch.setattr(app, "DECODED_WAITING", 1)
+    go, here, most, lock = threading.Event(), [0], [0], threading.Lock()
+    before = service.search
+
+    def slow(query: Any) -> Any:
+        with lock:
+            here[0] += 1
+            most[0] = max(most[0], here[0])
+        go.wait(20)
+        with lock:
+            here[0] -= 1
+        return before(query)
+
+    monkeypatch.setattr(service, "search", slow)
+    message = {"images": [{"base64": large(8, 8, "PNG")}], "k": 1}
+    with TestClient(create_app(service), base_url="http://localhost") as client, ThreadPoolExecutor(6) as pool:
+        asked = [pool.submit(knn, client, **message) for _ in range(6)]
+        while sum(one.done() for one in asked) < 4:
+            pass
+        go.set()
+        answers = [one.result() for one in asked]
+    assert sorted(one.status_code for one in answers) == [200, 200, 503, 503, 503, 503]
+    assert most == [1]
+    refused = next(one for one in answers if one.status_code == 503)
+    assert "too many requests" in refused.json()["detail"]
+
+
+def test_numbers_beyond_all_rows_are_refused(client: TestClient) -> None:
+    assert client.get(f"/api/picture/{10**25}").status_code == 404
+    assert client.get(f"/api/picture/{2**40}", params={"side": 64}).status_code == 404
+    assert client.post("/api/metadata", json={"rows": [10**25]}).status_code == 422
+    assert client.post("/api/metadata", json={"rows": [2**50]}).status_code == 404
+    assert client.post("/api/export", json={"rows": [10**25]}).status_code == 422
+    assert knn(client, rows=[{"row": 10**25}]).status_code == 422
+    filters = {"ranges": {"width": [1e300, None]}}
+    assert knn(client, texts=[{"text": "red"}], filters=filters).json()["hits"] == []
+
+
+def test_pictures_that_are_not_kept_are_not_found(tmp_path: Path) -> None:
+    from unseen.curation.index import build_index
+
+    from .conftest import Colours, coloured
+
+    collection = coloured(tmp_path)
+    build_index(collection)
+    (collection.shards[0].folder / "images.tar").unlink()
+    service = RetrievalService.open(tmp_path, encoder=Colours())
+    with TestClient(create_app(service), base_url="http://localhost") as client:
+        for more in ({}, {"side": 64}):
+            answer = client.get("/api/picture/3", params=more)
+            assert (answer.status_code, answer.json()["detail"]) == (404, "the picture of row 3 is not kept")
+        assert client.get("/api/picture/31").status_code == 200
+
+
+def test_pictures_are_known_again_by_the_rows(client: TestClient) -> None:
+    first = client.get("/api/picture/3", params={"side": 64})
+    tag = first.headers["etag"]
+    assert "no-cache" in first.headers["cache-control"]
+    again = client.get("/api/picture/3", params={"side": 64}, headers={"if-none-match": tag})
+    assert (again.status_code, again.content) == (304, b"")
+    assert client.get("/api/picture/4", params={"side": 64}, headers={"if-none-match": tag}).status_code == 200
+    assert client.get("/api/picture/3", headers={"if-none-match": tag}).status_code == 200
+
+
+def test_other_pages_may_open_the_page_and_nothing_else(client: TestClient) -> None:
+    for site, status in (("cross-site", 403), ("same-site", 403), ("same-origin", 200), ("none", 200)):
+        assert client.get("/api/picture/1", headers={"sec-fetch-site": site}).status_code == status
+        assert client.get("/", headers={"sec-fetch-site": site}).status_code == 200
+
+
+def test_refusals_are_json_whatever_refuses(service: RetrievalService) -> None:
+    app = create_app(service, limits=Limits(bytes=2_000, seconds=0.3))
+    with TestClient(app, base_url="http://localhost") as client:
+        assert "at most 2,000 bytes" in knn(client, texts=[{"text": "x" * 3_000}]).json()["detail"]
+
+        def pieces() -> Iterator[bytes]:
+            yield from [b"x" * 500] * 10
+
+        chunked = client.post("/api/knn", content=pieces(), headers={"content-type": "application/json"})
+        assert (chunked.status_code, "at most" in chunked.json()["detail"]) == (413, True)
+
+
+def test_a_body_that_does_not_arrive_is_given_up() -> None:
+    import asyncio
+
+    from unseen.explorer.guard import Guard
+
+    sent: list[Any] = []
+
+    async def never() -> Any:
+        await asyncio.sleep(30)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def app(*_: Any) -> None:
+        pytest.fail("it was asked")
+
+    scope = {"type": "http", "method": "POST", "path": "/api/knn", "headers": [(b"content-length", b"10")]}
+    asyncio.run(Guard(app, token=None, longest=100, seconds=0.05)(scope, never, send))
+    assert sent[0]["status"] == 408
+    assert "took more than 0.05 seconds" in json.loads(sent[1]["body"])["detail"]
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        ({"rows": [1], "query": {"texts": [{"text": "red"}]}}, "either rows or a query"),
+        ({"rows": [1], "above": 0.3}, "above needs a query"),
+        ({"query": {"texts": [{"text": "red"}]}, "above": 1.0}, "nothing was found, so nothing is written"),
+    ],
+)
+def test_what_an_export_would_ignore_is_refused(client: TestClient, message: dict[str, Any], told: str) -> None:
+    answer = client.post("/api/export", json=message)
+    assert (answer.status_code, told in answer.json()["detail"]) == (422, True), answer.text
+
+
+def test_an_export_that_is_cut_says_so(client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from unseen.explorer import app
+
+    message = {"query": {"texts": [{"text": "green"}], "safe": False}, "above": 0.9}
+    whole = client.post("/api/export", json=message)
+    assert (whole.headers["x-truncated"], whole.headers["x-found"]) == ("false", "20")
+    monkeypatch.setattr(app, "MOST_ROWS", 7)
+    cut = client.post("/api/export", json=message)
+    assert [cut.headers[f"x-{name}"] for name in ("rows", "found", "truncated")] == ["7", "20", "true"]
+    assert len(pq.read_table(io.BytesIO(cut.content))) == 7
+    asking = ExplorerClient("http://localhost")
+    asking.close()
+    asking._http = client
+    with pytest.warns(UserWarning, match="the first 7 of 20 rows"):
+        asking.export(tmp_path / "a.csv", query=message["query"], above=0.9)
+    monkeypatch.setattr(app, "MOST_BYTES", 100)
+    assert "GB are written at once" in client.post("/api/export", json={**message, "format": "webdataset"}).text
+
+
+def test_without_an_encoder_the_page_says_why(colours_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from unseen import encoders
+
+    def away(name: str, **_: Any) -> Any:
+        raise ConnectionError(f"no way to https://example.org/{name}")
+
+    monkeypatch.setattr(encoders, "get", away)
+    service = RetrievalService.open(colours_folder)
+    service.warm()
+    with TestClient(create_app(service), base_url="http://localhost") as client:
+        can = client.get("/api/indices").json()["can"]
+        assert (can["text"], "ConnectionError" in can["why_not"]) == (False, True)
+        assert "example.org" not in can["why_not"]
+        assert len(knn(client, rows=[{"row": 1}], k=3, safe=False, deduplicate=False).json()["hits"]) == 3
+        answer = knn(client, texts=[{"text": "red"}])
+        assert (answer.status_code, "cannot be loaded here" in answer.json()["detail"]) == (422, True)

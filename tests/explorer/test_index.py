@@ -122,14 +122,9 @@ def test_recall_is_at_least_nine_tenths_on_20_000_vectors(large: Collection, key
     _, exact = index.vectors.exact(queries, 10)
     assert np.mean([len(set(a) & set(b)) for a, b in zip(found.tolist(), exact.tolist())]) >= 9
     within = np.arange(20_000) % 5 == 0
-    for size in (10, 50_000):  # by lists or the graph, then one by one
-        import unseen.curation.index_file as place
-
-        before, place.FEW = place.FEW, size
-        try:
-            similarity, rows = index.search(queries, 10, within=within)
-        finally:
-            place.FEW = before
+    for scan in (1e9, 0.0):  # by lists or the graph, then one by one
+        asked = dataclasses.replace(index, record=dataclasses.replace(index.record, scan=scan))
+        similarity, rows = asked.search(queries, 10, within=within)
         assert (rows[rows >= 0] % 5 == 0).all()
         exact = index.vectors.exact(queries, 10, within=within)[1]
         assert np.mean([len(set(a) & set(b)) for a, b in zip(rows.tolist(), exact.tolist())]) >= 8
@@ -216,7 +211,7 @@ def test_a_query_of_another_width_or_without_numbers_is_refused(make: Make, tmp_
 def test_new_shards_are_added_and_nothing_else(make: Make, tmp_path: Path) -> None:
     whole = make(tmp_path, 12_000, 16, 3)
     part = dataclasses.replace(whole, shards=whole.shards[:2])
-    build_index(part, memory="0.9MB")
+    build_index(part, memory="3MB")
     with pytest.raises(ValueError, match="there is nothing to add"):
         add_to_index(part)
     with pytest.raises(
@@ -290,3 +285,83 @@ def test_columns_are_made_anew_after_the_collection_changed(make: Make, tmp_path
         open_columns(collection).take([60])
     write_record(tmp_path, None)
     assert Collection.open(tmp_path).encoder is None
+
+
+# -- filters and many results --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def halves(tmp_path_factory: pytest.TempPathFactory) -> Collection:
+    """12,000 vectors, the first half about one axis, the second about another, as two languages may lie."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from .conftest import uid
+
+    folder, rng = tmp_path_factory.mktemp("halves"), np.random.default_rng(0)
+    x = 0.15 * rng.normal(size=(12_000, 16)) + np.repeat(np.eye(2, 16), 6_000, axis=0)
+    write_record(folder, EncoderRecord("toy", "ab" * 32, 16))
+    place = folder / "shards" / "00000"
+    place.mkdir(parents=True)
+    np.save(place / "image.npy", (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float16))
+    table = {"uid": [uid(i) for i in range(12_000)], "language": ["en"] * 6_000 + ["de"] * 6_000}
+    pq.write_table(pa.table(table), place / "pairs.parquet")
+    return Collection.open(folder)
+
+
+@pytest.mark.parametrize("family", ["ivf", "hnsw"])
+@pytest.mark.parametrize("slow", [False, True])
+def test_a_filter_of_what_lies_far_finds_all_that_exact_search_finds(
+    halves: Collection, family: str, slow: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from unseen.curation import index_file
+
+    build_index(halves, memory="1.3MB" if family == "ivf" else "4MB", memory_mapped=family == "ivf")
+    index = open_index(halves)
+    assert index.record.family == family
+    monkeypatch.setattr(index_file, "QUICK", 0.0)
+    scan = 1e9 if slow else 1e-12  # exact search is never, or always, the quicker one
+    index = dataclasses.replace(index, record=dataclasses.replace(index.record, scan=scan, latency=1e-6))
+    within = np.arange(12_000) >= 6_000
+    queries = index.vectors.take(np.arange(0, 6_000, 600))
+    for k in (40, 300):
+        truth = index.vectors.exact(queries, k, within=within)[1]
+        similarity, rows = index.search(queries, k, within=within)
+        assert (rows >= 6_000).all()
+        assert (np.diff(similarity, axis=1) <= 1e-6).all()
+        assert np.mean([np.isin(a, b).mean() for a, b in zip(rows, truth)]) >= 0.95
+    few = np.zeros(12_000, bool)
+    few[[7, 11_000]] = True
+    assert (np.sort(index.search(queries, 5, within=few)[1], axis=1)[:, -2:] == [7, 11_000]).all()
+    assert (index.search(queries, 5, within=np.zeros(12_000, bool))[1] == -1).all()
+
+
+@pytest.mark.parametrize("family", ["ivf", "hnsw"])
+def test_many_results_are_as_many_as_were_asked_for(halves: Collection, family: str) -> None:
+    build_index(halves, memory="1.3MB" if family == "ivf" else "4MB", memory_mapped=family == "ivf")
+    index = open_index(halves)
+    queries = index.vectors.take(np.arange(0, 12_000, 1_000))
+    for k in (1_000, 9_000):
+        rows = index.search(queries, k)[1]
+        assert (rows >= 0).all()
+        truth = index.vectors.exact(queries, k)[1]
+        assert np.mean([np.isin(a, b).mean() for a, b in zip(rows, truth)]) >= 0.95
+
+
+def test_vectors_that_were_made_anew_are_refused(make: Make, tmp_path: Path) -> None:
+    collection = make(tmp_path, 60, 8)
+    build_index(collection)
+    file = tmp_path / "shards" / "00001" / "image.npy"
+    np.save(file, np.load(file)[::-1].copy())
+    with pytest.raises(ValueError, match="are others than those that the index was built from; build it again"):
+        open_index(collection)
+
+
+def test_an_index_does_not_outgrow_its_memory(make: Make, tmp_path: Path) -> None:
+    whole = make(tmp_path, 12_000, 16, 3)
+    part = dataclasses.replace(whole, shards=whole.shards[:1])
+    build_index(part, memory="0.5MB")
+    before = open_index(part).record
+    with pytest.raises(ValueError, match=r"more than the 0\.5MB that it may; build it again"):
+        add_to_index(whole)
+    assert open_index(part).record == before

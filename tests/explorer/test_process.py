@@ -187,7 +187,12 @@ def test_a_person_searches_filters_and_downloads(start: Callable[..., Any], brow
     page.fill(".term input", "-1")
     page.keyboard.press("Tab")
     until(page, "document.querySelector('.caption').textContent.includes('dark night')")
+    page.fill(".term input", "0")  # put aside, as it says, not 1
+    page.keyboard.press("Tab")
+    until(page, "document.querySelector('.caption').textContent.includes('dark night')")
+    assert page.input_value(".term input") == "0"
     page.click(".term button")
+    assert page.evaluate("document.activeElement.id") == "words"
 
     page.check("#deduplicate")
     page.fill("#words", "a blue bird")
@@ -204,6 +209,18 @@ def test_a_person_searches_filters_and_downloads(start: Callable[..., Any], brow
     lines = Path(waiting.value.path()).read_text().splitlines()
     assert len(lines) == 2
     assert "blue bird" in lines[1]
+    page.click("#unselect")
+    assert page.locator(".pick input:checked").count() == 0
+    assert page.is_disabled("#download")
+    assert page.evaluate("document.activeElement.id") == "all"
+
+    page.locator(".like").first.focus()
+    page.keyboard.press("Enter")
+    until(page, "document.querySelector('.term .what')?.textContent.startsWith('like:')")
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')").startswith("Weight of like:")
+    said = page.evaluate("[...document.querySelectorAll('.like')].map((e) => e.getAttribute('aria-label'))")
+    assert all(one.startswith("More like ") for one in said)
+    page.click(".term button")
 
     (tmp_path / "new.png").write_bytes(picture((250, 0, 0)))
     page.set_input_files("#picture", str(tmp_path / "new.png"))

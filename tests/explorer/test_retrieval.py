@@ -118,6 +118,49 @@ def test_no_unsafe_result_is_given_and_the_order_stays(service: RetrievalService
     assert safe.removed["unsafe"] == 6
 
 
+def test_nothing_unsafe_stands_below_a_hit_or_takes_a_safe_one_with_it(service: RetrievalService) -> None:
+    unsafe = {row for row in range(60) if row % 10 == 0}
+    found = service.search(text("red", k=60))
+    shown = [row for hit in found.hits for row in (hit.row, *hit.duplicates)]
+    assert not set(shown) & unsafe
+    assert len(shown) == len(set(shown))
+    assert len(shown) + found.removed["unsafe"] == 60
+    assert found.removed["unsafe"] == 6
+    assert found.removed["duplicates"] == sum(len(hit.duplicates) for hit in found.hits)
+
+
+def test_of_duplicates_the_first_safe_one_stands_for_the_others(colours_folder: Path) -> None:
+    service = RetrievalService.open(colours_folder, encoder=Colours())
+    blues = [row for row in range(60) if row % 3 == 2]
+    assert {row for row in blues if row % 10 == 0} == {20, 50}
+    for nonviolent in (False, True):
+        service.violence = ("green blue", "red")
+        found = service.search(text("blue", k=60, nonviolent=nonviolent))
+        shown = {row for hit in found.hits for row in (hit.row, *hit.duplicates)}
+        assert {row for row in blues if row not in (20, 50)} <= shown
+        assert len(shown) + found.removed["unsafe"] + found.removed.get("violent", 0) == 60
+        assert nonviolent == bool(found.removed.get("violent"))
+
+
+def test_the_number_of_results_has_an_end(service: RetrievalService) -> None:
+    for k in (0, 10_001):
+        with pytest.raises(ValueError, match="k must lie in"):
+            service.search(text("red", k=k))
+
+
+def test_many_equal_results_are_grouped_in_little_memory() -> None:
+    import tracemalloc
+
+    x = np.ones((6_000, 2), np.float32) / np.sqrt(2)
+    x[3_000:] = [1, 0]
+    tracemalloc.start()
+    first = near_duplicates(x)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert sorted(set(first.tolist())) == [0, 3_000]
+    assert most < 200e6  # all pairs at once are 36 million, of 16 bytes each
+
+
 def test_violence_goes_by_two_sentences(colours_folder: Path) -> None:
     service = RetrievalService.open(colours_folder, encoder=Colours())
     service.violence = ("green blue", "red")
@@ -284,3 +327,206 @@ def test_groups_that_are_near_lie_near() -> None:
     assert distance[same].mean() < 0.6 * distance[~same].mean()
     assert layout(np.ones((1, 4))).tolist() == [[0, 0]]
     assert layout(np.eye(2, 4)).shape == (2, 2)
+
+
+# -- what a collection can lack ------------------------------------------------------------------------------
+
+
+def test_without_its_encoder_rows_and_filters_can_be_searched(
+    colours_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from unseen import encoders
+
+    def away(name: str, **_: Any) -> Any:
+        raise ConnectionError(f"no way to https://example.org/{name}")
+
+    monkeypatch.setattr(encoders, "get", away)
+    service = RetrievalService.open(colours_folder)
+    service.warm()
+    assert service.encoders.reason is not None
+    assert "cannot be loaded here (ConnectionError)" in service.encoders.reason
+    assert len(service.search(Query(terms=[Term("row", 3)], k=5, safe=False, deduplicate=False)).hits) == 5
+    with pytest.raises(ValueError, match=r"the encoder colours cannot be loaded here"):
+        service.search(text("red"))
+
+
+class Tower:
+    """Words of other languages as those of colours."""
+
+    name, fingerprint, dim, kind = "german", "ef" * 32, 4, "text"
+
+    def encode(self, domain: Any, *, cache: bool = True) -> Any:
+        from types import SimpleNamespace
+
+        return SimpleNamespace(x=np.tile(np.eye(4, dtype=np.float32)[2], (len(domain.x), 1)))
+
+
+@pytest.mark.parametrize(
+    ("told", "works"),
+    [
+        ("german", True),
+        ({"name": "german", "fingerprint": "ef" * 32}, True),
+        ({"name": "german", "fingerprint": "00" * 32}, False),
+        ("away", False),
+    ],
+)
+def test_words_go_through_the_tower_of_their_language(
+    colours_folder: Path, monkeypatch: pytest.MonkeyPatch, told: Any, works: bool
+) -> None:
+    pytest.importorskip("py3langid", reason="languages need `pip install unseen[curate]`")
+    import dataclasses
+
+    from unseen import encoders
+    from unseen.curation.retrieval_encoders import QueryEncoders
+
+    def get(name: str, **_: Any) -> Any:
+        if name == "german":
+            return Tower()
+        raise OSError(name)
+
+    monkeypatch.setattr(encoders, "get", get)
+    collection = dataclasses.replace(Collection.open(colours_folder), told={"multilingual": told})
+    both = QueryEncoders(collection, Colours())
+    both.warm()
+    assert (both.other_reason is None) == works
+    english, german = both.text(["the red and the green house is red", "das blaue Haus steht am Rand der Straße, red"])
+    assert english.argmax() == 0
+    assert german.argmax() == (2 if works else 0)
+
+
+def test_an_index_that_does_not_fit_leaves_the_other(tmp_path: Path) -> None:
+    from unseen.curation.index import build_index
+
+    collection = coloured(tmp_path)
+    for side in ("image", "text"):
+        build_index(collection, side)
+    file = tmp_path / "index" / "text.json"
+    file.write_text(file.read_text().replace(collection.order, "0" * 64))
+    service = RetrievalService.open(tmp_path, encoder=Colours())
+    assert list(service.indices) == ["image"]
+    assert "another order" in service.stale["text"]
+    (tmp_path / "index" / "image.json").unlink()
+    with pytest.raises(ValueError, match="another order"):
+        RetrievalService.open(tmp_path, encoder=Colours())
+
+
+def odd(folder: Path, **columns: Any) -> Collection:
+    """The collection of colours with further columns, and other values of its own."""
+    import pyarrow as pa
+
+    collection = coloured(folder)
+    for number, shard in enumerate(collection.shards):
+        table = shard.table()
+        for name, values in columns.items():
+            values = values[30 * number : 30 * number + 30]
+            at = table.column_names.index(name) if name in table.column_names else len(table.column_names)
+            table = table.remove_column(at) if name in table.column_names else table
+            table = table.add_column(at, name, pa.array(values) if isinstance(values, list) else values)
+        pq.write_table(table, shard.folder / "pairs.parquet")
+    return Collection.open(folder)
+
+
+def test_columns_of_any_kind_do_not_stop_it(tmp_path: Path) -> None:
+    import pyarrow as pa
+
+    from unseen.curation.index import build_index
+    from unseen.explorer.messages import plain
+
+    build_index(
+        odd(
+            tmp_path / "data",
+            tags=[["a", "b"]] * 60,
+            place=[{"x": 1}] * 60,
+            raw=[b"\xff\x00"] * 60,
+            score=[float("inf"), 1.0, 2.0] * 20,
+            kind=pa.array(["x", "y"] * 30).dictionary_encode(),
+            number=[2**40 + i for i in range(60)],
+        )
+    )
+    service = RetrievalService.open(tmp_path / "data", encoder=Colours())
+    told = service.facets()
+    assert dict(told["words"]["kind"]) == {"x": 30, "y": 30}
+    assert told["numbers"]["score"]["missing"] == 20
+    assert not {"tags", "place", "raw"} & set(told["words"])
+    hit = service.search(text("red", k=1, safe=False)).hits[0]
+    assert (hit.columns["tags"], hit.columns["place"], hit.columns["raw"]) == (["a", "b"], {"x": 1}, b"\xff\x00")
+    json.dumps(plain(hit.columns), allow_nan=False)
+    within = Filters(ranges={"number": (2**40 + 7, 2**40 + 7)}).mask(service.columns)
+    assert np.flatnonzero(within).tolist() == [7]
+    for ending in ("parquet", "csv", "npy", "tar"):
+        assert export_subset(service, [5, 1], tmp_path / f"a.{ending}").stat().st_size
+
+
+def test_an_export_has_the_types_of_the_collection(service: RetrievalService, tmp_path: Path) -> None:
+    schema = pq.read_schema(service.collection.shards[0].folder / "pairs.parquet")
+    made = pq.read_table(export_subset(service, [3, 59], tmp_path / "a.parquet"))
+    assert {field.name: field.type for field in made.schema} == {
+        field.name: field.type for field in schema if field.name not in ("_note", "offset", "size")
+    }
+
+
+def test_an_export_goes_block_by_block(
+    service: RetrievalService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from unseen.curation import export
+
+    rows = np.random.default_rng(0).permutation(60)
+    whole = pq.read_table(export_subset(service, rows, tmp_path / "a.parquet", similarity=rows / 60))
+    monkeypatch.setattr(export, "BLOCK", 7)
+    again = pq.read_table(export_subset(service, rows, tmp_path / "b.parquet", similarity=rows / 60))
+    assert again.equals(whole)
+    assert whole["width"].to_pylist() == (40 + rows).tolist()
+    with tarfile.open(export_subset(service, rows, tmp_path / "b.tar")) as tar:
+        assert len(tar.getnames()) == 180
+    with export_subset(service, rows, tmp_path / "b.csv").open(newline="") as stream:
+        assert [row["uid"] for row in csv.DictReader(stream)] == whole["uid"].to_pylist()
+
+
+def test_a_uid_that_is_a_path_names_no_file(tmp_path: Path) -> None:
+    from unseen.curation.index import build_index
+
+    uids = [f"{i:032x}" for i in range(60)]
+    uids[4], uids[9] = "../../evil", uids[8]
+    build_index(odd(tmp_path / "data", uid=uids))
+    service = RetrievalService.open(tmp_path / "data", encoder=Colours())
+    with pytest.raises(ValueError, match="the uid of row 4 is no plain word"):
+        export_subset(service, [3, 4], tmp_path / "a.tar")
+    for ending in ("tar", "npy"):
+        with pytest.raises(ValueError, match="rows 8 and 9 have the same uid"):
+            export_subset(service, [8, 9], tmp_path / f"a.{ending}")
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["data"]
+    assert len(pq.read_table(export_subset(service, [4, 8, 9], tmp_path / "a.parquet"))) == 3
+
+
+def test_columns_stay_reordered_when_scores_are_added(tmp_path: Path) -> None:
+    import os
+
+    from unseen.curation.columns import is_reordered, open_columns, write_columns
+
+    collection = coloured(tmp_path)
+    rank = np.random.default_rng(0).permutation(60)
+    write_columns(collection, rank)
+    assert is_reordered(collection)
+    odd(tmp_path, later=[float(i) for i in range(60)])
+    file = collection.shards[0].folder / "pairs.parquet"
+    os.utime(file, ns=(2**62, 2**62))
+    columns = open_columns(Collection.open(tmp_path))
+    assert columns.rank is not None
+    assert columns.numbers("later").tolist() == list(range(60))
+    assert columns.rank.tolist() == rank.tolist()
+
+
+def test_a_folder_that_cannot_be_written_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from unseen.curation import columns as place
+    from unseen.curation.index import build_index
+
+    build_index(coloured(tmp_path))
+
+    def closed(file: Any) -> Any:
+        raise PermissionError(13, "Permission denied", str(file))
+
+    monkeypatch.setattr(place, "replacing", closed)
+    service = RetrievalService.open(tmp_path, encoder=Colours())
+    assert service.search(text("red", k=1, safe=False)).hits[0].columns["text"].startswith("red")
+    assert service.facets()["rows"] == 60
+    assert not list((tmp_path / "index").glob("columns*"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,10 +11,19 @@ import typer
 from unseen.cli.app import AsJson, app, dump, say
 
 if TYPE_CHECKING:
+    from unseen.curation.collection import Collection
     from unseen.curation.index import IndexRecord
     from unseen.curation.retrieval import Query, RetrievalService
 
 Data = Annotated[Path, typer.Argument(help="Folder of a collection.", show_default=False)]
+EncoderName = Annotated[
+    str | None,
+    typer.Option(
+        "--encoder",
+        help="The encoder of the embeddings, if not by the name they tell.",
+        show_default=False,
+    ),
+]
 Memory = Annotated[str, typer.Option(help="What an index may take, such as 300MB or 2GiB.")]
 
 
@@ -31,6 +41,7 @@ def index(
     reorder: Annotated[
         bool, typer.Option("--reorder", help="Put what is said of pairs into the order of the index's lists.")
     ] = False,
+    encoder: EncoderName = None,
     seed: Annotated[int, typer.Option(help="Seed of samples and k-means.", min=0)] = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -39,21 +50,55 @@ def index(
     Example:  unseen index DATA --side image --memory 1GB
     """
     from unseen.curation.collection import Collection
-    from unseen.curation.columns import write_columns
+    from unseen.curation.columns import is_reordered, write_columns
     from unseen.curation.index import add_to_index, build_index, open_index
 
     collection = Collection.open(data)
     which: Any = side
+    if encoder is not None:
+        _check_encoder(collection, encoder)
+    if reorder:
+        _check_lists(collection, which, memory, memory_mapped, add)
     if add:
+        reorder = reorder or is_reordered(collection)
         record = add_to_index(collection, which, seed=seed)
     else:
         record = build_index(
             collection, which, memory=memory, recall=recall or None, latency=latency / 1000,
             memory_mapped=memory_mapped, seed=seed,
         )  # fmt: skip
-    if reorder:
+    if reorder and record.family in ("ivf", "pq"):
         write_columns(collection, open_index(collection, which).ranks())
     _tell(record, as_json)
+
+
+def _check_encoder(collection: Collection, name: str) -> None:
+    """Raise `ValueError` unless an encoder is the one of a collection."""
+    from unseen import encoders
+
+    if collection.encoder is None:
+        raise ValueError("--encoder: the collection does not say which encoder made its embeddings")
+    encoder = encoders.get(name)
+    collection.encoder.require(encoder.fingerprint, encoder.dim, name=encoder.name)
+
+
+def _check_lists(collection: Collection, side: Any, memory: str, memory_mapped: bool, add: bool) -> None:
+    """Raise `ValueError`, before anything is built, if the index would have no lists to reorder by."""
+    from unseen.curation.index_choice import choose_index
+    from unseen.curation.index_file import read_record
+    from unseen.curation.vectors import Vectors
+
+    if add:
+        key, family = read_record(collection, side).key, read_record(collection, side).family
+    else:
+        vectors = Vectors.of(collection, side)
+        choice = choose_index(len(vectors), vectors.dim, memory, memory_mapped=memory_mapped)
+        key, family = choice.key, choice.family
+    if family not in ("ivf", "pq"):
+        raise ValueError(
+            f"--reorder needs an index with lists; for {len(collection):,} pairs it is {key}. Leave it out, or, from "
+            "10,000 pairs on, add --memory-mapped"
+        )
 
 
 @app.command()
@@ -79,6 +124,7 @@ def explore(
         list[str] | None,
         typer.Option(help="Filter: language=en,de or width=256: or punsafe=:0.2.", show_default=False),
     ] = None,
+    encoder: EncoderName = None,
     duplicates: Annotated[bool, typer.Option("--duplicates", help="Keep near duplicates.")] = False,
     above: Annotated[
         float | None,
@@ -111,7 +157,9 @@ def explore(
     asked = bool(query or image or row)
     if not asked and (export is not None or above is not None or where):
         raise ValueError("name what to look for: --query WORDS, --image FILE or --row NUMBER")
-    service = RetrievalService.open(data)
+    service = RetrievalService.open(data, encoder=encoder)
+    for sentence in service.stale.values():
+        say(sentence)
     if asked:
         wanted = _query(query or [], image or [], row or [], side, k, where or [], duplicates)
         _answer(service, wanted, above, export, as_json)
@@ -121,7 +169,8 @@ def explore(
     except ImportError as error:
         raise ImportError(f"exploring needs: pip install 'unseen[curate]' ({error})") from error
     serve(
-        service, host=host, port=port, token=token, ready=lambda url: say(f"listening on {url}; stop with Ctrl+C")
+        service, host=host, port=port, token=token, warn=say,
+        ready=lambda url: say(f"listening on {url}; stop with Ctrl+C"),
     )  # fmt: skip
 
 
@@ -182,7 +231,10 @@ def _query(
     terms = [Term("text", *_weighed(one)) for one in words]
     for one in images:
         file, weight = _weighed(one)
-        terms.append(Term("image", Path(file).read_bytes(), weight))
+        try:
+            terms.append(Term("image", Path(file).read_bytes(), weight))
+        except OSError as error:
+            raise ValueError(f"--image names a picture that cannot be read: {file} ({error.strerror})") from error
     terms += [Term("row", one) for one in rows]
     which: Any = side
     return Query(terms=terms, side=which, k=k, filters=_filters(where), deduplicate=not duplicates)
@@ -228,10 +280,13 @@ def _answer(service: RetrievalService, query: Query, above: float | None, export
     if above is None:
         results = service.search(query)
         rows, similarity = results.rows, [hit.similarity for hit in results.hits]
+        _left_out(results.removed, results.allowed, bool(rows))
         more = {"removed": dict(results.removed), "allowed": results.allowed, "seconds": round(results.seconds, 4)}
     else:
         found, at = service.above(query, above)
         rows, similarity, more = at.tolist(), found.tolist(), {"above": above}
+        if not rows and export is None:
+            say(f"nothing is as near as {above:g}; lower --above or loosen --where")
     if export is not None:
         if not rows:
             raise ValueError("nothing was found, so nothing is written; lower --above or loosen --where")
@@ -248,6 +303,16 @@ def _answer(service: RetrievalService, query: Query, above: float | None, export
         return
     for row, value, columns in zip(rows, similarity, told):
         typer.echo(f"{value:7.4f}  {row:>9}  {_one_line(columns.get('text'))}")
+
+
+def _left_out(removed: Mapping[str, int], allowed: int, found: bool) -> None:
+    """Say what a query did not give, and why."""
+    names = {"duplicates": "near duplicates of what is shown (--duplicates keeps them)", "unsafe": "unsafe ones"}
+    told = [f"{count:,} {names.get(why, why)}" for why, count in removed.items() if count]
+    if told:
+        say(f"left out: {', '.join(told)}")
+    if not found:
+        say("nothing was found" + ("" if allowed else ": no pair passes --where"))
 
 
 def _one_line(text: Any) -> str:

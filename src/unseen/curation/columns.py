@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +26,8 @@ from numpy.typing import NDArray
 from unseen.curation.collection import Collection
 from unseen.data.typing import FloatArray, IntArray
 from unseen.runtime import replacing
+
+logger = logging.getLogger(__name__)
 
 FORMAT = 1
 _PLACES = ("offset", "size")
@@ -74,8 +77,12 @@ class Columns:
 
     @cached_property
     def words(self) -> tuple[str, ...]:
-        """Those that hold words which rows share: not the keys, nor the captions."""
-        return tuple(name for name in self.names if name not in self.numeric and name not in _UNLIKE)
+        """Those that hold words which rows share: not the keys, nor the captions, nor lists."""
+        return tuple(
+            name
+            for name in self.names
+            if name not in (*self.numeric, *_UNLIKE) and _is_word(self.batches[0].schema.field(name).type)
+        )
 
     def take(self, rows: Sequence[int] | IntArray, names: Sequence[str] | None = None) -> list[dict[str, Any]]:
         """What is said of rows, a dictionary each, in their order.
@@ -87,19 +94,27 @@ class Columns:
         ValueError
             If there is no such column.
         """
+        return self.table(rows, names).to_pylist()
+
+    def table(self, rows: Sequence[int] | IntArray, names: Sequence[str] | None = None) -> pa.Table:
+        """What is said of rows as a table in their order; errors as in `take`."""
         names = self.names if names is None else names
         for name in names:
             self._need(name)
         places = self._places(rows)
         parts = np.searchsorted(self._starts, places, side="right") - 1
-        out: list[dict[str, Any]] = [{} for _ in places]
+        whole = [self.batches[0].slice(0, 0).select(list(names))]
+        order = np.argsort(parts, kind="stable")
         for part in np.unique(parts).tolist():
-            at = np.flatnonzero(parts == part)
-            inside = pa.array(places[at] - self._starts[part])
-            told = self.batches[part].select(list(names)).take(inside).to_pylist()
-            for i, row in zip(at.tolist(), told):
-                out[i] = row
-        return out
+            inside = pa.array(places[parts == part] - self._starts[part])
+            whole.append(self.batches[part].select(list(names)).take(inside))
+        told = pa.Table.from_batches(whole)
+        return told.take(pa.array(np.argsort(order, kind="stable"))) if len(whole) > 2 else told
+
+    def sizes(self, rows: Sequence[int] | IntArray) -> IntArray:
+        """Bytes of the pictures of rows, (k,); 0 where there is none."""
+        sizes = pa.chunked_array([batch.column("size") for batch in self.batches])
+        return pc.fill_null(sizes, 0).to_numpy()[self._places(rows)].astype(np.int64)
 
     def place(self, row: int) -> tuple[int, int]:
         """Where the bytes of a picture lie in its shard: the private columns."""
@@ -109,7 +124,7 @@ class Columns:
         return tuple(batch.column(name)[place - int(self._starts[part])].as_py() for name in _PLACES)
 
     def numbers(self, name: str) -> FloatArray:
-        """A column of numbers by row, float (n,); nothing is nan. It is kept."""
+        """A column of numbers by row, float (n,), of 64 bits where 32 are too few; nothing is nan. It is kept."""
         if name not in self.numeric:
             raise ValueError(f"{name!r} is no column of numbers; there are: {', '.join(self.numeric) or 'none'}")
         return self._cached(name)
@@ -132,7 +147,8 @@ class Columns:
         return self._kept[name]
 
     def _numbers(self, column: pa.ChunkedArray) -> FloatArray:
-        values = pc.fill_null(column.cast(pa.float32(), safe=False), np.nan).to_numpy()
+        wide = pa.types.is_float64(column.type) or (pa.types.is_integer(column.type) and column.type.bit_width > 16)
+        values = pc.fill_null(column.cast(pa.float64() if wide else pa.float32(), safe=False), np.nan).to_numpy()
         return self._by_row(values)
 
     def _coded(self, column: pa.ChunkedArray) -> tuple[list[str], IntArray]:
@@ -148,7 +164,10 @@ class Columns:
         return values if self.rank is None else values[self.rank]
 
     def _places(self, rows: Sequence[int] | IntArray) -> IntArray:
-        found = np.asarray(rows, dtype=np.int64).reshape(-1)
+        try:
+            found = np.asarray(rows, dtype=np.int64).reshape(-1)
+        except OverflowError as error:
+            raise IndexError(f"rows must lie in [0, {len(self)})") from error
         if len(found) and (found.min() < 0 or found.max() >= len(self)):
             raise IndexError(f"rows must lie in [0, {len(self)}); got {int(found.min())} to {int(found.max())}")
         return found if self.rank is None else np.asarray(self.rank[found], dtype=np.int64)
@@ -171,11 +190,7 @@ def write_columns(collection: Collection, rank: IntArray | None = None) -> None:
     if not collection.shards:
         raise ValueError(f"{collection.folder.name} holds no shard yet")
     file.parent.mkdir(parents=True, exist_ok=True)
-    tables = [_large(collection.shards[0].table())] if len(collection.shards) == 1 else _alike(collection)
-    if rank is not None:
-        order = np.empty(len(rank), np.int64)
-        order[rank] = np.arange(len(rank))
-        tables = [pa.concat_tables(tables).take(pa.array(order))]
+    tables = _tables(collection, rank)
     record.unlink(missing_ok=True)
     with (
         replacing(file) as temporary,
@@ -195,17 +210,53 @@ def write_columns(collection: Collection, rank: IntArray | None = None) -> None:
 
 
 def open_columns(collection: Collection) -> Columns:
-    """The columns, mapped from disk; made anew if they are not there or not of the collection as it is now."""
+    """The columns, mapped from disk; made anew if they are not there or not of the collection as it is now.
+
+    Where they were reordered and the rows are the same, they stay so. Where they cannot be written, they are in memory.
+    """
     file, record, places = _paths(collection)
     told: Mapping[str, Any] = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
     if (told.get("format"), told.get("order")) != (FORMAT, collection.order) or _newer(collection, file):
-        write_columns(collection)
+        rank = _kept_rank(collection, told, places)
+        try:
+            write_columns(collection, rank)
+        except OSError as error:
+            logger.warning("the columns cannot be written, so they are kept in memory: %s", error)
+            tables = _tables(collection, rank)
+            return Columns([batch for table in tables for batch in table.combine_chunks().to_batches()], rank)
         told = json.loads(record.read_text(encoding="utf-8"))
     with pa.memory_map(str(file)) as source:
         reader = pa.ipc.open_file(source)
         batches = [reader.get_batch(i) for i in range(reader.num_record_batches)]
     rank = np.load(places, mmap_mode="r", allow_pickle=False) if told["reordered"] else None
     return Columns([batch for batch in batches if len(batch)], rank)
+
+
+def is_reordered(collection: Collection) -> bool:
+    """Whether the columns were put into the order of an index's lists."""
+    record = _paths(collection)[1]
+    return record.is_file() and bool(json.loads(record.read_text(encoding="utf-8")).get("reordered"))
+
+
+def _is_word(kind: pa.DataType) -> bool:
+    text = (pa.types.is_string, pa.types.is_large_string, pa.types.is_boolean, pa.types.is_temporal)
+    return any(one(kind) for one in text)
+
+
+def _kept_rank(collection: Collection, told: Mapping[str, Any], places: Path) -> IntArray | None:
+    if not told.get("reordered") or told.get("order") != collection.order or not places.is_file():
+        return None
+    return np.load(places, allow_pickle=False)
+
+
+def _tables(collection: Collection, rank: IntArray | None) -> list[pa.Table]:
+    """All rows, in the order of `rank`."""
+    tables = [_large(collection.shards[0].table())] if len(collection.shards) == 1 else _alike(collection)
+    if rank is not None:
+        order = np.empty(len(rank), np.int64)
+        order[rank] = np.arange(len(rank))
+        tables = [pa.concat_tables(tables).take(pa.array(order))]
+    return tables
 
 
 def _paths(collection: Collection) -> tuple[Path, Path, Path]:
@@ -229,8 +280,10 @@ def _alike(collection: Collection) -> list[pa.Table]:
 
 
 def _large(table: pa.Table) -> pa.Table:
-    """The table with strings that may be longer than 2 GiB together."""
-    fields = [
-        pa.field(field.name, pa.large_string()) if pa.types.is_string(field.type) else field for field in table.schema
-    ]
-    return table.cast(pa.schema(fields)).replace_schema_metadata(None)
+    """The table with strings that may be longer than 2 GiB together, and dictionaries as what they hold."""
+    columns = []
+    for column in table.columns:
+        if pa.types.is_dictionary(column.type):
+            column = column.cast(column.type.value_type)
+        columns.append(column.cast(pa.large_string()) if pa.types.is_string(column.type) else column)
+    return pa.table(columns, names=table.column_names)

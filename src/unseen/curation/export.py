@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import os
+import re
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,6 +28,10 @@ Format = Literal["parquet", "csv", "uids", "webdataset"]
 SUFFIXES: dict[str, Format] = {".parquet": "parquet", ".csv": "csv", ".npy": "uids", ".tar": "webdataset"}
 """Which format the name of a file means."""
 
+BLOCK = 4_096
+"""Rows that are in memory at once."""
+
+_PLAIN = re.compile(r"[\w-]+")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -63,7 +69,8 @@ def export_subset(
     Raises
     ------
     ValueError
-        If nothing is selected, a row comes twice, or the format is not known.
+        If nothing is selected, a row comes twice, the format is not known, or, in .npy and .tar, two rows share a uid,
+        or, in .tar, a uid is no word that can name a file.
     IndexError
         If there is no such row.
     """
@@ -74,40 +81,78 @@ def export_subset(
         raise ValueError(f"rows must hold at least one row, each once; got {len(chosen)}")
     if similarity is not None and len(similarity) != len(chosen):
         raise ValueError(f"similarity must have a value for each of {len(chosen)} rows; got {len(similarity)}")
-    told = service.metadata(chosen)
-    if similarity is not None:
-        told = [row | {"query_similarity": float(value)} for row, value in zip(told, similarity)]
-    target.parent.mkdir(parents=True, exist_ok=True)
     write = {"parquet": _parquet, "csv": _csv, "uids": _uids, "webdataset": _webdataset}
     if format not in write:
         raise ValueError(f"format must be one of {', '.join(write)}; got {format!r}")
+    if format in ("uids", "webdataset"):
+        _check_uids(service, chosen, plain=format == "webdataset")
+    blocks = _blocks(service, chosen, similarity)
+    first = next(blocks)
+    target.parent.mkdir(parents=True, exist_ok=True)
     with replacing(target) as temporary:
-        write[format](service, chosen, told, temporary)
+        write[format](service, chosen, itertools.chain([first], blocks), temporary)
     return target
 
 
-def _parquet(_: RetrievalService, rows: IntArray, told: list[dict[str, Any]], file: Path) -> None:
-    pq.write_table(pa.Table.from_pylist(told), file)
+def _blocks(service: RetrievalService, rows: IntArray, similarity: FloatArray | None) -> Iterator[pa.Table]:
+    """What is said of rows, some thousand at a time, with the types that the collection has."""
+    kept = {field.name: field.type for field in pq.read_schema(service.collection.shards[0].folder / "pairs.parquet")}
+    for at in range(0, len(rows), BLOCK):
+        table = service.columns.table(rows[at : at + BLOCK])
+        fields = [
+            field.with_type(pa.string())
+            if pa.types.is_large_string(field.type) and not pa.types.is_large_string(kept.get(field.name, pa.string()))
+            else field
+            for field in table.schema
+        ]
+        table = table.cast(pa.schema(fields))
+        if similarity is not None:
+            table = table.append_column(
+                "query_similarity", pa.array(np.asarray(similarity[at : at + BLOCK], np.float64))
+            )
+        yield table
 
 
-def _csv(_: RetrievalService, rows: IntArray, told: list[dict[str, Any]], file: Path) -> None:
+def _check_uids(service: RetrievalService, rows: IntArray, *, plain: bool) -> None:
+    """Raise `ValueError` if rows share a uid, or one cannot name a file."""
+    seen: dict[Any, int] = {}
+    uids = service.columns.table(rows, ["uid"])["uid"].to_pylist()
+    for row, uid in zip(rows.tolist(), uids):
+        if plain and not _PLAIN.fullmatch(uid or ""):
+            raise ValueError(f"the uid of row {row} is no plain word, so it can name no file: {uid!r}")
+        if uid in seen:
+            raise ValueError(f"rows {seen[uid]} and {row} have the same uid, {uid!r}; leave one of them out")
+        seen[uid] = row
+
+
+def _parquet(_: RetrievalService, rows: IntArray, blocks: Iterator[pa.Table], file: Path) -> None:
+    first = next(blocks)
+    with pq.ParquetWriter(file, first.schema) as writer:
+        for table in itertools.chain([first], blocks):
+            writer.write_table(table)
+
+
+def _csv(_: RetrievalService, rows: IntArray, blocks: Iterator[pa.Table], file: Path) -> None:
     """A table for spreadsheets: what they would run as a formula stands behind an apostrophe."""
     with file.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, fieldnames=list(told[0]))
-        writer.writeheader()
-        for row in told:
-            writer.writerow({name: _harmless(value) for name, value in row.items()})
+        writer = None
+        for table in blocks:
+            if writer is None:
+                writer = csv.DictWriter(stream, fieldnames=table.column_names)
+                writer.writeheader()
+            writer.writerows({name: _harmless(value) for name, value in row.items()} for row in table.to_pylist())
 
 
 def _harmless(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
-def _uids(_: RetrievalService, rows: IntArray, told: list[dict[str, Any]], file: Path) -> None:
-    write_uids(file, [row["uid"] for row in told])
+def _uids(service: RetrievalService, rows: IntArray, _: Iterator[pa.Table], file: Path) -> None:
+    write_uids(file, service.columns.table(rows, ["uid"])["uid"].to_pylist())
 
 
-def _webdataset(service: RetrievalService, rows: IntArray, told: list[dict[str, Any]], file: Path) -> None:
+def _webdataset(service: RetrievalService, rows: IntArray, blocks: Iterator[pa.Table], file: Path) -> None:
+    told = (row for table in blocks for row in table.to_pylist())
     with tarfile.open(file, "w", format=tarfile.USTAR_FORMAT) as tar:
         for number, row in zip(rows.tolist(), told):
             picture = service.picture(number)

@@ -110,7 +110,8 @@ def add_to_index(collection: Collection, side: Side = "image", *, seed: int = 0)
     Raises
     ------
     ValueError
-        If there is no index, the rows that it has are not the first of the collection any more, or nothing is new.
+        If there is no index, the rows that it has are not the first of the collection any more, nothing is new, or it
+        would take more memory than it was given.
     """
     began = time.perf_counter()
     record = read_record(collection, side)
@@ -121,13 +122,18 @@ def add_to_index(collection: Collection, side: Side = "image", *, seed: int = 0)
             f"the {record.rows:,} rows of the index are not the first shards of the collection any more; build it "
             f"again: unseen index DATA --side {side}"
         )
-    record.check(before)
+    record.check(before, Vectors.of(before, side))
     if record.rows == len(collection):
         raise ValueError(f"the index has all {record.rows:,} rows of the collection: there is nothing to add")
     vectors = Vectors.of(collection, side)
+    size = (record.memory * len(vectors)) // record.rows
+    if size > max(record.budget, record.memory):
+        raise ValueError(
+            f"with {len(vectors):,} rows the index takes about {size / 1e6:.1f}MB, more than the "
+            f"{record.budget / 1e6:g}MB that it may; build it again: unseen index DATA --side {side} --memory SIZE"
+        )
     index = library().read_index(str(paths(collection, side)[0]))
     _fill(index, vectors, record.rows)
-    size = (record.memory * len(vectors)) // record.rows
     code = int(record.key.rpartition("PQ")[2].partition("x")[0]) if record.family == "pq" else 0
     choice = IndexChoice(record.key, record.family, size, record.why, _clusters(index), code)
     held_out = np.arange(record.rows, len(vectors))
@@ -144,12 +150,13 @@ def open_index(collection: Collection, side: Side = "image") -> Index:
     Raises
     ------
     ValueError
-        If there is none, or encoder, width, rows or order are not those of the collection.
+        If there is none, or encoder, width, rows, order or vectors are not those of the collection.
     """
     faiss = library()
     record = read_record(collection, side)
     record.check(collection)
     vectors = Vectors.of(collection, side)
+    record.check(collection, vectors)
     flag = faiss.IO_FLAG_MMAP if record.family in ("ivf", "pq") else faiss.IO_FLAG_MMAP_IFC
     try:
         index = faiss.read_index(str(paths(collection, side)[0]), flag)
@@ -238,7 +245,19 @@ def _measured(
         reconstruction_error=round(reconstruction_error(index, choice, same.x), 6),
         seconds=round(time.perf_counter() - began, 3),
         why=choice.why,
+        vectors=vectors.digest(),
+        scan=_scan(vectors),
     )
+
+
+def _scan(vectors: Vectors) -> float:
+    """Median seconds to compare a query with one vector, by some blocks."""
+    query, taken = vectors.block((0, 0), 1)[0], []
+    for place in vectors.places()[:5]:
+        began = time.perf_counter()
+        at = len(vectors.block(place) @ query)
+        taken.append((time.perf_counter() - began) / at)
+    return float(np.median(taken))
 
 
 def _write(collection: Collection, side: Side, index: Any, record: IndexRecord) -> IndexRecord:

@@ -13,17 +13,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.curation.collection import Collection, EncoderRecord, Side
-from unseen.curation.vectors import BoolArray, Vectors
+from unseen.curation.vectors import ALONE, BoolArray, Vectors
 from unseen.data.typing import FloatArray, IntArray
 from unseen.runtime import current
 
-FORMAT = 1
+FORMAT = 2
 
-FEW = 50_000
-"""Rows that a filter may leave for each to be compared: exact, and quicker than to look for them in lists."""
+QUICK = 0.02
+"""Seconds that comparing every row that a filter allows may take without a question whether the index is quicker."""
 
-MOST_WIDENED = 16
-"""How many times more of an index is searched at most because a filter hides most of what it finds."""
+ALONE_COST = 4
+"""How many times longer a vector takes that is read by itself than one that is read in a block."""
+
+SURE_UP_TO = 100
+"""Results that the effort tuned for ten is trusted with; for more it is raised until they settle."""
+
+SETTLED = 0.98
+"""Share of the results that twice the effort has to leave as they are."""
 
 
 def library() -> Any:
@@ -79,6 +85,10 @@ class IndexRecord:
         To train, fill and measure.
     why : str
         Why this index was chosen.
+    vectors : str
+        `Vectors.digest` of the rows.
+    scan : float
+        Seconds to compare one vector exactly.
     """
 
     side: Side
@@ -98,10 +108,12 @@ class IndexRecord:
     reconstruction_error: float
     seconds: float
     why: str
+    vectors: str = ""
+    scan: float = 0.0
     metric: str = "inner product of unit vectors"
     format: int = FORMAT
 
-    def check(self, collection: Collection) -> None:
+    def check(self, collection: Collection, vectors: Vectors | None = None) -> None:
         """Raise `ValueError` unless the index was built from what the collection holds now, in its order."""
         again = f"build it again: unseen index DATA --side {self.side}"
         encoder = collection.encoder
@@ -119,6 +131,10 @@ class IndexRecord:
             raise ValueError(f"the index has {self.rows:,} rows, the collection {len(collection):,}; {more}")
         if self.order != collection.order:
             raise ValueError(f"the rows of the index have another order than those of the collection; {again}")
+        if vectors is not None and vectors.digest(self.rows) != self.vectors:
+            raise ValueError(
+                f"the vectors of {self.side}s are others than those that the index was built from; {again}"
+            )
 
 
 def _named(name: str | None, fingerprint: str | None) -> str:
@@ -139,7 +155,10 @@ def read_record(collection: Collection, side: Side) -> IndexRecord:
         raise ValueError(f"{collection.folder.name} has no index of {side}s; build it: unseen index DATA --side {side}")
     told = json.loads(record.read_text(encoding="utf-8"))
     if told.get("format") != FORMAT:
-        raise ValueError(f"the index of {side}s is of format {told.get('format')!r}; this version reads {FORMAT}")
+        raise ValueError(
+            f"the index of {side}s is of format {told.get('format')!r}; this version reads {FORMAT}; build it again: "
+            f"unseen index DATA --side {side}"
+        )
     return IndexRecord(**told)
 
 
@@ -191,7 +210,8 @@ class Index:
         k : int, >= 1
             How many.
         within : array of n bools, optional
-            Rows that may be found. If they are few, each is compared; otherwise more of the index is searched.
+            Rows that may be found. Where comparing each of them is quick, or quicker than what is left to search of
+            the index, that is done.
 
         Returns
         -------
@@ -209,14 +229,51 @@ class Index:
         if k < 1:
             raise ValueError(f"k must be at least 1; got {k}")
         k = min(k, len(self))
-        if within is not None:
-            allowed = int(np.count_nonzero(within))
-            if allowed <= FEW:
-                return self.vectors.exact(asked, k, within=within)
-            wider = min(MOST_WIDENED, len(self) / allowed)
-        else:
-            wider = 1.0
-        return searched(self.faiss, self.vectors, asked, k, self.record.parameters, within=within, wider=wider)
+        allowed = len(self) if within is None else int(np.count_nonzero(within))
+        if within is not None and self._scan(allowed) <= max(QUICK, self.record.latency):
+            return self.vectors.exact(asked, k, within=within)
+        return self._raised(asked, k, allowed, within)
+
+    def _scan(self, allowed: int) -> float:
+        """Seconds to compare one query with so many rows exactly, by what was measured when the index was built."""
+        few = ALONE * allowed < len(self)
+        return self.record.scan * (ALONE_COST * allowed if few else len(self))
+
+    def _raised(
+        self, queries: NDArray[np.float32], k: int, allowed: int, within: BoolArray | None
+    ) -> tuple[NDArray[np.float32], IntArray]:
+        """Search with effort that doubles until all k are there and settled, and exactly once that is no slower.
+
+        A filter can allow just what lies far from a query: the lists or nodes that are near then hold nothing, and how
+        much of the index has to be searched shows only in what is found.
+        """
+        wanted, wider = min(k, allowed), 1.0 if within is None else max(1.0, min(16.0, len(self) / max(1, allowed)))
+        parameters, before = self.record.parameters, None
+        effort = max((value for name, value in parameters.items() if name != "refine"), default=0)
+        most = self._most()
+        while True:
+            similarity, rows = searched(self.faiss, self.vectors, queries, k, parameters, within=within, wider=wider)
+            full = bool((np.count_nonzero(rows >= 0, axis=1) >= wanted).all())
+            if full and (not effort or (within is None and k <= SURE_UP_TO) or _settled(before, rows)):
+                return similarity, rows
+            if effort * wider >= most and full:
+                return similarity, rows
+            before, wider = (rows if full else None), 2 * wider
+            if effort * wider >= 2 * most or self.record.latency * wider > self._scan(allowed):
+                return self.vectors.exact(queries, k, within=within)
+
+    def _most(self) -> int:
+        """The effort that searches all of the index."""
+        ivf = library().try_extract_index_ivf(self.faiss)
+        return len(self) if ivf is None else int(ivf.nlist)
+
+
+def _settled(before: IntArray | None, rows: IntArray) -> bool:
+    """Whether an effort found what half of it had found."""
+    if before is None:
+        return False
+    same = [np.isin(new, old).mean() for new, old in zip(rows, before)]
+    return min(same, default=1.0) >= SETTLED
 
 
 def searched(

@@ -22,6 +22,9 @@ NEAR_DUPLICATE = 0.94
 UNSAFE = 0.5
 """`punsafe` above which a result is unsafe."""
 
+COMPARED = 512
+"""Results that are compared with all others at once."""
+
 MOST_VALUES = 50
 """Values of a column of words up to which it is counted by value."""
 
@@ -44,8 +47,19 @@ def near_duplicates(vectors: FloatArray, threshold: float = NEAR_DUPLICATE) -> I
     x = np.asarray(vectors, dtype=np.float32)
     if not len(x):
         return np.empty(0, np.int64)
-    near = np.argwhere(x @ x.T > threshold)
-    graph = coo_array((np.ones(len(near), bool), (near[:, 0], near[:, 1])), shape=(len(x), len(x)))
+    every = np.arange(len(x))
+    pairs = [np.empty((0, 2), np.int64)]
+    for at in range(0, len(x), COMPARED):
+        near = np.argwhere(x[at : at + COMPARED] @ x.T > threshold)
+        first = _firsts(near + np.array([at, 0]), len(x))
+        moved = np.flatnonzero(first != every)
+        pairs.append(np.stack([moved, first[moved]], axis=1))
+    return _firsts(np.concatenate(pairs), len(x))
+
+
+def _firsts(pairs: IntArray, n: int) -> IntArray:
+    """The first of those that pairs (m, 2) connect with each of n, itself where there are none."""
+    graph = coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
     part = connected_components(graph, directed=False)[1]
     _, first = np.unique(part, return_index=True)
     return first[part].astype(np.int64)
@@ -97,11 +111,17 @@ class Filters:
             numbers = columns.numbers(name)
             keep = ~np.isnan(numbers)
             if least is not None:
-                keep &= numbers >= np.float32(least)
+                keep &= numbers >= _as(numbers, least)
             if greatest is not None:
-                keep &= numbers <= np.float32(greatest)
+                keep &= numbers <= _as(numbers, greatest)
             passed = keep if passed is None else passed & keep
         return passed
+
+
+def _as(numbers: FloatArray, bound: float) -> Any:
+    """A bound as exact as the numbers: 0.3 lets 0.3 of 32 bits pass, too."""
+    with np.errstate(over="ignore"):
+        return numbers.dtype.type(bound)
 
 
 def facets(columns: Columns, within: BoolArray | None = None) -> dict[str, Any]:
@@ -130,12 +150,12 @@ def facets(columns: Columns, within: BoolArray | None = None) -> dict[str, Any]:
 
 
 def _histogram(numbers: FloatArray, within: BoolArray | None) -> dict[str, Any] | None:
-    known = numbers[~np.isnan(numbers)]
+    known = numbers[np.isfinite(numbers)]
     low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 0.0)
     if low == high:
         return None
     seen = numbers if within is None else numbers[within]
-    there = seen[~np.isnan(seen)]
+    there = seen[np.isfinite(seen)]
     counts, edges = np.histogram(there, bins=BINS, range=(low, high))
     return {
         "edges": [float(f"{edge:.4g}") for edge in edges],

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import io
 import os
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -19,6 +18,7 @@ from unseen.curation.collection import Collection, Side
 from unseen.curation.columns import Columns, open_columns
 from unseen.curation.index import Index, open_index
 from unseen.curation.results import NEAR_DUPLICATE, UNSAFE, Filters, facets, near_duplicates, steered, unit
+from unseen.curation.retrieval_encoders import QueryEncoders
 from unseen.curation.vectors import BoolArray
 from unseen.data.typing import FloatArray, IntArray
 
@@ -27,6 +27,9 @@ VIOLENCE = ("a calm, peaceful scene", "a scene of violence, blood and injury")
 
 EXACT_BELOW = 5_000_000
 """Rows up to which a search by threshold goes through all vectors instead of asking the index."""
+
+MOST_HITS = 10_000
+"""Results of one query: each is compared with all others."""
 
 MOST_RATED = 2_000
 """Pictures of a score whose mean stands for it."""
@@ -120,6 +123,8 @@ class RetrievalService:
         Those that are there; at least one.
     encoder : two-tower encoder, optional
         The one that made the embeddings; loaded by its name when words or pictures are first asked for.
+    stale : mapping of side to sentence, optional
+        Indices that are there but do not fit, and why.
     violence : pair of str
         The sentences of `Query.nonviolent`.
 
@@ -139,21 +144,37 @@ class RetrievalService:
         indices: Mapping[Side, Index],
         *,
         encoder: Any = None,
+        stale: Mapping[Side, str] | None = None,
         violence: tuple[str, str] = VIOLENCE,
     ) -> None:
         if not indices:
             raise ValueError(f"{collection.folder.name} has no index; build one: unseen explore DATA --build")
         self.collection, self.indices, self.violence = collection, dict(indices), violence
-        self._encoder = None if encoder is None else self._checked(encoder)
-        self._lock = threading.Lock()
+        self.stale = dict(stale or {})
+        self.encoders = QueryEncoders(collection, encoder)
 
     @classmethod
     def open(cls, folder: str | os.PathLike[str], *, encoder: Any = None) -> RetrievalService:
-        """Open a collection with every index that it has; `ValueError` if one does not fit, or there is none."""
+        """Open a collection with every index that fits it; `ValueError` if there is none, which says why.
+
+        `encoder` can be the name of one, too.
+        """
+        if isinstance(encoder, str):
+            from unseen import encoders
+
+            encoder = encoders.get(encoder)
         collection = Collection.open(Path(folder).resolve())
         sides: tuple[Side, ...] = ("image", "text")
         there = [side for side in sides if (collection.folder / "index" / f"{side}.json").is_file()]
-        return cls(collection, {side: open_index(collection, side) for side in there}, encoder=encoder)
+        opened, stale = {}, {}
+        for side in there:
+            try:
+                opened[side] = open_index(collection, side)
+            except ValueError as error:
+                stale[side] = str(error)
+        if stale and not opened:
+            raise ValueError("; ".join(stale.values()))
+        return cls(collection, opened, encoder=encoder, stale=stale)
 
     def __len__(self) -> int:
         return len(self.collection)
@@ -175,8 +196,7 @@ class RetrievalService:
         for name in self.columns.numeric:
             self.columns.numbers(name)
         self.facets()
-        if self.collection.encoder is not None:
-            self.encode_text(["warm"])
+        self.encoders.warm()
 
     # -- the query -----------------------------------------------------------------------------------------------
 
@@ -189,6 +209,8 @@ class RetrievalService:
             If a term, a column, a score or a side is not there.
         """
         began = time.perf_counter()
+        if not 1 <= query.k <= MOST_HITS:
+            raise ValueError(f"k must lie in [1, {MOST_HITS:,}], beyond, ask for all above a similarity; got {query.k}")
         index = self.index(query.side)
         vector = self.vector(query)
         within = query.filters.mask(self.columns)
@@ -254,10 +276,15 @@ class RetrievalService:
         return self.columns.take(rows)
 
     def picture(self, row: int) -> bytes:
-        """The file of a picture: JPEG, PNG or WEBP; `IndexError` if there is no such row."""
+        """The file of a picture: JPEG, PNG or WEBP; `IndexError` if there is no such row, or no picture."""
+        if not 0 <= row < len(self):
+            raise IndexError(f"a row must lie in [0, {len(self)}); got {row}")
         offset, size = self.columns.place(row)
         shard = int(np.searchsorted(self.collection.starts, row, side="right")) - 1
-        return self.collection.shards[shard].picture(offset, size)
+        try:
+            return self.collection.shards[shard].picture(offset, size)
+        except (FileNotFoundError, TypeError) as error:
+            raise IndexError(f"the picture of row {row} is not kept") from error
 
     def facets(self, filters: Filters | None = None) -> dict[str, Any]:
         """Counts of values and ranges among the rows that pass filters."""
@@ -278,36 +305,18 @@ class RetrievalService:
 
     @property
     def encoder(self) -> Any:
-        """The encoder of the collection, loaded when it is first asked for."""
-        if self._encoder is None:
-            record = self.collection.encoder
-            if record is None:
-                raise ValueError(
-                    "the collection does not say which encoder made its embeddings: search by vectors or rows"
-                )
-            from unseen import encoders
-
-            self._encoder = self._checked(encoders.get(record.name))
-        return self._encoder
+        """The encoder of the collection, loaded when it is first asked for; `ValueError` if it cannot be had."""
+        return self.encoders.main
 
     def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Unit vectors of texts, (n, d)."""
-        with self._lock:
-            return np.asarray(self.encoder.encode_text(list(texts), cache=False), dtype=np.float32)
+        return self.encoders.text(texts)
 
     def encode_image(self, images: Sequence[Any]) -> NDArray[np.float32]:
         """Unit vectors of pictures, (n, d)."""
-        with self._lock:
-            return np.asarray(self.encoder.encode_image(list(images), cache=False), dtype=np.float32)
+        return self.encoders.image(images)
 
     # -- parts ---------------------------------------------------------------------------------------------------
-
-    def _checked(self, encoder: Any) -> Any:
-        if self.collection.encoder is not None:
-            self.collection.encoder.require(encoder.fingerprint, encoder.dim, name=encoder.name)
-        if not hasattr(encoder, "encode_text"):
-            raise ValueError(f"encoder {encoder.name!r} has no tower of texts: search by vectors or rows")
-        return encoder
 
     def _parts(self, terms: Sequence[Term]) -> list[NDArray[np.float32]]:
         """The unit vector of every term; words and pictures go through the encoder together."""
@@ -363,22 +372,24 @@ class RetrievalService:
         return hits, removed
 
     def _kept(self, index: Index, rows: IntArray, query: Query) -> tuple[BoolArray, IntArray, dict[str, int]]:
-        """Which results stay, (k,), the first of those that show the same, (k,), and how many go for which reason."""
+        """Which results stay, (k,), the first of those like each, (k,; -1 if left out), how many go and why."""
         keep, removed = np.ones(len(rows), bool), {}
         first: IntArray = np.arange(len(rows))
         vectors = index.vectors.take(rows) if query.deduplicate or query.nonviolent else None
-        if query.deduplicate and vectors is not None:
-            first = near_duplicates(vectors, NEAR_DUPLICATE)
-            repeated = first != np.arange(len(rows))
-            removed["duplicates"], keep = int(repeated.sum()), keep & ~repeated
         scored = "punsafe" in self.scores
         if query.safe and not scored:
             raise ValueError("safe needs a column 'punsafe', which the collection does not have")
         if query.safe or (query.safe is None and scored):
             unsafe = self.columns.numbers("punsafe")[rows] > UNSAFE
-            removed["unsafe"], keep = int((unsafe & keep).sum()), keep & ~unsafe
+            removed["unsafe"], keep = int(unsafe.sum()), keep & ~unsafe
         if query.nonviolent and vectors is not None:
             calm, violent = self.encode_text(self.violence)
             bad = vectors @ violent > vectors @ calm
             removed["violent"], keep = int((bad & keep).sum()), keep & ~bad
+        if query.deduplicate and vectors is not None:  # last: what is left out neither stands for others nor below them
+            left = np.flatnonzero(keep)
+            first[left] = left[near_duplicates(vectors[left], NEAR_DUPLICATE)]
+            first[~keep] = -1
+            keep &= first == np.arange(len(rows))
+            removed["duplicates"] = len(left) - int(keep.sum())
         return keep, first, removed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -13,6 +14,12 @@ from unseen.curation.collection import Collection, Side
 from unseen.data.typing import FloatArray, IntArray
 
 BoolArray = NDArray[np.bool_]
+
+ALONE = 8
+"""Part of the rows, one in so many, below which those that may be found are read one by one."""
+
+DIGESTED = 512
+"""Rows from which vectors are known again."""
 
 BLOCK = 32_768
 """Vectors that are in memory at once while all are gone through."""
@@ -69,6 +76,11 @@ class Vectors:
                 part = int(part_of[group[0]])
                 out[group] = self.parts[part][rows[group] - starts[part]]
         return out
+
+    def digest(self, rows: int | None = None) -> str:
+        """SHA-256 over some hundred spaced vectors among the first `rows`: whether they were made anew shows in it."""
+        at = np.unique(np.linspace(0, (len(self) if rows is None else rows) - 1, DIGESTED).astype(np.int64))
+        return hashlib.sha256(np.ascontiguousarray(self.take(at), dtype="<f4").tobytes()).hexdigest()
 
     def places(self, first: int = 0, size: int = BLOCK) -> list[tuple[int, int]]:
         """Part and position of the beginning of every block from row `first` on."""
@@ -128,7 +140,7 @@ class Vectors:
 
     def _allowed(self, within: BoolArray | None) -> Iterator[tuple[IntArray, NDArray[np.float32]]]:
         """Blocks of the rows that may be found, with their rows; few of them are read alone."""
-        if within is not None and 8 * (chosen := np.flatnonzero(within)).size < len(self):
+        if within is not None and ALONE * (chosen := np.flatnonzero(within)).size < len(self):
             for at in range(0, len(chosen), BLOCK):
                 yield chosen[at : at + BLOCK], self.take(chosen[at : at + BLOCK])
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import lru_cache, partial
@@ -36,6 +37,7 @@ from unseen.explorer.messages import (
     told,
 )
 from unseen.explorer.metrics import PATHS, Metrics
+from unseen.explorer.room import Room
 from unseen.serving.app import LOCAL
 from unseen.serving.limits import Limits
 from unseen.serving.metrics import Measured
@@ -52,8 +54,14 @@ FILES = {
 SIDES = (64, 1024)
 """Pixels that a small picture may be asked to have."""
 
-AT_ONCE = 8
-"""Searches and exports that are under way at once; others wait."""
+AT_ONCE, WAITING = 8, 64
+"""Searches, pictures and exports that are under way at once, and others that wait for them."""
+
+DECODED_AT_ONCE, DECODED_WAITING = 2, 16
+"""The same of searches by pictures: each may take 200 MB until its pictures are small."""
+
+MOST_BYTES = 2 * 2**30
+"""Bytes of pictures in one export."""
 
 KEPT_PICTURES = 2_000
 
@@ -85,22 +93,17 @@ def create_app(
     """
     limits = limits or Limits()
     metrics = Metrics()
-    state: dict[str, asyncio.Semaphore] = {}
+    rooms: dict[str, Room] = {}
+    edition = hashlib.sha256(service.collection.order.encode()).hexdigest()[:16]
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        state["room"] = asyncio.Semaphore(AT_ONCE)
+        rooms.update(all=Room(AT_ONCE, WAITING), decoding=Room(DECODED_AT_ONCE, DECODED_WAITING))
         yield
 
-    async def work(job: Callable[..., T], *arguments: Any) -> T:
-        """Run a job in a thread; what the user did wrong is told with 422, a row that is not there with 404."""
-        try:
-            async with state["room"]:
-                return await asyncio.to_thread(job, *arguments)
-        except IndexError as error:
-            raise HTTPException(404, str(error)) from error
-        except ValueError as error:
-            raise HTTPException(422, str(error)) from error
+    async def work(job: Callable[..., T], *arguments: Any, decodes: bool = False) -> T:
+        """Run a job in a thread where there is room."""
+        return await rooms["decoding" if decodes else "all"].run(job, *arguments)
 
     app = FastAPI(title="unseen explore", version=version("unseen"), lifespan=lifespan, docs_url=None, redoc_url=None)
     app.add_middleware(Measured, metrics=metrics, paths=PATHS)
@@ -132,8 +135,7 @@ def create_app(
 
     @app.post("/api/knn", summary="Search")
     async def knn(message: QueryMessage) -> dict[str, Any]:
-        query = await work(message.query, limits.pixels)
-        results = await work(service.search, query)
+        results = await work(lambda: service.search(message.query(limits.pixels)), decodes=bool(message.images))
         metrics.search.observe(results.seconds)
         metrics.hits.inc(len(results.hits))
         for why, count in results.removed.items():
@@ -146,8 +148,13 @@ def create_app(
         return {"rows": [{"row": row, "columns": plain(one)} for row, one in zip(message.rows, rows)]}
 
     @app.get("/api/picture/{row}", summary="A picture, small, or its file as it was kept", response_class=Response)
-    async def picture(row: int, side: Annotated[int | None, Query(ge=SIDES[0], le=SIDES[1])] = None) -> Response:
-        kept = {"cache-control": "private, max-age=3600"}
+    async def picture(
+        request: Request, row: int, side: Annotated[int | None, Query(ge=SIDES[0], le=SIDES[1])] = None
+    ) -> Response:
+        tag = f'"{edition}-{row}-{side or 0}"'
+        kept = {"cache-control": "private, no-cache", "etag": tag}  # kept, but asked for: rows can become others
+        if 0 <= row < len(service) and request.headers.get("if-none-match") == tag:
+            return Response(status_code=304, headers=kept)
         if side is not None:
             return Response(await work(small, row, side), media_type="image/jpeg", headers=kept)
         content = await work(service.picture, row)
@@ -164,13 +171,14 @@ def create_app(
 
     @app.post("/api/export", summary="A selection as a file", response_class=FileResponse)
     async def export(message: ExportMessage) -> FileResponse:
-        file, rows = await work(_exported, service, message, limits.pixels)
+        decodes = message.query is not None and bool(message.query.images)
+        file, rows, found = await work(_exported, service, message, limits.pixels, decodes=decodes)
         metrics.exported.inc(rows)
         return FileResponse(
             file,
             media_type="application/octet-stream",
             filename=f"subset{file.suffix}",
-            headers={"x-rows": str(rows)},
+            headers={"x-rows": str(rows), "x-found": str(found), "x-truncated": str(rows < found).lower()},
             background=BackgroundTask(_forget, file),
         )
 
@@ -184,7 +192,7 @@ def create_app(
     guarded: Any = app
     if token is None:
         guarded = TrustedHostMiddleware(guarded, allowed_hosts=list(hosts), www_redirect=False)
-    return Guard(guarded, token=token, longest=limits.bytes)
+    return Guard(guarded, token=token, longest=limits.bytes, seconds=limits.seconds)
 
 
 def _about(service: RetrievalService, title: str) -> dict[str, Any]:
@@ -203,10 +211,13 @@ def _about(service: RetrievalService, title: str) -> dict[str, Any]:
         "numbers": list(columns.numeric),
         "words": list(columns.words),
         "can": {
-            "text": encoder is not None,
+            "text": service.encoders.reason is None,
+            "why_not": service.encoders.reason,
             "safe": "punsafe" in columns.numeric,
             "aesthetic": sorted(service.ratings) if _steers(service) else [],
         },
+        "languages": {"tower": service.encoders.other.get("name"), "why_not": service.encoders.other_reason},
+        "stale": dict(service.stale),
         "most": {"hits": 1_000, "rows": MOST_ROWS},
     }
 
@@ -215,22 +226,30 @@ def _steers(service: RetrievalService) -> bool:
     return "aesthetic" in service.scores and "image" in service.indices
 
 
-def _exported(service: RetrievalService, message: ExportMessage, max_pixels: int) -> tuple[Path, int]:
-    """Write a selection into a file of its own; how many rows it has."""
+def _exported(service: RetrievalService, message: ExportMessage, max_pixels: int) -> tuple[Path, int, int]:
+    """Write a selection into a file of its own; how many rows it has, and how many were found."""
     similarity: Any = None
     rows: Any = message.rows
     if message.query is not None:
         query = message.query.query(max_pixels)
         if message.above is not None:
-            similarity, rows = service.above(query, message.above, most=MOST_ROWS)
+            similarity, rows = service.above(query, message.above)
         else:
             hits = service.search(query).hits
             rows, similarity = [hit.row for hit in hits], [hit.similarity for hit in hits]
+        if not len(rows):
+            raise ValueError("nothing was found, so nothing is written; lower `above` or loosen the filters")
+    found = len(rows)
+    rows, similarity = rows[:MOST_ROWS], None if similarity is None else similarity[:MOST_ROWS]
+    if message.format == "webdataset" and (size := int(service.columns.sizes(rows).sum())) > MOST_BYTES:
+        raise ValueError(
+            f"the pictures take {size / 1e9:.1f} GB; at most {MOST_BYTES / 1e9:.1f} GB are written at once"
+        )
     suffix = next(ending for ending, format in SUFFIXES.items() if format == message.format)
     folder = Path(tempfile.mkdtemp(prefix="unseen-export-"))
     file = folder / f"subset{suffix}"
     try:
-        return export_subset(service, rows, file, similarity=similarity), len(rows)
+        return export_subset(service, rows, file, similarity=similarity), len(rows), found
     except BaseException:
         folder.rmdir()
         raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -161,6 +162,9 @@ class ExplorerClient:
                 self._refuse(answer)
             for chunk in answer.iter_bytes():
                 stream.write(chunk)
+            if answer.headers.get("x-truncated") == "true":
+                written, found = answer.headers["x-rows"], answer.headers["x-found"]
+                warnings.warn(f"{file} holds the first {written} of {found} rows: more are not written", stacklevel=2)
         return Path(file)
 
     def _json(self, verb: str, path: str, **more: Any) -> Any:

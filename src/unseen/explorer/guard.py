@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from unseen.serving.access import carries
@@ -45,10 +47,12 @@ class Guard:
         What every request but `/health` must carry, as `Bearer` or as a browser's password.
     longest : int, >= 1
         Bytes of a body.
+    seconds : float, > 0
+        Time within which a body must have arrived.
     """
 
-    def __init__(self, app: ASGIApp, *, token: str | None, longest: int) -> None:
-        self.app, self.token, self.longest = app, token, longest
+    def __init__(self, app: ASGIApp, *, token: str | None, longest: int, seconds: float = 30.0) -> None:
+        self.app, self.token, self.longest, self.seconds = app, token, longest, seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -64,26 +68,56 @@ class Guard:
             and not carries(headers.get("authorization"), self.token)
         ):
             ask = {"www-authenticate": 'Basic realm="unseen: any name, the token as password", charset="UTF-8"'}
-            await PlainTextResponse("the token is missing or wrong", 401, ask)(scope, receive, closed)
+            await _refused("the token is missing or wrong", 401, ask)(scope, receive, closed)
+            return
+        if headers.get("sec-fetch-site") in ("cross-site", "same-site") and scope["path"] != "/":
+            await _refused("another web page may not ask", 403)(scope, receive, closed)
             return
         length = headers.get("content-length", "0")
         if not length.isdigit() or int(length) > self.longest:
-            too_long = PlainTextResponse(f"a request may have at most {self.longest:,} bytes", 413)
-            await too_long(scope, receive, closed)
+            await self._too_long()(scope, receive, closed)
             return
-        await self.app(scope, self._counted(receive), closed)
+        try:
+            async with asyncio.timeout(self.seconds):
+                body = await self._body(receive)
+        except TimeoutError:
+            await _refused(f"the request took more than {self.seconds:g} seconds to arrive", 408)(
+                scope, receive, closed
+            )
+            return
+        if body is None:
+            await self._too_long()(scope, receive, closed)
+            return
+        await self.app(scope, _replayed(body, receive), closed)
 
-    def _counted(self, receive: Receive) -> Receive:
-        """The body, cut off as a lost connection where it is too long."""
-        seen = 0
+    def _too_long(self) -> JSONResponse:
+        return _refused(f"a request may have at most {self.longest:,} bytes", 413)
 
-        async def counted() -> Message:
-            nonlocal seen
+    async def _body(self, receive: Receive) -> list[Message] | None:
+        """The messages of the whole body; None if it is too long."""
+        messages, seen = [], 0
+        while True:
             message = await receive()
+            messages.append(message)
             seen += len(message.get("body", b""))
-            return {"type": "http.disconnect"} if seen > self.longest else message
+            if seen > self.longest:
+                return None
+            if message["type"] != "http.request" or not message.get("more_body", False):
+                return messages
 
-        return counted
+
+def _refused(detail: str, status: int, headers: dict[str, str] | None = None) -> JSONResponse:
+    return JSONResponse({"detail": detail}, status, headers)
+
+
+def _replayed(messages: list[Message], receive: Receive) -> Receive:
+    """What has arrived, then what arrives."""
+    waiting = list(messages)
+
+    async def replayed() -> Message:
+        return waiting.pop(0) if waiting else await receive()
+
+    return replayed
 
 
 def _with_headers(send: Send) -> Send:

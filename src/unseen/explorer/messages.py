@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from unseen.curation.results import Filters
 from unseen.curation.retrieval import Hit, Query, Results, Term
+from unseen.explorer.pictures import pictures_of
 from unseen.serving.limits import MAX_TEXT
-from unseen.serving.pictures import open_picture
 
 MOST_TERMS, MOST_HITS, MOST_ROWS = 16, 1_000, 100_000
 """Terms of a query, results of it, and rows of one export."""
 
 Finite = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
+"""Weights and parts of vectors."""
+
+Bound = Annotated[float, Field(allow_inf_nan=False)]
+"""An end of a range: columns hold numbers of any size, such as times in milliseconds."""
+
+Row = Annotated[int, Field(ge=0, le=2**53)]
+"""The number of a row: no greater than JavaScript can say."""
 
 
 class Strict(BaseModel):
@@ -49,7 +54,7 @@ class EmbeddingTerm(Strict):
 class RowTerm(Strict):
     """A row whose like is looked for."""
 
-    row: Annotated[int, Field(ge=0)]
+    row: Row
     weight: Finite = 1.0
 
 
@@ -57,7 +62,7 @@ class FilterMessage(Strict):
     """Values and ranges, ends included, that columns may have; null leaves an end open."""
 
     values: dict[str, Annotated[list[str], Field(max_length=100)]] = Field(default_factory=dict)
-    ranges: dict[str, tuple[Finite | None, Finite | None]] = Field(default_factory=dict)
+    ranges: dict[str, tuple[Bound | None, Bound | None]] = Field(default_factory=dict)
 
     def filters(self) -> Filters:
         """As the service takes them."""
@@ -89,7 +94,8 @@ class QueryMessage(Strict):
     def query(self, max_pixels: int) -> Query:
         """As the service takes it; `ValueError` if a picture is none."""
         terms = [Term("text", one.text, one.weight) for one in self.texts]
-        terms += [Term("image", picture_of(one.base64, max_pixels), one.weight) for one in self.images]
+        pictures = pictures_of([one.base64 for one in self.images], max_pixels)
+        terms += [Term("image", picture, one.weight) for picture, one in zip(pictures, self.images)]
         terms += [Term("embedding", one.vector, one.weight) for one in self.embeddings]
         terms += [Term("row", one.row, one.weight) for one in self.rows]
         return Query(
@@ -107,28 +113,24 @@ class QueryMessage(Strict):
 class RowsMessage(Strict):
     """Rows of the collection."""
 
-    rows: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1, max_length=MOST_HITS)]
+    rows: Annotated[list[Row], Field(min_length=1, max_length=MOST_HITS)]
 
 
 class ExportMessage(Strict):
     """What to write: rows, or what a query finds: all above a threshold, or its k results."""
 
     format: Literal["parquet", "csv", "uids", "webdataset"] = "parquet"
-    rows: Annotated[list[Annotated[int, Field(ge=0)]], Field(max_length=MOST_ROWS)] = Field(default_factory=list)
+    rows: Annotated[list[Row], Field(max_length=MOST_ROWS)] = Field(default_factory=list)
     query: QueryMessage | None = None
     above: Annotated[float, Field(ge=-1, le=1)] | None = None
 
-
-def picture_of(text: str, max_pixels: int) -> Any:
-    """A picture from base64, perhaps as a data URL; `ValueError` if it is none."""
-    try:
-        content = base64.b64decode(text.partition(",")[2] if text.startswith("data:") else text, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise ValueError("an image must be a file in base64") from error
-    try:
-        return open_picture(content, max_pixels)
-    except ValueError as error:
-        raise ValueError(f"the image {error}") from error
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if bool(self.rows) == (self.query is not None):
+            raise ValueError("name either rows or a query")
+        if self.above is not None and self.query is None:
+            raise ValueError("above needs a query")
+        return self
 
 
 def told(results: Results) -> dict[str, Any]:
@@ -163,4 +165,8 @@ def _plain(value: Any) -> Any:
         return value
     if isinstance(value, (list, tuple)):
         return [_plain(one) for one in value]
+    if isinstance(value, dict):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, bytes):
+        return f"{len(value)} bytes"
     return str(value)

@@ -47,18 +47,28 @@ function showTerms() {
     const name = term.text ?? term.name;
     chip.append(made("span", {class: "what", title: name}, name));
     const weight = made("input", {type: "number", step: "0.1", value: term.weight, "aria-label": `Weight of ${name}`});
-    weight.addEventListener("change", () => { term.weight = Number(weight.value) || 1; search(); });
+    weight.addEventListener("change", () => { 
+      const value = Number(weight.value);
+      if (weight.value === "" || !Number.isFinite(value)) { weight.value = term.weight; return; }
+      term.weight = value;
+      if (hasQuery()) search(); else say("Every term has a weight of 0: give one another, or type words.");
+    });
     const away = made("button", {type: "button", "aria-label": `Remove ${name}`}, "×");
-    away.addEventListener("click", () => { state.terms.splice(i, 1); showTerms(); if (hasQuery()) search(); });
+    away.addEventListener("click", () => {
+      state.terms.splice(i, 1);
+      showTerms();
+      ($("terms").querySelectorAll("button")[Math.min(i, state.terms.length - 1)] ?? $("words")).focus();
+      if (hasQuery()) search();
+    });
     chip.append(weight, away);
     return chip;
   }));
 }
 
-const hasQuery = () => state.terms.length > 0 || $("words").value.trim() !== "";
+const hasQuery = () => state.terms.some((term) => term.weight !== 0) || $("words").value.trim() !== "";
 
 function message() {
-  const of = (kind, key, value) => state.terms.filter((t) => t.kind === kind).map((t) => ({[key]: value(t), weight: t.weight}));
+  const of = (kind, key, value) => state.terms.filter((t) => t.kind === kind && t.weight !== 0).map((t) => ({[key]: value(t), weight: t.weight}));
   const words = $("words").value.trim();
   const texts = of("text", "text", (t) => t.text);
   if (words) texts.push({text: words, weight: 1});
@@ -109,7 +119,7 @@ function keepWords() {
 }
 
 function takePicture(file) {
-  if (!file) return;
+  if (!file || $("picture").disabled) return;
   if (!file.type.startsWith("image/")) { say(`${file.name} is no picture.`, true); return; }
   const reader = new FileReader();
   reader.addEventListener("load", () => {
@@ -125,6 +135,7 @@ function like(row, name) {
   showTerms();
   show("search");
   search();
+  $("terms").querySelector("input").focus();  // the button that was pressed goes with the old results
 }
 
 // -- results ----------------------------------------------------------------------------------------------
@@ -157,18 +168,21 @@ function card(hit) {
   if (columns.language) facts.push(columns.language);
   element.querySelector(".facts").textContent = facts.join(" · ");
   element.title = Object.entries(columns).filter(([key, value]) => value !== null && key !== "text").map(([key, value]) => `${key}: ${typeof value === "number" ? short(value) : value}`).join("\n");
+  shot.setAttribute("aria-label", `Open the picture of ${name || `row ${row}`} in a new tab`);
+  element.querySelector(".like").setAttribute("aria-label", `More like ${name || `row ${row}`}`);
   element.querySelector(".like").addEventListener("click", () => like(row, name || `row ${row}`));
   const alike = element.querySelector(".alike");
   if (!hit.duplicates.length) { alike.remove(); return element; }
   const group = element.querySelector(".group");
   alike.textContent = `${hit.duplicates.length} near duplicate${hit.duplicates.length > 1 ? "s" : ""}`;
   alike.setAttribute("aria-expanded", "false");
+  alike.setAttribute("aria-label", `${alike.textContent} of ${name || `row ${row}`}`);
   alike.addEventListener("click", () => {
     group.hidden = !group.hidden;
     alike.setAttribute("aria-expanded", String(!group.hidden));
     if (!group.childElementCount) group.append(...hit.duplicates.map((other) => {
       const item = made("li");
-      const link = made("a", {href: `api/picture/${other}`, target: "_blank", rel: "noopener noreferrer"});
+      const link = made("a", {"aria-label": `Open the picture of row ${other} in a new tab`, href: `api/picture/${other}`, target: "_blank", rel: "noopener noreferrer"});
       link.append(made("img", {src: `api/picture/${other}?side=64`, alt: `row ${other}`, loading: "lazy"}));
       item.append(link);
       return item;
@@ -185,6 +199,7 @@ function showSelection() {
   const n = state.selected.size;
   $("download").disabled = n === 0;
   $("download").textContent = n ? `Download ${number(n)} selected` : "Download selected";
+  $("unselect").hidden = n === 0;
   $("download-above").disabled = state.last === null;
 }
 
@@ -198,7 +213,9 @@ async function download(body) {
     link.click();
     link.remove();
     URL.revokeObjectURL(link.href);
-    say(`${number(answer.headers.get("x-rows"))} rows written to ${link.download}`);
+    const [rows, found] = ["x-rows", "x-found"].map((name) => Number(answer.headers.get(name)));
+    const cut = answer.headers.get("x-truncated") === "true";
+    say(cut ? `Only the first ${number(rows)} of ${number(found)} rows are in ${link.download}: no more are written at once.` : `${number(rows)} rows written to ${link.download}`, cut);
   } catch (error) { say(error.message, true); }
 }
 
@@ -224,7 +241,7 @@ function showFacets(told) {
     field.append(made("legend", {}, name));
     for (const [value, n] of counts) {
       const label = made("label", {class: "check"});
-      const box = made("input", {type: "checkbox", "data-facet": `${name}/${value}`});
+      const box = made("input", {type: "checkbox", "data-facet": `${name}/${value}`, "aria-label": `${name}: ${value || "none"}, ${number(n)} pairs`});
       box.checked = (state.filters.values[name] ?? []).includes(value);
       box.addEventListener("change", () => {
         const kept = (state.filters.values[name] ?? []).filter((one) => one !== value);
@@ -318,6 +335,13 @@ function listen() {
     for (const box of document.querySelectorAll(".pick input")) box.checked = $("all").checked;
     showSelection();
   });
+  $("unselect").addEventListener("click", () => {
+    state.selected.clear();
+    for (const box of document.querySelectorAll(".pick input")) box.checked = false;
+    $("all").checked = false;
+    showSelection();
+    $("all").focus();
+  });
   $("download").addEventListener("click", () => download({rows: [...state.selected.keys()]}));
   $("download-above").addEventListener("click", () => download({query: state.last, above: Number($("above").value)}));
   for (const name of ["search", "map"]) $(`tab-${name}`).addEventListener("click", () => show(name));
@@ -349,13 +373,16 @@ async function begin() {
   $("safe").checked = about.can.safe;
   $("safe").disabled = !about.can.safe;
   $("nonviolent").disabled = !about.can.text;
-  for (const id of ["words", "add", "picture"]) $(id).disabled = !about.can.text;
+  for (const id of ["words", "add", "picture", "go"]) $(id).disabled = !about.can.text;
+  const told = [about.can.why_not, about.languages.why_not, ...Object.values(about.stale)].filter(Boolean);
+  $("cannot").textContent = told.join(". ");
+  $("cannot").hidden = told.length === 0;
   const steers = about.can.aesthetic.length > 0;
   $("aesthetic-row").hidden = $("steer-row").hidden = !steers;
   $("aesthetic").replaceChildren(made("option", {value: ""}, "off"), ...about.can.aesthetic.filter((s) => s >= 0 && s <= 10).map((score) => made("option", {value: score}, `towards ${score}`)));
   showSelection();
   await count();
-  say(`${number(about.rows)} pairs. Type words or drop a picture.`);
+  say(`${number(about.rows)} pairs. ${about.can.text ? "Type words or drop a picture." : "Choose a group on the map to look for pairs like its own."}`);
   $("words").focus();
 }
 

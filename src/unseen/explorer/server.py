@@ -27,6 +27,7 @@ def serve(
     token: str | None = None,
     limits: Limits | None = None,
     ready: Callable[[str], None] = lambda url: None,
+    warn: Callable[[str], None] = lambda reason: None,
 ) -> None:
     """Show a collection until SIGINT or SIGTERM.
 
@@ -45,6 +46,8 @@ def serve(
         Bytes of a body, pixels of a picture.
     ready : callable
         Told the URL when the explorer listens.
+    warn : callable
+        Told what cannot be looked for, and why, before.
 
     Raises
     ------
@@ -58,6 +61,9 @@ def serve(
     check_access(host, token)
     with runtime(progress=False):
         service.warm()
+        for reason in (service.encoders.reason, service.encoders.other_reason):
+            if reason is not None:
+                warn(reason)
         config = uvicorn.Config(
             create_app(service, title=title, limits=limits, token=token, hosts=(*LOCAL, host)),
             host=host,
