@@ -31,6 +31,8 @@ VENDORS = ("twemoji", "fluent-emoji-flat")
 """Whose drawings the encoder has learnt from."""
 DIM, BUCKETS, LENGTH, POOLED = 64, 2**15, 128, 1280
 BATCH, EPOCHS = 128, 30
+SHORT = 6
+"""Characters that a caption exceeds."""
 
 FORMS: Mapping[str, tuple[str, ...]] = {
     "en": ("a picture of {0}", "{0}: {1}", "{0} and {1}, a drawing"),
@@ -42,7 +44,7 @@ FORMS: Mapping[str, tuple[str, ...]] = {
     "nl": ("een plaatje van {0}", "{0}: {1}", "{0} en {1}, een tekening"),
     "ru": ("изображение: {0}", "{0}: {1}", "{0} и {1}, рисунок"),
     "ja": ("{0}のイラスト", "{0}・{1}", "{0}と{1}の絵"),
-    "zh": ("{0}的图片", "{0}:{1}", "{0}和{1}的插图"),
+    "zh": ("这是一张{0}的图片", "{0}:{1}", "{0}和{1}的插图"),
 }
 """Captions from a name and keywords, by language."""
 
@@ -63,7 +65,8 @@ def things(style: str) -> tuple[Thing, ...]:
 
 def _caption(locale: str, name: str, tags: Sequence[str], code: str) -> str:
     form = FORMS[locale][zlib.crc32(f"{locale}/{code}".encode()) % 3]
-    return form.format(name, ", ".join(tags[:3]) or name)
+    told = form.format(name, ", ".join(tags[:3]) or name)
+    return told if len(told) > SHORT else FORMS[locale][0].format(name)
 
 
 def name_of(key: str) -> str:
