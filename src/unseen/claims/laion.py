@@ -317,7 +317,6 @@ def _digests(out: Path) -> dict[str, str]:
 # -- the ledger ----------------------------------------------------------------------------------------------
 
 mechanism = functools.partial(Assertion, level="mechanism")
-promised = functools.partial(Assertion, level="effect", promised=True)
 effect = functools.partial(Assertion, level="effect")
 paper_scale = functools.partial(Assertion, level="paper scale")
 not_testable = functools.partial(Assertion, level="not testable")
@@ -396,7 +395,7 @@ claim = Claim(
             reason="Common Crawl's WAT files and a cluster: `unseen curate wat/ --out pairs --encoder "
             "open_clip:ViT-B-32/openai --engine ray --address auto --shard-size 10000`.",
         ),
-        promised(
+        effect(
             text="CLIP is replicated on what was filtered: for equal steps, it names 3 points more of another vendor's "
             "pictures than one trained on everything.",
             experiment="training",
