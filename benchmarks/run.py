@@ -21,12 +21,15 @@ ALL = (
     "zeroq",
     "forecasting",
     "nas",
+    "concepts",
     "overhead",
     "serve",
     "hypergraph",
     "taxonomy",
     "generation",
+    "pruning",
     "curation",
+    "index",
 )
 
 

@@ -80,6 +80,16 @@ def python(about: dict[str, Any], arguments: str = "") -> str:
             fit,
             "small = method.network()",
         ]
+    elif "curation" in about["protocols"]:
+        lines = [
+            "from unseen.data.sources import digits",
+            f"from unseen.methods import {name}",
+            "",
+            'target = digits("handwritten", size=8, flat=True)  # or embeddings of pictures, (n, d)',
+            fit,
+            "chosen = method.select(fraction=0.2)  # any other number, without clustering again",
+            "print(chosen.mask.mean())",
+        ]
     elif methods.get(about["slug"]).card.task == "value":
         lines = [
             "from scipy.stats import kendalltau",
@@ -204,6 +214,8 @@ def shell(about: dict[str, Any]) -> str:
     if "quantization" in about["protocols"]:
         settings = "".join(f" --set {key}={value}" for key, value in quick(about).items())
         return f"unseen quantize efficientnet-lite0 --method {slug} --bits 8/8{settings} --out models/{slug}"
+    if "curation" in about["protocols"]:
+        return "unseen data get digits:handwritten --out handwritten\nunseen prune handwritten --keep 0.3 --out pruned"
     if methods.get(slug).card.task == "value":
         return f"unseen nas rank cells-digits --trained 40 --out nas\nunseen reproduce {slug} --quick"
     if about["modalities"] == ["series"]:

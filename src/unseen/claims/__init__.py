@@ -27,11 +27,13 @@ CLAIMS = {
     "parzc": "parzc",
     "genie": "genie",
     "ttm": "ttm",
+    "concept-pruning": "concept_pruning",
     "laion": "laion",
     "mte-zsar": "mte_zsar",
     "ontozsl": "ontozsl",
     "crest": "crest",
     "crafting-shifts": "crafting_shifts",
+    "concept-frequency": "concept_frequency",
 }
 """Module of the claim of every built system, by slug."""
 

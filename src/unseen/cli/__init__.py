@@ -7,7 +7,10 @@ import os
 
 from unseen.cli.app import app, say
 
-from unseen.cli import job, known, trust, carry, taxonomy, annotate, complete, explain, shift, nas, forecast, curate  # isort: skip  # noqa: F401 - in the order of the help
+from unseen.cli import (  # isort: skip  # noqa: F401 - in the order of the help
+    job, known, trust, carry, taxonomy, annotate, complete, explain, shift, nas,
+    forecast, curate, explore, prune, concepts,
+)  # fmt: skip
 
 
 def main() -> None:

@@ -223,6 +223,8 @@ def data_get(name: str, out: Annotated[Path, typer.Option(help="Folder of class 
     """Write a data set as a folder of class folders.  Example:  unseen data get digits:printed --out printed"""
     from unseen.data import sources
 
+    if (kind := sources.info(name).kind) != "image":
+        raise ValueError(f"{name} holds {kind}, no pictures: read it in Python, unseen.data.sources.get({name!r})")
     domain = sources.get(name)
     sources.save(domain, out)
     say(f"{len(domain)} pictures are in {out}")

@@ -57,9 +57,13 @@ METHODS = {
     "parzc": "compression.parzc:ParZC",
     "genie": "compression.genie:Genie",
     "ttm": "forecasting.ttm:TTM",
+    "concept-pruning": "curation.concept_pruning:ConceptPruning",
 }
 
-SYSTEMS: dict[str, str] = {"laion": "curation.laion"}
+SYSTEMS: dict[str, str] = {
+    "concept-frequency": "curation.concept_frequency",
+    "laion": "curation.laion",
+}
 """Module of every pipeline and study: systems of functions, which nobody fits. It holds their ``card``."""
 
 

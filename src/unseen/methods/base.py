@@ -75,6 +75,8 @@ class Method:
     """
 
     card: ClassVar[Card]
+    of_target: ClassVar[tuple[str, ...]] = ("transduction_",)
+    """Learnt attributes with an entry for each sample of the target: they follow the order that the user gave."""
 
     random_state: Seed = 0
 
@@ -247,9 +249,10 @@ def _learning(function: Callable[..., Any]) -> Callable[..., Any]:
         finally:
             del vars(learner)["_learns"]
         _settle(learner)
-        labels = vars(learner).get("transduction_")
-        if order is not None and labels is not None:
-            vars(learner)["transduction_"] = labels[np.argsort(order)]
+        if order is not None:
+            for name in learner.of_target:
+                if name in vars(learner):
+                    vars(learner)[name] = vars(learner)[name][np.argsort(order)]
         return result
 
     return wrapper

@@ -60,7 +60,7 @@ def kmeans(
     everything = torch.ones(len(x), dtype=torch.bool, device=x.device)
     best: Clusters | None = None
     for _ in range(1 if init is not None else restarts):
-        start = _plus_plus(x, k, generator) if init is None else init
+        start = plus_plus(x, k, generator) if init is None else init
         run = _Lloyd(x, start, tolerance)
         run.go(everything, iterations, generator)
         centroids = run.centroids()
@@ -96,7 +96,7 @@ def kmeans_leaving_out(
         raise ValueError(f"k must be in [1, {len(x) - left_out.shape[1]}], the number of samples left; got {k}")
     generator = torch.Generator(x.device).manual_seed(random_state)
     everything = torch.ones(len(x), dtype=torch.bool, device=x.device)
-    shared = _Lloyd(x, _plus_plus(x, k, generator), tolerance)
+    shared = _Lloyd(x, plus_plus(x, k, generator), tolerance)
     shared.go(everything, iterations, generator)
     for out in left_out:
         keep = everything.clone()
@@ -106,7 +106,7 @@ def kmeans_leaving_out(
         yield run.centroids()
 
 
-def _plus_plus(x: Tensor, k: int, generator: torch.Generator) -> Tensor:
+def plus_plus(x: Tensor, k: int, generator: torch.Generator) -> Tensor:
     """k starting centroids: each time the best of a few samples drawn by squared distance."""
     centroids = x[torch.randint(len(x), (1,), generator=generator, device=x.device)]
     distance = (x - centroids).square().sum(dim=1)

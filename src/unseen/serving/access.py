@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hmac
 import ipaddress
 
@@ -32,3 +34,15 @@ def allowed(authorization: str | None, token: str) -> bool:
     """Whether an `Authorization` header carries the token; takes as long for a wrong one as for the right one."""
     scheme, _, given = (authorization or "").partition(" ")
     return hmac.compare_digest(given.strip().encode(), token.encode()) and scheme.lower() == "bearer"
+
+
+def carries(authorization: str | None, token: str) -> bool:
+    """Whether a header carries the token, as `Bearer`, or as the password that a browser asks for (`Basic`)."""
+    scheme, _, given = (authorization or "").partition(" ")
+    if scheme.lower() == "basic":
+        try:
+            _, _, password = base64.b64decode(given, validate=True).decode().partition(":")
+        except (binascii.Error, UnicodeDecodeError):
+            return False
+        return allowed(f"Bearer {password}", token)
+    return allowed(authorization, token)

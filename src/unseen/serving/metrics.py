@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from starlette.datastructures import MutableHeaders
@@ -45,18 +46,31 @@ class Metrics:
         return generate_latest(self.registry)
 
 
+class Answered(Protocol):
+    """What counts answers."""
+
+    def answered(self, path: str, status: int, seconds: float) -> None:
+        """Count one request."""
+        ...
+
+
+def _below(path: str, one: str) -> bool:
+    """Whether a path lies below one that ends in a slash."""
+    return one != "/" and one.endswith("/") and path.startswith(one)
+
+
 class Measured:
     """Counts the answers of an application, and forbids browsers to guess their type or to keep them."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
-        self.app, self.metrics = app, metrics
+    def __init__(self, app: ASGIApp, metrics: Answered, paths: Sequence[str] = PATHS) -> None:
+        self.app, self.metrics, self.paths = app, metrics, paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        path = scope["path"] if scope["path"] in PATHS else "other"
+        path = next((one for one in self.paths if scope["path"] == one or _below(scope["path"], one)), "other")
         began = time.perf_counter()
 
         async def told(message: Message) -> None:

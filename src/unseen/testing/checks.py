@@ -212,9 +212,9 @@ def order_of_the_target_changes_no_bit(case: Case) -> None:
 def _same_fit(case: Case, target: Domain, order: np.ndarray, told: str) -> None:
     expected, method = fitted(case), case.make().fit(**case.inputs(target=target))
     need(learnt(method) == learnt(expected), f"{told}: what is learnt must not differ by a bit")
-    if "transduction_" in method.fitted:
-        own, theirs = vars(method)["transduction_"], vars(expected)["transduction_"]
-        need(own.tolist() == theirs[order].tolist(), f"{told}: transduction_ must follow the samples")
+    for name in set(method.of_target) & set(method.fitted):
+        own, theirs = vars(method)[name], vars(expected)[name]
+        need(own.tolist() == theirs[order].tolist(), f"{told}: {name} must follow the samples")
 
 
 def _elsewhere(x: Lazy) -> Lazy:

@@ -52,8 +52,8 @@ def random_states() -> tuple[Any, ...]:
 
 
 def learnt(method: Method) -> str:
-    """A hash of all that a method has learnt, up to the order of its transduction."""
-    return digest({key: value for key, value in method.fitted.items() if key != "transduction_"})
+    """A hash of all that a method has learnt, up to the order of what it says of the target's samples."""
+    return digest({key: value for key, value in method.fitted.items() if key not in method.of_target})
 
 
 def forecasts(method: type[Method]) -> bool:

@@ -22,6 +22,7 @@ from unseen.methods.base import VOCABULARY, Method, Signature, signatures
 from unseen.nn.build import builder
 from unseen.nn.classifier import feature_classifier, train_source
 from unseen.nn.layer_statistics import layer_reader
+from unseen.nn.pointnet import pointnet
 from unseen.nn.prompting import PromptableTowers, pooled_text
 from unseen.runtime import reproducible
 
@@ -82,7 +83,8 @@ def cases(method: type[Method]) -> Iterator[Case]:
 
 
 def _kinds(cls: type[Method], signature: Signature) -> list[str]:
-    known = [kind for kind in ("features", "probabilities", "image", "text", "series") if kind in cls.card.modalities]
+    kinds = ("features", "probabilities", "image", "text", "series", "points")
+    known = [kind for kind in kinds if kind in cls.card.modalities]
     return known if "model" in signature.required else known[:1]
 
 
@@ -99,7 +101,7 @@ def samples_of(kind: str, n: int, seed: int) -> tuple[Any, np.ndarray]:
     if kind == "series":
         phase = np.arange(LENGTH)[None, :, None] / 12 + rng.random((n, 1, CHANNELS))
         return (np.sin(2 * np.pi * phase) + 0.1 * rng.normal(size=(n, LENGTH, CHANNELS))).astype(np.float32), y
-    shape = {"features": (WIDTH,), "probabilities": (N_SEEN,), "image": (3, SIDE, SIDE)}[kind]
+    shape = {"features": (WIDTH,), "probabilities": (N_SEEN,), "image": (3, SIDE, SIDE), "points": (SIDE, 3)}[kind]
     centres = np.random.default_rng(1).normal(size=(N_SEEN, *shape))
     x = (1.5 * centres[y] + rng.normal(size=(n, *shape)) + 0.1 * seed).astype(np.float32)
     if kind == "probabilities":
@@ -225,6 +227,8 @@ def _model(kind: str) -> nn.Module:
                 for _ in range(20):
                     network(x)
             return network.eval()
+        if kind == "points":
+            return train_source(pointnet(N_SEEN, (8, 8), 8), domain_of("source", kind), epochs=3, batch_size=16)
         width = N_SEEN if kind == "probabilities" else WIDTH
         return train_source(feature_classifier(width, N_SEEN, 8), domain_of("source", kind), epochs=3, batch_size=16)
 

@@ -119,6 +119,11 @@ def bad_samples(case: Case) -> Iterator[Any]:
         empty[2], infinite[2, 1, 1] = np.nan, np.inf
         yield from (empty, infinite, x[:0], x[0], x[0].ravel(), x[:, :3], x.astype(str), x.astype(complex), "one", None)
         return
+    if case.kind == "points":  # fewer points are another cloud
+        empty, infinite = x.copy(), x.copy()
+        empty[2, 1], infinite[2, 1, 1] = np.nan, np.inf
+        yield from (empty, infinite, x[:0], x[0], x[0].ravel(), x[..., :2], x.astype(str), x.astype(complex), "a", None)
+        return
     nan, infinite = x.copy(), x.copy()
     nan[2].flat[1], infinite[2].flat[1] = np.nan, np.inf
     yield from (nan, infinite, x[:0], x[0].ravel(), x.astype(str), x.astype(complex), "picture", None, x[:, :-1])

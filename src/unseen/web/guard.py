@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from typing import Any
 
@@ -11,7 +9,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from unseen.serving.access import allowed
+from unseen.serving.access import carries
 from unseen.serving.manual import source_hash
 
 FORM = 2**16
@@ -64,18 +62,6 @@ def policy(page: str) -> str:
     hashes = " ".join(dict.fromkeys(source_hash(script) for script in _INLINE.findall(page)))
     rules = {**POLICY, "script-src": f"{POLICY['script-src']} {hashes}".strip()}
     return "; ".join(f"{key} {value}" for key, value in rules.items())
-
-
-def carries(authorization: str | None, token: str) -> bool:
-    """Whether a header carries the token, as `Bearer`, or as the password that a browser asks for (`Basic`)."""
-    scheme, _, given = (authorization or "").partition(" ")
-    if scheme.lower() == "basic":
-        try:
-            _, _, password = base64.b64decode(given, validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError):
-            return False
-        return allowed(f"Bearer {password}", token)
-    return allowed(authorization, token)
 
 
 class Guard:

@@ -14,8 +14,10 @@ from typing import Any
 from unseen.data.domain import Domain
 from unseen.data.sources.digits import characters, digit_styles, digits
 from unseen.data.sources.emoji import LOCALES, download_size, emoji, emoji_styles, emoji_words, in_common
+from unseen.data.sources.furniture import furniture, furniture_credit, furniture_download, furniture_makers
 from unseen.data.sources.npm import SourceUnavailable, pins
 from unseen.data.sources.tones import TONED, emoji_tones
+from unseen.data.typing import Kind
 
 __all__ = [
     "LOCALES",
@@ -29,6 +31,8 @@ __all__ = [
     "emoji_styles",
     "emoji_tones",
     "emoji_words",
+    "furniture",
+    "furniture_makers",
     "get",
     "in_common",
     "info",
@@ -41,7 +45,8 @@ __all__ = [
 class Source:
     """What is known of a source before it is had.
 
-    `name` is ``SOURCE:STYLE``; `download` is in bytes, 0 for what ships with the install or is in the cache.
+    `name` is ``SOURCE:STYLE``; `download` is in bytes, 0 for what ships with the install or is in the cache; `kind` is
+    that of the samples.
     """
 
     name: str
@@ -49,6 +54,7 @@ class Source:
     credit: str
     download: int
     needs: str = ""
+    kind: Kind = "image"
 
 
 def list_sources() -> tuple[Source, ...]:
@@ -68,6 +74,9 @@ def info(name: str) -> Source:
     if kind == "digits":
         what = "digits in 21 fonts" if style == "printed" else "1,797 handwritten digits"
         return Source(name, f"{what}, 10 classes", digits(style, size=8, copies=1).credits[0], 0)
+    if kind == "furniture":
+        what = "clouds of points of objects by this maker, in ten shapes or by room, with names and real sizes"
+        return Source(name, what, furniture_credit(style), furniture_download(), "apt-get", "points")
     told = "29 classes or one each, with names and keywords"
     if kind == "tones":
         told = "people and hands in five skin tones, 1,650 pairs of tone and object"
@@ -86,12 +95,17 @@ def get(name: str, **options: Any) -> Domain:
     Parameters
     ----------
     name : str
-        ``digits:printed``, ``digits:handwritten``, ``emoji:STYLE`` or ``tones:STYLE``.
+        ``digits:printed``, ``digits:handwritten``, ``emoji:STYLE``, ``tones:STYLE`` or ``furniture:MAKER``.
     options
-        Passed to `digits`, `emoji` or `emoji_tones`.
+        Passed to `digits`, `emoji`, `emoji_tones` or `furniture`.
     """
     kind, style = _split(name)
-    makers: dict[str, Callable[..., Domain]] = {"digits": digits, "emoji": emoji, "tones": emoji_tones}
+    makers: dict[str, Callable[..., Domain]] = {
+        "digits": digits,
+        "emoji": emoji,
+        "tones": emoji_tones,
+        "furniture": furniture,
+    }
     return makers[kind](style, **options)
 
 
@@ -124,7 +138,7 @@ def save(domain: Domain, folder: str | os.PathLike[str]) -> Path:
 
 
 def _names() -> tuple[str, ...]:
-    kinds = {"digits": digit_styles(), "emoji": emoji_styles(), "tones": TONED}
+    kinds = {"digits": digit_styles(), "emoji": emoji_styles(), "tones": TONED, "furniture": furniture_makers()}
     return tuple(f"{kind}:{style}" for kind, styles in kinds.items() for style in styles)
 
 

@@ -78,7 +78,7 @@ class SFDA2(NetworkMethod):
         official_code="shinyflight/SFDA2",
         summary="Adapt without source data by imitating unlimited augmentation in feature space.",
         unseen={"domains"},
-        modalities={"features", "image"},
+        modalities={"features", "image", "points"},
         protocols={"closed", "partial"},
         presets={
             "default": {},
@@ -88,7 +88,6 @@ class SFDA2(NetworkMethod):
         on_request={"paper"},
         smoke={"epochs": 1},
         parts=("unseen.nn.attraction.attraction", "unseen.nn.neighbours.MemoryBank"),
-        left_out=("Point clouds are not among its kinds yet; the losses read features and probabilities only.",),
         notes=(
             "The last epoch is kept; the official code prints the accuracy on the target's labels after each.",
             "Statistics start from all samples and alpha_2 is .1: with the paper's values training breaks down on weak "

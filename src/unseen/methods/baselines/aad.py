@@ -43,7 +43,7 @@ class AaD(NetworkMethod):
         official_code="Albert0147/AaD_SFDA",
         summary="Adapt a source model to unlabeled target samples by their neighbours, without the source.",
         unseen={"domains"},
-        modalities={"features", "image"},
+        modalities={"features", "image", "points"},
         protocols={"closed", "partial"},
         smoke={"epochs": 1},
         baseline=True,

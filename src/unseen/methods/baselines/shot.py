@@ -41,7 +41,7 @@ class SHOT(NetworkMethod):
         official_code="tim-learn/SHOT",
         summary="Adapt a source model to unlabeled target samples of the same classes, without the source.",
         unseen={"domains"},
-        modalities={"features", "image"},
+        modalities={"features", "image", "points"},
         protocols={"closed", "partial"},
         smoke={"epochs": 1},
         baseline=True,

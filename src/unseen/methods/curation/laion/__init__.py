@@ -52,6 +52,7 @@ card = Card(
     protocols={"curation"},
     commands=(
         "unseen curate crawl/ --out pairs --target-keep 0.5",
+        "unseen explore pairs",
         "unseen head train watermarks/ --out watermark --name watermark",
         "unseen head propose pairs --prompt 'a picture with a watermark' --out label.csv",
     ),
@@ -62,6 +63,11 @@ card = Card(
         "unseen.curation.accounting",
         "unseen.curation.statistics",
         "unseen.curation.collection",
+        "unseen.curation.index",
+        "unseen.curation.index_choice",
+        "unseen.curation.retrieval",
+        "unseen.curation.results",
+        "unseen.explorer",
     ),
     notes=(
         "Languages by py3langid, believed from a probability of 0.5, in place of CLD3; another detector can be given.",
@@ -75,6 +81,11 @@ card = Card(
         "say a share to keep.",
         "Pairs that are not English need a text encoder that reads their language (--multilingual-encoder) in the "
         "space of the same image encoder; an English one gives cosines that mean nothing there, and a warning.",
+        "A compressed index finds candidates, and the exact vectors on disk order them; duplicates and violence are "
+        "judged by exact vectors, too. Filters on columns act before the search, so that k results come back.",
+        "A graph or lists are tuned until held-out queries of both sides reach the recall that was asked for, then "
+        "to the latency; autofaiss tunes to a latency alone. Quantizers learn by fewer rounds than faiss's defaults.",
+        "Rating embeddings for steering by aesthetics are means over the collection's own pictures of that score.",
     ),
     left_out=(
         "The watermark classifier's own body (a fine-tuned EfficientNet-B3 on 256 pixels): a head over the frozen "
@@ -84,5 +95,6 @@ card = Card(
         "The prompt lists and keywords of step 10: they are the user's, in a JSON file.",
         "Re-encoding with a second, larger encoder (step 11): the encoder that filters is the one whose embeddings are "
         "kept; name the larger one at once.",
+        "Queries by the URL of a picture (step 18): the server would have to fetch foreign addresses for whoever asks.",
     ),
 )

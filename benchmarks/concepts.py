@@ -1,0 +1,130 @@
+"""Concepts counted in captions: beside spaCy, caption by caption, and a bare Aho-Corasick scan; two processes.
+
+Captions are those of AudioCaps where UNSEEN_AUDIOCAPS names its folder (train.csv, val.csv, test.csv with a column
+caption), else names of synsets as timm ships them; repeated to a million.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from common import Row, in_turns, row
+
+from unseen.methods.curation.concept_frequency import ConceptIndex, count_concepts
+
+MILLION, PEER, CONCEPTS = 1_000_000, 100_000, 1000
+
+
+def captions() -> list[str]:
+    """A million, repeated from those that are there."""
+    folder = os.environ.get("UNSEEN_AUDIOCAPS")
+    if folder is not None:
+        import pandas as pd
+
+        own = [text for part in ("train", "val", "test") for text in pd.read_csv(Path(folder) / f"{part}.csv").caption]
+    else:
+        from timm.data import ImageNetInfo
+
+        own = ImageNetInfo("imagenet21k").label_descriptions(detailed=True)
+    return (own * (MILLION // len(own) + 1))[:MILLION]
+
+
+def concepts_of(texts: list[str]) -> list[str]:
+    """Half the most frequent words, half the most frequent pairs of words."""
+    split = [[word.strip(".,;:()'\"") for word in text.lower().split()] for text in texts[:50_000]]
+    singles = Counter(word for one in split for word in one if word.isalpha())
+    pairs = Counter(f"{a} {b}" for one in split for a, b in zip(one, one[1:]) if a.isalpha() and b.isalpha())
+    return [word for table in (singles, pairs) for word, _ in table.most_common(CONCEPTS // 2)]
+
+
+def scanner(wanted: list[str]) -> Callable[[list[str]], Counter[int]]:
+    """A bare Aho-Corasick scan: hits of the concepts' letters anywhere, without lemmas, words or captions."""
+    import ahocorasick
+
+    automaton = ahocorasick.Automaton()
+    for i, concept in enumerate(wanted):
+        automaton.add_word(concept, i)
+    automaton.make_automaton()
+
+    def scan(texts: list[str]) -> Counter[int]:
+        found: Counter[int] = Counter()
+        for text in texts:
+            for _, i in automaton.iter(text):
+                found[i] += 1
+        return found
+
+    return scan
+
+
+def spacy_counter(wanted: list[str]) -> Callable[[list[str]], Counter[str]] | None:
+    """The paper's way: every caption through spaCy, with its lemmas by rules; None without spaCy."""
+    try:
+        import spacy
+    except ImportError:
+        return None
+    pipeline = spacy.blank("en")
+    known = {tuple(concept.split()) for concept in wanted}
+    lemmas = _spacy_lemmas(pipeline)
+
+    def count(texts: list[str]) -> Counter[str]:
+        found: Counter[str] = Counter()
+        for text in texts:
+            own = {lemmas(token) for token in pipeline(text.lower())}
+            found.update(concept for concept in wanted_by(own, known))
+        return found
+
+    return count
+
+
+def wanted_by(own: set[str], known: set[tuple[str, ...]]) -> list[str]:
+    """Single words of a caption that are concepts; pairs are left to intersect afterwards, as the paper does."""
+    return [word for word in own if (word,) in known]
+
+
+def _spacy_lemmas(pipeline: Any) -> Callable[[Any], str]:
+    from unseen.methods.curation.concept_frequency import lemmatizer
+
+    singular = lemmatizer("rules")
+    return lambda token: singular(token.text)
+
+
+def run() -> list[Row]:
+    """One core, then two processes, then the whole index; every row beside its peer in one run."""
+    pa.set_cpu_count(1)
+    texts = captions()
+    wanted = concepts_of(texts)
+    scan, few = scanner(wanted), texts[:PEER]
+    own, bare = in_turns(lambda: count_concepts(texts, wanted), lambda: scan(few), repeats=2)
+    ours, unit = MILLION / own, "captions/s"
+    rows = [row("count 1,000 concepts", ours, "bare pyahocorasick scan", PEER / bare, unit=unit, floor=">= 0.8")]
+    loop = spacy_counter(wanted)
+    if loop is not None:
+        (slow,) = in_turns(lambda: loop(few[: PEER // 5]), repeats=1)
+        rows.append(row("count 1,000 concepts", ours, "spaCy per caption", PEER / 5 / slow, unit=unit, floor=">= 10"))
+    column = pa.array(texts)
+    one, two = in_turns(
+        lambda: count_concepts(column, wanted), lambda: count_concepts(column, wanted, processes=2), repeats=2
+    )
+    rows.append(
+        row("two processes", MILLION / two, "one process", MILLION / one, unit=unit, floor=">= 1.8",
+            cores=len(os.sched_getaffinity(0)), load=round(os.getloadavg()[0], 1))
+    )  # fmt: skip
+    started = time.perf_counter()
+    index = ConceptIndex.from_captions(texts)
+    built = time.perf_counter() - started
+    rows.append(
+        row("whole index of a million", MILLION / built, "bare pyahocorasick scan", PEER / bare, unit=unit,
+            lemmas=len(index.lexicon), postings=len(index.samples))
+    )  # fmt: skip
+    return rows
+
+
+if __name__ == "__main__":
+    for one in run():
+        print(one)

@@ -1,0 +1,129 @@
+"""Pools that look like the web: few classes are many and full of near-copies, the others are rare and diverse."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+import numpy as np
+from jaxtyping import Int
+from numpy.typing import NDArray
+
+from unseen.claims.drawings import drawn
+from unseen.data.domain import Domain
+from unseen.data.sources import characters, digits
+from unseen.nn.spherical import unit
+
+NOISE = 0.11
+"""Of each copy, in standard deviations of all values: 0.04 for handwritten digits with pixels in [0, 1]."""
+EPS = 0.02
+"""Of the deduplication. Two noisy copies are 0.012 apart where values have a mean of 0, less where they have not."""
+FEWEST = 8
+"""Emoji of a subgroup in a split, at least; a vendor draws each of them once."""
+STYLES = 5
+"""Vendors of emoji in a pool."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Pool:
+    """A redundant pool to choose from, with balanced samples to choose a temperature on and to grade on.
+
+    Attributes
+    ----------
+    x, validation, test : array (n, d)
+        Unit vectors.
+    y, validation_y, test_y : array (n,)
+    origin : array (n,)
+        Which original each sample of the pool is, or is a copy of.
+    """
+
+    x: NDArray[np.float32]
+    y: Int[np.ndarray, " n"]
+    origin: Int[np.ndarray, " n"]
+    validation: NDArray[np.float32]
+    validation_y: Int[np.ndarray, " v"]
+    test: NDArray[np.float32]
+    test_y: Int[np.ndarray, " t"]
+
+
+@functools.cache
+def features(case: str) -> Domain:
+    """The samples of a case, a vector each: ink of characters, or EfficientNet-Lite0's features of emoji."""
+    if case == "handwritten digits":
+        return digits("handwritten", size=8, flat=True)
+    if case == "printed digits":
+        return digits("printed", size=8, copies=8, flat=True)
+    if case == "printed capitals":
+        return characters("ABCDEFGHIJKLMNOPQRSTUVWXYZ", size=8, copies=5)
+    if case == "printed small letters":
+        return characters("abdefghknpqrty", size=8, copies=8)
+    split = case.removeprefix("emoji of ")
+    return emoji_features(split, tuple(range(STYLES)))
+
+
+@functools.cache
+def emoji_features(split: str, vendors: tuple[int, ...]) -> Domain:
+    """Emoji of some vendors of a split, with their subgroups as classes; those of small subgroups are out."""
+    from unseen.encoders import get
+
+    styles = drawn(split)
+    group = styles[0].columns["subgroup"]
+    _, y, counts = np.unique(group, return_inverse=True, return_counts=True)
+    kept = np.flatnonzero(counts[y] >= FEWEST)
+    _, label = np.unique(y[kept], return_inverse=True)
+    tower = get("efficientnet-lite0", precision="fp32")
+    parts = [tower.encode(styles[v]).take(kept) for v in vendors]
+    columns = {key: np.concatenate([p.columns[key] for p in parts]) for key in ("name", "keywords", "subgroup")}
+    columns["vendor"] = np.repeat(vendors, len(kept))
+    x = np.concatenate([part.x for part in parts]).astype(np.float32)
+    return Domain(x=x, y=np.tile(label, len(vendors)), columns=columns, name=split)
+
+
+def web_like(
+    y: Int[np.ndarray, " n"], rng: np.random.Generator, times: tuple[int, int] = (12, 4), tail: float = 0.7
+) -> Int[np.ndarray, " m"]:
+    """Positions of a pool: classes are ranked at random; rank r keeps (1 + r)^-tail of its samples, 8 at least.
+
+    The samples of the first three tenths of the ranks stand `times[0]` times, those of the next three `times[1]` times.
+    """
+    classes = rng.permutation(np.unique(y))
+    out = []
+    for rank, label in enumerate(classes):
+        own = rng.permutation(np.flatnonzero(y == label))
+        own = own[: max(8, round((1 + rank) ** -tail * len(own)))]
+        often = times[0] if rank < 0.3 * len(classes) else times[1] if rank < 0.6 * len(classes) else 1
+        out.append(np.repeat(own, often))
+    return np.concatenate(out)
+
+
+def pool(case: str, seed: int) -> Pool:
+    """A pool of a case: a third of each class, evenly, for the exam, a ninth to choose on, a web-like rest."""
+    data, rng = features(case), np.random.default_rng([seed, 7])
+    y = data.labels
+    fewest = int(np.bincount(y).min())
+    exam, choice = max(fewest // 3, 4), max(fewest // 9, 2)
+    shuffled = [rng.permutation(np.flatnonzero(y == label)) for label in np.unique(y)]
+    test = np.concatenate([own[:exam] for own in shuffled])
+    held = np.concatenate([own[exam : exam + choice] for own in shuffled])
+    left = np.concatenate([own[exam + choice :] for own in shuffled])
+    origin = left[web_like(y[left], rng)]
+    x = data.x[origin].astype(np.float32)
+    first = np.zeros(len(origin), dtype=bool)
+    first[np.unique(origin, return_index=True)[1]] = True
+    noise = NOISE * float(data.x.std()) * rng.normal(size=x.shape).astype(np.float32)
+    x = np.where(first[:, None], x, x + noise)
+    order = rng.permutation(len(x))
+    return Pool(
+        _unit(x[order]), y[origin][order], origin[order], _unit(data.x[held]), y[held], _unit(data.x[test]), y[test]
+    )
+
+
+def _unit(x: NDArray[np.floating]) -> NDArray[np.float32]:
+    return unit(x).numpy()
+
+
+def nearest_neighbour(
+    x: NDArray[np.float32], y: Int[np.ndarray, " n"], test: NDArray[np.float32], truth: Int[np.ndarray, " t"]
+) -> float:
+    """Accuracy of the class of the nearest sample by cosine."""
+    return float((y[(test @ x.T).argmax(axis=1)] == truth).mean())

@@ -1,0 +1,255 @@
+"""Collections of image-text pairs: index, explore."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from unseen.cli.app import AsJson, app, dump, say
+
+if TYPE_CHECKING:
+    from unseen.curation.index import IndexRecord
+    from unseen.curation.retrieval import Query, RetrievalService
+
+Data = Annotated[Path, typer.Argument(help="Folder of a collection.", show_default=False)]
+Memory = Annotated[str, typer.Option(help="What an index may take, such as 300MB or 2GiB.")]
+
+
+@app.command()
+def index(
+    data: Data,
+    side: Annotated[str, typer.Option(help="What is searched: image or text.")] = "image",
+    memory: Memory = "4GB",
+    recall: Annotated[float, typer.Option(help="Recall@10 that is aimed at; 0: as much as --latency allows.")] = 0.95,
+    latency: Annotated[float, typer.Option(help="Milliseconds that one query may take.")] = 10.0,
+    memory_mapped: Annotated[
+        bool, typer.Option("--memory-mapped", help="Search it from disk: lists instead of a graph.")
+    ] = False,
+    add: Annotated[bool, typer.Option("--add", help="Add the shards that came since; keep what was learnt.")] = False,
+    reorder: Annotated[
+        bool, typer.Option("--reorder", help="Put what is said of pairs into the order of the index's lists.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Seed of samples and k-means.", min=0)] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Build a nearest-neighbour index over a collection: kind by memory, effort by recall, measured and stored.
+
+    Example:  unseen index DATA --side image --memory 1GB
+    """
+    from unseen.curation.collection import Collection
+    from unseen.curation.columns import write_columns
+    from unseen.curation.index import add_to_index, build_index, open_index
+
+    collection = Collection.open(data)
+    which: Any = side
+    if add:
+        record = add_to_index(collection, which, seed=seed)
+    else:
+        record = build_index(
+            collection, which, memory=memory, recall=recall or None, latency=latency / 1000,
+            memory_mapped=memory_mapped, seed=seed,
+        )  # fmt: skip
+    if reorder:
+        write_columns(collection, open_index(collection, which).ranks())
+    _tell(record, as_json)
+
+
+@app.command()
+def explore(
+    data: Data,
+    build: Annotated[
+        bool, typer.Option("--build", help="Build the indices and the map that are missing or old.")
+    ] = False,
+    memory: Memory = "4GB",
+    query: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Words to look for, here instead of in a browser; WORDS::WEIGHT weighs them.", show_default=False
+        ),
+    ] = None,
+    image: Annotated[
+        list[str] | None, typer.Option(help="A picture to look for; FILE::WEIGHT weighs it.", show_default=False)
+    ] = None,
+    row: Annotated[list[int] | None, typer.Option(help="A row whose like is looked for.", show_default=False)] = None,
+    side: Annotated[str, typer.Option(help="What is searched: image or text.")] = "image",
+    k: Annotated[int, typer.Option("--k", help="Results before any is left out.", min=1)] = 20,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(help="Filter: language=en,de or width=256: or punsafe=:0.2.", show_default=False),
+    ] = None,
+    duplicates: Annotated[bool, typer.Option("--duplicates", help="Keep near duplicates.")] = False,
+    above: Annotated[
+        float | None,
+        typer.Option(help="Everything from this similarity on instead of --k results.", show_default=False),
+    ] = None,
+    export: Annotated[
+        Path | None,
+        typer.Option(help="Write what is found: .parquet, .csv, .tar (WebDataset) or .npy (uids).", show_default=False),
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; any but this machine's own needs a token.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 8500,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            envvar="UNSEEN_TOKEN", help="The password for a browser; better as a variable.", show_default=False
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Search a collection in a browser and over HTTP, or from here with --query; export what is found.
+
+    Example:  unseen explore DATA --build   or   unseen explore DATA --query "a car" --above 0.3 --export cars.parquet
+    """
+    if build:
+        _build(data, memory)
+    from unseen.curation.retrieval import RetrievalService
+
+    asked = bool(query or image or row)
+    if not asked and (export is not None or above is not None or where):
+        raise ValueError("name what to look for: --query WORDS, --image FILE or --row NUMBER")
+    service = RetrievalService.open(data)
+    if asked:
+        wanted = _query(query or [], image or [], row or [], side, k, where or [], duplicates)
+        _answer(service, wanted, above, export, as_json)
+        return
+    try:
+        from unseen.explorer.server import serve
+    except ImportError as error:
+        raise ImportError(f"exploring needs: pip install 'unseen[curate]' ({error})") from error
+    serve(
+        service, host=host, port=port, token=token, ready=lambda url: say(f"listening on {url}; stop with Ctrl+C")
+    )  # fmt: skip
+
+
+def _build(data: Path, memory: str) -> None:
+    """Build what is missing, or is not of the collection as it is now."""
+    from unseen.curation.collection import Collection
+    from unseen.curation.columns import open_columns
+    from unseen.curation.concept_map import build_map, read_map
+    from unseen.curation.index import build_index, open_index
+
+    collection = Collection.open(data)
+    sides = (
+        [side for side in ("image", "text") if (collection.shards[0].folder / f"{side}.npy").exists()]
+        if collection.shards
+        else []
+    )
+    if not sides:
+        raise ValueError(f"{data} holds no embeddings; embed it first (unseen curate)")
+    for side in sides:
+        which: Any = side
+        try:
+            open_index(collection, which)
+        except ValueError as error:
+            say(f"building the index of {side}s ({error})")
+            _tell(build_index(collection, which, memory=memory), False)
+    open_columns(collection)
+    try:
+        read_map(collection)
+    except ValueError:
+        first: Any = sides[0]
+        say(f"a map of {len(build_map(collection, first))} groups is drawn")
+
+
+def _tell(record: IndexRecord, as_json: bool) -> None:
+    import dataclasses
+
+    if as_json:
+        dump(dataclasses.asdict(record))
+        return
+    effort = ", ".join(f"{name} {value}" for name, value in record.parameters.items()) or "exact"
+    across = {"image": "words", "text": "pictures"}[record.side]
+    recall = {"same": f"{record.side}s", "other": across, "alone": "both, by the index alone"}
+    say(f"index of {record.side}s: {record.key} over {record.rows:,} x {record.dim}: {record.why}")
+    cost = f"{record.latency * 1000:.2f} ms a query, built in {record.seconds:.1f} s"
+    say(f"  {record.memory / 1e6:.1f} MB, {effort}, {cost}")
+    told = ", ".join(f"{value:.3f} by {recall[name]}" for name, value in record.recall.items())
+    say(f"  recall@10 {told}; reconstruction error {record.reconstruction_error:.3f}")
+    wanted = record.target.get("recall")
+    if wanted is not None and min(record.recall["same"], record.recall.get("other", 1.0)) < wanted - 0.02:
+        say(f"  less than the {wanted:g} that was aimed at: more memory or --latency find more")
+
+
+def _query(
+    words: list[str], images: list[str], rows: list[int], side: str, k: int, where: list[str], duplicates: bool
+) -> Query:
+    from unseen.curation.retrieval import Query, Term
+
+    terms = [Term("text", *_weighed(one)) for one in words]
+    for one in images:
+        file, weight = _weighed(one)
+        terms.append(Term("image", Path(file).read_bytes(), weight))
+    terms += [Term("row", one) for one in rows]
+    which: Any = side
+    return Query(terms=terms, side=which, k=k, filters=_filters(where), deduplicate=not duplicates)
+
+
+def _weighed(text: str) -> tuple[str, float]:
+    """A term and its weight from TERM::WEIGHT."""
+    term, sign, weight = text.rpartition("::")
+    if not sign:
+        return text, 1.0
+    try:
+        return term, float(weight)
+    except ValueError as error:
+        raise ValueError(f"a weight must be a number: TERM::WEIGHT; got {text!r}") from error
+
+
+def _filters(where: list[str]) -> Any:
+    from unseen.curation.results import Filters
+
+    values: dict[str, list[str]] = {}
+    ranges: dict[str, tuple[float | None, float | None]] = {}
+    for one in where:
+        name, sign, told = one.partition("=")
+        if not sign or not name:
+            raise ValueError(f"--where takes language=en,de or width=256: (from) or punsafe=:0.2 (up to); got {one!r}")
+        if ":" in told:
+            low, _, high = told.partition(":")
+            try:
+                ranges[name] = (float(low) if low else None, float(high) if high else None)
+            except ValueError as error:
+                raise ValueError(f"--where {name}: a range is LEAST:GREATEST, in numbers; got {told!r}") from error
+        else:
+            values[name] = told.split(",")
+    return Filters(values, ranges)
+
+
+def _answer(service: RetrievalService, query: Query, above: float | None, export: Path | None, as_json: bool) -> None:
+    """Print, or write, what a query finds."""
+    from unseen.curation.export import export_subset, format_of
+
+    if export is not None:
+        format_of(export)
+    if above is None:
+        results = service.search(query)
+        rows, similarity = results.rows, [hit.similarity for hit in results.hits]
+        more = {"removed": dict(results.removed), "allowed": results.allowed, "seconds": round(results.seconds, 4)}
+    else:
+        found, at = service.above(query, above)
+        rows, similarity, more = at.tolist(), found.tolist(), {"above": above}
+    if export is not None:
+        if not rows:
+            raise ValueError("nothing was found, so nothing is written; lower --above or loosen --where")
+        export_subset(service, rows, export, similarity=similarity)  # type: ignore[arg-type]
+        say(f"{export} holds {len(rows):,} pairs")
+        return
+    told = service.metadata(rows)
+    if as_json:
+        hits = [
+            {"row": row, "similarity": round(value, 6), **columns}
+            for row, value, columns in zip(rows, similarity, told)
+        ]
+        dump({"hits": hits, **more})
+        return
+    for row, value, columns in zip(rows, similarity, told):
+        typer.echo(f"{value:7.4f}  {row:>9}  {_one_line(columns.get('text'))}")
+
+
+def _one_line(text: Any) -> str:
+    """A caption in one line without what would steer a terminal."""
+    return "".join(one if one.isprintable() else " " for one in str(text or ""))[:120]

@@ -1,0 +1,384 @@
+"""`RetrievalService`: search a collection by words, pictures, vectors and rows, as LAION's service does."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import os
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unseen.curation.collection import Collection, Side
+from unseen.curation.columns import Columns, open_columns
+from unseen.curation.index import Index, open_index
+from unseen.curation.results import NEAR_DUPLICATE, UNSAFE, Filters, facets, near_duplicates, steered, unit
+from unseen.curation.vectors import BoolArray
+from unseen.data.typing import FloatArray, IntArray
+
+VIOLENCE = ("a calm, peaceful scene", "a scene of violence, blood and injury")
+"""What a result must be nearer to, and what it must not be nearer to, where violence is left out."""
+
+EXACT_BELOW = 5_000_000
+"""Rows up to which a search by threshold goes through all vectors instead of asking the index."""
+
+MOST_RATED = 2_000
+"""Pictures of a score whose mean stands for it."""
+
+TermKind = Literal["text", "image", "embedding", "row"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Term:
+    """A part of a query.
+
+    Attributes
+    ----------
+    kind : {"text", "image", "embedding", "row"}
+    value : str, bytes, PIL image, vector (d,), or row
+    weight : float, not 0
+        How much of its unit vector enters; below 0 it leads away from it.
+    """
+
+    kind: TermKind
+    value: Any
+    weight: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Query:
+    """What is looked for.
+
+    Attributes
+    ----------
+    terms : sequence of Term
+        Their unit vectors are added by weight; the sum is brought to unit length.
+    side : {"image", "text"}
+        What is searched: pictures or captions.
+    k : int, >= 1
+        Results before any is left out; those are not replaced.
+    filters : Filters
+        Rows that may be found at all.
+    deduplicate : bool
+        Of results that show the same, keep the first.
+    safe : bool or None
+        Leave out what has `punsafe` above 0.5. None does where the collection has that score.
+    nonviolent : bool
+        Leave out what is nearer to the second of two sentences than to the first.
+    aesthetic : (score, weight) or None
+        Steer towards pictures of that score.
+    """
+
+    terms: Sequence[Term]
+    side: Side = "image"
+    k: int = 40
+    filters: Filters = dataclasses.field(default_factory=Filters)
+    deduplicate: bool = True
+    safe: bool | None = None
+    nonviolent: bool = False
+    aesthetic: tuple[int, float] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Hit:
+    """A row that was found, its cosine, the rows that show the same, and what is said of it."""
+
+    row: int
+    similarity: float
+    duplicates: tuple[int, ...]
+    columns: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Results:
+    """Hits, the nearest first; how many were left out and why; how many rows the filters allowed; seconds."""
+
+    hits: tuple[Hit, ...]
+    removed: Mapping[str, int]
+    allowed: int
+    seconds: float
+
+    @property
+    def rows(self) -> list[int]:
+        """The rows of the hits."""
+        return [hit.row for hit in self.hits]
+
+
+class RetrievalService:
+    """Search over a collection and its indices.
+
+    Parameters
+    ----------
+    collection : Collection
+    indices : mapping of "image" and "text" to Index
+        Those that are there; at least one.
+    encoder : two-tower encoder, optional
+        The one that made the embeddings; loaded by its name when words or pictures are first asked for.
+    violence : pair of str
+        The sentences of `Query.nonviolent`.
+
+    Raises
+    ------
+    ValueError
+        If there is no index, or `encoder` is another one.
+
+    References
+    ----------
+    Schuhmann et al., "LAION-5B", NeurIPS 2022, appendix on the search interface, and rom1504/clip-retrieval.
+    """
+
+    def __init__(
+        self,
+        collection: Collection,
+        indices: Mapping[Side, Index],
+        *,
+        encoder: Any = None,
+        violence: tuple[str, str] = VIOLENCE,
+    ) -> None:
+        if not indices:
+            raise ValueError(f"{collection.folder.name} has no index; build one: unseen explore DATA --build")
+        self.collection, self.indices, self.violence = collection, dict(indices), violence
+        self._encoder = None if encoder is None else self._checked(encoder)
+        self._lock = threading.Lock()
+
+    @classmethod
+    def open(cls, folder: str | os.PathLike[str], *, encoder: Any = None) -> RetrievalService:
+        """Open a collection with every index that it has; `ValueError` if one does not fit, or there is none."""
+        collection = Collection.open(Path(folder).resolve())
+        sides: tuple[Side, ...] = ("image", "text")
+        there = [side for side in sides if (collection.folder / "index" / f"{side}.json").is_file()]
+        return cls(collection, {side: open_index(collection, side) for side in there}, encoder=encoder)
+
+    def __len__(self) -> int:
+        return len(self.collection)
+
+    @cached_property
+    def columns(self) -> Columns:
+        """What is said of every pair."""
+        return open_columns(self.collection)
+
+    @property
+    def scores(self) -> tuple[str, ...]:
+        """Columns of numbers that filters can use."""
+        return self.columns.numeric
+
+    def warm(self) -> None:
+        """Load what the first query would have to wait for."""
+        for index in self.indices.values():
+            index.search(index.vectors.take(np.zeros(1, np.int64)), 1)
+        for name in self.columns.numeric:
+            self.columns.numbers(name)
+        self.facets()
+        if self.collection.encoder is not None:
+            self.encode_text(["warm"])
+
+    # -- the query -----------------------------------------------------------------------------------------------
+
+    def search(self, query: Query) -> Results:
+        """The results of a query.
+
+        Raises
+        ------
+        ValueError
+            If a term, a column, a score or a side is not there.
+        """
+        began = time.perf_counter()
+        index = self.index(query.side)
+        vector = self.vector(query)
+        within = query.filters.mask(self.columns)
+        similarity, rows = index.search(vector[None], query.k, within=within)
+        found = rows[0] >= 0
+        hits, removed = self._cleaned(index, rows[0][found], similarity[0][found], query)
+        allowed = len(self) if within is None else int(np.count_nonzero(within))
+        return Results(tuple(hits), removed, allowed, time.perf_counter() - began)
+
+    def above(self, query: Query, threshold: float, *, most: int | None = None) -> tuple[FloatArray, IntArray]:
+        """All rows at least as near to a query as `threshold`, nearest first: similarities and rows.
+
+        Up to five million rows every vector is compared; beyond, the index is asked, in which a graph or lists can miss
+        some. Near duplicates are kept, unsafe results left out as in `search`. Cosines of words and pictures are lower
+        than those of pictures and pictures: a threshold of one says nothing of the other.
+        """
+        if not -1 <= threshold <= 1:
+            raise ValueError(f"threshold must lie in [-1, 1]; got {threshold}")
+        index, vector = self.index(query.side), self.vector(query)
+        within = query.filters.mask(self.columns)
+        if len(self) <= EXACT_BELOW:
+            similarity, rows = index.vectors.above(vector, threshold, within=within)
+        else:
+            similarity, rows = self._in_range(index, vector, threshold, within)
+        similarity, rows = similarity[:most], rows[:most]
+        keep = self._kept(index, rows, dataclasses.replace(query, deduplicate=False))[0]
+        return similarity[keep], rows[keep]
+
+    def vector(self, query: Query) -> NDArray[np.float32]:
+        """The unit vector (d,) of a query."""
+        if not query.terms:
+            raise ValueError("terms must hold a text, a picture, a vector or a row to look for")
+        made = np.zeros(self.index(query.side).record.dim, np.float32)
+        for term, part in zip(query.terms, self._parts(query.terms)):
+            if not np.isfinite(term.weight) or term.weight == 0:
+                raise ValueError(f"the weight of a term must be a number other than 0; got {term.weight}")
+            made += np.float32(term.weight) * part
+        vector = unit(made, "the query")
+        if query.aesthetic is not None:
+            vector = steered(vector, self.ratings, *query.aesthetic)
+        return vector
+
+    def candidates(self, prompts: Sequence[str], n: int = 100, *, side: Side = "image") -> dict[str, list[int]]:
+        """Rows to label for a head of scores: the n nearest to each prompt, each row under the first that found it."""
+        taken: set[int] = set()
+        found: dict[str, list[int]] = {}
+        for prompt in prompts:
+            rows = self.search(Query(terms=[Term("text", prompt)], side=side, k=n, safe=False)).rows
+            found[prompt] = [row for row in rows if row not in taken]
+            taken.update(rows)
+        return found
+
+    # -- what else there is --------------------------------------------------------------------------------------
+
+    def index(self, side: Side) -> Index:
+        """The index of a side; `ValueError` if it was not built."""
+        if side not in self.indices:
+            raise ValueError(f"there is no index of {side}s; there is one of {' and '.join(self.indices)}s")
+        return self.indices[side]
+
+    def metadata(self, rows: Sequence[int] | IntArray) -> list[dict[str, Any]]:
+        """What is said of rows."""
+        return self.columns.take(rows)
+
+    def picture(self, row: int) -> bytes:
+        """The file of a picture: JPEG, PNG or WEBP; `IndexError` if there is no such row."""
+        offset, size = self.columns.place(row)
+        shard = int(np.searchsorted(self.collection.starts, row, side="right")) - 1
+        return self.collection.shards[shard].picture(offset, size)
+
+    def facets(self, filters: Filters | None = None) -> dict[str, Any]:
+        """Counts of values and ranges among the rows that pass filters."""
+        return facets(self.columns, None if filters is None else filters.mask(self.columns))
+
+    @cached_property
+    def ratings(self) -> dict[int, NDArray[np.float32]]:
+        """For every aesthetic score that pairs have, rounded, the mean direction of such pictures, (d,)."""
+        if "aesthetic" not in self.scores or "image" not in self.indices:
+            raise ValueError("aesthetic steering needs a column 'aesthetic' and an index of images")
+        scores = np.rint(self.columns.numbers("aesthetic"))
+        made = {}
+        for score in np.unique(scores[~np.isnan(scores)]):
+            rows = np.flatnonzero(scores == score)
+            some = rows[np.linspace(0, len(rows) - 1, min(len(rows), MOST_RATED)).astype(int)]
+            made[int(score)] = unit(self.indices["image"].vectors.take(some).mean(axis=0), f"the score {score:g}")
+        return made
+
+    @property
+    def encoder(self) -> Any:
+        """The encoder of the collection, loaded when it is first asked for."""
+        if self._encoder is None:
+            record = self.collection.encoder
+            if record is None:
+                raise ValueError(
+                    "the collection does not say which encoder made its embeddings: search by vectors or rows"
+                )
+            from unseen import encoders
+
+            self._encoder = self._checked(encoders.get(record.name))
+        return self._encoder
+
+    def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Unit vectors of texts, (n, d)."""
+        with self._lock:
+            return np.asarray(self.encoder.encode_text(list(texts), cache=False), dtype=np.float32)
+
+    def encode_image(self, images: Sequence[Any]) -> NDArray[np.float32]:
+        """Unit vectors of pictures, (n, d)."""
+        with self._lock:
+            return np.asarray(self.encoder.encode_image(list(images), cache=False), dtype=np.float32)
+
+    # -- parts ---------------------------------------------------------------------------------------------------
+
+    def _checked(self, encoder: Any) -> Any:
+        if self.collection.encoder is not None:
+            self.collection.encoder.require(encoder.fingerprint, encoder.dim, name=encoder.name)
+        if not hasattr(encoder, "encode_text"):
+            raise ValueError(f"encoder {encoder.name!r} has no tower of texts: search by vectors or rows")
+        return encoder
+
+    def _parts(self, terms: Sequence[Term]) -> list[NDArray[np.float32]]:
+        """The unit vector of every term; words and pictures go through the encoder together."""
+        made: list[Any] = [None] * len(terms)
+        for kind, encode in (("text", self.encode_text), ("image", self._encode_files)):
+            at = [i for i, term in enumerate(terms) if term.kind == kind]
+            if at:
+                for i, vector in zip(at, encode([terms[i].value for i in at])):
+                    made[i] = unit(vector, f"the {kind}")
+        side: Side = "image" if "image" in self.indices else "text"
+        index = self.indices[side]
+        for i, term in enumerate(terms):
+            if term.kind == "row":
+                if not 0 <= int(term.value) < len(self):
+                    raise ValueError(f"a row must lie in [0, {len(self)}); got {term.value}")
+                made[i] = unit(index.vectors.take(np.array([int(term.value)]))[0], f"row {term.value}")
+            elif term.kind == "embedding":
+                vector = np.asarray(term.value, dtype=np.float32)
+                if vector.shape != (index.record.dim,):
+                    raise ValueError(f"an embedding must be {index.record.dim} numbers; got shape {vector.shape}")
+                made[i] = unit(vector, "the embedding")
+            elif made[i] is None:
+                raise ValueError(f"the kind of a term must be text, image, embedding or row; got {term.kind!r}")
+        return made
+
+    def _encode_files(self, images: Sequence[Any]) -> NDArray[np.float32]:
+        from unseen.data.images import decode
+
+        return self.encode_image([decode(io.BytesIO(one)) if isinstance(one, bytes) else one for one in images])
+
+    def _in_range(
+        self, index: Index, vector: FloatArray, threshold: float, within: BoolArray | None
+    ) -> tuple[FloatArray, IntArray]:
+        """Rows above a threshold by doubling what is asked of the index until the last is below it."""
+        k = 1_024
+        while True:
+            similarity, rows = index.search(vector[None], min(k, len(self)), within=within)
+            good = (rows[0] >= 0) & (similarity[0] >= threshold)
+            if not good.all() or k >= len(self):
+                return similarity[0][good], rows[0][good]
+            k *= 4
+
+    def _cleaned(
+        self, index: Index, rows: IntArray, similarity: FloatArray, query: Query
+    ) -> tuple[list[Hit], dict[str, int]]:
+        """The results without those that the query leaves out, in their order; each is judged by what was found."""
+        keep, first, removed = self._kept(index, rows, query)
+        told = self.columns.take(rows[keep])
+        hits = []
+        for i, columns in zip(np.flatnonzero(keep).tolist(), told):
+            alike = np.flatnonzero(first == i)[1:]  # the first is itself
+            hits.append(Hit(int(rows[i]), round(float(similarity[i]), 6), tuple(rows[alike].tolist()), columns))
+        return hits, removed
+
+    def _kept(self, index: Index, rows: IntArray, query: Query) -> tuple[BoolArray, IntArray, dict[str, int]]:
+        """Which results stay, (k,), the first of those that show the same, (k,), and how many go for which reason."""
+        keep, removed = np.ones(len(rows), bool), {}
+        first: IntArray = np.arange(len(rows))
+        vectors = index.vectors.take(rows) if query.deduplicate or query.nonviolent else None
+        if query.deduplicate and vectors is not None:
+            first = near_duplicates(vectors, NEAR_DUPLICATE)
+            repeated = first != np.arange(len(rows))
+            removed["duplicates"], keep = int(repeated.sum()), keep & ~repeated
+        scored = "punsafe" in self.scores
+        if query.safe and not scored:
+            raise ValueError("safe needs a column 'punsafe', which the collection does not have")
+        if query.safe or (query.safe is None and scored):
+            unsafe = self.columns.numbers("punsafe")[rows] > UNSAFE
+            removed["unsafe"], keep = int((unsafe & keep).sum()), keep & ~unsafe
+        if query.nonviolent and vectors is not None:
+            calm, violent = self.encode_text(self.violence)
+            bad = vectors @ violent > vectors @ calm
+            removed["violent"], keep = int((bad & keep).sum()), keep & ~bad
+        return keep, first, removed

@@ -1,0 +1,127 @@
+"""What Debian packages carry: fetched once by apt, pinned, checked, kept; nothing is installed or run."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from unseen.data.sources.npm import MAX_MEMBER, SourceUnavailable, cache_folder
+
+_TIMEOUT = 600
+_MAGIC = b"!<arch>\n"
+_HEADER = 60
+
+
+def deb_path(pin: Mapping[str, Any]) -> Path:
+    """Where a pinned package is, or will be, kept."""
+    return cache_folder() / "debian" / str(pin["file"])
+
+
+def fetch_deb(package: str, pin: Mapping[str, Any]) -> Path:
+    """The archive of a Debian package, downloaded (without root) and checked if it is not there.
+
+    Parameters
+    ----------
+    package : str
+    pin : mapping
+        Its ``version``, ``file`` and ``sha256``.
+
+    Raises
+    ------
+    SourceUnavailable
+        If apt is not installed or cannot download it, or its content is not the pinned one.
+    """
+    target = deb_path(pin)
+    by_hand = f"put {pin['file']} from https://packages.debian.org/{package} into {target.parent}"
+    if target.exists():
+        _check(target, package, pin)
+        return target
+    apt = shutil.which("apt-get")
+    if apt is None:
+        raise SourceUnavailable(f"{package} needs apt-get (Debian, Ubuntu), which is not installed: {by_hand}")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        order = [apt, "--quiet", "download", f"{package}={pin['version']}"]
+        try:
+            done = subprocess.run(  # noqa: S603
+                order, cwd=folder, capture_output=True, text=True, timeout=_TIMEOUT, check=False,
+                env={**os.environ, "LC_ALL": "C"},
+            )  # fmt: skip
+        except subprocess.TimeoutExpired as error:
+            raise SourceUnavailable(
+                f"apt-get did not fetch {package} within {_TIMEOUT} s: check the network or proxy, or {by_hand}"
+            ) from error
+        archive = Path(folder) / str(pin["file"])
+        if done.returncode or not archive.is_file():
+            why = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            raise SourceUnavailable(
+                f"apt-get could not fetch {package}={pin['version']} ({why}): "
+                f"run `apt-get update` as root, or {by_hand}"
+            )
+        _check(archive, package, pin)
+        archive.replace(target)
+    return target
+
+
+def _check(archive: Path, package: str, pin: Mapping[str, Any]) -> None:
+    """Raise `SourceUnavailable` if the content is not the pinned one."""
+    with archive.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != pin["sha256"]:
+        raise SourceUnavailable(
+            f"{package}={pin['version']} is not what was pinned (SHA-256 {found[:12]}…, not "
+            f"{str(pin['sha256'])[:12]}…): use a mirror of https://deb.debian.org, or remove {archive} if it is there"
+        )
+
+
+def read_deb(archive: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]:
+    """The plain files of a package whose paths (such as ``usr/share/x``) are `wanted`, read in memory.
+
+    Links, devices and paths that lead out of the package are never followed or written: nothing is unpacked to disk.
+
+    Raises
+    ------
+    ValueError
+        If the file is no Debian package, is cut off, or a wanted member is no plain file of at most 256 MiB.
+    """
+    found: dict[str, bytes] = {}
+    try:
+        with tarfile.open(fileobj=io.BytesIO(_data(archive)), mode="r:*") as content:
+            for info in content:
+                name = info.name.removeprefix("./")
+                if not wanted(name):
+                    continue
+                if not info.isreg() or info.size > MAX_MEMBER or ".." in Path(name).parts or name.startswith("/"):
+                    raise ValueError(f"{archive.name}: {info.name} is no plain file of at most {MAX_MEMBER:,} bytes")
+                stream = content.extractfile(info)
+                assert stream is not None
+                found[name] = stream.read()
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise ValueError(f"{archive.name} is no Debian package that can be read: {error}") from error
+    return found
+
+
+def _data(archive: Path) -> bytes:
+    """The member ``data.tar.*`` of the `ar` archive that a package is."""
+    with archive.open("rb") as file:
+        if file.read(len(_MAGIC)) != _MAGIC:
+            raise ValueError(f"{archive.name} is no Debian package: it does not begin as one")
+        while len(header := file.read(_HEADER)) == _HEADER:
+            name, size = header[:16].decode("ascii", "replace").strip().rstrip("/"), header[48:58].strip()
+            if header[58:] != b"`\n" or not size.isdigit():
+                raise ValueError(f"{archive.name} is no Debian package that can be read: a header in it is damaged")
+            length = int(size)
+            if length > archive.stat().st_size - file.tell():
+                raise ValueError(f"{archive.name} is cut off: its member {name} says that it has {length:,} bytes")
+            if name.startswith("data.tar"):
+                return file.read(length)
+            file.seek(length + length % 2, os.SEEK_CUR)
+    raise ValueError(f"{archive.name} is no Debian package: it holds no data.tar")

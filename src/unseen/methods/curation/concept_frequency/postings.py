@@ -1,0 +1,194 @@
+"""Captions to lemma numbers and posting lists, a chunk at a time, in columns of Arrow and NumPy."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from unseen.methods.curation.concept_frequency.lemmas import Lemmatizer, lemmatizer, words
+
+CHUNK = 131_072
+"""Captions that are read at once."""
+
+REMEMBERED = 2_000_000
+"""Distinct pieces of text whose spelling is kept; then it begins anew."""
+
+OTHER = -1
+"""Number of a word that is in no vocabulary."""
+
+
+def chunks(captions: Iterable[str | None] | pa.Array | pa.ChunkedArray, size: int = CHUNK) -> Iterator[pa.Array]:
+    """Captions as arrays of at most `size` strings; a list, a column, columns one after another, or an iterator.
+
+    Raises
+    ------
+    TypeError
+        If something is neither text nor missing.
+    """
+    if isinstance(captions, str):
+        raise TypeError("captions must be many texts, not one str")
+    if isinstance(captions, (pa.Array, pa.ChunkedArray)):
+        column = captions if isinstance(captions, pa.ChunkedArray) else pa.chunked_array([captions])
+        if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+            raise TypeError(f"captions must be texts; got a column of {column.type}")
+        for piece in column.chunks:
+            for first in range(0, len(piece), size):
+                yield piece.slice(first, size)
+        return
+    if isinstance(captions, Sequence):
+        for first in range(0, len(captions), size):
+            yield from _as_text(captions[first : first + size])
+        return
+    rest = iter(captions)
+    head = list(islice(rest, 1))
+    rest = chain(head, rest)
+    if head and isinstance(head[0], (pa.Array, pa.ChunkedArray)):
+        for column in rest:
+            yield from chunks(column, size)
+        return
+    while piece := list(islice(rest, size)):
+        yield from _as_text(piece)
+
+
+def _as_text(piece: Sequence[Any]) -> list[pa.Array]:
+    """Arrays of strings; more than one if they pass 2 GB together."""
+    try:
+        found = pa.array(piece, pa.string())
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise TypeError(f"captions must be texts: {error}") from error
+    return found.chunks if isinstance(found, pa.ChunkedArray) else [found]
+
+
+class Speller:
+    """Numbers for the lemmas of captions: every distinct piece between blanks is looked at once.
+
+    Parameters
+    ----------
+    lemmas : str
+        Name of a lemmatiser.
+    vocabulary : iterable of str, optional
+        The lemmas that count; all others are `OTHER`. All count if absent, and get numbers as they come.
+    """
+
+    def __init__(self, lemmas: str = "rules", vocabulary: Iterable[str] | None = None) -> None:
+        self.lemma: Lemmatizer = lemmatizer(lemmas)
+        self.fixed = vocabulary is not None
+        self.numbers: dict[str, int] = {word: i for i, word in enumerate(sorted(set(vocabulary or ())))}
+        self._spelt = _spelt(lemmas)
+
+    @property
+    def lexicon(self) -> list[str]:
+        """The lemma of every number."""
+        return list(self.numbers)
+
+    def spell(self, piece: str) -> list[int]:
+        """Numbers of the lemmas in a piece of text without blanks."""
+        found = self._spelt.get(piece)
+        if found is None:
+            found = self._spelt[piece] = tuple(self.lemma(word) for word in words(piece))
+        if self.fixed:
+            return [self.numbers.get(lemma, OTHER) for lemma in found]
+        return [self.numbers.setdefault(lemma, len(self.numbers)) for lemma in found]
+
+    def read(self, captions: pa.Array, *, order: bool = True) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """Lemma numbers of all captions in a row, and where each caption begins, (n + 1,).
+
+        Without `order`, those of `OTHER` are left out.
+        """
+        if len(self._spelt) > REMEMBERED:
+            self._spelt.clear()
+        split = pc.split_pattern(captions.fill_null("") if captions.null_count else captions, " ")
+        starts = split.offsets.to_numpy().astype(np.int64)
+        flat = split.values.slice(int(starts[0]), int(starts[-1] - starts[0]))
+        starts -= starts[0]
+        encoded = pc.dictionary_encode(flat)
+        spelt = [self.spell(piece) for piece in encoded.dictionary.to_pylist()]
+        if not order and self.fixed:
+            spelt = [[number for number in one if number != OTHER] for one in spelt]
+        return _expanded(spelt, encoded.indices.to_numpy(), starts)
+
+
+def _expanded(
+    spelt: list[list[int]], codes: NDArray[np.int32], starts: NDArray[np.int64]
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Every piece replaced by its numbers, of which most have one or none."""
+    lengths = np.fromiter(map(len, spelt), np.int64, len(spelt))
+    table = np.fromiter((n for one in spelt for n in one), np.int32, int(lengths.sum()))
+    if (lengths == 0).any():
+        kept = (lengths > 0)[codes]
+        codes, starts = codes[kept], np.concatenate([[0], np.cumsum(kept)])[starts]
+    if not len(codes):
+        return table[:0], starts
+    first = np.cumsum(lengths) - lengths
+    if lengths.max() == 1:
+        return table[first[codes]], starts
+    own = lengths[codes]
+    ends = np.concatenate([[0], np.cumsum(own)])
+    places = np.arange(ends[-1])
+    places += np.repeat(first[codes] - ends[:-1], own)
+    return table[places], ends[starts]
+
+
+@functools.cache
+def _spelt(lemmas: str) -> dict[str, tuple[str, ...]]:
+    """Lemmas of the pieces that a process has seen."""
+    return {}
+
+
+@dataclasses.dataclass(frozen=True)
+class Postings:
+    """Of one chunk: which captions hold each lemma.
+
+    Attributes
+    ----------
+    lexicon : list of V str
+    offsets : array (V + 1,)
+        Where each lemma's samples begin in `samples`.
+    samples : array
+        Numbers of captions in the chunk, rising for each lemma, each once.
+    n : int
+        Captions of the chunk.
+    stream, starts : arrays or None
+        The lemma numbers of all captions in a row, and where each caption begins: for phrases.
+    """
+
+    lexicon: list[str]
+    offsets: NDArray[np.int64]
+    samples: NDArray[Any]
+    n: int
+    stream: NDArray[np.int32] | None = None
+    starts: NDArray[np.int64] | None = None
+
+
+def invert(speller: Speller, captions: pa.Array, *, order: bool = False) -> Postings:
+    """Posting lists of one chunk; `order` keeps the order of words, too."""
+    from scipy.sparse import csr_matrix
+
+    stream, starts = speller.read(captions, order=order)
+    lexicon = speller.lexicon
+    kept, rows = stream, starts
+    if speller.fixed and order:
+        mask = stream != OTHER
+        kept = stream[mask]
+        rows = np.concatenate([[0], np.cumsum(mask)])[starts]
+    if not lexicon:
+        none = Postings([], np.zeros(1, np.int64), np.zeros(0, np.int32), len(captions))
+        return dataclasses.replace(none, stream=stream, starts=starts) if order else none
+    shape = (len(captions), len(lexicon))
+    columns = csr_matrix((np.ones(len(kept), np.int8), kept, rows), shape=shape, copy=False).tocsc()
+    samples, ends = columns.indices.astype(np.int32), columns.indptr.astype(np.int64)
+    fresh = np.ones(len(samples), bool)
+    fresh[1:] = samples[1:] != samples[:-1]
+    begins = ends[:-1]
+    fresh[begins[begins < len(samples)]] = True
+    offsets = np.concatenate([[0], np.cumsum(fresh)])[ends]
+    told = (stream, starts) if order else (None, None)
+    return Postings(lexicon, offsets, samples[fresh], len(captions), *told)

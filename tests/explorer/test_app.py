@@ -1,0 +1,270 @@
+"""The HTTP service: answers, refusals, and nothing served that should not be."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+pytest.importorskip("faiss", reason="an index needs `pip install unseen[curate]`")
+pytest.importorskip("fastapi", reason="the explorer needs `pip install unseen[curate]`")
+
+from starlette.testclient import TestClient
+
+from unseen.curation.retrieval import RetrievalService
+from unseen.explorer import ExplorerClient, create_app
+from unseen.explorer.client import ExplorerClient as Client
+from unseen.explorer.server import serve
+from unseen.serving.limits import Limits
+
+from .conftest import NASTY, picture
+
+TOKEN = "a token of 16 and more"
+
+
+@pytest.fixture
+def client(service: RetrievalService) -> Iterator[TestClient]:
+    with TestClient(create_app(service), base_url="http://localhost", raise_server_exceptions=False) as client:
+        yield client
+
+
+def knn(client: TestClient, **message: Any) -> Any:
+    return client.post("/api/knn", json=message)
+
+
+def test_a_search_gives_hits_with_their_columns_as_text(client: TestClient) -> None:
+    answer = knn(client, texts=[{"text": "green", "weight": 2}], k=20, deduplicate=False, safe=False).json()
+    assert [hit["row"] % 3 for hit in answer["hits"]] == [1] * 20
+    texts = {hit["row"]: hit["columns"]["text"] for hit in answer["hits"]}
+    assert texts[1] == f"green {NASTY}"
+    assert set(answer) == {"hits", "removed", "allowed", "seconds"}
+    assert not {"_note", "offset", "size"} & set(answer["hits"][0]["columns"])
+
+
+def test_pictures_vectors_and_rows_can_be_looked_for(client: TestClient) -> None:
+    red = base64.b64encode(picture((240, 9, 9))).decode()
+    for message in (
+        {"images": [{"base64": red}]},
+        {"images": [{"base64": f"data:image/png;base64,{red}"}]},
+        {"embeddings": [{"vector": [1, 0, 0, 0]}]},
+        {"rows": [{"row": 3}]},
+    ):
+        answer = knn(client, k=5, safe=False, deduplicate=False, **message).json()
+        assert [hit["row"] % 3 for hit in answer["hits"]] == [0] * 5
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        ({}, "terms must hold"),
+        ({"texts": [{"text": ""}]}, "at least 1 character"),
+        ({"texts": [{"text": "red"}], "k": 0}, "greater than or equal to 1"),
+        ({"texts": [{"text": "red"}], "k": 10**6}, "less than or equal to 1000"),
+        ({"texts": [{"text": "red"}], "index": "sound"}, "'image' or 'text'"),
+        ({"texts": [{"text": "red"}], "folder": "/etc"}, "Extra inputs"),
+        ({"texts": [{"text": "red"}] * 17}, "at most 16"),
+        ({"images": [{"base64": "###"}]}, "a file in base64"),
+        ({"images": [{"base64": base64.b64encode(b"<svg/>").decode()}]}, "is no picture in"),
+        ({"embeddings": [{"vector": [1, 2]}]}, "must be 4 numbers"),
+        ({"rows": [{"row": 60}]}, r"a row must lie"),
+        ({"texts": [{"text": "red"}], "filters": {"values": {"_note": ["private"]}}}, "no column of words"),
+        ({"texts": [{"text": "red"}], "filters": {"ranges": {"offset": [0, 1]}}}, "no column of numbers"),
+        ({"texts": [{"text": "red"}], "aesthetic": {"score": 9}}, "one that pairs of the collection have"),
+    ],
+)
+def test_a_wrong_query_is_one_sentence(client: TestClient, message: dict[str, Any], told: str) -> None:
+    answer = knn(client, **message)
+    assert answer.status_code == 422
+    assert told in answer.json()["detail"]
+    assert "/" not in answer.json()["detail"].replace("image/", "")
+
+
+def test_pictures_come_as_they_were_kept_or_small(client: TestClient, service: RetrievalService) -> None:
+    for row, kind in ((0, "image/png"), (1, "image/jpeg"), (2, "image/webp")):
+        answer = client.get(f"/api/picture/{row}")
+        assert (answer.headers["content-type"], answer.content) == (kind, service.collection.picture(row))
+        assert answer.headers["x-content-type-options"] == "nosniff"
+    small = client.get("/api/picture/59", params={"side": 64})
+    assert Image.open(io.BytesIO(small.content)).format == "JPEG"
+    assert client.get("/api/picture/60").status_code == 404
+    assert client.get("/api/picture/-1").status_code == 404
+    assert client.get("/api/picture/1", params={"side": 9_999}).status_code == 422
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/collection.json",
+        "/../collection.json",
+        "/%2e%2e/collection.json",
+        "/shards/00000/pairs.parquet",
+        "/index/image.json",
+        "/api/picture/../../collection.json",
+        "/api/picture/%2e%2e%2fcollection.json",
+        "/api/picture/..%5c..%5ccollection.json",
+        "/app.js/../../pyproject.toml",
+        "/page.html",
+        "/static/app.js",
+        "//etc/passwd",
+        "/app.js%00.html",
+        "/docs",
+    ],
+)
+def test_no_other_file_is_served(client: TestClient, path: str) -> None:
+    answer = client.get(path)
+    assert answer.status_code in (404, 405, 422)
+    assert "told to nobody" not in answer.text
+
+
+def test_nothing_private_is_in_any_answer(client: TestClient, colours_folder: Path) -> None:
+    texts = [
+        client.get("/api/indices").text,
+        client.get("/api/facets").text,
+        client.get("/api/map").text,
+        client.get("/metrics").text,
+        client.get("/openapi.json").text,
+        client.post("/api/metadata", json={"rows": list(range(60))}).text,
+        knn(client, texts=[{"text": "red"}], k=60).text,
+        client.post("/api/export", json={"rows": [1, 2], "format": "csv"}).text,
+    ]
+    for text in texts:
+        for secret in ("told to nobody", "_note", "private", "offset", str(colours_folder.parent)):
+            assert secret not in text
+
+
+def test_metadata_facets_and_the_map(client: TestClient) -> None:
+    rows = client.post("/api/metadata", json={"rows": [59, 5]}).json()["rows"]
+    assert [row["columns"]["text"] for row in rows] == ["blue number 59", "blue number 5"]
+    assert rows[1]["columns"]["punsafe"] is None
+    assert client.post("/api/metadata", json={"rows": [60]}).status_code == 404
+    told = client.get("/api/facets", params={"filters": json.dumps({"values": {"language": ["en"]}})}).json()
+    assert told["rows"] == 20
+    for wrong in ("{", '{"a": 1}', '{"values": {"x": ["y"]}}'):
+        assert client.get("/api/facets", params={"filters": wrong}).status_code == 422
+    assert len(client.get("/api/map").json()["concepts"]) >= 3
+    about = client.get("/api/indices").json()
+    assert (about["rows"], set(about["indices"]), about["can"]["safe"]) == (60, {"image", "text"}, True)
+
+
+def test_a_selection_is_a_file(client: TestClient, tmp_path: Path) -> None:
+    answer = client.post("/api/export", json={"rows": [4, 2], "format": "parquet"})
+    assert answer.headers["content-disposition"] == 'attachment; filename="subset.parquet"'
+    assert pq.read_table(io.BytesIO(answer.content))["text"].to_pylist() == ["green number 4", "=cmd()|blue"]
+    query = {"texts": [{"text": "green"}], "safe": False}
+    found = client.post("/api/export", json={"query": query, "above": 0.9, "format": "uids"})
+    uids = np.load(io.BytesIO(found.content))
+    assert len(uids) == int(found.headers["x-rows"]) == 20
+    for wrong in ({}, {"rows": [1, 1]}, {"rows": [99]}, {"rows": [1], "format": "exe"}):
+        assert client.post("/api/export", json=wrong).status_code in (404, 422)
+
+
+def test_exports_leave_no_file_behind(client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import tempfile
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert client.post("/api/export", json={"rows": [1]}).status_code == 200
+    assert client.post("/api/export", json={"rows": [1, 1]}).status_code == 422
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_page_is_closed_to_the_outside(client: TestClient) -> None:
+    for path, kind in (("/", "text/html"), ("/app.js", "text/javascript"), ("/style.css", "text/css")):
+        answer = client.get(path)
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith(kind)
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert "http://" not in answer.text.replace("http://www.w3.org/2000/svg", "")
+        assert "https://" not in answer.text
+        assert "innerHTML" not in answer.text
+    assert client.get("/").headers["x-frame-options"] == "DENY"
+
+
+def test_other_host_names_are_refused_without_a_token(service: RetrievalService) -> None:
+    with TestClient(create_app(service), base_url="http://evil.example") as client:
+        assert client.get("/api/indices").status_code == 400
+
+
+def test_the_token_is_asked_for_everywhere_but_health(service: RetrievalService) -> None:
+    with TestClient(create_app(service, token=TOKEN), base_url="http://any.example") as client:
+        assert client.get("/health").json() == {"status": "ok"}
+        for path in (
+            "/",
+            "/app.js",
+            "/metrics",
+            "/api/indices",
+            "/api/picture/1",
+            "/api/map",
+            "/api/facets",
+            "/openapi.json",
+        ):
+            answer = client.get(path)
+            assert answer.status_code == 401
+            assert "Basic" in answer.headers["www-authenticate"]
+        for wrong in ("Bearer wrong", TOKEN, "Basic !!!"):
+            assert client.get("/api/indices", headers={"authorization": wrong}).status_code == 401
+        basic = base64.b64encode(f"me:{TOKEN}".encode()).decode()
+        for right in (f"Bearer {TOKEN}", f"Basic {basic}"):
+            assert client.get("/api/indices", headers={"authorization": right}).status_code == 200
+
+
+def test_others_need_a_token_of_length(service: RetrievalService) -> None:
+    with pytest.raises(ValueError, match="so a token is needed"):
+        serve(service, host="0.0.0.0")
+    with pytest.raises(ValueError, match="at least 16"):
+        serve(service, token="short")
+    with pytest.raises(ValueError, match="port must lie"):
+        serve(service, port=70_000)
+
+
+def test_a_long_body_and_another_type_are_refused(service: RetrievalService) -> None:
+    app = create_app(service, limits=Limits(bytes=2_000))
+    with TestClient(app, base_url="http://localhost") as client:
+        assert knn(client, texts=[{"text": "x" * 3_000}]).status_code == 413
+        body = json.dumps({"texts": [{"text": "red"}]})
+        assert client.post("/api/knn", content=body, headers={"content-type": "text/plain"}).status_code in (415, 422)
+
+
+def test_metrics_count_what_was_answered(client: TestClient) -> None:
+    knn(client, texts=[{"text": "red"}])
+    client.get("/api/picture/1")
+    client.get("/unknown/path")
+    text = client.get("/metrics").text
+    assert 'unseen_explorer_requests_total{path="/api/knn",status="200"} 1.0' in text
+    assert 'path="/api/picture/"' in text
+    assert 'path="other",status="404"' in text
+
+
+def test_the_client_asks_and_tells_refusals(client: TestClient, tmp_path: Path) -> None:
+    asking = ExplorerClient("http://localhost")
+    asking.close()
+    asking._http = client  # the same requests, without a socket
+    assert ExplorerClient is Client
+    found = asking.search(
+        texts={"green": 1, "red": -0.1}, k=3, deduplicate=False, safe=False, ranges={"width": (None, 60)}
+    )
+    assert [hit["row"] % 3 for hit in found["hits"]] == [1] * 3
+    (tmp_path / "red.png").write_bytes(picture((240, 9, 9)))
+    hits = asking.search(images=[tmp_path / "red.png"], k=2, safe=False, deduplicate=False)["hits"]
+    assert [hit["row"] % 3 for hit in hits] == [0, 0]
+    assert asking.metadata([5])[0]["text"] == "blue number 5"
+    assert asking.picture(5, 64)[:2] == b"\xff\xd8"
+    assert asking.facets(values={"language": ["de"]})["rows"] == 20
+    assert asking.indices()["rows"] == 60
+    assert asking.map()
+    file = asking.export(tmp_path / "found.parquet", query=asking.message(texts="green", safe=False), above=0.9)
+    assert len(pq.read_table(file)) == 20
+    with pytest.raises(ValueError, match=r"refuses \(422\): rows must hold"):
+        asking.export(tmp_path / "none.csv", rows=[1, 1])
+    assert not (tmp_path / "none.csv").exists()
+    with pytest.raises(ValueError, match=r"refuses \(422\): the query has no direction|refuses \(422\): the text"):
+        asking.search(texts="nothing known")
