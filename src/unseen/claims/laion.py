@@ -273,7 +273,7 @@ def _read(paths: tuple[str, ...], style: str, seed: int) -> torch.Tensor:
 def _pruned(features: torch.Tensor, similarity: np.ndarray, seed: int) -> np.ndarray:
     """Which of the filtered pairs pruning by concept keeps, without near duplicates."""
     unit = torch.nn.functional.normalize(features - features.mean(dim=0), dim=1).numpy()
-    pruning = ConceptPruning(keep=PRUNED, dedup=NEARLY_EQUAL, restarts=1, random_state=seed)
+    pruning = ConceptPruning(keep=PRUNED, dedup=NEARLY_EQUAL, restarts=1).set_params(random_state=seed)
     return np.flatnonzero(
         pruning.fit(target=Domain(x=unit, kind="features", columns={"similarity": similarity})).transduction_
     )

@@ -166,7 +166,9 @@ def lite0() -> Any:
     from unseen.encoders import get
 
     found = get("efficientnet-lite0?size=128", precision="fp32")
-    found.module.to(memory_format=torch.channels_last)
+    for weight in found.module.parameters():
+        if weight.dim() == 4:
+            weight.data = weight.data.contiguous(memory_format=torch.channels_last)
     return found
 
 
