@@ -53,7 +53,40 @@ def test_towers_learn_pairs_and_name_pictures_better_than_chance() -> None:
     accuracy = small_web.top_one(towers, features, np.arange(60), names)
     assert accuracy > 0.8
     again = small_web.learn(features, [[name] for name in names], seed=0, n_steps=60)
-    assert torch.equal(towers.image.weight, again.image.weight)
+    assert torch.equal(towers.image[0].weight, again.image[0].weight)
+
+
+@pytest.mark.parametrize("n", [5, 60, 200])
+def test_steps_are_as_many_as_asked_for_whatever_the_number_of_pairs(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(small_web, "train", lambda *args, **told: asked.append(told))
+    small_web.learn(torch.randn(n, small_web.POOLED), [["a thing"]] * n, seed=0, n_steps=37, batch=64)
+    assert asked[0]["epochs"] * asked[0]["steps_per_epoch"] == 37
+
+
+def test_grades_are_perfect_where_pictures_and_names_agree_and_chance_where_they_do_not() -> None:
+    rng = torch.Generator().manual_seed(0)
+    features = torch.randn(40, small_web.POOLED, generator=rng)
+    names = [f"thing{i} of kind{i % 4}" for i in range(40)]
+    groups = [f"kind{i % 4}" for i in range(40)]
+    towers = small_web.learn(features, [[name] for name in names], seed=0, n_steps=80, hidden=64, buckets=512)
+    right = small_web.grade(towers, features, groups, names, 40)
+    assert right["R@1"] > 0.9
+    assert right["classification"] > 0.9
+    wrong = small_web.grade(towers, features.roll(1, dims=0), groups, names, 40)
+    assert wrong["R@1"] < 0.1
+    assert wrong["classification"] < 0.5
+
+
+def test_links_tell_what_is_shown_and_what_the_caption_is_of() -> None:
+    web = build(THINGS, n_pages=4, each_fault=1)
+    captions = {one.key: one.captions["en"] for one in THINGS}
+    for link in web.links:
+        if link.kind in ("clean", "mismatched"):
+            assert captions[link.told] == link.alt
+            assert (link.told == link.key) == (link.kind == "clean")
+        if link.kind == "boilerplate":
+            assert link.told == ""
 
 
 @pytest.mark.parametrize("locale", list(small_web.FORMS))

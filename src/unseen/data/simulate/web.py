@@ -69,7 +69,8 @@ class Answer(NamedTuple):
 class Link(NamedTuple):
     """An image link of a page and the truth about it.
 
-    `kind` is ``clean``, ``mismatched``, ``boilerplate`` or one of `FAULTS`.
+    `kind` is ``clean``, ``mismatched``, ``boilerplate`` or one of `FAULTS`; `key` is the thing that is shown, `told`
+    the one that the caption is of, "" for boilerplate.
     """
 
     source: str
@@ -78,6 +79,7 @@ class Link(NamedTuple):
     key: str = ""
     language: str = ""
     watermark: bool = False
+    told: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,7 +181,8 @@ def _ordinary(
         path = f"/img/{i:05d}.jpg"
         own = np.random.default_rng([zlib.crc32(thing.key.encode()), int(marked[i])])
         answers[path] = picture_answer(rendered(thing.picture, own, watermark=bool(marked[i])))
-        links.append(Link(path, alt, str(fate[i]), thing.key, language, bool(marked[i])))
+        told = {"clean": thing.key, "mismatched": other.key, "boilerplate": ""}[fate[i]]
+        links.append(Link(path, alt, str(fate[i]), thing.key, language, bool(marked[i]), told))
     return links
 
 
@@ -261,7 +264,7 @@ def _planted(kind: str, i: int, model: Link, answers: dict[str, Answer], rng: np
     """A link with one fault; it borrows caption and picture of a clean one."""
     name = kind.replace(" ", "-")
     path = f"/{name}/{i:04d}.jpg"
-    link = Link(path, model.alt, kind, model.key, model.language)
+    link = Link(path, model.alt, kind, model.key, model.language, told=model.told)
     plain = answers[model.source]
     outright = {
         "svg": f"/{name}/{i}.svg",

@@ -172,7 +172,7 @@ def look_of(image: Image) -> bytes:
     """A picture shrunk to 16 x 16 pixels, 768 bytes."""
     from PIL import Image as Pillow
 
-    small = image.resize((LOOK, LOOK), Pillow.Resampling.BOX, reducing_gap=2.0)
+    small = image.resize((LOOK, LOOK), Pillow.Resampling.BOX)
     return np.asarray(small.convert("RGB"), dtype=np.uint8).tobytes()
 
 
