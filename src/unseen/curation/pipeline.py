@@ -28,7 +28,7 @@ from unseen.encoders.two_tower import TwoTowerEncoder
 from unseen.methods.curation.laion.bloom import BloomFilter
 from unseen.methods.curation.laion.heads import Head
 from unseen.methods.curation.laion.language import Detector, stream_of
-from unseen.methods.curation.laion.similarity import look_alike, near_pairs, one_of_each, passes, thresholds
+from unseen.methods.curation.laion.similarity import look_alike, one_of_each, passes, thresholds
 from unseen.runtime import replacing, stage
 from unseen.runtime import stages as timed
 from unseen.scale import Engine, each
@@ -300,7 +300,7 @@ def _decide(job: Job, there: list[int]) -> tuple[list[Decision], dict[str, float
         np.array([value for t in tables for value in t[key].to_pylist()], object)
         for key in ("uid", "sha256", "language")
     )
-    stands = one_of_each(_same(job, folders, sha), similarity)
+    stands = _stand_ins(job, folders, sha, similarity)
     lost = np.flatnonzero(stands != np.arange(len(stands)))
     stage_of[lost], detail[lost] = "duplicates", uid[stands[lost]]
     reason[lost] = np.where(sha[lost] == sha[stands[lost]], SAME_PICTURE, NEAR_PICTURE)
@@ -332,19 +332,41 @@ def _warn(job: Job, language: np.ndarray) -> None:
         )
 
 
-def _same(job: Job, folders: list[Path], sha: np.ndarray) -> np.ndarray:
-    """Pairs of rows that show the same picture: equal files, and near embeddings with near pixels."""
-    order = np.argsort(sha.astype(str), kind="stable")
-    equal = sha[order[1:]] == sha[order[:-1]] if len(order) else np.zeros(0, dtype=bool)
-    pairs = np.stack([order[:-1][equal], order[1:][equal]], axis=1) if len(order) else np.zeros((0, 2), np.int64)
-    if job.settings.near is None or not folders or not len(sha):
-        return pairs
-    vectors, looks = (
-        np.concatenate([np.load(folder / f"{name}.npy", allow_pickle=False) for folder in folders])
-        for name in ("image", "looks")
-    )
-    near = near_pairs(vectors, job.settings.near, seed=job.settings.seed)
-    return np.concatenate([pairs, near[look_alike(near, looks)]])
+def _stand_ins(job: Job, folders: list[Path], sha: np.ndarray, similarity: np.ndarray) -> np.ndarray:
+    """The row that stands for each: the best of equal files, then the best that shows the same picture."""
+    files, which = np.unique(sha.astype(str), return_inverse=True)
+    order = np.lexsort((np.arange(len(sha)), -similarity))
+    best = np.empty(len(files), dtype=np.int64)
+    best[which[order[::-1]]] = order[::-1]  # the last assignment stays: the best
+    stands = best[which]
+    if job.settings.near is None or len(best) < 2:
+        return stands
+    best = np.sort(best)
+    vectors = [np.load(folder / "image.npy", mmap_mode="r", allow_pickle=False) for folder in folders]
+    looks = [np.load(folder / "looks.npy", mmap_mode="r", allow_pickle=False) for folder in folders]
+    starts = np.cumsum([0, *map(len, vectors)])
+
+    def alike(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+        found = np.empty(len(one), dtype=bool)
+        for k in range(0, len(one), 1024):
+            a, b = (_gathered(looks, starts, best[side[k : k + 1024]]) for side in (one, other))
+            found[k : k + 1024] = look_alike(a, b)
+        return found
+
+    own = _gathered(vectors, starts, best)
+    near = one_of_each(own, similarity[best], job.settings.near, alike, seed=job.settings.seed)
+    to = np.arange(len(sha))
+    to[best] = best[near]
+    return to[stands]
+
+
+def _gathered(parts: list[np.ndarray], starts: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Rows of arrays that follow each other, in any order."""
+    part = np.searchsorted(starts, rows, side="right") - 1
+    found = np.empty((len(rows), *parts[0].shape[1:]), parts[0].dtype)
+    for k in np.unique(part):
+        found[part == k] = parts[k][rows[part == k] - starts[k]]
+    return found
 
 
 def _need(job: Job, place: Path, before: str, *, empty: bool = False) -> None:

@@ -223,7 +223,7 @@ def embed_shard(job: Job, number: int) -> int:
     write_table(dropped_table(dropped), job.work.dropped("embed", number))
     kept = table.select(["uid", "language", "sha256"]).take(pa.array(good, pa.int64()))
     kept = kept.append_column("row", pa.array(good, pa.int64())).append_column("similarity", pa.array(similarity))
-    looks = np.frombuffer(b"".join(reader.looks[i] for i in good), dtype=np.uint8).reshape(len(good), 3 * LOOK**2)
+    looks = np.frombuffer(b"".join(reader.looks[i] for i in good), dtype=np.uint8).reshape(len(good), LOOK)
 
     def write(folder: Path) -> None:
         for name, array in (("image", image), ("text", text), ("looks", looks)):
