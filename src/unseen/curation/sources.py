@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import hashlib
 import io
+import itertools
 import json
 import os
 import re
@@ -361,29 +362,30 @@ def _records(stream: Iterable[str], delimiter: str) -> Iterator[list[str] | None
     """Records of a CSV file; of one whose quote is never closed the first line is None, and the rest is read anew."""
     source = iter(stream)
     again: list[str] = []  # lines to be read once more, the next one last
+    taken: list[str] = []  # lines of the record that is being read
+    open_at_end = False
 
-    while True:
-        taken: list[str] = []
+    def lines() -> Iterator[str]:
+        nonlocal open_at_end
+        while True:
+            line = again.pop() if again else next(source, None)
+            if line is None or len(taken) >= LINES:
+                again.extend([] if line is None else [line])
+                open_at_end = True
+                return
+            taken.append(line)
+            yield line.replace("\0", "")
 
-        def lines() -> Iterator[str]:
-            while len(taken) < LINES:  # noqa: B023 - it is used up before the next turn
-                line = again.pop() if again else next(source, None)
-                if line is None:
-                    return
-                taken.append(line.replace("\0", ""))  # noqa: B023
-                yield taken[-1]  # noqa: B023
-            taken.append("")  # noqa: B023
-
-        reader = csv.reader(lines(), delimiter=delimiter)
-        cells = next(reader, None)
-        if cells is None:
-            return
-        if next(_closed(taken, delimiter)):
-            if cells:
-                yield cells
-            continue
-        yield None
-        again.extend(reversed([line for line in taken[1:] if line]))
+    reader = csv.reader(lines(), delimiter=delimiter)
+    while (cells := next(reader, None)) is not None:
+        if open_at_end:
+            yield None
+            again.extend(reversed(taken[1:]))
+            open_at_end = False
+            reader = csv.reader(lines(), delimiter=delimiter)
+        elif cells:
+            yield cells
+        taken.clear()
 
 
 def _json_row(line: str) -> dict[str, Any] | None:
@@ -406,9 +408,15 @@ def _parquet_rows(unit: Unit, note: Note) -> Iterator[dict[str, Any]]:
     _need_columns(content.schema_arrow.names, Path(unit.file))
     wanted = {*URL_COLUMNS, *TEXT_COLUMNS, "license"}
     columns = [name for name in content.schema_arrow.names if name.lower() in wanted]
-    at, stop = 0, unit.stop if unit.stop is not None else content.metadata.num_rows
+    stop = unit.stop if unit.stop is not None else content.metadata.num_rows
+    sizes = [content.metadata.row_group(k).num_rows for k in range(content.metadata.num_row_groups)]
+    ends = list(itertools.accumulate(sizes))
+    groups = [k for k, end in enumerate(ends) if end > unit.start and end - sizes[k] < stop]
+    if not groups:
+        return
+    at = ends[groups[0]] - sizes[groups[0]]
     try:
-        for batch in content.iter_batches(8192, columns=columns):
+        for batch in content.iter_batches(8192, row_groups=groups, columns=columns):
             first, last = max(unit.start - at, 0), min(stop - at, len(batch))
             at += len(batch)
             if last > first:
@@ -429,63 +437,81 @@ def _need_columns(names: Iterable[str], file: Path) -> None:
 
 
 def _first(told: dict[str, Any], names: Iterable[str]) -> Any:
-    return next((told[name] for name in names if told.get(name) not in (None, "")), None)
+    return next((told[name] for name in names if told.get(name) not in (None, "", [])), None)
+
+
+def _said(value: Any) -> str:
+    """A cell as text: of a list its first text, of a mapping nothing."""
+    if isinstance(value, (list, tuple)):
+        return next((one for one in value if isinstance(one, str) and one.strip()), "")
+    return "" if value is None or isinstance(value, (dict, bool)) else str(value)
 
 
 # -- pictures that are there ---------------------------------------------------------------------------------
 
 
+@dataclasses.dataclass
+class _Sample:
+    """What the members of a shard say of one key; `told` is what its texts and its JSON say."""
+
+    told: dict[str, Any] = dataclasses.field(default_factory=dict)
+    place: tuple[int, int] | None = None
+    fault: str = ""
+    repeated: int = 0
+
+
 def _shard(source: Source, unit: Unit, note: Note) -> Iterator[Found]:
     """Samples of a WebDataset shard, whose pictures stay in it until they are needed."""
-    samples: dict[str, dict[str, Any]] = {}
+    samples: dict[str, _Sample] = {}
     end = Path(unit.file).stat().st_size
     try:
         with tarfile.open(unit.file, mode="r:") as archive:
             for info in archive:
-                _member(archive, info, samples, end, unit)
+                _member(archive, info, samples, end)
     except (tarfile.TarError, EOFError, OSError) as error:
         note(f"{unit.label} is truncated or damaged: {error}; what comes after was not read")
     for key, sample in samples.items():
         yield _sample(f"{Path(unit.file).name}/{key}", sample, unit.file)
-        for _ in range(sample.get("repeated", 0)):
+        for _ in range(sample.repeated):
             yield Found(_dropped(f"{Path(unit.file).name}/{key}", "", REPEATED_KEY))
 
 
-def _member(archive: Any, info: Any, samples: dict[str, dict[str, Any]], end: int, unit: Unit) -> None:
+def _member(archive: Any, info: Any, samples: dict[str, _Sample], end: int) -> None:
     """Note what a member says of its sample."""
     if info.isdir() or PurePosixPath(info.name).name.startswith("."):
         return
     stem, _, ending = PurePosixPath(info.name).name.partition(".")
     parent = PurePosixPath(info.name).parent.as_posix()
     key, ending = stem if parent == "." else f"{parent}/{stem}", ending.lower()
-    sample = samples.setdefault(key, {})
+    sample = samples.setdefault(key, _Sample())
     picture = f".{ending}" in PICTURES
     if not picture and ending not in ("txt", "text", "caption", "json"):
         return
     if not info.isreg() or info.issparse() or ".." in PurePosixPath(info.name).parts:
-        sample["fault"] = OUTSIDE
+        sample.fault = OUTSIDE
     elif info.size > LARGEST_MEMBER:
-        sample["fault"] = TOO_LARGE
+        sample.fault = TOO_LARGE
     elif info.offset_data + info.size > end:
-        sample["fault"] = CUT
-    elif picture and "place" in sample:
-        sample["repeated"] = sample.get("repeated", 0) + 1
+        sample.fault = CUT
+    elif picture and sample.place is not None:
+        sample.repeated += 1
     elif picture:
-        sample["place"] = (info.offset_data, info.size)
+        sample.place = (info.offset_data, info.size)
     else:
         body = archive.extractfile(info).read().decode("utf-8", "replace")
         told = _json_row(body) if ending == "json" else {"text": body}
         for name, value in (told or {}).items():
-            sample.setdefault(str(name).lower(), value)
+            sample.told.setdefault(str(name).lower(), value)
 
 
-def _sample(name: str, sample: dict[str, Any], file: str) -> Found:
-    url = str(sample.get("url") or name)[: parse.MOST]
-    text = str(_first(sample, TEXT_COLUMNS) or "")
+def _sample(name: str, sample: _Sample, file: str) -> Found:
+    url = _said(_first(sample.told, URL_COLUMNS))[: parse.MOST]
+    url = url if parse.is_address(url) else name[: parse.MOST]
+    text = _said(_first(sample.told, TEXT_COLUMNS))
     caption = parse.clean(text)
-    if "fault" in sample or "place" not in sample:
-        return Found(_dropped(url, caption, sample.get("fault", NO_PICTURE)))
-    return _here(url, text, caption, str(sample.get("license") or parse.UNKNOWN_LICENSE), file, *sample["place"])
+    if sample.fault or sample.place is None:
+        return Found(_dropped(url, caption, sample.fault or NO_PICTURE))
+    return _here(url, text, caption, _said(sample.told.get("license")) or parse.UNKNOWN_LICENSE, file, *sample.place)
 
 
 def _here(url: str, text: str, caption: str, license_: str, file: str, offset: int, size: int) -> Found:
@@ -537,7 +563,7 @@ def _captions(place: Path, note: Note) -> dict[str, str]:
                 note(f"a line of {name} names no file")
                 continue
             try:
-                found[inside(str(target))] = str(_first(told, TEXT_COLUMNS) or "")
+                found[inside(str(target))] = _said(_first(told, TEXT_COLUMNS))
             except ValueError as error:
                 note(f"{name}: {error}")
     return found

@@ -185,6 +185,11 @@ def _joined(base: str, source: str) -> str:
         return ""
 
 
+def is_address(url: str) -> bool:
+    """Whether a URL is one of the web: http or https, with a host and no user."""
+    return _fault(url) in ("", BAD_FORMAT, LONG_HOST)
+
+
 def _fault(url: str) -> str:
     """What is wrong with an absolute URL; empty if nothing is."""
     try:
