@@ -243,7 +243,9 @@ def test_names_in_other_letters_are_asked_in_ascii_allowed_and_blocked(address: 
         return ["127.0.0.1"]
 
     port = address.partition(":")[2]
-    urls = [f"http://{host}:{port}/host" for host in ("bücher.test", "XN--BCHER-KVA.test.", "ｂlocked.example", "müll.de")]
+    urls = [
+        f"http://{host}:{port}/host" for host in ("bücher.test", "XN--BCHER-KVA.test.", "ｂlocked.example", "müll.de")
+    ]
     for allowed in ("bücher.test", f"xn--bcher-kva.test:{port}"):
         polite = Politeness(allowed_hosts=(allowed,), blocked_hosts=("Blocked.example", "MÜLL.de"), retries=0)
         found = fetch(urls, polite, resolve=resolve)

@@ -245,9 +245,7 @@ def wat_record(body: bytes) -> bytes:
     return head.encode() + body + b"\r\n\r\n"
 
 
-def test_a_folder_goes_on_behind_a_page_that_breaks_its_reader(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_goes_on_behind_a_page_that_breaks_its_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for i in range(15):
         (tmp_path / f"{i}.html").write_text(f"<img src=http://x.org/{i}.jpg alt='a caption'>")
     real = parse.parse_page
@@ -287,7 +285,7 @@ def test_a_folder_of_several_kinds_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "0.parquet").write_bytes(b"as img2dataset leaves it")
     assert [unit.kind for unit in open_source(tmp_path).units] == ["shard"]
     (tmp_path / "b.jsonl").write_text('{"url": "http://x.org/a.jpg", "text": "a caption"}')
-    with pytest.raises(ValueError, match="shards .* and 1 tables"):
+    with pytest.raises(ValueError, match=r"shards .* and 1 tables"):
         open_source(tmp_path)
 
 

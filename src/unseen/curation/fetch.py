@@ -395,8 +395,6 @@ class _Fetcher:
         host = host.strip("[]")
         if any(host == blocked or host.endswith(f".{blocked}") for blocked in self.blocked):
             raise _Dropped(BLOCKED, host)
-        if port in BAD_PORTS and (host, port) not in self.allowed:
-            raise _Dropped(BAD_PORT, str(port))
         key = (host, port)
         if key not in self.addresses:
             self.addresses[key] = asyncio.ensure_future(self._look_up(host, port))
@@ -419,6 +417,8 @@ class _Fetcher:
         trusted = (host, None) in self.allowed or (host, port) in self.allowed
         if not trusted and not all(is_public(address) for address in found):
             raise _Dropped(PRIVATE, host)
+        if port in BAD_PORTS and (host, port) not in self.allowed:
+            raise _Dropped(BAD_PORT, str(port))
         return found
 
 

@@ -114,7 +114,7 @@ def open_source(path: str | os.PathLike[str], *, base_url: str = "") -> Source:
     ValueError
         If it holds nothing that is read.
     """
-    place = Path(os.path.abspath(path))
+    place = Path(path).absolute()
     if not place.exists():
         raise FileNotFoundError(f"input {str(path)!r} does not exist")
     files = sorted((f for f in place.rglob("*") if f.is_file()), key=_natural) if place.is_dir() else [place]
@@ -293,7 +293,9 @@ def _pages(source: Source, unit: Unit, note: Note) -> Iterator[Found]:
     bad = _Bad(unit, note)
     for file in files:
         name = file.relative_to(place).as_posix() if place.is_dir() else file.name
-        yield from (Found(one) for one in bad.guard(name, functools.partial(_page, file, base and f"{base}{name}", note)))
+        yield from (
+            Found(one) for one in bad.guard(name, functools.partial(_page, file, base and f"{base}{name}", note))
+        )
     bad.finish()
 
 

@@ -227,8 +227,8 @@ def look_alike(
     colours, the 16 x 16 pixels differ by at most `difference` of the full range in the mean, by at most `share` of the
     pictures' own mean deviation, and nowhere by more than 0.12; the mean colours differ by at most `shade`. Around
     their means, no pixel of the 96 x 96 greys differs by more than `spot` times what resizing and recompression do:
-    0.02, three times the mean difference, and 0.07 of the range of the nine pixels around it. So two pages of other words, or two cards on which
-    another number stands, are two pictures.
+    0.02, three times the mean difference, and 0.07 of the range of the nine pixels around it. So two pages of other
+    words, or two cards on which another number stands, are two pictures.
 
     Parameters
     ----------
