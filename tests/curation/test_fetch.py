@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gzip
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -205,3 +212,133 @@ def test_nonsense_is_refused() -> None:
     for wrong in ({"timeout": 0}, {"retries": -1}, {"max_bytes": 0}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             Politeness(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("address", ["fec0::1", "168.63.129.16"])
+def test_addresses_of_a_site_and_of_a_clouds_own_services_are_not_public(address: str) -> None:
+    assert not is_public(address)
+
+
+def test_a_redirect_to_nonsense_costs_its_own_picture_only(address: str) -> None:
+    assert reasons(address, "/a.jpg", "/to/http://[oops/", "/b.jpg") == ["picture", room.BAD_URL, "picture"]
+
+
+def test_whatever_goes_wrong_with_one_picture_is_its_own_reason(address: str) -> None:
+    async def resolve(host: str, port: int) -> Sequence[str]:
+        if host == "odd.example":
+            raise RuntimeError("a resolver that broke")
+        return ["127.0.0.1"]
+
+    port = address.partition(":")[2]
+    polite = Politeness(retries=0, allowed_hosts=("good.example",))
+    found = fetch([f"http://{h}.example:{port}/a.jpg" for h in ("odd", "good")], polite, resolve=resolve)
+    assert [one.reason for one in found] == [room.BROKEN, ""]
+
+
+def test_names_in_other_letters_are_asked_in_ascii_allowed_and_blocked(address: str) -> None:
+    asked = []
+
+    async def resolve(host: str, port: int) -> Sequence[str]:
+        asked.append(host)
+        return ["127.0.0.1"]
+
+    port = address.partition(":")[2]
+    urls = [
+        f"http://{host}:{port}/host" for host in ("bücher.test", "XN--BCHER-KVA.test.", "ｂlocked.example", "müll.de")
+    ]
+    for allowed in ("bücher.test", f"xn--bcher-kva.test:{port}"):
+        polite = Politeness(allowed_hosts=(allowed,), blocked_hosts=("Blocked.example", "MÜLL.de"), retries=0)
+        found = fetch(urls, polite, resolve=resolve)
+        assert [one.reason for one in found] == ["", "", room.BLOCKED, room.BLOCKED]
+        assert found[0].content.decode() == f"xn--bcher-kva.test:{port}"
+    assert set(asked) == {"xn--bcher-kva.test"}
+
+
+def test_allowed_hosts_are_understood_in_any_spelling(address: str) -> None:
+    port = address.partition(":")[2]
+
+    async def resolve(host: str, port: int) -> Sequence[str]:
+        return ["127.0.0.1"]
+
+    for told, host in ((f"[::1]:{port}", "[::1]"), ("::1", "[::1]"), (f"LocalHost:{port}", "LocalHost")):
+        (found,) = fetch([f"http://{host}:{port}/x"], Politeness(allowed_hosts=(told,), retries=0), resolve=resolve)
+        assert found.reason == "", told
+    with pytest.raises(ValueError, match="allowed_hosts"):
+        Politeness(allowed_hosts=("host:port",))
+
+
+def test_ports_of_other_services_are_not_asked() -> None:
+    async def resolve(host: str, port: int) -> Sequence[str]:
+        return ["93.184.216.34"]
+
+    (found,) = fetch(["http://x.org:25/a.jpg"], Politeness(retries=0), resolve=resolve)
+    assert found.reason == room.BAD_PORT
+
+
+def test_all_addresses_are_tried_and_a_lookup_that_failed_for_the_moment_is_made_again(address: str) -> None:
+    calls = []
+
+    async def resolve(host: str, port: int) -> Sequence[str]:
+        calls.append(host)
+        if len(calls) == 1:
+            raise socket.gaierror(socket.EAI_AGAIN, "for the moment")
+        return ["127.0.0.2" if sys.platform == "linux" else "127.0.0.1", "127.0.0.1"]
+
+    port = address.partition(":")[2]
+    polite = Politeness(allowed_hosts=("x.example",), retries=1)
+    (found,) = fetch([f"http://x.example:{port}/a.jpg"], polite, resolve=resolve)
+    assert (found.content, len(calls)) == (b"picture", 2)
+
+
+def test_a_loop_that_runs_already_is_no_trouble(address: str) -> None:
+    async def notebook() -> list[str]:
+        return reasons(address, "/a.jpg")
+
+    assert asyncio.run(notebook()) == ["picture"]
+
+
+def test_bytes_that_nobody_has_looked_at_are_few(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "IN_FLIGHT", 20)
+    seen: list[int] = []
+    real, most = room._Share.take, [0]
+
+    async def take(self: Any, size: int) -> None:
+        await real(self, size)
+        most[0] = max(most[0], self.budget.total - self.budget.left)
+
+    monkeypatch.setattr(room._Share, "take", take)
+    polite = Politeness(allowed_hosts=(address,), retries=0)
+    urls = [f"http://{address}/{i}" for i in range(30)]
+    assert room.fetch_each(urls, lambda i, one: (seen.append(i), one.content)[1], polite) == [b"picture"] * 30
+    assert sorted(seen) == list(range(30))
+    assert most[0] <= 20
+
+
+def test_every_host_shows_a_certificate_of_its_own(tmp_path: Path) -> None:
+    """Two hosts at one address: the second does not ride on the connection of the first."""
+    command = [
+        *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=a.test"),
+        *("-addext", "subjectAltName=DNS:a.test", "-keyout", str(tmp_path / "k.pem"), "-out", str(tmp_path / "c.pem")),
+    ]
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl to make a certificate with")
+    subprocess.run(command, check=True, capture_output=True)
+    server = Server(("127.0.0.1", 0), Handler)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "c.pem", tmp_path / "k.pem")
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+    port = server.server_address[1]
+
+    async def resolve(host: str, port: int) -> Sequence[str]:
+        return ["127.0.0.1"]
+
+    async def ask() -> list[str]:
+        polite = Politeness(allowed_hosts=("a.test", "b.test"), retries=0)
+        trust = ssl.create_default_context(cafile=str(tmp_path / "c.pem"))
+        async with room._Fetcher(polite, resolve, trust) as fetcher:
+            return [(await fetcher.get(f"https://{host}:{port}/x")).reason for host in ("a.test", "b.test", "a.test")]
+
+    assert asyncio.run(ask()) == ["", room.REFUSED, ""]
+    server.shutdown()
+    server.server_close()

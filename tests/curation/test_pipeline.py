@@ -114,14 +114,14 @@ def test_stages_run_alone_and_a_run_that_broke_off_ends_with_the_same_files(
     assert digests(out) == digests(whole.folder)
 
 
-def test_a_full_disk_in_the_middle_of_a_shard_is_named_counted_and_made_good(
+def test_a_shard_that_fails_is_named_counted_and_made_good(
     whole: Any, served: Any, towers: TwoTowerEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = stages.write_shard
 
     def full(folder: Path, number: int, *args: Any, **more: Any) -> Any:
         if number == 1 and folder.name == "fetched":
-            raise OSError(errno.ENOSPC, "No space left on device")
+            raise OSError(errno.EIO, "Input/output error")
         return real(folder, number, *args, **more)
 
     monkeypatch.setattr(stages, "write_shard", full)
@@ -129,13 +129,13 @@ def test_a_full_disk_in_the_middle_of_a_shard_is_named_counted_and_made_good(
     settings = served.settings()
     found = curate(served.crawl, out, encoder=towers, settings=settings)
     assert [(one.stage, one.number) for one in found.failures] == [("fetch", 1)]
-    assert "No space left on device" in found.failures[0].error
+    assert "Input/output error" in found.failures[0].error
     lost = found.accounting.of("download")["its shard failed"]
     assert lost == pq.read_metadata(out / "work/candidates/00001.parquet").num_rows
     assert found.accounting.parsed == len(served.web.links)
     assert not list((out / "work/fetched/shards").glob(".*"))
     details = pq.read_table(out / "dropped.parquet").to_pylist()
-    assert sum("No space left" in row["detail"] for row in details) == lost
+    assert sum("Input/output" in row["detail"] for row in details) == lost
     monkeypatch.setattr(stages, "write_shard", real)
     assert curate(served.crawl, out, encoder=towers, settings=settings).failures == ()
     assert digests(out) == digests(whole.folder)
@@ -290,3 +290,192 @@ def test_the_report_has_every_reason_and_shows_captions_as_text(
     assert "&lt;script&gt;" in page
     assert "data:image/jpeg;base64," in page
     assert "http" not in page.replace("http-equiv", "")
+
+
+def photos(folder: Path, n: int = 6) -> Path:
+    """Pictures with captions."""
+    from PIL import Image
+
+    folder.mkdir()
+    for i in range(n):
+        noise = np.random.default_rng(i).integers(0, 255, (60, 90, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(folder / f"{i}.png")
+        (folder / f"{i}.txt").write_text(f"a caption, number {i}")
+    return folder
+
+
+def small(**more: Any) -> Any:
+    from unseen.curation import Settings
+
+    return Settings(**{"threshold": -1.0, "near": None, "shard_size": 2, **more})
+
+
+def full_disk(*args: Any, **more: Any) -> Any:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_stops_the_stage_and_the_books_are_written(
+    towers: TwoTowerEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, out, calls = photos(tmp_path / "photos"), tmp_path / "pairs", []
+    real = stages.write_shard
+
+    def full(*args: Any, **more: Any) -> Any:
+        calls.append(args[1])
+        full_disk()
+
+    monkeypatch.setattr(stages, "write_shard", full)
+    found = curate(source, out, encoder=towers, settings=small())
+    assert calls == [0]
+    assert [one.number for one in found.failures] == [0]
+    assert "the disk is full" in found.failures[0].error
+    assert (found.accounting.of("download"), found.accounting.waiting) == ({"its shard failed": 2}, 4)
+    assert Accounting.load(out / "accounting.json") == found.accounting
+    monkeypatch.setattr(stages, "write_shard", real)
+    assert curate(source, out, encoder=towers, settings=small()).accounting.kept == 6
+
+
+def test_when_all_shards_fail_the_books_say_so(
+    towers: TwoTowerEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*args: Any, **more: Any) -> Any:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(stages, "write_shard", broken)
+    found = curate(photos(tmp_path / "photos"), tmp_path / "pairs", encoder=towers, settings=small())
+    assert (len(found.failures), found.accounting.kept) == (3, 0)
+
+
+def test_a_collection_stays_whole_until_its_new_choice_is_whole(
+    towers: TwoTowerEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, out = photos(tmp_path / "photos"), tmp_path / "pairs"
+    curate(source, out, encoder=towers, settings=small())
+    before, real, calls = digests(out), stages.write_shard, []
+
+    def broken(*args: Any, **more: Any) -> Any:
+        calls.append(args)
+        if len(calls) > 1:
+            full_disk()
+        return real(*args, **more)
+
+    monkeypatch.setattr(stages, "write_shard", broken)
+    settings = small(threshold=None, target_keep=0.5)
+    found = curate(source, out, encoder=towers, settings=settings, stages=["select"])
+    assert found.failures
+    assert len(Collection.open(out)) == found.accounting.kept == 6
+    assert digests(out) == before
+    monkeypatch.setattr(stages, "write_shard", real)
+    assert curate(source, out, encoder=towers, settings=settings, stages=["select"]).accounting.kept == 3
+
+
+def test_what_a_killed_run_left_is_removed_or_put_back(towers: TwoTowerEncoder, tmp_path: Path) -> None:
+    source, out = photos(tmp_path / "photos"), tmp_path / "pairs"
+    curate(source, out, encoder=towers, settings=small())
+    before = digests(out)
+    (out / "shards").rename(out / "work" / "replaced")  # killed between two renames
+    left = [out / "work/fetched/shards/.00003.0123abcd", out / "work/embedded/.00001.partial-0123abcd"]
+    for place in left:
+        place.mkdir()
+    (out / "work/parsed/.0123abcd.00000.parquet").write_bytes(b"half")
+    curate(source, out, encoder=towers, settings=small(), stages=["fetch"])
+    assert digests(out) == before
+    assert not list((out / "work").rglob(".*"))
+
+
+def test_another_folder_of_the_process_and_changed_files_are_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos(tmp_path / "photos")
+    (tmp_path / "else").mkdir()
+    monkeypatch.chdir(tmp_path)
+    curate("photos", "pairs", settings=small(), stages=["parse"])
+    monkeypatch.chdir(tmp_path / "else")
+    found = curate("../photos", "../pairs", settings=small(), stages=["fetch"])
+    assert found.accounting.dropped == {}
+    with pytest.raises(ValueError, match="must not lie inside its input"):
+        curate("../photos", "../photos/pairs", settings=small(), stages=["parse"])
+    (tmp_path / "photos" / "0.txt").write_text("quite another caption")
+    with pytest.raises(ValueError, match="begun with another input"):
+        curate("../photos", "../pairs", settings=small(), stages=["parse"])
+
+
+@pytest.mark.parametrize("name", ["text", "similarity", "nsfw", "offset"])
+def test_a_head_that_would_overwrite_a_column_is_refused_before_anything(
+    name: str, towers: TwoTowerEncoder, tmp_path: Path
+) -> None:
+    about = {"name": towers.name, "fingerprint": towers.fingerprint, "dim": towers.dim}
+    x = np.random.default_rng(0).normal(size=(20, 64))
+    head = train_head(x, np.repeat([0, 1], 10), name=name, encoder=about, folds=0)
+    with pytest.raises(ValueError, match="must not be named"):
+        curate(photos(tmp_path / "photos", 1), tmp_path / "pairs", encoder=towers, heads=[head], settings=small())
+    assert not (tmp_path / "pairs").exists()
+
+
+def test_resized_pictures_have_features_of_their_own_in_the_cache(
+    towers: TwoTowerEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from unseen.methods.curation.laion.accept import Acceptance
+
+    monkeypatch.setenv("UNSEEN_CACHE", str(tmp_path / "cache"))
+    source = photos(tmp_path / "photos", 3)
+    cut = small(acceptance=Acceptance(resize="center_crop", size=40))
+    found = []
+    for i, (settings, cache) in enumerate([(small(), True), (cut, True), (cut, False)]):
+        out = tmp_path / str(i)
+        curate(source, out, encoder=towers, settings=settings, cache=cache)
+        found.append(np.asarray(Collection.open(out).embeddings("image")))
+    np.testing.assert_array_equal(found[1], found[2])
+    assert np.abs(found[0].astype(float) - found[1]).max() > 0.01
+
+
+def test_the_json_beside_a_picture_says_nothing_of_another_shard(towers: TwoTowerEncoder, tmp_path: Path) -> None:
+    curate(photos(tmp_path / "photos"), tmp_path / "pairs", encoder=towers, settings=small())
+    for shard in Collection.open(tmp_path / "pairs").shards:
+        with tarfile.open(shard.folder / "images.tar") as archive:
+            for info in (one for one in archive if one.name.endswith(".json")):
+                told = json.load(archive.extractfile(info))  # type: ignore[arg-type]
+                assert {"uid", "text"} <= set(told)
+                assert not {"offset", "size"} & set(told)
+
+
+def test_texts_of_more_than_a_gigabyte_would_be_planned_and_repeats_across_units_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two tables that share URLs: the second meets the filter that the first filled."""
+    from unseen.curation import pipeline
+
+    source = tmp_path / "tables"
+    source.mkdir()
+    for n in range(2):
+        rows = [f"http://x.org/{i}.jpg,caption {n} of {i}" for i in range(2000 * n, 2000 * n + 3000)]
+        (source / f"{n}.csv").write_text("url,text\n" + "\n".join(rows))
+    monkeypatch.setattr(pipeline, "STRETCH", 500)
+    found = curate(source, tmp_path / "pairs", settings=small(bloom_error=0.05, shard_size=1000), stages=["parse"])
+    (met,) = [n for (_, reason), n in found.accounting.dropped.items() if reason == pipeline.SAME_URL]
+    assert 1000 < met <= 1000 + 0.05 * 5000  # the filter errs as it says, and forgets none
+    assert found.accounting.waiting == 6000 - met
+    row = pq.read_table(tmp_path / "pairs/dropped.parquet").to_pylist()[0]
+    assert row["detail"] == "a new URL is taken for an old one with probability 0.05"
+
+
+def test_settings_that_say_two_things_or_nonsense_are_refused() -> None:
+    from unseen.curation import Settings
+
+    assert Settings().threshold == "laion-5b"
+    for wrong in (
+        {"threshold": "laion-5b", "target_keep": 0.5},
+        {"threshold": float("nan")},
+        {"target_keep": {"en": 0.5}},
+        {"threshold": {"en": 0.3}},
+    ):
+        with pytest.raises(ValueError, match=r"threshold|target_keep"):
+            Settings(**wrong)
+
+
+def test_a_word_in_place_of_a_list_of_words_is_refused(tmp_path: Path) -> None:
+    from unseen.methods.curation.laion.safety import read_rules
+
+    (tmp_path / "rules.json").write_text('[{"name": "x", "action": "drop", "keywords": "bad"}]')
+    with pytest.raises(ValueError, match="keywords must be a list"):
+        read_rules(tmp_path / "rules.json")

@@ -213,3 +213,110 @@ def test_wat_files_are_read(tmp_path: Path) -> None:
     (tmp_path / "a.warc.wat.gz").write_bytes(gzip.compress(head.encode() + body + b"\r\n\r\n"))
     (found,), notes = read(tmp_path)
     assert (found.candidate.url, notes) == ("http://x.org/d/a.jpg", [])
+
+
+def test_a_page_whose_charset_decodes_nothing_and_a_bad_record_cost_themselves_only(tmp_path: Path) -> None:
+    """The second of four pages names the charset "undefined"; the second of three records of a WAT is no JSON."""
+    pages = [*PAGES, ("http://x.org/3/p.html", PAGES[0][1])]
+    pages[1] = (pages[1][0], b"<meta charset=undefined>" + pages[1][1])
+    found, notes = read(warc(tmp_path / "a.warc.gz", pages))
+    assert len([one for one in found if not one.candidate.reason]) == 4
+    assert notes == []
+    place = tmp_path / "wat"
+    place.mkdir()
+    links = {"Links": [{"path": "IMG@/src", "url": "a.jpg", "alt": "a caption here"}]}
+    bodies = [b"{broken", *(
+        json.dumps({"Envelope": {"Payload-Metadata": {"HTTP-Response-Metadata": {"HTML-Metadata": told}}}}).encode()
+        for told in ({"Links": None}, "x", links)
+    )]  # fmt: skip
+    (place / "a.wat").write_bytes(b"".join(map(wat_record, bodies)))
+    found, notes = read(place)
+    assert [one.candidate.url for one in found] == ["http://x.org/d/a.jpg"]
+    assert len(notes) == 1
+    assert "JSONDecodeError" in notes[0]
+
+
+def wat_record(body: bytes) -> bytes:
+    head = (
+        "WARC/1.0\r\nWARC-Type: metadata\r\nWARC-Target-URI: http://x.org/d/p.html\r\n"
+        "WARC-Date: 2026-01-01T00:00:00Z\r\n"
+        f"WARC-Record-ID: <urn:uuid:0>\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body + b"\r\n\r\n"
+
+
+def test_a_folder_goes_on_behind_a_page_that_breaks_its_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for i in range(15):
+        (tmp_path / f"{i}.html").write_text(f"<img src=http://x.org/{i}.jpg alt='a caption'>")
+    real = parse.parse_page
+
+    def broken(page: parse.Page) -> list[parse.Candidate]:
+        if b"/14.jpg" not in page.html:
+            raise RecursionError("too deep")
+        return real(page)
+
+    monkeypatch.setattr(parse, "parse_page", broken)
+    found, notes = read(tmp_path)
+    assert [one.candidate.url for one in found] == ["http://x.org/14.jpg"]
+    assert len(notes) == sources.NOTES + 1
+    assert "4 more" in notes[-1]
+
+
+def test_what_the_json_of_a_sample_says_stays_what_it_says(tmp_path: Path) -> None:
+    told = {"place": "Paris", "fault": "x", "repeated": 1000, "caption": ["", "a nice caption"]}
+    members = []
+    for key, url in (("a", "javascript:alert(1)"), ("b", "http://x.org/b.png"), ("c", 7)):
+        members += [(f"{key}.json", json.dumps({**told, "url": url}).encode()), (f"{key}.png", png())]
+    found, _ = read(shard(tmp_path / "0.tar", members))
+    assert reasons(found) == [""] * 3
+    assert [one.candidate.url for one in found] == ["0.tar/a", "http://x.org/b.png", "0.tar/c"]
+    assert {one.candidate.text for one in found} == {"a nice caption"}
+
+
+def test_a_folder_of_several_kinds_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(png())
+    (tmp_path / "a.txt").write_text("a caption here")
+    (tmp_path / "index.html").write_text("<p>gallery</p>")
+    with pytest.raises(ValueError, match=r"1 HTML pages \(such as index.html\) and 1 pictures"):
+        open_source(tmp_path)
+    (tmp_path / "a.png").unlink()
+    (tmp_path / "index.html").unlink()
+    shard(tmp_path / "0.tar", [("a.png", png())])
+    (tmp_path / "0.parquet").write_bytes(b"as img2dataset leaves it")
+    assert [unit.kind for unit in open_source(tmp_path).units] == ["shard"]
+    (tmp_path / "b.jsonl").write_text('{"url": "http://x.org/a.jpg", "text": "a caption"}')
+    with pytest.raises(ValueError, match=r"shards .* and 1 tables"):
+        open_source(tmp_path)
+
+
+def test_a_quote_that_is_never_closed_costs_its_own_line(tmp_path: Path) -> None:
+    rows = [f"http://x.org/{i}.jpg,a caption {i}" for i in range(5)]
+    rows[1] = 'http://x.org/1.jpg,"an open quote'
+    rows[3] = 'http://x.org/3.jpg,"a caption\nof ""two"" lines"'
+    file = tmp_path / "links.csv"
+    file.write_text("url,text\n" + "\n".join(rows[:1] + rows[2:] + rows[1:2] + rows[:1]))
+    found, _ = read(file)
+    assert reasons(found) == ["", "", "", "", sources.BAD_LINE, ""]
+    assert found[2].candidate.text == 'a caption of "two" lines'
+
+
+def test_lists_of_captions_give_their_first(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"url": "http://x.org/1.jpg", "text": ["one caption", "two"]}\n')
+    assert read(tmp_path / "a.jsonl")[0][0].candidate.text == "one caption"
+
+
+def test_a_change_of_any_file_changes_the_digest(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(png())
+    (tmp_path / "a.txt").write_text("a caption here")
+    first = open_source(tmp_path).digest
+    assert open_source(tmp_path).digest == first
+    (tmp_path / "a.txt").write_text("another words.")
+    assert open_source(tmp_path).digest != first
+
+
+def test_paths_do_not_depend_on_where_the_process_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "a.png").write_bytes(png())
+    monkeypatch.chdir(tmp_path)
+    found, _ = read(Path("pictures"))
+    assert Path(found[0].file).is_absolute()

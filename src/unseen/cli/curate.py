@@ -93,8 +93,9 @@ def curate(
     from unseen.report.curate import write_report
     from unseen.scale import Engine
 
-    if threshold is None and target_keep is None:
-        if not encoder.startswith("open_clip:"):
+    parts = tuple(part.strip() for part in stages.split(","))
+    if threshold is None and target_keep is None and "select" in parts:
+        if not encoder.startswith(("open_clip:ViT-B-32/openai", "open_clip:ViT-B-32-quickgelu/openai")):
             raise ValueError(
                 f"say --target-keep (such as 0.5) or --threshold: LAION's thresholds hold for CLIP ViT-B/32, and "
                 f"cosines of {encoder!r} lie on another scale"
@@ -122,7 +123,6 @@ def curate(
         target_keep=target_keep,
         rules=read_rules(rules) if rules is not None else (),
     )
-    parts = tuple(part.strip() for part in stages.split(","))
     towers: Any = get(encoder) if {"embed", "select"} & set(parts) else None
     made = run(
         source,

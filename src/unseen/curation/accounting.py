@@ -110,4 +110,5 @@ def _storable(text: str) -> str:
 
 def counted(table: pa.Table) -> Counter[tuple[str, str]]:
     """How often each (stage, reason) stands in a table of drops."""
-    return Counter(zip(table["stage"].to_pylist(), table["reason"].to_pylist()))
+    groups = table.select(["stage", "reason"]).group_by(["stage", "reason"]).aggregate([([], "count_all")])
+    return Counter({(row["stage"], row["reason"]): row["count_all"] for row in groups.to_pylist()})

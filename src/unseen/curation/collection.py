@@ -218,7 +218,7 @@ def write_shard(
     table : pa.Table
         The pairs; `offset` and `size` are found here. A column of `COLUMNS` that it lacks is null.
     pictures : sequence of n bytes
-        JPEG, PNG or WEBP, as they shall be kept.
+        JPEG, PNG or WEBP, as they shall be kept; each is asked for once.
     embeddings : mapping of "image" and "text" to array (n, d), optional
         Brought to unit length and kept as float16.
     stats : mapping, optional
@@ -240,10 +240,10 @@ def write_shard(
     part = final.with_name(f".{final.name}.{uuid.uuid4().hex[:8]}")
     part.mkdir(parents=True)
     try:
-        offsets = _write_pictures(part / _PICTURES, table, pictures)
+        offsets, sizes = _write_pictures(part / _PICTURES, table, pictures)
         for side, rows in (embeddings or {}).items():
             np.save(part / f"{side}.npy", _unit(rows, side))
-        pq.write_table(_completed(table, offsets, [len(one) for one in pictures]), part / _TABLE)
+        pq.write_table(_completed(table, offsets, sizes), part / _TABLE)
         (part / _STATS).write_text(json.dumps(dict(stats or {}), indent=1) + "\n", encoding="utf-8")
         if final.exists():
             shutil.rmtree(final)
@@ -271,10 +271,11 @@ def _completed(table: pa.Table, offsets: list[int], sizes: list[int]) -> pa.Tabl
     return pa.table({**front, **own})
 
 
-def _write_pictures(file: Path, table: pa.Table, pictures: Sequence[bytes]) -> list[int]:
-    """Write the WebDataset shard; where each picture's bytes begin in it."""
+def _write_pictures(file: Path, table: pa.Table, pictures: Sequence[bytes]) -> tuple[list[int], list[int]]:
+    """Write the WebDataset shard; where each picture's bytes begin in it, and how many they are."""
     with tarfile.open(file, "w", format=tarfile.USTAR_FORMAT) as tar:
-        for row, picture in zip(table.to_pylist(), pictures):
+        told = table.drop_columns([name for name in ("offset", "size") if name in table.column_names])
+        for row, picture in zip(told.to_pylist(), pictures):
             for ending, content in (
                 (suffix_of(picture), picture),
                 ("txt", (row.get("text") or "").encode()),
@@ -284,7 +285,8 @@ def _write_pictures(file: Path, table: pa.Table, pictures: Sequence[bytes]) -> l
                 info.size = len(content)
                 tar.addfile(info, io.BytesIO(content))
     with tarfile.open(file) as tar:
-        return [info.offset_data for info in tar if info.name.rpartition(".")[2] in _KINDS]
+        found = [(info.offset_data, info.size) for info in tar if info.name.rpartition(".")[2] in _KINDS]
+    return [offset for offset, _ in found], [size for _, size in found]
 
 
 _KINDS = ("jpg", "png", "webp")

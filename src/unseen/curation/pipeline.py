@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import logging
 import os
+import re
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,10 +19,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from unseen.curation import stages as work_of
-from unseen.curation.accounting import Accounting, counted, dropped_table
-from unseen.curation.collection import EncoderRecord, write_record
+from unseen.curation.accounting import DROPPED, Accounting, counted, dropped_table
+from unseen.curation.collection import COLUMNS, EncoderRecord, write_record
 from unseen.curation.settings import STAGES, Settings
-from unseen.curation.sources import Source, open_source
+from unseen.curation.sources import STRETCH, Source, open_source
 from unseen.curation.stages import Decision, Job, Work, write_table
 from unseen.curation.statistics import statistics
 from unseen.encoders.base import Encoder
@@ -28,7 +30,7 @@ from unseen.encoders.two_tower import TwoTowerEncoder
 from unseen.methods.curation.laion.bloom import BloomFilter
 from unseen.methods.curation.laion.heads import Head
 from unseen.methods.curation.laion.language import Detector, stream_of
-from unseen.methods.curation.laion.similarity import look_alike, near_pairs, one_of_each, passes, thresholds
+from unseen.methods.curation.laion.similarity import look_alike, one_of_each, passes, thresholds
 from unseen.runtime import replacing, stage
 from unseen.runtime import stages as timed
 from unseen.scale import Engine, each
@@ -123,8 +125,14 @@ def curate(
     multilingual = getattr(multilingual, "text", multilingual)
     _check(encoder, multilingual, heads, stages)
     opened = open_source(source, base_url=base_url)
-    job = Job(Work(Path(out)), opened, settings, encoder, multilingual, tuple(heads), detector, cache)
+    place = Path(out).absolute()
+    if Path(opened.path).is_dir() and place.resolve().is_relative_to(Path(opened.path).resolve()):
+        raise ValueError(
+            f"the collection {str(out)!r} must not lie inside its input {str(source)!r}: name a folder beside"
+        )
+    job = Job(Work(place), opened, settings, encoder, multilingual, tuple(heads), detector, cache)
     _claim(job, stages)
+    _tidy(job.work)
     failures: list[Failure] = []
     run: dict[str, Callable[[Job, Engine | None], list[Failure]]] = {
         "parse": _parse,
@@ -134,8 +142,14 @@ def curate(
     }
     with timed() as seconds:
         for name in (name for name in STAGES if name in stages):
-            with stage(name):
-                failures += run[name](job, engine)
+            try:
+                with stage(name):
+                    failures += run[name](job, engine)
+            except _Full as full:
+                failures += full.failures
+                break
+            if failures and not (job.work.folder / {"fetch": "fetched", "embed": "embedded"}.get(name, "")).exists():
+                break  # all shards failed: there is nothing to go on with, and the books say so
     return Curated(job.work.out, _settle(job, failures), tuple(failures), dict(seconds))
 
 
@@ -156,6 +170,9 @@ def _check(
     names = [head.column for head in heads]
     if len(set(names)) != len(names):
         raise ValueError(f"heads must have names of their own; got {', '.join(names)}")
+    taken = {*COLUMNS.names, "page", "nsfw", "row", "stage", "reason"}
+    if wrong := [head.name for head in heads if head.column in taken]:
+        raise ValueError(f"a head must not be named {wrong[0]!r}: that is another column of the collection")
     for head in heads:
         head.require(encoder.fingerprint, encoder.dim)
 
@@ -163,8 +180,11 @@ def _check(
 def _claim(job: Job, stages: Sequence[str]) -> None:
     """Compare with what the folder was begun with, and note what this run adds."""
     work, source = job.work, job.source
-    units = [[u.label, u.kind, u.start, u.stop, Path(u.file).stat().st_size] for u in source.units]
-    own = {"parse": job.settings.digest("parse", units, source.base_url), "fetch": job.settings.digest("fetch")}
+    units = [[u.label, u.kind, u.start, u.stop] for u in source.units]
+    own = {
+        "parse": job.settings.digest("parse", units, source.base_url, source.digest),
+        "fetch": job.settings.digest("fetch"),
+    }
     if job.encoder is not None:
         other = "" if job.multilingual is None else job.multilingual.fingerprint
         own["embed"] = job.settings.digest("embed", job.encoder.fingerprint, other)
@@ -184,33 +204,92 @@ def _claim(job: Job, stages: Sequence[str]) -> None:
         temporary.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
 
 
+def _tidy(work: Work) -> None:
+    """Remove what a killed run left half-written, and put back what it had moved aside."""
+    places = [work.out / "shards", work.folder, work.folder / "fetched" / "shards"]
+    places += [work.folder / name for name in ("parsed", "candidates", "embedded", "dropped")]
+    for place in places:
+        for part in place.glob(".*"):
+            if _PART.fullmatch(part.name):
+                shutil.rmtree(part) if part.is_dir() else part.unlink()
+    shutil.rmtree(work.selecting.out, ignore_errors=True)
+    if (work.folder / "replaced").exists():
+        if (work.out / "shards").exists():
+            shutil.rmtree(work.folder / "replaced")
+        else:
+            (work.folder / "replaced").rename(work.out / "shards")
+
+
+_PART = re.compile(r"\.(?:[0-9]{5,}\.(?:partial-)?[0-9a-f]{8}|[0-9a-f]{8}\..+)")
+
+
+class _Full(Exception):  # noqa: N818 - it ends the run early, with its books
+    def __init__(self, failures: list[Failure]) -> None:
+        super().__init__("the disk is full")
+        self.failures = failures
+
+
+class _Told(NamedTuple):
+    """What went wrong with an item, or nothing; whether the disk is full."""
+
+    error: str
+    full: bool = False
+
+
 def _run(
     name: str, function: Callable[[Job, Any], int], job: Job, items: Sequence[Any], engine: Engine | None
 ) -> list[Failure]:
-    """Do all items; those that fail once more at the end; what fails then."""
+    """Do all items; those that fail once more at the end; what fails then. A full disk ends it at once."""
     failed: list[tuple[Any, str]] = [(item, "") for item in items]
+    full = False
     for attempt in range(ATTEMPTS):
-        if not failed:
+        if not failed or full:
             break
         if attempt:
             log.warning("%s: trying %d of %d again", name, len(failed), len(items))
         again = [item for item, _ in failed]
-        told = each(_guarded, [(function, item) for item in again], job, engine=engine, label=name)
-        failed = [(item, error) for item, error in zip(again, told) if error]
-    for item, error in failed:
-        log.warning("%s of shard %s failed: %s", name, getattr(item, "number", item), error)
-    return [Failure(name, getattr(item, "number", item), error) for item, error in failed]
+        failed = []
+        for item, told in zip(again, _each(name, function, job, again, engine)):
+            if told.error:
+                failed.append((item, told.error))
+            if told.full:
+                full = True
+                break
+    failures = [Failure(name, getattr(item, "number", item), error) for item, error in failed]
+    for failure in failures:
+        log.warning("%s of shard %s failed: %s", name, failure.number, failure.error)
+    if full:
+        raise _Full(failures)
+    return failures
 
 
-def _guarded(job: Job, task: tuple[Callable[[Job, Any], int], Any]) -> str:
+def _each(
+    name: str, function: Callable[[Job, Any], int], job: Job, items: Sequence[Any], engine: Engine | None
+) -> Iterator[_Told]:
+    """What became of every item; if a worker of Ray is lost for good, that is told of it and of all after it."""
+    done = 0
+    try:
+        for told in each(_guarded, [(function, item) for item in items], job, engine=engine, label=name):
+            done += 1
+            yield told
+    except Exception as error:
+        if engine is None or engine.name != "ray" or not type(error).__module__.startswith("ray."):
+            raise
+        for _ in items[done:]:
+            yield _Told(f"a worker of Ray was lost: {type(error).__name__}: {error}".splitlines()[0])
+
+
+def _guarded(job: Job, task: tuple[Callable[[Job, Any], int], Any]) -> _Told:
     """Do one item; what went wrong, or nothing."""
     function, item = task
     try:
         function(job, item)
     except Exception as error:  # a shard's failure is reported, and does not take the others down
         log.debug("a shard failed", exc_info=True)
-        return f"{type(error).__name__}: {error}"
-    return ""
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return _Told(f"the disk is full, so the run stopped here: {error}", full=True)
+        return _Told(f"{type(error).__name__}: {error}")
+    return _Told("")
 
 
 # -- stages --------------------------------------------------------------------------------------------------
@@ -231,31 +310,67 @@ def _parse(job: Job, engine: Engine | None) -> list[Failure]:
 
 
 def _plan(job: Job) -> None:
-    tables = [pq.read_table(job.work.parsed(n)) for n in range(len(job.source.units))]
-    faults = [line for t in tables for line in (t.schema.metadata or {}).get(b"faults", b"").decode().splitlines()]
-    table = pa.concat_tables([t.replace_schema_metadata(None) for t in tables])
-    stage_of, reason = np.array(table["stage"].to_pylist(), object), np.array(table["reason"].to_pylist(), object)
-    alive = np.flatnonzero(reason == "")
-    uids, urls = (np.array(table[key].to_pylist(), object)[alive] for key in ("uid", "url"))
-    bloom = BloomFilter(max(1, len(alive)), job.settings.bloom_error)
-    met = bloom.add(urls.tolist())
-    first = np.zeros(len(alive), dtype=bool)
-    first[np.unique(uids.astype(str), return_index=True)[1]] = True
-    again = met | ~first
-    reason[alive[again]] = np.where(~first[again], SAME_PAIR, SAME_URL)
-    stage_of[alive[again]] = "parse"
-    out = np.flatnonzero(reason != "")
-    columns = [table[key].take(pa.array(out)).to_pylist() for key in ("uid", "url", "text")]
-    rows = zip(*columns, stage_of[out].tolist(), reason[out].tolist(), [""] * len(out))
-    write_table(dropped_table(rows), job.work.dropped("parse"))
-    kept = np.random.default_rng(job.settings.seed).permutation(alive[~again])
-    shards = range(0, len(kept), job.settings.shard_size)
+    """Each pair and each URL once, in the order of the input; then the shards, in a drawn order."""
+    files = [job.work.parsed(n) for n in range(len(job.source.units))]
+    faults = [
+        line
+        for file in files
+        for line in (pq.read_schema(file).metadata or {}).get(b"faults", b"").decode().splitlines()
+    ]
+    alive = [_column(file, "reason") == "" for file in files]
+    bloom = BloomFilter(max(1, sum(int(own.sum()) for own in alive)), job.settings.bloom_error)
+    met = [_met(bloom, _column(file, "url")[own]) for file, own in zip(files, alive)]
+    uids = [_column(file, "uid")[own].astype("S32") for file, own in zip(files, alive)]
+    first = np.zeros(sum(map(len, uids)), dtype=bool)
+    first[np.unique(np.concatenate([np.zeros(0, "S32"), *uids]), return_index=True)[1]] = True
+    dropped, kept, at = [dropped_table([])], [], 0
+    errs = f"a new URL is taken for an old one with probability {job.settings.bloom_error:g}"
+    for file, own, again in zip(files, alive, met):
+        table = pq.read_table(file).replace_schema_metadata(None)
+        new = first[at : at + len(again)]
+        at += len(again)
+        stage_of, reason = (np.array(table[name].to_pylist(), object) for name in ("stage", "reason"))
+        detail = np.full(len(table), "", object)
+        places = np.flatnonzero(own)
+        out = places[again | ~new]
+        stage_of[out] = "parse"
+        reason[places[~new]] = SAME_PAIR
+        reason[places[again & new]], detail[places[again & new]] = SAME_URL, errs
+        lost = np.flatnonzero(reason != "")
+        columns = {name: table[name].take(pa.array(lost)) for name in ("uid", "url", "text")}
+        columns |= {
+            name: pa.array(array[lost].tolist(), pa.string())
+            for name, array in (("stage", stage_of), ("reason", reason), ("detail", detail))
+        }
+        dropped.append(pa.table(columns, schema=DROPPED))
+        kept.append(_large(table.drop_columns(["stage", "reason"])).filter(pa.array(reason == "")))
+    write_table(pa.concat_tables(dropped), job.work.dropped("parse"))
+    small = pa.schema([field for field in work_of.CANDIDATES if field.name not in ("stage", "reason")])
+    table = pa.concat_tables([_large(small.empty_table()), *kept])
+    kept.clear()
+    table = table.take(pa.array(np.random.default_rng(job.settings.seed).permutation(len(table))))
+    shards = range(0, len(table), job.settings.shard_size)
     for number, start in enumerate(shards):
-        part = table.take(pa.array(kept[start : start + job.settings.shard_size]))
-        write_table(part.drop_columns(["stage", "reason"]), job.work.candidates(number))
+        write_table(table.slice(start, job.settings.shard_size).cast(small), job.work.candidates(number))
     with replacing(job.work.folder / "plan.json") as temporary:
-        told = {"parsed": len(table), "shards": len(shards), "faults": faults}
+        told = {"parsed": sum(map(len, alive)), "shards": len(shards), "faults": faults}
         temporary.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _column(file: Path, name: str) -> np.ndarray:
+    return pq.read_table(file, columns=[name])[name].to_numpy()
+
+
+def _met(bloom: BloomFilter, urls: np.ndarray) -> np.ndarray:
+    """Which URLs were met before, some at a time."""
+    parts = [bloom.add(urls[i : i + STRETCH].tolist()) for i in range(0, len(urls), STRETCH)]
+    return np.concatenate([np.zeros(0, dtype=bool), *parts])
+
+
+def _large(table: pa.Table) -> pa.Table:
+    """The table with texts of which a column may hold more than 2 GiB."""
+    fields = [f.with_type(pa.large_string()) if pa.types.is_string(f.type) else f for f in table.schema]
+    return table.cast(pa.schema(fields))
 
 
 def _fetch(job: Job, engine: Engine | None) -> list[Failure]:
@@ -278,14 +393,50 @@ def _select(job: Job, engine: Engine | None) -> list[Failure]:
     there = [n for n in work_of.numbers(job.work) if job.work.embedded(n).exists()]
     with stage("decide"):
         decisions, least = _decide(job, there)
-    shutil.rmtree(job.work.out / "shards", ignore_errors=True)
-    for file in (job.work.folder / "dropped").glob("select-*.parquet"):
-        file.unlink()
     record = EncoderRecord(job.encoder.name, job.encoder.fingerprint, job.encoder.dim)
-    text = job.multilingual.name if job.multilingual is not None else ""
+    other = job.multilingual
+    text = "" if other is None else {"name": other.name, "fingerprint": other.fingerprint}
     told = {"thresholds": least, "heads": {head.column: head.threshold for head in job.heads}}
-    write_record(job.work.out, record, multilingual=text, **told)
-    return _run("select", work_of.select_shard, job, decisions, engine)
+    beside = job.work.selecting
+    shutil.rmtree(beside.out, ignore_errors=True)
+    before = (job.work.out / "shards").exists()
+    failures: list[Failure] = []
+    full: _Full | None = None
+    try:
+        write_record(beside.out, record, multilingual=text, **told)
+        failures = _run("select", work_of.select_shard, job, decisions, engine)
+    except _Full as error:
+        failures, full = error.failures, error
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        full = _Full([Failure("select", 0, f"the disk is full, so the run stopped here: {error}")])
+        failures = full.failures
+    if not failures or not before:
+        _swap(job.work)
+    else:
+        log.warning("the collection stays as it was before: select could not be finished")
+        shutil.rmtree(beside.out, ignore_errors=True)
+    if full is not None:
+        raise full
+    return failures
+
+
+def _swap(work: Work) -> None:
+    """Let what `select` wrote beside the collection take its place."""
+    beside, old = work.selecting, work.folder / "replaced"
+    (beside.out / "shards").mkdir(parents=True, exist_ok=True)
+    if (work.out / "shards").exists():
+        (work.out / "shards").rename(old)
+    (beside.out / "shards").rename(work.out / "shards")
+    if (beside.out / "collection.json").exists():
+        (beside.out / "collection.json").replace(work.out / "collection.json")
+    for file in (work.folder / "dropped").glob("select-*.parquet"):
+        file.unlink()
+    for file in (beside.folder / "dropped").glob("select-*.parquet"):
+        file.replace(work.folder / "dropped" / file.name)
+    shutil.rmtree(old, ignore_errors=True)
+    shutil.rmtree(beside.out)
 
 
 def _decide(job: Job, there: list[int]) -> tuple[list[Decision], dict[str, float]]:
@@ -300,7 +451,7 @@ def _decide(job: Job, there: list[int]) -> tuple[list[Decision], dict[str, float
         np.array([value for t in tables for value in t[key].to_pylist()], object)
         for key in ("uid", "sha256", "language")
     )
-    stands = one_of_each(_same(job, folders, sha), similarity)
+    stands = _stand_ins(job, folders, sha, similarity)
     lost = np.flatnonzero(stands != np.arange(len(stands)))
     stage_of[lost], detail[lost] = "duplicates", uid[stands[lost]]
     reason[lost] = np.where(sha[lost] == sha[stands[lost]], SAME_PICTURE, NEAR_PICTURE)
@@ -332,19 +483,41 @@ def _warn(job: Job, language: np.ndarray) -> None:
         )
 
 
-def _same(job: Job, folders: list[Path], sha: np.ndarray) -> np.ndarray:
-    """Pairs of rows that show the same picture: equal files, and near embeddings with near pixels."""
-    order = np.argsort(sha.astype(str), kind="stable")
-    equal = sha[order[1:]] == sha[order[:-1]] if len(order) else np.zeros(0, dtype=bool)
-    pairs = np.stack([order[:-1][equal], order[1:][equal]], axis=1) if len(order) else np.zeros((0, 2), np.int64)
-    if job.settings.near is None or not folders or not len(sha):
-        return pairs
-    vectors, looks = (
-        np.concatenate([np.load(folder / f"{name}.npy", allow_pickle=False) for folder in folders])
-        for name in ("image", "looks")
-    )
-    near = near_pairs(vectors, job.settings.near, seed=job.settings.seed)
-    return np.concatenate([pairs, near[look_alike(near, looks)]])
+def _stand_ins(job: Job, folders: list[Path], sha: np.ndarray, similarity: np.ndarray) -> np.ndarray:
+    """The row that stands for each: the best of equal files, then the best that shows the same picture."""
+    files, which = np.unique(sha.astype(str), return_inverse=True)
+    order = np.lexsort((np.arange(len(sha)), -similarity))
+    best = np.empty(len(files), dtype=np.int64)
+    best[which[order[::-1]]] = order[::-1]  # the last assignment stays: the best
+    stands = best[which]
+    if job.settings.near is None or len(best) < 2:
+        return stands
+    best = np.sort(best)
+    vectors = [np.load(folder / "image.npy", mmap_mode="r", allow_pickle=False) for folder in folders]
+    looks = [np.load(folder / "looks.npy", mmap_mode="r", allow_pickle=False) for folder in folders]
+    starts = np.cumsum([0, *map(len, vectors)])
+
+    def alike(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+        found = np.empty(len(one), dtype=bool)
+        for k in range(0, len(one), 1024):
+            a, b = (_gathered(looks, starts, best[side[k : k + 1024]]) for side in (one, other))
+            found[k : k + 1024] = look_alike(a, b)
+        return found
+
+    own = _gathered(vectors, starts, best)
+    near = one_of_each(own, similarity[best], job.settings.near, alike, seed=job.settings.seed)
+    to = np.arange(len(sha))
+    to[best] = best[near]
+    return to[stands]
+
+
+def _gathered(parts: list[np.ndarray], starts: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Rows of arrays that follow each other, in any order."""
+    part = np.searchsorted(starts, rows, side="right") - 1
+    found = np.empty((len(rows), *parts[0].shape[1:]), parts[0].dtype)
+    for k in np.unique(part):
+        found[part == k] = parts[k][rows[part == k] - starts[k]]
+    return found
 
 
 def _need(job: Job, place: Path, before: str, *, empty: bool = False) -> None:

@@ -30,7 +30,7 @@ class Settings:
     reliable : float, in [0, 1]
         Probability from which a language is believed.
     bloom_error : float, in (0, 1)
-        Share of new URLs that are taken for old ones.
+        Share of new URLs that are taken for old ones, once all are in the filter.
     seed : int
         Of the order in which candidates are fetched.
     polite : Politeness
@@ -38,9 +38,10 @@ class Settings:
     near : float in (0, 1], optional
         Cosine of two pictures from which their pixels are compared; None finds equal files only.
     threshold : str, float or mapping, optional
-        Least cosine of picture and caption: a preset, a number, or one for each stream.
+        Least cosine of picture and caption: a preset, a number, or one for each stream; ``laion-5b`` if neither this
+        nor `target_keep` is given.
     target_keep : float or mapping, optional
-        In place of `threshold`: the share to keep.
+        In place of `threshold`: the share to keep, or one for each stream (``en``, ``multi``, ``nolang``).
     rules : tuple of Rule
         Zero-shot safety.
     """
@@ -53,7 +54,7 @@ class Settings:
     polite: Politeness = dataclasses.field(default_factory=Politeness)
     acceptance: Acceptance = dataclasses.field(default_factory=Acceptance)
     near: float | None = 0.9
-    threshold: str | float | Mapping[str, float] | None = "laion-5b"
+    threshold: str | float | Mapping[str, float] | None = None
     target_keep: float | Mapping[str, float] | None = None
     rules: tuple[Rule, ...] = ()
 
@@ -66,8 +67,8 @@ class Settings:
             raise ValueError(f"reliable must lie in [0, 1]; got {self.reliable}")
         if not 0 < self.bloom_error < 1:
             raise ValueError(f"bloom_error must lie in (0, 1); got {self.bloom_error}")
-        if self.target_keep is not None and self.threshold == "laion-5b":
-            object.__setattr__(self, "threshold", None)
+        if self.target_keep is None and self.threshold is None:
+            object.__setattr__(self, "threshold", "laion-5b")
         from unseen.methods.curation.laion.similarity import thresholds
 
         import numpy as np  # isort: skip

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import functools
+import hashlib
 import io
+import itertools
 import json
 import os
 import re
@@ -28,6 +31,7 @@ PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 TABLES = (".parquet", ".csv", ".tsv", ".jsonl", ".ndjson")
 CRAWLS = (".warc", ".warc.gz", ".wat", ".wat.gz", ".warc.wat.gz")
 PAGES = (".html", ".htm", ".xhtml")
+METADATA = ("metadata.jsonl", "metadata.csv")
 
 STRETCH = 100_000
 """Rows of a Parquet table, pages or pictures of a folder in a unit."""
@@ -42,6 +46,11 @@ REPEATED_KEY, TOO_LARGE, OUTSIDE = (
     "no plain file inside the data",
 )
 CUT = "cut off by the end of the shard"
+
+NOTES = 10
+"""Records of a unit that are named one by one when they cannot be read; of more, the number is told."""
+LINES = 1000
+"""Lines of a CSV record after which a quote counts as never closed."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,11 +71,15 @@ class Unit:
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """What is at a path: its units, in an order that the names alone decide."""
+    """What is at a path: its units, in an order that the names alone decide.
+
+    `digest` changes when a file comes, goes, or is written again: it is over names, sizes and times.
+    """
 
     path: str
     units: tuple[Unit, ...]
     base_url: str = ""
+    digest: str = ""
 
 
 class Found(NamedTuple):
@@ -101,29 +114,62 @@ def open_source(path: str | os.PathLike[str], *, base_url: str = "") -> Source:
     ValueError
         If it holds nothing that is read.
     """
-    place = Path(path)
+    place = Path(path).absolute()
     if not place.exists():
         raise FileNotFoundError(f"input {str(path)!r} does not exist")
     files = sorted((f for f in place.rglob("*") if f.is_file()), key=_natural) if place.is_dir() else [place]
-    names = [f.name.lower() for f in files]
-    for kind, endings in (("crawl", CRAWLS), ("shard", (".tar",))):
-        units = [Unit(kind, str(f)) for f, name in zip(files, names) if name.endswith(endings)]
-        if units:
-            return Source(str(place), tuple(units), base_url)
-    pages = sum(name.endswith(PAGES) for name in names)
-    if pages and (place.is_dir() or names[0].endswith(PAGES)):
-        return Source(str(place), tuple(_stretches("pages", str(place), pages)), base_url)
-    pictures = sum(name.endswith(PICTURES) for name in names)
-    tables = [f for f, name in zip(files, names) if name.endswith(TABLES)]
-    if pictures and place.is_dir():
-        return Source(str(place), tuple(_stretches("pictures", str(place), pictures)), base_url)
-    units = [unit for f in tables for unit in _table_units(f)]
+    kinds = _kinds(place, files)
+    if len(kinds) > 1:
+        told = " and ".join(f"{len(own):,} {_CALLED[kind]} (such as {own[0].name})" for kind, own in kinds.items())
+        raise ValueError(
+            f"input {str(path)!r} holds {told}: name a file, or a folder in which all are of one kind, and curate "
+            "the others by themselves"
+        )
+    units: list[Unit] = []
+    for kind, own in kinds.items():
+        if kind in ("crawl", "shard"):
+            units = [Unit(kind, str(f)) for f in own]
+        elif kind == "table":
+            units = [unit for f in own for unit in _table_units(f)]
+        else:
+            units = _stretches(kind, str(place), len(own))
     if not units:
         raise ValueError(
             f"input {str(path)!r} holds nothing to curate: expected WARC or WAT files, HTML pages, a table of URLs and "
             "captions (.parquet, .csv, .tsv, .jsonl), .tar shards, or pictures with captions"
         )
-    return Source(str(place), tuple(units), base_url)
+    return Source(str(place), tuple(units), base_url, _digest(place, files))
+
+
+_CALLED = {
+    "crawl": "crawls",
+    "shard": ".tar shards",
+    "pages": "HTML pages",
+    "pictures": "pictures",
+    "table": "tables",
+}
+
+
+def _kinds(place: Path, files: list[Path]) -> dict[str, list[Path]]:
+    """The files that are read, by kind; tables that only say more of pictures or shards are no kind of their own."""
+    endings = {"crawl": CRAWLS, "shard": (".tar",), "pages": PAGES, "pictures": PICTURES, "table": TABLES}
+    found = {kind: [f for f in files if f.name.lower().endswith(own)] for kind, own in endings.items()}
+    if not place.is_dir():
+        found["pictures"] = []
+    if found["pictures"]:
+        found["table"] = [f for f in found["table"] if f.parent != place or f.name not in METADATA]
+    shards = {f.with_suffix("") for f in found["shard"]}
+    found["table"] = [f for f in found["table"] if f.with_suffix("") not in shards]  # as img2dataset leaves them
+    return {kind: own for kind, own in found.items() if own}
+
+
+def _digest(place: Path, files: list[Path]) -> str:
+    digest = hashlib.sha256()
+    for file in files:
+        about = file.stat()
+        name = file.relative_to(place).as_posix() if place.is_dir() else file.name
+        digest.update(json.dumps([name, about.st_size, about.st_mtime_ns]).encode())
+    return digest.hexdigest()
 
 
 def read_unit(source: Source, unit: Unit, note: Note) -> Iterator[Found]:
@@ -157,22 +203,47 @@ def _crawl(source: Source, unit: Unit, note: Note) -> Iterator[Found]:
     except ImportError as error:
         raise ImportError("reading crawls needs warcio: pip install 'unseen[curate]'") from error
     broken = (ArchiveLoadFailed, EOFError, OSError, zlib.error, ValueError)
+    bad = _Bad(unit, note)
     with Path(unit.file).open("rb") as stream:
         records = ArchiveIterator(stream)
         last = 0
         while True:
             try:
                 record = next(records, None)
-                page = [] if record is None else _record(record)
+                content = None if record is None else _content(record)
                 last = last if record is None else records.get_record_offset()
             except broken as error:
                 note(f"{unit.label} ends in the middle or is damaged: {error}; what comes after was not read")
-                return
-            if record is None:
                 break
-            yield from (Found(one) for one in page)
-    if _cut_off(Path(unit.file), last):
-        note(f"{unit.label} ends in the middle of a record; what comes after was not read")
+            if record is None:
+                if _cut_off(Path(unit.file), last):
+                    note(f"{unit.label} ends in the middle of a record; what comes after was not read")
+                break
+            if content is not None:
+                yield from (Found(one) for one in bad.guard(f"the record at byte {last}", content))
+    bad.finish()
+
+
+class _Bad:
+    """Notes records or pages that cannot be read, and lets the others be read."""
+
+    def __init__(self, unit: Unit, note: Note) -> None:
+        self.unit, self.note, self.n = unit, note, 0
+
+    def guard(self, what: str, read: Callable[[], list[parse.Candidate]]) -> list[parse.Candidate]:
+        try:
+            return read()
+        except ImportError:
+            raise
+        except Exception as error:  # whatever stands in one page, it costs that page only
+            self.n += 1
+            if self.n <= NOTES:
+                self.note(f"{self.unit.label}: {what} could not be read: {type(error).__name__}: {error}")
+            return []
+
+    def finish(self) -> None:
+        if self.n > NOTES:
+            self.note(f"{self.unit.label}: {self.n - NOTES:,} more could not be read")
 
 
 def _cut_off(file: Path, start: int) -> bool:
@@ -197,21 +268,21 @@ def _cut_off(file: Path, start: int) -> bool:
     return False
 
 
-def _record(record: Any) -> list[parse.Candidate]:
-    """The links of a record, if it is a page."""
+def _content(record: Any) -> Callable[[], list[parse.Candidate]] | None:
+    """What finds the links of a record, whose bytes are read here; nothing if it is no page."""
     url = record.rec_headers.get_header("WARC-Target-URI") or ""
     kind = (record.rec_headers.get_header("Content-Type") or "").lower()
     if record.rec_type == "metadata" and "json" in kind:
-        told = json.loads(record.content_stream().read(LARGEST_PAGE))
-        return parse.candidates(parse.read_wat(told, url), url)
+        told = record.content_stream().read(LARGEST_PAGE)
+        return lambda: parse.candidates(parse.read_wat(json.loads(told), url), url)
     if record.rec_type != "response" or record.http_headers is None:
-        return []
+        return None
     kind = (record.http_headers.get_header("Content-Type") or "").lower()
     if record.http_headers.get_statuscode() != "200" or "html" not in kind:
-        return []
+        return None
     body = record.content_stream().read(LARGEST_PAGE)
     charset = kind.partition("charset=")[2].partition(";")[0].strip(" \"'")
-    return parse.parse_page(parse.Page(url, body, charset))
+    return lambda: parse.parse_page(parse.Page(url, body, charset))
 
 
 def _pages(source: Source, unit: Unit, note: Note) -> Iterator[Found]:
@@ -219,13 +290,20 @@ def _pages(source: Source, unit: Unit, note: Note) -> Iterator[Found]:
     place = Path(unit.file)
     files = _below(place, PAGES)[unit.start : unit.stop]
     base = source.base_url.rstrip("/") + "/" if source.base_url else ""
+    bad = _Bad(unit, note)
     for file in files:
-        if file.stat().st_size > LARGEST_PAGE:
-            note(f"{file.name} is larger than {LARGEST_PAGE:,} bytes; only its beginning was read")
-        with file.open("rb") as stream:
-            html = stream.read(LARGEST_PAGE)
         name = file.relative_to(place).as_posix() if place.is_dir() else file.name
-        yield from (Found(one) for one in parse.parse_page(parse.Page(f"{base}{name}" if base else "", html)))
+        yield from (
+            Found(one) for one in bad.guard(name, functools.partial(_page, file, base and f"{base}{name}", note))
+        )
+    bad.finish()
+
+
+def _page(file: Path, url: str, note: Note) -> list[parse.Candidate]:
+    if file.stat().st_size > LARGEST_PAGE:
+        note(f"{file.name} is larger than {LARGEST_PAGE:,} bytes; only its beginning was read")
+    with file.open("rb") as stream:
+        return parse.parse_page(parse.Page(url, stream.read(LARGEST_PAGE)))
 
 
 def _below(place: Path, endings: tuple[str, ...]) -> list[Path]:
@@ -256,8 +334,8 @@ def _table(source: Source, unit: Unit, note: Note) -> Iterator[Found]:
             yield Found(parse.Candidate(f"{unit.label}:{line}", "", parse.UNKNOWN_LICENSE, "", BAD_LINE))
             continue
         told = {str(key).lower(): value for key, value in row.items()}
-        url, text = (str(_first(told, names) or "") for names in (URL_COLUMNS, TEXT_COLUMNS))
-        license_ = str(told.get("license") or parse.UNKNOWN_LICENSE)
+        url, text = (_said(_first(told, names)) for names in (URL_COLUMNS, TEXT_COLUMNS))
+        license_ = _said(told.get("license")) or parse.UNKNOWN_LICENSE
         address, caption, reason = parse.judge("", url, text)
         yield Found(parse.Candidate(address, caption, license_, "", reason))
 
@@ -270,17 +348,46 @@ def _rows(unit: Unit, note: Note) -> Iterator[dict[str, Any] | None]:
     elif suffix in (".csv", ".tsv"):
         csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
         with file.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
-            lines = csv.DictReader(
-                (line.replace("\0", "") for line in stream), delimiter="\t" if suffix == ".tsv" else ","
-            )
-            _need_columns(lines.fieldnames or (), file)
-            for row in lines:
-                yield None if None in row or None in row.values() else row
+            records = _records(stream, "\t" if suffix == ".tsv" else ",")
+            names = next(records, None) or []
+            _need_columns(names, file)
+            for cells in records:
+                yield dict(zip(names, cells)) if cells is not None and len(cells) == len(names) else None
     else:
         with file.open(encoding="utf-8", errors="replace") as stream:
             for line in stream:
                 if line.strip():
                     yield _json_row(line)
+
+
+def _records(stream: Iterable[str], delimiter: str) -> Iterator[list[str] | None]:
+    """Records of a CSV file; of one whose quote is never closed the first line is None, and the rest is read anew."""
+    source = iter(stream)
+    again: list[str] = []  # lines to be read once more, the next one last
+    taken: list[str] = []  # lines of the record that is being read
+    open_at_end = False
+
+    def lines() -> Iterator[str]:
+        nonlocal open_at_end
+        while True:
+            line = again.pop() if again else next(source, None)
+            if line is None or len(taken) >= LINES:
+                again.extend([] if line is None else [line])
+                open_at_end = True
+                return
+            taken.append(line)
+            yield line.replace("\0", "")
+
+    reader = csv.reader(lines(), delimiter=delimiter)
+    while (cells := next(reader, None)) is not None:
+        if open_at_end:
+            yield None
+            again.extend(reversed(taken[1:]))
+            open_at_end = False
+            reader = csv.reader(lines(), delimiter=delimiter)
+        elif cells:
+            yield cells
+        taken.clear()
 
 
 def _json_row(line: str) -> dict[str, Any] | None:
@@ -303,9 +410,15 @@ def _parquet_rows(unit: Unit, note: Note) -> Iterator[dict[str, Any]]:
     _need_columns(content.schema_arrow.names, Path(unit.file))
     wanted = {*URL_COLUMNS, *TEXT_COLUMNS, "license"}
     columns = [name for name in content.schema_arrow.names if name.lower() in wanted]
-    at, stop = 0, unit.stop if unit.stop is not None else content.metadata.num_rows
+    stop = unit.stop if unit.stop is not None else content.metadata.num_rows
+    sizes = [content.metadata.row_group(k).num_rows for k in range(content.metadata.num_row_groups)]
+    ends = list(itertools.accumulate(sizes))
+    groups = [k for k, end in enumerate(ends) if end > unit.start and end - sizes[k] < stop]
+    if not groups:
+        return
+    at = ends[groups[0]] - sizes[groups[0]]
     try:
-        for batch in content.iter_batches(8192, columns=columns):
+        for batch in content.iter_batches(8192, row_groups=groups, columns=columns):
             first, last = max(unit.start - at, 0), min(stop - at, len(batch))
             at += len(batch)
             if last > first:
@@ -326,63 +439,81 @@ def _need_columns(names: Iterable[str], file: Path) -> None:
 
 
 def _first(told: dict[str, Any], names: Iterable[str]) -> Any:
-    return next((told[name] for name in names if told.get(name) not in (None, "")), None)
+    return next((told[name] for name in names if told.get(name) not in (None, "", [])), None)
+
+
+def _said(value: Any) -> str:
+    """A cell as text: of a list its first text, of a mapping nothing."""
+    if isinstance(value, (list, tuple)):
+        return next((one for one in value if isinstance(one, str) and one.strip()), "")
+    return "" if value is None or isinstance(value, (dict, bool)) else str(value)
 
 
 # -- pictures that are there ---------------------------------------------------------------------------------
 
 
+@dataclasses.dataclass
+class _Sample:
+    """What the members of a shard say of one key; `told` is what its texts and its JSON say."""
+
+    told: dict[str, Any] = dataclasses.field(default_factory=dict)
+    place: tuple[int, int] | None = None
+    fault: str = ""
+    repeated: int = 0
+
+
 def _shard(source: Source, unit: Unit, note: Note) -> Iterator[Found]:
     """Samples of a WebDataset shard, whose pictures stay in it until they are needed."""
-    samples: dict[str, dict[str, Any]] = {}
+    samples: dict[str, _Sample] = {}
     end = Path(unit.file).stat().st_size
     try:
         with tarfile.open(unit.file, mode="r:") as archive:
             for info in archive:
-                _member(archive, info, samples, end, unit)
+                _member(archive, info, samples, end)
     except (tarfile.TarError, EOFError, OSError) as error:
         note(f"{unit.label} is truncated or damaged: {error}; what comes after was not read")
     for key, sample in samples.items():
         yield _sample(f"{Path(unit.file).name}/{key}", sample, unit.file)
-        for _ in range(sample.get("repeated", 0)):
+        for _ in range(sample.repeated):
             yield Found(_dropped(f"{Path(unit.file).name}/{key}", "", REPEATED_KEY))
 
 
-def _member(archive: Any, info: Any, samples: dict[str, dict[str, Any]], end: int, unit: Unit) -> None:
+def _member(archive: Any, info: Any, samples: dict[str, _Sample], end: int) -> None:
     """Note what a member says of its sample."""
     if info.isdir() or PurePosixPath(info.name).name.startswith("."):
         return
     stem, _, ending = PurePosixPath(info.name).name.partition(".")
     parent = PurePosixPath(info.name).parent.as_posix()
     key, ending = stem if parent == "." else f"{parent}/{stem}", ending.lower()
-    sample = samples.setdefault(key, {})
+    sample = samples.setdefault(key, _Sample())
     picture = f".{ending}" in PICTURES
     if not picture and ending not in ("txt", "text", "caption", "json"):
         return
     if not info.isreg() or info.issparse() or ".." in PurePosixPath(info.name).parts:
-        sample["fault"] = OUTSIDE
+        sample.fault = OUTSIDE
     elif info.size > LARGEST_MEMBER:
-        sample["fault"] = TOO_LARGE
+        sample.fault = TOO_LARGE
     elif info.offset_data + info.size > end:
-        sample["fault"] = CUT
-    elif picture and "place" in sample:
-        sample["repeated"] = sample.get("repeated", 0) + 1
+        sample.fault = CUT
+    elif picture and sample.place is not None:
+        sample.repeated += 1
     elif picture:
-        sample["place"] = (info.offset_data, info.size)
+        sample.place = (info.offset_data, info.size)
     else:
         body = archive.extractfile(info).read().decode("utf-8", "replace")
         told = _json_row(body) if ending == "json" else {"text": body}
         for name, value in (told or {}).items():
-            sample.setdefault(str(name).lower(), value)
+            sample.told.setdefault(str(name).lower(), value)
 
 
-def _sample(name: str, sample: dict[str, Any], file: str) -> Found:
-    url = str(sample.get("url") or name)[: parse.MOST]
-    text = str(_first(sample, TEXT_COLUMNS) or "")
+def _sample(name: str, sample: _Sample, file: str) -> Found:
+    url = _said(_first(sample.told, URL_COLUMNS))[: parse.MOST]
+    url = url if parse.is_address(url) else name[: parse.MOST]
+    text = _said(_first(sample.told, TEXT_COLUMNS))
     caption = parse.clean(text)
-    if "fault" in sample or "place" not in sample:
-        return Found(_dropped(url, caption, sample.get("fault", NO_PICTURE)))
-    return _here(url, text, caption, str(sample.get("license") or parse.UNKNOWN_LICENSE), file, *sample["place"])
+    if sample.fault or sample.place is None:
+        return Found(_dropped(url, caption, sample.fault or NO_PICTURE))
+    return _here(url, text, caption, _said(sample.told.get("license")) or parse.UNKNOWN_LICENSE, file, *sample.place)
 
 
 def _here(url: str, text: str, caption: str, license_: str, file: str, offset: int, size: int) -> Found:
@@ -419,7 +550,7 @@ def _pictures(source: Source, unit: Unit, note: Note) -> Iterator[Found]:
 def _captions(place: Path, note: Note) -> dict[str, str]:
     """Captions by file name, from ``metadata.jsonl`` or ``metadata.csv``, as Hugging Face writes them."""
     found: dict[str, str] = {}
-    for name in ("metadata.jsonl", "metadata.csv"):
+    for name in METADATA:
         file = place / name
         if not file.is_file():
             continue
@@ -434,7 +565,7 @@ def _captions(place: Path, note: Note) -> dict[str, str]:
                 note(f"a line of {name} names no file")
                 continue
             try:
-                found[inside(str(target))] = str(_first(told, TEXT_COLUMNS) or "")
+                found[inside(str(target))] = _said(_first(told, TEXT_COLUMNS))
             except ValueError as error:
                 note(f"{name}: {error}")
     return found

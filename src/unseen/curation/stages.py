@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from unseen.curation import sources
 from unseen.curation.accounting import dropped_table
 from unseen.curation.collection import Shard, write_shard
-from unseen.curation.fetch import Fetched, fetch
+from unseen.curation.fetch import Fetched, fetch_each
 from unseen.curation.settings import Settings
 from unseen.data.domain import Domain, Lazy
 from unseen.data.images import decode
@@ -69,6 +70,11 @@ class Work:
     def embedded(self, number: int) -> Path:
         """Embeddings of a shard."""
         return self.folder / "embedded" / f"{number:05d}"
+
+    @property
+    def selecting(self) -> Work:
+        """Where `select` writes before its files take the place of those that are there."""
+        return Work(self.folder / "selecting")
 
     def dropped(self, stage: str, number: int = 0) -> Path:
         """What a stage dropped of a shard."""
@@ -147,26 +153,65 @@ def _plain(text: str) -> str:
 def fetch_shard(job: Job, number: int) -> int:
     """Steps 6-8 of a shard: download, check, keep; the number of pictures."""
     rows = pq.read_table(job.work.candidates(number)).to_pylist()
-    taken, pictures, dropped = [], [], []
-    for row, got in zip(rows, _contents(rows, job.settings)):
-        if got.reason:
-            dropped.append(_drop(row, "download", got.reason, got.detail))
-            continue
-        looked = accept.look(got.content, job.settings.acceptance)
-        if looked.reason:
-            dropped.append(_drop(row, "checks", looked.reason, looked.detail))
-            continue
-        try:
-            pictures.append(accept.kept(got.content, job.settings.acceptance))
-        except (ValueError, OSError) as error:
-            dropped.append(_drop(row, "checks", accept.RESIZE, str(error)))
-            continue
-        digest = hashlib.sha256(got.content).hexdigest()
-        own = {key: row[key] for key in ("uid", "url", "text", "language", "license", "page")}
-        taken.append({**own, "width": looked.width, "height": looked.height, "sha256": digest})
-    write_table(dropped_table(dropped), job.work.dropped("fetch", number))
-    write_shard(job.work.folder / "fetched", number, _rows_table(taken), pictures, stats={"dropped": len(dropped)})
+    with tempfile.TemporaryFile(dir=job.work.folder) as file:
+        spool = _Spool(file)
+
+        def take(row: Mapping[str, Any], got: Fetched) -> dict[str, Any] | tuple[str, ...]:
+            if got.reason:
+                return _drop(row, "download", got.reason, got.detail)
+            looked = accept.look(got.content, job.settings.acceptance)
+            if looked.reason:
+                return _drop(row, "checks", looked.reason, looked.detail)
+            try:
+                place = spool.put(accept.kept(got.content, job.settings.acceptance))
+            except ValueError as error:
+                return _drop(row, "checks", accept.RESIZE, str(error))
+            digest = hashlib.sha256(got.content).hexdigest()
+            own = {key: row[key] for key in ("uid", "url", "text", "language", "license", "page")}
+            return {**own, "width": looked.width, "height": looked.height, "sha256": digest, "place": place}
+
+        far = [i for i, row in enumerate(rows) if not row["file"]]
+        urls = [rows[i]["url"] for i in far]
+        told = fetch_each(urls, lambda k, got: take(rows[far[k]], got), job.settings.polite) if far else []
+        found = dict(zip(far, told))
+        every = [found[i] if i in found else take(row, _read(row)) for i, row in enumerate(rows)]
+        taken = [one for one in every if isinstance(one, dict)]
+        dropped: list[Any] = [one for one in every if not isinstance(one, dict)]
+        pictures = _Lazily([one.pop("place") for one in taken], lambda place: spool.get(*place))
+        write_table(dropped_table(dropped), job.work.dropped("fetch", number))
+        write_shard(job.work.folder / "fetched", number, _rows_table(taken), pictures, stats={"dropped": len(dropped)})
     return len(taken)
+
+
+class _Spool:
+    """Pictures on disk until their shard is written."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file, self.end = file, 0
+
+    def put(self, content: bytes) -> tuple[int, int]:
+        self.file.seek(self.end)
+        self.file.write(content)
+        place = (self.end, len(content))
+        self.end += len(content)
+        return place
+
+    def get(self, offset: int, size: int) -> bytes:
+        self.file.seek(offset)
+        return self.file.read(size)
+
+
+class _Lazily(Sequence[bytes]):
+    """Pictures that are read when they are asked for."""
+
+    def __init__(self, places: Sequence[Any], read: Callable[[Any], bytes]) -> None:
+        self.places, self.read = places, read
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, i: Any) -> Any:
+        return self.read(self.places[i])
 
 
 _FETCHED = pa.schema(
@@ -180,13 +225,6 @@ _FETCHED = pa.schema(
 
 def _rows_table(rows: list[dict[str, Any]]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=_FETCHED)
-
-
-def _contents(rows: Sequence[Mapping[str, Any]], settings: Settings) -> list[Fetched]:
-    """The bytes of every picture, from disk or from the web."""
-    far = [i for i, row in enumerate(rows) if not row["file"]]
-    found = dict(zip(far, fetch([rows[i]["url"] for i in far], settings.polite))) if far else {}
-    return [found[i] if i in found else _read(row) for i, row in enumerate(rows)]
 
 
 def _read(row: Mapping[str, Any]) -> Fetched:
@@ -212,7 +250,7 @@ def embed_shard(job: Job, number: int) -> int:
     shard = job.work.fetched(number)
     table = shard.table(["uid", "url", "text", "language", "sha256", "offset", "size"])
     rows = table.to_pylist()
-    reader = _Reader(shard, rows, job.settings.acceptance.max_pixels)
+    reader = _Reader(shard, rows, job.settings.acceptance)
     image = job.encoder.encode_image(reader.domain(), cache=job.cache) if rows else _none(job.encoder)
     reader.finish()
     good = [i for i in range(len(rows)) if i not in reader.damaged]
@@ -223,7 +261,7 @@ def embed_shard(job: Job, number: int) -> int:
     write_table(dropped_table(dropped), job.work.dropped("embed", number))
     kept = table.select(["uid", "language", "sha256"]).take(pa.array(good, pa.int64()))
     kept = kept.append_column("row", pa.array(good, pa.int64())).append_column("similarity", pa.array(similarity))
-    looks = np.frombuffer(b"".join(reader.looks[i] for i in good), dtype=np.uint8).reshape(len(good), 3 * LOOK**2)
+    looks = np.frombuffer(b"".join(reader.looks[i] for i in good), dtype=np.uint8).reshape(len(good), LOOK)
 
     def write(folder: Path) -> None:
         for name, array in (("image", image), ("text", text), ("looks", looks)):
@@ -237,8 +275,8 @@ def embed_shard(job: Job, number: int) -> int:
 class _Reader:
     """Decodes each picture once, as the encoder asks for it; one that is damaged is white, and noted."""
 
-    def __init__(self, shard: Shard, rows: Sequence[Mapping[str, Any]], max_pixels: int) -> None:
-        self.shard, self.rows, self.max_pixels = shard, rows, max_pixels
+    def __init__(self, shard: Shard, rows: Sequence[Mapping[str, Any]], acceptance: accept.Acceptance) -> None:
+        self.shard, self.rows, self.acceptance = shard, rows, acceptance
         self.damaged: dict[int, str] = {}
         self.looks: dict[int, bytes] = {}
 
@@ -247,7 +285,7 @@ class _Reader:
 
         row = self.rows[i]
         try:
-            image = decode(self.shard.picture(row["offset"], row["size"]), max_pixels=self.max_pixels)
+            image = decode(self.shard.picture(row["offset"], row["size"]), max_pixels=self.acceptance.max_pixels)
         except ValueError as error:
             self.damaged[i] = str(error)
             return Image.new("RGB", (8, 8), "white")
@@ -256,8 +294,15 @@ class _Reader:
 
     def domain(self) -> Domain:
         """The pictures, read when asked for."""
-        x = Lazy(range(len(self.rows)), self, lambda i: self.rows[i]["sha256"])
+        x = Lazy(range(len(self.rows)), self, self.digest)
         return Domain(x=x, kind="image", name=f"shard {self.shard.folder.name}")
+
+    def digest(self, i: int) -> str:
+        """SHA-256 of a picture's bytes as they are kept, by which features are cached."""
+        row = self.rows[i]
+        if self.acceptance.resize == "no":
+            return str(row["sha256"])
+        return hashlib.sha256(self.shard.picture(row["offset"], row["size"])).hexdigest()
 
     def finish(self) -> None:
         """Look at those that the encoder did not ask for, because it knew them."""
@@ -315,7 +360,7 @@ def select_shard(job: Job, decision: Decision) -> int:
     tags = _judge(job, alive, image, rows, stage, reason)
     kept = np.array([i for i, why in enumerate(reason) if not why], dtype=np.int64)
     dropped = [_drop(row, *told) for row, *told in zip(rows, stage, reason, detail) if told[1]]
-    write_table(dropped_table(dropped), job.work.dropped("select", number))
+    write_table(dropped_table(dropped), job.work.selecting.dropped("select", number))
     out = pairs.take(pa.array(kept, pa.int64())).drop_columns(["similarity"])
     out = out.append_column("similarity", table["similarity"].take(pa.array(kept, pa.int64())))
     if job.settings.rules:
@@ -323,9 +368,9 @@ def select_shard(job: Job, decision: Decision) -> int:
     for head in job.heads:
         scores = head.score((image if head.side == "image" else text)[kept])
         out = out.append_column(head.column, pa.array(scores, pa.float32()))
-    pictures = [shard.picture(rows[i]["offset"], rows[i]["size"]) for i in kept.tolist()]
+    pictures = _Lazily(kept.tolist(), lambda i: shard.picture(rows[i]["offset"], rows[i]["size"]))
     stats = {"embedded": len(rows), "kept": len(kept)}
-    write_shard(job.work.out, number, out, pictures, {"image": image[kept], "text": text[kept]}, stats)
+    write_shard(job.work.selecting.out, number, out, pictures, {"image": image[kept], "text": text[kept]}, stats)
     return len(kept)
 
 

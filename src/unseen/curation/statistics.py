@@ -6,6 +6,8 @@ import os
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from unseen.curation.collection import Collection
 from unseen.methods.curation.laion.language import STREAMS, stream_of
@@ -29,32 +31,35 @@ def statistics(folder: str | os.PathLike[str]) -> dict[str, Any]:
     collection = Collection.open(folder)
     flagged = dict(collection.told.get("heads", {}))
     table = collection.table(["text", "language", "similarity", "width", "height", "size", *flagged])
-    columns = {name: np.array(table[name].to_pylist(), dtype=object) for name in table.column_names}
-    streams = np.array([stream_of(code) for code in columns["language"]], dtype=object)
-    codes, counts = np.unique(columns["language"].astype(str), return_counts=True)
-    order = np.lexsort((codes, -counts))[:FIRST]
+    lengths = pc.utf8_length(table["text"])
+    table = table.drop_columns(["text"]).append_column("length", lengths)
+    counts = pc.value_counts(table["language"].combine_chunks()).to_pylist() if len(table) else []
+    counts.sort(key=lambda one: (-one["counts"], one["values"] or ""))
+    streams = {stream: [one["values"] for one in counts if stream_of(one["values"]) == stream] for stream in STREAMS}
     return {
-        "all": _figures(columns, np.ones(len(streams), dtype=bool), flagged),
-        **{stream: _figures(columns, streams == stream, flagged) for stream in STREAMS},
-        "languages": {str(codes[i]): int(counts[i]) for i in order},
-        "bytes": int(sum(columns["size"])) if len(streams) else 0,
+        "all": _figures(table, flagged),
+        **{
+            stream: _figures(table.filter(pc.is_in(table["language"], pa.array(codes, pa.string()))), flagged)
+            for stream, codes in streams.items()
+        },
+        "languages": {one["values"] or "": one["counts"] for one in counts[:FIRST]},
+        "bytes": pc.sum(table["size"]).as_py() or 0,
     }
 
 
-def _figures(columns: dict[str, Any], mask: Any, flagged: dict[str, float]) -> dict[str, Any]:
-    n = int(mask.sum())
+def _figures(table: pa.Table, flagged: dict[str, float]) -> dict[str, Any]:
+    n = len(table)
     if not n:
         return {"pairs": 0}
-    width, height = (columns[name][mask].astype(np.int64) for name in ("width", "height"))
+    width, height = (table[name].to_numpy() for name in ("width", "height"))
     found: dict[str, Any] = {
         "pairs": n,
-        "mean_text_length": float(np.mean([len(text) for text in columns["text"][mask]])),
-        "mean_similarity": float(columns["similarity"][mask].astype(float).mean()),
+        "mean_text_length": pc.mean(table["length"]).as_py(),
+        "mean_similarity": float(table["similarity"].to_numpy().mean(dtype=np.float64)),
         "large_share": float(((width > LARGE) & (height > LARGE)).mean()),
         "median_width": float(np.median(width)),
         "median_height": float(np.median(height)),
     }
     for name, threshold in flagged.items():
-        scores = columns[name][mask].astype(float)
-        found[f"share_{name}"] = float((scores > threshold).mean())
+        found[f"share_{name}"] = float((table[name].to_numpy().astype(np.float64) > threshold).mean())
     return found

@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jaxtyping import TypeCheckError
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from unseen.methods.curation.laion import accept, parse, safety, similarity
 from unseen.methods.curation.laion.bloom import BloomFilter
@@ -307,32 +308,48 @@ def test_thresholds_are_the_papers_or_reach_the_share_to_keep() -> None:
             similarity.thresholds(told, keep, none, [])
 
 
-def test_a_chain_of_near_duplicates_is_one_component_whose_best_stays() -> None:
+def test_of_a_chain_of_near_duplicates_an_end_that_is_not_alike_stays() -> None:
     """Unit vectors at angles whose neighbours have cosines .95 and .94735 and whose ends have .8."""
     first, second = np.arccos(0.95), np.arccos(0.94735)
     angles = np.array([0.0, first, first + second, 2.5])
     vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1)
     assert vectors[0] @ vectors[2] == pytest.approx(0.8, abs=0.01)
-    pairs = similarity.near_pairs(vectors, 0.94)
-    assert pairs.tolist() == [[0, 1], [1, 2]]
-    assert similarity.one_of_each(pairs, np.zeros(4, np.float32)).tolist() == [0, 0, 0, 3]  # the first of equals
-    assert similarity.one_of_each(pairs, np.array([0, 0, 1, 0], np.float32)).tolist() == [2, 2, 2, 3]
+
+    def stands(*score: float) -> list[int]:
+        return similarity.one_of_each(vectors, np.array(score, np.float32), 0.94).tolist()
+
+    assert stands(0, 0, 0, 0) == [0, 0, 2, 3]  # the first of equals; the far end is not alike it
+    assert stands(0, 0, 1, 0) == [0, 2, 2, 3]
+    assert stands(0, 1, 0, 0) == [1, 1, 1, 3]
 
 
-def test_near_pairs_are_those_of_a_naive_loop_in_blocks_and_in_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("block", [7, 2048])
+def test_who_stands_for_whom_is_what_a_naive_loop_says(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(1)
     x = rng.normal(size=(150, 4)).astype(np.float32)
     x[100:] = x[:50] + 0.01 * rng.normal(size=(50, 4))
     x /= np.linalg.norm(x, axis=1, keepdims=True)
-    naive = {(i, j) for i in range(150) for j in range(i + 1, 150) if x[i] @ x[j] >= 0.97}
-    monkeypatch.setattr(similarity, "BLOCK", 32)
-    assert set(map(tuple, similarity.near_pairs(x, 0.97).tolist())) == naive
+    score = rng.integers(0, 5, 150).astype(np.float32)
+    odd = rng.random((150, 150)) < 0.2
+
+    def alike(i: np.ndarray, j: np.ndarray) -> np.ndarray:
+        return ~(odd[i, j] | odd[j, i])
+
+    def naive(cells: np.ndarray) -> list[int]:
+        stands, kept = list(range(150)), []
+        for i in sorted(range(150), key=lambda i: (-score[i], i)):
+            same = [j for j in kept if cells[i] == cells[j] and x[i] @ x[j] >= 0.9 and alike(np.array(i), np.array(j))]
+            stands[i] = same[0] if same else i
+            kept += [] if same else [i]
+        return stands
+
+    monkeypatch.setattr(similarity, "BLOCK", block)
+    assert similarity.one_of_each(x, score, 0.9, alike).tolist() == naive(np.zeros(150))
     monkeypatch.setattr(similarity, "CELLS_FROM", 100)
     monkeypatch.setattr(similarity, "_cells", lambda rows, k, seed: (rows[:, 0] > 0).astype(np.int64))
-    found = set(map(tuple, similarity.near_pairs(x, 0.97).tolist()))
-    assert found == {(i, j) for i, j in naive if (x[i, 0] > 0) == (x[j, 0] > 0)}
+    assert similarity.one_of_each(x, score, 0.9, alike).tolist() == naive(x[:, 0] > 0)
     with pytest.raises(ValueError, match="threshold"):
-        similarity.near_pairs(x, 0)
+        similarity.one_of_each(x, score, 0)
 
 
 def test_cells_put_equal_rows_together() -> None:
@@ -354,8 +371,53 @@ def test_a_recompressed_picture_looks_alike_and_another_one_does_not() -> None:
     shown.resize((200, 200)).save(stream, "JPEG", quality=60)
     again = Image.open(io.BytesIO(stream.getvalue()))
     pictures = [shown, again, rendered(other, np.random.default_rng(3)), rendered(one, rng)]
-    looks = np.stack([np.frombuffer(similarity.look_of(picture), np.uint8) for picture in pictures])
-    assert similarity.look_alike(np.array([[0, 1], [0, 2], [0, 3]]), looks).tolist() == [True, False, False]
+    looks = looks_of(pictures)
+    assert similarity.look_alike(looks[[0, 0, 0]], looks[1:]).tolist() == [True, False, False]
+
+
+def looks_of(pictures: list[Image.Image]) -> np.ndarray:
+    return np.stack([np.frombuffer(similarity.look_of(picture), np.uint8) for picture in pictures])
+
+
+def page_of(seed: int) -> Image.Image:
+    """A page of words."""
+    rng = np.random.default_rng(seed)
+    image = Image.new("RGB", (600, 800), "white")
+    draw, font = ImageDraw.Draw(image), ImageFont.load_default(size=18)
+    for y in range(40, 760, 24):
+        draw.text((40, y), " ".join("".join(rng.choice([*"abcdefghijklmnop"], 6)) for _ in range(8)), "black", font)
+    return image
+
+
+def card_of(number: int) -> Image.Image:
+    """A product's card, on which its number is all that differs."""
+    image = Image.new("RGB", (600, 800), "white")
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((0, 0, 600, 200), fill="navy")
+    draw.text((60, 400), f"Product number {number}", "black", ImageFont.load_default(size=40))
+    return image
+
+
+@pytest.mark.parametrize("drawn", [page_of, card_of])
+def test_pages_of_other_words_and_cards_with_another_number_are_other_pictures(drawn: Any) -> None:
+    looks = looks_of([drawn(i) for i in range(12)])
+    i, j = np.triu_indices(12, 1)
+    assert not similarity.look_alike(looks[i], looks[j]).any()
+    for size, quality in (((480, 640), 80), ((300, 400), 50)):
+        stream = io.BytesIO()
+        drawn(0).resize(size, Image.Resampling.LANCZOS).save(stream, "JPEG", quality=quality)
+        again = looks_of([Image.open(io.BytesIO(stream.getvalue()))])
+        assert similarity.look_alike(looks[:1], again).tolist() == [True]
+
+
+def test_pictures_of_one_brightness_and_two_colours_are_two() -> None:
+    shown = []
+    for colour in ((200, 60, 60), (60, 60, 200)):
+        image = Image.new("RGB", (200, 200), (220, 220, 220))
+        image.paste(colour, (80, 80, 110, 110))
+        shown.append(image)
+    looks = looks_of(shown)
+    assert not similarity.look_alike(looks[:1], looks[1:])[0]
 
 
 # -- safety (check 8) ----------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from unseen.methods.curation.laion.heads import Head, propose, train_head
 from unseen.methods.curation.laion.language import languages, py3langid, stream_of
 from unseen.methods.curation.laion.parse import Candidate, Page, clean, parse_page, parse_pages, uid
 from unseen.methods.curation.laion.safety import Rule, judge, tag
-from unseen.methods.curation.laion.similarity import THRESHOLDS, cosine, near_pairs, one_of_each, passes, thresholds
+from unseen.methods.curation.laion.similarity import THRESHOLDS, cosine, one_of_each, passes, thresholds
 from unseen.methods.vocabulary import Card
 
 __all__ = [
@@ -25,7 +25,6 @@ __all__ = [
     "judge",
     "languages",
     "look",
-    "near_pairs",
     "one_of_each",
     "parse_page",
     "parse_pages",
@@ -74,7 +73,8 @@ card = Card(
         "Zero-width joiners stay in captions: they are spelling in Persian and Hindi; all other marks that are not "
         "printable go, those of direction among them.",
         "Pictures come to the encoder through its own preprocessing, which for CLIP is step 7's shrinking and crop.",
-        "Near duplicates are looked for by embedding and confirmed by pixels, and the pair of best similarity stays; "
+        "Near duplicates are looked for by embedding and confirmed by pixels, everywhere in the picture and with the "
+        "one that stays; the pair of best similarity stays; "
         "LAION-5B itself removes equal URLs and equal pairs of URL and caption only.",
         "The picture's own bytes are kept unless a resize mode is named; img2dataset pads to 256 pixels by default.",
         "A threshold holds for the encoder that it was found on: 0.28 and 0.26 are CLIP ViT-B/32's; with another one "

@@ -44,14 +44,18 @@ class BloomFilter:
 
     def contains(self, keys: Sequence[str]) -> NDArray[np.bool_]:
         """Which keys are members, (n,): all that were added, and a few strangers."""
-        return self._there(self._places(keys))
+        return self._there(self._places(_digests(keys)))
 
     def add(self, keys: Sequence[str]) -> NDArray[np.bool_]:
-        """Add keys in their order; which of them were taken for members before, (n,)."""
-        places = self._places(keys)
+        """Add keys in their order; which of them were taken for members before, (n,).
+
+        Repeats among `keys` are told exactly; of the keys of earlier calls the bits alone are known.
+        """
+        digests = _digests(keys)
+        places = self._places(digests)
         before = self._there(places)
-        first = {key: i for i, key in reversed(list(enumerate(keys)))}
-        again = np.array([first[key] != i for i, key in enumerate(keys)], dtype=bool)
+        _, first, which = np.unique(digests.view("V16")[:, 0], return_index=True, return_inverse=True)
+        again = first[which] != np.arange(len(keys))
         np.bitwise_or.at(self.bits, places >> 3, (1 << (places & 7)).astype(np.uint8))
         return before | again
 
@@ -73,12 +77,15 @@ class BloomFilter:
     def _there(self, places: NDArray[np.int64]) -> NDArray[np.bool_]:
         return ((self.bits[places >> 3] >> (places & 7)) & 1).astype(bool).all(axis=1)
 
-    def _places(self, keys: Sequence[str]) -> NDArray[np.int64]:
+    def _places(self, digests: NDArray[np.uint64]) -> NDArray[np.int64]:
         """Positions of the bits of each key, (n, k)."""
-        digests = b"".join(
-            hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).digest() for key in keys
-        )
-        pairs = np.frombuffer(digests, dtype="<u8").reshape(-1, 2)
         steps = np.arange(self.n_hashes, dtype=np.uint64)
         with np.errstate(over="ignore"):
-            return ((pairs[:, :1] + steps * (pairs[:, 1:] | np.uint64(1))) % np.uint64(self.n_bits)).astype(np.int64)
+            wide = digests[:, :1] + steps * (digests[:, 1:] | np.uint64(1))
+        return (wide % np.uint64(self.n_bits)).astype(np.int64)
+
+
+def _digests(keys: Sequence[str]) -> NDArray[np.uint64]:
+    """128 bits of each key, (n, 2)."""
+    told = b"".join(hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).digest() for key in keys)
+    return np.frombuffer(told, dtype="<u8").reshape(-1, 2)

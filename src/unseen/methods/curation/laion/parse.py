@@ -83,13 +83,18 @@ def read_wat(record: dict[str, Any], url: str) -> Links:
     told: Any = record
     for key in ("Envelope", "Payload-Metadata", "HTTP-Response-Metadata", "HTML-Metadata"):
         told = told.get(key, {}) if isinstance(told, dict) else {}
-    links = [link for link in told.get("Links", ()) if isinstance(link, dict)]
-    base = told.get("Head", {}).get("Base", "") if isinstance(told.get("Head"), dict) else ""
-    images = tuple(
-        (str(link.get("url", "")), str(link.get("alt", ""))) for link in links if link.get("path") == "IMG@/src"
-    )
-    targets = (str(link.get("url", "")) for link in links if link.get("path") in ("A@/href", "LINK@/href"))
+    told = told if isinstance(told, dict) else {}
+    listed = told.get("Links")
+    links = [link for link in listed if isinstance(link, dict)] if isinstance(listed, list) else []
+    head = told.get("Head")
+    base = _said(head.get("Base")) if isinstance(head, dict) else ""
+    images = tuple((_said(link.get("url")), _said(link.get("alt"))) for link in links if link.get("path") == "IMG@/src")
+    targets = (_said(link.get("url")) for link in links if link.get("path") in ("A@/href", "LINK@/href"))
     return Links(_joined(url, base) or url, _license_of(targets), images)
+
+
+def _said(value: Any) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def candidates(links: Links, page: str = "") -> list[Candidate]:
@@ -167,7 +172,7 @@ def decode(html: bytes, charset: str = "") -> str:
     for name in (charset, named.group(1).decode("ascii") if named else "", "utf-8"):
         try:
             return html.decode(name, "replace") if name else html.decode("utf-8")
-        except (LookupError, UnicodeDecodeError):
+        except (LookupError, ValueError):  # no charset, or one such as "undefined" that decodes nothing
             continue
     return html.decode("utf-8", "replace")
 
@@ -178,6 +183,11 @@ def _joined(base: str, source: str) -> str:
         return urljoin(base, source).partition("#")[0]
     except ValueError:
         return ""
+
+
+def is_address(url: str) -> bool:
+    """Whether a URL is one of the web: http or https, with a host and no user."""
+    return _fault(url) in ("", BAD_FORMAT, LONG_HOST)
 
 
 def _fault(url: str) -> str:

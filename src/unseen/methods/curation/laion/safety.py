@@ -123,6 +123,11 @@ def read_rules(file: str | os.PathLike[str]) -> tuple[Rule, ...]:
     names = {field.name for field in dataclasses.fields(Rule)}
     if not isinstance(told, list) or not all(isinstance(one, Mapping) and set(one) <= names for one in told):
         raise ValueError(f"{file} must hold a list of objects with {', '.join(sorted(names))}")
+    for one in told:
+        for name in ("neutral", "flagged", "keywords"):
+            words = one.get(name, [])
+            if not isinstance(words, list) or not all(isinstance(word, str) and word.strip() for word in words):
+                raise ValueError(f"{file}, rule {one.get('name')!r}: {name} must be a list of texts; got {words!r}")
     fields: list[dict[str, Any]] = [{k: tuple(v) if isinstance(v, list) else v for k, v in one.items()} for one in told]
     return tuple(Rule(**one) for one in fields)
 

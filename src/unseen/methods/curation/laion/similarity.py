@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,13 +66,26 @@ def thresholds(
             if told not in THRESHOLDS:
                 raise ValueError(f"threshold must be a number or one of {', '.join(THRESHOLDS)}; got {told!r}")
             told = THRESHOLDS[told]
-        own = told if isinstance(told, Mapping) else dict.fromkeys(STREAMS, float(told))  # type: ignore[arg-type]
-        return {stream: float(own[stream]) for stream in STREAMS}
-    shares = target_keep if isinstance(target_keep, Mapping) else dict.fromkeys(STREAMS, target_keep)
+        least = _by_stream("threshold", told)
+        if wrong := [value for value in least.values() if not math.isfinite(value)]:
+            raise ValueError(f"threshold must be a finite number; got {wrong[0]}")
+        return least
+    shares = _by_stream("target_keep", target_keep)
     if wrong := [share for share in shares.values() if not 0 < share <= 1]:
         raise ValueError(f"target_keep must lie in (0, 1]; got {wrong[0]}")
     names = np.asarray(streams)
     return {stream: _least(similarity[names == stream], shares[stream]) for stream in STREAMS}
+
+
+def _by_stream(name: str, told: Any) -> dict[str, float]:
+    """One number for every stream, or those of a mapping that has all of them."""
+    if not isinstance(told, Mapping):
+        return dict.fromkeys(STREAMS, float(told))
+    if set(told) != set(STREAMS):
+        raise ValueError(
+            f"{name} must have a number for each of the streams {', '.join(STREAMS)}; it has {', '.join(sorted(told))}"
+        )
+    return {stream: float(told[stream]) for stream in STREAMS}
 
 
 def _least(similarity: NDArray[np.float32], share: float) -> float:
@@ -87,45 +101,88 @@ def passes(similarity: NDArray[np.float32], streams: Sequence[str], least: Mappi
     return similarity >= np.array([least[stream] for stream in streams], dtype=np.float32)
 
 
-BLOCK = 4096
+BLOCK = 2048
 CELLS_FROM = 60_000
 """Rows above which only rows of one cell of a k-means clustering are compared."""
 
+Alike = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.bool_]]
+"""From positions i and j, (m,) each, to whether rows i and j show the same, (m,)."""
 
-def near_pairs(vectors: FloatArray, threshold: float, *, seed: int = 0) -> NDArray[np.int64]:
-    """Positions (i, j), i < j, of unit rows whose cosine is at least `threshold`, (m, 2).
 
-    All pairs up to `CELLS_FROM` rows. Of more, pairs within the cells of a spherical k-means clustering of about
-    8,000 rows each, as SemDeDup does: pairs that a border parts are missed.
+def one_of_each(
+    vectors: FloatArray, score: NDArray[np.float32], threshold: float, alike: Alike | None = None, *, seed: int = 0
+) -> NDArray[np.int64]:
+    """For every row the row that stands for it, (n,): itself, or a better one that it is directly alike.
+
+    Rows are taken from the best score down, the first of equals first; each that no row before it stands for stays,
+    and stands for all after it that are alike. Likeness is not passed on: of a chain a-b-c whose ends are not alike,
+    a stands for b, and c stays. All rows are compared up to `CELLS_FROM`; of more, those within the cells of a
+    spherical k-means clustering of about 8,000 rows each, as SemDeDup does: pairs that a border parts are missed.
 
     Parameters
     ----------
     vectors : array (n, d)
+        Unit rows.
+    score : array (n,)
+        Larger is better, such as the similarity of picture and caption.
     threshold : float, in (0, 1]
+        Cosine from which `alike` is asked.
+    alike : callable, optional
+        Confirms pairs; without it the cosine decides.
     seed : int
         Of the clustering.
     """
     if not 0 < threshold <= 1:
         raise ValueError(f"threshold must lie in (0, 1]; got {threshold}")
     rows = np.asarray(vectors)
+    stands = np.arange(len(rows), dtype=np.int64)
+    order = np.lexsort((stands, -np.asarray(score)))
     if len(rows) <= CELLS_FROM:
-        return _near(rows, np.arange(len(rows)), threshold)
-    labels = _cells(rows, -(-len(rows) // 8000), seed)
-    parts = [_near(rows, np.flatnonzero(labels == cell), threshold) for cell in np.unique(labels)]
-    found = np.concatenate(parts)
-    return found[np.lexsort((found[:, 1], found[:, 0]))]
+        _lead(rows, order, threshold, alike, stands)
+        return stands
+    labels = _cells(rows, -(-len(rows) // 8000), seed)[order]
+    for cell in np.unique(labels):
+        _lead(rows, order[labels == cell], threshold, alike, stands)
+    return stands
 
 
-def _near(rows: FloatArray, index: NDArray[np.int64], threshold: float) -> NDArray[np.int64]:
-    found = [np.zeros((0, 2), dtype=np.int64)]
-    for start in range(0, len(index), BLOCK):
-        left = rows[index[start : start + BLOCK]].astype(np.float32)
-        for other in range(start, len(index), BLOCK):
-            right = left if other == start else rows[index[other : other + BLOCK]].astype(np.float32)
-            i, j = np.nonzero(left @ right.T >= threshold - 1e-6)
-            upper = (other > start) | (i < j)
-            found.append(np.stack([index[start + i[upper]], index[other + j[upper]]], axis=1))
-    return np.concatenate(found)
+def _lead(
+    rows: FloatArray, order: NDArray[np.int64], threshold: float, alike: Alike | None, stands: NDArray[np.int64]
+) -> None:
+    """Write into `stands` which of the rows `order`, best first, stands for which."""
+    leaders = np.zeros(0, dtype=np.int64)
+    for start in range(0, len(order), BLOCK):
+        own = order[start : start + BLOCK]
+        vectors = rows[own].astype(np.float32)
+        free = np.ones(len(own), dtype=bool)
+        for other in range(0, len(leaders), BLOCK):
+            them = leaders[other : other + BLOCK]
+            left = np.flatnonzero(free)
+            i, j = np.nonzero(vectors[left] @ rows[them].astype(np.float32).T >= threshold - 1e-6)
+            _take(own[left[i]], them[j], left[i], alike, free, stands)
+        near = vectors @ vectors.T >= threshold - 1e-6
+        for i in np.flatnonzero(np.triu(near, 1).any(axis=1) & free).tolist():
+            if free[i]:
+                after = i + 1 + np.flatnonzero(near[i, i + 1 :] & free[i + 1 :])
+                _take(own[after], np.full(len(after), own[i]), after, alike, free, stands)
+        leaders = np.concatenate([leaders, own[free]])
+
+
+def _take(
+    mine: NDArray[np.int64],
+    theirs: NDArray[np.int64],
+    at: NDArray[np.int64],
+    alike: Alike | None,
+    free: NDArray[np.bool_],
+    stands: NDArray[np.int64],
+) -> None:
+    """Let the first of `theirs` that is alike stand for each of `mine`, which are at `at` of their block."""
+    if not len(mine):
+        return
+    same = np.ones(len(mine), dtype=bool) if alike is None else alike(mine, theirs)
+    for k in np.flatnonzero(same).tolist():
+        if free[at[k]]:
+            free[at[k]], stands[mine[k]] = False, theirs[k]
 
 
 def _cells(rows: FloatArray, k: int, seed: int) -> NDArray[np.int64]:
@@ -140,70 +197,80 @@ def _cells(rows: FloatArray, k: int, seed: int) -> NDArray[np.int64]:
     return np.concatenate(parts)
 
 
-def one_of_each(pairs: NDArray[np.int64], score: NDArray[np.float32]) -> NDArray[np.int64]:
-    """For every row the row that stands for it, (n,): the best of its connected component, the first of equals.
-
-    Likeness is transitive here: a chain of near duplicates is one component.
-
-    Parameters
-    ----------
-    pairs : array (m, 2)
-        Rows that show the same.
-    score : array (n,)
-        Larger is better, such as the similarity of picture and caption.
-    """
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
-    n = len(score)
-    graph = coo_matrix((np.ones(len(pairs), dtype=bool), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
-    labels = connected_components(graph, directed=False)[1]
-    order = np.lexsort((np.arange(n), -score))
-    best = np.full(labels.max(initial=-1) + 1, -1, dtype=np.int64)
-    best[labels[order[::-1]]] = order[::-1]  # the last assignment stays: the best
-    return best[labels]
-
-
-LOOK = 16
-"""Side of the shrunken picture by which near duplicates are confirmed."""
+COLOURS, FINE = 16, 96
+LOOK = 3 * COLOURS**2 + FINE**2
+"""Bytes by which near duplicates are confirmed: a picture of 16 x 16 colours, and one of 96 x 96 greys."""
+_TOGETHER = 256
 
 
 def look_of(image: Image) -> bytes:
-    """A picture shrunk to 16 x 16 pixels, 768 bytes."""
+    """A picture shrunk to 16 x 16 pixels in colour and 96 x 96 in grey, `LOOK` bytes."""
     from PIL import Image as Pillow
 
-    small = image.resize((LOOK, LOOK), Pillow.Resampling.BOX)
-    return np.asarray(small.convert("RGB"), dtype=np.uint8).tobytes()
+    small = image.resize((COLOURS, COLOURS), Pillow.Resampling.BOX).convert("RGB")
+    fine = image.resize((FINE, FINE), Pillow.Resampling.BOX).convert("L")
+    return small.tobytes() + fine.tobytes()
 
 
 def look_alike(
-    pairs: NDArray[np.int64],
-    looks: NDArray[np.uint8],
+    one: NDArray[np.uint8],
+    other: NDArray[np.uint8],
     *,
     difference: float = 0.03,
     share: float = 0.25,
     shade: float = 0.06,
+    spot: float = 2.0,
 ) -> NDArray[np.bool_]:
-    """Which pairs of rows show the same picture after resizing, recompression or a change of shade, (m,).
+    """Which rows show the same picture after resizing, recompression or a change of shade, (m,).
 
-    Embeddings say that two pictures mean the same; this says that they are the same. Around their mean colours, pixels
-    differ by at most `difference` of the full range in the mean, and by at most `share` of the pictures' own mean
-    deviation; the mean colours differ by at most `shade`.
+    Embeddings say that two pictures mean the same; this says that they are the same, everywhere. Around their mean
+    colours, the 16 x 16 pixels differ by at most `difference` of the full range in the mean, by at most `share` of the
+    pictures' own mean deviation, and nowhere by more than 0.12; the mean colours differ by at most `shade`. Around
+    their means, no pixel of the 96 x 96 greys differs by more than `spot` times what resizing and recompression do:
+    0.02, three times the mean difference, and 0.07 of the range of the nine pixels around it. So two pages of other
+    words, or two cards on which another number stands, are two pictures.
 
     Parameters
     ----------
-    pairs : array (m, 2)
-    looks : array (n, 768)
+    one, other : array (m, LOOK)
         What `look_of` gives.
     """
-    found = np.empty(len(pairs), dtype=bool)
-    for start in range(0, len(pairs), BLOCK):
-        left, right = (_centred(looks[side]) for side in pairs[start : start + BLOCK].T)
-        gap = np.abs(left.pixels - right.pixels).mean(axis=(1, 2))
-        bound = np.minimum(difference, share * np.minimum(left.deviation, right.deviation))
-        near = np.abs(left.mean - right.mean).mean(axis=(1, 2)) <= shade
-        found[start : start + BLOCK] = (gap <= bound) & near
+    found = np.empty(len(one), dtype=bool)
+    for start in range(0, len(one), _TOGETHER):
+        a, b = one[start : start + _TOGETHER], other[start : start + _TOGETHER]
+        same = _same_colours(a[:, : 3 * COLOURS**2], b[:, : 3 * COLOURS**2], difference, share, shade)
+        close = np.flatnonzero(same)
+        same[close] = _same_greys(a[close, 3 * COLOURS**2 :], b[close, 3 * COLOURS**2 :], spot)
+        found[start : start + _TOGETHER] = same
     return found
+
+
+def _same_colours(
+    a: NDArray[np.uint8], b: NDArray[np.uint8], difference: float, share: float, shade: float
+) -> NDArray[np.bool_]:
+    left, right = _centred(a), _centred(b)
+    gap = np.abs(left.pixels - right.pixels)
+    bound = np.minimum(difference, share * np.minimum(left.deviation, right.deviation))
+    near = np.abs(left.mean - right.mean).mean(axis=(1, 2)) <= shade
+    return (gap.mean(axis=(1, 2)) <= bound) & (gap.max(axis=(1, 2), initial=0) <= 0.12) & near
+
+
+def _same_greys(a: NDArray[np.uint8], b: NDArray[np.uint8], spot: float) -> NDArray[np.bool_]:
+    left, right = (x.reshape(-1, FINE, FINE).astype(np.float32) / 255 for x in (a, b))
+    gap = left - right
+    gap -= gap.mean(axis=(1, 2), keepdims=True)
+    gap = np.abs(gap)
+    usual = 0.02 + 3 * gap.mean(axis=(1, 2), keepdims=True) + 0.07 * np.maximum(_range(left), _range(right))
+    return (gap <= spot * usual).all(axis=(1, 2))
+
+
+def _range(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Largest less smallest of the nine pixels around each, (m, side, side)."""
+    padded = np.pad(x, ((0, 0), (1, 1), (1, 1)), mode="edge")
+    high = np.maximum(np.maximum(padded[:, :-2], padded[:, 1:-1]), padded[:, 2:])
+    low = np.minimum(np.minimum(padded[:, :-2], padded[:, 1:-1]), padded[:, 2:])
+    most = np.maximum(np.maximum(high[:, :, :-2], high[:, :, 1:-1]), high[:, :, 2:])
+    return most - np.minimum(np.minimum(low[:, :, :-2], low[:, :, 1:-1]), low[:, :, 2:])
 
 
 class _Centred(NamedTuple):
@@ -213,6 +280,6 @@ class _Centred(NamedTuple):
 
 
 def _centred(looks: NDArray[np.uint8]) -> _Centred:
-    rows = looks.reshape(-1, LOOK * LOOK, 3).astype(np.float32) / 255
+    rows = looks.reshape(-1, COLOURS * COLOURS, 3).astype(np.float32) / 255
     mean = rows.mean(axis=1, keepdims=True)
     return _Centred(rows - mean, mean, np.abs(rows - mean).mean(axis=(1, 2)))
