@@ -161,10 +161,10 @@ def _lead(
             i, j = np.nonzero(vectors[left] @ rows[them].astype(np.float32).T >= threshold - 1e-6)
             _take(own[left[i]], them[j], left[i], alike, free, stands)
         near = vectors @ vectors.T >= threshold - 1e-6
-        for i in np.flatnonzero(np.triu(near, 1).any(axis=1) & free).tolist():
-            if free[i]:
-                after = i + 1 + np.flatnonzero(near[i, i + 1 :] & free[i + 1 :])
-                _take(own[after], np.full(len(after), own[i]), after, alike, free, stands)
+        for k in np.flatnonzero(np.triu(near, 1).any(axis=1) & free).tolist():
+            if free[k]:
+                after = k + 1 + np.flatnonzero(near[k, k + 1 :] & free[k + 1 :])
+                _take(own[after], np.full(len(after), own[k]), after, alike, free, stands)
         leaders = np.concatenate([leaders, own[free]])
 
 
@@ -256,7 +256,7 @@ def _same_colours(
 
 
 def _same_greys(a: NDArray[np.uint8], b: NDArray[np.uint8], spot: float) -> NDArray[np.bool_]:
-    left, right = (x.reshape(-1, FINE, FINE).astype(np.float32) / 255 for x in (a, b))
+    left, right = (x.reshape(-1, FINE, FINE).astype(np.float32) / np.float32(255) for x in (a, b))
     gap = left - right
     gap -= gap.mean(axis=(1, 2), keepdims=True)
     gap = np.abs(gap)
