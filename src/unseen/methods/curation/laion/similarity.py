@@ -207,8 +207,8 @@ def look_of(image: Image) -> bytes:
     """A picture shrunk to 16 x 16 pixels in colour and 96 x 96 in grey, `LOOK` bytes."""
     from PIL import Image as Pillow
 
-    small = image.resize((COLOURS, COLOURS), Pillow.Resampling.BOX).convert("RGB")
-    fine = image.resize((FINE, FINE), Pillow.Resampling.BOX).convert("L")
+    small = image.resize((COLOURS, COLOURS), Pillow.Resampling.BILINEAR).convert("RGB")
+    fine = image.resize((FINE, FINE), Pillow.Resampling.BILINEAR).convert("L")
     return small.tobytes() + fine.tobytes()
 
 
