@@ -300,13 +300,13 @@ def grade(towers: Towers, features: Tensor, groups: Sequence[str], names: Sequen
     groups, names : sequence of m str
         A class stands for all captions of its members, their mean, as prompts are pooled in CLIP.
     n : int
-        Of the first n, R@1 among n is asked both ways.
+        Of the first n, or all if there are fewer, R@1 is asked both ways.
     """
     images, texts = towers.encode_image(features), towers.text(Grams()(names))
     own, y = np.unique(np.asarray(groups), return_inverse=True)
     means = torch.stack([texts[torch.from_numpy(y == c)].mean(dim=0) for c in range(len(own))])
     said = (images @ F.normalize(means, dim=1).T).argmax(dim=1).numpy()
-    cosines, truth = images[:n] @ texts[:n].T, torch.arange(n)
+    cosines, truth = images[:n] @ texts[:n].T, torch.arange(min(n, len(names)))
     both = ((cosines.argmax(dim=d) == truth).float().mean() for d in (0, 1))
     return {
         "classification": float(np.mean([(said[y == c] == c).mean() for c in range(len(own))])),
