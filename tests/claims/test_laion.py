@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from unseen.claims import laion, small_web
+from unseen.claims import laion_site, small_web
 from unseen.curation.accounting import Accounting
 from unseen.data.simulate.web import FAULTS, Thing
 from unseen.data.simulate.web import small_web as build
@@ -19,19 +19,19 @@ THINGS = [
 
 
 def test_every_planted_fault_has_a_reason_that_the_books_must_show() -> None:
-    planted = [kind for kinds in laion.EXPECTED.values() for kind in kinds]
+    planted = [kind for kinds in laion_site.EXPECTED.values() for kind in kinds]
     assert sorted(planted) == sorted(FAULTS)
 
 
 def test_books_that_are_right_miss_nothing_and_a_shifted_link_is_two_misses() -> None:
     web = build(THINGS, n_pages=4, each_fault=1)
-    right = {reason: len(kinds) for reason, kinds in laion.EXPECTED.items()}
-    assert laion.misses(Accounting(sum(right.values()) + 12, 12, right), web) == 0
+    right = {reason: len(kinds) for reason, kinds in laion_site.EXPECTED.items()}
+    assert laion_site.misses(Accounting(sum(right.values()) + 12, 12, right), web) == 0
     (first, second) = list(right)[:2]
     wrong = {**right, first: right[first] - 1, second: right[second] + 1}
-    assert laion.misses(Accounting(sum(right.values()) + 12, 12, wrong), web) == 2
+    assert laion_site.misses(Accounting(sum(right.values()) + 12, 12, wrong), web) == 2
     extra = {**right, ("checks", "something new"): 1}
-    assert laion.misses(Accounting(sum(right.values()) + 13, 12, extra), web) == 1
+    assert laion_site.misses(Accounting(sum(right.values()) + 13, 12, extra), web) == 1
 
 
 def test_hashed_words_are_of_fixed_length_and_know_scripts_without_spaces() -> None:

@@ -1,0 +1,223 @@
+"""The small web of LAION-5B's claim, crawled: what the filter keeps, whether the books are exact, a kill in between."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from unseen.claims import small_web
+from unseen.claims.laion_heads import THIRD, Result, head_for
+from unseen.curation.accounting import Accounting
+from unseen.curation.collection import Collection
+from unseen.curation.fetch import Politeness
+from unseen.curation.pipeline import curate
+from unseen.curation.settings import Settings
+from unseen.data.simulate import web as site
+from unseen.methods.curation.laion import accept, parse
+from unseen.runtime import without_checkpoints
+
+PAGES, EACH_FAULT = 1500, 12
+KEEP = 0.5
+
+EXPECTED: dict[tuple[str, str], tuple[str, ...]] = {
+    ("parse", parse.BAD_FORMAT): ("svg",),
+    ("parse", parse.INLINE): ("inline", "script"),
+    ("parse", parse.BAD_URL): ("bad url",),
+    ("parse", parse.LONG_HOST): ("long host",),
+    ("parse", parse.NO_TEXT): ("no alt",),
+    ("parse", parse.SHORT_TEXT): ("short alt",),
+    ("parse", parse.REPEATED): ("repeated",),
+    ("parse", "URL met before"): ("same url",),
+    ("parse", "pair of URL and caption met before"): ("same pair",),
+    ("download", "HTTP 404"): ("missing",),
+    ("download", "a private address"): ("private", "redirect to private"),
+    ("download", "a disallowed host"): ("blocked",),
+    ("download", "X-Robots-Tag says no"): ("no ai",),
+    ("download", "larger than is downloaded"): ("oversized",),
+    ("download", "too many redirects"): ("redirect loop",),
+    ("checks", accept.MARKUP): ("html",),
+    ("checks", accept.SMALL_FILE): ("small file",),
+    ("checks", accept.FORMAT): ("gif",),
+    ("checks", accept.DAMAGED): ("truncated",),
+    ("checks", accept.BOMB): ("bomb",),
+    ("checks", accept.EMPTY): ("empty",),
+    ("embed", accept.DAMAGED): ("damaged inside",),
+    ("duplicates", "the same picture"): ("same picture",),
+    ("duplicates", "nearly the same picture"): ("near picture",),
+}
+"""Which planted kinds each drop stands for; what the filter drops is a matter of degree."""
+
+
+def misses(accounting: Accounting, web: site.SmallWeb) -> int:
+    """By how many links the report's counts differ from those planted, summed over reasons."""
+    planted = web.counts
+    told = {key: count for key, count in accounting.dropped.items() if key[0] not in ("filter", "language", "safety")}
+    keys = {*told, *EXPECTED}
+    return sum(abs(told.get(key, 0) - sum(planted[kind] for kind in EXPECTED.get(key, ()))) for key in keys)
+
+
+def settings_for(address: str, **more: Any) -> Settings:
+    """How the small web is curated."""
+    polite = Politeness(
+        allowed_hosts=(address.partition("://")[2],), blocked_hosts=(site.BLOCKED_HOST,), max_bytes=site.LARGEST
+    )
+    return Settings(**{"polite": polite, "bloom_error": 1e-9, "target_keep": KEEP, **more})
+
+
+class Run(NamedTuple):
+    """A web that was curated: every pair that reached the filter, and what the report says.
+
+    `folder` is on disk as long as the run is in memory; `with_copies` is its collection with near duplicates left in.
+    """
+
+    web: site.SmallWeb
+    accounting: Accounting
+    paths: list[str]
+    language: np.ndarray
+    similarity: np.ndarray
+    kept: np.ndarray
+    address: str
+    folder: tempfile.TemporaryDirectory[str]
+
+    @property
+    def with_copies(self) -> Collection:
+        return Collection.open(Path(self.folder.name, "pairs"))
+
+
+def shown(style: str) -> tuple[site.Thing, ...]:
+    """The emoji of a site: two of three, among them all that exams ask for."""
+    return tuple(one for i, one in enumerate(small_web.things(style)) if i % THIRD != 1)
+
+
+@functools.lru_cache(maxsize=2)
+def curated(style: str, seed: int) -> Run:
+    """Build, serve, crawl and curate the web of a vendor; then select once more with near duplicates left in."""
+    web = site.small_web(shown(style), n_pages=PAGES, each_fault=EACH_FAULT, seed=seed)
+    folder = tempfile.TemporaryDirectory()
+    crawl, out = Path(folder.name, "crawl.warc.gz"), Path(folder.name, "pairs")
+    encoder = small_web.encoder()
+    with site.serve(web) as address:
+        site.crawl(address, web, crawl)
+        settings = settings_for(address, seed=seed)
+        made = curate(crawl, out, encoder=encoder, settings=settings, cache=True)
+    dropped = pq.read_table(out / "dropped.parquet").to_pylist()
+    table = Collection.open(out).table(["url", "similarity"]).to_pylist()
+    below = [row for row in dropped if row["stage"] == "filter"]
+    paths = [row["url"].removeprefix(address) for row in (*table, *below)]
+    similarity = np.array([*(row["similarity"] for row in table), *(float(row["detail"]) for row in below)])
+    kept = np.arange(len(paths)) < len(table)
+    language = np.array([web.truth[path].language for path in paths])
+    heads = [head_for("unsafe", seed)]
+    again = settings_for(address, seed=seed, near=None)
+    curate(crawl, out, encoder=encoder, settings=again, stages=("select",), heads=heads, cache=True)
+    return Run(web, made.accounting, paths, language, similarity, kept, address, folder)
+
+
+# -- the filter and its books --------------------------------------------------------------------------------
+
+
+@without_checkpoints()
+def run_filter(case: str, seed: int) -> Result:
+    """Whether the pairs with true captions are those that stay, and whether every fault is counted as planted."""
+    from sklearn.metrics import average_precision_score
+
+    run = curated(case, seed)
+    true = np.array([_is_true(run.web, path) for path in run.paths])
+    random = np.random.default_rng(seed).permutation(len(true))
+    told = {code: run.language == code for code in sorted(set(run.language.tolist()))}
+    return {
+        "similarity": {
+            "average precision": float(average_precision_score(true, run.similarity)),
+            "precision": float(true[run.kept].mean()),
+            "recall": float(run.kept[true].mean()),
+            **{
+                f"average precision, {code}": float(average_precision_score(true[own], run.similarity[own]))
+                for code, own in told.items()
+                if true[own].any()
+            },
+        },
+        "random": {
+            "average precision": float(average_precision_score(true, random)),
+            "precision": float(true.mean()),
+        },
+        "books": {
+            "links counted otherwise than planted": misses(run.accounting, run.web),
+            "links": run.accounting.parsed,
+            "pages": len(run.web.pages),
+        },
+    }
+
+
+def _is_true(web: site.SmallWeb, path: str) -> bool:
+    return web.truth[path].kind in ("clean", "same picture", "near picture")
+
+
+# -- killed and gone on with ---------------------------------------------------------------------------------
+
+RESTART_THINGS, RESTART_PAGES = 120, 40
+
+
+@without_checkpoints()
+def run_restart(case: str, seed: int) -> Result:
+    """The command killed in the middle of its downloads and run again, beside one that was left alone."""
+    own = small_web.things(case)
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(own))[:RESTART_THINGS])
+    web = site.small_web([own[i] for i in chosen], n_pages=RESTART_PAGES, each_fault=2, seed=seed)
+    with tempfile.TemporaryDirectory() as name, site.serve(web) as address:
+        site.crawl(address, web, Path(name, "crawl.warc.gz"))
+        killed = _kill(name, address, Path(name, "killed", "work", "fetched", "shards"))
+        finished = [_command(name, address, out).wait() for out in ("killed", "whole")]
+        digests = [_digests(Path(name, out)) for out in ("killed", "whole")]
+    differ = set(digests[0].items()) ^ set(digests[1].items())
+    return {
+        "killed": {
+            "files that differ": len(differ),
+            "files": len(digests[0]),
+            "shards before the kill": killed,
+            "exit codes that are not 0": sum(code != 0 for code in finished),
+        }
+    }
+
+
+def _command(folder: str, address: str, out: str) -> subprocess.Popen[bytes]:
+    host = address.partition("://")[2]
+    order = [sys.executable, "-m", "unseen.cli", "curate", "crawl.warc.gz", "--out", out, "--target-keep", "0.5"]
+    order += ["--allow-host", host, "--block-host", site.BLOCKED_HOST, "--max-bytes", str(site.LARGEST)]
+    order += ["--shard-size", "10", "--delay", "0.02"]
+    quiet = subprocess.DEVNULL
+    return subprocess.Popen(order, cwd=folder, env=_environment(), stdout=quiet, stderr=quiet)  # noqa: S603
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+
+
+def _kill(folder: str, address: str, place: Path, least: int = 3) -> int:
+    """Start the command and kill it as soon as `least` shards are there; how many were."""
+    process = _command(folder, address, "killed")
+    deadline = time.monotonic() + 600
+    while process.poll() is None and time.monotonic() < deadline:
+        there = len(list(place.glob("[0-9]*"))) if place.exists() else 0
+        if there >= least:
+            break
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    return len(list(place.glob("[0-9]*")))
+
+
+def _digests(out: Path) -> dict[str, str]:
+    """What a run leaves for its user, by file."""
+    files = [*sorted((out / "shards").rglob("*")), *(out / n for n in ("dropped.parquet", "accounting.json"))]
+    return {f.relative_to(out).as_posix(): hashlib.sha256(f.read_bytes()).hexdigest() for f in files if f.is_file()}
