@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from unseen.claims.laion import misses
+from unseen.claims.laion_site import misses
 from unseen.cli import main
 from unseen.curation import Collection
 from unseen.curation.accounting import Accounting

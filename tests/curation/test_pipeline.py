@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from unseen.claims.laion import EXPECTED, misses
+from unseen.claims.laion_site import EXPECTED, misses
 from unseen.curation import Collection, stages
 from unseen.curation.accounting import Accounting, counted
 from unseen.curation.pipeline import curate
