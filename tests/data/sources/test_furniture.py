@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from unseen.data.sources import SourceUnavailable, debian, get, info
+from unseen.data.sources import SourceUnavailable, debian, downloads, get, info
 from unseen.data.sources import furniture as read
 from unseen.data.sources import furniture_makers as makers
 
@@ -97,7 +97,7 @@ def apt_that_writes(content: bytes | None, monkeypatch: pytest.MonkeyPatch) -> l
             (Path(options["cwd"]) / source._pins()["pin"]["file"]).write_bytes(content)
         return subprocess.CompletedProcess(order, 0 if content is not None else 100, "", "E: Version was not found")
 
-    monkeypatch.setattr(debian.subprocess, "run", run)
+    monkeypatch.setattr(downloads.subprocess, "run", run)
     monkeypatch.setattr(debian.shutil, "which", lambda name: f"/usr/bin/{name}")
     return orders
 

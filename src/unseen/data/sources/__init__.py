@@ -13,9 +13,10 @@ from typing import Any
 
 from unseen.data.domain import Domain
 from unseen.data.sources.digits import characters, digit_styles, digits
+from unseen.data.sources.downloads import SourceUnavailable
 from unseen.data.sources.emoji import LOCALES, download_size, emoji, emoji_styles, emoji_words, in_common
 from unseen.data.sources.furniture import furniture, furniture_credit, furniture_download, furniture_makers
-from unseen.data.sources.npm import SourceUnavailable, pins
+from unseen.data.sources.npm import pins
 from unseen.data.sources.tones import TONED, emoji_tones
 from unseen.data.typing import Kind
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import shutil
-import subprocess
 import tarfile
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from unseen.data.sources.npm import MAX_MEMBER, SourceUnavailable, cache_folder
+from unseen.data.sources.downloads import SourceUnavailable, fetched
+from unseen.data.sources.npm import MAX_MEMBER, cache_folder
 
-_TIMEOUT = 600
 _MAGIC = b"!<arch>\n"
 _HEADER = 60
 
@@ -41,45 +38,15 @@ def fetch_deb(package: str, pin: Mapping[str, Any]) -> Path:
     """
     target = deb_path(pin)
     by_hand = f"put {pin['file']} from https://packages.debian.org/{package} into {target.parent}"
-    if target.exists():
-        _check(target, package, pin)
-        return target
     apt = shutil.which("apt-get")
-    if apt is None:
+    if apt is None and not target.exists():
         raise SourceUnavailable(f"{package} needs apt-get (Debian, Ubuntu), which is not installed: {by_hand}")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        order = [apt, "--quiet", "download", f"{package}={pin['version']}"]
-        try:
-            done = subprocess.run(  # noqa: S603
-                order, cwd=folder, capture_output=True, text=True, timeout=_TIMEOUT, check=False,
-                env={**os.environ, "LC_ALL": "C"},
-            )  # fmt: skip
-        except subprocess.TimeoutExpired as error:
-            raise SourceUnavailable(
-                f"apt-get did not fetch {package} within {_TIMEOUT} s: check the network or proxy, or {by_hand}"
-            ) from error
-        archive = Path(folder) / str(pin["file"])
-        if done.returncode or not archive.is_file():
-            why = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            raise SourceUnavailable(
-                f"apt-get could not fetch {package}={pin['version']} ({why}): "
-                f"run `apt-get update` as root, or {by_hand}"
-            )
-        _check(archive, package, pin)
-        archive.replace(target)
-    return target
-
-
-def _check(archive: Path, package: str, pin: Mapping[str, Any]) -> None:
-    """Raise `SourceUnavailable` if the content is not the pinned one."""
-    with archive.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != pin["sha256"]:
-        raise SourceUnavailable(
-            f"{package}={pin['version']} is not what was pinned (SHA-256 {found[:12]}…, not "
-            f"{str(pin['sha256'])[:12]}…): use a mirror of https://deb.debian.org, or remove {archive} if it is there"
-        )
+    name = f"{package}={pin['version']}"
+    return fetched(
+        target, name, pin["sha256"], [apt or "apt-get", "--quiet", "download", name], client="apt-get",
+        fix=f"check the network or proxy, run `apt-get update` as root, or {by_hand}",
+        registry="a mirror of https://deb.debian.org",
+    )  # fmt: skip
 
 
 def read_deb(archive: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]:

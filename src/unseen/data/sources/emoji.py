@@ -19,8 +19,8 @@ import numpy as np
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.images import image_files
+from unseen.data.sources.downloads import SourceUnavailable
 from unseen.data.sources.npm import (
-    SourceUnavailable,
     archive_path,
     cache_folder,
     fetch,

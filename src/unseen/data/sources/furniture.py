@@ -19,7 +19,8 @@ from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.meshes import centred, read_obj, sample_surface
 from unseen.data.sources.debian import deb_path, fetch_deb, read_deb
-from unseen.data.sources.npm import MAX_MEMBER, SourceUnavailable, cache_folder
+from unseen.data.sources.downloads import SourceUnavailable
+from unseen.data.sources.npm import MAX_MEMBER, cache_folder
 from unseen.data.typing import FloatArray
 from unseen.runtime import replacing, track
 

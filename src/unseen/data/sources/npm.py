@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
-import subprocess
 import tarfile
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from unseen.data.sources.downloads import SourceUnavailable, fetched
+
 MAX_MEMBER = 256 * 2**20
 """Files inside a package that are larger than this are refused."""
 
-_TIMEOUT = 600
-
-
 _INSTEAD = "use --data digits"
-
-
-class SourceUnavailable(RuntimeError):  # noqa: N818
-    """A data source cannot be had here; the message is one line that names the fix."""
 
 
 @cache
@@ -75,31 +67,12 @@ def fetch(package: str, pin: Mapping[str, Any] | None = None, *, instead: str = 
     npm = shutil.which("npm")
     if npm is None:
         raise SourceUnavailable(f"{package} needs npm, which is not installed: install it, or {instead}")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        order = [npm, "pack", f"{package}@{pin['version']}", "--silent", "--ignore-scripts"]
-        try:
-            done = subprocess.run(  # noqa: S603
-                order, cwd=folder, capture_output=True, text=True, timeout=_TIMEOUT, check=False
-            )
-        except subprocess.TimeoutExpired as error:
-            raise SourceUnavailable(
-                f"npm did not fetch {package} within {_TIMEOUT} s: check the network, or {instead}"
-            ) from error
-        archives = list(Path(folder).glob("*.tgz"))
-        if done.returncode or len(archives) != 1:
-            why = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            raise SourceUnavailable(
-                f"npm could not fetch {package}@{pin['version']} ({why}): check the network or proxy, or {instead}"
-            )
-        found = hashlib.sha256(archives[0].read_bytes()).hexdigest()
-        if found != pin["sha256"]:
-            raise SourceUnavailable(
-                f"{package}@{pin['version']} is not what was pinned (SHA-256 {found[:12]}…, not "
-                f"{pin['sha256'][:12]}…): use the registry at https://registry.npmjs.org, or {instead}"
-            )
-        archives[0].replace(target)
-    return target
+    name = f"{package}@{pin['version']}"
+    return fetched(
+        target, name, pin["sha256"], [npm, "pack", name, "--silent", "--ignore-scripts"], client="npm",
+        fix=f"check the network or proxy, or {instead}",
+        registry=f"the registry at https://registry.npmjs.org, or {instead}",
+    )  # fmt: skip
 
 
 def read_members(archive: Path, wanted: Sequence[str]) -> dict[str, Any]:

