@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import uvicorn
-
 from unseen.curation.retrieval import RetrievalService
 from unseen.explorer.app import create_app
 from unseen.runtime import runtime
-from unseen.serving.access import check_access
 from unseen.serving.app import LOCAL
 from unseen.serving.limits import Limits
-from unseen.serving.server import CONNECTIONS, Server
+from unseen.serving.server import check_address, listen
 
 LAST_ANSWERS = 5
 """Seconds that requests under way have to end when the explorer is stopped."""
@@ -56,25 +53,16 @@ def serve(
     OSError
         If the address cannot be had.
     """
-    if not 0 <= port <= 65535:
-        raise ValueError(f"port must lie in [0, 65535]; got {port}")
-    check_access(host, token)
+    check_address(host, port, token)
     with runtime(progress=False):
         service.warm()
         for reason in (service.encoders.reason, service.encoders.other_reason):
             if reason is not None:
                 warn(reason)
-        config = uvicorn.Config(
+        listen(
             create_app(service, title=title, limits=limits, token=token, hosts=(*LOCAL, host)),
-            host=host,
-            port=port,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            limit_concurrency=CONNECTIONS,
-            timeout_graceful_shutdown=LAST_ANSWERS,
+            host,
+            port,
+            ready,
+            LAST_ANSWERS,
         )
-        try:
-            Server(config, ready).run()
-        except SystemExit as error:  # what uvicorn makes of an address that it cannot have
-            raise OSError(f"cannot listen on {host}:{port}; is it in use?") from error

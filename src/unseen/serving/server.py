@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from unseen.bundle import Bundle
 from unseen.runtime import runtime
@@ -85,25 +86,41 @@ def serve(
     OSError
         If the address cannot be had.
     """
-    if not 0 <= port <= 65535:
-        raise ValueError(f"port must lie in [0, 65535]; got {port}")
-    check_access(host, token)
+    check_address(host, port, token)
     limits = limits or Limits()
     served = Served(bundle, max_pixels=limits.pixels)
     with runtime(progress=False):
         served.warm()
-        config = uvicorn.Config(
-            create_app(served, limits=limits, token=token, hosts=(*LOCAL, host)),
-            host=host,
-            port=port,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            limit_concurrency=CONNECTIONS,
-            timeout_graceful_shutdown=LAST_ANSWERS,
-        )
-        server = Server(config, ready)
-        try:
-            server.run()
-        except SystemExit as error:  # what uvicorn makes of an address that it cannot have
-            raise OSError(f"cannot listen on {host}:{port}; is it in use?") from error
+        listen(create_app(served, limits=limits, token=token, hosts=(*LOCAL, host)), host, port, ready, LAST_ANSWERS)
+
+
+def listen(app: ASGIApp, host: str, port: int, ready: Callable[[str], None], last_answers: int) -> None:
+    """Run an application until SIGINT or SIGTERM, then `last_answers` seconds more for requests under way; nothing of
+    requests is logged.
+
+    Raises
+    ------
+    OSError
+        If the address cannot be had.
+    """
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        limit_concurrency=CONNECTIONS,
+        timeout_graceful_shutdown=last_answers,
+    )
+    try:
+        Server(config, ready).run()
+    except SystemExit as error:  # what uvicorn makes of an address that it cannot have
+        raise OSError(f"cannot listen on {host}:{port}; is it in use?") from error
+
+
+def check_address(host: str, port: int, token: str | None) -> None:
+    """Raise `ValueError` for a port out of range, or an address that others could ask without a token."""
+    if not 0 <= port <= 65535:
+        raise ValueError(f"port must lie in [0, 65535]; got {port}")
+    check_access(host, token)

@@ -7,15 +7,13 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-import uvicorn
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp
 
 from unseen.runtime import runtime
-from unseen.serving.access import check_access
 from unseen.serving.app import LOCAL
 from unseen.serving.limits import Limits
-from unseen.serving.server import CONNECTIONS, Server
+from unseen.serving.server import check_address, listen
 from unseen.web.guard import Guard
 
 LAST_ANSWERS = 2
@@ -65,9 +63,7 @@ def serve(
     OSError
         If the address cannot be had.
     """
-    if not 0 <= port <= 65535:
-        raise ValueError(f"port must lie in [0, 65535]; got {port}")
-    check_access(host, token)
+    check_address(host, port, token)
     if evidence is not None and not evidence.is_dir():
         raise ValueError(f"evidence must be a folder of records; got {str(evidence)!r}")
     if evidence is None and EVIDENCE.is_dir():
@@ -80,20 +76,7 @@ def serve(
         app: ASGIApp = mounted(build(runs=runs, models=models, evidence=evidence, limits=limits, trust=trust), limits)
         if token is None:
             app = TrustedHostMiddleware(app, allowed_hosts=[*LOCAL, host], www_redirect=False)
-        config = uvicorn.Config(
-            Guard(app, token=token, longest=limits.bytes),
-            host=host,
-            port=port,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            limit_concurrency=CONNECTIONS,
-            timeout_graceful_shutdown=LAST_ANSWERS,
-        )
-        try:
-            Server(config, ready).run()
-        except SystemExit as error:  # what uvicorn makes of an address that it cannot have
-            raise OSError(f"cannot listen on {host}:{port}; is it in use?") from error
+        listen(Guard(app, token=token, longest=limits.bytes), host, port, ready, LAST_ANSWERS)
 
 
 def _close(uploads: str) -> None:
