@@ -236,13 +236,9 @@ class Domain:
         """Return the samples without anything that tells their labels; there is no way back.
 
         Labels, classes, file names and all columns but those in `keep` are gone; ids become positions. The features of
-        regions, (n, regions, d) in the column ``regions``, are samples, too, and stay; so does how alike a picture and
-        its caption are, floats (n,) in the column ``similarity``.
+        regions, (n, regions, d) in the column ``regions``, are samples, too, and stay.
         """
         kept = {key: self.columns[key] for key in keep if key in self.columns}
-        alike = self.columns.get("similarity")
-        if alike is not None and alike.ndim == 1 and alike.dtype.kind == "f":
-            kept["similarity"] = alike
         cells = self.columns.get("regions")
         if cells is not None and cells.ndim == 3 and cells.dtype.kind == "f":
             kept["regions"] = cells

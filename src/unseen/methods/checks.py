@@ -100,9 +100,10 @@ def prepare(inputs: Mapping[str, Any], card: Card) -> tuple[dict[str, Any], NDAr
         if name == "teachers":
             _check_teachers(value)
         if isinstance(value, Domain) and name == "target":
-            value = value.unlabeled()
+            seen = ("domain", *card.target_columns)
+            value = value.unlabeled(seen)
             order = value.canonical_order()
-            value = value.take(order).unlabeled()  # once more: positions become ids
+            value = value.take(order).unlabeled(seen)  # once more: positions become ids
         prepared[name] = value
     _check_together(prepared)
     return prepared, order

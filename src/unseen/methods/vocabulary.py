@@ -104,6 +104,8 @@ class Card:
         Whether `encoder` must be two towers that are read and prompted inside (`unseen.nn.prompting.PromptableTowers`).
     source_domains : int
         Fewest domains that the source must be of, told apart by its column `domain`.
+    target_columns : tuple of str
+        Columns of `target` that it reads beside the samples; they must be known without labels. All others are removed.
     cost : float
         Seconds of one fit on 1,000 samples of 1,280 features on one core, roughly: what a budget is planned
         with.
@@ -137,6 +139,7 @@ class Card:
     needs_regions: bool = False
     two_towers: bool = False
     source_domains: int = 1
+    target_columns: tuple[str, ...] = ()
     cost: float = 1.0
 
     def __post_init__(self) -> None:

@@ -196,10 +196,16 @@ def sealed_labels_change_no_bit(case: Case) -> None:
     columns = {"file": ids, "domain": target.columns["domain"]}
     for change, other in {
         "labels deleted": target.replace(y=None, classes=None),
-        "labels permuted": target.replace(y=rng.permutation(target.y), columns={"label": target.y}),
+        "labels permuted": target.replace(y=rng.permutation(target.y), columns=_telling(case, target.y)),
         "names changed": target.replace(x=x, ids=ids, name="other", columns=columns),
     }.items():
         _same_fit(case, other, np.arange(len(target)), f"the target's {change}")
+
+
+def _telling(case: Case, y: np.ndarray) -> dict[str, np.ndarray]:
+    """Columns that tell the labels under names that some method may read; those that this one reads are left out."""
+    names = {"label", "similarity", "score"} - set(case.method.card.target_columns)
+    return {name: y if name == "label" else y.astype(np.float64) for name in sorted(names)}
 
 
 def order_of_the_target_changes_no_bit(case: Case) -> None:

@@ -82,6 +82,7 @@ class ConceptPruning(Method):
         },
         on_request={"paper", "datacomp", "code"},
         smoke={"restarts": 1},
+        target_columns=("similarity",),
         parts=(
             "unseen.nn.spherical",
             "unseen.nn.semdedup",
