@@ -127,9 +127,11 @@ class ConceptPruning(Method):
 
     def fit(self, *, target: Domain) -> Self:
         """Filter, deduplicate, cluster (steps 1 to 4), and keep the share `keep`."""
+        similarity = target.columns.get("similarity")
+        scores = similarity is not None and similarity.ndim == 1 and similarity.dtype.kind == "f"
         found = find_concepts(
             target.x,
-            similarity=target.columns.get("similarity"),
+            similarity=similarity if scores else None,
             quality=self.quality,
             dedup=self.dedup,
             n_clusters=self.n_clusters,
