@@ -22,6 +22,7 @@ import unseen
 from unseen.bundle import Bundle
 from unseen.data.sources import SourceUnavailable, npm
 from unseen.methods import get
+from unseen.nn.information import normalized_entropy
 from unseen.serving import page
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -151,8 +152,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     exif[0x0112] = 6
     drawings.photo("arrow", rng).save(new / "turned.jpg", exif=exif, quality=95)
     Image.fromarray(rng.integers(0, 256, (90, 120), dtype=np.uint8)).save(new / "noise.png")
+    told_apart(folder / "model", new).save(folder / "model")
     call("export", str(folder / "model"), "--web", str(folder / "page.html"))
     return folder
+
+
+def told_apart(model: Path, pictures: Path) -> Bundle:
+    """The model whose threshold lies in the widest gap of how sure it is of the pictures: on every machine some are
+    known and some are not, none by a hair."""
+    bundle = Bundle.load(model)
+    doubt = np.sort(normalized_entropy(bundle.predict_proba(unseen.load(pictures))).numpy())
+    gap = int(np.diff(doubt).argmax())
+    return dataclasses.replace(bundle, threshold=float(doubt[gap : gap + 2].mean()))
 
 
 @pytest.fixture(scope="module")
