@@ -9,6 +9,7 @@ from scipy.optimize import linear_sum_assignment
 
 from unseen.data.domain import Domain
 from unseen.methods.baselines.ot import OT
+from unseen.nn.logistic import fit_logistic
 from unseen.nn.transport import sinkhorn
 
 
@@ -109,3 +110,27 @@ def test_ot_relaxes_as_it_is_told(monkeypatch):
     x = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
     OT(relaxation=0.7).fit(source=Domain(x=x, y=np.arange(20) % 2), target=Domain(x=x))
     assert told == [{"relaxation": 0.7}]
+
+
+def test_samples_weigh_what_was_transported_of_them_so_that_shares_of_classes_follow():
+    rng = np.random.default_rng(0)
+    centres = 1.2 * rng.normal(size=(3, 6))
+    y, theirs = np.arange(300) % 3, np.repeat([0, 1, 2], [160, 10, 10])
+    x, other = (centres[labels] + rng.normal(size=(len(labels), 6)) for labels in (y, theirs))
+    source = Domain(x=x.astype(np.float32), y=y)
+    target = Domain(x=other.astype(np.float32), y=theirs)
+    equal, weighted = (
+        (OT(weighted=told).fit(source=source, target=target.unlabeled()).predict(target) == theirs).mean()
+        for told in (False, True)
+    )
+    assert weighted > equal + 0.05
+
+
+def test_weights_of_samples_are_those_of_samples_that_occur_so_often():
+    rng = np.random.default_rng(1)
+    x, y = torch.as_tensor(rng.normal(size=(30, 4)), dtype=torch.float32), np.arange(30) % 3
+    often = torch.as_tensor(rng.integers(0, 4, size=30), dtype=torch.float32)
+    told = fit_logistic(x, y, 3, standardize=False, weights=often)
+    many = np.repeat(np.arange(30), often.int().numpy())
+    repeated = fit_logistic(x[many], y[many], 3, standardize=False)
+    assert torch.allclose(told(x), repeated(x), atol=1e-3)

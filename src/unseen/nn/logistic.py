@@ -25,8 +25,14 @@ def fit_logistic(
     C: float = 1.0,
     max_iter: int = 300,
     standardize: bool = True,
+    weights: Float[Tensor, " n"] | None = None,
 ) -> Classifier:
     """Fit multinomial logistic regression on (standardized) features; a class without samples is never predicted.
+
+    Parameters
+    ----------
+    weights : Tensor (n,), >= 0, optional
+        Of the samples in the loss; 1 each if absent.
 
     Returns
     -------
@@ -52,7 +58,9 @@ def fit_logistic(
         scaler.measure(x)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        model = LogisticRegression(C=C, max_iter=max_iter).fit(scaler(x).numpy(), y)
+        model = LogisticRegression(C=C, max_iter=max_iter).fit(
+            scaler(x).numpy(), y, sample_weight=None if weights is None else weights.numpy()
+        )
     if model.n_iter_.max() >= max_iter:
         log.info("logistic regression stopped after %d iterations", max_iter)
     weight, bias = model.coef_, model.intercept_

@@ -21,7 +21,8 @@ class OT(PerDomainMethod):
 
     Where the target holds about the same things in another style, each source sample finds its counterparts. Every
     target sample is explained, but a source sample may weigh more or less than others [2]: what the target does
-    not hold need not be carried to other classes.
+    not hold need not be carried to other classes. A sample then weighs in training what of it was transported, so that
+    the classes have the shares that the target seems to give them.
 
     Parameters
     ----------
@@ -30,6 +31,8 @@ class OT(PerDomainMethod):
     relaxation : float, > 0
         How dear it is, in cosine distance, that source samples weigh unequally. The larger, the more classes are taken
         to have equal shares in both domains; 1,000 is as good as [1].
+    weighted : bool
+        Whether samples weigh in training what was transported of them, or all the same.
     C : float, > 0
         Weight of the mean loss of the logistic regression against its L2 penalty.
     most : int, >= 2
@@ -52,11 +55,14 @@ class OT(PerDomainMethod):
         unseen={"domains"},
         protocols={"closed", "partial"},
         smoke={"most": 50},
+        presets={"default": {}, "equal": {"weighted": False}},
+        on_request={"equal"},
         baseline=True,
     )
 
     regularization: Positive = 0.02
     relaxation: Positive = 0.1
+    weighted: bool = True
     C: Positive = 3.0
     most: Annotated[int, Within(2)] = 4000
 
@@ -68,9 +74,13 @@ class OT(PerDomainMethod):
         x_s, x_t = own(table(source)[drawn[0]]), theirs(table(target)[drawn[1]])
         cost = 1 - F.normalize(x_s, dim=1) @ F.normalize(x_t, dim=1).T
         plan = sinkhorn(cost, self.regularization, relaxation=self.relaxation)
-        carried = plan / plan.sum(dim=1, keepdim=True).clamp_min(1e-30) @ x_t
+        mass = plan.sum(dim=1)
+        carried = plan / mass[:, None].clamp_min(1e-30) @ x_t
         y = source.labels[drawn[0].numpy()]
-        self.network_ = fit_logistic(carried, y, n_classes(source), C=self.C / len(y), standardize=False)
+        weights = mass * len(y) if self.weighted else None
+        self.network_ = fit_logistic(
+            carried, y, n_classes(source), C=self.C / len(y), standardize=False, weights=weights
+        )
         self.source_network_ = copy.deepcopy(self.network_)
         self.network_.backbone, self.source_network_.backbone = theirs, own
         return self
