@@ -200,14 +200,15 @@ def hyperparameters(slug: str, parameters: str) -> str:
 def evidence(slug: str, *, baseline: bool = False) -> str:
     """The ledger of a system with the verdicts of its newest record."""
     from unseen import claims
-    from unseen.claims.evidence import evidence_files, stale
+    from unseen.claims.evidence import evidence_files, lines_of, stale
 
     if slug not in claims.CLAIMS:
         return "A baseline: systems are compared with it, and it has no claims of its own." if baseline else NONE_YET
     files = evidence_files(DOCS / "evidence", slug)
     records = [json.loads(file.read_text()) for file in files]
-    verdicts = {row["text"]: row for row in records[-1]["ledger"]} if records else {}
-    rows = [assertion_row(assertion, verdicts.get(assertion.text)) for assertion in claims.get(slug).ledger]
+    ledger = claims.get(slug).ledger
+    lines = lines_of([assertion.text for assertion in ledger], records[-1] if records else None)
+    rows = [assertion_row(assertion, line) for assertion, line in zip(ledger, lines)]
     parts = [table(["assertion", "level", "verdict", "number"], rows)]
     if not records:
         return "\n\n".join([*parts, f"There is {NONE_YET}. To run it: `unseen reproduce {slug}`."])
@@ -220,8 +221,8 @@ def evidence(slug: str, *, baseline: bool = False) -> str:
     ]
     if len(records) > 1:
         parts += [
-            "It is a second confirmation: the system was changed after the first, which had opened these cases. They "
-            "are no data that nobody has looked at any more."
+            f"It is confirmation number {len(records)}: the system was changed after the first, which had opened these "
+            "cases. They are no data that nobody has looked at any more."
         ]
     if slug in stale(DOCS / "evidence"):
         parts += ["**Stale:** files of the system have changed since it was recorded."]

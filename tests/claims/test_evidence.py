@@ -86,3 +86,26 @@ def test_evidence_of_other_files_is_stale(tmp_path, monkeypatch):
 def test_the_hash_covers_method_claim_and_parts():
     slugs = ("loki", "glc", "lisgan", "zeroq")
     assert len({evidence.file_hash(slug) for slug in slugs}) == len(slugs)
+
+
+def test_assertions_that_say_the_same_keep_their_own_verdicts(use, tmp_path):
+    def two(values):
+        asked = [at_least(arm, metric="accuracy", value=0.5) for arm in values]
+        return Claim(
+            slug="loki",
+            experiments={
+                "e": Experiment(
+                    run=lambda case, seed: {arm: {"accuracy": value} for arm, value in values.items()},
+                    development=("x",), confirmation=("y",), seeds=(0, 1),
+                )
+            },
+            ledger=tuple(Assertion(text="the same", level="effect", experiment="e", holds=one) for one in asked),
+        )  # fmt: skip
+
+    use(two({"a": 0.2, "b": 1.0}))
+    evidence.reproduce("loki", confirm=True, folder=tmp_path)
+    record = json.loads((tmp_path / "loki.json").read_text())
+    lines = evidence.lines_of(["the same", "another", "the same"], record)
+    assert [line and line["verdict"] for line in lines] == ["not held", None, "held"]
+    use(two({"a": 1.0, "b": 1.0}))
+    assert evidence.reproduce("loki", check=True, folder=tmp_path)["changed"] == ["the same"]

@@ -11,7 +11,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,9 +65,9 @@ def reproduce(
     record = _record(claim, split, table, judged, time.perf_counter() - started)
     record["good"] = all(v is None or v.held for assertion, v in judged if assertion.must_hold)
     if recorded is not None:
-        now, then = _verdicts(record), _verdicts(recorded)
-        record["good"] = now == then
-        record["changed"] = sorted(text for text in now if now[text] != then.get(text))
+        now, then = record["ledger"], lines_of([row["text"] for row in record["ledger"]], recorded)
+        record["changed"] = sorted(a["text"] for a, b in zip(now, then) if b is None or a["verdict"] != b["verdict"])
+        record["good"] = not record["changed"] and len(now) == len(recorded["ledger"])
     if confirm:
         _write(folder, slug, record)
     return record
@@ -87,8 +87,12 @@ def evidence_files(folder: Path, slug: str) -> list[Path]:
     return ([first] if first.exists() else []) + later
 
 
-def _verdicts(record: dict[str, Any]) -> dict[str, str]:
-    return {row["text"]: row["verdict"] for row in record["ledger"]}
+def lines_of(texts: Sequence[str], record: Mapping[str, Any] | None) -> list[dict[str, Any] | None]:
+    """For each assertion its line of a record, or None; of texts that say the same, the first is the first."""
+    left: dict[str, list[dict[str, Any]]] = {}
+    for line in record["ledger"] if record else ():
+        left.setdefault(line["text"], []).append(line)
+    return [left[text].pop(0) if left.get(text) else None for text in texts]
 
 
 def _write(folder: Path, slug: str, record: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from markupsafe import Markup
 
 from unseen import catalogue, claims
-from unseen.claims.evidence import COLUMNS, evidence_files, file_hash
+from unseen.claims.evidence import COLUMNS, evidence_files, file_hash, lines_of
 from unseen.web.markup import code, facts, folded, heading, items, joined, paragraph, table
 
 SIGNS = {"held": "✓", "not held": "✗"}
@@ -70,18 +70,16 @@ def _card(about: Mapping[str, Any]) -> Markup:
 
 def ledger(slug: str, record: Mapping[str, Any] | None) -> list[dict[str, str]]:
     """The assertions of a claim with the verdicts of a record: text, level, verdict, figures."""
-    found = {row["text"]: row for row in record["ledger"]} if record else {}
+    assertions = claims.get(slug).ledger
     without = {"paper scale": "not run", "not testable": "not testable"}
     return [
         {
             "text": assertion.text,
             "level": assertion.level + (", promised" if assertion.level == "effect" and assertion.promised else ""),
-            "verdict": found[assertion.text]["verdict"]
-            if assertion.text in found
-            else without.get(assertion.level, "no evidence"),
-            "figures": found[assertion.text]["told"] if assertion.text in found else assertion.reason,
+            "verdict": line["verdict"] if line else without.get(assertion.level, "no evidence"),
+            "figures": line["told"] if line else assertion.reason,
         }
-        for assertion in claims.get(slug).ledger
+        for assertion, line in zip(assertions, lines_of([one.text for one in assertions], record))
     ]
 
 
