@@ -27,6 +27,8 @@ Table = dict[str, dict[str, float]]
 
 RADII = (0.01, 0.02, 0.05, 0.1)
 """Of SAM and its kin, chosen among on source samples set aside, as TRAM needs no such choice."""
+ETAS = (1.0, 1e4, 1e6)
+"""Of Fisher SAM's geometry: as published, where it is all but SAM's, and where squared gradients come to count."""
 PENALTIES = (0.1, 1.0, 10.0)
 """Weights of the penalties, chosen in the same way."""
 
@@ -35,14 +37,16 @@ ARMS: Mapping[str, Mapping[str, Any]] = {
     "tram pretrained": {"reference": "pretrained"},
     "tram average": {"reference": "average"},
     "tram noise": {"reference": "noise"},
-    "tram fisher": {"geometry": "fisher"},
     "adam": {"ascent": "none"},
 }
 """Settings of `TRAM` that need no choice."""
 TUNED: Mapping[str, tuple[Mapping[str, Any], ...]] = {
     "sam": tuple({"ascent": "constant", "rho": rho} for rho in RADII),
     "asam": tuple({"ascent": "constant", "geometry": "adaptive", "rho": 10 * rho} for rho in RADII),
-    "fisher sam": tuple({"ascent": "constant", "geometry": "fisher", "rho": rho} for rho in RADII),
+    "fisher sam": tuple(
+        {"ascent": "constant", "geometry": "fisher", "rho": rho, "eta": eta} for rho in RADII for eta in ETAS
+    ),
+    "tram fisher": tuple({"geometry": "fisher", "eta": eta} for eta in ETAS),
     "penalty pretrained": tuple({"ascent": "none", "reference": "pretrained", "penalty": w} for w in PENALTIES),
     "penalty average": tuple({"ascent": "none", "reference": "average", "penalty": w} for w in PENALTIES),
     "penalty previous": tuple({"ascent": "none", "penalty": w} for w in PENALTIES),

@@ -135,3 +135,14 @@ def test_the_length_of_the_gradient_is_told():
     for settings in ({}, {"ascent": "constant"}, {"released": True}):
         method = TRAM(epochs=1, batch_size=90, **settings).fit(source=domain, model=net)
         assert method.history_["length"][0] == pytest.approx(float(g.norm()), rel=1e-5)
+
+
+def test_the_published_eta_is_all_but_sam_and_a_large_one_is_not():
+    constant = dict(ascent="constant", rho=0.05)
+    plain, published, bent = (
+        weights(fitted(**constant, **more))
+        for more in ({}, {"geometry": "fisher", "eta": 1.0}, {"geometry": "fisher", "eta": 1e5})
+    )
+    moved = (plain - nn.utils.parameters_to_vector(model().parameters()).detach()).norm()
+    assert (published - plain).norm() < 0.02 * moved
+    assert (bent - plain).norm() > 0.05 * moved

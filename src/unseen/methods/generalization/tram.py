@@ -44,6 +44,8 @@ class TRAM(NetworkMethod):
         the moving average of its weights (TRAM-EMA), or itself on inputs with noise (TRAM-x).
     geometry : {"euclidean", "adaptive", "fisher"}
         Of the neighbourhood: as SAM's, ASAM's (weights scale it) or Fisher SAM's (TRAM-Fisher).
+    eta : float, >= 0
+        How much the Fisher information bends that of Fisher SAM.
     kind : {"kl", "reverse-kl", "symmetric-kl", "js", "l2", "mmd"}
         The divergence d of logits, a mean over samples.
     scale : float, >= 0
@@ -115,6 +117,8 @@ class TRAM(NetworkMethod):
             "here it takes the weights from before the step.",
             "Reference and network are compared in eval mode with equal buffers: dropout and batch statistics are no "
             "movement of the function. The two passes of a step draw their own dropout.",
+            "Fisher SAM's published eta, 1, leaves it all but SAM: squared gradients of single weights are about a "
+            "millionth. Only from an `eta` of about one over their mean on is its neighbourhood another one.",
             "Radii above 5 are cut to it and counted; the released factor of the divergence is `scale`.",
             "The paper fine-tunes whole transformers; on cached features only bottleneck and head move.",
         ),
@@ -123,6 +127,7 @@ class TRAM(NetworkMethod):
     ascent: Literal["divergence", "constant", "none"] = "divergence"
     reference: Reference = "previous"
     geometry: Geometry = "euclidean"
+    eta: NonNegative = 1.0
     kind: Divergence = "kl"
     scale: NonNegative = 1.0
     rho: NonNegative = 0.05
@@ -171,7 +176,7 @@ class TRAM(NetworkMethod):
         settings: dict[str, Any] = {"lr": self.learning_rate, "weight_decay": self.weight_decay}
         if self.ascent == "none":
             return torch.optim.AdamW(network.parameters(), **settings)
-        around = {"geometry": self.geometry, "module": network, **settings}
+        around = {"geometry": self.geometry, "eta": self.eta, "module": network, **settings}
         if self.ascent == "constant":
             return sharpness.SharpnessAware(network.parameters(), torch.optim.AdamW, radius=self.rho, **around)
         return sharpness.TRAM(network.parameters(), torch.optim.AdamW, released=self.released, **around)
