@@ -291,7 +291,7 @@ def test_outputs_carry_no_gradient() -> None:
 
 def test_a_model_that_reads_another_width_is_told() -> None:
     class Model(Method):
-        card = card("model")
+        card = card("model", modalities={"features", "image"})
 
         def fit(self, *, model: nn.Module, target: Domain) -> Self:
             """Nothing."""
@@ -302,6 +302,10 @@ def test_a_model_that_reads_another_width_is_told() -> None:
     with pytest.raises(ValueError, match="target does not fit the model: it has 3 features"):
         Model().fit(model=model, target=domain())
     assert model.training
+    pictures = Domain(x=np.zeros((4, 3, 8, 6), np.float32), kind="image")
+    reader = nn.Sequential(nn.Conv2d(1, 2, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    with pytest.raises(ValueError, match="it has pictures of 3 channels, 8 x 6"):
+        Model().fit(model=reader, target=pictures)
 
 
 # -- checkpoints belong to one piece of work ---------------------------------------------------------------

@@ -127,7 +127,7 @@ def _check_domain(name: str, domain: Domain, word: Word, card: Card) -> None:
         _numeric(name, domain.x)
         if not np.isfinite(domain.x).all():
             bad = int(np.argwhere(~np.isfinite(domain.x))[0][0])
-            raise ValueError(f"{name} must be finite; sample {domain.ids[bad]!r} holds NaN or infinity")  # type: ignore[index]
+            raise ValueError(f"{name} must be finite; sample {str(domain.ids[bad])!r} holds NaN or infinity")  # type: ignore[index]
     if name == "source" and len(domain.domains) < card.source_domains:
         raise ValueError(
             f"source must be of at least {card.source_domains} domains, told apart by a column `domain` "
@@ -245,17 +245,26 @@ def _check_labels(inputs: Mapping[str, Any]) -> None:
 
 
 def _check_reads(model: nn.Module, inputs: Mapping[str, Any], called: str = "the model") -> None:
-    """The model takes the features that it is given."""
+    """The model takes the features, or the pictures of an array, that it is given."""
     for name, domain in inputs.items():
-        if not isinstance(domain, Domain) or not _is_table(domain):
+        if not isinstance(domain, Domain) or not (_is_table(domain) or _is_pictures(domain)):
             continue
         probe = copy.deepcopy(model).cpu().eval()
         try:
             with torch.no_grad():
                 probe(samplers.tensor(domain, slice(0, 1)))
         except RuntimeError as error:
-            told = f"{name} does not fit {called}: it has {domain.n_features} features"
-            raise ValueError(f"{told} ({error})") from error
+            told = f"{domain.n_features} features" if _is_table(domain) else _shape(domain)
+            raise ValueError(f"{name} does not fit {called}: it has {told} ({error})") from error
+
+
+def _is_pictures(domain: Domain) -> bool:
+    return domain.kind == "image" and isinstance(domain.x, np.ndarray) and domain.x.ndim == 4 and len(domain) > 0
+
+
+def _shape(domain: Domain) -> str:
+    channels, height, width = domain.x.shape[1:]
+    return f"pictures of {channels} channels, {height} x {width}"
 
 
 def _is_table(domain: Domain) -> bool:

@@ -324,7 +324,7 @@ def test_a_unit_that_is_called_twice_is_read_twice(inplace):
 def test_what_cannot_be_is_named_before_work(network):
     with pytest.raises(ValueError, match="shape must be what the model reads"):
         Genie(**{**QUICK, "shape": (7, 8, 8)}).fit(model=network)
-    with pytest.raises(ValueError, match="target must be what the model reads"):
+    with pytest.raises(ValueError, match="target does not fit the model: it has pictures of 7 channels, 8 x 8"):
         Genie(**QUICK).fit(model=network, target=Domain(x=np.zeros((4, 7, 8, 8), np.float32), kind="image"))
     with pytest.raises(ValueError, match="none is a 'Residul'"):
         Genie(**QUICK, blocks=("Residul",)).fit(model=network)
