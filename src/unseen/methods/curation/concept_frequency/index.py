@@ -134,8 +134,9 @@ class ConceptIndex:
         kept = None if concepts is None else sorted({w for c in concepts for w in lemmas_of(c, lemmas)})
         lemmatizer(lemmas)  # a missing package is told before any work
         setting = (lemmas, kept, phrases)
-        parts = list(each_share(invert_share, captions, setting, chunk=chunk, processes=processes, engine=engine))
-        made = _index(parts[0] if len(parts) == 1 else joined(parts, order=phrases), lemmas)
+        shares = each_share(invert_share, captions, setting, chunk=chunk, processes=processes, engine=engine)
+        parts = [part for share in shares for part in share]
+        made = _index(joined(parts, order=phrases), lemmas)
         return made if kept is None else dataclasses.replace(made, kept=frozenset(kept))
 
     @classmethod
@@ -271,10 +272,10 @@ def joint_counts(text: ConceptIndex, image: ConceptIndex, concepts: Iterable[str
 # -- inside ------------------------------------------------------------------------------------------------
 
 
-def invert_share(setting: tuple[str, list[str] | None, bool], pieces: Iterable[pa.Array]) -> Postings:
-    """Posting lists of a share, in any process."""
+def invert_share(setting: tuple[str, list[str] | None, bool], pieces: Iterable[pa.Array]) -> list[Postings]:
+    """Posting lists of the chunks of a share, in any process."""
     lemmas, kept, order = setting
-    return joined([invert(Speller(lemmas, kept), piece, order=order) for piece in pieces], order=order)
+    return [invert(Speller(lemmas, kept), piece, order=order) for piece in pieces]
 
 
 def within(few: NDArray[Any], many: NDArray[Any]) -> NDArray[np.bool_]:
@@ -286,8 +287,8 @@ def within(few: NDArray[Any], many: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def _index(held: Postings, lemmas: str) -> ConceptIndex:
-    samples = held.samples.astype(np.int64, copy=False)
-    return ConceptIndex(tuple(held.lexicon), held.offsets, samples, held.n, lemmas, False, held.stream, held.starts)
+    told = tuple(held.lexicon), held.offsets, held.samples, held.n
+    return ConceptIndex(*told, lemmas=lemmas, stream=held.stream, starts=held.starts)
 
 
 def of_lists(held: dict[str, Any], n: int, lemmas: str) -> ConceptIndex:
