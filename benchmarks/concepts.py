@@ -1,8 +1,8 @@
 """Concepts counted in captions: beside spaCy, caption by caption, and a bare Aho-Corasick scan; two processes.
 
-Two processes and one read the captions from a CSV, as `unseen concepts` does. What the machine has to give is told with
-them: two counts by processes that know nothing of each other, over one after the other, which another job at work brings
-below 2, too.
+Two processes and one read the captions from a CSV, as `unseen concepts` does. `machine_gives` is what the processors had to
+give meanwhile: twice the time of one job over that of two at once which know nothing of each other, 2 where nobody else
+is at work.
 
 Captions are those of AudioCaps where UNSEEN_AUDIOCAPS names its folder (train.csv, val.csv, test.csv with a column
 caption), else names of synsets as timm ships them; repeated to a million.
@@ -112,9 +112,7 @@ def _two_processes(texts: list[str], wanted: list[str], file: Path) -> list[Row]
         "whole index": lambda processes: ConceptIndex.from_captions(source, processes=processes),
     }
     for name, job in jobs.items():
-        one, two, apart = in_turns(
-            partial(job, 1), partial(job, 2), partial(_apart, partial(job, 1)), repeats=TURNS
-        )
+        one, two, apart = in_turns(partial(job, 1), partial(job, 2), partial(_apart, partial(job, 1)), repeats=TURNS)
         rows.append(
             row(f"{name}, two processes", MILLION / two, "one process", MILLION / one, unit="captions/s",
                 floor=">= 1.8", machine_gives=round(2 * one / apart, 2), cores=len(os.sched_getaffinity(0)),
