@@ -100,7 +100,8 @@ def _setting(concepts: Sequence[str], lemmas: str) -> Setting:
 
 def count_share(setting: Setting, pieces: Iterable[pa.Array]) -> tuple[int, tuple[dict[Known, int], ...]]:
     """Captions of a share, and the tally of every concept in them."""
-    n, tallies = 0, tuple({} for _ in setting[2])
+    n = 0
+    tallies: tuple[dict[Known, int], ...] = tuple({} for _ in setting[2])
     for piece in pieces:
         n += len(piece)
         for tally, (bits, count) in zip(tallies, count_chunk(setting, piece)):
