@@ -1,7 +1,7 @@
 """Concepts counted in captions: beside spaCy, caption by caption, and a bare Aho-Corasick scan; two processes.
 
 Two processes and one read the captions from a CSV, as `unseen concepts` does. `machine_gives` is what the processors
-gave meanwhile: twice the time of one job over that of two at once which know nothing of each other, 2 on an idle machine.
+gave meanwhile: twice the time of one job over that of two at once which know nothing of each other (2 if all was idle).
 
 Captions are those of AudioCaps where UNSEEN_AUDIOCAPS names its folder (train.csv, val.csv, test.csv with a column
 caption), else names of synsets as timm ships them; repeated to a million.
