@@ -21,7 +21,8 @@ from unseen.compare import concepts as job
 from unseen.compare.captions import Captions, read_concepts
 from unseen.curation.collection import write_record, write_shard
 from unseen.encoders import get
-from unseen.methods.curation.concept_frequency import ConceptIndex, published_curves
+from unseen.methods.curation.concept_frequency import ConceptIndex, count_concepts, published_curves
+from unseen.scale import Engine
 
 WORDS = ("dog", "cat", "horse", "zebra", "okapi", "axolotl", "car", "bicycle", "violin", "teapot", "lamp", "stone")
 
@@ -138,18 +139,65 @@ def test_tags_give_joint_counts_and_misalignment(captions: Path, call: Any, tmp_
     assert "<b>the</b>" not in page
 
 
+def every_kind(captions: Path, folder: Path) -> list[Captions]:
+    """The captions in a file of every kind that is read."""
+    table = pd.read_csv(captions / "captions.csv")
+    table["caption"] = [text.replace("\n", " ") for text in table.caption]
+    (folder / "a.txt").write_text("\n".join(table.caption))
+    table.to_parquet(folder / "a.parquet", row_group_size=100)
+    table.to_parquet(folder / "one_group.parquet")
+    table.to_csv(folder / "a.tsv", sep="\t", index=False)
+    (folder / "a.jsonl").write_text("\n".join(json.dumps({"caption": text}) for text in table.caption))
+    write_record(folder / "pairs")
+    uids = pa.array([f"{i}" for i in range(2000)])
+    rows = pa.table({"uid": uids, "text": pa.array(table.caption.tolist())})
+    for i in range(3):
+        part = rows.slice(700 * i, 700)
+        write_shard(folder / "pairs", i, part, [b"\xff\xd8\xff"] * len(part))
+    assert pq.read_metadata(folder / "a.parquet").num_row_groups == 20
+    names = ("a.txt", "a.parquet", "one_group.parquet", "a.tsv", "a.jsonl", "pairs")
+    return [Captions(captions / "captions.csv"), *(Captions(folder / name) for name in names)]
+
+
 def test_every_kind_of_captions_is_read_alike(captions: Path, tmp_path: Path) -> None:
-    texts = [text.replace("\n", " ") for text in pd.read_csv(captions / "captions.csv").caption]
-    (tmp_path / "a.txt").write_text("\n".join(texts))
-    pd.DataFrame({"id": range(2000), "text": texts}).to_parquet(tmp_path / "a.parquet", row_group_size=300)
-    pd.DataFrame({"caption": texts}).to_csv(tmp_path / "a.tsv", sep="\t", index=False)
-    (tmp_path / "a.jsonl").write_text("\n".join(json.dumps({"caption": text}) for text in texts))
-    first = None
-    for name in ("a.txt", "a.parquet", "a.tsv", "a.jsonl"):
-        index = ConceptIndex.from_captions(Captions(tmp_path / name))
-        assert first is None or index == first
-        first = index
-    assert pq.read_metadata(tmp_path / "a.parquet").num_row_groups > 1
+    first, *others = (ConceptIndex.from_captions(source, phrases=True) for source in every_kind(captions, tmp_path))
+    assert first.n == 2000
+    assert all(index == first for index in others)
+
+
+def test_two_processes_with_shares_of_a_file_give_the_index_of_one(
+    captions: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unseen.data.spans.LEAST", 1)
+    monkeypatch.setattr("unseen.compare.captions.BATCH", 170)
+    for source in every_kind(captions, tmp_path):
+        assert len(list(source.shares(2))) == {"one_group.parquet": 2, "pairs": 3}.get(source.path.name, 8)
+        one = ConceptIndex.from_captions(source, phrases=True)
+        assert ConceptIndex.from_captions(source, phrases=True, processes=2) == one
+        own = [text for share in source.shares(2) for piece in source.read(share) for text in piece.to_pylist()]
+        assert own == [text for piece in source for text in piece.to_pylist()]
+        for processes in (1, 2):
+            counted = count_concepts(source, [*WORDS, "two unicorns"], processes=processes, chunk=99)
+            assert counted.n == 2000
+            assert counted.counts.tolist() == one.counts([*WORDS, "two unicorns"]).tolist()
+
+
+@pytest.mark.slow
+def test_ray_gives_the_results_of_one_process(
+    captions: Path, call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ray", reason="needs pip install 'unseen[scale]'")
+    monkeypatch.setattr("unseen.data.spans.LEAST", 1000)
+    given = (captions / "captions.csv", "--concepts", captions / "classes.csv")
+    for name, more in (("words", ()), ("phrases", ("--phrases",))):
+        call(*given, *more, "--out", tmp_path / name / "here")
+        call(*given, *more, "--out", tmp_path / name / "there", "--engine", "ray")
+        for file in ("concepts.csv", "fits.csv", "result.json"):
+            here, there = ((tmp_path / name / place / file).read_bytes() for place in ("here", "there"))
+            assert here == there
+    source = Captions(captions / "captions.csv")
+    there = ConceptIndex.from_captions(source, phrases=True, engine=Engine(name="ray"))
+    assert there == ConceptIndex.from_captions(source, phrases=True)
 
 
 @pytest.mark.slow
@@ -206,6 +254,9 @@ def test_a_long_tailed_test_set_of_rare_concepts(captions: Path, call: Any, tmp_
         (["captions.csv", "--concepts", "classes.txt", "--long-tail", "x"], "--candidates"),
         (["captions.csv", "--concepts", "classes.txt", "--scale", "0.5"], "scale must be"),
         (["classes.csv", "--concepts", "classes.txt", "--column", "accuracy", "--score", "y"], "no column 'y'"),
+        (["captions.csv", "--concepts", "classes.txt", "--engine", "dask"], "engine must be one of"),
+        (["captions.csv", "--concepts", "classes.txt", "--address", "auto"], "is for engine 'ray'"),
+        (["captions.csv", "--concepts", "classes.txt", "--engine", "ray", "--processes", "2"], "for engine 'process'"),
         (["--published", "."], "counts.csv.gz"),
     ],
 )  # fmt: skip

@@ -164,6 +164,22 @@ def test_bad_rows_are_skipped_and_counted(tmp_path: Path) -> None:
         job.analyse(tmp_path / "bad.jsonl", concepts=tmp_path / "c.txt")
 
 
+def test_two_processes_tell_the_bad_rows_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("unseen.data.spans.LEAST", 1)
+    rows = [f"{i},a dog" + ",too much" * (i % 7 == 0) for i in range(100)]
+    (tmp_path / "a.csv").write_text("\n".join(["id,caption", *rows]))
+    (tmp_path / "a.jsonl").write_text("\n".join("{broken" if i % 9 == 0 else '{"title": "dogs"}' for i in range(100)))
+    for name, n in (("a.csv", 85), ("a.jsonl", 88)):
+        source = Captions(tmp_path / name)
+        assert ConceptIndex.from_captions(source, processes=2).count("dog") == n
+        told = list(source.bad)
+        assert ConceptIndex.from_captions(source).count("dog") == n
+        assert told == source.bad
+        assert len(told) == 100 - n
+    with pytest.raises(ValueError, match="no column 'x'"):
+        ConceptIndex.from_captions(Captions(tmp_path / "a.csv", "x"), processes=2)
+
+
 def test_quotes_are_letters_in_a_tsv(tmp_path: Path) -> None:
     (tmp_path / "a.tsv").write_text('caption\tid\na 5" dog\t1\n"cat\t2\ndog "x"\t3\n')
     texts = [text for piece in Captions(tmp_path / "a.tsv") for text in piece.to_pylist()]

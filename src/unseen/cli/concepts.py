@@ -84,6 +84,8 @@ def concepts(
         typer.Option(help="Folder with the paper's tables: compute its correlations again.", show_default=False),
     ] = None,
     processes: Annotated[int, typer.Option(help="Processes that read captions.", min=1)] = 1,
+    engine: Annotated[str, typer.Option(help="Where captions are read: process, or ray.")] = "process",
+    address: Annotated[str | None, typer.Option(help="Of a running Ray cluster.", show_default=False)] = None,
     seed: Annotated[int, typer.Option(help="Of intervals and samples.", min=0)] = 0,
     precision: Precision = "auto",
     trust: Trust = False,
@@ -120,15 +122,18 @@ def concepts(
     from unseen.compare import concepts as job
     from unseen.compare.concept_tail import read_candidates
     from unseen.report import concepts as report
+    from unseen.scale import Engine
 
     job.check_settings(level, threshold, scale)
+    where = Engine(name=engine, address=address)  # type: ignore[arg-type]
     if outlier_below > 0 and encoder is None:
         raise ValueError("--outlier-below needs an --encoder that says what a picture shows")
     pictures = None if candidates is None else read_candidates(candidates)
     tower = _towers(encoder, precision, trust)
     found = job.analyse(
         captions, images, concepts=concepts, column=column, score=score, lemmas=lemmas, phrases=phrases, tags=tags,
-        encoder=tower, threshold=threshold, level=level, like=like, scale=scale, processes=processes, seed=seed,
+        encoder=tower, threshold=threshold, level=level, like=like, scale=scale, processes=processes, engine=where,
+        seed=seed,
     )  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)
     write_csv(out / "concepts.csv", found.table)

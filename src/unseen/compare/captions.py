@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import functools
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv as pc
+import pyarrow.parquet as pq
 
 from unseen.curation.collection import Collection
+from unseen.data.spans import opened, spans, text_lines
 from unseen.methods.curation.concept_frequency import TagTable, lemmas_of
+from unseen.methods.curation.concept_frequency.shares import EACH, Span, evenly, within_span
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,12 +29,13 @@ TEXTS = ("caption", "text", "captions", "title", "alt", "TEXT", "Caption")
 KEYS = ("file", "image", "filename", "path", "key", "uid", "id", "url")
 NAMES = ("concept", "name", "class", "label", "classname")
 SCORES = ("accuracy", "score", "recall", "recall@1")
-BATCH = 131_072
+BATCH, BYTES = 131_072, 1 << 24
+"""Captions, and bytes of a table, that are read at once."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Captions:
-    """Where captions are, read a piece at a time.
+    """Where captions are, read a piece at a time, by one process or in shares by several.
 
     Parameters
     ----------
@@ -57,6 +64,7 @@ class Captions:
             raise FileNotFoundError(f"CAPTIONS must be a file or a collection; there is no {self.path}")
         if self.path.is_file() and self.path.suffix not in (".txt", ".csv", ".tsv", ".parquet", ".jsonl"):
             raise ValueError(f"CAPTIONS must end in .txt, .csv, .tsv, .parquet or .jsonl; got {self.path.name!r}")
+        object.__setattr__(self, "path", self.path.absolute())  # other processes may work elsewhere
 
     @property
     def collection(self) -> Collection | None:
@@ -66,42 +74,104 @@ class Captions:
     def __iter__(self) -> Iterator[pa.Array]:
         """The texts, in pieces of any length; rows that cannot be read are skipped and told in `bad`."""
         self.bad.clear()
-        yield from self._column(self.column, TEXTS, "caption")
+        yield from self.read()
+
+    def shares(self, processes: int) -> Iterator[Span]:
+        """Spans that follow each other: bytes of a text, rows of Parquet, shards of a collection.
+
+        Rows of Parquet are read from the start of their row group: with fewer row groups than shares there is one share
+        per process.
+        """
+        self._name(self.column, TEXTS, "caption")  # a mistake is told once, and here
+        k = EACH * processes
+        if (collection := self.collection) is not None:
+            yield from evenly(len(collection.shards), k)
+        elif self.path.suffix == ".parquet":
+            ends = self._group_ends
+            if len(ends) - 1 < k:
+                yield from evenly(ends[-1], processes)
+            else:
+                yield from ((ends[i], ends[j]) for i, j in evenly(len(ends) - 1, k))
+        else:
+            yield from spans(self.path, k, quoted=self.path.suffix == ".csv")
+
+    def read(self, share: Span | None = None) -> Iterator[pa.Array]:
+        """As iterating does, of one of the `shares`; `bad` goes on."""
+        yield from self._column(self._name(self.column, TEXTS, "caption"), share, self.bad)
 
     def keys(self) -> list[str] | None:
         """What names the picture of each caption: a column such as file, image, key or uid; None of a plain text."""
         if self.path.suffix == ".txt":
             return None
         try:
-            pieces = list(self._column(None, KEYS, "picture"))
+            name = self._name(None, KEYS, "picture")
         except NoColumnError:
             return None
-        return [str(value) for piece in pieces for value in piece.to_pylist()]
+        return [str(value) for piece in self._column(name, None, []) for value in piece.to_pylist()]
 
-    def _column(self, wanted: str | None, usual: Sequence[str], what: str) -> Iterator[pa.Array]:
+    def _name(self, wanted: str | None, usual: Sequence[str], what: str) -> str:
+        """The column's name; nothing of what has no columns."""
+        kind = self.path.suffix
         if (collection := self.collection) is not None:
             have = list(collection.table(None).schema.names) if wanted else ["text", "uid"]
-            name = _chosen(have, wanted, usual, what, self.path)
-            for shard in collection.shards:
+        elif kind == ".txt" or (kind == ".jsonl" and (wanted is not None or not self._header)):
+            return wanted or ""
+        else:
+            have = self._header
+        return _chosen(have, wanted, usual, what, self.path)
+
+    @functools.cached_property
+    def _header(self) -> list[str]:
+        """Columns of a table; of lines of JSON the keys of the first object, if there is one."""
+        if self.path.suffix == ".parquet":
+            return list(pq.read_schema(self.path).names)
+        if self.path.suffix == ".jsonl":
+            return next((list(row) for line in text_lines(self.path) if isinstance(row := _json(line), dict)), [])
+        try:
+            return self._csv_names(1 << 16)
+        except pa.ArrowInvalid:
+            return self._csv_names(BYTES)
+
+    def _csv_names(self, size: int) -> list[str]:
+        """From the first bytes, which must hold a row."""
+        with self._csv(None, None, [], size) as stream:
+            return list(stream.schema.names)
+
+    @functools.cached_property
+    def _group_ends(self) -> list[int]:
+        """The first row of every row group, and the number of rows."""
+        told = pq.read_metadata(self.path)
+        sizes = [told.row_group(i).num_rows for i in range(told.num_row_groups)]
+        return [0, *np.cumsum(sizes, dtype=np.int64).tolist()]
+
+    def _column(self, name: str, share: Span | None, bad: list[str]) -> Iterator[pa.Array]:
+        if (collection := self.collection) is not None:
+            for shard in collection.shards[slice(*share or (None,))]:
                 yield from shard.table([name])[name].cast(pa.string()).chunks
         elif self.path.suffix == ".txt":
-            yield from _lines(self.path)
+            yield from _pieces(line.rstrip("\n") for line in text_lines(self.path, share))
         elif self.path.suffix == ".parquet":
-            import pyarrow.parquet as pq
-
-            file = pq.ParquetFile(self.path)
-            name = _chosen(file.schema_arrow.names, wanted, usual, what, self.path)
-            for batch in file.iter_batches(BATCH, columns=[name]):
-                yield batch.column(0).cast(pa.string())
+            yield from self._rows(name, share)
         elif self.path.suffix == ".jsonl":
-            yield from self._json_lines(wanted, usual, what)
+            yield from _pieces(self._values(name, share, bad))
         else:
-            yield from self._csv(wanted, usual, what)
+            with self._csv(name, share, bad, BYTES) as stream:
+                for batch in stream:
+                    yield _decoded(batch.column(0))
 
-    def _csv(self, wanted: str | None, usual: Sequence[str], what: str) -> Iterator[pa.Array]:
-        import pyarrow.csv as pc
+    def _rows(self, name: str, share: Span | None) -> Iterator[pa.Array]:
+        ends = self._group_ends
+        start, stop = share or (0, ends[-1])
+        groups = [i for i, (a, b) in enumerate(zip(ends, ends[1:])) if a < stop and b > start]
+        if not groups:
+            return
+        with pq.ParquetFile(self.path) as file:
+            batches = file.iter_batches(BATCH, row_groups=groups, columns=[name], use_threads=False)
+            texts = (batch.column(0).cast(pa.string()) for batch in batches)
+            yield from within_span(texts, (start, stop), ends[groups[0]])
 
-        bad: list[str] = []
+    def _csv(self, name: str | None, share: Span | None, bad: list[str], size: int) -> pc.CSVStreamingReader:
+        """A stream of one column as bytes, or of all."""
 
         def skip(row: Any) -> str:
             bad.append(
@@ -114,37 +184,29 @@ class Captions:
             delimiter="\t" if tabs else ",", quote_char=False if tabs else '"', newlines_in_values=not tabs,
             invalid_row_handler=skip,
         )  # fmt: skip
-        read = pc.ReadOptions(block_size=1 << 24)
-        with pc.open_csv(self.path, read_options=read, parse_options=parse) as stream:
-            name = _chosen(stream.schema.names, wanted, usual, what, self.path)
-        bad.clear()
-        only = pc.ConvertOptions(include_columns=[name], column_types={name: pa.binary()}, strings_can_be_null=False)
-        with pc.open_csv(self.path, read_options=read, parse_options=parse, convert_options=only) as stream:
-            for batch in stream:
-                yield _decoded(batch.column(0))
-        self.bad[:] = bad
+        names = self._header if share is not None and share[0] > 0 else None
+        read = pc.ReadOptions(use_threads=False, block_size=size, column_names=names)
+        only = None
+        if name is not None:
+            only = pc.ConvertOptions(
+                include_columns=[name], column_types={name: pa.binary()}, strings_can_be_null=False
+            )
+        file = opened(self.path, share)
+        return pc.open_csv(file, read_options=read, parse_options=parse, convert_options=only)
 
-    def _json_lines(self, wanted: str | None, usual: Sequence[str], what: str) -> Iterator[pa.Array]:
-        name, piece, bad = wanted, [], []
-        with self.path.open(encoding="utf-8", errors="replace") as file:
-            for number, line in enumerate(file, start=1):
-                try:
-                    row = json.loads(line)
-                except ValueError as error:
-                    bad.append(f"line {number} is no JSON: {error}")
-                    continue
-                if not isinstance(row, dict):
-                    bad.append(f"line {number} is no object but {type(row).__name__}")
-                    continue
-                name = name or _chosen(list(row), wanted, usual, what, self.path)
+    def _values(self, name: str, share: Span | None, bad: list[str]) -> Iterator[str | None]:
+        """Of lines of JSON, in which nothing but an object counts."""
+        first = None
+        for number, line in enumerate(text_lines(self.path, share)):
+            row = _json(line)
+            if isinstance(row, dict):
                 value = row.get(name)
-                piece.append(None if value is None else str(value))
-                if len(piece) == BATCH:
-                    yield pa.array(piece, pa.string())
-                    piece = []
-        if piece:
-            yield pa.array(piece, pa.string())
-        self.bad[:] = bad
+                yield None if value is None else str(value)
+                continue
+            if first is None:
+                first = 1 + (sum(1 for _ in text_lines(self.path, (0, share[0]))) if share else 0)
+            why = f"no JSON: {row}" if isinstance(row, ValueError) else f"no object but {type(row).__name__}"
+            bad.append(f"line {first + number} is {why}")
 
 
 class NoColumnError(ValueError):
@@ -172,16 +234,18 @@ def _chosen(have: Sequence[str], wanted: str | None, usual: Sequence[str], what:
     )
 
 
-def _lines(path: Path) -> Iterator[pa.Array]:
-    with path.open(encoding="utf-8", errors="replace") as file:
-        piece: list[str] = []
-        for line in file:
-            piece.append(line.rstrip("\n"))
-            if len(piece) == BATCH:
-                yield pa.array(piece)
-                piece = []
-        if piece:
-            yield pa.array(piece)
+def _json(line: str) -> Any:
+    """What a line says, or why it says nothing."""
+    try:
+        return json.loads(line)
+    except ValueError as error:
+        return error
+
+
+def _pieces(texts: Iterable[str | None]) -> Iterator[pa.Array]:
+    rest = iter(texts)
+    while piece := list(islice(rest, BATCH)):
+        yield pa.array(piece, pa.string())
 
 
 # -- concepts ----------------------------------------------------------------------------------------------

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from unseen.encoders.two_tower import TwoTowerEncoder
+    from unseen.scale import Engine
 
 THRESHOLDS = (0.5, 0.6, 0.7)
 TOO_FEW = 5
@@ -140,6 +141,7 @@ def analyse(
     like: str | None = None,
     scale: float | None = None,
     processes: int = 1,
+    engine: Engine | None = None,
     seed: int = 0,
 ) -> Concepts:
     """Count concepts in captions (and pictures), fit scores against counts, and predict those that are not known.
@@ -171,6 +173,9 @@ def analyse(
         How many times larger the corpus is than these captions. If absent, it is 1 for fits of own scores, and for
         `like` the size of its corpus over these captions.
     processes : int, >= 1
+        That read captions, each its own shares of them.
+    engine : Engine, optional
+        Ray, in their place; every machine must find the captions under the same path.
     seed : int
 
     Raises
@@ -193,10 +198,12 @@ def analyse(
     match: Match = "phrase" if phrases else "words"
     index = None
     if pictured or phrases:
-        index = ConceptIndex.from_captions(source, lemmas=lemmas, concepts=names, phrases=phrases, processes=processes)
+        index = ConceptIndex.from_captions(
+            source, lemmas=lemmas, concepts=names, phrases=phrases, processes=processes, engine=engine
+        )
         counts, n = index.counts(names, match), index.n
     else:
-        counted = count_concepts(source, names, lemmas=lemmas, processes=processes)
+        counted = count_concepts(source, names, lemmas=lemmas, processes=processes, engine=engine)
         counts, n = counted.counts, counted.n
     if not n:
         why = f": {len(source.bad)} rows cannot be read, the first: {source.bad[0]}" if source.bad else ""

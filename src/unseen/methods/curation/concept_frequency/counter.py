@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from unseen.data.typing import IntArray
 from unseen.methods.curation.concept_frequency.index import lemmas_of, within
 from unseen.methods.curation.concept_frequency.lemmas import lemmatizer
-from unseen.methods.curation.concept_frequency.postings import CHUNK, Postings, Speller, chunks, invert
-from unseen.methods.curation.concept_frequency.workers import each_chunk
+from unseen.methods.curation.concept_frequency.postings import CHUNK, Postings, Speller, invert
+from unseen.methods.curation.concept_frequency.shares import Source, each_share
+from unseen.scale import Engine
 
 Known = int
 """Which words of a concept a corpus holds, a bit each."""
@@ -60,54 +61,56 @@ class ConceptCounts:
 
 
 def count_concepts(
-    captions: Iterable[str | None] | pa.Array | pa.ChunkedArray,
+    captions: Iterable[str | None] | pa.Array | pa.ChunkedArray | Source,
     concepts: Sequence[str],
     *,
     lemmas: str = "rules",
     chunk: int = CHUNK,
     processes: int = 1,
+    engine: Engine | None = None,
 ) -> ConceptCounts:
     """Count the captions that hold each concept, as `ConceptIndex.count` does, without keeping an index.
 
     Parameters
     ----------
-    captions : iterable of n str or None, or a column of Arrow
+    captions : iterable of n str or None, column of Arrow, or Source
     concepts : sequence of C str
     lemmas : {"rules", "simplemma", "spacy", "none"}
-    chunk, processes : int, > 0
+    chunk, processes, engine
         As for `ConceptIndex.from_captions`.
     """
-    if chunk < 1 or processes < 1:
-        raise ValueError(f"chunk and processes must be at least 1; got {chunk} and {processes}")
     lemmatizer(lemmas)
-    counter = _Counter(tuple(concepts), lemmas)
-    tallies: list[dict[Known, int]] = [{} for _ in concepts]
+    counts = ConceptCounts(tuple(concepts), 0, tuple({} for _ in concepts))
+    setting = _setting(concepts, lemmas)
+    for n, tallies in each_share(count_share, captions, setting, chunk=chunk, processes=processes, engine=engine):
+        counts += ConceptCounts(counts.concepts, n, tallies)
+    return counts
+
+
+Setting = tuple[str, list[str], list[tuple[int, ...]]]
+"""What a process needs to count: lemmatiser, all words, and the words of every concept as their numbers."""
+
+
+def _setting(concepts: Sequence[str], lemmas: str) -> Setting:
+    own = [tuple(dict.fromkeys(lemmas_of(concept, lemmas))) for concept in concepts]
+    lexicon = sorted({word for one in own for word in one})
+    number = {word: i for i, word in enumerate(lexicon)}
+    return lemmas, lexicon, [tuple(number[word] for word in one) for one in own]
+
+
+def count_share(setting: Setting, pieces: Iterable[pa.Array]) -> tuple[int, tuple[dict[Known, int], ...]]:
+    """Captions of a share, and the tally of every concept in them."""
     n = 0
-    for size, found in each_chunk(count_chunk, chunks(captions, chunk), counter.setting, processes):
-        n += size
-        for tally, (bits, count) in zip(tallies, found):
+    tallies: tuple[dict[Known, int], ...] = tuple({} for _ in setting[2])
+    for piece in pieces:
+        n += len(piece)
+        for tally, (bits, count) in zip(tallies, count_chunk(setting, piece)):
             tally[bits] = tally.get(bits, 0) + count
-    return ConceptCounts(tuple(concepts), n, tuple(tallies))
+    return n, tallies
 
 
-@dataclasses.dataclass(frozen=True)
-class _Counter:
-    concepts: tuple[str, ...]
-    lemmas: str
-
-    @property
-    def setting(self) -> tuple[str, list[str], list[tuple[int, ...]]]:
-        """What a process needs: lemmatiser, all words, and the words of every concept as their numbers."""
-        own = [tuple(dict.fromkeys(lemmas_of(concept, self.lemmas))) for concept in self.concepts]
-        lexicon = sorted({word for one in own for word in one})
-        number = {word: i for i, word in enumerate(lexicon)}
-        return self.lemmas, lexicon, [tuple(number[word] for word in one) for one in own]
-
-
-def count_chunk(
-    setting: tuple[str, list[str], list[tuple[int, ...]]], captions: pa.Array
-) -> tuple[int, list[tuple[Known, int]]]:
-    """Captions of a chunk, and for every concept which of its words are there and how many captions hold them all."""
+def count_chunk(setting: Setting, captions: pa.Array) -> list[tuple[Known, int]]:
+    """Of every concept which of its words a chunk holds, and how many of its captions hold them all."""
     lemmas, lexicon, own = setting
     held = invert(Speller(lemmas, lexicon), captions)
     sizes = np.diff(held.offsets).tolist() if lexicon else []
@@ -117,7 +120,7 @@ def count_chunk(
         bits = sum(1 << k for k, number in enumerate(numbers) if sizes[number])
         known = sorted((number for number in numbers if sizes[number]), key=lambda number: sizes[number])
         found.append((bits, joint.count(known) if len(known) > 1 else sizes[known[0]] if known else 0))
-    return held.n, found
+    return found
 
 
 class _Joint:

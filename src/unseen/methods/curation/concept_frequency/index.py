@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from unseen.data.typing import IntArray
 from unseen.methods.curation.concept_frequency.lemmas import lemmatizer, words
-from unseen.methods.curation.concept_frequency.postings import CHUNK, OTHER, Postings, Speller, chunks, invert
-from unseen.methods.curation.concept_frequency.workers import each_chunk
+from unseen.methods.curation.concept_frequency.postings import CHUNK, OTHER, Postings, Speller, invert, joined
+from unseen.methods.curation.concept_frequency.shares import Source, each_share
+from unseen.scale import Engine
 
 Match = Literal["words", "phrase"]
 
@@ -96,20 +97,22 @@ class ConceptIndex:
     @classmethod
     def from_captions(
         cls,
-        captions: Iterable[str | None] | pa.Array | pa.ChunkedArray,
+        captions: Iterable[str | None] | pa.Array | pa.ChunkedArray | Source,
         *,
         lemmas: str = "rules",
         concepts: Iterable[str] | None = None,
         phrases: bool = False,
         chunk: int = CHUNK,
         processes: int = 1,
+        engine: Engine | None = None,
     ) -> ConceptIndex:
         """Index captions by their lemmas.
 
         Parameters
         ----------
-        captions : iterable of n str or None, or a column of Arrow
-            Missing captions count as samples and hold nothing.
+        captions : iterable of n str or None, column of Arrow, or Source
+            Missing captions count as samples and hold nothing. A source is a file of which every process reads its own
+            shares, such as `unseen.compare.captions.Captions`.
         lemmas : {"rules", "simplemma", "spacy", "none"}
             See `lemmas.lemmatizer`.
         concepts : iterable of str, optional
@@ -119,20 +122,21 @@ class ConceptIndex:
         chunk : int, > 0
             Captions that are read at once.
         processes : int, > 0
-            Processes that read chunks at the same time; the index is the same.
+            Processes that read at the same time; the index is the same.
+        engine : Engine, optional
+            Ray, in place of processes of this machine; the index is the same.
 
         Raises
         ------
         ValueError, TypeError
             If a setting is out of range, or a caption is no text.
         """
-        if chunk < 1 or processes < 1:
-            raise ValueError(f"chunk and processes must be at least 1; got {chunk} and {processes}")
         kept = None if concepts is None else sorted({w for c in concepts for w in lemmas_of(c, lemmas)})
         lemmatizer(lemmas)  # a missing package is told before any work
         setting = (lemmas, kept, phrases)
-        parts = list(each_chunk(invert_chunk, chunks(captions, chunk), setting, processes))
-        made = _joined(parts, lemmas, phrases)
+        shares = each_share(invert_share, captions, setting, chunk=chunk, processes=processes, engine=engine)
+        parts = [part for share in shares for part in share]
+        made = _index(joined(parts, order=phrases), lemmas)
         return made if kept is None else dataclasses.replace(made, kept=frozenset(kept))
 
     @classmethod
@@ -226,7 +230,8 @@ class ConceptIndex:
             raise ValueError("indices must have been made for the same concepts to be merged")
         order = self.stream is not None and later.stream is not None
         parts = [Postings(list(x.lexicon), x.offsets, x.samples, x.n, x.stream, x.starts) for x in (self, later)]
-        return dataclasses.replace(_joined(parts, self.lemmas, order), whole=self.whole, kept=self.kept)
+        made = _index(joined(parts, order=order), self.lemmas)
+        return dataclasses.replace(made, whole=self.whole, kept=self.kept)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write ``index.json``, ``postings.parquet`` and, with phrases, ``order.parquet``; all or nothing.
@@ -267,10 +272,10 @@ def joint_counts(text: ConceptIndex, image: ConceptIndex, concepts: Iterable[str
 # -- inside ------------------------------------------------------------------------------------------------
 
 
-def invert_chunk(setting: tuple[str, list[str] | None, bool], captions: pa.Array) -> Postings:
-    """Posting lists of a chunk, in any process."""
+def invert_share(setting: tuple[str, list[str] | None, bool], pieces: Iterable[pa.Array]) -> list[Postings]:
+    """Posting lists of the chunks of a share, in any process."""
     lemmas, kept, order = setting
-    return invert(Speller(lemmas, kept), captions, order=order)
+    return [invert(Speller(lemmas, kept), piece, order=order) for piece in pieces]
 
 
 def within(few: NDArray[Any], many: NDArray[Any]) -> NDArray[np.bool_]:
@@ -281,35 +286,9 @@ def within(few: NDArray[Any], many: NDArray[Any]) -> NDArray[np.bool_]:
     return many[np.minimum(places, len(many) - 1)] == few
 
 
-def _joined(parts: Sequence[Postings], lemmas: str, order: bool) -> ConceptIndex:
-    """Union of posting lists of chunks that follow each other; words that nobody holds are dropped."""
-    held = [np.diff(part.offsets) for part in parts]
-    every = sorted({word for part, own in zip(parts, held) for word, k in zip(part.lexicon, own) if k})
-    number = {word: i for i, word in enumerate(every)}
-    places = [np.array([number.get(word, OTHER) for word in part.lexicon], dtype=np.int64) for part in parts]
-    totals = np.zeros(len(every), np.int64)
-    for place, own in zip(places, held):
-        totals[place[own > 0]] += own[own > 0]
-    offsets = np.concatenate([[0], np.cumsum(totals)])
-    samples = np.empty(int(offsets[-1]), np.int64)
-    filled, start, length = offsets[:-1].copy(), 0, 0
-    streams: list[NDArray[np.int32]] = []
-    starts = [np.zeros(1, np.int64)]
-    for part, place, own in zip(parts, places, held):
-        some = own > 0
-        begin = np.zeros(len(own), np.int64)
-        begin[some] = filled[place[some]]
-        target = np.repeat(begin - part.offsets[:-1], own) + np.arange(len(part.samples))
-        samples[target] = part.samples.astype(np.int64) + start
-        filled[place[some]] += own[some]
-        if order and part.stream is not None and part.starts is not None:
-            renamed = np.append(place, OTHER)  # OTHER indexes the last
-            starts.append(part.starts[1:] + length)
-            length += len(part.stream)
-            streams.append(renamed[part.stream].astype(np.int32))
-        start += part.n
-    told = (np.concatenate([np.zeros(0, np.int32), *streams]), np.concatenate(starts)) if order else (None, None)
-    return ConceptIndex(tuple(every), offsets, samples, start, lemmas, False, *told)
+def _index(held: Postings, lemmas: str) -> ConceptIndex:
+    told = tuple(held.lexicon), held.offsets, held.samples, held.n
+    return ConceptIndex(*told, lemmas=lemmas, stream=held.stream, starts=held.starts)
 
 
 def of_lists(held: dict[str, Any], n: int, lemmas: str) -> ConceptIndex:

@@ -145,7 +145,7 @@ def _spelt(lemmas: str) -> dict[str, tuple[str, ...]]:
 
 @dataclasses.dataclass(frozen=True)
 class Postings:
-    """Of one chunk: which captions hold each lemma.
+    """Of one chunk, or all: which captions hold each lemma.
 
     Attributes
     ----------
@@ -153,7 +153,7 @@ class Postings:
     offsets : array (V + 1,)
         Where each lemma's samples begin in `samples`.
     samples : array
-        Numbers of captions in the chunk, rising for each lemma, each once.
+        Numbers of captions, rising for each lemma, each once.
     n : int
         Captions of the chunk.
     stream, starts : arrays or None
@@ -192,3 +192,44 @@ def invert(speller: Speller, captions: pa.Array, *, order: bool = False) -> Post
     offsets = np.concatenate([[0], np.cumsum(fresh)])[ends]
     told = (stream, starts) if order else (None, None)
     return Postings(lexicon, offsets, samples[fresh], len(captions), *told)
+
+
+def joined(parts: Sequence[Postings], *, order: bool = False) -> Postings:
+    """Union of posting lists of captions that follow each other, words sorted; words that nobody holds are dropped.
+
+    It does not depend on how the captions were parted. Samples are int64.
+    """
+    held = [np.diff(part.offsets) for part in parts]
+    every = sorted({word for part, own in zip(parts, held) for word, k in zip(part.lexicon, own.tolist()) if k})
+    number = {word: i for i, word in enumerate(every)}
+    places = [np.array([number.get(word, OTHER) for word in part.lexicon], dtype=np.int64) for part in parts]
+    totals = np.zeros(len(every), np.int64)
+    begins = []  # of each word's samples of a part among its samples of all parts
+    for place, own in zip(places, held):
+        some = own > 0
+        begin = np.zeros(len(own), np.int64)
+        begin[some] = totals[place[some]]
+        begins.append(begin)
+        totals[place[some]] += own[some]
+    offsets = np.concatenate([[0], np.cumsum(totals)])
+    samples = np.empty(int(offsets[-1]), np.int64)
+    firsts = np.concatenate([[0], np.cumsum([part.n for part in parts])]).astype(np.int64)
+    for part, place, own, begin, first in zip(parts, places, held, begins, firsts):
+        target = np.repeat(offsets[place] + begin - part.offsets[:-1], own)
+        target += np.arange(len(target))
+        samples[target] = part.samples + first
+    stream, starts = _in_a_row(parts, places) if order else (None, None)
+    return Postings(every, offsets, samples, int(firsts[-1]), stream, starts)
+
+
+def _in_a_row(parts: Sequence[Postings], places: Sequence[NDArray[Any]]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Words of all captions, numbered anew, and where each caption begins."""
+    streams: list[NDArray[np.int32]] = [np.zeros(0, np.int32)]
+    starts, length = [np.zeros(1, np.int64)], 0
+    for part, place in zip(parts, places):
+        if part.stream is not None and part.starts is not None:
+            renamed = np.append(place, OTHER).astype(np.int32)  # OTHER indexes the last
+            streams.append(renamed[part.stream])
+            starts.append(part.starts[1:] + length)
+            length += len(part.stream)
+    return np.concatenate(streams), np.concatenate(starts)
