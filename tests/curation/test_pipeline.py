@@ -443,16 +443,16 @@ def test_texts_of_more_than_a_gigabyte_would_be_planned_and_repeats_across_units
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two tables that share URLs: the second meets the filter that the first filled."""
-    from unseen.curation import pipeline
+    from unseen.curation import planning
 
     source = tmp_path / "tables"
     source.mkdir()
     for n in range(2):
         rows = [f"http://x.org/{i}.jpg,caption {n} of {i}" for i in range(2000 * n, 2000 * n + 3000)]
         (source / f"{n}.csv").write_text("url,text\n" + "\n".join(rows))
-    monkeypatch.setattr(pipeline, "STRETCH", 500)
+    monkeypatch.setattr(planning, "STRETCH", 500)
     found = curate(source, tmp_path / "pairs", settings=small(bloom_error=0.05, shard_size=1000), stages=["parse"])
-    (met,) = [n for (_, reason), n in found.accounting.dropped.items() if reason == pipeline.SAME_URL]
+    (met,) = [n for (_, reason), n in found.accounting.dropped.items() if reason == planning.SAME_URL]
     assert 1000 < met <= 1000 + 0.05 * 5000  # the filter errs as it says, and forgets none
     assert found.accounting.waiting == 6000 - met
     row = pq.read_table(tmp_path / "pairs/dropped.parquet").to_pylist()[0]

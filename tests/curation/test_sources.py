@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from unseen.curation import sources
-from unseen.curation.sources import Found, open_source, read_unit
+from unseen.curation import crawls, samples, tables, units
+from unseen.curation.sources import open_source, read_unit
+from unseen.curation.units import Found
 from unseen.methods.curation.laion import parse
 
 
@@ -65,9 +66,9 @@ def test_tables_of_urls_and_captions(tmp_path: Path, suffix: str) -> None:
 def test_lines_that_cannot_be_read_are_counted(tmp_path: Path) -> None:
     good = json.dumps({"url": "http://x.org/a.jpg", "caption": "a caption"})
     (tmp_path / "links.jsonl").write_text(f"{good}\n{{broken\n[1, 2]\n\n{good}\n")
-    assert reasons(read(tmp_path / "links.jsonl")[0]) == ["", sources.BAD_LINE, sources.BAD_LINE, ""]
+    assert reasons(read(tmp_path / "links.jsonl")[0]) == ["", tables.BAD_LINE, tables.BAD_LINE, ""]
     (tmp_path / "links.csv").write_text("url,text\nhttp://x.org/a.jpg,a caption\nonly-one-cell\na,b,c,d\n")
-    assert reasons(read(tmp_path / "links.csv")[0]) == ["", sources.BAD_LINE, sources.BAD_LINE]
+    assert reasons(read(tmp_path / "links.csv")[0]) == ["", tables.BAD_LINE, tables.BAD_LINE]
 
 
 def test_captions_of_a_megabyte_controls_and_right_to_left_marks_are_tamed(tmp_path: Path) -> None:
@@ -102,7 +103,7 @@ def test_a_damaged_parquet_file_is_noted(tmp_path: Path) -> None:
 
 
 def test_parquet_rows_are_split_and_none_is_read_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "STRETCH", 7)
+    monkeypatch.setattr(units, "STRETCH", 7)
     urls = [f"http://x.org/{i}.jpg" for i in range(20)]
     pq.write_table(pa.table({"url": urls, "text": ["a caption"] * 20}), tmp_path / "a.parquet", row_group_size=6)
     assert len(open_source(tmp_path).units) == 3
@@ -121,9 +122,9 @@ def test_shards_give_pictures_in_place_and_name_what_is_wrong(tmp_path: Path) ->
     found, notes = read(file)
     told = {one.candidate.url: one.candidate.reason for one in found}
     assert told == {
-        "http://x.org/a.png": "", "00000.tar/b": "", "00000.tar/c": sources.NO_PICTURE,
-        "00000.tar/d": parse.NO_TEXT, "00000.tar/a": sources.REPEATED_KEY, "00000.tar/../e": sources.OUTSIDE,
-        "00000.tar/f": sources.NO_PICTURE,
+        "http://x.org/a.png": "", "00000.tar/b": "", "00000.tar/c": samples.NO_PICTURE,
+        "00000.tar/d": parse.NO_TEXT, "00000.tar/a": samples.REPEATED_KEY, "00000.tar/../e": samples.OUTSIDE,
+        "00000.tar/f": samples.NO_PICTURE,
     }  # fmt: skip
     first = found[0]
     assert file.read_bytes()[first.offset : first.offset + first.size] == png()
@@ -139,7 +140,7 @@ def test_a_truncated_shard_keeps_what_is_whole_and_says_so(tmp_path: Path) -> No
         last = next(info for info in archive if info.name == "2.png")
     file.write_bytes(file.read_bytes()[: last.offset_data + 100])
     found, notes = read(file)
-    assert reasons(found) == ["", "", sources.CUT]
+    assert reasons(found) == ["", "", samples.CUT]
     assert "truncated" in notes[0]
 
 
@@ -154,7 +155,7 @@ def test_folders_of_pictures_take_captions_beside_or_from_a_table(tmp_path: Path
     told = {one.candidate.url: (one.candidate.text, one.candidate.reason) for one in found}
     assert told == {
         "a.png": ("beside the picture", ""), "b.png": ("", parse.NO_TEXT), "d.png": ("", parse.NO_TEXT),
-        "outside.png": ("", sources.OUTSIDE), "sub/c.png": ("from the table", ""),
+        "outside.png": ("", samples.OUTSIDE), "sub/c.png": ("from the table", ""),
     }  # fmt: skip
     assert len(notes) == 1
 
@@ -258,7 +259,7 @@ def test_a_folder_goes_on_behind_a_page_that_breaks_its_reader(tmp_path: Path, m
     monkeypatch.setattr(parse, "parse_page", broken)
     found, notes = read(tmp_path)
     assert [one.candidate.url for one in found] == ["http://x.org/14.jpg"]
-    assert len(notes) == sources.NOTES + 1
+    assert len(notes) == crawls.NOTES + 1
     assert "4 more" in notes[-1]
 
 
@@ -296,7 +297,7 @@ def test_a_quote_that_is_never_closed_costs_its_own_line(tmp_path: Path) -> None
     file = tmp_path / "links.csv"
     file.write_text("url,text\n" + "\n".join(rows[:1] + rows[2:] + rows[1:2] + rows[:1]))
     found, _ = read(file)
-    assert reasons(found) == ["", "", "", "", sources.BAD_LINE, ""]
+    assert reasons(found) == ["", "", "", "", tables.BAD_LINE, ""]
     assert found[2].candidate.text == 'a caption of "two" lines'
 
 

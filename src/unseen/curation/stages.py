@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -14,11 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from unseen.curation import sources
 from unseen.curation.accounting import dropped_table
 from unseen.curation.collection import Shard, write_shard
 from unseen.curation.fetch import Fetched, fetch_each
 from unseen.curation.settings import Settings
+from unseen.curation.sources import read_unit
+from unseen.curation.units import Found, Source
 from unseen.data.domain import Domain, Lazy
 from unseen.data.images import decode
 from unseen.encoders.two_tower import TwoTowerEncoder
@@ -55,6 +56,11 @@ class Work:
         """Of what is kept between stages."""
         return self.out / "work"
 
+    @property
+    def numbers(self) -> list[int]:
+        """Shards that the plan holds."""
+        return sorted(int(file.stem) for file in (self.folder / "candidates").glob("[0-9]*.parquet"))
+
     def parsed(self, number: int) -> Path:
         """Links of a unit."""
         return self.folder / "parsed" / f"{number:05d}.parquet"
@@ -85,7 +91,7 @@ class Job(NamedTuple):
     """What every shard needs to know."""
 
     work: Work
-    source: sources.Source
+    source: Source
     settings: Settings
     encoder: TwoTowerEncoder | None = None
     multilingual: Any = None
@@ -107,14 +113,14 @@ def write_table(table: pa.Table, file: Path) -> None:
 def parse_unit(job: Job, number: int) -> int:
     """Steps 1-4 of a unit of the input; the number of its links."""
     faults: list[str] = []
-    found = list(sources.read_unit(job.source, job.source.units[number], faults.append))
+    found = list(read_unit(job.source, job.source.units[number], faults.append))
     table = _candidates(found, job)
     table = table.replace_schema_metadata({"faults": "\n".join(faults)})
     write_table(table, job.work.parsed(number))
     return len(table)
 
 
-def _candidates(found: Sequence[sources.Found], job: Job) -> pa.Table:
+def _candidates(found: Sequence[Found], job: Job) -> pa.Table:
     links = [one.candidate for one in found]
     urls = [_plain(one.url) for one in links]
     kept = [i for i, one in enumerate(links) if not one.reason]
@@ -393,14 +399,3 @@ def _judge(
         if why:
             stage[i], reason[i] = "safety", why
     return dict(zip(alive.tolist(), judged.tags))
-
-
-def numbers(work: Work) -> list[int]:
-    """Shards that the plan holds."""
-    return sorted(int(file.stem) for file in (work.folder / "candidates").glob("[0-9]*.parquet"))
-
-
-def all_dropped(files: Iterable[Path]) -> pa.Table:
-    """The drops of several files, one after another."""
-    parts = [pq.read_table(file) for file in files]
-    return pa.concat_tables([dropped_table([]), *parts])

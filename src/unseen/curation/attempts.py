@@ -1,0 +1,95 @@
+"""Work on all units or shards, in process or on Ray: what fails is tried again at the end, then reported."""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from unseen.curation.stages import Job
+from unseen.scale import Engine, each
+
+log = logging.getLogger(__name__)
+
+ATTEMPTS = 2
+"""How often a shard is tried in a run before it is reported."""
+
+
+class Failure(NamedTuple):
+    """A shard or unit that could not be done, and why."""
+
+    stage: str
+    number: int
+    error: str
+
+
+class DiskFull(Exception):  # noqa: N818 - it ends the run early, with its books
+    """No more can be written; `failures` are those met until then."""
+
+    def __init__(self, failures: list[Failure]) -> None:
+        super().__init__("the disk is full")
+        self.failures = failures
+
+
+def run_each(
+    name: str, function: Callable[[Job, Any], int], job: Job, items: Sequence[Any], engine: Engine | None
+) -> list[Failure]:
+    """Do all items; those that fail once more at the end; what fails then. A full disk ends it at once."""
+    failed: list[tuple[Any, str]] = [(item, "") for item in items]
+    full = False
+    for attempt in range(ATTEMPTS):
+        if not failed or full:
+            break
+        if attempt:
+            log.warning("%s: trying %d of %d again", name, len(failed), len(items))
+        again = [item for item, _ in failed]
+        failed = []
+        for item, told in zip(again, _each(name, function, job, again, engine)):
+            if told.error:
+                failed.append((item, told.error))
+            if told.full:
+                full = True
+                break
+    failures = [Failure(name, getattr(item, "number", item), error) for item, error in failed]
+    for failure in failures:
+        log.warning("%s of shard %s failed: %s", name, failure.number, failure.error)
+    if full:
+        raise DiskFull(failures)
+    return failures
+
+
+class _Told(NamedTuple):
+    """What went wrong with an item, or nothing; whether the disk is full."""
+
+    error: str
+    full: bool = False
+
+
+def _each(
+    name: str, function: Callable[[Job, Any], int], job: Job, items: Sequence[Any], engine: Engine | None
+) -> Iterator[_Told]:
+    """What became of every item; if a worker of Ray is lost for good, that is told of it and of all after it."""
+    done = 0
+    try:
+        for told in each(_guarded, [(function, item) for item in items], job, engine=engine, label=name):
+            done += 1
+            yield told
+    except Exception as error:
+        if engine is None or engine.name != "ray" or not type(error).__module__.startswith("ray."):
+            raise
+        for _ in items[done:]:
+            yield _Told(f"a worker of Ray was lost: {type(error).__name__}: {error}".splitlines()[0])
+
+
+def _guarded(job: Job, task: tuple[Callable[[Job, Any], int], Any]) -> _Told:
+    """Do one item; what went wrong, or nothing."""
+    function, item = task
+    try:
+        function(job, item)
+    except Exception as error:  # a shard's failure is reported, and does not take the others down
+        log.debug("a shard failed", exc_info=True)
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return _Told(f"the disk is full, so the run stopped here: {error}", full=True)
+        return _Told(f"{type(error).__name__}: {error}")
+    return _Told("")

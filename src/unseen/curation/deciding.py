@@ -1,0 +1,99 @@
+"""What is kept, over all shards at once: each picture once, then the pairs above the threshold of their stream."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from unseen.curation.stages import Decision, Job
+from unseen.methods.curation.laion.language import stream_of
+from unseen.methods.curation.laion.similarity import look_alike, one_of_each, passes, thresholds
+
+log = logging.getLogger(__name__)
+
+SAME_PICTURE, NEAR_PICTURE = "the same picture", "nearly the same picture"
+BELOW = "similarity below the threshold"
+
+
+def decide(job: Job, there: list[int]) -> tuple[list[Decision], dict[str, float]]:
+    """Each picture once, then the threshold of its stream: what becomes of every embedded row."""
+    folders = [job.work.embedded(n) for n in there]
+    tables = [pq.read_table(folder / "similarity.parquet") for folder in folders]
+    sizes = [len(table) for table in tables]
+    reason = np.full(sum(sizes), "", object)
+    stage_of, detail = reason.copy(), reason.copy()
+    similarity = np.concatenate([np.zeros(0, np.float32), *(t["similarity"].to_numpy() for t in tables)])
+    uid, sha, language = (
+        np.array([value for t in tables for value in t[key].to_pylist()], object)
+        for key in ("uid", "sha256", "language")
+    )
+    stands = _stand_ins(job, folders, sha, similarity)
+    lost = np.flatnonzero(stands != np.arange(len(stands)))
+    stage_of[lost], detail[lost] = "duplicates", uid[stands[lost]]
+    reason[lost] = np.where(sha[lost] == sha[stands[lost]], SAME_PICTURE, NEAR_PICTURE)
+    alive = np.flatnonzero(reason == "")
+    _warn(job, language[alive])
+    streams = [stream_of(code) for code in language[alive].tolist()]
+    least = thresholds(job.settings.threshold, job.settings.target_keep, similarity[alive], streams)
+    below = alive[~passes(similarity[alive], streams, least)]
+    stage_of[below], reason[below] = "filter", BELOW
+    detail[below] = [f"{value:.4f}" for value in similarity[below].tolist()]
+    cuts = np.cumsum([0, *sizes])
+    parts = [
+        Decision(n, *(tuple(array[a:b].tolist()) for array in (stage_of, reason, detail)))
+        for n, a, b in zip(there, cuts, cuts[1:])
+    ]
+    return parts, least
+
+
+def _warn(job: Job, language: np.ndarray) -> None:
+    """Say that captions of other languages are read by a text encoder that may not know them."""
+    others = sum(code not in ("", "en") for code in language.tolist())
+    if others and job.multilingual is None:
+        log.warning(
+            "%d of %d captions are not English and were read by the text encoder of %r: unless it knows their "
+            "languages their similarity means nothing (--multilingual-encoder)",
+            others,
+            len(language),
+            job.encoder.name if job.encoder else "",
+        )
+
+
+def _stand_ins(job: Job, folders: list[Path], sha: np.ndarray, similarity: np.ndarray) -> np.ndarray:
+    """The row that stands for each: the best of equal files, then the best that shows the same picture."""
+    files, which = np.unique(sha.astype(str), return_inverse=True)
+    order = np.lexsort((np.arange(len(sha)), -similarity))
+    best = np.empty(len(files), dtype=np.int64)
+    best[which[order[::-1]]] = order[::-1]  # the last assignment stays: the best
+    stands = best[which]
+    if job.settings.near is None or len(best) < 2:
+        return stands
+    best = np.sort(best)
+    vectors = [np.load(folder / "image.npy", mmap_mode="r", allow_pickle=False) for folder in folders]
+    looks = [np.load(folder / "looks.npy", mmap_mode="r", allow_pickle=False) for folder in folders]
+    starts = np.cumsum([0, *map(len, vectors)])
+
+    def alike(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+        found = np.empty(len(one), dtype=bool)
+        for k in range(0, len(one), 1024):
+            a, b = (_gathered(looks, starts, best[side[k : k + 1024]]) for side in (one, other))
+            found[k : k + 1024] = look_alike(a, b)
+        return found
+
+    own = _gathered(vectors, starts, best)
+    near = one_of_each(own, similarity[best], job.settings.near, alike, seed=job.settings.seed)
+    to = np.arange(len(sha))
+    to[best] = best[near]
+    return to[stands]
+
+
+def _gathered(parts: list[np.ndarray], starts: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Rows of arrays that follow each other, in any order."""
+    part = np.searchsorted(starts, rows, side="right") - 1
+    found = np.empty((len(rows), *parts[0].shape[1:]), parts[0].dtype)
+    for k in np.unique(part):
+        found[part == k] = parts[k][rows[part == k] - starts[k]]
+    return found

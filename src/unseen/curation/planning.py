@@ -1,0 +1,82 @@
+"""The plan of a run: each pair and each URL once, then shards in a drawn order."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from unseen.curation.accounting import DROPPED, dropped_table
+from unseen.curation.stages import CANDIDATES, Job, write_table
+from unseen.curation.units import STRETCH
+from unseen.methods.curation.laion.bloom import BloomFilter
+from unseen.runtime import replacing
+
+SAME_PAIR, SAME_URL = "pair of URL and caption met before", "URL met before"
+
+
+def plan(job: Job) -> None:
+    """Each pair and each URL once, in the order of the input; then the shards, in a drawn order."""
+    files = [job.work.parsed(n) for n in range(len(job.source.units))]
+    faults = [
+        line
+        for file in files
+        for line in (pq.read_schema(file).metadata or {}).get(b"faults", b"").decode().splitlines()
+    ]
+    alive = [_column(file, "reason") == "" for file in files]
+    bloom = BloomFilter(max(1, sum(int(own.sum()) for own in alive)), job.settings.bloom_error)
+    met = [_met(bloom, _column(file, "url")[own]) for file, own in zip(files, alive)]
+    uids = [_column(file, "uid")[own].astype("S32") for file, own in zip(files, alive)]
+    first = np.zeros(sum(map(len, uids)), dtype=bool)
+    first[np.unique(np.concatenate([np.zeros(0, "S32"), *uids]), return_index=True)[1]] = True
+    dropped, kept, at = [dropped_table([])], [], 0
+    errs = f"a new URL is taken for an old one with probability {job.settings.bloom_error:g}"
+    for file, own, again in zip(files, alive, met):
+        table = pq.read_table(file).replace_schema_metadata(None)
+        new = first[at : at + len(again)]
+        at += len(again)
+        stage_of, reason = (np.array(table[name].to_pylist(), object) for name in ("stage", "reason"))
+        detail = np.full(len(table), "", object)
+        places = np.flatnonzero(own)
+        out = places[again | ~new]
+        stage_of[out] = "parse"
+        reason[places[~new]] = SAME_PAIR
+        reason[places[again & new]], detail[places[again & new]] = SAME_URL, errs
+        lost = np.flatnonzero(reason != "")
+        columns = {name: table[name].take(pa.array(lost)) for name in ("uid", "url", "text")}
+        columns |= {
+            name: pa.array(array[lost].tolist(), pa.string())
+            for name, array in (("stage", stage_of), ("reason", reason), ("detail", detail))
+        }
+        dropped.append(pa.table(columns, schema=DROPPED))
+        kept.append(_large(table.drop_columns(["stage", "reason"])).filter(pa.array(reason == "")))
+    write_table(pa.concat_tables(dropped), job.work.dropped("parse"))
+    small = pa.schema([field for field in CANDIDATES if field.name not in ("stage", "reason")])
+    table = pa.concat_tables([_large(small.empty_table()), *kept])
+    kept.clear()
+    table = table.take(pa.array(np.random.default_rng(job.settings.seed).permutation(len(table))))
+    shards = range(0, len(table), job.settings.shard_size)
+    for number, start in enumerate(shards):
+        write_table(table.slice(start, job.settings.shard_size).cast(small), job.work.candidates(number))
+    with replacing(job.work.folder / "plan.json") as temporary:
+        told = {"parsed": sum(map(len, alive)), "shards": len(shards), "faults": faults}
+        temporary.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _column(file: Path, name: str) -> np.ndarray:
+    return pq.read_table(file, columns=[name])[name].to_numpy()
+
+
+def _met(bloom: BloomFilter, urls: np.ndarray) -> np.ndarray:
+    """Which URLs were met before, some at a time."""
+    parts = [bloom.add(urls[i : i + STRETCH].tolist()) for i in range(0, len(urls), STRETCH)]
+    return np.concatenate([np.zeros(0, dtype=bool), *parts])
+
+
+def _large(table: pa.Table) -> pa.Table:
+    """The table with texts of which a column may hold more than 2 GiB."""
+    fields = [f.with_type(pa.large_string()) if pa.types.is_string(f.type) else f for f in table.schema]
+    return table.cast(pa.schema(fields))

@@ -1,0 +1,159 @@
+"""Image links of tables: Parquet, CSV, TSV and JSON lines with a column of URLs and one of captions."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from unseen.curation.units import Found, Note, Source, Unit, stretches
+from unseen.methods.curation.laion import parse
+
+TABLES = (".parquet", ".csv", ".tsv", ".jsonl", ".ndjson")
+"""Endings of files."""
+URL_COLUMNS = ("url", "image_url", "img_url", "image_link", "src", "link")
+TEXT_COLUMNS = ("text", "caption", "alt", "alt_text", "description", "top_caption")
+"""Names of columns, the usual one first, in any case of letters."""
+
+BAD_LINE = "a line that cannot be read"
+LINES = 1000
+"""Lines of a CSV record after which a quote counts as never closed."""
+
+
+def table_units(file: Path) -> list[Unit]:
+    """Stretches of a Parquet file; any other table is one unit."""
+    if file.suffix.lower() != ".parquet":
+        return [Unit("table", str(file))]
+    try:
+        n = pq.read_metadata(file).num_rows
+    except (pa.ArrowException, OSError):
+        return [Unit("table", str(file))]
+    return stretches("table", str(file), n) or [Unit("table", str(file))]
+
+
+def read_table(source: Source, unit: Unit, note: Note) -> Iterator[Found]:
+    """Rows of a table with a column of URLs and one of captions, perhaps of licences."""
+    for line, row in enumerate(_rows(unit, note), 1):
+        if row is None:
+            yield Found(parse.Candidate(f"{unit.label}:{line}", "", parse.UNKNOWN_LICENSE, "", BAD_LINE))
+            continue
+        told = {str(key).lower(): value for key, value in row.items()}
+        url, text = (said(first_of(told, names)) for names in (URL_COLUMNS, TEXT_COLUMNS))
+        license_ = said(told.get("license")) or parse.UNKNOWN_LICENSE
+        address, caption, reason = parse.judge("", url, text)
+        yield Found(parse.Candidate(address, caption, license_, "", reason))
+
+
+def _rows(unit: Unit, note: Note) -> Iterator[dict[str, Any] | None]:
+    file = Path(unit.file)
+    suffix = file.suffix.lower()
+    if suffix == ".parquet":
+        yield from _parquet_rows(unit, note)
+    elif suffix in (".csv", ".tsv"):
+        csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
+        with file.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
+            records = _records(stream, "\t" if suffix == ".tsv" else ",")
+            names = next(records, None) or []
+            _need_columns(names, file)
+            for cells in records:
+                yield dict(zip(names, cells)) if cells is not None and len(cells) == len(names) else None
+    else:
+        with file.open(encoding="utf-8", errors="replace") as stream:
+            for line in stream:
+                if line.strip():
+                    yield json_row(line)
+
+
+def _records(stream: Iterable[str], delimiter: str) -> Iterator[list[str] | None]:
+    """Records of a CSV file; of one whose quote is never closed the first line is None, and the rest is read anew."""
+    source = iter(stream)
+    again: list[str] = []  # lines to be read once more, the next one last
+    taken: list[str] = []  # lines of the record that is being read
+    open_at_end = False
+
+    def lines() -> Iterator[str]:
+        nonlocal open_at_end
+        while True:
+            line = again.pop() if again else next(source, None)
+            if line is None or len(taken) >= LINES:
+                again.extend([] if line is None else [line])
+                open_at_end = True
+                return
+            taken.append(line)
+            yield line.replace("\0", "")
+
+    reader = csv.reader(lines(), delimiter=delimiter)
+    while (cells := next(reader, None)) is not None:
+        if open_at_end:
+            yield None
+            again.extend(reversed(taken[1:]))
+            open_at_end = False
+            reader = csv.reader(lines(), delimiter=delimiter)
+        elif cells:
+            yield cells
+        taken.clear()
+
+
+def json_row(line: str) -> dict[str, Any] | None:
+    """A line as a JSON object, None if it is none."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, dict) else None
+
+
+def _parquet_rows(unit: Unit, note: Note) -> Iterator[dict[str, Any]]:
+    try:
+        content = pq.ParquetFile(unit.file)
+    except (pa.ArrowException, OSError) as error:
+        note(f"{unit.label} is damaged and was not read: {error}")
+        return
+    _need_columns(content.schema_arrow.names, Path(unit.file))
+    wanted = {*URL_COLUMNS, *TEXT_COLUMNS, "license"}
+    columns = [name for name in content.schema_arrow.names if name.lower() in wanted]
+    stop = unit.stop if unit.stop is not None else content.metadata.num_rows
+    sizes = [content.metadata.row_group(k).num_rows for k in range(content.metadata.num_row_groups)]
+    ends = list(itertools.accumulate(sizes))
+    groups = [k for k, end in enumerate(ends) if end > unit.start and end - sizes[k] < stop]
+    if not groups:
+        return
+    at = ends[groups[0]] - sizes[groups[0]]
+    try:
+        for batch in content.iter_batches(8192, row_groups=groups, columns=columns):
+            first, last = max(unit.start - at, 0), min(stop - at, len(batch))
+            at += len(batch)
+            if last > first:
+                yield from batch.slice(first, last - first).to_pylist()
+            if at >= stop:
+                return
+    except (pa.ArrowException, OSError) as error:
+        note(f"{unit.label} is damaged after row {at}: {error}; the rows from there on were not read")
+
+
+def _need_columns(names: Iterable[str], file: Path) -> None:
+    have = {str(name).lower() for name in names}
+    for what, usual in (("URLs", URL_COLUMNS), ("captions", TEXT_COLUMNS)):
+        if not have & set(usual):
+            raise ValueError(
+                f"{file.name} must have a column of {what}, such as {usual[0]!r}; it has {', '.join(sorted(have))}"
+            )
+
+
+def first_of(told: dict[str, Any], names: Iterable[str]) -> Any:
+    """What stands under the first of these names that has anything; None if none has."""
+    return next((told[name] for name in names if told.get(name) not in (None, "", [])), None)
+
+
+def said(value: Any) -> str:
+    """A cell as text: of a list its first text, of a mapping nothing."""
+    if isinstance(value, (list, tuple)):
+        return next((one for one in value if isinstance(one, str) and one.strip()), "")
+    return "" if value is None or isinstance(value, (dict, bool)) else str(value)
