@@ -190,6 +190,7 @@ def test_an_adapted_model_is_refused_by_name() -> None:
         ({"intervals": 1.0}, "intervals"),
         ({"method": "magic"}, "method must be one of auto"),
         ({"method": "ttm-tuned"}, "needs few_shot"),
+        ({"context": 5}, "context must be at least 32, a patch of the model; got 5"),
         ({"columns": ["q"]}, "columns must be of"),
         ({"future": pd.DataFrame({"time": pd.date_range("2024", periods=9), "q": 1.0})}, "share a column"),
     ],
@@ -197,6 +198,122 @@ def test_an_adapted_model_is_refused_by_name() -> None:
 def test_bad_options_are_named(options: dict[str, Any], told: str) -> None:
     with pytest.raises(ValueError, match=told):
         forecast(table(300), **{"horizon": 12, **options})
+
+
+AHEAD = pd.date_range("2024-01-13 12:00", periods=12, freq="h")
+
+
+@pytest.mark.parametrize("method", ["auto", "ttm", "seasonal-naive"])
+@pytest.mark.parametrize(
+    ("future", "told"),
+    [
+        (pd.DataFrame({"time": AHEAD[:9], "temperature": 1.0}), "it lacks 2024-01-13 21:00:00"),
+        (pd.DataFrame({"time": AHEAD, "temperature": [1.0] * 9 + [np.nan] * 3}), "missing at 2024-01-13 21:00:00"),
+        (pd.DataFrame({"time": AHEAD + pd.Timedelta("7min"), "temperature": 1.0}), "it lacks 2024-01-13 12:00:00"),
+        (pd.DataFrame({"time": pd.date_range("2024-01-13", periods=12), "temperature": 1.0}), "its step is D"),
+        (pd.DataFrame({"step": range(12), "temperature": 1.0}), "must both have times"),
+    ],
+)
+def test_a_future_is_checked_before_any_work(
+    method: str, future: pd.DataFrame, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for work in ("adapt", "forecast"):
+        monkeypatch.setattr(TTM, work, lambda *args, **kwargs: pytest.fail("work was done"))
+    with pytest.raises(ValueError, match=told):
+        forecast(table(300), horizon=12, future=future, method=method, model=tiny())
+
+
+def test_columns_of_the_future_that_the_series_has_not_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    whole = table(312)
+    future = whole[["time", "temperature"]][300:].assign(price=1.0)
+    forecast(whole[:300], horizon=12, future=future, model=tiny(), settings={"tune_epochs": 1})
+    assert "future holds price, which the series has not" in caplog.text
+    with pytest.raises(ValueError, match="columns must not name 'temperature', which future holds"):
+        forecast(whole[:300], horizon=12, future=future, columns=["load", "temperature"], model=tiny())
+
+
+def test_a_column_of_text_is_told_as_such_beside_a_future_too() -> None:
+    whole = table(312).assign(shop="north")
+    for future in (None, whole[["time", "temperature"]][300:]):
+        with pytest.raises(ValueError, match="column 'shop' of table must hold numbers; it holds text"):
+            forecast(whole[:300], horizon=12, columns=["shop"], future=future, model=tiny())
+
+
+def test_a_step_that_pretraining_has_not_seen_is_told_once_and_by_its_name(caplog: pytest.LogCaptureFixture) -> None:
+    times = pd.date_range("2024-01-01", periods=300, freq="7s")
+    frame = pd.DataFrame({"time": times, "y": np.sin(np.arange(300) / 5)})
+    forecast(frame, horizon=12, few_shot=0.5, model=tiny(), settings={"tune_epochs": 1})
+    told = [record.getMessage() for record in caplog.records if "pretraining has seen" in record.getMessage()]
+    assert told == ["pretraining has seen no series with a step of 7s: taken as unknown"]
+
+
+def test_a_period_below_zero_is_refused() -> None:
+    with pytest.raises(ValueError, match="period must be seconds above 0, or NaN where nobody knows; got -5"):
+        tiny().forecast(np.ones((1, 64, 1)), period=-5)
+
+
+def test_contexts_and_horizons_far_beyond_the_model_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    forecast(table(400)[["time", "load"]], horizon=65, context=200, model=tiny())
+    assert "context is 200; the model reads the last 64" in caplog.text
+    assert "horizon is 65; the model forecasts 16 points at once" in caplog.text
+    caplog.clear()
+    forecast(table(400)[["time", "load"]], horizon=64, context=64, model=tiny())
+    assert not caplog.records
+
+
+def shops(**lengths: int) -> pd.DataFrame:
+    return pd.concat([table(n, i)[["time", "load"]].assign(shop=key) for i, (key, n) in enumerate(lengths.items())])
+
+
+@pytest.mark.parametrize("few_shot", [None, 0.5])
+def test_one_short_series_does_not_stop_the_others(few_shot: float | None, caplog: pytest.LogCaptureFixture) -> None:
+    both = shops(a=300, b=5, c=250)
+    options: dict[str, Any] = {
+        "horizon": 4, "model": tiny(), "method": "ttm" if few_shot is None else "ttm-tuned", "few_shot": few_shot,
+        "settings": None if few_shot is None else {"tune_epochs": 1},
+    }  # fmt: skip
+    result = forecast(both, by="shop", **options)
+    assert "b has 5 points, and 8 are the least" in caplog.text
+    assert result.table.series.unique().tolist() == ["a", "b", "c"]
+    short = result.table[result.table.series == "b"]
+    np.testing.assert_allclose(short.forecast, both[both.shop == "b"].load[:4], rtol=1e-5)
+    assert short.low.isna().all()
+    others = forecast(both[both.shop != "b"], by="shop", **options).table
+    pd.testing.assert_frame_equal(result.table[result.table.series != "b"].reset_index(drop=True), others)
+
+
+def test_a_series_too_short_to_learn_from_does_not_stop_tuning() -> None:
+    result = forecast(shops(a=300, b=30), by="shop", horizon=4, few_shot=0.5, model=tiny(), settings={"tune_epochs": 1})
+    assert np.isfinite(result.table.forecast).all()
+
+
+def test_a_short_series_alone_is_refused_unless_a_naive_forecast_is_asked_for() -> None:
+    short = table(5)[["time", "load"]]
+    with pytest.raises(ValueError, match=r"table has 5 points, and 8 are the least \(--method seasonal-naive"):
+        forecast(short, horizon=4, model=tiny())
+    assert np.isfinite(forecast(short, horizon=4, model=tiny(), method="last-value").table.forecast).all()
+
+
+def test_a_column_without_a_value_is_named() -> None:
+    with pytest.raises(ValueError, match="column 'load' of table has no value"):
+        forecast(table(300).assign(load=np.nan), horizon=12, model=tiny())
+    late = table(300)
+    late.loc[200:, "load"] = np.nan
+    with pytest.raises(ValueError, match="column 'load' of table has no value in the last 64 points"):
+        forecast(late, horizon=12, model=tiny())
+
+
+def test_a_long_gap_in_the_past_leaves_out_what_would_be_read_there() -> None:
+    gap = table(400)[["time", "load"]]
+    gap.loc[260:340, "load"] = np.nan
+    result = forecast(gap, horizon=4, model=tiny(), method="ttm", intervals=None)
+    assert np.isfinite(result.table.forecast).all()
+    assert np.isfinite(result.backtest.mae).all()
+
+
+def test_why_tells_by_what_was_chosen() -> None:
+    why = forecast(table(300)[["time", "load"]], horizon=12, model=tiny()).why
+    assert why == "it had the smallest error over that of the seasonal naive in 60 forecasts of the past"
 
 
 def test_files_are_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,6 +342,13 @@ def test_the_command_line_writes_what_it_says(tmp_path: Path) -> None:
     assert len(frame) == 24
     assert frame.time[0] == "2024-01-30 04:00:00"
     assert (tmp_path / "out" / "forecast.png").exists()
+
+
+def test_the_command_line_tells_the_first_and_the_last_time_of_all_series(tmp_path: Path) -> None:
+    shops(a=700, b=300).to_csv(tmp_path / "demand.csv", index=False)
+    done = run("forecast", "demand.csv", "--by", "shop", "--horizon", "2", "--out", "out", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "(2024-01-13 12:00:00 to 2024-01-30 05:00:00)" in done.stderr
 
 
 def test_the_command_line_names_what_is_wrong(tmp_path: Path) -> None:

@@ -235,6 +235,144 @@ def test_months_on_another_day_than_the_first_stay_months(day: int) -> None:
     assert grid_of(part(series, 3, 9)).after(2).strftime("%F").tolist() == [f"2020-10-{day:02d}", f"2020-11-{day:02d}"]
 
 
+def written(folder: Path, text: str) -> Path:
+    file = folder / "demand.csv"
+    file.write_text(text)
+    return file
+
+
+@pytest.mark.parametrize("cell", ["oops", "-", "1,5"])
+def test_a_cell_that_is_no_number_among_numbers_is_named(tmp_path: Path, cell: str) -> None:
+    rows = [f"2024-01-{day:02d},{day},{day}" for day in range(1, 11)]
+    rows[3] = f'2024-01-04,"{cell}",4'
+    file = written(tmp_path, "\n".join(["time,load,other", *rows]))
+    with pytest.raises(ValueError, match=f"column 'load' of demand holds numbers, but row 4 is '{cell}'"):
+        read_series(file)
+    assert channels_of(read_series(file, columns=["other"])) == ("other",)
+
+
+@pytest.mark.parametrize("cell", ["", "  ", "NA", "nan", "null"])
+def test_empty_cells_are_missing_values(tmp_path: Path, cell: str) -> None:
+    rows = [f"2024-01-{day:02d},{cell if day == 3 else day}" for day in range(1, 11)]
+    x = read_series(written(tmp_path, "\n".join(["time,load", *rows]))).x[0]
+    assert np.flatnonzero(np.isnan(x[:, 0])).tolist() == [2]
+    assert x[3, 0] == 4
+
+
+def test_a_column_of_text_is_no_channel_and_says_so_where_it_is_asked_for() -> None:
+    frame = table(pd.date_range("2024-01-01", periods=9, freq="h"), y=1.0, shop="north")
+    assert channels_of(read_series(frame)) == ("y",)
+    with pytest.raises(ValueError, match="column 'shop' of table must hold numbers; it holds text such as 'north'"):
+        read_series(frame, columns=["shop"])
+
+
+@pytest.mark.parametrize("name", ["when", "Datum"])
+def test_the_only_column_of_dates_is_that_of_the_times(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    times = pd.date_range("2024-01-01", periods=30, freq="h")
+    frame = pd.DataFrame({"y": np.arange(30.0), "shop": "a1", name: times.astype(str)})
+    series = read_series(frame)
+    assert (series.columns["step"][0], channels_of(series)) == ("h", ("y",))
+    assert not caplog.records
+
+
+def test_no_column_of_dates_or_several_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    times = pd.date_range("2024-01-01", periods=30, freq="h").astype(str)
+    several = read_series(pd.DataFrame({"made": times, "due": times, "y": np.arange(30.0)}))
+    assert several.columns["step"].tolist() == [""]
+    assert "several columns of dates (made, due)" in caplog.text
+    assert "--time" in caplog.text
+    caplog.clear()
+    read_series(pd.DataFrame({"code": ["12-A7"] * 30, "y": np.arange(30.0)}))
+    assert "no column of dates (code, y)" in caplog.text
+    assert "--time" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["year", "date"])
+def test_years_are_times(name: str) -> None:
+    series = read_series(pd.DataFrame({name: range(1990, 2020), "y": np.arange(30.0)}))
+    assert channels_of(series) == ("y",)
+    assert grid_of(series).after(2).strftime("%F").tolist() == ["2020-01-01", "2021-01-01"]
+    assert periods_of(series)[0] == pytest.approx(365.25 * 86400)
+
+
+def test_years_beside_other_times_are_no_channel(caplog: pytest.LogCaptureFixture) -> None:
+    frame = table(pd.date_range("2024-01-01", periods=30, freq="D"), y=1.0, Year=2024)
+    assert channels_of(read_series(frame)) == ("y",)
+    assert "'Year' of table holds years" in caplog.text
+    assert channels_of(read_series(frame, columns=["Year"])) == ("Year",)
+    months = pd.DataFrame({"year": np.repeat([2001, 2002], 12), "y": np.arange(24.0)})
+    assert channels_of(read_series(months)) == ("y",)
+    with pytest.raises(ValueError, match="row 2 of table has no time"):
+        read_series(pd.DataFrame({"date": [2001, np.nan], "y": 1.0}))
+
+
+@pytest.mark.parametrize(
+    ("step", "jitter", "called"), [("h", 40.0, "h"), ("15min", 30.0, "15min"), ("7s", 0.3, "7s"), ("D", 900.0, "D")]
+)
+def test_jittered_times_are_brought_to_the_plain_grid_that_they_are_near(step: str, jitter: float, called: str) -> None:
+    rng = np.random.default_rng(0)
+    plain = pd.date_range("2024-01-01 07:00" if step != "D" else "2024-01-01", periods=300, freq=step)
+    noise = np.round(rng.normal(0, jitter, 300), 3)
+    series = read_series(table(plain + pd.to_timedelta(noise, unit="s"), y=np.arange(300.0)))
+    assert series.columns["step"].tolist() == [called]
+    assert len(series.x[0]) == 300
+    np.testing.assert_array_equal(series.x[0][:, 0], np.arange(300))
+    if step != "7s":
+        assert grid_of(series).times.tolist() == plain.tolist()
+    assert (grid_of(series).times == grid_of(series).times.floor("s")).all()
+
+
+def test_times_jittered_around_half_past_stay_there() -> None:
+    rng = np.random.default_rng(0)
+    plain = pd.date_range("2024-01-01 00:30", periods=200, freq="h")
+    series = read_series(table(plain + pd.to_timedelta(rng.integers(-60, 60, 200), unit="s")))
+    assert grid_of(series).times.tolist() == plain.tolist()
+
+
+def test_a_grid_on_which_most_points_are_empty_is_refused_after_resampling_too() -> None:
+    rng = np.random.default_rng(1)
+    hours = rng.exponential(3600, 400)
+    hours[:250] = rng.exponential(600, 250)
+    times = pd.Timestamp("2024-01-01") + pd.to_timedelta(np.cumsum(hours).round(3), unit="s")
+    with pytest.raises(ValueError, match=r"no rows for \d+% of its times"):
+        read_series(table(times))
+
+
+def test_missing_points_are_counted_after_resampling(caplog: pytest.LogCaptureFixture) -> None:
+    rng = np.random.default_rng(0)
+    plain = pd.date_range("2024-01-01", periods=200, freq="h").delete(range(50, 70))
+    series = read_series(table(plain + pd.to_timedelta(rng.normal(0, 30, 180).round(3), unit="s")))
+    assert len(series.x[0]) == 200
+    assert "no rows for 20 of 200 times" in caplog.text
+
+
+def test_a_period_is_above_zero() -> None:
+    for period in (-5.0, 0.0):
+        with pytest.raises(ValueError, match=f"period must be seconds above 0.*got {period:g}"):
+            series_domain([np.zeros(5)], period=period)
+
+
+@pytest.mark.parametrize("mark", [";", "\t", "|"])
+def test_a_table_may_be_separated_by_another_mark(tmp_path: Path, mark: str) -> None:
+    rows = [mark.join((f"2024-01-{day:02d}", f"{day}{',' if mark == ';' else '.'}5")) for day in range(1, 11)]
+    x = read_series(written(tmp_path, "\n".join([mark.join(('"time"', '"load, MW"')), *rows]))).x[0]
+    np.testing.assert_array_equal(x[:, 0], np.arange(1, 11) + 0.5)
+
+
+def test_semicolons_do_not_need_decimal_commas(tmp_path: Path) -> None:
+    rows = [f"{day:02d}.01.2024;{day}.5" for day in range(1, 21)]
+    series = read_series(written(tmp_path, "\n".join(["Datum;load", *rows])))
+    assert series.columns["step"].tolist() == ["D"]
+    np.testing.assert_array_equal(series.x[0][:, 0], np.arange(1, 21) + 0.5)
+
+
+def test_a_future_of_another_step_is_told() -> None:
+    series = read_series(table(pd.date_range("2024-01-01", periods=48, freq="h")))
+    days = read_series(table(pd.date_range("2024-01-03", periods=9, freq="D")))
+    with pytest.raises(ValueError, match=r"lacks 2024-01-03 01:00:00 \(its step is D, that of the series is h\)"):
+        future_values(series, days, 5, ["z"])
+
+
 def test_a_single_time_needs_a_step() -> None:
     with pytest.raises(ValueError, match="at least 2 times"):
         read_series(dated("2024-01-01"))

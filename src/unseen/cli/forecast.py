@@ -19,10 +19,14 @@ def forecast(
     out: Annotated[Path | None, typer.Option(help="Folder to write.", show_default=False)] = None,
     horizon: Annotated[int, typer.Option(help="Points to forecast.", min=1)] = 96,
     context: Annotated[
-        int | None, typer.Option(help="Points that are read before them; what the model takes.", show_default=False)
+        int | None,
+        typer.Option(help="Points that are read before them; what the model takes, and not more.", show_default=False),
     ] = None,
     time: Annotated[
-        str | None, typer.Option(help="Column with the times; found by its usual names.", show_default=False)
+        str | None,
+        typer.Option(
+            help="Column with the times; found by its usual names, or as the only one of dates.", show_default=False
+        ),
     ] = None,
     columns: Annotated[
         str | None, typer.Option(help="Columns to forecast, such as A,B; all numbers if absent.", show_default=False)
@@ -110,7 +114,7 @@ def forecast(
             typer.echo(f"{row.method:<16}{row.mae:>12.4g}{row.rmse:>12.4g}{row.against:>12.3f}{covered:>10}")
     typer.echo(f"chosen: {result.chosen}: {result.why}")
     times = result.table.time
-    say(f"{out} holds forecast.csv ({times.iloc[0]} to {times.iloc[-1]}), backtest.csv and forecast.png")
+    say(f"{out} holds forecast.csv ({times.min()} to {times.max()}), backtest.csv and forecast.png")
 
 
 def _open(folder: Path | None):  # type: ignore[no-untyped-def]

@@ -15,9 +15,20 @@ from numpy.typing import NDArray
 
 from unseen.data.domain import Domain
 from unseen.data.naive import last_value, season_of, seasonal_naive
-from unseen.data.series import channels_of, forecast_frame, grid_of, part, periods_of, pick, read_series
+from unseen.data.series import (
+    channels_of,
+    forecast_frame,
+    future_values,
+    grid_of,
+    part,
+    periods_of,
+    pick,
+    read_series,
+    series_domain,
+)
 from unseen.methods.forecasting.ttm import TTM, pretrained
 from unseen.methods.forecasting.ttm.pretrained import check_tuning
+from unseen.methods.forecasting.ttm.windows import RESOLUTIONS, resolution_of
 from unseen.runtime import replacing
 from unseen.validation.conformal import conformal_widths, coverage, fewest
 
@@ -30,7 +41,10 @@ ORIGINS = 60
 """Most forecasts of the past of one series."""
 WORST = 100.0
 """Largest error over that of the seasonal naive that counts; where that never errs, all others would be infinite."""
-METHODS = ("auto", "ttm", "ttm-tuned", "seasonal-naive", "last-value")
+FAR = 4
+"""Horizons of the model beyond which a warning says that it reads its own forecasts."""
+NAIVE = ("seasonal-naive", "last-value")
+METHODS = ("auto", "ttm", "ttm-tuned", *NAIVE)
 
 Array = NDArray[Any]
 Forecaster = Callable[[Domain, int, "Domain | None"], Array]
@@ -90,9 +104,10 @@ def forecast(
     horizon : int
         Points to forecast.
     context : int, optional
-        Points that are read before them; as many as the model takes if absent.
+        Points that are read before them; as many as the model takes if absent, and not more.
     future : as `series`, optional
-        What is known of the future: its columns that the series has, too, are exogenous. It asks for tuning.
+        What is known of the future: its columns that the series has, too, are exogenous. It asks for tuning. It must
+        hold a value for each of them at each of the `horizon` times, whatever the method.
     few_shot : float in (0, 1], optional
         Share of the windows of the past to tune the model on; None tunes it only where there is a `future`.
     intervals : float in (0, 1), optional
@@ -107,6 +122,11 @@ def forecast(
         Whether 01/02/2024 is February 1; see `read_series`.
     seed : int
 
+    Notes
+    -----
+    Of several series, those that the model cannot read (shorter than a patch, or without a value in what it would
+    read) get the naive forecast, without intervals, with a warning; one alone is refused.
+
     Raises
     ------
     ValueError
@@ -119,16 +139,23 @@ def forecast(
         check_tuning(base, settings)
         if few_shot is None and future is None:
             raise ValueError(f"settings ({', '.join(settings)}) are for tuning: give few_shot or a future, too")
-    read = series if isinstance(series, Domain) else read_series(series, time=time, by=by, day_first=day_first)
-    known = _future(future, read, time, by, day_first)
-    exogenous = _exogenous(read, known, columns)
-    targets = [c for c in (columns or channels_of(read)) if c not in exogenous]
+    reach = _reach(base, context, horizon, method)
+    whole = _read(series, columns, future, time=time, by=by, day_first=day_first)
+    known = _future(future, whole, time, by, day_first)
+    exogenous = _exogenous(whole, known, columns)
+    targets = [c for c in (columns or channels_of(whole)) if c not in exogenous]
     if not targets:
-        raise ValueError(f"future must leave a column to forecast; it holds all of {', '.join(channels_of(read))}")
-    read = pick(read, [*targets, *exogenous])
+        raise ValueError(f"future must leave a column to forecast; it holds all of {', '.join(channels_of(whole))}")
+    if known is not None:
+        future_values(whole, known, horizon, exogenous)
+    whole = pick(whole, [*targets, *exogenous])
+    places = _readable(whole, base, reach, method)
+    read = whole.take(places)
+    if method not in NAIVE:
+        _warn_of_steps(read, base)
     if few_shot is None and exogenous:
         few_shot = 1.0
-    origins = _origins(read, horizon, base)
+    origins = _origins(read, horizon, base, reach)
     tune = None
     if few_shot is not None:
         changed = {"fraction": few_shot, "exogenous": tuple(exogenous), "random_state": seed, **(settings or {})}
@@ -142,10 +169,14 @@ def forecast(
     if chosen == "ttm-tuned" and past and tune is not None:
         forecasters = _forecasters(base, tune(read), targets, exogenous, context)
     y = forecasters[chosen](read, horizon, known)
-    names = [] if read.ids is None else [str(name) for name in read.ids]
+    names = [str(name) for name in np.asarray(read.ids)]
     low, high = _bounds(y, past[chosen], intervals, names) if past else (None, None)
-    frame = forecast_frame(read, y, low=low, high=high, channels=targets)
-    return Forecast(frame, chosen, table, why, pick(read, targets))
+    if len(read) < len(whole):
+        others = forecasters[chosen if chosen in NAIVE else NAIVE[0]](whole, horizon, known)
+        low, high = (None if end is None else _placed(end, places, np.full_like(others, np.nan)) for end in (low, high))
+        y = _placed(y, places, others)
+    frame = forecast_frame(whole, y, low=low, high=high, channels=targets)
+    return Forecast(frame, chosen, table, why, pick(whole, targets))
 
 
 def _check(horizon: int, context: int | None, few_shot: float | None, intervals: float | None, method: str) -> None:
@@ -169,6 +200,32 @@ def _check_model(model: TTM) -> None:
         raise ValueError(f"model must be pretrained, not adapted; this one was adapted to the channels {told}")
 
 
+def _reach(model: TTM, context: int | None, horizon: int, method: str) -> int:
+    """Points that the model reads; a warning tells where a context or a horizon goes far beyond the model's own."""
+    if context is not None and context < model.patch:
+        raise ValueError(f"context must be at least {model.patch}, a patch of the model; got {context}")
+    if context is not None and context > model.context and method not in NAIVE:
+        log.warning("context is %d; the model reads the last %d of these points", context, model.context)
+    if horizon > FAR * model.horizon and method not in NAIVE:
+        log.warning(
+            "horizon is %d; the model forecasts %d points at once, and the others from its own forecasts",
+            horizon, model.horizon,
+        )  # fmt: skip
+    return min(context or model.context, model.context)
+
+
+def _read(series: Any, columns: Sequence[str] | None, future: Any, **options: Any) -> Domain:
+    """The series, with all their columns if some of these may be in the future."""
+    if isinstance(series, Domain):
+        return series
+    if future is None:
+        return read_series(series, columns=columns, **options)
+    read = read_series(series, **options)
+    if set(columns or ()) - set(channels_of(read)):
+        read_series(series, columns=columns, **options)  # tells which are text, and which are not there
+    return read
+
+
 def _future(future: Any, read: Domain, time: str | None, by: str | None, day_first: bool | None) -> Domain | None:
     """What is known of the future; one row of it has the step of the series."""
     if future is None or isinstance(future, Domain):
@@ -184,23 +241,93 @@ def _exogenous(read: Domain, known: Domain | None, columns: Sequence[str] | None
             raise ValueError(f"columns must be of {', '.join(have)}; got {column!r}")
     if known is None:
         return []
-    found = [c for c in have if c in channels_of(known)]
+    ahead = channels_of(known)
+    found = [c for c in have if c in ahead]
     if not found:
         raise ValueError(
-            f"future must share a column of numbers with the series ({', '.join(have)}); "
-            f"it has {', '.join(channels_of(known))}"
+            f"future must share a column of numbers with the series ({', '.join(have)}); it has {', '.join(ahead)}"
         )
+    both = [c for c in columns or () if c in found]
+    if both and len(both) < len(columns or ()):
+        raise ValueError(f"columns must not name {both[0]!r}, which future holds")
+    unused = [c for c in ahead if c not in have]
+    if unused:
+        log.warning("future holds %s, which the series has not: not used", ", ".join(unused))
     return found
+
+
+# -- what the model can read -------------------------------------------------------------------------------
+
+
+def _readable(series: Domain, model: TTM, reach: int, method: str) -> list[int]:
+    """Places of the series that the model can read; a warning names the others.
+
+    Raises
+    ------
+    ValueError
+        If a column has no value at all, or the model can read none and no naive method was asked for.
+    """
+    for k, channel in enumerate(channels_of(series)):
+        if not any(np.isfinite(x[:, k]).any() for x in series.x):
+            raise ValueError(f"column {channel!r} of {series.name} has no value; leave it out (columns, --columns)")
+    lacks = {i: _lack(series, i, model.patch, reach) for i in range(len(series))}
+    places = [i for i, lack in lacks.items() if not lack]
+    told = "; ".join(lack for lack in lacks.values() if lack)
+    if not places and method not in NAIVE:
+        raise ValueError(f"the model cannot read this: {told} (--method {NAIVE[0]} can do with less)")
+    if told and method not in NAIVE:
+        log.warning("the naive forecast, without intervals, where the model cannot read a series: %s", told)
+    return places or list(lacks)
+
+
+def _lack(series: Domain, i: int, least: int, reach: int) -> str:
+    """Why the model cannot read a series; empty if it can."""
+    values, name = np.asarray(series.x[i]), str(series.ids[i])  # type: ignore[index]
+    if len(values) < least:
+        return f"{name} has {len(values)} points, and {least} are the least"
+    empty = np.isnan(values[-reach:]).all(axis=0)
+    if empty.any():
+        channel = channels_of(series)[int(np.argmax(empty))]
+        return f"column {channel!r} of {name} has no value in the last {len(values[-reach:])} points"
+    return ""
+
+
+def _unseen(series: Domain, model: TTM) -> NDArray[np.bool_]:
+    """Which series, (n,), have a step like none of those that pretraining has seen."""
+    known = {RESOLUTIONS[0], *model.resolutions_}
+    return np.array([RESOLUTIONS[resolution_of(period)] not in known for period in periods_of(series).tolist()])
+
+
+def _warn_of_steps(series: Domain, model: TTM) -> None:
+    """One warning for all steps that pretraining has not seen."""
+    new = np.flatnonzero(_unseen(series, model)).tolist()
+    steps = {grid_of(series, i).step or f"{periods_of(series)[i]:g} seconds" for i in new}
+    if steps:
+        log.warning("pretraining has seen no series with a step of %s: taken as unknown", ", ".join(sorted(steps)))
+
+
+def _as_known(series: Domain, model: TTM) -> Domain:
+    """The series without a period where pretraining has seen none like it: as the model would take them."""
+    periods = np.where(_unseen(series, model), np.nan, periods_of(series))
+    return series.replace(columns={**series.columns, "period": periods})
+
+
+def _placed(values: Array, places: Sequence[int], others: Array) -> Array:
+    """`others` with `values` at `places`."""
+    out = others.copy()
+    out[list(places)] = values
+    return out
 
 
 # -- the methods -------------------------------------------------------------------------------------------
 
 
 def _tuned(base: TTM, changed: Mapping[str, Any], past: Domain) -> TTM:
-    """The model, tuned on `past` with these hyperparameters; its own stay."""
+    """The model, tuned on what is long enough in `past` with these hyperparameters; its own stay."""
     before = base.get_params()
+    long = [i for i, x in enumerate(past.x) if len(x) >= base.patch + 2 * base.horizon]
     try:
-        return base.set_params(**changed).adapt(series=past)
+        return base.set_params(**changed).adapt(series=_as_known(past.take(long) if long else past, base))
     finally:
         base.set_params(**before)
 
@@ -211,12 +338,12 @@ def _forecasters(
     """What can be tried, by name: each from series (and what is known) to (n, h, targets)."""
 
     def zero_shot(series: Domain, horizon: int, known: Domain | None) -> Array:
-        return base.forecast(_last(pick(series, targets), context), horizon=horizon)
+        return base.forecast(_as_known(_last(pick(series, targets), context), base), horizon=horizon)
 
     def few_shot(series: Domain, horizon: int, known: Domain | None) -> Array:
         assert tuned is not None
         ahead = None if not exogenous else known
-        return tuned.forecast(_last(series, context), horizon=horizon, future=ahead)
+        return tuned.forecast(_as_known(_last(series, context), base), horizon=horizon, future=ahead)
 
     found: dict[str, Forecaster] = {"ttm": zero_shot}
     if tuned is not None:
@@ -243,14 +370,19 @@ def _last(series: Domain, context: int | None) -> Domain:
 # -- the past ----------------------------------------------------------------------------------------------
 
 
-def _origins(series: Domain, horizon: int, model: TTM) -> list[NDArray[np.int64]]:
-    """Where forecasts of the past begin, by series: evenly over its last third, `ORIGINS` at most, or none."""
+def _origins(series: Domain, horizon: int, model: TTM, reach: int) -> list[NDArray[np.int64]]:
+    """Where forecasts of the past begin, by series: evenly over its last third, `ORIGINS` at most, or none.
+
+    Not where a column has no value among the `reach` points before, which are read.
+    """
     out = []
     for x in series.x:
         first = max(len(x) * 2 // 3, model.patch + 1)
         last = len(x) - horizon
         n = min(ORIGINS, last - first + 1)
-        out.append(np.unique(np.linspace(first, last, n).round().astype(int)) if n > 0 else np.array([], dtype=int))
+        even = np.unique(np.linspace(first, last, n).round().astype(int)) if n > 0 else np.array([], dtype=int)
+        legible = [not np.isnan(x[max(end - reach, 0) : end]).all(axis=0).any() for end in even.tolist()]
+        out.append(even[np.array(legible, dtype=bool)])
     return out
 
 
@@ -261,8 +393,6 @@ def _before(series: Domain, origins: list[NDArray[np.int64]]) -> Domain:
 
 
 def _stack(pieces: list[Domain]) -> Domain:
-    from unseen.data.series import series_domain
-
     return series_domain(
         [p.x[0] for p in pieces],
         grids=[grid_of(p) for p in pieces],
@@ -332,7 +462,7 @@ def _choice(past: dict[str, _Past], method: str, level: float | None) -> tuple[p
     if method != "auto":
         return table, method, f"it was asked for; on the past {best} had the smallest error"
     n = len(past[best].truth)
-    return table, best, f"it had the smallest mean absolute error in {n} forecasts of the past"
+    return table, best, f"it had the smallest error over that of the seasonal naive in {n} forecasts of the past"
 
 
 def _mae(one: _Past) -> Array:

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import logging
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -28,6 +29,17 @@ COARSE = 1e-4
 """The part of a deviation by which float32 may move a value."""
 TOO_MANY_GAPS = 0.5
 """A grid on which a larger share of points is missing is no grid of this series."""
+
+DATED = r"\b\d{4}\b|\b\d{1,2}[/.\-]\d{1,2}[/.\-]\d{2,4}\b"
+"""What stands in a cell that may be a date."""
+LOOKED_AT = 1000
+"""Cells by which a column is known as one of dates."""
+YEARS = (1000, 3000)
+"""Whole numbers between these, in a column of times, are years."""
+UNITS = ("1D", "1h", "30min", "15min", "10min", "5min", "1min", "30s", "10s", "1s", "100ms", "10ms", "1ms")
+"""What the step of a grid near irregular times is told in."""
+SNAP = 0.1
+"""The part of itself by which that step may move to be told in a coarser unit."""
 
 NUMBERS_FIRST = r"^\s*(\d{1,2})[/.\-](\d{1,2})[/.\-]\d{2,4}\b"
 """Dates that begin with the day or with the month."""
@@ -83,15 +95,19 @@ def read_series(
     Parameters
     ----------
     table : path (.csv, .tsv, .parquet) or DataFrame
-        A row for each time. The times may be the index.
+        A row for each time. The times may be the index. A .csv may be separated by semicolons, tabs or bars, too;
+        with semicolons, numbers may have a decimal comma.
     time : str, optional
-        The column with the times; found by its usual names if absent. A table without times is counted.
+        The column with the times: dates, or years as whole numbers. Absent, it is found by its usual names, else it
+        is the only column of dates, else ``year``. A table without times is counted, with a warning.
     columns : list of str, optional
-        The channels; all columns of numbers if absent.
+        The channels; all columns of numbers but ``year`` if absent. Empty cells and those that pandas takes for
+        missing (NA, nan, null) are missing values.
     by : str, optional
         A column that tells several series in one table apart.
     irregular : {"resample", "raise"}
-        What to do with times that are on no grid: take means on a grid of the median step, with a warning, or refuse.
+        What to do with times that are on no grid: take means on a grid of about the median step (a plain one if there
+        is one within what the steps differ), each time counting to the nearest point, with a warning; or refuse.
     name : str, optional
     day_first : bool, optional
         Whether 01/02/2024 is February 1. Absent, it is told by a number above 12; refused if none is.
@@ -108,21 +124,22 @@ def read_series(
     Raises
     ------
     ValueError
-        If a time stands twice, cannot be read, or there are no numbers; the message names series, row and column.
+        If a time stands twice, cannot be read, there are no numbers, a column of numbers has a cell that is none, or
+        most points of the grid have no row; the message names series, row and column.
     """
     frame, called = _frame(table)
     called = name or called
-    frame = _timed(frame, time, called, day_first)
     if by is not None and by not in frame.columns:
         raise ValueError(f"by must be a column of {called} ({', '.join(map(str, frame.columns))}); got {by!r}")
-    channels = _channels(frame, columns, by, called)
-    parts = {called: frame} if by is None else {f"{key}": part for key, part in frame.groupby(by, sort=True)}
+    frame = _timed(frame, time, by, called, day_first)
+    numbers = _numbers(frame, columns, by, called)
+    parts = {called: numbers} if by is None else {f"{k}": one for k, one in numbers.groupby(frame[by].to_numpy())}
     arrays, grids = [], []
     for key, part in parts.items():
-        values, grid = _regular(part[channels].astype(float), key, irregular, step)
+        values, grid = _regular(part, key, irregular, step)
         arrays.append(values.to_numpy(dtype=np.float64))
         grids.append(grid)
-    return series_domain(arrays, grids=grids, channels=channels, ids=list(parts), name=called)
+    return series_domain(arrays, grids=grids, channels=list(numbers.columns), ids=list(parts), name=called)
 
 
 def series_domain(
@@ -143,7 +160,7 @@ def series_domain(
     Raises
     ------
     ValueError
-        If there is none, one is empty, holds infinity, or they differ in their channels.
+        If there is none, one is empty, holds infinity, they differ in their channels, or a period is not above 0.
     """
     if not len(arrays):
         raise ValueError("arrays must hold at least one series; it is empty")
@@ -157,6 +174,8 @@ def series_domain(
             raise ValueError(f"{told} must not hold infinity; a missing value is NaN")
     if grids is None:
         periods = np.broadcast_to(np.asarray(period, dtype=float), len(values))
+        if (periods <= 0).any():
+            raise ValueError(f"period must be seconds above 0, or NaN where nobody knows; got {periods.min():g}")
         grids = [_counted(len(one), float(each)) for one, each in zip(values, periods)]
     labels = [str(c) for c in channels] if channels is not None else [f"y{i}" for i in range(values[0].shape[1])]
     if len(labels) != values[0].shape[1]:
@@ -296,7 +315,9 @@ def future_values(series: Domain, future: Domain, horizon: int, channels: Sequen
         places = there.get_indexer(times)
         lacks = times[(places < 0)]
         if len(lacks):
-            raise ValueError(f"future must reach from {times[0]} to {times[-1]}; it lacks {lacks[0]}")
+            steps = grid_of(series, i).step, grid_of(known, j).step
+            differ = "" if steps[0] == steps[1] else f" (its step is {steps[1]}, that of the series is {steps[0]})"
+            raise ValueError(f"future must reach from {times[0]} to {times[-1]}; it lacks {lacks[0]}{differ}")
         values = cells[places]
         if np.isnan(values).any():
             step, k = map(int, np.argwhere(np.isnan(values))[0])
@@ -321,12 +342,22 @@ def _frame(table: Any) -> tuple[pd.DataFrame, str]:
     if path.suffix.lower() == ".parquet":
         return pd.read_parquet(path), path.stem
     try:
-        return pd.read_csv(path, sep="\t" if path.suffix.lower() == ".tsv" else ","), path.stem
+        mark = "\t" if path.suffix.lower() == ".tsv" else _separator(path)
+        return pd.read_csv(path, sep=mark, decimal="," if mark == ";" else "."), path.stem
     except pd.errors.EmptyDataError as error:
         raise ValueError(f"{path} holds no rows") from error
 
 
-def _timed(frame: pd.DataFrame, time: str | None, name: str, day_first: bool | None = None) -> pd.DataFrame:
+def _separator(path: Path) -> str:
+    """What separates the cells of a .csv: the mark that stands most often in its first line, outside of quotes."""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        first = re.sub(r'"[^"]*"', "", file.readline())
+    return max(",;\t|", key=first.count)
+
+
+def _timed(
+    frame: pd.DataFrame, time: str | None, by: str | None, name: str, day_first: bool | None = None
+) -> pd.DataFrame:
     """The frame with its times as the index."""
     import pandas as pd
 
@@ -335,15 +366,14 @@ def _timed(frame: pd.DataFrame, time: str | None, name: str, day_first: bool | N
     if time is None and isinstance(frame.index, (pd.DatetimeIndex, pd.PeriodIndex)):
         index = frame.index.to_timestamp() if isinstance(frame.index, pd.PeriodIndex) else frame.index
         return frame.set_axis(_plain_times(index), axis=0)
-    lower = {str(column).casefold(): column for column in frame.columns}
-    found = time if time is not None else next((lower[word] for word in TIME_COLUMNS if word in lower), None)
+    found = time if time is not None else _time_column(frame, by, name)
     if found is None:
         return frame.reset_index(drop=True)
     if found not in frame.columns:
         raise ValueError(f"time must be a column of {name} ({', '.join(map(str, frame.columns))}); got {found!r}")
     cells = frame[found]
     if pd.api.types.is_numeric_dtype(cells):
-        raise ValueError(f"the times of {name} (column {found!r}) must be dates; got numbers such as {cells.iloc[0]!r}")
+        return frame.drop(columns=found).set_axis(_years(cells, name), axis=0)
     first = _day_first(cells, name, day_first)
     try:
         index = pd.DatetimeIndex(pd.to_datetime(cells, utc=_with_zone(cells), dayfirst=first))
@@ -357,6 +387,65 @@ def _timed(frame: pd.DataFrame, time: str | None, name: str, day_first: bool | N
     if index.isna().any():
         raise ValueError(f"row {int(np.argmax(index.isna())) + 1} of {name} has no time (column {found!r})")
     return frame.drop(columns=found).set_axis(_plain_times(index), axis=0)
+
+
+def _time_column(frame: pd.DataFrame, by: str | None, name: str) -> Any:
+    """The column of times by its name, else the only one of dates, else the years; None, with a warning, if none is."""
+    lower = {str(column).casefold(): column for column in frame.columns}
+    usual = next((lower[word] for word in TIME_COLUMNS if word in lower), None)
+    if usual is not None:
+        return usual
+    dated = [column for column in frame.columns if column != by and _dated(frame[column])]
+    if len(dated) == 1:
+        return dated[0]
+    year = lower.get("year")
+    once = [year] if by is None else [year, by]
+    if not dated and year not in (None, by) and _whole_years(frame[year]) and not frame.duplicated(once).any():
+        return year
+    told = ", ".join(map(str, dated or frame.columns))
+    log.warning(
+        "%s has %s (%s): its rows are counted, and no season is known; name the column of times by `time` (--time)",
+        name, "several columns of dates" if dated else "no column of dates", told,
+    )  # fmt: skip
+    return None
+
+
+def _dated(cells: Any) -> bool:
+    """Whether most of the first cells are dates."""
+    import pandas as pd
+
+    if pd.api.types.is_datetime64_any_dtype(cells):
+        return True
+    if pd.api.types.is_numeric_dtype(cells):
+        return False
+    text = cells.dropna().astype(str).head(LOOKED_AT)
+    like = text[text.str.contains(DATED)]
+    return 2 * int(pd.to_datetime(like, errors="coerce", format="mixed", utc=True).notna().sum()) > len(text)
+
+
+def _whole_years(cells: Any) -> bool:
+    """Whether all cells are whole numbers that are years."""
+    import pandas as pd
+
+    if not pd.api.types.is_numeric_dtype(cells):
+        return False
+    values = cells.to_numpy(dtype=float, na_value=np.nan)
+    return bool(((values >= YEARS[0]) & (values <= YEARS[1]) & (values % 1 == 0)).all())
+
+
+def _years(cells: Any, name: str) -> Any:
+    """The first days of years that are told as numbers."""
+    import pandas as pd
+
+    values = cells.to_numpy(dtype=float, na_value=np.nan)
+    if np.isnan(values).any():
+        raise ValueError(f"row {int(np.argmax(np.isnan(values))) + 1} of {name} has no time (column {cells.name!r})")
+    if not _whole_years(cells):
+        raise ValueError(
+            f"the times of {name} (column {cells.name!r}) must be dates such as 2024-01-31, or whole years from "
+            f"{YEARS[0]} to {YEARS[1]}; got numbers such as {values[0]:g}"
+        )
+    return pd.DatetimeIndex((values.astype(int) - 1970).astype("M8[Y]").astype("M8[s]"))
 
 
 def _day_first(cells: Any, name: str, told: bool | None) -> bool:
@@ -390,22 +479,69 @@ def _plain_times(index: Any) -> Any:
     return index.tz_convert("UTC").tz_localize(None) if index.tz is not None else index
 
 
-def _channels(frame: pd.DataFrame, columns: Sequence[str] | None, by: str | None, name: str) -> list[str]:
+def _numbers(frame: pd.DataFrame, columns: Sequence[str] | None, by: str | None, name: str) -> pd.DataFrame:
+    """The channels in float64: the columns asked for, or all that hold numbers but calendar years."""
     import pandas as pd
 
-    numeric = [c for c in frame.columns if c != by and pd.api.types.is_numeric_dtype(frame[c])]
-    for column in columns or ():
+    there = ", ".join(map(str, frame.columns))
+    found: dict[str, Any] = {}
+    for column in frame.columns if columns is None else columns:
         if column not in frame.columns:
-            raise ValueError(f"columns must be of {', '.join(map(str, frame.columns))}; got {column!r}")
-        if column not in numeric:
-            raise ValueError(f"column {column!r} of {name} must hold numbers; got {frame[column].dtype}")
-    chosen = list(columns or numeric)
-    if not chosen:
-        raise ValueError(f"{name} has no column of numbers; its columns are {', '.join(map(str, frame.columns))}")
-    for column in chosen:
-        if np.isinf(frame[column].to_numpy(dtype=float)).any():
+            raise ValueError(f"columns must be of {there}; got {column!r}")
+        if columns is None and column == by:
+            continue
+        values = _parsed(frame[column], name)
+        if values is not None:
+            found[str(column)] = values
+        elif columns is not None:
+            raise ValueError(f"column {column!r} of {name} must hold numbers; it holds {_kind(frame[column])}")
+    if columns is None:
+        for column in [c for c in found if c.casefold() == "year" and _whole_years(found[c]) and len(found) > 1]:
+            log.warning("column %r of %s holds years: no channel, unless `columns` (--columns) names it", column, name)
+            del found[column]
+    if not found:
+        raise ValueError(f"{name} has no column of numbers; its columns are {there}")
+    for column, values in found.items():
+        if np.isinf(values.to_numpy()).any():
             raise ValueError(f"column {column!r} of {name} holds infinity; a missing value is an empty cell")
-    return [str(column) for column in chosen]
+    return pd.DataFrame(found, index=frame.index)
+
+
+def _kind(cells: Any) -> str:
+    """What a column holds that is not one of numbers, with an example."""
+    import pandas as pd
+
+    word = "text" if pd.api.types.is_object_dtype(cells) or pd.api.types.is_string_dtype(cells) else str(cells.dtype)
+    return " ".join([word, *(f"such as {str(cell)!r}" for cell in cells.dropna().head(1))])
+
+
+def _parsed(cells: Any, name: str) -> Any:
+    """The cells of a column as float64, NaN where they are empty; None where most are text or times.
+
+    Raises
+    ------
+    ValueError
+        If most are numbers, and one is neither a number nor empty.
+    """
+    import pandas as pd
+
+    if pd.api.types.is_numeric_dtype(cells):
+        return cells.astype(float)
+    if pd.api.types.is_datetime64_any_dtype(cells) or pd.api.types.is_timedelta64_dtype(cells):
+        return None
+    cells = cells.astype(object)
+    empty = (cells.isna() | (cells.astype(str).str.strip() == "")).to_numpy()
+    values = pd.to_numeric(cells.mask(empty), errors="coerce")
+    wrong = values.isna().to_numpy() & ~empty
+    if not wrong.any():
+        return values.astype(float)
+    if 2 * wrong.sum() >= (~empty).sum():
+        return None
+    row = int(np.argmax(wrong))
+    raise ValueError(
+        f"column {cells.name!r} of {name} holds numbers, but row {row + 1} is {str(cells.iloc[row])!r}: leave the cell "
+        "empty where a value is missing, or choose other columns by `columns` (--columns)"
+    )
 
 
 def _counted(n: int, period: float) -> Grid:
@@ -432,12 +568,16 @@ def _regular(
         raise ValueError(f"{name} must have at least 2 times; got {len(frame)}")
     step = _step(frame.index)
     if step is None:
-        median = pd.Series(frame.index).diff().dropna().median()
+        median = _told(pd.Series(frame.index).diff().median())
         if irregular == "raise":
             raise ValueError(f"the times of {name} are on no regular grid; their median step is {median}")
-        step = _named(pd.Timedelta(median))
-        log.warning("the times of %s are on no regular grid: means on a grid of %s, their median step", name, median)
-        frame = frame.resample(step, origin="start").mean()
+        places, near = _near_grid(frame.index)
+        step = _named(near)
+        log.warning(
+            "the times of %s are on no regular grid: means on a grid of %s (their median step is %s)",
+            name, _told(near), median,
+        )  # fmt: skip
+        frame = frame.groupby(places).mean()
     full = _dates(frame.index[0], step, last=frame.index[-1])
     gaps = 1 - len(frame) / max(len(full), 1)
     if gaps > TOO_MANY_GAPS:
@@ -445,6 +585,43 @@ def _regular(
     if len(full) > len(frame):
         log.warning("%s has no rows for %d of %d times: missing values", name, len(full) - len(frame), len(full))
     return frame.reindex(full), Grid(full, step, seconds_of(step))
+
+
+def _near_grid(times: Any) -> tuple[Any, pd.Timedelta]:
+    """For times on no grid, the nearest points of one of about their median step, and its step.
+
+    Step and place of the grid are plain where that is within what the steps and the times differ: their median
+    deviation, and the circular deviation of the times modulo the step.
+    """
+    import pandas as pd
+
+    moments = times.as_unit("ns").asi8
+    gaps = np.diff(moments)
+    median = int(np.median(gaps))
+    differ = int(np.median(np.abs(gaps - median)))
+    step = _plain(median, min(differ, int(SNAP * median)))
+    mean = np.exp(2j * np.pi * (moments % step) / step).mean()
+    turn = float(np.angle(mean)) / (2 * np.pi)
+    spread = float(np.sqrt(-2 * np.log(np.clip(np.abs(mean), 1e-9, 1)))) / (2 * np.pi)
+    first = _plain(round(turn * step), round(spread * step))
+    return pd.DatetimeIndex((moments - first + step // 2) // step * step + first), pd.Timedelta(step, unit="ns")
+
+
+def _plain(span: int, tolerance: int) -> int:
+    """Nanoseconds as a multiple of the coarsest of `UNITS` that is within the tolerance; unchanged if none is."""
+    import pandas as pd
+
+    for unit in UNITS:
+        size = pd.Timedelta(unit).as_unit("ns").value
+        near = round(span / size) * size
+        if abs(near - span) <= tolerance:
+            return near
+    return span
+
+
+def _told(span: Any) -> str:
+    """A span in words, without days where there are none."""
+    return str(span).removeprefix("0 days ")
 
 
 def _step(times: Any) -> str | None:

@@ -27,7 +27,9 @@ LONGEST = (150.0, 750.0, 1300.0, 2700.0, 5400.0, 16.0 * 3600, 3.5 * 86400, 14.0 
 
 
 def resolution_of(period: float) -> int:
-    """The bucket of a sampling period in seconds; 0 (unknown) for NaN."""
+    """The bucket of a sampling period in seconds; 0 (unknown) for NaN, `ValueError` if it is not above 0."""
+    if period <= 0:
+        raise ValueError(f"period must be seconds above 0, or NaN where nobody knows; got {period:g}")
     return 0 if not math.isfinite(period) else 1 + int(np.searchsorted(LONGEST, period))
 
 
