@@ -118,6 +118,7 @@ def test_a_table_without_times_is_counted() -> None:
         (pd.DataFrame({"time": ["2024-01-01", "never"], "y": [1.0, 2.0]}), {}, "cannot be read"),
         (pd.DataFrame({"time": ["2024-01-01", None], "y": [1.0, 2.0]}), {}, "row 2 .* has no time"),
         (pd.DataFrame({"time": [1, 2], "y": [1.0, 2.0]}), {}, "must be dates"),
+        (pd.DataFrame({"time": [20240101, 20240102], "y": [1.0, 2.0]}), {}, "or whole years .* such as 20240101"),
         (pd.DataFrame({"time": ["2024-01-01", "2024-01-02"], "y": ["a", "b"]}), {}, "no column of numbers"),
         (pd.DataFrame({"time": ["2024-01-01", "2024-01-02"], "y": [1, np.inf]}), {}, "infinity"),
         (pd.DataFrame({"time": ["2024-01-01"], "y": [1.0]}), {}, "at least 2 times"),

@@ -443,7 +443,7 @@ def _years(cells: Any, name: str) -> Any:
     if not _whole_years(cells):
         raise ValueError(
             f"the times of {name} (column {cells.name!r}) must be dates such as 2024-01-31, or whole years from "
-            f"{YEARS[0]} to {YEARS[1]}; got numbers such as {values[0]:g}"
+            f"{YEARS[0]} to {YEARS[1]}; got numbers such as {values[0]:.12g}"
         )
     return pd.DatetimeIndex((values.astype(int) - 1970).astype("M8[Y]").astype("M8[s]"))
 
