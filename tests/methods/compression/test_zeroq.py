@@ -37,7 +37,7 @@ from unseen.nn.bn_statistics import bn_inputs
 from unseen.nn.build import builder
 from unseen.nn.divergences import exact_kl
 from unseen.nn.network_io import noise, output_of, retinanet_logits
-from unseen.nn.quantizers import FLOAT, quantizable
+from unseen.nn.quantizers import FLOAT, outputs, quantizable
 
 SHAPE = (1, 8, 8)
 
@@ -477,15 +477,18 @@ def test_classifiers_of_torchvision_at_8_bits_stay_near_themselves(name):
         if hasattr(module, "momentum"):
             module.momentum = None  # BatchNorm then remembers the mean of all it has seen
             module.reset_running_stats()
-    coarse = torch.randn(3, 24, 3, 8, 8)
     with torch.no_grad():
-        for part in coarse:  # pictures whose statistics BatchNorm remembers
-            network.train()(nn.functional.interpolate(part, 64, mode="bicubic"))
+        for x in torch.randn(3, 24, 3, 64, 64):
+            network.train()(x)
     network.eval()
-    method = ZeroQ(shape=(3, 64, 64), batch_size=4, iterations=5, learning_rate=0.05).fit(model=network)
-    x = nn.functional.interpolate(torch.randn(8, 3, 8, 8), 64, mode="bicubic")
-    got = method.decision_function(x)
+    method = ZeroQ(shape=(3, 64, 64), batch_size=8, iterations=5, learning_rate=0.01).fit(model=network)
+    assert method.losses_[-1] < method.losses_[0]
+    x = torch.randn(8, 3, 64, 64)
     with torch.no_grad():
         exact = network(x)
-    assert torch.isfinite(got).all()
-    assert float(nn.functional.cosine_similarity(got, exact).mean()) > 0.95
+    low = outputs(method.quantize(network, weight_bits=2), x)
+    far, near = (
+        float(nn.functional.cosine_similarity(got, exact).mean()) for got in (low, method.decision_function(x))
+    )
+    assert near > 0.9  # random weights amplify what rounding changes more than trained ones
+    assert near > far
