@@ -233,7 +233,7 @@ def follow(network: nn.Module) -> nn.Module:
     for name, module in network.named_modules():
         if "parametrizations" in name.split("."):  # the codes of a weight: part of their layer
             continue
-        module._place = name  # type: ignore[assignment]
+        module._place = name
         if _enter not in module._forward_pre_hooks.values():
             module.register_forward_pre_hook(_enter)
     return network
