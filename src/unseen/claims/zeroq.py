@@ -272,7 +272,7 @@ claim = Claim(
             experiment="photographs",
             holds=at_least("integers", metric="cosine", value=0.98),
         ),
-        promised(
+        effect(
             text="In integers it diverges less from the float network than what onnxruntime makes by itself, ranges "
             "from real photographs and the same range of the input, at the same bits: by 0.004 nats.",
             experiment="photographs",
