@@ -111,6 +111,10 @@ def test_rank_of_a_benchmarks_file(call: Any, tmp_path: Path) -> None:
     assert json.loads(done.stdout)["agreement"]["tau"] > 0.5
     assert pd.read_csv(tmp_path / "out" / "nodes.csv").node.tolist() == ["network"]
     call("rank", "zc.json", "--trained", 15, "--proxies", "synflow", "--out", "one", *FAST)
+    done = call("rank", "zc.json", "--trained", 15, "--top", 500, "--out", "all", *FAST)
+    assert len(done.stdout.splitlines()) == 15
+    assert "these are the best 15 of 30 that were scored" in done.stderr
+    assert "± is the deviation of a score over draws of the learnt weights" in done.stderr
     assert "got 'jacov'" in call("rank", "zc.json", "--trained", 15, "--proxies", "jacov", code=1).stderr
 
 
@@ -137,14 +141,20 @@ def test_table_is_made_and_ranked(call: Any, photos: Path, tmp_path: Path) -> No
         (("rank", "cells", "--data", "digits:handwritten", "--proxies", "snip"), "--proxies is for a table"),
         (("rank", "cells-digits", "--trained", 199), "trained must lie in [4, 198]"),
         (("rank", "cells-digits", "--set", "proxies=2"), "--set does not take proxies"),
-        (("rank", "cells-digits", "--set", "banana=2"), "banana"),
+        (
+            ("rank", "cells-digits", "--set", "banana=2"),
+            "parzc has no parameter 'banana'; it has random_state, ",
+        ),
+        (("rank", "nasbench_only108.tfrecord"), "zc_nasbench101.json"),
+        (("rank", "cells", "--data", "digits:printd"), "did you mean 'digits:printed'?"),
         (("rank", "cells", "--data", "digits:handwritten", "--trained", 7), "trained must lie in [8,"),
         (("rank", "cells", "--data", "digits:handwritten", "--channels", 3), "channels must be 1"),
         (("table", "cells", "--data", "letters", "--out", "t.csv"), "ends in .parquet"),
-        (("table", "nets", "--data", "letters", "--out", "t.parquet"), "space must be cells or vits"),
+        (("table", "nets", "--data", "letters", "--out", "t.parquet"), "space must be cells or vits; got 'nets'"),
     ],
 )
-def test_mistakes_are_one_line(call: Any, args: tuple[Any, ...], told: str) -> None:
+def test_mistakes_are_one_line(call: Any, args: tuple[Any, ...], told: str, tmp_path: Path) -> None:
+    (tmp_path / "nasbench_only108.tfrecord").write_bytes(b"")
     done = call(*args, code=1)
     assert told in done.stderr
     assert "Traceback" not in done.stderr

@@ -32,7 +32,7 @@ from unseen.methods.fixed import fixed
 from unseen.nn.build import builder, timm_network
 from unseen.nn.divergences import exact_kl
 from unseen.nn.integer import run_onnx
-from unseen.nn.quantizers import frozen_copy, quantizable, quantized_weight
+from unseen.nn.quantizers import frozen_copy, quantizable, quantized, quantized_weight
 from unseen.report.quantization import facts
 
 SHORT = {"iterations": 3, "batch_size": 4, "learning_rate": 0.1}
@@ -109,9 +109,13 @@ def test_a_saved_model_is_quantized_saved_and_predicts(model, tmp_path, slug):
     assert table["probability"].tolist() == small.predict(pictures())["probability"].tolist()
     told = json.loads((tmp_path / "q" / "quantization.json").read_text())
     assert told == about
-    weights = 3 * 8 * 9 + 8 * 9 + 8 * 4
-    assert told["megabytes"]["before"] == pytest.approx(4 * weights / 2**20)
-    assert told["megabytes"]["after"] == pytest.approx(6 / 8 * weights / 2**20)
+    weights, rest = 3 * 8 * 9 + 8 * 9 + 8 * 4, 4 * 8 + 4
+    if slug == "dfq":
+        rest = 2 * 8 + 4  # BatchNorm became biases
+    assert told["megabytes"]["before"] == pytest.approx(4 * (weights + 4 * 8 + 4) / 2**20)
+    assert told["megabytes"]["quantized"] == pytest.approx(6 / 8 * weights / 2**20)
+    assert told["megabytes"]["after"] == pytest.approx((6 / 8 * weights + 4 * rest) / 2**20)
+    assert told["megabytes"]["float"] == {"biases and norms": pytest.approx(4 * rest / 2**20)}
     files = [file for file in (tmp_path / "q").rglob("*") if file.is_file() and file.parent != tmp_path / "q"]
     assert told["megabytes"]["folder"] * 2**20 >= sum(file.stat().st_size for file in files) > weights
     assert (tmp_path / "q" / "report.html").exists()
@@ -205,7 +209,44 @@ def test_onnx_in_integers_comes_from_the_float_network_or_from_the_folder(mixed,
         assert float((got - simulated).abs().mean()) < 0.02
 
 
-def test_the_file_is_compared_with_the_float_network_and_from_the_folder_with_the_simulated_one(model, tmp_path):
+def test_attention_that_stays_float_is_counted_and_named():
+    bundle = classifier("torchvision:vit_b_16?pretrained=0")
+    network = bundle.logits()
+    layers = dict.fromkeys(quantizable(network), 8)
+
+    class Quantized:
+        @staticmethod
+        def network() -> nn.Module:
+            return quantized(frozen_copy(network), layers)
+
+    size = quantization._sizes(network, Quantized)["megabytes"]
+    assert size["before"] == pytest.approx(sum(p.numel() for p in network.parameters()) * 4 / 2**20)
+    assert size["quantized"] == pytest.approx(size["before"] / 4, rel=0.4)
+    assert size["float"]["in_proj_weight of MultiheadAttention"] == pytest.approx(12 * 3 * 768 * 768 * 4 / 2**20)
+    assert size["after"] == pytest.approx(size["quantized"] + sum(size["float"].values()))
+    assert size["after"] == pytest.approx(144.4, abs=0.5)  # what it takes on disk, but for steps
+
+
+def test_a_distillation_that_diverged_is_told_as_such(bundle, tmp_path):
+    small, about = quantize(bundle, settings={**SHORT, "learning_rate": 1e6}, out=tmp_path / "q")
+    first, last = small.method.losses_[[0, -1]]
+    told = f"went from {first:.4g} to {last:.4g} in 3 steps: distillation diverged, a smaller learning rate may help"
+    assert facts(about)["mismatch of statistics"] == told
+    page = (tmp_path / "q" / "report.html").read_text()
+    assert f"The mismatch of statistics {told}." in page
+    assert "fell" not in page
+
+
+def test_a_divergence_is_not_below_zero():
+    x = torch.randn(64, 10)
+    assert float(exact_kl(x, x + 1e-4 * torch.randn(64, 10)).mean()) < 1e-6
+    assert str(quantization._apart(x, x)["divergence"]) == "0.0"
+    assert all(quantization._apart(x, x + c)["divergence"] >= 0 for c in torch.linspace(-9, 9, 50))
+
+
+def test_the_file_is_compared_with_the_float_network_and_from_the_folder_with_the_simulated_one(
+    bundle, model, tmp_path
+):
     small, about = quantize(model, bits="2/8", onnx=tmp_path / "a.onnx", out=tmp_path / "q", settings=SHORT)
     x = nn.functional.interpolate(small.method.distilled_, (16, 16), mode="bilinear", antialias=True)
     got = run_onnx(tmp_path / "a.onnx", x)
@@ -213,9 +254,21 @@ def test_the_file_is_compared_with_the_float_network_and_from_the_folder_with_th
         exact, simulated = (b.network().eval()(x) for b in (Bundle.load(model), small))
 
     def cosine(other: torch.Tensor, one: torch.Tensor = got) -> float:
+        other, one = (p.log() - p.log().mean(dim=1, keepdim=True) for p in (other, one))
         return float(nn.functional.cosine_similarity(other, one).mean())
 
     assert about["onnx"]["cosine"] == pytest.approx(cosine(exact), abs=1e-5)
+    logits = bundle.logits()(x)
+    centred = logits - logits.mean(dim=1, keepdim=True)
+    assert cosine(exact) == pytest.approx(cosine(logits.softmax(dim=1)), abs=1e-5)
+    assert float(nn.functional.cosine_similarity(exact.log() - exact.log().mean(1, True), centred).mean()) > 0.9999
+    assert re.fullmatch(r"cosine of logits 0\.\d{4}, agreement .*", facts(about)["ONNX against float"])
+    assert about["onnx"]["milliseconds"] > 0
+    assert about["onnx"]["float_milliseconds"] > 0
+    assert re.fullmatch(
+        r"\d+\.\d ms a picture in integers, \d+\.\d in floats: \d+\.\d\d times as fast, here on one thread",
+        facts(about)["ONNX speed"],
+    )
     assert cosine(exact) != pytest.approx(cosine(simulated), abs=1e-4)
     told = export_model(Bundle.load(tmp_path / "q"), tmp_path / "b.onnx")
     assert told.cosine == pytest.approx(cosine(simulated, run_onnx(tmp_path / "b.onnx", x)), abs=1e-5)
@@ -225,8 +278,10 @@ def test_excluded_layers_count_as_float_and_stay_float_in_onnx(bundle, tmp_path)
     settings = {**SHORT, "exclude": ("8",)}
     _, about = quantize(bundle, bits="4/8", onnx=tmp_path / "m.onnx", settings=settings)
     conv, head = 3 * 8 * 9 + 8 * 9, 8 * 4
-    assert about["megabytes"]["after"] == pytest.approx((conv * 4 + head * 32) / 8 / 2**20)
-    assert about["megabytes"]["before"] == pytest.approx((conv + head) * 4 / 2**20)
+    assert about["megabytes"]["quantized"] == pytest.approx(conv * 4 / 8 / 2**20)
+    assert about["megabytes"]["float"]["weight of Linear"] == pytest.approx(head * 4 / 2**20)
+    assert about["megabytes"]["after"] == pytest.approx((conv * 4 + (head + 36) * 32) / 8 / 2**20)
+    assert facts(about)["stays float"] == "biases and norms 0.00 MB, weight of Linear 0.00 MB"
     assert about["bits"] == {"least": 4, "most": 32}
     stored = {i.name: onnx.numpy_helper.to_array(i) for i in onnx.load(tmp_path / "m.onnx").graph.initializer}
     assert np.allclose(stored["scores.8.weight"], bundle.logits()[8].weight.detach().numpy())
@@ -401,7 +456,7 @@ def test_dynamic_control_flow_and_shared_layers_are_quantized_by_zeroq_and_refus
 @pytest.mark.parametrize("slug", ["zeroq", "dfq"])
 def test_a_network_without_batch_norm_is_a_clear_error(slug):
     plain = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 4))
-    with pytest.raises(ValueError, match="must have BatchNorm layers"):
+    with pytest.raises(ValueError, match=r"must have BatchNorm layers.*--pictures"):
         quantize(bundle_of(plain), method=slug)
 
 
@@ -448,7 +503,7 @@ def test_arguments_that_contradict_each_other_are_refused(bundle, mixed, model, 
         quantize(bundle, settings={"epochs": 3})
     with pytest.raises(ValueError, match="8/ACTIVATIONS"):
         quantize(bundle, bits="4/8", size="3MB")
-    with pytest.raises(ValueError, match="settings of"):
+    with pytest.raises(ValueError, match=r"again \(--from\) goes on with the settings of"):
         quantize(again=folder, size="3MB", settings=SHORT)
     with pytest.raises(ValueError, match="which other bits"):
         quantize(again=folder)
@@ -547,7 +602,8 @@ def test_the_command_quantizes_moves_on_and_exports(tmp_path):
     )
     call("quantize", "--from", "a", "--size", "3MB", "--out", "b")
     done = call("export", "b", "--out", "b.onnx", "--integers")
-    assert "cosine" in done.stderr
+    assert "cosine of logits with the simulated network" in done.stderr
+    assert "times as fast, here on one thread" in done.stderr
     assert (tmp_path / "b.onnx").stat().st_size > 0
     told = call("quantize", model, code=1).stderr
     assert told.strip() == "unseen: name --out FOLDER, --onnx FILE or both"

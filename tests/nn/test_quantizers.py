@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -20,8 +21,10 @@ from unseen.nn.quantizers import (
     calibrate,
     count_activations,
     fake_quantize,
+    follow,
     frozen_copy,
     outputs,
+    places_of,
     quantizable,
     quantized,
     quantized_weight,
@@ -157,12 +160,27 @@ def test_float_bits_leave_outputs_identical():
     assert torch.equal(result(x), network(x))
 
 
-def test_more_than_8_bits_are_kept_in_16_bit_codes():
-    network = frozen_copy(net())
-    expected = network[5].weight.clone()
-    layer = quantized(network, {"5": 16}).network.get_submodule("5")
-    assert layer.parametrizations.weight.original.dtype == torch.int16
-    assert torch.allclose(layer.weight, expected, atol=1e-4)
+@pytest.mark.parametrize("bits", [1, 9, 16, 0, 31])
+def test_bits_outside_2_to_8_and_32_are_refused(bits):
+    with pytest.raises(ValueError, match=f"weight_bits must be 2 to 8, or 32 for float; got {bits}"):
+        quantized(frozen_copy(net()), {"5": bits})
+    with pytest.raises(ValueError, match=f"activation_bits must be 2 to 8, or 32 for float; got {bits}"):
+        quantized(frozen_copy(net()), {"5": 8}, (bits,))
+
+
+def test_what_stays_float_is_all_but_the_weights_of_quantized_layers():
+    class Attending(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.attention, self.head = nn.MultiheadAttention(4, 2), nn.Linear(4, 3)
+
+    network = Attending()
+    result = quantized(frozen_copy(network), {"attention.out_proj": 4, "head": 8})
+    assert set(result.floats) == {
+        "attention.in_proj_weight", "attention.in_proj_bias", "attention.out_proj.bias", "head.bias"
+    }  # fmt: skip
+    counted = sum(value.numel() for value in result.floats.values()) + 4 * 4 + 4 * 3
+    assert counted == sum(value.numel() for value in network.parameters())
 
 
 def test_every_call_of_an_activation_has_its_own_range():
@@ -175,6 +193,50 @@ def test_every_call_of_an_activation_has_its_own_range():
     assert highs[0] == pytest.approx(float(inner.max()), rel=1e-5)
     assert highs[1] == pytest.approx(float(inner.max()) - 0.1, rel=1e-2)
     assert highs[2] < highs[1]
+
+
+class Branching(nn.Module):
+    """Goes through one layer or the other, and through the last one only for large inputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left, self.right, self.last = nn.Conv2d(1, 2, 1), nn.Conv2d(1, 2, 1), nn.Conv2d(2, 2, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = F.relu((self.left if float(x.sum()) >= 0 else self.right)(x))
+        return F.relu(self.last(y)) if float(x.abs().max()) > 10 else y
+
+
+@pytest.mark.parametrize(
+    ("x", "other", "told"),
+    [
+        (1.0, -1.0, "this input comes to relu of 'right', where there was relu of 'left'"),
+        (1.0, 11.0, "this input comes to relu of 'last', where only 1 activations were seen"),
+        (11.0, 1.0, "this input has not come to relu of 'last', of which there is a range"),
+    ],
+)
+def test_another_way_than_in_calibration_is_an_error_that_names_the_layer(x, other, told, tmp_path):
+    network, seen = follow(frozen_copy(Branching())), torch.full((1, 1, 2, 2), x)
+    places = places_of(call, network, seen)
+    assert places == (("relu of 'left'",) if x < 10 else ("relu of 'left'", "relu of 'last'"))
+    result = quantized(network, {"left": 8}, (8,) * len(places), places=places)
+    calibrate(result, call, seen)
+    for one in (result, copy.deepcopy(result)):
+        one(seen)
+        with pytest.raises(ValueError, match=told):
+            one(torch.full((1, 1, 2, 2), other))
+        one(seen)
+
+
+def test_two_threads_do_not_mix_up_where_they_are():
+    network = follow(frozen_copy(nn.Sequential(*[m for _ in range(20) for m in (nn.Conv2d(1, 1, 1), nn.ReLU())])))
+    x = torch.randn(2, 1, 8, 8)
+    places = places_of(call, network, x)
+    result = quantized(network, {}, (8,) * len(places), places=places)
+    calibrate(result, call, x)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: result(x), range(100)))
+    assert all(torch.equal(y, found[0]) for y in found)
 
 
 def test_ranges_hold_zero_grow_over_batches_and_are_frozen_afterwards():
@@ -203,14 +265,15 @@ def test_a_weight_norm_is_multiplied_out_in_the_copy_only():
 def test_a_quantized_network_is_saved_as_json_and_safetensors_and_built_again(make, tmp_path):
     network = make().eval()
     x = torch.randn(5, 4) if hasattr(network, "head") else torch.randn(5, 2, 6, 6)
-    n = count_activations(network, x)
-    copied = frozen_copy(network)
-    result = quantized(copied, dict.fromkeys(quantizable(copied), 5), (6,) * n)
+    copied = follow(frozen_copy(network))
+    places = places_of(copied, x)
+    result = quantized(copied, dict.fromkeys(quantizable(copied), 5), (6,) * len(places), places=places)
     calibrate(result, call, x)
     save_state(tmp_path / "q", {"network": result})
     again = load_state(tmp_path / "q")["network"]
     assert torch.equal(again(x), result(x))
     assert again.weight_bits == result.weight_bits
+    assert again.places == result.places == places
 
 
 @pytest.mark.slow

@@ -151,11 +151,12 @@ def export(
     saved = open_bundle(model, trust)
     if out is not None and integers:
         from unseen.compare.integers import export_model
+        from unseen.report.quantization import speed
 
         told = export_model(saved, out)
         say(
             f"{out}: {told.megabytes:.1f} MB ({told.float_megabytes:.1f} in floats); "
-            f"cosine with the simulated network {told.cosine:.4f}"
+            f"cosine of logits with the simulated network {told.cosine:.4f}; {speed(told._asdict())}"
         )
     elif out is not None:
         difference = saved.export(out)

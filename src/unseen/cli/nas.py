@@ -69,7 +69,7 @@ def rank(
 ) -> None:
     """Rank architectures from node-wise statistics of untrained networks and a few trained ones.
 
-    Of a space, it trains some networks on half of your pictures, learns to rank, scores the whole space (about 40 a
+    Of a space, it trains some networks on half of your pictures, learns to rank, scores the whole space (some 70 a
     second), and trains the best. Of a table, it learns from some rows and ranks the others. It writes ranked.csv,
     nodes.csv, result.json and nas.png; killed while it trains, the same command goes on.
 
@@ -112,8 +112,13 @@ def rank(
     if as_json:
         dump(result)
         return
-    for row in found.table[found.table.role == "top"].itertuples():
+    best = found.table[found.table.role == "top"]
+    for row in best.itertuples():
         typer.echo(f"{row.architecture}  score {row.score:+.2f} ± {row.uncertainty:.2f}  accuracy {row.accuracy:.1%}")
+    say(
+        f"these are the best {len(best)} of {found.told['scored']} that were scored; ± is the deviation of a score "
+        "over draws of the learnt weights: it does not tell how far a rank is off (unseen reproduce parzc)"
+    )
     agreement = found.agreement
     spread = f" ± {agreement['tau deviation']:.2f}" if "tau deviation" in agreement else ""
     say(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ from unseen.data.architectures import ArchitectureTable
 from unseen.data.domain import Domain
 from unseen.data.loaders.nas_benchmarks import read_architectures
 from unseen.data.sources import architectures as shipped
+from unseen.data.sources import digit_styles
 from unseen.methods.compression.parzc import ParZC
 from unseen.nn.search_spaces import SPACES, SearchSpace
 from unseen.nn.search_spaces.measure import PROXIES, measure
@@ -76,7 +78,7 @@ def make_table(
     `journal` keeps every training that is done: killed, the work goes on from there.
     """
     rooms, recipe = _space(space), recipe or RECIPES[space]
-    learn, held_out = halves(read_data(data, size, channels))
+    learn, held_out = halves(_read(data, size, channels))
     if first is not None and not 1 <= first <= n:
         raise ValueError(f"first must lie in [1, {n}], what is drawn; got {first}")
     texts = [str(one) for one in rooms.sample(n, sample_seed)][:first]
@@ -104,9 +106,21 @@ def make_table(
     )  # fmt: skip
 
 
+def _read(data: str | os.PathLike[str], size: int, channels: int) -> Domain:
+    """`read_data`; what is missing, but nearly called as data of ours, is asked about."""
+    try:
+        return read_data(data, size, channels)
+    except FileNotFoundError as error:
+        ours = ["letters", *(f"digits:{style}" for style in digit_styles())]
+        close = difflib.get_close_matches(os.fspath(data), ours)
+        if not close:
+            raise
+        raise FileNotFoundError(f"there is no data {os.fspath(data)!r}; did you mean {close[0]!r}?") from error
+
+
 def _space(name: str) -> SearchSpace:
     if name not in SPACES:
-        raise ValueError(f"space must be {' or '.join(SPACES)}, or a file of a table; got {name!r}")
+        raise ValueError(f"space must be {' or '.join(SPACES)}; got {name!r}")
     return SPACES[name]
 
 
@@ -136,6 +150,10 @@ def _cross_validated(method: ParZC, source: Domain, seed: int) -> dict[str, floa
 
 
 def _method(proxies: int, settings: Mapping[str, Any] | None, seed: int) -> ParZC:
+    known = ParZC().get_params()
+    for name in settings or {}:
+        if name not in known:
+            raise ValueError(f"parzc has no parameter {name!r}; it has {', '.join(known)}")
     return ParZC(**{"proxies": proxies, "random_state": seed, **(settings or {})})
 
 
@@ -294,7 +312,7 @@ def rank_space(
     rooms = _space(space)
     _check_counts(rooms, trained, top, candidates)
     recipe = RECIPES[space] if epochs is None else dataclasses.replace(RECIPES[space], epochs=epochs)
-    learn, held_out = halves(read_data(data, size, channels))
+    learn, held_out = halves(_read(data, size, channels))
     n_classes = int(learn.labels.max()) + 1
     work = dict(n_classes=n_classes, seeds=(seed,), recipe=recipe, journal=journal)
     if accuracies is not None:

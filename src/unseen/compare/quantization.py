@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -23,7 +24,7 @@ from unseen.data.domain import Domain
 from unseen.evaluation.metrics.agreement import top1_agreement
 from unseen.methods.base import Method, signatures
 from unseen.nn.divergences import exact_kl
-from unseen.nn.quantizers import FLOAT, MEGABYTE, frozen_copy, outputs, quantizable
+from unseen.nn.quantizers import FLOAT, MEGABYTE, QuantizedNetwork, frozen_copy, outputs, quantizable
 from unseen.nn.state import digest, refuse_foreign
 from unseen.runtime import replacing, stage, stages
 
@@ -35,6 +36,7 @@ BATCH = 64
 """Pictures that are preprocessed at a time."""
 
 _PROTOCOL = "quantization"
+_AGAIN = "again (--from)"
 
 
 def quantize(
@@ -105,13 +107,13 @@ def quantize(
     if budget is not None and read is not None and read["weight_bits"] != 8:
         raise ValueError(f"size={size!r} chooses the bits of the weights; bits must be 8/ACTIVATIONS; got {bits!r}")
     if again is not None and pictures is not None:
-        raise ValueError("again goes on with the pictures that were distilled then; it takes no others")
+        raise ValueError(f"{_AGAIN} goes on with the pictures that were distilled then; it takes no others")
     if again is not None and (settings or seed is not None or preset is not None):
         told = sorted(settings or ()) or (f"seed {seed}" if preset is None else f"preset {preset!r}")
-        raise ValueError(f"again goes on with the settings of {again}; got {told} beside it")
+        raise ValueError(f"{_AGAIN} goes on with the settings of {again}; got {told} beside it")
     before = None if again is None else _Before.read(again, trust)
     if before is not None and method not in (None, before.method.card.slug):
-        raise ValueError(f"again goes on with {before.method.card.slug}, which made {again}; got method {method!r}")
+        raise ValueError(f"{_AGAIN} goes on with {before.method.card.slug}, which made {again}; got method {method!r}")
     name = os.fspath(before.model if model is None and before is not None else _named(model))
     quantizer = (
         _quantizer(method or "zeroq", preset, read, budget, settings or {}, seed or 0) if before is None else None
@@ -243,7 +245,7 @@ def _fit(quantizer: Method, network: nn.Module, bundle: Bundle, pictures: Domain
 
 def _named(model: Any) -> str:
     if model is None:
-        raise ValueError("name a model, or with `again` the folder of one that was quantized before")
+        raise ValueError(f"name a model, or with {_AGAIN} the folder of one that was quantized before")
     return "a bundle" if isinstance(model, Bundle) else os.fspath(model)
 
 
@@ -354,17 +356,30 @@ class _Before:
 
 
 def _sizes(network: nn.Module, quantizer: Any) -> dict[str, Any]:
-    """Megabytes of the weights of all convolutional and linear layers, those that stay float with 32 bits each."""
-    bits = quantizer.network().weight_bits
-    counts = {name: layer.weight.numel() for name, layer in quantizable(network).items()}
-    after = {name: bits.get(name, FLOAT) for name in counts}
+    """Megabytes of all parameters, those that stay float with 32 bits each, and bits of all layers."""
+    small = quantizer.network()
+    floats = _floats(small)
+    layers = [small.weight_bits.get(name, FLOAT) for name in quantizable(network)]
     return {
         "megabytes": {
-            "before": sum(counts.values()) * FLOAT / MEGABYTE,
-            "after": sum(counts[name] * k for name, k in after.items()) / MEGABYTE,
+            "before": sum(value.numel() for value in network.parameters()) * FLOAT / MEGABYTE,
+            "after": small.megabytes + sum(floats.values()),
+            "quantized": small.megabytes,
+            "float": floats,
         },
-        "bits": {"least": min(after.values()), "most": max(after.values())},
+        "bits": {"least": min(layers), "most": max(layers)},
     }
+
+
+def _floats(small: QuantizedNetwork) -> dict[str, float]:
+    """Megabytes of parameters that stay float, by what they are, the most first."""
+    found: dict[str, float] = {}
+    for name, value in small.floats.items():
+        owner, _, leaf = name.rpartition(".")
+        kind = type(small.network.get_submodule(owner)).__name__
+        what = f"{leaf} of {kind}" if value.ndim > 1 else "biases and norms"
+        found[what] = found.get(what, 0) + value.numel() * FLOAT / MEGABYTE
+    return dict(sorted(found.items(), key=lambda item: -item[1]))
 
 
 @torch.no_grad()
@@ -372,7 +387,11 @@ def _on_distilled(network: nn.Module, quantizer: Any) -> dict[str, Any]:
     x = vars(quantizer).get("distilled_")
     if x is None:
         return {}
-    return {"distilled": _apart(outputs(network, x), outputs(quantizer.network(), x))}
+    losses = np.atleast_2d(quantizer.losses_).mean(axis=0)  # of a method with a row for each batch
+    return {
+        "distilled": _apart(outputs(network, x), outputs(quantizer.network(), x)),
+        "mismatch": {"first": float(losses[0]), "last": float(losses[-1]), "steps": len(losses)},
+    }
 
 
 def _apart(exact: Tensor, got: Tensor) -> dict[str, Any]:
@@ -380,7 +399,7 @@ def _apart(exact: Tensor, got: Tensor) -> dict[str, Any]:
     return {
         "pictures": len(exact),
         "agreement": top1_agreement(exact, got),
-        "divergence": float(exact_kl(exact, got).mean()),
+        "divergence": max(float(exact_kl(exact, got).mean()), 0.0),  # rounding may leave it below
     }
 
 

@@ -239,7 +239,12 @@ def _learning(function: Callable[..., Any]) -> Callable[..., Any]:
             vars(learner)["n_features_in_"] = width
         vars(learner)["_learns"] = True
         try:
-            with identified(_work(learner, verb, prepared)), reproducible(learner.random_state):
+            # learning needs gradients, also where the caller has switched them off
+            with (
+                torch.inference_mode(False),
+                identified(_work(learner, verb, prepared)),
+                reproducible(learner.random_state),
+            ):
                 result = function(learner, **prepared)
         except BaseException:
             if verb == "fit":

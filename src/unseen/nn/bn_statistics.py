@@ -47,7 +47,8 @@ def bn_inputs(network: nn.Module) -> Iterator[Inputs]:
     layers = batch_norms(network)
     if not layers:
         name = type(network).__name__
-        raise ValueError(f"model must have BatchNorm layers, whose statistics stand for its data; {name} has none")
+        told = f"{name} has none; give a few real pictures (`target`, --pictures) instead"
+        raise ValueError(f"model must have BatchNorm layers, whose statistics stand for its data; {told}")
     seen: Inputs = []
     hooks = [
         layer.register_forward_pre_hook(lambda module, inputs: seen.append((module, inputs[0])))

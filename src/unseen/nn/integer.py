@@ -10,10 +10,12 @@ import copy
 import logging
 import os
 import re
+import statistics
 import tempfile
+import time
 import uuid
 import warnings
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,17 +41,22 @@ class IntegerFile(NamedTuple):
     Attributes
     ----------
     cosine : float
-        Mean cosine of the outputs with those of the reference.
+        Mean cosine of the logits with those of the reference. Of a network that gives probabilities, logits are their
+        logarithms less the mean over classes: what they were before the softmax, up to a constant.
     agreement : float
         Share of pictures whose largest output is the same.
     megabytes, float_megabytes : float
         Of the file, and of the same network as ONNX in floats.
+    milliseconds, float_milliseconds : float, optional
+        Of a picture through each of them on one thread, if they were timed.
     """
 
     cosine: float
     agreement: float
     megabytes: float
     float_megabytes: float
+    milliseconds: float | None = None
+    float_milliseconds: float | None = None
 
 
 def plain_network(network: nn.Module) -> nn.Module:
@@ -177,6 +184,7 @@ def export_integers(
     correction: bool = True,
     output: str = "scores",
     metadata: Mapping[str, str] | None = None,
+    timed: bool = False,
 ) -> IntegerFile:
     """Write `network` as ONNX whose layers compute in 8-bit integers, all or nothing.
 
@@ -202,7 +210,9 @@ def export_integers(
     correction : bool
         Whether biases are corrected; not, as an ablation.
     output, metadata
-        As in `export_onnx`.
+        As in `export_onnx`; the output "probabilities" is compared as logits.
+    timed : bool
+        Whether to run it beside the same network in floats, for a second or two.
 
     Raises
     ------
@@ -242,11 +252,15 @@ def export_integers(
                 extra_options={"TensorQuantOverrides": _overrides(graph, ranges)},
             )
             x = _resized(pictures, example)
-            got, own = run_onnx(temporary, x), _outputs(plain, x)
+            logits = _centred_logits if output == "probabilities" else torch.as_tensor
+            got, own = logits(run_onnx(temporary, x)), logits(_outputs(plain, x))
             cosine = float(F.cosine_similarity(own, got).mean())
             if not cosine >= LEAST_COSINE:
                 raise ValueError(f"outputs in integers have cosine {cosine:.2f} with those in floats; not exported")
-            told = _compared(own if reference is None else _outputs(reference, x), got, temporary, graph)
+            told = _compared(own if reference is None else logits(_outputs(reference, x)), got, temporary, graph)
+            if timed:
+                speeds = milliseconds([temporary, graph], example[:1].numpy())
+                told = told._replace(milliseconds=speeds[0], float_milliseconds=speeds[1])
             temporary.replace(file)
         finally:
             temporary.unlink(missing_ok=True)
@@ -328,6 +342,30 @@ def _resized(pictures: Tensor, example: Tensor) -> Tensor:
 @torch.no_grad()
 def _outputs(network: nn.Module, x: Tensor) -> Tensor:
     return torch.cat([network(batch) for batch in torch.split(x, 8)])
+
+
+def _centred_logits(probabilities: Float[Tensor, "n c"]) -> Float[Tensor, "n c"]:
+    logs = probabilities.clamp_min(torch.finfo(torch.float32).tiny).log()
+    return logs - logs.mean(dim=1, keepdim=True)
+
+
+def milliseconds(files: Sequence[Path], x: NDArray[np.float32], seconds: float = 1.5) -> list[float]:
+    """Median milliseconds of `x` through each ONNX file on one thread, in turns, for about so many seconds in all."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    sessions = [onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"]) for file in files]
+    for session in sessions:
+        session.run(None, {"x": x})  # the first run makes room
+    took: list[list[float]] = [[] for _ in files]
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or len(took[0]) < 3:
+        for session, times in zip(sessions, took):
+            began = time.perf_counter()
+            session.run(None, {"x": x})
+            times.append(1000 * (time.perf_counter() - began))
+    return [statistics.median(times) for times in took]
 
 
 def _compared(exact: Tensor, got: Tensor, file: Path, graph: Path) -> IntegerFile:

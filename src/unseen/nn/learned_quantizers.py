@@ -42,7 +42,7 @@ def search_step(
         What is quantized; each row has a step of its own.
     low, high : Tensor (c,)
         Least and largest value of each row.
-    bits : int, 1 to 16
+    bits : int, 2 to 8
     zero_point : int, optional
         z of all rows, where it is known: 2^(k - 1) for signed symmetric codes.
     """
@@ -195,7 +195,7 @@ def _round_input(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
 def keep_codes(layer: Layer, codes: Tensor, step: Tensor, zero: Tensor, bits: int) -> None:
     """Keep s (q - z) as the weight of `layer`, in place: q, integers in [0, 2^k - 1], as `WeightCodes`."""
     half = 2 ** (bits - 1)
-    stored = (codes - half).to(torch.int8 if bits <= 8 else torch.int16)
+    stored = (codes - half).to(torch.int8)
     layer.weight = nn.Parameter(stored, requires_grad=False)
     parametrize.register_parametrization(layer, "weight", WeightCodes(1 / step, half - zero), unsafe=True)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Literal
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any, Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +22,7 @@ FLOAT = 32
 MEGABYTE = 8 * 2**20
 """Bits in a megabyte."""
 
-Bits = Literal[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 32]
+Bits = Literal[2, 3, 4, 5, 6, 7, 8, 32]
 Granularity = Literal["channel", "tensor"]
 Layer = nn.modules.conv._ConvNd | nn.Linear
 
@@ -85,6 +87,13 @@ def quantized_weight(layer: Layer, bits: int, granularity: Granularity = "channe
 def channel_axis(layer: Layer) -> int:
     """Along which dimension of its weight the output channels of a layer lie."""
     return 1 if getattr(layer, "transposed", False) else 0
+
+
+def check_bits(name: str, bits: Collection[int]) -> None:
+    """`ValueError` about the argument `name` if one of its numbers is not 2 to 8 or 32."""
+    for k in bits:
+        if k not in get_args(Bits):
+            raise ValueError(f"{name} must be 2 to 8, or {FLOAT} for float; got {k}")
 
 
 # -- the parts of a network --------------------------------------------------------------------------------
@@ -156,7 +165,7 @@ def quantize_layer(layer: Layer, bits: int, granularity: Granularity = "channel"
         return
     weight = layer.weight.detach()
     scale, zero = affine(*weight_range(weight, granularity, channel_axis(layer)), bits)
-    codes = quantize(weight, scale, zero, bits).to(torch.int8 if bits <= 8 else torch.int16)
+    codes = quantize(weight, scale, zero, bits).to(torch.int8)
     layer.weight = nn.Parameter(codes, requires_grad=False)
     parametrize.register_parametrization(layer, "weight", WeightCodes(scale, zero), unsafe=True)
 
@@ -189,26 +198,75 @@ class ActivationQuantizer(nn.Module):
 
 
 class _ActivationCalls(TorchFunctionMode):
-    """Passes the result of the i-th call of an activation function through `visit(i, result)`."""
+    """Passes each activation through `visit(index, place, result)`, of a call the index and where it is.
 
-    def __init__(self, visit: Callable[[int, Tensor], Tensor]) -> None:
+    A place is the function's name and the module of a network in `following` that was entered last.
+    """
+
+    def __init__(self, visit: Callable[[int, str, Tensor], Tensor]) -> None:
         super().__init__()
         self.visit = visit
         self.calls = 0
+        self.entered: nn.Module | None = None
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         if func not in ACTIVATIONS:
             return result
         self.calls += 1
-        return self.visit(self.calls - 1, result)
+        place = vars(self.entered).get("_place", "") if self.entered is not None else ""
+        return self.visit(self.calls - 1, f"{func.__name__} of {place!r}", result)
+
+
+_following = threading.local()
+"""The pass that a thread computes, if it wants to know which modules it enters."""
+
+
+def _enter(module: nn.Module, _: Any) -> None:
+    calls = getattr(_following, "calls", None)
+    if calls is not None:
+        calls.entered = module
+
+
+def follow(network: nn.Module) -> nn.Module:
+    """Let passes of `network` know which module they are in, in place; names are those that it has now."""
+    for name, module in network.named_modules():
+        if "parametrizations" in name.split("."):  # the codes of a weight: part of their layer
+            continue
+        module._place = name
+        if _enter not in module._forward_pre_hooks.values():
+            module.register_forward_pre_hook(_enter)
+    return network
+
+
+@contextlib.contextmanager
+def _pass(visit: Callable[[int, str, Tensor], Tensor]) -> Iterator[_ActivationCalls]:
+    """A pass in this thread, whose activations are visited."""
+    outer = getattr(_following, "calls", None)
+    with _ActivationCalls(visit) as calls:
+        _following.calls = calls
+        try:
+            yield calls
+        finally:
+            _following.calls = outer
 
 
 def count_activations(function: Callable[..., Any], *args: Any) -> int:
     """How many activations `function` computes: one for each call; a module used twice counts twice."""
-    with torch.no_grad(), _ActivationCalls(lambda _, result: result) as calls:
+    return len(places_of(function, *args))
+
+
+def places_of(function: Callable[..., Any], *args: Any) -> tuple[str, ...]:
+    """Where `function` computes activations, call by call: in which module, if it uses a network in `follow`."""
+    places: list[str] = []
+
+    def visit(_: int, place: str, result: Tensor) -> Tensor:
+        places.append(place)
+        return result
+
+    with torch.no_grad(), _pass(visit):
         function(*args)
-    return calls.calls
+    return tuple(places)
 
 
 class QuantizedNetwork(nn.Module):
@@ -221,25 +279,51 @@ class QuantizedNetwork(nn.Module):
     activations : ModuleList of ActivationQuantizer
         One per activation that a forward pass computes, in that order.
     weight_bits : dict of layer name to bits
+    places : tuple of str
+        Where each activation is computed, as `places_of` tells; empty if nothing but their number is known.
     """
 
-    def __init__(self, network: nn.Module, weight_bits: Mapping[str, int], activation_bits: Sequence[int]) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        weight_bits: Mapping[str, int],
+        activation_bits: Sequence[int],
+        places: Sequence[str] = (),
+    ) -> None:
         super().__init__()
-        self.network = network
+        self.network = follow(network) if places else network
         self.activations = nn.ModuleList(ActivationQuantizer(bits) for bits in activation_bits)
         self.weight_bits = dict(weight_bits)
+        self.places = tuple(places)
 
     def forward(self, x: Any) -> Any:
         """What the network gives."""
         return self.run(self.network, x)
 
     def run(self, function: Callable[..., Any], *args: Any) -> Any:
-        """Call `function`, which uses (parts of) `network`, with its activations quantized."""
-        with _ActivationCalls(self._round):
-            return function(*args)
+        """Call `function`, which uses (parts of) `network`, with its activations quantized.
 
-    def _round(self, index: int, activation: Tensor) -> Tensor:
-        return self.activations[index](activation) if index < len(self.activations) else activation
+        Raises
+        ------
+        ValueError
+            If it computes other activations than those that there are ranges for: control flow has taken another way
+            than in calibration.
+        """
+        if not self.activations:
+            return function(*args)
+        with _pass(self._round) as calls:
+            result = function(*args)
+        if calls.calls < len(self.activations):
+            missed = self.places[calls.calls] if self.places else f"activation {calls.calls}"
+            raise ValueError(f"{_OTHER_WAY}: this input has not come to {missed}, of which there is a range")
+        return result
+
+    def _round(self, index: int, place: str, activation: Tensor) -> Tensor:
+        n = len(self.activations)
+        if index == n or (self.places and place != self.places[index]):
+            wanted = f"only {n} activations were seen" if index == n else f"there was {self.places[index]}"
+            raise ValueError(f"{_OTHER_WAY}: this input comes to {place}, where {wanted}")
+        return self.activations[index](activation)
 
     def observe(self, observing: bool = True) -> None:
         """Let the ranges of activations grow, or freeze them."""
@@ -248,10 +332,20 @@ class QuantizedNetwork(nn.Module):
 
     @property
     def megabytes(self) -> float:
-        """Size of the quantized weights, sum of P_i k_i / 8 / 2^20; float layers, biases, BatchNorm are not in it."""
+        """Size of the quantized weights, sum of P_i k_i / 8 / 2^20; what `floats` has is not in it."""
         layers = dict(self.network.named_modules())
         bits = sum(layers[name].weight.numel() * k for name, k in self.weight_bits.items())
         return bits / MEGABYTE
+
+    @property
+    def floats(self) -> dict[str, nn.Parameter]:
+        """All parameters that stay float, by name: float layers, projections of attention, biases, BatchNorm."""
+        weights = ("weight", "parametrizations.weight.original")
+        quantized = {f"{layer}.{weight}" for layer in self.weight_bits for weight in weights}
+        return {name: value for name, value in self.network.named_parameters() if name not in quantized}
+
+
+_OTHER_WAY = "model takes another way through its layers than in calibration, so ranges of activations are unknown"
 
 
 @builder("quantized")
@@ -260,6 +354,7 @@ def quantized(
     weight_bits: Mapping[str, int],
     activation_bits: Sequence[int] = (),
     granularity: Granularity = "channel",
+    places: Sequence[str] = (),
 ) -> QuantizedNetwork:
     """Quantize the weights of `network`, in place, and make room for ranges of activations.
 
@@ -270,18 +365,27 @@ def quantized(
     weight_bits : mapping of layer name to bits
         Layers that are not named stay float.
     activation_bits : sequence of int
-        Bits of each activation in the order of computation; those beyond stay float.
+        Bits of each activation in the order of computation; none leaves all of them float.
     granularity : {"channel", "tensor"}
         One range of weights per output channel, or one per layer.
+    places : sequence of str, optional
+        Where each activation is computed, as `places_of` tells of `network` in `follow`: other ways are refused then.
+
+    Raises
+    ------
+    ValueError
+        If a name is of no layer, or bits are not 2 to 8 or 32.
     """
     layers = {name: module for name, module in network.named_modules() if isinstance(module, Layer)}
     for name in weight_bits:
         if name not in layers:
             raise ValueError(f"weight_bits must name convolutional or linear layers; {name!r} is none")
+    check_bits("weight_bits", weight_bits.values())
+    check_bits("activation_bits", activation_bits)
     for name, layer in layers.items():
         _make_plain(layer)
         quantize_layer(layer, weight_bits.get(name, FLOAT), granularity)
-    return QuantizedNetwork(network.eval().requires_grad_(False), weight_bits, activation_bits)
+    return QuantizedNetwork(network.eval().requires_grad_(False), weight_bits, activation_bits, places)
 
 
 @torch.no_grad()

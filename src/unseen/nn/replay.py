@@ -106,7 +106,8 @@ def from_each_layer(
     run : callable
         One pass through the network that holds the layers.
     visit : callable (name, suffix)
-        A layer that `run` does not reach is not visited.
+        A layer that `run` never calls, though it may use its weight as attention does, is visited at the end, with
+        nothing remembered.
     label : str
         What a bar of progress says.
     """
@@ -138,6 +139,9 @@ def from_each_layer(
     try:
         with record:
             run()
+        for name in [name for name in layers if name in waiting]:
+            next(bar)
+            visit(name, run)
     finally:
         bar.close()
         for hook in hooks:

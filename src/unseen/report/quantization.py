@@ -26,7 +26,7 @@ SIDE = 112
 POINTS = 12
 """Rows of the frontier's table."""
 
-_IN_THE_HEADING = {"model", "weights before", "weights after", "seconds", "folder"}
+_IN_THE_HEADING = {"model", "parameters before", "parameters after", "seconds", "folder"}
 _HEAT = "".join(
     f"td.heat{level} {{ background: color-mix(in srgb, {BAR} {12 * level}%, transparent); }}\n" for level in range(6)
 )
@@ -38,11 +38,15 @@ def facts(about: Mapping[str, Any]) -> dict[str, str]:
     told = {
         "model": about["model"],
         "method": about["method"],
-        "weights before": f"{size['before']:.2f} MB",
-        "weights after": f"{size['after']:.2f} MB ({_span(bits['least'], bits['most'])})",
+        "parameters before": f"{size['before']:.2f} MB",
+        "parameters after": f"{size['after']:.2f} MB",
+        "weights of layers": f"{size['quantized']:.2f} MB ({_span(bits['least'], bits['most'])})",
+        "stays float": ", ".join(f"{what} {share:.2f} MB" for what, share in size["float"].items()) or "nothing",
     }
     if "folder" in size:
         told["size on disk"] = f"{size['folder']:.2f} MB, a byte for each code, however few bits it has"
+    if "mismatch" in about:
+        told["mismatch of statistics"] = _mismatch(**about["mismatch"])
     for key, name in (("distilled", "distilled pictures"), ("data", "data")):
         if key in about:
             told[f"agreement on {name}"] = f"{about[key]['agreement']:.3f} of {about[key]['pictures']}"
@@ -58,12 +62,25 @@ def facts(about: Mapping[str, Any]) -> dict[str, str]:
         file = about["onnx"]
         told["ONNX"] = f"{file['megabytes']:.2f} MB in integers, {file['float_megabytes']:.2f} MB in floats"
         told["ONNX against float"] = (
-            f"cosine {file['cosine']:.4f}, agreement {file['agreement']:.3f} on distilled pictures"
+            f"cosine of logits {file['cosine']:.4f}, agreement {file['agreement']:.3f} on distilled pictures"
         )
+        told["ONNX speed"] = speed(file)
     told["seconds"] = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in about["seconds"].items())
     if "folder" in about:
         told["folder"] = about["folder"]
     return told
+
+
+def speed(file: Mapping[str, Any]) -> str:
+    """What a picture takes in integers and in floats, of the fields of an `IntegerFile`, in words."""
+    own, floats = file["milliseconds"], file["float_milliseconds"]
+    took = f"{own:.1f} ms a picture in integers, {floats:.1f} in floats"
+    return f"{took}: {floats / own:.2f} times as fast, here on one thread"
+
+
+def _mismatch(first: float, last: float, steps: int) -> str:
+    told = f"went from {first:.4g} to {last:.4g} in {steps} steps"
+    return told if last < first or steps == 1 else f"{told}: distillation diverged, a smaller learning rate may help"
 
 
 def _span(least: int, most: int) -> str:
@@ -93,8 +110,6 @@ def page(small: Bundle, about: Mapping[str, Any]) -> str:
     method = vars(small.method)
     pictures = method.get("distilled_")
     frontier = method.get("frontier_")
-    losses = method.get("losses_")
-    losses = None if losses is None else np.atleast_2d(losses).mean(axis=0)  # of a method with a row for each batch
     place = _chosen(frontier, method["bits_"]) if frontier else None
     told = facts(about)
     return environment.get_template("quantization.html").render(
@@ -102,13 +117,13 @@ def page(small: Bundle, about: Mapping[str, Any]) -> str:
         style=style,
         slug=small.method.card.slug,
         about=about,
-        before=told["weights before"],
-        after=told["weights after"],
+        before=told["parameters before"],
+        after=told["parameters after"],
         facts=[(key, value) for key, value in told.items() if key not in _IN_THE_HEADING],
         sheet=None if pictures is None else _uri(contact_sheet(pictures.numpy(), small.encoder)),
         n_pictures=0 if pictures is None else len(pictures),
         n_shown=0 if pictures is None else min(SHOWN, len(pictures)),
-        losses=None if losses is None or not len(losses) else (float(losses[0]), float(losses[-1]), len(losses)),
+        mismatch=told.get("mismatch of statistics"),
         curve=_uri(_curve(frontier, place)) if frontier else None,
         chosen=place is not None,
         n_points=len(frontier["megabytes"]) if frontier else 0,

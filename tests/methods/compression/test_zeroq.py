@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import math
+from typing import get_type_hints
 
 import numpy as np
 import pytest
@@ -17,7 +18,10 @@ from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 from torchvision.ops import FrozenBatchNorm2d
 
 import unseen
+from unseen.compare.networks import classifier
 from unseen.data.domain import Domain
+from unseen.methods.baselines.dfq import DFQ
+from unseen.methods.compression.genie import Genie
 from unseen.methods.compression.zeroq import ZeroQ
 from unseen.methods.compression.zeroq.distillation import distill, distillation_loss
 from unseen.methods.compression.zeroq.method import MEGABYTE, quantize
@@ -28,11 +32,12 @@ from unseen.methods.compression.zeroq.precision import (
     pareto,
     sensitivity,
 )
+from unseen.methods.parameters import check
 from unseen.nn.bn_statistics import bn_inputs
 from unseen.nn.build import builder
 from unseen.nn.divergences import exact_kl
 from unseen.nn.network_io import noise, output_of, retinanet_logits
-from unseen.nn.quantizers import FLOAT, quantizable
+from unseen.nn.quantizers import FLOAT, outputs, quantizable
 
 SHAPE = (1, 8, 8)
 
@@ -137,9 +142,55 @@ def test_early_stop_ends_as_soon_as_the_loss_is_small(network):
     assert method.losses_[-1] <= 5 * 5 < method.losses_[:-1].min(initial=math.inf)
 
 
+def test_a_distillation_that_diverges_is_a_warning(network, caplog):
+    make(iterations=20).fit(model=network)
+    assert not caplog.records
+    method = make(iterations=5, learning_rate=1e6).fit(model=network)
+    assert len(method.losses_) == 5
+    assert method.losses_[-1] > method.losses_[0]
+    assert "distillation has diverged: the mismatch of statistics went from" in caplog.text
+
+
+@pytest.mark.parametrize("bits", [1, 9, 16])
+def test_bits_are_2_to_8_or_32(bits, network):
+    told = r"bits must be (a tuple, each entry )?one of 2, 3, 4, 5, 6, 7, 8, 32; got"
+    for method in (ZeroQ, Genie, DFQ):
+        hints = get_type_hints(method, include_extras=True)
+        for name, value in {"weight_bits": bits, "activation_bits": bits, "bits": (bits, 2)}.items():
+            if name in hints:
+                with pytest.raises(ValueError, match=told):
+                    check(name, value, hints[name])
+    fitted = make(iterations=1).fit(model=network)
+    with pytest.raises(ValueError, match="weight_bits must be 2 to 8"):
+        fitted.quantize(network, weight_bits=bits)
+
+
+@pytest.mark.parametrize("without", [torch.no_grad, torch.inference_mode])
+def test_fit_works_where_gradients_are_switched_off(network, without):
+    expected = make(iterations=3).fit(model=network).distilled_
+    with without():
+        got = make(iterations=3).fit(model=network).distilled_
+        assert not torch.is_grad_enabled()
+    assert torch.equal(got, expected)
+
+
+def test_a_layer_whose_weight_is_used_without_a_call_has_a_sensitivity():
+    class Attending(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.attention, self.head = nn.MultiheadAttention(8, 2, batch_first=True), nn.Linear(8, 4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.head(self.attention(x, x, x)[0].mean(1))
+
+    torch.manual_seed(0)
+    omega = sensitivity(Attending().eval(), torch.randn(6, 5, 8), (2, 8))
+    assert (omega[:, 0] > 1e-6).all()  # the projection of the output is never called as a layer
+
+
 def test_no_batch_norm_is_a_clear_error():
     plain = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 2))
-    with pytest.raises(ValueError, match="must have BatchNorm"):
+    with pytest.raises(ValueError, match=r"must have BatchNorm.*give a few real pictures \(`target`, --pictures\)"):
         make().fit(model=plain)
     x = np.random.default_rng(0).normal(size=(4, *SHAPE)).astype(np.float32)
     make().fit(model=plain, target=Domain(x=x, kind="image"))  # a user's pictures need none
@@ -407,3 +458,37 @@ def test_sensitivity_of_retinanet_watches_its_classes():
     assert (omega[boxes] == 0).all()
     assert (omega[~np.array(boxes)][:, 0] > 0).all()
     assert omega[:, 0].sum() > omega[:, 1].sum()
+
+
+# -- a sweep -----------------------------------------------------------------------------------------------
+
+SWEEP = (
+    "densenet121", "efficientnet_b0", "googlenet", "mnasnet0_5", "mobilenet_v3_small", "regnet_x_400mf", "resnet18",
+    "shufflenet_v2_x0_5",
+)  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SWEEP)
+def test_classifiers_of_torchvision_at_8_bits_stay_near_themselves(name):
+    torch.manual_seed(0)
+    network = classifier(f"torchvision:{name}?pretrained=0&size=64").logits()
+    for module in network.modules():
+        if hasattr(module, "momentum"):
+            module.momentum = None  # BatchNorm then remembers the mean of all it has seen
+            module.reset_running_stats()
+    with torch.no_grad():
+        for x in torch.randn(3, 24, 3, 64, 64):
+            network.train()(x)
+    network.eval()
+    method = ZeroQ(shape=(3, 64, 64), batch_size=8, iterations=5, learning_rate=0.01).fit(model=network)
+    assert method.losses_[-1] < method.losses_[0]
+    x = torch.randn(8, 3, 64, 64)
+    with torch.no_grad():
+        exact = network(x)
+    low = outputs(method.quantize(network, weight_bits=2), x)
+    far, near = (
+        float(nn.functional.cosine_similarity(got, exact).mean()) for got in (low, method.decision_function(x))
+    )
+    assert near > 0.9  # random weights amplify what rounding changes more than trained ones
+    assert near > far

@@ -57,6 +57,9 @@ def _read(path: Path, data: str | None, proxies: Sequence[str] | None) -> Archit
         return _csv(path)
     if path.suffix == ".pth":
         return nas_bench_201(path, data)
+    if path.suffix == ".tfrecord":
+        told = "take zc_nasbench101.json of NAS-Bench-Suite-Zero, which has statistics of its networks, too"
+        raise ValueError(f"file: {path} of NAS-Bench-101 needs TensorFlow and has accuracies alone; {told}")
     if path.suffix != ".json":
         raise ValueError(f"file must end in .parquet, .csv, .json or .pth; got {str(path)!r}")
     try:

@@ -43,7 +43,7 @@ class DFQ(NetworkMethod):
 
     Parameters
     ----------
-    weight_bits, activation_bits : int, 1 to 16, or 32 for float
+    weight_bits, activation_bits : int, 2 to 8, or 32 for float
     granularity : {"channel", "tensor"}
         One range of weights per output channel, or one per layer, as in the paper.
     deviations : float, > 0
@@ -94,7 +94,8 @@ class DFQ(NetworkMethod):
     def fit(self, *, model: nn.Module) -> Self:
         """Quantize a copy of `model`."""
         if not batch_norms(model):
-            raise ValueError(f"model must have BatchNorm layers; {type(model).__name__} has none")
+            told = f"{type(model).__name__} has none; zeroq and genie do without, with a few real pictures (--pictures)"
+            raise ValueError(f"model must have BatchNorm layers; {told}")
         remembered = folded_moments(model)
         network = fold_batch_norms(model, self.replace_relu6)
         graph = trace(network)

@@ -34,7 +34,7 @@ class Genie(Method):
 
     Parameters
     ----------
-    weight_bits, activation_bits : int, 1 to 16, or 32 for float
+    weight_bits, activation_bits : int, 2 to 8, or 32 for float
         First and last layer have 8 for their weights, the last one also for its input; the network's input is float.
     setting : {"brecq", "qdrop"}
         Whether what enters the second layer has 8 bits, or `activation_bits` like all others.

@@ -1,5 +1,6 @@
 """GENIE-D: pictures from a generator whose weights and latents are both learnt (steps 1-7)."""
 
+import logging
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -15,6 +16,8 @@ from unseen.nn.network_io import Output, noise, output_of
 from unseen.nn.quantizers import frozen_copy
 from unseen.nn.train import Run, train
 from unseen.runtime import current
+
+log = logging.getLogger(__name__)
 
 Mode = Literal["genie", "pixel", "generator"]
 SAVED_EVERY = 50
@@ -195,7 +198,11 @@ def synthesize(
             batch = _Batch(mode, batch_size, shape, latent, width, steps)
             _synthesize(batch, network, inputs, output, stats, f"synthesis-{len(made)}", latent_rate, generator_rate)
             made.append(batch.cpu())
-    return torch.cat([batch.made for batch in made])[:samples], torch.stack([batch.losses for batch in made])
+    losses = torch.stack([batch.losses for batch in made])
+    worse = int((~(losses[:, -1] < losses[:, 0])).sum())
+    if steps > 1 and worse:
+        log.warning("synthesis has diverged: the mismatch of %d of %d batches has not fallen", worse, len(made))
+    return torch.cat([batch.made for batch in made])[:samples], losses
 
 
 def _synthesize(

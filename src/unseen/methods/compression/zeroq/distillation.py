@@ -1,5 +1,6 @@
 """Steps 1-8: inputs that give every BatchNorm layer what it remembers."""
 
+import logging
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -15,6 +16,8 @@ from unseen.nn.network_io import Init, Output, noise, output_of
 from unseen.nn.quantizers import frozen_copy
 from unseen.nn.train import Run, train
 from unseen.runtime import current
+
+log = logging.getLogger(__name__)
 
 SAVED_EVERY = 50
 """Steps between checkpoints."""
@@ -57,7 +60,8 @@ def distill(
     -------
     x : Tensor (n, c, h, w)
     losses : Tensor (t,)
-        The loss before each step; fewer than `iterations` after an early stop.
+        The loss before each step; fewer than `iterations` after an early stop. A last one that is not below the first
+        is logged as a warning: the inputs are then no better than noise.
 
     Raises
     ------
@@ -82,7 +86,7 @@ def distill(
                 run.stop()
             return loss
 
-        train(
+        run = train(
             objective,
             name="distill",
             nets={"images": images},
@@ -92,5 +96,8 @@ def distill(
             epochs=-(-iterations // SAVED_EVERY),
             steps_per_epoch=SAVED_EVERY,
         )
-    losses = images.losses.cpu()
-    return images.x.detach().cpu().contiguous(), losses[torch.isfinite(losses)]
+    losses = images.losses[: run.step].cpu()
+    if run.step > 1 and not losses[-1] < losses[0]:
+        told = f"the mismatch of statistics went from {losses[0]:.4g} to {losses[-1]:.4g} in {run.step} steps"
+        log.warning("distillation has diverged: %s; a smaller learning_rate than %g may help", told, learning_rate)
+    return images.x.detach().cpu().contiguous(), losses

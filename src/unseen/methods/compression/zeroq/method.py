@@ -31,9 +31,10 @@ from unseen.nn.quantizers import (
     Granularity,
     QuantizedNetwork,
     calibrate,
-    count_activations,
+    follow,
     frozen_copy,
     outputs,
+    places_of,
     quantizable,
     quantized,
 )
@@ -53,7 +54,7 @@ class ZeroQ(Method):
     ----------
     precision : {"uniform", "mixed"}
         `weight_bits` for all layers, or bits of their own from `bits`.
-    weight_bits, activation_bits : int, 1 to 16, or 32 for float
+    weight_bits, activation_bits : int, 2 to 8, or 32 for float
         `activation_bits` is for all activations; the input of the network stays float.
     bits : tuple of int
         What a layer may have in mixed precision.
@@ -230,7 +231,7 @@ class ZeroQ(Method):
         """`ValueError` if the network cannot read an input of this shape, or has no activations to round."""
         check_readable(network, name, shape)
         if self.activation_bits != FLOAT:
-            _count(output_of(network), network, torch.zeros(1, *shape))
+            _places(output_of(network), network, torch.zeros(1, *shape))
 
     def _inputs(self, network: nn.Module, target: Domain | None) -> Tensor:
         """What stands for the data: pictures of the user, distilled inputs, or noise."""
@@ -329,14 +330,14 @@ class ZeroQ(Method):
         return self.network_
 
 
-def _count(output: Output, network: nn.Module, x: Tensor) -> int:
-    """How many activations there are; `ValueError` if there is none, which would leave all of them float."""
-    n = count_activations(output, network, x)
-    if not n:
+def _places(output: Output, network: nn.Module, x: Tensor) -> tuple[str, ...]:
+    """Where activations are; `ValueError` if there is none, which would leave all of them float."""
+    places = places_of(output, network, x)
+    if not places:
         raise ValueError(
             f"activation_bits must be {FLOAT}: {type(network).__name__} calls none that is rounded, such as relu"
         )
-    return n
+    return places
 
 
 def quantize(
@@ -366,8 +367,8 @@ def quantize(
     output = output or output_of(network)
     if isinstance(weight_bits, int):
         weight_bits = dict.fromkeys(quantizable(network), weight_bits)
-    n = 0 if activation_bits == FLOAT else _count(output, network, calibration[:1])
-    result = quantized(network, weight_bits, (activation_bits,) * n, granularity)
-    if n:
+    places = () if activation_bits == FLOAT else _places(output, follow(network), calibration[:1])
+    result = quantized(network, weight_bits, (activation_bits,) * len(places), granularity, places)
+    if places:
         calibrate(result, output, calibration)
     return result
