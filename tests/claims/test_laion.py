@@ -45,6 +45,37 @@ def test_hashed_words_are_of_fixed_length_and_know_scripts_without_spaces() -> N
     assert torch.equal(grams(["A  Red, apple."]), grams(["a red apple"]))
 
 
+def test_the_discriminant_points_along_what_tells_things_apart_not_along_what_varies_most() -> None:
+    rng = np.random.default_rng(0)
+    shows = np.repeat(np.arange(40), 5)
+    features = rng.normal(size=(200, 3)) * [0.1, 5.0, 1.0] + 7
+    features[:, 0] += rng.normal(size=40)[shows]
+    image = small_web.discriminant(torch.from_numpy(features).float(), shows, dim=1)
+    weight = image.weight[0].abs() / image.weight[0].norm()
+    assert weight[0] > 0.99
+    assert abs(float(image(torch.from_numpy(features).float()).mean())) < 1e-2 * float(image.weight.norm())
+
+
+def test_a_thing_that_was_drawn_once_says_nothing_about_how_drawings_of_one_thing_differ() -> None:
+    rng = np.random.default_rng(0)
+    features, shows = torch.from_numpy(rng.normal(size=(60, 4))).float(), np.repeat(np.arange(20), 3)
+    alone = features.mean(dim=0, keepdim=True)  # so that the means of things vary as before, but for a factor
+    image = small_web.discriminant(features, shows, dim=2)
+    again = small_web.discriminant(torch.cat([features, alone]), np.append(shows, 20), dim=2)
+    cosines = torch.nn.functional.cosine_similarity(image.weight, again.weight).abs()
+    assert cosines.min() > 0.9999
+
+
+def test_texts_are_read_to_the_place_of_what_they_are_of_and_words_of_all_say_nothing() -> None:
+    places = torch.nn.functional.normalize(torch.randn(50, 16, generator=torch.Generator().manual_seed(0)), dim=1)
+    names = [f"thing{i}" for i in range(50)]
+    text = small_web.reader([[f"a picture of {name}", f"{name} und {name}, eine Zeichnung"] for name in names], places)
+    read = text(small_web.Grams()(names))
+    assert (read @ places.T).argmax(dim=1).tolist() == list(range(50))
+    common = text(small_web.Grams()(["a picture of"]))
+    assert (common @ places.T).max() < (read * places).sum(dim=1).min()
+
+
 def test_towers_learn_pairs_and_name_pictures_better_than_chance() -> None:
     rng = torch.Generator().manual_seed(0)
     features = torch.randn(60, small_web.POOLED, generator=rng)
@@ -53,7 +84,7 @@ def test_towers_learn_pairs_and_name_pictures_better_than_chance() -> None:
     accuracy = small_web.top_one(towers, features, np.arange(60), names)
     assert accuracy > 0.8
     again = small_web.learn(features, [[name] for name in names], seed=0, n_steps=60)
-    assert torch.equal(towers.image[0].weight, again.image[0].weight)
+    assert torch.equal(towers.image[-1].weight, again.image[-1].weight)
 
 
 @pytest.mark.parametrize("n", [5, 60, 200])
