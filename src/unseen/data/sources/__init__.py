@@ -17,6 +17,8 @@ from unseen.data.sources.downloads import SourceUnavailable
 from unseen.data.sources.emoji import LOCALES, download_size, emoji, emoji_styles, emoji_words, in_common
 from unseen.data.sources.furniture import furniture, furniture_credit, furniture_download, furniture_makers
 from unseen.data.sources.npm import pins
+from unseen.data.sources.stamps import CREDIT as STAMPS_CREDIT
+from unseen.data.sources.stamps import stamps, stamps_download
 from unseen.data.sources.tones import TONED, emoji_tones
 from unseen.data.typing import Kind
 
@@ -39,6 +41,7 @@ __all__ = [
     "info",
     "list_sources",
     "save",
+    "stamps",
 ]
 
 
@@ -78,6 +81,9 @@ def info(name: str) -> Source:
     if kind == "furniture":
         what = "clouds of points of objects by this maker, in ten shapes or by room, with names and real sizes"
         return Source(name, what, furniture_credit(style), furniture_download(), "apt-get", "points")
+    if kind == "stamps":
+        what = "photographs and clip art of a paint program, 16 classes, with captions in ten languages"
+        return Source(name, what, STAMPS_CREDIT, stamps_download(), "apt-get")
     told = "29 classes or one each, with names and keywords"
     if kind == "tones":
         told = "people and hands in five skin tones, 1,650 pairs of tone and object"
@@ -96,9 +102,10 @@ def get(name: str, **options: Any) -> Domain:
     Parameters
     ----------
     name : str
-        ``digits:printed``, ``digits:handwritten``, ``emoji:STYLE``, ``tones:STYLE`` or ``furniture:MAKER``.
+        ``digits:printed``, ``digits:handwritten``, ``emoji:STYLE``, ``tones:STYLE``, ``furniture:MAKER`` or
+        ``stamps:tuxpaint``.
     options
-        Passed to `digits`, `emoji`, `emoji_tones` or `furniture`.
+        Passed to `digits`, `emoji`, `emoji_tones`, `furniture` or `stamps`.
     """
     kind, style = _split(name)
     makers: dict[str, Callable[..., Domain]] = {
@@ -106,6 +113,7 @@ def get(name: str, **options: Any) -> Domain:
         "emoji": emoji,
         "tones": emoji_tones,
         "furniture": furniture,
+        "stamps": lambda _, **told: stamps(**told),
     }
     return makers[kind](style, **options)
 
@@ -139,7 +147,13 @@ def save(domain: Domain, folder: str | os.PathLike[str]) -> Path:
 
 
 def _names() -> tuple[str, ...]:
-    kinds = {"digits": digit_styles(), "emoji": emoji_styles(), "tones": TONED, "furniture": furniture_makers()}
+    kinds = {
+        "digits": digit_styles(),
+        "emoji": emoji_styles(),
+        "tones": TONED,
+        "furniture": furniture_makers(),
+        "stamps": ("tuxpaint",),
+    }
     return tuple(f"{kind}:{style}" for kind, styles in kinds.items() for style in styles)
 
 
