@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,9 @@ from PIL import Image
 
 from unseen.claims import laion_site, small_web
 from unseen.curation.accounting import Accounting
-from unseen.data.simulate.web import FAULTS, Thing
+from unseen.data import sources
+from unseen.data.domain import Domain
+from unseen.data.simulate.web import FAULTS, Link, Thing
 from unseen.data.simulate.web import small_web as build
 
 THINGS = [
@@ -21,6 +25,43 @@ THINGS = [
 def test_every_planted_fault_has_a_reason_that_the_books_must_show() -> None:
     planted = [kind for kinds in laion_site.EXPECTED.values() for kind in kinds]
     assert sorted(planted) == sorted(FAULTS)
+
+
+def test_a_site_without_stamps_is_one_of_emoji_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def lacking() -> Any:
+        raise sources.SourceUnavailable("no apt here")
+
+    monkeypatch.setattr(sources, "stamps", lacking)
+    assert small_web.stamps.__wrapped__() == ()
+    assert "emoji alone, no stamps: no apt here" in caplog.text
+
+
+def test_stamps_bring_their_captions_and_a_short_one_is_put_in_more_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {f"caption_{code}": np.array(["", ""]) for code in small_web.FORMS}
+    told |= {"caption_en": np.array(["A cat.", "A red pear."]), "caption_zh": np.array(["猫。", ""])}
+    drawn = Domain(x=[THINGS[0].picture, THINGS[1].picture], kind="image", ids=np.array(["s/a", "s/b"]), columns=told)
+    monkeypatch.setattr(sources, "stamps", lambda: drawn)
+    cat, pear = small_web.stamps.__wrapped__()
+    assert (cat.key, dict(cat.captions)) == ("s/a", {"en": "a picture of A cat", "zh": "这是一张猫的图片"})
+    assert (pear.key, dict(pear.captions)) == ("s/b", {"en": "A red pear."})
+
+
+def test_emoji_and_stamps_are_graded_apart() -> None:
+    """Of the vendor every true caption is nearer than a wrong one, of stamps it is the other way round."""
+    kinds = ["clean", "clean", "mismatched", "mismatched"] * 2
+    links = [Link(f"/img/{i}.jpg", "", kind, f"{'v' if i < 4 else 'stamps'}/{i}", "en") for i, kind in enumerate(kinds)]
+    similarity = np.array([0.9, 0.8, 0.2, 0.1, 0.1, 0.2, 0.8, 0.9])
+    run = laion_site.Run(
+        None, None, [], np.array(["en"] * 8), similarity, similarity > 0.5, "", None  # type: ignore[arg-type]
+    )  # fmt: skip
+    emoji = laion_site.of_vendor("v", links)
+    assert emoji.tolist() == [True] * 4 + [False] * 4
+    vendor, stamps = (laion_site._graded(run, links, own, 0)["similarity"] for own in (emoji, ~emoji))
+    assert [vendor[m] for m in ("average precision", "precision", "recall")] == [1, 1, 1]
+    assert [stamps[m] for m in ("precision", "recall")] == [0, 0]
+    assert stamps["average precision"] == pytest.approx((1 / 3 + 2 / 4) / 2)
 
 
 def test_books_that_are_right_miss_nothing_and_a_shifted_link_is_two_misses() -> None:

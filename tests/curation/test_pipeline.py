@@ -45,6 +45,28 @@ def test_the_counts_of_every_reason_are_those_planted(whole: Any, served: Any) -
     assert whole.failures == ()
 
 
+def test_a_file_met_twice_and_a_resized_copy_are_one_of_each_whichever_of_them_stays(
+    towers: TwoTowerEncoder, tmp_path: Path
+) -> None:
+    from PIL import Image
+
+    from unseen.curation import Settings
+    from unseen.data.simulate.web import jpeg, rendered
+
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for i in range(8):
+        shown = rendered(Image.fromarray(rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)), rng)
+        for name, picture in (("file", shown), ("again", shown), ("smaller", shown.resize((220, 220)))):
+            (folder / f"{i}-{name}.jpg").write_bytes(jpeg(picture))
+            (folder / f"{i}-{name}.txt").write_text(f"{name}, a caption of picture {i}")
+    found = curate(folder, tmp_path / "pairs", encoder=towers, settings=Settings(threshold=-1.0))
+    assert found.accounting.of("duplicates") == {"the same picture": 8, "nearly the same picture": 8}
+    stayed = Collection.open(found.folder).table(["text"])["text"].to_pylist()
+    assert {text.startswith("smaller") for text in stayed} == {True, False}
+
+
 def test_a_count_that_is_off_by_one_is_seen(whole: Any, served: Any) -> None:
     own = whole.accounting
     first = next(iter(EXPECTED))

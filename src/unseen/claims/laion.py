@@ -1,7 +1,7 @@
 """LAION-5B's claim: pairs that a two-tower encoder filters from a noisy web are clean enough to train on, and scored.
 
-The web is a local site of emoji with captions in ten languages, half of them wrong, and with every fault planted; the
-encoder has seen other vendors' drawings only. What it keeps is trained on, searched and scored.
+The web is a local site of emoji and stamps with captions in ten languages, half of them wrong, and with every fault
+planted; the encoder has seen other vendors' drawings only. What it keeps is trained on, searched and scored.
 """
 
 from __future__ import annotations
@@ -241,5 +241,6 @@ claim = Claim(
     licences=(
         "Noto Emoji: Apache-2.0; OpenMoji: CC BY-SA 4.0; EmojiOne 2 (EmojiTwo): CC BY 4.0; FxEmojis: Apache-2.0",
         "Twemoji: CC BY 4.0; Fluent Emoji: MIT; emojibase-data: MIT",
+        "Tux Paint's stamps: GPL-2",
     ),
 )

@@ -10,7 +10,7 @@ import torch
 
 from unseen.claims import small_web
 from unseen.claims.laion_heads import THIRD, Result
-from unseen.claims.laion_site import KEEP, Run, curated, shown
+from unseen.claims.laion_site import KEEP, Run, curated, of_vendor, shown
 from unseen.curation import index_training
 from unseen.curation.collection import Collection
 from unseen.curation.index import IndexChoice, build_index
@@ -38,7 +38,7 @@ ASKED = 100
 def run_training(case: str, seed: int) -> Result:
     """Two towers trained on filtered, all, and true pairs for equal steps, asked in English about new pictures.
 
-    A seed draws anew which of the site's pictures have wrong captions and in which language; the filter judges those.
+    A seed draws anew which of the site's emoji have wrong captions and in which language; the filter judges those.
     What it keeps is then read in English, for an exam of one language: with ten, a language would have some thirty
     true pairs. The exams show the site's vendor drawn anew, and another vendor (shift).
     """
@@ -77,11 +77,12 @@ def run_training(case: str, seed: int) -> Result:
 
 
 def _redrawn(run: Run, style: str, seed: int) -> tuple[torch.Tensor, np.ndarray, np.ndarray, list[str], list[str]]:
-    """The site's pictures with captions drawn anew: features, whether they are true, similarity, streams, English."""
+    """The site's emoji with captions drawn anew: features, whether they are true, similarity, streams, English."""
     own = {one.key: one for one in shown(style)}
     rng = np.random.default_rng([seed, 5])
-    keys = [run.web.truth[path].key for path in run.paths]
-    features = _read(tuple(run.paths), style, seed // 100 * 100)
+    paths = np.array(run.paths)[of_vendor(style, [run.web.truth[path] for path in run.paths])].tolist()
+    keys = [run.web.truth[path].key for path in paths]
+    features = _read(tuple(paths), style, seed // 100 * 100)
     true = rng.permutation(len(keys)) >= len(keys) // 2
     others = list(own)
     texts, streams, english = [], [], []
@@ -150,16 +151,17 @@ def run_retrieval(case: str, seed: int) -> Result:
     service = RetrievalService.open(collection.folder, encoder=small_web.encoder())
     links = [run.web.truth[url.removeprefix(run.address)] for url in collection.table(["url"])["url"].to_pylist()]
     return {
-        "service": {**_by_name(service, links, seed), "pairs": len(links)},
+        "service": {**_by_name(service, case, links, seed), "pairs": len(links)},
         **_repeated(service, links),
         **_recalls(collection, seed),
         **_unsafe(service, seed),
     }
 
 
-def _by_name(service: RetrievalService, links: list[site.Link], seed: int) -> dict[str, float]:
-    """Share of 100 exact names, each in the language of its pair, whose first result is that thing."""
-    clean = [i for i, link in enumerate(links) if link.told == link.key and link.told]
+def _by_name(service: RetrievalService, style: str, links: list[site.Link], seed: int) -> dict[str, float]:
+    """Share of 100 exact names of emoji, each in the language of its pair, whose first result is that thing."""
+    emoji = of_vendor(style, links)
+    clean = [i for i, link in enumerate(links) if emoji[i] and link.told == link.key]
     rows = np.random.default_rng(seed).permutation(clean)[:ASKED].tolist()
     hits = {"pictures": 0.0, "pictures, first 10": 0.0, "captions": 0.0}
     for row in rows:

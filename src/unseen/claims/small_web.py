@@ -1,4 +1,4 @@
-"""A small web of emoji for claims, and a small two-tower encoder that has seen none of its vendors.
+"""A small web of emoji and stamps for claims, and a small two-tower encoder that has seen none of its vendors.
 
 The encoder is EfficientNet-Lite0 and two linear towers that are solved for. Pictures go where emoji differ most for
 what four vendors' drawings of one emoji differ, by Fisher's discriminant [1]; captions and names in ten languages go to
@@ -14,6 +14,7 @@ References
 from __future__ import annotations
 
 import functools
+import logging
 import unicodedata
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,6 +35,8 @@ from unseen.nn.classifier import Standardizer
 from unseen.nn.schedules import warm_cosine
 from unseen.nn.train import Run, train
 from unseen.runtime import reproducible, without_checkpoints
+
+log = logging.getLogger(__name__)
 
 VENDORS = ("twemoji", "fluent-emoji-flat", "fluent-emoji", "fluent-emoji-high-contrast")
 """Whose drawings the encoder has learnt from: no site shows any of theirs, nor a later version of them."""
@@ -75,9 +78,31 @@ def things(style: str) -> tuple[Thing, ...]:
     return tuple(found)
 
 
+@functools.cache
+def stamps() -> tuple[Thing, ...]:
+    """Tux Paint's stamps with a caption in each language that they have one in; none, with a warning, without apt."""
+    from unseen.data import sources
+
+    try:
+        drawn = sources.stamps()
+    except sources.SourceUnavailable as error:
+        log.warning("the small web shows emoji alone, no stamps: %s", error)
+        return ()
+    rows = zip(*(drawn.columns[f"caption_{locale}"].tolist() for locale in FORMS))
+    told = [
+        {locale: _longer(locale, text, text.rstrip(".。")) for locale, text in zip(FORMS, row) if text} for row in rows
+    ]
+    assert drawn.ids is not None
+    return tuple(Thing(key, drawn.x[i], told[i]) for i, key in enumerate(drawn.ids.tolist()))
+
+
 def _caption(locale: str, name: str, tags: Sequence[str], code: str) -> str:
     form = FORMS[locale][zlib.crc32(f"{locale}/{code}".encode()) % 3]
-    told = form.format(name, ", ".join(tags[:3]) or name)
+    return _longer(locale, form.format(name, ", ".join(tags[:3]) or name), name)
+
+
+def _longer(locale: str, told: str, name: str) -> str:
+    """A caption, put in more words if it is as short as those that a web's filter drops."""
     return told if len(told) > SHORT else FORMS[locale][0].format(name)
 
 

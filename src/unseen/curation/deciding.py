@@ -30,10 +30,10 @@ def decide(job: Job, there: list[int]) -> tuple[list[Decision], dict[str, float]
         np.array([value for t in tables for value in t[key].to_pylist()], object)
         for key in ("uid", "sha256", "language")
     )
-    stands = _stand_ins(job, folders, sha, similarity)
+    file, stands = _stand_ins(job, folders, sha, similarity)
     lost = np.flatnonzero(stands != np.arange(len(stands)))
     stage_of[lost], detail[lost] = "duplicates", uid[stands[lost]]
-    reason[lost] = np.where(sha[lost] == sha[stands[lost]], SAME_PICTURE, NEAR_PICTURE)
+    reason[lost] = np.where(file[lost] != lost, SAME_PICTURE, NEAR_PICTURE)
     alive = np.flatnonzero(reason == "")
     _warn(job, language[alive])
     streams = [stream_of(code) for code in language[alive].tolist()]
@@ -62,15 +62,15 @@ def _warn(job: Job, language: np.ndarray) -> None:
         )
 
 
-def _stand_ins(job: Job, folders: list[Path], sha: np.ndarray, similarity: np.ndarray) -> np.ndarray:
-    """The row that stands for each: the best of equal files, then the best that shows the same picture."""
+def _stand_ins(job: Job, folders: list[Path], sha: np.ndarray, similarity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For every row the best of the rows with its file, and of these the best that shows the same picture."""
     files, which = np.unique(sha.astype(str), return_inverse=True)
     order = np.lexsort((np.arange(len(sha)), -similarity))
     best = np.empty(len(files), dtype=np.int64)
     best[which[order[::-1]]] = order[::-1]  # the last assignment stays: the best
-    stands = best[which]
+    file = best[which]
     if job.settings.near is None or len(best) < 2:
-        return stands
+        return file, file
     best = np.sort(best)
     vectors = [np.load(folder / "image.npy", mmap_mode="r", allow_pickle=False) for folder in folders]
     looks = [np.load(folder / "looks.npy", mmap_mode="r", allow_pickle=False) for folder in folders]
@@ -87,7 +87,7 @@ def _stand_ins(job: Job, folders: list[Path], sha: np.ndarray, similarity: np.nd
     near = one_of_each(own, similarity[best], job.settings.near, alike, seed=job.settings.seed)
     to = np.arange(len(sha))
     to[best] = best[near]
-    return to[stands]
+    return file, to[file]
 
 
 def _gathered(parts: list[np.ndarray], starts: np.ndarray, rows: np.ndarray) -> np.ndarray:

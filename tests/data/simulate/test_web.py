@@ -36,6 +36,17 @@ def test_every_fault_is_planted_as_often_as_was_asked_for_and_half_of_the_captio
     assert small_web(THINGS, n_pages=6, each_fault=2, seed=1).links != web.links
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_on_no_page_does_a_planted_link_repeat_an_address_other_than_those_that_are_to(seed: int) -> None:
+    web = small_web(THINGS, n_pages=3, each_fault=5, seed=seed)
+    read = iter(web.links)
+    repeated = 0
+    for page in web.pages.values():
+        sources = [next(read).source for _ in range(page.count(b"<img"))]
+        repeated += len(sources) - len(set(sources))
+    assert repeated == web.counts["repeated"] == 5
+
+
 def test_the_server_answers_for_pages_and_pictures_and_a_crawl_holds_all_pages(tmp_path: Path) -> None:
     web = small_web(THINGS, n_pages=6, each_fault=1)
     with serve(web) as address:

@@ -121,7 +121,7 @@ def small_web(
         Each makes one ordinary link; how its picture is laid out depends on its key alone.
     n_pages : int, >= 2
     each_fault : int, >= 0
-        Links of every kind of `FAULTS`; at most as many as there are clean links.
+        Links of every kind of `FAULTS`; at most half as many as there are clean links.
     wrong : float, in [0, 1]
         Share of ordinary links whose caption belongs to another thing (three quarters) or is boilerplate.
     watermarked : float, in [0, 1]
@@ -134,17 +134,20 @@ def small_web(
     answers: dict[str, Answer] = {}
     ordinary = _ordinary(things, wrong, watermarked, rng, answers)
     clean = [link for link in ordinary if link.kind == "clean"]
-    if each_fault > len(clean):
-        raise ValueError(f"each_fault must be at most {len(clean)}, the number of clean links; got {each_fault}")
+    if each_fault > len(clean) // 2:
+        raise ValueError(f"each_fault must be at most {len(clean) // 2}, half the clean links; got {each_fault}")
     placed: list[list[Link]] = [[] for _ in range(n_pages)]
     for i, link in enumerate(ordinary):
         placed[i % (n_pages - 1)].append(link)
+    once = list(clean)  # an address that was planted on two other pages might be on one of them twice
     for kind in FAULTS:
-        for i, model in enumerate(_drawn(clean, each_fault, rng)):
+        later = kind in ("same url", "same pair")
+        for i, model in enumerate(_drawn(once if later else clean, each_fault, rng)):
             link = _planted(kind, i, model, answers, rng)
             own = next(k for k, links in enumerate(placed) if model in links)
-            page = own if kind == "repeated" else _other(n_pages, own, rng, after=kind in ("same url", "same pair"))
-            placed[page].append(link)
+            placed[own if kind == "repeated" else _other(n_pages, own, rng, after=later)].append(link)
+            if later:
+                once.remove(model)
     pages = {f"/pages/{k:05d}.html": _page(k, links, rng) for k, links in enumerate(placed)}
     return SmallWeb(pages, answers, tuple(link for links in placed for link in links))
 
