@@ -42,6 +42,9 @@ FLOOR = ">= 2" if ROWS >= 1_000_000 else ""
 PER_ROW = {"hnsw": 4 * (WIDTH + 2 * 8), "ivf": 4 * WIDTH + 48, "pq": 52}
 """Bytes of memory that are allowed for each vector, by kind: a graph of 8 links, whole vectors, codes of 32 bytes."""
 
+PEER_NEEDS = ("autofaiss", "faiss-cpu<1.8", "numpy<2", "pyarrow<20")
+"""autofaiss calls faiss by names that later versions have not."""
+
 PEER = """
 import json, sys, time
 import faiss, numpy as np
@@ -230,16 +233,7 @@ def autofaiss(
     python = folder / "peer" / "bin" / "python"
     if not python.exists():
         venv.create(folder / "peer", with_pip=True)
-        order = [
-            str(python),
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            "autofaiss",
-            "pyarrow<20",
-        ]
+        order = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *PEER_NEEDS]
         done = subprocess.run(order, capture_output=True, text=True)
         if done.returncode:
             print(f"autofaiss is left out: {(done.stderr.strip().splitlines() or ['pip failed'])[-1]}")
