@@ -11,7 +11,6 @@ import logging
 import os
 import re
 import tempfile
-import uuid
 import warnings
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
@@ -27,6 +26,7 @@ from torch import Tensor, nn
 from unseen.nn.export import export_onnx
 from unseen.nn.learned_quantizers import without_input_quantizers
 from unseen.nn.quantizers import MEGABYTE, Layer, QuantizedNetwork, frozen_copy, quantizable
+from unseen.runtime import replacing
 
 Ranges = dict[str, tuple[float, float]]
 LEAST_COSINE = 0.5
@@ -220,7 +220,6 @@ def export_integers(
     network, plain = copy.deepcopy(network).eval(), network
     if correction:
         correct_biases(network, pictures, weights, exclude=exclude)
-    temporary = file.with_name(f".{file.name}.{uuid.uuid4().hex[:8]}.onnx")
     with tempfile.TemporaryDirectory() as folder, _silence():
         graph = _prepared(network, example, Path(folder) / "whole.onnx", output, metadata)
         small = graph
@@ -229,7 +228,7 @@ def export_integers(
             small = _prepared(network, like, Path(folder) / "pictures.onnx", output, metadata)
         ranges = tensor_ranges(small, pictures.numpy())
         ranges |= _given(input_range)
-        try:
+        with replacing(file) as temporary:
             quantize_static(
                 graph,
                 temporary,
@@ -247,9 +246,6 @@ def export_integers(
             if not cosine >= LEAST_COSINE:
                 raise ValueError(f"outputs in integers have cosine {cosine:.2f} with those in floats; not exported")
             told = _compared(own if reference is None else _outputs(reference, x), got, temporary, graph)
-            temporary.replace(file)
-        finally:
-            temporary.unlink(missing_ok=True)
     return told
 
 
