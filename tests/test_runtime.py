@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 import torch
 
-from unseen.runtime import Runtime, current, identified, reproducible, runtime, track, without_checkpoints
+from unseen.runtime import (
+    Runtime,
+    current,
+    identified,
+    replacing_folder,
+    reproducible,
+    runtime,
+    track,
+    without_checkpoints,
+)
 
 
 def test_settings_hold_inside_the_block_only_and_nest() -> None:
@@ -89,3 +98,34 @@ def test_a_bar_is_silent_unless_asked_for_on_a_terminal(capfd: pytest.CaptureFix
     with runtime(progress=True):
         assert list(track(range(3), "work")) == [0, 1, 2]  # standard error is no terminal here
     assert tuple(capfd.readouterr()) == ("", "")
+
+
+def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
+    place = tmp_path / "deep" / "place"
+    for said in ("first", "second"):
+        with replacing_folder(place) as part:
+            assert list(part.iterdir()) == []
+            (part / said).write_text(said)
+        assert [file.name for file in place.iterdir()] == [said]
+    with pytest.raises(FileNotFoundError), replacing_folder(place) as part:
+        (part / "half").rename(part / "nothing")
+    assert [file.name for file in place.iterdir()] == ["second"]
+    assert [file.name for file in place.parent.iterdir()] == ["place"]
+
+
+def test_a_folder_that_cannot_be_moved_into_its_place_leaves_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "place").mkdir()
+    (tmp_path / "place" / "old").write_text("old")
+    rename = Path.rename
+
+    def refuse(self: Path, target: Path) -> Path:
+        if target.name == "place" and target.parent == tmp_path and not (self / "old").exists():
+            raise OSError("no room")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(OSError, match="no room"), replacing_folder(tmp_path / "place") as part:
+        (part / "new").write_text("new")
+    assert [file.relative_to(tmp_path).as_posix() for file in sorted(tmp_path.rglob("*"))] == ["place", "place/old"]

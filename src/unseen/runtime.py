@@ -7,6 +7,7 @@ import contextvars
 import dataclasses
 import os
 import random
+import shutil
 import sys
 import time
 import types
@@ -172,6 +173,32 @@ def replacing(file: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.replace(file)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def replacing_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
+    """An empty folder beside `folder` for the block to fill: it then becomes `folder`, or nothing is left.
+
+    What was there before is moved aside, and removed once the new one is in its place; if that fails, it is put back.
+    """
+    folder = Path(folder)
+    temporary, old = (folder.with_name(f".{folder.name}.{what}-{uuid.uuid4().hex[:8]}") for what in ("partial", "old"))
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary.mkdir()
+    try:
+        yield temporary
+        there = folder.exists()
+        if there:
+            folder.rename(old)
+        try:
+            temporary.rename(folder)
+        except OSError:
+            if there:
+                old.rename(folder)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 _seconds: contextvars.ContextVar[dict[str, float] | None] = contextvars.ContextVar("unseen_stages", default=None)

@@ -397,6 +397,7 @@ def test_what_a_killed_run_left_is_removed_or_put_back(towers: TwoTowerEncoder, 
     before = digests(out)
     (out / "shards").rename(out / "work" / "replaced")  # killed between two renames
     left = [out / "work/fetched/shards/.00003.0123abcd", out / "work/embedded/.00001.partial-0123abcd"]
+    left.append(out / "work/fetched/shards/.00004.old-0123abcd")
     for place in left:
         place.mkdir()
     (out / "work/parsed/.0123abcd.00000.parquet").write_bytes(b"half")

@@ -12,7 +12,8 @@ from starlette.responses import HTMLResponse, PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from unseen.web.guard import FORM, Guard, carries, policy, without_outside
+from unseen.serving.access import carries
+from unseen.web.guard import FORM, Guard, policy, without_outside
 
 TOKEN = "a-token-of-the-tests"
 PAGE = (

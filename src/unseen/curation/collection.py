@@ -18,9 +18,7 @@ import io
 import json
 import os
 import re
-import shutil
 import tarfile
-import uuid
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -31,8 +29,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from unseen.data.rows import finite_rows, unit_rows
 from unseen.data.typing import FloatArray
-from unseen.runtime import replacing
+from unseen.runtime import replacing, replacing_folder
 
 FORMAT = 1
 Side = Literal["image", "text"]
@@ -237,27 +236,14 @@ def write_shard(
     if len(set(uids)) != len(uids) or not all(re.fullmatch(r"[\w-]+", uid or "") for uid in uids):
         raise ValueError("uid must be a word of its own for every pair")
     final = Path(folder) / "shards" / f"{number:05d}"
-    part = final.with_name(f".{final.name}.{uuid.uuid4().hex[:8]}")
-    part.mkdir(parents=True)
-    try:
+    with replacing_folder(final) as part:
         offsets, sizes = _write_pictures(part / _PICTURES, table, pictures)
         for side, rows in (embeddings or {}).items():
-            np.save(part / f"{side}.npy", _unit(rows, side))
+            unit = unit_rows(finite_rows(rows, f"embeddings of {side}"))
+            np.save(part / f"{side}.npy", unit.astype(np.float16))
         pq.write_table(_completed(table, offsets, sizes), part / _TABLE)
         (part / _STATS).write_text(json.dumps(dict(stats or {}), indent=1) + "\n", encoding="utf-8")
-        if final.exists():
-            shutil.rmtree(final)
-        part.rename(final)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return Shard(final)
-
-
-def _unit(rows: FloatArray, side: str) -> NDArray[np.float16]:
-    rows = np.asarray(rows, dtype=np.float32)
-    if rows.ndim != 2 or not np.isfinite(rows).all():
-        raise ValueError(f"embeddings of {side} must be a finite array of shape (n, d); got shape {rows.shape}")
-    return (rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)).astype(np.float16)
 
 
 def _completed(table: pa.Table, offsets: list[int], sizes: list[int]) -> pa.Table:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from unseen.curation.collection import Collection, Side
 from unseen.curation.index_file import limited_faiss
 from unseen.curation.vectors import Vectors
+from unseen.data.rows import unit_rows
 from unseen.data.typing import FloatArray, IntArray
 from unseen.runtime import replacing, reproducible
 
@@ -73,7 +74,7 @@ def build_map(
             max_points_per_centroid=max(256, len(x) // wanted + 1),
         )  # fmt: skip
         k_means.train(x)
-        centres = k_means.centroids / np.maximum(np.linalg.norm(k_means.centroids, axis=1, keepdims=True), 1e-12)
+        centres = unit_rows(k_means.centroids)
     similarity = x @ centres.T
     owner = similarity.argmax(axis=1)
     sizes = np.rint(np.bincount(owner, minlength=wanted) * (n / len(x))).astype(int)

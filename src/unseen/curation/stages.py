@@ -22,6 +22,7 @@ from unseen.curation.sources import read_unit
 from unseen.curation.units import Found, Source
 from unseen.data.domain import Domain, Lazy
 from unseen.data.images import decode
+from unseen.data.rows import unit_rows
 from unseen.encoders.two_tower import TwoTowerEncoder
 from unseen.methods.curation.laion import accept, parse, safety
 from unseen.methods.curation.laion.heads import Head
@@ -260,8 +261,8 @@ def embed_shard(job: Job, number: int) -> int:
     image = job.encoder.encode_image(reader.domain(), cache=job.cache) if rows else _none(job.encoder)
     reader.finish()
     good = [i for i in range(len(rows)) if i not in reader.damaged]
-    image = _half(image[good])
-    text = _half(_texts(job, [rows[i] for i in good]))
+    image = unit_rows(image[good]).astype(np.float16)
+    text = unit_rows(_texts(job, [rows[i] for i in good])).astype(np.float16)
     similarity = cosine(image.astype(np.float32), text.astype(np.float32))
     dropped = [_drop(rows[i], "embed", accept.DAMAGED, why) for i, why in sorted(reader.damaged.items())]
     write_table(dropped_table(dropped), job.work.dropped("embed", number))
@@ -333,12 +334,6 @@ def _texts(job: Job, rows: Sequence[Mapping[str, Any]]) -> NDArray[np.floating[A
 
 def _none(encoder: TwoTowerEncoder) -> NDArray[np.float32]:
     return np.zeros((0, encoder.dim), dtype=np.float32)
-
-
-def _half(rows: NDArray[np.floating[Any]]) -> NDArray[np.float16]:
-    """Unit rows as they are kept."""
-    rows = rows.astype(np.float32)
-    return (rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)).astype(np.float16)
 
 
 # -- select --------------------------------------------------------------------------------------------------

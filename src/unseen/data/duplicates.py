@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.data.domain import Domain
+from unseen.data.rows import finite_rows, unit_rows
 from unseen.data.typing import FloatArray
 
 Matches = list[tuple[int, int, float]]
@@ -126,7 +127,7 @@ def near(a: FloatArray, b: FloatArray, threshold: float = 0.98) -> Matches:
     """
     if not 0 < threshold <= 1:
         raise ValueError(f"threshold must lie in (0, 1]; got {threshold}")
-    left, right = _unit(a), _unit(b)
+    left, right = (unit_rows(finite_rows(rows, "features")) for rows in (a, b))
     if left.shape[1] != right.shape[1]:
         raise ValueError(f"features must be of one width; got {left.shape[1]} and {right.shape[1]}")
     return [
@@ -184,13 +185,6 @@ def _looks(domain: Domain) -> tuple[FloatArray, NDArray[np.uint8]]:
         steps[i] = np.where(np.diff(grey, axis=1) > 0, 1, -1)
         small[i] = np.asarray(image.resize((_SIDE, _SIDE), Image.Resampling.BOX)).reshape(-1)
     return steps.reshape(-1, 64), small
-
-
-def _unit(rows: FloatArray) -> FloatArray:
-    rows = np.asarray(rows, dtype=np.float32)
-    if rows.ndim != 2 or not np.isfinite(rows).all():
-        raise ValueError(f"features must be a finite array of shape (n, d); got shape {rows.shape}")
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
 
 
 def _products(a: FloatArray, b: FloatArray) -> Iterator[tuple[int, int, FloatArray]]:

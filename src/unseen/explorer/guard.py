@@ -8,7 +8,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from unseen.serving.access import carries
+from unseen.serving.access import Refusal, refusal, too_long
 
 POLICY = "; ".join(
     (
@@ -62,52 +62,30 @@ class Guard:
             return
         headers = Headers(scope=scope)
         closed = _with_headers(send)
-        if (
-            self.token is not None
-            and scope["path"] not in OPEN
-            and not carries(headers.get("authorization"), self.token)
-        ):
-            ask = {"www-authenticate": 'Basic realm="unseen: any name, the token as password", charset="UTF-8"'}
-            await _refused("the token is missing or wrong", 401, ask)(scope, receive, closed)
-            return
-        if headers.get("sec-fetch-site") in ("cross-site", "same-site") and scope["path"] != "/":
-            await _refused("another web page may not ask", 403)(scope, receive, closed)
-            return
-        length = headers.get("content-length", "0")
-        if not length.isdigit() or int(length) > self.longest:
-            await self._too_long()(scope, receive, closed)
-            return
+        foreign = headers.get("sec-fetch-site") in ("cross-site", "same-site") and scope["path"] != "/"
+        barred = Refusal("another web page may not ask", 403) if foreign else None
+        token = None if scope["path"] in OPEN else self.token
+        told = refusal(headers, token, self.longest, barred) or await self._body(receive)
+        if isinstance(told, Refusal):
+            await JSONResponse({"detail": told.detail}, told.status, told.headers)(scope, receive, closed)
+        else:
+            await self.app(scope, _replayed(told, receive), closed)
+
+    async def _body(self, receive: Receive) -> list[Message] | Refusal:
+        """The messages of the whole body, or why they are not waited for."""
+        messages, seen = [], 0
         try:
             async with asyncio.timeout(self.seconds):
-                body = await self._body(receive)
+                while True:
+                    message = await receive()
+                    messages.append(message)
+                    seen += len(message.get("body", b""))
+                    if seen > self.longest:
+                        return too_long(self.longest)
+                    if message["type"] != "http.request" or not message.get("more_body", False):
+                        return messages
         except TimeoutError:
-            await _refused(f"the request took more than {self.seconds:g} seconds to arrive", 408)(
-                scope, receive, closed
-            )
-            return
-        if body is None:
-            await self._too_long()(scope, receive, closed)
-            return
-        await self.app(scope, _replayed(body, receive), closed)
-
-    def _too_long(self) -> JSONResponse:
-        return _refused(f"a request may have at most {self.longest:,} bytes", 413)
-
-    async def _body(self, receive: Receive) -> list[Message] | None:
-        """The messages of the whole body; None if it is too long."""
-        messages, seen = [], 0
-        while True:
-            message = await receive()
-            messages.append(message)
-            seen += len(message.get("body", b""))
-            if seen > self.longest:
-                return None
-            if message["type"] != "http.request" or not message.get("more_body", False):
-                return messages
-
-
-def _refused(detail: str, status: int, headers: dict[str, str] | None = None) -> JSONResponse:
-    return JSONResponse({"detail": detail}, status, headers)
+            return Refusal(f"the request took more than {self.seconds:g} seconds to arrive", 408)
 
 
 def _replayed(messages: list[Message], receive: Receive) -> Receive:

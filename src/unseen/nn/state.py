@@ -7,8 +7,6 @@ import hashlib
 import json
 import math
 import os
-import shutil
-import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +22,7 @@ from unseen.data.label_metrics import LabelMetric
 from unseen.data.ontology import Ontology
 from unseen.data.words import WordVectors
 from unseen.nn.build import Recipe, rebuild, recipe_of
+from unseen.runtime import replacing_folder
 
 Tensors = dict[str, torch.Tensor]
 
@@ -165,18 +164,14 @@ def write_folder(folder: str | os.PathLike[str], write: Callable[[Path], None]) 
     """
     folder = Path(folder)
     _refuse_file(folder)
-    temporary = folder.with_name(f".{folder.name}.partial-{uuid.uuid4().hex[:8]}")
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary.mkdir()
-        write(temporary)
-        _swap(temporary, folder)
+        with replacing_folder(folder) as temporary:
+            write(temporary)
+            refuse_foreign(folder, [entry.name for entry in temporary.iterdir()])
     except FileExistsError:
         raise
     except (OSError, SafetensorError) as error:
         raise OSError(getattr(error, "errno", None), f"{folder} could not be written: {error}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return folder
 
 
@@ -191,22 +186,6 @@ def refuse_foreign(folder: Path, written: Collection[str]) -> None:
 def _refuse_file(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise FileExistsError(f"{folder} is a file; a folder is written there")
-
-
-def _swap(temporary: Path, folder: Path) -> None:
-    """Rename `temporary` to `folder`; what was there before is removed, or put back if that fails."""
-    if not folder.exists():
-        temporary.rename(folder)
-        return
-    refuse_foreign(folder, [entry.name for entry in temporary.iterdir()])
-    old = folder.with_name(f".{folder.name}.old-{uuid.uuid4().hex[:8]}")
-    folder.rename(old)
-    try:
-        temporary.rename(folder)
-    except OSError:
-        old.rename(folder)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def save_state(folder: str | os.PathLike[str], value: Any) -> Path:

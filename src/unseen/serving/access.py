@@ -6,9 +6,14 @@ import base64
 import binascii
 import hmac
 import ipaddress
+from collections.abc import Mapping
+from typing import NamedTuple
 
 SHORTEST = 16
 """Characters of the shortest token."""
+
+ASK = {"www-authenticate": 'Basic realm="unseen: any name, the token as password", charset="UTF-8"'}
+"""Lets a browser ask its user for the token."""
 
 
 def is_loopback(host: str) -> bool:
@@ -46,3 +51,24 @@ def carries(authorization: str | None, token: str) -> bool:
             return False
         return allowed(f"Bearer {password}", token)
     return allowed(authorization, token)
+
+
+class Refusal(NamedTuple):
+    """Why a request is not answered."""
+
+    detail: str
+    status: int
+    headers: dict[str, str] | None = None
+
+
+def too_long(longest: int) -> Refusal:
+    """Of a body of more bytes than that."""
+    return Refusal(f"a request may have at most {longest:,} bytes", 413)
+
+
+def refusal(headers: Mapping[str, str], token: str | None, longest: int, barred: Refusal | None) -> Refusal | None:
+    """Why a request may not be asked: it lacks the token, is `barred`, or says that its body is too long."""
+    if token is not None and not carries(headers.get("authorization"), token):
+        return Refusal("the token is missing or wrong", 401, ASK)
+    length = headers.get("content-length", "0")
+    return barred or (None if length.isdigit() and int(length) <= longest else too_long(longest))

@@ -9,7 +9,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from unseen.serving.access import carries
+from unseen.serving.access import Refusal, refusal
 from unseen.serving.manual import source_hash
 
 FORM = 2**16
@@ -88,23 +88,14 @@ class Guard:
                 await self.app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        if self.token is not None and not carries(headers.get("authorization"), self.token):
-            ask = {"www-authenticate": 'Basic realm="unseen: any name, the token as password", charset="UTF-8"'}
-            await PlainTextResponse("the token is missing or wrong", 401, ask)(scope, receive, send)
-            return
-        if scope["path"] != "/" and not scope["path"].startswith(OPEN):
-            await PlainTextResponse("there is no such page", 404)(scope, receive, send)
-            return
-        length = headers.get("content-length", "0")
-        if not length.isdigit() or int(length) > self.longest:
-            await self._too_long()(scope, receive, send)
+        there = scope["path"] == "/" or scope["path"].startswith(OPEN)
+        barred = None if there else Refusal("there is no such page", 404)
+        if refused := refusal(headers, self.token, self.longest, barred):
+            await PlainTextResponse(*refused)(scope, receive, send)
             return
         if "text/html" in headers.get("accept", ""):  # a compressed page could not be closed
             scope = {**scope, "headers": [(k, v) for k, v in scope["headers"] if k != b"accept-encoding"]}
         await self.app(scope, self._counted(receive), Closed(send))
-
-    def _too_long(self) -> PlainTextResponse:
-        return PlainTextResponse(f"a request may have at most {self.longest:,} bytes", 413)
 
     def _counted(self, receive: Receive) -> Receive:
         """The body, cut off as a lost connection where it is too long."""

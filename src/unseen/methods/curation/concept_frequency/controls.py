@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
+from unseen.data.rows import finite_rows, unit_rows
 from unseen.data.typing import FloatArray
 
 _BLOCK = 4096
@@ -33,7 +34,7 @@ def without_similar(
         If widths differ, something is not finite, or `test` or `train` is empty.
     """
     rows = {"corpus": corpus, "test": test, "train": train}
-    units = {name: _unit(name, value) for name, value in rows.items()}
+    units = {name: unit_rows(finite_rows(value, name)) for name, value in rows.items()}
     widths = {one.shape[1] for one in units.values()}
     if len(widths) > 1 or not len(units["test"]) or not len(units["train"]):
         raise ValueError(f"corpus, test and train must be of one width, the latter two not empty; got widths {widths}")
@@ -45,13 +46,6 @@ def without_similar(
         block = units["corpus"][start : start + _BLOCK] @ units["test"].T
         stays[start : start + _BLOCK] = (block <= nearest + 1e-6).all(axis=1)
     return stays
-
-
-def _unit(name: str, rows: FloatArray) -> NDArray[np.float32]:
-    rows = np.asarray(rows, dtype=np.float32)
-    if rows.ndim != 2 or not np.isfinite(rows).all():
-        raise ValueError(f"{name} must be a finite array of shape (n, d); got shape {rows.shape}")
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
 
 
 def class_accuracy(truth: NDArray, predicted: NDArray, n_classes: int) -> FloatArray:

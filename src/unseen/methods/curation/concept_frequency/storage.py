@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from unseen.methods.curation.concept_frequency.index import ConceptIndex
+from unseen.runtime import replacing_folder
 
 FORMAT = 1
 TOLD, POSTINGS, ORDER = "index.json", "postings.parquet", "order.parquet"
@@ -22,10 +21,7 @@ TOLD, POSTINGS, ORDER = "index.json", "postings.parquet", "order.parquet"
 def save(index: ConceptIndex, folder: Path) -> None:
     """See `ConceptIndex.save`; an old index is moved aside, and removed once the new one is in its place."""
     _check(folder)
-    stamp = uuid.uuid4().hex[:8]
-    part, old = (folder.with_name(f".{folder.name}.{stamp}.{what}") for what in ("new", "old"))
-    part.mkdir(parents=True)
-    try:
+    with replacing_folder(folder) as part:
         lists = pa.LargeListArray.from_arrays(pa.array(index.offsets), pa.array(index.samples.astype(np.int64)))
         pq.write_table(pa.table({"word": pa.array(index.lexicon, pa.string()), "samples": lists}), part / POSTINGS)
         if index.stream is not None and index.starts is not None:
@@ -34,18 +30,6 @@ def save(index: ConceptIndex, folder: Path) -> None:
         kept = None if index.kept is None else sorted(index.kept)
         told = {"format": FORMAT, "n": index.n, "lemmas": index.lemmas, "whole": index.whole, "kept": kept}
         (part / TOLD).write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        if not folder.exists():
-            part.rename(folder)
-            return
-        folder.rename(old)
-        try:
-            part.rename(folder)
-        except OSError:
-            old.rename(folder)
-            raise
-        shutil.rmtree(old)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def _check(folder: Path) -> None:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from unseen.data.domain import Domain
+from unseen.data.rows import unit_rows
 from unseen.data.samplers import Batch, batches, steps
 from unseen.data.typing import FloatArray
 from unseen.nn.build import builder
@@ -119,7 +120,7 @@ class Head:
 
     def score(self, vectors: FloatArray) -> NDArray[np.float32]:
         """Probability of the flagged class, or the value, (n,), of embeddings of any length, (n, d)."""
-        x = torch.from_numpy(_unit(vectors))
+        x = torch.from_numpy(unit_rows(vectors))
         with torch.no_grad():
             found = self.network(x)
         return (found[:, 0] if self.kind == "value" else found.softmax(dim=1)[:, 1]).float().numpy()
@@ -195,7 +196,7 @@ def train_head(
         raise ValueError(f"kind must be one of {', '.join(get_args(Kind))}; got {kind!r}")
     if not (C > 0 and epochs >= 1):
         raise ValueError(f"C must be > 0 and epochs at least 1; got {C} and {epochs}")
-    x, y = _unit(vectors), np.asarray(labels)
+    x, y = unit_rows(vectors), np.asarray(labels)
     if x.ndim != 2 or len(x) != len(y) or not np.isfinite(x).all() or x.shape[1] != encoder["dim"]:
         raise ValueError(f"vectors must be finite, of shape ({len(y)}, {encoder['dim']}); got shape {x.shape}")
     y = y.astype(np.float32 if kind == "value" else np.int64)
@@ -315,7 +316,7 @@ def propose(
     """
     if each < 1 or others < 0:
         raise ValueError(f"each must be at least 1 and others at least 0; got {each} and {others}")
-    cosines = _unit(queries) @ _unit(vectors).T
+    cosines = unit_rows(queries) @ unit_rows(vectors).T
     found: dict[int, int] = {}
     for query, row in enumerate(cosines):
         for i in np.argsort(-row, kind="stable")[:each].tolist():
@@ -323,8 +324,3 @@ def propose(
     rest = np.setdiff1d(np.arange(len(vectors)), list(found))
     drawn = np.random.default_rng(seed).permutation(rest)[:others]
     return [*found.items(), *((int(i), -1) for i in drawn)]
-
-
-def _unit(rows: FloatArray) -> NDArray[np.float32]:
-    rows = np.asarray(rows, dtype=np.float32)
-    return rows / np.maximum(np.linalg.norm(rows, axis=-1, keepdims=True), 1e-12)

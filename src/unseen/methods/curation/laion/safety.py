@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from unseen.data.rows import unit_rows
 from unseen.data.typing import FloatArray
 
 Tag = Literal["UNLIKELY", "UNSURE", "NSFW"]
@@ -77,7 +78,7 @@ class Judged(NamedTuple):
 
 def top_two(images: FloatArray, prompts: FloatArray) -> NDArray[np.int64]:
     """Positions of the two prompts nearest to each picture, (n, 2), by softmax of 100 times the cosine."""
-    order = np.argsort(-(_unit(images) @ _unit(prompts).T) * SCALE, axis=1, kind="stable")
+    order = np.argsort(-(unit_rows(images) @ unit_rows(prompts).T) * SCALE, axis=1, kind="stable")
     return order[:, :2]
 
 
@@ -139,8 +140,3 @@ def _flagged(rule: Rule, images: FloatArray, embed: EmbedText) -> NDArray[np.int
 
 def _pattern(words: Sequence[str]) -> re.Pattern[str] | None:
     return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, words))})(?!\w)", re.IGNORECASE) if words else None
-
-
-def _unit(rows: FloatArray) -> FloatArray:
-    rows = np.asarray(rows, dtype=np.float32)
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
