@@ -560,7 +560,7 @@ def test_the_command_line_quantizes_a_saved_model(tmp_path):
         [sys.executable, "-m", "unseen.cli", *args], cwd=tmp_path, env=env, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    assert "weights after" in done.stdout
+    assert "parameters after" in done.stdout
     small = Bundle.load(tmp_path / "small").method
     assert isinstance(small, Genie)
     x = noise(2, (3, 32, 32))
