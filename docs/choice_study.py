@@ -4,6 +4,8 @@
     python docs/choice_study.py tables --abstracts DIR    16 pairs of tables of digits, measurements and words; the same
     python docs/choice_study.py judging --features DIR    other styles, other subgroups, other data; looked at once
     python docs/choice_study.py fresh --data DIR          letters, MNIST, speakers, languages, flowers; looked at later
+    python docs/choice_study.py development --crafted     crafted validation, added to these pairs of emoji styles
+    python docs/choice_study.py judging --crafted         the same for the other styles, once, after the development
     python docs/choice_study.py page                      the tables of choosing.md, from choice_study.json
 
 The emoji take half an hour each on two cores; each adds to choice_study.json what it lacks. The DIR of features holds
@@ -27,15 +29,18 @@ from typing import Any
 import numpy as np
 from scipy.stats import rankdata
 
+from unseen import encoders
 from unseen.compare.cells import run_cell, split_source
 from unseen.compare.choice import ENOUGH_LABELS, choose
+from unseen.compare.crafted import held_out_copies
 from unseen.compare.estimate import ERROR, estimate
-from unseen.compare.inputs import Inputs, prepare
+from unseen.compare.inputs import DEFAULT_ENCODER, Inputs, prepare
 from unseen.compare.job import plan
 from unseen.compare.results import summarize
 from unseen.compare.validators import (
     AGREEMENT,
     CERTAINTY,
+    CRAFTED,
     DENSITY,
     EMBEDDED,
     ENSEMBLE,
@@ -49,6 +54,7 @@ from unseen.compare.validators import (
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.sources import emoji, in_common
+from unseen.evaluation.metrics.selection import correlation
 from unseen.validation import vote, weigh, without_doubt
 
 DOCS = Path(__file__).resolve().parent
@@ -81,9 +87,7 @@ class Case:
 
 def encoded(domain: Domain) -> Domain:
     """Features of the default encoder."""
-    from unseen import encoders
-
-    return encoders.get("efficientnet-lite0").encode(domain)
+    return encoders.get(DEFAULT_ENCODER["image"]).encode(domain)
 
 
 def development() -> Iterator[Case]:
@@ -106,6 +110,8 @@ def judging(folder: Path | None) -> Iterator[Case]:
 
 TABLES = ("digits", "measurements", "abstracts")
 """Parts of the development that are no pictures."""
+CRAFTED_PARTS = ("emoji styles", "other styles")
+"""Parts with a column of crafted validation, 20 ordered pairs each, asked in rounds: a study cut short is balanced."""
 FRESH = ("letters", "MNIST", "speakers", "languages", "flowers")
 """Parts that were looked at after the rule and its careful form were fixed."""
 
@@ -187,6 +193,25 @@ def fresh_cases(data: Path) -> Iterator[Case]:
     yield from (Case(*case) for case in fresh(data))
 
 
+def in_rounds(cases: Sequence[Case]) -> list[Case]:
+    """Ordered pairs of n domains in n - 1 rounds, each domain once source and once target in each of them."""
+    names = list(dict.fromkeys(case.source.name for case in cases))
+    at = {name: place for place, name in enumerate(names)}
+
+    def place(case: Case) -> tuple[int, int]:
+        source, target = at[case.source.name], at[case.target.name]
+        return (target - source) % len(names), source
+
+    return sorted(cases, key=place)
+
+
+def drawings(case: Case) -> Domain:
+    """The pictures of an emoji style of which the features of the source are, in its order."""
+    drawn = emoji(case.source.name, level="emoji")
+    place = {code: i for i, code in enumerate(drawn.columns["emoji"].tolist())}
+    return drawn.take(np.array([place[code] for code in case.source.columns["emoji"].tolist()]))
+
+
 def pairs(part: str, domains: Any) -> list[Case]:
     """All ordered pairs."""
     return [Case(part, source, target) for source, target in itertools.permutations(domains, 2)]
@@ -255,6 +280,26 @@ def measure(case: Case, folder: Path | None, seeds: int) -> dict[str, Any]:
     return {**told, "candidates": candidates}
 
 
+def with_crafted(case: Case, known: Mapping[str, Any], folder: Path | None, seeds: int) -> dict[str, Any]:
+    """A measured case with crafted validation of each candidate, which is fitted once more, as it was.
+
+    What the new fits say of the exam must be what stands in the case; how far it is off is printed.
+    """
+    inputs = prepare(source=case.source, target=case.target)
+    pictures, encoder = drawings(case), encoders.get(DEFAULT_ENCODER["image"])
+    inputs.crafted = {seed: held_out_copies(inputs.source, pictures, seed, encoder) for seed in range(seeds)}
+    cells = fitted(inputs, plan(inputs, METHODS, seeds).candidates, seeds, folder)
+    truth = inputs.exams["adapted"].open()
+    candidates, off = {}, {}
+    for name, row in known["candidates"].items():
+        score = float(np.mean([cell["validators"][CRAFTED] for cell in cells[name]]))
+        candidates[name] = {**row, "validators": {**row["validators"], CRAFTED: score}}
+        off[name] = np.mean([np.mean(cell["adapted"]["prediction"] == truth) for cell in cells[name]]) - row["accuracy"]
+    worst = max(off, key=lambda name: abs(off[name]))
+    print(f"{case.name}: accuracy beside that of the fits before, at most {off[worst]:+.4f} ({worst})", flush=True)
+    return {**known, "candidates": candidates}
+
+
 def right_on_held_out(inputs: Inputs, cell: Mapping[str, Any]) -> str:
     """A 1 for each sample right, a 0 for each wrong, of the fifth that no fit saw: labels to draw a support from."""
     if "held out" not in inputs.exams:
@@ -281,6 +326,7 @@ Scores = Mapping[str, Mapping[str, float]]
 """{validator: {candidate: score}}, and the same of the two reverse validations as `BACK` and `OTHER`."""
 Rule = Callable[[Scores, int, bool], Mapping[str, float]]
 """Votes from scores, the samples of the smaller domain, and whether a pretrained encoder made the features."""
+SINGLE = (REVERSE, NEIGHBOURS, SOURCE, EMBEDDED, INFORMATION, CERTAINTY, DENSITY, AGREEMENT, ENSEMBLE)
 BACK, OTHER = "the reverse validation that ranks", "the one that does not"
 ENCODED = ("emoji styles", "other styles", "other subgroups", "letters", "languages")
 """Parts whose features are those of a pretrained encoder; the others are tables as somebody has them."""
@@ -288,7 +334,6 @@ ENCODED = ("emoji styles", "other styles", "other subgroups", "letters", "langua
 
 def rules() -> dict[str, Rule]:
     """Each rule by name; the first is the default, then the same never and always careful."""
-    single = (REVERSE, NEIGHBOURS, SOURCE, EMBEDDED, INFORMATION, CERTAINTY, DENSITY, AGREEMENT, ENSEMBLE)
     return {
         "`compare`: reverse validation, source-only in doubt, careful with tables": lambda v, n, encoded: default(
             v, n, careful=not encoded
@@ -309,9 +354,26 @@ def rules() -> dict[str, Rule]:
         "information, of those that keep the source": lambda v, n, _: vote(v[INFORMATION], v[SOURCE]),
         "mean rank of reverse validation and information": lambda v, n, _: mean_rank(v, BACK, INFORMATION),
         "mean rank of reverse, source and information": lambda v, n, _: mean_rank(v, BACK, SOURCE, INFORMATION),
-        "mean rank of all": lambda v, n, _: mean_rank(v, *single),
-        **{name: lambda v, n, _, name=name: v[name] for name in single},
+        "mean rank of all": lambda v, n, _: mean_rank(v, *SINGLE),
+        **{name: lambda v, n, _, name=name: v[name] for name in SINGLE},
     }
+
+
+def crafted_rules() -> dict[str, Rule]:
+    """Each validator alone, the default, and two ways to join crafted validation to it, fixed before any figure."""
+    return {
+        **{name: lambda v, n, _, name=name: v[name] for name in (*SINGLE, CRAFTED)},
+        "`compare`": lambda v, n, _: default(v, n, careful=False),
+        "crafted validation in the place of the other reverse validation": lambda v, n, _: without_doubt(
+            v[BACK], n, keep=v[CRAFTED]
+        ),
+        "mean rank of reverse and crafted validation": lambda v, n, _: mean_rank(v, BACK, CRAFTED),
+    }
+
+
+def has_crafted(case: Mapping[str, Any]) -> bool:
+    """Whether the candidates of a case have a crafted validation."""
+    return all(CRAFTED in row["validators"] for row in case["candidates"].values())
 
 
 def default(scores: Scores, samples: int, *, careful: bool) -> dict[str, float]:
@@ -380,6 +442,9 @@ def tables(cases: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     rest = [case for case in cases if case["part"] not in ("emoji styles", *TABLES, *FRESH)]
     out = {"development": rule_table(first, all_pools(first[0])), "estimates": estimate_table(first, rest)}
     out["support"] = support_table(first)
+    asked = {part: [case for case in cases if case["part"] == part and has_crafted(case)] for part in CRAFTED_PARTS}
+    if asked[CRAFTED_PARTS[0]]:
+        out["crafted"] = crafted_table(*asked.values())
     if tables:
         out["tables"] = rule_table(tables)
         out["doubt"] = doubt_table(first, tables)
@@ -416,6 +481,35 @@ def rule_table(cases: Sequence[Mapping[str, Any]], pools: Sequence[Any] = ()) ->
             row += [f"{over['regret']:.3f}", f"{over['harm']:.3f}"]
         rows.append(row)
     return markdown(header + (["regret over pools", "harm over pools"] if pools else []), rows)
+
+
+def crafted_table(first: Sequence[Mapping[str, Any]], rest: Sequence[Mapping[str, Any]]) -> str:
+    """Validators and rules where crafted validation was measured: how they rank candidates, and what they choose."""
+    header = ["rule", f"development ({len(first)} pairs): rank correlation", "accuracy", "regret", "harm"]
+    header += ["regret over pools", "harm over pools"]
+    header += [f"judging ({len(rest)} pairs): rank correlation", "accuracy", "regret", "harm"] if rest else []
+    rows = []
+    for name, rule in {**crafted_rules(), "the best candidate by the exam (an oracle)": None}.items():
+        row = [name]
+        for cases in (first, rest) if rest else (first,):
+            got = judged(cases, rule)
+            row += [f"{ranked(cases, name):+.2f}" if name in (*SINGLE, CRAFTED) else ""]
+            row += [f"{got['accuracy']:.3f}", f"{got['regret']:.3f}", f"{got['harm']:.2f}"]
+            if cases is first:
+                over = judged(cases, rule, all_pools(first[0]))
+                row += [f"{over['regret']:.3f}", f"{over['harm']:.3f}"]
+        rows.append(row)
+    return markdown(header, rows)
+
+
+def ranked(cases: Sequence[Mapping[str, Any]], validator: str) -> float:
+    """Spearman's correlation of a validator with the exam over candidates, the mean over cases."""
+    found = []
+    for case in cases:
+        rows = case["candidates"].values()
+        scores = [row["validators"][validator] for row in rows]
+        found.append(correlation(scores, [row["accuracy"] for row in rows], draws=2).spearman)
+    return float(np.mean(found))
 
 
 def doubt_table(first: Sequence[Mapping[str, Any]], tables: Sequence[Mapping[str, Any]]) -> str:
@@ -566,6 +660,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder with mnist-test, fsdd and abstrct")
     parser.add_argument("--cells", type=Path, help="folder to keep fits in, so that a killed study goes on")
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--crafted", action="store_true", help="add crafted validation to the pairs of emoji styles")
     given = parser.parse_args()
     file = DOCS / "choice_study.json"
     cases = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
@@ -578,19 +673,27 @@ def main() -> None:
             told = coverage([case for case in cases if case not in seen], only)
             print(f"other cases, {'chosen' if only else 'all'}: {told:.2f} are inside the interval")
         return
-    known = {case["name"] for case in cases}
+    known = {case["name"]: case for case in cases}
     kinds = {
         "development": development,
         "tables": lambda: tables_of_development(given.abstracts),
         "judging": lambda: judging(given.features),
         "fresh": lambda: fresh_cases(given.data),
     }
-    for case in kinds[given.what]():
-        if case.name in known:
+    found = kinds[given.what]()
+    if given.crafted:
+        found = iter(in_rounds(list(itertools.takewhile(lambda case: case.part in CRAFTED_PARTS, found))))
+    for case in found:
+        before = known.get(case.name)
+        if before is not None and (has_crafted(before) or not given.crafted):
             continue
         folder = None if given.cells is None else given.cells / case.part / f"{case.source.name}--{case.target.name}"
-        cases.append(measure(case, folder and folder / "cells", given.seeds))
-        replaced(file, json.dumps(cases, indent=1, ensure_ascii=False))
+        cells = folder and folder / "cells"
+        measured = (
+            measure(case, cells, given.seeds) if before is None else with_crafted(case, before, cells, given.seeds)
+        )
+        known[case.name] = measured
+        replaced(file, json.dumps(list(known.values()), indent=1, ensure_ascii=False))
         print(case.name, flush=True)
 
 
