@@ -4,8 +4,6 @@
     python docs/choice_study.py tables --abstracts DIR    16 pairs of tables of digits, measurements and words; the same
     python docs/choice_study.py judging --features DIR    other styles, other subgroups, other data; looked at once
     python docs/choice_study.py fresh --data DIR          letters, MNIST, speakers, languages, flowers; looked at later
-    python docs/choice_study.py development --crafted     crafted validation, added to these pairs of emoji styles
-    python docs/choice_study.py judging --crafted         the same for the other styles, once, after the development
     python docs/choice_study.py page                      the tables of choosing.md, from choice_study.json
 
 The emoji take half an hour each on two cores; each adds to choice_study.json what it lacks. The DIR of features holds
@@ -31,12 +29,12 @@ from scipy.stats import rankdata
 
 from unseen import encoders
 from unseen.compare.cells import run_cell, split_source
-from unseen.compare.choice import ENOUGH_LABELS, choose
+from unseen.compare.choice import ENOUGH_LABELS
+from unseen.compare.choice import scores as scores_of
 from unseen.compare.crafted import held_out_copies
-from unseen.compare.estimate import ERROR, estimate
+from unseen.compare.estimate import ERROR, estimate, estimates
 from unseen.compare.inputs import DEFAULT_ENCODER, Inputs, prepare
 from unseen.compare.job import plan
-from unseen.compare.results import summarize
 from unseen.compare.validators import (
     AGREEMENT,
     CERTAINTY,
@@ -98,7 +96,7 @@ def development() -> Iterator[Case]:
 
 def judging(folder: Path | None) -> Iterator[Case]:
     """Cases that had no part in the design: other styles, other subgroups, other data."""
-    for source, target in itertools.permutations([encoded(emoji(style)) for style in JUDGING], 2):
+    for source, target in in_rounds([encoded(emoji(style)) for style in JUDGING]):
         yield from pairs("other styles", in_common(source, target))[:1]
     yield from pairs("other subgroups", other_subgroups())
     if folder is None:
@@ -111,7 +109,7 @@ def judging(folder: Path | None) -> Iterator[Case]:
 TABLES = ("digits", "measurements", "abstracts")
 """Parts of the development that are no pictures."""
 CRAFTED_PARTS = ("emoji styles", "other styles")
-"""Parts with a column of crafted validation, 20 ordered pairs each, asked in rounds: a study cut short is balanced."""
+"""Parts whose candidates are asked about crafted copies of source pictures, too."""
 FRESH = ("letters", "MNIST", "speakers", "languages", "flowers")
 """Parts that were looked at after the rule and its careful form were fixed."""
 
@@ -193,28 +191,22 @@ def fresh_cases(data: Path) -> Iterator[Case]:
     yield from (Case(*case) for case in fresh(data))
 
 
-def in_rounds(cases: Sequence[Case]) -> list[Case]:
-    """Ordered pairs of n domains in n - 1 rounds, each domain once source and once target in each of them."""
-    names = list(dict.fromkeys(case.source.name for case in cases))
-    at = {name: place for place, name in enumerate(names)}
-
-    def place(case: Case) -> tuple[int, int]:
-        source, target = at[case.source.name], at[case.target.name]
-        return (target - source) % len(names), source
-
-    return sorted(cases, key=place)
+def in_rounds(items: Sequence[Any]) -> list[tuple[Any, Any]]:
+    """Ordered pairs of n in n - 1 rounds, each of them once source and once target in a round: a part is balanced."""
+    n = len(items)
+    return [(items[i], items[(i + step) % n]) for step in range(1, n) for i in range(n)]
 
 
-def drawings(case: Case) -> Domain:
-    """The pictures of an emoji style of which the features of the source are, in its order."""
-    drawn = emoji(case.source.name, level="emoji")
+def drawings(features: Domain) -> Domain:
+    """The pictures of an emoji style that some features are of, in their order."""
+    drawn = emoji(features.name, level="emoji")
     place = {code: i for i, code in enumerate(drawn.columns["emoji"].tolist())}
-    return drawn.take(np.array([place[code] for code in case.source.columns["emoji"].tolist()]))
+    return drawn.take(np.array([place[code] for code in features.columns["emoji"].tolist()]))
 
 
 def pairs(part: str, domains: Any) -> list[Case]:
-    """All ordered pairs."""
-    return [Case(part, source, target) for source, target in itertools.permutations(domains, 2)]
+    """All ordered pairs, in rounds."""
+    return [Case(part, source, target) for source, target in in_rounds(domains)]
 
 
 def other_subgroups() -> list[Domain]:
@@ -259,45 +251,26 @@ def read_tables(file: Path, samples: int = 600, words: int = 1000) -> list[Domai
 
 
 def measure(case: Case, folder: Path | None, seeds: int) -> dict[str, Any]:
-    """Each candidate's accuracy on the exam beside its label-free scores; the choice is of these alone."""
+    """Each candidate's accuracy on the exam beside its label-free scores and estimates."""
     inputs = prepare(source=case.source, target=case.target)
-    todo = plan(inputs, METHODS, seeds)
-    cells = fitted(inputs, todo.candidates, seeds, folder)
-    choice = choose(cells, inputs, "closed")
-    results = summarize(inputs, todo, cells, choice, protocol="closed", labels="exam", seeds=seeds)
-    rows = {row["name"]: row for row in results["candidates"]}
+    if case.part in CRAFTED_PARTS:
+        asked, encoder = drawings(case.source), encoders.get(DEFAULT_ENCODER["image"])
+        inputs.crafted = {seed: held_out_copies(inputs.source, asked, seed, encoder) for seed in range(seeds)}
+    cells = fitted(inputs, plan(inputs, METHODS, seeds).candidates, seeds, folder)
+    validators = scores_of(cells)
+    truth = inputs.exams["adapted"].open()
     candidates = {
         name: {
-            "accuracy": rows[name]["metrics"]["adapted"]["accuracy"]["mean"],
-            "validators": {v: spread["mean"] for v, spread in rows[name]["validators"].items()},
-            "estimates": rows[name]["estimates"],
-            "held out": right_on_held_out(inputs, cells[name][0]),
+            "accuracy": float(np.mean([np.mean(cell["adapted"]["prediction"] == truth) for cell in group])),
+            "validators": {v: float(np.mean(values)) for v, values in validators[name].items()},
+            "estimates": estimates(validators[name], group),
+            "held out": right_on_held_out(inputs, group[0]),
         }
-        for name in cells  # not in the order of the votes, which would decide ties
+        for name, group in cells.items()
     }
-    samples = {"source": len(case.source), "target": len(case.target), "exam": len(inputs.exams["adapted"])}
+    samples = {"source": len(case.source), "target": len(case.target), "exam": len(truth)}
     told = {"name": case.name, "part": case.part, "samples": samples, "learns back": learner_of(inputs.source)}
     return {**told, "candidates": candidates}
-
-
-def with_crafted(case: Case, known: Mapping[str, Any], folder: Path | None, seeds: int) -> dict[str, Any]:
-    """A measured case with crafted validation of each candidate, which is fitted once more, as it was.
-
-    What the new fits say of the exam must be what stands in the case; how far it is off is printed.
-    """
-    inputs = prepare(source=case.source, target=case.target)
-    pictures, encoder = drawings(case), encoders.get(DEFAULT_ENCODER["image"])
-    inputs.crafted = {seed: held_out_copies(inputs.source, pictures, seed, encoder) for seed in range(seeds)}
-    cells = fitted(inputs, plan(inputs, METHODS, seeds).candidates, seeds, folder)
-    truth = inputs.exams["adapted"].open()
-    candidates, off = {}, {}
-    for name, row in known["candidates"].items():
-        score = float(np.mean([cell["validators"][CRAFTED] for cell in cells[name]]))
-        candidates[name] = {**row, "validators": {**row["validators"], CRAFTED: score}}
-        off[name] = np.mean([np.mean(cell["adapted"]["prediction"] == truth) for cell in cells[name]]) - row["accuracy"]
-    worst = max(off, key=lambda name: abs(off[name]))
-    print(f"{case.name}: accuracy beside that of the fits before, at most {off[worst]:+.4f} ({worst})", flush=True)
-    return {**known, "candidates": candidates}
 
 
 def right_on_held_out(inputs: Inputs, cell: Mapping[str, Any]) -> str:
@@ -660,7 +633,6 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder with mnist-test, fsdd and abstrct")
     parser.add_argument("--cells", type=Path, help="folder to keep fits in, so that a killed study goes on")
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--crafted", action="store_true", help="add crafted validation to the pairs of emoji styles")
     given = parser.parse_args()
     file = DOCS / "choice_study.json"
     cases = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
@@ -680,19 +652,12 @@ def main() -> None:
         "judging": lambda: judging(given.features),
         "fresh": lambda: fresh_cases(given.data),
     }
-    found = kinds[given.what]()
-    if given.crafted:
-        found = iter(in_rounds(list(itertools.takewhile(lambda case: case.part in CRAFTED_PARTS, found))))
-    for case in found:
+    for case in kinds[given.what]():
         before = known.get(case.name)
-        if before is not None and (has_crafted(before) or not given.crafted):
+        if before is not None and (has_crafted(before) or case.part not in CRAFTED_PARTS):
             continue
         folder = None if given.cells is None else given.cells / case.part / f"{case.source.name}--{case.target.name}"
-        cells = folder and folder / "cells"
-        measured = (
-            measure(case, cells, given.seeds) if before is None else with_crafted(case, before, cells, given.seeds)
-        )
-        known[case.name] = measured
+        known[case.name] = measure(case, folder and folder / "cells", given.seeds)
         replaced(file, json.dumps(list(known.values()), indent=1, ensure_ascii=False))
         print(case.name, flush=True)
 

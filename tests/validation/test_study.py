@@ -78,8 +78,7 @@ def test_regret_and_harm_by_hand(study):
 
 
 def test_rounds_have_each_domain_once_as_source_and_once_as_target(study):
-    domains = [SimpleNamespace(name=name) for name in "abcde"]
-    found = study.in_rounds(study.pairs("by hand", domains))
+    found = study.pairs("by hand", [SimpleNamespace(name=name) for name in "abcde"])
     assert len(found) == len({case.name for case in found}) == 20
     for start in range(0, 20, 5):
         one = found[start : start + 5]
