@@ -27,15 +27,18 @@ from typing import Any
 import numpy as np
 from scipy.stats import rankdata
 
+from unseen import encoders
 from unseen.compare.cells import run_cell, split_source
-from unseen.compare.choice import ENOUGH_LABELS, choose
-from unseen.compare.estimate import ERROR, estimate
-from unseen.compare.inputs import Inputs, prepare
+from unseen.compare.choice import ENOUGH_LABELS
+from unseen.compare.choice import scores as scores_of
+from unseen.compare.crafted import held_out_copies
+from unseen.compare.estimate import ERROR, estimate, estimates
+from unseen.compare.inputs import DEFAULT_ENCODER, Inputs, prepare
 from unseen.compare.job import plan
-from unseen.compare.results import summarize
 from unseen.compare.validators import (
     AGREEMENT,
     CERTAINTY,
+    CRAFTED,
     DENSITY,
     EMBEDDED,
     ENSEMBLE,
@@ -49,6 +52,7 @@ from unseen.compare.validators import (
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.sources import emoji, in_common
+from unseen.evaluation.metrics.selection import correlation
 from unseen.validation import vote, weigh, without_doubt
 
 DOCS = Path(__file__).resolve().parent
@@ -81,9 +85,7 @@ class Case:
 
 def encoded(domain: Domain) -> Domain:
     """Features of the default encoder."""
-    from unseen import encoders
-
-    return encoders.get("efficientnet-lite0").encode(domain)
+    return encoders.get(DEFAULT_ENCODER["image"]).encode(domain)
 
 
 def development() -> Iterator[Case]:
@@ -94,7 +96,7 @@ def development() -> Iterator[Case]:
 
 def judging(folder: Path | None) -> Iterator[Case]:
     """Cases that had no part in the design: other styles, other subgroups, other data."""
-    for source, target in itertools.permutations([encoded(emoji(style)) for style in JUDGING], 2):
+    for source, target in in_rounds([encoded(emoji(style)) for style in JUDGING]):
         yield from pairs("other styles", in_common(source, target))[:1]
     yield from pairs("other subgroups", other_subgroups())
     if folder is None:
@@ -106,6 +108,8 @@ def judging(folder: Path | None) -> Iterator[Case]:
 
 TABLES = ("digits", "measurements", "abstracts")
 """Parts of the development that are no pictures."""
+CRAFTED_PARTS = ("emoji styles", "other styles")
+"""Parts whose candidates are asked about crafted copies of source pictures, too."""
 FRESH = ("letters", "MNIST", "speakers", "languages", "flowers")
 """Parts that were looked at after the rule and its careful form were fixed."""
 
@@ -187,9 +191,22 @@ def fresh_cases(data: Path) -> Iterator[Case]:
     yield from (Case(*case) for case in fresh(data))
 
 
+def in_rounds(items: Sequence[Any]) -> list[tuple[Any, Any]]:
+    """Ordered pairs of n in n - 1 rounds, each of them once source and once target in a round: a part is balanced."""
+    n = len(items)
+    return [(items[i], items[(i + step) % n]) for step in range(1, n) for i in range(n)]
+
+
+def drawings(features: Domain) -> Domain:
+    """The pictures of an emoji style that some features are of, in their order."""
+    drawn = emoji(features.name, level="emoji")
+    place = {code: i for i, code in enumerate(drawn.columns["emoji"].tolist())}
+    return drawn.take(np.array([place[code] for code in features.columns["emoji"].tolist()]))
+
+
 def pairs(part: str, domains: Any) -> list[Case]:
-    """All ordered pairs."""
-    return [Case(part, source, target) for source, target in itertools.permutations(domains, 2)]
+    """All ordered pairs, in rounds."""
+    return [Case(part, source, target) for source, target in in_rounds(domains)]
 
 
 def other_subgroups() -> list[Domain]:
@@ -234,23 +251,24 @@ def read_tables(file: Path, samples: int = 600, words: int = 1000) -> list[Domai
 
 
 def measure(case: Case, folder: Path | None, seeds: int) -> dict[str, Any]:
-    """Each candidate's accuracy on the exam beside its label-free scores; the choice is of these alone."""
+    """Each candidate's accuracy on the exam beside its label-free scores and estimates."""
     inputs = prepare(source=case.source, target=case.target)
-    todo = plan(inputs, METHODS, seeds)
-    cells = fitted(inputs, todo.candidates, seeds, folder)
-    choice = choose(cells, inputs, "closed")
-    results = summarize(inputs, todo, cells, choice, protocol="closed", labels="exam", seeds=seeds)
-    rows = {row["name"]: row for row in results["candidates"]}
+    if case.part in CRAFTED_PARTS:
+        asked, encoder = drawings(case.source), encoders.get(DEFAULT_ENCODER["image"])
+        inputs.crafted = {seed: held_out_copies(inputs.source, asked, seed, encoder) for seed in range(seeds)}
+    cells = fitted(inputs, plan(inputs, METHODS, seeds).candidates, seeds, folder)
+    validators = scores_of(cells)
+    truth = inputs.exams["adapted"].open()
     candidates = {
         name: {
-            "accuracy": rows[name]["metrics"]["adapted"]["accuracy"]["mean"],
-            "validators": {v: spread["mean"] for v, spread in rows[name]["validators"].items()},
-            "estimates": rows[name]["estimates"],
-            "held out": right_on_held_out(inputs, cells[name][0]),
+            "accuracy": float(np.mean([np.mean(cell["adapted"]["prediction"] == truth) for cell in group])),
+            "validators": {v: float(np.mean(values)) for v, values in validators[name].items()},
+            "estimates": estimates(validators[name], group),
+            "held out": right_on_held_out(inputs, group[0]),
         }
-        for name in cells  # not in the order of the votes, which would decide ties
+        for name, group in cells.items()
     }
-    samples = {"source": len(case.source), "target": len(case.target), "exam": len(inputs.exams["adapted"])}
+    samples = {"source": len(case.source), "target": len(case.target), "exam": len(truth)}
     told = {"name": case.name, "part": case.part, "samples": samples, "learns back": learner_of(inputs.source)}
     return {**told, "candidates": candidates}
 
@@ -281,6 +299,7 @@ Scores = Mapping[str, Mapping[str, float]]
 """{validator: {candidate: score}}, and the same of the two reverse validations as `BACK` and `OTHER`."""
 Rule = Callable[[Scores, int, bool], Mapping[str, float]]
 """Votes from scores, the samples of the smaller domain, and whether a pretrained encoder made the features."""
+SINGLE = (REVERSE, NEIGHBOURS, SOURCE, EMBEDDED, INFORMATION, CERTAINTY, DENSITY, AGREEMENT, ENSEMBLE)
 BACK, OTHER = "the reverse validation that ranks", "the one that does not"
 ENCODED = ("emoji styles", "other styles", "other subgroups", "letters", "languages")
 """Parts whose features are those of a pretrained encoder; the others are tables as somebody has them."""
@@ -288,7 +307,6 @@ ENCODED = ("emoji styles", "other styles", "other subgroups", "letters", "langua
 
 def rules() -> dict[str, Rule]:
     """Each rule by name; the first is the default, then the same never and always careful."""
-    single = (REVERSE, NEIGHBOURS, SOURCE, EMBEDDED, INFORMATION, CERTAINTY, DENSITY, AGREEMENT, ENSEMBLE)
     return {
         "`compare`: reverse validation, source-only in doubt, careful with tables": lambda v, n, encoded: default(
             v, n, careful=not encoded
@@ -309,9 +327,26 @@ def rules() -> dict[str, Rule]:
         "information, of those that keep the source": lambda v, n, _: vote(v[INFORMATION], v[SOURCE]),
         "mean rank of reverse validation and information": lambda v, n, _: mean_rank(v, BACK, INFORMATION),
         "mean rank of reverse, source and information": lambda v, n, _: mean_rank(v, BACK, SOURCE, INFORMATION),
-        "mean rank of all": lambda v, n, _: mean_rank(v, *single),
-        **{name: lambda v, n, _, name=name: v[name] for name in single},
+        "mean rank of all": lambda v, n, _: mean_rank(v, *SINGLE),
+        **{name: lambda v, n, _, name=name: v[name] for name in SINGLE},
     }
+
+
+def crafted_rules() -> dict[str, Rule]:
+    """Each validator alone, the default, and two ways to join crafted validation to it, fixed before any figure."""
+    return {
+        **{name: lambda v, n, _, name=name: v[name] for name in (*SINGLE, CRAFTED)},
+        "`compare`": lambda v, n, _: default(v, n, careful=False),
+        "crafted validation in the place of the other reverse validation": lambda v, n, _: without_doubt(
+            v[BACK], n, keep=v[CRAFTED]
+        ),
+        "mean rank of reverse and crafted validation": lambda v, n, _: mean_rank(v, BACK, CRAFTED),
+    }
+
+
+def has_crafted(case: Mapping[str, Any]) -> bool:
+    """Whether the candidates of a case have a crafted validation."""
+    return all(CRAFTED in row["validators"] for row in case["candidates"].values())
 
 
 def default(scores: Scores, samples: int, *, careful: bool) -> dict[str, float]:
@@ -380,6 +415,9 @@ def tables(cases: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     rest = [case for case in cases if case["part"] not in ("emoji styles", *TABLES, *FRESH)]
     out = {"development": rule_table(first, all_pools(first[0])), "estimates": estimate_table(first, rest)}
     out["support"] = support_table(first)
+    asked = {part: [case for case in cases if case["part"] == part and has_crafted(case)] for part in CRAFTED_PARTS}
+    if asked[CRAFTED_PARTS[0]]:
+        out["crafted"] = crafted_table(*asked.values())
     if tables:
         out["tables"] = rule_table(tables)
         out["doubt"] = doubt_table(first, tables)
@@ -416,6 +454,35 @@ def rule_table(cases: Sequence[Mapping[str, Any]], pools: Sequence[Any] = ()) ->
             row += [f"{over['regret']:.3f}", f"{over['harm']:.3f}"]
         rows.append(row)
     return markdown(header + (["regret over pools", "harm over pools"] if pools else []), rows)
+
+
+def crafted_table(first: Sequence[Mapping[str, Any]], rest: Sequence[Mapping[str, Any]]) -> str:
+    """Validators and rules where crafted validation was measured: how they rank candidates, and what they choose."""
+    header = ["rule", f"development ({len(first)} pairs): rank correlation", "accuracy", "regret", "harm"]
+    header += ["regret over pools", "harm over pools"]
+    header += [f"judging ({len(rest)} pairs): rank correlation", "accuracy", "regret", "harm"] if rest else []
+    rows = []
+    for name, rule in {**crafted_rules(), "the best candidate by the exam (an oracle)": None}.items():
+        row = [name]
+        for cases in (first, rest) if rest else (first,):
+            got = judged(cases, rule)
+            row += [f"{ranked(cases, name):+.2f}" if name in (*SINGLE, CRAFTED) else ""]
+            row += [f"{got['accuracy']:.3f}", f"{got['regret']:.3f}", f"{got['harm']:.2f}"]
+            if cases is first:
+                over = judged(cases, rule, all_pools(first[0]))
+                row += [f"{over['regret']:.3f}", f"{over['harm']:.3f}"]
+        rows.append(row)
+    return markdown(header, rows)
+
+
+def ranked(cases: Sequence[Mapping[str, Any]], validator: str) -> float:
+    """Spearman's correlation of a validator with the exam over candidates, the mean over cases."""
+    found = []
+    for case in cases:
+        rows = case["candidates"].values()
+        scores = [row["validators"][validator] for row in rows]
+        found.append(correlation(scores, [row["accuracy"] for row in rows], draws=2).spearman)
+    return float(np.mean(found))
 
 
 def doubt_table(first: Sequence[Mapping[str, Any]], tables: Sequence[Mapping[str, Any]]) -> str:
@@ -578,7 +645,7 @@ def main() -> None:
             told = coverage([case for case in cases if case not in seen], only)
             print(f"other cases, {'chosen' if only else 'all'}: {told:.2f} are inside the interval")
         return
-    known = {case["name"] for case in cases}
+    known = {case["name"]: case for case in cases}
     kinds = {
         "development": development,
         "tables": lambda: tables_of_development(given.abstracts),
@@ -586,11 +653,12 @@ def main() -> None:
         "fresh": lambda: fresh_cases(given.data),
     }
     for case in kinds[given.what]():
-        if case.name in known:
+        before = known.get(case.name)
+        if before is not None and (has_crafted(before) or case.part not in CRAFTED_PARTS):
             continue
         folder = None if given.cells is None else given.cells / case.part / f"{case.source.name}--{case.target.name}"
-        cases.append(measure(case, folder and folder / "cells", given.seeds))
-        replaced(file, json.dumps(cases, indent=1, ensure_ascii=False))
+        known[case.name] = measure(case, folder and folder / "cells", given.seeds)
+        replaced(file, json.dumps(list(known.values()), indent=1, ensure_ascii=False))
         print(case.name, flush=True)
 
 

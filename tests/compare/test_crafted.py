@@ -1,12 +1,16 @@
 """A choice without any target: copies of held-out source pictures stand for domains never seen."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import torch
 
 import unseen
 from unseen.compare.cells import split_source
 from unseen.compare.crafted import crafted_checks
 from unseen.compare.inputs import prepare
+from unseen.compare.validators import _on_copies
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.shifts import FAMILIES
@@ -52,6 +56,36 @@ def test_with_a_target_they_are_made_only_if_asked_for():
     assert crafted_checks(inputs, 1) == {}
     assert len(crafted_checks(inputs, 1, asked=True)[0])
     assert crafted_checks(prepare(source=pictures()), 1, asked=False) == {}
+
+
+def test_beside_a_target_it_is_a_column_of_every_candidate_and_has_no_say():
+    asked = {"source": pictures(), "target": pictures(30).unlabeled(), "methods": "source-only,coral", "seeds": 2}
+    with_it, without = (
+        unseen.compare(**asked, crafted=crafted, refit=False, say=lambda line: None).results for crafted in (True, None)
+    )
+    column = "crafted validation"
+    for row, other in zip(with_it["candidates"], without["candidates"]):
+        scores = row["validators"].pop(column)["per_seed"]
+        assert len(scores) == 2
+        assert all(0 <= score <= 1 for score in scores)
+        assert row["validators"] == other["validators"]
+        assert row["vote"] == other["vote"]
+    assert with_it["chosen"]["name"] == without["chosen"]["name"]
+    assert f"{column} 0." in with_it["chosen"]["why"]
+
+
+def test_it_is_the_mean_over_families_of_the_accuracy_on_the_copies_of_each():
+    wrong = {("blur", 0), ("blur", 1), ("weather", 0)}
+    copies = [(family, y) for family in FAMILIES for y in (0, 1)]
+    copies += [("blur", 1)] * 2  # a family with more copies counts as much as any other
+    told = torch.eye(2)[[1 - y if (family, y) in wrong else y for family, y in copies]]
+    domain = Domain(
+        x=np.zeros((len(copies), 1), dtype=np.float32),
+        y=np.array([y for _, y in copies]),
+        columns={"family": np.array([family for family, _ in copies])},
+    )
+    method = SimpleNamespace(decision_function=lambda asked: told if asked is domain else None)
+    assert _on_copies(method, domain) == pytest.approx((8 * 1 + 0 + 0.5) / 10)
 
 
 def test_where_a_support_or_classes_never_seen_decide_no_copy_is_made(tmp_path):

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -74,3 +75,29 @@ def test_regret_and_harm_by_hand(study):
     assert got["worst"] == pytest.approx(-0.1)
     assert got["harm"] == 1
     assert study.judged([case], None)["accuracy"] == 0.7
+
+
+def test_rounds_have_each_domain_once_as_source_and_once_as_target(study):
+    found = study.pairs("by hand", [SimpleNamespace(name=name) for name in "abcde"])
+    assert len(found) == len({case.name for case in found}) == 20
+    for start in range(0, 20, 5):
+        one = found[start : start + 5]
+        assert {case.source.name for case in one} == {case.target.name for case in one} == set("abcde")
+
+
+def test_rank_correlation_by_hand(study):
+    def case(scores, accuracies):
+        rows = {i: {"accuracy": a, "validators": {"v": s}} for i, (s, a) in enumerate(zip(scores, accuracies))}
+        return {"candidates": rows}
+
+    same, reverse = case((1, 2, 3), (0.1, 0.5, 0.6)), case((3, 2, 1), (0.1, 0.5, 0.6))
+    half = case((1, 3, 2), (0.1, 0.5, 0.6))
+    assert study.ranked([same], "v") == pytest.approx(1)
+    assert study.ranked([same, reverse], "v") == pytest.approx(0)
+    assert study.ranked([half], "v") == pytest.approx(0.5)  # 1 - 6 * 2 / (3 * 8)
+
+
+def test_crafted_validation_stands_for_every_candidate_of_a_case_or_for_none(study, cases):
+    asked = [case for case in cases if any(study.CRAFTED in row["validators"] for row in case["candidates"].values())]
+    assert asked
+    assert all(study.has_crafted(case) and case["part"] in study.CRAFTED_PARTS for case in asked)

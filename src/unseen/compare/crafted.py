@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Int
@@ -13,6 +13,9 @@ from unseen.compare.inputs import Inputs
 from unseen.data.domain import Domain
 from unseen.data.shifts import FAMILIES
 from unseen.validation import crafted_copies
+
+if TYPE_CHECKING:
+    from unseen.encoders import Encoder
 
 MOST = 60
 """Pictures of a seed that are copied, once in each family."""
@@ -41,7 +44,9 @@ def crafted_checks(inputs: Inputs, seeds: int, asked: bool | None = None) -> dic
         raise ValueError(f"crafted=True needs a source of pictures, which an encoder reads; {told}")
     if not (possible and (_decide(inputs) if asked is None else asked)):
         return {}
-    return {seed: _check(inputs, seed) for seed in range(seeds)}
+    assert inputs.source is not None
+    assert inputs.encoder is not None
+    return {seed: held_out_copies(inputs.source, inputs.raw["source"], seed, inputs.encoder) for seed in range(seeds)}
 
 
 def _decide(inputs: Inputs) -> bool:
@@ -49,16 +54,30 @@ def _decide(inputs: Inputs) -> bool:
     return inputs.target is None and inputs.support is None and not len(inputs.classes.unseen)
 
 
-def _check(inputs: Inputs, seed: int) -> Domain:
-    """Copies of at most `MOST` of the pictures that the fits of a seed do not learn from."""
-    assert inputs.source is not None
-    assert inputs.encoder is not None
-    aside = np.flatnonzero(split_source(inputs.source, seed)[1])
+def held_out_copies(source: Domain, pictures: Domain, seed: int, encoder: Encoder) -> Domain:
+    """Features of copies of at most `MOST` of the source's pictures that the fits of a seed do not learn from.
+
+    Parameters
+    ----------
+    source : Domain
+        Labelled, as the fits learn from it.
+    pictures : Domain
+        Its pictures, in its order.
+    seed : int
+        Of the fits, which says what they hold out.
+    encoder : Encoder
+        Reads pictures.
+
+    Returns
+    -------
+    Domain
+        Features, with a column `family`; labels index the classes of `source`.
+    """
+    aside = np.flatnonzero(split_source(source, seed)[1])
     aside = np.sort(np.random.default_rng(seed).permutation(aside)[:MOST])
-    raw, y = inputs.raw["source"], inputs.source.labels[aside]
-    height, width = inputs.encoder.example().shape[-2:]
-    made = copies_of([raw.x[i] for i in aside.tolist()], y, (height, width))
-    return inputs.encoder.encode(made.replace(classes=inputs.source.classes))
+    height, width = encoder.example().shape[-2:]
+    made = copies_of([pictures.x[i] for i in aside.tolist()], source.labels[aside], (height, width))
+    return encoder.encode(made.replace(classes=source.classes))
 
 
 def copies_of(pictures: Sequence[Any], y: Int[np.ndarray, " n"], size: tuple[int, int]) -> Domain:
