@@ -13,6 +13,7 @@ import re
 import statistics
 import tempfile
 import time
+import uuid
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -28,7 +29,6 @@ from torch import Tensor, nn
 from unseen.nn.export import export_onnx
 from unseen.nn.learned_quantizers import without_input_quantizers
 from unseen.nn.quantizers import MEGABYTE, Layer, QuantizedNetwork, frozen_copy, quantizable
-from unseen.runtime import replacing
 
 Ranges = dict[str, tuple[float, float]]
 LEAST_COSINE = 0.5
@@ -230,6 +230,7 @@ def export_integers(
     network, plain = copy.deepcopy(network).eval(), network
     if correction:
         correct_biases(network, pictures, weights, exclude=exclude)
+    temporary = file.with_name(f".{file.name}.{uuid.uuid4().hex[:8]}.onnx")
     with tempfile.TemporaryDirectory() as folder, _silence():
         graph = _prepared(network, example, Path(folder) / "whole.onnx", output, metadata)
         small = graph
@@ -238,7 +239,7 @@ def export_integers(
             small = _prepared(network, like, Path(folder) / "pictures.onnx", output, metadata)
         ranges = tensor_ranges(small, pictures.numpy())
         ranges |= _given(input_range)
-        with replacing(file) as temporary:
+        try:
             quantize_static(
                 graph,
                 temporary,
@@ -260,6 +261,9 @@ def export_integers(
             if timed:
                 speeds = milliseconds([temporary, graph], example[:1].numpy())
                 told = told._replace(milliseconds=speeds[0], float_milliseconds=speeds[1])
+            temporary.replace(file)
+        finally:
+            temporary.unlink(missing_ok=True)
     return told
 
 
