@@ -1,10 +1,13 @@
 """Records of claims: written once, compared, found stale when the files of a system change."""
 
+import importlib.util
 import json
+import subprocess
+import sys
 
 import pytest
 
-from unseen import claims
+from unseen import claims, methods
 from unseen.claims import evidence
 from unseen.claims.base import Assertion, Claim, Experiment, at_least
 
@@ -109,3 +112,18 @@ def test_assertions_that_say_the_same_keep_their_own_verdicts(use, tmp_path):
     assert [line and line["verdict"] for line in lines] == ["not held", None, "held"]
     use(two({"a": 1.0, "b": 1.0}))
     assert evidence.reproduce("loki", check=True, folder=tmp_path)["changed"] == ["the same"]
+
+
+def test_the_parts_of_laion_are_files_and_hold_what_its_claim_runs_through():
+    """Of a package the hash takes `__init__` alone, so one would stand for nothing."""
+    parts = {*methods.card("laion").parts, *claims.get("laion").parts}
+    assert not [part for part in parts if importlib.util.find_spec(part).submodule_search_locations]
+    run = {name for name in _imported("unseen.claims.laion") if name.startswith("unseen.curation.")}
+    assert run
+    assert run <= parts
+
+
+def _imported(module: str) -> list[str]:
+    """What a fresh process has imported once a module, and all that it asks for, is there."""
+    code = f"import sys, {module}; print(*sys.modules)"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
