@@ -61,6 +61,13 @@ def test_pictures_vectors_and_rows_can_be_looked_for(client: TestClient) -> None
         assert [hit["row"] % 3 for hit in answer["hits"]] == [0] * 5
 
 
+def test_how_near_results_must_be_to_show_the_same_can_be_said(client: TestClient) -> None:
+    asked = {"texts": [{"text": "green"}], "k": 30, "safe": False}
+    removed = [knn(client, near=near, **asked).json()["removed"]["duplicates"] for near in (0.01, 0.999_999)]
+    assert removed[0] > removed[1]
+    assert "less than or equal to 1" in str(knn(client, near=1.5, **asked).json())
+
+
 @pytest.mark.parametrize(
     ("message", "told"),
     [

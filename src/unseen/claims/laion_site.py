@@ -30,6 +30,9 @@ from unseen.runtime import without_checkpoints
 
 PAGES, EACH_FAULT = 1500, 12
 KEEP = 0.5
+NEAR = 0.8
+"""Cosine from which pixels are asked whether two pictures are one: of copies on the development vendors it is 0.87 and
+more, and of few other pictures. A threshold belongs to its encoder."""
 
 EXPECTED: dict[tuple[str, str], tuple[str, ...]] = {
     ("parse", parse.BAD_FORMAT): ("svg",),
@@ -73,7 +76,7 @@ def settings_for(address: str, **more: Any) -> Settings:
     polite = Politeness(
         allowed_hosts=(address.partition("://")[2],), blocked_hosts=(site.BLOCKED_HOST,), max_bytes=site.LARGEST
     )
-    return Settings(**{"polite": polite, "bloom_error": 1e-9, "target_keep": KEEP, **more})
+    return Settings(**{"polite": polite, "bloom_error": 1e-9, "target_keep": KEEP, "near": NEAR, **more})
 
 
 class Run(NamedTuple):

@@ -10,7 +10,7 @@ import torch
 
 from unseen.claims import small_web
 from unseen.claims.laion_heads import THIRD, Result
-from unseen.claims.laion_site import KEEP, Run, curated, of_vendor, shown
+from unseen.claims.laion_site import KEEP, NEAR, Run, curated, of_vendor, shown
 from unseen.curation import index_training
 from unseen.curation.collection import Collection
 from unseen.curation.index import IndexChoice, build_index
@@ -182,7 +182,7 @@ def _repeated(service: RetrievalService, links: list[site.Link]) -> Result:
     for arm, remove in (("duplicates removed", True), ("duplicates left", False)):
         repeats, shown_ = 0, 0
         for row in twice:
-            found = service.search(Query(terms=[Term("row", row)], k=FOUND, deduplicate=remove, safe=False)).rows
+            found = service.search(Query(terms=[Term("row", row)], k=FOUND, deduplicate=remove, near=NEAR, safe=False)).rows
             keys = [links[i].key for i in found]
             repeats, shown_ = repeats + len(keys) - len(set(keys)), shown_ + len(set(keys))
         out[arm] = {"repeated": repeats, "queries": len(twice), "things shown": shown_ / max(1, len(twice))}

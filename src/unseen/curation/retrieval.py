@@ -70,6 +70,8 @@ class Query:
         Rows that may be found at all.
     deduplicate : bool
         Of results that show the same, keep the first.
+    near : float in (0, 1]
+        Cosine above which two results show the same: 0.94 is for CLIP, and another encoder has a scale of its own.
     safe : bool or None
         Leave out what has `punsafe` above 0.5. None does where the collection has that score.
     nonviolent : bool
@@ -83,6 +85,7 @@ class Query:
     k: int = 40
     filters: Filters = dataclasses.field(default_factory=Filters)
     deduplicate: bool = True
+    near: float = NEAR_DUPLICATE
     safe: bool | None = None
     nonviolent: bool = False
     aesthetic: tuple[int, float] | None = None
@@ -211,6 +214,8 @@ class RetrievalService:
         began = time.perf_counter()
         if not 1 <= query.k <= MOST_HITS:
             raise ValueError(f"k must lie in [1, {MOST_HITS:,}], beyond, ask for all above a similarity; got {query.k}")
+        if not 0 < query.near <= 1:
+            raise ValueError(f"near must lie in (0, 1]; got {query.near}")
         index = self.index(query.side)
         vector = self.vector(query)
         within = query.filters.mask(self.columns)
@@ -388,7 +393,7 @@ class RetrievalService:
             removed["violent"], keep = int((bad & keep).sum()), keep & ~bad
         if query.deduplicate and vectors is not None:  # last: what is left out neither stands for others nor below them
             left = np.flatnonzero(keep)
-            first[left] = left[near_duplicates(vectors[left], NEAR_DUPLICATE)]
+            first[left] = left[near_duplicates(vectors[left], query.near)]
             first[~keep] = -1
             keep &= first == np.arange(len(rows))
             removed["duplicates"] = len(left) - int(keep.sum())

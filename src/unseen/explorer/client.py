@@ -80,7 +80,7 @@ class ExplorerClient:
         values, ranges
             Filters, as `unseen.curation.results.Filters` has them.
         **more
-            `deduplicate`, `safe`, `nonviolent`, `aesthetic` (a dictionary of `score` and `weight`).
+            `deduplicate`, `near`, `safe`, `nonviolent`, `aesthetic` (a dictionary of `score` and `weight`).
 
         Raises
         ------

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from unseen.curation.results import Filters
+from unseen.curation.results import NEAR_DUPLICATE, Filters
 from unseen.curation.retrieval import Hit, Query, Results, Term
 from unseen.explorer.pictures import pictures_of
 from unseen.serving.limits import MAX_TEXT
@@ -87,6 +87,7 @@ class QueryMessage(Strict):
     k: Annotated[int, Field(ge=1, le=MOST_HITS)] = 40
     filters: FilterMessage = Field(default_factory=FilterMessage)
     deduplicate: bool = True
+    near: Annotated[float, Field(gt=0, le=1)] = NEAR_DUPLICATE
     safe: bool | None = Field(None, description="null: where the collection has the score")
     nonviolent: bool = False
     aesthetic: Aesthetic | None = None
@@ -104,6 +105,7 @@ class QueryMessage(Strict):
             k=self.k,
             filters=self.filters.filters(),
             deduplicate=self.deduplicate,
+            near=self.near,
             safe=self.safe,
             nonviolent=self.nonviolent,
             aesthetic=None if self.aesthetic is None else (self.aesthetic.score, self.aesthetic.weight),
