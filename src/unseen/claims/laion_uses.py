@@ -182,7 +182,8 @@ def _repeated(service: RetrievalService, links: list[site.Link]) -> Result:
     for arm, remove in (("duplicates removed", True), ("duplicates left", False)):
         repeats, shown_ = 0, 0
         for row in twice:
-            found = service.search(Query(terms=[Term("row", row)], k=FOUND, deduplicate=remove, near=NEAR, safe=False)).rows
+            asked = Query(terms=[Term("row", row)], k=FOUND, deduplicate=remove, near=NEAR, safe=False)
+            found = service.search(asked).rows
             keys = [links[i].key for i in found]
             repeats, shown_ = repeats + len(keys) - len(set(keys)), shown_ + len(set(keys))
         out[arm] = {"repeated": repeats, "queries": len(twice), "things shown": shown_ / max(1, len(twice))}
