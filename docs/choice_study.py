@@ -58,7 +58,7 @@ from unseen.validation import vote, weigh, without_doubt
 DOCS = Path(__file__).resolve().parent
 DEVELOPMENT = ("noto", "twemoji", "openmoji", "fluent-emoji-flat", "fluent-emoji-high-contrast")
 JUDGING = ("noto-v1", "emojione", "emojione-monotone", "fxemoji", "fluent-emoji")
-METHODS = "source-only,standardize,coral,ot,prototypes,shot,aad,glc:default,glc:global,glc:paper"
+METHODS = "source-only,standardize,coral,ot:equal,prototypes,shot,aad,glc:default,glc:global,glc:paper"
 """As `compare` runs them where the classes are equal; glc:no-rejection is the network of glc:default."""
 
 ESTIMATE = "the estimate: reverse validation by neighbours"
