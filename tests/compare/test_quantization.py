@@ -471,7 +471,7 @@ def test_a_wrong_shape_is_named_before_the_long_work(bundle):
     with pytest.raises(ValueError, match=r"shape must be what the model reads.*\(1, 16, 16\)"):
         quantize(bundle, settings={**SHORT, "shape": (1, 16, 16)})
     two_channels = Domain(x=np.zeros((4, 2, 8, 8), dtype=np.float32), kind="image")
-    with pytest.raises(ValueError, match="target must be what the model reads"):
+    with pytest.raises(ValueError, match="target does not fit the model: it has pictures of 2 channels, 8 x 8"):
         ZeroQ(shape=(3, 8, 8)).fit(model=small_net(), target=two_channels)
 
 

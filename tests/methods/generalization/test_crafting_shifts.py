@@ -332,7 +332,7 @@ def test_bad_input_is_named_before_work() -> None:
         quick().fit(source=source.replace(x=source.x[:, :, :6]))
     with pytest.raises(ValueError, match="model must have an output"):
         quick().fit(source=source, model=nn.Sequential(nn.Flatten(), nn.Linear(3 * 256, 1)))
-    with pytest.raises(ValueError, match="model cannot read"):
+    with pytest.raises(ValueError, match="source does not fit the model: it has pictures of 3 channels"):
         quick().fit(source=source, model=nn.Sequential(nn.Flatten(), nn.Linear(5, 2)))
     ragged = source.replace(x=Lazy(range(40), lambda i: torch.rand(3, 16, 16 + i % 2)))
     with pytest.raises(ValueError, match="source must hold pictures of one shape"):
