@@ -246,10 +246,11 @@ def _check_labels(inputs: Mapping[str, Any]) -> None:
 
 def _check_reads(model: nn.Module, inputs: Mapping[str, Any], called: str = "the model") -> None:
     """The model takes the features, or the pictures of an array, that it is given."""
-    for name, domain in inputs.items():
-        if not isinstance(domain, Domain) or not (_is_table(domain) or _is_pictures(domain)):
-            continue
-        probe = copy.deepcopy(model).cpu().eval()
+    read = {k: v for k, v in inputs.items() if isinstance(v, Domain) and (_is_table(v) or _is_pictures(v))}
+    if not read:
+        return
+    probe = copy.deepcopy(model).cpu().eval()
+    for name, domain in read.items():
         try:
             with torch.no_grad():
                 probe(samplers.tensor(domain, slice(0, 1)))
