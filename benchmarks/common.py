@@ -1,4 +1,4 @@
-"""What every benchmark shares: medians, peak memory of a fresh process, and a table of ratios."""
+"""What every benchmark shares: medians, environments of peers, and a table of ratios."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import importlib.metadata
 import os
 import platform
 import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+import venv
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +53,37 @@ def row(job: str, ours: float, peer: str, peers: float, *, unit: str = "s", floo
         "asked": floor,
         **more,
     }
+
+
+def environment(folder: Path, needs: Sequence[str]) -> Path | None:
+    """The Python of a new environment of a peer's own; None, with the reason printed, where it cannot be had."""
+    venv.create(folder, with_pip=True)
+    python = folder / "bin" / "python"
+    return python if _installed([str(python)], needs) else None
+
+
+def importable(folder: Path, needs: Sequence[str]) -> bool:
+    """Put packages into `folder`, without what they depend on, for this process alone; False where there are none."""
+    done = _installed([sys.executable], ["--no-deps", "--target", str(folder), *needs])
+    if done:
+        sys.path.append(str(folder))
+    return done
+
+
+def _installed(python: list[str], arguments: Sequence[str]) -> bool:
+    order = [*python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *arguments]
+    done = subprocess.run(order, capture_output=True, text=True)
+    if done.returncode:
+        print(f"left out, for {arguments[-1]}: {(done.stderr.strip().splitlines() or ['pip failed'])[-1]}")
+    return not done.returncode
+
+
+def called(python: Path, program: str, *arguments: str) -> bool:
+    """Run a program in a peer's environment; False, with its last word printed, where it fails."""
+    done = subprocess.run([str(python), "-I", "-c", program, *arguments], capture_output=True, text=True)
+    if done.returncode:
+        print(f"a peer is left out: {(done.stderr.strip().splitlines() or ['it failed'])[-1]}")
+    return not done.returncode
 
 
 def machine() -> dict[str, Any]:

@@ -69,7 +69,8 @@ def ray_rows(n: int = 1024) -> list[Row]:
     except ImportError:
         return []
     encoder: Any = get("lite-clip")
-    ray.init(num_cpus=2, log_to_driver=False, include_dashboard=False)
+    alone = {"env_vars": {"OMP_NUM_THREADS": "1"}}  # else one worker that is given two cores has two threads
+    ray.init(num_cpus=2, log_to_driver=False, include_dashboard=False, runtime_env=alone)
     try:
         with tempfile.TemporaryDirectory() as name:
             folder = captioned(Path(name, "photos"), n)

@@ -1,44 +1,101 @@
-"""TTM beside the official package's module with equal weights, and beside statistical forecasts on the same windows.
+"""TTM beside the official package's module, and beside its peers in one table on the same windows.
 
-Both peers are optional: `pip install --no-deps granite-tsfm`; `pip install statsforecast`, which asks for pandas below
-3, in an environment of its own. The windows are those of the claim, of series that pretraining has not seen.
+Speed: with equal weights. Errors: beside that module pretrained on the same series in the same batches, what learns
+nothing, a linear map, AutoETS and AutoTheta. The series are the development cases of the claim, which pretraining has
+not seen. What peers need is fetched by pip for this run: granite-tsfm beside this process, statsforecast, which asks
+for another pandas, into an environment of its own.
 """
 
 from __future__ import annotations
 
 import importlib
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
-from common import Row, in_turns, row, seconds
+from common import Row, called, environment, importable, in_turns, row, seconds
+from numpy.typing import NDArray
 
+from unseen.claims import ttm as claim
+from unseen.compare.pretraining import CHECKPOINT
+from unseen.data.naive import filled, season_of
+from unseen.data.series import periods_of
+from unseen.data.sources.series import packaged_corpus
+from unseen.methods.forecasting.ttm import TTM, method, pretrained
 from unseen.methods.forecasting.ttm.network import Shape, TinyTimeMixer
 from unseen.methods.forecasting.ttm.official import translated
 
 CHANNELS = 7
-SERIES = ("traffic/minneapolis", "electricity/clients")
+SERIES = ("traffic/minneapolis", "electricity/clients", "demand/victoria")
+STATISTICAL = ("AutoETS", "AutoTheta")
+SOURCE = "tsfm_public.models.tinytimemixer"
+STATISTICAL_PEERS = """
+import sys, time
+import numpy as np
+from statsforecast import models
+data, out = sys.argv[1:]
+given = np.load(data)
+told = {}
+for name in ("AutoETS", "AutoTheta"):
+    model = getattr(models, name)(season_length=int(given["season"]))
+    model.forecast(y=given["past"][0], h=int(given["horizon"]))  # compiles
+    began = time.perf_counter()
+    told[name] = np.stack([model.forecast(y=one, h=int(given["horizon"]))["mean"] for one in given["past"]])
+    told[name + " seconds"] = (time.perf_counter() - began) / len(given["past"])
+np.savez(out, **told)
+"""
 
 
 def run(windows: int = 1000) -> list[Row]:
-    """Seconds of forecasts and of a tuning step, and errors on the windows of two series."""
+    """Seconds of forecasts and of a tuning step, and errors on the windows of three series."""
     torch.set_num_threads(1)
-    return [*speed(windows), *errors()]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        official = importable(folder / "tsfm", ["granite-tsfm"])
+        return [*(speed(windows) if official else []), *errors(folder, official_twin() if official else None)]
+
+
+def official_network(sizes: Mapping[str, Any], channels: int = 1) -> Any:
+    """The official module of the sizes of a `Shape`."""
+    s = Shape(**sizes)
+    configuration = importlib.import_module(f"{SOURCE}.configuration_tinytimemixer").TinyTimeMixerConfig(
+        context_length=s.context, prediction_length=s.horizon, num_input_channels=channels,
+        patch_length=s.patch, patch_stride=s.patch, d_model=s.width, num_layers=s.layers,
+        adaptive_patching_levels=s.levels, expansion_factor=s.expansion, dropout=s.dropout,
+        decoder_num_layers=s.decoder_layers, decoder_d_model=s.decoder_width, head_dropout=s.head_dropout,
+        resolution_prefix_tuning=s.resolutions > 0, frequency_token_vocab_size=s.resolutions,
+    )  # fmt: skip
+    return importlib.import_module(f"{SOURCE}.modeling_tinytimemixer").TinyTimeMixerForPrediction(configuration)
+
+
+class Official(torch.nn.Module):
+    """The official module, called as a `TinyTimeMixer` is."""
+
+    def __init__(self, sizes: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.shape, self.inner = Shape(**sizes), official_network(sizes)
+
+    def forward(self, past: Any, resolution: Any, known: Any = None, observed: Any = None) -> Any:
+        """Forecasts alone."""
+        told = self.inner(past_values=past, past_observed_mask=observed, freq_token=resolution, return_loss=False)
+        return told.prediction_outputs
+
+
+def official_twin() -> TTM:
+    """The official module, pretrained as the committed model was: the same series, draws, batches and rates."""
+    with mock.patch.object(method, "tiny_time_mixer", Official):
+        twin = TTM(**CHECKPOINT, random_state=0).fit(series=packaged_corpus())
+    assert twin.parameters_ == pretrained().parameters_
+    return twin
 
 
 def speed(windows: int) -> list[Row]:
     """The paper's size: 1,000 windows of 512 points to 96, and a step of few-shot tuning of 64 windows, 7 channels."""
-    try:
-        configuration = importlib.import_module("tsfm_public.models.tinytimemixer.configuration_tinytimemixer")
-        modeling = importlib.import_module("tsfm_public.models.tinytimemixer.modeling_tinytimemixer")
-    except ImportError:
-        return []
-    settings = {
-        "context_length": 512, "patch_length": 64, "patch_stride": 64, "num_input_channels": CHANNELS,
-        "prediction_length": 96, "d_model": 192, "num_layers": 2, "adaptive_patching_levels": 3,
-        "decoder_num_layers": 2, "decoder_d_model": 128, "dropout": 0.2, "head_dropout": 0.2,
-    }  # fmt: skip
-    official = modeling.TinyTimeMixerForPrediction(configuration.TinyTimeMixerConfig(**settings))
+    official = official_network({}, channels=CHANNELS)
     ours = TinyTimeMixer(Shape())
     ours.load_state_dict(translated(official.state_dict()))
     official.eval(), ours.eval()
@@ -81,32 +138,54 @@ def speed(windows: int) -> list[Row]:
     return rows
 
 
-def errors() -> list[Row]:
-    """Mean squared errors of the committed model, AutoETS and AutoTheta on 24 windows; a ratio above 1 favours us."""
-    try:
-        models = importlib.import_module("statsforecast.models")
-    except ImportError:
-        return []
-    from unseen.claims.ttm import family, mse, split_at, windows
-    from unseen.data.naive import filled, season_of
-    from unseen.data.series import periods_of
-    from unseen.methods.forecasting.ttm import pretrained
-
-    rows, model = [], pretrained()
+def errors(folder: Path, twin: TTM | None) -> list[Row]:
+    """Mean squared errors on the same windows, zero-shot and few-shot; a ratio above 1 favours the zero-shot model."""
+    model = pretrained()
+    python = environment(folder / "statsforecast", ["statsforecast"])
+    rows = []
     for name in SERIES:
-        series = family(name)
+        series = claim.family(name)
         period = float(periods_of(series)[0])
-        _, starts = split_at(series, model.horizon)
-        past, truth = windows(series, starts[:: len(starts) // 24], model.context, model.horizon)
-        own = mse(truth, model.forecast(past, period=period))
-        for peer in ("AutoETS", "AutoTheta"):
-            fitted = getattr(models, peer)(season_length=season_of(period))
-            found: list[Any] = [fitted.forecast(y=one[:, 0], h=model.horizon)["mean"] for one in filled(past)]
-            theirs = mse(truth[..., 0], np.stack(found))
-            rows.append(row(f"error on {name}", own, peer, theirs, unit="mse", windows=len(past)))
-            rows[-1]["ratio"] = round(theirs / own, 3)
-    took = seconds(lambda: model.forecast(past, period=period), repeats=3)
-    rows.append(row("forecast of 24 windows", took, "AutoETS, one window", seconds(
-        lambda: models.AutoETS(season_length=24).forecast(y=filled(past)[0, :, 0], h=96), repeats=1, warm=0
-    )))  # fmt: skip
+        known, starts = claim.split_at(series, model.horizon)
+        past, truth = claim.windows(series, starts, model.context, model.horizon)
+        floors = claim.floors(series, starts, past, model.horizon)
+        peers = {
+            **({"granite-tsfm, pretrained on the same": twin.forecast(past, period=period)} if twin else {}),
+            "day profile": floors["day profile"],
+            "the last day again": floors["seasonal naive"],
+            "linear, 5 % of the windows": claim.linear(known, model.context, model.horizon, claim.FEW)(past),
+        }
+        if python:
+            fitted, took = statistical(folder, python, past, season_of(period), model.horizon)
+            peers |= fitted
+            own = seconds(lambda x=past, p=period: model.forecast(x, period=p), repeats=3) / len(past)
+            rows += [row(f"a forecast of a window of {name}", own, peer, took[peer]) for peer in fitted]
+        few = claim.tuned(model, known, fraction=claim.FEW, **claim.TUNED).forecast(past, period=period)
+        zero = model.forecast(past, period=period)
+        more = {"few-shot": round(claim.mse(truth, few), 4), "windows": len(past)}
+        for peer, forecast in peers.items():
+            rows.append(error_row(name, truth, zero, peer, forecast, **more))
     return rows
+
+
+def error_row(name: str, truth: NDArray[Any], own: NDArray[Any], peer: str, forecast: NDArray[Any], **more: Any) -> Row:
+    """Both errors, and the share of the windows on which ours is the smaller one."""
+    by_window = [np.nanmean((truth - values) ** 2, axis=(1, 2)) for values in (own, forecast)]
+    made = row(f"error on {name}", claim.mse(truth, own), peer, claim.mse(truth, forecast), unit="mse", **more)
+    return made | {
+        "ratio": round(claim.mse(truth, forecast) / claim.mse(truth, own), 3),
+        "better on": round(float((by_window[0] < by_window[1]).mean()), 3),
+    }
+
+
+def statistical(
+    folder: Path, python: Path, past: NDArray[Any], season: int, horizon: int
+) -> tuple[dict[str, NDArray[Any]], dict[str, float]]:
+    """What AutoETS and AutoTheta make of every context, each fitted to it alone, and the seconds of a context."""
+    data, out = folder / "past.npz", folder / "forecasts.npz"
+    np.savez(data, past=filled(past)[..., 0], season=season, horizon=horizon)
+    if not called(python, STATISTICAL_PEERS, str(data), str(out)):
+        return {}, {}
+    with np.load(out) as found:
+        seconds_each = {name: float(found[f"{name} seconds"]) for name in STATISTICAL}
+        return {name: found[name][..., None] for name in STATISTICAL}, seconds_each

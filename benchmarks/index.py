@@ -15,10 +15,8 @@ import contextlib
 import hashlib
 import json
 import os
-import subprocess
 import tempfile
 import time
-import venv
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,7 +25,7 @@ import faiss
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from common import Row, row, seconds
+from common import Row, called, environment, row, seconds
 
 from unseen.curation import index_choice
 from unseen.curation.collection import Collection, EncoderRecord, write_record
@@ -230,24 +228,15 @@ def autofaiss(
     folder: Path, x: np.ndarray, queries: np.ndarray, truth: np.ndarray, budget: int
 ) -> dict[str, Any] | None:
     """What autofaiss builds at the same memory, in an environment of its own; None, with the reason, without it."""
-    python = folder / "peer" / "bin" / "python"
-    if not python.exists():
-        venv.create(folder / "peer", with_pip=True)
-        order = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *PEER_NEEDS]
-        done = subprocess.run(order, capture_output=True, text=True)
-        if done.returncode:
-            print(f"autofaiss is left out: {(done.stderr.strip().splitlines() or ['pip failed'])[-1]}")
-            return None
+    python = environment(folder / "peer", PEER_NEEDS)
+    if python is None:
+        return None
     for name, array in (("x", x), ("queries", queries), ("truth", truth)):
         np.save(folder / f"{name}.npy", array)
     files = [str(folder / f"{name}.npy") for name in ("x", "queries", "truth")]
     out = folder / "peer.json"
-    call = [str(python), "-I", "-c", PEER, *files, f"{budget / 1e6:g}MB", str(out)]
-    told = subprocess.run(call, capture_output=True, text=True)
-    if told.returncode:
-        print(f"autofaiss is left out: {(told.stderr.strip().splitlines() or ['it failed'])[-1]}")
-        return None
-    return json.loads(out.read_text())
+    done = called(python, PEER, *files, f"{budget / 1e6:g}MB", str(out))
+    return json.loads(out.read_text()) if done else None
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from unseen.claims.quantized_lite0 import SCIKIT_IMAGE, SEEN, STAMPS
+from unseen.claims.quantized_lite0 import PACKAGED, SEEN, STAMPS
 from unseen.claims.zeroq import claim
 
 
@@ -12,8 +12,8 @@ def test_photographs_of_the_confirmation_are_of_no_set_that_is_looked_at_or_made
     experiment = claim.experiments["photographs"]
     assert set(SEEN) == set(experiment.development)
     assert not set(SEEN) & set(experiment.confirmation)
-    assert set(SCIKIT_IMAGE) | set(STAMPS) | {"photos"} == {*experiment.development, *experiment.confirmation}
-    for sets in (SCIKIT_IMAGE, STAMPS):
+    assert set(PACKAGED) | set(STAMPS) | {"photos"} == {*experiment.development, *experiment.confirmation}
+    for sets in (PACKAGED, STAMPS):
         assert not any(set(a) & set(b) for a, b in itertools.combinations(sets.values(), 2))
 
 

@@ -135,6 +135,27 @@ def test_pictures_of_another_size_set_the_ranges_and_the_input_range_can_be_told
     assert float(scale) == pytest.approx(5 / 255, rel=1e-3)
 
 
+@pytest.mark.parametrize("output", ["scores", "probabilities"])
+def test_scores_may_be_larger_than_those_of_the_pictures_that_set_the_ranges(network, tmp_path, output):
+    """The layer computes in integers, but its output is not cut at the largest score of a distilled picture."""
+    surer = copy.deepcopy(network)
+    surer.head.weight.data *= 40
+    torch.manual_seed(2)
+    x = torch.randn(24, 3, 16, 16)
+    with torch.no_grad():
+        highest = surer(x).amax(dim=1)
+        dull, sure = x[highest.argsort()[:8]], x[highest.argsort()[-8:]]
+        largest = float(surer(dull).max())
+    export_integers(surer, x[:2], dull, tmp_path / "m.onnx", output=output)
+    graph = onnx.load(tmp_path / "m.onnx").graph
+    layer = next(node for node in graph.node if node.op_type == "Gemm")
+    assert layer.output[0] not in {node.input[0] for node in graph.node if node.op_type == "QuantizeLinear"}
+    stored = {name for node in graph.node if node.op_type == "DequantizeLinear" for name in node.output}
+    assert set(layer.input) <= stored  # so that it still computes in integers
+    if output == "scores":
+        assert float(run_onnx(tmp_path / "m.onnx", sure).max()) > 1.02 * largest
+
+
 def test_onnxruntime_alone_is_a_peer_that_runs(network):
     x = torch.randn(4, 3, 16, 16)
     with torch.no_grad():

@@ -86,12 +86,19 @@ def run_lite0(case: str, seed: int) -> Result:
 
 # -- photographs, and integers in onnxruntime ---------------------------------------------------------------
 
-SCIKIT_IMAGE = {
-    "scikit-image A": ("astronaut.png", "coffee.png", "motorcycle_left.png", "brick.png", "moon.png", "ihc.png"),
-    "scikit-image C": ("clock_motion.png", "hubble_deep_field.jpg", "grass.png", "cell.png", "microaneurysms.png"),
+PACKAGED = {
+    "scikit-image A": tuple(
+        f"skimage/data/{name}"
+        for name in ("astronaut.png", "coffee.png", "motorcycle_left.png", "brick.png", "moon.png", "ihc.png")
+    ),
+    "gradio and matplotlib": (
+        *(f"gradio/media_assets/images/{name}.jpg" for name in ("cheetah1", "lion", "tower")),
+        "gradio/test_data/cheetah2.jpg",
+        "matplotlib/mpl-data/sample_data/grace_hopper.jpg",
+    ),
 }
-"""Files that scikit-image ships."""
-STAMPS = {"stamps A": ("food", "plants", "vehicles"), "stamps B": ("animals", "household")}
+"""Files that packages ship."""
+STAMPS = {"stamps A": ("food", "plants", "vehicles"), "stamps C": ("clothes", "space", "hobbies", "sports", "town")}
 """Top folders of Tux Paint's stamps."""
 SEEN = ("photos", "scikit-image A", "stamps A")
 """Where the real pictures that an arm is made from come from, but never from the pictures of the case."""
@@ -105,21 +112,21 @@ PIXELS = (-LITE0_PREPROCESS.mean[0] / LITE0_PREPROCESS.std[0], (1 - LITE0_PREPRO
 
 @functools.cache
 def photographs(case: str) -> Tensor:
-    """Crops of scikit-image's photographs, whole stamps that are no cartoons, or crops of scikit-learn's two photos."""
+    """Crops of packages' photographs, whole stamps that are no cartoons, or crops of scikit-learn's two photos."""
     if case in STAMPS:
         drawn = stamps(size=224)
         photos = [i for i, name in enumerate(drawn.columns["folder"]) if "cartoon" not in name]
         chosen = [i for i in photos if drawn.columns["category"][i] in STAMPS[case]]
         order = np.random.default_rng(0).permutation(chosen)[:N_CROPS]
         return LITE0_PREPROCESS(list(drawn.take(order).x)).contiguous()
-    if case not in SCIKIT_IMAGE:
+    if case not in PACKAGED:
         return pictures(case)[:N_CROPS]
     from PIL import Image
 
-    folder = Path(str(importlib.resources.files("skimage"))) / "data"
     rng, crops = np.random.default_rng(0), []
-    for file in itertools.islice(itertools.cycle(SCIKIT_IMAGE[case]), N_CROPS):
-        image = Image.open(folder / file).convert("RGB")
+    for name in itertools.islice(itertools.cycle(PACKAGED[case]), N_CROPS):
+        package, _, file = name.partition("/")
+        image = Image.open(Path(str(importlib.resources.files(package))) / file).convert("RGB")
         side = int(rng.integers(min(image.size) // 3, min(image.size)))
         left, top = (int(rng.integers(length - side + 1)) for length in image.size)
         crops.append(image.crop((left, top, left + side, top + side)))

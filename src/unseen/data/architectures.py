@@ -5,9 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import uuid
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +13,7 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
 from unseen.data.domain import Domain
+from unseen.runtime import replacing
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -131,15 +130,10 @@ class ArchitectureTable:
         }
         told = {"name": self.name, "proxies": self.proxies, "nodes": self.nodes, "about": dict(self.about)}
         table = pa.table(columns).replace_schema_metadata({"unseen": json.dumps(told)})
-        target = Path(file)
-        temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
-        try:
+        with replacing(file) as temporary:
             pq.write_table(
                 table, temporary, compression="zstd", compression_level=19, use_dictionary=False, write_statistics=False
             )
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
 
 
 def check_proxies(proxies: Sequence[str], known: Sequence[str], name: str) -> None:

@@ -13,7 +13,6 @@ import re
 import statistics
 import tempfile
 import time
-import uuid
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -29,10 +28,13 @@ from torch import Tensor, nn
 from unseen.nn.export import export_onnx
 from unseen.nn.learned_quantizers import without_input_quantizers
 from unseen.nn.quantizers import MEGABYTE, Layer, QuantizedNetwork, frozen_copy, quantizable
+from unseen.runtime import replacing
 
 Ranges = dict[str, tuple[float, float]]
 LEAST_COSINE = 0.5
 """Outputs that agree less with those of the network that is written are taken for a mistake; no file is left."""
+LINEAR = ("Gemm", "MatMul")
+"""Layers that onnxruntime can compute in integers without rounding what they give."""
 
 
 class IntegerFile(NamedTuple):
@@ -189,7 +191,9 @@ def export_integers(
     """Write `network` as ONNX whose layers compute in 8-bit integers, all or nothing.
 
     BatchNorm is multiplied into the weights, which have 255 levels per output channel; activations have 256 levels in
-    the range that `pictures` reach; biases make up for what rounding moves on average.
+    the range that `pictures` reach; biases make up for what rounding moves on average. What a last linear layer gives
+    is not rounded, since nothing more is computed from it: distilled pictures tell how far other pictures reach inside
+    a network, but not how sure of a class it will be.
 
     Parameters
     ----------
@@ -230,8 +234,7 @@ def export_integers(
     network, plain = copy.deepcopy(network).eval(), network
     if correction:
         correct_biases(network, pictures, weights, exclude=exclude)
-    temporary = file.with_name(f".{file.name}.{uuid.uuid4().hex[:8]}.onnx")
-    with tempfile.TemporaryDirectory() as folder, _silence():
+    with tempfile.TemporaryDirectory() as folder, _silence(), replacing(file) as temporary:
         graph = _prepared(network, example, Path(folder) / "whole.onnx", output, metadata)
         small = graph
         if pictures.shape[1:] != example.shape[1:]:
@@ -239,31 +242,28 @@ def export_integers(
             small = _prepared(network, like, Path(folder) / "pictures.onnx", output, metadata)
         ranges = tensor_ranges(small, pictures.numpy())
         ranges |= _given(input_range)
-        try:
-            quantize_static(
-                graph,
-                temporary,
-                _Inputs(example[:1].numpy()),  # asked for, although all ranges are given
-                quant_format=QuantFormat.QDQ,
-                per_channel=True,
-                weight_type=QuantType.QInt8,
-                activation_type=QuantType.QUInt8,
-                nodes_to_exclude=[*_nodes(graph, "Softmax"), *_nodes_of(graph, exclude)],
-                extra_options={"TensorQuantOverrides": _overrides(graph, ranges)},
-            )
-            x = _resized(pictures, example)
-            logits = _centred_logits if output == "probabilities" else torch.as_tensor
-            got, own = logits(run_onnx(temporary, x)), logits(_outputs(plain, x))
-            cosine = float(F.cosine_similarity(own, got).mean())
-            if not cosine >= LEAST_COSINE:
-                raise ValueError(f"outputs in integers have cosine {cosine:.2f} with those in floats; not exported")
-            told = _compared(own if reference is None else logits(_outputs(reference, x)), got, temporary, graph)
-            if timed:
-                speeds = milliseconds([temporary, graph], example[:1].numpy())
-                told = told._replace(milliseconds=speeds[0], float_milliseconds=speeds[1])
-            temporary.replace(file)
-        finally:
-            temporary.unlink(missing_ok=True)
+        quantize_static(
+            graph,
+            temporary,
+            _Inputs(example[:1].numpy()),  # asked for, although all ranges are given
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            weight_type=QuantType.QInt8,
+            activation_type=QuantType.QUInt8,
+            nodes_to_exclude=[*_nodes(graph, "Softmax"), *_nodes_of(graph, exclude)],
+            extra_options={"TensorQuantOverrides": _overrides(graph, ranges)},
+        )
+        _leave_scores(temporary)
+        x = _resized(pictures, example)
+        logits = _centred_logits if output == "probabilities" else torch.as_tensor
+        got, own = logits(run_onnx(temporary, x)), logits(_outputs(plain, x))
+        cosine = float(F.cosine_similarity(own, got).mean())
+        if not cosine >= LEAST_COSINE:
+            raise ValueError(f"outputs in integers have cosine {cosine:.2f} with those in floats; not exported")
+        told = _compared(own if reference is None else logits(_outputs(reference, x)), got, temporary, graph)
+        if timed:
+            speeds = milliseconds([temporary, graph], example[:1].numpy())
+            told = told._replace(milliseconds=speeds[0], float_milliseconds=speeds[1])
     return told
 
 
@@ -332,6 +332,29 @@ def _overrides(graph: Path, ranges: Ranges) -> dict[str, list[dict[str, Any]]]:
         for name, (low, high) in ranges.items()
         if high > low
     }
+
+
+def _leave_scores(file: Path) -> None:
+    """Take the rounding off the scores of a last linear layer, which are the output or are read by a softmax."""
+    import onnx
+
+    model = onnx.load(file)
+    graph = model.graph
+    maker = {name: node for node in graph.node for name in node.output}
+    last = {output.name for output in graph.output}
+    last |= {node.input[0] for node in graph.node if node.op_type == "Softmax" and node.output[0] in last}
+    for name in last:
+        back = maker.get(name)
+        rounding = maker.get(back.input[0]) if back is not None and back.op_type == "DequantizeLinear" else None
+        layer = maker.get(rounding.input[0]) if rounding is not None else None
+        if layer is not None and layer.op_type in LINEAR:
+            graph.node.remove(back)
+            graph.node.remove(rounding)
+            layer.output[0] = name
+    read = {name for node in graph.node for name in node.input}
+    for unread in [value for value in graph.initializer if value.name not in read]:
+        graph.initializer.remove(unread)
+    onnx.save(model, file)
 
 
 def _resized(pictures: Tensor, example: Tensor) -> Tensor:
