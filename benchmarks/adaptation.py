@@ -17,10 +17,13 @@ from common import Row, in_turns, row
 from loki import memory
 from torch import nn
 
-from unseen import catalogue, methods
+from unseen import catalogue, encoders, methods
 from unseen.claims.shifts import small_network
+from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
+from unseen.encoders.promptable import promptable
 from unseen.methods.base import signatures
+from unseen.methods.checks import REGIONS
 from unseen.nn.classifier import Classifier, feature_classifier
 from unseen.nn.neighbours import nearest
 from unseen.nn.sharpness import ASAM, SAGM, SAM, TRAM, FisherSAM
@@ -34,33 +37,47 @@ STEPS = {"fewshot-sfda": 32, "distill-similar": 32, "fixmatch": 32}
 SLUGS = {
     "features": (
         "shot", "aad", "fixmatch", "glc", "sfda2", "fewshot-sfda", "distill-similar", "meta-dmoe", "tram", "udim",
+        "smos",
     ),
-    "pictures": ("sfda2", "fewshot-sfda", "distill-similar", "meta-dmoe", "tram", "udim", "crafting-shifts"),
+    "pictures": (
+        "shot", "aad", "fixmatch", "glc", "sfda2", "fewshot-sfda", "distill-similar", "meta-dmoe", "tram", "udim",
+        "smos", "crafting-shifts",
+    ),
+    "regions": ("ugt",),
 }  # fmt: skip
-"""By what is trained: a bottleneck and a head on features of 1,280 values, or a small network on pictures."""
+"""By what is trained: a bottleneck and a head on features of 1,280 values, a small network on pictures, or kernels over
+16 regions of 128 values."""
+REGION, N_REGIONS = 128, 16
 
 
 def run(sizes: tuple[int, ...] = SIZES) -> list[Row]:
     """Epochs, steps, banks."""
     torch.set_num_threads(1)
-    return [*epoch_rows("features", sizes), *epoch_rows("pictures", sizes), *sharpness_rows(), *bank_rows()]
+    epochs = [line for kind in SLUGS for line in epoch_rows(kind, sizes)]
+    return [*epochs, prompt_row(), *sharpness_rows(), *bank_rows()]
 
 
 # -- an epoch ----------------------------------------------------------------------------------------------
 
 
 def domain(kind: str, n: int, seed: int) -> Domain:
-    """Samples around ten centres."""
+    """Samples around ten centres; those of regions are the mean of what their regions are."""
     rng = np.random.default_rng(seed)
-    y, shape = np.arange(n) % CLASSES, (WIDTH,) if kind == "features" else (1, SIDE, SIDE)
+    shape = {"features": (WIDTH,), "pictures": (1, SIDE, SIDE), "regions": (N_REGIONS, REGION)}[kind]
+    y = np.arange(n) % CLASSES
     x = np.random.default_rng(0).normal(size=(CLASSES, *shape))[y] + 2 * rng.normal(size=(n, *shape))
-    return Domain(x=x.astype(np.float32), y=y, kind="features" if kind == "features" else "image", name=f"d{seed}")
+    x = x.astype(np.float32)
+    if kind == "regions":
+        return Domain(x=x.mean(axis=1), y=y, kind="features", columns={REGIONS: x}, name=f"d{seed}")
+    return Domain(x=x, y=y, kind="features" if kind == "features" else "image", name=f"d{seed}")
 
 
 def network(kind: str) -> Classifier:
-    """What is adapted."""
+    """What is adapted, or what plain training trains beside a method that has a network of its own."""
     with reproducible(0):
-        return feature_classifier(WIDTH, CLASSES) if kind == "features" else small_network(CLASSES)
+        if kind == "pictures":
+            return small_network(CLASSES)
+        return feature_classifier(WIDTH if kind == "features" else REGION, CLASSES)
 
 
 def epoch_rows(kind: str, sizes: tuple[int, ...]) -> list[Row]:
@@ -111,6 +128,27 @@ def plain_epoch(net: nn.Module, source: Domain) -> Callable[[], None]:
             optimizer.step()
 
     return job
+
+
+def prompt_row(n: int = 16) -> Row:
+    """An epoch of AD-CLIP, which has a prompt for every pair of a sample and a class, beside its text tower alone."""
+    towers = promptable(encoders.get("lite-clip"))
+    classes = ClassSpace(names=tuple(f"class {k}" for k in range(CLASSES)))
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(2, n, towers.image.width)).astype(np.float32)
+    source, target = (Domain(x=x, y=np.arange(n) % CLASSES, classes=classes, kind="features") for x in rows)
+
+    def fit(epochs: int) -> Any:
+        method = catalogue.make("ad-clip", "default", 0, epochs=epochs)
+        return method.fit(source=source, target=target.unlabeled(), encoder=towers).network()
+
+    net: Any = fit(1)
+    contexts = net.initial.detach().repeat(2 * n, 1, 1).requires_grad_()
+    known = torch.arange(CLASSES)
+    short, long, peer = in_turns(
+        lambda: fit(1), lambda: fit(2), lambda: net.features(contexts, known).sum().backward(), repeats=2
+    )
+    return row(f"an epoch of ad-clip, {2 * n * CLASSES} prompts", long - short, "its text tower alone", peer)
 
 
 # -- sharpness-aware steps ---------------------------------------------------------------------------------
