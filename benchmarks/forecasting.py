@@ -5,7 +5,8 @@ nothing, a linear map, AutoETS and AutoTheta. The series are the development cas
 not seen. What peers need is fetched by pip for this run: granite-tsfm beside this process, statsforecast, which asks
 for another pandas, into an environment of its own.
 
-`python benchmarks/forecasting.py 0 1 2` pretrains both for each of these seeds and prints their zero-shot errors.
+`python benchmarks/forecasting.py 0 1 2` pretrains both for each of these seeds and prints their zero-shot errors,
+on whole contexts and on shorter ones.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ from unseen.methods.forecasting.ttm.official import translated
 
 CHANNELS = 7
 SERIES = ("traffic/minneapolis", "electricity/clients", "demand/victoria")
+LENGTHS = (512, 256, 128)
+"""Points of the contexts on which two networks with equal settings are compared."""
 STATISTICAL = ("AutoETS", "AutoTheta")
 SOURCE = "tsfm_public.models.tinytimemixer"
 STATISTICAL_PEERS = """
@@ -104,8 +107,13 @@ def twins(seeds: Sequence[int]) -> None:
         for seed in seeds:
             ours = TTM(**CHECKPOINT, random_state=seed).fit(series=packaged_corpus())
             for told, model in (("ours", ours), ("granite-tsfm", official_twin(seed))):
-                found = [claim.mse(truth, model.forecast(past, period=p)) for past, truth, p in map(held_out, SERIES)]
-                print(f"seed {seed}, {told}: {', '.join(f'{error:.4f}' for error in found)}", flush=True)
+                for length in LENGTHS:
+                    found = [
+                        claim.mse(truth, model.forecast(past[:, -length:], period=p))
+                        for past, truth, p in map(held_out, SERIES)
+                    ]
+                    told_errors = ", ".join(f"{error:.4f}" for error in found)
+                    print(f"seed {seed}, {told}, contexts of {length}: {told_errors}", flush=True)
 
 
 def held_out(name: str) -> tuple[NDArray[Any], NDArray[Any], float]:
