@@ -1,7 +1,7 @@
 """The choice of `compare` against four methods of SKADA, of which the best is picked with labels, case by case.
 
     pip install -e ".[bench]"
-    python docs/toolbox_study.py pairs --styles development --seeds 100
+    python docs/toolbox_study.py pairs --styles development --seeds 100 101 102 103 104
     python docs/toolbox_study.py pairs --styles fresh --seeds 400 401 402 403 404
     python docs/toolbox_study.py left-out --styles development --seeds 100
     python docs/toolbox_study.py left-out --styles fresh --seeds 400 401 402

@@ -58,6 +58,8 @@ def test_a_site_is_curated_and_the_books_are_exact(tmp_path: Path) -> None:
     assert misses(accounting, web) == 0
     assert out.splitlines()[-1].split() == ["kept", "24"]
     assert "report.html" in err
+    assert "recall@10 1.000 by images" in err
+    assert {f.name for f in (tmp_path / "pairs" / "index").iterdir()} >= {"image.faiss", "text.faiss", "map.json"}
     page = (tmp_path / "pairs" / "report.html").read_text()
     assert f"24 of {accounting.parsed} image links were kept" in page
 
@@ -139,4 +141,5 @@ def test_what_is_wrong_is_said_in_a_line(tmp_path: Path, call: Any) -> None:
     assert "does not exist" in call("curate", "nowhere", "--out", "pairs", "--target-keep", "0.5", code=1)
     assert "name=FOLDER" in call("curate", "links.csv", "--out", "p", "--target-keep", "0.5", "--head", "x", code=1)
     assert "stages" in call("curate", "links.csv", "--out", "pairs", "--target-keep", "0.5", "--stages", "x", code=1)
+    assert "memory" in call("curate", "links.csv", "--out", "pairs", "--target-keep", "0.5", "--memory", "x", code=1)
     assert not (tmp_path / "pairs").exists()

@@ -96,6 +96,8 @@ def test_a_collection_is_searched_and_exported_from_the_shell(built: Path, tmp_p
     )
     assert found.returncode == 0, found.stderr
     hits = json.loads(found.stdout)["hits"]
+    nearness = [hit["query_similarity"] for hit in hits]  # not the similarity of a pair's picture and caption
+    assert nearness == sorted(nearness, reverse=True)
     assert [hit["row"] % 6 for hit in hits] == [1] * 3
     assert not {"_note", "offset", "size"} & set(hits[0])
     file = tmp_path / "subset.parquet"

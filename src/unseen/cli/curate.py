@@ -12,6 +12,9 @@ from unseen.cli.app import AsJson, app, dump, say, write_csv
 head_app = typer.Typer(no_args_is_help=True, help="Scores of pairs, learnt from a few labels over frozen embeddings.")
 app.add_typer(head_app, name="head")
 
+INDEX = "index"
+"""The stage after those of `unseen.curation.pipeline`: nearest-neighbour indices and the map of groups."""
+
 TwoTowers = Annotated[str, typer.Option(help="Two-tower encoder; `unseen encoders` lists them.")]
 
 
@@ -49,7 +52,8 @@ def curate(
     rules: Annotated[Path | None, typer.Option(help="JSON file of safety rules.", show_default=False)] = None,
     near: Annotated[float, typer.Option(help="Cosine from which pictures are compared; 0 for equal files only.")] = 0.9,
     shard_size: Annotated[int, typer.Option(help="Candidates of a shard.", min=1)] = 1000,
-    stages: Annotated[str, typer.Option(help="What to run now.")] = "parse,fetch,embed,select",
+    stages: Annotated[str, typer.Option(help="What to run now.")] = "parse,fetch,embed,select,index",
+    memory: Annotated[str, typer.Option(help="What each index may take, such as 300MB or 2GiB.")] = "4GB",
     resize: Annotated[
         str, typer.Option(help="How pictures are kept: no, keep_ratio, center_crop, border, keep_ratio_largest.")
     ] = "no",
@@ -80,20 +84,31 @@ def curate(
     seed: Annotated[int, typer.Option(help="Of the order of downloads.", min=0)] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Make filtered, scored image-text pairs of a crawl, a link table, shards or a folder; a killed run goes on.
+    """Make filtered, scored, indexed image-text pairs of a crawl, a link table, shards or a folder.
+
+    A killed run goes on where it stopped when it is started again.
 
     Example:  unseen curate crawl.warc.gz --out pairs --target-keep 0.5
     """
+    from unseen.cli.explore import build_indices
     from unseen.curation.fetch import Politeness
+    from unseen.curation.index_choice import parse_memory
+    from unseen.curation.index_file import library
     from unseen.curation.pipeline import curate as run
-    from unseen.curation.settings import Settings
+    from unseen.curation.settings import STAGES, Settings
     from unseen.encoders import get
     from unseen.methods.curation.laion.accept import Acceptance
     from unseen.methods.curation.laion.safety import read_rules
     from unseen.report.curate import write_report
     from unseen.scale import Engine
 
-    parts = tuple(part.strip() for part in stages.split(","))
+    every = [part.strip() for part in stages.split(",")]
+    if unknown := [part for part in every if part not in (*STAGES, INDEX)]:
+        raise ValueError(f"--stages must be some of {', '.join((*STAGES, INDEX))}; got {unknown[0]!r}")
+    parts = tuple(part for part in every if part != INDEX)
+    if INDEX in every:
+        parse_memory(memory)
+        library()  # a missing package is told before the long work
     if threshold is None and target_keep is None and "select" in parts:
         if not encoder.startswith(("open_clip:ViT-B-32/openai", "open_clip:ViT-B-32-quickgelu/openai")):
             raise ValueError(
@@ -123,6 +138,9 @@ def curate(
         target_keep=target_keep,
         rules=read_rules(rules) if rules is not None else (),
     )
+    if not parts:
+        build_indices(out, memory)
+        return
     towers: Any = get(encoder) if {"embed", "select"} & set(parts) else None
     made = run(
         source,
@@ -146,6 +164,9 @@ def curate(
     if made.failures:
         say(f"{len(made.failures)} shards failed: {made.failures[0].error}; run the same command again")
         raise typer.Exit(3)
+    if INDEX in every and made.accounting.kept:
+        build_indices(out, memory)
+        say(f"look at it: unseen explore {out}")
 
 
 def _number(told: str) -> str | float:
@@ -258,6 +279,7 @@ def propose_rows(
     import pandas as pd
 
     from unseen.curation.collection import Collection, suffix_of
+    from unseen.curation.export import harmless
     from unseen.encoders import get
     from unseen.methods.curation.laion.heads import propose
     from unseen.runtime import replacing
@@ -279,6 +301,7 @@ def propose_rows(
         with replacing(file) as temporary:
             temporary.write_bytes(content)
         prompt = prompts[query] if query >= 0 else ""
-        rows.append({"file": f"{folder.name}/{file.name}", "label": "", "prompt": prompt, **own})
+        told = {"file": f"{folder.name}/{file.name}", "label": "", "prompt": prompt, **own}
+        rows.append({key: harmless(value) for key, value in told.items()})
     write_csv(out, pd.DataFrame(rows))
     say(f"{out} has {len(rows)} pairs to label; fill in label, then: unseen head train {out} --out head --name NAME")

@@ -151,7 +151,7 @@ def explore(
     Example:  unseen explore DATA --build   or   unseen explore DATA --query "a car" --above 0.3 --export cars.parquet
     """
     if build:
-        _build(data, memory)
+        build_indices(data, memory)
     from unseen.curation.retrieval import RetrievalService
 
     asked = bool(query or image or row)
@@ -174,8 +174,8 @@ def explore(
     )  # fmt: skip
 
 
-def _build(data: Path, memory: str) -> None:
-    """Build what is missing, or is not of the collection as it is now."""
+def build_indices(data: Path, memory: str) -> None:
+    """Build the indices, the columns and the map that are missing, or not of the collection as it is now; tell them."""
     from unseen.curation.collection import Collection
     from unseen.curation.columns import open_columns
     from unseen.curation.concept_map import build_map, read_map
@@ -229,6 +229,8 @@ def _query(
     from unseen.curation.retrieval import Query, Term
 
     terms = [Term("text", *_weighed(one)) for one in words]
+    if not all(str(term.value).strip() for term in terms):
+        raise ValueError("--query must hold words to look for; got none")
     for one in images:
         file, weight = _weighed(one)
         try:
@@ -295,8 +297,8 @@ def _answer(service: RetrievalService, query: Query, above: float | None, export
         return
     told = service.metadata(rows)
     if as_json:
-        hits = [
-            {"row": row, "similarity": round(value, 6), **columns}
+        hits = [  # a pair has a similarity of its own: that of its picture and its caption
+            {"row": row, "query_similarity": round(value, 6), **columns}
             for row, value, columns in zip(rows, similarity, told)
         ]
         dump({"hits": hits, **more})

@@ -140,10 +140,11 @@ def _csv(_: RetrievalService, rows: IntArray, blocks: Iterator[pa.Table], file: 
             if writer is None:
                 writer = csv.DictWriter(stream, fieldnames=table.column_names)
                 writer.writeheader()
-            writer.writerows({name: _harmless(value) for name, value in row.items()} for row in table.to_pylist())
+            writer.writerows({name: harmless(value) for name, value in row.items()} for row in table.to_pylist())
 
 
-def _harmless(value: Any) -> Any:
+def harmless(value: Any) -> Any:
+    """A cell of which a spreadsheet makes no formula."""
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
