@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from unseen.claims.laion_site import EXPECTED, misses
-from unseen.curation import Collection, stages
+from unseen.curation import Collection, pipeline, stages
 from unseen.curation.accounting import Accounting, counted
 from unseen.curation.pipeline import curate
 from unseen.encoders.two_tower import TwoTowerEncoder
@@ -354,6 +354,36 @@ def test_a_full_disk_stops_the_stage_and_the_books_are_written(
     assert (found.accounting.of("download"), found.accounting.waiting) == ({"its shard failed": 2}, 4)
     assert Accounting.load(out / "accounting.json") == found.accounting
     monkeypatch.setattr(stages, "write_shard", real)
+    assert curate(source, out, encoder=towers, settings=small()).accounting.kept == 6
+
+
+def test_a_disk_that_takes_a_part_of_an_array_is_full(
+    towers: TwoTowerEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NumPy tells no number of the error then, and `write_folder` none either."""
+    source, out, calls = photos(tmp_path / "photos"), tmp_path / "pairs", []
+
+    def part(file: Any, array: Any) -> None:
+        calls.append(file)
+        raise OSError("429312 requested and 139136 written")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(stages.np, "save", part)
+        found = curate(source, out, encoder=towers, settings=small(), stages=("parse", "fetch", "embed"))
+    assert len(calls) == 1
+    assert "the disk is full" in found.failures[0].error
+    assert curate(source, out, encoder=towers, settings=small()).accounting.kept == 6
+
+
+@pytest.mark.parametrize("where", ["parse_unit", "plan", "settle"])
+def test_a_full_disk_before_there_are_books_is_one_sentence(
+    towers: TwoTowerEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    source, out = photos(tmp_path / "photos"), tmp_path / "pairs"
+    with monkeypatch.context() as broken:
+        broken.setattr(stages if where == "parse_unit" else pipeline, where, full_disk)
+        with pytest.raises((OSError, RuntimeError), match="the disk is full"):
+            curate(source, out, encoder=towers, settings=small())
     assert curate(source, out, encoder=towers, settings=small()).accounting.kept == 6
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import io
 import json
@@ -16,7 +17,8 @@ from PIL import Image
 from unseen.curation import crawls, samples, tables, units
 from unseen.curation.sources import open_source, read_unit
 from unseen.curation.units import Found
-from unseen.methods.curation.laion import parse
+from unseen.data import spans
+from unseen.methods.curation.laion import accept, parse
 
 
 def read(path: Path, **more: str) -> tuple[list[Found], list[str]]:
@@ -110,6 +112,36 @@ def test_parquet_rows_are_split_and_none_is_read_twice(tmp_path: Path, monkeypat
     assert [one.candidate.url for one in read(tmp_path)[0]] == urls
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl"])
+def test_large_tables_are_cut_between_rows_and_give_the_links_of_the_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    monkeypatch.setattr(spans, "LEAST", 1)
+    sign = "\t" if suffix == ".tsv" else ","
+    rows = [
+        {"url": f"http://x.org/{i}.jpg", "text": f'a "caption"{sign} in\r\ntwo lines, {i}' if i % 3 else f"grüße {i}"}
+        for i in range(300)
+    ]
+    file = tmp_path / f"links{suffix}"
+    if suffix == ".jsonl":
+        text = "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows) + "{broken\n"
+    else:
+        stream = io.StringIO(newline="")
+        writer = csv.writer(stream, delimiter=sign)
+        writer.writerows([["url", "text"], *(row.values() for row in rows), ["a cell alone"]])
+        text = stream.getvalue()
+    file.write_bytes(("\ufeff" + text).encode())
+    whole = read(file)
+    assert len(open_source(file).units) == 1
+    assert reasons(whole[0]) == [""] * 300 + [tables.BAD_LINE]
+    monkeypatch.setattr(tables, "SPAN", 500)
+    assert len(open_source(file).units) > 20
+    found, notes = read(file)
+    assert [one.candidate[:2] for one in found[:-1]] == [one.candidate[:2] for one in whole[0][:-1]]
+    assert reasons(found)[-1] == tables.BAD_LINE
+    assert notes == []
+
+
 def test_shards_give_pictures_in_place_and_name_what_is_wrong(tmp_path: Path) -> None:
     file = shard(
         tmp_path / "00000.tar",
@@ -144,6 +176,34 @@ def test_a_truncated_shard_keeps_what_is_whole_and_says_so(tmp_path: Path) -> No
     assert "truncated" in notes[0]
 
 
+@pytest.mark.parametrize("damage", ["between members", "in a header", "a header", "appended"])
+def test_a_shard_that_does_not_end_as_one_does_is_told(tmp_path: Path, damage: str) -> None:
+    members = [(f"{i}.{end}", body) for i in range(3) for end, body in (("png", png()), ("txt", b"a caption"))]
+    file = shard(tmp_path / "00000.tar", members)
+    with tarfile.open(file) as archive:
+        place = next(info for info in archive if info.name == "2.png").offset
+    content = file.read_bytes()
+    file.write_bytes(
+        {
+            "between members": content[:place],
+            "in a header": content[: place + 100],
+            "a header": content[:place] + b"\xff" * 512 + content[place + 512 :],
+            "appended": content + content,
+        }[damage]
+    )
+    found, notes = read(file)
+    assert reasons(found) == [""] * (3 if damage == "appended" else 2)
+    assert len(notes) == 1
+    assert "truncated or damaged" in notes[0]
+
+
+def test_shards_of_one_name_in_two_folders_have_keys_of_their_own(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        shard(tmp_path / folder / "00000.tar", [("1.png", png()), ("1.txt", b"a caption")])
+    assert [one.candidate.url for one in read(tmp_path)[0]] == ["a/00000.tar/1", "b/00000.tar/1"]
+
+
 def test_folders_of_pictures_take_captions_beside_or_from_a_table(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     for name in ("a.png", "b.png", "sub/c.png", "d.png"):
@@ -158,6 +218,17 @@ def test_folders_of_pictures_take_captions_beside_or_from_a_table(tmp_path: Path
         "outside.png": ("", samples.OUTSIDE), "sub/c.png": ("from the table", ""),
     }  # fmt: skip
     assert len(notes) == 1
+
+
+def test_pictures_of_other_formats_and_captions_of_no_picture_are_told(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(png())
+    Image.new("RGB", (9, 7)).save(tmp_path / "b.gif")
+    lines = [{"file_name": name, "text": f"a caption of {name}"} for name in ("a.png", "b.gif", "gone.png")]
+    (tmp_path / "metadata.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    found, notes = read(tmp_path)
+    assert [one.candidate.url for one in found] == ["a.png", "b.gif"]
+    assert accept.look((tmp_path / "b.gif").read_bytes(), accept.Acceptance(min_bytes=0)).reason == accept.FORMAT
+    assert notes == ["1 captions are of files that are not there, such as 'gone.png'"]
 
 
 def test_pages_are_resolved_against_the_place_they_were_at(tmp_path: Path) -> None:
@@ -200,6 +271,14 @@ def test_a_truncated_crawl_keeps_what_is_whole_and_says_so(tmp_path: Path) -> No
     assert {one.candidate.page for one in found} >= {"http://x.org/0/p.html", "http://x.org/1/p.html"}
     assert len(notes) == 1
     assert "a.warc.gz" in notes[0]
+
+
+def test_a_page_that_is_cut_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pages = [*PAGES, ("http://x.org/long/p.html", PAGES[0][1] * 9)]
+    monkeypatch.setattr(crawls, "LARGEST_PAGE", len(PAGES[0][1]))
+    found, notes = read(warc(tmp_path / "a.warc.gz", pages))
+    assert len(found) == 12
+    assert [note.partition(" ")[0] for note in notes] == ["http://x.org/long/p.html"]
 
 
 def test_wat_files_are_read(tmp_path: Path) -> None:

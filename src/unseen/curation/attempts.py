@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -30,6 +32,29 @@ class DiskFull(Exception):  # noqa: N818 - it ends the run early, with its books
     def __init__(self, failures: list[Failure]) -> None:
         super().__init__("the disk is full")
         self.failures = failures
+
+
+_PART = re.compile(r"\d+ requested and \d+ written")
+"""What NumPy says, without a number of the error, if the disk took a part of an array."""
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether an error says that no more can be written."""
+    if not isinstance(error, OSError):
+        return False
+    return error.errno in (errno.ENOSPC, errno.EDQUOT) or (error.errno is None and bool(_PART.search(str(error))))
+
+
+@contextlib.contextmanager
+def told_if_full(what: str) -> Iterator[None]:
+    """Say what could not be written if the disk is full."""
+    try:
+        yield
+    except OSError as error:
+        if not is_full(error):
+            raise
+        told = f"the disk is full, so {what} could not be written: free some space and run the same command again"
+        raise OSError(errno.ENOSPC, told) from error
 
 
 def run_each(
@@ -89,7 +114,7 @@ def _guarded(job: Job, task: tuple[Callable[[Job, Any], int], Any]) -> _Told:
         function(job, item)
     except Exception as error:  # a shard's failure is reported, and does not take the others down
         log.debug("a shard failed", exc_info=True)
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if is_full(error):
             return _Told(f"the disk is full, so the run stopped here: {error}", full=True)
         return _Told(f"{type(error).__name__}: {error}")
     return _Told("")

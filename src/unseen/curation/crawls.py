@@ -38,7 +38,7 @@ def read_crawl(source: Source, unit: Unit, note: Note) -> Iterator[Found]:
         while True:
             try:
                 record = next(records, None)
-                content = None if record is None else _content(record)
+                content = None if record is None else _content(record, note)
                 last = last if record is None else records.get_record_offset()
             except broken as error:
                 note(f"{unit.label} ends in the middle or is damaged: {error}; what comes after was not read")
@@ -96,7 +96,7 @@ def _cut_off(file: Path, start: int) -> bool:
     return False
 
 
-def _content(record: Any) -> Callable[[], list[parse.Candidate]] | None:
+def _content(record: Any, note: Note) -> Callable[[], list[parse.Candidate]] | None:
     """What finds the links of a record, whose bytes are read here; nothing if it is no page."""
     url = record.rec_headers.get_header("WARC-Target-URI") or ""
     kind = (record.rec_headers.get_header("Content-Type") or "").lower()
@@ -108,7 +108,10 @@ def _content(record: Any) -> Callable[[], list[parse.Candidate]] | None:
     kind = (record.http_headers.get_header("Content-Type") or "").lower()
     if record.http_headers.get_statuscode() != "200" or "html" not in kind:
         return None
-    body = record.content_stream().read(LARGEST_PAGE)
+    stream = record.content_stream()
+    body = stream.read(LARGEST_PAGE)
+    if len(body) == LARGEST_PAGE and stream.read(1):
+        note(f"{url} is larger than {LARGEST_PAGE:,} bytes; only its beginning was read")
     charset = kind.partition("charset=")[2].partition(";")[0].strip(" \"'")
     return lambda: parse.parse_page(parse.Page(url, body, charset))
 

@@ -86,6 +86,8 @@ def build_index(
     paths(collection, side)
     began = time.perf_counter()
     vectors = Vectors.of(collection, side)
+    if not len(vectors):
+        raise ValueError(f"{collection.folder.name} holds no pairs, so there is nothing to search")
     choice = choose_index(len(vectors), vectors.dim, memory, memory_mapped=memory_mapped)
     rng = np.random.default_rng(seed)
     held_out = np.sort(rng.choice(len(vectors), min(2 * HELD_OUT, max(1, len(vectors) // 10)), replace=False))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import errno
 import json
 import logging
 import os
@@ -14,7 +13,7 @@ from pathlib import Path
 
 from unseen.curation import stages as work_of
 from unseen.curation.accounting import Accounting
-from unseen.curation.attempts import DiskFull, Failure, run_each
+from unseen.curation.attempts import DiskFull, Failure, is_full, run_each, told_if_full
 from unseen.curation.books import settle
 from unseen.curation.collection import COLUMNS, EncoderRecord, write_record
 from unseen.curation.deciding import decide
@@ -130,7 +129,9 @@ def curate(
                 break
             if failures and not (job.work.folder / {"fetch": "fetched", "embed": "embedded"}.get(name, "")).exists():
                 break  # all shards failed: there is nothing to go on with, and the books say so
-    return Curated(job.work.out, settle(job.work, failures), tuple(failures), dict(seconds))
+    with told_if_full("the books of this run"):
+        accounting = settle(job.work, failures)
+    return Curated(job.work.out, accounting, tuple(failures), dict(seconds))
 
 
 def _check(
@@ -212,11 +213,15 @@ def _parse(job: Job, engine: Engine | None) -> list[Failure]:
     if (work.folder / "plan.json").exists():
         return []
     todo = [n for n in range(len(job.source.units)) if not work.parsed(n).exists()]
-    failures = run_each("parse", work_of.parse_unit, job, todo, engine)
+    try:
+        failures = run_each("parse", work_of.parse_unit, job, todo, engine)
+    except DiskFull as full:  # there is no plan yet, and so there are no books
+        failures = full.failures
     if failures:
         named = "; ".join(f"{job.source.units[f.number].label}: {f.error}" for f in failures)
         raise RuntimeError(f"the input could not be parsed, so nothing can be counted: {named}")
-    plan(job)
+    with told_if_full("the plan"):
+        plan(job)
     return []
 
 
@@ -255,7 +260,7 @@ def _select(job: Job, engine: Engine | None) -> list[Failure]:
     except DiskFull as error:
         failures, full = error.failures, error
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if not is_full(error):
             raise
         full = DiskFull([Failure("select", 0, f"the disk is full, so the run stopped here: {error}")])
         failures = full.failures

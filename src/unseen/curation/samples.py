@@ -17,7 +17,8 @@ from unseen.methods.curation.laion import parse
 
 SHARDS = (".tar",)
 PICTURES = (".jpg", ".jpeg", ".png", ".webp")
-"""Endings of files."""
+OTHERS = (".jfif", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif", ".jp2", ".svg")
+"""Endings of files; `OTHERS` are pictures, too, beside which only JPEG, PNG and WEBP pass the checks."""
 METADATA = ("metadata.jsonl", "metadata.csv")
 """Tables of a folder that name its files and captions."""
 FILE_COLUMNS = ("file_name", "filename", "file", "path", "image", "image_path")
@@ -43,17 +44,36 @@ class _Sample:
 def read_shard(source: Source, unit: Unit, note: Note) -> Iterator[Found]:
     """Samples of a WebDataset shard, whose pictures stay in it until they are needed."""
     samples: dict[str, _Sample] = {}
-    end = Path(unit.file).stat().st_size
+    file, place = Path(unit.file), Path(source.path)
+    called = file.relative_to(place).as_posix() if place.is_dir() else file.name
+    end = file.stat().st_size
     try:
-        with tarfile.open(unit.file, mode="r:") as archive:
+        with tarfile.open(file, mode="r:") as archive:
             for info in archive:
                 _member(archive, info, samples, end)
+            fault = _at_the_end(file, archive.offset)
     except (tarfile.TarError, EOFError, OSError) as error:
-        note(f"{unit.label} is truncated or damaged: {error}; what comes after was not read")
+        fault = str(error)
+    if fault:
+        note(f"{unit.label} is truncated or damaged: {fault}; what comes after was not read")
     for key, sample in samples.items():
-        yield _sample(f"{Path(unit.file).name}/{key}", sample, unit.file)
+        yield _sample(f"{called}/{key}", sample, unit.file)
         for _ in range(sample.repeated):
-            yield Found(_dropped(f"{Path(unit.file).name}/{key}", "", REPEATED_KEY))
+            yield Found(_dropped(f"{called}/{key}", "", REPEATED_KEY))
+
+
+def _at_the_end(file: Path, place: int) -> str:
+    """What is wrong at the place where no member follows: an archive ends with zeros alone."""
+    with file.open("rb") as stream:
+        stream.seek(place)
+        rest = stream.read(tarfile.BLOCKSIZE)
+        if not rest:
+            return "the mark of its end is missing"
+        while rest:
+            if rest.strip(b"\0"):
+                return f"there is no member at byte {place:,}, nor the end"
+            rest = stream.read(tarfile.RECORDSIZE)
+    return ""
 
 
 def _member(archive: Any, info: Any, samples: dict[str, _Sample], end: int) -> None:
@@ -107,8 +127,12 @@ def _dropped(url: str, text: str, reason: str) -> parse.Candidate:
 def read_pictures(source: Source, unit: Unit, note: Note) -> Iterator[Found]:
     """Pictures below a folder, captioned by a ``.txt`` of the same name or by the folder's ``metadata`` table."""
     place = Path(unit.file)
-    captions = _captions(place, note)
-    for file in files_below(place, PICTURES)[unit.start : unit.stop]:
+    first = unit.start == 0  # what is wrong with the table is told once
+    captions = _captions(place, note if first else lambda _: None)
+    files = files_below(place, (*PICTURES, *OTHERS))
+    if first and (missing := captions.keys() - {file.relative_to(place).as_posix() for file in files}):
+        note(f"{len(missing):,} captions are of files that are not there, such as {min(missing)!r}")
+    for file in files[unit.start : unit.stop]:
         name = file.relative_to(place).as_posix()
         if not file.resolve().is_relative_to(place.resolve()):
             yield Found(_dropped(name, "", OUTSIDE))

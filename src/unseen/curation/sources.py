@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from unseen.curation.crawls import CRAWLS, PAGES, read_crawl, read_pages
-from unseen.curation.samples import METADATA, PICTURES, SHARDS, read_pictures, read_shard
+from unseen.curation.samples import METADATA, OTHERS, PICTURES, SHARDS, read_pictures, read_shard
 from unseen.curation.tables import TABLES, read_table, table_units
 from unseen.curation.units import Found, Note, Source, Unit, natural, stretches
 
@@ -89,6 +89,7 @@ def _kinds(place: Path, files: list[Path]) -> dict[str, list[Path]]:
     if not place.is_dir():
         found["pictures"] = []
     if found["pictures"]:
+        found["pictures"] = [f for f in files if f.name.lower().endswith((*PICTURES, *OTHERS))]
         found["table"] = [f for f in found["table"] if f.parent != place or f.name not in METADATA]
     shards = {f.with_suffix("") for f in found["shard"]}
     found["table"] = [f for f in found["table"] if f.with_suffix("") not in shards]  # as img2dataset leaves them

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from unseen.curation.units import Found, Note, Source, Unit, stretches
+from unseen.data.spans import Span, spans, text_lines
 from unseen.methods.curation.laion import parse
 
 TABLES = (".parquet", ".csv", ".tsv", ".jsonl", ".ndjson")
@@ -23,14 +24,22 @@ TEXT_COLUMNS = ("text", "caption", "alt", "alt_text", "description", "top_captio
 """Names of columns, the usual one first, in any case of letters."""
 
 BAD_LINE = "a line that cannot be read"
+SPAN = 1 << 24
+"""Bytes of a text with rows in a unit: some 100,000 links."""
 LINES = 1000
 """Lines of a CSV record after which a quote counts as never closed."""
 
 
+_SEPARATORS = {".csv": ",", ".tsv": "\t"}
+
+
 def table_units(file: Path) -> list[Unit]:
-    """Stretches of a Parquet file; any other table is one unit."""
-    if file.suffix.lower() != ".parquet":
-        return [Unit("table", str(file))]
+    """Stretches of the rows of a Parquet file, of the bytes of any other table."""
+    suffix = file.suffix.lower()
+    if suffix != ".parquet":
+        n, separator = file.stat().st_size // SPAN, _SEPARATORS.get(suffix, "")
+        cut = spans(file, n, quoted=bool(separator), separator=separator.encode()) if n > 1 else ()
+        return [Unit("table", str(file), *span) for span in cut] or [Unit("table", str(file))]
     try:
         n = pq.read_metadata(file).num_rows
     except (pa.ArrowException, OSError):
@@ -56,19 +65,26 @@ def _rows(unit: Unit, note: Note) -> Iterator[dict[str, Any] | None]:
     suffix = file.suffix.lower()
     if suffix == ".parquet":
         yield from _parquet_rows(unit, note)
-    elif suffix in (".csv", ".tsv"):
-        csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
-        with file.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
-            records = _records(stream, "\t" if suffix == ".tsv" else ",")
-            names = next(records, None) or []
-            _need_columns(names, file)
-            for cells in records:
-                yield dict(zip(names, cells)) if cells is not None and len(cells) == len(names) else None
-    else:
-        with file.open(encoding="utf-8", errors="replace") as stream:
-            for line in stream:
-                if line.strip():
-                    yield json_row(line)
+        return
+    span = (unit.start, unit.stop) if unit.stop is not None else None
+    separator = _SEPARATORS.get(suffix)
+    if separator is None:
+        yield from (json_row(line) for line in _lines(file, span) if line.strip())
+        return
+    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
+    records = _records(_lines(file, span), separator)
+    names = next(records if unit.start == 0 else _records(_lines(file), separator), None) or []
+    _need_columns(names, file)
+    for cells in records:
+        yield dict(zip(names, cells)) if cells is not None and len(cells) == len(names) else None
+
+
+def _lines(file: Path, span: Span | None = None) -> Iterator[str]:
+    """Lines of a file, or of a span of it, as they stand there, without the mark that some programs begin it with."""
+    lines = text_lines(file, span, newline="")
+    if span is None or span[0] == 0:
+        yield next(lines, "").removeprefix("\ufeff")
+    yield from lines
 
 
 def _records(stream: Iterable[str], delimiter: str) -> Iterator[list[str] | None]:

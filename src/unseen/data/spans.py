@@ -18,11 +18,9 @@ BLOCK = 1 << 18
 
 _BOM = b"\xef\xbb\xbf"
 _QUOTE, _NEWLINE = b'"\n'
-_BEFORE_QUOTED = np.isin(np.arange(256), list(b',\n\r"'))
-"""What stands before a quote that opens a cell, or goes on with it after another quote."""
 
 
-def spans(path: Path, n: int, *, quoted: bool = False) -> Iterator[Span]:
+def spans(path: Path, n: int, *, quoted: bool = False, separator: bytes = b",") -> Iterator[Span]:
     """Cut a file into at most `n` spans of bytes that are about as long as each other, between two records.
 
     Parameters
@@ -34,13 +32,15 @@ def spans(path: Path, n: int, *, quoted: bool = False) -> Iterator[Span]:
         The file is CSV: a line break between quotes is part of a cell. Every quote up to a cut is looked at. From the
         first on that stands where RFC 4180 has none (``5" disk``), of which readers make what they like, the file is
         not cut.
+    separator : bytes
+        Between the cells of such a file.
     """
     size = path.stat().st_size
     n = max(min(n, size // LEAST), 1)
     wanted = [k * size // n for k in range(1, n)]
     start = 0
     with path.open("rb") as file:
-        for stop in _csv_cuts(file, wanted) if quoted else _line_cuts(file, wanted):
+        for stop in _csv_cuts(file, wanted, separator) if quoted else _line_cuts(file, wanted):
             if start < stop < size:
                 yield start, stop
                 start = stop
@@ -55,8 +55,9 @@ def _line_cuts(file: BinaryIO, wanted: Sequence[int]) -> Iterator[int]:
         yield file.tell()
 
 
-def _csv_cuts(file: BinaryIO, wanted: Sequence[int]) -> Iterator[int]:
+def _csv_cuts(file: BinaryIO, wanted: Sequence[int], separator: bytes) -> Iterator[int]:
     """Ends of the records in which the wanted places lie, as long as every quote is in its place."""
+    before_quoted = np.isin(np.arange(256), list(b'\n\r"' + separator))  # it opens a cell, or goes on with it
     at = len(_BOM) if file.read(len(_BOM)) == _BOM else 0
     file.seek(at)
     buffer = bytearray(BLOCK)
@@ -66,7 +67,7 @@ def _csv_cuts(file: BinaryIO, wanted: Sequence[int]) -> Iterator[int]:
         quotes = np.flatnonzero(block == _QUOTE)
         opening = quotes[inside::2]
         before = np.where(opening > 0, block[opening - 1], last)
-        if not _BEFORE_QUOTED[before].all():
+        if not before_quoted[before].all():
             return
         if rest[0] < at + k:
             breaks = np.flatnonzero(block == _NEWLINE)
@@ -102,7 +103,7 @@ def opened(path: Path, span: Span | None = None) -> io.BufferedReader:
     return io.BufferedReader(Stretch(path, span or (0, path.stat().st_size)), BLOCK)
 
 
-def text_lines(path: Path, span: Span | None = None) -> Iterator[str]:
-    """Lines of a file, or of a span of it, with their ends; what is no UTF-8 is replaced."""
-    with io.TextIOWrapper(opened(path, span), encoding="utf-8", errors="replace") as file:
+def text_lines(path: Path, span: Span | None = None, *, newline: str | None = None) -> Iterator[str]:
+    """Lines of a file, or of a span of it, with their ends (`newline` as for `open`); what is no UTF-8 is replaced."""
+    with io.TextIOWrapper(opened(path, span), encoding="utf-8", errors="replace", newline=newline) as file:
         yield from file
