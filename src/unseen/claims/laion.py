@@ -1,7 +1,9 @@
 """LAION-5B's claim: pairs that a two-tower encoder filters from a noisy web are clean enough to train on, and scored.
 
 The web is a local site of emoji and stamps with captions in ten languages, half of them wrong, and with every fault
-planted; the encoder has seen other vendors' drawings only. What it keeps is trained on, searched and scored.
+planted; the encoder has seen other vendors' drawings only. What a confirmation has not looked at are vendors and their
+drawings: names, languages and forms of captions are those of development. What it keeps is trained on, searched
+and scored.
 """
 
 from __future__ import annotations
