@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import shutil
@@ -135,3 +136,23 @@ def test_what_has_to_be_seen_stands_out_from_its_ground() -> None:
             for ground in grounds:
                 light, dark = sorted((luminance(colours[front]), luminance(colours[ground])), reverse=True)
                 assert (light + 0.05) / (dark + 0.05) >= least, (front, ground)
+
+
+def test_a_full_disk_is_one_sentence_while_an_index_is_built(
+    colours_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    folder = tmp_path / "pairs"
+    shutil.copytree(colours_folder, folder, ignore=shutil.ignore_patterns("index"))
+    monkeypatch.setattr("unseen.curation.index.build_index", full)
+    done = run("explore", folder, "--build", "--query", "red")
+    assert done.exit_code == 1
+    assert "the disk is full, so the index of images could not be written" in str(done.exception) + done.output
+
+
+def test_a_query_without_words_is_an_error(colours_folder: Path) -> None:
+    done = run("explore", colours_folder, "--query", "  ")
+    assert done.exit_code == 1
+    assert "--query must hold words" in str(done.exception) + done.output

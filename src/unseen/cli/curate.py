@@ -91,6 +91,7 @@ def curate(
     Example:  unseen curate crawl.warc.gz --out pairs --target-keep 0.5
     """
     from unseen.cli.explore import build_indices
+    from unseen.curation.attempts import told_if_full
     from unseen.curation.fetch import Politeness
     from unseen.curation.index_choice import parse_memory
     from unseen.curation.index_file import library
@@ -154,7 +155,8 @@ def curate(
         base_url=base_url,
         cache=cache,
     )
-    write_report(out, seconds=made.seconds, failures=made.failures)
+    with told_if_full("the report"):
+        write_report(out, seconds=made.seconds, failures=made.failures)
     if as_json:
         dump({**made.accounting.to_json(), "failures": [f._asdict() for f in made.failures], "seconds": made.seconds})
     else:

@@ -176,6 +176,7 @@ def explore(
 
 def build_indices(data: Path, memory: str) -> None:
     """Build the indices, the columns and the map that are missing, or not of the collection as it is now; tell them."""
+    from unseen.curation.attempts import told_if_full
     from unseen.curation.collection import Collection
     from unseen.curation.columns import open_columns
     from unseen.curation.concept_map import build_map, read_map
@@ -195,13 +196,18 @@ def build_indices(data: Path, memory: str) -> None:
             open_index(collection, which)
         except ValueError as error:
             say(f"building the index of {side}s ({error})")
-            _tell(build_index(collection, which, memory=memory), False)
-    open_columns(collection)
+            with told_if_full(f"the index of {side}s"):
+                record = build_index(collection, which, memory=memory)
+            _tell(record, False)
+    with told_if_full("the columns"):
+        open_columns(collection)
     try:
         read_map(collection)
     except ValueError:
         first: Any = sides[0]
-        say(f"a map of {len(build_map(collection, first))} groups is drawn")
+        with told_if_full("the map"):
+            groups = build_map(collection, first)
+        say(f"a map of {len(groups)} groups is drawn")
 
 
 def _tell(record: IndexRecord, as_json: bool) -> None:
