@@ -1,7 +1,7 @@
 """Styles that no training sees: methods beside plain training and CORAL between domains, and a choice without a target.
 
     python docs/generalization_study.py measure --styles development --seeds 0
-    python docs/generalization_study.py measure --styles fresh --seeds 300
+    python docs/generalization_study.py measure --styles fresh --seeds 300 301 302 303 304
     python docs/generalization_study.py table       these are in docs/evidence/generalization.json
 
 Emoji of four vendors (29 subgroups, features of the default encoder) are the source, those of the fifth are asked
