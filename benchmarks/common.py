@@ -59,22 +59,22 @@ def environment(folder: Path, needs: Sequence[str]) -> Path | None:
     """The Python of a new environment of a peer's own; None, with the reason printed, where it cannot be had."""
     venv.create(folder, with_pip=True)
     python = folder / "bin" / "python"
-    return python if _installed([str(python)], needs) else None
+    return python if _installed(python, needs) else None
 
 
 def importable(folder: Path, needs: Sequence[str]) -> bool:
     """Put packages into `folder`, without what they depend on, for this process alone; False where there are none."""
-    done = _installed([sys.executable], ["--no-deps", "--target", str(folder), *needs])
+    done = _installed(Path(sys.executable), needs, "--no-deps", "--target", str(folder))
     if done:
         sys.path.append(str(folder))
     return done
 
 
-def _installed(python: list[str], arguments: Sequence[str]) -> bool:
-    order = [*python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *arguments]
+def _installed(python: Path, needs: Sequence[str], *options: str) -> bool:
+    order = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *options, *needs]
     done = subprocess.run(order, capture_output=True, text=True)
     if done.returncode:
-        print(f"left out, for {arguments[-1]}: {(done.stderr.strip().splitlines() or ['pip failed'])[-1]}")
+        print(f"{needs[0]} is left out: {(done.stderr.strip().splitlines() or ['pip failed'])[-1]}")
     return not done.returncode
 
 

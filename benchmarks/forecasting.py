@@ -16,7 +16,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from unittest import mock
 
 import numpy as np
@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from unseen.claims import ttm as claim
 from unseen.compare.pretraining import CHECKPOINT
+from unseen.data.domain import Domain
 from unseen.data.naive import filled, season_of
 from unseen.data.series import periods_of
 from unseen.data.sources.series import packaged_corpus
@@ -109,19 +110,30 @@ def twins(seeds: Sequence[int]) -> None:
             for told, model in (("ours", ours), ("granite-tsfm", official_twin(seed))):
                 for length in LENGTHS:
                     found = [
-                        claim.mse(truth, model.forecast(past[:, -length:], period=p))
-                        for past, truth, p in map(held_out, SERIES)
+                        claim.mse(one.truth, model.forecast(one.past[:, -length:], period=one.period))
+                        for one in (held_out(name, model) for name in SERIES)
                     ]
-                    told_errors = ", ".join(f"{error:.4f}" for error in found)
-                    print(f"seed {seed}, {told}, contexts of {length}: {told_errors}", flush=True)
+                    errors_told = ", ".join(f"{error:.4f}" for error in found)
+                    print(f"seed {seed}, {told}, contexts of {length}: {errors_told}", flush=True)
 
 
-def held_out(name: str) -> tuple[NDArray[Any], NDArray[Any], float]:
-    """Contexts and truths of the last quarter of a series, and its period."""
+class HeldOut(NamedTuple):
+    """A series, what of it may be learned from, and the windows of its last quarter."""
+
+    series: Domain
+    known: Domain
+    starts: NDArray[Any]
+    past: NDArray[Any]
+    truth: NDArray[Any]
+    period: float
+
+
+def held_out(name: str, model: TTM) -> HeldOut:
+    """The windows on which all are compared, as long as those of a model."""
     series = claim.family(name)
-    _, starts = claim.split_at(series, pretrained().horizon)
-    past, truth = claim.windows(series, starts, pretrained().context, pretrained().horizon)
-    return past, truth, float(periods_of(series)[0])
+    known, starts = claim.split_at(series, model.horizon)
+    windows = claim.windows(series, starts, model.context, model.horizon)
+    return HeldOut(series, known, starts, *windows, period=float(periods_of(series)[0]))
 
 
 def speed(windows: int) -> list[Row]:
@@ -175,10 +187,7 @@ def errors(folder: Path, twin: TTM | None) -> list[Row]:
     python = environment(folder / "statsforecast", ["statsforecast"])
     rows = []
     for name in SERIES:
-        series = claim.family(name)
-        period = float(periods_of(series)[0])
-        known, starts = claim.split_at(series, model.horizon)
-        past, truth = claim.windows(series, starts, model.context, model.horizon)
+        series, known, starts, past, truth, period = held_out(name, model)
         floors = claim.floors(series, starts, past, model.horizon)
         peers = {
             **({"granite-tsfm, pretrained on the same": twin.forecast(past, period=period)} if twin else {}),

@@ -103,7 +103,7 @@ def main() -> None:
     print("| | mean squared error | spread over seeds |\n|---|---|---|")
     for arm in found[0]:
         values = np.array([one[arm] for one in found])
-        print(f"| {arm} | {values.mean():.3f} | {values.std(ddof=1) if len(values) > 1 else 0:.3f} |")
+        print(f"| {arm} | {values.mean():.3f} | {f'{values.std(ddof=1):.3f}' if len(values) > 1 else ''} |")
 
 
 if __name__ == "__main__":
