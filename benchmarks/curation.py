@@ -70,7 +70,8 @@ def ray_rows(n: int = 1024) -> list[Row]:
         return []
     encoder: Any = get("lite-clip")
     alone = {"env_vars": {"OMP_NUM_THREADS": "1"}}  # else one worker that is given two cores has two threads
-    ray.init(num_cpus=2, log_to_driver=False, include_dashboard=False, runtime_env=alone)
+    stay = {"idle_worker_killing_time_threshold_ms": 3_600_000}  # else the second is started anew at every turn
+    ray.init(num_cpus=2, log_to_driver=False, include_dashboard=False, runtime_env=alone, _system_config=stay)
     try:
         with tempfile.TemporaryDirectory() as name:
             folder = captioned(Path(name, "photos"), n)

@@ -2,6 +2,7 @@
 
 import os
 import time
+import uuid
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,21 @@ def threads(shared, item):
     from unseen.runtime import current
 
     return current().threads, current().progress
+
+
+class Unpacked:
+    """Leaves a file in a folder each time that it comes out of a pickle."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __setstate__(self, state):
+        vars(self).update(state)
+        (Path(self.folder) / uuid.uuid4().hex).write_text("")
+
+
+def worker(shared, item):
+    return os.getpid()
 
 
 def die_once(folder, item):
@@ -92,6 +108,12 @@ def test_two_jobs_in_one_run_folder_are_told_apart(tmp_path):
 @pytest.mark.slow
 def test_on_ray_the_results_come_in_the_order_of_the_items(ray_here):
     assert list(each(scaled, list(range(20)), 10, engine=ray_here)) == [10 * i for i in range(20)]
+
+
+@pytest.mark.slow
+def test_on_ray_a_worker_unpacks_what_items_share_once(ray_here, tmp_path):
+    workers = set(each(worker, list(range(12)), Unpacked(str(tmp_path)), engine=ray_here))
+    assert len(list(tmp_path.iterdir())) == len(workers)
 
 
 @pytest.mark.slow

@@ -10,7 +10,14 @@ import pyarrow.parquet as pq
 
 from unseen.curation.stages import Decision, Job
 from unseen.methods.curation.laion.language import stream_of
-from unseen.methods.curation.laion.similarity import look_alike, one_of_each, passes, thresholds
+from unseen.methods.curation.laion.similarity import (
+    look_alike,
+    one_of_each,
+    outlines,
+    outlines_alike,
+    passes,
+    thresholds,
+)
 
 log = logging.getLogger(__name__)
 
@@ -75,12 +82,16 @@ def _stand_ins(job: Job, folders: list[Path], sha: np.ndarray, similarity: np.nd
     vectors = [np.load(folder / "image.npy", mmap_mode="r", allow_pickle=False) for folder in folders]
     looks = [np.load(folder / "looks.npy", mmap_mode="r", allow_pickle=False) for folder in folders]
     starts = np.cumsum([0, *map(len, vectors)])
+    outline = np.concatenate([outlines(part) for part in looks])[best]
 
     def alike(one: np.ndarray, other: np.ndarray) -> np.ndarray:
         found = np.empty(len(one), dtype=bool)
         for k in range(0, len(one), 1024):
-            a, b = (_gathered(looks, starts, best[side[k : k + 1024]]) for side in (one, other))
-            found[k : k + 1024] = look_alike(a, b)
+            now = slice(k, k + 1024)
+            found[now] = outlines_alike(outline[one[now]], outline[other[now]])
+            close = k + np.flatnonzero(found[now])
+            a, b = (_gathered(looks, starts, best[side[close]]) for side in (one, other))
+            found[close] = look_alike(a, b)
         return found
 
     own = _gathered(vectors, starts, best)

@@ -214,7 +214,7 @@ def _parse(job: Job, engine: Engine | None) -> list[Failure]:
         return []
     todo = [n for n in range(len(job.source.units)) if not work.parsed(n).exists()]
     try:
-        failures = run_each("parse", work_of.parse_unit, job, todo, engine)
+        failures = run_each("parse", work_of.parse_unit, job.without_encoder, todo, engine)
     except DiskFull as full:  # there is no plan yet, and so there are no books
         failures = full.failures
     if failures:
@@ -228,7 +228,7 @@ def _parse(job: Job, engine: Engine | None) -> list[Failure]:
 def _fetch(job: Job, engine: Engine | None) -> list[Failure]:
     _need(job, job.work.folder / "plan.json", "parse")
     todo = [n for n in job.work.numbers if not job.work.fetched(n).folder.exists()]
-    return run_each("fetch", work_of.fetch_shard, job, todo, engine)
+    return run_each("fetch", work_of.fetch_shard, job.without_encoder, todo, engine)
 
 
 def _embed(job: Job, engine: Engine | None) -> list[Failure]:

@@ -100,6 +100,11 @@ class Job(NamedTuple):
     detector: Detector | None = None
     cache: bool = False
 
+    @property
+    def without_encoder(self) -> Job:
+        """The job as stages see it that embed nothing: a network need not travel to their workers."""
+        return self._replace(encoder=None, multilingual=None)
+
 
 def write_table(table: pa.Table, file: Path) -> None:
     """Write Parquet, all or nothing."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, TypeVar
@@ -81,15 +82,23 @@ def each(
         kept = ray.put(shared)
         options = {"num_cpus": engine.cpus, "num_gpus": engine.gpus, "max_retries": engine.retries}
         remote = ray.remote(**options)(_done_there)
-        results = [remote.remote(function, kept, item, current()) for item in items]
+        results = [remote.remote(function, [kept], item, current()) for item in items]
         for result in track(results, label):
             yield ray.get(result)
 
 
-def _done_there(function: Callable[[Any, Any], Any], shared: Any, item: Any, settings: Runtime) -> Any:
+def _done_there(function: Callable[[Any, Any], Any], kept: list[Any], item: Any, settings: Runtime) -> Any:
     """An item in a worker of Ray, under the caller's settings."""
     with runtime(device=settings.device, threads=settings.threads, precision=settings.precision, progress=False):
-        return function(shared, item)
+        return function(_unpacked(kept[0]), item)
+
+
+@functools.lru_cache(maxsize=1)
+def _unpacked(reference: Any) -> Any:
+    """What all items share, which a worker unpacks for the first of them only."""
+    import ray
+
+    return ray.get(reference)
 
 
 @contextlib.contextmanager

@@ -420,6 +420,23 @@ def test_pictures_of_one_brightness_and_two_colours_are_two() -> None:
     assert not similarity.look_alike(looks[:1], looks[1:])[0]
 
 
+def test_outlines_part_no_two_pictures_that_look_alike() -> None:
+    rng = np.random.default_rng(0)
+    looks = rng.integers(0, 255, (60, similarity.LOOK), dtype=np.uint8)
+    blocks = rng.integers(0, 255, (60, 4, 1, 4, 1, 3)) + np.zeros((1, 1, 4, 1, 4, 1))
+    looks[:, : 3 * similarity.COLOURS**2] = blocks.reshape(60, -1)  # pictures of which an outline tells all
+    twice = np.repeat(looks, 20, axis=0)
+    spread = np.linspace(0, 12, len(twice))[:, None]
+    other = np.clip(twice + np.round(rng.normal(0, 1, twice.shape) * spread), 0, 255).astype(np.uint8)
+    bound = {"share": 1.0, "spot": 1e6}
+    alike = similarity.look_alike(twice, other, **bound)
+    close = similarity.outlines_alike(similarity.outlines(twice), similarity.outlines(other))
+    assert 0.2 < alike.mean() < 0.9
+    assert not (alike & ~close).any()
+    strangers = similarity.outlines_alike(similarity.outlines(looks), similarity.outlines(looks[::-1]))
+    assert not strangers.any()
+
+
 # -- safety (check 8) ----------------------------------------------------------------------------------------
 
 PROMPTS = {"a cat": [1, 0, 0, 0], "a dog": [0.9, 0.1, 0, 0], "blood": [0, 0, 1, 0], "a knife": [0, 0, 0.9, 0.2]}

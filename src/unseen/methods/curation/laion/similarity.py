@@ -201,6 +201,8 @@ COLOURS, FINE = 16, 96
 LOOK = 3 * COLOURS**2 + FINE**2
 """Bytes by which near duplicates are confirmed: a picture of 16 x 16 colours, and one of 96 x 96 greys."""
 _TOGETHER = 256
+_PATCHES = 4
+DIFFERENCE = 0.03
 
 
 def look_of(image: Image) -> bytes:
@@ -212,11 +214,28 @@ def look_of(image: Image) -> bytes:
     return small.tobytes() + fine.tobytes()
 
 
+def outlines(looks: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Mean colours of 4 x 4 patches around the mean colour, for pictures (n, LOOK): (n, 48).
+
+    Of two pictures that `look_alike`, no two outlines differ by more than `DIFFERENCE` in the mean: a mean over a
+    patch differs by no more than its pixels do. So most pairs need no closer look.
+    """
+    side = COLOURS // _PATCHES
+    small = looks[:, : 3 * COLOURS**2].reshape(len(looks), _PATCHES, side, _PATCHES, side, 3)
+    means = small.mean(axis=(2, 4), dtype=np.float32) / np.float32(255)
+    return (means - means.mean(axis=(1, 2), keepdims=True)).reshape(len(looks), -1)
+
+
+def outlines_alike(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Which rows of `outlines` can be of pictures that look alike, (m,)."""
+    return np.abs(one - other).mean(axis=1) <= DIFFERENCE + 1e-6
+
+
 def look_alike(
     one: NDArray[np.uint8],
     other: NDArray[np.uint8],
     *,
-    difference: float = 0.03,
+    difference: float = DIFFERENCE,
     share: float = 0.25,
     shade: float = 0.06,
     spot: float = 2.0,
