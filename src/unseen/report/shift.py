@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 INK, QUIET, BAR = "#1b1d21", "#4a4e55", "#0067a6"
 LONGEST = 22
 """Characters of a name along the map."""
+LARGEST = math.log(2)
+"""The divergence of pictures that share nothing, the darkest colour: maps of several runs are comparable."""
 
 
 def write(file: Path, found: StylisticShift) -> None:
@@ -44,7 +47,7 @@ def lines(found: StylisticShift) -> list[str]:
         own = found.icv[name]
         value = ("-", "") if own is None else (f"{own.value:.3f}", f"{own.low:.3f} to {own.high:.3f}")
         rows.append((name, str(found.samples[name]), *value))
-    pairs = [("domains", "IDD", "interval", "beyond ICV", "Frechet", "pairs")]
+    pairs = [("domains", "IDD", "interval", "beyond ICV", "Frechet", "compared")]
     for (a, b), between in found.idd.items():
         extra, distance = found.beyond[a, b], found.frechet[a, b]
         pairs.append(
@@ -54,7 +57,7 @@ def lines(found: StylisticShift) -> list[str]:
                 f"{between.low:.3f} to {between.high:.3f}",
                 "-" if extra is None else f"{extra:.3f}",
                 "-" if distance is None else f"{distance:.1f}",
-                "of one class" if between.by_class else "of whole domains",
+                "within classes" if between.by_class else "all samples",
             )
         )
     return [*_columns(rows), "", *_columns(pairs)]
@@ -84,10 +87,9 @@ def _map(axis: Axes, found: StylisticShift) -> None:
     """IDD of every pair; the diagonal is empty, since ICV is another thing."""
     table = found.matrix()
     np.fill_diagonal(table, np.nan)
-    low, high = float(np.nanmin(table)), float(np.nanmax(table))
-    axis.imshow(table, cmap="Blues", vmin=low - 0.3 * (high - low or 1.0), vmax=high + 0.3 * (high - low))
+    axis.imshow(table, cmap="Blues", vmin=0.0, vmax=LARGEST)
     for i, j in np.argwhere(np.isfinite(table)).tolist():
-        dark = table[i, j] > low + 0.6 * (high - low) and high > low
+        dark = table[i, j] > 0.6 * LARGEST
         axis.text(j, i, f"{table[i, j]:.3f}", ha="center", va="center", fontsize=9, color="white" if dark else INK)
     names = [_short(name) for name in found.names]
     axis.set_xticks(range(len(names)), names, rotation=35, ha="right", rotation_mode="anchor", fontsize=9)
