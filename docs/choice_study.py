@@ -316,7 +316,7 @@ def rules() -> dict[str, Rule]:
             v, n, careful=True
         ),
         "before: reverse validation by means alone, source-only in doubt, careful with tables": (
-            lambda v, n, encoded: without_doubt(v[REVERSE], n, keep=None if encoded else v[EMBEDDED])
+            lambda v, n, encoded: without_doubt(v[REVERSE], n, errors=1.0, keep=None if encoded else v[EMBEDDED])
         ),
         "doubt by the reverse validation that ranks alone": lambda v, n, encoded: without_doubt(
             v[BACK], n, keep=None if encoded else v[EMBEDDED]

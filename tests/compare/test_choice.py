@@ -67,7 +67,7 @@ def test_a_method_that_undoes_the_shift_is_chosen_by_reverse_validation():
 def test_where_nothing_is_clearly_better_nothing_is_done():
     results = run(target=domain(seed=1), methods="source-only,standardize")
     assert results["chosen"]["name"] == "source-only"
-    assert "no other is better by more than its standard error" in results["chosen"]["why"]
+    assert "no other is better by more than two of its standard errors" in results["chosen"]["why"]
 
 
 def test_presets_of_one_method_are_no_witnesses_for_each_other():
@@ -178,7 +178,7 @@ def test_reverse_validation_learns_as_the_source_is_learnt_best(source, ranks, e
 def test_a_small_target_leaves_more_doubt():
     cells = {
         name: [{"validators": {REVERSE: told, NEIGHBOURS: told}, "seed": 0}]
-        for name, told in (("source-only", 0.5), ("coral", 0.55))
+        for name, told in (("source-only", 0.5), ("coral", 0.6))
     }
     chosen = [
         choose(

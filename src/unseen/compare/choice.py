@@ -161,7 +161,7 @@ def _why(name: str, votes: Mapping[str, float], means: Mapping[str, Any], rule: 
     told += f"; mean of {seeds} seeds" if seeds > 1 else "; one seed"
     floor = name == "source-only" and REVERSE in means[name]
     if floor:
-        rest = "no other is better by more than its standard error"
+        rest = "no other is better by more than two of its standard errors"
     else:
         second = sorted(votes, key=lambda key: -votes[key])[1]
         rest = f"next is {second}"
