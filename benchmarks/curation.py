@@ -61,7 +61,7 @@ def pairs_row(n: int) -> Row:
 
 
 def ray_rows(n: int = 1024) -> list[Row]:
-    """Ray with two workers beside Ray with one, on the longest stage."""
+    """Two workers of Ray beside one, for `curate` and for the encoder alone, which is what the machine can give."""
     if (os.cpu_count() or 1) < 2:
         return []
     try:
@@ -81,10 +81,34 @@ def ray_rows(n: int = 1024) -> list[Row]:
                 engine = Engine(name="ray", cpus=cpus)
                 return lambda: curate(folder, next(outs), encoder=encoder, settings=SETTINGS, engine=engine)
 
-            two, one = in_turns(job(1.0), job(2.0), repeats=1)
+            two, one = in_turns(job(1.0), job(2.0), repeats=3)
+            few = captioned(Path(name, "few"), 256)
+            twice, once = in_turns(bare(few, 2), bare(few, 1), repeats=3)
     finally:
         ray.shutdown()
-    return [row(f"curate {n} pairs, 2 workers", n / two, "1 worker", n / one, unit="pairs/s", floor=">= 1.6")]
+    return [
+        row(f"curate {n} pairs, 2 workers", n / two, "1 worker", n / one, unit="pairs/s", floor=">= 1.6"),
+        row(
+            "the bare encoder, 2 workers",
+            2 * 256 / twice,
+            "1 worker: what the machine has",
+            256 / once,
+            unit="pictures/s",
+        ),
+    ]
+
+
+def bare(folder: Path, workers: int) -> Any:
+    """Workers of Ray that do nothing but encode the same pictures, all at once."""
+    import ray
+
+    def encode() -> None:
+        torch.set_num_threads(1)
+        encoder: Any = get("lite-clip")
+        encoder.encode_image(load(folder, check=False), cache=False)
+
+    task = ray.remote(num_cpus=1)(encode)
+    return lambda: ray.get([task.remote() for _ in range(workers)])
 
 
 def _bytes(folder: Path) -> int:
