@@ -256,7 +256,8 @@ def _select(job: Job, engine: Engine | None) -> list[Failure]:
     full: DiskFull | None = None
     try:
         write_record(beside.out, record, multilingual=text, **told)
-        failures = run_each("select", work_of.select_shard, job, decisions, engine)
+        lean = job if job.settings.rules else job.without_encoder  # the rules alone embed: their prompts
+        failures = run_each("select", work_of.select_shard, lean, decisions, engine)
     except DiskFull as error:
         failures, full = error.failures, error
     except OSError as error:
