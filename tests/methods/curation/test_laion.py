@@ -435,6 +435,7 @@ def test_outlines_part_no_two_pictures_that_look_alike() -> None:
     assert not (alike & ~close).any()
     strangers = similarity.outlines_alike(similarity.outlines(looks), similarity.outlines(looks[::-1]))
     assert not strangers.any()
+    assert similarity.outlines(looks[:0]).shape == (0, 48)  # of a shard that was dropped whole
 
 
 # -- safety (check 8) ----------------------------------------------------------------------------------------

@@ -223,7 +223,7 @@ def outlines(looks: NDArray[np.uint8]) -> NDArray[np.float32]:
     side = COLOURS // _PATCHES
     small = looks[:, : 3 * COLOURS**2].reshape(len(looks), _PATCHES, side, _PATCHES, side, 3)
     means = small.mean(axis=(2, 4), dtype=np.float32) / np.float32(255)
-    return (means - means.mean(axis=(1, 2), keepdims=True)).reshape(len(looks), -1)
+    return (means - means.mean(axis=(1, 2), keepdims=True)).reshape(len(looks), 3 * _PATCHES**2)
 
 
 def outlines_alike(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.bool_]:
