@@ -67,6 +67,23 @@ def test_a_file_met_twice_and_a_resized_copy_are_one_of_each_whichever_of_them_s
     assert {text.startswith("smaller") for text in stayed} == {True, False}
 
 
+def test_a_shard_of_broken_pictures_alone_stops_no_decision(towers: TwoTowerEncoder, tmp_path: Path) -> None:
+    from PIL import Image
+
+    from unseen.curation import Settings
+    from unseen.data.simulate.web import jpeg, rendered
+
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for i in range(6):
+        shown = rendered(Image.fromarray(rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)), rng)
+        (folder / f"{i}.jpg").write_bytes(jpeg(shown) if i < 4 else b"no picture")
+        (folder / f"{i}.txt").write_text(f"a caption of picture {i}")
+    found = curate(folder, tmp_path / "pairs", encoder=towers, settings=Settings(threshold=-1.0, shard_size=1))
+    assert (found.accounting.parsed, found.accounting.kept, found.failures) == (6, 4, ())
+
+
 def test_a_count_that_is_off_by_one_is_seen(whole: Any, served: Any) -> None:
     own = whole.accounting
     first = next(iter(EXPECTED))
