@@ -602,14 +602,14 @@ def coverage(cases: Sequence[Mapping[str, Any]], only_chosen: bool) -> float:
     return float(np.mean(inside))
 
 
-def write_page(cases: Sequence[Mapping[str, Any]]) -> None:
-    """Put the tables between their marks in choosing.md."""
-    page = DOCS / "choosing.md"
-    text = page.read_text(encoding="utf-8")
-    for name, table in tables(cases).items():
+def put(page: str, tables: Mapping[str, str]) -> None:
+    """Put tables between their marks into a page."""
+    file = DOCS / page
+    text = file.read_text(encoding="utf-8")
+    for name, told in tables.items():
         head, rest = text.split(f"<!-- {name} -->\n")
-        text = f"{head}<!-- {name} -->\n{table}\n<!-- end -->" + rest.split("<!-- end -->", 1)[1]
-    replaced(page, text)
+        text = f"{head}<!-- {name} -->\n{told}\n<!-- end -->" + rest.split("<!-- end -->", 1)[1]
+    replaced(file, text)
 
 
 # -- the command -------------------------------------------------------------------------------------------
@@ -637,7 +637,7 @@ def main() -> None:
     file = DOCS / "choice_study.json"
     cases = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
     if given.what == "page":
-        write_page(cases)
+        put("choosing.md", tables(cases))
         seen = [case for case in cases if case["part"] in ("emoji styles", *TABLES)]
         off = np.abs(errors(seen, only_chosen=True)[ESTIMATE])
         print(f"nine tenths of the errors are below {np.quantile(off, 0.9, method='higher'):.3f}; ERROR is {ERROR}")

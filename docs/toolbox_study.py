@@ -30,7 +30,6 @@ from typing import Any
 import numpy as np
 
 import unseen
-from unseen.claims.base import interval
 from unseen.claims.shifts import subgroups
 from unseen.compare.validators import NEIGHBOURS, REVERSE, learner_of
 from unseen.data.domain import Domain, concatenate
@@ -133,7 +132,7 @@ def measure(kind: str, styles: str, seeds: Sequence[int], out: Path) -> None:
 
 
 def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Means over cases, the gain over the best by labels with its interval over targets and sources, and harm."""
+    """Means over cases, the gain over the best by labels with its interval over styles, and harm."""
     mine = np.array([row["unseen"]["accuracy"] for row in rows])
     floor = np.array([row["unseen"]["source-only"] for row in rows])
     theirs = {name: np.array([row["skada"][name] for row in rows]) for name in rows[0]["skada"]}
@@ -141,16 +140,34 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     units: dict[tuple[str, ...], list[float]] = {}
     for row, gain in zip(rows, mine - best):
         units.setdefault((*row["source"], row["target"]), []).append(gain)
-    per_case = [float(np.mean(gains)) for gains in units.values()]
-    low, high = interval(per_case)
+    per_case = {styles: float(np.mean(gains)) for styles, gains in units.items()}
+    low, high = over_styles(per_case)
     return {
         "cases": len(units), "seeds": len(rows) / len(units), "source-only": floor.mean(),
         **{name: values.mean() for name, values in theirs.items()}, "best of the four by labels": best.mean(),
         "chosen without labels": mine.mean(), "gain": (mine - best).mean(), "low": low, "high": high,
-        "worst case": min(per_case), "harm": float((mine < floor - HARM).mean()),
+        "worst case": min(per_case.values()), "harm": float((mine < floor - HARM).mean()),
         **{f"seconds of {name}": float(np.mean([row["processor seconds"][name] for row in rows]))
            for name in ("skada", "unseen")},
     }  # fmt: skip
+
+
+def over_styles(gains: Mapping[tuple[str, ...], float], draws: int = 2000) -> tuple[float, float]:
+    """Bootstrap interval, 95 %, of the mean gain of pairs (source, target): styles are drawn, and their pairs follow.
+
+    Pairs that share a style are not independent, so they are no units. Where the source is all other styles, a case
+    follows its target alone.
+    """
+    names = sorted({case[-1] for case in gains})
+    counts = np.random.default_rng(0).multinomial(len(names), np.full(len(names), 1 / len(names)), size=draws)
+    place = {name: i for i, name in enumerate(names)}
+    weights = np.stack(
+        [counts[:, place[case[-1]]] * (counts[:, place[case[0]]] if len(case) == 2 else 1) for case in gains],
+        axis=1,
+    )
+    weights = weights[weights.sum(axis=1) > 0]
+    low, high = np.quantile(weights @ np.array(list(gains.values())) / weights.sum(axis=1), [0.025, 0.975])
+    return float(low), float(high)
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
