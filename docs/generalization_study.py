@@ -235,7 +235,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
 def main() -> None:
     """Measure, or write the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("measure", "table", "page"))
+    parser.add_argument("what", choices=("measure", "page"))
     parser.add_argument("--styles", choices=[*STYLES, "texts"], default="development")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--abstracts", type=Path, help="folder with EN and ES of multilingual-abstrct")
@@ -244,8 +244,7 @@ def main() -> None:
     if given.what == "measure":
         measure(given.styles, given.seeds, given.out, given.abstracts)
         return
-    told = table(json.loads(given.out.read_text(encoding="utf-8")))
-    print(told) if given.what == "table" else put("unseen-domains.md", {"generalization": told})
+    put("unseen-domains.md", {"generalization": table(json.loads(given.out.read_text(encoding="utf-8")))})
 
 
 if __name__ == "__main__":

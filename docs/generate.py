@@ -5,8 +5,6 @@ mkdocs loads this file too, as a hook that puts the written method pages into th
 
 from __future__ import annotations
 
-import functools
-import importlib
 import inspect
 import json
 import re
@@ -418,21 +416,11 @@ def on_config(config: Any) -> Any:
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Put measured figures into the pages that ask for them."""
-    studies = {name: functools.partial(study, name) for name in ("toolbox", "generalization")}
-    marks = {"costs": costs, "curation": curation, "benchmarks": benchmarks, **studies}
+    marks = {"costs": costs, "curation": curation, "benchmarks": benchmarks}
     for name, figures in marks.items():
         if f"<!-- {name} -->" in markdown:
             markdown = markdown.replace(f"<!-- {name} -->", figures())
     return markdown
-
-
-def study(name: str) -> str:
-    """The table of a study as it was run: `toolbox_study.py`, `generalization_study.py`."""
-    sys.path.insert(0, str(DOCS))
-    module = importlib.import_module(f"{name}_study")
-    if not module.FILE.exists():
-        return f"`docs/{name}_study.py` has not been run."
-    return module.table(json.loads(module.FILE.read_text(encoding="utf-8")))
 
 
 def measured() -> dict[str, Any]:

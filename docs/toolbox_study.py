@@ -5,7 +5,7 @@
     python docs/toolbox_study.py pairs --styles fresh --seeds 500 501 502 503 504
     python docs/toolbox_study.py left-out --styles development --seeds 110 111 112
     python docs/toolbox_study.py left-out --styles fresh --seeds 500 501 502
-    python docs/toolbox_study.py table              these are in docs/evidence/toolbox.json
+    python docs/toolbox_study.py page               the table of adaptation.md, from evidence/toolbox.json
     python docs/toolbox_study.py thinned            `ot` and `ot:equal` where the target's classes have other shares
     python docs/toolbox_study.py doubt --seeds 0 1  the choice there, by how much better a candidate must be
 
@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from choice_study import put
 
 import unseen
 from unseen.claims.shifts import subgroups
@@ -234,7 +235,7 @@ def doubt_table(seeds: Sequence[int]) -> str:
 def main() -> None:
     """Measure, or print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("pairs", "left-out", "table", "thinned", "doubt"))
+    parser.add_argument("what", choices=("pairs", "left-out", "page", "thinned", "doubt"))
     parser.add_argument("--styles", choices=list(STYLES), default="development")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(110, 115)))
     parser.add_argument("--out", type=Path, default=FILE)
@@ -244,8 +245,8 @@ def main() -> None:
             print(f"seed {seed}\n{shares_table(seed)}\n", flush=True)
     elif given.what == "doubt":
         print(doubt_table(given.seeds))
-    elif given.what == "table":
-        print(table(json.loads(given.out.read_text(encoding="utf-8"))))
+    elif given.what == "page":
+        put("adaptation.md", {"toolbox": table(json.loads(given.out.read_text(encoding="utf-8")))})
     else:
         measure(given.what, given.styles, given.seeds, given.out)
 
