@@ -36,6 +36,25 @@ def test_the_page_has_the_tables_of_the_figures(study, cases):
         assert f"<!-- {name} -->\n{table}\n<!-- end -->" in page, name
 
 
+@pytest.mark.parametrize(("name", "page"), [("toolbox", "adaptation.md"), ("generalization", "unseen-domains.md")])
+def test_pages_have_the_tables_of_what_was_run(monkeypatch, name, page):
+    monkeypatch.syspath_prepend(str(DOCS))
+    module = importlib.import_module(f"{name}_study")
+    table = module.table(json.loads(module.FILE.read_text()))
+    assert f"<!-- {name} -->\n{table}\n<!-- end -->" in (DOCS / page).read_text()
+
+
+def test_intervals_of_pairs_are_over_styles(monkeypatch):
+    """Pairs that a style decides are no 20 units: the interval is as wide as that of a few styles."""
+    monkeypatch.syspath_prepend(str(DOCS))
+    module = importlib.import_module("toolbox_study")
+    gains = {(a, b): float(b == "c") for a in "abcde" for b in "abcde" if a != b}
+    low, high = module.over_styles(gains)
+    assert low == 0
+    assert high > 0.4
+    assert module.over_styles({("all", "the", "others", b): float(b == "c") for b in "abcde"})[0] == 0
+
+
 def test_the_error_of_the_interval_is_the_measured_one(study, cases):
     seen = [case for case in cases if case["part"] in ("emoji styles", *study.TABLES)]
     assert len(seen) == 36
