@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from scipy.stats import spearmanr
+from scipy.optimize import minimize
+from scipy.stats import multivariate_normal, spearmanr
 from sklearn.datasets import load_digits, load_iris, load_wine
 
-from unseen.nn.transferability import cka, h_score, knn_accuracy, leep, parc, reduced, similarity
+from unseen.nn.transferability import cka, h_score, knn_accuracy, leep, logme, nce, parc, reduced, similarity
 
 IRIS, WINE = (read(return_X_y=True) for read in (load_iris, load_wine))
 DIGITS = tuple(part[:200] for part in load_digits(return_X_y=True))
@@ -74,6 +75,38 @@ def test_leep_by_hand():
     assert leep(np.full((4, 3), 1 / 3), np.arange(4) % 2) == pytest.approx(np.log(0.5))
 
 
+def test_nce_is_minus_the_entropy_of_labels_given_what_is_predicted():
+    p = np.array([[0.9, 0.1], [0.6, 0.4], [0.8, 0.2], [0.3, 0.7]])
+    assert nce(p, np.array([0, 0, 1, 1])) == pytest.approx(0.75 * (np.log(1 / 3) / 3 + 2 * np.log(2 / 3) / 3))
+    assert nce(p, np.array([0, 0, 0, 1])) == pytest.approx(0)
+    assert similarity(np.zeros((4, 1)), np.array([0, 0, 1, 1]), "nce", probabilities=p[::-1]) == pytest.approx(
+        nce(p[::-1], np.array([0, 0, 1, 1]))
+    )
+
+
+@pytest.mark.parametrize("shape", [(40, 5), (12, 20)])
+def test_logme_is_the_largest_evidence_of_a_linear_model_with_normal_weights_and_noise(shape):
+    rng, y = np.random.default_rng(0), np.arange(shape[0]) % 3
+    x = rng.normal(size=(3, shape[1]))[y] + rng.normal(size=shape)
+    best = []
+    for label in range(3):
+        target = (y == label).astype(float)
+
+        def lost(precisions, target=target):
+            alpha, beta = np.exp(precisions)
+            return -multivariate_normal.logpdf(target, cov=x @ x.T / alpha + np.eye(len(x)) / beta)
+
+        best.append(-minimize(lost, [0.0, 0.0], method="Nelder-Mead", options={"maxiter": 2000}).fun / len(x))
+    assert logme(x, y) == pytest.approx(np.mean(best), abs=1e-3)
+
+
+def test_logme_has_a_value_where_features_tell_nothing_or_all():
+    y = np.arange(30) % 3
+    assert np.isfinite(logme(np.zeros((30, 2)), y))
+    assert logme(np.zeros((30, 2)), y) < logme(np.random.default_rng(0).normal(size=(30, 2)) + np.eye(3)[y][:, :2], y)
+    assert np.isfinite(logme(np.eye(3)[y], y))
+
+
 def test_h_score_is_classes_less_one_where_features_are_the_classes_and_0_where_means_agree():
     y = np.arange(30) % 3
     assert h_score(np.eye(3)[y], y) == pytest.approx(2)
@@ -115,7 +148,7 @@ def test_few_samples_of_tight_classes_stand_far_above_noise_however_many_compone
         assert similarity(tight, y, metric, n_dims=n_dims) > 30 > 10 > np.mean(noise)
 
 
-@pytest.mark.parametrize("metric", ["parc", "h-score", "knn", "cka"])
+@pytest.mark.parametrize("metric", ["parc", "h-score", "logme", "knn", "cka"])
 def test_one_interface_for_all(metric):
     assert similarity(*IRIS, metric) > similarity(np.random.default_rng(0).normal(size=(150, 4)), IRIS[1], metric)
 
@@ -128,6 +161,8 @@ def test_what_cannot_be_measured_is_named():
         parc(np.where(x > 6, np.nan, x), y)
     with pytest.raises(ValueError, match="probabilities must be given"):
         similarity(x, y, "leep")
+    with pytest.raises(ValueError, match="given for nce"):
+        similarity(x, y, "nce")
     with pytest.raises(ValueError, match="sum to 1"):
         leep(x, y)
     with pytest.raises(ValueError, match="n_dims"):

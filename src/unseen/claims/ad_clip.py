@@ -335,19 +335,19 @@ claim = Claim(
             holds=better("ad-clip", "zero-shot", metric="target"),
         ),
         Assertion(
-            text="It is better than the zero-shot prompt of the name alone, which the towers have read most.",
+            text="AD-CLIP is better than the zero-shot prompt of the name alone, which the towers have read most.",
             level="effect",
             experiment="adapted",
             holds=better("ad-clip", "zero-shot, name alone", metric="target"),
         ),
         Assertion(
-            text="It adapts to the domain, not only to its images: also better on images that training did not see.",
+            text="AD-CLIP adapts to the domain: also better than zero-shot on images that training did not see.",
             level="effect",
             experiment="adapted",
             holds=better("ad-clip", "zero-shot", metric="unseen"),
         ),
         Assertion(
-            text="It is better than a prompt that names the style of the target.",
+            text="AD-CLIP is better than a prompt that names the style of the target.",
             level="effect",
             experiment="adapted",
             holds=better("ad-clip", "target's style in words", metric="target"),
@@ -359,7 +359,7 @@ claim = Claim(
             holds=better("ad-clip", "static prompt", metric="target"),
         ),
         Assertion(
-            text="It is better than such a prompt learned from the source alone (CoOp).",
+            text="AD-CLIP is better than one learned prompt for all images, learned from the source alone (CoOp).",
             level="effect",
             experiment="adapted",
             holds=better("ad-clip", "static prompt, source alone", metric="target"),
@@ -401,7 +401,7 @@ claim = Claim(
             holds=no_loss("ad-clip", "zero-shot", metric="unlabelled_classes", within=0.02),
         ),
         Assertion(
-            text="They generalize to such classes better than a static prompt.",
+            text="AD-CLIP's prompts generalize to classes without labels better than a static prompt.",
             level="effect",
             experiment="generalized",
             holds=better("ad-clip", "static prompt", metric="unlabelled_classes"),

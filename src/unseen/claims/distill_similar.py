@@ -401,7 +401,12 @@ claim = Claim(
             "statistics of both",
             "decoy",
         ),
-        effect("On pictures, too, it is worse than from none.", "statistics of both", "decoy", on="digits"),
+        effect(
+            "A good choice is imperative on pictures: distilling from an unsuitable source is worse than from none.",
+            "statistics of both",
+            "decoy",
+            on="digits",
+        ),
         Assertion(
             text="Similarity (PARC) foretells the accuracy of distilling from a source: rank correlation >= .5.",
             level="effect",
@@ -417,14 +422,15 @@ claim = Claim(
             "statistics of both",
         ),
         effect(
-            "On pictures DistillNearest outperforms labels alone.",
+            "DistillNearest outperforms labels alone on pictures.",
             "nearest",
             "labels alone",
             on="digits",
             promised=True,
         ),
         effect(
-            "And labels alone with BatchNorm statistics of both.",
+            "It is the distillation on pictures: DistillNearest outperforms labels alone with BatchNorm statistics of "
+            "both.",
             "nearest",
             "statistics of both",
             on="digits",
@@ -435,7 +441,12 @@ claim = Claim(
             "weighted",
             "nearest",
         ),
-        effect("On pictures, too.", "weighted", "nearest", on="digits"),
+        effect(
+            "A single source does not always match on pictures: DistillWeighted is better than DistillNearest.",
+            "weighted",
+            "nearest",
+            on="digits",
+        ),
         Assertion(
             text="DistillWeighted weighs by relevance: a source of random labels gets less than .01.",
             level="effect",
@@ -467,19 +478,34 @@ claim = Claim(
             "statistics of both",
         ),
         effect(
-            "On pictures DistillWeighted outperforms labels alone.",
+            "DistillWeighted outperforms labels alone on pictures.",
             "weighted",
             "labels alone",
             on="digits",
             promised=True,
         ),
         effect(
-            "And labels alone with statistics of both.", "weighted", "statistics of both", on="digits", promised=True
+            "It is the distillation on pictures: DistillWeighted outperforms labels alone with BatchNorm statistics of "
+            "both.",
+            "weighted",
+            "statistics of both",
+            on="digits",
+            promised=True,
         ),
         effect("DistillWeighted outperforms the larger nearest source, fine-tuned.", "weighted", "fine-tuned"),
         effect("DistillNearest outperforms the larger nearest source, fine-tuned.", "nearest", "fine-tuned"),
-        effect("DistillWeighted outperforms it on pictures.", "weighted", "fine-tuned", on="digits"),
-        effect("DistillNearest outperforms it on pictures.", "nearest", "fine-tuned", on="digits"),
+        effect(
+            "DistillWeighted outperforms the larger nearest source, fine-tuned, on pictures.",
+            "weighted",
+            "fine-tuned",
+            on="digits",
+        ),
+        effect(
+            "DistillNearest outperforms the larger nearest source, fine-tuned, on pictures.",
+            "nearest",
+            "fine-tuned",
+            on="digits",
+        ),
         effect("DistillWeighted outperforms FixMatch, where views of features are noise.", "weighted", "fixmatch"),
         effect("DistillNearest outperforms FixMatch, where views of features are noise.", "nearest", "fixmatch"),
         effect("DistillWeighted outperforms FixMatch on pictures.", "weighted", "fixmatch", on="digits"),

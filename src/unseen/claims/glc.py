@@ -248,7 +248,7 @@ claim = Claim(
             holds=better("glc", "global only", metric="h_score"),
         ),
         Assertion(
-            text="Superior in partial-set adaptation.",
+            text="Superior in partial-set adaptation to the source model.",
             level="effect",
             experiment="partial",
             holds=better("glc", "source", metric="accuracy"),
@@ -267,7 +267,10 @@ claim = Claim(
             promised=True,
         ),
         Assertion(
-            text="Superior in open-partial-set adaptation, also to such a source model.",
+            text=(
+                "Superior in open-partial-set adaptation, also to a source model whose threshold is chosen on source "
+                "data."
+            ),
             level="effect",
             experiment="open-partial",
             holds=better("glc", "source, own threshold", metric="h_score", by=0.05),

@@ -443,12 +443,22 @@ claim = Claim(
             reason="It is about the state of the field in 2022.",
         ),
         says(
-            "That is not optimal: better than a single model with the same samples, steps and choice of the epoch.",
+            "A single model for all is not optimal: Meta-DMoE is better than one with the same samples, steps and "
+            "choice of the epoch.",
             beats("erm", by=0.01),
         ),
-        says("The same in three of four pairs of case and seed.", wins("full", "erm", metric="accuracy", of=0.75)),
-        says("Better than a single model that is trained at the cost of all networks.", beats("erm, at equal cost")),
-        says("Each target has its own specialty: another's step is worse.", beats("full, step on another domain")),
+        says(
+            "Meta-DMoE is better than a single model of as many steps in three of four pairs of case and seed.",
+            wins("full", "erm", metric="accuracy", of=0.75),
+        ),
+        says(
+            "Meta-DMoE is better than a single model that is trained at the cost of all networks.",
+            beats("erm, at equal cost"),
+        ),
+        says(
+            "Each target has its own specialty: a step on samples of another domain is worse than one on its own.",
+            beats("full, step on another domain"),
+        ),
         says(
             "A single model learns less than all there is: each expert knows its own domains better than it does.",
             better("own expert", "student, as long as experts", metric="known"),
@@ -459,7 +469,7 @@ claim = Claim(
             level="mechanism",
         ),
         says(
-            "It is knowledge distillation: after the step, other samples' features are nearer to their targets.",
+            "The step is knowledge distillation: after it, other samples' features are nearer to what the experts say.",
             beats("full, before the step", metric="distance", lower=True),
             level="mechanism",
         ),
@@ -474,27 +484,48 @@ claim = Claim(
             promised=True,
         ),
         says(
-            "With 24 samples it gains more than half of what it gains with all samples of the domain.",
+            "With 24 samples the step gains more than half of what it gains with all samples of the domain.",
             at_least("full, 24 samples", metric="share_of_gain", value=0.5),
         ),
         says(
-            "With 24 samples it is better than the single model.", better("full, 24 samples", "erm", metric="accuracy")
+            "With 24 samples the adapted student is better than the single model.",
+            better("full, 24 samples", "erm", metric="accuracy"),
         ),
         says("The transformer combines the experts better than their average.", beats("average")),
-        says("Their interconnection counts: better than a weighted sum.", beats("weighted")),
-        says("Meta-learning makes the aggregator distil what helps.", beats("aggregator not meta-learnt")),
+        says(
+            "The experts' interconnection counts: the transformer is better than their weighted sum.", beats("weighted")
+        ),
+        says(
+            "Meta-learning makes the aggregator distil what helps: better than one that rests meanwhile.",
+            beats("aggregator not meta-learnt"),
+        ),
         says(
             "Meta-learning makes adaptation fast: better than a step of plain distillation, its length chosen on the "
             "source, from a student trained as long.",
             beats("plain distillation"),
         ),
-        says("Each component counts: the inner step.", beats("no inner step"), promised=True),
-        says("Each component counts: leaving the domain's own expert out while training.", beats("no mask")),
-        says("Superior to ARM-BN, trained in the same batches, as long, its epoch chosen likewise.", beats("arm-bn")),
+        says("Each component counts: without the inner step it is worse.", beats("no inner step"), promised=True),
+        says(
+            "Each component counts: without leaving out the domain's own expert in training it is worse.",
+            beats("no mask"),
+        ),
+        says(
+            "Meta-DMoE is superior to ARM-BN, trained in the same batches, as long, its epoch chosen likewise.",
+            beats("arm-bn"),
+        ),
         says("The student is better than all its experts together.", beats("experts' vote")),
-        says("Predicting takes less time than the experts do.", beats("experts' vote", metric="seconds", lower=True)),
-        says("Better than the single model on vendors' emoji, too (cached features).", beats("erm"), on="emoji"),
-        says("The step helps on emoji.", beats("full, before the step"), on="emoji"),
+        says(
+            "The student takes less time for a prediction than the experts do.",
+            beats("experts' vote", metric="seconds", lower=True),
+        ),
+        says(
+            "Meta-DMoE is better than the single model on vendors' emoji (cached features).", beats("erm"), on="emoji"
+        ),
+        says(
+            "The step without labels makes the student more accurate on vendors' emoji (cached features).",
+            beats("full, before the step"),
+            on="emoji",
+        ),
         Assertion(
             text="Better than the state of the art on WILDS (iWildCam 77.2 % accuracy, Camelyon17 91.4 %).",
             level="paper scale",

@@ -145,7 +145,7 @@ claim = Claim(
             holds=better("udim", "sam", metric="inconsistency", lower=True),
         ),
         Assertion(
-            text="It does so without losing the source (within a point and a half of plain training).",
+            text="UDIM does not lose the source: within a point and a half of plain training.",
             level="mechanism",
             experiment="one source",
             holds=not_worse("udim", "erm", metric="source", within=0.015),
@@ -163,7 +163,7 @@ claim = Claim(
             holds=better("variance only", "sam", metric="inconsistency", lower=True),
         ),
         Assertion(
-            text="The gradients' length on the crafted domain, made small, lessens it by itself.",
+            text="The gradients' length on the crafted domain, made small, lessens the inconsistency by itself.",
             level="effect",
             experiment="one source",
             holds=better("norm only", "sam", metric="inconsistency", lower=True),
@@ -183,19 +183,19 @@ claim = Claim(
             promised=True,
         ),
         Assertion(
-            text="Put around ASAM, it improves it.",
+            text="UDIM put around ASAM is better than ASAM.",
             level="effect",
             experiment="one source",
             holds=better("udim around asam", "asam", metric="targets"),
         ),
         Assertion(
-            text="Put around SAGM, it improves it.",
+            text="UDIM put around SAGM is better than SAGM.",
             level="effect",
             experiment="one source",
             holds=better("udim around sagm", "sagm", metric="targets"),
         ),
         Assertion(
-            text="On the worst target, it outperforms SAM.",
+            text="UDIM outperforms SAM on the worst target.",
             level="effect",
             experiment="one source",
             holds=better("udim", "sam", metric="worst_target"),
@@ -207,13 +207,13 @@ claim = Claim(
             holds=better("udim", "sam", metric="targets"),
         ),
         Assertion(
-            text="With the more restrictive information of one source, the gain is consistent: in four of five cells.",
+            text="UDIM's gain on SAM is consistent where but one source is known: in four of five cells.",
             level="effect",
             experiment="one source",
             holds=wins("udim", "sam", metric="targets", of=0.8),
         ),
         Assertion(
-            text="With several sources, each is compared with its own crafted domain rather than all together.",
+            text="Of several sources, comparing each with its own crafted domain is better than all together.",
             level="effect",
             experiment="several sources",
             holds=better("udim", "udim, domains pooled", metric="targets"),

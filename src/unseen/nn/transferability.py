@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from unseen.data.typing import IntArray
 
-Similarity = Literal["parc", "leep", "h-score", "knn", "cka"]
+Similarity = Literal["parc", "leep", "nce", "h-score", "logme", "knn", "cka"]
 TIES = 10
 """Decimals of a correlation that count: pairs of samples of the same classes are then exactly tied."""
 PER_COMPONENT = 3
@@ -33,25 +33,27 @@ def similarity(
         phi_s(x).
     labels : int array (n,)
         Of at least two classes.
-    metric : {"parc", "leep", "h-score", "knn", "cka"}
-        See the functions of these names. `leep` reads `probabilities`, the others `features`.
+    metric : {"parc", "leep", "nce", "h-score", "logme", "knn", "cka"}
+        See the functions of these names. `leep` and `nce` read `probabilities`, the others `features`.
     probabilities : array (n, s), optional
         h_s(phi_s(x)), over the source's own classes.
     n_dims : int, optional
-        Features after PCA, for all but `leep`, where there are more. None keeps all, and so do fewer than 3 `n_dims`
-        samples; H-score, which needs more samples than features, then takes n // 3.
+        Features after PCA, where there are more, for all but `leep`, `nce` and `logme`. None keeps all, and so do fewer
+        than 3 `n_dims` samples; H-score, which needs more samples than features, then takes n // 3.
 
     Raises
     ------
     ValueError
-        If shapes differ, a value is not finite, the labels are of one class, or `leep` has no probabilities.
+        If shapes differ, a value is not finite, the labels are of one class, or `leep` or `nce` has no probabilities.
     """
     if metric not in get_args(Similarity):
         raise ValueError(f"metric must be one of {', '.join(get_args(Similarity))}; got {metric!r}")
-    if metric == "leep":
+    if metric in ("leep", "nce"):
         if probabilities is None:
-            raise ValueError("probabilities must be given for leep: it reads what the source predicts")
-        return leep(probabilities, labels)
+            raise ValueError(f"probabilities must be given for {metric}: it reads what the source predicts")
+        return {"leep": leep, "nce": nce}[metric](probabilities, labels)
+    if metric == "logme":
+        return logme(features, labels)
     if n_dims is not None and (metric == "h-score" or len(features) >= PER_COMPONENT * n_dims):
         features = reduced(features, n_dims)
     return {"parc": parc, "h-score": h_score, "knn": knn_accuracy, "cka": cka}[metric](features, labels)
@@ -103,6 +105,51 @@ def leep(probabilities: Float[np.ndarray, "n s"], labels: Int[np.ndarray, " n"])
     joint = np.eye(classes.max() + 1)[classes].T @ p / len(p)
     conditional = joint / np.maximum(joint.sum(axis=0), np.finfo(float).tiny)
     return float(np.log((p * conditional[classes]).sum(axis=1)).mean())
+
+
+def nce(probabilities: Float[np.ndarray, "n s"], labels: Int[np.ndarray, " n"]) -> float:
+    """NCE, <= 0: minus the conditional entropy of the labels, given the class that the source predicts.
+
+    Source: Tran, Nguyen, Hassner, "Transferability and Hardness of Supervised Classification Tasks", ICCV 2019.
+    """
+    p, _ = _checked(probabilities, labels, "probabilities")
+    return leep(np.eye(p.shape[1])[p.argmax(axis=1)], labels)
+
+
+def logme(features: Float[np.ndarray, "n d"], labels: Int[np.ndarray, " n"], steps: int = 100) -> float:
+    """LogME: the log evidence of Bayesian linear regression onto each one-hot label, per sample, mean over classes.
+
+    Precisions alpha of the weights and beta of the noise are those of the largest evidence, found in at most `steps`
+    steps of its fixed point. Features are as they are: neither centred nor scaled.
+
+    Source: You, Liu, Wang, Long, "LogME: Practical Assessment of Pre-trained Models for Transfer Learning", ICML 2021,
+    algorithm 1.
+    """
+    x, classes = _checked(features, labels)
+    n, d = x.shape
+    u, s, _ = np.linalg.svd(x, full_matrices=False)
+    squares, found = s**2, []
+    for y in np.eye(classes.max() + 1)[classes].T:
+        z = (u.T @ y) ** 2
+        outside = max(float(y @ y - z.sum()), 0.0)  # of y, what no weights reach
+        alpha, beta = 1.0, 1.0
+        for _ in range(steps):
+            shrunk = alpha + beta * squares
+            gamma = float((beta * squares / shrunk).sum())
+            length = float((beta**2 * squares * z / shrunk**2).sum())  # of the weights m, squared
+            error = float((z * (alpha / shrunk) ** 2).sum()) + outside
+            if not 0 < length < np.inf or error <= 1e-9 * n:
+                break
+            before, alpha, beta = alpha / beta, gamma / length, (n - gamma) / error
+            if abs(alpha / beta - before) <= 1e-6 * before:
+                break
+        shrunk = alpha + beta * squares
+        length = float((beta**2 * squares * z / shrunk**2).sum())
+        error = float((z * (alpha / shrunk) ** 2).sum()) + outside
+        log_det = float(np.log(shrunk).sum()) + (d - len(s)) * np.log(alpha)
+        evidence = n * np.log(beta / (2 * np.pi)) + d * np.log(alpha) - beta * error - alpha * length - log_det
+        found.append(evidence / (2 * n))
+    return float(np.mean(found))
 
 
 def h_score(features: Float[np.ndarray, "n d"], labels: Int[np.ndarray, " n"]) -> float:

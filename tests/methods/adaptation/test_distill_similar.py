@@ -99,7 +99,7 @@ def test_similarities_are_of_the_principal_components_that_are_wanted():
         assert method.similarities_[name] != pytest.approx(similarity(z.numpy(), support.labels), abs=1e-3)
 
 
-@pytest.mark.parametrize("metric", ["parc", "leep", "h-score", "knn", "cka"])
+@pytest.mark.parametrize("metric", ["parc", "leep", "nce", "h-score", "logme", "knn", "cka"])
 def test_every_metric_gives_weights(metric):
     weights = fit(metric=metric, n_dims=4).weights_
     assert sum(weights.values()) == pytest.approx(1)

@@ -168,6 +168,30 @@ def test_sam_of_a_tiny_radius_is_adam_and_of_another_is_not():
     assert not torch.allclose(a, c, atol=1e-3)
 
 
+def test_adaptive_sam_climbs_by_the_squared_weights(monkeypatch):
+    """The gradient at theta + rho w^2 g / || |w| g || of one step by SGD, computed by hand."""
+    monkeypatch.setattr(torch.optim, "Adam", torch.optim.SGD)
+    support, start = one_each(domain(12, shift=1.0, seed=3)), plain()
+    settings = dict(strategy="ft", steps=1, batch_size=64, learning_rate=0.1, rho=0.5, adaptive=True)
+    seen = []
+    monkeypatch.setattr(start.__class__, "forward", lambda self, x: (seen.append(x), self.head(self.embed(x)))[1])
+    found = FewShotSFDA(**settings).fit(model=start, support=support).network_
+    x = next(batch for batch in seen if len(batch) == 64)
+    y = torch.as_tensor(support.labels)[torch.cdist(x, torch.as_tensor(support.x)).argmin(dim=1)]
+    hand = copy.deepcopy(start).requires_grad_(True)
+    weights = list(hand.parameters())
+    g = torch.autograd.grad(nn.functional.cross_entropy(hand(x), y), weights)
+    length = torch.stack([(w.abs() * d).norm() for w, d in zip(weights, g)]).norm()
+    moved = [w.detach() + 0.5 * w.detach() ** 2 * d / length for w, d in zip(weights, g)]
+    there = copy.deepcopy(hand)
+    with torch.no_grad():
+        for w, value in zip(there.parameters(), moved):
+            w.copy_(value)
+    climbed = torch.autograd.grad(nn.functional.cross_entropy(there(x), y), list(there.parameters()))
+    for w, d, after in zip(weights, climbed, found.parameters()):
+        torch.testing.assert_close(after.detach(), w.detach() - 0.1 * d, atol=1e-5, rtol=1e-4)
+
+
 def plain():
     """A source model without BatchNorm."""
     with reproducible(0):
@@ -238,6 +262,18 @@ def test_random_views_on_samples_aside_are_an_option():
         for v in ("test", "train")
     ]
     assert found[0].validation_loss_[1] != found[1].validation_loss_[1]
+
+
+def test_views_of_rand_augment_are_an_option():
+    support = one_each(drawn())
+    methods = [FewShotSFDA(strategy="ft", steps=4, views=v) for v in ("same", "jitter", "rand-augment", "rand-augment")]
+    same, jitter, first, again = (
+        method.fit(model=pictures(), support=support).decision_function(torch.as_tensor(support.x))
+        for method in methods
+    )
+    assert not torch.equal(first, same)
+    assert not torch.equal(first, jitter)
+    assert torch.equal(first, again)
 
 
 def test_what_does_not_fit_is_named():

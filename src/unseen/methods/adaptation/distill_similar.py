@@ -40,8 +40,8 @@ class DistillSimilar(NetworkMethod):
     ----------
     sources : {"weighted", "nearest"}
         All sources by their weights (DistillWeighted), or the most similar one alone (DistillNearest).
-    metric : {"parc", "leep", "h-score", "knn", "cka"}
-        Similarity of a source to the task, by its features (leep: its predictions) of the support.
+    metric : {"parc", "leep", "nce", "h-score", "logme", "knn", "cka"}
+        Similarity of a source to the task, by its features (leep, nce: its predictions) of the support.
     n_dims : int, optional
         Features of a source after PCA, before the similarity is taken, where at least 3 `n_dims` samples are looked at;
         None, or with fewer samples: all (H-score: n // 3).
@@ -49,7 +49,7 @@ class DistillSimilar(NetworkMethod):
         At most so many samples of the support, of all classes alike, are looked at for the similarity.
     power : float, >= 0
         p in alpha_s = max(e_s, 0)^p / sum: 0 weighs all alike, those below 0 too; a large one approaches "nearest".
-        LEEP, a log likelihood, counts as the likelihood.
+        LEEP, NCE and LogME, log likelihoods, count as likelihoods.
     cut_off : float in [0, 1)
         Sources with a smaller share than this are not distilled from, to save work.
     labels : float in [0, 1]
@@ -113,8 +113,7 @@ class DistillSimilar(NetworkMethod):
             "unseen.data.samplers.both_batches",
         ),
         left_out=(
-            "RSA (it needs a reference network), NCE and LogME as similarities: PARC is the paper's, four others stand "
-            "beside it.",
+            "RSA as a similarity: it needs a reference network that is trained on the task.",
             "The 28 networks of the paper and its student, a MobileNetV3 from ImageNet: give them as `teachers` and "
             "`model`.",
         ),
@@ -130,7 +129,10 @@ class DistillSimilar(NetworkMethod):
             "If no source has a similarity above 0 (and power is not 0), the student learns from labels alone; "
             "a warning is logged.",
             "Sources that are linear on the same encoder's features have the same features and so the same PARC: take "
-            "`metric=\"leep\"`, which reads what they predict.",
+            "`metric=\"leep\"` or `\"nce\"`, which read what they predict.",
+            "The paper trains a whole small network, with sources of any architecture, and so does this on pictures; "
+            "on cached features the student and all sources read one encoder's output, which stays: sources differ in "
+            "what they make of it alone, a prediction still costs the encoder, and pictures have no views.",
         ),
     )  # fmt: skip
 
@@ -195,7 +197,7 @@ class DistillSimilar(NetworkMethod):
     def _weights(self, scores: Mapping[str, float]) -> dict[str, float]:
         """Steps 2 and 3: alpha_s; all 0 if lambda is 1 or no source is similar."""
         e = np.array(list(scores.values()))
-        if self.metric == "leep":
+        if self.metric in ("leep", "nce", "logme"):
             e = np.exp(e)
         if self.labels == 1:
             return dict.fromkeys(scores, 0.0)

@@ -10,14 +10,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unseen.data.augment import Augment, crop_and_flip, jittered_crop
+from unseen.data.augment import Augment, crop_and_flip, jittered_crop, random_flip, random_resized_crop
 from unseen.data.domain import Domain
+from unseen.data.rand_augment import rand_augment
 from unseen.data.samplers import Batch, tensor
 from unseen.methods.base import Card
 from unseen.methods.network import NetworkMethod
 from unseen.methods.parameters import Count, Natural, NonNegative, Unit, Within
 from unseen.nn.classifier import Classifier, as_classifier, check_labels, evaluating
-from unseen.nn.sharpness import SAM
+from unseen.nn.sharpness import ASAM, SAM
 from unseen.nn.train import DivergedError, Run, train
 
 Strategy = Literal["lp-ft", "ft", "lp", "bn", "bn-head", "features"]
@@ -51,12 +52,15 @@ class FewShotSFDA(NetworkMethod):
         Of the labels.
     rho : float, >= 0
         Radius of sharpness-aware minimization; 0 is without.
+    adaptive : bool
+        Whether large weights may move further within that radius (ASAM, whose authors take a radius ten times larger).
     validate_every : int, >= 1
         Steps between looks at the samples aside; the start is looked at, too.
     validate_as : {"test", "train"}
         Whether they are seen as test samples, or with the random views of training, as in the authors' code.
-    views : {"jitter", "crop+flip", "same"}
-        How pictures are changed for training; features never are.
+    views : {"jitter", "rand-augment", "crop+flip", "same"}
+        How pictures are changed for training; features never are. The first two are the authors' sets: enlarged boxes,
+        mirrored, then other colours, or two operations of RandAugment at magnitude 9.
     batch_size : int, >= 2
         Drawn with replacement.
 
@@ -96,12 +100,17 @@ class FewShotSFDA(NetworkMethod):
         },
         on_request={"ft", "sam", "paper"},
         smoke={"steps": 4, "probe_steps": 4, "validate_every": 2},
-        parts=("unseen.nn.sharpness.SAM", "unseen.data.few_shot.few_shot_split", "unseen.data.few_shot.unbalanced"),
+        parts=(
+            "unseen.nn.sharpness.SAM",
+            "unseen.data.few_shot.few_shot_split",
+            "unseen.data.few_shot.unbalanced",
+            "unseen.data.rand_augment.rand_augment",
+        ),
         left_out=(
-            "RandAugment, the authors' other set of views, and the adaptive form of sharpness-aware minimization.",
             "Scenarios and their table in one call: `unseen.data.few_shot` draws shots and unbalanced classes, and the "
             "claim compares them; the cost is k + 1 labels per class.",
-            "The linear probe runs the whole network in each step; the features are not cached.",
+            "A cache of features for the linear probe: it runs the whole network in each step, since each shows new "
+            "views of the pictures.",
         ),
         notes=(
             "Steps are those of small networks and cached features. Three rates are tried by default, since one value "
@@ -111,7 +120,10 @@ class FewShotSFDA(NetworkMethod):
             "The official code logs the best and the last step on the test, too; here no test sample is ever seen.",
             "Under SAM, BatchNorm statistics move in both passes, as in the official code.",
             "Pictures come as tensors of unknown range, so that `jitter` changes brightness, contrast and saturation "
-            "relative to each picture, and not hue.",
+            "relative to each picture, and not hue; RandAugment stretches each to bytes and back.",
+            "The paper fine-tunes whole networks, and so does this where `model` reads pictures; on cached features "
+            "the backbone stays the encoder's: only bottleneck and head learn, there is no 2-D BatchNorm for `bn` and "
+            "`bn-head`, and shots have no views, so that one label per class is one vector in every step.",
         ),
     )  # fmt: skip
 
@@ -122,9 +134,10 @@ class FewShotSFDA(NetworkMethod):
     probe_rate: NonNegative | None = None
     smoothing: Unit = 0.0
     rho: NonNegative = 0.0
+    adaptive: bool = False
     validate_every: Count = 10
     validate_as: Literal["test", "train"] = "test"
-    views: Literal["jitter", "crop+flip", "same"] = "jitter"
+    views: Literal["jitter", "rand-augment", "crop+flip", "same"] = "jitter"
     batch_size: Annotated[int, Within(2)] = 32
 
     def fit(self, *, model: nn.Module, support: Domain) -> Self:
@@ -181,7 +194,7 @@ class FewShotSFDA(NetworkMethod):
         parameters = _only(network, parts, stage.what)
         optimizer: torch.optim.Optimizer
         if self.rho:
-            optimizer = SAM(parameters, torch.optim.Adam, lr=stage.rate, rho=self.rho)
+            optimizer = (ASAM if self.adaptive else SAM)(parameters, torch.optim.Adam, lr=stage.rate, rho=self.rho)
         else:
             optimizer = torch.optim.Adam(parameters, lr=stage.rate)
 
@@ -222,7 +235,13 @@ class FewShotSFDA(NetworkMethod):
     def _augment(self, shots: Domain) -> Augment | None:
         if shots.kind != "image":
             return None
-        return {"jitter": jittered_crop, "crop+flip": crop_and_flip, "same": None}[self.views]
+        every = {
+            "jitter": jittered_crop,
+            "rand-augment": cropped_rand_augment,
+            "crop+flip": crop_and_flip,
+            "same": None,
+        }
+        return every[self.views]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -285,6 +304,11 @@ def _only(network: Classifier, parts: list[nn.Module], what: str) -> list[Tensor
     for parameter in network.parameters():
         parameter.requires_grad_(id(parameter) in chosen)
     return list(chosen.values())
+
+
+def cropped_rand_augment(x: Tensor, generator: torch.Generator) -> Tensor:
+    """`random_resized_crop` to .7 of the area, `random_flip`, then `rand_augment`."""
+    return rand_augment(random_flip(random_resized_crop(x, generator, scale=(0.7, 1.0)), generator), generator)
 
 
 def with_replacement(

@@ -111,6 +111,9 @@ class GLC(Method):
             "Pictures come as tensors of their final size, so the training view is cropped from mirrored borders.",
             "Learning rate 3e-3 and 10 epochs suit cached features; preset `paper` has the authors' figures.",
             "The estimate of kappa is often far off (see the evidence); set `ratio` if you know it.",
+            "The paper trains whole networks, and so does this where `model` reads pictures, the backbone at a tenth "
+            "of the rate; on cached features the backbone and its BatchNorm statistics stay the encoder's: only the "
+            "bottleneck learns (the head rests in both), and no pictures are cropped or flipped.",
         ),
     )
 

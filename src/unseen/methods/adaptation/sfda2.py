@@ -97,6 +97,9 @@ class SFDA2(NetworkMethod):
             "Cached features are standardized by the target first, as BatchNorm does within a network.",
             "A batch that is not full is left out, and the rate starts undivided; the official code does neither.",
             "A class that nothing is predicted for weighs nothing in FD; the official mean of it is NaN.",
+            "The paper trains whole networks, and so does this where `model` reads pictures or clouds, the backbone at "
+            "a tenth of the rate; on cached features the backbone stays the encoder's: only bottleneck and head learn, "
+            "so that neighbours that its features place wrongly can be moved by one linear layer alone.",
         ),
     )  # fmt: skip
 

@@ -115,6 +115,9 @@ class UDIM(NetworkMethod):
             "Inconsistency is of the head only, in closed form; moments of gradients come from their factors, "
             "and no gradient per sample is held. A batch has as many samples of each domain; the preset `paper` has 16 "
             "of each of three.",
+            "The paper trains whole networks, and so does this where `model` reads pictures; on cached features the "
+            "backbone stays the encoder's: only bottleneck and head learn, and unknown domains are crafted as "
+            "features, which may be those of no picture, and never by style (`perturb=\"style\"`).",
         ),
     )  # fmt: skip
 

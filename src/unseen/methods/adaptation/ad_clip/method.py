@@ -139,8 +139,9 @@ class ADCLIP(NetworkMethod):
             "The projectors of CNN towers are registered; in the released code they stand in plain lists, and are "
             "neither trained nor saved.",
             "The factor of the cosine is the towers' own, which is 100 for CLIP.",
-            "With features, rows of `LayerReader` are read once and augmented by nothing; pictures are cropped from "
-            "mirrored borders and flipped.",
+            "The paper trains neither towers nor cached features, but the projectors of prompts, on pictures that are "
+            "read anew in each step, and so does this with pictures, cropped from mirrored borders and flipped; with "
+            "features (rows of `LayerReader`, read once) the same projectors learn, and only these views are lost.",
             "The prompts of several sources (an extension) use the mean of the mean styles of the domains.",
         ),
     )

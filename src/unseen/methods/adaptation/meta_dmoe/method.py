@@ -127,7 +127,9 @@ class MetaDMoE(Method):
         ),
         left_out=(
             "Regression (PovertyMap): no method here learns values, and domains that are compared hold classes.",
-            "Experts that exist already or have another architecture: all are trained here, with the student's.",
+            "Experts that exist already: training leaves out the expert that has seen a sample's domain, and a ready "
+            "network does not say which domains it has seen. Experts of another architecture than `model` are an "
+            "extension that the paper has not; on cached features they may be wider than the student.",
             "The warm-up and cosine schedule of RxRx1: rates decay by .96 per epoch everywhere.",
         ),
         notes=(
@@ -138,7 +140,9 @@ class MetaDMoE(Method):
             "What it gains depends on how much a plainly trained student loses (see the evidence); where a "
             "target is far from all domains of the source, or the student loses little, it gains nothing or harms. A "
             "plain network trained for as long as all of this takes was as good on digits.",
-            "Whole networks: the experts start as copies of `model`, as the authors' start from ImageNet.",
+            "The paper trains whole networks, and so does this with a `model` that reads pictures: student and experts "
+            "start as its copies, as the authors' start from ImageNet; on cached features all are perceptrons behind "
+            "one encoder that stays: experts differ, and the step moves the student, in one hidden layer alone.",
         ),
     )
 

@@ -130,7 +130,7 @@ class UGT(Method):
         smoke={"kernels": 8, "em_iterations": 10, "epochs": 1, "refine_rounds": 1, "refine_epochs": 1},
         parts=("unseen.nn.von_mises_fisher",),
         left_out=(
-            "Training of the backbone on the source: features come from the encoder.",
+            "Training of the backbone on the source, which comes before the method: features are the encoder's.",
             "White and noise clutter, which need pictures of their own; give them as `auxiliary`.",
         ),
         notes=(
@@ -141,6 +141,9 @@ class UGT(Method):
             "explain these as well as the classes do.",
             "The published size is 512 kernels of the last map of a network trained on the source, 4 views, border 3.",
             "How pseudo-labels are chosen, weighted and renewed is ours; the paper says that refinement is iterative.",
+            "The paper trains a whole backbone on the source, freezes it, and learns all else on its map; here all is "
+            "learnt on cached features, the regions of an encoder's map: lost is that the features know the source's "
+            "classes, and each picture is read in one place and size.",
         ),
         regions=True,
         needs_regions=True,
