@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from unseen.data import samplers
 from unseen.data.domain import Domain, Lazy
 from unseen.methods.vocabulary import VOCABULARY, Card, Word, signature_of
+from unseen.nn.freezing import keep_frozen
 
 REGIONS = "regions"
 """The column with the features of the regions of each sample, (n, regions, d)."""
@@ -97,6 +98,8 @@ def prepare(inputs: Mapping[str, Any], card: Card) -> tuple[dict[str, Any], NDAr
             value = _with_regions(name, value) if card.regions else without_regions(value)
         if isinstance(value, nn.Module):
             _check_network(name, value)
+            if name == "model" and card.trains:
+                value = keep_frozen(value)
         if name == "teachers":
             _check_teachers(value)
         if isinstance(value, Domain) and name == "target":
