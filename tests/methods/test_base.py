@@ -12,11 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from unseen.data.classes import ClassSpace
-from unseen.data.domain import Domain
+from unseen.data.domain import Domain, Lazy
 from unseen.data.samplers import batches, steps
+from unseen.methods import DistillSimilar, FixMatch
 from unseen.methods.base import Card, Method, NotFittedError, Signature, as_input, clone, signatures
 from unseen.methods.parameters import Count, Positive
 from unseen.nn.classifier import feature_classifier, linear
+from unseen.nn.convnet import small_convnet
 from unseen.nn.train import Run, train
 from unseen.runtime import runtime
 
@@ -306,6 +308,17 @@ def test_a_model_that_reads_another_width_is_told() -> None:
     reader = nn.Sequential(nn.Conv2d(1, 2, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     with pytest.raises(ValueError, match="it has pictures of 3 channels, 8 x 6"):
         Model().fit(model=reader, target=pictures)
+
+
+@pytest.mark.parametrize("method", [FixMatch(steps=1), DistillSimilar(steps=1)])
+def test_support_and_target_of_other_shapes_are_told(method: Any) -> None:
+    small, large = (Domain(x=np.zeros((4, 1, side, side), np.float32), y=[0, 1] * 2, kind="image") for side in (16, 20))
+    lazy = large.replace(x=Lazy(range(4), lambda i: torch.zeros(1, 20, 20)))
+    given = {"teachers": {"any": small_convnet(2, 1, 2)}} if isinstance(method, DistillSimilar) else {}
+    for target in (large, lazy):
+        with pytest.raises(ValueError, match=r"support has \(1, 16, 16\), target \(1, 20, 20\)"):
+            method.fit(support=small, target=target, **given)
+    assert method.fit(support=large, target=lazy, **given).fitted
 
 
 # -- checkpoints belong to one piece of work ---------------------------------------------------------------

@@ -154,3 +154,5 @@ def test_shot_keeps_the_head_and_moves_the_features_to_the_shifted_target() -> N
 def test_shot_needs_two_samples() -> None:
     with pytest.raises(ValueError, match="target must hold at least 2 samples; got 1"):
         SHOT().fit(model=feature_classifier(6, 3), target=blobs().take([0]))
+    with pytest.raises(ValueError, match=r"batch_size must be in \[2, inf"):
+        SHOT(batch_size=1)

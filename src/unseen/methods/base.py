@@ -22,6 +22,7 @@ from unseen.methods.checks import as_input, as_regions, as_texts, check_words, p
 from unseen.methods.parameters import Seed, check
 from unseen.methods.vocabulary import VOCABULARY, Card, Signature, Word, signature_of
 from unseen.nn import parallel
+from unseen.nn.freezing import release
 from unseen.nn.state import digest, load_state, register_codec, save_state
 from unseen.runtime import current, identified, reproducible
 
@@ -264,10 +265,15 @@ def _learning(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _settle(learner: Method) -> None:
-    """Bring what was learnt to where it predicts: networks to eval mode, everything to the CPU."""
+    """Bring what was learnt to where it predicts: networks to eval mode, everything to the CPU.
+
+    What a method froze for its own training, such as a head, the next one may train.
+    """
     for name, value in learner.fitted.items():
         if isinstance(value, nn.Module):
             value.cpu().eval()
+            if learner.card.trains:
+                release(value)
         elif isinstance(value, Tensor):
             setattr(learner, name, value.cpu())
 
@@ -288,7 +294,7 @@ def _content(value: Any) -> Any:
     if isinstance(value, Pairs):
         return _content(value.left), _content(value.right)
     if isinstance(value, nn.Module):
-        return value.state_dict()
+        return value.state_dict(), [name for name, _ in value.named_parameters()]  # frozen weights are buffers
     if isinstance(value, Mapping):
         return {key: _content(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

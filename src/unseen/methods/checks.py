@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from unseen.data import samplers
 from unseen.data.domain import Domain, Lazy
 from unseen.methods.vocabulary import VOCABULARY, Card, Word, signature_of
+from unseen.nn.freezing import keep_frozen
 
 REGIONS = "regions"
 """The column with the features of the regions of each sample, (n, regions, d)."""
@@ -97,6 +98,8 @@ def prepare(inputs: Mapping[str, Any], card: Card) -> tuple[dict[str, Any], NDAr
             value = _with_regions(name, value) if card.regions else without_regions(value)
         if isinstance(value, nn.Module):
             _check_network(name, value)
+            if name == "model" and card.trains:
+                value = keep_frozen(value)
         if name == "teachers":
             _check_teachers(value)
         if isinstance(value, Domain) and name == "target":
@@ -213,9 +216,13 @@ def _check_together(inputs: Mapping[str, Any]) -> None:
     if len(set(widths.values())) > 1:
         told = ", ".join(f"{name} has {width}" for name, width in widths.items())
         raise ValueError(f"all inputs must have the same number of features; {told}")
+    _check_stack(inputs)
     _check_labels(inputs)
     if isinstance(inputs.get("model"), nn.Module):
         _check_reads(inputs["model"], inputs)
+    if isinstance(inputs.get("encoder"), nn.Module):
+        pictures = {k: v for k, v in inputs.items() if isinstance(v, Domain) and _is_pictures(v)}
+        _check_reads(inputs["encoder"], pictures, "the encoder")
     for key, network in inputs.get("teachers", {}).items():
         _check_reads(network, inputs, f"teachers: {key!r}")
     classes = inputs.get("classes")
@@ -227,6 +234,17 @@ def _check_together(inputs: Mapping[str, Any]) -> None:
         if domain.classes is not None and domain.classes.names != classes.names[: len(domain.classes)]:
             told = f"the classes of {name} are not the first of classes"
             raise ValueError(f"{told}; align them with `unseen.data.classes.join`")
+
+
+def _check_stack(inputs: Mapping[str, Any]) -> None:
+    """Pictures of support and target, which stand in one batch, are of one shape."""
+    domains = {name: inputs[name] for name in ("support", "target") if name in inputs}
+    if len(domains) < 2 or any(domain.kind != "image" for domain in domains.values()):
+        return
+    shapes = {name: tuple(samplers.tensor(domain, slice(0, 1)).shape[1:]) for name, domain in domains.items()}
+    if shapes["support"] != shapes["target"]:
+        told = f"support has {shapes['support']}, target {shapes['target']}"
+        raise ValueError(f"support and target must hold pictures of one shape; {told}")
 
 
 def _check_labels(inputs: Mapping[str, Any]) -> None:

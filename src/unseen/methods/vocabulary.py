@@ -148,6 +148,11 @@ class Card:
         if not set(self.on_request) < set(self.presets):
             raise ValueError(f"on_request must hold some presets, not all; {self.slug} has {sorted(self.on_request)}")
 
+    @property
+    def trains(self) -> bool:
+        """Whether it trains the `model` that it is given, which moves to another domain."""
+        return "domains" in self.unseen
+
 
 @dataclasses.dataclass(frozen=True)
 class Signature:

@@ -313,6 +313,15 @@ def test_the_towers_of_the_user_do_not_change_and_nothing_keeps_a_gradient() -> 
     assert all(p.grad is None for p in pair.parameters())
 
 
+def test_pictures_that_the_image_tower_cannot_read_are_told() -> None:
+    source, target = (
+        Domain(x=np.zeros((6, 1, 8, 8), np.float32), y=np.arange(6) % 2, kind="image", classes=ClassSpace(names="ab"))
+        for _ in range(2)
+    )
+    with pytest.raises(ValueError, match="source does not fit the encoder: it has pictures of 1 channels, 8 x 8"):
+        fitted(source, target)
+
+
 def test_labels_of_the_target_are_never_read() -> None:
     assert TARGET.y is not None
     other = TARGET.replace(y=np.random.default_rng(0).permutation(TARGET.y))

@@ -1,6 +1,6 @@
 """SHOT: keep the classifier of the source, move the features of the target to it."""
 
-from typing import Self
+from typing import Annotated, Self
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +11,7 @@ from unseen.data.domain import Domain
 from unseen.data.samplers import Batch, batches, steps
 from unseen.methods.base import Card
 from unseen.methods.network import NetworkMethod
-from unseen.methods.parameters import Count, NonNegative, Positive
+from unseen.methods.parameters import Count, NonNegative, Positive, Within
 from unseen.nn.classifier import as_classifier, outputs, sgd
 from unseen.nn.information import information_loss
 from unseen.nn.schedules import inverse_decay
@@ -49,7 +49,7 @@ class SHOT(NetworkMethod):
 
     beta: NonNegative = 0.3
     epochs: Count = 15
-    batch_size: Count = 64
+    batch_size: Annotated[int, Within(2)] = 64
     learning_rate: Positive = 1e-2
 
     def fit(self, *, model: nn.Module, target: Domain) -> Self:
