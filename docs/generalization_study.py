@@ -11,8 +11,8 @@ reads them, by disease and language; DIR is shared as multilingual-abstrct by gi
 domain that is left out is used. A fifth of each class of the source is held out: source validation is accuracy on it,
 crafted validation accuracy on copies of 60 of its pictures in ten families.
 
-Every method starts from the same new bottleneck and head, as plain training (`erm`) does, and as `compare` has it since;
-arms called "after source-only" start from a trained classifier, as it was before. `erm` and `coral` train for as many
+Every method starts from the same new bottleneck and head, as plain training (`erm`) does, and as `compare` does since;
+arms called "after source-only" start from a trained classifier, as it did before. `erm` and `coral` train for as many
 epochs as `udim` does; `coral` adds the distance of means and covariances of the domains in the bottleneck, as
 DomainBed's CORAL does. A run goes on where it stopped.
 """
@@ -180,7 +180,7 @@ def graded(
 
 
 def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Of each arm that all rows have, and each choice: accuracy, gain over `erm` with its interval over domains, worst, harm, seconds."""
+    """Figures of each arm that all rows have, and of each choice."""
 
     def chosen(row: Mapping[str, Any], by: str) -> str:
         return max(METHODS, key=lambda name: row["arms"][name][by])
@@ -193,7 +193,10 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def against(rows: Sequence[Mapping[str, Any]], arms: Sequence[str], all_of: Sequence[str] = ()) -> dict[str, Any]:
-    """Figures of one arm a row, against `erm`; a choice costs what `all_of` its candidates do."""
+    """Accuracy of one arm a row, gain over `erm` with its interval over domains, worst, harm, processor seconds.
+
+    A choice costs what `all_of` its candidates do.
+    """
     values = np.array([row["arms"][name]["target"] for row, name in zip(rows, arms)])
     floor = np.array([row["arms"]["erm"]["target"] for row in rows])
     gains = [
