@@ -20,7 +20,7 @@ def explain(
     trust: Trust = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show which attributes spoke for each prediction, where they were looked for, and how much is left open.
+    """Show what spoke for each prediction, and where in the picture.
 
     For models of methods that explain (crest), best with an encoder that gives regions: train one with
 

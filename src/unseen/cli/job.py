@@ -44,7 +44,7 @@ def demo(
     target: Annotated[str | None, typer.Option(help="Emoji style without labels.", show_default=False)] = None,
     seeds: Annotated[int, typer.Option(help="Seeds per candidate.")] = 1,
 ) -> None:
-    """Compare methods on real drawings in two styles, and write a report.
+    """Compare methods on drawings in two styles, and write a report.
 
     Example:  unseen demo --data digits --out runs/digits
     """
@@ -106,7 +106,9 @@ def compare(
     cpus_per_fit: Annotated[float, typer.Option(help="Processors that Ray sets aside for a fit.", min=0)] = 1.0,
     gpus_per_fit: Annotated[float, typer.Option(help="GPUs for a fit; .25 lets four share one.", min=0)] = 0.0,
 ) -> None:
-    """Run every method that fits, choose one without target labels, and report.
+    """Run every method that fits, choose without labels, and report.
+
+    Labels of the target, unless --labels says otherwise, grade what was chosen; they choose nothing.
 
     Example:  unseen compare --source photos --target sketches --out runs/sketches
     """
@@ -205,7 +207,9 @@ def predict(
     as_json: AsJson = False,
     trust: Trust = False,
 ) -> None:
-    """Predict new files with a saved model; probabilities are calibrated.
+    """Predict new files with a saved model.
+
+    Probabilities are calibrated on labelled samples that were held out.
 
     Example:  unseen predict runs/sketches/model new.jpg --top 5
     """
