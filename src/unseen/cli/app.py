@@ -7,7 +7,7 @@ import json
 import re
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -113,6 +113,13 @@ def arrange(panels: Mapping[str, str]) -> None:
 
 def say(line: str) -> None:
     typer.echo(line, err=True)
+
+
+def told(context: typer.Context, names: Sequence[str]) -> list[str]:
+    """Those of these options that the user gave, as they are spelt."""
+    spelt = {parameter.name: parameter.opts[0] for parameter in context.command.params}
+    sources = {name: context.get_parameter_source(name) for name in names}
+    return [spelt[name] for name, source in sources.items() if source is not None and source.name != "DEFAULT"]
 
 
 def write_csv(file: Path, table: pd.DataFrame) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,6 +33,7 @@ from unseen.cli.app import (
     open_zoo,
     say,
     settings_of,
+    told,
     write_csv,
 )
 
@@ -147,7 +149,12 @@ def _compare(inputs: dict[str, Any], as_json: bool = False) -> None:
 
 @app.command()
 def adapt(
-    method: Annotated[str, typer.Option(help="Slug; `unseen methods` lists them.")],
+    *,
+    context: typer.Context,
+    method: Annotated[
+        str | None,
+        typer.Option(help="Slug; `unseen methods` lists them; some --model goes on without one.", show_default=False),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder of the saved model.")],
     source: Source = None,
     target: Target = None,
@@ -175,10 +182,16 @@ def adapt(
 ) -> None:
     """Fit one method and save the model.
 
+    Without --method, a saved --model whose method adapts to a target by itself (meta-dmoe) goes on to another --target,
+    in seconds and without its source.
+
     Example:  unseen adapt --method glc --source photos --target sketches --set epochs=10 --out models/glc
     """
     from unseen.compare import adapt as run
 
+    if method is None:
+        _move(context, model, target, out=out, bundle=bundle, on_error=on_error, trust=trust)
+        return
     given = dict(
         source=source, target=target, support=support, classes=classes, ontology=ontology, taxonomy=taxonomy,
         model=open_model(model), teachers=open_zoo(teachers), encoder=encoder, labels=labels, on_error=on_error,
@@ -195,6 +208,35 @@ def adapt(
         **given,
     )
     say(f"{saved.method!r} with {len(saved.classes)} classes is in {out}")
+
+
+SETTLED = (
+    "source", "support", "classes", "ontology", "taxonomy", "teachers", "encoder", "settings", "preset", "labels",
+    "seed", "refit", "precision",
+)  # fmt: skip
+"""Options of `adapt` that a saved model has behind it."""
+
+
+def _move(
+    context: typer.Context,
+    model: str | None,
+    target: str | None,
+    *,
+    out: Path,
+    bundle: bool,
+    on_error: str,
+    trust: bool,
+) -> None:
+    """Let a saved model go on to another target."""
+    from unseen.compare.moves import move
+
+    if model is None or target is None:
+        raise ValueError("name a --method to fit, or a saved --model and the --target that it goes on to")
+    if settled := told(context, SETTLED):
+        raise ValueError(f"{', '.join(settled)} cannot be changed in a saved --model; name a --method to fit one")
+    saved, started = open_bundle(Path(model), trust), time.perf_counter()
+    moved = move(saved, target, out=out, with_encoder=bundle, on_error=on_error)
+    say(f"{moved.method!r} is adapted to {target} in {time.perf_counter() - started:.1f} s, and in {out}")
 
 
 @app.command()
