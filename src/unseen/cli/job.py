@@ -138,10 +138,13 @@ def _compare(inputs: dict[str, Any], as_json: bool = False) -> None:
         return
     from rich.console import Console
 
-    from unseen.report import rich_table, summary
+    from unseen.report import rich_table, summary, teachers_table
 
     console = Console()
     console.print(rich_table(comparison.results))
+    taught = {row["name"]: row["teachers"] for row in comparison.results["candidates"] if row["teachers"]}
+    if taught:
+        console.print(teachers_table(taught))
     for line in summary(comparison.results):
         console.print(line, highlight=False, markup=False)
     console.print(f"Report: {comparison.folder}/report.html", highlight=False, soft_wrap=True)
@@ -188,6 +191,7 @@ def adapt(
     Example:  unseen adapt --method glc --source photos --target sketches --set epochs=10 --out models/glc
     """
     from unseen.compare import adapt as run
+    from unseen.compare.results import teachers as zoo
 
     if method is None:
         _move(context, model, target, out=out, bundle=bundle, on_error=on_error, trust=trust)
@@ -207,6 +211,12 @@ def adapt(
         with_encoder=bundle,
         **given,
     )
+    if taught := zoo(saved.method):
+        from rich.console import Console
+
+        from unseen.report import teachers_table
+
+        Console().print(teachers_table({method: taught}))
     say(f"{saved.method!r} with {len(saved.classes)} classes is in {out}")
 
 
