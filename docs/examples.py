@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from unseen import methods
+from unseen.compare.moves import moves
 
 LIT = "1111110 0110000 1101101 1111001 0110011 1011011 1011111 1110000 1111111 1111011"
 SEGMENTS = dict(zip("0123456789", LIT.split()))
@@ -39,6 +40,9 @@ classes = compositions(
 source = source.take(source.y < 8)  # no picture of 8 and 9"""
 """Digits as pairs of two words each."""
 
+REGIONS = "efficientnet-lite0?crop=1&layer=4&regions=14"
+"""An encoder that gives features of 14 x 14 regions."""
+
 TEACHERS = """\
 odd = source.replace(y=source.y % 2, classes=None)
 teachers = {"digits": source_model(source), "odd": source_model(odd)}  # of any classes"""
@@ -62,13 +66,21 @@ def of_domains(about: dict[str, Any]) -> bool:
     return methods.get(about["slug"]).card.source_domains > 1
 
 
+def of_regions(about: dict[str, Any]) -> bool:
+    """Whether pictures must come as features of their regions."""
+    return methods.get(about["slug"]).card.needs_regions
+
+
+def adapts_later(about: dict[str, Any]) -> bool:
+    """Whether a fitted method adapts to another target in a cheap second step."""
+    return moves(methods.get(about["slug"]))
+
+
 def python(about: dict[str, Any], arguments: str = "") -> str:
     """A program that fits a method on digits and predicts; `about` is from `catalogue.describe`."""
     name = methods.get(about["slug"]).__name__
     words = list(about["needs"][0]["required"])
     arguments = arguments or ", ".join(f"{key}={value}" for key, value in quick(about).items())
-    if of_domains(about) and "target" not in words:
-        words += ["target"]
     fit = f"method = {name}({arguments}).fit({', '.join(f'{word}={word}' for word in words)})"
     score = "print((method.predict(target) == target.y).mean())"
     if "quantization" in about["protocols"]:
@@ -179,6 +191,20 @@ def python(about: dict[str, Any], arguments: str = "") -> str:
             "found = [tree.classes.names[i] for i in method.predict(phrases)]",
             "print(sum(a == b for a, b in zip(found, right)) / len(right))",
         ]
+    elif of_regions(about):
+        lines = [
+            "from unseen import encoders",
+            "from unseen.data.sources import digits",
+            f"from unseen.methods import {name}",
+            "",
+            f'encoder = encoders.get("{REGIONS}")',
+            'source = encoder.encode(digits("printed", copies=1).take(slice(0, 100)))  # 14 x 14 regions',
+            'target = encoder.encode(digits("handwritten").take(slice(0, 60)))',
+            fit + "  # without the labels of target",
+            "evidence = method.evidence_maps(target)  # (60, 14, 14): what speaks for the predicted class",
+            "occluded = method.occlusion_maps(target) > 0  # where something else stands before it",
+            score,
+        ]
     elif words == ["classes"]:
         lines = [
             "from unseen import encoders",
@@ -204,7 +230,10 @@ def python(about: dict[str, Any], arguments: str = "") -> str:
             lines = ["from unseen.catalogue import source_model", *lines, TEACHERS]
         if "support" in words:
             lines += ["support = target.take(slice(0, 100))"]
-        lines += [fit + ("  # without the labels of target" if "target" in words else ""), score]
+        lines += [fit + ("  # without the labels of target" if "target" in words else "")]
+        if adapts_later(about):
+            lines += ["method = method.adapt(target=target.take(slice(0, 24)))  # unlabeled: seconds, for any target"]
+        lines += [score]
     return "\n".join(lines)
 
 
@@ -270,5 +299,17 @@ def shell(about: dict[str, Any]) -> str:
         options += ["--classes classes.csv"]
         if words == ["classes"] and about["modalities"] != ["probabilities"]:
             options += ["--encoder lite-clip"]
+    if adapts_later(about):
+        options.remove("--target handwritten")
+    if of_regions(about):
+        options += [f'--encoder "{REGIONS}"']
     lines += [f"unseen adapt --method {slug} {' '.join(options)} --out models/{slug}"]
+    if adapts_later(about):
+        lines += [
+            f"unseen adapt --model models/{slug} --target handwritten --out models/handwritten  # in seconds",
+            "unseen predict models/handwritten handwritten/3 --top 3",
+        ]
+        return "\n".join(lines)
+    if of_regions(about):
+        lines += [f"unseen explain models/{slug} handwritten/3/handwritten-0003.png --out why.html"]
     return "\n".join([*lines, f"unseen predict models/{slug} handwritten/3 --top 3"])

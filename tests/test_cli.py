@@ -8,6 +8,9 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+import typer
+
+from unseen import claims, cli
 
 COMMANDS = [
     "demo",
@@ -65,6 +68,24 @@ def tables(tmp_path):
         table = pd.DataFrame(x, columns=list("pqrst")).assign(label=np.array(["ant", "bee", "cat"])[y])
         table.to_csv(tmp_path / f"{name}.csv", index=False)
     return tmp_path
+
+
+def test_help_shows_every_command_in_a_panel_with_one_line():
+    panels = {}
+    for name, command in typer.main.get_command(cli.app).commands.items():
+        first = command.help.split("\n\n")[0]
+        assert len(first) <= 65, f"{name}: breaks in a terminal of 80 columns"
+        assert first.endswith("."), name
+        panels.setdefault(command.rich_help_panel, []).append(name)
+    assert next(iter(panels)) == "Look at what you have"
+    assert panels["Adapt, and compare"] == ["demo", "compare", "adapt", "label"]
+    assert len(panels) == 7
+
+
+def test_reproduce_names_the_systems_that_it_can_run(call):
+    rows = json.loads(call("reproduce", "--list", "--json").stdout)
+    assert [row["slug"] for row in rows] == list(claims.slugs())
+    assert "--list" in call("reproduce", "--help").stdout
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -20,9 +20,10 @@ from unseen import encoders
 from unseen.bundle import Bundle
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
+from unseen.methods.adaptation.ugt import UGT
 from unseen.methods.baselines.ridge import Ridge
 from unseen.methods.zero_shot.crest import CREST
-from unseen.report.explain import HEAT, explained, heated, words, write
+from unseen.report.explain import COLD, COVER, HEAT, explained, heated, tinted, words, write
 
 ATTRIBUTES = ("red", "blue", "round", "square")
 CLASSES = ("red round", "red square", "blue round", "blue square", "<b>both</b>")
@@ -64,6 +65,16 @@ def whole() -> Bundle:
     return model(CREST(**CREST.card.smoke), LITE0)
 
 
+@pytest.fixture(scope="module")
+def mapped() -> Bundle:
+    """A model that explains by maps of 4 x 4 cells."""
+    network = encoders.get(f"{LITE0}&crop=1&layer=4&regions=4", precision="fp32")
+    classes = ClassSpace(names=CLASSES[:4])
+    source = network.encode(pictures(24), cache=False).replace(classes=classes)
+    target = network.encode(pictures(12, seed=50), cache=False)
+    return Bundle(method=UGT(**UGT.card.smoke).fit(source=source, target=target), classes=classes, encoder=network)
+
+
 # -- what is told ------------------------------------------------------------------------------------------
 
 
@@ -95,6 +106,31 @@ def test_an_even_map_has_no_colour_and_a_cell_colours_its_own_place() -> None:
     assert max(colour[70, 10], colour[10, 5], colour[70, 70]) <= 1  # the smooth edge swings by a level
 
 
+def test_a_model_of_parts_maps_what_speaks_for_the_class_and_what_is_occluded(mapped: Bundle) -> None:
+    new = pictures(6, seed=90)
+    told, table, method = explained(mapped, new), mapped.predict(new, top=2), mapped.method
+    assert isinstance(method, UGT)
+    evidence, occluded = (verb(mapped.features(new)) for verb in (method.evidence_maps, method.occlusion_maps))
+    for i, one in enumerate(told):
+        assert (one.prediction, one.parts, one.open, one.cells) == (table["class"][i], (), (), (4, 4))
+        speaks, covered = one.maps
+        assert speaks.name == f"{table['class_1'][i]} rather than {table['class_2'][i]}"
+        np.testing.assert_array_equal(speaks.values, evidence[i])
+        np.testing.assert_array_equal(covered.values, occluded[i])
+        assert covered.told == f"{(occluded[i] > 0).mean():.0%} of the cells show no part of it"
+        assert speaks.heat.size == covered.heat.size == one.picture.size
+
+
+def test_what_speaks_against_a_class_has_a_colour_of_its_own() -> None:
+    picture = Image.new("RGB", (80, 80), (90, 160, 30))
+    found = np.asarray(tinted(picture, np.array([[0.0, 1], [-1, 0]]), HEAT, COLD)).astype(int)
+    hue = found[:, :, 0] - found[:, :, 2]  # red over blue
+    assert hue[10, 70] > 0.7 * (HEAT[0] - HEAT[2])
+    assert hue[70, 10] < 0.7 * (COLD[0] - COLD[2])
+    one_sided = np.asarray(tinted(picture, np.array([[0.0, 1], [-1, 0]]), COVER)).astype(int)
+    assert np.ptp(one_sided[70, 10]) <= 1
+
+
 @pytest.mark.parametrize(("u", "word"), [(0.01, "hardly anything"), (0.05, "little"), (0.5, "much"), (1.0, "nearly")])
 def test_what_is_left_open_in_words(u: float, word: str) -> None:
     assert words(u).startswith(word)
@@ -116,6 +152,18 @@ def test_the_page_needs_nothing_else_and_names_are_no_markup(located: Bundle, tm
     assert not re.search(r"https?://", page)
     assert page.count('class="why"') == 2
     assert [file.name for file in tmp_path.iterdir()] == ["why.html"]
+
+
+def test_page_and_picture_of_a_model_of_parts(mapped: Bundle, tmp_path: Path) -> None:
+    told = explained(mapped, pictures(2))
+    for name in ("why.html", "why.png"):
+        write(tmp_path / name, told, mapped)
+    page = (tmp_path / "why.html").read_text()
+    assert page.count("<img") == 2 * 3
+    assert told[0].maps[0].name in page
+    assert "Left open" not in page
+    assert "No attribute" not in page
+    assert Image.open(tmp_path / "why.png").width > 500
 
 
 def test_one_region_locates_nothing_and_says_so(whole: Bundle, tmp_path: Path) -> None:
@@ -145,10 +193,12 @@ def test_the_picture_has_a_row_for_each_sample(located: Bundle, tmp_path: Path) 
 
 @pytest.mark.browser
 @pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (390, "dark")])
+@pytest.mark.parametrize("model", ["located", "mapped"])
 def test_the_page_fits_the_window_and_breaks_no_rule_of_its_own(
-    browser: Any, located: Bundle, tmp_path: Path, width: int, scheme: str
+    browser: Any, request: Any, tmp_path: Path, model: str, width: int, scheme: str
 ) -> None:
-    write(tmp_path / "why.html", explained(located, pictures(3)), located)
+    bundle = request.getfixturevalue(model)
+    write(tmp_path / "why.html", explained(bundle, pictures(3)), bundle)
     context = browser.new_context(viewport={"width": width, "height": 844}, color_scheme=scheme, offline=True)
     page, said = context.new_page(), []
     page.on("console", lambda message: said.append(message.text))
@@ -163,7 +213,7 @@ def test_the_page_fits_the_window_and_breaks_no_rule_of_its_own(
 
 
 def test_a_method_that_does_not_explain_names_those_that_do(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"ridge does not explain its predictions; these methods do: .*crest"):
+    with pytest.raises(ValueError, match=r"ridge does not explain its predictions; these methods do: .*crest.*ugt"):
         explained(model(Ridge(), LITE0), pictures(1))
 
 
@@ -203,6 +253,15 @@ def call(tmp_path: Path) -> Any:
 
 def test_help_teaches_with_an_example(call: Any) -> None:
     assert "unseen explain models/animals okapi.jpg" in call("explain", "--help").stdout
+
+
+def test_a_saved_model_of_parts_explains_in_a_process(call: Any, mapped: Bundle, tmp_path: Path) -> None:
+    mapped.save(tmp_path / "parts")
+    Image.fromarray(drawn(0, 90)).save(tmp_path / "new.png")
+    told = json.loads(call("explain", "parts", "new.png", "--out", "why.png", "--json").stdout)
+    assert [one["name"] for one in told[0]["maps"]][1] == "occluded"
+    assert np.shape(told[0]["maps"][0]["values"]) == (4, 4)
+    assert " rather than " in call("explain", "parts", "new.png").stdout
 
 
 @pytest.mark.slow

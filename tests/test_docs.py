@@ -11,12 +11,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import typer
 
 import unseen
 from unseen import catalogue, claims, cli, encoders, methods
 from unseen.claims.base import Assertion, better
+from unseen.data.domain import Domain
 from unseen.evaluation import protocols
 from unseen.methods.base import signatures
 
@@ -217,6 +219,21 @@ def test_what_did_not_hold_stands_where_what_held_stands(tmp_path: Path, monkeyp
     assert "| large | paper scale | **not run** | needs ImageNet |" in text
     assert "`unseen reproduce loki --check`" in text
     assert "**Stale:**" in text
+
+
+def test_a_method_of_regions_is_shown_with_the_encoder_that_its_error_names() -> None:
+    method = methods.get("ugt")
+    vectors = Domain(x=np.eye(4, dtype=np.float32), y=np.arange(4) % 2)
+    why = catalogue.Given({"source": vectors, "target": vectors.unlabeled()}).why_not(method)
+    assert examples.REGIONS in (why or "")
+    assert f'--encoder "{examples.REGIONS}"' in examples.shell(catalogue.describe("ugt"))
+    assert examples.REGIONS in examples.python(catalogue.describe("ugt"))
+
+
+def test_a_method_that_adapts_later_is_shown_so() -> None:
+    about = catalogue.describe("meta-dmoe")
+    assert "method.adapt(target=" in examples.python(about)
+    assert "unseen adapt --model models/meta-dmoe --target" in examples.shell(about)
 
 
 def needs_a_network(slug: str) -> bool:

@@ -120,6 +120,17 @@ def test_the_first_panel_is_the_diagnosis_with_what_each_figure_means(fake: Modu
     assert shares.index(rows[0]["name"]) < shares.index(rows[-1]["name"])
 
 
+def test_teachers_of_a_zoo_have_a_section_where_a_candidate_weighed_them(fake: ModuleType, tmp_path: Path) -> None:
+    folder = fake.write_fake_run(tmp_path / "run")
+    assert "Which teachers" not in render(folder).read_text(encoding="utf-8")
+    results = json.loads((folder / "results.json").read_text())
+    results["candidates"][0]["teachers"] = [{"name": fake.NASTY[0], "similarity": 0.4321, "weight": 0.875}]
+    (folder / "results.json").write_text(json.dumps(results))
+    words = Page(render(folder).read_text(encoding="utf-8")).words
+    assert "Which teachers suit the task" in words
+    assert f"{fake.NASTY[0]}0.4320.875" in words
+
+
 def test_a_run_without_a_diagnosis_has_a_page(fake: ModuleType, tmp_path: Path) -> None:
     page = render(fake.write_fake_run(tmp_path / "run", candidates=1)).read_text(encoding="utf-8")
     assert "Before any work" not in page

@@ -5,12 +5,24 @@ from __future__ import annotations
 import logging
 import os
 
-from unseen.cli.app import app, say
+from unseen.cli.app import app, arrange, say
 
-from unseen.cli import (  # isort: skip  # noqa: F401 - in the order of the help
+from unseen.cli import (  # isort: skip  # noqa: F401 - each adds its commands
     job, known, trust, carry, taxonomy, annotate, complete, explain, shift, nas,
     forecast, curate, explore, prune, concepts,
 )  # fmt: skip
+
+arrange(
+    {
+        "Look at what you have": "recommend methods diagnose shift embed encoders data",
+        "Adapt, and compare": "demo compare adapt label",
+        "Use a model, and check it": "predict explain verify report web",
+        "Make it small, and serve it": "quantize export serve",
+        "Other tasks": "map annotate complete forecast nas",
+        "Image-text data": "curate index explore prune head concepts",
+        "Evidence, and methods of your own": "reproduce new",
+    }
+)
 
 
 def main() -> None:

@@ -37,11 +37,12 @@ def annotate(
     on_error: OnError = "skip",
     trust: Trust = False,
 ) -> None:
-    """Describe samples of classes never seen by the nearest words and attributes in an embedding of both (tmv-hlp).
+    """Describe samples of classes never seen by words and attributes.
 
-    A row per sample: the class that the pool as a whole makes likely, the nearest class words (or --words) with their
-    cosine, and the attributes above the pool's mean that stand out most, in deviations of the pool. A pool should hold
-    eight or more samples of each unseen class: of fewer, labels are often wrong, and a line says so.
+    By the nearest ones in an embedding of both (tmv-hlp). A row per sample: the class that the pool as a whole makes
+    likely, the nearest class words (or --words) with their cosine, and the attributes above the pool's mean that stand
+    out most, in deviations of the pool. A pool should hold eight or more samples of each unseen class: of fewer, labels
+    are often wrong, and a line says so.
 
     Example:  unseen annotate new-animals --source known-animals --classes animals.csv --out annotations.csv
     """

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import re
 import shlex
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -51,7 +54,7 @@ def settings_of_all_commands(
 
 data_app = typer.Typer(no_args_is_help=True, help="Data that packages ship: list, look up, get.")
 app.add_typer(data_app, name="data")
-new_app = typer.Typer(no_args_is_help=True, help="Write a package of your own.")
+new_app = typer.Typer(no_args_is_help=True, help="Write a package with a method of your own.")
 app.add_typer(new_app, name="new")
 
 Source = Annotated[
@@ -77,7 +80,8 @@ TaxonomyName = Annotated[
     ),
 ]
 Model = Annotated[
-    str | None, typer.Option(help="Folder of a saved model whose classifier is adapted.", show_default=False)
+    str | None,
+    typer.Option(help="Folder of a saved model (or of a run) whose classifier is adapted.", show_default=False),
 ]
 Teachers = Annotated[
     str | None, typer.Option(help="Folder of saved models to distil from, of any classes.", show_default=False)
@@ -93,8 +97,29 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 WithEncoder = Annotated[bool, typer.Option("--bundle", help="Put the encoder's weights into the model folder.")]
 
 
+def arrange(panels: Mapping[str, str]) -> None:
+    """Show commands and groups by panels, in the order given; a paragraph of help breaks where the terminal ends."""
+    panel = {name: title for title, names in panels.items() for name in names.split()}
+    known: Any
+    for known in (app.registered_commands, app.registered_groups):
+        for info in known:
+            info.name = info.name or info.callback.__name__
+            info.rich_help_panel = panel[info.name]
+        known.sort(key=lambda info: list(panel).index(info.name))
+    for part in (app, *(group.typer_instance for group in app.registered_groups)):
+        for command in part.registered_commands if part is not None else ():
+            command.help = re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.getdoc(command.callback) or "")
+
+
 def say(line: str) -> None:
     typer.echo(line, err=True)
+
+
+def told(context: typer.Context, names: Sequence[str]) -> list[str]:
+    """Those of these options that the user gave, as they are spelt."""
+    spelt = {parameter.name: parameter.opts[0] for parameter in context.command.params}
+    sources = {name: context.get_parameter_source(name) for name in names}
+    return [spelt[name] for name, source in sources.items() if source is not None and source.name != "DEFAULT"]
 
 
 def write_csv(file: Path, table: pd.DataFrame) -> None:

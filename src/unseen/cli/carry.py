@@ -139,10 +139,10 @@ def export(
     ] = False,
     trust: Trust = False,
 ) -> None:
-    """Write a saved model as ONNX, checked against onnxruntime, or as one offline web page.
+    """Write a saved model as ONNX, or as one offline web page.
 
-    A quantized model is written as it is simulated, in floats; with --integers it computes in 8-bit integers, on
-    ranges from its distilled pictures.
+    ONNX is checked against onnxruntime. A quantized model is written as it is simulated, in floats; with --integers it
+    computes in 8-bit integers, on ranges from its distilled pictures.
 
     Example:  unseen export runs/sketches/model --out sketches.onnx --web sketches.html
     """
@@ -185,7 +185,9 @@ def serve(
     wait: Annotated[float, typer.Option(help="Milliseconds to wait for more samples to predict together.")] = 4.0,
     trust: Trust = False,
 ) -> None:
-    """Answer predictions over HTTP: /predict, /health, /metrics, and /docs, which explains them.
+    """Answer predictions over HTTP.
+
+    At /predict, /health and /metrics; /docs explains them.
 
     Example:  unseen serve runs/sketches/model --port 8000
     """
@@ -209,7 +211,10 @@ def serve(
 
 @app.command()
 def report(run: Annotated[Path, typer.Argument(help="Run folder.")]) -> None:
-    """Write the report of a run again.  Example:  unseen report runs/sketches"""
+    """Write the report of a run again.
+
+    Example:  unseen report runs/sketches
+    """
     from unseen.report import render
 
     typer.echo(str(render(run)))
@@ -251,7 +256,9 @@ def web(
     ] = None,
     trust: Trust = False,
 ) -> None:
-    """Show in a browser what fits, what evidence says, two runs side by side, and a model tried on a picture.
+    """Show runs, evidence and models in a browser.
+
+    What fits, what evidence says, two runs side by side, and a model tried on a picture.
 
     Example:  unseen web --runs runs --models models
     """

@@ -35,10 +35,11 @@ def complete(
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed.")] = 0,
 ) -> None:
-    """Rank the tails of relations that have no triple in a knowledge graph, by an ontology of the relations (ontozsl).
+    """Rank the tails of relations that a graph has no triple of.
 
-    It learns from the triples of the other relations what their pairs look like. The ontology says how relations stand
-    to one another: domain, range, subPropertyOf, and texts by label and comment.
+    By an ontology of the relations of a knowledge graph (ontozsl). It learns from the triples of the other relations
+    what their pairs look like. The ontology says how relations stand to one another: domain, range, subPropertyOf, and
+    texts by label and comment.
 
     Example:  a file schema.tsv with the lines  treats TAB range TAB disease  and  cures TAB subPropertyOf TAB treats,
     triples of `treats` in graph.tsv, a line  aspirin TAB cures  in queries.tsv, then

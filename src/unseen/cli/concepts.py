@@ -91,10 +91,11 @@ def concepts(
     trust: Trust = False,
     as_json: AsJson = False,
 ) -> None:
-    """Count your concepts in pretraining captions, and say how well zero-shot will do on each, with an interval.
+    """Say how well zero-shot will do on each of your concepts.
 
-    Predictions come from your own accuracies on some of the concepts, or from a curve of the paper (--like). It writes
-    concepts.csv, fits.csv, result.json and report.html.
+    They are counted in pretraining captions; a prediction has an interval. Predictions come from your own accuracies on
+    some of the concepts, or from a curve of the paper (--like). It writes concepts.csv, fits.csv, result.json and
+    report.html.
 
     Example:  unseen concepts captions.csv --concepts classes.csv --out concepts
     """

@@ -84,9 +84,9 @@ def curate(
     seed: Annotated[int, typer.Option(help="Of the order of downloads.", min=0)] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Make filtered, scored, indexed image-text pairs of a crawl, a link table, shards or a folder.
+    """Make a filtered, scored, indexed collection of image-text pairs.
 
-    A killed run goes on where it stopped when it is started again.
+    Of a crawl, a link table, shards or a folder. A killed run goes on where it stopped when it is started again.
 
     Example:  unseen curate crawl.warc.gz --out pairs --target-keep 0.5
     """

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from unseen.cli.app import AsJson, OnError, Trust, app, dump, open_bundle, say
+
+if TYPE_CHECKING:
+    from unseen.report.explain import Told
 
 
 @app.command()
@@ -15,14 +18,15 @@ def explain(
     model: Annotated[Path, typer.Argument(help="Folder of a saved model (or of a run).")],
     pictures: Annotated[list[str], typer.Argument(help="Pictures, or folders of them.")],
     out: Annotated[Path, typer.Option(help="Page (.html) or picture (.png) to write.")] = Path("why.html"),
-    top: Annotated[int, typer.Option(help="Attributes of each picture.", min=1)] = 5,
+    top: Annotated[int, typer.Option(help="Attributes of each picture (crest).", min=1)] = 5,
     on_error: OnError = "skip",
     trust: Trust = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show which attributes spoke for each prediction, where they were looked for, and how much is left open.
+    """Show what spoke for each prediction, and where in the picture.
 
-    For models of methods that explain (crest), best with an encoder that gives regions: train one with
+    For models of methods that explain: by attributes, which were found or not (crest), or by maps of what speaks for
+    the class and of what is occluded (ugt). Best with an encoder that gives regions: train one with
 
     unseen adapt --method crest --source known-animals --classes animals.csv --encoder "efficientnet-lite0?regions=4"
     --out models/animals
@@ -43,20 +47,23 @@ def explain(
         dump([_plain(one) for one in told])
     else:
         for one in told:
-            spoke = ", ".join(part.name for part in one.parts) or "nothing that the class has"
-            left = "; ".join(f"{name} {u:.2f} ({word})" for name, u, word in one.open)
-            typer.echo(f"{one.name}: {one.prediction}, {one.probability:.0%}, for {spoke}. Left open: {left}.")
+            typer.echo(f"{one.name}: {one.prediction}, {one.probability:.0%}{_why(one)}.")
     say(f"{out} explains {len(told)} {'picture' if len(told) == 1 else 'pictures'}")
 
 
-def _plain(one: object) -> dict[str, object]:
-    from unseen.report.explain import Told
+def _why(one: Told) -> str:
+    if one.maps:
+        return "".join(f". {map_.name}: {map_.told}" for map_ in one.maps)
+    spoke = ", ".join(part.name for part in one.parts) or "nothing that the class has"
+    left = "; ".join(f"{name} {u:.2f} ({word})" for name, u, word in one.open)
+    return f", for {spoke}. Left open: {left}"
 
-    assert isinstance(one, Told)
-    return {
-        "id": one.name,
-        "class": one.prediction,
-        "probability": one.probability,
+
+def _plain(one: Told) -> dict[str, object]:
+    said: dict[str, object] = {"id": one.name, "class": one.prediction, "probability": one.probability}
+    if one.maps:
+        return said | {"maps": [{"name": m.name, "values": m.values.astype(float).round(4).tolist()} for m in one.maps]}
+    return said | {
         "left open": {name: u for name, u, _ in one.open},
         "attributes": [{"name": p.name, "found": p.found, "expected": p.expected} for p in one.parts],
     }

@@ -45,7 +45,9 @@ def index(
     seed: Annotated[int, typer.Option(help="Seed of samples and k-means.", min=0)] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Build a nearest-neighbour index over a collection: kind by memory, effort by recall, measured and stored.
+    """Build a nearest-neighbour index over a collection.
+
+    Its kind is chosen by memory, its effort by recall, measured and stored.
 
     Example:  unseen index DATA --side image --memory 1GB
     """
@@ -146,7 +148,9 @@ def explore(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Search a collection in a browser and over HTTP, or from here with --query; export what is found.
+    """Search a collection in a browser, over HTTP or from here.
+
+    From here with --query; --export writes what is found.
 
     Example:  unseen explore DATA --build   or   unseen explore DATA --query "a car" --above 0.3 --export cars.parquet
     """

@@ -71,7 +71,9 @@ def forecast(
     seed: Annotated[int, typer.Option(help="Seed of tuning and pretraining.", min=0)] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Forecast a series of your own with a small pretrained model, offline; with intervals, beside naive forecasts.
+    """Forecast a series with a small pretrained model, offline.
+
+    With intervals, beside naive forecasts.
 
     Example:  unseen forecast demand.csv --horizon 96 --out forecast
     """

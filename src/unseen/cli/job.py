@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,6 +33,7 @@ from unseen.cli.app import (
     open_zoo,
     say,
     settings_of,
+    told,
     write_csv,
 )
 
@@ -44,7 +46,7 @@ def demo(
     target: Annotated[str | None, typer.Option(help="Emoji style without labels.", show_default=False)] = None,
     seeds: Annotated[int, typer.Option(help="Seeds per candidate.")] = 1,
 ) -> None:
-    """Compare methods on real drawings in two styles, and write a report.
+    """Compare methods on drawings in two styles, and write a report.
 
     Example:  unseen demo --data digits --out runs/digits
     """
@@ -106,7 +108,9 @@ def compare(
     cpus_per_fit: Annotated[float, typer.Option(help="Processors that Ray sets aside for a fit.", min=0)] = 1.0,
     gpus_per_fit: Annotated[float, typer.Option(help="GPUs for a fit; .25 lets four share one.", min=0)] = 0.0,
 ) -> None:
-    """Run every method that fits, choose one without target labels, and report.
+    """Run every method that fits, choose without labels, and report.
+
+    Labels of the target, unless --labels says otherwise, grade what was chosen; they choose nothing.
 
     Example:  unseen compare --source photos --target sketches --out runs/sketches
     """
@@ -134,10 +138,13 @@ def _compare(inputs: dict[str, Any], as_json: bool = False) -> None:
         return
     from rich.console import Console
 
-    from unseen.report import rich_table, summary
+    from unseen.report import rich_table, summary, teachers_table
 
     console = Console()
     console.print(rich_table(comparison.results))
+    taught = {row["name"]: row["teachers"] for row in comparison.results["candidates"] if row["teachers"]}
+    if taught:
+        console.print(teachers_table(taught))
     for line in summary(comparison.results):
         console.print(line, highlight=False, markup=False)
     console.print(f"Report: {comparison.folder}/report.html", highlight=False, soft_wrap=True)
@@ -145,7 +152,12 @@ def _compare(inputs: dict[str, Any], as_json: bool = False) -> None:
 
 @app.command()
 def adapt(
-    method: Annotated[str, typer.Option(help="Slug; `unseen methods` lists them.")],
+    *,
+    context: typer.Context,
+    method: Annotated[
+        str | None,
+        typer.Option(help="Slug; `unseen methods` lists them; some --model goes on without one.", show_default=False),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder of the saved model.")],
     source: Source = None,
     target: Target = None,
@@ -173,10 +185,17 @@ def adapt(
 ) -> None:
     """Fit one method and save the model.
 
+    Without --method, a saved --model whose method adapts to a target by itself (meta-dmoe) goes on to another --target,
+    in seconds and without its source.
+
     Example:  unseen adapt --method glc --source photos --target sketches --set epochs=10 --out models/glc
     """
     from unseen.compare import adapt as run
+    from unseen.compare.results import teachers as zoo
 
+    if method is None:
+        _move(context, model, target, out=out, bundle=bundle, on_error=on_error, trust=trust)
+        return
     given = dict(
         source=source, target=target, support=support, classes=classes, ontology=ontology, taxonomy=taxonomy,
         model=open_model(model), teachers=open_zoo(teachers), encoder=encoder, labels=labels, on_error=on_error,
@@ -192,7 +211,42 @@ def adapt(
         with_encoder=bundle,
         **given,
     )
+    if taught := zoo(saved.method):
+        from rich.console import Console
+
+        from unseen.report import teachers_table
+
+        Console().print(teachers_table({method: taught}))
     say(f"{saved.method!r} with {len(saved.classes)} classes is in {out}")
+
+
+SETTLED = (
+    "source", "support", "classes", "ontology", "taxonomy", "teachers", "encoder", "settings", "preset", "labels",
+    "seed", "refit", "precision",
+)  # fmt: skip
+"""Options of `adapt` that a saved model has behind it."""
+
+
+def _move(
+    context: typer.Context,
+    model: str | None,
+    target: str | None,
+    *,
+    out: Path,
+    bundle: bool,
+    on_error: str,
+    trust: bool,
+) -> None:
+    """Let a saved model go on to another target."""
+    from unseen.compare.moves import move
+
+    if model is None or target is None:
+        raise ValueError("name a --method to fit, or a saved --model and the --target that it goes on to")
+    if settled := told(context, SETTLED):
+        raise ValueError(f"{', '.join(settled)} cannot be changed in a saved --model; name a --method to fit one")
+    saved, started = open_bundle(Path(model), trust), time.perf_counter()
+    moved = move(saved, target, out=out, with_encoder=bundle, on_error=on_error)
+    say(f"{moved.method!r} is adapted to {target} in {time.perf_counter() - started:.1f} s, and in {out}")
 
 
 @app.command()
@@ -205,7 +259,9 @@ def predict(
     as_json: AsJson = False,
     trust: Trust = False,
 ) -> None:
-    """Predict new files with a saved model; probabilities are calibrated.
+    """Predict new files with a saved model.
+
+    Probabilities are calibrated on labelled samples that were held out.
 
     Example:  unseen predict runs/sketches/model new.jpg --top 5
     """

@@ -108,8 +108,10 @@ def recommend(
     nearest: Annotated[int, typer.Option(help="Runs like yours to show.", min=1)] = 5,
     as_json: AsJson = False,
 ) -> None:
-    """Say which methods fit what you have, why the others do not, and what they did in the recorded runs that are most
-    like yours; nothing is trained, no label of the target is read.
+    """Say which methods fit what you have, and how they did elsewhere.
+
+    Why the others do not fit, and what happened in the recorded runs that are most like yours. Nothing is trained, no
+    label of the target is read.
 
     Example:  unseen recommend --source photos --target sketches
     """
@@ -234,8 +236,11 @@ def data_get(name: str, out: Annotated[Path, typer.Option(help="Folder of class 
 
 @app.command()
 def reproduce(
-    slugs: Annotated[list[str] | None, typer.Argument(help="Systems.", show_default=False)] = None,
+    slugs: Annotated[
+        list[str] | None, typer.Argument(help="Systems; --list names those with a claim.", show_default=False)
+    ] = None,
     everything: Annotated[bool, typer.Option("--all", help="All systems with a claim.")] = False,
+    listed: Annotated[bool, typer.Option("--list", help="Name the systems with a claim, and run none.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="One seed.")] = False,
     check: Annotated[
         bool,
@@ -247,13 +252,22 @@ def reproduce(
     evidence: Annotated[Path, typer.Option(help="Folder of recorded evidence.")] = Path("docs/evidence"),
     as_json: AsJson = False,
 ) -> None:
-    """Run the claims of a paper as experiments. Exit 0: what must hold held; 3: it ran and did not; 1: an error.
+    """Run the claims of a paper as experiments.
+
+    Exit 0: what must hold held; 3: it ran and did not; 1: an error.
 
     Example:  unseen reproduce loki --quick
     """
-    from unseen import claims
+    from unseen import claims, methods
     from unseen.claims.evidence import reproduce as run
 
+    if listed:
+        rows = [{"slug": slug, "title": methods.card(slug).title} for slug in claims.slugs()]
+        if as_json:
+            dump(rows)
+        for row in () if as_json else rows:
+            typer.echo(f"{row['slug']:18s} {row['title']}")
+        return
     chosen = list(claims.slugs()) if everything else list(slugs or [])
     if not chosen:
         raise ValueError(f"name at least one system ({', '.join(claims.slugs())}), or --all")

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from unseen.cli.app import AsJson, app, dump, say, settings_of, write_csv
+from unseen.cli.app import AsJson, app, dump, say, settings_of, told, write_csv
 from unseen.runtime import replacing
 
 nas_app = typer.Typer(no_args_is_help=True, help="Rank architectures of a search space without training them all.")
@@ -131,9 +131,7 @@ def rank(
 
 def _refuse(context: typer.Context, names: Sequence[str]) -> None:
     """Refuse options of a space that were given beside a table."""
-    sources = {name: context.get_parameter_source(name) for name in names}
-    wrong = [f"--{name}" for name, source in sources.items() if source is not None and source.name != "DEFAULT"]
-    if wrong:
+    if wrong := told(context, names):
         raise ValueError(f"{', '.join(wrong)}: for a space, cells or vits; a table has its networks measured")
 
 

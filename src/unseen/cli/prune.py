@@ -53,7 +53,9 @@ def prune(
     trust: Trust = False,
     as_json: AsJson = False,
 ) -> None:
-    """Choose which image-text pairs to train on: near-duplicates go first, then each concept has its own budget.
+    """Choose which image-text pairs to train on.
+
+    Near-duplicates go first, then each concept has its own budget.
 
     Example:  unseen prune embeddings.npy --keep 0.3 --out pruned
     """

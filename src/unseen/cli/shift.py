@@ -26,10 +26,13 @@ def shift(
     trust: Trust = False,
     as_json: AsJson = False,
 ) -> None:
-    """Measure how consistent each domain's classes are (ICV) and how far every two domains are in style (IDD).
+    """Measure how far every two domains are from each other in style.
 
-    Both are mean divergences of two samples of a class, from 0 to .693: for ICV of one domain, for IDD one of each.
-    Nothing is trained. Classes are those of the same name; where two domains share none, all their samples are paired.
+    ICV says how consistent each domain's classes are, IDD how far two domains are. Both are mean divergences of two
+    samples of a class, from 0 to .693: for ICV of one domain, for IDD one of each. Frechet is the squared distance of
+    two Gaussians with the means and covariances of the domains' features, as in FID: 0 where these are equal, without
+    an upper end, to be compared for one encoder only. Nothing is trained. Classes are those of the same name; where two
+    domains share none, all their samples are paired.
 
     Example:  unseen shift photos paintings sketches --out shift.html
     """

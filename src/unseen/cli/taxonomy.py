@@ -49,9 +49,10 @@ def map_phrases(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed; 0 if absent.", show_default=False)] = None,
 ) -> None:
-    """Map phrases to the nearest nodes of a taxonomy, with scores and the path to the root.
+    """Map phrases to the nearest nodes of a taxonomy.
 
-    It learns from the taxonomy's own names and synonyms and from --pairs, and finds nodes that have neither.
+    Each has a score and its path to the root. It learns from the taxonomy's own names and synonyms and from --pairs,
+    and finds nodes that have neither.
 
     Example:  unseen map --taxonomy icd10cm:9 --model models/heart phrases.csv --out mapped.csv
     """

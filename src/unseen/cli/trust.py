@@ -36,7 +36,9 @@ def diagnose(
     trust: Trust = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say how two domains differ, and what that means for the choice of a method; nothing is trained on.
+    """Say how two domains differ, and what that means for the choice.
+
+    The choice is that of a method; none is trained.
 
     Example:  unseen diagnose --source photos --target sketches
     """
@@ -78,9 +80,10 @@ def verify(
     trust: Trust = False,
     as_json: AsJson = False,
 ) -> None:
-    """Ask a person about random samples, then say how often the model is right, with an exact interval.
+    """Ask a person about some samples, and say how often it is right.
 
-    What was answered is sealed: no later fit on this machine learns from it.
+    Samples are drawn at random, and the interval is exact. What was answered is sealed: no later fit on this machine
+    learns from it.
 
     Example:  unseen verify runs/sketches sketches --n 60 --out verify.html
 
@@ -131,7 +134,9 @@ def label(
     on_error: OnError = "skip",
     trust: Trust = False,
 ) -> None:
-    """Propose which samples to label next; the filled table is a --support of compare.
+    """Propose which samples to label next.
+
+    The filled table is a --support of compare.
 
     Example:  unseen label sketches --source photos --budget 20 --out to_label.csv
     """

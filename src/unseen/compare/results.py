@@ -23,6 +23,7 @@ from unseen.evaluation.metrics.classification import (
     mean_class_accuracy,
 )
 from unseen.evaluation.protocols.base import Protocol
+from unseen.methods.base import Method
 
 if TYPE_CHECKING:
     from unseen.compare.job import Plan
@@ -108,8 +109,17 @@ def _row(
         "estimates": estimates(validators, group),
         "vote": vote_,
         "chosen": chosen,
+        "teachers": teachers(method),
         "metrics": {part: _grades(group, part, truth, protocol, inputs) for part, truth in truths.items() if protocol},
     }
+
+
+def teachers(method: Method) -> list[dict[str, Any]]:
+    """The models of a zoo that a fitted method has weighed, the most similar to its task first; else none."""
+    known = vars(method)
+    similarity, weight = known.get("similarities_", {}), known.get("weights_", {})
+    order = sorted(similarity, key=lambda name: -similarity[name])
+    return [{"name": name, "similarity": similarity[name], "weight": weight[name]} for name in order]
 
 
 def _refitted(

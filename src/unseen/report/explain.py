@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from unseen import methods
 from unseen.bundle import Bundle
 from unseen.data.domain import Domain
+from unseen.data.typing import FloatArray
+from unseen.methods.base import Method
 from unseen.methods.explanation import explaining, explains
 from unseen.runtime import replacing
 
@@ -24,7 +27,8 @@ PIXELS = 320
 """Largest side of a picture on the page."""
 EVEN = 3.0
 """A cell has the full colour at so many times its even share at least, and none at an even share."""
-HEAT = (214, 40, 57)
+HEAT, COLD, COVER = (214, 40, 57), (0, 103, 166), (222, 142, 0)
+"""Speaks for the class, against it; is covered."""
 OPEN = ((0.05, "hardly anything"), (0.2, "little"), (0.5, "some of it"), (0.8, "much"), (1.01, "nearly everything"))
 """What is left open, in words, up to these uncertainties."""
 
@@ -39,8 +43,17 @@ class Part(NamedTuple):
     heat: Image
 
 
+class Map(NamedTuple):
+    """A map of the whole picture: its values in cells, (h, w), what they come to in words, and its heat map."""
+
+    name: str
+    values: FloatArray
+    told: str
+    heat: Image
+
+
 class Told(NamedTuple):
-    """Everything that is said of one picture; `parts` are without heat maps where there is one region."""
+    """Everything that is said of one picture, by attributes (`parts`) or by maps; heat maps need several regions."""
 
     name: str
     prediction: str
@@ -50,6 +63,7 @@ class Told(NamedTuple):
     picture: Image
     parts: tuple[Part, ...]
     cells: tuple[int, int]
+    maps: tuple[Map, ...] = ()
 
 
 def explained(model: Bundle, samples: Domain, top: int = 5) -> list[Told]:
@@ -60,7 +74,7 @@ def explained(model: Bundle, samples: Domain, top: int = 5) -> list[Told]:
     Parameters
     ----------
     model : Bundle
-        Of a method with the verb `explain`, on an encoder of pictures.
+        Of a method with the verb `explain`, or with `evidence_maps` and `occlusion_maps`, on an encoder of pictures.
     samples : Domain
         Of kind image.
     top : int, >= 1
@@ -72,7 +86,7 @@ def explained(model: Bundle, samples: Domain, top: int = 5) -> list[Told]:
         If the method does not explain, or the model or the samples are no pictures.
     """
     method: Any = model.method
-    if not explains(method):
+    if not explains(method) and not maps(method):
         raise ValueError(f"{method.card.slug} does not explain its predictions; these methods do: {_those()}")
     if model.encoder is None or samples.kind != "image" or model.encoder.kind != "image":
         raise ValueError(
@@ -80,22 +94,57 @@ def explained(model: Bundle, samples: Domain, top: int = 5) -> list[Told]:
         )
     if top < 1:
         raise ValueError(f"top must be at least 1; got {top}")
-    features = model.features(samples)
-    found, table = method.explain(features, top), model.predict(samples)
+    return _by_attributes(model, samples, top) if explains(method) else _by_maps(model, samples)
+
+
+def maps(method: Method | type[Method]) -> bool:
+    """Whether a method maps what speaks for its predictions and what hides the object."""
+    return all(callable(getattr(method, verb, None)) for verb in ("evidence_maps", "occlusion_maps"))
+
+
+def _by_attributes(model: Bundle, samples: Domain, top: int) -> list[Told]:
+    method: Any = model.method
+    found, table = method.explain(model.features(samples), top), model.predict(samples)
     told = []
     for i, row in enumerate(table.to_dict("records")):
-        picture = _seen(model.encoder.preprocess, samples.x[i])
-        maps = found.maps[i][found.top[i]]
-        scale = max(float(maps.max(initial=0)) * maps[0].size, EVEN)
+        picture = _seen(model, samples.x[i])
+        looked = found.maps[i][found.top[i]]
+        scale = max(float(looked.max(initial=0)) * looked[0].size, EVEN)
         parts = [
             Part(found.names[a], float(p), float(z), float(map_.max() * map_.size), heated(picture, map_, scale))
-            for a, p, z, map_ in zip(found.top[i], found.found[i], found.expected[i], maps)
+            for a, p, z, map_ in zip(found.top[i], found.found[i], found.expected[i], looked)
             if p * z > 0  # the others did not speak for the class
         ]
         left = [(name, float(values[i]), words(float(values[i]))) for name, values in found.uncertainty.items()]
-        said = str(row["id"]), str(row["class"]), float(row["probability"]), bool(row["unknown"])
-        told.append(Told(*said, tuple(left), picture, tuple(parts), (maps.shape[1], maps.shape[2])))
+        told.append(Told(*_said(row), tuple(left), picture, tuple(parts), (looked.shape[1], looked.shape[2])))
     return told
+
+
+def _by_maps(model: Bundle, samples: Domain) -> list[Told]:
+    method: Any = model.method
+    features = model.features(samples)
+    table = model.predict(samples, top=2)
+    told = []
+    rows = zip(table.to_dict("records"), method.evidence_maps(features), method.occlusion_maps(features))
+    for i, (row, evidence, occluded) in enumerate(rows):
+        picture = _seen(model, samples.x[i])
+        largest = max(float(np.abs(evidence).max()), 1e-12)
+        speaks = f"{(evidence > 0).mean():.0%} of the cells speak for it, {(evidence < 0).mean():.0%} against"
+        hidden = f"{(occluded > 0).mean():.0%} of the cells show no part of it"
+        odds = np.tanh(np.maximum(occluded, 0) / 2)  # 2 p - 1, of the probability
+        first = Map(
+            f"{row['class_1']} rather than {row['class_2']}",
+            evidence,
+            speaks,
+            tinted(picture, evidence / largest, HEAT, COLD),
+        )
+        second = Map("occluded", occluded, hidden, tinted(picture, odds, COVER))
+        told.append(Told(*_said(row), (), picture, (), (evidence.shape[0], evidence.shape[1]), (first, second)))
+    return told
+
+
+def _said(row: dict[Any, Any]) -> tuple[str, str, float, bool]:
+    return str(row["id"]), str(row["class"]), float(row["probability"]), bool(row["unknown"])
 
 
 def words(uncertainty: float) -> str:
@@ -105,13 +154,24 @@ def words(uncertainty: float) -> str:
 
 def heated(picture: Image, map_: NDArray[Any], scale: float) -> Image:
     """The picture in pale grey, coloured where a map, (h, w), is above its even share; full at `scale` even shares."""
+    return tinted(picture, np.clip((map_ * map_.size - 1) / (scale - 1), 0, 1), HEAT)
+
+
+def tinted(
+    picture: Image,
+    strength: NDArray[Any],
+    above: tuple[int, int, int],
+    below: tuple[int, int, int] | None = None,
+) -> Image:
+    """The picture in pale grey, coloured by a strength in [-1, 1] of its cells, (h, w): above 0, and below it."""
     from PIL import Image as Images
 
-    strength = np.clip((map_ * map_.size - 1) / (scale - 1), 0, 1).astype(np.float32)
-    smooth = Images.fromarray(strength).resize(picture.size, Images.Resampling.BICUBIC)
-    alpha = 0.8 * np.clip(np.asarray(smooth), 0, 1)[:, :, None]
+    smooth = Images.fromarray(strength.astype(np.float32)).resize(picture.size, Images.Resampling.BICUBIC)
+    signed = np.clip(np.asarray(smooth), 0 if below is None else -1, 1)[:, :, None]
     grey = np.asarray(picture.convert("L"), dtype=np.float32)[:, :, None]
-    mixed = (1 - alpha) * (70 + 0.7 * grey) + alpha * np.array(HEAT, dtype=np.float32)
+    colour = np.where(signed > 0, np.array(above, dtype=np.float32), np.array(below or above, dtype=np.float32))
+    alpha = 0.8 * np.abs(signed)
+    mixed = (1 - alpha) * (70 + 0.7 * grey) + alpha * colour
     return Images.fromarray(np.clip(mixed, 0, 255).astype(np.uint8))
 
 
@@ -133,15 +193,16 @@ def write(file: Path, told: Sequence[Told], model: Bundle) -> None:
 
 
 def _those() -> str:
-    return ", ".join(explaining())
+    return ", ".join([*explaining(), *(slug for slug in methods.slugs() if maps(methods.get(slug)))])
 
 
-def _seen(preprocess: Any, sample: Any) -> Image:
+def _seen(model: Bundle, sample: Any) -> Image:
     """A picture as the network gets it: resized and cut."""
     from PIL import Image as Images
 
     from unseen.encoders.vision import as_image
 
+    preprocess: Any = model.encoder.preprocess if model.encoder is not None else None
     image = Images.fromarray(preprocess.pixels(as_image(sample)))
     factor = PIXELS / max(image.size)
     return image.resize((max(1, round(image.width * factor)), max(1, round(image.height * factor))))
@@ -185,19 +246,29 @@ def _source(picture: Image) -> str:
 def _figure(told: Sequence[Told]) -> bytes:
     from matplotlib.figure import Figure
 
-    columns, rows = 1 + max(len(one.parts) for one in told), len(told)
+    shown = [_panels(one) for one in told]
+    columns, rows = 1 + max(map(len, shown)), len(told)
     figure = Figure(figsize=(2.3 * columns, 3.25 * rows), dpi=120, facecolor="white", layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False)
-    for line, one in zip(axes, told):
+    for line, one, panels in zip(axes, told, shown):
         for axis in line:
             axis.axis("off")
         _show(line[0], one.picture, f"{one.prediction}, {one.probability:.0%}", _left(one))
-        for axis, part in zip(line[1:], one.parts):
-            located = f"\nlargest share {part.times:.1f} × even" if one.cells != (1, 1) else ""
-            _show(axis, part.heat, part.name, f"found {part.found:.2f}, expected {part.expected:.2f}{located}")
+        for axis, panel in zip(line[1:], panels):
+            _show(axis, *panel)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()
+
+
+def _panels(one: Told) -> list[tuple[Image, str, str]]:
+    """Heat maps with what stands above and below each."""
+    parts = [(part, f"found {part.found:.2f}, expected {part.expected:.2f}") for part in one.parts]
+    located = one.cells != (1, 1)
+    return [
+        *((p.heat, p.name, f"{text}\nlargest share {p.times:.1f} × even" if located else text) for p, text in parts),
+        *((map_.heat, map_.name, map_.told.replace(", ", ",\n")) for map_ in one.maps if located),
+    ]
 
 
 def _show(axis: Axes, picture: Image, title: str, below: str) -> None:
@@ -209,4 +280,5 @@ def _show(axis: Axes, picture: Image, title: str, below: str) -> None:
 
 
 def _left(one: Told) -> str:
-    return "left open:\n" + "\n".join(f"{name} {u:.2f}, {word}" for name, u, word in one.open)
+    left = [f"{name} {u:.2f}, {word}" for name, u, word in one.open]
+    return "\n".join(["left open:", *left] if left else [])

@@ -133,6 +133,7 @@ def _context(results: words.Results, tables: Mapping[str, pd.DataFrame], style: 
         "fine": _fine(results),
         "deciding": words.deciding(results),
         "skipped": _skipped(results),
+        "taught": [row for row in results["candidates"] if row.get("teachers")],
         "scale": plots.scale(results),
         "bars": plots.bars(results),
         "scatter": plots.scatter(results),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -302,6 +302,22 @@ def summary(results: Results) -> list[str]:
     if results["left_out"]:
         lines.append(f"left out: {', '.join(results['left_out'])}")
     return [line.replace(SPACE, " ") for line in lines]
+
+
+def teachers_table(taught: Mapping[str, Sequence[Mapping[str, Any]]]) -> Table:
+    """By method, how similar each model of a zoo is to the task, and its weight in what was distilled from it."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("method", "teacher"):
+        table.add_column(column, overflow="fold")
+    for column in ("similarity", "weight"):
+        table.add_column(column, justify="right")
+    for method, rows in taught.items():
+        for row in rows:
+            table.add_row(Text(method), Text(row["name"]), number(row["similarity"]), number(row["weight"]))
+    return table
 
 
 def rich_table(results: Results) -> Table:
