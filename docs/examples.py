@@ -225,7 +225,8 @@ def python(about: dict[str, Any], arguments: str = "") -> str:
         if of_domains(about):
             lines += ['source = source.replace(columns={"domain": source.columns["font"]})']
         if "model" in words:
-            lines = ["from unseen.catalogue import source_model", *lines, "model = source_model(source)"]
+            start = "new_model" if set(words) == {"source", "model"} else "source_model"
+            lines = [f"from unseen.catalogue import {start}", *lines, f"model = {start}(source)"]
         if "teachers" in words:
             lines = ["from unseen.catalogue import source_model", *lines, TEACHERS]
         if "support" in words:
