@@ -50,6 +50,7 @@ FILE = Path(__file__).resolve().parent / "evidence" / "generalization.json"
 PLAIN = ("erm", "coral")
 """What the others are compared with, and nothing chooses."""
 METHODS = ("source-only", "tram", "udim", "smos")
+ARMS = (*PLAIN, *METHODS)
 TEXTS = {
     "neoplasm": "EN/argument_components/original_data/neoplasm_train.tsv",
     "glaucoma": "EN/argument_components/original_data/glaucoma_test.tsv",
@@ -139,7 +140,9 @@ def domains(styles: str, seed: int, abstracts: Path | None) -> dict[str, Domain]
     return {one.name: one.take(hold_out(one.labels, 0.2, seed)[0]) for one in whole}
 
 
-def measure(styles: str, seeds: Sequence[int], out: Path, abstracts: Path | None = None) -> None:
+def measure(
+    styles: str, seeds: Sequence[int], out: Path, abstracts: Path | None = None, arms: Sequence[str] = ARMS
+) -> None:
     """All arms that the file lacks."""
     rows = json.loads(out.read_text(encoding="utf-8")) if out.exists() else []
     known = {(row["styles"], row["target"], row["seed"]): row for row in rows}
@@ -149,7 +152,7 @@ def measure(styles: str, seeds: Sequence[int], out: Path, abstracts: Path | None
             row = known.setdefault(
                 (styles, left_out, seed), {"styles": styles, "target": left_out, "seed": seed, "arms": {}}
             )
-            if lacking := [name for name in (*PLAIN, *METHODS) if name not in row["arms"]]:
+            if lacking := [name for name in arms if name not in row["arms"]]:
                 source = concatenate([one for name, one in found.items() if name != left_out], name="source")
                 row["arms"] |= graded(lacking, source, target, seed, crafted=styles != "texts")
                 replaced(out, json.dumps(list(known.values()), indent=1) + "\n")
@@ -234,11 +237,12 @@ def main() -> None:
     parser.add_argument("what", choices=("measure", "page"))
     parser.add_argument("--styles", choices=[*STYLES, "texts"], default="development")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--arms", nargs="+", default=ARMS, help='such as "udim after source-only"')
     parser.add_argument("--abstracts", type=Path, help="folder with EN and ES of multilingual-abstrct")
     parser.add_argument("--out", type=Path, default=FILE)
     given = parser.parse_args()
     if given.what == "measure":
-        measure(given.styles, given.seeds, given.out, given.abstracts)
+        measure(given.styles, given.seeds, given.out, given.abstracts, given.arms)
         return
     put("unseen-domains.md", {"generalization": table(json.loads(given.out.read_text(encoding="utf-8")))})
 
