@@ -100,15 +100,17 @@ def plain(source: Domain, start: Classifier, seed: int, weight: float = 0.0) -> 
 
 
 def fitted(name: str, source: Domain, seed: int) -> Any:
-    """A function from features to scores."""
-    slug, _, after = name.partition(" after ")
+    """A function from features to scores, of an arm such as "udim", "udim radius=0.03" or "udim after source-only"."""
+    wanted, _, after = name.partition(" after ")
+    slug, *settings = wanted.split()
+    given = {key: float(value) for key, value in (one.split("=") for one in settings)}
     if slug == "source-only":
         return Given({"source": source}, seed=seed).fit(catalogue.make(slug, "default", seed)).decision_function
     start = catalogue.source_model(source, seed) if after else catalogue.new_model(source, seed)
     if slug in ("erm", "coral"):
         net = plain(source, start, seed, WEIGHT if slug == "coral" else 0.0)
         return lambda domain: net(torch.as_tensor(domain.x)).detach()
-    return catalogue.make(slug, "default", seed).fit(source=source, model=start).decision_function
+    return catalogue.make(slug, "default", seed, **given).fit(source=source, model=start).decision_function
 
 
 def copies(held: Domain, seed: int) -> Domain:
@@ -237,7 +239,7 @@ def main() -> None:
     parser.add_argument("what", choices=("measure", "page"))
     parser.add_argument("--styles", choices=[*STYLES, "texts"], default="development")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--arms", nargs="+", default=ARMS, help='such as "udim after source-only"')
+    parser.add_argument("--arms", nargs="+", default=ARMS, help='such as "udim radius=0.03", "udim after source-only"')
     parser.add_argument("--abstracts", type=Path, help="folder with EN and ES of multilingual-abstrct")
     parser.add_argument("--out", type=Path, default=FILE)
     given = parser.parse_args()
