@@ -1,4 +1,4 @@
-"""What adaptation and generalization cost: epochs beside plain training, sharpness-aware steps, banks of neighbours."""
+"""What adaptation and generalization cost: epochs beside plain training, and banks of neighbours."""
 
 from __future__ import annotations
 
@@ -17,16 +17,13 @@ from common import Row, in_turns, row
 from loki import memory
 from torch import nn
 
-from unseen import catalogue, encoders, methods
+from unseen import catalogue, methods
 from unseen.claims.shifts import small_network
-from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
-from unseen.encoders.promptable import promptable
 from unseen.methods.base import signatures
 from unseen.methods.checks import REGIONS
 from unseen.nn.classifier import Classifier, feature_classifier
 from unseen.nn.neighbours import nearest
-from unseen.nn.sharpness import ASAM, SAGM, SAM, TRAM, FisherSAM
 from unseen.runtime import reproducible
 from unseen.testing.inputs import of_domains
 
@@ -51,10 +48,10 @@ REGION, N_REGIONS = 128, 16
 
 
 def run(sizes: tuple[int, ...] = SIZES) -> list[Row]:
-    """Epochs, steps, banks."""
+    """Epochs and banks."""
     torch.set_num_threads(1)
     epochs = [line for kind in SLUGS for line in epoch_rows(kind, sizes)]
-    return [*epochs, prompt_row(), *sharpness_rows(), *bank_rows()]
+    return [*epochs, *bank_rows()]
 
 
 # -- an epoch ----------------------------------------------------------------------------------------------
@@ -128,65 +125,6 @@ def plain_epoch(net: nn.Module, source: Domain) -> Callable[[], None]:
             optimizer.step()
 
     return job
-
-
-def prompt_row(n: int = 16) -> Row:
-    """An epoch of AD-CLIP, which has a prompt for every pair of a sample and a class, beside its text tower alone."""
-    towers = promptable(encoders.get("lite-clip"))
-    classes = ClassSpace(names=tuple(f"class {k}" for k in range(CLASSES)))
-    rng = np.random.default_rng(0)
-    rows = rng.normal(size=(2, n, towers.image.width)).astype(np.float32)
-    source, target = (Domain(x=x, y=np.arange(n) % CLASSES, classes=classes, kind="features") for x in rows)
-
-    def fit(epochs: int) -> Any:
-        method = catalogue.make("ad-clip", "default", 0, epochs=epochs)
-        return method.fit(source=source, target=target.unlabeled(), encoder=towers).network()
-
-    net: Any = fit(1)
-    contexts = net.initial.detach().repeat(2 * n, 1, 1).requires_grad_()
-    known = torch.arange(CLASSES)
-    short, long, peer = in_turns(
-        lambda: fit(1), lambda: fit(2), lambda: net.features(contexts, known).sum().backward(), repeats=2
-    )
-    return row(f"an epoch of ad-clip, {2 * n * CLASSES} prompts", long - short, "its text tower alone", peer)
-
-
-# -- sharpness-aware steps ---------------------------------------------------------------------------------
-
-
-def sharpness_rows(steps: int = 10) -> list[Row]:
-    """A step of each optimizer beside two steps of its base, on EfficientNet-Lite0's last stages."""
-    import timm
-
-    whole = timm.create_model("tf_efficientnet_lite0", num_classes=29)
-    head = (whole.conv_head, whole.bn2, nn.AdaptiveAvgPool2d(1), nn.Flatten(), whole.classifier)
-    net = nn.Sequential(*whole.blocks[5:], *head)
-    x, y = torch.randn(32, 112, 14, 14), torch.randint(29, (32,))
-
-    def job(optimizer: Any, passes: int = 1) -> Callable[[], None]:
-        def closure() -> torch.Tensor:
-            optimizer.zero_grad()
-            loss = F.cross_entropy(net(x), y)
-            loss.backward()
-            return loss
-
-        def repeated() -> None:
-            for _ in range(steps * passes):
-                optimizer.step(closure)
-
-        return repeated
-
-    base = {"base": torch.optim.SGD, "lr": 1e-4, "momentum": 0.9}
-    family = {kind.__name__: kind(net.parameters(), **base) for kind in (SAM, ASAM, FisherSAM, SAGM)}
-    family["TRAM"] = TRAM(net.parameters(), **base)
-    family["TRAM"].radius = 0.05
-    twice = job(torch.optim.SGD(net.parameters(), lr=1e-4, momentum=0.9), passes=2)
-    *own, peer = in_turns(*map(job, family.values()), twice, repeats=3)
-    about = "Lite0's last stages, batch 32"
-    return [
-        row(f"a step of {name}, {about}", seconds / steps, "two steps of SGD", peer / steps, floor=">= 0.9")
-        for name, seconds in zip(family, own)
-    ]  # fmt: skip
 
 
 # -- banks of neighbours -----------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ ALL = (
     "embed",
     "loki",
     "adaptation",
+    "steps",
     "glc_labels",
     "zeroq",
     "forecasting",
