@@ -8,7 +8,7 @@ import inspect
 import json
 from collections.abc import Iterable, Mapping
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -19,6 +19,9 @@ from unseen.data.domain import Domain
 from unseen.data.ontologies import related
 from unseen.methods.base import VOCABULARY, Card, Method, Signature, signatures
 from unseen.methods.checks import has_regions
+
+if TYPE_CHECKING:
+    from unseen.nn.classifier import Classifier
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,7 +177,7 @@ class Given:
             return self._fit_rule(method)
         words = self._words(type(method))
         made = {"model": new_model(self["source"], self.seed)} if self._begins_anew(words) else {}
-        return method.fit(**{word: made[word] if word in made else self[word] for word in words})
+        return method.fit(**made, **{word: self[word] for word in words if word not in made})
 
     def _begins_anew(self, words: Iterable[str]) -> bool:
         """Whether a method trains on the source itself, and the user has no model for it to begin with."""
@@ -216,22 +219,26 @@ def new_model(source: Domain, seed: int = 0) -> torch.nn.Module:
     One that is trained already fits the source, and what comes after hardly moves it: on emoji styles never seen,
     sharpness-aware training from there lost 3 to 9 points.
     """
-    from unseen.nn.classifier import feature_classifier
     from unseen.runtime import reproducible
 
-    n_classes = len(source.classes) if source.classes is not None else int(source.labels.max()) + 1
     with reproducible(seed):
-        return feature_classifier(source.n_features, n_classes)
+        return _untrained(source)
 
 
 def source_model(source: Domain, seed: int = 0, **settings: Any) -> torch.nn.Module:
     """A classifier in SHOT's three parts, trained on labelled features: what is adapted if no model is given."""
-    from unseen.nn.classifier import feature_classifier, train_source
+    from unseen.nn.classifier import train_source
     from unseen.runtime import reproducible
 
-    n_classes = len(source.classes) if source.classes is not None else int(source.labels.max()) + 1
     with reproducible(seed):
-        return train_source(feature_classifier(source.n_features, n_classes), source, **settings)
+        return train_source(_untrained(source), source, **settings)
+
+
+def _untrained(source: Domain) -> Classifier:
+    from unseen.nn.classifier import feature_classifier
+
+    n_classes = len(source.classes) if source.classes is not None else int(source.labels.max()) + 1
+    return feature_classifier(source.n_features, n_classes)
 
 
 def candidates(given: Given, wanted: Iterable[str] | None = None) -> tuple[list[tuple[str, str]], dict[str, str]]:

@@ -265,8 +265,8 @@ def reproduce(
         rows = [{"slug": slug, "title": methods.card(slug).title} for slug in claims.slugs()]
         if as_json:
             dump(rows)
-        for row in () if as_json else rows:
-            typer.echo(f"{row['slug']:18s} {row['title']}")
+        else:
+            typer.echo("\n".join(f"{row['slug']:18s} {row['title']}" for row in rows))
         return
     chosen = list(claims.slugs()) if everything else list(slugs or [])
     if not chosen:
