@@ -14,7 +14,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unseen.claims.base import Assertion, Claim, Condition, Experiment, Level, at_least, better, wins
+from unseen.claims.base import (
+    Assertion,
+    Claim,
+    Condition,
+    Experiment,
+    at_least,
+    better,
+    effect,
+    mechanism,
+    not_testable,
+    paper_scale,
+    promised,
+    wins,
+)
 from unseen.claims.shifts import subgroups as features
 from unseen.data.domain import Domain, concatenate
 from unseen.data.samplers import Batch, domain_batches, domain_steps, tensor
@@ -388,17 +401,71 @@ def main_arms(start: Start, mixed: Aggregator, unseen: list[Domain]) -> tuple[Ta
 # -- the ledger --------------------------------------------------------------------------------------------------
 
 
-def says(
-    text: str, holds: Condition, *, on: str = "digits", level: Level = "effect", promised: bool = False
-) -> Assertion:
-    """An assertion that an experiment shows or does not."""
-    return Assertion(text=text, level=level, experiment=on, holds=holds, promised=promised)
-
-
 def beats(other: str, *, by: float = 0.0, metric: str = "accuracy", lower: bool = False) -> Condition:
     """The full method is better than another arm on unseen domains."""
     return better("full", other, metric=metric, by=by, lower=lower)
 
+
+# fmt: off
+LEDGER: tuple[Assertion, ...] = (
+    effect("digits", better("erm, known domains", "erm", "accuracy", by=0.02),
+        "Domain shift is tackled: a single model does worse on unseen domains than on new samples of its own."),
+    not_testable("Most methods train a single model on several domains and use it on every unseen one.",
+        "It is about the state of the field in 2022."),
+    effect("digits", beats("erm", by=0.01),
+        "A single model for all is not optimal: Meta-DMoE is better than one with the same samples, steps and "
+        "choice of the epoch."),
+    effect("digits", wins("full", "erm", "accuracy", of=0.75),
+        "Meta-DMoE is better than a single model of as many steps in three of four pairs of case and seed."),
+    effect("digits", beats("erm, at equal cost"),
+        "Meta-DMoE is better than a single model that is trained at the cost of all networks."),
+    effect("digits", beats("full, step on another domain"),
+        "Each target has its own specialty: a step on samples of another domain is worse than one on its own."),
+    effect("digits", better("own expert", "student, as long as experts", "known"),
+        "A single model learns less than all there is: each expert knows its own domains better than it does."),
+    mechanism("digits", better("own expert", "other experts", "known", by=0.05),
+        "Each expert is trained on other domains to maximize its specialty: it knows its own best."),
+    mechanism("digits", beats("full, before the step", metric="distance", lower=True),
+        "The step is knowledge distillation: after it, other samples' features are nearer to what the experts say."),
+    mechanism("digits", beats("full, before the step"),
+        "What the experts say supervises the student: one step without labels makes it more accurate."),
+    promised("digits", better("full, 24 samples", "full, before the step", "accuracy", by=0.01),
+        "A small set of unlabeled samples suffices: with 24, the student is better than without the step."),
+    effect("digits", at_least("full, 24 samples", "share_of_gain", 0.5),
+        "With 24 samples the step gains more than half of what it gains with all samples of the domain."),
+    effect("digits", better("full, 24 samples", "erm", "accuracy"),
+        "With 24 samples the adapted student is better than the single model."),
+    effect("digits", beats("average"),
+        "The transformer combines the experts better than their average."),
+    effect("digits", beats("weighted"),
+        "The experts' interconnection counts: the transformer is better than their weighted sum."),
+    effect("digits", beats("aggregator not meta-learnt"),
+        "Meta-learning makes the aggregator distil what helps: better than one that rests meanwhile."),
+    effect("digits", beats("plain distillation"),
+        "Meta-learning makes adaptation fast: better than a step of plain distillation, its length chosen on the "
+        "source, from a student trained as long."),
+    promised("digits", beats("no inner step"),
+        "Each component counts: without the inner step it is worse."),
+    effect("digits", beats("no mask"),
+        "Each component counts: without leaving out the domain's own expert in training it is worse."),
+    effect("digits", beats("arm-bn"),
+        "Meta-DMoE is superior to ARM-BN, trained in the same batches, as long, its epoch chosen likewise."),
+    effect("digits", beats("experts' vote"),
+        "The student is better than all its experts together."),
+    effect("digits", beats("experts' vote", metric="seconds", lower=True),
+        "The student takes less time for a prediction than the experts do."),
+    effect("emoji", beats("erm"),
+        "Meta-DMoE is better than the single model on vendors' emoji (cached features)."),
+    effect("emoji", beats("full, before the step"),
+        "The step without labels makes the student more accurate on vendors' emoji (cached features)."),
+    paper_scale("Better than the state of the art on WILDS (iWildCam 77.2 % accuracy, Camelyon17 91.4 %).",
+        "WILDS is not at hand. With a split as a Domain with a column `domain` and a ResNet-50 as `model`: "
+        "MetaDMoE(n_experts=10, heads=16, support_size=24, query_size=16, alpha=3e-4, student_rate=3e-5, "
+        "aggregator_rate=1e-6, epochs=20), then adapt on the first batch of each test domain; not run."),
+    not_testable("The code is public.",
+        "It is at github.com/n3il666/Meta-DMoE; the card says where this one differs."),
+)
+# fmt: on
 
 claim = Claim(
     slug="meta-dmoe",
@@ -431,114 +498,5 @@ claim = Claim(
             unit="vendor that is left out",
         ),
     },
-    parts=("unseen.claims.shifts",),
-    ledger=(
-        says(
-            "Domain shift is tackled: a single model does worse on unseen domains than on new samples of its own.",
-            better("erm, known domains", "erm", metric="accuracy", by=0.02),
-        ),
-        Assertion(
-            text="Most methods train a single model on several domains and use it on every unseen one.",
-            level="not testable",
-            reason="It is about the state of the field in 2022.",
-        ),
-        says(
-            "A single model for all is not optimal: Meta-DMoE is better than one with the same samples, steps and "
-            "choice of the epoch.",
-            beats("erm", by=0.01),
-        ),
-        says(
-            "Meta-DMoE is better than a single model of as many steps in three of four pairs of case and seed.",
-            wins("full", "erm", metric="accuracy", of=0.75),
-        ),
-        says(
-            "Meta-DMoE is better than a single model that is trained at the cost of all networks.",
-            beats("erm, at equal cost"),
-        ),
-        says(
-            "Each target has its own specialty: a step on samples of another domain is worse than one on its own.",
-            beats("full, step on another domain"),
-        ),
-        says(
-            "A single model learns less than all there is: each expert knows its own domains better than it does.",
-            better("own expert", "student, as long as experts", metric="known"),
-        ),
-        says(
-            "Each expert is trained on other domains to maximize its specialty: it knows its own best.",
-            better("own expert", "other experts", metric="known", by=0.05),
-            level="mechanism",
-        ),
-        says(
-            "The step is knowledge distillation: after it, other samples' features are nearer to what the experts say.",
-            beats("full, before the step", metric="distance", lower=True),
-            level="mechanism",
-        ),
-        says(
-            "What the experts say supervises the student: one step without labels makes it more accurate.",
-            beats("full, before the step"),
-            level="mechanism",
-        ),
-        says(
-            "A small set of unlabeled samples suffices: with 24, the student is better than without the step.",
-            better("full, 24 samples", "full, before the step", metric="accuracy", by=0.01),
-            promised=True,
-        ),
-        says(
-            "With 24 samples the step gains more than half of what it gains with all samples of the domain.",
-            at_least("full, 24 samples", metric="share_of_gain", value=0.5),
-        ),
-        says(
-            "With 24 samples the adapted student is better than the single model.",
-            better("full, 24 samples", "erm", metric="accuracy"),
-        ),
-        says("The transformer combines the experts better than their average.", beats("average")),
-        says(
-            "The experts' interconnection counts: the transformer is better than their weighted sum.", beats("weighted")
-        ),
-        says(
-            "Meta-learning makes the aggregator distil what helps: better than one that rests meanwhile.",
-            beats("aggregator not meta-learnt"),
-        ),
-        says(
-            "Meta-learning makes adaptation fast: better than a step of plain distillation, its length chosen on the "
-            "source, from a student trained as long.",
-            beats("plain distillation"),
-        ),
-        says("Each component counts: without the inner step it is worse.", beats("no inner step"), promised=True),
-        says(
-            "Each component counts: without leaving out the domain's own expert in training it is worse.",
-            beats("no mask"),
-        ),
-        says(
-            "Meta-DMoE is superior to ARM-BN, trained in the same batches, as long, its epoch chosen likewise.",
-            beats("arm-bn"),
-        ),
-        says("The student is better than all its experts together.", beats("experts' vote")),
-        says(
-            "The student takes less time for a prediction than the experts do.",
-            beats("experts' vote", metric="seconds", lower=True),
-        ),
-        says(
-            "Meta-DMoE is better than the single model on vendors' emoji (cached features).", beats("erm"), on="emoji"
-        ),
-        says(
-            "The step without labels makes the student more accurate on vendors' emoji (cached features).",
-            beats("full, before the step"),
-            on="emoji",
-        ),
-        Assertion(
-            text="Better than the state of the art on WILDS (iWildCam 77.2 % accuracy, Camelyon17 91.4 %).",
-            level="paper scale",
-            reason=(
-                "WILDS is not at hand. With a split as a Domain with a column `domain` and a ResNet-50 as `model`: "
-                "MetaDMoE(n_experts=10, heads=16, support_size=24, query_size=16, alpha=3e-4, student_rate=3e-5, "
-                "aggregator_rate=1e-6, epochs=20), then adapt on the first batch of each test domain; not run."
-            ),
-        ),
-        Assertion(
-            text="The code is public.",
-            level="not testable",
-            reason="It is at github.com/n3il666/Meta-DMoE; the card says where this one differs.",
-        ),
-    ),
+    ledger=LEDGER,
 )
