@@ -270,6 +270,10 @@ FEW = 3
 """Cases that no interval is told of: each of them must do."""
 
 
+NOTHING = 1e-9
+"""What rounding leaves of two equal figures: no gain and no loss."""
+
+
 def _spread(values: pd.Series, sign: str = "+") -> str:
     """The interval of a mean as it is told; of a few cases each of them."""
     if len(values) == 1:
@@ -297,7 +301,7 @@ def better(a: str, b: str, metric: str, *, by: float = 0.0, lower: bool = False)
         gain = _gain(table, a, b, metric, lower)
         mean, (low, high) = float(gain.mean()), interval(gain)
         told = f"{metric}: {a} better than {b} by {mean:+.4g} {_spread(gain)}; needed > {by:g}"
-        return Verdict(mean > by and low > 0, mean, low, high, told + " and each case, or the interval, above 0")
+        return Verdict(mean > by and low > NOTHING, mean, low, high, told + " and each case, or the interval, above 0")
 
     return Condition(metric, asked, holds, (a, b))
 
@@ -324,7 +328,7 @@ def not_worse(a: str, b: str, metric: str, *, within: float, lower: bool = False
         gain = _gain(table, a, b, metric, lower)
         mean, (low, high) = float(gain.mean()), interval(gain)
         told = f"{metric}: {a} against {b} {mean:+.4g} {_spread(gain)}; needed each case, or the interval,"
-        return Verdict(low >= -within, mean, low, high, f"{told} >= {-within:g}")
+        return Verdict(low >= -within - NOTHING, mean, low, high, f"{told} >= {-within:g}")
 
     return Condition(metric, asked, holds, (a, b))
 
