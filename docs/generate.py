@@ -292,8 +292,8 @@ def assertion_row(standing: Any) -> list[str]:
 LEVELS = (
     "*mechanism*: the part does what it is for, and must hold. *effect*: better than the alternatives, held or not "
     "held at this scale; one that is *promised* must hold for `unseen reproduce` to exit with 0. *paper scale*: needs "
-    "the paper's data. A verdict is confirmed, judged once in these words on cases that nobody had opened, unless it says "
-    "*explored*: then the assertion is younger than the first look at its cases. Brackets are 95 % intervals over "
+    "the paper's data. A verdict is confirmed, judged once in these words on cases that nobody had opened, unless it "
+    "says *explored*: then the assertion is younger than the first look at its cases. Brackets are 95 % intervals over "
     "cases; of up to three cases each is told."
 )
 
