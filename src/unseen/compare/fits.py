@@ -50,13 +50,15 @@ def run_all(
 ) -> dict[tuple[str, str], list[Cell]]:
     """All cells, by candidate in the order of the seeds; a cell that stands in `folder` is read.
 
-    On Ray neither truth nor raw samples leave this process; `folder`, if given, must be one that all machines see.
+    Neither truth nor raw samples leave this process for another one; `folder`, if given, must be one that all machines
+    see. A model or teachers that are given keep the work in this process: not every network travels.
     """
     cells: dict[tuple[str, str], list[Cell]] = {pair: [] for pair in candidates}
     jobs: list[Job] = [(seed, pair) for seed in range(seeds) for pair in candidates]
-    work = Work(inputs, folder)
-    if engine.name == "process":
-        found: Iterator[Cell] = each(_cell, jobs, work, label="fitting")
+    if engine.name == "process" and not (inputs.model is None and inputs.teachers is None):
+        engine = dataclasses.replace(engine, workers=1)
+    if engine.name == "process" and engine.workers == 1:
+        found: Iterator[Cell] = each(_cell, jobs, Work(inputs, folder), label="fitting")
     else:
         told = Work(inputs.without_truth(), None if folder is None else folder.resolve())
         found = (unpack(*packed) for packed in each(_packed, jobs, told, engine=engine, label="fitting"))

@@ -206,13 +206,14 @@ def compare(
     say : callable (str) -> None
         Told what will run, before it does.
     engine : Engine, optional
-        Where samples are encoded and fits run: this process, or Ray. The results are the same bits.
+        Where samples are encoded and fits run: on all cores of this machine by default, in one process
+        (``Engine(workers=1)``), or on Ray. The results are the same bits.
 
     Returns
     -------
     Comparison
     """
-    engine = engine or Engine()
+    engine = engine or Engine(workers=0)
     if seeds < 1:
         raise ValueError(f"seeds must be at least 1, got {seeds}")
     if protocol != "auto":
