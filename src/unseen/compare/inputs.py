@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unseen import methods
 from unseen.catalogue import Given
 from unseen.data.classes import ClassSpace, join, overlap, realign
 from unseen.data.compositions import composed, primitives, with_vectors
@@ -54,6 +55,10 @@ class Inputs:
         The target's samples as they were read, for pictures in the report.
     overlap, leakage, told
         What to say before work.
+    two_views : Inputs, optional
+        The same samples with features of both views (`unseen.compare.views`).
+    one_view : Inputs, optional
+        Of inputs with both views, those with the plain one: scores of candidates are taken there, to be comparable.
     crafted : mapping of seed to Domain
         Features of crafted copies of source samples that the fits of a seed do not learn from; a column `family`.
     """
@@ -74,6 +79,16 @@ class Inputs:
     model: Any = None
     teachers: Any = None
     crafted: Mapping[int, Domain] = dataclasses.field(default_factory=dict)
+    two_views: Inputs | None = None
+    one_view: Inputs | None = None
+
+    def seen_by(self, slug: str, preset: str) -> Inputs:
+        """The inputs of a candidate: with both views if its preset reads them."""
+        if preset not in methods.card(slug).two_views:
+            return self
+        if self.two_views is None:
+            raise ValueError(f"{slug}:{preset} reads both views of pictures, which are not at hand here")
+        return self.two_views
 
     def joined(self) -> Inputs:
         """The same, with what is held out of the target joined to it."""
@@ -88,11 +103,26 @@ class Inputs:
         if self.described or self.shared_space:
             words["classes"] = self.classes
         inputs = {word: value for word, value in words.items() if value is not None}
-        return Given(inputs, shared_space=self.shared_space, seed=seed)
+        return Given(inputs, shared_space=self.shared_space, seed=seed, two_views=self.can_have_two_views)
+
+    @property
+    def can_have_two_views(self) -> bool:
+        """Whether there are pictures on both sides and a network with batch statistics, whose head is not given."""
+        from unseen.encoders.views import has_second_view
+
+        if self.one_view is not None or self.two_views is not None:
+            return True
+        sides = [self.raw[name] for name in ("source", "target") if name in self.raw]
+        pictures = len(sides) == 2 and all(side.kind == "image" and len(side) > 1 for side in sides)
+        return pictures and self.model is None and self.teachers is None and has_second_view(self.encoder)
 
     def without_truth(self) -> Inputs:
         """What a fit on another machine needs: features without exams, raw samples and the encoder."""
-        return dataclasses.replace(self, exams={}, raw={}, encoder=None)
+        plain = dataclasses.replace(self, exams={}, raw={}, encoder=None, two_views=None)
+        if self.two_views is None:
+            return plain
+        both = dataclasses.replace(self.two_views, exams={}, raw={}, encoder=None, one_view=plain)
+        return dataclasses.replace(plain, two_views=both)
 
 
 def prepare(

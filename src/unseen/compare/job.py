@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from unseen import __version__, catalogue
+from unseen import methods as methods_
 from unseen.bundle import Bundle
 from unseen.compare.cells import Cell, calibration
 from unseen.compare.choice import choose
@@ -21,6 +22,7 @@ from unseen.compare.crafted import crafted_checks
 from unseen.compare.fits import alone_in, fit_whole, run_all, split
 from unseen.compare.inputs import Data, Inputs, prepare
 from unseen.compare.results import summarize
+from unseen.compare.views import with_two_views
 from unseen.data.class_gaps import gaps
 from unseen.data.classes import ClassSpace
 from unseen.data.ontology import Ontology
@@ -238,6 +240,8 @@ def compare(
     if folder is not None:
         _claim_folder(folder, config)
     inputs.crafted = crafted_checks(inputs, seeds, crafted)
+    if any(preset in methods_.card(slug).two_views for slug, preset in todo.candidates):
+        inputs = with_two_views(inputs)
     with alone_in(folder):
         found_cells = run_all(inputs, todo.candidates, seeds, folder, engine)
         cells = {name(*pair): group for pair, group in found_cells.items()}
@@ -252,11 +256,13 @@ def compare(
             )  # fmt: skip
         results.update(unseen=__version__, command=command, config=config, settings=_settings(engine))
         results["diagnosis"] = None if found is None else found.to_json()
-        bundle = make_bundle(inputs, whole or first)
+        seen = inputs.seen_by(*pairs[choice.name])
+        bundle = make_bundle(seen, whole or first)
         if folder is not None:
             from unseen.compare.folder import write_run
 
-            write_run(folder, results, inputs, whole or first, bundle, pictures=pictures, with_encoder=with_encoder)
+            with limited_threads():
+                write_run(folder, results, seen, whole or first, bundle, pictures=pictures, with_encoder=with_encoder)
     return Comparison(results, bundle, folder)
 
 
@@ -375,6 +381,8 @@ def adapt(
     make = functools.partial(catalogue.make, method, preset, seed, **(settings or {}))
     make()
     ready = prepare(**inputs)
+    if preset in methods_.card(method).two_views:
+        ready = with_two_views(ready).seen_by(method, preset)
     given, check = split(ready, seed)
     fitted = given.fit(make()) if check is not None or not refit else make()
     cell = {"method": fitted, **calibration(fitted, check)}
