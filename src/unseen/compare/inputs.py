@@ -171,6 +171,7 @@ def prepare(
     described = any(told is not None for told in (classes, ontology, taxonomy))
     labeled = known.take(known.seen)
     apart = overlap(labeled, _classes_of(read, "target")) if _has_labels(read, "target") else {}
+    check_before_work(read, labeled, apart, described=described)
     read = {name: _onto(domain, everything) for name, domain in read.items()}
     parts = _seal(read, labels, fraction)
     if fraction > 0:
@@ -274,6 +275,45 @@ def check_kinds(read: Mapping[str, Domain]) -> None:
     if len(set(kinds.values())) > 1:
         told = ", ".join(f"{name} is {kind}" for name, kind in kinds.items())
         raise ValueError(f"all inputs must be of one kind; {told}")
+
+
+def check_before_work(
+    read: Mapping[str, Domain], labeled: ClassSpace, apart: Mapping[str, tuple[str, ...]], *, described: bool
+) -> None:
+    """`ValueError` for what no method can learn from or be graded on, before anything is encoded.
+
+    Parameters
+    ----------
+    read : mapping of words to Domain
+        Source, target and support, as far as they are given.
+    labeled : ClassSpace
+        The classes that have labelled samples.
+    apart : mapping
+        How these and the target's classes overlap; empty where the target has no labels.
+    described : bool
+        Whether classes without samples may be predicted, as a class file describes them.
+    """
+    if len(labeled) < 2 and not described:
+        only = "source" if "source" in read else "support"
+        told = f"all {len(read.get(only, ()))} are of {labeled.names[0]!r}"
+        raise ValueError(f"{only} must hold samples of at least two classes; {told}")
+    if apart and not apart["shared"] and not described:
+        raise ValueError(
+            f"target has no class in common with the labelled data: it has {_some(apart['target_only'])}, they have "
+            f"{_some(apart['source_only'])}. Name classes alike, or describe the target's with classes="
+        )
+    for name, domain in read.items():
+        if len(domain) > 2 and len(set(domain.digests().tolist())) == 1:
+            raise ValueError(f"{name} holds one and the same sample {len(domain)} times")
+    if "source" in read and "target" in read:
+        known = set(read["source"].digests().tolist())
+        if all(digest in known for digest in read["target"].digests().tolist()):
+            told = f"all {len(read['target'])} are in both"
+            raise ValueError(f"target holds no sample that source lacks ({told}): are they the same folder?")
+
+
+def _some(names: tuple[str, ...], most: int = 3) -> str:
+    return ", ".join(map(repr, names[:most])) + (f" and {len(names) - most} others" if len(names) > most else "")
 
 
 # -- classes -----------------------------------------------------------------------------------------------

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from unseen import __version__, catalogue
 from unseen import methods as methods_
 from unseen.bundle import Bundle
@@ -298,10 +300,30 @@ def introduction(inputs: Inputs) -> list[str]:
             lines.append(f"classes that differ in case only (are they one?): {', '.join(apart['case_variants'][:5])}")
     if inputs.described:
         lines += [f"classes: {gap}" for gap in gaps(inputs.classes)]
-    lines += [leak.summary() for leak in inputs.leakage]
+    lines += [leak.summary() for leak in inputs.leakage] + few_samples(inputs)
     if "target" in inputs.told and not inputs.exams:
         lines.append("the target has no labels: there will be a choice, and no accuracy")
     return lines
+
+
+def few_samples(inputs: Inputs) -> list[str]:
+    """What is too small to say much, in sentences."""
+    lines = []
+    if inputs.source is not None:
+        counts = np.bincount(inputs.source.labels, minlength=len(inputs.classes))
+        alone = [inputs.classes.names[c] for c in np.flatnonzero(counts == 1)]
+        if alone:
+            told = ", ".join(alone[:3]) + (f" and {len(alone) - 3} others" if len(alone) > 3 else "")
+            lines.append(f"classes with a single labelled sample, of which nothing can be held out: {told}")
+    if inputs.target is not None and len(inputs.target) < SMALL_TARGET:
+        lines.append(
+            f"the target has {len(inputs.target)} samples: nothing that needs its neighbours or its shares can be "
+            "estimated well, and an accuracy on it says little"
+        )
+    return lines
+
+
+SMALL_TARGET = 20
 
 
 def _config(inputs: Inputs, todo: Plan, protocol: str, labels: str, seeds: int) -> dict[str, Any]:
