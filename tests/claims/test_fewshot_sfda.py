@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from unseen.claims.fewshot_sfda import RAREST, data
+from unseen.claims.fewshot_sfda import data
+from unseen.claims.label_pools import RAREST
 
 
 def test_pools_differ_from_their_controls_in_one_thing():
