@@ -92,12 +92,10 @@ def without_labels(model: Classifier, pair: Data, seed: int) -> Table:
     """
     base = graded(model, pair.exam)
     table: Table = {"source": {**dict.fromkeys(pair.pools, base), "drop ood": 0.0, "drop shift": 0.0}}
-    for arm, (method, settings) in UNLABELED.items():
+    for arm in UNLABELED:
         table[arm] = {}
         for name, pool in pair.pools.items():
-            fitted: Any = method().set_params(random_state=seed, **settings)
-            fitted.set_params(epochs=max(1, round(STEPS / steps(len(pool), fitted.batch_size))))
-            table[arm][name] = graded(fitted.fit(model=model, target=pool).network_, pair.exam)
+            table[arm][name] = graded(adapted(arm, model, pool, seed), pair.exam)
         row = table[arm]
         for name, control in CONTROL.items():
             row[f"drop {name}"] = row[control] - row[name]
@@ -109,6 +107,15 @@ def without_labels(model: Classifier, pair: Data, seed: int) -> Table:
         for arm, metric, of in (("mean unlabeled", "drop", np.mean), ("any unlabeled", "harm", max)):
             table.setdefault(arm, {})[f"{metric} {name}"] = float(of([row[f"{metric} {name}"] for row in rows]))
     return table
+
+
+def adapted(arm: str, model: Classifier, pool: Domain, seed: int) -> Classifier:
+    """The source model after one of `UNLABELED` on a pool, for as many steps whatever its size."""
+    method, settings = UNLABELED[arm]
+    fitted: Any = method().set_params(random_state=seed, **settings)
+    fitted.set_params(epochs=max(1, round(STEPS / steps(len(pool), fitted.batch_size))))
+    network: Classifier = fitted.fit(model=model, target=pool).network_
+    return network
 
 
 def graded(network: Classifier, exam: Domain) -> float:
