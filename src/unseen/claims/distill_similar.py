@@ -36,8 +36,9 @@ from unseen.claims.base import (
     promised,
 )
 from unseen.claims.drawings import VENDORS
-from unseen.claims.meta_dmoe import Style, digits, drawn
+from unseen.claims.meta_dmoe import digits
 from unseen.claims.shifts import subgroups
+from unseen.claims.styles import Style, drawn
 from unseen.data.augment import Augment, jitter, random_crop, random_resized_crop
 from unseen.data.domain import Domain, concatenate
 from unseen.data.samplers import hold_out, tensor

@@ -15,7 +15,6 @@ from unseen import encoders
 from unseen.claims.base import (
     Assertion,
     Claim,
-    Condition,
     Experiment,
     at_least,
     better,
@@ -275,14 +274,6 @@ def run_ablation(case: str, seed: int) -> Result:
 # -- the ledger --------------------------------------------------------------------------------------------
 
 
-def _mechanism(experiment: str, holds: Condition, text: str) -> Assertion:
-    return Assertion(text=text, level="mechanism", experiment=experiment, holds=holds)
-
-
-def _effect(experiment: str, holds: Condition, text: str, promised: bool = False) -> Assertion:
-    return Assertion(text=text, level="effect", experiment=experiment, holds=holds, promised=promised)
-
-
 # fmt: off
 LEDGER: tuple[Assertion, ...] = (
     not_testable("Zero-shot learning, which predicts classes that the training data never showed, has much interest.",
@@ -387,7 +378,7 @@ LEDGER: tuple[Assertion, ...] = (
     effect("emoji", better("heads, ontology", "heads, words", "zsl", by=0.124),
         "The mean gain is 12.4 points."),
     *(
-        _effect(
+        effect(
             "emoji",
             better(f"{head}, ontology", f"{head}, words", metric="zsl"),
             f"The ontology beats the word vectors of the names with {name}.",
