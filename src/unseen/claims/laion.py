@@ -8,35 +8,21 @@ and scored.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from unseen.claims.base import (
-    Assertion,
-    Claim,
-    Experiment,
-    at_least,
-    better,
-    effect,
-    equals,
-    mechanism,
-    not_testable,
-    not_worse,
-    paper_scale,
-)
+from unseen.claims import behaviours, worlds
+from unseen.claims.base import Claim, Experiment, seeds
+from unseen.claims.conditions import at_least, better, equals, not_worse
+from unseen.claims.drawings import of_vendors
 from unseen.claims.laion_heads import run_scores
 from unseen.claims.laion_site import run_filter, run_restart
 from unseen.claims.laion_uses import run_retrieval, run_training
-
-# -- the ledger ----------------------------------------------------------------------------------------------
-
-
-DEVELOPMENT = ("noto", "openmoji")
-CONFIRMATION = ("emojione", "fxemoji")
-ONCE: dict[str, Any] = {"seeds": (0,), "fresh_seeds": (100,)}
-"""A site of a vendor is crawled once: vendors are what varies."""
+from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale
+from unseen.claims.small_web import of_web, worded
 
 # fmt: off
-LEDGER: tuple[Assertion, ...] = (
+LEDGER = (
     not_testable("Large noisy sets of image-text pairs have proved their use in training without expensive labels.",
         "Background, about CLIP and DALL-E."),
     not_testable("Models trained so generate from text, transfer, classify zero-shot and are robust.",
@@ -133,30 +119,26 @@ LEDGER: tuple[Assertion, ...] = (
         "Needs LAION's labelled pictures: `unseen head train unsafe/ --out unsafe --name unsafe --encoder "
         "open_clip:ViT-L-14/openai`."),
 )
-# fmt: on
+VENDORS: Mapping[str, Any] = {
+    "development": ("noto", "openmoji"), "confirmation": ("emojione", "fxemoji"), "unit": "vendor", "data": of_web,
+}
 
 claim = Claim(
     slug="laion",
-    experiments={
-        "filter": Experiment(run=run_filter, development=DEVELOPMENT, confirmation=CONFIRMATION, unit="vendor", **ONCE),
-        "training": Experiment(
-            run=run_training,
-            development=("noto to openmoji", "openmoji to noto"),
-            confirmation=("emojione to fxemoji", "fxemoji to emojione"),
-            unit="vendors of site and exam",
-        ),
-        "scores": Experiment(run=run_scores, development=DEVELOPMENT, confirmation=CONFIRMATION, unit="vendor"),
-        "retrieval": Experiment(
-            run=run_retrieval, development=DEVELOPMENT, confirmation=CONFIRMATION, unit="vendor", **ONCE
-        ),
-        "restart": Experiment(
-            run=run_restart, development=("noto",), confirmation=("emojione",), unit="vendor", **ONCE
-        ),
-    },
     ledger=LEDGER,
-    licences=(
-        "Noto Emoji: Apache-2.0; OpenMoji: CC BY-SA 4.0; EmojiOne 2 (EmojiTwo): CC BY 4.0; FxEmojis: Apache-2.0",
-        "Twemoji: CC BY 4.0; Fluent Emoji: MIT; emojibase-data: MIT",
-        "Tux Paint's stamps: GPL-2",
-    ),
+    behaviour=behaviours.laion,
+    experiments={  # a site of a vendor is crawled once: vendors are what varies
+        "filter": Experiment(run=run_filter, **VENDORS, **seeds(1)),
+        "training": Experiment(
+            run=run_training, data=lambda case: of_web(*case.split(" to ")),
+            development=("noto to openmoji", "openmoji to noto"),
+            confirmation=("emojione to fxemoji", "fxemoji to emojione"), unit="vendors of site and exam"),
+        "scores": Experiment(run=run_scores, **VENDORS),
+        "retrieval": Experiment(run=run_retrieval, **VENDORS, **seeds(1)),
+        "restart": Experiment(
+            run=run_restart, data=lambda case: [*of_vendors([case]), *worded()],
+            development=("noto",), confirmation=("emojione",), unit="vendor", **seeds(1)),
+    },
+    licences=(worlds.EMOJI, worlds.LITE0, worlds.STAMPS),
 )
+# fmt: on

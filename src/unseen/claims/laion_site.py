@@ -18,7 +18,8 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from unseen.claims import small_web
-from unseen.claims.laion_heads import THIRD, Result, head_for
+from unseen.claims.base import Result
+from unseen.claims.laion_heads import THIRD, head_for
 from unseen.curation.accounting import Accounting
 from unseen.curation.collection import Collection
 from unseen.curation.fetch import Politeness

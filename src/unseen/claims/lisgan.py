@@ -10,30 +10,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from unseen import encoders
-from unseen.claims.base import (
-    Assertion,
-    Claim,
-    Experiment,
-    at_least,
-    better,
-    effect,
-    mechanism,
-    not_testable,
-    not_worse,
-    paper_scale,
-    promised,
-    wins,
-)
-from unseen.claims.drawings import VENDORS, drawn
+from unseen.claims import worlds
+from unseen.claims.base import Claim, Experiment, Result, of_both
+from unseen.claims.conditions import at_least, better, not_worse, wins
+from unseen.claims.drawings import VENDORS, drawn, of_split
+from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale, promised
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.typing import IntArray
 from unseen.evaluation.metrics.zero_shot import generalized_scores, mean_class_top1
 from unseen.methods.zero_shot.lisgan import LisGAN
 from unseen.methods.zero_shot.lisgan.steps import confident, nearest_soul, soul_samples
-
-Result = dict[str, dict[str, float]]
 
 CLASSES, UNSEEN = 300, 60
 CHANCE = 1 / UNSEEN
@@ -61,14 +48,12 @@ def drawings(split: str) -> tuple[Domain, NDArray[np.float32]]:
 
     The splits share neither a vendor nor an emoji.
     """
-    styles, encoder = drawn(split, CLASSES), encoders.get("efficientnet-lite0")
-    x = [encoder.encode(style, precision="fp32").x for style in styles]
+    styles = drawn(split, CLASSES)
     columns = styles[0].columns
-    texts = np.array([f"{name}: {words}" for name, words in zip(columns["name"], columns["keywords"])])
-    vectors = encoders.get("minilm").encode(Domain(x=texts, kind="text"), precision="fp32").x
+    vectors = worlds.minilm([f"{name}: {words}" for name, words in zip(columns["name"], columns["keywords"])])
     classes = ClassSpace(names=tuple(columns["name"].tolist()))
-    y = np.tile(np.arange(CLASSES), len(styles))
-    return Domain(x=np.concatenate(x), y=y, classes=classes, name=split), vectors
+    x, y = np.concatenate([worlds.lite0(style).x for style in styles]), np.tile(np.arange(CLASSES), len(styles))
+    return Domain(x=x, y=y, classes=classes, name=split), vectors
 
 
 def folds(split: str, fold: int) -> tuple[Domain, Domain, Domain, ClassSpace]:
@@ -202,7 +187,7 @@ def nearest_soul_accuracy(method: LisGAN, test: Domain) -> float:
 # -- the ledger --------------------------------------------------------------------------------------------
 
 # fmt: off
-LEDGER: tuple[Assertion, ...] = (
+LEDGER = (
     not_testable("Earlier zero-shot learning maps features and descriptions into each other, an indirect way.",
         "A statement about other people's work; the arm `ridge` is such a method."),
     mechanism("emoji", at_least("souls", "zsl", 3 * CHANCE),
@@ -247,22 +232,14 @@ LEDGER: tuple[Assertion, ...] = (
         "unseen.data.loaders.matlab.load_zsl(DIR), then LisGAN(**PAPER['cub-zsl']).fit(source=data.train_seen, "
         "classes=data.classes, target=data.test_unseen)."),
 )
-# fmt: on
-
 claim = Claim(
     slug="lisgan",
     ledger=LEDGER,
     experiments={
         "emoji": Experiment(
-            run=run_emoji,
-            development=("development 0", "development 1", "development 2"),
-            confirmation=("confirmation 0", "confirmation 1", "confirmation 2"),
-            unit="fold of classes",
-        ),
+            run=run_emoji, data=lambda case: of_split(case, "name", "keywords", n=CLASSES),
+            unit="fold of classes", **of_both(range(3))),
     },
-    licences=(
-        "noto, noto-v1: Apache-2.0; fluent-emoji, fluent-emoji-flat, fluent-emoji-high-contrast: MIT",
-        "twemoji, emojione, emojione-monotone: CC BY 4.0; openmoji, emojione-v1: CC BY-SA 4.0",
-        "emojibase-data: MIT; EfficientNet-Lite0: Apache-2.0; all-MiniLM-L6-v2: Apache-2.0",
-    ),
+    licences=(worlds.EMOJI, worlds.LITE0, worlds.MINILM),
 )
+# fmt: on

@@ -12,20 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unseen import encoders
-from unseen.claims.base import (
-    Assertion,
-    Claim,
-    Experiment,
-    at_least,
-    better,
-    effect,
-    mechanism,
-    not_testable,
-    paper_scale,
-    promised,
-)
+from unseen.claims.base import Claim, Experiment
 from unseen.claims.completions import centred, run_relations
+from unseen.claims.conditions import at_least, better
 from unseen.claims.drawings import drawn
+from unseen.claims.ledger import Assertion, effect, mechanism, not_testable, paper_scale, promised
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.ontologies import with_ontology

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 
 import numpy as np
 import torch
@@ -11,6 +10,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from unseen.claims import worlds
+from unseen.claims.base import Result
 from unseen.claims.pruning_pools import EPS, NOISE, emoji_features, web_like
 from unseen.data.domain import Domain
 from unseen.data.samplers import Batch, batches, steps
@@ -29,8 +30,6 @@ QUALITY = 0.75
 """Share of the pairs that stays by the similarity of caption and picture, before all else."""
 LEARNT = 3
 """Of the five vendors of a split so many are learnt from; the other two are the shift."""
-
-Result = dict[str, dict[str, float]]
 
 
 class Towers(nn.Module):
@@ -123,7 +122,7 @@ def scored(
 
 def held_out(names: NDArray[np.str_]) -> NDArray[np.bool_]:
     """Which emoji no tower learns from, by a hash of their name: three of ten."""
-    return np.array([int(hashlib.sha256(name.encode()).hexdigest(), 16) % 10 < 3 for name in names.tolist()])
+    return np.array([worlds.hashed(name) % 10 < 3 for name in names.tolist()])
 
 
 def captions(pool: Domain, at: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.float32]:
@@ -143,10 +142,7 @@ def embedded(texts: tuple[str, ...]) -> NDArray[np.float32]:
 
 @functools.lru_cache(maxsize=64)
 def _embedded(texts: tuple[str, ...]) -> NDArray[np.float32]:
-    from unseen.encoders import get
-
-    domain = Domain(x=np.array(texts, dtype=np.str_), kind="text", name="captions")
-    return get("minilm", precision="fp32").encode(domain).x.astype(np.float32)
+    return worlds.minilm(texts).astype(np.float32)
 
 
 def plain(group: str) -> str:

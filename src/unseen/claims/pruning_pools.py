@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import Int
 from numpy.typing import NDArray
 
+from unseen.claims import worlds
 from unseen.claims.drawings import drawn
 from unseen.data.domain import Domain
-from unseen.data.sources import characters, digits
 from unseen.nn.rows import unit
 
 NOISE = 0.11
@@ -50,13 +50,13 @@ class Pool:
 def features(case: str) -> Domain:
     """The samples of a case, a vector each: ink of characters, or EfficientNet-Lite0's features of emoji."""
     if case == "handwritten digits":
-        return digits("handwritten", size=8, flat=True)
+        return worlds.digits("handwritten")
     if case == "printed digits":
-        return digits("printed", size=8, copies=8, flat=True)
+        return worlds.digits("printed")
     if case == "printed capitals":
-        return characters("ABCDEFGHIJKLMNOPQRSTUVWXYZ", size=8, copies=5)
+        return worlds.characters("ABCDEFGHIJKLMNOPQRSTUVWXYZ", 5)
     if case == "printed small letters":
-        return characters("abdefghknpqrty", size=8, copies=8)
+        return worlds.characters("abdefghknpqrty")
     split = case.removeprefix("emoji of ")
     return emoji_features(split, tuple(range(STYLES)))
 
@@ -64,15 +64,12 @@ def features(case: str) -> Domain:
 @functools.cache
 def emoji_features(split: str, vendors: tuple[int, ...]) -> Domain:
     """Emoji of some vendors of a split, with their subgroups as classes; those of small subgroups are out."""
-    from unseen.encoders import get
-
     styles = drawn(split)
     group = styles[0].columns["subgroup"]
     _, y, counts = np.unique(group, return_inverse=True, return_counts=True)
     kept = np.flatnonzero(counts[y] >= FEWEST)
     _, label = np.unique(y[kept], return_inverse=True)
-    tower = get("efficientnet-lite0", precision="fp32")
-    parts = [tower.encode(styles[v]).take(kept) for v in vendors]
+    parts = [worlds.lite0(styles[v]).take(kept) for v in vendors]
     columns = {key: np.concatenate([p.columns[key] for p in parts]) for key in ("name", "keywords", "subgroup")}
     columns["vendor"] = np.repeat(vendors, len(kept))
     x = np.concatenate([part.x for part in parts]).astype(np.float32)

@@ -26,6 +26,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from unseen.claims import worlds
+from unseen.claims.drawings import by, of_vendors
 from unseen.data.domain import Domain, Lazy
 from unseen.data.samplers import Batch, batches, steps
 from unseen.data.simulate.web import Thing, rendered
@@ -67,9 +69,9 @@ FORMS: Mapping[str, tuple[str, ...]] = {
 @functools.cache
 def things(style: str) -> tuple[Thing, ...]:
     """The emoji of a vendor with a caption in every language, at most one emoji per English name."""
-    from unseen.data.sources import LOCALES, emoji
+    from unseen.data.sources import LOCALES
 
-    drawn = emoji(style, level="emoji")
+    drawn = by(style)
     words = {locale: _words(locale) for locale in LOCALES}
     found = []
     for i, code in enumerate(drawn.columns["emoji"].tolist()):
@@ -81,11 +83,11 @@ def things(style: str) -> tuple[Thing, ...]:
 @functools.cache
 def stamps() -> tuple[Thing, ...]:
     """Tux Paint's stamps with a caption in each language that they have one in; none, with a warning, without apt."""
-    from unseen.data import sources
+    from unseen.data.sources import SourceUnavailable
 
     try:
-        drawn = sources.stamps()
-    except sources.SourceUnavailable as error:
+        drawn = worlds.stamps()
+    except SourceUnavailable as error:
         log.warning("the small web shows emoji alone, no stamps: %s", error)
         return ()
     rows = zip(*(drawn.columns[f"caption_{locale}"].tolist() for locale in FORMS))
@@ -116,6 +118,17 @@ def _words(language: str) -> dict[str, tuple[str, tuple[str, ...]]]:
     from unseen.data.sources import emoji_words
 
     return emoji_words(language)
+
+
+def of_web(*vendors: str) -> list[Domain]:
+    """For a stamp: what the encoder has learnt from, what a site and an exam show, and the words for it."""
+    return [*of_vendors([*VENDORS, *vendors]), worlds.stamps(), *worded()]
+
+
+@functools.cache
+def worded() -> tuple[Domain, ...]:
+    """For a stamp: names and keywords in ten languages."""
+    return tuple(worlds.of_texts([f"{code} {words}" for code, words in _words(locale).items()]) for locale in FORMS)
 
 
 # -- the encoder ---------------------------------------------------------------------------------------------

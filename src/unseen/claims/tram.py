@@ -11,20 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from unseen.claims.base import (
-    Assertion,
-    Claim,
-    Experiment,
-    at_most,
-    better,
-    effect,
-    mechanism,
-    not_testable,
-    not_worse,
-    paper_scale,
-    promised,
-)
+from unseen.claims.base import Claim, Experiment
+from unseen.claims.conditions import at_most, better, not_worse
 from unseen.claims.drawings import VENDORS
+from unseen.claims.ledger import Assertion, effect, mechanism, not_testable, paper_scale, promised
 from unseen.claims.shifts import subgroups
 from unseen.data.domain import Domain, concatenate
 from unseen.data.samplers import hold_out

@@ -4,27 +4,17 @@ from __future__ import annotations
 
 import functools
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from unseen.claims.base import (
-    Assertion,
-    Claim,
-    Experiment,
-    at_least,
-    at_most,
-    better,
-    effect,
-    equals,
-    mechanism,
-    not_testable,
-    not_worse,
-    paper_scale,
-    promised,
-)
+from unseen.claims import behaviours
+from unseen.claims.base import Claim, Experiment, Result, seeds
+from unseen.claims.conditions import at_least, at_most, better, equals, not_worse
+from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale, promised
 from unseen.data.domain import Domain
 from unseen.data.naive import last_value, season_of, seasonal_naive
 from unseen.data.series import part, periods_of, series_domain
@@ -36,7 +26,6 @@ from unseen.runtime import reproducible, without_checkpoints
 from unseen.validation.conformal import conformal_widths, coverage
 
 Array = NDArray[Any]
-Result = dict[str, dict[str, float]]
 
 SMALL: dict[str, Any] = {
     "context": 192, "horizon": 48, "patch": 16, "width": 48, "decoder_width": 32, "shortest": 48, "dropout": 0.1,
@@ -68,7 +57,13 @@ LONGEST = 27_000
 @functools.cache
 def family(name: str, k: int = 1) -> Domain:
     """The first channel of a packaged series, in means of k points, standardized by its first three quarters."""
-    return standardized(packaged_series(name), k, channels=1)
+    return standardized(packaged(name), k, channels=1)
+
+
+@functools.cache
+def packaged(name: str) -> Domain:
+    """A packaged series, read once."""
+    return packaged_series(name)
 
 
 def standardized(series: Domain, k: int = 1, channels: int | None = None, longest: int = LONGEST) -> Domain:
@@ -197,7 +192,7 @@ def floors(series: Domain, starts: Array, past: Array, horizon: int) -> dict[str
 def run_transfer(case: str, seed: int) -> Result:
     """Zero-shot and few-shot on a family never seen, at its own resolution, four times and a day's as coarse."""
     table: Result = {}
-    hour = 1 if season_of(float(periods_of(packaged_series(case))[0])) == 24 else 2
+    hour = 1 if season_of(float(periods_of(packaged(case))[0])) == 24 else 2
     for told, k in (("fine", 1), ("coarse", 4 * hour), ("daily", 24 * hour)):
         series = family(case, k)
         period = float(periods_of(series)[0])
@@ -241,7 +236,7 @@ def signals(case: str, seed: int) -> Domain:
         for t in range(24, n):
             y[t] = 0.7 * y[t - 24] + 1.5 * x[t] + 0.5 * rng.normal()
         return standardized(series_domain([np.stack([y, x], axis=1)], period=3600.0, channels=("y", "x")))
-    series = packaged_series(case)
+    series = packaged(case)
     hourly = round(3600 / float(periods_of(series)[0]))
     return standardized(series, max(hourly, 1), longest=4380 * max(hourly, 1))
 
@@ -334,7 +329,7 @@ def run_packaged(case: str, seed: int) -> Result:
 
 
 # fmt: off
-LEDGER: tuple[Assertion, ...] = (
+LEDGER = (
     not_testable(
         "Pretrained models excel at zero- and few-shot tasks of language and vision; for series public data are "
         "scarce and diverse, which makes such models hard to build, and there has been no such capability.",
@@ -418,37 +413,27 @@ LEDGER: tuple[Assertion, ...] = (
         "A claim of priority. Code and weights: ibm-granite/granite-tsfm. This one is another; it gives the same "
         "forecasts from the same weights (a test, where that package is installed)."),
 )
-# fmt: on
+FAMILIES: Mapping[str, Any] = {
+    "development": ("traffic/minneapolis", "electricity/clients", "demand/victoria"),
+    "confirmation": ("traffic/san-francisco", "bikes/washington", "power/household"),
+    "unit": "family of series",
+}
 
 claim = Claim(
     slug="ttm",
+    ledger=LEDGER,
+    behaviour=behaviours.ttm,
     experiments={
         "transfer": Experiment(
-            run=run_transfer,
-            development=("traffic/minneapolis", "electricity/clients", "demand/victoria"),
-            confirmation=("traffic/san-francisco", "bikes/washington", "power/household"),
-            seeds=(0, 1),
-            fresh_seeds=(100, 101),
-            unit="family of series",
-        ),
+            run=run_transfer, data=lambda case: [packaged(case), corpus()], **FAMILIES, **seeds(2)),
         "exogenous": Experiment(
-            run=run_exogenous,
-            development=("simulated", "demand/victoria"),
-            confirmation=("simulated anew", "bikes/washington"),
-            seeds=(0, 1),
-            fresh_seeds=(100, 101),
-            unit="series with signals",
-        ),
+            run=run_exogenous, data=lambda case: [] if case.startswith("simulated") else [packaged(case)],
+            development=("simulated", "demand/victoria"), confirmation=("simulated anew", "bikes/washington"),
+            unit="series with signals", **seeds(2)),
         "packaged": Experiment(
-            run=run_packaged,
-            development=("traffic/minneapolis", "electricity/clients", "demand/victoria"),
-            confirmation=("traffic/san-francisco", "bikes/washington", "power/household"),
-            seeds=(0,),
-            fresh_seeds=(100,),
-            unit="family of series",
-        ),
+            run=run_packaged, data=lambda case: [packaged(case)], clocks=("seconds of 1,000 forecasts",),
+            **FAMILIES, **seeds(1)),
     },
-    ledger=LEDGER,
     licences=(
         "Beijing PM2.5, Metro Interstate Traffic Volume, household power: UCI, CC BY 4.0",
         "solar and wind power, sunspots, electricity, traffic: Monash archive, CC BY 4.0",
@@ -457,3 +442,4 @@ claim = Claim(
         "bicycles: Capital Bikeshare Data License Agreement",
     ),
 )
+# fmt: on

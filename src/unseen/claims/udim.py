@@ -10,20 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unseen.claims.base import (
-    Assertion,
-    Claim,
-    Experiment,
-    better,
-    effect,
-    mechanism,
-    not_testable,
-    not_worse,
-    paper_scale,
-    promised,
-    wins,
-)
+from unseen.claims.base import Claim, Experiment
+from unseen.claims.conditions import better, not_worse, wins
 from unseen.claims.drawings import VENDORS
+from unseen.claims.ledger import Assertion, effect, mechanism, not_testable, paper_scale, promised
 from unseen.claims.shifts import subgroups
 from unseen.data.domain import Domain, concatenate
 from unseen.data.samplers import hold_out
