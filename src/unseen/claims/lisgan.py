@@ -68,13 +68,7 @@ def folds(split: str, fold: int) -> tuple[Domain, Domain, Domain, ClassSpace]:
 
 
 def ridge(
-    source: Domain,
-    classes: ClassSpace,
-    x: NDArray[np.float32],
-    among: IntArray,
-    *,
-    alpha: float,
-    handicap: float = 0.0,
+    source: Domain, classes: ClassSpace, x: NDArray[np.float32], among: IntArray, *, alpha: float, handicap: float = 0.0
 ) -> IntArray:
     """Nearest prototype by cosine; prototypes of `among` by ridge regression from descriptions to class means.
 

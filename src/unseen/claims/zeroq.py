@@ -34,12 +34,8 @@ from unseen.runtime import reproducible, without_checkpoints
 # -- a small network that quantizes badly ------------------------------------------------------------------
 
 DIGITS: dict[str, Any] = {
-    "batch_size": 64,
-    "iterations": 300,
-    "learning_rate": 0.5,
-    "precision": "mixed",
-    "bits": (2, 3, 4, 8),
-}
+    "batch_size": 64, "iterations": 300, "learning_rate": 0.5, "precision": "mixed", "bits": (2, 3, 4, 8),
+}  # fmt: skip
 ACTIVATION_BITS = (2, 3, 4, 8)
 BUDGETS = (2.5, 3.0)
 """Average bits of a weight."""
