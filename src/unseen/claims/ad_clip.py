@@ -27,12 +27,8 @@ from unseen.nn.state import digest
 CLASSES, HELD_OUT = 8, 1 / 3
 """Classes of a case, and the share of each domain's images that nothing is learnt from."""
 BUDGET: Mapping[str, Any] = {
-    "epochs": 4,
-    "hidden": 64,
-    "mapper_hidden": 96,
-    "learning_rate": 1e-2,
-    "words": "a drawing of a",
-}
+    "epochs": 4, "hidden": 64, "mapper_hidden": 96, "learning_rate": 1e-2, "words": "a drawing of a",
+}  # fmt: skip
 """Chosen on development cases by the cross entropy of source images held out; `words` are of the towers' captions."""
 WORDING = {
     "noto": "a shaded emoji of a",

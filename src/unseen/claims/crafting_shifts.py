@@ -141,14 +141,7 @@ CHANGES: dict[str, Callable[[Pictures, np.random.Generator], Pictures]] = {
 }
 
 DEVELOPMENT = ("DejaVuSans: plain", "DejaVuSans: inverted", "DejaVuSerif: textured", "DejaVuSerif: outlined")
-CONFIRMATION = (
-    "STIX: plain",
-    "cm: plain",
-    "cm: colours",
-    "STIX: on photos",
-    "STIX: hatched",
-    "cm: outlined",
-)
+CONFIRMATION = ("STIX: plain", "cm: plain", "cm: colours", "STIX: on photos", "STIX: hatched", "cm: outlined")
 
 SPLITS = (0, 1, 2, 3, 4)
 GAINS = {"accuracy": 0.154, "accuracy over methods": 0.016}

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.claims.worlds import hashed, said
+from unseen.claims.worlds import hashed, lite0, minilm, said
 from unseen.data.domain import Domain
 from unseen.data.sources import emoji, in_common
 
@@ -51,6 +51,19 @@ def of_half(domain: Domain, split: str) -> NDArray[np.bool_]:
     """Which emoji belong to a split, (n,)."""
     odd = split == "confirmation"
     return np.array([hashed(code) % 2 == odd for code in domain.columns["emoji"].tolist()])
+
+
+@functools.cache
+def features(split: str, n: int | None = None) -> NDArray[np.float32]:
+    """EfficientNet-Lite0's features of `drawn`, (vendors, n, 1280)."""
+    return np.stack([lite0(style).x for style in drawn(split, n)])
+
+
+@functools.cache
+def described(split: str, n: int | None = None) -> NDArray[np.float32]:
+    """MiniLM's vectors of the names of `drawn` with their keywords, (n, 384)."""
+    columns = drawn(split, n)[0].columns
+    return minilm([f"{name}: {words}" for name, words in zip(columns["name"], columns["keywords"])])
 
 
 # -- for stamps --------------------------------------------------------------------------------------------

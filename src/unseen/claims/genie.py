@@ -29,13 +29,9 @@ from unseen.runtime import reproducible, without_checkpoints
 # -- a small network that quantizes badly ------------------------------------------------------------------
 
 DIGITS: dict[str, Any] = {
-    "weight_bits": 2,
-    "activation_bits": 4,
-    "iterations": 150,
-    "rounding_rate": 3e-2,
-    "weight_step_rate": 1e-3,
+    "weight_bits": 2, "activation_bits": 4, "iterations": 150, "rounding_rate": 3e-2, "weight_step_rate": 1e-3,
     "activation_step_rate": 1e-3,
-}
+}  # fmt: skip
 SYNTHESIS: dict[str, Any] = {"samples": 256, "batch_size": 128, "steps": 100, "latent": 64, "width": 32}
 MODES: tuple[Mode, ...] = ("genie", "pixel", "generator")
 FEW = (16, 64, 256)
@@ -107,12 +103,8 @@ def zeroq_of(network: nn.Module, shape: tuple[int, ...], genie: Genie, seed: int
 # -- EfficientNet-Lite0 with its ImageNet weights ----------------------------------------------------------
 
 LITE0: dict[str, Any] = {
-    "weight_bits": 4,
-    "activation_bits": 4,
-    "iterations": 50,
-    "batch_size": 16,
-    "rounding_rate": 3e-2,
-}
+    "weight_bits": 4, "activation_bits": 4, "iterations": 50, "batch_size": 16, "rounding_rate": 3e-2,
+}  # fmt: skip
 LITE0_SHAPE = (3, 64, 64)
 LITE0_SYNTHESIS: dict[str, Any] = {"samples": 64, "batch_size": 64, "latent": 256, "width": 64}
 LITE0_STEPS: dict[str, tuple[Mode, int]] = {

@@ -79,20 +79,12 @@ LEDGER = (
     paper_scale("GLIDE is fine-tuned and Stable Diffusion trained on it.",
         "Months of many GPUs; diffusion models are not trained here. Theirs read the WebDataset shards that `unseen "
         "curate` writes."),
-    *(
-        mechanism(
-            text=f"Nearest-neighbour indices: {told} over the curated pictures has recall@10 of {least:g} for "
-            "pictures and words that it was not tuned on.",
-            experiment="retrieval",
-            holds=at_least(f"index {family}", metric="recall@10", value=least),
-        )
-        for family, told, least in (
-            ("flat", "exact search", 1.0),
-            ("hnsw", "a graph", 0.9),
-            ("ivf", "lists", 0.9),
-            ("pq", "compressed lists", 0.9),
-        )
-    ),
+    *(mechanism("retrieval", at_least(f"index {family}", "recall@10", least),
+        f"Nearest-neighbour indices: {told} over the curated pictures has recall@10 of {least:g} for "
+        "pictures and words that it was not tuned on.")
+      for family, told, least in (
+          ("flat", "exact search", 1.0), ("hnsw", "a graph", 0.9), ("ivf", "lists", 0.9),
+          ("pq", "compressed lists", 0.9))),
     effect("retrieval", at_least("service", "names found, pictures", 0.6),
         "Exploration by words: for 100 exact names the first picture shows that thing, 60 % of them."),
     effect("retrieval", at_least("service", "names found, captions", 0.6),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import functools
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from unseen.claims import worlds
 from unseen.claims.base import Claim, Experiment, Result, of_both
 from unseen.claims.conditions import at_least, better, not_worse, wins
-from unseen.claims.drawings import VENDORS, drawn, of_split
+from unseen.claims.drawings import VENDORS, described, drawn, features, of_split
 from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale, promised
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
@@ -42,20 +41,6 @@ GENERALIZED = dict(LisGAN.card.presets["generalized"])
 # -- data --------------------------------------------------------------------------------------------------
 
 
-@functools.cache
-def drawings(split: str) -> tuple[Domain, NDArray[np.float32]]:
-    """Features (n, 1280) of 300 emoji by five vendors, vendor after vendor, and vectors of their texts (300, 384).
-
-    The splits share neither a vendor nor an emoji.
-    """
-    styles = drawn(split, CLASSES)
-    columns = styles[0].columns
-    vectors = worlds.minilm([f"{name}: {words}" for name, words in zip(columns["name"], columns["keywords"])])
-    classes = ClassSpace(names=tuple(columns["name"].tolist()))
-    x, y = np.concatenate([worlds.lite0(style).x for style in styles]), np.tile(np.arange(CLASSES), len(styles))
-    return Domain(x=x, y=y, classes=classes, name=split), vectors
-
-
 def folds(split: str, fold: int) -> tuple[Domain, Domain, Domain, ClassSpace]:
     """Source, test of seen classes, test of unseen classes, and the classes, described.
 
@@ -64,31 +49,26 @@ def folds(split: str, fold: int) -> tuple[Domain, Domain, Domain, ClassSpace]:
     """
     from sklearn.decomposition import PCA
 
-    whole, vectors = drawings(split)
-    y, vendor = whole.labels, np.arange(len(whole)) // CLASSES
+    every = features(split, CLASSES)  # of 300 emoji by five vendors
+    vendor, y = np.indices(every.shape[:2]).reshape(2, -1)
+    x = every.reshape(len(y), -1)
     rng = np.random.default_rng(0)
     unseen = rng.permutation(CLASSES)[fold * UNSEEN : (fold + 1) * UNSEEN]
     held = vendor == rng.integers(len(VENDORS[split]), size=CLASSES)[y]
     new = np.isin(y, unseen)
-    x = PCA(128, random_state=0).fit(whole.x[~new & ~held]).transform(whole.x).astype(np.float32)
-    attributes = PCA(64, random_state=0).fit_transform(vectors)
-    seen = np.setdiff1d(np.arange(CLASSES), unseen)
-    classes = ClassSpace(names=whole.classes.names, attributes=attributes, seen=seen)  # type: ignore[union-attr]
-    reduced = Domain(x=x, y=y, classes=classes)
-    return reduced.take(~new & ~held), reduced.take(~new & held), reduced.take(new), classes
+    attributes = PCA(64, random_state=0).fit_transform(described(split, CLASSES))
+    names = tuple(drawn(split, CLASSES)[0].columns["name"].tolist())
+    classes = ClassSpace(names=names, attributes=attributes, seen=np.setdiff1d(np.arange(CLASSES), unseen))
+    reduced = PCA(128, random_state=0).fit(x[~new & ~held]).transform(x).astype(np.float32)
+    domain = Domain(x=reduced, y=y, classes=classes)
+    return domain.take(~new & ~held), domain.take(~new & held), domain.take(new), classes
 
 
 # -- arms --------------------------------------------------------------------------------------------------
 
 
 def ridge(
-    source: Domain,
-    classes: ClassSpace,
-    x: NDArray[np.float32],
-    among: IntArray,
-    *,
-    alpha: float,
-    handicap: float = 0.0,
+    source: Domain, classes: ClassSpace, x: NDArray[np.float32], among: IntArray, *, alpha: float, handicap: float = 0.0
 ) -> IntArray:
     """Nearest prototype by cosine; prototypes of `among` by ridge regression from descriptions to class means.
 

@@ -109,17 +109,12 @@ def _features(style: str) -> Domain:
     return domain.replace(x=z / np.linalg.norm(z, axis=1, keepdims=True))
 
 
-@functools.cache
-def _names_encoded(names: tuple[str, ...]) -> NDArray[np.float32]:
-    return worlds.minilm(names)
-
-
 def run_emoji(metric_of: str, case: str, seed: int) -> Result:
     """One drawing per observed class, softmax of cosines; temperature fitted on a third style."""
     source, calibration, exam = in_common(*map(_features, case.split(" > ")))
     names = source.columns["name"]
     if metric_of == "names":
-        metric: LabelMetric = EmbeddingMetric(_names_encoded(tuple(names.tolist())))
+        metric: LabelMetric = EmbeddingMetric(worlds.minilm(names))
     else:
         metric = taxonomy(list(zip(source.columns["group"], source.columns["subgroup"], names)))
     seen = np.sort(uniform_classes(metric, 100, np.random.default_rng(seed)))

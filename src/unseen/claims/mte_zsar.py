@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from unseen.claims import behaviours, worlds
 from unseen.claims.base import Claim, Experiment, Result, of_both, seeds
 from unseen.claims.conditions import at_least, better, not_worse, wins
-from unseen.claims.drawings import VENDORS, drawn, of_split
-from unseen.claims.ledger import Assertion, effect, mechanism, paper_scale, promised
+from unseen.claims.drawings import VENDORS, described, drawn, features, of_split
+from unseen.claims.ledger import effect, mechanism, paper_scale, promised
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.evaluation.metrics.zero_shot import mean_class_top1
@@ -51,11 +51,8 @@ def drawings(split: str) -> tuple[NDArray[np.float32], NDArray[np.float32], dict
     """
     from sklearn.decomposition import PCA
 
-    styles = drawn(split)
-    columns = dict(styles[0].columns)
-    vectors = worlds.minilm([f"{name}: {words}" for name, words in zip(columns["name"], columns["keywords"])])
-    x = np.stack([worlds.lite0(style).x for style in styles])
-    return x, PCA(WIDTH, random_state=0).fit_transform(vectors), columns
+    vectors = PCA(WIDTH, random_state=0).fit_transform(described(split))
+    return features(split), vectors, dict(drawn(split)[0].columns)
 
 
 def space(split: str, unseen: NDArray[np.int64]) -> ClassSpace:
@@ -312,52 +309,25 @@ LEDGER = (
         "regression on the target."),
     promised("augmentation", better("MTE uniform", "MTE own", "top1"),
         "Expanding the pool of auxiliary data helps, even unweighted."),
-    *(
-        Assertion(
-            text=f"Weights of the pool by {what} help over uniform ones.",
-            level="effect",
-            experiment="augmentation",
-            holds=better(f"MTE {arm}", "MTE uniform", metric="top1", by=0.005),
-        )
-        for arm, what in (("visual", "features"), ("category", "class vectors"), ("full", "both"))
-    ),
-    *(
-        Assertion(
-            text=f"Weights by both help over weights by {what} alone.",
-            level="effect",
-            experiment="augmentation",
-            holds=better("MTE full", f"MTE {arm}", metric="top1"),
-        )
-        for arm, what in (("visual", "features"), ("category", "class vectors"))
-    ),
-    *(
-        Assertion(
-            text=f"{what} helps the weighted mapping ({weights}).",
-            level="effect",
-            experiment="augmentation",
-            holds=better(f"MTE {weights} {arm}", f"MTE {weights}", metric="top1"),
-        )
-        for weights in ("category", "full")
-        for arm, what in (
-            ("ST", "Self-training"),
-            ("NRM", "The hub correction"),
-            ("ST+NRM", "Self-training with hub correction"),
-        )
-    ),
+    *(effect("augmentation", better(f"MTE {arm}", "MTE uniform", "top1", by=0.005),
+        f"Weights of the pool by {what} help over uniform ones.")
+      for arm, what in (("visual", "features"), ("category", "class vectors"), ("full", "both"))),
+    *(effect("augmentation", better("MTE full", f"MTE {arm}", "top1"),
+        f"Weights by both help over weights by {what} alone.")
+      for arm, what in (("visual", "features"), ("category", "class vectors"))),
+    *(effect("augmentation", better(f"MTE {weights} {arm}", f"MTE {weights}", "top1"),
+        f"{what} helps the weighted mapping ({weights}).")
+      for weights in ("category", "full")
+      for arm, what in (
+          ("ST", "Self-training"), ("NRM", "The hub correction"), ("ST+NRM", "Self-training with hub correction"))),
     promised("augmentation", better("MTE category", "RR own", "top1"),
         "Model and data together, inductive but for the weights, generalize better than ridge regression on the "
         "target's own seen classes: 60 classes stand against these and the whole pool."),
     effect("augmentation", better("MTE category NRM", "RR uniform NRM", "top1"),
         "They generalize better than ridge regression on the whole pool, both with the hub correction."),
-    *(
-        Assertion(
-            text=f"It has advantages over existing zero-shot models: over {arm}, inductively.",
-            level="effect",
-            experiment="mapping",
-            holds=better("MTE", arm, metric="top1"),
-        )
-        for arm in ("ConSE", "DAP")
-    ),
+    *(effect("mapping", better("MTE", arm, "top1"),
+        f"It has advantages over existing zero-shot models: over {arm}, inductively.")
+      for arm in ("ConSE", "DAP")),
     paper_scale(
         "It is applied to zero-shot action recognition, HMDB51, UCF101 and Olympic Sports, and is better there than "
         "existing models.",

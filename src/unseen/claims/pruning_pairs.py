@@ -15,6 +15,7 @@ from unseen.claims.base import Result
 from unseen.claims.pruning_pools import EPS, NOISE, emoji_features, web_like
 from unseen.data.domain import Domain
 from unseen.data.samplers import Batch, batches, steps
+from unseen.evaluation.metrics.classification import mean_class_accuracy
 from unseen.methods.curation.concept_pruning import find_concepts, random_rule, similarity_rule
 from unseen.nn.schedules import warm_cosine
 from unseen.nn.train import Run, train
@@ -51,7 +52,7 @@ def pairs(case: str, seed: int) -> Result:
 
     `case` is a split of the emoji; the seed draws the vendors, the copies, and which captions are wrong.
     """
-    every = emoji_features(case, tuple(range(5)))
+    every = emoji_features(case)
     held = held_out(every.columns["name"])
     rng = np.random.default_rng([seed, 11])
     known = np.isin(every.columns["vendor"], rng.permutation(5)[:LEARNT])
@@ -190,8 +191,7 @@ def grade(towers: Towers, exams: dict[str, Domain]) -> dict[str, float]:
         groups = [str(exam.columns["subgroup"][exam.labels == label][0]) for label in np.unique(exam.labels)]
         words = torch.as_tensor(embedded(tuple(f"a drawing of {plain(group)}" for group in groups)))
         said = towers.cosines(torch.as_tensor(exam.x), words).argmax(dim=1).numpy()
-        truth = np.searchsorted(np.unique(exam.labels), exam.labels)
-        out[name] = float(np.mean([(said[truth == c] == c).mean() for c in np.unique(truth)]))
+        out[name] = mean_class_accuracy(np.searchsorted(np.unique(exam.labels), exam.labels), said)
     exam = exams["by words"]
     own, which = np.unique(exam.columns["name"], return_inverse=True)
     cosines = towers.cosines(torch.as_tensor(exam.x), torch.as_tensor(embedded(tuple(own.tolist())))).numpy()

@@ -34,13 +34,9 @@ from unseen.runtime import reproducible, without_checkpoints
 # -- EfficientNet-Lite0 with its ImageNet weights ----------------------------------------------------------
 
 LITE0: dict[str, Any] = {
-    "batch_size": 16,
-    "iterations": 80,
-    "learning_rate": 0.1,
-    "shape": (3, 96, 96),
-    "precision": "mixed",
+    "batch_size": 16, "iterations": 80, "learning_rate": 0.1, "shape": (3, 96, 96), "precision": "mixed",
     "average_bits": 6.0,
-}
+}  # fmt: skip
 
 
 @functools.cache
@@ -156,11 +152,10 @@ def integer_files(seed: int) -> dict[str, Path]:
         "integers, biases as they are": {"input_range": PIXELS, "correction": False},
     }
     with reproducible(seed):
+        files = {arm: folder / f"{arm}.onnx" for arm in parts}
         for arm, told in parts.items():
-            export_integers(
-                lite0_network(), torch.zeros(2, 3, 224, 224), zeroq.distilled_, folder / f"{arm}.onnx", **told
-            )
-    return {arm: folder / f"{arm}.onnx" for arm in parts}
+            export_integers(lite0_network(), torch.zeros(2, 3, 224, 224), zeroq.distilled_, files[arm], **told)
+    return files
 
 
 @functools.lru_cache(maxsize=3)  # a pool with three seeds

@@ -13,7 +13,7 @@ import copy
 import dataclasses
 import functools
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
-from torch import nn
+from torch import Tensor, nn
 
 from unseen.claims import behaviours, worlds
 from unseen.claims.base import Claim, Experiment, Result, of_both, seeds
@@ -135,14 +135,17 @@ def maps(domain: Domain) -> Domain:
     """What the frozen blocks make of pictures, (n, 192, 2, 2)."""
     network: Any = lite0()
     mean, std = (torch.tensor(value)[:, None, None] for value in (LITE0_PREPROCESS.mean, LITE0_PREPROCESS.std))
-    parts = []
-    with torch.no_grad():
-        for x in torch.split(torch.as_tensor(domain.x), 128):
-            x = network.bn1(network.conv_stem((x - mean) / std))
-            for block in network.blocks[:6]:
-                x = block(x)
-            parts.append(x)
-    return domain.replace(x=torch.cat(parts).numpy())
+
+    def frozen(x: Tensor) -> Tensor:
+        return network.blocks[:6](network.bn1(network.conv_stem((x - mean) / std)))
+
+    return domain.replace(x=in_parts(frozen, domain, 128))
+
+
+@torch.no_grad()
+def in_parts(function: Callable[[Tensor], Tensor], domain: Domain, size: int = 256) -> NDArray[np.float32]:
+    """What a function makes of the samples of a domain, so many at a time."""
+    return torch.cat([function(x) for x in torch.split(torch.as_tensor(domain.x), size)]).numpy()
 
 
 @functools.cache
@@ -154,13 +157,6 @@ def seen(split: str) -> dict[str, Domain]:
             other = f"{name} outlined"
             styles[other] = domain.replace(x=outlined(domain.x), name=other)
     return {name: maps(domain) for name, domain in styles.items()}
-
-
-def embedded(network: Classifier, domain: Domain) -> NDArray[np.float32]:
-    """Embeddings, (n, 1280)."""
-    with torch.no_grad():
-        parts = [network.embed(x) for x in torch.split(torch.as_tensor(domain.x), 256)]
-    return torch.cat(parts).numpy()
 
 
 def abstract(style: str) -> bool:
@@ -185,7 +181,7 @@ def measures(case: str, seed: int) -> Result:
     domains, others = seen(split), followers(split, own)
     mine, theirs = ([name for name in domains if vendor(name) in chosen] for chosen in ((own,), others))
     y, names = domains[own].labels, [*mine, *theirs]
-    x = dict(zip(names, scaled(*(embedded(late(2, 0), domains[name]) for name in names))))
+    x = dict(zip(names, scaled(*(in_parts(late(2, 0).embed, domains[name]) for name in names))))
     options: dict[str, Any] = {"max_pairs": PAIRS, "seed": seed}
     within = {name: icv(x[name], y, **options).value for name in names}
     shuffled = np.random.default_rng(seed).permutation(y)
@@ -226,7 +222,7 @@ def substitute(case: str, seed: int) -> Result:
     parts = {part.name: part.take(kept) for part in separated(console_maps(split))}
     domains = {"rendition": parts[generation], "unrendered": parts["full"]} | styles
     y |= dict.fromkeys(("rendition", "unrendered"), groups[kept])
-    x = dict(zip(domains, scaled(*(embedded(late(2, 0), domain) for domain in domains.values()))))
+    x = dict(zip(domains, scaled(*(in_parts(late(2, 0).embed, domain) for domain in domains.values()))))
     options: dict[str, Any] = {"max_pairs": PAIRS, "draws": 1, "seed": seed}
     within = {name: icv(x[name], y[name], **options).value for name in x}
 
@@ -293,20 +289,18 @@ def leave_one_out(case: str, seed: int) -> Result:
 
 def graded(network: Classifier, domain: Domain) -> float:
     """Accuracy."""
-    with torch.no_grad():
-        logits = torch.cat([network(x) for x in torch.split(torch.as_tensor(domain.x), 256)])
-    return accuracy(domain.labels, logits.argmax(dim=1).numpy())
+    return accuracy(domain.labels, in_parts(network, domain).argmax(axis=1))
 
 
 def apart(network: Classifier, other: Classifier, domain: Domain) -> float:
     """F of two networks, on pictures of a style."""
-    a, b = (torch.as_tensor(embedded(one, domain)) for one in (network, other))
+    a, b = (torch.as_tensor(in_parts(one.embed, domain)) for one in (network, other))
     return float(js(a, b).mean())
 
 
 def distance(network: Classifier, targets: list[Domain], source: Domain, seed: int) -> tuple[float, float]:
     """IDD of styles to the sources together in what a network computes, and what is beyond ICV: means over styles."""
-    own, *others = scaled(*(embedded(network, domain) for domain in (source, *targets)))
+    own, *others = scaled(*(in_parts(network.embed, domain) for domain in (source, *targets)))
     options: dict[str, Any] = {"max_pairs": PAIRS, "draws": 1, "seed": seed}
     within = icv(own, source.labels, **options).value
     rows = []

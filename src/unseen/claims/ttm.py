@@ -77,13 +77,8 @@ def standardized(series: Domain, k: int = 1, channels: int | None = None, longes
     return series_domain([(values - mean) / deviation], period=period, channels=names, name=series.name)
 
 
-def split(series: Domain) -> tuple[Domain, Array]:
-    """What may be learned from, and the places where test forecasts begin."""
-    return split_at(series, 48)
-
-
-def split_at(series: Domain, horizon: int) -> tuple[Domain, Array]:
-    """As `split`, for forecasts of `horizon` points."""
+def split(series: Domain, horizon: int) -> tuple[Domain, Array]:
+    """What may be learned from, and the places where test forecasts of `horizon` points begin."""
     n = len(series.x[0])
     cut = n - round(TEST * n)
     starts = np.unique(np.linspace(cut, n - horizon, WINDOWS).round().astype(int))
@@ -149,7 +144,8 @@ def linear(known: Domain, context: int, horizon: int, fraction: float) -> Any:
     """
     values = np.nan_to_num(np.asarray(known.x[0], dtype=np.float64))
     origins = few_shot_origins(len(values), horizon=horizon, least=context, validation=0.2, fraction=fraction)
-    (x, y), (xv, yv) = (_from_last(values, places, context, horizon) for places in origins)
+    both = (windows(series_domain([values]), places, context, horizon) for places in origins)
+    (x, y), (xv, yv) = ([part[..., 0] - past[:, -1:, 0] for part in (past, future)] for past, future in both)
     squares, products = x.T @ x, x.T @ y
     tried = [np.linalg.solve(squares + ridge * np.eye(context), products) for ridge in RIDGES]
     weights = min(tried, key=lambda w: mse(yv, xv @ w))
@@ -159,12 +155,6 @@ def linear(known: Domain, context: int, horizon: int, fraction: float) -> Any:
         return ((filled - filled[:, -1:]) @ weights + filled[:, -1:])[..., None]
 
     return forecast
-
-
-def _from_last(values: Array, origins: Array, context: int, horizon: int) -> tuple[Array, Array]:
-    """Contexts and futures, less the last value of the context."""
-    past, future = windows(series_domain([values]), origins, context, horizon)
-    return past[..., 0] - past[:, -1:, 0], future[..., 0] - past[:, -1:, 0]
 
 
 def day_profile(past: Array, horizon: int, season: int) -> Array:
@@ -196,7 +186,7 @@ def run_transfer(case: str, seed: int) -> Result:
     for told, k in (("fine", 1), ("coarse", 4 * hour), ("daily", 24 * hour)):
         series = family(case, k)
         period = float(periods_of(series)[0])
-        known, starts = split(series)
+        known, starts = split(series, SMALL["horizon"])
         past, truth = windows(series, starts, SMALL["context"], SMALL["horizon"])
         arms = {
             "last value": last_value(past, SMALL["horizon"]),
@@ -247,7 +237,7 @@ def run_exogenous(case: str, seed: int) -> Result:
     "corrected without signals" has the correction of forecasts, which reads the signals, and nothing to read.
     """
     series, base = signals(case, seed), pretrained(random_state=seed)
-    known, starts = split_at(series, base.horizon)
+    known, starts = split(series, base.horizon)
     names = tuple(series.columns["channels"][0].tolist())
     past, truth = windows(series, starts, base.context, base.horizon)
     future, period = truth[..., 1:], float(periods_of(series)[0])
@@ -290,7 +280,7 @@ def run_packaged(case: str, seed: int) -> Result:
     """512 points to 96 by the committed model; few-shot on 5 %; intervals; size and speed."""
     model, series = pretrained(random_state=seed), family(case)
     period = float(periods_of(series)[0])
-    known, starts = split_at(series, model.horizon)
+    known, starts = split(series, model.horizon)
     past, truth = windows(series, starts, model.context, model.horizon)
     arms = {
         **floors(series, starts, past, model.horizon),

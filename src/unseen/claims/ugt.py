@@ -82,10 +82,8 @@ BLIND = ("everywhere", "central", "best constant", "another picture")
 # -- data --------------------------------------------------------------------------------------------------
 
 
-@functools.cache
-def encoded(name: str) -> encoders.Encoder:
-    """An encoder, loaded once."""
-    return encoders.get(name)
+encoded = functools.cache(encoders.get)
+"""An encoder, loaded once."""
 
 
 def seen(domain: Domain, encoder: str) -> Domain:
@@ -159,16 +157,22 @@ GROUPS = (
 
 def drawings(case: str, seed: int) -> tuple[Domain, Domain, Tests]:
     """Emoji of two vendors, a fifth of them held out, and all of a third; a case is `SPLIT SOURCE SOURCE TARGET`."""
+    *own, other = grouped(case)
+    apart = np.random.default_rng(seed).permutation(len(other)) < len(other) // 5
+    source = concatenate([style.take(~apart) for style in own], name="source")
+    clean = concatenate([style.take(apart) for style in own], name="clean")
+    target, tests = under(clean, other, LAST, seed, (0.4,))
+    return seen(source, LAST), target, tests
+
+
+def grouped(case: str) -> list[Domain]:
+    """The emoji of `GROUPS`, which are the classes, as each of the vendors of `SPLIT VENDOR ...` draws them."""
     split, *vendors = case.split()
     styles = {style.name: style for style in drawn(split)}
-    kept = np.isin(styles[vendors[0]].columns["subgroup"], GROUPS)
-    y = np.array([GROUPS.index(g) for g in styles[vendors[0]].columns["subgroup"][kept]])
-    own = [styles[vendor].take(kept).replace(y=y, classes=None) for vendor in vendors]
-    apart = np.random.default_rng(seed).permutation(len(y)) < len(y) // 5
-    source = concatenate([style.take(~apart) for style in own[:2]], name="source")
-    clean = concatenate([style.take(apart) for style in own[:2]], name="clean")
-    target, tests = under(clean, own[2], LAST, seed, (0.4,))
-    return seen(source, LAST), target, tests
+    groups = styles[vendors[0]].columns["subgroup"]
+    kept = np.isin(groups, GROUPS)
+    y = np.array([GROUPS.index(group) for group in groups[kept]])
+    return [styles[vendor].take(kept).replace(y=y, classes=None) for vendor in vendors]
 
 
 def under(
@@ -192,10 +196,10 @@ def run(data: Any, case: str, seed: int) -> Result:
     for look in LOOKS:
         for name, (method, sight) in baselines(source, target, look).items():
             table[f"{name}, {look}"] = scored(method, {key: sight(domain) for key, domain in tests.items()})
-    fitted = learnt(source, target, seed)
+    fitted = {arm: arm_of(arm, source, target, seed) for arm in ARMS}
     table |= {arm: scored(method, tests) for arm, method in fitted.items()}
     for name in (name for name in tests if name.startswith("occluded ") and name != "occluded 80%"):
-        metric, true = f"iou, {name.split()[1]}", covered(tests[name], side_of(tests[name]))
+        metric, true = f"iou, {name.split()[1]}", covered(tests[name])
         maps = fitted["ugt"].occlusion_maps(as_regions(tests[name]))
         table["ugt"][metric] = overlap(maps > 0, true)
         for arm, map_ in blind(true, seed).items():
@@ -233,13 +237,8 @@ def baselines(source: Domain, target: Domain, look: str) -> dict[str, tuple[Meth
     }
 
 
-def learnt(source: Domain, target: Domain, seed: int) -> dict[str, UGT]:
-    """Every arm of UGT."""
-    return {arm: arm_of(arm, source, target, seed) for arm in ARMS}
-
-
 def arm_of(arm: str, source: Domain, target: Domain, seed: int, **changes: Any) -> UGT:
-    """One of them; halfway, a kernel of mean support goes half the way to the target."""
+    """An arm of UGT; halfway, a kernel of mean support goes half the way to the target."""
     last = source.n_features > 1000
     kind, own = ARMS[arm]
     method = kind(kernels=KERNELS_LAST if last else KERNELS, em_iterations=EM)
@@ -255,13 +254,9 @@ def scored(method: Method, tests: Tests) -> dict[str, float]:
     return found
 
 
-def side_of(domain: Domain) -> int:
-    """Cells along each side of the grid of regions."""
-    return round(domain.columns["regions"].shape[1] ** 0.5)
-
-
-def covered(domain: Domain, side: int) -> NDArray[np.bool_]:
+def covered(domain: Domain) -> NDArray[np.bool_]:
     """Cells of which an occluder covers more than half."""
+    side = round(domain.columns["regions"].shape[1] ** 0.5)
     return covered_cells(domain.columns["occluder"], side) > 0.5
 
 
@@ -309,14 +304,13 @@ def run_parts(case: str, seed: int) -> Result:
 
     A case is `SPLIT VENDOR VENDOR`; kernels are learnt from both without labels.
     """
-    split, *vendors = case.split()
-    styles = {style.name: style for style in drawn(split)}
-    kept = np.isin(styles[vendors[0]].columns["subgroup"], GROUPS)
-    y = np.array([GROUPS.index(g) for g in styles[vendors[0]].columns["subgroup"][kept]])
-    one, other = (seen(styles[vendor].take(kept).replace(y=y, classes=None), LAST) for vendor in vendors)
+    one, other = (seen(style, LAST) for style in grouped(case))
+    y = one.labels
     method = UGT(kernels=KERNELS_LAST, em_iterations=EM, epochs=0, refine_rounds=0).set_params(random_state=seed)
     method.fit(source=one, target=other)
-    a, b = (strongest(method, domain) for domain in (one, other))
+    with torch.no_grad():  # the kernel with the largest cosine at each position, (n, r)
+        regions = [torch.as_tensor(domain.columns["regions"]) for domain in (one, other)]
+        a, b = (method.network_.cosines(own).argmax(dim=2).numpy() for own in regions)
     rng = np.random.default_rng(seed)
     mates = np.arange(len(y))
     for label in np.unique(y):
@@ -324,12 +318,6 @@ def run_parts(case: str, seed: int) -> Result:
         mates[members] = np.roll(members, 1)
     other_emoji = float((a == b[mates]).mean())
     return {"same emoji": {"agreement": float((a == b).mean())}, "same class": {"agreement": other_emoji}}
-
-
-def strongest(method: UGT, domain: Domain) -> NDArray[np.int64]:
-    """The kernel with the largest cosine at each position, (n, r)."""
-    with torch.no_grad():
-        return method.network_.cosines(torch.as_tensor(domain.columns["regions"])).argmax(dim=2).numpy()
 
 
 # -- the ledger --------------------------------------------------------------------------------------------

@@ -34,12 +34,8 @@ from unseen.runtime import reproducible, without_checkpoints
 # -- a small network that quantizes badly ------------------------------------------------------------------
 
 DIGITS: dict[str, Any] = {
-    "batch_size": 64,
-    "iterations": 300,
-    "learning_rate": 0.5,
-    "precision": "mixed",
-    "bits": (2, 3, 4, 8),
-}
+    "batch_size": 64, "iterations": 300, "learning_rate": 0.5, "precision": "mixed", "bits": (2, 3, 4, 8),
+}  # fmt: skip
 ACTIVATION_BITS = (2, 3, 4, 8)
 BUDGETS = (2.5, 3.0)
 """Average bits of a weight."""
@@ -168,14 +164,9 @@ LEDGER = (
     promised("photographs", not_worse("distilled W8", "real W8", "agreement", within=0.05),
         "On photographs that packages ship, ranges from distilled inputs are as good for EfficientNet-Lite0 at 8 "
         "bits as ranges from other photographs: agreement with the float network within 5 points."),
-    *(
-        effect(
-            text=f"The same {told}.",
-            experiment="photographs",
-            holds=not_worse(f"distilled {arm}", f"real {arm}", metric="agreement", within=0.05),
-        )
-        for arm, told in SETTINGS.items()
-    ),
+    *(effect("photographs", not_worse(f"distilled {arm}", f"real {arm}", "agreement", within=0.05),
+        f"The same {told}.")
+      for arm, told in SETTINGS.items()),
     promised("photographs", better("distilled frontier W6", "distilled W6", "agreement", by=0.10),
         "On these photographs, the frontier at 6 bits on average agrees with the float network more often than 6 "
         "bits for all layers, by 10 points."),
@@ -184,14 +175,9 @@ LEDGER = (
     effect("photographs", better("distilled W8", "gaussian W8", "divergence", lower=True),
         "On these photographs, 8 bits with ranges from distilled inputs of 96 pixels a side diverge less from the "
         "float network than with ranges from noise of 224."),
-    *(
-        effect(
-            text=f"Distilled inputs are better than noise: agreement with the float network {told}.",
-            experiment="photographs",
-            holds=better(f"distilled {arm}", f"gaussian {arm}", metric="agreement"),
-        )
-        for arm, told in {"W8": "at 8 bits", **SETTINGS}.items()
-    ),
+    *(effect("photographs", better(f"distilled {arm}", f"gaussian {arm}", "agreement"),
+        f"Distilled inputs are better than noise: agreement with the float network {told}.")
+      for arm, told in {"W8": "at 8 bits", **SETTINGS}.items()),
     promised("photographs", at_least("integers", "cosine", 0.98),
         "EfficientNet-Lite0 in 8-bit integers, exported to ONNX on distilled pictures alone, gives logits whose "
         "cosine with those in floats is at least .98."),
