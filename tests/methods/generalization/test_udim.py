@@ -344,3 +344,20 @@ def test_every_batch_has_as_many_samples_of_each_domain():
     assert method.history_["variance"][0] > 0
     with pytest.raises(ValueError, match="at least twice the number of domains, 20"):
         UDIM(batch_size=32).fit(source=source(domains=20), model=network())
+
+
+def test_crafted_samples_that_did_not_move_teach_what_their_own_teach():
+    torch.manual_seed(0)
+    start, settings = feature_classifier(6, 3, 5).eval(), {"weight": 0.0, "epochs": 3, "random_state": 0}
+    plain, same, moved = (
+        UDIM(**settings, radius=radius, learn_crafted=learn).fit(source=source(), model=start)
+        for radius, learn in ((0.0, False), (0.0, True), (1.0, True))
+    )
+    torch.testing.assert_close(weights(same.network_), weights(plain.network_), atol=1e-5, rtol=1e-4)
+    assert (weights(moved.network_) - weights(plain.network_)).abs().max() > 1e-3
+
+
+def test_where_nothing_crafted_is_learnt_the_radius_without_a_weight_changes_nothing():
+    start, settings = feature_classifier(6, 3, 5).eval(), {"weight": 0.0, "epochs": 3, "random_state": 0}
+    near, far = (UDIM(**settings, radius=radius).fit(source=source(), model=start) for radius in (0.0, 1.0))
+    assert torch.equal(weights(near.network_), weights(far.network_))
