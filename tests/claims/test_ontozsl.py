@@ -12,7 +12,7 @@ from unseen.claims.completions import Completion, counted, folds, graded_tails, 
 from unseen.claims.locales import _kept, cldr
 from unseen.claims.ontozsl import incidence
 from unseen.claims.schemas import CLDR, NATIONS, UMLS, schema_of, types_of
-from unseen.data.ontology import build
+from unseen.data.ontology import Ontology, build
 from unseen.data.sources.downloads import SourceUnavailable
 from unseen.data.sources.graphs import Graph, graph, knowledge_graph
 
@@ -26,6 +26,11 @@ def graph_of(name: str) -> Graph:
         return cldr()
     except SourceUnavailable as why:
         pytest.skip(str(why))
+
+
+def schema_in(given: Completion) -> Ontology:
+    assert given.classes.ontology is not None
+    return given.classes.ontology
 
 
 @pytest.mark.parametrize("name", ["umls", "nations", "cldr"])
@@ -60,8 +65,8 @@ def test_what_a_relation_of_the_exam_is_told_by_does_not_depend_on_its_triples(n
         ends[asked] = rng.integers(len(whole.entities), size=(int(asked.sum()), 2))
         other = parted(Graph(whole.entities, whole.pairs.replace(x=ends)), unseen)
         assert not np.array_equal(given.test, other.test)
-        assert other.classes.ontology.named == given.classes.ontology.named
-        assert other.classes.ontology.texts == given.classes.ontology.texts
+        assert schema_in(other).named == schema_in(given).named
+        assert schema_in(other).texts == schema_in(given).texts
         assert np.array_equal(other.source.x, given.source.x)
         assert np.array_equal(other.source.labels, given.source.labels)
 
@@ -71,7 +76,7 @@ def test_training_relations_have_domain_and_range_and_those_of_the_exam_have_non
     whole = graph_of(name)
     given = parted(whole, folds(whole)[0])
     names = given.classes.names
-    stated = {(head, kind) for head, kind, _ in given.classes.ontology.named}
+    stated = {(head, kind) for head, kind, _ in schema_in(given).named}
     for kind in ("domain", "range"):
         assert all((names[r], kind) in stated for r in given.classes.seen)
         assert not any((names[r], kind) in stated for r in given.classes.unseen)
@@ -126,6 +131,9 @@ def test_the_incidence_matrix_tells_what_shares_concepts() -> None:
     o = build(rows, classes=[f"c{i}" for i in range(200)])
     found = incidence(o)
     assert len(found) == 200
-    distance = lambda a, b: float(np.linalg.norm(found[a] - found[b]))
+
+    def distance(a: int, b: int) -> float:
+        return float(np.linalg.norm(found[a] - found[b]))
+
     assert distance(0, 3) == pytest.approx(0, abs=1e-6)
     assert distance(0, 1) < distance(0, 2)  # both below g
