@@ -114,7 +114,7 @@ def run_emoji(metric_of: str, case: str, seed: int) -> Result:
     source, calibration, exam = in_common(*map(_features, case.split(" > ")))
     names = source.columns["name"]
     if metric_of == "names":
-        metric: LabelMetric = EmbeddingMetric(worlds.minilm(names))
+        metric: LabelMetric = EmbeddingMetric(worlds.minilm(names.tolist()))
     else:
         metric = taxonomy(list(zip(source.columns["group"], source.columns["subgroup"], names)))
     seen = np.sort(uniform_classes(metric, 100, np.random.default_rng(seed)))
