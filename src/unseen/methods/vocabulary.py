@@ -100,6 +100,8 @@ class Card:
         else x as one region.
     needs_regions : bool
         Whether one region is too few to be worth a try: `compare` leaves it out of features without such a column.
+    doubles : bool
+        Whether it reads samples that come in double precision so: they may exceed what single precision holds.
     two_towers : bool
         Whether `encoder` must be two towers that are read and prompted inside (`unseen.nn.prompting.PromptableTowers`).
     source_domains : int
@@ -137,6 +139,7 @@ class Card:
     rejects: bool = False
     regions: bool = False
     needs_regions: bool = False
+    doubles: bool = False
     two_towers: bool = False
     source_domains: int = 1
     target_columns: tuple[str, ...] = ()
