@@ -71,6 +71,9 @@ class Card:
         What the labels of samples are; `predict` then gives indices of classes, or numbers.
     presets : mapping of name to hyperparameters
         What `compare` tries, at most four, fixed in advance.
+    at_prediction : set of str
+        Hyperparameters that `fit` does not read, only what predicts: presets that differ in nothing else share one fit
+        in `compare`.
     on_request : set of str
         Presets that `compare` tries only if they are named, such as those of the paper's own size.
     smoke : mapping
@@ -124,6 +127,7 @@ class Card:
     protocols: frozenset[str] | set[str] = frozenset({"closed"})
     task: Literal["class", "value"] = "class"
     presets: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=lambda: {"default": {}})
+    at_prediction: frozenset[str] | set[str] = frozenset()
     on_request: frozenset[str] | set[str] = frozenset()
     smoke: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     commands: tuple[str, ...] = ()
