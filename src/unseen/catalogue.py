@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 import inspect
@@ -301,6 +302,28 @@ def make(slug: str, preset: str = "default", seed: int = 0, **settings: Any) -> 
     if preset not in method.card.presets:
         raise ValueError(f"{slug} has the presets {', '.join(method.card.presets)}; got {preset!r}")
     return method(**{**method.card.presets[preset], **settings, "random_state": seed})
+
+
+def sharing(pairs: Iterable[tuple[str, str]]) -> tuple[tuple[tuple[str, str], ...], ...]:
+    """The different (slug, preset) pairs in groups of which one fit serves all: but for what predictions read alike.
+
+    A rule over probabilities, which is put on top of another method, stays by itself.
+    """
+    groups: dict[Any, list[tuple[str, str]]] = {}
+    for slug, preset in dict.fromkeys(pairs):
+        method = methods.get(slug)
+        late = set() if Given._on_probabilities(method) else method.card.at_prediction
+        params = {k: v for k, v in method(**method.card.presets[preset]).get_params().items() if k not in late}
+        views = preset in method.card.two_views
+        groups.setdefault((slug, repr(params), views) if late else (slug, preset), []).append((slug, preset))
+    return tuple(map(tuple, groups.values()))
+
+
+def predicting_as(fitted: Method, method: Method) -> Method:
+    """What `fitted` has learnt, shared and not copied, with the hyperparameters of `method` at prediction."""
+    late = fitted.card.at_prediction
+    shared = copy.copy(fitted)
+    return shared.set_params(**{key: value for key, value in method.get_params().items() if key in late})
 
 
 def cost(slug: str, preset: str = "default") -> float:

@@ -157,6 +157,26 @@ def test_styles_change_mean_and_deviation_of_channels_only():
     assert float((crafted - x).abs().max()) > 1e-4
 
 
+def test_the_deviation_of_a_style_is_unbiased_as_computed_by_hand():
+    """Logits are 0, so p = 1/2 and dL/dx = -w; of x - 2 = (-2, -1, 0, 3) the variance is 14/3 over three."""
+    net = Classifier(nn.Flatten(), nn.Identity(), nn.Linear(4, 2, bias=False)).double()
+    w = torch.tensor([1.0, 3.0, -4.0, 1.0]).double()
+    with torch.no_grad():
+        net.head.weight.copy_(torch.stack([w, -w]))
+    x = torch.tensor([0.0, 1.0, 2.0, 5.0]).double().reshape(1, 1, 2, 2)
+    crafted = craft_styles(net, x, torch.tensor([0]), rho=0.0, rate=0.5)
+    to_mu, variance = -1.0, 14 / 3 + 1e-5  # sum of -w; sigma squared
+    per_sigma = 2.0 + 3.0 - 3.0  # sum of -w (x - 2), which over sigma is the slope for sigma
+    expected = x + 0.5 * ((x - 2) * per_sigma / variance + to_mu)
+    torch.testing.assert_close(crafted, expected, atol=1e-12, rtol=0)
+
+
+def test_styles_of_a_single_pixel_are_finite():
+    net = Classifier(nn.Flatten(), nn.Identity(), nn.Linear(3, 3))
+    crafted = craft_styles(net, torch.randn(4, 3, 1, 1, generator=G), torch.tensor([0, 1, 2, 0]), rho=0.05, rate=0.5)
+    assert torch.isfinite(crafted).all()
+
+
 def test_crafting_and_terms_leave_weights_and_gradients_alone():
     net = network()
     before = copy.deepcopy(net.state_dict())

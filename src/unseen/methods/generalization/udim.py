@@ -263,9 +263,13 @@ def craft_inputs(
 def craft_styles(
     network: Classifier, x: Float[Tensor, "b c h w"], y: Int[Tensor, " b"], *, rho: float, rate: float
 ) -> Float[Tensor, "b c h w"]:
-    """x~ = x_norm sigma' + mu': mean and deviation of each channel go up A by one plain step of gradient ascent."""
+    """x~ = x_norm sigma' + mu': mean and deviation of each channel go up A by one plain step of gradient ascent.
+
+    The deviation is the unbiased one, over n - 1 of n pixels; of a single pixel it is that of a constant.
+    """
     mu = x.mean(dim=(2, 3), keepdim=True)
-    sigma = torch.sqrt(x.var(dim=(2, 3), keepdim=True, unbiased=False) + 1e-5)
+    correction = min(1, x.shape[2] * x.shape[3] - 1)
+    sigma = torch.sqrt(x.var(dim=(2, 3), keepdim=True, correction=correction) + 1e-5)
     normed = ((x - mu) / sigma).detach()
     mu, sigma = mu.detach().requires_grad_(), sigma.detach().requires_grad_()
     to_mu, to_sigma = torch.autograd.grad(worst_case(network, normed * sigma + mu, y, rho), [mu, sigma])
