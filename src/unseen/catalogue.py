@@ -188,16 +188,18 @@ class Given:
         return {"source", "model"} <= set(words) <= {"source", "model", "teachers"} and self.inputs.get("model") is None
 
     def _fit_rule(self, rule: Method) -> Method:
-        from unseen.methods.chain import chain
+        """The rule on a classifier of the seen classes, whose probabilities fit samples held out of the source."""
+        from unseen.methods.chain import chain, held_out_temperature
 
-        base = make("source-only", seed=rule.random_state)
-        if self.inputs.get("target") is not None:
-            base = make("standardize", seed=rule.random_state)
+        seed, slug = rule.random_state, "source-only" if self.inputs.get("target") is None else "standardize"
         classes, source = self["classes"], self["source"]
         seen = classes.take(classes.seen)
         source = source.with_labels(realign(source.labels, source.classes or classes, seen), seen)
-        dataclasses.replace(self, inputs={**self.inputs, "source": source}).fit(base)
-        return chain(base, rule.fit(classes=classes))
+
+        def fit(part: Domain) -> Method:
+            return dataclasses.replace(self, inputs={**self.inputs, "source": part}).fit(make(slug, seed=seed))
+
+        return chain(fit(source), rule.fit(classes=classes), held_out_temperature(fit, source, seed))
 
     def _words(self, method: type[Method]) -> list[str]:
         have = {word for word, value in self.inputs.items() if value is not None}
