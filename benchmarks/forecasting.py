@@ -131,7 +131,7 @@ class HeldOut(NamedTuple):
 def held_out(name: str, model: TTM) -> HeldOut:
     """The windows on which all are compared, as long as those of a model."""
     series = claim.family(name)
-    known, starts = claim.split_at(series, model.horizon)
+    known, starts = claim.split(series, model.horizon)
     windows = claim.windows(series, starts, model.context, model.horizon)
     return HeldOut(series, known, starts, *windows, period=float(periods_of(series)[0]))
 

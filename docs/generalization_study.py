@@ -36,7 +36,7 @@ from toolbox_study import HARM, STYLES, drawn
 
 from unseen import catalogue, encoders
 from unseen.catalogue import Given
-from unseen.claims.base import interval
+from unseen.claims.conditions import interval
 from unseen.compare.crafted import copies_of
 from unseen.data.domain import Domain, concatenate
 from unseen.data.samplers import Batch, domain_numbers, hold_out, joint_batches, joint_steps

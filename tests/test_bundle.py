@@ -1,5 +1,6 @@
 """What is saved is what is loaded, carried and refused."""
 
+import dataclasses
 import json
 import shutil
 
@@ -12,6 +13,7 @@ import unseen
 from unseen.bundle import Bundle, read_zoo
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
+from unseen.methods.zero_shot.loki import Loki
 
 
 def features(n=60, seed=0, shift=0.0):
@@ -57,6 +59,15 @@ def test_predict_names_classes_with_probabilities_and_doubts(saved):
 def test_probabilities_are_calibrated_on_samples_that_were_held_out(saved):
     assert saved[1].temperature > 0
     assert 0 < saved[1].threshold <= 1
+
+
+def test_a_rule_on_top_reads_calibrated_probabilities(saved):
+    bundle = dataclasses.replace(saved[1], temperature=2.5)
+    wider = bundle.decide_by(
+        Loki(), ClassSpace(names=(*bundle.classes.names, "owl"), embeddings=np.eye(4)[[0, 1, 2, 1]])
+    )
+    expected = wider.method.rule_.decision_function(bundle.predict_proba(features(seed=2, shift=2)))
+    torch.testing.assert_close(wider.scores(features(seed=2, shift=2)), expected)
 
 
 @pytest.mark.parametrize("change", ["format", "classes", "temperature", "method", "truncate", "missing"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any, Self
 
@@ -131,9 +132,20 @@ class Crowded(Means):
         return super().decision_function(x - x.mean(dim=0))
 
 
+class Early(Means):
+    """Learns otherwise by what it says that only predictions read."""
+
+    card = dataclasses.replace(Means.card, at_prediction={"scale"})
+    scale: float = 1.0
+
+    def _extra(self, target: Domain) -> torch.Tensor:
+        return torch.tensor([self.scale])
+
+
 @pytest.mark.parametrize(
     ("method", "told"),
     [
+        (Early, "holds 'scale', but scale=0.5 changes what is learnt"),
         (Restless, "equal bits"),
         (Talkative, "must be silent"),
         (Forgetful, "comes back with the same bits"),

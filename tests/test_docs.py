@@ -16,7 +16,9 @@ import typer
 
 import unseen
 from unseen import catalogue, claims, cli, encoders, methods
-from unseen.claims.base import Claim, Experiment, better, effect, paper_scale
+from unseen.claims.base import Claim, Experiment
+from unseen.claims.conditions import better
+from unseen.claims.ledger import effect, paper_scale
 from unseen.data.domain import Domain
 from unseen.evaluation import protocols
 from unseen.methods.base import signatures

@@ -118,7 +118,7 @@ def load(name: str, *, cache: Path | None = None) -> Case:
             columns["view"] = views["view"]
         y = np.array(about["y"], dtype=np.int64)
         sides.append(Domain(x=views["x"], y=y, classes=space, columns=columns, name=about["name"]))
-    return Case(record["family"], *sides, tuple(record["tags"]), record["variant"])
+    return Case(record["family"], sides[0], sides[1], tuple(record["tags"]), record["variant"])
 
 
 def make(

@@ -89,13 +89,14 @@ def furniture_makers() -> Iterator[Case]:
     family, blend = "furniture", ("blendswap-cc-0", "blendswap-cc-by")
     rooms = [thinned(icons(makers, "category"), 28) for makers in (("scopia",), blend)]
     by_category = common_classes([_without(domain, "Miscellaneous") for domain in rooms], 5)
-    yield from both_ways(family, *(_named(domain, "by category") for domain in by_category))
+    first, second = (_named(domain, "by category") for domain in by_category)
+    yield from both_ways(family, first, second)
     first, second = common_classes([thinned(icons(makers, "shape"), 28) for makers in (("scopia",), blend)], 5)
     yield from both_ways(family, first, second)
-    views = common_classes([first, thinned(renders(blend, "shape"), 28)], 5)
-    yield from both_ways(family, *views)
-    few = common_classes([first, icons(("kator-legaz",), "shape")], 4)
-    for case in both_ways(family, *few):
+    shown, drawn = common_classes([first, thinned(renders(blend, "shape"), 28)], 5)
+    yield from both_ways(family, shown, drawn)
+    shown, few = common_classes([first, icons(("kator-legaz",), "shape")], 4)
+    for case in both_ways(family, shown, few):
         yield _tagged(case, "small")
 
 

@@ -30,8 +30,9 @@ def letters(font: str, copies: int = 20) -> Domain:
         rng = np.random.default_rng([ord(item[0]), item[1], FONTS.index(font)])
         face = ImageFont.truetype(str(folder / f"{font}.ttf"), int(rng.integers(110, 170)))
         page = Image.new("RGB", (224, 224), "white")
-        place = tuple(float(value) for value in 112 + rng.uniform(-15, 15, 2))
-        ImageDraw.Draw(page).text(place, item[0], font=face, anchor="mm", fill=tuple(rng.integers(0, 120, 3).tolist()))
+        across, down = (112 + rng.uniform(-15, 15, 2)).tolist()
+        ink = tuple(rng.integers(0, 120, 3).tolist())
+        ImageDraw.Draw(page).text((across, down), item[0], font=face, anchor="mm", fill=ink)
         return page.rotate(float(rng.uniform(-15, 15)), fillcolor="white")
 
     items = [(letter, copy) for letter in LETTERS.names for copy in range(copies)]

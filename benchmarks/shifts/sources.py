@@ -176,11 +176,11 @@ def _kept(pictures: Mapping[str, bytes], folder: Path, size: int = 224) -> None:
 def crops(part: int, each: int = 10, size: int = 96) -> Domain:
     """Squares out of the left half (0) or the right one (1) of scikit-image's photographs, which are the classes."""
     try:
-        import skimage
+        from skimage.data import data_dir
     except ImportError as error:
         raise SourceUnavailable("photographs need scikit-image: pip install scikit-image") from error
 
-    folder = Path(skimage.data_dir)
+    folder = Path(data_dir)
     squares, labels, items = [], [], []
     for label, name in enumerate(PHOTOGRAPHS):
         file = next(path for path in (folder / f"{name}.png", folder / f"{name}.jpg") if path.exists())

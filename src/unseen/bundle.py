@@ -197,7 +197,7 @@ class Bundle:
         )
 
     def decide_by(self, rule: Method, classes: ClassSpace) -> Bundle:
-        """Put a rule over probabilities, such as Loki, on top of this model.
+        """Put a rule over probabilities, such as Loki, on top of this model and its temperature.
 
         Parameters
         ----------
@@ -215,7 +215,8 @@ class Bundle:
         if classes.names[:n] != self.classes.names:
             raise ValueError(f"classes must begin with the {n} classes of this model, in their order")
         fitted = rule.fit(classes=classes.replace(seen=np.arange(n)))
-        return dataclasses.replace(self, method=chain(self.method, fitted), classes=classes, temperature=1.0)
+        both = chain(self.method, fitted, self.temperature)
+        return dataclasses.replace(self, method=both, classes=classes, temperature=1.0)
 
     # -- carrying --------------------------------------------------------------------------------------
 

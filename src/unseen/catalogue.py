@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 import inspect
@@ -187,16 +188,18 @@ class Given:
         return {"source", "model"} <= set(words) <= {"source", "model", "teachers"} and self.inputs.get("model") is None
 
     def _fit_rule(self, rule: Method) -> Method:
-        from unseen.methods.chain import chain
+        """The rule on a classifier of the seen classes, whose probabilities fit samples held out of the source."""
+        from unseen.methods.chain import chain, held_out_temperature
 
-        base = make("source-only", seed=rule.random_state)
-        if self.inputs.get("target") is not None:
-            base = make("standardize", seed=rule.random_state)
+        seed, slug = rule.random_state, "source-only" if self.inputs.get("target") is None else "standardize"
         classes, source = self["classes"], self["source"]
         seen = classes.take(classes.seen)
         source = source.with_labels(realign(source.labels, source.classes or classes, seen), seen)
-        dataclasses.replace(self, inputs={**self.inputs, "source": source}).fit(base)
-        return chain(base, rule.fit(classes=classes))
+
+        def fit(part: Domain) -> Method:
+            return dataclasses.replace(self, inputs={**self.inputs, "source": part}).fit(make(slug, seed=seed))
+
+        return chain(fit(source), rule.fit(classes=classes), held_out_temperature(fit, source, seed))
 
     def _words(self, method: type[Method]) -> list[str]:
         have = {word for word, value in self.inputs.items() if value is not None}
@@ -301,6 +304,28 @@ def make(slug: str, preset: str = "default", seed: int = 0, **settings: Any) -> 
     if preset not in method.card.presets:
         raise ValueError(f"{slug} has the presets {', '.join(method.card.presets)}; got {preset!r}")
     return method(**{**method.card.presets[preset], **settings, "random_state": seed})
+
+
+def sharing(pairs: Iterable[tuple[str, str]]) -> tuple[tuple[tuple[str, str], ...], ...]:
+    """The different (slug, preset) pairs in groups of which one fit serves all: but for what predictions read alike.
+
+    A rule over probabilities, which is put on top of another method, stays by itself.
+    """
+    groups: dict[Any, list[tuple[str, str]]] = {}
+    for slug, preset in dict.fromkeys(pairs):
+        method = methods.get(slug)
+        late = set() if Given._on_probabilities(method) else method.card.at_prediction
+        params = {k: v for k, v in method(**method.card.presets[preset]).get_params().items() if k not in late}
+        views = preset in method.card.two_views
+        groups.setdefault((slug, repr(params), views) if late else (slug, preset), []).append((slug, preset))
+    return tuple(map(tuple, groups.values()))
+
+
+def predicting_as(fitted: Method, method: Method) -> Method:
+    """What `fitted` has learnt, shared and not copied, with the hyperparameters of `method` at prediction."""
+    late = fitted.card.at_prediction
+    shared = copy.copy(fitted)
+    return shared.set_params(**{key: value for key, value in method.get_params().items() if key in late})
 
 
 def cost(slug: str, preset: str = "default") -> float:

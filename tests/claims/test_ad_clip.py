@@ -10,7 +10,7 @@ import pytest
 
 from unseen.claims import ad_clip
 from unseen.claims.ad_clip import CLASSES, STATIC, WORDING, claim, classes_of, drawn
-from unseen.claims.base import not_worse
+from unseen.claims.conditions import not_worse
 from unseen.claims.small_clip import STAGES, VENDOR
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain

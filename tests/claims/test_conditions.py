@@ -3,19 +3,9 @@
 import pandas as pd
 import pytest
 
-from unseen.claims.base import (
-    Assertion,
-    Claim,
-    Experiment,
-    at_least,
-    at_most,
-    beats_all,
-    better,
-    equals,
-    interval,
-    not_worse,
-    wins,
-)
+from unseen.claims.base import Claim, Experiment
+from unseen.claims.conditions import at_least, at_most, beats_all, better, equals, interval, not_worse, wins
+from unseen.claims.ledger import Assertion
 
 
 def table(**arms):

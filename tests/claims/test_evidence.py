@@ -8,7 +8,9 @@ import pytest
 
 from unseen import claims, methods
 from unseen.claims import evidence, stamps
-from unseen.claims.base import Assertion, Claim, Experiment, at_least, better, effect, not_worse, paper_scale, promised
+from unseen.claims.base import Claim, Experiment
+from unseen.claims.conditions import at_least, better, not_worse
+from unseen.claims.ledger import Assertion, effect, paper_scale, promised
 from unseen.data.domain import Domain
 
 LOKI = methods.get("loki")

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from unseen.claims.base import at_least
+from unseen.claims.conditions import at_least
 from unseen.claims.drawings import VENDORS
 from unseen.claims.smos import (
     ABSTRACT,

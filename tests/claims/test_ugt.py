@@ -133,7 +133,7 @@ def test_the_least_drop_decides() -> None:
 def test_no_arm_reads_a_label_of_the_target() -> None:
     source, target, test = scenes(40, 0), scenes(40, 1, 0.3), scenes(20, 2, 0.3)
     wrong = target.replace(y=1 - target.labels)
-    one, other = (ugt.learnt(source, domain, 0) for domain in (target, wrong))
+    one, other = ({arm: ugt.arm_of(arm, source, domain, 0) for arm in ugt.ARMS} for domain in (target, wrong))
     for arm in one:
         assert torch.equal(one[arm].decision_function(test), other[arm].decision_function(test)), arm
     for look in ugt.LOOKS:

@@ -289,6 +289,19 @@ def test_pictures_on_disk_need_no_download_and_go_through_the_same_gate(
     }  # fmt: skip
 
 
+def test_pages_that_cannot_be_decoded_stand_in_the_books(tmp_path: Path) -> None:
+    place = tmp_path / "pages"
+    place.mkdir()
+    html = '<img src="http://x.org/a.jpg" alt="the caption">'
+    (place / "marked.html").write_bytes(html.encode("utf-16"))
+    (place / "unmarked.html").write_bytes(html.encode("utf-16-le"))
+    found = curate(place, tmp_path / "out", stages=["parse"])
+    assert (found.accounting.parsed, found.accounting.waiting) == (2, 1)
+    assert found.accounting.of("parse") == {"a page that cannot be decoded": 1}
+    (row,) = pq.read_table(tmp_path / "out" / "dropped.parquet").to_pylist()
+    assert (row["url"], row["reason"]) == ("unmarked.html", "a page that cannot be decoded")
+
+
 def test_an_input_of_which_nothing_is_left_is_an_empty_collection(towers: TwoTowerEncoder, tmp_path: Path) -> None:
     from unseen.curation import Settings
 

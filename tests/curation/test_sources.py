@@ -264,6 +264,27 @@ def test_crawls_are_read_record_by_record(tmp_path: Path) -> None:
     assert notes == []
 
 
+def test_pages_of_other_encodings_give_their_links_or_are_counted(tmp_path: Path) -> None:
+    """A crawl whose headers say UTF-8 of all pages; a folder, whose files have no headers."""
+    html = '<img src="http://x.org/a.jpg" alt="the caption">'
+    contents = {
+        "le": f"\ufeff{html}".encode("utf-16-le"),
+        "be": f"\ufeff{html}".encode("utf-16-be"),
+        "lost": html.encode("utf-16-le"),
+    }
+    crawl = warc(tmp_path / "a.warc.gz", [(f"http://x.org/{name}", content) for name, content in contents.items()])
+    place = tmp_path / "pages"
+    place.mkdir()
+    for name, content in contents.items():
+        (place / f"{name}.html").write_bytes(content)
+    expected = [("http://x.org/a.jpg", ""), ("http://x.org/a.jpg", "")]
+    for path, lost in ((crawl, "http://x.org/lost"), (place, "lost.html")):
+        found, notes = read(path)
+        told = sorted((one.candidate.url, one.candidate.reason) for one in found)
+        assert told == sorted([*expected, (lost, parse.UNDECODED)])
+        assert notes == []
+
+
 def test_a_truncated_crawl_keeps_what_is_whole_and_says_so(tmp_path: Path) -> None:
     file = warc(tmp_path / "a.warc.gz", PAGES)
     file.write_bytes(file.read_bytes()[:-60])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,18 @@ def test_a_saved_table_comes_back(tmp_path: Path) -> None:
         assert getattr(back, key) == getattr(made, key)
     for key in ("accuracy", "parameters", "seconds", "statistics"):
         np.testing.assert_array_equal(getattr(back, key), getattr(made, key))
+
+
+@pytest.mark.parametrize("factor", [1e60, 1e-60])
+def test_statistics_beyond_single_precision_are_saved_and_learned_from_as_they_are(
+    tmp_path: Path, factor: float
+) -> None:
+    made = table()
+    assert made.domain().x.dtype == np.float32
+    made = dataclasses.replace(made, statistics=made.statistics * np.where(np.arange(6) < 3, 1.0, factor))
+    made.save(tmp_path / "t.parquet")
+    np.testing.assert_array_equal(read_table(tmp_path / "t.parquet").statistics, made.statistics)
+    np.testing.assert_array_equal(made.domain().x, made.features()[[0, 1, 2, 3]])
 
 
 def test_a_table_without_statistics_comes_back_and_says_what_it_lacks(tmp_path: Path) -> None:

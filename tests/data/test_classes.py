@@ -84,11 +84,13 @@ def test_take_carries_everything_along(order: list[int], k: int, seen: set[int])
         embeddings=rng.normal(size=(4, 3)),
         metric=LINE,
         seen=sorted(seen),
+        concepts=tuple(f"{n}.n.01" for n in NAMES),
     )
     index = order[:k]
     some = space.take(index)
     assert some.names == tuple(NAMES[i] for i in index)
     assert some.descriptions == tuple(f"a {NAMES[i]}" for i in index)
+    assert some.concepts == tuple(f"{NAMES[i]}.n.01" for i in index)
     assert some.embeddings.tolist() == space.embeddings[index].tolist()
     assert some.attributes.tolist() == space.attributes[index].tolist()
     assert some.distance.tolist() == LINE[np.ix_(index, index)].tolist()
@@ -117,6 +119,8 @@ def test_join_puts_the_source_first_and_keeps_what_both_have() -> None:
     assert both.embeddings.tolist() == [[1, 0], [0, 1], [-1, 0], [0, 0]]
     assert both.seen.tolist() == [0, 1]
     assert join(a, b.replace(descriptions=None)).descriptions is None
+    assert join(a, b.replace(concepts=("x", "y", "z"))).concepts is None
+    assert join(a.replace(concepts=("1", "2")), b.replace(concepts=("x", "y", "z"))).concepts == ("1", "2", "x", "z")
     assert join(a, a.take([1, 0])).names == a.names
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+import torchvision
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -89,6 +90,54 @@ def test_synflow_is_the_path_sum_of_absolute_weights() -> None:
     total = (net[2].weight.abs() @ net[0].weight.abs()).sum().item()
     found = nodewise_statistics(net, torch.randn(5, 3), torch.zeros(5, dtype=torch.long), ("synflow",))["synflow"]
     assert found.tolist() == pytest.approx([total, total], rel=1e-6)  # each layer cuts all paths
+
+
+def chain(layers: int, width: int = 3) -> nn.Sequential:
+    """A deep network of plain linear maps, whose weights are 20 in the mean."""
+    torch.manual_seed(4)
+    maps = [nn.Linear(width, width, bias=False) for _ in range(layers)]
+    for one in maps:
+        nn.init.normal_(one.weight, 20.0, 5.0)
+    return nn.Sequential(*(part for one in maps for part in (one, nn.ReLU())))
+
+
+def test_synflow_beyond_single_precision_is_the_path_sum_in_logarithms() -> None:
+    """60 layers: some 1e107. The naive sum over paths is in logarithms, where nothing exceeds anything."""
+    net, y = chain(60), torch.zeros(2, dtype=torch.long)
+    log_flow = np.zeros(3)  # of an input of ones
+    for layer in parametric_layers(net).values():
+        logs = layer.weight.detach().double().abs().log().numpy()  # type: ignore[operator,union-attr]
+        log_flow = np.logaddexp.reduce(logs + log_flow, axis=1)
+    expected = np.logaddexp.reduce(log_flow)
+    found = nodewise_statistics(net, torch.randn(2, 3), y, ("synflow",))["synflow"]
+    assert expected > np.log(np.finfo(np.float32).max)
+    assert found.dtype == torch.float64
+    np.testing.assert_allclose(found.log(), np.full(60, expected), rtol=1e-12)  # each layer cuts all paths
+
+
+def test_synflow_of_an_untrained_resnet_is_finite_and_not_zero_at_every_node() -> None:
+    torch.manual_seed(0)
+    net, y = torchvision.models.resnet50(weights=None), torch.zeros(2, dtype=torch.long)
+    found = nodewise_statistics(net, torch.randn(2, 3, 32, 32), y, ("synflow",))["synflow"]
+    assert len(found) == 54
+    assert torch.isfinite(found).all()
+    assert (found > np.finfo(np.float32).max).all()
+    wider = copy.deepcopy(net)
+    with torch.no_grad():
+        wider.layer2[0].conv1.weight.mul_(1 + 1e-6)
+    other = nodewise_statistics(wider, torch.randn(2, 3, 32, 32), y, ("synflow",))["synflow"]
+    assert other.sum() > found.sum()  # networks that hardly differ are told apart
+
+
+def test_a_statistic_that_is_not_finite_is_told_with_its_node() -> None:
+    net, y = chain(400), torch.zeros(2, dtype=torch.long)
+    with pytest.raises(
+        ValueError, match="synflow is not finite at 400 of 400 nodes, such as '0': it exceeds what doub"
+    ):
+        nodewise_statistics(net, torch.randn(2, 3), y, ("synflow",))
+    assert torch.isfinite(nodewise_statistics(net, torch.randn(2, 3), y, ("l2_norm",))["l2_norm"]).all()
+    with pytest.raises(ValueError, match="snip is not finite at 3 of 3 nodes"):
+        nodewise_statistics(network(), torch.full((12, 1, 6, 6), torch.nan), batch()[1], ("l2_norm", "snip"))
 
 
 def test_synflow_does_not_see_the_data() -> None:

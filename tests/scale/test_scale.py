@@ -137,7 +137,8 @@ def test_an_item_whose_worker_is_killed_is_done_again(ray_here, tmp_path):
 @pytest.mark.slow
 def test_compare_on_ray_gives_the_bits_of_one_process(ray_here, tmp_path, monkeypatch):
     monkeypatch.setenv("UNSEEN_DATA", str(tmp_path / "data"))
-    inputs = dict(source=data(0, 0), target=data(1, 1), methods="source-only,coral,shot,glc:default", seeds=2)
+    methods = "source-only,coral,shot,glc:default,glc:no-rejection"
+    inputs = dict(source=data(0, 0), target=data(1, 1), methods=methods, seeds=2)
     here = unseen.compare(**inputs, out=tmp_path / "here")
     there = unseen.compare(**inputs, out=tmp_path / "there", engine=ray_here)
     assert here.chosen == there.chosen

@@ -133,13 +133,22 @@ def test_other_folds_can_be_asked_for():
 def test_of_equal_configurations_the_middle_one_in_sorted_order_is_chosen():
     assert middle_of_the_best([0.5, 0.9, 0.9, 0.9, 0.1]) == 2
     assert middle_of_the_best([0.9, 0.9, 0.9], keys=[(0.1, 1), (0.3, 0), (0.2, 0)]) == 2
-    assert middle_of_the_best([0.9, 0.9]) == 1
     assert middle_of_the_best([float("nan"), 0.2, 0.1]) == 1
     score = CraftedScore({"blur": 0.5})
     grid = [Scored((lr, w), folds=(score,)) for lr, w in ((3, 0), (1, 1), (2, 1), (1, 0), (3, 1))]
     assert grid[select(grid, order=lambda c: c)].configuration == (2, 1)
     with pytest.raises(ValueError, match="finite"):
         middle_of_the_best([float("nan")])
+
+
+@pytest.mark.parametrize("m", [2, 4, 6, 10])
+def test_the_middle_of_an_even_number_of_ties_is_the_first_of_the_two_in_the_middle(m):
+    assert middle_of_the_best([0.1, *[0.9] * m]) == 1 + m // 2 - 1
+    keys = np.random.default_rng(m).permutation(m).tolist()
+    assert keys[middle_of_the_best([0.9] * m, keys)] == m // 2 - 1
+    score = CraftedScore({"blur": 0.5})
+    grid = [Scored((key, 1), folds=(score,)) for key in keys]
+    assert grid[select(grid, order=lambda c: c)].configuration == (m // 2 - 1, 1)
 
 
 def test_each_criterion_reads_its_own_value():

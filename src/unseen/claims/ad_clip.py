@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -11,20 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unseen.claims.base import (
-    Assertion,
-    Claim,
-    Experiment,
-    better,
-    effect,
-    equals,
-    mechanism,
-    not_testable,
-    not_worse,
-    paper_scale,
-)
-from unseen.claims.drawings import VENDORS
-from unseen.claims.small_clip import DIM, Joined, seen_by, towers
+from unseen.claims import worlds
+from unseen.claims.base import Claim, Experiment, Result
+from unseen.claims.conditions import better, equals, not_worse
+from unseen.claims.drawings import VENDORS, of_vendors
+from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale
+from unseen.claims.small_clip import DIM, VENDOR, Joined, seen_by, towers
 from unseen.data.classes import realign
 from unseen.data.domain import Domain
 from unseen.data.samplers import hold_out
@@ -33,17 +24,11 @@ from unseen.methods.adaptation.ad_clip.losses import alignment, uncertainty
 from unseen.methods.baselines.linear_probe import LinearProbe
 from unseen.nn.state import digest
 
-Table = dict[str, dict[str, float]]
-
 CLASSES, HELD_OUT = 8, 1 / 3
 """Classes of a case, and the share of each domain's images that nothing is learnt from."""
 BUDGET: Mapping[str, Any] = {
-    "epochs": 4,
-    "hidden": 64,
-    "mapper_hidden": 96,
-    "learning_rate": 1e-2,
-    "words": "a drawing of a",
-}
+    "epochs": 4, "hidden": 64, "mapper_hidden": 96, "learning_rate": 1e-2, "words": "a drawing of a",
+}  # fmt: skip
 """Chosen on development cases by the cross entropy of source images held out; `words` are of the towers' captions."""
 WORDING = {
     "noto": "a shaded emoji of a",
@@ -84,7 +69,7 @@ class Parts(NamedTuple):
     other_target: Domain
 
 
-def adapted(case: str, seed: int) -> Table:
+def adapted(case: str, seed: int) -> Result:
     """All arms on some classes of two styles. The case is `SOURCE TARGET`.
 
     `target` is the accuracy on the target's images that training saw without labels and those it did not see;
@@ -93,7 +78,7 @@ def adapted(case: str, seed: int) -> Table:
     joined = towers()
     parts = drawn(joined, case, seed)
     before = digest(dict(joined.towers.state_dict()))
-    table: Table = {}
+    table: Result = {}
     arms = {**ARMS, "target's style in words": {"context": "words", "words": WORDING[parts.target.name]}}
     for arm, settings in arms.items():
         method = fitted(joined, parts.source, parts.target, seed, settings)
@@ -109,7 +94,7 @@ def adapted(case: str, seed: int) -> Table:
     return table
 
 
-def generalized(case: str, seed: int) -> Table:
+def generalized(case: str, seed: int) -> Result:
     """Both domains have five of eight classes; all images of the target are told apart among all eight."""
     joined = towers()
     parts = drawn(joined, case, seed)
@@ -119,7 +104,7 @@ def generalized(case: str, seed: int) -> Table:
         domain.take(np.flatnonzero(domain.labels < 5)).replace(classes=classes.take(np.arange(5)))
         for domain in (parts.source, parts.target)
     )
-    table: Table = {}
+    table: Result = {}
     for arm in ("ad-clip", "static prompt", "zero-shot", "zero-shot, name alone"):
         method = fitted(joined, known, learnt, seed, ARMS[arm], classes=classes)
         right = [method.predict(domain) == domain.labels for domain in (parts.target, parts.other_target)]
@@ -164,7 +149,7 @@ def aligned(method: ADCLIP, parts: Parts) -> dict[str, float]:
 
 
 @torch.no_grad()
-def inferred(method: ADCLIP, parts: Parts) -> Table:
+def inferred(method: ADCLIP, parts: Parts) -> Result:
     """What stands for the source's style when the target comes alone, and how near to it that is."""
     network: Any = method.network_
     x_s, x_t = paired(network, parts)
@@ -216,14 +201,10 @@ def classes_of(case: str, styles: list[Domain]) -> list[int]:
     split = "development" if case.split()[0] in VENDORS["development"] else "confirmation"
     classes = styles[0].classes
     assert classes is not None
-    by_name = sorted(range(len(classes)), key=lambda i: _hash(classes.names[i]))
+    by_name = sorted(range(len(classes)), key=lambda i: worlds.hashed(classes.names[i]))
     half = by_name[:15] if split == "development" else by_name[15:]
     large = [i for i in half if all((style.labels == i).sum() >= 10 for style in styles)]
-    return sorted(sorted(large, key=lambda i: _hash(f"{case} {classes.names[i]}"))[:CLASSES])
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+    return sorted(sorted(large, key=lambda i: worlds.hashed(f"{case} {classes.names[i]}"))[:CLASSES])
 
 
 def _only(domain: Domain, chosen: list[int]) -> Domain:
@@ -233,32 +214,8 @@ def _only(domain: Domain, chosen: list[int]) -> Domain:
     return kept.replace(y=realign(kept.labels, domain.classes, classes), classes=classes)
 
 
-def experiment(run: Any) -> Experiment:
-    """The cases are the same for both."""
-    return Experiment(
-        run=run,
-        development=(
-            "noto openmoji",
-            "openmoji noto",
-            "fluent-emoji-flat openmoji",
-            "noto fluent-emoji-flat",
-            "emojione noto",
-            "openmoji emojione",
-        ),
-        confirmation=(
-            "noto-v1 fluent-emoji",
-            "fluent-emoji fluent-emoji-high-contrast",
-            "fluent-emoji-high-contrast noto-v1",
-            "noto-v1 emojione-monotone",
-            "emojione-monotone emojione-v1",
-            "emojione-v1 fluent-emoji",
-        ),
-        unit="pair of styles, with eight classes of its own",
-    )
-
-
 # fmt: off
-LEDGER: tuple[Assertion, ...] = (
+LEDGER = (
     mechanism("adapted", equals("towers", "changed", 0.0),
         "The problem is solved in the space of prompts: not a weight of the two towers changes."),
     mechanism("adapted", better("ad-clip", "zero-shot", "source"),
@@ -312,13 +269,22 @@ LEDGER: tuple[Assertion, ...] = (
         "Neither these sets nor CLIP's weights are at hand. With both: `ADCLIP(preset paper).fit(source=..., "
         "target=..., encoder=promptable(get('open_clip:ViT-B-16/F')))` with pictures as tensors; not run."),
 )
-# fmt: on
+CASES: Mapping[str, Any] = {
+    "development": (
+        "noto openmoji", "openmoji noto", "fluent-emoji-flat openmoji", "noto fluent-emoji-flat", "emojione noto",
+        "openmoji emojione"),
+    "confirmation": (
+        "noto-v1 fluent-emoji", "fluent-emoji fluent-emoji-high-contrast", "fluent-emoji-high-contrast noto-v1",
+        "noto-v1 emojione-monotone", "emojione-monotone emojione-v1", "emojione-v1 fluent-emoji"),
+    "unit": "pair of styles, with eight classes of its own",
+    "data": lambda case: [
+        *of_vendors(case.split(), level="subgroup"), *of_vendors([VENDOR], "name", "keywords", "subgroup")],
+}
 
 claim = Claim(
     slug="ad-clip",
-    licences=(
-        "Emoji: Noto (Apache-2.0), Twemoji and EmojiOne 1 and 2 (CC BY 4.0), OpenMoji (CC BY-SA 4.0), Fluent (MIT)",
-    ),
-    experiments={"adapted": experiment(adapted), "generalized": experiment(generalized)},
     ledger=LEDGER,
+    experiments={"adapted": Experiment(run=adapted, **CASES), "generalized": Experiment(run=generalized, **CASES)},
+    licences=(worlds.EMOJI, worlds.LITE0, worlds.MINILM),
 )
+# fmt: on

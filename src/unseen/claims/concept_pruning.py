@@ -9,12 +9,14 @@ from jaxtyping import Int
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from unseen.claims.base import Assertion, Claim, Condition, Experiment, at_least, at_most, better, equals, not_worse
+from unseen.claims import behaviours, worlds
+from unseen.claims.base import Claim, Experiment, Result, seeds
+from unseen.claims.conditions import at_least, at_most, better, equals, not_worse
+from unseen.claims.drawings import of_split
+from unseen.claims.ledger import effect, mechanism, paper_scale, promised
 from unseen.claims.pruning_pairs import pairs
-from unseen.claims.pruning_pools import EPS, Pool, nearest_neighbour, pool
+from unseen.claims.pruning_pools import EPS, Pool, features, nearest_neighbour, pool
 from unseen.methods.curation.concept_pruning import Concepts, Selection, find_concepts
-
-Result = dict[str, dict[str, float]]
 
 BUDGETS = (0.05, 0.1, 0.2)
 TEMPERATURES = (0.1, 0.05, 0.02, 0.01, 0.005, 0.002)
@@ -140,239 +142,138 @@ def redundancy_found(data: Pool, found: Concepts) -> float:
     return float(spearmanr(c, distinct).statistic)
 
 
+# -- the ledger --------------------------------------------------------------------------------------------
+
 DATA = "pools with copies, 1-NN on balanced samples, mean of 5, 10 and 20 % kept"
 PAIRS = "small towers, 27.7 % of a redundant pool of emoji, a fifth of whose captions are wrong"
 WORDS = "accuracy of held-out emoji by the words for their subgroups, which captions of other emoji hold, too"
 
+# fmt: off
+FIRST, MANY_FIRST = "dbp, deduplicated", "dbp, deduplicated, as many"
+AT_EQUAL_SIZE = (
+    (effect, better("ssp", "random", "accuracy"),
+        "Pruning the most prototypical samples, whatever their concept (SSP, no floor), beats random pruning"),
+    (effect, better("ssp, floor 0.5", "random", "accuracy"),
+        "SSP with the class balance of its paper (floor 0.5) beats random pruning"),
+    (promised, better("dbp", "random", "accuracy", by=0.05),
+        "Pruning by concept beats random pruning by more than 5 points"),
+    (promised, better("dbp", "ssp", "accuracy", by=0.04),
+        "A rate specific to the concept beats SSP-Pruning without a floor at equal size by more than 4 points"),
+    (effect, better("dbp", "ssp, floor 0.5", "accuracy", by=0.04),
+        "It beats SSP-Pruning with the class balance of its paper (floor 0.5) by more than 4 points, too"),
+    (effect, better("dbp", "balanced", "accuracy", by=0.005),
+        "Adapting the rate to a concept's complexity beats equal budgets by more than half a point"),
+    (effect, better("dbp, t chosen", "balanced", "accuracy", by=0.005),
+        "So does a temperature that is chosen on validation labels (for information: pruning has no labels)"),
+    (promised, better("dbp", "easiest", "accuracy"),
+        "Keeping the most prototypical samples of each concept is worse than keeping the least"),
+    (effect, better("random", "dbp", "copies", lower=True),
+        "Deduplication is a prerequisite: without it pruned samples hold more copies than random ones do"),
+    (effect, better(MANY_FIRST, "dbp", "accuracy"),
+        "Deduplication first helps pruning by concept, at as many samples"),
+    (effect, better("random", "other rules", "rise"),
+        "Random pruning gains most by deduplication, at as many samples, more than the best of the other rules"),
+    (effect, better(FIRST, "random, deduplicated", "accuracy"),
+        "After deduplication pruning by concept beats random pruning"),
+    (effect, better(FIRST, "ssp, deduplicated", "accuracy"),
+        "After deduplication pruning by concept beats SSP-Pruning without a floor"),
+    (effect, better(FIRST, "ssp, floor 0.5, deduplicated", "accuracy"),
+        "After deduplication pruning by concept beats SSP-Pruning with a floor of 0.5"),
+    (effect, better(FIRST, "balanced, deduplicated", "accuracy"),
+        "After deduplication pruning by concept beats equal budgets"),
+    (effect, better("dbp", "dbp, d_intra alone", "accuracy"),
+        "The product of both distances beats d_intra alone (the paper's ablation)"),
+    (effect, better("dbp", "dbp, d_inter alone", "accuracy"),
+        "The product of both distances beats d_inter alone (the paper's ablation)"),
+    (effect, better("dbp", "dbp, too many concepts", "accuracy"),
+        "Too many concepts hurt (the paper's ablation)"),
+)
+"""What the abstract and its ablations say of pruning, to be asked of characters, as it stands here, and of emoji, where
+nothing is promised; the temperature is the automatic one."""
 
-def _effect(text: str, holds: Condition, experiment: str = "redundant", promised: bool = False) -> Assertion:
-    """An effect on characters, on emoji or on pairs; the text says which."""
-    told = {"redundant": f"characters; {DATA}", "pictures": f"emoji; {DATA}", "pairs": PAIRS}[experiment]
-    return Assertion(text=f"{text} ({told}).", level="effect", experiment=experiment, holds=holds, promised=promised)
+LEARNT_FROM_PAIRS = (
+    (better("whole", "random", "wrong captions", lower=True),
+        "The quality filter takes wrong captions out: fewer of the kept pairs have one than of random pairs"),
+    (not_worse("whole", "all", "by words", within=0.01),
+        "A quarter of the training cost: after as many epochs, so with 27.7 % of the steps, filtered, deduplicated "
+        f"and pruned pairs lose at most a point against all ({WORDS})"),
+    (better("whole", "all", "by words"),
+        "A smaller set of higher quality gives a higher accuracy by words at lower cost"),
+    (better("whole, equal steps", "all", "by words"),
+        "At the cost of all pairs, as many steps, filtered and pruned pairs give a higher accuracy by words"),
+    (better("whole", "random", "by words"),
+        "At equal size and cost filtered and pruned pairs beat random ones in accuracy by words"),
+    (better("whole", "random, filtered", "by words"),
+        "At equal size and cost they beat random ones of the filtered, deduplicated pairs"),
+    (better("whole", "quality", "by words"),
+        "At equal size and cost they beat the pairs of the most similar captions (quality alone)"),
+    (better("whole", "dbp", "by words"),
+        "The quality filter first helps pruning by concept in accuracy by words"),
+    (better("dbp", "random", "by words"),
+        "Without the filter pruned pairs beat random ones in accuracy by words"),
+    (better("dbp", "random, deduplicated", "by words"),
+        "Without the filter they beat random ones of the deduplicated pairs"),
+    (better("dbp", "ssp", "by words"),
+        "Without the filter they beat SSP-Pruning, without a floor, of the deduplicated pairs"),
+    (better("dbp", "ssp, floor 0.5", "by words"),
+        "Without the filter they beat SSP-Pruning with a floor of 0.5 of the deduplicated pairs"),
+    (better("whole", "all", "shift"),
+        "Under distribution shift, to drawings of other vendors, filtered and pruned pairs beat all of them"),
+    (better("whole", "random", "shift"),
+        "Under distribution shift they beat as many random ones"),
+    (better("whole", "random, filtered", "shift"),
+        "Under distribution shift they beat as many random ones of the filtered, deduplicated pairs"),
+    (better("whole", "all", "retrieval"),
+        "In retrieval of captions and pictures, both ways, filtered and pruned pairs beat all of them"),
+    (better("whole", "random", "retrieval"),
+        "In retrieval they beat as many random ones"),
+)
+"""What a small model learns from the kept pairs: `whole` is quality filter, deduplication and pruning."""
 
-
-def _of_pools(experiment: str, promised: frozenset[str]) -> tuple[Assertion, ...]:
-    """What the abstract and its ablations say of pruning at equal size; the temperature is the automatic one."""
-    first, many = "dbp, deduplicated", "dbp, deduplicated, as many"
-
-    def beats(a: str, b: str, by: float = 0.0) -> Condition:
-        return better(a, b, metric="accuracy", by=by)
-
-    rows: tuple[tuple[str, str, Condition], ...] = (
-        (
-            "",
-            "Pruning the most prototypical samples, whatever their concept (SSP, no floor), beats random pruning",
-            beats("ssp", "random"),
-        ),
-        (
-            "",
-            "SSP with the class balance of its paper (floor 0.5) beats random pruning",
-            beats("ssp, floor 0.5", "random"),
-        ),
-        ("random", "Pruning by concept beats random pruning by more than 5 points", beats("dbp", "random", 0.05)),
-        (
-            "ssp",
-            "A rate specific to the concept beats SSP-Pruning without a floor at equal size by more than 4 points",
-            beats("dbp", "ssp", 0.04),
-        ),
-        (
-            "ssp, floor 0.5",
-            "It beats SSP-Pruning with the class balance of its paper (floor 0.5) by more than 4 points, too",
-            beats("dbp", "ssp, floor 0.5", 0.04),
-        ),
-        (
-            "",
-            "Adapting the rate to a concept's complexity beats equal budgets by more than half a point",
-            beats("dbp", "balanced", 0.005),
-        ),
-        (
-            "",
-            "So does a temperature that is chosen on validation labels (for information: pruning has no labels)",
-            beats("dbp, t chosen", "balanced", 0.005),
-        ),
-        (
-            "easiest",
-            "Keeping the most prototypical samples of each concept is worse than keeping the least",
-            beats("dbp", "easiest"),
-        ),
-        (
-            "",
-            "Deduplication is a prerequisite: without it pruned samples hold more copies than random ones do",
-            better("random", "dbp", metric="copies", lower=True),
-        ),
-        ("", "Deduplication first helps pruning by concept, at as many samples", beats(many, "dbp")),
-        (
-            "",
-            "Random pruning gains most by deduplication, at as many samples, more than the best of the other rules",
-            better("random", "other rules", metric="rise"),
-        ),
-        ("", "After deduplication pruning by concept beats random pruning", beats(first, "random, deduplicated")),
-        (
-            "",
-            "After deduplication pruning by concept beats SSP-Pruning without a floor",
-            beats(first, "ssp, deduplicated"),
-        ),
-        (
-            "",
-            "After deduplication pruning by concept beats SSP-Pruning with a floor of 0.5",
-            beats(first, "ssp, floor 0.5, deduplicated"),
-        ),
-        ("", "After deduplication pruning by concept beats equal budgets", beats(first, "balanced, deduplicated")),
-        (
-            "",
-            "The product of both distances beats d_intra alone (the paper's ablation)",
-            beats("dbp", "dbp, d_intra alone"),
-        ),
-        (
-            "",
-            "The product of both distances beats d_inter alone (the paper's ablation)",
-            beats("dbp", "dbp, d_inter alone"),
-        ),
-        ("", "Too many concepts hurt (the paper's ablation)", beats("dbp", "dbp, too many concepts")),
-    )
-    return tuple(_effect(text, holds, experiment, name in promised) for name, text, holds in rows)
-
-
-def _of_pairs() -> tuple[Assertion, ...]:
-    """What a small model learns from the kept pairs: `whole` is quality filter, deduplication and pruning."""
-
-    def beats(a: str, b: str, metric: str = "by words") -> Condition:
-        return better(a, b, metric=metric)
-
-    rows: tuple[tuple[str, Condition], ...] = (
-        (
-            "The quality filter takes wrong captions out: fewer of the kept pairs have one than of random pairs",
-            better("whole", "random", metric="wrong captions", lower=True),
-        ),
-        (
-            "A quarter of the training cost: after as many epochs, so with 27.7 % of the steps, filtered, deduplicated "
-            f"and pruned pairs lose at most a point against all ({WORDS})",
-            not_worse("whole", "all", metric="by words", within=0.01),
-        ),
-        ("A smaller set of higher quality gives a higher accuracy by words at lower cost", beats("whole", "all")),
-        (
-            "At the cost of all pairs, as many steps, filtered and pruned pairs give a higher accuracy by words",
-            beats("whole, equal steps", "all"),
-        ),
-        (
-            "At equal size and cost filtered and pruned pairs beat random ones in accuracy by words",
-            beats("whole", "random"),
-        ),
-        (
-            "At equal size and cost they beat random ones of the filtered, deduplicated pairs",
-            beats("whole", "random, filtered"),
-        ),
-        (
-            "At equal size and cost they beat the pairs of the most similar captions (quality alone)",
-            beats("whole", "quality"),
-        ),
-        ("The quality filter first helps pruning by concept in accuracy by words", beats("whole", "dbp")),
-        ("Without the filter pruned pairs beat random ones in accuracy by words", beats("dbp", "random")),
-        ("Without the filter they beat random ones of the deduplicated pairs", beats("dbp", "random, deduplicated")),
-        ("Without the filter they beat SSP-Pruning, without a floor, of the deduplicated pairs", beats("dbp", "ssp")),
-        (
-            "Without the filter they beat SSP-Pruning with a floor of 0.5 of the deduplicated pairs",
-            beats("dbp", "ssp, floor 0.5"),
-        ),
-        (
-            "Under distribution shift, to drawings of other vendors, filtered and pruned pairs beat all of them",
-            beats("whole", "all", "shift"),
-        ),
-        ("Under distribution shift they beat as many random ones", beats("whole", "random", "shift")),
-        (
-            "Under distribution shift they beat as many random ones of the filtered, deduplicated pairs",
-            beats("whole", "random, filtered", "shift"),
-        ),
-        (
-            "In retrieval of captions and pictures, both ways, filtered and pruned pairs beat all of them",
-            beats("whole", "all", "retrieval"),
-        ),
-        ("In retrieval they beat as many random ones", beats("whole", "random", "retrieval")),
-    )
-    return tuple(_effect(text, holds, "pairs") for text, holds in rows)
-
-
-PROMISED = frozenset({"random", "ssp", "easiest"})
-"""What of the characters is promised: pruning by concept against these. Against SSP with a floor it did not hold."""
+LEDGER = (
+    mechanism("redundant", equals("dbp", "violation", 0.0, tolerance=1e-6),
+        "Budgets solve the quadratic programme exactly: they sum to what is kept, respect their bounds, "
+        "differ from what was wanted by one shift; inside a concept the least prototypical samples stay."),
+    mechanism("redundant", at_least("dbp", "finds redundancy", 0.3),
+        "The complexity measure tells redundant concepts from diverse ones: its rank correlation with the "
+        f"share of members that are no copies (characters; {DATA})."),
+    mechanism("redundant", better(MANY_FIRST, "dbp", "copies", by=0.2, lower=True),
+        "Deduplication takes copies out of what is kept: their share falls by more than 20 points "
+        f"(characters; {DATA})."),
+    effect("redundant", at_most(FIRST, "copies", 0.05),
+        f"After deduplication at most 5 % of what is kept are copies (characters; {DATA})."),
+    *(row("redundant", holds, f"{text} (characters; {DATA}).") for row, holds, text in AT_EQUAL_SIZE),
+    *(effect("pictures", holds, f"{text} (emoji; {DATA}).") for _, holds, text in AT_EQUAL_SIZE),
+    *(effect("pairs", holds, f"{text} ({PAIRS}).") for holds, text in LEARNT_FROM_PAIRS),
+    paper_scale("With 27.7 % of LAION and compute, ViT-B/32 is 1.1 points above OpenCLIP's on zero-shot ImageNet.",
+        "Needs LAION-400M and weeks of GPUs. `unseen prune EMBEDDINGS --clusters 500 --temperature 0.1 "
+        "--keep 0.277 --out kept` chooses the pairs; OpenCLIP trains on them with its defaults."),
+    paper_scale("Shifts of ImageNet, retrieval and the average of VTAB improve as well.",
+        "The same training, graded by CLIP benchmark; the small versions above are what runs here."),
+    paper_scale(
+        "On DataComp Medium the ImageNet accuracy is the best at its time, the mean of 38 tasks competitive.",
+        "Needs the 128 million pairs of the pool: `unseen prune shard.npz --clusters 100 --temperature 0.1 "
+        "--out kept` writes uids.npy, which DataComp's resharder takes."),
+)
 
 claim = Claim(
     slug="concept-pruning",
-    ledger=(
-        Assertion(
-            text="Budgets solve the quadratic programme exactly: they sum to what is kept, respect their bounds, "
-            "differ from what was wanted by one shift; inside a concept the least prototypical samples stay.",
-            level="mechanism",
-            experiment="redundant",
-            holds=equals("dbp", metric="violation", value=0.0, tolerance=1e-6),
-        ),
-        Assertion(
-            text="The complexity measure tells redundant concepts from diverse ones: its rank correlation with the "
-            f"share of members that are no copies (characters; {DATA}).",
-            level="mechanism",
-            experiment="redundant",
-            holds=at_least("dbp", metric="finds redundancy", value=0.3),
-        ),
-        Assertion(
-            text="Deduplication takes copies out of what is kept: their share falls by more than 20 points "
-            f"(characters; {DATA}).",
-            level="mechanism",
-            experiment="redundant",
-            holds=better("dbp, deduplicated, as many", "dbp", metric="copies", by=0.2, lower=True),
-        ),
-        _effect(
-            "After deduplication at most 5 % of what is kept are copies",
-            at_most("dbp, deduplicated", metric="copies", value=0.05),
-        ),
-        *_of_pools("redundant", PROMISED),
-        *_of_pools("pictures", frozenset()),
-        *_of_pairs(),
-        Assertion(
-            text="With 27.7 % of LAION and compute, ViT-B/32 is 1.1 points above OpenCLIP's on zero-shot ImageNet.",
-            level="paper scale",
-            reason="Needs LAION-400M and weeks of GPUs. `unseen prune EMBEDDINGS --clusters 500 --temperature 0.1 "
-            "--keep 0.277 --out kept` chooses the pairs; OpenCLIP trains on them with its defaults.",
-        ),
-        Assertion(
-            text="Shifts of ImageNet, retrieval and the average of VTAB improve as well.",
-            level="paper scale",
-            reason="The same training, graded by CLIP benchmark; the small versions above are what runs here.",
-        ),
-        Assertion(
-            text="On DataComp Medium the ImageNet accuracy is the best at its time, the mean of 38 tasks competitive.",
-            level="paper scale",
-            reason="Needs the 128 million pairs of the pool: `unseen prune shard.npz --clusters 100 --temperature 0.1 "
-            "--out kept` writes uids.npy, which DataComp's resharder takes.",
-        ),
-    ),
+    ledger=LEDGER,
+    behaviour=behaviours.concept_pruning,
     experiments={
         "redundant": Experiment(
-            run=redundant,
-            development=("handwritten digits", "printed digits"),
-            confirmation=("printed capitals", "printed small letters"),
-            seeds=(0, 1, 2, 3),
-            fresh_seeds=(100, 101, 102, 103),
-            unit="set of characters",
-        ),
+            run=redundant, data=lambda case: [features(case)], development=("handwritten digits", "printed digits"),
+            confirmation=("printed capitals", "printed small letters"), unit="set of characters", **seeds(4)),
         "pictures": Experiment(
-            run=redundant,
-            development=("emoji of development",),
-            confirmation=("emoji of confirmation",),
-            seeds=(0, 1, 2, 3),
-            fresh_seeds=(100, 101, 102, 103),
-            unit="half of the emoji and of the vendors",
-        ),
+            run=redundant, data=lambda case: of_split(case.removeprefix("emoji of "), "subgroup"),
+            development=("emoji of development",), confirmation=("emoji of confirmation",),
+            unit="half of the emoji and of the vendors", **seeds(4)),
         "pairs": Experiment(
-            run=pairs,
-            development=("development",),
-            confirmation=("confirmation",),
-            seeds=(0, 1, 2, 3, 4),
-            fresh_seeds=(100, 101, 102, 103, 104),
-            unit="half of the emoji and of the vendors (seeds draw which vendors are learnt from, copies and captions)",
-        ),
+            run=pairs, data=lambda case: of_split(case, "name", "keywords", "subgroup"),
+            development=("development",), confirmation=("confirmation",), **seeds(5),
+            unit="half of the emoji and of the vendors (seeds draw which vendors are learnt from, copies and "
+                 "captions)"),
     },
-    licences=(
-        "Optical Recognition of Handwritten Digits, UCI, in scikit-learn (CC BY 4.0)",
-        "Fonts of matplotlib (DejaVu, STIX, Computer Modern)",
-        "Emoji of npm's @iconify-json packages, each under its own licence; names from emojibase-data (MIT)",
-    ),
+    licences=(worlds.DIGITS, worlds.FONTS, worlds.EMOJI, worlds.LITE0, worlds.MINILM),
 )
+# fmt: on

@@ -12,23 +12,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from unseen.claims.base import (
-    Assertion,
-    Claim,
-    Experiment,
-    at_least,
-    better,
-    effect,
-    equals,
-    mechanism,
-    not_testable,
-    not_worse,
-    paper_scale,
-    promised,
-)
+from unseen.claims import behaviours, worlds
+from unseen.claims.base import Claim, Experiment, Result, seeds
+from unseen.claims.conditions import at_least, better, equals, not_worse
+from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale, promised
 from unseen.data.domain import Domain
 from unseen.data.shifts import FAMILIES, FOLDS
-from unseen.data.sources import digits
 from unseen.evaluation.metrics.selection import correlation
 from unseen.methods.generalization.crafting_shifts import CraftingShifts, Units, mixed, view_probabilities
 from unseen.runtime import without_checkpoints
@@ -37,7 +26,6 @@ from unseen.validation.crafted import Criterion
 
 Pictures = NDArray[np.float32]
 Labels = NDArray[np.int64]
-Result = dict[str, dict[str, float]]
 
 SIZE, WIDTH, EPOCHS = 16, 12, 12
 N_TRAIN, N_CHOOSE = 500, 250
@@ -68,7 +56,7 @@ GRID = tuple(Configuration(rate, method) for method in METHODS for rate in np.lo
 
 def handwritten(half: str) -> tuple[Pictures, Labels]:
     """Every second of scikit-learn's digits, dark on white, (n, 3, 16, 16); the halves share no picture."""
-    domain = digits("handwritten", size=SIZE, flat=True)
+    domain = worlds.digits("handwritten", SIZE)
     mine = slice(half == "second", None, 2)
     return _in_colour(1 - domain.x[mine].reshape(-1, SIZE, SIZE)), domain.labels[mine]
 
@@ -77,7 +65,7 @@ def handwritten(half: str) -> tuple[Pictures, Labels]:
 def target(case: str) -> tuple[Pictures, Labels]:
     """Printed digits of a case, `FONTS: CHANGE`: what the fonts' names begin with, and how they are drawn."""
     fonts, change = case.split(": ")
-    domain = digits("printed", size=SIZE, copies=4, flat=True)
+    domain = worlds.digits("printed", SIZE, 4)
     mine = np.char.startswith(domain.columns["font"].astype(str), fonts)
     ink = domain.x[mine].reshape(-1, SIZE, SIZE).astype(np.float32)
     return CHANGES[change](ink, np.random.default_rng(zlib.crc32(case.encode()))), domain.labels[mine]
@@ -118,9 +106,7 @@ def textured(ink: Pictures, rng: np.random.Generator) -> Pictures:
 
 def on_photo(ink: Pictures, rng: np.random.Generator) -> Pictures:
     """The difference of ink and crops of scikit-learn's two sample photos."""
-    from sklearn.datasets import load_sample_images
-
-    photos = [np.asarray(photo, dtype=np.float32) / 255 for photo in load_sample_images().images]
+    photos = [np.asarray(photo, dtype=np.float32) / 255 for photo in worlds.photos().x]
     crops = []
     for _ in ink:
         photo = photos[rng.integers(len(photos))]
@@ -155,14 +141,7 @@ CHANGES: dict[str, Callable[[Pictures, np.random.Generator], Pictures]] = {
 }
 
 DEVELOPMENT = ("DejaVuSans: plain", "DejaVuSans: inverted", "DejaVuSerif: textured", "DejaVuSerif: outlined")
-CONFIRMATION = (
-    "STIX: plain",
-    "cm: plain",
-    "cm: colours",
-    "STIX: on photos",
-    "STIX: hatched",
-    "cm: outlined",
-)
+CONFIRMATION = ("STIX: plain", "cm: plain", "cm: colours", "STIX: on photos", "STIX: hatched", "cm: outlined")
 
 SPLITS = (0, 1, 2, 3, 4)
 GAINS = {"accuracy": 0.154, "accuracy over methods": 0.016}
@@ -328,7 +307,7 @@ def on_source(case: str, seed: int) -> Result:
 
 
 # fmt: off
-LEDGER: tuple[Assertion, ...] = (
+LEDGER = (
     not_testable("With one source domain there are two challenges: to train what generalizes, and to verify it.",
         "It says what the paper is about."),
     promised("targets", better("crafted", "standard", "spearman", by=0.1),
@@ -392,32 +371,25 @@ LEDGER: tuple[Assertion, ...] = (
     not_testable("The code is public.",
         "It is at github.com/NikosEfth/crafting-shifts; the card says where this one differs."),
 )
-# fmt: on
+def read(case: str) -> list[Domain]:
+    """Both kinds of digits, and photos where digits are drawn on them, for a stamp."""
+    inks = [worlds.digits("handwritten", SIZE), worlds.digits("printed", SIZE, 4)]
+    return [*inks, *([] if case in DEVELOPMENT else [worlds.photos()])]
+
 
 claim = Claim(
     slug="crafting-shifts",
-    licences=(
-        "Digits: Alpaydin and Kaynak, UCI, in scikit-learn",
-        "Fonts: DejaVu, STIX and Computer Modern, as matplotlib ships them",
-        "Photos: scikit-learn's two sample images, CC BY 2.0",
-    ),
+    ledger=LEDGER,
+    behaviour=behaviours.crafting_shifts,
     experiments={
         "targets": Experiment(
-            run=on_target,
-            development=DEVELOPMENT,
-            confirmation=CONFIRMATION,
-            seeds=SPLITS,
-            fresh_seeds=tuple(100 + split for split in SPLITS),
-            unit="target domain",
-        ),
+            run=on_target, data=read, development=DEVELOPMENT, confirmation=CONFIRMATION,
+            unit="target domain", **seeds(len(SPLITS))),
         "source": Experiment(
-            run=on_source,
-            development=tuple(f"first half, split {split}" for split in SPLITS),
+            run=on_source, data=read, development=tuple(f"first half, split {split}" for split in SPLITS),
             confirmation=tuple(f"second half, split {split}" for split in SPLITS),
-            seeds=(0,),
-            fresh_seeds=(100,),
-            unit="split of the source",
-        ),
+            unit="split of the source", **seeds(1)),
     },
-    ledger=LEDGER,
+    licences=(worlds.DIGITS, worlds.FONTS, worlds.PHOTOS),
 )
+# fmt: on

@@ -12,20 +12,11 @@ import torch
 from numpy.typing import NDArray
 
 from unseen import encoders
-from unseen.claims.base import (
-    Assertion,
-    Claim,
-    Experiment,
-    at_least,
-    better,
-    effect,
-    mechanism,
-    not_testable,
-    not_worse,
-    paper_scale,
-)
+from unseen.claims.base import Claim, Experiment
+from unseen.claims.conditions import at_least, better, not_worse
 from unseen.claims.drawings import VENDORS, drawn
 from unseen.claims.frequency_ladder import mnist
+from unseen.claims.ledger import Assertion, effect, mechanism, not_testable, paper_scale
 from unseen.claims.pooled_scorers import PooledScorers
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
@@ -328,7 +319,8 @@ def signs(style: str) -> tuple[FloatArray, IntArray, tuple[str, ...]]:
         drawn_ = characters(LETTERS[style], size=8)
         return drawn_.x, drawn_.labels, tuple(LETTERS[style])
     if style == "mnist":
-        return *mnist(), DIGITS
+        drawn_ = mnist()
+        return drawn_.x, drawn_.labels, DIGITS
     drawn_ = digits(style, size=8, flat=True)
     return drawn_.x, drawn_.labels, DIGITS
 

@@ -4,7 +4,6 @@ of other tasks; and digits as pictures, where FixMatch has views."""
 from __future__ import annotations
 
 import functools
-import hashlib
 import math
 import os
 import subprocess
@@ -22,20 +21,11 @@ from scipy.stats import spearmanr
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
-from unseen.claims.base import (
-    Assertion,
-    Claim,
-    Experiment,
-    at_least,
-    at_most,
-    better,
-    effect,
-    equals,
-    mechanism,
-    paper_scale,
-    promised,
-)
-from unseen.claims.drawings import VENDORS
+from unseen.claims import behaviours, worlds
+from unseen.claims.base import Claim, Experiment, Result, of_both, seeds
+from unseen.claims.conditions import at_least, at_most, better, equals
+from unseen.claims.drawings import VENDORS, of_half, of_vendors
+from unseen.claims.ledger import effect, mechanism, paper_scale, promised
 from unseen.claims.meta_dmoe import digits
 from unseen.claims.shifts import subgroups
 from unseen.claims.styles import Style, drawn
@@ -52,7 +42,6 @@ from unseen.nn.transferability import Similarity
 from unseen.nn.zoo import Outputs, rank_teachers, zoo_outputs
 from unseen.runtime import reproducible
 
-Table = dict[str, dict[str, float]]
 Zoo = Mapping[str, nn.Module]
 Task = tuple[Domain, Domain, Domain]
 """Few labelled samples, unlabeled ones, and the exam: others again."""
@@ -89,8 +78,7 @@ def few_labels(domain: Domain, shots: int, n: int, rng: np.random.Generator) -> 
 def version(vendor: str, split: str) -> Domain:
     """The emoji of a split, by a bit of their hashes as in `drawings`, as a version of a vendor draws them."""
     every = subgroups(vendor)
-    hashes = [hashlib.sha256(code.encode()).hexdigest() for code in every.columns["emoji"].tolist()]
-    return every.take(np.array([int(h, 16) % 2 == (split == "confirmation") for h in hashes]))
+    return every.take(of_half(every, split))
 
 
 def relabeled(domain: Domain, keys: Any) -> Domain:
@@ -135,7 +123,7 @@ def emoji_cell(case: str, seed: int) -> tuple[Zoo, Task]:
     return zoo, few_labels(version(target, split), SHOTS["emoji"], 1000, draw_of(case, seed))
 
 
-def run_emoji(case: str, seed: int) -> Table:
+def run_emoji(case: str, seed: int) -> Result:
     """All arms, and each source alone."""
     zoo, task = emoji_cell(case, seed)
     return Arms(zoo, task, seed, width=64).ranked()
@@ -181,7 +169,7 @@ def digits_task(case: str, seed: int) -> Task:
     return few_labels(as_domain(drawn(ink, STYLES[style], rng), y), SHOTS["digits"], 400, rng)
 
 
-def run_digits(case: str, seed: int) -> Table:
+def run_digits(case: str, seed: int) -> Result:
     """The arms on one target; targets and sources are of two halves of the pictures. All see crops, none mirrored."""
     zoo = digit_zoo(1 - int(case[0]), seed)
     own = Arms(zoo, digits_task(case, seed), seed, width=48, views="crop", online=True, steps=200)
@@ -259,7 +247,7 @@ class Arms:
             found[rate] = accuracy(check.labels, method.predict(check))
         return self.learn(model=body, labels=1.0, learning_rate=max(found, key=found.__getitem__))
 
-    def compared(self) -> Table:
+    def compared(self) -> Result:
         """The ways of the abstract."""
         shared = {key: value for key, value in self.settings.items() if key in ("random_state", "width", "steps")}
         fixmatch = Unmirrored(**shared)
@@ -273,7 +261,7 @@ class Arms:
         }
         return {arm: {"accuracy": self.graded(method)} for arm, method in methods.items()}
 
-    def ranked(self) -> Table:
+    def ranked(self) -> Result:
         """And each source alone, beside its similarities."""
         alone = {name: self.graded(self.learn([name], power=0.0)) for name in self.zoo}
         found = {
@@ -314,7 +302,7 @@ class Recorded(nn.Module):
         return self.given[[self.rows[row.tobytes()] for row in x.numpy()]]  # type: ignore[index]
 
 
-def run_apart(case: str, seed: int) -> Table:
+def run_apart(case: str, seed: int) -> Result:
     """Learn again in a process that has the task's samples and tables of features and predictions, no more."""
     zoo, (support, unlabeled, exam) = emoji_cell(case, seed)
     settings: dict[str, Any] = {"random_state": seed, "width": 64}
@@ -357,7 +345,7 @@ def learn_apart(folder: str) -> None:
 
 
 # fmt: off
-LEDGER: tuple[Assertion, ...] = (
+LEDGER = (
     mechanism("emoji", better("nearest", "random source", "accuracy"),
         "A measure of similarity picks a suitable source: the nearest is better than a source at random."),
     effect("emoji", better("statistics of both", "decoy", "accuracy"),
@@ -419,36 +407,28 @@ LEDGER: tuple[Assertion, ...] = (
         "--out MODEL`, for cached features; with networks that read pictures, `DistillSimilar(...).fit(model=a "
         "MobileNet, teachers=...)`; not run."),
 )
-# fmt: on
+def read(case: str) -> list[Domain]:
+    """The drawings of a split's vendors, for a stamp."""
+    return of_vendors(VENDORS[case.split()[0]], "name", "group", level="subgroup")
+
 
 claim = Claim(
     slug="distill-similar",
-    licences=(
-        "Emoji: Noto (Apache-2.0), Twemoji and EmojiOne 1 and 2 (CC BY 4.0), OpenMoji (CC BY-SA 4.0), Fluent (MIT)",
-        "Digits: Alpaydin and Kaynak, UCI, in scikit-learn",
-        "Fonts: DejaVu, STIX and Computer Modern, as matplotlib ships them",
-    ),
+    ledger=LEDGER,
+    behaviour=behaviours.distill_similar,
     experiments={
         "emoji": Experiment(
-            run=run_emoji,
-            development=tuple(f"development {vendor}" for vendor in VENDORS["development"]),
-            confirmation=tuple(f"confirmation {vendor}" for vendor in VENDORS["confirmation"]),
-            unit="version of a vendor, the target",
-        ),
+            run=run_emoji, data=read, unit="version of a vendor, the target", **of_both(VENDORS)),
         "digits": Experiment(
-            run=run_digits,
+            run=run_digits, clocks=("time",),
+            data=lambda case: [worlds.digits(style, 16, 10) for style in ("handwritten", "printed")],
             development=("0 turned", "0 inverted", "0 slanted"),
             confirmation=("1 turned back", "1 stretched", "1 slanted back", "1 squeezed", "1 inverted and turned"),
-            unit="style of the target",
-        ),
+            unit="style of the target"),
         "apart": Experiment(
-            run=run_apart,
-            development=("development noto",),
-            confirmation=("confirmation fluent-emoji",),
-            seeds=(0,),
-            fresh_seeds=(100,),
-            unit="version of a vendor, the target",
-        ),
+            run=run_apart, data=read, development=("development noto",), confirmation=("confirmation fluent-emoji",),
+            unit="version of a vendor, the target", **seeds(1)),
     },
-    ledger=LEDGER,
+    licences=(worlds.EMOJI, worlds.DIGITS, worlds.FONTS),
 )
+# fmt: on

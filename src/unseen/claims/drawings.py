@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
+import functools
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
+from unseen.claims.worlds import hashed, lite0, minilm, said
 from unseen.data.domain import Domain
 from unseen.data.sources import emoji, in_common
 
@@ -15,6 +18,13 @@ VENDORS = {
 }
 
 
+@functools.cache
+def by(vendor: str, level: str = "emoji") -> Domain:
+    """The emoji that a vendor draws; classes are the emoji themselves, or 29 subgroups."""
+    return emoji(vendor, level=level)
+
+
+@functools.cache
 def drawn(split: str, n: int | None = None) -> tuple[Domain, ...]:
     """The emoji of a split as each of its vendors draws them, in one order.
 
@@ -27,11 +37,47 @@ def drawn(split: str, n: int | None = None) -> tuple[Domain, ...]:
         Take the `n` with the smallest hashes, without symbols (arrows, letters, squares); all, in Unicode's order, if
         absent.
     """
-    styles = in_common(*(emoji(vendor, level="emoji") for vendor in VENDORS[split]))
-    hashes = [hashlib.sha256(code.encode()).hexdigest() for code in styles[0].columns["emoji"].tolist()]
-    own = np.array([int(h, 16) % 2 == (split == "confirmation") for h in hashes])
+    styles = in_common(*(by(vendor) for vendor in VENDORS[split]))
+    own = of_half(styles[0], split)
     chosen = np.flatnonzero(own)
     if n is not None:
+        codes = styles[0].columns["emoji"].tolist()
         pictured = np.flatnonzero(own & (styles[0].columns["group"] != "symbols")).tolist()
-        chosen = np.array(sorted(pictured, key=hashes.__getitem__)[:n])
+        chosen = np.array(sorted(pictured, key=lambda i: hashed(codes[i]))[:n])
     return tuple(style.take(chosen) for style in styles)
+
+
+def of_half(domain: Domain, split: str) -> NDArray[np.bool_]:
+    """Which emoji belong to a split, (n,)."""
+    odd = split == "confirmation"
+    return np.array([hashed(code) % 2 == odd for code in domain.columns["emoji"].tolist()])
+
+
+@functools.cache
+def features(split: str, n: int | None = None) -> NDArray[np.float32]:
+    """EfficientNet-Lite0's features of `drawn`, (vendors, n, 1280)."""
+    return np.stack([lite0(style).x for style in drawn(split, n)])
+
+
+@functools.cache
+def described(split: str, n: int | None = None) -> NDArray[np.float32]:
+    """MiniLM's vectors of the names of `drawn` with their keywords, (n, 384)."""
+    columns = drawn(split, n)[0].columns
+    return minilm([f"{name}: {words}" for name, words in zip(columns["name"], columns["keywords"])])
+
+
+# -- for stamps --------------------------------------------------------------------------------------------
+
+
+def of_vendors(vendors: Sequence[str], *columns: str, level: str = "emoji") -> list[Domain]:
+    """What some vendors draw, and what columns say of it."""
+    return _with_words([by(vendor, level) for vendor in vendors], columns)
+
+
+def of_split(case: str, *columns: str, n: int | None = None) -> list[Domain]:
+    """What the vendors of the split that a case names first draw, and what columns say of it."""
+    return _with_words(drawn(case.replace("/", " ").split()[0], n), columns)
+
+
+def _with_words(styles: Sequence[Domain], columns: Sequence[str]) -> list[Domain]:
+    return [*styles, *(said(style, *columns) for style in styles if columns)]

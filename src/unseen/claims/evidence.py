@@ -24,7 +24,9 @@ import numpy as np
 import pandas as pd
 
 from unseen import claims
-from unseen.claims.base import COLUMNS, Assertion, Claim, Split, Verdict
+from unseen.claims.base import COLUMNS, Claim, Split
+from unseen.claims.conditions import Verdict
+from unseen.claims.ledger import Assertion
 from unseen.claims.stamps import moved_parts, processor, read_stamp, stamp_of, write_stamp
 
 PACKAGES = ("unseen", "torch", "numpy", "scikit-learn", "timm")

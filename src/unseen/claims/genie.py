@@ -10,25 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unseen.claims.base import (
-    Assertion,
-    Claim,
-    Experiment,
-    at_least,
-    better,
-    effect,
-    equals,
-    mechanism,
-    not_testable,
-    not_worse,
-    paper_scale,
-    promised,
-)
-from unseen.claims.quantizing import Task, pictures, task
+from unseen.claims import behaviours, worlds
+from unseen.claims.base import Claim, Experiment, Result, seeds
+from unseen.claims.conditions import at_least, better, equals, not_worse
+from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale, promised
+from unseen.claims.quantizing import Task, against, as_drawn, as_shown, pictures, task
 from unseen.data.domain import Domain
 from unseen.encoders.backends import keep_freed_memory
 from unseen.encoders.vision import lite0_network
-from unseen.evaluation.metrics.agreement import top1_agreement
 from unseen.methods.compression.genie import Genie
 from unseen.methods.compression.genie.synthesis import Mode, synthesize
 from unseen.methods.compression.zeroq import ZeroQ
@@ -37,19 +26,12 @@ from unseen.nn.network_io import noise
 from unseen.nn.quantizers import outputs
 from unseen.runtime import reproducible, without_checkpoints
 
-Result = dict[str, dict[str, float]]
-
-
 # -- a small network that quantizes badly ------------------------------------------------------------------
 
 DIGITS: dict[str, Any] = {
-    "weight_bits": 2,
-    "activation_bits": 4,
-    "iterations": 150,
-    "rounding_rate": 3e-2,
-    "weight_step_rate": 1e-3,
+    "weight_bits": 2, "activation_bits": 4, "iterations": 150, "rounding_rate": 3e-2, "weight_step_rate": 1e-3,
     "activation_step_rate": 1e-3,
-}
+}  # fmt: skip
 SYNTHESIS: dict[str, Any] = {"samples": 256, "batch_size": 128, "steps": 100, "latent": 64, "width": 32}
 MODES: tuple[Mode, ...] = ("genie", "pixel", "generator")
 FEW = (16, 64, 256)
@@ -121,12 +103,8 @@ def zeroq_of(network: nn.Module, shape: tuple[int, ...], genie: Genie, seed: int
 # -- EfficientNet-Lite0 with its ImageNet weights ----------------------------------------------------------
 
 LITE0: dict[str, Any] = {
-    "weight_bits": 4,
-    "activation_bits": 4,
-    "iterations": 50,
-    "batch_size": 16,
-    "rounding_rate": 3e-2,
-}
+    "weight_bits": 4, "activation_bits": 4, "iterations": 50, "batch_size": 16, "rounding_rate": 3e-2,
+}  # fmt: skip
 LITE0_SHAPE = (3, 64, 64)
 LITE0_SYNTHESIS: dict[str, Any] = {"samples": 64, "batch_size": 64, "latent": 256, "width": 64}
 LITE0_STEPS: dict[str, tuple[Mode, int]] = {
@@ -163,13 +141,7 @@ def run_lite0(case: str, seed: int) -> Result:
     arms, about = lite0_arms(seed)
     x = pictures(case)[:N_PICTURES]
     expected = outputs(lite0_network(), x, 16)
-    table: Result = {}
-    for arm, quantized in arms.items():
-        got = outputs(quantized, x, 16)
-        table[arm] = {
-            "agreement": top1_agreement(expected, got),
-            "divergence": float(exact_kl(expected, got).mean()),
-        }
+    table: Result = {arm: against(expected, outputs(quantized, x, 16)) for arm, quantized in arms.items()}
     table["genie"] |= about
     return table
 
@@ -178,7 +150,7 @@ def run_lite0(case: str, seed: int) -> Result:
 
 
 # fmt: off
-LEDGER: tuple[Assertion, ...] = (
+LEDGER = (
     not_testable("Quantization without data is a promising way to small networks where data is costly or private.",
         "About the world. Sizes are measured here; quantization is simulated in floats, so speed is not."),
     mechanism("digits", at_least("genie", "loss divided by", 3),
@@ -252,32 +224,20 @@ LEDGER: tuple[Assertion, ...] = (
     not_testable("The code is open.",
         "It is: SamsungLabs/Genie. This is another implementation."),
 )
-# fmt: on
-
 claim = Claim(
     slug="genie",
+    ledger=LEDGER,
+    behaviour=behaviours.genie,
     experiments={
         "digits": Experiment(
-            run=run_digits,
-            development=("handwritten 8", "handwritten 10"),
-            confirmation=("printed 8", "printed 10"),
-            unit="data set and size",
-        ),
+            run=run_digits, data=as_drawn, clocks=("seconds of all", "minutes left of 10"),
+            development=("handwritten 8", "handwritten 10"), confirmation=("printed 8", "printed 10"),
+            unit="data set and size"),
         "lite0": Experiment(
-            run=run_lite0,
-            development=("photos", "noto"),
-            confirmation=("twemoji", "fluent-emoji"),
-            seeds=(0, 1),
-            fresh_seeds=(100, 101),
-            unit="kind of pictures",
-        ),
+            run=run_lite0, data=as_shown, clocks=("seconds",),
+            development=("photos", "noto"), confirmation=("twemoji", "fluent-emoji"),
+            unit="kind of pictures", **seeds(2)),
     },
-    ledger=LEDGER,
-    licences=(
-        "EfficientNet-Lite0 weights: Apache-2.0",
-        "scikit-learn's digits and sample photos: BSD-3-Clause; photos CC BY 2.0",
-        "Noto Emoji: Apache-2.0",
-        "Twemoji: CC BY 4.0",
-        "Fluent Emoji: MIT",
-    ),
+    licences=(worlds.LITE0, worlds.DIGITS, worlds.FONTS, worlds.PHOTOS, worlds.EMOJI),
 )
+# fmt: on

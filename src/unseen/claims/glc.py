@@ -11,20 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unseen.claims.base import (
-    Assertion,
-    Claim,
-    Experiment,
-    at_least,
-    better,
-    effect,
-    equals,
-    mechanism,
-    not_testable,
-    paper_scale,
-    promised,
-)
-from unseen.claims.shifts import domains, source_model
+from unseen.claims import worlds
+from unseen.claims.base import Claim, Experiment, Result, seeds
+from unseen.claims.conditions import at_least, better, equals
+from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale, promised
+from unseen.claims.shifts import domains, read, source_model
 from unseen.data.domain import Domain
 from unseen.evaluation.metrics.classification import accuracy
 from unseen.evaluation.metrics.open_set import open_set_scores
@@ -34,8 +25,6 @@ from unseen.methods.base import UNKNOWN, signatures
 from unseen.methods.baselines.shot import SHOT
 from unseen.nn.classifier import Classifier, outputs
 from unseen.nn.information import normalized_entropy
-
-Table = dict[str, dict[str, float]]
 
 
 class Split(NamedTuple):
@@ -124,7 +113,7 @@ def shot(cell: Cell, seed: int) -> SHOT:
     return method.fit(model=cell.model, target=cell.target)
 
 
-def run_open(setting: str, case: str, seed: int) -> Table:
+def run_open(setting: str, case: str, seed: int) -> Result:
     """H-scores of all arms where the target has classes of its own; unknown classes are told by entropy."""
     cell = prepare(setting, case, seed)
     glc = adapted(cell, seed)
@@ -138,7 +127,7 @@ def run_open(setting: str, case: str, seed: int) -> Table:
         ablations = {"global only": {"local_weight": 0.0}, "local only": {"global_weight": 0.0}}
         for arm, change in ablations.items():
             predictions[arm] = adapted(cell, seed, ratio=glc.kappa_, **change).predict(cell.target)
-    table: Table = {arm: open_set_scores(cell.truth, labels) for arm, labels in predictions.items()}
+    table: Result = {arm: open_set_scores(cell.truth, labels) for arm, labels in predictions.items()}
     known = cell.truth != UNKNOWN
     table["held-out source"] = {"closed_accuracy": cell.held_out}
     table["source"]["closed_accuracy"] = accuracy(cell.truth[known], cell.p.argmax(dim=1).numpy()[known])
@@ -147,11 +136,11 @@ def run_open(setting: str, case: str, seed: int) -> Table:
     return table | one_vs_all(cell, glc.kappa_, seed)
 
 
-def one_vs_all(cell: Cell, kappa: float, seed: int) -> Table:
+def one_vs_all(cell: Cell, kappa: float, seed: int) -> Result:
     """What the one-vs-all clusters know before any training, with the true number of classes and the estimated."""
     ratio = len(np.unique(cell.target.labels)) / cell.p.shape[1]
     known = cell.truth != UNKNOWN
-    table: Table = {}
+    table: Result = {}
     for arm, value in (("clusters, true ratio", ratio), ("clusters, estimated ratio", kappa)):
         labels = pseudo_labels(cell.z, cell.p, kappa=value, random_state=seed).labels.numpy()
         refused = labels == UNKNOWN
@@ -162,7 +151,7 @@ def one_vs_all(cell: Cell, kappa: float, seed: int) -> Table:
     return table
 
 
-def run_partial(case: str, seed: int) -> Table:
+def run_partial(case: str, seed: int) -> Result:
     """Accuracy of all arms where the target lacks classes and has none of its own; nothing is rejected."""
     cell = prepare("partial", case, seed)
     predictions = {
@@ -175,24 +164,8 @@ def run_partial(case: str, seed: int) -> Table:
 
 # -- the ledger --------------------------------------------------------------------------------------------
 
-DEVELOPMENT = ("digits 20 as-is", "emoji noto twemoji 0", "emoji fluent-emoji-flat openmoji 1")
-CONFIRMATION = ("fonts 5", "emoji emojione noto-v1 6", "emoji emojione-v1 fluent-emoji 7")
-
-
-def experiment(run: Callable[[str, int], Table]) -> Experiment:
-    """The cases are the same in every setting."""
-    return Experiment(
-        run=run,
-        development=DEVELOPMENT,
-        confirmation=CONFIRMATION,
-        seeds=(0, 1),
-        fresh_seeds=(100, 101),
-        unit="pair of domains with a split of the classes",
-    )
-
-
 # fmt: off
-LEDGER: tuple[Assertion, ...] = (
+LEDGER = (
     promised("open-partial", better("held-out source", "source", "closed_accuracy", by=0.05),
         "Deep networks often do badly when domain and classes change."),
     not_testable("How to use a model again on a target whose domain and classes differ is an open problem.",
@@ -226,19 +199,23 @@ LEDGER: tuple[Assertion, ...] = (
     not_testable("The code is public.",
         "It is at github.com/ispc-lab/GLC; the card says where this one differs."),
 )
-# fmt: on
+RUNS: dict[str, Callable[[str, int], Result]] = {
+    "open-partial": functools.partial(run_open, "open-partial"),
+    "open": functools.partial(run_open, "open"),
+    "partial": run_partial,
+}
 
 claim = Claim(
     slug="glc",
-    licences=(
-        "Digits: Alpaydin and Kaynak, UCI, in scikit-learn",
-        "Fonts: DejaVu, STIX and Computer Modern, as matplotlib ships them",
-        "Emoji: Noto (Apache-2.0), Twemoji and EmojiOne 1 and 2 (CC BY 4.0), OpenMoji (CC BY-SA 4.0), Fluent (MIT)",
-    ),
-    experiments={
-        "open-partial": experiment(functools.partial(run_open, "open-partial")),
-        "open": experiment(functools.partial(run_open, "open")),
-        "partial": experiment(run_partial),
-    },
     ledger=LEDGER,
+    experiments={
+        setting: Experiment(
+            run=run, data=lambda case: read(case.rsplit(maxsplit=1)[0]),
+            development=("digits 20 as-is", "emoji noto twemoji 0", "emoji fluent-emoji-flat openmoji 1"),
+            confirmation=("fonts 5", "emoji emojione noto-v1 6", "emoji emojione-v1 fluent-emoji 7"),
+            unit="pair of domains with a split of the classes", **seeds(2))
+        for setting, run in RUNS.items()
+    },
+    licences=(worlds.DIGITS, worlds.FONTS, worlds.EMOJI),
 )
+# fmt: on

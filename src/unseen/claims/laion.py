@@ -8,35 +8,21 @@ and scored.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from unseen.claims.base import (
-    Assertion,
-    Claim,
-    Experiment,
-    at_least,
-    better,
-    effect,
-    equals,
-    mechanism,
-    not_testable,
-    not_worse,
-    paper_scale,
-)
+from unseen.claims import behaviours, worlds
+from unseen.claims.base import Claim, Experiment, seeds
+from unseen.claims.conditions import at_least, better, equals, not_worse
+from unseen.claims.drawings import of_vendors
 from unseen.claims.laion_heads import run_scores
 from unseen.claims.laion_site import run_filter, run_restart
 from unseen.claims.laion_uses import run_retrieval, run_training
-
-# -- the ledger ----------------------------------------------------------------------------------------------
-
-
-DEVELOPMENT = ("noto", "openmoji")
-CONFIRMATION = ("emojione", "fxemoji")
-ONCE: dict[str, Any] = {"seeds": (0,), "fresh_seeds": (100,)}
-"""A site of a vendor is crawled once: vendors are what varies."""
+from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale
+from unseen.claims.small_web import of_web, worded
 
 # fmt: off
-LEDGER: tuple[Assertion, ...] = (
+LEDGER = (
     not_testable("Large noisy sets of image-text pairs have proved their use in training without expensive labels.",
         "Background, about CLIP and DALL-E."),
     not_testable("Models trained so generate from text, transfer, classify zero-shot and are robust.",
@@ -93,20 +79,12 @@ LEDGER: tuple[Assertion, ...] = (
     paper_scale("GLIDE is fine-tuned and Stable Diffusion trained on it.",
         "Months of many GPUs; diffusion models are not trained here. Theirs read the WebDataset shards that `unseen "
         "curate` writes."),
-    *(
-        mechanism(
-            text=f"Nearest-neighbour indices: {told} over the curated pictures has recall@10 of {least:g} for "
-            "pictures and words that it was not tuned on.",
-            experiment="retrieval",
-            holds=at_least(f"index {family}", metric="recall@10", value=least),
-        )
-        for family, told, least in (
-            ("flat", "exact search", 1.0),
-            ("hnsw", "a graph", 0.9),
-            ("ivf", "lists", 0.9),
-            ("pq", "compressed lists", 0.9),
-        )
-    ),
+    *(mechanism("retrieval", at_least(f"index {family}", "recall@10", least),
+        f"Nearest-neighbour indices: {told} over the curated pictures has recall@10 of {least:g} for "
+        "pictures and words that it was not tuned on.")
+      for family, told, least in (
+          ("flat", "exact search", 1.0), ("hnsw", "a graph", 0.9), ("ivf", "lists", 0.9),
+          ("pq", "compressed lists", 0.9))),
     effect("retrieval", at_least("service", "names found, pictures", 0.6),
         "Exploration by words: for 100 exact names the first picture shows that thing, 60 % of them."),
     effect("retrieval", at_least("service", "names found, captions", 0.6),
@@ -133,30 +111,26 @@ LEDGER: tuple[Assertion, ...] = (
         "Needs LAION's labelled pictures: `unseen head train unsafe/ --out unsafe --name unsafe --encoder "
         "open_clip:ViT-L-14/openai`."),
 )
-# fmt: on
+VENDORS: Mapping[str, Any] = {
+    "development": ("noto", "openmoji"), "confirmation": ("emojione", "fxemoji"), "unit": "vendor", "data": of_web,
+}
 
 claim = Claim(
     slug="laion",
-    experiments={
-        "filter": Experiment(run=run_filter, development=DEVELOPMENT, confirmation=CONFIRMATION, unit="vendor", **ONCE),
-        "training": Experiment(
-            run=run_training,
-            development=("noto to openmoji", "openmoji to noto"),
-            confirmation=("emojione to fxemoji", "fxemoji to emojione"),
-            unit="vendors of site and exam",
-        ),
-        "scores": Experiment(run=run_scores, development=DEVELOPMENT, confirmation=CONFIRMATION, unit="vendor"),
-        "retrieval": Experiment(
-            run=run_retrieval, development=DEVELOPMENT, confirmation=CONFIRMATION, unit="vendor", **ONCE
-        ),
-        "restart": Experiment(
-            run=run_restart, development=("noto",), confirmation=("emojione",), unit="vendor", **ONCE
-        ),
-    },
     ledger=LEDGER,
-    licences=(
-        "Noto Emoji: Apache-2.0; OpenMoji: CC BY-SA 4.0; EmojiOne 2 (EmojiTwo): CC BY 4.0; FxEmojis: Apache-2.0",
-        "Twemoji: CC BY 4.0; Fluent Emoji: MIT; emojibase-data: MIT",
-        "Tux Paint's stamps: GPL-2",
-    ),
+    behaviour=behaviours.laion,
+    experiments={  # a site of a vendor is crawled once: vendors are what varies
+        "filter": Experiment(run=run_filter, **VENDORS, **seeds(1)),
+        "training": Experiment(
+            run=run_training, data=lambda case: of_web(*case.split(" to ")),
+            development=("noto to openmoji", "openmoji to noto"),
+            confirmation=("emojione to fxemoji", "fxemoji to emojione"), unit="vendors of site and exam"),
+        "scores": Experiment(run=run_scores, **VENDORS),
+        "retrieval": Experiment(run=run_retrieval, **VENDORS, **seeds(1)),
+        "restart": Experiment(
+            run=run_restart, data=lambda case: [*of_vendors([case]), *worded()],
+            development=("noto",), confirmation=("emojione",), unit="vendor", **seeds(1)),
+    },
+    licences=(worlds.EMOJI, worlds.LITE0, worlds.STAMPS),
 )
+# fmt: on

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 
 from unseen.claims import small_web
-from unseen.data.sources import emoji
+from unseen.claims.base import Result
+from unseen.claims.drawings import by
 from unseen.methods.curation.laion.heads import Head, train_head
 from unseen.runtime import without_checkpoints
 
-Result = dict[str, dict[str, float]]
 THIRD, SIXTH = 3, 6
 
 STAND_INS = {"unsafe": ("animal",), "toxicity": ("face-concerned", "face-negative", "face-unwell")}
@@ -54,7 +54,7 @@ def _labelled(name: str, style: str, seed: int) -> tuple[np.ndarray, np.ndarray]
     if name == "watermark":
         plain, marked = (_image_vectors(style, watermark, SIXTH) for watermark in (False, True))
         return np.concatenate([plain, marked]), np.repeat([0, 1], len(plain))
-    groups = emoji(style, level="emoji").columns["subgroup"].tolist()[::THIRD]
+    groups = by(style).columns["subgroup"].tolist()[::THIRD]
     y = np.array([group.startswith(STAND_INS[name]) for group in groups], dtype=np.int64)
     if name == "unsafe":
         return _image_vectors(style, False, THIRD), y

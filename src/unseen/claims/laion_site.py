@@ -18,7 +18,8 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from unseen.claims import small_web
-from unseen.claims.laion_heads import THIRD, Result, head_for
+from unseen.claims.base import Result
+from unseen.claims.laion_heads import THIRD, head_for
 from unseen.curation.accounting import Accounting
 from unseen.curation.collection import Collection
 from unseen.curation.fetch import Politeness
@@ -218,11 +219,8 @@ def _command(folder: str, address: str, out: str) -> subprocess.Popen[bytes]:
     order += ["--allow-host", host, "--block-host", site.BLOCKED_HOST, "--max-bytes", str(site.LARGEST)]
     order += ["--shard-size", "10", "--delay", "0.02"]
     quiet = subprocess.DEVNULL
-    return subprocess.Popen(order, cwd=folder, env=_environment(), stdout=quiet, stderr=quiet)  # noqa: S603
-
-
-def _environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    return subprocess.Popen(order, cwd=folder, env=environment, stdout=quiet, stderr=quiet)  # noqa: S603
 
 
 def _kill(folder: str, address: str, place: Path, least: int = 3) -> int:

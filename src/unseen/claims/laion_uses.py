@@ -9,7 +9,9 @@ import numpy as np
 import torch
 
 from unseen.claims import small_web
-from unseen.claims.laion_heads import THIRD, Result
+from unseen.claims.base import Result
+from unseen.claims.drawings import by
+from unseen.claims.laion_heads import THIRD
 from unseen.claims.laion_site import KEEP, NEAR, Run, curated, of_vendor, shown
 from unseen.curation import index_training
 from unseen.curation.collection import Collection
@@ -21,7 +23,6 @@ from unseen.curation.vectors import Vectors
 from unseen.data.domain import Domain
 from unseen.data.images import decode
 from unseen.data.simulate import web as site
-from unseen.data.sources import emoji
 from unseen.methods.curation.concept_pruning import ConceptPruning
 from unseen.methods.curation.laion.similarity import passes, thresholds
 from unseen.runtime import without_checkpoints
@@ -127,8 +128,8 @@ def _pruned(features: torch.Tensor, similarity: np.ndarray, seed: int) -> np.nda
 @functools.cache
 def _exam(style: str) -> tuple[torch.Tensor, list[str], list[str]]:
     """Features, subgroups and names of a vendor's emoji, every third, drawn anew."""
-    drawn = emoji(style, level="emoji")
-    groups, common = drawn.columns["subgroup"].tolist()[::THIRD], set(emoji(style).columns["subgroup"].tolist())
+    groups = by(style).columns["subgroup"].tolist()[::THIRD]
+    common = set(by(style, "subgroup").columns["subgroup"].tolist())
     index = np.random.default_rng(0).permutation([i for i, group in enumerate(groups) if group in common])
     features = small_web.features_of(*small_web.drawn(style, step=THIRD))
     captions = [one.captions["en"] for one in small_web.things(style)[::THIRD]]

@@ -3,37 +3,23 @@
 from __future__ import annotations
 
 import copy
-import functools
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from unseen import encoders
-from unseen.claims.base import (
-    Assertion,
-    Claim,
-    Experiment,
-    at_least,
-    better,
-    effect,
-    mechanism,
-    not_testable,
-    not_worse,
-    paper_scale,
-    promised,
-    wins,
-)
-from unseen.claims.drawings import VENDORS, drawn
+from unseen.claims import worlds
+from unseen.claims.base import Claim, Experiment, Result, of_both
+from unseen.claims.conditions import at_least, better, not_worse, wins
+from unseen.claims.drawings import VENDORS, described, drawn, features, of_split
+from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale, promised
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.typing import IntArray
 from unseen.evaluation.metrics.zero_shot import generalized_scores, mean_class_top1
 from unseen.methods.zero_shot.lisgan import LisGAN
 from unseen.methods.zero_shot.lisgan.steps import confident, nearest_soul, soul_samples
-
-Result = dict[str, dict[str, float]]
 
 CLASSES, UNSEEN = 300, 60
 CHANCE = 1 / UNSEEN
@@ -55,22 +41,6 @@ GENERALIZED = dict(LisGAN.card.presets["generalized"])
 # -- data --------------------------------------------------------------------------------------------------
 
 
-@functools.cache
-def drawings(split: str) -> tuple[Domain, NDArray[np.float32]]:
-    """Features (n, 1280) of 300 emoji by five vendors, vendor after vendor, and vectors of their texts (300, 384).
-
-    The splits share neither a vendor nor an emoji.
-    """
-    styles, encoder = drawn(split, CLASSES), encoders.get("efficientnet-lite0")
-    x = [encoder.encode(style, precision="fp32").x for style in styles]
-    columns = styles[0].columns
-    texts = np.array([f"{name}: {words}" for name, words in zip(columns["name"], columns["keywords"])])
-    vectors = encoders.get("minilm").encode(Domain(x=texts, kind="text"), precision="fp32").x
-    classes = ClassSpace(names=tuple(columns["name"].tolist()))
-    y = np.tile(np.arange(CLASSES), len(styles))
-    return Domain(x=np.concatenate(x), y=y, classes=classes, name=split), vectors
-
-
 def folds(split: str, fold: int) -> tuple[Domain, Domain, Domain, ClassSpace]:
     """Source, test of seen classes, test of unseen classes, and the classes, described.
 
@@ -79,31 +49,26 @@ def folds(split: str, fold: int) -> tuple[Domain, Domain, Domain, ClassSpace]:
     """
     from sklearn.decomposition import PCA
 
-    whole, vectors = drawings(split)
-    y, vendor = whole.labels, np.arange(len(whole)) // CLASSES
+    every = features(split, CLASSES)  # of 300 emoji by five vendors
+    vendor, y = np.indices(every.shape[:2]).reshape(2, -1)
+    x = every.reshape(len(y), -1)
     rng = np.random.default_rng(0)
     unseen = rng.permutation(CLASSES)[fold * UNSEEN : (fold + 1) * UNSEEN]
     held = vendor == rng.integers(len(VENDORS[split]), size=CLASSES)[y]
     new = np.isin(y, unseen)
-    x = PCA(128, random_state=0).fit(whole.x[~new & ~held]).transform(whole.x).astype(np.float32)
-    attributes = PCA(64, random_state=0).fit_transform(vectors)
-    seen = np.setdiff1d(np.arange(CLASSES), unseen)
-    classes = ClassSpace(names=whole.classes.names, attributes=attributes, seen=seen)  # type: ignore[union-attr]
-    reduced = Domain(x=x, y=y, classes=classes)
-    return reduced.take(~new & ~held), reduced.take(~new & held), reduced.take(new), classes
+    attributes = PCA(64, random_state=0).fit_transform(described(split, CLASSES))
+    names = tuple(drawn(split, CLASSES)[0].columns["name"].tolist())
+    classes = ClassSpace(names=names, attributes=attributes, seen=np.setdiff1d(np.arange(CLASSES), unseen))
+    reduced = PCA(128, random_state=0).fit(x[~new & ~held]).transform(x).astype(np.float32)
+    domain = Domain(x=reduced, y=y, classes=classes)
+    return domain.take(~new & ~held), domain.take(~new & held), domain.take(new), classes
 
 
 # -- arms --------------------------------------------------------------------------------------------------
 
 
 def ridge(
-    source: Domain,
-    classes: ClassSpace,
-    x: NDArray[np.float32],
-    among: IntArray,
-    *,
-    alpha: float,
-    handicap: float = 0.0,
+    source: Domain, classes: ClassSpace, x: NDArray[np.float32], among: IntArray, *, alpha: float, handicap: float = 0.0
 ) -> IntArray:
     """Nearest prototype by cosine; prototypes of `among` by ridge regression from descriptions to class means.
 
@@ -202,7 +167,7 @@ def nearest_soul_accuracy(method: LisGAN, test: Domain) -> float:
 # -- the ledger --------------------------------------------------------------------------------------------
 
 # fmt: off
-LEDGER: tuple[Assertion, ...] = (
+LEDGER = (
     not_testable("Earlier zero-shot learning maps features and descriptions into each other, an indirect way.",
         "A statement about other people's work; the arm `ridge` is such a method."),
     mechanism("emoji", at_least("souls", "zsl", 3 * CHANCE),
@@ -247,22 +212,14 @@ LEDGER: tuple[Assertion, ...] = (
         "unseen.data.loaders.matlab.load_zsl(DIR), then LisGAN(**PAPER['cub-zsl']).fit(source=data.train_seen, "
         "classes=data.classes, target=data.test_unseen)."),
 )
-# fmt: on
-
 claim = Claim(
     slug="lisgan",
     ledger=LEDGER,
     experiments={
         "emoji": Experiment(
-            run=run_emoji,
-            development=("development 0", "development 1", "development 2"),
-            confirmation=("confirmation 0", "confirmation 1", "confirmation 2"),
-            unit="fold of classes",
-        ),
+            run=run_emoji, data=lambda case: of_split(case, "name", "keywords", n=CLASSES),
+            unit="fold of classes", **of_both(range(3))),
     },
-    licences=(
-        "noto, noto-v1: Apache-2.0; fluent-emoji, fluent-emoji-flat, fluent-emoji-high-contrast: MIT",
-        "twemoji, emojione, emojione-monotone: CC BY 4.0; openmoji, emojione-v1: CC BY-SA 4.0",
-        "emojibase-data: MIT; EfficientNet-Lite0: Apache-2.0; all-MiniLM-L6-v2: Apache-2.0",
-    ),
+    licences=(worlds.EMOJI, worlds.LITE0, worlds.MINILM),
 )
+# fmt: on

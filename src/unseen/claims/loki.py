@@ -12,20 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unseen import encoders
-from unseen.claims.base import (
-    Assertion,
-    Claim,
-    Experiment,
-    at_least,
-    better,
-    effect,
-    equals,
-    mechanism,
-    not_worse,
-    paper_scale,
-    promised,
-    wins,
-)
+from unseen.claims import behaviours, worlds
+from unseen.claims.base import Claim, Experiment, Result, seeds
+from unseen.claims.conditions import at_least, better, equals, not_worse, wins
+from unseen.claims.drawings import by, of_vendors
+from unseen.claims.ledger import effect, mechanism, paper_scale, promised
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.label_metrics import (
@@ -37,7 +28,7 @@ from unseen.data.label_metrics import (
     TreeMetric,
     taxonomy,
 )
-from unseen.data.sources import digits, emoji, in_common
+from unseen.data.sources import in_common
 from unseen.data.typing import IntArray
 from unseen.methods.zero_shot.loki import Loki
 from unseen.methods.zero_shot.loki.locus import (
@@ -53,8 +44,6 @@ from unseen.methods.zero_shot.loki.rule import metric_cost
 from unseen.methods.zero_shot.loki.sampling import central_class, uniform_classes
 from unseen.nn.calibration import fit_temperature
 from unseen.nn.logistic import fit_logistic
-
-Result = dict[str, dict[str, float]]
 
 ARMS = {"loki": Loki(), "soft": Loki(**Loki.card.presets["soft"])}
 """Temperature 1, and 2, which was chosen on the development styles."""
@@ -85,15 +74,10 @@ def compared(p: Tensor, y: IntArray, classes: ClassSpace) -> Result:
 # -- digits: 5 of 10 classes observed, distances between the shapes of another hand ------------------------
 
 
-@functools.cache
-def _digits(style: str) -> Domain:
-    return digits(style, size=8, flat=True)
-
-
 def run_digits(case: str, seed: int) -> Result:
     """Logistic regression on five classes of one style; the metric is between class means of the other."""
     rng = np.random.default_rng(seed)
-    here, there = _digits(case), _digits("printed" if case == "handwritten" else "handwritten")
+    here, there = worlds.digits(case), worlds.digits("printed" if case == "handwritten" else "handwritten")
     means = np.stack([there.x[there.labels == c].mean(axis=0) for c in range(10)])
     metric = EmbeddingMetric(means - means.mean(axis=0), normalize=False)
     seen = np.sort(uniform_classes(metric, 5, rng))
@@ -118,22 +102,11 @@ def run_digits(case: str, seed: int) -> Result:
 
 
 @functools.cache
-def _emoji(style: str) -> Domain:
-    return emoji(style, level="emoji")
-
-
-@functools.cache
 def _features(style: str) -> Domain:
     """Unit features of the emoji of a style, standardized in the style."""
-    domain = encoders.get("efficientnet-lite0").encode(_emoji(style), precision="fp32")
+    domain = worlds.lite0(by(style))
     z = (domain.x - domain.x.mean(axis=0)) / (domain.x.std(axis=0) + 1e-6)
     return domain.replace(x=z / np.linalg.norm(z, axis=1, keepdims=True))
-
-
-@functools.cache
-def _names_encoded(names: tuple[str, ...]) -> NDArray[np.float32]:
-    texts = Domain(x=np.array(names), kind="text", name="names")
-    return encoders.get("minilm").encode(texts, precision="fp32").x
 
 
 def run_emoji(metric_of: str, case: str, seed: int) -> Result:
@@ -141,7 +114,7 @@ def run_emoji(metric_of: str, case: str, seed: int) -> Result:
     source, calibration, exam = in_common(*map(_features, case.split(" > ")))
     names = source.columns["name"]
     if metric_of == "names":
-        metric: LabelMetric = EmbeddingMetric(_names_encoded(tuple(names.tolist())))
+        metric: LabelMetric = EmbeddingMetric(worlds.minilm(names.tolist()))
     else:
         metric = taxonomy(list(zip(source.columns["group"], source.columns["subgroup"], names)))
     seen = np.sort(uniform_classes(metric, 100, np.random.default_rng(seed)))
@@ -164,7 +137,7 @@ def _lite_clip() -> encoders.TwoTowerEncoder:
 @functools.cache
 def _in_one_space(style: str) -> tuple[NDArray[np.float32], ClassSpace]:
     """Vectors of the drawings of a style, and its classes in the same order with vectors of their texts."""
-    domain = _emoji(style)
+    domain = by(style)
     assert domain.classes is not None
     return _lite_clip().encode(domain).x, _lite_clip().embed(domain.classes).take(domain.labels)
 
@@ -322,7 +295,7 @@ def turns(styles: tuple[str, ...]) -> tuple[str, ...]:
 
 
 # fmt: off
-LEDGER: tuple[Assertion, ...] = (
+LEDGER = (
     mechanism("digits", equals("loki", "as enumerated", 1.0),
         "The rule replaces argmax and needs no samples and no training: it is the Fréchet mean of the "
         "probabilities, the class with the least expected squared distance, as enumeration finds it."),
@@ -399,66 +372,42 @@ LEDGER: tuple[Assertion, ...] = (
     effect("lite-clip", not_worse("soft", "argmax", "accuracy", within=0.001),
         "The nearer predictions of lite-clip cost no accuracy (at most a thousandth)."),
 )
-# fmt: on
 
 claim = Claim(
     slug="loki",
     ledger=LEDGER,
+    behaviour=behaviours.loki,
     experiments={
         "digits": Experiment(
-            run=run_digits,
-            development=("handwritten",),
-            confirmation=("printed",),
-            seeds=tuple(range(20)),
-            fresh_seeds=tuple(range(100, 120)),
-            unit="digit data set",
-        ),
+            run=run_digits, data=lambda case: [worlds.digits(style) for style in ("handwritten", "printed")],
+            development=("handwritten",), confirmation=("printed",), unit="digit data set", **seeds(20)),
         **{
             f"emoji by {metric_of}": Experiment(
                 run=functools.partial(run_emoji, metric_of),
-                development=turns(STYLES),
-                confirmation=turns(FRESH[:3]),
-                unit="exam style",
-            )
+                data=lambda case: of_vendors(case.split(" > "), "name", "subgroup", "group"),
+                development=turns(STYLES), confirmation=turns(FRESH[:3]), unit="exam style")
             for metric_of in ("names", "taxonomy")
         },
-        "lite-clip": Experiment(run=run_lite_clip, development=STYLES, confirmation=FRESH, unit="style"),
+        "lite-clip": Experiment(
+            run=run_lite_clip, data=lambda case: of_vendors([case], "name", "keywords"),
+            development=STYLES, confirmation=FRESH, unit="style"),
         "samples": Experiment(
             run=run_samples,
-            development=("2 arms", "3 arms"),
-            confirmation=("5 arms", "6 arms", "8 arms"),
-            seeds=tuple(range(10)),
-            fresh_seeds=tuple(range(100, 110)),
-            unit="label space",
-        ),
+            development=("2 arms", "3 arms"), confirmation=("5 arms", "6 arms", "8 arms"),
+            unit="label space", **seeds(10)),
         "locus": Experiment(
             run=run_locus,
-            development=("uniform 20", "uniform 30"),
-            confirmation=("grown 25", "grown 40"),
-            seeds=tuple(range(5)),
-            fresh_seeds=tuple(range(100, 105)),
-            unit="kind of tree",
-        ),
+            development=("uniform 20", "uniform 30"), confirmation=("grown 25", "grown 40"),
+            unit="kind of tree", **seeds(5)),
         "active": Experiment(
             run=run_active,
-            development=("uniform 20", "uniform 50"),
-            confirmation=("grown 30", "grown 60"),
-            seeds=tuple(range(30)),
-            fresh_seeds=tuple(range(100, 130)),
-            unit="kind of tree",
-        ),
+            development=("uniform 20", "uniform 50"), confirmation=("grown 30", "grown 60"),
+            unit="kind of tree", **seeds(30)),
         "scale": Experiment(
             run=run_scale,
-            development=("vectors 128", "tree 4"),
-            confirmation=("vectors 64", "tree 2"),
-            seeds=(0,),
-            fresh_seeds=(100,),
-            unit="label space",
-        ),
+            development=("vectors 128", "tree 4"), confirmation=("vectors 64", "tree 2"),
+            unit="label space", **seeds(1)),
     },
-    licences=(
-        "noto, noto-v1, fxemoji: Apache-2.0; fluent-emoji, fluent-emoji-flat: MIT",
-        "twemoji, emojione: CC BY 4.0; openmoji: CC BY-SA 4.0; emojibase-data: MIT",
-        "scikit-learn digits: BSD; EfficientNet-Lite0: Apache-2.0; all-MiniLM-L6-v2: Apache-2.0",
-    ),
+    licences=(worlds.EMOJI, worlds.DIGITS, worlds.LITE0, worlds.MINILM),
 )
+# fmt: on

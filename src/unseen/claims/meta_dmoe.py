@@ -8,19 +8,8 @@ import hashlib
 import numpy as np
 
 from unseen.claims import fair_experts
-from unseen.claims.base import (
-    Assertion,
-    Claim,
-    Condition,
-    Experiment,
-    at_least,
-    better,
-    effect,
-    mechanism,
-    not_testable,
-    paper_scale,
-    wins,
-)
+from unseen.claims.base import Claim, Experiment
+from unseen.claims.conditions import Condition, at_least, better, wins
 from unseen.claims.experts import (
     FEW,
     MORE,
@@ -37,6 +26,7 @@ from unseen.claims.experts import (
     vote,
     with_statistics_of,
 )
+from unseen.claims.ledger import Assertion, effect, mechanism, not_testable, paper_scale
 from unseen.claims.shifts import subgroups as features
 from unseen.claims.styles import in_styles
 from unseen.data.domain import Domain, concatenate

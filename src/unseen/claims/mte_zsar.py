@@ -9,21 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from unseen import encoders
-from unseen.claims.base import (
-    Assertion,
-    Claim,
-    Experiment,
-    at_least,
-    better,
-    effect,
-    mechanism,
-    not_worse,
-    paper_scale,
-    promised,
-    wins,
-)
-from unseen.claims.drawings import VENDORS, drawn
+from unseen.claims import behaviours, worlds
+from unseen.claims.base import Claim, Experiment, Result, of_both, seeds
+from unseen.claims.conditions import at_least, better, not_worse, wins
+from unseen.claims.drawings import VENDORS, described, drawn, features, of_split
+from unseen.claims.ledger import effect, mechanism, paper_scale, promised
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.evaluation.metrics.zero_shot import mean_class_top1
@@ -37,8 +27,6 @@ from unseen.nn.semantic import cosines
 from unseen.nn.semantic import ridge as ridge_map
 from unseen.nn.semantic_network import normalized
 from unseen.nn.unseen_classes import class_vectors
-
-Result = dict[str, dict[str, float]]
 
 FOLDS = 10
 GROUPS = ("objects", "travel & places", "smileys & emotion", "animals & nature", "people & body")
@@ -63,12 +51,8 @@ def drawings(split: str) -> tuple[NDArray[np.float32], NDArray[np.float32], dict
     """
     from sklearn.decomposition import PCA
 
-    styles, encoder = drawn(split), encoders.get("efficientnet-lite0")
-    x = np.stack([encoder.encode(style, precision="fp32").x for style in styles])
-    columns = dict(styles[0].columns)
-    texts = np.array([f"{name}: {words}" for name, words in zip(columns["name"], columns["keywords"])])
-    vectors = encoders.get("minilm").encode(Domain(x=texts, kind="text"), precision="fp32").x
-    return x, PCA(WIDTH, random_state=0).fit_transform(vectors), columns
+    vectors = PCA(WIDTH, random_state=0).fit_transform(described(split))
+    return features(split), vectors, dict(drawn(split)[0].columns)
 
 
 def space(split: str, unseen: NDArray[np.int64]) -> ClassSpace:
@@ -288,7 +272,7 @@ def run_augmentation(case: str, seed: int) -> Result:
 # -- the ledger --------------------------------------------------------------------------------------------
 
 # fmt: off
-LEDGER: tuple[Assertion, ...] = (
+LEDGER = (
     mechanism("mapping", at_least("MTE", "times chance", 5.0),
         "Zero-shot learning recognizes categories without annotated examples: drawings of unseen emoji are "
         "recognized at least five times as often as by chance."),
@@ -325,52 +309,25 @@ LEDGER: tuple[Assertion, ...] = (
         "regression on the target."),
     promised("augmentation", better("MTE uniform", "MTE own", "top1"),
         "Expanding the pool of auxiliary data helps, even unweighted."),
-    *(
-        Assertion(
-            text=f"Weights of the pool by {what} help over uniform ones.",
-            level="effect",
-            experiment="augmentation",
-            holds=better(f"MTE {arm}", "MTE uniform", metric="top1", by=0.005),
-        )
-        for arm, what in (("visual", "features"), ("category", "class vectors"), ("full", "both"))
-    ),
-    *(
-        Assertion(
-            text=f"Weights by both help over weights by {what} alone.",
-            level="effect",
-            experiment="augmentation",
-            holds=better("MTE full", f"MTE {arm}", metric="top1"),
-        )
-        for arm, what in (("visual", "features"), ("category", "class vectors"))
-    ),
-    *(
-        Assertion(
-            text=f"{what} helps the weighted mapping ({weights}).",
-            level="effect",
-            experiment="augmentation",
-            holds=better(f"MTE {weights} {arm}", f"MTE {weights}", metric="top1"),
-        )
-        for weights in ("category", "full")
-        for arm, what in (
-            ("ST", "Self-training"),
-            ("NRM", "The hub correction"),
-            ("ST+NRM", "Self-training with hub correction"),
-        )
-    ),
+    *(effect("augmentation", better(f"MTE {arm}", "MTE uniform", "top1", by=0.005),
+        f"Weights of the pool by {what} help over uniform ones.")
+      for arm, what in (("visual", "features"), ("category", "class vectors"), ("full", "both"))),
+    *(effect("augmentation", better("MTE full", f"MTE {arm}", "top1"),
+        f"Weights by both help over weights by {what} alone.")
+      for arm, what in (("visual", "features"), ("category", "class vectors"))),
+    *(effect("augmentation", better(f"MTE {weights} {arm}", f"MTE {weights}", "top1"),
+        f"{what} helps the weighted mapping ({weights}).")
+      for weights in ("category", "full")
+      for arm, what in (
+          ("ST", "Self-training"), ("NRM", "The hub correction"), ("ST+NRM", "Self-training with hub correction"))),
     promised("augmentation", better("MTE category", "RR own", "top1"),
         "Model and data together, inductive but for the weights, generalize better than ridge regression on the "
         "target's own seen classes: 60 classes stand against these and the whole pool."),
     effect("augmentation", better("MTE category NRM", "RR uniform NRM", "top1"),
         "They generalize better than ridge regression on the whole pool, both with the hub correction."),
-    *(
-        Assertion(
-            text=f"It has advantages over existing zero-shot models: over {arm}, inductively.",
-            level="effect",
-            experiment="mapping",
-            holds=better("MTE", arm, metric="top1"),
-        )
-        for arm in ("ConSE", "DAP")
-    ),
+    *(effect("mapping", better("MTE", arm, "top1"),
+        f"It has advantages over existing zero-shot models: over {arm}, inductively.")
+      for arm in ("ConSE", "DAP")),
     paper_scale(
         "It is applied to zero-shot action recognition, HMDB51, UCF101 and Olympic Sports, and is better there than "
         "existing models.",
@@ -382,48 +339,30 @@ LEDGER: tuple[Assertion, ...] = (
         "target=the others), for 50 random halves. Other data sets join as `auxiliary`, by unseen.data.classes.join "
         "and realign."),
 )
-# fmt: on
+def read(case: str) -> list[Domain]:
+    """The drawings of a split and what is said of them, for a stamp."""
+    return of_split(case, "name", "keywords", "group", "subgroup")
+
 
 claim = Claim(
     slug="mte-zsar",
     ledger=LEDGER,
+    behaviour=behaviours.mte_zsar,
     experiments={
         "tasks": Experiment(
-            run=run_tasks,
-            development=("60", "80", "120"),
-            confirmation=("50", "70", "100"),
-            seeds=(0, 1, 2, 3, 4),
-            fresh_seeds=(100, 101, 102, 103, 104),
-            unit="number of samples",
-        ),
+            run=run_tasks, development=("60", "80", "120"), confirmation=("50", "70", "100"),
+            unit="number of samples", **seeds(5)),
         "gaussians": Experiment(
-            run=run_gaussians,
-            development=("2", "5", "10"),
-            confirmation=("3", "7", "12"),
-            seeds=(0, 1, 2, 3, 4),
-            fresh_seeds=(100, 101, 102, 103, 104),
-            unit="number of features",
-        ),
+            run=run_gaussians, development=("2", "5", "10"), confirmation=("3", "7", "12"),
+            unit="number of features", **seeds(5)),
         "mapping": Experiment(
-            run=run_mapping,
-            development=tuple(f"development {fold}" for fold in range(FOLDS)),
-            confirmation=tuple(f"confirmation {fold}" for fold in range(FOLDS)),
-            seeds=(0,),
-            fresh_seeds=(100,),
-            unit="tenth of the classes",
-        ),
+            run=run_mapping, data=read, unit="tenth of the classes", **of_both(range(FOLDS)), **seeds(1)),
         "augmentation": Experiment(
-            run=run_augmentation,
+            run=run_augmentation, data=read,
             development=tuple(f"development/{group}/{half}" for group in GROUPS for half in range(2)),
             confirmation=tuple(f"confirmation/{group}/{half}" for group in GROUPS for half in range(2)),
-            seeds=(0, 1),
-            fresh_seeds=(100, 101),
-            unit="half of a group",
-        ),
+            unit="half of a group", **seeds(2)),
     },
-    licences=(
-        "noto, noto-v1: Apache-2.0; fluent-emoji, fluent-emoji-flat, fluent-emoji-high-contrast: MIT",
-        "twemoji, emojione, emojione-monotone: CC BY 4.0; openmoji, emojione-v1: CC BY-SA 4.0",
-        "emojibase-data: MIT; EfficientNet-Lite0: Apache-2.0; all-MiniLM-L6-v2: Apache-2.0",
-    ),
+    licences=(worlds.EMOJI, worlds.LITE0, worlds.MINILM),
 )
+# fmt: on

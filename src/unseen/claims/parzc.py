@@ -11,19 +11,10 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from unseen.claims.base import (
-    Assertion,
-    Claim,
-    Experiment,
-    at_least,
-    better,
-    effect,
-    mechanism,
-    not_testable,
-    not_worse,
-    paper_scale,
-    promised,
-)
+from unseen.claims import behaviours, worlds
+from unseen.claims.base import Claim, Experiment, Result, seeds
+from unseen.claims.conditions import at_least, better, not_worse
+from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale, promised
 from unseen.data.architectures import ArchitectureTable
 from unseen.data.domain import Domain
 from unseen.data.sources.architectures import architectures
@@ -36,7 +27,6 @@ from unseen.nn.search_spaces.pictures import halves, read_data
 from unseen.nn.search_spaces.training import Recipe, train_architecture
 from unseen.runtime import without_checkpoints
 
-Result = dict[str, dict[str, float]]
 TRAINED, FEW = 40, 20
 
 ARMS: Mapping[str, Mapping[str, Any]] = {
@@ -93,6 +83,13 @@ def split(table: ArchitectureTable, seed: int, trained: int = TRAINED) -> tuple[
     """Architectures whose accuracy is known, and those to rank."""
     order = np.random.default_rng(seed).permutation(len(table))
     return table.take(order[:trained]), table.take(order[trained:])
+
+
+def read(case: str) -> list[Domain]:
+    """A table with its accuracies, and the pictures of its networks, for a stamp."""
+    table = architectures(case)
+    pictures = read_data(*(table.about[key] for key in ("data", "size", "channels")))
+    return [table.domain(), Domain(x=table.accuracy), pictures]
 
 
 # -- ranking what was trained for real ---------------------------------------------------------------------
@@ -222,11 +219,8 @@ def run_search(case: str, seed: int) -> Result:
 # -- the ledger --------------------------------------------------------------------------------------------
 
 
-DEVELOPMENT = ("cells-digits", "vits-digits")
-CONFIRMATION = ("cells-letters", "vits-letters")
-
 # fmt: off
-LEDGER: tuple[Assertion, ...] = (
+LEDGER = (
     not_testable("Zero-shot architecture search has advanced by zero-cost proxies; designing them is a tedious search.",
         "Background, about other work."),
     mechanism("tables", better("parzc", "graded by permuted ones", "lead of the best quarter", by=0.02),
@@ -309,29 +303,22 @@ LEDGER: tuple[Assertion, ...] = (
         "Needs AutoFormer's supernet and accuracies: `nodewise_statistics(net, x, y, ('snip',), reduce='mean')`, "
         "then `ParZC(proxies=1, scale='architecture', logarithm=False)`."),
 )
-# fmt: on
+BOTH: Mapping[str, Any] = {
+    "development": ("cells-digits", "vits-digits"), "confirmation": ("cells-letters", "vits-letters"),
+    "unit": "search space and data", "data": read,
+}
 
 claim = Claim(
     slug="parzc",
-    experiments={
-        "tables": Experiment(
-            run=run_tables, development=DEVELOPMENT, confirmation=CONFIRMATION, unit="search space and data"
-        ),
-        "vits": Experiment(
-            run=run_vits, development=("vits-digits",), confirmation=("vits-letters",), unit="search space and data"
-        ),
-        "search": Experiment(
-            run=run_search,
-            development=DEVELOPMENT,
-            confirmation=CONFIRMATION,
-            seeds=(0, 1),
-            fresh_seeds=(100, 101),
-            unit="search space and data",
-        ),
-    },
     ledger=LEDGER,
-    licences=(
-        "scikit-learn's digits: BSD-3-Clause",
-        "Fonts: DejaVu (Bitstream Vera licence), STIX and Computer Modern, as matplotlib ships them",
-    ),
+    behaviour=behaviours.parzc,
+    experiments={
+        "tables": Experiment(run=run_tables, **BOTH),
+        "vits": Experiment(
+            run=run_vits, data=read, development=("vits-digits",), confirmation=("vits-letters",),
+            unit="search space and data"),
+        "search": Experiment(run=run_search, **BOTH, **seeds(2)),
+    },
+    licences=(worlds.DIGITS, worlds.FONTS),
 )
+# fmt: on

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -13,22 +12,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from unseen import encoders
-from unseen.claims.base import (
-    Assertion,
-    Claim,
-    Experiment,
-    at_least,
-    better,
-    effect,
-    equals,
-    mechanism,
-    not_testable,
-    not_worse,
-    paper_scale,
-    promised,
-    wins,
-)
+from unseen.claims import behaviours, worlds
+from unseen.claims.base import Claim, Experiment, Result, of_both, seeds
+from unseen.claims.conditions import at_least, better, equals, not_worse, wins
+from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale, promised
 from unseen.data.classes import ClassSpace
 from unseen.data.compositions import compositions, primitives
 from unseen.data.domain import Domain
@@ -36,8 +23,6 @@ from unseen.data.sources import digits, emoji_tones
 from unseen.data.typing import FloatArray, IntArray
 from unseen.evaluation.metrics.bias_sweep import bias_sweep
 from unseen.methods.zero_shot.pbadv import PBAdv, primitive_attack
-
-Result = dict[str, dict[str, float]]
 
 ARMS: dict[str, dict[str, Any]] = {
     "pair branch": {"base": "pair", "attack": 0.0, "oversampling": False},
@@ -105,15 +90,20 @@ def held_out(classes: ClassSpace, n: int, rng: np.random.Generator) -> IntArray:
 
 def words(texts: Sequence[str]) -> dict[str, FloatArray]:
     """A vector per word, by MiniLM."""
-    vectors = encoders.get("minilm").encode(Domain(x=np.array(texts), kind="text"), precision="fp32").x
-    return dict(zip(texts, vectors))
+    return dict(zip(texts, worlds.minilm(texts)))
+
+
+@functools.cache
+def pictures(style: str) -> Domain:
+    """Digits, which are to be 8 x 8."""
+    return digits(style, size=16 if style == "printed" else 8)
 
 
 def operations(case: str) -> Task:
     """Digits of 8 x 8 pixels, each under a random operation; 35 of the 80 pairs are unseen."""
     style, fold = case.split()
     rng = np.random.default_rng(int(fold))
-    drawn = digits(style, size=16 if style == "printed" else 8)
+    drawn = pictures(style)
     order = rng.permutation(len(drawn))[:1797]
     grey = np.stack([np.asarray(drawn.x[int(i)].convert("L").resize((8, 8)), dtype=np.uint8) for i in order])
     grey = 255 - grey if grey.mean() > 127 else grey  # light ink on black
@@ -131,16 +121,21 @@ OBJECTS = 60
 
 
 @functools.cache
+def in_tones(style: str) -> Domain:
+    """People and hands in five tones, as a vendor draws them."""
+    return emoji_tones(style)
+
+
+@functools.cache
 def drawings(split: str) -> tuple[FloatArray, IntArray, ClassSpace]:
     """Features (n, 1280), pairs (n,) and classes of 60 people and hands in five tones by two vendors.
 
     The splits share neither a vendor nor an object: which one an object belongs to is a bit of its hash.
     """
-    toned = [emoji_tones(style) for style in STYLES[split]]
+    toned = [in_tones(style) for style in STYLES[split]]
     shared = set.intersection(*(set(domain.columns["object"].tolist()) for domain in toned))
-    digest = {name: int(hashlib.sha256(name.encode()).hexdigest(), 16) for name in shared}
+    digest = {name: worlds.hashed(name) for name in shared}
     chosen = sorted((name for name in shared if digest[name] % 2 == (split == "confirmation")), key=digest.__getitem__)
-    encoder = encoders.get("efficientnet-lite0")
     parts = [domain.take(np.isin(domain.columns["object"], chosen[:OBJECTS])) for domain in toned]
     pairs = list(dict.fromkeys(zip(parts[0].columns["attribute"].tolist(), parts[0].columns["object"].tolist())))
     classes = compositions(pairs, vectors=words(sorted({word for pair in pairs for word in pair})))
@@ -150,7 +145,7 @@ def drawings(split: str) -> tuple[FloatArray, IntArray, ClassSpace]:
         for part in parts
         for pair in zip(part.columns["attribute"].tolist(), part.columns["object"].tolist())
     ]
-    return np.concatenate([encoder.encode(part, precision="fp32").x for part in parts]), np.array(y), classes
+    return np.concatenate([worlds.lite0(part).x for part in parts]), np.array(y), classes
 
 
 def tones(case: str) -> Task:
@@ -249,7 +244,7 @@ def run(given: Task, seed: int) -> Result:
 
 
 # fmt: off
-LEDGER: tuple[Assertion, ...] = (
+LEDGER = (
     mechanism("tones", better("full", "object alone", "u", by=0.1),
         "Compositions that were never seen are recognized from known pairs, better than by their object alone: "
         "tones of 60 people and hands."),
@@ -318,32 +313,21 @@ LEDGER: tuple[Assertion, ...] = (
     not_testable("Code is available.",
         "A pointer; the card names the repository."),
 )
-# fmt: on
-
 claim = Claim(
     slug="pbadv",
     ledger=LEDGER,
+    behaviour=behaviours.pbadv,
     experiments={
         "digits": Experiment(
-            run=lambda case, seed: run(operations(case), seed),
+            run=lambda case, seed: run(operations(case), seed), data=lambda case: [pictures(case.split()[0])],
             development=tuple(f"handwritten {fold}" for fold in range(5)),
-            confirmation=tuple(f"printed {fold}" for fold in range(100, 105)),
-            seeds=(0,),
-            fresh_seeds=(100,),
-            unit="split of the pairs",
-        ),
+            confirmation=tuple(f"printed {fold}" for fold in range(100, 105)), unit="split of the pairs", **seeds(1)),
         "tones": Experiment(
             run=lambda case, seed: run(tones(case), seed),
-            development=tuple(f"development {fold}" for fold in range(5)),
-            confirmation=tuple(f"confirmation {fold}" for fold in range(100, 105)),
-            seeds=(0,),
-            fresh_seeds=(100,),
+            data=lambda case: [in_tones(style) for style in STYLES[case.split()[0]]],
             unit="split of the pairs",
-        ),
+            **of_both({"development": range(5), "confirmation": range(100, 105)}), **seeds(1)),
     },
-    licences=(
-        "noto: Apache-2.0; fluent-emoji-flat: MIT; twemoji: CC BY 4.0; openmoji: CC BY-SA 4.0; emojibase-data: MIT",
-        "scikit-learn digits: BSD; DejaVu and matplotlib's fonts: their own free licences",
-        "EfficientNet-Lite0: Apache-2.0; all-MiniLM-L6-v2: Apache-2.0",
-    ),
+    licences=(worlds.EMOJI, worlds.DIGITS, worlds.FONTS, worlds.LITE0, worlds.MINILM),
 )
+# fmt: on

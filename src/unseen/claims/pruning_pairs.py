@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 
 import numpy as np
 import torch
@@ -11,9 +10,12 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from unseen.claims import worlds
+from unseen.claims.base import Result
 from unseen.claims.pruning_pools import EPS, NOISE, emoji_features, web_like
 from unseen.data.domain import Domain
 from unseen.data.samplers import Batch, batches, steps
+from unseen.evaluation.metrics.classification import mean_class_accuracy
 from unseen.methods.curation.concept_pruning import find_concepts, random_rule, similarity_rule
 from unseen.nn.schedules import warm_cosine
 from unseen.nn.train import Run, train
@@ -29,8 +31,6 @@ QUALITY = 0.75
 """Share of the pairs that stays by the similarity of caption and picture, before all else."""
 LEARNT = 3
 """Of the five vendors of a split so many are learnt from; the other two are the shift."""
-
-Result = dict[str, dict[str, float]]
 
 
 class Towers(nn.Module):
@@ -52,7 +52,7 @@ def pairs(case: str, seed: int) -> Result:
 
     `case` is a split of the emoji; the seed draws the vendors, the copies, and which captions are wrong.
     """
-    every = emoji_features(case, tuple(range(5)))
+    every = emoji_features(case)
     held = held_out(every.columns["name"])
     rng = np.random.default_rng([seed, 11])
     known = np.isin(every.columns["vendor"], rng.permutation(5)[:LEARNT])
@@ -123,7 +123,7 @@ def scored(
 
 def held_out(names: NDArray[np.str_]) -> NDArray[np.bool_]:
     """Which emoji no tower learns from, by a hash of their name: three of ten."""
-    return np.array([int(hashlib.sha256(name.encode()).hexdigest(), 16) % 10 < 3 for name in names.tolist()])
+    return np.array([worlds.hashed(name) % 10 < 3 for name in names.tolist()])
 
 
 def captions(pool: Domain, at: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.float32]:
@@ -143,10 +143,7 @@ def embedded(texts: tuple[str, ...]) -> NDArray[np.float32]:
 
 @functools.lru_cache(maxsize=64)
 def _embedded(texts: tuple[str, ...]) -> NDArray[np.float32]:
-    from unseen.encoders import get
-
-    domain = Domain(x=np.array(texts, dtype=np.str_), kind="text", name="captions")
-    return get("minilm", precision="fp32").encode(domain).x.astype(np.float32)
+    return worlds.minilm(texts).astype(np.float32)
 
 
 def plain(group: str) -> str:
@@ -194,8 +191,7 @@ def grade(towers: Towers, exams: dict[str, Domain]) -> dict[str, float]:
         groups = [str(exam.columns["subgroup"][exam.labels == label][0]) for label in np.unique(exam.labels)]
         words = torch.as_tensor(embedded(tuple(f"a drawing of {plain(group)}" for group in groups)))
         said = towers.cosines(torch.as_tensor(exam.x), words).argmax(dim=1).numpy()
-        truth = np.searchsorted(np.unique(exam.labels), exam.labels)
-        out[name] = float(np.mean([(said[truth == c] == c).mean() for c in np.unique(truth)]))
+        out[name] = mean_class_accuracy(np.searchsorted(np.unique(exam.labels), exam.labels), said)
     exam = exams["by words"]
     own, which = np.unique(exam.columns["name"], return_inverse=True)
     cosines = towers.cosines(torch.as_tensor(exam.x), torch.as_tensor(embedded(tuple(own.tolist())))).numpy()

@@ -9,9 +9,8 @@ import numpy as np
 from jaxtyping import Int
 from numpy.typing import NDArray
 
-from unseen.claims.drawings import drawn
+from unseen.claims import drawings, worlds
 from unseen.data.domain import Domain
-from unseen.data.sources import characters, digits
 from unseen.nn.rows import unit
 
 NOISE = 0.11
@@ -20,8 +19,6 @@ EPS = 0.02
 """Of the deduplication. Two noisy copies are 0.012 apart where values have a mean of 0, less where they have not."""
 FEWEST = 8
 """Emoji of a subgroup in a split, at least; a vendor draws each of them once."""
-STYLES = 5
-"""Vendors of emoji in a pool."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -50,33 +47,26 @@ class Pool:
 def features(case: str) -> Domain:
     """The samples of a case, a vector each: ink of characters, or EfficientNet-Lite0's features of emoji."""
     if case == "handwritten digits":
-        return digits("handwritten", size=8, flat=True)
+        return worlds.digits("handwritten")
     if case == "printed digits":
-        return digits("printed", size=8, copies=8, flat=True)
+        return worlds.digits("printed")
     if case == "printed capitals":
-        return characters("ABCDEFGHIJKLMNOPQRSTUVWXYZ", size=8, copies=5)
+        return worlds.characters("ABCDEFGHIJKLMNOPQRSTUVWXYZ", 5)
     if case == "printed small letters":
-        return characters("abdefghknpqrty", size=8, copies=8)
-    split = case.removeprefix("emoji of ")
-    return emoji_features(split, tuple(range(STYLES)))
+        return worlds.characters("abdefghknpqrty")
+    return emoji_features(case.removeprefix("emoji of "))
 
 
 @functools.cache
-def emoji_features(split: str, vendors: tuple[int, ...]) -> Domain:
-    """Emoji of some vendors of a split, with their subgroups as classes; those of small subgroups are out."""
-    from unseen.encoders import get
-
-    styles = drawn(split)
-    group = styles[0].columns["subgroup"]
-    _, y, counts = np.unique(group, return_inverse=True, return_counts=True)
+def emoji_features(split: str) -> Domain:
+    """Emoji of the vendors of a split, with their subgroups as classes; those of small subgroups are out."""
+    x, first = drawings.features(split), drawings.drawn(split)[0].columns
+    _, y, counts = np.unique(first["subgroup"], return_inverse=True, return_counts=True)
     kept = np.flatnonzero(counts[y] >= FEWEST)
-    _, label = np.unique(y[kept], return_inverse=True)
-    tower = get("efficientnet-lite0", precision="fp32")
-    parts = [tower.encode(styles[v]).take(kept) for v in vendors]
-    columns = {key: np.concatenate([p.columns[key] for p in parts]) for key in ("name", "keywords", "subgroup")}
-    columns["vendor"] = np.repeat(vendors, len(kept))
-    x = np.concatenate([part.x for part in parts]).astype(np.float32)
-    return Domain(x=x, y=np.tile(label, len(vendors)), columns=columns, name=split)
+    columns = {key: np.tile(first[key][kept], len(x)) for key in ("name", "keywords", "subgroup")}
+    columns["vendor"] = np.repeat(np.arange(len(x)), len(kept))
+    label = np.unique(y[kept], return_inverse=True)[1]
+    return Domain(x=x[:, kept].reshape(len(x) * len(kept), -1), y=np.tile(label, len(x)), columns=columns, name=split)
 
 
 def web_like(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import hashlib
 import importlib.resources
 import itertools
 import shutil
@@ -17,33 +18,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unseen.claims.quantizing import pictures
+from unseen.claims import worlds
+from unseen.claims.base import Result
+from unseen.claims.quantizing import against, pictures
 from unseen.data.domain import Domain
-from unseen.data.sources import stamps
 from unseen.encoders.backends import keep_freed_memory
 from unseen.encoders.vision import LITE0_PREPROCESS, lite0_network
-from unseen.evaluation.metrics.agreement import top1_agreement
 from unseen.methods.baselines.dfq import DFQ
 from unseen.methods.compression.zeroq import ZeroQ
-from unseen.nn.divergences import exact_kl
 from unseen.nn.integer import calibrated_by_onnxruntime, export_integers, run_onnx
 from unseen.nn.network_io import noise
 from unseen.nn.quantizers import Bits, outputs
 from unseen.runtime import reproducible, without_checkpoints
 
-Result = dict[str, dict[str, float]]
-
-
 # -- EfficientNet-Lite0 with its ImageNet weights ----------------------------------------------------------
 
 LITE0: dict[str, Any] = {
-    "batch_size": 16,
-    "iterations": 80,
-    "learning_rate": 0.1,
-    "shape": (3, 96, 96),
-    "precision": "mixed",
+    "batch_size": 16, "iterations": 80, "learning_rate": 0.1, "shape": (3, 96, 96), "precision": "mixed",
     "average_bits": 6.0,
-}
+}  # fmt: skip
 
 
 @functools.cache
@@ -73,15 +66,8 @@ def run_lite0(case: str, seed: int) -> Result:
     arms, seconds = lite0_arms(seed)
     x = pictures(case)
     expected = outputs(lite0_network(), x, 16)
-    table: Result = {}
-    for arm, quantized in arms.items():
-        got = outputs(quantized, x, 16)
-        table[arm] = {
-            "agreement": top1_agreement(expected, got),
-            "divergence": float(exact_kl(expected, got).mean()),
-        }
-    table["zeroq"] = seconds
-    return table
+    table: Result = {arm: against(expected, outputs(quantized, x, 16)) for arm, quantized in arms.items()}
+    return table | {"zeroq": seconds}
 
 
 # -- photographs, and integers in onnxruntime ---------------------------------------------------------------
@@ -110,11 +96,24 @@ PIXELS = (-LITE0_PREPROCESS.mean[0] / LITE0_PREPROCESS.std[0], (1 - LITE0_PREPRO
 """The least and largest number of a normalized picture."""
 
 
+def as_packaged(case: str) -> list[Domain]:
+    """What `photographs` and the arms of a case are made from, for a stamp."""
+    files = [packaged(file) for name in sorted({case, *SEEN} & PACKAGED.keys()) for file in PACKAGED[name]]
+    digests = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+    return [worlds.photos(), worlds.stamps(), worlds.of_texts(digests)]
+
+
+def packaged(name: str) -> Path:
+    """A file that a package ships, `PACKAGE/FILE`."""
+    package, _, file = name.partition("/")
+    return Path(str(importlib.resources.files(package))) / file
+
+
 @functools.cache
 def photographs(case: str) -> Tensor:
     """Crops of packages' photographs, whole stamps that are no cartoons, or crops of scikit-learn's two photos."""
     if case in STAMPS:
-        drawn = stamps(size=224)
+        drawn = worlds.stamps()
         photos = [i for i, name in enumerate(drawn.columns["folder"]) if "cartoon" not in name]
         chosen = [i for i in photos if drawn.columns["category"][i] in STAMPS[case]]
         order = np.random.default_rng(0).permutation(chosen)[:N_CROPS]
@@ -125,8 +124,7 @@ def photographs(case: str) -> Tensor:
 
     rng, crops = np.random.default_rng(0), []
     for name in itertools.islice(itertools.cycle(PACKAGED[case]), N_CROPS):
-        package, _, file = name.partition("/")
-        image = Image.open(Path(str(importlib.resources.files(package))) / file).convert("RGB")
+        image = Image.open(packaged(name)).convert("RGB")
         side = int(rng.integers(min(image.size) // 3, min(image.size)))
         left, top = (int(rng.integers(length - side + 1)) for length in image.size)
         crops.append(image.crop((left, top, left + side, top + side)))
@@ -154,11 +152,10 @@ def integer_files(seed: int) -> dict[str, Path]:
         "integers, biases as they are": {"input_range": PIXELS, "correction": False},
     }
     with reproducible(seed):
+        files = {arm: folder / f"{arm}.onnx" for arm in parts}
         for arm, told in parts.items():
-            export_integers(
-                lite0_network(), torch.zeros(2, 3, 224, 224), zeroq.distilled_, folder / f"{arm}.onnx", **told
-            )
-    return {arm: folder / f"{arm}.onnx" for arm in parts}
+            export_integers(lite0_network(), torch.zeros(2, 3, 224, 224), zeroq.distilled_, files[arm], **told)
+    return files
 
 
 @functools.lru_cache(maxsize=3)  # a pool with three seeds
@@ -199,12 +196,7 @@ def run_photographs(case: str, seed: int) -> Result:
     scores["onnxruntime, real pictures"] = run_onnx(peer, x)
     exact = outputs(network, x)
     table: Result = {
-        arm: {
-            "agreement": top1_agreement(exact, got),
-            "divergence": float(exact_kl(exact, got).mean()),
-            "cosine": float(F.cosine_similarity(exact, got).mean()),
-        }
+        arm: against(exact, got) | {"cosine": float(F.cosine_similarity(exact, got).mean())}
         for arm, got in scores.items()
     }
-    table["zeroq"] = {"seconds": lite0_zeroq(seed)[1]}
-    return table
+    return table | {"zeroq": {"seconds": lite0_zeroq(seed)[1]}}

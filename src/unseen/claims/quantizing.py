@@ -13,10 +13,13 @@ import torch.nn.functional as F
 from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
 
+from unseen.claims import worlds
+from unseen.claims.drawings import by
 from unseen.data.domain import Domain
 from unseen.data.samplers import Batch, batches, steps
-from unseen.data.sources import digits, emoji
 from unseen.encoders.vision import LITE0_PREPROCESS
+from unseen.evaluation.metrics.agreement import top1_agreement
+from unseen.nn.divergences import exact_kl
 from unseen.nn.train import Run, train
 from unseen.runtime import reproducible, without_checkpoints
 
@@ -54,7 +57,7 @@ def depthwise_network(n_classes: int) -> nn.Sequential:
 def task(case: str, seed: int, epochs: int = 20) -> Task:
     """Train on half of the digits of a case, `STYLE SIZE`."""
     style, size = case.split()
-    domain = digits(style, size=int(size), flat=True)
+    domain = worlds.digits(style, int(size))
     x = domain.x.reshape(-1, 1, int(size), int(size))
     x, test, y, truth = train_test_split(x, domain.labels, test_size=0.5, stratify=domain.labels, random_state=seed)
     mean, std = x.mean(), x.std()
@@ -83,7 +86,22 @@ def task(case: str, seed: int, epochs: int = 20) -> Task:
     return Task(network.eval(), torch.as_tensor(source.x), torch.as_tensor((test - mean) / std), truth, seconds)
 
 
+def against(exact: Tensor, got: Tensor) -> dict[str, float]:
+    """How often a quantized network names the class of the float one, and how far its probabilities are from there."""
+    return {"agreement": top1_agreement(exact, got), "divergence": float(exact_kl(exact, got).mean())}
+
+
 N_PICTURES = 96
+
+
+def as_drawn(case: str) -> list[Domain]:
+    """The digits of a case of `task`, for a stamp."""
+    return [worlds.digits(case.split()[0], int(case.split()[1]))]
+
+
+def as_shown(case: str) -> list[Domain]:
+    """What `pictures` are of, for a stamp."""
+    return [worlds.photos() if case == "photos" else by(case, "subgroup")]
 
 
 @functools.cache
@@ -92,13 +110,12 @@ def pictures(case: str) -> Tensor:
     rng = np.random.default_rng(0)
     if case == "photos":
         from PIL import Image
-        from sklearn.datasets import load_sample_images
 
         crops = []
-        for array in itertools.islice(itertools.cycle(load_sample_images().images), N_PICTURES):
+        for array in itertools.islice(itertools.cycle(worlds.photos().x), N_PICTURES):
             image, side = Image.fromarray(array), int(rng.integers(120, 420))
             left, top = (int(rng.integers(length - side)) for length in image.size)
             crops.append(image.crop((left, top, left + side, top + side)))
         return LITE0_PREPROCESS(crops).contiguous()
-    drawn = emoji(case)
+    drawn = by(case, "subgroup")
     return LITE0_PREPROCESS(list(drawn.take(rng.permutation(len(drawn))[:N_PICTURES]).x)).contiguous()

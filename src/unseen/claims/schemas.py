@@ -1,4 +1,8 @@
-"""Schemas of the relations of two small knowledge graphs, written down by hand: what an ontology editor would say."""
+"""Schemas of the relations of small knowledge graphs, written down by hand: what an ontology editor would say.
+
+What is computed, domains and ranges, comes from the triples of relations that are learnt from. A relation of the exam
+has its name, its gloss and its place among the others, and neither domain nor range.
+"""
 
 from __future__ import annotations
 
@@ -134,13 +138,89 @@ NATIONS = {
 """The relations of Nations by topic, with their names as words."""
 
 
-def umls_schema(graph: Graph) -> Ontology:
-    """subPropertyOf and glosses by hand; domain and range, coarse types, from all triples of the graph.
+CLDR = {
+    "language of a territory": {
+        "official_language": "a language that the law of a territory makes official",
+        "de_facto_official_language": "a language that a territory's government uses as if it were official",
+        "regional_official_language": "a language that is official in a part of a territory",
+        "spoken_language": "a language that people of a territory speak, without official status",
+    },
+    "place of a language or script": {
+        "likely_territory": "the territory where a language is most likely spoken",
+        "origin_of_script": "the territory where a script comes from",
+    },
+    "script of a language": {
+        "script": "the script that a language is usually written in",
+        "secondary_script": "another script that a language is sometimes written in",
+        "likely_language_of_script": "the language that is most likely written in a script",
+    },
+    "kinship of languages": {
+        "family_holds": "a family of languages contains a language or a narrower family",
+        "understands": "speakers of a language read another language instead",
+    },
+    "grammar of numbers in a language": {
+        "plural_form": "a form that nouns of a language take with a cardinal number, such as one or many",
+        "ordinal_form": "a form that ordinal numbers of a language take, such as first or second",
+    },
+    "money of a territory": {
+        "currency": "the currency that is money in a territory today",
+        "former_currency": "a currency that was money in a territory in the past",
+    },
+    "parts of the world": {
+        "contains": "a continent or region of the world contains a territory",
+        "grouping_contains": "a union or organization of countries has a territory as its member",
+    },
+    "time of a place": {
+        "zone": "a time zone that is in a territory",
+        "zone_in_windows": "the name of a time zone in the Windows system",
+        "common_time": "the common time that clocks of a time zone show today",
+        "former_common_time": "a common time that clocks of a time zone showed in the past",
+        "main_zone": "the time zone that stands for a common time",
+    },
+    "calendar of a territory": {
+        "calendar": "the calendar that a territory prefers",
+        "other_calendar": "another calendar that is used in a territory",
+        "first_day": "the day on which the week begins in a territory",
+        "weekend_start": "the day on which the weekend begins in a territory",
+        "weekend_end": "the day on which the weekend ends in a territory",
+        "preferred_hours": "how a territory prefers to write the hours of the day, with 12 or 24",
+        "allowed_hours": "how the hours of the day may be written in a territory, with 12 or 24",
+    },
+}
+"""What CLDR says of locales, by topic, each with a gloss in our own words."""
 
-    Domain and range are what the schema of a graph states for every relation. Here they are computed, for held-out
-    relations too, and coarse: the types of all heads and of all tails. Candidates are held to them in the exam, so that
-    knowing them ranks nothing by itself.
+
+def schema_of(known: Graph) -> Ontology:
+    """The schema of one of the graphs by name, from what is `known`: all entities, triples of training relations alone.
+
+    domain and range are the types of the heads and of the tails of a relation's triples: a relation without a triple
+    has none. Nothing else is read from triples but the types of UMLS, by isa, which is always a training relation.
     """
+    return _SCHEMAS[known.pairs.name](known)
+
+
+def types_of(known: Graph) -> np.ndarray:
+    """The type of each entity: in UMLS by isa, in CLDR by what its code stands for; in Nations all are countries."""
+    if known.pairs.name == "umls":
+        return type_of(known)
+    return np.array([name.partition(":")[0] if ":" in name else "country" for name in known.entities])
+
+
+def _ends(known: Graph) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """domain and range of the relations that have triples."""
+    types, triples = types_of(known), known.triples
+    domain, range_ = (
+        {
+            known.relations.names[r]: sorted({f"type {types[i]}" for i in triples[triples[:, 1] == r, column]})
+            for r in np.unique(triples[:, 1])
+        }
+        for column in (0, 2)
+    )
+    return domain, range_
+
+
+def umls_schema(known: Graph) -> Ontology:
+    """subPropertyOf and glosses by hand; domain and range, coarse types, of the training relations."""
     broader: dict[str, list[str]] = {}
     texts: dict[str, str] = {}
     for group, members in UMLS.items():
@@ -153,19 +233,11 @@ def umls_schema(graph: Graph) -> Ontology:
     broader["brings_about"] = ["functionally_related_to"]
     for name, narrower in NARROWER.items():
         broader |= {member: [name] for member in narrower}
-    types = type_of(graph)
-    triples = graph.triples
-    domain, range_ = (
-        {
-            name: sorted({f"type {types[i]}" for i in triples[triples[:, 1] == r, column]})
-            for r, name in enumerate(graph.relations.names)
-        }
-        for column in (0, 2)
-    )
-    above = {f"type {name}": [f"type {wider}"] for name, wider in _wider(graph).items()}
+    domain, range_ = _ends(known)
+    above = {f"type {name}": [f"type {wider}"] for name, wider in _wider(known).items()}
     names = {f"type {name}": name.replace("_", " ") for name in TYPES}
     texts |= {"isa": "isa: is a kind of a wider type"}
-    return schema(graph.relations.names, domain=domain, range=range_, broader=broader, types=above, texts=texts | names)
+    return schema(known.relations.names, domain=domain, range=range_, broader=broader, types=above, texts=texts | names)
 
 
 def type_of(graph: Graph) -> np.ndarray:
@@ -200,7 +272,7 @@ def _wider(graph: Graph) -> dict[str, str]:
     return out
 
 
-def nations_schema(graph: Graph) -> Ontology:
+def nations_schema(known: Graph) -> Ontology:
     """subPropertyOf a topic, and of what kind a measure is: from names alone, no triple is read."""
     broader: dict[str, list[str]] = {}
     texts: dict[str, str] = {}
@@ -209,4 +281,20 @@ def nations_schema(graph: Graph) -> Ontology:
             kind = ["relative measure"] if name.startswith("rel") else ["high count"] if name.endswith("3") else []
             broader[name], texts[name] = [topic, *kind], text
         broader[topic] = ["relation of countries"]
-    return schema(graph.relations.names, broader=broader, texts=texts)
+    return schema(known.relations.names, broader=broader, texts=texts)
+
+
+def cldr_schema(known: Graph) -> Ontology:
+    """subPropertyOf a topic and glosses by hand; domain and range of the training relations."""
+    broader: dict[str, list[str]] = {}
+    texts: dict[str, str] = {}
+    for topic, members in CLDR.items():
+        broader[topic] = ["relation of locales"]
+        for name, gloss in members.items():
+            broader[name], texts[name] = [topic], f"{name.replace('_', ' ')}: {gloss}"
+    domain, range_ = _ends(known)
+    types = {f"type {kind}": kind for kind in np.unique(types_of(known)).tolist()}
+    return schema(known.relations.names, domain=domain, range=range_, broader=broader, texts=texts | types)
+
+
+_SCHEMAS = {"umls": umls_schema, "nations": nations_schema, "cldr": cldr_schema}

@@ -5,35 +5,25 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from unseen.claims.base import (
-    Assertion,
-    Claim,
-    Experiment,
-    at_most,
-    better,
-    effect,
-    mechanism,
-    not_testable,
-    not_worse,
-    paper_scale,
-    promised,
-)
-from unseen.claims.clouds import cloud_model, clouds
-from unseen.claims.shifts import domains, source_model
+from unseen.claims import worlds
+from unseen.claims.base import Claim, Experiment, Result, seeds
+from unseen.claims.clouds import cloud_model, clouds, objects
+from unseen.claims.conditions import at_most, better, not_worse
+from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale, promised
+from unseen.claims.shifts import domains, read, source_model
 from unseen.data.domain import Domain
 from unseen.data.few_shot import unbalanced
-from unseen.evaluation.metrics.classification import accuracy
+from unseen.evaluation.metrics.classification import accuracy, per_class_accuracy
 from unseen.methods.adaptation.sfda2 import SFDA2
 from unseen.methods.base import Method
 from unseen.methods.baselines.aad import AaD
 from unseen.methods.baselines.shot import SHOT
 from unseen.nn.classifier import Classifier, measure_again, outputs
-
-Table = dict[str, dict[str, float]]
 
 WHOLE: Mapping[str, Any] = {"learning_rate": 1e-2, "epochs": 20}
 """Settings of all arms where a whole network is trained; on cached features they keep their defaults."""
@@ -54,33 +44,21 @@ HIGH_RATIO = 20.0
 """The same where the imbalance is high."""
 
 
-def run(case: str, seed: int) -> Table:
-    """All arms on a pair of domains of equal classes."""
+def run(case: str, seed: int, arms: tuple[str, ...], ratio: float | None = None) -> Result:
+    """Arms on a pair of domains; with a ratio, classes that are many in the source are few in the target."""
     source, target = domains(case, seed)
-    return measured(source, target, tuple(ARMS), seed)
+    if ratio is not None:
+        source, target = unbalanced(source, ratio, seed=seed), unbalanced(target, ratio, reverse=True, seed=seed)
+    return measured(source, target, arms, seed)
 
 
-def run_imbalanced(case: str, seed: int) -> Table:
-    """The same where classes that are many in the source are few in the target."""
-    source, target = domains(case, seed)
-    source, target = unbalanced(source, RATIO, seed=seed), unbalanced(target, RATIO, reverse=True, seed=seed)
-    return measured(source, target, ("shot", "aad", "clustering", "sfda2"), seed)
-
-
-def run_reversed(case: str, seed: int) -> Table:
-    """A high imbalance, reversed, with each part of the method alone."""
-    source, target = domains(case, seed)
-    source, target = unbalanced(source, HIGH_RATIO, seed=seed), unbalanced(target, HIGH_RATIO, reverse=True, seed=seed)
-    return measured(source, target, ABLATIONS, seed)
-
-
-def run_points(case: str, seed: int) -> Table:
+def run_points(case: str, seed: int) -> Result:
     """Clouds of whole objects, and of other objects of which a part is hidden."""
     source, target = clouds(case, seed)
     return measured(source, target, ABLATIONS, seed)
 
 
-def measured(source: Domain, target: Domain, arms: tuple[str, ...], seed: int) -> Table:
+def measured(source: Domain, target: Domain, arms: tuple[str, ...], seed: int) -> Result:
     """Accuracy, the harmonic mean of class accuracies, and seconds of the processor, at the last epoch."""
     train = cloud_model if source.kind == "points" else source_model
     model = train(source.replace(classes=None), seed)
@@ -101,32 +79,13 @@ def measured(source: Domain, target: Domain, arms: tuple[str, ...], seed: int) -
 def graded(network: Classifier, target: Domain) -> dict[str, float]:
     """Accuracy over samples, and the harmonic mean of the accuracies of classes (0 if one is never right)."""
     predicted = outputs(network, target)[1].argmax(dim=1).numpy()
-    of_class = np.array([(predicted[target.labels == c] == c).mean() for c in np.unique(target.labels)])
+    of_class = np.array(list(per_class_accuracy(target.labels, predicted).values()))
     harmonic = 0.0 if (of_class == 0).any() else float(len(of_class) / (1 / of_class).sum())
     return {"accuracy": accuracy(target.labels, predicted), "class_mean": float(of_class.mean()), "harmonic": harmonic}
 
 
-def experiment(run: Any) -> Experiment:
-    """The cases are the same for both."""
-    return Experiment(
-        run=run,
-        development=("digits 20", "digits 35", "emoji noto twemoji", "emoji fluent-emoji-flat openmoji"),
-        confirmation=(
-            "fonts",
-            "digits 28",
-            "digits 42",
-            "emoji emojione noto-v1",
-            "emoji emojione-v1 fluent-emoji",
-            "emoji noto-v1 fluent-emoji-high-contrast",
-        ),
-        seeds=(0, 1),
-        fresh_seeds=(100,),
-        unit="pair of domains",
-    )
-
-
 # fmt: off
-LEDGER: tuple[Assertion, ...] = (
+LEDGER = (
     mechanism("equal classes", better("sfda2", "source", "accuracy", by=0.03),
         "Without the source, a model adapts to another domain: better than the source model."),
     effect("equal classes", better("sfda2", "statistics of the target", "accuracy"),
@@ -178,35 +137,36 @@ LEDGER: tuple[Assertion, ...] = (
     not_testable("Explicit augmentation needs knowledge of what preserves classes, memory and time.",
         "It is about other methods; the time that this one takes has a row of its own."),
 )
-# fmt: on
+CLOCKS = ("seconds", "cost")
+PAIRS: Mapping[str, Any] = {
+    "development": ("digits 20", "digits 35", "emoji noto twemoji", "emoji fluent-emoji-flat openmoji"),
+    "confirmation": (
+        "fonts", "digits 28", "digits 42", "emoji emojione noto-v1", "emoji emojione-v1 fluent-emoji",
+        "emoji noto-v1 fluent-emoji-high-contrast"),
+    "seeds": (0, 1), "fresh_seeds": (100,), "unit": "pair of domains",
+}
 
 claim = Claim(
     slug="sfda2",
-    licences=(
-        "Digits: Alpaydin and Kaynak, UCI, in scikit-learn",
-        "Fonts: DejaVu, STIX and Computer Modern, as matplotlib ships them",
-        "Objects: Scopia, Blend Swap, Kator Legaz, Reallusion (CC BY 3.0, CC0), by way of Sweet Home 3D and Debian",
-        "Emoji: Noto (Apache-2.0), Twemoji and EmojiOne 1 and 2 (CC BY 4.0), OpenMoji (CC BY-SA 4.0), Fluent (MIT)",
-    ),
+    ledger=LEDGER,
     experiments={
-        "equal classes": experiment(run),
-        "imbalance": experiment(run_imbalanced),
+        "equal classes": Experiment(run=partial(run, arms=tuple(ARMS)), data=read, clocks=CLOCKS, **PAIRS),
+        "imbalance": Experiment(
+            run=partial(run, arms=("shot", "aad", "clustering", "sfda2"), ratio=RATIO), data=read, clocks=CLOCKS,
+            **PAIRS),
         "reversed": Experiment(
-            run=run_reversed,
-            development=("digits 20", "digits 35", "digits 50"),
-            confirmation=("fonts", "digits 28", "digits 42"),
-            seeds=(0, 1),
-            fresh_seeds=(100, 101),
-            unit="pair of domains",
-        ),
+            run=partial(run, arms=ABLATIONS, ratio=HIGH_RATIO), data=read, clocks=CLOCKS,
+            development=("digits 20", "digits 35", "digits 50"), confirmation=("fonts", "digits 28", "digits 42"),
+            unit="pair of domains", **seeds(2)),
         "points": Experiment(
-            run=run_points,
+            run=run_points, data=objects, clocks=CLOCKS,
             development=("scopia view", "scopia half 30", "scopia ball 30"),
             confirmation=("others view", "others half 40", "others ball 40"),
-            seeds=(0, 1),
-            fresh_seeds=(100, 101),
-            unit="makers and what hides",
-        ),
+            unit="makers and what hides", **seeds(2)),
     },
-    ledger=LEDGER,
+    licences=(
+        worlds.DIGITS, worlds.FONTS, worlds.EMOJI,
+        "Objects: Scopia, Blend Swap, Kator Legaz, Reallusion (CC BY 3.0, CC0), by way of Sweet Home 3D and Debian",
+    ),
 )
+# fmt: on

@@ -8,6 +8,8 @@ from collections.abc import Callable
 import numpy as np
 from torch import nn
 
+from unseen.claims import worlds
+from unseen.claims.drawings import by, of_vendors
 from unseen.data.domain import Domain
 from unseen.nn.classifier import Classifier, feature_classifier, train_source
 from unseen.runtime import reproducible
@@ -18,6 +20,14 @@ def domains(case: str, seed: int) -> tuple[Domain, Domain]:
     kind, *words = case.split()
     readers: dict[str, Callable[..., tuple[Domain, Domain]]] = {"digits": turned, "fonts": printed, "emoji": drawn}
     return readers[kind](*words, seed=seed)
+
+
+def read(case: str) -> list[Domain]:
+    """What is read for a case of `domains`, for a stamp."""
+    kind, *words = case.split()
+    if kind == "emoji":
+        return of_vendors(words, level="subgroup")
+    return [worlds.digits("handwritten"), *([worlds.digits("printed", 16, 4)] if kind == "fonts" else [])]
 
 
 def turned(degrees: str, *, seed: int) -> tuple[Domain, Domain]:
@@ -41,9 +51,7 @@ def turned(degrees: str, *, seed: int) -> tuple[Domain, Domain]:
 @functools.cache
 def printed(*, seed: int) -> tuple[Domain, Domain]:
     """Handwritten digits and printed ones, in the fonts of matplotlib; 16 x 16 pixels."""
-    from unseen.data.sources import digits
-
-    styles = digits("handwritten", size=16, flat=True), digits("printed", size=16, copies=4, flat=True)
+    styles = worlds.digits("handwritten", 16), worlds.digits("printed", 16, 4)
     return tuple(d.replace(x=d.x.reshape(-1, 1, 16, 16), kind="image") for d in styles)  # type: ignore[return-value]
 
 
@@ -55,10 +63,7 @@ def drawn(source: str, target: str, *, seed: int = 0) -> tuple[Domain, Domain]:
 @functools.cache
 def subgroups(style: str) -> Domain:
     """EfficientNet-Lite0's features of a vendor's emoji, (956, 1280); classes are 29 subgroups."""
-    from unseen.data.sources import emoji
-    from unseen.encoders import get
-
-    return get("efficientnet-lite0").encode(emoji(style), precision="fp32")
+    return worlds.lite0(by(style, "subgroup"))
 
 
 def source_model(source: Domain, seed: int) -> Classifier:

@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from unseen.claims.drawings import by
 from unseen.data.domain import Domain
 from unseen.data.samplers import Batch, batches, steps
 from unseen.nn.layer_statistics import LayerReader, Reading, layer_reader, pack, row_reader, unpack
@@ -47,9 +48,7 @@ class Joined(NamedTuple):
 @functools.cache
 def stages(style: str, level: str = "subgroup") -> Domain:
     """What five stages of EfficientNet-Lite0 say of a vendor's emoji, and its features: rows of a `LayerReader`."""
-    from unseen.data.sources import emoji
-
-    return _stage_encoder().encode(emoji(style, level=level))
+    return _stage_encoder().encode(by(style, level))
 
 
 @functools.cache

@@ -23,14 +23,17 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from unseen.claims import worlds
+from unseen.claims.drawings import by, of_vendors
 from unseen.data.domain import Domain, Lazy
 from unseen.data.samplers import Batch, batches, steps
 from unseen.data.simulate.web import Thing, rendered
 from unseen.data.typing import IntArray, Kind
 from unseen.encoders.two_tower import TwoTowerEncoder
+from unseen.evaluation.metrics.classification import mean_class_accuracy
 from unseen.nn.classifier import Standardizer
 from unseen.nn.schedules import warm_cosine
 from unseen.nn.train import Run, train
@@ -40,8 +43,8 @@ log = logging.getLogger(__name__)
 
 VENDORS = ("twemoji", "fluent-emoji-flat", "fluent-emoji", "fluent-emoji-high-contrast")
 """Whose drawings the encoder has learnt from: no site shows any of theirs, nor a later version of them."""
-POOLED, BUCKETS, LENGTH = 1280, 2**15, 128
-"""Features of a picture; hashed words; how many of them are read of a text."""
+BUCKETS, LENGTH = 2**15, 128
+"""Hashed words; how many of them are read of a text."""
 SOLVED, SHRUNK, RIDGE, SWEEPS = 256, 0.25, 0.1, 15
 """Of the encoder: width; share of the diagonal in the scatter within emoji; penalty and conjugate gradients of text."""
 DIM, HIDDEN, BATCH, SCALE = 64, 512, 512, 20.0
@@ -67,9 +70,9 @@ FORMS: Mapping[str, tuple[str, ...]] = {
 @functools.cache
 def things(style: str) -> tuple[Thing, ...]:
     """The emoji of a vendor with a caption in every language, at most one emoji per English name."""
-    from unseen.data.sources import LOCALES, emoji
+    from unseen.data.sources import LOCALES
 
-    drawn = emoji(style, level="emoji")
+    drawn = by(style)
     words = {locale: _words(locale) for locale in LOCALES}
     found = []
     for i, code in enumerate(drawn.columns["emoji"].tolist()):
@@ -81,11 +84,11 @@ def things(style: str) -> tuple[Thing, ...]:
 @functools.cache
 def stamps() -> tuple[Thing, ...]:
     """Tux Paint's stamps with a caption in each language that they have one in; none, with a warning, without apt."""
-    from unseen.data import sources
+    from unseen.data.sources import SourceUnavailable
 
     try:
-        drawn = sources.stamps()
-    except sources.SourceUnavailable as error:
+        drawn = worlds.stamps()
+    except SourceUnavailable as error:
         log.warning("the small web shows emoji alone, no stamps: %s", error)
         return ()
     rows = zip(*(drawn.columns[f"caption_{locale}"].tolist() for locale in FORMS))
@@ -116,6 +119,17 @@ def _words(language: str) -> dict[str, tuple[str, tuple[str, ...]]]:
     from unseen.data.sources import emoji_words
 
     return emoji_words(language)
+
+
+def of_web(*vendors: str) -> list[Domain]:
+    """For a stamp: what the encoder has learnt from, what a site and an exam show, and the words for it."""
+    return [*of_vendors([*VENDORS, *vendors]), worlds.stamps(), *worded()]
+
+
+@functools.cache
+def worded() -> tuple[Domain, ...]:
+    """For a stamp: names and keywords in ten languages."""
+    return tuple(worlds.of_texts([f"{code} {words}" for code, words in _words(locale).items()]) for locale in FORMS)
 
 
 # -- the encoder ---------------------------------------------------------------------------------------------
@@ -210,15 +224,10 @@ def features_of(pictures: Sequence[Any], keys: Sequence[str]) -> Tensor:
     return torch.from_numpy(lite0().encode(Domain(x=x, kind="image", name="pictures")).x)
 
 
-def discriminant(features: Tensor, shows: IntArray, dim: int = SOLVED) -> nn.Linear:
+def discriminant(features: Float[Tensor, "m d"], shows: Int[np.ndarray, " m"], dim: int = SOLVED) -> nn.Linear:
     """Directions in which things differ most for what pictures of one thing differ: Fisher's discriminant.
 
-    Parameters
-    ----------
-    features : Tensor (m, d)
-    shows : int array (m,)
-        Which of n things a picture shows: 0 to n - 1, each at least once.
-    dim : int, at most d
+    `shows` says which of n things a picture shows: 0 to n - 1, each at least once.
     """
     from scipy.linalg import eigh
 
@@ -236,21 +245,14 @@ def discriminant(features: Tensor, shows: IntArray, dim: int = SOLVED) -> nn.Lin
     return made.requires_grad_(False)
 
 
-def averaged(x: Tensor, of: Tensor) -> Tensor:
-    """The mean of the rows (m, d) of each of n things, (n, d); `of` (m,) says which thing a row is of."""
+def averaged(x: Float[Tensor, "m d"], of: Int[Tensor, " m"]) -> Float[Tensor, "n d"]:
+    """The mean of the rows of each of n things; `of` says which thing a row is of."""
     counts = of.bincount()
     return x.new_zeros(len(counts), x.shape[1]).index_add_(0, of, x) / counts[:, None]
 
 
-def reader(texts: Sequence[Sequence[str]], places: Tensor) -> GramText:
-    """Hashed vectors whose mean points to the place of the thing that a text is of, by ridge regression on tf-idf.
-
-    Parameters
-    ----------
-    texts : sequence of n sequences of str
-        What is said of each thing.
-    places : Tensor (n, dim)
-    """
+def reader(texts: Sequence[Sequence[str]], places: Float[Tensor, "n dim"]) -> GramText:
+    """Hashed vectors whose mean points to the place of the thing that texts are of, by ridge regression on tf-idf."""
     from scipy.sparse import csr_matrix
     from sklearn.feature_extraction.text import TfidfTransformer
     from sklearn.linear_model import Ridge
@@ -285,15 +287,8 @@ def learn(
 ) -> Towers:
     """Train towers on pictures with one caption or several each, by CLIP's loss.
 
-    Parameters
-    ----------
-    features : Tensor (n, 1280)
-    captions : sequence of n sequences of str
-    seed : int
-    n_steps : int
-        Exactly as many, whatever the number of pictures.
-    batch, hidden, buckets : int
-        Pairs of a step; units between features and embedding; vectors of hashed words.
+    `n_steps` are exact, whatever the number of pictures; `batch` are pairs of a step, `hidden` units between features
+    and embedding, `buckets` vectors of hashed words.
     """
     flat = Grams()([text for texts in captions for text in texts])
     starts = np.cumsum([0, *(len(texts) for texts in captions)])
@@ -377,23 +372,11 @@ def encoder() -> TwoTowerEncoder:
 
 
 @torch.no_grad()
-def top_one(towers: Towers, features: Tensor, labels: NDArray[np.int64], names: Sequence[str]) -> float:
-    """Accuracy of naming pictures by the nearest of `names`."""
-    cosines = towers.encode_image(features) @ towers.text(Grams()(names)).T
-    return float((cosines.argmax(dim=1).numpy() == labels).mean())
-
-
-@torch.no_grad()
 def grade(towers: Towers, features: Tensor, groups: Sequence[str], names: Sequence[str], n: int) -> dict[str, float]:
-    """How well towers know pictures that they did not learn from.
+    """How well towers know pictures that they did not learn from: of each its group and its name.
 
-    Parameters
-    ----------
-    features : Tensor (m, 1280)
-    groups, names : sequence of m str
-        A class stands for all captions of its members, their mean, as prompts are pooled in CLIP.
-    n : int
-        Of the first n, or all if there are fewer, R@1 is asked both ways.
+    A class stands for all captions of its members, their mean, as prompts are pooled in CLIP. Of the first n pictures,
+    or all if there are fewer, R@1 is asked both ways.
     """
     images, texts = towers.encode_image(features), towers.text(Grams()(names))
     own, y = np.unique(np.asarray(groups), return_inverse=True)
@@ -402,6 +385,6 @@ def grade(towers: Towers, features: Tensor, groups: Sequence[str], names: Sequen
     cosines, truth = images[:n] @ texts[:n].T, torch.arange(min(n, len(names)))
     both = ((cosines.argmax(dim=d) == truth).float().mean() for d in (0, 1))
     return {
-        "classification": float(np.mean([(said[y == c] == c).mean() for c in range(len(own))])),
+        "classification": mean_class_accuracy(y, said),
         "R@1": float(sum(both) / 2),
     }

@@ -12,9 +12,8 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
-import hashlib
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,29 +21,17 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
-from torch import nn
+from torch import Tensor, nn
 
-from unseen.claims.base import (
-    Assertion,
-    Claim,
-    Condition,
-    Experiment,
-    Verdict,
-    at_least,
-    better,
-    effect,
-    mechanism,
-    not_testable,
-    not_worse,
-    paper_scale,
-    promised,
-)
-from unseen.claims.drawings import VENDORS, drawn
+from unseen.claims import behaviours, worlds
+from unseen.claims.base import Claim, Experiment, Result, of_both, seeds
+from unseen.claims.conditions import Condition, Verdict, at_least, better, not_worse
+from unseen.claims.drawings import VENDORS, by, drawn, of_half, of_split
+from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale, promised
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain, concatenate
 from unseen.data.renditions import GENERATIONS, consoles
 from unseen.data.samplers import domain_numbers, hold_out, joint_steps
-from unseen.data.sources import emoji
 from unseen.diagnosis.stylistic import Measure, frechet, icv, idd, scaled, separated
 from unseen.encoders.vision import LITE0_PREPROCESS, lite0_network
 from unseen.evaluation.metrics.classification import accuracy
@@ -53,8 +40,6 @@ from unseen.nn.classifier import Classifier
 from unseen.nn.divergences import js
 from unseen.nn.logistic import fit_logistic
 from unseen.runtime import reproducible
-
-Table = dict[str, dict[str, float]]
 
 SIDE = 64
 ABSTRACT = ("fluent-emoji-high-contrast", "emojione-monotone")
@@ -98,9 +83,8 @@ def pictures(split: str) -> dict[str, Domain]:
 @functools.cache
 def unrendered(split: str) -> Domain:
     """Emoji that are not in a split, of a vendor that is in none; columns `group` and `subgroup`."""
-    domain = emoji(PRECURSOR, level="emoji")
-    hashes = [hashlib.sha256(code.encode()).hexdigest() for code in domain.columns["emoji"].tolist()]
-    return domain.take(np.array([int(h, 16) % 2 == (split != "confirmation") for h in hashes]))
+    domain = by(PRECURSOR)
+    return domain.take(~of_half(domain, split))
 
 
 def _classed(domain: Domain, level: str) -> Domain:
@@ -151,14 +135,17 @@ def maps(domain: Domain) -> Domain:
     """What the frozen blocks make of pictures, (n, 192, 2, 2)."""
     network: Any = lite0()
     mean, std = (torch.tensor(value)[:, None, None] for value in (LITE0_PREPROCESS.mean, LITE0_PREPROCESS.std))
-    parts = []
-    with torch.no_grad():
-        for x in torch.split(torch.as_tensor(domain.x), 128):
-            x = network.bn1(network.conv_stem((x - mean) / std))
-            for block in network.blocks[:6]:
-                x = block(x)
-            parts.append(x)
-    return domain.replace(x=torch.cat(parts).numpy())
+
+    def frozen(x: Tensor) -> Tensor:
+        return network.blocks[:6](network.bn1(network.conv_stem((x - mean) / std)))
+
+    return domain.replace(x=in_parts(frozen, domain, 128))
+
+
+@torch.no_grad()
+def in_parts(function: Callable[[Tensor], Tensor], domain: Domain, size: int = 256) -> NDArray[np.float32]:
+    """What a function makes of the samples of a domain, so many at a time."""
+    return torch.cat([function(x) for x in torch.split(torch.as_tensor(domain.x), size)]).numpy()
 
 
 @functools.cache
@@ -170,13 +157,6 @@ def seen(split: str) -> dict[str, Domain]:
             other = f"{name} outlined"
             styles[other] = domain.replace(x=outlined(domain.x), name=other)
     return {name: maps(domain) for name, domain in styles.items()}
-
-
-def embedded(network: Classifier, domain: Domain) -> NDArray[np.float32]:
-    """Embeddings, (n, 1280)."""
-    with torch.no_grad():
-        parts = [network.embed(x) for x in torch.split(torch.as_tensor(domain.x), 256)]
-    return torch.cat(parts).numpy()
 
 
 def abstract(style: str) -> bool:
@@ -192,7 +172,7 @@ def vendor(style: str) -> str:
 # -- the measures ---------------------------------------------------------------------------------------------
 
 
-def measures(case: str, seed: int) -> Table:
+def measures(case: str, seed: int) -> Result:
     """How far a vendor's styles are from those of two others, in features of ImageNet, and what a classifier loses.
 
     The case is `SPLIT VENDOR`. The others are the two that follow, in a circle of five: each pair is in one case.
@@ -201,7 +181,7 @@ def measures(case: str, seed: int) -> Table:
     domains, others = seen(split), followers(split, own)
     mine, theirs = ([name for name in domains if vendor(name) in chosen] for chosen in ((own,), others))
     y, names = domains[own].labels, [*mine, *theirs]
-    x = dict(zip(names, scaled(*(embedded(late(2, 0), domains[name]) for name in names))))
+    x = dict(zip(names, scaled(*(in_parts(late(2, 0).embed, domains[name]) for name in names))))
     options: dict[str, Any] = {"max_pairs": PAIRS, "seed": seed}
     within = {name: icv(x[name], y, **options).value for name in names}
     shuffled = np.random.default_rng(seed).permutation(y)
@@ -214,7 +194,7 @@ def measures(case: str, seed: int) -> Table:
         "beyond": [found[a, b].value - (within[a] + within[b]) / 2 for a, b in pairs],
         "frechet": [frechet(x[a], x[b]) for a, b in pairs],
     }
-    table: Table = {arm: {DROP: float(spearmanr(values, drops).statistic)} for arm, values in figures.items()}
+    table: Result = {arm: {DROP: float(spearmanr(values, drops).statistic)} for arm, values in figures.items()}
     table["idd"]["separated"] = in_order(same, other)
     for arm, kind in (("same kind", same), ("other kind", other)):
         table[arm] = {"idd": float(np.mean([one.value for one in kind]))}
@@ -229,7 +209,7 @@ def followers(split: str, own: str) -> tuple[str, ...]:
     return circle[circle.index(own) + 1 :][:2]
 
 
-def substitute(case: str, seed: int) -> Table:
+def substitute(case: str, seed: int) -> Result:
     """A rendition beside the same pictures as they are: ICV, and IDD to the coloured styles, all of Unicode's groups.
 
     The case is `SPLIT GENERATION`.
@@ -242,7 +222,7 @@ def substitute(case: str, seed: int) -> Table:
     parts = {part.name: part.take(kept) for part in separated(console_maps(split))}
     domains = {"rendition": parts[generation], "unrendered": parts["full"]} | styles
     y |= dict.fromkeys(("rendition", "unrendered"), groups[kept])
-    x = dict(zip(domains, scaled(*(embedded(late(2, 0), domain) for domain in domains.values()))))
+    x = dict(zip(domains, scaled(*(in_parts(late(2, 0).embed, domain) for domain in domains.values()))))
     options: dict[str, Any] = {"max_pairs": PAIRS, "draws": 1, "seed": seed}
     within = {name: icv(x[name], y[name], **options).value for name in x}
 
@@ -275,7 +255,7 @@ def lost(own: NDArray[np.float32], others: list[NDArray[np.float32]], y: Any, se
 # -- training -------------------------------------------------------------------------------------------------
 
 
-def leave_one_out(case: str, seed: int) -> Table:
+def leave_one_out(case: str, seed: int) -> Result:
     """Learn the coloured styles but one, and meet that one and its outlines; or all, and meet styles of one colour.
 
     The case is `SPLIT STYLE` or `SPLIT abstract`.
@@ -286,7 +266,7 @@ def leave_one_out(case: str, seed: int) -> Table:
     lines = [styles[n] for n in (ABSTRACT if style == "abstract" else (f"{style} outlined",))]
     start = late(len(source.classes or ()), seed)
     plus, minus = (precursor(split, seed, fresh) for fresh in (False, True))
-    table: Table = {"every arm": {"valley": 1.0}}
+    table: Result = {"every arm": {"valley": 1.0}}
     for arm, settings in ARMS.items():
         method = SMOS(epochs=30, **settings).set_params(random_state=seed)
         teachers = {"precursor": minus if arm == "smos-" else plus}
@@ -309,20 +289,18 @@ def leave_one_out(case: str, seed: int) -> Table:
 
 def graded(network: Classifier, domain: Domain) -> float:
     """Accuracy."""
-    with torch.no_grad():
-        logits = torch.cat([network(x) for x in torch.split(torch.as_tensor(domain.x), 256)])
-    return accuracy(domain.labels, logits.argmax(dim=1).numpy())
+    return accuracy(domain.labels, in_parts(network, domain).argmax(axis=1))
 
 
 def apart(network: Classifier, other: Classifier, domain: Domain) -> float:
     """F of two networks, on pictures of a style."""
-    a, b = (torch.as_tensor(embedded(one, domain)) for one in (network, other))
+    a, b = (torch.as_tensor(in_parts(one.embed, domain)) for one in (network, other))
     return float(js(a, b).mean())
 
 
 def distance(network: Classifier, targets: list[Domain], source: Domain, seed: int) -> tuple[float, float]:
     """IDD of styles to the sources together in what a network computes, and what is beyond ICV: means over styles."""
-    own, *others = scaled(*(embedded(network, domain) for domain in (source, *targets)))
+    own, *others = scaled(*(in_parts(network.embed, domain) for domain in (source, *targets)))
     options: dict[str, Any] = {"max_pairs": PAIRS, "draws": 1, "seed": seed}
     within = icv(own, source.labels, **options).value
     rows = []
@@ -363,15 +341,14 @@ def go_together(a: str, b: str, *, less: str, more: str) -> Condition:
     return Condition(more, f"{what}; needed an interval above 0", holds)
 
 
-def _cases(split: str, names: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(f"{split} {name}" for name in names)
+def read(case: str) -> list[Domain]:
+    """The drawings of a split, and those that no style of it shows, for a stamp."""
+    domain = unrendered(case.split()[0])
+    return [*of_split(case, "group", n=PICTURES), domain, worlds.said(domain, "group", "subgroup")]
 
-
-COLOURED = {split: tuple(name for name in names if name not in ABSTRACT) for split, names in VENDORS.items()}
-RENDITIONS = tuple(name for name in GENERATIONS if name != "full")
 
 # fmt: off
-LEDGER: tuple[Assertion, ...] = (
+LEDGER = (
     mechanism("measures", better("other kind", "same kind", "idd"),
         "IDD describes how similar styles are: it is less between styles of one kind, coloured or not."),
     promised("measures", at_least("idd", "separated", 0.8),
@@ -428,39 +405,22 @@ LEDGER: tuple[Assertion, ...] = (
     not_testable("The data are public.",
         "The authors' repository, fpsluozi/SMD-SMOS, names where they are; no package registry has them."),
 )
-# fmt: on
+COLOURED = {split: [vendor for vendor in own if vendor not in ABSTRACT] for split, own in VENDORS.items()}
 
 claim = Claim(
     slug="smos",
-    licences=(
-        "Emoji: Noto (Apache-2.0), Twemoji and EmojiOne 1 and 2 (CC BY 4.0), OpenMoji (CC BY-SA 4.0), Fluent (MIT), "
-        "FxEmojis (Apache-2.0)",
-    ),
+    ledger=LEDGER,
+    behaviour=behaviours.smos,
     experiments={
         "measures": Experiment(
-            run=measures,
-            development=_cases("development", VENDORS["development"]),
-            confirmation=_cases("confirmation", VENDORS["confirmation"]),
-            seeds=(0,),
-            fresh_seeds=(100,),
-            unit="vendor, with two others",
-        ),
+            run=measures, data=read, unit="vendor, with two others", **of_both(VENDORS), **seeds(1)),
         "substitute": Experiment(
-            run=substitute,
-            development=_cases("development", RENDITIONS),
-            confirmation=_cases("confirmation", RENDITIONS),
-            seeds=(0,),
-            fresh_seeds=(100,),
-            unit="rendition",
-        ),
+            run=substitute, data=read, unit="rendition",
+            **of_both(name for name in GENERATIONS if name != "full"), **seeds(1)),
         "styles": Experiment(
-            run=leave_one_out,
-            development=_cases("development", COLOURED["development"]),
-            confirmation=_cases("confirmation", (*COLOURED["confirmation"], "abstract")),
-            seeds=(0, 1),
-            fresh_seeds=(100, 101),
-            unit="set of source styles",
-        ),
+            run=leave_one_out, data=read, unit="set of source styles",
+            **of_both(COLOURED | {"confirmation": [*COLOURED["confirmation"], "abstract"]}), **seeds(2)),
     },
-    ledger=LEDGER,
+    licences=(worlds.EMOJI, worlds.LITE0),
 )
+# fmt: on

@@ -5,6 +5,7 @@ Equal stamps mean that recorded figures are still those of the system that is th
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import logging
@@ -17,6 +18,7 @@ import numpy as np
 import torch
 
 from unseen import claims, methods
+from unseen.data.domain import Domain
 from unseen.data.sources import SourceUnavailable
 from unseen.methods.base import Method
 from unseen.testing.compared import outputs
@@ -48,7 +50,7 @@ def stamp_of(slug: str) -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        What was looked at, to 12 hex digits; data that cannot be had here has no entry.
+        What was looked at, to 12 hex digits; data, or an extra, that cannot be had here has no entry.
     """
     return {what: digest_of(value)[:12] for what, value in _looked_at(slug)}
 
@@ -61,16 +63,24 @@ def _looked_at(slug: str) -> Iterator[tuple[str, Any]]:
         for way in cases(method):
             yield f"fit {way}", outputs(way.make().fit(**way.inputs()), way.samples())
     if claim.behaviour is not None:
-        yield from ((f"behaviour {name}", value) for name, value in claim.behaviour().items())
+        try:
+            yield from ((f"behaviour {name}", value) for name, value in claim.behaviour().items())
+        except ImportError as error:
+            log.info("%s: its behaviour cannot be looked at here: %s", slug, error)
     for name, experiment in claim.experiments.items():
         if experiment.data is None:
             continue
         for case in experiment.confirmation:
             try:
-                domains = list(experiment.data(case))
-                yield f"data {name}: {case}", sorted(domain.fingerprint(labels=True) for domain in domains)
+                yield f"data {name}: {case}", sorted(map(_fingerprint, experiment.data(case)))
             except (SourceUnavailable, ImportError) as error:
                 log.info("%s: the data of %s are not at hand: %s", slug, case, error)
+
+
+@functools.lru_cache(maxsize=512)
+def _fingerprint(domain: Domain) -> str:
+    """Of a domain with its labels; kept, since claims and cases share what they read."""
+    return domain.fingerprint(labels=True)
 
 
 def digest_of(value: Any) -> str:
@@ -123,7 +133,7 @@ def write_stamp(folder: Path, slug: str, stamp: Mapping[str, str]) -> None:
 def moved_parts(recorded: Mapping[str, str], stamp: Mapping[str, str]) -> tuple[str, ...]:
     """What a recorded stamp and today's both looked at and found different, or only one of them looked at.
 
-    Data that could not be had here, or when the stamp was recorded, is no difference.
+    What could not be had here, or when the stamp was recorded, is no difference: data, or behaviour without its extras.
     """
     both = recorded.keys() | stamp.keys()
     return tuple(
@@ -131,6 +141,6 @@ def moved_parts(recorded: Mapping[str, str], stamp: Mapping[str, str]) -> tuple[
             what
             for what in both
             if recorded.get(what) != stamp.get(what)
-            and (not what.startswith("data ") or (what in recorded and what in stamp))
+            and (not what.startswith(("data ", "behaviour ")) or (what in recorded and what in stamp))
         )
     )

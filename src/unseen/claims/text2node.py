@@ -11,29 +11,16 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unseen import encoders
-from unseen.claims.base import (
-    Assertion,
-    Claim,
-    Experiment,
-    at_least,
-    better,
-    effect,
-    equals,
-    mechanism,
-    not_testable,
-    not_worse,
-    paper_scale,
-    promised,
-)
+from unseen.claims import worlds
+from unseen.claims.base import Claim, Experiment, Result, of_both, seeds
+from unseen.claims.conditions import at_least, better, equals, not_worse
+from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale, promised
 from unseen.data.domain import Domain
 from unseen.data.taxonomies import Taxonomy, hold_out, hpo, icd9_titles, icd10cm
 from unseen.data.typing import FloatArray, IntArray
 from unseen.data.words import WordVectors, fasttext, sentences, wordllama
 from unseen.evaluation.metrics.taxonomy import crowded, hops, taxonomy_scores
 from unseen.methods.zero_shot.text2node import Text2Node
-
-Result = dict[str, dict[str, float]]
 
 CHAPTERS = {"development": ("9", "10"), "confirmation": ("11", "14")}
 FOLDS = 5
@@ -58,6 +45,14 @@ def data(split: str) -> tuple[Taxonomy, Domain]:
     return tree, icd9_titles(tree)
 
 
+@functools.cache
+def read(split: str) -> tuple[Domain, ...]:
+    """Phrases, titles and their short forms, and what is above each node, for a stamp."""
+    tree, titles = data(split)
+    edges = np.stack([np.repeat(np.arange(len(tree)), np.diff(tree.starts)), tree.above], axis=1)
+    return tree.phrases, titles, worlds.said(titles, "short"), Domain(x=edges)
+
+
 def without_phrases(tree: Taxonomy, fold: int) -> IntArray:
     """A fifth of the codes at the bottom of the tree, another one in each fold."""
     leaves = np.array([i for i in range(len(tree)) if not len(tree.children(i))])
@@ -80,9 +75,15 @@ def variants(titles: Domain, seed: int) -> dict[str, NDArray[Any]]:
 @functools.cache
 def corpus_vectors() -> WordVectors:
     """FastText trained on 169,000 texts: all names of ICD-10-CM and HPO, and HPO's definitions; no label is in them."""
+    return fasttext(names_and_definitions().x.tolist(), dim=256, epochs=5)
+
+
+@functools.cache
+def names_and_definitions() -> Domain:
+    """The texts of that training."""
     terms = hpo()
-    texts = [*icd10cm().phrases.x.tolist(), *terms.phrases.x.tolist(), *filter(None, terms.definitions or ())]
-    return fasttext(texts, dim=256, epochs=5)
+    found = [*icd10cm().phrases.x.tolist(), *terms.phrases.x.tolist(), *filter(None, terms.definitions or ())]
+    return worlds.of_texts(found)
 
 
 @functools.cache
@@ -90,8 +91,7 @@ def sentence_vectors(split: str) -> WordVectors:
     """MiniLM's vectors of all phrases and titles of a split."""
     tree, titles = data(split)
     texts = [*tree.phrases.x.tolist(), *titles.x.tolist()]
-    vectors = encoders.get("minilm").encode(Domain(x=np.array(texts), kind="text"), precision="fp32").x
-    return sentences(texts, vectors, "minilm")
+    return sentences(texts, worlds.minilm(texts), "minilm")
 
 
 # -- arms --------------------------------------------------------------------------------------------------
@@ -233,7 +233,7 @@ def run_ablation(case: str, seed: int) -> Result:
 # -- the ledger --------------------------------------------------------------------------------------------
 
 # fmt: off
-LEDGER: tuple[Assertion, ...] = (
+LEDGER = (
     not_testable("Health records are kept everywhere and hardly exchanged, since systems code them by other standards.",
         "Background, about the state of health care."),
     not_testable(
@@ -318,32 +318,20 @@ LEDGER: tuple[Assertion, ...] = (
     not_testable("It improves clinical predictive models.",
         "Patients' records are in no package; the two assertions above are on phrases."),
 )
-# fmt: on
-
 claim = Claim(
     slug="text2node",
     ledger=LEDGER,
     experiments={
         "icd": Experiment(
-            run=run_icd,
-            development=tuple(f"development {fold}" for fold in range(FOLDS)),
-            confirmation=tuple(f"confirmation {fold}" for fold in range(FOLDS)),
-            seeds=(0,),
-            fresh_seeds=(100,),
-            unit="fold of codes without phrases",
-        ),
+            run=run_icd, data=lambda case: read(case.split()[0]),
+            unit="fold of codes without phrases", **of_both(range(FOLDS)), **seeds(1)),
         "ablation": Experiment(
-            run=run_ablation,
-            development=("development 0", "development 1"),
-            confirmation=("confirmation 0", "confirmation 1"),
-            seeds=(0,),
-            fresh_seeds=(100,),
-            unit="fold of codes without phrases",
-        ),
+            run=run_ablation, data=lambda case: [*read(case.split()[0]), names_and_definitions()],
+            unit="fold of codes without phrases", **of_both(range(2)), **seeds(1)),
     },
     licences=(
         "ICD-9-CM, ICD-10-CM and the general equivalence maps: NCHS and CMS, public domain",
-        "HPO: free use with citation; wordllama: MIT",
-        "all-MiniLM-L6-v2: Apache-2.0",
+        "HPO: free use with citation; wordllama: MIT", worlds.MINILM,
     ),
 )
+# fmt: on

@@ -13,21 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unseen import encoders
-from unseen.claims.base import (
-    Assertion,
-    Claim,
-    Condition,
-    Experiment,
-    at_least,
-    better,
-    effect,
-    mechanism,
-    not_testable,
-    not_worse,
-    paper_scale,
-    promised,
-)
+from unseen.claims.base import Claim, Experiment
+from unseen.claims.conditions import Condition, at_least, better, not_worse
 from unseen.claims.drawings import drawn
+from unseen.claims.ledger import Assertion, effect, mechanism, not_testable, paper_scale, promised
 from unseen.claims.self_training import SelfTrained, joined, unopened
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain, Lazy

@@ -4,27 +4,17 @@ from __future__ import annotations
 
 import functools
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from unseen.claims.base import (
-    Assertion,
-    Claim,
-    Experiment,
-    at_least,
-    at_most,
-    better,
-    effect,
-    equals,
-    mechanism,
-    not_testable,
-    not_worse,
-    paper_scale,
-    promised,
-)
+from unseen.claims import behaviours
+from unseen.claims.base import Claim, Experiment, Result, seeds
+from unseen.claims.conditions import at_least, at_most, better, equals, not_worse
+from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale, promised
 from unseen.data.domain import Domain
 from unseen.data.naive import last_value, season_of, seasonal_naive
 from unseen.data.series import part, periods_of, series_domain
@@ -36,7 +26,6 @@ from unseen.runtime import reproducible, without_checkpoints
 from unseen.validation.conformal import conformal_widths, coverage
 
 Array = NDArray[Any]
-Result = dict[str, dict[str, float]]
 
 SMALL: dict[str, Any] = {
     "context": 192, "horizon": 48, "patch": 16, "width": 48, "decoder_width": 32, "shortest": 48, "dropout": 0.1,
@@ -68,7 +57,13 @@ LONGEST = 27_000
 @functools.cache
 def family(name: str, k: int = 1) -> Domain:
     """The first channel of a packaged series, in means of k points, standardized by its first three quarters."""
-    return standardized(packaged_series(name), k, channels=1)
+    return standardized(packaged(name), k, channels=1)
+
+
+@functools.cache
+def packaged(name: str) -> Domain:
+    """A packaged series, read once."""
+    return packaged_series(name)
 
 
 def standardized(series: Domain, k: int = 1, channels: int | None = None, longest: int = LONGEST) -> Domain:
@@ -82,13 +77,8 @@ def standardized(series: Domain, k: int = 1, channels: int | None = None, longes
     return series_domain([(values - mean) / deviation], period=period, channels=names, name=series.name)
 
 
-def split(series: Domain) -> tuple[Domain, Array]:
-    """What may be learned from, and the places where test forecasts begin."""
-    return split_at(series, 48)
-
-
-def split_at(series: Domain, horizon: int) -> tuple[Domain, Array]:
-    """As `split`, for forecasts of `horizon` points."""
+def split(series: Domain, horizon: int) -> tuple[Domain, Array]:
+    """What may be learned from, and the places where test forecasts of `horizon` points begin."""
     n = len(series.x[0])
     cut = n - round(TEST * n)
     starts = np.unique(np.linspace(cut, n - horizon, WINDOWS).round().astype(int))
@@ -154,7 +144,8 @@ def linear(known: Domain, context: int, horizon: int, fraction: float) -> Any:
     """
     values = np.nan_to_num(np.asarray(known.x[0], dtype=np.float64))
     origins = few_shot_origins(len(values), horizon=horizon, least=context, validation=0.2, fraction=fraction)
-    (x, y), (xv, yv) = (_from_last(values, places, context, horizon) for places in origins)
+    both = (windows(series_domain([values]), places, context, horizon) for places in origins)
+    (x, y), (xv, yv) = ([part[..., 0] - past[:, -1:, 0] for part in (past, future)] for past, future in both)
     squares, products = x.T @ x, x.T @ y
     tried = [np.linalg.solve(squares + ridge * np.eye(context), products) for ridge in RIDGES]
     weights = min(tried, key=lambda w: mse(yv, xv @ w))
@@ -164,12 +155,6 @@ def linear(known: Domain, context: int, horizon: int, fraction: float) -> Any:
         return ((filled - filled[:, -1:]) @ weights + filled[:, -1:])[..., None]
 
     return forecast
-
-
-def _from_last(values: Array, origins: Array, context: int, horizon: int) -> tuple[Array, Array]:
-    """Contexts and futures, less the last value of the context."""
-    past, future = windows(series_domain([values]), origins, context, horizon)
-    return past[..., 0] - past[:, -1:, 0], future[..., 0] - past[:, -1:, 0]
 
 
 def day_profile(past: Array, horizon: int, season: int) -> Array:
@@ -197,11 +182,11 @@ def floors(series: Domain, starts: Array, past: Array, horizon: int) -> dict[str
 def run_transfer(case: str, seed: int) -> Result:
     """Zero-shot and few-shot on a family never seen, at its own resolution, four times and a day's as coarse."""
     table: Result = {}
-    hour = 1 if season_of(float(periods_of(packaged_series(case))[0])) == 24 else 2
+    hour = 1 if season_of(float(periods_of(packaged(case))[0])) == 24 else 2
     for told, k in (("fine", 1), ("coarse", 4 * hour), ("daily", 24 * hour)):
         series = family(case, k)
         period = float(periods_of(series)[0])
-        known, starts = split(series)
+        known, starts = split(series, SMALL["horizon"])
         past, truth = windows(series, starts, SMALL["context"], SMALL["horizon"])
         arms = {
             "last value": last_value(past, SMALL["horizon"]),
@@ -241,7 +226,7 @@ def signals(case: str, seed: int) -> Domain:
         for t in range(24, n):
             y[t] = 0.7 * y[t - 24] + 1.5 * x[t] + 0.5 * rng.normal()
         return standardized(series_domain([np.stack([y, x], axis=1)], period=3600.0, channels=("y", "x")))
-    series = packaged_series(case)
+    series = packaged(case)
     hourly = round(3600 / float(periods_of(series)[0]))
     return standardized(series, max(hourly, 1), longest=4380 * max(hourly, 1))
 
@@ -252,7 +237,7 @@ def run_exogenous(case: str, seed: int) -> Result:
     "corrected without signals" has the correction of forecasts, which reads the signals, and nothing to read.
     """
     series, base = signals(case, seed), pretrained(random_state=seed)
-    known, starts = split_at(series, base.horizon)
+    known, starts = split(series, base.horizon)
     names = tuple(series.columns["channels"][0].tolist())
     past, truth = windows(series, starts, base.context, base.horizon)
     future, period = truth[..., 1:], float(periods_of(series)[0])
@@ -295,7 +280,7 @@ def run_packaged(case: str, seed: int) -> Result:
     """512 points to 96 by the committed model; few-shot on 5 %; intervals; size and speed."""
     model, series = pretrained(random_state=seed), family(case)
     period = float(periods_of(series)[0])
-    known, starts = split_at(series, model.horizon)
+    known, starts = split(series, model.horizon)
     past, truth = windows(series, starts, model.context, model.horizon)
     arms = {
         **floors(series, starts, past, model.horizon),
@@ -334,7 +319,7 @@ def run_packaged(case: str, seed: int) -> Result:
 
 
 # fmt: off
-LEDGER: tuple[Assertion, ...] = (
+LEDGER = (
     not_testable(
         "Pretrained models excel at zero- and few-shot tasks of language and vision; for series public data are "
         "scarce and diverse, which makes such models hard to build, and there has been no such capability.",
@@ -418,37 +403,27 @@ LEDGER: tuple[Assertion, ...] = (
         "A claim of priority. Code and weights: ibm-granite/granite-tsfm. This one is another; it gives the same "
         "forecasts from the same weights (a test, where that package is installed)."),
 )
-# fmt: on
+FAMILIES: Mapping[str, Any] = {
+    "development": ("traffic/minneapolis", "electricity/clients", "demand/victoria"),
+    "confirmation": ("traffic/san-francisco", "bikes/washington", "power/household"),
+    "unit": "family of series",
+}
 
 claim = Claim(
     slug="ttm",
+    ledger=LEDGER,
+    behaviour=behaviours.ttm,
     experiments={
         "transfer": Experiment(
-            run=run_transfer,
-            development=("traffic/minneapolis", "electricity/clients", "demand/victoria"),
-            confirmation=("traffic/san-francisco", "bikes/washington", "power/household"),
-            seeds=(0, 1),
-            fresh_seeds=(100, 101),
-            unit="family of series",
-        ),
+            run=run_transfer, data=lambda case: [packaged(case), corpus()], **FAMILIES, **seeds(2)),
         "exogenous": Experiment(
-            run=run_exogenous,
-            development=("simulated", "demand/victoria"),
-            confirmation=("simulated anew", "bikes/washington"),
-            seeds=(0, 1),
-            fresh_seeds=(100, 101),
-            unit="series with signals",
-        ),
+            run=run_exogenous, data=lambda case: [] if case.startswith("simulated") else [packaged(case)],
+            development=("simulated", "demand/victoria"), confirmation=("simulated anew", "bikes/washington"),
+            unit="series with signals", **seeds(2)),
         "packaged": Experiment(
-            run=run_packaged,
-            development=("traffic/minneapolis", "electricity/clients", "demand/victoria"),
-            confirmation=("traffic/san-francisco", "bikes/washington", "power/household"),
-            seeds=(0,),
-            fresh_seeds=(100,),
-            unit="family of series",
-        ),
+            run=run_packaged, data=lambda case: [packaged(case)], clocks=("seconds of 1,000 forecasts",),
+            **FAMILIES, **seeds(1)),
     },
-    ledger=LEDGER,
     licences=(
         "Beijing PM2.5, Metro Interstate Traffic Volume, household power: UCI, CC BY 4.0",
         "solar and wind power, sunspots, electricity, traffic: Monash archive, CC BY 4.0",
@@ -457,3 +432,4 @@ claim = Claim(
         "bicycles: Capital Bikeshare Data License Agreement",
     ),
 )
+# fmt: on

@@ -13,22 +13,12 @@ import torch
 from scipy.stats import spearmanr
 from torch import nn
 
-from unseen.claims.base import (
-    Assertion,
-    Claim,
-    Experiment,
-    at_least,
-    better,
-    effect,
-    equals,
-    mechanism,
-    not_testable,
-    not_worse,
-    paper_scale,
-    promised,
-)
-from unseen.claims.quantized_lite0 import Result, run_lite0, run_photographs
-from unseen.claims.quantizing import task
+from unseen.claims import behaviours, worlds
+from unseen.claims.base import Claim, Experiment, Result, seeds
+from unseen.claims.conditions import at_least, better, equals, not_worse
+from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale, promised
+from unseen.claims.quantized_lite0 import as_packaged, run_lite0, run_photographs
+from unseen.claims.quantizing import as_drawn, as_shown, task
 from unseen.methods.baselines.dfq import DFQ
 from unseen.methods.compression.zeroq import ZeroQ
 from unseen.methods.compression.zeroq.precision import (
@@ -44,12 +34,8 @@ from unseen.runtime import reproducible, without_checkpoints
 # -- a small network that quantizes badly ------------------------------------------------------------------
 
 DIGITS: dict[str, Any] = {
-    "batch_size": 64,
-    "iterations": 300,
-    "learning_rate": 0.5,
-    "precision": "mixed",
-    "bits": (2, 3, 4, 8),
-}
+    "batch_size": 64, "iterations": 300, "learning_rate": 0.5, "precision": "mixed", "bits": (2, 3, 4, 8),
+}  # fmt: skip
 ACTIVATION_BITS = (2, 3, 4, 8)
 BUDGETS = (2.5, 3.0)
 """Average bits of a weight."""
@@ -147,7 +133,7 @@ SETTINGS = {
 
 
 # fmt: off
-LEDGER: tuple[Assertion, ...] = (
+LEDGER = (
     not_testable("Fewer bits make inference faster and networks smaller.",
         "Background. Sizes are measured here; the speed of 8-bit integers is a benchmark, not a claim."),
     not_testable("Most other methods need the original data, which is often private.",
@@ -178,14 +164,9 @@ LEDGER: tuple[Assertion, ...] = (
     promised("photographs", not_worse("distilled W8", "real W8", "agreement", within=0.05),
         "On photographs that packages ship, ranges from distilled inputs are as good for EfficientNet-Lite0 at 8 "
         "bits as ranges from other photographs: agreement with the float network within 5 points."),
-    *(
-        effect(
-            text=f"The same {told}.",
-            experiment="photographs",
-            holds=not_worse(f"distilled {arm}", f"real {arm}", metric="agreement", within=0.05),
-        )
-        for arm, told in SETTINGS.items()
-    ),
+    *(effect("photographs", not_worse(f"distilled {arm}", f"real {arm}", "agreement", within=0.05),
+        f"The same {told}.")
+      for arm, told in SETTINGS.items()),
     promised("photographs", better("distilled frontier W6", "distilled W6", "agreement", by=0.10),
         "On these photographs, the frontier at 6 bits on average agrees with the float network more often than 6 "
         "bits for all layers, by 10 points."),
@@ -194,14 +175,9 @@ LEDGER: tuple[Assertion, ...] = (
     effect("photographs", better("distilled W8", "gaussian W8", "divergence", lower=True),
         "On these photographs, 8 bits with ranges from distilled inputs of 96 pixels a side diverge less from the "
         "float network than with ranges from noise of 224."),
-    *(
-        effect(
-            text=f"Distilled inputs are better than noise: agreement with the float network {told}.",
-            experiment="photographs",
-            holds=better(f"distilled {arm}", f"gaussian {arm}", metric="agreement"),
-        )
-        for arm, told in {"W8": "at 8 bits", **SETTINGS}.items()
-    ),
+    *(effect("photographs", better(f"distilled {arm}", f"gaussian {arm}", "agreement"),
+        f"Distilled inputs are better than noise: agreement with the float network {told}.")
+      for arm, told in {"W8": "at 8 bits", **SETTINGS}.items()),
     promised("photographs", at_least("integers", "cosine", 0.98),
         "EfficientNet-Lite0 in 8-bit integers, exported to ONNX on distilled pictures alone, gives logits whose "
         "cosine with those in floats is at least .98."),
@@ -252,41 +228,28 @@ LEDGER: tuple[Assertion, ...] = (
     not_testable("The code is open.",
         "It is: amirgholami/ZeroQ. This is another implementation."),
 )
-# fmt: on
-
 claim = Claim(
     slug="zeroq",
+    ledger=LEDGER,
+    behaviour=behaviours.zeroq,
     experiments={
         "digits": Experiment(
-            run=run_digits,
-            development=("handwritten 8", "handwritten 12"),
-            confirmation=("printed 8", "printed 12"),
-            unit="data set and size",
-        ),
+            run=run_digits, data=as_drawn, clocks=("seconds", "seconds left of 30", "epochs"),
+            development=("handwritten 8", "handwritten 12"), confirmation=("printed 8", "printed 12"),
+            unit="data set and size"),
         "lite0": Experiment(
-            run=run_lite0,
-            development=("photos", "noto"),
-            confirmation=("twemoji", "fluent-emoji"),
-            seeds=(0,),
-            fresh_seeds=(100,),
-            unit="kind of pictures",
-        ),
+            run=run_lite0, data=as_shown, clocks=("whole",),
+            development=("photos", "noto"), confirmation=("twemoji", "fluent-emoji"),
+            unit="kind of pictures", **seeds(1)),
         "photographs": Experiment(
-            run=run_photographs,
-            development=("photos", "scikit-image A", "stamps A"),
-            confirmation=("gradio and matplotlib", "stamps C"),
-            unit="set of photographs",
-        ),
+            run=run_photographs, data=as_packaged, clocks=("seconds",),
+            development=("photos", "scikit-image A", "stamps A"), confirmation=("gradio and matplotlib", "stamps C"),
+            unit="set of photographs"),
     },
-    ledger=LEDGER,
     licences=(
-        "EfficientNet-Lite0 weights: Apache-2.0",
-        "scikit-learn's digits and sample photos: BSD-3-Clause; photos CC BY 2.0",
+        worlds.LITE0, worlds.DIGITS, worlds.FONTS, worlds.PHOTOS, worlds.EMOJI, worlds.STAMPS,
         "scikit-image's sample pictures: BSD-3-Clause, mostly public domain",
         "gradio's sample pictures: Apache-2.0; matplotlib's portrait of Grace Hopper: public domain",
-        "Tux Paint's stamps: GPL-2",
-        "Noto Emoji: Apache-2.0",
-        "Twemoji: CC BY 4.0",
-        "Fluent Emoji: MIT",
     ),
 )
+# fmt: on

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import logging
 import shutil
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from unseen import catalogue
 from unseen.catalogue import Given
 from unseen.compare.inputs import Inputs
+from unseen.compare.shared_fits import Fits
 from unseen.compare.validators import validated
 from unseen.data.classes import realign
 from unseen.data.domain import Domain, concatenate
@@ -33,6 +33,7 @@ from unseen.validation.classwise import FEWEST
 log = logging.getLogger(__name__)
 
 Cell = dict[str, Any]
+WHOLE = "all that is given"
 PARTS = {"adapted": "target", "held out": "held_out"}
 
 
@@ -43,28 +44,31 @@ def split_source(source: Domain, seed: int, share: float = 0.2) -> tuple[NDArray
 
 @limited_threads()
 def run_cell(
-    inputs: Inputs, given: Given, check: Domain | None, slug: str, preset: str, seed: int, folder: Path | None
-) -> Cell:
+    inputs: Inputs, given: Given, check: Domain | None, slug: str, preset: str, seed: int, folder: Path | None,
+    fits: Fits | None = None,
+) -> Cell:  # fmt: skip
     """Fit one candidate with one seed, or read what an earlier run wrote; predictions, scores and seconds.
 
-    `check` are labelled samples that the fit does not see: they calibrate, and they are source validation.
+    `check` are labelled samples that the fit does not see: they calibrate, and they are source validation. `fits` are
+    those of candidates of the same seed that this one shares its fits with (`catalogue.sharing`).
     """
+    fits = Fits() if fits is None else fits
     key = f"{slug}-{preset}-seed{seed}"
     if folder is not None and (folder / key).exists():
-        return validated(load_state(folder / key), inputs, given, check, slug, preset)
-    method = catalogue.make(slug, preset, seed)
-    started = time.perf_counter()
+        cell: Cell = load_state(folder / key)
+        fits.keep(WHOLE, cell["method"], cell["seconds"])
+        return validated(cell, inputs, given, check, slug, preset, fits)
     with runtime(folder=None if folder is None else folder / "checkpoints" / key):
-        method = given.fit(method)
-    cell: Cell = {"seconds": time.perf_counter() - started, "seed": seed, "method": method}
+        method = fits.fit(WHOLE, given, catalogue.make(slug, preset, seed))
+    cell = {"seconds": fits.seconds[WHOLE], "seed": seed, "method": method}
     cell.update(calibration(method, check))
     cell |= _predictions(method, inputs, cell)
     if can_pretend(given):
-        cell["classwise"] = _pretend(given, check, slug, preset, seed)
+        cell["classwise"] = _pretend(given, check, slug, preset, seed, fits)
     if folder is not None:
         save_state(folder / key, cell)
         shutil.rmtree(folder / "checkpoints" / key, ignore_errors=True)
-    return validated(cell, inputs, given, check, slug, preset)
+    return validated(cell, inputs, given, check, slug, preset, fits)
 
 
 @limited_threads()
@@ -105,7 +109,7 @@ def can_pretend(given: Given) -> bool:
     return enough and given.inputs.get("model") is None and "support" not in given.inputs
 
 
-def _pretend(given: Given, check: Domain | None, slug: str, preset: str, seed: int) -> tuple[float, float]:
+def _pretend(given: Given, check: Domain | None, slug: str, preset: str, seed: int, fits: Fits) -> tuple[float, float]:
     """Class-wise validation: fit the candidate once more without some of the seen classes, and ask it about them.
 
     The pool of what it is asked, all samples of the held-out classes and `check` of the others, is its target. Where
@@ -128,7 +132,8 @@ def _pretend(given: Given, check: Domain | None, slug: str, preset: str, seed: i
     if "target" in given.inputs:
         inputs["target"] = parts["target"].unlabeled()
     try:
-        method = dataclasses.replace(given, inputs=inputs).fit(catalogue.make(slug, preset, seed))
+        pretence = dataclasses.replace(given, inputs=inputs)
+        method = fits.fit("without some classes", pretence, catalogue.make(slug, preset, seed))
     except ValueError as error:
         log.warning(
             "%s cannot be fitted without the held-out classes and scores 0 in their validation: %s", slug, error

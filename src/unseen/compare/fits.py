@@ -9,23 +9,30 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from unseen import catalogue
 from unseen.catalogue import Given
 from unseen.compare.cells import Cell, refit_cell, run_cell, split_source
 from unseen.compare.inputs import Inputs
+from unseen.compare.shared_fits import Fits
 from unseen.data.domain import Domain
+from unseen.nn.remembered import Memory, remembering
 from unseen.nn.state import pack, unpack
 from unseen.scale import Engine, each
 
-Job = tuple[int, tuple[str, str]]
-"""A seed, and a candidate as (slug, preset)."""
+Job = tuple[int, tuple[tuple[str, str], ...]]
+"""A seed, and candidates as (slug, preset) that one fit serves."""
 
 
 @dataclasses.dataclass
 class Work:
-    """What all fits share; what depends on the seed alone is made once per process and seed."""
+    """What all fits share; what depends on the seed alone is made once per process and seed.
+
+    `memory` keeps what several candidates compute from the same samples.
+    """
 
     inputs: Inputs
     folder: Path | None
+    memory: Memory = dataclasses.field(default_factory=Memory)
     _parts: dict[tuple[int, int], tuple[Given, Domain | None]] = dataclasses.field(default_factory=dict)
 
     def part(self, inputs: Inputs, seed: int) -> tuple[Given, Domain | None]:
@@ -56,16 +63,17 @@ def run_all(
     see. A model or teachers that are given keep the work in this process: not every network travels.
     """
     cells: dict[tuple[str, str], list[Cell]] = {pair: [] for pair in candidates}
-    jobs: list[Job] = [(seed, pair) for seed in range(seeds) for pair in candidates]
+    jobs: list[Job] = [(seed, pairs) for seed in range(seeds) for pairs in catalogue.sharing(candidates)]
     if engine.name == "process" and not (inputs.model is None and inputs.teachers is None):
         engine = dataclasses.replace(engine, workers=1)
     if engine.name == "process" and engine.workers == 1:
-        found: Iterator[Cell] = each(_cell, jobs, Work(inputs, folder), label="fitting")
+        found: Iterator[list[Cell]] = each(_cells, jobs, Work(inputs, folder), label="fitting")
     else:
         told = Work(inputs.without_truth(), None if folder is None else folder.resolve())
         found = (unpack(*packed) for packed in each(_packed, jobs, told, engine=engine, label="fitting"))
-    for (_, pair), cell in zip(jobs, found):
-        cells[pair].append(cell)
+    for (_, pairs), made in zip(jobs, found):
+        for pair, cell in zip(pairs, made):
+            cells[pair].append(cell)
     return cells
 
 
@@ -77,17 +85,20 @@ def fit_whole(inputs: Inputs, pair: tuple[str, str], cell: Cell, folder: Path | 
     return refit_cell(inputs, cell, *pair, None if folder is None else folder / "cells")
 
 
-def _cell(work: Work, job: Job) -> Cell:
-    seed, (slug, preset) = job
-    inputs = work.inputs.seen_by(slug, preset)
+def _cells(work: Work, job: Job) -> list[Cell]:
+    """The cells of candidates that share their fits."""
+    seed, pairs = job
+    inputs = work.inputs.seen_by(*pairs[0])
     given, check = work.part(inputs, seed)
-    return run_cell(inputs, given, check, slug, preset, seed, None if work.folder is None else work.folder / "cells")
+    folder, fits = None if work.folder is None else work.folder / "cells", Fits(len(pairs))
+    with remembering(work.memory):
+        return [run_cell(inputs, given, check, *pair, seed, folder, fits) for pair in pairs]
 
 
 def _packed(work: Work, job: Job) -> tuple[Any, dict[str, Any]]:
-    """A cell as plain data and tensors: networks with parametrizations cannot be pickled."""
+    """Cells as plain data and tensors: networks with parametrizations cannot be pickled."""
     tensors: dict[str, Any] = {}
-    return pack(_cell(work, job), tensors), tensors
+    return pack(_cells(work, job), tensors), tensors
 
 
 @contextlib.contextmanager

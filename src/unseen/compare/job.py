@@ -68,19 +68,23 @@ class Comparison:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What will run: candidates with the seconds expected for all seeds, and why others will not."""
+    """What will run: candidates with the seconds expected for all seeds, and why others will not.
+
+    `shares` names for a candidate the one whose fit serves it, too: it takes no seconds of its own.
+    """
 
     candidates: tuple[tuple[str, str], ...]
     seconds: dict[str, float]
     left_out: dict[str, str]
+    shares: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def lines(self) -> list[str]:
         """The plan in words, a line each."""
-        told = [
-            f"{name(slug, preset):24s} about {self.seconds[name(slug, preset)]:.0f} s"
-            for slug, preset in self.candidates
-        ]
+        told = [f"{key:24s} {self._cost(key)}" for key in (name(*pair) for pair in self.candidates)]
         return [*told, *(f"{slug:24s} left out: {why}" for slug, why in self.left_out.items())]
+
+    def _cost(self, key: str) -> str:
+        return f"shares the fit of {self.shares[key]}" if key in self.shares else f"about {self.seconds[key]:.0f} s"
 
 
 def name(slug: str, preset: str) -> str:
@@ -110,16 +114,22 @@ def plan(
             "no method fits what is given: " + "; ".join(f"{slug} {why}" for slug, why in left_out.items())
         )
     samples = sum(len(d) for d in (inputs.source, inputs.target, inputs.support) if d is not None)
+    groups = list(catalogue.sharing(pairs))
+    shares = {name(*pair): name(*group[0]) for group in groups for pair in group[1:]}
     seconds = {name(*pair): catalogue.cost(*pair) * max(samples / 1000, 1) * seeds for pair in pairs}
+    seconds |= dict.fromkeys(shares, 0.0)
     limit = parse_budget(budget)
     if limit is not None:
-        for pair in sorted(pairs, key=lambda pair: -seconds[name(*pair)]):
-            if sum(seconds[name(*p)] for p in pairs) <= limit:
+        for group in sorted(groups, key=lambda group: -seconds[name(*group[0])]):
+            if sum(seconds[name(*others[0])] for others in groups) <= limit:
                 break
-            if pair[0] not in ALWAYS and len(pairs) > 1:
-                pairs.remove(pair)
-                left_out[name(*pair)] = f"over the budget (about {seconds[name(*pair)]:.0f} s)"
-    return Plan(tuple(pairs), seconds, left_out)
+            if group[0][0] not in ALWAYS and len(groups) > 1:
+                groups.remove(group)
+                told = f"over the budget (about {seconds[name(*group[0])]:.0f} s)"
+                left_out |= {name(*pair): told for pair in group}
+        kept = {pair for group in groups for pair in group}
+        pairs = [pair for pair in pairs if pair in kept]
+    return Plan(tuple(pairs), seconds, left_out, shares)
 
 
 def _names(methods: str | Iterable[str]) -> list[str]:

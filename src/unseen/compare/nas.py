@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import kendalltau, spearmanr
 
-from unseen.data.architectures import ArchitectureTable
+from unseen.data.architectures import ArchitectureTable, narrowed
 from unseen.data.domain import Domain
 from unseen.data.loaders.nas_benchmarks import read_architectures
 from unseen.data.sources import architectures as shipped
@@ -325,8 +325,8 @@ def rank_space(
         texts = [str(one) for one in rooms.sample(trained, seed)]
         y = np.array([row.accuracy for row in train_all(rooms, texts, learn, held_out, **work)])  # type: ignore[arg-type]
 
-    def statistics(some: Sequence[str]) -> NDArray[np.float32]:
-        return measure(rooms, some, learn, n_classes=n_classes, seed=seed).astype(np.float32)
+    def statistics(some: Sequence[str]) -> NDArray[np.floating]:
+        return narrowed(measure(rooms, some, learn, n_classes=n_classes, seed=seed))
 
     source = Domain(x=statistics(texts), y=y, task="value", ids=np.array(texts), name=f"{space}: trained")
     method = _method(len(PROXIES), settings, seed)

@@ -13,6 +13,7 @@ from torch import Tensor
 from unseen import catalogue, methods, plugins
 from unseen.catalogue import Given
 from unseen.compare.inputs import Inputs
+from unseen.compare.shared_fits import Fits
 from unseen.data.domain import Domain
 from unseen.data.typing import IntArray
 from unseen.methods.base import Method, signatures
@@ -49,7 +50,9 @@ _MOST = 10_000  # samples of each domain that are learnt back from and asked
 _LOWEST = -30.0  # a log-probability below it counts as this
 
 
-def validated(cell: Cell, inputs: Inputs, given: Given, check: Domain | None, slug: str, preset: str) -> Cell:
+def validated(
+    cell: Cell, inputs: Inputs, given: Given, check: Domain | None, slug: str, preset: str, fits: Fits
+) -> Cell:
     """The cell with `validators` and `estimates`, both by name; of a cell read from disk they are made again.
 
     Parameters
@@ -60,16 +63,18 @@ def validated(cell: Cell, inputs: Inputs, given: Given, check: Domain | None, sl
         What it was fitted on.
     check : Domain or None
         Labelled source samples that it was not fitted on.
+    fits : Fits
+        Of candidates that share theirs.
     """
     return {
         **cell,
-        "validators": _validators(cell, inputs, given, check, slug, preset),
+        "validators": _validators(cell, inputs, given, check, slug, preset, fits),
         "estimates": _estimates(cell, check),
     }
 
 
 def _validators(
-    cell: Cell, inputs: Inputs, given: Given, check: Domain | None, slug: str, preset: str
+    cell: Cell, inputs: Inputs, given: Given, check: Domain | None, slug: str, preset: str, fits: Fits
 ) -> dict[str, float]:
     scores = {}
     if check is not None:
@@ -92,7 +97,7 @@ def _validators(
     if "classwise" in cell:
         scores[CLASSWISE], scores[HELD_OUT_CLASSES] = cell["classwise"]
     if inputs.support is not None:
-        right = _on_support(cell["method"], inputs.support, given, slug, preset, cell["seed"])
+        right = _on_support(cell["method"], inputs.support, given, slug, preset, cell["seed"], fits)
         if len(right):
             scores[SUPPORT] = float(right.mean())
     return scores
@@ -137,17 +142,20 @@ def learner_of(source: Domain) -> str:
     return max(BACK, key=lambda name: cross_validated(BACK[name], x, y)) if len(x) > 1 else REVERSE
 
 
-def _on_support(method: Method, support: Domain, given: Given, slug: str, preset: str, seed: int) -> NDArray[np.bool_]:
+def _on_support(
+    method: Method, support: Domain, given: Given, slug: str, preset: str, seed: int, fits: Fits
+) -> NDArray[np.bool_]:
     """Whether support samples are predicted right by what has not learnt from them; empty if no class has two."""
     parts = list(leave_out(support.labels))
     if not parts:
         return np.zeros(0, dtype=bool)
     learns = any("support" in (*way.required, *way.optional) for way in signatures(methods.get(slug)))
     right = []
-    for learn, grade in parts:
+    for i, (learn, grade) in enumerate(parts):
         if learns:
             fewer = {**given.inputs, "support": support.take(learn)}
-            method = dataclasses.replace(given, inputs=fewer).fit(catalogue.make(slug, preset, seed))
+            rest = dataclasses.replace(given, inputs=fewer)
+            method = fits.fit(f"without part {i} of the support", rest, catalogue.make(slug, preset, seed))
         part = support.take(grade)
         right.append(method.decision_function(part).argmax(dim=1).numpy() == part.labels)
     return np.concatenate(right)

@@ -134,4 +134,5 @@ def _page(file: Path, url: str, note: Note) -> list[parse.Candidate]:
     if file.stat().st_size > LARGEST_PAGE:
         note(f"{file.name} is larger than {LARGEST_PAGE:,} bytes; only its beginning was read")
     with file.open("rb") as stream:
-        return parse.parse_page(parse.Page(url, stream.read(LARGEST_PAGE)))
+        found = parse.parse_page(parse.Page(url, stream.read(LARGEST_PAGE)))
+    return [one._replace(url=one.url or file.name) if one.reason == parse.UNDECODED else one for one in found]

@@ -84,7 +84,7 @@ class ArchitectureTable:
         """Statistics as features and the mean accuracy over seeds as values; what has none is left out."""
         y = np.array([np.nanmean(row) if np.isfinite(row).any() else np.nan for row in self.accuracy])
         domain = Domain(
-            x=self.features(init).astype(np.float32),
+            x=narrowed(self.features(init)),
             y=y,
             task="value",
             ids=np.array(self.architectures),
@@ -118,6 +118,7 @@ class ArchitectureTable:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
+        statistics = narrowed(self.statistics)
         columns: dict[str, Any] = {
             "architecture": pa.array(self.architectures),
             "parameters": pa.array(self.parameters.astype(np.int64)),
@@ -125,8 +126,8 @@ class ArchitectureTable:
         }
         columns |= {f"accuracy/{s}": pa.array(column) for s, column in enumerate(self.accuracy.T)}
         columns |= {
-            f"init/{i}": pa.array(list(values.astype(np.float32)), pa.list_(pa.float32()))
-            for i, values in enumerate(self.statistics)
+            f"init/{i}": pa.array(list(values), pa.list_(pa.from_numpy_dtype(statistics.dtype)))
+            for i, values in enumerate(statistics)
         }
         told = {"name": self.name, "proxies": self.proxies, "nodes": self.nodes, "about": dict(self.about)}
         table = pa.table(columns).replace_schema_metadata({"unseen": json.dumps(told)})
@@ -134,6 +135,17 @@ class ArchitectureTable:
             pq.write_table(
                 table, temporary, compression="zstd", compression_level=19, use_dictionary=False, write_statistics=False
             )
+
+
+def narrowed(x: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Statistics in single precision where it holds all of them, else in double.
+
+    What is larger than 3.4e38, such as synflow of a deep network, would be infinite there, what is smaller than 1e-38
+    zero.
+    """
+    single, sizes = np.finfo(np.float32), np.abs(x[x != 0])
+    held = not len(sizes) or (sizes.max() <= single.max and sizes.min() >= single.tiny)
+    return x.astype(np.float32 if held else np.float64)
 
 
 def check_proxies(proxies: Sequence[str], known: Sequence[str], name: str) -> None:

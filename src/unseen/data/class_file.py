@@ -15,7 +15,7 @@ from unseen.data.classes import ClassSpace
 from unseen.data.label_metrics import LabelMetric
 from unseen.data.loaders.common import find_column, locate
 
-_RESERVED = ("name", "description", "parent")
+_RESERVED = ("name", "description", "parent", "concept")
 
 
 def read_classes(path: str | os.PathLike[str]) -> ClassSpace:
@@ -24,9 +24,10 @@ def read_classes(path: str | os.PathLike[str]) -> ClassSpace:
     Parameters
     ----------
     path : path or fsspec URL
-        A CSV or TSV file with the column ``name`` and perhaps ``description``, ``parent`` and one column per
-        attribute; for classes that are pairs of two words, the columns ``attribute`` and ``object`` instead; or
-        a JSON file with a list of such records, or a mapping from name to record or description.
+        A CSV or TSV file with the column ``name`` and perhaps ``description``, ``parent``, ``concept`` (the class's
+        identifier in a taxonomy, such as ``shark.n.01`` or ImageNet's ``n01494475``) and one column per attribute; for
+        classes that are pairs of two words, the columns ``attribute`` and ``object`` instead; or a JSON file with a
+        list of such records, or a mapping from name to record or description.
 
     Returns
     -------
@@ -66,6 +67,7 @@ def read_classes(path: str | os.PathLike[str]) -> ClassSpace:
         descriptions=_column(records, folded.get("description")),
         attributes=_numbers(records, names, attributes, file) if attributes else None,
         attribute_names=tuple(attributes) or None,
+        concepts=_column(records, folded.get("concept")),
     )
     parents = _column(records, folded.get("parent"))
     return space if parents is None else space.replace(metric=_tree(names, parents, file))

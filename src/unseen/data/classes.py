@@ -38,6 +38,9 @@ class ClassSpace:
         Indices of the classes that the labelled data or the model covers; all of them unless told otherwise.
     ontology : Ontology, optional
         Concepts and what relates them; its `nodes` are the concepts of the classes. See `unseen.data.ontologies`.
+    concepts : N strings, optional
+        Identifiers of the classes in a taxonomy, such as ``shark.n.01``; empty where their names say enough. See
+        `unseen.data.taxonomies.place`.
 
     Raises
     ------
@@ -53,6 +56,7 @@ class ClassSpace:
     metric: Any = None
     seen: Any = None
     ontology: Ontology | None = None
+    concepts: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         set_ = partial(object.__setattr__, self)
@@ -63,8 +67,9 @@ class ClassSpace:
             twice = next(name for name in self.names if self.names.count(name) > 1)
             raise ValueError(f"names must be unique; {twice!r} stands twice")
         n = len(self.names)
-        if self.descriptions is not None:
-            set_("descriptions", tuple(str(text) for text in self.descriptions))
+        for key in ("descriptions", "concepts"):
+            if getattr(self, key) is not None:
+                set_(key, tuple(str(text) for text in getattr(self, key)))
         for key in ("attributes", "embeddings"):
             value = getattr(self, key)
             if value is None:
@@ -77,7 +82,7 @@ class ClassSpace:
                     f"{key} must be finite; {self.names[int(np.argwhere(~np.isfinite(value))[0, 0])]!r} is not"
                 )
             set_(key, value)
-        for key in ("descriptions", "attributes", "embeddings"):
+        for key in ("descriptions", "concepts", "attributes", "embeddings"):
             value = getattr(self, key)
             if value is not None and len(value) != n:
                 raise ValueError(f"{key} has {len(value)} rows, there are {n} classes")
@@ -164,14 +169,15 @@ class ClassSpace:
             metric=self.metric.take(index),
             seen=[place[int(i)] for i in self.seen if int(i) in place],
             ontology=None if self.ontology is None else self.ontology.take(index),
+            concepts=None if self.concepts is None else tuple(self.concepts[i] for i in index),
         )
 
 
 def join(source: ClassSpace, other: ClassSpace) -> ClassSpace:
     """All classes of `source`, then those that only `other` has; `seen` are those of `source`.
 
-    Descriptions, attributes and embeddings are kept where both sides have them (or where nothing is added), and an
-    ontology where one side's holds all classes.
+    Descriptions, attributes, embeddings and concepts are kept where both sides have them (or where nothing is added),
+    and an ontology where one side's holds all classes.
     """
     extra = [i for i, name in enumerate(other.names) if name not in set(source.names)]
     if not extra:
@@ -181,7 +187,8 @@ def join(source: ClassSpace, other: ClassSpace) -> ClassSpace:
         a, b = getattr(source, key), getattr(other, key)
         if a is None or b is None:
             return None
-        return tuple(a) + tuple(b[i] for i in extra) if key == "descriptions" else np.vstack([a, b[extra]])
+        texts = key in ("descriptions", "concepts")
+        return tuple(a) + tuple(b[i] for i in extra) if texts else np.vstack([a, b[extra]])
 
     same_attributes = source.attribute_names == other.attribute_names
     return ClassSpace(
@@ -192,6 +199,7 @@ def join(source: ClassSpace, other: ClassSpace) -> ClassSpace:
         embeddings=both("embeddings"),
         seen=np.arange(len(source)),
         ontology=_common_ontology(source, other, [other.names[i] for i in extra]),
+        concepts=both("concepts"),
     )
 
 

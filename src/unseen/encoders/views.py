@@ -38,7 +38,10 @@ def _layers(encoder: Encoder) -> dict[str, nn.Module]:
 
 
 def with_statistics_of(domain: Domain, encoder: Encoder) -> Encoder:
-    """The encoder with the means and variances that a domain gives its BatchNorm layers [1].
+    """The encoder with the means and variances that a domain gives its BatchNorm layers [1], in float32.
+
+    Where a channel hardly varies, what bfloat16 rounds off grows with the division: a feature of openmoji has a cosine
+    of .77 at worst with its float32 one, where plain features have .997.
 
     Parameters
     ----------
@@ -62,20 +65,19 @@ def with_statistics_of(domain: Domain, encoder: Encoder) -> Encoder:
         raise ValueError(f"domain {domain.name!r} must hold at least two pictures; it has {len(domain)}")
     adapted = copy.deepcopy(encoder)
     adapted.__dict__.pop("fingerprint", None)
-    adapted.local, adapted._identity = True, None
+    adapted.local, adapted._identity, adapted.precision = True, None, "fp32"
     layers = list(_layers(adapted).values())
     for layer in layers:
         layer.reset_running_stats()  # type: ignore[operator]
         layer.momentum = None  # type: ignore[assignment]  # a plain average over batches
         layer.train()
-    bfloat16 = encoder.backend(encoder.precision).endswith("bf16")
     device = torch.device(current().device)
     network = adapted.module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     order = domain.canonical_order()
     starts = range(0, max(len(order) - BATCH // 2, 1), BATCH)  # what is left over is half a batch or more
     pieces = [order[start : start + BATCH] for start in starts]
     read = prefetched(lambda rows: encoder.preprocess(list(read_samples(domain, rows))), pieces, threads=1)
-    with contextlib.closing(read), torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
+    with contextlib.closing(read), torch.no_grad():
         for _ in track(pieces, f"statistics of {domain.name}"):
             network(next(read).to(device, memory_format=torch.channels_last))
     adapted.module = network.cpu()
@@ -112,7 +114,7 @@ def both_views(plain: Encoder, adapted: Encoder) -> Encoder:
         module=Views(plain.module, adapted.module),
         preprocess=plain.preprocess,
         batch_size=plain.batch_size,
-        precision=plain.precision,
+        precision="fp32",
         local=True,
         identity=plain.fingerprint + digest(state),
         save=save,
@@ -137,7 +139,7 @@ def build_views(request: Request) -> Encoder:
     plain = build(name, trust=request.trust, precision=request.precision, folder=inside if inside.is_dir() else None)
     adapted = copy.deepcopy(plain)
     adapted.__dict__.pop("fingerprint", None)
-    adapted.local, adapted._identity = True, None
+    adapted.local, adapted._identity, adapted.precision = True, None, "fp32"
     state = load_file(request.folder / STATISTICS)
     for name, own in _statistics(adapted).items():
         if name not in state or state[name].shape != own.shape:

@@ -323,7 +323,8 @@ def _giving(function: Callable[..., Any]) -> Callable[..., Any]:
         if set(self.card.modalities) == {"text"}:
             samples: Any = as_texts(x)
         else:
-            samples = as_regions(x, width) if self.reads_regions else as_input(x, width)
+            doubles = self.card.doubles
+            samples = as_regions(x, width) if self.reads_regions else as_input(x, width, doubles=doubles)
         try:
             with torch.no_grad():
                 return function(self, samples, *args, **kwargs)

@@ -22,14 +22,17 @@ ROWS = 256
 """Samples whose regions are looked at together."""
 
 
-def as_input(x: Any, width: int | None = None) -> Tensor:
-    """`x` (a `Domain`, array, tensor or nested list) as a float tensor, found to be finite and of `width`."""
+def as_input(x: Any, width: int | None = None, *, doubles: bool = False) -> Tensor:
+    """`x` (a `Domain`, array, tensor or nested list) as a float tensor, found to be finite and of `width`.
+
+    It is in single precision; with `doubles` what comes in double precision stays so.
+    """
     if isinstance(x, Lazy):
         x = Domain(x=x, kind="image", name="x")
     if isinstance(x, Domain):
         x = samplers.tensor(x) if len(x) and isinstance(x.x, Lazy) else x.x
     tensor = x if isinstance(x, Tensor) else torch.as_tensor(_native(_numeric("x", np.asarray(x))))
-    if tensor.dtype not in (torch.float32, torch.bfloat16):
+    if tensor.dtype not in (torch.float32, torch.bfloat16, *([torch.float64] if doubles else [])):
         tensor = tensor.float()
     if tensor.ndim < 2 or len(tensor) == 0:
         raise ValueError(f"x must hold at least one sample, of shape (n, ...); got {tuple(tensor.shape)}")

@@ -74,6 +74,9 @@ class Card:
     two_views : set of str
         Presets that read both views of pictures: the features of a frozen network, and those that it gives with the
         batch statistics of their domain (`unseen.encoders.views`).
+    at_prediction : set of str
+        Hyperparameters that `fit` does not read, only what predicts: presets that differ in nothing else share one fit
+        in `compare`.
     on_request : set of str
         Presets that `compare` tries only if they are named, such as those of the paper's own size.
     smoke : mapping
@@ -103,6 +106,8 @@ class Card:
         else x as one region.
     needs_regions : bool
         Whether one region is too few to be worth a try: `compare` leaves it out of features without such a column.
+    doubles : bool
+        Whether it reads samples that come in double precision so: they may exceed what single precision holds.
     two_towers : bool
         Whether `encoder` must be two towers that are read and prompted inside (`unseen.nn.prompting.PromptableTowers`).
     source_domains : int
@@ -126,6 +131,7 @@ class Card:
     task: Literal["class", "value"] = "class"
     presets: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=lambda: {"default": {}})
     two_views: frozenset[str] | set[str] = frozenset()
+    at_prediction: frozenset[str] | set[str] = frozenset()
     on_request: frozenset[str] | set[str] = frozenset()
     smoke: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     commands: tuple[str, ...] = ()
@@ -141,6 +147,7 @@ class Card:
     rejects: bool = False
     regions: bool = False
     needs_regions: bool = False
+    doubles: bool = False
     two_towers: bool = False
     source_domains: int = 1
     target_columns: tuple[str, ...] = ()

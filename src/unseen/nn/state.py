@@ -238,8 +238,9 @@ def _fields(value: Any) -> dict[str, Any]:
 
 
 def _classes_fields(classes: ClassSpace) -> dict[str, Any]:
-    """What is there; an ontology that is not leaves hashes of classes as they were before there were ontologies."""
-    return {key: value for key, value in _fields(classes).items() if key != "ontology" or value is not None}
+    """What is there; what came later and is absent leaves hashes of classes as they were before."""
+    later = ("ontology", "concepts")
+    return {key: value for key, value in _fields(classes).items() if key not in later or value is not None}
 
 
 register_codec("classes", ClassSpace, _classes_fields, lambda fields: ClassSpace(**fields))

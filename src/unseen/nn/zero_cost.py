@@ -38,7 +38,8 @@ def nodewise_statistics(
     of ones on the weights), plain g w, grasp -(H g) w, fisher half the squared gradient of a gate of ones on every
     channel of the output. Without data: synflow |w dR/dw|, R being the sum of all outputs for an input of ones with
     every parameter at its absolute value, in double precision and eval mode; l2_norm ||w||. All but the norms are
-    reduced over the entries of a node.
+    reduced over the entries of a node. All are doubles: synflow of a deep network, a product over its layers, exceeds
+    what single precision holds (3.4e38; it is 1e71 for ResNet-50).
 
     Parameters
     ----------
@@ -55,7 +56,8 @@ def nodewise_statistics(
     Raises
     ------
     ValueError
-        If there is no node, a proxy is unknown, or the network has a node that `nodes` does not name.
+        If there is no node, a proxy is unknown, the network has a node that `nodes` does not name, or a statistic is
+        not finite: no number that stands for it would rank the network where it belongs.
     """
     unknown = [proxy for proxy in proxies if proxy not in PROXIES]
     if unknown or not proxies or reduce not in ("sum", "mean"):
@@ -73,11 +75,20 @@ def nodewise_statistics(
         found |= _one_backward(network, x, y, backward, reduce, loss)
     if "grasp" in proxies:
         found["grasp"] = _grasp(network, x, y, reduce, loss)
+    for proxy, values in found.items():
+        _check_finite(proxy, values)
     zero = torch.zeros(())
     return {
-        proxy: torch.stack([found[proxy].get(name, zero).float().cpu() for name in nodes or layers])
+        proxy: torch.stack([found[proxy].get(name, zero).double().cpu() for name in nodes or layers])
         for proxy in proxies
     }
+
+
+def _check_finite(proxy: str, values: Mapping[str, Tensor]) -> None:
+    lost = [name for name, value in values.items() if not torch.isfinite(value)]
+    if lost:
+        told = f"{proxy} is not finite at {len(lost)} of {len(values)} nodes, such as {lost[0]!r}"
+        raise ValueError(f"{told}: it exceeds what doubles hold, or weights or samples are not finite themselves")
 
 
 def _copy(network: nn.Module) -> tuple[nn.Module, dict[str, Tensor]]:

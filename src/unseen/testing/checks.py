@@ -100,6 +100,8 @@ def the_card_is_complete(method: type[Method]) -> None:
     need(method.card.title, "card.title must not be empty")
     need(method.card.summary.endswith("."), "card.summary must be a sentence that ends with a full stop")
     need(method.__doc__, "the class must have a docstring")
+    for name in method.card.at_prediction:
+        need(name in method().get_params(), f"card.at_prediction must name hyperparameters; {name!r} is none")
     for signature in signatures(method) if method.fit is not Method.fit else ():
         for word in signature.required + signature.optional:
             need(word in VOCABULARY, f"arguments of fit must be of {', '.join(VOCABULARY)}; {word!r} is none")
@@ -168,6 +170,19 @@ def a_second_fit_forgets_the_first(case: Case) -> None:
     need(
         digest(method.fit(**case.inputs()).fitted) == digest(fitted(case).fitted), "a second fit must be as a first one"
     )
+
+
+def what_only_predictions_read_changes_no_bit_of_a_fit(case: Case) -> None:
+    """Hyperparameters of `card.at_prediction` may differ between candidates that share one fit."""
+    params, card = case.make().get_params(), case.method.card
+    for name in sorted(card.at_prediction):
+        value = params[name]
+        others = [preset[name] for preset in card.presets.values() if name in preset]
+        others += [not value] if isinstance(value, bool) else [value / 2] if isinstance(value, float) else []
+        for other in (one for one in others if one != value):
+            found = case.make().set_params(**{name: other}).fit(**case.inputs())
+            same = digest(found.fitted) == digest(fitted(case).fitted)
+            need(same, f"card.at_prediction holds {name!r}, but {name}={other!r} changes what is learnt")
 
 
 def arrays_of_any_layout_give_the_same_fit(case: Case) -> None:
@@ -433,6 +448,7 @@ CLASS_CHECKS: tuple[Callable[[type[Method]], None], ...] = (
 CASE_CHECKS: tuple[Callable[[Case], Any], ...] = (
     a_fit_is_quick_silent_deterministic_and_leaves_all_else_as_it_was,
     a_second_fit_forgets_the_first,
+    what_only_predictions_read_changes_no_bit_of_a_fit,
     arrays_of_any_layout_give_the_same_fit,
     sealed_labels_change_no_bit,
     order_of_the_target_changes_no_bit,
@@ -453,4 +469,6 @@ NEED_TARGET = (sealed_labels_change_no_bit, order_of_the_target_changes_no_bit)
 
 def applies(check: Callable[..., Any], case: Case) -> bool:
     """Whether a check has anything to look at in a case."""
+    if check is what_only_predictions_read_changes_no_bit_of_a_fit:
+        return bool(case.method.card.at_prediction)
     return check not in NEED_TARGET or "target" in case.words

@@ -297,9 +297,10 @@ def select(scored: Sequence[Scored], criterion: Criterion = "VA_cv", order: Call
 
 
 def middle_of_the_best(values: Sequence[float], keys: Sequence[Any] | None = None) -> int:
-    """Where the largest value stands; of m equal ones that at place m // 2 once they are sorted by `keys`.
+    """Where the largest value stands; of m equal ones that at place (m - 1) // 2 once they are sorted by `keys`.
 
-    Values that are not finite never win.
+    That is the middle one, and of an even number the first of the two in the middle. Values that are not finite never
+    win.
     """
     finite = np.array([value if np.isfinite(value) else -np.inf for value in values], dtype=float)
     if not len(finite) or not np.isfinite(finite).any():
@@ -308,4 +309,4 @@ def middle_of_the_best(values: Sequence[float], keys: Sequence[Any] | None = Non
         raise ValueError(f"keys must be as many as values; got {len(keys)} and {len(values)}")
     tied = np.flatnonzero(finite >= finite.max() - 1e-12).tolist()
     tied.sort(key=lambda place: place if keys is None else keys[place])
-    return tied[len(tied) // 2]
+    return tied[(len(tied) - 1) // 2]

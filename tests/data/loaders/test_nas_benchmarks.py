@@ -49,6 +49,21 @@ def test_suite_zero_scores_of_layers_stand_proxy_after_proxy_and_are_padded(tmp_
     assert table.statistics.tolist() == [[[1.5, 2.5, 9.0, 1.0], [0.5, 0.0, 0.0, 0.0]]]
 
 
+def test_suite_zero_statistics_that_are_not_finite_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    value = suite(layers=True)
+    value["cifar10"]["(0, 1)"]["synflow"]["score"] = [float("inf"), 1e80]
+    table = read_architectures(write(tmp_path / "zc.json", value))
+    assert (
+        "zc: statistics that are not finite count as 0, in 2 of 2 architectures: 1 of snip, 1 of synflow" in caplog.text
+    )
+    assert table.about["not finite"] == {"snip": 1, "synflow": 1}
+    assert table.statistics[0, 0].tolist() == [1.5, 2.5, 0, 1e80]
+    caplog.clear()
+    table = read_architectures(write(tmp_path / "zc.json", suite()))
+    assert table.about == {}
+    assert not caplog.text
+
+
 @pytest.mark.parametrize("layers", [False, True])
 def test_suite_zero_reads_the_papers_proxies_unless_others_are_named(tmp_path: Path, layers: bool) -> None:
     value = suite(layers)

@@ -17,7 +17,7 @@ from unseen.methods import get
 from unseen.methods.compression.parzc import ParZC
 from unseen.methods.compression.parzc.method import Loss, decayed, shuffled, standardized
 from unseen.methods.compression.parzc.network import MABN, MixerBlock, scorer
-from unseen.methods.compression.parzc.statistics import Statistics
+from unseen.methods.compression.parzc.statistics import Scale, Statistics
 from unseen.nn.bayesian import BayesianLinear, sampling
 from unseen.runtime import reproducible
 
@@ -41,9 +41,42 @@ def test_min_max_is_within_each_architecture_and_proxy() -> None:
     assert found.tolist() == [[0, 1, 0.5, 0, 0, 0], [0.5, 0, 1, 0, 0.5, 1]]
 
 
-def test_what_is_not_finite_is_zero() -> None:
+def test_what_is_not_finite_is_zero_and_told(caplog: pytest.LogCaptureFixture) -> None:
     x = torch.tensor([[math.nan, math.inf, 2.0, -math.inf]])
     assert Statistics(4, 1, "architecture", logarithm=False)(x).tolist() == [[0, 0, 1, 0]]
+    assert "3 of 4 statistics are not finite and count as 0" in caplog.text
+
+
+@pytest.mark.parametrize("scale", ["proxy", "node"])
+def test_statistics_beyond_single_precision_keep_their_order(scale: Scale) -> None:
+    """Synflow of deep networks: 1e50 to 1e110 where single precision ends at 3.4e38."""
+    rng = np.random.default_rng(0)
+    y = rng.uniform(size=80)
+    x = 10 ** (50 + 60 * y[:, None] * np.array([1.0, 0.5, 0.2]) + rng.uniform(0, 1, (80, 3)))
+    source = Domain(x=x, y=y, task="value", name="deep")
+    fitted = ParZC(proxies=1, scale=scale, **QUICK).fit(source=source.take(slice(0, 40)))
+    for samples in (x[40:], torch.as_tensor(x[40:]), source.take(slice(40, 80))):
+        assert kendalltau(fitted.predict(samples), y[40:]).statistic > 0.8
+    assert fitted.uncertainty(x[40:]).shape == (40,)
+    assert fitted.importance(x, y).importance.max() > 0.1
+
+
+def test_statistics_that_have_no_deviation_in_doubles_ask_for_logarithms() -> None:
+    source = architectures()
+    large = source.replace(x=source.x.astype(np.float64) * 1e200)
+    with pytest.raises(ValueError, match="the largest is 1e\\+200: take logarithm=True"):
+        ParZC(logarithm=False, **QUICK).fit(source=large)
+
+
+def test_infinite_statistics_are_refused() -> None:
+    source = architectures()
+    infinite = source.x.astype(np.float64)
+    infinite[3, 4] = np.inf
+    with pytest.raises(ValueError, match="source must be finite; sample '000003'"):
+        ParZC(**QUICK).fit(source=source.replace(x=infinite))
+    fitted = ParZC(**{**QUICK, "epochs": 1}).fit(source=source)
+    with pytest.raises(ValueError, match="x must be finite; 1 values"):
+        fitted.predict(infinite)
 
 
 def test_logarithms_keep_the_sign() -> None:

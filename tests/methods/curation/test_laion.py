@@ -117,6 +117,58 @@ def test_html_is_decoded_by_header_then_by_itself_then_as_utf8() -> None:
     assert parse.decode(b"\xff", "no-such-charset") == "\ufffd"
 
 
+def test_a_byte_order_mark_comes_before_the_header_and_the_header_before_the_page() -> None:
+    page = '<meta charset="windows-1251"><p>grüße 雪</p>'
+    for name in ("utf-8", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"):
+        assert parse.decode(f"\ufeff{page}".encode(name), "windows-1251") == page
+    assert parse.decode(page.encode("utf-16-le"), "UTF-16") == page
+    assert parse.decode(page.encode(), "UTF-8") == page
+    assert parse.decode("<?xml version='1.0'?>雪".encode("utf-16-be")).endswith("雪")
+
+
+def test_what_a_page_says_of_itself_is_read_where_a_browser_reads_it() -> None:
+    assert parse.decode(b"<script charset=utf-8></script><meta charset=windows-1251>\xe6").endswith("ж")
+    assert parse.decode(b"<!-- <meta charset=koi8-r> --><meta charset=windows-1251>\xe6").endswith("ж")
+    assert parse.decode(b"<?xml version='1.0' encoding='windows-1251'?>\xe6").endswith("ж")
+    assert parse.decode("<meta charset=utf-16>雪".encode()).endswith("雪")  # it was read as ASCII: it is not UTF-16
+    assert parse.decode("<meta charset=iso-2022-jp>雪".encode("iso-2022-jp")).endswith("雪")  # ASCII bytes alone
+    assert parse.decode(b"<meta charset=iso-8859-1>\x93").endswith("\u201c")
+    assert parse.decode(b"<meta charset=punycode>snow-9ja").endswith("snow-9ja")
+
+
+PICTURE = '<html><img src="http://x.org/a.jpg" alt="snow on the roof, 雪"></html>'
+
+
+@pytest.mark.parametrize("name", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+def test_pages_of_utf_16_and_32_give_their_links_by_their_mark(name: str) -> None:
+    (found,) = parse.parse_page(parse.Page("http://x.org/p", f"\ufeff{PICTURE}".encode(name)))
+    assert (found.url, found.text, found.reason) == ("http://x.org/a.jpg", "snow on the roof, 雪", "")
+
+
+@pytest.mark.parametrize(
+    ("html", "charset"),
+    [
+        (PICTURE.encode("utf-16-le"), ""),  # neither mark nor header
+        (PICTURE.encode("utf-16-be"), "utf-16le"),
+        (PICTURE.encode(), "utf-16"),  # the header is wrong
+        (PICTURE.encode("cp037", "replace"), ""),
+        (np.random.default_rng(0).bytes(20_000), ""),  # compressed in a way that is not known
+        (np.random.default_rng(0).bytes(20_000), "iso-8859-1"),
+    ],
+    ids=["unmarked", "other ends", "wrong header", "EBCDIC", "compressed", "compressed, as Latin-1"],
+)
+def test_a_page_that_cannot_be_decoded_is_one_dropped_link_that_says_so(html: bytes, charset: str) -> None:
+    (found,) = parse.parse_page(parse.Page("http://x.org/p", html, charset))
+    assert (found.url, found.page, found.reason) == ("http://x.org/p", "http://x.org/p", parse.UNDECODED)
+    assert parse.UNDECODED in parse.reasons()
+
+
+@pytest.mark.parametrize("html", ["", "only words", "<p>no picture</p>", "<html><p>погода</p></html>", "<!--<img -->"])
+def test_a_page_without_a_picture_is_no_page_that_cannot_be_decoded(html: str) -> None:
+    for name in ("utf-8", "cp1251"):
+        assert parse.parse_page(parse.Page("http://x.org/p", html.encode(name))) == []
+
+
 # -- languages -----------------------------------------------------------------------------------------------
 
 

@@ -157,6 +157,26 @@ def test_styles_change_mean_and_deviation_of_channels_only():
     assert float((crafted - x).abs().max()) > 1e-4
 
 
+def test_the_deviation_of_a_style_is_unbiased_as_computed_by_hand():
+    """Logits are 0, so p = 1/2 and dL/dx = -w; of x - 2 = (-2, -1, 0, 3) the variance is 14/3 over three."""
+    net = Classifier(nn.Flatten(), nn.Identity(), nn.Linear(4, 2, bias=False)).double()
+    w = torch.tensor([1.0, 3.0, -4.0, 1.0]).double()
+    with torch.no_grad():
+        net.head.weight.copy_(torch.stack([w, -w]))
+    x = torch.tensor([0.0, 1.0, 2.0, 5.0]).double().reshape(1, 1, 2, 2)
+    crafted = craft_styles(net, x, torch.tensor([0]), rho=0.0, rate=0.5)
+    to_mu, variance = -1.0, 14 / 3 + 1e-5  # sum of -w; sigma squared
+    per_sigma = 2.0 + 3.0 - 3.0  # sum of -w (x - 2), which over sigma is the slope for sigma
+    expected = x + 0.5 * ((x - 2) * per_sigma / variance + to_mu)
+    torch.testing.assert_close(crafted, expected, atol=1e-12, rtol=0)
+
+
+def test_styles_of_a_single_pixel_are_finite():
+    net = Classifier(nn.Flatten(), nn.Identity(), nn.Linear(3, 3))
+    crafted = craft_styles(net, torch.randn(4, 3, 1, 1, generator=G), torch.tensor([0, 1, 2, 0]), rho=0.05, rate=0.5)
+    assert torch.isfinite(crafted).all()
+
+
 def test_crafting_and_terms_leave_weights_and_gradients_alone():
     net = network()
     before = copy.deepcopy(net.state_dict())
@@ -344,3 +364,20 @@ def test_every_batch_has_as_many_samples_of_each_domain():
     assert method.history_["variance"][0] > 0
     with pytest.raises(ValueError, match="at least twice the number of domains, 20"):
         UDIM(batch_size=32).fit(source=source(domains=20), model=network())
+
+
+def test_crafted_samples_that_did_not_move_teach_what_their_own_teach():
+    torch.manual_seed(0)
+    start, settings = feature_classifier(6, 3, 5).eval(), {"weight": 0.0, "epochs": 3, "random_state": 0}
+    plain, same, moved = (
+        UDIM(**settings, radius=radius, learn_crafted=learn).fit(source=source(), model=start)
+        for radius, learn in ((0.0, False), (0.0, True), (1.0, True))
+    )
+    torch.testing.assert_close(weights(same.network_), weights(plain.network_), atol=1e-5, rtol=1e-4)
+    assert (weights(moved.network_) - weights(plain.network_)).abs().max() > 1e-3
+
+
+def test_where_nothing_crafted_is_learnt_the_radius_without_a_weight_changes_nothing():
+    start, settings = feature_classifier(6, 3, 5).eval(), {"weight": 0.0, "epochs": 3, "random_state": 0}
+    near, far = (UDIM(**settings, radius=radius).fit(source=source(), model=start) for radius in (0.0, 1.0))
+    assert torch.equal(weights(near.network_), weights(far.network_))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +103,12 @@ def test_statistics_stand_in_their_slots_and_the_init_is_the_seed(parts: tuple[D
     )
     np.testing.assert_array_equal(found[0], torch.cat(list(expected.values())))
     assert not np.array_equal(found, measure(space, TEXTS, learn, n_classes=10, batch_size=16, seed=6))
+
+
+def test_statistics_that_are_not_finite_are_told_with_their_architecture(parts: tuple[Domain, Domain]) -> None:
+    lost = parts[0].replace(x=np.full_like(parts[0].x, np.nan))
+    with pytest.raises(ValueError, match=re.escape(f"{TEXTS[0]}: grad_norm is not finite at ")):
+        measure(get("cells"), TEXTS, lost, n_classes=10)
 
 
 def test_rows_become_a_table(parts: tuple[Domain, Domain]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.data.architectures import ArchitectureTable, check_proxies, read_table
+
+log = logging.getLogger(__name__)
 
 ACCURACY = "val_accuracy"
 PROXIES = ("grad_norm", "snip", "synflow")
@@ -120,8 +123,9 @@ def suite_zero(
     """NAS-Bench-Suite-Zero: data set -> architecture -> proxy -> score, and `val_accuracy` beside the proxies.
 
     `proxies` are grad_norm, snip and synflow if absent, as far as the file has them, or all if it has none of them. One
-    that is missing or not finite for an architecture is 0; lists over layers are padded with zeros. `params`, which the
-    files count among the proxies, are the parameters, whatever is chosen.
+    that is missing for an architecture is 0; lists over layers are padded with zeros. What is not finite is 0, too, as
+    ParZC's own code has it: a warning says so, and ``about["not finite"]`` counts it by proxy. `params`, which
+    the files count among the proxies, are the parameters, whatever is chosen.
     """
     data = data or next(iter(value), "")
     if data not in value or not isinstance(value[data], dict) or not value[data]:
@@ -141,7 +145,11 @@ def suite_zero(
     for i, row in enumerate(scores.values()):
         for j, one in enumerate(row):
             statistics[i, j, : len(one)] = one
-    statistics = np.nan_to_num(statistics, nan=0.0, posinf=0.0, neginf=0.0)
+    lost = ~np.isfinite(statistics)
+    about = {"not finite": dict(zip(proxies, lost.sum(axis=(0, 2)).tolist()))} if lost.any() else {}
+    if about:
+        _tell_lost(name, about["not finite"], int(lost.any(axis=(1, 2)).sum()), len(known))
+    statistics[lost] = 0.0
     counts = np.array([sum(_scores(entry.get("params"))) for entry in known.values()])
     return plain_table(
         f"{name}/{data}",
@@ -151,6 +159,14 @@ def suite_zero(
         proxies=tuple(proxies),
         nodes=("network",) if width == 1 else tuple(f"layer{i}" for i in range(width)),
         statistics=statistics.reshape(1, len(known), -1),
+        about=about,
+    )
+
+
+def _tell_lost(name: str, counts: Mapping[str, int], architectures: int, n: int) -> None:
+    told = ", ".join(f"{count} of {proxy}" for proxy, count in counts.items() if count)
+    log.warning(
+        "%s: statistics that are not finite count as 0, in %d of %d architectures: %s", name, architectures, n, told
     )
 
 

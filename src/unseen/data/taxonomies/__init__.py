@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from unseen.data.taxonomies.base import Taxonomy, build, find, hold_out, place
+from unseen.data.taxonomies.base import Taxonomy, build, find, hold_out
 from unseen.data.taxonomies.obo import obo, owl
 from unseen.data.taxonomies.packaged import hpo, icd9_titles, icd10cm
+from unseen.data.taxonomies.placing import place
 from unseen.data.taxonomies.rf2 import rf2
+from unseen.data.taxonomies.senses import senses
 from unseen.data.taxonomies.table import table
 from unseen.data.taxonomies.wordnet import wordnet
 
@@ -25,6 +27,7 @@ __all__ = [
     "owl",
     "place",
     "rf2",
+    "senses",
     "table",
     "wordnet",
 ]

@@ -36,6 +36,8 @@ class Taxonomy:
         What was mended while reading, each with its count.
     definitions : n strings or None
         What each node is, in a sentence; empty where nothing is said.
+    aliases : mapping of str to int
+        Other identifiers of nodes, in lower case, such as those of another release.
     """
 
     classes: ClassSpace
@@ -44,6 +46,7 @@ class Taxonomy:
     phrases: Domain
     notes: tuple[str, ...] = ()
     definitions: tuple[str, ...] | None = None
+    aliases: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.classes)
@@ -75,6 +78,32 @@ class Taxonomy:
             seen.update(new)
             queue += new
         return np.array(sorted(seen), dtype=np.int64)
+
+    @cached_property
+    def _closures(self) -> dict[int, frozenset[int]]:
+        return {}
+
+    def ancestors(self, node: int) -> frozenset[int]:
+        """A node and all above it."""
+        if node not in self._closures:
+            seen, queue = {node}, [node]
+            while queue:
+                for parent in self.above[self.starts[at := queue.pop()] : self.starts[at + 1]].tolist():
+                    if parent in self._closures:
+                        seen |= self._closures[parent]
+                    elif parent not in seen:
+                        seen.add(parent)
+                        queue.append(parent)
+            self._closures[node] = frozenset(seen)
+        return self._closures[node]
+
+    @cached_property
+    def sizes(self) -> IntArray:
+        """How many nodes lie at or below each, (n,)."""
+        count = np.zeros(len(self), dtype=np.int64)
+        for node in range(len(self)):
+            count[list(self.ancestors(node))] += 1
+        return count
 
     def path(self, node: int) -> tuple[int, ...]:
         """From a node to a root, by the fewest steps upward; of equals by the parents named first."""
@@ -110,6 +139,7 @@ class Taxonomy:
             definitions=None if self.definitions is None else [self.definitions[i] for i in nodes],
             name=name or self.phrases.name,
             credits=self.phrases.credits,
+            aliases={alias: place[node] for alias, node in self.aliases.items() if node in place},
         )
 
 
@@ -123,6 +153,7 @@ def build(
     name: str,
     notes: tuple[str, ...] = (),
     credits: tuple[str, ...] = (),
+    aliases: Mapping[str, int] | None = None,
 ) -> Taxonomy:
     """Put a taxonomy together.
 
@@ -136,6 +167,8 @@ def build(
     name : str
         What errors and reports call it.
     notes, credits : tuples of str
+    aliases : mapping of str to int, optional
+        Other identifiers, in lower case.
 
     Raises
     ------
@@ -171,44 +204,28 @@ def build(
         name=name,
         credits=credits,
     )
-    return Taxonomy(classes, starts, above, domain, notes, None if definitions is None else tuple(definitions))
+    told = None if definitions is None else tuple(definitions)
+    return Taxonomy(classes, starts, above, domain, notes, told, dict(aliases or {}))
 
 
-def place(classes: ClassSpace, taxonomy: Taxonomy) -> ClassSpace:
-    """The classes with the distance of a taxonomy, and its definitions where they have no description.
-
-    A class is the node of its name: an identifier, else a name or synonym without regard to case and underscores. Of
-    several nodes of one name the first counts (WordNet's most frequent sense that is no proper name).
-
-    Raises
-    ------
-    ValueError
-        If a class has no node, or two have the same; how many, and which.
-    """
-    nodes = find(classes.names, taxonomy)
-    lost = [name for name, node in zip(classes.names, nodes) if node < 0]
-    if lost:
-        told = f"{len(lost)} of {len(classes)} are not in {taxonomy.phrases.name!r}, such as {lost[0]!r}"
-        raise ValueError(f"classes must be called by names, synonyms or identifiers of the taxonomy; {told}")
-    if len(np.unique(nodes)) < len(nodes):
-        twice = int(np.flatnonzero(np.bincount(nodes) > 1)[0])
-        told = " and ".join(repr(classes.names[i]) for i in np.flatnonzero(nodes == twice)[:2])
-        raise ValueError(f"classes must be different nodes; {told} are both {taxonomy.classes.names[twice]!r}")
-    own = classes.descriptions or ("",) * len(classes)
-    if taxonomy.definitions is not None:
-        own = tuple(text or taxonomy.definitions[node] for text, node in zip(own, nodes))
-    return classes.replace(
-        descriptions=own if any(own) else None, metric=taxonomy.classes.metric.take(nodes)
-    )  # fmt: skip
+def candidates(names: Sequence[str], taxonomy: Taxonomy) -> list[tuple[int, ...]]:
+    """The nodes that each name may mean, in the order of the taxonomy's phrases; an identifier means its node only."""
+    by: dict[str, dict[int, None]] = {_folded(name): {} for name in names}
+    for text, node in zip(taxonomy.phrases.x.tolist(), taxonomy.phrases.labels.tolist()):
+        if (same := by.get(_folded(text))) is not None:
+            same.setdefault(node)
+    exact = {identity: i for i, identity in enumerate(taxonomy.classes.names)}
+    known = [exact.get(name, taxonomy.aliases.get(name.casefold())) for name in names]
+    return [tuple(by[_folded(name)]) if node is None else (node,) for name, node in zip(names, known)]
 
 
 def find(names: Sequence[str], taxonomy: Taxonomy) -> IntArray:
-    """The node of each name, (n,); -1 where there is none. See `place`."""
-    by: dict[str, int] = {}
-    for text, node in zip(taxonomy.phrases.x.tolist(), taxonomy.phrases.labels.tolist()):
-        by.setdefault(_folded(text), node)
-    exact = {identity: i for i, identity in enumerate(taxonomy.classes.names)}
-    return np.array([exact.get(name, by.get(_folded(name), -1)) for name in names], dtype=np.int64)
+    """The node of each name, (n,), an identifier, else a name or synonym; -1 where there is none.
+
+    Names are compared without regard to case and underscores. Of several nodes of one name the first counts (WordNet's
+    most frequent sense that is no proper name); `unseen.data.taxonomies.senses` weighs them.
+    """
+    return np.array([nodes[0] if nodes else -1 for nodes in candidates(names, taxonomy)], dtype=np.int64)
 
 
 def _folded(text: str) -> str:

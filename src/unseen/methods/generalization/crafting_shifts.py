@@ -128,6 +128,8 @@ class CraftingShifts(Method):
             "Pictures come as tensors of their final size, so nothing is resized or cropped for prediction.",
             "Units are those of the source: [0, 1] or bytes where its values lie there, else black and white are the "
             "smallest and largest value of each channel.",
+            "Of an even number of tied configurations the first of the two in the middle is chosen, which has the "
+            "smaller learning rate and weight: the rule of the paper is the middle one, and it leaves open which.",
             "It reads pictures, not cached features: `compare`, which works on features, does not run it.",
             "The default learning rate is for the small network from scratch; preset `paper` is for pretrained ones.",
         ),

@@ -31,6 +31,7 @@ def measure(
     """Node-wise statistics of untrained networks on one batch, proxy after proxy, (n, proxies * slots).
 
     The batch, drawn by `seed`, and the random numbers that initialize a network are the same for every architecture.
+    What is not finite is a `ValueError` that names the architecture.
     """
     index = np.random.default_rng(seed).permutation(len(learn))[:batch_size]
     x, y = tensor(learn, index), torch.as_tensor(learn.labels[index])
@@ -40,6 +41,9 @@ def measure(
         for text in track(list(architectures), "measuring"):
             torch.set_rng_state(state)
             network = space.build(space.parse(text), n_classes=n_classes, channels=x.shape[1], size=x.shape[2])
-            measured = nodewise_statistics(network, x, y, proxies, reduce=reduce, nodes=space.slots)
+            try:
+                measured = nodewise_statistics(network, x, y, proxies, reduce=reduce, nodes=space.slots)
+            except ValueError as error:
+                raise ValueError(f"{text}: {error}") from error
             rows.append(torch.cat([measured[proxy] for proxy in proxies]).numpy())
     return np.stack(rows)

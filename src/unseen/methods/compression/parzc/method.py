@@ -16,7 +16,7 @@ from torch.optim import Adam
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from unseen.data.domain import Domain
-from unseen.data.samplers import Batch, batches, steps, tensor
+from unseen.data.samplers import Batch, batches, steps
 from unseen.methods.base import Card, Method, as_input
 from unseen.methods.compression.parzc.network import Scorer, scorer
 from unseen.methods.compression.parzc.statistics import Scale
@@ -111,6 +111,7 @@ class ParZC(Method):
         summary="Rank architectures without training them, from a handful of trained ones.",
         unseen={"data"},
         modalities={"features"},
+        doubles=True,
         task="value",
         protocols={"nas"},
         presets={
@@ -147,6 +148,9 @@ class ParZC(Method):
             "Standardized statistics are clamped to [-10, 10], which the code does not do: one odd network would "
             "otherwise move every score.",
             "Weight decay spares rho; in the code it acts on all parameters.",
+            "Statistics stay in double precision until they are standardized: synflow of deep networks exceeds single. "
+            "What is not finite is refused; the code takes it for 0, and so does the reader of its benchmark's files, "
+            "with a warning.",
             "Values are standardized over the trained architectures, as DiffKendall depends on their scale.",
         ),
         left_out=(
@@ -193,8 +197,9 @@ class ParZC(Method):
             source.n_features, self.proxies, self.scale, self.logarithm, self.projected, self.patch, self.width,
             self.depth, self.dropout, self.rho, self.bayesian, self.token_mixing,
         )  # fmt: skip
-        self.network_.statistics.measure(tensor(learn))
-        self._train(learn.replace(y=standardized(learn.labels)), aside)
+        statistics = self.network_.statistics.measure(torch.as_tensor(learn.x))
+        learn = learn.replace(x=statistics(torch.as_tensor(learn.x)).numpy(), y=standardized(learn.labels))
+        self._train(learn, aside)
         return self
 
     def _parts(self, source: Domain) -> tuple[Domain, Domain | None]:
@@ -210,19 +215,19 @@ class ParZC(Method):
         return source.take(order[n:]), source.take(order[:n])
 
     def _train(self, learn: Domain, aside: Domain | None) -> None:
-        """Step 14."""
+        """Step 14, on standardized statistics."""
         network, per_epoch = self.network_, steps(len(learn), self.batch_size)
         adam = Adam(decayed(network, self.weight_decay), lr=self.learning_rate)
         network.train()
 
         def objective(batch: Batch, run: Run) -> Tensor:
             assert batch.y is not None
-            return self._loss(network(batch.x), batch.y.float())
+            return self._loss(network.mabn(batch.x), batch.y.float())
 
         def agreement(run: Run) -> float:
             assert aside is not None
             with sampling(network.eval(), False), torch.no_grad():
-                scores = network(tensor(aside).to(run.device)).cpu()
+                scores = network(torch.as_tensor(aside.x).to(run.device)).cpu()
             network.train()
             return tau(scores.numpy(), aside.labels)
 
@@ -278,7 +283,7 @@ class ParZC(Method):
             If there are fewer than three architectures, x and y differ in length, y is not finite, or `repeats` is
             below 1.
         """
-        values, table = np.asarray(y, dtype=np.float64), as_input(x, vars(self).get("n_features_in_"))
+        values, table = np.asarray(y, dtype=np.float64), as_input(x, vars(self).get("n_features_in_"), doubles=True)
         if len(values) != len(table) or len(values) < 3:
             raise ValueError(f"x and y must be of three architectures at least; got {len(table)} and {len(values)}")
         if not np.isfinite(values).all():

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+log = logging.getLogger(__name__)
+
 Scale = Literal["proxy", "architecture", "node"]
 
 
 def per_proxy(x: Float[Tensor, "n d"], proxies: int, logarithm: bool) -> Float[Tensor, "n p m"]:
-    """The nodes of each proxy, not finite ones as 0; with `logarithm` sign(x) log(1 + |x|)."""
-    x = torch.nan_to_num(x.double(), nan=0.0, posinf=0.0, neginf=0.0)
+    """The nodes of each proxy in double precision; with `logarithm` sign(x) log(1 + |x|).
+
+    What is not finite is 0, with a warning. `ParZC` itself refuses it.
+    """
+    x = x.double()
+    lost = int((~torch.isfinite(x)).sum())
+    if lost:
+        log.warning("%d of %d statistics are not finite and count as 0", lost, x.numel())
+        x = torch.nan_to_num(x, nan=0.0, posinf=0.0, neginf=0.0)
     if logarithm:
         x = torch.sign(x) * torch.log1p(x.abs())
     return x.reshape(len(x), proxies, -1)
@@ -44,11 +54,17 @@ class Statistics(nn.Module):
         self.register_buffer("std", torch.ones(width, dtype=torch.float64))
 
     def measure(self, x: Float[Tensor, "n d"]) -> Statistics:
-        """Take mean and deviation from the trained architectures; what is constant keeps deviation 1."""
+        """Take mean and deviation from the trained architectures; what is constant keeps deviation 1.
+
+        `ValueError` if the squares of statistics exceed double precision, so that there is no deviation.
+        """
         if self.scale != "architecture":
             z = per_proxy(x, self.proxies, self.logarithm)
             together = (0, 2) if self.scale == "proxy" else (0,)
             std, mean = torch.std_mean(z, dim=together, correction=0, keepdim=True)
+            if not torch.isfinite(std).all():
+                told = f"no deviation in double precision; the largest is {float(x.abs().max()):.3g}"
+                raise ValueError(f"source has statistics of {told}: take logarithm=True")
             std = torch.where(std > 1e-9 * (1 + mean.abs()), std, 1.0)
             self.mean, self.std = mean.expand_as(z[:1]).flatten(), std.expand_as(z[:1]).flatten()
         return self

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
+from unseen.methods.curation.laion.charsets import decode, undecoded
+
 MOST = 2000
 """Characters of a URL or a caption; what is longer is cut."""
 SHORTEST = 5
@@ -18,7 +20,6 @@ UNKNOWN_LICENSE = "?"
 _REFUSED_ENDINGS = (".svg", ".gif")
 _REFUSED_SCHEMES = ("data:", "javascript:")
 _LICENSE = re.compile(r"^(?:https?:)?//(?:www\.)?creativecommons\.org/(?:licenses|publicdomain)/\S+", re.IGNORECASE)
-_CHARSET = re.compile(rb"charset\s*=\s*[\"']?\s*([A-Za-z0-9_.:-]+)", re.IGNORECASE)
 _HOST = re.compile(r"[A-Za-z0-9._~\-\[\]:%\u0080-\U0010ffff]+")
 _JOINERS = "\u200c\u200d"  # part of the spelling of Persian, Hindi and of composed emoji
 _SEPARATORS = str.maketrans("|\t\u2028\u2029", "    ")
@@ -26,6 +27,7 @@ _SEPARATORS = str.maketrans("|\t\u2028\u2029", "    ")
 NO_TEXT, SHORT_TEXT = "no alt text", f"caption shorter than {SHORTEST} characters"
 BAD_FORMAT, INLINE = "an SVG or GIF", "a data: or javascript: source"
 BAD_URL, LONG_HOST, REPEATED = "no valid URL", f"host longer than {LONGEST_HOST} characters", "URL repeated on the page"
+UNDECODED = "a page that cannot be decoded"
 
 
 class Page(NamedTuple):
@@ -37,11 +39,15 @@ class Page(NamedTuple):
 
 
 class Links(NamedTuple):
-    """What a page says of pictures: (source, alt text) of every image, in the page's order."""
+    """What a page says of pictures: (source, alt text) of every image, in the page's order.
+
+    `undecoded` says that it shows none because its charset is not the one that it names, or it is no text.
+    """
 
     base: str
     license: str
     images: tuple[tuple[str, str], ...]
+    undecoded: bool = False
 
 
 class Candidate(NamedTuple):
@@ -66,7 +72,8 @@ def read_links(page: Page) -> Links:
         from selectolax.lexbor import LexborHTMLParser
     except ImportError as error:
         raise ImportError("reading pages needs selectolax: pip install 'unseen[curate]'") from error
-    tree = LexborHTMLParser(decode(page.html, page.charset))
+    text = decode(page.html, page.charset)
+    tree = LexborHTMLParser(text)
     base = page.url
     first = tree.css_first("base[href]")
     if first is not None:
@@ -75,7 +82,7 @@ def read_links(page: Page) -> Links:
         (own.get("src") or "", own.get("alt") or "") for own in (node.attributes for node in tree.css("img"))
     )
     targets = (node.attributes.get("href") or "" for node in tree.css("a[href], link[href]"))
-    return Links(base, _license_of(targets), images)
+    return Links(base, _license_of(targets), images, not images and undecoded(page.html, text))
 
 
 def read_wat(record: dict[str, Any], url: str) -> Links:
@@ -100,6 +107,8 @@ def _said(value: Any) -> str:
 def candidates(links: Links, page: str = "") -> list[Candidate]:
     """Every image link of a page with the reason why it is dropped, if it is; in the page's order.
 
+    A page that could not be decoded is one candidate, dropped, with the page's own address.
+
     Parameters
     ----------
     links : Links
@@ -107,6 +116,8 @@ def candidates(links: Links, page: str = "") -> list[Candidate]:
         Its address, kept beside the candidate; `links.base` if empty.
     """
     found: list[Candidate] = []
+    if links.undecoded:
+        found.append(Candidate((page or links.base)[:MOST], "", links.license, page or links.base, UNDECODED))
     seen: set[str] = set()
     for source, alt in links.images:
         url, text, reason = judge(links.base, source, alt)
@@ -164,19 +175,6 @@ def uid(url: str, text: str) -> str:
     return hashlib.md5((url + text).encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()
 
 
-def decode(html: bytes, charset: str = "") -> str:
-    """HTML as text: by the header's charset, the page's own, or UTF-8; what cannot be decoded is replaced."""
-    if html[:3] == b"\xef\xbb\xbf":
-        return html[3:].decode("utf-8", "replace")
-    named = _CHARSET.search(html[:2048])
-    for name in (charset, named.group(1).decode("ascii") if named else "", "utf-8"):
-        try:
-            return html.decode(name, "replace") if name else html.decode("utf-8")
-        except (LookupError, ValueError):  # no charset, or one such as "undefined" that decodes nothing
-            continue
-    return html.decode("utf-8", "replace")
-
-
 def _joined(base: str, source: str) -> str:
     """The absolute URL without its fragment; empty if there is none."""
     try:
@@ -211,4 +209,4 @@ def _license_of(targets: Iterable[str]) -> str:
 
 def reasons() -> Sequence[str]:
     """Every reason of this stage."""
-    return (INLINE, BAD_URL, LONG_HOST, BAD_FORMAT, NO_TEXT, SHORT_TEXT, REPEATED)
+    return (INLINE, BAD_URL, LONG_HOST, BAD_FORMAT, NO_TEXT, SHORT_TEXT, REPEATED, UNDECODED)

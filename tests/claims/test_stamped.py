@@ -1,0 +1,55 @@
+"""Stamps of the claims here: every experiment says what it reads, clocks are named, two stamps are alike."""
+
+import json
+import re
+
+import pytest
+
+from unseen import claims
+from unseen.claims import evidence, stamps
+
+SIMULATED = {
+    "loki": ("samples", "locus", "active", "scale"),
+    "mte-zsar": ("tasks", "gaussians"),
+}
+"""Experiments that draw everything from the seed."""
+LATER = ("tmv-hlp", "fewshot-sfda", "tram", "udim", "meta-dmoe", "ontozsl", "crest")
+"""Claims whose experiments do not yet say what they read."""
+CLOCK = re.compile(r"\b(seconds|minutes|time|cost|speed)\b")
+
+
+@pytest.mark.parametrize("slug", [slug for slug in claims.CLAIMS if slug not in LATER])
+def test_every_experiment_says_what_it_reads_or_is_simulated(slug):
+    without = [name for name, experiment in claims.get(slug).experiments.items() if experiment.data is None]
+    assert tuple(without) == SIMULATED.get(slug, ())
+
+
+@pytest.mark.parametrize("slug", claims.CLAIMS)
+def test_metrics_that_sound_like_time_are_clocks(slug):
+    experiments = claims.get(slug).experiments
+    for record in evidence.read_records(evidence.FOLDER, slug) if slug not in LATER else ():
+        for name, _, _, _, metric, _ in record["rows"]:
+            if name in experiments and CLOCK.search(metric):
+                assert metric in experiments[name].clocks, (name, metric)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("slug", claims.CLAIMS)
+def test_two_stamps_are_alike(slug):
+    assert stamps.stamp_of(slug) == stamps.stamp_of(slug)
+
+
+def test_a_system_that_fits_nothing_has_a_behaviour():
+    assert all(claims.get(slug).behaviour is not None for slug in ("laion", "concept-frequency"))
+
+
+def test_stamps_here_name_no_data_that_a_claim_has_not():
+    for file in evidence.FOLDER.glob("*.stamp.json"):
+        slug = file.name.removesuffix(".stamp.json")
+        cases = {
+            f"data {name}: {case}"
+            for name, experiment in claims.get(slug).experiments.items()
+            for case in experiment.confirmation
+        }
+        for stamp in json.loads(file.read_text()).values():
+            assert {what for what in stamp if what.startswith("data ")} <= cases, slug
