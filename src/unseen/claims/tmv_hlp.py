@@ -680,7 +680,7 @@ claim = Claim(
             better("annotation", "annotation without alignment", metric="pictures"),
             "Pictures for a name are found better in the embedding than without alignment.",
         ),
-        _mechanism(
+        _effect(
             "emoji, fair arms",
             _gain("mixed", "nearest both"),
             "What the pool teaches: on emoji the whole method beats the nearest prototype in both spaces at once, "
@@ -729,7 +729,7 @@ claim = Claim(
             development=tuple(f"{half} {i}" for half in ("development", "confirmation") for i in range(5)),
             confirmation=tuple(f"unopened {i}" for i in range(5)),
             seeds=(0, 1),
-            fresh_seeds=(200, 201),
+            fresh_seeds=(200, 201, 202),
             unit="fold of classes",
         ),
         "shots": Experiment(
