@@ -39,11 +39,11 @@ lint: $(STAMP)  ## ruff, mypy, import-linter.
 docs: $(STAMP)  ## Build the documentation into site/.
 	@$(BIN)/python docs/generate.py && NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-evidence: $(STAMP)  ## Run the claims of all systems on their confirmation cases and compare with the record.
+evidence: $(STAMP)  ## Run the confirmed cases of all systems again and compare verdicts.
 	@$(BIN)/unseen reproduce --all --check
 
-stale: $(STAMP)  ## Name the systems whose evidence was made from other files than those that are there now.
-	@$(BIN)/python -c "from pathlib import Path; from unseen.claims.evidence import stale; print('stale evidence:', *(stale(Path('docs/evidence')) or ['none']))"
+stale: $(STAMP)  ## Is the evidence of every system fresh, moved or stale? Fails where a verdict flipped.
+	@$(BIN)/unseen reproduce --all --status
 
 bench: $(STAMP)  ## Speed beside peers, as ratios in one run, into benchmarks/results.json.
 	@$(BIN)/python benchmarks/run.py

@@ -19,6 +19,7 @@ import argparse
 import dataclasses
 import itertools
 import json
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -26,6 +27,11 @@ from typing import Any
 
 import numpy as np
 from scipy.stats import rankdata
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
+
+from shifts.readers import halves, read_tables
+from shifts.readers import sentences as read_sentences
 
 from unseen import encoders
 from unseen.compare.cells import run_cell, split_source
@@ -145,42 +151,18 @@ def digits(samples: int = 500) -> list[Domain]:
     return found
 
 
-def halves(name: str, cut: str) -> list[Domain]:
-    """A table of scikit-learn in two parts: below and above the median of a column, which is left out."""
-    from sklearn import datasets
-
-    data = getattr(datasets, f"load_{name}")()
-    column = list(data.feature_names).index(cut)
-    below = data.data[:, column] < np.median(data.data[:, column])
-    x = np.log1p(np.delete(data.data, column, axis=1)).astype(np.float32)
-    space = ClassSpace(names=tuple(map(str, data.target_names)))
-    return [
-        Domain(x=x[part], y=data.target[part], classes=space, name=f"{name} {side} {cut}")
-        for side, part in (("below", below), ("above", ~below))
-    ]
-
-
 def sentences(folder: Path, samples: int = 600, words: int = 1000) -> list[Domain]:
     """Sentences of abstracts by what they are (claim, premise, neither), as log(1 + count) of the frequent words."""
     from sklearn.feature_extraction.text import CountVectorizer
 
-    space = ClassSpace(names=("Claim", "Premise", "neither"))
-    texts, labels = [], []
-    names = ("neoplasm_train", "glaucoma_test", "mixed_test")
+    names, parts = ("neoplasm_train", "glaucoma_test", "mixed_test"), []
     for name in names:
-        found = [
-            [line.rsplit(" ", 1) for line in block.splitlines()]
-            for block in (folder / f"{name}.tsv").read_text(encoding="utf-8").split("\n\n")
-            if block.strip()
-        ]
-        kept = np.random.default_rng(0).permutation(len(found))[:samples]
-        texts.append([" ".join(token for token, _ in found[i]) for i in kept])
-        kinds = [Counter(mark.rpartition("-")[2] for _, mark in found[i]).most_common(1)[0][0] for i in kept]
-        labels.append(np.array([space.names.index(kind) if kind in space.names else 2 for kind in kinds]))
-    count = CountVectorizer(max_features=words).fit([text for part in texts for text in part])
+        read = read_sentences(folder / f"{name}.tsv", name)
+        parts.append(read.take(np.random.default_rng(0).permutation(len(read))[:samples]))
+    count = CountVectorizer(max_features=words).fit([text for part in parts for text in part.x])
     return [
-        Domain(x=np.log1p(count.transform(text).toarray()).astype(np.float32), y=y, classes=space, name=name)
-        for name, text, y in zip(names, texts, labels)
+        part.replace(x=np.log1p(count.transform(part.x).toarray()).astype(np.float32), kind="features", ids=None)
+        for part in parts
     ]
 
 
@@ -222,29 +204,6 @@ def by_subgroup(domains: Sequence[Domain], names: Sequence[str]) -> list[Domain]
     kept = np.isin(domains[0].columns["subgroup"], names)
     y = np.array([names.index(label) for label in domains[0].columns["subgroup"][kept]])
     return [encoded(domain.take(kept)).with_labels(y, ClassSpace(names=tuple(names))) for domain in domains]
-
-
-def read_tables(file: Path, samples: int = 600, words: int = 1000) -> list[Domain]:
-    """The domains of one file: log(1 + count); at most `samples` of each, and the most frequent `words`."""
-    from scipy.io import loadmat
-    from scipy.sparse import csr_matrix
-
-    data = loadmat(file)
-    y = np.unique(np.asarray(data["y"]).ravel(), return_inverse=True)[1]
-    counts = csr_matrix(data["D"])
-    if counts.shape[0] != len(y):
-        counts = csr_matrix(counts.T)
-    frequent = np.sort(np.argsort(-np.asarray((counts > 0).sum(axis=0)).ravel(), kind="stable")[:words])
-    counts = counts[:, frequent]
-    names = [str(np.asarray(name).ravel()[0]) for name in np.asarray(data["domain_names"]).ravel()]
-    ends = np.asarray(data["domains"]).ravel()
-    space = ClassSpace(names=tuple(map(str, range(int(y.max()) + 1))))
-    found = []
-    for name, start, end in zip(names, ends[:-1], ends[1:]):
-        rows = start + np.sort(np.random.default_rng(0).permutation(end - start)[:samples])
-        x = np.log1p(counts[rows].toarray()).astype(np.float32)
-        found.append(Domain(x=x, y=y[rows], classes=space, name=name))
-    return found
 
 
 # -- measuring ---------------------------------------------------------------------------------------------

@@ -196,48 +196,61 @@ def hyperparameters(slug: str, parameters: str) -> str:
 
 
 def evidence(slug: str, *, baseline: bool = False) -> str:
-    """The ledger of a system with the verdicts of its newest record."""
+    """The ledger of a system: every assertion, what its records say, and the first, blind verdict where it differs."""
     from unseen import claims
-    from unseen.claims.evidence import evidence_files, lines_of, stale
+    from unseen.claims.evidence import evidence_files, freshness, read_log, read_records, standings
 
     if slug not in claims.CLAIMS:
         return "A baseline: systems are compared with it, and it has no claims of its own." if baseline else NONE_YET
-    files = evidence_files(DOCS / "evidence", slug)
-    records = [json.loads(file.read_text()) for file in files]
-    ledger = claims.get(slug).ledger
-    lines = lines_of([assertion.text for assertion in ledger], records[-1] if records else None)
-    rows = [assertion_row(assertion, line) for assertion, line in zip(ledger, lines)]
-    parts = [table(["assertion", "level", "verdict", "number"], rows)]
+    folder = DOCS / "evidence"
+    records, files = read_records(folder, slug), evidence_files(folder, slug)
+    rows = [assertion_row(standing) for standing in standings(claims.get(slug), records)]
+    parts = [table(["assertion", "level", "verdict", "number"], rows), LEVELS]
     if not records:
         return "\n\n".join([*parts, f"There is {NONE_YET}. To run it: `unseen reproduce {slug}`."])
-    new = records[-1]
-    versions = ", ".join(f"{name} {version}" for name, version in new["versions"].items())
-    parts += [
-        f"Recorded {new['date']} on {new['split']} cases, seeds {', '.join(map(str, new['seeds']))}, "
-        f"{new['seconds']:.0f} s on {new['machine']} ({versions}). To run it again: `{new['command']}`. "
-        + f"All figures: {', '.join(f'[{file.name}](EVIDENCE/{file.name})' for file in files)}."
-    ]
-    if len(records) > 1:
-        parts += [
-            f"It is confirmation number {len(records)}: the system was changed after the first, which had opened these "
-            "cases. They are no data that nobody has looked at any more."
-        ]
-    if slug in stale(DOCS / "evidence"):
-        parts += ["**Stale:** files of the system have changed since it was recorded."]
+    versions = ", ".join(f"{name} {version}" for name, version in records[-1]["versions"].items())
+    told = (
+        f"{record['date']}: {', '.join(record['cases'])}; seeds {', '.join(map(str, record['seeds']))}; "
+        f"{record['seconds']:.0f} s ([{file.name}](EVIDENCE/{file.name}))"
+        for record, file in zip(records, files)
+    )
+    parts += [f"Records, the newest with {versions}. To run them again: `unseen reproduce {slug} --check`."]
+    parts += [listed(list(told))]
+    looks = [look_at(line) for line in read_log(folder, slug)]
+    parts += ["Later looks:\n\n" + listed(looks)] if looks else []
+    found = freshness(slug, folder=folder)
+    if found.word == "stale":
+        parts += ["**Stale**, another verdict than the recorded one: " + "; ".join(found.parts)]
     return "\n\n".join(parts)
+
+
+def look_at(line: dict[str, Any]) -> str:
+    """A line of a log in words."""
+    flipped = "; ".join(line["flipped"])
+    if line["look"] == "accept":
+        verdicts = "; ".join(f"{one['text']} (was {one['was']}, is {one['now']})" for one in line["verdicts"])
+        return f"{line['date']}: judged anew, {line['why']}: {verdicts}"
+    seen = {
+        "replay": lambda: f"a cell of each experiment again, largest difference {line['difference']:g}",
+        "check": lambda: "all cells again",
+    }[line["look"]]()
+    where = f" ({line['where']})" if line.get("where") else ""
+    return f"{line['date']}: {seen}{where}" + (f"; flipped: {flipped}" if flipped else ", no verdict flipped")
 
 
 def arms(slug: str) -> list[str]:
     """Every arm of the newest record, ablations included, on the metrics that assertions name."""
     from unseen import claims
-    from unseen.claims.evidence import COLUMNS, evidence_files
+    from unseen.claims.base import COLUMNS
+    from unseen.claims.evidence import read_records
 
-    files = evidence_files(DOCS / "evidence", slug) if slug in claims.CLAIMS else []
-    if not files:
+    records = read_records(DOCS / "evidence", slug) if slug in claims.CLAIMS else []
+    if not records:
         return []
-    rows = [dict(zip(COLUMNS, row)) for row in json.loads(files[-1].read_text())["rows"]]
+    newest = {name: record for record in records for name in record["cases"]}
+    rows = [dict(zip(COLUMNS, row)) for name, record in newest.items() for row in record["rows"] if row[0] == name]
     claim = claims.get(slug)
-    parts = ["## All arms", "Mean over cases and seeds of the newest record, and the worst and best case behind it."]
+    parts = ["## All arms", "Mean over cases and seeds of the newest figures, and the worst and best case behind it."]
     for name, experiment in claim.experiments.items():
         named = (getattr(one.holds, "metric", None) for one in claim.ledger if one.experiment == name)
         metrics = [metric for metric in dict.fromkeys(named) if metric]
@@ -263,34 +276,58 @@ def arm_row(arm: str, metrics: list[str], rows: list[dict[str, Any]]) -> list[st
     return cells
 
 
-def assertion_row(assertion: Any, found: dict[str, Any] | None) -> list[str]:
-    """One assertion: text, level, verdict, number or reason."""
+def assertion_row(standing: Any) -> list[str]:
+    """One assertion: text, level, verdict with its state, figures or reason; the first, blind verdict if it differs."""
+    assertion, first = standing.assertion, standing.first
     level = assertion.level + (", promised" if assertion.level == "effect" and assertion.promised else "")
-    if found is not None:
-        return [assertion.text, level, f"**{found['verdict']}**", found["told"] or found["reason"]]
-    waiting = assertion.level in ("mechanism", "effect")
-    word = {"paper scale": "not run", "not testable": "not testable"}.get(assertion.level, NONE_YET)
-    return [assertion.text, level, word, "" if waiting else assertion.reason]
+    verdict = f"**{standing.verdict}**" if standing.numbers is not None else standing.verdict
+    verdict += ", explored" if standing.state == "explored" else ""
+    told = standing.told
+    if first is not None:
+        words = f"“{first['text']}” " if first["text"] != assertion.text else ""
+        told += f"<br>*First, blind, {first['date']}:* {words}**{first['verdict']}**; {first['told']}"
+    return [assertion.text, level, verdict, told]
+
+
+LEVELS = (
+    "*mechanism*: the part does what it is for, and must hold. *effect*: better than the alternatives, held or not "
+    "held at this scale; one that is *promised* must hold for `unseen reproduce` to exit with 0. *paper scale*: needs "
+    "the paper's data. A verdict is confirmed, judged once in these words on cases that nobody had opened, unless it "
+    "says *explored*: then the assertion is younger than the first look at its cases. Brackets are 95 % intervals over "
+    "cases; of up to three cases each is told."
+)
 
 
 def ledger_page() -> str:
-    """Every assertion of every claim."""
+    """What became of every claim, a line for each system."""
     from unseen import claims
+    from unseen.claims.evidence import read_records, standings
 
+    rows, fell = [], []
+    for slug in claims.slugs():
+        found = standings(claims.get(slug), read_records(DOCS / "evidence", slug))
+        count = {
+            (state, verdict): sum((one.state, one.verdict) == (state, verdict) for one in found)
+            for state in ("confirmed", "explored")
+            for verdict in ("held", "not held")
+        }
+        rest = sum(one.numbers is None for one in found)
+        rows.append([f"[{slug}](methods/{slug}.md#evidence)", *map(str, count.values()), str(rest)])
+        fell += [
+            [f"[{slug}](methods/{slug}.md#evidence)", one.assertion.level, one.assertion.text, one.told]
+            for one in found
+            if one.assertion.must_hold and one.verdict == "not held"
+        ]
+    header = ["system", "confirmed: held", "not held", "explored: held", "not held", "not run here"]
     parts = [
         "# Ledger",
-        "What each paper's abstract asserts, and what became of it here; what did not hold stands beside what held.",
-        "*mechanism*: the part does what it is for, and must hold. *effect*: it is better than its baselines, held or "
-        "not held at this scale. *paper scale*: needs the paper's data. *not testable*: the reason is given. An "
-        "effect that is *promised* must hold for `unseen reproduce` to exit with 0. Brackets are 95 % intervals, "
-        "from resampling cases.",
+        "What each paper's abstract asserts, and what became of it here; the page of each system has every assertion "
+        "with its figures.",
+        table(header, rows),
+        LEVELS,
+        "## Promises that fell",
+        table(["system", "level", "assertion", "figures"], fell) if fell else "None.",
     ]
-    for slug in claims.slugs():
-        parts += [
-            f"## {slug}",
-            f"[About the method](methods/{slug}.md)",
-            evidence(slug).replace("EVIDENCE", "evidence"),
-        ]
     return "\n\n".join(parts) + "\n"
 
 

@@ -8,7 +8,6 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ import typer
 
 import unseen
 from unseen import catalogue, claims, cli, encoders, methods
-from unseen.claims.base import Assertion, better
+from unseen.claims.base import Claim, Experiment, better, effect, paper_scale
 from unseen.data.domain import Domain
 from unseen.evaluation import protocols
 from unseen.methods.base import signatures
@@ -189,36 +188,44 @@ def test_catalogue_has_61_systems_built_or_planned(generated: Path) -> None:
     assert "http" not in text
 
 
-def test_ledger_has_every_assertion_of_every_claim(generated: Path) -> None:
-    text = (generated / "ledger.md").read_text()
+def test_the_page_of_a_system_has_every_assertion_of_its_claim(generated: Path) -> None:
+    ledger = (generated / "ledger.md").read_text()
     for slug in claims.CLAIMS:
-        assert f"## {slug}" in text
+        assert f"[{slug}](methods/{slug}.md#evidence)" in ledger
+        text = (generated / "methods" / f"{slug}.md").read_text()
         for assertion in claims.get(slug).ledger:
             assert generate.cell(assertion.text) in text
 
 
 def test_what_did_not_hold_stands_where_what_held_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    condition = better("a", "b", metric="accuracy")
-    ledger = tuple(Assertion(text=t, level="effect", experiment="e", holds=condition) for t in ("good", "bad", "new"))
-    ledger += (Assertion(text="large", level="paper scale", reason="needs ImageNet"),)
-    verdicts = {"good": ("held", "+1"), "bad": ("not held", "-1"), "large": ("not run", "needs ImageNet")}
+    rows = [["e", "c", 100, "a", "accuracy", 0.7], ["e", "c", 100, "b", "accuracy", 0.6]]
+    good, bad = better("a", "b", "accuracy"), better("b", "a", "accuracy")
+    ledger = (
+        effect("e", good, "good"), effect("e", bad, "bad"), effect("e", better("a", "c", "accuracy"), "new"),
+        paper_scale("large", "needs ImageNet"),
+    )  # fmt: skip
+    line = {"reason": "", "experiment": "e", "numbers": [0.1, 0.1, 0.1]}
     record = {
         "date": "2026-01-01", "split": "confirmation", "seeds": [100], "seconds": 3.0, "machine": "x86_64",
-        "versions": {"torch": "2"}, "command": "unseen reproduce loki --check", "files": "other",
-        "ledger": [{"text": t, "verdict": v, "told": n, "reason": ""} for t, (v, n) in verdicts.items()],
+        "versions": {"torch": "2"}, "command": "unseen reproduce loki --check", "cases": {"e": ["c"]}, "rows": rows,
+        "ledger": [
+            {**line, "text": "good", "asked": good.asked, "verdict": "not held", "told": "-1"},
+            {**line, "text": "bad", "asked": bad.asked, "verdict": "not held", "told": "-1"},
+        ],
     }  # fmt: skip
     (tmp_path / "evidence").mkdir()
     (tmp_path / "evidence" / "loki.json").write_text(json.dumps(record))
     monkeypatch.setattr(generate, "DOCS", tmp_path)
-    monkeypatch.setattr(claims, "get", lambda slug: SimpleNamespace(ledger=ledger))
-    monkeypatch.setattr("unseen.claims.evidence.file_hash", lambda slug: "now")
+    claim = Claim(slug="loki", ledger=ledger, experiments={"e": Experiment(run=dict, development=(), confirmation=())})
+    monkeypatch.setattr(claims, "get", lambda slug: claim)
     text = generate.evidence("loki")
-    assert "| good | effect | **held** | +1 |" in text
-    assert "| bad | effect | **not held** | -1 |" in text
-    assert "| new | effect | no evidence recorded yet |  |" in text
-    assert "| large | paper scale | **not run** | needs ImageNet |" in text
+    assert "| good | effect | **held** | accuracy: a better than b by +0.1" in text
+    assert "*First, blind, 2026-01-01:* **not held**; -1" in text
+    assert "| bad | effect | **not held** |" in text
+    assert "| new | effect | no evidence |" in text
+    assert "| large | paper scale | not run | needs ImageNet |" in text
     assert "`unseen reproduce loki --check`" in text
-    assert "**Stale:**" in text
+    assert "**Stale**" in text
 
 
 def test_a_method_of_regions_is_shown_with_the_encoder_that_its_error_names() -> None:

@@ -100,12 +100,15 @@ class Given:
         Whether class embeddings lie in the space of the samples (a two-tower encoder).
     seed : int
         Seed of the source model that is trained where a method adapts a model and none was given.
+    two_views : bool
+        Whether pictures can be seen with the batch statistics of their domain, too.
     """
 
     inputs: Mapping[str, Any]
     kind: str = "features"
     shared_space: bool = False
     seed: int = 0
+    two_views: bool = False
     _model: Any = dataclasses.field(default=None, init=False)
 
     def why_not(self, method: type[Method]) -> str | None:
@@ -255,7 +258,7 @@ def candidates(given: Given, wanted: Iterable[str] | None = None) -> tuple[list[
                 continue
             reason = given.why_not(method) or given.pointless(method)
             if reason is None:
-                pairs += [(slug, preset) for preset in _tried(method.card)]
+                pairs += [(slug, preset) for preset in _tried(method.card, given)]
                 left_out |= {f"{slug}:{preset}": BY_NAME for preset in sorted(method.card.on_request)}
             else:
                 left_out[slug] = reason
@@ -268,16 +271,22 @@ def candidates(given: Given, wanted: Iterable[str] | None = None) -> tuple[list[
             raise ValueError(f"{slug} cannot run here: it {reason}")
         if preset and preset not in method.card.presets:
             raise ValueError(f"{slug} has the presets {', '.join(method.card.presets)}; got {preset!r}")
-        pairs += [(slug, preset)] if preset else [(slug, p) for p in _tried(method.card)]
+        if preset in method.card.two_views and not given.two_views:
+            raise ValueError(f"{name} cannot run here: {VIEWS}")
+        pairs += [(slug, preset)] if preset else [(slug, p) for p in _tried(method.card, given)]
     return pairs, left_out
 
 
 BY_NAME = "runs only on request: name it to run it"
 
 
-def _tried(card: Card) -> list[str]:
+VIEWS = "both views need a source and a target of pictures, and an encoder with BatchNorm layers"
+
+
+def _tried(card: Card, given: Given) -> list[str]:
     """The presets that run where none is named."""
-    return [preset for preset in card.presets if preset not in card.on_request]
+    lacking = frozenset() if given.two_views else card.two_views
+    return [preset for preset in card.presets if preset not in card.on_request and preset not in lacking]
 
 
 def _compared(card: Card) -> bool:

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from unseen.claims import ad_clip
-from unseen.claims.ad_clip import CLASSES, STATIC, WORDING, claim, classes_of, drawn, no_loss
+from unseen.claims.ad_clip import CLASSES, STATIC, WORDING, claim, classes_of, drawn
+from unseen.claims.base import not_worse
 from unseen.claims.small_clip import STAGES, VENDOR
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
@@ -65,4 +66,4 @@ def test_the_static_prompt_is_as_long_as_that_of_an_image() -> None:
 def test_a_loss_within_the_margin_is_also_so_at_the_lower_end(gains: tuple[float, ...], held: bool) -> None:
     rows = [dict(case=str(i), seed=0, arm=arm, metric="m", value=0.5 + (gain if arm == "a" else 0))
             for i, gain in enumerate(gains) for arm in ("a", "b")]  # fmt: skip
-    assert no_loss("a", "b", metric="m", within=0.02)(pd.DataFrame(rows)).held is held
+    assert not_worse("a", "b", metric="m", within=0.02)(pd.DataFrame(rows)).held is held

@@ -9,6 +9,7 @@ from unseen.claims.base import (
     Experiment,
     at_least,
     at_most,
+    beats_all,
     better,
     equals,
     interval,
@@ -44,6 +45,38 @@ def test_a_gain_below_the_margin_is_not_enough():
     arms = table(a=[0.6, 0.6], b=[0.57, 0.57])
     assert better("a", "b", metric="accuracy", by=0.02)(arms).held
     assert not better("a", "b", metric="accuracy", by=0.05)(arms).held
+
+
+def test_not_worse_asks_its_interval_too():
+    arms = table(a=[0.6, 0.6, 0.6, 0.4], b=[0.5, 0.5, 0.5, 0.5])
+    verdict = not_worse("a", "b", metric="accuracy", within=0.02)(arms)
+    assert verdict.value > 0
+    assert not verdict.held
+
+
+def test_of_up_to_three_cases_each_is_told_and_must_do():
+    verdict = better("a", "b", metric="accuracy")(table(a=[0.6, 0.7, 0.8], b=[0.5, 0.6, 0.7]))
+    assert "(each case: +0.1, +0.1, +0.1)" in verdict.told
+    assert "[" not in verdict.told
+
+
+def test_the_best_of_others_may_be_another_one_in_each_case():
+    arms = table(a=[0.6, 0.6], b=[0.5, 0.7], c=[0.7, 0.5])
+    assert better("a", "b", "accuracy").rule(arms).value == pytest.approx(0)
+    assert beats_all("a", ("b", "c"), "accuracy")(arms).value == pytest.approx(-0.1)
+    with pytest.raises(ValueError, match="no metric 'accuracy' of arm 'd'"):
+        beats_all("a", ("b", "d"), "accuracy")(arms)
+
+
+def test_conditions_that_ask_the_same_have_the_same_words():
+    assert better("a", "b", "m", by=0.1).asked == better("a", "b", metric="m", by=0.1).asked
+    asked = [
+        better("a", "b", "m"),
+        better("a", "b", "m", by=0.1),
+        better("b", "a", "m"),
+        not_worse("a", "b", "m", within=0.1),
+    ]
+    assert len({condition.asked for condition in asked}) == len(asked)
 
 
 def test_one_case_says_that_it_is_one():

@@ -1,70 +1,51 @@
-"""Records of claims: written once, compared, found stale when the files of a system change."""
+"""Evidence: confirmed once, explored when it is younger than the look at its cases, stamped by what a system gives."""
 
-import importlib.util
+import dataclasses
 import json
-import subprocess
-import sys
 
+import numpy as np
 import pytest
 
 from unseen import claims, methods
-from unseen.claims import evidence
-from unseen.claims.base import Assertion, Claim, Experiment, at_least
+from unseen.claims import evidence, stamps
+from unseen.claims.base import Assertion, Claim, Experiment, at_least, better, effect, not_worse, paper_scale, promised
+from unseen.data.domain import Domain
+
+LOKI = methods.get("loki")
 
 
-def claim(value=1.0, promised=True, text="it works"):
+def claim(value=1.0, *, cases=("y",), ledger=None, name="e", noise=0.0):
+    """One experiment with arms a (`value`) and b (.5)."""
+
     def run(case, seed):
-        return {"a": {"accuracy": value}}
+        return {"a": {"accuracy": value + noise}, "b": {"accuracy": 0.5}}
 
-    return Claim(
-        slug="loki",
-        experiments={"e": Experiment(run=run, development=("x",), confirmation=("y",), seeds=(0, 1))},
-        ledger=(
-            Assertion(text=text, level="effect", experiment="e", promised=promised,
-                      holds=at_least("a", metric="accuracy", value=0.5)),
-            Assertion(text="elsewhere", level="paper scale", reason="needs ImageNet"),
-        ),
-    )  # fmt: skip
+    rows = ledger or (promised(name, at_least("a", "accuracy", 0.5), "it works"), paper_scale("elsewhere", "ImageNet"))
+    experiment = Experiment(run=run, development=("x",), confirmation=cases, seeds=(0, 1), fresh_seeds=(100, 101))
+    return Claim(slug="loki", experiments={name: experiment}, ledger=rows)
 
 
 @pytest.fixture
 def use(monkeypatch):
     def set_(value):
         monkeypatch.setattr(claims, "get", lambda slug: value)
-        monkeypatch.setattr(evidence, "file_hash", lambda slug: "0" * 64)
+        return value
 
     return set_
+
+
+def states(made, folder):
+    return [(one.verdict, one.state) for one in evidence.standings(made, evidence.read_records(folder, "loki"))]
+
+
+# -- confirmed once ----------------------------------------------------------------------------------------
 
 
 def test_what_is_promised_and_does_not_hold_is_not_good(use, tmp_path):
     use(claim(0.2))
     assert not evidence.reproduce("loki", folder=tmp_path)["good"]
-    use(claim(0.2, promised=False))
+    use(claim(0.2, ledger=(effect("e", at_least("a", "accuracy", 0.5), "it works"),)))
     assert evidence.reproduce("loki", folder=tmp_path)["good"]
-
-
-def test_a_second_confirmation_stands_beside_the_first(use, tmp_path):
-    use(claim())
-    evidence.reproduce("loki", confirm=True, folder=tmp_path)
-    evidence.reproduce("loki", confirm=True, folder=tmp_path)
-    assert [file.name for file in evidence.evidence_files(tmp_path, "loki")] == ["loki.json", "loki.2.json"]
-    record = json.loads((tmp_path / "loki.json").read_text())
-    assert record["split"] == "confirmation"
-    assert [row["verdict"] for row in record["ledger"]] == ["held", "not run"]
-    assert record["cases"] == {"e": ["y"]}
-    assert record["licences"] == []
-
-
-def test_check_compares_verdicts_with_the_newest_record(use, tmp_path):
-    use(claim())
-    with pytest.raises(ValueError, match="no evidence for loki"):
-        evidence.reproduce("loki", check=True, folder=tmp_path)
-    evidence.reproduce("loki", confirm=True, folder=tmp_path)
-    assert evidence.reproduce("loki", check=True, folder=tmp_path)["good"]
-    use(claim(0.2))
-    changed = evidence.reproduce("loki", check=True, folder=tmp_path)
-    assert not changed["good"]
-    assert changed["changed"] == ["it works"]
 
 
 def test_development_writes_nothing(use, tmp_path):
@@ -73,57 +54,227 @@ def test_development_writes_nothing(use, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("flags", [{"check": True, "confirm": True}, {"quick": True, "confirm": True}])
-def test_flags_that_exclude_each_other(flags, tmp_path):
-    with pytest.raises(ValueError, match="exclude each other"):
-        evidence.reproduce("loki", folder=tmp_path, **flags)
+def test_cases_that_were_opened_confirm_nothing(use, tmp_path):
+    use(claim())
+    evidence.confirm("loki", folder=tmp_path)
+    with pytest.raises(ValueError, match="have been opened"):
+        evidence.confirm("loki", folder=tmp_path)
+    assert [file.name for file in evidence.evidence_files(tmp_path, "loki")] == ["loki.json"]
 
 
-def test_evidence_of_other_files_is_stale(tmp_path, monkeypatch):
-    (tmp_path / "loki.json").write_text(json.dumps({"files": evidence.file_hash("loki")}))
-    assert evidence.stale(tmp_path) == []
-    (tmp_path / "loki.2.json").write_text(json.dumps({"files": "other"}))
-    assert evidence.stale(tmp_path) == ["loki"]
+def test_fresh_cases_are_recorded_beside_the_first(use, tmp_path):
+    use(claim())
+    evidence.confirm("loki", folder=tmp_path)
+    first = (tmp_path / "loki.json").read_text()
+    old = claim()
+    fresh = claim(cases=("z",), name="again").experiments["again"]
+    rows = (*old.ledger, effect("again", better("a", "b", "accuracy"), "it wins"))
+    made = use(dataclasses.replace(old, experiments={**old.experiments, "again": fresh}, ledger=rows))
+    record = evidence.confirm("loki", folder=tmp_path)
+    assert record["cases"] == {"again": ["z"]}, "only what nobody had opened is run"
+    assert (tmp_path / "loki.json").read_text() == first
+    assert states(made, tmp_path) == [("held", "confirmed"), ("not run", "open"), ("held", "confirmed")]
 
 
-def test_the_hash_covers_method_claim_and_parts():
-    slugs = ("loki", "glc", "lisgan", "zeroq")
-    assert len({evidence.file_hash(slug) for slug in slugs}) == len(slugs)
+def test_a_case_of_development_confirms_nothing(use, tmp_path):
+    use(claim(cases=("x",)))
+    with pytest.raises(ValueError, match="have been opened"):
+        evidence.confirm("loki", folder=tmp_path)
+
+
+def test_a_record_has_a_line_for_each_row_and_reads_back(use, tmp_path):
+    use(claim())
+    evidence.confirm("loki", folder=tmp_path)
+    lines = (tmp_path / "loki.json").read_text().splitlines()
+    record = json.loads("\n".join(lines))
+    assert sum(line.startswith('["e", ') for line in lines) == len(record["rows"]) == 4
+    assert record["split"] == "confirmation"
+    assert record["cases"] == {"e": ["y"]}
+
+
+# -- confirmed or explored ---------------------------------------------------------------------------------
+
+
+def test_an_assertion_added_after_its_cases_were_opened_is_explored(use, tmp_path):
+    old = use(claim())
+    evidence.confirm("loki", folder=tmp_path)
+    made = dataclasses.replace(old, ledger=(*old.ledger, effect("e", better("a", "b", "accuracy"), "it wins")))
+    assert states(made, tmp_path)[0] == ("held", "confirmed")
+    assert states(made, tmp_path)[2] == ("held", "explored")
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        promised("e", at_least("a", "accuracy", 0.5), "it works well"),
+        promised("e", at_least("a", "accuracy", 0.4), "it works"),
+        promised("e", at_least("b", "accuracy", 0.5), "it works"),
+    ],
+    ids=["other words", "another threshold", "another arm"],
+)
+def test_an_assertion_that_was_changed_after_its_cases_were_opened_is_explored(use, tmp_path, row):
+    old = use(claim())
+    evidence.confirm("loki", folder=tmp_path)
+    assert states(dataclasses.replace(old, ledger=(row,)), tmp_path) == [("held", "explored")]
+
+
+def test_the_first_blind_verdict_stands_beside_a_later_one(use, tmp_path):
+    use(claim(0.2))
+    evidence.confirm("loki", folder=tmp_path)
+    later = json.loads((tmp_path / "loki.json").read_text())
+    later["rows"] = [[*row[:5], 0.9] for row in later["rows"]]
+    (tmp_path / "loki.2.json").write_text(evidence.to_text(later))
+    found = evidence.standings(claim(), evidence.read_records(tmp_path, "loki"))[0]
+    assert (found.verdict, found.first["verdict"], found.first["record"]) == ("held", "not held", 1)
 
 
 def test_assertions_that_say_the_same_keep_their_own_verdicts(use, tmp_path):
-    def two(values):
-        asked = [at_least(arm, metric="accuracy", value=0.5) for arm in values]
-        return Claim(
-            slug="loki",
-            experiments={
-                "e": Experiment(
-                    run=lambda case, seed: {arm: {"accuracy": value} for arm, value in values.items()},
-                    development=("x",), confirmation=("y",), seeds=(0, 1),
-                )
-            },
-            ledger=tuple(Assertion(text="the same", level="effect", experiment="e", holds=one) for one in asked),
-        )  # fmt: skip
-
-    use(two({"a": 0.2, "b": 1.0}))
-    evidence.reproduce("loki", confirm=True, folder=tmp_path)
-    record = json.loads((tmp_path / "loki.json").read_text())
-    lines = evidence.lines_of(["the same", "another", "the same"], record)
-    assert [line and line["verdict"] for line in lines] == ["not held", None, "held"]
-    use(two({"a": 1.0, "b": 1.0}))
-    assert evidence.reproduce("loki", check=True, folder=tmp_path)["changed"] == ["the same"]
+    made = use(claim(ledger=tuple(effect("e", at_least(arm, "accuracy", 0.8), "the same") for arm in ("b", "a"))))
+    evidence.confirm("loki", folder=tmp_path)
+    assert states(made, tmp_path) == [("not held", "confirmed"), ("held", "confirmed")]
 
 
-def test_the_parts_of_laion_are_files_and_hold_what_its_claim_runs_through():
-    """Of a package the hash takes `__init__` alone, so one would stand for nothing."""
-    parts = {*methods.card("laion").parts, *claims.get("laion").parts}
-    assert not [part for part in parts if importlib.util.find_spec(part).submodule_search_locations]
-    run = {name for name in _imported("unseen.claims.laion") if name.startswith("unseen.curation.")}
-    assert run
-    assert run <= parts
+def test_figures_that_a_record_lacks_are_no_evidence(use, tmp_path):
+    old = use(claim())
+    evidence.confirm("loki", folder=tmp_path)
+    row = effect("e", better("a", "an arm that came later", "accuracy"), "new")
+    assert states(dataclasses.replace(old, ledger=(row,)), tmp_path) == [("no evidence", "open")]
 
 
-def _imported(module: str) -> list[str]:
-    """What a fresh process has imported once a module, and all that it asks for, is there."""
-    code = f"import sys, {module}; print(*sys.modules)"
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+def test_records_here_say_what_every_assertion_asked():
+    for slug in claims.CLAIMS:
+        for record in evidence.read_records(evidence.FOLDER, slug):
+            assert all(line["asked"] for line in record["ledger"] if line["numbers"]), slug
+
+
+# -- stale -------------------------------------------------------------------------------------------------
+
+
+def test_check_compares_verdicts_with_those_that_stand(use, tmp_path):
+    use(claim())
+    with pytest.raises(ValueError, match="no evidence for loki"):
+        evidence.reproduce("loki", check=True, folder=tmp_path)
+    evidence.confirm("loki", folder=tmp_path)
+    assert evidence.reproduce("loki", check=True, folder=tmp_path)["good"]
+    use(claim(0.2))
+    changed = evidence.reproduce("loki", check=True, folder=tmp_path)
+    assert changed["changed"] == ["it works"]
+    assert not changed["good"]
+    assert evidence.freshness("loki", folder=tmp_path).word == "stale"
+
+
+def test_a_promise_that_failed_before_fails_a_check_too(use, tmp_path):
+    use(claim(0.2))
+    evidence.confirm("loki", folder=tmp_path)
+    record = evidence.reproduce("loki", check=True, folder=tmp_path)
+    assert record["changed"] == []
+    assert not record["good"]
+
+
+def test_a_replay_tells_the_largest_difference_and_stamps(use, tmp_path):
+    use(claim())
+    evidence.confirm("loki", folder=tmp_path)
+    (tmp_path / "loki.stamp.json").unlink()
+    assert evidence.freshness("loki", folder=tmp_path).word == "unstamped"
+    use(claim(noise=0.01))
+    line = evidence.replay("loki", folder=tmp_path)
+    assert line["difference"] == pytest.approx(0.01)
+    assert line["where"] == "accuracy of a, e: y, seed 100"
+    assert line["flipped"] == []
+    assert evidence.freshness("loki", folder=tmp_path).word == "fresh"
+    assert [look["look"] for look in evidence.read_log(tmp_path, "loki")] == ["replay"]
+
+
+def test_a_replay_that_flips_a_verdict_makes_evidence_stale(use, tmp_path):
+    use(claim(0.51))
+    evidence.confirm("loki", folder=tmp_path)
+    use(claim(0.3))
+    assert evidence.replay("loki", folder=tmp_path)["flipped"] == ["it works"]
+    found = evidence.freshness("loki", folder=tmp_path)
+    assert (found.word, found.parts) == ("stale", ("it works",))
+
+
+def test_clocks_are_no_difference(use, tmp_path):
+    made = claim()
+    evidence_ = {"e": dataclasses.replace(made.experiments["e"], clocks=("accuracy",))}
+    use(made)
+    evidence.confirm("loki", folder=tmp_path)
+    use(dataclasses.replace(claim(noise=3.0), experiments={"e": dataclasses.replace(
+        claim(noise=3.0).experiments["e"], clocks=evidence_["e"].clocks)}))  # fmt: skip
+    assert evidence.replay("loki", folder=tmp_path)["difference"] == 0
+
+
+def test_a_condition_that_judges_recorded_figures_otherwise_is_stale_until_accepted(use, tmp_path):
+    row = effect("e", not_worse("a", "b", "accuracy", within=0.0), "no loss")
+    made = use(claim(ledger=(row,)))
+    evidence.confirm("loki", folder=tmp_path)
+    stricter = dataclasses.replace(row.holds, rule=lambda table: dataclasses.replace(row.holds.rule(table), held=False))
+    use(dataclasses.replace(made, ledger=(dataclasses.replace(row, holds=stricter),)))
+    assert evidence.freshness("loki", folder=tmp_path).word == "stale"
+    assert [flip["now"] for flip in evidence.accept("loki", "asks its interval", folder=tmp_path)] == ["not held"]
+    assert evidence.freshness("loki", folder=tmp_path).word == "fresh"
+    assert evidence.flips("loki", folder=tmp_path) == []
+
+
+def test_no_verdict_of_the_evidence_here_has_flipped():
+    assert {slug: found.parts for slug in claims.CLAIMS
+            if (found := evidence.freshness(slug, folder=evidence.FOLDER)).word == "stale"} == {}  # fmt: skip
+
+
+# -- stamps ------------------------------------------------------------------------------------------------
+
+
+def test_a_renamed_variable_a_moved_file_or_a_comment_moves_no_stamp(monkeypatch):
+    before = stamps.stamp_of("loki")
+    moved = type("Renamed", (LOKI,), {"__module__": "elsewhere", "__doc__": "Another comment."})
+    monkeypatch.setattr(methods, "get", lambda slug: moved)
+    assert stamps.stamp_of("loki") == before
+
+
+def test_a_changed_default_moves_the_stamp(monkeypatch):
+    before = stamps.stamp_of("loki")
+    changed = type("Loki", (LOKI,), {"__annotations__": {"temperature": float}, "temperature": 1.5})
+    monkeypatch.setattr(methods, "get", lambda slug: changed)
+    assert "settings" in stamps.moved_parts(before, stamps.stamp_of("loki"))
+
+
+def test_a_changed_rule_moves_the_stamp(monkeypatch):
+    before = stamps.stamp_of("loki")
+    rule = LOKI.decision_function
+    monkeypatch.setattr(LOKI, "decision_function", lambda self, probs: -rule(self, probs))
+    assert any(part.startswith("fit loki") for part in stamps.moved_parts(before, stamps.stamp_of("loki")))
+
+
+def test_other_data_move_the_stamp(use):
+    def of(x):
+        made = claim()
+        data = lambda case: [Domain(x=np.full((3, 2), x))]
+        return dataclasses.replace(made, experiments={"e": dataclasses.replace(made.experiments["e"], data=data)})
+
+    use(of(0.0))
+    before = stamps.stamp_of("loki")
+    use(of(1.0))
+    assert stamps.moved_parts(before, stamps.stamp_of("loki")) == ("data e: y",)
+
+
+def test_data_that_cannot_be_had_here_are_no_difference():
+    assert stamps.moved_parts({"settings": "a", "data e: y": "b"}, {"settings": "a"}) == ()
+    assert stamps.moved_parts({"settings": "a", "fit x": "b"}, {"settings": "a"}) == ("fit x",)
+
+
+def test_bits_that_differ_between_builds_move_no_stamp():
+    x = np.linspace(-5.0, 5.0, 8)
+    assert stamps.digest_of({"p": x}) == stamps.digest_of({"p": x * (1 + 1e-9)})
+    assert stamps.digest_of({"p": x}) != stamps.digest_of({"p": x * 1.02})
+
+
+def test_a_stamp_of_another_processor_stays(tmp_path, monkeypatch):
+    stamps.write_stamp(tmp_path, "loki", {"settings": "a"})
+    monkeypatch.setattr(stamps, "processor", lambda: "another")
+    assert stamps.read_stamp(tmp_path, "loki") is None
+    stamps.write_stamp(tmp_path, "loki", {"settings": "b"})
+    assert len(json.loads((tmp_path / "loki.stamp.json").read_text())) == 2
+
+
+def test_an_assertion_of_no_condition_is_no_figure():
+    assert Assertion(text="t", level="not testable", reason="background").holds is None

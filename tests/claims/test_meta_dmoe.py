@@ -6,19 +6,27 @@ import numpy as np
 import pytest
 import torch
 
-from unseen.claims import meta_dmoe
-from unseen.claims.meta_dmoe import Start, Style, begin, claim, digit_domains, digits, drawn, styles, with_statistics_of
+from unseen.claims import experts
+from unseen.claims.experts import Start, begin, with_statistics_of
+from unseen.claims.fair_experts import best, letter_domains, standardized
+from unseen.claims.meta_dmoe import claim, digit_domains, digits
+from unseen.claims.styles import Style, drawn, styles
 from unseen.data.domain import Domain, concatenate
 from unseen.data.samplers import tensor
 from unseen.methods.adaptation.meta_dmoe import training
 from unseen.methods.adaptation.meta_dmoe.aggregator import aggregator
 from unseen.methods.adaptation.meta_dmoe.training import Meta
 from unseen.nn.bn_statistics import batch_norms
-from unseen.nn.classifier import mlp_classifier
+from unseen.nn.classifier import linear, mlp_classifier
 from unseen.runtime import reproducible
 
 FAMILIES = sorted(
-    {case.split()[2] for e in ("development", "confirmation") for case in vars(claim.experiments["digits"])[e]}
+    {
+        case.split()[-1]
+        for name in ("digits", "letters, fair arms")
+        for split in ("development", "confirmation")
+        for case in vars(claim.experiments[name])[split]
+    }
 )
 
 
@@ -65,6 +73,21 @@ def test_unseen_domains_are_of_pictures_that_the_source_does_not_have() -> None:
     assert not {x.tobytes() for x in plain} & {x.tobytes() for x in new}
 
 
+def test_letters_of_the_confirmation_are_none_of_development() -> None:
+    experiment = claim.experiments["letters, fair arms"]
+    texts = [{case.split()[0] for case in vars(experiment)[split]} for split in ("development", "confirmation")]
+    development, confirmation = ({letter for text in part for letter in text} for part in texts)
+    assert not development & confirmation
+    assert all(len(set(text)) == 10 for part in texts for text in part)
+
+
+def test_unseen_ways_of_drawing_letters_show_other_pictures_than_the_source() -> None:
+    source, unseen = letter_domains("ABCDEFGHIJ inked", 0)
+    assert (len(source.domains), len(unseen)) == (12, 6)
+    assert set(source.labels.tolist()) == set(unseen[0].labels.tolist()) == set(range(10))
+    assert source.x.shape[1:] == unseen[0].x.shape[1:] == (1, 16, 16)
+
+
 # -- arms ----------------------------------------------------------------------------------------------------------
 
 
@@ -98,7 +121,7 @@ def test_the_single_model_and_arm_bn_have_the_steps_rates_and_choice_of_meta_tra
         return run
 
     train = training.train
-    for module in (training, meta_dmoe):
+    for module in (training, experts):
         monkeypatch.setattr(module, "train", watching)
     mixed = aggregator("average", 8, [8] * 4)
     start.learnt(mixed)
@@ -108,6 +131,8 @@ def test_the_single_model_and_arm_bn_have_the_steps_rates_and_choice_of_meta_tra
     assert len(set(seen[0][1])) == 3
     start.longer(2)
     assert seen[3][0] == 2 * seen[0][0]
+    start.longer(rate=0.5)
+    assert seen[4][1] == [50 * rate for rate in seen[0][1]]
     kept = [layer.running_mean for layer in batch_norms(start.student).values()]
     for network, same in ((single, True), (statistics, False)):
         found = [layer.running_mean for layer in batch_norms(network).values()]
@@ -116,13 +141,13 @@ def test_the_single_model_and_arm_bn_have_the_steps_rates_and_choice_of_meta_tra
 
 def test_the_single_model_learns_from_all_labels_of_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     start, counts = small_start(), []
-    cross_entropy = meta_dmoe.F.cross_entropy
+    cross_entropy = experts.F.cross_entropy
 
     def counting(logits: Any, y: Any) -> Any:
         counts.append(len(y))
         return cross_entropy(logits, y)
 
-    monkeypatch.setattr(meta_dmoe.F, "cross_entropy", counting)
+    monkeypatch.setattr(experts.F, "cross_entropy", counting)
     start.longer()
     assert sum(counts) == 3 * 4 * 30  # of 32 samples of each domain; a batch of two is too small
 
@@ -142,3 +167,19 @@ def test_statistics_are_those_of_the_samples() -> None:
     (layer,) = batch_norms(with_statistics_of(start.student, domain)).values()
     linear = start.student.bottleneck[0](start.student.backbone(tensor(domain)))  # type: ignore[index]
     torch.testing.assert_close(layer.running_mean, linear.mean(dim=0))
+
+
+def test_the_best_candidate_is_the_first_of_equals_and_its_time_is_the_mean_of_all() -> None:
+    chosen, seconds = best([lambda: "one", lambda: "two", lambda: "three"], lambda name: float(len(name) == 3))
+    assert chosen == "one"
+    assert 0 <= seconds < 1
+
+
+def test_a_domain_that_is_moved_and_stretched_is_standardized_to_where_it_was() -> None:
+    start = small_start()
+    learn, held = start.sources.learn, [start.sources.check]
+    network = linear(5, 3)  # its features are affine in x
+    moved = [held[0].replace(x=3 * held[0].x + 5)]
+    there = standardized(network, learn, held, held, held)
+    assert there == standardized(network, learn, held, moved, moved)
+    assert there > standardized(network, learn, held, held, moved)

@@ -291,3 +291,37 @@ def test_other_sealed_labels_go_on_in_the_same_folder(tmp_path):
     target = domain(shift=1.5, seed=1)
     run(tmp_path, target=target)
     run(tmp_path, target=target.with_labels(np.roll(target.y, 1)))  # what is fitted cannot depend on them
+
+
+# -- what is refused before anything is encoded ------------------------------------------------------------
+
+
+def one_picture(n):
+    return Domain(x=np.ones((n, 8), dtype="float32"), name="d")
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (dict(source=domain("a")), "source must hold samples of at least two classes; all 90 are of 'a'"),
+        (dict(target=domain("de")), "target has no class in common with the labelled data: it has 'd', 'e', they have"),
+        (dict(target=domain()), r"target holds no sample that source lacks \(all 90 are in both\)"),
+        (dict(target=one_picture(7)), "target holds one and the same sample 7 times"),
+    ],
+    ids=["one class", "no class in common", "the source itself", "one picture"],
+)
+def test_what_cannot_be_learnt_from_is_named_before_work(tmp_path, monkeypatch, given, told):
+    monkeypatch.setattr("unseen.compare.inputs._encode", lambda *args: pytest.fail("something was encoded"))
+    with pytest.raises(ValueError, match=told):
+        run(tmp_path, **given)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_tiny_target_and_classes_of_one_sample_are_said_so(tmp_path):
+    said = []
+    few = domain()
+    few = few.take(np.r_[0:60, 60])
+    few = few.take(np.flatnonzero((few.labels != 2) | (np.arange(len(few)) == 2)))
+    run(tmp_path, source=few, target=domain(n=3, shift=1.5, seed=1), say=said.append)
+    assert any("classes with a single labelled sample, of which nothing can be held out: c" in line for line in said)
+    assert any("the target has 3 samples" in line for line in said)

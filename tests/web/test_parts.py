@@ -15,6 +15,7 @@ import pytest
 
 from unseen import claims
 from unseen.bundle import Bundle
+from unseen.claims.evidence import Standing
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.methods import get
@@ -119,20 +120,30 @@ def test_nothing_ticked_and_nothing_labelled_say_what_to_do() -> None:
 # -- evidence ----------------------------------------------------------------------------------------------
 
 
-def record(slug: str, **verdicts: str) -> dict[str, Any]:
-    """A record in which every assertion but the first held."""
-    texts = [assertion.text for assertion in claims.get(slug).ledger]
-    rows = [{"text": text, "verdict": "held", "told": "+1"} for text in texts]
-    rows[0] |= {"verdict": "not held", "told": f"-1 {NASTY}"}
+def record(slug: str) -> dict[str, Any]:
+    """A record in which every assertion but the first held, whatever the figures."""
+    ledger = claims.get(slug).ledger
+    lines = [
+        {"text": one.text, "asked": one.holds.asked if one.holds else "", "experiment": one.experiment,
+         "verdict": "held", "told": "+1"}
+        for one in ledger
+    ]  # fmt: skip
     return {
-        "ledger": rows, "files": "other", "date": "2026-01-01", "split": "confirmation", "seeds": [100], "seconds": 3.0,
-        "machine": "x86_64", "versions": {"torch": "2"}, "command": f"unseen reproduce {slug} --check",
+        "ledger": lines, "date": "2026-01-01", "split": "confirmation", "seeds": [100], "seconds": 3.0,
+        "cases": {"e": []}, "machine": "x86_64", "versions": {"torch": "2"}, "command": f"reproduce {slug} --check",
         "rows": [["e", "case", 100, "arm", "accuracy", 0.25], ["e", "other", 100, "arm", "accuracy", 0.75]],
     }  # fmt: skip
 
 
-def test_the_ledger_shows_every_assertion_and_what_did_not_hold(tmp_path: Path) -> None:
+def test_the_ledger_shows_every_assertion_and_what_did_not_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "loki.json").write_text(json.dumps(record("loki")))
+    judged = [
+        Standing(one, "held" if i else "not held", "+1" if i else f"-1 {NASTY}", (0.0, 0.0, 0.0), "explored")
+        for i, one in enumerate(claims.get("loki").ledger)
+    ]
+    monkeypatch.setattr(evidence, "standings", lambda claim, records: judged)
     page = evidence.page("loki", tmp_path)
     n = len(claims.get("loki").ledger)
     assert page.count('<span class="verdict held">✓ held</span>') == n - 1 + 1  # the rows and the count above them
@@ -140,7 +151,7 @@ def test_the_ledger_shows_every_assertion_and_what_did_not_hold(tmp_path: Path) 
     for assertion in claims.get("loki").ledger:
         assert markup.joined([assertion.text]) in page
     assert NASTY not in page
-    assert "Stale" in page
+    assert evidence.EXPLORED.split(".")[0] in page
     assert ">0.5</td>" in page  # the mean of both cases
 
 

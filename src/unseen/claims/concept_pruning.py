@@ -375,5 +375,4 @@ claim = Claim(
         "Fonts of matplotlib (DejaVu, STIX, Computer Modern)",
         "Emoji of npm's @iconify-json packages, each under its own licence; names from emojibase-data (MIT)",
     ),
-    parts=("unseen.claims.pruning_pools", "unseen.claims.pruning_pairs", "unseen.claims.drawings"),
 )

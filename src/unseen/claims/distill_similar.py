@@ -22,10 +22,23 @@ from scipy.stats import spearmanr
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
-from unseen.claims.base import Assertion, Claim, Experiment, at_least, at_most, better, equals
+from unseen.claims.base import (
+    Assertion,
+    Claim,
+    Experiment,
+    at_least,
+    at_most,
+    better,
+    effect,
+    equals,
+    mechanism,
+    paper_scale,
+    promised,
+)
 from unseen.claims.drawings import VENDORS
-from unseen.claims.meta_dmoe import Style, digits, drawn
+from unseen.claims.meta_dmoe import digits
 from unseen.claims.shifts import subgroups
+from unseen.claims.styles import Style, drawn
 from unseen.data.augment import Augment, jitter, random_crop, random_resized_crop
 from unseen.data.domain import Domain, concatenate
 from unseen.data.samplers import hold_out, tensor
@@ -343,25 +356,73 @@ def learn_apart(folder: str) -> None:
 # -- the ledger ----------------------------------------------------------------------------------------------
 
 
-def effect(text: str, a: str, b: str, *, by: float = 0.0, promised: bool = False, on: str = "emoji") -> Assertion:
-    """Arm `a` is more accurate than arm `b`."""
-    return Assertion(
-        text=text, level="effect", experiment=on, holds=better(a, b, metric="accuracy", by=by), promised=promised
-    )
-
+# fmt: off
+LEDGER: tuple[Assertion, ...] = (
+    mechanism("emoji", better("nearest", "random source", "accuracy"),
+        "A measure of similarity picks a suitable source: the nearest is better than a source at random."),
+    effect("emoji", better("statistics of both", "decoy", "accuracy"),
+        "A good choice is imperative: distilling from an unsuitable source is worse than from none."),
+    effect("digits", better("statistics of both", "decoy", "accuracy"),
+        "A good choice is imperative on pictures: distilling from an unsuitable source is worse than from none."),
+    effect("emoji", at_least("parc", "rank correlation", 0.5),
+        "Similarity (PARC) foretells the accuracy of distilling from a source: rank correlation >= .5."),
+    effect("emoji", better("nearest", "labels alone", "accuracy"),
+        "DistillNearest outperforms transfer: labels alone, on features from ImageNet."),
+    effect("emoji", better("nearest", "statistics of both", "accuracy"),
+        "It is the distillation: DistillNearest outperforms labels alone with BatchNorm statistics of both."),
+    promised("digits", better("nearest", "labels alone", "accuracy"),
+        "DistillNearest outperforms labels alone on pictures."),
+    promised("digits", better("nearest", "statistics of both", "accuracy"),
+        "It is the distillation on pictures: DistillNearest outperforms labels alone with BatchNorm statistics of "
+        "both."),
+    effect("emoji", better("weighted", "nearest", "accuracy"),
+        "A single source does not always match: DistillWeighted is better than DistillNearest."),
+    effect("digits", better("weighted", "nearest", "accuracy"),
+        "A single source does not always match on pictures: DistillWeighted is better than DistillNearest."),
+    effect("emoji", at_most("weighted", "decoy's share", 0.01),
+        "DistillWeighted weighs by relevance: a source of random labels gets less than .01."),
+    effect("emoji", better("weighted", "equal", "accuracy"),
+        "Weights by relevance are better than equal ones."),
+    mechanism("apart", equals("weighted", "same predictions", 1.0),
+        "No source data is needed, only features and pseudo-labels of the source models: a process that has tables "
+        "of these alone learns the same student."),
+    mechanism("digits", at_most("weighted", "time", 0.5),
+        "The result is a single efficient model: at most half of a source's time for a picture."),
+    effect("emoji", better("weighted", "labels alone", "accuracy"),
+        "DistillWeighted outperforms transfer: labels alone, on features from ImageNet."),
+    effect("emoji", better("weighted", "statistics of both", "accuracy"),
+        "It is the distillation: DistillWeighted outperforms labels alone with BatchNorm statistics of both."),
+    promised("digits", better("weighted", "labels alone", "accuracy"),
+        "DistillWeighted outperforms labels alone on pictures."),
+    promised("digits", better("weighted", "statistics of both", "accuracy"),
+        "It is the distillation on pictures: DistillWeighted outperforms labels alone with BatchNorm statistics of "
+        "both."),
+    effect("emoji", better("weighted", "fine-tuned", "accuracy"),
+        "DistillWeighted outperforms the larger nearest source, fine-tuned."),
+    effect("emoji", better("nearest", "fine-tuned", "accuracy"),
+        "DistillNearest outperforms the larger nearest source, fine-tuned."),
+    effect("digits", better("weighted", "fine-tuned", "accuracy"),
+        "DistillWeighted outperforms the larger nearest source, fine-tuned, on pictures."),
+    effect("digits", better("nearest", "fine-tuned", "accuracy"),
+        "DistillNearest outperforms the larger nearest source, fine-tuned, on pictures."),
+    effect("emoji", better("weighted", "fixmatch", "accuracy"),
+        "DistillWeighted outperforms FixMatch, where views of features are noise."),
+    effect("emoji", better("nearest", "fixmatch", "accuracy"),
+        "DistillNearest outperforms FixMatch, where views of features are noise."),
+    effect("digits", better("weighted", "fixmatch", "accuracy"),
+        "DistillWeighted outperforms FixMatch on pictures."),
+    effect("digits", better("nearest", "fixmatch", "accuracy"),
+        "DistillNearest outperforms FixMatch on pictures."),
+    paper_scale("Over 8 targets DistillWeighted gains 5.6 points on transfer from ImageNet, and 4.5 on FixMatch.",
+        "The 28 source models and most targets are not at hand. With a folder of saved models and folders of the "
+        "target: `unseen adapt --method distill-similar --preset paper --support DIR --target DIR --teachers DIR "
+        "--out MODEL`, for cached features; with networks that read pictures, `DistillSimilar(...).fit(model=a "
+        "MobileNet, teachers=...)`; not run."),
+)
+# fmt: on
 
 claim = Claim(
     slug="distill-similar",
-    parts=(
-        "unseen.claims.shifts",
-        "unseen.claims.drawings",
-        "unseen.claims.meta_dmoe",
-        "unseen.methods.baselines.fixmatch",
-        "unseen.nn.transferability",
-        "unseen.nn.distillation",
-        "unseen.nn.zoo",
-        "unseen.nn.student",
-    ),
     licences=(
         "Emoji: Noto (Apache-2.0), Twemoji and EmojiOne 1 and 2 (CC BY 4.0), OpenMoji (CC BY-SA 4.0), Fluent (MIT)",
         "Digits: Alpaydin and Kaynak, UCI, in scikit-learn",
@@ -389,136 +450,5 @@ claim = Claim(
             unit="version of a vendor, the target",
         ),
     },
-    ledger=(
-        Assertion(
-            text="A measure of similarity picks a suitable source: the nearest is better than a source at random.",
-            level="mechanism",
-            experiment="emoji",
-            holds=better("nearest", "random source", metric="accuracy"),
-        ),
-        effect(
-            "A good choice is imperative: distilling from an unsuitable source is worse than from none.",
-            "statistics of both",
-            "decoy",
-        ),
-        effect(
-            "A good choice is imperative on pictures: distilling from an unsuitable source is worse than from none.",
-            "statistics of both",
-            "decoy",
-            on="digits",
-        ),
-        Assertion(
-            text="Similarity (PARC) foretells the accuracy of distilling from a source: rank correlation >= .5.",
-            level="effect",
-            experiment="emoji",
-            holds=at_least("parc", metric="rank correlation", value=0.5),
-        ),
-        effect(
-            "DistillNearest outperforms transfer: labels alone, on features from ImageNet.", "nearest", "labels alone"
-        ),
-        effect(
-            "It is the distillation: DistillNearest outperforms labels alone with BatchNorm statistics of both.",
-            "nearest",
-            "statistics of both",
-        ),
-        effect(
-            "DistillNearest outperforms labels alone on pictures.",
-            "nearest",
-            "labels alone",
-            on="digits",
-            promised=True,
-        ),
-        effect(
-            "It is the distillation on pictures: DistillNearest outperforms labels alone with BatchNorm statistics of "
-            "both.",
-            "nearest",
-            "statistics of both",
-            on="digits",
-            promised=True,
-        ),
-        effect(
-            "A single source does not always match: DistillWeighted is better than DistillNearest.",
-            "weighted",
-            "nearest",
-        ),
-        effect(
-            "A single source does not always match on pictures: DistillWeighted is better than DistillNearest.",
-            "weighted",
-            "nearest",
-            on="digits",
-        ),
-        Assertion(
-            text="DistillWeighted weighs by relevance: a source of random labels gets less than .01.",
-            level="effect",
-            experiment="emoji",
-            holds=at_most("weighted", metric="decoy's share", value=0.01),
-        ),
-        effect("Weights by relevance are better than equal ones.", "weighted", "equal"),
-        Assertion(
-            text=(
-                "No source data is needed, only features and pseudo-labels of the source models: a process that has "
-                "tables of these alone learns the same student."
-            ),
-            level="mechanism",
-            experiment="apart",
-            holds=equals("weighted", metric="same predictions", value=1.0),
-        ),
-        Assertion(
-            text="The result is a single efficient model: at most half of a source's time for a picture.",
-            level="mechanism",
-            experiment="digits",
-            holds=at_most("weighted", metric="time", value=0.5),
-        ),
-        effect(
-            "DistillWeighted outperforms transfer: labels alone, on features from ImageNet.", "weighted", "labels alone"
-        ),
-        effect(
-            "It is the distillation: DistillWeighted outperforms labels alone with BatchNorm statistics of both.",
-            "weighted",
-            "statistics of both",
-        ),
-        effect(
-            "DistillWeighted outperforms labels alone on pictures.",
-            "weighted",
-            "labels alone",
-            on="digits",
-            promised=True,
-        ),
-        effect(
-            "It is the distillation on pictures: DistillWeighted outperforms labels alone with BatchNorm statistics of "
-            "both.",
-            "weighted",
-            "statistics of both",
-            on="digits",
-            promised=True,
-        ),
-        effect("DistillWeighted outperforms the larger nearest source, fine-tuned.", "weighted", "fine-tuned"),
-        effect("DistillNearest outperforms the larger nearest source, fine-tuned.", "nearest", "fine-tuned"),
-        effect(
-            "DistillWeighted outperforms the larger nearest source, fine-tuned, on pictures.",
-            "weighted",
-            "fine-tuned",
-            on="digits",
-        ),
-        effect(
-            "DistillNearest outperforms the larger nearest source, fine-tuned, on pictures.",
-            "nearest",
-            "fine-tuned",
-            on="digits",
-        ),
-        effect("DistillWeighted outperforms FixMatch, where views of features are noise.", "weighted", "fixmatch"),
-        effect("DistillNearest outperforms FixMatch, where views of features are noise.", "nearest", "fixmatch"),
-        effect("DistillWeighted outperforms FixMatch on pictures.", "weighted", "fixmatch", on="digits"),
-        effect("DistillNearest outperforms FixMatch on pictures.", "nearest", "fixmatch", on="digits"),
-        Assertion(
-            text="Over 8 targets DistillWeighted gains 5.6 points on transfer from ImageNet, and 4.5 on FixMatch.",
-            level="paper scale",
-            reason=(
-                "The 28 source models and most targets are not at hand. With a folder of saved models and folders of "
-                "the target: `unseen adapt --method distill-similar --preset paper --support DIR --target DIR "
-                "--teachers DIR --out MODEL`, for cached features; with networks that read pictures, "
-                "`DistillSimilar(...).fit(model=a MobileNet, teachers=...)`; not run."
-            ),
-        ),
-    ),
+    ledger=LEDGER,
 )

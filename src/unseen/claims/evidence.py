@@ -1,83 +1,149 @@
-"""Evidence: what a run of a claim found, kept as a file, and compared with what was found before."""
+"""Evidence: what claims showed, kept as files that are written once, and what of it still stands.
+
+Beside each other in a folder lie, for a system,
+
+- records ``SLUG.json``, ``SLUG.2.json``, ...: confirmations, each on cases that none before it had opened;
+- ``SLUG.log.jsonl``: a line for each later look at them (`replay`, `check`, `accept`);
+- ``SLUG.stamp.json``: what the system gave when it was last confirmed or replayed, by type of processor.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
-import hashlib
 import importlib.metadata
-import importlib.util
-import inspect
 import json
 import os
 import platform
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 
-from unseen import claims, methods
-from unseen.claims.base import Assertion, Claim, Split, Verdict
+from unseen import claims
+from unseen.claims.base import COLUMNS, Assertion, Claim, Split, Verdict
+from unseen.claims.stamps import moved_parts, processor, read_stamp, stamp_of, write_stamp
 
-COLUMNS = ["experiment", "case", "seed", "arm", "metric", "value"]
 PACKAGES = ("unseen", "torch", "numpy", "scikit-learn", "timm")
+FOLDER = Path("docs/evidence")
+
+State = Literal["confirmed", "explored", "open"]
 
 
-def reproduce(
-    slug: str,
-    *,
-    quick: bool = False,
-    check: bool = False,
-    confirm: bool = False,
-    folder: Path = Path("docs/evidence"),
-) -> dict[str, Any]:
-    """Run the claim of a system and judge it.
+# -- what stands -------------------------------------------------------------------------------------------
 
-    Parameters
+
+@dataclasses.dataclass(frozen=True)
+class Standing:
+    """What is known of an assertion.
+
+    Attributes
     ----------
-    slug : str
-    quick : bool
-        One seed.
-    check : bool
-        Run the confirmation cases and compare the verdicts with the recorded ones.
-    confirm : bool
-        Run the confirmation cases and record what was found; a second confirmation stands beside the first.
-        Without `check` and `confirm` the development cases run.
-    folder : Path
-        Where evidence lies.
-
-    Returns
-    -------
-    dict
-        The record; `good` tells whether what must hold held (with `check`: whether the verdicts are the recorded ones).
+    assertion : Assertion
+    verdict : str
+        "held", "not held", "no evidence" (not run here), "not run" (paper scale) or "not testable": today's condition
+        on the figures of the newest record that has them.
+    told : str
+        The figures, or the reason why there are none.
+    numbers : tuple of value, low, high; None without figures
+    state : {"confirmed", "explored", "open"}
+        Confirmed: judged, in these words, on cases that nobody had opened. Explored: the assertion is younger than the
+        first look at its cases. Open: there are no figures.
+    since : int
+        Number of the record that first had it in these words; 0 if none has.
+    first : mapping, optional
+        The line of the first, blind verdict, where it differs from today's or was given to other words.
     """
-    if check and confirm:
-        raise ValueError("check and confirm exclude each other")
-    if quick and confirm:
-        raise ValueError("a confirmation uses all seeds; quick and confirm exclude each other")
-    claim = claims.get(slug)
-    recorded = _recorded(folder, slug) if check else None
-    split: Split = "confirmation" if check or confirm else "development"
-    started = time.perf_counter()
-    table = claim.measure(split, quick=quick)
-    judged = claim.judge(table)
-    record = _record(claim, split, table, judged, time.perf_counter() - started)
-    record["good"] = all(v is None or v.held for assertion, v in judged if assertion.must_hold)
-    if recorded is not None:
-        now, then = record["ledger"], lines_of([row["text"] for row in record["ledger"]], recorded)
-        record["changed"] = sorted(a["text"] for a, b in zip(now, then) if b is None or a["verdict"] != b["verdict"])
-        record["good"] = not record["changed"] and len(now) == len(recorded["ledger"])
-    if confirm:
-        _write(folder, slug, record)
-    return record
+
+    assertion: Assertion
+    verdict: str
+    told: str
+    numbers: tuple[float, float, float] | None = None
+    state: State = "open"
+    since: int = 0
+    first: Mapping[str, Any] | None = None
 
 
-def _recorded(folder: Path, slug: str) -> dict[str, Any]:
-    files = evidence_files(folder, slug)
-    if not files:
-        raise ValueError(f"there is no evidence for {slug} in {folder}; record it with --confirm")
-    return json.loads(files[-1].read_text())
+def standings(claim: Claim, records: Sequence[Mapping[str, Any]]) -> list[Standing]:
+    """What is known of each assertion of a claim from its records, oldest first."""
+    lines = [_numbered(record, number) for number, record in enumerate(records, 1)]
+    blind = _blind(records)
+    judged = _judged(claim, records)
+    return [_standing(assertion, verdict, lines, blind) for assertion, verdict in zip(claim.ledger, judged)]
+
+
+def _numbered(record: Mapping[str, Any], number: int) -> list[dict[str, Any]]:
+    return [{**line, "record": number, "date": record["date"]} for line in record["ledger"]]
+
+
+def _blind(records: Sequence[Mapping[str, Any]]) -> list[set[str]]:
+    """For each record the experiments whose cases no record before it had opened; new seeds alone open nothing new."""
+    opened: set[str] = set()
+    fresh = []
+    for record in records:
+        fresh.append({name for name, cases in record["cases"].items() if not opened & set(cases)})
+        opened |= {case for cases in record["cases"].values() for case in cases}
+    return fresh
+
+
+def _judged(claim: Claim, records: Sequence[Mapping[str, Any]]) -> list[Verdict | None]:
+    """Today's verdicts on the newest figures of each experiment."""
+    newest = {name: record for record in records for name in record["cases"]}
+    tables = [
+        table[table.experiment == name]
+        for name, record in newest.items()
+        for table in [pd.DataFrame(record["rows"], columns=list(COLUMNS))]
+    ]
+    if not tables:
+        return [None] * len(claim.ledger)
+    return [verdict for _, verdict in claim.judge(pd.concat(tables))]
+
+
+def _standing(
+    assertion: Assertion, verdict: Verdict | None, lines: list[list[dict[str, Any]]], blind: list[set[str]]
+) -> Standing:
+    if assertion.holds is None:
+        word = "not run" if assertion.level == "paper scale" else "not testable"
+        return Standing(assertion, word, assertion.reason)
+    asked = assertion.holds.asked
+    same = [line for found in lines if (line := _take(found, assertion)) is not None]
+    if verdict is None:
+        return Standing(assertion, "no evidence", "Not run yet.", since=same[0]["record"] if same else 0)
+    word = _word(verdict)
+    numbers = (verdict.value, verdict.low, verdict.high)
+    first = next((line for line in same if line["experiment"] in blind[line["record"] - 1]), None)
+    if first is not None:
+        other = first if first["verdict"] != word else None
+        return Standing(assertion, word, verdict.told, numbers, "confirmed", same[0]["record"], other)
+    reworded = [
+        line
+        for found in lines
+        for line in found
+        if line["asked"] == asked and line["experiment"] in blind[line["record"] - 1]
+    ]
+    since = same[0]["record"] if same else 0
+    return Standing(assertion, word, verdict.told, numbers, "explored", since, reworded[0] if reworded else None)
+
+
+def _take(lines: list[dict[str, Any]], assertion: Assertion) -> dict[str, Any] | None:
+    """The line of an assertion, taken out: in its own experiment, or in one that had another name then."""
+    text, asked, experiment = _key(assertion)
+    alike = [line for line in lines if (line["text"], line["asked"]) == (text, asked)]
+    alike = [line for line in alike if line["experiment"] == experiment] or alike
+    if not alike:
+        return None
+    lines.remove(alike[0])
+    return alike[0]
+
+
+def _word(verdict: Verdict) -> str:
+    return "held" if verdict.held else "not held"
+
+
+# -- records -----------------------------------------------------------------------------------------------
 
 
 def evidence_files(folder: Path, slug: str) -> list[Path]:
@@ -87,47 +153,77 @@ def evidence_files(folder: Path, slug: str) -> list[Path]:
     return ([first] if first.exists() else []) + later
 
 
-def lines_of(texts: Sequence[str], record: Mapping[str, Any] | None) -> list[dict[str, Any] | None]:
-    """For each assertion its line of a record, or None; of texts that say the same, the first is the first."""
-    left: dict[str, list[dict[str, Any]]] = {}
-    for line in record["ledger"] if record else ():
-        left.setdefault(line["text"], []).append(line)
-    return [left[text].pop(0) if left.get(text) else None for text in texts]
+def read_records(folder: Path, slug: str) -> list[dict[str, Any]]:
+    """The records of a system, oldest first; `ValueError` if one is damaged."""
+    records = []
+    for file in evidence_files(folder, slug):
+        try:
+            records.append(json.loads(file.read_text(encoding="utf-8")))
+        except ValueError as error:
+            raise ValueError(f"the record {file.name} is damaged: {error}") from error
+    return records
 
 
-def _write(folder: Path, slug: str, record: dict[str, Any]) -> None:
+def read_log(folder: Path, slug: str) -> list[dict[str, Any]]:
+    """The later looks at the records of a system, oldest first."""
+    file = folder / f"{slug}.log.jsonl"
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []
+
+
+def unopened(claim: Claim, records: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Experiments of which no confirmation case has been opened by a record, nor is a development case."""
+    opened = {case for record in records for cases in record["cases"].values() for case in cases}
+    known = {case for experiment in claim.experiments.values() for case in experiment.development}
+    return [
+        name for name, experiment in claim.experiments.items() if not (opened | known) & set(experiment.confirmation)
+    ]
+
+
+def to_text(record: Mapping[str, Any]) -> str:
+    """A record as JSON with a line for each field, each assertion and each row of figures."""
+    fields = []
+    for key, value in record.items():
+        lines = [json.dumps(item, ensure_ascii=False) for item in value] if key in ("ledger", "rows") else None
+        inside = json.dumps(value, ensure_ascii=False) if lines is None else "[\n" + ",\n".join(lines) + "\n]"
+        fields.append(f"{json.dumps(key)}: {inside}")
+    return "{\n" + ",\n".join(fields) + "\n}\n"
+
+
+def _write(folder: Path, slug: str, record: Mapping[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     have = len(evidence_files(folder, slug))
     file = folder / (f"{slug}.json" if not have else f"{slug}.{have + 1}.json")
     temporary = file.with_name(f".{file.name}.tmp")
-    temporary.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    temporary.write_text(to_text(record), encoding="utf-8")
     os.link(temporary, file)  # fails if another confirmation was faster: nothing is overwritten
     temporary.unlink()
 
 
-def _record(
-    claim: Claim,
-    split: Split,
-    table: pd.DataFrame,
-    judged: Sequence[tuple[Assertion, Verdict | None]],
-    seconds: float,
-) -> dict[str, Any]:
+def _append(folder: Path, slug: str, line: Mapping[str, Any]) -> None:
+    with (folder / f"{slug}.log.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"date": _today(), "processor": processor(), **line}, ensure_ascii=False) + "\n")
+
+
+def _today() -> str:
+    return datetime.datetime.now(datetime.UTC).date().isoformat()
+
+
+def _record(claim: Claim, split: Split, table: pd.DataFrame, seconds: float) -> dict[str, Any]:
     return {
         "slug": claim.slug,
         "split": split,
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "date": _today(),
         "command": f"unseen reproduce {claim.slug}" + (" --check" if split == "confirmation" else ""),
         "seeds": sorted(int(seed) for seed in table.seed.unique()),
         "cases": {name: sorted(group.case.unique()) for name, group in table.groupby("experiment")},
         "seconds": round(seconds, 1),
         "versions": {name: _version(name) for name in PACKAGES} | {"python": platform.python_version()},
-        "machine": platform.machine(),
+        "machine": processor(),
         "licences": list(claim.licences),
-        "files": file_hash(claim.slug),
-        "ledger": [_line(assertion, verdict) for assertion, verdict in judged],
+        "ledger": [_line(assertion, verdict) for assertion, verdict in claim.judge(table)],
         "rows": [
             [experiment, case, int(seed), arm, metric, float(f"{value:.6g}")]
-            for experiment, case, seed, arm, metric, value in table[COLUMNS].to_numpy().tolist()
+            for experiment, case, seed, arm, metric, value in table[list(COLUMNS)].to_numpy().tolist()
         ],
     }
 
@@ -140,50 +236,210 @@ def _version(package: str) -> str:
 
 
 def _line(assertion: Assertion, verdict: Verdict | None) -> dict[str, Any]:
-    if verdict is None:
-        word = "not run" if assertion.level == "paper scale" else "not testable"
-    else:
-        word = "held" if verdict.held else "not held"
+    waiting = {"paper scale": "not run", "not testable": "not testable"}.get(assertion.level, "no evidence")
     numbers = None if verdict is None else [float(f"{v:.6g}") for v in (verdict.value, verdict.low, verdict.high)]
     return {
         "text": assertion.text,
         "level": assertion.level,
         "promised": assertion.must_hold,
         "experiment": assertion.experiment,
-        "verdict": word,
+        "asked": "" if assertion.holds is None else assertion.holds.asked,
+        "verdict": waiting if verdict is None else _word(verdict),
         "numbers": numbers,
         "told": assertion.reason if verdict is None else verdict.told,
         "reason": assertion.reason,
     }
 
 
-def file_hash(slug: str) -> str:
-    """SHA-256 of the files of a system: its method (all files of its folder), its claim, and the parts both name."""
-    own = Path(inspect.getfile(methods.home(slug)))
-    files = sorted(own.parent.glob("*.py")) if own.parent.name == slug.replace("-", "_") else [own]
-    modules = [part if _is_module(part) else part.rpartition(".")[0] for part in methods.card(slug).parts]
-    for module in (claims.module(slug), *claims.get(slug).parts, *modules):
-        spec = importlib.util.find_spec(module)
-        if spec is not None and spec.origin is not None:
-            files.append(Path(spec.origin))
-    digest = hashlib.sha256()
-    for file in dict.fromkeys(files):
-        digest.update(file.name.encode() + b"\0" + file.read_bytes())
-    return digest.hexdigest()
+# -- running claims ----------------------------------------------------------------------------------------
 
 
-def _is_module(name: str) -> bool:
-    try:
-        return importlib.util.find_spec(name) is not None
-    except ModuleNotFoundError:
-        return False
+def reproduce(slug: str, *, quick: bool = False, check: bool = False, folder: Path = FOLDER) -> dict[str, Any]:
+    """Run the claim of a system and judge it.
+
+    Parameters
+    ----------
+    slug : str
+    quick : bool
+        One seed.
+    check : bool
+        Run the confirmation cases again and compare the verdicts with those that stand; the log gets a line. Without it
+        the development cases run, and nothing is written.
+    folder : Path
+        Where evidence lies.
+
+    Returns
+    -------
+    dict
+        The figures as in a record; `good` tells whether all that must hold held, and `changed` (with `check`) which
+        assertions have another verdict than the one that stands.
+    """
+    claim = claims.get(slug)
+    before = {}
+    if check:
+        records = read_records(folder, slug)
+        if not records:
+            raise ValueError(f"there is no evidence for {slug} in {folder}; record it with --confirm")
+        before = {_key(standing.assertion): standing.verdict for standing in standings(claim, records)}
+    split: Split = "confirmation" if check else "development"
+    started = time.process_time()
+    table = claim.measure(split, quick=quick)
+    record = _record(claim, split, table, time.process_time() - started)
+    judged = claim.judge(table)
+    record["good"] = all(verdict is None or verdict.held for assertion, verdict in judged if assertion.must_hold)
+    if check:
+        record["changed"] = sorted(
+            assertion.text for assertion, verdict in judged if verdict and before[_key(assertion)] != _word(verdict)
+        )
+        record["good"] = record["good"] and not record["changed"]
+        _append(folder, slug, {"look": "check", "seeds": record["seeds"], "flipped": record["changed"]})
+    return record
 
 
-def stale(folder: Path) -> list[str]:
-    """Slugs whose newest evidence was made from other files than those that are there now."""
-    found = []
-    for slug in claims.CLAIMS:
-        files = evidence_files(folder, slug)
-        if files and json.loads(files[-1].read_text())["files"] != file_hash(slug):
-            found.append(slug)
+def confirm(slug: str, *, folder: Path = FOLDER) -> dict[str, Any]:
+    """Run the experiments whose confirmation cases nobody has opened, once, and record what was found.
+
+    Raises
+    ------
+    ValueError
+        If every confirmation case of the system has been opened: what is looked at twice confirms nothing.
+    """
+    claim = claims.get(slug)
+    records = read_records(folder, slug)
+    names = unopened(claim, records)
+    if not names:
+        raise ValueError(
+            f"the confirmation cases of {slug} have been opened ({len(records)} records): a changed assertion needs an "
+            "experiment with cases that nobody has looked at; --check runs the opened ones again"
+        )
+    started = time.process_time()
+    table = claim.measure("confirmation", only=names)
+    record = _record(claim, "confirmation", table, time.process_time() - started)
+    record["ledger"] = [line for line in record["ledger"] if line["experiment"] in names or not line["experiment"]]
+    record["good"] = all(line["verdict"] != "not held" for line in record["ledger"] if line["promised"])
+    _write(folder, slug, {key: value for key, value in record.items() if key != "good"})
+    write_stamp(folder, slug, stamp_of(slug))
+    return record
+
+
+def replay(slug: str, *, folder: Path = FOLDER) -> dict[str, Any]:
+    """Run one recorded cell of every experiment again, and tell the largest difference; the log gets a line.
+
+    The figures of the cell take the place of the recorded ones and everything is judged anew: what then has another
+    verdict has flipped, and the evidence is stale until it is mended, checked or confirmed on other cases.
+
+    Returns
+    -------
+    dict
+        `difference` (the largest one of figures that are no clocks), `where`, `flipped` (assertions), `cells`.
+    """
+    claim = claims.get(slug)
+    records = read_records(folder, slug)
+    if not records:
+        raise ValueError(f"there is no evidence for {slug} in {folder}; record it with --confirm")
+    newest = {name: record for record in records for name in record["cases"] if name in claim.experiments}
+    before = [standing.verdict for standing in standings(claim, records)]
+    difference, where, cells, replayed = 0.0, "", [], []
+    for name, record in newest.items():
+        rows = [row for row in record["rows"] if row[0] == name]
+        case, seed = rows[0][1], rows[0][2]
+        found = {(row["arm"], row["metric"]): row["value"] for row in claim.cell(name, case, seed)}
+        cells.append(f"{name}: {case}, seed {seed}")
+        clocks = claim.experiments[name].clocks
+        for row in rows:
+            _, at, of, arm, metric, value = row
+            if (at, of) == (case, seed) and (arm, metric) in found:
+                gap = 0.0 if metric in clocks else _gap(value, found[arm, metric])
+                if gap > difference:
+                    difference, where = gap, f"{metric} of {arm}, {cells[-1]}"
+                row = [*row[:5], value if metric in clocks else found[arm, metric]]
+            replayed.append(row)
+    again = {"cases": {name: record["cases"][name] for name, record in newest.items()}, "rows": replayed}
+    after = [_standing_word(assertion, v) for assertion, v in zip(claim.ledger, _judged(claim, [again]))]
+    flipped = sorted(a.text for a, then, now in zip(claim.ledger, before, after) if then != now)
+    line = {"difference": float(f"{difference:.3g}"), "where": where, "flipped": flipped, "cells": cells}
+    _append(folder, slug, {"look": "replay", **line})
+    if not flipped:
+        write_stamp(folder, slug, stamp_of(slug))
+    return line
+
+
+def _gap(value: float, other: float) -> float:
+    if np.isnan(value) and np.isnan(other):
+        return 0.0
+    return float("inf") if np.isnan(value) or np.isnan(other) else abs(value - float(f"{other:.6g}"))
+
+
+def _standing_word(assertion: Assertion, verdict: Verdict | None) -> str:
+    if assertion.holds is None:
+        return "not run" if assertion.level == "paper scale" else "not testable"
+    return "no evidence" if verdict is None else _word(verdict)
+
+
+def accept(slug: str, why: str, *, folder: Path = FOLDER) -> list[dict[str, str]]:
+    """Write down that today's conditions give recorded figures another verdict, and why; what flipped is returned."""
+    found = flips(slug, folder=folder)
+    if found:
+        _append(folder, slug, {"look": "accept", "why": why, "verdicts": found, "flipped": []})
     return found
+
+
+def flips(slug: str, *, folder: Path = FOLDER) -> list[dict[str, str]]:
+    """Assertions to which today's condition gives another verdict than the one that was last written down."""
+    records, log = read_records(folder, slug), read_log(folder, slug)
+    written: dict[tuple[str, ...], str] = {}
+    for record in records:
+        written |= {tuple(line[part] for part in KEY): line["verdict"] for line in record["ledger"]}
+    for line in log:
+        written |= {tuple(flip[part] for part in KEY): flip["now"] for flip in line.get("verdicts", ())}
+    found = []
+    for standing in standings(claims.get(slug), records):
+        key = _key(standing.assertion)
+        if standing.numbers is not None and written.get(key, standing.verdict) != standing.verdict:
+            found.append({**dict(zip(KEY, key)), "was": written[key], "now": standing.verdict})
+    return found
+
+
+KEY = ("text", "asked", "experiment")
+"""What makes two assertions one."""
+
+
+def _key(assertion: Assertion) -> tuple[str, str, str]:
+    return assertion.text, "" if assertion.holds is None else assertion.holds.asked, assertion.experiment
+
+
+# -- fresh, moved, stale -----------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Freshness:
+    """Whether evidence still tells of what is there.
+
+    `word` is "fresh" (the system gives what it gave), "moved" (it gives something else: replay it), "stale" (a verdict
+    flipped), "unstamped" (this type of processor has no stamp yet) or "none" (no record); `parts` says what moved or
+    flipped.
+    """
+
+    word: str
+    parts: tuple[str, ...] = ()
+
+
+def freshness(slug: str, *, folder: Path = FOLDER, stamp: Mapping[str, str] | None = None) -> Freshness:
+    """Whether the evidence of a system is fresh; with a `stamp` of today also whether it moved."""
+    if not evidence_files(folder, slug):
+        return Freshness("none")
+    flipped = tuple(flip["text"] for flip in flips(slug, folder=folder))
+    looks = [line for line in read_log(folder, slug) if line["look"] in ("replay", "check")]
+    flipped += tuple(looks[-1]["flipped"]) if looks else ()
+    if flipped:
+        return Freshness("stale", flipped)
+    recorded = read_stamp(folder, slug)
+    if recorded is None:
+        return Freshness("unstamped")
+    parts = () if stamp is None else moved_parts(recorded, stamp)
+    return Freshness("moved" if parts else "fresh", parts)
+
+
+def summary(folder: Path, slugs: Collection[str]) -> dict[str, Freshness]:
+    """The freshness of systems, each stamped now."""
+    return {slug: freshness(slug, folder=folder, stamp=stamp_of(slug)) for slug in slugs}

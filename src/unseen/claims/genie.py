@@ -10,7 +10,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unseen.claims.base import Assertion, Claim, Experiment, at_least, better, equals, not_worse
+from unseen.claims.base import (
+    Assertion,
+    Claim,
+    Experiment,
+    at_least,
+    better,
+    effect,
+    equals,
+    mechanism,
+    not_testable,
+    not_worse,
+    paper_scale,
+    promised,
+)
 from unseen.claims.quantizing import Task, pictures, task
 from unseen.data.domain import Domain
 from unseen.encoders.backends import keep_freed_memory
@@ -163,15 +176,86 @@ def run_lite0(case: str, seed: int) -> Result:
 
 # -- the ledger --------------------------------------------------------------------------------------------
 
-mechanism = functools.partial(Assertion, level="mechanism")
-promised = functools.partial(Assertion, level="effect", promised=True)
-effect = functools.partial(Assertion, level="effect")
-paper_scale = functools.partial(Assertion, level="paper scale")
-not_testable = functools.partial(Assertion, level="not testable")
+
+# fmt: off
+LEDGER: tuple[Assertion, ...] = (
+    not_testable("Quantization without data is a promising way to small networks where data is costly or private.",
+        "About the world. Sizes are measured here; quantization is simulated in floats, so speed is not."),
+    mechanism("digits", at_least("genie", "loss divided by", 3),
+        "Data is made from what the BatchNorm layers of the trained network remember: in 100 steps the mismatch "
+        "falls at least threefold."),
+    mechanism("lite0", at_least("genie", "loss of genie divided by", 2.5),
+        "The same on EfficientNet-Lite0 with its ImageNet weights, in 70 steps."),
+    mechanism("digits", at_least("genie", "units nearer than rounded", 0.8),
+        "The quantized network learns from the trained one, block by block: of the units with few bits at least "
+        "four fifths come nearer to their float counterpart than with nearest rounding and searched steps."),
+    mechanism("digits", equals("genie", "unchanged", 1),
+        "It is quantization after training: `fit` takes neither labels nor a loss of the task, and the network "
+        "itself stays as it is."),
+    not_testable("So far quantization without data has mostly been training anew, with losses of a task.",
+        "About other methods."),
+    promised("digits", at_least("genie", "minutes left of 10", 0),
+        "It takes a few hours: here the small network, eight kinds of pictures, below 10 minutes on one core."),
+    promised("digits", not_worse("genie", "float", "accuracy", within=0.06),
+        "Networks of high quality: at 2 bits for weights and 4 for activations the small network is as accurate as "
+        "in floats, within 6 points."),
+    promised("lite0", better("genie", "gaussian", "divergence", by=0.4, lower=True),
+        "The pictures suit quantization: on EfficientNet-Lite0 at W4A4 the network learnt on them diverges less "
+        "from the float one than that learnt on noise, by 0.4 nats."),
+    promised("digits", better("genie", "gaussian", "accuracy", by=0.01),
+        "The same on the small network at W2A4, by a point of accuracy."),
+    promised("lite0", better("genie", "pixel", "divergence", by=0.1, lower=True),
+        "Generator and latents are better than pixels that are learnt directly (as in ZeroQ): EfficientNet-Lite0, "
+        "as many steps, by 0.1 nats."),
+    effect("lite0", better("genie", "pixel as long", "divergence", lower=True),
+        "The same against pixels that are learnt for as long."),
+    effect("digits", better("genie", "pixel", "divergence", lower=True),
+        "The same on the small network, whose pictures have 64 or 100 pixels."),
+    effect("lite0", better("genie", "generator", "divergence", lower=True),
+        "Latents that are learnt are better than new ones at each step (as in GDFQ): EfficientNet-Lite0."),
+    effect("digits", better("genie", "generator", "divergence", lower=True),
+        "The same on the small network."),
+    effect("digits", better("genie", "no swing", "divergence", lower=True),
+        "Swing convolution makes better pictures: the small network."),
+    promised("digits", not_worse("genie", "256 real", "accuracy", within=0.03),
+        "Without real data networks are as good as with a few real pictures, within 3 points: as many of them, 256, "
+        "and as many iterations."),
+    effect("digits", not_worse("genie", "64 real", "accuracy", within=0.03),
+        "The same against 64 real pictures."),
+    effect("digits", not_worse("genie", "16 real", "accuracy", within=0.03),
+        "The same against 16 real pictures."),
+    promised("digits", better("genie", "nothing learnt", "accuracy", by=0.05),
+        "Learning rounding and steps makes quantized networks better: 5 points above searched steps and nearest "
+        "rounding, on the same pictures."),
+    promised("lite0", better("genie", "nothing learnt", "agreement", by=0.1),
+        "The same on EfficientNet-Lite0 at W4A4: agreement with the float network, by 10 points."),
+    promised("digits", better("genie", "rounding not learnt", "accuracy", by=0.05),
+        "It is the rounding of weights that has to be learnt: 5 points above learnt activation steps alone."),
+    effect("digits", at_least("genie", "units nearer than with fixed steps", 0.8),
+        "Weight steps that are learnt together with the rounding are better than fixed ones (AdaRound): nearer to "
+        "the float unit in four fifths of the units, each behind the units that its own arm has learnt."),
+    effect("digits", better("genie", "step not learnt", "divergence", lower=True),
+        "The same in what the network gives."),
+    effect("digits", better("genie", "no drop", "divergence", lower=True),
+        "Dropping quantization at random while learning is better than not (QDrop)."),
+    promised("digits", better("genie", "zeroq", "accuracy", by=0.04),
+        "It is much better than what there was after training without data: 4 points above ZeroQ with the same bits "
+        "of weights."),
+    paper_scale(
+        "Networks of ImageNet in a few hours, better than all others without data, and near to those with few "
+        "pictures: ResNet-18 at W4A4 about 69.7 and at W2A4 about 65.1 (71.0 in floats).",
+        "Needs ImageNet's validation set and trained weights: `Genie()` and `Genie(weight_bits=2)` with the "
+        "defaults on timm's resnet18, resnet50 and mobilenetv2_100, top-1 beside the float network's; the same with "
+        "`target`, 1,024 pictures of the training set."),
+    paper_scale("Swing convolution and each part of GENIE-M gain up to about a point on ImageNet.",
+        "Needs ImageNet: as above with `swing=False`, `rounding='adaround'` and `drop='none'`."),
+    not_testable("The code is open.",
+        "It is: SamsungLabs/Genie. This is another implementation."),
+)
+# fmt: on
 
 claim = Claim(
     slug="genie",
-    parts=("unseen.claims.quantizing",),
     experiments={
         "digits": Experiment(
             run=run_digits,
@@ -188,161 +272,7 @@ claim = Claim(
             unit="kind of pictures",
         ),
     },
-    ledger=(
-        not_testable(
-            text="Quantization without data is a promising way to small networks where data is costly or private.",
-            reason="About the world. Sizes are measured here; quantization is simulated in floats, so speed is not.",
-        ),
-        mechanism(
-            text="Data is made from what the BatchNorm layers of the trained network remember: in 100 steps the "
-            "mismatch falls at least threefold.",
-            experiment="digits",
-            holds=at_least("genie", metric="loss divided by", value=3),
-        ),
-        mechanism(
-            text="The same on EfficientNet-Lite0 with its ImageNet weights, in 70 steps.",
-            experiment="lite0",
-            holds=at_least("genie", metric="loss of genie divided by", value=2.5),
-        ),
-        mechanism(
-            text="The quantized network learns from the trained one, block by block: of the units with few bits at "
-            "least four fifths come nearer to their float counterpart than with nearest rounding and searched steps.",
-            experiment="digits",
-            holds=at_least("genie", metric="units nearer than rounded", value=0.8),
-        ),
-        mechanism(
-            text="It is quantization after training: `fit` takes neither labels nor a loss of the task, and the "
-            "network itself stays as it is.",
-            experiment="digits",
-            holds=equals("genie", metric="unchanged", value=1),
-        ),
-        not_testable(
-            text="So far quantization without data has mostly been training anew, with losses of a task.",
-            reason="About other methods.",
-        ),
-        promised(
-            text="It takes a few hours: here the small network, eight kinds of pictures, below 10 minutes on one core.",
-            experiment="digits",
-            holds=at_least("genie", metric="minutes left of 10", value=0),
-        ),
-        promised(
-            text="Networks of high quality: at 2 bits for weights and 4 for activations the small network is as "
-            "accurate as in floats, within 6 points.",
-            experiment="digits",
-            holds=not_worse("genie", "float", metric="accuracy", within=0.06),
-        ),
-        promised(
-            text="The pictures suit quantization: on EfficientNet-Lite0 at W4A4 the network learnt on them diverges "
-            "less from the float one than that learnt on noise, by 0.4 nats.",
-            experiment="lite0",
-            holds=better("genie", "gaussian", metric="divergence", by=0.4, lower=True),
-        ),
-        promised(
-            text="The same on the small network at W2A4, by a point of accuracy.",
-            experiment="digits",
-            holds=better("genie", "gaussian", metric="accuracy", by=0.01),
-        ),
-        promised(
-            text="Generator and latents are better than pixels that are learnt directly (as in ZeroQ): "
-            "EfficientNet-Lite0, as many steps, by 0.1 nats.",
-            experiment="lite0",
-            holds=better("genie", "pixel", metric="divergence", by=0.1, lower=True),
-        ),
-        effect(
-            text="The same against pixels that are learnt for as long.",
-            experiment="lite0",
-            holds=better("genie", "pixel as long", metric="divergence", lower=True),
-        ),
-        effect(
-            text="The same on the small network, whose pictures have 64 or 100 pixels.",
-            experiment="digits",
-            holds=better("genie", "pixel", metric="divergence", lower=True),
-        ),
-        effect(
-            text="Latents that are learnt are better than new ones at each step (as in GDFQ): EfficientNet-Lite0.",
-            experiment="lite0",
-            holds=better("genie", "generator", metric="divergence", lower=True),
-        ),
-        effect(
-            text="The same on the small network.",
-            experiment="digits",
-            holds=better("genie", "generator", metric="divergence", lower=True),
-        ),
-        effect(
-            text="Swing convolution makes better pictures: the small network.",
-            experiment="digits",
-            holds=better("genie", "no swing", metric="divergence", lower=True),
-        ),
-        promised(
-            text="Without real data networks are as good as with a few real pictures, within 3 points: as many of "
-            "them, 256, and as many iterations.",
-            experiment="digits",
-            holds=not_worse("genie", "256 real", metric="accuracy", within=0.03),
-        ),
-        effect(
-            text="The same against 64 real pictures.",
-            experiment="digits",
-            holds=not_worse("genie", "64 real", metric="accuracy", within=0.03),
-        ),
-        effect(
-            text="The same against 16 real pictures.",
-            experiment="digits",
-            holds=not_worse("genie", "16 real", metric="accuracy", within=0.03),
-        ),
-        promised(
-            text="Learning rounding and steps makes quantized networks better: 5 points above searched steps and "
-            "nearest rounding, on the same pictures.",
-            experiment="digits",
-            holds=better("genie", "nothing learnt", metric="accuracy", by=0.05),
-        ),
-        promised(
-            text="The same on EfficientNet-Lite0 at W4A4: agreement with the float network, by 10 points.",
-            experiment="lite0",
-            holds=better("genie", "nothing learnt", metric="agreement", by=0.1),
-        ),
-        promised(
-            text="It is the rounding of weights that has to be learnt: 5 points above learnt activation steps alone.",
-            experiment="digits",
-            holds=better("genie", "rounding not learnt", metric="accuracy", by=0.05),
-        ),
-        effect(
-            text="Weight steps that are learnt together with the rounding are better than fixed ones (AdaRound): "
-            "nearer to the float unit in four fifths of the units, each behind the units that its own arm has learnt.",
-            experiment="digits",
-            holds=at_least("genie", metric="units nearer than with fixed steps", value=0.8),
-        ),
-        effect(
-            text="The same in what the network gives.",
-            experiment="digits",
-            holds=better("genie", "step not learnt", metric="divergence", lower=True),
-        ),
-        effect(
-            text="Dropping quantization at random while learning is better than not (QDrop).",
-            experiment="digits",
-            holds=better("genie", "no drop", metric="divergence", lower=True),
-        ),
-        promised(
-            text="It is much better than what there was after training without data: 4 points above ZeroQ with the "
-            "same bits of weights.",
-            experiment="digits",
-            holds=better("genie", "zeroq", metric="accuracy", by=0.04),
-        ),
-        paper_scale(
-            text="Networks of ImageNet in a few hours, better than all others without data, and near to those with few "
-            "pictures: ResNet-18 at W4A4 about 69.7 and at W2A4 about 65.1 (71.0 in floats).",
-            reason="Needs ImageNet's validation set and trained weights: `Genie()` and `Genie(weight_bits=2)` with the "
-            "defaults on timm's resnet18, resnet50 and mobilenetv2_100, top-1 beside the float network's; the same "
-            "with `target`, 1,024 pictures of the training set.",
-        ),
-        paper_scale(
-            text="Swing convolution and each part of GENIE-M gain up to about a point on ImageNet.",
-            reason="Needs ImageNet: as above with `swing=False`, `rounding='adaround'` and `drop='none'`.",
-        ),
-        not_testable(
-            text="The code is open.",
-            reason="It is: SamsungLabs/Genie. This is another implementation.",
-        ),
-    ),
+    ledger=LEDGER,
     licences=(
         "EfficientNet-Lite0 weights: Apache-2.0",
         "scikit-learn's digits and sample photos: BSD-3-Clause; photos CC BY 2.0",

@@ -11,7 +11,20 @@ import torch
 from numpy.typing import NDArray
 
 from unseen import encoders
-from unseen.claims.base import Assertion, Claim, Experiment, at_least, better, not_worse, wins
+from unseen.claims.base import (
+    Assertion,
+    Claim,
+    Experiment,
+    at_least,
+    better,
+    effect,
+    mechanism,
+    not_testable,
+    not_worse,
+    paper_scale,
+    promised,
+    wins,
+)
 from unseen.claims.drawings import VENDORS, drawn
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
@@ -188,128 +201,57 @@ def nearest_soul_accuracy(method: LisGAN, test: Domain) -> float:
 
 # -- the ledger --------------------------------------------------------------------------------------------
 
+# fmt: off
+LEDGER: tuple[Assertion, ...] = (
+    not_testable("Earlier zero-shot learning maps features and descriptions into each other, an indirect way.",
+        "A statement about other people's work; the arm `ridge` is such a method."),
+    mechanism("emoji", at_least("souls", "zsl", 3 * CHANCE),
+        "Features of never-seen classes are generated from noise under their description alone: a classifier on "
+        "generated features recognizes real ones, at least three times as often as chance."),
+    mechanism("emoji", at_least("wgan", "zsl", 2 * CHANCE),
+        "A minimax game of a generator and a critic, both given the description, teaches this: without any "
+        "regularizer it beats twice the chance."),
+    mechanism("emoji", at_least("souls", "spread", 0.2),
+        "One description gives various samples: within an unseen class, generated samples spread at least a fifth "
+        "as far as real ones."),
+    not_testable("The description is the soul of the generated features.",
+        "A figure of speech; what is meant is the two assertions about soul samples."),
+    mechanism("emoji", at_least("souls", "represent", 0.2),
+        "Soul samples, here one per class, represent it: by the nearest soul alone, unknown drawings of 240 seen "
+        "classes are recognized at least one time in five (chance 0.004)."),
+    mechanism("emoji", wins("souls", "wgan", "distance of seen", lower=True, of=1.0),
+        "Generated samples of seen classes lie nearer to the soul of their class if regularized, in all runs."),
+    promised("emoji", better("souls", "tuned wgan", "distance of unseen", lower=True),
+        "So do those of unseen classes, whose souls the training never saw."),
+    promised("emoji", better("souls", "tuned wgan", "discrepancy", lower=True),
+        "The distribution of features generated for unseen classes is nearer to the real one (MMD)."),
+    promised("emoji", not_worse("souls", "tuned wgan", "zsl", within=0.005),
+        "Souls cost the recognition of unseen classes at most half a point."),
+    promised("emoji", wins("souls", "tuned wgan", "zsl", of=5 / 9),
+        "Souls improve the recognition of unseen classes in at least five of nine runs."),
+    effect("emoji", better("souls", "tuned wgan", "h"),
+        "Souls improve recognition among seen and unseen classes (H)."),
+    mechanism("emoji", wins("confident", "souls", "accuracy", of=1.0),
+        "The two classifiers go from coarse to fine: predictions that the first one is sure of are right more often "
+        "than all of them, in all runs."),
+    effect("emoji", better("cascade", "continued", "zsl"),
+        "The second classifier of the cascade improves on the first, trained as long, among unseen classes."),
+    effect("emoji", better("cascade", "continued", "h"),
+        "The second classifier of the cascade improves on the first, trained as long, among all classes (H)."),
+    effect("emoji", better("souls", "ridge", "zsl"),
+        "It outperforms learning an embedding: ridge regression from descriptions to prototypes, on unseen classes."),
+    effect("emoji", better("souls", "ridge", "h"),
+        "It outperforms that embedding, with calibrated stacking, among seen and unseen classes (H)."),
+    paper_scale("It significantly outperforms the state of the art of 2019 on aPY, AwA, CUB, SUN and Flowers.",
+        "The ResNet-101 features are not in a package. With res101.mat and att_splits.mat in DIR: data = "
+        "unseen.data.loaders.matlab.load_zsl(DIR), then LisGAN(**PAPER['cub-zsl']).fit(source=data.train_seen, "
+        "classes=data.classes, target=data.test_unseen)."),
+)
+# fmt: on
+
 claim = Claim(
     slug="lisgan",
-    parts=("unseen.claims.drawings",),
-    ledger=(
-        Assertion(
-            text="Earlier zero-shot learning maps features and descriptions into each other, an indirect way.",
-            level="not testable",
-            reason="A statement about other people's work; the arm `ridge` is such a method.",
-        ),
-        Assertion(
-            text="Features of never-seen classes are generated from noise under their description alone: a classifier "
-            "on generated features recognizes real ones, at least three times as often as chance.",
-            level="mechanism",
-            experiment="emoji",
-            holds=at_least("souls", metric="zsl", value=3 * CHANCE),
-        ),
-        Assertion(
-            text="A minimax game of a generator and a critic, both given the description, teaches this: without any "
-            "regularizer it beats twice the chance.",
-            level="mechanism",
-            experiment="emoji",
-            holds=at_least("wgan", metric="zsl", value=2 * CHANCE),
-        ),
-        Assertion(
-            text="One description gives various samples: within an unseen class, generated samples spread at least "
-            "a fifth as far as real ones.",
-            level="mechanism",
-            experiment="emoji",
-            holds=at_least("souls", metric="spread", value=0.2),
-        ),
-        Assertion(
-            text="The description is the soul of the generated features.",
-            level="not testable",
-            reason="A figure of speech; what is meant is the two assertions about soul samples.",
-        ),
-        Assertion(
-            text="Soul samples, here one per class, represent it: by the nearest soul alone, unknown drawings of 240 "
-            "seen classes are recognized at least one time in five (chance 0.004).",
-            level="mechanism",
-            experiment="emoji",
-            holds=at_least("souls", metric="represent", value=0.2),
-        ),
-        Assertion(
-            text="Generated samples of seen classes lie nearer to the soul of their class if regularized, in all runs.",
-            level="mechanism",
-            experiment="emoji",
-            holds=wins("souls", "wgan", metric="distance of seen", lower=True, of=1.0),
-        ),
-        Assertion(
-            text="So do those of unseen classes, whose souls the training never saw.",
-            level="effect",
-            experiment="emoji",
-            holds=better("souls", "tuned wgan", metric="distance of unseen", lower=True),
-            promised=True,
-        ),
-        Assertion(
-            text="The distribution of features generated for unseen classes is nearer to the real one (MMD).",
-            level="effect",
-            experiment="emoji",
-            holds=better("souls", "tuned wgan", metric="discrepancy", lower=True),
-            promised=True,
-        ),
-        Assertion(
-            text="Souls cost the recognition of unseen classes at most half a point.",
-            level="effect",
-            experiment="emoji",
-            holds=not_worse("souls", "tuned wgan", metric="zsl", within=0.005),
-            promised=True,
-        ),
-        Assertion(
-            text="Souls improve the recognition of unseen classes in at least five of nine runs.",
-            level="effect",
-            experiment="emoji",
-            holds=wins("souls", "tuned wgan", metric="zsl", of=5 / 9),
-            promised=True,
-        ),
-        Assertion(
-            text="Souls improve recognition among seen and unseen classes (H).",
-            level="effect",
-            experiment="emoji",
-            holds=better("souls", "tuned wgan", metric="h"),
-        ),
-        Assertion(
-            text="The two classifiers go from coarse to fine: predictions that the first one is sure of are right more "
-            "often than all of them, in all runs.",
-            level="mechanism",
-            experiment="emoji",
-            holds=wins("confident", "souls", metric="accuracy", of=1.0),
-        ),
-        Assertion(
-            text="The second classifier of the cascade improves on the first, trained as long, among unseen classes.",
-            level="effect",
-            experiment="emoji",
-            holds=better("cascade", "continued", metric="zsl"),
-        ),
-        Assertion(
-            text="The second classifier of the cascade improves on the first, trained as long, among all classes (H).",
-            level="effect",
-            experiment="emoji",
-            holds=better("cascade", "continued", metric="h"),
-        ),
-        Assertion(
-            text="It outperforms learning an embedding: ridge regression from descriptions to prototypes, on unseen "
-            "classes.",
-            level="effect",
-            experiment="emoji",
-            holds=better("souls", "ridge", metric="zsl"),
-        ),
-        Assertion(
-            text="It outperforms that embedding, with calibrated stacking, among seen and unseen classes (H).",
-            level="effect",
-            experiment="emoji",
-            holds=better("souls", "ridge", metric="h"),
-        ),
-        Assertion(
-            text="It significantly outperforms the state of the art of 2019 on aPY, AwA, CUB, SUN and Flowers.",
-            level="paper scale",
-            reason="The ResNet-101 features are not in a package. With res101.mat and att_splits.mat in DIR: "
-            "data = unseen.data.loaders.matlab.load_zsl(DIR), then LisGAN(**PAPER['cub-zsl']).fit(source="
-            "data.train_seen, classes=data.classes, target=data.test_unseen).",
-        ),
-    ),
+    ledger=LEDGER,
     experiments={
         "emoji": Experiment(
             run=run_emoji,

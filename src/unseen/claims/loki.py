@@ -12,7 +12,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unseen import encoders
-from unseen.claims.base import Assertion, Claim, Experiment, at_least, better, equals, not_worse, wins
+from unseen.claims.base import (
+    Assertion,
+    Claim,
+    Experiment,
+    at_least,
+    better,
+    effect,
+    equals,
+    mechanism,
+    not_worse,
+    paper_scale,
+    promised,
+    wins,
+)
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.label_metrics import (
@@ -308,178 +321,89 @@ def turns(styles: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(" > ".join(np.roll(styles, -i)[:3]) for i in range(len(styles)))
 
 
-mechanism = functools.partial(Assertion, level="mechanism")
-effect = functools.partial(Assertion, level="effect")
-promised = functools.partial(Assertion, level="effect", promised=True)
+# fmt: off
+LEDGER: tuple[Assertion, ...] = (
+    mechanism("digits", equals("loki", "as enumerated", 1.0),
+        "The rule replaces argmax and needs no samples and no training: it is the Fréchet mean of the "
+        "probabilities, the class with the least expected squared distance, as enumeration finds it."),
+    mechanism("digits", equals("complete graph", "as argmax", 1.0),
+        "Without any structure, all classes equally far apart, it is argmax."),
+    promised("digits", wins("soft", "argmax", "distance", of=0.9, lower=True),
+        "Digits of which five of ten are observed are predicted nearer to the truth than by argmax, in at least 90 "
+        "% of the splits."),
+    promised("digits", at_least("soft", "improvement", 0.02),
+        "The mean squared distance of digits falls by at least 2 %."),
+    promised("emoji by names", better("soft", "argmax", "unseen distance", lower=True),
+        "Samples of classes that were never observed are predicted nearer to the truth: emoji, 100 of some 1,500 "
+        "classes observed, distances between names."),
+    effect("emoji by names", at_least("soft", "unseen accuracy", 0.1),
+        "New classes are predicted reliably: at least one sample in ten of an unobserved emoji is named right."),
+    promised("samples", better("base", "8 x dimension", "wrong", by=0.1, lower=True),
+        "Learning theory: more dimensions need more samples. With the same samples, features of 8 times the "
+        "dimension give more wrong Fréchet means, by over ten points."),
+    promised("samples", not_worse("8 x dimension, 8 x samples", "base", "wrong", within=0.05, lower=True),
+        "The need grows no faster than the dimension: 8 times the samples undo that, to five points."),
+    promised("samples", better("base", "4 x diameter", "wrong", by=0.1, lower=True),
+        "So does a label space of larger diameter: with the same samples, 4 times the diameter gives more wrong "
+        "Fréchet means, by over ten points."),
+    promised("samples", not_worse("4 x diameter, 16 x samples", "base", "wrong", within=0.05, lower=True),
+        "The need grows no faster than the squared diameter: 16 times the samples undo that, to five points."),
+    mechanism("locus", equals("tree", "locus", 1.0),
+        "It is known which classes can be predicted: in a tree, all on paths between observed ones, as linear "
+        "programs find too; no weights ever predict another."),
+    mechanism("locus", equals("tree", "minimum cover", 1.0),
+        "The leaves of a tree are enough to predict every class, and none can be spared."),
+    mechanism("locus", equals("grid", "opposite corners cover", 1.0),
+        "Two opposite corners of a grid are enough to predict every class, as one of a set; two corners on one side "
+        "are not."),
+    mechanism("locus", equals("complete graph", "only all classes cover", 1.0),
+        "In a complete graph nothing but observing all classes is enough."),
+    mechanism("active", equals("active", "largest growth", 1.0),
+        "Where not all classes can be predicted, the next class to label is chosen optimally: no other makes the "
+        "locus of a tree grow more."),
+    promised("active", at_least("active", "fewer", 0.15),
+        "Choosing so, all classes can be predicted after at least 15 % fewer labels than by random choice among the "
+        "classes outside the locus. (Random leaves need as few: all leaves are needed in the end.)"),
+    promised("active", at_least("active", "not worse", 28 / 30),
+        "The choice needs no more labels than the random one in at least 28 of 30 trees."),
+    promised("active", better("active", "random leaf", "reached", by=0.05),
+        "On the way it is ahead even of random leaves: after three labels, at least five points more of the classes "
+        "can be predicted."),
+    paper_scale("Up to 29.7 % relative improvement over SimCLR on ImageNet with an external metric.",
+        "Needs ImageNet and SimCLR's weights. Give the probabilities of K observed classes as a domain of kind "
+        "'probabilities', the WordNet tree as TreeMetric, and compare mean_squared_distance."),
+    effect("emoji by taxonomy", better("soft", "argmax", "distance", lower=True),
+        "An easily available external metric improves on argmax: emoji with Unicode's own taxonomy, 100 classes "
+        "observed."),
+    effect("emoji by names", at_least("soft", "improvement", 0.05),
+        "An external metric of sentence embeddings improves the mean squared distance by at least 5 %."),
+    mechanism("scale", equals("loki", "as dense", 1.0),
+        "It scales to hundreds of thousands of classes: among 300,000, the predictions have the least cost when "
+        "20,000 and all distances to them are written out."),
+    mechanism("scale", equals("loki", "rows of distances", 0.0),
+        "There it asks for no distance between two classes."),
+    paper_scale(
+        "With a metric from its own class embeddings it improves pretrained zero-shot models by 10.5 %, such as "
+        "CLIP.",
+        "Needs CLIP's weights and its benchmarks: encoders.get('open_clip:...') embeds the classes, ClassSpace "
+        "derives the metric, and the experiment 'lite-clip' is the recipe."),
+    promised("lite-clip", better("loki", "argmax", "distance", lower=True),
+        "With a metric from its own class embeddings it improves the zero-shot model lite-clip over all emoji."),
+    promised("lite-clip", at_least("soft", "improvement", 0.05),
+        "With softer probabilities (temperature 2) it improves lite-clip by at least 5 %."),
+    effect("lite-clip", better("soft", "centre", "distance", lower=True),
+        "With softer probabilities it is nearer to the truth than always answering the most central class, which "
+        "alone beats lite-clip's argmax."),
+    effect("lite-clip", better("loki", "centre", "distance", lower=True),
+        "At its default temperature it is nearer to the truth than always answering the most central class."),
+    effect("lite-clip", not_worse("soft", "argmax", "accuracy", within=0.001),
+        "The nearer predictions of lite-clip cost no accuracy (at most a thousandth)."),
+)
+# fmt: on
 
 claim = Claim(
     slug="loki",
-    ledger=(
-        mechanism(
-            text="The rule replaces argmax and needs no samples and no training: it is the Fréchet mean of "
-            "the probabilities, the class with the least expected squared distance, as enumeration finds it.",
-            experiment="digits",
-            holds=equals("loki", metric="as enumerated", value=1.0),
-        ),
-        mechanism(
-            text="Without any structure, all classes equally far apart, it is argmax.",
-            experiment="digits",
-            holds=equals("complete graph", metric="as argmax", value=1.0),
-        ),
-        promised(
-            text="Digits of which five of ten are observed are predicted nearer to the truth than by "
-            "argmax, in at least 90 % of the splits.",
-            experiment="digits",
-            holds=wins("soft", "argmax", metric="distance", of=0.9, lower=True),
-        ),
-        promised(
-            text="The mean squared distance of digits falls by at least 2 %.",
-            experiment="digits",
-            holds=at_least("soft", metric="improvement", value=0.02),
-        ),
-        promised(
-            text="Samples of classes that were never observed are predicted nearer to the truth: emoji, "
-            "100 of some 1,500 classes observed, distances between names.",
-            experiment="emoji by names",
-            holds=better("soft", "argmax", metric="unseen distance", lower=True),
-        ),
-        effect(
-            text="New classes are predicted reliably: at least one sample in ten of an unobserved emoji is "
-            "named right.",
-            experiment="emoji by names",
-            holds=at_least("soft", metric="unseen accuracy", value=0.1),
-        ),
-        promised(
-            text="Learning theory: more dimensions need more samples. With the same samples, features of 8 times the "
-            "dimension give more wrong Fréchet means, by over ten points.",
-            experiment="samples",
-            holds=better("base", "8 x dimension", metric="wrong", by=0.1, lower=True),
-        ),
-        promised(
-            text="The need grows no faster than the dimension: 8 times the samples undo that, to five points.",
-            experiment="samples",
-            holds=not_worse("8 x dimension, 8 x samples", "base", metric="wrong", within=0.05, lower=True),
-        ),
-        promised(
-            text="So does a label space of larger diameter: with the same samples, 4 times the diameter gives more "
-            "wrong Fréchet means, by over ten points.",
-            experiment="samples",
-            holds=better("base", "4 x diameter", metric="wrong", by=0.1, lower=True),
-        ),
-        promised(
-            text="The need grows no faster than the squared diameter: 16 times the samples undo that, to five points.",
-            experiment="samples",
-            holds=not_worse("4 x diameter, 16 x samples", "base", metric="wrong", within=0.05, lower=True),
-        ),
-        mechanism(
-            text="It is known which classes can be predicted: in a tree, all on paths between observed ones, as linear "
-            "programs find too; no weights ever predict another.",
-            experiment="locus",
-            holds=equals("tree", metric="locus", value=1.0),
-        ),
-        mechanism(
-            text="The leaves of a tree are enough to predict every class, and none can be spared.",
-            experiment="locus",
-            holds=equals("tree", metric="minimum cover", value=1.0),
-        ),
-        mechanism(
-            text="Two opposite corners of a grid are enough to predict every class, as one of a set; two corners on "
-            "one side are not.",
-            experiment="locus",
-            holds=equals("grid", metric="opposite corners cover", value=1.0),
-        ),
-        mechanism(
-            text="In a complete graph nothing but observing all classes is enough.",
-            experiment="locus",
-            holds=equals("complete graph", metric="only all classes cover", value=1.0),
-        ),
-        mechanism(
-            text="Where not all classes can be predicted, the next class to label is chosen optimally: no "
-            "other makes the locus of a tree grow more.",
-            experiment="active",
-            holds=equals("active", metric="largest growth", value=1.0),
-        ),
-        promised(
-            text="Choosing so, all classes can be predicted after at least 15 % fewer labels than by random choice "
-            "among the classes outside the locus. (Random leaves need as few: all leaves are needed in the end.)",
-            experiment="active",
-            holds=at_least("active", metric="fewer", value=0.15),
-        ),
-        promised(
-            text="The choice needs no more labels than the random one in at least 28 of 30 trees.",
-            experiment="active",
-            holds=at_least("active", metric="not worse", value=28 / 30),
-        ),
-        promised(
-            text="On the way it is ahead even of random leaves: after three labels, at least five points more of "
-            "the classes can be predicted.",
-            experiment="active",
-            holds=better("active", "random leaf", metric="reached", by=0.05),
-        ),
-        Assertion(
-            text="Up to 29.7 % relative improvement over SimCLR on ImageNet with an external metric.",
-            level="paper scale",
-            reason="Needs ImageNet and SimCLR's weights. Give the probabilities of K observed classes as a "
-            "domain of kind 'probabilities', the WordNet tree as TreeMetric, and compare "
-            "mean_squared_distance.",
-        ),
-        effect(
-            text="An easily available external metric improves on argmax: emoji with Unicode's own "
-            "taxonomy, 100 classes observed.",
-            experiment="emoji by taxonomy",
-            holds=better("soft", "argmax", metric="distance", lower=True),
-        ),
-        effect(
-            text="An external metric of sentence embeddings improves the mean squared distance by at least 5 %.",
-            experiment="emoji by names",
-            holds=at_least("soft", metric="improvement", value=0.05),
-        ),
-        mechanism(
-            text="It scales to hundreds of thousands of classes: among 300,000, the predictions have the "
-            "least cost when 20,000 and all distances to them are written out.",
-            experiment="scale",
-            holds=equals("loki", metric="as dense", value=1.0),
-        ),
-        mechanism(
-            text="There it asks for no distance between two classes.",
-            experiment="scale",
-            holds=equals("loki", metric="rows of distances", value=0.0),
-        ),
-        Assertion(
-            text="With a metric from its own class embeddings it improves pretrained zero-shot models by "
-            "10.5 %, such as CLIP.",
-            level="paper scale",
-            reason="Needs CLIP's weights and its benchmarks: encoders.get('open_clip:...') embeds the "
-            "classes, ClassSpace derives the metric, and the experiment 'lite-clip' is the recipe.",
-        ),
-        promised(
-            text="With a metric from its own class embeddings it improves the zero-shot model lite-clip "
-            "over all emoji.",
-            experiment="lite-clip",
-            holds=better("loki", "argmax", metric="distance", lower=True),
-        ),
-        promised(
-            text="With softer probabilities (temperature 2) it improves lite-clip by at least 5 %.",
-            experiment="lite-clip",
-            holds=at_least("soft", metric="improvement", value=0.05),
-        ),
-        effect(
-            text="With softer probabilities it is nearer to the truth than always answering the most "
-            "central class, which alone beats lite-clip's argmax.",
-            experiment="lite-clip",
-            holds=better("soft", "centre", metric="distance", lower=True),
-        ),
-        effect(
-            text="At its default temperature it is nearer to the truth than always answering the most central class.",
-            experiment="lite-clip",
-            holds=better("loki", "centre", metric="distance", lower=True),
-        ),
-        effect(
-            text="The nearer predictions of lite-clip cost no accuracy (at most a thousandth).",
-            experiment="lite-clip",
-            holds=not_worse("soft", "argmax", metric="accuracy", within=0.001),
-        ),
-    ),
+    ledger=LEDGER,
     experiments={
         "digits": Experiment(
             run=run_digits,

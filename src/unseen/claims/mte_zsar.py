@@ -10,7 +10,19 @@ import torch
 from numpy.typing import NDArray
 
 from unseen import encoders
-from unseen.claims.base import Assertion, Claim, Experiment, at_least, better, not_worse, wins
+from unseen.claims.base import (
+    Assertion,
+    Claim,
+    Experiment,
+    at_least,
+    better,
+    effect,
+    mechanism,
+    not_worse,
+    paper_scale,
+    promised,
+    wins,
+)
 from unseen.claims.drawings import VENDORS, drawn
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
@@ -275,171 +287,106 @@ def run_augmentation(case: str, seed: int) -> Result:
 
 # -- the ledger --------------------------------------------------------------------------------------------
 
+# fmt: off
+LEDGER: tuple[Assertion, ...] = (
+    mechanism("mapping", at_least("MTE", "times chance", 5.0),
+        "Zero-shot learning recognizes categories without annotated examples: drawings of unseen emoji are "
+        "recognized at least five times as often as by chance."),
+    mechanism("mapping", wins("known", "new", "cosine", of=1.0),
+        "Existing methods suffer from a shift between auxiliary and target classes, as one map serves both: new "
+        "drawings of unseen classes land farther from their class vector than new drawings of seen ones, in all "
+        "splits."),
+    mechanism("tasks", wins("MTE, shared", "RR, shared", "error", lower=True, of=1.0),
+        "A multi-task mapping whose parameters lie on a low-dimensional manifold generalizes better where the tasks "
+        "share structure: on planted tasks its error is lower than that of ridge regression, in all runs."),
+    effect("tasks", not_worse("RR, separate", "MTE, separate", "error", within=0.0, lower=True),
+        "On tasks that share nothing it is no better than ridge regression, as it should be."),
+    effect("mapping", better("MTE", "RR", "top1", by=0.02),
+        "The mapping, matched among the latent tasks, recognizes more unseen emoji than ridge regression, by two "
+        "points at least, inductively."),
+    effect("mapping", better("MTE word", "RR", "top1"),
+        "Matched as class vectors, as ridge regression is, it recognizes more than ridge regression, too."),
+    effect("mapping", better("MTE NRM", "RR NRM", "top1"),
+        "It recognizes more than ridge regression where both have the hub correction over the pool."),
+    effect("mapping", better("MTE", "RMTL", "top1"),
+        "It recognizes more than the multi-task mapping around a shared mean, RMTL."),
+    effect("mapping", better("MTE", "GOMTL", "top1"),
+        "It recognizes more than the multi-task mapping of sparse combinations, GOMTL."),
+    effect("mapping", better("MTE", "MTE word", "top1"),
+        "Matching among the latent tasks recognizes more than matching as class vectors."),
+    effect("mapping", better("MTE", "RR latent", "top1"),
+        "A control: the low-rank training helps, and not only the matching. It recognizes more than ridge "
+        "regression that is cut to as many singular values and matched between their factors."),
+    mechanism("augmentation", wins("its group", "other groups", "weight", of=1.0),
+        "Re-weighting prioritises relevant data: the target's own group weighs more than every other group of the "
+        "pool, in all runs and under both ratios together."),
+    mechanism("gaussians", at_least("weighted", "removed", 0.5),
+        "Where half of the auxiliary data obeys another mapping, weights remove at least half of the error of ridge "
+        "regression on the target."),
+    promised("augmentation", better("MTE uniform", "MTE own", "top1"),
+        "Expanding the pool of auxiliary data helps, even unweighted."),
+    *(
+        Assertion(
+            text=f"Weights of the pool by {what} help over uniform ones.",
+            level="effect",
+            experiment="augmentation",
+            holds=better(f"MTE {arm}", "MTE uniform", metric="top1", by=0.005),
+        )
+        for arm, what in (("visual", "features"), ("category", "class vectors"), ("full", "both"))
+    ),
+    *(
+        Assertion(
+            text=f"Weights by both help over weights by {what} alone.",
+            level="effect",
+            experiment="augmentation",
+            holds=better("MTE full", f"MTE {arm}", metric="top1"),
+        )
+        for arm, what in (("visual", "features"), ("category", "class vectors"))
+    ),
+    *(
+        Assertion(
+            text=f"{what} helps the weighted mapping ({weights}).",
+            level="effect",
+            experiment="augmentation",
+            holds=better(f"MTE {weights} {arm}", f"MTE {weights}", metric="top1"),
+        )
+        for weights in ("category", "full")
+        for arm, what in (
+            ("ST", "Self-training"),
+            ("NRM", "The hub correction"),
+            ("ST+NRM", "Self-training with hub correction"),
+        )
+    ),
+    promised("augmentation", better("MTE category", "RR own", "top1"),
+        "Model and data together, inductive but for the weights, generalize better than ridge regression on the "
+        "target's own seen classes: 60 classes stand against these and the whole pool."),
+    effect("augmentation", better("MTE category NRM", "RR uniform NRM", "top1"),
+        "They generalize better than ridge regression on the whole pool, both with the hub correction."),
+    *(
+        Assertion(
+            text=f"It has advantages over existing zero-shot models: over {arm}, inductively.",
+            level="effect",
+            experiment="mapping",
+            holds=better("MTE", arm, metric="top1"),
+        )
+        for arm in ("ConSE", "DAP")
+    ),
+    paper_scale(
+        "It is applied to zero-shot action recognition, HMDB51, UCF101 and Olympic Sports, and is better there than "
+        "existing models.",
+        "No action videos or their features are in a package, and nothing here ran on them. With features and label "
+        "numbers in a file: data = unseen.load('hmdb51.mat') (variables `features` and `labels`, MATLAB -v7; or "
+        ".npz, Parquet, CSV); vectors = unseen.data.word_vectors.name_vectors(names, word2vec), `names` in the "
+        "order of the numbers; classes = data.classes.replace(embeddings=vectors, seen=half); then "
+        "MTEZSAR(power=0.2, weights='full', self_training=100).fit(source=the samples of `half`, classes=classes, "
+        "target=the others), for 50 random halves. Other data sets join as `auxiliary`, by unseen.data.classes.join "
+        "and realign."),
+)
+# fmt: on
+
 claim = Claim(
     slug="mte-zsar",
-    parts=("unseen.claims.drawings",),
-    ledger=(
-        Assertion(
-            text="Zero-shot learning recognizes categories without annotated examples: drawings of unseen emoji are "
-            "recognized at least five times as often as by chance.",
-            level="mechanism",
-            experiment="mapping",
-            holds=at_least("MTE", metric="times chance", value=5.0),
-        ),
-        Assertion(
-            text="Existing methods suffer from a shift between auxiliary and target classes, as one map serves both: "
-            "new drawings of unseen classes land farther from their class vector than new drawings of seen "
-            "ones, in all splits.",
-            level="mechanism",
-            experiment="mapping",
-            holds=wins("known", "new", metric="cosine", of=1.0),
-        ),
-        Assertion(
-            text="A multi-task mapping whose parameters lie on a low-dimensional manifold generalizes better where the "
-            "tasks share structure: on planted tasks its error is lower than that of ridge regression, in all runs.",
-            level="mechanism",
-            experiment="tasks",
-            holds=wins("MTE, shared", "RR, shared", metric="error", lower=True, of=1.0),
-        ),
-        Assertion(
-            text="On tasks that share nothing it is no better than ridge regression, as it should be.",
-            level="effect",
-            experiment="tasks",
-            holds=not_worse("RR, separate", "MTE, separate", metric="error", within=0.0, lower=True),
-        ),
-        Assertion(
-            text="The mapping, matched among the latent tasks, recognizes more unseen emoji than ridge regression, by "
-            "two points at least, inductively.",
-            level="effect",
-            experiment="mapping",
-            holds=better("MTE", "RR", metric="top1", by=0.02),
-        ),
-        Assertion(
-            text="Matched as class vectors, as ridge regression is, it recognizes more than ridge regression, too.",
-            level="effect",
-            experiment="mapping",
-            holds=better("MTE word", "RR", metric="top1"),
-        ),
-        Assertion(
-            text="It recognizes more than ridge regression where both have the hub correction over the pool.",
-            level="effect",
-            experiment="mapping",
-            holds=better("MTE NRM", "RR NRM", metric="top1"),
-        ),
-        Assertion(
-            text="It recognizes more than the multi-task mapping around a shared mean, RMTL.",
-            level="effect",
-            experiment="mapping",
-            holds=better("MTE", "RMTL", metric="top1"),
-        ),
-        Assertion(
-            text="It recognizes more than the multi-task mapping of sparse combinations, GOMTL.",
-            level="effect",
-            experiment="mapping",
-            holds=better("MTE", "GOMTL", metric="top1"),
-        ),
-        Assertion(
-            text="Matching among the latent tasks recognizes more than matching as class vectors.",
-            level="effect",
-            experiment="mapping",
-            holds=better("MTE", "MTE word", metric="top1"),
-        ),
-        Assertion(
-            text="A control: the low-rank training helps, and not only the matching. It recognizes more than ridge "
-            "regression that is cut to as many singular values and matched between their factors.",
-            level="effect",
-            experiment="mapping",
-            holds=better("MTE", "RR latent", metric="top1"),
-        ),
-        Assertion(
-            text="Re-weighting prioritises relevant data: the target's own group weighs more than every other group "
-            "of the pool, in all runs and under both ratios together.",
-            level="mechanism",
-            experiment="augmentation",
-            holds=wins("its group", "other groups", metric="weight", of=1.0),
-        ),
-        Assertion(
-            text="Where half of the auxiliary data obeys another mapping, weights remove at least half of the error of "
-            "ridge regression on the target.",
-            level="mechanism",
-            experiment="gaussians",
-            holds=at_least("weighted", metric="removed", value=0.5),
-        ),
-        Assertion(
-            text="Expanding the pool of auxiliary data helps, even unweighted.",
-            level="effect",
-            experiment="augmentation",
-            holds=better("MTE uniform", "MTE own", metric="top1"),
-            promised=True,
-        ),
-        *(
-            Assertion(
-                text=f"Weights of the pool by {what} help over uniform ones.",
-                level="effect",
-                experiment="augmentation",
-                holds=better(f"MTE {arm}", "MTE uniform", metric="top1", by=0.005),
-            )
-            for arm, what in (("visual", "features"), ("category", "class vectors"), ("full", "both"))
-        ),
-        *(
-            Assertion(
-                text=f"Weights by both help over weights by {what} alone.",
-                level="effect",
-                experiment="augmentation",
-                holds=better("MTE full", f"MTE {arm}", metric="top1"),
-            )
-            for arm, what in (("visual", "features"), ("category", "class vectors"))
-        ),
-        *(
-            Assertion(
-                text=f"{what} helps the weighted mapping ({weights}).",
-                level="effect",
-                experiment="augmentation",
-                holds=better(f"MTE {weights} {arm}", f"MTE {weights}", metric="top1"),
-            )
-            for weights in ("category", "full")
-            for arm, what in (
-                ("ST", "Self-training"),
-                ("NRM", "The hub correction"),
-                ("ST+NRM", "Self-training with hub correction"),
-            )
-        ),
-        Assertion(
-            text="Model and data together, inductive but for the weights, generalize better than ridge regression on "
-            "the target's own seen classes: 60 classes stand against these and the whole pool.",
-            level="effect",
-            experiment="augmentation",
-            holds=better("MTE category", "RR own", metric="top1"),
-            promised=True,
-        ),
-        Assertion(
-            text="They generalize better than ridge regression on the whole pool, both with the hub correction.",
-            level="effect",
-            experiment="augmentation",
-            holds=better("MTE category NRM", "RR uniform NRM", metric="top1"),
-        ),
-        *(
-            Assertion(
-                text=f"It has advantages over existing zero-shot models: over {arm}, inductively.",
-                level="effect",
-                experiment="mapping",
-                holds=better("MTE", arm, metric="top1"),
-            )
-            for arm in ("ConSE", "DAP")
-        ),
-        Assertion(
-            text="It is applied to zero-shot action recognition, HMDB51, UCF101 and Olympic Sports, and is better "
-            "there than existing models.",
-            level="paper scale",
-            reason="No action videos or their features are in a package, and nothing here ran on them. With features "
-            "and label numbers in a file: data = unseen.load('hmdb51.mat') (variables `features` and `labels`, MATLAB "
-            "-v7; or .npz, Parquet, CSV); vectors = unseen.data.word_vectors.name_vectors(names, word2vec), `names` in "
-            "the order of the numbers; classes = data.classes.replace(embeddings=vectors, seen=half); then "
-            "MTEZSAR(power=0.2, weights='full', self_training=100).fit(source=the samples of `half`, classes=classes, "
-            "target=the others), for 50 random halves. Other data sets join as `auxiliary`, by "
-            "unseen.data.classes.join and realign.",
-        ),
-    ),
+    ledger=LEDGER,
     experiments={
         "tasks": Experiment(
             run=run_tasks,

@@ -12,7 +12,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unseen import encoders
-from unseen.claims.base import Assertion, Claim, Condition, Experiment, at_least, better
+from unseen.claims.base import (
+    Assertion,
+    Claim,
+    Experiment,
+    at_least,
+    better,
+    effect,
+    mechanism,
+    not_testable,
+    paper_scale,
+    promised,
+)
 from unseen.claims.completions import centred, run_relations
 from unseen.claims.drawings import drawn
 from unseen.data.classes import ClassSpace
@@ -263,258 +274,123 @@ def run_ablation(case: str, seed: int) -> Result:
 # -- the ledger --------------------------------------------------------------------------------------------
 
 
-def _mechanism(experiment: str, holds: Condition, text: str) -> Assertion:
-    return Assertion(text=text, level="mechanism", experiment=experiment, holds=holds)
-
-
-def _effect(experiment: str, holds: Condition, text: str, promised: bool = False) -> Assertion:
-    return Assertion(text=text, level="effect", experiment=experiment, holds=holds, promised=promised)
-
+# fmt: off
+LEDGER: tuple[Assertion, ...] = (
+    not_testable("Zero-shot learning, which predicts classes that the training data never showed, has much interest.",
+        "Background."),
+    mechanism("emoji", better("structure+text", "random", "top5", by=0.1),
+        "Prior knowledge of classes is the key: with vectors of the ontology the generator has the right one of 60 "
+        "unseen emoji among its five likeliest at least ten points more often than with meaningless vectors."),
+    promised("emoji", better("structure+text", "words", "zsl", by=0.01),
+        "The priors of existing methods are limited: in the same generator the ontology beats the word vectors of "
+        "the names by more than a point (top-1)."),
+    promised("emoji", better("structure+text", "words", "top5", by=0.01),
+        "The same among the five likeliest."),
+    effect("emoji", better("structure+text", "words and keywords", "zsl"),
+        "It is not the keywords alone: the ontology beats word vectors of names and keywords together (top-1)."),
+    effect("emoji", better("structure+text", "structure", "top5"),
+        "Texts add to the structure: text-aware vectors beat TransE's alone among the five likeliest."),
+    promised("emoji", better("structure+text", "text", "zsl"),
+        "The structural half adds to the text half (top-1)."),
+    effect("emoji", better("structure+text", "incidence", "zsl"),
+        "The embedding represents the ontology better than its triples as they stand, a row of the incidence matrix "
+        "for each class, in the same generator."),
+    effect("ablation", better("hierarchy and keywords, text-aware", "hierarchy, text-aware", "zsl"),
+        "More relations tell more: hierarchy and keywords beat the hierarchy alone, both text-aware."),
+    effect("ablation", better("hierarchy and keywords, not text-aware", "hierarchy, not text-aware", "zsl"),
+        "The same for the structure alone."),
+    effect("ablation", better("hierarchy, text-aware", "names only", "zsl"),
+        "The hierarchy, text-aware, beats the word vectors of the names."),
+    effect("ablation", better("hierarchy and keywords, text-aware", "without terms across", "zsl"),
+        "The energies across structure and text help, compared with one for each."),
+    effect("ablation", better("hierarchy and keywords, text-aware", "negatives alike", "zsl"),
+        "Self-adversarial weights of TransE's negatives help, compared with equal ones."),
+    mechanism("ablation", better("hierarchy and keywords, text-aware", "without pivot", "zsl", by=0.05),
+        "The regularizer of cluster means holds the generator: without it five points or more are lost in a short "
+        "training."),
+    mechanism("emoji", at_least("structure+text", "zsl", 3 * CHANCE),
+        "A generator makes samples of classes that have none: a classifier trained on these alone recognizes unseen "
+        "emoji at least three times as often as chance."),
+    promised("emoji", better("structure+text", "mappings, ontology", "u", by=0.02),
+        "Generated samples mend the imbalance of seen and unseen classes: among all classes, unseen ones are "
+        "recognized more often than by mappings learnt on seen ones as they are, by at least two points."),
+    effect("emoji", better("structure+text", "calibrated mappings, ontology", "u"),
+        "And than by mappings that handicap seen classes."),
+    promised("emoji", better("structure+text", "mappings, ontology", "h"),
+        "So seen and unseen classes together (H) are."),
+    effect("emoji", better("structure+text", "calibrated mappings, ontology", "h"),
+        "H is better than that of mappings that handicap seen classes, too."),
+    mechanism("nations", better("structure+text", "random", "mrr"),
+        "The framework carries over to knowledge graphs: on Nations, with a schema of topics from the names of the "
+        "relations, tails of relations without a triple are ranked better than with meaningless vectors."),
+    promised("umls", better("structure+text", "random", "open mrr"),
+        "It does on UMLS among all entities. Its schema states coarse domains and ranges, which are computed here "
+        "from all triples, those of unseen relations included."),
+    effect("umls", better("structure+text", "random", "mrr"),
+        "It does on UMLS among candidates of the right type, where to know the range is no help."),
+    mechanism("umls", better("structure+text", "random order", "relation", by=0.1),
+        "What is generated for an unseen relation is like its pairs: given a pair, the right one of the unseen "
+        "relations is named at least ten points more often than by chance, with this schema."),
+    effect("umls", better("structure+text", "texts", "mrr"),
+        "The ontology beats a generator that knows the texts of the relations alone, among candidates of the right "
+        "type."),
+    promised("umls", better("structure+text", "texts", "open mrr"),
+        "The same among all entities, where the range is of use."),
+    effect("umls", better("structure+text", "range, then frequent", "open mrr"),
+        "There it beats the tails within the range that the schema states, those frequent elsewhere first."),
+    effect("umls", better("structure+text", "structure", "mrr"),
+        "Text-aware vectors beat the structure of the schema alone."),
+    promised("umls", better("structure+text", "transfer, names", "mrr"),
+        "It beats the TransE score of the seen relation whose name is nearest."),
+    effect("umls", better("structure+text", "transfer, structure+text", "mrr"),
+        "It beats that transfer from the three seen relations that are nearest in the schema."),
+    effect("umls", better("structure+text", "frequent tails", "mrr"),
+        "It beats the tails that are frequent in other relations."),
+    effect("umls", better("structure+text", "ridge, structure+text", "mrr"),
+        "The generator beats ridge regression from the same vectors to the same pair features."),
+    effect("umls", better("structure+text", "without pivot", "open mrr"),
+        "The regularizer of cluster means helps for relations, too."),
+    effect("umls", better("structure+text", "without matching", "open mrr"),
+        "The hinge on class scores helps."),
+    effect("nations", better("structure+text", "frequent tails", "mrr"),
+        "On Nations it beats the tails that are frequent in other relations."),
+    effect("nations", better("structure+text", "texts", "mrr"),
+        "There it beats a generator that knows the texts of the relations alone."),
+    not_testable("So it is for the relations of Kinships.",
+        "Its relations and entities are numbers: nothing can be said of a relation without its triples, and a "
+        "schema made from those would leak what is asked."),
+    paper_scale(
+        "The evaluation is comprehensive, on zero-shot data sets of two domains: AwA, ImNet-A and ImNet-O; NELL-ZS "
+        "and Wiki-ZS.",
+        "They are in no package. With res101.mat and att_splits.mat in DIR and the ontology as triples in FILE: "
+        "data = unseen.data.loaders.matlab.load_zsl(DIR), classes = "
+        "unseen.data.ontologies.with_ontology(data.classes, unseen.data.ontologies.load(FILE)), "
+        "OntoZSL(**OntoZSL.card.presets['paper']).fit(source=data.train_seen, classes=classes). For a graph: unseen "
+        "complete GRAPH --ontology FILE --queries QUERIES."),
+    effect("emoji", better("structure+text", "prototypes, incidence", "zsl"),
+        "It often does better than the state of the art. Here: than ridge regression from the rows of the incidence "
+        "matrix to prototypes, the best of the baselines (top-1)."),
+    effect("emoji", better("structure+text", "prototypes, words", "zsl"),
+        "Than ridge regression from word vectors to prototypes."),
+    promised("emoji", better("heads, ontology", "heads, words", "zsl"),
+        "On the mean over four heads (DeViSE, ConSE, SAE, generator) the ontology beats the word vectors of the "
+        "names in standard zero-shot recognition."),
+    effect("emoji", better("heads, ontology", "heads, words", "zsl", by=0.124),
+        "The mean gain is 12.4 points."),
+    *(
+        effect(
+            "emoji",
+            better(f"{head}, ontology", f"{head}, words", metric="zsl"),
+            f"The ontology beats the word vectors of the names with {name}.",
+        )
+        for head, name in (("devise", "DeViSE"), ("conse", "ConSE"), ("sae", "SAE"))
+    ),
+)
+# fmt: on
 
 claim = Claim(
     slug="ontozsl",
-    parts=("unseen.claims.completions", "unseen.claims.drawings", "unseen.claims.schemas"),
-    ledger=(
-        Assertion(
-            text="Zero-shot learning, which predicts classes that the training data never showed, has much interest.",
-            level="not testable",
-            reason="Background.",
-        ),
-        _mechanism(
-            "emoji",
-            better("structure+text", "random", metric="top5", by=0.1),
-            "Prior knowledge of classes is the key: with vectors of the ontology the generator has the right one of 60 "
-            "unseen emoji among its five likeliest at least ten points more often than with meaningless vectors.",
-        ),
-        _effect(
-            "emoji",
-            better("structure+text", "words", metric="zsl", by=0.01),
-            "The priors of existing methods are limited: in the same generator the ontology beats the word vectors of "
-            "the names by more than a point (top-1).",
-            promised=True,
-        ),
-        _effect(
-            "emoji",
-            better("structure+text", "words", metric="top5", by=0.01),
-            "The same among the five likeliest.",
-            promised=True,
-        ),
-        _effect(
-            "emoji",
-            better("structure+text", "words and keywords", metric="zsl"),
-            "It is not the keywords alone: the ontology beats word vectors of names and keywords together (top-1).",
-        ),
-        _effect(
-            "emoji",
-            better("structure+text", "structure", metric="top5"),
-            "Texts add to the structure: text-aware vectors beat TransE's alone among the five likeliest.",
-        ),
-        _effect(
-            "emoji",
-            better("structure+text", "text", metric="zsl"),
-            "The structural half adds to the text half (top-1).",
-            promised=True,
-        ),
-        _effect(
-            "emoji",
-            better("structure+text", "incidence", metric="zsl"),
-            "The embedding represents the ontology better than its triples as they stand, a row of the incidence "
-            "matrix for each class, in the same generator.",
-        ),
-        _effect(
-            "ablation",
-            better("hierarchy and keywords, text-aware", "hierarchy, text-aware", metric="zsl"),
-            "More relations tell more: hierarchy and keywords beat the hierarchy alone, both text-aware.",
-        ),
-        _effect(
-            "ablation",
-            better("hierarchy and keywords, not text-aware", "hierarchy, not text-aware", metric="zsl"),
-            "The same for the structure alone.",
-        ),
-        _effect(
-            "ablation",
-            better("hierarchy, text-aware", "names only", metric="zsl"),
-            "The hierarchy, text-aware, beats the word vectors of the names.",
-        ),
-        _effect(
-            "ablation",
-            better("hierarchy and keywords, text-aware", "without terms across", metric="zsl"),
-            "The energies across structure and text help, compared with one for each.",
-        ),
-        _effect(
-            "ablation",
-            better("hierarchy and keywords, text-aware", "negatives alike", metric="zsl"),
-            "Self-adversarial weights of TransE's negatives help, compared with equal ones.",
-        ),
-        _mechanism(
-            "ablation",
-            better("hierarchy and keywords, text-aware", "without pivot", metric="zsl", by=0.05),
-            "The regularizer of cluster means holds the generator: without it five points or more are lost in a short "
-            "training.",
-        ),
-        _mechanism(
-            "emoji",
-            at_least("structure+text", metric="zsl", value=3 * CHANCE),
-            "A generator makes samples of classes that have none: a classifier trained on these alone recognizes "
-            "unseen emoji at least three times as often as chance.",
-        ),
-        _effect(
-            "emoji",
-            better("structure+text", "mappings, ontology", metric="u", by=0.02),
-            "Generated samples mend the imbalance of seen and unseen classes: among all classes, unseen ones are "
-            "recognized more often than by mappings learnt on seen ones as they are, by at least two points.",
-            promised=True,
-        ),
-        _effect(
-            "emoji",
-            better("structure+text", "calibrated mappings, ontology", metric="u"),
-            "And than by mappings that handicap seen classes.",
-        ),
-        _effect(
-            "emoji",
-            better("structure+text", "mappings, ontology", metric="h"),
-            "So seen and unseen classes together (H) are.",
-            promised=True,
-        ),
-        _effect(
-            "emoji",
-            better("structure+text", "calibrated mappings, ontology", metric="h"),
-            "H is better than that of mappings that handicap seen classes, too.",
-        ),
-        _mechanism(
-            "nations",
-            better("structure+text", "random", metric="mrr"),
-            "The framework carries over to knowledge graphs: on Nations, with a schema of topics from the names of the "
-            "relations, tails of relations without a triple are ranked better than with meaningless vectors.",
-        ),
-        _effect(
-            "umls",
-            better("structure+text", "random", metric="open mrr"),
-            "It does on UMLS among all entities. Its schema states coarse domains and ranges, which are "
-            "computed here from all triples, those of unseen relations included.",
-            promised=True,
-        ),
-        _effect(
-            "umls",
-            better("structure+text", "random", metric="mrr"),
-            "It does on UMLS among candidates of the right type, where to know the range is no help.",
-        ),
-        _mechanism(
-            "umls",
-            better("structure+text", "random order", metric="relation", by=0.1),
-            "What is generated for an unseen relation is like its pairs: given a pair, the right one of the unseen "
-            "relations is named at least ten points more often than by chance, with this schema.",
-        ),
-        _effect(
-            "umls",
-            better("structure+text", "texts", metric="mrr"),
-            "The ontology beats a generator that knows the texts of the relations alone, among candidates of the right "
-            "type.",
-        ),
-        _effect(
-            "umls",
-            better("structure+text", "texts", metric="open mrr"),
-            "The same among all entities, where the range is of use.",
-            promised=True,
-        ),
-        _effect(
-            "umls",
-            better("structure+text", "range, then frequent", metric="open mrr"),
-            "There it beats the tails within the range that the schema states, those frequent elsewhere first.",
-        ),
-        _effect(
-            "umls",
-            better("structure+text", "structure", metric="mrr"),
-            "Text-aware vectors beat the structure of the schema alone.",
-        ),
-        _effect(
-            "umls",
-            better("structure+text", "transfer, names", metric="mrr"),
-            "It beats the TransE score of the seen relation whose name is nearest.",
-            promised=True,
-        ),
-        _effect(
-            "umls",
-            better("structure+text", "transfer, structure+text", metric="mrr"),
-            "It beats that transfer from the three seen relations that are nearest in the schema.",
-        ),
-        _effect(
-            "umls",
-            better("structure+text", "frequent tails", metric="mrr"),
-            "It beats the tails that are frequent in other relations.",
-        ),
-        _effect(
-            "umls",
-            better("structure+text", "ridge, structure+text", metric="mrr"),
-            "The generator beats ridge regression from the same vectors to the same pair features.",
-        ),
-        _effect(
-            "umls",
-            better("structure+text", "without pivot", metric="open mrr"),
-            "The regularizer of cluster means helps for relations, too.",
-        ),
-        _effect(
-            "umls",
-            better("structure+text", "without matching", metric="open mrr"),
-            "The hinge on class scores helps.",
-        ),
-        _effect(
-            "nations",
-            better("structure+text", "frequent tails", metric="mrr"),
-            "On Nations it beats the tails that are frequent in other relations.",
-        ),
-        _effect(
-            "nations",
-            better("structure+text", "texts", metric="mrr"),
-            "There it beats a generator that knows the texts of the relations alone.",
-        ),
-        Assertion(
-            text="So it is for the relations of Kinships.",
-            level="not testable",
-            reason="Its relations and entities are numbers: nothing can be said of a relation without its triples, and "
-            "a schema made from those would leak what is asked.",
-        ),
-        Assertion(
-            text="The evaluation is comprehensive, on zero-shot data sets of two domains: AwA, ImNet-A and ImNet-O; "
-            "NELL-ZS and Wiki-ZS.",
-            level="paper scale",
-            reason="They are in no package. With res101.mat and att_splits.mat in DIR and the ontology as triples in "
-            "FILE: data = unseen.data.loaders.matlab.load_zsl(DIR), classes = unseen.data.ontologies.with_ontology("
-            "data.classes, unseen.data.ontologies.load(FILE)), OntoZSL(**OntoZSL.card.presets['paper']).fit(source="
-            "data.train_seen, classes=classes). For a graph: unseen complete GRAPH --ontology FILE --queries QUERIES.",
-        ),
-        _effect(
-            "emoji",
-            better("structure+text", "prototypes, incidence", metric="zsl"),
-            "It often does better than the state of the art. Here: than ridge regression from the rows of the "
-            "incidence matrix to prototypes, the best of the baselines (top-1).",
-        ),
-        _effect(
-            "emoji",
-            better("structure+text", "prototypes, words", metric="zsl"),
-            "Than ridge regression from word vectors to prototypes.",
-        ),
-        _effect(
-            "emoji",
-            better("heads, ontology", "heads, words", metric="zsl"),
-            "On the mean over four heads (DeViSE, ConSE, SAE, generator) the ontology beats the word vectors of the "
-            "names in standard zero-shot recognition.",
-            promised=True,
-        ),
-        _effect(
-            "emoji",
-            better("heads, ontology", "heads, words", metric="zsl", by=0.124),
-            "The mean gain is 12.4 points.",
-        ),
-        *(
-            _effect(
-                "emoji",
-                better(f"{head}, ontology", f"{head}, words", metric="zsl"),
-                f"The ontology beats the word vectors of the names with {name}.",
-            )
-            for head, name in (("devise", "DeViSE"), ("conse", "ConSE"), ("sae", "SAE"))
-        ),
-    ),
+    ledger=LEDGER,
     experiments={
         "emoji": Experiment(
             run=run_emoji,

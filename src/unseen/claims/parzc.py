@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +11,19 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from unseen.claims.base import Assertion, Claim, Experiment, at_least, better, not_worse
+from unseen.claims.base import (
+    Assertion,
+    Claim,
+    Experiment,
+    at_least,
+    better,
+    effect,
+    mechanism,
+    not_testable,
+    not_worse,
+    paper_scale,
+    promised,
+)
 from unseen.data.architectures import ArchitectureTable
 from unseen.data.domain import Domain
 from unseen.data.sources.architectures import architectures
@@ -210,14 +221,95 @@ def run_search(case: str, seed: int) -> Result:
 
 # -- the ledger --------------------------------------------------------------------------------------------
 
-mechanism = functools.partial(Assertion, level="mechanism")
-promised = functools.partial(Assertion, level="effect", promised=True)
-effect = functools.partial(Assertion, level="effect")
-paper_scale = functools.partial(Assertion, level="paper scale")
-not_testable = functools.partial(Assertion, level="not testable")
 
 DEVELOPMENT = ("cells-digits", "vits-digits")
 CONFIRMATION = ("cells-letters", "vits-letters")
+
+# fmt: off
+LEDGER: tuple[Assertion, ...] = (
+    not_testable("Zero-shot architecture search has advanced by zero-cost proxies; designing them is a tedious search.",
+        "Background, about other work."),
+    mechanism("tables", better("parzc", "graded by permuted ones", "lead of the best quarter", by=0.02),
+        "Nodes do not contribute alike: the quarter that matters most on one half of the architectures to rank "
+        "leads on the other half, by 2 points of tau more than with permuted accuracies there."),
+    effect("tables", better("parzc", "permuted accuracies", "lead of the best quarter"),
+        "It leads by more than for a network that learned permuted accuracies."),
+    effect("tables", better("parzc", "sums", "tau", by=0.05),
+        "Adding nodes up loses this: the same network on one sum per proxy ranks worse, by 5 points of tau."),
+    promised("vits", better("parzc", "sums", "tau", by=0.2),
+        "The same for vision transformers, by 20 points of tau."),
+    mechanism("tables", at_least("parzc", "least doubt of a node", 0.001),
+        "Each node has a degree of uncertainty: how far the scores move without it varies over draws of the "
+        "weights, by a thousandth at least for every node (plain weights: not at all)."),
+    effect("tables", better("parzc", "permuted accuracies", "agreement on doubt"),
+        "It is specific to the node: two halves of the architectures agree on it more than for a network that "
+        "learned permuted accuracies."),
+    effect("tables", at_least("parzc", "doubt and misplacement", 0.1),
+        "The uncertainty of an architecture says how far it is misplaced (rank correlation)."),
+    mechanism("tables", better("parzc", "permuted accuracies", "tau", by=0.4),
+        "Parameters make proxies adaptable: MABN learns an order that holds for others, by 40 points of tau above "
+        "the one that it learns from permuted accuracies."),
+    effect("tables", better("parzc", "segments not mixed", "tau"),
+        "Segments that are mixed, as the paper draws it, rank better than the official code's, which are not."),
+    effect("tables", better("parzc", "weights not Bayesian", "tau"),
+        "Bayesian weights rank better than plain ones."),
+    promised("tables", not_worse("parzc", "segments not mixed", "tau", within=0.03),
+        "Neither costs: within 3 points of tau of the network without mixing."),
+    promised("tables", not_worse("parzc", "weights not Bayesian", "tau", within=0.03),
+        "And of the network without Bayesian weights."),
+    effect("tables", not_worse("min-max within architectures", "parzc", "tau", within=0.03),
+        "The official code's scale, min-max within each architecture, ranks as well, within 3 points."),
+    mechanism("tables", better("DiffKendall", "permuted accuracies", "tau", by=0.4),
+        "DiffKendall directly optimizes tau: alone it teaches an order that holds for others, by 40 points of tau "
+        "above permuted accuracies."),
+    effect("tables", better("DiffKendall", "mean squared error", "tau"),
+        "DiffKendall alone ranks better than mean squared error."),
+    effect("tables", better("DiffKendall", "pairwise", "tau"),
+        "And better than the pairwise loss alone."),
+    effect("tables", better("parzc", "mean squared error", "tau"),
+        "The sum of pairwise loss and DiffKendall ranks better than mean squared error."),
+    promised("tables", not_worse("parzc", "mean squared error", "tau", within=0.03),
+        "It is at most 3 points of tau behind it."),
+    effect("tables", better("parzc", "perceptron", "tau", by=0.015),
+        "Better than a perceptron with mean squared error on statistics of the same scale, by 1.5 points."),
+    promised("tables", not_worse("parzc", "perceptron", "tau", within=0.02),
+        "At most 2 points of tau behind it."),
+    effect("tables", better("parzc", "trees", "tau"),
+        "Better than gradient-boosted trees on the same statistics."),
+    effect("tables", better("parzc few", "trees few", "tau"),
+        "With 20 trained architectures, too."),
+    promised("tables", not_worse("parzc", "trees", "tau", within=0.03),
+        "At most 3 points of tau behind trees."),
+    effect("tables", better("parzc", "best proxy of the trained", "tau", by=0.05),
+        "Better than zero-shot ranking, by the proxy that the trained architectures favour, by 5 points."),
+    effect("tables", better("parzc", "mean proxy", "tau", by=0.05),
+        "Better than the mean of the three proxies, by 5 points of tau."),
+    effect("tables", better("parzc", "parameters", "tau"),
+        "Better than the number of parameters, in both spaces."),
+    promised("search", not_worse("parzc", "snip", "accuracy", within=0.03),
+        "What is found by it is good: of new architectures the best three by score, trained for real, reach what "
+        "the best three by the sum of snip reach, within 3 points."),
+    effect("search", better("parzc", "mean of the table", "accuracy", by=0.05),
+        "More than the mean of the table, which holds networks that learn nothing, by 5 points."),
+    effect("search", better("parzc", "best of the trained", "accuracy"),
+        "More than the best of the 40 that taught it."),
+    promised("vits", better("parzc of snip", "snip", "tau", by=0.15),
+        "It transfers to vision transformers: node-wise snip ranks better than snip, by 15 points of tau."),
+    promised("vits", better("parzc", "best proxy of the trained", "tau", by=0.15),
+        "And all three proxies better than the best of them as a sum, by 15 points."),
+    paper_scale("Superior to zero-shot methods on NAS-Bench-101 and NAS-Bench-201.",
+        "Needs their files with node-wise statistics: `unseen nas rank zc_nasbench201_layerwise.json --data cifar10 "
+        "--proxies grad_norm,snip,synflow --trained 78 --set projected=256 --set patch=16 --set width=512 --set "
+        "depth=4 --set epochs=300 --set learning_rate=1e-4`; the paper's tables add a topology branch, which is "
+        "left out."),
+    paper_scale("Superior to zero-shot methods on NDS.",
+        "Needs NDS's networks to measure and its accuracies: `read_architectures('DARTS.json')` beside "
+        "`nodewise_statistics`, then `ParZC(projected=752, patch=16, width=1600, depth=5, dropout=0.18)`."),
+    paper_scale("Transfer to the AutoFormer space of vision transformers on CIFAR-100.",
+        "Needs AutoFormer's supernet and accuracies: `nodewise_statistics(net, x, y, ('snip',), reduce='mean')`, "
+        "then `ParZC(proxies=1, scale='architecture', logarithm=False)`."),
+)
+# fmt: on
 
 claim = Claim(
     slug="parzc",
@@ -237,190 +329,7 @@ claim = Claim(
             unit="search space and data",
         ),
     },
-    ledger=(
-        not_testable(
-            text="Zero-shot architecture search has advanced by zero-cost proxies; designing them is a tedious search.",
-            reason="Background, about other work.",
-        ),
-        mechanism(
-            text="Nodes do not contribute alike: the quarter that matters most on one half of the architectures to "
-            "rank leads on the other half, by 2 points of tau more than with permuted accuracies there.",
-            experiment="tables",
-            holds=better("parzc", "graded by permuted ones", metric="lead of the best quarter", by=0.02),
-        ),
-        effect(
-            text="It leads by more than for a network that learned permuted accuracies.",
-            experiment="tables",
-            holds=better("parzc", "permuted accuracies", metric="lead of the best quarter"),
-        ),
-        effect(
-            text="Adding nodes up loses this: the same network on one sum per proxy ranks worse, by 5 points of tau.",
-            experiment="tables",
-            holds=better("parzc", "sums", metric="tau", by=0.05),
-        ),
-        promised(
-            text="The same for vision transformers, by 20 points of tau.",
-            experiment="vits",
-            holds=better("parzc", "sums", metric="tau", by=0.2),
-        ),
-        mechanism(
-            text="Each node has a degree of uncertainty: how far the scores move without it varies over draws of the "
-            "weights, by a thousandth at least for every node (plain weights: not at all).",
-            experiment="tables",
-            holds=at_least("parzc", metric="least doubt of a node", value=0.001),
-        ),
-        effect(
-            text="It is specific to the node: two halves of the architectures agree on it more than for a network that "
-            "learned permuted accuracies.",
-            experiment="tables",
-            holds=better("parzc", "permuted accuracies", metric="agreement on doubt"),
-        ),
-        effect(
-            text="The uncertainty of an architecture says how far it is misplaced (rank correlation).",
-            experiment="tables",
-            holds=at_least("parzc", metric="doubt and misplacement", value=0.1),
-        ),
-        mechanism(
-            text="Parameters make proxies adaptable: MABN learns an order that holds for others, by 40 points of tau "
-            "above the one that it learns from permuted accuracies.",
-            experiment="tables",
-            holds=better("parzc", "permuted accuracies", metric="tau", by=0.4),
-        ),
-        effect(
-            text="Segments that are mixed, as the paper draws it, rank better than the official code's, which are not.",
-            experiment="tables",
-            holds=better("parzc", "segments not mixed", metric="tau"),
-        ),
-        effect(
-            text="Bayesian weights rank better than plain ones.",
-            experiment="tables",
-            holds=better("parzc", "weights not Bayesian", metric="tau"),
-        ),
-        promised(
-            text="Neither costs: within 3 points of tau of the network without mixing.",
-            experiment="tables",
-            holds=not_worse("parzc", "segments not mixed", metric="tau", within=0.03),
-        ),
-        promised(
-            text="And of the network without Bayesian weights.",
-            experiment="tables",
-            holds=not_worse("parzc", "weights not Bayesian", metric="tau", within=0.03),
-        ),
-        effect(
-            text="The official code's scale, min-max within each architecture, ranks as well, within 3 points.",
-            experiment="tables",
-            holds=not_worse("min-max within architectures", "parzc", metric="tau", within=0.03),
-        ),
-        mechanism(
-            text="DiffKendall directly optimizes tau: alone it teaches an order that holds for others, by 40 points of "
-            "tau above permuted accuracies.",
-            experiment="tables",
-            holds=better("DiffKendall", "permuted accuracies", metric="tau", by=0.4),
-        ),
-        effect(
-            text="DiffKendall alone ranks better than mean squared error.",
-            experiment="tables",
-            holds=better("DiffKendall", "mean squared error", metric="tau"),
-        ),
-        effect(
-            text="And better than the pairwise loss alone.",
-            experiment="tables",
-            holds=better("DiffKendall", "pairwise", metric="tau"),
-        ),
-        effect(
-            text="The sum of pairwise loss and DiffKendall ranks better than mean squared error.",
-            experiment="tables",
-            holds=better("parzc", "mean squared error", metric="tau"),
-        ),
-        promised(
-            text="It is at most 3 points of tau behind it.",
-            experiment="tables",
-            holds=not_worse("parzc", "mean squared error", metric="tau", within=0.03),
-        ),
-        effect(
-            text="Better than a perceptron with mean squared error on statistics of the same scale, by 1.5 points.",
-            experiment="tables",
-            holds=better("parzc", "perceptron", metric="tau", by=0.015),
-        ),
-        promised(
-            text="At most 2 points of tau behind it.",
-            experiment="tables",
-            holds=not_worse("parzc", "perceptron", metric="tau", within=0.02),
-        ),
-        effect(
-            text="Better than gradient-boosted trees on the same statistics.",
-            experiment="tables",
-            holds=better("parzc", "trees", metric="tau"),
-        ),
-        effect(
-            text="With 20 trained architectures, too.",
-            experiment="tables",
-            holds=better("parzc few", "trees few", metric="tau"),
-        ),
-        promised(
-            text="At most 3 points of tau behind trees.",
-            experiment="tables",
-            holds=not_worse("parzc", "trees", metric="tau", within=0.03),
-        ),
-        effect(
-            text="Better than zero-shot ranking, by the proxy that the trained architectures favour, by 5 points.",
-            experiment="tables",
-            holds=better("parzc", "best proxy of the trained", metric="tau", by=0.05),
-        ),
-        effect(
-            text="Better than the mean of the three proxies, by 5 points of tau.",
-            experiment="tables",
-            holds=better("parzc", "mean proxy", metric="tau", by=0.05),
-        ),
-        effect(
-            text="Better than the number of parameters, in both spaces.",
-            experiment="tables",
-            holds=better("parzc", "parameters", metric="tau"),
-        ),
-        promised(
-            text="What is found by it is good: of new architectures the best three by score, trained for real, reach "
-            "what the best three by the sum of snip reach, within 3 points.",
-            experiment="search",
-            holds=not_worse("parzc", "snip", metric="accuracy", within=0.03),
-        ),
-        effect(
-            text="More than the mean of the table, which holds networks that learn nothing, by 5 points.",
-            experiment="search",
-            holds=better("parzc", "mean of the table", metric="accuracy", by=0.05),
-        ),
-        effect(
-            text="More than the best of the 40 that taught it.",
-            experiment="search",
-            holds=better("parzc", "best of the trained", metric="accuracy"),
-        ),
-        promised(
-            text="It transfers to vision transformers: node-wise snip ranks better than snip, by 15 points of tau.",
-            experiment="vits",
-            holds=better("parzc of snip", "snip", metric="tau", by=0.15),
-        ),
-        promised(
-            text="And all three proxies better than the best of them as a sum, by 15 points.",
-            experiment="vits",
-            holds=better("parzc", "best proxy of the trained", metric="tau", by=0.15),
-        ),
-        paper_scale(
-            text="Superior to zero-shot methods on NAS-Bench-101 and NAS-Bench-201.",
-            reason="Needs their files with node-wise statistics: `unseen nas rank zc_nasbench201_layerwise.json --data "
-            "cifar10 --proxies grad_norm,snip,synflow --trained 78 --set projected=256 --set patch=16 --set width=512 "
-            "--set depth=4 --set epochs=300 --set learning_rate=1e-4`; the paper's tables add a topology branch, "
-            "which is left out.",
-        ),
-        paper_scale(
-            text="Superior to zero-shot methods on NDS.",
-            reason="Needs NDS's networks to measure and its accuracies: `read_architectures('DARTS.json')` beside "
-            "`nodewise_statistics`, then `ParZC(projected=752, patch=16, width=1600, depth=5, dropout=0.18)`.",
-        ),
-        paper_scale(
-            text="Transfer to the AutoFormer space of vision transformers on CIFAR-100.",
-            reason="Needs AutoFormer's supernet and accuracies: `nodewise_statistics(net, x, y, ('snip',), "
-            "reduce='mean')`, then `ParZC(proxies=1, scale='architecture', logarithm=False)`.",
-        ),
-    ),
+    ledger=LEDGER,
     licences=(
         "scikit-learn's digits: BSD-3-Clause",
         "Fonts: DejaVu (Bitstream Vera licence), STIX and Computer Modern, as matplotlib ships them",

@@ -24,7 +24,21 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 from torch import nn
 
-from unseen.claims.base import Assertion, Claim, Condition, Experiment, OnMetric, Verdict, at_least, better, not_worse
+from unseen.claims.base import (
+    Assertion,
+    Claim,
+    Condition,
+    Experiment,
+    Verdict,
+    at_least,
+    better,
+    effect,
+    mechanism,
+    not_testable,
+    not_worse,
+    paper_scale,
+    promised,
+)
 from unseen.claims.drawings import VENDORS, drawn
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain, concatenate
@@ -326,15 +340,16 @@ def surely(condition: Condition, least: float) -> Condition:
     """A condition whose interval, too, must not reach below `least`."""
 
     def holds(table: pd.DataFrame) -> Verdict:
-        found = condition(table)
-        held = found.held and found.low >= least
-        return dataclasses.replace(found, held=held, told=f"{found.told}, and an interval from {least:g}")
+        verdict = condition(table)
+        held = verdict.held and verdict.low >= least
+        return dataclasses.replace(verdict, held=held, told=f"{verdict.told}, and an interval from {least:g}")
 
-    return OnMetric(getattr(condition, "metric", ""), holds)
+    return Condition(condition.metric, f"{condition.asked}, and an interval from {least:g}", holds)
 
 
 def go_together(a: str, b: str, *, less: str, more: str) -> Condition:
     """Over cases, the less arm `a` has of one metric than `b`, the more it has of another: in rank, and surely."""
+    what = f"rank correlation of less {less} and more {more} of {a} against {b}"
 
     def holds(table: pd.DataFrame) -> Verdict:
         mean = table.groupby(["arm", "metric", "case"]).value.mean()
@@ -342,10 +357,10 @@ def go_together(a: str, b: str, *, less: str, more: str) -> Condition:
         chosen = np.random.default_rng(0).integers(len(x), size=(1000, len(x)))
         drawn = [spearmanr(x[i], y[i]).statistic for i in chosen if np.ptp(x[i]) * np.ptp(y[i])]
         value, (low, high) = float(spearmanr(x, y).statistic), np.quantile(drawn, [0.025, 0.975]).tolist()
-        told = f"rank correlation of less {less} and more {more} of {a} against {b}, over {len(x)} cases: {value:+.3g} "
-        return Verdict(low > 0, value, low, high, f"{told}[{low:+.3g}, {high:+.3g}]; needed an interval above 0")
+        told = f"{what}, over {len(x)} cases: {value:+.3g} [{low:+.3g}, {high:+.3g}]; needed an interval above 0"
+        return Verdict(low > 0, value, low, high, told)
 
-    return OnMetric(more, holds)
+    return Condition(more, f"{what}; needed an interval above 0", holds)
 
 
 def _cases(split: str, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -355,9 +370,68 @@ def _cases(split: str, names: tuple[str, ...]) -> tuple[str, ...]:
 COLOURED = {split: tuple(name for name in names if name not in ABSTRACT) for split, names in VENDORS.items()}
 RENDITIONS = tuple(name for name in GENERATIONS if name != "full")
 
+# fmt: off
+LEDGER: tuple[Assertion, ...] = (
+    mechanism("measures", better("other kind", "same kind", "idd"),
+        "IDD describes how similar styles are: it is less between styles of one kind, coloured or not."),
+    promised("measures", at_least("idd", "separated", 0.8),
+        "Styles of one kind and of the other are told apart by their intervals, in four of five comparisons."),
+    mechanism("measures", better("classes", "shuffled classes", "icv", lower=True),
+        "ICV describes how consistent classes are: it is less than in random classes of their sizes."),
+    promised("measures", surely(at_least("idd", metric=DROP, value=0.4), 0),
+        "A shift that IDD says is larger costs a classifier more accuracy: in rank, over pairs of styles."),
+    effect("measures", better("idd", "frechet", DROP),
+        "IDD says more of that loss than a distance of means and covariances (Fréchet)."),
+    effect("substitute", better("rendition", "unrendered", "icv", lower=True),
+        "The precursor's pictures have more consistent classes than the same pictures unrendered."),
+    effect("substitute", better("rendition", "styles", "icv", lower=True),
+        "They have more consistent classes than the coloured styles."),
+    effect("substitute", better("styles", "rendition", "idd", lower=True),
+        "They are dissimilar enough: further from the coloured styles than these are from each other."),
+    effect("substitute", better("styles", "rendition", "beyond", lower=True),
+        "Beyond the variation within classes, they are further, too."),
+    mechanism("styles", at_least("every arm", "valley", 1),
+        "Weights are averaged over a valley of the held-out loss, in every arm."),
+    mechanism("styles", better("smos+", "erm", NEAR_PLUS, lower=True),
+        "The precursor grounds the training: what the student computes is nearer to it, on a style to come."),
+    mechanism("styles", better("smos-", "erm", NEAR_MINUS, lower=True),
+        "A precursor whose last block did not know ImageNet grounds it, too."),
+    effect("styles", better("smos+", "smos+ without F", NEAR_PLUS, lower=True),
+        "The divergence F does so beside the variational term."),
+    effect("styles", better("smos+", "erm", "abstract", by=0.01),
+        "SMOS gains much on abstract domains, over plain training."),
+    effect("styles", better("smos+", "miro", "abstract"),
+        "There, it gains over MIRO, whose teacher is ImageNet's network."),
+    effect("styles", better("smos+", "random teacher", "abstract"),
+        "There, it gains over a teacher with random weights: what the precursor learnt counts."),
+    effect("styles", better("smos+", "smos-", "abstract"),
+        "A precursor that began from ImageNet is better than one that did not."),
+    effect("styles", not_worse("smos+", "erm", "colour", within=0.02),
+        "On the other domains it is on a par or slightly better (within two points of plain training)."),
+    effect("styles", better("smos+", "erm", "idd", lower=True),
+        "SMOS lessens the distance of abstract domains to the sources more than plain training does."),
+    effect("styles", better("smos+", "erm", "beyond", lower=True),
+        "It does so beyond the variation within classes."),
+    effect("styles", go_together("smos+", "erm", less="idd", more="abstract"),
+        "What it gains can be attributed to that: where it lessens the distance more, it gains more."),
+    not_testable(
+        "Domain generalization lacks a quantitative understanding of stylistic shift, and relies on photos with "
+        "weak labels (ImageNet1K), which may inflate results.",
+        "It is about what others published."),
+    paper_scale("SuperMarioDomains has more consistent classes than ImageNet1K, and sufficient dissimilarity to it.",
+        "Neither set is at hand. With both as folders, one per domain: `unseen shift imagenet nes snes n64 wii "
+        "--out shift.html`; not run."),
+    paper_scale("State of the art on PACS, VLCS, OfficeHome, TerraIncognita and DomainNet.",
+        "These sets are not at hand. With PACS as folders and a timm ResNet-50: `train_precursor(resnet, smd, "
+        "learning_rate=1e-5, rest=True)`, then `SMOS(preset paper).fit(source=three domains joined by "
+        "unseen.data.domain.concatenate, model=resnet, teachers={'precursor': ...})`; not run."),
+    not_testable("The data are public.",
+        "The authors' repository, fpsluozi/SMD-SMOS, names where they are; no package registry has them."),
+)
+# fmt: on
+
 claim = Claim(
     slug="smos",
-    parts=("unseen.claims.drawings",),
     licences=(
         "Emoji: Noto (Apache-2.0), Twemoji and EmojiOne 1 and 2 (CC BY 4.0), OpenMoji (CC BY-SA 4.0), Fluent (MIT), "
         "FxEmojis (Apache-2.0)",
@@ -388,165 +462,5 @@ claim = Claim(
             unit="set of source styles",
         ),
     },
-    ledger=(
-        Assertion(
-            text="IDD describes how similar styles are: it is less between styles of one kind, coloured or not.",
-            level="mechanism",
-            experiment="measures",
-            holds=better("other kind", "same kind", metric="idd"),
-        ),
-        Assertion(
-            text="Styles of one kind and of the other are told apart by their intervals, in four of five comparisons.",
-            level="effect",
-            experiment="measures",
-            holds=at_least("idd", metric="separated", value=0.8),
-            promised=True,
-        ),
-        Assertion(
-            text="ICV describes how consistent classes are: it is less than in random classes of their sizes.",
-            level="mechanism",
-            experiment="measures",
-            holds=better("classes", "shuffled classes", metric="icv", lower=True),
-        ),
-        Assertion(
-            text="A shift that IDD says is larger costs a classifier more accuracy: in rank, over pairs of styles.",
-            level="effect",
-            experiment="measures",
-            holds=surely(at_least("idd", metric=DROP, value=0.4), 0),
-            promised=True,
-        ),
-        Assertion(
-            text="IDD says more of that loss than a distance of means and covariances (Fréchet).",
-            level="effect",
-            experiment="measures",
-            holds=better("idd", "frechet", metric=DROP),
-        ),
-        Assertion(
-            text="The precursor's pictures have more consistent classes than the same pictures unrendered.",
-            level="effect",
-            experiment="substitute",
-            holds=better("rendition", "unrendered", metric="icv", lower=True),
-        ),
-        Assertion(
-            text="They have more consistent classes than the coloured styles.",
-            level="effect",
-            experiment="substitute",
-            holds=better("rendition", "styles", metric="icv", lower=True),
-        ),
-        Assertion(
-            text="They are dissimilar enough: further from the coloured styles than these are from each other.",
-            level="effect",
-            experiment="substitute",
-            holds=better("styles", "rendition", metric="idd", lower=True),
-        ),
-        Assertion(
-            text="Beyond the variation within classes, they are further, too.",
-            level="effect",
-            experiment="substitute",
-            holds=better("styles", "rendition", metric="beyond", lower=True),
-        ),
-        Assertion(
-            text="Weights are averaged over a valley of the held-out loss, in every arm.",
-            level="mechanism",
-            experiment="styles",
-            holds=at_least("every arm", metric="valley", value=1),
-        ),
-        Assertion(
-            text="The precursor grounds the training: what the student computes is nearer to it, on a style to come.",
-            level="mechanism",
-            experiment="styles",
-            holds=better("smos+", "erm", metric=NEAR_PLUS, lower=True),
-        ),
-        Assertion(
-            text="A precursor whose last block did not know ImageNet grounds it, too.",
-            level="mechanism",
-            experiment="styles",
-            holds=better("smos-", "erm", metric=NEAR_MINUS, lower=True),
-        ),
-        Assertion(
-            text="The divergence F does so beside the variational term.",
-            level="effect",
-            experiment="styles",
-            holds=better("smos+", "smos+ without F", metric=NEAR_PLUS, lower=True),
-        ),
-        Assertion(
-            text="SMOS gains much on abstract domains, over plain training.",
-            level="effect",
-            experiment="styles",
-            holds=better("smos+", "erm", metric="abstract", by=0.01),
-        ),
-        Assertion(
-            text="There, it gains over MIRO, whose teacher is ImageNet's network.",
-            level="effect",
-            experiment="styles",
-            holds=better("smos+", "miro", metric="abstract"),
-        ),
-        Assertion(
-            text="There, it gains over a teacher with random weights: what the precursor learnt counts.",
-            level="effect",
-            experiment="styles",
-            holds=better("smos+", "random teacher", metric="abstract"),
-        ),
-        Assertion(
-            text="A precursor that began from ImageNet is better than one that did not.",
-            level="effect",
-            experiment="styles",
-            holds=better("smos+", "smos-", metric="abstract"),
-        ),
-        Assertion(
-            text="On the other domains it is on a par or slightly better (within two points of plain training).",
-            level="effect",
-            experiment="styles",
-            holds=surely(not_worse("smos+", "erm", metric="colour", within=0.02), -0.02),
-        ),
-        Assertion(
-            text="SMOS lessens the distance of abstract domains to the sources more than plain training does.",
-            level="effect",
-            experiment="styles",
-            holds=better("smos+", "erm", metric="idd", lower=True),
-        ),
-        Assertion(
-            text="It does so beyond the variation within classes.",
-            level="effect",
-            experiment="styles",
-            holds=better("smos+", "erm", metric="beyond", lower=True),
-        ),
-        Assertion(
-            text="What it gains can be attributed to that: where it lessens the distance more, it gains more.",
-            level="effect",
-            experiment="styles",
-            holds=go_together("smos+", "erm", less="idd", more="abstract"),
-        ),
-        Assertion(
-            text=(
-                "Domain generalization lacks a quantitative understanding of stylistic shift, and relies on "
-                "photos with weak labels (ImageNet1K), which may inflate results."
-            ),
-            level="not testable",
-            reason="It is about what others published.",
-        ),
-        Assertion(
-            text=("SuperMarioDomains has more consistent classes than ImageNet1K, and sufficient dissimilarity to it."),
-            level="paper scale",
-            reason=(
-                "Neither set is at hand. With both as folders, one per domain: `unseen shift imagenet nes "
-                "snes n64 wii --out shift.html`; not run."
-            ),
-        ),
-        Assertion(
-            text="State of the art on PACS, VLCS, OfficeHome, TerraIncognita and DomainNet.",
-            level="paper scale",
-            reason=(
-                "These sets are not at hand. With PACS as folders and a timm ResNet-50: "
-                "`train_precursor(resnet, smd, learning_rate=1e-5, rest=True)`, then `SMOS(preset "
-                "paper).fit(source=three domains joined by unseen.data.domain.concatenate, model=resnet, "
-                "teachers={'precursor': ...})`; not run."
-            ),
-        ),
-        Assertion(
-            text="The data are public.",
-            level="not testable",
-            reason=("The authors' repository, fpsluozi/SMD-SMOS, names where they are; no package registry has them."),
-        ),
-    ),
+    ledger=LEDGER,
 )

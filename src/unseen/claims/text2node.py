@@ -12,7 +12,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unseen import encoders
-from unseen.claims.base import Assertion, Claim, Experiment, at_least, better, equals, not_worse
+from unseen.claims.base import (
+    Assertion,
+    Claim,
+    Experiment,
+    at_least,
+    better,
+    effect,
+    equals,
+    mechanism,
+    not_testable,
+    not_worse,
+    paper_scale,
+    promised,
+)
 from unseen.data.domain import Domain
 from unseen.data.taxonomies import Taxonomy, hold_out, hpo, icd9_titles, icd10cm
 from unseen.data.typing import FloatArray, IntArray
@@ -219,223 +232,97 @@ def run_ablation(case: str, seed: int) -> Result:
 
 # -- the ledger --------------------------------------------------------------------------------------------
 
+# fmt: off
+LEDGER: tuple[Assertion, ...] = (
+    not_testable("Health records are kept everywhere and hardly exchanged, since systems code them by other standards.",
+        "Background, about the state of health care."),
+    not_testable(
+        "Mapping by experts, dictionaries, symbolic language processing and classification does not scale to large "
+        "records.",
+        "A statement about other people's work."),
+    mechanism("icd", at_least("bilstm", "hit@10", 0.5),
+        "Phrases of one coding system are mapped to the concepts of another taxonomy: the right one of some "
+        "thousand nodes is among the first ten for half of the titles. Folds share their titles, here and in all "
+        "that is over all titles, and differ in the codes that lose their phrases."),
+    mechanism("icd", not_worse("bilstm", "three hops", "wrong hops", within=0.0, lower=True),
+        "Wrong concepts lie near: three hops from the right one or less, on the mean over wrong answers."),
+    mechanism("icd", at_least("bilstm", "unseen hit@10", 0.35),
+        "It generalizes to concepts without training phrases: the right one is among the first ten for 35 in 100 of "
+        "their titles."),
+    mechanism("icd", equals("nearest text", "unseen hit@10", 0.0),
+        "Retrieval of the nearest training phrase can never name such a concept."),
+    effect("icd", better("bilstm", "nearest text", "unseen hops", lower=True),
+        "What is found for them lies nearer to the right concept than what that retrieval finds."),
+    effect("ablation", not_worse("bilstm", "all concepts", "unseen hops", within=0.5, lower=True),
+        "Training without the phrases of a fifth of the codes is comparable to training with all: the titles of "
+        "these codes come half a hop further away at most."),
+    effect("ablation", not_worse("fifth of phrases", "bilstm", "hit@10", within=0.1),
+        "A limited set of annotated phrases suffices: with a fifth of them the right concept is among the first ten "
+        "for 10 in 100 titles fewer at most."),
+    paper_scale("It is scalable.",
+        "Run benchmarks/taxonomy.py, which maps 10,000 phrases to 100,000 nodes and tells time and memory."),
+    not_testable("It is a new contribution of method to linking phrases to a taxonomy, and helps the exchange of data.",
+        "A statement about what others had published by 2019, and about what came after."),
+    effect("icd", not_worse("bilstm, order", "bilstm", "hit@10", within=0.1),
+        "With words in another order the right concept is among the first ten as often, but for 10 in 100 titles at "
+        "most."),
+    effect("icd", not_worse("bilstm, dropped", "bilstm", "hit@10", within=0.1),
+        "So it is with one word dropped."),
+    effect("icd", not_worse("bilstm, short", "bilstm", "hit@10", within=0.1),
+        "So it is where titles are abbreviated to 24 characters, as ICD-9-CM itself does."),
+    effect("icd", not_worse("bilstm, order", "bilstm", "hops", within=1 / 3, lower=True),
+        "It is robust to the order of words: a third of a hop further away at most."),
+    effect("icd", not_worse("bilstm, dropped", "bilstm", "hops", within=0.5, lower=True),
+        "It is robust to a dropped word: half a hop further away at most."),
+    effect("icd", not_worse("bilstm, short", "bilstm", "hops", within=0.5, lower=True),
+        "It is robust to abbreviated titles, as ICD-9-CM cuts them to 24 characters: half a hop further away at "
+        "most."),
+    mechanism("icd", better("other node", "constant node", "hops", lower=True),
+        "Where the exact concept does not exist, a relevant one is found: the best of the other nodes is nearer "
+        "than the one node that lies nearest to all right ones together."),
+    mechanism("icd", at_least("mean", "unseen hit@10", 0.25),
+        "Words become vectors: their mean alone finds one in four of the unseen concepts."),
+    mechanism("ablation", better("bilstm", "random nodes", "unseen hit@10", by=0.2),
+        "Nodes become vectors by node2vec, which carries what is known of the taxonomy: with random vectors in "
+        "their place, unseen concepts are found at least .2 less often."),
+    promised("icd", better("cnn", "mean", "hit@10", by=0.1),
+        "Mapping functions that read sequences are better than the mean: CNN, hit@10 by .1."),
+    promised("icd", better("bilstm", "mean", "hit@10", by=0.1),
+        "Mapping functions that read sequences are better than the mean: Bi-LSTM, hit@10 by .1."),
+    effect("icd", better("bilstm", "cnn", "hit@10"),
+        "The Bi-LSTM is better than the CNN (hit@10)."),
+    effect("ablation", better("bilstm", "mse", "hit@10"),
+        "Cosine loss is better than squared error (hit@10)."),
+    effect("ablation", better("fasttext, bilstm", "bilstm", "hit@10"),
+        "FastText, trained on 169,000 names and definitions of diseases, is better than general word vectors "
+        "(hit@10)."),
+    effect("ablation", better("fasttext, bilstm", "fasttext of names", "hit@10"),
+        "Trained on these it is better than trained on the names of the taxonomy's two chapters alone."),
+    effect("ablation", better("fasttext, cnn", "fasttext, mean", "hit@10"),
+        "With FastText, too, a mapping function that reads sequences is better than the mean (CNN, hit@10)."),
+    effect("ablation", better("bilstm", "sentences, bilstm", "hit@10"),
+        "Vectors of words are better than one vector of the whole phrase (MiniLM; hit@10)."),
+    paper_scale("GloVe and FastText, trained on PubMed Central, are compared.",
+        "Such files are in no package. With one at hand: unseen.data.words.read_vectors(FILE) as encoder, or unseen "
+        "map --words FILE."),
+    effect("ablation", better("all concepts", "nearest text, all concepts", "hit@10"),
+        "It is better than retrieval by words where the taxonomy names every concept (hit@10)."),
+    paper_scale("It maps the diagnoses of ICD-9-CM to SNOMED CT.",
+        "SNOMED CT needs a licence. With a release in DIR: unseen map --taxonomy rf2:DIR phrases.csv, or "
+        "unseen.data.taxonomies.rf2(DIR) in the place of icd10cm here."),
+    effect("icd", better("downstream both", "downstream words", "accuracy"),
+        "The vector of a phrase carries the taxonomy into other models: the category of a title is predicted better "
+        "from three labels each with it beside the mean word vector than without."),
+    effect("icd", better("downstream f", "downstream words", "accuracy"),
+        "So it is with f(phrase) in the place of the mean word vector."),
+    not_testable("It improves clinical predictive models.",
+        "Patients' records are in no package; the two assertions above are on phrases."),
+)
+# fmt: on
+
 claim = Claim(
     slug="text2node",
-    ledger=(
-        Assertion(
-            text="Health records are kept everywhere and hardly exchanged, since systems code them by other standards.",
-            level="not testable",
-            reason="Background, about the state of health care.",
-        ),
-        Assertion(
-            text="Mapping by experts, dictionaries, symbolic language processing and classification does not scale to "
-            "large records.",
-            level="not testable",
-            reason="A statement about other people's work.",
-        ),
-        Assertion(
-            text="Phrases of one coding system are mapped to the concepts of another taxonomy: the right one of some "
-            "thousand nodes is among the first ten for half of the titles. Folds share their titles, here and in all "
-            "that is over all titles, and differ in the codes that lose their phrases.",
-            level="mechanism",
-            experiment="icd",
-            holds=at_least("bilstm", metric="hit@10", value=0.5),
-        ),
-        Assertion(
-            text="Wrong concepts lie near: three hops from the right one or less, on the mean over wrong answers.",
-            level="mechanism",
-            experiment="icd",
-            holds=not_worse("bilstm", "three hops", metric="wrong hops", within=0.0, lower=True),
-        ),
-        Assertion(
-            text="It generalizes to concepts without training phrases: the right one is among the first ten for 35 in "
-            "100 of their titles.",
-            level="mechanism",
-            experiment="icd",
-            holds=at_least("bilstm", metric="unseen hit@10", value=0.35),
-        ),
-        Assertion(
-            text="Retrieval of the nearest training phrase can never name such a concept.",
-            level="mechanism",
-            experiment="icd",
-            holds=equals("nearest text", metric="unseen hit@10", value=0.0),
-        ),
-        Assertion(
-            text="What is found for them lies nearer to the right concept than what that retrieval finds.",
-            level="effect",
-            experiment="icd",
-            holds=better("bilstm", "nearest text", metric="unseen hops", lower=True),
-        ),
-        Assertion(
-            text="Training without the phrases of a fifth of the codes is comparable to training with all: the titles "
-            "of these codes come half a hop further away at most.",
-            level="effect",
-            experiment="ablation",
-            holds=not_worse("bilstm", "all concepts", metric="unseen hops", within=0.5, lower=True),
-        ),
-        Assertion(
-            text="A limited set of annotated phrases suffices: with a fifth of them the right concept is among the "
-            "first ten for 10 in 100 titles fewer at most.",
-            level="effect",
-            experiment="ablation",
-            holds=not_worse("fifth of phrases", "bilstm", metric="hit@10", within=0.1),
-        ),
-        Assertion(
-            text="It is scalable.",
-            level="paper scale",
-            reason="Run benchmarks/taxonomy.py, which maps 10,000 phrases to 100,000 nodes and tells time and memory.",
-        ),
-        Assertion(
-            text="It is a new contribution of method to linking phrases to a taxonomy, and helps the exchange of data.",
-            level="not testable",
-            reason="A statement about what others had published by 2019, and about what came after.",
-        ),
-        Assertion(
-            text="With words in another order the right concept is among the first ten as often, but for 10 in 100 "
-            "titles at most.",
-            level="effect",
-            experiment="icd",
-            holds=not_worse("bilstm, order", "bilstm", metric="hit@10", within=0.1),
-        ),
-        Assertion(
-            text="So it is with one word dropped.",
-            level="effect",
-            experiment="icd",
-            holds=not_worse("bilstm, dropped", "bilstm", metric="hit@10", within=0.1),
-        ),
-        Assertion(
-            text="So it is where titles are abbreviated to 24 characters, as ICD-9-CM itself does.",
-            level="effect",
-            experiment="icd",
-            holds=not_worse("bilstm, short", "bilstm", metric="hit@10", within=0.1),
-        ),
-        Assertion(
-            text="It is robust to the order of words: a third of a hop further away at most.",
-            level="effect",
-            experiment="icd",
-            holds=not_worse("bilstm, order", "bilstm", metric="hops", within=1 / 3, lower=True),
-        ),
-        Assertion(
-            text="It is robust to a dropped word: half a hop further away at most.",
-            level="effect",
-            experiment="icd",
-            holds=not_worse("bilstm, dropped", "bilstm", metric="hops", within=0.5, lower=True),
-        ),
-        Assertion(
-            text="It is robust to abbreviated titles, as ICD-9-CM cuts them to 24 characters: half a hop further away "
-            "at most.",
-            level="effect",
-            experiment="icd",
-            holds=not_worse("bilstm, short", "bilstm", metric="hops", within=0.5, lower=True),
-        ),
-        Assertion(
-            text="Where the exact concept does not exist, a relevant one is found: the best of the other nodes is "
-            "nearer than the one node that lies nearest to all right ones together.",
-            level="mechanism",
-            experiment="icd",
-            holds=better("other node", "constant node", metric="hops", lower=True),
-        ),
-        Assertion(
-            text="Words become vectors: their mean alone finds one in four of the unseen concepts.",
-            level="mechanism",
-            experiment="icd",
-            holds=at_least("mean", metric="unseen hit@10", value=0.25),
-        ),
-        Assertion(
-            text="Nodes become vectors by node2vec, which carries what is known of the taxonomy: with random vectors "
-            "in their place, unseen concepts are found at least .2 less often.",
-            level="mechanism",
-            experiment="ablation",
-            holds=better("bilstm", "random nodes", metric="unseen hit@10", by=0.2),
-        ),
-        Assertion(
-            text="Mapping functions that read sequences are better than the mean: CNN, hit@10 by .1.",
-            level="effect",
-            experiment="icd",
-            holds=better("cnn", "mean", metric="hit@10", by=0.1),
-            promised=True,
-        ),
-        Assertion(
-            text="Mapping functions that read sequences are better than the mean: Bi-LSTM, hit@10 by .1.",
-            level="effect",
-            experiment="icd",
-            holds=better("bilstm", "mean", metric="hit@10", by=0.1),
-            promised=True,
-        ),
-        Assertion(
-            text="The Bi-LSTM is better than the CNN (hit@10).",
-            level="effect",
-            experiment="icd",
-            holds=better("bilstm", "cnn", metric="hit@10"),
-        ),
-        Assertion(
-            text="Cosine loss is better than squared error (hit@10).",
-            level="effect",
-            experiment="ablation",
-            holds=better("bilstm", "mse", metric="hit@10"),
-        ),
-        Assertion(
-            text="FastText, trained on 169,000 names and definitions of diseases, is better than general word vectors "
-            "(hit@10).",
-            level="effect",
-            experiment="ablation",
-            holds=better("fasttext, bilstm", "bilstm", metric="hit@10"),
-        ),
-        Assertion(
-            text="Trained on these it is better than trained on the names of the taxonomy's two chapters alone.",
-            level="effect",
-            experiment="ablation",
-            holds=better("fasttext, bilstm", "fasttext of names", metric="hit@10"),
-        ),
-        Assertion(
-            text="With FastText, too, a mapping function that reads sequences is better than the mean (CNN, hit@10).",
-            level="effect",
-            experiment="ablation",
-            holds=better("fasttext, cnn", "fasttext, mean", metric="hit@10"),
-        ),
-        Assertion(
-            text="Vectors of words are better than one vector of the whole phrase (MiniLM; hit@10).",
-            level="effect",
-            experiment="ablation",
-            holds=better("bilstm", "sentences, bilstm", metric="hit@10"),
-        ),
-        Assertion(
-            text="GloVe and FastText, trained on PubMed Central, are compared.",
-            level="paper scale",
-            reason="Such files are in no package. With one at hand: unseen.data.words.read_vectors(FILE) as encoder, "
-            "or unseen map --words FILE.",
-        ),
-        Assertion(
-            text="It is better than retrieval by words where the taxonomy names every concept (hit@10).",
-            level="effect",
-            experiment="ablation",
-            holds=better("all concepts", "nearest text, all concepts", metric="hit@10"),
-        ),
-        Assertion(
-            text="It maps the diagnoses of ICD-9-CM to SNOMED CT.",
-            level="paper scale",
-            reason="SNOMED CT needs a licence. With a release in DIR: unseen map --taxonomy rf2:DIR phrases.csv, or "
-            "unseen.data.taxonomies.rf2(DIR) in the place of icd10cm here.",
-        ),
-        Assertion(
-            text="The vector of a phrase carries the taxonomy into other models: the category of a title is predicted "
-            "better from three labels each with it beside the mean word vector than without.",
-            level="effect",
-            experiment="icd",
-            holds=better("downstream both", "downstream words", metric="accuracy"),
-        ),
-        Assertion(
-            text="So it is with f(phrase) in the place of the mean word vector.",
-            level="effect",
-            experiment="icd",
-            holds=better("downstream f", "downstream words", metric="accuracy"),
-        ),
-        Assertion(
-            text="It improves clinical predictive models.",
-            level="not testable",
-            reason="Patients' records are in no package; the two assertions above are on phrases.",
-        ),
-    ),
+    ledger=LEDGER,
     experiments={
         "icd": Experiment(
             run=run_icd,

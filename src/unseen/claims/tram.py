@@ -11,7 +11,19 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from unseen.claims.base import Assertion, Claim, Experiment, at_most, better, not_worse
+from unseen.claims.base import (
+    Assertion,
+    Claim,
+    Experiment,
+    at_most,
+    better,
+    effect,
+    mechanism,
+    not_testable,
+    not_worse,
+    paper_scale,
+    promised,
+)
 from unseen.claims.drawings import VENDORS
 from unseen.claims.shifts import subgroups
 from unseen.data.domain import Domain, concatenate
@@ -134,9 +146,61 @@ def sharpness(network: nn.Module, domain: Domain, rho: float = 0.05) -> float:
 
 OUT = "out_of_domain"
 
+# fmt: off
+LEDGER: tuple[Assertion, ...] = (
+    effect("styles", better("sam", "adam", OUT),
+        "SAM reports better generalization to other domains by less curvature of the loss in the weights."),
+    mechanism("styles", better("sam", "adam", "sharpness", lower=True),
+        "SAM lowers the sharpness of the loss."),
+    mechanism("styles", better("penalty pretrained", "adam", "moved", lower=True),
+        "In fine-tuning, generalization depends on keeping the pretrained function: a trust region keeps it."),
+    effect("styles", better("penalty pretrained", "adam", OUT),
+        "Keeping the pretrained function helps on other domains (the penalty towards it, against Adam)."),
+    effect("styles", better("tram", "adam", "sharpness", lower=True),
+        "TRAM fine-tunes for low sharpness of the weights: flatter minima than Adam's."),
+    effect("styles", better("tram pretrained", "adam", "sharpness", lower=True),
+        "TRAM whose radius is the distance from the pretrained function ends in flatter minima than Adam."),
+    effect("styles", better("tram", "sam", "moved", lower=True),
+        "TRAM keeps more of the pretrained function than SAM."),
+    promised("styles", not_worse("tram", "adam", OUT, within=0.01),
+        "TRAM does no harm: within a point of Adam on other domains."),
+    promised("styles", not_worse("tram", "sam", OUT, within=0.01),
+        "TRAM does no harm: within a point of tuned SAM on other domains."),
+    effect("styles", better("tram", "sam", OUT),
+        "TRAM outperforms sharpness-aware optimization (SAM, its radius chosen on the source)."),
+    effect("styles", better("tram", "asam", OUT),
+        "TRAM outperforms ASAM, chosen likewise."),
+    effect("styles", better("tram", "fisher sam", OUT),
+        "TRAM outperforms Fisher SAM, chosen likewise."),
+    effect("styles", better("tram", "penalty previous", OUT),
+        "TRAM outperforms trust-region penalties (towards the previous step)."),
+    effect("styles", better("tram", "penalty average", OUT),
+        "TRAM outperforms trust-region penalties (MESA: towards a moving average)."),
+    effect("styles", better("tram", "penalty noise", OUT),
+        "TRAM outperforms trust-region penalties (noise on the input, as R3F)."),
+    effect("styles", better("tram pretrained", "penalty pretrained", OUT),
+        "TRAM from the pretrained function outperforms the penalty towards it."),
+    effect("styles", better("tram noise", "sam", OUT),
+        "TRAM by noise on the input outperforms SAM."),
+    effect("styles", better("tram average", "sam", OUT),
+        "TRAM from the moving average outperforms SAM."),
+    effect("styles", better("tram fisher", "fisher sam", OUT),
+        "TRAM-Fisher outperforms Fisher SAM."),
+    effect("styles", better("tram", "sam", "hard_less_mean"),
+        "It is most ahead on hard transfer: more on the style on which the given one is worst than on both."),
+    promised("styles", at_most("tram", "cost", 1.6),
+        "It costs little more than SAM: at most 1.6 times its time (one or two passes forward)."),
+    paper_scale("Better than SAM and trust regions on cross-dataset vision, language models, cross-lingual transfer.",
+        "ViT-B/16, GPT-2 on M2D2 and XLM-R on XNLI are not at hand. With a folder of pictures and a timm ViT: "
+        "TRAM(preset paper).fit(source=..., model=...); for language models call unseen.nn.TRAM in a loop of your "
+        "own, with unseen.nn.TrustRegion(network, scale=100) and the mask of padding; not run."),
+    not_testable("A new standard in fine-tuning of models that generalize over domains.",
+        "It is about the state of the field in 2024."),
+)
+# fmt: on
+
 claim = Claim(
     slug="tram",
-    parts=("unseen.claims.shifts", "unseen.claims.drawings"),
     licences=(
         "Emoji: Noto (Apache-2.0), Twemoji and EmojiOne 1 and 2 (CC BY 4.0), OpenMoji (CC BY-SA 4.0), Fluent (MIT)",
     ),
@@ -150,149 +214,5 @@ claim = Claim(
             unit="style that is fine-tuned on",
         )
     },
-    ledger=(
-        Assertion(
-            text="SAM reports better generalization to other domains by less curvature of the loss in the weights.",
-            level="effect",
-            experiment="styles",
-            holds=better("sam", "adam", metric=OUT),
-        ),
-        Assertion(
-            text="SAM lowers the sharpness of the loss.",
-            level="mechanism",
-            experiment="styles",
-            holds=better("sam", "adam", metric="sharpness", lower=True),
-        ),
-        Assertion(
-            text="In fine-tuning, generalization depends on keeping the pretrained function: a trust region keeps it.",
-            level="mechanism",
-            experiment="styles",
-            holds=better("penalty pretrained", "adam", metric="moved", lower=True),
-        ),
-        Assertion(
-            text="Keeping the pretrained function helps on other domains (the penalty towards it, against Adam).",
-            level="effect",
-            experiment="styles",
-            holds=better("penalty pretrained", "adam", metric=OUT),
-        ),
-        Assertion(
-            text="TRAM fine-tunes for low sharpness of the weights: flatter minima than Adam's.",
-            level="effect",
-            experiment="styles",
-            holds=better("tram", "adam", metric="sharpness", lower=True),
-        ),
-        Assertion(
-            text="TRAM whose radius is the distance from the pretrained function ends in flatter minima than Adam.",
-            level="effect",
-            experiment="styles",
-            holds=better("tram pretrained", "adam", metric="sharpness", lower=True),
-        ),
-        Assertion(
-            text="TRAM keeps more of the pretrained function than SAM.",
-            level="effect",
-            experiment="styles",
-            holds=better("tram", "sam", metric="moved", lower=True),
-        ),
-        Assertion(
-            text="TRAM does no harm: within a point of Adam on other domains.",
-            level="effect",
-            experiment="styles",
-            holds=not_worse("tram", "adam", metric=OUT, within=0.01),
-            promised=True,
-        ),
-        Assertion(
-            text="TRAM does no harm: within a point of tuned SAM on other domains.",
-            level="effect",
-            experiment="styles",
-            holds=not_worse("tram", "sam", metric=OUT, within=0.01),
-            promised=True,
-        ),
-        Assertion(
-            text="TRAM outperforms sharpness-aware optimization (SAM, its radius chosen on the source).",
-            level="effect",
-            experiment="styles",
-            holds=better("tram", "sam", metric=OUT),
-        ),
-        Assertion(
-            text="TRAM outperforms ASAM, chosen likewise.",
-            level="effect",
-            experiment="styles",
-            holds=better("tram", "asam", metric=OUT),
-        ),
-        Assertion(
-            text="TRAM outperforms Fisher SAM, chosen likewise.",
-            level="effect",
-            experiment="styles",
-            holds=better("tram", "fisher sam", metric=OUT),
-        ),
-        Assertion(
-            text="TRAM outperforms trust-region penalties (towards the previous step).",
-            level="effect",
-            experiment="styles",
-            holds=better("tram", "penalty previous", metric=OUT),
-        ),
-        Assertion(
-            text="TRAM outperforms trust-region penalties (MESA: towards a moving average).",
-            level="effect",
-            experiment="styles",
-            holds=better("tram", "penalty average", metric=OUT),
-        ),
-        Assertion(
-            text="TRAM outperforms trust-region penalties (noise on the input, as R3F).",
-            level="effect",
-            experiment="styles",
-            holds=better("tram", "penalty noise", metric=OUT),
-        ),
-        Assertion(
-            text="TRAM from the pretrained function outperforms the penalty towards it.",
-            level="effect",
-            experiment="styles",
-            holds=better("tram pretrained", "penalty pretrained", metric=OUT),
-        ),
-        Assertion(
-            text="TRAM by noise on the input outperforms SAM.",
-            level="effect",
-            experiment="styles",
-            holds=better("tram noise", "sam", metric=OUT),
-        ),
-        Assertion(
-            text="TRAM from the moving average outperforms SAM.",
-            level="effect",
-            experiment="styles",
-            holds=better("tram average", "sam", metric=OUT),
-        ),
-        Assertion(
-            text="TRAM-Fisher outperforms Fisher SAM.",
-            level="effect",
-            experiment="styles",
-            holds=better("tram fisher", "fisher sam", metric=OUT),
-        ),
-        Assertion(
-            text="It is most ahead on hard transfer: more on the style on which the given one is worst than on both.",
-            level="effect",
-            experiment="styles",
-            holds=better("tram", "sam", metric="hard_less_mean"),
-        ),
-        Assertion(
-            text="It costs little more than SAM: at most 1.6 times its time (one or two passes forward).",
-            level="effect",
-            experiment="styles",
-            holds=at_most("tram", metric="cost", value=1.6),
-            promised=True,
-        ),
-        Assertion(
-            text="Better than SAM and trust regions on cross-dataset vision, language models, cross-lingual transfer.",
-            level="paper scale",
-            reason=(
-                "ViT-B/16, GPT-2 on M2D2 and XLM-R on XNLI are not at hand. With a folder of pictures and a timm ViT: "
-                "TRAM(preset paper).fit(source=..., model=...); for language models call unseen.nn.TRAM in a loop of "
-                "your own, with unseen.nn.TrustRegion(network, scale=100) and the mask of padding; not run."
-            ),
-        ),
-        Assertion(
-            text="A new standard in fine-tuning of models that generalize over domains.",
-            level="not testable",
-            reason="It is about the state of the field in 2024.",
-        ),
-    ),
+    ledger=LEDGER,
 )

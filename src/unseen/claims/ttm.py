@@ -10,7 +10,21 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from unseen.claims.base import Assertion, Claim, Experiment, at_least, at_most, better, equals, not_worse
+from unseen.claims.base import (
+    Assertion,
+    Claim,
+    Experiment,
+    at_least,
+    at_most,
+    better,
+    effect,
+    equals,
+    mechanism,
+    not_testable,
+    not_worse,
+    paper_scale,
+    promised,
+)
 from unseen.data.domain import Domain
 from unseen.data.naive import last_value, season_of, seasonal_naive
 from unseen.data.series import part, periods_of, series_domain
@@ -318,11 +332,93 @@ def run_packaged(case: str, seed: int) -> Result:
 
 # -- the ledger --------------------------------------------------------------------------------------------
 
-mechanism = functools.partial(Assertion, level="mechanism")
-promised = functools.partial(Assertion, level="effect", promised=True)
-effect = functools.partial(Assertion, level="effect")
-paper_scale = functools.partial(Assertion, level="paper scale")
-not_testable = functools.partial(Assertion, level="not testable")
+
+# fmt: off
+LEDGER: tuple[Assertion, ...] = (
+    not_testable(
+        "Pretrained models excel at zero- and few-shot tasks of language and vision; for series public data are "
+        "scarce and diverse, which makes such models hard to build, and there has been no such capability.",
+        "About the field at the time of writing, not about a method."),
+    not_testable(
+        "Language models adapted to series are slow, have some billion parameters, and ignore relations between "
+        "channels.",
+        "About other methods; none of them runs in minutes on two cores."),
+    mechanism("packaged", equals("paper's size", "parameters", 805_280),
+        "The model is tiny: the paper's network has fewer than a million parameters, 805,280 to the one."),
+    mechanism("packaged", at_most("zero-shot", "parameters", 200_000),
+        "The committed model is smaller still: at most 200,000 parameters."),
+    mechanism("packaged", equals("paper's size", "learned with a frozen backbone", 289_696),
+        "Few parameters learn in few-shot tuning: 289,696 of them with a frozen backbone."),
+    mechanism("exogenous", equals("with signals", "backbone kept", 1),
+        "Few-shot tuning leaves the backbone bit for bit as it was."),
+    effect("packaged", at_most("zero-shot", "of the last value", 0.6),
+        "It transfers to families that it has not seen: zero-shot, the error of the committed model, for which 39 % "
+        "of the windows were drawn from public series and the rest from simulated ones, is at most six tenths of "
+        "that of the last value. What learns nothing, such as the day profile, is that, too."),
+    promised("packaged", not_worse("zero-shot", "day profile", "of the seasonal naive", within=0.2, lower=True),
+        "Zero-shot the committed model keeps up with the day profile of the context, which learns nothing: at most "
+        "a fifth of the seasonal naive's error behind."),
+    effect("packaged", better("zero-shot", "day profile", "of the seasonal naive", lower=True),
+        "Zero-shot the committed model is better than that day profile."),
+    effect("packaged", better("zero-shot", "last week", "of the seasonal naive", lower=True),
+        "Zero-shot the committed model is better than the last week again."),
+    effect("packaged", better("zero-shot", "seasonal naive", "of the seasonal naive", by=0.1, lower=True),
+        "Zero-shot the committed model is better than the last day again, by a tenth of its error."),
+    promised("packaged", better("few-shot", "day profile", "of the seasonal naive", by=0.1, lower=True),
+        "Few-shot tuning of the committed model on 5 % is better than the day profile of the context, by a tenth of "
+        "the seasonal naive's error."),
+    promised("packaged", not_worse("few-shot", "last week", "of the seasonal naive", within=0.1, lower=True),
+        "Few-shot it keeps up with the last week again: at most a tenth of the seasonal naive's error behind."),
+    effect("packaged", better("few-shot", "last week", "of the seasonal naive", lower=True),
+        "Few-shot it is better than the last week again."),
+    promised("packaged", better("few-shot", "zero-shot", "of the seasonal naive", by=0.1, lower=True),
+        "Few-shot beats zero-shot: the committed model, by a tenth of the seasonal naive's error."),
+    promised("packaged", not_worse("few-shot", "linear", "of the seasonal naive", within=0.1, lower=True),
+        "Few-shot it keeps up with a linear map learned from the same 5 %, with its ridge chosen on the same "
+        "validation part: at most a tenth of the seasonal naive's error behind."),
+    effect("packaged", better("few-shot", "linear", "of the seasonal naive", by=0.12, lower=True),
+        "It is more accurate than other forecasters: few-shot, than that linear map, by 12 % of the seasonal "
+        "naive's error."),
+    effect("packaged", better("zero-shot", "linear", "of the seasonal naive", lower=True),
+        "Zero-shot often surpasses the few-shot results of others: here of that linear map."),
+    effect("transfer", better("zero-shot", "day profile", "fine, of the last value", lower=True),
+        "Pretrained on public series alone, nothing simulated, a small model is zero-shot better than the day "
+        "profile of its context."),
+    effect("transfer", better("few-shot", "from scratch", "fine, of the last value", lower=True),
+        "What was pretrained helps few-shot: better than the same network from scratch on the same 5 %."),
+    effect("transfer", better("zero-shot", "without levels", "fine, of the last value", lower=True),
+        "Adaptive patching lowers the zero-shot error: against plain patches and as many layers."),
+    effect("transfer", better("zero-shot", "without downsampling", "coarse, of the last value", lower=True),
+        "Downsampled copies in pretraining lower the zero-shot error on coarser series: means of four hours."),
+    effect("transfer", better("zero-shot", "without downsampling", "daily, of the last value", lower=True),
+        "The same on daily means."),
+    effect("transfer", better("zero-shot", "without prefix", "coarse, of the last value", lower=True),
+        "The resolution prefix lowers the zero-shot error: means of four hours."),
+    effect("transfer", better("zero-shot", "without prefix", "daily, of the last value", lower=True),
+        "The resolution prefix lowers the zero-shot error: daily means."),
+    effect("exogenous", better("with signals", "without signals", "of tuning without signals", by=0.12, lower=True),
+        "Exogenous signals whose future is known are infused in tuning: the error falls by 12 %."),
+    effect("exogenous", better("with signals", "corrected without signals", "of tuning without signals", lower=True),
+        "It is the signals that do it: against the same correction of forecasts with no signal to read."),
+    effect("exogenous", better("channels mixed", "without signals", "of tuning without signals", lower=True),
+        "Channels that inform each other in the decoder lower the error: without the future of the signals."),
+    promised("packaged", at_most("zero-shot", "seconds of 1,000 forecasts", 5),
+        "It is fast: 1,000 forecasts of the committed model take less than 5 seconds of one core."),
+    effect("packaged", at_least("zero-shot", "coverage of 90 % intervals", 0.85),
+        "Intervals of 90 % cover at least 85 % of windows beside those that set them (ours, not the paper's)."),
+    paper_scale("12 to 38 % more accurate than popular forecasters in zero-shot and few-shot tests.",
+        "Needs Monash and LibCity for pretraining and the test sets (ETT, weather, electricity, traffic): "
+        "`TTM(**TTM.card.presets['paper'])`, or official weights through `official.translated`, on their standard "
+        "splits."),
+    paper_scale(
+        "14 times fewer learnable and 106 times fewer parameters in all, 65 times faster tuning and 54 times faster "
+        "inference than forecasters made of language models.",
+        "Needs GPT4TS and its like beside it on one GPU. Our figures: `benchmarks/forecasting.py`."),
+    not_testable("It is the first fast and tiny pretrained forecaster; code and models are open.",
+        "A claim of priority. Code and weights: ibm-granite/granite-tsfm. This one is another; it gives the same "
+        "forecasts from the same weights (a test, where that package is installed)."),
+)
+# fmt: on
 
 claim = Claim(
     slug="ttm",
@@ -352,181 +448,7 @@ claim = Claim(
             unit="family of series",
         ),
     },
-    ledger=(
-        not_testable(
-            text="Pretrained models excel at zero- and few-shot tasks of language and vision; for series public data "
-            "are scarce and diverse, which makes such models hard to build, and there has been no such capability.",
-            reason="About the field at the time of writing, not about a method.",
-        ),
-        not_testable(
-            text="Language models adapted to series are slow, have some billion parameters, and ignore relations "
-            "between channels.",
-            reason="About other methods; none of them runs in minutes on two cores.",
-        ),
-        mechanism(
-            text="The model is tiny: the paper's network has fewer than a million parameters, 805,280 to the one.",
-            experiment="packaged",
-            holds=equals("paper's size", metric="parameters", value=805_280),
-        ),
-        mechanism(
-            text="The committed model is smaller still: at most 200,000 parameters.",
-            experiment="packaged",
-            holds=at_most("zero-shot", metric="parameters", value=200_000),
-        ),
-        mechanism(
-            text="Few parameters learn in few-shot tuning: 289,696 of them with a frozen backbone.",
-            experiment="packaged",
-            holds=equals("paper's size", metric="learned with a frozen backbone", value=289_696),
-        ),
-        mechanism(
-            text="Few-shot tuning leaves the backbone bit for bit as it was.",
-            experiment="exogenous",
-            holds=equals("with signals", metric="backbone kept", value=1),
-        ),
-        effect(
-            text="It transfers to families that it has not seen: zero-shot, the error of the committed model, for "
-            "which 39 % of the windows were drawn from public series and the rest from simulated ones, is at most six "
-            "tenths of that of the last value. What learns nothing, such as the day profile, is that, too.",
-            experiment="packaged",
-            holds=at_most("zero-shot", metric="of the last value", value=0.6),
-        ),
-        promised(
-            text="Zero-shot the committed model keeps up with the day profile of the context, which learns nothing: "
-            "at most a fifth of the seasonal naive's error behind.",
-            experiment="packaged",
-            holds=not_worse("zero-shot", "day profile", metric="of the seasonal naive", within=0.2, lower=True),
-        ),
-        effect(
-            text="Zero-shot the committed model is better than that day profile.",
-            experiment="packaged",
-            holds=better("zero-shot", "day profile", metric="of the seasonal naive", lower=True),
-        ),
-        effect(
-            text="Zero-shot the committed model is better than the last week again.",
-            experiment="packaged",
-            holds=better("zero-shot", "last week", metric="of the seasonal naive", lower=True),
-        ),
-        effect(
-            text="Zero-shot the committed model is better than the last day again, by a tenth of its error.",
-            experiment="packaged",
-            holds=better("zero-shot", "seasonal naive", metric="of the seasonal naive", by=0.1, lower=True),
-        ),
-        promised(
-            text="Few-shot tuning of the committed model on 5 % is better than the day profile of the context, by a "
-            "tenth of the seasonal naive's error.",
-            experiment="packaged",
-            holds=better("few-shot", "day profile", metric="of the seasonal naive", by=0.1, lower=True),
-        ),
-        promised(
-            text="Few-shot it keeps up with the last week again: at most a tenth of the seasonal naive's error behind.",
-            experiment="packaged",
-            holds=not_worse("few-shot", "last week", metric="of the seasonal naive", within=0.1, lower=True),
-        ),
-        effect(
-            text="Few-shot it is better than the last week again.",
-            experiment="packaged",
-            holds=better("few-shot", "last week", metric="of the seasonal naive", lower=True),
-        ),
-        promised(
-            text="Few-shot beats zero-shot: the committed model, by a tenth of the seasonal naive's error.",
-            experiment="packaged",
-            holds=better("few-shot", "zero-shot", metric="of the seasonal naive", by=0.1, lower=True),
-        ),
-        promised(
-            text="Few-shot it keeps up with a linear map learned from the same 5 %, with its ridge chosen on the same "
-            "validation part: at most a tenth of the seasonal naive's error behind.",
-            experiment="packaged",
-            holds=not_worse("few-shot", "linear", metric="of the seasonal naive", within=0.1, lower=True),
-        ),
-        effect(
-            text="It is more accurate than other forecasters: few-shot, than that linear map, by 12 % of the seasonal "
-            "naive's error.",
-            experiment="packaged",
-            holds=better("few-shot", "linear", metric="of the seasonal naive", by=0.12, lower=True),
-        ),
-        effect(
-            text="Zero-shot often surpasses the few-shot results of others: here of that linear map.",
-            experiment="packaged",
-            holds=better("zero-shot", "linear", metric="of the seasonal naive", lower=True),
-        ),
-        effect(
-            text="Pretrained on public series alone, nothing simulated, a small model is zero-shot better than the day "
-            "profile of its context.",
-            experiment="transfer",
-            holds=better("zero-shot", "day profile", metric="fine, of the last value", lower=True),
-        ),
-        effect(
-            text="What was pretrained helps few-shot: better than the same network from scratch on the same 5 %.",
-            experiment="transfer",
-            holds=better("few-shot", "from scratch", metric="fine, of the last value", lower=True),
-        ),
-        effect(
-            text="Adaptive patching lowers the zero-shot error: against plain patches and as many layers.",
-            experiment="transfer",
-            holds=better("zero-shot", "without levels", metric="fine, of the last value", lower=True),
-        ),
-        effect(
-            text="Downsampled copies in pretraining lower the zero-shot error on coarser series: means of four hours.",
-            experiment="transfer",
-            holds=better("zero-shot", "without downsampling", metric="coarse, of the last value", lower=True),
-        ),
-        effect(
-            text="The same on daily means.",
-            experiment="transfer",
-            holds=better("zero-shot", "without downsampling", metric="daily, of the last value", lower=True),
-        ),
-        effect(
-            text="The resolution prefix lowers the zero-shot error: means of four hours.",
-            experiment="transfer",
-            holds=better("zero-shot", "without prefix", metric="coarse, of the last value", lower=True),
-        ),
-        effect(
-            text="The resolution prefix lowers the zero-shot error: daily means.",
-            experiment="transfer",
-            holds=better("zero-shot", "without prefix", metric="daily, of the last value", lower=True),
-        ),
-        effect(
-            text="Exogenous signals whose future is known are infused in tuning: the error falls by 12 %.",
-            experiment="exogenous",
-            holds=better("with signals", "without signals", metric="of tuning without signals", by=0.12, lower=True),
-        ),
-        effect(
-            text="It is the signals that do it: against the same correction of forecasts with no signal to read.",
-            experiment="exogenous",
-            holds=better("with signals", "corrected without signals", metric="of tuning without signals", lower=True),
-        ),
-        effect(
-            text="Channels that inform each other in the decoder lower the error: without the future of the signals.",
-            experiment="exogenous",
-            holds=better("channels mixed", "without signals", metric="of tuning without signals", lower=True),
-        ),
-        promised(
-            text="It is fast: 1,000 forecasts of the committed model take less than 5 seconds of one core.",
-            experiment="packaged",
-            holds=at_most("zero-shot", metric="seconds of 1,000 forecasts", value=5),
-        ),
-        effect(
-            text="Intervals of 90 % cover at least 85 % of windows beside those that set them (ours, not the paper's).",
-            experiment="packaged",
-            holds=at_least("zero-shot", metric="coverage of 90 % intervals", value=0.85),
-        ),
-        paper_scale(
-            text="12 to 38 % more accurate than popular forecasters in zero-shot and few-shot tests.",
-            reason="Needs Monash and LibCity for pretraining and the test sets (ETT, weather, electricity, traffic): "
-            "`TTM(**TTM.card.presets['paper'])`, or official weights through `official.translated`, on their "
-            "standard splits.",
-        ),
-        paper_scale(
-            text="14 times fewer learnable and 106 times fewer parameters in all, 65 times faster tuning and 54 times "
-            "faster inference than forecasters made of language models.",
-            reason="Needs GPT4TS and its like beside it on one GPU. Our figures: `benchmarks/forecasting.py`.",
-        ),
-        not_testable(
-            text="It is the first fast and tiny pretrained forecaster; code and models are open.",
-            reason="A claim of priority. Code and weights: ibm-granite/granite-tsfm. This one is another; it "
-            "gives the same forecasts from the same weights (a test, where that package is installed).",
-        ),
-    ),
+    ledger=LEDGER,
     licences=(
         "Beijing PM2.5, Metro Interstate Traffic Volume, household power: UCI, CC BY 4.0",
         "solar and wind power, sunspots, electricity, traffic: Monash archive, CC BY 4.0",

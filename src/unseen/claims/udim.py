@@ -10,7 +10,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unseen.claims.base import Assertion, Claim, Experiment, better, not_worse, wins
+from unseen.claims.base import (
+    Assertion,
+    Claim,
+    Experiment,
+    better,
+    effect,
+    mechanism,
+    not_testable,
+    not_worse,
+    paper_scale,
+    promised,
+    wins,
+)
 from unseen.claims.drawings import VENDORS
 from unseen.claims.shifts import subgroups
 from unseen.data.domain import Domain, concatenate
@@ -124,118 +136,52 @@ def experiment(run: Any) -> Experiment:
     )
 
 
+# fmt: off
+LEDGER: tuple[Assertion, ...] = (
+    effect("one source", better("sam", "erm", "targets"),
+        "SAM lessens overfitting to one domain: better than plain training on domains to come."),
+    mechanism("one source", better("udim", "sam", "inconsistency", lower=True),
+        "UDIM lessens the inconsistency of the losses on source and unknown domains, around the solution."),
+    mechanism("one source", not_worse("udim", "erm", "source", within=0.015),
+        "UDIM does not lose the source: within a point and a half of plain training."),
+    mechanism("one source", better("udim", "nothing crafted", "inconsistency", lower=True),
+        "Unknown domains are made by perturbing the source: without crafting, the inconsistency stays higher."),
+    effect("one source", better("variance only", "sam", "inconsistency", lower=True),
+        "The alignment of the variances lessens the inconsistency by itself."),
+    effect("one source", better("norm only", "sam", "inconsistency", lower=True),
+        "The gradients' length on the crafted domain, made small, lessens the inconsistency by itself."),
+    promised("one source", not_worse("udim", "sam", "targets", within=0.01),
+        "UDIM does no harm on domains to come (within a point of SAM)."),
+    promised("one source", better("udim", "sam", "targets"),
+        "UDIM outperforms SAM from one source, the most restrictive case."),
+    effect("one source", better("udim around asam", "asam", "targets"),
+        "UDIM put around ASAM is better than ASAM."),
+    effect("one source", better("udim around sagm", "sagm", "targets"),
+        "UDIM put around SAGM is better than SAGM."),
+    effect("one source", better("udim", "sam", "worst_target"),
+        "UDIM outperforms SAM on the worst target."),
+    effect("several sources", better("udim", "sam", "targets"),
+        "UDIM outperforms SAM where several sources are known."),
+    effect("one source", wins("udim", "sam", "targets", of=0.8),
+        "UDIM's gain on SAM is consistent where but one source is known: in four of five cells."),
+    effect("several sources", better("udim", "udim, domains pooled", "targets"),
+        "Of several sources, comparing each with its own crafted domain is better than all together."),
+    not_testable("SAM and the inconsistency together bound the loss on the target.",
+        "It is a theorem (the paper's Theorem 3.2 and appendix), not a measurement."),
+    paper_scale("Better than SAM variants on CIFAR-10-C, PACS, VLCS, OfficeHome and DomainNet.",
+        "These sets are not at hand. With PACS as folders, one per domain, and a timm ResNet: `UDIM(preset "
+        "paper).fit(source=three domains joined by unseen.data.domain.concatenate, model=...)`, 5,000 steps; not "
+        "run."),
+    not_testable("The code is public.",
+        "It is at github.com/SJShin-AI/UDIM; the card says where this one differs."),
+)
+# fmt: on
+
 claim = Claim(
     slug="udim",
-    parts=("unseen.claims.shifts", "unseen.claims.drawings"),
     licences=(
         "Emoji: Noto (Apache-2.0), Twemoji and EmojiOne 1 and 2 (CC BY 4.0), OpenMoji (CC BY-SA 4.0), Fluent (MIT)",
     ),
     experiments={"one source": experiment(one_source), "several sources": experiment(several_sources)},
-    ledger=(
-        Assertion(
-            text="SAM lessens overfitting to one domain: better than plain training on domains to come.",
-            level="effect",
-            experiment="one source",
-            holds=better("sam", "erm", metric="targets"),
-        ),
-        Assertion(
-            text="UDIM lessens the inconsistency of the losses on source and unknown domains, around the solution.",
-            level="mechanism",
-            experiment="one source",
-            holds=better("udim", "sam", metric="inconsistency", lower=True),
-        ),
-        Assertion(
-            text="UDIM does not lose the source: within a point and a half of plain training.",
-            level="mechanism",
-            experiment="one source",
-            holds=not_worse("udim", "erm", metric="source", within=0.015),
-        ),
-        Assertion(
-            text="Unknown domains are made by perturbing the source: without crafting, the inconsistency stays higher.",
-            level="mechanism",
-            experiment="one source",
-            holds=better("udim", "nothing crafted", metric="inconsistency", lower=True),
-        ),
-        Assertion(
-            text="The alignment of the variances lessens the inconsistency by itself.",
-            level="effect",
-            experiment="one source",
-            holds=better("variance only", "sam", metric="inconsistency", lower=True),
-        ),
-        Assertion(
-            text="The gradients' length on the crafted domain, made small, lessens the inconsistency by itself.",
-            level="effect",
-            experiment="one source",
-            holds=better("norm only", "sam", metric="inconsistency", lower=True),
-        ),
-        Assertion(
-            text="UDIM does no harm on domains to come (within a point of SAM).",
-            level="effect",
-            experiment="one source",
-            holds=not_worse("udim", "sam", metric="targets", within=0.01),
-            promised=True,
-        ),
-        Assertion(
-            text="UDIM outperforms SAM from one source, the most restrictive case.",
-            level="effect",
-            experiment="one source",
-            holds=better("udim", "sam", metric="targets"),
-            promised=True,
-        ),
-        Assertion(
-            text="UDIM put around ASAM is better than ASAM.",
-            level="effect",
-            experiment="one source",
-            holds=better("udim around asam", "asam", metric="targets"),
-        ),
-        Assertion(
-            text="UDIM put around SAGM is better than SAGM.",
-            level="effect",
-            experiment="one source",
-            holds=better("udim around sagm", "sagm", metric="targets"),
-        ),
-        Assertion(
-            text="UDIM outperforms SAM on the worst target.",
-            level="effect",
-            experiment="one source",
-            holds=better("udim", "sam", metric="worst_target"),
-        ),
-        Assertion(
-            text="UDIM outperforms SAM where several sources are known.",
-            level="effect",
-            experiment="several sources",
-            holds=better("udim", "sam", metric="targets"),
-        ),
-        Assertion(
-            text="UDIM's gain on SAM is consistent where but one source is known: in four of five cells.",
-            level="effect",
-            experiment="one source",
-            holds=wins("udim", "sam", metric="targets", of=0.8),
-        ),
-        Assertion(
-            text="Of several sources, comparing each with its own crafted domain is better than all together.",
-            level="effect",
-            experiment="several sources",
-            holds=better("udim", "udim, domains pooled", metric="targets"),
-        ),
-        Assertion(
-            text="SAM and the inconsistency together bound the loss on the target.",
-            level="not testable",
-            reason="It is a theorem (the paper's Theorem 3.2 and appendix), not a measurement.",
-        ),
-        Assertion(
-            text="Better than SAM variants on CIFAR-10-C, PACS, VLCS, OfficeHome and DomainNet.",
-            level="paper scale",
-            reason=(
-                "These sets are not at hand. With PACS as folders, one per domain, and a timm ResNet: "
-                "`UDIM(preset paper).fit(source=three domains joined by unseen.data.domain.concatenate, model=...)`, "
-                "5,000 steps; not run."
-            ),
-        ),
-        Assertion(
-            text="The code is public.",
-            level="not testable",
-            reason="It is at github.com/SJShin-AI/UDIM; the card says where this one differs.",
-        ),
-    ),
+    ledger=LEDGER,
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import functools
 import itertools
 import time
 from collections.abc import Callable
@@ -14,7 +13,20 @@ import torch
 from scipy.stats import spearmanr
 from torch import nn
 
-from unseen.claims.base import Assertion, Claim, Experiment, at_least, better, equals, not_worse
+from unseen.claims.base import (
+    Assertion,
+    Claim,
+    Experiment,
+    at_least,
+    better,
+    effect,
+    equals,
+    mechanism,
+    not_testable,
+    not_worse,
+    paper_scale,
+    promised,
+)
 from unseen.claims.quantized_lite0 import Result, run_lite0, run_photographs
 from unseen.claims.quantizing import task
 from unseen.methods.baselines.dfq import DFQ
@@ -133,15 +145,117 @@ SETTINGS = {
 
 # -- the ledger --------------------------------------------------------------------------------------------
 
-mechanism = functools.partial(Assertion, level="mechanism")
-promised = functools.partial(Assertion, level="effect", promised=True)
-effect = functools.partial(Assertion, level="effect")
-paper_scale = functools.partial(Assertion, level="paper scale")
-not_testable = functools.partial(Assertion, level="not testable")
+
+# fmt: off
+LEDGER: tuple[Assertion, ...] = (
+    not_testable("Fewer bits make inference faster and networks smaller.",
+        "Background. Sizes are measured here; the speed of 8-bit integers is a benchmark, not a claim."),
+    not_testable("Most other methods need the original data, which is often private.",
+        "About other methods and about the world."),
+    mechanism("digits", at_least("distilled", "loss divided by", 3),
+        "The distilled inputs are made to match the statistics of the BatchNorm layers: the mismatch falls at least "
+        "threefold."),
+    mechanism("lite0", at_least("zeroq", "loss divided by", 3),
+        "The same on EfficientNet-Lite0 with its ImageNet weights, in 80 steps."),
+    mechanism("digits", equals("distilled", "unchanged", 1),
+        "No training or validation data is touched: only the network goes in, and it comes out unchanged."),
+    mechanism("digits", equals("frontier", "as enumerated", 1),
+        "The frontier finds the bits of all layers by itself: at 25 budgets it is the best of all configurations, "
+        "tried one by one."),
+    promised("digits", not_worse("distilled", "float", "W8A8", within=0.01),
+        "Uniform precision: at 8 bits the network is as accurate as in floats, within a point."),
+    promised("digits", not_worse("frontier", "float", "3.0 bits", within=0.03),
+        "Mixed precision: at 3 bits a weight on average the network is as accurate as in floats, within 3 points."),
+    promised("digits", better("frontier", "median", "2.5 bits", by=0.02),
+        "The frontier beats the median of random configurations of its size by 2 points, at 2.5 bits."),
+    promised("digits", better("frontier", "worst", "2.5 bits", by=0.12),
+        "The frontier beats the configuration that its sensitivity calls the worst by 12 points, at 2.5 bits."),
+    promised("digits", better("frontier", "uniform", "3.0 bits", by=0.008),
+        "The frontier beats the same 3 bits for all layers by 0.8 points."),
+    promised("lite0", better("frontier W6", "distilled W6", "agreement", by=0.05),
+        "On EfficientNet-Lite0 the frontier at 6 bits on average agrees with the float network more often than 6 "
+        "bits for all layers, by 5 points."),
+    promised("photographs", not_worse("distilled W8", "real W8", "agreement", within=0.05),
+        "On photographs that packages ship, ranges from distilled inputs are as good for EfficientNet-Lite0 at 8 "
+        "bits as ranges from other photographs: agreement with the float network within 5 points."),
+    *(
+        effect(
+            text=f"The same {told}.",
+            experiment="photographs",
+            holds=not_worse(f"distilled {arm}", f"real {arm}", metric="agreement", within=0.05),
+        )
+        for arm, told in SETTINGS.items()
+    ),
+    promised("photographs", better("distilled frontier W6", "distilled W6", "agreement", by=0.10),
+        "On these photographs, the frontier at 6 bits on average agrees with the float network more often than 6 "
+        "bits for all layers, by 10 points."),
+    promised("photographs", better("distilled frontier W4", "distilled W4", "agreement", by=0.20),
+        "The same at 4 bits, by 20 points."),
+    effect("photographs", better("distilled W8", "gaussian W8", "divergence", lower=True),
+        "On these photographs, 8 bits with ranges from distilled inputs of 96 pixels a side diverge less from the "
+        "float network than with ranges from noise of 224."),
+    *(
+        effect(
+            text=f"Distilled inputs are better than noise: agreement with the float network {told}.",
+            experiment="photographs",
+            holds=better(f"distilled {arm}", f"gaussian {arm}", metric="agreement"),
+        )
+        for arm, told in {"W8": "at 8 bits", **SETTINGS}.items()
+    ),
+    promised("photographs", at_least("integers", "cosine", 0.98),
+        "EfficientNet-Lite0 in 8-bit integers, exported to ONNX on distilled pictures alone, gives logits whose "
+        "cosine with those in floats is at least .98."),
+    effect("photographs", better("integers", "onnxruntime, real pictures", "divergence", by=0.004, lower=True),
+        "In integers it diverges less from the float network than what onnxruntime makes by itself, ranges from "
+        "real photographs and the same range of the input, at the same bits: by 0.004 nats. Scores are not rounded "
+        "here; onnxruntime rounds them."),
+    effect("photographs", not_worse("integers", "onnxruntime, real pictures", "agreement", within=0.02),
+        "It names the same class as the float network at least as often, within 2 points."),
+    promised("photographs", better("integers", "integers, biases as they are", "divergence", by=0.006, lower=True),
+        "Of this, correcting biases on distilled pictures lowers the divergence by 0.006 nats."),
+    effect("digits", better("distilled", "gaussian", "W8A2", by=0.10),
+        "Ranges from distilled inputs are better than from noise: 10 points at 2 bits."),
+    promised("digits", better("distilled", "gaussian", "W8A3", by=0.015),
+        "Ranges from distilled inputs are better than from noise: 1.5 points at 3 bits."),
+    effect("digits", not_worse("distilled", "real", "W8A2", within=0.06),
+        "Ranges from distilled inputs are as good as from the training data, within 6 points at 2 bits."),
+    promised("digits", not_worse("distilled", "real", "W8A3", within=0.06),
+        "Ranges from distilled inputs are as good as from the training data, within 6 points at 3 bits."),
+    promised("lite0", better("distilled W8", "gaussian W8", "divergence", by=0.0018, lower=True),
+        "On EfficientNet-Lite0, 8 bits with ranges from distilled inputs of 96 pixels a side diverge less from the "
+        "float network than with ranges from noise of 224, by 0.0018 nats."),
+    promised("digits", at_least("distilled", "rank correlation", 0.9),
+        "Sensitivity on distilled inputs ranks layers and bits as sensitivity on the training data does."),
+    effect("digits", better("distilled", "gaussian", "rank correlation"),
+        "It ranks them better than sensitivity on noise."),
+    promised("digits", better("distilled", "dfq", "W8A3", by=0.05),
+        "Heuristics such as those of DFQ perform poorly at very low precision: 5 points below at 3 bits."),
+    effect("lite0", better("distilled W8", "dfq W8", "agreement", by=0.0171),
+        "1.71 points above DFQ on a mobile network at 8 bits: EfficientNet-Lite0, agreement with the float network; "
+        "DFQ per channel, ReLU6 kept, biases corrected."),
+    effect("lite0", better("frontier W6", "dfq W6", "agreement", by=0.0171),
+        "The same at 6 bits on average, mixed precision against DFQ's uniform."),
+    paper_scale("1.71 points above DFQ on MobileNetV2 and ImageNet (72.91 against 71.20).",
+        "Needs ImageNet's validation set and trained MobileNetV2 weights: `ZeroQ()` and `DFQ()` on timm's "
+        "mobilenetv2_100 with the defaults, top-1 of both."),
+    paper_scale("It works on ResNet18/50/152, MobileNetV2, ShuffleNet, SqueezeNext and InceptionV3 on ImageNet.",
+        "Needs ImageNet's validation set and weights that no package ships: `ZeroQ()` with the defaults (8/8) and "
+        "`ZeroQ(precision='mixed')` on the timm networks, top-1 beside the float network's."),
+    paper_scale("It works on the detector RetinaNet-ResNet50 on COCO.",
+        "Needs COCO and trained weights: `ZeroQ(shape=(3, 800, 800))` on torchvision's retinanet_resnet50_fpn, mAP "
+        "of `network()`. A test runs it on a detector with frozen BatchNorm."),
+    effect("digits", at_least("distilled", "seconds left of 30", 0),
+        "The whole of it, mixed precision included, takes less than 30 seconds: the small network, one core."),
+    paper_scale("Less than 30 seconds for ResNet50, half a percent of an epoch of its training on ImageNet.",
+        "Measured in the paper on 8 V100; here the seconds of EfficientNet-Lite0 on one core are `whole` of "
+        "experiment lite0, and `epochs` of experiment digits counts epochs of a set of 900 pictures."),
+    not_testable("The code is open.",
+        "It is: amirgholami/ZeroQ. This is another implementation."),
+)
+# fmt: on
 
 claim = Claim(
     slug="zeroq",
-    parts=("unseen.claims.quantizing", "unseen.claims.quantized_lite0", "unseen.nn.integer", "unseen.nn.replay"),
     experiments={
         "digits": Experiment(
             run=run_digits,
@@ -164,213 +278,7 @@ claim = Claim(
             unit="set of photographs",
         ),
     },
-    ledger=(
-        not_testable(
-            text="Fewer bits make inference faster and networks smaller.",
-            reason="Background. Sizes are measured here; the speed of 8-bit integers is a benchmark, not a claim.",
-        ),
-        not_testable(
-            text="Most other methods need the original data, which is often private.",
-            reason="About other methods and about the world.",
-        ),
-        mechanism(
-            text="The distilled inputs are made to match the statistics of the BatchNorm layers: the mismatch falls "
-            "at least threefold.",
-            experiment="digits",
-            holds=at_least("distilled", metric="loss divided by", value=3),
-        ),
-        mechanism(
-            text="The same on EfficientNet-Lite0 with its ImageNet weights, in 80 steps.",
-            experiment="lite0",
-            holds=at_least("zeroq", metric="loss divided by", value=3),
-        ),
-        mechanism(
-            text="No training or validation data is touched: only the network goes in, and it comes out unchanged.",
-            experiment="digits",
-            holds=equals("distilled", metric="unchanged", value=1),
-        ),
-        mechanism(
-            text="The frontier finds the bits of all layers by itself: at 25 budgets it is the best of all "
-            "configurations, tried one by one.",
-            experiment="digits",
-            holds=equals("frontier", metric="as enumerated", value=1),
-        ),
-        promised(
-            text="Uniform precision: at 8 bits the network is as accurate as in floats, within a point.",
-            experiment="digits",
-            holds=not_worse("distilled", "float", metric="W8A8", within=0.01),
-        ),
-        promised(
-            text="Mixed precision: at 3 bits a weight on average the network is as accurate as in floats, within 3 "
-            "points.",
-            experiment="digits",
-            holds=not_worse("frontier", "float", metric="3.0 bits", within=0.03),
-        ),
-        promised(
-            text="The frontier beats the median of random configurations of its size by 2 points, at 2.5 bits.",
-            experiment="digits",
-            holds=better("frontier", "median", metric="2.5 bits", by=0.02),
-        ),
-        promised(
-            text="The frontier beats the configuration that its sensitivity calls the worst by 12 points, at 2.5 bits.",
-            experiment="digits",
-            holds=better("frontier", "worst", metric="2.5 bits", by=0.12),
-        ),
-        promised(
-            text="The frontier beats the same 3 bits for all layers by 0.8 points.",
-            experiment="digits",
-            holds=better("frontier", "uniform", metric="3.0 bits", by=0.008),
-        ),
-        promised(
-            text="On EfficientNet-Lite0 the frontier at 6 bits on average agrees with the float network more often "
-            "than 6 bits for all layers, by 5 points.",
-            experiment="lite0",
-            holds=better("frontier W6", "distilled W6", metric="agreement", by=0.05),
-        ),
-        promised(
-            text="On photographs that packages ship, ranges from distilled inputs are as good for EfficientNet-Lite0 "
-            "at 8 bits as ranges from other photographs: agreement with the float network within 5 points.",
-            experiment="photographs",
-            holds=not_worse("distilled W8", "real W8", metric="agreement", within=0.05),
-        ),
-        *(
-            effect(
-                text=f"The same {told}.",
-                experiment="photographs",
-                holds=not_worse(f"distilled {arm}", f"real {arm}", metric="agreement", within=0.05),
-            )
-            for arm, told in SETTINGS.items()
-        ),
-        promised(
-            text="On these photographs, the frontier at 6 bits on average agrees with the float network more often "
-            "than 6 bits for all layers, by 10 points.",
-            experiment="photographs",
-            holds=better("distilled frontier W6", "distilled W6", metric="agreement", by=0.10),
-        ),
-        promised(
-            text="The same at 4 bits, by 20 points.",
-            experiment="photographs",
-            holds=better("distilled frontier W4", "distilled W4", metric="agreement", by=0.20),
-        ),
-        effect(
-            text="On these photographs, 8 bits with ranges from distilled inputs of 96 pixels a side diverge less from "
-            "the float network than with ranges from noise of 224.",
-            experiment="photographs",
-            holds=better("distilled W8", "gaussian W8", metric="divergence", lower=True),
-        ),
-        *(
-            effect(
-                text=f"Distilled inputs are better than noise: agreement with the float network {told}.",
-                experiment="photographs",
-                holds=better(f"distilled {arm}", f"gaussian {arm}", metric="agreement"),
-            )
-            for arm, told in {"W8": "at 8 bits", **SETTINGS}.items()
-        ),
-        promised(
-            text="EfficientNet-Lite0 in 8-bit integers, exported to ONNX on distilled pictures alone, gives logits "
-            "whose cosine with those in floats is at least .98.",
-            experiment="photographs",
-            holds=at_least("integers", metric="cosine", value=0.98),
-        ),
-        effect(
-            text="In integers it diverges less from the float network than what onnxruntime makes by itself, ranges "
-            "from real photographs and the same range of the input, at the same bits: by 0.004 nats. Scores are not "
-            "rounded here; onnxruntime rounds them.",
-            experiment="photographs",
-            holds=better("integers", "onnxruntime, real pictures", metric="divergence", by=0.004, lower=True),
-        ),
-        effect(
-            text="It names the same class as the float network at least as often, within 2 points.",
-            experiment="photographs",
-            holds=not_worse("integers", "onnxruntime, real pictures", metric="agreement", within=0.02),
-        ),
-        promised(
-            text="Of this, correcting biases on distilled pictures lowers the divergence by 0.006 nats.",
-            experiment="photographs",
-            holds=better("integers", "integers, biases as they are", metric="divergence", by=0.006, lower=True),
-        ),
-        effect(
-            text="Ranges from distilled inputs are better than from noise: 10 points at 2 bits.",
-            experiment="digits",
-            holds=better("distilled", "gaussian", metric="W8A2", by=0.10),
-        ),
-        promised(
-            text="Ranges from distilled inputs are better than from noise: 1.5 points at 3 bits.",
-            experiment="digits",
-            holds=better("distilled", "gaussian", metric="W8A3", by=0.015),
-        ),
-        effect(
-            text="Ranges from distilled inputs are as good as from the training data, within 6 points at 2 bits.",
-            experiment="digits",
-            holds=not_worse("distilled", "real", metric="W8A2", within=0.06),
-        ),
-        promised(
-            text="Ranges from distilled inputs are as good as from the training data, within 6 points at 3 bits.",
-            experiment="digits",
-            holds=not_worse("distilled", "real", metric="W8A3", within=0.06),
-        ),
-        promised(
-            text="On EfficientNet-Lite0, 8 bits with ranges from distilled inputs of 96 pixels a side diverge less "
-            "from the float network than with ranges from noise of 224, by 0.0018 nats.",
-            experiment="lite0",
-            holds=better("distilled W8", "gaussian W8", metric="divergence", by=0.0018, lower=True),
-        ),
-        promised(
-            text="Sensitivity on distilled inputs ranks layers and bits as sensitivity on the training data does.",
-            experiment="digits",
-            holds=at_least("distilled", metric="rank correlation", value=0.9),
-        ),
-        effect(
-            text="It ranks them better than sensitivity on noise.",
-            experiment="digits",
-            holds=better("distilled", "gaussian", metric="rank correlation"),
-        ),
-        promised(
-            text="Heuristics such as those of DFQ perform poorly at very low precision: 5 points below at 3 bits.",
-            experiment="digits",
-            holds=better("distilled", "dfq", metric="W8A3", by=0.05),
-        ),
-        effect(
-            text="1.71 points above DFQ on a mobile network at 8 bits: EfficientNet-Lite0, agreement with the float "
-            "network; DFQ per channel, ReLU6 kept, biases corrected.",
-            experiment="lite0",
-            holds=better("distilled W8", "dfq W8", metric="agreement", by=0.0171),
-        ),
-        effect(
-            text="The same at 6 bits on average, mixed precision against DFQ's uniform.",
-            experiment="lite0",
-            holds=better("frontier W6", "dfq W6", metric="agreement", by=0.0171),
-        ),
-        paper_scale(
-            text="1.71 points above DFQ on MobileNetV2 and ImageNet (72.91 against 71.20).",
-            reason="Needs ImageNet's validation set and trained MobileNetV2 weights: `ZeroQ()` and `DFQ()` on "
-            "timm's mobilenetv2_100 with the defaults, top-1 of both.",
-        ),
-        paper_scale(
-            text="It works on ResNet18/50/152, MobileNetV2, ShuffleNet, SqueezeNext and InceptionV3 on ImageNet.",
-            reason="Needs ImageNet's validation set and weights that no package ships: `ZeroQ()` with the defaults "
-            "(8/8) and `ZeroQ(precision='mixed')` on the timm networks, top-1 beside the float network's.",
-        ),
-        paper_scale(
-            text="It works on the detector RetinaNet-ResNet50 on COCO.",
-            reason="Needs COCO and trained weights: `ZeroQ(shape=(3, 800, 800))` on torchvision's "
-            "retinanet_resnet50_fpn, mAP of `network()`. A test runs it on a detector with frozen BatchNorm.",
-        ),
-        effect(
-            text="The whole of it, mixed precision included, takes less than 30 seconds: the small network, one core.",
-            experiment="digits",
-            holds=at_least("distilled", metric="seconds left of 30", value=0),
-        ),
-        paper_scale(
-            text="Less than 30 seconds for ResNet50, half a percent of an epoch of its training on ImageNet.",
-            reason="Measured in the paper on 8 V100; here the seconds of EfficientNet-Lite0 on one core are `whole` "
-            "of experiment lite0, and `epochs` of experiment digits counts epochs of a set of 900 pictures.",
-        ),
-        not_testable(
-            text="The code is open.",
-            reason="It is: amirgholami/ZeroQ. This is another implementation.",
-        ),
-    ),
+    ledger=LEDGER,
     licences=(
         "EfficientNet-Lite0 weights: Apache-2.0",
         "scikit-learn's digits and sample photos: BSD-3-Clause; photos CC BY 2.0",

@@ -100,7 +100,7 @@ def compare(
     trust: Trust = False,
     as_json: AsJson = False,
     engine: Annotated[
-        str, typer.Option(help="Where samples are encoded and fits run: process (here, in turn) or ray.")
+        str, typer.Option(help="Where samples are encoded and fits run: process (here, on all cores) or ray.")
     ] = "process",
     ray_address: Annotated[
         str | None, typer.Option(help="Of a running Ray cluster; Ray starts here if absent.", show_default=False)
@@ -116,7 +116,7 @@ def compare(
     """
     from unseen.scale import Engine
 
-    where = Engine(name=engine, address=ray_address, cpus=cpus_per_fit, gpus=gpus_per_fit)  # type: ignore[arg-type]
+    where = Engine(name=engine, address=ray_address, cpus=cpus_per_fit, gpus=gpus_per_fit, workers=0)  # type: ignore[arg-type]
     _compare(
         dict(
             source=source, target=target, support=support, classes=classes, ontology=ontology, taxonomy=taxonomy,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -243,24 +245,37 @@ def reproduce(
     listed: Annotated[bool, typer.Option("--list", help="Name the systems with a claim, and run none.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="One seed.")] = False,
     check: Annotated[
-        bool,
-        typer.Option("--check", help="Run the confirmation cases; exit 0 if the verdict equals the recorded one."),
+        bool, typer.Option("--check", help="Run the confirmed cases again; exit 0 if every verdict stands.")
     ] = False,
     confirm: Annotated[
-        bool, typer.Option("--confirm", help="Run the confirmation cases once and record the evidence.")
+        bool, typer.Option("--confirm", help="Run the cases that nobody has opened, once, and record the evidence.")
     ] = False,
+    replay: Annotated[
+        bool, typer.Option("--replay", help="Run one recorded cell of each experiment and log the largest difference.")
+    ] = False,
+    status: Annotated[
+        bool, typer.Option("--status", help="Is the evidence fresh, moved or stale? Runs no experiment.")
+    ] = False,
+    accept: Annotated[
+        str, typer.Option(help="Log why today's conditions give recorded figures another verdict.", show_default=False)
+    ] = "",
     evidence: Annotated[Path, typer.Option(help="Folder of recorded evidence.")] = Path("docs/evidence"),
     as_json: AsJson = False,
 ) -> None:
     """Run the claims of a paper as experiments.
 
-    Exit 0: what must hold held; 3: it ran and did not; 1: an error.
+    Exit 0: what must hold held, and no verdict flipped; 3: it ran and that is not so; 1: an error.
 
     Example:  unseen reproduce loki --quick
     """
     from unseen import claims, methods
-    from unseen.claims.evidence import reproduce as run
+    from unseen.claims import evidence as records
 
+    modes = {"--check": check, "--confirm": confirm, "--replay": replay, "--status": status, "--accept": bool(accept)}
+    if sum(modes.values()) > 1:
+        raise ValueError(f"{' and '.join(name for name, given in modes.items() if given)} exclude each other")
+    if quick and (confirm or replay or status or accept):
+        raise ValueError("--quick goes with no other mode than --check: it is one seed of what runs")
     if listed:
         rows = [{"slug": slug, "title": methods.card(slug).title} for slug in claims.slugs()]
         if as_json:
@@ -272,17 +287,57 @@ def reproduce(
     if not chosen:
         raise ValueError(f"name at least one system ({', '.join(claims.slugs())}), or --all")
     good = True
-    told = []
+    results = []
     for slug in chosen:
-        record = run(slug, quick=quick, check=check, confirm=confirm, folder=evidence)
-        told.append(record)
-        good &= record["good"]
+        if status:
+            result, held, lines = _status(slug, evidence)
+        elif replay:
+            result = {"slug": slug, **records.replay(slug, folder=evidence)}
+            held, lines = not result["flipped"], _replayed(result)
+        elif accept:
+            flipped = records.accept(slug, accept, folder=evidence)
+            result, held = {"slug": slug, "accepted": flipped}, True
+            lines = [f"{slug}: {len(flipped)} verdicts", *(f"  {f['was']} -> {f['now']}: {f['text']}" for f in flipped)]
+        else:
+            result = (
+                records.confirm(slug, folder=evidence)
+                if confirm
+                else records.reproduce(slug, quick=quick, check=check, folder=evidence)
+            )
+            held, lines = result["good"], _ran(result)
+        good &= held
+        results.append(result)
         if not as_json:
-            typer.echo(f"{slug} ({record['split']} cases, seeds {record['seeds']}, {record['seconds']:.0f} s)")
-            for row in record["ledger"]:
-                typer.echo(f"  [{row['verdict']:>12s}] {row['level']}: {row['text']}")
-                if row["told"]:
-                    typer.echo(f"                 {row['told']}")
+            typer.echo("\n".join(lines))
     if as_json:
-        dump(told)
+        dump(results)
     raise typer.Exit(0 if good else 3)
+
+
+def _status(slug: str, folder: Path) -> tuple[dict[str, Any], bool, list[str]]:
+    from unseen.claims.evidence import freshness
+    from unseen.claims.stamps import stamp_of
+
+    found = freshness(slug, folder=folder, stamp=stamp_of(slug))
+    why = {"moved": "replay it", "unstamped": "no stamp of this type of processor: replay it", "stale": "flipped"}
+    lines = [f"{slug:18s} {found.word}" + (f" ({why[found.word]})" if found.word in why else "")]
+    return (
+        {"slug": slug, **dataclasses.asdict(found)},
+        found.word != "stale",
+        [*lines, *(f"    {part}" for part in found.parts)],
+    )
+
+
+def _replayed(result: Mapping[str, Any]) -> list[str]:
+    where = f" ({result['where']})" if result["where"] else ""
+    lines = [f"{result['slug']}: {len(result['cells'])} cells, largest difference {result['difference']:g}{where}"]
+    return [*lines, *(f"  flipped: {text}" for text in result["flipped"])]
+
+
+def _ran(record: Mapping[str, Any]) -> list[str]:
+    lines = [f"{record['slug']} ({record['split']} cases, seeds {record['seeds']}, {record['seconds']:.0f} s)"]
+    for row in record["ledger"]:
+        lines.append(f"  [{row['verdict']:>12s}] {row['level']}: {row['text']}")
+        if row["told"]:
+            lines.append(f"                 {row['told']}")
+    return [*lines, *(f"  another verdict than the recorded one: {text}" for text in record.get("changed", ()))]

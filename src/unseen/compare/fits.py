@@ -26,13 +26,15 @@ class Work:
 
     inputs: Inputs
     folder: Path | None
-    _parts: dict[int, tuple[Given, Domain | None]] = dataclasses.field(default_factory=dict)
+    _parts: dict[tuple[int, int], tuple[Given, Domain | None]] = dataclasses.field(default_factory=dict)
 
-    def part(self, seed: int) -> tuple[Given, Domain | None]:
-        """What is given for one seed, and the labelled samples that it does not hold."""
-        if seed not in self._parts:
-            self._parts = {seed: split(self.inputs, seed)}
-        return self._parts[seed]
+    def part(self, inputs: Inputs, seed: int) -> tuple[Given, Domain | None]:
+        """What is given for one seed, in one view, and the labelled samples that it does not hold."""
+        key = (seed, id(inputs))
+        if key not in self._parts:
+            self._parts = {kept: part for kept, part in self._parts.items() if kept[0] == seed}
+            self._parts[key] = split(inputs, seed)
+        return self._parts[key]
 
 
 def split(inputs: Inputs, seed: int) -> tuple[Given, Domain | None]:
@@ -50,13 +52,15 @@ def run_all(
 ) -> dict[tuple[str, str], list[Cell]]:
     """All cells, by candidate in the order of the seeds; a cell that stands in `folder` is read.
 
-    On Ray neither truth nor raw samples leave this process; `folder`, if given, must be one that all machines see.
+    Neither truth nor raw samples leave this process for another one; `folder`, if given, must be one that all machines
+    see. A model or teachers that are given keep the work in this process: not every network travels.
     """
     cells: dict[tuple[str, str], list[Cell]] = {pair: [] for pair in candidates}
     jobs: list[Job] = [(seed, pair) for seed in range(seeds) for pair in candidates]
-    work = Work(inputs, folder)
-    if engine.name == "process":
-        found: Iterator[Cell] = each(_cell, jobs, work, label="fitting")
+    if engine.name == "process" and not (inputs.model is None and inputs.teachers is None):
+        engine = dataclasses.replace(engine, workers=1)
+    if engine.name == "process" and engine.workers == 1:
+        found: Iterator[Cell] = each(_cell, jobs, Work(inputs, folder), label="fitting")
     else:
         told = Work(inputs.without_truth(), None if folder is None else folder.resolve())
         found = (unpack(*packed) for packed in each(_packed, jobs, told, engine=engine, label="fitting"))
@@ -67,6 +71,7 @@ def run_all(
 
 def fit_whole(inputs: Inputs, pair: tuple[str, str], cell: Cell, folder: Path | None) -> Cell | None:
     """The chosen candidate on all labelled source samples; None where `cell` has learnt from all that there are."""
+    inputs = inputs.seen_by(*pair)
     if split(inputs, cell["seed"])[1] is None:
         return None
     return refit_cell(inputs, cell, *pair, None if folder is None else folder / "cells")
@@ -74,10 +79,9 @@ def fit_whole(inputs: Inputs, pair: tuple[str, str], cell: Cell, folder: Path | 
 
 def _cell(work: Work, job: Job) -> Cell:
     seed, (slug, preset) = job
-    given, check = work.part(seed)
-    return run_cell(
-        work.inputs, given, check, slug, preset, seed, None if work.folder is None else work.folder / "cells"
-    )
+    inputs = work.inputs.seen_by(slug, preset)
+    given, check = work.part(inputs, seed)
+    return run_cell(inputs, given, check, slug, preset, seed, None if work.folder is None else work.folder / "cells")
 
 
 def _packed(work: Work, job: Job) -> tuple[Any, dict[str, Any]]:

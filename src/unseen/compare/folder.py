@@ -17,7 +17,7 @@ from unseen.compare.inputs import Inputs
 from unseen.data.domain import Domain
 from unseen.runtime import replacing
 
-MAP_SAMPLES = 1000
+MAP_SAMPLES = 600
 PICTURES = 24
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unseen import methods
 from unseen.catalogue import Given
 from unseen.data.classes import ClassSpace, join, overlap, realign
 from unseen.data.compositions import composed, primitives, with_vectors
@@ -54,6 +55,10 @@ class Inputs:
         The target's samples as they were read, for pictures in the report.
     overlap, leakage, told
         What to say before work.
+    two_views : Inputs, optional
+        The same samples with features of both views (`unseen.compare.views`).
+    one_view : Inputs, optional
+        Of inputs with both views, those with the plain one: scores of candidates are taken there, to be comparable.
     crafted : mapping of seed to Domain
         Features of crafted copies of source samples that the fits of a seed do not learn from; a column `family`.
     """
@@ -74,6 +79,16 @@ class Inputs:
     model: Any = None
     teachers: Any = None
     crafted: Mapping[int, Domain] = dataclasses.field(default_factory=dict)
+    two_views: Inputs | None = None
+    one_view: Inputs | None = None
+
+    def seen_by(self, slug: str, preset: str) -> Inputs:
+        """The inputs of a candidate: with both views if its preset reads them."""
+        if preset not in methods.card(slug).two_views:
+            return self
+        if self.two_views is None:
+            raise ValueError(f"{slug}:{preset} reads both views of pictures, which are not at hand here")
+        return self.two_views
 
     def joined(self) -> Inputs:
         """The same, with what is held out of the target joined to it."""
@@ -88,11 +103,26 @@ class Inputs:
         if self.described or self.shared_space:
             words["classes"] = self.classes
         inputs = {word: value for word, value in words.items() if value is not None}
-        return Given(inputs, shared_space=self.shared_space, seed=seed)
+        return Given(inputs, shared_space=self.shared_space, seed=seed, two_views=self.can_have_two_views)
+
+    @property
+    def can_have_two_views(self) -> bool:
+        """Whether there are pictures on both sides and a network with batch statistics, whose head is not given."""
+        from unseen.encoders.views import has_second_view
+
+        if self.one_view is not None or self.two_views is not None:
+            return True
+        sides = [self.raw[name] for name in ("source", "target") if name in self.raw]
+        pictures = len(sides) == 2 and all(side.kind == "image" and len(side) > 1 for side in sides)
+        return pictures and self.model is None and self.teachers is None and has_second_view(self.encoder)
 
     def without_truth(self) -> Inputs:
         """What a fit on another machine needs: features without exams, raw samples and the encoder."""
-        return dataclasses.replace(self, exams={}, raw={}, encoder=None)
+        plain = dataclasses.replace(self, exams={}, raw={}, encoder=None, two_views=None)
+        if self.two_views is None:
+            return plain
+        both = dataclasses.replace(self.two_views, exams={}, raw={}, encoder=None, one_view=plain)
+        return dataclasses.replace(plain, two_views=both)
 
 
 def prepare(
@@ -141,6 +171,7 @@ def prepare(
     described = any(told is not None for told in (classes, ontology, taxonomy))
     labeled = known.take(known.seen)
     apart = overlap(labeled, _classes_of(read, "target")) if _has_labels(read, "target") else {}
+    check_before_work(read, labeled, apart, described=described)
     read = {name: _onto(domain, everything) for name, domain in read.items()}
     parts = _seal(read, labels, fraction)
     if fraction > 0:
@@ -244,6 +275,45 @@ def check_kinds(read: Mapping[str, Domain]) -> None:
     if len(set(kinds.values())) > 1:
         told = ", ".join(f"{name} is {kind}" for name, kind in kinds.items())
         raise ValueError(f"all inputs must be of one kind; {told}")
+
+
+def check_before_work(
+    read: Mapping[str, Domain], labeled: ClassSpace, apart: Mapping[str, tuple[str, ...]], *, described: bool
+) -> None:
+    """`ValueError` for what no method can learn from or be graded on, before anything is encoded.
+
+    Parameters
+    ----------
+    read : mapping of words to Domain
+        Source, target and support, as far as they are given.
+    labeled : ClassSpace
+        The classes that have labelled samples.
+    apart : mapping
+        How these and the target's classes overlap; empty where the target has no labels.
+    described : bool
+        Whether classes without samples may be predicted, as a class file describes them.
+    """
+    if len(labeled) < 2 and not described:
+        only = "source" if "source" in read else "support"
+        told = f"all {len(read.get(only, ()))} are of {labeled.names[0]!r}"
+        raise ValueError(f"{only} must hold samples of at least two classes; {told}")
+    if apart and not apart["shared"] and not described:
+        raise ValueError(
+            f"target has no class in common with the labelled data: it has {_some(apart['target_only'])}, they have "
+            f"{_some(apart['source_only'])}. Name classes alike, or describe the target's with classes="
+        )
+    for name, domain in read.items():
+        if len(domain) > 2 and len(set(domain.digests().tolist())) == 1:
+            raise ValueError(f"{name} holds one and the same sample {len(domain)} times")
+    if "source" in read and "target" in read:
+        known = set(read["source"].digests().tolist())
+        if all(digest in known for digest in read["target"].digests().tolist()):
+            told = f"all {len(read['target'])} are in both"
+            raise ValueError(f"target holds no sample that source lacks ({told}): are they the same folder?")
+
+
+def _some(names: tuple[str, ...], most: int = 3) -> str:
+    return ", ".join(map(repr, names[:most])) + (f" and {len(names) - most} others" if len(names) > most else "")
 
 
 # -- classes -----------------------------------------------------------------------------------------------

@@ -13,7 +13,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from unseen import __version__, catalogue
+from unseen import methods as methods_
 from unseen.bundle import Bundle
 from unseen.compare.cells import Cell, calibration
 from unseen.compare.choice import choose
@@ -21,6 +24,7 @@ from unseen.compare.crafted import crafted_checks
 from unseen.compare.fits import alone_in, fit_whole, run_all, split
 from unseen.compare.inputs import Data, Inputs, prepare
 from unseen.compare.results import summarize
+from unseen.compare.views import with_two_views
 from unseen.data.class_gaps import gaps
 from unseen.data.classes import ClassSpace
 from unseen.data.ontology import Ontology
@@ -206,13 +210,14 @@ def compare(
     say : callable (str) -> None
         Told what will run, before it does.
     engine : Engine, optional
-        Where samples are encoded and fits run: this process, or Ray. The results are the same bits.
+        Where samples are encoded and fits run: on all cores of this machine by default, in one process
+        (``Engine(workers=1)``), or on Ray. The results are the same bits.
 
     Returns
     -------
     Comparison
     """
-    engine = engine or Engine()
+    engine = engine or Engine(workers=0)
     if seeds < 1:
         raise ValueError(f"seeds must be at least 1, got {seeds}")
     if protocol != "auto":
@@ -237,6 +242,8 @@ def compare(
     if folder is not None:
         _claim_folder(folder, config)
     inputs.crafted = crafted_checks(inputs, seeds, crafted)
+    if any(preset in methods_.card(slug).two_views for slug, preset in todo.candidates):
+        inputs = with_two_views(inputs)
     with alone_in(folder):
         found_cells = run_all(inputs, todo.candidates, seeds, folder, engine)
         cells = {name(*pair): group for pair, group in found_cells.items()}
@@ -251,11 +258,13 @@ def compare(
             )  # fmt: skip
         results.update(unseen=__version__, command=command, config=config, settings=_settings(engine))
         results["diagnosis"] = None if found is None else found.to_json()
-        bundle = make_bundle(inputs, whole or first)
+        seen = inputs.seen_by(*pairs[choice.name])
+        bundle = make_bundle(seen, whole or first)
         if folder is not None:
             from unseen.compare.folder import write_run
 
-            write_run(folder, results, inputs, whole or first, bundle, pictures=pictures, with_encoder=with_encoder)
+            with limited_threads():
+                write_run(folder, results, seen, whole or first, bundle, pictures=pictures, with_encoder=with_encoder)
     return Comparison(results, bundle, folder)
 
 
@@ -291,10 +300,30 @@ def introduction(inputs: Inputs) -> list[str]:
             lines.append(f"classes that differ in case only (are they one?): {', '.join(apart['case_variants'][:5])}")
     if inputs.described:
         lines += [f"classes: {gap}" for gap in gaps(inputs.classes)]
-    lines += [leak.summary() for leak in inputs.leakage]
+    lines += [leak.summary() for leak in inputs.leakage] + few_samples(inputs)
     if "target" in inputs.told and not inputs.exams:
         lines.append("the target has no labels: there will be a choice, and no accuracy")
     return lines
+
+
+def few_samples(inputs: Inputs) -> list[str]:
+    """What is too small to say much, in sentences."""
+    lines = []
+    if inputs.source is not None:
+        counts = np.bincount(inputs.source.labels, minlength=len(inputs.classes))
+        alone = [inputs.classes.names[c] for c in np.flatnonzero(counts == 1)]
+        if alone:
+            told = ", ".join(alone[:3]) + (f" and {len(alone) - 3} others" if len(alone) > 3 else "")
+            lines.append(f"classes with a single labelled sample, of which nothing can be held out: {told}")
+    if inputs.target is not None and len(inputs.target) < SMALL_TARGET:
+        lines.append(
+            f"the target has {len(inputs.target)} samples: nothing that needs its neighbours or its shares can be "
+            "estimated well, and an accuracy on it says little"
+        )
+    return lines
+
+
+SMALL_TARGET = 20
 
 
 def _config(inputs: Inputs, todo: Plan, protocol: str, labels: str, seeds: int) -> dict[str, Any]:
@@ -374,6 +403,8 @@ def adapt(
     make = functools.partial(catalogue.make, method, preset, seed, **(settings or {}))
     make()
     ready = prepare(**inputs)
+    if preset in methods_.card(method).two_views:
+        ready = with_two_views(ready).seen_by(method, preset)
     given, check = split(ready, seed)
     fitted = given.fit(make()) if check is not None or not refit else make()
     cell = {"method": fitted, **calibration(fitted, check)}

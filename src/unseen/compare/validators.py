@@ -83,8 +83,9 @@ def _validators(
     if p is not None and check is not None:
         scores[EMBEDDED] = _embedded(cell, given.inputs["source"], check)
     if p is not None and inputs.source is not None and not len(inputs.classes.unseen):
-        target, predicted = _thinned(_table(inputs.target), cell["adapted"]["prediction"])
-        source, y = _thinned(_table(inputs.source), inputs.source.labels)
+        plain = inputs.one_view or inputs
+        target, predicted = _thinned(_table(plain.target), cell["adapted"]["prediction"])
+        source, y = _thinned(_table(plain.source), inputs.source.labels)
         scores |= {name: reverse_validation(target, predicted, source, y, learner) for name, learner in BACK.items()}
     if cell["seed"] in inputs.crafted:
         scores[CRAFTED] = _on_copies(cell["method"], inputs.crafted[cell["seed"]])

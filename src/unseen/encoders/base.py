@@ -138,7 +138,7 @@ class Encoder:
     def dim(self) -> int:
         """Number of features."""
         with torch.inference_mode():
-            return int(self.module(self.example()).shape[1])
+            return int(self.module(self.example(1)).shape[1])
 
     @property
     def n_regions(self) -> int:
@@ -157,10 +157,10 @@ class Encoder:
         spec = {"name": self.name, "weights": weights, "preprocess": self.preprocess.to_json()}
         return hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()
 
-    def example(self) -> Tensor:
-        """A full batch of one meaningless sample, for tracing and export."""
+    def example(self, rows: int | None = None) -> Tensor:
+        """A full batch of one meaningless sample, or one of `rows`, for tracing and export."""
         sample: Any = np.zeros((8, 8, 3), dtype=np.uint8) if self.kind == "image" else "example"
-        return self.batch([sample])
+        return self.batch([sample], rows)
 
     def batch(self, samples: Sequence[Any], rows: int | None = None) -> Tensor:
         """Preprocess samples and pad to a full batch, or to `rows`, with copies of the first."""

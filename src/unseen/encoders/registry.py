@@ -89,6 +89,13 @@ SCHEMES: Mapping[str, Scheme] = {
         "vision:build_pixels",
         (*_PICTURE, "interpolation"),
     ),
+    "views": Scheme(
+        "views:<encoder>",
+        ("image",),
+        "features of a network, then those with the batch statistics of the domain that a model adapted to",
+        "views:build_views",
+        ("pretrained", *_PICTURE, "regions", "layer"),
+    ),
     "open_clip": Scheme(
         "open_clip:<arch>/<pretrained or local file>",
         ("image", "text"),
@@ -231,7 +238,7 @@ def get(name: str, *, trust: bool = False, precision: Precision = "auto") -> Enc
     PermissionError
         If it needs trust.
     """
-    return _build(name, trust=trust, precision=precision)
+    return build(name, trust=trust, precision=precision)
 
 
 def load(record: Mapping[str, Any], folder: str | os.PathLike[str] | None = None, *, trust: bool = False) -> Encoder:
@@ -254,12 +261,13 @@ def load(record: Mapping[str, Any], folder: str | os.PathLike[str] | None = None
     where = None if folder is None else Path(folder)
     if where is not None and not where.is_dir():
         raise FileNotFoundError(f"folder: there is no saved encoder at {str(where)!r}")
-    encoder = _build(record["name"], trust=trust, precision=record.get("precision", "auto"), folder=where)
+    encoder = build(record["name"], trust=trust, precision=record.get("precision", "auto"), folder=where)
     encoder.check(record)
     return encoder
 
 
-def _build(name: str, *, trust: bool, precision: Precision, folder: Path | None = None) -> Encoder:
+def build(name: str, *, trust: bool, precision: Precision, folder: Path | None = None) -> Encoder:
+    """Build an encoder by its name, from the weights in a folder if one is given."""
     scheme_name, argument, options = _parse(name)
     scheme = schemes()[scheme_name]
     if ":" in scheme.form and not argument:

@@ -71,6 +71,9 @@ class Card:
         What the labels of samples are; `predict` then gives indices of classes, or numbers.
     presets : mapping of name to hyperparameters
         What `compare` tries, at most four, fixed in advance.
+    two_views : set of str
+        Presets that read both views of pictures: the features of a frozen network, and those that it gives with the
+        batch statistics of their domain (`unseen.encoders.views`).
     on_request : set of str
         Presets that `compare` tries only if they are named, such as those of the paper's own size.
     smoke : mapping
@@ -122,6 +125,7 @@ class Card:
     protocols: frozenset[str] | set[str] = frozenset({"closed"})
     task: Literal["class", "value"] = "class"
     presets: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=lambda: {"default": {}})
+    two_views: frozenset[str] | set[str] = frozenset()
     on_request: frozenset[str] | set[str] = frozenset()
     smoke: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     commands: tuple[str, ...] = ()
@@ -145,6 +149,8 @@ class Card:
     def __post_init__(self) -> None:
         if not 1 <= len(self.presets) <= 4:
             raise ValueError(f"presets must be one to four; {self.slug} has {len(self.presets)}")
+        if not set(self.two_views) <= set(self.presets):
+            raise ValueError(f"two_views must hold presets; {self.slug} has {sorted(self.two_views)}")
         if not set(self.on_request) < set(self.presets):
             raise ValueError(f"on_request must hold some presets, not all; {self.slug} has {sorted(self.on_request)}")
 

@@ -6,16 +6,19 @@ import contextlib
 import dataclasses
 import functools
 import logging
+import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, TypeVar
 
 from unseen.runtime import Runtime, current, runtime, track
+from unseen.scale.processes import beside
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Shared = TypeVar("Shared")
 
 NAMES = ("process", "ray")
+MOST_WORKERS = 8
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,6 +35,9 @@ class Engine:
         What Ray sets aside for an item; fractions let several share one.
     retries : int, >= 0
         How often an item is done again whose worker or machine died. An error of the work itself is not retried.
+    workers : int, >= 0
+        Of the engine "process": how many processes of this machine take part, this one among them; 0 is one for each
+        core, up to 8. Functions, items and results must then be picklable, and results are the same bits.
 
     Raises
     ------
@@ -44,13 +50,14 @@ class Engine:
     cpus: float = 1.0
     gpus: float = 0.0
     retries: int = 3
+    workers: int = 1
 
     def __post_init__(self) -> None:
         if self.name not in NAMES:
             raise ValueError(f"engine must be one of {', '.join(NAMES)}; got {self.name!r}")
         if self.address is not None and self.name != "ray":
             raise ValueError(f"address={self.address!r} is for engine 'ray'; the engine is {self.name!r}")
-        for key in ("cpus", "gpus", "retries"):
+        for key in ("cpus", "gpus", "retries", "workers"):
             if getattr(self, key) < 0:
                 raise ValueError(f"{key} must be at least 0; got {getattr(self, key)}")
 
@@ -75,6 +82,10 @@ def each(
     """
     engine = engine or Engine()
     if engine.name == "process":
+        helpers = min(engine.workers or min(os.cpu_count() or 1, MOST_WORKERS), len(items)) - 1
+        if helpers > 0:
+            yield from beside(function, items, shared, helpers, label)
+            return
         for item in track(items, label):
             yield function(shared, item)
         return

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 
 from unseen import catalogue, claims
-from unseen.claims.evidence import COLUMNS, evidence_files, file_hash, lines_of
+from unseen.claims.base import COLUMNS
+from unseen.claims.evidence import Standing, freshness, read_records, standings
 from unseen.web.markup import code, facts, folded, heading, items, joined, paragraph, table
 
 SIGNS = {"held": "✓", "not held": "✗"}
@@ -68,30 +68,34 @@ def _card(about: Mapping[str, Any]) -> Markup:
     return joined(parts)
 
 
-def ledger(slug: str, record: Mapping[str, Any] | None) -> list[dict[str, str]]:
-    """The assertions of a claim with the verdicts of a record: text, level, verdict, figures."""
-    assertions = claims.get(slug).ledger
-    without = {"paper scale": "not run", "not testable": "not testable"}
+def ledger(slug: str, have: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """The assertions of a claim with what its records say of them: text, level, verdict, state, figures."""
     return [
         {
-            "text": assertion.text,
-            "level": assertion.level + (", promised" if assertion.level == "effect" and assertion.promised else ""),
-            "verdict": line["verdict"] if line else without.get(assertion.level, "no evidence"),
-            "figures": line["told"] if line else assertion.reason,
+            "text": one.assertion.text,
+            "level": one.assertion.level + (", promised" if one.assertion.promised else ""),
+            "verdict": one.verdict,
+            "state": "" if one.state == "open" else one.state,
+            "figures": joined_sentences(one),
         }
-        for assertion, line in zip(assertions, lines_of([one.text for one in assertions], record))
+        for one in standings(claims.get(slug), have)
     ]
+
+
+def joined_sentences(standing: Standing) -> str:
+    """The figures of an assertion, and its first, blind verdict where that was another one or of other words."""
+    if standing.first is None:
+        return standing.told
+    words = "" if standing.first["text"] == standing.assertion.text else f"in other words ({standing.first['text']}) "
+    return (
+        f"{standing.told} — Judged blind {words}on {standing.first['date']}: {standing.first['verdict']}; "
+        f"{standing.first['told']}"
+    )
 
 
 def records(slug: str, folder: Path | None) -> list[dict[str, Any]]:
     """The records of a system, oldest first; `ValueError` if one is damaged."""
-    read = []
-    for file in evidence_files(folder, slug) if folder is not None and folder.is_dir() else ():
-        try:
-            read.append(json.loads(file.read_text(encoding="utf-8")))
-        except ValueError as error:
-            raise ValueError(f"the record {file.name} is damaged: {error}") from error
-    return read
+    return read_records(folder, slug) if folder is not None and folder.is_dir() else []
 
 
 def _evidence(slug: str, folder: Path | None) -> Markup:
@@ -99,7 +103,7 @@ def _evidence(slug: str, folder: Path | None) -> Markup:
         return paragraph("Systems are compared with it; it has no claims of its own.")
     have = records(slug, folder)
     newest = have[-1] if have else None
-    rows = ledger(slug, newest)
+    rows = ledger(slug, have)
     counts = Counter(row["verdict"] for row in rows)
     parts = [
         paragraph(
@@ -109,32 +113,34 @@ def _evidence(slug: str, folder: Path | None) -> Markup:
             )
         )
     ]
-    if newest is None:
+    if newest is None or folder is None:
         why = (
             "No folder with evidence was found; start with --evidence FOLDER (docs/evidence of a checkout)."
             if folder is None or not folder.is_dir()
             else f"There is no record of {slug} in the folder of evidence."
         )
         parts.append(paragraph(joined([why, " To run its claims here: ", code(f"unseen reproduce {slug}")]), "notice"))
-    elif newest["files"] != file_hash(slug):
-        parts.append(paragraph("Stale: files of the system have changed since this was recorded.", "notice"))
-    if len(have) > 1:
-        parts.append(
-            paragraph(
-                f"Recorded {len(have)} times; this is the newest. The system was changed after an earlier record, "
-                "which had opened the same cases.",
-                "notice",
-            )
-        )
+    else:
+        found = freshness(slug, folder=folder)
+        if found.word == "stale":
+            parts.append(paragraph("Stale: another verdict than the recorded one: " + "; ".join(found.parts), "notice"))
+        if any(row["state"] == "explored" for row in rows):
+            parts.append(paragraph(EXPLORED, "quiet"))
     parts.append(
         table(
-            ["assertion", "level", "verdict", "figures, or why there are none"],
-            [[row["text"], row["level"], verdict(row["verdict"]), row["figures"]] for row in rows],
+            ["assertion", "level", "verdict", "", "figures, or why there are none"],
+            [[row["text"], row["level"], verdict(row["verdict"]), row["state"], row["figures"]] for row in rows],
         )
     )
     if newest is not None:
         parts += [_origin(newest), folded("All figures, averaged over cases and seeds", _figures(newest))]
     return joined(parts)
+
+
+EXPLORED = (
+    "Confirmed: judged once, in these words, on cases that nobody had looked at. Explored: the assertion is younger "
+    "than the first look at its cases."
+)
 
 
 def verdict(word: str) -> Markup:
@@ -155,7 +161,7 @@ def _origin(record: Mapping[str, Any]) -> Markup:
 def _figures(record: Mapping[str, Any]) -> Markup:
     import pandas as pd
 
-    frame = pd.DataFrame(record["rows"], columns=COLUMNS)
+    frame = pd.DataFrame(record["rows"], columns=list(COLUMNS))
     groups = frame.groupby(["experiment", "metric", "arm"], sort=False).value
     rows = [
         [*key, f"{values.mean():.4g}", f"{values.min():.4g}", f"{values.max():.4g}", len(values)]

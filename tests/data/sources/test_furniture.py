@@ -248,6 +248,12 @@ def test_damaged_packages_are_refused(content: bytes, message: str, tmp_path: Pa
         debian.read_deb(file, lambda name: name.endswith("a"))
 
 
+def test_links_are_left_out_where_that_is_asked_for(tmp_path):
+    file = tmp_path / "x.deb"
+    file.write_bytes(deb({"a": None, "b": b"1"}))
+    assert debian.read_deb(file, lambda name: True, skip_links=True) == {"b": b"1"}
+
+
 def test_a_damaged_cache_is_named(pinned: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     apt_that_writes(pinned["deb"], monkeypatch)
     read(n_points=4)

@@ -49,10 +49,11 @@ def fetch_deb(package: str, pin: Mapping[str, Any]) -> Path:
     )  # fmt: skip
 
 
-def read_deb(archive: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]:
+def read_deb(archive: Path, wanted: Callable[[str], bool], *, skip_links: bool = False) -> dict[str, bytes]:
     """The plain files of a package whose paths (such as ``usr/share/x``) are `wanted`, read in memory.
 
     Links, devices and paths that lead out of the package are never followed or written: nothing is unpacked to disk.
+    Symbolic links among the wanted are refused, or left out with `skip_links`.
 
     Raises
     ------
@@ -64,7 +65,7 @@ def read_deb(archive: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]:
         with tarfile.open(fileobj=io.BytesIO(_data(archive)), mode="r:*") as content:
             for info in content:
                 name = info.name.removeprefix("./")
-                if not wanted(name):
+                if not wanted(name) or (skip_links and info.issym()):
                     continue
                 if not info.isreg() or info.size > MAX_MEMBER or ".." in Path(name).parts or name.startswith("/"):
                     raise ValueError(f"{archive.name}: {info.name} is no plain file of at most {MAX_MEMBER:,} bytes")

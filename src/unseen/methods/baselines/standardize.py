@@ -32,6 +32,8 @@ class Standardize(PerDomainMethod):
         summary="Give each domain its own mean and deviation, then train on the source.",
         unseen={"domains"},
         protocols={"closed", "partial", "open", "open-partial"},
+        presets={"default": {}, "views": {}},
+        two_views={"views"},
         baseline=True,
     )
 

@@ -1,0 +1,1 @@
+"""A benchmark of distribution shifts: families of ordered pairs of domains, wide enough to learn a rule from."""

@@ -1,0 +1,48 @@
+"""Printed letters for claims, as ink or as features of a pretrained network; a case names letters and fonts."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+from PIL import Image
+
+from unseen.data.domain import Domain, Lazy
+
+FAMILIES = ("DejaVuSans", "DejaVuSansMono", "DejaVuSerif", "STIXGeneral", "cm")
+"""Families of the fonts of matplotlib, by what the names of their files start with."""
+
+
+def family_of(font: str) -> str:
+    """The family that a font belongs to."""
+    return max((family for family in FAMILIES if font.startswith(family)), key=len)
+
+
+@functools.cache
+def letters(text: str, copies: int, size: int = 16) -> Domain:
+    """Ink of letters, 0 for paper and 1 for ink, (n, 1, size, size), with columns `font` and `family`."""
+    from unseen.data.sources import characters
+
+    domain = characters(text, size=size, copies=copies)
+    families = np.array([family_of(font) for font in domain.columns["font"].tolist()])
+    ink = domain.x.reshape(-1, 1, size, size).astype(np.float32)
+    return domain.replace(x=ink, kind="image", columns={**domain.columns, "family": families})
+
+
+@functools.cache
+def letter_features(text: str, copies: int) -> Domain:
+    """EfficientNet-Lite0's features of letters, black on white, (n, 1280), with columns `font` and `family`."""
+    from unseen.encoders import get
+
+    domain = letters(text, copies, 64)
+    paper = np.rint(255 * (1 - domain.x[:, 0])).astype(np.uint8)
+    pictures = Lazy(range(len(paper)), lambda i: Image.fromarray(paper[i]).convert("RGB"))
+    return get("efficientnet-lite0").encode(domain.replace(x=pictures), precision="fp32")
+
+
+def in_family(text: str, family: str, copies: int) -> Domain:
+    """Features of the letters in the fonts of one family, upright and slanted, light and bold."""
+    if family not in FAMILIES:
+        raise ValueError(f"family must be of {', '.join(FAMILIES)}; got {family!r}")
+    domain = letter_features(text, copies)
+    return domain.take(domain.columns["family"] == family).replace(name=family)

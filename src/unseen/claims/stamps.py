@@ -1,0 +1,136 @@
+"""Stamps: what a system gives on standard inputs and which data its claim reads, as digests that take seconds.
+
+Equal stamps mean that recorded figures are still those of the system that is there, however its files changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import platform
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from unseen import claims, methods
+from unseen.data.sources import SourceUnavailable
+from unseen.methods.base import Method
+from unseen.testing.compared import outputs
+from unseen.testing.inputs import cases
+
+log = logging.getLogger(__name__)
+
+DIGITS = 3
+"""Decimals of numbers relative to the largest of their array: bits that differ between builds do not count."""
+
+
+def processor() -> str:
+    """The type of this processor, as far as its results differ: architecture, maker, widest instructions."""
+    maker = ""
+    if Path("/proc/cpuinfo").exists():
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        maker = next((line.partition(":")[2].strip() for line in lines if line.startswith("vendor_id")), "")
+    return " ".join(filter(None, [platform.machine(), maker, torch.backends.cpu.get_cpu_capability()]))
+
+
+def stamp_of(slug: str) -> dict[str, str]:
+    """The stamp of a system: a digest for its settings, each standard fit, each case's data, each further behaviour.
+
+    Parameters
+    ----------
+    slug : str
+        A system with a claim.
+
+    Returns
+    -------
+    dict of str to str
+        What was looked at, to 12 hex digits; data that cannot be had here has no entry.
+    """
+    return {what: digest_of(value)[:12] for what, value in _looked_at(slug)}
+
+
+def _looked_at(slug: str) -> Iterator[tuple[str, Any]]:
+    claim, card = claims.get(slug), methods.card(slug)
+    if card.kind == "method":
+        method: type[Method] = methods.get(slug)
+        yield "settings", {"defaults": method().get_params(), **card.presets}
+        for way in cases(method):
+            yield f"fit {way}", outputs(way.make().fit(**way.inputs()), way.samples())
+    if claim.behaviour is not None:
+        yield from ((f"behaviour {name}", value) for name, value in claim.behaviour().items())
+    for name, experiment in claim.experiments.items():
+        if experiment.data is None:
+            continue
+        for case in experiment.confirmation:
+            try:
+                domains = list(experiment.data(case))
+                yield f"data {name}: {case}", sorted(domain.fingerprint(labels=True) for domain in domains)
+            except (SourceUnavailable, ImportError) as error:
+                log.info("%s: the data of %s are not at hand: %s", slug, case, error)
+
+
+def digest_of(value: Any) -> str:
+    """SHA-256 of values in which numbers are rounded to `DIGITS` decimals of the largest of their array."""
+    return hashlib.sha256(json.dumps(_plain(value), sort_keys=True).encode()).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, (torch.Tensor, np.ndarray)):
+        return _rounded(np.asarray(value))
+    if isinstance(value, (float, np.floating)):
+        return f"{value:.{DIGITS}g}"
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _rounded(array: np.ndarray) -> Any:
+    if array.dtype.kind != "f":
+        return array.tolist()
+    finite = np.abs(array[np.isfinite(array)])
+    scale = float(finite.max()) if finite.size and finite.max() > 0 else 1.0
+    return [f"{scale:.2g}", (np.round(array / scale, DIGITS) + 0.0).tolist()]  # + 0.0: no minus zero
+
+
+# -- files -------------------------------------------------------------------------------------------------
+
+
+def _file(folder: Path, slug: str) -> Path:
+    return folder / f"{slug}.stamp.json"
+
+
+def read_stamp(folder: Path, slug: str) -> dict[str, str] | None:
+    """The stamp that this type of processor left beside the evidence; None without one."""
+    file = _file(folder, slug)
+    return json.loads(file.read_text(encoding="utf-8")).get(processor()) if file.exists() else None
+
+
+def write_stamp(folder: Path, slug: str, stamp: Mapping[str, str]) -> None:
+    """Keep the stamp of this type of processor; those of others stay."""
+    file = _file(folder, slug)
+    have = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    temporary = file.with_name(f".{file.name}.tmp")
+    temporary.write_text(json.dumps(have | {processor(): dict(stamp)}, indent=1, ensure_ascii=False) + "\n")
+    temporary.replace(file)
+
+
+def moved_parts(recorded: Mapping[str, str], stamp: Mapping[str, str]) -> tuple[str, ...]:
+    """What a recorded stamp and today's both looked at and found different, or only one of them looked at.
+
+    Data that could not be had here, or when the stamp was recorded, is no difference.
+    """
+    both = recorded.keys() | stamp.keys()
+    return tuple(
+        sorted(
+            what
+            for what in both
+            if recorded.get(what) != stamp.get(what)
+            and (not what.startswith("data ") or (what in recorded and what in stamp))
+        )
+    )

@@ -1,0 +1,147 @@
+"""A second view of pictures: features of the same network with the batch statistics of their domain (AdaBN).
+
+Style lives in what batch normalization subtracts and divides by. Where pictures of a domain look unlike those that a
+network was trained on, its features with their own statistics say what the plain ones do not, and the reverse.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from unseen.data.domain import Domain
+from unseen.encoders.backends import prefetched
+from unseen.encoders.base import Encoder, read_samples
+from unseen.encoders.cache import written
+from unseen.encoders.registry import Request, build
+from unseen.nn.bn_statistics import batch_norms
+from unseen.nn.state import digest
+from unseen.runtime import current, track
+
+STATISTICS = "statistics.safetensors"
+BATCH = 64
+"""Pictures whose statistics are taken together; those of the batches are averaged."""
+
+
+def has_second_view(encoder: Encoder | None) -> bool:
+    """Whether an encoder reads pictures by one network that has batch normalization."""
+    return encoder is not None and type(encoder) is Encoder and encoder.kind == "image" and bool(_layers(encoder))
+
+
+def _layers(encoder: Encoder) -> dict[str, nn.Module]:
+    return batch_norms(encoder.module)
+
+
+def with_statistics_of(domain: Domain, encoder: Encoder) -> Encoder:
+    """The encoder with the means and variances that a domain gives its BatchNorm layers [1].
+
+    Parameters
+    ----------
+    domain : Domain
+        Pictures; at least two. Batches are made in an order by content.
+    encoder : Encoder
+        Stays as it is.
+
+    Raises
+    ------
+    ValueError
+        If the encoder has no BatchNorm layer, or there are fewer than two pictures.
+
+    References
+    ----------
+    [1] Li, Wang, Shi, Liu, Hou, "Revisiting Batch Normalization For Practical Domain Adaptation", 2016, algorithm 1.
+    """
+    if not has_second_view(encoder):
+        raise ValueError(f"encoder {encoder.name!r} must read pictures by a network with BatchNorm layers")
+    if len(domain) < 2:
+        raise ValueError(f"domain {domain.name!r} must hold at least two pictures; it has {len(domain)}")
+    adapted = copy.deepcopy(encoder)
+    adapted.__dict__.pop("fingerprint", None)
+    adapted.local, adapted._identity = True, None
+    layers = list(_layers(adapted).values())
+    for layer in layers:
+        layer.reset_running_stats()  # type: ignore[operator]
+        layer.momentum = None  # type: ignore[assignment]  # a plain average over batches
+        layer.train()
+    bfloat16 = encoder.backend(encoder.precision).endswith("bf16")
+    device = torch.device(current().device)
+    network = adapted.module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    order = domain.canonical_order()
+    starts = range(0, max(len(order) - BATCH // 2, 1), BATCH)  # what is left over is half a batch or more
+    pieces = [order[start : start + BATCH] for start in starts]
+    read = prefetched(lambda rows: encoder.preprocess(list(read_samples(domain, rows))), pieces, threads=1)
+    with contextlib.closing(read), torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
+        for _ in track(pieces, f"statistics of {domain.name}"):
+            network(next(read).to(device, memory_format=torch.channels_last))
+    adapted.module = network.cpu()
+    for layer in layers:
+        layer.eval()
+    return adapted
+
+
+class Views(nn.Module):
+    """Two networks beside each other: the features of the first, then those of the second, (b, 2 d)."""
+
+    def __init__(self, plain: nn.Module, adapted: nn.Module) -> None:
+        super().__init__()
+        self.plain, self.adapted = plain, adapted
+
+    def forward(self, batch: Tensor) -> Tensor:
+        """Features of both views."""
+        return torch.cat([self.plain(batch), self.adapted(batch)], dim=1)
+
+
+def both_views(plain: Encoder, adapted: Encoder) -> Encoder:
+    """One encoder of both views, called ``views:NAME``; a saved model carries the statistics alone."""
+
+    state = _statistics(adapted)
+
+    def save(folder: Path) -> None:
+        with written(folder / STATISTICS) as temporary:
+            save_file(state, temporary)
+        if plain.local:
+            plain.save_weights(folder / "plain")
+
+    return Encoder(
+        name=f"views:{plain.name}",
+        module=Views(plain.module, adapted.module),
+        preprocess=plain.preprocess,
+        batch_size=plain.batch_size,
+        precision=plain.precision,
+        local=True,
+        identity=plain.fingerprint + digest(state),
+        save=save,
+    )
+
+
+def _statistics(encoder: Encoder) -> dict[str, Tensor]:
+    """Copies of the running means and variances, by layer and name."""
+    return {
+        f"{name}.{part}": getattr(layer, part).detach().clone().contiguous()
+        for name, layer in _layers(encoder).items()
+        for part in ("running_mean", "running_var")
+    }
+
+
+def build_views(request: Request) -> Encoder:
+    """Build ``views:<encoder>`` of a saved model: its statistics are those of the domain that the model adapted to."""
+    if request.folder is None:
+        raise ValueError(f"encoder {request.name!r} has statistics of a domain: it comes out of `unseen compare`")
+    name = request.name.removeprefix("views:")
+    inside = request.folder / "plain"
+    plain = build(name, trust=request.trust, precision=request.precision, folder=inside if inside.is_dir() else None)
+    adapted = copy.deepcopy(plain)
+    adapted.__dict__.pop("fingerprint", None)
+    adapted.local, adapted._identity = True, None
+    state = load_file(request.folder / STATISTICS)
+    for name, own in _statistics(adapted).items():
+        if name not in state or state[name].shape != own.shape:
+            raise ValueError(f"{STATISTICS} does not fit the encoder: {name}")
+        layer, _, part = name.rpartition(".")
+        getattr(adapted.module.get_submodule(layer), part).copy_(state[name])
+    return both_views(plain, adapted)

@@ -1,0 +1,75 @@
+"""Processes beside this one: order, equal results, errors, and programs without a guard."""
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from unseen.runtime import current, runtime
+from unseen.scale import Engine, each, processes
+
+
+def doubled(shared, item):
+    return shared + 2 * item, os.getpid()
+
+
+def settings(shared, item):
+    return current().threads, current().precision
+
+
+def failing(shared, item):
+    if item == 3:
+        raise ValueError("item 3 is bad")
+    return item
+
+
+def test_results_come_in_order_and_all_processes_take_part():
+    found = list(each(slow, range(14), 100, engine=Engine(workers=2)))
+    assert [value for value, _ in found] == [100 + 2 * i for i in range(14)]
+    assert len({pid for _, pid in found}) == 2
+    assert os.getpid() in {pid for _, pid in found}
+
+
+def slow(shared, item):
+    time.sleep(0.7)  # a helper takes a second or two to start
+    return doubled(shared, item)
+
+
+@pytest.fixture
+def at_once(monkeypatch):
+    monkeypatch.setattr(processes, "ALONE", -1.0)
+
+
+def test_quick_work_starts_no_process():
+    assert {pid for _, pid in each(doubled, range(50), 0, engine=Engine(workers=2))} == {os.getpid()}
+
+
+@pytest.mark.usefixtures("at_once")
+def test_settings_travel():
+    with runtime(threads=3, precision="bf16"):
+        assert set(each(settings, range(6), None, engine=Engine(workers=2))) == {(3, "bf16")}
+
+
+@pytest.mark.usefixtures("at_once")
+def test_an_error_of_the_work_is_raised():
+    with pytest.raises(ValueError, match="item 3 is bad"):
+        list(each(failing, range(6), None, engine=Engine(workers=2)))
+
+
+def test_one_item_or_one_worker_starts_no_process():
+    assert list(each(doubled, [1], 0, engine=Engine(workers=4))) == [(2, os.getpid())]
+    assert {pid for _, pid in each(doubled, range(5), 0)} == {os.getpid()}
+    with pytest.raises(ValueError, match="workers must be at least 0; got -1"):
+        Engine(workers=-1)
+
+
+def test_a_program_without_a_guard_is_run_once(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import operator\nfrom unseen.scale import Engine, each, processes\nprocesses.ALONE = -1.0\n"
+        "print('begun')\nprint(list(each(operator.add, range(4), 10, engine=Engine(workers=2))))\n"
+    )
+    done = subprocess.run([sys.executable, program], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[:2] == ["begun", "[10, 11, 12, 13]"]
