@@ -1,5 +1,7 @@
 """What the claim of CREST compares with: scorers of single cells, and signs that were not shown before."""
 
+from typing import Literal
+
 import numpy as np
 import pytest
 import torch
@@ -36,7 +38,9 @@ def test_a_pooled_score_is_that_of_one_region_near_the_largest_of_many_and_blind
 
 @pytest.mark.parametrize("width", [0, 8])
 @pytest.mark.parametrize("objective", ["attributes", "classes"])
-def test_pooled_scorers_find_unseen_sets_of_attributes_and_where_each_is(width: int, objective: str) -> None:
+def test_pooled_scorers_find_unseen_sets_of_attributes_and_where_each_is(
+    width: int, objective: Literal["attributes", "classes"]
+) -> None:
     whole, classes = of_cells()
     new = whole.take(whole.labels >= 4)
     method = PooledScorers(width=width, objective=objective, dropout=0.0, epochs=60, temperature=3.0)
@@ -72,6 +76,7 @@ def test_mosaics_of_letters_show_their_signs_where_they_say() -> None:
     assert given.classes.attribute_names == tuple("ABCDEFGHJK")
     pixels, labels, _ = crest.signs("capitals")
     cells, place = given.unseen.columns["regions"], given.unseen.columns["place"]
+    assert given.classes.attributes is not None
     assert ((place[0] >= 0) == given.classes.attributes[given.unseen.labels[0]]).all()
     for sign in np.flatnonzero(place[0] >= 0):
         assert (pixels[labels == sign] == cells[0, place[0, sign]]).all(axis=1).any()

@@ -543,7 +543,7 @@ LEDGER: tuple[Assertion, ...] = (
         "as by chance, 0.02."),
     effect("emoji", better("annotation", "annotation without alignment", "pictures"),
         "Pictures for a name are found better in the embedding than without alignment."),
-    mechanism("emoji, fair arms", _gain("mixed", "nearest both"),
+    effect("emoji, fair arms", _gain("mixed", "nearest both"),
         "What the pool teaches: on emoji the whole method beats the nearest prototype in both spaces at once, "
         "neither aligned nor moved."),
     effect("emoji, fair arms", _gain("aligned pictures", "self-trained, strongest"),
