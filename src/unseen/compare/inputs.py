@@ -142,8 +142,11 @@ def prepare(
     model: Any = None,
     teachers: Any = None,
     engine: Engine | None = None,
+    distinct: bool = False,
 ) -> Inputs:
     """Load, align, seal, check and encode, on `engine` where it is Ray.
+
+    With `distinct`, a target whose every sample the source has, too, is refused.
 
     Raises
     ------
@@ -171,7 +174,7 @@ def prepare(
     described = any(told is not None for told in (classes, ontology, taxonomy))
     labeled = known.take(known.seen)
     apart = overlap(labeled, _classes_of(read, "target")) if _has_labels(read, "target") else {}
-    check_before_work(read, labeled, apart, described=described)
+    check_before_work(read, labeled, apart, described=described, distinct=distinct)
     read = {name: _onto(domain, everything) for name, domain in read.items()}
     parts = _seal(read, labels, fraction)
     if fraction > 0:
@@ -278,7 +281,12 @@ def check_kinds(read: Mapping[str, Domain]) -> None:
 
 
 def check_before_work(
-    read: Mapping[str, Domain], labeled: ClassSpace, apart: Mapping[str, tuple[str, ...]], *, described: bool
+    read: Mapping[str, Domain],
+    labeled: ClassSpace,
+    apart: Mapping[str, tuple[str, ...]],
+    *,
+    described: bool,
+    distinct: bool,
 ) -> None:
     """`ValueError` for what no method can learn from or be graded on, before anything is encoded.
 
@@ -292,6 +300,8 @@ def check_before_work(
         How these and the target's classes overlap; empty where the target has no labels.
     described : bool
         Whether classes without samples may be predicted, as a class file describes them.
+    distinct : bool
+        Whether the target must hold a sample that the source lacks.
     """
     if len(labeled) < 2 and not described:
         only = "source" if "source" in read else "support"
@@ -305,7 +315,7 @@ def check_before_work(
     for name, domain in read.items():
         if len(domain) > 2 and len(set(domain.digests().tolist())) == 1:
             raise ValueError(f"{name} holds one and the same sample {len(domain)} times")
-    if "source" in read and "target" in read:
+    if distinct and "source" in read and "target" in read:
         known = set(read["source"].digests().tolist())
         if all(digest in known for digest in read["target"].digests().tolist()):
             told = f"all {len(read['target'])} are in both"

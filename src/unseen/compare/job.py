@@ -236,7 +236,7 @@ def compare(
     inputs = prepare(
         source=source, target=target, support=support, classes=classes, ontology=ontology, taxonomy=taxonomy,
         encoder=encoder, labels=labels, on_error=on_error, precision=precision, trust=trust, model=model,
-        teachers=teachers, engine=engine,
+        teachers=teachers, engine=engine, distinct=True,
     )  # fmt: skip
     for line in introduction(inputs):
         say(line)

@@ -138,7 +138,7 @@ class Encoder:
     def dim(self) -> int:
         """Number of features."""
         with torch.inference_mode():
-            return int(self.module(self.example(1)).shape[1])
+            return int(self.module(self.example(None if self.local else 1)).shape[1])  # a file may fix its batch
 
     @property
     def n_regions(self) -> int:
