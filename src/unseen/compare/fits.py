@@ -35,6 +35,10 @@ class Work:
     memory: Memory = dataclasses.field(default_factory=Memory)
     _parts: dict[tuple[int, int], tuple[Given, Domain | None]] = dataclasses.field(default_factory=dict)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What travels to another process: not what was made here, whose networks cannot."""
+        return {"inputs": self.inputs, "folder": self.folder, "memory": Memory(), "_parts": {}}
+
     def part(self, inputs: Inputs, seed: int) -> tuple[Given, Domain | None]:
         """What is given for one seed, in one view, and the labelled samples that it does not hold."""
         key = (seed, id(inputs))
