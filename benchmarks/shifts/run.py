@@ -15,27 +15,44 @@ import dataclasses
 import json
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from shifts.case import Case
 from shifts.cases import load, names, root_of
+from unseen import catalogue
+from unseen.compare.cells import Cell
 from unseen.compare.choice import scores
-from unseen.compare.fits import run_all
+from unseen.compare.consensus import Pair, consensus_cells, pair_of, unanimous, with_opinions
+from unseen.compare.fits import run_all, split
 from unseen.compare.inputs import Inputs, prepare
+from unseen.compare.job import name
 from unseen.compare.validators import learner_of
+from unseen.data.domain import Domain
+from unseen.data.typing import IntArray
+from unseen.methods.base import Method
+from unseen.methods.fixed import fixed
+from unseen.nn.classifier import Standardizer
+from unseen.nn.logistic import fit_logistic
 from unseen.runtime import limited_threads, replacing
 from unseen.scale import Engine
 
 CANDIDATES = (
-    "source-only", "standardize", "standardize:views", "coral", "ot", "prototypes", "shot", "aad", "glc", "propagate",
-    "propagate:views", "propagate:shares",
+    "source-only", "standardize", "standardize:views", "coral", "coral:views", "ot", "ot:views", "prototypes", "shot",
+    "shot:views", "aad", "aad:views", "glc", "propagate", "propagate:views", "propagate:shares",
 )  # fmt: skip
+
+SHOTS = (1, 3, 5)
+"""Labels per class of the target that are shown; what is left of it grades."""
+
+FEWEST_GRADED = 10
 
 
 def inputs_of(case: Case) -> Inputs:
@@ -54,38 +71,99 @@ def inputs_of(case: Case) -> Inputs:
 def run(case: Case, seed: int = 0) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Figures and probabilities of a case."""
     inputs = inputs_of(case)
-    wanted = [name for name in CANDIDATES if inputs.two_views is not None or not name.endswith(":views")]
-    pairs = tuple((name.partition(":")[0], name.partition(":")[2] or "default") for name in wanted)
+    wanted = [key for key in CANDIDATES if inputs.two_views is not None or not key.endswith(":views")]
+    pairs = tuple((key.partition(":")[0], key.partition(":")[2] or "default") for key in wanted)
     started = time.process_time()
-    cells = run_all(inputs, pairs, 1, None, Engine())
-    by_name = dict(zip(wanted, cells.values()))
+    cells = run_all(inputs, pairs, 1, None, Engine(workers=1))
+    together = pair_of(pairs, inputs)
+    assert together is not None
+    cells_of_all = {**cells, together: consensus_cells(inputs, together, cells, None)}
+    by_name = {name(*pair): group for pair, group in cells_of_all.items()}
     truth = inputs.exams["adapted"].open()
     known = np.isin(truth, np.arange(len(inputs.classes)))
     with limited_threads():
         validators = scores(by_name)
         learner = learner_of(inputs.source)  # type: ignore[arg-type]
+        shown = few_labels(inputs, cells, together, truth, known, seed)
     record = {
         "case": case.name, "family": case.family, "tags": list(case.tags), "classes": len(inputs.classes),
         "source": len(inputs.source), "target": len(inputs.target), "width": inputs.source.n_features,  # type: ignore[arg-type,union-attr]
-        "known": float(known.mean()), "learner": learner,
+        "known": float(known.mean()), "learner": learner, "unanimous": unanimous(cells), "shown": shown,
         "seconds": time.process_time() - started,
         "candidates": {
-            name: {
+            key: {
                 "accuracy": float((group[0]["adapted"]["prediction"][known] == truth[known]).mean()),
                 "seconds": group[0]["seconds"],
-                "validators": {key: values[0] for key, values in validators[name].items()},
+                "validators": {key: values[0] for key, values in validators[key].items()},
                 "estimates": group[0]["estimates"],
             }
-            for name, group in by_name.items()
+            for key, group in by_name.items()
         },
     }  # fmt: skip
-    arrays = {f"p {name}": group[0]["adapted"]["raw"].numpy().astype(np.float16) for name, group in by_name.items()}
-    arrays |= {f"y {name}": group[0]["adapted"]["prediction"].astype(np.int16) for name, group in by_name.items()}
+    arrays = {f"p {key}": group[0]["adapted"]["raw"].numpy().astype(np.float16) for key, group in by_name.items()}
     arrays |= {
         "truth": truth.astype(np.int16),
         "shares": np.bincount(inputs.source.labels, minlength=len(inputs.classes)),
     }  # type: ignore[union-attr]
     return record, arrays
+
+
+def few_labels(
+    inputs: Inputs,
+    cells: Mapping[Pair, list[Cell]],
+    together: Pair,
+    truth: IntArray,
+    known: NDArray[np.bool_],
+    seed: int,
+) -> dict[str, dict[str, float]]:
+    """Accuracy on the rest of the target, with `SHOTS` labels a class: of the consensus, and of simple rivals."""
+    seen = inputs.seen_by(*together)
+    told = with_opinions(seen, cells, seed)
+    source, target = split(told, seed)[0].inputs["source"], told.target
+    assert target is not None
+    order, found = np.random.default_rng(seed).permutation(np.flatnonzero(known)), {}
+    for shots in SHOTS:
+        shown = np.sort(np.concatenate([order[truth[order] == c][:shots] for c in np.unique(truth[known])]))
+        rest = np.setdiff1d(order, shown)
+        if len(rest) < FEWEST_GRADED or len(np.unique(truth[shown])) < 2:
+            continue
+        support = target.take(shown).with_labels(truth[shown], source.classes)
+        bare = support.replace(columns={})
+
+        make = catalogue.make
+        arms = {
+            "consensus": make(*together, seed).fit(source=source, target=target, support=support),
+            "consensus without labels": make(*together, seed).fit(source=source, target=target),
+            "source-only": cells["source-only", "default"][0]["method"],
+            "linear-probe": make("linear-probe").fit(support=bare),
+            "source and support": both(source, bare, target),
+        }
+        plain = target.replace(x=target.x[:, : inputs.source.n_features])  # type: ignore[union-attr]
+        found[str(shots)] = {
+            key: float((_labels(arm, plain if key == "source-only" else target)[rest] == truth[rest]).mean())
+            for key, arm in arms.items()
+        }
+    return found
+
+
+def both(source: Domain, support: Domain, target: Domain) -> Method:
+    """What a good practitioner does first: logistic regression on source and support, each domain standardized."""
+    own = Standardizer(source.n_features).measure(torch.as_tensor(source.x))
+    theirs = Standardizer(source.n_features).measure(torch.as_tensor(target.x))
+    network = fit_logistic(
+        torch.cat([own(torch.as_tensor(source.x)), theirs(torch.as_tensor(support.x))]),
+        np.concatenate([source.labels, support.labels]),
+        len(source.classes or ()),
+        C=0.1,
+        standardize=False,
+        weights=torch.cat([torch.ones(len(source)), torch.full((len(support),), len(source) / len(support))]),
+    )
+    network.backbone = theirs
+    return fixed(network)
+
+
+def _labels(method: Method, part: Domain) -> IntArray:
+    return method.decision_function(part).argmax(dim=1).numpy()
 
 
 def runs(cache: Path | None = None) -> list[dict[str, Any]]:
@@ -99,7 +177,7 @@ def table(records: list[dict[str, Any]]) -> str:
     lines = ["| family | cases | " + " | ".join(CANDIDATES) + " |", "|---" * (len(CANDIDATES) + 2) + "|"]
     for family in families:
         own = [record["candidates"] for record in records if record["family"] == family]
-        cells = [[one[name]["accuracy"] for one in own if name in one] for name in CANDIDATES]
+        cells = [[one[key]["accuracy"] for one in own if key in one] for key in CANDIDATES]
         told = [f"{np.mean(values):.3f}" if values else "" for values in cells]
         lines.append(f"| {family} | {len(own)} | " + " | ".join(told) + " |")
     return "\n".join(lines)
@@ -121,23 +199,21 @@ def main() -> None:
     torch.set_num_threads(1)
     every = names(cache=asked.cache)
     count: dict[str, int] = {}
-    for name in every:
-        family = name.partition("--")[0]
+    for case_name in every:
+        family = case_name.partition("--")[0]
         count[family] = count.get(family, 0) + 1
-        file = folder / f"{name}.json"
+        file = folder / f"{case_name}.json"
         if (asked.families and family not in asked.families) or count[family] > asked.most or file.exists():
             continue
-        record, arrays = run(load(name, cache=asked.cache))
+        record, arrays = run(load(case_name, cache=asked.cache))
         with replacing(file.with_suffix(".npz")) as temporary:
             np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
         with replacing(file) as temporary:
             temporary.write_text(json.dumps(record))
-        best = max(record["candidates"], key=lambda key: record["candidates"][key]["accuracy"])
-        print(
-            f"{name}: {record['seconds']:.0f} s, source-only {record['candidates']['source-only']['accuracy']:.3f}, "
-            f"best {best} {record['candidates'][best]['accuracy']:.3f}",
-            flush=True,
-        )
+        accuracy = {key: row["accuracy"] for key, row in record["candidates"].items()}
+        best = max(accuracy, key=lambda key: accuracy[key])
+        told = f"source-only {accuracy['source-only']:.3f}, best {best} {accuracy[best]:.3f}"
+        print(f"{case_name}: {record['seconds']:.0f} s, {told}", flush=True)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from unseen.compare import consensus
 from unseen.compare.inputs import Inputs
 from unseen.compare.validators import (
     AGREEMENT,
@@ -32,6 +33,11 @@ ENOUGH_LABELS = 20
 """Labels of the support from which on they are trusted without embedded validation; see docs/choosing.md."""
 
 
+GOOD_ENOUGH = 0.55
+"""Reverse validation by neighbours of source-only from which on features of a user's own are not adapted without a
+label: below it adapting them gains more than it harms, over nine in ten families of benchmarks/shifts."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Choice:
     """A choice without the exam.
@@ -52,12 +58,15 @@ class Choice:
 def choose(cells: Cells, inputs: Inputs, protocol: str = "auto", *, careful: bool | None = None) -> Choice:
     """Choose by what the given data allow.
 
-    With a source whose classes are all that can be predicted: reverse validation by means or by neighbours, whichever
-    learns the source's own classes better, with accuracy on the support where there is one, and source-only where
-    nothing is clearly better, or better by one and worse by the other. With classes that have no labelled sample:
-    class-wise validation, of the held-out classes alone where `protocol` is "zsl". Else accuracy on the support, else
-    information among the candidates that keep nine tenths of the best source validation, else, where there is no
-    target, crafted validation of pictures, else source validation.
+    Where there is a consensus of unlike methods, it is the choice; but with features of a user's own (`careful`) doing
+    nothing is, if source-only is `GOOD_ENOUGH`.
+
+    Without one, and with a source whose classes are all that can be predicted: reverse validation by means or by
+    neighbours, whichever learns the source's own classes better, with accuracy on the support where there is one, and
+    source-only where nothing is clearly better, or better by one and worse by the other. With classes that have no
+    labelled sample: class-wise validation, of the held-out classes alone where `protocol` is "zsl". Else accuracy on
+    the support, else information among the candidates that keep nine tenths of the best source validation, else, where
+    there is no target, crafted validation of pictures, else source validation.
 
     `careful` leaves out, of what reverse validation prefers to source-only, whatever is not clearly better by both
     ways, or below it in embedded validation: it harms less often, and gains less. If None, it is so where samples are
@@ -69,6 +78,9 @@ def choose(cells: Cells, inputs: Inputs, protocol: str = "auto", *, careful: boo
         careful = inputs.encoder is None and graded < ENOUGH_LABELS
     validators = scores(cells)
     means = {key: {v: float(np.mean(values)) for v, values in row.items()} for key, row in validators.items()}
+    together = next((key for key in cells if family(key) == consensus.SLUG), None)
+    if together is not None:
+        return _of_consensus(together, cells, means, validators, inputs, careful=careful)
     back = REVERSE
     if inputs.source is not None and NEIGHBOURS in next(iter(means.values())):
         back = learner_of(inputs.source)
@@ -79,6 +91,41 @@ def choose(cells: Cells, inputs: Inputs, protocol: str = "auto", *, careful: boo
     other = max(bold, key=lambda key: bold[key])
     if other != name:
         why += f" Without that care it would be {other} (--no-careful)."
+    return Choice(name, why, votes, validators)
+
+
+def _of_consensus(
+    together: str, cells: Cells, means: Mapping[str, Mapping[str, float]], validators: Scores, inputs: Inputs, *,
+    careful: bool,
+) -> Choice:  # fmt: skip
+    """The consensus, or source-only where features of a user's own had better be left as they are.
+
+    Votes are how often a candidate says the same as the chosen one.
+    """
+    enough = means["source-only"].get(NEIGHBOURS, 0.0) if "source-only" in means else 0.0
+    stay = careful and enough >= GOOD_ENOUGH
+    name = "source-only" if stay else together
+    same = [
+        {key: agreement(group[s]["adapted"]["prediction"], [cells[name][s]["adapted"]["prediction"]])
+         for key, group in cells.items()}
+        for s in range(len(cells[name]))
+    ]  # fmt: skip
+    votes = {key: float(np.mean([row[key] for row in same])) for key in cells}
+    pairs = {tuple(key.split(":")) if ":" in key else (key, "default"): group for key, group in cells.items()}
+    heard = consensus.members(list(pairs))  # type: ignore[arg-type]
+    agreed = consensus.unanimous(pairs)  # type: ignore[arg-type]
+    labels = "No target label was used." if inputs.support is None else "The support's labels were learnt from."
+    if stay:
+        why = (
+            f"source-only was chosen: these are features of your own, and what the source taught fits them (reverse "
+            f"validation by neighbours {enough:.2f}, asked {GOOD_ENOUGH}); adapting such features harms as often as it "
+            f"helps. Without that care it would be {together} (--no-careful). {labels}"
+        )
+    else:
+        why = (
+            f"{name} was chosen: it learnt what {len(heard)} unlike methods say of the target, who all agree on "
+            f"{agreed:.0%} of its samples. {labels}"
+        )
     return Choice(name, why, votes, validators)
 
 

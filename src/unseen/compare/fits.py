@@ -82,8 +82,10 @@ def run_all(
 
 
 def fit_whole(inputs: Inputs, pair: tuple[str, str], cell: Cell, folder: Path | None) -> Cell | None:
-    """The chosen candidate on all labelled source samples; None where `cell` has learnt from all that there are."""
-    inputs = inputs.seen_by(*pair)
+    """The chosen candidate on all labelled source samples; None where `cell` has learnt from all that there are.
+
+    `inputs` are those of its view (`Inputs.seen_by`).
+    """
     if split(inputs, cell["seed"])[1] is None:
         return None
     return refit_cell(inputs, cell, *pair, None if folder is None else folder / "cells")

@@ -20,6 +20,7 @@ from unseen import methods as methods_
 from unseen.bundle import Bundle
 from unseen.compare.cells import Cell, calibration
 from unseen.compare.choice import choose
+from unseen.compare.consensus import MEMBERS, SLUG, consensus_cells, members, pair_of, with_opinions
 from unseen.compare.crafted import crafted_checks
 from unseen.compare.fits import alone_in, fit_whole, run_all, split
 from unseen.compare.inputs import Data, Inputs, prepare
@@ -70,17 +71,27 @@ class Comparison:
 class Plan:
     """What will run: candidates with the seconds expected for all seeds, and why others will not.
 
-    `shares` names for a candidate the one whose fit serves it, too: it takes no seconds of its own.
+    `shares` names for a candidate the one whose fit serves it, too: it takes no seconds of its own. `consensus` is the
+    candidate that is made of others, if there is one.
     """
 
     candidates: tuple[tuple[str, str], ...]
     seconds: dict[str, float]
     left_out: dict[str, str]
     shares: dict[str, str] = dataclasses.field(default_factory=dict)
+    consensus: tuple[str, str] | None = None
+
+    def names(self) -> list[str]:
+        """All candidates by name."""
+        made = [] if self.consensus is None else [self.consensus]
+        return [name(*pair) for pair in (*self.candidates, *made)]
 
     def lines(self) -> list[str]:
         """The plan in words, a line each."""
         told = [f"{key:24s} {self._cost(key)}" for key in (name(*pair) for pair in self.candidates)]
+        if self.consensus is not None:
+            heard = ", ".join(name(*pair) for pair in members(self.candidates))
+            told.append(f"{name(*self.consensus):24s} made of {heard}")
         return [*told, *(f"{slug:24s} left out: {why}" for slug, why in self.left_out.items())]
 
     def _cost(self, key: str) -> str:
@@ -107,6 +118,9 @@ def plan(
 ) -> Plan:
     """Say what fits, how long it will take, and what is left out."""
     wanted = None if methods == "auto" else _names(methods)
+    asked = wanted is not None and SLUG in wanted
+    if wanted is not None and asked:
+        wanted = list(dict.fromkeys([*(n for n in wanted if n != SLUG), ALWAYS[0], *MEMBERS]))
     given = inputs.given(inputs.source, 0)
     pairs, left_out = catalogue.candidates(given, wanted)
     if not pairs:
@@ -129,7 +143,13 @@ def plan(
                 left_out |= {name(*pair): told for pair in group}
         kept = {pair for group in groups for pair in group}
         pairs = [pair for pair in pairs if pair in kept]
-    return Plan(tuple(pairs), seconds, left_out, shares)
+    together = pair_of(pairs, inputs) if wanted is None or asked else None
+    if asked and together is None:
+        raise ValueError(
+            f"methods: {SLUG} needs a labelled source, a target, no classes without samples, no model of your own, and "
+            f"three of {', '.join(MEMBERS)}"
+        )
+    return Plan(tuple(pairs), seconds, left_out, shares, together)
 
 
 def _names(methods: str | Iterable[str]) -> list[str]:
@@ -256,19 +276,23 @@ def compare(
         inputs = with_two_views(inputs)
     with alone_in(folder):
         found_cells = run_all(inputs, todo.candidates, seeds, folder, engine)
+        heard = dict(found_cells)
+        if todo.consensus is not None:
+            found_cells[todo.consensus] = consensus_cells(inputs, todo.consensus, heard, folder)
         cells = {name(*pair): group for pair, group in found_cells.items()}
         pairs = {name(*pair): pair for pair in found_cells}
         with limited_threads():
             choice = choose(cells, inputs, protocol, careful=careful)
         first = cells[choice.name][0]
-        whole = fit_whole(inputs, pairs[choice.name], first, folder) if refit else None
+        seen = inputs.seen_by(*pairs[choice.name])
+        learnt = with_opinions(seen, heard) if pairs[choice.name] == todo.consensus else seen
+        whole = fit_whole(learnt, pairs[choice.name], first, folder) if refit else None
         with limited_threads():
             results = summarize(
                 inputs, todo, cells, choice, whole, protocol=protocol, labels=labels, seeds=seeds
             )  # fmt: skip
         results.update(unseen=__version__, command=command, config=config, settings=_settings(engine))
         results["diagnosis"] = None if found is None else found.to_json()
-        seen = inputs.seen_by(*pairs[choice.name])
         bundle = make_bundle(seen, whole or first)
         if folder is not None:
             from unseen.compare.folder import write_run
@@ -347,7 +371,7 @@ def _config(inputs: Inputs, todo: Plan, protocol: str, labels: str, seeds: int) 
         "classes": digest(inputs.classes)[:16],
         "model": None if inputs.model is None else digest(dict(inputs.model.state_dict()))[:16],
         "encoder": None if inputs.encoder is None else inputs.encoder.name,
-        "methods": [name(*pair) for pair in todo.candidates],
+        "methods": todo.names(),
         "protocol": protocol,
         "labels": labels,
         "seeds": seeds,

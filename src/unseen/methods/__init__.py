@@ -21,6 +21,7 @@ METHODS = {
     "source-only": "baselines.source_only:SourceOnly",
     "standardize": "baselines.standardize:Standardize",
     "coral": "baselines.coral:CORAL",
+    "consensus": "baselines.consensus:Consensus",
     "propagate": "baselines.propagate:Propagate",
     "prototypes": "baselines.prototypes:Prototypes",
     "describe": "baselines.describe:Describe",

@@ -45,6 +45,8 @@ class AaD(NetworkMethod):
         unseen={"domains"},
         modalities={"features", "image", "points"},
         protocols={"closed", "partial"},
+        presets={"default": {}, "views": {}},
+        two_views={"views"},
         smoke={"epochs": 1},
         baseline=True,
     )

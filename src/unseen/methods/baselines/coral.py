@@ -37,6 +37,8 @@ class CORAL(PerDomainMethod):
         summary="Give the source the covariance of the target, then train on it.",
         unseen={"domains"},
         protocols={"closed", "partial", "open", "open-partial"},
+        presets={"default": {}, "views": {}},
+        two_views={"views"},
         baseline=True,
     )
 

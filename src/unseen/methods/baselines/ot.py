@@ -55,7 +55,8 @@ class OT(PerDomainMethod):
         unseen={"domains"},
         protocols={"closed", "partial"},
         smoke={"most": 50},
-        presets={"default": {}, "equal": {"weighted": False}},
+        presets={"default": {}, "views": {}, "equal": {"weighted": False}},
+        two_views={"views"},
         on_request={"equal"},
         baseline=True,
     )

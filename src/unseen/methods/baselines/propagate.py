@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
 import numpy as np
@@ -77,7 +78,7 @@ class Propagate(PerDomainMethod):
         theirs = Standardizer(source.n_features).measure(table(target))
         x_s, x_t, y, n = own(table(source)), theirs(table(target)), source.labels, n_classes(source)
         prior = torch.bincount(torch.as_tensor(y), minlength=n) / len(y) if self.shares == "source" else None
-        p = with_shares(spread(x_s, y, x_t, n, self.neighbours, self.alpha), prior)
+        p = with_shares(spread([(x_s, y)], x_t, n, self.neighbours, self.alpha), prior)
         near = nearest(F.normalize(x_t, dim=1), F.normalize(x_t, dim=1), self.neighbours // 2 + 1)[:, 1:]
         for done in range(1, self.rounds + 1):
             sure = surest(p, done / self.rounds)
@@ -94,16 +95,21 @@ class Propagate(PerDomainMethod):
 
 
 def spread(
-    source: Float[Tensor, "n d"], y: Int[np.ndarray, " n"], target: Float[Tensor, "m d"], n_classes: int,
+    known: Sequence[tuple[Float[Tensor, "n d"], Int[np.ndarray, " n"]]], target: Float[Tensor, "m d"], n_classes: int,
     neighbours: int, alpha: float,
 ) -> Float[Tensor, "m c"]:  # fmt: skip
-    """Probabilities of target samples, from labels that spread over the graph of both domains; classes count alike."""
-    x = F.normalize(torch.cat([source, target]), dim=1)
+    """Probabilities of target samples, from labels that spread over the graph of all samples.
+
+    `known` are labelled samples, by where they come from; in each of these parts, classes count alike.
+    """
+    x = F.normalize(torch.cat([*(part for part, _ in known), target]), dim=1)
     counts = np.full(len(x), neighbours)
     graph = symmetric(sparsified(lambda rows: (x[rows] @ x.T).clamp_min(0) ** 3, counts))
-    labels = np.zeros((len(x), n_classes))
-    labels[np.arange(len(y)), y] = 1 / np.bincount(y, minlength=n_classes)[y]
-    found = torch.as_tensor(propagate(lambda f: graph @ f, labels, alpha, tolerance=1e-6)[len(y) :]).float()
+    labels, start = np.zeros((len(x), n_classes)), 0
+    for part, y in known:
+        labels[start + np.arange(len(part)), y] = 1 / np.bincount(y, minlength=n_classes)[y]
+        start += len(part)
+    found = torch.as_tensor(propagate(lambda f: graph @ f, labels, alpha, tolerance=1e-6)[start:]).float()
     return found.clamp_min(0) / found.clamp_min(0).sum(dim=1, keepdim=True).clamp_min(1e-12)
 
 

@@ -43,6 +43,8 @@ class SHOT(NetworkMethod):
         unseen={"domains"},
         modalities={"features", "image", "points"},
         protocols={"closed", "partial"},
+        presets={"default": {}, "views": {}},
+        two_views={"views"},
         smoke={"epochs": 1},
         baseline=True,
     )

@@ -1,0 +1,94 @@
+"""A candidate made of others: what unlike methods agree on, learnt by one model."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from unseen.compare.cells import PARTS, Cell, run_cell
+from unseen.compare.fits import split
+from unseen.compare.inputs import Inputs
+from unseen.data.typing import FloatArray
+from unseen.methods.baselines.consensus import OPINIONS
+from unseen.runtime import limited_threads
+
+SLUG = "consensus"
+MEMBERS = ("standardize", "coral", "ot", "shot", "aad", "propagate")
+"""Unlike ways to use an unlabeled target. Where there are two views of pictures, what reads both counts twice, and so
+does `propagate`, which is the best single one there: both hold out of family (docs/choosing.md)."""
+
+FEWEST = 3
+"""Fewer members have no majority."""
+
+Pair = tuple[str, str]
+
+
+def members(pairs: Iterable[Pair]) -> dict[Pair, int]:
+    """Which of the candidates are heard, and how often; none if their methods are too few."""
+    weights = {"default": 1, "views": 2}
+    heard = {(slug, preset): weights[preset] for slug, preset in pairs if slug in MEMBERS and preset in weights}
+    if ("propagate", "views") in heard:
+        heard |= {pair: 2 * weight for pair, weight in heard.items() if pair[0] == "propagate"}
+    return heard if len({slug for slug, _ in heard}) >= FEWEST else {}
+
+
+def pair_of(pairs: Sequence[Pair], inputs: Inputs) -> Pair | None:
+    """The consensus of these candidates as a candidate; None where there can be none."""
+    closed = inputs.source is not None and inputs.target is not None and not len(inputs.classes.unseen)
+    if not closed or inputs.model is not None or not members(pairs):
+        return None
+    return SLUG, "views" if any(preset == "views" for _, preset in members(pairs)) else "default"
+
+
+def with_opinions(inputs: Inputs, cells: Mapping[Pair, Sequence[Cell]], seed: int | None = None) -> Inputs:
+    """The inputs with what the members think of each sample of the target; the mean of all seeds if `seed` is None."""
+    heard = members(cells)
+    weights = np.array(list(heard.values()), dtype=np.float32)
+
+    def mean(label: str) -> FloatArray:
+        seeds = range(len(next(iter(cells.values())))) if seed is None else (seed,)
+        found = [np.mean([cells[pair][s][label]["raw"].numpy() for s in seeds], axis=0) for pair in heard]
+        together: FloatArray = np.average(found, axis=0, weights=weights)
+        return together
+
+    changed: dict[str, Any] = {}
+    for label, part in PARTS.items():
+        domain = getattr(inputs, part)
+        if domain is not None:
+            changed[part] = domain.replace(columns={**domain.columns, OPINIONS: mean(label)})
+    return dataclasses.replace(inputs, **changed)
+
+
+@limited_threads()
+def consensus_cells(
+    inputs: Inputs, pair: Pair, cells: Mapping[Pair, Sequence[Cell]], folder: Path | None
+) -> list[Cell]:
+    """The consensus of each seed, as a candidate like any other."""
+    seen, made = inputs.seen_by(*pair), []
+    for seed in range(len(next(iter(cells.values())))):
+        told = with_opinions(seen, cells, seed)
+        given, check = split(told, seed)
+        made.append(run_cell(told, given, check, *pair, seed, None if folder is None else folder / "cells"))
+    return made
+
+
+def unanimous(cells: Mapping[Pair, Sequence[Cell]]) -> float | None:
+    """Share of the target's samples on which all methods say the same, mean over seeds; None without a consensus.
+
+    A method that was run on several views says what the mean of its probabilities does.
+    """
+    heard = members(cells)
+    if not heard:
+        return None
+    slugs = sorted({slug for slug, _ in heard})
+    shares = []
+    for seed in range(len(next(iter(cells.values())))):
+        p = {slug: [cells[pair][seed]["adapted"]["raw"] for pair in heard if pair[0] == slug] for slug in slugs}
+        labels = torch.stack([torch.stack(views).mean(dim=0).argmax(dim=1) for views in p.values()])
+        shares.append(float((labels == labels[0]).all(dim=0).float().mean()))
+    return float(np.mean(shares))

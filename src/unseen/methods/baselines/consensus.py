@@ -1,0 +1,125 @@
+"""Consensus: one classifier that says what unlike models agree on."""
+
+import copy
+from typing import Annotated, Self
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from unseen.data.domain import Domain
+from unseen.data.typing import IntArray
+from unseen.methods.base import Card
+from unseen.methods.baselines._network import PerDomainMethod, n_classes, table
+from unseen.methods.baselines.propagate import spread
+from unseen.methods.parameters import Count, Positive, Within
+from unseen.nn.classifier import Classifier, Standardizer
+from unseen.nn.logistic import fit_logistic
+
+Labelled = tuple[Tensor, IntArray]
+
+OPINIONS = "opinions"
+"""The column of the target with what other models think of each sample: probabilities, (m, n_classes)."""
+
+
+class Consensus(PerDomainMethod):
+    """Logistic regression on the source, and on the target with the labels that other models agree on [1].
+
+    It is a choice that need not be made: the mean of unlike models is rarely far below the best of them, and needs no
+    label to be found. Both domains are standardized by themselves, and weigh alike. Labels of the support weigh as much
+    as either; with them, three learners that read them are heard as often as all others together: logistic regression
+    on source and support, on the support alone, and labels of both spread over the neighbours of all samples.
+
+    Parameters
+    ----------
+    C : float, > 0
+        Inverse strength of the L2 penalty, as in scikit-learn.
+    neighbours : int, >= 1
+        Of each sample in the graph that labels spread over.
+    alpha : float in [0, 1)
+        How much a sample of the graph listens to its neighbours.
+
+    References
+    ----------
+    [1] Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", 2015, section 5 (ensembles), with hard
+        labels: students of soft ones are as good on the shifts of benchmarks/shifts, and slower.
+    """
+
+    card = Card(
+        slug="consensus",
+        cost=0.5,
+        title="Distilling the Knowledge in a Neural Network",
+        venue="NeurIPS Workshop 2014",
+        summary="Predict what the other methods agree on, by one model.",
+        unseen={"domains"},
+        protocols={"closed", "partial"},
+        presets={"default": {}, "views": {}},
+        two_views={"views"},
+        target_columns=(OPINIONS,),
+        smoke={},
+        baseline=True,
+        composed=True,
+    )
+
+    C: Positive = 0.1
+    neighbours: Count = 10
+    alpha: Annotated[float, Within(0, 1, open_high=True)] = 0.95
+
+    def fit(self, *, source: Domain, target: Domain, support: Domain | None = None) -> Self:
+        """Fit on both domains.
+
+        Parameters
+        ----------
+        target : Domain
+            With the column `opinions`: probabilities of the classes, (m, n_classes), of other models or their mean.
+
+        Raises
+        ------
+        ValueError
+            If the target lacks the column, or it is of another shape.
+        """
+        n = n_classes(source)
+        opinions = probabilities(target, n)
+        own = Standardizer(source.n_features).measure(table(source))
+        theirs = Standardizer(source.n_features).measure(table(target))
+        x_t, known = theirs(table(target)), [(own(table(source)), source.labels)]
+        if support is not None:
+            known.append((theirs(table(support)), support.labels))
+            opinions = self._informed(opinions, x_t, known, n)
+        self.network_ = self._learnt([*known, (x_t, opinions.argmax(dim=1).numpy())], n)
+        self.source_network_ = copy.deepcopy(self.network_)
+        self.network_.backbone, self.source_network_.backbone = theirs, own
+        return self
+
+    def _informed(self, opinions: Tensor, x: Tensor, known: list[Labelled], n: int) -> Tensor:
+        """The mean of the opinions and of those that three learners form by what source and support say."""
+        found = [opinions, spread(known, x, n, self.neighbours, self.alpha)]
+        for parts in (known, known[1:]):
+            if len(np.unique(np.concatenate([y for _, y in parts]))) > 1:
+                with torch.no_grad():
+                    found.append(torch.softmax(self._learnt(parts, n)(x), dim=1))
+        return torch.stack(found).mean(dim=0)
+
+    def _learnt(self, parts: list[Labelled], n: int) -> Classifier:
+        """Logistic regression on standardized samples; the parts weigh alike, as if each were as many as the first."""
+        first = len(parts[0][0])
+        return fit_logistic(
+            torch.cat([x for x, _ in parts]),
+            np.concatenate([y for _, y in parts]),
+            n,
+            C=self.C,
+            standardize=False,
+            weights=torch.cat([torch.full((len(x),), first / len(x)) for x, _ in parts]),
+        )
+
+
+def probabilities(target: Domain, n_classes: int) -> Float[Tensor, "m c"]:
+    """What other models think of each sample of `target`, checked."""
+    found = target.columns.get(OPINIONS)
+    if found is None or found.shape != (len(target), n_classes):
+        got = "no such column" if found is None else f"one of shape {found.shape}"
+        raise ValueError(
+            f"target must have the column {OPINIONS!r}, probabilities of shape ({len(target)}, {n_classes}); got {got}"
+        )
+    return torch.as_tensor(found).float()
