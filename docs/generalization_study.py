@@ -22,6 +22,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -30,9 +31,12 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from choice_study import put, replaced
-from fresh_cases import sentences
+from study_pages import put, replaced
 from toolbox_study import HARM, STYLES, drawn
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
+
+from shifts.readers import sentences
 
 from unseen import catalogue, encoders
 from unseen.catalogue import Given
@@ -138,7 +142,8 @@ def domains(styles: str, seed: int, abstracts: Path | None) -> dict[str, Domain]
         return {style: drawn(style, seed) for style in STYLES[styles]}
     if abstracts is None:
         raise SystemExit("--abstracts: give the folder with EN and ES of multilingual-abstrct")
-    whole = [sentences(abstracts / file, name) for name, file in TEXTS.items()]
+    minilm = encoders.get("minilm")
+    whole = [minilm.encode(sentences(abstracts / file, name).take(slice(0, 600))) for name, file in TEXTS.items()]
     return {one.name: one.take(hold_out(one.labels, 0.2, seed)[0]) for one in whole}
 
 

@@ -1,37 +1,42 @@
 """Make src/unseen/precedents/runs.json, the runs that `unseen recommend` knows, and judge what following them gives.
 
-    python docs/precedents.py study --features DIR --abstracts DIR
-                                                      profiles of the cases of choice_study.json, with their scores
-    python docs/precedents.py runs                    comparisons with a few labels, and with classes never seen
-    python docs/precedents.py judge                   following the nearest other runs, beside other rules
+    python docs/precedents.py shifts    profiles of the cases of benchmarks/shifts, with the scores of choosing.json
+    python docs/precedents.py runs      comparisons with a few labels, and with classes never seen
+    python docs/precedents.py judge     following the nearest runs of other families, beside other rules
 
-The folders are those of choice_study.py. Each adds the runs that the file lacks, in a quarter of an hour on two cores.
+The first two add the runs that the file lacks, in a quarter of an hour each on two cores.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import itertools
 import json
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from choice_study import DOCS, Case, chosen, development, judging, replaced, rules, tables_of_development
+from study_pages import DOCS, replaced
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
+
+from shifts.cases import load
+from shifts.run import inputs_of
+from shifts.study import careful
 
 import unseen
-from unseen.compare.inputs import prepare
+from unseen.compare.choice import GOOD_ENOUGH
 from unseen.compare.results import situation
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.sources import emoji
 from unseen.diagnosis import diagnose
 from unseen.precedents import Precedent, gains, nearest, of_run, profile, recorded
+from unseen.runtime import limited_threads
 
 FILE = DOCS.parent / "src" / "unseen" / "precedents" / "runs.json"
-TABLES = ("Office-Caltech", "IMDb", "spam", "digits", "measurements", "abstracts")
-"""Parts of the study whose features were not made of pictures."""
 PAIRS = (("noto", "openmoji"), ("openmoji", "twemoji"), ("twemoji", "fluent-emoji-flat"), ("fxemoji", "noto-v1"))
 
 
@@ -51,23 +56,26 @@ def have(name: str) -> bool:
 # -- the runs ----------------------------------------------------------------------------------------------
 
 
-def study(features: Path | None, abstracts: Path | None) -> None:
-    """The cases of the study of choices: their scores are known, their profiles are measured here."""
-    scored = {row["name"]: row for row in json.loads((DOCS / "choice_study.json").read_text(encoding="utf-8"))}
-    rule = next(iter(rules().values()))
-    for case in itertools.chain(tables_of_development(abstracts), judging(features), development()):
-        if case.name not in scored or have(case.name):
+def shifts() -> None:
+    """The cases of the benchmark: their scores are known, their profiles are measured here."""
+    for row in json.loads((DOCS / "choosing.json").read_text(encoding="utf-8")):
+        if have(row["case"]):
             continue
-        inputs = prepare(source=case.source, target=case.target)
-        found = diagnose(inputs)
+        inputs = inputs_of(load(row["case"]))
+        with limited_threads():
+            found = diagnose(inputs)
         told = situation(inputs, "exam") | {"diagnosis": None if found is None else found.to_json()}
         for given in told["given"].values():
-            given["kind"] = "features" if case.part in TABLES else "image"  # encoded beforehand
-        row = scored[case.name]
+            given["kind"] = kind_of(row["tags"])
         scores = {name: candidate["accuracy"] for name, candidate in row["candidates"].items()}
-        add(
-            Precedent(name=case.name, profile=profile(told), metric="accuracy", scores=scores, chosen=chosen(row, rule))
-        )
+        chosen = careful(row, GOOD_ENOUGH)
+        add(Precedent(name=row["case"], profile=profile(told), metric="accuracy", scores=scores, chosen=chosen))
+
+
+def kind_of(tags: Sequence[str]) -> str:
+    """What the samples were before they were encoded."""
+    kinds = {"pictures": "image", "sentences": "text", "sound": "audio"}
+    return next((kind for tag, kind in kinds.items() if tag in tags), "features")
 
 
 def runs() -> None:
@@ -84,19 +92,19 @@ def runs() -> None:
     for (source, target), number in itertools.product(PAIRS, (50, 200)):
         name = f"{number} classes, a fifth unseen: {source} to {target}"
         if not have(name):
-            case, classes = described(source, target, number)
-            run = unseen.compare(source=case.source, target=case.target, classes=classes, seeds=1)
+            known, whole, classes = described(source, target, number)
+            run = unseen.compare(source=known, target=whole, classes=classes, seeds=1)
             add(of_run(run.results, name))
 
 
-def described(source: str, target: str, number: int) -> tuple[Case, ClassSpace]:
+def described(source: str, target: str, number: int) -> tuple[Domain, Domain, ClassSpace]:
     """Emoji as classes, by name; the source lacks a fifth of them, the target has all."""
     domains = [emoji(style, level="emoji") for style in (source, target)]
     shared = sorted(set(domains[0].classes.names) & set(domains[1].classes.names))  # type: ignore[union-attr]
     names = np.random.default_rng(0).permutation(shared)[:number].tolist()
     space = ClassSpace(names=tuple(names))
     parts = [of_names(domain, names, space) for domain in domains]
-    return Case("unseen", parts[0].take(parts[0].labels < 4 * number // 5), parts[1]), space
+    return parts[0].take(parts[0].labels < 4 * number // 5), parts[1], space
 
 
 def of_names(domain: Domain, names: Sequence[str], space: ClassSpace) -> Domain:
@@ -110,7 +118,7 @@ def of_names(domain: Domain, names: Sequence[str], space: ClassSpace) -> Domain:
 
 
 def judge() -> None:
-    """Each run against all runs that share neither source nor target with it."""
+    """Each run against all runs of other families; means over families."""
     known = recorded()
     strategies: dict[str, Callable[[Precedent, Sequence[Precedent]], str]] = {
         "best in the five nearest other runs": lambda one, others: followed(one, others, 5),
@@ -119,15 +127,17 @@ def judge() -> None:
         "chosen by compare, on the data itself": lambda one, others: one.chosen,
     }
     for label, strategy in strategies.items():
-        rows = []
+        rows, families = [], [one.name.partition("--")[0].partition(":")[0] for one in known]
         for one in known:
             others = [other for other in known if apart(one.name, other.name)]
             got, floor = one.scores[strategy(one, others)], one.scores["source-only"]
             rows.append((got, max(one.scores.values()) - got, got - floor))
+        weight = np.array([1 / families.count(name) for name in families])
         score, regret, gain = np.array(rows).T
+        mean = functools.partial(np.average, weights=weight)
         print(
-            f"{label}: {score.mean():.3f}, regret {regret.mean():.3f}, worst {gain.min():+.3f}, "
-            f"harm {(gain < -0.01).mean():.3f} of {len(rows)}"
+            f"{label}: {mean(score):.3f}, regret {mean(regret):.3f}, worst {gain.min():+.3f}, "
+            f"harm {mean(gain < -0.01):.3f} of {len(rows)}"
         )
 
 
@@ -137,22 +147,15 @@ def followed(one: Precedent, others: Sequence[Precedent], k: int) -> str:
 
 
 def apart(name: str, other: str) -> bool:
-    """Whether two runs share no domain."""
-    domains = [set(run.rpartition(": ")[2].split(" to ")) for run in (name, other)]
-    return domains[0].isdisjoint(domains[1])
+    """Whether two runs are of unlike kinds of data: of other families."""
+    return name.partition("--")[0].partition(":")[0] != other.partition("--")[0].partition(":")[0]
 
 
 def main() -> None:
     """Make the runs, or judge."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["study", "runs", "judge"])
-    for name in ("--features", "--abstracts"):
-        parser.add_argument(name, type=Path, help="folder, as of choice_study.py")
-    given: Any = parser.parse_args()
-    if given.what == "judge":
-        judge()
-    else:
-        study(given.features, given.abstracts) if given.what == "study" else runs()
+    parser.add_argument("what", choices=["shifts", "runs", "judge"])
+    {"shifts": shifts, "runs": runs, "judge": judge}[parser.parse_args().what]()
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from choice_study import put
+from study_pages import put
 
 import unseen
 from unseen.claims.shifts import subgroups

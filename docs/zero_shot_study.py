@@ -21,8 +21,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from choice_study import DOCS, markdown, replaced
 from numpy.typing import NDArray
+from study_pages import DOCS, markdown, replaced
 
 import unseen
 from unseen import catalogue, encoders

@@ -95,7 +95,6 @@ def run(case: Case, seed: int = 0) -> tuple[dict[str, Any], dict[str, np.ndarray
                 "accuracy": float((group[0]["adapted"]["prediction"][known] == truth[known]).mean()),
                 "seconds": group[0]["seconds"],
                 "validators": {key: values[0] for key, values in validators[key].items()},
-                "estimates": group[0]["estimates"],
             }
             for key, group in by_name.items()
         },

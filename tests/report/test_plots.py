@@ -74,7 +74,7 @@ def test_a_bar_ends_at_the_mean_and_its_whisker_is_the_recorded_interval(fake: M
 
 def test_without_labels_bars_are_votes(fake: ModuleType, tmp_path: Path) -> None:
     drawn = plots.bars(_results(fake, tmp_path, labels=False))
-    assert drawn["label"] == "label-free vote"
+    assert drawn["label"] == "score without labels"
     assert [row["adapted"]["mean"] for row in drawn["rows"]][:1] == [1.0]
     assert drawn["references"] == []
 

@@ -106,7 +106,7 @@ def test_table_shows_names_as_they_are(fake: ModuleType, tmp_path: Path) -> None
     results["candidates"][2]["name"] = "[red]coral[/red]"
     text = _printed(results)
     assert "[red]coral[/red]" in text
-    assert "vote" in text
+    assert "without labels" in text
     assert "%" not in text
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -47,12 +48,15 @@ class Choice:
     name, why : str
     votes : {candidate: vote in [0, 1]}
     validators : {candidate: {validator: a score per seed}}
+    unanimous : float or None
+        Share of the target on which unlike methods all say the same; None where they are too few.
     """
 
     name: str
     why: str
     votes: dict[str, float]
     validators: Scores
+    unanimous: float | None = None
 
 
 def choose(cells: Cells, inputs: Inputs, protocol: str = "auto", *, careful: bool | None = None) -> Choice:
@@ -73,7 +77,7 @@ def choose(cells: Cells, inputs: Inputs, protocol: str = "auto", *, careful: boo
     features as the user gave them and fewer than `ENOUGH_LABELS` labels of the support are graded, not where a
     pretrained encoder made them.
     """
-    graded = 0 if inputs.support is None else _graded(inputs)
+    graded = 0 if inputs.support is None else graded_labels(inputs)
     if careful is None:
         careful = inputs.encoder is None and graded < ENOUGH_LABELS
     validators = scores(cells)
@@ -103,8 +107,8 @@ def _of_consensus(
     Votes are how often a candidate says the same as the chosen one.
     """
     enough = means["source-only"].get(NEIGHBOURS, 0.0) if "source-only" in means else 0.0
-    stay = careful and enough >= GOOD_ENOUGH
-    name = "source-only" if stay else together
+    stay = careful and inputs.support is None and enough >= GOOD_ENOUGH
+    name = "source-only" if stay else _by_labels(together, means, inputs)
     same = [
         {key: agreement(group[s]["adapted"]["prediction"], [cells[name][s]["adapted"]["prediction"]])
          for key, group in cells.items()}
@@ -121,12 +125,29 @@ def _of_consensus(
             f"validation by neighbours {enough:.2f}, asked {GOOD_ENOUGH}); adapting such features harms as often as it "
             f"helps. Without that care it would be {together} (--no-careful). {labels}"
         )
+    elif name != together:
+        right = {key: means[key][SUPPORT] for key in (name, together)}
+        why = (
+            f"{name} was chosen: of {graded_labels(inputs)} labels of the support that it had not learnt from, it has "
+            f"{right[name]:.0%} right, where {together} has {right[together]:.0%}. {labels}"
+        )
     else:
         why = (
             f"{name} was chosen: it learnt what {len(heard)} unlike methods say of the target, who all agree on "
             f"{agreed:.0%} of its samples. {labels}"
         )
-    return Choice(name, why, votes, validators)
+    return Choice(name, why, votes, validators, agreed)
+
+
+def _by_labels(together: str, means: Mapping[str, Mapping[str, float]], inputs: Inputs) -> str:
+    """The consensus, unless a candidate is better than it by two standard errors on labels of the support."""
+    right = {key: row[SUPPORT] for key, row in means.items() if SUPPORT in row}
+    if together not in right:
+        return together
+    reached, labels = right[together], graded_labels(inputs)
+    error = math.sqrt(max(reached * (1 - reached), 0.25 / labels) / labels)
+    best = max(right, key=lambda key: right[key])
+    return best if right[best] > reached + 2 * error else together
 
 
 def scores(cells: Cells) -> Scores:
@@ -189,7 +210,7 @@ def _vote(
     return dict.fromkeys(means, 0.0), "as the first: nothing that is given tells them apart"
 
 
-def _graded(inputs: Inputs) -> int:
+def graded_labels(inputs: Inputs) -> int:
     """How many labels of the support are graded."""
     assert inputs.support is not None
     parts = [grade for _, grade in leave_out(inputs.support.labels)]

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unseen.compare.cells import Cell
-from unseen.compare.choice import Choice
-from unseen.compare.estimate import estimate, estimates
+from unseen.compare.choice import Choice, graded_labels
+from unseen.compare.estimate import estimate
 from unseen.compare.inputs import Inputs
 from unseen.compare.new_classes import new_classes
+from unseen.compare.validators import SUPPORT
 from unseen.data.class_gaps import gaps
 from unseen.data.classes import ClassSpace
 from unseen.data.typing import FloatArray, IntArray
@@ -61,12 +62,18 @@ def summarize(
         "left_out": todo.left_out,
         "chosen": {"name": choice.name, "why": choice.why, "refitted": _refitted(whole, truths, graded, inputs)},
         "new_classes": new_classes(inputs, final),
-        "estimate": estimate(
-            estimates(choice.validators[choice.name], cells[choice.name]),
-            0 if inputs.target is None else len(inputs.target),
-        ),
+        "estimate": _estimate(inputs, choice),
         "versions": _versions(),
     }
+
+
+def _estimate(inputs: Inputs, choice: Choice) -> dict[str, Any] | None:
+    """What accuracy may be expected of the choice."""
+    if choice.unanimous is None or inputs.target is None:
+        return None
+    told = choice.validators[choice.name].get(SUPPORT)
+    right = None if told is None else (float(np.mean(told)), graded_labels(inputs))
+    return estimate(choice.unanimous, len(inputs.target), own_features=inputs.encoder is None, graded=right)
 
 
 def situation(inputs: Inputs, labels: str) -> dict[str, Any]:
@@ -106,7 +113,6 @@ def _row(
         "seconds": float(np.mean([cell["seconds"] for cell in group])),
         "temperature": group[0]["temperature"],
         "validators": {v: _spread(values) for v, values in validators.items()},
-        "estimates": estimates(validators, group),
         "vote": vote_,
         "chosen": chosen,
         "teachers": teachers(method),

@@ -1,4 +1,4 @@
-"""What a fitted candidate shows without the exam: its label-free scores, and what its accuracy may be."""
+"""What a fitted candidate shows without the exam: its label-free scores."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from unseen.data.domain import Domain
 from unseen.data.typing import IntArray
 from unseen.methods.base import Method, signatures
 from unseen.validation import (
-    average_thresholded_confidence,
     certainty,
     cross_validated,
     density_ratio,
@@ -43,7 +42,6 @@ BACK: dict[str, Learner] = {REVERSE: nearest_means, NEIGHBOURS: nearest_neighbou
 """What learns back from the predicted target."""
 AGREEMENT, ENSEMBLE = "agreement", "ensemble validation"
 CLASSWISE, HELD_OUT_CLASSES = "class-wise validation", "accuracy of held-out classes"
-THRESHOLDED = "average thresholded confidence"
 CRAFTED = "crafted validation"
 
 _MOST = 10_000  # samples of each domain that are learnt back from and asked
@@ -53,7 +51,7 @@ _LOWEST = -30.0  # a log-probability below it counts as this
 def validated(
     cell: Cell, inputs: Inputs, given: Given, check: Domain | None, slug: str, preset: str, fits: Fits
 ) -> Cell:
-    """The cell with `validators` and `estimates`, both by name; of a cell read from disk they are made again.
+    """The cell with `validators` by name; of a cell read from disk they are made again.
 
     Parameters
     ----------
@@ -66,11 +64,7 @@ def validated(
     fits : Fits
         Of candidates that share theirs.
     """
-    return {
-        **cell,
-        "validators": _validators(cell, inputs, given, check, slug, preset, fits),
-        "estimates": _estimates(cell, check),
-    }
+    return {**cell, "validators": _validators(cell, inputs, given, check, slug, preset, fits)}
 
 
 def _validators(
@@ -159,11 +153,3 @@ def _on_support(
         part = support.take(grade)
         right.append(method.decision_function(part).argmax(dim=1).numpy() == part.labels)
     return np.concatenate(right)
-
-
-def _estimates(cell: Cell, check: Domain | None) -> dict[str, float]:
-    """Estimates of the accuracy on the target that one fit gives."""
-    if check is None or "adapted" not in cell:
-        return {}
-    right = cell["check"].argmax(dim=1).numpy() == check.labels
-    return {THRESHOLDED: average_thresholded_confidence(cell["check"], right, cell["adapted"]["p"])}

@@ -122,7 +122,7 @@ def bars(results: Results) -> dict[str, Any]:
             for row in results["candidates"]
         ]
         places = [{"x": t, "label": f"{t:g}"} for t in ticks(1.0)]
-        return {"rows": rows, "references": [], "ticks": places, "label": "label-free vote", "sampled": False}
+        return {"rows": rows, "references": [], "ticks": places, "label": "score without labels", "sampled": False}
     spreads = [[row["metrics"][part][found.metric] for part in results["exam"]] for row in results["candidates"]]
     whiskers = [_whisker(group[0]) for group in spreads]
     highest = [value for group in spreads for spread in group for value in spread["per_seed"]]
@@ -203,7 +203,7 @@ def scatter(results: Results) -> dict[str, Any] | None:
             }
             for i in range(round((top - bottom) / step) + 1)
         ],
-        "label": f"{metric_label(found.metric)}, %" if found else "label-free vote",
+        "label": f"{metric_label(found.metric)}, %" if found else "score without labels",
         "cut": bottom > 0,
     }
 

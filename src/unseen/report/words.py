@@ -108,9 +108,9 @@ def chosen_row(results: Results) -> Mapping[str, Any]:
 
 
 def deciding(results: Results) -> list[str]:
-    """Validators of the chosen candidate that its sentence names, and source validation: what a first look needs."""
+    """Validators of the chosen candidate that its sentence names, source validation and agreement: a first look."""
     have = chosen_row(results)["validators"]
-    named = [v for v in have if v in results["chosen"]["why"] or v == "source validation"]
+    named = [v for v in have if v in results["chosen"]["why"] or v in ("source validation", "agreement")]
     return named or list(have)
 
 
@@ -178,6 +178,13 @@ def headline(results: Results) -> str:
     """One sentence: what was chosen, and what it reaches."""
     name, among = results["chosen"]["name"], len(results["candidates"])
     found = verdict(results)
+    if found is None and results.get("estimate"):
+        told = results["estimate"]
+        low, high = told["interval"]
+        return (
+            f"{name} was chosen from {count(among, 'candidate')}; it may be right on {percent(told['accuracy'])} of "
+            f"the target, between {percent(low)} and {percent(high)}: an estimate, without a label to grade it by."
+        )
     if found is None:
         return f"{name} was chosen from {count(among, 'candidate')}; no label of the target is left to grade it by."
     figure = " ".join(filter(None, (share(found.spread["mean"]), deviation(found.spread)))) + f"{SPACE}%"
@@ -219,15 +226,17 @@ def _refitted(found: Verdict, whole: Mapping[str, Any] | None) -> str:
 
 
 def _estimate(found: Mapping[str, Any] | None) -> str:
-    """What may be said of accuracy where no label is left."""
+    """What an accuracy without labels rests on."""
+    measure = "`unseen verify` measures it by a few answers of yours."
     if found is None:
-        return "How often it is right is not known: no accuracy is shown, and no other figure stands for one."
-    low, high = found["interval"]
-    measured = found["coverage"]["measured"]
+        return f"How often it is right is not known, and nothing here tells: {measure}"
+    rests = f"unlike methods all say the same on {percent(found['unanimous'])} of the samples"
+    if found["labels"]:
+        rests += f", and it names {count(found['labels'], 'labelled sample')} that it had not seen as it should"
     return (
-        f"How often it is right is not known. As an estimate, {percent(found['accuracy'])}, between {percent(low)} and "
-        f"{percent(high)}: {10 * measured:.0f} in 10 of such intervals held the accuracy where it could be looked up. "
-        "It takes every target sample to be of a known class."
+        f"The estimate rests on this: {rests}. On kinds of data that had no part in making the rule, such an interval "
+        f"held the accuracy in {round(100 * found['coverage']['measured'])} of 100 cases. It takes every sample to be "
+        f"of a known class. {measure}"
     )
 
 
@@ -321,7 +330,7 @@ def teachers_table(taught: Mapping[str, Sequence[Mapping[str, Any]]]) -> Table:
 
 
 def rich_table(results: Results) -> Table:
-    """The candidates in the order of the label-free vote, as a table for the terminal.
+    """The candidates in the order of their scores without labels, as a table for the terminal.
 
     Raises
     ------
@@ -340,7 +349,7 @@ def rich_table(results: Results) -> Table:
         assert found is not None
         table.add_column(f"{metric_label(found.metric)}, %\n{part}", justify="right")
         table.add_column("worst\nseed", justify="right")
-    table.add_column("vote", justify="right")
+    table.add_column("score\nwithout labels", justify="right")
     table.add_column("time", justify="right")
     for row in results["candidates"]:
         cells = []

@@ -53,8 +53,9 @@ def page(runs: Mapping[str, Results]) -> Markup:
 
 
 LEGEND = (
-    "A star marks what was chosen. The vote, in [0, 1], comes from validators that read no target label; it ranks the "
-    "candidates of one run and says nothing across runs. After ± stands the standard deviation over seeds."
+    "A star marks what was chosen. The score without labels, in [0, 1], ranks the candidates of one run: beside a "
+    "consensus, on how much of the target a candidate says the same. It says nothing across runs. After ± stands the "
+    "standard deviation over seeds."
 )
 
 
@@ -158,7 +159,7 @@ def _compared(runs: list[Results]) -> str | None:
 
 def _columns(results: Results) -> list[str]:
     metric = words.metric_label(results["references"]["metric"]) if results["exam"] else ""
-    return [*(f"{metric}, %, {part}" for part in results["exam"]), "vote", "time"]
+    return [*(f"{metric}, %, {part}" for part in results["exam"]), "score without labels", "time"]
 
 
 def _cells(row: Mapping[str, Any] | None, results: Results) -> list[str]:

@@ -1,0 +1,328 @@
+"""What the choice without labels is worth, family by family: every rule is judged on families it did not learn from.
+
+    python benchmarks/shifts/study.py collect     the figures of all cases that have run, into docs/choosing.json
+    python benchmarks/shifts/study.py page        the tables of docs/choosing.md, and the constants of the estimate
+
+A family is a kind of data; means are over families, so that none counts more for having more cases.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+Record = Mapping[str, Any]
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+FILE, PAGE = DOCS / "choosing.json", DOCS / "choosing.md"
+NOTHING = "source-only"
+HARM = 0.01
+"""Points below doing nothing from which a choice did harm."""
+ENCODED = {"pictures", "sentences", "sound"}
+"""Tags of cases whose features a pretrained encoder made; all others are a user's own."""
+BACK, AGREEMENT = "reverse validation by neighbours", "agreement"
+LEARNT = (BACK, "reverse validation", AGREEMENT, "ensemble validation", "information maximization",
+          "neighbourhood density", "certainty", "source validation", "embedded validation")  # fmt: skip
+COVERAGE = 0.85
+THRESHOLDS = tuple(round(0.05 * k, 2) for k in range(6, 18))
+
+
+# -- from the runs -----------------------------------------------------------------------------------------
+
+
+def collect(cache: Path | None = None) -> list[dict[str, Any]]:
+    """One row for each case that has run: what can be seen, and the truth."""
+    from shifts.run import runs
+
+    return [row_of(record) for record in runs(cache)]
+
+
+def row_of(record: Record) -> dict[str, Any]:
+    """The figures of a case that the study reads, to four digits."""
+    kept = {key: record[key] for key in ("case", "family", "tags", "classes", "source", "target")}
+    candidates = {
+        key: {"accuracy": _short(row["accuracy"])}
+        | {v: _short(row["validators"][v]) for v in LEARNT if v in row["validators"]}
+        for key, row in record["candidates"].items()
+    }
+    shown = {shots: {arm: _short(value) for arm, value in arms.items()} for shots, arms in record["shown"].items()}
+    return kept | {"unanimous": _short(record["unanimous"]), "candidates": candidates, "shown": shown}
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.4g}")
+
+
+# -- rules -------------------------------------------------------------------------------------------------
+
+
+def accuracy(row: Record, candidate: str) -> float:
+    """Of a candidate; of its default preset where a case has no second view."""
+    found = row["candidates"]
+    return float(found[candidate if candidate in found else candidate.partition(":")[0]]["accuracy"])
+
+
+def consensus(row: Record) -> str:
+    """What the consensus is called there."""
+    return next(key for key in row["candidates"] if key.partition(":")[0] == "consensus")
+
+
+def singles(row: Record) -> list[str]:
+    """All candidates but the one that is made of others."""
+    return [key for key in row["candidates"] if key != consensus(row)]
+
+
+def own_features(row: Record) -> bool:
+    """Whether the samples are features as a user gave them."""
+    return not ENCODED & set(row["tags"])
+
+
+def careful(row: Record, threshold: float) -> str:
+    """The rule of `compare`: the consensus, but nothing where features of a user's own are good enough as they are."""
+    stay = own_features(row) and row["candidates"][NOTHING][BACK] >= threshold
+    return NOTHING if stay else consensus(row)
+
+
+def largest(validator: str) -> Callable[[Record], str]:
+    """Choose by one validator among single candidates."""
+    return lambda row: max(singles(row), key=lambda key: row["candidates"][key][validator])
+
+
+def trees(rows: Sequence[Record], doubt: float = 0.0) -> list[str]:
+    """Choices by 300 extra trees on values and ranks of nine validators, learnt on the other families.
+
+    With `doubt`, nothing is done unless the gain that they foretell is larger.
+    """
+    from sklearn.ensemble import ExtraTreesRegressor
+
+    x, y, at = [], [], []
+    for i, row in enumerate(rows):
+        table = np.array([[row["candidates"][key][v] for v in LEARNT] for key in singles(row)])
+        ranks = table.argsort(axis=0).argsort(axis=0) / max(len(table) - 1, 1)
+        about = np.tile([math.log(row["classes"]), own_features(row)], (len(table), 1))
+        x.append(np.hstack([table, ranks, table - table[singles(row).index(NOTHING)], about]))
+        y += [accuracy(row, key) - accuracy(row, NOTHING) for key in singles(row)]
+        at += [i] * len(table)
+    features, gains, index = np.vstack(x), np.array(y), np.array(at)
+    family = np.array([row["family"] for row in rows])
+    weight = 1 / np.array([(family == name).sum() for name in family])
+    chosen = [""] * len(rows)
+    for name in sorted(set(family)):
+        held = family[index] == name
+        model = ExtraTreesRegressor(300, min_samples_leaf=5, max_features=0.3, random_state=0, n_jobs=-1)
+        model.fit(features[~held], gains[~held], sample_weight=weight[index[~held]])
+        foretold = model.predict(features[held])
+        for i in np.flatnonzero(family == name):
+            own = foretold[index[held] == i]
+            chosen[i] = singles(rows[i])[int(own.argmax())] if own.max() > doubt else NOTHING
+    return chosen
+
+
+# -- judging -----------------------------------------------------------------------------------------------
+
+
+def by_family(rows: Sequence[Record], values: Sequence[float] | NDArray[Any]) -> dict[str, float]:
+    """Means of families."""
+    families = sorted({row["family"] for row in rows})
+    return {
+        name: float(np.mean([value for row, value in zip(rows, values) if row["family"] == name])) for name in families
+    }
+
+
+def mean(rows: Sequence[Record], values: Sequence[float] | NDArray[Any]) -> float:
+    """The mean over families."""
+    return float(np.mean(list(by_family(rows, values).values())))
+
+
+def threshold_left_out(rows: Sequence[Record]) -> dict[str, float]:
+    """For each family, the threshold of care that is best on all others with harm in one of twenty cases at most."""
+    floor = np.array([accuracy(row, NOTHING) for row in rows])
+    reached = {t: np.array([accuracy(row, careful(row, t)) for row in rows]) for t in THRESHOLDS}
+    found = {}
+    for name in sorted({row["family"] for row in rows}):
+        kept = [i for i, row in enumerate(rows) if row["family"] != name]
+        others = [rows[i] for i in kept]
+        score = {}
+        for t, values in reached.items():
+            harm = mean(others, (values < floor - HARM)[kept].astype(float))
+            score[t] = (min(0.05 - harm, 0.0), mean(others, values[kept]))
+        found[name] = max(score, key=lambda t: score[t])
+    return found
+
+
+def rules(rows: Sequence[Record]) -> dict[str, list[float]]:
+    """Accuracy in every case by every rule."""
+    from unseen.compare.choice import GOOD_ENOUGH
+
+    left_out = threshold_left_out(rows)
+    named: dict[str, list[str]] = {
+        "nothing (source-only)": [NOTHING for _ in rows],
+        "always `standardize`, both views": ["standardize:views" for _ in rows],
+        "always `propagate`, both views": ["propagate:views" for _ in rows],
+        "largest reverse validation by neighbours": list(map(largest(BACK), rows)),
+        "largest agreement": list(map(largest(AGREEMENT), rows)),
+        "extra trees on nine validators": trees(rows),
+        "the same, in doubt nothing": trees(rows, 0.03),
+        "**the consensus**": list(map(consensus, rows)),
+        "**what `compare` does**": [careful(row, GOOD_ENOUGH) for row in rows],
+        "the same, care learnt on the other families": [careful(row, left_out[row["family"]]) for row in rows],
+    }
+    found = {name: [accuracy(row, key) for row, key in zip(rows, keys)] for name, keys in named.items()}
+    found["the best single candidate (an oracle)"] = [max(accuracy(row, key) for key in singles(row)) for row in rows]
+    return found
+
+
+def rule_table(rows: Sequence[Record]) -> str:
+    """Rules, a line each."""
+    floor = np.array([accuracy(row, NOTHING) for row in rows])
+    encoded = [i for i, row in enumerate(rows) if not own_features(row)]
+    lines = ["| rule | accuracy | of encoded data | harm | worst | behind the best |", "|---|---|---|---|---|---|"]
+    found = rules(rows)
+    best = np.array(found["the best single candidate (an oracle)"])
+    for name, values in found.items():
+        reached = np.array(values)
+        harm = mean(rows, (reached < floor - HARM).astype(float))
+        lines.append(
+            f"| {name} | {mean(rows, reached):.3f} | {mean([rows[i] for i in encoded], reached[encoded]):.3f} "
+            f"| {harm:.0%} | {100 * (reached - floor).min():+.1f} | {100 * mean(rows, best - reached):.1f} |"
+        )
+    return "\n".join(lines)
+
+
+def family_table(rows: Sequence[Record]) -> str:
+    """Families, a line each."""
+    from unseen.compare.choice import GOOD_ENOUGH
+
+    fit = estimates(rows)
+    lines = [
+        "| family | cases | source-only | chosen | best single | harm | estimate off by | interval held |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    floor = [accuracy(row, NOTHING) for row in rows]
+    chosen = [accuracy(row, careful(row, GOOD_ENOUGH)) for row in rows]
+    best = [max(accuracy(row, key) for key in singles(row)) for row in rows]
+    harm = [float(a < b - HARM) for a, b in zip(chosen, floor)]
+    columns = [by_family(rows, values) for values in (floor, chosen, best, harm, fit["off"], fit["held"])]
+    for name in columns[0]:
+        a, b, c, d, e, f = (column[name] for column in columns)
+        cases = sum(row["family"] == name for row in rows)
+        lines.append(f"| {name} | {cases} | {a:.3f} | {b:.3f} | {c:.3f} | {d:.0%} | {100 * e:.0f} | {f:.0%} |")
+    return "\n".join(lines)
+
+
+# -- the estimate ------------------------------------------------------------------------------------------
+
+
+def estimates(rows: Sequence[Record]) -> dict[str, Any]:
+    """The line from agreement to accuracy, how far it is off, and its intervals, each family left out in turn."""
+    from unseen.compare.choice import GOOD_ENOUGH
+
+    x = np.sqrt([row["unanimous"] for row in rows])
+    y = np.array([accuracy(row, careful(row, GOOD_ENOUGH)) for row in rows])
+    family, own = np.array([row["family"] for row in rows]), np.array([own_features(row) for row in rows])
+    weight = 1 / np.array([(family == name).sum() for name in family])
+    foretold = np.zeros(len(rows))
+    for name in sorted(set(family)):
+        held = family == name
+        slope, start = np.polyfit(x[~held], y[~held], 1, w=np.sqrt(weight[~held]))
+        foretold[held] = np.clip(start + slope * x[held], 0, 1)
+    off = np.abs(foretold - y)
+    held_in = np.zeros(len(rows))
+    for name in sorted(set(family)):
+        inside = family == name
+        like = ~inside & (own == own[inside][0])
+        held_in[inside] = off[inside] <= _quantile(off[like], weight[like])
+    slope, start = np.polyfit(x, y, 1, w=np.sqrt(weight))
+    return {
+        "start": float(start),
+        "slope": float(slope),
+        "off": off,
+        "held": held_in,
+        "errors": {kind: _quantile(off[own == kind], weight[own == kind]) for kind in (True, False)},
+        "measured": {
+            kind: mean([row for row in rows if own_features(row) == kind], held_in[own == kind])
+            for kind in (True, False)
+        },
+    }
+
+
+def _quantile(values: NDArray[Any], weight: NDArray[Any]) -> float:
+    """What the share `COVERAGE` of the values stays below, by weight."""
+    order = np.argsort(values)
+    reached = np.cumsum(weight[order]) / weight.sum()
+    return float(values[order][np.searchsorted(reached, COVERAGE)])
+
+
+def estimate_table(rows: Sequence[Record]) -> str:
+    """The estimate, by who made the features."""
+    fit = estimates(rows)
+    lines = ["| features | off by, mean | interval | held, of families left out |", "|---|---|---|---|"]
+    for kind, name in ((False, "of a pretrained encoder"), (True, "a user's own")):
+        at = [i for i, row in enumerate(rows) if own_features(row) == kind]
+        off = mean([rows[i] for i in at], fit["off"][at])
+        lines.append(f"| {name} | {100 * off:.1f} | ± {100 * fit['errors'][kind]:.0f} | {fit['measured'][kind]:.0%} |")
+    return "\n".join(lines)
+
+
+def label_table(rows: Sequence[Record]) -> str:
+    """With labels of the target: the consensus that learns from them, and simple rivals."""
+    arms = {
+        "source-only": "source-only",
+        "linear-probe": "the labels alone (`linear-probe`)",
+        "source and support": "logistic regression on source and labels, each domain standardized, both views",
+        "consensus without labels": "the consensus without them",
+        "consensus": "**the consensus with them**",
+    }
+    lines = ["| | 1 a class | 3 | 5 |", "|---|---|---|---|"]
+    for arm, told in arms.items():
+        cells = []
+        for shots in ("1", "3", "5"):
+            have = [row for row in rows if shots in row["shown"]]
+            cells.append(f"{mean(have, [row['shown'][shots][arm] for row in have]):.3f}")
+        lines.append(f"| {told} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def tables(rows: Sequence[Record]) -> dict[str, str]:
+    """The tables of the page, by the name of their place."""
+    return {
+        "rules": rule_table(rows),
+        "families": family_table(rows),
+        "estimate": estimate_table(rows),
+        "labels": label_table(rows),
+    }
+
+
+def main() -> None:
+    """Collect, or make the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("collect", "page"))
+    parser.add_argument("--cache", type=Path, default=None)
+    asked = parser.parse_args()
+    if asked.what == "collect":
+        rows = collect(asked.cache)
+        FILE.write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n", encoding="utf-8")
+        print(f"{len(rows)} cases")
+        return
+    rows = json.loads(FILE.read_text(encoding="utf-8"))
+    page = PAGE.read_text(encoding="utf-8")
+    for name, table in tables(rows).items():
+        page = re.sub(rf"<!-- {name} -->\n.*?<!-- end -->", f"<!-- {name} -->\n{table}\n<!-- end -->", page, flags=re.S)
+    PAGE.write_text(page, encoding="utf-8")
+    fit = estimates(rows)
+    print({key: fit[key] for key in ("start", "slope", "errors", "measured")})
+    print(threshold_left_out(rows))
+
+
+if __name__ == "__main__":
+    main()
