@@ -443,6 +443,6 @@ def _save(small: Bundle, about: dict[str, Any], out: Path) -> None:
 def _tell(small: Bundle, about: dict[str, Any], out: Path) -> None:
     from unseen.report import quantization as report
 
-    for name, text in ((ABOUT, json.dumps(about, indent=1)), ("report.html", report.page(small, about))):
+    for name, content in ((ABOUT, json.dumps(about, indent=1).encode()), ("report.html", report.page(small, about))):
         with replacing(out / name) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+            temporary.write_bytes(content)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import io
 import math
 from collections.abc import Mapping
@@ -11,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+
+from unseen.report.pages import FIGURES, image_source, render_page
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -209,7 +209,7 @@ def _figure(draw: Any, width: float = 7.2, height: float = 3.8) -> str:
     axis.grid(alpha=0.25, linewidth=0.5)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return image_source(buffer.getvalue())
 
 
 def draw_curves(axis: Axes, found: Found) -> None:
@@ -292,14 +292,6 @@ def _safe(text: str) -> str:
 
 def page(found: Found, command: str, tally: Mapping[str, int] | None = None) -> bytes:
     """One HTML page that needs nothing else: no script, no request; names and captions are shown as text."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    here = Path(__file__).parent
-    style = (here / "style.css").read_text(encoding="utf-8") + "figure img { max-width: 100%; background: #fff; }"
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    environment = Environment(
-        loader=FileSystemLoader(here), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
     figures = {"tail": _figure(lambda axis: draw_tail(axis, found))}
     if any(group.curve is not None for group in found.groups):
         figures["curve"] = _figure(lambda axis: draw_curves(axis, found))
@@ -307,13 +299,10 @@ def page(found: Found, command: str, tally: Mapping[str, int] | None = None) -> 
         figures["misaligned"] = _figure(lambda axis: draw_misalignment(axis, found), height=1.7)
     table = found.table.sort_values(found.search, kind="stable")
     rows = [_cells(row) for row in table.head(ROWS).to_dict("records")]
-    examples = [
-        {**one, "picture": one["picture"] and "data:image/jpeg;base64," + base64.b64encode(one["picture"]).decode()}
-        for one in found.examples
-    ]
-    made = environment.get_template("concepts.html").render(
-        policy=f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; form-action 'none'",
-        style=style,
+    examples = [{**one, "picture": one["picture"] and image_source(one["picture"], "jpeg")} for one in found.examples]
+    return render_page(
+        Path(__file__).with_name("concepts.html"),
+        style=FIGURES,
         found=found,
         sentences=sentences(found),
         figures=figures,
@@ -325,7 +314,6 @@ def page(found: Found, command: str, tally: Mapping[str, int] | None = None) -> 
         tally=tally or {},
         command=command,
     )
-    return made.encode("utf-8", "replace")
 
 
 def _cells(row: Mapping[Any, Any]) -> dict[str, str]:

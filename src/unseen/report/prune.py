@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
-import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from unseen.report.pages import image_source, render_page
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,7 +39,7 @@ class Sample:
     @property
     def source(self) -> str:
         """The picture as an address, empty without one."""
-        return "" if self.jpeg is None else "data:image/jpeg;base64," + base64.b64encode(self.jpeg).decode()
+        return "" if self.jpeg is None else image_source(self.jpeg, "jpeg")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,17 +123,10 @@ def explained(settings: Mapping[str, Any]) -> str:
 
 def page(shown: Shown) -> bytes:
     """One HTML page that needs nothing else: no script, no request; names and captions are text, never markup."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     here = Path(__file__).parent
-    style = "".join((here / name).read_text(encoding="utf-8") for name in ("style.css", "prune.css"))
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    environment = Environment(
-        loader=FileSystemLoader(here), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    made = environment.get_template("prune.html").render(
-        policy=f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; form-action 'none'",
-        style=style,
+    return render_page(
+        here / "prune.html",
+        style=(here / "prune.css").read_text(encoding="utf-8"),
         shown=shown,
         told=shown.told,
         counts=shown.told["counts"],
@@ -141,10 +134,9 @@ def page(shown: Shown) -> bytes:
         labels=LABELS,
         explained=explained(shown.told["settings"]),
         rows=shown.table[:ROWS],
-        picture="data:image/png;base64," + base64.b64encode(picture(shown)).decode(),
+        picture=image_source(picture(shown)),
         full=shown.told["settings"]["method"] == "dbp" and shown.told.get("share at upper bound", 0) >= FULL,
     )
-    return made.encode("utf-8", "replace")
 
 
 def picture(shown: Shown) -> bytes:

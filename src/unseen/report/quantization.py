@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import io
 import math
 from collections.abc import Mapping
@@ -14,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.nn.quantizers import MEGABYTE
+from unseen.report.pages import FIGURES, image_source, render_page
 from unseen.report.shift import BAR, INK, QUIET
 
 if TYPE_CHECKING:
@@ -87,7 +86,7 @@ def _span(least: int, most: int) -> str:
     return f"{least} bits" if least == most else f"{least} to {most} bits"
 
 
-def page(small: Bundle, about: Mapping[str, Any]) -> str:
+def page(small: Bundle, about: Mapping[str, Any]) -> bytes:
     """The page; it needs nothing else.
 
     Parameters
@@ -97,34 +96,24 @@ def page(small: Bundle, about: Mapping[str, Any]) -> str:
     about : mapping
         What `unseen.compare.quantization.quantize` tells.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    here = Path(__file__).parent
-    style = (
-        (here / "style.css").read_text(encoding="utf-8") + "figure img { max-width: 100%; background: #fff; }\n" + _HEAT
-    )
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    environment = Environment(
-        loader=FileSystemLoader(here), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
     method = vars(small.method)
     pictures = method.get("distilled_")
     frontier = method.get("frontier_")
     place = _chosen(frontier, method["bits_"]) if frontier else None
     told = facts(about)
-    return environment.get_template("quantization.html").render(
-        policy=f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; form-action 'none'",
-        style=style,
+    return render_page(
+        Path(__file__).with_name("quantization.html"),
+        style=f"{FIGURES}\n{_HEAT}",
         slug=small.method.card.slug,
         about=about,
         before=told["parameters before"],
         after=told["parameters after"],
         facts=[(key, value) for key, value in told.items() if key not in _IN_THE_HEADING],
-        sheet=None if pictures is None else _uri(contact_sheet(pictures.numpy(), small.encoder)),
+        sheet=None if pictures is None else image_source(contact_sheet(pictures.numpy(), small.encoder)),
         n_pictures=0 if pictures is None else len(pictures),
         n_shown=0 if pictures is None else min(SHOWN, len(pictures)),
         mismatch=told.get("mismatch of statistics"),
-        curve=_uri(_curve(frontier, place)) if frontier else None,
+        curve=image_source(_curve(frontier, place)) if frontier else None,
         chosen=place is not None,
         n_points=len(frontier["megabytes"]) if frontier else 0,
         points=_points(frontier, place, method) if frontier else [],
@@ -220,7 +209,3 @@ def _layers(method: Mapping[str, Any]) -> list[dict[str, Any]]:
             }
         )
     return rows
-
-
-def _uri(png: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(png).decode()
