@@ -271,6 +271,13 @@ def test_sentences_turn_at_their_thresholds():
         return reading._domains(value).meaning
 
     assert domains(reading.SAME - 1e-9) != domains(reading.SAME) != domains(reading.APART)
-    few, some = (reading._novel(share, 0.5).meaning for share in (reading.NOVEL - 1e-9, reading.NOVEL))
+    few, some = (reading._novel(share, 0.5)[0].meaning for share in (reading.NOVEL - 1e-9, reading.NOVEL))
     assert few != some
-    assert reading._novel(0.0, 1.0).meaning == reading._novel(0.9, 1.0).meaning  # it tells nothing there
+    assert reading._novel(0.9, reading.APART) == []  # it tells nothing there
+
+    def shift(remaining):
+        found = {"mlls": 0.5, "bbse": 0.5}
+        return reading._shares({"total_variation": found, "chance": 0.05, "remaining_auc": remaining})
+
+    assert len(shift(reading.EXPLAINED - 1e-9)) == 1
+    assert shift(reading.EXPLAINED) == []

@@ -434,6 +434,8 @@ def adapt(
         As in `compare`: source, target, support, classes, ontology, taxonomy, model, teachers, encoder, labels,
         on_error, precision, trust, engine.
     """
+    if method == SLUG:
+        raise ValueError(f"method: {SLUG} is made of several methods; compare runs and saves it (methods={SLUG!r})")
     make = functools.partial(catalogue.make, method, preset, seed, **(settings or {}))
     make()
     ready = prepare(**inputs)

@@ -55,7 +55,7 @@ def _domains(auc: float) -> Line:
     else:
         meaning = (
             "Nearly every sample shows its domain. That alone does not say how much accuracy is lost; methods that use "
-            "the target's own samples are worth their time."
+            "samples of the target are worth their time."
         )
     return Line("domains told apart (AUC)", f"{auc:.2f}", meaning)
 

@@ -27,6 +27,9 @@ STATISTICS = "statistics.safetensors"
 BATCH = 64
 """Pictures whose statistics are taken together; those of the batches are averaged."""
 
+ENOUGH = 512
+"""Pictures of a domain that its statistics are taken of."""
+
 
 def has_second_view(encoder: Encoder | None) -> bool:
     """Whether an encoder reads pictures by one network that has batch normalization."""
@@ -46,7 +49,8 @@ def with_statistics_of(domain: Domain, encoder: Encoder) -> Encoder:
     Parameters
     ----------
     domain : Domain
-        Pictures; at least two. Batches are made in an order by content.
+        Pictures; at least two. Batches are made in an order by content, of `ENOUGH` of them at most: more pictures
+        change a mean over all their places hardly, and cost a pass.
     encoder : Encoder
         Stays as it is.
 
@@ -73,7 +77,7 @@ def with_statistics_of(domain: Domain, encoder: Encoder) -> Encoder:
         layer.train()
     device = torch.device(current().device)
     network = adapted.module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    order = domain.canonical_order()
+    order = domain.canonical_order()[:ENOUGH]
     starts = range(0, max(len(order) - BATCH // 2, 1), BATCH)  # what is left over is half a batch or more
     pieces = [order[start : start + BATCH] for start in starts]
     read = prefetched(lambda rows: encoder.preprocess(list(read_samples(domain, rows))), pieces, threads=1)

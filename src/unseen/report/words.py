@@ -227,7 +227,7 @@ def _refitted(found: Verdict, whole: Mapping[str, Any] | None) -> str:
 
 def _estimate(found: Mapping[str, Any] | None) -> str:
     """What an accuracy without labels rests on."""
-    measure = "`unseen verify` measures it by a few answers of yours."
+    measure = "`unseen verify` measures the accuracy by a few answers of yours."
     if found is None:
         return f"How often it is right is not known, and nothing here tells: {measure}"
     rests = f"unlike methods all say the same on {percent(found['unanimous'])} of the samples"

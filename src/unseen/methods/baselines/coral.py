@@ -1,6 +1,6 @@
 """CORAL: give the source the covariance of the target, then train."""
 
-from typing import Self
+from typing import NamedTuple, Self
 
 import torch
 from jaxtyping import Float
@@ -50,31 +50,48 @@ class CORAL(PerDomainMethod):
         own = Standardizer(source.n_features).measure(table(source))
         theirs = Standardizer(source.n_features).measure(table(target))
         x_s, x_t = own(table(source)), theirs(table(target))
-        recolour = power(covariance(x_s, self.ridge), -0.5) @ power(covariance(x_t, self.ridge), 0.5)
-        self.network_ = fit_logistic(x_s @ recolour, source.labels, n_classes(source), C=self.C, standardize=False)
-        self.source_network_ = recoloured(self.network_, own, recolour)
+        white, colour = covariance(x_s, self.ridge), covariance(x_t, self.ridge)
+        looks_alike = colour.power(white.power(x_s, -0.5), 0.5)
+        self.network_ = fit_logistic(looks_alike, source.labels, n_classes(source), C=self.C, standardize=False)
+        self.source_network_ = recoloured(self.network_, own, white, colour)
         self.network_.backbone = theirs
         return self
 
 
-def recoloured(network: Classifier, own: Standardizer, recolour: Float[Tensor, "d d"]) -> Classifier:
+class Covariance(NamedTuple):
+    """A covariance plus `ridge` on the diagonal, by its principal directions: (d, r) with their variances, (r,).
+
+    With fewer samples than features there are as many as samples; along all others there is `ridge` alone. So no d x d
+    matrix is made, and a power costs what the data are large.
+    """
+
+    directions: Float[Tensor, "d r"]
+    variances: Float[Tensor, " r"]
+    ridge: float
+
+    def power(self, x: Float[Tensor, "n d"], exponent: float) -> Float[Tensor, "n d"]:
+        """Rows times a real power of the matrix."""
+        rest = self.ridge**exponent
+        along = (self.variances + self.ridge) ** exponent - rest
+        return rest * x + (x @ self.directions) * along @ self.directions.T
+
+
+def covariance(x: Float[Tensor, "n d"], ridge: float) -> Covariance:
+    """Of the rows of `x`."""
+    centred = (x - x.mean(dim=0)) / max(len(x) - 1, 1) ** 0.5
+    if len(x) < x.shape[1]:
+        _, lengths, directions = torch.linalg.svd(centred, full_matrices=False)
+        return Covariance(directions.T, lengths.square(), ridge)
+    variances, vectors = torch.linalg.eigh(centred.T @ centred)
+    return Covariance(vectors, variances.clamp_min(0), ridge)
+
+
+def recoloured(network: Classifier, own: Standardizer, white: Covariance, colour: Covariance) -> Classifier:
     """The network for source samples: their standardization, then the colours of the target, folded into the head."""
     weight, bias = network.get_parameter("head.weight"), network.get_parameter("head.bias")
     out = linear(weight.shape[1], weight.shape[0])
     out.backbone = own
     with torch.no_grad():
-        out.get_parameter("head.weight").copy_(weight @ recolour.T)
+        out.get_parameter("head.weight").copy_(white.power(colour.power(weight, 0.5), -0.5))
         out.get_parameter("head.bias").copy_(bias)
     return out.eval()
-
-
-def covariance(x: Float[Tensor, "n d"], ridge: float) -> Float[Tensor, "d d"]:
-    """Covariance plus `ridge` on the diagonal."""
-    centred = x - x.mean(dim=0)
-    return centred.T @ centred / max(len(x) - 1, 1) + ridge * torch.eye(x.shape[1])
-
-
-def power(matrix: Float[Tensor, "d d"], exponent: float) -> Float[Tensor, "d d"]:
-    """A real power of a symmetric positive definite matrix."""
-    values, vectors = torch.linalg.eigh(matrix)
-    return (vectors * values.clamp_min(1e-12) ** exponent) @ vectors.T
