@@ -153,7 +153,8 @@ def test_the_import_contract_covers_every_room_and_every_module() -> None:
     }
     assert there - {"__init__", "__main__"} <= layers
     rooms = {p.name for p in (SRC / "methods").iterdir() if (p / "__init__.py").exists()}
-    assert rooms == {m.rpartition(".")[2] for c in contracts for m in c.get("modules", ())}
+    apart = {module for contract in contracts for module in contract.get("modules", ())}
+    assert apart == {"unseen.jobs.*", *(f"unseen.methods.{room}" for room in rooms)}
 
 
 def python(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -240,3 +241,12 @@ def _is_module(name: str) -> bool:
 @pytest.mark.parametrize("file", sorted((SRC / "methods").rglob("*.py")), ids=relative)
 def test_a_method_file_is_short_enough_to_read(file: Path) -> None:
     assert len(file.read_text().splitlines()) <= 480
+
+
+# -- jobs --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("room", sorted(p.parent for p in (SRC / "jobs").glob("*/__init__.py")), ids=lambda p: p.name)
+def test_a_room_of_jobs_has_a_job_a_command_and_a_docstring(room: Path) -> None:
+    assert {"job.py", "command.py"} <= {file.name for file in room.iterdir()}
+    assert all(file.stem == "page" for file in room.iterdir() if file.suffix in (".html", ".css"))
