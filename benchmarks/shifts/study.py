@@ -33,7 +33,7 @@ ENCODED = {"pictures", "sentences", "sound"}
 BACK, AGREEMENT = "reverse validation by neighbours", "agreement"
 LEARNT = (BACK, "reverse validation", AGREEMENT, "ensemble validation", "information maximization",
           "neighbourhood density", "certainty", "source validation", "embedded validation")  # fmt: skip
-COVERAGE = 0.85
+COVERAGE = 0.87
 THRESHOLDS = tuple(round(0.05 * k, 2) for k in range(6, 18))
 
 

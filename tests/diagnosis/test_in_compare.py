@@ -29,7 +29,7 @@ def test_it_is_told_before_the_plan_and_stands_in_the_results_and_the_report(tmp
     run = unseen.compare(
         source=domain(), target=domain(1, 2.0), methods="source-only", seeds=1, out=tmp_path / "run", say=said.append
     )
-    places = [i for i, line in enumerate(said) if line.startswith(("domains told apart", "source-only  "))]
+    places = [i for i, line in enumerate(said) if line.startswith(("domains told apart", "will run: source-only"))]
     assert len(places) == 2
     assert said[places[0]].startswith("domains told apart")
     found = json.loads((tmp_path / "run" / "results.json").read_text())["diagnosis"]

@@ -1,39 +1,78 @@
-"""The study behind the default choice: its page is made from its figures, and its constants are theirs."""
+"""The studies behind defaults: their pages are made from their figures, and constants are theirs."""
 
-import importlib.util
+import importlib
 import json
-import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from unseen.compare.estimate import ERROR, MEASURED
+from unseen.compare import estimate
+from unseen.compare.choice import GOOD_ENOUGH
 
-DOCS = Path(__file__).parents[2] / "docs"
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
 
 
-@pytest.fixture(scope="module")
-def study():
-    spec = importlib.util.spec_from_file_location("choice_study", DOCS / "choice_study.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["choice_study"] = module  # its dataclass looks itself up there
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["choice_study"]
+@pytest.fixture
+def study(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    return importlib.import_module("shifts.study")
 
 
 @pytest.fixture(scope="module")
-def cases():
-    return json.loads((DOCS / "choice_study.json").read_text())
+def rows():
+    return json.loads((DOCS / "choosing.json").read_text())
 
 
 @pytest.mark.slow
-def test_the_page_has_the_tables_of_the_figures(study, cases):
+def test_the_page_has_the_tables_of_the_figures(study, rows):
     page = (DOCS / "choosing.md").read_text()
-    for name, table in study.tables(cases).items():
+    for name, table in study.tables(rows).items():
         assert f"<!-- {name} -->\n{table}\n<!-- end -->" in page, name
+
+
+def test_the_estimate_is_the_measured_one(study, rows):
+    fit = study.estimates(rows)
+    assert fit["start"] == pytest.approx(estimate.AT_NOTHING, abs=1e-3)
+    assert fit["slope"] == pytest.approx(estimate.SLOPE, abs=1e-3)
+    for kind in (True, False):
+        assert fit["errors"][kind] == pytest.approx(estimate.ERRORS[kind], abs=1e-3)
+        assert fit["measured"][kind] == pytest.approx(estimate.MEASURED[kind], abs=0.005)
+        assert fit["measured"][kind] >= 0.8
+
+
+def test_care_is_that_of_nearly_every_part_of_the_families(study, rows):
+    found = study.threshold_left_out(rows)
+    assert len(found) == 22
+    assert np.mean([value == GOOD_ENOUGH for value in found.values()]) > 0.8
+
+
+def test_what_compare_does_harms_in_less_than_one_of_twenty(study, rows):
+    floor = np.array([study.accuracy(row, study.NOTHING) for row in rows])
+    reached = np.array([study.accuracy(row, study.careful(row, GOOD_ENOUGH)) for row in rows])
+    assert study.mean(rows, reached < floor - study.HARM) < 0.05
+
+
+def made(family, accuracies, back=0.5, tags=("table",)):
+    candidates = {key: {"accuracy": value, study_back: back} for key, value in accuracies.items()}
+    return {"family": family, "tags": list(tags), "classes": 2, "unanimous": 0.25, "candidates": candidates}
+
+
+study_back = "reverse validation by neighbours"
+
+
+def test_a_family_counts_once_however_many_cases_it_has(study):
+    rows = [{"family": "a"}, {"family": "a"}, {"family": "b"}]
+    assert study.mean(rows, [0.0, 1.0, 1.0]) == pytest.approx(0.75)
+
+
+def test_the_rule_by_hand(study):
+    accuracies = {"source-only": 0.5, "coral": 0.7, "consensus": 0.6}
+    assert study.careful(made("a", accuracies, back=0.6), 0.55) == "source-only"
+    assert study.careful(made("a", accuracies, back=0.5), 0.55) == "consensus"
+    assert study.careful(made("a", accuracies, back=0.6, tags=("pictures",)), 0.55) == "consensus"
+    assert study.singles(made("a", accuracies)) == ["source-only", "coral"]
 
 
 @pytest.mark.parametrize(("name", "page"), [("toolbox", "adaptation.md"), ("generalization", "unseen-domains.md")])
@@ -53,70 +92,3 @@ def test_intervals_of_pairs_are_over_styles(monkeypatch):
     assert low == 0
     assert high > 0.4
     assert module.over_styles({("all", "the", "others", b): float(b == "c") for b in "abcde"})[0] == 0
-
-
-def test_the_error_of_the_interval_is_the_measured_one(study, cases):
-    seen = [case for case in cases if case["part"] in ("emoji styles", *study.TABLES)]
-    assert len(seen) == 36
-    off = np.abs(study.errors(seen, only_chosen=True)[study.ESTIMATE])
-    assert np.quantile(off, 0.9, method="higher") == pytest.approx(ERROR, abs=0.001)
-
-
-def test_the_measured_coverage_is_that_of_the_other_cases(study, cases):
-    rest = [case for case in cases if case["part"] not in ("emoji styles", *study.TABLES)]
-    assert len(rest) == 88
-    assert study.coverage(rest, only_chosen=True) == pytest.approx(MEASURED, abs=0.005)
-
-
-def test_the_harm_that_the_page_tells_is_that_of_all_cases_without_a_part_in_the_design(study, cases):
-    own = [case for case in cases if case["part"] not in ("emoji styles", *study.TABLES)]
-    found = [study.judged(own, rule) for rule in list(study.rules().values())[:3]]
-    assert len(own) == 88
-    assert [round(got["harm"] * 88) for got in found] == [0, 5, 0]
-    assert [round(100 * got["gain"], 1) for got in found] == [10.2, 10.2, 6.6]
-    page = (DOCS / "choosing.md").read_text()
-    assert "the default harms none and gains 10.2 points over `source-only`" in page
-    assert "Without care it would harm 5 (6 %) and gain 10.2; with care everywhere none and 6.6." in page
-
-
-def test_regret_and_harm_by_hand(study):
-    scores = {"source-only": (0.5, 1.0), "a": (0.7, 2.0), "b": (0.4, 3.0)}
-    case = {
-        "part": "by hand",
-        "samples": {"source": 10, "exam": 8},
-        "learns back": study.NEIGHBOURS,
-        "candidates": {
-            n: {"accuracy": a, "validators": {study.NEIGHBOURS: v, study.REVERSE: 0.0}} for n, (a, v) in scores.items()
-        },
-    }
-    got = study.judged([case], lambda v, n, encoded: v[study.BACK])
-    assert got["regret"] == pytest.approx(0.3)
-    assert got["worst"] == pytest.approx(-0.1)
-    assert got["harm"] == 1
-    assert study.judged([case], None)["accuracy"] == 0.7
-
-
-def test_rounds_have_each_domain_once_as_source_and_once_as_target(study):
-    found = study.pairs("by hand", [SimpleNamespace(name=name) for name in "abcde"])
-    assert len(found) == len({case.name for case in found}) == 20
-    for start in range(0, 20, 5):
-        one = found[start : start + 5]
-        assert {case.source.name for case in one} == {case.target.name for case in one} == set("abcde")
-
-
-def test_rank_correlation_by_hand(study):
-    def case(scores, accuracies):
-        rows = {i: {"accuracy": a, "validators": {"v": s}} for i, (s, a) in enumerate(zip(scores, accuracies))}
-        return {"candidates": rows}
-
-    same, reverse = case((1, 2, 3), (0.1, 0.5, 0.6)), case((3, 2, 1), (0.1, 0.5, 0.6))
-    half = case((1, 3, 2), (0.1, 0.5, 0.6))
-    assert study.ranked([same], "v") == pytest.approx(1)
-    assert study.ranked([same, reverse], "v") == pytest.approx(0)
-    assert study.ranked([half], "v") == pytest.approx(0.5)  # 1 - 6 * 2 / (3 * 8)
-
-
-def test_crafted_validation_stands_for_every_candidate_of_a_case_or_for_none(study, cases):
-    asked = [case for case in cases if any(study.CRAFTED in row["validators"] for row in case["candidates"].values())]
-    assert asked
-    assert all(study.has_crafted(case) and case["part"] in study.CRAFTED_PARTS for case in asked)

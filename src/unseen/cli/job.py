@@ -68,7 +68,7 @@ def compare(
     model: Model = None,
     teachers: Teachers = None,
     encoder: EncoderName = None,
-    methods: Annotated[str, typer.Option(help="auto, or slugs with commas (slug:preset for one preset).")] = "auto",
+    methods: Annotated[str, typer.Option(help="auto, all, or slugs with commas (slug:preset is one preset).")] = "auto",
     protocol: Annotated[str, typer.Option(help="auto, closed, partial, open, open-partial, zsl or gzsl.")] = "auto",
     labels: Labels = "exam",
     careful: Annotated[

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from unseen import methods
 from unseen.compare.cells import PARTS, Cell, run_cell
 from unseen.compare.fits import split
 from unseen.compare.inputs import Inputs
 from unseen.data.typing import FloatArray
+from unseen.methods.base import signatures
 from unseen.methods.baselines.consensus import OPINIONS
 from unseen.runtime import limited_threads
 
@@ -21,6 +23,9 @@ SLUG = "consensus"
 MEMBERS = ("standardize", "coral", "ot", "shot", "aad", "propagate")
 """Unlike ways to use an unlabeled target. Where there are two views of pictures, what reads both counts twice, and so
 does `propagate`, which is the best single one there: both hold out of family (docs/choosing.md)."""
+
+BESIDE = ("source-only", "prototypes", "glc")
+"""What runs beside the members if nothing is asked for: doing nothing, a simple rival, and what rejects unknowns."""
 
 FEWEST = 3
 """Fewer members have no majority."""
@@ -35,6 +40,12 @@ def members(pairs: Iterable[Pair]) -> dict[Pair, int]:
     if ("propagate", "views") in heard:
         heard |= {pair: 2 * weight for pair, weight in heard.items() if pair[0] == "propagate"}
     return heard if len({slug for slug, _ in heard}) >= FEWEST else {}
+
+
+def has_part(slug: str, preset: str) -> bool:
+    """Whether a candidate is heard, is one of those `BESIDE` it, or learns from labels, which may overrule it."""
+    heard = (slug in MEMBERS and preset in ("default", "views")) or (slug in BESIDE and preset == "default")
+    return heard or any("support" in way.required for way in signatures(methods.get(slug)))
 
 
 def pair_of(pairs: Sequence[Pair], inputs: Inputs) -> Pair | None:

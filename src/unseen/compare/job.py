@@ -20,7 +20,7 @@ from unseen import methods as methods_
 from unseen.bundle import Bundle
 from unseen.compare.cells import Cell, calibration
 from unseen.compare.choice import choose
-from unseen.compare.consensus import MEMBERS, SLUG, consensus_cells, members, pair_of, with_opinions
+from unseen.compare.consensus import MEMBERS, SLUG, consensus_cells, has_part, members, pair_of, with_opinions
 from unseen.compare.crafted import crafted_checks
 from unseen.compare.fits import alone_in, fit_whole, run_all, split
 from unseen.compare.inputs import Data, Inputs, prepare
@@ -41,6 +41,8 @@ log = logging.getLogger(__name__)
 
 ALWAYS = ("source-only", "standardize")
 """What a budget never leaves out."""
+
+NO_SAY = "fits, and has no say beside the consensus: --methods all runs it"
 
 
 @dataclasses.dataclass
@@ -87,15 +89,18 @@ class Plan:
         return [name(*pair) for pair in (*self.candidates, *made)]
 
     def lines(self) -> list[str]:
-        """The plan in words, a line each."""
-        told = [f"{key:24s} {self._cost(key)}" for key in (name(*pair) for pair in self.candidates)]
+        """The plan in words: what runs and how long it takes, what the consensus is made of, how many do not run."""
+        told = [f"{key} ({self._cost(key)})" for key in (name(*pair) for pair in self.candidates)]
+        found = [f"will run: {', '.join(told)}; {sum(self.seconds.values()):.0f} s in all, on one core"]
         if self.consensus is not None:
-            heard = ", ".join(name(*pair) for pair in members(self.candidates))
-            told.append(f"{name(*self.consensus):24s} made of {heard}")
-        return [*told, *(f"{slug:24s} left out: {why}" for slug, why in self.left_out.items())]
+            heard = len({slug for slug, _ in members(self.candidates)})
+            found.append(f"{name(*self.consensus)}: learns what {heard} of these methods say together")
+        if self.left_out:
+            found.append(f"left out: {len(self.left_out)} methods or presets; the report says why")
+        return found
 
     def _cost(self, key: str) -> str:
-        return f"shares the fit of {self.shares[key]}" if key in self.shares else f"about {self.seconds[key]:.0f} s"
+        return f"with {self.shares[key]}" if key in self.shares else f"{self.seconds[key]:.0f} s"
 
 
 def name(slug: str, preset: str) -> str:
@@ -117,7 +122,7 @@ def plan(
     inputs: Inputs, methods: str | Sequence[str] = "auto", seeds: int = 3, budget: str | float | None = None
 ) -> Plan:
     """Say what fits, how long it will take, and what is left out."""
-    wanted = None if methods == "auto" else _names(methods)
+    wanted = None if methods in ("auto", "all") else _names(methods)
     asked = wanted is not None and SLUG in wanted
     if wanted is not None and asked:
         wanted = list(dict.fromkeys([*(n for n in wanted if n != SLUG), ALWAYS[0], *MEMBERS]))
@@ -127,6 +132,10 @@ def plan(
         raise ValueError(
             "no method fits what is given: " + "; ".join(f"{slug} {why}" for slug, why in left_out.items())
         )
+    together = pair_of(pairs, inputs) if wanted is None or asked else None
+    if methods == "auto" and together is not None:
+        left_out |= {name(*pair): NO_SAY for pair in pairs if not has_part(*pair)}
+        pairs = [pair for pair in pairs if has_part(*pair)]
     samples = sum(len(d) for d in (inputs.source, inputs.target, inputs.support) if d is not None)
     groups = list(catalogue.sharing(pairs))
     shares = {name(*pair): name(*group[0]) for group in groups for pair in group[1:]}
@@ -143,12 +152,13 @@ def plan(
                 left_out |= {name(*pair): told for pair in group}
         kept = {pair for group in groups for pair in group}
         pairs = [pair for pair in pairs if pair in kept]
-    together = pair_of(pairs, inputs) if wanted is None or asked else None
+    together = together and pair_of(pairs, inputs)  # of what the budget left
     if asked and together is None:
         raise ValueError(
             f"methods: {SLUG} needs a labelled source, a target, no classes without samples, no model of your own, and "
             f"three of {', '.join(MEMBERS)}"
         )
+    seconds = {key: seconds[key] for key in (name(*pair) for pair in pairs)}
     return Plan(tuple(pairs), seconds, left_out, shares, together)
 
 
@@ -207,8 +217,9 @@ def compare(
         Trained networks on the same features, of any classes, to distil from (`unseen.bundle.read_zoo`).
     encoder : str, optional
         Name of a pretrained encoder; a default for the kind of the samples if absent.
-    methods : "auto" or names
-        `slug` or `slug:preset`; all that fit by default.
+    methods : "auto", "all" or names
+        `slug` or `slug:preset`. "all" is whatever fits; "auto" is the same where candidates must be chosen from, and
+        where there is a consensus what it is made of and a few to stand beside it.
     protocol : str
         "auto", or closed, partial, open, open-partial, zsl, gzsl.
     labels : str
