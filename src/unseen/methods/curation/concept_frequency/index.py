@@ -252,7 +252,7 @@ class ConceptIndex:
         """Read what `save` wrote; `ValueError` if it is none or of a later format."""
         from unseen.methods.curation.concept_frequency.storage import load
 
-        return load(Path(folder))
+        return cls(**load(Path(folder)))
 
 
 def joint_counts(text: ConceptIndex, image: ConceptIndex, concepts: Iterable[str], match: Match = "words") -> IntArray:
