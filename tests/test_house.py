@@ -145,6 +145,16 @@ def test_imports_run_downward_only() -> None:
     assert found.returncode == 0, found.stdout[-3000:] + found.stderr[-1000:]
 
 
+def test_there_is_no_circle_of_imports() -> None:
+    """Imports in functions count, those for type checkers alone do not."""
+    grimp = pytest.importorskip("grimp", reason="the import graph needs `pip install import-linter`")
+    import networkx as nx
+
+    graph = grimp.build_graph("unseen", cache_dir=None, exclude_type_checking_imports=True)
+    edges = [(name, other) for name in graph.modules for other in graph.find_modules_directly_imported_by(name)]
+    assert [sorted(c) for c in nx.strongly_connected_components(nx.DiGraph(edges)) if len(c) > 1] == []
+
+
 def test_the_import_contract_covers_every_room_and_every_module() -> None:
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     layers = {name.strip() for c in contracts for layer in c.get("layers", ()) for name in layer.split("|")}

@@ -19,6 +19,7 @@ from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
 from unseen.methods.checks import as_input, as_regions, as_texts, check_words, prepare, width_of
+from unseen.methods.lookup import class_of
 from unseen.methods.parameters import Seed, check
 from unseen.methods.verbs import Verb, gives, verb_of
 from unseen.methods.vocabulary import VOCABULARY, Card, Signature, Word, signature_of
@@ -348,9 +349,7 @@ dataclasses.dataclass(kw_only=True, repr=False, eq=False)(Method)
 
 
 def _method_from(fields: dict[str, Any]) -> Method:
-    from unseen.methods import get
-
-    return get(fields["method"])._from_state(fields)
+    return class_of(fields["method"])._from_state(fields)
 
 
 register_codec(
