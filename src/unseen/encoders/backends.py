@@ -15,6 +15,7 @@ import ctypes
 import logging
 import os
 import sys
+import tempfile
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -71,15 +72,21 @@ def has_bfloat16() -> bool:
     return not words.isdisjoint({"avx512_bf16", "amx_bf16", "bf16"})
 
 
-def prepare(backend: Backend, module: nn.Module, example: Tensor, fingerprint: str) -> Run:
+def prepare(backend: Backend, module: nn.Module, example: Tensor, fingerprint: str | None) -> Run:
     """Return a function from a batch on the CPU to its features, float32 on the CPU, (b, d).
 
-    The network itself stays as it is: backends run a copy. Batches have the shape of `example`.
+    The network itself stays as it is: backends run a copy. Batches have the shape of `example`. What is exported for
+    onnxruntime is kept by `fingerprint`, if there is one.
     """
     keep_freed_memory()
     if backend == "onnxruntime-fp32":
         try:
-            return _onnx_run(_exported(module, example, fingerprint))
+            if fingerprint is not None:
+                return _onnx_run(_exported(module, example, fingerprint))
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / "network.onnx"
+                export_onnx(module, example.contiguous(), path, output="features")
+                return _onnx_run(path)
         except Exception as error:  # whatever an exporter raises; torch computes the same in float32
             log.warning("the network does not go to ONNX (%s); torch runs it in float32", error)
     return _torch_run(module, bfloat16=backend.endswith("bf16"))

@@ -110,6 +110,7 @@ class Encoder:
         self.precision: Precision = precision
         self.local = local
         self.regions = None if regions is None else regions.eval().requires_grad_(False)
+        self.passing = False  # made for one domain: float32 by onnxruntime, and nothing of it is kept for later
         self._identity = identity
         self._save = save or partial(save_state, self.module)
         self._runs: dict[tuple[Any, ...], backends.Run] = {}
@@ -237,6 +238,8 @@ class Encoder:
 
     def backend(self, precision: Precision) -> Backend:
         """Return the backend that `precision` means here."""
+        if self.passing and current().device == "cpu":
+            return "onnxruntime-fp32"
         return backends.choose(precision, convolutional=self.kind == "image")
 
     def fidelity(self, domain: Domain, precision: Precision | None = None) -> tuple[float, float]:
@@ -364,7 +367,7 @@ class Encoder:
 
     def _prepare(self, backend: Backend, batch: Tensor) -> backends.Run:
         network = self.module if self.regions is None else self.regions
-        return backends.prepare(backend, network, batch, self.fingerprint)
+        return backends.prepare(backend, network, batch, None if self.passing else self.fingerprint)
 
 
 def save_state(module: nn.Module, folder: Path) -> None:

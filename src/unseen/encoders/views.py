@@ -28,7 +28,7 @@ STATISTICS = "statistics.safetensors"
 BATCH = 64
 """Pictures whose statistics are taken together; those of the batches are averaged."""
 
-ENOUGH = 512
+ENOUGH = 256
 """Pictures of a domain that its statistics are taken of."""
 
 
@@ -70,7 +70,7 @@ def with_statistics_of(domain: Domain, encoder: Encoder) -> Encoder:
         raise ValueError(f"domain {domain.name!r} must hold at least two pictures; it has {len(domain)}")
     adapted = copy.deepcopy(encoder)
     adapted.__dict__.pop("fingerprint", None)
-    adapted.local, adapted._identity, adapted.precision = True, None, "fp32"
+    adapted.local, adapted._identity, adapted.precision, adapted.passing = True, None, "fp32", True
     layers = list(_layers(adapted).values())
     for layer in layers:
         layer.reset_running_stats()  # type: ignore[operator]
