@@ -27,7 +27,7 @@ import pyarrow as pa
 import pyarrow.csv as csv
 from common import Row, called, environment, in_turns, row
 
-from unseen.compare.captions import Captions
+from unseen.jobs.concepts.captions import Captions
 from unseen.methods.curation.concept_frequency import ConceptIndex, count_concepts
 
 MILLION, PEER, CONCEPTS, TURNS = 1_000_000, 100_000, 1000, 5

@@ -25,11 +25,11 @@ from common import Row, called, environment, importable, in_turns, row, seconds
 from numpy.typing import NDArray
 
 from unseen.claims import ttm as claim
-from unseen.compare.pretraining import CHECKPOINT
 from unseen.data.domain import Domain
 from unseen.data.naive import filled, season_of
 from unseen.data.series import periods_of
 from unseen.data.sources.series import packaged_corpus
+from unseen.jobs.forecasting.pretraining import CHECKPOINT
 from unseen.methods.forecasting.ttm import TTM, method, pretrained
 from unseen.methods.forecasting.ttm.network import Shape, TinyTimeMixer
 from unseen.methods.forecasting.ttm.official import translated

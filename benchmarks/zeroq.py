@@ -13,8 +13,8 @@ import torch
 from common import Row, in_turns, row, seconds
 from torch import nn
 
-from unseen.compare.networks import classifier
 from unseen.encoders import get
+from unseen.jobs.quantization.networks import classifier
 from unseen.methods.compression.zeroq import ZeroQ
 from unseen.methods.compression.zeroq.distillation import distill
 from unseen.methods.compression.zeroq.precision import sensitivity

@@ -6,6 +6,7 @@ from typing import Any
 
 from unseen import methods
 from unseen.compare.moves import moves
+from unseen.methods.needs import Compositions, Domains, Regions, TwoTowers
 
 LIT = "1111110 0110000 1101101 1111001 0110011 1011011 1011111 1110000 1111111 1111011"
 SEGMENTS = dict(zip("0123456789", LIT.split()))
@@ -58,17 +59,17 @@ def quick(about: dict[str, Any]) -> dict[str, int]:
 
 def compositional(about: dict[str, Any]) -> bool:
     """Whether the classes must be pairs of words."""
-    return methods.get(about["slug"]).card.compositional
+    return methods.get(about["slug"]).card.needed(Compositions) is not None
 
 
 def of_domains(about: dict[str, Any]) -> bool:
     """Whether the source must be of several domains: here the fonts of the printed digits."""
-    return methods.get(about["slug"]).card.source_domains > 1
+    return methods.get(about["slug"]).card.needed(Domains) is not None
 
 
 def of_regions(about: dict[str, Any]) -> bool:
     """Whether pictures must come as features of their regions."""
-    return methods.get(about["slug"]).card.needs_regions
+    return methods.get(about["slug"]).card.needed(Regions) is not None
 
 
 def adapts_later(about: dict[str, Any]) -> bool:
@@ -131,7 +132,7 @@ def python(about: dict[str, Any], arguments: str = "") -> str:
             "errors = np.abs(forecast - np.stack(list(truth.x))).ravel()",
             "print((errors < 2).mean())",
         ]
-    elif methods.get(about["slug"]).card.two_towers:
+    elif methods.get(about["slug"]).card.needed(TwoTowers) is not None:
         lines = [
             "from unseen import encoders",
             "from unseen.data.sources import digits",
@@ -255,7 +256,7 @@ def shell(about: dict[str, Any]) -> str:
             '  echo "2024-01-$day $hour:00:00,$((10#$hour * 3 + 10#$day))" >> demand.csv\ndone; done\n'
             "unseen forecast demand.csv --horizon 8 --out forecast"
         )
-    if about["modalities"] == ["image"] or methods.get(slug).card.two_towers:
+    if about["modalities"] == ["image"] or methods.get(slug).card.needed(TwoTowers) is not None:
         return f"unseen methods {slug}\nunseen reproduce {slug} --quick"
     if about["modalities"] == ["text"]:
         phrases = "cat > phrases.txt <<'END'\na white owl\nkoi in a pond\nEND"

@@ -145,6 +145,16 @@ def test_imports_run_downward_only() -> None:
     assert found.returncode == 0, found.stdout[-3000:] + found.stderr[-1000:]
 
 
+def test_there_is_no_circle_of_imports() -> None:
+    """Imports in functions count, those for type checkers alone do not."""
+    grimp = pytest.importorskip("grimp", reason="the import graph needs `pip install import-linter`")
+    import networkx as nx
+
+    graph = grimp.build_graph("unseen", cache_dir=None, exclude_type_checking_imports=True)
+    edges = [(name, other) for name in graph.modules for other in graph.find_modules_directly_imported_by(name)]
+    assert [sorted(c) for c in nx.strongly_connected_components(nx.DiGraph(edges)) if len(c) > 1] == []
+
+
 def test_the_import_contract_covers_every_room_and_every_module() -> None:
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     layers = {name.strip() for c in contracts for layer in c.get("layers", ()) for name in layer.split("|")}
@@ -153,7 +163,8 @@ def test_the_import_contract_covers_every_room_and_every_module() -> None:
     }
     assert there - {"__init__", "__main__"} <= layers
     rooms = {p.name for p in (SRC / "methods").iterdir() if (p / "__init__.py").exists()}
-    assert rooms == {m.rpartition(".")[2] for c in contracts for m in c.get("modules", ())}
+    apart = {module for contract in contracts for module in contract.get("modules", ())}
+    assert apart == {"unseen.jobs.*", *(f"unseen.methods.{room}" for room in rooms)}
 
 
 def python(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -240,3 +251,12 @@ def _is_module(name: str) -> bool:
 @pytest.mark.parametrize("file", sorted((SRC / "methods").rglob("*.py")), ids=relative)
 def test_a_method_file_is_short_enough_to_read(file: Path) -> None:
     assert len(file.read_text().splitlines()) <= 480
+
+
+# -- jobs --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("room", sorted(p.parent for p in (SRC / "jobs").glob("*/__init__.py")), ids=lambda p: p.name)
+def test_a_room_of_jobs_has_a_job_a_command_and_a_docstring(room: Path) -> None:
+    assert {"job.py", "command.py"} <= {file.name for file in room.iterdir()}
+    assert all(file.stem == "page" for file in room.iterdir() if file.suffix in (".html", ".css"))

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from unseen import encoders
-from unseen.compare.inputs import DEFAULT_ENCODER
 from unseen.data.domain import Domain
+from unseen.encoders.defaults import DEFAULT_ENCODER
 from unseen.nn.bn_statistics import batch_norms
 
 BATCH = 128

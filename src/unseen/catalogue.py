@@ -15,11 +15,8 @@ import torch
 
 from unseen import methods
 from unseen.data.classes import ClassSpace, realign
-from unseen.data.compositions import composed
 from unseen.data.domain import Domain
-from unseen.data.ontologies import related
 from unseen.methods.base import VOCABULARY, Card, Method, Signature, signatures
-from unseen.methods.checks import has_regions
 
 if TYPE_CHECKING:
     from unseen.nn.classifier import Classifier
@@ -124,18 +121,18 @@ class Given:
             return f"reads {' or '.join(sorted(card.modalities))}, not {self.kind}"
         have = {word for word, value in self.inputs.items() if value is not None}
         have |= _derivable(have)
-        if card.two_towers and "encoder" not in have:
-            return "reads and prompts a two-tower model inside: fit it in Python, with unseen.encoders.promptable"
+        if lacking := self._lacking(card, first=True):
+            return lacking
         missing = [sorted(set(way.required) - have) for way in signatures(method)]
         if all(missing):
             fewest = min(missing, key=len)
             return f"needs {' and '.join(f'--{word}' for word in fewest)}"
-        source = self.inputs.get("source")
-        if isinstance(source, Domain) and len(source.domains) < card.source_domains:
-            return f"needs a source of at least {card.source_domains} domains, told apart by a column domain"
-        if card.needs_regions and isinstance(source, Domain) and not has_regions(source):
-            return 'needs features of regions: --encoder "efficientnet-lite0?crop=1&layer=4&regions=14"'
-        return self._classes_problem(method)
+        return self._lacking(card, first=False) or self._classes_problem(method)
+
+    def _lacking(self, card: Card, *, first: bool) -> str | None:
+        """What the first need of a card lacks, of those that are told before missing words or after them."""
+        told = (need.lacks(self) for need in card.needs if need.first == first)
+        return next((lacking for lacking in told if lacking is not None), None)
 
     def pointless(self, method: type[Method]) -> str | None:
         """Why `method` need not be tried where some classes have no labelled sample: it cannot predict those.
@@ -153,12 +150,6 @@ class Given:
         classes = self.inputs.get("classes")
         if not wants or not isinstance(classes, ClassSpace):
             return None
-        if method.card.shared_space and not (self.shared_space and classes.embeddings is not None):
-            return "needs a two-tower encoder, such as lite-clip, that places class names among the samples"
-        if method.card.compositional and not composed(classes):
-            return "needs classes that are pairs: a class file with the columns attribute and object"
-        if method.card.structured and not related(classes):
-            return "needs classes that are related: --ontology, or parents or attributes in the class file"
         if "zsl" in method.card.protocols and "closed" not in method.card.protocols and not len(classes.unseen):
             return "is for classes without labelled samples; all classes have some"
         return None

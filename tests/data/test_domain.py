@@ -38,7 +38,7 @@ def lazy(n: int = 6, reads: list[Any] | None = None) -> Lazy:
     ("more", "error", "match"),
     [
         ({"kind": "smell"}, ValueError, "kind must be one of image.*'smell'"),
-        ({"task": "sing"}, ValueError, "task must be one of class.*'sing'"),
+        ({"task": "sing"}, ValueError, "task must be one of .*class.*'sing'"),
         ({"y": np.arange(4)}, ValueError, "y has 4 entries, x has 6 samples"),
         ({"ids": ["a"]}, ValueError, "ids has 1 entries"),
         ({"columns": {"domain": ["a"]}}, ValueError, "domain has 1 entries"),
@@ -182,6 +182,33 @@ def test_a_fingerprint_sees_every_bit_but_no_label() -> None:
     assert Domain(x=np.ones((1, 4))).fingerprint() != Domain(x=np.ones((1, 2, 2))).fingerprint()
 
 
+def test_samples_of_parts_are_told_apart_by_what_is_in_the_parts() -> None:
+    def digests(*samples: Any) -> list[str]:
+        return Domain(x=Lazy(samples, lambda sample: sample), kind="clip").digests().tolist()
+
+    clip = [np.ones((2, 2)), np.ones((3, 2))]
+    assert len(set(digests(clip, [clip[1], clip[0]], {"a": 1.0}, {"a": 2.0}, {"b": 1.0}, ["x", "yy"]))) == 6
+    assert digests(clip) == digests([part.copy() for part in clip])
+    with pytest.raises(TypeError, match="must be a text, numbers or a picture; got object"):
+        digests(object())
+
+
+@pytest.mark.parametrize("kind", ["points", "audio", "clip", "image", "series"])
+def test_samples_of_unlike_sizes_are_digested_taken_and_joined(kind: str) -> None:
+    clouds = [np.arange(3.0 * n, dtype=">f8").reshape(n, 3) for n in (2, 4, 4)]
+    whole = Domain(x=clouds, y=[0, 1, 0], kind=kind, name="clouds")
+    assert [len(cloud) for cloud in whole.x] == [2, 4, 4]
+    assert whole.x[0].dtype.isnative
+    joined = concatenate([whole.take([1, 2]), whole.take([0])])
+    assert joined.fingerprint() == whole.fingerprint()
+    stacked = Domain(x=np.stack(clouds[1:]), kind=kind)
+    assert concatenate([stacked, Domain(x=[clouds[0]], kind=kind)]).fingerprint() == whole.fingerprint()
+    assert whole.digests()[1:].tolist() == stacked.digests().tolist()
+    assert len(whole.unlabeled().take(whole.canonical_order())) == 3
+    with pytest.raises(ValueError, match="all samples of x must be of one shape"):
+        Domain(x=clouds)
+
+
 # -- several domains ---------------------------------------------------------------------------------------
 
 
@@ -208,6 +235,8 @@ def test_domains_that_do_not_fit_together_are_named() -> None:
         concatenate([table(), other])
     with pytest.raises(ValueError, match="of one kind; got features and image"):
         concatenate([table(), table(x=lazy(), kind="image")])
+    with pytest.raises(ValueError, match="of one task; got class and value"):
+        concatenate([table(), table(task="value")])
     with pytest.raises(ValueError, match="at least one"):
         concatenate([])
     with pytest.raises(ValueError, match=r"photos has samples of shape .3,., b of shape .2,."):

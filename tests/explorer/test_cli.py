@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 pytest.importorskip("faiss", reason="an index needs `pip install unseen[curate]`")
 
 from unseen import encoders
-from unseen.cli.app import app
+from unseen.cli import app
 from unseen.curation import Collection
 from unseen.curation.columns import is_reordered, open_columns
 from unseen.curation.index import open_index

@@ -105,7 +105,7 @@ def test_a_model_saved_here_predicts_a_jpeg_in_a_fresh_process_in_an_empty_folde
 def test_adapt_loki_quantize_and_onnx_agree_at_each_step(folders, tmp_path):
     import onnxruntime
 
-    from unseen.compare.quantization import quantize
+    from unseen.jobs.quantization.job import quantize
     from unseen.methods.zero_shot.loki import Loki
 
     photos, sketches = folders

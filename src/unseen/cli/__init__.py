@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import os
 
-from unseen.cli.app import app, arrange, say
+from unseen import jobs
+from unseen.console import app, arrange, say
 
 from unseen.cli import (  # isort: skip  # noqa: F401 - each adds its commands
-    job, known, trust, carry, taxonomy, annotate, complete, explain, shift, nas,
-    forecast, curate, explore, prune, concepts,
+    job, known, trust, carry, annotate, explain, shift, curate, explore,
 )  # fmt: skip
 
+jobs.add_commands()
 arrange(
     {
         "Look at what you have": "recommend methods diagnose shift embed encoders data",
@@ -21,7 +22,8 @@ arrange(
         "Other tasks": "map annotate complete forecast nas",
         "Image-text data": "curate index explore prune head concepts",
         "Evidence, and methods of your own": "reproduce new",
-    }
+    },
+    rest="Other tasks",
 )
 
 

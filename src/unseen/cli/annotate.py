@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unseen.cli.app import EncoderName, OnError, Precision, Trust, app, say, settings_of, write_csv
+from unseen.console import EncoderName, OnError, Precision, Trust, app, say, settings_of, write_csv
 
 if TYPE_CHECKING:
     import pandas as pd

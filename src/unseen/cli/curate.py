@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from unseen.cli.app import AsJson, app, dump, say, write_csv
+from unseen.console import AsJson, app, dump, say, write_csv
 
 head_app = typer.Typer(no_args_is_help=True, help="Scores of pairs, learnt from a few labels over frozen embeddings.")
 app.add_typer(head_app, name="head")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from unseen.cli.app import AsJson, OnError, Trust, app, dump, open_bundle, say
+from unseen.console import AsJson, OnError, Trust, app, dump, open_bundle, say
 
 if TYPE_CHECKING:
     from unseen.report.explain import Told

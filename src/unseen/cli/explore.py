@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unseen.cli.app import AsJson, app, dump, say
+from unseen.console import AsJson, app, dump, say
 
 if TYPE_CHECKING:
     from unseen.curation.collection import Collection

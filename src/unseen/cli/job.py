@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from unseen.cli.app import (
+from unseen.console import (
     AsJson,
     Classes,
     EncoderName,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from unseen.cli.app import AsJson, EncoderName, OnError, Precision, Trust, app, dump, say
+from unseen.console import AsJson, EncoderName, OnError, Precision, Trust, app, dump, say
 
 
 @app.command()
@@ -36,9 +36,10 @@ def shift(
 
     Example:  unseen shift photos paintings sketches --out shift.html
     """
-    from unseen.compare.inputs import check_kinds, encoder_of
+    from unseen.compare.inputs import check_kinds
     from unseen.data.loaders import load
     from unseen.diagnosis.stylistic import measure_styles
+    from unseen.encoders.defaults import encoder_of
     from unseen.report import shift as report
 
     if out is not None and out.suffix not in (".html", ".png"):

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from unseen.cli.app import (
+from unseen.console import (
     AsJson,
     Classes,
     EncoderName,

@@ -20,6 +20,7 @@ from unseen.data.domain import UNLABELED, Domain, concatenate
 from unseen.data.duplicates import Leakage, leakage
 from unseen.data.ontology import Ontology
 from unseen.data.taxonomies import Taxonomy
+from unseen.encoders.defaults import encoder_of
 from unseen.evaluation.exam import Exam
 from unseen.scale import Engine, cluster
 from unseen.verification.seals import without_sealed
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-DEFAULT_ENCODER = {"image": "efficientnet-lite0", "text": "minilm"}
 SMALLEST_HELD_OUT = 20
 """A target with fewer samples is not split."""
 
@@ -487,17 +487,6 @@ def _leak(parts: Mapping[str, Domain], features: Mapping[str, Domain]) -> tuple[
 
 
 # -- encoding ----------------------------------------------------------------------------------------------
-
-
-def encoder_of(kind: str, name: str | None, precision: str, trust: bool) -> Encoder | None:
-    """The encoder that was named, or the default one of a kind; None for features that are taken as they are."""
-    if kind == "features" and name is None:
-        return None
-    if name is None and kind not in DEFAULT_ENCODER:
-        raise ValueError(f"there is no default encoder for {kind}; name one with encoder=")
-    from unseen import encoders
-
-    return encoders.get(name or DEFAULT_ENCODER[kind], precision=precision, trust=trust)  # type: ignore[arg-type]
 
 
 def _check_teachers(teachers: Any, tower: Encoder | None) -> None:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unseen.data.classes import ClassSpace
-from unseen.data.typing import Kind, Task
+from unseen.data.tasks import task_of
+from unseen.data.tasks.base import objects
+from unseen.data.typing import Kind
 
 UNLABELED = -1
-"""The value of `y` for a sample without a label."""
+"""The value of `y` for a sample without a label, where labels are classes."""
+
+RAGGED: tuple[Kind, ...] = ("image", "audio", "clip", "series", "points")
+"""Kinds whose samples may be arrays of unlike sizes."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,12 +92,26 @@ class Lazy:
 
 
 def _digest_of(value: Any) -> str:
-    """SHA-256 of one decoded sample: text, array, tensor or picture."""
+    """SHA-256 of one decoded sample: text, array, tensor or picture, or several of them under names or in order."""
     if isinstance(value, str):
         return hashlib.sha256(value.encode()).hexdigest()
-    array = np.ascontiguousarray(np.asarray(value))
+    if isinstance(value, Mapping):
+        return _digest_of_parts([part for key in sorted(value) for part in (key, value[key])])
+    try:
+        array = np.asarray(value)
+    except ValueError:  # parts of unlike shapes
+        return _digest_of_parts(value)
+    if array.dtype.hasobject:
+        if array.ndim == 0:
+            raise TypeError(f"a sample must be a text, numbers or a picture; got {type(value).__name__}")
+        return _digest_of_parts(array)
+    array = np.ascontiguousarray(array)
     header = f"{array.dtype.str}{array.shape}".encode()
     return hashlib.sha256(header + array.tobytes()).hexdigest()
+
+
+def _digest_of_parts(parts: Iterable[Any]) -> str:
+    return hashlib.sha256("\n".join(map(_digest_of, parts)).encode()).hexdigest()
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -102,14 +121,15 @@ class Domain:
     Parameters
     ----------
     x : array of shape (n, ...), array of n strings, or `Lazy`
-        The samples. Pictures are read as PIL images in RGB, one at a time, when somebody asks for them.
-    y : array of shape (n,) or None
-        What is known of each sample. For ``task="class"`` integer indices into `classes`, with -1 where the
-        label is missing; None where no label was given at all.
+        The samples. Pictures are read as PIL images in RGB, one at a time, when somebody asks for them. Pictures,
+        recordings, clips, series and clouds of unlike sizes become an array of n objects, each an array.
+    y : array of shape (n, ...), list of n labels, or None
+        What is known of each sample, as the task keeps it (`unseen.data.tasks`). For ``task="class"`` integer indices
+        into `classes`, with -1 where the label is missing; None where no label was given at all.
     kind : str
         What `x` is: image, text, audio, clip, series, node, points, features or probabilities.
     task : str
-        What `y` is: class, value, mask, boxes, keypoints, spans or matches.
+        What `y` is: class, value, mask, boxes, keypoints, spans, matches, ranking, text, picture or series.
     classes : ClassSpace, optional
         The classes that `y` indexes.
     ids : array of n strings, optional
@@ -132,7 +152,7 @@ class Domain:
     x: Any
     y: NDArray[Any] | None = None
     kind: Kind = "features"
-    task: Task = "class"
+    task: str = "class"
     classes: ClassSpace | None = None
     ids: NDArray[np.str_] | None = None
     columns: Mapping[str, NDArray[Any]] = dataclasses.field(default_factory=dict)
@@ -143,10 +163,9 @@ class Domain:
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
             raise ValueError(f"kind must be one of {', '.join(get_args(Kind))}; got {self.kind!r}")
-        if self.task not in get_args(Task):
-            raise ValueError(f"task must be one of {', '.join(get_args(Task))}; got {self.task!r}")
+        labels = task_of(self.task)
         if not isinstance(self.x, Lazy):
-            object.__setattr__(self, "x", _as_array(self.x))
+            object.__setattr__(self, "x", _as_array(self.x, ragged=self.kind in RAGGED))
         n = len(self.x)
         if self.ids is None:
             object.__setattr__(self, "ids", np.array([f"{i:06d}" for i in range(n)], dtype=np.str_))
@@ -154,8 +173,6 @@ class Domain:
             object.__setattr__(self, "ids", np.asarray(self.ids, dtype=np.str_))
         columns = {key: np.asarray(column) for key, column in self.columns.items()}
         object.__setattr__(self, "columns", columns)
-        if self.y is not None:
-            object.__setattr__(self, "y", np.asarray(self.y))
         for label, values in [("y", self.y), ("ids", self.ids), *columns.items()]:
             if values is not None and len(values) != n:
                 raise ValueError(f"{label} has {len(values)} entries, x has {n} samples")
@@ -163,17 +180,8 @@ class Domain:
         if len(np.unique(self.ids)) != n:
             values, counts = np.unique(self.ids, return_counts=True)
             raise ValueError(f"ids must be unique; {str(values[counts.argmax()])!r} stands {counts.max()} times")
-        if self.task == "class" and self.y is not None:
-            self._check_class_labels(self.y)
-            object.__setattr__(self, "y", self.y.astype(np.int64, copy=False))
-
-    def _check_class_labels(self, y: NDArray[Any]) -> None:
-        if y.ndim != 1 or not np.issubdtype(y.dtype, np.integer):
-            raise TypeError(f"y must be a vector of integers for task='class'; got {y.dtype} of shape {y.shape}")
-        if len(y) and y.min() < UNLABELED:
-            raise ValueError(f"y must be -1 (no label) or a class index; got {y.min()}")
-        if self.classes is not None and len(y) and y.max() >= len(self.classes):
-            raise ValueError(f"y must be below the number of classes, {len(self.classes)}; got {y.max()}")
+        if self.y is not None:
+            object.__setattr__(self, "y", labels.check(self.y, self.classes))
 
     def __len__(self) -> int:
         return len(self.x)
@@ -189,9 +197,7 @@ class Domain:
         """Which samples carry a label, (n,)."""
         if self.y is None:
             return np.zeros(len(self), dtype=bool)
-        if self.task == "class":
-            return self.y != UNLABELED
-        return np.ones(len(self), dtype=bool)
+        return task_of(self.task).labeled(self.y)
 
     @property
     def labels(self) -> NDArray[Any]:
@@ -261,7 +267,8 @@ class Domain:
         """One hash of all contents, and of their labels if asked for, whatever their order."""
         lines = self.digests().tolist()
         if labels and self.y is not None:
-            lines = [f"{digest}:{label}" for digest, label in zip(lines, self.y)]
+            task = task_of(self.task)
+            lines = [f"{digest}:{task.digest(label)}" for digest, label in zip(lines, self.y)]
         return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
     def canonical_order(self) -> NDArray[np.intp]:
@@ -276,7 +283,7 @@ class Domain:
 
 
 def concatenate(domains: Sequence[Domain], name: str = "data") -> Domain:
-    """Join domains of one kind into one, with a `domain` column that says where each sample is from.
+    """Join domains of one kind and task into one, with a `domain` column that says where each sample is from.
 
     All of them must share their class space (or have none). Ids are prefixed with the domain's name.
     """
@@ -286,11 +293,13 @@ def concatenate(domains: Sequence[Domain], name: str = "data") -> Domain:
     for other in domains[1:]:
         if other.kind != first.kind:
             raise ValueError(f"domains must be of one kind; got {first.kind} and {other.kind}")
+        if other.task != first.task:
+            raise ValueError(f"domains must be of one task; got {first.task} and {other.task}")
         if (other.classes is None) != (first.classes is None) or (
             other.classes is not None and first.classes is not None and other.classes.names != first.classes.names
         ):
             raise ValueError(f"{first.name} and {other.name} have different classes; align them first")
-        if not isinstance(first.x, Lazy) and other.x.shape[1:] != first.x.shape[1:]:
+        if first.kind not in RAGGED and not isinstance(first.x, Lazy) and other.x.shape[1:] != first.x.shape[1:]:
             told = f"{first.name} has samples of shape {first.x.shape[1:]}, {other.name} of shape {other.x.shape[1:]}"
             raise ValueError(f"domains must have samples of one shape; {told}")
     names = [d.name if [o.name for o in domains].count(d.name) == 1 else f"{d.name}-{i}" for i, d in enumerate(domains)]
@@ -298,17 +307,20 @@ def concatenate(domains: Sequence[Domain], name: str = "data") -> Domain:
         x: Any = first.x
         for other in domains[1:]:
             x = x + other.x
-    else:
+    elif len({d.x.shape[1:] for d in domains}) == 1:
         x = np.concatenate([d.x for d in domains])
+    else:
+        x = objects(sample for d in domains for sample in d.x)
     have_y = any(d.y is not None for d in domains)
-    y = [d.y if d.y is not None else np.full(len(d), UNLABELED) for d in domains]
+    task = task_of(first.task)
+    y = [d.y if d.y is not None else task.hidden(len(d)) for d in domains]
     shared = set.intersection(*(set(d.columns) for d in domains)) - {"domain"}
     columns = {key: np.concatenate([d.columns[key] for d in domains]) for key in sorted(shared)}
     columns["domain"] = np.concatenate([d.columns.get("domain", np.repeat(n, len(d))) for d, n in zip(domains, names)])
     ids = [f"{n}/{i}" for d, n in zip(domains, names) for i in (d.ids if d.ids is not None else ())]
     return Domain(
         x=x,
-        y=np.concatenate(y) if have_y else None,
+        y=task.join(y) if have_y else None,
         kind=first.kind,
         task=first.task,
         classes=first.classes,
@@ -320,11 +332,16 @@ def concatenate(domains: Sequence[Domain], name: str = "data") -> Domain:
     )
 
 
-def _as_array(x: Any) -> NDArray[Any]:
-    """`x` as a NumPy array; a list of strings becomes an array of strings."""
+def _as_array(x: Any, *, ragged: bool) -> NDArray[Any]:
+    """`x` as a NumPy array; a list of strings becomes an array of strings, one of arrays of unlike sizes of objects."""
     if hasattr(x, "detach"):
         x = x.detach().cpu().numpy()
-    array = np.asarray(x)
+    try:
+        array = np.asarray(x)
+    except ValueError as error:
+        if not ragged:
+            raise ValueError(f"all samples of x must be of one shape: {error}") from error
+        array = objects(_as_array(sample, ragged=False) for sample in x)
     if array.dtype == object and all(isinstance(value, str) for value in array):
         array = array.astype(np.str_)
     if array.ndim == 0:

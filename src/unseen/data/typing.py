@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 Kind = Literal["image", "text", "audio", "clip", "series", "node", "points", "features", "probabilities"]
-Task = Literal["class", "value", "mask", "boxes", "keypoints", "spans", "matches"]
 
 FloatArray = NDArray[np.floating[Any]]
 IntArray = NDArray[np.integer[Any]]

@@ -23,15 +23,13 @@ from unseen.data.typing import IntArray, Kind
 from unseen.encoders import backends
 from unseen.encoders.backends import Backend, Precision
 from unseen.encoders.cache import FeatureStore, cache_root, written
+from unseen.encoders.reading import FLUSH, id_of, read_samples
 from unseen.encoders.regions import Regional
 from unseen.runtime import current, track
 from unseen.scale import Engine
 
 WEIGHTS = "weights.safetensors"
 """The file of a network inside a saved encoder."""
-
-FLUSH = 64
-"""Batches after which features go to disk, so that a run that is cut off keeps them."""
 
 FEW = (1, 8)
 """Sizes of a batch that holds few samples, where it gives the bits of a full one."""
@@ -326,7 +324,9 @@ class Encoder:
                 features[piece] = next(made)[: len(piece)].numpy()
         if not np.isfinite(features).all():
             bad = positions[int(np.argwhere(~np.isfinite(features))[0, 0])]
-            raise ValueError(f"encoder {self.name!r} gives a feature of sample {_id(domain, bad)!r} that is not finite")
+            raise ValueError(
+                f"encoder {self.name!r} gives a feature of sample {id_of(domain, bad)!r} that is not finite"
+            )
         return features
 
     def _batch(self, domain: Domain, positions: IntArray, piece: tuple[IntArray, int]) -> Tensor:
@@ -394,21 +394,6 @@ def digest_state(module: nn.Module) -> str:
         digest.update(f"{name}{tensor.dtype}{tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()
-
-
-def read_samples(domain: Domain, positions: IntArray) -> Iterator[Any]:
-    """Yield samples; an error of reading says of which one."""
-    for i in positions:
-        try:
-            yield domain.x[int(i)]
-        except Exception as error:
-            error.add_note(f"while reading sample {_id(domain, i)!r} of {domain.name!r}")
-            raise
-
-
-def _id(domain: Domain, position: int) -> str:
-    assert domain.ids is not None
-    return str(domain.ids[position])
 
 
 def _advice(kind: str) -> str:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from unseen.data.domain import Domain, Lazy
 from unseen.data.images import are_files, with_contents
 from unseen.data.typing import IntArray
-from unseen.encoders.base import FLUSH, read_samples
+from unseen.encoders.reading import FLUSH, read_samples
 from unseen.scale import Engine, cluster
 
 if TYPE_CHECKING:

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 
 from unseen.data.domain import Domain
 from unseen.encoders.backends import prefetched
-from unseen.encoders.base import Encoder, read_samples
+from unseen.encoders.base import Encoder
 from unseen.encoders.cache import written
+from unseen.encoders.reading import read_samples
 from unseen.encoders.registry import Request, build
 from unseen.nn.bn_statistics import batch_norms
 from unseen.nn.state import digest

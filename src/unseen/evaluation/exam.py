@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import fcntl
 import json
 import os
@@ -50,14 +51,14 @@ class Exam:
         return _read(self._ledger).get(self.hash, 0)
 
     def open(self) -> IntArray:
-        """The truth, (n,), -1 where a sample has no label. Counts as one opening."""
+        """The truth, (n, ...), -1 where a sample has no class, None where it has no mask, ... Counts as one opening."""
         with locked(self._ledger):
             counts = _read(self._ledger)
             counts[self.hash] = counts.get(self.hash, 0) + 1
             temporary = self._ledger.with_suffix(f".{os.getpid()}.tmp")
             temporary.write_text(json.dumps(counts, indent=0))
             temporary.replace(self._ledger)
-        return self._truth.copy()
+        return copy.deepcopy(self._truth)  # labels such as masks are arrays in an array
 
 
 def ledger_file() -> Path:

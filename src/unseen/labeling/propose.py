@@ -13,10 +13,11 @@ import torch
 
 from unseen import methods
 from unseen.bundle import Bundle
-from unseen.compare.inputs import DEFAULT_ENCODER, Data, Inputs, prepare
+from unseen.compare.inputs import Data, Inputs, prepare
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain, Lazy
 from unseen.data.typing import FloatArray, IntArray
+from unseen.encoders.defaults import DEFAULT_ENCODER
 from unseen.labeling.class_order import classes_to_label
 from unseen.labeling.gain import Gain, expected_gain
 from unseen.labeling.margin import margin

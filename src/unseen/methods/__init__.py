@@ -7,6 +7,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from unseen import plugins
+from unseen.methods.lookup import find_by
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -90,6 +91,9 @@ def get(slug: str) -> type[Method]:
     near = difflib.get_close_matches(slug, have, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(have)}"
     raise ValueError(f"no method is called {slug!r}{hint}")
+
+
+find_by(get)
 
 
 def home(slug: str) -> type[Method] | ModuleType:

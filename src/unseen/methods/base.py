@@ -19,7 +19,9 @@ from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
 from unseen.methods.checks import as_input, as_regions, as_texts, check_words, prepare, width_of
+from unseen.methods.lookup import class_of
 from unseen.methods.parameters import Seed, check
+from unseen.methods.verbs import Verb, gives, verb_of
 from unseen.methods.vocabulary import VOCABULARY, Card, Signature, Word, signature_of
 from unseen.nn import parallel
 from unseen.nn.freezing import release
@@ -50,10 +52,6 @@ class NotFittedError(ValueError, AttributeError):
 # -- Method ------------------------------------------------------------------------------------------------
 
 _LEARNING = ("fit", "adapt", "partial_fit")
-_OUTPUT = (
-    "predict", "predict_proba", "decision_function", "source_decision_function", "transform", "rank", "explain",
-    "attention_maps", "top_attributes", "opinions", "occlusion_maps", "evidence_maps", "uncertainty",
-)  # fmt: skip
 
 
 @dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(dataclasses.field,))
@@ -67,7 +65,8 @@ class Method:
 
     `fit`, `adapt` and `partial_fit` are wrapped once, here: inputs are checked, labels are removed from
     `target` (whose samples come in an order that depends on their content alone), old fitted state is
-    cleared, random numbers and threads are fixed and put back, and what was learnt is brought to the CPU.
+    cleared, random numbers and threads are fixed and put back, and what was learnt is brought to the CPU. What is
+    declared by `unseen.methods.verbs.gives` is wrapped, too: it wants a fitted method, and samples that fit.
 
     Parameters
     ----------
@@ -86,9 +85,10 @@ class Method:
         for verb in _LEARNING:
             if verb in cls.__dict__:
                 setattr(cls, verb, _learning(cls.__dict__[verb]))
-        for verb in _OUTPUT:
-            if verb in cls.__dict__:
-                setattr(cls, verb, _giving(cls.__dict__[verb]))
+        for name, function in list(vars(cls).items()):
+            declared = verb_of(cls, name) if inspect.isfunction(function) else None
+            if declared is not None:
+                setattr(cls, name, _giving(function, declared))
         if "network" in cls.__dict__:
             cls.network = _exporting(cls.__dict__["network"])  # type: ignore[method-assign]
         dataclasses.dataclass(kw_only=True, repr=False, eq=False)(cls)
@@ -129,18 +129,22 @@ class Method:
         """Learn from the inputs that the subclass names."""
         raise TypeError(f"{type(self).__name__} has no fit")
 
+    @gives("scores")
     def decision_function(self, x: Any) -> Tensor:
         """Scores of shape (n, n_classes); larger is better."""
         raise TypeError(f"{type(self).__name__} gives no scores")
 
+    @gives("scores")
     def source_decision_function(self, x: Any) -> Tensor:
         """Scores of samples of the source: as `decision_function`, unless the method treats each domain by itself."""
         return self.decision_function(x)
 
+    @gives("probabilities")
     def predict_proba(self, x: Any) -> Tensor:
         """Probabilities of shape (n, n_classes), rows sum to 1."""
         return torch.softmax(self.decision_function(x), dim=1)
 
+    @gives("classes")
     def predict(self, x: Any) -> NDArray[np.int64]:
         """Index of the predicted class of every sample, (n,); `UNKNOWN` for none of them."""
         return self.decision_function(x).argmax(dim=1).numpy()
@@ -313,18 +317,19 @@ def _exporting(function: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
     return wrapper
 
 
-def _giving(function: Callable[..., Any]) -> Callable[..., Any]:
+def _giving(function: Callable[..., Any], verb: Verb) -> Callable[..., Any]:
     """Wrap an output verb: check that the method is fitted and the samples fit; make tensors of them, or texts."""
 
     @functools.wraps(function)
     def wrapper(self: Method, x: Any, *args: Any, **kwargs: Any) -> Any:
         _require_fitted(self)
         width = vars(self).get("n_features_in_")
-        if set(self.card.modalities) == {"text"}:
+        if verb.reads == "text" or set(self.card.modalities) == {"text"}:
             samples: Any = as_texts(x)
+        elif self.reads_regions:
+            samples = as_regions(x, width)
         else:
-            doubles = self.card.doubles
-            samples = as_regions(x, width) if self.reads_regions else as_input(x, width, doubles=doubles)
+            samples = as_input(x, width, doubles=verb.reads == "doubles")
         try:
             with torch.no_grad():
                 return function(self, samples, *args, **kwargs)
@@ -344,9 +349,7 @@ dataclasses.dataclass(kw_only=True, repr=False, eq=False)(Method)
 
 
 def _method_from(fields: dict[str, Any]) -> Method:
-    from unseen.methods import get
-
-    return get(fields["method"])._from_state(fields)
+    return class_of(fields["method"])._from_state(fields)
 
 
 register_codec(

@@ -13,11 +13,10 @@ from torch import Tensor, nn
 
 from unseen.data import samplers
 from unseen.data.domain import Domain, Lazy
+from unseen.methods.needs import REGIONS, has_regions
 from unseen.methods.vocabulary import VOCABULARY, Card, Word, signature_of
 from unseen.nn.freezing import keep_frozen
 
-REGIONS = "regions"
-"""The column with the features of the regions of each sample, (n, regions, d)."""
 ROWS = 256
 """Samples whose regions are looked at together."""
 
@@ -134,11 +133,8 @@ def _check_domain(name: str, domain: Domain, word: Word, card: Card) -> None:
         if not np.isfinite(domain.x).all():
             bad = int(np.argwhere(~np.isfinite(domain.x))[0][0])
             raise ValueError(f"{name} must be finite; sample {str(domain.ids[bad])!r} holds NaN or infinity")  # type: ignore[index]
-    if name == "source" and len(domain.domains) < card.source_domains:
-        raise ValueError(
-            f"source must be of at least {card.source_domains} domains, told apart by a column `domain` "
-            f"(`unseen.data.domain.concatenate` writes one); {_told_domains(domain)}"
-        )
+    for need in card.needs:
+        need.check(name, domain)
 
 
 def _check_values(name: str, domain: Domain) -> None:
@@ -150,17 +146,6 @@ def _check_values(name: str, domain: Domain) -> None:
         raise ValueError(f"y of {name} must be one finite number for each sample; some is missing, NaN or infinite")
     if len(np.unique(y)) < 2:
         raise ValueError(f"{name} must hold at least two different values; all are {y[0]:g}")
-
-
-def _told_domains(domain: Domain) -> str:
-    if "domain" not in domain.columns:
-        return "it has no such column"
-    return f"its column has {', '.join(map(repr, domain.domains))}"
-
-
-def has_regions(domain: Domain) -> bool:
-    """Whether samples come with the features of their regions; a column of words with that name is no such thing."""
-    return REGIONS in domain.columns and domain.columns[REGIONS].dtype.kind in "fiub"
 
 
 def without_regions(domain: Domain) -> Domain:

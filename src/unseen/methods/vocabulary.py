@@ -5,13 +5,16 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from torch import nn
 
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
+from unseen.methods.needs import Need
+
+NeedOf = TypeVar("NeedOf", bound=Need)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,25 +96,13 @@ class Card:
         Whether it is what others are compared with, not one of the 61 systems.
     composed : bool
         Whether it is put together by others (a rule on top of a model) and never run, listed or compared by itself.
-    shared_space : bool
-        Whether class embeddings must lie among the samples, as a two-tower encoder places them.
-    compositional : bool
-        Whether classes must be pairs of an attribute and an object (`unseen.data.compositions`).
-    structured : bool
-        Whether classes must carry an ontology, a tree, a graph or attributes (`unseen.data.ontologies.related`).
     rejects : bool
         Whether `predict` says by itself which samples are of no known class.
     regions : bool
         Whether it reads the features of regions, (n, regions, d): the column `regions` of a domain where there is one,
         else x as one region.
-    needs_regions : bool
-        Whether one region is too few to be worth a try: `compare` leaves it out of features without such a column.
-    doubles : bool
-        Whether it reads samples that come in double precision so: they may exceed what single precision holds.
-    two_towers : bool
-        Whether `encoder` must be two towers that are read and prompted inside (`unseen.nn.prompting.PromptableTowers`).
-    source_domains : int
-        Fewest domains that the source must be of, told apart by its column `domain`.
+    needs : tuple of Need
+        What it needs beside the words of `fit` (`unseen.methods.needs`), such as regions or related classes.
     target_columns : tuple of str
         Columns of `target` that it reads beside the samples; they must be known without labels. All others are removed.
     cost : float
@@ -141,15 +132,9 @@ class Card:
     distributed: bool = False
     baseline: bool = False
     composed: bool = False
-    shared_space: bool = False
-    compositional: bool = False
-    structured: bool = False
     rejects: bool = False
     regions: bool = False
-    needs_regions: bool = False
-    doubles: bool = False
-    two_towers: bool = False
-    source_domains: int = 1
+    needs: tuple[Need, ...] = ()
     target_columns: tuple[str, ...] = ()
     cost: float = 1.0
 
@@ -160,6 +145,10 @@ class Card:
             raise ValueError(f"two_views must hold presets; {self.slug} has {sorted(self.two_views)}")
         if not set(self.on_request) < set(self.presets):
             raise ValueError(f"on_request must hold some presets, not all; {self.slug} has {sorted(self.on_request)}")
+
+    def needed(self, kind: type[NeedOf]) -> NeedOf | None:
+        """The need of that kind, None if there is none."""
+        return next((need for need in self.needs if isinstance(need, kind)), None)
 
     @property
     def trains(self) -> bool:

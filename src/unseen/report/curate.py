@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import io
 import json
 import os
@@ -16,6 +14,7 @@ import numpy as np
 from unseen.curation.accounting import Accounting
 from unseen.curation.collection import Collection
 from unseen.data.images import decode
+from unseen.report.pages import HERE, image_source, render_page
 from unseen.runtime import replacing
 
 SHOWN = 24
@@ -46,21 +45,14 @@ def write_report(
     failures : sequence of Failure
         Shards that could not be done.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    here, folder = Path(__file__).parent, Path(folder)
+    folder = Path(folder)
     accounting = Accounting.load(folder / "accounting.json")
     collection = Collection.open(folder) if (folder / "collection.json").exists() else None
     file = folder / "statistics.json"
     figures = json.loads(file.read_text(encoding="utf-8")) if file.exists() and collection is not None else {}
-    style = (here / "style.css").read_text(encoding="utf-8") + (here / "curate.css").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    environment = Environment(
-        loader=FileSystemLoader(here), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    page = environment.get_template("curate.html").render(
-        policy=f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; form-action 'none'",
-        style=style,
+    page = render_page(
+        HERE / "curate.html",
+        style=(HERE / "curate.css").read_text(encoding="utf-8"),
         accounting=accounting,
         rows=_rows(accounting),
         streams=[(label, figures[key]) for key, label in STREAMS.items() if key in figures],
@@ -74,7 +66,7 @@ def write_report(
     )
     target = folder / "report.html"
     with replacing(target) as temporary:
-        temporary.write_bytes(page.encode("utf-8", "replace"))
+        temporary.write_bytes(page)
     return target
 
 
@@ -129,7 +121,7 @@ def _shown(collection: Collection, row: int) -> dict[str, Any]:
         image.thumbnail((SIDE, SIDE))
         stream = io.BytesIO()
         image.save(stream, "JPEG", quality=80)
-        source = "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
+        source = image_source(stream.getvalue(), "jpeg")
     except ValueError:
         source = ""
     return {"source": source, "text": own["text"], "language": own["language"], "similarity": own["similarity"]}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from unseen.data.domain import Domain
 from unseen.data.typing import FloatArray
 from unseen.methods.base import Method
 from unseen.methods.explanation import explaining, explains
+from unseen.report.pages import HERE, image_source, render_page
 from unseen.runtime import replacing
 
 if TYPE_CHECKING:
@@ -212,32 +212,21 @@ def _seen(model: Bundle, sample: Any) -> Image:
 
 
 def _page(told: Sequence[Told], model: Bundle) -> bytes:
-    import hashlib
-
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    here = Path(__file__).parent
-    style = "".join((here / name).read_text(encoding="utf-8") for name in ("style.css", "explain.css"))
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    environment = Environment(
-        loader=FileSystemLoader(here), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["source"] = _source
-    page = environment.get_template("explain.html").render(
-        policy=f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; form-action 'none'",
-        style=style,
+    return render_page(
+        HERE / "explain.html",
+        style=(HERE / "explain.css").read_text(encoding="utf-8"),
+        filters={"source": _source},
         told=told,
         method=model.method.card,
         encoder=model.encoder.name if model.encoder is not None else "",
         classes=len(model.classes),
     )
-    return page.encode("utf-8", "replace")
 
 
 def _source(picture: Image) -> str:
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=88)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return image_source(buffer.getvalue(), "jpeg")
 
 
 # -- the picture ---------------------------------------------------------------------------------------------

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -11,10 +9,10 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from unseen.report import plots, words
+from unseen.report.pages import HERE, image_source, render_page
 
 if TYPE_CHECKING:
     import pandas as pd
-    from jinja2 import Environment
 
 HARDEST = 15
 """Classes shown before the others are folded away."""
@@ -45,11 +43,10 @@ def render(folder: str | os.PathLike[str]) -> Path:
     folder = Path(folder)
     results = _results(folder / "results.json")
     tables = {name: _table(folder / f"{name}.parquet", columns) for name, columns in COLUMNS.items()}
-    style = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
-    page = _environment().get_template("page.html").render(_context(results, tables, style))
+    page = render_page(HERE / "page.html", filters=FILTERS, **_context(results, tables))
     file = folder / "report.html"
     temporary = folder / ".report.html.tmp"
-    temporary.write_bytes(page.encode("utf-8", "replace"))
+    temporary.write_bytes(page)
     temporary.replace(file)
     return file
 
@@ -88,38 +85,23 @@ def _table(file: Path, columns: tuple[str, ...]) -> pd.DataFrame:
 # -- what the template sees ----------------------------------------------------------------------------------
 
 
-def _environment() -> Environment:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    filters: dict[str, Callable[..., str]] = {
-        "at": lambda place: f"{100 * place:.2f}%",
-        "percent": words.percent,
-        "share": words.share,
-        "number": words.number,
-        "seconds": words.seconds,
-        "deviation": words.deviation,
-        "metric": words.metric_label,
-        "count": words.count,
-    }
-    environment.filters.update(filters)
-    return environment
+FILTERS: dict[str, Callable[..., str]] = {
+    "at": lambda place: f"{100 * place:.2f}%",
+    "percent": words.percent,
+    "share": words.share,
+    "number": words.number,
+    "seconds": words.seconds,
+    "deviation": words.deviation,
+    "metric": words.metric_label,
+    "count": words.count,
+}
 
 
-def _context(results: words.Results, tables: Mapping[str, pd.DataFrame], style: str) -> dict[str, Any]:
+def _context(results: words.Results, tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
     known, predictions = results["classes"], tables["predictions"]
     rows = plots.folded(predictions, known)
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     found = words.verdict(results)
     return {
-        "style": style,
-        "policy": f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; form-action 'none'",
         "results": results,
         "diagnosis": results.get("diagnosis"),
         "shares": _shares(results.get("diagnosis")),
@@ -182,7 +164,7 @@ def _skipped(results: words.Results) -> list[dict[str, str]]:
 
 def _new_classes(results: words.Results, pictures: pd.DataFrame, rows: pd.DataFrame) -> list[dict[str, Any]]:
     """What is said of each class that was never seen, with pictures of what was taken for it, and its accuracy."""
-    sources = {row["id"]: _source(row["jpeg"]) for row in pictures.to_dict("records")}
+    sources = {row["id"]: image_source(row["jpeg"], "jpeg") for row in pictures.to_dict("records")}
     right = {row["name"]: row for row in plots.per_class(rows)}
     return [
         {
@@ -194,10 +176,6 @@ def _new_classes(results: words.Results, pictures: pd.DataFrame, rows: pd.DataFr
     ]
 
 
-def _source(jpeg: bytes) -> str:
-    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
-
-
 def _pictures(pictures: pd.DataFrame, predictions: pd.DataFrame, known: list[str]) -> list[dict[str, Any]]:
     """Groups of thumbnails: right and wrong, or all where there is no truth."""
     if len(pictures) == 0:
@@ -205,7 +183,7 @@ def _pictures(pictures: pd.DataFrame, predictions: pd.DataFrame, known: list[str
     table = pictures.merge(predictions, on=["id", "part"], how="inner")
     rows = [
         {
-            "source": _source(row["jpeg"]),
+            "source": image_source(row["jpeg"], "jpeg"),
             "truth": row["truth"],
             "prediction": row["prediction"] or plots.UNKNOWN,
             "probability": row["probability"],

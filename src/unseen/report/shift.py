@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import io
 import math
 from collections.abc import Sequence
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from unseen.diagnosis.stylistic import StylisticShift
+from unseen.report.pages import FIGURES, HERE, image_source, render_page
 from unseen.runtime import replacing
 
 if TYPE_CHECKING:
@@ -125,19 +124,6 @@ def _short(name: str) -> str:
 
 
 def _page(found: StylisticShift) -> bytes:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    here = Path(__file__).parent
-    style = (here / "style.css").read_text(encoding="utf-8") + "figure img { max-width: 100%; background: #fff; }"
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    environment = Environment(
-        loader=FileSystemLoader(here), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    return render_page(
+        HERE / "shift.html", style=FIGURES, found=found, beyond=found.beyond, picture=image_source(picture(found))
     )
-    page = environment.get_template("shift.html").render(
-        policy=f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; form-action 'none'",
-        style=style,
-        found=found,
-        beyond=found.beyond,
-        picture="data:image/png;base64," + base64.b64encode(picture(found)).decode(),
-    )
-    return page.encode("utf-8", "replace")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from unseen.data.classes import ClassSpace
-from unseen.data.compositions import compositions
 from unseen.data.domain import Domain, Lazy
 from unseen.data.label_metrics import TreeMetric
 from unseen.data.ontology import Ontology, build
@@ -21,9 +20,7 @@ from unseen.data.words import WordVectors
 from unseen.methods.base import VOCABULARY, Method, Signature, signatures
 from unseen.nn.build import builder
 from unseen.nn.classifier import feature_classifier, train_source
-from unseen.nn.layer_statistics import layer_reader
 from unseen.nn.pointnet import pointnet
-from unseen.nn.prompting import PromptableTowers, pooled_text
 from unseen.runtime import reproducible
 
 N_CLASSES, N_SEEN, WIDTH, SIDE = 6, 4, 16, 8
@@ -59,12 +56,8 @@ class Case:
         made = {word: value_of(word, self.kind) for word in words}
         if "teachers" in self.words and beside:  # a network like the model
             made["teachers"] = {"precursor": value_of("model", self.kind)}
-        if self.method.card.compositional and "classes" in made:
-            made["classes"] = pair_space()
-        if self.method.card.two_towers and "encoder" in made:
-            made["encoder"] = towers()
-        if "source" in made and self.method.card.source_domains > 1:
-            made["source"] = of_domains(made["source"], self.method.card.source_domains)
+        for need in self.method.card.needs:
+            made |= need.example(made)
         if self.method.card.task == "value":
             made |= {word: with_values(made[word]) for word in made if VOCABULARY[word].labeled}
         return made | changes
@@ -123,12 +116,6 @@ def domain_of(word: str, kind: str) -> Domain:
     )  # fmt: skip
 
 
-def of_domains(domain: Domain, n: int) -> Domain:
-    """The samples as if they were of `n` domains, each with samples of all classes."""
-    names = np.array([f"style {i}" for i in range(n)])
-    return domain.replace(columns={**domain.columns, "domain": names[np.arange(len(domain)) // N_SEEN % n]})
-
-
 def with_values(domain: Domain) -> Domain:
     """The samples with a number each in place of a class, no two alike."""
     return domain.replace(y=domain.labels + np.linspace(0, 0.5, len(domain)), task="value", classes=None)
@@ -169,12 +156,6 @@ def word_vectors() -> WordVectors:
     return WordVectors(words, table)
 
 
-def pair_space() -> ClassSpace:
-    """The same six as pairs of two attributes and three objects, each of them seen."""
-    pairs = [("wet", "dog"), ("old", "cat"), ("wet", "car"), ("old", "dog"), ("wet", "cat"), ("old", "car")]
-    return compositions(pairs, names=NAMES, seen=range(N_SEEN))
-
-
 @builder("contract-convnet")
 def convnet(width: int = 6, classes: int = N_SEEN) -> nn.Sequential:
     """A small convolutional network with BatchNorm."""
@@ -189,32 +170,6 @@ def convnet(width: int = 6, classes: int = N_SEEN) -> nn.Sequential:
         nn.Flatten(),
         nn.Linear(width, classes),
     )
-
-
-@builder("contract-two-layers")
-def two_layers() -> nn.Sequential:
-    """Two convolutions and an embedding of 4."""
-    return nn.Sequential(nn.Conv2d(3, 2, 3), nn.Conv2d(2, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-
-
-@functools.cache
-def _towers() -> PromptableTowers:
-    with reproducible(11):
-        image = layer_reader(two_layers(), ("0", "1"), (2, 4), 4)
-        sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
-        limits = {"vocab_size": 32, "max_position_embeddings": 32}
-        text = pooled_text({"model_type": "bert", **sizes, **limits}, dim=4)
-    return PromptableTowers(image, text, 20.0, _numbered)
-
-
-def towers() -> PromptableTowers:
-    """Two towers whose rows are as wide as the samples: two layers, 2 (2 + 4) moments, and an embedding of 4."""
-    return copy.deepcopy(_towers())
-
-
-def _numbered(texts: Sequence[str]) -> list[list[int]]:
-    """Begin, a number for every letter, end."""
-    return [[30, *(ord(letter) % 30 for letter in text), 31] for text in texts]
 
 
 @functools.cache

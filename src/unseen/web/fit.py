@@ -10,8 +10,8 @@ from markupsafe import Markup
 
 from unseen import catalogue, methods
 from unseen.catalogue import Given
-from unseen.compare.inputs import DEFAULT_ENCODER
 from unseen.data.classes import ClassSpace
+from unseen.encoders.defaults import DEFAULT_ENCODER
 from unseen.methods.vocabulary import VOCABULARY
 from unseen.web.markup import code, folded, heading, joined, paragraph, table
 

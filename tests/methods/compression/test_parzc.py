@@ -278,8 +278,10 @@ def test_bad_sources_are_named() -> None:
         ParZC().fit(source=Domain(x=source.x, y=np.arange(60) % 3))
     with pytest.raises(ValueError, match=r"two different values; all are 0\.5"):
         ParZC().fit(source=source.replace(y=np.full(60, 0.5)))
-    with pytest.raises(ValueError, match="NaN or infinite"):
+    with pytest.raises(ValueError, match="1 of its 60 samples have no label"):
         ParZC().fit(source=source.replace(y=np.r_[np.nan, source.labels[1:]]))
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        ParZC().fit(source=source.replace(y=np.r_[np.inf, source.labels[1:]]))
     with pytest.raises(ValueError, match="as many nodes for each of 4 proxies"):
         ParZC(proxies=4).fit(source=source)
     with pytest.raises(ValueError, match="projected must be a multiple of patch, 7; got 64"):

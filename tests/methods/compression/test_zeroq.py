@@ -18,8 +18,8 @@ from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 from torchvision.ops import FrozenBatchNorm2d
 
 import unseen
-from unseen.compare.networks import classifier
 from unseen.data.domain import Domain
+from unseen.jobs.quantization.networks import classifier
 from unseen.methods.baselines.dfq import DFQ
 from unseen.methods.compression.genie import Genie
 from unseen.methods.compression.zeroq import ZeroQ

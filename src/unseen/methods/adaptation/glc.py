@@ -16,6 +16,7 @@ from unseen.data.domain import Domain
 from unseen.data.samplers import Batch, batches, steps
 from unseen.methods.base import UNKNOWN, Card, Method
 from unseen.methods.parameters import Count, NonNegative, Positive, Unit, Within
+from unseen.methods.verbs import gives
 from unseen.nn.classifier import Classifier, as_classifier, outputs, sgd
 from unseen.nn.clustering import kmeans, kmeans_leaving_out
 from unseen.nn.information import normalized_entropy
@@ -189,6 +190,7 @@ class GLC(Method):
         """Logits, (n, C)."""
         return torch.cat([self.network_(x[start : start + 256]) for start in range(0, len(x), 256)])
 
+    @gives("uncertainty")
     def uncertainty(self, x: Any) -> NDArray[np.float32]:
         """u = H(p) / log C of every sample, (n,), in [0, 1]; `predict` rejects those above `threshold`."""
         return normalized_entropy(self.predict_proba(x)).clamp(0, 1).numpy()

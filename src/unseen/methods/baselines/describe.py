@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from unseen.data.classes import ClassSpace
 from unseen.methods.base import Card
 from unseen.methods.baselines.prototypes import cosine_head
+from unseen.methods.needs import SharedSpace
 from unseen.methods.network import NetworkMethod
 from unseen.methods.parameters import Positive
 
@@ -34,7 +35,7 @@ class Describe(NetworkMethod):
         unseen={"classes", "domains"},
         protocols={"closed", "partial", "zsl", "gzsl"},
         baseline=True,
-        shared_space=True,
+        needs=(SharedSpace(),),
     )
 
     scale: Positive = 100.0

@@ -19,6 +19,7 @@ from unseen.methods.adaptation.ad_clip.losses import Entropy, alignment, uncerta
 from unseen.methods.adaptation.ad_clip.network import Context, Design, Inference, PromptedTowers, prompted_towers
 from unseen.methods.adaptation.ad_clip.projectors import StylePool
 from unseen.methods.base import Card
+from unseen.methods.needs import TwoTowers
 from unseen.methods.network import NetworkMethod
 from unseen.methods.parameters import Count, Natural, NonNegative, Positive
 from unseen.nn.layer_statistics import Reading, row_reader
@@ -107,7 +108,7 @@ class ADCLIP(NetworkMethod):
         unseen={"domains"},
         modalities={"features", "image"},
         protocols={"closed", "partial"},
-        two_towers=True,
+        needs=(TwoTowers(),),
         left_out=(
             "Style tokens shared by the images of a batch: texts are saved only in prompts without content, and a "
             "prediction would depend on what it is made with.",

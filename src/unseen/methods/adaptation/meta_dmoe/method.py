@@ -24,6 +24,7 @@ from unseen.methods.adaptation.meta_dmoe.training import (
     train_experts,
 )
 from unseen.methods.base import Card, Method
+from unseen.methods.needs import Domains
 from unseen.methods.parameters import Count, NonNegative, Positive, Within
 from unseen.nn.classifier import Classifier, as_classifier, mlp_classifier
 from unseen.nn.train import Run
@@ -107,7 +108,7 @@ class MetaDMoE(Method):
         unseen={"domains"},
         modalities={"features", "image"},
         protocols={"closed", "partial"},
-        source_domains=3,
+        needs=(Domains(3),),
         smoke={
             "expert_epochs": 1,
             "aggregator_epochs": 1,

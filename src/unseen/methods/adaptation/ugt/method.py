@@ -25,9 +25,10 @@ from unseen.methods.adaptation.ugt.learning import (
     some_of_each,
 )
 from unseen.methods.base import Card, Method
-from unseen.methods.checks import REGIONS, has_regions
 from unseen.methods.explanation import as_grid
+from unseen.methods.needs import REGIONS, Regions, has_regions
 from unseen.methods.parameters import Count, Natural, NonNegative, Positive, Unit, Within
+from unseen.methods.verbs import gives
 from unseen.nn.train import Run, train
 from unseen.nn.von_mises_fisher import Mixture, adapt_mixture, fit_mixture, responsibilities
 
@@ -146,7 +147,7 @@ class UGT(Method):
             "classes, and each picture is read in one place and size.",
         ),
         regions=True,
-        needs_regions=True,
+        needs=(Regions(),),
         cost=20.0,
     )
 
@@ -352,6 +353,7 @@ class UGT(Method):
         """From the features of regions, (b, r d) or (b, r, d), to the scores of all classes."""
         return self.network_
 
+    @gives("maps")
     def occlusion_maps(self, x: Float[Tensor, "n r d"]) -> NDArray[np.float32]:
         """Log-odds of each position to show no part of the object of the predicted class, (n, h, w).
 
@@ -361,6 +363,7 @@ class UGT(Method):
         best = read.scores.argmax(dim=1)[:, None, None].expand(-1, 1, read.object.shape[2])
         return as_grid((read.clutter - read.object).gather(1, best)[:, 0].numpy())
 
+    @gives("maps")
     def evidence_maps(self, x: Float[Tensor, "n r d"]) -> NDArray[np.float32]:
         """How much each position speaks for the predicted class against the second best, (n, h, w).
 

@@ -21,6 +21,7 @@ from unseen.methods.base import Card, Method, as_input
 from unseen.methods.compression.parzc.network import Scorer, scorer
 from unseen.methods.compression.parzc.statistics import Scale
 from unseen.methods.parameters import Count, Natural, NonNegative, Positive, Within
+from unseen.methods.verbs import gives
 from unseen.nn.bayesian import sampling
 from unseen.nn.ranking_losses import diff_kendall_loss, pairwise_loss
 from unseen.nn.train import Run, train
@@ -111,7 +112,6 @@ class ParZC(Method):
         summary="Rank architectures without training them, from a handful of trained ones.",
         unseen={"data"},
         modalities={"features"},
-        doubles=True,
         task="value",
         protocols={"nas"},
         presets={
@@ -259,14 +259,17 @@ class ParZC(Method):
         with reproducible(self.random_state), sampling(self.network_, n_samples > 0):
             return torch.stack([self.network_(x) for _ in range(max(n_samples, 1))])
 
+    @gives("values", reads="doubles")
     def predict(self, x: Float[Tensor, "n d"]) -> NDArray[np.float64]:
         """Scores, (n,), larger is better; their order means something, their unit nothing."""
         return self._draws(x, self.n_samples).double().mean(dim=0).numpy()
 
+    @gives("ranking", reads="doubles")
     def rank(self, x: Float[Tensor, "n d"]) -> Int[np.ndarray, "n"]:
         """Positions of the architectures, the best first, (n,); the earlier one where scores are equal."""
         return np.argsort(-self.predict(x), kind="stable")
 
+    @gives("uncertainty", reads="doubles")
     def uncertainty(self, x: Float[Tensor, "n d"]) -> NDArray[np.float64]:
         """Standard deviation of each score over draws of the weights, (n,); 20 draws if `n_samples` is 0."""
         return self._draws(x, self.n_samples or 20).double().std(dim=0, correction=0).numpy()

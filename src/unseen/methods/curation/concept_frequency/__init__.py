@@ -50,11 +50,11 @@ card = Card(
     protocols={"curation"},
     commands=("unseen concepts captions.csv --concepts classes.csv --out concepts",),
     parts=(
-        "unseen.compare.concepts",
-        "unseen.compare.concept_pictures",
-        "unseen.compare.concept_tail",
-        "unseen.compare.captions",
-        "unseen.report.concepts",
+        "unseen.jobs.concepts.job",
+        "unseen.jobs.concepts.pictures",
+        "unseen.jobs.concepts.tail",
+        "unseen.jobs.concepts.captions",
+        "unseen.jobs.concepts.page",
     ),
     notes=(
         "Lemmas come from our own rules for English plurals unless simplemma or spaCy is asked for; captions and "

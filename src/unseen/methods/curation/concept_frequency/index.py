@@ -112,7 +112,7 @@ class ConceptIndex:
         ----------
         captions : iterable of n str or None, column of Arrow, or Source
             Missing captions count as samples and hold nothing. A source is a file of which every process reads its own
-            shares, such as `unseen.compare.captions.Captions`.
+            shares, such as `unseen.jobs.concepts.captions.Captions`.
         lemmas : {"rules", "simplemma", "spacy", "none"}
             See `lemmas.lemmatizer`.
         concepts : iterable of str, optional
@@ -252,7 +252,7 @@ class ConceptIndex:
         """Read what `save` wrote; `ValueError` if it is none or of a later format."""
         from unseen.methods.curation.concept_frequency.storage import load
 
-        return load(Path(folder))
+        return cls(**load(Path(folder)))
 
 
 def joint_counts(text: ConceptIndex, image: ConceptIndex, concepts: Iterable[str], match: Match = "words") -> IntArray:

@@ -11,14 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from unseen.methods.curation.concept_frequency.index import ConceptIndex
 from unseen.runtime import replacing_folder
 
 FORMAT = 1
 TOLD, POSTINGS, ORDER = "index.json", "postings.parquet", "order.parquet"
 
 
-def save(index: ConceptIndex, folder: Path) -> None:
+def save(index: Any, folder: Path) -> None:
     """See `ConceptIndex.save`; an old index is moved aside, and removed once the new one is in its place."""
     _check(folder)
     with replacing_folder(folder) as part:
@@ -57,8 +56,8 @@ def _told(folder: Path) -> dict[str, Any]:
     return told
 
 
-def load(folder: Path) -> ConceptIndex:
-    """See `ConceptIndex.load`."""
+def load(folder: Path) -> dict[str, Any]:
+    """What `ConceptIndex` is made of, by the names of its fields; see `ConceptIndex.load`."""
     told = _told(folder)
     table = pq.read_table(folder / POSTINGS).combine_chunks()
     offsets, samples = _ragged(table["samples"])
@@ -67,10 +66,15 @@ def load(folder: Path) -> ConceptIndex:
         starts, stream = _ragged(pq.read_table(folder / ORDER).combine_chunks()["words"])
     lexicon = tuple(table["word"].to_pylist())
     kept = told.get("kept")
-    return ConceptIndex(
-        lexicon, offsets, samples, told["n"], told["lemmas"], told["whole"], stream, starts,
-        None if kept is None else frozenset(kept),
-    )  # fmt: skip
+    return {
+        "lexicon": lexicon,
+        "offsets": offsets,
+        "samples": samples,
+        **{name: told[name] for name in ("n", "lemmas", "whole")},
+        "stream": stream,
+        "starts": starts,
+        "kept": None if kept is None else frozenset(kept),
+    }
 
 
 def _ragged(column: pa.ChunkedArray) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -88,7 +88,7 @@ class ConceptPruning(Method):
             "unseen.nn.semdedup",
             "unseen.nn.box_simplex",
             "unseen.curation.uids",
-            "unseen.compare.prune",
+            "unseen.jobs.pruning.job",
         ),
         notes=(
             "The quadratic programme is solved exactly by sorting where its solution bends; the official code calls "

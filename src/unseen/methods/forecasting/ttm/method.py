@@ -176,7 +176,7 @@ class TTM(Method):
             "unseen.data.simulate.series",
             "unseen.nn.range_test",
             "unseen.validation.conformal",
-            "unseen.compare.forecast",
+            "unseen.jobs.forecasting.job",
         ),
         cost=60.0,
     )  # fmt: skip

@@ -17,7 +17,7 @@ from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.samplers import Batch
 from unseen.data.words import WordVectors, wordllama
-from unseen.methods.checks import REGIONS, has_regions
+from unseen.methods.needs import REGIONS, has_regions
 from unseen.methods.zero_shot.crest.network import Resonance
 from unseen.nn.classifier import Standardizer, evaluating
 

@@ -18,6 +18,7 @@ from unseen.data.samplers import Batch, steps
 from unseen.methods.base import Card, Method
 from unseen.methods.explanation import Explanation, as_grid
 from unseen.methods.parameters import Count, Natural, NonNegative, Positive, Unit, Within
+from unseen.methods.verbs import gives
 from unseen.methods.zero_shot.crest.bank import discrimination
 from unseen.methods.zero_shot.crest.choice import graded, rehearsal
 from unseen.methods.zero_shot.crest.inputs import (
@@ -295,6 +296,7 @@ class CREST(Method):
         """From the features of regions, (b, r d) or (b, r, d), to the scores of all classes."""
         return self.network_
 
+    @gives("evidence")
     def opinions(self, x: Float[Tensor, "n r d"]) -> dict[str, Opinion]:
         """What each pathway and both together hold of the classes in question: beliefs (n, k) and uncertainty (n,).
 
@@ -308,10 +310,12 @@ class CREST(Method):
             for name in parts[0]
         }
 
+    @gives("maps")
     def attention_maps(self, x: Float[Tensor, "n r d"]) -> NDArray[np.float32]:
         """Where each attribute was looked for, (n, A, h, w): the visual pathway's attention, if there is one."""
         return as_grid(torch.cat([self.network_.see(part).maps for part in torch.split(x, CHUNK)]).numpy())
 
+    @gives("attributes")
     def top_attributes(self, x: Float[Tensor, "n r d"], k: int = 5) -> Ranked:
         """The k attributes, at most all, with the largest p z_y, y being the predicted class."""
         if k < 1:
@@ -321,6 +325,7 @@ class CREST(Method):
         top = (p * z).topk(min(k, p.shape[1]), dim=1).indices
         return Ranked(top.numpy(), p.gather(1, top).numpy(), z.gather(1, top).numpy())
 
+    @gives("explanation")
     def explain(self, x: Float[Tensor, "n r d"], k: int = 5) -> Explanation:
         """Say which attributes spoke for each class, where they were looked for, and what is left open."""
         uncertainty = {name: held.uncertainty.numpy() for name, held in self.opinions(x).items()}

@@ -13,6 +13,7 @@ from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.methods.base import Card, Method
 from unseen.methods.parameters import Count, Natural, NonNegative, Positive, Within
+from unseen.methods.verbs import gives
 from unseen.methods.zero_shot.mte_zsar import regressors
 from unseen.methods.zero_shot.mte_zsar.choice import Setting, cross_validate, settings
 from unseen.methods.zero_shot.mte_zsar.regressors import Factors, Moments, latent_prototypes, moments
@@ -202,6 +203,7 @@ class MTEZSAR(Method):
         """Scaled cosines with all classes, (n, n_classes); others than asked for score -2e5."""
         return self.network_(x)
 
+    @gives("features")
     def transform(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n q"]:
         """The latent code of each sample, or its predicted class vector if matching by word."""
         return self.network_.embed(x)

@@ -13,6 +13,7 @@ from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.samplers import tensor
 from unseen.methods.base import Card
+from unseen.methods.needs import Related
 from unseen.methods.parameters import Count, NonNegative, Positive
 from unseen.methods.zero_shot.lisgan.steps import soul_regularizers, soul_samples
 from unseen.methods.zero_shot.ontozsl.conditions import Conditioned, check_conditions
@@ -134,7 +135,7 @@ class OntoZSL(Conditioned):
             "dim": 8, "negatives": 4, "structure_steps": 4, "text_epochs": 1, "epochs": 1, "seen_epochs": 1,
             "classifier_epochs": 1, "hidden": 16, "synthetic": 8, "noise": 8,
         },
-        structured=True,
+        needs=(Related(),),
         cost=30.0,
         parts=(
             "unseen.data.ontology",

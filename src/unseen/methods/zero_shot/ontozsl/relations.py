@@ -15,6 +15,7 @@ from unseen.data.domain import Domain
 from unseen.data.words import WordVectors
 from unseen.methods.base import NotFittedError, as_input
 from unseen.methods.parameters import Count, NonNegative, Positive, Unit, Within
+from unseen.methods.verbs import gives
 from unseen.methods.zero_shot.ontozsl.adversaries import (
     critic_total,
     generator_total,
@@ -190,6 +191,7 @@ class RelationOntoZSL(Conditioned):
 
     # -- what it says --------------------------------------------------------------------------------------
 
+    @gives("ranking")
     def rank(self, x: Any, k: int = 10, within: Any = None) -> Ranked:
         """Step 13: the k likeliest tails of each query (head, relation), (n, 2).
 

@@ -15,6 +15,7 @@ from unseen.data.compositions import Primitives, primitives
 from unseen.data.domain import Domain
 from unseen.data.samplers import Batch, batches, steps, tensor
 from unseen.methods.base import Card, Method, NotFittedError, as_input
+from unseen.methods.needs import Compositions
 from unseen.methods.parameters import Count, NonNegative, Positive, Unit, Within
 from unseen.methods.zero_shot.pbadv.attack import SIZES, START, consistency, primitive_attack, semi_positive
 from unseen.methods.zero_shot.pbadv.branches import WIDTH_OF_WORDS, Branches, Outputs, at_rest, branches, cosine
@@ -107,7 +108,7 @@ class PBAdv(Method):
         unseen={"classes"},
         modalities={"features"},
         protocols={"zsl", "gzsl"},
-        compositional=True,
+        needs=(Compositions(),),
         presets={
             "default": {},
             "no-attack": {"attack": 0.0},

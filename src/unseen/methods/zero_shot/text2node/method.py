@@ -18,6 +18,7 @@ from unseen.data.typing import IntArray
 from unseen.data.words import Sequences, WordVectors, wordllama
 from unseen.methods.base import UNKNOWN, Card, Method
 from unseen.methods.parameters import Count, Natural, Positive, Unit
+from unseen.methods.verbs import gives
 from unseen.methods.zero_shot.text2node.mappers import mapping_function
 from unseen.nn.node2vec import node2vec
 from unseen.nn.top_k import top_k
@@ -174,6 +175,7 @@ class Text2Node(Method):
         self.mapper_ = self._train_mapper(phrases, source.labels[known], classes.metric)
         return self
 
+    @gives("features", reads="text")
     def transform(self, x: Any) -> Float[Tensor, "n d"]:
         """f(phrase), (n, dim), of unit length: features that know the taxonomy; zeros where no word is known."""
         phrases = self.words_.read(x, self.longest)
@@ -187,6 +189,7 @@ class Text2Node(Method):
         """The nearest node of each phrase, (n,); `UNKNOWN` where no word is known."""
         return self.rank(x, 1).nodes[:, 0]
 
+    @gives("ranking", reads="text")
     def rank(self, x: Any, k: int = 10, within: Any = None) -> Ranked:
         """The k nearest nodes of each phrase (step 6).
 

@@ -1,0 +1,179 @@
+"""The commands' common ground: the application, the options that several share, what they print with."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from unseen.runtime import replacing
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+app = typer.Typer(
+    name="unseen",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="Adapt pretrained models to classes, domains and modalities they have never seen, and see whether it worked."
+    "\n\n"
+    "Start here:  [bold]unseen demo[/bold]   then, on your own folders:  "
+    "[bold]unseen compare --source photos --target sketches --out run[/bold]",
+)
+
+
+@app.callback()
+def settings_of_all_commands(
+    context: typer.Context,
+    threads: Annotated[
+        int,
+        typer.Option(
+            envvar="UNSEEN_THREADS",
+            min=1,
+            help="Threads of every fit. More are faster; results are equal bits only for equal numbers.",
+        ),
+    ] = 1,
+    device: Annotated[
+        str | None, typer.Option(envvar="UNSEEN_DEVICE", help="cpu, cuda, cuda:1, ...", show_default=False)
+    ] = None,
+) -> None:
+    """Say how every command runs."""
+    from unseen.runtime import runtime
+
+    context.with_resource(runtime(threads=threads, device=device, progress=True))
+
+
+data_app = typer.Typer(no_args_is_help=True, help="Data that packages ship: list, look up, get.")
+app.add_typer(data_app, name="data")
+new_app = typer.Typer(no_args_is_help=True, help="Write a package with a method of your own.")
+app.add_typer(new_app, name="new")
+
+Source = Annotated[
+    str | None,
+    typer.Option(help="Labelled data: folder of class folders, table, arrays, shards.", show_default=False),
+]
+Target = Annotated[
+    str | None, typer.Option(help="Data to work on. Labels in it are sealed as the exam.", show_default=False)
+]
+Support = Annotated[str | None, typer.Option(help="A few labelled samples of the target.", show_default=False)]
+Classes = Annotated[
+    str | None,
+    typer.Option(help="Class file (CSV or JSON): name, description, parent, attributes.", show_default=False),
+]
+OntologyFile = Annotated[
+    str | None,
+    typer.Option(help="What relates the classes: triples (.tsv, .csv) or RDF (.ttl, .owl).", show_default=False),
+]
+TaxonomyName = Annotated[
+    str | None,
+    typer.Option(
+        help="Where the classes stand, by name: wordnet, hpo, obo:FILE, owl:FILE, csv:FILE, ...", show_default=False
+    ),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(help="Folder of a saved model (or of a run) whose classifier is adapted.", show_default=False),
+]
+Teachers = Annotated[
+    str | None, typer.Option(help="Folder of saved models to distil from, of any classes.", show_default=False)
+]
+EncoderName = Annotated[
+    str | None, typer.Option(help="Pretrained encoder; `unseen encoders` lists them.", show_default=False)
+]
+Labels = Annotated[str, typer.Option(help="Labels found in --target: exam, support or split:0.5.")]
+OnError = Annotated[str, typer.Option(help="Unreadable samples: skip (and name them) or fail.")]
+Precision = Annotated[str, typer.Option(help="Of the frozen encoder: auto (fastest here) or fp32 (reference).")]
+Trust = Annotated[bool, typer.Option("--trust", help="Load encoders that can run code (TorchScript, custom ONNX).")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+WithEncoder = Annotated[bool, typer.Option("--bundle", help="Put the encoder's weights into the model folder.")]
+
+
+def arrange(panels: Mapping[str, str], rest: str) -> None:
+    """Show commands and groups by panels, in the order given; a paragraph of help breaks where the terminal ends.
+
+    What no panel names stands in the panel `rest`, after what stands there.
+    """
+    panel = {name: title for title, names in panels.items() for name in names.split()}
+    titles, order = list(panels), list(panel)
+    known: Any
+    for known in (app.registered_commands, app.registered_groups):
+        for info in known:
+            info.name = info.name or info.callback.__name__
+            info.rich_help_panel = panel.get(info.name, rest)
+        known.sort(
+            key=lambda info: (
+                titles.index(info.rich_help_panel),
+                order.index(info.name) if info.name in panel else len(order),
+            )
+        )
+    for part in (app, *(group.typer_instance for group in app.registered_groups)):
+        for command in part.registered_commands if part is not None else ():
+            command.help = re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.getdoc(command.callback) or "")
+
+
+def say(line: str) -> None:
+    typer.echo(line, err=True)
+
+
+def told(context: typer.Context, names: Sequence[str]) -> list[str]:
+    """Those of these options that the user gave, as they are spelt."""
+    spelt = {parameter.name: parameter.opts[0] for parameter in context.command.params}
+    sources = {name: context.get_parameter_source(name) for name in names}
+    return [spelt[name] for name, source in sources.items() if source is not None and source.name != "DEFAULT"]
+
+
+def write_csv(file: Path, table: pd.DataFrame) -> None:
+    """Write a table, all or nothing."""
+    with replacing(file) as temporary:
+        table.to_csv(temporary, index=False)
+
+
+def dump(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=1, ensure_ascii=False, default=str))
+
+
+def command_line() -> str:
+    return shlex.join(["unseen", *sys.argv[1:]])
+
+
+def settings_of(pairs: list[str]) -> dict[str, Any]:
+    """Hyperparameters from name=value; values are JSON where they can be."""
+    settings: dict[str, Any] = {}
+    for pair in pairs:
+        key, sign, value = pair.partition("=")
+        if not sign or not key:
+            raise ValueError(f"--set takes name=value; got {pair!r}")
+        try:
+            read = json.loads(value)
+        except ValueError:
+            read = value
+        settings[key] = tuple(read) if isinstance(read, list) else read
+    return settings
+
+
+def open_bundle(folder: Path, trust: bool) -> Any:
+    from unseen.bundle import Bundle
+
+    inside = folder / "model"
+    return Bundle.load(inside if (inside / "bundle.json").exists() else folder, trust=trust)
+
+
+def open_model(folder: str | None) -> Any:
+    return None if folder is None else open_bundle(Path(folder), False).method.network()
+
+
+def open_zoo(folder: str | None) -> Any:
+    if folder is None:
+        return None
+    from unseen.bundle import read_zoo
+
+    return read_zoo(folder)

@@ -1,0 +1,41 @@
+"""A class for every pixel: segmentation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unseen.data.classes import ClassSpace
+from unseen.data.tasks.base import Ragged, check_indices, objects
+
+UNKNOWN = -1
+"""The value of a pixel of which nothing is known."""
+
+
+class _Mask(Ragged):
+    name = "mask"
+    summary = "integers of shape (height, width), -1 where nothing is known"
+
+    def _check_one(self, label: NDArray[Any], classes: ClassSpace | None) -> NDArray[Any]:
+        if label.dtype.kind not in "iub":
+            raise TypeError(f"it holds {label.dtype}")
+        if label.ndim != 2:
+            raise ValueError(f"it is of shape {label.shape}")
+        label = label.astype(np.uint8, copy=False) if label.dtype.kind == "b" else label
+        check_indices(label, classes)
+        return label
+
+    def _tells(self, label: NDArray[Any]) -> bool:
+        return bool((label != UNKNOWN).any())
+
+    def _canonical(self, label: NDArray[Any]) -> NDArray[Any]:
+        return label.astype("<i8")
+
+    def example(self, n: int, seed: int = 0, n_classes: int = 3) -> NDArray[Any]:
+        rng = np.random.default_rng(seed)
+        return objects(rng.integers(0, n_classes, (6 + i % 2, 8)) for i in range(n))
+
+
+TASK = _Mask()

@@ -1,0 +1,1 @@
+"""Networks ranked before anybody trains them."""

@@ -1,0 +1,1 @@
+"""Tails of relations that no triple of a graph has shown."""

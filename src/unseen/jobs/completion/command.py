@@ -1,0 +1,60 @@
+"""Tails of relations that no triple has shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unseen.console import app, say, settings_of, write_csv
+
+
+@app.command()
+def complete(
+    graph: Annotated[str, typer.Argument(help="Table of triples: head, relation, tail (.tsv, .csv).")],
+    ontology: Annotated[
+        str,
+        typer.Option(
+            help="What is known of the relations: triples (.tsv, .csv) or RDF (.ttl, .owl), all relations in it."
+        ),
+    ],
+    queries: Annotated[str, typer.Option(help="Table of queries: head, relation.")],
+    out: Annotated[Path, typer.Option(help="Table to write (.csv).")] = Path("completed.csv"),
+    top: Annotated[int, typer.Option(help="Tails of each query.", min=1)] = 10,
+    vectors: Annotated[
+        str | None,
+        typer.Option(
+            help="Model of pykeen for the entities, such as DistMult; TransE, trained here, if absent.",
+            show_default=False,
+        ),
+    ] = None,
+    check: Annotated[bool, typer.Option(help="Hold out some relations once, and say how well they are ranked.")] = True,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Hyperparameter as name=value.", show_default=False)
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed.")] = 0,
+) -> None:
+    """Rank the tails of relations that a graph has no triple of.
+
+    By an ontology of the relations of a knowledge graph (ontozsl). It learns from the triples of the other relations
+    what their pairs look like. The ontology says how relations stand to one another: domain, range, subPropertyOf, and
+    texts by label and comment.
+
+    Example:  a file schema.tsv with the lines  treats TAB range TAB disease  and  cures TAB subPropertyOf TAB treats,
+    triples of `treats` in graph.tsv, a line  aspirin TAB cures  in queries.tsv, then
+
+    unseen complete graph.tsv --ontology schema.tsv --queries queries.tsv --out completed.csv
+    """
+    from unseen.jobs.completion.job import complete as run
+
+    if out.suffix != ".csv":
+        raise ValueError(f"out must end in .csv; got {str(out)!r}")
+    if not out.parent.is_dir():
+        raise ValueError(f"out: there is no folder {str(out.parent)!r}")
+    given = settings_of(settings or [])
+    if "random_state" in given:
+        raise ValueError("--set does not take random_state; say --seed")
+    found = run(graph, ontology, queries, top=top, vectors=vectors, check=check, random_state=seed, say=say, **given)
+    write_csv(out, found.table)
+    say(f"{len(found.table)} tails are in {out}")

@@ -1,0 +1,328 @@
+"""What `unseen concepts` shows: lines on the screen, and a page with the curve, the long tail and the misalignment."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from unseen.report.pages import FIGURES, image_source, render_page
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+INK, QUIET, LINE = "#1b1d21", "#62666e", "#0067a6"
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#5a3fa0")
+CURVES = 6
+"""Models that are drawn."""
+ROWS = 300
+"""Concepts that the page lists."""
+
+
+class Found(Protocol):
+    """What `unseen.jobs.concepts.job.analyse` gives."""
+
+    @property
+    def table(self) -> pd.DataFrame: ...
+
+    @property
+    def groups(self) -> tuple[Any, ...]: ...
+
+    @property
+    def n(self) -> int: ...
+
+    @property
+    def search(self) -> str: ...
+
+    @property
+    def tail(self) -> Any: ...
+
+    @property
+    def misaligned(self) -> Any: ...
+
+    @property
+    def examples(self) -> list[dict[str, Any]]: ...
+
+    @property
+    def thresholds(self) -> dict[float, int]: ...
+
+    @property
+    def told(self) -> dict[str, Any]: ...
+
+
+def lines(found: Found, most: int) -> list[str]:
+    """A line per concept, the rarest first, and one per fit."""
+    table = found.table.sort_values(found.search, kind="stable").head(most)
+    counted = [name for name in ("text", "image", "joint") if name in table]
+    named = [name for name in ("model", "prompts") if name in table and found.table[name].nunique() > 1]
+    shown = [
+        "concept",
+        *named,
+        *counted,
+        "per million",
+    ]
+    predicts = "predicted" in table and bool(table.predicted.notna().any())
+    if "score" in table:
+        shown.append(found.told["score"])
+    if predicts:
+        shown += ["predicted", f"{found.told['level']:.0%} interval", "x10 adds"]
+    rows: list[tuple[str, ...]] = [tuple(shown)]
+    for row in table.to_dict("records"):
+        own = [str(row["concept"]), *(str(row[name]) for name in named)]
+        own += [f"{row[name]:,}" for name in counted]
+        own.append(f"{row['per_million']:,.1f}")
+        if "score" in table:
+            own.append("" if math.isnan(row["score"]) else f"{row['score']:.4g}")
+        if predicts:
+            own += [""] * 3 if math.isnan(row["predicted"]) else [
+                f"{row['predicted']:.3g}", f"{row['low']:.3g} to {row['high']:.3g}", f"{row['times_ten']:+.2g}"
+            ]  # fmt: skip
+        rows.append(tuple(own))
+    widths = [max(len(row[i]) for row in rows) for i in range(len(shown))]
+    out = ["  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths))) for row in rows]
+    if len(found.table) > most:
+        out.append(f"... {len(found.table) - most:,} more in concepts.csv")
+    return [*out, "", *sentences(found)]
+
+
+def sentences(found: Found) -> list[str]:
+    """What was found, a sentence each."""
+    tail = found.tail
+    out = [
+        f"{found.n:,} captions; {tail.zero:.0%} of {tail.n_concepts:,} concepts never occur, {tail.negligible:.0%} in "
+        f"less than one of {1 / tail.threshold:,.0f}; the most frequent tenth has {tail.head:.0%} of all hits."
+    ]
+    if found.misaligned is not None:
+        own = found.misaligned
+        out.append(
+            f"Captions and pictures share no concept in {own.disjoint:,} of {own.both:,} pairs that show some on both "
+            f"sides: {own.degree():.1%} of all pairs."
+        )
+    if found.told["skipped"]:
+        out.append(
+            f"{found.told['skipped']:,} rows of captions were skipped; the first: {found.told['skipped_first']}."
+        )
+    if found.told["tags_left_out"]:
+        out.append(f"{found.told['tags_left_out']:,} tags name none of the concepts and were left out.")
+    if found.told["shares"]:
+        out.append("Scores are read as shares and told in percent.")
+    out += [sentence for group in found.groups if (sentence := _of_group(group, found))]
+    if found.told["like"] and any(group.fit is not None and group.scale == 1 for group in found.groups):
+        out.append("Your own scores predict where there are enough, by the counts as they are; --like the rest.")
+    if found.told["scale"] > 1:
+        scale = found.told["scale"]
+        out.append(
+            f"The corpus is taken to be {scale:,.3g} times these captions; a concept that does not occur in them may "
+            f"still occur {3 * scale:,.3g} times in it."
+        )
+    if not any(group.curve for group in found.groups):
+        out.append(
+            "No accuracy is predicted: that takes a column accuracy for at least 5 concepts, or "
+            "--like with a published curve."
+        )
+    return out
+
+
+def _of_group(group: Any, found: Found) -> str:
+    if group.fit is None:
+        return (
+            f"{group.name if group.scores.size else 'Predictions'}: {group.why}."
+            if group.curve or group.scores.size
+            else ""
+        )
+    fit, low_high = group.fit, group.spread.slope_per_decade
+    binned = f"binned r {fit.r:.3f} (p {fit.p:.2g})" if math.isfinite(fit.r) else "too few bins for a binned r"
+    better = "fits better" if fit.aic_log < fit.aic_linear else "fits WORSE"
+    return (
+        f"{group.name}: ten times the data buys {fit.slope_per_decade:+.3g} [{low_high[0]:+.3g}, {low_high[1]:+.3g}]; "
+        f"{binned}, single concepts r {fit.raw_r:.3f}; the logarithm {better} than the count itself ({fit.n} concepts)."
+    )
+
+
+def fits(found: Found) -> pd.DataFrame:
+    """A row per model and style of prompts."""
+    import pandas as pd
+
+    rows = []
+    for group in found.groups:
+        row: dict[str, Any] = {
+            "model": group.model,
+            "prompts": group.prompts,
+            "search": found.search,
+            "n": len(group.scores),
+        }
+        if group.fit is not None:
+            fit, spread = group.fit, group.spread
+            row |= {
+                "r": fit.r, "p": fit.p, "r_low": spread.r[0], "r_high": spread.r[1], "shuffled_p": group.shuffled,
+                "raw_r": fit.raw_r, "raw_p": fit.raw_p, "slope_per_decade": fit.slope_per_decade,
+                "slope_low": spread.slope_per_decade[0], "slope_high": spread.slope_per_decade[1],
+                "intercept": fit.intercept, "linear_r": fit.linear_r, "linear_raw_r": fit.linear_raw_r,
+                "aic_log": fit.aic_log, "aic_linear": fit.aic_linear,
+            }  # fmt: skip
+        rows.append(row | {"why": group.why})
+    return pd.DataFrame(rows)
+
+
+def summary(found: Found) -> dict[str, Any]:
+    """All but the concepts themselves, as JSON takes it."""
+    tail, own = found.tail, found.misaligned
+    out: dict[str, Any] = {
+        "captions": found.n,
+        "concepts": tail.n_concepts,
+        "search": found.search,
+        "settings": found.told,
+        "long_tail": {key: getattr(tail, key) for key in ("zero", "negligible", "threshold", "head", "gini")},
+        "fits": [_plain(row) for row in fits(found).to_dict("records")],
+    }
+    if own is not None:
+        out["misalignment"] = {
+            "disjoint": own.disjoint,
+            "both": own.both,
+            "degree": own.degree(),
+            "of_both": own.degree_of_both,
+        }
+        out["tags"] = {f"{threshold:g}": n for threshold, n in found.thresholds.items()}
+    return out
+
+
+def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
+    return {str(k): None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
+
+
+# -- pictures ----------------------------------------------------------------------------------------------
+
+
+def _figure(draw: Any, width: float = 7.2, height: float = 3.8) -> str:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=120, facecolor="white", layout="constrained")
+    axis = figure.subplots()
+    draw(axis)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.tick_params(labelsize=9)
+    axis.grid(alpha=0.25, linewidth=0.5)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return image_source(buffer.getvalue())
+
+
+def draw_curves(axis: Axes, found: Found) -> None:
+    """Concepts as points, their bins, and the fitted line of every model."""
+    groups = [group for group in found.groups if group.curve is not None][:CURVES]
+    most = max(
+        [10.0, *(float(group.counts.max(initial=1)) for group in groups), float(found.table[found.search].max())]
+    )
+    at = np.geomspace(1, most, 100)
+    for color, group in zip(COLORS, groups):
+        middle, low, high = group.curve.predict(at, found.told["level"])
+        axis.plot(at, middle, color=color, linewidth=1.8, label=_safe(group.name))
+        if len(groups) == 1 and np.isfinite(low).all() and np.isfinite(high).all():
+            axis.fill_between(
+                at, low, high, color=color, alpha=0.1, linewidth=0, label=f"{found.told['level']:.0%} interval"
+            )
+        axis.scatter(np.maximum(group.counts, 1), group.scores, s=8, color=color, alpha=0.35, linewidth=0)
+        if group.fit is not None:
+            some = group.fit.ns > 0
+            axis.plot(np.exp(group.fit.edges[some]), group.fit.means[some], "s", color=color, markersize=5, mec="white")
+    axis.set_xscale("log")
+    axis.set_xlabel(f"pairs that hold the concept ({found.search}; 0 stands at 1)", fontsize=9, color=QUIET)
+    axis.set_ylabel(_safe(found.told["score"]), fontsize=9, color=QUIET)
+    axis.legend(fontsize=8, frameon=False)
+
+
+def draw_tail(axis: Axes, found: Found) -> None:
+    """Relative frequencies from the most frequent concept on."""
+    curve = found.tail.curve
+    some = curve > 0
+    axis.plot(
+        np.arange(1, len(curve) + 1)[some],
+        curve[some],
+        color=LINE,
+        linewidth=1.6,
+        marker="." if len(curve) < 60 else "",
+    )
+    if not some.all():
+        axis.axvspan(some.sum() + 0.5, len(curve) + 0.5, color="#b45309", alpha=0.15, linewidth=0)
+        axis.text(
+            len(curve),
+            0.97,
+            "never ",
+            ha="right",
+            va="top",
+            fontsize=9,
+            color="#b45309",
+            transform=axis.get_xaxis_transform(),
+        )
+    if some.any():
+        axis.set_yscale("log")
+    axis.set_xlabel("concepts, the most frequent first", fontsize=9, color=QUIET)
+    axis.set_ylabel("frequency, over the highest", fontsize=9, color=QUIET)
+
+
+def draw_misalignment(axis: Axes, found: Found) -> None:
+    """Pairs by what caption and picture show."""
+    own = found.misaligned
+    parts = {
+        "share a concept": own.both - own.disjoint,
+        "share none": own.disjoint,
+        "a concept on one side at most": own.n - own.both,
+    }
+    left = 0.0
+    for (name, n), color in zip(parts.items(), ("#047857", "#b45309", "#c9ccd1")):
+        axis.barh(0, n / own.n, left=left, color=color, height=0.5, label=f"{name}: {n:,} ({n / own.n:.1%})")
+        left += n / own.n
+    axis.set_xlim(0, 1)
+    axis.set_ylim(-0.4, 1.2)
+    axis.set_yticks([])
+    axis.legend(fontsize=9, frameon=False, loc="upper left")
+
+
+def _safe(text: str) -> str:
+    return text.replace("$", r"\$")  # no formula
+
+
+# -- the page ----------------------------------------------------------------------------------------------
+
+
+def page(found: Found, command: str, tally: Mapping[str, int] | None = None) -> bytes:
+    """One HTML page that needs nothing else: no script, no request; names and captions are shown as text."""
+    figures = {"tail": _figure(lambda axis: draw_tail(axis, found))}
+    if any(group.curve is not None for group in found.groups):
+        figures["curve"] = _figure(lambda axis: draw_curves(axis, found))
+    if found.misaligned is not None:
+        figures["misaligned"] = _figure(lambda axis: draw_misalignment(axis, found), height=1.7)
+    table = found.table.sort_values(found.search, kind="stable")
+    rows = [_cells(row) for row in table.head(ROWS).to_dict("records")]
+    examples = [{**one, "picture": one["picture"] and image_source(one["picture"], "jpeg")} for one in found.examples]
+    return render_page(
+        Path(__file__).with_name("page.html"),
+        style=FIGURES,
+        found=found,
+        sentences=sentences(found),
+        figures=figures,
+        columns=list(rows[0]) if rows else [],
+        rows=rows,
+        hidden=len(table) - len(rows),
+        examples=examples,
+        fits=[_cells(row) for row in fits(found).to_dict("records")],
+        tally=tally or {},
+        command=command,
+    )
+
+
+def _cells(row: Mapping[Any, Any]) -> dict[str, str]:
+    out = {}
+    for name, value in row.items():
+        if isinstance(value, float):
+            out[str(name).replace("_", " ")] = "" if math.isnan(value) else f"{value:.4g}"
+        elif isinstance(value, (int, np.integer)):
+            out[str(name).replace("_", " ")] = f"{value:,}"
+        else:
+            out[str(name).replace("_", " ")] = "" if value is None else str(value)
+    return out

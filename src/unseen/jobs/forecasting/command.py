@@ -1,0 +1,127 @@
+"""The future of a series: forecast."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from unseen.console import AsJson, app, dump, say, settings_of
+
+
+@app.command()
+def forecast(
+    series: Annotated[
+        Path | None, typer.Argument(help="Table with a time column (.csv, .tsv, .parquet).", show_default=False)
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to write.", show_default=False)] = None,
+    horizon: Annotated[int, typer.Option(help="Points to forecast.", min=1)] = 96,
+    context: Annotated[
+        int | None,
+        typer.Option(help="Points that are read before them; what the model takes, and not more.", show_default=False),
+    ] = None,
+    time: Annotated[
+        str | None,
+        typer.Option(
+            help="Column with the times; found by its usual names, or as the only one of dates.", show_default=False
+        ),
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option(help="Columns to forecast, such as A,B; all numbers if absent.", show_default=False)
+    ] = None,
+    by: Annotated[
+        str | None, typer.Option(help="Column that tells several series in one table apart.", show_default=False)
+    ] = None,
+    future: Annotated[
+        Path | None,
+        typer.Option(help="Table of what is known of the future, such as a temperature.", show_default=False),
+    ] = None,
+    few_shot: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of the past to tune on, such as 0.1; 1 for all; if tuning wins, again on all of it.",
+            show_default=False,
+        ),
+    ] = None,
+    intervals: Annotated[float, typer.Option(help="Probability of the intervals; 0 for none.")] = 0.9,
+    method: Annotated[
+        str, typer.Option(help="auto, ttm, ttm-tuned, seasonal-naive or last-value. auto takes the best on the past.")
+    ] = "auto",
+    model: Annotated[
+        Path | None, typer.Option(help="Folder of a pretrained TTM of your own (see --pretrain).", show_default=False)
+    ] = None,
+    pretrain: Annotated[
+        Path | None,
+        typer.Option(
+            help="Make the pretrained model anew into this folder, minutes; needs pip once.", show_default=False
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Hyperparameter of tuning (or of --pretrain) as name=value.", show_default=False),
+    ] = None,
+    day_first: Annotated[
+        bool | None,
+        typer.Option(
+            "--day-first/--month-first", help="What 01/02/2024 begins with, where no date tells.", show_default=False
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of tuning and pretraining.", min=0)] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Forecast a series with a small pretrained model, offline.
+
+    With intervals, beside naive forecasts.
+
+    Example:  unseen forecast demand.csv --horizon 96 --out forecast
+    """
+    if pretrain is not None:
+        from unseen.jobs.forecasting.pretraining import pretrain as make
+
+        method_made = make(pretrain, seed=seed, **settings_of(settings or []))
+        say(f"{pretrain} holds a TTM of {method_made.parameters_:,} parameters")
+        return
+    if series is None or out is None:
+        raise ValueError("name a table and --out FOLDER, such as: unseen forecast demand.csv --out forecast")
+    from unseen.jobs.forecasting.job import forecast as run
+    from unseen.jobs.forecasting.job import write
+
+    result = run(
+        series,
+        horizon=horizon,
+        context=context,
+        time=time,
+        columns=columns.split(",") if columns else None,
+        by=by,
+        future=future,
+        few_shot=few_shot,
+        intervals=intervals or None,
+        method=method,
+        model=_open(model),
+        settings=settings_of(settings or []),
+        day_first=day_first,
+        seed=seed,
+    )
+    write(result, out)
+    if as_json:
+        dump({"chosen": result.chosen, "why": result.why, "backtest": result.backtest.to_dict("records")})
+        return
+    if len(result.backtest):
+        typer.echo(f"{'method':<16}{'MAE':>12}{'RMSE':>12}{'/ seasonal':>12}{'coverage':>10}")
+        rows: list[Any] = list(result.backtest.itertuples())
+        for row in rows:
+            covered = "" if math.isnan(row.coverage) else f"{row.coverage:.2f}"
+            typer.echo(f"{row.method:<16}{row.mae:>12.4g}{row.rmse:>12.4g}{row.against:>12.3f}{covered:>10}")
+    typer.echo(f"chosen: {result.chosen}: {result.why}")
+    times = result.table.time
+    say(f"{out} holds forecast.csv ({times.min()} to {times.max()}), backtest.csv and forecast.png")
+
+
+def _open(folder: Path | None):  # type: ignore[no-untyped-def]
+    if folder is None:
+        return None
+    from unseen.methods.forecasting.ttm import TTM
+
+    return TTM.load(folder)

@@ -1,0 +1,1 @@
+"""Phrases to the nodes of a taxonomy."""

@@ -1,0 +1,103 @@
+"""Phrases to the nodes of a taxonomy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unseen.console import app, say, settings_of, write_csv
+
+
+@app.command("map")
+def map_phrases(
+    phrases: Annotated[str, typer.Argument(help="Table with a column phrase, or a text file, a phrase in each line.")],
+    taxonomy: Annotated[
+        str | None,
+        typer.Option(
+            help="icd10cm, icd10cm:9,10 (chapters), hpo, obo:FILE, owl:FILE, rf2:FOLDER or csv:FILE.",
+            show_default=False,
+        ),
+    ] = None,
+    pairs: Annotated[
+        str | None, typer.Option(help="Phrases whose nodes you know: columns phrase, node.", show_default=False)
+    ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(help="Folder of a mapper: used if it is there, else written.", show_default=False),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Table to write.")] = Path("mapped.csv"),
+    vectors: Annotated[
+        Path | None, typer.Option(help="Write a vector per phrase too (.npy).", show_default=False)
+    ] = None,
+    k: Annotated[int, typer.Option("--k", help="Nodes per phrase, at most all that compete.", min=1)] = 5,
+    below: Annotated[
+        str | None, typer.Option(help="Only this node and those below it compete.", show_default=False)
+    ] = None,
+    words: Annotated[
+        str | None,
+        typer.Option(
+            help="wordllama (if absent), fasttext (trained on the phrases), a file of vectors, or minilm: a vector of "
+            "the whole phrase.",
+            show_default=False,
+        ),
+    ] = None,
+    column: Annotated[str | None, typer.Option(help="Column of the phrases.", show_default=False)] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Hyperparameter as name=value.", show_default=False)
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed; 0 if absent.", show_default=False)] = None,
+) -> None:
+    """Map phrases to the nearest nodes of a taxonomy.
+
+    Each has a score and its path to the root. It learns from the taxonomy's own names and synonyms and from --pairs,
+    and finds nodes that have neither.
+
+    Example:  unseen map --taxonomy icd10cm:9 --model models/heart phrases.csv --out mapped.csv
+    """
+    from unseen.data import taxonomies
+    from unseen.jobs.mapping import job as mapping
+
+    if vectors is not None and vectors.suffix != ".npy":
+        raise ValueError(f"vectors must end in .npy; got {str(vectors)!r}")
+    if out.suffix != ".csv":
+        raise ValueError(f"out must end in .csv; got {str(out)!r}")
+    for name, file in (("out", out), ("vectors", vectors)):
+        if file is not None and not file.parent.is_dir():
+            raise ValueError(f"{name}: there is no folder {str(file.parent)!r}")
+    given = settings_of(settings or [])
+    for name, option in {"random_state": "--seed", "words": "--words", "pairs": "--pairs"}.items():
+        if name in given:
+            raise ValueError(f"--set does not take {name}; say {option}")
+    texts = mapping.read_phrases(phrases, column)
+    if model is not None and (model / "state.json").exists():
+        if taxonomy or pairs or words or given or seed is not None:
+            raise ValueError(f"{model} is a mapper that has learned; name another --model to learn anew")
+        mapper = mapping.Mapper.load(model)
+        say(f"{mapper.taxonomy.phrases.name}: {len(mapper.taxonomy)} nodes, from {model}")
+    else:
+        if taxonomy is None:
+            raise ValueError("taxonomy is needed to learn: " + ", ".join(taxonomies.FORMS))
+        tree = taxonomies.load(taxonomy)
+        if below is not None:
+            tree.classes.index(below)
+        known = None if pairs is None else mapping.read_pairs(pairs, tree)
+        say(f"{tree!r}" + (f", {len(known)} pairs" if known is not None else ""))
+        for line in (*tree.notes, *tree.phrases.credits):
+            say(line)
+        mapper = mapping.learn(tree, known, words=words or "wordllama", random_state=seed or 0, **given)
+        if skipped := mapper.method.skipped_:
+            say(f"{skipped} words of phrases have no vector; {mapper.method.left_out_} phrases have no other word")
+        if model is not None:
+            mapper.save(model)
+            say(f"the mapper is in {model}")
+    table = mapper.map(texts, k=k, below=below)
+    write_csv(out, table)
+    lost = int((table.node == "").sum())
+    say(f"{len(texts)} phrases are in {out}" + (f"; {lost} have no known word and no node" if lost else ""))
+    if vectors is not None:
+        import numpy as np
+
+        np.save(vectors, mapper.vectors(texts))
+        say(f"{len(texts)} x {mapper.method.dim} vectors are in {vectors}")

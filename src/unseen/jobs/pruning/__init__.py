@@ -1,0 +1,1 @@
+"""Which image-text pairs to train on."""

@@ -1,0 +1,111 @@
+"""Which samples to train on: prune."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unseen.console import AsJson, EncoderName, OnError, Precision, Trust, app, command_line, dump, say
+
+
+@app.command()
+def prune(
+    data: Annotated[
+        Path,
+        typer.Argument(
+            help="Embeddings (.npy, .npz, .parquet, folder of .npz), a collection of `unseen curate`, or pictures."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("pruned"),
+    keep: Annotated[
+        float, typer.Option(help="How many to keep: a fraction in (0, 1] of all, or a number from 2 on; 1 is all.")
+    ] = 0.3,
+    method: Annotated[
+        str, typer.Option(help="dbp (budgets by complexity), ssp, random, uniform or similarity, to compare with.")
+    ] = "dbp",
+    clusters: Annotated[str, typer.Option(help="Concepts: a number, or auto, sqrt(n / 2), 500 at most.")] = "auto",
+    dedup: Annotated[
+        str,
+        typer.Option(help="First drop one of two whose cosine is above 1 - this; 0: exact copies only; off: nothing."),
+    ] = "0.01",
+    quality: Annotated[
+        float, typer.Option(help="First keep this share with the most similar captions; 1 keeps all.")
+    ] = 1.0,
+    temperature: Annotated[
+        str, typer.Option(help="Of the budgets: a number (0.1 in the paper), or auto, by the spread of complexity.")
+    ] = "auto",
+    neighbours: Annotated[int, typer.Option(help="Other centroids that a concept's distance is taken to.", min=1)] = 20,
+    floor: Annotated[
+        float, typer.Option(help="Each concept keeps this share of an equal budget, and one sample.", min=0, max=1)
+    ] = 0.0,
+    pick: Annotated[str, typer.Option(help="What stays in a concept: hardest, easiest or random.")] = "hardest",
+    restarts: Annotated[int, typer.Option(help="Of k-means; 0: ten for little data, one for much.", min=0)] = 0,
+    column: Annotated[
+        str | None, typer.Option(help="Column or array with the vectors; found by its usual names.", show_default=False)
+    ] = None,
+    encoder: EncoderName = None,
+    pictures: Annotated[bool, typer.Option(help="Thumbnails in the report, where there are pictures.")] = True,
+    seed: Annotated[int, typer.Option(help="Of clustering and random choices.", min=0)] = 0,
+    on_error: OnError = "skip",
+    precision: Precision = "auto",
+    trust: Trust = False,
+    as_json: AsJson = False,
+) -> None:
+    """Choose which image-text pairs to train on.
+
+    Near-duplicates go first, then each concept has its own budget.
+
+    Example:  unseen prune embeddings.npy --keep 0.3 --out pruned
+    """
+    from unseen.jobs.pruning.job import check_out, write
+    from unseen.jobs.pruning.job import prune as run
+
+    check_out(out)
+    result = run(
+        data,
+        keep=keep,
+        method=method,  # type: ignore[arg-type]
+        clusters="auto" if clusters == "auto" else _whole("--clusters", clusters),
+        dedup=None if dedup == "off" else _number("--dedup", dedup, "off"),
+        quality=quality,
+        temperature="auto" if temperature == "auto" else _number("--temperature", temperature),
+        neighbours=neighbours,
+        floor=floor,
+        pick=pick,  # type: ignore[arg-type]
+        restarts=restarts,
+        encoder=encoder,
+        column=column,
+        precision=precision,
+        trust=trust,
+        on_error=on_error,  # type: ignore[arg-type]
+        seed=seed,
+    )
+    told = write(result, out, pictures=pictures, command=command_line())
+    if as_json:
+        dump(told)
+        return
+    for name, n in told["counts"].items():
+        typer.echo(f"{name:<14}{n:>12,}{n / told['samples']:>8.1%}")
+    bounds = ""
+    if "share at upper bound" in told:
+        bounds = f"; {told['share at upper bound']:.0%} of them keep all they have"
+    temperature = f", temperature {told['temperature']:.4g}" if method == "dbp" else ""
+    typer.echo(f"{told['concepts']} concepts{temperature}{bounds}")
+    uids = ", uids.npy" if result.samples.has_uids else ""
+    say(f"{out} holds kept.parquet, dropped.parquet, concepts.parquet{uids} and report.html")
+
+
+def _whole(name: str, text: str) -> int:
+    try:
+        return int(text)
+    except ValueError as error:
+        raise ValueError(f"{name} must be auto or a whole number; got {text!r}") from error
+
+
+def _number(name: str, text: str, word: str = "auto") -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise ValueError(f"{name} must be {word} or a number; got {text!r}") from error

@@ -1,0 +1,411 @@
+"""`unseen prune`: which of the user's image-text pairs to train on, as files for a loader and a page that shows it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from unseen.curation.uids import write_uids
+from unseen.jobs.pruning.embeddings import Embeddings, read_embeddings
+from unseen.methods.curation.concept_pruning import (
+    BLANK,
+    DUPLICATE,
+    MEMBER,
+    UNLIKE,
+    Concepts,
+    Selection,
+    check_options,
+    find_concepts,
+)
+from unseen.methods.curation.concept_pruning.selection import Pick, Rule, number
+from unseen.nn.rows import Part
+from unseen.runtime import reproducible, stage, stages
+
+log = logging.getLogger(__name__)
+
+FILES = ("kept.parquet", "dropped.parquet", "concepts.parquet", "uids.npy", "report.html", "pruning.json")
+"""What a folder of results holds; the last one is written last."""
+WHY = {BLANK: "no embedding", UNLIKE: "similarity", DUPLICATE: "duplicate"}
+"""Why a sample could not be chosen: its embedding has no direction, its caption is too unlike it, a near-duplicate
+stayed."""
+
+
+def reason_kept(settings: Mapping[str, Any]) -> str:
+    """Why the samples that are kept are, by the rule that chose them."""
+    pick = "random" if settings["pick"] == "random" else str(settings["pick"])
+    return {
+        "dbp": f"{pick} of its concept",
+        "uniform": f"{pick} of its concept",
+        "ssp": f"{pick} of all",
+        "random": "drawn at random",
+        "similarity": "most similar caption",
+    }[str(settings["method"])]
+
+
+def reason_dropped(settings: Mapping[str, Any]) -> str:
+    """Why the samples that could have been chosen were not."""
+    return {
+        "dbp": "budget",
+        "uniform": "budget",
+        "ssp": "hard" if settings["pick"] == "easiest" else "prototypical",
+        "random": "not drawn",
+        "similarity": "less similar",
+    }[str(settings["method"])]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Pruned:
+    """What was chosen of the user's samples.
+
+    Attributes
+    ----------
+    samples : Embeddings
+    concepts : Concepts
+    selection : Selection
+    settings : mapping
+        What was asked for.
+    seconds : mapping
+        Of each part of the work.
+    """
+
+    samples: Embeddings
+    concepts: Concepts
+    selection: Selection
+    settings: Mapping[str, Any]
+    seconds: Mapping[str, float]
+
+    @property
+    def reasons(self) -> NDArray[np.str_]:
+        """``kept``, or why each sample was dropped, (n,): the counts add up to the samples."""
+        words = np.array([{**WHY, MEMBER: reason_dropped(self.settings)}[fate] for fate in range(4)])
+        return np.where(self.selection.mask, "kept", words[self.concepts.fates])
+
+    def counts(self) -> dict[str, int]:
+        """How many samples were kept, and dropped for each reason."""
+        names, n = np.unique(self.reasons, return_counts=True)
+        have = dict(zip(names.tolist(), n.tolist()))
+        return {name: have.get(name, 0) for name in ("kept", *WHY.values(), reason_dropped(self.settings))}
+
+    def table(self) -> pa.Table:
+        """One row per concept, the most complex first: its size, its distances, what it was given and why."""
+        chosen, k = self.selection, len(self.selection.sizes)
+        columns: dict[str, Any] = {
+            "concept": np.arange(k),
+            "members": chosen.sizes,
+            "kept": chosen.budgets,
+            "dropped": chosen.sizes - chosen.budgets,
+            "duplicates": np.bincount(chosen.clusters[self.concepts.fates == DUPLICATE], minlength=k),
+            "unlike": np.bincount(chosen.clusters[self.concepts.fates == UNLIKE], minlength=k),
+            "d_intra": chosen.d_intra,
+            "d_inter": chosen.d_inter,
+            "complexity": chosen.complexity,
+            "share": chosen.probabilities,
+        }
+        if chosen.plan is not None:
+            columns |= {"wanted": chosen.plan.wanted, "budget": chosen.plan.exact, "floor": chosen.plan.lower}
+        order = np.argsort(-chosen.complexity, kind="stable")
+        return pa.table({name: column[order] for name, column in columns.items()})
+
+    def summary(self) -> dict[str, Any]:
+        """What ``pruning.json`` holds, but for the settings."""
+        chosen = self.selection
+        found: dict[str, Any] = {
+            "samples": len(self.samples.x),
+            "counts": self.counts(),
+            "concepts": int((chosen.sizes > 0).sum()),
+            "temperature": chosen.temperature,
+            "seconds": {name: round(value, 2) for name, value in self.seconds.items()},
+        }
+        if chosen.plan is not None:
+            low, high = chosen.plan.at_bound.tolist()
+            found |= {"share at lower bound": low, "share at upper bound": high}
+        return found
+
+
+def prune(
+    data: str | os.PathLike[str],
+    *,
+    keep: float = 0.3,
+    method: Rule = "dbp",
+    clusters: int | Literal["auto"] = "auto",
+    dedup: float | None = 0.01,
+    quality: float = 1.0,
+    temperature: float | Literal["auto"] = "auto",
+    neighbours: int = 20,
+    floor: float = 0.0,
+    pick: Pick = "hardest",
+    restarts: int = 0,
+    encoder: str | None = None,
+    column: str | None = None,
+    precision: str = "auto",
+    trust: bool = False,
+    on_error: Literal["skip", "fail"] = "skip",
+    seed: int = 0,
+) -> Pruned:
+    """Choose which samples to train on.
+
+    Parameters
+    ----------
+    data : path
+        As `unseen.jobs.pruning.embeddings.read_embeddings` takes it, with `encoder` and `column`.
+    keep : float
+        A fraction in (0, 1] of all samples, or a number of them. A fraction that filter and deduplication do not leave
+        keeps all that they leave, with a warning; a number is refused.
+    method : {"dbp", "ssp", "random", "uniform", "similarity"}
+        Budgets by complexity, or what they are compared with: the hardest of all, any, equal budgets, the most
+        similar to their captions.
+    clusters : int or "auto"
+        The square root of half the samples, 500 at most.
+    dedup : float in [0, 2] or None
+        Of samples of a cluster whose cosine is above 1 - dedup, one stays; 0 drops exact copies only, None nothing.
+    quality : float in (0, 1]
+        Share with the largest similarity of picture and caption that stays before all else.
+    temperature, neighbours, floor, pick, restarts
+        As in `unseen.methods.curation.concept_pruning.ConceptPruning`.
+    seed : int
+
+    Raises
+    ------
+    ValueError
+        If something of this is out of range, has no effect with the method, or does not fit the data; the message says
+        what.
+
+    Notes
+    -----
+    Samples are taken in the order of their ids, so that the order of a file, and how it is cut into shards, changes
+    nothing; without ids their order in the file counts.
+    """
+    _check(keep, clusters, dedup, quality, restarts)
+    options = dict(temperature=temperature, neighbours=neighbours, floor=floor, pick=pick)
+    check_options(method, options, "--")
+    with stages() as seconds, reproducible(seed):
+        with stage("reading"):
+            samples = read_embeddings(
+                data, encoder=encoder, column=column, precision=precision, trust=trust, on_error=on_error
+            )
+        n = number(keep, len(samples.x), "--keep")
+        scores = _scores(data, samples) if method == "similarity" or quality < 1 else None
+        if clusters != "auto" and clusters > len(samples.x):
+            raise ValueError(f"--clusters must be at most {len(samples.x)}, the number of samples; got {clusters}")
+        order = np.arange(len(samples.x)) if samples.ids.dtype.kind != "U" else np.argsort(samples.ids, kind="stable")
+        sorted_ = (np.diff(order) == 1).all()
+        with stage("concepts"):
+            found = find_concepts(
+                samples.x if sorted_ else Part(samples.x, order),
+                similarity=None if scores is None else scores[order],
+                quality=quality,
+                dedup=dedup,
+                n_clusters=0 if clusters == "auto" else clusters,
+                restarts=restarts,
+                random_state=seed,
+            )
+        n = _left(n, keep, len(found.members))
+        with stage("selection"):
+            chosen = found.select(
+                n,
+                rule=method,
+                temperature=temperature,
+                neighbours=neighbours,
+                floor=floor,
+                pick=pick,
+                random_state=seed,
+            )
+        if not sorted_:
+            found, chosen = _in_file_order(found, chosen, order)
+    if blank := int((found.fates == BLANK).sum()):
+        log.warning("%d samples are dropped for their embeddings: they are zero, or too long for float32", blank)
+    settings = dict(
+        keep=keep, method=method, clusters=clusters, dedup=dedup, quality=quality, temperature=temperature,
+        neighbours=neighbours, floor=floor, pick=pick, encoder=samples.encoder, seed=seed,
+    )  # fmt: skip
+    return Pruned(samples, found, chosen, settings, dict(seconds))
+
+
+def _check(keep: float, clusters: Any, dedup: float | None, quality: float, restarts: int) -> None:
+    """`ValueError` for what is out of range, before anything is read."""
+    number(keep, 2**62, "--keep")
+    tests = (
+        ("--clusters", clusters, clusters == "auto" or clusters >= 1, "auto or at least 1"),
+        ("--dedup", dedup, dedup is None or 0 <= dedup <= 2, "in [0, 2], or off"),
+        ("--quality", quality, 0 < quality <= 1, "in (0, 1]"),
+        ("--restarts", restarts, restarts >= 0, "at least 0"),
+    )
+    for name, value, good, expected in tests:
+        if not good:
+            raise ValueError(f"{name} must be {expected}; got {value!r}")
+
+
+def _scores(data: str | os.PathLike[str], samples: Embeddings) -> NDArray[np.float64]:
+    """The similarity of every sample; `ValueError` where there is none."""
+    if samples.similarity is None:
+        raise ValueError(
+            f"{data} has no similarity of pictures and captions, which --method similarity and --quality need"
+        )
+    missing = ~np.isfinite(samples.similarity)
+    if missing.any():
+        raise ValueError(
+            f"{data}: the similarity is missing for {int(missing.sum())} of {len(missing)} samples, first for row "
+            f"{int(missing.argmax())}; --method similarity and --quality need it for all"
+        )
+    return samples.similarity
+
+
+def _in_file_order(found: Concepts, chosen: Selection, order: NDArray[np.intp]) -> tuple[Concepts, Selection]:
+    """What was found for the samples `order`, for the samples as the file has them."""
+    back = np.argsort(order)
+    similarity = None if found.similarity is None else found.similarity[back]
+    found = dataclasses.replace(
+        found,
+        labels=found.labels[back],
+        distances=found.distances[back],
+        fates=found.fates[back],
+        similarity=similarity,
+    )
+    return found, dataclasses.replace(chosen, indices=np.sort(order[chosen.indices]), clusters=found.labels)
+
+
+def _left(n: int, keep: float, members: int) -> int:
+    """How many are kept where filter and deduplication leave `members`."""
+    if n <= members:
+        return n
+    if keep > 1:
+        raise ValueError(
+            f"--keep {int(keep)} is more than the {members} samples that the quality filter and deduplication leave"
+        )
+    log.warning(
+        "the quality filter and deduplication leave %d samples, fewer than --keep asks for: all are kept", members
+    )
+    return members
+
+
+# -- files -------------------------------------------------------------------------------------------------
+
+
+def check_out(out: str | os.PathLike[str]) -> None:
+    """`ValueError` if `out` is a file, before any work is done for it."""
+    if Path(out).exists() and not Path(out).is_dir():
+        raise ValueError(f"--out must be a folder; {out} is a file")
+
+
+def write(result: Pruned, out: str | os.PathLike[str], *, pictures: bool = True, command: str = "") -> dict[str, Any]:
+    """Write what was found to a folder, and return what ``pruning.json`` holds.
+
+    ``kept.parquet`` and ``dropped.parquet`` (id, concept, distance, reason; together every sample once),
+    ``concepts.parquet``, ``uids.npy`` in DataComp's format where samples have uids, ``report.html``, and last
+    ``pruning.json``. All are written into a hidden folder inside first; then those of an earlier run go, and these are
+    moved in, so that a full disk leaves an earlier result as it was. Files of other names stay.
+
+    Raises
+    ------
+    ValueError
+        If `out` is a file.
+    OSError
+        If something cannot be written.
+    """
+    from unseen.jobs.pruning import page as report
+
+    check_out(out)
+    folder = Path(out)
+    told = {**result.summary(), "settings": dict(result.settings), "command": command}
+    jobs: dict[str, Callable[[Path], Any]] = {
+        "kept.parquet": lambda file: pq.write_table(_rows(result, result.selection.mask), file),
+        "dropped.parquet": lambda file: pq.write_table(_rows(result, ~result.selection.mask), file),
+        "concepts.parquet": lambda file: pq.write_table(result.table(), file),
+        "report.html": lambda file: file.write_bytes(report.page(_shown(result, told, pictures))),
+        "pruning.json": lambda file: file.write_text(json.dumps(told, indent=1, default=str) + "\n", encoding="utf-8"),
+    }
+    if result.samples.has_uids:
+        ids = result.samples.ids[result.selection.indices]
+        jobs["uids.npy"] = lambda file: write_uids(file, ids.tolist())
+    else:
+        log.warning("uids.npy is left out: %s", result.samples.no_uids)
+    new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    beside = folder / f".{uuid.uuid4().hex[:8]}.partial"
+    try:
+        beside.mkdir()
+        for name, job in jobs.items():
+            job(beside / name)
+        for name in reversed(FILES):  # a reader that finds pruning.json finds all of one run
+            (folder / name).unlink(missing_ok=True)
+        for name in FILES:
+            if name in jobs:
+                (beside / name).replace(folder / name)
+        new = False
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+        if new:
+            folder.rmdir()
+    return told
+
+
+def _rows(result: Pruned, which: NDArray[np.bool_]) -> pa.Table:
+    at = np.flatnonzero(which)
+    reasons = result.reasons[at]
+    if reasons.size and (reasons == "kept").all():
+        reasons = np.repeat(reason_kept(result.settings), len(at))
+    ids = result.samples.ids[at]
+    if ids.dtype.kind in "UO":  # names of files need not be text
+        ids = np.array([str(name).encode("utf-8", "backslashreplace").decode() for name in ids], dtype=np.str_)
+    return pa.table(
+        {
+            "id": ids,
+            "row": at,
+            "concept": result.concepts.labels[at],
+            "distance": result.concepts.distances[at],
+            "reason": pa.array(reasons, pa.string()).dictionary_encode(),
+        }
+    )
+
+
+def _shown(result: Pruned, told: dict[str, Any], pictures: bool) -> Any:
+    """What the page shows; thumbnails are made of a few samples of some concepts."""
+    from unseen.jobs.pruning.page import SHOWN, Concept, Sample, Shown
+
+    chosen, found = result.selection, result.concepts
+    table = result.table().to_pylist()
+    half = SHOWN // 2
+    picked = table if len(table) <= SHOWN else table[:half] + table[-half:]
+    mask = chosen.mask
+    concepts = []
+    for row in picked:
+        mine = np.flatnonzero((chosen.clusters == row["concept"]) & (found.fates == MEMBER))
+        mine = mine[np.argsort(-found.distances[mine], kind="stable")]
+        groups = {
+            name: tuple(Sample(*_sample(result, int(i), pictures)) for i in _spread(mine[mask[mine] == kept]))
+            for name, kept in (("kept", True), ("dropped", False))
+        }
+        concepts.append(Concept(row, groups["kept"], groups["dropped"]))
+    dropped = reason_dropped(result.settings)
+    return Shown(result.samples.name, told, table, tuple(concepts), chosen.plan, chosen.sizes, chosen.budgets, dropped)
+
+
+def _spread(rows: NDArray[np.intp], most: int = 8) -> NDArray[np.intp]:
+    """At most so many of the rows, evenly from the first to the last."""
+    return rows if len(rows) <= most else rows[np.linspace(0, len(rows) - 1, most).round().astype(int)]
+
+
+def _sample(result: Pruned, i: int, pictures: bool) -> tuple[str, str, float, bytes | None]:
+    from unseen.data.images import thumbnail
+
+    samples = result.samples
+    jpeg = None
+    if pictures and samples.picture is not None:
+        try:
+            jpeg = thumbnail(samples.picture(i), 88)
+        except (ValueError, OSError) as error:
+            log.warning("the picture of %s cannot be shown: %s", samples.ids[i], error)
+    text = "" if samples.texts is None else str(samples.texts[i] or "")
+    return str(samples.ids[i]), text[:120], float(result.concepts.distances[i]), jpeg

@@ -1,0 +1,183 @@
+"""What was kept and dropped, as one page: budgets beside what was wanted, and samples of each concept."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unseen.report.pages import image_source, render_page
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from unseen.methods.curation.concept_pruning import Budgets
+
+SHOWN = 40
+"""Concepts whose samples are shown: the most and the least complex ones."""
+ROWS = 500
+"""Rows of the table of concepts."""
+INK, QUIET, BAR, WANTED = "#1b1d21", "#4a4e55", "#0067a6", "#b45309"
+FULL = 0.5
+"""Share of concepts at their upper bound from which on the page says that the budget is too large to matter."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """A sample as it is shown: its id, its caption, 1 - cosine to the centroid, and a small JPEG or None."""
+
+    name: str
+    text: str
+    distance: float
+    jpeg: bytes | None
+
+    @property
+    def source(self) -> str:
+        """The picture as an address, empty without one."""
+        return "" if self.jpeg is None else image_source(self.jpeg, "jpeg")
+
+
+@dataclasses.dataclass(frozen=True)
+class Concept:
+    """A row of the table of concepts with some of its samples, the farthest from the centroid first."""
+
+    row: Mapping[str, Any]
+    kept: tuple[Sample, ...]
+    dropped: tuple[Sample, ...]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Shown:
+    """All that the page shows.
+
+    Attributes
+    ----------
+    name : str
+        Of the data.
+    told : mapping
+        What ``pruning.json`` holds.
+    table : sequence of mapping
+        A row for each concept, the most complex first.
+    concepts : tuple of Concept
+        Those whose samples are shown.
+    plan : Budgets or None
+        What was wanted and what the bounds made of it.
+    sizes, budgets : array (k,) of int
+    dropped : str
+        Why samples that could have been chosen were not: a key of ``told["counts"]``.
+    """
+
+    name: str
+    told: Mapping[str, Any]
+    table: Sequence[Mapping[str, Any]]
+    concepts: tuple[Concept, ...]
+    plan: Budgets | None
+    sizes: NDArray[np.int64]
+    budgets: NDArray[np.int64]
+    dropped: str
+
+
+LABELS = {
+    "kept": "kept",
+    "no embedding": "no embedding: zero, or too long",
+    "similarity": "caption too unlike the picture",
+    "duplicate": "near-duplicate of one that stayed",
+    "budget": "beyond the budget of its concept",
+    "prototypical": "nearer to its centroid than those that are kept",
+    "hard": "farther from its centroid than those that are kept",
+    "not drawn": "not drawn",
+    "less similar": "caption less similar than those that are kept",
+}
+"""What the page says for each count."""
+_INSIDE = {
+    "hardest": "Inside a concept the samples farthest from the centroid are kept first.",
+    "easiest": "Inside a concept the samples nearest to the centroid are kept first (the paper keeps the farthest).",
+    "random": "Inside a concept samples are kept at random (the paper keeps those farthest from the centroid).",
+}
+
+
+def explained(settings: Mapping[str, Any]) -> str:
+    """How the samples were chosen, in a few sentences."""
+    method, pick = str(settings["method"]), str(settings["pick"])
+    first = "A concept is a cluster of embeddings."
+    if method == "dbp":
+        return (
+            f"{first} Its complexity is how far its members lie from their centroid, times how far the centroid lies "
+            f"from others; a complex concept may keep a larger number. {_INSIDE[pick]}"
+        )
+    if method == "uniform":
+        return f"{first} All concepts may keep the same number, as far as they have members. {_INSIDE[pick]}"
+    if method == "ssp":
+        side = "nearest to" if pick == "easiest" else "farthest from"
+        floor = float(settings["floor"])
+        least = f" Each concept keeps at least {floor:g} of an equal budget first." if floor else ""
+        return f"{first} The samples {side} their centroids are kept, whatever their concept.{least}"
+    said = "at random" if method == "random" else "by the similarity of caption and picture"
+    return f"Samples are kept {said}. {first} Concepts are shown here; they play no part in the choice."
+
+
+def page(shown: Shown) -> bytes:
+    """One HTML page that needs nothing else: no script, no request; names and captions are text, never markup."""
+    here = Path(__file__).parent
+    return render_page(
+        here / "page.html",
+        style=(here / "page.css").read_text(encoding="utf-8"),
+        shown=shown,
+        told=shown.told,
+        counts=shown.told["counts"],
+        settings=shown.told["settings"],
+        labels=LABELS,
+        explained=explained(shown.told["settings"]),
+        rows=shown.table[:ROWS],
+        picture=image_source(picture(shown)),
+        full=shown.told["settings"]["method"] == "dbp" and shown.told.get("share at upper bound", 0) >= FULL,
+    )
+
+
+def picture(shown: Shown) -> bytes:
+    """A PNG of two panels: how much of each concept is kept, and what was wanted beside what was given."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 4.2), dpi=110, facecolor="white", layout="constrained")
+    left, right = figure.subplots(1, 2)
+    _fractions(left, shown)
+    _budgets(right, shown)
+    for axis in (left, right):
+        axis.tick_params(labelsize=8, colors=QUIET)
+        for side in ("top", "right"):
+            axis.spines[side].set_visible(False)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
+def _fractions(axis: Axes, shown: Shown) -> None:
+    there = shown.sizes > 0
+    axis.hist(
+        shown.budgets[there] / shown.sizes[there], bins=np.linspace(0, 1, 21).tolist(), color=BAR, edgecolor="white"
+    )
+    axis.set_xlabel("share of a concept that is kept, x / M")
+    axis.set_ylabel("concepts")
+    axis.set_title("How much of each concept is kept", loc="left", fontsize=11, color=INK)
+
+
+def _budgets(axis: Axes, shown: Shown) -> None:
+    if shown.plan is None:
+        order = np.argsort(-shown.budgets, kind="stable")
+        axis.bar(np.arange(len(order)), shown.budgets[order], width=1.0, color=BAR, label="kept")
+    else:
+        order = np.argsort(-shown.plan.wanted, kind="stable")
+        places = np.arange(len(order))
+        axis.bar(places, shown.plan.exact[order], width=1.0, color=BAR, label="budget x")
+        axis.plot(places, shown.plan.wanted[order], color=WANTED, linewidth=1.4, label="wanted, P n")
+        axis.plot(places, shown.sizes[order], ".", color=QUIET, markersize=2, label="members M")
+        axis.set_ylim(0, 1.15 * max(float(shown.plan.exact.max()), float(shown.plan.wanted.max()), 1.0))
+    axis.set_xlabel("concepts, the largest share first")
+    axis.set_ylabel("samples")
+    axis.set_title("What was wanted and what was given", loc="left", fontsize=11, color=INK)
+    axis.legend(frameon=False, fontsize=8)

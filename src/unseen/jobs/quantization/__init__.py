@@ -1,0 +1,1 @@
+"""A network made small without its data."""

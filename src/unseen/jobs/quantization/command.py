@@ -1,0 +1,89 @@
+"""A network made small without its data: quantize."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unseen.console import Trust, app, say, settings_of
+
+
+@app.command()
+def quantize(
+    model: Annotated[
+        str | None,
+        typer.Argument(
+            help="Folder of a saved model, timm:NAME, torchvision:NAME, or an encoder such as efficientnet-lite0.",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the quantized network.", show_default=False)] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(help="A method that quantizes: `unseen methods` tells; zeroq if not told.", show_default=False),
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(help="Preset of the method, such as cpu: few steps, small batches.", show_default=False),
+    ] = None,
+    bits: Annotated[
+        str | None,
+        typer.Option(help="Weight/activation bits, such as 8/8; the method's own if not told.", show_default=False),
+    ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(help="Size of the weights, such as 3MB: mixed precision.", show_default=False),
+    ] = None,
+    pictures: Annotated[
+        str | None,
+        typer.Option(help="A few real pictures to measure on, in place of distilled ones.", show_default=False),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(help="Pictures, labelled or not, to compare with the float network on.", show_default=False),
+    ] = None,
+    again: Annotated[
+        Path | None,
+        typer.Option("--from", help="Folder of an earlier run: other bits, nothing distilled.", show_default=False),
+    ] = None,
+    onnx: Annotated[Path | None, typer.Option(help="ONNX file that computes in integers.", show_default=False)] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Hyperparameter as name=value.", show_default=False)
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed; 0 if not told.", show_default=False)] = None,
+    trust: Trust = False,
+) -> None:
+    """Quantize a network without any data, or with a few pictures.
+
+    The paper distils 32 pictures in 500 steps, which takes long on a CPU; fewer do here. A report stands in the folder.
+
+    Example:  unseen quantize efficientnet-lite0 --bits 8/8 --out models/lite0 --preset cpu --set "shape=[3,96,96]"
+    """
+    from unseen.jobs.quantization.job import quantize as run
+    from unseen.jobs.quantization.page import facts
+
+    if out is None and onnx is None:
+        raise ValueError("name --out FOLDER, --onnx FILE or both")
+    if onnx is not None and onnx.suffix != ".onnx":
+        raise ValueError(f"--onnx must end in .onnx; got {str(onnx)!r}")
+    _, about = run(
+        model,
+        out=out,
+        method=method,
+        preset=preset,
+        bits=bits,
+        size=size,
+        pictures=pictures,
+        data=data,
+        again=again,
+        onnx=onnx,
+        settings=settings_of(settings or []),
+        seed=seed,
+        trust=trust,
+    )
+    for key, value in facts(about).items():
+        typer.echo(f"{key}: {value}")
+    if out is not None:
+        say(f"{out / 'report.html'} shows it")

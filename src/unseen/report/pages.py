@@ -1,0 +1,59 @@
+"""The one shell of all pages of the report: head, style, and a policy that allows no script and no request."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+
+FIGURES = "figure img { max-width: 100%; background: #fff; }"
+"""The style of drawn pictures, which stand on white also where the page is dark."""
+
+
+def render_page(
+    template: str | Path, *, style: str = "", filters: Mapping[str, Callable[..., Any]] | None = None, **values: Any
+) -> bytes:
+    """Fill a template that extends `frame.html` and return a page that needs nothing else.
+
+    Everything from `values` is text in it, never markup. Its content security policy allows its style and pictures that
+    stand in it, and neither scripts nor requests.
+
+    Parameters
+    ----------
+    template : path
+        Fills the blocks `title` and `main`; what it includes is looked for beside it, then here.
+    style : str
+        Follows the style of all pages.
+    filters : mapping of name to function
+        What the template calls.
+    values
+        What the template shows.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    template = Path(template)
+    style = (HERE / "style.css").read_text(encoding="utf-8") + style
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    environment = Environment(
+        loader=FileSystemLoader([template.parent, HERE]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(filters or {})
+    page = environment.get_template(template.name).render(
+        policy=f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; form-action 'none'",
+        style=style,
+        **values,
+    )
+    return page.encode("utf-8", "replace")
+
+
+def image_source(content: bytes, kind: str = "png") -> str:
+    """Return the content of a PNG or JPEG file as an image stands in a page."""
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"

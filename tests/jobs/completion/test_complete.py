@@ -1,0 +1,150 @@
+"""`unseen complete`: queries of relations that no triple has shown, in the library and through a real process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from unseen.jobs.completion.job import complete, read_graph
+
+KINDS = ("person", "place", "thing", "time")
+QUICK: dict[str, Any] = {
+    "dim": 8, "negatives": 4, "structure_steps": 4, "text_epochs": 1, "entity_dim": 8, "entity_steps": 4, "feature": 8,
+    "pair_steps": 2, "hidden": 8, "steps": 2, "support_pairs": 4, "query_pairs": 4, "pairs_per_relation": 4,
+}  # fmt: skip
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    """Entities of four kinds, a relation from each kind to each other, and a schema; one relation has no triple."""
+    rng = np.random.default_rng(0)
+    rows, schema = [], []
+    for a in KINDS:
+        for b in KINDS:
+            if a == b:
+                continue
+            name = f"{a}_to_{b}"
+            schema += [(name, "domain", a), (name, "range", b), (name, "label", f"from a {a} to a {b}")]
+            if name != "person_to_time":
+                rows += [(f"{a}{i}", name, f"{b}{j}") for i in range(5) for j in rng.choice(5, 2, replace=False)]
+    write(tmp_path / "graph.tsv", rows)
+    write(tmp_path / "schema.tsv", schema)
+    write(
+        tmp_path / "queries.tsv", [("head", "relation"), ("person0", "person_to_time"), ("person3", "person_to_time")]
+    )
+    return tmp_path
+
+
+def write(file: Path, rows: list[tuple[str, ...]]) -> None:
+    file.write_text("".join("\t".join(row) + "\n" for row in rows))
+
+
+def job(files: Path, **changes: Any) -> Any:
+    names = {"triples": "graph.tsv", "ontology": "schema.tsv", "queries": "queries.tsv"}
+    given = {key: files / name for key, name in names.items()} | changes
+    return complete(**(QUICK | given))
+
+
+def test_tails_are_ranked_and_known_ones_are_left_out(files: Path) -> None:
+    told: list[str] = []
+    found = job(files, top=4, say=told.append)
+    assert list(found.table.columns) == ["head", "relation", "rank", "tail", "score"]
+    assert found.table["rank"].tolist() == [1, 2, 3, 4] * 2
+    assert set(found.table["head"]) == {"person0", "person3"}
+    assert (found.table.groupby("head").score.diff().dropna() <= 0).all()
+    assert set(found.check) == {"mrr", "hits@1", "hits@5", "hits@10", "random mrr", "frequent mrr", "relations"}
+    assert found.check["random mrr"] == pytest.approx(
+        np.mean(1 / np.arange(1, 20))
+    )  # 20 entities less another true tail
+    assert any("2 queries, of 1 relations, 1 without a triple" in line for line in told)
+    assert any("have an MRR of" in line for line in told)
+    queries = [("person0", "person_to_time"), ("person0", "person_to_place")]
+    both = job(files, queries=queries, top=99, check=False)
+    own = both.table[both.table.relation == "person_to_place"]
+    graph = read_graph(files / "graph.tsv")
+    wanted = graph.places["person0"], graph.relations.index("person_to_place")
+    true = {graph.entities[t] for h, r, t in graph.triples.tolist() if (h, r) == wanted}
+    assert len(true) == 2
+    assert len(own) == 20 - 2
+    assert not true & set(own["tail"])
+    assert both.check is None
+
+
+def test_vectors_of_pykeen_may_stand_in(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("pykeen", reason="other vectors need pykeen")
+    from unseen.encoders import graph
+    from unseen.jobs.completion import job as completion
+
+    asked = []
+
+    def short(triples: np.ndarray, *args: Any, **kwargs: Any) -> np.ndarray:
+        asked.append(len(triples))
+        return graph_vectors(triples, *args, **kwargs, epochs=1)
+
+    graph_vectors = graph.entity_vectors
+    monkeypatch.setattr(graph, "entity_vectors", short)
+    monkeypatch.setattr(completion, "pretend_unseen", lambda *args, **kwargs: [np.array([0, 4])])
+    found = job(files, vectors="DistMult")
+    assert found.method.pairs_.entities.shape == (20, 64)
+    assert asked == [90, 110]  # what is held out is not in the vectors that are checked
+
+
+def test_entities_of_held_out_relations_alone_do_not_compete_in_the_check(files: Path) -> None:
+    rows = [line.split("\t") for line in (files / "graph.tsv").read_text().splitlines()]
+    held = job(files, check=True).check["relations"]
+    write(files / "graph.tsv", [*map(tuple, rows), ("person0", held[0], "zz new"), ("person1", held[0], "aa new")])
+    told: list[str] = []
+    found = job(files, say=told.append)
+    assert found.check["random mrr"] == pytest.approx(np.mean(1 / np.arange(1, 20)))
+    assert any(f"their {10 * len(held)} true tails" in line for line in told)
+
+
+def test_what_is_wrong_is_named(files: Path) -> None:
+    with pytest.raises(ValueError, match="row 1: 'nobody' is no entity of the graph, which has 20"):
+        job(files, queries=[("nobody", "person_to_time")])
+    with pytest.raises(ValueError, match="class 'flies_to' is no concept of the ontology"):
+        job(files, queries=[("person0", "flies_to")])
+    with pytest.raises(ValueError, match="must name a relation that has no triple"):
+        job(files, queries=[("person0", "person_to_place")])
+    with pytest.raises(ValueError, match="at least one pair of head and relation"):
+        job(files, queries=[])
+    with pytest.raises(ValueError, match="top must be at least 1"):
+        job(files, top=0)
+    with pytest.raises(ValueError, match="steps must be"):
+        complete("there is no file", "there is no file", [("a", "b")], steps=0)
+
+
+def call(folder: Path, *args: str, code: int = 0) -> str:
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1", "COLUMNS": "200"}
+    command = [sys.executable, "-m", "unseen.cli", "complete", *args]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=env)
+    assert done.returncode == code, done.stderr[-2000:]
+    return done.stderr + done.stdout
+
+
+def test_the_command_writes_a_table_and_says_how_well_it_does(files: Path) -> None:
+    settings = [part for key, value in QUICK.items() for part in ("--set", f"{key}={value}")]
+    given = ("graph.tsv", "--ontology", "schema.tsv", "--queries", "queries.tsv", "--out", "done.csv")
+    said = call(files, *given, "--top", "3", *settings)
+    table = pd.read_csv(files / "done.csv")
+    assert len(table) == 6
+    assert "6 tails are in done.csv" in said
+    assert "check: without the triples of" in said
+
+
+def test_help_teaches_and_mistakes_are_one_line(files: Path) -> None:
+    said = call(files, "--help")
+    assert "unseen complete graph.tsv --ontology schema.tsv" in said
+    assert "subPropertyOf" in said
+    given = ("graph.tsv", "--ontology", "schema.tsv", "--queries", "queries.tsv")
+    assert "out must end in .csv" in call(files, *given, "--out", "done.txt", code=1)
+    assert "there is no folder" in call(files, *given, "--out", "nowhere/done.csv", code=1)
+    said = call(files, *given, "--set", "random_state=3", code=1)
+    assert said.strip().splitlines() == ["unseen: --set does not take random_state; say --seed"]

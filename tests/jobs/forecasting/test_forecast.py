@@ -1,0 +1,372 @@
+"""`unseen forecast`: the choice on the past, intervals, known futures, and the files, in a process of its own."""
+
+from __future__ import annotations
+
+import functools
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from unseen.data.series import read_series
+from unseen.jobs.forecasting.job import forecast, write
+from unseen.methods.forecasting.ttm import TTM, pretrained
+
+
+def table(n: int = 900, seed: int = 0, noise: float = 0.1) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    t = np.arange(n)
+    temperature = np.convolve(rng.normal(size=n + 23), np.ones(24) / 5, mode="valid")
+    y = np.sin(2 * np.pi * t / 24) + 0.8 * temperature + noise * rng.normal(size=n)
+    times = pd.date_range("2024-01-01", periods=n, freq="h")
+    return pd.DataFrame({"time": times, "load": y, "temperature": temperature})
+
+
+def test_the_packaged_model_is_small_and_reads_512_points() -> None:
+    model = pretrained()
+    assert (model.context, model.horizon) == (512, 96)
+    assert model.parameters_ < 250_000
+    folder = Path(sys.modules["unseen.methods.forecasting.ttm"].__file__ or "").parent / "checkpoint"
+    assert sum(file.stat().st_size for file in folder.iterdir()) < 4 * 2**20
+    assert {file.suffix for file in folder.iterdir()} == {".json", ".safetensors"}
+    with pytest.raises(ValueError, match="context is fixed"):
+        pretrained(context=96)
+    with pytest.raises(ValueError, match="no parameter 'banana'"):
+        pretrained(banana=1)
+
+
+def test_a_forecast_has_true_dates_intervals_and_a_backtest() -> None:
+    result = forecast(table()[["time", "load"]], horizon=30)
+    frame = result.table
+    assert frame.time.tolist() == pd.date_range("2024-02-07 12:00", periods=30, freq="h").tolist()
+    assert (frame.low <= frame.forecast).all()
+    assert (frame.forecast <= frame.high).all()
+    assert result.backtest.method.tolist()[0] == result.chosen
+    assert set(result.backtest.method) == {"ttm", "seasonal-naive", "last-value"}
+    assert result.backtest.against.is_monotonic_increasing
+
+
+def test_where_the_naive_forecast_wins_it_is_taken_and_said() -> None:
+    days = pd.date_range("2020-01-01", periods=600, freq="h")
+    rng = np.random.default_rng(0)
+    pattern = rng.normal(size=24) * rng.choice([1, 9], size=24)
+    result = forecast(pd.DataFrame({"time": days, "y": np.tile(pattern, 25)}), horizon=24)
+    assert result.chosen == "seasonal-naive"
+    np.testing.assert_allclose(result.table.forecast, pattern, atol=1e-4)
+    asked = forecast(pd.DataFrame({"time": days, "y": np.tile(pattern, 25)}), horizon=24, method="ttm")
+    assert asked.chosen == "ttm"
+    assert "seasonal-naive had the smallest error" in asked.why
+
+
+def test_what_is_known_of_the_future_helps() -> None:
+    whole = table(924)
+    result = forecast(
+        whole[:900], horizon=24, future=whole[["time", "temperature"]][900:],
+        settings={"tune_epochs": 15, "tune_learning_rate": 5e-3},
+    )  # fmt: skip
+    errors = result.backtest.set_index("method").mae
+    assert set(result.table.channel) == {"load"}
+    assert errors["ttm-tuned"] < 0.8 * errors["ttm"]
+
+
+def test_several_series_and_channels_in_one_table() -> None:
+    a, b = table(500, 1), table(700, 2)
+    both = pd.concat([a.assign(place="a"), b.assign(place="b")])
+    result = forecast(both, horizon=12, by="place")
+    assert result.table.groupby(["series", "channel"]).size().tolist() == [12] * 4
+    first = result.table.groupby("series").time.min()
+    assert first["a"] == a.time.iloc[-1] + pd.Timedelta(hours=1)
+    assert first["b"] == b.time.iloc[-1] + pd.Timedelta(hours=1)
+
+
+def test_a_short_series_has_a_forecast_without_intervals(caplog: pytest.LogCaptureFixture) -> None:
+    short = table(60)[["time", "load"]]
+    result = forecast(short, horizon=40)
+    assert result.chosen == "ttm"
+    assert "too short" in result.why
+    assert "low" not in result.table
+
+
+def test_a_model_stays_as_it_was() -> None:
+    model = pretrained()
+    before = model.get_params()
+    forecast(table(600)[["time", "load"]], horizon=12, few_shot=0.2, model=model, settings={"tune_epochs": 1})
+    assert model.get_params() == before
+    assert "channels_" not in model.fitted
+
+
+def test_every_series_has_intervals_of_its_own_scale_and_counts_the_same() -> None:
+    small = table(500, 1)[["time", "load"]]
+    large = table(500, 2)[["time", "load"]]
+    both = pd.concat([small.assign(shop="a"), large.assign(load=1000 * large.load, shop="b")])
+    kwargs: dict[str, Any] = {"horizon": 12, "method": "last-value"}
+    result = forecast(both, by="shop", **kwargs)
+    alone = {key: forecast(one.drop(columns="shop"), **kwargs) for key, one in both.groupby("shop")}
+    for key, one in alone.items():
+        found = result.table[result.table.series == key]
+        np.testing.assert_allclose(found.high - found.low, one.table.high - one.table.low, rtol=1e-6)
+    by_shop = [one.backtest.set_index("method") for one in alone.values()]
+    for column in ("mae", "against", "coverage"):
+        mean = np.mean([one.loc["last-value", column] for one in by_shop])
+        assert result.backtest.set_index("method").loc["last-value", column] == pytest.approx(mean, rel=1e-6)
+
+
+def test_a_series_with_gaps_has_intervals_where_there_are_enough_errors(caplog: pytest.LogCaptureFixture) -> None:
+    holes = table(200)[["time", "load"]]
+    holes.loc[150:185, "load"] = np.nan
+    result = forecast(holes, horizon=24, method="last-value")
+    assert np.isfinite(result.table.forecast).all()
+    assert "--intervals" in caplog.text
+    missing = result.table.low.isna()
+    assert missing.sum() > 0
+    assert (result.table.high.isna() == missing).all()
+
+
+def test_the_choice_is_tuned_again_on_all_of_the_past(monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths: list[int] = []
+    adapt = TTM.adapt
+
+    def noted(self: TTM, *, series: Any) -> TTM:
+        lengths.append(len(series.x[0]))
+        return adapt(self, series=series)
+
+    monkeypatch.setattr(TTM, "adapt", noted)
+    forecast(
+        table(400)[["time", "load"]], horizon=12, few_shot=0.1, method="ttm-tuned", model=tiny(),
+        settings={"tune_epochs": 1},
+    )  # fmt: skip
+    assert len(lengths) == 2
+    assert lengths[0] < lengths[1] == 400
+
+
+def test_one_row_of_the_future_is_enough_for_one_point() -> None:
+    whole = table(401)
+    result = forecast(
+        whole[:400], horizon=1, future=whole[["time", "temperature"]][400:], model=tiny(), settings={"tune_epochs": 1}
+    )
+    assert result.table.time.tolist() == [whole.time[400]]
+
+
+@functools.cache
+def tiny() -> TTM:
+    sizes = {"context": 64, "horizon": 16, "patch": 8, "width": 16, "levels": 1, "decoder_width": 8, "shortest": 16}
+    return TTM(**sizes, epochs=1, steps=5, batch_size=16).fit(series=read_series(table(500)))
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"settings": {"tune_epochs": 2}}, r"settings .tune_epochs. are for tuning"),
+        ({"settings": {"banana": 2}}, "no parameter 'banana'"),
+        ({"settings": {"tune_epochs": 0}, "few_shot": 0.5}, "tune_epochs"),
+        ({"settings": {"context": 128}, "few_shot": 0.5}, "context is fixed in the pretrained model"),
+        ({"settings": {"steps": 9}, "few_shot": 0.5}, "hyperparameters of tuning"),
+        ({"settings": {"exogenous": ("temperature",)}, "few_shot": 0.5}, "hyperparameters of tuning"),
+    ],
+)
+def test_settings_are_checked_before_any_work(options: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        forecast("nowhere.csv", horizon=12, **options)
+
+
+def test_an_adapted_model_is_refused_by_name() -> None:
+    tuned = tiny().set_params(tune_epochs=1).adapt(series=read_series(table(300)))
+    with pytest.raises(ValueError, match=r"model must be pretrained, not adapted; .* load, temperature"):
+        forecast(table(300), horizon=12, model=tuned)
+    with pytest.raises(ValueError, match="model must be fitted"):
+        forecast(table(300), horizon=12, model=TTM())
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"horizon": 0}, "horizon"),
+        ({"context": 0}, "context"),
+        ({"few_shot": 1.5}, "few_shot"),
+        ({"intervals": 1.0}, "intervals"),
+        ({"method": "magic"}, "method must be one of auto"),
+        ({"method": "ttm-tuned"}, "needs few_shot"),
+        ({"context": 5}, "context must be at least 32, a patch of the model; got 5"),
+        ({"columns": ["q"]}, "columns must be of"),
+        ({"future": pd.DataFrame({"time": pd.date_range("2024", periods=9), "q": 1.0})}, "share a column"),
+    ],
+)
+def test_bad_options_are_named(options: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        forecast(table(300), **{"horizon": 12, **options})
+
+
+AHEAD = pd.date_range("2024-01-13 12:00", periods=12, freq="h")
+
+
+@pytest.mark.parametrize("method", ["auto", "ttm", "seasonal-naive"])
+@pytest.mark.parametrize(
+    ("future", "told"),
+    [
+        (pd.DataFrame({"time": AHEAD[:9], "temperature": 1.0}), "it lacks 2024-01-13 21:00:00"),
+        (pd.DataFrame({"time": AHEAD, "temperature": [1.0] * 9 + [np.nan] * 3}), "missing at 2024-01-13 21:00:00"),
+        (pd.DataFrame({"time": AHEAD + pd.Timedelta("7min"), "temperature": 1.0}), "it lacks 2024-01-13 12:00:00"),
+        (pd.DataFrame({"time": pd.date_range("2024-01-13", periods=12), "temperature": 1.0}), "its step is D"),
+        (pd.DataFrame({"step": range(12), "temperature": 1.0}), "must both have times"),
+    ],
+)
+def test_a_future_is_checked_before_any_work(
+    method: str, future: pd.DataFrame, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for work in ("adapt", "forecast"):
+        monkeypatch.setattr(TTM, work, lambda *args, **kwargs: pytest.fail("work was done"))
+    with pytest.raises(ValueError, match=told):
+        forecast(table(300), horizon=12, future=future, method=method, model=tiny())
+
+
+def test_columns_of_the_future_that_the_series_has_not_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    whole = table(312)
+    future = whole[["time", "temperature"]][300:].assign(price=1.0)
+    forecast(whole[:300], horizon=12, future=future, model=tiny(), settings={"tune_epochs": 1})
+    assert "future holds price, which the series has not" in caplog.text
+    with pytest.raises(ValueError, match="columns must not name 'temperature', which future holds"):
+        forecast(whole[:300], horizon=12, future=future, columns=["load", "temperature"], model=tiny())
+
+
+def test_a_column_of_text_is_told_as_such_beside_a_future_too() -> None:
+    whole = table(312).assign(shop="north")
+    for future in (None, whole[["time", "temperature"]][300:]):
+        with pytest.raises(ValueError, match="column 'shop' of table must hold numbers; it holds text"):
+            forecast(whole[:300], horizon=12, columns=["shop"], future=future, model=tiny())
+
+
+def test_a_step_that_pretraining_has_not_seen_is_told_once_and_by_its_name(caplog: pytest.LogCaptureFixture) -> None:
+    times = pd.date_range("2024-01-01", periods=300, freq="7s")
+    frame = pd.DataFrame({"time": times, "y": np.sin(np.arange(300) / 5)})
+    forecast(frame, horizon=12, few_shot=0.5, model=tiny(), settings={"tune_epochs": 1})
+    told = [record.getMessage() for record in caplog.records if "pretraining has seen" in record.getMessage()]
+    assert told == ["pretraining has seen no series with a step of 7s: taken as unknown"]
+
+
+def test_a_period_below_zero_is_refused() -> None:
+    with pytest.raises(ValueError, match="period must be seconds above 0, or NaN where nobody knows; got -5"):
+        tiny().forecast(np.ones((1, 64, 1)), period=-5)
+
+
+def test_contexts_and_horizons_far_beyond_the_model_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    forecast(table(400)[["time", "load"]], horizon=65, context=200, model=tiny())
+    assert "context is 200; the model reads the last 64" in caplog.text
+    assert "horizon is 65; the model forecasts 16 points at once" in caplog.text
+    caplog.clear()
+    forecast(table(400)[["time", "load"]], horizon=64, context=64, model=tiny())
+    assert not caplog.records
+
+
+def shops(**lengths: int) -> pd.DataFrame:
+    return pd.concat([table(n, i)[["time", "load"]].assign(shop=key) for i, (key, n) in enumerate(lengths.items())])
+
+
+@pytest.mark.parametrize("few_shot", [None, 0.5])
+def test_one_short_series_does_not_stop_the_others(few_shot: float | None, caplog: pytest.LogCaptureFixture) -> None:
+    both = shops(a=300, b=5, c=250)
+    options: dict[str, Any] = {
+        "horizon": 4, "model": tiny(), "method": "ttm" if few_shot is None else "ttm-tuned", "few_shot": few_shot,
+        "settings": None if few_shot is None else {"tune_epochs": 1},
+    }  # fmt: skip
+    result = forecast(both, by="shop", **options)
+    assert "b has 5 points, and 8 are the least" in caplog.text
+    assert result.table.series.unique().tolist() == ["a", "b", "c"]
+    short = result.table[result.table.series == "b"]
+    np.testing.assert_allclose(short.forecast, both[both.shop == "b"].load[:4], rtol=1e-5)
+    assert short.low.isna().all()
+    others = forecast(both[both.shop != "b"], by="shop", **options).table
+    pd.testing.assert_frame_equal(result.table[result.table.series != "b"].reset_index(drop=True), others)
+
+
+def test_a_series_too_short_to_learn_from_does_not_stop_tuning() -> None:
+    result = forecast(shops(a=300, b=30), by="shop", horizon=4, few_shot=0.5, model=tiny(), settings={"tune_epochs": 1})
+    assert np.isfinite(result.table.forecast).all()
+
+
+def test_a_short_series_alone_is_refused_unless_a_naive_forecast_is_asked_for() -> None:
+    short = table(5)[["time", "load"]]
+    with pytest.raises(ValueError, match=r"table has 5 points, and 8 are the least \(--method seasonal-naive"):
+        forecast(short, horizon=4, model=tiny())
+    assert np.isfinite(forecast(short, horizon=4, model=tiny(), method="last-value").table.forecast).all()
+
+
+def test_a_column_without_a_value_is_named() -> None:
+    with pytest.raises(ValueError, match="column 'load' of table has no value"):
+        forecast(table(300).assign(load=np.nan), horizon=12, model=tiny())
+    late = table(300)
+    late.loc[200:, "load"] = np.nan
+    with pytest.raises(ValueError, match="column 'load' of table has no value in the last 64 points"):
+        forecast(late, horizon=12, model=tiny())
+
+
+def test_a_long_gap_in_the_past_leaves_out_what_would_be_read_there() -> None:
+    gap = table(400)[["time", "load"]]
+    gap.loc[260:340, "load"] = np.nan
+    result = forecast(gap, horizon=4, model=tiny(), method="ttm", intervals=None)
+    assert np.isfinite(result.table.forecast).all()
+    assert np.isfinite(result.backtest.mae).all()
+
+
+def test_why_tells_by_what_was_chosen() -> None:
+    why = forecast(table(300)[["time", "load"]], horizon=12, model=tiny()).why
+    assert why == "it had the smallest error over that of the seasonal naive in 60 forecasts of the past"
+
+
+def test_files_are_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = forecast(table(300)[["time", "load"]], horizon=12)
+    write(result, tmp_path / "out")
+    assert sorted(f.name for f in (tmp_path / "out").iterdir()) == ["backtest.csv", "forecast.csv", "forecast.png"]
+    assert (tmp_path / "out" / "forecast.png").read_bytes().startswith(b"\x89PNG")
+    monkeypatch.setattr("unseen.jobs.forecasting.page.draw", lambda *args: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        write(result, tmp_path / "broken")
+    assert sorted(f.name for f in (tmp_path / "broken").iterdir()) == ["backtest.csv", "forecast.csv"]
+
+
+def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    order = [sys.executable, "-m", "unseen.cli", *arguments]
+    return subprocess.run(order, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_the_command_line_writes_what_it_says(tmp_path: Path) -> None:
+    table(700)[["time", "load"]].to_csv(tmp_path / "demand.csv", index=False)
+    done = run("forecast", "demand.csv", "--horizon", "24", "--out", "out", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "chosen: " in done.stdout
+    assert "seasonal-naive" in done.stdout
+    frame = pd.read_csv(tmp_path / "out" / "forecast.csv")
+    assert len(frame) == 24
+    assert frame.time[0] == "2024-01-30 04:00:00"
+    assert (tmp_path / "out" / "forecast.png").exists()
+
+
+def test_the_command_line_tells_the_first_and_the_last_time_of_all_series(tmp_path: Path) -> None:
+    shops(a=700, b=300).to_csv(tmp_path / "demand.csv", index=False)
+    done = run("forecast", "demand.csv", "--by", "shop", "--horizon", "2", "--out", "out", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "(2024-01-13 12:00:00 to 2024-01-30 05:00:00)" in done.stderr
+
+
+def test_the_command_line_names_what_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "twice.csv").write_text("time,y\n2024-01-01,1\n2024-01-01,2\n2024-01-02,3\n")
+    for arguments, told in (
+        (["nothing.csv", "--out", "o"], "no file"),
+        (["twice.csv", "--out", "o"], "more than once"),
+        ([], "name a table"),
+    ):
+        done = run("forecast", *arguments, folder=tmp_path)
+        assert done.returncode == 1
+        assert told in done.stderr
+        assert "Traceback" not in done.stderr
+    assert not (tmp_path / "o").exists()
+
+
+def test_a_model_of_ones_own_is_taken(tmp_path: Path) -> None:
+    tiny().save(tmp_path / "own")
+    model = TTM.load(tmp_path / "own")
+    result = forecast(table(300)[["time", "load"]], horizon=40, model=model, method="ttm")
+    assert len(result.table) == 40

@@ -1,0 +1,155 @@
+"""`unseen map` through a real process, and the job behind it."""
+
+from __future__ import annotations
+
+import functools
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from unseen.data.taxonomies import load
+from unseen.jobs.mapping import job as mapping
+from unseen.jobs.mapping.job import Mapper, learn, read_pairs, read_phrases
+
+TABLE = """name,parent,synonyms
+animal,,living thing
+bird,animal,feathered animal
+owl,bird,barn owl|night bird
+eagle,bird,sea eagle|golden eagle
+fish,animal,animal with fins
+shark,fish,white shark|big fish
+carp,fish,koi|pond fish
+ray,fish,
+"""
+QUICK = ["--set", "mapper=cnn", "--set", "hidden=32", "--set", "dim=32"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "tree.csv").write_text(TABLE)
+    (tmp_path / "phrases.csv").write_text("number,phrase\n1,a white owl\n2,koi in a pond\n3,\n4,stingray of the sea\n")
+    (tmp_path / "pairs.csv").write_text("phrase,node\nstingray,ray\nmanta of the sea,ray\n")
+    terms = "\n".join(f"[Term]\nid: X:{i}\nname: {n}\nis_a: X:0\n" for i, n in enumerate(["owl", "shark"], 1))
+    (tmp_path / "tree.obo").write_text(f"format-version: 1.2\n\n[Term]\nid: X:0\nname: animal\n\n{terms}\n")
+    return tmp_path
+
+
+def unseen(folder: Path, *arguments: str, code: int = 0) -> Any:
+    done = subprocess.run(
+        [sys.executable, "-m", "unseen.cli", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env={**os.environ, "NO_COLOR": "1", "COLUMNS": "120"},
+    )
+    assert done.returncode == code, done.stderr[-2000:]
+    return done
+
+
+def test_phrases_are_mapped_with_path_and_vectors_and_the_mapper_is_used_again(folder: Path) -> None:
+    first = unseen(
+        folder, "map", "--taxonomy", "csv:tree.csv", "phrases.csv", "--pairs", "pairs.csv", "--k", "2",
+        "--vectors", "v.npy", "--model", "mapper", *QUICK,
+    )  # fmt: skip
+    assert "1 have no known word and no node" in first.stderr
+    table = pd.read_csv(folder / "mapped.csv", keep_default_na=False)
+    assert table.columns.tolist() == ["phrase", "rank", "node", "name", "score", "path"]
+    assert len(table) == 7
+    best = table[table["rank"] == 1].set_index("phrase")
+    assert best.path["a white owl"].endswith("bird > animal")
+    assert best.path["koi in a pond"] == "carp > fish > animal"
+    assert best.node["stingray of the sea"] == "ray"  # named in the pairs alone
+    assert best.node[""] == ""
+    vectors = np.load(folder / "v.npy")
+    assert vectors.shape == (4, 32)
+    assert np.linalg.norm(vectors, axis=1).round(4).tolist() == [1, 1, 0, 1]
+    assert {file.suffix for file in (folder / "mapper").iterdir()} == {".json", ".safetensors"}
+
+    (folder / "tree.csv").unlink()
+    unseen(folder, "map", "phrases.csv", "--model", "mapper", "--k", "2", "--out", "again.csv")
+    assert (folder / "again.csv").read_bytes() == (folder / "mapped.csv").read_bytes()
+    unseen(folder, "map", "phrases.csv", "--model", "mapper", "--below", "bird", "--out", "birds.csv")
+    birds = pd.read_csv(folder / "birds.csv", keep_default_na=False)
+    assert set(birds.node) == {"", "bird", "owl", "eagle"}
+    for more in (["--taxonomy", "csv:t.csv"], ["--words", "wordllama"], ["--seed", "0"]):
+        told = unseen(folder, "map", "phrases.csv", "--model", "mapper", *more, code=1).stderr
+        assert "is a mapper that has learned" in told
+    mapper = Mapper.load(folder / "mapper")
+    assert mapper.map([None, float("nan"), "an owl"], k=1).phrase.tolist() == ["", "", "an owl"]  # type: ignore[list-item]
+    with pytest.raises(TypeError, match="phrases must be a list of strings; got one string"):
+        mapper.map("an owl")
+    with pytest.raises(ValueError, match="phrases must hold at least one"):
+        mapper.vectors([])
+
+
+def test_whole_phrases_may_be_read_by_a_sentence_encoder_also_after_loading(folder: Path) -> None:
+    mapper = learn(load("csv:" + str(folder / "tree.csv")), words="minilm", hidden=32, dim=32)
+    assert mapper.method.mapper == "cnn"
+    found = mapper.map(["a bird that is awake at night", "", "fish with sharp teeth"], k=2)
+    assert found.node.tolist()[:2] == mapper.map(["a bird that is awake at night"], k=2).node.tolist()
+    assert found[found.phrase == ""].node.tolist() == [""]
+    mapper.save(folder / "m")
+    again = Mapper.load(folder / "m")
+    pd.testing.assert_frame_equal(again.map(["a bird that is awake at night", "", "fish with sharp teeth"], k=2), found)
+    assert np.allclose(np.linalg.norm(again.vectors(["koi", "", "sharks"]), axis=1), [1, 0, 1], atol=1e-5)
+
+
+def test_an_obo_file_is_mapped_to(folder: Path) -> None:
+    (folder / "phrases.txt").write_text("an owl\n\nwhite shark\n")
+    unseen(folder, "map", "--taxonomy", "obo:tree.obo", "phrases.txt", "--k", "1", *QUICK)
+    assert pd.read_csv(folder / "mapped.csv").path.tolist() == ["owl > animal", "shark > animal"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["phrases.csv"], "taxonomy is needed to learn"),
+        (["--taxonomy", "banana", "phrases.csv"], "taxonomy must be icd10cm"),
+        (["--taxonomy", "csv:tree.csv", "phrases.csv", "--vectors", "v.txt"], "vectors must end in .npy"),
+        (["--taxonomy", "csv:tree.csv", "pairs.csv", "--column", "fraise"], "did you mean 'phrase'"),
+        (
+            ["--taxonomy", "csv:tree.csv", "phrases.csv", "--words", "glove"],
+            "words must be wordllama, fasttext, a text encoder",
+        ),
+        (["--taxonomy", "csv:tree.csv", "phrases.csv", "--out", "no/such/x.csv"], "out: there is no folder 'no/such'"),
+        (["--taxonomy", "csv:tree.csv", "phrases.csv", "--vectors", "no/v.npy"], "vectors: there is no folder 'no'"),
+        (["--taxonomy", "csv:tree.csv", "phrases.csv", "--below", "zzz"], "no class is called 'zzz'"),
+        (["--taxonomy", "csv:tree.csv", "phrases.csv", "--set", "random_state=3"], "take random_state; say --seed"),
+    ],
+)
+def test_mistakes_are_one_line(folder: Path, arguments: list[str], told: str) -> None:
+    lines = unseen(folder, "map", *arguments, code=1).stderr.splitlines()
+    assert told in lines[-1]
+    assert lines[-1].startswith("unseen: ")
+
+
+def test_a_pair_whose_node_is_none_is_named_with_its_row(folder: Path) -> None:
+    (folder / "pairs.csv").write_text("phrase,node\na,owl\nb,dragon\n")
+    with pytest.raises(ValueError, match="row 2: no class is called 'dragon'"):
+        read_pairs(folder / "pairs.csv", load(f"csv:{folder / 'tree.csv'}"))
+    (folder / "pairs.csv").write_text("Phrase,Node\na,001\n")
+    (folder / "tree.csv").write_text("name,parent\nroot,\n001,root\n")
+    assert read_pairs(folder / "pairs.csv", load(f"csv:{folder / 'tree.csv'}")).labels.tolist() == [1]
+    (folder / "latin.txt").write_bytes("caf\u00e9\n".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"latin\.txt must be in UTF-8"):
+        read_phrases(folder / "latin.txt")
+    (folder / "empty.txt").write_text("\n")
+    with pytest.raises(ValueError, match="there is no phrase"):
+        read_phrases(folder / "empty.txt")
+
+
+def test_words_of_phrases_are_read_beyond_the_limit_of_a_file_of_vectors(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "v.txt").write_text("the 1 0\nof 0 1\nBird 1 1\nbanana 0 2\n")
+    monkeypatch.setattr(mapping, "read_vectors", functools.partial(mapping.read_vectors, limit=1))
+    small: dict[str, Any] = {"mapper": "mean", "dim": 4, "walks": 1, "epochs": 1, "node_epochs": 1, "least_steps": 0}
+    method = learn(load(f"csv:{folder / 'tree.csv'}"), words=str(folder / "v.txt"), **small).method
+    assert method.words_.words == ("the", "bird")
+    assert method.left_out_ > 0

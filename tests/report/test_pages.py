@@ -1,0 +1,40 @@
+"""The one shell of all pages: escaped values, a policy that allows no script, templates beside their code."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from pathlib import Path
+
+import pytest
+from jinja2 import UndefinedError
+
+from unseen.report.pages import HERE, image_source, render_page
+
+TEMPLATE = """{% extends "frame.html" %}
+{% block title %}{{ name }}{% endblock %}
+{% block main %}
+<h1>{{ name | loud }}</h1>
+{% endblock %}
+"""
+
+
+def test_values_are_text_and_the_policy_allows_the_style_alone(tmp_path: Path) -> None:
+    (tmp_path / "mine.html").write_text(TEMPLATE)
+    page = render_page(
+        tmp_path / "mine.html", style="b { color: red }", filters={"loud": str.upper}, name="<script>\ud800"
+    ).decode()
+    assert "<title>&lt;script&gt;?</title>" in page
+    assert "<h1>&lt;SCRIPT&gt;?</h1>" in page
+    style = page.partition("<style>")[2].partition("</style>")[0]
+    assert style == (HERE / "style.css").read_text() + "b { color: red }"
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policy = f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; form-action 'none'"
+    assert f'<meta http-equiv="Content-Security-Policy" content="{policy.replace(chr(39), "&#39;")}">' in page
+    with pytest.raises(UndefinedError, match="name"):
+        render_page(tmp_path / "mine.html", filters={"loud": str.upper})
+
+
+def test_pictures_stand_in_the_page() -> None:
+    assert image_source(b"abc") == "data:image/png;base64,YWJj"
+    assert image_source(b"abc", "jpeg") == "data:image/jpeg;base64,YWJj"
