@@ -6,8 +6,6 @@ import dataclasses
 import hashlib
 import io
 import os
-import struct
-import zlib
 from collections.abc import Sequence
 from typing import IO, TYPE_CHECKING, Any
 
@@ -48,7 +46,9 @@ IMAGE_SUFFIXES = frozenset(
 )
 """File names that end like this (in any case) are taken for pictures."""
 
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, OverflowError, struct.error, zlib.error)
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "PPM", "TGA", "ICO", "JPEG2000", "AVIF")
+"""What Pillow may take a file for, whatever it is called; HEIC is read by pillow-heif. Its other readers, of which that
+of PostScript runs a program, are never asked."""
 
 
 def decode(source: bytes | str | os.PathLike[str] | IO[bytes], *, max_pixels: int = MAX_PIXELS) -> Image:
@@ -78,8 +78,35 @@ def decode(source: bytes | str | os.PathLike[str] | IO[bytes], *, max_pixels: in
         image.load()
         ImageOps.exif_transpose(image, in_place=True)
         return _to_rgb(image)
-    except _BROKEN as error:
-        raise ValueError(f"the picture is truncated or damaged: {error}") from error
+    except Exception as error:  # a decoder dies of whatever it was not written for
+        raise ValueError(f"the picture is truncated or damaged: {_why(error)}") from error
+
+
+def open_header(source: bytes | str | os.PathLike[str] | IO[bytes], formats: Sequence[str] = FORMATS) -> Image:
+    """A picture of one of `formats` with its header read and nothing decoded; every picture file is opened here.
+
+    Raises
+    ------
+    PIL.UnidentifiedImageError
+        If it is of no such format.
+    PIL.Image.DecompressionBombError
+        If it has many more pixels than Pillow likes.
+    ValueError
+        If its header is damaged.
+    """
+    import PIL
+    import PIL.Image
+
+    if not set(formats) <= set(FORMATS):
+        raise ValueError(f"formats must be among {', '.join(FORMATS)}; got {', '.join(formats)}")
+    file: Any = io.BytesIO(source) if isinstance(source, bytes) else source
+    PIL.Image.init()
+    try:
+        return PIL.Image.open(file, formats=[name for name in formats if name in PIL.Image.OPEN])  # AVIF of some builds
+    except (PIL.UnidentifiedImageError, PIL.Image.DecompressionBombError, FileNotFoundError):
+        raise
+    except Exception as error:
+        raise ValueError(f"the file is not a picture that can be read: {_why(error)}") from error
 
 
 def verify(source: bytes | IO[bytes], *, max_pixels: int = MAX_PIXELS) -> None:
@@ -188,15 +215,11 @@ def _open(source: bytes | str | os.PathLike[str] | IO[bytes], max_pixels: int) -
 
     file: Any = io.BytesIO(source) if isinstance(source, bytes) else source
     try:
-        image: Image = PIL.Image.open(file)
+        image = open_header(file)
     except PIL.Image.DecompressionBombError as error:
         raise ValueError(f"the picture is refused: {error}") from error
     except PIL.UnidentifiedImageError:
         image = _open_heif(file)
-    except _BROKEN as error:
-        if isinstance(error, FileNotFoundError):
-            raise
-        raise ValueError(f"the file is not a picture that can be read: {error}") from error
     width, height = image.size
     if width * height > max_pixels:
         raise ValueError(f"the picture is refused: it has {width} x {height} pixels, at most {max_pixels:,} are read")
@@ -218,11 +241,15 @@ def _open_heif(file: Any) -> Image:
         stream.seek(0)
         try:
             return pillow_heif.open_heif(stream.read(), convert_hdr_to_8bit=True).to_pillow()
-        except (*_BROKEN, RuntimeError) as error:
-            raise ValueError(f"the file is not a picture that can be read: {error}") from error
+        except Exception as error:
+            raise ValueError(f"the file is not a picture that can be read: {_why(error)}") from error
     finally:
         if stream is not file:
             stream.close()
+
+
+def _why(error: Exception) -> str:
+    return str(error) or type(error).__name__
 
 
 def _ends_well(head: bytes, tail: bytes, size: int) -> bool:
