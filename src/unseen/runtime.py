@@ -233,9 +233,10 @@ def track(items: Sequence[T], label: str) -> Generator[T, None, None]:
         yield from items
         return
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import track as bar
 
-    yield from bar(items, description=label, console=Console(stderr=True), transient=True)
+    yield from bar(items, description=escape(label), console=Console(stderr=True), transient=True)
 
 
 class _CallableModule(types.ModuleType):

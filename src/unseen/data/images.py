@@ -12,15 +12,14 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from unseen.data.domain import Lazy
+from unseen.data.reading import read_bytes
+from unseen.files import sentence
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 MAX_PIXELS = 100_000_000
 """Pictures with more pixels than this are refused unless told otherwise."""
-
-MAX_BYTES = 512 * 2**20
-"""Files of one sample that are larger than this are refused."""
 
 IMAGE_SUFFIXES = frozenset(
     f".{suffix}"
@@ -79,7 +78,7 @@ def decode(source: bytes | str | os.PathLike[str] | IO[bytes], *, max_pixels: in
         ImageOps.exif_transpose(image, in_place=True)
         return _to_rgb(image)
     except Exception as error:  # a decoder dies of whatever it was not written for
-        raise ValueError(f"the picture is truncated or damaged: {_why(error)}") from error
+        raise ValueError(f"the picture is truncated or damaged: {sentence(error)}") from error
 
 
 def open_header(source: bytes | str | os.PathLike[str] | IO[bytes], formats: Sequence[str] = FORMATS) -> Image:
@@ -106,7 +105,7 @@ def open_header(source: bytes | str | os.PathLike[str] | IO[bytes], formats: Seq
     except (PIL.UnidentifiedImageError, PIL.Image.DecompressionBombError, FileNotFoundError):
         raise
     except Exception as error:
-        raise ValueError(f"the file is not a picture that can be read: {_why(error)}") from error
+        raise ValueError(f"the file is not a picture that can be read: {sentence(error)}") from error
 
 
 def verify(source: bytes | IO[bytes], *, max_pixels: int = MAX_PIXELS) -> None:
@@ -179,14 +178,6 @@ def with_contents(samples: Lazy) -> Lazy:
     return Lazy([(path, read_bytes(files.fs, path)) for path in samples.items], files.decode)
 
 
-def read_bytes(fs: Any, path: str, max_bytes: int = MAX_BYTES) -> bytes:
-    """Return the content of a file, refusing one that is larger than `max_bytes`."""
-    size = fs.size(path)
-    if size is not None and size > max_bytes:
-        raise ValueError(f"the file has {size:,} bytes; at most {max_bytes:,} are read")
-    return fs.cat_file(path)
-
-
 def thumbnail(image: Image, size: int = 160, format: str = "JPEG") -> bytes:
     """Return the picture, at most `size` pixels wide and high, encoded anew without any metadata.
 
@@ -242,14 +233,10 @@ def _open_heif(file: Any) -> Image:
         try:
             return pillow_heif.open_heif(stream.read(), convert_hdr_to_8bit=True).to_pillow()
         except Exception as error:
-            raise ValueError(f"the file is not a picture that can be read: {_why(error)}") from error
+            raise ValueError(f"the file is not a picture that can be read: {sentence(error)}") from error
     finally:
         if stream is not file:
             stream.close()
-
-
-def _why(error: Exception) -> str:
-    return str(error) or type(error).__name__
 
 
 def _ends_well(head: bytes, tail: bytes, size: int) -> bool:

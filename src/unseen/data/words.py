@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.data.typing import FloatArray, IntArray
+from unseen.files import reads
 
 WORD = re.compile(r"[^\W_]\w*")
 LONGEST_WORD = 100
@@ -205,6 +206,7 @@ def wordllama() -> WordVectors:
     return WordVectors((), table, name="wordllama", tokenizer=tokenizer)
 
 
+@reads("a file of word vectors", "it has a word and its numbers in each line, as GloVe's do")
 def read_vectors(path: str | os.PathLike[str], *, limit: int = 200_000, keep: Iterable[str] = ()) -> WordVectors:
     """Read a text file of word vectors, a line each: GloVe's ``.txt``, or ``.vec`` of FastText and word2vec.
 

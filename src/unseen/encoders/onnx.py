@@ -19,9 +19,13 @@ from unseen.encoders.backends import Backend, Precision, Run
 from unseen.encoders.base import Encoder
 from unseen.encoders.registry import Request
 from unseen.encoders.vision import ImagePreprocess, copy_file, with_options
+from unseen.files import named
 
 BUILT_IN = {"", "ai.onnx", "ai.onnx.ml", "ai.onnx.preview.training", "com.microsoft", "com.microsoft.nchwc"}
 """Operator domains that onnxruntime carries itself."""
+
+MOST_AT_ONCE = 4096
+"""Pictures of a batch; a graph that says more is given fewer."""
 
 METADATA = "unseen.preprocess"
 """Key of the preprocessing in a graph's metadata."""
@@ -38,16 +42,18 @@ class OnnxModule(nn.Module):
         It takes (b, h, w, 3).
     """
 
-    def __init__(self, session: Any, *, channels_last: bool) -> None:
+    def __init__(self, session: Any, *, channels_last: bool, name: str = "the ONNX graph") -> None:
         super().__init__()
         self.session = session
+        self.name = name
         self.channels_last = channels_last
 
     def forward(self, images: Tensor) -> Tensor:
         """Features of pictures (b, 3, h, w), (b, d); maps are averaged over their positions."""
         images = images.permute(0, 2, 3, 1) if self.channels_last else images
         feed = {self.session.get_inputs()[0].name: np.ascontiguousarray(images.cpu().numpy())}
-        features = torch.from_numpy(self.session.run(None, feed)[0]).float()
+        with named(self.name, "an ONNX graph", f"it was given pictures of shape {tuple(images.shape)}"):
+            features = torch.from_numpy(self.session.run(None, feed)[0]).float()
         if features.ndim == 4:
             features = features.mean(dim=(1, 2) if self.channels_last else (2, 3))
         return features.reshape(len(images), -1)
@@ -90,9 +96,9 @@ def build_onnx(request: Request) -> OnnxEncoder:
         preprocess = dataclasses.replace(preprocess, size=(sides[0], sides[1]))
     return OnnxEncoder(
         name=request.name,
-        module=OnnxModule(session, channels_last=channels_last),
+        module=OnnxModule(session, channels_last=channels_last, name=request.name),
         preprocess=with_options(preprocess, request.options),
-        batch_size=batch if isinstance(batch, int) and batch > 0 else 32,
+        batch_size=batch if isinstance(batch, int) and 0 < batch <= MOST_AT_ONCE else 32,
         precision=request.precision,
         local=True,
         identity=_digest([path, *(path.parent / name for name in beside)]),

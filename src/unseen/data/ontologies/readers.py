@@ -11,6 +11,8 @@ from typing import Any
 
 from unseen.data.loaders.common import find_column, locate
 from unseen.data.ontology import Named, Ontology, build, readable
+from unseen.data.reading import read_bytes
+from unseen.files import reads
 
 LABELS = ("label", "name", "preflabel", "title")
 COMMENTS = ("comment", "description", "definition", "gloss", "scopenote", "iao_0000115")
@@ -20,6 +22,7 @@ _FORMATS = {".ttl": "turtle", ".nt": "nt", ".n3": "n3", ".owl": "xml", ".rdf": "
 TABLES = (".tsv", ".csv", ".txt")
 
 
+@reads("an ontology", "write it as a table of triples (.tsv) or as RDF (.ttl, .owl)")
 def load(path: str | os.PathLike[str]) -> Ontology:
     """Read an ontology by the ending of its file: a table of triples, else RDF or OWL.
 
@@ -67,7 +70,7 @@ def read_rows(path: str | os.PathLike[str], columns: int = 3) -> list[tuple[str,
     fs, file = locate(path)
     separator = "," if PurePosixPath(file).suffix.lower() == ".csv" else "\t"
     try:
-        text = fs.cat_file(file).decode("utf-8-sig")
+        text = read_bytes(fs, file).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{file} must be in UTF-8: {error}") from error
     text = text.replace("\r\n", "\n").replace("\r", "\n")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from unseen.data.taxonomies.base import Taxonomy, build
+from unseen.files import reads
 
 _LABELS = ("http://www.w3.org/2004/02/skos/core#prefLabel", "http://www.w3.org/2000/01/rdf-schema#label")
 _SYNONYMS = (
@@ -29,6 +30,7 @@ _FORMATS = ("xml", "turtle", "nt", "n3")
 _ABOVE = ("http://www.w3.org/2004/02/skos/core#broader", "http://www.w3.org/2000/01/rdf-schema#subClassOf")
 
 
+@reads("an OBO file", "write it anew as OBO, OWL or CSV")
 def obo(path: str | os.PathLike[str], *, name: str = "", credits: tuple[str, ...] = ()) -> Taxonomy:
     """Read an OBO file: terms that are not obsolete, their is-a links, names, definitions, synonyms of every scope.
 
@@ -75,6 +77,7 @@ def obo(path: str | os.PathLike[str], *, name: str = "", credits: tuple[str, ...
     )
 
 
+@reads("an OWL or RDF file", "write it anew as OWL, OBO or CSV")
 def owl(path: str | os.PathLike[str]) -> Taxonomy:
     """Read OWL or RDF (``.owl``, ``.rdf``, ``.xml``, ``.ttl``, ``.nt``, ``.n3``): subClassOf and SKOS broader.
 
