@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 import unseen.methods.base  # noqa: F401 - registers how methods are saved
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
+from unseen.files import read_plain, recovered
 from unseen.methods.base import UNKNOWN, Method
 from unseen.methods.chain import chain
 from unseen.nn.build import joined
@@ -134,11 +135,17 @@ class Bundle:
 
     # -- saving ----------------------------------------------------------------------------------------
 
-    def save(self, folder: str | os.PathLike[str], *, with_encoder: bool = False) -> Path:
+    def save(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        with_encoder: bool = False,
+        more: Callable[[Path], None] = lambda folder: None,
+    ) -> Path:
         """Write the bundle, all or nothing: `bundle.json` for people, JSON and safetensors for the method.
 
         `with_encoder` adds the encoder's weights, so that the folder needs nothing else; an encoder that was read from
-        a file of the user is always added.
+        a file of the user is always added. `more` writes what else stands in the folder.
         """
         inside = self.encoder is not None and (with_encoder or self.encoder.local)
         about = {
@@ -159,6 +166,7 @@ class Bundle:
             save_state(temporary / "method", {"method": self.method, "classes": self.classes})
             if inside and self.encoder is not None:
                 self.encoder.save_weights(temporary / "encoder")
+            more(temporary)
 
         return write_folder(folder, write)
 
@@ -171,9 +179,9 @@ class Bundle:
         ValueError
             If the folder is no bundle, is damaged, or its encoder is not the one that it was made with.
         """
-        folder = Path(folder)
+        folder = recovered(folder)
         try:
-            about = json.loads((folder / "bundle.json").read_text())
+            about = json.loads(read_plain(folder / "bundle.json"))
         except (OSError, ValueError) as error:
             raise ValueError(f"{folder} is not a saved model: {error}") from error
         if not isinstance(about, dict) or about.get("format") != FORMAT:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from unseen.files import recovered
 from unseen.runtime import replacing
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ def settings_of(pairs: list[str]) -> dict[str, Any]:
 def open_bundle(folder: Path, trust: bool) -> Any:
     from unseen.bundle import Bundle
 
-    inside = folder / "model"
+    inside = recovered(folder / "model")
     return Bundle.load(inside if (inside / "bundle.json").exists() else folder, trust=trust)
 
 

@@ -28,7 +28,7 @@ def open_file(fs: Any, path: str) -> IO[bytes]:
         check_plain(path)
     elif isinstance(archive := getattr(fs, "zip", None), zipfile.ZipFile):
         check_member(archive.getinfo(path.lstrip("/")))
-    return fs.open(path, "rb")  # type: ignore[no-any-return]
+    return fs.open(path, "rb")
 
 
 def read_bytes(fs: Any, path: str, max_bytes: int | None = MAX_BYTES) -> bytes:

@@ -21,6 +21,7 @@ from unseen.data.classes import ClassSpace
 from unseen.data.label_metrics import LabelMetric
 from unseen.data.ontology import Ontology
 from unseen.data.words import WordVectors
+from unseen.files import check_plain, read_plain, recovered
 from unseen.nn.build import Recipe, rebuild, recipe_of
 from unseen.runtime import replacing_folder
 
@@ -205,9 +206,10 @@ def save_state(folder: str | os.PathLike[str], value: Any) -> Path:
 
 def load_state(folder: str | os.PathLike[str]) -> Any:
     """Read what `save_state` wrote. `ValueError` names the folder if something is missing, damaged or changed."""
-    folder = Path(folder)
+    folder = recovered(folder)
     try:
-        state = json.loads((folder / "state.json").read_text())
+        state = json.loads(read_plain(folder / "state.json"))
+        check_plain(folder / "state.safetensors")
         if not isinstance(state, dict) or state.get("format") != FORMAT:
             raise ValueError(f"it is not of format {FORMAT}")
         if state["sha256"] != _sha256(state["value"], _chunks(folder / "state.safetensors")):

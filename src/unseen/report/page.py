@@ -11,6 +11,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from unseen.report import plots, words
+from unseen.runtime import replacing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,9 +49,8 @@ def render(folder: str | os.PathLike[str]) -> Path:
     style = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
     page = _environment().get_template("page.html").render(_context(results, tables, style))
     file = folder / "report.html"
-    temporary = folder / ".report.html.tmp"
-    temporary.write_bytes(page.encode("utf-8", "replace"))
-    temporary.replace(file)
+    with replacing(file) as temporary:
+        temporary.write_bytes(page.encode("utf-8", "replace"))
     return file
 
 
