@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 import unseen.methods.base  # noqa: F401 - registers how methods are saved
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
-from unseen.files import read_plain, recovered
+from unseen.files import named, read_plain, recovered
 from unseen.methods.base import UNKNOWN, Method
 from unseen.methods.chain import chain
 from unseen.nn.build import joined
@@ -178,8 +179,18 @@ class Bundle:
         ------
         ValueError
             If the folder is no bundle, is damaged, or its encoder is not the one that it was made with.
+        ImportError, PermissionError, ConnectionError
+            If its encoder needs a package that is not installed, trust, or weights that cannot be fetched.
         """
         folder = recovered(folder)
+        try:
+            with named(folder, "a saved model", "save it anew, or take another copy"):
+                return cls._load(folder, trust)
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+            raise ValueError(f"{folder} is not a complete saved model: {error}") from error
+
+    @classmethod
+    def _load(cls, folder: Path, trust: bool) -> Bundle:
         try:
             about = json.loads(read_plain(folder / "bundle.json"))
         except (OSError, ValueError) as error:
@@ -200,7 +211,7 @@ class Bundle:
             encoder=_encoder(folder, about, trust),
             temperature=_positive(about, "temperature"),
             threshold=_positive(about, "threshold"),
-            credits=tuple(str(credit) for credit in about["credits"]),
+            credits=_credits(about),
             whole=bool(about["whole"]),
         )
 
@@ -329,15 +340,24 @@ def _load(path: str | os.PathLike[str]) -> Domain:
 
 def _positive(about: dict[str, Any], key: str) -> float:
     value = about.get(key)
-    if not isinstance(value, (int, float)) or not value > 0:
-        raise ValueError(f"bundle.json: {key} must be a positive number; got {value!r}")
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value < math.inf:
+        raise ValueError(f"bundle.json: {key} must be a positive number that is finite; got {value!r}")
     return float(value)
+
+
+def _credits(about: dict[str, Any]) -> tuple[str, ...]:
+    value = about.get("credits")
+    if not isinstance(value, list) or not all(isinstance(credit, str) for credit in value):
+        raise ValueError(f"bundle.json: credits must be a list of texts; got {str(value)[:50]!r}")
+    return tuple(value)
 
 
 def _encoder(folder: Path, about: dict[str, Any], trust: bool) -> Encoder | None:
     told = about.get("encoder")
     if told is None:
         return None
+    if not isinstance(told, dict) or not isinstance(told.get("name"), str):
+        raise ValueError(f"bundle.json: encoder must be what an encoder wrote of itself; got {str(told)[:50]!r}")
     from unseen import encoders
 
     inside = folder / "encoder" if about.get("encoder_inside") else None

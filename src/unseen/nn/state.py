@@ -21,7 +21,7 @@ from unseen.data.classes import ClassSpace
 from unseen.data.label_metrics import LabelMetric
 from unseen.data.ontology import Ontology
 from unseen.data.words import WordVectors
-from unseen.files import check_plain, read_plain, recovered
+from unseen.files import check_plain, read_plain, recovered, sentence
 from unseen.nn.build import Recipe, rebuild, recipe_of
 from unseen.runtime import replacing_folder
 
@@ -215,18 +215,10 @@ def load_state(folder: str | os.PathLike[str]) -> Any:
         if state["sha256"] != _sha256(state["value"], _chunks(folder / "state.safetensors")):
             raise ValueError("its content is not what was written")
         return unpack(state["value"], load_file(folder / "state.safetensors"))
-    except (
-        OSError,
-        LookupError,
-        ArithmeticError,
-        AttributeError,
-        TypeError,
-        ValueError,
-        RuntimeError,
-    ) as error:
-        raise ValueError(f"{folder} is not a complete saved state: {error}") from error
     except SafetensorError as error:
         raise ValueError(f"{folder / 'state.safetensors'} is damaged: {error}") from error
+    except Exception as error:  # a builder or a constructor dies of whatever it is given
+        raise ValueError(f"{folder} is not a complete saved state: {sentence(error)}") from error
 
 
 def _chunks(file: Path) -> Iterator[bytes]:
