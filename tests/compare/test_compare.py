@@ -142,6 +142,15 @@ def test_the_folder_of_another_run_is_refused(tmp_path):
         run(tmp_path, out=tmp_path / "mine")
 
 
+@pytest.mark.parametrize("left", [".config.json.tmp", ".config.json.partial-0123abcd/config.json"])
+def test_a_run_that_was_killed_before_its_first_file_was_there_is_begun_again(left, tmp_path):
+    file = tmp_path / "run" / left
+    file.parent.mkdir(parents=True)
+    file.write_text("{")
+    assert run(tmp_path, seeds=1, methods="source-only").chosen
+    assert not [entry.name for entry in (tmp_path / "run").iterdir() if "config.json." in entry.name]
+
+
 def test_labels_as_support_are_learned_from_and_not_graded(tmp_path):
     target = domain(shift=1.5, seed=1)
     ready = prepare(source=domain(), target=target, labels="split:0.5")
