@@ -143,6 +143,17 @@ def read_plain(path: str | os.PathLike[str]) -> str:
     return Path(path).read_text(encoding="utf-8")
 
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\n")
+
+
+def harmless(value: Any) -> Any:
+    """A cell of which a spreadsheet makes no formula; lines in it end as writers of CSV expect, who quote them."""
+    if not isinstance(value, str):
+        return value
+    value = value.replace("\r\n", "\n").replace("\r", "\n")
+    return f"'{value}" if value.startswith(_FORMULA) else value
+
+
 def inside(path: Path, folder: Path) -> bool:
     """Whether a path leads into a folder, links followed; False where links go round in a circle."""
     try:
