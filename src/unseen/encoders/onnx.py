@@ -19,7 +19,7 @@ from unseen.encoders.backends import Backend, Precision, Run
 from unseen.encoders.base import Encoder
 from unseen.encoders.registry import Request
 from unseen.encoders.vision import ImagePreprocess, copy_file, with_options
-from unseen.files import named
+from unseen.files import check_plain, named
 
 BUILT_IN = {"", "ai.onnx", "ai.onnx.ml", "ai.onnx.preview.training", "com.microsoft", "com.microsoft.nchwc"}
 """Operator domains that onnxruntime carries itself."""
@@ -78,7 +78,7 @@ def build_onnx(request: Request) -> OnnxEncoder:
     """
     path = request.file("model.onnx")
     model = _checked(path)
-    beside = external_files(model)
+    beside = external_files(model, path.parent)
     custom = sorted(custom_domains(model))
     library = request.options.get("library")
     if custom or library:
@@ -114,16 +114,32 @@ def custom_domains(model: Any) -> set[str]:
     return {node.domain for node in nodes if node.domain not in BUILT_IN and (node.domain, node.op_type) not in own}
 
 
-def external_files(model: Any) -> list[str]:
-    """Names of the files beside the graph that hold its weights; `ValueError` if one lies elsewhere."""
-    found = set()
-    for body in [model.graph, *_subgraphs(model.graph)]:
-        for tensor in body.initializer:
-            found |= {entry.value for entry in tensor.external_data if entry.key == "location"}
+def external_files(model: Any, folder: Path | None = None) -> list[str]:
+    """Names of the files beside the graph that hold its weights; `ValueError` if one lies elsewhere.
+
+    Tensors are looked for wherever the format has them: in initializers, also sparse ones, in attributes of nodes and
+    of functions, in branches.
+    """
+    found = {entry.value for tensor in _tensors(model) for entry in tensor.external_data if entry.key == "location"}
     for name in found:
-        if Path(name).name != name:
+        outside = folder is not None and (folder / name).resolve().parent != folder.resolve()
+        if Path(name).name != name or outside:
             raise ValueError(f"the ONNX graph reads its weights from {name!r}, outside its own folder")
+        if folder is not None:
+            check_plain(folder / name)
     return sorted(found)
+
+
+def _tensors(message: Any) -> Iterator[Any]:
+    """All tensors in a message of the format, at any depth."""
+    for field, value in message.ListFields():
+        if field.message_type is None:
+            continue
+        for part in (value,) if hasattr(value, "ListFields") else value:
+            if field.message_type.name == "TensorProto":
+                yield part
+            else:
+                yield from _tensors(part)
 
 
 def _checked(path: Path) -> Any:
@@ -141,11 +157,6 @@ def _nodes(body: Any) -> Iterator[Any]:
         yield node
         for graph in _graphs_of(node):
             yield from _nodes(graph)
-
-
-def _subgraphs(graph: Any) -> Iterator[Any]:
-    for node in _nodes(graph):
-        yield from _graphs_of(node)
 
 
 def _graphs_of(node: Any) -> Iterator[Any]:

@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 import os
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -172,8 +173,14 @@ def write_folder(folder: str | os.PathLike[str], write: Callable[[Path], None]) 
     except FileExistsError:
         raise
     except (OSError, SafetensorError) as error:
-        raise OSError(getattr(error, "errno", None), f"{folder} could not be written: {error}") from error
+        raise OSError(_number(error), f"{folder} could not be written: {error}") from error
     return folder
+
+
+def _number(error: Exception) -> int | None:
+    """The system's number of an error; safetensors has it in its words."""
+    found = re.search(r"os error (\d+)", str(error))
+    return getattr(error, "errno", None) or (int(found[1]) if found else None)
 
 
 def refuse_foreign(folder: Path, written: Collection[str]) -> None:
