@@ -293,8 +293,8 @@ def page() -> str:
     lines = [
         "# Licences",
         "",
-        "`unseen` is under Apache-2.0. This page is written by `python .ci/supply.py licences`; a test fails for a part",
-        "whose licence nobody knows. `python .ci/supply.py sbom` writes the same list as CycloneDX.",
+        "`unseen` is under Apache-2.0. This page is written by `python .ci/supply.py licences`; a test fails for a",
+        "part whose licence nobody knows. `python .ci/supply.py sbom` writes the same list as CycloneDX.",
         "",
         "## What comes along",
         "",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 import zipfile
 from collections.abc import Sequence
 from pathlib import PurePosixPath
@@ -69,6 +70,9 @@ def samples_of(x: NDArray[Any], name: str) -> tuple[Any, Any, NDArray[np.intp]]:
     """What kind of samples an array holds, the samples, and the rows with values that are not finite."""
     none = np.array([], dtype=np.intp)
     if x.dtype.kind == "U":
+        signs = np.ascontiguousarray(x).view(x.dtype.byteorder.replace("|", "=") + "u4")
+        if signs.size and int(signs.max()) > sys.maxunicode:
+            raise ValueError(f"{name}: the array of texts holds what is no text")
         return "text", x, none
     if x.dtype.kind not in "fiub":
         raise ValueError(f"{name}: arrays of {x.dtype} are not understood; expected numbers or strings")
