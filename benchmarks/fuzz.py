@@ -323,8 +323,13 @@ def readers() -> dict[str, Callable[[Path], object]]:
     return {kind: named.get(kind, loaded) for kind in {key.partition("|")[0] for key in corpus()}}
 
 
+def _hung(*_: object) -> None:
+    raise Hung
+
+
 def verdict(read: Callable[[Path], object], file: Path) -> tuple[str, str]:
     """How reading a file ends, and what was raised."""
+    signal.signal(signal.SIGALRM, _hung)
     signal.setitimer(signal.ITIMER_REAL, SECONDS)
     try:
         read(file)
@@ -395,10 +400,6 @@ def work(seed: int, begin: int, seconds: float, most: int, folder: Path) -> None
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + ROOM, used + ROOM))
 
-    def hung(*_: object) -> None:
-        raise Hung
-
-    signal.signal(signal.SIGALRM, hung)
     end = time.monotonic() + seconds
     done = 0
     for number, key, content in inputs(right, seed):
