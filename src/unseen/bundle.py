@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 import unseen.methods.base  # noqa: F401 - registers how methods are saved
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
+from unseen.files import named, read_plain, recovered
 from unseen.methods.base import UNKNOWN, Method
 from unseen.methods.chain import chain
 from unseen.nn.build import joined
@@ -134,11 +136,17 @@ class Bundle:
 
     # -- saving ----------------------------------------------------------------------------------------
 
-    def save(self, folder: str | os.PathLike[str], *, with_encoder: bool = False) -> Path:
+    def save(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        with_encoder: bool = False,
+        more: Callable[[Path], None] = lambda folder: None,
+    ) -> Path:
         """Write the bundle, all or nothing: `bundle.json` for people, JSON and safetensors for the method.
 
         `with_encoder` adds the encoder's weights, so that the folder needs nothing else; an encoder that was read from
-        a file of the user is always added.
+        a file of the user is always added. `more` writes what else stands in the folder.
         """
         inside = self.encoder is not None and (with_encoder or self.encoder.local)
         about = {
@@ -159,6 +167,7 @@ class Bundle:
             save_state(temporary / "method", {"method": self.method, "classes": self.classes})
             if inside and self.encoder is not None:
                 self.encoder.save_weights(temporary / "encoder")
+            more(temporary)
 
         return write_folder(folder, write)
 
@@ -170,10 +179,20 @@ class Bundle:
         ------
         ValueError
             If the folder is no bundle, is damaged, or its encoder is not the one that it was made with.
+        ImportError, PermissionError, ConnectionError
+            If its encoder needs a package that is not installed, trust, or weights that cannot be fetched.
         """
-        folder = Path(folder)
+        folder = recovered(folder)
         try:
-            about = json.loads((folder / "bundle.json").read_text())
+            with named(folder, "a saved model", "save it anew, or take another copy"):
+                return cls._load(folder, trust)
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+            raise ValueError(f"{folder} is not a complete saved model: {error}") from error
+
+    @classmethod
+    def _load(cls, folder: Path, trust: bool) -> Bundle:
+        try:
+            about = json.loads(read_plain(folder / "bundle.json"))
         except (OSError, ValueError) as error:
             raise ValueError(f"{folder} is not a saved model: {error}") from error
         if not isinstance(about, dict) or about.get("format") != FORMAT:
@@ -192,7 +211,7 @@ class Bundle:
             encoder=_encoder(folder, about, trust),
             temperature=_positive(about, "temperature"),
             threshold=_positive(about, "threshold"),
-            credits=tuple(str(credit) for credit in about["credits"]),
+            credits=_credits(about),
             whole=bool(about["whole"]),
         )
 
@@ -321,15 +340,24 @@ def _load(path: str | os.PathLike[str]) -> Domain:
 
 def _positive(about: dict[str, Any], key: str) -> float:
     value = about.get(key)
-    if not isinstance(value, (int, float)) or not value > 0:
-        raise ValueError(f"bundle.json: {key} must be a positive number; got {value!r}")
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value < math.inf:
+        raise ValueError(f"bundle.json: {key} must be a positive number that is finite; got {value!r}")
     return float(value)
+
+
+def _credits(about: dict[str, Any]) -> tuple[str, ...]:
+    value = about.get("credits")
+    if not isinstance(value, list) or not all(isinstance(credit, str) for credit in value):
+        raise ValueError(f"bundle.json: credits must be a list of texts; got {str(value)[:50]!r}")
+    return tuple(value)
 
 
 def _encoder(folder: Path, about: dict[str, Any], trust: bool) -> Encoder | None:
     told = about.get("encoder")
     if told is None:
         return None
+    if not isinstance(told, dict) or not isinstance(told.get("name"), str):
+        raise ValueError(f"bundle.json: encoder must be what an encoder wrote of itself; got {str(told)[:50]!r}")
     from unseen import encoders
 
     inside = folder / "encoder" if about.get("encoder_inside") else None

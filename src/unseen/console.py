@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from unseen.files import harmless, recovered
 from unseen.runtime import replacing
 
 if TYPE_CHECKING:
@@ -132,9 +133,9 @@ def told(context: typer.Context, names: Sequence[str]) -> list[str]:
 
 
 def write_csv(file: Path, table: pd.DataFrame) -> None:
-    """Write a table, all or nothing."""
+    """Write a table for spreadsheets, all or nothing: what they would run as a formula stands behind an apostrophe."""
     with replacing(file) as temporary:
-        table.to_csv(temporary, index=False)
+        table.map(harmless).rename(columns=harmless).to_csv(temporary, index=False)
 
 
 def dump(value: Any) -> None:
@@ -163,7 +164,7 @@ def settings_of(pairs: list[str]) -> dict[str, Any]:
 def open_bundle(folder: Path, trust: bool) -> Any:
     from unseen.bundle import Bundle
 
-    inside = folder / "model"
+    inside = recovered(folder / "model")
     return Bundle.load(inside if (inside / "bundle.json").exists() else folder, trust=trust)
 
 

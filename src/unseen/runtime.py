@@ -7,14 +7,14 @@ import contextvars
 import dataclasses
 import os
 import random
-import shutil
 import sys
 import time
 import types
-import uuid
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
+
+from unseen.files import about, beside, put
 
 T = TypeVar("T")
 
@@ -165,40 +165,66 @@ def reproducible(seed: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def replacing(file: str | os.PathLike[str]) -> Iterator[Path]:
-    """A name beside `file`, of the same ending, for the block to write: it then becomes `file`, or nothing is left."""
+    """A file of the same name in a hidden folder beside, for the block to write: it becomes `file`, or nothing is left.
+
+    An error of the system, such as a full disk, names `file`.
+    """
     file = Path(file)
-    temporary = file.with_name(f".{uuid.uuid4().hex[:8]}.{file.name}")
-    try:
-        yield temporary
-        temporary.replace(file)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with beside(file) as part, about(file):
+        yield part / file.name
+        (part / file.name).replace(file)
 
 
 @contextlib.contextmanager
 def replacing_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
     """An empty folder beside `folder` for the block to fill: it then becomes `folder`, or nothing is left.
 
-    What was there before is moved aside, and removed once the new one is in its place; if that fails, it is put back.
+    It changes places with what was there before, at once where the system can do that: whenever the process is killed,
+    one of the two is there, whole. What a kill leaves beside it is removed by the next one who writes there.
     """
     folder = Path(folder)
-    temporary, old = (folder.with_name(f".{folder.name}.{what}-{uuid.uuid4().hex[:8]}") for what in ("partial", "old"))
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary.mkdir()
+    with beside(folder) as part:
+        yield part
+        put(part, folder)
+
+
+@contextlib.contextmanager
+def replacing_files(folder: str | os.PathLike[str], names: Collection[str]) -> Iterator[Path]:
+    """An empty folder for the block to write files of these `names` into: they take the place of those in `folder`.
+
+    All at once, so that a reader finds those of one run; files of other names stay. Where `folder` holds other folders,
+    which cannot be in two places, or cannot itself be moved, one file is replaced after the other.
+    """
+    folder = Path(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    fixed = folder.is_symlink() or folder.is_mount() or (folder.is_dir() and not os.access(folder.parent, os.W_OK))
+    with beside(folder / "files" if fixed else folder) as part:
+        yield part
+        others = [entry for entry in folder.iterdir() if entry.name not in names] if folder.is_dir() else []
+        if fixed or not all(_linked(entry, part) for entry in others):
+            _one_by_one(part, folder, names)
+        else:
+            if folder.is_dir():
+                part.chmod(folder.stat().st_mode)
+            put(part, folder)
+
+
+def _linked(entry: Path, part: Path) -> bool:
+    """Give a file a second name in another folder; False where that cannot be."""
     try:
-        yield temporary
-        there = folder.exists()
-        if there:
-            folder.rename(old)
-        try:
-            temporary.rename(folder)
-        except OSError:
-            if there:
-                old.rename(folder)
-            raise
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        os.link(entry, part / entry.name, follow_symlinks=False)
+    except (OSError, NotImplementedError):
+        return False
+    return True
+
+
+def _one_by_one(part: Path, folder: Path, names: Collection[str]) -> None:
+    for name in names:
+        if (part / name).exists():
+            (part / name).replace(folder / name)
+        else:
+            (folder / name).unlink(missing_ok=True)
 
 
 _seconds: contextvars.ContextVar[dict[str, float] | None] = contextvars.ContextVar("unseen_stages", default=None)
@@ -233,9 +259,10 @@ def track(items: Sequence[T], label: str) -> Generator[T, None, None]:
         yield from items
         return
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import track as bar
 
-    yield from bar(items, description=label, console=Console(stderr=True), transient=True)
+    yield from bar(items, description=escape(label), console=Console(stderr=True), transient=True)
 
 
 class _CallableModule(types.ModuleType):

@@ -75,6 +75,37 @@ def test_target_labels_change_neither_choice_nor_model(tmp_path):
     assert a.results["candidates"][0]["validators"] == b.results["candidates"][0]["validators"]
 
 
+ADAPTING = "coral"
+
+
+@pytest.mark.parametrize("first", ["labelled", "unlabelled"])
+def test_a_run_that_is_resumed_with_labels_or_without_is_that_of_a_folder_of_its_own(tmp_path, first):
+    """The refitted cell of an unlabelled run had adapted to the held-out samples that a resumed run graded."""
+    labelled = domain(shift=1.5, seed=1)
+    both = {"labelled": labelled, "unlabelled": labelled.unlabeled()}
+    second = next(name for name in both if name != first)
+    asked = {"methods": ADAPTING, "seeds": 1}
+    run(tmp_path, target=both[first], out=tmp_path / "resumed", **asked)
+    resumed = run(tmp_path, target=both[second], out=tmp_path / "resumed", **asked)
+    alone = run(tmp_path, target=both[second], out=tmp_path / "alone", **asked)
+    assert torch.equal(resumed.bundle.scores(labelled), alone.bundle.scores(labelled))
+    refitted = [c.results["chosen"]["refitted"] for c in (resumed, alone)]
+    assert refitted[0] == refitted[1]
+
+
+def test_sealed_labels_do_not_change_what_an_adapting_method_is_fitted_on(tmp_path):
+    target = domain(shift=1.5, seed=1)
+    asked = {"methods": ADAPTING, "seeds": 1, "out": None}
+    a, b = (run(tmp_path, target=given, **asked) for given in (target, target.unlabeled()))
+    assert torch.equal(a.bundle.scores(target), b.bundle.scores(target))
+
+
+def test_a_refitted_cell_of_before_is_not_read(tmp_path):
+    target = domain(shift=1.5, seed=1)
+    run(tmp_path, target=target, methods=ADAPTING, seeds=1)
+    assert [p.name for p in (tmp_path / "run" / "cells").iterdir() if "whole" in p.name] == []
+
+
 def test_without_target_labels_there_is_no_accuracy_anywhere(tmp_path):
     results = run(tmp_path, target=domain(shift=1, seed=1, labels=False)).results
     assert results["protocol"] is None
@@ -109,6 +140,15 @@ def test_the_folder_of_another_run_is_refused(tmp_path):
     (tmp_path / "mine" / "thesis.txt").write_text("precious")
     with pytest.raises(ValueError, match="not a run"):
         run(tmp_path, out=tmp_path / "mine")
+
+
+@pytest.mark.parametrize("left", [".config.json.tmp", ".config.json.partial-0123abcd/config.json"])
+def test_a_run_that_was_killed_before_its_first_file_was_there_is_begun_again(left, tmp_path):
+    file = tmp_path / "run" / left
+    file.parent.mkdir(parents=True)
+    file.write_text("{")
+    assert run(tmp_path, seeds=1, methods="source-only").chosen
+    assert not [entry.name for entry in (tmp_path / "run").iterdir() if "config.json." in entry.name]
 
 
 def test_labels_as_support_are_learned_from_and_not_graded(tmp_path):

@@ -215,6 +215,16 @@ def test_nonsense_is_refused() -> None:
             Politeness(**wrong)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    "address",
+    ["192.0.0.192", "192.0.0.9", "192.88.99.1", "3fff::1", "5f00::1", "64:ff9b:1::7f00:1", "100::1", "2001:db8::1",
+     "2001:2::1", "2620:4f:8000::1", "::ffff:192.0.0.192", "64:ff9b::c000:c0", "2002:c058:6301::1", "::7f00:1",
+     "192.175.48.1", "198.18.0.1", "240.0.0.1"],
+)  # fmt: skip
+def test_addresses_of_the_registries_of_special_ones_are_not_public(address: str) -> None:
+    assert not is_public(address)
+
+
 @pytest.mark.parametrize("address", ["fec0::1", "168.63.129.16"])
 def test_addresses_of_a_site_and_of_a_clouds_own_services_are_not_public(address: str) -> None:
     assert not is_public(address)

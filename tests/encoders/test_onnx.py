@@ -105,6 +105,49 @@ def test_weights_outside_the_graphs_folder_are_refused(tmp_path):
         encoders.get(f"onnx:{graph(tmp_path, nodes=nodes, initializer=[tensor])}")
 
 
+def outside(where: str = "../secret.bin") -> TensorProto:
+    tensor = numpy_helper.from_array(np.ones(3, dtype=np.float32), "w")
+    onnx.external_data_helper.set_external_data(tensor, location=where, offset=0, length=12)
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    return tensor
+
+
+def attribute(tensor: TensorProto) -> dict:
+    return {
+        "nodes": [helper.make_node("Constant", [], ["w"], value=tensor), helper.make_node("Add", ["x", "w"], ["y"])]
+    }
+
+
+def in_a_branch(tensor: TensorProto) -> dict:
+    inner = helper.make_node("Constant", [], ["w"], value=tensor)
+    branch = helper.make_graph([inner], "branch", [], [])
+    return {"nodes": [helper.make_node("If", ["c"], ["y"], then_branch=branch, else_branch=branch)]}
+
+
+def in_a_function(tensor: TensorProto) -> dict:
+    inner = [helper.make_node("Constant", [], ["w"], value=tensor), helper.make_node("Add", ["a", "w"], ["b"])]
+    function = helper.make_function("mine", "Run", ["a"], ["b"], inner, [helper.make_opsetid("", 17)])
+    return {"nodes": [helper.make_node("Run", ["x"], ["y"], domain="mine")], "functions": [function]}
+
+
+def sparse(tensor: TensorProto) -> dict:
+    index = numpy_helper.from_array(np.arange(3), "i")
+    node = helper.make_node("Constant", [], ["w"], sparse_value=helper.make_sparse_tensor(tensor, index, [3]))
+    return {"nodes": [node, helper.make_node("Add", ["x", "w"], ["y"])]}
+
+
+@pytest.mark.parametrize("where", ["../secret.bin", "/etc/passwd", "linked.bin"])
+@pytest.mark.parametrize("place", [attribute, in_a_branch, in_a_function, sparse])
+def test_no_tensor_of_a_graph_reads_a_file_outside_its_folder(tmp_path, place, where):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "secret.bin").write_bytes(np.ones(3, dtype=np.float32).tobytes())
+    (tmp_path / "in" / "linked.bin").symlink_to(tmp_path / "secret.bin")
+    path = graph(tmp_path / "in", **place(outside(where)))
+    with pytest.raises(ValueError, match="outside its own folder"):
+        encoders.get(f"onnx:{path}")
+
+
 def test_what_is_no_graph_of_pictures_is_refused(tmp_path):
     with pytest.raises(ValueError, match="must take one batch of float pictures; it takes x"):
         encoders.get(f"onnx:{graph(tmp_path, ('n', 5))}")

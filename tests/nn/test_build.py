@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import timm
 import torch
 from torch import nn
 
+import unseen
 from unseen.nn.build import Recipe, builder, rebuild, recipe_of
 from unseen.nn.classifier import as_classifier, feature_classifier, split
+
+SRC = Path(unseen.__file__).parent
 
 
 @builder("test-mlp")
@@ -106,3 +113,47 @@ def test_a_name_that_torchvision_lacks_is_refused():
 
     with pytest.raises(ValueError, match="no network called 'resnet19'"):
         torchvision_network("resnet19")
+
+
+def test_a_file_that_names_a_module_has_nothing_imported() -> None:
+    """The command line's module ran the arguments of whoever opened the model, and ended the process."""
+    code = (
+        "import sys; from unseen.nn.build import Recipe, rebuild\n"
+        "for module in ('unseen.cli.__main__', 'unseen.web.app', 'unseen.claims.zeroq'):\n"
+        "    recipe = Recipe.from_json({'builder': 'nobody', 'module': module, 'args': {}})\n"
+        "    try: rebuild(recipe)\n"
+        "    except ValueError as error: assert \"'nobody'\" in str(error)\n"
+        "    assert module not in sys.modules, module\n"
+        "print('went on')"
+    )
+    found = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True)
+    assert (found.returncode, found.stdout) == (0, "went on\n"), found.stderr
+
+
+def test_importing_the_module_of_the_command_line_runs_nothing() -> None:
+    found = subprocess.run([sys.executable, "-c", "import unseen.cli.__main__"], capture_output=True, text=True)
+    assert (found.returncode, found.stdout) == (0, ""), found.stderr
+
+
+def test_the_list_of_builders_is_that_of_the_package() -> None:
+    from unseen.nn.builders import HOMES
+
+    found = {}
+    for file in SRC.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            calls = node.decorator_list if isinstance(node, ast.FunctionDef) else []
+            for call in calls:
+                if isinstance(call, ast.Call) and ast.unparse(call.func) == "builder":
+                    found[call.args[0].value] = ".".join(file.relative_to(SRC).with_suffix("").parts)
+    assert found == HOMES
+
+
+@pytest.mark.parametrize("name", ["linear", "cosine", "ad-clip", "quantized"])
+def test_a_builder_of_the_list_is_met_in_a_process_that_never_saw_it(name: str) -> None:
+    code = (
+        "from unseen.nn import build\n"
+        f"build.Recipe.from_json({{'builder': {name!r}, 'module': 'anything', 'args': {{}}}})\n"
+        f"assert {name!r} in build._BUILDERS"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr

@@ -239,6 +239,7 @@ def test_a_failed_rename_puts_the_old_folder_back(saved: Path, monkeypatch: pyte
             raise OSError(28, "No space left on device")
         return real(self, target)
 
+    monkeypatch.setattr("unseen.files.exchange", lambda one, other: False)
     monkeypatch.setattr(Path, "rename", refuse)
     with pytest.raises(OSError, match="saved could not be written"):
         save_state(saved, 1)

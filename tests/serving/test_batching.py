@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from unseen.runtime import current, runtime
-from unseen.serving.batching import Batcher, Busy
+from unseen.serving.batching import Batcher
+from unseen.serving.turns import Busy
 
 
 class Recorder:
@@ -113,10 +114,10 @@ def test_who_went_away_is_not_predicted() -> None:
 
 def test_more_than_the_queue_holds_is_refused_and_room_comes_back() -> None:
     async def work(batcher: Batcher) -> None:
-        with batcher.admitted(6):
-            with pytest.raises(Busy, match="6 samples are under way"), batcher.admitted(3):
-                pass
-            with batcher.admitted(2):
+        async with batcher.admitted(6):
+            with pytest.raises(Busy, match="6 samples are under way"):
+                await batcher.admitted(3).__aenter__()
+            async with batcher.admitted(2):
                 assert batcher.under_way == 8
         assert batcher.under_way == 0
 

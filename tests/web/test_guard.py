@@ -80,3 +80,37 @@ def test_the_policy_allows_the_script_that_is_there_and_no_other() -> None:
     assert policy("<script>a()</script>") != policy("<script>b()</script>")
     assert "sha256" not in policy("<script src=a.js></script>")
     assert without_outside("<p>https://x.example</p>") == "<p>https://x.example</p>"
+
+
+FOREIGN = [
+    {"sec-fetch-site": "cross-site"},
+    {"sec-fetch-site": "same-site"},
+    {"sec-fetch-site": "cross-site", "origin": "http://testserver"},
+    {"origin": "https://evil.example"},
+    {"origin": "http://testserver:81"},
+    {"origin": "null"},
+]
+
+
+@pytest.mark.parametrize("headers", FOREIGN)
+@pytest.mark.parametrize("path", ["/gradio_api/upload", "/gradio_api/queue/join", "/gradio_api/queue/data", "/config"])
+def test_a_page_of_another_site_may_not_upload_or_queue(client: Any, headers: dict[str, str], path: str) -> None:
+    """A form of a foreign page needs nobody's leave to send a file, and many fill the disk."""
+    files = {"files": ("x.png", b"x", "image/png")}
+    assert client().post(path, files=files, headers=headers).status_code == 403
+    assert client().get(path, headers=headers).status_code == 403
+    assert client().get("/", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"sec-fetch-site": "same-origin", "origin": "https://behind.a.proxy"},
+        {"sec-fetch-site": "none"},
+        {"origin": "http://testserver"},
+        {"origin": "http://TESTSERVER"},
+    ],
+)
+def test_its_own_page_may(client: Any, headers: dict[str, str]) -> None:
+    assert client().post("/gradio_api/upload", content=b"xyz", headers=headers).text == "3"

@@ -7,6 +7,7 @@ import os
 
 from unseen import jobs
 from unseen.console import app, arrange, say
+from unseen.files import sentence
 
 from unseen.cli import (  # isort: skip  # noqa: F401 - each adds its commands
     job, known, trust, carry, annotate, explain, shift, curate, explore,
@@ -32,10 +33,11 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     try:
         app()
-    except (ValueError, TypeError, OSError, RuntimeError, ImportError, ArithmeticError) as error:
+    except Exception as error:  # whatever it is, it is told in a sentence
         if os.environ.get("UNSEEN_TRACEBACK"):
             raise
-        say(f"unseen: {error}")
-        if not isinstance(error, (ValueError, OSError, ImportError)):
+        speaks = isinstance(error, (ValueError, OSError, ImportError))
+        say(f"unseen: {error}" if speaks else f"unseen: {type(error).__name__}: {sentence(error)}")
+        if not speaks:
             say("(UNSEEN_TRACEBACK=1 shows where this came from)")
         raise SystemExit(1) from error

@@ -281,7 +281,6 @@ def propose_rows(
     import pandas as pd
 
     from unseen.curation.collection import Collection, suffix_of
-    from unseen.curation.export import harmless
     from unseen.encoders import get
     from unseen.methods.curation.laion.heads import propose
     from unseen.runtime import replacing
@@ -304,6 +303,6 @@ def propose_rows(
             temporary.write_bytes(content)
         prompt = prompts[query] if query >= 0 else ""
         told = {"file": f"{folder.name}/{file.name}", "label": "", "prompt": prompt, **own}
-        rows.append({key: harmless(value) for key, value in told.items()})
+        rows.append(told)
     write_csv(out, pd.DataFrame(rows))
     say(f"{out} has {len(rows)} pairs to label; fill in label, then: unseen head train {out} --out head --name NAME")

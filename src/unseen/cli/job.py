@@ -147,7 +147,7 @@ def _compare(inputs: dict[str, Any], as_json: bool = False) -> None:
         console.print(teachers_table(taught))
     for line in summary(comparison.results):
         console.print(line, highlight=False, markup=False)
-    console.print(f"Report: {comparison.folder}/report.html", highlight=False, soft_wrap=True)
+    console.print(f"Report: {comparison.folder}/report.html", highlight=False, soft_wrap=True, markup=False)
 
 
 @app.command()

@@ -75,14 +75,15 @@ def run_cell(
 def refit_cell(inputs: Inputs, cell: Cell, slug: str, preset: str, folder: Path | None) -> Cell:
     """A candidate once more with the seed of `cell`, on all labelled source samples; its predictions.
 
-    Where no label of the target is left to grade what is held out of it, it adapts to that, too. Temperature and
-    threshold stay those of `cell`, which were measured on samples that it had not learnt from.
+    What is held out of the target stays so whether or not there are labels to grade it: a run is the same with sealed
+    labels and with none, and either goes on where the other was killed. Temperature and threshold stay those of `cell`,
+    which were measured on samples that it had not learnt from.
     """
-    key, seed = f"{slug}-{preset}-whole", cell["seed"]
+    key, seed = f"{slug}-{preset}-refit", cell["seed"]  # "-whole" of older runs may hold what has seen held-out samples
     if folder is not None and (folder / key).exists():
         return load_state(folder / key)
     with runtime(folder=None if folder is None else folder / "checkpoints" / key):
-        given = (inputs if inputs.exams else inputs.joined()).given(inputs.source, seed)
+        given = inputs.given(inputs.source, seed)
         method = given.fit(catalogue.make(slug, preset, seed))
     whole: Cell = {"seed": seed, "method": method, **{key: cell[key] for key in ("temperature", "threshold")}}
     whole |= _predictions(method, inputs, whole)

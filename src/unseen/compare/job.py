@@ -32,9 +32,10 @@ from unseen.data.ontology import Ontology
 from unseen.data.taxonomies import Taxonomy
 from unseen.diagnosis import diagnose
 from unseen.evaluation import protocols
+from unseen.files import sweep
 from unseen.methods.base import Method
 from unseen.nn.state import digest
-from unseen.runtime import current, limited_threads
+from unseen.runtime import current, limited_threads, replacing
 from unseen.scale import Engine
 
 log = logging.getLogger(__name__)
@@ -399,6 +400,10 @@ def _settings(engine: Engine) -> dict[str, Any]:
     return {"engine": engine.name, "threads": at.threads, "device": at.device, "precision": at.precision}
 
 
+BEGUN = (".config.json.tmp",)
+"""What a killed run of an earlier version may have left before its first file was there."""
+
+
 def _claim_folder(folder: Path, config: dict[str, Any]) -> None:
     """Make the run folder, or go on in one of the same run."""
     file = folder / "config.json"
@@ -410,12 +415,15 @@ def _claim_folder(folder: Path, config: dict[str, Any]) -> None:
         if other.get("id") != config["id"]:
             raise ValueError(f"out: {folder} holds another run; choose another folder or remove it")
         return
-    if folder.exists() and any(folder.iterdir()):
+    if folder.is_dir():
+        sweep(folder)  # a run that was killed before its first file was there
+    if folder.exists() and any(entry.name not in BEGUN for entry in folder.iterdir()):
         raise ValueError(f"out: {folder} exists and is not a run of `unseen compare`; choose another folder")
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / ".config.json.tmp"
-    temporary.write_text(json.dumps(config, indent=1))
-    temporary.replace(file)
+    with replacing(file) as temporary:
+        temporary.write_text(json.dumps(config, indent=1))
+    for name in BEGUN:
+        (folder / name).unlink(missing_ok=True)
 
 
 def adapt(

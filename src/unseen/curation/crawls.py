@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from unseen.curation.units import Found, Note, Source, Unit, files_below
+from unseen.files import sentence
 from unseen.methods.curation.laion import parse
 
 CRAWLS = (".warc", ".warc.gz", ".wat", ".wat.gz", ".warc.wat.gz")
@@ -27,10 +28,8 @@ def read_crawl(source: Source, unit: Unit, note: Note) -> Iterator[Found]:
     """Pages of a WARC file, or what a WAT file says of them."""
     try:
         from warcio.archiveiterator import ArchiveIterator
-        from warcio.exceptions import ArchiveLoadFailed
     except ImportError as error:
         raise ImportError("reading crawls needs warcio: pip install 'unseen[curate]'") from error
-    broken = (ArchiveLoadFailed, EOFError, OSError, zlib.error, ValueError)
     bad = _Bad(unit, note)
     with Path(unit.file).open("rb") as stream:
         records = ArchiveIterator(stream)
@@ -40,8 +39,10 @@ def read_crawl(source: Source, unit: Unit, note: Note) -> Iterator[Found]:
                 record = next(records, None)
                 content = None if record is None else _content(record, note)
                 last = last if record is None else records.get_record_offset()
-            except broken as error:
-                note(f"{unit.label} ends in the middle or is damaged: {error}; what comes after was not read")
+            except ImportError:
+                raise
+            except Exception as error:  # warcio dies of records in many ways
+                note(f"{unit.label} ends in the middle or is damaged: {sentence(error)}; what comes after was not read")
                 break
             if record is None:
                 if _cut_off(Path(unit.file), last):

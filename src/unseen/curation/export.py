@@ -21,6 +21,7 @@ from unseen.curation.collection import suffix_of
 from unseen.curation.retrieval import RetrievalService
 from unseen.curation.uids import write_uids
 from unseen.data.typing import FloatArray, IntArray
+from unseen.files import harmless
 from unseen.runtime import replacing
 
 Format = Literal["parquet", "csv", "uids", "webdataset"]
@@ -32,7 +33,6 @@ BLOCK = 4_096
 """Rows that are in memory at once."""
 
 _PLAIN = re.compile(r"[\w-]+")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def format_of(file: str | os.PathLike[str]) -> Format:
@@ -141,11 +141,6 @@ def _csv(_: RetrievalService, rows: IntArray, blocks: Iterator[pa.Table], file: 
                 writer = csv.DictWriter(stream, fieldnames=table.column_names)
                 writer.writeheader()
             writer.writerows({name: harmless(value) for name, value in row.items()} for row in table.to_pylist())
-
-
-def harmless(value: Any) -> Any:
-    """A cell of which a spreadsheet makes no formula."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def _uids(service: RetrievalService, rows: IntArray, _: Iterator[pa.Table], file: Path) -> None:

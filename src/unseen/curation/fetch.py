@@ -460,6 +460,19 @@ def _places(told: Iterable[str]) -> set[tuple[str, int | None]]:
     return found
 
 
+_SPECIAL = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12"),
+        *("192.0.0.0/24", "192.0.2.0/24", "192.31.196.0/24", "192.52.193.0/24", "192.88.99.0/24", "192.168.0.0/16"),
+        *("192.175.48.0/24", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4"),
+        *("::/96", "64:ff9b:1::/48", "100::/64", "100:0:0:1::/64", "2001::/23", "2001:db8::/32", "2620:4f:8000::/48"),
+        *("3fff::/20", "5f00::/16", "fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8"),
+    )
+)
+"""What the registries of special addresses hold: no pictures are there, whatever this version of Python thinks."""
+
+
 def is_public(address: str) -> bool:
     """Whether an address is on the open internet: not private, loopback, link-local, multicast or reserved."""
     try:
@@ -472,7 +485,7 @@ def is_public(address: str) -> bool:
             embedded = ipaddress.IPv4Address(int(own) & 0xFFFFFFFF)
         if embedded is not None:
             return is_public(str(embedded))
-    if str(own) in _METADATA or (own.version == 6 and own.is_site_local):
+    if str(own) in _METADATA or any(own in network for network in _SPECIAL if network.version == own.version):
         return False
     return own.is_global and not own.is_multicast and not own.is_reserved and not own.is_unspecified
 

@@ -201,7 +201,7 @@ def _tidy(work: Work) -> None:
             (work.folder / "replaced").rename(work.out / "shards")
 
 
-_PART = re.compile(r"\.(?:[0-9]{5,}\.(?:partial-|old-)?[0-9a-f]{8}|[0-9a-f]{8}\..+)")
+_PART = re.compile(r"\.(?:.+\.(?:partial|old)-[0-9a-f]{8}|[0-9]{5,}\.[0-9a-f]{8}|[0-9a-f]{8}\..+)")
 
 
 # -- stages --------------------------------------------------------------------------------------------------

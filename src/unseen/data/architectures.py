@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
 from unseen.data.domain import Domain
+from unseen.files import reads
 from unseen.runtime import replacing
 
 
@@ -156,6 +157,7 @@ def check_proxies(proxies: Sequence[str], known: Sequence[str], name: str) -> No
         raise ValueError(f"proxies must be different ones of {', '.join(known) or 'none'}, in {name}; got {told}")
 
 
+@reads("a table of architectures", "write it anew with `unseen nas table`")
 def read_table(file: str | os.PathLike[str]) -> ArchitectureTable:
     """Read what `ArchitectureTable.save` wrote; `ValueError` if it is something else."""
     import pyarrow as pa

@@ -14,10 +14,13 @@ import numpy as np
 from unseen.data.classes import ClassSpace
 from unseen.data.label_metrics import LabelMetric
 from unseen.data.loaders.common import find_column, locate
+from unseen.data.reading import open_file, read_bytes
+from unseen.files import reads, sentence
 
 _RESERVED = ("name", "description", "parent", "concept")
 
 
+@reads("a class file", "write a CSV with the column name, or a JSON list of records")
 def read_classes(path: str | os.PathLike[str]) -> ClassSpace:
     """Read what is known of your classes.
 
@@ -116,18 +119,18 @@ def _read_csv(fs: Any, file: str, separator: str) -> tuple[list[dict[str, Any]],
     import pandas as pd
 
     try:
-        with fs.open(file, "rb") as stream:
+        with open_file(fs, file) as stream:
             frame = pd.read_csv(stream, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (ValueError, pd.errors.ParserError) as error:
-        raise ValueError(f"{file} cannot be read as a table: {error}") from error
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise ValueError(f"{file} cannot be read as a table: {sentence(error)}") from error
     return [dict(zip(frame.columns, row)) for row in frame.to_numpy().tolist()], list(frame.columns)
 
 
 def _read_json(fs: Any, file: str) -> tuple[list[dict[str, Any]], list[str]]:
     try:
-        content = json.loads(fs.cat_file(file))
-    except ValueError as error:
-        raise ValueError(f"{file} cannot be read as JSON: {error}") from error
+        content = json.loads(read_bytes(fs, file))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{file} cannot be read as JSON: {sentence(error)}") from error
     if isinstance(content, Mapping) and isinstance(content.get("classes"), list):
         content = content["classes"]
     if isinstance(content, Mapping):
@@ -135,6 +138,8 @@ def _read_json(fs: Any, file: str) -> tuple[list[dict[str, Any]], list[str]]:
             {"name": name, **(value if isinstance(value, Mapping) else {"description": value})}
             for name, value in content.items()
         ]
+    if not isinstance(content, list):
+        raise ValueError(f"{file}: expected a list of records, or a mapping from name to record or description")
     records = [{"name": entry} if isinstance(entry, str) else entry for entry in content]
     if not all(isinstance(entry, Mapping) for entry in records):
         raise ValueError(f"{file}: expected a list of records, or a mapping from name to record or description")

@@ -6,23 +6,20 @@ import dataclasses
 import hashlib
 import io
 import os
-import struct
-import zlib
 from collections.abc import Sequence
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
 from unseen.data.domain import Lazy
+from unseen.data.reading import read_bytes
+from unseen.files import sentence
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 MAX_PIXELS = 100_000_000
 """Pictures with more pixels than this are refused unless told otherwise."""
-
-MAX_BYTES = 512 * 2**20
-"""Files of one sample that are larger than this are refused."""
 
 IMAGE_SUFFIXES = frozenset(
     f".{suffix}"
@@ -48,7 +45,9 @@ IMAGE_SUFFIXES = frozenset(
 )
 """File names that end like this (in any case) are taken for pictures."""
 
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, OverflowError, struct.error, zlib.error)
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "PPM", "TGA", "ICO", "JPEG2000", "AVIF")
+"""What Pillow may take a file for, whatever it is called; HEIC is read by pillow-heif. Its other readers, of which that
+of PostScript runs a program, are never asked."""
 
 
 def decode(source: bytes | str | os.PathLike[str] | IO[bytes], *, max_pixels: int = MAX_PIXELS) -> Image:
@@ -78,8 +77,35 @@ def decode(source: bytes | str | os.PathLike[str] | IO[bytes], *, max_pixels: in
         image.load()
         ImageOps.exif_transpose(image, in_place=True)
         return _to_rgb(image)
-    except _BROKEN as error:
-        raise ValueError(f"the picture is truncated or damaged: {error}") from error
+    except Exception as error:  # a decoder dies of whatever it was not written for
+        raise ValueError(f"the picture is truncated or damaged: {sentence(error)}") from error
+
+
+def open_header(source: bytes | str | os.PathLike[str] | IO[bytes], formats: Sequence[str] = FORMATS) -> Image:
+    """A picture of one of `formats` with its header read and nothing decoded; every picture file is opened here.
+
+    Raises
+    ------
+    PIL.UnidentifiedImageError
+        If it is of no such format.
+    PIL.Image.DecompressionBombError
+        If it has many more pixels than Pillow likes.
+    ValueError
+        If its header is damaged.
+    """
+    import PIL
+    import PIL.Image
+
+    if not set(formats) <= set(FORMATS):
+        raise ValueError(f"formats must be among {', '.join(FORMATS)}; got {', '.join(formats)}")
+    file: Any = io.BytesIO(source) if isinstance(source, bytes) else source
+    PIL.Image.init()
+    try:
+        return PIL.Image.open(file, formats=[name for name in formats if name in PIL.Image.OPEN])  # AVIF of some builds
+    except (PIL.UnidentifiedImageError, PIL.Image.DecompressionBombError, FileNotFoundError):
+        raise
+    except Exception as error:
+        raise ValueError(f"the file is not a picture that can be read: {sentence(error)}") from error
 
 
 def verify(source: bytes | IO[bytes], *, max_pixels: int = MAX_PIXELS) -> None:
@@ -152,14 +178,6 @@ def with_contents(samples: Lazy) -> Lazy:
     return Lazy([(path, read_bytes(files.fs, path)) for path in samples.items], files.decode)
 
 
-def read_bytes(fs: Any, path: str, max_bytes: int = MAX_BYTES) -> bytes:
-    """Return the content of a file, refusing one that is larger than `max_bytes`."""
-    size = fs.size(path)
-    if size is not None and size > max_bytes:
-        raise ValueError(f"the file has {size:,} bytes; at most {max_bytes:,} are read")
-    return fs.cat_file(path)
-
-
 def thumbnail(image: Image, size: int = 160, format: str = "JPEG") -> bytes:
     """Return the picture, at most `size` pixels wide and high, encoded anew without any metadata.
 
@@ -188,15 +206,11 @@ def _open(source: bytes | str | os.PathLike[str] | IO[bytes], max_pixels: int) -
 
     file: Any = io.BytesIO(source) if isinstance(source, bytes) else source
     try:
-        image: Image = PIL.Image.open(file)
+        image = open_header(file)
     except PIL.Image.DecompressionBombError as error:
         raise ValueError(f"the picture is refused: {error}") from error
     except PIL.UnidentifiedImageError:
         image = _open_heif(file)
-    except _BROKEN as error:
-        if isinstance(error, FileNotFoundError):
-            raise
-        raise ValueError(f"the file is not a picture that can be read: {error}") from error
     width, height = image.size
     if width * height > max_pixels:
         raise ValueError(f"the picture is refused: it has {width} x {height} pixels, at most {max_pixels:,} are read")
@@ -218,8 +232,8 @@ def _open_heif(file: Any) -> Image:
         stream.seek(0)
         try:
             return pillow_heif.open_heif(stream.read(), convert_hdr_to_8bit=True).to_pillow()
-        except (*_BROKEN, RuntimeError) as error:
-            raise ValueError(f"the file is not a picture that can be read: {error}") from error
+        except Exception as error:
+            raise ValueError(f"the file is not a picture that can be read: {sentence(error)}") from error
     finally:
         if stream is not file:
             stream.close()

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.data.domain import Domain
+from unseen.files import reads
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -85,6 +86,7 @@ class Pairs:
         return self.replace(left=self.right, right=self.left)
 
 
+@reads("a table of pairs", "write it as CSV with a column for either side")
 def read_pairs(
     path: str | os.PathLike[str],
     *,

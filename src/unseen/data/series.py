@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.data.domain import Domain, Lazy
+from unseen.files import check_plain, reads
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,6 +80,7 @@ class Grid:
 # -- reading -----------------------------------------------------------------------------------------------
 
 
+@reads("a table of series", "write it as CSV with a row for each time")
 def read_series(
     table: str | os.PathLike[str] | pd.DataFrame,
     *,
@@ -337,6 +339,7 @@ def _frame(table: Any) -> tuple[pd.DataFrame, str]:
     path = Path(table)
     if path.suffix.lower() not in (".csv", ".tsv", ".parquet"):
         raise ValueError(f"a series must be a .csv, .tsv or .parquet file, or a DataFrame; got {str(path)!r}")
+    check_plain(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {str(path)!r}")
     if path.suffix.lower() == ".parquet":
@@ -680,5 +683,7 @@ def seconds_of(step: str) -> float:
         return float(pd.Timedelta(offset).total_seconds())  # type: ignore[arg-type]
     except ValueError:
         kind = str(offset.rule_code).partition("-")[0]
+        if kind.lower() in ("bh", "cbh"):  # hours of business days
+            return 3600.0 * offset.n
         letter = "D" if kind in ("B", "C", "D") else kind.lstrip("BC")[0]
         return SECONDS[{"A": "Y"}.get(letter, letter)] * offset.n

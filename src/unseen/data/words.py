@@ -11,16 +11,21 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unseen.data.typing import FloatArray, IntArray
+from unseen.files import reads
 
 WORD = re.compile(r"[^\W_]\w*")
 LONGEST_WORD = 100
 """Characters; what is longer in a file of vectors is no word."""
+
+
+LONGEST_LINE = 2**20
+"""Characters of a word and its vector."""
 
 
 class Sequences(NamedTuple):
@@ -205,6 +210,7 @@ def wordllama() -> WordVectors:
     return WordVectors((), table, name="wordllama", tokenizer=tokenizer)
 
 
+@reads("a file of word vectors", "it has a word and its numbers in each line, as GloVe's do")
 def read_vectors(path: str | os.PathLike[str], *, limit: int = 200_000, keep: Iterable[str] = ()) -> WordVectors:
     """Read a text file of word vectors, a line each: GloVe's ``.txt``, or ``.vec`` of FastText and word2vec.
 
@@ -229,7 +235,7 @@ def read_vectors(path: str | os.PathLike[str], *, limit: int = 200_000, keep: It
     wanted = {fold(word) for word in keep}
     rows: dict[str, NDArray[np.float32]] = {}
     with fsspec.open(os.fspath(path), "rt", encoding="utf-8", errors="replace", compression="infer") as stream:
-        for word, values in _lines(stream, os.fspath(path)):
+        for word, values in _lines(_bounded(stream), os.fspath(path)):
             folded = fold(word)
             if folded in rows or len(word) > LONGEST_WORD or (len(rows) >= limit and folded not in wanted):
                 continue
@@ -237,6 +243,14 @@ def read_vectors(path: str | os.PathLike[str], *, limit: int = 200_000, keep: It
     if not rows:
         raise ValueError(f"{os.fspath(path)}: there is no word vector")
     return WordVectors(tuple(rows), np.stack(list(rows.values())), name=Path(os.fspath(path)).name)
+
+
+def _bounded(stream: Any) -> Iterator[str]:
+    """The lines of a stream, each of which fits into memory, whatever a packed file holds."""
+    while line := stream.readline(LONGEST_LINE):
+        if len(line) == LONGEST_LINE:
+            raise ValueError(f"a line has more than {LONGEST_LINE:,} characters")
+        yield line
 
 
 def _lines(stream: Iterable[str], path: str) -> Iterator[tuple[str, NDArray[np.float32]]]:

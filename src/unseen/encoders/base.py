@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 
@@ -383,7 +384,7 @@ def load_state(module: nn.Module, folder: Path) -> None:
         raise FileNotFoundError(f"the saved encoder has no {WEIGHTS}")
     try:
         load_model(module, str(path), strict=True)
-    except RuntimeError as error:
+    except (RuntimeError, SafetensorError) as error:
         raise ValueError(f"{WEIGHTS} does not fit the encoder: {error}") from error
 
 

@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import logging
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -19,6 +18,8 @@ import platformdirs
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
+
+from unseen.runtime import replacing
 
 log = logging.getLogger(__name__)
 
@@ -38,14 +39,8 @@ def cache_root() -> Path:
 def written(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path`; it becomes `path` if the block ends well, else it is removed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    with replacing(path) as temporary:
         yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 class FeatureStore:

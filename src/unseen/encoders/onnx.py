@@ -19,9 +19,13 @@ from unseen.encoders.backends import Backend, Precision, Run
 from unseen.encoders.base import Encoder
 from unseen.encoders.registry import Request
 from unseen.encoders.vision import ImagePreprocess, copy_file, with_options
+from unseen.files import check_plain, named
 
 BUILT_IN = {"", "ai.onnx", "ai.onnx.ml", "ai.onnx.preview.training", "com.microsoft", "com.microsoft.nchwc"}
 """Operator domains that onnxruntime carries itself."""
+
+MOST_AT_ONCE = 4096
+"""Pictures of a batch; a graph that says more is given fewer."""
 
 METADATA = "unseen.preprocess"
 """Key of the preprocessing in a graph's metadata."""
@@ -38,16 +42,18 @@ class OnnxModule(nn.Module):
         It takes (b, h, w, 3).
     """
 
-    def __init__(self, session: Any, *, channels_last: bool) -> None:
+    def __init__(self, session: Any, *, channels_last: bool, name: str = "the ONNX graph") -> None:
         super().__init__()
         self.session = session
+        self.name = name
         self.channels_last = channels_last
 
     def forward(self, images: Tensor) -> Tensor:
         """Features of pictures (b, 3, h, w), (b, d); maps are averaged over their positions."""
         images = images.permute(0, 2, 3, 1) if self.channels_last else images
         feed = {self.session.get_inputs()[0].name: np.ascontiguousarray(images.cpu().numpy())}
-        features = torch.from_numpy(self.session.run(None, feed)[0]).float()
+        with named(self.name, "an ONNX graph", f"it was given pictures of shape {tuple(images.shape)}"):
+            features = torch.from_numpy(self.session.run(None, feed)[0]).float()
         if features.ndim == 4:
             features = features.mean(dim=(1, 2) if self.channels_last else (2, 3))
         return features.reshape(len(images), -1)
@@ -72,7 +78,7 @@ def build_onnx(request: Request) -> OnnxEncoder:
     """
     path = request.file("model.onnx")
     model = _checked(path)
-    beside = external_files(model)
+    beside = external_files(model, path.parent)
     custom = sorted(custom_domains(model))
     library = request.options.get("library")
     if custom or library:
@@ -90,9 +96,9 @@ def build_onnx(request: Request) -> OnnxEncoder:
         preprocess = dataclasses.replace(preprocess, size=(sides[0], sides[1]))
     return OnnxEncoder(
         name=request.name,
-        module=OnnxModule(session, channels_last=channels_last),
+        module=OnnxModule(session, channels_last=channels_last, name=request.name),
         preprocess=with_options(preprocess, request.options),
-        batch_size=batch if isinstance(batch, int) and batch > 0 else 32,
+        batch_size=batch if isinstance(batch, int) and 0 < batch <= MOST_AT_ONCE else 32,
         precision=request.precision,
         local=True,
         identity=_digest([path, *(path.parent / name for name in beside)]),
@@ -108,16 +114,32 @@ def custom_domains(model: Any) -> set[str]:
     return {node.domain for node in nodes if node.domain not in BUILT_IN and (node.domain, node.op_type) not in own}
 
 
-def external_files(model: Any) -> list[str]:
-    """Names of the files beside the graph that hold its weights; `ValueError` if one lies elsewhere."""
-    found = set()
-    for body in [model.graph, *_subgraphs(model.graph)]:
-        for tensor in body.initializer:
-            found |= {entry.value for entry in tensor.external_data if entry.key == "location"}
+def external_files(model: Any, folder: Path | None = None) -> list[str]:
+    """Names of the files beside the graph that hold its weights; `ValueError` if one lies elsewhere.
+
+    Tensors are looked for wherever the format has them: in initializers, also sparse ones, in attributes of nodes and
+    of functions, in branches.
+    """
+    found = {entry.value for tensor in _tensors(model) for entry in tensor.external_data if entry.key == "location"}
     for name in found:
-        if Path(name).name != name:
+        outside = folder is not None and (folder / name).resolve().parent != folder.resolve()
+        if Path(name).name != name or outside:
             raise ValueError(f"the ONNX graph reads its weights from {name!r}, outside its own folder")
+        if folder is not None:
+            check_plain(folder / name)
     return sorted(found)
+
+
+def _tensors(message: Any) -> Iterator[Any]:
+    """All tensors in a message of the format, at any depth."""
+    for field, value in message.ListFields():
+        if field.message_type is None:
+            continue
+        for part in (value,) if hasattr(value, "ListFields") else value:
+            if field.message_type.name == "TensorProto":
+                yield part
+            else:
+                yield from _tensors(part)
 
 
 def _checked(path: Path) -> Any:
@@ -135,11 +157,6 @@ def _nodes(body: Any) -> Iterator[Any]:
         yield node
         for graph in _graphs_of(node):
             yield from _nodes(graph)
-
-
-def _subgraphs(graph: Any) -> Iterator[Any]:
-    for node in _nodes(graph):
-        yield from _graphs_of(node)
 
 
 def _graphs_of(node: Any) -> Iterator[Any]:

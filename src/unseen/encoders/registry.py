@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, urlsplit
 from urllib.request import getproxies
 
 from unseen import plugins
+from unseen.files import check_plain, named
 
 if TYPE_CHECKING:
     from unseen.encoders.backends import Precision
@@ -291,7 +292,12 @@ def build(name: str, *, trust: bool, precision: Precision, folder: Path | None =
         precision=precision,
         folder=folder,
     )
-    return build(request)
+    place = folder or argument.rpartition("@")[2]
+    if not place or not Path(place).expanduser().exists():
+        return build(request)
+    check_plain(Path(place).expanduser())
+    with named(place, "an encoder", "save it anew, or name another one", also=(request.name,)):
+        return build(request)
 
 
 def _parse(name: str) -> tuple[str, str, dict[str, str]]:

@@ -28,6 +28,9 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 CROPS = ("center", "squash")
 
+WIDEST = 16_384
+"""Pixels of a side that pictures are resized to: a file that asks for more is no encoder."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ImagePreprocess:
@@ -60,6 +63,11 @@ class ImagePreprocess:
             raise ValueError(f"size must be at least 1 pixel; got {self.size}")
         if not 0 < self.crop <= 1:
             raise ValueError(f"crop must lie in (0, 1]; got {self.crop}")
+        if max(self.size) / self.crop > WIDEST:
+            raise ValueError(
+                f"size / crop must be at most {WIDEST:,} pixels, to which pictures are resized first; got size "
+                f"{self.size} and crop {self.crop}"
+            )
         if self.mode not in CROPS:
             raise ValueError(f"mode must be one of {', '.join(CROPS)}; got {self.mode!r}")
         if min(self.std) <= 0:

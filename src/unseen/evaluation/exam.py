@@ -15,6 +15,7 @@ import numpy as np
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.typing import IntArray
+from unseen.runtime import replacing
 
 
 class Exam:
@@ -55,9 +56,8 @@ class Exam:
         with locked(self._ledger):
             counts = _read(self._ledger)
             counts[self.hash] = counts.get(self.hash, 0) + 1
-            temporary = self._ledger.with_suffix(f".{os.getpid()}.tmp")
-            temporary.write_text(json.dumps(counts, indent=0))
-            temporary.replace(self._ledger)
+            with replacing(self._ledger) as temporary:
+                temporary.write_text(json.dumps(counts, indent=0))
         return copy.deepcopy(self._truth)  # labels such as masks are arrays in an array
 
 

@@ -8,7 +8,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from unseen.serving.access import Refusal, refusal, too_long
+from unseen.serving.access import ELSEWHERE, Refusal, is_foreign, refusal, too_long
 
 POLICY = "; ".join(
     (
@@ -62,8 +62,7 @@ class Guard:
             return
         headers = Headers(scope=scope)
         closed = _with_headers(send)
-        foreign = headers.get("sec-fetch-site") in ("cross-site", "same-site") and scope["path"] != "/"
-        barred = Refusal("another web page may not ask", 403) if foreign else None
+        barred = ELSEWHERE if is_foreign(headers, scope["path"]) else None
         token = None if scope["path"] in OPEN else self.token
         told = refusal(headers, token, self.longest, barred) or await self._body(receive)
         if isinstance(told, Refusal):

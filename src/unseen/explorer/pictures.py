@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import base64
 import binascii
-import io
 import logging
 from collections.abc import Sequence
 from typing import Any
 
+from unseen.data.images import open_header
 from unseen.serving.pictures import open_picture
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ def _pixels(file: bytes) -> int:
     import PIL.Image
 
     try:
-        with PIL.Image.open(io.BytesIO(file)) as image:
+        with open_header(file) as image:
             return image.width * image.height
     except PIL.Image.DecompressionBombError:
         return 2**62
@@ -64,16 +64,15 @@ def _opened(file: bytes, max_pixels: int) -> Any:
 
 def _drafted(file: bytes) -> Any:
     """A large JPEG decoded at a half, a quarter or an eighth of its size; None if it is none or is small."""
-    import PIL.Image
     import PIL.ImageOps
 
     if not file.startswith(b"\xff\xd8\xff"):
         return None
     try:
-        image = PIL.Image.open(io.BytesIO(file))
+        image = open_header(file, ("JPEG",))
         if image.mode not in ("RGB", "L") or min(image.size) < 2 * SIDE:
             return None
         image.draft("RGB", (SIDE, SIDE))
         return PIL.ImageOps.exif_transpose(image).convert("RGB")
-    except (OSError, SyntaxError, ValueError) as error:
+    except Exception as error:
         raise ValueError("is a damaged picture") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import importlib
@@ -11,6 +10,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from torch import nn
+
+from unseen.nn.builders import HOMES
 
 _UNKNOWN = (
     "a {} cannot be built again from JSON; make it in a function decorated with `unseen.nn.build.builder`, "
@@ -29,7 +30,7 @@ class Recipe:
     args: dict[str, Any]
 
     def to_json(self) -> dict[str, Any]:
-        """Return the recipe as JSON-able data; it names the module that registers the builder."""
+        """Return the recipe as JSON-able data; the module of the builder is told for people, and never imported."""
         return {
             "builder": self.builder,
             "module": _BUILDERS[self.builder].__module__,
@@ -43,17 +44,17 @@ class Recipe:
             not isinstance(data, dict)
             or set(data) != {"builder", "module", "args"}
             or not isinstance(data["args"], dict)
+            or not isinstance(data["builder"], str)
         ):
             raise ValueError("not the recipe of a network")
-        _meet(data["builder"], data["module"])
+        _meet(data["builder"])
         return cls(data["builder"], {key: _from_json(value) for key, value in data["args"].items()})
 
 
-def _meet(name: str, module: str) -> None:
-    """Import the module that registers a builder, if it is one of ours: a file never names what else is imported."""
-    if name not in _BUILDERS and isinstance(module, str) and module.startswith("unseen."):
-        with contextlib.suppress(ModuleNotFoundError):  # `rebuild` then says that nobody registers it
-            importlib.import_module(module)
+def _meet(name: str) -> None:
+    """Import the module that the list of builders has for a name; a file never names what is imported."""
+    if name not in _BUILDERS and name in HOMES:
+        importlib.import_module(f"unseen.{HOMES[name]}")
 
 
 def _to_json(value: Any) -> Any:

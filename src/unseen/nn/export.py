@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import logging
 import os
-import uuid
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+
+from unseen.runtime import replacing
 
 
 def export_onnx(
@@ -54,9 +55,9 @@ def export_onnx(
 
     file = Path(file)
     file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.{uuid.uuid4().hex[:8]}.onnx")
     network = copy.deepcopy(network).eval().cpu()
-    try:
+    with replacing(file) as place:
+        temporary = place.with_name("graph.onnx")
         _export(network, example, temporary, output)
         model = onnx.load(temporary)
         for node in [*model.graph.node, *(node for function in model.functions for node in function.node)]:
@@ -74,9 +75,7 @@ def export_onnx(
             worst = max(worst, float((got - expected).abs().max()))
         if not worst <= tolerance:
             raise ValueError(f"onnxruntime differs from torch by {worst:.2g}, more than {tolerance:g}; not exported")
-        temporary.replace(file)
-    finally:
-        temporary.unlink(missing_ok=True)
+        temporary.replace(place)
     return worst
 
 

@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 import os
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from unseen.data.classes import ClassSpace
 from unseen.data.label_metrics import LabelMetric
 from unseen.data.ontology import Ontology
 from unseen.data.words import WordVectors
+from unseen.files import check_plain, read_plain, recovered, sentence
 from unseen.nn.build import Recipe, rebuild, recipe_of
 from unseen.runtime import replacing_folder
 
@@ -171,8 +173,14 @@ def write_folder(folder: str | os.PathLike[str], write: Callable[[Path], None]) 
     except FileExistsError:
         raise
     except (OSError, SafetensorError) as error:
-        raise OSError(getattr(error, "errno", None), f"{folder} could not be written: {error}") from error
+        raise OSError(_number(error), f"{folder} could not be written: {error}") from error
     return folder
+
+
+def _number(error: Exception) -> int | None:
+    """The system's number of an error; safetensors has it in its words."""
+    found = re.search(r"os error (\d+)", str(error))
+    return getattr(error, "errno", None) or (int(found[1]) if found else None)
 
 
 def refuse_foreign(folder: Path, written: Collection[str]) -> None:
@@ -205,26 +213,19 @@ def save_state(folder: str | os.PathLike[str], value: Any) -> Path:
 
 def load_state(folder: str | os.PathLike[str]) -> Any:
     """Read what `save_state` wrote. `ValueError` names the folder if something is missing, damaged or changed."""
-    folder = Path(folder)
+    folder = recovered(folder)
     try:
-        state = json.loads((folder / "state.json").read_text())
+        state = json.loads(read_plain(folder / "state.json"))
+        check_plain(folder / "state.safetensors")
         if not isinstance(state, dict) or state.get("format") != FORMAT:
             raise ValueError(f"it is not of format {FORMAT}")
         if state["sha256"] != _sha256(state["value"], _chunks(folder / "state.safetensors")):
             raise ValueError("its content is not what was written")
         return unpack(state["value"], load_file(folder / "state.safetensors"))
-    except (
-        OSError,
-        LookupError,
-        ArithmeticError,
-        AttributeError,
-        TypeError,
-        ValueError,
-        RuntimeError,
-    ) as error:
-        raise ValueError(f"{folder} is not a complete saved state: {error}") from error
     except SafetensorError as error:
         raise ValueError(f"{folder / 'state.safetensors'} is damaged: {error}") from error
+    except Exception as error:  # a builder or a constructor dies of whatever it is given
+        raise ValueError(f"{folder} is not a complete saved state: {sentence(error)}") from error
 
 
 def _chunks(file: Path) -> Iterator[bytes]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from unseen.report import plots, words
 from unseen.report.pages import HERE, image_source, render_page
+from unseen.runtime import replacing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,9 +46,8 @@ def render(folder: str | os.PathLike[str]) -> Path:
     tables = {name: _table(folder / f"{name}.parquet", columns) for name, columns in COLUMNS.items()}
     page = render_page(HERE / "page.html", filters=FILTERS, **_context(results, tables))
     file = folder / "report.html"
-    temporary = folder / ".report.html.tmp"
-    temporary.write_bytes(page)
-    temporary.replace(file)
+    with replacing(file) as temporary:
+        temporary.write_bytes(page)
     return file
 
 

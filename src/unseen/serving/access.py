@@ -8,6 +8,7 @@ import hmac
 import ipaddress
 from collections.abc import Mapping
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 SHORTEST = 16
 """Characters of the shortest token."""
@@ -53,12 +54,29 @@ def carries(authorization: str | None, token: str) -> bool:
     return allowed(authorization, token)
 
 
+def is_foreign(headers: Mapping[str, str], path: str) -> bool:
+    """Whether a browser asks for a page of another site, which may only follow a link to `/`.
+
+    Browsers say so by `Sec-Fetch-Site`; those that do not, by an `Origin` that is not the host that is asked.
+    """
+    if path == "/":
+        return False
+    site = headers.get("sec-fetch-site")
+    if site is not None:
+        return site not in ("same-origin", "none")
+    origin = headers.get("origin")
+    return origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
+
+
 class Refusal(NamedTuple):
     """Why a request is not answered."""
 
     detail: str
     status: int
     headers: dict[str, str] | None = None
+
+
+ELSEWHERE = Refusal("another web page may not ask", 403)
 
 
 def too_long(longest: int) -> Refusal:

@@ -20,12 +20,13 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from unseen.serving.access import allowed
-from unseen.serving.batching import Batcher, Busy
+from unseen.serving.batching import Batcher
 from unseen.serving.bodies import Bodies
 from unseen.serving.limits import Limits
 from unseen.serving.manual import manual
 from unseen.serving.metrics import Measured, Metrics
 from unseen.serving.model import Answer, Served
+from unseen.serving.turns import Busy, Turns
 
 MOST = 100
 """Classes that one answer may name."""
@@ -104,12 +105,19 @@ def create_app(
     bodies = Bodies(served.kind, served.width, limits)
     metrics = Metrics()
     workers = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="unseen-prepare")
-    state: dict[str, Any] = {"requests": 0}
+    state: dict[str, Any] = {}
+    turns = Turns(limits.requests, waiting=limits.waiting, seconds=limits.deadline, what="requests")
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         batcher = Batcher(
-            served.predict, rows=served.rows, wait=limits.wait, queue=limits.queue, batch_seen=metrics.batch_seen
+            served.predict,
+            rows=served.rows,
+            wait=limits.wait,
+            queue=limits.queue,
+            waiting=limits.requests,
+            deadline=limits.deadline,
+            batch_seen=metrics.batch_seen,
         )
         metrics.under_way.set_function(lambda: batcher.under_way)
         batcher.start()
@@ -149,16 +157,11 @@ def create_app(
         top: Annotated[int, Query(ge=1, le=MOST, description="classes to name")] = 1,
         abstain: Annotated[bool, Query(description="name no class where the model is not sure")] = False,
     ) -> Predictions:
-        if state["requests"] >= limits.requests:
-            raise Busy(f"{limits.requests} requests are under way")
-        state["requests"] += 1
-        try:
+        async with turns.turn():
             samples = await bodies.read(request)
-            with state["batcher"].admitted(len(samples)):
+            async with state["batcher"].admitted(len(samples)):
                 ready = await _prepared(served, workers, samples)
                 answers = await state["batcher"].submit(ready, top)
-        finally:
-            state["requests"] -= 1
         metrics.unknown.inc(sum(answer.unknown for answer in answers))
         return Predictions(predictions=[_prediction(answer, top, abstain) for answer in answers])
 

@@ -8,17 +8,15 @@ import contextvars
 import dataclasses
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+
+from unseen.serving.turns import Busy, Turns
 
 logger = logging.getLogger(__name__)
 
 Predict = Callable[[Sequence[Any], int], list[Any]]
-
-
-class Busy(RuntimeError):  # noqa: N818
-    """There is as much under way as may be."""
 
 
 @dataclasses.dataclass(eq=False)
@@ -47,7 +45,11 @@ class Batcher:
     wait : float, >= 0
         Seconds.
     queue : int, >= 1
-        Samples under way; `admitted` refuses more.
+        Samples under way; more wait to be `admitted`.
+    waiting : int, >= 0
+        Requests that wait so; `admitted` refuses more.
+    deadline : float, > 0
+        Seconds after which `admitted` refuses who waits.
     batch_seen : callable, optional
         Told the number of samples of every batch and its seconds.
     """
@@ -59,11 +61,13 @@ class Batcher:
         rows: int,
         wait: float,
         queue: int,
+        waiting: int = 0,
+        deadline: float = 10.0,
         batch_seen: Callable[[int, float], None] = lambda samples, seconds: None,
     ) -> None:
         self.predict = predict
-        self.rows, self.wait, self.queue = rows, wait, queue
-        self.under_way = 0
+        self.rows, self.wait = rows, wait
+        self._turns = Turns(queue, waiting=waiting, seconds=deadline, what="samples")
         self._seen = batch_seen
         self._jobs: deque[Job] = deque()
         self._news = asyncio.Event()
@@ -84,22 +88,14 @@ class Batcher:
             await self._task
         self._thread.shutdown()
 
-    @contextlib.contextmanager
-    def admitted(self, n: int) -> Iterator[None]:
-        """Hold room for `n` samples inside the block.
+    @property
+    def under_way(self) -> int:
+        """Samples that are admitted."""
+        return self._turns.taken
 
-        Raises
-        ------
-        Busy
-            If there is none.
-        """
-        if self.under_way + n > self.queue:
-            raise Busy(f"{self.under_way} samples are under way, at most {self.queue} may be")
-        self.under_way += n
-        try:
-            yield
-        finally:
-            self.under_way -= n
+    def admitted(self, n: int) -> contextlib.AbstractAsyncContextManager[None]:
+        """Hold room for `n` samples inside the block, once there is some; `Busy` if that takes too long."""
+        return self._turns.turn(n)
 
     async def submit(self, samples: Sequence[Any], top: int = 1) -> list[Any]:
         """Answers of the samples, in their order."""

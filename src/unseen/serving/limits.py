@@ -23,9 +23,13 @@ class Limits:
     batch : int, >= 1
         Samples of one request.
     queue : int, >= batch
-        Samples under way in all requests; more are answered with 503.
+        Samples under way in all requests; more wait.
     requests : int, >= 1
-        Requests to `/predict` under way; more are answered with 503.
+        Requests to `/predict` under way, whose bodies are in memory; more wait.
+    waiting : int, >= 0
+        Requests that wait, their bodies not read; more are answered with 503.
+    deadline : float, > 0
+        Seconds that a request waits, for its turn and for room for its samples; then it is answered with 503.
     wait : float in [0, 1]
         Seconds that a sample waits for others to be predicted with.
     seconds : float, > 0
@@ -42,6 +46,8 @@ class Limits:
     batch: int = 64
     queue: int = 256
     requests: int = 64
+    waiting: int = 1024
+    deadline: float = 10.0
     wait: float = 0.004
     seconds: float = 30.0
 
@@ -53,5 +59,9 @@ class Limits:
             raise ValueError(f"queue must be at least batch, {self.batch}; got {self.queue}")
         if not 0 <= self.wait <= 1:
             raise ValueError(f"wait must lie in [0, 1] seconds; got {self.wait}")
+        if self.waiting < 0:
+            raise ValueError(f"waiting must be at least 0; got {self.waiting}")
+        if not self.deadline > 0:
+            raise ValueError(f"deadline must be positive; got {self.deadline}")
         if not self.seconds > 0:
             raise ValueError(f"seconds must be positive; got {self.seconds}")

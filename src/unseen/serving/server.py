@@ -15,11 +15,9 @@ from unseen.bundle import Bundle
 from unseen.runtime import runtime
 from unseen.serving.access import check_access
 from unseen.serving.app import LOCAL, create_app
+from unseen.serving.connections import Patience, allow_descriptors, protocol
 from unseen.serving.limits import Limits
 from unseen.serving.model import Served
-
-CONNECTIONS = 1024
-"""Open connections; more are answered with 503."""
 
 LAST_ANSWERS = 30
 """Seconds that requests under way have to end when the server is stopped."""
@@ -94,23 +92,34 @@ def serve(
         listen(create_app(served, limits=limits, token=token, hosts=(*LOCAL, host)), host, port, ready, LAST_ANSWERS)
 
 
-def listen(app: ASGIApp, host: str, port: int, ready: Callable[[str], None], last_answers: int) -> None:
+def listen(
+    app: ASGIApp,
+    host: str,
+    port: int,
+    ready: Callable[[str], None],
+    last_answers: int,
+    patience: Patience | None = None,
+) -> None:
     """Run an application until SIGINT or SIGTERM, then `last_answers` seconds more for requests under way; nothing of
-    requests is logged.
+    requests is logged. Connections are waited for as `patience` says.
 
     Raises
     ------
     OSError
         If the address cannot be had.
     """
+    patience = patience or Patience()
+    allow_descriptors(patience.connections + 256)
     config = uvicorn.Config(
         app,
+        http=protocol(patience),  # type: ignore[arg-type] # any callable will do
+        ws="none",
         host=host,
         port=port,
         log_config=None,
         access_log=False,
         server_header=False,
-        limit_concurrency=CONNECTIONS,
+        limit_concurrency=patience.connections,
         timeout_graceful_shutdown=last_answers,
     )
     try:

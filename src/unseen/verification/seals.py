@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import numpy as np
 
 from unseen.data.domain import Domain
 from unseen.evaluation.exam import ledger_file, locked
+from unseen.runtime import replacing
 
 log = logging.getLogger(__name__)
 
@@ -32,9 +32,8 @@ def seal(answers: Mapping[str, str | None]) -> int:
     with locked(file):
         kept = sealed()
         fresh = len(set(answers) - set(kept))
-        temporary = file.with_suffix(f".{os.getpid()}.tmp")
-        temporary.write_text(json.dumps(kept | dict(answers), indent=0, ensure_ascii=False), encoding="utf-8")
-        temporary.replace(file)
+        with replacing(file) as temporary:
+            temporary.write_text(json.dumps(kept | dict(answers), indent=0, ensure_ascii=False), encoding="utf-8")
     return fresh
 
 

@@ -9,7 +9,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from unseen.serving.access import Refusal, refusal
+from unseen.serving.access import ELSEWHERE, Refusal, is_foreign, refusal
 from unseen.serving.manual import source_hash
 
 FORM = 2**16
@@ -65,7 +65,8 @@ def policy(page: str) -> str:
 
 
 class Guard:
-    """An application around the app: asks for the token, opens few paths, limits bodies, closes pages to the outside.
+    """An application around the app: asks for the token, opens few paths to its own pages alone, limits bodies, closes
+    pages to the outside.
 
     Parameters
     ----------
@@ -90,6 +91,8 @@ class Guard:
         headers = Headers(scope=scope)
         there = scope["path"] == "/" or scope["path"].startswith(OPEN)
         barred = None if there else Refusal("there is no such page", 404)
+        if is_foreign(headers, scope["path"]):
+            barred = ELSEWHERE
         if refused := refusal(headers, self.token, self.longest, barred):
             await PlainTextResponse(*refused)(scope, receive, send)
             return

@@ -238,6 +238,7 @@ def test_a_failed_write_leaves_the_old_index(tmp_path: Path, monkeypatch: pytest
             raise OSError("no room")
         return rename(self, target)
 
+    monkeypatch.setattr("unseen.files.exchange", lambda one, other: False)
     monkeypatch.setattr(Path, "rename", failing)
     with pytest.raises(OSError, match="no room"):
         ConceptIndex.from_captions(["a cat"]).save(tmp_path / "index")

@@ -20,6 +20,8 @@ from unseen.data.loaders.huggingface import MARKERS, load_huggingface
 from unseen.data.loaders.matlab import ZeroShot, load_mat, load_zsl
 from unseen.data.loaders.table import TABLE_SUFFIXES, load_table
 from unseen.data.loaders.webdataset import expand_shards, load_shards
+from unseen.data.reading import open_file
+from unseen.files import named
 
 __all__ = ["ZeroShot", "case_variants", "find_column", "load", "load_zsl"]
 
@@ -97,8 +99,20 @@ def load(
     is_pattern = url.endswith(".tar") and any(sign in last for sign in "{*?")
     fs, root = locate(url.rpartition("/")[0] or ".") if is_pattern else locate(url)
     suffix = PurePosixPath(root).suffix.lower()
-    if is_pattern or suffix == ".tar":
-        shards = expand_shards(fs, f"{root}/{last}") if is_pattern else [root]
+    if suffix[1:] in plugins.found("loaders") and not _is_known(suffix) and not fs.isdir(root):
+        _only(options)
+        return _foreign(suffix[1:], fs, root, common)
+    with named(url, "data", also=(common["name"],)):
+        return _load(fs, root, last if is_pattern else "", options, common, reading, allow_outside)
+
+
+def _load(
+    fs: Any, root: str, pattern: str, options: dict[str, Any], common: Any, reading: Any, allow_outside: bool
+) -> Domain:
+    """What lies at `root`, or the shards there that a pattern names, as what it says that it is."""
+    suffix = PurePosixPath(root).suffix.lower()
+    if pattern or suffix == ".tar":
+        shards = expand_shards(fs, f"{root}/{pattern}") if pattern else [root]
         return load_shards(fs, shards, **_only(options, "labels_column", "text_column"), **common, **reading)
     if fs.isdir(root) or not root:
         names = [entry.rstrip("/").rpartition("/")[2] for entry in fs.ls(root, detail=False)]
@@ -107,16 +121,18 @@ def load(
         return load_table(fs, root, **options, **common, **reading, allow_outside=allow_outside)
     _only(options)
     if suffix in (".npy", ".npz"):
-        return load_arrays(fs, root, **common, on_error=on_error)
+        return load_arrays(fs, root, **common, on_error=reading["on_error"])
     if suffix == ".mat":
         return load_mat(fs, root, **common)
     if suffix in IMAGE_SUFFIXES:
         return _load_one(fs, root, common["name"])
-    if suffix[1:] in plugins.found("loaders"):
-        return _foreign(suffix[1:], fs, root, common)
     others = (f".{name}" for name in plugins.found("loaders"))
     known = ", ".join(sorted({*TABLE_SUFFIXES, ".npy", ".npz", ".mat", ".tar", ".zip", *others}))
-    raise ValueError(f"path {url!r} is of no type that can be loaded; expected a folder, a picture, or {known}")
+    raise ValueError(f"path {root!r} is of no type that can be loaded; expected a folder, a picture, or {known}")
+
+
+def _is_known(suffix: str) -> bool:
+    return suffix in {".npy", ".npz", ".mat", ".tar", *TABLE_SUFFIXES, *IMAGE_SUFFIXES}
 
 
 def _foreign(suffix: str, fs: Any, path: str, common: dict[str, Any]) -> Domain:
@@ -145,11 +161,8 @@ def _load_one(fs: Any, path: str, name: str) -> Domain:
     """One picture as a domain of one sample."""
     from unseen.data.images import image_files, verify
 
-    with fs.open(path, "rb") as file:
-        try:
-            verify(file)
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from error
+    with open_file(fs, path) as file:
+        verify(file)
     return Domain(x=image_files([path], fs), kind="image", ids=np.array([path.rpartition("/")[2]]), name=name)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-import re
+import sys
+import zipfile
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain, Lazy, Skipped, _digest_of
 from unseen.data.loaders.common import OnError, encode_labels, settle
+from unseen.data.reading import check_array, check_member, is_local, open_file
+from unseen.files import named
 
 MAX_ARRAY_BYTES = 64 * 2**30
 """Archives that unpack to more than this are refused."""
@@ -67,6 +70,9 @@ def samples_of(x: NDArray[Any], name: str) -> tuple[Any, Any, NDArray[np.intp]]:
     """What kind of samples an array holds, the samples, and the rows with values that are not finite."""
     none = np.array([], dtype=np.intp)
     if x.dtype.kind == "U":
+        signs = np.ascontiguousarray(x).view(x.dtype.byteorder.replace("|", "=") + "u4")
+        if signs.size and int(signs.max()) > sys.maxunicode:
+            raise ValueError(f"{name}: the array of texts holds what is no text")
         return "text", x, none
     if x.dtype.kind not in "fiub":
         raise ValueError(f"{name}: arrays of {x.dtype} are not understood; expected numbers or strings")
@@ -91,21 +97,29 @@ def _picture(pixels: NDArray[np.uint8]) -> Any:
 
 def _read(fs: Any, path: str) -> dict[str, NDArray[Any]]:
     """All arrays of a file; one ``.npy`` on the local disk stays there until it is read."""
-    try:
+    with named(path, "a NumPy file", "write it anew with numpy.save or numpy.savez"), open_file(fs, path) as file:
         if PurePosixPath(path).suffix == ".npy":
-            if type(fs).__name__ == "LocalFileSystem":
+            check_array(file, file.seek(0, io.SEEK_END) + file.seek(0))
+            if is_local(fs):
                 return {"x": np.load(path, mmap_mode="r", allow_pickle=False)}
-            return {"x": np.load(io.BytesIO(fs.cat_file(path)), allow_pickle=False)}
-        with fs.open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            total = sum(member.file_size for member in archive.zip.infolist())
-            if total > MAX_ARRAY_BYTES:
-                raise ValueError(f"it unpacks to {total:,} bytes; at most {MAX_ARRAY_BYTES:,} are read")
-            return {key: archive[key] for key in archive.files}
-    except ValueError as error:
-        advice = "; save it as numbers or strings, not as objects" if re.search("pickle|[Oo]bject", str(error)) else ""
-        raise ValueError(f"{path} cannot be read: {error}{advice}") from error
-    except (OSError, EOFError, AttributeError) as error:
-        raise ValueError(f"{path} is not a NumPy file that can be read: {error}") from error
+            file.seek(0)
+            return {"x": np.load(io.BytesIO(file.read()), allow_pickle=False)}
+        with zipfile.ZipFile(file) as archive:
+            _check_members(archive)
+        file.seek(0)
+        with np.load(file, allow_pickle=False) as arrays:
+            return {key: arrays[key] for key in arrays.files}
+
+
+def _check_members(archive: zipfile.ZipFile) -> None:
+    """Raise `ValueError` if members would take more room than there may be, or other than their headers tell."""
+    total = sum(member.file_size for member in archive.infolist())
+    if total > MAX_ARRAY_BYTES:
+        raise ValueError(f"it unpacks to {total:,} bytes; at most {MAX_ARRAY_BYTES:,} are read")
+    for member in archive.infolist():
+        check_member(member)
+        with archive.open(member) as stream:
+            check_array(stream, member.file_size)
 
 
 def _take(arrays: dict[str, NDArray[Any]], names: Sequence[str]) -> NDArray[Any] | None:

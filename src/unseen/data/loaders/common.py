@@ -6,10 +6,12 @@ import difflib
 import logging
 import os
 import re
+import struct
 import unicodedata
+import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 import numpy as np
@@ -18,6 +20,7 @@ from numpy.typing import NDArray
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import UNLABELED, Skipped
 from unseen.data.typing import IntArray
+from unseen.files import check_plain, sentence
 
 logger = logging.getLogger("unseen.data")
 
@@ -41,6 +44,8 @@ def locate(path: str | os.PathLike[str]) -> tuple[Any, str]:
     import fsspec
 
     url = os.fspath(path)
+    if "://" not in url:
+        check_plain(Path(url).expanduser())
     if url.lower().endswith(".zip") and "::" not in url and not url.startswith("zip://"):
         url = f"zip://::{url}"
     try:
@@ -49,6 +54,8 @@ def locate(path: str | os.PathLike[str]) -> tuple[Any, str]:
         raise ImportError(f"{url!r} needs another package: {error}") from error
     except ValueError as error:
         raise ValueError(f"path {url!r} is not understood: {error}") from error
+    except (zipfile.BadZipFile, NotImplementedError, struct.error) as error:
+        raise ValueError(f"{os.fspath(path)} is not a .zip file that can be read: {sentence(error)}") from error
     if root and not fs.exists(root):
         raise FileNotFoundError(f"path {os.fspath(path)!r} does not exist{_nearest(fs, root)}")
     return fs, root
@@ -143,8 +150,8 @@ def inspect(items: Sequence[Any], check: Callable[[Any], None], name: Callable[[
     def failure(item: Any) -> Skipped | None:
         try:
             check(item)
-        except (ValueError, OSError, ImportError) as error:
-            return Skipped(name(item), str(error))
+        except Exception as error:  # whatever a reader dies of: the sample is left out and told
+            return Skipped(name(item), sentence(error))
         return None
 
     with ThreadPoolExecutor(8) as pool:

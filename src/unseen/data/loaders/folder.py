@@ -13,8 +13,10 @@ import numpy as np
 
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain, Lazy, Skipped
-from unseen.data.images import IMAGE_SUFFIXES, image_files, read_bytes, verify
+from unseen.data.images import IMAGE_SUFFIXES, image_files, verify
 from unseen.data.loaders.common import OnError, encode_labels, inspect, logger, natural_key, settle
+from unseen.data.reading import is_local, open_file, read_bytes
+from unseen.files import check_plain, inside
 
 SPLITS = frozenset({"train", "training", "val", "valid", "validation", "dev", "test", "testing", "eval"})
 """Folders called like this, if all top folders are, are splits and not classes."""
@@ -95,7 +97,7 @@ def _choose_kind(files: list[str], root: str) -> tuple[Any, list[str]]:
 
 def _walk(fs: Any, root: str) -> tuple[list[str], list[Skipped]]:
     """Visible files below `root` as relative paths in natural order, and the links that are refused."""
-    if type(fs).__name__ == "LocalFileSystem":
+    if is_local(fs):
         files, refused = _walk_local(Path(root))
     else:
         prefix = root.rstrip("/") + "/" if root else ""
@@ -118,14 +120,23 @@ def _walk_local(root: Path) -> tuple[list[str], list[Skipped]]:
                 continue
             if not path.is_symlink():
                 if entry in names:
-                    files.append(where)
-            elif not path.resolve().is_relative_to(real):
+                    _take(path, where, files, refused)
+            elif not inside(path, real):
                 refused.append(Skipped(where, "the link leads out of the folder"))
-            elif path.is_file():
-                files.append(where)
-            else:
+            elif path.is_dir():
                 refused.append(Skipped(where, "links to folders are not followed"))
+            else:
+                _take(path, where, files, refused)
     return files, refused
+
+
+def _take(path: Path, where: str, files: list[str], refused: list[Skipped]) -> None:
+    """Put a file among those that are read; a pipe, a socket or a device among those that are not."""
+    try:
+        check_plain(path)
+        files.append(where)
+    except ValueError as error:
+        refused.append(Skipped(where, str(error)))
 
 
 def _hidden(path: str) -> bool:
@@ -133,7 +144,7 @@ def _hidden(path: str) -> bool:
 
 
 def _verify_image(fs: Any, path: str) -> None:
-    with fs.open(path, "rb") as file:
+    with open_file(fs, path) as file:
         verify(file)
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import math
 import os
+import struct
+import zlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -13,7 +16,9 @@ from numpy.typing import NDArray
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.loaders.common import encode_labels, find_column, locate
+from unseen.data.reading import check_unpacked, read_bytes
 from unseen.data.typing import IntArray
+from unseen.files import named
 
 _X = ("d", "x", "features", "fts", "fea", "feas")
 _Y = ("y", "labels", "label", "gnd")
@@ -128,15 +133,57 @@ def load_zsl(folder: str | os.PathLike[str], *, features: str = "res101.mat", sp
 def read_mat(fs: Any, path: str) -> dict[str, Any]:
     """All variables of a MATLAB file up to version 7.2."""
     from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
 
-    try:
-        content = loadmat(io.BytesIO(fs.cat_file(path)))
-    except NotImplementedError as error:
-        raise ValueError(f"{path} is a MATLAB 7.3 file; save it with '-v7'") from error
-    except (MatReadError, ValueError, TypeError, OSError) as error:
-        raise ValueError(f"{path} is not a MATLAB file that can be read: {error}") from error
+    with named(path, "a MATLAB file", "save it anew with '-v7'"):
+        raw = read_bytes(fs, path, None)
+        _check_elements(memoryview(raw))
+        try:
+            content = loadmat(io.BytesIO(raw))
+        except NotImplementedError as error:
+            raise ValueError(f"{path} is a MATLAB 7.3 file; save it with '-v7'") from error
     return {key: value for key, value in content.items() if not key.startswith("__")}
+
+
+_MATRIX, _PACKED = 14, 15
+_SPARSE = 5
+
+
+def _check_elements(content: memoryview) -> None:
+    """Raise `ValueError` where an element of a MATLAB 5 file announces more bytes or values than it can hold."""
+    order = {b"IM": "<", b"MI": ">"}.get(bytes(content[126:128]))
+    place = 128
+    while order and place + 8 <= len(content):
+        kind, size = struct.unpack(f"{order}II", content[place : place + 8])
+        if kind >> 16:  # up to four bytes, which stand in the tag
+            place += 8
+            continue
+        body = content[place + 8 : place + 8 + size]
+        if len(body) < size:
+            raise ValueError(f"a part announces {size:,} bytes, of which {len(body):,} are there")
+        if kind == _PACKED:
+            head = zlib.decompressobj().decompress(body, 512)
+            if len(head) < 8:
+                raise ValueError("a packed part is damaged")
+            inner, unpacked = struct.unpack(f"{order}II", head[:8])
+            check_unpacked(unpacked, size, "a packed part")
+            if inner == _MATRIX:
+                _check_shape(memoryview(head)[8:], unpacked, order)
+        elif kind == _MATRIX:
+            _check_shape(body[:512], size, order)
+        place += 8 + size
+
+
+def _check_shape(head: memoryview, size: int, order: str) -> None:
+    """Of a matrix of so many bytes, whose values take one at least; empty cells and records a few more."""
+    if len(head) < 24:
+        raise ValueError("the head of a matrix is damaged")
+    (flags,) = struct.unpack(f"{order}I", head[8:12])
+    _, length = struct.unpack(f"{order}II", head[16:24])
+    n = length // 4 if length <= len(head) - 24 else 0
+    sides = struct.unpack(f"{order}{n}i", head[24 : 24 + 4 * n])
+    if not sides or min(sides) < 0 or (flags & 0xFF != _SPARSE and math.prod(sides) > size + 2**20):
+        shape = " x ".join(map(str, sides)) or "of nothing"
+        raise ValueError(f"a matrix of {size:,} bytes announces the shape {shape}")
 
 
 def _need(content: dict[str, Any], keys: Sequence[str], file: str) -> dict[str, Any]:
@@ -155,7 +202,10 @@ def _positions(values: Any, key: str, n: int) -> IntArray:
 
 
 def _dense(values: Any) -> NDArray[Any]:
-    return values.toarray() if hasattr(values, "toarray") else np.asarray(values)
+    if not hasattr(values, "toarray"):
+        return np.asarray(values)
+    check_unpacked(math.prod(values.shape) * values.dtype.itemsize, values.data.nbytes, "a sparse matrix")
+    return values.toarray()
 
 
 def _strings(cells: Any) -> list[str]:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.data.architectures import ArchitectureTable, check_proxies, read_table
+from unseen.files import reads
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +22,9 @@ PROXIES = ("grad_norm", "snip", "synflow")
 """What the paper reads."""
 
 
+@reads(
+    "a file of a benchmark of architectures", "get it anew, or write a CSV with the columns architecture and accuracy"
+)
 def read_architectures(
     file: str | os.PathLike[str], data: str | None = None, *, proxies: Sequence[str] | None = None
 ) -> ArchitectureTable:

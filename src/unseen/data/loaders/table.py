@@ -25,7 +25,10 @@ from unseen.data.loaders.common import (
     settle,
     unique_ids,
 )
+from unseen.data.reading import is_local, open_file
 from unseen.data.typing import Kind
+from unseen.files import inside as leads_into
+from unseen.files import sentence
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -118,7 +121,7 @@ def read_frame(fs: Any, path: str, as_text: Sequence[str] = ()) -> pd.DataFrame:
 
     suffix = PurePosixPath(path).suffix.lower()
     try:
-        with fs.open(path, "rb") as file:
+        with open_file(fs, path) as file:
             if suffix == ".parquet":
                 return pd.read_parquet(file).reset_index(drop=True)
             if suffix == ".jsonl":
@@ -138,8 +141,12 @@ def read_frame(fs: Any, path: str, as_text: Sequence[str] = ()) -> pd.DataFrame:
                 na_values=empty,
                 keep_default_na=False,
             )
-    except (ValueError, pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} cannot be read as {suffix[1:]}: {error}") from error
+    except OSError as error:
+        if error.errno is not None:  # pyarrow raises its own without one
+            raise
+        raise ValueError(f"{path} cannot be read as {suffix[1:]}: {sentence(error)}") from error
+    except Exception as error:  # whatever pandas and pyarrow die of
+        raise ValueError(f"{path} cannot be read as {suffix[1:]}: {sentence(error)}") from error
 
 
 def picture_column(
@@ -147,14 +154,14 @@ def picture_column(
 ) -> tuple[Lazy, NDArray[np.bool_], list[Skipped]]:
     """Pictures that a column names, relative to the table; which rows can be read; why the others cannot."""
     folder = table.rpartition("/")[0]
-    local = type(fs).__name__ == "LocalFileSystem"
+    local = is_local(fs)
     real = Path(folder).resolve() if local else None
 
     def full(name: str) -> str:
         if allow_outside and local:
             return str(Path(folder, name.replace("\\", "/")))
         path = f"{folder}/{inside(name)}" if folder else inside(name)
-        if real is not None and not Path(path).resolve().is_relative_to(real):
+        if real is not None and not leads_into(Path(path), real):
             raise ValueError("the link leads out of the folder")
         return path
 
@@ -163,7 +170,7 @@ def picture_column(
         if not fs.exists(path):
             raise ValueError("the file does not exist")
         if check:
-            with fs.open(path, "rb") as file:
+            with open_file(fs, path) as file:
                 verify(file)
 
     names = [str(value) for value in column]

@@ -17,6 +17,8 @@ from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain, Lazy, Skipped
 from unseen.data.images import IMAGE_SUFFIXES, decode, verify
 from unseen.data.loaders.common import LABEL_COLUMNS, TEXT_COLUMNS, OnError, encode_labels, inside, settle
+from unseen.data.reading import open_file
+from unseen.files import sentence
 
 MAX_MEMBER = 256 * 2**20
 """Members of a shard that are larger than this are refused."""
@@ -125,19 +127,19 @@ def _expand_braces(pattern: str) -> list[str]:
 def _index(fs: Any, shard: str, check: bool, skipped: list[Skipped]) -> Iterator[tuple[str, str, Any]]:
     """Key, role (image, text, cls, json) and content or place of every member that is used."""
     try:
-        with fs.open(shard, "rb") as file, tarfile.open(fileobj=file, mode="r:") as archive:
+        with open_file(fs, shard) as file, tarfile.open(fileobj=file, mode="r:") as archive:
             for info in archive:
                 if info.isdir() or PurePosixPath(info.name).name.startswith("."):
                     continue
                 try:
                     found = _role(archive, info, shard, check)
-                except (ValueError, ImportError) as error:
-                    skipped.append(Skipped(f"{PurePosixPath(shard).name}/{info.name}", str(error)))
+                except Exception as error:  # a sample that nobody can read is left out and told
+                    skipped.append(Skipped(f"{PurePosixPath(shard).name}/{info.name}", sentence(error)))
                     continue
                 if found is not None:
                     yield found
-    except (tarfile.TarError, EOFError) as error:
-        raise ValueError(f"{shard} is not an uncompressed tar file that can be read: {error}") from error
+    except (tarfile.TarError, EOFError, ValueError, LookupError, OverflowError) as error:
+        raise ValueError(f"{shard} is not an uncompressed tar file that can be read: {sentence(error)}") from error
 
 
 def _role(archive: tarfile.TarFile, info: tarfile.TarInfo, shard: str, check: bool) -> tuple[str, str, Any] | None:
@@ -170,7 +172,7 @@ def _body(archive: tarfile.TarFile, info: tarfile.TarInfo) -> bytes:
 
 
 def _content(fs: Any, member: Member) -> bytes:
-    with fs.open(member.shard, "rb") as file:
+    with open_file(fs, member.shard) as file:
         file.seek(member.offset)
         return bytes(file.read(member.size))
 

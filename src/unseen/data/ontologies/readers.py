@@ -11,6 +11,9 @@ from typing import Any
 
 from unseen.data.loaders.common import find_column, locate
 from unseen.data.ontology import Named, Ontology, build, readable
+from unseen.data.reading import read_bytes
+from unseen.data.xml import check_entities
+from unseen.files import reads
 
 LABELS = ("label", "name", "preflabel", "title")
 COMMENTS = ("comment", "description", "definition", "gloss", "scopenote", "iao_0000115")
@@ -20,6 +23,7 @@ _FORMATS = {".ttl": "turtle", ".nt": "nt", ".n3": "n3", ".owl": "xml", ".rdf": "
 TABLES = (".tsv", ".csv", ".txt")
 
 
+@reads("an ontology", "write it as a table of triples (.tsv) or as RDF (.ttl, .owl)")
 def load(path: str | os.PathLike[str]) -> Ontology:
     """Read an ontology by the ending of its file: a table of triples, else RDF or OWL.
 
@@ -67,7 +71,7 @@ def read_rows(path: str | os.PathLike[str], columns: int = 3) -> list[tuple[str,
     fs, file = locate(path)
     separator = "," if PurePosixPath(file).suffix.lower() == ".csv" else "\t"
     try:
-        text = fs.cat_file(file).decode("utf-8-sig")
+        text = read_bytes(fs, file).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{file} must be in UTF-8: {error}") from error
     text = text.replace("\r\n", "\n").replace("\r", "\n")
@@ -144,6 +148,8 @@ def rdf(path: str | os.PathLike[str]) -> Ontology:
     form = _FORMATS.get(file.suffix.lower())
     if form is None:
         raise ValueError(f"path must end in {', '.join(_FORMATS)}; got {str(file)!r}")
+    if form == "xml":
+        check_entities(file)
     graph = Graph()
     try:
         graph.parse(file, format=form)

@@ -6,6 +6,7 @@ import io
 
 import numpy as np
 
+from unseen.data.images import open_header
 from unseen.data.shifts.base import Member, Picture, away, channels, coarse
 
 Rng = np.random.Generator
@@ -134,7 +135,7 @@ def jpeg(x: Picture, rng: Rng, s: float) -> Picture:
     quality = int(np.clip(round(100 - rng.integers(90, 100) * s), 1, 100))
     file = io.BytesIO()
     Image.fromarray(np.rint(x * 255).astype(np.uint8)).save(file, "JPEG", quality=quality)
-    return np.asarray(Image.open(file).convert("RGB"), dtype=np.float32) / 255
+    return np.asarray(open_header(file, ("JPEG",)).convert("RGB"), dtype=np.float32) / 255
 
 
 MEMBERS: tuple[Member, ...] = (

@@ -22,6 +22,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFont
 
+from unseen.data.images import open_header
+
 BLOCKED_HOST = "blocked.example"
 """A host that a crawler is told not to ask."""
 PRIVATE_HOST = "10.11.12.13"
@@ -300,7 +302,7 @@ def _planted(kind: str, i: int, model: Link, answers: dict[str, Answer], rng: np
         "truncated": lambda: Answer(200, picture, plain.body[: max(6000, len(plain.body) * 3 // 4)]),
         "bomb": lambda: Answer(200, picture, png_bomb()),
         "empty": lambda: Answer(200, picture, b""),
-        "damaged inside": lambda: Answer(200, picture, damaged_inside(Image.open(io.BytesIO(plain.body)))),
+        "damaged inside": lambda: Answer(200, picture, damaged_inside(open_header(plain.body))),
         "same picture": lambda: plain,
         "near picture": lambda: picture_answer(_again(plain.body, rng)),
     }
@@ -310,7 +312,7 @@ def _planted(kind: str, i: int, model: Link, answers: dict[str, Answer], rng: np
 
 def _again(content: bytes, rng: np.random.Generator) -> Image.Image:
     """A picture in another size, a little lighter."""
-    image = Image.open(io.BytesIO(content)).convert("RGB")
+    image = open_header(content).convert("RGB")
     side = int(image.width * rng.uniform(0.9, 1.1))
     return image.resize((side, side), Image.Resampling.BICUBIC).point(lambda value: min(255, value + 2))
 

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from unseen.data.taxonomies.base import Taxonomy, build
+from unseen.data.xml import check_entities
+from unseen.files import check_plain, reads
 
 _LABELS = ("http://www.w3.org/2004/02/skos/core#prefLabel", "http://www.w3.org/2000/01/rdf-schema#label")
 _SYNONYMS = (
@@ -29,6 +31,7 @@ _FORMATS = ("xml", "turtle", "nt", "n3")
 _ABOVE = ("http://www.w3.org/2004/02/skos/core#broader", "http://www.w3.org/2000/01/rdf-schema#subClassOf")
 
 
+@reads("an OBO file", "write it anew as OBO, OWL or CSV")
 def obo(path: str | os.PathLike[str], *, name: str = "", credits: tuple[str, ...] = ()) -> Taxonomy:
     """Read an OBO file: terms that are not obsolete, their is-a links, names, definitions, synonyms of every scope.
 
@@ -46,6 +49,7 @@ def obo(path: str | os.PathLike[str], *, name: str = "", credits: tuple[str, ...
     except ImportError as error:
         raise ImportError('OBO files need: pip install "unseen[taxonomies]"') from error
     file = _file(path)
+    _check_plain_obo(file)
     ids = Counter(re.findall(rb"^\[Term\]\s+id:\s*(\S+)", file.read_bytes(), re.MULTILINE))
     if twice := [identity.decode() for identity, count in ids.items() if count > 1]:
         raise ValueError(f"{file}: term {twice[0]!r} stands twice")
@@ -75,6 +79,7 @@ def obo(path: str | os.PathLike[str], *, name: str = "", credits: tuple[str, ...
     )
 
 
+@reads("an OWL or RDF file", "write it anew as OWL, OBO or CSV")
 def owl(path: str | os.PathLike[str]) -> Taxonomy:
     """Read OWL or RDF (``.owl``, ``.rdf``, ``.xml``, ``.ttl``, ``.nt``, ``.n3``): subClassOf and SKOS broader.
 
@@ -97,6 +102,8 @@ def owl(path: str | os.PathLike[str]) -> Taxonomy:
     graph, form = Graph(), guess_format(str(file)) or "xml"
     if form not in _FORMATS:
         raise ValueError(f"path must end in .owl, .rdf, .xml, .ttl, .nt or .n3; got {str(file)!r}")
+    if form == "xml":
+        check_entities(file)
     try:
         graph.parse(file, format=form)
     except Exception as error:  # each of its parsers raises errors of its own
@@ -145,6 +152,21 @@ def _phrases(names: list[str], synonyms: list[list[str]]) -> list[tuple[int, str
 
 def _file(path: str | os.PathLike[str]) -> Path:
     file = Path(path).expanduser()
+    check_plain(file)
     if not file.is_file():
         raise FileNotFoundError(f"path: there is no file {str(file)!r}")
     return file
+
+
+_PACKED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ")
+_XML = (b"<?xml", b"<!doctype", b"<rdf:")
+
+
+def _check_plain_obo(file: Path) -> None:
+    """Raise `ValueError` for what pronto would read as something else than OBO: a packed file, or XML."""
+    with file.open("rb") as stream:
+        head = stream.read(2**16)
+    if head.startswith(_PACKED):
+        raise ValueError(f"{file} is packed; unpack it first")
+    if any(mark in head.replace(b"\0", b"").lower() for mark in _XML):
+        raise ValueError(f"{file} is XML, not OBO; read it as owl:{file}")

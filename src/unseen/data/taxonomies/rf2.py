@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unseen.data.taxonomies.base import Taxonomy, build
+from unseen.files import reads
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,6 +18,7 @@ IS_A = "116680003"
 FULL_NAME, SYNONYM = "900000000000003001", "900000000000013009"
 
 
+@reads("a release in RF2", "get it anew")
 def rf2(folder: str | os.PathLike[str], *, language: str = "en") -> Taxonomy:
     """Read active concepts, is-a relationships and descriptions of the snapshot below a folder.
 

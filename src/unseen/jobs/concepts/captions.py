@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from unseen.curation.collection import Collection
 from unseen.data.spans import opened, spans, text_lines
+from unseen.files import reads
 from unseen.methods.curation.concept_frequency import TagTable, lemmas_of
 from unseen.methods.curation.concept_frequency.shares import EACH, Span, evenly, within_span
 
@@ -251,6 +252,7 @@ def _pieces(texts: Iterable[str | None]) -> Iterator[pa.Array]:
 # -- concepts ----------------------------------------------------------------------------------------------
 
 
+@reads("a list of concepts", "write a concept in each line, or a CSV with the column concept")
 def read_concepts(path: str | os.PathLike[str], score: str | None = None) -> pd.DataFrame:
     """Concepts and what is known of them: columns concept, score, model, prompts; a row per concept and model.
 
@@ -297,6 +299,7 @@ def read_concepts(path: str | os.PathLike[str], score: str | None = None) -> pd.
 # -- tags --------------------------------------------------------------------------------------------------
 
 
+@reads("a table of texts", "write it anew as CSV")
 def read_texts(path: Path) -> pd.DataFrame:
     """A table whose cells are text as it stands there: "0001" keeps its zeros, "NA" and "null" are words."""
     import pandas as pd
@@ -321,6 +324,7 @@ def _numbers(column: pd.Series[Any], path: Path) -> pd.Series[Any]:
     return found
 
 
+@reads("a table of tags", "write a CSV with the columns sample and concept")
 def read_tags(
     path: str | os.PathLike[str], concepts: Sequence[str], keys: list[str] | None, n: int, lemmas: str = "rules"
 ) -> tuple[TagTable, int]:

@@ -26,10 +26,11 @@ from unseen.data.series import (
     read_series,
     series_domain,
 )
+from unseen.files import about
 from unseen.methods.forecasting.ttm import TTM, pretrained
 from unseen.methods.forecasting.ttm.pretrained import check_tuning
 from unseen.methods.forecasting.ttm.windows import RESOLUTIONS, resolution_of
-from unseen.runtime import replacing
+from unseen.runtime import replacing_files
 from unseen.validation.conformal import conformal_widths, coverage, fewest
 
 if TYPE_CHECKING:
@@ -526,17 +527,17 @@ def _bounds(y: Array, past: _Past, level: float | None, names: Sequence[str]) ->
 
 
 def write(result: Forecast, out: str | os.PathLike[str]) -> Path:
-    """Write forecast.csv, backtest.csv and forecast.png to a folder, each all or nothing."""
+    """Write forecast.csv, backtest.csv and forecast.png to a folder, all or nothing."""
     from unseen.jobs.forecasting.page import draw
 
     folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
     jobs: dict[str, Callable[[Path], Any]] = {
         "forecast.csv": lambda file: result.table.to_csv(file, index=False),
         "backtest.csv": lambda file: result.backtest.to_csv(file, index=False),
         "forecast.png": lambda file: draw(result.series, result.table, result.chosen, file),
     }
-    for name, job in jobs.items():
-        with replacing(folder / name) as temporary:
-            job(temporary)
+    with replacing_files(folder, jobs) as part:
+        for name, job in jobs.items():
+            with about(folder / name):
+                job(part / name)
     return folder

@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from unseen.data.domain import Domain
 from unseen.data.loaders.common import TEXT_COLUMNS, find_column, locate
 from unseen.data.loaders.table import as_texts, read_frame
+from unseen.data.reading import read_bytes
 from unseen.data.taxonomies import Taxonomy
 from unseen.data.words import WordVectors, fasttext, read_vectors, sentences, wordllama, words_of
+from unseen.files import reads
 from unseen.methods.base import UNKNOWN
 from unseen.methods.zero_shot.text2node import Text2Node
 from unseen.nn.state import load_state, save_state
@@ -199,6 +201,7 @@ def sentence_vectors(texts: Sequence[str], encoder: str) -> WordVectors:
     return sentences(some, vectors, encoder)
 
 
+@reads("a list of phrases", "write a phrase in each line, or a CSV with the column phrase")
 def read_phrases(path: str | os.PathLike[str], column: str | None = None) -> list[str]:
     """The phrases of a table (CSV, TSV, Parquet, JSON lines) or of a text file with one in each line.
 
@@ -210,7 +213,7 @@ def read_phrases(path: str | os.PathLike[str], column: str | None = None) -> lis
     fs, file = locate(path)
     if file.lower().endswith(".txt"):
         try:
-            lines = fs.cat_file(file).decode("utf-8-sig").splitlines()
+            lines = read_bytes(fs, file).decode("utf-8-sig").splitlines()
         except UnicodeDecodeError as error:
             raise ValueError(f"{file} must be in UTF-8: {error}") from error
         phrases = [line.strip() for line in lines if line.strip()]
@@ -222,6 +225,7 @@ def read_phrases(path: str | os.PathLike[str], column: str | None = None) -> lis
     return phrases
 
 
+@reads("a table of phrases and nodes", "write a CSV with the columns phrase and node")
 def read_pairs(path: str | os.PathLike[str], taxonomy: Taxonomy) -> Domain:
     """Phrases with the identifiers of their nodes, from the columns ``phrase`` and ``node`` of a table.
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from unseen.curation.uids import is_uid
 from unseen.data.archive import Archive
 from unseen.encoders.defaults import encoder_of
+from unseen.files import reads
 from unseen.nn.rows import Stack
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class Embeddings:
         return "" if other is None else f"{str(self.ids[other])!r}, row {other}, has not 32 hexadecimal digits"
 
 
+@reads("a table of embeddings", "write it anew with numpy.save")
 def read_embeddings(
     path: str | os.PathLike[str],
     *,

@@ -6,8 +6,6 @@ import dataclasses
 import json
 import logging
 import os
-import shutil
-import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from unseen.curation.uids import write_uids
+from unseen.files import about
 from unseen.jobs.pruning.embeddings import Embeddings, read_embeddings
 from unseen.methods.curation.concept_pruning import (
     BLANK,
@@ -31,7 +30,7 @@ from unseen.methods.curation.concept_pruning import (
 )
 from unseen.methods.curation.concept_pruning.selection import Pick, Rule, number
 from unseen.nn.rows import Part
-from unseen.runtime import reproducible, stage, stages
+from unseen.runtime import replacing_files, reproducible, stage, stages
 
 log = logging.getLogger(__name__)
 
@@ -303,9 +302,9 @@ def write(result: Pruned, out: str | os.PathLike[str], *, pictures: bool = True,
     """Write what was found to a folder, and return what ``pruning.json`` holds.
 
     ``kept.parquet`` and ``dropped.parquet`` (id, concept, distance, reason; together every sample once),
-    ``concepts.parquet``, ``uids.npy`` in DataComp's format where samples have uids, ``report.html``, and last
-    ``pruning.json``. All are written into a hidden folder inside first; then those of an earlier run go, and these are
-    moved in, so that a full disk leaves an earlier result as it was. Files of other names stay.
+    ``concepts.parquet``, ``uids.npy`` in DataComp's format where samples have uids, ``report.html``, and
+    ``pruning.json``. They take the place of those of an earlier run all at once, so that a full disk or a kill leaves
+    an earlier result as it was. Files of other names stay.
 
     Raises
     ------
@@ -331,23 +330,10 @@ def write(result: Pruned, out: str | os.PathLike[str], *, pictures: bool = True,
         jobs["uids.npy"] = lambda file: write_uids(file, ids.tolist())
     else:
         log.warning("uids.npy is left out: %s", result.samples.no_uids)
-    new = not folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
-    beside = folder / f".{uuid.uuid4().hex[:8]}.partial"
-    try:
-        beside.mkdir()
+    with replacing_files(folder, FILES) as part:
         for name, job in jobs.items():
-            job(beside / name)
-        for name in reversed(FILES):  # a reader that finds pruning.json finds all of one run
-            (folder / name).unlink(missing_ok=True)
-        for name in FILES:
-            if name in jobs:
-                (beside / name).replace(folder / name)
-        new = False
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-        if new:
-            folder.rmdir()
+            with about(folder / name):
+                job(part / name)
     return told
 
 

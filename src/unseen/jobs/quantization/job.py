@@ -434,10 +434,14 @@ def _batches(bundle: Bundle, pictures: Domain) -> Iterator[Tensor]:
 
 def _save(small: Bundle, about: dict[str, Any], out: Path) -> None:
     """The model first, so that its size is known, then what is told of it."""
-    small.save(out)
     about["folder"] = str(out)
-    about["megabytes"]["folder"] = sum(file.stat().st_size for file in out.rglob("*") if file.is_file()) * 8 / MEGABYTE
-    _tell(small, about, out)
+
+    def tell(part: Path) -> None:
+        there = sum(file.stat().st_size for file in part.rglob("*") if file.is_file())
+        about["megabytes"]["folder"] = there * 8 / MEGABYTE
+        _tell(small, about, part)
+
+    small.save(out, more=tell)
 
 
 def _tell(small: Bundle, about: dict[str, Any], out: Path) -> None:

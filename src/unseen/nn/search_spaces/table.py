@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import platform
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from unseen.data.architectures import ArchitectureTable
 from unseen.data.domain import Domain
 from unseen.nn.search_spaces.base import SearchSpace
 from unseen.nn.search_spaces.training import Recipe, train_architecture
-from unseen.runtime import track
+from unseen.runtime import replacing, track
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,12 +90,8 @@ def _read(journal: Path | None, start: dict[str, Any]) -> dict[tuple[str, int], 
 
 def _replace(file: Path, text: str) -> None:
     """Write a file, all or nothing."""
-    temporary = file.with_name(f".{file.name}.{uuid.uuid4().hex[:8]}")
-    try:
+    with replacing(file) as temporary:
         temporary.write_text(text)
-        temporary.replace(file)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def as_table(

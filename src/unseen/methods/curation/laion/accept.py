@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
-from unseen.data.images import decode, verify
+from unseen.data.images import decode, open_header, verify
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -93,7 +93,7 @@ def look(content: bytes, rule: Acceptance) -> Looked:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the rule decides
-            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            with open_header(content, FORMATS) as image:
                 width, height = image.size
     except Image.DecompressionBombError as error:
         return Looked(BOMB, detail=str(error))

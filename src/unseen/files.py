@@ -1,0 +1,299 @@
+"""Files: only plain ones are opened, what a reader dies of becomes a sentence, and what is written is there or not."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import functools
+import os
+import re
+import shutil
+import stat
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+LONGEST = 300
+"""Characters of what a reader says that a message repeats."""
+
+_PACKAGE = Path(__file__).parent
+
+_SPECIAL = {
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def sentence(error: BaseException) -> str:
+    """What an error says, in one line that can be understood without a traceback."""
+    said = " ".join(str(error).split())
+    if isinstance(error, MemoryError):
+        return "it asks for more memory than there is" + (f" ({said})" if said else "")
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, UnicodeError):
+        return f"it is not UTF-8 text: {said}"
+    if isinstance(error, KeyError):
+        return f"a part called {said} is missing"
+    if isinstance(error, IndexError):
+        return f"it ends before a part that it announces ({said})"
+    if isinstance(error, (EOFError, AssertionError, StopIteration)) and not said:
+        return "it ends too early or holds what it should not"
+    return said[:LONGEST] if said else f"a {type(error).__name__}"
+
+
+@contextlib.contextmanager
+def named(path: str | os.PathLike[str], what: str, advice: str = "", also: tuple[str, ...] = ()) -> Iterator[None]:
+    """Make one `ValueError` of whatever the block raises: it names the file, says what is wrong and what to do.
+
+    What says so already passes, and so does what is not about content: a file that is missing or forbidden, a package
+    that is not installed, a network that is not there. An `OSError` of the system (a full disk, a broken one) stays one
+    and gets the name.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    what : str
+        What it should have been: "a NumPy file".
+    advice : str
+        What to do about it, as the end of a sentence.
+    also : tuple of str
+        Other names of the file by which a message may have called it.
+    """
+    name = os.fspath(path)
+    try:
+        yield
+    except (FileNotFoundError, PermissionError, IsADirectoryError, ConnectionError, ImportError, NameError):
+        raise
+    except Exception as error:
+        said = str(error)
+        told = any(len(word) > 2 and word in said for word in (name, Path(name).name, *also))
+        if isinstance(error, OSError) and error.errno is not None:
+            if not told and error.filename is None:
+                error.filename = name
+            raise
+        if isinstance(error, ValueError) and _is_ours(error):
+            if told or type(error) is not ValueError:
+                raise
+            raise ValueError(f"{name}: {said}") from error
+        end = f"; {advice}" if advice else ""
+        raise ValueError(f"{name} is not {what} that can be read: {sentence(error)}{end}") from error
+
+
+def _is_ours(error: Exception) -> bool:
+    """Whether an error was raised in this package, and so says what it means."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and Path(trace.tb_frame.f_code.co_filename).is_relative_to(_PACKAGE)
+
+
+def reads(what: str, advice: str = "") -> Callable[[F], F]:
+    """Decorate a function whose first argument is a path, so that its errors are `named`."""
+
+    def decorate(function: F) -> F:
+        @functools.wraps(function)
+        def reading(*args: Any, **kwargs: Any) -> Any:
+            path = args[0] if args else next(iter(kwargs.values()), None)
+            if not isinstance(path, (str, os.PathLike)):
+                return function(*args, **kwargs)
+            with named(path, what, advice):
+                if "://" not in os.fspath(path):
+                    check_plain(path)
+                return function(*args, **kwargs)
+
+        return cast(F, reading)
+
+    return decorate
+
+
+@contextlib.contextmanager
+def about(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Give an error of the system that the block raises the name of the file that is written, if it has none."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = os.fspath(path)
+        raise
+
+
+def check_plain(path: str | os.PathLike[str]) -> None:
+    """Raise `ValueError` for a pipe, a socket or a device: whoever opens one may wait for ever."""
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116 - follows links, as opening does
+    except OSError:
+        return  # opening tells it better
+    special = _SPECIAL.get(stat.S_IFMT(mode))
+    if special:
+        raise ValueError(f"{os.fspath(path)} is {special}, not a file; only plain files are read")
+
+
+def read_plain(path: str | os.PathLike[str]) -> str:
+    """The text of a file; `ValueError` if it is a pipe, a socket or a device."""
+    check_plain(path)
+    return Path(path).read_text(encoding="utf-8")
+
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\n")
+
+
+def harmless(value: Any) -> Any:
+    """A cell of which a spreadsheet makes no formula; lines in it end as writers of CSV expect, who quote them."""
+    if not isinstance(value, str):
+        return value
+    value = value.replace("\r\n", "\n").replace("\r", "\n")
+    return f"'{value}" if value.startswith(_FORMULA) else value
+
+
+def inside(path: Path, folder: Path) -> bool:
+    """Whether a path leads into a folder, links followed; False where links go round in a circle."""
+    try:
+        return path.resolve().is_relative_to(folder)
+    except (OSError, RuntimeError):  # RuntimeError: links in a circle, before Python 3.13
+        return False
+
+
+# -- writing -----------------------------------------------------------------------------------------------
+
+_LITTER = re.compile(r"\.(?P<name>.+)\.(?P<what>partial|old)-[0-9a-f]{8}")
+_LONGEST_NAME = 200
+_EXCHANGE, _HERE = 2, -100
+"""RENAME_EXCHANGE (and macOS' RENAME_SWAP), and AT_FDCWD."""
+
+_swept: set[Path] = set()
+
+
+@contextlib.contextmanager
+def beside(path: Path) -> Iterator[Path]:
+    """An empty hidden folder beside `path`, held for the block and removed after it.
+
+    What killed processes left there is swept first, once per process and place: a folder that nobody holds.
+    """
+    if path.parent.resolve() not in _swept:
+        sweep(path.parent)
+        _swept.add(path.parent.resolve())
+    while True:
+        folder = path.with_name(f".{path.name[:_LONGEST_NAME]}.partial-{uuid.uuid4().hex[:8]}")
+        folder.mkdir()
+        descriptor = _hold(folder, wait=True)
+        if folder.exists():  # nobody swept it before it was held
+            break
+        _let_go(descriptor)
+    try:
+        yield folder
+    finally:
+        _remove(folder)
+        _let_go(descriptor)
+
+
+def put(new: Path, place: Path) -> None:
+    """Put the folder `new` in the place of another or of none; the other is then called as `new` was.
+
+    Both change places at once where the system can do that: a kill leaves one or the other. Where it cannot, the old
+    one is moved aside for a moment, and put back by the next who opens or writes it (`recovered`).
+    """
+    if not place.exists() and not place.is_symlink():
+        new.rename(place)
+        return
+    if exchange(new, place):
+        return
+    old = place.with_name(f".{place.name[:_LONGEST_NAME]}.old-{uuid.uuid4().hex[:8]}")
+    descriptor = _hold(place, wait=True)
+    try:
+        place.rename(old)
+        try:
+            new.rename(place)
+        except OSError:
+            old.rename(place)
+            raise
+        _remove(old)
+    finally:
+        _let_go(descriptor)
+
+
+def exchange(one: Path, other: Path) -> bool:
+    """Let two folders change places at once; False where the system or the disk cannot do that."""
+    try:
+        library = ctypes.CDLL(None, use_errno=True)
+    except (OSError, TypeError):
+        return False
+    names = os.fsencode(one), os.fsencode(other)
+    if rename := getattr(library, "renameat2", None):
+        failed = rename(_HERE, names[0], _HERE, names[1], _EXCHANGE)
+    elif rename := getattr(library, "renamex_np", None):
+        failed = rename(*names, _EXCHANGE)
+    else:
+        return False
+    if not failed:
+        return True
+    number = ctypes.get_errno()
+    if number in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EPERM):
+        return False
+    raise OSError(number, os.strerror(number), os.fspath(other))
+
+
+def recovered(place: str | os.PathLike[str]) -> Path:
+    """The same place, where a killed process may have left its folder aside: it is put back."""
+    place = Path(place)
+    if not place.exists() and place.parent.is_dir():
+        sweep(place.parent)
+    return place
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed processes left in a folder, and put back what they had put aside; leave what is held."""
+    try:
+        there = [Path(entry.path) for entry in os.scandir(folder) if _LITTER.fullmatch(entry.name)]
+    except OSError:
+        return
+    for path in there:
+        descriptor = _hold(path, wait=False)
+        if descriptor is None:
+            continue
+        try:
+            found = _LITTER.fullmatch(path.name)
+            assert found is not None
+            place = path.with_name(found["name"])
+            if found["what"] == "old" and not place.exists():
+                with contextlib.suppress(OSError):
+                    path.rename(place)
+            else:
+                _remove(path)
+        finally:
+            _let_go(descriptor)
+
+
+def _hold(folder: Path, *, wait: bool) -> int | None:
+    """Hold a folder, as others see by trying; None if another process does, or no folder can be held here."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _let_go(descriptor: int | None) -> None:
+    if descriptor is not None:
+        os.close(descriptor)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder, or a link in its place."""
+    if folder.is_symlink():
+        folder.unlink(missing_ok=True)
+    else:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,233 @@
+"""Who opens connections and asks nothing does not keep others out; on real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import http.client
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from starlette.responses import PlainTextResponse, StreamingResponse
+
+from unseen.serving.connections import Patience, Watch, address_of
+from unseen.serving.server import Server, listen
+
+Running = Callable[..., int]
+
+
+async def app(scope: Any, receive: Any, send: Any) -> None:
+    if scope["type"] == "lifespan":
+        while True:
+            message = await receive()
+            await send({"type": f"{message['type']}.complete"})
+            if message["type"] == "lifespan.shutdown":
+                return
+    if scope["path"] == "/much":
+        await StreamingResponse(iter([bytes(2**20)] * 64))(scope, receive, send)
+        return
+    body, more = b"", True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return
+        body, more = body + message.get("body", b""), message.get("more_body", False)
+    await PlainTextResponse(f"{len(body)} bytes")(scope, receive, send)
+
+
+@pytest.fixture
+def running(monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
+    servers: list[Server] = []
+    made = Server.__init__
+
+    def kept(self: Server, *arguments: Any) -> None:
+        made(self, *arguments)
+        servers.append(self)
+
+    monkeypatch.setattr(Server, "__init__", kept)
+    threads = []
+
+    def start(**patience: Any) -> int:
+        there: list[str] = []
+        known = threading.Event()
+
+        def ready(url: str) -> None:
+            there.append(url)
+            known.set()
+
+        asked = (app, "127.0.0.1", 0, ready, 1) + ((Patience(**patience),) if patience else ())
+        threads.append(threading.Thread(target=listen, args=asked))
+        threads[-1].start()
+        assert known.wait(20)
+        return int(there[0].rpartition(":")[2])
+
+    yield start
+    for server in servers:
+        server.should_exit = True
+    for thread in threads:
+        thread.join(10)
+
+
+def half_open(port: int, n: int, sent: bytes = b"GET / HTTP/1.1\r\nHost: a\r\n") -> list[socket.socket]:
+    found = []
+    for _ in range(n):
+        connection = socket.create_connection(("127.0.0.1", port), timeout=10)
+        connection.sendall(sent)
+        found.append(connection)
+    return found
+
+
+def ask(port: int) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("POST", "/", b"abc")
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def is_closed(connection: socket.socket, seconds: float) -> bool:
+    connection.settimeout(seconds)
+    try:
+        while connection.recv(4096):  # the end of an answer
+            pass
+        return True
+    except TimeoutError:
+        return False
+    except OSError:
+        return True
+
+
+@pytest.mark.parametrize("sent", [b"", b"G", b"GET / HTTP/1.1\r\nHost: a\r\n"])
+def test_1100_half_open_connections_keep_nobody_out(running: Running, sent: bytes) -> None:
+    port = running()
+    there = half_open(port, 1100, sent)
+    try:
+        assert [ask(port) for _ in range(5)] == [(200, b"3 bytes")] * 5
+    finally:
+        for connection in there:
+            connection.close()
+
+
+def test_headers_that_come_byte_by_byte_are_waited_for_once(running: Running) -> None:
+    port = running(headers=0.6)
+    (slow,) = half_open(port, 1)
+    began = time.monotonic()
+    for _ in range(4):
+        time.sleep(0.2)
+        try:
+            slow.sendall(b"x")
+        except OSError:
+            break
+    assert is_closed(slow, 2)
+    assert time.monotonic() - began < 2
+
+
+def test_a_second_request_is_waited_for_as_the_first(running: Running) -> None:
+    port = running(headers=0.5)
+    connection = socket.create_connection(("127.0.0.1", port), timeout=5)
+    connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+    connection.sendall(b"G")
+    assert is_closed(connection, 3)
+
+
+def test_a_body_that_does_not_come_ends_the_connection(running: Running) -> None:
+    port = running(body=0.5)
+    (slow,) = half_open(port, 1, b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nab")
+    assert is_closed(slow, 3)
+    assert ask(port) == (200, b"3 bytes")
+
+
+def test_a_client_that_does_not_read_is_not_waited_for(running: Running) -> None:
+    port = running(reading=0.5)
+    deaf = socket.socket()
+    deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    deaf.connect(("127.0.0.1", port))
+    deaf.sendall(b"GET /much HTTP/1.1\r\nHost: a\r\n\r\n")
+    time.sleep(1.5)
+    deaf.settimeout(5)
+    seen = 0
+    with contextlib.suppress(OSError):  # reset, or at its end before all has come
+        while part := deaf.recv(2**16):
+            seen += len(part)
+    assert seen < 64 * 2**20
+
+
+def test_a_burst_of_a_thousand_requests_of_one_address_is_let_in(running: Running) -> None:
+    port = running()
+
+    async def one() -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc")
+        answer = await reader.read()
+        writer.close()
+        return answer.partition(b"\r\n")[0]
+
+    async def all_of_them() -> list[bytes]:
+        return await asyncio.gather(*(one() for _ in range(1000)))
+
+    assert set(asyncio.run(all_of_them())) == {b"HTTP/1.1 200 OK"}
+
+
+class Fake:
+    def __init__(self) -> None:
+        self.aborted = False
+        self.transport = self
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+def test_an_address_has_so_many_connections_and_others_have_theirs() -> None:
+    watch = Watch(Patience(address=3))
+    first = [Fake() for _ in range(3)]
+    assert [watch.admit(one, "a") for one in first] == [True] * 3
+    for one in first[1:]:
+        watch.asked(one)
+    fourth = Fake()
+    assert watch.admit(fourth, "a")  # in the place of the one that asked nothing
+    assert [one.aborted for one in first] == [True, False, False]
+    watch.asked(fourth)
+    assert not watch.admit(Fake(), "a")
+    assert watch.admit(Fake(), "b")
+    watch.forget(fourth, "a")
+    assert watch.admit(Fake(), "a")
+
+
+def test_half_open_connections_of_many_addresses_make_room_for_others() -> None:
+    watch = Watch(Patience(connections=5))
+    made = [Fake() for _ in range(4)]
+    for i, one in enumerate(made):
+        watch.admit(one, str(i))
+    watch.asked(made[0])
+    assert watch.admit(Fake(), "b")
+    assert [one.aborted for one in made] == [False, True, False, False]
+
+
+def test_nothing_is_kept_of_closed_connections() -> None:
+    watch = Watch(Patience())
+    one = Fake()
+    watch.admit(one, "a")
+    watch.forget(one, "a")
+    assert not watch.open
+    assert not watch.half
+
+
+@pytest.mark.parametrize(
+    ("peer", "address"),
+    [
+        (("10.0.0.1", 5), "10.0.0.1"),
+        (("::ffff:10.0.0.1", 5, 0, 0), "10.0.0.1"),
+        (("2001:db8:0:1:2:3:4:5", 5, 0, 0), "2001:db8:0:1::/64"),
+        (None, ""),
+        ("", ""),
+    ],
+)
+def test_whose_connection_it_is(peer: Any, address: str) -> None:
+    assert address_of(peer) == address
