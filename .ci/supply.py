@@ -104,6 +104,13 @@ TOLD = {
 """Licences of distributions whose metadata do not tell one as SPDX has it, read in their own files."""
 
 
+FREE = frozenset({"torch", "torchvision"})
+"""Are in no constraint: which build fits a processor or a GPU is for its owner to choose, within pyproject's range."""
+
+BUILD = ("nvidia-", "cuda-", "triton")
+"""Come with a build of torch for GPUs, under terms of their makers, and are no part of this project."""
+
+
 class Part(NamedTuple):
     """A distribution, or something that comes along in the package."""
 
@@ -226,6 +233,8 @@ def parts() -> list[Part]:
     out = []
     for distribution in closure():
         told: Any = distribution.metadata
+        if canonical(told["Name"]).startswith(BUILD):
+            continue
         urls = [line.partition(",")[2].strip() for line in told.get_all("Project-URL") or ()]
         home = told.get("Home-page") or (urls[0] if urls else "")
         version = distribution.version.partition("+")[0]
@@ -281,7 +290,7 @@ def unknown() -> list[str]:
 def constraints() -> str:
     """The versions that are installed here, a line each."""
     head = "# The versions that are tested; written by `python .ci/supply.py constraints`.\n"
-    return head + "".join(f"{part.name}=={part.version}\n" for part in parts())
+    return head + "".join(f"{part.name}=={part.version}\n" for part in parts() if part.name not in FREE)
 
 
 def page() -> str:
