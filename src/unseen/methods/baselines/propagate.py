@@ -95,7 +95,7 @@ class Propagate(PerDomainMethod):
 
 
 def spread(
-    known: Sequence[tuple[Float[Tensor, "n d"], Int[np.ndarray, " n"]]], target: Float[Tensor, "m d"], n_classes: int,
+    known: Sequence[tuple[Float[Tensor, "_ d"], Int[np.ndarray, " _"]]], target: Float[Tensor, "m d"], n_classes: int,
     neighbours: int, alpha: float,
 ) -> Float[Tensor, "m c"]:  # fmt: skip
     """Probabilities of target samples, from labels that spread over the graph of all samples.
