@@ -108,7 +108,7 @@ def compare(
     cpus_per_fit: Annotated[float, typer.Option(help="Processors that Ray sets aside for a fit.", min=0)] = 1.0,
     gpus_per_fit: Annotated[float, typer.Option(help="GPUs for a fit; .25 lets four share one.", min=0)] = 0.0,
 ) -> None:
-    """Run every method that fits, choose without labels, and report.
+    """Run unlike methods that fit, keep what they agree on without a label of the target, and report.
 
     Labels of the target, unless --labels says otherwise, grade what was chosen; they choose nothing.
 
