@@ -161,16 +161,52 @@ def _check_elements(content: memoryview) -> None:
         if len(body) < size:
             raise ValueError(f"a part announces {size:,} bytes, of which {len(body):,} are there")
         if kind == _PACKED:
-            head = zlib.decompressobj().decompress(body, 512)
-            if len(head) < 8:
-                raise ValueError("a packed part is damaged")
-            inner, unpacked = struct.unpack(f"{order}II", head[:8])
-            check_unpacked(unpacked, size, "a packed part")
+            body = _unpacked(body, size, order)
+            inner, size_inside = struct.unpack(f"{order}II", body[:8])
             if inner == _MATRIX:
-                _check_shape(memoryview(head)[8:], unpacked, order)
+                _check_matrix(body[8 : 8 + size_inside], size_inside, order)
         elif kind == _MATRIX:
-            _check_shape(body[:512], size, order)
+            _check_matrix(body, size, order)
         place += 8 + size
+
+
+def _unpacked(body: memoryview, size: int, order: str) -> memoryview:
+    """A packed part with its tag, if it does not unpack to too much."""
+    packer = zlib.decompressobj()
+    head = packer.decompress(body, 8)
+    if len(head) < 8:
+        raise ValueError("a packed part is damaged")
+    _, length = struct.unpack(f"{order}II", head)
+    check_unpacked(length, size, "a packed part")
+    return memoryview(head + packer.decompress(packer.unconsumed_tail, max(1, length)))
+
+
+_TYPES = frozenset({*range(1, 8), 9, *range(12, 19)})
+_CLASSES = range(1, 18)
+"""What the format knows; scipy looks others up behind the end of its tables, which ends the process."""
+
+
+def _check_matrix(body: memoryview, size: int, order: str, depth: int = 0) -> None:
+    """Raise `ValueError` if a part of a matrix is of no type, or reaches beyond its end; also in cells and records."""
+    if not size:
+        return
+    _check_shape(body[:512], size, order)
+    if depth > 100:
+        raise ValueError("cells are nested too deeply")
+    place = 0
+    while place + 8 <= len(body):
+        kind, length = struct.unpack(f"{order}II", body[place : place + 8])
+        if kind >> 16:  # up to four bytes, which stand in the tag
+            kind, length, step = kind & 0xFFFF, kind >> 16, 8
+            inside = length <= 4
+        else:
+            step = 8 + (length + 7) // 8 * 8
+            inside = length <= len(body) - place - 8
+        if kind not in _TYPES or not inside:
+            raise ValueError(f"a part of a matrix is of type {kind} and has {length:,} bytes")
+        if kind == _MATRIX:
+            _check_matrix(body[place + 8 : place + 8 + length], length, order, depth + 1)
+        place += step
 
 
 def _check_shape(head: memoryview, size: int, order: str) -> None:
@@ -178,6 +214,8 @@ def _check_shape(head: memoryview, size: int, order: str) -> None:
     if len(head) < 24:
         raise ValueError("the head of a matrix is damaged")
     (flags,) = struct.unpack(f"{order}I", head[8:12])
+    if flags & 0xFF not in _CLASSES:
+        raise ValueError(f"a matrix is of class {flags & 0xFF}, which nobody knows")
     _, length = struct.unpack(f"{order}II", head[16:24])
     n = length // 4 if length <= len(head) - 24 else 0
     sides = struct.unpack(f"{order}{n}i", head[24 : 24 + 4 * n])
@@ -204,6 +242,7 @@ def _positions(values: Any, key: str, n: int) -> IntArray:
 def _dense(values: Any) -> NDArray[Any]:
     if not hasattr(values, "toarray"):
         return np.asarray(values)
+    values.check_format(full_check=True)  # places outside of the matrix would be written to
     check_unpacked(math.prod(values.shape) * values.dtype.itemsize, values.data.nbytes, "a sparse matrix")
     return values.toarray()
 
