@@ -216,7 +216,9 @@ def _check_shape(head: memoryview, size: int, order: str) -> None:
     (flags,) = struct.unpack(f"{order}I", head[8:12])
     if flags & 0xFF not in _CLASSES:
         raise ValueError(f"a matrix is of class {flags & 0xFF}, which nobody knows")
-    _, length = struct.unpack(f"{order}II", head[16:24])
+    kind, length = struct.unpack(f"{order}II", head[16:24])
+    if struct.unpack(f"{order}II", head[:8]) != (6, 8) or kind != 5 or length < 8 or length % 4:
+        raise ValueError("the head of a matrix is damaged")
     n = length // 4 if length <= len(head) - 24 else 0
     sides = struct.unpack(f"{order}{n}i", head[24 : 24 + 4 * n])
     if not sides or min(sides) < 0 or (flags & 0xFF != _SPARSE and math.prod(sides) > size + 2**20):
