@@ -193,7 +193,7 @@ def _check_matrix(body: memoryview, size: int, order: str, depth: int = 0) -> No
     _check_shape(body[:512], size, order)
     if depth > 100:
         raise ValueError("cells are nested too deeply")
-    place = 0
+    place, found = 0, 0
     while place + 8 <= len(body):
         kind, length = struct.unpack(f"{order}II", body[place : place + 8])
         if kind >> 16:  # up to four bytes, which stand in the tag
@@ -206,7 +206,10 @@ def _check_matrix(body: memoryview, size: int, order: str, depth: int = 0) -> No
             raise ValueError(f"a part of a matrix is of type {kind} and has {length:,} bytes")
         if kind == _MATRIX:
             _check_matrix(body[place + 8 : place + 8 + length], length, order, depth + 1)
-        place += step
+        place, found = place + step, found + 1
+    (flags,) = struct.unpack(f"{order}I", body[8:12])
+    if flags & 0xFF == _SPARSE and (depth or found < 6):  # head, sides, name, rows, columns, values
+        raise ValueError("a sparse matrix lacks a part, or stands in a cell")
 
 
 def _check_shape(head: memoryview, size: int, order: str) -> None:
@@ -244,7 +247,12 @@ def _positions(values: Any, key: str, n: int) -> IntArray:
 def _dense(values: Any) -> NDArray[Any]:
     if not hasattr(values, "toarray"):
         return np.asarray(values)
-    values.check_format(full_check=True)  # places outside of the matrix would be written to
+    starts, rows = np.asarray(values.indptr), np.asarray(values.indices)
+    in_order = len(starts) == values.shape[1] + 1 and starts[0] == 0 and not (np.diff(starts) < 0).any()
+    if not in_order or starts[-1] > min(len(rows), len(values.data)):
+        raise ValueError("the columns of a sparse matrix are damaged")
+    if len(rows) and (rows.min() < 0 or rows.max() >= values.shape[0]):  # they would be written to
+        raise ValueError("a sparse matrix has values outside of itself")
     check_unpacked(math.prod(values.shape) * values.dtype.itemsize, values.data.nbytes, "a sparse matrix")
     return values.toarray()
 
