@@ -210,6 +210,8 @@ def _check_matrix(body: memoryview, size: int, order: str, depth: int = 0) -> No
     (flags,) = struct.unpack(f"{order}I", body[8:12])
     if flags & 0xFF == _SPARSE and (depth or found < 6):  # head, sides, name, rows, columns, values
         raise ValueError("a sparse matrix lacks a part, or stands in a cell")
+    if flags & 0xFF in range(4, 16) and found < 4 + bool(flags & 0x800):  # and of complex ones another
+        raise ValueError("a matrix lacks a part")
 
 
 def _check_shape(head: memoryview, size: int, order: str) -> None:
