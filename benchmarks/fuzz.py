@@ -206,8 +206,13 @@ def models() -> Corpus:
     return out
 
 
-def corpus() -> Corpus:
-    """Every format: `reader|name of the file`, and what is right of it."""
+def corpus(only: str = "") -> Corpus:
+    """Every format, or those that begin so: `reader|name of the file`, and what is right of it."""
+    everything = _everything()
+    return {key: right for key, right in everything.items() if key.startswith(only)}
+
+
+def _everything() -> Corpus:
     return pictures() | arrays() | tables() | ontologies() | archives() | graphs() | models()
 
 
@@ -387,14 +392,14 @@ def inputs(right: Corpus, seed: int) -> Iterator[tuple[int, str, bytes]]:
         number += 1
 
 
-def work(seed: int, begin: int, seconds: float, most: int, folder: Path) -> None:
+def work(seed: int, begin: int, seconds: float, most: int, folder: Path, only: str = "") -> None:
     """Read inputs from number `begin` on, a line of JSON for each on standard output."""
     warnings.simplefilter("ignore")
     import logging
 
     logging.disable(logging.CRITICAL)
     read = readers()
-    right = corpus()
+    right = corpus(only)
     import torch
 
     torch.set_num_threads(1)
@@ -427,7 +432,7 @@ def content_of(seed: int, wanted: int, right: Corpus) -> tuple[str, bytes]:
     return key, mutate(rng.choice(right[key]), right[key], rng)
 
 
-def run(seed: int, seconds: float, most: int, keep: Path | None) -> dict[str, Any]:
+def run(seed: int, seconds: float, most: int, keep: Path | None, only: str = "") -> dict[str, Any]:
     """All inputs, in processes that may die; the counts, and each different failure once."""
     counts: Counter[str] = Counter()
     kinds: dict[str, Counter[str]] = {}
@@ -437,7 +442,7 @@ def run(seed: int, seconds: float, most: int, keep: Path | None) -> dict[str, An
         while time.monotonic() < end and sum(counts.values()) < most:
             left = most - sum(counts.values())
             order = [sys.executable, __file__, "--work", folder, "--seed", str(seed), "--begin", str(begin)]
-            order += ["--seconds", str(end - time.monotonic()), "--most", str(left)]
+            order += ["--seconds", str(end - time.monotonic()), "--most", str(left), "--only", only]
             open_: dict[str, Any] | None = None
             with subprocess.Popen(order, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
                 assert process.stdout is not None
@@ -457,7 +462,7 @@ def run(seed: int, seconds: float, most: int, keep: Path | None) -> dict[str, An
                 _count(died, counts, kinds, failures)
             elif process.returncode == 0:
                 break
-    right = corpus()
+    right = corpus(only)
     for failure in failures.values():
         key, content = content_of(seed, failure["number"], right)
         if keep is not None:
@@ -491,12 +496,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--begin", type=int, default=0)
     parser.add_argument("--keep", type=Path)
+    parser.add_argument("--only", default="", help="kinds that begin so")
     parser.add_argument("--work", type=Path)
     given = parser.parse_args()
     if given.work is not None:
-        work(given.seed, given.begin, given.seconds, given.most, given.work)
+        work(given.seed, given.begin, given.seconds, given.most, given.work, given.only)
         return
-    print(json.dumps(run(given.seed, given.seconds, given.most, given.keep), indent=1))
+    print(json.dumps(run(given.seed, given.seconds, given.most, given.keep, given.only), indent=1))
 
 
 if __name__ == "__main__":

@@ -86,6 +86,10 @@ def named(path: str | os.PathLike[str], what: str, advice: str = "", also: tuple
             raise ValueError(f"{name}: {said}") from error
         end = f"; {advice}" if advice else ""
         raise ValueError(f"{name} is not {what} that can be read: {sentence(error)}{end}") from error
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # of parsers in Rust, which is no `Exception`
+            raise
+        raise ValueError(f"{name} is not {what} that can be read: its parser gave up on it") from error
 
 
 def _is_ours(error: Exception) -> bool:

@@ -161,16 +161,57 @@ def _check_elements(content: memoryview) -> None:
         if len(body) < size:
             raise ValueError(f"a part announces {size:,} bytes, of which {len(body):,} are there")
         if kind == _PACKED:
-            head = zlib.decompressobj().decompress(body, 512)
-            if len(head) < 8:
-                raise ValueError("a packed part is damaged")
-            inner, unpacked = struct.unpack(f"{order}II", head[:8])
-            check_unpacked(unpacked, size, "a packed part")
+            body = _unpacked(body, size, order)
+            inner, size_inside = struct.unpack(f"{order}II", body[:8])
             if inner == _MATRIX:
-                _check_shape(memoryview(head)[8:], unpacked, order)
+                _check_matrix(body[8 : 8 + size_inside], size_inside, order)
         elif kind == _MATRIX:
-            _check_shape(body[:512], size, order)
+            _check_matrix(body, size, order)
         place += 8 + size
+
+
+def _unpacked(body: memoryview, size: int, order: str) -> memoryview:
+    """A packed part with its tag, if it does not unpack to too much."""
+    packer = zlib.decompressobj()
+    head = packer.decompress(body, 8)
+    if len(head) < 8:
+        raise ValueError("a packed part is damaged")
+    _, length = struct.unpack(f"{order}II", head)
+    check_unpacked(length, size, "a packed part")
+    return memoryview(head + packer.decompress(packer.unconsumed_tail, max(1, length)))
+
+
+_TYPES = frozenset({*range(1, 8), 9, *range(12, 19)})
+_CLASSES = range(1, 18)
+"""What the format knows; scipy looks others up behind the end of its tables, which ends the process."""
+
+
+def _check_matrix(body: memoryview, size: int, order: str, depth: int = 0) -> None:
+    """Raise `ValueError` if a part of a matrix is of no type, or reaches beyond its end; also in cells and records."""
+    if not size:
+        return
+    _check_shape(body[:512], size, order)
+    if depth > 100:
+        raise ValueError("cells are nested too deeply")
+    place, found = 0, 0
+    while place + 8 <= len(body):
+        kind, length = struct.unpack(f"{order}II", body[place : place + 8])
+        if kind >> 16:  # up to four bytes, which stand in the tag
+            kind, length, step = kind & 0xFFFF, kind >> 16, 8
+            inside = length <= 4
+        else:
+            step = 8 + (length + 7) // 8 * 8
+            inside = length <= len(body) - place - 8
+        if kind not in _TYPES or not inside:
+            raise ValueError(f"a part of a matrix is of type {kind} and has {length:,} bytes")
+        if kind == _MATRIX:
+            _check_matrix(body[place + 8 : place + 8 + length], length, order, depth + 1)
+        place, found = place + step, found + 1
+    (flags,) = struct.unpack(f"{order}I", body[8:12])
+    if flags & 0xFF == _SPARSE and (depth or found < 6):  # head, sides, name, rows, columns, values
+        raise ValueError("a sparse matrix lacks a part, or stands in a cell")
+    if flags & 0xFF in range(4, 16) and found < 4 + bool(flags & 0x800):  # and of complex ones another
+        raise ValueError("a matrix lacks a part")
 
 
 def _check_shape(head: memoryview, size: int, order: str) -> None:
@@ -178,7 +219,11 @@ def _check_shape(head: memoryview, size: int, order: str) -> None:
     if len(head) < 24:
         raise ValueError("the head of a matrix is damaged")
     (flags,) = struct.unpack(f"{order}I", head[8:12])
-    _, length = struct.unpack(f"{order}II", head[16:24])
+    if flags & 0xFF not in _CLASSES:
+        raise ValueError(f"a matrix is of class {flags & 0xFF}, which nobody knows")
+    kind, length = struct.unpack(f"{order}II", head[16:24])
+    if struct.unpack(f"{order}II", head[:8]) != (6, 8) or kind != 5 or length < 8 or length % 4:
+        raise ValueError("the head of a matrix is damaged")
     n = length // 4 if length <= len(head) - 24 else 0
     sides = struct.unpack(f"{order}{n}i", head[24 : 24 + 4 * n])
     if not sides or min(sides) < 0 or (flags & 0xFF != _SPARSE and math.prod(sides) > size + 2**20):
@@ -204,6 +249,12 @@ def _positions(values: Any, key: str, n: int) -> IntArray:
 def _dense(values: Any) -> NDArray[Any]:
     if not hasattr(values, "toarray"):
         return np.asarray(values)
+    starts, rows = np.asarray(values.indptr), np.asarray(values.indices)
+    in_order = len(starts) == values.shape[1] + 1 and starts[0] == 0 and not (np.diff(starts) < 0).any()
+    if not in_order or starts[-1] > min(len(rows), len(values.data)):
+        raise ValueError("the columns of a sparse matrix are damaged")
+    if len(rows) and (rows.min() < 0 or rows.max() >= values.shape[0]):  # they would be written to
+        raise ValueError("a sparse matrix has values outside of itself")
     check_unpacked(math.prod(values.shape) * values.dtype.itemsize, values.data.nbytes, "a sparse matrix")
     return values.toarray()
 
