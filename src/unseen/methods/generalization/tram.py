@@ -110,6 +110,9 @@ class TRAM(NetworkMethod):
             "torch module, and the divergence takes tokens (b, t, v) with a mask for padding.",
         ),
         notes=(
+            "Adam with a rate chosen on the source does as well, the mean of its weights and the given ones better: "
+            "on 22 styles to come of emoji, fonts, texts and weather .682 each, .692, the given network .654 "
+            "(`unseen reproduce tram --json`, the fair arms).",
             "The released code climbs by d / ||g|| in every weight, whatever the gradient says there; the paper climbs "
             "along the gradient, and so does this (`released=True` for theirs).",
             "Its divergence is divided by batch and classes once more; this one is the mean over samples.",
