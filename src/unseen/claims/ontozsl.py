@@ -13,9 +13,9 @@ from torch import Tensor
 
 from unseen import encoders
 from unseen.claims.base import Claim, Experiment
-from unseen.claims.completions import centred, run_relations
+from unseen.claims.completions import WEAK_RIDGE, centred, read_relations, run_relations
 from unseen.claims.conditions import at_least, better
-from unseen.claims.drawings import drawn
+from unseen.claims.drawings import drawn, of_split
 from unseen.claims.ledger import Assertion, effect, mechanism, not_testable, paper_scale, promised
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
@@ -264,6 +264,11 @@ def run_ablation(case: str, seed: int) -> Result:
     return out
 
 
+def read_emoji(case: str) -> list[Domain]:
+    """What is read for a fold of emoji, for a stamp."""
+    return of_split(case, "name", "group", "subgroup", "keywords", n=CLASSES)
+
+
 # -- the ledger --------------------------------------------------------------------------------------------
 
 
@@ -384,6 +389,7 @@ claim = Claim(
     experiments={
         "emoji": Experiment(
             run=run_emoji,
+            data=read_emoji,
             development=("development 0", "development 1", "development 2"),
             confirmation=("confirmation 0", "confirmation 1", "confirmation 2"),
             seeds=(0, 1),
@@ -392,6 +398,7 @@ claim = Claim(
         ),
         "ablation": Experiment(
             run=run_ablation,
+            data=read_emoji,
             development=("development 0", "development 1", "development 2"),
             confirmation=("confirmation 0", "confirmation 1", "confirmation 2"),
             seeds=(0, 1),
@@ -400,6 +407,7 @@ claim = Claim(
         ),
         "nations": Experiment(
             run=run_relations,
+            data=read_relations,
             development=("nations 0",),
             confirmation=("nations 1", "nations 2", "nations 3", "nations 4"),
             seeds=(0, 1),
@@ -407,7 +415,10 @@ claim = Claim(
             unit="fold of relations",
         ),
         SCHEMA: Experiment(
-            run=functools.partial(run_relations, conditions=("random", "texts", "structure", "structure+text")),
+            run=functools.partial(
+                run_relations, conditions=("random", "texts", "structure", "structure+text"), ridge=WEAK_RIDGE
+            ),
+            data=read_relations,
             development=("umls 0", "umls 1", "umls 2", "nations 0"),
             confirmation=("cldr 0", "cldr 1", "cldr 2", "cldr 3", "cldr 4"),
             seeds=(0,),

@@ -18,10 +18,10 @@ from torch import nn
 
 from unseen.claims.base import Claim, Experiment
 from unseen.claims.conditions import at_most, beats_all, better, not_worse
-from unseen.claims.drawings import VENDORS
+from unseen.claims.drawings import VENDORS, of_vendors
 from unseen.claims.ledger import Assertion, effect, mechanism, not_testable, paper_scale, promised
 from unseen.claims.shifts import subgroups
-from unseen.claims.unlike import CREDITS, KINDS, STYLES, cases, of_case
+from unseen.claims.unlike import CREDITS, KINDS, STYLES, cases, of_case, read
 from unseen.data.domain import Domain, concatenate
 from unseen.data.samplers import hold_out, steps
 from unseen.evaluation.metrics.classification import accuracy
@@ -295,6 +295,7 @@ claim = Claim(
     experiments={
         "styles": Experiment(
             run=run,
+            data=lambda case: of_vendors(VENDORS[case.split()[0]], level="subgroup"),
             development=tuple(f"development {style}" for style in VENDORS["development"]),
             confirmation=tuple(f"confirmation {style}" for style in VENDORS["confirmation"]),
             seeds=(0, 1),
@@ -303,6 +304,7 @@ claim = Claim(
         ),
         KIND_ARMS: Experiment(
             run=fair_arms,
+            data=read,
             development=cases("development"),
             confirmation=cases("confirmation"),
             seeds=(0,),
@@ -311,6 +313,7 @@ claim = Claim(
         ),
         COST: Experiment(
             run=processor_time,
+            data=read,
             development=KINDS["development"],
             confirmation=KINDS["confirmation"],
             seeds=(0,),

@@ -6,7 +6,7 @@ the inconsistency's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from unseen.claims.base import Claim, Experiment
 from unseen.claims.conditions import better, not_worse, wins
-from unseen.claims.drawings import VENDORS
+from unseen.claims.drawings import VENDORS, of_vendors
 from unseen.claims.ledger import Assertion, effect, mechanism, not_testable, paper_scale, promised
 from unseen.claims.shifts import subgroups
-from unseen.claims.unlike import CREDITS, cases, of_case, spread
+from unseen.claims.unlike import CREDITS, cases, of_case, read, spread
 from unseen.data.domain import Domain, concatenate
 from unseen.data.samplers import hold_out, steps
 from unseen.evaluation.metrics.classification import accuracy
@@ -45,6 +45,8 @@ ARMS: Mapping[str, Mapping[str, Any]] = {
 
 RADII = (0.02, 0.05, 0.2)
 """Of SAM, chosen among on source samples set aside; UDIM keeps its default, but where arms are fair."""
+DECAYS = (1e-4, 1e-2, 1e-1)
+"""Of the weights in plain training, which has no radius: as many to choose among, where arms are fair."""
 
 CONTROL = "sam, crafted samples as data"
 FAIR: Mapping[str, Mapping[str, Any]] = {
@@ -106,11 +108,12 @@ def fair_arms(case: str, seed: int) -> Table:
         network: Any = UDIM().set_params(**{**shared, **settings}).fit(source=learn, model=start).network_
         return grades(network, aside, targets, seed, radius)
 
-    def chosen(settings: Mapping[str, Any]) -> dict[str, float]:
-        return max([trained({**settings, "rho": rho}) for rho in RADII], key=lambda row: row["source"])
+    def chosen(tried: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+        return max([trained(settings) for settings in tried], key=lambda row: row["source"])
 
-    table = {"start": grades(start, aside, targets, seed, radius), "erm": trained(ARMS["erm"])}
-    return table | {arm: chosen(settings) for arm, settings in FAIR.items()}
+    table = {"start": grades(start, aside, targets, seed, radius)}
+    table["erm"] = chosen({**ARMS["erm"], "weight_decay": decay} for decay in DECAYS)
+    return table | {arm: chosen({**settings, "rho": rho} for rho in RADII) for arm, settings in FAIR.items()}
 
 
 def grades(
@@ -168,6 +171,7 @@ def experiment(run: Any) -> Experiment:
     """The cases are the same for both."""
     return Experiment(
         run=run,
+        data=lambda case: of_vendors(VENDORS[case.split()[0]], level="subgroup"),
         development=tuple(f"development {style}" for style in VENDORS["development"]),
         confirmation=tuple(f"confirmation {style}" for style in VENDORS["confirmation"]),
         seeds=(0, 1),
@@ -247,6 +251,7 @@ claim = Claim(
         "several sources": experiment(several_sources),
         KIND_ARMS: Experiment(
             run=fair_arms,
+            data=read,
             development=cases("development"),
             confirmation=cases("confirmation"),
             seeds=(0,),
