@@ -113,10 +113,8 @@ LEDGER: tuple[Assertion, ...] = (
         "The probe first, then fine-tuning, is not worse than fine-tuning alone."),
     effect("settings", better("lp-ft 3", "lp 3", "vanilla"),
         "Fine-tuning after the probe is better than the probe alone."),
-    promised("settings", better("lp-ft 3", "lp-ft 1", "vanilla"),
-        "More labels are better: three per class than one."),
-    effect("settings", better("lp-ft 5", "lp-ft 3", "vanilla"),
-        "More labels are better: five per class than three."),
+    promised("settings", better("lp-ft 3", "lp-ft 1", "vanilla"), "More labels are better: three per class than one."),
+    effect("settings", better("lp-ft 5", "lp-ft 3", "vanilla"), "More labels are better: five per class than three."),
     effect("settings", better("lp-ft 5", "best unlabeled", "vanilla"),
         "Where the target is as assumed, five labels are better than the best adaptation without labels."),
     effect("settings", better("lp-ft 3 sam", "lp-ft 3", "vanilla"),
@@ -150,14 +148,12 @@ LEDGER: tuple[Assertion, ...] = (
         "It is so by construction: nothing but the labels is read, and these are of the known classes."),
     not_testable("No principled way is known to choose hyperparameters without labels.",
         "It is about the state of the field in 2023; docs/choosing.md measures ten ways on our data."),
-    paper_scale(
-        "On Office-31, Office-Home, VisDA, VLCS and TerraIncognita few labels are on a par with adaptation without "
-        "labels, and better where shares or classes shift.",
+    paper_scale("On Office-31, Office-Home, VisDA, VLCS and TerraIncognita few labels are on a par with adaptation "
+        "without labels, and better where shares or classes shift.",
         "These sets are not at hand. With one as Domains of pictures, and a ResNet-50 with a bottleneck from "
-        "`unseen.nn.classifier.train_source`: FewShotSFDA(preset paper).fit(model=..., support=...), the support k "
-        "+ 1 samples of each class drawn by `unseen.data.few_shot.few_shot_split`, beside SHOT, AaD and "
-        "SFDA2(preset paper), each .fit(model=..., target=...); `unseen compare` would train on cached features; "
-        "not run."),
+        "`unseen.nn.classifier.train_source`: FewShotSFDA(preset paper).fit(model=..., support=...), the support k + 1 "
+        "samples of each class drawn by `unseen.data.few_shot.few_shot_split`, beside SHOT, AaD and SFDA2(preset "
+        "paper), each .fit(model=..., target=...); `unseen compare` would train on cached features; not run."),
     not_testable("The code is public.",
         "It is at github.com/daintlab/fewshot-SFDA; the card says where this one differs."),
 )

@@ -194,8 +194,7 @@ LEDGER = (
         "Souls cost the recognition of unseen classes at most half a point."),
     promised("emoji", wins("souls", "tuned wgan", "zsl", of=5 / 9),
         "Souls improve the recognition of unseen classes in at least five of nine runs."),
-    effect("emoji", better("souls", "tuned wgan", "h"),
-        "Souls improve recognition among seen and unseen classes (H)."),
+    effect("emoji", better("souls", "tuned wgan", "h"), "Souls improve recognition among seen and unseen classes (H)."),
     mechanism("emoji", wins("confident", "souls", "accuracy", of=1.0),
         "The two classifiers go from coarse to fine: predictions that the first one is sure of are right more often "
         "than all of them, in all runs."),

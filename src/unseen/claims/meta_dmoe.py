@@ -176,8 +176,7 @@ LEDGER: tuple[Assertion, ...] = (
         "With 24 samples the step gains more than half of what it gains with all samples of the domain."),
     effect("digits", better("full, 24 samples", "erm", "accuracy"),
         "With 24 samples the adapted student is better than the single model."),
-    effect("digits", beats("average"),
-        "The transformer combines the experts better than their average."),
+    effect("digits", beats("average"), "The transformer combines the experts better than their average."),
     effect("digits", beats("weighted"),
         "The experts' interconnection counts: the transformer is better than their weighted sum."),
     effect("digits", beats("aggregator not meta-learnt"),
@@ -185,18 +184,15 @@ LEDGER: tuple[Assertion, ...] = (
     effect("digits", beats("plain distillation"),
         "Meta-learning makes adaptation fast: better than a step of plain distillation, its length chosen on the "
         "source, from a student trained as long."),
-    effect("digits", beats("no inner step"),
-        "Each component counts: without the inner step it is worse."),
+    effect("digits", beats("no inner step"), "Each component counts: without the inner step it is worse."),
     effect("digits", beats("no mask"),
         "Each component counts: without leaving out the domain's own expert in training it is worse."),
     effect("digits", beats("arm-bn"),
         "Meta-DMoE is superior to ARM-BN, trained in the same batches, as long, its epoch chosen likewise."),
-    effect("digits", beats("experts' vote"),
-        "The student is better than all its experts together."),
+    effect("digits", beats("experts' vote"), "The student is better than all its experts together."),
     effect("digits", beats("experts' vote", metric="seconds", lower=True),
         "The student takes less time for a prediction than the experts do."),
-    effect("emoji", beats("erm"),
-        "Meta-DMoE is better than the single model on vendors' emoji (cached features)."),
+    effect("emoji", beats("erm"), "Meta-DMoE is better than the single model on vendors' emoji (cached features)."),
     effect("emoji", beats("full, before the step"),
         "The step without labels makes the student more accurate on vendors' emoji (cached features)."),
     mechanism("letters, fair arms", beats("full, before the step"),
@@ -215,8 +211,7 @@ LEDGER: tuple[Assertion, ...] = (
         "WILDS is not at hand. With a split as a Domain with a column `domain` and a ResNet-50 as `model`: "
         "MetaDMoE(n_experts=10, heads=16, support_size=24, query_size=16, alpha=3e-4, student_rate=3e-5, "
         "aggregator_rate=1e-6, epochs=20), then adapt on the first batch of each test domain; not run."),
-    not_testable("The code is public.",
-        "It is at github.com/n3il666/Meta-DMoE; the card says where this one differs."),
+    not_testable("The code is public.", "It is at github.com/n3il666/Meta-DMoE; the card says where this one differs."),
 )
 # fmt: on
 

@@ -282,14 +282,12 @@ LEDGER: tuple[Assertion, ...] = (
     promised("emoji", better("structure+text", "words", "zsl", by=0.01),
         "The priors of existing methods are limited: in the same generator the ontology beats the word vectors of "
         "the names by more than a point (top-1)."),
-    promised("emoji", better("structure+text", "words", "top5", by=0.01),
-        "The same among the five likeliest."),
+    promised("emoji", better("structure+text", "words", "top5", by=0.01), "The same among the five likeliest."),
     effect("emoji", better("structure+text", "words and keywords", "zsl"),
         "It is not the keywords alone: the ontology beats word vectors of names and keywords together (top-1)."),
     effect("emoji", better("structure+text", "structure", "top5"),
         "Texts add to the structure: text-aware vectors beat TransE's alone among the five likeliest."),
-    promised("emoji", better("structure+text", "text", "zsl"),
-        "The structural half adds to the text half (top-1)."),
+    promised("emoji", better("structure+text", "text", "zsl"), "The structural half adds to the text half (top-1)."),
     effect("emoji", better("structure+text", "incidence", "zsl"),
         "The embedding represents the ontology better than its triples as they stand, a row of the incidence matrix "
         "for each class, in the same generator."),
@@ -349,19 +347,16 @@ LEDGER: tuple[Assertion, ...] = (
         "It beats the tails that are frequent in other relations."),
     effect(SCHEMA, better("structure+text", "without pivot", "open mrr"),
         "The regularizer of cluster means helps for relations, too."),
-    effect(SCHEMA, better("structure+text", "without matching", "open mrr"),
-        "The hinge on class scores helps."),
+    effect(SCHEMA, better("structure+text", "without matching", "open mrr"), "The hinge on class scores helps."),
     not_testable("So it is for the relations of Kinships.",
         "Its relations and entities are numbers: nothing can be said of a relation without its triples, and a "
         "schema made from those would leak what is asked."),
-    paper_scale(
-        "The evaluation is comprehensive, on zero-shot data sets of two domains: AwA, ImNet-A and ImNet-O; NELL-ZS "
-        "and Wiki-ZS.",
-        "They are in no package. With res101.mat and att_splits.mat in DIR and the ontology as triples in FILE: "
-        "data = unseen.data.loaders.matlab.load_zsl(DIR), classes = "
-        "unseen.data.ontologies.with_ontology(data.classes, unseen.data.ontologies.load(FILE)), "
-        "OntoZSL(**OntoZSL.card.presets['paper']).fit(source=data.train_seen, classes=classes). For a graph: unseen "
-        "complete GRAPH --ontology FILE --queries QUERIES."),
+    paper_scale("The evaluation is comprehensive, on zero-shot data sets of two domains: AwA, ImNet-A and ImNet-O; "
+        "NELL-ZS and Wiki-ZS.",
+        "They are in no package. With res101.mat and att_splits.mat in DIR and the ontology as triples in FILE: data = "
+        "unseen.data.loaders.matlab.load_zsl(DIR), classes = unseen.data.ontologies.with_ontology(data.classes, "
+        "unseen.data.ontologies.load(FILE)), OntoZSL(**OntoZSL.card.presets['paper']).fit(source=data.train_seen, "
+        "classes=classes). For a graph: unseen complete GRAPH --ontology FILE --queries QUERIES."),
     effect("emoji", better("structure+text", "prototypes, incidence", "zsl"),
         "It often does better than the state of the art. Here: than ridge regression from the rows of the incidence "
         "matrix to prototypes, the best of the baselines (top-1)."),
@@ -370,8 +365,7 @@ LEDGER: tuple[Assertion, ...] = (
     promised("emoji", better("heads, ontology", "heads, words", "zsl"),
         "On the mean over four heads (DeViSE, ConSE, SAE, generator) the ontology beats the word vectors of the "
         "names in standard zero-shot recognition."),
-    effect("emoji", better("heads, ontology", "heads, words", "zsl", by=0.124),
-        "The mean gain is 12.4 points."),
+    effect("emoji", better("heads, ontology", "heads, words", "zsl", by=0.124), "The mean gain is 12.4 points."),
     *(
         effect(
             "emoji",

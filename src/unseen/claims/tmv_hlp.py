@@ -407,8 +407,7 @@ def _gain(a: str, b: str, by: float = 0.0) -> Condition:
 
 # fmt: off
 LEDGER: tuple[Assertion, ...] = (
-    not_testable(
-        "Most zero-shot learning goes through a semantic space shared by known and new classes, reached by a "
+    not_testable("Most zero-shot learning goes through a semantic space shared by known and new classes, reached by a "
         "projection that is learnt on the known ones and not adapted.",
         "A statement about other people's work; the arms `nearest` are such methods."),
     mechanism("simulation", _gain("unshifted, nearest keywords", "nearest keywords", by=0.1),

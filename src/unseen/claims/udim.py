@@ -200,12 +200,9 @@ LEDGER: tuple[Assertion, ...] = (
         "UDIM is within a point of SAM, which sees nothing crafted, on domains to come."),
     effect("one source", better("udim", "sam", "targets"),
         "UDIM outperforms SAM, which sees nothing crafted, from one source, the most restrictive case."),
-    effect("one source", better("udim around asam", "asam", "targets"),
-        "UDIM put around ASAM is better than ASAM."),
-    effect("one source", better("udim around sagm", "sagm", "targets"),
-        "UDIM put around SAGM is better than SAGM."),
-    effect("one source", better("udim", "sam", "worst_target"),
-        "UDIM outperforms SAM on the worst target."),
+    effect("one source", better("udim around asam", "asam", "targets"), "UDIM put around ASAM is better than ASAM."),
+    effect("one source", better("udim around sagm", "sagm", "targets"), "UDIM put around SAGM is better than SAGM."),
+    effect("one source", better("udim", "sam", "worst_target"), "UDIM outperforms SAM on the worst target."),
     effect("several sources", better("udim", "sam", "targets"),
         "UDIM outperforms SAM where several sources are known."),
     effect("one source", wins("udim", "sam", "targets", of=0.8),
@@ -236,10 +233,8 @@ LEDGER: tuple[Assertion, ...] = (
         "It is a theorem (the paper's Theorem 3.2 and appendix), not a measurement."),
     paper_scale("Better than SAM variants on CIFAR-10-C, PACS, VLCS, OfficeHome and DomainNet.",
         "These sets are not at hand. With PACS as folders, one per domain, and a timm ResNet: `UDIM(preset "
-        "paper).fit(source=three domains joined by unseen.data.domain.concatenate, model=...)`, 5,000 steps; not "
-        "run."),
-    not_testable("The code is public.",
-        "It is at github.com/SJShin-AI/UDIM; the card says where this one differs."),
+        "paper).fit(source=three domains joined by unseen.data.domain.concatenate, model=...)`, 5,000 steps; not run."),
+    not_testable("The code is public.", "It is at github.com/SJShin-AI/UDIM; the card says where this one differs."),
 )
 # fmt: on
 
