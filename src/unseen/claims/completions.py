@@ -14,6 +14,8 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
+from unseen.claims.base import Result
+from unseen.claims.folds import ridge_prototypes
 from unseen.claims.locales import cldr
 from unseen.claims.schemas import schema_of, types_of
 from unseen.claims.worlds import of_texts
@@ -30,8 +32,6 @@ from unseen.methods.zero_shot.ontozsl.pairs import PairEncoder, features_of
 from unseen.methods.zero_shot.ontozsl.texts import text_vectors
 from unseen.nn.kge import GraphVectors, train_graph_vectors
 from unseen.runtime import reproducible
-
-Result = dict[str, dict[str, float]]
 
 FOLDS = 5
 FEWEST, MOST = 5, 150
@@ -218,14 +218,9 @@ def scored(given: Completion, net: PairEncoder, means: dict[str, Float[Tensor, "
 
 def regressed(given: Completion, told: Tensor, net: PairEncoder, alpha: float) -> Float[Tensor, "r f"]:
     """Ridge regression from vectors to the mean pair features of seen relations, in the place of the generator."""
-    from sklearn.linear_model import Ridge
-
-    pairs, y = torch.as_tensor(given.source.x), given.source.labels
-    x = F.normalize(features_of(net, pairs), dim=1).numpy()
+    x = F.normalize(features_of(net, torch.as_tensor(given.source.x)), dim=1).numpy()
     seen = given.classes.seen
-    means = np.stack([x[y == r].mean(axis=0) for r in seen])
-    a = centred(told.numpy(), seen)
-    found = Ridge(alpha=alpha).fit(a[seen], means).predict(a)
+    found = ridge_prototypes(x, given.source.labels, centred(told.numpy(), seen), seen, alpha)
     return F.normalize(torch.as_tensor(found, dtype=torch.float32), dim=1)
 
 

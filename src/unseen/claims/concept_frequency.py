@@ -262,9 +262,6 @@ def run_emoji(case: str, seed: int) -> Result:
     }
 
 
-# -- the ledger --------------------------------------------------------------------------------------------
-
-
 # fmt: off
 LEDGER = (
     not_testable("Models trained on crawled pairs do well without examples; how far that is zero-shot is not known, "

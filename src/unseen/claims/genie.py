@@ -14,7 +14,7 @@ from unseen.claims import behaviours, worlds
 from unseen.claims.base import Claim, Experiment, Result, seeds
 from unseen.claims.conditions import at_least, better, equals, not_worse
 from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale, promised
-from unseen.claims.quantizing import Task, against, as_drawn, as_shown, pictures, task
+from unseen.claims.quantizing import Task, as_drawn, as_shown, lite0_agreement, pictures, task
 from unseen.data.domain import Domain
 from unseen.encoders.backends import keep_freed_memory
 from unseen.encoders.vision import lite0_network
@@ -139,14 +139,9 @@ def lite0_arms(seed: int) -> tuple[dict[str, nn.Module], dict[str, float]]:
 def run_lite0(case: str, seed: int) -> Result:
     """Agreement with the float network, and divergence from it, on pictures that no arm has seen."""
     arms, about = lite0_arms(seed)
-    x = pictures(case)[:N_PICTURES]
-    expected = outputs(lite0_network(), x, 16)
-    table: Result = {arm: against(expected, outputs(quantized, x, 16)) for arm, quantized in arms.items()}
+    table = lite0_agreement(arms, pictures(case)[:N_PICTURES])
     table["genie"] |= about
     return table
-
-
-# -- the ledger --------------------------------------------------------------------------------------------
 
 
 # fmt: off

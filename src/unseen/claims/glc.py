@@ -162,8 +162,6 @@ def run_partial(case: str, seed: int) -> Result:
     return {arm: {"accuracy": accuracy(cell.truth, labels)} for arm, labels in predictions.items()}
 
 
-# -- the ledger --------------------------------------------------------------------------------------------
-
 # fmt: off
 LEDGER = (
     promised("open-partial", better("held-out source", "source", "closed_accuracy", by=0.05),

@@ -283,8 +283,6 @@ def run_scale(case: str, seed: int) -> Result:
     return {"loki": {"as dense": float((excess <= 1e-5 * dense.max()).mean()), "rows of distances": rows.call_count}}
 
 
-# -- the ledger --------------------------------------------------------------------------------------------
-
 STYLES = ("noto", "twemoji", "openmoji", "fluent-emoji-flat")
 FRESH = ("noto-v1", "emojione", "fluent-emoji", "fxemoji")
 

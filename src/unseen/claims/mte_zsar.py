@@ -269,8 +269,6 @@ def run_augmentation(case: str, seed: int) -> Result:
     return table
 
 
-# -- the ledger --------------------------------------------------------------------------------------------
-
 # fmt: off
 LEDGER = (
     mechanism("mapping", at_least("MTE", "times chance", 5.0),

@@ -216,9 +216,6 @@ def run_search(case: str, seed: int) -> Result:
     }
 
 
-# -- the ledger --------------------------------------------------------------------------------------------
-
-
 # fmt: off
 LEDGER = (
     not_testable("Zero-shot architecture search has advanced by zero-cost proxies; designing them is a tedious search.",

@@ -240,9 +240,6 @@ def run(given: Task, seed: int) -> Result:
     return table
 
 
-# -- the ledger --------------------------------------------------------------------------------------------
-
-
 # fmt: off
 LEDGER = (
     mechanism("tones", better("full", "object alone", "u", by=0.1),

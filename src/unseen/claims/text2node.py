@@ -230,8 +230,6 @@ def run_ablation(case: str, seed: int) -> Result:
     return table
 
 
-# -- the ledger --------------------------------------------------------------------------------------------
-
 # fmt: off
 LEDGER = (
     not_testable("Health records are kept everywhere and hardly exchanged, since systems code them by other standards.",

@@ -315,9 +315,6 @@ def run_packaged(case: str, seed: int) -> Result:
     return table
 
 
-# -- the ledger --------------------------------------------------------------------------------------------
-
-
 # fmt: off
 LEDGER = (
     not_testable("Pretrained models excel at zero- and few-shot tasks of language and vision; for series public data "

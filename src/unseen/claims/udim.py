@@ -12,23 +12,20 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from unseen.claims.base import Claim, Experiment
+from unseen.claims.base import Claim, Experiment, Result, of_both, seeds
 from unseen.claims.conditions import better, not_worse, wins
 from unseen.claims.drawings import VENDORS, of_vendors
 from unseen.claims.ledger import Assertion, effect, mechanism, not_testable, paper_scale, promised
-from unseen.claims.shifts import subgroups
+from unseen.claims.shifts import graded, subgroups
 from unseen.claims.unlike import CREDITS, cases, of_case, read, spread
 from unseen.data.domain import Domain, concatenate
 from unseen.data.samplers import hold_out, steps
-from unseen.evaluation.metrics.classification import accuracy
 from unseen.methods.generalization.udim import UDIM, craft_inputs
 from unseen.nn.classifier import Classifier, feature_classifier, train_source
 from unseen.nn.sharpness import SAM
 from unseen.runtime import reproducible
-
-Table = dict[str, dict[str, float]]
 
 ARMS: Mapping[str, Mapping[str, Any]] = {
     "erm": {"around": "erm", "weight": 0.0},
@@ -64,14 +61,14 @@ STEPS = {"start": 30, "arm": 100}
 """Of training, at least: small sources are read more often."""
 
 
-def one_source(case: str, seed: int) -> Table:
+def one_source(case: str, seed: int) -> Result:
     """Learn one style, meet the four others of the same split. The case is `SPLIT STYLE`."""
     split, style = case.split()
     targets = [subgroups(vendor) for vendor in VENDORS[split] if vendor != style]
     return measured(subgroups(style), targets, ARMS, seed)
 
 
-def several_sources(case: str, seed: int) -> Table:
+def several_sources(case: str, seed: int) -> Result:
     """Learn four styles, meet the fifth. The case is `SPLIT STYLE`, the style to come."""
     split, style = case.split()
     source = concatenate([subgroups(vendor) for vendor in VENDORS[split] if vendor != style], name="sources")
@@ -79,7 +76,7 @@ def several_sources(case: str, seed: int) -> Table:
     return measured(source, [subgroups(style)], arms, seed)
 
 
-def measured(source: Domain, targets: list[Domain], arms: Mapping[str, Mapping[str, Any]], seed: int) -> Table:
+def measured(source: Domain, targets: list[Domain], arms: Mapping[str, Mapping[str, Any]], seed: int) -> Result:
     """All arms from one start: features as they are, a bottleneck and a head that saw the source for three epochs."""
     learn, aside = (source.take(part) for part in hold_out(source.labels, 0.2, seed))
     with reproducible(seed):
@@ -94,7 +91,7 @@ def measured(source: Domain, targets: list[Domain], arms: Mapping[str, Mapping[s
     return {"sam": max(tried, key=lambda row: row["source"]), **{arm: trained(s) for arm, s in arms.items()}}
 
 
-def fair_arms(case: str, seed: int) -> Table:
+def fair_arms(case: str, seed: int) -> Result:
     """Learn one style of a kind of `unseen.claims.unlike`, meet the others. Each arm has as many steps and choices."""
     source, targets = of_case(case)
     learn, aside = (source.take(part) for part in hold_out(source.labels, 0.2, seed))
@@ -129,12 +126,6 @@ def grades(
     }
 
 
-def graded(network: nn.Module, domain: Domain) -> float:
-    """Accuracy."""
-    with torch.no_grad():
-        return accuracy(domain.labels, network(torch.as_tensor(domain.x)).argmax(dim=1).numpy())
-
-
 def gap(
     network: Classifier, domain: Domain, seed: int, rho: float = 0.05, draws: int = 4, radius: float = 1.0
 ) -> float:
@@ -165,19 +156,6 @@ def _replace_by_noise(optimizer: SAM, generator: torch.Generator) -> None:
     parameters: list[Tensor] = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
     for p in parameters:
         p.grad = torch.randn(p.shape, generator=generator)
-
-
-def experiment(run: Any) -> Experiment:
-    """The cases are the same for both."""
-    return Experiment(
-        run=run,
-        data=lambda case: of_vendors(VENDORS[case.split()[0]], level="subgroup"),
-        development=tuple(f"development {style}" for style in VENDORS["development"]),
-        confirmation=tuple(f"confirmation {style}" for style in VENDORS["confirmation"]),
-        seeds=(0, 1),
-        fresh_seeds=(100,),
-        unit="style that is learnt, or left out",
-    )
 
 
 KIND_ARMS = "one source, fair arms"
@@ -236,23 +214,21 @@ LEDGER: tuple[Assertion, ...] = (
         "paper).fit(source=three domains joined by unseen.data.domain.concatenate, model=...)`, 5,000 steps; not run."),
     not_testable("The code is public.", "It is at github.com/SJShin-AI/UDIM; the card says where this one differs."),
 )
-# fmt: on
+
+EMOJI: Mapping[str, Any] = {
+    "data": lambda case: of_vendors(VENDORS[case.split()[0]], level="subgroup"),
+    "unit": "style that is learnt, or left out", **of_both(VENDORS), **seeds(2, 1)}
 
 claim = Claim(
     slug="udim",
-    licences=CREDITS,
-    experiments={
-        "one source": experiment(one_source),
-        "several sources": experiment(several_sources),
-        KIND_ARMS: Experiment(
-            run=fair_arms,
-            data=read,
-            development=cases("development"),
-            confirmation=cases("confirmation"),
-            seeds=(0,),
-            fresh_seeds=(200, 201),
-            unit="style that is learnt",
-        ),
-    },
     ledger=LEDGER,
+    experiments={
+        "one source": Experiment(run=one_source, **EMOJI),
+        "several sources": Experiment(run=several_sources, **EMOJI),
+        KIND_ARMS: Experiment(
+            run=fair_arms, data=read, development=cases("development"), confirmation=cases("confirmation"),
+            unit="style that is learnt", **seeds(1, 2, first=200)),
+    },
+    licences=CREDITS,
 )
+# fmt: on

@@ -129,9 +129,6 @@ SETTINGS = {
 """Arms of experiment photographs beside 8 bits, in words."""
 
 
-# -- the ledger --------------------------------------------------------------------------------------------
-
-
 # fmt: off
 LEDGER = (
     not_testable("Fewer bits make inference faster and networks smaller.",
