@@ -107,7 +107,8 @@ def fold(case: str) -> tuple[Fold, IntArray]:
     unseen = np.sort(np.array_split(rng.permutation(n), FOLDS)[int(number) % FOLDS])
     classes = whole.classes.replace(seen=np.setdiff1d(np.arange(n), unseen))
     masks, whole = roles(len(VENDORS[split]), classes, rng), whole.replace(classes=classes)
-    return Fold(*(whole.take(mask) for mask in masks), classes), np.flatnonzero(masks[2])
+    source, known, new = (whole.take(mask) for mask in masks)
+    return Fold(source, known, new, classes), np.flatnonzero(masks[2])
 
 
 def run_emoji(case: str, seed: int) -> Result:

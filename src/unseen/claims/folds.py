@@ -47,7 +47,8 @@ def fold_of(x: NDArray[np.float32], classes: ClassSpace, rng: np.random.Generato
     flat, y = x.reshape(-1, x.shape[2]), np.tile(np.arange(x.shape[1]), len(x))
     reduced = PCA(width, random_state=0).fit(flat[masks[0]]).transform(flat).astype(np.float32)
     whole = Domain(x=reduced, y=y, classes=classes)
-    return Fold(*(whole.take(mask) for mask in masks), classes)
+    source, known, new = (whole.take(mask) for mask in masks)
+    return Fold(source, known, new, classes)
 
 
 def ridge_prototypes(x: FloatArray, y: IntArray, told: FloatArray, seen: IntArray, alpha: float) -> FloatArray:

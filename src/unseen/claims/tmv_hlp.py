@@ -562,6 +562,7 @@ LEDGER: tuple[Assertion, ...] = (
     effect("emoji, fair arms", _gain("later", "later, self-trained both"),
         "Later pictures, one by one, are recognized better than by prototypes that moved in both spaces at once."),
 )
+DRAWS = tuple(f"draw {i}" for i in range(10))
 
 claim = Claim(
     slug="tmv-hlp",
@@ -574,8 +575,8 @@ claim = Claim(
             confirmation=tuple(f"unopened {i}" for i in range(5)), **seeds(2, first=200)),
         "shots": Experiment(run=run_shots, data=read, unit="fold of classes", **of_both(range(5)), **seeds(1)),
         "simulation": Experiment(
-            run=run_simulation, unit="draw; the seed is added to its number",
-            **dict.fromkeys(("development", "confirmation"), tuple(f"draw {i}" for i in range(10))), **seeds(1)),
+            run=run_simulation, unit="draw; the seed is added to its number", development=DRAWS, confirmation=DRAWS,
+            **seeds(1)),
     },
     licences=(worlds.EMOJI, worlds.LITE0, worlds.MINILM),
 )
