@@ -74,7 +74,8 @@ def test_the_rivals_have_the_budget_of_crest_and_the_same_seed_gives_the_same() 
 def test_mosaics_of_letters_show_their_signs_where_they_say() -> None:
     given = crest.mosaics("capitals 7", "plain", 1)
     assert given.classes.attribute_names == tuple("ABCDEFGHJK")
-    pixels, labels, _ = crest.signs("capitals")
+    shown = crest.signs("capitals")
+    pixels, labels = shown.x, shown.labels
     cells, place = given.unseen.columns["regions"], given.unseen.columns["place"]
     assert given.classes.attributes is not None
     assert ((place[0] >= 0) == given.classes.attributes[given.unseen.labels[0]]).all()

@@ -23,6 +23,7 @@ def test_every_arm_learns_one_style_and_meets_the_others(monkeypatch: pytest.Mon
     monkeypatch.setattr(udim, "of_case", lambda case: (blobs(0, 0), [blobs(1, 1), blobs(2, 2)]))
     monkeypatch.setattr(udim, "STEPS", {"start": 2, "arm": 4})
     monkeypatch.setattr(udim, "RADII", (0.2,))
+    monkeypatch.setattr(udim, "DECAYS", (0.1,))
     table = udim.fair_arms("letters: cm", 0)
     assert set(table) == {"start", "erm", *udim.FAIR}
     for row in table.values():

@@ -48,7 +48,7 @@ def test_a_grid_holds_the_points_of_a_cloud() -> None:
 
 
 def test_rows_of_a_season_know_the_time_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(unlike.EACH, "Beijing", 5)  # type: ignore[arg-type]
+    monkeypatch.setitem(unlike.EACH, "Beijing", 5)
     times = pd.date_range("2020-01-01", periods=366 * 24, freq="h")
     values, y = np.arange(len(times), dtype=float) ** 2, np.arange(len(times) - 1) % 2
     y[0] = -1

@@ -25,9 +25,9 @@ Result = dict[str, dict[str, float]]
 Split = Literal["development", "confirmation"]
 
 
-def seeds(n: int) -> dict[str, Any]:
-    """The seeds of an `Experiment`: so many from 0 for development, as many from 100 for confirmation."""
-    return {"seeds": tuple(range(n)), "fresh_seeds": tuple(range(100, 100 + n))}
+def seeds(n: int, fresh: int | None = None, *, first: int = 100) -> dict[str, Any]:
+    """So many seeds from 0 for development; as many, or `fresh`, from `first` for confirmation: of an `Experiment`."""
+    return {"seeds": tuple(range(n)), "fresh_seeds": tuple(range(first, first + (n if fresh is None else fresh)))}
 
 
 def of_both(names: Iterable[Any] | Mapping[str, Iterable[Any]]) -> dict[str, Any]:

@@ -262,14 +262,10 @@ def run_emoji(case: str, seed: int) -> Result:
     }
 
 
-# -- the ledger --------------------------------------------------------------------------------------------
-
-
 # fmt: off
 LEDGER = (
-    not_testable(
-        "Models trained on crawled pairs do well without examples; how far that is zero-shot is not known, since "
-        "nobody has counted the test concepts in their data.",
+    not_testable("Models trained on crawled pairs do well without examples; how far that is zero-shot is not known, "
+        "since nobody has counted the test concepts in their data.",
         "Background, about other work."),
     mechanism("ladder", equals("search", "captions counted wrongly", 0),
         "Concepts can be counted in captions: the search finds all that a generator wrote, and no other."),
@@ -291,12 +287,10 @@ LEDGER = (
         "The paper's binned correlation, of right edges and means of twelve bins, is 0.95 at least."),
     promised("ladder", at_least("name alone", "r of means", 0.95),
         "The style of prompts does not matter: a class name alone shows the trend (0.95)."),
-    promised("ladder", at_least("simple template", "r of means", 0.95),
-        "So does a single template."),
+    promised("ladder", at_least("simple template", "r of means", 0.95), "So does a single template."),
     effect("ladder", at_least("text to image", "r of means", 0.95),
         "Retrieval shows the trend, too: recall at 1 of a caption's picture among ten concepts' (0.95)."),
-    effect("ladder", at_least("image to text", "r of means", 0.95),
-        "So does recall at 1 of a picture's caption."),
+    effect("ladder", at_least("image to text", "r of means", 0.95), "So does recall at 1 of a picture's caption."),
     effect("low noise", better("ensemble", "count itself", "r of means", by=0.05),
         f"The law does not bend where accuracy saturates (noise of {LOW_NOISE}): the logarithm still "
         "correlates better than the count itself, by 0.05."),
@@ -341,10 +335,8 @@ LEDGER = (
     paper_scale("Let it Wag!, 290 rare concepts in 130,500 pictures, on which 40 models do poorly.",
         "The pictures are the authors'. `unseen concepts ... --long-tail DIR --candidates FOLDER` makes such a set "
         "of the user's own rare concepts."),
-    not_testable("Counting took more than 300 GB of artefacts.",
-        "A matter of the authors' infrastructure."),
-    not_testable("The key to zero-shot generalization under large-scale training is still to be found.",
-        "An outlook."),
+    not_testable("Counting took more than 300 GB of artefacts.", "A matter of the authors' infrastructure."),
+    not_testable("The key to zero-shot generalization under large-scale training is still to be found.", "An outlook."),
 )
 UNIT = "pictures of ten concepts, with noise of {} on all pixels"
 PIXELS: Mapping[str, Any] = {

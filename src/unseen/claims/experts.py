@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from unseen.claims.base import Result
 from unseen.data.domain import Domain
 from unseen.data.samplers import Batch, domain_batches, domain_steps, tensor
 from unseen.evaluation.metrics.classification import accuracy
@@ -32,8 +33,6 @@ from unseen.nn.bn_statistics import batch_norms
 from unseen.nn.classifier import Classifier, outputs
 from unseen.nn.schedules import epoch_decay
 from unseen.nn.train import Run, train
-
-Table = dict[str, dict[str, float]]
 
 N_EXPERTS = 4
 FEW, MORE = 24, 64
@@ -184,7 +183,7 @@ def with_statistics_of(network: Classifier, domain: Domain) -> Classifier:
     return network.eval()
 
 
-def specialties(start: Start, known: Sequence[Domain]) -> Table:
+def specialties(start: Start, known: Sequence[Domain]) -> Result:
     """Accuracy on new pictures of the known domains: of the own expert, the others, a student trained as they are."""
     right = np.array([[accuracy(d.labels, predicted(expert, d)) for d in known] for expert in start.experts])
     own = np.arange(len(right))[:, None] == [start.sources.groups[d.name] for d in known]

@@ -10,10 +10,10 @@ from typing import TypeVar
 import numpy as np
 import torch
 
+from unseen.claims.base import Result
 from unseen.claims.experts import (
     FEW,
     MORE,
-    Table,
     begin,
     first,
     scored,
@@ -52,7 +52,7 @@ def letter_domains(case: str, seed: int) -> tuple[Domain, list[Domain]]:
     return in_styles(np.asarray(domain.x)[:, 0], domain.labels, family, seed)[:2]
 
 
-def run(case: str, seed: int) -> Table:
+def run(case: str, seed: int) -> Result:
     """All arms from one start, two candidates each; all that adapt see the same samples of an unseen domain."""
     with reproducible(seed):
         source, unseen = letter_domains(case, seed)

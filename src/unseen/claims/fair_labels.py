@@ -11,8 +11,11 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from unseen.claims.label_pools import MARGIN, UNLABELED, Data, Table, adapted, graded, pools
-from unseen.claims.letters import in_family
+from unseen.claims import worlds
+from unseen.claims.base import Result
+from unseen.claims.drawings import of_vendors
+from unseen.claims.label_pools import MARGIN, UNLABELED, Data, adapted, graded, pools
+from unseen.claims.letters import in_family, letters
 from unseen.claims.shifts import source_model, subgroups
 from unseen.data.domain import Domain, Lazy
 from unseen.data.few_shot import few_shot_split
@@ -49,22 +52,27 @@ def domains(case: str) -> tuple[Domain, Domain]:
     return subgroups(words[0]), subgroups(words[1])
 
 
+def read(case: str) -> list[Domain]:
+    """What is read for a case, for a stamp."""
+    kind, *words = case.split()
+    if kind == "letters":
+        return [letters(words[0], COPIES, 64)]
+    return [worlds.stamps()] if kind == "stamps" else of_vendors(words, level="subgroup")
+
+
 @functools.cache
 def crafted_stamps(style: str) -> Domain:
     """EfficientNet-Lite0's features of Tux Paint's stamps, `plain` or changed in a family of `unseen.data.shifts`."""
-    from unseen.data.sources import stamps
-    from unseen.encoders import get
-
-    domain = stamps()
+    domain = worlds.stamps()
     small = [np.asarray(picture.convert("RGB").resize((SIDE, SIDE))) for picture in domain.x]
     pixels = np.stack(small).transpose(0, 3, 1, 2)
     pixels = pixels if style == "plain" else craft(pixels, style)
     shown = np.ascontiguousarray(pixels.transpose(0, 2, 3, 1))
     pictures = Lazy(range(len(shown)), lambda i: Image.fromarray(shown[i]))
-    return get("efficientnet-lite0").encode(domain.replace(x=pictures), precision="fp32")
+    return worlds.lite0(domain.replace(x=pictures))
 
 
-def run(case: str, seed: int) -> Table:
+def run(case: str, seed: int) -> Result:
     """Adaptation without labels in three pools, and arms that read the same few labels, from one model, on one exam.
 
     `below POOL` is 1 where an arm is below the source model by more than the margin, `below` where it is with other
@@ -82,7 +90,7 @@ def run(case: str, seed: int) -> Table:
             network = learn(model, pair.source, support_of(pair, shots, seed), seed)
             spent[f"{arm} {shots}"] = time.process_time() - started
             values[f"{arm} {shots}"] = dict.fromkeys(POOLS, graded(network, pair.exam))
-    table: Table = {arm: row | below(row, values["source"]) for arm, row in values.items()}
+    table: Result = {arm: row | below(row, values["source"]) for arm, row in values.items()}
     for arm, seconds in spent.items():
         table[arm]["processor"] = seconds
     best = {name: max(values[arm][name] for arm in UNLABELED) for name in POOLS}

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from unseen.claims import fair_labels
-from unseen.claims.base import Claim, Experiment
+from unseen.claims import fair_labels, worlds
+from unseen.claims.base import Claim, Experiment, Result, seeds
 from unseen.claims.conditions import at_least, at_most, better, not_worse
-from unseen.claims.label_pools import MARGIN, STEPS, TWO_STAGES, Data, Table, graded, pools, without_labels
+from unseen.claims.label_pools import MARGIN, STEPS, TWO_STAGES, Data, graded, pools, without_labels
 from unseen.claims.ledger import Assertion, effect, mechanism, not_testable, paper_scale, promised
 from unseen.claims.letters import FAMILIES
-from unseen.claims.shifts import domains, source_model
+from unseen.claims.shifts import domains, read, source_model
 from unseen.data.few_shot import few_shot_split
 from unseen.methods.adaptation.fewshot_sfda import FewShotSFDA, validation_samples
 from unseen.nn.classifier import Classifier
@@ -39,7 +39,7 @@ def data(case: str, seed: int) -> Data:
     return pools(*domains(case, seed), seed)
 
 
-def run(case: str, seed: int) -> Table:
+def run(case: str, seed: int) -> Result:
     """All arms on one pair, from one source model and on one exam; metrics are named by the pool.
 
     Adaptation without labels reads the pool; fine-tuning reads a few labels of the known classes, and is the same
@@ -113,10 +113,8 @@ LEDGER: tuple[Assertion, ...] = (
         "The probe first, then fine-tuning, is not worse than fine-tuning alone."),
     effect("settings", better("lp-ft 3", "lp 3", "vanilla"),
         "Fine-tuning after the probe is better than the probe alone."),
-    promised("settings", better("lp-ft 3", "lp-ft 1", "vanilla"),
-        "More labels are better: three per class than one."),
-    effect("settings", better("lp-ft 5", "lp-ft 3", "vanilla"),
-        "More labels are better: five per class than three."),
+    promised("settings", better("lp-ft 3", "lp-ft 1", "vanilla"), "More labels are better: three per class than one."),
+    effect("settings", better("lp-ft 5", "lp-ft 3", "vanilla"), "More labels are better: five per class than three."),
     effect("settings", better("lp-ft 5", "best unlabeled", "vanilla"),
         "Where the target is as assumed, five labels are better than the best adaptation without labels."),
     effect("settings", better("lp-ft 3 sam", "lp-ft 3", "vanilla"),
@@ -150,59 +148,35 @@ LEDGER: tuple[Assertion, ...] = (
         "It is so by construction: nothing but the labels is read, and these are of the known classes."),
     not_testable("No principled way is known to choose hyperparameters without labels.",
         "It is about the state of the field in 2023; docs/choosing.md measures ten ways on our data."),
-    paper_scale(
-        "On Office-31, Office-Home, VisDA, VLCS and TerraIncognita few labels are on a par with adaptation without "
-        "labels, and better where shares or classes shift.",
+    paper_scale("On Office-31, Office-Home, VisDA, VLCS and TerraIncognita few labels are on a par with adaptation "
+        "without labels, and better where shares or classes shift.",
         "These sets are not at hand. With one as Domains of pictures, and a ResNet-50 with a bottleneck from "
-        "`unseen.nn.classifier.train_source`: FewShotSFDA(preset paper).fit(model=..., support=...), the support k "
-        "+ 1 samples of each class drawn by `unseen.data.few_shot.few_shot_split`, beside SHOT, AaD and "
-        "SFDA2(preset paper), each .fit(model=..., target=...); `unseen compare` would train on cached features; "
-        "not run."),
+        "`unseen.nn.classifier.train_source`: FewShotSFDA(preset paper).fit(model=..., support=...), the support k + 1 "
+        "samples of each class drawn by `unseen.data.few_shot.few_shot_split`, beside SHOT, AaD and SFDA2(preset "
+        "paper), each .fit(model=..., target=...); `unseen compare` would train on cached features; not run."),
     not_testable("The code is public.",
         "It is at github.com/daintlab/fewshot-SFDA; the card says where this one differs."),
 )
-# fmt: on
 
 claim = Claim(
     slug="fewshot-sfda",
-    licences=(
-        "Digits: Alpaydin and Kaynak, UCI, in scikit-learn",
-        "Stamps: Bill Kendrick and the contributors of Tux Paint's stamps (GPL-2)",
-        "Fonts: DejaVu, STIX and Computer Modern, as matplotlib ships them",
-        "Emoji: Noto (Apache-2.0), Twemoji and EmojiOne 1 and 2 (CC BY 4.0), OpenMoji (CC BY-SA 4.0), Fluent (MIT)",
-    ),
+    ledger=LEDGER,
     experiments={
         "settings": Experiment(
-            run=run,
+            run=run, data=read, unit="pair of domains", **seeds(2),
             development=("digits 20", "digits 35", "emoji noto twemoji", "emoji fluent-emoji-flat openmoji"),
             confirmation=(
-                "fonts",
-                "digits 50",
-                "emoji emojione noto-v1",
-                "emoji emojione-v1 fluent-emoji",
-                "emoji noto-v1 fluent-emoji-high-contrast",
-            ),
-            seeds=(0, 1),
-            fresh_seeds=(100, 101),
-            unit="pair of domains",
-        ),
+                "fonts", "digits 50", "emoji emojione noto-v1", "emoji emojione-v1 fluent-emoji",
+                "emoji noto-v1 fluent-emoji-high-contrast")),
         "pairs, fair arms": Experiment(
-            run=fair_labels.run,
+            run=fair_labels.run, data=fair_labels.read, unit="pair of domains", clocks=("processor",), **seeds(1),
             development=(
-                "letters ABCDEFGHIJKLMN DejaVuSans STIXGeneral",
-                "letters ABCDEFGHIJKLMN cm DejaVuSansMono",
-                "emoji noto twemoji",
-                "emoji fluent-emoji-flat openmoji",
-            ),
+                "letters ABCDEFGHIJKLMN DejaVuSans STIXGeneral", "letters ABCDEFGHIJKLMN cm DejaVuSansMono",
+                "emoji noto twemoji", "emoji fluent-emoji-flat openmoji"),
             confirmation=(
-                *(f"letters abdefghijmnqrt {source} {FAMILIES[(i + 1) % 5]}" for i, source in enumerate(FAMILIES)),
-                *(f"letters abdefghijmnqrt {source} {FAMILIES[(i + 2) % 5]}" for i, source in enumerate(FAMILIES)),
-                *(f"stamps {source} {target}" for source, target in itertools.permutations(STYLES, 2)),
-            ),
-            seeds=(0,),
-            fresh_seeds=(100,),
-            unit="pair of domains",
-        ),
+                *(f"letters abdefghijmnqrt {FAMILIES[i]} {FAMILIES[i - 5 + k]}" for k in (1, 2) for i in range(5)),
+                *(f"stamps {source} {target}" for source, target in itertools.permutations(STYLES, 2)))),
     },
-    ledger=LEDGER,
+    licences=(worlds.DIGITS, worlds.STAMPS, worlds.FONTS, worlds.EMOJI),
 )
+# fmt: on

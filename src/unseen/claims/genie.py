@@ -14,7 +14,7 @@ from unseen.claims import behaviours, worlds
 from unseen.claims.base import Claim, Experiment, Result, seeds
 from unseen.claims.conditions import at_least, better, equals, not_worse
 from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale, promised
-from unseen.claims.quantizing import Task, against, as_drawn, as_shown, pictures, task
+from unseen.claims.quantizing import Task, as_drawn, as_shown, lite0_agreement, pictures, task
 from unseen.data.domain import Domain
 from unseen.encoders.backends import keep_freed_memory
 from unseen.encoders.vision import lite0_network
@@ -139,14 +139,9 @@ def lite0_arms(seed: int) -> tuple[dict[str, nn.Module], dict[str, float]]:
 def run_lite0(case: str, seed: int) -> Result:
     """Agreement with the float network, and divergence from it, on pictures that no arm has seen."""
     arms, about = lite0_arms(seed)
-    x = pictures(case)[:N_PICTURES]
-    expected = outputs(lite0_network(), x, 16)
-    table: Result = {arm: against(expected, outputs(quantized, x, 16)) for arm, quantized in arms.items()}
+    table = lite0_agreement(arms, pictures(case)[:N_PICTURES])
     table["genie"] |= about
     return table
-
-
-# -- the ledger --------------------------------------------------------------------------------------------
 
 
 # fmt: off
@@ -185,17 +180,14 @@ LEDGER = (
         "The same on the small network, whose pictures have 64 or 100 pixels."),
     effect("lite0", better("genie", "generator", "divergence", lower=True),
         "Latents that are learnt are better than new ones at each step (as in GDFQ): EfficientNet-Lite0."),
-    effect("digits", better("genie", "generator", "divergence", lower=True),
-        "The same on the small network."),
+    effect("digits", better("genie", "generator", "divergence", lower=True), "The same on the small network."),
     effect("digits", better("genie", "no swing", "divergence", lower=True),
         "Swing convolution makes better pictures: the small network."),
     promised("digits", not_worse("genie", "256 real", "accuracy", within=0.03),
         "Without real data networks are as good as with a few real pictures, within 3 points: as many of them, 256, "
         "and as many iterations."),
-    effect("digits", not_worse("genie", "64 real", "accuracy", within=0.03),
-        "The same against 64 real pictures."),
-    effect("digits", not_worse("genie", "16 real", "accuracy", within=0.03),
-        "The same against 16 real pictures."),
+    effect("digits", not_worse("genie", "64 real", "accuracy", within=0.03), "The same against 64 real pictures."),
+    effect("digits", not_worse("genie", "16 real", "accuracy", within=0.03), "The same against 16 real pictures."),
     promised("digits", better("genie", "nothing learnt", "accuracy", by=0.05),
         "Learning rounding and steps makes quantized networks better: 5 points above searched steps and nearest "
         "rounding, on the same pictures."),
@@ -213,16 +205,14 @@ LEDGER = (
     promised("digits", better("genie", "zeroq", "accuracy", by=0.04),
         "It is much better than what there was after training without data: 4 points above ZeroQ with the same bits "
         "of weights."),
-    paper_scale(
-        "Networks of ImageNet in a few hours, better than all others without data, and near to those with few "
+    paper_scale("Networks of ImageNet in a few hours, better than all others without data, and near to those with few "
         "pictures: ResNet-18 at W4A4 about 69.7 and at W2A4 about 65.1 (71.0 in floats).",
-        "Needs ImageNet's validation set and trained weights: `Genie()` and `Genie(weight_bits=2)` with the "
-        "defaults on timm's resnet18, resnet50 and mobilenetv2_100, top-1 beside the float network's; the same with "
-        "`target`, 1,024 pictures of the training set."),
+        "Needs ImageNet's validation set and trained weights: `Genie()` and `Genie(weight_bits=2)` with the defaults "
+        "on timm's resnet18, resnet50 and mobilenetv2_100, top-1 beside the float network's; the same with `target`, "
+        "1,024 pictures of the training set."),
     paper_scale("Swing convolution and each part of GENIE-M gain up to about a point on ImageNet.",
         "Needs ImageNet: as above with `swing=False`, `rounding='adaround'` and `drop='none'`."),
-    not_testable("The code is open.",
-        "It is: SamsungLabs/Genie. This is another implementation."),
+    not_testable("The code is open.", "It is: SamsungLabs/Genie. This is another implementation."),
 )
 claim = Claim(
     slug="genie",

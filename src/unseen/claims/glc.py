@@ -162,8 +162,6 @@ def run_partial(case: str, seed: int) -> Result:
     return {arm: {"accuracy": accuracy(cell.truth, labels)} for arm, labels in predictions.items()}
 
 
-# -- the ledger --------------------------------------------------------------------------------------------
-
 # fmt: off
 LEDGER = (
     promised("open-partial", better("held-out source", "source", "closed_accuracy", by=0.05),
@@ -184,8 +182,7 @@ LEDGER = (
         "The clustering adapts to the number of target classes, which it estimates."),
     effect("open-partial", better("glc", "global only", "h_score"),
         "Local clustering of nearest neighbours lessens the harm of wrong global labels."),
-    effect("partial", better("glc", "source", "accuracy"),
-        "Superior in partial-set adaptation to the source model."),
+    effect("partial", better("glc", "source", "accuracy"), "Superior in partial-set adaptation to the source model."),
     effect("partial", better("glc", "shot", "accuracy"),
         "Superior in partial-set adaptation to adaptation for equal classes (SHOT)."),
     promised("open", better("glc", "source, own threshold", "h_score", by=0.05),
@@ -196,8 +193,7 @@ LEDGER = (
         "VisDA (280,000 pictures) and UMAD's results are not at hand. With VisDA as folders of classes: train a "
         "ResNet-50 with bottleneck by `train_source` on 9 classes, then GLC(epochs=30, learning_rate=1e-4, "
         "global_weight=0.3) on 6 shared and 3 new ones; not run."),
-    not_testable("The code is public.",
-        "It is at github.com/ispc-lab/GLC; the card says where this one differs."),
+    not_testable("The code is public.", "It is at github.com/ispc-lab/GLC; the card says where this one differs."),
 )
 RUNS: dict[str, Callable[[str, int], Result]] = {
     "open-partial": functools.partial(run_open, "open-partial"),

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from unseen.claims.base import Result
 from unseen.data.domain import Domain
 from unseen.data.few_shot import few_shot_split, unbalanced
 from unseen.data.samplers import steps
@@ -19,8 +20,6 @@ from unseen.methods.base import Method
 from unseen.methods.baselines.aad import AaD
 from unseen.methods.baselines.shot import SHOT
 from unseen.nn.classifier import Classifier, outputs
-
-Table = dict[str, dict[str, float]]
 
 PROBE, STEPS = 80, 200
 """Steps of the probe, and of the whole training of every arm; batches without labels hold twice as many samples."""
@@ -84,14 +83,14 @@ def _only(domain: Domain, classes: np.ndarray) -> Domain:
     return taken.replace(y=np.array([place[label] for label in taken.labels.tolist()]), classes=None)
 
 
-def without_labels(model: Classifier, pair: Data, seed: int) -> Table:
+def without_labels(model: Classifier, pair: Data, seed: int) -> Result:
     """The source model, methods that read a pool, and their best, mean and worst; metrics are named by the pool.
 
     `drop` is what a method loses against its control; `harm` is 1 where it is below the source model, but not in its
     control.
     """
     base = graded(model, pair.exam)
-    table: Table = {"source": {**dict.fromkeys(pair.pools, base), "drop ood": 0.0, "drop shift": 0.0}}
+    table: Result = {"source": {**dict.fromkeys(pair.pools, base), "drop ood": 0.0, "drop shift": 0.0}}
     for arm in UNLABELED:
         table[arm] = {}
         for name, pool in pair.pools.items():

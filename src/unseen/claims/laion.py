@@ -35,8 +35,7 @@ LEDGER = (
         "Pairs are filtered by CLIP: similarity ranks true captions before wrong ones on a vendor that the encoder "
         "has not seen, by 15 points of average precision above chance."),
     effect("filter", at_least("similarity", "average precision", 0.85),
-        "Similarity of this small encoder reaches an average precision of 0.85 where half of the captions are "
-        "wrong."),
+        "Similarity of this small encoder reaches an average precision of 0.85 where half of the captions are wrong."),
     mechanism("filter", better("similarity", "random", "precision", by=0.1),
         "Half of the pairs kept are cleaner than half drawn at random, by 10 points of precision."),
     effect("filter", better("similarity", "random", "precision", by=0.2),

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from unseen.claims import worlds
 from unseen.claims.base import Claim, Experiment, Result, of_both
 from unseen.claims.conditions import at_least, better, not_worse, wins
-from unseen.claims.drawings import VENDORS, described, drawn, features, of_split
+from unseen.claims.drawings import described, drawn, features, of_split
+from unseen.claims.folds import Fold, fold_of, near, ridge_prototypes
 from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale, promised
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
@@ -41,27 +42,16 @@ GENERALIZED = dict(LisGAN.card.presets["generalized"])
 # -- data --------------------------------------------------------------------------------------------------
 
 
-def folds(split: str, fold: int) -> tuple[Domain, Domain, Domain, ClassSpace]:
-    """Source, test of seen classes, test of unseen classes, and the classes, described.
-
-    A fifth of the classes is unseen. Of every seen class one vendor's drawing, another one from class to class,
-    is for the test. Features are reduced to 128 principal components of the source, texts to 64.
-    """
+def folds(split: str, fold: int) -> Fold:
+    """A fifth of the classes is unseen; features have 128 principal components of the source, texts 64."""
     from sklearn.decomposition import PCA
 
-    every = features(split, CLASSES)  # of 300 emoji by five vendors
-    vendor, y = np.indices(every.shape[:2]).reshape(2, -1)
-    x = every.reshape(len(y), -1)
     rng = np.random.default_rng(0)
     unseen = rng.permutation(CLASSES)[fold * UNSEEN : (fold + 1) * UNSEEN]
-    held = vendor == rng.integers(len(VENDORS[split]), size=CLASSES)[y]
-    new = np.isin(y, unseen)
     attributes = PCA(64, random_state=0).fit_transform(described(split, CLASSES))
     names = tuple(drawn(split, CLASSES)[0].columns["name"].tolist())
     classes = ClassSpace(names=names, attributes=attributes, seen=np.setdiff1d(np.arange(CLASSES), unseen))
-    reduced = PCA(128, random_state=0).fit(x[~new & ~held]).transform(x).astype(np.float32)
-    domain = Domain(x=reduced, y=y, classes=classes)
-    return domain.take(~new & ~held), domain.take(~new & held), domain.take(new), classes
+    return fold_of(features(split, CLASSES), classes, rng, 128)
 
 
 # -- arms --------------------------------------------------------------------------------------------------
@@ -74,15 +64,11 @@ def ridge(
 
     The cosine with a seen class is lowered by `handicap` (calibrated stacking, Chao et al., ECCV 2016).
     """
-    from sklearn.linear_model import Ridge
-
     assert classes.attributes is not None
     a = classes.attributes / np.linalg.norm(classes.attributes, axis=1, keepdims=True)
-    means = np.stack([source.x[source.y == c].mean(axis=0) for c in classes.seen])
-    prototypes = Ridge(alpha=alpha).fit(a[classes.seen], means).predict(a[among])
-    mean = source.x.mean(axis=0)
-    u, v = (z / np.linalg.norm(z, axis=1, keepdims=True) for z in (x - mean, prototypes - mean))
-    return among[(u @ v.T - handicap * np.isin(among, classes.seen)).argmax(axis=1)]
+    prototypes = ridge_prototypes(source.x, source.labels, a, classes.seen, alpha)[among]
+    scores = near(x, prototypes, source.x.mean(axis=0))
+    return among[(scores - handicap * np.isin(among, classes.seen)).argmax(axis=1)]
 
 
 def soul_distance(method: LisGAN, real: Domain) -> float:
@@ -118,8 +104,8 @@ def run_emoji(case: str, seed: int) -> Result:
     `continued` is a cascade that trusts no sample: its second pass only trains longer.
     """
     split, fold = case.split()
-    source, seen_test, unseen_test, classes = folds(split, int(fold))
-    both = Domain(x=np.concatenate([seen_test.x, unseen_test.x]), y=np.r_[seen_test.labels, unseen_test.labels])
+    given = folds(split, int(fold))
+    (source, seen_test, unseen_test, classes), both = given, given.tests
     truth, everything = unseen_test.labels, np.arange(len(classes))
 
     table: Result = {
@@ -164,8 +150,6 @@ def nearest_soul_accuracy(method: LisGAN, test: Domain) -> float:
     return mean_class_top1(test.labels, method.seen_[nearest])
 
 
-# -- the ledger --------------------------------------------------------------------------------------------
-
 # fmt: off
 LEDGER = (
     not_testable("Earlier zero-shot learning maps features and descriptions into each other, an indirect way.",
@@ -194,8 +178,7 @@ LEDGER = (
         "Souls cost the recognition of unseen classes at most half a point."),
     promised("emoji", wins("souls", "tuned wgan", "zsl", of=5 / 9),
         "Souls improve the recognition of unseen classes in at least five of nine runs."),
-    effect("emoji", better("souls", "tuned wgan", "h"),
-        "Souls improve recognition among seen and unseen classes (H)."),
+    effect("emoji", better("souls", "tuned wgan", "h"), "Souls improve recognition among seen and unseen classes (H)."),
     mechanism("emoji", wins("confident", "souls", "accuracy", of=1.0),
         "The two classifiers go from coarse to fine: predictions that the first one is sure of are right more often "
         "than all of them, in all runs."),

@@ -283,8 +283,6 @@ def run_scale(case: str, seed: int) -> Result:
     return {"loki": {"as dense": float((excess <= 1e-5 * dense.max()).mean()), "rows of distances": rows.call_count}}
 
 
-# -- the ledger --------------------------------------------------------------------------------------------
-
 STYLES = ("noto", "twemoji", "openmoji", "fluent-emoji-flat")
 FRESH = ("noto-v1", "emojione", "fluent-emoji", "fxemoji")
 
@@ -353,13 +351,11 @@ LEDGER = (
     mechanism("scale", equals("loki", "as dense", 1.0),
         "It scales to hundreds of thousands of classes: among 300,000, the predictions have the least cost when "
         "20,000 and all distances to them are written out."),
-    mechanism("scale", equals("loki", "rows of distances", 0.0),
-        "There it asks for no distance between two classes."),
-    paper_scale(
-        "With a metric from its own class embeddings it improves pretrained zero-shot models by 10.5 %, such as "
-        "CLIP.",
-        "Needs CLIP's weights and its benchmarks: encoders.get('open_clip:...') embeds the classes, ClassSpace "
-        "derives the metric, and the experiment 'lite-clip' is the recipe."),
+    mechanism("scale", equals("loki", "rows of distances", 0.0), "There it asks for no distance between two classes."),
+    paper_scale("With a metric from its own class embeddings it improves pretrained zero-shot models by 10.5 %, such "
+        "as CLIP.",
+        "Needs CLIP's weights and its benchmarks: encoders.get('open_clip:...') embeds the classes, ClassSpace derives "
+        "the metric, and the experiment 'lite-clip' is the recipe."),
     promised("lite-clip", better("loki", "argmax", "distance", lower=True),
         "With a metric from its own class embeddings it improves the zero-shot model lite-clip over all emoji."),
     promised("lite-clip", at_least("soft", "improvement", 0.05),

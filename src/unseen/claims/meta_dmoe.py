@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 
 import numpy as np
 
-from unseen.claims import fair_experts
-from unseen.claims.base import Claim, Experiment
+from unseen.claims import fair_experts, worlds
+from unseen.claims.base import Claim, Experiment, Result, of_both, seeds
 from unseen.claims.conditions import Condition, at_least, better, wins
+from unseen.claims.drawings import VENDORS, of_vendors
 from unseen.claims.experts import (
     FEW,
     MORE,
     Distilled,
     Start,
-    Table,
     begin,
     first,
     predicted,
@@ -27,6 +26,7 @@ from unseen.claims.experts import (
     with_statistics_of,
 )
 from unseen.claims.ledger import Assertion, effect, mechanism, not_testable, paper_scale
+from unseen.claims.letters import letters
 from unseen.claims.shifts import subgroups as features
 from unseen.claims.styles import in_styles
 from unseen.data.domain import Domain, concatenate
@@ -52,11 +52,9 @@ which four experts feed, 40; 14 of meta-training 118, where 24 of 40 samples pas
 @functools.cache
 def digits(kind: str, half: int) -> tuple[np.ndarray, np.ndarray]:
     """Pictures and labels of half of the handwritten digits, or of half of the fonts of the printed ones, by a hash."""
-    from unseen.data.sources import digits as read
-
-    domain = read(kind, size=16, copies=10, flat=True)
+    domain = worlds.digits(kind, 16, 10)
     units = domain.columns.get("font", domain.ids)
-    own = np.array([int(hashlib.sha256(str(unit).encode()).hexdigest(), 16) % 2 == half for unit in units.tolist()])  # type: ignore[union-attr]
+    own = np.array([worlds.hashed(str(unit)) % 2 == half for unit in units.tolist()])  # type: ignore[union-attr]
     return np.asarray(domain.x)[own].reshape(-1, 16, 16), domain.labels[own]
 
 
@@ -64,12 +62,6 @@ def digit_domains(case: str, seed: int) -> tuple[Domain, list[Domain], list[Doma
     """Source of twelve domains; of other pictures, six unseen domains and the twelve; a case is `KIND HALF FAMILY`."""
     kind, half, family = case.split()
     return in_styles(*digits(kind, int(half)), family, seed)
-
-
-VENDORS = {
-    "development": ("noto", "twemoji", "openmoji", "fluent-emoji-flat", "emojione"),
-    "confirmation": ("noto-v1", "fluent-emoji", "fluent-emoji-high-contrast", "emojione-v1", "emojione-monotone"),
-}
 
 
 def emoji_domains(case: str, seed: int) -> tuple[Domain, list[Domain]]:
@@ -82,7 +74,7 @@ def emoji_domains(case: str, seed: int) -> tuple[Domain, list[Domain]]:
 # -- experiments -----------------------------------------------------------------------------------------------
 
 
-def run_digits(case: str, seed: int) -> Table:
+def run_digits(case: str, seed: int) -> Result:
     """All arms from one start."""
     meta = Meta(1e-3, FEW, 16, 1e-3, 1e-3, epochs=14, mask=True, first_order=False, fresh_adam=True)
     with reproducible(seed):
@@ -109,7 +101,7 @@ def run_digits(case: str, seed: int) -> Table:
         return table | specialties(start, known)
 
 
-def run_emoji(case: str, seed: int) -> Table:
+def run_emoji(case: str, seed: int) -> Result:
     """The main arms with perceptrons on cached features."""
     meta = Meta(0.03, FEW, 16, 3e-4, 1e-3, epochs=5, mask=True, first_order=False, fresh_adam=True)
     with reproducible(seed):
@@ -119,7 +111,7 @@ def run_emoji(case: str, seed: int) -> Table:
         return main_arms(start, start.mixed("transformer"), unseen)[0]
 
 
-def main_arms(start: Start, mixed: Aggregator, unseen: list[Domain]) -> tuple[Table, Distilled, Classifier]:
+def main_arms(start: Start, mixed: Aggregator, unseen: list[Domain]) -> tuple[Result, Distilled, Classifier]:
     """The method, with and without its step, and the single model."""
     full, single = start.learnt(mixed), start.longer()
     before, after = [full.student] * len(unseen), full.on(unseen)
@@ -135,9 +127,6 @@ def main_arms(start: Start, mixed: Aggregator, unseen: list[Domain]) -> tuple[Ta
     few, every, none = (table[f"full, {arm}"]["accuracy"] for arm in ("24 samples", "all samples", "before the step"))
     table["full, 24 samples"]["share_of_gain"] = (few - none) / (every - none) if every > none else 0.0
     return table, full, single
-
-
-# -- the ledger --------------------------------------------------------------------------------------------------
 
 
 def beats(other: str, *, by: float = 0.0, metric: str = "accuracy", lower: bool = False) -> Condition:
@@ -176,8 +165,7 @@ LEDGER: tuple[Assertion, ...] = (
         "With 24 samples the step gains more than half of what it gains with all samples of the domain."),
     effect("digits", better("full, 24 samples", "erm", "accuracy"),
         "With 24 samples the adapted student is better than the single model."),
-    effect("digits", beats("average"),
-        "The transformer combines the experts better than their average."),
+    effect("digits", beats("average"), "The transformer combines the experts better than their average."),
     effect("digits", beats("weighted"),
         "The experts' interconnection counts: the transformer is better than their weighted sum."),
     effect("digits", beats("aggregator not meta-learnt"),
@@ -185,18 +173,15 @@ LEDGER: tuple[Assertion, ...] = (
     effect("digits", beats("plain distillation"),
         "Meta-learning makes adaptation fast: better than a step of plain distillation, its length chosen on the "
         "source, from a student trained as long."),
-    effect("digits", beats("no inner step"),
-        "Each component counts: without the inner step it is worse."),
+    effect("digits", beats("no inner step"), "Each component counts: without the inner step it is worse."),
     effect("digits", beats("no mask"),
         "Each component counts: without leaving out the domain's own expert in training it is worse."),
     effect("digits", beats("arm-bn"),
         "Meta-DMoE is superior to ARM-BN, trained in the same batches, as long, its epoch chosen likewise."),
-    effect("digits", beats("experts' vote"),
-        "The student is better than all its experts together."),
+    effect("digits", beats("experts' vote"), "The student is better than all its experts together."),
     effect("digits", beats("experts' vote", metric="seconds", lower=True),
         "The student takes less time for a prediction than the experts do."),
-    effect("emoji", beats("erm"),
-        "Meta-DMoE is better than the single model on vendors' emoji (cached features)."),
+    effect("emoji", beats("erm"), "Meta-DMoE is better than the single model on vendors' emoji (cached features)."),
     effect("emoji", beats("full, before the step"),
         "The step without labels makes the student more accurate on vendors' emoji (cached features)."),
     mechanism("letters, fair arms", beats("full, before the step"),
@@ -215,58 +200,33 @@ LEDGER: tuple[Assertion, ...] = (
         "WILDS is not at hand. With a split as a Domain with a column `domain` and a ResNet-50 as `model`: "
         "MetaDMoE(n_experts=10, heads=16, support_size=24, query_size=16, alpha=3e-4, student_rate=3e-5, "
         "aggregator_rate=1e-6, epochs=20), then adapt on the first batch of each test domain; not run."),
-    not_testable("The code is public.",
-        "It is at github.com/n3il666/Meta-DMoE; the card says where this one differs."),
+    not_testable("The code is public.", "It is at github.com/n3il666/Meta-DMoE; the card says where this one differs."),
 )
-# fmt: on
+
+LEFT_OUT = {"development": ("openmoji", "twemoji"), "confirmation": VENDORS["confirmation"]}
+FAMILIES = {"aefghijklm": ("turned-7", "slanted", "stretched", "inked"),
+            "KLPQRSTUVY": ("turned-15", "slanted", "stretched", "inked")}
 
 claim = Claim(
     slug="meta-dmoe",
-    licences=(
-        "Digits: Alpaydin and Kaynak, UCI, in scikit-learn",
-        "Fonts: DejaVu, STIX and Computer Modern, as matplotlib ships them",
-        "Emoji: Noto (Apache-2.0), Twemoji and EmojiOne 1 and 2 (CC BY 4.0), OpenMoji (CC BY-SA 4.0), Fluent (MIT)",
-    ),
+    ledger=LEDGER,
     experiments={
         "digits": Experiment(
-            run=run_digits,
+            run=run_digits, data=lambda case: [worlds.digits(case.split()[0], 16, 10)],
             development=("handwritten 0 turned-0", "handwritten 0 inked", "printed 0 turned-0", "printed 0 inked"),
             confirmation=(
-                "handwritten 1 turned-7",
-                "handwritten 1 slanted",
-                "handwritten 1 stretched",
-                "printed 1 slanted",
-                "printed 1 stretched",
-            ),
-            seeds=(0, 1),
-            fresh_seeds=(100, 101),
-            unit="twelve known ways of drawing and six unseen ones",
-        ),
+                "handwritten 1 turned-7", "handwritten 1 slanted", "handwritten 1 stretched", "printed 1 slanted",
+                "printed 1 stretched"),
+            unit="twelve known ways of drawing and six unseen ones", clocks=("seconds",), **seeds(2)),
         "emoji": Experiment(
-            run=run_emoji,
-            development=("development openmoji", "development twemoji"),
-            confirmation=tuple(f"confirmation {vendor}" for vendor in VENDORS["confirmation"]),
-            seeds=(0, 1),
-            fresh_seeds=(100, 101),
-            unit="vendor that is left out",
-        ),
+            run=run_emoji, data=lambda case: of_vendors(VENDORS[case.split()[0]], level="subgroup"),
+            unit="vendor that is left out", **of_both(LEFT_OUT), **seeds(2)),
         "letters, fair arms": Experiment(
-            run=fair_experts.run,
+            run=fair_experts.run, data=lambda case: [letters(case.split()[0], 10)],
             development=("ABCDEFGHIJ turned-0", "ABCDEFGHIJ inked"),
-            confirmation=(
-                "aefghijklm turned-7",
-                "aefghijklm slanted",
-                "aefghijklm stretched",
-                "aefghijklm inked",
-                "KLPQRSTUVY turned-15",
-                "KLPQRSTUVY slanted",
-                "KLPQRSTUVY stretched",
-                "KLPQRSTUVY inked",
-            ),
-            seeds=(0,),
-            fresh_seeds=(100,),
-            unit="ten letters, drawn in twelve known ways and six unseen ones",
-        ),
+            confirmation=tuple(f"{text} {family}" for text, families in FAMILIES.items() for family in families),
+            unit="ten letters, drawn in twelve known ways and six unseen ones", clocks=("processor",), **seeds(1)),
     },
-    ledger=LEDGER,
+    licences=(worlds.DIGITS, worlds.FONTS, worlds.EMOJI),
 )
+# fmt: on

@@ -269,8 +269,6 @@ def run_augmentation(case: str, seed: int) -> Result:
     return table
 
 
-# -- the ledger --------------------------------------------------------------------------------------------
-
 # fmt: off
 LEDGER = (
     mechanism("mapping", at_least("MTE", "times chance", 5.0),
@@ -328,16 +326,14 @@ LEDGER = (
     *(effect("mapping", better("MTE", arm, "top1"),
         f"It has advantages over existing zero-shot models: over {arm}, inductively.")
       for arm in ("ConSE", "DAP")),
-    paper_scale(
-        "It is applied to zero-shot action recognition, HMDB51, UCF101 and Olympic Sports, and is better there than "
-        "existing models.",
+    paper_scale("It is applied to zero-shot action recognition, HMDB51, UCF101 and Olympic Sports, and is better there "
+        "than existing models.",
         "No action videos or their features are in a package, and nothing here ran on them. With features and label "
-        "numbers in a file: data = unseen.load('hmdb51.mat') (variables `features` and `labels`, MATLAB -v7; or "
-        ".npz, Parquet, CSV); vectors = unseen.data.word_vectors.name_vectors(names, word2vec), `names` in the "
-        "order of the numbers; classes = data.classes.replace(embeddings=vectors, seen=half); then "
-        "MTEZSAR(power=0.2, weights='full', self_training=100).fit(source=the samples of `half`, classes=classes, "
-        "target=the others), for 50 random halves. Other data sets join as `auxiliary`, by unseen.data.classes.join "
-        "and realign."),
+        "numbers in a file: data = unseen.load('hmdb51.mat') (variables `features` and `labels`, MATLAB -v7; or .npz, "
+        "Parquet, CSV); vectors = unseen.data.word_vectors.name_vectors(names, word2vec), `names` in the order of the "
+        "numbers; classes = data.classes.replace(embeddings=vectors, seen=half); then MTEZSAR(power=0.2, "
+        "weights='full', self_training=100).fit(source=the samples of `half`, classes=classes, target=the others), for "
+        "50 random halves. Other data sets join as `auxiliary`, by unseen.data.classes.join and realign."),
 )
 def read(case: str) -> list[Domain]:
     """The drawings of a split and what is said of them, for a stamp."""

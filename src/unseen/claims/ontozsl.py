@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import copy
 import functools
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unseen import encoders
-from unseen.claims.base import Claim, Experiment
-from unseen.claims.completions import centred, run_relations
+from unseen.claims import worlds
+from unseen.claims.base import Claim, Experiment, Result, of_both, seeds
+from unseen.claims.completions import WEAK_RIDGE, centred, read_relations, run_relations
 from unseen.claims.conditions import at_least, better
-from unseen.claims.drawings import drawn
+from unseen.claims.drawings import drawn, features, of_split
+from unseen.claims.folds import Fold, fold_of, near, ridge_prototypes
 from unseen.claims.ledger import Assertion, effect, mechanism, not_testable, paper_scale, promised
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
@@ -30,8 +32,6 @@ from unseen.methods.baselines.sae import SAE
 from unseen.methods.zero_shot.ontozsl import OntologyEncoder, OntoZSL
 from unseen.methods.zero_shot.ontozsl.encoder import Ends
 from unseen.methods.zero_shot.ontozsl.texts import text_vectors
-
-Result = dict[str, dict[str, float]]
 
 CLASSES, FOLDS = 300, 5
 UNSEEN = CLASSES // FOLDS
@@ -54,17 +54,14 @@ GENERALIZED = dict(OntoZSL.card.presets["generalized"])
 # -- emoji -------------------------------------------------------------------------------------------------
 
 
-@functools.cache
-def drawings(split: str) -> tuple[NDArray[np.float32], dict[str, NDArray[Any]], int]:
-    """Features (n, 1280) of 300 emoji by five vendors, one after the other, their columns, the number of vendors."""
-    styles, encoder = drawn(split, CLASSES), encoders.get("efficientnet-lite0")
-    x = np.concatenate([encoder.encode(style, precision="fp32").x for style in styles])
-    return x, dict(styles[0].columns), len(styles)
+def columns_of(split: str) -> Mapping[str, NDArray[Any]]:
+    """What is said of 300 emoji."""
+    return drawn(split, CLASSES)[0].columns
 
 
 def emoji_ontology(split: str, keywords: bool = True) -> Ontology:
     """subClassOf from emoji to subgroup to group, and hasKeyword from emoji to the keywords that CLDR gives them."""
-    columns = drawings(split)[1]
+    columns = columns_of(split)
     rows: list[tuple[str, str, str]] = []
     texts: dict[str, str] = {}
     for name, group, part, words in zip(*(columns[key].tolist() for key in ("name", "group", "subgroup", "keywords"))):
@@ -77,32 +74,15 @@ def emoji_ontology(split: str, keywords: bool = True) -> Ontology:
     return build(dict.fromkeys(rows), texts, classes=columns["name"].tolist())
 
 
-class Task(NamedTuple):
-    """Samples to learn from, others of seen and of unseen classes to recognize, and the classes."""
-
-    source: Domain
-    seen: Domain
-    unseen: Domain
-    classes: ClassSpace
-
-
 @functools.cache
-def fold(split: str, number: int) -> Task:
-    """A fifth of the classes of each subgroup is unseen; of every seen class one vendor's drawing is for the test."""
-    from sklearn.decomposition import PCA
-
-    x, columns, vendors = drawings(split)
-    y, vendor = np.tile(np.arange(CLASSES), vendors), np.repeat(np.arange(vendors), CLASSES)
-    rng = np.random.default_rng(0)
+def fold(split: str, number: int) -> Fold:
+    """A fifth of the classes of each subgroup is unseen."""
+    columns, rng = columns_of(split), np.random.default_rng(0)
     order = rng.permutation(CLASSES)
     unseen = order[np.argsort(columns["subgroup"][order], kind="stable")][number::FOLDS]
-    aside = vendor == rng.integers(vendors, size=CLASSES)[y]
-    new = np.isin(y, unseen)
-    x = PCA(WIDTH, random_state=0).fit(x[~new & ~aside]).transform(x).astype(np.float32)
     seen = np.setdiff1d(np.arange(CLASSES), unseen)
     classes = with_ontology(ClassSpace(names=tuple(columns["name"].tolist()), seen=seen), emoji_ontology(split))
-    whole = Domain(x=x, y=y, classes=classes)
-    return Task(whole.take(~new & ~aside), whole.take(~new & aside), whole.take(new), classes)
+    return fold_of(features(split, CLASSES), classes, rng, WIDTH)
 
 
 class WithoutCrossTerms(OntologyEncoder):
@@ -123,7 +103,7 @@ def encoded(
 @functools.cache
 def vectors(split: str, seed: int) -> dict[str, FloatArray]:
     """What a class is told by, in each arm."""
-    columns, o = drawings(split)[1], emoji_ontology(split)
+    columns, o = columns_of(split), emoji_ontology(split)
     names, encoder = columns["name"].tolist(), encoded(split, seed)
     both = [f"{name} {words}" for name, words in zip(names, columns["keywords"].tolist())]
     return {
@@ -148,13 +128,13 @@ def incidence(o: Ontology) -> FloatArray:
     return PCA(WIDTH, random_state=0).fit_transform(marks)
 
 
-def told_by(task: Task, told: FloatArray) -> tuple[Domain, ClassSpace]:
+def told_by(task: Fold, told: FloatArray) -> tuple[Domain, ClassSpace]:
     """The source, and the classes with these vectors and nothing else: the swap of one matrix."""
     classes = task.classes.replace(attributes=centred(told, task.classes.seen), embeddings=None, ontology=None)
     return task.source.replace(classes=classes), classes
 
 
-def graded(method: Any, task: Task) -> dict[str, float]:
+def graded(method: Any, task: Fold) -> dict[str, float]:
     """Mean per-class top-1 and top-5 among unseen classes."""
     scores = method.decision_function(torch.as_tensor(task.unseen.x)).numpy()
     return ranked(np.argsort(-scores, axis=1, kind="stable")[:, :5], task.unseen.labels)
@@ -169,13 +149,12 @@ def ranked(order: IntArray, y: IntArray) -> dict[str, float]:
     }
 
 
-def among_all(task: Task, predict: Any) -> dict[str, float]:
+def among_all(task: Fold, predict: Any) -> dict[str, float]:
     """S, U and H of predictions among all classes."""
-    both = Domain(x=np.concatenate([task.seen.x, task.unseen.x]), y=np.r_[task.seen.labels, task.unseen.labels])
-    return generalized_scores(both.labels, predict(both), task.classes.seen)
+    return generalized_scores(task.tests.labels, predict(task.tests), task.classes.seen)
 
 
-def generated(task: Task, told: FloatArray, seed: int, **settings: Any) -> dict[str, float]:
+def generated(task: Fold, told: FloatArray, seed: int, **settings: Any) -> dict[str, float]:
     """The generator, conditioned on `told`, among unseen classes and among all."""
     source, classes = told_by(task, told)
     method = OntoZSL(**{"random_state": seed, "condition": "attributes", **settings})
@@ -185,7 +164,7 @@ def generated(task: Task, told: FloatArray, seed: int, **settings: Any) -> dict[
 
 
 def headed(
-    head: str, task: Task, told: FloatArray, seed: int, handicap: float
+    head: str, task: Fold, told: FloatArray, seed: int, handicap: float
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Another head on the same vectors, among all classes as it is, and with a handicap of seen ones."""
     source, classes = told_by(task, told)
@@ -200,22 +179,13 @@ def mean_of(tables: list[dict[str, float]]) -> dict[str, float]:
     return {key: float(np.mean([one[key] for one in tables])) for key in tables[0]}
 
 
-def prototypes(task: Task, told: FloatArray, alpha: float) -> dict[str, float]:
+def prototypes(task: Fold, told: FloatArray, alpha: float) -> dict[str, float]:
     """Ridge regression from vectors to the means of classes; the nearest by cosine."""
-    from sklearn.linear_model import Ridge
-
-    a, seen, new = centred(told, task.classes.seen), task.classes.seen, task.classes.unseen
-    means = np.stack([task.source.x[task.source.y == c].mean(axis=0) for c in seen])
-    found = Ridge(alpha=alpha).fit(a[seen], means).predict(a)
-    centre = task.source.x.mean(axis=0)
-
-    def scores(x: FloatArray, among: IntArray) -> FloatArray:
-        u, v = (z / np.linalg.norm(z, axis=1, keepdims=True) for z in (x - centre, found[among] - centre))
-        return u @ v.T
-
-    order = new[np.argsort(-scores(task.unseen.x, new), axis=1, kind="stable")[:, :5]]
-    every = np.arange(len(a))
-    return ranked(order, task.unseen.labels) | among_all(task, lambda d: scores(d.x, every).argmax(axis=1))
+    source, seen, new = task.source, task.classes.seen, task.classes.unseen
+    found = ridge_prototypes(source.x, source.labels, centred(told, seen), seen, alpha)
+    centre = source.x.mean(axis=0)
+    order = new[np.argsort(-near(task.unseen.x, found[new], centre), axis=1, kind="stable")[:, :5]]
+    return ranked(order, task.unseen.labels) | among_all(task, lambda d: near(d.x, found, centre).argmax(axis=1))
 
 
 def run_emoji(case: str, seed: int) -> Result:
@@ -264,7 +234,9 @@ def run_ablation(case: str, seed: int) -> Result:
     return out
 
 
-# -- the ledger --------------------------------------------------------------------------------------------
+def read_emoji(case: str) -> list[Domain]:
+    """What is read for a fold of emoji, for a stamp."""
+    return of_split(case, "name", "group", "subgroup", "keywords", n=CLASSES)
 
 
 # fmt: off
@@ -277,14 +249,12 @@ LEDGER: tuple[Assertion, ...] = (
     promised("emoji", better("structure+text", "words", "zsl", by=0.01),
         "The priors of existing methods are limited: in the same generator the ontology beats the word vectors of "
         "the names by more than a point (top-1)."),
-    promised("emoji", better("structure+text", "words", "top5", by=0.01),
-        "The same among the five likeliest."),
+    promised("emoji", better("structure+text", "words", "top5", by=0.01), "The same among the five likeliest."),
     effect("emoji", better("structure+text", "words and keywords", "zsl"),
         "It is not the keywords alone: the ontology beats word vectors of names and keywords together (top-1)."),
     effect("emoji", better("structure+text", "structure", "top5"),
         "Texts add to the structure: text-aware vectors beat TransE's alone among the five likeliest."),
-    promised("emoji", better("structure+text", "text", "zsl"),
-        "The structural half adds to the text half (top-1)."),
+    promised("emoji", better("structure+text", "text", "zsl"), "The structural half adds to the text half (top-1)."),
     effect("emoji", better("structure+text", "incidence", "zsl"),
         "The embedding represents the ontology better than its triples as they stand, a row of the incidence matrix "
         "for each class, in the same generator."),
@@ -344,19 +314,16 @@ LEDGER: tuple[Assertion, ...] = (
         "It beats the tails that are frequent in other relations."),
     effect(SCHEMA, better("structure+text", "without pivot", "open mrr"),
         "The regularizer of cluster means helps for relations, too."),
-    effect(SCHEMA, better("structure+text", "without matching", "open mrr"),
-        "The hinge on class scores helps."),
+    effect(SCHEMA, better("structure+text", "without matching", "open mrr"), "The hinge on class scores helps."),
     not_testable("So it is for the relations of Kinships.",
         "Its relations and entities are numbers: nothing can be said of a relation without its triples, and a "
         "schema made from those would leak what is asked."),
-    paper_scale(
-        "The evaluation is comprehensive, on zero-shot data sets of two domains: AwA, ImNet-A and ImNet-O; NELL-ZS "
-        "and Wiki-ZS.",
-        "They are in no package. With res101.mat and att_splits.mat in DIR and the ontology as triples in FILE: "
-        "data = unseen.data.loaders.matlab.load_zsl(DIR), classes = "
-        "unseen.data.ontologies.with_ontology(data.classes, unseen.data.ontologies.load(FILE)), "
-        "OntoZSL(**OntoZSL.card.presets['paper']).fit(source=data.train_seen, classes=classes). For a graph: unseen "
-        "complete GRAPH --ontology FILE --queries QUERIES."),
+    paper_scale("The evaluation is comprehensive, on zero-shot data sets of two domains: AwA, ImNet-A and ImNet-O; "
+        "NELL-ZS and Wiki-ZS.",
+        "They are in no package. With res101.mat and att_splits.mat in DIR and the ontology as triples in FILE: data = "
+        "unseen.data.loaders.matlab.load_zsl(DIR), classes = unseen.data.ontologies.with_ontology(data.classes, "
+        "unseen.data.ontologies.load(FILE)), OntoZSL(**OntoZSL.card.presets['paper']).fit(source=data.train_seen, "
+        "classes=classes). For a graph: unseen complete GRAPH --ontology FILE --queries QUERIES."),
     effect("emoji", better("structure+text", "prototypes, incidence", "zsl"),
         "It often does better than the state of the art. Here: than ridge regression from the rows of the incidence "
         "matrix to prototypes, the best of the baselines (top-1)."),
@@ -365,8 +332,7 @@ LEDGER: tuple[Assertion, ...] = (
     promised("emoji", better("heads, ontology", "heads, words", "zsl"),
         "On the mean over four heads (DeViSE, ConSE, SAE, generator) the ontology beats the word vectors of the "
         "names in standard zero-shot recognition."),
-    effect("emoji", better("heads, ontology", "heads, words", "zsl", by=0.124),
-        "The mean gain is 12.4 points."),
+    effect("emoji", better("heads, ontology", "heads, words", "zsl", by=0.124), "The mean gain is 12.4 points."),
     *(
         effect(
             "emoji",
@@ -376,50 +342,29 @@ LEDGER: tuple[Assertion, ...] = (
         for head, name in (("devise", "DeViSE"), ("conse", "ConSE"), ("sae", "SAE"))
     ),
 )
-# fmt: on
+
+EMOJI: dict[str, Any] = {"data": read_emoji, "unit": "fold of classes", **of_both(range(3)), **seeds(2)}
+RELATIONS: dict[str, Any] = {"data": read_relations, "unit": "fold of relations"}
 
 claim = Claim(
     slug="ontozsl",
     ledger=LEDGER,
     experiments={
-        "emoji": Experiment(
-            run=run_emoji,
-            development=("development 0", "development 1", "development 2"),
-            confirmation=("confirmation 0", "confirmation 1", "confirmation 2"),
-            seeds=(0, 1),
-            fresh_seeds=(100, 101),
-            unit="fold of classes",
-        ),
-        "ablation": Experiment(
-            run=run_ablation,
-            development=("development 0", "development 1", "development 2"),
-            confirmation=("confirmation 0", "confirmation 1", "confirmation 2"),
-            seeds=(0, 1),
-            fresh_seeds=(100, 101),
-            unit="fold of classes",
-        ),
+        "emoji": Experiment(run=run_emoji, **EMOJI),
+        "ablation": Experiment(run=run_ablation, **EMOJI),
         "nations": Experiment(
-            run=run_relations,
-            development=("nations 0",),
-            confirmation=("nations 1", "nations 2", "nations 3", "nations 4"),
-            seeds=(0, 1),
-            fresh_seeds=(100, 101),
-            unit="fold of relations",
-        ),
+            run=run_relations, development=("nations 0",),
+            confirmation=("nations 1", "nations 2", "nations 3", "nations 4"), **RELATIONS, **seeds(2)),
         SCHEMA: Experiment(
-            run=functools.partial(run_relations, conditions=("random", "texts", "structure", "structure+text")),
+            run=functools.partial(
+                run_relations, conditions=("random", "texts", "structure", "structure+text"), ridge=WEAK_RIDGE),
             development=("umls 0", "umls 1", "umls 2", "nations 0"),
-            confirmation=("cldr 0", "cldr 1", "cldr 2", "cldr 3", "cldr 4"),
-            seeds=(0,),
-            fresh_seeds=(100,),
-            unit="fold of relations",
-        ),
+            confirmation=("cldr 0", "cldr 1", "cldr 2", "cldr 3", "cldr 4"), **RELATIONS, **seeds(1)),
     },
     licences=(
-        "noto, noto-v1: Apache-2.0; fluent-emoji, fluent-emoji-flat, fluent-emoji-high-contrast: MIT",
-        "twemoji, emojione, emojione-monotone: CC BY 4.0; openmoji, emojione-v1: CC BY-SA 4.0",
-        "emojibase-data: MIT; EfficientNet-Lite0: Apache-2.0; wordllama: MIT",
+        worlds.EMOJI, worlds.LITE0, "wordllama: MIT",
         "UMLS Semantic Network: NLM, public domain; Nations: Kemp et al. 2006; both as pykeen (MIT) ships them",
         "CLDR: Unicode License V3",
     ),
 )
+# fmt: on

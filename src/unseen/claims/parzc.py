@@ -216,9 +216,6 @@ def run_search(case: str, seed: int) -> Result:
     }
 
 
-# -- the ledger --------------------------------------------------------------------------------------------
-
-
 # fmt: off
 LEDGER = (
     not_testable("Zero-shot architecture search has advanced by zero-cost proxies; designing them is a tedious search.",
@@ -230,8 +227,7 @@ LEDGER = (
         "It leads by more than for a network that learned permuted accuracies."),
     effect("tables", better("parzc", "sums", "tau", by=0.05),
         "Adding nodes up loses this: the same network on one sum per proxy ranks worse, by 5 points of tau."),
-    promised("vits", better("parzc", "sums", "tau", by=0.2),
-        "The same for vision transformers, by 20 points of tau."),
+    promised("vits", better("parzc", "sums", "tau", by=0.2), "The same for vision transformers, by 20 points of tau."),
     mechanism("tables", at_least("parzc", "least doubt of a node", 0.001),
         "Each node has a degree of uncertainty: how far the scores move without it varies over draws of the "
         "weights, by a thousandth at least for every node (plain weights: not at all)."),
@@ -245,8 +241,7 @@ LEDGER = (
         "the one that it learns from permuted accuracies."),
     effect("tables", better("parzc", "segments not mixed", "tau"),
         "Segments that are mixed, as the paper draws it, rank better than the official code's, which are not."),
-    effect("tables", better("parzc", "weights not Bayesian", "tau"),
-        "Bayesian weights rank better than plain ones."),
+    effect("tables", better("parzc", "weights not Bayesian", "tau"), "Bayesian weights rank better than plain ones."),
     promised("tables", not_worse("parzc", "segments not mixed", "tau", within=0.03),
         "Neither costs: within 3 points of tau of the network without mixing."),
     promised("tables", not_worse("parzc", "weights not Bayesian", "tau", within=0.03),
@@ -258,28 +253,22 @@ LEDGER = (
         "above permuted accuracies."),
     effect("tables", better("DiffKendall", "mean squared error", "tau"),
         "DiffKendall alone ranks better than mean squared error."),
-    effect("tables", better("DiffKendall", "pairwise", "tau"),
-        "And better than the pairwise loss alone."),
+    effect("tables", better("DiffKendall", "pairwise", "tau"), "And better than the pairwise loss alone."),
     effect("tables", better("parzc", "mean squared error", "tau"),
         "The sum of pairwise loss and DiffKendall ranks better than mean squared error."),
     promised("tables", not_worse("parzc", "mean squared error", "tau", within=0.03),
         "It is at most 3 points of tau behind it."),
     effect("tables", better("parzc", "perceptron", "tau", by=0.015),
         "Better than a perceptron with mean squared error on statistics of the same scale, by 1.5 points."),
-    promised("tables", not_worse("parzc", "perceptron", "tau", within=0.02),
-        "At most 2 points of tau behind it."),
-    effect("tables", better("parzc", "trees", "tau"),
-        "Better than gradient-boosted trees on the same statistics."),
-    effect("tables", better("parzc few", "trees few", "tau"),
-        "With 20 trained architectures, too."),
-    promised("tables", not_worse("parzc", "trees", "tau", within=0.03),
-        "At most 3 points of tau behind trees."),
+    promised("tables", not_worse("parzc", "perceptron", "tau", within=0.02), "At most 2 points of tau behind it."),
+    effect("tables", better("parzc", "trees", "tau"), "Better than gradient-boosted trees on the same statistics."),
+    effect("tables", better("parzc few", "trees few", "tau"), "With 20 trained architectures, too."),
+    promised("tables", not_worse("parzc", "trees", "tau", within=0.03), "At most 3 points of tau behind trees."),
     effect("tables", better("parzc", "best proxy of the trained", "tau", by=0.05),
         "Better than zero-shot ranking, by the proxy that the trained architectures favour, by 5 points."),
     effect("tables", better("parzc", "mean proxy", "tau", by=0.05),
         "Better than the mean of the three proxies, by 5 points of tau."),
-    effect("tables", better("parzc", "parameters", "tau"),
-        "Better than the number of parameters, in both spaces."),
+    effect("tables", better("parzc", "parameters", "tau"), "Better than the number of parameters, in both spaces."),
     promised("search", not_worse("parzc", "snip", "accuracy", within=0.03),
         "What is found by it is good: of new architectures the best three by score, trained for real, reach what "
         "the best three by the sum of snip reach, within 3 points."),

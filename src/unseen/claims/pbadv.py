@@ -240,9 +240,6 @@ def run(given: Task, seed: int) -> Result:
     return table
 
 
-# -- the ledger --------------------------------------------------------------------------------------------
-
-
 # fmt: off
 LEDGER = (
     mechanism("tones", better("full", "object alone", "u", by=0.1),
@@ -261,18 +258,15 @@ LEDGER = (
         "Primitives are attacked: every step along the gradient's sign raises the loss of its head."),
     effect("tones", better("attack", "four branches", "auc"),
         "Adversarial training on primitives improves the recognition of compositions: tones."),
-    effect("digits", better("attack", "four branches", "auc"),
-        "The same: digits."),
+    effect("digits", better("attack", "four branches", "auc"), "The same: digits."),
     effect("digits", not_worse("attack", "four branches", "auc", within=0.01),
         "It costs at most one point of the area where it does not help: digits."),
     effect("tones", better("attack", "random noise", "auc"),
         "It is the gradient that does it, not noise of the same size: tones."),
-    effect("digits", better("attack", "random noise", "auc"),
-        "The same: digits."),
+    effect("digits", better("attack", "random noise", "auc"), "The same: digits."),
     effect("tones", better("two primitives, attack", "two primitives", "auc"),
         "It is model-agnostic: a model of the two primitives alone gains too, tones."),
-    effect("digits", better("two primitives, attack", "two primitives", "auc"),
-        "The same: digits."),
+    effect("digits", better("two primitives, attack", "two primitives", "auc"), "The same: digits."),
     effect("digits", at_least("four branches", "hard", 0.03),
         "Some compositions are hard though data are balanced: the worst quarter of the seen pairs is at least three "
         "points further below the mean than chance makes it."),
@@ -280,26 +274,19 @@ LEDGER = (
         "Oversampling brings the hard ones nearer to the others."),
     effect("tones", better("similar pictures", "four branches", "auc", by=0.01),
         "Oversampling of hard compositions, guided by similar objects, improves recognition by a point: tones."),
-    effect("digits", better("similar pictures", "four branches", "auc", by=0.01),
-        "The same: digits."),
+    effect("digits", better("similar pictures", "four branches", "auc", by=0.01), "The same: digits."),
     effect("digits", wins("similar pictures", "four branches", "auc", of=0.8),
         "On digits it does in four of five splits."),
     effect("tones", better("similar pictures", "random pictures", "auc"),
         "Guidance by similar objects is better than pictures of any object: tones."),
-    effect("digits", better("similar pictures", "random pictures", "auc"),
-        "The same: digits."),
-    effect("tones", better("similar pictures", "any pair", "auc"),
-        "Hard pairs are better to draw than any: tones."),
-    effect("digits", better("similar pictures", "any pair", "auc"),
-        "The same: digits."),
-    effect("tones", better("full", "four branches", "auc"),
-        "Both together are better than the four branches: tones."),
-    effect("digits", better("full", "four branches", "auc"),
-        "The same: digits."),
+    effect("digits", better("similar pictures", "random pictures", "auc"), "The same: digits."),
+    effect("tones", better("similar pictures", "any pair", "auc"), "Hard pairs are better to draw than any: tones."),
+    effect("digits", better("similar pictures", "any pair", "auc"), "The same: digits."),
+    effect("tones", better("full", "four branches", "auc"), "Both together are better than the four branches: tones."),
+    effect("digits", better("full", "four branches", "auc"), "The same: digits."),
     promised("tones", better("four branches", "pair branch", "auc"),
         "The base model earns its place: four branches are better than the pair branch alone, tones."),
-    promised("digits", better("four branches", "pair branch", "auc"),
-        "The same: digits."),
+    promised("digits", better("four branches", "pair branch", "auc"), "The same: digits."),
     mechanism("tones", at_least("full", "picture to pair", 0.9),
         "Compositions are retrieved: the right one of 90 unseen pairs is among the first three of a picture at "
         "least nine times in ten."),
@@ -310,8 +297,7 @@ LEDGER = (
         "These pictures are in no package. Encode yours with timm:vit_base_patch16_224.dino, give a class file with "
         "the columns attribute and object, and use the preset `paper`; the official checkpoint has AUC 8.64 and HM "
         "23.36 on MIT-States."),
-    not_testable("Code is available.",
-        "A pointer; the card names the repository."),
+    not_testable("Code is available.", "A pointer; the card names the repository."),
 )
 claim = Claim(
     slug="pbadv",

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from unseen.claims import worlds
 from unseen.claims.base import Result
-from unseen.claims.quantizing import against, pictures
+from unseen.claims.quantizing import against, lite0_agreement, pictures
 from unseen.data.domain import Domain
 from unseen.encoders.backends import keep_freed_memory
 from unseen.encoders.vision import LITE0_PREPROCESS, lite0_network
@@ -64,10 +64,7 @@ def lite0_arms(seed: int) -> tuple[dict[str, nn.Module], dict[str, float]]:
 def run_lite0(case: str, seed: int) -> Result:
     """Agreement with the float network, and divergence from it, on pictures that no arm has seen."""
     arms, seconds = lite0_arms(seed)
-    x = pictures(case)
-    expected = outputs(lite0_network(), x, 16)
-    table: Result = {arm: against(expected, outputs(quantized, x, 16)) for arm, quantized in arms.items()}
-    return table | {"zeroq": seconds}
+    return lite0_agreement(arms, pictures(case)) | {"zeroq": seconds}
 
 
 # -- photographs, and integers in onnxruntime ---------------------------------------------------------------

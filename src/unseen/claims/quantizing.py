@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import time
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -14,12 +15,14 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
 
 from unseen.claims import worlds
+from unseen.claims.base import Result
 from unseen.claims.drawings import by
 from unseen.data.domain import Domain
 from unseen.data.samplers import Batch, batches, steps
-from unseen.encoders.vision import LITE0_PREPROCESS
+from unseen.encoders.vision import LITE0_PREPROCESS, lite0_network
 from unseen.evaluation.metrics.agreement import top1_agreement
 from unseen.nn.divergences import exact_kl
+from unseen.nn.quantizers import outputs
 from unseen.nn.train import Run, train
 from unseen.runtime import reproducible, without_checkpoints
 
@@ -89,6 +92,12 @@ def task(case: str, seed: int, epochs: int = 20) -> Task:
 def against(exact: Tensor, got: Tensor) -> dict[str, float]:
     """How often a quantized network names the class of the float one, and how far its probabilities are from there."""
     return {"agreement": top1_agreement(exact, got), "divergence": float(exact_kl(exact, got).mean())}
+
+
+def lite0_agreement(arms: Mapping[str, nn.Module], x: Tensor) -> Result:
+    """The same of every arm and EfficientNet-Lite0, on pictures that no arm has seen."""
+    exact = outputs(lite0_network(), x, 16)
+    return {arm: against(exact, outputs(quantized, x, 16)) for arm, quantized in arms.items()}
 
 
 N_PICTURES = 96

@@ -6,11 +6,13 @@ import functools
 from collections.abc import Callable
 
 import numpy as np
+import torch
 from torch import nn
 
 from unseen.claims import worlds
 from unseen.claims.drawings import by, of_vendors
 from unseen.data.domain import Domain
+from unseen.evaluation.metrics.classification import accuracy
 from unseen.nn.classifier import Classifier, feature_classifier, train_source
 from unseen.runtime import reproducible
 
@@ -64,6 +66,12 @@ def drawn(source: str, target: str, *, seed: int = 0) -> tuple[Domain, Domain]:
 def subgroups(style: str) -> Domain:
     """EfficientNet-Lite0's features of a vendor's emoji, (956, 1280); classes are 29 subgroups."""
     return worlds.lite0(by(style, "subgroup"))
+
+
+def graded(network: nn.Module, domain: Domain) -> float:
+    """Accuracy of a network that reads all samples at once."""
+    with torch.no_grad():
+        return accuracy(domain.labels, network(torch.as_tensor(domain.x)).argmax(dim=1).numpy())
 
 
 def source_model(source: Domain, seed: int) -> Classifier:

@@ -387,13 +387,11 @@ LEDGER = (
         "On the other domains it is on a par or slightly better (within two points of plain training)."),
     effect("styles", better("smos+", "erm", "idd", lower=True),
         "SMOS lessens the distance of abstract domains to the sources more than plain training does."),
-    effect("styles", better("smos+", "erm", "beyond", lower=True),
-        "It does so beyond the variation within classes."),
+    effect("styles", better("smos+", "erm", "beyond", lower=True), "It does so beyond the variation within classes."),
     effect("styles", go_together("smos+", "erm", less="idd", more="abstract"),
         "What it gains can be attributed to that: where it lessens the distance more, it gains more."),
-    not_testable(
-        "Domain generalization lacks a quantitative understanding of stylistic shift, and relies on photos with "
-        "weak labels (ImageNet1K), which may inflate results.",
+    not_testable("Domain generalization lacks a quantitative understanding of stylistic shift, and relies on photos "
+        "with weak labels (ImageNet1K), which may inflate results.",
         "It is about what others published."),
     paper_scale("SuperMarioDomains has more consistent classes than ImageNet1K, and sufficient dissimilarity to it.",
         "Neither set is at hand. With both as folders, one per domain: `unseen shift imagenet nes snes n64 wii "

@@ -230,15 +230,12 @@ def run_ablation(case: str, seed: int) -> Result:
     return table
 
 
-# -- the ledger --------------------------------------------------------------------------------------------
-
 # fmt: off
 LEDGER = (
     not_testable("Health records are kept everywhere and hardly exchanged, since systems code them by other standards.",
         "Background, about the state of health care."),
-    not_testable(
-        "Mapping by experts, dictionaries, symbolic language processing and classification does not scale to large "
-        "records.",
+    not_testable("Mapping by experts, dictionaries, symbolic language processing and classification does not scale to "
+        "large records.",
         "A statement about other people's work."),
     mechanism("icd", at_least("bilstm", "hit@10", 0.5),
         "Phrases of one coding system are mapped to the concepts of another taxonomy: the right one of some "
@@ -266,8 +263,7 @@ LEDGER = (
     effect("icd", not_worse("bilstm, order", "bilstm", "hit@10", within=0.1),
         "With words in another order the right concept is among the first ten as often, but for 10 in 100 titles at "
         "most."),
-    effect("icd", not_worse("bilstm, dropped", "bilstm", "hit@10", within=0.1),
-        "So it is with one word dropped."),
+    effect("icd", not_worse("bilstm, dropped", "bilstm", "hit@10", within=0.1), "So it is with one word dropped."),
     effect("icd", not_worse("bilstm, short", "bilstm", "hit@10", within=0.1),
         "So it is where titles are abbreviated to 24 characters, as ICD-9-CM itself does."),
     effect("icd", not_worse("bilstm, order", "bilstm", "hops", within=1 / 3, lower=True),
@@ -275,8 +271,7 @@ LEDGER = (
     effect("icd", not_worse("bilstm, dropped", "bilstm", "hops", within=0.5, lower=True),
         "It is robust to a dropped word: half a hop further away at most."),
     effect("icd", not_worse("bilstm, short", "bilstm", "hops", within=0.5, lower=True),
-        "It is robust to abbreviated titles, as ICD-9-CM cuts them to 24 characters: half a hop further away at "
-        "most."),
+        "It is robust to abbreviated titles, as ICD-9-CM cuts them to 24 characters: half a hop further away at most."),
     mechanism("icd", better("other node", "constant node", "hops", lower=True),
         "Where the exact concept does not exist, a relevant one is found: the best of the other nodes is nearer "
         "than the one node that lies nearest to all right ones together."),
@@ -289,10 +284,8 @@ LEDGER = (
         "Mapping functions that read sequences are better than the mean: CNN, hit@10 by .1."),
     promised("icd", better("bilstm", "mean", "hit@10", by=0.1),
         "Mapping functions that read sequences are better than the mean: Bi-LSTM, hit@10 by .1."),
-    effect("icd", better("bilstm", "cnn", "hit@10"),
-        "The Bi-LSTM is better than the CNN (hit@10)."),
-    effect("ablation", better("bilstm", "mse", "hit@10"),
-        "Cosine loss is better than squared error (hit@10)."),
+    effect("icd", better("bilstm", "cnn", "hit@10"), "The Bi-LSTM is better than the CNN (hit@10)."),
+    effect("ablation", better("bilstm", "mse", "hit@10"), "Cosine loss is better than squared error (hit@10)."),
     effect("ablation", better("fasttext, bilstm", "bilstm", "hit@10"),
         "FastText, trained on 169,000 names and definitions of diseases, is better than general word vectors "
         "(hit@10)."),

@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unseen import encoders
-from unseen.claims.base import Claim, Experiment
+from unseen.claims import worlds
+from unseen.claims.base import Claim, Experiment, Result, of_both, seeds
 from unseen.claims.conditions import Condition, at_least, better, not_worse
-from unseen.claims.drawings import drawn
+from unseen.claims.drawings import drawn, of_split
 from unseen.claims.ledger import Assertion, effect, mechanism, not_testable, paper_scale, promised
 from unseen.claims.self_training import SelfTrained, joined, unopened
 from unseen.data.classes import ClassSpace
@@ -29,8 +29,6 @@ from unseen.methods.zero_shot.tmv_hlp.views import moved_prototypes
 from unseen.nn.graphs import neighbour_graph, propagate
 from unseen.nn.semantic import cosines, without_hubs
 from unseen.runtime import reproducible
-
-Result = dict[str, dict[str, float]]
 
 CLASSES, UNSEEN, COPIES, STYLES = 250, 50, 3, 5
 CHANCE = 1 / UNSEEN
@@ -102,11 +100,9 @@ def drawings(split: str) -> Drawings:
     "development" and "confirmation" share neither vendor nor emoji; "unopened" has emoji that neither has.
     """
     styles = unopened(CLASSES) if split == "unopened" else drawn(split, CLASSES)
-    encoder, words = encoders.get("efficientnet-lite0"), encoders.get("minilm")
-    x = [[encoder.encode(copy_of(s, copy), precision="fp32").x for copy in range(COPIES)] for s in styles]
-    columns = styles[0].columns
-    names = words.encode(Domain(x=columns["name"], kind="text"), precision="fp32").x
-    return Drawings(np.array(x), tuple(columns["name"].tolist()), keyword_vectors(columns["keywords"].tolist()), names)
+    x = np.array([[worlds.lite0(copy_of(style, copy)).x for copy in range(COPIES)] for style in styles])
+    names, keywords = (styles[0].columns[column].tolist() for column in ("name", "keywords"))
+    return Drawings(x, tuple(names), keyword_vectors(keywords), worlds.minilm(names))
 
 
 def fold(split: str, number: int) -> tuple[Domain, Domain, ClassSpace]:
@@ -127,6 +123,22 @@ def first_of_each(y: IntArray, n: int, rng: np.random.Generator) -> NDArray[np.b
     for c in np.unique(y):
         chosen[rng.permutation(np.flatnonzero(y == c))[:n]] = True
     return chosen
+
+
+def pooled(case: str, seed: int) -> tuple[Domain, Domain, Domain, ClassSpace]:
+    """A fold whose pool is twelve pictures of each unseen class, drawn by the seed; the others are `later` ones."""
+    split, number = case.split()
+    source, whole, classes = fold(split, int(number))
+    chosen = first_of_each(whole.labels, POOL, np.random.default_rng(seed))
+    return source, whole.take(chosen), whole.take(~chosen), classes
+
+
+def read(case: str) -> list[Domain]:
+    """The drawings of a fold and what is said of them, for a stamp."""
+    if not case.startswith("unopened"):
+        return of_split(case, "name", "keywords", n=CLASSES)
+    styles = unopened(CLASSES)
+    return [*styles, worlds.said(styles[0], "name", "keywords")]
 
 
 # -- arms --------------------------------------------------------------------------------------------------
@@ -254,10 +266,7 @@ def run_emoji(case: str, seed: int) -> Result:
 
     Later pictures are the three others of each class: other variations of the same drawings.
     """
-    split, number = case.split()
-    source, whole, classes = fold(split, int(number))
-    chosen = first_of_each(whole.labels, POOL, np.random.default_rng(seed))
-    pool, later = whole.take(chosen), whole.take(~chosen)
+    source, pool, later, classes = pooled(case, seed)
 
     def fitted(pool: Domain = pool, classes: ClassSpace = classes, **changes: Any) -> TMVHLP:
         return TMVHLP(**SETTINGS | changes).fit(source=source, classes=classes, target=pool)
@@ -286,10 +295,7 @@ def run_emoji_fairly(case: str, seed: int) -> Result:
 
     "self-trained, strongest" is the best of three by the labels of the pool: more than can be known.
     """
-    split, number = case.split()
-    source, whole, classes = fold(split, int(number))
-    chosen = first_of_each(whole.labels, POOL, np.random.default_rng(seed))
-    pool, later = whole.take(chosen), whole.take(~chosen)
+    source, pool, later, classes = pooled(case, seed)
     method = TMVHLP(**SETTINGS).fit(source=source, classes=classes, target=pool)
 
     def graded(scores: Any, on: Domain = pool) -> dict[str, float]:
@@ -398,17 +404,13 @@ def run_simulation(case: str, seed: int) -> Result:
     return table
 
 
-# -- the ledger --------------------------------------------------------------------------------------------
-
-
 def _gain(a: str, b: str, by: float = 0.0) -> Condition:
     return better(a, b, metric="accuracy", by=by)
 
 
 # fmt: off
 LEDGER: tuple[Assertion, ...] = (
-    not_testable(
-        "Most zero-shot learning goes through a semantic space shared by known and new classes, reached by a "
+    not_testable("Most zero-shot learning goes through a semantic space shared by known and new classes, reached by a "
         "projection that is learnt on the known ones and not adapted.",
         "A statement about other people's work; the arms `nearest` are such methods."),
     mechanism("simulation", _gain("unshifted, nearest keywords", "nearest keywords", by=0.1),
@@ -560,48 +562,22 @@ LEDGER: tuple[Assertion, ...] = (
     effect("emoji, fair arms", _gain("later", "later, self-trained both"),
         "Later pictures, one by one, are recognized better than by prototypes that moved in both spaces at once."),
 )
-# fmt: on
+DRAWS = tuple(f"draw {i}" for i in range(10))
 
 claim = Claim(
     slug="tmv-hlp",
     ledger=LEDGER,
     experiments={
-        "emoji": Experiment(
-            run=run_emoji,
-            development=tuple(f"development {i}" for i in range(5)),
-            confirmation=tuple(f"confirmation {i}" for i in range(5)),
-            seeds=(0, 1, 2, 3, 4),
-            fresh_seeds=(100, 101, 102, 103, 104),
-            unit="fold of classes",
-        ),
+        "emoji": Experiment(run=run_emoji, data=read, unit="fold of classes", **of_both(range(5)), **seeds(5)),
         "emoji, fair arms": Experiment(
-            run=run_emoji_fairly,
+            run=run_emoji_fairly, data=read, unit="fold of classes",
             development=tuple(f"{half} {i}" for half in ("development", "confirmation") for i in range(5)),
-            confirmation=tuple(f"unopened {i}" for i in range(5)),
-            seeds=(0, 1),
-            fresh_seeds=(200, 201),
-            unit="fold of classes",
-        ),
-        "shots": Experiment(
-            run=run_shots,
-            development=tuple(f"development {i}" for i in range(5)),
-            confirmation=tuple(f"confirmation {i}" for i in range(5)),
-            seeds=(0,),
-            fresh_seeds=(100,),
-            unit="fold of classes",
-        ),
+            confirmation=tuple(f"unopened {i}" for i in range(5)), **seeds(2, first=200)),
+        "shots": Experiment(run=run_shots, data=read, unit="fold of classes", **of_both(range(5)), **seeds(1)),
         "simulation": Experiment(
-            run=run_simulation,
-            development=tuple(f"draw {i}" for i in range(10)),
-            confirmation=tuple(f"draw {i}" for i in range(10)),
-            seeds=(0,),
-            fresh_seeds=(100,),
-            unit="draw; the seed is added to its number",
-        ),
+            run=run_simulation, unit="draw; the seed is added to its number", development=DRAWS, confirmation=DRAWS,
+            **seeds(1)),
     },
-    licences=(
-        "noto, noto-v1: Apache-2.0; fluent-emoji, fluent-emoji-flat, fluent-emoji-high-contrast: MIT",
-        "twemoji, emojione, emojione-monotone: CC BY 4.0; openmoji, emojione-v1: CC BY-SA 4.0",
-        "emojibase-data: MIT; EfficientNet-Lite0: Apache-2.0; all-MiniLM-L6-v2: Apache-2.0",
-    ),
+    licences=(worlds.EMOJI, worlds.LITE0, worlds.MINILM),
 )
+# fmt: on

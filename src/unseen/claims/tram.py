@@ -16,22 +16,19 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from unseen.claims.base import Claim, Experiment
+from unseen.claims.base import Claim, Experiment, Result, of_both, seeds
 from unseen.claims.conditions import at_most, beats_all, better, not_worse
-from unseen.claims.drawings import VENDORS
+from unseen.claims.drawings import VENDORS, of_vendors
 from unseen.claims.ledger import Assertion, effect, mechanism, not_testable, paper_scale, promised
-from unseen.claims.shifts import subgroups
-from unseen.claims.unlike import CREDITS, KINDS, STYLES, cases, of_case
+from unseen.claims.shifts import graded, subgroups
+from unseen.claims.unlike import CREDITS, KINDS, STYLES, cases, of_case, read
 from unseen.data.domain import Domain, concatenate
 from unseen.data.samplers import hold_out, steps
-from unseen.evaluation.metrics.classification import accuracy
 from unseen.methods.generalization.tram import TRAM
 from unseen.nn.classifier import Classifier, feature_classifier, train_source
 from unseen.nn.divergences import divergence
 from unseen.nn.sharpness import SharpnessAware
 from unseen.runtime import reproducible, runtime
-
-Table = dict[str, dict[str, float]]
 
 RADII = (0.01, 0.02, 0.05, 0.1)
 """Of SAM and its kin, chosen among on source samples set aside, as TRAM needs no such choice."""
@@ -83,7 +80,7 @@ ROUNDS = 5
 """In each of which SAM and TRAM are timed, one after the other."""
 
 
-def run(case: str, seed: int) -> Table:
+def run(case: str, seed: int) -> Result:
     """All arms on one style. The case is `SPLIT STYLE`; two vendors after it are known, the two others are to come."""
     split, style = case.split()
     vendors = VENDORS[split]
@@ -120,7 +117,7 @@ def fine_tuned(
     return {**found, "hard_less_mean": hard - found["out_of_domain"]}
 
 
-def fair_arms(case: str, seed: int) -> Table:
+def fair_arms(case: str, seed: int) -> Result:
     """A style of a kind of `unseen.claims.unlike`; of those after it the first are known, the others are to come."""
     model, learn, aside, targets = fine_tuning(case, seed)
     epochs = max(15, -(-STEPS["arm"] // steps(len(learn), 64)))
@@ -161,7 +158,7 @@ def halfway(a: nn.Module, b: nn.Module) -> nn.Module:
     return network
 
 
-def processor_time(case: str, seed: int) -> Table:
+def processor_time(case: str, seed: int) -> Result:
     """Processor time of a step of SAM and of TRAM, in one thread: medians of rounds. The case is a kind of data."""
     model, learn, _, _ = fine_tuning(f"{case}: {STYLES[case][0]}", seed)
     per_epoch = steps(len(learn), 64)
@@ -192,12 +189,6 @@ def grades(network: nn.Module, model: nn.Module, aside: Domain, targets: list[Do
     }
 
 
-def graded(network: nn.Module, domain: Domain) -> float:
-    """Accuracy."""
-    with torch.no_grad():
-        return accuracy(domain.labels, network(torch.as_tensor(domain.x)).argmax(dim=1).numpy())
-
-
 def sharpness(network: nn.Module, domain: Domain, rho: float = 0.05) -> float:
     """By how much the loss rises at the worst point, to first order, of a ball of radius `rho` around the weights."""
     x, y = torch.as_tensor(domain.x), torch.as_tensor(domain.labels)
@@ -220,8 +211,7 @@ KIND_ARMS, COST = "fine-tuning, fair arms", "processor time of a step"
 LEDGER: tuple[Assertion, ...] = (
     effect("styles", better("sam", "adam", OUT),
         "SAM reports better generalization to other domains by less curvature of the loss in the weights."),
-    mechanism("styles", better("sam", "adam", "sharpness", lower=True),
-        "SAM lowers the sharpness of the loss."),
+    mechanism("styles", better("sam", "adam", "sharpness", lower=True), "SAM lowers the sharpness of the loss."),
     mechanism("styles", better("penalty pretrained", "adam", "moved", lower=True),
         "In fine-tuning, generalization depends on keeping the pretrained function: a trust region keeps it."),
     effect("styles", better("penalty pretrained", "adam", OUT),
@@ -232,18 +222,15 @@ LEDGER: tuple[Assertion, ...] = (
         "TRAM whose radius is the distance from the pretrained function ends in flatter minima than Adam."),
     effect("styles", better("tram", "sam", "moved", lower=True),
         "TRAM keeps more of the pretrained function than SAM."),
-    effect("styles", not_worse("tram", "adam", OUT, within=0.01),
-        "TRAM is within a point of Adam on other domains."),
+    effect("styles", not_worse("tram", "adam", OUT, within=0.01), "TRAM is within a point of Adam on other domains."),
     effect("styles", not_worse("tram", "sam", OUT, within=0.01),
         "TRAM is within a point of tuned SAM on other domains."),
     effect("styles", not_worse("tram", "given", OUT, within=0.01),
         "TRAM is within a point of the network as it was given, on other domains."),
     effect("styles", better("tram", "sam", OUT),
         "TRAM outperforms sharpness-aware optimization (SAM, its radius chosen on the source)."),
-    effect("styles", better("tram", "asam", OUT),
-        "TRAM outperforms ASAM, chosen likewise."),
-    effect("styles", better("tram", "fisher sam", OUT),
-        "TRAM outperforms Fisher SAM, chosen likewise."),
+    effect("styles", better("tram", "asam", OUT), "TRAM outperforms ASAM, chosen likewise."),
+    effect("styles", better("tram", "fisher sam", OUT), "TRAM outperforms Fisher SAM, chosen likewise."),
     effect("styles", better("tram", "penalty previous", OUT),
         "TRAM outperforms trust-region penalties (towards the previous step)."),
     effect("styles", better("tram", "penalty average", OUT),
@@ -252,12 +239,9 @@ LEDGER: tuple[Assertion, ...] = (
         "TRAM outperforms trust-region penalties (noise on the input, as R3F)."),
     effect("styles", better("tram pretrained", "penalty pretrained", OUT),
         "TRAM from the pretrained function outperforms the penalty towards it."),
-    effect("styles", better("tram noise", "sam", OUT),
-        "TRAM by noise on the input outperforms SAM."),
-    effect("styles", better("tram average", "sam", OUT),
-        "TRAM from the moving average outperforms SAM."),
-    effect("styles", better("tram fisher", "fisher sam", OUT),
-        "TRAM-Fisher outperforms Fisher SAM."),
+    effect("styles", better("tram noise", "sam", OUT), "TRAM by noise on the input outperforms SAM."),
+    effect("styles", better("tram average", "sam", OUT), "TRAM from the moving average outperforms SAM."),
+    effect("styles", better("tram fisher", "fisher sam", OUT), "TRAM-Fisher outperforms Fisher SAM."),
     effect("styles", better("tram", "sam", "hard_less_mean"),
         "It is most ahead on hard transfer: more on the style on which the given one is worst than on both."),
     promised(KIND_ARMS, not_worse("tram", "untouched", OUT, within=0.01),
@@ -266,10 +250,8 @@ LEDGER: tuple[Assertion, ...] = (
         "TRAM does no harm: within a point of Adam that is tuned as much, on domains to come."),
     effect(KIND_ARMS, not_worse("tram", "halfway", OUT, within=0.01),
         "TRAM is within a point of the mean of the given weights and Adam's, on domains to come."),
-    effect(KIND_ARMS, better("tram", "adam", OUT),
-        "TRAM outperforms Adam where both choose their rate."),
-    effect(KIND_ARMS, better("tram", "sam", OUT),
-        "TRAM outperforms SAM where both choose their rate."),
+    effect(KIND_ARMS, better("tram", "adam", OUT), "TRAM outperforms Adam where both choose their rate."),
+    effect(KIND_ARMS, better("tram", "sam", OUT), "TRAM outperforms SAM where both choose their rate."),
     effect(KIND_ARMS, better("tram", "penalty average", OUT),
         "TRAM outperforms a penalty towards a moving average where both choose their rate."),
     effect(KIND_ARMS, beats_all("tram", SIMPLE, OUT),
@@ -287,37 +269,23 @@ LEDGER: tuple[Assertion, ...] = (
     not_testable("A new standard in fine-tuning of models that generalize over domains.",
         "It is about the state of the field in 2024."),
 )
-# fmt: on
+
+UNIT = "style that is fine-tuned on"
 
 claim = Claim(
     slug="tram",
-    licences=CREDITS,
+    ledger=LEDGER,
     experiments={
         "styles": Experiment(
-            run=run,
-            development=tuple(f"development {style}" for style in VENDORS["development"]),
-            confirmation=tuple(f"confirmation {style}" for style in VENDORS["confirmation"]),
-            seeds=(0, 1),
-            fresh_seeds=(100, 101),
-            unit="style that is fine-tuned on",
-        ),
+            run=run, data=lambda case: of_vendors(VENDORS[case.split()[0]], level="subgroup"), unit=UNIT,
+            **of_both(VENDORS), **seeds(2)),
         KIND_ARMS: Experiment(
-            run=fair_arms,
-            development=cases("development"),
-            confirmation=cases("confirmation"),
-            seeds=(0,),
-            fresh_seeds=(200, 201),
-            unit="style that is fine-tuned on",
-        ),
+            run=fair_arms, data=read, development=cases("development"), confirmation=cases("confirmation"), unit=UNIT,
+            **seeds(1, 2, first=200)),
         COST: Experiment(
-            run=processor_time,
-            development=KINDS["development"],
-            confirmation=KINDS["confirmation"],
-            seeds=(0,),
-            fresh_seeds=(200,),
-            unit="kind of data",
-            clocks=("milliseconds", "cost"),
-        ),
+            run=processor_time, data=read, development=KINDS["development"], confirmation=KINDS["confirmation"],
+            unit="kind of data", clocks=("milliseconds", "cost"), **seeds(1, first=200)),
     },
-    ledger=LEDGER,
+    licences=CREDITS,
 )
+# fmt: on

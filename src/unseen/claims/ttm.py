@@ -315,18 +315,13 @@ def run_packaged(case: str, seed: int) -> Result:
     return table
 
 
-# -- the ledger --------------------------------------------------------------------------------------------
-
-
 # fmt: off
 LEDGER = (
-    not_testable(
-        "Pretrained models excel at zero- and few-shot tasks of language and vision; for series public data are "
-        "scarce and diverse, which makes such models hard to build, and there has been no such capability.",
+    not_testable("Pretrained models excel at zero- and few-shot tasks of language and vision; for series public data "
+        "are scarce and diverse, which makes such models hard to build, and there has been no such capability.",
         "About the field at the time of writing, not about a method."),
-    not_testable(
-        "Language models adapted to series are slow, have some billion parameters, and ignore relations between "
-        "channels.",
+    not_testable("Language models adapted to series are slow, have some billion parameters, and ignore relations "
+        "between channels.",
         "About other methods; none of them runs in minutes on two cores."),
     mechanism("packaged", equals("paper's size", "parameters", 805_280),
         "The model is tiny: the paper's network has fewer than a million parameters, 805,280 to the one."),
@@ -395,9 +390,8 @@ LEDGER = (
         "Needs Monash and LibCity for pretraining and the test sets (ETT, weather, electricity, traffic): "
         "`TTM(**TTM.card.presets['paper'])`, or official weights through `official.translated`, on their standard "
         "splits."),
-    paper_scale(
-        "14 times fewer learnable and 106 times fewer parameters in all, 65 times faster tuning and 54 times faster "
-        "inference than forecasters made of language models.",
+    paper_scale("14 times fewer learnable and 106 times fewer parameters in all, 65 times faster tuning and 54 times "
+        "faster inference than forecasters made of language models.",
         "Needs GPT4TS and its like beside it on one GPU. Our figures: `benchmarks/forecasting.py`."),
     not_testable("It is the first fast and tiny pretrained forecaster; code and models are open.",
         "A claim of priority. Code and weights: ibm-granite/granite-tsfm. This one is another; it gives the same "

@@ -320,9 +320,6 @@ def run_parts(case: str, seed: int) -> Result:
     return {"same emoji": {"agreement": float((a == b).mean())}, "same class": {"agreement": other_emoji}}
 
 
-# -- the ledger --------------------------------------------------------------------------------------------
-
-
 def drop(arms: tuple[str, ...], *, by: float) -> Condition:
     """Each of these arms is more than `by` worse on shifted pictures than on clean ones; told of the least."""
 

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unseen import encoders
 from unseen.claims.base import Split
-from unseen.claims.drawings import VENDORS
-from unseen.claims.shifts import subgroups
+from unseen.claims.drawings import VENDORS, by
+from unseen.claims.worlds import lite0
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 
@@ -90,6 +91,24 @@ def spread(x: NDArray[np.float32]) -> float:
 @functools.cache
 def styles(kind: str) -> Mapping[str, Domain]:
     """The domains of a kind by name, as features."""
+    return {style: features(domain) for style, domain in samples(kind).items()}
+
+
+def features(domain: Domain) -> Domain:
+    """What MiniLM makes of texts and EfficientNet-Lite0 of pictures; other samples as they are."""
+    if domain.kind == "text":
+        return encoders.get("minilm").encode(domain)
+    return lite0(domain) if domain.kind == "image" else domain
+
+
+def read(case: str) -> list[Domain]:
+    """What is read for a case, or for a kind, for a stamp."""
+    return list(samples(kind_of(case)).values())
+
+
+@functools.cache
+def samples(kind: str) -> Mapping[str, Domain]:
+    """The domains of a kind by name: pictures, texts or features."""
     makers: dict[str, Callable[[], Mapping[str, Domain]]] = {
         "digits": lambda: printed("0123456789", copies=8),
         "letters": lambda: printed("ABCDEFGHIJKLMNOPQRSTUVWXYZ", copies=4),
@@ -99,7 +118,7 @@ def styles(kind: str) -> Mapping[str, Domain]:
         "Seattle": seattle,
         "Beijing": beijing,
     }
-    made = makers[kind]() if kind in makers else {vendor: subgroups(vendor) for vendor in STYLES[kind]}
+    made = makers[kind]() if kind in makers else {vendor: by(vendor, "subgroup") for vendor in STYLES[kind]}
     return {style: made[style] for style in STYLES[kind]}
 
 
@@ -138,7 +157,7 @@ def cells(clouds: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def symptoms() -> dict[str, Domain]:
-    """Names, synonyms and definitions of terms of the Human Phenotype Ontology, by organ, as MiniLM reads them."""
+    """Names, synonyms and definitions of terms of the Human Phenotype Ontology, by organ."""
     from unseen.data.taxonomies.packaged import hpo
 
     taxonomy = hpo()
@@ -150,7 +169,7 @@ def symptoms() -> dict[str, Domain]:
     label = {node: place for place, top in enumerate(tops) for node in single[top]}
     names, definitions = taxonomy.classes.texts, taxonomy.definitions or ()
     pairs = zip(taxonomy.phrases.x.tolist(), taxonomy.phrases.labels.tolist())
-    return read(
+    return worded(
         "symptoms",
         {
             "names": [(names[node], y) for node, y in label.items()],
@@ -163,7 +182,7 @@ def symptoms() -> dict[str, Domain]:
 
 
 def diagnoses() -> dict[str, Domain]:
-    """Titles and inclusion terms of ICD-10-CM, titles of ICD-9-CM, long and short, by chapter, as MiniLM reads them."""
+    """Titles and inclusion terms of ICD-10-CM, titles of ICD-9-CM, long and short, by chapter."""
     from unseen.data.taxonomies.packaged import icd9_titles, icd10cm
 
     taxonomy = icd10cm(CHAPTERS)
@@ -173,7 +192,7 @@ def diagnoses() -> dict[str, Domain]:
     names, old = taxonomy.classes.texts, icd9_titles(taxonomy)
     pairs = zip(taxonomy.phrases.x.tolist(), taxonomy.phrases.labels.tolist())
     nodes = old.labels.tolist()
-    return read(
+    return worded(
         "diagnoses",
         {
             "ICD-10": [(names[node], label[node]) for node in range(len(taxonomy)) if leaf[node]],
@@ -186,20 +205,16 @@ def diagnoses() -> dict[str, Domain]:
     )
 
 
-def read(
+def worded(
     kind: str, texts: Mapping[str, Sequence[tuple[str, int]]], classes: ClassSpace, credit: tuple[str, ...]
 ) -> dict[str, Domain]:
-    """Some texts of each class and style, drawn once, as vectors."""
-    from unseen import encoders
-
-    encoder = encoders.get("minilm")
+    """Some texts of each class and style, drawn once."""
     domains = {}
     for name, pairs in texts.items():
         y = np.array([label for _, label in pairs], dtype=np.int64)
         chosen = drawn(y, EACH[kind])
         x = np.array([pairs[i][0] for i in chosen], dtype=np.str_)
-        domain = Domain(x=x, y=y[chosen], kind="text", classes=classes, name=name, credits=credit)
-        domains[name] = encoder.encode(domain)
+        domains[name] = Domain(x=x, y=y[chosen], kind="text", classes=classes, name=name, credits=credit)
     return domains
 
 

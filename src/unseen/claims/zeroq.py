@@ -129,9 +129,6 @@ SETTINGS = {
 """Arms of experiment photographs beside 8 bits, in words."""
 
 
-# -- the ledger --------------------------------------------------------------------------------------------
-
-
 # fmt: off
 LEDGER = (
     not_testable("Fewer bits make inference faster and networks smaller.",
@@ -225,8 +222,7 @@ LEDGER = (
     paper_scale("Less than 30 seconds for ResNet50, half a percent of an epoch of its training on ImageNet.",
         "Measured in the paper on 8 V100; here the seconds of EfficientNet-Lite0 on one core are `whole` of "
         "experiment lite0, and `epochs` of experiment digits counts epochs of a set of 900 pictures."),
-    not_testable("The code is open.",
-        "It is: amirgholami/ZeroQ. This is another implementation."),
+    not_testable("The code is open.", "It is: amirgholami/ZeroQ. This is another implementation."),
 )
 claim = Claim(
     slug="zeroq",

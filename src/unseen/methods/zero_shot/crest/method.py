@@ -171,6 +171,10 @@ class CREST(Method):
         on_request={"paper"},
         left_out=("The optional self-attention among regions before the pathways (step 1).",),
         notes=(
+            "Where attributes have places, small networks that score each region by itself, their scores pooled, do "
+            "better: on mosaics of other hands and characters .951 of unseen classes recognized, this .919 (twelve "
+            "pictures of a class; with four .865, this .769), and of an attribute's score .978 lies on its place, of "
+            "the attention here .840 (`unseen reproduce crest --json`, the fair arms).",
             "The training code was never released: L_VICL, L_DIGS, L_ARISE and the fusion are the usual forms of what "
             "the paper names.",
             "b in the score of a region starts at 1, so that AGT begins with the mean of all regions.",

@@ -114,6 +114,9 @@ class RelationOntoZSL(Conditioned):
         modalities={"node"},
         on_request={"paper"},
         notes=(
+            "It is not above what is simple on a graph of locales (MRR .28 for tails of relations without a triple): "
+            "texts alone have .28, the TransE score of the relation whose name is nearest .31 (`unseen reproduce "
+            "ontozsl --json`).",
             "TransE of the ontology and of the entities trains for a fixed number of steps, the extractor and the "
             "generator for as many as are set; the official code chooses snapshots.",
             "Neighbours of an entity, centroids and corrupted triples come from the pairs of the source alone.",
