@@ -116,7 +116,7 @@ def _of_consensus(
     ]  # fmt: skip
     votes = {key: float(np.mean([row[key] for row in same])) for key in cells}
     pairs = {tuple(key.split(":")) if ":" in key else (key, "default"): group for key, group in cells.items()}
-    heard = consensus.members(list(pairs))  # type: ignore[arg-type]
+    heard = {slug for slug, _ in consensus.members(pairs)}  # type: ignore[arg-type]
     agreed = consensus.unanimous(pairs)  # type: ignore[arg-type]
     labels = "No target label was used." if inputs.support is None else "The support's labels were learnt from."
     if stay:
