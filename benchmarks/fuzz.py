@@ -278,9 +278,6 @@ def mutate(content: bytes, others: list[bytes], rng: random.Random) -> bytes:
 
 def readers() -> dict[str, Callable[[Path], object]]:
     """What reads each kind of file; all of it, not its header alone."""
-    from unseen.compare.captions import read_concepts
-    from unseen.compare.embeddings import read_embeddings
-
     import unseen
     from unseen import encoders
     from unseen.bundle import Bundle
@@ -292,6 +289,8 @@ def readers() -> dict[str, Callable[[Path], object]]:
     from unseen.data.loaders.nas_benchmarks import read_architectures
     from unseen.data.series import read_series
     from unseen.data.words import read_vectors
+    from unseen.jobs.concepts.captions import read_concepts
+    from unseen.jobs.pruning.embeddings import read_embeddings
 
     def loaded(file: Path) -> None:
         domain = unseen.load(file)

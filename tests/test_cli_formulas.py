@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from unseen.cli.app import write_csv
 
 import unseen
+from unseen.console import write_csv
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 

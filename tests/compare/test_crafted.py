@@ -59,7 +59,12 @@ def test_with_a_target_they_are_made_only_if_asked_for():
 
 
 def test_beside_a_target_it_is_a_column_of_every_candidate_and_has_no_say():
-    asked = {"source": pictures(), "target": pictures(30).unlabeled(), "methods": "source-only,coral:default", "seeds": 2}
+    asked = {
+        "source": pictures(),
+        "target": pictures(30).unlabeled(),
+        "methods": "source-only,coral:default",
+        "seeds": 2,
+    }
     with_it, without = (
         unseen.compare(**asked, crafted=crafted, refit=False, say=lambda line: None).results for crafted in (True, None)
     )

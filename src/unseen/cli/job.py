@@ -108,7 +108,9 @@ def compare(
     cpus_per_fit: Annotated[float, typer.Option(help="Processors that Ray sets aside for a fit.", min=0)] = 1.0,
     gpus_per_fit: Annotated[float, typer.Option(help="GPUs for a fit; .25 lets four share one.", min=0)] = 0.0,
 ) -> None:
-    """Run unlike methods that fit, keep what they agree on without a label of the target, and report.
+    """Try unlike methods, keep what they agree on, and report.
+
+    What they say of the target is learnt by one model; no label of the target is used.
 
     Labels of the target, unless --labels says otherwise, grade what was chosen; they choose nothing.
 

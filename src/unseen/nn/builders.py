@@ -53,6 +53,6 @@ HOMES: dict[str, str] = {
     "scaled-softmax": "nn.softmax",
     "fresh-head": "nn.student",
     "contract-convnet": "testing.inputs",
-    "contract-two-layers": "testing.inputs",
+    "contract-two-layers": "nn.small_towers",
 }
 """Module in `unseen` of each builder. A builder of another package is there once its own module was imported."""

@@ -208,10 +208,11 @@ def sealed_labels_change_no_bit(case: Case) -> None:
     assert target.y is not None
     ids = np.array([f"x{i}" for i in rng.permutation(len(target))])
     x = _elsewhere(target.x) if isinstance(target.x, Lazy) else target.x
-    columns = {"file": ids, "domain": target.columns["domain"]}
+    read = {name: target.columns[name] for name in case.method.card.target_columns if name in target.columns}
+    columns = {"file": ids, "domain": target.columns["domain"], **read}
     for change, other in {
         "labels deleted": target.replace(y=None, classes=None),
-        "labels permuted": target.replace(y=rng.permutation(target.y), columns=_telling(case, target.y)),
+        "labels permuted": target.replace(y=rng.permutation(target.y), columns={**_telling(case, target.y), **read}),
         "names changed": target.replace(x=x, ids=ids, name="other", columns=columns),
     }.items():
         _same_fit(case, other, np.arange(len(target)), f"the target's {change}")

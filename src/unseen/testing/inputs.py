@@ -110,6 +110,9 @@ def domain_of(word: str, kind: str) -> Domain:
         x = Lazy(range(n), functools.partial(_picture, x))
     ids = np.array([f"{word}/{NAMES[label]}/{i}.png" for i, label in enumerate(y)])
     columns = {"domain": np.repeat("photo", n), "file": ids}
+    if word == "target":
+        sure = np.random.default_rng(seed).dirichlet(np.ones(N_SEEN), n)
+        columns["opinions"] = (0.5 * np.eye(N_SEEN)[y] + 0.5 * sure).astype(np.float32)
     return Domain(
         x=x, y=y, kind=kind,  # type: ignore[arg-type]
         classes=class_space(kind).take(range(N_SEEN)), ids=ids, columns=columns, name=word,

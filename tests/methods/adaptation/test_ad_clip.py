@@ -24,9 +24,10 @@ from unseen.methods.adaptation.ad_clip.losses import alignment, uncertainty
 from unseen.methods.adaptation.ad_clip.network import PromptedTowers
 from unseen.methods.adaptation.ad_clip.projectors import ContentProjector, DomainProjector, StyleMapper
 from unseen.nn.layer_statistics import Reading
+from unseen.nn.small_towers import small_towers as towers
 from unseen.nn.state import digest
 from unseen.nn.train import Run
-from unseen.testing.inputs import NAMES, domain_of, towers
+from unseen.testing.inputs import NAMES, domain_of
 
 SMOKE = {"epochs": 2, "hidden": 8, "mapper_hidden": 8}
 SOURCE, TARGET = domain_of("source", "features"), domain_of("target", "features")
