@@ -22,7 +22,7 @@ from unseen.runtime import limited_threads
 SLUG = "consensus"
 MEMBERS = ("standardize", "coral", "ot", "shot", "aad", "propagate")
 """Unlike ways to use an unlabeled target. Where there are two views of pictures, what reads both counts twice, and so
-does `propagate`, which is the best single one there: both hold out of family (docs/choosing.md)."""
+does `propagate`. Members and weights were chosen by looking at all families of docs/choosing.md."""
 
 BESIDE = ("source-only", "prototypes", "glc")
 """What runs beside the members if nothing is asked for: doing nothing, a simple rival, and what rejects unknowns."""

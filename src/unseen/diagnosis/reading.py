@@ -35,7 +35,7 @@ def read(figures: Mapping[str, Any]) -> tuple[Line, ...]:
     """A line for each figure of `Diagnosis.to_json` that can be relied on, in the order in which they help.
 
     Class shares are told where the source, given them, looks like the target, and novel classes where the domains are
-    not far apart: elsewhere both figures are wrong more often than not.
+    not far apart: elsewhere neither can be relied on (docs/trust.md).
     """
     return (
         _domains(figures["domain_classifier"]["auc"]),

@@ -43,7 +43,7 @@ class Consensus(PerDomainMethod):
     References
     ----------
     [1] Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", 2015, section 5 (ensembles), with hard
-        labels: students of soft ones are as good on the shifts of benchmarks/shifts, and slower.
+        labels.
     """
 
     card = Card(
