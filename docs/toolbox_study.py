@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import sys
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,6 +30,10 @@ from typing import Any
 
 import numpy as np
 from study_pages import put
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
+
+from shifts.toolbox import predictions
 
 import unseen
 from unseen.claims.shifts import subgroups
@@ -79,33 +84,8 @@ def ours(source: Domain, target: Domain) -> dict[str, Any]:
 
 
 def skada(source: Domain, target: Domain) -> dict[str, float]:
-    """Four methods of SKADA before the same logistic regression; standardized together, as its pipelines do."""
-    from skada import (
-        CORALAdapter,
-        LinearOTMappingAdapter,
-        OTMappingAdapter,
-        SubspaceAlignmentAdapter,
-        make_da_pipeline,
-    )
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.preprocessing import StandardScaler
-
-    x = np.concatenate([source.x, target.x]).astype(np.float64)
-    domains = np.repeat([1, -2], [len(source), len(target)])
-    y = np.concatenate([source.labels, np.full(len(target), -1)])
-    adapters = {
-        "CORAL": CORALAdapter(),
-        "subspace alignment": SubspaceAlignmentAdapter(n_components=128),
-        "linear OT": LinearOTMappingAdapter(reg=1e-3),
-        "OT mapping": OTMappingAdapter(),
-    }
-    found = {}
-    for name, adapter in adapters.items():
-        pipeline = make_da_pipeline(StandardScaler(), adapter, LogisticRegression(max_iter=300))
-        pipeline.fit(x, y, sample_domain=domains)
-        told = pipeline.predict(target.x.astype(np.float64), sample_domain=np.full(len(target), -2))
-        found[name] = float((told == target.labels).mean())
-    return found
+    """Accuracy of four methods of SKADA before the same logistic regression."""
+    return {name: float((told == target.labels).mean()) for name, told in predictions(source, target).items()}
 
 
 def measure(kind: str, styles: str, seeds: Sequence[int], out: Path) -> None:
