@@ -109,11 +109,17 @@ class Given:
     two_views: bool = False
     _model: Any = dataclasses.field(default=None, init=False)
 
+    @property
+    def task(self) -> str:
+        """What labels are, by the first domain that has some."""
+        domains = [value for value in self.inputs.values() if isinstance(value, Domain)]
+        return next((domain.task for domain in domains if domain.y is not None), "class")
+
     def why_not(self, method: type[Method]) -> str | None:
         """Why `method` cannot run on this, in words; None if it can."""
         card = method.card
-        if card.task == "value":
-            return "gives numbers, not classes (architectures are ranked by `unseen nas rank`)"
+        if card.task != self.task:
+            return f"is for labels that are {card.task}, not {self.task}"
         if self._on_probabilities(method):
             if "classes" not in self.inputs or "source" not in self.inputs:
                 return "works on probabilities over classes with a distance between them: give --source and --classes"

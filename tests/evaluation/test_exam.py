@@ -9,6 +9,7 @@ from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.label_metrics import TreeMetric
 from unseen.evaluation import protocols
+from unseen.evaluation.drive import Once
 from unseen.evaluation.exam import Exam
 from unseen.methods.baselines.source_only import SourceOnly
 
@@ -51,10 +52,12 @@ def test_a_domain_without_labels_is_no_exam(tmp_path):
         Exam(labelled().unlabeled(), ClassSpace(names=("a",)))
 
 
-def test_a_protocol_fits_predicts_and_opens_once(tmp_path):
+def test_once_fits_asks_and_opens_once(tmp_path):
     source, target = labelled(60), labelled(30, seed=1)
     exam = Exam(target, target.classes, ledger=tmp_path / "l.json")
-    outcome = protocols.run(protocols.get("closed"), SourceOnly(), {"source": source}, exam)
+    closed = protocols.get("closed")
+    once = Once(lambda truth, prediction: closed.grade(truth, prediction, target.classes))
+    outcome = once(SourceOnly(), {"source": source}, exam)
     assert outcome.metrics["accuracy"] == pytest.approx(np.mean(outcome.prediction == target.y))
     assert json.loads((tmp_path / "l.json").read_text()) == {exam.hash: 1}
 

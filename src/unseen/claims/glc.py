@@ -19,7 +19,7 @@ from unseen.claims.shifts import domains, read, source_model
 from unseen.data.domain import Domain
 from unseen.evaluation.metrics.classification import accuracy
 from unseen.evaluation.metrics.open_set import open_set_scores
-from unseen.evaluation.protocols.run import entropy_threshold
+from unseen.evaluation.protocols.thresholds import entropy_threshold
 from unseen.methods.adaptation.glc import GLC, RATIOS, pseudo_labels
 from unseen.methods.base import UNKNOWN, signatures
 from unseen.methods.baselines.shot import SHOT

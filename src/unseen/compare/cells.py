@@ -21,7 +21,7 @@ from unseen.data.classes import realign
 from unseen.data.domain import Domain, concatenate
 from unseen.data.samplers import hold_out
 from unseen.data.typing import IntArray
-from unseen.evaluation.protocols.run import entropy_threshold
+from unseen.evaluation.protocols.thresholds import entropy_threshold
 from unseen.methods.base import UNKNOWN, Method
 from unseen.nn.calibration import fit_temperature
 from unseen.nn.information import normalized_entropy

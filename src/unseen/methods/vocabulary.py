@@ -12,6 +12,7 @@ from torch import nn
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
+from unseen.data.tasks import task_of
 from unseen.methods.needs import Need
 
 NeedOf = TypeVar("NeedOf", bound=Need)
@@ -70,8 +71,8 @@ class Card:
     protocols : set of str
         Protocols it can be graded by: closed, partial, open, open-partial, zsl, gzsl, quantization, nas,
         forecasting, curation.
-    task : {"class", "value"}
-        What the labels of samples are; `predict` then gives indices of classes, or numbers.
+    task : str
+        What the labels of samples are (`unseen.data.tasks`); `predict` then gives such labels.
     presets : mapping of name to hyperparameters
         What `compare` tries, at most four, fixed in advance.
     two_views : set of str
@@ -119,7 +120,7 @@ class Card:
     unseen: frozenset[str] | set[str] = frozenset()
     modalities: frozenset[str] | set[str] = frozenset({"features"})
     protocols: frozenset[str] | set[str] = frozenset({"closed"})
-    task: Literal["class", "value"] = "class"
+    task: str = "class"
     presets: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=lambda: {"default": {}})
     two_views: frozenset[str] | set[str] = frozenset()
     at_prediction: frozenset[str] | set[str] = frozenset()
@@ -139,6 +140,7 @@ class Card:
     cost: float = 1.0
 
     def __post_init__(self) -> None:
+        task_of(self.task)
         if not 1 <= len(self.presets) <= 4:
             raise ValueError(f"presets must be one to four; {self.slug} has {len(self.presets)}")
         if not set(self.two_views) <= set(self.presets):
