@@ -235,7 +235,9 @@ def look_at(line: dict[str, Any]) -> str:
         "check": lambda: "all cells again",
     }[line["look"]]()
     where = f" ({line['where']})" if line.get("where") else ""
-    return f"{line['date']}: {seen}{where}" + (f"; flipped: {flipped}" if flipped else ", no verdict flipped")
+    edge = "; ".join(line.get("edge", ()))
+    tossed = f"; recorded on the edge, a case without any gain, and other now: {edge}" if edge else ""
+    return f"{line['date']}: {seen}{where}" + (f"; flipped: {flipped}" if flipped else ", no verdict flipped") + tossed
 
 
 def arms(slug: str) -> list[str]:

@@ -196,6 +196,19 @@ def test_a_replay_that_flips_a_verdict_makes_evidence_stale(use, tmp_path):
     assert (found.word, found.parts) == ("stale", ("it works",))
 
 
+@pytest.mark.parametrize(
+    ("gain", "word", "flipped", "edge"), [(3e-17, "fresh", [], ["it gains"]), (-0.05, "stale", ["it gains"], [])]
+)
+def test_a_verdict_that_rounding_decided_is_no_flip(use, tmp_path, gain, word, flipped, edge):
+    row = effect("e", better("a", "b", "accuracy"), "it gains")
+    use(claim(0.5 + gain, ledger=(row,)))
+    evidence.confirm("loki", folder=tmp_path)
+    use(claim(0.6, ledger=(row,)))
+    line = evidence.replay("loki", folder=tmp_path)
+    assert (line["flipped"], line["edge"]) == (flipped, edge)
+    assert evidence.freshness("loki", folder=tmp_path).word == word
+
+
 def test_clocks_are_no_difference(use, tmp_path):
     made = claim()
     evidence_ = {"e": dataclasses.replace(made.experiments["e"], clocks=("accuracy",))}

@@ -11,13 +11,17 @@ import pandas as pd
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """What became of a condition: held or not, its number with an interval over cases, and a sentence."""
+    """What became of a condition: held or not, its number with an interval over cases, and a sentence.
+
+    `edge` says that rounding alone decides: a gain, or one of a few cases, is what is asked to the last digits.
+    """
 
     held: bool
     value: float
     low: float
     high: float
     told: str
+    edge: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,7 +113,9 @@ def better(a: str, b: str, metric: str, *, by: float = 0.0, lower: bool = False)
         gain = _gain(table, a, b, metric, lower)
         mean, (low, high) = float(gain.mean()), interval(gain)
         told = f"{metric}: {a} better than {b} by {mean:+.4g} {_spread(gain)}; needed > {by:g}"
-        return Verdict(mean > by and low > NOTHING, mean, low, high, told + " and each case, or the interval, above 0")
+        edge = abs(min(mean - by, low)) <= NOTHING
+        held = mean > by and low > NOTHING
+        return Verdict(held, mean, low, high, told + " and each case, or the interval, above 0", edge)
 
     return Condition(metric, asked, holds, (a, b))
 

@@ -50,7 +50,8 @@ class Standing:
         on the figures of the newest record that has them.
     told : str
         The figures, or the reason why there are none.
-    numbers : tuple of value, low, high; None without figures
+    numbers : Verdict
+        Value, interval and whether rounding alone decides; None without figures.
     state : {"confirmed", "explored", "open"}
         Confirmed: judged, in these words, on cases that nobody had opened. Explored: the assertion is younger than the
         first look at its cases. Open: there are no figures.
@@ -63,7 +64,7 @@ class Standing:
     assertion: Assertion
     verdict: str
     told: str
-    numbers: tuple[float, float, float] | None = None
+    numbers: Verdict | None = None
     state: State = "open"
     since: int = 0
     first: Mapping[str, Any] | None = None
@@ -115,11 +116,10 @@ def _standing(
     if verdict is None:
         return Standing(assertion, "no evidence", "Not run yet.", since=same[0]["record"] if same else 0)
     word = _word(verdict)
-    numbers = (verdict.value, verdict.low, verdict.high)
     first = next((line for line in same if line["experiment"] in blind[line["record"] - 1]), None)
     if first is not None:
         other = first if first["verdict"] != word else None
-        return Standing(assertion, word, verdict.told, numbers, "confirmed", same[0]["record"], other)
+        return Standing(assertion, word, verdict.told, verdict, "confirmed", same[0]["record"], other)
     reworded = [
         line
         for found in lines
@@ -127,7 +127,7 @@ def _standing(
         if line["asked"] == asked and line["experiment"] in blind[line["record"] - 1]
     ]
     since = same[0]["record"] if same else 0
-    return Standing(assertion, word, verdict.told, numbers, "explored", since, reworded[0] if reworded else None)
+    return Standing(assertion, word, verdict.told, verdict, "explored", since, reworded[0] if reworded else None)
 
 
 def _take(lines: list[dict[str, Any]], assertion: Assertion) -> dict[str, Any] | None:
@@ -328,19 +328,21 @@ def replay(slug: str, *, folder: Path = FOLDER) -> dict[str, Any]:
     """Run one recorded cell of every experiment again, and tell the largest difference; the log gets a line.
 
     The figures of the cell take the place of the recorded ones and everything is judged anew: what then has another
-    verdict has flipped, and the evidence is stale until it is mended, checked or confirmed on other cases.
+    verdict has flipped, and the evidence is stale until it is mended, checked or confirmed on other cases. A verdict
+    that rounding decided (`Verdict.edge`) is a coin toss: that it fell otherwise is told, and says nothing.
 
     Returns
     -------
     dict
-        `difference` (the largest one of figures that are no clocks), `where`, `flipped` (assertions), `cells`.
+        `difference` (the largest one of figures that are no clocks), `where`, `flipped` (assertions), `edge` (those
+        whose recorded verdict rounding had decided, and that now have another), `cells`.
     """
     claim = claims.get(slug)
     records = read_records(folder, slug)
     if not records:
         raise ValueError(f"there is no evidence for {slug} in {folder}; record it with --confirm")
     newest = {name: record for record in records for name in record["cases"] if name in claim.experiments}
-    before = [standing.verdict for standing in standings(claim, records)]
+    before = standings(claim, records)
     difference, where, cells, replayed = 0.0, "", [], []
     for name, record in newest.items():
         rows = [row for row in record["rows"] if row[0] == name]
@@ -358,8 +360,11 @@ def replay(slug: str, *, folder: Path = FOLDER) -> dict[str, Any]:
             replayed.append(row)
     again = {"cases": {name: record["cases"][name] for name, record in newest.items()}, "rows": replayed}
     after = [_standing_word(assertion, v) for assertion, v in zip(claim.ledger, _judged(claim, [again]))]
-    flipped = sorted(a.text for a, then, now in zip(claim.ledger, before, after) if then != now)
-    line = {"difference": float(f"{difference:.3g}"), "where": where, "flipped": flipped, "cells": cells}
+    other = [then for then, now in zip(before, after) if then.verdict != now]
+    tossed = [then for then in other if then.numbers is not None and then.numbers.edge]
+    edge = sorted(then.assertion.text for then in tossed)
+    flipped = sorted(then.assertion.text for then in other if then not in tossed)
+    line = {"difference": float(f"{difference:.3g}"), "where": where, "flipped": flipped, "edge": edge, "cells": cells}
     _append(folder, slug, {"look": "replay", **line})
     if not flipped:
         write_stamp(folder, slug, stamp_of(slug))

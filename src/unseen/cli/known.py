@@ -331,7 +331,11 @@ def _status(slug: str, folder: Path) -> tuple[dict[str, Any], bool, list[str]]:
 def _replayed(result: Mapping[str, Any]) -> list[str]:
     where = f" ({result['where']})" if result["where"] else ""
     lines = [f"{result['slug']}: {len(result['cells'])} cells, largest difference {result['difference']:g}{where}"]
-    return [*lines, *(f"  flipped: {text}" for text in result["flipped"])]
+    lines += [f"  flipped: {text}" for text in result["flipped"]]
+    return [
+        *lines,
+        *(f"  recorded on the edge, where rounding decides, and other now: {text}" for text in result["edge"]),
+    ]
 
 
 def _ran(record: Mapping[str, Any]) -> list[str]:
