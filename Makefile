@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test test-all coverage lint docs evidence stale lowest supply bench clean help
+.PHONY: install demo test test-full test-all coverage lint docs evidence stale lowest supply bench clean help
 
 help:  ## What there is.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -24,7 +24,10 @@ install: $(STAMP)  ## Install into .venv, with everything that the tests need.
 demo: $(STAMP)  ## Compare methods on emoji in two styles (digits without npm) and write a report.
 	@$(BIN)/unseen demo --out runs/demo
 
-test: $(STAMP)  ## The fast tests.
+test: $(STAMP)  ## Units, and the contract of six unlike systems: minutes.
+	@$(BIN)/python -m pytest -n 2 -m "not full and not slow and not browser" --short --durations=10
+
+test-full: $(STAMP)  ## All but kill runs, learning runs and browsers: the contract of every system, commands, claims.
 	@$(BIN)/python -m pytest -n 2 -m "not slow and not browser" --durations=10
 
 test-all: $(STAMP)  ## All tests: kill runs, whole pipelines, the report in a headless browser.

@@ -1,7 +1,12 @@
-"""What every test shares: shape checks, one thread per worker, and the slowest fits of the contract."""
+"""What every test shares: shape checks, one thread per worker, the slowest fits of the contract, and the clock.
+
+`make test` takes what needs at most a second of a processor. What needs more is named in `long.txt` (a test, or a whole
+file where a fixture needs it) and left to `make test-full`; ``pytest --write-long`` measures and writes that file.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,8 +50,77 @@ def _seeded() -> None:
     torch.manual_seed(0)
 
 
+LONG = Path(__file__).with_name("long.txt")
+SECOND = 1.0
+"""Of a processor, children included: what a test of `make test` may take. Twice that fails; machines differ."""
+
+
+def pytest_addoption(parser: Any) -> None:
+    """Add the two options of the clock."""
+    parser.addoption("--write-long", action="store_true", help="write tests/long.txt from this run")
+    parser.addoption("--short", action="store_true", help="fail for a test that takes two seconds of a processor")
+
+
+def pytest_collection_modifyitems(items: list[Any]) -> None:
+    """Mark what `long.txt` names."""
+    named = set(LONG.read_text(encoding="utf-8").splitlines()) if LONG.exists() else set()
+    for item in items:
+        if named & {item.nodeid.partition("[")[0], item.nodeid.partition("::")[0]}:
+            item.add_marker(pytest.mark.full)
+
+
+def _processor() -> float:
+    return sum(os.times()[:4])
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_setup(item: Any) -> Iterator[None]:
+    """Measure the fixtures of a test."""
+    before = _processor()
+    yield
+    item.user_properties.append(("setup", _processor() - before))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_call(item: Any) -> Iterator[None]:
+    """Measure a test."""
+    before = _processor()
+    yield
+    item.user_properties.append(("call", _processor() - before))
+
+
+def _measured(terminalreporter: Any) -> dict[str, dict[str, float]]:
+    """Seconds of setup and call by test."""
+    reports = [report for word in ("passed", "failed") for report in terminalreporter.getreports(word)]
+    return {report.nodeid: {k: v for k, v in report.user_properties if k in ("setup", "call")} for report in reports}
+
+
+def pytest_sessionfinish(session: Any) -> None:
+    """Write `long.txt`, or fail for tests that belong there; only where all workers report."""
+    if hasattr(session.config, "workerinput"):
+        return
+    took = _measured(session.config.pluginmanager.get_plugin("terminalreporter"))
+    if session.config.getoption("--write-long"):
+        long = {name.partition("[")[0] for name, of in took.items() if of.get("call", 0) > 0.6 * SECOND}
+        long |= {name.partition("::")[0] for name, of in took.items() if of.get("setup", 0) > SECOND}
+        LONG.write_text("".join(f"{name}\n" for name in sorted(long)), encoding="utf-8")
+    if session.config.getoption("--short"):
+        over = {name: sum(of.values()) for name, of in took.items() if sum(of.values()) > 2 * SECOND}
+        session.config.stash[OVER] = over
+        if over and session.exitstatus == 0:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+OVER = pytest.StashKey[dict[str, float]]()
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Print the ten slowest fits of the contract test."""
+    """Print the ten slowest fits of the contract test, and what takes too long for `make test`."""
+    over = terminalreporter.config.stash.get(OVER, {})
+    if over:
+        terminalreporter.section("more than two seconds of a processor: name them in tests/long.txt")
+        for name, seconds in sorted(over.items(), key=lambda one: -one[1]):
+            terminalreporter.write_line(f"{seconds:7.1f} s  {name}")
     reports = terminalreporter.getreports("passed") + terminalreporter.getreports("failed")
     fits = [value for report in reports for key, value in report.user_properties if key == "fit"]
     if fits:
