@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from shifts import pictures, pixels, tables
+from shifts import fresh, pictures, pixels, tables
 from shifts.case import Case
 from shifts.views import first_view, second_view
 from unseen.data.classes import ClassSpace
@@ -73,6 +73,15 @@ FAMILIES: dict[str, Family] = {
 }
 """Each family's cases, from the folder of data to raw domains: pictures and texts that are not encoded yet."""
 
+FRESH: dict[str, Family] = {
+    "icons": lambda data: fresh.icons(),
+    "dictionary": lambda data: fresh.dictionary(),
+    "codes": lambda data: fresh.diseases_of_codes(),
+    "findings": lambda data: fresh.findings(),
+}
+"""Families that confirm what was learnt from the others; nothing is learnt from them."""
+ALL = {**FAMILIES, **FRESH}
+
 
 def data_folder() -> Path:
     """Where data lie that no package has: UNSEEN_DATA, else shared/data in a folder above this file."""
@@ -91,7 +100,7 @@ def root_of(cache: Path | None) -> Path:
 def names(family: str | None = None, *, cache: Path | None = None) -> list[str]:
     """Names of the cases that are made, in the order of the families; of one family if it is named."""
     kept = [json.loads(file.read_text(encoding="utf-8")) for file in root_of(cache).glob("cases/*.json")]
-    order = list(FAMILIES)
+    order = list(ALL)
     kept.sort(key=lambda record: (order.index(record["family"]), record["place"]))
     return [record["name"] for record in kept if family in (None, record["family"])]
 
@@ -129,7 +138,7 @@ def make(
     for family in families:
         started, n, new, made = time.process_time(), 0, 0, []
         try:
-            for place, case in enumerate(FAMILIES[family](data or data_folder())):
+            for place, case in enumerate(ALL[family](data or data_folder())):
                 case.check()
                 new += keep(case, place, cache)
                 made.append(case.name)
@@ -228,7 +237,7 @@ def listing(families: Sequence[str], data: Path, cache: Path | None) -> Iterator
     for family in families:
         known = names(family, cache=cache)
         try:
-            for case in (load(name, cache=cache) for name in known) if known else FAMILIES[family](data):
+            for case in (load(name, cache=cache) for name in known) if known else ALL[family](data):
                 classes = f"{len(np.unique(case.source.labels))}/{len(np.unique(case.target.labels))}"
                 samples = f"{len(case.source)}/{len(case.target)}"
                 views = ("view",) if known and "view" in case.target.columns else ()
@@ -263,7 +272,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for flag in ("list", "make", "scores"):
         parser.add_argument(f"--{flag}", action="store_true")
-    parser.add_argument("--families", nargs="+", choices=list(FAMILIES), default=list(FAMILIES))
+    parser.add_argument("--families", nargs="+", choices=list(ALL), default=list(FAMILIES))
     parser.add_argument("--data", type=Path, default=data_folder())
     parser.add_argument("--cache", type=Path)
     given = parser.parse_args()

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from shifts.case import Case
-from shifts.cases import load, names, root_of
+from shifts.cases import FAMILIES, load, names, root_of
 from unseen import catalogue
 from unseen.compare.cells import Cell
 from unseen.compare.choice import scores
@@ -202,7 +202,7 @@ def main() -> None:
         family = case_name.partition("--")[0]
         count[family] = count.get(family, 0) + 1
         file = folder / f"{case_name}.json"
-        if (asked.families and family not in asked.families) or count[family] > asked.most or file.exists():
+        if family not in (asked.families or FAMILIES) or count[family] > asked.most or file.exists():
             continue
         record, arrays = run(load(case_name, cache=asked.cache))
         with replacing(file.with_suffix(".npz")) as temporary:

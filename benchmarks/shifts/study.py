@@ -1,6 +1,7 @@
 """What the choice without labels is worth, family by family: every rule is judged on families it did not learn from.
 
     python benchmarks/shifts/study.py collect     the figures of all cases that have run, into docs/choosing.json
+    python benchmarks/shifts/study.py confirm     those of families that were opened once, into docs/choosing-fresh.json
     python benchmarks/shifts/study.py page        the tables of docs/choosing.md, and the constants of the estimate
 
 A family is a kind of data; means are over families, so that none counts more for having more cases.
@@ -40,11 +41,12 @@ THRESHOLDS = tuple(round(0.05 * k, 2) for k in range(6, 18))
 # -- from the runs -----------------------------------------------------------------------------------------
 
 
-def collect(cache: Path | None = None) -> list[dict[str, Any]]:
-    """One row for each case that has run: what can be seen, and the truth."""
+def collect(cache: Path | None = None, *, fresh: bool = False) -> list[dict[str, Any]]:
+    """One row for each case that has run: what can be seen, and the truth; of the `fresh` families, or of the others."""
+    from shifts.cases import FRESH
     from shifts.run import runs
 
-    return [row_of(record) for record in runs(cache)]
+    return [row_of(record) for record in runs(cache) if (record["family"] in FRESH) == fresh]
 
 
 def row_of(record: Record) -> dict[str, Any]:
