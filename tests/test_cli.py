@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -110,6 +111,9 @@ def test_compare_predict_export_report(call, tables):
     rows = json.loads(out)
     assert len(rows) == 60
     assert rows[0]["class"] == rows[0]["class_1"] == "ant"
+    lines = call("predict", "run", "target.csv", "--top", 2).stdout.splitlines()
+    assert len(lines) == 60
+    assert re.fullmatch(r"\S+ +ant +\d+\.\d% (?: not sure)?(?: then \w+ \d+\.\d%)?", lines[0]), lines[0]
     call("predict", "run/model", "target.csv", "--csv", "p.csv")
     assert len(pd.read_csv(tables / "p.csv")) == 60
     call("export", "run", "--out", "m.onnx")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -36,6 +37,9 @@ from unseen.console import (
     told,
     write_csv,
 )
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @app.command()
@@ -278,4 +282,22 @@ def predict(
     elif as_json:
         dump(json.loads(table.to_json(orient="records", force_ascii=False)))
     else:
-        typer.echo(table.to_string(index=False))
+        for line in _predictions(table, top):
+            typer.echo(line)
+
+
+def _predictions(table: pd.DataFrame, top: int) -> Iterator[str]:
+    """A line a sample: what it is, how sure, and the next classes."""
+    rows = table.to_dict("records")
+    wide = max(len(str(row["id"])) for row in rows)
+    name = max(len(row["class"] or NOT_SURE) for row in rows)
+    for row in rows:
+        others = [k for k in range(1, top + 1) if row.get(f"class_{k}") not in (None, row["class"])]
+        then = ", ".join(f"{row[f'class_{k}']} {row[f'probability_{k}']:.1%}" for k in others[: top - 1])
+        doubt = "  not sure" if row["unknown"] and row["class"] else ""
+        sure = f"{row['id']!s:<{wide}}  {row['class'] or NOT_SURE:<{name}}  {row['probability']:>6.1%}{doubt}"
+        yield sure + (f"  then {then}" if then else "")
+
+
+NOT_SURE = "(not sure)"
+"""What stands in the place of a class that the model does not name."""

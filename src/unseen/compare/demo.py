@@ -1,7 +1,7 @@
 """The demo's data: emoji in two styles of drawing, or printed against handwritten digits.
 
-No emoji is on both sides: where each sample has its counterpart, methods that move samples onto samples look better than
-they are on data of one's own.
+No emoji is on both sides: where each sample has its counterpart, methods that move samples onto samples look better
+than they are on data of one's own.
 """
 
 from __future__ import annotations
