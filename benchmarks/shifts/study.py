@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 Record = Mapping[str, Any]
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-FILE, PAGE = DOCS / "choosing.json", DOCS / "choosing.md"
+FILE, FRESH_FILE, PAGE = DOCS / "choosing.json", DOCS / "choosing-fresh.json", DOCS / "choosing.md"
 NOTHING = "source-only"
 HARM = 0.01
 """Points below doing nothing from which a choice did harm."""
@@ -42,7 +42,7 @@ THRESHOLDS = tuple(round(0.05 * k, 2) for k in range(6, 18))
 
 
 def collect(cache: Path | None = None, *, fresh: bool = False) -> list[dict[str, Any]]:
-    """One row for each case that has run: what can be seen, and the truth; of the `fresh` families, or of the others."""
+    """One row for each case that has run: what can be seen, and the truth; of the `fresh` families, or of others."""
     from shifts.cases import FRESH
     from shifts.run import runs
 
@@ -298,12 +298,44 @@ def label_table(rows: Sequence[Record]) -> str:
     return "\n".join(lines)
 
 
-def tables(rows: Sequence[Record]) -> dict[str, str]:
-    """The tables of the page, by the name of their place."""
+def confirmation_table(rows: Sequence[Record], known: Sequence[Record]) -> str:
+    """Families that were opened once: what was learnt from the `known` ones, beside rules that learn nothing."""
+    from unseen.compare.choice import GOOD_ENOUGH
+
+    chosen = {
+        "source-only": [NOTHING for _ in rows],
+        "always `standardize`": ["standardize:views" for _ in rows],
+        "always `propagate`": ["propagate:views" for _ in rows],
+        "reverse validation": list(map(largest(BACK), rows)),
+        "agreement": list(map(largest(AGREEMENT), rows)),
+        "**what `compare` does**": [careful(row, GOOD_ENOUGH) for row in rows],
+    }
+    reached = {name: np.array([accuracy(row, key) for row, key in zip(rows, keys)]) for name, keys in chosen.items()}
+    reached["best single"] = np.array([max(accuracy(row, key) for key in singles(row)) for row in rows])
+    ours, floor = reached["**what `compare` does**"], reached["source-only"]
+    line = estimates(known)
+    off = np.abs(np.minimum(1, line["start"] + line["slope"] * np.sqrt([row["unanimous"] for row in rows])) - ours)
+    inside = off <= [line["errors"][own_features(row)] for row in rows]
+    head = ["family", "cases", *reached, "harm", "estimate off by", "held"]
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    for name in [*sorted({row["family"] for row in rows}), "**mean of families**"]:
+        at = [i for i, row in enumerate(rows) if name in (row["family"], "**mean of families**")]
+        some = [rows[i] for i in at]
+        cells = [f"{mean(some, values[at]):.3f}" for values in reached.values()]
+        harm, wrong, held = (mean(some, values[at]) for values in ((ours < floor - HARM) * 1.0, off, inside * 1.0))
+        cells += [f"{harm:.0%}", f"{100 * wrong:.0f}", f"{held:.0%}"]
+        lines.append(f"| {name} | {len(at)} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def tables(rows: Sequence[Record], fresh: Sequence[Record]) -> dict[str, str]:
+    """The tables of the page, by the name of their place; the estimate is learnt from all that is known by now."""
     return {
+        "confirmation": confirmation_table(fresh, rows),
+        "labels of fresh": label_table(fresh),
         "rules": rule_table(rows),
         "families": family_table(rows),
-        "estimate": estimate_table(rows),
+        "estimate": estimate_table([*rows, *fresh]),
         "labels": label_table(rows),
     }
 
@@ -311,7 +343,7 @@ def tables(rows: Sequence[Record]) -> dict[str, str]:
 def main() -> None:
     """Collect, or make the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("collect", "page"))
+    parser.add_argument("what", choices=("collect", "confirm", "page"))
     parser.add_argument("--cache", type=Path, default=None)
     asked = parser.parse_args()
     if asked.what == "collect":
@@ -321,12 +353,20 @@ def main() -> None:
         FILE.write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n", encoding="utf-8")
         print(f"{len(rows)} cases")
         return
+    if asked.what == "confirm":
+        if FRESH_FILE.exists():
+            raise SystemExit(f"{FRESH_FILE.name} is there: what was opened confirms nothing a second time")
+        fresh = collect(asked.cache, fresh=True)
+        FRESH_FILE.write_text("[\n" + ",\n".join(json.dumps(row) for row in fresh) + "\n]\n", encoding="utf-8")
+        print(confirmation_table(fresh, json.loads(FILE.read_text(encoding="utf-8"))))
+        return
     rows = json.loads(FILE.read_text(encoding="utf-8"))
+    fresh = json.loads(FRESH_FILE.read_text(encoding="utf-8"))
     page = PAGE.read_text(encoding="utf-8")
-    for name, table in tables(rows).items():
+    for name, table in tables(rows, fresh).items():
         page = re.sub(rf"<!-- {name} -->\n.*?<!-- end -->", f"<!-- {name} -->\n{table}\n<!-- end -->", page, flags=re.S)
     PAGE.write_text(page, encoding="utf-8")
-    fit = estimates(rows)
+    fit = estimates([*rows, *fresh])
     print({key: fit[key] for key in ("start", "slope", "errors", "measured")})
     print(threshold_left_out(rows))
 

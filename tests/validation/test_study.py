@@ -25,15 +25,20 @@ def rows():
     return json.loads((DOCS / "choosing.json").read_text())
 
 
+@pytest.fixture(scope="module")
+def fresh():
+    return json.loads((DOCS / "choosing-fresh.json").read_text())
+
+
 @pytest.mark.slow
-def test_the_page_has_the_tables_of_the_figures(study, rows):
+def test_the_page_has_the_tables_of_the_figures(study, rows, fresh):
     page = (DOCS / "choosing.md").read_text()
-    for name, table in study.tables(rows).items():
+    for name, table in study.tables(rows, fresh).items():
         assert f"<!-- {name} -->\n{table}\n<!-- end -->" in page, name
 
 
-def test_the_estimate_is_the_measured_one(study, rows):
-    fit = study.estimates(rows)
+def test_the_estimate_is_the_measured_one(study, rows, fresh):
+    fit = study.estimates([*rows, *fresh])
     assert fit["start"] == pytest.approx(estimate.AT_NOTHING, abs=1e-3)
     assert fit["slope"] == pytest.approx(estimate.SLOPE, abs=1e-3)
     for kind in (True, False):
