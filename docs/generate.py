@@ -447,9 +447,10 @@ def on_config(config: Any) -> Any:
     found = sorted(file.name for file in (DOCS / "methods").glob("*.md") if file.name != "index.md")
     if not found:
         raise SystemExit("docs/methods is empty: run docs/generate.py first")
-    for item in config["nav"]:
-        if "Methods" in item:
-            item["Methods"] = ["methods/index.md", *({name[:-3]: f"methods/{name}"} for name in found)]
+    pages = ["methods/index.md", *({name[:-3]: f"methods/{name}"} for name in found)]
+    groups = [items for group in config["nav"] for items in group.values() if isinstance(items, list)]
+    for item in (item for items in groups for item in items if "Methods" in item):
+        item["Methods"] = pages
     return config
 
 
