@@ -17,7 +17,7 @@ from unseen.encoders.registry import get
 from unseen.encoders.text import TextPreprocess
 from unseen.encoders.two_tower import TwoTowerEncoder
 from unseen.nn.dual_encoder import BytePairs, DualEncoder, TextReader, WordPieces, dual_encoder, perceptron
-from unseen.nn.dual_encoder import residual_head, text_reader, token_text
+from unseen.nn.dual_encoder import side_head, text_reader, token_text
 from unseen.runtime import reproducible
 
 
@@ -40,39 +40,41 @@ def whole_towers(encoder: Encoder) -> DualEncoder:
     """
     encoder = two_towers(encoder)
     image, text = image_network(encoder), token_text(text_network(encoder))
-    return _trainable(dual_encoder(image, text, _numbers(encoder).to_json(), encoder.logit_scale))
+    made = dual_encoder(image, text, _numbers(encoder).to_json(), encoder.logit_scale)
+    return made.eval().requires_grad_(True)
 
 
 def tower_heads(encoder: Encoder, hidden: int = 256) -> Heads:
-    """New last layers that change nothing at first, on features that are frozen and can be kept.
+    """Small layers beside two frozen towers, which change nothing at first, on features that can be kept.
 
-    Both sides of any encoder get a residual head in the shared space. Of lite-clip's image tower the classifier itself
-    trains, over EfficientNet-Lite0's features: its space holds little of a picture.
+    They stand beside the identity of the shared space on either side; in lite-clip, whose space holds little of a
+    picture, the image side reads EfficientNet-Lite0's features, beside its frozen classifier.
 
     Parameters
     ----------
     encoder : TwoTowerEncoder
     hidden : int, >= 1
-        Width inside a residual head.
+        Width of a layer.
     """
     encoder = two_towers(encoder)
-    with reproducible(0):
-        text = residual_head(encoder.dim, hidden)
-        image: Any = residual_head(encoder.dim, hidden)
     tower, reading = encoder.image.module, encoder
+    base: Any = None
+    reader = EncodedTexts(encoder.name)
     if isinstance(tower, ConSE):
         last: Any = tower.probabilities.network.get_classifier()  # type: ignore[operator]
-        image = conse(perceptron((last.in_features, last.out_features)), *tower.vectors.shape, tower.top)
-        image.vectors.copy_(tower.vectors)
-        image.probabilities.network[0].load_state_dict(last.state_dict())
+        base = conse(perceptron((last.in_features, last.out_features)), *tower.vectors.shape, tower.top)
+        base.vectors.copy_(tower.vectors)
+        base.probabilities.network[0].load_state_dict(last.state_dict())
         reading = get(encoder.name.replace("lite-clip", "efficientnet-lite0", 1), precision=encoder.precision)  # type: ignore[assignment]
         reader = EncodedTexts("minilm")
     else:
-        reader = EncodedTexts(encoder.name)
         reader.encoder = encoder
+    with reproducible(0):
+        image = side_head(base, reading.dim, encoder.dim, hidden)
+        text = side_head(None, encoder.dim, encoder.dim, hidden)
     made = dual_encoder(image, text, reader.to_json(), encoder.logit_scale)
     made.reader = reader
-    return Heads(_trainable(made), reading)
+    return Heads(made.eval(), reading)
 
 
 def attach(towers: Any, encoder: Encoder | None) -> None:
@@ -115,10 +117,6 @@ class EncodedTexts:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> EncodedTexts:
         return self
-
-
-def _trainable(towers: DualEncoder) -> DualEncoder:
-    return towers.eval().requires_grad_(True)
 
 
 def _numbers(encoder: TwoTowerEncoder) -> TextReader:

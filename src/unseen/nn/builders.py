@@ -44,7 +44,7 @@ HOMES: dict[str, str] = {
     "dual-encoder": "nn.dual_encoder",
     "named-classes": "nn.dual_encoder",
     "perceptron": "nn.dual_encoder",
-    "residual-head": "nn.dual_encoder",
+    "side-head": "nn.dual_encoder",
     "token-text": "nn.dual_encoder",
     "layer-reader": "nn.layer_statistics",
     "row-reader": "nn.layer_statistics",

@@ -173,24 +173,35 @@ def token_text(text: nn.Module) -> TokenText:
     return TokenText(text)  # type: ignore[arg-type]
 
 
-class ResidualHead(nn.Module):
-    """x + W2 gelu(W1 x): the identity before it has learnt anything, as W2 is 0."""
+class SideHead(nn.Module):
+    """base(x) + W2 gelu(W1 norm(x)): a tower that changes nothing before it has learnt anything, as W2 is 0.
 
-    def __init__(self, dim: int, hidden: int) -> None:
+    Parameters
+    ----------
+    base : nn.Module
+        From features (b, n) to vectors (b, d), such as the identity; it rests.
+    into, out, hidden : int
+        n, d, and the width in between.
+    """
+
+    def __init__(self, base: nn.Module, into: int, out: int, hidden: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim))
-        nn.init.zeros_(self.layers[2].weight)
-        nn.init.zeros_(self.layers[2].bias)
+        self.base = base.requires_grad_(False)
+        self.side = nn.Sequential(
+            nn.LayerNorm(into, elementwise_affine=False), nn.Linear(into, hidden), nn.GELU(), nn.Linear(hidden, out)
+        )
+        nn.init.zeros_(self.side[3].weight)
+        nn.init.zeros_(self.side[3].bias)
 
-    def forward(self, x: Float[Tensor, "b d"]) -> Float[Tensor, "b d"]:
+    def forward(self, x: Float[Tensor, "b n"]) -> Float[Tensor, "b d"]:
         """Vectors moved a little."""
-        return x + self.layers(x)
+        return self.base(x) + self.side(x)
 
 
-@builder("residual-head")
-def residual_head(dim: int, hidden: int = 256) -> ResidualHead:
-    """A head on frozen features that changes nothing at first."""
-    return ResidualHead(dim, hidden)
+@builder("side-head")
+def side_head(base: nn.Module | None, into: int, out: int, hidden: int = 256) -> SideHead:
+    """A `SideHead` beside a network, or beside the identity if there is none."""
+    return SideHead(nn.Identity() if base is None else base, into, out, hidden)
 
 
 @builder("perceptron")
