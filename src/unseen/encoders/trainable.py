@@ -16,8 +16,17 @@ from unseen.encoders.promptable import image_network, text_network, two_towers
 from unseen.encoders.registry import get
 from unseen.encoders.text import TextPreprocess
 from unseen.encoders.two_tower import TwoTowerEncoder
-from unseen.nn.dual_encoder import BytePairs, DualEncoder, TextReader, WordPieces, dual_encoder, perceptron
-from unseen.nn.dual_encoder import side_head, text_reader, token_text
+from unseen.nn.dual_encoder import (
+    BytePairs,
+    DualEncoder,
+    TextReader,
+    WordPieces,
+    dual_encoder,
+    perceptron,
+    side_head,
+    text_reader,
+    token_text,
+)
 from unseen.runtime import reproducible
 
 
@@ -127,4 +136,6 @@ def _numbers(encoder: TwoTowerEncoder) -> TextReader:
     context = getattr(getattr(tokens, "tokenizer", None), "context_length", None)
     if isinstance(tokens, ClipTokens) and type(tokens.tokenizer).__name__ == "SimpleTokenizer":
         return BytePairs(int(context or 77))
-    raise ValueError(f"encoder {encoder.name!r} numbers texts in a way that cannot be saved: it needs CLIP's byte pairs")
+    raise ValueError(
+        f"encoder {encoder.name!r} numbers texts in a way that cannot be saved: it needs CLIP's byte pairs"
+    )

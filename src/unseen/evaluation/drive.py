@@ -99,7 +99,13 @@ class Stream:
     verb: str = "predict"
     named: bool = True
 
-    def __call__(self, method: Method, tasks: Sequence[Mapping[str, Any]], exams: Sequence[Exam]) -> Stages:
+    def __call__(
+        self,
+        method: Method,
+        tasks: Sequence[Mapping[str, Any]],
+        exams: Sequence[Exam],
+        words: Sequence[Mapping[str, Any]] | None = None,
+    ) -> Stages:
         """Learn the tasks in their order; `method` is changed in place and may have learnt others before.
 
         Parameters
@@ -108,6 +114,8 @@ class Stream:
             With `partial_fit`.
         tasks : sequence of mappings of words of `partial_fit` to inputs
         exams : sequence of Exam
+        words : sequence of mappings, optional
+            What else the verb is told of each exam, such as how its classes are written in a sentence.
         """
         step: Any = getattr(method, "partial_fit", None)
         if step is None:
@@ -117,14 +125,16 @@ class Stream:
             started = time.perf_counter()
             step(**given)
             seconds.append(time.perf_counter() - started)
-            rows.append(self.row(method, exams))
+            rows.append(self.row(method, exams, words))
         return Stages(np.array(rows, dtype=np.float64).reshape(len(rows), len(exams)), tuple(seconds))
 
-    def row(self, method: Method, exams: Sequence[Exam]) -> list[float]:
+    def row(
+        self, method: Method, exams: Sequence[Exam], words: Sequence[Mapping[str, Any]] | None = None
+    ) -> list[float]:
         """The figure of each exam now; every exam is opened once."""
         ask: Any = getattr(method, self.verb)
         told = []
-        for exam in exams:
-            prediction = ask(exam.samples, **({"classes": exam.classes} if self.named else {}))
+        for exam, more in zip(exams, words or [{}] * len(exams), strict=True):
+            prediction = ask(exam.samples, **({"classes": exam.classes} if self.named else {}), **more)
             told.append(float(self.grade(exam.open(), prediction)[self.metric]))
         return told

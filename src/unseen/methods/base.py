@@ -65,9 +65,10 @@ class Method:
 
     `fit`, `adapt` and `partial_fit` are wrapped once, here: inputs are checked, labels are removed from
     `target` (whose samples come in an order that depends on their content alone), old fitted state is
-    cleared, random numbers and threads are fixed and put back, and what was learnt is brought to the CPU. `partial_fit`,
-    the next task of a stream, clears nothing: it adds to a copy of what was learnt, which takes the old one's place once
-    it is done, so that a task that fails changes nothing. What is declared by `unseen.methods.verbs.gives` is wrapped, too: it wants a fitted method, and samples that fit.
+    cleared, random numbers and threads are fixed and put back, and what was learnt is brought to the CPU.
+    `partial_fit`, the next task of a stream, clears nothing: it adds to a copy of what was learnt, which takes the
+    place of the old once it is done, so that a task that fails changes nothing. What is declared by
+    `unseen.methods.verbs.gives` is wrapped, too: it wants a fitted method, and samples that fit.
 
     Parameters
     ----------

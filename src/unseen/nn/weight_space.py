@@ -63,9 +63,7 @@ class Anchor(nn.Module):
     def forward(self, network: nn.Module) -> Tensor:
         """sum (theta - theta_start)^2."""
         parameters = dict(network.named_parameters())
-        parts = [
-            (parameters[name] - self.get_buffer(f"start{i}")).square().sum() for i, name in enumerate(self.names)
-        ]
+        parts = [(parameters[name] - self.get_buffer(f"start{i}")).square().sum() for i, name in enumerate(self.names)]
         return torch.stack(parts).sum()
 
 

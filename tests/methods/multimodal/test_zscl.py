@@ -44,7 +44,9 @@ def task(i: int, n: int = 24, kind: str = "features") -> Domain:
 
 def references() -> dict[str, Domain]:
     pictures = np.random.default_rng(5).normal(size=(40, 16)).astype(np.float32)
-    texts = np.array([f"a {a} {b}" for a, b in itertools.product(("big", "old", "sad"), ("tree", "lake", "hat", "sea"))])
+    texts = np.array(
+        [f"a {a} {b}" for a, b in itertools.product(("big", "old", "sad"), ("tree", "lake", "hat", "sea"))]
+    )
     return {"auxiliary": Domain(x=pictures), "corpus": Domain(x=texts, kind="text")}
 
 
@@ -237,7 +239,7 @@ def test_the_three_teachers_are_who_they_should_be() -> None:
 
 def test_exemplars_are_kept_by_herding_and_rehearsed() -> None:
     method = begun(**{**VARIANTS["icarl"], "exemplars": 3})
-    (x, y), = method.exemplars_
+    ((x, y),) = method.exemplars_
     assert x.shape == (6, 16)
     assert torch.bincount(y).tolist() == [3, 3]
     losses: list[int] = []
@@ -357,5 +359,5 @@ def test_what_cannot_be_is_named_and_nothing_is_learnt(words: Any, error: type[E
 
 def test_a_second_model_is_refused() -> None:
     method = begun()
-    with pytest.raises(ValueError, match="model is for the first task of a stream; this one goes on with what 1 tasks"):
+    with pytest.raises(ValueError, match="model is for the first task of a stream; this one goes on with what 1 made"):
         method.partial_fit(source=task(1), model=small_dual_encoder())

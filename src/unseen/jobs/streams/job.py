@@ -166,8 +166,10 @@ def continue_stream(
         raise ValueError("tasks: all of them were learnt before; name one that is new")
     pool = None if reference is None else _pictures(reference)
     sentences = _sentences(texts)
-    method, bundle = _begin(history, preset, settings or {}, seed, trust) if before is None else _go_on(
-        before[0], preset, settings or {}, seed
+    method, bundle = (
+        _begin(history, preset, settings or {}, seed, trust)
+        if before is None
+        else _go_on(before[0], preset, settings or {}, seed)
     )
     reading: Encoder = bundle.encoder  # type: ignore[assignment]
     given: dict[str, Any] = {"corpus": sentences, "prompts": prompts}
@@ -339,7 +341,7 @@ def _check_names(asked: Sequence[Task], watched: Sequence[Task], history: Histor
         known = history.task(task.name)
         if known is not None and known["mark"] != task.mark:
             raise ValueError(
-                f"tasks: the stream has a task {task.name!r} of other samples; rename the new one, or name the old again"
+                f"tasks: the stream has a task {task.name!r} of other samples; rename the new one, or name the old one"
             )
 
 

@@ -69,7 +69,7 @@ def told(history: History) -> list[str]:
 
 def scores(history: History) -> dict[str, float] | None:
     """MTIL's figures over the tasks learnt; None of one task, or where a stage was not asked about all of them."""
-    stages, names, matrix = history.table()
+    _, names, matrix = history.table()
     learnt = [names.index(name) for name in history.learnt]
     own = matrix[1:][:, learnt]
     if len(learnt) < 2 or own.shape[0] != own.shape[1] or np.isnan(own).any():
@@ -84,7 +84,8 @@ def _of_task(name: str, column: Any, history: History) -> str:
         seen = [value for value in column if not math.isnan(value)]
         return f"{name}: not asked about now, {percent(seen[-1])} when it was last; name its folder again to see it"
     if name not in history.learnt:
-        return f"{name}: {percent(now)} now, {percent(start)} zero-shot at the start ({100 * (now - start):+.1f}); not learnt"
+        moved = f"{100 * (now - start):+.1f}"
+        return f"{name}: {percent(now)} now, {percent(start)} zero-shot at the start ({moved}); not learnt"
     after = next(i for i, row in enumerate(history.rows) if row["after"] == name)
     best = np.nanmax(column[after:])
     lost = f"{100 * (best - now):.1f} points of its best are forgotten" if best > now else "nothing is forgotten"

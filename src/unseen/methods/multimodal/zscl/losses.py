@@ -1,4 +1,4 @@
-"""Distillation in feature space: what similarities say of a picture among sentences, and of a sentence among pictures."""
+"""Distillation in feature space: similarities of a picture to sentences, of a sentence to pictures."""
 
 from __future__ import annotations
 

@@ -43,9 +43,9 @@ class ZSCL(Method):
         L = L_ce + distillation (L_img + L_txt) + consolidation |theta - theta_{t-1}|^2,
 
     where L_ce is the cross entropy of s <z, w_k> with the class texts encoded anew in each step, and L_img, L_txt keep
-    the similarities of reference pictures to reference sentences as a frozen teacher has them. References need no labels
-    and no pairs; they should be diverse. What is kept in the end is the mean of the weights at the start of the task
-    and after every `average_every` steps. Any class with a name can be asked about, learnt or not.
+    the similarities of reference pictures to reference sentences as a frozen teacher has them. References need no
+    labels and no pairs; they should be diverse. What is kept in the end is the mean of the weights at the start of the
+    task and after every `average_every` steps. Any class with a name can be asked about, learnt or not.
 
     Settings make the other methods of the paper of it (`unseen.methods.multimodal.zscl.VARIANTS`): plain fine-tuning,
     WiSE-FT, LwF, LwF-VR, replay as iCaRL's, and each part of ZSCL left out.
@@ -65,8 +65,8 @@ class ZSCL(Method):
     temperature : float, > 0
         T of the distillation.
     text_side : {"teacher", "student"}
-        Whether L_txt reads the sentences' vectors from the teacher, as in the released code, or from the text tower that
-        trains, so that it is held, too.
+        Whether L_txt reads the sentences' vectors from the teacher, as in the released code, or from the text tower
+        that trains, so that it is held, too.
     feature_weight : float, >= 0
         Weight of the squared distance of the vectors of reference pictures from the teacher's.
     picture_weight : float, >= 0
@@ -133,7 +133,11 @@ class ZSCL(Method):
             "default": {},
             "heads": {"learning_rate": 1e-3, "iterations": 300, "warm_up": 30, "average_every": 30},
             "lwf": {
-                "teacher": "previous", "pictures": "task", "texts": "task", "consolidation": 0.0, "average_every": 0,
+                "teacher": "previous",
+                "pictures": "task",
+                "texts": "task",
+                "consolidation": 0.0,
+                "average_every": 0,
             },
             "class-incremental": {"distillation": 5.0, "consolidation": 0.0, "average_every": 10, "warm_up": 30},
         },
@@ -148,15 +152,16 @@ class ZSCL(Method):
             "unseen.evaluation.metrics.continual.stream_scores",
         ),
         left_out=(
-            "The eleven data sets of MTIL and CLIP's ViT-B/16: neither is at hand. `unseen continue` runs their folders "
-            "with any open_clip model.",
+            "The eleven data sets of MTIL and CLIP's ViT-B/16: neither is at hand. `unseen continue` runs their "
+            "folders with any open_clip model.",
             "Gradient checkpointing of large label sets: `classes_per_step` bounds what a step encodes.",
         ),
         notes=(
-            "Both terms of the distillation read the sentences' vectors from the teacher, as in the released code, where "
-            "the text tower is held by the consolidation alone; the paper's text names both towers (`text_side`).",
-            "The towers train in eval mode: dropout rests and BatchNorm keeps its statistics. CLIP has neither; a tower "
-            "with BatchNorm would otherwise take on the statistics of each task.",
+            "Both terms of the distillation read the sentences' vectors from the teacher, as in the released code, "
+            "where the text tower is held by the consolidation alone; the paper's text names both towers "
+            "(`text_side`).",
+            "The towers train in eval mode: dropout rests and BatchNorm keeps its statistics. CLIP has neither; a "
+            "tower with BatchNorm would otherwise take on the statistics of each task.",
             "Training reads the first template of a task; a prediction means over all of them.",
             "A class name that several tasks have is read with the templates of the last of them.",
             "Reference pictures and those of the task are drawn in orders that begin anew after every merge.",
@@ -236,7 +241,10 @@ class ZSCL(Method):
         state = weights_of(network)
         initial = state if not begun else self.initial_
         if self.iterations:
-            self.history_ = (*vars(self).get("history_", ()), self._train(network, initial, source, auxiliary, corpus, task))
+            self.history_ = (
+                *vars(self).get("history_", ()),
+                self._train(network, initial, source, auxiliary, corpus, task),
+            )
             if self.wise < 1:
                 network.load_state_dict(interpolated(initial, weights_of(network), self.wise))
         self.network_, self.initial_ = network.eval(), initial
@@ -265,7 +273,7 @@ class ZSCL(Method):
     def _go_on(self, model: nn.Module | None) -> nn.Module:
         if model is not None:
             raise ValueError(
-                f"model is for the first task of a stream; this one goes on with what {len(self.tasks_)} tasks made of it"
+                f"model is for the first task of a stream; this one goes on with what {len(self.tasks_)} made of it"
             )
         return copy.deepcopy(self.network_)
 
@@ -491,7 +499,9 @@ class _Objective:
         if self.tied.beside is not None:
             beside = self.tied.beside
             chosen = torch.randperm(len(beside), generator=run.generator)[:SENTENCES].to(beside.device)
-            chosen = chosen if self.settings.negatives == "sentences" else torch.arange(len(beside), device=beside.device)
+            chosen = (
+                chosen if self.settings.negatives == "sentences" else torch.arange(len(beside), device=beside.device)
+            )
             w = torch.cat([w, self.network.encode_text(beside[chosen])])
         logits = self.scale * self.network.encode_image(x) @ w.T
         return F.cross_entropy(logits, y, label_smoothing=self.settings.label_smoothing)
