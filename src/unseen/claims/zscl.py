@@ -70,8 +70,9 @@ def streamed(case: str, seed: int) -> Result:
     """All arms on one order of the tasks of a split. The case is `SPLIT ORDER`.
 
     `transfer`, `average`, `last` and `forgetting` are MTIL's figures, on pictures that nothing is learnt from, among
-    the classes of each task. `drift` is how far the similarities of reference pictures that training did not see, to the
-    reference sentences, are from those of the initial model at the end, in nats; `moved` the distance of the weights.
+    the classes of each task. `drift` is how far the similarities of reference pictures that training did not see, to
+    the reference sentences, are from those of the initial model at the end, in nats; `moved` the distance of the
+    weights.
     """
     split, order = case.split()
     tasks = [task(split, name, seed) for name in ORDERS[split][int(order) - 1]]
