@@ -1,14 +1,16 @@
 """Streams of unlike tasks, and two small towers that know them by name a little, for claims about what is forgotten.
 
-The towers are two layers each, on frozen features of EfficientNet-Lite0 and of MiniLM. They have learnt the names and
-keywords of emoji as two vendors draw them, by CLIP's contrastive loss; of no other vendor, and of no task, have they
-seen a picture. A task is a kind of pictures that the others are unlike.
+The towers are two layers each, of pictures on frozen features of EfficientNet-Lite0, of texts beside frozen MiniLM,
+whose space both share. The one of pictures has learnt names and keywords of emoji as two vendors draw them, by CLIP's
+contrastive loss; of no other vendor, and of no task, have they seen a picture. A task is a kind of pictures that the
+others are unlike.
 """
 
 from __future__ import annotations
 
 import functools
 import gzip
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -23,14 +25,15 @@ from unseen.claims.drawings import by
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain, Lazy
 from unseen.data.samplers import Batch, batches, hold_out, steps
-from unseen.nn.dual_encoder import DualEncoder, dual_encoder, perceptron
+from unseen.nn.dual_encoder import DualEncoder, dual_encoder, perceptron, side_head
 from unseen.nn.schedules import warm_cosine
 from unseen.nn.train import Run, train
 from unseen.runtime import reproducible
 
 TAUGHT = ("twemoji", "fxemoji")
 """Vendors whose drawings the towers have learnt from."""
-WIDTHS = {"image": (1280, 128, 64), "text": (384, 128, 64)}
+WIDTHS, BESIDE = (1280, 256, 384), 64
+"""Of the tower of pictures, and of the layer beside MiniLM, which changes nothing at first."""
 EPOCHS, BATCH = 40, 128
 HELD_OUT = 0.4
 """Share of each task's pictures that nothing is learnt from."""
@@ -179,9 +182,9 @@ def small_towers() -> DualEncoder:
     vectors = torch.from_numpy(worlds.minilm([text for texts in captions for text in texts])).unflatten(0, (-1, forms))
     with reproducible(0):
         centre, spread = (torch.from_numpy(part) for part in (x.mean(axis=0), x.std(axis=0) + 1e-3))
-        image, text = perceptron(WIDTHS["image"]), perceptron(WIDTHS["text"])
+        image, text = perceptron(WIDTHS), side_head(None, WIDTHS[-1], WIDTHS[-1], BESIDE)
         made = dual_encoder(image, text, {"kind": "encoder", "name": "minilm"}, 20.0)
-        adam = torch.optim.AdamW(made.parameters(), lr=1e-3, weight_decay=1e-2)
+        adam = torch.optim.AdamW([*image.parameters(), made.logit_scale], lr=1e-3, weight_decay=1e-2)
 
         def objective(batch: Batch, run: Run) -> Tensor:
             which = torch.randint(forms, (len(batch.index),), generator=run.generator)
@@ -205,7 +208,10 @@ def small_towers() -> DualEncoder:
         with torch.no_grad():  # standardization becomes a part of the first layer
             first.weight /= spread
             first.bias -= first.weight @ centre
-    return made.eval().requires_grad_(True)
+            made.logit_scale.clamp_(max=math.log(100))
+    for part in (made.image, text.side, made.logit_scale):
+        part.requires_grad_(True)
+    return made.eval()
 
 
 # -- pictures ----------------------------------------------------------------------------------------------
