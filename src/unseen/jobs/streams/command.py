@@ -52,7 +52,7 @@ def continue_(
     trust: Trust = False,
     as_json: AsJson = False,
 ) -> None:
-    """Learn the next tasks, one after the other, and see what was forgotten.
+    """Learn the next tasks, and see what of the others was forgotten.
 
     An image-text model knows any class by its name. Fine-tuned on one task it forgets the others, and what it could do
     without any training. This learns new tasks and holds it to what it said before (zscl), then shows the accuracy on
