@@ -31,7 +31,7 @@ def test_towers_keep_the_protocols_and_give_unit_vectors() -> None:
     assert isinstance(towers, TokenizingTowers)
     z, w = towers.encode_image(torch.randn(5, 16)), towers.encode_text(towers.tokenize(["a", "longer text"]))
     assert torch.linalg.vector_norm(torch.cat([z, w]), dim=1).tolist() == pytest.approx([1.0] * 7, abs=1e-5)
-    assert float(towers.logit_scale.exp()) == pytest.approx(20)
+    assert towers.logit_scale.exp().item() == pytest.approx(20)
 
 
 def test_a_text_reads_alike_beside_longer_ones() -> None:

@@ -115,7 +115,7 @@ class EncodedTexts:
             self.encoder = get(self.name, precision="fp32")
         return torch.from_numpy(self.encoder.encode(Domain(x=list(texts), kind="text", name="texts")).x)
 
-    def noise(self, n: int, length: int, generator: torch.Generator) -> Float[Tensor, "n d"]:
+    def noise(self, n: int, length: int, generator: torch.Generator | None = None) -> Float[Tensor, "n d"]:
         """Random unit vectors."""
         width = self(["a"]).shape[1]
         return torch.nn.functional.normalize(torch.randn(n, width, generator=generator), dim=1)

@@ -27,7 +27,7 @@ class TextReader(Protocol):
         """What the tower reads of each text, (n, ...)."""
         ...
 
-    def noise(self, n: int, length: int, generator: torch.Generator) -> Tensor:
+    def noise(self, n: int, length: int, generator: torch.Generator | None = None) -> Tensor:
         """As much of `n` meaningless texts of `length` tokens."""
         ...
 
@@ -70,7 +70,7 @@ class _Numbers:
     """Tokens that begin and end a text."""
     vocabulary = 2
 
-    def noise(self, n: int, length: int, generator: torch.Generator) -> Tensor:
+    def noise(self, n: int, length: int, generator: torch.Generator | None = None) -> Tensor:
         """Random tokens between the two that begin and end a text."""
         middle = torch.randint(self.vocabulary, (n, length), generator=generator)
         ends = (torch.full((n, 1), token, dtype=torch.int64) for token in (self.first, self.last))

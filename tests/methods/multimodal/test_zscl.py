@@ -19,7 +19,7 @@ from unseen.data.domain import Domain
 from unseen.methods.multimodal.zscl import VARIANTS, ZSCL
 from unseen.methods.multimodal.zscl.exemplars import herded
 from unseen.methods.multimodal.zscl.losses import among_pictures, distill
-from unseen.methods.multimodal.zscl.method import _Objective
+from unseen.methods.multimodal.zscl.objective import Objective
 from unseen.nn import train as loop
 from unseen.nn.small_towers import small_dual_encoder
 from unseen.nn.state import digest
@@ -54,13 +54,13 @@ def begun(**params: Any) -> ZSCL:
     return ZSCL(**{**SHORT, **params}).fit(source=task(0), model=small_dual_encoder(), **references())
 
 
-def objective_of(method: ZSCL, network: Any, **changes: Any) -> _Objective:
+def objective_of(method: ZSCL, network: Any, **changes: Any) -> Objective:
     """The objective at the start of a first task."""
     its = ZSCL(**{**method.get_params(), **changes})
     teacher = copy.deepcopy(network).requires_grad_(False)
     told = {"classes": NAMES[0], "templates": ("a {}.",)}
     tied = its._references(network, teacher, references()["corpus"], told)
-    return _Objective(its, network, teacher, Anchor(network, [n for n, _ in network.named_parameters()]), tied)
+    return Objective(its, network, teacher, Anchor(network, [n for n, _ in network.named_parameters()]), tied)
 
 
 # -- feature space -----------------------------------------------------------------------------------------
@@ -244,8 +244,8 @@ def test_exemplars_are_kept_by_herding_and_rehearsed() -> None:
     assert torch.bincount(y).tolist() == [3, 3]
     losses: list[int] = []
     with pytest.MonkeyPatch.context() as patch:
-        rehearsed = _Objective.rehearsed
-        patch.setattr(_Objective, "rehearsed", lambda self, run: losses.append(self.tied.n_old) or rehearsed(self, run))
+        rehearsed = Objective.rehearsed
+        patch.setattr(Objective, "rehearsed", lambda self, run: losses.append(self.tied.n_old) or rehearsed(self, run))
         method.partial_fit(source=task(1), **references())
     assert losses == [1] * 7
 

@@ -2,8 +2,8 @@
 
 import copy
 import dataclasses
-from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple, Self
+from collections.abc import Sequence
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -14,22 +14,18 @@ from torch import Tensor, nn
 
 from unseen.data.classes import ClassSpace, join
 from unseen.data.domain import Domain
-from unseen.data.samplers import Pair, paired_batches, tensor
+from unseen.data.samplers import paired_batches, tensor
 from unseen.methods.base import Card, Method
 from unseen.methods.multimodal.zscl.exemplars import herded
-from unseen.methods.multimodal.zscl.losses import among_pictures, distill
+from unseen.methods.multimodal.zscl.objective import Objective, Tied, in_parts
 from unseen.methods.needs import TrainableTowers
 from unseen.methods.parameters import Count, Natural, NonNegative, Positive, Unit
-from unseen.nn.dual_encoder import NOTHING, named_classes
+from unseen.nn.dual_encoder import named_classes
 from unseen.nn.protocols import TokenizingTowers
 from unseen.nn.schedules import warm_then_cosine
 from unseen.nn.train import Run, train
 from unseen.nn.weight_space import Anchor, UniformAverage, interpolated, weights_of
 
-AT_ONCE = 256
-"""Pictures, or texts, that a tower reads together when nothing is learnt."""
-SENTENCES = 100
-"""Sentences of the corpus that stand beside the classes in the cross entropy, where `negatives` asks for them."""
 NOISE = (1000, 10)
 """Random texts, and tokens of each, where `texts` asks for them."""
 PHOTO = ("a photo of a {}.",)
@@ -83,6 +79,7 @@ class ZSCL(Method):
         What stands beside the task's classes in the cross entropy: nothing, the classes of the tasks before, or 100
         sentences of the corpus. For a label space that grows.
     label_smoothing : float in [0, 1]
+        Share of the cross entropy's target that is spread over all classes.
     classes_per_step : int, >= 0
         Of more classes than this, a step encodes those of its batch and others at random; 0 encodes all.
     learning_rate : float, > 0
@@ -299,7 +296,7 @@ class ZSCL(Method):
         teacher = self._teacher(network, initial)
         average, anchor = UniformAverage(network), Anchor(network, [n for n in self.trained_ if n in parameters])
         tied = self._references(network, teacher, corpus, task)
-        objective = _Objective(self, network, teacher, anchor, tied)
+        objective = Objective(self, network, teacher, anchor, tied)
 
         def merge(run: Run) -> None:
             if self.average_every and (run.step - 1) % every == 0:
@@ -333,13 +330,12 @@ class ZSCL(Method):
         return teacher.eval().requires_grad_(False)
 
     @torch.no_grad()
-    def _references(self, network: Any, teacher: Any, corpus: Domain | None, task: dict[str, Any]) -> "_Tied":
+    def _references(self, network: Any, teacher: Any, corpus: Domain | None, task: dict[str, Any]) -> Tied:
         """Everything that is read in each step and never changes: sentences, class texts, exemplars."""
         prompts = [_said(task["templates"][0], name) for name in task["classes"]]
         sentences = prompts if corpus is None else [str(text) for text in corpus.x]
         if self.texts == "noise":
-            generator = torch.Generator().manual_seed(self.random_state)
-            texts = network.reader.noise(*NOISE, generator)
+            texts = network.reader.noise(*NOISE)
         else:
             texts = network.tokenize(prompts if self.texts == "task" else sentences)
         beside: list[str] = []
@@ -352,10 +348,10 @@ class ZSCL(Method):
             (x, y, network.tokenize([_said(past["templates"][0], name) for name in past["classes"]]))
             for (x, y), past in zip(vars(self).get("exemplars_", ()), vars(self).get("tasks_", ()))
         ]
-        return _Tied(
+        return Tied(
             classes=network.tokenize(prompts),
             texts=texts,
-            vectors=_in_parts(teacher.encode_text, texts),
+            vectors=in_parts(teacher.encode_text, texts),
             beside=network.tokenize(beside) if beside else None,
             old=old,
         )
@@ -364,7 +360,7 @@ class ZSCL(Method):
         """Samples to rehearse, chosen by their vectors."""
         x, y = tensor(source), torch.as_tensor(source.labels)
         with torch.no_grad():
-            chosen = herded(_in_parts(self.network_.encode_image, x), y, self.exemplars)  # type: ignore[operator]
+            chosen = herded(in_parts(self.network_.encode_image, x), y, self.exemplars)  # type: ignore[operator]
         return x[chosen], y[chosen]
 
     # -- asking --------------------------------------------------------------------------------------------
@@ -384,7 +380,7 @@ class ZSCL(Method):
         """
         network: Any = self.network_
         w = self.vectors_ if classes is None and prompts is None else self._vectors(classes or self.classes_, prompts)
-        return network.logit_scale.detach().exp() * _in_parts(network.encode_image, x) @ w.T
+        return network.logit_scale.detach().exp() * in_parts(network.encode_image, x) @ w.T
 
     def predict_proba(
         self, x: Tensor, classes: ClassSpace | None = None, prompts: Sequence[str] | None = None
@@ -413,7 +409,7 @@ class ZSCL(Method):
         given = None if prompts is None else _templates(prompts)
         each = [given or self._template_of(name) for name in classes.names]
         texts = [_said(template, name) for name, own in zip(classes.names, each) for template in own]
-        vectors = _in_parts(network.encode_text, network.tokenize(texts))
+        vectors = in_parts(network.encode_text, network.tokenize(texts))
         means = [part.mean(dim=0) for part in torch.split(vectors, [len(own) for own in each])]
         return F.normalize(torch.stack(means), dim=1)
 
@@ -421,132 +417,6 @@ class ZSCL(Method):
         """The templates of the last task that has a class of this name, else of the last task."""
         own = [task["templates"] for task in self.tasks_ if name in task["classes"]]
         return (own or [self.tasks_[-1]["templates"]])[-1]
-
-
-class _Tied(nn.Module):
-    """What every step reads and none changes.
-
-    `classes` are the texts of the task's classes, `texts` and `vectors` (M, d) the reference sentences as towers read
-    them and as the teacher has them, `beside` texts that stand beside the classes, `old` exemplars of the tasks before:
-    samples, labels, and the texts of their task.
-    """
-
-    classes: Tensor
-    texts: Tensor
-    vectors: Tensor
-    beside: Tensor | None
-
-    def __init__(
-        self,
-        classes: Tensor,
-        texts: Tensor,
-        vectors: Tensor,
-        beside: Tensor | None,
-        old: Sequence[tuple[Tensor, Tensor, Tensor]],
-    ) -> None:
-        super().__init__()
-        for name, value in {"classes": classes, "texts": texts, "vectors": vectors, "beside": beside}.items():
-            self.register_buffer(name, value)
-        self.n_old = len(old)
-        for i, parts in enumerate(old):
-            for key, value in zip("xyt", parts):
-                self.register_buffer(f"{key}{i}", value)
-
-    def old(self, i: int) -> tuple[Tensor, Tensor, Tensor]:
-        """The exemplars of an earlier task."""
-        x, y, t = (self.get_buffer(f"{key}{i}") for key in "xyt")
-        return x, y, t
-
-
-class _Distilled(NamedTuple):
-    """The terms in feature space, L_img and L_txt, and the optional ones together."""
-
-    image: Tensor
-    text: Tensor
-    others: Tensor
-
-
-class _Objective:
-    """L = L_ce + distillation (L_img + L_txt) + consolidation L_wc, with what the settings add (steps 1 to 4)."""
-
-    def __init__(self, settings: ZSCL, network: Any, teacher: Any, anchor: Anchor, tied: _Tied) -> None:
-        self.settings, self.network, self.teacher = settings, network, teacher
-        self.anchor, self.tied = anchor, tied
-
-    def __call__(self, batch: Pair, run: Run) -> Tensor:
-        """The loss of one step."""
-        its, y = self.settings, batch.source.y
-        assert y is not None
-        ce = self.task(batch.source.x, y, run)
-        run.log(ce=ce)
-        loss = ce
-        if its.distillation or its.feature_weight or its.picture_weight:
-            found = self.distilled(batch.target.x)
-            run.log(image=found.image, text=found.text)
-            loss = loss + its.distillation * (found.image + found.text) + found.others
-        if its.consolidation:
-            moved = self.anchor(self.network)
-            run.log(moved=moved)
-            loss = loss + its.consolidation * moved
-        if self.tied.n_old:
-            loss = loss + self.rehearsed(run)
-        return loss
-
-    def task(self, x: Tensor, y: Tensor, run: Run) -> Tensor:
-        """L_ce; the classes' texts are encoded by the text tower as it is now (step 1)."""
-        texts, y = self._fewer(self.tied.classes, y, run)
-        w = self.network.encode_text(texts)
-        if self.tied.beside is not None:
-            beside = self.tied.beside
-            chosen = torch.randperm(len(beside), generator=run.generator)[:SENTENCES].to(beside.device)
-            chosen = (
-                chosen if self.settings.negatives == "sentences" else torch.arange(len(beside), device=beside.device)
-            )
-            w = torch.cat([w, self.network.encode_text(beside[chosen])])
-        logits = self.scale * self.network.encode_image(x) @ w.T
-        return F.cross_entropy(logits, y, label_smoothing=self.settings.label_smoothing)
-
-    def distilled(self, x: Tensor) -> _Distilled:
-        """L_img and L_txt on a batch of reference pictures, and the optional terms (step 2)."""
-        its = self.settings
-        with torch.no_grad():
-            z0 = self.teacher.encode_image(x)
-        z, w0 = self.network.encode_image(x), self.tied.vectors
-        teacher, student = self.scale * z0 @ w0.T, self.scale * z @ w0.T
-        image = distill(teacher, student, its.temperature)
-        if its.text_side == "student":
-            student = self.scale * z0 @ self.network.encode_text(self.tied.texts).T
-        text = distill(teacher.T, student.T, its.temperature)
-        others = z.new_zeros(())
-        if its.feature_weight:
-            others = others + its.feature_weight * F.mse_loss(z, z0)
-        if its.picture_weight:
-            others = others + its.picture_weight * among_pictures(z0, z, self.scale, its.temperature)
-        return _Distilled(image, text, others)
-
-    def rehearsed(self, run: Run) -> Tensor:
-        """The cross entropy of some exemplars of one earlier task, drawn in each step."""
-        i = int(torch.randint(self.tied.n_old, (), generator=run.generator))
-        x, y, texts = self.tied.old(i)
-        index = torch.randperm(len(x), generator=run.generator)[: self.settings.batch_size].to(x.device)
-        logits = self.scale * self.network.encode_image(x[index]) @ self.network.encode_text(texts).T
-        return F.cross_entropy(logits, y[index], label_smoothing=self.settings.label_smoothing)
-
-    @property
-    def scale(self) -> Tensor:
-        """exp(s), which does not train."""
-        return self.network.logit_scale.detach().exp()
-
-    def _fewer(self, texts: Tensor, y: Tensor, run: Run) -> tuple[Tensor, Tensor]:
-        """The classes of the batch and others at random, where a step shall not encode all (step 11)."""
-        most = self.settings.classes_per_step
-        if not most or len(texts) <= most:
-            return texts, y
-        present = torch.unique(y)
-        others = torch.randperm(len(texts), generator=run.generator).to(y.device)
-        others = others[~torch.isin(others, present)][: max(most - len(present), 0)]
-        kept = torch.sort(torch.cat([present, others])).values
-        return texts[kept], torch.searchsorted(kept, y)
 
 
 # -- words -------------------------------------------------------------------------------------------------
@@ -581,15 +451,3 @@ def _templates(prompts: Any) -> tuple[str, ...]:
 
 def _said(template: str, name: str) -> str:
     return template.replace("{}", name.replace("_", " "))
-
-
-def _in_parts(encode: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """What a tower makes of many samples, some at a time; texts of each part end where its longest ends."""
-    return torch.cat([encode(_trimmed(part)) for part in torch.split(x, AT_ONCE)])
-
-
-def _trimmed(x: Tensor) -> Tensor:
-    """Numbers of tokens without columns that are behind the end of every text."""
-    if x.is_floating_point():
-        return x
-    return x[:, : int((x != NOTHING).sum(dim=1).max())]
