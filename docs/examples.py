@@ -6,7 +6,7 @@ from typing import Any
 
 from unseen import methods
 from unseen.compare.moves import moves
-from unseen.methods.needs import Compositions, Domains, Regions, TwoTowers
+from unseen.methods.needs import Compositions, Domains, Regions, TrainableTowers, TwoTowers
 
 LIT = "1111110 0110000 1101101 1111001 0110011 1011011 1011111 1110000 1111111 1111011"
 SEGMENTS = dict(zip("0123456789", LIT.split()))
@@ -147,6 +147,21 @@ def python(about: dict[str, Any], arguments: str = "") -> str:
             fit + "  # without the labels of target",
             score,
         ]
+    elif methods.get(about["slug"]).card.needed(TrainableTowers) is not None:
+        lines = [
+            "from unseen import encoders",
+            "from unseen.data.sources import digits",
+            "from unseen.encoders.trainable import tower_heads",
+            f"from unseen.methods import {name}",
+            "",
+            'model, reading = tower_heads(encoders.get("lite-clip"))  # or "open_clip:ViT-B-16/<file>"',
+            'source = reading.encode(digits("printed", copies=1).take(slice(0, None, 6)))',
+            'target = reading.encode(digits("handwritten").take(slice(0, 30)))',
+            fit,
+            "before = method.predict(target, classes=target.classes)  # of a task that is still to come",
+            "print((before == target.y).mean())",
+            "method.partial_fit(source=target)",
+        ]
     elif about["modalities"] == ["image"]:
         lines = [
             "import numpy as np",
@@ -255,6 +270,12 @@ def shell(about: dict[str, Any]) -> str:
             f"echo time,demand > demand.csv\n{rows}\n"
             '  echo "2024-01-$day $hour:00:00,$((10#$hour * 3 + 10#$day))" >> demand.csv\ndone; done\n'
             "unseen forecast demand.csv --horizon 8 --out forecast"
+        )
+    if methods.get(slug).card.needed(TrainableTowers) is not None:
+        return (
+            "unseen data get digits:handwritten --out handwritten\n"
+            f"unseen continue lite-clip handwritten --set iterations=20 --out models/{slug}\n"
+            f"unseen predict models/{slug} handwritten/3 --top 3"
         )
     if about["modalities"] == ["image"] or methods.get(slug).card.needed(TwoTowers) is not None:
         return f"unseen methods {slug}\nunseen reproduce {slug} --quick"

@@ -79,7 +79,7 @@ def test_help_shows_every_command_in_a_panel_with_one_line():
         assert first.endswith("."), name
         panels.setdefault(command.rich_help_panel, []).append(name)
     assert next(iter(panels)) == "Look at what you have"
-    assert panels["Adapt, and compare"] == ["demo", "compare", "adapt", "label"]
+    assert panels["Adapt, and compare"] == ["demo", "compare", "adapt", "continue", "label"]
     assert len(panels) == 7
 
 

@@ -13,7 +13,7 @@ from unseen.catalogue import Given
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.methods.base import Card, Method
-from unseen.methods.needs import Compositions, Domains, Need, Regions, Related, SharedSpace, TwoTowers
+from unseen.methods.needs import Compositions, Domains, Need, Regions, Related, SharedSpace, TrainableTowers, TwoTowers
 
 CLASSES = ClassSpace(names=tuple("abcdef"), seen=range(4))
 SOURCE = Domain(x=np.random.default_rng(0).normal(size=(24, 3)), y=np.arange(24) % 4, classes=CLASSES.take(range(4)))
@@ -32,6 +32,7 @@ def lacks(need: Need, shared_space: bool = False, **inputs: Any) -> str | None:
         (Regions(), {"source": SOURCE}, "features of regions"),
         (Domains(3), {"source": SOURCE}, "at least 3 domains"),
         (TwoTowers(), {}, "two-tower model"),
+        (TrainableTowers(), {}, "unseen continue"),
     ],
 )
 def test_a_need_says_what_is_lacking_and_nothing_of_words_that_are_missing(need: Need, inputs: Any, told: str) -> None:
@@ -39,9 +40,9 @@ def test_a_need_says_what_is_lacking_and_nothing_of_words_that_are_missing(need:
     assert need.first or lacks(need) is None
 
 
-@pytest.mark.parametrize("need", [Compositions(), Domains(3), TwoTowers()])
+@pytest.mark.parametrize("need", [Compositions(), Domains(3), TwoTowers(), TrainableTowers()])
 def test_an_example_lacks_nothing(need: Need) -> None:
-    inputs = {"classes": CLASSES, "source": SOURCE, "encoder": object()}
+    inputs = {"classes": CLASSES, "source": SOURCE, "encoder": object(), "model": object()}
     assert lacks(need, **{**inputs, **need.example(inputs)}) is None
     assert need.example({}) == {}
 

@@ -33,20 +33,38 @@ def promptable(encoder: Encoder) -> PromptableTowers:
     ValueError
         If its text tower takes no prompts of vectors, or its image tower has no layers that are known.
     """
+    encoder = two_towers(encoder)
+    network = image_network(encoder)
+    image = reader_of(network, layer_names(network), encoder.image.example()[:1])
+    tokens = encoder.text.preprocess
+    if isinstance(tokens, TextPreprocess):
+        tokenize = partial(_piece_numbers, copy.deepcopy(tokens))
+    else:
+        tokenize = partial(_clip_numbers, tokens.tokenizer)  # type: ignore[attr-defined]
+    return PromptableTowers(image, text_network(encoder), encoder.logit_scale, tokenize)
+
+
+def two_towers(encoder: Encoder) -> TwoTowerEncoder:
+    """The encoder, found to have two towers."""
     if not isinstance(encoder, TwoTowerEncoder):
         raise TypeError(f"encoder must have two towers, such as lite-clip; got {encoder!r}")
+    return encoder
+
+
+def image_network(encoder: TwoTowerEncoder) -> nn.Module:
+    """A copy of the image tower, from a batch to vectors, that can be built again."""
     tower = encoder.image.module
-    network = _lite_image(tower) if isinstance(tower, ConSE) else _open_clip_image(encoder)
-    image = reader_of(network, layer_names(network), encoder.image.example()[:1])
+    return _lite_image(tower) if isinstance(tower, ConSE) else _open_clip_image(encoder)
+
+
+def text_network(encoder: TwoTowerEncoder) -> PromptableText:
+    """A copy of the text tower, from vectors of tokens to unit vectors, that can be built again."""
     text, tokens = encoder.text.module, encoder.text.preprocess
-    made: PromptableText
     if isinstance(text, MeanPooled) and isinstance(tokens, TextPreprocess):
-        made, tokenize = pooled_text_of(text.transformer), partial(_piece_numbers, copy.deepcopy(tokens))
-    elif isinstance(text, ClipTextTower) and isinstance(tokens, ClipTokens):
-        made, tokenize = _open_clip_text(text.model), partial(_clip_numbers, tokens.tokenizer)
-    else:
-        raise ValueError(f"encoder {encoder.name!r} has a text tower that takes no prompts of vectors")
-    return PromptableTowers(image, made, encoder.logit_scale, tokenize)
+        return pooled_text_of(text.transformer)
+    if isinstance(text, ClipTextTower) and isinstance(tokens, ClipTokens):
+        return _open_clip_text(text.model)
+    raise ValueError(f"encoder {encoder.name!r} has a text tower that takes no prompts of vectors")
 
 
 def reading(towers: PromptableTowers, encoder: TwoTowerEncoder) -> Encoder:

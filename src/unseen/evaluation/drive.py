@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from unseen.evaluation.exam import Exam
 from unseen.methods.base import Method
@@ -55,3 +58,83 @@ class Once:
         seconds = time.perf_counter() - started
         prediction = getattr(method, self.verb)(exam.samples)
         return Outcome(prediction, self.grade(exam.open(), prediction), seconds)
+
+
+@dataclasses.dataclass(frozen=True)
+class Stages:
+    """What came of a method on a stream.
+
+    Attributes
+    ----------
+    matrix : array (stages, exams)
+        The figure of each exam after each task, in the order of the stream.
+    seconds : tuple of float
+        Of each `partial_fit`.
+    """
+
+    matrix: NDArray[np.float64]
+    seconds: tuple[float, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Stream:
+    """One `partial_fit` per task, and after each a question about every exam, also of tasks that are still to come.
+
+    Later tasks are out of reach of earlier stages: a row does not change if they do.
+
+    Parameters
+    ----------
+    grade : callable (truth, prediction) -> {metric: value}
+    metric : str
+        Which of the figures stands in the matrix.
+    verb : str
+        What the method is asked.
+    named : bool
+        Whether a question names the classes of the exam (task-incremental), or leaves the method to tell apart all that
+        it has learnt (class-incremental): exams then have the classes of the whole stream.
+    """
+
+    grade: Grade
+    metric: str = "accuracy"
+    verb: str = "predict"
+    named: bool = True
+
+    def __call__(
+        self,
+        method: Method,
+        tasks: Sequence[Mapping[str, Any]],
+        exams: Sequence[Exam],
+        words: Sequence[Mapping[str, Any]] | None = None,
+    ) -> Stages:
+        """Learn the tasks in their order; `method` is changed in place and may have learnt others before.
+
+        Parameters
+        ----------
+        method : Method
+            With `partial_fit`.
+        tasks : sequence of mappings of words of `partial_fit` to inputs
+        exams : sequence of Exam
+        words : sequence of mappings, optional
+            What else the verb is told of each exam, such as how its classes are written in a sentence.
+        """
+        step: Any = getattr(method, "partial_fit", None)
+        if step is None:
+            raise TypeError(f"a stream needs a method with partial_fit; {type(method).__name__} has none")
+        rows, seconds = [], []
+        for given in tasks:
+            started = time.perf_counter()
+            step(**given)
+            seconds.append(time.perf_counter() - started)
+            rows.append(self.row(method, exams, words))
+        return Stages(np.array(rows, dtype=np.float64).reshape(len(rows), len(exams)), tuple(seconds))
+
+    def row(
+        self, method: Method, exams: Sequence[Exam], words: Sequence[Mapping[str, Any]] | None = None
+    ) -> list[float]:
+        """The figure of each exam now; every exam is opened once."""
+        ask: Any = getattr(method, self.verb)
+        told = []
+        for exam, more in zip(exams, words or [{}] * len(exams), strict=True):
+            prediction = ask(exam.samples, **({"classes": exam.classes} if self.named else {}), **more)
+            told.append(float(self.grade(exam.open(), prediction)[self.metric]))
+        return told

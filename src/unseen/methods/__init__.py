@@ -61,6 +61,7 @@ METHODS = {
     "genie": "compression.genie:Genie",
     "ttm": "forecasting.ttm:TTM",
     "concept-pruning": "curation.concept_pruning:ConceptPruning",
+    "zscl": "multimodal.zscl:ZSCL",
 }
 
 SYSTEMS: dict[str, str] = {

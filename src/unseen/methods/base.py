@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
-from unseen.methods.checks import as_input, as_regions, as_texts, check_words, prepare, width_of
+from unseen.methods.checks import as_input, as_regions, as_texts, check_words, is_table, prepare, width_of
 from unseen.methods.lookup import class_of
 from unseen.methods.parameters import Seed, check
 from unseen.methods.verbs import Verb, gives, verb_of
@@ -65,8 +65,10 @@ class Method:
 
     `fit`, `adapt` and `partial_fit` are wrapped once, here: inputs are checked, labels are removed from
     `target` (whose samples come in an order that depends on their content alone), old fitted state is
-    cleared, random numbers and threads are fixed and put back, and what was learnt is brought to the CPU. What is
-    declared by `unseen.methods.verbs.gives` is wrapped, too: it wants a fitted method, and samples that fit.
+    cleared, random numbers and threads are fixed and put back, and what was learnt is brought to the CPU.
+    `partial_fit`, the next task of a stream, clears nothing: it adds to a copy of what was learnt, which takes the
+    place of the old once it is done, so that a task that fails changes nothing. What is declared by
+    `unseen.methods.verbs.gives` is wrapped, too: it wants a fitted method, and samples that fit.
 
     Parameters
     ----------
@@ -233,13 +235,15 @@ def _learning(function: Callable[..., Any]) -> Callable[..., Any]:
         self._check_params()
         check_words(type(self).__name__, verb, function, inputs)
         prepared, order = prepare(inputs, self.card)
-        learner: Any = copy.deepcopy(self) if verb == "adapt" else self
+        learner: Any = self if verb == "fit" else copy.deepcopy(self)
         if verb == "fit":
             for name in learner.fitted:
                 delattr(learner, name)
         elif verb == "adapt":
             _require_fitted(learner)
         width = width_of(prepared)
+        if verb == "partial_fit":
+            _check_width(learner, prepared, width)
         if width is not None:
             vars(learner)["n_features_in_"] = width
         vars(learner)["_learns"] = True
@@ -263,9 +267,23 @@ def _learning(function: Callable[..., Any]) -> Callable[..., Any]:
             for name in learner.of_target:
                 if name in vars(learner):
                     vars(learner)[name] = vars(learner)[name][np.argsort(order)]
-        return result
+        if verb != "partial_fit":
+            return result
+        for name in set(self.fitted) - set(learner.fitted):
+            delattr(self, name)
+        vars(self).update(learner.fitted)  # all of it at once: a task that fails leaves what was learnt before
+        return self
 
     return wrapper
+
+
+def _check_width(learner: Method, prepared: Mapping[str, Any], width: int | None) -> None:
+    """The next task of a stream has samples as wide as those of the tasks before."""
+    before = vars(learner).get("n_features_in_")
+    if width is None or before is None or width == before:
+        return
+    word = next(k for k, v in prepared.items() if isinstance(v, Domain) and is_table(v))
+    raise ValueError(f"{word} must have {before} features, as the tasks before; got {width}")
 
 
 def _settle(learner: Method) -> None:

@@ -117,8 +117,9 @@ def prepare(inputs: Mapping[str, Any], card: Card) -> tuple[dict[str, Any], NDAr
 def _check_domain(name: str, domain: Domain, word: Word, card: Card) -> None:
     if len(domain) == 0:
         raise ValueError(f"{name} must hold at least one sample; it is empty")
-    if domain.kind not in card.modalities:
-        kinds = " or ".join(sorted(card.modalities))
+    read = card.reads.get(name, card.modalities)
+    if domain.kind not in read:
+        kinds = " or ".join(sorted(read))
         raise ValueError(f"{name} must be of kind {kinds}; got {domain.kind!r}")
     if word.labeled and not domain.labeled.all():
         missing = len(domain) - int(domain.labeled.sum())
@@ -157,7 +158,7 @@ def without_regions(domain: Domain) -> Domain:
 
 def _with_regions(name: str, domain: Domain) -> Domain:
     """The samples, whose regions, if any, are found to be finite and as wide as the samples."""
-    if not has_regions(domain) or not _is_table(domain):
+    if not has_regions(domain) or not is_table(domain):
         return domain
     cells = domain.columns[REGIONS]
     if cells.ndim != 3 or cells.shape[1] < 1 or cells.shape[2] != domain.n_features:
@@ -200,7 +201,7 @@ def _check_teachers(teachers: Mapping[str, nn.Module]) -> None:
 
 
 def _check_together(inputs: Mapping[str, Any]) -> None:
-    widths = {k: v.n_features for k, v in inputs.items() if isinstance(v, Domain) and _is_table(v)}
+    widths = {k: v.n_features for k, v in inputs.items() if isinstance(v, Domain) and is_table(v)}
     if len(set(widths.values())) > 1:
         told = ", ".join(f"{name} has {width}" for name, width in widths.items())
         raise ValueError(f"all inputs must have the same number of features; {told}")
@@ -252,7 +253,7 @@ def _check_labels(inputs: Mapping[str, Any]) -> None:
 
 def _check_reads(model: nn.Module, inputs: Mapping[str, Any], called: str = "the model") -> None:
     """The model takes the features, or the pictures of an array, that it is given."""
-    read = {k: v for k, v in inputs.items() if isinstance(v, Domain) and (_is_table(v) or _is_pictures(v))}
+    read = {k: v for k, v in inputs.items() if isinstance(v, Domain) and (is_table(v) or _is_pictures(v))}
     if not read:
         return
     probe = copy.deepcopy(model).cpu().eval()
@@ -261,7 +262,7 @@ def _check_reads(model: nn.Module, inputs: Mapping[str, Any], called: str = "the
             with torch.no_grad():
                 probe(samplers.tensor(domain, slice(0, 1)))
         except RuntimeError as error:
-            told = f"{domain.n_features} features" if _is_table(domain) else _shape(domain)
+            told = f"{domain.n_features} features" if is_table(domain) else _shape(domain)
             raise ValueError(f"{name} does not fit {called}: it has {told} ({error})") from error
 
 
@@ -274,9 +275,10 @@ def _shape(domain: Domain) -> str:
     return f"pictures of {channels} channels, {height} x {width}"
 
 
-def _is_table(domain: Domain) -> bool:
+def is_table(domain: Domain) -> bool:
+    """Whether samples are rows of features."""
     return isinstance(domain.x, np.ndarray) and domain.x.ndim == 2
 
 
 def width_of(inputs: Mapping[str, Any]) -> int | None:
-    return next((v.n_features for v in inputs.values() if isinstance(v, Domain) and _is_table(v)), None)
+    return next((v.n_features for v in inputs.values() if isinstance(v, Domain) and is_table(v)), None)

@@ -180,3 +180,34 @@ class TwoTowers(Need):
         from unseen.nn.small_towers import small_towers
 
         return {"encoder": small_towers()}
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainableTowers(Need):
+    """A `model` of two towers that are trained and number their own texts (`unseen.nn.dual_encoder.DualEncoder`)."""
+
+    first: ClassVar[bool] = True
+
+    def lacks(self, given: Given) -> str | None:
+        """Return that there is no such model."""
+        from unseen.nn.protocols import TokenizingTowers
+
+        if isinstance(given.inputs.get("model"), TokenizingTowers):
+            return None
+        return "goes on with a two-tower model: `unseen continue`, or in Python with unseen.encoders.trainable"
+
+    def example(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return small towers for the samples that are there, sentences for a corpus, and a template for prompts."""
+        source = inputs.get("source")
+        if "model" not in inputs or not isinstance(source, Domain):
+            return {}
+        from unseen.nn.small_towers import small_dual_encoder
+
+        width = 0 if source.kind == "image" else source.n_features
+        others: dict[str, Any] = {"model": small_dual_encoder(source.kind, width)}
+        if "corpus" in inputs:
+            words = np.array([f"a {word} of {n}" for n in range(8) for word in ("red hat", "long way", "calm sea")])
+            others["corpus"] = Domain(x=words, kind="text", y=np.zeros(len(words), dtype=np.int64), name="corpus")
+        if "prompts" in inputs:
+            others["prompts"] = ("a drawing of a {}.", "the {}.")
+        return others

@@ -68,9 +68,11 @@ class Card:
         What the model has never seen.
     modalities : set of str
         Kinds of `Domain` it reads.
+    reads : mapping of words to sets of str
+        Kinds of single words of `fit`, where they are others: a corpus of texts beside pictures.
     protocols : set of str
         Protocols it can be graded by: closed, partial, open, open-partial, zsl, gzsl, quantization, nas,
-        forecasting, curation.
+        forecasting, curation, stream.
     task : str
         What the labels of samples are (`unseen.data.tasks`); `predict` then gives such labels.
     presets : mapping of name to hyperparameters
@@ -119,6 +121,7 @@ class Card:
     summary: str = ""
     unseen: frozenset[str] | set[str] = frozenset()
     modalities: frozenset[str] | set[str] = frozenset({"features"})
+    reads: Mapping[str, frozenset[str] | set[str]] = dataclasses.field(default_factory=dict)
     protocols: frozenset[str] | set[str] = frozenset({"closed"})
     task: str = "class"
     presets: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=lambda: {"default": {}})

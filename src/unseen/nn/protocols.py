@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float
@@ -35,4 +36,13 @@ class TwoTower(Protocol):
 
     def encode_text(self, text: Tensor) -> Float[Tensor, "b d"]:
         """Vectors of texts, (b, d)."""
+        ...
+
+
+@runtime_checkable
+class TokenizingTowers(TwoTower, Protocol):
+    """Two towers that know how the texts are written which they read (`unseen.nn.dual_encoder`)."""
+
+    def tokenize(self, texts: Sequence[str]) -> Tensor:
+        """What `encode_text` reads of texts, (n, ...)."""
         ...

@@ -34,3 +34,15 @@ def warm_cosine(optimizer: Optimizer, total_steps: int, warm_steps: int = 0, sta
         return 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
 
     return LambdaLR(optimizer, factor)
+
+
+def warm_then_cosine(optimizer: Optimizer, last_step: int, warm_steps: int) -> LambdaLR:
+    """rate_0 (i + 1) / `warm_steps` in step i of the first `warm_steps`, then half a cosine to 0 in `last_step`."""
+
+    def factor(step: int) -> float:
+        if step < warm_steps:
+            return (step + 1) / warm_steps
+        done = (step - warm_steps) / max(last_step - warm_steps, 1)
+        return 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+
+    return LambdaLR(optimizer, factor)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from unseen.nn.build import builder
+from unseen.nn.dual_encoder import DualEncoder, Letters, dual_encoder, perceptron, token_text
 from unseen.nn.layer_statistics import layer_reader
 from unseen.nn.prompting import PromptableTowers, pooled_text
 from unseen.runtime import reproducible
@@ -33,6 +34,21 @@ def _towers() -> PromptableTowers:
 def small_towers() -> PromptableTowers:
     """Two towers whose rows have 16 features: two layers, 2 (2 + 4) moments, and an embedding of 4."""
     return copy.deepcopy(_towers())
+
+
+@functools.cache
+def _encoder(kind: str, width: int) -> DualEncoder:
+    with reproducible(12):
+        sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+        limits = {"vocab_size": 32, "max_position_embeddings": 32}
+        text = token_text(pooled_text({"model_type": "bert", **sizes, **limits}, dim=4))
+        image = two_layers() if kind == "image" else perceptron((width, 8, 4))
+        return dual_encoder(image, text, Letters().to_json(), 20.0).eval()
+
+
+def small_dual_encoder(kind: str = "features", width: int = 16) -> DualEncoder:
+    """Two towers that are trained whole: of pictures, or of features of some width."""
+    return copy.deepcopy(_encoder(kind, width))
 
 
 def _numbered(texts: Sequence[str]) -> list[list[int]]:

@@ -199,6 +199,38 @@ def arrays_of_any_layout_give_the_same_fit(case: Case) -> None:
     need(found == digest(fitted(case).fitted), "the same numbers in another layout must give the same fit")
 
 
+# -- the next task of a stream --------------------------------------------------------------------------------
+
+
+def a_next_task_adds_to_what_was_learnt(case: Case) -> None:
+    """A first task is a fit; the next one goes on, alike also from a saved method; one that fails changes nothing."""
+    first = case.make()
+    need(first.partial_fit(**case.inputs()) is first, "partial_fit must return self")  # type: ignore[attr-defined]
+    need(digest(first.fitted) == digest(fitted(case).fitted), "the first partial_fit must be as fit, to the bit")
+    begun = {word for word in ("model",) if word in case.words}
+    later = {word: value for word, value in case.inputs().items() if word not in begun}
+    before = {word: snapshot(value) for word, value in later.items()}
+    with tempfile.TemporaryDirectory() as folder:
+        first.save(Path(folder) / "m")
+        loaded: Any = case.method.load(Path(folder) / "m")
+    known = digest(first.fitted)
+    for word in (word for word in later if isinstance(later[word], Domain)):
+        with refused(f"a next task whose {word} is empty", word):
+            first.partial_fit(**{**later, word: later[word].take([])})  # type: ignore[attr-defined]
+        need(digest(first.fitted) == known, "a next task that is refused must leave what was learnt")
+    with mock.patch.object(train.Run, "descend", side_effect=ArithmeticError("diverged")), refused(
+        "a task that breaks off", by=(ArithmeticError,)
+    ):  # fmt: skip
+        first.partial_fit(**later)  # type: ignore[attr-defined]
+    need(digest(first.fitted) == known, "a next task that breaks off must leave what was learnt")
+    first.partial_fit(**later)  # type: ignore[attr-defined]
+    need(digest(first.fitted) != known, "a next task must change what was learnt")
+    loaded.partial_fit(**later)
+    need(digest(loaded.fitted) == digest(first.fitted), "a saved method must go on as one that was not saved")
+    after = {word: snapshot(value) for word, value in later.items()}
+    need(after == before, "a next task must not change its inputs")
+
+
 # -- labels stay sealed ------------------------------------------------------------------------------------
 
 
@@ -450,6 +482,7 @@ CASE_CHECKS: tuple[Callable[[Case], Any], ...] = (
     a_fit_is_quick_silent_deterministic_and_leaves_all_else_as_it_was,
     a_second_fit_forgets_the_first,
     what_only_predictions_read_changes_no_bit_of_a_fit,
+    a_next_task_adds_to_what_was_learnt,
     arrays_of_any_layout_give_the_same_fit,
     sealed_labels_change_no_bit,
     order_of_the_target_changes_no_bit,
@@ -472,4 +505,6 @@ def applies(check: Callable[..., Any], case: Case) -> bool:
     """Whether a check has anything to look at in a case."""
     if check is what_only_predictions_read_changes_no_bit_of_a_fit:
         return bool(case.method.card.at_prediction)
+    if check is a_next_task_adds_to_what_was_learnt:
+        return hasattr(case.method, "partial_fit")
     return check not in NEED_TARGET or "target" in case.words

@@ -53,7 +53,7 @@ class Case:
         """What `fit` gets, made anew; `changes` replace single words."""
         beside = all("teachers" in way.optional for way in signatures(self.method))
         words = [word for word in self.words if word != "teachers" or not beside]
-        made = {word: value_of(word, self.kind) for word in words}
+        made = {word: value_of(word, self.kind_of(word)) for word in words}
         if "teachers" in self.words and beside:  # a network like the model
             made["teachers"] = {"precursor": value_of("model", self.kind)}
         for need in self.method.card.needs:
@@ -61,6 +61,10 @@ class Case:
         if self.method.card.task == "value":
             made |= {word: with_values(made[word]) for word in made if VOCABULARY[word].labeled}
         return made | changes
+
+    def kind_of(self, word: str) -> str:
+        """What the samples of a word are."""
+        return min(self.method.card.reads.get(word, {self.kind}))
 
     def samples(self) -> Any:
         """Samples to predict: a tensor (20, ...), or an array of 20 texts."""

@@ -1,0 +1,298 @@
+"""Streams of unlike tasks, and two small towers that know them by name a little, for claims about what is forgotten.
+
+The towers are two layers each, of pictures on frozen features of EfficientNet-Lite0, of texts beside frozen MiniLM,
+whose space both share. The one of pictures has learnt names and keywords of emoji as two vendors draw them, by CLIP's
+contrastive loss; of no other vendor, and of no task, have they seen a picture. A task is a kind of pictures that the
+others are unlike.
+"""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from unseen.claims import worlds
+from unseen.claims.drawings import by
+from unseen.data.classes import ClassSpace
+from unseen.data.domain import Domain, Lazy
+from unseen.data.samplers import Batch, batches, hold_out, steps
+from unseen.nn.dual_encoder import DualEncoder, dual_encoder, perceptron, side_head
+from unseen.nn.schedules import warm_cosine
+from unseen.nn.train import Run, train
+from unseen.runtime import reproducible
+
+TAUGHT = ("twemoji", "fxemoji")
+"""Vendors whose drawings the towers have learnt from."""
+WIDTHS, BESIDE = (1280, 256, 384), 64
+"""Of the tower of pictures, and of the layer beside MiniLM, which changes nothing at first."""
+EPOCHS, BATCH = 40, 128
+HELD_OUT = 0.4
+"""Share of each task's pictures that nothing is learnt from."""
+EACH = 30
+"""Pictures of a class of digits, letters and clothes."""
+SENTENCES = 300
+
+FASHION: Mapping[str, Any] = {
+    "version": "0.0~git20200523.55506a9-1",
+    "file": "dataset-fashion-mnist_0.0~git20200523.55506a9-1_all.deb",
+    "bytes": 30_900_652,
+    "sha256": "39e172fe32dd318ebb3e512220c3beea2fa47d7e20bab348fb4e0922d6beefc0",
+}
+"""Debian's package of Fashion-MNIST."""
+CLOTHES = ("t-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
+FASHION_CREDIT = "Fashion-MNIST by Zalando SE: MIT"
+
+WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+GROUPS = {
+    "development": {
+        "people": ("noto", ("people & body",)),
+        "things": ("openmoji", ("objects", "food & drink")),
+    },
+    "confirmation": {
+        "places": ("fluent-emoji", ("travel & places", "animals & nature")),
+        "leisure": ("noto-v1", ("activities", "smileys & emotion", "symbols")),
+    },
+}
+"""Tasks of emoji: the vendor who draws them, and the groups whose subgroups are the classes."""
+STAMPS = {
+    "development": ("animals", "clothes", "food", "household", "plants", "town"),
+    "confirmation": ("people", "seasonal", "space", "symbols", "vehicles", "hobbies"),
+}
+REFERENCES = {
+    "development": ("emojione", ("animals & nature", "travel & places", "activities", "smileys & emotion", "symbols")),
+    "confirmation": ("emojione-v1", ("objects", "food & drink", "people & body")),
+}
+"""Reference pictures: another vendor, and groups that no task of the split is of."""
+ORDERS = {
+    "development": (
+        ("people", "digits", "things", "letters", "stamps"),
+        ("stamps", "letters", "digits", "things", "people"),
+    ),
+    "confirmation": (
+        ("places", "digits", "clothes", "leisure", "letters", "stamps"),
+        ("stamps", "letters", "leisure", "clothes", "digits", "places"),
+        ("clothes", "stamps", "places", "letters", "leisure", "digits"),
+    ),
+}
+"""Streams: each task once, in so many orders."""
+
+
+class Task(NamedTuple):
+    """Pictures to learn from and pictures to be asked about, as features, and how a class is written in a sentence."""
+
+    name: str
+    source: Domain
+    exam: Domain
+    prompts: tuple[str, ...]
+
+
+class References(NamedTuple):
+    """Pictures without labels, some to be held by and some to look at afterwards, and sentences that belong to none."""
+
+    pictures: Domain
+    others: Domain
+    sentences: Domain
+
+
+@functools.cache
+def pictures(split: str, name: str) -> Domain:
+    """The pictures of a task, with the classes that it is about."""
+    if name in GROUPS[split]:
+        vendor, groups = GROUPS[split][name]
+        drawn = by(vendor, "subgroup")
+        return _readable(_only(drawn, np.isin(drawn.columns["group"], groups)))
+    if name == "stamps":
+        stamps = worlds.stamps()
+        return _only(stamps, np.isin(stamps.columns["category"], STAMPS[split]))
+    if name == "clothes":
+        return fashion()
+    if name == "digits":
+        return _digits("handwritten" if split == "development" else "printed")
+    return _letters("ABCDEFGHIJ" if split == "development" else "klmnopqrst")
+
+
+@functools.cache
+def features(split: str, name: str) -> Domain:
+    """The pictures of a task as EfficientNet-Lite0's features."""
+    return worlds.lite0(pictures(split, name))
+
+
+PROMPTS: Mapping[str, tuple[str, ...]] = {
+    "digits": ("the digit {}.", "a picture of the number {}."),
+    "letters": ("the letter {}.", "a printed letter {}."),
+    "clothes": ("a picture of a {}.", "{}, a piece of clothing."),
+    "stamps": ("a picture of {}.", "{}."),
+}
+
+
+def task(split: str, name: str, seed: int) -> Task:
+    """A task with its pictures in two parts."""
+    drawn = features(split, name)
+    learnt, out = hold_out(drawn.labels, HELD_OUT, seed)
+    parts = (drawn.take(np.flatnonzero(part)).replace(name=name) for part in (learnt, out))
+    source, exam = parts
+    return Task(name, source, exam, PROMPTS.get(name, ("an emoji of {}.", "{}.")))
+
+
+@functools.cache
+def references(split: str) -> References:
+    """What a model may be held by: emoji of other groups by another vendor, and ImageNet's classes with definitions."""
+    from unseen.encoders.lite_clip import describe_class, imagenet_classes
+
+    vendor, groups = REFERENCES[split]
+    drawn = by(vendor, "emoji")
+    own = worlds.lite0(drawn.take(np.isin(drawn.columns["group"], groups))).unlabeled()
+    classes = imagenet_classes()
+    said = [describe_class(*pair) for pair in zip(classes.names, classes.descriptions or ())]
+    chosen = sorted(said, key=worlds.hashed)[:SENTENCES]
+    even = np.arange(len(own)) % 4 > 0
+    return References(own.take(even), own.take(~even), worlds.of_texts(chosen))
+
+
+# -- the towers --------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def taught() -> tuple[NDArray[np.float32], tuple[tuple[str, ...], ...]]:
+    """Features of the emoji that the towers learn from, (n, 1280), and the captions of each."""
+    drawn = [by(vendor, "emoji") for vendor in TAUGHT]
+    x = np.concatenate([worlds.lite0(domain).x for domain in drawn])
+    captions: list[tuple[str, ...]] = []
+    for domain in drawn:
+        for name, words in zip(domain.columns["name"].tolist(), domain.columns["keywords"].tolist()):
+            few = ", ".join(sorted(words.split(", "), key=worlds.hashed)[:3])
+            captions.append((f"{name}.", f"an emoji of {name}.", f"a picture of {few}."))
+    return x, tuple(captions)
+
+
+@functools.cache
+def small_towers() -> DualEncoder:
+    """The two towers, trained anew in each process: some ten seconds."""
+    x, captions = taught()
+    forms = len(captions[0])
+    vectors = torch.from_numpy(worlds.minilm([text for texts in captions for text in texts])).unflatten(0, (-1, forms))
+    with reproducible(0):
+        centre, spread = (torch.from_numpy(part) for part in (x.mean(axis=0), x.std(axis=0) + 1e-3))
+        image, text = perceptron(WIDTHS), side_head(None, WIDTHS[-1], WIDTHS[-1], BESIDE)
+        made = dual_encoder(image, text, {"kind": "encoder", "name": "minilm"}, 20.0)
+        adam = torch.optim.AdamW([*image.parameters(), made.logit_scale], lr=1e-3, weight_decay=1e-2)
+
+        def objective(batch: Batch, run: Run) -> Tensor:
+            which = torch.randint(forms, (len(batch.index),), generator=run.generator)
+            z = made.encode_image(F.dropout((batch.x - centre) / spread, 0.2))
+            logits = made.logit_scale.exp().clamp(max=100) * z @ made.encode_text(vectors[batch.index, which]).T
+            own = torch.arange(len(logits))
+            return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
+
+        per_epoch = steps(len(x), BATCH)
+        train(
+            objective,
+            name="task-streams",
+            nets={"towers": made},
+            optimizers={"adam": adam},
+            schedulers={"rate": warm_cosine(adam, EPOCHS * per_epoch, per_epoch)},
+            batches=batches(Domain(x=x), BATCH),
+            epochs=EPOCHS,
+            steps_per_epoch=per_epoch,
+        )
+        first: Any = made.image[0]  # type: ignore[index]
+        with torch.no_grad():  # standardization becomes a part of the first layer
+            first.weight /= spread
+            first.bias -= first.weight @ centre
+            made.logit_scale.clamp_(max=math.log(100))
+    for part in (made.image, text.side, made.logit_scale):
+        part.requires_grad_(True)
+    return made.eval()
+
+
+# -- pictures ----------------------------------------------------------------------------------------------
+
+
+def _only(domain: Domain, wanted: NDArray[np.bool_]) -> Domain:
+    """Some samples, whose classes are then all there are."""
+    assert domain.classes is not None
+    kept = domain.take(wanted)
+    present = np.unique(kept.labels)
+    return kept.replace(y=np.searchsorted(present, kept.labels), classes=domain.classes.take(present))
+
+
+def _readable(domain: Domain) -> Domain:
+    """Subgroups called by Unicode's words for them, without hyphens."""
+    assert domain.classes is not None
+    names = tuple(name.replace("-", " ") for name in domain.classes.names)
+    return domain.replace(classes=ClassSpace(names=names))
+
+
+def _some(y: NDArray[np.int64], seed: int = 0) -> NDArray[np.intp]:
+    """At most `EACH` positions of each class."""
+    rng = np.random.default_rng(seed)
+    return np.sort(np.concatenate([rng.permutation(np.flatnonzero(y == c))[:EACH] for c in np.unique(y)]))
+
+
+def _digits(style: str) -> Domain:
+    from unseen.data.sources import digits
+
+    drawn = digits(style, size=64)
+    return drawn.take(_some(drawn.labels)).replace(classes=ClassSpace(names=WORDS))
+
+
+def _letters(text: str) -> Domain:
+    from unseen.data.sources import characters
+
+    drawn = characters(text, size=64, copies=4)
+    drawn = drawn.take(_some(drawn.labels))
+    return _as_pictures(drawn, 255 * (1 - drawn.x.reshape(-1, 64, 64)))
+
+
+@functools.cache
+def fashion() -> Domain:
+    """Some of Fashion-MNIST's test pictures, dark on white."""
+    from unseen.data.sources.debian import fetch_deb, read_deb
+
+    root = "usr/share/datasets/fashion-mnist/t10k-"
+    names = {"x": f"{root}images-idx3-ubyte.gz", "y": f"{root}labels-idx1-ubyte.gz"}
+    found = read_deb(fetch_deb("dataset-fashion-mnist", FASHION), lambda name: name in names.values())
+    y = np.frombuffer(gzip.decompress(found[names["y"]]), dtype=np.uint8, offset=8).astype(np.int64)
+    x = np.frombuffer(gzip.decompress(found[names["x"]]), dtype=np.uint8, offset=16).reshape(-1, 28, 28)
+    chosen = _some(y)
+    domain = Domain(x=np.zeros((len(chosen), 1)), y=y[chosen], classes=ClassSpace(names=CLOTHES), name="clothes")
+    return _as_pictures(domain, 255 - x[chosen])
+
+
+def _as_pictures(domain: Domain, grey: NDArray[Any]) -> Domain:
+    """The samples as pictures of bytes."""
+    from PIL import Image
+
+    paper = np.rint(grey).astype(np.uint8)
+    x = Lazy(range(len(paper)), lambda i: Image.fromarray(paper[i]).convert("RGB"))
+    return domain.replace(x=x, kind="image")
+
+
+def read(case: str) -> Sequence[Domain]:
+    """What is read for a case, for a stamp."""
+    split = case.split()[0]
+    names = sorted({name for order in ORDERS[split] for name in order})
+    vendor, _ = REFERENCES[split]
+    return [*(pictures(split, name) for name in names), by(vendor, "emoji"), *(by(v, "emoji") for v in TAUGHT)]
+
+
+def no_pictures(like: Domain, seed: int) -> Domain:
+    """Features that are noise with the mean and deviation of others: references without any meaning."""
+    rng = np.random.default_rng(seed)
+    noise = rng.normal(like.x.mean(axis=0), like.x.std(axis=0) + 1e-6, like.x.shape)
+    return Domain(x=noise.astype(np.float32), name="noise")
+
+
+def distance(start: Mapping[str, Tensor], network: nn.Module) -> float:
+    """How far weights are from where a stream began."""
+    now = network.state_dict()
+    return float(torch.stack([(now[name] - value).square().sum() for name, value in start.items()]).sum().sqrt())

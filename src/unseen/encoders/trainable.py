@@ -1,0 +1,141 @@
+"""Two-tower encoders as networks that train: both towers whole, or their last layers on frozen features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from unseen.encoders.base import Encoder
+from unseen.encoders.clip import ClipTokens
+from unseen.encoders.lite_clip import ConSE, conse
+from unseen.encoders.promptable import image_network, text_network, two_towers
+from unseen.encoders.registry import get
+from unseen.encoders.text import TextPreprocess
+from unseen.encoders.two_tower import TwoTowerEncoder
+from unseen.nn.dual_encoder import (
+    BytePairs,
+    DualEncoder,
+    TextReader,
+    WordPieces,
+    dual_encoder,
+    perceptron,
+    side_head,
+    text_reader,
+    token_text,
+)
+from unseen.runtime import reproducible
+
+
+class Heads(NamedTuple):
+    """The last layers of two towers, and the encoder of pictures whose features they read."""
+
+    towers: DualEncoder
+    reading: Encoder
+
+
+def whole_towers(encoder: Encoder) -> DualEncoder:
+    """A copy of both towers of an encoder (``lite-clip``, ``open_clip:...``), from batches of its preprocessing.
+
+    Raises
+    ------
+    TypeError
+        If it has no two towers.
+    ValueError
+        If a tower, or how it numbers texts, is not known.
+    """
+    encoder = two_towers(encoder)
+    image, text = image_network(encoder), token_text(text_network(encoder))
+    made = dual_encoder(image, text, _numbers(encoder).to_json(), encoder.logit_scale)
+    return made.eval().requires_grad_(True)
+
+
+def tower_heads(encoder: Encoder, hidden: int = 256) -> Heads:
+    """Small layers beside two frozen towers, which change nothing at first, on features that can be kept.
+
+    They stand beside the identity of the shared space on either side; in lite-clip, whose space holds little of a
+    picture, the image side reads EfficientNet-Lite0's features, beside its frozen classifier.
+
+    Parameters
+    ----------
+    encoder : TwoTowerEncoder
+    hidden : int, >= 1
+        Width of a layer.
+    """
+    encoder = two_towers(encoder)
+    tower, reading = encoder.image.module, encoder
+    base: Any = None
+    reader = EncodedTexts(encoder.name)
+    if isinstance(tower, ConSE):
+        last: Any = tower.probabilities.network.get_classifier()  # type: ignore[operator]
+        base = conse(perceptron((last.in_features, last.out_features)), *tower.vectors.shape, tower.top)
+        base.vectors.copy_(tower.vectors)
+        base.probabilities.network[0].load_state_dict(last.state_dict())
+        reading = get(encoder.name.replace("lite-clip", "efficientnet-lite0", 1), precision=encoder.precision)  # type: ignore[assignment]
+        reader = EncodedTexts("minilm")
+    else:
+        reader.encoder = encoder
+    with reproducible(0):
+        image = side_head(base, reading.dim, encoder.dim, hidden)
+        text = side_head(None, encoder.dim, encoder.dim, hidden)
+    made = dual_encoder(image, text, reader.to_json(), encoder.logit_scale)
+    made.reader = reader
+    return Heads(made.eval(), reading)
+
+
+def attach(towers: Any, encoder: Encoder | None) -> None:
+    """Let saved heads read texts by this encoder: one that came with a saved model cannot be had by its name."""
+    reader = getattr(towers, "reader", None)
+    if isinstance(reader, EncodedTexts) and isinstance(encoder, TwoTowerEncoder) and encoder.name == reader.name:
+        reader.encoder = encoder
+
+
+@text_reader("encoder")
+class EncodedTexts:
+    """Vectors of texts by a frozen encoder, which is loaded when it is asked first.
+
+    Parameters
+    ----------
+    name : str
+        What `unseen.encoders.get` calls it.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.encoder: Encoder | None = None
+
+    def __call__(self, texts: Sequence[str]) -> Float[Tensor, "n d"]:
+        """Vectors of texts, which are kept on disk."""
+        from unseen.data.domain import Domain
+
+        if self.encoder is None:
+            self.encoder = get(self.name, precision="fp32")
+        return torch.from_numpy(self.encoder.encode(Domain(x=list(texts), kind="text", name="texts")).x)
+
+    def noise(self, n: int, length: int, generator: torch.Generator | None = None) -> Float[Tensor, "n d"]:
+        """Random unit vectors."""
+        width = self(["a"]).shape[1]
+        return torch.nn.functional.normalize(torch.randn(n, width, generator=generator), dim=1)
+
+    def to_json(self) -> Mapping[str, Any]:
+        """The name."""
+        return {"kind": "encoder", "name": self.name}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> EncodedTexts:
+        return self
+
+
+def _numbers(encoder: TwoTowerEncoder) -> TextReader:
+    """How the encoder's texts are numbered, in a form that is saved with the towers."""
+    tokens = encoder.text.preprocess
+    if isinstance(tokens, TextPreprocess):
+        return WordPieces(tokens.tokenizer.backend_tokenizer.to_str(), tokens.limit)
+    context = getattr(getattr(tokens, "tokenizer", None), "context_length", None)
+    if isinstance(tokens, ClipTokens) and type(tokens.tokenizer).__name__ == "SimpleTokenizer":
+        return BytePairs(int(context or 77))
+    raise ValueError(
+        f"encoder {encoder.name!r} numbers texts in a way that cannot be saved: it needs CLIP's byte pairs"
+    )

@@ -1,0 +1,78 @@
+"""`unseen continue`: learn the next task without forgetting the others."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unseen.console import AsJson, Trust, WithEncoder, app, dump, say, settings_of
+
+
+@app.command(name="continue")
+def continue_(
+    model: Annotated[str, typer.Argument(help="A folder that this command wrote, or a two-tower encoder: lite-clip.")],
+    tasks: Annotated[
+        list[str],
+        typer.Argument(help="Labelled pictures, a task each; those learnt before are asked about, not learnt again."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of the model that comes of it; may be that of MODEL.")],
+    also: Annotated[
+        list[str] | None,
+        typer.Option(help="Labelled pictures to ask about and never learn; may be given again.", show_default=False),
+    ] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            help="Pictures of many things, without labels, on which it is held to what it said before; those of the "
+            "task if absent.",
+            show_default=False,
+        ),
+    ] = None,
+    texts: Annotated[
+        str | None,
+        typer.Option(help="Sentences about many things, one a line; ImageNet's classes if absent.", show_default=False),
+    ] = None,
+    prompt: Annotated[
+        list[str] | None,
+        typer.Option(help='Text with {} for a class name; "a photo of a {}." if absent.', show_default=False),
+    ] = None,
+    train: Annotated[
+        str, typer.Option(help="heads: last layers on frozen features; all: both towers whole, for a GPU.")
+    ] = "auto",
+    preset: Annotated[str | None, typer.Option(help="Preset of zscl.", show_default=False)] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Hyperparameter of zscl as name=value.", show_default=False)
+    ] = None,
+    held_out: Annotated[float, typer.Option(help="Share of each task that is asked about and never learnt.")] = 0.25,
+    seed: Annotated[int, typer.Option(help="Seed.", min=0)] = 0,
+    bundle: WithEncoder = False,
+    trust: Trust = False,
+    as_json: AsJson = False,
+) -> None:
+    """Learn the next tasks, and see what of the others was forgotten.
+
+    An image-text model knows any class by its name. Fine-tuned on one task it forgets the others, and what it could do
+    without any training. This learns new tasks and holds it to what it said before (zscl), then shows the accuracy on
+    every task at every stage, beside the zero-shot start. The folder predicts like any saved model, and goes on later.
+
+    Example:  unseen continue lite-clip animals digits --out models/both
+
+    then:     unseen continue models/both vehicles animals digits --out models/three
+    """
+    from unseen.jobs.streams.job import continue_stream
+    from unseen.jobs.streams.page import lines, scores, told
+
+    _, history = continue_stream(
+        model, tasks, out=out, also=also or (), reference=reference, texts=texts, prompts=prompt or None,
+        train=train, preset=preset, settings=settings_of(settings or []), held_out=held_out, seed=seed,  # type: ignore[arg-type]
+        with_encoder=bundle, trust=trust, say=say,
+    )  # fmt: skip
+    if as_json:
+        dump({**dataclasses.asdict(history), "scores": scores(history)})
+        return
+    for line in (*lines(history), "", *told(history)):
+        typer.echo(line)
+    say(f"The model is in {out}; {out / 'stream.html'} shows the table")

@@ -1,0 +1,411 @@
+"""`unseen continue`: a two-tower model learns the next tasks, and is asked about all that it knew before."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unseen import encoders
+from unseen.bundle import Bundle
+from unseen.data.classes import ClassSpace
+from unseen.data.domain import Domain
+from unseen.encoders import Encoder, TwoTowerEncoder
+from unseen.evaluation.drive import Stream
+from unseen.evaluation.exam import Exam
+from unseen.evaluation.metrics.classification import accuracy
+from unseen.files import read_plain, recovered
+from unseen.methods.multimodal.zscl import ZSCL
+from unseen.nn.state import refuse_foreign
+
+ABOUT, PAGE = "stream.json", "stream.html"
+"""The stream so far, for the next call and for people, beside the model."""
+WRITTEN = ("bundle.json", "method", "encoder", ABOUT, PAGE)
+FORMAT = 1
+ZERO_SHOT = "zero-shot"
+"""The stage before any task."""
+Train = Literal["auto", "heads", "all"]
+Data = str | os.PathLike[str] | Domain
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """A task of the stream: what is learnt from, and what is asked.
+
+    `mark` is a hash of all its labelled samples, by which it is known again.
+    """
+
+    name: str
+    classes: ClassSpace
+    source: Domain
+    exam: Domain
+    mark: str
+
+
+@dataclasses.dataclass
+class History:
+    """What is known of a stream, as it stands in `stream.json`.
+
+    Attributes
+    ----------
+    encoder : str
+        What the stream began with.
+    train : {"heads", "all"}
+    tasks : list of dict
+        `name`, `classes`, `mark`, `learnt`, `exam` (samples that are asked about) and `credits` of each that was named.
+    rows : list of dict
+        `after`, and `accuracy` by task: a stage each, of which the first is the zero-shot start.
+    """
+
+    encoder: str
+    train: Literal["heads", "all"]
+    tasks: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    rows: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+
+    def task(self, name: str) -> dict[str, Any] | None:
+        """What is known of a task of this name."""
+        return next((task for task in self.tasks if task["name"] == name), None)
+
+    @property
+    def learnt(self) -> list[str]:
+        """Names of the tasks that were learnt, in their order."""
+        return [task["name"] for task in self.tasks if task["learnt"]]
+
+    def table(self) -> tuple[list[str], list[str], NDArray[np.float64]]:
+        """Stages, tasks (those learnt, in their order, then the others), and accuracies; NaN where nobody asked."""
+        names = [*self.learnt, *(task["name"] for task in self.tasks if not task["learnt"])]
+        cells = [[row["accuracy"].get(name, math.nan) for name in names] for row in self.rows]
+        return [row["after"] for row in self.rows], names, np.array(cells, dtype=np.float64).reshape(-1, len(names))
+
+
+def continue_stream(
+    model: str | os.PathLike[str],
+    tasks: Sequence[Data],
+    *,
+    out: str | os.PathLike[str],
+    also: Sequence[Data] = (),
+    reference: Data | None = None,
+    texts: str | os.PathLike[str] | Sequence[str] | None = None,
+    prompts: Sequence[str] | None = None,
+    train: Train = "auto",
+    preset: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    held_out: float = 0.25,
+    seed: int = 0,
+    with_encoder: bool = False,
+    trust: bool = False,
+    say: Callable[[str], None] = lambda line: None,
+) -> tuple[Bundle, History]:
+    """Let a model learn tasks one after the other, ask it about all of them at every stage, and save it.
+
+    Parameters
+    ----------
+    model : path or name
+        A folder that this function wrote, or a two-tower encoder such as lite-clip, with which a stream begins.
+    tasks : sequence of paths or Domain
+        Labelled pictures, a task each. One that the model has learnt already, by its name and content, is asked about
+        and not learnt again: how a later call sees what was forgotten.
+    out : path
+        Folder of the model that comes of it; it may be that of `model`. All of it is written, or nothing.
+    also : sequence of paths or Domain
+        Labelled pictures that are asked about and never learnt: what it could do zero-shot, and still can.
+    reference : path or Domain, optional
+        Pictures of many things, without labels, on which the model is held to what it said before. The pictures of each
+        task itself if absent.
+    texts : path or sequence of str, optional
+        Sentences about many things, one in a line. Names and definitions of ImageNet's classes if absent.
+    prompts : sequence of str, optional
+        Templates with {} for a class name, for the tasks of this call; "a photo of a {}." if absent.
+    train : {"auto", "heads", "all"}
+        New last layers on frozen features, in seconds to minutes on a processor, or both towers whole, for a GPU. A
+        stream stays with what it began with; "auto" begins with heads.
+    preset, settings, seed
+        Of the method zscl; the preset "heads" where heads train, else "default".
+    held_out : float in (0, 1)
+        Share of each task's samples that are never learnt from and asked about, chosen by their content.
+    with_encoder, trust
+        As in `Bundle.save` and `Bundle.load`.
+    say : callable (line) -> None
+
+    Returns
+    -------
+    (Bundle, History)
+
+    Raises
+    ------
+    ValueError
+        If an argument cannot be, a task has no labels or fewer than two classes, a name stands for other samples than
+        before, or nothing is left to learn.
+    FileExistsError
+        If `out` is a folder of other things.
+    """
+    if not 0 < held_out < 1:
+        raise ValueError(f"held_out must lie in (0, 1); got {held_out!r}")
+    if train not in ("auto", "heads", "all"):
+        raise ValueError(f"train must be auto, heads or all; got {train!r}")
+    refuse_foreign(Path(out), WRITTEN)
+    before = _saved(model, trust)
+    if before is None:
+        history = History(os.fspath(model), "all" if train == "all" else "heads")
+    else:
+        history = before[1]
+        if train not in ("auto", history.train):
+            raise ValueError(f"train: this stream began with {history.train}; it cannot go on with {train}")
+    asked = [_task(data, held_out) for data in tasks]
+    watched = [_task(data, held_out) for data in also]
+    _check_names(asked, watched, history)
+    new = [task for task in asked if not (history.task(task.name) or {"learnt": False})["learnt"]]
+    if not new:
+        raise ValueError("tasks: all of them were learnt before; name one that is new")
+    pool = None if reference is None else _pictures(reference)
+    sentences = _sentences(texts)
+    method, bundle = (
+        _begin(history, preset, settings or {}, seed, trust)
+        if before is None
+        else _go_on(before[0], preset, settings or {}, seed)
+    )
+    reading: Encoder = bundle.encoder  # type: ignore[assignment]
+    given: dict[str, Any] = {"corpus": sentences, "prompts": prompts}
+    if pool is not None:
+        given["auxiliary"] = _read(pool, reading, bundle.whole)
+    every = [*asked, *watched]
+    exams = [Exam(_read(task.exam, reading, bundle.whole), task.classes) for task in every]
+    drive = Stream(lambda truth, found: {"accuracy": accuracy(truth, found)})
+    _ask_the_start(method, bundle, history, every, exams, prompts, drive)
+    for task in new:
+        say(f"{task.name}: {len(task.source)} samples of {len(task.classes)} classes")
+        begin = {"model": bundle.model} if "network_" not in vars(method) else {}
+        learn = {"source": _read(task.source, reading, bundle.whole), **begin, **given}
+        stages = drive(method, [{key: value for key, value in learn.items() if value is not None}], exams)
+        _note(history, task, learnt=True)
+        history.rows.append({"after": task.name, "accuracy": _named(every, stages.matrix[0])})
+    credits = tuple(dict.fromkeys([*bundle.credits, *(line for task in new for line in task.source.credits)]))
+    made = Bundle(method=method, classes=method.classes_, encoder=reading, credits=credits, whole=bundle.whole)
+    made.save(out, with_encoder=with_encoder, more=lambda part: _tell(history, part))
+    return made, history
+
+
+# -- what comes in -----------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class _Towers:
+    """What a stream goes on with: the encoder before the method, and for a new stream the towers."""
+
+    encoder: Encoder
+    whole: bool
+    credits: tuple[str, ...] = ()
+    model: Any = None
+
+
+def _saved(model: str | os.PathLike[str], trust: bool) -> tuple[Bundle, History] | None:
+    """A saved model with its stream; None if `model` is no folder of one."""
+    folder = recovered(Path(model) / "model")
+    folder = folder if (folder / "bundle.json").exists() else recovered(model)
+    if not (folder / "bundle.json").exists():
+        if Path(model).is_dir():
+            raise ValueError(f"model: {os.fspath(model)!r} is a folder without a saved model")
+        return None
+    bundle = Bundle.load(folder, trust=trust)
+    if not isinstance(bundle.method, ZSCL):
+        raise ValueError(
+            f"model: {os.fspath(model)!r} is a saved {bundle.method.card.slug}, which learns no further task; begin a "
+            "stream with a two-tower encoder, such as lite-clip"
+        )
+    try:
+        told = json.loads(read_plain(folder / ABOUT))
+        if told["format"] != FORMAT:
+            raise ValueError(f"it is of format {told['format']!r}")
+        return bundle, History(told["encoder"], told["train"], told["tasks"], told["rows"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"model: {folder / ABOUT} does not tell the stream: {error}") from error
+
+
+def _begin(
+    history: History, preset: str | None, settings: Mapping[str, Any], seed: int, trust: bool
+) -> tuple[ZSCL, _Towers]:
+    """The method with nothing learnt yet, and the towers of an encoder by name."""
+    from unseen.encoders.trainable import tower_heads, whole_towers
+
+    encoder = encoders.get(history.encoder, trust=trust, precision="fp32")
+    if not isinstance(encoder, TwoTowerEncoder):
+        raise ValueError(f"model: {history.encoder!r} has one tower; name a two-tower encoder, such as lite-clip, or a "
+                         "folder that `unseen continue` wrote")  # fmt: skip
+    if history.train == "all":
+        return _method(None, preset or "default", settings, seed), _Towers(encoder, True, (), whole_towers(encoder))
+    heads = tower_heads(encoder)
+    return _method(None, preset or "heads", settings, seed), _Towers(heads.reading, False, (), heads.towers)
+
+
+def _go_on(bundle: Bundle, preset: str | None, settings: Mapping[str, Any], seed: int) -> tuple[ZSCL, _Towers]:
+    """The method of a saved model, with other settings if some are told."""
+    from unseen.encoders.trainable import attach
+
+    assert isinstance(bundle.method, ZSCL)
+    assert bundle.encoder is not None
+    attach(bundle.method.network_, bundle.encoder)
+    method = _method(bundle.method, preset, settings, seed)
+    return method, _Towers(bundle.encoder, bundle.whole, bundle.credits)
+
+
+def _method(saved: ZSCL | None, preset: str | None, settings: Mapping[str, Any], seed: int) -> ZSCL:
+    presets = ZSCL.card.presets
+    if preset is not None and preset not in presets:
+        raise ValueError(f"preset must be one of {', '.join(presets)}; got {preset!r}")
+    told = {**presets.get(preset or "", {}), **settings, "random_state": seed}
+    if saved is None:
+        return ZSCL().set_params(**told)
+    return saved.set_params(**(ZSCL().get_params() if preset else {}) | told)
+
+
+def _task(data: Data, share: float) -> Task:
+    """A task with its samples in two parts, by their content."""
+    domain = data if isinstance(data, Domain) else _load(data)
+    if domain.classes is None or domain.y is None or domain.task != "class":
+        raise ValueError(f"tasks: {domain.name!r} has no class names; a task is a folder of class folders, or a table")
+    domain = domain.take(domain.labeled)
+    present = np.unique(domain.y)
+    if len(present) < 2:
+        raise ValueError(f"tasks: {domain.name!r} must hold at least two classes; it has {len(present)}")
+    asked = asked_about(domain, share)
+    if not asked.any():
+        raise ValueError(f"tasks: {domain.name!r} must hold two samples of a class at least; none can be held out")
+    return Task(
+        domain.name, domain.classes, domain.take(~asked), domain.take(asked), domain.fingerprint(labels=True)[:16]
+    )
+
+
+def asked_about(domain: Domain, share: float) -> NDArray[np.bool_]:
+    """Which samples are held out, (n,): by their content alone, so that a later call finds the same ones.
+
+    Of each class with two samples at least one is, and at least one is not; equal contents are on one side.
+    """
+    digests = domain.digests()
+    place = np.array([int(digest[:12], 16) / 16**12 for digest in digests.tolist()])
+    out = place < share
+    for label in np.unique(domain.labels):
+        own = np.flatnonzero(domain.labels == label)
+        if len(np.unique(digests[own])) < 2:
+            out[own] = False
+        elif not out[own].any():
+            out[own[place[own] == place[own].min()]] = True
+        elif out[own].all():
+            out[own[place[own] == place[own].max()]] = False
+    return out
+
+
+def _load(data: str | os.PathLike[str]) -> Domain:
+    from unseen.data.loaders import load
+
+    return load(data, on_error="skip")
+
+
+def _pictures(data: Data) -> Domain:
+    domain = data if isinstance(data, Domain) else _load(data)
+    if not len(domain):
+        raise ValueError("reference must hold at least one picture; it is empty")
+    return domain.unlabeled()
+
+
+def _sentences(texts: str | os.PathLike[str] | Sequence[str] | None) -> Domain:
+    """Reference sentences: of a file, of a list, or ImageNet's names with their definitions."""
+    if texts is None:
+        from unseen.encoders.lite_clip import describe_class, imagenet_classes
+
+        classes = imagenet_classes()
+        lines = [describe_class(*pair) for pair in zip(classes.names, classes.descriptions or ())]
+    elif isinstance(texts, (str, os.PathLike)):
+        lines = [line.strip() for line in read_plain(texts).splitlines() if line.strip()]
+    else:
+        lines = list(texts)
+    if not lines:
+        raise ValueError(f"texts must hold at least one sentence; got {texts!r}")
+    return Domain(x=np.array(lines, dtype=np.str_), kind="text", name="sentences")
+
+
+def _check_names(asked: Sequence[Task], watched: Sequence[Task], history: History) -> None:
+    """Every name stands for one set of samples, in this call and in those before."""
+    if not asked:
+        raise ValueError("tasks must hold at least one folder or table of labelled pictures")
+    names = [task.name for task in (*asked, *watched)]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"tasks: two are called {twice[0]!r}; the name is that of the folder or table: rename one")
+    for task in (*asked, *watched):
+        known = history.task(task.name)
+        if known is not None and known["mark"] != task.mark:
+            raise ValueError(
+                f"tasks: the stream has a task {task.name!r} of other samples; rename the new one, or name the old one"
+            )
+
+
+# -- asking ------------------------------------------------------------------------------------------------
+
+
+def _read(domain: Domain, encoder: Encoder, whole: bool) -> Domain:
+    """Samples as the method reads them: features, or pictures as batches of them are preprocessed."""
+    encoder.check_kind(domain)
+    if not whole:
+        return encoder.encode(domain)
+    x: Any = domain.x
+    assert hasattr(x, "map"), "pictures are read lazily"
+    return domain.replace(x=x.map(lambda picture: encoder.preprocess([picture])[0]))
+
+
+def _ask_the_start(
+    method: ZSCL, bundle: _Towers, history: History, every: Sequence[Task], exams: Sequence[Exam],
+    prompts: Sequence[str] | None, drive: Stream,
+) -> None:  # fmt: skip
+    """What the stream began with says of tasks that nobody asked it about: the first row of the table."""
+    if not history.rows:
+        history.rows.append({"after": ZERO_SHOT, "accuracy": {}})
+    first = history.rows[0]["accuracy"]
+    open_ones = [(task, exam) for task, exam in zip(every, exams) if task.name not in first]
+    if open_ones:
+        start = ZSCL(iterations=0)
+        towers = bundle.model
+        if towers is None:
+            import copy
+
+            towers = copy.deepcopy(method.network_)
+            towers.load_state_dict(method.initial_)
+        source = _read(every[0].source, bundle.encoder, bundle.whole)
+        start.fit(source=source, model=towers, **({} if prompts is None else {"prompts": prompts}))
+        first |= _named([task for task, _ in open_ones], drive.row(start, [exam for _, exam in open_ones]))
+    for task in every:
+        _note(history, task)
+
+
+def _named(tasks: Sequence[Task], figures: Sequence[float] | NDArray[np.float64]) -> dict[str, float]:
+    return {task.name: round(float(figure), 6) for task, figure in zip(tasks, figures)}
+
+
+def _note(history: History, task: Task, learnt: bool = False) -> None:
+    """Remember a task; one that is learnt moves behind those learnt before."""
+    known = history.task(task.name)
+    told = {
+        "name": task.name,
+        "classes": list(task.classes.names),
+        "mark": task.mark,
+        "learnt": learnt or (known is not None and known["learnt"]),
+        "exam": len(task.exam),
+    }
+    if known is None:
+        history.tasks.append(told)
+    elif learnt:
+        history.tasks.remove(known)
+        history.tasks.append(told)
+
+
+def _tell(history: History, part: Path) -> None:
+    from unseen.jobs.streams import page
+
+    told = {"format": FORMAT, **dataclasses.asdict(history)}
+    (part / ABOUT).write_text(json.dumps(told, indent=1, ensure_ascii=False))
+    (part / PAGE).write_bytes(page.page(history))

@@ -1,0 +1,92 @@
+"""A stream as a page and as lines: the table of stages and tasks, and what was forgotten, in words."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from unseen.evaluation.metrics.continual import stream_scores
+from unseen.report.pages import render_page
+
+if TYPE_CHECKING:
+    from unseen.jobs.streams.job import History
+
+STYLE = """
+td.learnt { font-weight: 600; }
+td.before { opacity: .75; }
+"""
+
+
+def page(history: History) -> bytes:
+    """The page that stands beside the model."""
+    stages, names, matrix = history.table()
+    learnt = history.learnt
+    rows = []
+    for i, stage in enumerate(stages):
+        cells = [
+            {"text": percent(value), "kind": "learnt" if name in stages[: i + 1] else "before"}
+            for name, value in zip(names, matrix[i])
+        ]
+        rows.append({"stage": stage, "cells": cells})
+    return render_page(
+        Path(__file__).with_name("page.html"), style=STYLE, rows=rows, names=names, learnt=learnt, lines=told(history),
+        encoder=history.encoder, train=history.train,
+    )  # fmt: skip
+
+
+def percent(value: float) -> str:
+    """A share as a percentage; a dash where nobody asked."""
+    return "–" if math.isnan(value) else f"{100 * value:.1f}"
+
+
+def lines(history: History) -> list[str]:
+    """The table for a terminal."""
+    stages, names, matrix = history.table()
+    head = ["after", *names]
+    body = [[stage, *(percent(value) for value in row)] for stage, row in zip(stages, matrix)]
+    widths = [max(len(row[k]) for row in (head, *body)) for k in range(len(head))]
+    return ["  ".join(cell.ljust(w) if k == 0 else cell.rjust(w) for k, (cell, w) in enumerate(zip(row, widths)))
+            for row in (head, *body)]  # fmt: skip
+
+
+def told(history: History) -> list[str]:
+    """What it can do now on each task, and what it forgot, in sentences."""
+    _, names, matrix = history.table()
+    said = []
+    for name, column in zip(names, matrix.T):
+        said.append(_of_task(name, column, history))
+    figures = scores(history)
+    if figures is not None:
+        said.append(
+            f"transfer {100 * figures['transfer']:.1f}, average {100 * figures['average']:.1f}, "
+            f"last {100 * figures['last']:.1f} (MTIL's figures over the {len(history.learnt)} tasks that were learnt)"
+        )
+    return said
+
+
+def scores(history: History) -> dict[str, float] | None:
+    """MTIL's figures over the tasks learnt; None of one task, or where a stage was not asked about all of them."""
+    _, names, matrix = history.table()
+    learnt = [names.index(name) for name in history.learnt]
+    own = matrix[1:][:, learnt]
+    if len(learnt) < 2 or own.shape[0] != own.shape[1] or np.isnan(own).any():
+        return None
+    return stream_scores(own)
+
+
+def _of_task(name: str, column: Any, history: History) -> str:
+    """One task: now, at the zero-shot start, and the best since it was learnt."""
+    now, start = column[-1], column[0]
+    if math.isnan(now):
+        seen = [value for value in column if not math.isnan(value)]
+        return f"{name}: not asked about now, {percent(seen[-1])} when it was last; name its folder again to see it"
+    if name not in history.learnt:
+        moved = f"{100 * (now - start):+.1f}"
+        return f"{name}: {percent(now)} now, {percent(start)} zero-shot at the start ({moved}); not learnt"
+    after = next(i for i, row in enumerate(history.rows) if row["after"] == name)
+    best = np.nanmax(column[after:])
+    lost = f"{100 * (best - now):.1f} points of its best are forgotten" if best > now else "nothing is forgotten"
+    return f"{name}: {percent(now)} now, {percent(start)} zero-shot at the start; {lost}"

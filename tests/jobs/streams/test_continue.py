@@ -1,0 +1,325 @@
+"""`unseen continue`: the job on small towers without any download, and the command through a real process."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from unseen import encoders
+from unseen.bundle import Bundle
+from unseen.data.classes import ClassSpace
+from unseen.data.domain import Domain
+from unseen.jobs.streams import job
+from unseen.jobs.streams.job import ABOUT, PAGE, ZERO_SHOT, History, asked_about, continue_stream
+from unseen.jobs.streams.page import lines, page, scores, told
+
+QUICK: dict[str, Any] = {"iterations": 8, "warm_up": 2, "average_every": 4, "batch_size": 8}
+COLOURS = {
+    "warm": {"red": (220, 30, 30), "yellow": (230, 220, 40)},
+    "cold": {"blue": (30, 40, 220), "green": (20, 160, 60), "violet": (140, 30, 200)},
+    "grey": {"black": (10, 10, 10), "white": (245, 245, 245)},
+}
+
+
+def folder_of(where: Path, name: str, n: int = 9) -> Path:
+    """Class folders of noisy colours."""
+    rng = np.random.default_rng(len(name))
+    for label, colour in COLOURS[name].items():
+        (where / name / label).mkdir(parents=True)
+        for i in range(n):
+            noisy = np.clip(np.array(colour) + rng.normal(0, 20, (16, 16, 3)), 0, 255).astype(np.uint8)
+            Image.fromarray(noisy).save(where / name / label / f"{i}.png")
+    return where / name
+
+
+@pytest.fixture
+def clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of an open_clip model of a moment, with a cache of its own."""
+    open_clip = pytest.importorskip("open_clip")
+    monkeypatch.setenv("UNSEEN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("UNSEEN_DATA", str(tmp_path / "data"))
+    text = {"context_length": 20, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 1}
+    vision = {"image_size": 32, "layers": 1, "width": 64, "patch_size": 16}
+    config = {"embed_dim": 16, "vision_cfg": vision, "text_cfg": text, "quick_gelu": True}
+    (tmp_path / "stream-vit.json").write_text(json.dumps(config))
+    open_clip.add_model_config(tmp_path / "stream-vit.json")
+    torch.manual_seed(0)
+    model = open_clip.create_model("stream-vit")
+    torch.save(model.state_dict(), tmp_path / "weights.pt")
+    return f"open_clip:stream-vit/{tmp_path / 'weights.pt'}"
+
+
+@pytest.mark.parametrize("train", ["heads", "all"])
+def test_a_stream_is_learnt_saved_predicts_and_goes_on(clip: str, tmp_path: Path, train: Any) -> None:
+    warm, cold, grey = (folder_of(tmp_path, name) for name in COLOURS)
+    out = tmp_path / "m1"
+    first, history = continue_stream(
+        clip, [warm, cold], out=out, also=[grey], texts=["a hat", "the sea", "old iron"], train=train, settings=QUICK
+    )
+    assert [row["after"] for row in history.rows] == [ZERO_SHOT, "warm", "cold"]
+    assert all(set(row["accuracy"]) == {"warm", "cold", "grey"} for row in history.rows)
+    assert history.learnt == ["warm", "cold"]
+    assert first.classes.names == ("red", "yellow", "blue", "green", "violet")
+    assert {ABOUT, PAGE, "bundle.json", "method"} <= {file.name for file in out.iterdir()}
+
+    again = Bundle.load(out)
+    picture = grey / "black" / "0.png"
+    table = again.predict(picture, top=2)
+    assert table["class"].tolist() == first.predict(picture, top=2)["class"].tolist()
+    assert set(table["class"]) <= set(first.classes.names)
+
+    later, history = continue_stream(out, [grey, warm], out=tmp_path / "m2", texts=["a hat"], settings=QUICK)
+    assert history.learnt == ["warm", "cold", "grey"]
+    assert set(history.rows[-1]["accuracy"]) == {"grey", "warm"}
+    assert later.classes.names[-2:] == ("black", "white")
+    assert history.rows[0]["accuracy"]["grey"] == pytest.approx(  # the start is asked once
+        json.loads((out / ABOUT).read_text())["rows"][0]["accuracy"]["grey"]
+    )
+    assert "cold: not asked about now" in "\n".join(told(history))
+    assert scores(history) is None
+    assert len(json.loads((out / ABOUT).read_text())["rows"]) == 3  # the old one is as it was
+
+
+def test_the_zero_shot_start_of_a_task_that_comes_later_is_that_of_the_first_model(clip: str, tmp_path: Path) -> None:
+    warm, cold = (folder_of(tmp_path, name) for name in ("warm", "cold"))
+    _, both = continue_stream(clip, [warm], out=tmp_path / "a", also=[cold], texts=["a"], settings=QUICK)
+    continue_stream(clip, [warm], out=tmp_path / "b", texts=["a"], settings=QUICK)
+    _, later = continue_stream(tmp_path / "b", [cold], out=tmp_path / "c", texts=["a"], settings=QUICK)
+    assert later.rows[0]["accuracy"]["cold"] == both.rows[0]["accuracy"]["cold"]
+
+
+def test_one_call_and_two_learn_the_same(clip: str, tmp_path: Path) -> None:
+    warm, cold = (folder_of(tmp_path, name) for name in ("warm", "cold"))
+    at_once, one = continue_stream(clip, [warm, cold], out=tmp_path / "a", texts=["a", "b"], settings=QUICK)
+    continue_stream(clip, [warm], out=tmp_path / "b", texts=["a", "b"], settings=QUICK)
+    after, two = continue_stream(tmp_path / "b", [cold, warm], out=tmp_path / "b", texts=["a", "b"], settings=QUICK)
+    assert torch.equal(at_once.method.vectors_, after.method.vectors_)  # type: ignore[attr-defined]
+    assert one.rows[-1]["accuracy"] == two.rows[-1]["accuracy"]
+
+
+def test_what_is_asked_about_is_chosen_by_content_and_never_learnt() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 3)).astype(np.float32)
+    domain = Domain(x=x, y=np.arange(60) % 4, classes=ClassSpace(names=tuple("abcd")))
+    out = asked_about(domain, 0.25)
+    for label in range(4):
+        assert 0 < out[domain.y == label].sum() < 15
+    order = rng.permutation(60)
+    assert np.array_equal(asked_about(domain.take(order), 0.25), out[order])
+    more = Domain(
+        x=np.vstack([x, rng.normal(size=(40, 3)).astype(np.float32)]), y=np.arange(100) % 4, classes=domain.classes
+    )
+    assert (asked_about(more, 0.25)[:60] == out).mean() > 0.95  # the place of a picture does not depend on others
+    single = domain.take([0, 1, 5, 9])
+    assert asked_about(single, 0.25)[0] == False  # noqa: E712 - one of its class
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"model": "efficientnet-lite0"}, "has one tower; name a two-tower encoder"),
+        ({"model": "no-such"}, "no encoder"),
+        ({"tasks": []}, "at least one folder"),
+        ({"held_out": 1.0}, "held_out must lie in"),
+        ({"train": "some"}, "train must be auto, heads or all"),
+        ({"preset": "best"}, "preset must be one of default, heads"),
+        ({"prompts": ["a cat"]}, "one place"),
+        ({"texts": []}, "at least one sentence"),
+        ({"also": ["warm"]}, "two are called 'warm'"),
+    ],
+)
+def test_what_cannot_be_is_named_before_anything_is_written(clip: str, tmp_path: Path, change: Any, match: str) -> None:
+    warm = folder_of(tmp_path, "warm")
+    given: dict[str, Any] = {"model": clip, "tasks": [warm], "out": tmp_path / "m", "settings": QUICK} | change
+    given["also"] = [tmp_path / name for name in given.get("also", ())]
+    with pytest.raises(ValueError, match=match):
+        continue_stream(given.pop("model"), given.pop("tasks"), **given)
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_model_that_cannot_go_on_is_told_so(clip: str, tmp_path: Path) -> None:
+    warm, cold = (folder_of(tmp_path, name) for name in ("warm", "cold"))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="a folder without a saved model"):
+        continue_stream(tmp_path / "empty", [warm], out=tmp_path / "m")
+    continue_stream(clip, [warm], out=tmp_path / "m", texts=["a"], settings=QUICK)
+    with pytest.raises(ValueError, match="all of them were learnt before"):
+        continue_stream(tmp_path / "m", [warm], out=tmp_path / "n")
+    with pytest.raises(ValueError, match="began with heads; it cannot go on with all"):
+        continue_stream(tmp_path / "m", [cold], out=tmp_path / "n", train="all")
+    (warm / "red" / "0.png").unlink()
+    with pytest.raises(ValueError, match="'warm' of other samples"):
+        continue_stream(tmp_path / "m", [cold, warm], out=tmp_path / "n")
+    with pytest.raises(FileExistsError, match="holds other files"):
+        continue_stream(tmp_path / "m", [cold], out=tmp_path / "warm")
+    (tmp_path / "m" / ABOUT).write_text("{}")
+    with pytest.raises(ValueError, match="does not tell the stream"):
+        continue_stream(tmp_path / "m", [cold], out=tmp_path / "n")
+
+
+def test_labels_of_what_is_asked_about_change_no_bit_of_the_model(
+    clip: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warm = folder_of(tmp_path, "warm")
+    one, _ = continue_stream(clip, [warm], out=tmp_path / "a", texts=["a"], settings=QUICK)
+    split = job._task
+
+    def lying(data: Any, share: float) -> Any:
+        task = split(data, share)
+        return job.dataclasses.replace(task, exam=task.exam.replace(y=1 - task.exam.y))
+
+    monkeypatch.setattr(job, "_task", lying)
+    other, _ = continue_stream(clip, [warm], out=tmp_path / "b", texts=["a"], settings=QUICK)
+    assert torch.equal(one.method.vectors_, other.method.vectors_)  # type: ignore[attr-defined]
+
+
+# -- the page ----------------------------------------------------------------------------------------------
+
+
+def history() -> History:
+    tasks = [
+        {"name": name, "classes": ["x", "y"], "mark": name, "learnt": name != "<c>", "exam": 9}
+        for name in ("<c>", "a", "b")
+    ]
+    rows = [
+        {"after": ZERO_SHOT, "accuracy": {"a": 0.5, "b": 0.4, "<c>": 0.3}},
+        {"after": "a", "accuracy": {"a": 0.9, "b": 0.6, "<c>": 0.2}},
+        {"after": "b", "accuracy": {"a": 0.8, "b": 0.7, "<c>": 0.35}},
+    ]
+    return History("lite-clip", "heads", tasks, rows)
+
+
+def test_the_table_says_what_is_known_now_and_what_was_forgotten() -> None:
+    assert lines(history()) == [
+        "after         a     b   <c>",
+        "zero-shot  50.0  40.0  30.0",
+        "a          90.0  60.0  20.0",
+        "b          80.0  70.0  35.0",
+    ]
+    assert told(history())[:3] == [
+        "a: 80.0 now, 50.0 zero-shot at the start; 10.0 points of its best are forgotten",
+        "b: 70.0 now, 40.0 zero-shot at the start; nothing is forgotten",
+        "<c>: 35.0 now, 30.0 zero-shot at the start (+5.0); not learnt",
+    ]
+    figures = scores(history())
+    assert figures is not None
+    assert figures["transfer"] == pytest.approx(0.6)
+    assert figures["average"] == pytest.approx(0.75)
+
+
+def test_names_are_text_in_the_page() -> None:
+    text = page(history()).decode()
+    assert "<c>" not in text
+    assert "&lt;c&gt;" in text
+    assert "<script" not in text
+
+
+# -- whole processes ---------------------------------------------------------------------------------------
+
+RUN = """
+import os, signal, sys
+from pathlib import Path
+import torch
+from unseen.data.domain import Domain
+from unseen.encoders.trainable import Heads
+from unseen.jobs.streams import job
+from unseen.nn.small_towers import small_dual_encoder
+import open_clip
+
+open_clip.add_model_config(Path(sys.argv[1]))
+at, seen = int(sys.argv[2]), 0
+
+def count(event, arguments):
+    global seen
+    if event.startswith(("os.", "open", "shutil.")) and any(sys.argv[3] in str(a) for a in arguments):
+        seen += 1
+        if seen == at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+out, cold = Path(sys.argv[3]), sys.argv[4]
+quick = {"iterations": 2, "warm_up": 1, "average_every": 1, "batch_size": 4}
+method = job._saved(out, False)
+sys.addaudithook(count)
+job.continue_stream(out, [cold], out=out, texts=["a"], settings=quick)
+print(seen)
+"""
+
+
+@pytest.mark.slow
+def test_a_continue_that_is_killed_leaves_the_old_model_whole_or_the_new_one(clip: str, tmp_path: Path) -> None:
+    warm, cold = (folder_of(tmp_path, name, 4) for name in ("warm", "cold"))
+    place = tmp_path / "place" / "m"
+    place.parent.mkdir()
+    config = str(tmp_path / "stream-vit.json")
+    both = set()
+    points = 0
+    for at in (0, 0.05, 0.3, 0.6, 0.8, 0.9, 0.95, 1.0):
+        continue_stream(clip, [warm], out=place, texts=["a"], settings=QUICK)
+        number = str(round(at * points))
+        run = [sys.executable, "-c", RUN, config, number, str(place), str(cold)]
+        done = subprocess.run(run, capture_output=True, text=True, env=dict(os.environ))
+        if at == 0:
+            assert done.returncode == 0, done.stderr
+            points = int(done.stdout)
+            assert points >= 10
+        else:
+            assert done.returncode == -signal.SIGKILL, done.stderr
+        bundle, known = job._saved(place, False)  # type: ignore[misc]
+        assert len(bundle.predict(warm)) == 8
+        assert known.learnt in (["warm"], ["warm", "cold"])
+        both.add(len(known.learnt))
+    assert both == {1, 2}
+    continue_stream(clip, [warm], out=place, texts=["a"], settings=QUICK)
+    assert [entry.name for entry in place.parent.iterdir()] == ["m"]
+
+
+def unseen(folder: Path, *arguments: str, code: int = 0) -> Any:
+    env = {**os.environ, "NO_COLOR": "1", "COLUMNS": "120", "UNSEEN_DATA": str(folder / "data")}
+    run = [sys.executable, "-m", "unseen.cli", *arguments]
+    done = subprocess.run(run, capture_output=True, text=True, cwd=folder, env=env)
+    assert done.returncode == code, done.stderr[-2000:]
+    return done
+
+
+@pytest.mark.slow
+def test_lite_clip_learns_two_tasks_predicts_in_a_fresh_process_and_goes_on(tmp_path: Path) -> None:
+    for name in COLOURS:
+        folder_of(tmp_path, name, 6)
+    (tmp_path / "texts.txt").write_text("a hat\nthe sea\nold iron\n")
+    few = ["--texts", "texts.txt", *(f"--set={key}={value}" for key, value in QUICK.items())]
+    first = unseen(tmp_path, "continue", "lite-clip", "warm", "cold", "--out", "m", *few)
+    assert "after" in first.stdout
+    assert "zero-shot" in first.stdout
+    assert "warm: " in first.stdout
+    second = unseen(tmp_path, "continue", "m", "grey", "warm", "--out", "m", "--json", *few)
+    assert [row["after"] for row in json.loads(second.stdout)["rows"]] == ["zero-shot", "warm", "cold", "grey"]
+    assert unseen(tmp_path, "predict", "m", "grey/black/0.png").stdout.count("\n") == 2
+    refused = unseen(tmp_path, "continue", "m", "grey", "--out", "m", code=1)
+    assert "all of them were learnt before" in refused.stderr
+
+
+def test_heads_of_any_two_towers_change_nothing_at_first(clip: str) -> None:
+    from unseen.encoders.trainable import tower_heads, whole_towers
+
+    encoder: Any = encoders.get(clip, precision="fp32")
+    heads, whole = tower_heads(encoder), whole_towers(encoder)
+    texts = ["a cat", "two dogs"]
+    x = Domain(x=np.random.default_rng(0).integers(0, 255, (3, 32, 32, 3)).astype(np.uint8), kind="image")
+    features = heads.reading.encode(x, cache=False).x
+    expected = encoder.encode_text(texts, cache=False)
+    with torch.no_grad():
+        np.testing.assert_allclose(heads.towers.encode_image(torch.from_numpy(features)), features, atol=1e-5)
+        np.testing.assert_allclose(heads.towers.encode_text(heads.towers.tokenize(texts)), expected, atol=1e-5)
+        np.testing.assert_allclose(whole.encode_text(whole.tokenize(texts)), expected, atol=1e-5)
+        batch = encoder.image.preprocess(list(x.x))
+        np.testing.assert_allclose(whole.encode_image(batch), features, atol=1e-5)
