@@ -61,6 +61,8 @@ METHODS = {
     "genie": "compression.genie:Genie",
     "ttm": "forecasting.ttm:TTM",
     "concept-pruning": "curation.concept_pruning:ConceptPruning",
+    "matcher": "matching.matcher:PairMatcher",
+    "minima": "matching.minima:MINIMA",
 }
 
 SYSTEMS: dict[str, str] = {

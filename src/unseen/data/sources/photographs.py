@@ -1,0 +1,131 @@
+"""Photographs that packages ship: desktop backgrounds of Debian, and the samples of scikit-learn and scikit-image."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from unseen.data.domain import Domain
+from unseen.data.images import decode, image_files
+from unseen.data.sources.debian import fetch_deb, read_deb
+from unseen.data.sources.downloads import SourceUnavailable
+from unseen.data.sources.npm import cache_folder, write_json
+from unseen.runtime import replacing
+
+_PINS: Mapping[str, Mapping[str, Any]] = {
+    "mate": {
+        "package": "mate-backgrounds",
+        "version": "1.26.0-1",
+        "file": "mate-backgrounds_1.26.0-1_all.deb",
+        "sha256": "7bf4c2209f34b4f61ba6d24c8b58c28b361e82e4b943aae6d42c030169af9e04",
+        "folder": "usr/share/backgrounds/mate/nature/",
+        "drawn": (),
+        "credit": "MATE backgrounds (GPL-2+, CC BY-SA 4.0)",
+    },
+    "lomiri": {
+        "package": "lomiri-wallpapers-16.04",
+        "version": "20.04.0-4",
+        "file": "lomiri-wallpapers-16.04_20.04.0-4_all.deb",
+        "sha256": "f74676719f9d0128e5310e65ef97d596bcece8b6a43524ab8949ee1be0a4f18c",
+        "folder": "usr/share/backgrounds/",
+        "drawn": ("analogpattern",),
+        "credit": "Lomiri wallpapers, by their photographers (CC BY 4.0, CC BY-SA)",
+    },
+    "budgie": {
+        "package": "budgie-backgrounds",
+        "version": "3.0-1",
+        "file": "budgie-backgrounds_3.0-1_all.deb",
+        "sha256": "b91c2d5209558bc11d8d3a161f22a608857e3f8c735980cfab0d6650b03014ca",
+        "folder": "usr/share/backgrounds/budgie/",
+        "drawn": ("abstract-", "saturnian-", "-midnight"),
+        "credit": "Budgie backgrounds (CC0)",
+    },
+}
+_SHIPPED: Mapping[str, str] = {
+    "china": "sklearn/datasets/images/china.jpg",
+    "flower": "sklearn/datasets/images/flower.jpg",
+    "astronaut": "skimage/data/astronaut.png",
+    "chelsea": "skimage/data/chelsea.png",
+    "coffee": "skimage/data/coffee.png",
+    "rocket": "skimage/data/rocket.jpg",
+    "motorcycle": "skimage/data/motorcycle_left.png",
+}
+"""Photographs in wheels, by name."""
+
+SETS = (*_PINS, "shipped")
+"""What `photographs` gives."""
+
+
+def photographs(name: str, *, longest: int = 800) -> Domain:
+    """Return photographs without labels, as pictures whose longer side has `longest` pixels at most.
+
+    A Debian package is downloaded once, by `apt-get download` (12 to 47 MB, no root), at a pinned version, and read in
+    memory; the smaller pictures are kept in the cache. ``shipped`` are those of installed wheels: nothing is fetched.
+
+    Parameters
+    ----------
+    name : {"mate", "lomiri", "budgie", "shipped"}
+    longest : int in [64, 4096]
+
+    Raises
+    ------
+    SourceUnavailable
+        If a package cannot be fetched, read, or is not installed.
+    """
+    if name not in SETS:
+        raise ValueError(f"name must be one of {', '.join(SETS)}; got {name!r}")
+    if not 64 <= longest <= 4096:
+        raise ValueError(f"longest must lie in [64, 4096] pixels; got {longest}")
+    folder = (
+        cache_folder() / "photographs" / (_PINS[name]["version"] if name in _PINS else "wheels") / name / str(longest)
+    )
+    file = folder / "names.json"
+    if not file.exists():
+        found = _unpacked(name) if name in _PINS else _shipped()
+        for title, content in found.items():
+            picture = folder / f"{title}.png"
+            picture.parent.mkdir(parents=True, exist_ok=True)
+            image = decode(content)
+            image.thumbnail((longest, longest))
+            with replacing(picture) as part:
+                image.save(part, format="PNG")
+        write_json(file, {title: f"{title}.png" for title in found})
+    titles = sorted(path.stem for path in folder.glob("*.png"))
+    return Domain(
+        x=image_files([folder / f"{title}.png" for title in titles]),
+        kind="image",
+        ids=np.array([f"{name}/{title}" for title in titles]),
+        name=name,
+        credits=(_PINS[name]["credit"] if name in _PINS else "scikit-learn and scikit-image (BSD, public domain)",),
+    )
+
+
+def _unpacked(name: str) -> dict[str, bytes]:
+    """The photographs of a Debian package, by name without ending; drawings are left out."""
+    pin = _PINS[name]
+    archive = fetch_deb(pin["package"], pin)
+    try:
+        found = read_deb(
+            archive, lambda path: path.startswith(pin["folder"]) and path.endswith(".jpg"), skip_links=True
+        )
+    except ValueError as error:
+        raise SourceUnavailable(f"{error}: delete {archive} and try again") from error
+    named = {PurePosixPath(path).stem: content for path, content in found.items()}
+    return {title: content for title, content in named.items() if not any(word in title for word in pin["drawn"])}
+
+
+def _shipped() -> dict[str, bytes]:
+    found = {}
+    for title, path in _SHIPPED.items():
+        package, _, file = path.partition("/")
+        spec = importlib.util.find_spec(package)
+        places = list(spec.submodule_search_locations or ()) if spec is not None else []
+        there = next((Path(place) / file for place in places if (Path(place) / file).is_file()), None)
+        if there is None:
+            raise SourceUnavailable(f'the photograph {title} comes with {package}: pip install "unseen[photos]"')
+        found[title] = there.read_bytes()
+    return found
