@@ -109,7 +109,10 @@ class MutualNearest(nn.Module):
 
 
 class RatioTest(nn.Module):
-    """Lowe's test: the nearest must be nearer than `ratio` times the second nearest."""
+    """Lowe's test: the nearest must be nearer than `ratio` times the second nearest; of equal nearest the best stays.
+
+    Many points that fall on one would all agree with a homography that maps everything there.
+    """
 
     def __init__(self, ratio: float = 0.8) -> None:
         super().__init__()
@@ -122,6 +125,9 @@ class RatioTest(nn.Module):
         near, place = torch.cdist(first.descriptors.float(), second.descriptors.float()).topk(2, dim=1, largest=False)
         ratio = near[:, 0] / near[:, 1].clamp(min=1e-9)
         rows = (ratio < self.ratio).nonzero()[:, 0]
+        rows = rows[torch.argsort(ratio[rows], stable=True)]
+        targets = place[rows, 0].numpy()
+        rows = rows[np.sort(np.unique(targets, return_index=True)[1])]
         return torch.stack([rows, place[rows, 0]], dim=1), 1 - ratio[rows]
 
 

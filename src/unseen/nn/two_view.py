@@ -32,7 +32,7 @@ class View:
         Which matches agree with it.
     """
 
-    geometry: Geometry
+    geometry: str
     matrix: Float[np.ndarray, "3 3"] | None
     inliers: Bool[np.ndarray, "m"]
 
@@ -43,7 +43,7 @@ class View:
 
 
 def two_view(
-    points: NDArray[np.float64], geometry: Geometry = "homography", threshold: float = THRESHOLD, seed: int = 0
+    points: NDArray[np.float64], geometry: str = "homography", threshold: float = THRESHOLD, seed: int = 0
 ) -> View:
     """The geometry that most matches agree with, by OpenCV's RANSAC.
 

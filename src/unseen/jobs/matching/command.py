@@ -75,7 +75,7 @@ def match_pictures(
     given = settings_of(settings or [])
     _check(first, out, matcher, tune, model, given)
     ways: dict[str, Any] = {
-        "longest": limit, "rotations": rotations, "geometry": job.geometry_of(geometry), "threshold": threshold,
+        "longest": limit, "rotations": rotations, "geometry": geometry, "threshold": threshold,
     }  # fmt: skip
     pairs = None if first is None else job.read(first, second)
     if tune is not None:

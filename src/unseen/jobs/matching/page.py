@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from unseen.jobs.matching.job import FEWEST, Matched, told
+from unseen.jobs.matching.job import Matched, told
 from unseen.methods.matching.matcher import PairMatcher
 from unseen.report.pages import FIGURES, image_source, render_page
 from unseen.report.tasks.matches import LINES, draw
@@ -39,7 +39,6 @@ def page(results: Sequence[Matched], method: PairMatcher, matcher: str, csv: str
         threshold=f"{method.threshold:g}",
         longest=method.longest,
         lines=LINES,
-        fewest=FEWEST,
         csv=csv,
         more=max(0, len(results) - SHOWN),
         pairs=[

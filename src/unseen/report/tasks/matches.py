@@ -51,7 +51,7 @@ def draw(
             for a, b in ends:
                 pen.ellipse((a - 2, b - 2, a + 2, b + 2), outline=colour)
     buffer = io.BytesIO()
-    sheet.save(buffer, "JPEG", quality=85)
+    sheet.save(buffer, "JPEG", quality=85, subsampling=0)  # thin lines keep their colour
     return buffer.getvalue()
 
 
