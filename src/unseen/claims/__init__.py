@@ -34,6 +34,7 @@ CLAIMS = {
     "crest": "crest",
     "crafting-shifts": "crafting_shifts",
     "concept-frequency": "concept_frequency",
+    "minima": "minima",
 }
 """Module of the claim of every built system, by slug."""
 
