@@ -169,12 +169,9 @@ def as_domain(pairs: Pairs, y: Any = None, *, task: str = "class") -> Domain:
 
 def as_pairs(domain: Domain) -> Pairs:
     """Inverse of `as_domain`."""
-    x = domain.x
-    sides = [
-        Domain(
-            x=Lazy(range(len(domain)), lambda i, side=side: x[int(i)][side]), kind=domain.kind, ids=domain.ids,
-            name=f"{domain.name}, {told}",
-        )
-        for side, told in ((0, "left"), (1, "right"))
-    ]  # fmt: skip
-    return Pairs(sides[0], sides[1], ids=domain.ids, columns=domain.columns, name=domain.name)
+
+    def side(which: int, told: str) -> Domain:
+        x = Lazy(range(len(domain)), lambda i: domain.x[int(i)][which])
+        return Domain(x=x, kind=domain.kind, ids=domain.ids, name=f"{domain.name}, {told}")
+
+    return Pairs(side(0, "left"), side(1, "right"), ids=domain.ids, columns=domain.columns, name=domain.name)

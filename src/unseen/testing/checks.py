@@ -323,11 +323,12 @@ def _pictures_are_matched_alike(method: Method, pairs: Pairs) -> None:
 
     expected = outputs(method, pairs)["match"].tobytes()
     read = [list(side.x) for side in (pairs.left, pairs.right)]
-    for told, change in {
+    changes: dict[str, Callable[[Any], Any]] = {
         "an array": lambda x: x,
         "PIL images": lambda x: Lazy(range(len(x)), lambda i: Image.fromarray(x[i])),
         "tensors": lambda x: Lazy(range(len(x)), lambda i: torch.as_tensor(x[i].transpose(2, 0, 1) / 255)),
-    }.items():
+    }
+    for told, change in changes.items():
         left, right = (Domain(x=change(side), kind="image") for side in read)
         found = outputs(method, Pairs(left, right))["match"].tobytes()
         need(found == expected, f"match must read {told} as it reads bytes")

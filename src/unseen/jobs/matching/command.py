@@ -78,6 +78,7 @@ def match_pictures(
         "longest": limit, "rotations": rotations, "geometry": geometry, "threshold": threshold,
     }  # fmt: skip
     pairs = None if first is None else job.read(first, second)
+    method: Any
     if tune is not None:
         photographs = job.photographs(tune)
         say(f"tuning on {len(photographs)} photographs")

@@ -104,7 +104,8 @@ def read(first: str | os.PathLike[str], second: str | os.PathLike[str] | None = 
     if not names:
         some = ", ".join(str(next(iter(part.values()), folder)) for part, folder in zip(files, (a, b)))
         raise ValueError(f"the folders have no pictures of equal names (endings aside), such as: {some}")
-    return _of_files(*([part[name] for name in names] for part in files), names)
+    left, right = ([part[name] for name in names] for part in files)
+    return _of_files(left, right, names)
 
 
 def _pictures(folder: Path) -> dict[str, Path]:
@@ -202,7 +203,7 @@ def tune(source: Domain, *, points: int = 2048, **settings: Any) -> MINIMA:
 def match(pairs: Pairs, method: PairMatcher) -> Iterator[Matched]:
     """Match one pair after the other, and find the geometry that most of its matches agree with."""
     assert pairs.ids is not None
-    names = [[str(x) for x in side.columns.get("file", side.ids)] for side in (pairs.left, pairs.right)]  # type: ignore[arg-type]
+    names = [[str(x) for x in side.columns.get("file", pairs.ids)] for side in (pairs.left, pairs.right)]
     for i in track(range(len(pairs)), "pairs"):
         first, second = as_pixels(pairs.left.x[i]), as_pixels(pairs.right.x[i])
         found = method.matches_of(first, second)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -64,8 +64,7 @@ def scene(seed: int, side: int = SIDE) -> np.ndarray:
 
 def scenes(name: str, n: int, seed: int) -> Domain:
     """Pictures without labels."""
-    pictures = [scene(100 * seed + i) for i in range(n)]
-    return Domain(x=Lazy(range(n), lambda i: pictures[i]), kind="image", name=name)
+    return _domain(name, [scene(100 * seed + i) for i in range(n)])
 
 
 def scene_pairs(n: int, seed: int) -> Pairs:
@@ -78,11 +77,11 @@ def scene_pairs(n: int, seed: int) -> Pairs:
         y, x = np.mgrid[4:SIDE:8, 4 : SIDE - 8 : 8]
         points = np.column_stack([x.ravel(), y.ravel()]).astype(np.float64)
         rows.append(np.column_stack([points, points + [shift, 0]]))
-    sides = [
-        Domain(x=Lazy(range(n), lambda i, side=side: side[i]), kind="image", name=name)
-        for name, side in (("left", left), ("right", right))
-    ]
     matches = np.empty(n, dtype=object)
     for i, points in enumerate(rows):
         matches[i] = points
-    return Pairs(sides[0], sides[1], columns={"matches": matches}, name="pairs")
+    return Pairs(_domain("left", left), _domain("right", right), columns={"matches": matches}, name="pairs")
+
+
+def _domain(name: str, pictures: Sequence[np.ndarray]) -> Domain:
+    return Domain(x=Lazy(range(len(pictures)), lambda i: pictures[i]), kind="image", name=name)

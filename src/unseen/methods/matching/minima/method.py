@@ -196,8 +196,7 @@ class MINIMA(PairMatcher):
         order = np.random.default_rng(self.random_state).permutation(len(table)).tolist()
         n = min(round(self.validation * len(table)), len(table) - 1)
         parts = [[table[i] for i in sorted(part)] for part in (order[n:], order[:n])]
-        learn, held = (pool(*zip(*part)) if part else None for part in parts)
-        return learn, held
+        return pool(*zip(*parts[0])), pool(*zip(*parts[1])) if parts[1] else None
 
     def _train(self, network: Any, learn: Pool, held: Pool | None) -> Run:
         """Adam on the matcher's own loss; losses are told for each modality."""

@@ -172,7 +172,8 @@ def batches_of(
     """
     queue: list[int] = []
     while True:
-        cuts, names = [], []
+        cuts: list[Any] = []
+        names: list[str] = []
         while len(cuts) < batch_size:
             if not queue:
                 queue = [k // 2 for k in rng.permutation(2 * len(pool)).tolist()]
