@@ -19,7 +19,7 @@ AGREES, DIFFERS = (38, 166, 154), (239, 108, 0)
 """Colours of inliers and of all other matches."""
 WIDTH = 1400
 """Pixels of the drawing, at most."""
-LINES = 150
+LINES = 120
 """Matches of either colour that are drawn, at most."""
 GAP = 8
 

@@ -76,6 +76,14 @@ class MINIMA(PairMatcher):
         Largest norm of a gradient.
     validation : float in [0, 1]
         Share of the photographs on which, both sides visible, the best moment is chosen; 0 trains to the end.
+    longest : int, >= 32
+        Pixels of the longer side above which a picture is made smaller before it is matched.
+    rotations, renderings : bool
+        Whether the second picture is tried turned by quarters, and both inverted and as gradients; most inliers win.
+    geometry : {"homography", "fundamental"}
+        What matches must agree with where several ways are tried.
+    threshold : float, > 0
+        Pixels that an inlier may be off.
 
     References
     ----------
