@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
+import json
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -16,35 +18,6 @@ from unseen.data.sources.downloads import SourceUnavailable
 from unseen.data.sources.npm import cache_folder, write_json
 from unseen.runtime import replacing
 
-_PINS: Mapping[str, Mapping[str, Any]] = {
-    "mate": {
-        "package": "mate-backgrounds",
-        "version": "1.26.0-1",
-        "file": "mate-backgrounds_1.26.0-1_all.deb",
-        "sha256": "7bf4c2209f34b4f61ba6d24c8b58c28b361e82e4b943aae6d42c030169af9e04",
-        "folder": "usr/share/backgrounds/mate/nature/",
-        "drawn": (),
-        "credit": "MATE backgrounds (GPL-2+, CC BY-SA 4.0)",
-    },
-    "lomiri": {
-        "package": "lomiri-wallpapers-16.04",
-        "version": "20.04.0-4",
-        "file": "lomiri-wallpapers-16.04_20.04.0-4_all.deb",
-        "sha256": "f74676719f9d0128e5310e65ef97d596bcece8b6a43524ab8949ee1be0a4f18c",
-        "folder": "usr/share/backgrounds/",
-        "drawn": ("analogpattern",),
-        "credit": "Lomiri wallpapers, by their photographers (CC BY 4.0, CC BY-SA)",
-    },
-    "budgie": {
-        "package": "budgie-backgrounds",
-        "version": "3.0-1",
-        "file": "budgie-backgrounds_3.0-1_all.deb",
-        "sha256": "b91c2d5209558bc11d8d3a161f22a608857e3f8c735980cfab0d6650b03014ca",
-        "folder": "usr/share/backgrounds/budgie/",
-        "drawn": ("abstract-", "saturnian-", "-midnight"),
-        "credit": "Budgie backgrounds (CC0)",
-    },
-}
 _SHIPPED: Mapping[str, str] = {
     "china": "sklearn/datasets/images/china.jpg",
     "flower": "sklearn/datasets/images/flower.jpg",
@@ -56,8 +29,16 @@ _SHIPPED: Mapping[str, str] = {
 }
 """Photographs in wheels, by name."""
 
-SETS = (*_PINS, "shipped")
+SETS = ("mate", "lomiri", "budgie", "shipped")
 """What `photographs` gives."""
+
+
+@functools.cache
+def _pins() -> Mapping[str, Any]:
+    """Where the sets come from, and whom to thank."""
+    text = Path(__file__).with_name("photographs.json").read_text(encoding="utf-8")
+    pins: Mapping[str, Any] = json.loads(text)["photographs"]
+    return pins
 
 
 def photographs(name: str, *, longest: int = 800) -> Domain:
@@ -80,12 +61,11 @@ def photographs(name: str, *, longest: int = 800) -> Domain:
         raise ValueError(f"name must be one of {', '.join(SETS)}; got {name!r}")
     if not 64 <= longest <= 4096:
         raise ValueError(f"longest must lie in [64, 4096] pixels; got {longest}")
-    folder = (
-        cache_folder() / "photographs" / (_PINS[name]["version"] if name in _PINS else "wheels") / name / str(longest)
-    )
+    pin = _pins()[name]
+    folder = cache_folder() / "photographs" / str(pin.get("version", "wheels")) / name / str(longest)
     file = folder / "names.json"
     if not file.exists():
-        found = _unpacked(name) if name in _PINS else _shipped()
+        found = _unpacked(pin) if "package" in pin else _shipped()
         for title, content in found.items():
             picture = folder / f"{title}.png"
             picture.parent.mkdir(parents=True, exist_ok=True)
@@ -100,13 +80,12 @@ def photographs(name: str, *, longest: int = 800) -> Domain:
         kind="image",
         ids=np.array([f"{name}/{title}" for title in titles]),
         name=name,
-        credits=(_PINS[name]["credit"] if name in _PINS else "scikit-learn and scikit-image (BSD, public domain)",),
+        credits=(pin["credit"],),
     )
 
 
-def _unpacked(name: str) -> dict[str, bytes]:
+def _unpacked(pin: Mapping[str, Any]) -> dict[str, bytes]:
     """The photographs of a Debian package, by name without ending; drawings are left out."""
-    pin = _PINS[name]
     archive = fetch_deb(pin["package"], pin)
     try:
         found = read_deb(
