@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from unseen.data.sources import photographs as source
 from unseen.data.sources.downloads import SourceUnavailable
 from unseen.data.sources.photographs import photographs
+
+source: Any = importlib.import_module("unseen.data.sources.photographs")
 
 
 def test_photographs_of_wheels_are_made_smaller_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from unseen.data.domain import Domain
 from unseen.data.images import decode, image_files
-from unseen.data.sources.debian import fetch_deb, read_deb
+from unseen.data.sources.debian import deb_path, fetch_deb, read_deb
 from unseen.data.sources.downloads import SourceUnavailable
 from unseen.data.sources.npm import cache_folder, write_json
 from unseen.runtime import replacing
@@ -39,6 +39,17 @@ def _pins() -> Mapping[str, Any]:
     text = Path(__file__).with_name("photographs.json").read_text(encoding="utf-8")
     pins: Mapping[str, Any] = json.loads(text)["photographs"]
     return pins
+
+
+def photographs_credit(name: str) -> str:
+    """Whom to thank for a set."""
+    return str(_pins()[name]["credit"])
+
+
+def photographs_download(name: str) -> int:
+    """How many bytes are still to be downloaded."""
+    pin = _pins()[name]
+    return 0 if "package" not in pin or deb_path(pin).exists() else int(pin["bytes"])
 
 
 def photographs(name: str, *, longest: int = 800) -> Domain:
