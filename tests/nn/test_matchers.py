@@ -12,8 +12,9 @@ from sklearn.datasets import load_sample_image
 
 pytest.importorskip("cv2", reason="SIFT and ORB need OpenCV")
 
-from unseen.data.homographies import apply, moved_corners, warped
+from unseen.data.homographies import apply, correspondences, moved_corners, warped
 from unseen.nn import matchers
+from unseen.nn.glue_loss import assignment
 from unseen.nn.matchers import MATCHERS, Features, MutualNearest, RatioTest, grey_tensor, matcher
 from unseen.nn.protocols import Matcher, TrainableMatcher
 from unseen.nn.state import load_state, save_state
@@ -57,9 +58,33 @@ def test_xfeat_is_that_of_kornia_with_the_same_weights() -> None:
 
 
 @published
-def test_only_xfeat_with_mutual_neighbours_can_be_tuned() -> None:
+def test_xfeat_and_its_glue_can_be_tuned_and_others_cannot() -> None:
     able = [name for name in ("xfeat", "xfeat+lighterglue", "sift") if isinstance(matcher(name), TrainableMatcher)]
-    assert able == ["xfeat"]
+    assert able == ["xfeat", "xfeat+lighterglue"]
+
+
+@published
+def test_the_loss_of_the_glue_is_lower_for_the_true_homography_and_its_gradient_reaches_all_layers() -> None:
+    network = matcher("xfeat+lighterglue", points=128)
+    one, other = (grey_tensor(picture) for picture in (PICTURE, warped(PICTURE, MATRIX, *SIZE)))
+    rows = torch.from_numpy(correspondences(MATRIX, *SIZE)).float()[None]
+    known = torch.ones(1, rows.shape[1], dtype=torch.bool)
+    loss = network.matching_loss(one, other, rows, known)
+    moved = rows + torch.tensor([0.0, 0, 12, 0])
+    assert loss.item() < 0.7 * network.matching_loss(one, other, moved, known).item()
+    loss.sum().backward()
+    assert all(parameter.grad is not None for parameter in network.tuned())
+    blank = network.matching_loss(0 * one, other, rows, known)
+    assert blank.item() == 0
+
+
+def test_points_are_assigned_by_hand() -> None:
+    rows = np.array([[0.0, 0, 10, 0], [9, 0, 19, 0], [9, 9, 19, 9], [0, 9, 10, 9]])  # ten pixels to the right
+    first = np.array([[1.0, 1], [5, 5], [8, 2]])
+    second = np.array([[15.5, 5], [11, 1], [40, 40], [18, 6]])
+    found = assignment(first, second, rows)
+    assert found.pairs.tolist() == [[0, 1], [1, 0]]
+    assert [side.tolist() for side in found.alone] == [[], [2]]  # the last is 4 pixels off: nothing is said of it
 
 
 @published

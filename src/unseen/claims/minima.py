@@ -43,16 +43,21 @@ SETTINGS: dict[str, Any] = {"steps": 300}
 
 
 @functools.cache
+def package(name: str) -> Domain:
+    """The photographs of a package, found once."""
+    return photographs(name)
+
+
+@functools.cache
 def learned_from() -> Domain:
     """Photographs of two packages: nothing of them is matched in any case."""
-    return concatenate([photographs("mate"), photographs("lomiri")], "photographs")
+    return concatenate([package("mate"), package("lomiri")], "photographs")
 
 
 @functools.cache
 def scene(case: str) -> NDArray[np.uint8]:
     """The middle of a photograph, as large as it fits, at 480 x 320."""
-    name = case.partition("/")[0]
-    domain = photographs(name)
+    domain = package(case.partition("/")[0])
     assert domain.ids is not None
     picture = as_pixels(domain.x[domain.ids.tolist().index(case)])
     height, width = picture.shape[:2]
@@ -65,7 +70,7 @@ def scene(case: str) -> NDArray[np.uint8]:
 
 def of_case(case: str) -> Iterable[Domain]:
     """What a case reads."""
-    return [photographs(case.partition("/")[0]), learned_from()]
+    return [package(case.partition("/")[0]), learned_from()]
 
 
 # -- matchers ----------------------------------------------------------------------------------------------

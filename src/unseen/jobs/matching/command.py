@@ -37,7 +37,7 @@ def match_pictures(
     tune: Annotated[
         str | None,
         typer.Option(
-            help="Folder of photographs to tune xfeat on first, rendered as other sensors.", show_default=False
+            help="Folder of photographs to tune the matcher on first, rendered as other sensors.", show_default=False
         ),
     ] = None,
     model: Annotated[
@@ -83,9 +83,12 @@ def match_pictures(
         photographs = job.photographs(tune)
         say(f"tuning on {len(photographs)} photographs")
         method = job.tune(
-            photographs, points=points, **{**given, **ways, "renderings": renderings, "random_state": seed}
+            photographs,
+            matcher or "xfeat",
+            points=points,
+            **{**given, **ways, "renderings": renderings, "random_state": seed},
         )
-        name = f"xfeat tuned on {photographs.name}"
+        name = f"{matcher or 'xfeat'} tuned on {photographs.name}"
         if model is not None:
             method.save(model)
             say(f"the matcher is in {model}")
@@ -125,8 +128,8 @@ def _check(
     """Refuse options that do not go together, before any work."""
     if first is None and (tune is None or model is None):
         raise ValueError("name two pictures, such as: unseen match a.jpg b.jpg --out matches.html")
-    if tune is not None and matcher not in (None, "xfeat"):
-        raise ValueError(f"--tune tunes xfeat; it does not go with --matcher {matcher}")
+    if tune is not None and matcher not in (None, "xfeat", "xfeat+lighterglue"):
+        raise ValueError(f"--tune tunes xfeat or xfeat+lighterglue; it does not go with --matcher {matcher}")
     if tune is None and (given or model is not None):
         raise ValueError("--set and --model go with --tune; a tuned matcher is used by --matcher FOLDER")
     for name, option in {

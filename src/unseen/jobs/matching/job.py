@@ -192,9 +192,15 @@ def make(name: str | os.PathLike[str], *, points: int = 2048, **settings: Any) -
     return kinds[saved["method"]]._from_state(saved).set_params(**settings)
 
 
-def tune(source: Domain, *, points: int = 2048, **settings: Any) -> MINIMA:
-    """XFeat, tuned on photographs that are rendered in many modalities; `settings` are those of `MINIMA`."""
-    return MINIMA(**settings).fit(source=source, model=matcher("xfeat", points=points))
+TUNABLE = ("xfeat", "xfeat+lighterglue")
+"""Matchers that `tune` tunes."""
+
+
+def tune(source: Domain, name: str = "xfeat", *, points: int = 2048, **settings: Any) -> MINIMA:
+    """A matcher of `TUNABLE`, tuned on photographs that are rendered in many modalities, by `settings` of `MINIMA`."""
+    if name not in TUNABLE:
+        raise ValueError(f"matcher must be {' or '.join(TUNABLE)} to be tuned; got {name!r}")
+    return MINIMA(**settings).fit(source=source, model=matcher(name, points=points))
 
 
 # -- matching ----------------------------------------------------------------------------------------------

@@ -111,6 +111,7 @@ class MINIMA(PairMatcher):
             "unseen.data.homographies",
             "unseen.nn.matchers",
             "unseen.nn.xfeat",
+            "unseen.nn.glue_loss",
             "unseen.nn.two_view",
             "unseen.evaluation.tasks.matches",
             "unseen.jobs.matching.job",
@@ -119,15 +120,16 @@ class MINIMA(PairMatcher):
             "The engine's events are the published simulation. Its five networks (StyleBooth tuned on infrared pairs, "
             "Depth-Anything-V2, DSINE, Anime2Sketch, PaintTransformer) have stand-ins, functions of the picture and "
             "a seed; `register_modality` puts a network in the place of one.",
-            "What is tuned is XFeat, whose heads that find points stay, with BatchNorm as it was; any network with "
-            "`matching_loss` and `tuned` is tuned likewise.",
+            "What is tuned is XFeat, whose heads that find points stay, with BatchNorm as it was; or LightGlue on frozen "
+            "XFeat (`matcher('xfeat+lighterglue')`). Any network with `matching_loss` and `tuned` is tuned "
+            "likewise.",
             "Pictures become grey by luma after the engine; XFeat itself averages channels, which makes both colours "
             "of events one grey.",
             "`visible` stands twice in the default list: a third of the pairs stay as they were.",
         ),
         left_out=(
-            "Losses of LoFTR, LightGlue and RoMa: their training sets and GPU weeks are not here; the protocol "
-            "`TrainableMatcher` takes them.",
+            "Losses of LoFTR and RoMa: their training sets and GPU weeks are not here; the protocol `TrainableMatcher` "
+            "takes them.",
             "MegaDepth rendered six times (MD-syn, 480 million pairs): photographs with random homographies, or posed "
             "pairs of your own with the column matches.",
             "Tests on METU-VisTIR, DIODE, DSEC and MMIM: no package ships them. Their homographies are read by "
