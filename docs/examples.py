@@ -116,6 +116,30 @@ def python(about: dict[str, Any], arguments: str = "") -> str:
             "tau = kendalltau(method.predict(others), others.y).statistic",
             "print((1 + tau) / 2)  # share of pairs in the right order",
         ]
+    elif methods.get(about["slug"]).card.task == "matches":
+        fitted = "source=photographs, model=" if name == "MINIMA" else "model="
+        lines = [
+            "import numpy as np",
+            "",
+            "from unseen import Domain",
+            "from unseen.data.homographies import correspondences, moved_corners, warped",
+            "from unseen.data.pairs import Pairs",
+            "from unseen.data.simulate.modalities import render",
+            "from unseen.data.sources.photographs import photographs as shipped",
+            "from unseen.evaluation.tasks.matches import right",
+            f"from unseen.methods import {name}",
+            "from unseen.nn.matchers import matcher",
+            "",
+            'photographs = shipped("shipped", longest=400)  # or unseen.jobs.matching.job.photographs("folder")',
+            "first = np.asarray(photographs.x[2])",
+            "size = first.shape[1], first.shape[0]",
+            "homography = moved_corners(np.random.default_rng(0), *size, 0.1)",
+            'second = warped(render(first, "sketch"), homography, *size)  # a drawing, seen from elsewhere',
+            'pairs = Pairs(Domain(x=[first], kind="image"), Domain(x=[second], kind="image"))',
+            f'method = {name}({arguments}).fit({fitted}matcher("xfeat"))',
+            "points = method.match(pairs)[0]  # rows of x, y in the first and x, y in the second",
+            "print(right(correspondences(homography, *size), points).mean())",
+        ]
     elif about["modalities"] == ["series"]:
         lines = [
             "import numpy as np",
@@ -264,6 +288,8 @@ def shell(about: dict[str, Any]) -> str:
         return "unseen data get digits:handwritten --out handwritten\nunseen prune handwritten --keep 0.3 --out pruned"
     if methods.get(slug).card.task == "value":
         return f"unseen nas rank cells-digits --trained 40 --out nas\nunseen reproduce {slug} --quick"
+    if methods.get(slug).card.task == "matches":
+        return f"unseen methods {slug}" + ("\nunseen reproduce minima --quick" if slug == "minima" else "")
     if about["modalities"] == ["series"]:
         rows = "for day in 01 02 03 04 05 06 07 08 09 10 11 12; do for hour in 00 06 12 18; do"
         return (

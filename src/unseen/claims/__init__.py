@@ -35,6 +35,7 @@ CLAIMS = {
     "crafting-shifts": "crafting_shifts",
     "concept-frequency": "concept_frequency",
     "zscl": "zscl",
+    "minima": "minima",
 }
 """Module of the claim of every built system, by slug."""
 

@@ -181,6 +181,25 @@ def ttm() -> Behaviour:
     return {"zero-shot": before, "few-shot": tuned.forecast(context, period=3600.0)}
 
 
+def minima() -> Behaviour:
+    """A picture in every modality, homographies of a name, and the matches of ORB and of turned pictures."""
+    from unseen.data.homographies import generator_of, moved_corners, sampled, warped
+    from unseen.data.simulate.modalities import modality_names, render
+    from unseen.methods.matching.matcher import PairMatcher, turned
+    from unseen.methods.matching.needs import scene
+    from unseen.nn.matchers import matcher
+
+    picture = scene(3, 160)
+    matrix = moved_corners(np.random.default_rng(0), 168, 160, 0.1)
+    second = warped(picture, matrix, 168, 160)
+    orb = PairMatcher(rotations=True).fit(model=matcher("orb", points=200))
+    return {
+        "renderings": np.stack([render(picture, name, 1) for name in modality_names()]),
+        "homographies": np.stack([matrix, sampled(generator_of("a.png"), 168, 160)]),
+        "matches": orb.matches_of(picture, turned(second, 1)).points,
+    }
+
+
 def ugt() -> Behaviour:
     """Pictures in fog and behind occluders, as they are simulated."""
     from unseen.data.simulate import corrupted, occluded

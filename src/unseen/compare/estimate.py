@@ -9,8 +9,8 @@ from unseen.validation import accuracy_interval
 
 AT_NOTHING, SLOPE = 0.019, 0.948
 """Accuracy of the choice by the root of the share on which all methods agree: least squares over 183 shifts of 26
-families, which count alike (benchmarks/shifts/study.py). Two that err by themselves agree about as often as both are right, so the
-root is nearly the accuracy itself."""
+families, which count alike (benchmarks/shifts/study.py). Two that err by themselves agree about as often as both are
+right, so the root is nearly the accuracy itself."""
 
 ERRORS = {True: 0.204, False: 0.175}
 """What 87 % of |estimate - accuracy| stay below in families that had no part in the fit: for features of a user's own,

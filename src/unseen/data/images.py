@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from unseen.data.domain import Lazy
 from unseen.data.reading import read_bytes
@@ -176,6 +177,43 @@ def with_contents(samples: Lazy) -> Lazy:
     """Pictures of `image_files` with the contents of the files, which are not needed any more."""
     files: _Files = samples.read.__self__  # type: ignore[attr-defined]
     return Lazy([(path, read_bytes(files.fs, path)) for path in samples.items], files.decode)
+
+
+def as_pixels(sample: Any) -> NDArray[np.uint8]:
+    """A picture of any kind as bytes in RGB, (h, w, 3).
+
+    Parameters
+    ----------
+    sample : PIL image, array or tensor
+        Arrays are (h, w), (h, w, 1) or (h, w, 3) of bytes, or (1, h, w) or (3, h, w) of numbers from 0 to 1.
+
+    Raises
+    ------
+    ValueError
+        If it is of another shape, or holds numbers that are NaN, infinite or beyond 0 to 1.
+    TypeError
+        If it is no picture.
+    """
+    if hasattr(sample, "detach"):
+        sample = sample.detach().cpu().numpy()
+    if not isinstance(sample, np.ndarray):
+        if not hasattr(sample, "getbands"):
+            raise TypeError(f"a picture must be a PIL image, an array or a tensor; got {type(sample).__name__}")
+        return np.array(_to_rgb(sample), dtype=np.uint8)
+    array = sample
+    if array.dtype.kind == "f":
+        if array.ndim != 3 or array.shape[0] not in (1, 3) or 0 in array.shape:
+            raise ValueError(f"a picture of numbers must be of shape (1 or 3, h, w); got {array.shape}")
+        if not np.isfinite(array).all() or array.min() < 0 or array.max() > 1:
+            raise ValueError("a picture of numbers must hold numbers from 0 to 1; some are beyond, NaN or infinite")
+        array = np.rint(255 * array).astype(np.uint8).transpose(1, 2, 0)
+    if array.dtype != np.uint8:
+        raise ValueError(f"a picture must hold bytes, or numbers from 0 to 1; got {array.dtype}")
+    if array.ndim == 2:
+        array = array[..., None]
+    if array.ndim != 3 or array.shape[2] not in (1, 3) or 0 in array.shape:
+        raise ValueError(f"a picture of bytes must be of shape (h, w), (h, w, 1) or (h, w, 3); got {array.shape}")
+    return np.ascontiguousarray(np.repeat(array, 3, axis=2) if array.shape[2] == 1 else array)
 
 
 def thumbnail(image: Image, size: int = 160, format: str = "JPEG") -> bytes:

@@ -1,6 +1,7 @@
 """A protocol drives, a method never asks: the order in which a method is fitted, asked and graded.
 
-Only here truth and method meet. `Once` is the plain case: one fit, one question, one opening of the exam.
+Only here truth and method meet. `Once` is the plain case: one fit, one question, one opening of the exam. `Stream`
+learns one task after another, `Pairs` asks about pairs of samples.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unseen.data.pairs import as_pairs
+from unseen.data.tasks.base import objects
 from unseen.evaluation.exam import Exam
 from unseen.methods.base import Method
 
@@ -138,3 +141,32 @@ class Stream:
             prediction = ask(exam.samples, **({"classes": exam.classes} if self.named else {}), **more)
             told.append(float(self.grade(exam.open(), prediction)[self.metric]))
         return told
+
+
+@dataclasses.dataclass(frozen=True)
+class Pairs:
+    """One fit, then one question for each pair of samples of the exam: pictures that are matched, for example.
+
+    The exam's samples are pairs, as `unseen.data.pairs.as_domain` makes them of two domains. They are asked about one
+    at a time, so that no pair can tell of another.
+
+    Parameters
+    ----------
+    grade : callable (truth, prediction) -> {metric: value}
+    verb : str
+        What the method is asked; it takes `unseen.data.pairs.Pairs`.
+    """
+
+    grade: Grade
+    verb: str = "match"
+
+    def __call__(self, method: Method, given: Mapping[str, Any], exam: Exam) -> Outcome:
+        """Fit `method` on `given` (as it is, if that is empty), ask it about every pair, open the exam once, grade."""
+        started = time.perf_counter()
+        if given:
+            method.fit(**given)
+        seconds = time.perf_counter() - started
+        asked = as_pairs(exam.samples)
+        ask = getattr(method, self.verb)
+        prediction = objects(ask(asked.take([i]))[0] for i in range(len(asked)))
+        return Outcome(prediction, self.grade(exam.open(), prediction), seconds)

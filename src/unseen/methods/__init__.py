@@ -62,6 +62,8 @@ METHODS = {
     "ttm": "forecasting.ttm:TTM",
     "concept-pruning": "curation.concept_pruning:ConceptPruning",
     "zscl": "multimodal.zscl:ZSCL",
+    "matcher": "matching.matcher:PairMatcher",
+    "minima": "matching.minima:MINIMA",
 }
 
 SYSTEMS: dict[str, str] = {

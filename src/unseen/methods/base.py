@@ -18,7 +18,16 @@ from torch import Tensor, nn
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
-from unseen.methods.checks import as_input, as_regions, as_texts, check_words, is_table, prepare, width_of
+from unseen.methods.checks import (
+    as_input,
+    as_pairs,
+    as_regions,
+    as_texts,
+    check_words,
+    is_table,
+    prepare,
+    width_of,
+)
 from unseen.methods.lookup import class_of
 from unseen.methods.parameters import Seed, check
 from unseen.methods.verbs import Verb, gives, verb_of
@@ -344,6 +353,8 @@ def _giving(function: Callable[..., Any], verb: Verb) -> Callable[..., Any]:
         width = vars(self).get("n_features_in_")
         if verb.reads == "text" or set(self.card.modalities) == {"text"}:
             samples: Any = as_texts(x)
+        elif verb.reads == "pairs":
+            samples = as_pairs(x)
         elif self.reads_regions:
             samples = as_regions(x, width)
         else:
@@ -352,8 +363,8 @@ def _giving(function: Callable[..., Any], verb: Verb) -> Callable[..., Any]:
             with torch.no_grad():
                 return function(self, samples, *args, **kwargs)
         except RuntimeError as error:  # what torch raises where shapes do not fit
-            told = f"x of shape {tuple(samples.shape)} cannot be read by this {type(self).__name__}"
-            raise ValueError(f"{told}: {error}") from error
+            told = f"x of shape {tuple(samples.shape)}" if hasattr(samples, "shape") else repr(samples)
+            raise ValueError(f"{told} cannot be read by this {type(self).__name__}: {error}") from error
 
     return wrapper
 

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from unseen.data import samplers
 from unseen.data.domain import Domain, Lazy
+from unseen.data.pairs import Pairs
+from unseen.data.tasks import task_of
 from unseen.methods.needs import REGIONS, has_regions
 from unseen.methods.vocabulary import VOCABULARY, Card, Word, signature_of
 from unseen.nn.freezing import keep_frozen
@@ -69,6 +71,18 @@ def as_texts(x: Any) -> NDArray[Any]:
     return np.array(texts, dtype=np.str_)
 
 
+def as_pairs(x: Any) -> Pairs:
+    """`x`, found to be at least one pair of pictures; each is read when its turn comes."""
+    if not isinstance(x, Pairs):
+        raise TypeError(f"pairs must be a Pairs of pictures; got {type(x).__name__}")
+    if not len(x):
+        raise ValueError("pairs must hold at least one pair; it is empty")
+    for side in (x.left, x.right):
+        if side.kind != "image":
+            raise ValueError(f"pairs must be of pictures (kind image); {side.name} is of kind {side.kind!r}")
+    return x
+
+
 def check_words(owner: str, verb: str, function: Callable[..., Any], inputs: Mapping[str, Any]) -> None:
     ways = [signature_of(f) for f in (get_overloads(function) or [function])]
     known = {word for way in ways for word in (*way.required, *way.optional)}
@@ -111,6 +125,8 @@ def prepare(inputs: Mapping[str, Any], card: Card) -> tuple[dict[str, Any], NDAr
             value = value.take(order).unlabeled(seen)  # once more: positions become ids
         prepared[name] = value
     _check_together(prepared)
+    if not task_of(card.task).of_pairs:
+        _check_labels(prepared)
     return prepared, order
 
 
@@ -121,7 +137,7 @@ def _check_domain(name: str, domain: Domain, word: Word, card: Card) -> None:
     if domain.kind not in read:
         kinds = " or ".join(sorted(read))
         raise ValueError(f"{name} must be of kind {kinds}; got {domain.kind!r}")
-    if word.labeled and not domain.labeled.all():
+    if word.labeled and not task_of(card.task).of_pairs and not domain.labeled.all():
         missing = len(domain) - int(domain.labeled.sum())
         raise ValueError(f"{name} must be labelled; {missing} of its {len(domain)} samples have no label")
     if word.labeled and card.task == "value":
@@ -206,7 +222,6 @@ def _check_together(inputs: Mapping[str, Any]) -> None:
         told = ", ".join(f"{name} has {width}" for name, width in widths.items())
         raise ValueError(f"all inputs must have the same number of features; {told}")
     _check_stack(inputs)
-    _check_labels(inputs)
     if isinstance(inputs.get("model"), nn.Module):
         _check_reads(inputs["model"], inputs)
     if isinstance(inputs.get("encoder"), nn.Module):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
 
-from jaxtyping import Float
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor, nn
 
 
@@ -45,4 +46,42 @@ class TokenizingTowers(TwoTower, Protocol):
 
     def tokenize(self, texts: Sequence[str]) -> Tensor:
         """What `encode_text` reads of texts, (n, ...)."""
+        ...
+
+
+class Matches(NamedTuple):
+    """Points of two pictures that show the same places, and how sure each is; the surest first."""
+
+    points: Float[np.ndarray, "m 4"]
+    scores: Float[np.ndarray, "m"]
+
+
+@runtime_checkable
+class Matcher(Protocol):
+    """A network that finds the same places in two pictures.
+
+    A word of its own kind: what it gives are pairs of points, not a label of a sample, so no classifier stands for it.
+    """
+
+    def match(self, first: UInt8[np.ndarray, "h w 3"], second: UInt8[np.ndarray, "k l 3"]) -> Matches:
+        """Rows of x, y in the first picture and x, y in the second, in pixels, the surest first."""
+        ...
+
+
+@runtime_checkable
+class TrainableMatcher(Matcher, Protocol):
+    """A matcher that can be tuned: it says what its loss is, and which of its parameters learn."""
+
+    def matching_loss(
+        self,
+        first: Float[Tensor, "b 1 h w"],
+        second: Float[Tensor, "b 1 h w"],
+        points: Float[Tensor, "b n 4"],
+        known: Bool[Tensor, "b n"],
+    ) -> Float[Tensor, "b"]:
+        """The loss of each pair of grey pictures in [0, 1] whose `known` points belong together."""
+        ...
+
+    def tuned(self) -> Iterable[nn.Parameter]:
+        """The parameters that learn; all others stay."""
         ...

@@ -18,13 +18,14 @@ import numpy as np
 import torch
 
 from unseen.data.domain import Domain, Lazy
+from unseen.data.pairs import Pairs
 from unseen.methods import get
 from unseen.methods.base import UNKNOWN, VOCABULARY, Method, NotFittedError, _hints, clone, signatures
 from unseen.nn import train
 from unseen.nn.state import digest, pack
 from unseen.testing.compared import forecasts, learnt, outputs, random_states, snapshot
-from unseen.testing.inputs import Case, class_space, domain_of
-from unseen.testing.wrong import bad_inputs, bad_samples, bad_values, widened, without
+from unseen.testing.inputs import Case, class_space, domain_of, matches
+from unseen.testing.wrong import bad_inputs, bad_pairs, bad_samples, bad_values, widened, without
 
 
 class ContractError(AssertionError):
@@ -111,8 +112,9 @@ def the_card_is_complete(method: type[Method]) -> None:
 def an_unfitted_method_says_so(method: type[Method]) -> None:
     """Every output verb of an unfitted method raises `NotFittedError`."""
     made, x = method(), torch.zeros(2, 16)
-    for verb in ("forecast",) if forecasts(method) else ("predict", "predict_proba", "decision_function"):
-        if _decides(method) or verb in ("predict", "forecast"):
+    own = ("forecast",) if forecasts(method) else ("match",) if matches(method) else ()
+    for verb in own or ("predict", "predict_proba", "decision_function"):
+        if _decides(method) or verb in ("predict", *own):
             with refused(f"{verb} before fit", "has not been fitted", by=(NotFittedError,)):
                 getattr(made, verb)(x)
     if "network" in {name for base in method.__mro__[:-2] for name in vars(base)}:
@@ -282,8 +284,14 @@ def _elsewhere(x: Lazy) -> Lazy:
 def outputs_have_their_shapes_and_ranges(case: Case) -> None:
     """Labels are int64 in range, scores finite, probabilities sum to 1, samples stay as they were."""
     method, x = fitted(case), case.samples()
-    before = np.array(x)
+    before = snapshot(x) if matches(type(method)) else np.array(x)
     out = outputs(method, x)
+    if matches(type(method)):
+        need(snapshot(x) == before, "match must not change its pictures")
+        need(len(out["counts"]) == len(x), "match must give one table for each pair")
+        need(out["match"].ndim == 2 and out["match"].shape[1] == 4, "matches must be rows of four numbers")
+        need(np.isfinite(out["match"]).all(), "matches must be finite")
+        return
     need(np.array_equal(np.asarray(x), before), "predict must not change its samples")
     if forecasts(type(method)):
         need(out["forecast"].ndim == 3 and len(out["forecast"]) == len(x), "forecasts must be of shape (n, h, c)")
@@ -316,7 +324,8 @@ def each_sample_is_predicted_by_itself(case: Case) -> None:
     method, x = fitted(case), case.samples()
     whole = outputs(method, x)
     for size in (1, 7):
-        pieces = [outputs(method, x[start : start + size]) for start in range(0, len(x), size)]
+        parts = [slice(start, start + size) for start in range(0, len(x), size)]
+        pieces = [outputs(method, x.take(part) if isinstance(x, Pairs) else x[part]) for part in parts]
         for key, value in whole.items():
             joined = np.concatenate([piece[key] for piece in pieces])
             exact = key == "predict" and case.method.card.task == "class"
@@ -327,6 +336,9 @@ def each_sample_is_predicted_by_itself(case: Case) -> None:
 def tensors_arrays_and_domains_are_predicted_alike(case: Case) -> None:
     """Whatever holds the samples, the labels are the same."""
     method, x = fitted(case), case.samples()
+    if matches(case.method):
+        _pictures_are_matched_alike(method, x)
+        return
     say = _verb(method)
     expected = np.asarray(say(x)).tolist()
     array = np.asarray(x)
@@ -337,16 +349,38 @@ def tensors_arrays_and_domains_are_predicted_alike(case: Case) -> None:
         need(np.asarray(say(same)).tolist() == expected, f"predict must read {type(same).__name__} as it reads tensors")
 
 
+def _pictures_are_matched_alike(method: Method, pairs: Pairs) -> None:
+    """Bytes, PIL images and numbers from 0 to 1, in an array or read when asked for."""
+    from PIL import Image
+
+    expected = outputs(method, pairs)["match"].tobytes()
+    read = [list(side.x) for side in (pairs.left, pairs.right)]
+    changes: dict[str, Callable[[Any], Any]] = {
+        "an array": lambda x: x,
+        "PIL images": lambda x: Lazy(range(len(x)), lambda i: Image.fromarray(x[i])),
+        "tensors": lambda x: Lazy(range(len(x)), lambda i: torch.as_tensor(x[i].transpose(2, 0, 1) / 255)),
+    }
+    for told, change in changes.items():
+        left, right = (Domain(x=change(side), kind="image") for side in read)
+        found = outputs(method, Pairs(left, right))["match"].tobytes()
+        need(found == expected, f"match must read {told} as it reads bytes")
+
+
 def bad_samples_are_named(case: Case) -> None:
     """NaN, infinity, no sample, wrong width or type are refused as x."""
     say = _verb(fitted(case))
-    for value in bad_samples(case):
+    for what, pairs in bad_pairs(case).items() if matches(case.method) else ():
+        with refused(f"match of {what}", "pairs", "picture"):
+            say(pairs)
+    for value in bad_samples(case) if not matches(case.method) else ():
         with refused(f"predict of {np.asarray(value).dtype} {np.shape(value)}", "x"):
             say(value)
 
 
 def _verb(method: Any) -> Callable[[Any], Any]:
-    """What a method is asked: its forecast, or its prediction."""
+    """What a method is asked: its forecast, its matches, or its prediction."""
+    if matches(type(method)):
+        return method.match
     return method.forecast if forecasts(type(method)) else method.predict
 
 

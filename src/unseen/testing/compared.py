@@ -12,8 +12,10 @@ from torch import nn
 
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
+from unseen.data.pairs import Pairs
 from unseen.methods.base import Method
 from unseen.nn.state import digest
+from unseen.testing.inputs import matches
 
 
 def snapshot(value: Any) -> Any:
@@ -22,6 +24,8 @@ def snapshot(value: Any) -> Any:
         x = np.stack([np.asarray(sample) for sample in value.x]).tobytes()
         columns = {key: column.tolist() for key, column in value.columns.items()}
         return x, None if value.y is None else value.y.tolist(), np.asarray(value.ids).tolist(), columns, value.kind
+    if isinstance(value, Pairs):
+        return snapshot(value.left), snapshot(value.right), {key: list(map(str, c)) for key, c in value.columns.items()}
     if isinstance(value, ClassSpace):
         return (
             value.names,
@@ -65,6 +69,9 @@ def outputs(method: Method, x: Any) -> dict[str, Any]:
     """What a fitted method says of samples: its labels, and its scores if it gives any; or its forecasts."""
     if forecasts(type(method)):
         return {"forecast": method.forecast(x)}  # type: ignore[attr-defined]
+    if matches(type(method)):
+        found = method.match(x)  # type: ignore[attr-defined]
+        return {"match": np.concatenate(list(found)), "counts": np.array([len(rows) for rows in found])}
     out = {"predict": method.predict(x)}
     if type(method).decision_function is not Method.decision_function:
         out["decision_function"] = method.decision_function(x).numpy()

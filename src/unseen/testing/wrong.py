@@ -11,7 +11,7 @@ import numpy as np
 from torch import nn
 
 from unseen.data.classes import ClassSpace
-from unseen.data.domain import Domain
+from unseen.data.domain import Domain, Lazy
 from unseen.methods.parameters import Within
 from unseen.nn.classifier import feature_classifier
 from unseen.testing.inputs import N_SEEN, WIDTH, Case
@@ -105,6 +105,20 @@ def without(classes: ClassSpace, *keys: str) -> ClassSpace:
 def _known(classes: ClassSpace, keys: tuple[str, ...]) -> Mapping[str, Any]:
     kept = {key: getattr(classes, key) for key in ("descriptions", "embeddings")}
     return {key: value for key, value in kept.items() if key not in keys}
+
+
+def bad_pairs(case: Case) -> dict[str, Any]:
+    """What `match` must refuse."""
+    good = case.samples().take(slice(0, 2))
+    texts = Domain(x=np.array(["a", "b"]), kind="text")
+    empty = Domain(x=Lazy(range(2), lambda i: np.full((3, 40, 40), np.nan)), kind="image")
+    return {
+        "one picture": good.left,
+        "no pair": good.take([]),
+        "texts": good.replace(left=texts),
+        "pictures with nan": good.replace(right=empty),
+        "None": None,
+    }
 
 
 def bad_samples(case: Case) -> Iterator[Any]:

@@ -17,6 +17,7 @@ from unseen.data.sources.downloads import SourceUnavailable
 from unseen.data.sources.emoji import LOCALES, download_size, emoji, emoji_styles, emoji_words, in_common
 from unseen.data.sources.furniture import furniture, furniture_credit, furniture_download, furniture_makers
 from unseen.data.sources.npm import pins
+from unseen.data.sources.photographs import SETS, photographs, photographs_credit, photographs_download
 from unseen.data.sources.stamps import CREDIT as STAMPS_CREDIT
 from unseen.data.sources.stamps import stamps, stamps_download
 from unseen.data.sources.tones import TONED, emoji_tones
@@ -40,6 +41,7 @@ __all__ = [
     "in_common",
     "info",
     "list_sources",
+    "photographs",
     "save",
     "stamps",
 ]
@@ -84,6 +86,9 @@ def info(name: str) -> Source:
     if kind == "stamps":
         what = "photographs and clip art of a paint program, 16 classes, with captions in ten languages"
         return Source(name, what, STAMPS_CREDIT, stamps_download(), "apt-get")
+    if kind == "photographs":
+        what = "photographs without classes: to tune a matcher on, or to match"
+        return Source(name, what, photographs_credit(style), photographs_download(style), "apt-get")
     told = "29 classes or one each, with names and keywords"
     if kind == "tones":
         told = "people and hands in five skin tones, 1,650 pairs of tone and object"
@@ -102,10 +107,10 @@ def get(name: str, **options: Any) -> Domain:
     Parameters
     ----------
     name : str
-        ``digits:printed``, ``digits:handwritten``, ``emoji:STYLE``, ``tones:STYLE``, ``furniture:MAKER`` or
-        ``stamps:tuxpaint``.
+        ``digits:printed``, ``digits:handwritten``, ``emoji:STYLE``, ``tones:STYLE``, ``furniture:MAKER``,
+        ``photographs:SET`` or ``stamps:tuxpaint``.
     options
-        Passed to `digits`, `emoji`, `emoji_tones`, `furniture` or `stamps`.
+        Passed to `digits`, `emoji`, `emoji_tones`, `furniture`, `photographs` or `stamps`.
     """
     kind, style = _split(name)
     makers: dict[str, Callable[..., Domain]] = {
@@ -113,6 +118,7 @@ def get(name: str, **options: Any) -> Domain:
         "emoji": emoji,
         "tones": emoji_tones,
         "furniture": furniture,
+        "photographs": photographs,
         "stamps": lambda _, **told: stamps(**told),
     }
     return makers[kind](style, **options)
@@ -152,6 +158,7 @@ def _names() -> tuple[str, ...]:
         "emoji": emoji_styles(),
         "tones": TONED,
         "furniture": furniture_makers(),
+        "photographs": SETS,
         "stamps": ("tuxpaint",),
     }
     return tuple(f"{kind}:{style}" for kind, styles in kinds.items() for style in styles)

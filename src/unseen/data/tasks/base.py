@@ -23,6 +23,8 @@ class Task(abc.ABC):
     """What `Domain.task` says."""
     summary: ClassVar[str]
     """What the label of one sample is, in words."""
+    of_pairs: ClassVar[bool] = False
+    """Whether a label says something of two samples: one sample by itself then has none."""
 
     @abc.abstractmethod
     def check(self, y: Any, classes: ClassSpace | None = None) -> NDArray[Any]:

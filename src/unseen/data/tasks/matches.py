@@ -15,6 +15,7 @@ class _Matches(Rows):
     name = "matches"
     summary = "rows of x, y in the first picture and x, y in the second (pixels), of shape (matches, 4)"
     widths = (4,)
+    of_pairs = True
 
     def example(self, n: int, seed: int = 0, n_classes: int = 3) -> NDArray[Any]:
         rng = np.random.default_rng(seed)

@@ -1,0 +1,1 @@
+"""The same places in two pictures."""

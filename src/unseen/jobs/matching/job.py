@@ -1,0 +1,272 @@
+"""The same places in two pictures: read pairs, match, tell the geometry; tune a matcher on photographs."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import NDArray
+
+from unseen.data.domain import Domain
+from unseen.data.images import IMAGE_SUFFIXES, as_pixels, image_files
+from unseen.data.pairs import Pairs, read_pairs
+from unseen.methods.matching.matcher import PairMatcher
+from unseen.methods.matching.minima import MINIMA
+from unseen.nn.matchers import MATCHERS, matcher
+from unseen.nn.protocols import Matches
+from unseen.nn.state import load_state
+from unseen.nn.two_view import LEAST, View, two_view
+from unseen.runtime import track
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CHANCE = {"homography": (16, 0.02), "fundamental": (16, 0.08)}
+"""Inliers that unrelated pictures hardly reach: so many, and a share of the matches. Measured on 24 pairs of photos
+of unlike things with `auto`: 13 of 353 at most with a homography, 34 of 328 with a fundamental matrix."""
+COLUMNS = (("first", "second"), ("left", "right"), ("a", "b"), ("image1", "image2"))
+"""Usual names of the two columns of a table of pairs."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Matched:
+    """What was found in one pair.
+
+    Attributes
+    ----------
+    name, first, second : str
+        Of the pair and of its pictures.
+    pictures : pair of arrays (h, w, 3) of bytes
+        As they came; points are in their pixels.
+    matches : Matches
+    view : View
+        The geometry that most of them agree with.
+    """
+
+    name: str
+    first: str
+    second: str
+    pictures: tuple[NDArray[np.uint8], NDArray[np.uint8]]
+    matches: Matches
+    view: View
+
+    @property
+    def found(self) -> bool:
+        """Whether so many matches agree that it is hardly chance."""
+        return self.view.matrix is not None and self.view.count >= self.needed
+
+    @property
+    def needed(self) -> int:
+        """Inliers below which nothing is said to have been found."""
+        fewest, share = CHANCE[self.view.geometry]
+        return round(fewest + share * len(self.matches.points))
+
+    @property
+    def matrix(self) -> Float[np.ndarray, "3 3"] | None:
+        """The homography (first to second) or the fundamental matrix; None where nothing was found."""
+        return self.view.matrix if self.found else None
+
+
+# -- pairs -------------------------------------------------------------------------------------------------
+
+
+def read(first: str | os.PathLike[str], second: str | os.PathLike[str] | None = None) -> Pairs:
+    """Pairs of pictures: two files, two folders with files of equal names, or a table with two columns of paths.
+
+    Raises
+    ------
+    ValueError
+        If one is a file and the other a folder, no names are equal, or a table has no such columns.
+    FileNotFoundError
+        If one is not there.
+    """
+    a = Path(first)
+    if not a.exists():
+        raise FileNotFoundError(f"there is no {os.fspath(first)!r}")
+    if second is None:
+        if a.is_dir() or a.suffix.lower() in IMAGE_SUFFIXES:
+            raise ValueError(f"a second picture or folder is needed beside {os.fspath(first)!r}, or a table of pairs")
+        return _table(a)
+    b = Path(second)
+    if not b.exists():
+        raise FileNotFoundError(f"there is no {os.fspath(second)!r}")
+    if a.is_dir() != b.is_dir():
+        raise ValueError(f"two files or two folders must be given; got {os.fspath(first)!r} and {os.fspath(second)!r}")
+    if not a.is_dir():
+        return _of_files([a], [b], [a.stem])
+    files = [_pictures(folder) for folder in (a, b)]
+    names = sorted(files[0].keys() & files[1].keys())
+    if not names:
+        some = ", ".join(str(next(iter(part.values()), folder)) for part, folder in zip(files, (a, b)))
+        raise ValueError(f"the folders have no pictures of equal names (endings aside), such as: {some}")
+    left, right = ([part[name] for name in names] for part in files)
+    return _of_files(left, right, names)
+
+
+def _pictures(folder: Path) -> dict[str, Path]:
+    """Pictures of a folder by their path in it without ending."""
+    files = (path for path in sorted(folder.rglob("*")) if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+    return {str(path.relative_to(folder).with_suffix("")): path for path in files}
+
+
+def _of_files(left: Sequence[Path], right: Sequence[Path], names: Sequence[str]) -> Pairs:
+    ids = np.array(names, dtype=np.str_)
+    sides = [
+        Domain(
+            x=image_files(files), kind="image", ids=ids, columns={"file": np.array(list(map(str, files)))}, name=told
+        )
+        for told, files in (("first", left), ("second", right))
+    ]
+    return Pairs(sides[0], sides[1], name=names[0] if len(names) == 1 else "pairs")
+
+
+def _table(file: Path) -> Pairs:
+    from unseen.data.loaders.common import locate
+    from unseen.data.loaders.table import read_frame
+
+    fs, path = locate(file)
+    headers = list(read_frame(fs, path, []).columns)
+    lower = {str(name).lower(): name for name in headers}
+    for names in COLUMNS:
+        if set(names) <= set(lower):
+            left, right = (lower[name] for name in names)
+            break
+    else:
+        if len(headers) < 2:
+            raise ValueError(f"{file}: a table of pairs needs two columns of paths, such as first and second")
+        left, right = headers[:2]
+    pairs = read_pairs(file, left=left, right=right, on_error="fail")
+    if pairs.left.kind != "image" or pairs.right.kind != "image":
+        raise ValueError(f"{file}: the columns {left} and {right} must hold paths of pictures")
+    frame = read_frame(fs, path, [left, right])
+    sides = [
+        side.replace(columns={"file": frame[column].astype(str).to_numpy().astype(np.str_)})
+        for side, column in ((pairs.left, left), (pairs.right, right))
+    ]
+    return Pairs(sides[0], sides[1], ids=pairs.ids, columns=pairs.columns, name=pairs.name)
+
+
+def photographs(folder: str | os.PathLike[str]) -> Domain:
+    """All pictures of a folder and its folders, without labels: what a matcher is tuned on."""
+    path = Path(folder)
+    if not path.is_dir():
+        raise FileNotFoundError(f"there is no folder {os.fspath(folder)!r}")
+    files = _pictures(path)
+    if not files:
+        raise ValueError(f"{os.fspath(folder)} holds no pictures")
+    return Domain(x=image_files(list(files.values())), kind="image", ids=np.array(list(files)), name=path.name)
+
+
+# -- matchers ----------------------------------------------------------------------------------------------
+
+
+def make(name: str | os.PathLike[str], *, points: int = 2048, **settings: Any) -> PairMatcher:
+    """A matcher by name, or one that was saved.
+
+    Parameters
+    ----------
+    name : str or path
+        One of `unseen.nn.matchers.MATCHERS`, ``auto`` (XFeat on pictures as they are, inverted, and as gradients; the
+        most inliers win), or a folder that `tune` was saved to.
+    points : int
+        Most points of a picture; a saved matcher has its own.
+    settings
+        `longest`, `rotations`, `renderings`, `geometry`, `threshold` of `PairMatcher`.
+    """
+    if os.fspath(name) == "auto":
+        return PairMatcher(**{"renderings": True, **settings}).fit(model=matcher("xfeat", points=points))
+    if os.fspath(name) in MATCHERS:
+        return PairMatcher(**settings).fit(model=matcher(os.fspath(name), points=points))
+    if not (Path(name) / "state.json").exists():
+        told = ", ".join(("auto", *MATCHERS))
+        raise ValueError(f"matcher must be {told}, or the folder of a saved one; got {os.fspath(name)!r}")
+    kinds: dict[str, type[PairMatcher]] = {kind.card.slug: kind for kind in (PairMatcher, MINIMA)}
+    saved = load_state(name)
+    if not isinstance(saved, dict) or saved.get("method") not in kinds:
+        raise ValueError(f"{os.fspath(name)} holds no matcher")
+    return kinds[saved["method"]]._from_state(saved).set_params(**settings)
+
+
+TUNABLE = ("xfeat", "xfeat+lighterglue")
+"""Matchers that `tune` tunes."""
+
+
+def tune(source: Domain, name: str = "xfeat", *, points: int = 2048, **settings: Any) -> MINIMA:
+    """A matcher of `TUNABLE`, tuned on photographs that are rendered in many modalities, by `settings` of `MINIMA`."""
+    if name not in TUNABLE:
+        raise ValueError(f"matcher must be {' or '.join(TUNABLE)} to be tuned; got {name!r}")
+    return MINIMA(**settings).fit(source=source, model=matcher(name, points=points))
+
+
+# -- matching ----------------------------------------------------------------------------------------------
+
+
+def match(pairs: Pairs, method: PairMatcher) -> Iterator[Matched]:
+    """Match one pair after the other, and find the geometry that most of its matches agree with."""
+    assert pairs.ids is not None
+    names = [[str(x) for x in side.columns.get("file", pairs.ids)] for side in (pairs.left, pairs.right)]
+    for i in track(range(len(pairs)), "pairs"):
+        first, second = as_pixels(pairs.left.x[i]), as_pixels(pairs.right.x[i])
+        found = method.matches_of(first, second)
+        view = two_view(found.points, method.geometry, _allowed(method, first, second))
+        yield Matched(str(pairs.ids[i]), names[0][i], names[1][i], (first, second), found, view)
+
+
+def _allowed(method: PairMatcher, first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
+    """Pixels that an inlier may be off in the pictures as they came: the threshold is one of the pictures matched."""
+    return method.threshold * max(1.0, max(*first.shape[:2], *second.shape[:2]) / method.longest)
+
+
+def table(results: Sequence[Matched]) -> pd.DataFrame:
+    """A row for each match: pair, x1, y1, x2, y2 (pixels of the pictures as they came), score, inlier."""
+    import pandas as pd
+
+    parts = [
+        pd.DataFrame(one.matches.points.round(2), columns=["x1", "y1", "x2", "y2"]).assign(
+            pair=one.name, score=one.matches.scores.round(4), inlier=one.view.inliers & one.found
+        )
+        for one in results
+    ]
+    return pd.concat(parts, ignore_index=True)[["pair", "x1", "y1", "x2", "y2", "score", "inlier"]]
+
+
+def told(one: Matched, method: PairMatcher) -> dict[str, Any]:
+    """What was found in a pair, in numbers that JSON can hold."""
+    return {
+        "pair": one.name,
+        "first": one.first,
+        "second": one.second,
+        "matches": len(one.matches.points),
+        "inliers": one.view.count if one.found else 0,
+        "found": one.found,
+        "needed": one.needed,
+        "geometry": one.view.geometry,
+        "matrix": None if one.matrix is None else one.matrix.tolist(),
+        "advice": [] if one.found else advice(one, method),
+    }
+
+
+def advice(one: Matched, method: PairMatcher) -> list[str]:
+    """What to try where nothing was found, the likeliest first."""
+    tips = []
+    if min(*one.pictures[0].shape[:2], *one.pictures[1].shape[:2]) < 100:
+        tips.append("a picture has fewer than 100 pixels a side: take a larger one")
+    if not method.rotations:
+        tips.append("--rotations, if one picture may be turned")
+    if not method.renderings:
+        tips.append("--renderings (or --matcher auto), if one looks like a negative or a drawing of the other")
+    if isinstance(method, MINIMA):
+        tips.append("--matcher auto, without tuning")
+    else:
+        tips.append("--tune FOLDER, with photographs like yours")
+    tips.append("--matcher aliked+lightglue, slower and stronger on photographs")
+    if one.view.geometry == "homography":
+        tips.append("--geometry fundamental, if the scene has depth and the camera moved")
+    if len(one.matches.points) >= LEAST[one.view.geometry]:
+        tips.append(f"--threshold {2 * method.threshold:g}, if pictures are blurred or distorted")
+    return tips

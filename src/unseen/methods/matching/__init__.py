@@ -1,0 +1,1 @@
+"""Matches between pictures: of other modalities, other scenes."""

@@ -1,0 +1,159 @@
+"""A matcher as it is: what every tuned one is compared with, and how both are asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from unseen.data.images import as_pixels
+from unseen.data.opencv import opencv
+from unseen.data.pairs import Pairs
+from unseen.data.simulate.modalities import luma
+from unseen.data.tasks.base import objects
+from unseen.methods.base import Card, Method
+from unseen.methods.matching.needs import AMatcher
+from unseen.methods.parameters import Positive, Within
+from unseen.methods.verbs import gives
+from unseen.nn.protocols import Matcher, Matches
+from unseen.nn.two_view import two_view
+
+Picture = NDArray[np.uint8]
+
+
+class PairMatcher(Method):
+    """Match pairs of pictures with a network that is used as it is.
+
+    Parameters
+    ----------
+    longest : int, >= 32
+        Pixels of the longer side above which a picture is made smaller first; coordinates are those of the picture as
+        it came.
+    rotations : bool
+        Whether the second picture is tried upright and turned by 90, 180 and 270 degrees.
+    renderings : bool
+        Whether both pictures are tried as they are, with one inverted, and both as the strength of their gradient.
+    geometry : {"homography", "fundamental"}
+        What matches must agree with: where several ways are tried, that with the most inliers wins.
+    threshold : float, > 0
+        Pixels that an inlier may be off.
+    """
+
+    card = Card(
+        slug="matcher",
+        title="A matcher as it is",
+        venue="",
+        summary="Match pairs of pictures with published weights, untuned.",
+        unseen={"modalities"},
+        modalities={"image"},
+        protocols={"matching"},
+        task="matches",
+        needs=(AMatcher(),),
+        at_prediction={"longest", "rotations", "renderings", "geometry", "threshold"},
+        baseline=True,
+        cost=0.1,
+    )
+
+    longest: Annotated[int, Within(32)] = 1200
+    rotations: bool = False
+    renderings: bool = False
+    geometry: Literal["homography", "fundamental"] = "homography"
+    threshold: Positive = 3.0
+
+    def fit(self, *, model: nn.Module) -> Self:
+        """Keep the matcher; nothing is learnt."""
+        check_matcher(model)
+        self.network_ = model
+        return self
+
+    @gives("matches", reads="pairs")
+    def match(self, pairs: Pairs) -> NDArray[Any]:
+        """Matches of every pair: n arrays (matches, 4) of x, y in the left and x, y in the right picture.
+
+        The surest come first. No row says that nothing was found.
+        """
+        return objects(found.points for found in self.matched(pairs))
+
+    def matched(self, pairs: Pairs) -> Iterator[Matches]:
+        """Matches of one pair after the other, with how sure each is."""
+        for i in range(len(pairs)):
+            yield self.matches_of(as_pixels(pairs.left.x[i]), as_pixels(pairs.right.x[i]))
+
+    def matches_of(self, first: Picture, second: Picture) -> Matches:
+        """Matches of two pictures, (h, w, 3) of bytes."""
+        (one, a), (other, b) = (smaller(picture, self.longest) for picture in (first, second))
+        tried = [
+            self._match(x, turned(y, quarter), quarter, other.shape)
+            for x, y in (ways(one, other) if self.renderings else [(one, other)])
+            for quarter in (range(4) if self.rotations else (0,))
+        ]
+        best = max(tried, key=self._agreeing) if len(tried) > 1 else tried[0]
+        scale = np.array([a, a, b, b])
+        return Matches((best.points + 0.5) * scale - 0.5, best.scores)
+
+    def _match(self, first: Picture, second: Picture, quarter: int, shape: tuple[int, ...]) -> Matches:
+        network: Any = self.network_
+        found: Matches = network.match(first, second)
+        points = np.column_stack([found.points[:, :2], unturned(found.points[:, 2:], quarter, shape)])
+        return Matches(points, found.scores)
+
+    def _agreeing(self, found: Matches) -> int:
+        return two_view(found.points, self.geometry, self.threshold).count
+
+
+# -- what is tried -----------------------------------------------------------------------------------------
+
+
+class Ways(NamedTuple):
+    """Both pictures in one of the renderings."""
+
+    first: Picture
+    second: Picture
+
+
+def ways(first: Picture, second: Picture) -> list[Ways]:
+    """As they are, the second inverted, and the strength of both gradients."""
+    return [Ways(first, second), Ways(first, 255 - second), Ways(gradient(first), gradient(second))]
+
+
+def gradient(picture: Picture) -> Picture:
+    """How strongly a blurred grey picture changes, stretched to its 99th percentile: the same for a negative."""
+    cv2 = opencv()
+    grey = cv2.GaussianBlur(luma(picture), (0, 0), 1.0)
+    strength = np.hypot(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1))
+    top = max(float(np.percentile(strength, 99)), 1e-6)
+    return np.repeat((255 * np.clip(strength / top, 0, 1)).astype(np.uint8)[..., None], 3, axis=2)
+
+
+def turned(picture: Picture, quarter: int) -> Picture:
+    """A picture turned by so many quarters against the clock."""
+    return np.ascontiguousarray(np.rot90(picture, quarter))
+
+
+def unturned(points: NDArray[np.float64], quarter: int, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Points of the turned picture where they are in the one of that shape (height, width, ...)."""
+    x, y, (height, width) = points[:, 0], points[:, 1], shape[:2]
+    back = {0: (x, y), 1: (width - 1 - y, x), 2: (width - 1 - x, height - 1 - y), 3: (y, height - 1 - x)}
+    return np.column_stack(back[quarter])
+
+
+def smaller(picture: Picture, longest: int) -> tuple[Picture, float]:
+    """A picture with no side above `longest`, and how many of its own pixels one of the new is."""
+    height, width = picture.shape[:2]
+    scale = max(height, width) / longest
+    if scale <= 1:
+        return picture, 1.0
+    cv2 = opencv()
+    size = (max(round(width / scale), 1), max(round(height / scale), 1))
+    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA), scale
+
+
+def check_matcher(model: nn.Module) -> None:
+    """Raise `TypeError` unless the network matches pictures."""
+    if not isinstance(model, Matcher):
+        raise TypeError(
+            f"model must be a matcher (unseen.nn.matchers.matcher makes one); a {type(model).__name__} has no match"
+        )

