@@ -44,24 +44,20 @@ from unseen.nn.state import digest
 from unseen.nn.weight_space import weights_of
 
 BUDGET: Mapping[str, Any] = {
-    "iterations": 150, "warm_up": 15, "average_every": 15, "batch_size": 32, "learning_rate": 1e-3,
+    "iterations": 60, "warm_up": 6, "average_every": 6, "batch_size": 32, "learning_rate": 1e-3,
 }  # fmt: skip
-"""Of every arm."""
-CONSOLIDATION = 0.1
-"""Weights of a small network move further than CLIP's: chosen on development streams among 1, 0.1 and 0.01."""
+"""Of every arm; everything else is as the papers have it."""
 OTHERS = ("fine-tuning", "wise-ft", "lwf", "lwf-vr", "icarl")
 """The methods that ZSCL is compared with."""
 ARMS: Mapping[str, Mapping[str, Any]] = {
-    **{name: VARIANTS[name] for name in ("zero-shot", *OTHERS)},
     **{
-        name: {"consolidation": CONSOLIDATION, **VARIANTS[name]}
+        name: VARIANTS[name]
         for name in (
-            "distillation alone", "zscl*", "without averaging", "without distillation", "previous teacher",
-            "student texts", "zscl",
+            "zero-shot", *OTHERS, "distillation alone", "zscl*", "without distillation", "previous teacher", "zscl"
         )
     },
-    "task's own references": {"consolidation": CONSOLIDATION, "pictures": "task", "texts": "task"},
-    "noise as references": {"consolidation": CONSOLIDATION, "texts": "noise"},
+    "task's own references": {"pictures": "task", "texts": "task"},
+    "noise as references": {"texts": "noise"},
 }  # fmt: skip
 GRADED = Stream(lambda truth, found: {"accuracy": accuracy(truth, found)})
 
@@ -271,7 +267,7 @@ claim = Claim(
             run=grown,
             development=("development noto", "development openmoji"),
             confirmation=("confirmation noto-v1", "confirmation fluent-emoji", "confirmation emojione-monotone"),
-            seeds=(0, 1), fresh_seeds=(100, 101), unit="vendor",
+            seeds=(0,), fresh_seeds=(100,), unit="vendor",
             data=lambda case: [by(case.split()[1], "subgroup"), *read(case)]),
     },
     licences=(worlds.EMOJI, worlds.STAMPS, worlds.DIGITS, worlds.FONTS, FASHION_CREDIT, worlds.LITE0, worlds.MINILM),
