@@ -261,8 +261,8 @@ class TunableGlue(SparseMatcher):
             if kept.sum() < 4 or not all(len(side.points) for side in found):
                 losses.append(0 * sum(parameter.sum() for parameter in self.tuned()))
                 continue
-            places = [side.points.cpu().double().numpy() for side in found]
-            truth = assignment(*places, rows[kept].cpu().double().numpy())
+            here, there = (side.points.cpu().double().numpy() for side in found)
+            truth = assignment(here, there, rows[kept].cpu().double().numpy())
             losses.append(glue_loss(network, found[0], found[1], size, truth))
         return torch.stack(cast(list[Tensor], losses))
 

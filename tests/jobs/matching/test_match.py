@@ -105,7 +105,7 @@ def test_unrelated_pictures_are_not_said_to_match() -> None:
         method = job.make(name, rotations=True)
         found = method.matches_of(*PHOTOGRAPHS)
         view = job.two_view(found.points)
-        one = job.Matched("x", "a", "b", (*PHOTOGRAPHS,), found, view)
+        one = job.Matched("x", "a", "b", (*PHOTOGRAPHS,), 200, found, view)
         assert not one.found, (name, view.count)
         assert job.told(one, method)["matrix"] is None
 

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 CHANCE = {"homography": (16, 0.02), "fundamental": (16, 0.08)}
 """Inliers that unrelated pictures hardly reach: so many, and a share of the matches. Measured on 24 pairs of photos
 of unlike things with `auto`: 13 of 353 at most with a homography, 34 of 328 with a fundamental matrix."""
+SHOWN = 40
+"""Pairs whose pictures are kept, for a page."""
 COLUMNS = (("first", "second"), ("left", "right"), ("a", "b"), ("image1", "image2"))
 """Usual names of the two columns of a table of pairs."""
 
@@ -41,8 +43,10 @@ class Matched:
     ----------
     name, first, second : str
         Of the pair and of its pictures.
-    pictures : pair of arrays (h, w, 3) of bytes
-        As they came; points are in their pixels.
+    pictures : pair of arrays (h, w, 3) of bytes, or None
+        As they came; points are in their pixels. None of pairs beyond those that are shown.
+    shortest : int
+        Pixels of the shortest side of both.
     matches : Matches
     view : View
         The geometry that most of them agree with.
@@ -51,7 +55,8 @@ class Matched:
     name: str
     first: str
     second: str
-    pictures: tuple[NDArray[np.uint8], NDArray[np.uint8]]
+    pictures: tuple[NDArray[np.uint8], NDArray[np.uint8]] | None
+    shortest: int
     matches: Matches
     view: View
 
@@ -206,15 +211,20 @@ def tune(source: Domain, name: str = "xfeat", *, points: int = 2048, **settings:
 # -- matching ----------------------------------------------------------------------------------------------
 
 
-def match(pairs: Pairs, method: PairMatcher) -> Iterator[Matched]:
-    """Match one pair after the other, and find the geometry that most of its matches agree with."""
+def match(pairs: Pairs, method: PairMatcher, *, shown: int = SHOWN) -> Iterator[Matched]:
+    """Match one pair after the other, and find the geometry that most of its matches agree with.
+
+    The pictures of the first `shown` pairs are kept with them.
+    """
     assert pairs.ids is not None
     names = [[str(x) for x in side.columns.get("file", pairs.ids)] for side in (pairs.left, pairs.right)]
     for i in track(range(len(pairs)), "pairs"):
         first, second = as_pixels(pairs.left.x[i]), as_pixels(pairs.right.x[i])
         found = method.matches_of(first, second)
         view = two_view(found.points, method.geometry, _allowed(method, first, second))
-        yield Matched(str(pairs.ids[i]), names[0][i], names[1][i], (first, second), found, view)
+        kept = (first, second) if i < shown else None
+        shortest = min(*first.shape[:2], *second.shape[:2])
+        yield Matched(str(pairs.ids[i]), names[0][i], names[1][i], kept, shortest, found, view)
 
 
 def _allowed(method: PairMatcher, first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
@@ -254,7 +264,7 @@ def told(one: Matched, method: PairMatcher) -> dict[str, Any]:
 def advice(one: Matched, method: PairMatcher) -> list[str]:
     """What to try where nothing was found, the likeliest first."""
     tips = []
-    if min(*one.pictures[0].shape[:2], *one.pictures[1].shape[:2]) < 100:
+    if one.shortest < 100:
         tips.append("a picture has fewer than 100 pixels a side: take a larger one")
     if not method.rotations:
         tips.append("--rotations, if one picture may be turned")

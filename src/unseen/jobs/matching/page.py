@@ -10,9 +10,6 @@ from unseen.methods.matching.matcher import PairMatcher
 from unseen.report.pages import FIGURES, image_source, render_page
 from unseen.report.tasks.matches import LINES, draw
 
-SHOWN = 40
-"""Pairs on a page."""
-
 
 def page(results: Sequence[Matched], method: PairMatcher, matcher: str, csv: str) -> bytes:
     """The page; it needs nothing else.
@@ -27,6 +24,7 @@ def page(results: Sequence[Matched], method: PairMatcher, matcher: str, csv: str
     csv : str
         Name of the table of all matches.
     """
+    shown = [one for one in results if one.pictures is not None]
     n = sum(one.found for one in results)
     single = results[0].view.count if len(results) == 1 else 0
     return render_page(
@@ -40,12 +38,11 @@ def page(results: Sequence[Matched], method: PairMatcher, matcher: str, csv: str
         longest=method.longest,
         lines=LINES,
         csv=csv,
-        more=max(0, len(results) - SHOWN),
-        pairs=[
-            {
-                **told(one, method),
-                "picture": image_source(draw(*one.pictures, one.matches.points, one.view.inliers & one.found), "jpeg"),
-            }
-            for one in results[:SHOWN]
-        ],
+        more=len(results) - len(shown),
+        pairs=[{**told(one, method), "picture": _drawn(one)} for one in shown],
     )
+
+
+def _drawn(one: Matched) -> str:
+    assert one.pictures is not None
+    return image_source(draw(*one.pictures, one.matches.points, one.view.inliers & one.found), "jpeg")

@@ -120,7 +120,7 @@ class MINIMA(PairMatcher):
             "The engine's events are the published simulation. Its five networks (StyleBooth tuned on infrared pairs, "
             "Depth-Anything-V2, DSINE, Anime2Sketch, PaintTransformer) have stand-ins, functions of the picture and "
             "a seed; `register_modality` puts a network in the place of one.",
-            "What is tuned is XFeat, whose heads that find points stay, with BatchNorm as it was; or LightGlue on frozen "
+            "What is tuned is XFeat, whose heads that find points stay, BatchNorm as it was; or LightGlue on frozen "
             "XFeat (`matcher('xfeat+lighterglue')`). Any network with `matching_loss` and `tuned` is tuned "
             "likewise.",
             "Pictures become grey by luma after the engine; XFeat itself averages channels, which makes both colours "
