@@ -56,6 +56,7 @@ METHODS = {
     "meta-dmoe": "adaptation.meta_dmoe:MetaDMoE",
     "crafting-shifts": "generalization.crafting_shifts:CraftingShifts",
     "ugt": "adaptation.ugt:UGT",
+    "idm": "adaptation.idm:IDM",
     "zeroq": "compression.zeroq:ZeroQ",
     "parzc": "compression.parzc:ParZC",
     "genie": "compression.genie:Genie",

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
-from unseen.methods.checks import as_input, as_regions, as_texts, check_words, prepare, width_of
+from unseen.methods.checks import as_input, as_pictures, as_regions, as_texts, check_words, prepare, width_of
 from unseen.methods.lookup import class_of
 from unseen.methods.parameters import Seed, check
 from unseen.methods.verbs import Verb, gives, verb_of
@@ -326,6 +326,8 @@ def _giving(function: Callable[..., Any], verb: Verb) -> Callable[..., Any]:
         width = vars(self).get("n_features_in_")
         if verb.reads == "text" or set(self.card.modalities) == {"text"}:
             samples: Any = as_texts(x)
+        elif verb.reads == "pictures":
+            samples = as_pictures(x)
         elif self.reads_regions:
             samples = as_regions(x, width)
         else:
@@ -334,7 +336,8 @@ def _giving(function: Callable[..., Any], verb: Verb) -> Callable[..., Any]:
             with torch.no_grad():
                 return function(self, samples, *args, **kwargs)
         except RuntimeError as error:  # what torch raises where shapes do not fit
-            told = f"x of shape {tuple(samples.shape)} cannot be read by this {type(self).__name__}"
+            shape = tuple(samples.shape) if isinstance(samples, Tensor) else (len(samples), *np.shape(samples[0]))
+            told = f"x of shape {shape} cannot be read by this {type(self).__name__}"
             raise ValueError(f"{told}: {error}") from error
 
     return wrapper

@@ -9,15 +9,16 @@ from typing import Any, Literal, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-Reads = Literal["card", "text", "doubles"]
+Reads = Literal["card", "text", "doubles", "pictures"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Verb:
     """What a verb gives, in the field's word for it, and how its first argument is read.
 
-    `reads` is ``"card"`` (numbers, texts or features of regions, as the card says), ``"text"``, or ``"doubles"``:
-    numbers of which those in double precision stay so, as they may exceed what single precision holds.
+    `reads` is ``"card"`` (numbers, texts or features of regions, as the card says), ``"text"``, ``"doubles"``: numbers
+    of which those in double precision stay so, as they may exceed what single precision holds, or ``"pictures"``: a
+    list of tensors (c, h, w), whose sizes may differ.
     """
 
     gives: str

@@ -12,6 +12,7 @@ from torch import nn
 
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
+from unseen.data.tasks import task_of
 from unseen.methods.base import Method
 from unseen.nn.state import digest
 
@@ -21,7 +22,8 @@ def snapshot(value: Any) -> Any:
     if isinstance(value, Domain):
         x = np.stack([np.asarray(sample) for sample in value.x]).tobytes()
         columns = {key: column.tolist() for key, column in value.columns.items()}
-        return x, None if value.y is None else value.y.tolist(), np.asarray(value.ids).tolist(), columns, value.kind
+        y = None if value.y is None else [task_of(value.task).digest(label) for label in value.y]
+        return x, y, np.asarray(value.ids).tolist(), columns, value.kind
     if isinstance(value, ClassSpace):
         return (
             value.names,
@@ -61,11 +63,17 @@ def forecasts(method: type[Method]) -> bool:
     return hasattr(method, "forecast")
 
 
+def plain(labels: Any) -> Any:
+    """Labels as one array of numbers: those of a task whose labels are arrays, (n,) objects, as (n, ...)."""
+    array = np.asarray(labels)
+    return np.stack(list(array)) if array.dtype.hasobject else array
+
+
 def outputs(method: Method, x: Any) -> dict[str, Any]:
     """What a fitted method says of samples: its labels, and its scores if it gives any; or its forecasts."""
     if forecasts(type(method)):
         return {"forecast": method.forecast(x)}  # type: ignore[attr-defined]
-    out = {"predict": method.predict(x)}
+    out = {"predict": plain(method.predict(x))}
     if type(method).decision_function is not Method.decision_function:
         out["decision_function"] = method.decision_function(x).numpy()
         out["predict_proba"] = method.predict_proba(x).numpy()
