@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -11,8 +12,11 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from unseen.data.pixels import UNKNOWN
+from unseen.data.domain import Domain
+from unseen.data.pixels import UNKNOWN, mask_batches
+from unseen.data.samplers import Batch
 from unseen.nn.build import builder
+from unseen.nn.train import Run, train
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of ImageNet's pictures with values in [0, 1], by which published backbones read them."""
@@ -233,3 +237,50 @@ def pixel_loss(
     if weight is not None:
         losses = losses * weight
     return losses.sum() / (y != UNKNOWN).sum().clamp_min(1)
+
+
+# -- training on what is labelled --------------------------------------------------------------------------
+
+
+def train_segmenter(
+    network: nn.Module,
+    source: Domain,
+    *,
+    steps: int = 600,
+    batch_size: int = 16,
+    learning_rate: float = 2e-3,
+    crop: int | None = None,
+    name: str = "source",
+) -> nn.Module:
+    """Train a network on pictures with masks, in place: cross entropy, Adam, a rate that falls to nothing (poly 0.9).
+
+    Parameters
+    ----------
+    network : Module
+        A `nn.protocols.Segmenter`.
+    source : Domain
+        Pictures with masks, (3, h, w).
+    steps, batch_size : int
+    learning_rate : float
+    crop : int, optional
+        Side of random squares; whole pictures, all of one size, if absent.
+    """
+    network.train()
+    optimizer = torch.optim.Adam(network.parameters(), learning_rate)
+    decay = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: max(1 - step / steps, 0.0) ** 0.9)
+
+    def objective(batch: Batch, run: Run) -> Tensor:
+        assert batch.y is not None
+        return pixel_loss(network(batch.x), batch.y)
+
+    train(
+        objective,
+        name=name,
+        nets={"network": network},
+        optimizers={"adam": optimizer},
+        schedulers={"decay": decay},
+        batches=mask_batches(source, batch_size, crop=crop, endless=True),
+        epochs=math.ceil(steps / 25),
+        steps_per_epoch=min(25, steps),
+    )
+    return network.eval()
