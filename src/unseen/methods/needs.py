@@ -179,10 +179,14 @@ class PixelClasses(Need):
         for i, sample in enumerate(value.x):
             picture = as_picture(sample)
             if picture.ndim != 3 or picture.shape[0] != 3:
-                raise ValueError(f"{word} must hold RGB pictures, (3, height, width); sample {i} is {tuple(picture.shape)}")
+                raise ValueError(
+                    f"{word} must hold RGB pictures, (3, height, width); sample {i} is {tuple(picture.shape)}"
+                )
             low, high = float(picture.min()), float(picture.max())
             if not (low >= 0 and high <= 1):
-                raise ValueError(f"{word} must hold pictures with values in [0, 1]; sample {i} has {low:.3g} to {high:.3g}")
+                raise ValueError(
+                    f"{word} must hold pictures with values in [0, 1]; sample {i} has {low:.3g} to {high:.3g}"
+                )
 
     def example(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Return twelve pictures with masks, four pictures to adapt to, and a small network of as many classes."""

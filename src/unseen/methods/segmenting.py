@@ -31,12 +31,12 @@ class SegmentingMethod(Method):
         return torch.cat([self.network_(part) for part in torch.split(x, _AT_ONCE)])
 
     @gives("masks", reads="pictures")
-    def predict(self, x: Sequence[Tensor]) -> NDArray[Any]:
+    def predict(self, x: Any) -> NDArray[Any]:
         """The class of every pixel: an array of n masks, each (h, w), int64."""
         return objects(mask for mask, _ in self._each(x))
 
     @gives("masks and probabilities", reads="pictures")
-    def predict_sure(self, x: Sequence[Tensor]) -> tuple[NDArray[Any], NDArray[Any]]:
+    def predict_sure(self, x: Any) -> tuple[NDArray[Any], NDArray[Any]]:
         """The class of every pixel, and its probability: two arrays of n arrays (h, w)."""
         both = self._each(x)
         return objects(mask for mask, _ in both), objects(sure for _, sure in both)

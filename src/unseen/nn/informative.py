@@ -19,8 +19,9 @@ def pixel_uncertainty(
 ) -> Float[Tensor, "b h w"]:
     """How unsure a model is of every pixel.
 
-    ``"entropy"`` is -sum p log p / log C, 1 for a uniform prediction and 0 for a certain one; ``"margin"`` 1 - (p1 - p2)
-    of the two likeliest classes; ``"disagreement"`` KL(p' || p) from what it says of the `other` view of the picture.
+    ``"entropy"`` is -sum p log p / log C, 1 for a uniform prediction and 0 for a certain one; ``"margin"``
+    1 - (p1 - p2) of the two likeliest classes; ``"disagreement"`` KL(p' || p) from what it says of the
+    `other` view of the picture.
     """
     log_p = torch.log_softmax(logits, dim=1)
     if kind == "entropy":
@@ -100,9 +101,7 @@ class InformativeSelector(nn.Module):
         return torch.tensor([self._one(float(score)) for score in scores], dtype=torch.bool)
 
     def _one(self, score: float) -> bool:
-        if self.q == 0 and self.by == "quantile":
-            keep = True
-        elif self.seen < self.warm:
+        if (self.q == 0 and self.by == "quantile") or self.seen < self.warm:
             keep = True
         elif self.by == "mean":
             keep = score >= float(self.numbers[2])

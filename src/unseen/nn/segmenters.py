@@ -1,4 +1,4 @@
-"""Networks that give every pixel a class: a small U-Net, and those of torchvision and transformers, cut before the head."""
+"""Networks that give every pixel a class: a small U-Net, and those of others, cut before the head."""
 
 from __future__ import annotations
 
@@ -205,8 +205,8 @@ def as_segmenter(network: nn.Module) -> SegmentationNetwork:
     """
     if not callable(getattr(network, "embed", None)) or not isinstance(getattr(network, "head", None), nn.Module):
         raise TypeError(
-            f"model must have `embed` (features of places) and `head` (a 1 x 1 classifier), as `nn.protocols.Segmenter` "
-            f"says; a {type(network).__name__} has not. Build it with unseen.nn.segmenters"
+            f"model must have `embed` (features of places) and `head` (a 1 x 1 classifier), as "
+            f"`nn.protocols.Segmenter` says; a {type(network).__name__} has not. Build it with unseen.nn.segmenters"
         )
     network = copy.deepcopy(network)
     for parameter in network.parameters():

@@ -1,4 +1,4 @@
-"""The look of one picture given to another, without anything learnt: statistics of channels, and amplitudes of waves."""
+"""The look of one picture given to another, by statistics of channels or amplitudes of waves; nothing is learnt."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ from torch import Tensor, nn
 Space = Literal["lab", "rgb", "fourier", "none"]
 EPSILON = 1e-6
 
-_TO_XYZ = torch.tensor(
-    [[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]]
-)
+_TO_XYZ = torch.tensor([[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]])
 _WHITE = torch.tensor([0.95047, 1.0, 1.08883])
 _CUT = 6 / 29
 

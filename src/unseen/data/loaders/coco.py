@@ -24,7 +24,9 @@ def coco_masks(data: Any) -> tuple[dict[str, CocoMask | None], tuple[str, ...]]:
     ValueError
         If the file is not of COCO's form.
     """
-    if not isinstance(data, dict) or not all(isinstance(data.get(k), list) for k in ("images", "annotations", "categories")):
+    if not isinstance(data, dict) or not all(
+        isinstance(data.get(k), list) for k in ("images", "annotations", "categories")
+    ):
         raise ValueError("a COCO file must hold lists of images, annotations and categories")
     try:
         categories = sorted(data["categories"], key=lambda one: one["id"])
@@ -37,7 +39,9 @@ def coco_masks(data: Any) -> tuple[dict[str, CocoMask | None], tuple[str, ...]]:
         for image in data["images"]:
             drawn = sorted(by_image.get(image["id"], ()), key=lambda one: -float(one.get("area", 0)))
             parts = tuple((labels[one["category_id"]], one["segmentation"]) for one in drawn if one.get("segmentation"))
-            found[str(image["file_name"])] = CocoMask(int(image["height"]), int(image["width"]), parts) if parts else None
+            found[str(image["file_name"])] = (
+                CocoMask(int(image["height"]), int(image["width"]), parts) if parts else None
+            )
     except (KeyError, TypeError) as error:
         raise ValueError(f"a COCO file must say {error} of each image, annotation and category") from error
     if len(set(names)) != len(names):

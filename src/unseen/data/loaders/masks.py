@@ -200,7 +200,9 @@ def _layout(fs: Any, root: str, names: tuple[str, ...]) -> _Layout:
     if not fs.isdir(root) and root:
         return _Layout(title, "one picture", root.rpartition("/")[0], [root], {}, names)
     below = [entry.rstrip("/").rpartition("/")[2] for entry in fs.ls(root, detail=False)]
-    folders = {entry.lower(): f"{root.rstrip('/')}/{entry}" for entry in below if fs.isdir(f"{root.rstrip('/')}/{entry}")}
+    folders = {
+        entry.lower(): f"{root.rstrip('/')}/{entry}" for entry in below if fs.isdir(f"{root.rstrip('/')}/{entry}")
+    }
     pictures = next((folders[key] for key in PICTURES if key in folders), None)
     masks = next((folders[key] for key in MASKS if key in folders), None)
     told, colours = _class_file(fs, root, below)
@@ -211,7 +213,9 @@ def _layout(fs: Any, root: str, names: tuple[str, ...]) -> _Layout:
             return _coco(fs, f"{root.rstrip('/')}/{described[0]}" if described else deeper[0], title, names)
         found = _files(fs, pictures or root)
         if not found:
-            raise ValueError(f"{root!r} holds no pictures; expected images/ beside masks/, or a layout named in the docs")
+            raise ValueError(
+                f"{root!r} holds no pictures; expected images/ beside masks/, or a layout named in the docs"
+            )
         return _Layout(title, "pictures without masks", root, found, {}, names or told)
     stems: dict[str, str] = {}
     for file in _files(fs, masks):
@@ -222,8 +226,11 @@ def _layout(fs: Any, root: str, names: tuple[str, ...]) -> _Layout:
     pairs = {picture: stems.get(_stem(picture.removeprefix(pictures))) for picture in found}
     if not any(pairs.values()) and stems:
         told_by = sorted(stems)[0]
-        raise ValueError(f"{root!r}: no mask is called as a picture; there is a mask {told_by!r} and a picture {_stem(found[0])!r}")
-    kind, remap, default = "images and masks", None, ()
+        raise ValueError(
+            f"{root!r}: no mask is called as a picture; there is a mask {told_by!r} and a picture {_stem(found[0])!r}"
+        )
+    default: tuple[str, ...] = ()
+    kind, remap = "images and masks", None
     if pictures.lower().endswith("leftimg8bit"):
         kind, default = "Cityscapes", CITYSCAPES
         if any(mask and mask.endswith("_labelIds.png") for mask in pairs.values()):
@@ -236,7 +243,9 @@ def _layout(fs: Any, root: str, names: tuple[str, ...]) -> _Layout:
 def _coco(fs: Any, file: str, title: str, names: tuple[str, ...]) -> _Layout:
     parent = file.rpartition("/")[0]
     with_masks, categories = coco_masks(json.loads(read_bytes(fs, file)))
-    places = {path.rpartition("/")[2]: path for folder in (parent, parent.rpartition("/")[0]) for path in _files(fs, folder)}
+    places = {
+        path.rpartition("/")[2]: path for folder in (parent, parent.rpartition("/")[0]) for path in _files(fs, folder)
+    }
     missing = [name for name in with_masks if PurePosixPath(name).name not in places]
     if len(missing) == len(with_masks):
         raise ValueError(f"{file}: none of its {len(with_masks)} pictures lies near it, the first: {missing[0]!r}")
@@ -251,8 +260,8 @@ def _files(fs: Any, root: str) -> list[str]:
 
 
 _ENDINGS = (
-    "_leftImg8bit", "_gtFine_labelTrainIds", "_gtFine_labelIds", "_labelTrainIds", "_labelIds", "_mask", "_label", "_gt", "_L",
-    "_seg", "-mask", "_rgb",
+    "_leftImg8bit", "_gtFine_labelTrainIds", "_gtFine_labelIds", "_labelTrainIds", "_labelIds", "_mask", "_label",
+    "_gt", "_L", "_seg", "-mask", "_rgb",
 )  # fmt: skip
 
 
@@ -277,7 +286,9 @@ def _class_file(fs: Any, root: str, below: Sequence[str]) -> tuple[tuple[str, ..
             colours = {_packed(p[1].split(",")): i for i, p in enumerate(parts) if len(p) > 1 and p[1]}
             return tuple(p[0] for p in parts), colours
         return tuple(lines), {}
-    rows = [{key.strip().lower(): value for key, value in row.items() if key} for row in csv.DictReader(io.StringIO(text))]
+    rows = [
+        {key.strip().lower(): value for key, value in row.items() if key} for row in csv.DictReader(io.StringIO(text))
+    ]
     key = next((k for k in ("name", "class", "label") if rows and k in rows[0]), None)
     if key is None:
         raise ValueError(f"{file} must have a column name (and r, g, b where masks are coloured)")
@@ -329,12 +340,16 @@ class _Reader:
         if layout.colours:
             table = dict(layout.colours)
             if stored - set(table):
-                told = ", ".join(f"({v // COLOUR}, {v // 256 % 256}, {v % 256})" for v in sorted(stored - set(table))[:3])
-                warnings.append(f"{len(stored - set(table))} colours of masks are of no class and are not known: {told}")
+                told = ", ".join(
+                    f"({v // COLOUR}, {v // 256 % 256}, {v % 256})" for v in sorted(stored - set(table))[:3]
+                )
+                warnings.append(
+                    f"{len(stored - set(table))} colours of masks are of no class and are not known: {told}"
+                )
         elif self.coloured:
             raise ValueError(
-                f"masks are in {len(self.values)} colours; classes.csv in the folder must tell the class of each: columns "
-                "name, r, g, b"
+                f"masks are in {len(self.values)} colours; classes.csv in the folder must tell the class of each: "
+                "columns name, r, g, b"
             )
         elif layout.remap is not None:
             table = dict(layout.remap)
@@ -353,7 +368,9 @@ class _Reader:
                 )
             names = names or tuple(f"class {i}" for i in range(highest + 1))
             table = {value: value for value in stored if value >= 0}
-        table = {value: label for value, label in table.items() if value != self.ignore or self.values.keys() <= {0, IGNORE}}
+        table = {
+            value: label for value, label in table.items() if value != self.ignore or self.values.keys() <= {0, IGNORE}
+        }
         y = objects(None if mask is None else _mapped(mask, table, len(names)) for mask in masks)
         space = classes if isinstance(classes, ClassSpace) else ClassSpace(names=names)
         return space, y, warnings
@@ -390,7 +407,11 @@ class _Shrink:
         from PIL import Image
 
         height, width = _shrunk((image.height, image.width), self.size)
-        return image if (width, height) == image.size else image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=3)
+        return (
+            image
+            if (width, height) == image.size
+            else image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=3)
+        )
 
 
 def _upright(file: Any) -> tuple[int, int]:
@@ -427,7 +448,12 @@ def _findings(
     if absent:
         told.append(f"no pixel is of class {', '.join(absent[:8])}")
     return MaskFindings(
-        layout.kind, len(domain), len(known), dict(sorted(reader.values.items())), ignored, absent, tuple(mismatched), tuple(told)
+        layout.kind,
+        len(domain),
+        len(known),
+        dict(sorted(reader.values.items())),
+        ignored,
+        absent,
+        tuple(mismatched),
+        tuple(told),
     )
-
-

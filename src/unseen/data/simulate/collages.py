@@ -30,10 +30,10 @@ def lit(x: NDArray[np.float32], light: str, rng: np.random.Generator) -> NDArray
         return x
     gamma, haze, vignette = (value * rng.uniform(0.85, 1.15) for value in (gamma, haze, vignette))
     colour = np.array(gains, dtype=np.float32) * rng.uniform(0.95, 1.05, 3).astype(np.float32)
-    x = np.clip(x, 0, 1) ** gamma * colour[:, None, None]
-    x = (1 - haze) * x + haze * (0.8 * colour / colour.max())[:, None, None]
+    x = (np.clip(x, 0, 1) ** gamma * colour[:, None, None]).astype(np.float32)
+    x = ((1 - haze) * x + haze * (0.8 * colour / colour.max())[:, None, None]).astype(np.float32)
     rows, columns = (np.linspace(-1, 1, side) for side in x.shape[1:])
-    x = x * (1 - vignette * (rows[:, None] ** 2 + columns**2) / 2)
+    x = (x * (1 - vignette * (rows[:, None] ** 2 + columns**2) / 2)).astype(np.float32)
     return np.clip(x + rng.normal(0, noise, x.shape), 0, 1).astype(np.float32)
 
 
@@ -106,7 +106,7 @@ def _background(photographs: Sequence[NDArray[np.uint8]], side: int, rng: np.ran
     cut = int(rng.integers(min(2 * side, shortest), shortest + 1))
     top, left = (int(rng.integers(long - cut + 1)) for long in photograph.shape[:2])
     crop = Image.fromarray(photograph[top : top + cut, left : left + cut]).resize((side, side), Image.Resampling.BOX)
-    array = np.asarray(crop, dtype=np.float32).transpose(2, 0, 1) / 255
+    array: NDArray[np.float32] = np.asarray(crop, dtype=np.float32).transpose(2, 0, 1) / np.float32(255)
     return array[..., ::-1].copy() if rng.random() < 0.5 else array.copy()
 
 

@@ -58,7 +58,10 @@ def emoji_cutouts(style: str, *, groups: Sequence[str] = tuple(GROUPS)[:4], size
         raise ValueError(f"groups must be among {', '.join(GROUPS)}; got {unknown[0]!r}")
     package, table = _package(style), _texts()
     icons = _icons(style, table)
-    of = {code: next((k for k, g in enumerate(groups) if table[code]["subgroup"].startswith(GROUPS[g])), -1) for code in icons}
+    of = {
+        code: next((k for k, g in enumerate(groups) if table[code]["subgroup"].startswith(GROUPS[g])), -1)
+        for code in icons
+    }
     codes = [code for code in table if of.get(code, -1) >= 0]
     file = cache_folder() / "emoji" / f"{archive_path(package).stem}-cutouts-{'-'.join(groups)}-{size}.npz"
     if not file.exists():

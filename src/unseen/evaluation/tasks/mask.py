@@ -64,7 +64,7 @@ def overlaps(counts: NDArray[np.int64]) -> tuple[FloatArray, NDArray[np.bool_]]:
 
 
 def boundary_f(truth: NDArray[Any], prediction: NDArray[Any]) -> float:
-    """F measure of the borders of the classes of a mask, the mean over classes with a border on either side; NaN if none.
+    """F measure of the borders of the classes of a mask, the mean over those with a border on either side; NaN if none.
 
     Pixels of which nothing is known have no border, and none is counted there.
     """
@@ -116,7 +116,9 @@ def _check(truth: NDArray[Any], prediction: NDArray[Any]) -> None:
 
 def _number(truth: NDArray[Any], prediction: NDArray[Any], classes: ClassSpace | None) -> int:
     """How many classes there are: those of the space, or as many as occur."""
-    most = max((int(np.max(mask)) for masks in (truth, prediction) for mask in masks if mask is not None), default=0) + 1
+    most = (
+        max((int(np.max(mask)) for masks in (truth, prediction) for mask in masks if mask is not None), default=0) + 1
+    )
     if classes is None:
         return max(most, 1)
     if most > len(classes):

@@ -110,14 +110,14 @@ class IDM(SegmentingMethod):
         needs=(PixelClasses(),),
         commands=("unseen segment SOURCE --target new.png --methods idm --out runs/seg",),
         left_out=(
-            "The benchmarks with DeepLab or transformer backbones from GTA5 and SYNTHIA to Cityscapes: they need these "
-            "pictures; any network with `embed` and `head` is adapted.",
-            "Wall time is not kept in the fitted method, whose bits must not depend on it: who calls `fit` measures it.",
+            "The benchmarks with DeepLab or transformer backbones from GTA5 and SYNTHIA to Cityscapes: they need "
+            "these pictures; any network with `embed` and `head` is adapted.",
+            "Wall time is not kept in the fitted method, whose bits must not depend on it: who calls `fit` takes it.",
         ),
         notes=(
-            "No official code was found: the abstract gives the structure (selection by uncertainty, patch-wise mixing, "
-            "prototype-based information maximisation, no style network); forms and numbers are those of the works that "
-            "it builds on, and all of them are hyperparameters.",
+            "No official code was found: the abstract gives the structure (selection by uncertainty, patch-wise "
+            "mixing, prototype-based information maximisation, no style network); forms and numbers are those of the "
+            "works that it builds on, and all of them are hyperparameters.",
         ),
         cost=40.0,
     )
@@ -213,10 +213,12 @@ class IDM(SegmentingMethod):
             logits = student(x)
             other = student(batch.x) if self.score == "disagreement" else None
         if self.unit == "picture":
-            return torch.where(selector(uncertainty(logits, y, self.score, other))[:, None, None].to(y.device), y, UNKNOWN)
-        cells, logits, other = (None if v is None else _cells(v, self.grid) for v in (y[:, None], logits, other))
-        assert cells is not None
-        keep = selector(uncertainty(logits, cells[:, 0], self.score, other)).to(y.device)
+            return torch.where(
+                selector(uncertainty(logits, y, self.score, other))[:, None, None].to(y.device), y, UNKNOWN
+            )
+        cells, logits = _cells(y[:, None], self.grid)[:, 0], _cells(logits, self.grid)
+        other = None if other is None else _cells(other, self.grid)
+        keep = selector(uncertainty(logits, cells, self.score, other)).to(y.device)
         kept = keep.reshape(len(y), self.grid, self.grid).double()
         up = nn.functional.interpolate(kept[:, None], y.shape[1:], mode="nearest-exact")[:, 0] > 0
         return torch.where(up, y, UNKNOWN)
@@ -241,10 +243,14 @@ class IDM(SegmentingMethod):
             loss = loss + self.lambda_mix * pixel_loss(student(x), y, weight)
         if self.lambda_im:
             z_t = student.embed(x_t)  # type: ignore[operator]  # the classifier takes no part
-            prior = parts.prior[parts.bank.known] if self.prior == "source" else None
+            prior = parts.get_buffer("prior")[parts.bank.known] if self.prior == "source" else None
             features = z_t.permute(0, 2, 3, 1).flatten(0, 2)
             loss = loss + self.lambda_im * prototype_im(
-                features, parts.bank.prototypes, self.tau, self.diversity, None if prior is None else prior / prior.sum()
+                features,
+                parts.bank.prototypes,
+                self.tau,
+                self.diversity,
+                None if prior is None else prior / prior.sum(),
             )
         return loss
 
@@ -279,7 +285,9 @@ class _Parts(nn.Module):
         layer = getattr(student, "shallow", None) or next(iter(batch_norms(student).values()), None)
         names = {module: name for name, module in student.named_modules()}
         if method.mix_features and layer not in names:
-            raise ValueError("model must have a layer `shallow` or BatchNorm to mix statistics in; or mix_features=False")
+            raise ValueError(
+                "model must have a layer `shallow` or BatchNorm to mix statistics in; or mix_features=False"
+            )
         self._shallow = names.get(layer, "")
 
     def shallow(self, network: nn.Module) -> nn.Module:
@@ -335,14 +343,13 @@ def _said_by(layer: nn.Module) -> Iterator[list[Tensor]]:
 
 
 def _cells(x: Tensor, grid: int) -> Tensor:
-    """Pictures cut into grid x grid patches, row by row, (b grid grid, c, ...): sides that do not divide lose a rest."""
+    """Pictures cut into grid x grid patches, row by row, (b grid grid, c, ...); what does not divide is cut off."""
     high, wide = x.shape[-2] // grid, x.shape[-1] // grid
-    x = x[..., : high * grid, : wide * grid].unflatten(-1, (grid, wide)).unflatten(-3, (grid, high))
+    x = x[..., : high * grid, : wide * grid]
+    x = x.reshape(*x.shape[:2], grid, high, grid, wide)
     return x.permute(0, 2, 4, 1, 3, 5).flatten(0, 2)
 
 
 def _known(y: Any) -> Int[Tensor, " n"]:
     values = torch.as_tensor(y).long().reshape(-1)
     return values[values != UNKNOWN]
-
-

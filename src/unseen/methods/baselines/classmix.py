@@ -1,4 +1,4 @@
-"""ClassMix self-training: half of the classes of a labelled picture pasted on an unlabeled one, a teacher for the rest."""
+"""ClassMix self-training: half of the classes of a labelled picture on an unlabeled one, a teacher for the rest."""
 
 from __future__ import annotations
 

@@ -84,7 +84,9 @@ class TENT(SegmentingMethod):
             layer.train()
 
         def objective(batch: None, run: Run) -> Tensor | None:
-            x = random_crops([shot.to(run.device) for shot in shots], self.batch_size, size, run.generator, scale=(0.7, 1.0))
+            x = random_crops(
+                [shot.to(run.device) for shot in shots], self.batch_size, size, run.generator, scale=(0.7, 1.0)
+            )
             if not self.steps:
                 with torch.no_grad():
                     network(x)
