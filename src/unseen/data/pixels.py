@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -46,7 +47,7 @@ def crop_both(x: Tensor, y: Tensor, crop: int, generator: torch.Generator) -> tu
 
 
 def mask_batches(
-    domain: Domain, size: int, *, crop: int | None = None, flip: bool = True, endless: bool = False
+    domain: Domain, size: int, *, crop: int | None = None, flip: bool = True, total: int | None = None
 ) -> Callable[[Any], Iterator[Batch]]:
     """What `nn.train.train` reads of labelled pictures: shuffled batches from the run's generator, flipped at random.
 
@@ -60,8 +61,8 @@ def mask_batches(
         Side of a random square of each picture; the whole picture if absent, and then all must be of one size.
     flip : bool
         Whether left and right are swapped at random.
-    endless : bool
-        Whether a new pass begins where one ends.
+    total : int, optional
+        Batches of the whole training: a new pass begins where one ends until there were so many; one pass if absent.
     """
     n, y = len(domain), domain.labels
     size = min(size, n)
@@ -81,8 +82,10 @@ def mask_batches(
             yield Batch(torch.stack([x for x, _ in both]), torch.stack([mask for _, mask in both]), index)
 
     def stream(run: Any) -> Iterator[Batch]:
-        yield from pass_(run)
-        while endless:
+        if total is None:
             yield from pass_(run)
+            return
+        passes = itertools.chain.from_iterable(pass_(run) for _ in itertools.count())
+        yield from itertools.islice(passes, total - run.step)
 
     return stream

@@ -152,9 +152,13 @@ def _check_domain(name: str, domain: Domain, word: Word, card: Card) -> None:
         if domain.x.dtype.kind != "U" or domain.x.ndim != 1:
             raise TypeError(f"{name} must hold texts; got {domain.x.dtype} of shape {domain.x.shape}")
     elif isinstance(domain.x, np.ndarray):
-        _numeric(name, domain.x)
-        if not np.isfinite(domain.x).all():
-            bad = int(np.argwhere(~np.isfinite(domain.x))[0][0])
+        parts = list(domain.x) if domain.x.dtype.hasobject else [domain.x]  # samples of unlike sizes
+        for part in parts:
+            _numeric(name, np.asarray(part))
+        finite = [np.isfinite(part) for part in parts]
+        if not all(part.all() for part in finite):
+            which = np.array([part.all() for part in finite]) if len(finite) > 1 else finite[0]
+            bad = int(np.argwhere(~which)[0][0])
             raise ValueError(f"{name} must be finite; sample {str(domain.ids[bad])!r} holds NaN or infinity")  # type: ignore[index]
     for need in card.needs:
         need.check(name, domain)

@@ -31,7 +31,7 @@ class SegmentationNetwork(nn.Module):
         From pictures, (b, 3, h, w), to features, (b, d, g, k).
     head : Module
         From features to class scores, (b, c, g, k).
-    shallow : Module
+    shallow : Module or None
         A layer of `body` whose channels carry the look of a picture: where statistics are mixed.
     mean, std : tuple of float, optional
         Of the pictures that `body` was made for; none where BatchNorm follows the first convolution.
@@ -41,19 +41,19 @@ class SegmentationNetwork(nn.Module):
         self,
         body: nn.Module,
         head: nn.Module,
-        shallow: nn.Module,
+        shallow: nn.Module | None,
         mean: tuple[float, ...] | None = None,
         std: tuple[float, ...] | None = None,
     ) -> None:
         super().__init__()
         self.body, self.head = body, head
-        self._shallow = next(name for name, module in body.named_modules() if module is shallow)
+        self._shallow = next((name for name, module in body.named_modules() if module is shallow), None)
         self.mean, self.std = (None if value is None else torch.tensor(value)[:, None, None] for value in (mean, std))
 
     @property
-    def shallow(self) -> nn.Module:
+    def shallow(self) -> nn.Module | None:
         """A layer whose channels carry the look of a picture."""
-        return self.body.get_submodule(self._shallow)
+        return None if self._shallow is None else self.body.get_submodule(self._shallow)
 
     def embed(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d g k"]:
         """Features of places."""
@@ -279,7 +279,7 @@ def train_segmenter(
         nets={"network": network},
         optimizers={"adam": optimizer},
         schedulers={"decay": decay},
-        batches=mask_batches(source, batch_size, crop=crop, endless=True),
+        batches=mask_batches(source, batch_size, crop=crop, total=steps),
         epochs=math.ceil(steps / 25),
         steps_per_epoch=min(25, steps),
     )

@@ -77,17 +77,23 @@ class CocoMask:
 
 
 def polygons(shapes: Sequence[Sequence[float]], height: int, width: int) -> NDArray[np.bool_]:
-    """Which pixels lie in one of some polygons, each x0, y0, x1, y1, ..."""
-    from PIL import Image, ImageDraw
-
-    image = Image.new("1", (width, height))
-    draw = ImageDraw.Draw(image)
+    """Which pixels have their middle in one of some polygons (even-odd), each x0, y0, x1, y1, ..."""
+    inside = np.zeros((height, width), dtype=bool)
     for shape in shapes:
         if len(shape) < 6 or len(shape) % 2:
             raise ValueError(f"a polygon must have three points at least, x and y each; got {len(shape)} numbers")
-        points = [(float(x) - 0.5, float(y) - 0.5) for x, y in zip(shape[::2], shape[1::2])]
-        draw.polygon(points, fill=1, outline=0)
-    return np.asarray(image)
+        points = np.asarray(shape, dtype=np.float64).reshape(-1, 2)
+        if not np.isfinite(points).all():
+            raise ValueError("a polygon must have finite points")
+        (x0, y0), (x1, y1) = points.T, np.roll(points, -1, axis=0).T
+        first, last = max(int(np.ceil(y0.min() - 0.5)), 0), min(int(np.ceil(y0.max() - 0.5)), height)
+        for row in range(first, last):
+            crossed = (y0 <= row + 0.5) != (y1 <= row + 0.5)
+            a, b, c, d = x0[crossed], x1[crossed], y0[crossed], y1[crossed]
+            at = np.sort(a + (row + 0.5 - c) * (b - a) / (d - c))
+            for left, right in np.clip(np.ceil(at - 0.5), 0, width).astype(int).reshape(-1, 2).tolist():
+                inside[row, left:right] = True
+    return inside
 
 
 def _from_runs(runs: Sequence[int], height: int, width: int) -> NDArray[np.bool_]:

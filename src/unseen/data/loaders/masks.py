@@ -19,7 +19,7 @@ from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain, Skipped
 from unseen.data.images import IMAGE_SUFFIXES, decode, decode_indices, image_files, open_header
 from unseen.data.loaders.coco import coco_masks
-from unseen.data.loaders.common import OnError, locate, natural_key, settle
+from unseen.data.loaders.common import OnError, inside, locate, natural_key, settle
 from unseen.data.loaders.folder import _walk
 from unseen.data.reading import open_file, read_bytes
 from unseen.data.tasks.base import objects
@@ -227,7 +227,8 @@ def _layout(fs: Any, root: str, names: tuple[str, ...]) -> _Layout:
     if not any(pairs.values()) and stems:
         told_by = sorted(stems)[0]
         raise ValueError(
-            f"{root!r}: no mask is called as a picture; there is a mask {told_by!r} and a picture {_stem(found[0])!r}"
+            f"{root!r}: no mask is called as a picture; there is a mask {told_by!r} and a picture "
+            f"{_stem(found[0].removeprefix(pictures))!r}"
         )
     default: tuple[str, ...] = ()
     kind, remap = "images and masks", None
@@ -243,13 +244,19 @@ def _layout(fs: Any, root: str, names: tuple[str, ...]) -> _Layout:
 def _coco(fs: Any, file: str, title: str, names: tuple[str, ...]) -> _Layout:
     parent = file.rpartition("/")[0]
     with_masks, categories = coco_masks(json.loads(read_bytes(fs, file)))
-    places = {
-        path.rpartition("/")[2]: path for folder in (parent, parent.rpartition("/")[0]) for path in _files(fs, folder)
-    }
-    missing = [name for name in with_masks if PurePosixPath(name).name not in places]
+    above = parent.rpartition("/")[0]
+    folders = [parent, *(entry for entry in fs.ls(above or "/", detail=False) if fs.isdir(entry))]
+    places: dict[str, str] = {}
+    for name in with_masks:
+        inner = inside(name)
+        tried = (f"{folder.rstrip('/')}/{part}" for folder in folders for part in (inner, PurePosixPath(inner).name))
+        place = next((path for path in tried if fs.isfile(path)), None)
+        if place is not None:
+            places[name] = place
+    missing = [name for name in with_masks if name not in places]
     if len(missing) == len(with_masks):
         raise ValueError(f"{file}: none of its {len(with_masks)} pictures lies near it, the first: {missing[0]!r}")
-    pairs = {places[PurePosixPath(n).name]: drawn for n, drawn in with_masks.items() if n not in missing}
+    pairs = {places[name]: drawn for name, drawn in with_masks.items() if name in places}
     return _Layout(title, "COCO", parent, sorted(pairs, key=natural_key), pairs, names or categories)
 
 

@@ -178,7 +178,7 @@ class IDM(SegmentingMethod):
             name="idm",
             nets={"student": student, "teacher": teacher, "parts": parts},
             optimizers={"adam": optimizer},
-            batches=mask_batches(source, self.batch_size, crop=self.crop, endless=True),
+            batches=mask_batches(source, self.batch_size, crop=self.crop, total=rounds),
             epochs=math.ceil(rounds / 25),
             steps_per_epoch=min(25, rounds),
         )

@@ -92,7 +92,7 @@ class ClassMix(SegmentingMethod):
             name="classmix",
             nets={"student": student, "teacher": teacher},
             optimizers={"adam": torch.optim.Adam(student.parameters(), self.learning_rate)},
-            batches=mask_batches(source, self.batch_size, crop=self.crop, endless=True),
+            batches=mask_batches(source, self.batch_size, crop=self.crop, total=self.steps),
             epochs=math.ceil(self.steps / 25),
             steps_per_epoch=min(25, self.steps),
             after_step=lambda run: follow(teacher, student, self.teacher_momentum),

@@ -93,7 +93,7 @@ class FDA(SegmentingMethod):
             name="fda",
             nets={"network": network},
             optimizers={"adam": torch.optim.Adam(network.parameters(), self.learning_rate)},
-            batches=mask_batches(source, self.batch_size, crop=self.crop, endless=True),
+            batches=mask_batches(source, self.batch_size, crop=self.crop, total=self.steps),
             epochs=math.ceil(self.steps / 25),
             steps_per_epoch=min(25, self.steps),
         )
