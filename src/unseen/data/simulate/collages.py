@@ -98,6 +98,23 @@ def collages(
     )
 
 
+def ink_cutouts(drawings: Domain, colours: Sequence[tuple[int, int, int]] = ((200, 60, 40), (40, 90, 200))) -> Domain:
+    """Drawings on white paper as cut-outs: what is not paper, in one of some colours by turns.
+
+    Parameters
+    ----------
+    drawings : Domain
+        Pictures with classes, such as `unseen.data.sources.digits` gives.
+    colours : sequence of (red, green, blue)
+    """
+    cut = []
+    for i, sample in enumerate(drawings.x):
+        ink = 255 - np.asarray(sample.convert("L"))
+        colour = np.array(colours[i % len(colours)], dtype=np.uint8)
+        cut.append(np.concatenate([np.broadcast_to(colour[:, None, None], (3, *ink.shape)), ink[None]]))
+    return drawings.replace(x=np.stack(cut))
+
+
 def _background(photographs: Sequence[NDArray[np.uint8]], side: int, rng: np.random.Generator) -> NDArray[np.float32]:
     from PIL import Image
 

@@ -82,6 +82,8 @@ class IDM(SegmentingMethod):
     prototype_momentum : float in [0, 1]
     lambda_mix, lambda_im : float, >= 0
         Weights of the loss on mixed pictures, and of prototype-based information maximisation.
+    warm_up : float in [0, 1]
+        Share of the candidates over which both weights rise from 0: the teacher begins as the source's network.
     learning_rate : float, > 0
         Of Adam.
     batch_norm : {"learn", "rest"}
@@ -108,7 +110,6 @@ class IDM(SegmentingMethod):
         presets={"default": {}, "all samples": {"quantile": 0.0}},
         smoke={"candidates": 24, "batch_size": 4, "grid": 2},
         needs=(PixelClasses(),),
-        commands=("unseen segment SOURCE --target new.png --methods idm --out runs/seg",),
         left_out=(
             "The benchmarks with DeepLab or transformer backbones from GTA5 and SYNTHIA to Cityscapes: they need "
             "these pictures; any network with `embed` and `head` is adapted.",
@@ -143,6 +144,7 @@ class IDM(SegmentingMethod):
     prototype_momentum: Unit = 0.9
     lambda_mix: NonNegative = 1.0
     lambda_im: NonNegative = 0.1
+    warm_up: Unit = 0.5
     learning_rate: Positive = 5e-4
     batch_norm: Literal["learn", "rest"] = "learn"
     predict_by: Literal["teacher", "student"] = "teacher"
@@ -169,7 +171,7 @@ class IDM(SegmentingMethod):
             if parts.selector.recent_acceptance < self.stop_below:
                 run.stop()
             if parts.waiting.ready:
-                run.log(loss=run.descend(self._loss(student, teacher, shots, parts, run.generator)))
+                run.log(loss=run.descend(self._loss(student, teacher, shots, parts, run)))
                 follow(teacher, student, self.teacher_momentum)
 
         rounds = math.ceil(self.candidates / min(self.batch_size, len(source)))
@@ -226,9 +228,10 @@ class IDM(SegmentingMethod):
     # -- 3 to 8: what is trained ----------------------------------------------------------------------------
 
     def _loss(
-        self, student: nn.Module, teacher: nn.Module, shots: list[Tensor], parts: _Parts, generator: torch.Generator
+        self, student: nn.Module, teacher: nn.Module, shots: list[Tensor], parts: _Parts, run: Run
     ) -> Float[Tensor, ""]:
         """L = L_src + lambda_mix L_mix + lambda_im L_IM."""
+        generator, rise = run.generator, min(run.progress / self.warm_up, 1.0) if self.warm_up else 1.0
         x_s, y_s = parts.waiting.take()
         size = (int(x_s.shape[-2]), int(x_s.shape[-1]))
         x_t = random_crops([shot.to(x_s) for shot in shots], len(x_s), size, generator)
@@ -240,12 +243,12 @@ class IDM(SegmentingMethod):
         parts.bank.update(z_s.detach(), y_s)
         if self.lambda_mix:
             x, y, weight, _ = patch_mix(x_s, y_s, x_t, y_t, w_t, self.grid, generator, share=self.mixed_share)
-            loss = loss + self.lambda_mix * pixel_loss(student(x), y, weight)
+            loss = loss + rise * self.lambda_mix * pixel_loss(student(x), y, weight)
         if self.lambda_im:
             z_t = student.embed(x_t)  # type: ignore[operator]  # the classifier takes no part
             prior = parts.get_buffer("prior")[parts.bank.known] if self.prior == "source" else None
             features = z_t.permute(0, 2, 3, 1).flatten(0, 2)
-            loss = loss + self.lambda_im * prototype_im(
+            loss = loss + rise * self.lambda_im * prototype_im(
                 features,
                 parts.bank.prototypes,
                 self.tau,
