@@ -42,7 +42,7 @@ class IDM(SegmentingMethod):
 
     Parameters
     ----------
-    space : {"lab", "rgb", "fourier", "none"}
+    space : {"rgb", "lab", "fourier", "none"}
         How a candidate takes the look of the target: mean and deviation of each channel in one of two colour spaces,
         amplitudes of the slowest waves, or not at all.
     window : float in [0, .5]
@@ -123,7 +123,7 @@ class IDM(SegmentingMethod):
         cost=40.0,
     )
 
-    space: Literal["lab", "rgb", "fourier", "none"] = "lab"
+    space: Literal["rgb", "lab", "fourier", "none"] = "rgb"
     window: Annotated[float, Within(0, 0.5)] = 0.01
     mix_features: bool = True
     score: Literal["entropy", "margin", "disagreement"] = "entropy"
@@ -133,7 +133,7 @@ class IDM(SegmentingMethod):
     stop_below: Unit = 0.1
     candidates: Count = 1600
     batch_size: Annotated[int, Within(2)] = 8
-    teacher_momentum: Unit = 0.99
+    teacher_momentum: Unit = 0.97
     confidence: Unit = 0.9
     weight_by: Literal["pixel", "picture"] = "pixel"
     grid: Count = 4
@@ -145,7 +145,7 @@ class IDM(SegmentingMethod):
     lambda_mix: NonNegative = 1.0
     lambda_im: NonNegative = 0.1
     warm_up: Unit = 0.5
-    learning_rate: Positive = 5e-4
+    learning_rate: Positive = 1e-3
     batch_norm: Literal["learn", "rest"] = "learn"
     predict_by: Literal["teacher", "student"] = "teacher"
     crop: Annotated[int, Within(8)] | None = None
