@@ -18,7 +18,7 @@ from unseen.cli import app
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.tasks.base import objects
-from unseen.jobs.segmentation.job import Segmentation, SegmentModel, Training, choose, segment, segmenters, told, write
+from unseen.jobs.segmentation.job import Segmentation, SegmentModel, Training, choose, segment, segmenters, write
 from unseen.nn.segmenters import segformer, small_unet, torchvision_segmenter
 
 QUICK = {"training": Training(steps=12, batch_size=8), "steps": 4, "size": 32}
@@ -103,7 +103,6 @@ def test_what_masks_hold_is_said_first(data: dict[str, Path]) -> None:
     assert lines[0] == "images and masks: 20 pictures, 20 with a mask"
     assert lines[1].startswith("values in masks, with pixels: 0 (")
     assert lines[2].startswith("nothing is known of 0.0%")
-    assert told(None) == []
 
 
 def test_report_masks_figures_and_model_are_written_whole(result: Segmentation, tmp_path: Path) -> None:

@@ -28,6 +28,8 @@ from unseen.runtime import track
 
 IGNORE = 255
 """The value of masks that says that nothing is known."""
+MOST_VALUES = 24
+"""Values that are told one by one."""
 MOST_PIXELS = 2_000_000_000
 """Pixels of all masks together that are held in memory; more are refused unless pictures are made smaller."""
 PICTURES = ("images", "image", "imgs", "img", "jpegimages", "leftimg8bit", "pictures", "rgb", "input")
@@ -80,6 +82,19 @@ class MaskFindings:
     absent: tuple[str, ...]
     mismatched: tuple[str, ...]
     warnings: tuple[str, ...]
+
+    def lines(self) -> list[str]:
+        """The same in words."""
+        values = ", ".join(f"{value} ({n:,})" for value, n in list(self.values.items())[:MOST_VALUES])
+        marked = f"; value {IGNORE} stands in {self.values[IGNORE]:,}" if IGNORE in self.values else ""
+        said = [f"{self.layout}: {self.pictures} pictures, {self.masks} with a mask"]
+        if self.masks:
+            said.append(f"values in masks, with pixels: {values}{' ...' if len(self.values) > MOST_VALUES else ''}")
+            said.append(f"nothing is known of {self.ignored:.1%} of the pixels{marked}")
+        if self.mismatched:
+            n = len(self.mismatched)
+            said.append(f"{n} masks are not as large as their pictures, which are left out: {self.mismatched[0]}, ...")
+        return said + [f"note: {warning}" for warning in self.warnings]
 
 
 def load_masks(

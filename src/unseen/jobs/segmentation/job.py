@@ -172,7 +172,7 @@ def segment(
         known = known.take(known.labeled)
         if not len(known):
             raise ValueError(f"source must hold pictures with masks; {known.name} has none")
-        for line in told(findings):
+        for line in () if findings is None else findings.lines():
             say(line)
         exam = Exam(new, space) if new.labeled.any() else None
         adapted = new.unlabeled().take(slice(0, shots))
@@ -403,24 +403,6 @@ def _why(table: Sequence[Mapping[str, Any]], chosen: str, together: float, shots
     else:
         lines.append("no mask of the target was given: label five of its pictures to know how good these are")
     return tuple(lines)
-
-
-def told(findings: MaskFindings | None) -> list[str]:
-    """What was found in masks, in lines."""
-    if findings is None:
-        return []
-    values = ", ".join(f"{value} ({n:,})" for value, n in list(findings.values.items())[:24])
-    lines = [
-        f"{findings.layout}: {findings.pictures} pictures, {findings.masks} with a mask",
-        f"values in masks, with pixels: {values}{' ...' if len(findings.values) > 24 else ''}",
-        f"nothing is known of {findings.ignored:.1%} of the pixels"
-        + (f"; value 255 stands in {findings.values[IGNORE]:,}" if IGNORE in findings.values else ""),
-    ]
-    if findings.mismatched:
-        lines.append(
-            f"{len(findings.mismatched)} masks are not as large as their pictures: {findings.mismatched[0]}, ..."
-        )
-    return lines + [f"note: {warning}" for warning in findings.warnings]
 
 
 def _miou(method: SegmentingMethod, domain: Domain) -> float:

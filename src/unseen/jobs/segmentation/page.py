@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from unseen.evaluation.tasks import grades_of
 from unseen.report.pages import FIGURES, render_page
 from unseen.report.tasks import looks_of
 
@@ -23,13 +24,11 @@ def page(result: Segmentation, command: str = "") -> bytes:
     Where masks of the target are there, the pictures are those with the worst, the middle and the best overlap; else
     those that come first.
     """
-    from unseen.jobs.segmentation.job import GRADES, told
-
     looks = looks_of("mask")
     truth = result.target.y
     order = np.arange(len(result.target))
     if truth is not None and result.target.labeled.any():
-        each = GRADES.each(truth, result.masks, result.classes)
+        each = grades_of("mask").each(truth, result.masks, result.classes)
         ranked = np.argsort(np.nan_to_num(each, nan=2.0), kind="stable")
         order = ranked[np.unique(np.linspace(0, len(ranked) - 1, min(SHOWN, len(ranked))).round().astype(int))]
     pictures = []
@@ -50,7 +49,7 @@ def page(result: Segmentation, command: str = "") -> bytes:
         if not graded
         else [(key[5:], value) for key, value in own["graded"].items() if key.startswith("IoU, ")],
         figures={} if not graded else {k: v for k, v in own["graded"].items() if not k.startswith("IoU, ")},
-        findings=told(result.findings),
+        findings=[] if result.findings is None else result.findings.lines(),
         pictures=pictures,
         examples=[looks.picture(result.source.x[i], known[i], result.classes) for i in range(min(3, len(known)))],
         sure=float(np.mean([np.mean(sure) for sure in result.sure])),
