@@ -7,9 +7,9 @@ photographs in a light of `unseen.data.simulate.collages`; masks are the alpha c
 from __future__ import annotations
 
 import functools
+import importlib.resources
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -72,15 +72,9 @@ def photograph(name: str) -> NDArray[np.uint8]:
     """A photograph that a package ships, (h, w, 3)."""
     if name in ("china", "flower"):
         return np.asarray(worlds.photos().x[("china", "flower").index(name)])
-    if name == "grace_hopper.jpg":
-        import matplotlib
-
-        file = Path(matplotlib.get_data_path()) / "sample_data" / name
-    else:
-        import skimage
-
-        file = Path(skimage.data_dir) / name
-    return np.asarray(open_header(file).convert("RGB"))
+    package, place = ("matplotlib", "mpl-data/sample_data") if name == "grace_hopper.jpg" else ("skimage", "data")
+    file = importlib.resources.files(package) / place / name
+    return np.asarray(open_header(file.read_bytes()).convert("RGB"))
 
 
 def pictures(vendor: str, names: Sequence[str], n: int, seed: int, light: str = "plain") -> Domain:
@@ -132,8 +126,8 @@ def fingerprinted(case: str) -> list[Domain]:
 
 def idm(seed: int, **changes: Any) -> IDM:
     """IDM that looks at as many pictures as other arms train on."""
-    settings = {"candidates": 8 * STEPS, "learning_rate": RATE, "teacher_momentum": MOMENTUM, "random_state": seed}
-    return IDM(**(settings | changes))
+    common: dict[str, Any] = {"learning_rate": RATE, "teacher_momentum": MOMENTUM, "random_state": seed}
+    return IDM(**(common | {"candidates": 8 * STEPS} | changes))
 
 
 def plain(seed: int, **changes: Any) -> IDM:
@@ -163,12 +157,12 @@ def run(case: str, seed: int) -> Result:
     split, source, target, test = world(case, seed)
     network, seconds = trained(split, seed)
     one = target.take(slice(0, 1))
-    common = {"steps": STEPS, "learning_rate": RATE, "random_state": seed}
+    common: dict[str, Any] = {"steps": STEPS, "learning_rate": RATE, "random_state": seed}
     arms: dict[str, tuple[Method, Domain]] = {
         "source, as many steps more": (plain(seed, space="none", mix_features=False), one),
-        "BatchNorm, one picture": (TENT(steps=0, random_state=seed), one),
-        "BatchNorm, sixty pictures": (TENT(steps=0, random_state=seed), target),
-        "TENT, one picture": (TENT(random_state=seed), one),
+        "BatchNorm, one picture": (TENT(steps=0).set_params(random_state=seed), one),
+        "BatchNorm, sixty pictures": (TENT(steps=0).set_params(random_state=seed), target),
+        "TENT, one picture": (TENT().set_params(random_state=seed), one),
         "FDA, one picture": (FDA(**common), one),
         "colours, one picture": (FDA(space="rgb", **common), one),
         "style alone": (plain(seed), one),
@@ -306,7 +300,7 @@ def run_style(case: str, seed: int) -> Result:
     network, _ = trained(split, seed)
     one = target.take(slice(0, 1))
     table: Result = {"source only": graded(Adapted(network).predict, test)}
-    common = {"steps": STEPS, "learning_rate": RATE, "random_state": seed}
+    common: dict[str, Any] = {"steps": STEPS, "learning_rate": RATE, "random_state": seed}
     for arm, method in (("idm", idm(seed)), ("FDA, one picture", FDA(**common))):
         table[arm] = graded(adapted(method, network, source, one)[0].predict, test)
     return table
