@@ -113,7 +113,7 @@ def idm() -> Behaviour:
                  classes=ClassSpace(names=("a", "b", "c")))  # fmt: skip
     made = collages(cut, [rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)], 4, side=32, light="dusk")
     x, y = torch.as_tensor(made.x), torch.as_tensor(np.stack(list(made.labels)).astype(np.int64))
-    looks = {space: match_statistics(x, x[0].flip(-1) * 0.5, space, window=0.1) for space in ("lab", "rgb", "fourier")}  # type: ignore[arg-type]
+    looks = {space: match_statistics(x, x[0].flip(-1) * 0.5, space, window=0.1) for space in ("lab", "rgb", "fourier")}
     mixed = patch_mix(x, y, x.flip(0), y.flip(0), torch.ones(y.shape), 4, torch.Generator().manual_seed(0))
     scores = uncertainty(
         torch.randn(200, 3, 4, 4, generator=torch.Generator().manual_seed(1)), y[:1, :4, :4].expand(200, 4, 4)

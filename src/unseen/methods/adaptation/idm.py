@@ -80,6 +80,7 @@ class IDM(SegmentingMethod):
     prior : {"uniform", "source"}
         What shares of the classes it compares with: none, or those of the labelled pixels.
     prototype_momentum : float in [0, 1]
+        What stays of a prototype at each step.
     lambda_mix, lambda_im : float, >= 0
         Weights of the loss on mixed pictures, and of prototype-based information maximisation.
     warm_up : float in [0, 1]
@@ -89,6 +90,7 @@ class IDM(SegmentingMethod):
     batch_norm : {"learn", "rest"}
         Whether BatchNorm layers measure the stylised batches, or keep what they remember of the source.
     predict_by : {"teacher", "student"}
+        Whose network is kept.
     crop : int, optional
         Side of random squares of the source that are trained on; whole pictures, all of one size, if absent.
 

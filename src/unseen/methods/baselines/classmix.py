@@ -30,9 +30,12 @@ class ClassMix(SegmentingMethod):
     confidence : float in [0, 1]
         Probability from which a pixel of the teacher's is sure; all of a picture weigh by the share of sure ones.
     teacher_momentum : float in [0, 1]
+        What stays of the teacher at each step.
     weight : float, >= 0
         Of the loss on mixed pictures.
-    steps, batch_size : int
+    steps : int
+        Of training, each on a batch of labelled pictures.
+    batch_size : int
     learning_rate : float, > 0
         Of Adam.
     crop : int, optional

@@ -33,7 +33,9 @@ class FDA(SegmentingMethod):
         Waves that are exchanged, as a share of the shorter side (beta).
     entropy_weight : float, >= 0
         Weight of the robust entropy of target pixels, (H^2 + .001^2)^eta with eta 2.
-    steps, batch_size : int
+    steps : int
+        Of training, each on a batch of labelled pictures.
+    batch_size : int
     learning_rate : float, > 0
         Of Adam.
     crop : int, optional
