@@ -48,9 +48,9 @@ PHOTOS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 """Backgrounds of the source, and of the target: scikit-image's, scikit-learn's and matplotlib's photographs."""
 N_SOURCE, N_TARGET, N_TEST = 1000, 60, 100
-TRAINING = 600
+TRAINING = 500
 """Steps of 16 pictures on the source."""
-STEPS = 80
+STEPS = 64
 """Steps of 8 pictures of every arm that trains; IDM looks at as many pictures and trains on fewer."""
 RATE, MOMENTUM = 1e-3, 0.97
 """Of every arm that trains, and of every teacher."""
@@ -283,11 +283,11 @@ claim = Claim(
             development=("development/openmoji/dusk", "development/twemoji/haze"),
             confirmation=(
                 "confirmation/fluent-emoji/overcast", "confirmation/emojione-v1/lamp",
-                "confirmation/emojione-v1/under water", "confirmation/fluent-emoji/lamp")),
+                "confirmation/emojione-v1/under water")),
         "style": Experiment(
             run=lambda case, seed: run_style(case, seed), data=fingerprinted, unit="vendor", **seeds(1),
-            development=("development/openmoji/plain", "development/twemoji/plain"),
-            confirmation=("confirmation/fluent-emoji/plain", "confirmation/emojione-v1/plain")),
+            development=("development/openmoji/plain",),
+            confirmation=("confirmation/fluent-emoji/plain",)),
     },
     licences=(worlds.EMOJI, worlds.PHOTOS, "Photos: scikit-image's and matplotlib's samples, public domain and CC0"),
 )
