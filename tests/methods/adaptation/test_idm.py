@@ -337,6 +337,15 @@ def test_prototypes_with_no_momentum_are_the_means_of_the_batch() -> None:
     torch.testing.assert_close(bank.means, torch.stack([units[y == c].mean(dim=0) for c in range(2)]))
 
 
+def test_prototypes_may_be_of_correct_pixels_alone() -> None:
+    source, target, model = scenes(12, 0), scenes(1, 1), network()
+    every, right = (
+        small(prototypes_of=which, lambda_im=1.0, warm_up=0.0).fit(source=source, target=target, model=model).network_
+        for which in ("labelled", "correct")
+    )
+    assert any(not torch.equal(a, b) for a, b in zip(every.parameters(), right.parameters()))
+
+
 def test_labels_on_a_coarser_grid_are_those_of_pixels_in_the_middle() -> None:
     y = torch.arange(16).reshape(1, 4, 4)
     assert labels_at(y, (2, 2)).tolist() == [[[5, 7], [13, 15]]]
