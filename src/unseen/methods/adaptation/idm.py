@@ -123,8 +123,8 @@ class IDM(SegmentingMethod):
             "No official code was found: the abstract gives the structure (selection by uncertainty, patch-wise "
             "mixing, prototype-based information maximisation, no style network); forms and numbers are those of the "
             "works that it builds on, and all of them are hyperparameters.",
-            "Weights of mixing and information rise over the first half, and the teacher moves faster (.97) than in long "
-            "trainings (.99 to .999): here a hundred steps are many. Prototypes of a batch come before the loss on them.",
+            "Weights of mixing and information rise over the first half, and the teacher moves faster (.97) than in "
+            "long trainings (.99 to .999): here a hundred steps are many.",
         ),
         cost=40.0,
     )
