@@ -103,6 +103,26 @@ def python(about: dict[str, Any], arguments: str = "") -> str:
             "chosen = method.select(fraction=0.2)  # any other number, without clustering again",
             "print(chosen.mask.mean())",
         ]
+    elif methods.get(about["slug"]).card.task == "mask":
+        lines = [
+            "from sklearn.datasets import load_sample_images",
+            "",
+            "from unseen.data.simulate.collages import collages, ink_cutouts",
+            "from unseen.data.sources import digits",
+            "from unseen.evaluation.tasks import grades_of",
+            f"from unseen.methods import {name}",
+            "from unseen.nn.segmenters import small_unet, train_segmenter",
+            "",
+            "photos = load_sample_images().images  # digits on photographs, or your own: load_masks(folder)",
+            'source = collages(ink_cutouts(digits("printed", size=32, copies=1)), photos, 200)',
+            'drawn = ink_cutouts(digits("handwritten", size=32))',
+            'test = collages(drawn, photos, 40, light="dusk", random_state=1)',
+            "model = train_segmenter(small_unet(11), source, steps=100)",
+            "target = test.take([0])  # one picture, whose mask is not looked at",
+            fit,
+            'grade = grades_of("mask").grade(test.y, method.predict(test), test.classes)',
+            'print(grade["mIoU"])',
+        ]
     elif methods.get(about["slug"]).card.task == "value":
         lines = [
             "from scipy.stats import kendalltau",
@@ -303,6 +323,8 @@ def shell(about: dict[str, Any]) -> str:
             f"unseen continue lite-clip handwritten --set iterations=20 --out models/{slug}\n"
             f"unseen predict models/{slug} handwritten/3 --top 3"
         )
+    if methods.get(slug).card.task == "mask":
+        return f"unseen segment labelled --target new.png --methods source-only,{slug} --out runs/{slug}"
     if about["modalities"] == ["image"] or methods.get(slug).card.needed(TwoTowers) is not None:
         return f"unseen methods {slug}\nunseen reproduce {slug} --quick"
     if about["modalities"] == ["text"]:

@@ -22,6 +22,7 @@ CLAIMS = {
     "smos": "smos",
     "meta-dmoe": "meta_dmoe",
     "ugt": "ugt",
+    "idm": "idm",
     "distill-similar": "distill_similar",
     "zeroq": "zeroq",
     "parzc": "parzc",

@@ -97,6 +97,36 @@ def concept_pruning() -> Behaviour:
     }
 
 
+# -- adaptation --------------------------------------------------------------------------------------------
+
+
+def idm() -> Behaviour:
+    """Collages, looks of one given to others in each space, patches mixed, and what is selected of scores."""
+    from unseen.data.classes import ClassSpace
+    from unseen.data.simulate.collages import collages
+    from unseen.nn.informative import InformativeSelector, uncertainty
+    from unseen.nn.pixel_mix import patch_mix
+    from unseen.nn.style import match_statistics
+
+    rng = np.random.default_rng(0)
+    cut = Domain(x=rng.integers(0, 256, (6, 4, 16, 16), dtype=np.uint8), y=np.arange(6) % 3, kind="image",
+                 classes=ClassSpace(names=("a", "b", "c")))  # fmt: skip
+    made = collages(cut, [rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)], 4, side=32, light="dusk")
+    x, y = torch.as_tensor(made.x), torch.as_tensor(np.stack(list(made.labels)).astype(np.int64))
+    looks = {space: match_statistics(x, x[0].flip(-1) * 0.5, space, window=0.1) for space in ("lab", "rgb", "fourier")}
+    mixed = patch_mix(x, y, x.flip(0), y.flip(0), torch.ones(y.shape), 4, torch.Generator().manual_seed(0))
+    scores = uncertainty(
+        torch.randn(200, 3, 4, 4, generator=torch.Generator().manual_seed(1)), y[:1, :4, :4].expand(200, 4, 4)
+    )
+    return {
+        "collages": made.x,
+        "masks": y.numpy(),
+        **looks,
+        "mixed": mixed[0],
+        "selected": InformativeSelector()(scores),
+    }
+
+
 # -- compression -------------------------------------------------------------------------------------------
 
 

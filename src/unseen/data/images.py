@@ -109,6 +109,45 @@ def open_header(source: bytes | str | os.PathLike[str] | IO[bytes], formats: Seq
         raise ValueError(f"the file is not a picture that can be read: {sentence(error)}") from error
 
 
+MASK_FORMATS = ("PNG", "BMP", "DIB", "GIF", "TIFF", "PPM", "WEBP")
+"""Formats of masks: those that keep every value; JPEG invents classes along every border."""
+
+
+def decode_indices(source: bytes | IO[bytes], *, max_pixels: int = MAX_PIXELS) -> np.ndarray[Any, Any]:
+    """Read the values of a mask as they are stored, (h, w): indices of a palette, greys of 8 or 16 bits, or bits.
+
+    A mask in colours gives 65,536 red + 256 green + blue; transparency and orientation are not looked at.
+
+    Raises
+    ------
+    ValueError
+        If it is no picture of `MASK_FORMATS`, is damaged, has too many pixels, or holds fractions.
+    """
+    import PIL
+    import PIL.Image
+
+    try:
+        image = open_header(source, MASK_FORMATS)
+    except PIL.UnidentifiedImageError as error:
+        raise ValueError(f"a mask must be one of {', '.join(MASK_FORMATS)}, which keep every value") from error
+    except PIL.Image.DecompressionBombError as error:
+        raise ValueError(f"the mask is refused: {error}") from error
+    width, height = image.size
+    if width * height > max_pixels:
+        raise ValueError(f"the mask is refused: it has {width} x {height} pixels, at most {max_pixels:,} are read")
+    try:
+        image.load()
+    except Exception as error:
+        raise ValueError(f"the mask is truncated or damaged: {sentence(error)}") from error
+    if image.mode in ("RGB", "RGBA", "RGBX"):
+        red, green, blue = (np.asarray(image)[..., i].astype(np.int32) for i in range(3))
+        return 65536 * red + 256 * green + blue
+    if image.mode not in ("L", "P", "1", "I", "I;16", "I;16B", "I;16L", "LA", "PA"):
+        raise ValueError(f"a mask must hold whole numbers or colours; it is of mode {image.mode}")
+    values = np.asarray(image)
+    return (values[..., 0] if values.ndim == 3 else values).astype(np.int32)
+
+
 def verify(source: bytes | IO[bytes], *, max_pixels: int = MAX_PIXELS) -> None:
     """Raise what `decode` would raise, at the cost of reading a header.
 

@@ -21,6 +21,7 @@ from unseen.data.pairs import Pairs
 from unseen.methods.checks import (
     as_input,
     as_pairs,
+    as_pictures,
     as_regions,
     as_texts,
     check_words,
@@ -355,6 +356,8 @@ def _giving(function: Callable[..., Any], verb: Verb) -> Callable[..., Any]:
             samples: Any = as_texts(x)
         elif verb.reads == "pairs":
             samples = as_pairs(x)
+        elif verb.reads == "pictures":
+            samples = as_pictures(x)
         elif self.reads_regions:
             samples = as_regions(x, width)
         else:
@@ -363,7 +366,7 @@ def _giving(function: Callable[..., Any], verb: Verb) -> Callable[..., Any]:
             with torch.no_grad():
                 return function(self, samples, *args, **kwargs)
         except RuntimeError as error:  # what torch raises where shapes do not fit
-            told = f"x of shape {tuple(samples.shape)}" if hasattr(samples, "shape") else repr(samples)
+            told = f"x of shape {tuple(samples.shape)}" if hasattr(samples, "shape") else f"x, {len(samples)} samples,"
             raise ValueError(f"{told} cannot be read by this {type(self).__name__}: {error}") from error
 
     return wrapper

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from unseen.data import samplers
 from unseen.data.domain import Domain, Lazy
 from unseen.data.pairs import Pairs
+from unseen.data.pixels import as_picture
 from unseen.data.tasks import task_of
 from unseen.methods.needs import REGIONS, has_regions
 from unseen.methods.vocabulary import VOCABULARY, Card, Word, signature_of
@@ -43,6 +44,27 @@ def as_input(x: Any, width: int | None = None, *, doubles: bool = False) -> Tens
         bad = int((~torch.isfinite(tensor)).sum())
         raise ValueError(f"x must be finite; {bad} values are NaN or infinite")
     return tensor
+
+
+def as_pictures(x: Any) -> list[Tensor]:
+    """`x` (a `Domain`, or an array, tensor or list of pictures) as float tensors (c, h, w), whose sizes may differ."""
+    if isinstance(x, Domain):
+        x = x.x
+    ragged = isinstance(x, (Lazy, list, tuple)) or (isinstance(x, np.ndarray) and x.dtype.hasobject and x.ndim == 1)
+    if not ragged or (isinstance(x, list) and x and isinstance(x[0], list)):
+        x = as_input(x)
+    if len(x) == 0:
+        raise ValueError("x must hold at least one picture; it is empty")
+    pictures = []
+    for sample in x:
+        array = sample if isinstance(sample, Tensor) or hasattr(sample, "convert") else np.asarray(sample)
+        picture = as_picture(_native(_numeric("x", array)) if isinstance(array, np.ndarray) else array)
+        if picture.ndim != 3 or 0 in picture.shape:
+            raise ValueError(f"x must hold pictures of shape (channels, height, width); got {tuple(picture.shape)}")
+        if not torch.isfinite(picture).all():
+            raise ValueError("x must be finite; a picture holds NaN or infinity")
+        pictures.append(picture)
+    return pictures
 
 
 def as_regions(x: Any, width: int | None = None) -> Tensor:
@@ -140,29 +162,32 @@ def _check_domain(name: str, domain: Domain, word: Word, card: Card) -> None:
     if word.labeled and not task_of(card.task).of_pairs and not domain.labeled.all():
         missing = len(domain) - int(domain.labeled.sum())
         raise ValueError(f"{name} must be labelled; {missing} of its {len(domain)} samples have no label")
-    if word.labeled and card.task == "value":
-        _check_values(name, domain)
+    if word.labeled:
+        _check_labels_of(name, domain, card.task)
     if isinstance(domain.x, np.ndarray) and domain.kind == "text":
         if domain.x.dtype.kind != "U" or domain.x.ndim != 1:
             raise TypeError(f"{name} must hold texts; got {domain.x.dtype} of shape {domain.x.shape}")
     elif isinstance(domain.x, np.ndarray):
-        _numeric(name, domain.x)
-        if not np.isfinite(domain.x).all():
-            bad = int(np.argwhere(~np.isfinite(domain.x))[0][0])
+        parts = list(domain.x) if domain.x.dtype.hasobject else [domain.x]  # samples of unlike sizes
+        for part in parts:
+            _numeric(name, np.asarray(part))
+        finite = [np.isfinite(part) for part in parts]
+        if not all(part.all() for part in finite):
+            which = np.array([part.all() for part in finite]) if len(finite) > 1 else finite[0]
+            bad = int(np.argwhere(~which)[0][0])
             raise ValueError(f"{name} must be finite; sample {str(domain.ids[bad])!r} holds NaN or infinity")  # type: ignore[index]
     for need in card.needs:
         need.check(name, domain)
 
 
-def _check_values(name: str, domain: Domain) -> None:
-    """The labels are finite numbers, at least two different ones."""
-    if domain.task != "value":
-        raise ValueError(f"{name} must carry values (task='value'); its task is {domain.task!r}")
-    y = _numeric(f"y of {name}", domain.labels)
-    if y.ndim != 1 or not np.isfinite(y).all():
-        raise ValueError(f"y of {name} must be one finite number for each sample; some is missing, NaN or infinite")
-    if len(np.unique(y)) < 2:
-        raise ValueError(f"{name} must hold at least two different values; all are {y[0]:g}")
+def _check_labels_of(name: str, domain: Domain, task: str) -> None:
+    """The labels are of the task that is learnt, fit the samples, and there is something to learn from them."""
+    if domain.task != task:
+        raise ValueError(f"{name} must carry labels of task={task!r}; its task is {domain.task!r}")
+    try:
+        task_of(task).check_learnable(domain.labels, domain.x)
+    except ValueError as error:
+        raise ValueError(f"{name} {error}") from error
 
 
 def without_regions(domain: Domain) -> Domain:

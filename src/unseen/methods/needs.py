@@ -162,6 +162,55 @@ class Domains(Need):
 
 
 @dataclasses.dataclass(frozen=True)
+class PixelClasses(Need):
+    """Pictures with a class for each pixel (task mask), and a `model` that scores these (`nn.protocols.Segmenter`)."""
+
+    def lacks(self, given: Given) -> str | None:
+        """Return that the source has no masks."""
+        source = given.inputs.get("source")
+        if isinstance(source, Domain) and source.task == "mask":
+            return None
+        return "needs pictures with a mask each: unseen segment"
+
+    def check(self, word: str, value: Any) -> None:
+        """Raise `ValueError` if pictures are no colours with values in [0, 1]."""
+        from unseen.data.pixels import as_picture
+
+        for i, sample in enumerate(value.x):
+            picture = as_picture(sample)
+            if picture.ndim != 3 or picture.shape[0] != 3:
+                raise ValueError(
+                    f"{word} must hold RGB pictures, (3, height, width); sample {i} is {tuple(picture.shape)}"
+                )
+            low, high = float(picture.min()), float(picture.max())
+            if not (low >= 0 and high <= 1):
+                raise ValueError(
+                    f"{word} must hold pictures with values in [0, 1]; sample {i} has {low:.3g} to {high:.3g}"
+                )
+
+    def example(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return twelve pictures with masks, four pictures to adapt to, and a small network of as many classes."""
+        from unseen.data.tasks import task_of
+        from unseen.data.tasks.base import objects
+        from unseen.nn.segmenters import small_unet
+        from unseen.runtime import reproducible
+
+        changed: dict[str, Any] = {}
+        for word, value in inputs.items():
+            if isinstance(value, Domain):
+                few = value.take(slice(0, 4 if word == "target" else 12))
+                x = np.stack([np.asarray(as_array) for as_array in few.x])
+                x = (1 / (1 + np.exp(-x))).astype(np.float32)
+                masks = task_of("mask").example(len(few), seed=len(value), n_classes=4)
+                y = objects(np.resize(mask, x.shape[2:]) for mask in masks)
+                changed[word] = few.replace(x=x, y=y, task="mask")
+            elif word == "model":
+                with reproducible(5):
+                    changed[word] = small_unet(4, width=4, depth=2).eval()
+        return changed
+
+
+@dataclasses.dataclass(frozen=True)
 class TwoTowers(Need):
     """An `encoder` of two towers that are read and prompted inside (`unseen.nn.prompting.PromptableTowers`)."""
 

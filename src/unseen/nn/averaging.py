@@ -1,4 +1,4 @@
-"""Averages of weights over a training: dense, and aware of overfitting."""
+"""Averages of weights over a training: exponential, and dense and aware of overfitting."""
 
 from __future__ import annotations
 
@@ -6,6 +6,20 @@ import math
 
 import torch
 from torch import Tensor, nn
+
+
+@torch.no_grad()
+def follow(teacher: nn.Module, student: nn.Module, momentum: float) -> None:
+    """Move a teacher to m * teacher + (1 - m) * student, in place: its weights, and what its BatchNorm layers remember.
+
+    Whole numbers, such as counts of batches, are copied.
+    """
+    state = student.state_dict()
+    for key, value in teacher.state_dict().items():
+        if value.is_floating_point():
+            value.lerp_(state[key], 1 - momentum)
+        else:
+            value.copy_(state[key])
 
 
 class DenseAverage(nn.Module):

@@ -13,6 +13,7 @@ from torch import nn
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
+from unseen.data.tasks import task_of
 from unseen.methods.base import Method
 from unseen.nn.state import digest
 from unseen.testing.inputs import matches
@@ -23,7 +24,8 @@ def snapshot(value: Any) -> Any:
     if isinstance(value, Domain):
         x = np.stack([np.asarray(sample) for sample in value.x]).tobytes()
         columns = {key: column.tolist() for key, column in value.columns.items()}
-        return x, None if value.y is None else value.y.tolist(), np.asarray(value.ids).tolist(), columns, value.kind
+        y = None if value.y is None else [task_of(value.task).digest(label) for label in value.y]
+        return x, y, np.asarray(value.ids).tolist(), columns, value.kind
     if isinstance(value, Pairs):
         return snapshot(value.left), snapshot(value.right), {key: list(map(str, c)) for key, c in value.columns.items()}
     if isinstance(value, ClassSpace):
@@ -65,6 +67,12 @@ def forecasts(method: type[Method]) -> bool:
     return hasattr(method, "forecast")
 
 
+def plain(labels: Any) -> Any:
+    """Labels as one array of numbers: those of a task whose labels are arrays, (n,) objects, as (n, ...)."""
+    array = np.asarray(labels)
+    return np.stack(list(array)) if array.dtype.hasobject else array
+
+
 def outputs(method: Method, x: Any) -> dict[str, Any]:
     """What a fitted method says of samples: its labels, and its scores if it gives any; or its forecasts."""
     if forecasts(type(method)):
@@ -72,7 +80,7 @@ def outputs(method: Method, x: Any) -> dict[str, Any]:
     if matches(type(method)):
         found = method.match(x)  # type: ignore[attr-defined]
         return {"match": np.concatenate(list(found)), "counts": np.array([len(rows) for rows in found])}
-    out = {"predict": method.predict(x)}
+    out = {"predict": plain(method.predict(x))}
     if type(method).decision_function is not Method.decision_function:
         out["decision_function"] = method.decision_function(x).numpy()
         out["predict_proba"] = method.predict_proba(x).numpy()

@@ -12,6 +12,7 @@ from torch import nn
 
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain, Lazy
+from unseen.data.tasks import task_of
 from unseen.methods.parameters import Within
 from unseen.nn.classifier import feature_classifier
 from unseen.testing.inputs import N_SEEN, WIDTH, Case
@@ -88,8 +89,9 @@ def _bad_domains(word: str, good: Domain) -> Iterator[tuple[str, Domain]]:
         yield "of complex numbers", good.replace(x=good.x.astype(complex))
     if word in ("source", "support") and good.y is not None:
         yield "without labels", good.replace(y=None)
-        yield "with a missing label", good.replace(y=np.r_[-1 if good.task == "class" else np.nan, good.y[1:]])
-        yield "of one class", good.replace(y=np.zeros_like(good.y))
+        task = task_of(good.task)
+        yield "with a missing label", good.replace(y=task.join([task.hidden(1), good.y[1:]]))
+        yield "of one class", good.replace(y=good.y * 0)
 
 
 def widened(good: Domain) -> Domain:

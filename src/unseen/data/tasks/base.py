@@ -54,6 +54,12 @@ class Task(abc.ABC):
         """Return the labels of several domains as those of one."""
         return np.concatenate(parts)
 
+    def check_learnable(self, y: NDArray[Any], samples: Any) -> None:  # noqa: B027 - of most tasks anything is learnt
+        """Raise `ValueError` if nothing can be learnt from these labels, all of them known, of these samples.
+
+        Its message goes on from what holds them: "must hold at least two classes; all samples are of class 3".
+        """
+
     @abc.abstractmethod
     def example(self, n: int, seed: int = 0, n_classes: int = 3) -> NDArray[Any]:
         """Return labels of `n` samples that are unlike each other, as the contract of methods takes them."""

@@ -42,6 +42,12 @@ class _Value(Task):
     def digest(self, label: Any) -> str:
         return str(label) if np.ndim(label) == 0 else content_digest(np.asarray(label).astype("<f8"))
 
+    def check_learnable(self, y: NDArray[Any], samples: Any) -> None:
+        if y.ndim != 1 or not np.isfinite(y).all():
+            raise ValueError("must have one finite number for each sample as y; some is missing, NaN or infinite")
+        if len(np.unique(y)) < 2:
+            raise ValueError(f"must hold at least two different values; all are {y[0]:g}")
+
     def example(self, n: int, seed: int = 0, n_classes: int = 3) -> NDArray[Any]:
         return np.random.default_rng(seed).normal(size=n)
 

@@ -1,0 +1,481 @@
+"""Pictures with a class for every pixel, in the layouts that people have, and what is wrong with their masks."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unseen.data.classes import ClassSpace
+from unseen.data.domain import Domain, Skipped
+from unseen.data.images import IMAGE_SUFFIXES, decode, decode_indices, image_files, open_header
+from unseen.data.loaders.coco import coco_masks
+from unseen.data.loaders.common import OnError, inside, locate, natural_key, settle
+from unseen.data.loaders.folder import _walk
+from unseen.data.reading import open_file, read_bytes
+from unseen.data.tasks.base import objects
+from unseen.data.tasks.mask import UNKNOWN
+from unseen.runtime import track
+
+IGNORE = 255
+"""The value of masks that says that nothing is known."""
+MOST_VALUES = 24
+"""Values that are told one by one."""
+MOST_PIXELS = 2_000_000_000
+"""Pixels of all masks together that are held in memory; more are refused unless pictures are made smaller."""
+PICTURES = ("images", "image", "imgs", "img", "jpegimages", "leftimg8bit", "pictures", "rgb", "input")
+MASKS = (
+    "masks", "mask", "labels", "label", "annotations", "annotation", "segmentationclass", "gtfine", "gt", "target",
+    "segmentation",
+)  # fmt: skip
+CLASS_FILES = ("classes.txt", "labels.txt", "class_names.txt", "classes.csv", "class_dict.csv", "labelmap.txt")
+COLOUR = 65536
+
+CITYSCAPES = (
+    "road", "sidewalk", "building", "wall", "fence", "pole", "traffic light", "traffic sign", "vegetation", "terrain",
+    "sky", "person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle",
+)  # fmt: skip
+CITYSCAPES_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
+"""The 19 classes that are graded, and what `labelIds` files call them; all other ids are not known."""
+VOC = (
+    "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "dining table",
+    "dog", "horse", "motorbike", "person", "potted plant", "sheep", "sofa", "train", "tv monitor",
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskFindings:
+    """What was found in masks before anything is learnt.
+
+    Attributes
+    ----------
+    layout : str
+        Which layout it was taken for.
+    pictures, masks : int
+        How many pictures are read, and how many of them have a mask.
+    values : mapping of int to int
+        Pixels of each value that is stored in the files.
+    ignored : float
+        Share of the pixels of masks of which nothing is known.
+    absent : tuple of str
+        Classes without a pixel.
+    mismatched : tuple of str
+        Pictures whose mask has another size; they are left out.
+    warnings : tuple of str
+        What is probably not meant, in sentences.
+    """
+
+    layout: str
+    pictures: int
+    masks: int
+    values: Mapping[int, int]
+    ignored: float
+    absent: tuple[str, ...]
+    mismatched: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+    def lines(self) -> list[str]:
+        """The same in words."""
+        values = ", ".join(f"{value} ({n:,})" for value, n in list(self.values.items())[:MOST_VALUES])
+        marked = f"; value {IGNORE} stands in {self.values[IGNORE]:,}" if IGNORE in self.values else ""
+        said = [f"{self.layout}: {self.pictures} pictures, {self.masks} with a mask"]
+        if self.masks:
+            said.append(f"values in masks, with pixels: {values}{' ...' if len(self.values) > MOST_VALUES else ''}")
+            said.append(f"nothing is known of {self.ignored:.1%} of the pixels{marked}")
+        if self.mismatched:
+            n = len(self.mismatched)
+            said.append(f"{n} masks are not as large as their pictures, which are left out: {self.mismatched[0]}, ...")
+        return said + [f"note: {warning}" for warning in self.warnings]
+
+
+def load_masks(
+    path: str | os.PathLike[str],
+    *,
+    classes: ClassSpace | Sequence[str] | None = None,
+    size: int | None = None,
+    ignore: int | None = IGNORE,
+    name: str | None = None,
+    on_error: OnError = "skip",
+) -> tuple[Domain, MaskFindings]:
+    """Load pictures with masks, and say what was found in the masks.
+
+    Understood are: ``images/`` beside ``masks/`` (or labels, annotations, ...) with equal names, with splits or other
+    folders below; Cityscapes' ``leftImg8bit/`` beside ``gtFine/``; VOC's ``JPEGImages/`` beside ``SegmentationClass/``;
+    a COCO ``.json`` file (or a folder with one) with polygons or run lengths; a folder of pictures, or one picture,
+    without masks. Names of classes come from `classes`, from ``classes.txt`` (a line each) or ``classes.csv`` (name,
+    and r, g, b where masks are coloured) in the folder, or from the layout. A picture without a mask is unlabelled.
+
+    Parameters
+    ----------
+    path : path or fsspec URL
+    classes : ClassSpace or sequence of names, optional
+        What the values of masks index.
+    size : int, optional
+        Longest side of pictures and masks, in pixels: larger ones are made smaller when they are read, masks by the
+        nearest value.
+    ignore : int or None
+        Value of pixels of which nothing is known; None if there is none.
+    name : str, optional
+    on_error : {"skip", "fail"}
+
+    Raises
+    ------
+    FileNotFoundError
+        If nothing is at `path`.
+    ValueError
+        If there is no picture, no layout fits, values have no class, or masks are more than memory should hold.
+    """
+    if size is not None and not 8 <= size <= 8192:
+        raise ValueError(f"size must lie in [8, 8192] pixels; got {size}")
+    fs, root = locate(path)
+    names = tuple(classes.names if isinstance(classes, ClassSpace) else classes or ())
+    layout = _layout(fs, root, names)
+    reader = _Reader(fs, layout, ignore)
+    masks: list[NDArray[Any] | None] = []
+    kept: list[str] = []
+    skipped: list[Skipped] = []
+    mismatched: list[str] = []
+    held = 0
+    for picture in track(layout.pictures, "masks") if any(layout.masks.values()) else layout.pictures:
+        try:
+            with open_file(fs, picture) as file:
+                shape = _upright(file)
+            mask = reader(picture, shape)
+            if mask is not None and mask.shape != shape:
+                told = f"its mask has {mask.shape[1]} x {mask.shape[0]} pixels, the picture {shape[1]} x {shape[0]}"
+                mismatched.append(layout.id(picture))
+                raise ValueError(told)
+        except Exception as error:  # whatever a file does to its reader: it is left out and told
+            skipped.append(Skipped(layout.id(picture), str(error)))
+            continue
+        mask = None if mask is None else _smaller(mask, size)
+        held += 0 if mask is None else mask.size
+        if held > MOST_PIXELS:
+            raise ValueError(f"masks of more than {MOST_PIXELS:,} pixels are not held in memory; give a smaller size")
+        masks.append(mask)
+        kept.append(picture)
+    left_out = settle(skipped, on_error, name or layout.name)
+    if not kept:
+        first = f", the first: {left_out[0].where}: {left_out[0].why}" if left_out else ""
+        raise ValueError(f"{os.fspath(path)}: none of {len(skipped)} pictures can be read with its mask{first}")
+    space, y, warnings = reader.settle(masks, classes)
+    files = image_files(kept, fs)
+    domain = Domain(
+        x=files if size is None else files.map(_Shrink(size)),
+        y=y,
+        kind="image",
+        task="mask",
+        classes=space,
+        ids=np.array([layout.id(picture) for picture in kept]),
+        columns=layout.columns(kept),
+        name=name or layout.name,
+        skipped=left_out,
+    )
+    return domain, _findings(layout, domain, reader, mismatched, warnings)
+
+
+# -- layouts -----------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class _Layout:
+    """Which file is the mask of which picture."""
+
+    name: str
+    kind: str
+    root: str
+    pictures: list[str]
+    masks: Mapping[str, Any]
+    names: tuple[str, ...] = ()
+    colours: Mapping[int, int] = dataclasses.field(default_factory=dict)
+    remap: Mapping[int, int] | None = None
+
+    def id(self, picture: str) -> str:
+        return picture.removeprefix(self.root).lstrip("/")
+
+    def columns(self, kept: Sequence[str]) -> dict[str, NDArray[Any]]:
+        known = {"train", "val", "test", "training", "validation"}
+        splits = [next((part for part in PurePosixPath(self.id(p)).parts if part.lower() in known), "") for p in kept]
+        return {"split": np.array(splits)} if any(splits) else {}
+
+
+def _layout(fs: Any, root: str, names: tuple[str, ...]) -> _Layout:
+    title = PurePosixPath(root).stem or "data"
+    if root.endswith(".json"):
+        return _coco(fs, root, title, names)
+    if not fs.isdir(root) and root:
+        return _Layout(title, "one picture", root.rpartition("/")[0], [root], {}, names)
+    below = [entry.rstrip("/").rpartition("/")[2] for entry in fs.ls(root, detail=False)]
+    folders = {
+        entry.lower(): f"{root.rstrip('/')}/{entry}" for entry in below if fs.isdir(f"{root.rstrip('/')}/{entry}")
+    }
+    pictures = next((folders[key] for key in PICTURES if key in folders), None)
+    masks = next((folders[key] for key in MASKS if key in folders), None)
+    told, colours = _class_file(fs, root, below)
+    if pictures is None or masks is None or not _files(fs, masks):
+        described = [entry for entry in below if entry.endswith(".json")]
+        deeper = [e for e in (fs.ls(masks, detail=False) if masks else ()) if e.endswith(".json")]
+        if len(described) + len(deeper) == 1 and pictures is not None:
+            return _coco(fs, f"{root.rstrip('/')}/{described[0]}" if described else deeper[0], title, names)
+        found = _files(fs, pictures or root)
+        if not found:
+            raise ValueError(
+                f"{root!r} holds no pictures; expected images/ beside masks/, or a layout named in the docs"
+            )
+        return _Layout(title, "pictures without masks", root, found, {}, names or told)
+    stems: dict[str, str] = {}
+    for file in _files(fs, masks):
+        stems.setdefault(_stem(file.removeprefix(masks)), file)
+        if file.endswith("labelTrainIds.png"):
+            stems[_stem(file.removeprefix(masks))] = file
+    found = _files(fs, pictures)
+    pairs = {picture: stems.get(_stem(picture.removeprefix(pictures))) for picture in found}
+    if not any(pairs.values()) and stems:
+        told_by = sorted(stems)[0]
+        raise ValueError(
+            f"{root!r}: no mask is called as a picture; there is a mask {told_by!r} and a picture "
+            f"{_stem(found[0].removeprefix(pictures))!r}"
+        )
+    default: tuple[str, ...] = ()
+    kind, remap = "images and masks", None
+    if pictures.lower().endswith("leftimg8bit"):
+        kind, default = "Cityscapes", CITYSCAPES
+        if any(mask and mask.endswith("_labelIds.png") for mask in pairs.values()):
+            remap = dict(zip(CITYSCAPES_IDS, range(len(CITYSCAPES_IDS))))
+    elif masks.lower().endswith("segmentationclass"):
+        kind, default = "VOC", VOC
+    return _Layout(title, kind, root, found, pairs, names or told or default, colours, remap)
+
+
+def _coco(fs: Any, file: str, title: str, names: tuple[str, ...]) -> _Layout:
+    parent = file.rpartition("/")[0]
+    with_masks, categories = coco_masks(json.loads(read_bytes(fs, file)))
+    above = parent.rpartition("/")[0]
+    folders = [parent, *(entry for entry in fs.ls(above or "/", detail=False) if fs.isdir(entry))]
+    places: dict[str, str] = {}
+    for name in with_masks:
+        inner = inside(name)
+        tried = (f"{folder.rstrip('/')}/{part}" for folder in folders for part in (inner, PurePosixPath(inner).name))
+        place = next((path for path in tried if fs.isfile(path)), None)
+        if place is not None:
+            places[name] = place
+    missing = [name for name in with_masks if name not in places]
+    if len(missing) == len(with_masks):
+        raise ValueError(f"{file}: none of its {len(with_masks)} pictures lies near it, the first: {missing[0]!r}")
+    pairs = {places[name]: drawn for name, drawn in with_masks.items() if name in places}
+    return _Layout(title, "COCO", parent, sorted(pairs, key=natural_key), pairs, names or categories)
+
+
+def _files(fs: Any, root: str) -> list[str]:
+    """Pictures below a folder, in natural order."""
+    found, _ = _walk(fs, root)
+    return [f"{root.rstrip('/')}/{file}" for file in found if PurePosixPath(file).suffix.lower() in IMAGE_SUFFIXES]
+
+
+_ENDINGS = (
+    "_leftImg8bit", "_gtFine_labelTrainIds", "_gtFine_labelIds", "_labelTrainIds", "_labelIds", "_mask", "_label",
+    "_gt", "_L", "_seg", "-mask", "_rgb",
+)  # fmt: skip
+
+
+def _stem(file: str) -> str:
+    """The path without its suffix and without what tells pictures and masks apart."""
+    stem = file.lstrip("/").rpartition(".")[0]
+    for ending in _ENDINGS:
+        stem = stem.removesuffix(ending)
+    return stem
+
+
+def _class_file(fs: Any, root: str, below: Sequence[str]) -> tuple[tuple[str, ...], dict[int, int]]:
+    """Names of classes and, where they are told, their colours."""
+    file = next((entry for entry in CLASS_FILES if entry in below), None)
+    if file is None:
+        return (), {}
+    text = read_bytes(fs, f"{root.rstrip('/')}/{file}").decode("utf-8-sig")
+    if not file.endswith(".csv"):
+        lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+        if file == "labelmap.txt":  # CVAT: name:r,g,b:parts:actions
+            parts = [line.split(":") for line in lines]
+            colours = {_packed(p[1].split(",")): i for i, p in enumerate(parts) if len(p) > 1 and p[1]}
+            return tuple(p[0] for p in parts), colours
+        return tuple(lines), {}
+    rows = [
+        {key.strip().lower(): value for key, value in row.items() if key} for row in csv.DictReader(io.StringIO(text))
+    ]
+    key = next((k for k in ("name", "class", "label") if rows and k in rows[0]), None)
+    if key is None:
+        raise ValueError(f"{file} must have a column name (and r, g, b where masks are coloured)")
+    colours = {_packed([row[c] for c in "rgb"]): i for i, row in enumerate(rows) if all(c in row for c in "rgb")}
+    return tuple(row[key].strip() for row in rows), colours
+
+
+def _packed(channels: Sequence[str]) -> int:
+    red, green, blue = (int(value) for value in channels)
+    return COLOUR * red + 256 * green + blue
+
+
+# -- masks -------------------------------------------------------------------------------------------------
+
+
+class _Reader:
+    """Reads masks as classes, and counts what is stored in them."""
+
+    def __init__(self, fs: Any, layout: _Layout, ignore: int | None) -> None:
+        self.fs, self.layout, self.ignore = fs, layout, ignore
+        self.values: Counter[int] = Counter()
+        self.coloured = False
+
+    def __call__(self, picture: str, shape: tuple[int, int]) -> NDArray[Any] | None:
+        """The mask of a picture as it is stored; None if it has none."""
+        place = self.layout.masks.get(picture)
+        if place is None:
+            return None
+        if callable(place):
+            raw = place(*shape)
+        else:
+            with open_file(self.fs, place) as file:
+                raw = decode_indices(io.BytesIO(file.read()))
+        found, counts = np.unique(raw, return_counts=True)
+        self.values.update(dict(zip(found.tolist(), counts.tolist())))
+        self.coloured |= bool(found.max(initial=0) >= COLOUR)
+        return raw if found.max(initial=0) > np.iinfo(np.int16).max else raw.astype(np.int16)
+
+    def settle(
+        self, masks: Sequence[NDArray[Any] | None], classes: ClassSpace | Sequence[str] | None
+    ) -> tuple[ClassSpace | None, NDArray[Any] | None, list[str]]:
+        """Classes, masks as indices into them, and what is probably not meant."""
+        names, layout, warnings = self.layout.names, self.layout, list[str]()
+        if not self.values:
+            space = classes if isinstance(classes, ClassSpace) else ClassSpace(names=names) if names else None
+            return space, None, warnings
+        stored = set(self.values) - ({self.ignore} if self.ignore is not None else set())
+        table: dict[int, int] | None = None
+        if layout.colours:
+            table = dict(layout.colours)
+            if stored - set(table):
+                told = ", ".join(
+                    f"({v // COLOUR}, {v // 256 % 256}, {v % 256})" for v in sorted(stored - set(table))[:3]
+                )
+                warnings.append(
+                    f"{len(stored - set(table))} colours of masks are of no class and are not known: {told}"
+                )
+        elif self.coloured:
+            raise ValueError(
+                f"masks are in {len(self.values)} colours; classes.csv in the folder must tell the class of each: "
+                "columns name, r, g, b"
+            )
+        elif layout.remap is not None:
+            table = dict(layout.remap)
+        elif self.values.keys() <= {0, IGNORE} and IGNORE in self.values and len(names) in (0, 2):
+            table, names = {0: 0, IGNORE: 1}, names or ("background", "foreground")
+            warnings.append("masks hold 0 and 255 alone: 255 is taken for the class foreground, not for unknown pixels")
+        elif names and min(stored, default=1) == 1 and max(stored, default=0) == len(names):
+            table = {i + 1: i for i in range(len(names))}
+            warnings.append(f"masks hold 1 to {len(names)} for {len(names)} classes: 1 is taken for the first of them")
+        if table is None:
+            highest = max(stored, default=0)
+            if names and highest >= len(names):
+                raise ValueError(
+                    f"masks hold the value {highest}, but there are {len(names)} classes, such as {names[0]!r}; values "
+                    f"found: {', '.join(map(str, sorted(self.values)[:30]))}"
+                )
+            names = names or tuple(f"class {i}" for i in range(highest + 1))
+            table = {value: value for value in stored if value >= 0}
+        table = {
+            value: label for value, label in table.items() if value != self.ignore or self.values.keys() <= {0, IGNORE}
+        }
+        y = objects(None if mask is None else _mapped(mask, table, len(names)) for mask in masks)
+        space = classes if isinstance(classes, ClassSpace) else ClassSpace(names=names)
+        return space, y, warnings
+
+
+def _mapped(mask: NDArray[Any], table: Mapping[int, int], n: int) -> NDArray[Any]:
+    """Stored values as classes, -1 where a value has none."""
+    found, inverse = np.unique(mask, return_inverse=True)
+    kind = np.int8 if n <= np.iinfo(np.int8).max else np.int16
+    return np.array([table.get(int(v), UNKNOWN) for v in found], dtype=kind)[inverse.reshape(mask.shape)]
+
+
+def _smaller(mask: NDArray[Any], size: int | None) -> NDArray[Any]:
+    height, width = _shrunk(mask.shape, size)
+    if (height, width) == mask.shape:
+        return mask
+    rows, columns = (((np.arange(n) + 0.5) * old / n).astype(int) for n, old in zip((height, width), mask.shape))
+    return mask[rows[:, None], columns]
+
+
+def _shrunk(shape: Sequence[int], size: int | None) -> tuple[int, int]:
+    share = 1.0 if size is None else min(1.0, size / max(shape))
+    height, width = (max(1, round(side * share)) for side in shape)
+    return height, width
+
+
+@dataclasses.dataclass(frozen=True)
+class _Shrink:
+    """Makes a picture smaller when it is read."""
+
+    size: int
+
+    def __call__(self, image: Any) -> Any:
+        from PIL import Image
+
+        height, width = _shrunk((image.height, image.width), self.size)
+        return (
+            image
+            if (width, height) == image.size
+            else image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=3)
+        )
+
+
+def _upright(file: Any) -> tuple[int, int]:
+    """Height and width of a picture as `decode` gives it, from its header."""
+    import PIL
+
+    try:
+        image = open_header(file)
+    except PIL.UnidentifiedImageError:
+        file.seek(0)
+        image = decode(file)
+    turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+    width, height = image.size[::-1] if turned else image.size
+    return height, width
+
+
+def _findings(
+    layout: _Layout, domain: Domain, reader: _Reader, mismatched: Sequence[str], warnings: Sequence[str]
+) -> MaskFindings:
+    known = [] if domain.y is None else [mask for mask in domain.y if mask is not None]
+    total = sum(mask.size for mask in known)
+    counts = Counter[int]()
+    for mask in known:
+        found, number = np.unique(mask, return_counts=True)
+        counts.update(dict(zip(found.tolist(), number.tolist())))
+    names = domain.classes.names if domain.classes is not None else ()
+    absent = tuple(name for i, name in enumerate(names) if known and not counts[i])
+    told = list(warnings)
+    ignored = counts[UNKNOWN] / max(total, 1)
+    if ignored > 0.5:
+        told.append(f"nothing is known of {ignored:.0%} of the pixels of masks")
+    if known and counts[0] / max(total - counts[UNKNOWN], 1) > 0.98:
+        told.append(f"{counts[0] / max(total - counts[UNKNOWN], 1):.1%} of the known pixels are of class {names[0]!r}")
+    if absent:
+        told.append(f"no pixel is of class {', '.join(absent[:8])}")
+    return MaskFindings(
+        layout.kind,
+        len(domain),
+        len(known),
+        dict(sorted(reader.values.items())),
+        ignored,
+        absent,
+        tuple(mismatched),
+        tuple(told),
+    )

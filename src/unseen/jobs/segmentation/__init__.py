@@ -1,0 +1,1 @@
+"""A class for every pixel, where pictures look unlike those that were labelled."""

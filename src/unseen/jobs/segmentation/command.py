@@ -1,0 +1,113 @@
+"""A class for every pixel: segment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unseen.console import AsJson, app, command_line, dump, say, settings_of
+
+
+@app.command()
+def segment(
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            help="Pictures with masks: images/ beside masks/, Cityscapes, VOC, COCO. None with a saved --model.",
+            show_default=False,
+        ),
+    ] = None,
+    target: Annotated[str, typer.Option(help="A picture, or a folder; its masks, if there are some, grade.")] = "",
+    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("runs/segment"),
+    classes: Annotated[
+        str | None, typer.Option(help="Names of the classes, with commas, in the order of values.", show_default=False)
+    ] = None,
+    methods: Annotated[
+        str | None, typer.Option(help="Slugs with commas (slug:preset); six arms if absent.", show_default=False)
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="Folder of an earlier run, in place of training.", show_default=False)
+    ] = None,
+    network: Annotated[
+        str, typer.Option(help="small-unet, segformer, or of torchvision, such as deeplabv3_resnet50.")
+    ] = "small-unet",
+    train_steps: Annotated[int, typer.Option(help="Steps on the labelled pictures.", min=1)] = 600,
+    steps: Annotated[
+        int | None, typer.Option(help="Steps of each method; its own if absent.", show_default=False)
+    ] = None,
+    shots: Annotated[int, typer.Option(help="Pictures of the target that are adapted to.", min=1)] = 1,
+    size: Annotated[int, typer.Option(help="Longest side of a picture.", min=16)] = 256,
+    crop: Annotated[
+        int | None,
+        typer.Option(help="Side of random squares to train on; whole pictures if all are alike.", show_default=False),
+    ] = None,
+    batch_size: Annotated[int, typer.Option(help="Pictures of a step on the source.", min=2)] = 16,
+    ignore: Annotated[int, typer.Option(help="Value of masks where nothing is known; -1 for none.")] = 255,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Hyperparameter as name=value.", show_default=False)
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed.", min=0)] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Segment pictures that look unlike the labelled ones, from one of them without a mask.
+
+    With a saved --model and no SOURCE, pictures get their masks and nothing is learnt.
+
+    Example:  unseen segment labelled --target new.png --out runs/seg
+    """
+    from unseen.jobs.segmentation import job
+
+    if not target:
+        raise ValueError("name a --target: a picture, or a folder of pictures")
+    job.check_out(out)
+    if source is None:
+        if model is None:
+            raise ValueError("name a SOURCE of pictures with masks, or the --model of an earlier run")
+        _predict(model, target, out)
+        return
+    result = job.segment(
+        source,
+        target,
+        classes=[name.strip() for name in classes.split(",")] if classes else None,
+        model=model,
+        methods=[name.strip() for name in methods.split(",")] if methods else job.ARMS,
+        shots=shots,
+        size=size,
+        crop=crop,
+        training=job.Training(network, train_steps, batch_size),
+        ignore=None if ignore < 0 else ignore,
+        steps=steps,
+        settings=settings_of(settings or []),
+        seed=seed,
+        say=say,
+    )
+    job.write(result, out, command_line())
+    if as_json:
+        dump(job.about(result))
+        return
+    graded = any("graded" in row for row in result.table)
+    typer.echo(f"{'method':<20}{'in the look':>12}{'source':>10}{'seconds':>10}{'target mIoU' if graded else '':>14}")
+    for row in sorted(result.table, key=lambda row: -row["look"]):
+        last = f"{row['graded']['mIoU']:>14.3f}" if graded else ""
+        typer.echo(f"{row['method']:<20}{row['look']:>12.3f}{row['source']:>10.3f}{row['seconds']:>10.1f}{last}")
+    for line in result.why:
+        typer.echo(line)
+    say(f"{out} holds report.html, masks/, model/ and segmentation.json")
+
+
+def _predict(model: Path, target: str, out: Path) -> None:
+    """Masks by a saved model."""
+    from unseen.jobs.segmentation import job
+    from unseen.nn.state import write_folder
+    from unseen.report.tasks import looks_of
+
+    saved = job.SegmentModel.load(model)
+    domain, masks, sure = saved.predict(target)
+    write_folder(out, lambda folder: job.write_masks(domain, masks, folder / "masks"))
+    words = looks_of("mask").words
+    assert domain.ids is not None
+    for identity, mask, probability in zip(domain.ids.tolist(), masks, sure):
+        typer.echo(f"{identity}: {words(mask, saved.classes)} (mean probability {probability.mean():.2f})")
+    say(f"{out / 'masks'} holds {len(masks)} masks")

@@ -1,0 +1,514 @@
+"""`unseen segment`: masks for pictures of another look, from labelled pictures and one unlabeled one."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from unseen import methods as registry
+from unseen.data.classes import ClassSpace
+from unseen.data.domain import Domain
+from unseen.data.loaders.masks import IGNORE, MaskFindings, load_masks
+from unseen.data.pixels import as_picture, one_size
+from unseen.data.tasks.base import objects
+from unseen.evaluation.exam import Exam
+from unseen.evaluation.tasks import grades_of
+from unseen.methods.base import Method
+from unseen.methods.fixed import fixed
+from unseen.methods.segmenting import SegmentingMethod
+from unseen.nn.segmenters import n_outputs, segmenter, train_segmenter
+from unseen.nn.state import load_state, refuse_foreign, save_state, write_folder
+from unseen.nn.style import match_statistics
+from unseen.runtime import reproducible, stage, stages, track
+
+ARMS = ("source-only", "tent:statistics", "fda", "fda:colours", "classmix", "idm")
+"""What is tried unless others are named: a method, or a preset of it."""
+SOURCE_ONLY = "source-only"
+GRADES = grades_of("mask")
+WRITTEN = ("segmentation.json", "model", "masks", "report.html")
+"""What stands in the folder of a run."""
+MODEL = "segmenter.json"
+HELD_OUT = 0.2
+"""Share of the labelled pictures that nothing is trained on: methods are chosen by them."""
+LEAST_HELD_OUT = 4
+MARGIN = 0.01
+"""A method must beat doing nothing by so much, on pictures in the look of the target, to be chosen."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """How the network of the source is trained, where none is given.
+
+    Attributes
+    ----------
+    network : str
+        ``small-unet``, ``segformer``, or a network of torchvision such as ``deeplabv3_resnet50``; fresh weights.
+    steps, batch_size : int
+    learning_rate : float
+    """
+
+    network: str = "small-unet"
+    steps: int = 600
+    batch_size: int = 16
+    learning_rate: float = 2e-3
+
+
+@dataclasses.dataclass(frozen=True)
+class Segmentation:
+    """Masks, and how they came about.
+
+    Attributes
+    ----------
+    masks : array of n masks
+        Of the target's pictures, by the chosen method.
+    sure : array of n arrays (h, w)
+        The probability of each pixel's class.
+    chosen : str
+    why : str
+        Why this one, and what that is worth, in sentences.
+    table : list of dict
+        Each arm: scores without labels of the target, seconds, steps, and mIoU where the target has masks.
+    method : SegmentingMethod
+        The chosen one, fitted.
+    classes : ClassSpace
+    source, target : Domain
+    findings : MaskFindings or None
+        Of the source's masks.
+    agreement : float
+        Share of the target's pixels that all arms call the same.
+    seconds : mapping of stage to seconds
+    settings : mapping
+    """
+
+    masks: NDArray[Any]
+    sure: NDArray[Any]
+    chosen: str
+    why: tuple[str, ...]
+    table: list[dict[str, Any]]
+    method: SegmentingMethod
+    classes: ClassSpace
+    source: Domain
+    target: Domain
+    findings: MaskFindings | None
+    agreement: float
+    seconds: Mapping[str, float]
+    settings: Mapping[str, Any]
+
+
+def segment(
+    source: str | os.PathLike[str] | Domain,
+    target: str | os.PathLike[str] | Domain,
+    *,
+    classes: ClassSpace | Sequence[str] | None = None,
+    model: nn.Module | SegmentModel | str | os.PathLike[str] | None = None,
+    methods: Sequence[str] = ARMS,
+    shots: int = 1,
+    size: int = 256,
+    crop: int | None = None,
+    training: Training = Training(),
+    ignore: int | None = IGNORE,
+    steps: int | None = None,
+    settings: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    say: Any = None,
+) -> Segmentation:
+    """Segment pictures that look unlike those that are labelled.
+
+    A network is trained on the source (or taken), adapted in several ways to the first `shots` pictures of the target,
+    and one is chosen without looking at a label of the target: by pictures of the source that were held out, given the
+    look of the target. Masks of the target, if there are any, are opened once, at the end, to grade all.
+
+    Parameters
+    ----------
+    source : path or Domain
+        Pictures with masks, as `unseen.data.loaders.masks.load_masks` takes them.
+    target : path or Domain
+        One picture, or a folder; with masks in one of the same layouts, they grade what was done.
+    classes : ClassSpace or sequence of names, optional
+        What the values of masks index.
+    model : Module, SegmentModel or path, optional
+        A trained network (`unseen.nn.protocols.Segmenter`), or the folder of an earlier run, in place of training one.
+    methods : sequence of str
+        `source-only`, or slugs of methods with task mask, with `:PRESET` perhaps.
+    shots : int
+        Pictures of the target that methods adapt to.
+    size : int
+        Longest side to which pictures and masks are brought.
+    crop : int, optional
+        Side of random squares that are trained on; three quarters of `size` if absent and pictures are of
+        unlike sizes.
+    training : Training
+    ignore : int or None
+        Value of masks where nothing is known.
+    steps : int, optional
+        Steps of every method, so that they are compared at equal cost; their own if absent.
+    settings : mapping, optional
+        Hyperparameters for all methods that have them.
+    seed : int
+    say : callable, optional
+        Gets a line of text as work goes on.
+
+    Raises
+    ------
+    ValueError
+        If an argument cannot be, the source has no masks, or the model has another number of classes.
+    """
+    say = say or (lambda line: None)
+    _check(methods, shots, size, steps)
+    with stages() as seconds:
+        with stage("reading"):
+            known, findings = _read(source, classes, size, ignore)
+            space = known.classes if known.classes is not None else _numbered(known)
+            new, of_target = _read(target, space, size, ignore)
+        known = known.take(known.labeled)
+        if not len(known):
+            raise ValueError(f"source must hold pictures with masks; {known.name} has none")
+        for line in () if findings is None else findings.lines():
+            say(line)
+        exam = Exam(new, space) if new.labeled.any() else None
+        adapted = new.unlabeled().take(slice(0, shots))
+        fitting, held = _split(known, seed)
+        crop = crop if crop is not None or one_size(fitting) is not None else int(0.75 * size) // 8 * 8
+        network = _network(model, fitting, space, training, crop, seed, say)
+        arms: dict[str, SegmentingMethod] = {}
+        table: list[dict[str, Any]] = []
+        row: dict[str, Any]
+        looks = _in_look(held, adapted)
+        said: dict[str, NDArray[Any]] = {}
+        for name in methods:
+            began = time.perf_counter()
+            with stage(name):
+                arms[name] = _arm(name, network, fitting, adapted, crop, steps, settings or {}, seed)
+            took = time.perf_counter() - began
+            said[name] = arms[name].predict(new)
+            row = {"method": name, "seconds": took, "steps": _steps(arms[name])}
+            row |= {"source": _miou(arms[name], held), "look": _miou(arms[name], looks)}
+            table.append(row)
+            say(f"{name}: {row['look']:.3f} on held-out pictures in the look of the target, {took:.1f} s")
+        for row in table:
+            others = [said[name] for name in methods if name != row["method"]]
+            row["agreement"] = (
+                float(np.mean([_alike(said[row["method"]], other) for other in others])) if others else 1.0
+            )
+        together = _all_alike(list(said.values()))
+        chosen = choose(table)
+        masks, sure = arms[chosen].predict_sure(new)
+        graded = None
+        if exam is not None:
+            with stage("exam"):
+                truth = exam.open()
+                for row in table:
+                    row |= {"graded": GRADES.grade(truth, said[row["method"]], space)}
+                graded = truth
+    why = _why(table, chosen, together, len(adapted), graded is not None)
+    about = {"shots": len(adapted), "size": size, "crop": crop, "seed": seed, "training": dataclasses.asdict(training)}
+    about["target"] = None if of_target is None else dataclasses.asdict(of_target)
+    return Segmentation(
+        masks, sure, chosen, why, table, arms[chosen], space, known, new, findings, together, seconds, about
+    )
+
+
+# -- what comes in -----------------------------------------------------------------------------------------
+
+
+def _check(methods: Sequence[str], shots: int, size: int, steps: int | None) -> None:
+    if not methods:
+        raise ValueError("methods must name one at least")
+    for name in methods:
+        slug, _, preset = name.partition(":")
+        if slug == SOURCE_ONLY:
+            continue
+        card = registry.get(slug).card
+        if card.task != "mask":
+            raise ValueError(f"methods must give masks: {', '.join((SOURCE_ONLY, *segmenters()))}; got {slug!r}")
+        if preset and preset not in card.presets:
+            raise ValueError(f"{slug} has the presets {', '.join(card.presets)}; got {preset!r}")
+    if len(set(methods)) < len(methods):
+        raise ValueError(f"methods must be named once each; got {', '.join(methods)}")
+    if shots < 1:
+        raise ValueError(f"shots must be at least 1; got {shots}")
+    if size < 16:
+        raise ValueError(f"size must be at least 16 pixels; got {size}")
+    if steps is not None and steps < 1:
+        raise ValueError(f"steps must be at least 1; got {steps}")
+
+
+def segmenters() -> tuple[str, ...]:
+    """All methods that give masks, by slug."""
+    return tuple(slug for slug in registry.slugs() if registry.get(slug).card.task == "mask")
+
+
+def _read(
+    data: Any, classes: ClassSpace | Sequence[str] | None, size: int, ignore: int | None
+) -> tuple[Domain, MaskFindings | None]:
+    if isinstance(data, Domain):
+        if data.kind != "image" or data.task != "mask":
+            raise ValueError(
+                f"{data.name} must hold pictures with task='mask'; it holds {data.kind}, task {data.task!r}"
+            )
+        return data, None
+    domain, findings = load_masks(data, classes=classes, size=size, ignore=ignore)
+    return domain.replace(x=domain.x.map(as_picture)), findings
+
+
+def _numbered(domain: Domain) -> ClassSpace:
+    highest = (
+        max((int(np.max(mask)) for mask in domain.y if mask is not None), default=0) if domain.y is not None else 0
+    )
+    return ClassSpace(names=tuple(f"class {i}" for i in range(highest + 1)))
+
+
+def _split(known: Domain, seed: int) -> tuple[Domain, Domain]:
+    """Pictures to train on, and others to choose by; of very few, all are both."""
+    n = max(LEAST_HELD_OUT, round(HELD_OUT * len(known)))
+    if len(known) < 3 * LEAST_HELD_OUT:
+        return known, known
+    order = np.random.default_rng(seed).permutation(len(known))
+    return known.take(np.sort(order[n:])), known.take(np.sort(order[:n]))
+
+
+def _network(
+    model: Any, source: Domain, classes: ClassSpace, training: Training, crop: int | None, seed: int, say: Any
+) -> nn.Module:
+    if isinstance(model, (str, os.PathLike)):
+        model = SegmentModel.load(model)
+    if isinstance(model, SegmentModel):
+        if model.classes.names != classes.names:
+            raise ValueError(
+                f"model has the classes {', '.join(model.classes.names)}; the source {', '.join(classes.names)}"
+            )
+        model = model.method.network()
+    if model is not None:
+        if (n := n_outputs(model)) != len(classes):
+            raise ValueError(f"model scores {n} classes; the source has {len(classes)}")
+        return model
+    with stage("training"), reproducible(seed):
+        say(f"training {training.network} on {len(source)} pictures, {training.steps} steps")
+        return train_segmenter(
+            segmenter(training.network, len(classes)),
+            source,
+            steps=training.steps,
+            batch_size=training.batch_size,
+            learning_rate=training.learning_rate,
+            crop=crop,
+        )
+
+
+def _arm(
+    name: str,
+    network: nn.Module,
+    source: Domain,
+    target: Domain,
+    crop: int | None,
+    steps: int | None,
+    settings: Mapping[str, Any],
+    seed: int,
+) -> SegmentingMethod:
+    slug, _, preset = name.partition(":")
+    if slug == SOURCE_ONLY:
+        return Unadapted().fit(model=network)
+    cls: Any = registry.get(slug)
+    known = cls().get_params()
+    given = dict(cls.card.presets.get(preset or "default", {}))
+    if steps is not None and "candidates" in known:
+        given["candidates"] = steps * known["batch_size"]
+    elif steps is not None and given.get("steps", 1) != 0:
+        given["steps"] = steps
+    given |= {"crop": crop} if "crop" in known else {}
+    given |= {"side": crop} if "side" in known else {}
+    given |= {key: value for key, value in settings.items() if key in known}
+    words = {"source": source, "target": target, "model": network}
+    needed = registry_words(cls)
+    return cls(random_state=seed, **given).fit(**{word: words[word] for word in needed})
+
+
+def registry_words(cls: type[Method]) -> tuple[str, ...]:
+    """The words that the `fit` of a method needs."""
+    from unseen.methods.base import signatures
+
+    return signatures(cls)[0].required
+
+
+class Unadapted(SegmentingMethod):
+    """The network of the source as it is."""
+
+    card = dataclasses.replace(
+        fixed(nn.Identity()).card, slug="unadapted", title="The network of the source as it is", task="mask"
+    )
+
+    def fit(self, *, model: nn.Module) -> Unadapted:
+        """Take the network; it is not copied."""
+        self.network_ = model
+        return self
+
+
+# -- choosing ----------------------------------------------------------------------------------------------
+
+
+def _in_look(held: Domain, shots: Domain) -> Domain:
+    """Held-out pictures in the look of the target, by the statistics of two spaces: their masks are known."""
+    look = [as_picture(x) for x in shots.x]
+    parts = []
+    for i, sample in enumerate(held.x):
+        x = as_picture(sample)[None]
+        space: Any = ("lab", "fourier")[i % 2]
+        parts.append(match_statistics(x, look[i // 2 % len(look)], space, window=0.05)[0])
+    return Domain(x=_as_samples(parts), y=held.y, kind="image", task="mask", classes=held.classes, name="in the look")
+
+
+def _as_samples(parts: Sequence[Any]) -> Any:
+    same = len({tuple(part.shape) for part in parts}) == 1
+    return np.stack([part.numpy() for part in parts]) if same else objects(part.numpy() for part in parts)
+
+
+def choose(table: Sequence[Mapping[str, Any]]) -> str:
+    """The arm with the best mIoU on held-out pictures in the look of the target, if it beats doing nothing."""
+    best = max(table, key=lambda row: row["look"])
+    nothing = next((row for row in table if row["method"] == SOURCE_ONLY), None)
+    if nothing is not None and best["look"] < nothing["look"] + MARGIN:
+        return SOURCE_ONLY
+    return str(best["method"])
+
+
+def _why(table: Sequence[Mapping[str, Any]], chosen: str, together: float, shots: int, graded: bool) -> tuple[str, ...]:
+    rows = {row["method"]: row for row in table}
+    own = rows[chosen]
+    lines = [
+        f"{chosen} has {own['look']:.3f} mIoU on held-out labelled pictures that were given the look of the target"
+    ]
+    if SOURCE_ONLY in rows and chosen != SOURCE_ONLY:
+        lines[0] += f", the unadapted network {rows[SOURCE_ONLY]['look']:.3f}"
+    elif chosen == SOURCE_ONLY and len(table) > 1:
+        lines[0] += f"; none of the others is better by more than {MARGIN:g}, so nothing is adapted"
+    lines.append(
+        f"that look is imitated by statistics of {shots} picture{'s' if shots > 1 else ''}: it says nothing of other "
+        "shapes, drawings or scenes, so the score is no estimate of how good the masks are"
+    )
+    lines.append(f"all {len(table)} arms call {together:.0%} of the target's pixels the same")
+    if graded:
+        best = max(table, key=lambda row: row["graded"]["mIoU"])
+        lines.append(
+            f"masks of the target, opened afterwards, give {chosen} {own['graded']['mIoU']:.3f} mIoU; "
+            + ("no arm has more" if best["method"] == chosen else f"{best['method']} has {best['graded']['mIoU']:.3f}")
+        )
+    else:
+        lines.append("no mask of the target was given: label five of its pictures to know how good these are")
+    return tuple(lines)
+
+
+def _miou(method: SegmentingMethod, domain: Domain) -> float:
+    return GRADES.grade(domain.labels, method.predict(domain), domain.classes)["mIoU"]
+
+
+def _alike(one: NDArray[Any], other: NDArray[Any]) -> float:
+    return float(np.mean([np.mean(a == b) for a, b in zip(one, other)]))
+
+
+def _all_alike(masks: Sequence[NDArray[Any]]) -> float:
+    first = masks[0]
+    return float(np.mean([np.mean(np.all([m[i] == first[i] for m in masks], axis=0)) for i in range(len(first))]))
+
+
+def _steps(method: SegmentingMethod) -> int:
+    log = vars(method).get("log_")
+    if isinstance(log, Mapping):
+        return int(log["steps"])
+    return int(method.get_params().get("steps", 0))
+
+
+# -- what goes out -----------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class SegmentModel:
+    """A saved method with its classes and the size of its pictures: all that a picture needs for its mask."""
+
+    method: SegmentingMethod
+    classes: ClassSpace
+    size: int
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write the method, as JSON and safetensors, all or nothing."""
+        return write_folder(folder, self.write)
+
+    def write(self, folder: Path) -> None:
+        """Write into a folder that is there."""
+        about = {"classes": list(self.classes.names), "size": self.size, "method": self.method.card.slug}
+        (folder / MODEL).write_text(json.dumps(about, indent=1, ensure_ascii=False))
+        network = self.method.network()
+        save_state(folder / "state", {"network": network, "classes": self.classes, "size": self.size})
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> SegmentModel:
+        """Read what `save` or `unseen segment` wrote; `ValueError` if it is damaged or something else."""
+        folder = Path(folder)
+        inner = folder / "model"
+        place = inner if (inner / MODEL).exists() else folder
+        if not (place / MODEL).exists():
+            raise ValueError(f"{folder} holds no segmentation model; `unseen segment --out` writes one")
+        value = load_state(place / "state")
+        if not isinstance(value, dict) or set(value) != {"network", "classes", "size"}:
+            raise ValueError(f"{place} holds no segmentation model that can be read")
+        return cls(Unadapted().fit(model=value["network"]), value["classes"], int(value["size"]))
+
+    def predict(self, pictures: str | os.PathLike[str] | Domain) -> tuple[Domain, NDArray[Any], NDArray[Any]]:
+        """The pictures as they were read, their masks, and the probability of each pixel's class."""
+        domain = pictures if isinstance(pictures, Domain) else _read(pictures, self.classes, self.size, IGNORE)[0]
+        masks, sure = self.method.predict_sure(domain.unlabeled())
+        return domain, masks, sure
+
+
+def write(result: Segmentation, out: str | os.PathLike[str], command: str = "") -> Path:
+    """Write report, masks, figures and the chosen model into a folder, all or nothing."""
+    from unseen.jobs.segmentation.page import page
+
+    def fill(folder: Path) -> None:
+        (folder / "report.html").write_bytes(page(result, command))
+        (folder / "segmentation.json").write_text(json.dumps(about(result), indent=1, ensure_ascii=False))
+        write_masks(result.target, result.masks, folder / "masks")
+        (folder / "model").mkdir()
+        SegmentModel(result.method, result.classes, int(result.settings["size"])).write(folder / "model")
+
+    return write_folder(out, fill)
+
+
+def check_out(out: str | os.PathLike[str]) -> None:
+    """Raise `FileExistsError`, before the long work, if the folder holds other things."""
+    refuse_foreign(Path(out), WRITTEN)
+
+
+def write_masks(target: Domain, masks: NDArray[Any], folder: Path) -> None:
+    """A grey PNG for each picture, whose values are class indices, under the name of the picture."""
+    from PIL import Image
+
+    assert target.ids is not None
+    for identity, mask in track(list(zip(target.ids.tolist(), masks)), "masks"):
+        parts = [part for part in Path(identity).with_suffix(".png").parts if part not in ("..", "/")]
+        file = folder.joinpath(*parts)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        kind = np.uint8 if int(mask.max(initial=0)) < IGNORE else np.uint16
+        Image.fromarray(np.asarray(mask).astype(kind)).save(file)
+
+
+def about(result: Segmentation) -> dict[str, Any]:
+    """What is known of a run, as plain data."""
+    return {
+        "chosen": result.chosen,
+        "why": list(result.why),
+        "classes": list(result.classes.names),
+        "methods": result.table,
+        "agreement": result.agreement,
+        "sure": float(np.mean([np.mean(sure) for sure in result.sure])),
+        "source": None if result.findings is None else dataclasses.asdict(result.findings),
+        "seconds": {key: round(value, 2) for key, value in result.seconds.items()},
+        "settings": dict(result.settings),
+    }

@@ -1,0 +1,275 @@
+"""Pictures with masks in the layouts that people have, and what is said of wrong ones."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from unseen.data.images import decode_indices
+from unseen.data.loaders import masks as module
+from unseen.data.loaders.coco import CocoMask, coco_masks, polygons
+from unseen.data.loaders.masks import CITYSCAPES, VOC, load_masks
+
+RNG = np.random.default_rng(0)
+
+
+def picture(file: Path, size: tuple[int, int] = (30, 20)) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(RNG.integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)).save(file)
+
+
+def mask(file: Path, values: Any) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.asarray(values, dtype=np.uint8)).save(file)
+
+
+def plain(folder: Path, *values: Any, names: str = "sky\nroad\ncar\n") -> Path:
+    for i, value in enumerate(values):
+        picture(folder / "images" / f"{i}.jpg")
+        if value is not None:
+            mask(folder / "masks" / f"{i}.png", value)
+    if names:
+        (folder / "classes.txt").write_text(names)
+    return folder
+
+
+def filled(value: int, shape: tuple[int, int] = (20, 30)) -> np.ndarray:
+    return np.full(shape, value, dtype=np.uint8)
+
+
+def test_images_beside_masks_with_equal_names(tmp_path: Path) -> None:
+    part = filled(0)
+    part[5:] = 1
+    part[0] = 255
+    domain, found = load_masks(plain(tmp_path / "d", part, filled(1), None))
+    assert (domain.kind, domain.task, domain.name) == ("image", "mask", "d")
+    assert domain.classes is not None
+    assert domain.classes.names == ("sky", "road", "car")
+    assert domain.labeled.tolist() == [True, True, False]  # a picture without a mask is unlabelled
+    assert np.unique(domain.y[0]).tolist() == [-1, 0, 1]
+    assert domain.y[0].dtype == np.int8
+    assert found.values == {0: 120, 1: 450 + 600, 255: 30}
+    assert found.ignored == pytest.approx(30 / 1200)
+    assert (found.pictures, found.masks, found.absent) == (3, 2, ("car",))
+    assert "no pixel is of class car" in found.warnings
+
+
+def test_masks_of_another_size_are_left_out_and_told(tmp_path: Path) -> None:
+    folder = plain(tmp_path, filled(0), filled(1, (30, 20)), filled(2))
+    domain, found = load_masks(folder)
+    assert found.mismatched == ("images/1.jpg",)
+    assert [skipped.where for skipped in domain.skipped] == ["images/1.jpg"]
+    assert "20 x 30 pixels, the picture 30 x 20" in domain.skipped[0].why
+    with pytest.raises(ValueError, match="1 unreadable"):
+        load_masks(folder, on_error="fail")
+
+
+def test_pictures_and_masks_are_made_smaller_together(tmp_path: Path) -> None:
+    value = filled(0)
+    value[:, 15:] = 2
+    domain, _ = load_masks(plain(tmp_path, value), size=15)
+    assert domain.x[0].size == (15, 10)
+    assert domain.y[0].shape == (10, 15)
+    assert set(np.unique(domain.y[0])) == {0, 2}  # no value between two classes
+    with pytest.raises(ValueError, match="size must lie in"):
+        load_masks(tmp_path, size=3)
+
+
+def test_masks_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_PIXELS", 1000)
+    folder = plain(tmp_path, filled(0), filled(1))
+    with pytest.raises(ValueError, match="more than 1,000 pixels are not held in memory; give a smaller size"):
+        load_masks(folder)
+    assert len(load_masks(folder, size=15)[0]) == 2
+
+
+def test_0_and_255_alone_are_a_foreground(tmp_path: Path) -> None:
+    value = filled(0)
+    value[:10] = 255
+    domain, found = load_masks(plain(tmp_path, value, names=""))
+    assert domain.classes is not None
+    assert domain.classes.names == ("background", "foreground")
+    assert np.unique(domain.y[0]).tolist() == [0, 1]
+    assert "255 is taken for the class foreground" in found.warnings[0]
+
+
+def test_values_from_1_for_named_classes_are_shifted_and_told(tmp_path: Path) -> None:
+    value = filled(1)
+    value[:10] = 3
+    domain, found = load_masks(plain(tmp_path, value))
+    assert np.unique(domain.y[0]).tolist() == [0, 2]
+    assert "1 is taken for the first of them" in found.warnings[0]
+
+
+def test_a_value_that_no_class_has_is_named(tmp_path: Path) -> None:
+    value = filled(0)
+    value[:10] = 7
+    with pytest.raises(ValueError, match="masks hold the value 7, but there are 3 classes"):
+        load_masks(plain(tmp_path, value))
+
+
+def test_cityscapes_ids_become_the_19_graded_classes(tmp_path: Path) -> None:
+    name = "aachen_000000_000019"
+    picture(tmp_path / "leftImg8bit" / "train" / "aachen" / f"{name}_leftImg8bit.png")
+    value = filled(7)  # road
+    value[:5], value[5:10] = 3, 26  # out of what is graded; car
+    mask(tmp_path / "gtFine" / "train" / "aachen" / f"{name}_gtFine_labelIds.png", value)
+    domain, found = load_masks(tmp_path)
+    assert found.layout == "Cityscapes"
+    assert domain.classes is not None
+    assert domain.classes.names == CITYSCAPES
+    assert np.unique(domain.y[0]).tolist() == [-1, 0, CITYSCAPES.index("car")]
+    assert domain.columns["split"].tolist() == ["train"]
+    trained = filled(13)
+    trained[:5] = 255
+    mask(tmp_path / "gtFine" / "train" / "aachen" / f"{name}_gtFine_labelTrainIds.png", trained)
+
+
+def test_train_ids_of_cityscapes_go_before_ids(tmp_path: Path) -> None:
+    picture(tmp_path / "leftImg8bit" / "val" / "a_leftImg8bit.png")
+    mask(tmp_path / "gtFine" / "val" / "a_gtFine_labelIds.png", filled(26))
+    mask(tmp_path / "gtFine" / "val" / "a_gtFine_labelTrainIds.png", filled(13))
+    domain, _ = load_masks(tmp_path)
+    assert np.unique(domain.y[0]).tolist() == [13]
+
+
+def test_palettes_of_voc_are_read_as_indices(tmp_path: Path) -> None:
+    picture(tmp_path / "JPEGImages" / "a.jpg")
+    value = filled(0)
+    value[:10], value[10] = 15, 255
+    image = Image.fromarray(value, "P")
+    image.putpalette([i for k in range(256) for i in (k, 255 - k, 0)])
+    (tmp_path / "SegmentationClass").mkdir()
+    image.save(tmp_path / "SegmentationClass" / "a.png")
+    domain, found = load_masks(tmp_path)
+    assert found.layout == "VOC"
+    assert domain.classes is not None
+    assert domain.classes.names == VOC
+    assert np.unique(domain.y[0]).tolist() == [-1, 0, VOC.index("person")]
+
+
+def test_coloured_masks_need_their_colours(tmp_path: Path) -> None:
+    colours = np.zeros((20, 30, 3), dtype=np.uint8)
+    colours[:10], colours[10:15], colours[15:] = (128, 64, 0), (0, 0, 200), (1, 2, 3)
+    plain(tmp_path, None, names="")
+    (tmp_path / "masks").mkdir()
+    Image.fromarray(colours).save(tmp_path / "masks" / "0.png")
+    with pytest.raises(ValueError, match=r"masks are in 3 colours; classes.csv in the folder must tell"):
+        load_masks(tmp_path)
+    (tmp_path / "classes.csv").write_text("name,r,g,b\nroad,128,64,0\ncar,0,0,200\n")
+    domain, found = load_masks(tmp_path)
+    assert domain.y[0][0, 0] == 0
+    assert domain.y[0][12, 0] == 1
+    assert domain.y[0][19, 0] == -1
+    assert "1 colours of masks are of no class and are not known: (1, 2, 3)" in found.warnings
+
+
+def coco(folder: Path, segmentation: Any) -> Path:
+    picture(folder / "a.jpg")
+    picture(folder / "b.jpg")
+    data = {
+        "images": [
+            {"id": i, "file_name": name, "height": 20, "width": 30} for i, name in enumerate(("a.jpg", "b.jpg"))
+        ],
+        "categories": [{"id": 90, "name": "dog"}, {"id": 3, "name": "cat"}],
+        "annotations": [
+            {"image_id": 0, "category_id": 3, "area": 200, "segmentation": segmentation},
+            {"image_id": 0, "category_id": 90, "area": 16, "segmentation": [[4, 4, 8, 4, 8, 8, 4, 8]]},
+        ],
+    }
+    file = folder / "instances.json"
+    file.write_text(json.dumps(data))
+    return file
+
+
+def test_coco_polygons_lie_over_each_other_the_smaller_in_front(tmp_path: Path) -> None:
+    domain, found = load_masks(coco(tmp_path, [[2, 2, 22, 2, 22, 12, 2, 12]]))
+    assert found.layout == "COCO"
+    assert domain.classes is not None
+    assert domain.classes.names == ("background", "cat", "dog")
+    assert domain.labeled.tolist() == [True, False]
+    assert domain.y[0][3, 3] == 1
+    assert domain.y[0][6, 6] == 2
+    assert domain.y[0][15, 25] == 0
+
+
+def test_coco_run_lengths_plain_and_packed_are_those_of_pycocotools(tmp_path: Path) -> None:
+    inside = np.zeros((20, 30), dtype=bool)
+    inside[3:9, 5:25] = True
+    flat = inside.T.ravel()
+    edges = np.flatnonzero(np.diff(flat)) + 1
+    runs = np.diff(np.r_[0, edges, flat.size]).tolist()
+    for counts in (runs, packed(runs)):
+        drawn = CocoMask(20, 30, ((4, {"size": [20, 30], "counts": counts}),))(20, 30)
+        assert np.array_equal(drawn == 4, inside)
+    with pytest.raises(ValueError, match="must add up to 600 pixels"):
+        CocoMask(20, 30, ((1, {"size": [20, 30], "counts": [5, 6]}),))(20, 30)
+
+
+def packed(runs: list[int]) -> str:
+    """COCO's compressed text, the naive way round."""
+    text = ""
+    for i, value in enumerate(runs):
+        value -= runs[i - 2] if i > 2 else 0
+        more = True
+        while more:
+            byte, value = value & 0x1F, value >> 5
+            more = value != (-1 if byte & 0x10 else 0)
+            text += chr((byte | (0x20 if more else 0)) + 48)
+    return text
+
+
+def test_a_polygon_covers_what_its_corners_span() -> None:
+    inside = polygons([[0, 0, 10, 0, 10, 5, 0, 5]], 20, 30)
+    assert inside.sum() == 50
+    assert inside[:5, :10].all()
+    triangle = polygons([[0, 0, 8, 0, 0, 8]], 8, 8)
+    rows, columns = np.indices((8, 8)) + 0.5
+    assert np.array_equal(triangle, rows + columns < 8)
+    with pytest.raises(ValueError, match="three points"):
+        polygons([[0, 0, 1, 1]], 4, 4)
+
+
+def test_a_file_that_is_no_coco_is_named() -> None:
+    with pytest.raises(ValueError, match="lists of images, annotations and categories"):
+        coco_masks([1])
+    with pytest.raises(ValueError, match="'height'"):
+        coco_masks({"images": [{"id": 0, "file_name": "a"}], "annotations": [{"image_id": 0, "category_id": 0, "segmentation": [[1] * 6]}], "categories": [{"id": 0, "name": "x"}]})  # fmt: skip # noqa: E501
+
+
+def test_jpeg_masks_are_refused(tmp_path: Path) -> None:
+    plain(tmp_path, None)
+    mask(tmp_path / "masks" / "0.jpg", filled(1))
+    with pytest.raises(ValueError, match="none of 1 pictures can be read with its mask"):
+        load_masks(tmp_path)
+
+
+def test_a_folder_or_a_picture_without_masks_is_unlabelled(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    for path in (tmp_path, tmp_path / "a.png"):
+        domain, found = load_masks(path, classes=("sky", "road"))
+        assert domain.y is None
+        assert domain.task == "mask"
+        assert (len(domain), found.masks) == (1, 0)
+
+
+def test_masks_that_belong_to_no_picture_are_told(tmp_path: Path) -> None:
+    plain(tmp_path, None)
+    mask(tmp_path / "masks" / "other.png", filled(0))
+    with pytest.raises(ValueError, match="no mask is called as a picture; there is a mask 'other' and a picture '0'"):
+        load_masks(tmp_path)
+
+
+def test_values_are_read_as_they_are_stored(tmp_path: Path) -> None:
+    values = np.array([[0, 700], [65535, 3]], dtype=np.uint16)
+    Image.fromarray(values).save(tmp_path / "m.png")
+    assert decode_indices((tmp_path / "m.png").read_bytes()).tolist() == values.tolist()
+    with pytest.raises(ValueError, match="at most 3 are read"):
+        decode_indices((tmp_path / "m.png").read_bytes(), max_pixels=3)
+    with pytest.raises(ValueError, match="which keep every value"):
+        decode_indices(b"nothing")

@@ -1,0 +1,227 @@
+"""`unseen segment`: masks are checked, arms compared, one chosen without labels of the target, all of it written."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from unseen.cli import app
+from unseen.data.classes import ClassSpace
+from unseen.data.domain import Domain
+from unseen.data.tasks.base import objects
+from unseen.jobs.segmentation.job import Segmentation, SegmentModel, Training, choose, segment, segmenters, write
+from unseen.nn.segmenters import segformer, small_unet, torchvision_segmenter
+
+QUICK = {"training": Training(steps=12, batch_size=8), "steps": 4, "size": 32}
+NAMES = ("ground", "disk", "bar")
+
+
+def scenes(n: int, seed: int, dark: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """Disks and bars, darker perhaps, as bytes, and their masks."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.indices((32, 32))
+    x, y = np.empty((n, 32, 32, 3), dtype=np.uint8), np.zeros((n, 32, 32), dtype=np.uint8)
+    for i in range(n):
+        top, left = rng.integers(6, 24, 2)
+        y[i][np.hypot(rows - top, columns - left) < 7] = 1
+        y[i][:, int(rng.integers(0, 26)) :][:, :6] = 2
+        colours = np.array([[128, 128, 128], [230, 80, 50], [50, 100, 230]])
+        x[i] = np.clip((1 - dark) * (colours[y[i]] + rng.normal(0, 10, (32, 32, 3))), 0, 255)
+    return x, y
+
+
+def folder(place: Path, n: int, seed: int, dark: float = 0.0, masks: bool = True) -> Path:
+    x, y = scenes(n, seed, dark)
+    for sub in ("images", "masks") if masks else ("images",):
+        (place / sub).mkdir(parents=True)
+    for i in range(n):
+        Image.fromarray(x[i]).save(place / "images" / f"{i}.png")
+        if masks:
+            Image.fromarray(y[i]).save(place / "masks" / f"{i}.png")
+    (place / "classes.txt").write_text("\n".join(NAMES))
+    return place
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    place = tmp_path_factory.mktemp("data")
+    return {"source": folder(place / "source", 20, 0), "target": folder(place / "target", 5, 1, dark=0.6)}
+
+
+@pytest.fixture(scope="module")
+def result(data: dict[str, Path]) -> Segmentation:
+    return segment(data["source"], data["target"], **QUICK)
+
+
+def test_all_arms_are_tried_and_graded_when_all_is_chosen(result: Segmentation) -> None:
+    assert [row["method"] for row in result.table] == [
+        "source-only", "tent:statistics", "fda", "fda:colours", "classmix", "idm",
+    ]  # fmt: skip
+    assert all(0 <= row["graded"]["mIoU"] <= 1 for row in result.table)
+    assert [row["steps"] for row in result.table][2:5] == [4, 4, 4]
+    assert result.classes.names == NAMES
+    assert [mask.shape for mask in result.masks] == [(32, 32)] * 5
+    assert 0 <= result.agreement <= 1
+    assert all((sure >= 0).all() and (sure <= 1).all() for sure in result.sure)
+
+
+def test_the_choice_reads_no_mask_of_the_target(data: dict[str, Path], result: Segmentation, tmp_path: Path) -> None:
+    blind = folder(tmp_path / "blind", 5, 1, dark=0.6, masks=False)
+    other = segment(data["source"], blind, **QUICK)
+    assert other.chosen == result.chosen
+    assert [row["look"] for row in other.table] == [row["look"] for row in result.table]
+    assert all(np.array_equal(a, b) for a, b in zip(other.masks, result.masks))
+    assert not any("graded" in row for row in other.table)
+    assert "no mask of the target was given" in other.why[-1]
+
+
+def test_doing_nothing_stays_where_nothing_is_better() -> None:
+    rows = [{"method": "source-only", "look": 0.5}, {"method": "idm", "look": 0.505}, {"method": "fda", "look": 0.4}]
+    assert choose(rows) == "source-only"
+    assert choose([*rows, {"method": "classmix", "look": 0.52}]) == "classmix"
+    assert choose(rows[1:]) == "idm"
+
+
+def test_it_says_how_little_the_score_is_worth(result: Segmentation) -> None:
+    said = " ".join(result.why)
+    assert "no estimate of how good the masks are" in said
+    assert "opened afterwards" in said
+
+
+def test_what_masks_hold_is_said_first(data: dict[str, Path]) -> None:
+    lines: list[str] = []
+    segment(data["source"], data["target"], methods=("source-only",), say=lines.append, **QUICK)
+    assert lines[0] == "images and masks: 20 pictures, 20 with a mask"
+    assert lines[1].startswith("values in masks, with pixels: 0 (")
+    assert lines[2].startswith("nothing is known of 0.0%")
+
+
+def test_report_masks_figures_and_model_are_written_whole(result: Segmentation, tmp_path: Path) -> None:
+    out = write(result, tmp_path / "run", "unseen segment ...")
+    page = (out / "report.html").read_text()
+    assert "<script" not in page
+    assert page.count("data:image/png;base64,") >= 5
+    assert result.chosen in page
+    figures = json.loads((out / "segmentation.json").read_text())
+    assert figures["chosen"] == result.chosen
+    assert figures["source"]["values"].keys() == {"0", "1", "2"}
+    saved = np.asarray(Image.open(out / "masks" / "images" / "0.png"))
+    assert np.array_equal(saved, result.masks[0])
+
+
+def test_a_saved_model_predicts_a_picture_in_a_fresh_process(
+    result: Segmentation, data: dict[str, Path], tmp_path: Path
+) -> None:
+    out = write(result, tmp_path / "run")
+    picture = data["target"] / "images" / "3.png"
+    code = (
+        "import sys; from unseen.jobs.segmentation.job import SegmentModel; "
+        "d, m, s = SegmentModel.load(sys.argv[1]).predict(sys.argv[2]); print(m[0].ravel().tolist())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(out), str(picture)],
+        capture_output=True, text=True, env=os.environ, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == result.masks[3].ravel().tolist()
+    with pytest.raises(ValueError, match="holds no segmentation model"):
+        SegmentModel.load(tmp_path)
+
+
+def test_the_command_line_segments_and_then_predicts(data: dict[str, Path], tmp_path: Path) -> None:
+    run = CliRunner()
+    order = [
+        "segment",
+        str(data["source"]),
+        "--target",
+        str(data["target"]),
+        "--out",
+        str(tmp_path / "run"),
+        "--size",
+        "32",
+    ]
+    done = run.invoke(app, [*order, "--train-steps", "8", "--steps", "2", "--methods", "source-only,idm"])
+    assert done.exit_code == 0, done.output
+    assert "target mIoU" in done.output
+    new = ["segment", "--model", str(tmp_path / "run"), "--target", str(data["target"] / "images" / "0.png")]
+    done = run.invoke(app, [*new, "--out", str(tmp_path / "new")])
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "new" / "masks" / "0.png").exists()
+    again = run.invoke(app, [*order, "--model", str(tmp_path / "run"), "--steps", "2", "--methods", "idm", "--json"])
+    assert json.loads(again.stdout)["chosen"] == "idm"
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"methods": ("glc",)}, "methods must give masks: source-only, "),
+        ({"methods": ("idm:banana",)}, "idm has the presets default, all samples"),
+        ({"methods": ("idm", "idm")}, "named once each"),
+        ({"methods": ()}, "methods must name one"),
+        ({"shots": 0}, "shots must be at least 1"),
+        ({"size": 8}, "size must be at least 16"),
+        ({"steps": 0}, "steps must be at least 1"),
+        ({"classes": ("a", "b")}, "masks hold the value 2, but there are 2 classes"),
+        ({"model": small_unet(5, width=4, depth=2)}, "model scores 5 classes; the source has 3"),
+    ],
+)
+def test_what_cannot_be_is_named(data: dict[str, Path], changes: dict[str, Any], match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        segment(data["source"], data["target"], **(QUICK | changes))
+
+
+def test_a_source_without_masks_is_refused(data: dict[str, Path], tmp_path: Path) -> None:
+    bare = folder(tmp_path / "bare", 3, 0, masks=False)
+    with pytest.raises(ValueError, match="source must hold pictures with masks"):
+        segment(bare, data["target"], **QUICK)
+
+
+def test_all_methods_of_the_task_are_offered() -> None:
+    assert set(segmenters()) >= {"idm", "fda", "classmix", "tent"}
+
+
+def test_pictures_of_unlike_sizes_are_cropped() -> None:
+    rng = np.random.default_rng(0)
+    sizes = [(32, 40), (48, 32), (32, 32), (40, 64)] * 4
+    x = objects(rng.random((3, *size)).astype(np.float32) for size in sizes)
+    y = objects(rng.integers(0, 3, size) for size in sizes)
+    source = Domain(x=x, y=y, kind="image", task="mask", classes=ClassSpace(names=NAMES), name="source")
+    found = segment(
+        source, source.take(slice(0, 2)), **(QUICK | {"methods": ("source-only", "fda", "idm"), "size": 48})
+    )
+    assert [mask.shape for mask in found.masks] == sizes[:2]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: torchvision_segmenter("lraspp_mobilenet_v3_large", 3),
+        lambda: torchvision_segmenter("resnet18", 3),
+    ],
+)
+def test_networks_without_one_classifier_at_the_end_are_refused(make: Any) -> None:
+    with pytest.raises(ValueError, match=r"no single 1 x 1 convolution|no segmentation network"):
+        make()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: torchvision_segmenter("deeplabv3_mobilenet_v3_large", 3),
+        lambda: segformer(3, hidden_sizes=(8, 16, 20, 32), depths=(1, 1, 1, 1), decoder=16),
+    ],
+)
+def test_networks_of_others_are_adapted_and_saved(make: Any, data: dict[str, Path], tmp_path: Path) -> None:
+    found = segment(data["source"], data["target"], model=make(), **(QUICK | {"methods": ("idm",)}))
+    back = SegmentModel.load(write(found, tmp_path / "run")).predict(data["target"])[1]
+    assert all(np.array_equal(a, b) for a, b in zip(back, found.masks))
