@@ -159,10 +159,10 @@ def _check_domain(name: str, domain: Domain, word: Word, card: Card) -> None:
     if domain.kind not in read:
         kinds = " or ".join(sorted(read))
         raise ValueError(f"{name} must be of kind {kinds}; got {domain.kind!r}")
-    if word.labeled and not task_of(card.task).of_pairs and not domain.labeled.all():
-        missing = len(domain) - int(domain.labeled.sum())
-        raise ValueError(f"{name} must be labelled; {missing} of its {len(domain)} samples have no label")
-    if word.labeled:
+    if word.labeled and not task_of(card.task).of_pairs:
+        if not domain.labeled.all():
+            missing = len(domain) - int(domain.labeled.sum())
+            raise ValueError(f"{name} must be labelled; {missing} of its {len(domain)} samples have no label")
         _check_labels_of(name, domain, card.task)
     if isinstance(domain.x, np.ndarray) and domain.kind == "text":
         if domain.x.dtype.kind != "U" or domain.x.ndim != 1:
