@@ -40,6 +40,8 @@ MODEL = "segmenter.json"
 HELD_OUT = 0.2
 """Share of the labelled pictures that nothing is trained on: methods are chosen by them."""
 LEAST_HELD_OUT = 4
+HELD = 2**30
+"""Bytes of pictures that are kept in memory; more are read anew whenever they are needed."""
 MARGIN = 0.01
 """A method must beat doing nothing by so much, on pictures in the look of the target, to be chosen."""
 
@@ -257,7 +259,9 @@ def _read(
             )
         return data, None
     domain, findings = load_masks(data, classes=classes, size=size, ignore=ignore)
-    return domain.replace(x=domain.x.map(as_picture)), findings
+    if 12 * len(domain) * size * size > HELD:
+        return domain.replace(x=domain.x.map(as_picture)), findings
+    return domain.replace(x=_as_samples([as_picture(sample) for sample in track(domain.x, "pictures")])), findings
 
 
 def _numbered(domain: Domain) -> ClassSpace:
