@@ -59,6 +59,10 @@ METHODS = {
     "zeroq": "compression.zeroq:ZeroQ",
     "parzc": "compression.parzc:ParZC",
     "genie": "compression.genie:Genie",
+    "bm25": "retrieval.search:BM25Search",
+    "neural-search": "retrieval.search:NeuralSearch",
+    "rank-fusion": "retrieval.search:Fusion",
+    "duqgen": "retrieval.duqgen:DUQGen",
     "ttm": "forecasting.ttm:TTM",
     "concept-pruning": "curation.concept_pruning:ConceptPruning",
 }

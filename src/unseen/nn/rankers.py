@@ -6,7 +6,7 @@ import copy
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +22,29 @@ TOKENS = PIECE * 128
 PROMPT = "Query: {query} Document: {document} Relevant:"
 """What a MonoT5 reads."""
 TRUE, FALSE = "true", "false"
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """A ranker whose score of a pair is a product of two vectors: all documents can compete."""
+
+    def embed(self, texts: Sequence[str]) -> Float[Tensor, "n d"]:
+        """Unit vectors of documents, (n, d)."""
+        ...
+
+    def logits(self, cosines: Tensor) -> Tensor:
+        """Scores of cosines, of any shape."""
+        ...
+
+    def score(self, queries: Sequence[str], documents: Sequence[str]) -> Float[Tensor, "n"]:
+        """The relevance of each document to the query at its place, (n,)."""
+        ...
+
+
+def embed_queries(model: Embedder, texts: Sequence[str]) -> Float[Tensor, "n d"]:
+    """Unit vectors of queries, (n, d): by `embed_queries` of the ranker if it has one, else as documents."""
+    with torch.no_grad():
+        return getattr(model, "embed_queries", model.embed)(texts)
 
 
 class Memory(dict[str, Tensor]):
@@ -196,7 +219,11 @@ class QueryHead(nn.Module):
     def score(self, queries: Sequence[str], documents: Sequence[str]) -> Float[Tensor, "n"]:
         """The scaled cosine of each query with the document at its place, (n,)."""
         left, right = self.embed_queries(queries), self.embed(documents)
-        return self.scale * (left * right).sum(dim=1) + self.shift
+        return self.logits((left * right).sum(dim=1))
+
+    def logits(self, cosines: Tensor) -> Tensor:
+        """Scores of cosines."""
+        return self.scale * cosines + self.shift
 
     def embed_queries(self, texts: Sequence[str]) -> Float[Tensor, "n d"]:
         """Unit vectors of queries, (n, d)."""
