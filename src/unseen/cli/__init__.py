@@ -20,7 +20,7 @@ arrange(
         "Adapt, and compare": "demo compare adapt label",
         "Use a model, and check it": "predict explain verify report web",
         "Make it small, and serve it": "quantize export serve",
-        "Other tasks": "map annotate complete forecast nas",
+        "Other tasks": "map annotate complete forecast rank nas",
         "Image-text data": "curate index explore prune head concepts",
         "Evidence, and methods of your own": "reproduce new",
     },

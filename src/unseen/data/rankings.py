@@ -115,7 +115,9 @@ def read_corpus(path: str | os.PathLike[str], *, column: str | None = None) -> D
     frame = read_frame(fs, file, known)
     texts = as_texts(frame[_column(frame, column, DOCUMENT_COLUMNS, file)])
     if column is None and "title" in frame.columns:
-        texts = np.array([". ".join(filter(None, (a.strip(), b.strip()))) for a, b in zip(as_texts(frame["title"]), texts)])
+        texts = np.array(
+            [". ".join(filter(None, (a.strip(), b.strip()))) for a, b in zip(as_texts(frame["title"]), texts)]
+        )
     return _domain(texts, frame, DOCUMENT_ID_COLUMNS, file, "documents")
 
 
@@ -139,7 +141,9 @@ def read_queries(path: str | os.PathLike[str], *, column: str | None = None) -> 
         texts = np.array([line.strip() for line in lines if line.strip()], dtype=np.str_)
         return _domain(texts, None, (), file, "queries")
     frame = read_frame(fs, file, [column or "", *QUERY_ID_COLUMNS, *QUERY_COLUMNS])
-    return _domain(as_texts(frame[_column(frame, column, QUERY_COLUMNS, file)]), frame, QUERY_ID_COLUMNS, file, "queries")
+    return _domain(
+        as_texts(frame[_column(frame, column, QUERY_COLUMNS, file)]), frame, QUERY_ID_COLUMNS, file, "queries"
+    )
 
 
 @reads("a table of judgements", "write the columns query-id, corpus-id and score, or TREC's four columns")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -71,6 +72,8 @@ def require() -> Any:
         import bm25s
     except ImportError as error:
         raise ImportError(NEEDED) from error
+    for name in ("bm25s", "bm25s.tokenization"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # it tells every step on standard error
     return bm25s
 
 

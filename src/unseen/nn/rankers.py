@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from unseen.nn.build import builder
+from unseen.runtime import track
 
 PIECE = 32
 """Texts that go through a network together; longer ones in smaller pieces."""
@@ -45,6 +46,13 @@ def embed_queries(model: Embedder, texts: Sequence[str]) -> Float[Tensor, "n d"]
     """Unit vectors of queries, (n, d): by `embed_queries` of the ranker if it has one, else as documents."""
     with torch.no_grad():
         return getattr(model, "embed_queries", model.embed)(texts)
+
+
+def embed_documents(model: Embedder, texts: Sequence[str]) -> Float[Tensor, "n d"]:
+    """Unit vectors of all documents of a collection, (n, d), on the CPU; memory grows with the vectors alone."""
+    starts = range(0, len(texts), 8 * PIECE)
+    with torch.no_grad():
+        return torch.cat([model.embed(list(texts[i : i + 8 * PIECE])).cpu() for i in track(starts, "documents")])
 
 
 class Memory(dict[str, Tensor]):
@@ -192,7 +200,9 @@ class MonoT5(nn.Module):
     def _read(self, query: str, document: str) -> list[int]:
         """Tokens of a pair; what is too long is cut from the document, not from the question behind it."""
         before, after = PROMPT.format(query=query, document="\0").split("\0")
-        head, tail = (self.tokenizer.encode(text, add_special_tokens=last).ids for text, last in ((before, False), (after, True)))
+        head, tail = (
+            self.tokenizer.encode(text, add_special_tokens=last).ids for text, last in ((before, False), (after, True))
+        )
         body = self.tokenizer.encode(document, add_special_tokens=False).ids
         return [*head, *body[: max(0, self.limit - len(head) - len(tail))], *tail]
 
@@ -242,7 +252,9 @@ class QueryHead(nn.Module):
 
 
 @builder("bi-encoder")
-def bi_encoder(config: dict[str, Any], tokenizer: str, limit: int = 256, layers: int = 0, scale: float = 20.0) -> nn.Module:
+def bi_encoder(
+    config: dict[str, Any], tokenizer: str, limit: int = 256, layers: int = 0, scale: float = 20.0
+) -> nn.Module:
     """A `BiEncoder` with fresh weights, of which the upper `layers` layers train (0: all) and the others are frozen.
 
     Parameters
@@ -273,7 +285,9 @@ class Passing(nn.Module):
         return inputs_embeds
 
 
-def bi_encoder_of(transformer: Any, tokenizer: Any, *, limit: int = 256, layers: int = 0, scale: float = 20.0) -> nn.Module:
+def bi_encoder_of(
+    transformer: Any, tokenizer: Any, *, limit: int = 256, layers: int = 0, scale: float = 20.0
+) -> nn.Module:
     """A `BiEncoder` with the weights of a transformer of the family of BERT; its own stay as they are.
 
     Parameters
@@ -377,7 +391,7 @@ def ranker(name: str, layers: int = 2) -> nn.Module:
         made.transformer.load_state_dict(transformer.state_dict())
         return made.eval()
     raise ValueError(
-        f"ranker must be minilm, bi-encoder:PLACE, cross-encoder:PLACE or mono-t5:PLACE, a folder or a name on the hub; "
+        "ranker must be minilm, bi-encoder:PLACE, cross-encoder:PLACE or mono-t5:PLACE, a folder or a name on the hub; "
         f"got {name!r}"
     )
 

@@ -1,4 +1,4 @@
-"""Small deterministic parts of a ranking system, for tests and examples: no weights, no tokenizer, no language model."""
+"""Small deterministic parts of a ranking system, for tests and examples: no weights and no tokenizer."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ WIDTH = 64
 
 
 def hashed(texts: Sequence[str], width: int = WIDTH) -> Float[Tensor, "n d"]:
-    """Counts of words by a hash, (n, width), with a small constant, so that no text is zero."""
+    """Words by a hash, (n, width), earlier ones a little more, with a small constant, so that no text is zero."""
     out = torch.full((len(texts), width), 0.01)
     for row, text in zip(out, texts):
-        for word in words_of(text):
-            row[zlib.crc32(word.encode()) % width] += 1
+        for i, word in enumerate(words_of(text)):
+            row[zlib.crc32(word.encode()) % width] += 1 / (1 + 0.1 * i)
     return out
 
 

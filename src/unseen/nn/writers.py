@@ -53,8 +53,7 @@ class CausalWriter:
     def write(self, prompts: Sequence[str], *, longest: int = 64, stop: str = "\n") -> list[str]:
         """Continue each prompt by at most `longest` tokens, up to the first `stop` that follows a word."""
         order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
-        shared = os.path.commonprefix(list(prompts)) if len(prompts) > 1 else ""
-        shared = shared[: shared.rfind(" ")] if " " in shared else ""  # tokens begin with the space before a word
+        shared = common_start(prompts)
         written = [""] * len(prompts)
         device = torch.device(current().device)
         self.model.to(device)
@@ -86,7 +85,7 @@ class CausalWriter:
     def _continue(
         self, rests: Sequence[Tensor], memory: Any, before: int, longest: int, stop: str, device: torch.device
     ) -> list[str]:
-        """Texts that follow `rests`, which begin after `before` tokens in `memory`; shorter ones are padded in front."""
+        """Texts that follow `rests`, which stand after `before` tokens in `memory`; short ones are padded in front."""
         n, width = len(rests), max(1, *(len(rest) for rest in rests))
         before = before if memory is not None else 0
         ids = torch.zeros(n, width, dtype=torch.int64, device=device)
@@ -124,6 +123,15 @@ class CausalWriter:
         end = getattr(self.model.config, "eos_token_id", None)
         found = {*end} if isinstance(end, (list, tuple)) else {end}
         return {token for token in (*found, self.tokenizer.eos_token_id) if token is not None}
+
+
+def common_start(prompts: Sequence[str]) -> str:
+    """What several prompts begin with, up to a space: tokens begin with the space before a word."""
+    if len(prompts) < 2:
+        return ""
+    least, most = min(prompts), max(prompts)
+    same = next((i for i, (a, b) in enumerate(zip(least, most)) if a != b), len(least))
+    return least[: max(least.rfind(" ", 0, same), 0)]
 
 
 class RememberingWriter:

@@ -19,12 +19,12 @@ from unseen.methods.retrieval.needs import RankerOfTexts
 from unseen.methods.verbs import gives
 from unseen.nn.bm25 import BM25, require
 from unseen.nn.protocols import Ranker
-from unseen.nn.rankers import Embedder, embed_queries
+from unseen.nn.rankers import Embedder, embed_documents, embed_queries
 from unseen.nn.top_k import top_k
 
 TOGETHER = 256
-"""Texts that are embedded, and queries that are searched, at once."""
-TIES, DIGITS = 8, 5
+"""Queries that are searched at once."""
+TIES, DIGITS = 64, 5
 """Documents beyond the last one that may equal it, and decimals in which two cosines must differ to be unlike."""
 
 Candidates = Literal["auto", "all", "bm25"]
@@ -147,7 +147,7 @@ class NeuralSearch(Search):
         """The collection, the ranker, and the vectors that it gives to the documents, if it embeds."""
         self.model_ = model.cpu().eval()
         self.index_ = BM25(corpus.x)
-        self.vectors_ = vectors_of(model, corpus.x) if isinstance(model, Embedder) else None
+        self.vectors_ = embed_documents(model, corpus.x.tolist()) if isinstance(model, Embedder) else None
 
     def _search(self, queries: list[str], k: int) -> Ranking:
         if self.vectors_ is None or self.candidates == "bm25":
@@ -206,6 +206,13 @@ class Fusion(NeuralSearch):
 
     constant: Positive = 60.0
 
+    @classmethod
+    def on(cls, search: NeuralSearch, constant: float = 60.0) -> "Fusion":
+        """A fusion of BM25 with a search that is fitted, whose vectors are shared."""
+        made = cls(constant=constant, candidates=search.candidates, depth=search.depth)
+        vars(made).update({name: search.fitted[name] for name in ("model_", "index_", "vectors_")})
+        return made
+
     def _search(self, queries: list[str], k: int) -> Ranking:
         deep = min(max(k, self.depth), len(self.index_))
         both = [self.index_.search(queries, deep), super()._search(queries, deep)]
@@ -231,9 +238,3 @@ def check_ranker(model: nn.Module, candidates: str) -> None:
         )
     if candidates == "bm25" or not isinstance(model, Embedder):
         require()
-
-
-def vectors_of(model: Embedder, texts: NDArray[Any]) -> Tensor:
-    """The vectors of all documents, (n, d)."""
-    with torch.no_grad():
-        return torch.cat([model.embed(texts[i : i + TOGETHER].tolist()) for i in range(0, len(texts), TOGETHER)]).cpu()

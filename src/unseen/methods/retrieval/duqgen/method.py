@@ -86,8 +86,9 @@ class DUQGen(NeuralSearch):
         For each document drawn: its place, cluster, size and share of the cluster, probability, how many draws had it,
         MMR score, query, flaw of the query (empty if none), and negatives.
     diversity_ : dict
-        ``coverage``, the share of the clusters drawn from; ``cosine``, the mean between documents; ``type_token``, of the
-        queries. Beside them the first two of as many documents drawn at random: ``random_coverage``, ``random_cosine``.
+        ``coverage``, the share of the clusters drawn from; ``cosine``, the mean between documents; ``type_token``, of
+        the queries. Beside them the first two of as many documents drawn at random: ``random_coverage``,
+        ``random_cosine``.
     unusable_ : dict
         Queries put aside, by their flaw.
     clusters_ : int
@@ -146,7 +147,7 @@ class DUQGen(NeuralSearch):
             "InPars' selection of queries by likelihood, a baseline of the paper: a writer gives no likelihoods.",
         ),
         notes=(
-            "Where the rest of the budget is 0, the official code gives every cluster one document too many; here none.",
+            "Where nothing of the budget is left, the official code gives every cluster one more document; here none.",
             "The official code does not keep a query's own document out of its negatives; here it is.",
             "A small bi-encoder, a 135M language model and the rates of `presets['default']` stand for MonoT5-3B and "
             "LLaMA-2 7B, which the preset paper and `unseen.nn.rankers.ranker('mono-t5:...')` are for.",
@@ -282,9 +283,8 @@ class DUQGen(NeuralSearch):
         if pairs is None:
             return [*EXAMPLES]
         if (pairs.left.kind, pairs.right.kind) != ("text", "text"):
-            raise ValueError(
-                f"pairs must hold queries and documents, both of kind text; got {pairs.left.kind} and {pairs.right.kind}"
-            )
+            kinds = f"{pairs.left.kind} and {pairs.right.kind}"
+            raise ValueError(f"pairs must hold queries and documents, both of kind text; got {kinds}")
         return [
             (first_words(str(document), self.document_words), str(query))
             for query, document in zip(pairs.left.x, pairs.right.x)

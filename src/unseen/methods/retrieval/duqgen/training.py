@@ -50,7 +50,9 @@ def pointwise(scores: Float[Tensor, "b m"], there: Tensor) -> Float[Tensor, ""]:
     """Step 12: binary cross-entropy of "true" for the first column, "false" for the others that are there."""
     target = torch.zeros_like(scores)
     target[:, 0] = 1
-    return F.binary_cross_entropy_with_logits(scores, target, weight=there.to(scores.dtype), reduction="sum") / there.sum()
+    return (
+        F.binary_cross_entropy_with_logits(scores, target, weight=there.to(scores.dtype), reduction="sum") / there.sum()
+    )
 
 
 def pairwise(scores: Float[Tensor, "b m"], there: Tensor) -> Float[Tensor, ""]:
@@ -120,7 +122,7 @@ def tune(
 def contrastive(
     model: nn.Module, queries: NDArray[Any], positive: IntArray, negatives: IntArray, texts: NDArray[Any]
 ) -> Tensor:
-    """Minus the log-softmax of the positive over all documents of the batch, the negatives of all queries among them."""
+    """Minus the log-softmax of the positive over all documents of the batch, the negatives of all queries too."""
     documents = np.unique(np.concatenate([positive, negatives[negatives != NOTHING]]))
     n, m = len(queries), len(documents)
     if isinstance(model, Embedder):  # every text is read once
