@@ -219,7 +219,7 @@ class QueryHead(nn.Module):
 
     def __init__(self, base: BiEncoder, width: int) -> None:
         super().__init__()
-        self.base = base.requires_grad_(False)
+        self.base = copy.deepcopy(base).requires_grad_(False)
         self.map = nn.Linear(width, width, bias=False)
         nn.init.eye_(self.map.weight)
         self.scale = nn.Parameter(base.scale.detach().clone())

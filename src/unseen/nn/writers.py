@@ -23,7 +23,7 @@ from torch import Tensor
 from unseen.nn.protocols import Writer
 from unseen.runtime import current, track
 
-TOGETHER = 16
+TOGETHER = 32
 """Prompts that are continued in one batch."""
 LONGEST_PROMPT = 4096
 """Tokens of a prompt; what stands before the last so many is not read."""
@@ -99,7 +99,7 @@ class CausalWriter:
         if memory is not None:
             past = copy.deepcopy(memory)
             past.batch_repeat_interleave(n)
-        texts, open_rows = [""] * n, set(range(n))
+        texts, rows = [""] * n, list(range(n))  # rows: those that are not finished
         tokens: list[list[int]] = [[] for _ in range(n)]
         ends = self._ends()
         for _ in range(longest):
@@ -107,15 +107,20 @@ class CausalWriter:
             said = self.model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True, **remembered)
             past = _memory(said)
             ids = said.logits[:, -1].argmax(dim=1, keepdim=True)
-            for row in list(open_rows):
-                token = int(ids[row, 0])
+            goes_on = []
+            for place, (row, token) in enumerate(zip(rows, ids[:, 0].tolist())):
                 tokens[row].append(token)
                 texts[row] = self.tokenizer.decode(tokens[row], skip_special_tokens=True)
-                if token in ends or stop in texts[row].lstrip():
-                    open_rows.discard(row)
-            if not open_rows:
+                if token not in ends and stop not in texts[row].lstrip():
+                    goes_on.append(place)
+            if not goes_on:
                 break
-            mask = torch.cat([mask, mask.new_ones(n, 1)], dim=1)
+            if len(goes_on) < len(rows):
+                kept = torch.tensor(goes_on, device=device)
+                past.batch_select_indices(kept)
+                ids, mask, positions = ids[kept], mask[kept], positions[kept]
+                rows = [rows[place] for place in goes_on]
+            mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
             positions = positions[:, -1:] + 1
         return [text.lstrip().partition(stop)[0].rstrip() for text in texts]
 

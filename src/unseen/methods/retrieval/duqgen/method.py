@@ -189,18 +189,13 @@ class DUQGen(NeuralSearch):
 
         z = vectors_by(encoder, corpus)
         rng = np.random.default_rng(self.random_state)
-        k = self.clusters or elbow_clusters(z[kept], min(self.samples, len(kept)), self.random_state)
-        centroids, labels = cluster(z[kept], k, self.random_state)
-        drawn = sample(
-            z[kept], centroids, labels, min(self.samples, len(kept)),
-            temperature=self.temperature, weight=self.mmr, seeds=self.seeds, rng=rng,
-        )  # fmt: skip
+        labels, drawn = self.draw_documents(z[kept], rng)
         queries, flaws = self.write_queries(texts[kept[drawn.document]], writer, examples)
         usable = np.flatnonzero(flaws == "")
         triples = self.find_negatives(queries[usable], kept[drawn.document[usable]], corpus, encoder, z)
         ranker = self.tune_ranker(model, triples, texts)
 
-        self.clusters_ = k
+        self.clusters_ = len(np.unique(labels))
         self.unusable_ = {flaw: int(n) for flaw, n in zip(*np.unique(flaws[flaws != ""], return_counts=True))}
         self.diversity_ = self._diversity(z[kept], labels, drawn, queries[usable], rng)
         self.audit_ = _audit(drawn, kept, queries, flaws, usable, triples)
@@ -208,6 +203,16 @@ class DUQGen(NeuralSearch):
         return self
 
     # -- the steps ---------------------------------------------------------------------------------------------
+
+    def draw_documents(self, z: FloatArray, rng: np.random.Generator) -> tuple[IntArray, Sample]:
+        """Steps 3 to 8: the cluster of each document, (n,), and the documents drawn."""
+        n = min(self.samples, len(z))
+        k = self.clusters or elbow_clusters(z, n, self.random_state)
+        centroids, labels = cluster(z, k, self.random_state)
+        drawn = sample(
+            z, centroids, labels, n, temperature=self.temperature, weight=self.mmr, seeds=self.seeds, rng=rng
+        )
+        return labels, drawn
 
     def write_queries(
         self, documents: NDArray[Any], writer: Writer, examples: list[tuple[str, str]]

@@ -95,7 +95,8 @@ def allocate(sizes: IntArray, n: int) -> IntArray:
     """Step 5: how many of `n` documents each cluster gives, (k,): at least one, at most what it holds, n in sum.
 
     A cluster gives 1 + floor((n - k) size / total); what is left goes one each to the largest clusters. An empty
-    cluster gives none. A cluster that holds fewer than its share gives all, and what it lacks goes to the next larger ones.
+    cluster gives none. A cluster that holds fewer than its share gives all, and what it lacks goes to the next larger
+    ones.
 
     Raises
     ------
