@@ -13,7 +13,7 @@ from torch import nn
 from unseen import encoders
 from unseen.claims import worlds
 from unseen.claims.base import Claim, Experiment, Result, seeds
-from unseen.claims.collections import Collection, RecordedWriter, TOKENS, collection
+from unseen.claims.collections import TOKENS, Collection, RecordedWriter, collection
 from unseen.claims.conditions import at_least, beats_all, better, not_worse
 from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale, promised
 from unseen.data.domain import Domain
@@ -200,7 +200,7 @@ LEDGER = (
         "Neural rankers that are pretrained on large data are strong on a collection that they were not adapted to: "
         "better than BM25 (nDCG@10)."),
     promised("terms", better("true queries", "zero-shot", "ndcg@10"),
-        "Without the collection they are not at their best: as many true queries as are written here make them better."),
+        "Without the collection they are not at their best: as many true queries as are drawn here make them better."),
     not_testable("Training data of high quality for a collection is costly to come by.",
         "A statement about what labels cost."),
     mechanism("terms", better("duqgen", "random", "coverage", by=0.2),
@@ -259,7 +259,7 @@ claim = Claim(
             confirmation=("heart", "blood", "digestion", "icd digestion"), **seeds(5)),
     },
     licences=(
-        "HPO: free use with citation; ICD-9-CM, ICD-10-CM and the general equivalence maps: NCHS and CMS, public domain",
+        "HPO: free use with citation", "ICD-9-CM, ICD-10-CM and the general equivalence maps: NCHS and CMS, public domain",
         worlds.MINILM, "SmolLM2-135M-Instruct: Apache-2.0",
     ),
     behaviour=behaviour,

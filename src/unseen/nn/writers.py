@@ -168,8 +168,8 @@ class RememberingWriter:
         """As the writer does; what is new is kept."""
         keys = [key_of(self.name, prompt, longest, stop) for prompt in prompts]
         known = self._find(keys)
-        new = [i for i, key in enumerate(keys) if key not in known]
-        first = list({keys[i]: i for i in reversed(new)}.values())[::-1]
+        places = {key: i for i, key in reversed([*enumerate(keys)]) if key not in known}
+        first = sorted(places.values())
         for start in range(0, len(first), 4 * TOGETHER):  # what a stopped run wrote is kept
             part = first[start : start + 4 * TOGETHER]
             texts = self.writer.write([prompts[i] for i in part], longest=longest, stop=stop)

@@ -18,7 +18,7 @@ from unseen.methods.retrieval.duqgen import queries as step_c
 from unseen.methods.retrieval.duqgen import sampling as step_b
 from unseen.methods.retrieval.duqgen import training as step_d
 from unseen.methods.retrieval.search import NeuralSearch
-from unseen.nn.small_rankers import HashedWords, LastWords, hashed, hashed_ranker
+from unseen.nn.small_rankers import HashedWords, LastWords, hashed_ranker
 
 TOPICS = ("cats purr at night", "dogs bark at cats", "ships sail to sea", "trains run on rails", "bread is baked daily")
 
