@@ -72,13 +72,18 @@ def _hpo() -> Taxonomy:
     return hpo()
 
 
+def _below(branch: str) -> set[int]:
+    """The terms of a branch."""
+    tree = _hpo()
+    return set(tree.subtree(tree.classes.index(BRANCHES[branch])).tolist())
+
+
 def _of_hpo(name: str) -> Collection:
     """Terms with their definitions; a query is a synonym that the name does not hold."""
     tree = _hpo()
-    below = lambda own: set(tree.subtree(tree.classes.index(BRANCHES[own])).tolist())
-    nodes = below(name)
+    nodes = _below(name)
     if name not in DEVELOPED_ON:
-        nodes -= set().union(*map(below, DEVELOPED_ON))
+        nodes = nodes.difference(*map(_below, DEVELOPED_ON))
     definitions = tree.definitions or ()
     names = tree.classes.texts
     texts = {n: f"{names[n]}. {definitions[n]}" for n in nodes if len(definitions[n] or "") >= DEFINED}

@@ -169,7 +169,10 @@ def chosen_blindly(arms: Mapping[str, Search], own: DUQGen, data: Collection, ta
         for name in TRIED
     }
     best = max(TRIED, key=lambda name: check[name])
-    value = lambda name: {key: table[name][key] for key in ("ndcg@10", "relative")}
+
+    def value(name: str) -> dict[str, float]:
+        return {key: table[name][key] for key in ("ndcg@10", "relative")}
+
     says, is_so = (check["duqgen"] > check["zero-shot"], table["duqgen"]["ndcg@10"] > table["zero-shot"]["ndcg@10"])
     return {
         "chosen": {**value(best), "right sign": float(says == is_so)},
@@ -259,7 +262,7 @@ claim = Claim(
             confirmation=("heart", "blood", "digestion", "icd digestion"), **seeds(5)),
     },
     licences=(
-        "HPO: free use with citation", "ICD-9-CM, ICD-10-CM and the general equivalence maps: NCHS and CMS, public domain",
+        "HPO: free use with citation", "ICD-9-CM, ICD-10-CM and their equivalence maps: NCHS and CMS, public domain",
         worlds.MINILM, "SmolLM2-135M-Instruct: Apache-2.0",
     ),
     behaviour=behaviour,

@@ -191,22 +191,22 @@ def _judged(text: str, file: str) -> list[tuple[str, str, str]]:
     mark = "\t" if "\t" in lines[0] else "," if "," in lines[0] else None
     cells = [row.split() if mark is None else next(csv.reader([row], delimiter=mark)) for row in lines]
     header = [name.strip().casefold() for name in cells[0]]
-    places = [
-        next((header.index(name) for name in usual if name in header), None)
+    found = [
+        next((header.index(name) for name in usual if name in header), -1)
         for usual in (
             ("query-id", "query_id", "qid", "query"),
             ("corpus-id", "doc_id", "docid", "document_id", "document"),
             GRADE_COLUMNS,
         )
     ]
-    if None not in places:
-        cells, (a, b, c) = cells[1:], places
+    if min(found) >= 0:
+        cells, (a, b, c) = cells[1:], found
     else:
         a, b, c = (0, 2, 3) if len(cells[0]) == 4 else (0, 1, 2)  # TREC's second column says nothing
-    short = next((i for i, row in enumerate(cells, 1) if len(row) <= max(a, b, c)), None)  # type: ignore[type-var]
+    short = next((i for i, row in enumerate(cells, 1) if len(row) <= max(a, b, c)), None)
     if short is not None:
         raise ValueError(f"{file}, line {short}: a query, a document and a grade must stand in it")
-    return [(row[a].strip(), row[b].strip(), row[c].strip()) for row in cells]  # type: ignore[index]
+    return [(row[a].strip(), row[b].strip(), row[c].strip()) for row in cells]
 
 
 def _folder(folder: Path) -> Domain:

@@ -38,7 +38,7 @@ class Exam:
         if target.y is None or not target.labeled.any():
             raise ValueError(f"{target.name} has no labels; there is nothing to examine")
         self.samples = target.unlabeled()
-        self.classes = classes
+        self.classes: ClassSpace = classes  # type: ignore[assignment]
         self.hash = target.fingerprint(labels=True)
         self._truth = np.asarray(target.y)
         self._ledger = Path(ledger) if ledger is not None else ledger_file()

@@ -297,14 +297,15 @@ def bi_encoder_of(
         As in `bi_encoder`.
     """
     config = _config(transformer)
-    made = bi_encoder(config, tokenizer.backend_tokenizer.to_str(), limit, layers, scale)
+    made: Any = bi_encoder(config, tokenizer.backend_tokenizer.to_str(), limit, layers, scale)
     state = transformer.state_dict()
     depth = int(config["num_hidden_layers"])
     if not layers:
         made.top.load_state_dict(state)
         return made.eval()
     cut = depth - layers
-    lower, upper = {}, {}
+    lower: dict[str, Tensor] = {}
+    upper: dict[str, Tensor] = {}
     for key, value in state.items():
         if not key.startswith("encoder.layer."):
             (lower if key.startswith("embeddings.") else upper)[key] = value
@@ -387,7 +388,7 @@ def ranker(name: str, layers: int = 2) -> nn.Module:
             "mono-t5": ("AutoModelForSeq2SeqLM", mono_t5),
         }[scheme]
         transformer, tokenizer = _pretrained(kind, place)
-        made = build(_config(transformer), tokenizer.backend_tokenizer.to_str())
+        made: Any = build(_config(transformer), tokenizer.backend_tokenizer.to_str())
         made.transformer.load_state_dict(transformer.state_dict())
         return made.eval()
     raise ValueError(

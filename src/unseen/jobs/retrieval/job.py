@@ -436,7 +436,7 @@ def _figures(outcomes: Mapping[str, Outcome], queries: Domain) -> pd.DataFrame:
     columns = ["system", "ndcg@10", "recall@100", "mrr@10", "low", "high", "seconds"]
     each = grades_of("ranking").each
     rows = [
-        {"system": name, **own.metrics, **_ends(each(queries.y, own.prediction)), "seconds": own.seconds}
+        {"system": name, **own.metrics, **_ends(each(np.asarray(queries.y), own.prediction)), "seconds": own.seconds}
         for name, own in outcomes.items()
     ]
     return pd.DataFrame(rows, columns=columns)

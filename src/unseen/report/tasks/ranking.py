@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,7 +44,7 @@ class _Ranking(Looks):
 
 
 def first_documents(
-    documents: Any, scores: Any, names: Sequence[str], texts: Sequence[str], truth: Any = None, shown: int = SHOWN
+    documents: Any, scores: Any, names: Any, texts: Any, truth: Any = None, shown: int = SHOWN
 ) -> list[Shown]:
     """The first documents of one query, as pages and terminals show them.
 
@@ -53,7 +52,7 @@ def first_documents(
     ----------
     documents, scores : arrays (k,)
         One row of a `unseen.data.rankings.Ranking`.
-    names, texts : sequences
+    names, texts : sequences of strings
         Of the corpus.
     truth : int array (judged, 2), optional
         The label of the query.

@@ -188,8 +188,8 @@ def sample(
         nearest = ((z[members] - centroids[c]) ** 2).sum(axis=1).argmin()
         kept, scores = prune_by_mmr(z[members[pool]], z[members[nearest]], share, weight)
         rows = pool[kept]
-        full = [np.full(len(rows), value, dtype=np.int64) for value in (c, sizes[c], share)]
-        parts.append(Sample(members[rows], *full, p[rows], draws[rows], scores))
+        own, size, given = (np.full(len(rows), value, dtype=np.int64) for value in (c, sizes[c], share))
+        parts.append(Sample(members[rows], own, size, given, p[rows], draws[rows], scores))
     return Sample(*(np.concatenate(column) for column in zip(*parts)))
 
 

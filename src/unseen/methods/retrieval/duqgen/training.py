@@ -103,7 +103,7 @@ def tune(
         return LOSSES[loss](scores, there)
 
     def batches(run: Run) -> Iterator[Tensor]:
-        yield from torch.randperm(len(triples.queries), generator=run.generator).split(batch_size)
+        yield from torch.split(torch.randperm(len(triples.queries), generator=run.generator), batch_size)
 
     return train(
         objective,
@@ -127,7 +127,7 @@ def contrastive(
     n, m = len(queries), len(documents)
     if isinstance(model, Embedder):  # every text is read once
         left = getattr(model, "embed_queries", model.embed)(queries.tolist())
-        scores = model.logits(left @ model.embed(texts[documents].tolist()).T)  # type: ignore[attr-defined]
+        scores = model.logits(left @ model.embed(texts[documents].tolist()).T)
     else:
         scores = model.score(np.repeat(queries, m).tolist(), np.tile(texts[documents], n).tolist()).view(n, m)  # type: ignore[operator]
     return F.cross_entropy(scores, torch.as_tensor(np.searchsorted(documents, positive), device=scores.device))
