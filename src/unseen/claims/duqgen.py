@@ -90,7 +90,7 @@ class TrueQueries(DUQGen):
     They are other synonyms than those that are asked.
     """
 
-    spare: Mapping[str, str]
+    spare: Mapping[str, str] = dataclasses.field(init=False)
 
     def draw_documents(self, z: FloatArray, rng: np.random.Generator) -> tuple[IntArray, Sample]:
         """All documents; those without a query are put aside."""

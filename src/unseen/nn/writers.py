@@ -161,7 +161,7 @@ class RememberingWriter:
     @property
     def writer(self) -> Writer:
         """The writer behind it."""
-        if not isinstance(self._writer, Writer):
+        if isinstance(self._writer, type) or not isinstance(self._writer, Writer):
             self._writer = self._writer()
         return self._writer
 

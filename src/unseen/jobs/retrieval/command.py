@@ -59,7 +59,7 @@ def rank(
             show_default=False,
         ),
     ] = None,
-    writer: Annotated[str, typer.Option(help="What writes queries: smollm2, causal:FOLDER or first-words.")] = "smollm2",
+    writer: Annotated[str, typer.Option(help="What writes queries: smollm2, first-words or causal:FOLDER")] = "smollm2",
     ranker: Annotated[
         str, typer.Option(help="What is tuned: minilm, bi-encoder:FOLDER, cross-encoder:FOLDER or mono-t5:FOLDER.")
     ] = "minilm",
