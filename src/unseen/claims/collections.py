@@ -23,11 +23,10 @@ BRANCHES = {
     "eye": "HP:0000478",
     "heart": "HP:0001626",
     "blood": "HP:0001871",
-    "digestion": "HP:0025031",
 }
 DEVELOPED_ON = ("skin", "eye")
 """Whose terms are in no other collection."""
-CHAPTERS = {"icd circulation": "9", "icd digestion": "11"}
+CHAPTERS = {"icd circulation": "9"}
 SIZE = 400
 """Documents of a collection."""
 DEFINED = 30

@@ -258,8 +258,7 @@ claim = Claim(
     experiments={
         "terms": Experiment(
             run=run, data=read, unit="collection",
-            development=("skin", "eye", "icd circulation"),
-            confirmation=("heart", "blood", "digestion", "icd digestion"), **seeds(5)),
+            development=("skin", "eye"), confirmation=("heart", "blood", "icd circulation"), **seeds(5)),
     },
     licences=(
         "HPO: free use with citation", "ICD-9-CM, ICD-10-CM and their equivalence maps: NCHS and CMS, public domain",
