@@ -142,6 +142,7 @@ BUNDLED = (
     Bundled("unseen/methods/systems.json", "names of published systems", OWN),
     Bundled("unseen/methods/curation/concept_frequency/curves.json", "figures by Vishaal Udandarao and others", "MIT"),
     Bundled("unseen/data/sources/*.json", "names, places and digests of what is downloaded; credits below", OWN),
+    Bundled("unseen/claims/duqgen_queries.json", "queries that SmolLM2 wrote for this project's claims", OWN),
     Bundled("unseen/serving/runtime.json", "place and digest of onnxruntime-web, which is downloaded (MIT)", OWN),
     Bundled("unseen/scaffold/templates/*.txt", "the beginning of a package of one's own", OWN),
     Bundled("unseen/**/*.html", "pages", OWN),

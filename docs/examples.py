@@ -26,6 +26,12 @@ carp,fish,koi|pond fish
 shark,fish,white shark"""
 """A small taxonomy; what stands between | are synonyms."""
 
+COLLECTION = """\
+animals, places = ("cat", "dog", "owl", "eel", "fox"), ("house", "river", "forest", "harbour", "meadow")
+texts = [f"The {a} number {n} lives by the {p}." for n in range(4) for a in animals for p in places]
+corpus = Domain(x=np.array(texts), kind="text")  # or read_corpus("documents.csv")"""
+"""Small documents."""
+
 BOTH = 'source, target = digits("printed", size=8, flat=True), digits("handwritten", size=8, flat=True)'
 DESCRIBED = f"""\
 segments = {LIT!r}.split()
@@ -52,6 +58,8 @@ teachers = {"digits": source_model(source), "odd": source_model(odd)}  # of any 
 def quick(about: dict[str, Any]) -> dict[str, int]:
     """Settings that make an example short where the defaults take minutes."""
     short = {"iterations": 20, "batch_size": 8} if "iterations" in about["parameters"] else {}
+    if "query_tokens" in about["parameters"]:
+        short |= {"clusters": 20, "samples": 20, "shortest": 15}
     if "synthesis_steps" in about["parameters"]:
         short |= {"samples": 16, "synthesis_batch": 16, "synthesis_steps": 20}
     return short
@@ -159,6 +167,20 @@ def python(about: dict[str, Any], arguments: str = "") -> str:
             f'method = {name}({arguments}).fit({fitted}matcher("xfeat"))',
             "points = method.match(pairs)[0]  # rows of x, y in the first and x, y in the second",
             "print(right(correspondences(homography, *size), points).mean())",
+        ]
+    elif methods.get(about["slug"]).card.task == "ranking":
+        lines = ["import numpy as np", "", *(["from unseen import encoders"] if "encoder" in words else [])]
+        lines += ["from unseen.data.domain import Domain", f"from unseen.methods import {name}"]
+        lines += ["from unseen.nn import rankers"] if "model" in words else []
+        lines += ["from unseen.nn import writers"] if "writer" in words else []
+        lines += ["", COLLECTION]
+        lines += ["model = rankers.minilm()  # its upper two layers train"] if "model" in words else []
+        lines += ['encoder = encoders.get("minilm")'] if "encoder" in words else []
+        lines += ['writer = writers.writer("first-words")  # or writers.smollm2()'] if "writer" in words else []
+        lines += [
+            fit,
+            'found = method.rank(["owl number 2 by the river"], k=3)',
+            'print(np.mean(["owl" in texts[place] for place in found.documents[0]]))',
         ]
     elif about["modalities"] == ["series"]:
         lines = [
@@ -310,6 +332,15 @@ def shell(about: dict[str, Any]) -> str:
         return f"unseen nas rank cells-digits --trained 40 --out nas\nunseen reproduce {slug} --quick"
     if methods.get(slug).card.task == "matches":
         return f"unseen methods {slug}" + ("\nunseen reproduce minima --quick" if slug == "minima" else "")
+    if methods.get(slug).card.task == "ranking":
+        tried = {"bm25": "bm25", "neural-search": "minilm", "rank-fusion": "fusion"}.get(slug, "bm25,minilm,duqgen")
+        written = " --writer first-words --set shortest=15" if slug == "duqgen" else ""
+        documents = "for a in cat dog owl eel fox; do for p in house river forest harbour meadow; do"
+        return (
+            f'mkdir texts\n{documents}\n  echo "The $a lives by the $p." > texts/$a-$p.txt\ndone; done\n'
+            'echo "owl by the river" > queries.txt\n'
+            f"unseen rank texts queries.txt --with {tried}{written} --out ranking.html --model models/{slug}"
+        )
     if about["modalities"] == ["series"]:
         rows = "for day in 01 02 03 04 05 06 07 08 09 10 11 12; do for hour in 00 06 12 18; do"
         return (

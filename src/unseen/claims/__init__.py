@@ -28,6 +28,7 @@ CLAIMS = {
     "parzc": "parzc",
     "genie": "genie",
     "ttm": "ttm",
+    "duqgen": "duqgen",
     "concept-pruning": "concept_pruning",
     "laion": "laion",
     "mte-zsar": "mte_zsar",

@@ -25,17 +25,20 @@ class Exam:
     ----------
     target : Domain
         Labelled samples (a sample without a label is left out of the grading).
-    classes : ClassSpace
-        All classes that labels index; those in `classes.seen` are the ones that the model knows.
+    classes : ClassSpace or None
+        All classes that labels index; those in `classes.seen` are the ones that the model knows. None for a task whose
+        labels have no classes.
     ledger : path, optional
         Where openings are counted across runs, by the hash of data and labels; the user's data folder if absent.
     """
 
-    def __init__(self, target: Domain, classes: ClassSpace, ledger: str | os.PathLike[str] | None = None) -> None:
+    def __init__(
+        self, target: Domain, classes: ClassSpace | None = None, ledger: str | os.PathLike[str] | None = None
+    ) -> None:
         if target.y is None or not target.labeled.any():
             raise ValueError(f"{target.name} has no labels; there is nothing to examine")
         self.samples = target.unlabeled()
-        self.classes = classes
+        self.classes: ClassSpace = classes  # type: ignore[assignment]
         self.hash = target.fingerprint(labels=True)
         self._truth = np.asarray(target.y)
         self._ledger = Path(ledger) if ledger is not None else ledger_file()

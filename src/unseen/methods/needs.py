@@ -41,6 +41,8 @@ class Need(abc.ABC):
 
     first: ClassVar[bool] = False
     """Whether it is told before the words that are missing."""
+    makes: ClassVar[tuple[str, ...]] = ()
+    """Words that `example` makes anew, whatever the standard input would be."""
 
     @abc.abstractmethod
     def lacks(self, given: Given) -> str | None:

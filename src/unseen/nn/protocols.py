@@ -104,3 +104,23 @@ class TrainableMatcher(Matcher, Protocol):
     def tuned(self) -> Iterable[nn.Parameter]:
         """The parameters that learn; all others stay."""
         ...
+
+
+@runtime_checkable
+class Ranker(Protocol):
+    """A network that says how relevant a document is to a query."""
+
+    def score(self, queries: Sequence[str], documents: Sequence[str]) -> Float[Tensor, "n"]:
+        """The relevance of each document to the query at its place, (n,), a logit; with gradients where they are on."""
+        ...
+
+
+@runtime_checkable
+class Writer(Protocol):
+    """A language model that continues prompts."""
+
+    name: str
+
+    def write(self, prompts: Sequence[str], *, longest: int = 64, stop: str = "\n") -> list[str]:
+        """Continue each prompt by at most `longest` tokens, up to the first `stop`."""
+        ...

@@ -22,13 +22,15 @@ class Grades(abc.ABC):
     """What the headline means, in a sentence."""
 
     @abc.abstractmethod
-    def grade(self, truth: NDArray[Any], prediction: NDArray[Any], classes: ClassSpace | None) -> dict[str, float]:
+    def grade(self, truth: NDArray[Any], prediction: Any, classes: ClassSpace | None = None) -> dict[str, float]:
         """Return all figures of these samples together, the headline among them.
 
         Parameters
         ----------
-        truth, prediction : array (n,)
+        truth : array (n,)
             Labels as the task keeps them (`unseen.data.tasks`); samples whose truth is not known do not count.
+        prediction : of n samples
+            Such labels; or what the verb of the task gives, where that is more than a label (an order with scores).
         classes : ClassSpace, optional
             What labels index, for tasks whose labels have classes.
 
@@ -39,5 +41,5 @@ class Grades(abc.ABC):
         """
 
     @abc.abstractmethod
-    def each(self, truth: NDArray[Any], prediction: NDArray[Any], classes: ClassSpace | None) -> FloatArray:
+    def each(self, truth: NDArray[Any], prediction: Any, classes: ClassSpace | None = None) -> FloatArray:
         """Return a figure of every sample by itself, (n,), NaN where nothing is known: for intervals and mistakes."""

@@ -1,0 +1,1 @@
+"""Documents for queries, in a collection of the user without labels."""

@@ -1,0 +1,173 @@
+"""Documents for queries: rank."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from unseen.console import AsJson, app, command_line, dump, say, settings_of
+
+if TYPE_CHECKING:
+    from unseen.data.domain import Domain
+    from unseen.data.pairs import Pairs
+    from unseen.jobs.retrieval.job import Ranked
+
+
+@app.command()
+def rank(
+    corpus: Annotated[
+        Path,
+        typer.Argument(help="Documents: a folder of text files or of BEIR, or a table with a column text."),
+    ],
+    queries: Annotated[
+        Path | None,
+        typer.Argument(
+            help="A query in each line, or a table with the columns id and query; those of a BEIR folder if absent.",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Page to write.")] = Path("ranking.html"),
+    systems: Annotated[
+        str, typer.Option("--with", help="Of bm25, minilm, rerank, fusion, duqgen, duqgen-fusion.")
+    ] = "bm25,minilm,fusion,duqgen,duqgen-fusion",
+    qrels: Annotated[
+        Path | None,
+        typer.Option(help="What is relevant (BEIR or TREC): sealed as the exam.", show_default=False),
+    ] = None,
+    run: Annotated[
+        Path | None, typer.Option(help="Write the ranking too: .csv, else TREC's columns.", show_default=False)
+    ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of a ranker: written; or, if it is there and only queries are named, used.",
+            show_default=False,
+        ),
+    ] = None,
+    examples: Annotated[
+        Path | None,
+        typer.Option(help="Table of a few queries with documents (columns query, document).", show_default=False),
+    ] = None,
+    k: Annotated[int, typer.Option("--k", help="Documents of each query.", min=1)] = 100,
+    samples: Annotated[
+        int | None,
+        typer.Option(
+            help="Documents that queries are written for, about a second each; 300 at most if absent.",
+            min=2,
+            show_default=False,
+        ),
+    ] = None,
+    writer: Annotated[str, typer.Option(help="What writes queries: smollm2, first-words or causal:FOLDER")] = "smollm2",
+    ranker: Annotated[
+        str, typer.Option(help="What is tuned: minilm, bi-encoder:FOLDER, cross-encoder:FOLDER or mono-t5:FOLDER.")
+    ] = "minilm",
+    encoder: Annotated[str, typer.Option(help="What clusters documents and finds negatives.")] = "minilm",
+    layers: Annotated[int, typer.Option(help="Upper layers of a bi-encoder that are tuned; 0 for all.", min=0)] = 2,
+    column: Annotated[str | None, typer.Option(help="Column of the documents' texts.", show_default=False)] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Hyperparameter of duqgen as name=value.", show_default=False)
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed.", min=0)] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Rank documents for queries, by a ranker tuned on the collection itself, without labels.
+
+    Beside BM25, the ranker as it is, and their fusion; the page says what should help.
+
+    Example:  unseen rank corpus.jsonl queries.txt --out ranking.html --model models/mine
+    """
+    from unseen.data.rankings import read_corpus, read_queries
+
+    for name, file in (("out", out), ("run", run)):
+        if file is not None and not file.parent.is_dir():
+            raise ValueError(f"{name}: there is no folder {str(file.parent)!r}")
+    if model is not None and queries is None and (model / "state.json").exists() and not corpus.is_dir():
+        _ask(model, read_queries(corpus), k, run)
+        return
+    from unseen.jobs.retrieval import job
+    from unseen.jobs.retrieval.page import write_page
+
+    documents = read_corpus(corpus, column=column)
+    asked = read_queries(corpus if queries is None else queries)
+    judged = qrels or _beir(corpus)
+    if judged is not None:
+        from unseen.data.rankings import read_judgements
+
+        asked = read_judgements(judged, asked, documents)
+    say(f"{len(documents)} documents, {len(asked)} queries" + (f", judgements from {judged.name}" if judged else ""))
+    given = settings_of(settings or [])
+    for name, option in {"random_state": "--seed", "samples": "--samples"}.items():
+        if name in given:
+            raise ValueError(f"--set does not take {name}; say {option}")
+    result = job.rank(
+        documents, asked,
+        systems=[name.strip() for name in systems.split(",") if name.strip()],
+        k=k,
+        parts=job.Parts(encoder=encoder, writer=writer, ranker=ranker, layers=layers),
+        examples=None if examples is None else _examples(examples),
+        settings=given | ({} if samples is None else {"samples": samples, "clusters": given.get("clusters", samples)}),
+        random_state=seed,
+    )  # fmt: skip
+    write_page(result, out, command_line())
+    if run is not None:
+        from unseen.data.rankings import write_run
+
+        write_run(run, result.rankings[result.chosen], asked, documents, tag=f"unseen-{result.chosen}")
+    if model is not None:
+        result.searchers[result.chosen].save(model)
+    if as_json:
+        dump({"chosen": result.chosen, "why": result.why, "verdict": result.verdict,
+              "figures": result.figures.to_dict("records"), "check": result.check.to_dict("records")})  # fmt: skip
+    else:
+        _told(result)
+    say(f"{out} holds the page" + (f", {run} the ranking" if run else "") + (f", {model} the ranker" if model else ""))
+
+
+def _told(result: Ranked) -> None:
+    for title, table in (("on your judgements", result.figures), ("on queries written", result.check)):
+        if not len(table):
+            continue
+        typer.echo(f"{title:<22}{'nDCG@10':>9}{'R@100':>9}")
+        for row in table.sort_values("ndcg@10", ascending=False, kind="stable").to_dict("records"):
+            typer.echo(f"  {row['system']:<20}{row['ndcg@10']:>9.3f}{row['recall@100']:>9.3f}")
+    if result.tuned is not None:
+        audit, aside = result.tuned.audit_, result.tuned.unusable_
+        told = ", ".join(f"{n} {flaw}" for flaw, n in aside.items())
+        typer.echo(
+            f"{int((audit['flaw'] == '').sum())} queries were learnt from" + (f"; put aside: {told}" if told else "")
+        )
+    if result.verdict:
+        typer.echo(result.verdict)
+    typer.echo(f"chosen: {result.chosen}: {result.why}")
+
+
+def _ask(folder: Path, queries: Domain, k: int, run: Path | None) -> None:
+    """Rank new queries with a saved ranker."""
+    from unseen.data.rankings import write_run
+    from unseen.jobs.retrieval.job import Searcher
+
+    searcher = Searcher.load(folder)
+    say(f"{searcher.system} of {len(searcher.names)} documents, from {folder}")
+    if run is not None:
+        write_run(run, searcher.method.rank(queries, k), queries, searcher.corpus, tag=f"unseen-{searcher.system}")
+        say(f"{run} holds the first {k} documents of {len(queries)} queries")
+        return
+    table = searcher.rank(queries.x.tolist(), min(k, 5))
+    for query, rows in table.groupby("query", sort=False):
+        typer.echo(str(query))
+        for row in rows.to_dict("records"):
+            typer.echo(f"  {row['rank']}. {row['document']}  {' '.join(row['text'].split())[:80]}")
+
+
+def _beir(folder: Path) -> Path | None:
+    """The judgements of a BEIR folder."""
+    found = [folder / name for name in ("qrels.tsv", "qrels/test.tsv")] if folder.is_dir() else []
+    return next((file for file in found if file.exists()), None)
+
+
+def _examples(file: Path) -> Pairs:
+    from unseen.data.pairs import read_pairs
+
+    return read_pairs(file, left="query", right="document")

@@ -1,0 +1,442 @@
+"""`unseen rank`: documents of a user's collection for queries, by what was best on queries written for it."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from unseen.data.domain import Domain
+from unseen.data.pairs import Pairs
+from unseen.data.rankings import NOTHING, Ranking
+from unseen.data.tasks.base import objects
+from unseen.data.typing import FloatArray
+from unseen.encoders.cache import cache_root
+from unseen.evaluation.drive import Once, Outcome
+from unseen.evaluation.exam import Exam
+from unseen.evaluation.tasks import grades_of
+from unseen.evaluation.tasks.ranking import per_query
+from unseen.methods.base import Method
+from unseen.methods.retrieval.duqgen import DUQGen
+from unseen.methods.retrieval.duqgen.queries import EXAMPLES
+from unseen.methods.retrieval.search import BM25Search, Fusion, NeuralSearch, Search
+from unseen.nn import rankers, writers
+from unseen.nn.bm25 import require
+from unseen.nn.protocols import Writer
+from unseen.nn.state import load_state, save_state
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+log = logging.getLogger(__name__)
+
+SYSTEMS = {
+    "bm25": "words in common",
+    "minilm": "the ranker as it is",
+    "rerank": "the ranker as it is, on BM25's first 100",
+    "fusion": "reciprocal ranks of bm25 and minilm",
+    "duqgen": "the ranker tuned on queries written for the collection",
+    "duqgen-fusion": "reciprocal ranks of bm25 and duqgen",
+}
+DEFAULT = ("bm25", "minilm", "fusion", "duqgen", "duqgen-fusion")
+"""What is tried if nothing is said."""
+SIMPLEST = ("bm25", "minilm", "rerank", "fusion", "duqgen", "duqgen-fusion")
+"""In this order the simpler of two is taken that cannot be told apart."""
+GRADED = 100
+"""Documents of a query that are graded."""
+HELD_OUT = 100
+"""Documents whose queries are not learnt from, at most."""
+FEWEST = 20
+"""Queries below which nothing is chosen by them."""
+SAMPLES = 300
+"""Documents that queries are written for, at most: about a second each."""
+SHARE = 0.6
+"""Of the collection, at most: others are held out."""
+LONG, SHORT = 300, 15
+"""Characters of a document that is drawn: the paper's, and its value for a collection of short texts."""
+DRAWS = 1000
+"""Of the bootstrap over queries."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Searcher:
+    """A fitted system with the names of the documents: it ranks queries, is saved and loaded.
+
+    Attributes
+    ----------
+    system : str
+        One of `SYSTEMS`.
+    method : Search
+    names : array of n strings
+        Ids of the documents.
+    """
+
+    system: str
+    method: Search
+    names: NDArray[Any]
+
+    def rank(self, queries: Sequence[str] | NDArray[Any], k: int = 10) -> pd.DataFrame:
+        """The first k documents of each query: columns query, rank, document, score, text."""
+        import pandas as pd
+
+        found = self.method.rank(list(queries), k)
+        rows = [
+            (query, rank, str(self.names[d]), score, str(self.method.index_.texts[d]))
+            for query, documents, scores in zip(queries, found.documents.tolist(), found.scores.tolist())
+            for rank, (d, score) in enumerate(zip(documents, scores), 1)
+            if d != NOTHING
+        ]
+        return pd.DataFrame(rows, columns=["query", "rank", "document", "score", "text"])
+
+    @property
+    def corpus(self) -> Domain:
+        """The documents."""
+        return Domain(x=self.method.index_.texts, kind="text", ids=self.names, name="corpus")
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write ranker, documents and names to a folder, JSON and safetensors, all or nothing."""
+        return save_state(folder, {"ranks": self.system, "method": self.method, "names": self.names})
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> Searcher:
+        """Read what `save` wrote."""
+        value = load_state(folder)
+        if not isinstance(value, dict) or set(value) != {"ranks", "method", "names"}:
+            raise ValueError(f"{os.fspath(folder)} holds no ranker of documents")
+        return cls(value["ranks"], value["method"], value["names"])
+
+
+@dataclasses.dataclass(frozen=True)
+class Ranked:
+    """What `rank` found.
+
+    Attributes
+    ----------
+    corpus, queries : Domain
+        Queries with judgements if there were some.
+    searchers : mapping of system to Searcher
+    rankings : mapping of system to Ranking
+        (queries, k) each.
+    chosen, why : str
+    check : DataFrame
+        system, ndcg@10, recall@100, mrr@10, low, high: on queries written for documents that were not learnt from;
+        empty if there are too few.
+    figures : DataFrame
+        The same on the judgements, with seconds; empty without.
+    verdict : str
+        Whether tuning should help here, in a sentence; empty if nothing was tuned.
+    """
+
+    corpus: Domain
+    queries: Domain
+    searchers: Mapping[str, Searcher]
+    rankings: Mapping[str, Ranking]
+    chosen: str
+    why: str
+    check: pd.DataFrame
+    figures: pd.DataFrame
+    verdict: str
+
+    @property
+    def tuned(self) -> DUQGen | None:
+        """The tuned ranker, with its audit."""
+        found = self.searchers.get("duqgen")
+        return found.method if found is not None and isinstance(found.method, DUQGen) else None
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """What the systems are made of.
+
+    Attributes
+    ----------
+    encoder, writer, ranker : str
+        Names: of `unseen.encoders`, `unseen.nn.writers.writer` and `unseen.nn.rankers.ranker`; or the objects.
+    layers : int
+        Upper layers of a bi-encoder that are tuned; 0 for all.
+    """
+
+    encoder: Any = "minilm"
+    writer: Any = "smollm2"
+    ranker: Any = "minilm"
+    layers: int = 2
+
+
+def rank(
+    corpus: Domain,
+    queries: Domain,
+    *,
+    systems: Sequence[str] = DEFAULT,
+    k: int = 100,
+    parts: Parts | None = None,
+    examples: Pairs | None = None,
+    settings: Mapping[str, Any] | None = None,
+    random_state: int = 0,
+) -> Ranked:
+    """Rank a collection's documents for queries by several systems, and choose one without labels.
+
+    Parameters
+    ----------
+    corpus : Domain of texts
+    queries : Domain of texts
+        Judgements in it (`unseen.data.rankings.read_judgements`) are sealed as the exam: nothing learns from them, and
+        nothing is chosen by them.
+    systems : sequence of str
+        Of `SYSTEMS`.
+    k : int
+        Documents of each query.
+    parts : Parts, optional
+        Encoder, writer and ranker.
+    examples : Pairs, optional
+        Queries (left) with documents (right) of the collection, for the writer's prompt.
+    settings : mapping, optional
+        Hyperparameters of `DUQGen`.
+    random_state : int
+
+    Raises
+    ------
+    ValueError
+        If something of this does not fit; the message says what.
+    ImportError
+        If a package is missing; the message is the command that installs it.
+    """
+    systems = check_systems(systems, k)
+    parts = parts or Parts()
+    method = tuner(corpus, {**(settings or {}), "random_state": random_state}) if _tunes(systems) else None
+    model = rankers.ranker(parts.ranker, parts.layers) if isinstance(parts.ranker, str) else parts.ranker
+    exam = None
+    if queries.y is not None and queries.labeled.any():
+        exam = Exam(queries)
+    fitted, outcomes = _fit(systems, corpus, model, method, parts, examples, exam)
+    searchers = {name: Searcher(name, fitted[name], np.asarray(corpus.ids)) for name in systems}
+    asked = queries.x.tolist()
+    rankings = {
+        name: outcomes[name].prediction.first(k)
+        if name in outcomes and k <= GRADED
+        else searchers[name].method.rank(asked, k)
+        for name in systems
+    }
+    check, values = _check(corpus, searchers, method, parts, examples, random_state)
+    chosen, why = choose(values, systems)
+    return Ranked(
+        corpus, queries, searchers, rankings, chosen, why, check, _figures(outcomes, queries), verdict_of(values)
+    )
+
+
+def check_systems(systems: Sequence[str], k: int) -> tuple[str, ...]:
+    """The systems, found to be some; what they need is there."""
+    unknown = [name for name in systems if name not in SYSTEMS]
+    if unknown or not systems:
+        raise ValueError(f"systems must be some of {', '.join(SYSTEMS)}; got {unknown[0] if unknown else 'none'!r}")
+    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+        raise ValueError(f"k must be an integer of at least 1; got {k!r}")
+    if set(systems) - {"minilm", "duqgen"}:
+        require()
+    return tuple(dict.fromkeys(systems))
+
+
+def tuner(corpus: Domain, settings: Mapping[str, Any]) -> DUQGen:
+    """A `DUQGen` with settings that suit the size of a collection, but for those that are told.
+
+    At most `SAMPLES` documents and `SHARE` of them, each of a cluster of its own; of 300 characters, as in the paper,
+    where half of the documents are as long, else of 15.
+
+    Raises
+    ------
+    ValueError
+        If the collection is too small.
+    """
+    lengths = np.array([len(str(text).strip()) for text in corpus.x])
+    long = int((lengths >= LONG).sum())
+    shortest = int(settings.get("shortest", LONG if 2 * long >= len(lengths) else SHORT))
+    room = int(SHARE * (lengths >= max(shortest, 1)).sum())
+    if room < 2:
+        raise ValueError(
+            f"corpus must hold at least 4 documents of {shortest} characters to tune on; it has "
+            f"{int((lengths >= shortest).sum())} of {len(lengths)}. Leave duqgen out, or set shortest"
+        )
+    samples = int(settings.get("samples", min(SAMPLES, room)))
+    return DUQGen(**{"shortest": shortest, "samples": samples, "clusters": samples, **settings})
+
+
+def _tunes(systems: Sequence[str]) -> bool:
+    return bool({"duqgen", "duqgen-fusion"} & set(systems))
+
+
+def _fit(
+    systems: Sequence[str],
+    corpus: Domain,
+    model: nn.Module,
+    method: DUQGen | None,
+    parts: Parts,
+    examples: Pairs | None,
+    exam: Exam | None,
+) -> tuple[dict[str, Search], dict[str, Outcome]]:
+    """Every system, fitted, and what came of it on the exam, if there is one."""
+    given = {"corpus": corpus.replace(y=None, classes=None), "model": model}
+    fitted: dict[str, Search] = {}
+    outcomes: dict[str, Outcome] = {}
+    asks = Once(grades_of("ranking").grade, verb="rank")
+
+    def learn(name: str, one: Search, given: Mapping[str, Any]) -> None:
+        if exam is not None and name in systems:
+            outcomes[name] = asks(one, given, exam)
+        else:
+            one.fit(**given)
+        fitted[name] = one
+
+    def shares(name: str, one: Method) -> None:
+        """A system that is another one, asked otherwise: nothing is fitted again."""
+        assert isinstance(one, Search)
+        fitted[name] = one
+        if exam is not None:
+            started = time.perf_counter()
+            prediction = one.rank(exam.samples)
+            outcomes[name] = Outcome(prediction, asks.grade(exam.open(), prediction), time.perf_counter() - started)
+
+    if "bm25" in systems:
+        learn("bm25", BM25Search(), {"corpus": given["corpus"]})
+    if {"minilm", "rerank", "fusion"} & set(systems):
+        learn("minilm", NeuralSearch(), given)
+        plain = fitted["minilm"]
+        assert isinstance(plain, NeuralSearch)
+        if "rerank" in systems:
+            again = NeuralSearch(candidates="bm25")
+            vars(again).update(plain.fitted)
+            shares("rerank", again)
+        if "fusion" in systems:
+            shares("fusion", Fusion.on(plain))
+    if method is not None:
+        learn("duqgen", method, {**given, **_helpers(parts), **({} if examples is None else {"pairs": examples})})
+        if "duqgen-fusion" in systems:
+            shares("duqgen-fusion", Fusion.on(method))
+    return fitted, outcomes
+
+
+def _helpers(parts: Parts) -> dict[str, Any]:
+    """Encoder and writer, by name or as they are."""
+    from unseen import encoders
+
+    encoder = encoders.get(parts.encoder) if isinstance(parts.encoder, str) else parts.encoder
+    return {"encoder": encoder, "writer": remembering(parts.writer)}
+
+
+def remembering(writer: Any) -> Writer:
+    """A writer whose texts are kept in the user's cache folder, by its name and the prompt."""
+    made = writers.writer(writer) if isinstance(writer, str) else writer
+    return writers.RememberingWriter(made, cache_root() / "texts.sqlite")
+
+
+# -- choosing without labels -------------------------------------------------------------------------------
+
+
+def _check(
+    corpus: Domain,
+    searchers: Mapping[str, Searcher],
+    method: DUQGen | None,
+    parts: Parts,
+    examples: Pairs | None,
+    seed: int,
+) -> tuple[pd.DataFrame, dict[str, FloatArray]]:
+    """The table, and nDCG@10 of each system for each query that was written for a document held out."""
+    import pandas as pd
+
+    empty = pd.DataFrame(columns=["system", "ndcg@10", "recall@100", "mrr@10", "low", "high"])
+    if method is None:
+        return empty, {}
+    queries, places = held_out_queries(method, corpus, remembering(parts.writer), examples, seed)
+    if len(queries) < FEWEST:
+        log.warning("only %d queries could be written for documents held out: nothing is chosen by them", len(queries))
+        return empty, {}
+    truth = objects(np.array([[place, 1]]) for place in places.tolist())
+    figures = {name: per_query(truth, one.method.rank(queries, GRADED)) for name, one in searchers.items()}
+    values = {name: own["ndcg@10"] for name, own in figures.items()}
+    rows = [
+        {"system": name, **{key: float(own[key].mean()) for key in own}, **_ends(own["ndcg@10"])}
+        for name, own in figures.items()
+    ]
+    return pd.DataFrame(rows), values
+
+
+def held_out_queries(
+    method: DUQGen, corpus: Domain, writer: Writer, examples: Pairs | None, seed: int, n: int = HELD_OUT
+) -> tuple[list[str], NDArray[np.int64]]:
+    """Queries written for documents that were not drawn, and these documents: at most n, with what can be used."""
+    left = np.setdiff1d(np.arange(len(corpus)), method.audit_["document"])
+    texts = np.asarray(corpus.x)
+    left = np.array([i for i in left if len(str(texts[i]).strip()) >= max(method.shortest, 1)], dtype=np.int64)
+    chosen = np.random.default_rng(seed).permutation(left)[:n]
+    if not len(chosen):
+        return [], chosen
+    shots = [*EXAMPLES] if examples is None else [(str(d), str(q)) for q, d in zip(examples.left.x, examples.right.x)]
+    try:
+        queries, flaws = method.write_queries(texts[chosen], writer, shots)
+    except ValueError:  # none of them can be used
+        return [], chosen[:0]
+    return queries[flaws == ""].tolist(), chosen[flaws == ""]
+
+
+def choose(values: Mapping[str, FloatArray], systems: Sequence[str]) -> tuple[str, str]:
+    """A system and why: the best one on queries written for documents held out, of equal ones the simplest.
+
+    Without such queries fusion is taken, or what comes next.
+    """
+    if not values:
+        order = ("fusion", "minilm", "duqgen-fusion", "duqgen", "rerank", "bm25")
+        chosen = next(name for name in order if name in systems)
+        return chosen, "there are no queries to choose by, and nothing was measured"
+    chosen = max(values, key=lambda name: (float(values[name].mean()), -SIMPLEST.index(name)))
+    return chosen, f"it was best on {len(values[chosen])} queries written for documents that nothing was tuned on"
+
+
+def verdict_of(values: Mapping[str, FloatArray]) -> str:
+    """Whether tuning should help, on queries that were written for documents held out."""
+    if "duqgen" not in values:
+        return ""
+    others = [name for name in ("minilm", "fusion", "rerank", "bm25") if name in values]
+    if not others:
+        return "Nothing was tried beside it: whether tuning helps is not known."
+    best = max(others, key=lambda name: float(values[name].mean()))
+    tuned = max((n for n in ("duqgen", "duqgen-fusion") if n in values), key=lambda name: float(values[name].mean()))
+    mean, low, high = _gain(values[tuned], values[best])
+    told = f"{mean:+.3f} nDCG@10 [{low:+.3f}, {high:+.3f}] against {best}, the best that is not tuned"
+    if low > 0:
+        return f"Tuning should help here: {tuned} has {told}, on queries that were not learnt from."
+    if high < 0:
+        return f"Tuning should not help here: {tuned} has {told}, on queries that were not learnt from."
+    return f"Whether tuning helps here cannot be told: {tuned} has {told}, on queries that were not learnt from."
+
+
+def _gain(a: FloatArray, b: FloatArray) -> tuple[float, float, float]:
+    """The mean of a - b over queries, with a 95 % interval by bootstrap."""
+    ends = _ends(a - b)
+    return float((a - b).mean()), ends["low"], ends["high"]
+
+
+def _ends(values: FloatArray) -> dict[str, float]:
+    """The 95 % interval of a mean over queries, by bootstrap."""
+    known = values[~np.isnan(values)]
+    means = np.random.default_rng(0).choice(known, (DRAWS, len(known))).mean(axis=1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return {"low": float(low), "high": float(high)}
+
+
+def _figures(outcomes: Mapping[str, Outcome], queries: Domain) -> pd.DataFrame:
+    """What the exam said of each system."""
+    import pandas as pd
+
+    columns = ["system", "ndcg@10", "recall@100", "mrr@10", "low", "high", "seconds"]
+    each = grades_of("ranking").each
+    rows = [
+        {"system": name, **own.metrics, **_ends(each(np.asarray(queries.y), own.prediction)), "seconds": own.seconds}
+        for name, own in outcomes.items()
+    ]
+    return pd.DataFrame(rows, columns=columns)

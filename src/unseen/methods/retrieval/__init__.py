@@ -1,0 +1,1 @@
+"""Documents ranked for queries, in collections without labels."""

@@ -1,0 +1,75 @@
+"""Step C of DUQGen: prompts with examples, and what is made of the texts that come back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+EXAMPLES = (
+    (
+        "The kettle's base must stay dry. If the switch does not click off after boiling, descale the kettle with "
+        "vinegar and water, and check that the lid is fully closed.",
+        "kettle does not switch off",
+    ),
+    (
+        "Red squirrels build their nests, called dreys, in the forks of tall conifers, lined with moss and dry grass. "
+        "They do not hibernate, but stay in the drey for days in bad weather.",
+        "where do red squirrels sleep",
+    ),
+    (
+        "Employees who travel between two sites of the company on one day may claim the distance driven, less their "
+        "usual way home, within three months of the journey.",
+        "claiming mileage between offices",
+    ),
+)
+"""Document and query, of no particular domain: for prompts where a user has none of the collection's own."""
+
+CUTS = ("Answer:", "Explanation:", "Note:", "Document:", "Relevant Query:", "This query", "The query", "(Note")
+"""Where a text ends that goes on after its query; besides at the next example."""
+
+LONG = 20
+"""Words of a query that repeats its document from which on it is none."""
+
+
+class Query(NamedTuple):
+    """What was made of a text: a query, or why there is none."""
+
+    text: str
+    flaw: str
+
+
+def prompt_of(document: str, examples: Sequence[tuple[str, str]]) -> str:
+    """Step 9: numbered examples of a document with its query, then the document with an empty one."""
+    shots = [
+        f"Example {i}:\nDocument: {text}\nRelevant Query: {query}\n\n" for i, (text, query) in enumerate(examples, 1)
+    ]
+    return "".join(shots) + f"Example {len(examples) + 1}:\nDocument: {document}\nRelevant Query:"
+
+
+def clean(text: str, prompt: str = "", cuts: Sequence[str] = CUTS) -> str:
+    """Step 10: the query in a text: without the prompt, up to what follows it, its first line, up to the first "?"."""
+    if prompt and text.startswith(prompt):
+        text = text[len(prompt) :]
+    found = re.search(r"Example \d+:", text)
+    text = text[: found.start()] if found else text
+    for cut in cuts:
+        text = text.partition(cut)[0]
+    lines = text.strip().splitlines()
+    query = lines[0].partition("?")[0].strip() if lines else ""
+    return query.strip("\"'`*“”").strip()
+
+
+def judge(query: str, document: str, examples: Sequence[tuple[str, str]], *, ascii_only: bool) -> Query:
+    """A query that can be used, or its flaw: ``empty``, ``not ascii``, ``of an example`` or ``of the document``."""
+    words = query.lower().split()
+    flaw = ""
+    if not any(character.isalnum() for character in query):
+        flaw = "empty"
+    elif ascii_only and not query.isascii():
+        flaw = "not ascii"
+    elif any(words == own.lower().split() for _, own in examples):
+        flaw = "of an example"
+    elif len(words) >= LONG and " ".join(words) in " ".join(document.lower().split()):
+        flaw = "of the document"
+    return Query("" if flaw else query, flaw)

@@ -1,0 +1,120 @@
+"""Corpora, queries, judgements and runs, as users have them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from unseen.data.domain import Domain
+from unseen.data.rankings import ranking_of, read_corpus, read_judgements, read_queries, write_run
+
+ROWS = [("d1", "Cats", "they purr"), ("d2", "", "dogs bark"), ("d3", "Ships", "sail")]
+
+
+@pytest.fixture
+def beir(tmp_path: Path) -> Path:
+    """A folder in the layout of BEIR."""
+    corpus = [json.dumps({"_id": i, "title": title, "text": text}) for i, title, text in ROWS]
+    (tmp_path / "corpus.jsonl").write_text("\n".join(corpus) + "\n")
+    queries = [json.dumps({"_id": f"q{i}", "text": text}) for i, text in enumerate(["purring", "boats", "unasked"])]
+    (tmp_path / "queries.jsonl").write_text("\n".join(queries) + "\n")
+    (tmp_path / "qrels").mkdir()
+    (tmp_path / "qrels" / "test.tsv").write_text(
+        "query-id\tcorpus-id\tscore\nq0\td1\t2\nq0\td2\t0\nq1\td3\t1\nz\td1\t1\n"
+    )
+    return tmp_path
+
+
+def test_a_folder_of_beir_is_read_with_titles_ids_and_judgements(beir: Path) -> None:
+    corpus, queries = read_corpus(beir), read_queries(beir)
+    assert corpus.x.tolist() == ["Cats. they purr", "dogs bark", "Ships. sail"]
+    assert corpus.ids.tolist() == ["d1", "d2", "d3"]
+    judged = read_judgements(beir / "qrels" / "test.tsv", queries, corpus)
+    assert judged.task == "ranking"
+    assert judged.y[0].tolist() == [[0, 2], [1, 0]]
+    assert judged.y[1].tolist() == [[2, 1]]
+    assert judged.y[2] is None
+
+
+def test_a_folder_of_text_files_is_a_corpus_in_natural_order(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for name, text in (("doc10.txt", "ten"), ("doc2.txt", "two"), ("in/a.md", "deep"), ("x.png", "no text")):
+        (tmp_path / name).write_text(text)
+    corpus = read_corpus(tmp_path)
+    assert corpus.ids.tolist() == ["doc2.txt", "doc10.txt", "in/a.md"]
+    assert corpus.x.tolist() == ["two", "ten", "deep"]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_tables_are_read(tmp_path: Path, suffix: str) -> None:
+    import pandas as pd
+
+    frame = pd.DataFrame({"id": ["007", "b"], "document": ["cats purr", "dogs bark"]})
+    file = tmp_path / f"c.{suffix}"
+    if suffix == "csv":
+        frame.to_csv(file, index=False)
+    elif suffix == "jsonl":
+        frame.to_json(file, orient="records", lines=True)
+    else:
+        frame.to_parquet(file)
+    corpus = read_corpus(file)
+    assert corpus.x.tolist() == ["cats purr", "dogs bark"]
+    assert corpus.ids.tolist() == ["007", "b"]
+
+
+def test_queries_are_the_lines_of_a_text_file(tmp_path: Path) -> None:
+    (tmp_path / "q.txt").write_text("first\n\n second \n")
+    queries = read_queries(tmp_path / "q.txt")
+    assert queries.x.tolist() == ["first", "second"]
+    assert queries.ids.tolist() == ["1", "2"]
+
+
+def test_judgements_of_trec_are_read(beir: Path) -> None:
+    (beir / "qrels.txt").write_text("q0 0 d2 1\nq1 0 d3 3\n")
+    judged = read_judgements(beir / "qrels.txt", read_queries(beir), read_corpus(beir))
+    assert judged.y[0].tolist() == [[1, 1]]
+    assert judged.y[1].tolist() == [[2, 3]]
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ("q0 0 d9 1\n", "no document 'd9'"),
+        ("q0 0 d1 yes\n", "grade must be an integer"),
+        ("q0 d1\n", "line 1"),
+        ("other 0 d1 1\n", "no query has a relevant document"),
+        ("q0 0 d1 0\n", "no query has a relevant document"),
+    ],
+)
+def test_judgements_that_cannot_be_are_named(beir: Path, lines: str, told: str) -> None:
+    (beir / "qrels.txt").write_text(lines)
+    with pytest.raises(ValueError, match=told):
+        read_judgements(beir / "qrels.txt", read_queries(beir), read_corpus(beir))
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [("id,text\na,x\na,y\n", "the id 'a' stands 2 times"), ("a,b\n1,2\n", "there is no column 'text'")],
+)
+def test_a_corpus_that_cannot_be_is_named(tmp_path: Path, content: str, told: str) -> None:
+    (tmp_path / "c.csv").write_text(content)
+    with pytest.raises(ValueError, match=told):
+        read_corpus(tmp_path / "c.csv")
+
+
+def test_an_empty_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="has no file that ends in"):
+        read_corpus(tmp_path)
+
+
+def test_runs_are_written_as_trec_and_csv(tmp_path: Path) -> None:
+    side = lambda ids: Domain(x=np.array(["x"] * len(ids)), kind="text", ids=np.array(ids))
+    queries, corpus = side(["q 1", "q2"]), side(["a", "b c", "d"])
+    found = ranking_of([[1, 0], [2]], [[0.5, 0.25], [3.0]], 2)
+    write_run(tmp_path / "r.trec", found, queries, corpus, tag="t")
+    assert (tmp_path / "r.trec").read_text() == "q_1 Q0 b_c 1 0.5 t\nq_1 Q0 a 2 0.25 t\nq2 Q0 d 1 3 t\n"
+    write_run(tmp_path / "r.csv", found, queries, corpus)
+    assert (tmp_path / "r.csv").read_text().splitlines()[1] == "q 1,1,b c,0.5"

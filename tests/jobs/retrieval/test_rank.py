@@ -1,0 +1,192 @@
+"""`unseen rank`: the job with small parts, and the command in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from unseen.data.domain import Domain
+from unseen.data.tasks.base import objects
+from unseen.jobs.retrieval import job
+from unseen.jobs.retrieval.job import Parts, Searcher, choose, rank, tuner, verdict_of
+from unseen.jobs.retrieval.page import write_page
+from unseen.nn.small_rankers import HashedWords, LastWords, hashed_ranker
+
+ANIMALS, PLACES = ("cat", "dog", "owl", "eel", "fox"), ("house", "river", "forest", "harbour", "meadow")
+
+
+@pytest.fixture(autouse=True)
+def _places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNSEEN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("UNSEEN_DATA", str(tmp_path / "data"))
+
+
+def corpus(n: int = 80) -> Domain:
+    texts = [
+        f"The {ANIMALS[i % 5]} number{i} lives by the {PLACES[i // 5 % 5]} and sleeps at day{i % 7}" for i in range(n)
+    ]
+    return Domain(x=np.array(texts), kind="text", ids=np.array([f"d{i}" for i in range(n)]), name="animals")
+
+
+def queries(judged: bool = True) -> Domain:
+    asked = np.array([f"{ANIMALS[i % 5]} number{i}" for i in range(12)])
+    y = objects([None if i == 3 else np.array([[i, 1]]) for i in range(12)]) if judged else None
+    return Domain(x=asked, y=y, kind="text", task="ranking" if judged else "class", name="asked")
+
+
+PARTS = Parts(encoder=HashedWords(), writer=LastWords(), ranker=hashed_ranker())
+
+
+def ranked(**changes: Any) -> Any:
+    given = {"systems": tuple(job.SYSTEMS), "parts": PARTS, "settings": {"samples": 20, "clusters": 20}, **changes}
+    return rank(corpus(), given.pop("queries", queries()), **given)
+
+
+def test_every_system_ranks_and_is_graded_and_one_is_chosen_without_labels() -> None:
+    result = ranked()
+    assert set(result.figures.system) == set(job.SYSTEMS)
+    assert set(result.check.system) == set(job.SYSTEMS)
+    assert result.chosen in job.SYSTEMS
+    assert result.verdict.startswith(("Tuning should", "Whether tuning helps"))
+    assert all(found.documents.shape == (12, 80) for found in result.rankings.values())
+
+
+def test_judgements_change_nothing_that_is_learnt_or_chosen() -> None:
+    with_them, without = ranked(), ranked(queries=queries(judged=False))
+    assert with_them.chosen == without.chosen
+    assert with_them.check.equals(without.check)
+    assert not len(without.figures)
+    for name in job.SYSTEMS:
+        assert with_them.rankings[name].documents.tolist() == without.rankings[name].documents.tolist()
+
+
+def test_queries_that_choose_are_of_documents_that_were_not_drawn() -> None:
+    result = ranked()
+    method = result.tuned
+    asked, places = job.held_out_queries(method, corpus(), LastWords(), None, 0)
+    assert len(asked) == len(places) == 60
+    assert not set(places.tolist()) & set(method.audit_["document"].tolist())
+
+
+def test_the_best_on_queries_held_out_is_chosen() -> None:
+    values = {"bm25": np.full(50, 0.5), "minilm": np.full(50, 0.6), "duqgen": np.full(50, 0.7)}
+    assert choose(values, tuple(values))[0] == "duqgen"
+    assert "should help" in verdict_of(values)
+    assert "should not help" in verdict_of({**values, "duqgen": np.full(50, 0.2)})
+    noisy = np.random.default_rng(0).normal(0.6, 0.3, 50)
+    assert "cannot be told" in verdict_of({**values, "duqgen": noisy})
+
+
+def test_without_queries_to_choose_by_the_fusion_is_taken() -> None:
+    assert choose({}, ("bm25", "minilm", "fusion"))[0] == "fusion"
+    assert ranked(systems=("bm25", "minilm")).chosen == "minilm"
+
+
+def test_a_saved_ranker_ranks_new_queries_alike(tmp_path: Path) -> None:
+    result = ranked()
+    for name, searcher in result.searchers.items():
+        searcher.save(tmp_path / name)
+        back = Searcher.load(tmp_path / name)
+        own, theirs = (one.rank(["owl by the river"], 3) for one in (searcher, back))
+        assert own.document.tolist() == theirs.document.tolist()
+        np.testing.assert_allclose(own.score, theirs.score, atol=1e-5)
+    table = Searcher.load(tmp_path / "duqgen").rank(["owl by the river"], 3)
+    assert table.columns.tolist() == ["query", "rank", "document", "score", "text"]
+    assert table.document[0].startswith("d")
+
+
+def test_what_is_no_ranker_is_named(tmp_path: Path) -> None:
+    from unseen.nn.state import save_state
+
+    save_state(tmp_path / "m", {"a": 1})
+    with pytest.raises(ValueError, match="holds no ranker"):
+        Searcher.load(tmp_path / "m")
+
+
+def test_settings_follow_the_collection() -> None:
+    assert tuner(corpus(), {}).shortest == 15
+    long = Domain(x=np.array(["word " * 100] * 900), kind="text")
+    method = tuner(long, {})
+    assert (method.shortest, method.samples, method.clusters) == (300, 300, 300)
+    assert tuner(long, {"samples": 50, "clusters": 10}).get_params()["clusters"] == 10
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"systems": ("bm25", "google")}, "systems must be some of"),
+        ({"systems": ()}, "systems must be some of"),
+        ({"k": 0}, "k must be"),
+        ({"settings": {"shortest": 4000}}, "corpus must hold at least 4"),
+    ],
+)
+def test_what_does_not_fit_is_named_before_work(changes: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        ranked(**changes)
+
+
+def test_the_page_shows_figures_documents_and_what_was_learnt_from(tmp_path: Path) -> None:
+    hostile = queries()
+    hostile = hostile.replace(x=np.append(hostile.x[:-1], ["<script>alert(1)</script> cat"]))
+    page = write_page(ranked(queries=hostile), tmp_path / "r.html", "unseen rank corpus").read_text()
+    assert "<script>" not in page
+    assert page.count('class="relevant"') >= 5
+    for words in ("On your judgements", "On queries written", "What was learnt from", "unseen rank corpus"):
+        assert words in page
+
+
+def unseen(folder: Path, *arguments: str, code: int = 0) -> Any:
+    done = subprocess.run(
+        [sys.executable, "-m", "unseen.cli", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env={**os.environ, "NO_COLOR": "1", "COLUMNS": "120"},
+    )
+    assert done.returncode == code, done.stderr[-2000:]
+    return done
+
+
+def test_the_command_writes_page_run_and_ranker_and_a_fresh_process_uses_it(tmp_path: Path) -> None:
+    documents = corpus()
+    rows = [json.dumps({"_id": i, "text": text}) for i, text in zip(documents.ids, documents.x)]
+    (tmp_path / "corpus.jsonl").write_text("\n".join(rows))
+    (tmp_path / "queries.txt").write_text("owl by the river\ncat number5\n")
+    unseen(
+        tmp_path, "rank", "corpus.jsonl", "queries.txt", "--with", "bm25", "--run", "run.trec", "--model", "m",
+        "--k", "3",
+    )  # fmt: skip
+    assert (tmp_path / "ranking.html").exists()
+    lines = (tmp_path / "run.trec").read_text().splitlines()
+    assert lines[0].split()[:2] == ["1", "Q0"]
+    assert len(lines) == 6
+    (tmp_path / "new.txt").write_text("fox in the meadow\n")
+    done = unseen(tmp_path, "rank", "new.txt", "--model", "m", "--run", "new.csv", "--k", "2")
+    assert "holds the first 2 documents of 1 queries" in done.stderr
+    assert len((tmp_path / "new.csv").read_text().splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("missing.csv", "q.txt"), "does not exist"),
+        (("q.txt", "q.txt", "--with", "google"), "systems must be"),
+        (("q.txt", "q.txt", "--out", "no/where.html"), "there is no folder"),
+        (("q.txt", "q.txt", "--set", "samples=3"), "say --samples"),
+    ],
+)
+def test_mistakes_are_one_line(tmp_path: Path, arguments: tuple[str, ...], told: str) -> None:
+    (tmp_path / "q.txt").write_text("one\ntwo\nthree\n")
+    (tmp_path / "q.csv").write_text("text\none\ntwo\n")
+    done = unseen(
+        tmp_path, "rank", *(a.replace("q.txt", "q.csv") if i == 0 else a for i, a in enumerate(arguments)), code=1
+    )
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
