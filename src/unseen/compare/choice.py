@@ -139,7 +139,7 @@ def _of_consensus(
             f"{name} was chosen: it learnt what {len(heard)} unlike methods say of the target. They all say the same "
             f"on {100 * agreed:.0f} % of its samples. {labels}"
         )
-    made_for = len(heard) == len(consensus.MEMBERS) and name in (together, "source-only")
+    made_for = consensus.all_heard(pairs) and name in (together, "source-only")  # type: ignore[arg-type]
     return Choice(name, why, votes, validators, agreed if made_for else None)
 
 

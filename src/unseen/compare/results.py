@@ -50,6 +50,7 @@ def summarize(
         "encoder": None if inputs.encoder is None else inputs.encoder.to_json(),
         "overlap": {key: list(value) for key, value in inputs.overlap.items()},
         "gaps": list(gaps(inputs.classes)) if inputs.described else [],
+        "notes": list(inputs.notes),
         "leakage": " ".join(leak.summary() for leak in inputs.leakage) or None,
         "protocol": None if graded is None else {"name": graded.name, "told": graded.told, "headline": graded.headline},
         "seeds": seeds,
@@ -172,11 +173,12 @@ def _spread(values: Sequence[float]) -> dict[str, Any]:
 def _references(
     inputs: Inputs, truths: Mapping[str, IntArray], rows: Sequence[dict[str, Any]], protocol: Protocol | None
 ) -> dict[str, Any]:
-    """Chance, source only, and the ceiling: supervised on the target's own labels (an oracle)."""
+    """Chance, doing nothing (source-only, or names alone), and the ceiling: supervised on the target's own labels (an oracle)."""
     if not truths or protocol is None:
         return {}
     metric = protocol.headline
-    floor = next((row for row in rows if row["slug"] == "source-only"), None)
+    slug = "describe" if inputs.named else "source-only"
+    floor = next((row for row in rows if row["name"] == slug), None)
     return {
         "metric": metric,
         "chance": {part: _chance(truth, protocol, inputs.classes) for part, truth in truths.items()},
