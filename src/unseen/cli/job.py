@@ -125,8 +125,8 @@ def compare(
         dict(
             source=source, target=target, support=support, classes=classes, prompts=prompts, ontology=ontology,
             taxonomy=taxonomy, model=open_model(model), teachers=open_zoo(teachers), encoder=encoder, methods=methods,
-            protocol=protocol, labels=labels, careful=careful, crafted=crafted, refit=refit, seeds=seeds, budget=budget, out=out,
-            on_error=on_error, precision=precision, pictures=pictures, with_encoder=bundle, trust=trust,
+            protocol=protocol, labels=labels, careful=careful, crafted=crafted, refit=refit, seeds=seeds, budget=budget,
+            out=out, on_error=on_error, precision=precision, pictures=pictures, with_encoder=bundle, trust=trust,
             command=command_line(), engine=where,
         ),
         as_json,
@@ -203,8 +203,8 @@ def adapt(
         return
     given = dict(
         source=source, target=target, support=support, classes=classes, prompts=prompts, ontology=ontology,
-        taxonomy=taxonomy, model=open_model(model), teachers=open_zoo(teachers), encoder=encoder, labels=labels, on_error=on_error,
-        precision=precision, trust=trust,
+        taxonomy=taxonomy, model=open_model(model), teachers=open_zoo(teachers), encoder=encoder, labels=labels,
+        on_error=on_error, precision=precision, trust=trust,
     )  # fmt: skip
     saved = run(
         method=method,
@@ -226,8 +226,8 @@ def adapt(
 
 
 SETTLED = (
-    "source", "support", "classes", "prompts", "ontology", "taxonomy", "teachers", "encoder", "settings", "preset", "labels",
-    "seed", "refit", "precision",
+    "source", "support", "classes", "prompts", "ontology", "taxonomy", "teachers", "encoder", "settings", "preset",
+    "labels", "seed", "refit", "precision",
 )  # fmt: skip
 """Options of `adapt` that a saved model has behind it."""
 

@@ -461,8 +461,8 @@ def adapt(
     out : path, optional
         Where to save the model.
     **inputs
-        As in `compare`: source, target, support, classes, prompts, ontology, taxonomy, model, teachers, encoder, labels,
-        on_error, precision, trust, engine.
+        As in `compare`: source, target, support, classes, prompts, ontology, taxonomy, model, teachers, encoder,
+        labels, on_error, precision, trust, engine.
     """
     if method == SLUG:
         raise ValueError(f"method: {SLUG} is made of several methods; compare runs and saves it (methods={SLUG!r})")

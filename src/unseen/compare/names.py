@@ -32,9 +32,9 @@ def check_names(read: Mapping[str, Domain], classes: ClassSpace | None, encoder:
     """
     if classes is None:
         raise ValueError(
-            f"source, support or classes must be given: {NO_LABELS}. Give labelled samples, or the names of the classes "
-            "(classes='cat,dog,horse' or a file of names); labels='support' or 'split:0.5' learns from labels in the "
-            "target"
+            f"source or support must be given, or classes: {NO_LABELS}. Give labelled samples, or the names of the "
+            "classes (classes='cat,dog,horse' or a file of names); labels='support' or 'split:0.5' learns from labels "
+            "in the target"
         )
     if "target" not in read:
         raise ValueError("target must be given: without it there is no sample that the names could be compared with")

@@ -173,7 +173,7 @@ def _spread(values: Sequence[float]) -> dict[str, Any]:
 def _references(
     inputs: Inputs, truths: Mapping[str, IntArray], rows: Sequence[dict[str, Any]], protocol: Protocol | None
 ) -> dict[str, Any]:
-    """Chance, doing nothing (source-only, or names alone), and the ceiling: supervised on the target's own labels (an oracle)."""
+    """Chance, doing nothing (source-only, or names alone), and the ceiling: supervision by the exam (an oracle)."""
     if not truths or protocol is None:
         return {}
     metric = protocol.headline

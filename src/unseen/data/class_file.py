@@ -6,7 +6,7 @@ import json
 import os
 import unicodedata
 from collections.abc import Mapping, Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -104,7 +104,7 @@ def class_space(classes: Any) -> ClassSpace | None:
 
 def _one_or_file(text: str) -> ClassSpace:
     """A class file; a word that is none is a single name, which is too few for whoever asks."""
-    if PurePosixPath(text).suffix or "/" in text or os.path.exists(text) or not text.strip():
+    if PurePosixPath(text).suffix or "/" in text or Path(text).exists() or not text.strip():
         return read_classes(text)
     raise ValueError(f"classes must be a file of names, or names with commas between them; got {text!r} alone")
 

@@ -130,7 +130,8 @@ class Verdict:
     spread : mapping
         Of the chosen candidate on the samples that methods adapted to.
     chance, floor, ceiling : float or None
-        A uniform guess; doing nothing (`nothing`: source-only, or names alone); supervision on the exam's own labels, which is an oracle.
+        A uniform guess; doing nothing (`nothing`: source-only, or names alone); supervision on the exam's own labels,
+        which is an oracle.
     best : mapping
         The candidate that the exam ranks first: an oracle's choice.
     """
