@@ -96,7 +96,7 @@ class Consensus(PerDomainMethod):
         Parameters
         ----------
         target : Domain
-            With the column `opinions`: probabilities of the classes, (m, n_classes), of other models or their mean.
+            With the column `opinions`: probabilities of the seen classes, (m, n_classes), of other models or their mean.
 
         Raises
         ------
@@ -122,10 +122,10 @@ class Consensus(PerDomainMethod):
     def _between(self, classes: ClassSpace, target: Domain) -> Self:
         """Classes between their names and what the others agree to be of them."""
         head = name_head(classes, self.scale)
-        agreed = F.one_hot(probabilities(target, len(classes)).argmax(dim=1), len(classes)).float()
+        labels = classes.seen[probabilities(target, len(classes.seen)).argmax(dim=1).numpy()]
+        agreed = F.one_hot(torch.as_tensor(labels), len(classes)).float()
         head.weight = moved(head.weight, F.normalize(table(target), dim=1), agreed, self.anchor)
         self.network_ = self.source_network_ = head
-        self.n_features_in_ = head.weight.shape[1]
         return self
 
     def _informed(self, opinions: Tensor, x: Tensor, known: list[Labelled], n: int) -> Tensor:

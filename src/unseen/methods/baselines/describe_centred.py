@@ -77,10 +77,8 @@ class DescribeCentred(NetworkMethod):
         if self.shares == "estimated":
             p = torch.softmax(self.scale * (scores - offset), dim=1)
             offset = offset - estimated_shares(p, self.bound).log() / self.scale
-        d = head.weight.shape[1]
-        self.network_ = centred_head(d, len(classes), self.scale)
+        self.network_ = centred_head(head.weight.shape[1], len(classes), self.scale)
         self.network_.weight, self.network_.offset = head.weight, offset
-        self.n_features_in_ = d
         return self
 
 

@@ -82,5 +82,4 @@ class PropagateNames(NetworkMethod):
         labels = over_neighbours(x, p.double().numpy(), self.neighbours, self.alpha).argmax(dim=1)
         head.weight = moved(names, x, F.one_hot(labels, len(classes)).float(), self.anchor)
         self.network_, self.transduction_ = head, labels.numpy()
-        self.n_features_in_ = names.shape[1]
         return self

@@ -62,5 +62,4 @@ class SelfTrainNames(NetworkMethod):
         for _ in range(self.rounds):
             head.weight = moved(names, x, assigned(x @ head.weight.T, self.sharpness), self.anchor)
         self.network_ = head
-        self.n_features_in_ = names.shape[1]
         return self
