@@ -4,10 +4,10 @@
     python benchmarks/shifts/names.py run           every candidate on every pool, into docs/names.json
     python benchmarks/shifts/names.py page          the tables of docs/zero-shot.md, and the constants of the estimate
 
-Pools are the domains of the cases (`cases.py`), each once, as `lite-clip` places them, and texts as MiniLM does; each of at
-least 100 samples a second time with ever fewer samples of later classes, ten times fewer of the last. Names are the names of
-the classes, without prompts. A family is a kind of data; means are over families, so that none counts more for having more
-pools, and whatever is chosen or fitted is chosen or fitted on the other families than it is judged on.
+Pools are the domains of the cases (`cases.py`), each once, as `lite-clip` places them, and texts as MiniLM does; each
+of at least 100 samples a second time with ever fewer samples of later classes, ten times fewer of the last. Names are
+those of the classes, without prompts. A family is a kind of data; means are over families, so that none counts more for
+having more pools, and whatever is chosen or fitted is so on other families than it is judged on.
 """
 
 from __future__ import annotations
@@ -226,7 +226,7 @@ def run(family: str, name: str, pool: Domain) -> Record:
 
 
 def logistic(inputs: Any) -> list[Any]:
-    """Logistic self-training, a rival: fitted on the surer half of what each name gets, then on all that it predicts."""
+    """Logistic self-training, a rival: fitted on the surer half of what each name gets, then on all it predicts."""
     head, x = name_head(inputs.classes, 20.0), torch.as_tensor(inputs.target.x)
     p = torch.softmax(head(x), dim=1)
     for share in (0.5, 1.0):
@@ -318,9 +318,8 @@ def family_table(rows: Sequence[Record]) -> str:
     for family in means[0]:
         a, b, c, d, e, f, g, h = (found[family] for found in means)
         count = sum(row["family"] == family for row in rows)
-        lines.append(
-            f"| {family} | {count} | {a:.3f} | {b:.3f} | {c:.3f} | {d:.3f} | {e:.3f} | {f:.0%} | {100 * g:.0f} | {h:.0%} |"
-        )
+        figures = " | ".join(f"{value:.3f}" for value in (a, b, c, d, e))
+        lines.append(f"| {family} | {count} | {figures} | {f:.0%} | {100 * g:.0f} | {h:.0%} |")
     return "\n".join(lines)
 
 

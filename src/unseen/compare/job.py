@@ -18,7 +18,7 @@ import numpy as np
 from unseen import __version__, catalogue
 from unseen import methods as methods_
 from unseen.bundle import Bundle
-from unseen.compare.cells import Cell, calibration
+from unseen.compare.cells import Cell, as_sure_as, calibration
 from unseen.compare.choice import choose
 from unseen.compare.consensus import MEMBERS, NAMED, SLUG, consensus_cells, has_part, members, pair_of, with_opinions
 from unseen.compare.crafted import crafted_checks
@@ -310,12 +310,16 @@ def compare(
             )  # fmt: skip
         results.update(unseen=__version__, command=command, config=config, settings=_settings(engine))
         results["diagnosis"] = None if found is None else found.to_json()
-        bundle = make_bundle(seen, whole or first)
+        final = whole or first
+        if inputs.named and results["estimate"] is not None:
+            with limited_threads():
+                final = as_sure_as(final, seen, results["estimate"]["accuracy"])
+        bundle = make_bundle(seen, final)
         if folder is not None:
             from unseen.compare.folder import write_run
 
             with limited_threads():
-                write_run(folder, results, seen, whole or first, bundle, pictures=pictures, with_encoder=with_encoder)
+                write_run(folder, results, seen, final, bundle, pictures=pictures, with_encoder=with_encoder)
     return Comparison(results, bundle, folder)
 
 

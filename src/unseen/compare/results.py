@@ -9,7 +9,7 @@ import numpy as np
 
 from unseen.compare.cells import Cell
 from unseen.compare.choice import Choice, graded_labels
-from unseen.compare.estimate import estimate
+from unseen.compare.estimate import MEASURED_WITH, estimate
 from unseen.compare.inputs import Inputs
 from unseen.compare.new_classes import new_classes
 from unseen.compare.validators import SUPPORT
@@ -72,6 +72,9 @@ def _estimate(inputs: Inputs, choice: Choice) -> dict[str, Any] | None:
     """What accuracy may be expected of the choice."""
     if choice.unanimous is None or inputs.target is None:
         return None
+    if inputs.named:
+        known = inputs.encoder is not None and inputs.encoder.name.partition("?")[0] in MEASURED_WITH
+        return estimate(choice.unanimous, len(inputs.target), own_features=False, named=True) if known else None
     told = choice.validators[choice.name].get(SUPPORT)
     right = None if told is None else (float(np.mean(told)), graded_labels(inputs))
     return estimate(choice.unanimous, len(inputs.target), own_features=inputs.encoder is None, graded=right)

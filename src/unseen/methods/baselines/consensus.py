@@ -96,7 +96,7 @@ class Consensus(PerDomainMethod):
         Parameters
         ----------
         target : Domain
-            With the column `opinions`: probabilities of the seen classes, (m, n_classes), of other models or their mean.
+            With the column `opinions`: probabilities of the seen classes, (m, n), of other models or their mean.
 
         Raises
         ------
