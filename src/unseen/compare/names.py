@@ -41,11 +41,11 @@ def check_names(read: Mapping[str, Domain], classes: ClassSpace | None, encoder:
     if len(classes) < 2:
         raise ValueError(f"classes must hold at least two names; got {classes.names[0]!r} alone")
     kind = read["target"].kind
-    if encoder is not None and not knows_names(encoder):
+    if encoder is not None and not knows_names(encoder, kind):
         raise ValueError(
-            f"encoder {encoder!r} puts no names among its features; where no sample has a label, it must read samples "
-            f"and names into one space: {SHARED_ENCODER.get(kind, 'lite-clip')!r} comes along, "
-            "open_clip:ARCHITECTURE/WEIGHTS (pictures) or sentence-transformers:NAME (texts) are stronger"
+            f"encoder {encoder!r} does not put {kind} and names into one space, which it must where no sample has a "
+            f"label: {SHARED_ENCODER.get(kind, 'lite-clip')!r} does and comes along, open_clip:ARCHITECTURE/WEIGHTS "
+            "(pictures) or sentence-transformers:NAME (texts) are stronger"
         )
     if encoder is None and kind not in SHARED_ENCODER and not (kind == "features" and classes.embeddings is not None):
         raise ValueError(

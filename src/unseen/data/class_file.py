@@ -93,6 +93,8 @@ def class_space(classes: Any) -> ClassSpace | None:
         return classes
     if isinstance(classes, (str, os.PathLike)):
         text = os.fspath(classes)
+        if not text.strip():
+            return _listed([])
         if PurePosixPath(text).suffix.lower() in _SUFFIXES or "," not in text:
             return _one_or_file(text)
         names = [_text(part) for part in text.split(",")]
@@ -104,7 +106,7 @@ def class_space(classes: Any) -> ClassSpace | None:
 
 def _one_or_file(text: str) -> ClassSpace:
     """A class file; a word that is none is a single name, which is too few for whoever asks."""
-    if PurePosixPath(text).suffix or "/" in text or Path(text).exists() or not text.strip():
+    if PurePosixPath(text).suffix or "/" in text or Path(text).exists():
         return read_classes(text)
     raise ValueError(f"classes must be a file of names, or names with commas between them; got {text!r} alone")
 

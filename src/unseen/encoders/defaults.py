@@ -14,8 +14,8 @@ SHARED_ENCODER = {"image": "lite-clip", "text": "minilm"}
 """Where class names must lie among the samples."""
 
 
-def knows_names(name: str) -> bool:
-    """Whether an encoder reads texts, so that names can lie among its features; it is not loaded.
+def knows_names(name: str, kind: str) -> bool:
+    """Whether an encoder reads samples of a kind and texts, so that names can lie among them; it is not loaded.
 
     Raises
     ------
@@ -24,7 +24,7 @@ def knows_names(name: str) -> bool:
     """
     from unseen.encoders.registry import describe
 
-    return "text" in describe(name)["kinds"]
+    return {"text", kind} <= set(describe(name)["kinds"])
 
 
 def why_default(kind: str) -> str:
