@@ -46,9 +46,10 @@ def load(
         One of: a folder of class folders (perhaps below ``train``, ``val``, ``test``, which become the column
         ``split``), a flat folder of pictures or ``.txt`` files (no labels), such a folder in a ``.zip``; one
         picture or ``.txt`` file; a CSV, TSV, JSON-lines or Parquet table with feature columns, a text column or a
-        path column; ``.npy`` or ``.npz``; WebDataset shards (``shards-{000..003}.tar``, ``*.tar`` or a folder of them); a
-        folder written by Hugging Face ``datasets``; a MATLAB file of features; what an installed package reads
-        (entry points ``unseen.loaders``, named by suffix: functions ``(fs, path, *, classes, name) -> Domain``).
+        path column; ``.npy`` or ``.npz``; WebDataset shards (``shards-{000..003}.tar``, ``*.tar`` or a folder of
+        them); a folder written by Hugging Face ``datasets``; a MATLAB file of features; what an installed package
+        reads (entry points ``unseen.loaders``, named by suffix: functions
+        ``(fs, path, *, classes, name) -> Domain``).
     labels_column, text_column, path_column : str, optional
         Columns of a table (fields of the ``.json`` in shards) that do not have a usual name. Labels may be
         missing: an empty cell or -1. Paths are relative to the table's folder.

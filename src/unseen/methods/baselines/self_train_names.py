@@ -23,6 +23,7 @@ class SelfTrainNames(NetworkMethod):
     Parameters
     ----------
     rounds : int, >= 1
+        How often samples are assigned and the vectors move.
     anchor : float in [0, 1]
         Where a class lies between the mean of its samples, 0, and its name, 1.
     sharpness : float, > 0
