@@ -52,14 +52,14 @@ def summarize(
         "gaps": list(gaps(inputs.classes)) if inputs.described else [],
         "notes": list(inputs.notes),
         "leakage": " ".join(leak.summary() for leak in inputs.leakage) or None,
-        "protocol": None if graded is None else {"name": graded.name, "told": graded.told, "headline": graded.headline},
+        "protocol": None if graded is None else {**_told(graded, inputs), "headline": graded.headline},
         "seeds": seeds,
         "exam": {
             part: {"samples": len(exam), "hash": exam.hash[:16], "openings": exam.openings}
             for part, exam in inputs.exams.items()
         },
         "references": _references(inputs, truths, rows, graded),
-        "candidates": sorted(rows, key=lambda row: -row["vote"]),
+        "candidates": sorted(rows, key=lambda row: (-row["vote"], not row["chosen"])),
         "left_out": todo.left_out,
         "chosen": {"name": choice.name, "why": choice.why, "refitted": _refitted(whole, truths, graded, inputs)},
         "new_classes": new_classes(inputs, final),
@@ -89,6 +89,12 @@ def situation(inputs: Inputs, labels: str) -> dict[str, Any]:
         "model": inputs.model is not None,
         "labels": labels,
     }
+
+
+def _told(protocol: Protocol, inputs: Inputs) -> dict[str, str]:
+    """What a protocol is called and means."""
+    told = protocol.told.replace("of the source", "that are named") if inputs.named else protocol.told
+    return {"name": protocol.name, "told": told}
 
 
 def _protocol(wanted: str, truths: Mapping[str, IntArray], inputs: Inputs) -> Protocol | None:
