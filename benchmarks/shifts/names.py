@@ -14,11 +14,13 @@ having more pools, and whatever is chosen or fitted is so on other families than
 from __future__ import annotations
 
 import argparse
+import functools
+import itertools
 import json
 import re
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,7 @@ from unseen.runtime import limited_threads, track
 from unseen.scale import Engine
 
 Record = dict[str, Any]
+Make = Callable[[], Domain]
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 FILE, PAGE = DOCS / "names.json", DOCS / "zero-shot.md"
 NOTHING = "describe"
@@ -72,15 +75,19 @@ LEXICON = {4: "act", 5: "animal", 6: "artifact", 8: "body", 9: "cognition", 10: 
            20: "plant", 21: "possession", 22: "process", 23: "quantity", 25: "shape", 26: "state", 27: "substance",
            28: "time"}  # fmt: skip
 """WordNet's lexicographer files that name a kind of thing, by number."""
+TOPICS = ("cancer", "glaucoma, an eye disease")
 THINGS = ("animal", "artifact", "body", "food", "location", "person", "plant", "substance")
 
 
 # -- pools -------------------------------------------------------------------------------------------------
 
 
-def pools() -> Iterator[tuple[str, str, Domain]]:
+def pools(families: Sequence[str] | None = None) -> Iterator[tuple[str, str, Domain]]:
     """Family, name and samples as features, with classes whose embeddings lie among them; then the thinned ones."""
-    for family, name, pool in (*pictures(), *texts()):
+    for family, name, make in itertools.chain(pictures(), texts()):
+        if families and family not in families:
+            continue
+        pool = make()
         yield family, name, pool
         if len(pool) >= ENOUGH:
             counts = np.bincount(pool.labels, minlength=len(pool.classes or ()))
@@ -88,23 +95,30 @@ def pools() -> Iterator[tuple[str, str, Domain]]:
             yield family, f"{name}, unbalanced", thinned(pool, np.ceil(counts * shares).astype(int).tolist(), "rare")
 
 
-def pictures() -> Iterator[tuple[str, str, Domain]]:
+def pictures() -> Iterator[tuple[str, str, Make]]:
     """The pictures of the cases, each domain once, as `lite-clip` places them: from what its network made of them."""
-    encoder, seen = encoders.get("lite-clip", precision="fp32"), set()
-    place = encoder.image.module  # type: ignore[attr-defined]
+    seen = set()
     for case in map(load, cases()):
-        if "pictures" not in case.tags:
-            continue
-        for domain in (case.source, case.target):
+        for domain in (case.source, case.target) if "pictures" in case.tags else ():
             key = hash((domain.digests().tobytes(), domain.labels.tobytes()))
-            if key in seen:
-                continue
-            seen.add(key)
-            with torch.no_grad():
-                logits = place.probabilities.network.get_classifier()(torch.as_tensor(domain.x))
-                weights, top = logits.softmax(dim=1).topk(place.top, dim=1)
-                x = F.normalize((weights[..., None] * place.vectors[top]).sum(dim=1), dim=1).numpy()
-            yield family_of(case.family, domain.name), f"{case.family}: {domain.name}", _named(domain, x, case.family)
+            if key not in seen:
+                seen.add(key)
+                name = f"{case.family}: {domain.name}"
+                yield family_of(case.family, domain.name), name, functools.partial(_placed, domain, case.family)
+
+
+def _placed(domain: Domain, family: str) -> Domain:
+    place = _encoder("lite-clip").image.module
+    with torch.no_grad():
+        logits = place.probabilities.network.get_classifier()(torch.as_tensor(domain.x))
+        weights, top = logits.softmax(dim=1).topk(place.top, dim=1)
+        x = F.normalize((weights[..., None] * place.vectors[top]).sum(dim=1), dim=1).numpy()
+    return _named(domain, x, family)
+
+
+@functools.cache
+def _encoder(name: str) -> Any:
+    return encoders.get(name, precision="fp32")
 
 
 def family_of(family: str, domain: str) -> str:
@@ -124,31 +138,43 @@ def _named(domain: Domain, x: Any, family: str) -> Domain:
 
 def _embedded(names: Sequence[str]) -> ClassSpace:
     texts = Domain(x=np.array(names, dtype=np.str_), kind="text", name="names")
-    return ClassSpace(names=tuple(names), embeddings=encoders.get("minilm", precision="fp32").encode(texts).x)
+    return ClassSpace(names=tuple(names), embeddings=_encoder("minilm").encode(texts).x)
 
 
-def texts() -> Iterator[tuple[str, str, Domain]]:
+def texts() -> Iterator[tuple[str, str, Make]]:
     """Names of emoji, definitions of WordNet, titles of ICD-10-CM and sentences of abstracts, as MiniLM places them."""
     from unseen.data.sources import emoji
 
-    drawn = emoji("noto", level="emoji")
-    assert drawn.classes is not None
-    said = [drawn.classes.names[label] for label in drawn.labels]
+    def of_emoji(column: str, each: int) -> Domain:
+        drawn = emoji("noto", level="emoji")
+        assert drawn.classes is not None
+        said = [drawn.classes.names[label] for label in drawn.labels]
+        return _texts(said, drawn.columns[column].tolist(), each)
+
+    def of_wordnet(each: int, only: Sequence[str] = tuple(LEXICON.values()), salt: str = "") -> Domain:
+        kept = [(text, file) for text, file in zip(*_wordnet()) if file in only]
+        return _texts([text for text, _ in kept], [file for _, file in kept], each, salt)
+
+    def sentences(topic: str) -> Domain:
+        file = {"cancer": "neoplasm_train", "glaucoma, an eye disease": "glaucoma_test"}[topic]
+        return _sentences(data_folder() / "abstrct" / ORIGINAL / f"{file}.tsv", topic, 0)
+
+    def kinds(topic: str) -> Domain:
+        said = sentences(topic)
+        return _texts(list(said.x), [said.classes.names[y].lower() for y in said.labels], 150)  # type: ignore[union-attr]
+
+    def topics() -> Domain:
+        both = [(str(text), topic) for topic in TOPICS for text in sentences(topic).x]
+        return _texts([text for text, _ in both], [topic for _, topic in both], 150)
+
     for column, each in (("group", 40), ("subgroup", 15)):
-        yield "names of emoji", f"names of emoji: {column}", _texts(said, drawn.columns[column].tolist(), each)
-    definitions, files = _wordnet()
-    yield "definitions", "WordNet: all kinds", _texts(definitions, files, 25)
-    kept = [i for i, file in enumerate(files) if file in THINGS]
-    things = _texts([definitions[i] for i in kept], [files[i] for i in kept], 50, "things")
-    yield "definitions", "WordNet: things", things
-    yield "diseases", "ICD-10-CM: chapters", _texts(*_icd(), 30)
-    named, topics = {}, {"neoplasm": "cancer", "glaucoma": "glaucoma, an eye disease"}
-    for topic, file in (("neoplasm", "neoplasm_train"), ("glaucoma", "glaucoma_test")):
-        named[topic] = _sentences(data_folder() / "abstrct" / ORIGINAL / f"{file}.tsv", topic, 0)
-        kinds = [named[topic].classes.names[label].lower() for label in named[topic].labels]  # type: ignore[union-attr]
-        yield "abstracts", f"abstracts: {topic}", _texts(list(named[topic].x), kinds, 150)
-    both = [(str(text), topics[topic]) for topic, domain in named.items() for text in domain.x]
-    yield "abstracts", "abstracts: topics", _texts([text for text, _ in both], [topic for _, topic in both], 150)
+        yield "names of emoji", f"names of emoji: {column}", functools.partial(of_emoji, column, each)
+    yield "definitions", "WordNet: all kinds", functools.partial(of_wordnet, 25)
+    yield "definitions", "WordNet: things", functools.partial(of_wordnet, 50, THINGS, "things")
+    yield "diseases", "ICD-10-CM: chapters", lambda: _texts(*_icd(), 30)
+    for topic in TOPICS:
+        yield "abstracts", f"abstracts: {topic}", functools.partial(kinds, topic)
+    yield "abstracts", "abstracts: topics", topics
 
 
 def _texts(samples: Sequence[str], labels: Sequence[str], each: int, salt: str = "") -> Domain:
@@ -168,7 +194,7 @@ def _texts(samples: Sequence[str], labels: Sequence[str], each: int, salt: str =
         name="texts",
     )
     pool = thinned(pool, each, salt)
-    x = encoders.get("minilm", precision="fp32").encode(pool).x
+    x = _encoder("minilm").encode(pool).x
     return Domain(x=x, y=pool.y, classes=classes, kind="features", columns=pool.columns, name="texts")
 
 
@@ -354,14 +380,18 @@ def main() -> None:
     """Run, or make the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("run", "slow", "page"))
+    parser.add_argument("--families", nargs="+", help="Some families; the figures of others stay.")
     asked = parser.parse_args()
     if asked.what != "page":
-        started, rows = time.process_time(), []
+        started, kept = time.process_time(), json.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else []
+        kept = [row for row in kept if asked.families and row["family"] not in asked.families]
         with limited_threads():
-            for pool in track(list(pools()), "pools"):
-                rows.append(run(*pool, (*CANDIDATES, *SLOW) if asked.what == "slow" else CANDIDATES))
+            wanted = list(pools(asked.families))
+            candidates = (*CANDIDATES, *SLOW) if asked.what == "slow" else CANDIDATES
+            rows = [*kept, *(run(*pool, candidates) for pool in track(wanted, "pools"))]
+        rows.sort(key=lambda row: (row["family"], row["pool"]))
         FILE.write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n", encoding="utf-8")
-        print(f"{len(rows)} pools, {time.process_time() - started:.0f} s of CPU")
+        print(f"{len(wanted)} pools, {time.process_time() - started:.0f} s of CPU")
         return
     rows = json.loads(FILE.read_text(encoding="utf-8"))
     page = PAGE.read_text(encoding="utf-8")
