@@ -256,3 +256,34 @@ def test_label_proposes_a_table_that_adapt_learns_from(call, tables):
     call("adapt", "--method", "prototypes", "--support", "l.csv", "--out", "m")
     assert (tables / "m" / "bundle.json").exists()
     assert "cannot be estimated" in call("label", "new.csv", "--budget", 3).stderr
+
+
+def test_a_folder_and_names_alone(call, tmp_path):
+    texts = {
+        "cooking": ("boil the pasta", "bake a cake", "fry onions in a pan", "season the soup", "knead the dough"),
+        "music": ("play the violin", "sing in a choir", "tune a guitar", "a drum solo", "piano lessons"),
+        "astronomy": ("a telescope", "rings of a planet", "a distant galaxy", "stars and comets", "the orbit of Mars"),
+    }
+    for label, said in texts.items():
+        (tmp_path / "notes" / label).mkdir(parents=True)
+        for i, text in enumerate(said):
+            (tmp_path / "notes" / label / f"{i}.txt").write_text(text)
+    (tmp_path / "names.csv").write_text("name,description\ncooking,\nmusic,\nastronomy,stars and planets\n")
+    given = ("--target", "notes", "--classes", "names.csv")
+    done = call("compare", *given, "--seeds", "1", "--out", "run")
+    assert "3 by their names" in done.stderr
+    assert "encoder: minilm, as none was named" in done.stderr
+    assert "consensus reaches" in done.stdout
+    assert "by names alone (describe)" in " ".join(done.stdout.split())
+    (tmp_path / "new.txt").write_text("a violin and an orchestra")
+    told = json.loads(call("predict", "run", "new.txt", "--top", "3", "--json").stdout)
+    assert told[0]["class"] == "music"
+    call("export", "run", "--out", "notes.onnx", code=0)
+    fits = call("recommend", "--target", "notes", "--classes", "cooking,music,astronomy").stdout
+    assert "fits  propagate-names" in fits
+    assert "consensus: learns what 3" in fits
+    one = call("compare", "--target", "notes", "--classes", "cooking", "--out", "no", code=1)
+    assert "names with commas between them" in one.stderr
+    refused = call("compare", *given, "--encoder", "efficientnet-lite0", "--out", "no", code=1)
+    assert "into one space" in refused.stderr
+    assert not (tmp_path / "no").exists()

@@ -101,6 +101,7 @@ def names(family: str | None = None, *, cache: Path | None = None) -> list[str]:
     """Names of the cases that are made, in the order of the families; of one family if it is named."""
     kept = [json.loads(file.read_text(encoding="utf-8")) for file in root_of(cache).glob("cases/*.json")]
     order = list(ALL)
+    kept = [record for record in kept if record["family"] in order]  # another version may have made others
     kept.sort(key=lambda record: (order.index(record["family"]), record["place"]))
     return [record["name"] for record in kept if family in (None, record["family"])]
 

@@ -110,6 +110,19 @@ class Given:
     _model: Any = dataclasses.field(default=None, init=False)
 
     @property
+    def named(self) -> bool:
+        """Whether classes are given by names among the samples of a target, and no sample has a label."""
+        have = {word for word, value in self.inputs.items() if value is not None}
+        classes = self.inputs.get("classes")
+        known = isinstance(classes, ClassSpace) and classes.embeddings is not None
+        return self.shared_space and known and "target" in have and not have & {"source", "support", "model"}
+
+    def _have(self) -> set[str]:
+        """The words that are given, or can be made of what is."""
+        have = {word for word, value in self.inputs.items() if value is not None}
+        return have | _derivable(have) | ({"model"} if self.named else set())
+
+    @property
     def task(self) -> str:
         """What labels are, by the first domain that has some."""
         domains = [value for value in self.inputs.values() if isinstance(value, Domain)]
@@ -125,8 +138,7 @@ class Given:
                 return "works on probabilities over classes with a distance between them: give --source and --classes"
         elif self.kind not in card.modalities:
             return f"reads {' or '.join(sorted(card.modalities))}, not {self.kind}"
-        have = {word for word, value in self.inputs.items() if value is not None}
-        have |= _derivable(have)
+        have = self._have()
         if lacking := self._lacking(card, first=True):
             return lacking
         missing = [sorted(set(way.required) - have) for way in signatures(method)]
@@ -199,8 +211,7 @@ class Given:
         return chain(fit(source), rule.fit(classes=classes), held_out_temperature(fit, source, seed))
 
     def _words(self, method: type[Method]) -> list[str]:
-        have = {word for word, value in self.inputs.items() if value is not None}
-        have |= _derivable(have)
+        have = self._have()
         ways = [way for way in signatures(method) if set(way.required) <= have]
         way = max(ways, key=lambda way: ("support" in way.required, len(way.required)))
         extra = [word for word in way.optional if self.inputs.get(word) is not None]
@@ -211,9 +222,18 @@ class Given:
             return self.inputs[word]
         if word == "model":
             if self._model is None:
-                self._model = source_model(self.inputs["source"], self.seed)
+                learned = named_samples(self) if self.named else self.inputs["source"]
+                self._model = source_model(learned, self.seed)
             return self._model
         raise KeyError(word)
+
+
+def named_samples(given: Given) -> Domain:
+    """The target with the labels that spread over it from the names of the classes: what a model is trained on where no
+    sample has a label."""
+    classes, target = given["classes"], given["target"]
+    labels = make("propagate-names", seed=given.seed).fit(classes=classes, target=target).predict(target)
+    return target.replace(y=labels, classes=classes)
 
 
 def new_model(source: Domain, seed: int = 0) -> torch.nn.Module:

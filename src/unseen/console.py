@@ -68,7 +68,17 @@ Target = Annotated[
 Support = Annotated[str | None, typer.Option(help="A few labelled samples of the target.", show_default=False)]
 Classes = Annotated[
     str | None,
-    typer.Option(help="Class file (CSV or JSON): name, description, parent, attributes.", show_default=False),
+    typer.Option(
+        help="Class file (CSV or JSON: name, description, parent, attributes; or a name a line), or names with commas. "
+        "Without --source and --support, names alone decide (zero-shot).",
+        show_default=False,
+    ),
+]
+Prompts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--prompt", help="Sentence for names, such as 'a photo of a {}.'; may be repeated.", show_default=False
+    ),
 ]
 OntologyFile = Annotated[
     str | None,

@@ -18,8 +18,8 @@ from unseen.diagnosis.discrepancy import mmd
 from unseen.diagnosis.domain_classifier import auc, domain_auc
 from unseen.diagnosis.geometry import distances
 from unseen.diagnosis.label_shift import label_shift, total_variation
-from unseen.diagnosis.mlls import mlls
 from unseen.diagnosis.novelty import novel_share
+from unseen.nn.mlls import mlls
 
 
 def blobs(shares, n, seed=0, spread=1.0, shift=0.0, width=12, distance=4.0):

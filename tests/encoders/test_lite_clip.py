@@ -10,7 +10,7 @@ from torch import nn
 from unseen import encoders
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
-from unseen.encoders.lite_clip import ConSE, LiteClip, describe_class, imagenet_classes
+from unseen.encoders.lite_clip import ConSE, LiteClip, imagenet_classes, name_and_description
 
 pytest.importorskip("timm")
 
@@ -46,7 +46,7 @@ def test_a_certain_picture_lies_at_its_class():
     ],
 )
 def test_the_text_of_a_class(name, description, text):
-    assert describe_class(name, description) == text
+    assert name_and_description(name, description) == text
 
 
 def test_imagenet_classes_have_unique_readable_names():

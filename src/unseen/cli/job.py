@@ -19,6 +19,7 @@ from unseen.console import (
     OnError,
     OntologyFile,
     Precision,
+    Prompts,
     Source,
     Support,
     Target,
@@ -67,6 +68,7 @@ def compare(
     target: Target = None,
     support: Support = None,
     classes: Classes = None,
+    prompts: Prompts = None,
     ontology: OntologyFile = None,
     taxonomy: TaxonomyName = None,
     model: Model = None,
@@ -125,10 +127,10 @@ def compare(
     where = Engine(name=engine, address=ray_address, cpus=cpus_per_fit, gpus=gpus_per_fit, workers=0)  # type: ignore[arg-type]
     _compare(
         dict(
-            source=source, target=target, support=support, classes=classes, ontology=ontology, taxonomy=taxonomy,
-            model=open_model(model), teachers=open_zoo(teachers), encoder=encoder, methods=methods, protocol=protocol,
-            labels=labels, careful=careful, crafted=crafted, refit=refit, seeds=seeds, budget=budget, out=out,
-            on_error=on_error, precision=precision, pictures=pictures, with_encoder=bundle, trust=trust,
+            source=source, target=target, support=support, classes=classes, prompts=prompts, ontology=ontology,
+            taxonomy=taxonomy, model=open_model(model), teachers=open_zoo(teachers), encoder=encoder, methods=methods,
+            protocol=protocol, labels=labels, careful=careful, crafted=crafted, refit=refit, seeds=seeds, budget=budget,
+            out=out, on_error=on_error, precision=precision, pictures=pictures, with_encoder=bundle, trust=trust,
             command=command_line(), engine=where,
         ),
         as_json,
@@ -169,6 +171,7 @@ def adapt(
     target: Target = None,
     support: Support = None,
     classes: Classes = None,
+    prompts: Prompts = None,
     ontology: OntologyFile = None,
     taxonomy: TaxonomyName = None,
     model: Model = None,
@@ -203,9 +206,9 @@ def adapt(
         _move(context, model, target, out=out, bundle=bundle, on_error=on_error, trust=trust)
         return
     given = dict(
-        source=source, target=target, support=support, classes=classes, ontology=ontology, taxonomy=taxonomy,
-        model=open_model(model), teachers=open_zoo(teachers), encoder=encoder, labels=labels, on_error=on_error,
-        precision=precision, trust=trust,
+        source=source, target=target, support=support, classes=classes, prompts=prompts, ontology=ontology,
+        taxonomy=taxonomy, model=open_model(model), teachers=open_zoo(teachers), encoder=encoder, labels=labels,
+        on_error=on_error, precision=precision, trust=trust,
     )  # fmt: skip
     saved = run(
         method=method,
@@ -227,8 +230,8 @@ def adapt(
 
 
 SETTLED = (
-    "source", "support", "classes", "ontology", "taxonomy", "teachers", "encoder", "settings", "preset", "labels",
-    "seed", "refit", "precision",
+    "source", "support", "classes", "prompts", "ontology", "taxonomy", "teachers", "encoder", "settings", "preset",
+    "labels", "seed", "refit", "precision",
 )  # fmt: skip
 """Options of `adapt` that a saved model has behind it."""
 

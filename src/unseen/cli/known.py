@@ -16,6 +16,7 @@ from unseen.console import (
     Labels,
     Model,
     OntologyFile,
+    Prompts,
     Source,
     Support,
     Target,
@@ -97,6 +98,7 @@ def recommend(
     target: Target = None,
     support: Support = None,
     classes: Classes = None,
+    prompts: Prompts = None,
     ontology: OntologyFile = None,
     taxonomy: TaxonomyName = None,
     model: Model = None,
@@ -128,6 +130,7 @@ def recommend(
         target=target,
         support=support,
         classes=classes,
+        prompts=prompts,
         ontology=ontology,
         taxonomy=taxonomy,
         encoder=encoder,
@@ -136,6 +139,9 @@ def recommend(
         teachers=open_zoo(teachers),
     )
     rows = catalogue.recommend(ready.given(ready.source, 0))
+    if ready.named:
+        _print_named(ready, rows, as_json)
+        return
     found = diagnose(ready)
     mine = precedents.profile(situation(ready, labels) | {"diagnosis": None if found is None else found.to_json()})
     near = precedents.nearest(mine, known, nearest)
@@ -153,6 +159,22 @@ def recommend(
     for row in rows:
         typer.echo(f"{'fits' if row['fits'] else '    '}  {row['slug']:16s} {row['why']}")
     _print_precedents(mine, near, gained)
+
+
+def _print_named(ready: Any, rows: Any, as_json: bool) -> None:
+    """What fits where names are all that is known: no recorded run began with so little."""
+    from unseen.compare.job import introduction, plan
+
+    todo = plan(ready)
+    if as_json:
+        dump({"methods": rows, "compare": todo.names(), "left_out": todo.left_out, "precedents": [], "gains": {}})
+        return
+    for row in rows:
+        typer.echo(f"{'fits' if row['fits'] else '    '}  {row['slug']:16s} {row['why']}")
+    typer.echo("")
+    for line in (*introduction(ready), *todo.lines()):
+        typer.echo(line)
+    typer.echo("how these did on other data is in the documentation, under `Names alone`; `unseen compare` runs them")
 
 
 def _print_precedents(mine: Any, near: Any, gained: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ log = logging.getLogger(__name__)
 
 Cell = dict[str, Any]
 WHOLE = "all that is given"
+MOST_SOFTENED = 1000.0
 PARTS = {"adapted": "target", "held out": "held_out"}
 
 
@@ -157,6 +159,22 @@ def calibration(method: Method, check: Domain | None) -> Cell:
     temperature = max(1.0, fit_temperature(scores, y))
     p = torch.softmax(scores / temperature, dim=1)
     return {"temperature": temperature, "threshold": entropy_threshold(p), "check": p}
+
+
+def as_sure_as(cell: Cell, inputs: Inputs, accuracy: float) -> Cell:
+    """The cell at the temperature, at least 1, at which it is as sure of the target on the mean as it may be right.
+
+    Where no sample has a label, nothing else says how sure a cosine makes.
+    """
+    assert inputs.target is not None
+    scores = cell["method"].decision_function(inputs.target).double()
+    low, high = 0.0, math.log(MOST_SOFTENED)
+    for _ in range(40):
+        middle = (low + high) / 2
+        sure = float(torch.softmax(scores / math.exp(middle), dim=1).max(dim=1).values.mean())
+        low, high = (middle, high) if sure > accuracy else (low, middle)
+    softened = {**cell, "temperature": math.exp(low)}
+    return softened | _predictions(cell["method"], inputs, softened)
 
 
 def _labels(method: Method, part: Domain, *, pool: bool) -> IntArray:

@@ -40,6 +40,13 @@ label. Above it the consensus gained 3 points on the mean and lost 46 at worst, 
 docs/choosing.json); 20 of 22 families, left out in turn, give the same threshold."""
 
 
+BY_NAMES = (
+    "propagate-names", "self-train-names", "describe-centred:half", "describe", "describe-centred",
+    "describe-centred:shares",
+)  # fmt: skip
+"""Candidates that need names alone, the best first on the mean over families (benchmarks/shifts/names.py)."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Choice:
     """A choice without the exam.
@@ -87,6 +94,8 @@ def choose(cells: Cells, inputs: Inputs, protocol: str = "auto", *, careful: boo
     together = next((key for key in cells if family(key) == consensus.SLUG), None)
     if together is not None:
         return _of_consensus(together, cells, means, validators, inputs, careful=careful)
+    if inputs.named:
+        return _of_names(cells, validators)
     back = REVERSE
     if inputs.source is not None and NEIGHBOURS in next(iter(means.values())):
         back = learner_of(inputs.source)
@@ -100,6 +109,27 @@ def choose(cells: Cells, inputs: Inputs, protocol: str = "auto", *, careful: boo
     return Choice(name, why, votes, validators)
 
 
+def _of_names(cells: Cells, validators: Scores) -> Choice:
+    """Where names are all that is known and no consensus is asked for: what did best on other data."""
+    rank = [next((i for i, known in enumerate(BY_NAMES) if known == key), len(BY_NAMES)) for key in cells]
+    name = list(cells)[int(np.argmin(rank))]
+    why = (
+        f"{name} was chosen: of those that ran, it did best on other data where names were all that was known; nothing "
+        "that is given tells them apart. No target label was used."
+    )
+    return Choice(name, f"{name} was the only candidate." if len(cells) == 1 else why, _alike(cells, name), validators)
+
+
+def _alike(cells: Cells, name: str) -> dict[str, float]:
+    """How often each candidate says the same of the target as the one called `name`."""
+    same = [
+        {key: agreement(group[s]["adapted"]["prediction"], [cells[name][s]["adapted"]["prediction"]])
+         for key, group in cells.items()}
+        for s in range(len(cells[name]))
+    ]  # fmt: skip
+    return {key: float(np.mean([row[key] for row in same])) for key in cells}
+
+
 def _of_consensus(
     together: str, cells: Cells, means: Mapping[str, Mapping[str, float]], validators: Scores, inputs: Inputs, *,
     careful: bool,
@@ -111,12 +141,7 @@ def _of_consensus(
     enough = means["source-only"].get(NEIGHBOURS, 0.0) if "source-only" in means else 0.0
     stay = careful and inputs.support is None and enough >= GOOD_ENOUGH
     name = "source-only" if stay else _by_labels(together, means, inputs)
-    same = [
-        {key: agreement(group[s]["adapted"]["prediction"], [cells[name][s]["adapted"]["prediction"]])
-         for key, group in cells.items()}
-        for s in range(len(cells[name]))
-    ]  # fmt: skip
-    votes = {key: float(np.mean([row[key] for row in same])) for key in cells}
+    votes = _alike(cells, name)
     pairs = {tuple(key.split(":")) if ":" in key else (key, "default"): group for key, group in cells.items()}
     heard = {slug for slug, _ in consensus.members(pairs)}  # type: ignore[arg-type]
     agreed = consensus.unanimous(pairs) or 0.0  # type: ignore[arg-type]
@@ -139,7 +164,7 @@ def _of_consensus(
             f"{name} was chosen: it learnt what {len(heard)} unlike methods say of the target. They all say the same "
             f"on {100 * agreed:.0f} % of its samples. {labels}"
         )
-    made_for = len(heard) == len(consensus.MEMBERS) and name in (together, "source-only")
+    made_for = consensus.all_heard(pairs) and name in (together, "source-only")  # type: ignore[arg-type]
     return Choice(name, why, votes, validators, agreed if made_for else None)
 
 

@@ -27,6 +27,12 @@ does `propagate`. Members and weights were chosen by looking at all families of 
 BESIDE = ("source-only", "prototypes", "glc")
 """What runs beside the members if nothing is asked for: doing nothing, a simple rival, and what rejects unknowns."""
 
+NAMED = ("describe", "propagate-names", "self-train-names")
+"""The same where classes are given by names alone: what names say, what their neighbours make of it, and class vectors
+that move to samples (benchmarks/shifts/names.py)."""
+
+BESIDE_NAMED = ("describe-centred",)
+
 FEWEST = 3
 """Fewer members have no majority."""
 
@@ -34,24 +40,37 @@ Pair = tuple[str, str]
 
 
 def members(pairs: Iterable[Pair]) -> dict[Pair, int]:
-    """Which of the candidates are heard, and how often; none if their methods are too few."""
+    """Which of the candidates are heard, and how often; none if their methods are too few.
+
+    Those of `NAMED` are heard where too few of `MEMBERS` run.
+    """
+    pairs = list(pairs)
     weights = {"default": 1, "views": 2}
     heard = {(slug, preset): weights[preset] for slug, preset in pairs if slug in MEMBERS and preset in weights}
     if ("propagate", "views") in heard:
         heard |= {pair: 2 * weight for pair, weight in heard.items() if pair[0] == "propagate"}
-    return heard if len({slug for slug, _ in heard}) >= FEWEST else {}
+    if len({slug for slug, _ in heard}) < FEWEST:
+        heard = {(slug, preset): 1 for slug, preset in pairs if slug in NAMED and preset == "default"}
+    return heard if len(heard) >= FEWEST else {}
 
 
-def has_part(slug: str, preset: str) -> bool:
+def all_heard(pairs: Iterable[Pair]) -> bool:
+    """Whether all methods that a consensus was studied with are heard."""
+    return {slug for slug, _ in members(pairs)} in (set(MEMBERS), set(NAMED))
+
+
+def has_part(slug: str, preset: str, *, named: bool = False) -> bool:
     """Whether a candidate is heard, is one of those `BESIDE` it, or learns from labels, which may overrule it."""
+    if named:
+        return slug in BESIDE_NAMED or (slug in NAMED and preset == "default")
     heard = (slug in MEMBERS and preset in ("default", "views")) or (slug in BESIDE and preset == "default")
     return heard or any("support" in way.required for way in signatures(methods.get(slug)))
 
 
 def pair_of(pairs: Sequence[Pair], inputs: Inputs) -> Pair | None:
     """The consensus of these candidates as a candidate; None where there can be none."""
-    closed = inputs.source is not None and inputs.target is not None and not len(inputs.classes.unseen)
-    if not closed or inputs.model is not None or not members(pairs):
+    closed = inputs.target is not None and not len(inputs.classes.unseen)
+    if not closed or (inputs.source is None and not inputs.named) or inputs.model is not None or not members(pairs):
         return None
     return SLUG, "views" if any(preset == "views" for _, preset in members(pairs)) else "default"
 

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,13 +14,15 @@ from numpy.typing import NDArray
 
 from unseen import methods
 from unseen.catalogue import Given
+from unseen.compare.names import among_samples, check_names, some, with_folders
+from unseen.data.class_file import class_space
 from unseen.data.classes import ClassSpace, join, overlap, realign
 from unseen.data.compositions import composed, primitives, with_vectors
 from unseen.data.domain import UNLABELED, Domain, concatenate
 from unseen.data.duplicates import Leakage, leakage
 from unseen.data.ontology import Ontology
 from unseen.data.taxonomies import Taxonomy
-from unseen.encoders.defaults import encoder_of
+from unseen.encoders.defaults import encoder_of, why_default
 from unseen.evaluation.exam import Exam
 from unseen.scale import Engine, cluster
 from unseen.verification.seals import without_sealed
@@ -34,6 +36,7 @@ SMALLEST_HELD_OUT = 20
 """A target with fewer samples is not split."""
 
 Data = Domain | str | os.PathLike[str]
+Names = ClassSpace | str | os.PathLike[str] | Sequence[str]
 
 
 @dataclasses.dataclass
@@ -61,6 +64,8 @@ class Inputs:
         Of inputs with both views, those with the plain one: scores of candidates are taken there, to be comparable.
     crafted : mapping of seed to Domain
         Features of crafted copies of source samples that the fits of a seed do not learn from; a column `family`.
+    notes : tuple of str
+        What was decided on the way: the encoder where none was named, folders that no class is called like.
     """
 
     source: Domain | None
@@ -81,6 +86,12 @@ class Inputs:
     crafted: Mapping[int, Domain] = dataclasses.field(default_factory=dict)
     two_views: Inputs | None = None
     one_view: Inputs | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def named(self) -> bool:
+        """Whether classes are given by their names alone: no sample has a label to learn from."""
+        return self.source is None and self.support is None
 
     def seen_by(self, slug: str, preset: str) -> Inputs:
         """The inputs of a candidate: with both views if its preset reads them."""
@@ -130,7 +141,8 @@ def prepare(
     source: Data | None = None,
     target: Data | None = None,
     support: Data | None = None,
-    classes: ClassSpace | str | os.PathLike[str] | None = None,
+    classes: Names | None = None,
+    prompts: Sequence[str] | None = None,
     ontology: Ontology | str | os.PathLike[str] | None = None,
     taxonomy: Taxonomy | str | None = None,
     encoder: str | None = None,
@@ -146,13 +158,14 @@ def prepare(
 ) -> Inputs:
     """Load, align, seal, check and encode, on `engine` where it is Ray.
 
-    With `distinct`, a target whose every sample the source has, too, is refused.
+    With `distinct`, a target whose every sample the source has, too, is refused. Without source and support, the names
+    of `classes` are all that is known: an encoder puts them among the samples (zero-shot).
 
     Raises
     ------
     ValueError
-        If neither source nor support is given, kinds differ, or a class is not in the class file, the ontology or the
-        taxonomy.
+        If neither source, support nor names are given, kinds differ, a class is not in the class file, the ontology or
+        the taxonomy, or the encoder knows no names where there is nothing else.
     """
     fraction = _parse_labels(labels)
     read = {
@@ -160,17 +173,22 @@ def prepare(
         for name, value in (("source", source), ("target", target), ("support", support))
         if value is not None
     }
-    if "source" not in read and "support" not in read and not (fraction > 0 and _has_labels(read, "target")):
-        raise ValueError(
-            "source or support must be given: without a labelled sample there is nothing to learn from "
-            "(labels='support' or 'split:0.5' learns from labels in the target)"
-        )
+    named = "source" not in read and "support" not in read and not (fraction > 0 and _has_labels(read, "target"))
+    listed = class_space(classes)
+    if named:
+        check_names(read, listed, encoder)
     for name in ("source", "support"):
         if name in read:
             read[name] = without_sealed(name, _labeled(name, read[name]))
     check_kinds(read)
     relate = functools.partial(_related, ontology=ontology, taxonomy=taxonomy)
-    known, everything = _spaces(read, _class_file(classes), relate, learned=fraction > 0)
+    notes: list[str] = []
+    if named:
+        assert listed is not None
+        known = everything = relate(listed.replace(seen=None))
+        read["target"] = with_folders(read["target"], known, notes)
+    else:
+        known, everything = _spaces(read, listed, relate, learned=fraction > 0)
     described = any(told is not None for told in (classes, ontology, taxonomy))
     labeled = known.take(known.seen)
     apart = overlap(labeled, _classes_of(read, "target")) if _has_labels(read, "target") else {}
@@ -180,9 +198,14 @@ def prepare(
     if fraction > 0:
         parts["support"] = without_sealed("support", parts["support"])
     kind = next(iter(read.values())).kind
-    tower = encoder_of(kind, encoder, precision, trust)
+    tower = encoder_of(kind, encoder, precision, trust, named=named)
+    if named and encoder is None and tower is not None:
+        notes.append(why_default(kind))
     _check_teachers(teachers, tower)
-    known, shared = _embed_classes(known, tower, described)
+    if named:
+        known, shared = among_samples(known, read["target"], tower, prompts), True
+    else:
+        known, shared = _embed_classes(known, tower, described, prompts)
     features = parts if tower is None else _encode(parts, tower, cache, engine or Engine())
     found = _leak(parts, features)
     exams = {
@@ -207,6 +230,7 @@ def prepare(
         told={name: _told(domain) for name, domain in read.items()},
         model=model,
         teachers=teachers,
+        notes=tuple(notes),
     )
 
 
@@ -224,14 +248,6 @@ def _read(name: str, value: Data, on_error: str) -> Domain:
     from unseen.data.loaders import load
 
     return load(value, on_error=on_error).replace(name=name)  # type: ignore[arg-type]
-
-
-def _class_file(classes: Any) -> ClassSpace | None:
-    if classes is None or isinstance(classes, ClassSpace):
-        return classes
-    from unseen.data.class_file import read_classes
-
-    return read_classes(classes)
 
 
 def _related(classes: ClassSpace, ontology: Any, taxonomy: Any) -> ClassSpace:
@@ -309,8 +325,8 @@ def check_before_work(
         raise ValueError(f"{only} must hold samples of at least two classes; {told}")
     if apart and not apart["shared"] and not described:
         raise ValueError(
-            f"target has no class in common with the labelled data: it has {_some(apart['target_only'])}, they have "
-            f"{_some(apart['source_only'])}. Name classes alike, or describe the target's with classes="
+            f"target has no class in common with the labelled data: it has {some(apart['target_only'])}, they have "
+            f"{some(apart['source_only'])}. Name classes alike, or describe the target's with classes="
         )
     for name, domain in read.items():
         if len(domain) > 2 and len(set(domain.digests().tolist())) == 1:
@@ -320,10 +336,6 @@ def check_before_work(
         if all(digest in known for digest in read["target"].digests().tolist()):
             told = f"all {len(read['target'])} are in both"
             raise ValueError(f"target holds no sample that source lacks ({told}): are they the same folder?")
-
-
-def _some(names: tuple[str, ...], most: int = 3) -> str:
-    return ", ".join(map(repr, names[:most])) + (f" and {len(names) - most} others" if len(names) > most else "")
 
 
 # -- classes -----------------------------------------------------------------------------------------------
@@ -389,12 +401,14 @@ def _onto(domain: Domain, space: ClassSpace) -> Domain:
     return domain.with_labels(realign(domain.y, domain.classes, space), space)
 
 
-def _embed_classes(known: ClassSpace, tower: Encoder | None, described: bool) -> tuple[ClassSpace, bool]:
+def _embed_classes(
+    known: ClassSpace, tower: Encoder | None, described: bool, prompts: Sequence[str] | None = None
+) -> tuple[ClassSpace, bool]:
     """Class embeddings: in the space of the samples if the encoder has one for texts, else by MiniLM if described."""
     from unseen.encoders import TwoTowerEncoder
 
     if isinstance(tower, TwoTowerEncoder):
-        return tower.embed(known), True
+        return tower.embed(known, prompts=prompts), True
     if described and known.embeddings is None and composed(known):
         return with_vectors(known, _word_vectors(known)), False
     if described and known.embeddings is None and known.attributes is None:

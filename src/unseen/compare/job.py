@@ -18,16 +18,15 @@ import numpy as np
 from unseen import __version__, catalogue
 from unseen import methods as methods_
 from unseen.bundle import Bundle
-from unseen.compare.cells import Cell, calibration
+from unseen.compare.cells import Cell, as_sure_as, calibration
 from unseen.compare.choice import choose
-from unseen.compare.consensus import MEMBERS, SLUG, consensus_cells, has_part, members, pair_of, with_opinions
+from unseen.compare.consensus import MEMBERS, NAMED, SLUG, consensus_cells, has_part, members, pair_of, with_opinions
 from unseen.compare.crafted import crafted_checks
 from unseen.compare.fits import alone_in, fit_whole, run_all, split
-from unseen.compare.inputs import Data, Inputs, prepare
+from unseen.compare.inputs import Data, Inputs, Names, prepare
 from unseen.compare.results import summarize
 from unseen.compare.views import with_two_views
 from unseen.data.class_gaps import gaps
-from unseen.data.classes import ClassSpace
 from unseen.data.ontology import Ontology
 from unseen.data.taxonomies import Taxonomy
 from unseen.diagnosis import diagnose
@@ -40,7 +39,7 @@ from unseen.scale import Engine
 
 log = logging.getLogger(__name__)
 
-ALWAYS = ("source-only", "standardize")
+ALWAYS = ("source-only", "standardize", "describe")
 """What a budget never leaves out."""
 
 NO_SAY = "fits, and has no say beside the consensus: --methods all runs it"
@@ -126,7 +125,8 @@ def plan(
     wanted = None if methods in ("auto", "all") else _names(methods)
     asked = wanted is not None and SLUG in wanted
     if wanted is not None and asked:
-        wanted = list(dict.fromkeys([*(n for n in wanted if n != SLUG), ALWAYS[0], *MEMBERS]))
+        heard = NAMED if inputs.named else (ALWAYS[0], *MEMBERS)
+        wanted = list(dict.fromkeys([*(n for n in wanted if n != SLUG), *heard]))
     given = inputs.given(inputs.source, 0)
     pairs, left_out = catalogue.candidates(given, wanted)
     if not pairs:
@@ -135,8 +135,8 @@ def plan(
         )
     together = pair_of(pairs, inputs) if wanted is None or asked else None
     if methods == "auto" and together is not None:
-        left_out |= {name(*pair): NO_SAY for pair in pairs if not has_part(*pair)}
-        pairs = [pair for pair in pairs if has_part(*pair)]
+        left_out |= {name(*pair): NO_SAY for pair in pairs if not has_part(*pair, named=inputs.named)}
+        pairs = [pair for pair in pairs if has_part(*pair, named=inputs.named)]
     samples = sum(len(d) for d in (inputs.source, inputs.target, inputs.support) if d is not None)
     groups = list(catalogue.sharing(pairs))
     shares = {name(*pair): name(*group[0]) for group in groups for pair in group[1:]}
@@ -156,8 +156,8 @@ def plan(
     together = together and pair_of(pairs, inputs)  # of what the budget left
     if asked and together is None:
         raise ValueError(
-            f"methods: {SLUG} needs a labelled source, a target, no classes without samples, no model of your own, and "
-            f"three of {', '.join(MEMBERS)}"
+            f"methods: {SLUG} needs a target, a labelled source without classes that have no samples (or names of "
+            f"classes alone), no model of your own, and three of {', '.join(NAMED if inputs.named else MEMBERS)}"
         )
     seconds = {key: seconds[key] for key in (name(*pair) for pair in pairs)}
     return Plan(tuple(pairs), seconds, left_out, shares, together)
@@ -176,7 +176,8 @@ def compare(
     source: Data | None = None,
     target: Data | None = None,
     support: Data | None = None,
-    classes: ClassSpace | str | os.PathLike[str] | None = None,
+    classes: Names | None = None,
+    prompts: Sequence[str] | None = None,
     ontology: Ontology | str | os.PathLike[str] | None = None,
     taxonomy: Taxonomy | str | None = None,
     model: Any = None,
@@ -206,8 +207,12 @@ def compare(
     ----------
     source, target, support : Domain or path
         Labelled samples of a domain you know; samples of the domain you care about; a few labelled ones of it.
-    classes : ClassSpace or path
-        A class file: names, descriptions, attributes, parents. Classes in it can be predicted without samples.
+    classes : ClassSpace, path or names
+        A class file: names, descriptions, attributes, parents. Classes in it can be predicted without samples. Where
+        neither source nor support is given, names are all that is known (zero-shot): a file, a list, or
+        "cat,dog,horse".
+    prompts : list of str, optional
+        Sentences that a two-tower encoder reads the names in, such as "a photo of a {}."; their vectors are averaged.
     ontology : Ontology or path
         What relates the classes: triples (.tsv, .csv) or RDF (.ttl, .owl, ...), in which each class is a concept.
     taxonomy : Taxonomy or str, optional
@@ -266,9 +271,9 @@ def compare(
         protocols.get(protocol)
     parse_budget(budget)
     inputs = prepare(
-        source=source, target=target, support=support, classes=classes, ontology=ontology, taxonomy=taxonomy,
-        encoder=encoder, labels=labels, on_error=on_error, precision=precision, trust=trust, model=model,
-        teachers=teachers, engine=engine, distinct=True,
+        source=source, target=target, support=support, classes=classes, prompts=prompts, ontology=ontology,
+        taxonomy=taxonomy, encoder=encoder, labels=labels, on_error=on_error, precision=precision, trust=trust,
+        model=model, teachers=teachers, engine=engine, distinct=True,
     )  # fmt: skip
     for line in introduction(inputs):
         say(line)
@@ -305,12 +310,16 @@ def compare(
             )  # fmt: skip
         results.update(unseen=__version__, command=command, config=config, settings=_settings(engine))
         results["diagnosis"] = None if found is None else found.to_json()
-        bundle = make_bundle(seen, whole or first)
+        final = whole or first
+        if inputs.named and results["estimate"] is not None:
+            with limited_threads():
+                final = as_sure_as(final, seen, results["estimate"]["accuracy"])
+        bundle = make_bundle(seen, final)
         if folder is not None:
             from unseen.compare.folder import write_run
 
             with limited_threads():
-                write_run(folder, results, seen, whole or first, bundle, pictures=pictures, with_encoder=with_encoder)
+                write_run(folder, results, seen, final, bundle, pictures=pictures, with_encoder=with_encoder)
     return Comparison(results, bundle, folder)
 
 
@@ -337,7 +346,12 @@ def introduction(inputs: Inputs) -> list[str]:
         if told["skipped"]:
             lines.append(f"{role}: {len(told['skipped'])} unreadable samples skipped, such as {told['skipped'][0][0]}")
     apart = inputs.overlap
-    if apart:
+    if inputs.named:
+        lines.append(
+            f"classes: {len(inputs.classes)} by their names, no labelled sample: names are compared with samples "
+            "(zero-shot)"
+        )
+    elif apart:
         lines.append(
             f"classes: {len(apart['shared'])} shared, {len(apart['source_only'])} only in the labelled data, "
             f"{len(apart['target_only'])} only in the target"
@@ -346,6 +360,7 @@ def introduction(inputs: Inputs) -> list[str]:
             lines.append(f"classes that differ in case only (are they one?): {', '.join(apart['case_variants'][:5])}")
     if inputs.described:
         lines += [f"classes: {gap}" for gap in gaps(inputs.classes)]
+    lines += inputs.notes
     lines += [leak.summary() for leak in inputs.leakage] + few_samples(inputs)
     if "target" in inputs.told and not inputs.exams:
         lines.append("the target has no labels: there will be a choice, and no accuracy")
@@ -450,8 +465,8 @@ def adapt(
     out : path, optional
         Where to save the model.
     **inputs
-        As in `compare`: source, target, support, classes, ontology, taxonomy, model, teachers, encoder, labels,
-        on_error, precision, trust, engine.
+        As in `compare`: source, target, support, classes, prompts, ontology, taxonomy, model, teachers, encoder,
+        labels, on_error, precision, trust, engine.
     """
     if method == SLUG:
         raise ValueError(f"method: {SLUG} is made of several methods; compare runs and saves it (methods={SLUG!r})")

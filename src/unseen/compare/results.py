@@ -9,7 +9,7 @@ import numpy as np
 
 from unseen.compare.cells import Cell
 from unseen.compare.choice import Choice, graded_labels
-from unseen.compare.estimate import estimate
+from unseen.compare.estimate import MEASURED_WITH, estimate
 from unseen.compare.inputs import Inputs
 from unseen.compare.new_classes import new_classes
 from unseen.compare.validators import SUPPORT
@@ -50,15 +50,16 @@ def summarize(
         "encoder": None if inputs.encoder is None else inputs.encoder.to_json(),
         "overlap": {key: list(value) for key, value in inputs.overlap.items()},
         "gaps": list(gaps(inputs.classes)) if inputs.described else [],
+        "notes": list(inputs.notes),
         "leakage": " ".join(leak.summary() for leak in inputs.leakage) or None,
-        "protocol": None if graded is None else {"name": graded.name, "told": graded.told, "headline": graded.headline},
+        "protocol": None if graded is None else {**_told(graded, inputs), "headline": graded.headline},
         "seeds": seeds,
         "exam": {
             part: {"samples": len(exam), "hash": exam.hash[:16], "openings": exam.openings}
             for part, exam in inputs.exams.items()
         },
         "references": _references(inputs, truths, rows, graded),
-        "candidates": sorted(rows, key=lambda row: -row["vote"]),
+        "candidates": sorted(rows, key=lambda row: (-row["vote"], not row["chosen"])),
         "left_out": todo.left_out,
         "chosen": {"name": choice.name, "why": choice.why, "refitted": _refitted(whole, truths, graded, inputs)},
         "new_classes": new_classes(inputs, final),
@@ -71,6 +72,9 @@ def _estimate(inputs: Inputs, choice: Choice) -> dict[str, Any] | None:
     """What accuracy may be expected of the choice."""
     if choice.unanimous is None or inputs.target is None:
         return None
+    if inputs.named:
+        known = inputs.encoder is not None and inputs.encoder.name.partition("?")[0] in MEASURED_WITH
+        return estimate(choice.unanimous, len(inputs.target), own_features=False, named=True) if known else None
     told = choice.validators[choice.name].get(SUPPORT)
     right = None if told is None else (float(np.mean(told)), graded_labels(inputs))
     return estimate(choice.unanimous, len(inputs.target), own_features=inputs.encoder is None, graded=right)
@@ -85,6 +89,12 @@ def situation(inputs: Inputs, labels: str) -> dict[str, Any]:
         "model": inputs.model is not None,
         "labels": labels,
     }
+
+
+def _told(protocol: Protocol, inputs: Inputs) -> dict[str, str]:
+    """What a protocol is called and means."""
+    told = protocol.told.replace("of the source", "that are named") if inputs.named else protocol.told
+    return {"name": protocol.name, "told": told}
 
 
 def _protocol(wanted: str, truths: Mapping[str, IntArray], inputs: Inputs) -> Protocol | None:
@@ -172,11 +182,12 @@ def _spread(values: Sequence[float]) -> dict[str, Any]:
 def _references(
     inputs: Inputs, truths: Mapping[str, IntArray], rows: Sequence[dict[str, Any]], protocol: Protocol | None
 ) -> dict[str, Any]:
-    """Chance, source only, and the ceiling: supervised on the target's own labels (an oracle)."""
+    """Chance, doing nothing (source-only, or names alone), and the ceiling: supervision by the exam (an oracle)."""
     if not truths or protocol is None:
         return {}
     metric = protocol.headline
-    floor = next((row for row in rows if row["slug"] == "source-only"), None)
+    slug = "describe" if inputs.named else "source-only"
+    floor = next((row for row in rows if row["name"] == slug), None)
     return {
         "metric": metric,
         "chance": {part: _chance(truth, protocol, inputs.classes) for part, truth in truths.items()},

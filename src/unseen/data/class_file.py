@@ -6,7 +6,7 @@ import json
 import os
 import unicodedata
 from collections.abc import Mapping, Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from unseen.data.loaders.common import find_column, locate
 from unseen.data.reading import open_file, read_bytes
 from unseen.files import reads, sentence
 
+_SUFFIXES = (".csv", ".tsv", ".json", ".txt")
 _RESERVED = ("name", "description", "parent", "concept")
 
 
@@ -30,7 +31,7 @@ def read_classes(path: str | os.PathLike[str]) -> ClassSpace:
         A CSV or TSV file with the column ``name`` and perhaps ``description``, ``parent``, ``concept`` (the class's
         identifier in a taxonomy, such as ``shark.n.01`` or ImageNet's ``n01494475``) and one column per attribute; for
         classes that are pairs of two words, the columns ``attribute`` and ``object`` instead; or a JSON file with a
-        list of such records, or a mapping from name to record or description.
+        list of such records, or a mapping from name to record or description; or a TXT file with a name in each line.
 
     Returns
     -------
@@ -50,8 +51,10 @@ def read_classes(path: str | os.PathLike[str]) -> ClassSpace:
         records, headers = _read_csv(fs, file, "\t" if suffix == ".tsv" else ",")
     elif suffix == ".json":
         records, headers = _read_json(fs, file)
+    elif suffix == ".txt":
+        records, headers = _read_lines(fs, file)
     else:
-        raise ValueError(f"a class file ends in .csv, .tsv or .json; got {os.fspath(path)!r}")
+        raise ValueError(f"a class file ends in .csv, .tsv, .json or .txt; got {os.fspath(path)!r}")
     if not records:
         raise ValueError(f"{file}: there are no classes")
     key = find_column(headers, None, "name", ("name", "class", "label"))
@@ -74,6 +77,47 @@ def read_classes(path: str | os.PathLike[str]) -> ClassSpace:
     )
     parents = _column(records, folded.get("parent"))
     return space if parents is None else space.replace(metric=_tree(names, parents, file))
+
+
+def class_space(classes: Any) -> ClassSpace | None:
+    """Classes as they may be given: a `ClassSpace`, a class file, names with commas between them, or a list of names.
+
+    Raises
+    ------
+    ValueError
+        If there is no name, one stands twice, or a file is no class file.
+    TypeError
+        If it is something else.
+    """
+    if classes is None or isinstance(classes, ClassSpace):
+        return classes
+    if isinstance(classes, (str, os.PathLike)):
+        text = os.fspath(classes)
+        if not text.strip():
+            return _listed([])
+        if PurePosixPath(text).suffix.lower() in _SUFFIXES or "," not in text:
+            return _one_or_file(text)
+        names = [_text(part) for part in text.split(",")]
+        return _listed([name for name in names if name])
+    if isinstance(classes, Sequence) and all(isinstance(name, str) for name in classes):
+        return _listed([_text(name) for name in classes])
+    raise TypeError(f"classes must be a ClassSpace, a file, or names; got {type(classes).__name__}")
+
+
+def _one_or_file(text: str) -> ClassSpace:
+    """A class file; a word that is none is a single name, which is too few for whoever asks."""
+    if PurePosixPath(text).suffix or "/" in text or Path(text).exists():
+        return read_classes(text)
+    raise ValueError(f"classes must be a file of names, or names with commas between them; got {text!r} alone")
+
+
+def _listed(names: Sequence[str]) -> ClassSpace:
+    if not names or not all(names):
+        raise ValueError(f"classes must hold names; got {'an empty one' if names else 'none'}")
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"classes must be different; {twice!r} stands twice")
+    return ClassSpace(names=tuple(names))
 
 
 def _compositions(
@@ -144,6 +188,11 @@ def _read_json(fs: Any, file: str) -> tuple[list[dict[str, Any]], list[str]]:
     if not all(isinstance(entry, Mapping) for entry in records):
         raise ValueError(f"{file}: expected a list of records, or a mapping from name to record or description")
     return records, list(dict.fromkeys(key for record in records for key in record))
+
+
+def _read_lines(fs: Any, file: str) -> tuple[list[dict[str, Any]], list[str]]:
+    lines = read_bytes(fs, file).decode("utf-8-sig").splitlines()
+    return [{"name": line} for line in lines if line.strip()], ["name"]
 
 
 def _text(value: Any) -> str:

@@ -13,7 +13,7 @@ from unseen.diagnosis.calibration import bias_corrected
 from unseen.diagnosis.components import reduced
 from unseen.diagnosis.domain_classifier import domain_auc
 from unseen.diagnosis.held_out import held_out_scores
-from unseen.diagnosis.mlls import mlls
+from unseen.nn.mlls import mlls
 
 _DRAWS = 20
 

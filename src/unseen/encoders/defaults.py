@@ -10,12 +10,40 @@ if TYPE_CHECKING:
 DEFAULT_ENCODER = {"image": "efficientnet-lite0", "text": "minilm"}
 
 
-def encoder_of(kind: str, name: str | None, precision: str, trust: bool) -> Encoder | None:
-    """The encoder that was named, or the default one of a kind; None for features that are taken as they are."""
+SHARED_ENCODER = {"image": "lite-clip", "text": "minilm"}
+"""Where class names must lie among the samples."""
+
+
+def knows_names(name: str, kind: str) -> bool:
+    """Whether an encoder reads samples of a kind and texts, so that names can lie among them; it is not loaded.
+
+    Raises
+    ------
+    ValueError
+        If there is no such encoder.
+    """
+    from unseen.encoders.registry import describe
+
+    return {"text", kind} <= set(describe(name)["kinds"])
+
+
+def why_default(kind: str) -> str:
+    """A sentence on the encoder that is taken where names must lie among samples and none was named."""
+    stronger = {"image": "open_clip:ARCHITECTURE/WEIGHTS", "text": "sentence-transformers:NAME"}[kind]
+    space = {"image": "pictures and names into one space", "text": "texts and names alike"}[kind]
+    return f"encoder: {SHARED_ENCODER[kind]}, as none was named: it reads {space}, offline; {stronger} is stronger"
+
+
+def encoder_of(kind: str, name: str | None, precision: str, trust: bool, *, named: bool = False) -> Encoder | None:
+    """The encoder that was named, or the default one of a kind; None for features that are taken as they are.
+
+    With `named`, class names must lie among the samples.
+    """
     if kind == "features" and name is None:
         return None
-    if name is None and kind not in DEFAULT_ENCODER:
+    default = SHARED_ENCODER if named else DEFAULT_ENCODER
+    if name is None and kind not in default:
         raise ValueError(f"there is no default encoder for {kind}; name one with encoder=")
     from unseen.encoders.registry import get
 
-    return get(name or DEFAULT_ENCODER[kind], precision=precision, trust=trust)  # type: ignore[arg-type]
+    return get(name or default[kind], precision=precision, trust=trust)  # type: ignore[arg-type]

@@ -29,7 +29,7 @@ from unseen.data.typing import FloatArray
 from unseen.encoders.base import Cache, Encoder, save_state
 from unseen.encoders.registry import Request
 from unseen.encoders.text import build_minilm
-from unseen.encoders.two_tower import TwoTowerEncoder
+from unseen.encoders.two_tower import TwoTowerEncoder, name_and_description
 from unseen.encoders.vision import LITE0_PREPROCESS, lite0_network, with_options
 from unseen.nn.build import builder
 
@@ -130,14 +130,6 @@ def imagenet_classes() -> ClassSpace:
     return ClassSpace(names=tuple(names), descriptions=tuple(full))
 
 
-def describe_class(name: str, description: str | None) -> str:
-    """``name: description``, or what there is of the two; a description that begins with the name alone."""
-    readable = name.replace("_", " ")
-    if description is None or description.casefold().startswith(readable.casefold()):
-        return description or readable
-    return f"{readable}: {description}"
-
-
 def build_lite_clip(request: Request) -> LiteClip:
     """Join EfficientNet-Lite0 and MiniLM; the vectors of the ImageNet classes are computed once and kept."""
     inside: dict[str, Path | None] = {
@@ -145,7 +137,7 @@ def build_lite_clip(request: Request) -> LiteClip:
     }
     text = build_minilm(Request(name="minilm", precision=request.precision, folder=inside["text"]))
     network = lite0_network(inside["image"])
-    texts = [describe_class(*pair) for pair in zip(*_names_and_definitions())]
+    texts = [name_and_description(*pair) for pair in zip(*_names_and_definitions())]
     vectors = torch.from_numpy(text.encode(Domain(x=texts, kind="text", name="ImageNet classes"), precision="fp32").x)
     preprocess = with_options(LITE0_PREPROCESS, request.options)
     save = partial(save_state, network)
@@ -166,7 +158,7 @@ def build_lite_clip(request: Request) -> LiteClip:
         save=save,
     )
     towers: dict[str, Any] = {"image": image, "text": text}
-    encoder = LiteClip(name=request.name, logit_scale=LOGIT_SCALE, template=describe_class, **towers)
+    encoder = LiteClip(name=request.name, logit_scale=LOGIT_SCALE, template=name_and_description, **towers)
     encoder.classifier, encoder.vectors = classifier, vectors
     return encoder
 

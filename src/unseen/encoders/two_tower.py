@@ -122,11 +122,14 @@ class TwoTowerEncoder(Encoder):
         """Unit vectors of texts, (n, d)."""
         return self.text.encode(Domain(x=list(texts), kind="text", name="texts"), cache=cache).x
 
-    def embed(self, classes: ClassSpace, *, cache: Cache = True) -> ClassSpace:
-        """Return the classes with the text vector of each as its embedding, (N, d)."""
-        descriptions = classes.descriptions or (None,) * len(classes)
-        texts = [self.template(name, text or None) for name, text in zip(classes.names, descriptions)]
-        return classes.replace(embeddings=self.encode_text(texts, cache=cache))
+    def embed(self, classes: ClassSpace, *, prompts: Sequence[str] | None = None, cache: Cache = True) -> ClassSpace:
+        """Return the classes with the text vector of each as its embedding, (N, d).
+
+        `prompts` are sentences with a place for the name, such as ``"a photo of a {}."``, whose vectors are averaged;
+        the encoder's own wording if absent.
+        """
+        texts = class_texts(classes, prompts, self.template)
+        return classes.replace(embeddings=mean_of([self.encode_text(part, cache=cache) for part in texts]))
 
     def classify(self, features: Domain | FloatArray, classes: ClassSpace, *, cache: Cache = True) -> FloatArray:
         """Probabilities of the classes by their names and descriptions alone, (n, N).
@@ -150,6 +153,43 @@ class TwoTowerEncoder(Encoder):
     def _save_towers(self, folder: Path) -> None:
         self.image.save_weights(folder / "image")
         self.text.save_weights(folder / "text")
+
+
+def class_texts(
+    classes: ClassSpace, prompts: Sequence[str] | None, template: Callable[[str, str | None], str] | None = None
+) -> list[list[str]]:
+    """The sentence of each class in each of `prompts`; in `template` alone if there are none.
+
+    Raises
+    ------
+    ValueError
+        If a prompt has no place for the name.
+    """
+    descriptions = classes.descriptions or (None,) * len(classes)
+    pairs = [(name, text or None) for name, text in zip(classes.names, descriptions)]
+    if not prompts:
+        return [[(template or name_and_description)(*pair) for pair in pairs]]
+    for prompt in prompts:
+        if prompt.count("{}") != 1:
+            raise ValueError(f"prompts must have one place {{}} for the name of the class; got {prompt!r}")
+    return [[prompt.replace("{}", name_and_description(*pair)) for pair in pairs] for prompt in prompts]
+
+
+def name_and_description(name: str, description: str | None) -> str:
+    """``name: description``, or what there is of the two; a description that begins with the name alone."""
+    readable = name.replace("_", " ")
+    if description is None or description.casefold().startswith(readable.casefold()):
+        return description or readable
+    return f"{readable}: {description}"
+
+
+def mean_of(parts: Sequence[FloatArray]) -> FloatArray:
+    """The mean of the vectors of each class over prompts, at unit length; vectors of one prompt as they are."""
+    if len(parts) == 1:
+        return parts[0]
+    mean = np.mean([part / np.maximum(np.linalg.norm(part, axis=1, keepdims=True), 1e-12) for part in parts], axis=0)
+    unit: FloatArray = (mean / np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-12)).astype(np.float32)
+    return unit
 
 
 def _as_domain(images: Any) -> Domain:

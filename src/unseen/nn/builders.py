@@ -13,6 +13,7 @@ HOMES: dict[str, str] = {
     "attributes": "methods.baselines.dap",
     "bn-folded": "methods.baselines.dfq",
     "cosine": "methods.baselines.prototypes",
+    "cosine-centred": "methods.baselines.describe_centred",
     "chained": "methods.chain",
     "parzc-scorer": "methods.compression.parzc.network",
     "score-head": "methods.curation.laion.heads",

@@ -17,6 +17,7 @@ from unseen.report.words import (
     Results,
     deviation,
     metric_label,
+    nothing,
     number,
     percent,
     seconds,
@@ -64,7 +65,7 @@ def scale(results: Results) -> dict[str, Any] | None:
         return None
     marks = [
         ("chance", "chance", found.chance),
-        ("floor", "source-only", None if results["chosen"]["name"] == "source-only" else found.floor),
+        ("floor", found.nothing, None if results["chosen"]["name"] == found.nothing else found.floor),
         ("ceiling", "ceiling (oracle)", found.ceiling),
     ]
     below = [
@@ -115,6 +116,7 @@ def bars(results: Results) -> dict[str, Any]:
         rows = [
             {
                 "row": row,
+                "floor": row["name"] == nothing(results),
                 "value": number(row["vote"], 2),
                 "adapted": {"mean": row["vote"], "whisker": None, "seeds": []},
                 "held": None,
@@ -130,6 +132,7 @@ def bars(results: Results) -> dict[str, Any]:
     rows = [
         {
             "row": row,
+            "floor": row["name"] == nothing(results),
             "value": f"{share(group[0]['mean'])} {deviation(group[0])}".strip(),
             "adapted": _bar(group[0], whisker, upper),
             "held": _bar(group[1], None, upper) if len(group) > 1 else None,
@@ -183,6 +186,7 @@ def scatter(results: Results) -> dict[str, Any] | None:
     placed = [
         {
             "row": row,
+            "floor": row["name"] == nothing(results),
             "x": (log - low) / (high - low),
             "y": 1 - (quality[row["name"]] - bottom) / (top - bottom),
             "title": f"{row['name']}: {percent(quality[row['name']]) if found else number(quality[row['name']], 2)}, "
@@ -222,7 +226,7 @@ def _labels(dots: list[dict[str, Any]]) -> list[dict[str, Any]]:
     boxes = [(d["x"] * _NARROW - 5, d["y"] * _TALL - 5, d["x"] * _NARROW + 5, d["y"] * _TALL + 5) for d in dots]
     for i, dot in sorted(
         enumerate(dots),
-        key=lambda pair: (not pair[1]["row"]["chosen"], pair[1]["row"]["slug"] != "source-only"),
+        key=lambda pair: (not pair[1]["row"]["chosen"], not pair[1]["floor"]),
     ):
         width = _width(dot["row"]["name"])
         x, y = dot["x"] * _NARROW, dot["y"] * _TALL

@@ -130,7 +130,8 @@ class Verdict:
     spread : mapping
         Of the chosen candidate on the samples that methods adapted to.
     chance, floor, ceiling : float or None
-        A uniform guess; source only; supervision on the exam's own labels, which is an oracle.
+        A uniform guess; doing nothing (`nothing`: source-only, or names alone); supervision on the exam's own labels,
+        which is an oracle.
     best : mapping
         The candidate that the exam ranks first: an oracle's choice.
     """
@@ -142,10 +143,11 @@ class Verdict:
     floor: float | None
     ceiling: float | None
     best: Mapping[str, Any]
+    nothing: str = "source-only"
 
     @property
     def gain(self) -> float | None:
-        """Chosen minus source only."""
+        """Chosen minus doing nothing."""
         return None if self.floor is None else self.spread["mean"] - self.floor
 
     @property
@@ -171,7 +173,18 @@ def verdict(results: Results) -> Verdict | None:
         floor=(references["source_only"] or {}).get("adapted"),
         ceiling=(references["ceiling"] or {}).get(metric),
         best=max(rows, key=lambda row: row["metrics"]["adapted"][metric]["mean"], default=chosen),
+        nothing=nothing(results),
     )
+
+
+def nothing(results: Results) -> str:
+    """The candidate that does nothing about the target: source-only, or describe where only names are known."""
+    return "describe" if by_names(results) else "source-only"
+
+
+def by_names(results: Results) -> bool:
+    """Whether no sample had a label to learn from."""
+    return not {"source", "support"} & set(results["given"]) and results["labels"] == "exam"
 
 
 def headline(results: Results) -> str:
@@ -189,8 +202,8 @@ def headline(results: Results) -> str:
         return f"{name} was chosen from {count(among, 'candidate')}; no label of the target is left to grade it by."
     figure = " ".join(filter(None, (share(found.spread["mean"]), deviation(found.spread)))) + f"{SPACE}%"
     rest = f", beside {percent(found.chance)} by chance" if found.chance is not None else ""
-    if found.floor is not None and name != "source-only":
-        rest = f", beside {percent(found.floor)} without adaptation"
+    if found.floor is not None and name != found.nothing:
+        rest = f", beside {percent(found.floor)} {_doing(found.nothing)}"
     return f"{name} reaches {figure} {metric_label(found.metric)} on the target{rest}."
 
 
@@ -201,7 +214,7 @@ def beside(results: Results) -> list[str]:
         return [_estimate(results.get("estimate"))]
     parts = [
         f"{percent(found.chance)} by chance" if found.chance is not None else None,
-        f"{percent(found.floor)} without adaptation (source-only)" if found.floor is not None else None,
+        f"{percent(found.floor)} {_doing(found.nothing)} ({found.nothing})" if found.floor is not None else None,
         f"{percent(found.ceiling)} with supervision on the exam's own labels (an oracle)" if found.ceiling else None,
     ]
     told = ", ".join(part for part in parts if part)
@@ -248,11 +261,15 @@ def _not_comparable(found: Verdict, ceiling: Mapping[str, float] | None) -> str:
 
 
 def _change(found: Verdict, name: str) -> str:
-    if found.gain is None or name == "source-only" or not math.isfinite(found.gain):
+    if found.gain is None or name == found.nothing or not math.isfinite(found.gain):
         return ""
     side = "above" if found.gain >= 0 else "below"
     harm = " Adapting did harm here." if found.gain < -HARM else ""
-    return f"The choice is {points(found.gain)} {side} source-only.{harm}"
+    return f"The choice is {points(found.gain)} {side} {found.nothing}.{harm}"
+
+
+def _doing(nothing: str) -> str:
+    return "by names alone" if nothing == "describe" else "without adaptation"
 
 
 def _regret(found: Verdict, results: Results) -> str:

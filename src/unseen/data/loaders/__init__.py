@@ -15,7 +15,7 @@ from unseen.data.domain import Domain
 from unseen.data.images import IMAGE_SUFFIXES
 from unseen.data.loaders.arrays import load_arrays
 from unseen.data.loaders.common import OnError, case_variants, find_column, locate
-from unseen.data.loaders.folder import load_folder
+from unseen.data.loaders.folder import load_folder, text_files, verify_text
 from unseen.data.loaders.huggingface import MARKERS, load_huggingface
 from unseen.data.loaders.matlab import ZeroShot, load_mat, load_zsl
 from unseen.data.loaders.table import TABLE_SUFFIXES, load_table
@@ -45,10 +45,11 @@ def load(
     path : path or fsspec URL
         One of: a folder of class folders (perhaps below ``train``, ``val``, ``test``, which become the column
         ``split``), a flat folder of pictures or ``.txt`` files (no labels), such a folder in a ``.zip``; one
-        picture; a CSV, TSV, JSON-lines or Parquet table with feature columns, a text column or a path column;
-        ``.npy`` or ``.npz``; WebDataset shards (``shards-{000..003}.tar``, ``*.tar`` or a folder of them); a
-        folder written by Hugging Face ``datasets``; a MATLAB file of features; what an installed package reads
-        (entry points ``unseen.loaders``, named by suffix: functions ``(fs, path, *, classes, name) -> Domain``).
+        picture or ``.txt`` file; a CSV, TSV, JSON-lines or Parquet table with feature columns, a text column or a
+        path column; ``.npy`` or ``.npz``; WebDataset shards (``shards-{000..003}.tar``, ``*.tar`` or a folder of
+        them); a folder written by Hugging Face ``datasets``; a MATLAB file of features; what an installed package
+        reads (entry points ``unseen.loaders``, named by suffix: functions
+        ``(fs, path, *, classes, name) -> Domain``).
     labels_column, text_column, path_column : str, optional
         Columns of a table (fields of the ``.json`` in shards) that do not have a usual name. Labels may be
         missing: an empty cell or -1. Paths are relative to the table's folder.
@@ -124,11 +125,13 @@ def _load(
         return load_arrays(fs, root, **common, on_error=reading["on_error"])
     if suffix == ".mat":
         return load_mat(fs, root, **common)
-    if suffix in IMAGE_SUFFIXES:
+    if suffix in IMAGE_SUFFIXES or suffix == ".txt":
         return _load_one(fs, root, common["name"])
     others = (f".{name}" for name in plugins.found("loaders"))
     known = ", ".join(sorted({*TABLE_SUFFIXES, ".npy", ".npz", ".mat", ".tar", ".zip", *others}))
-    raise ValueError(f"path {root!r} is of no type that can be loaded; expected a folder, a picture, or {known}")
+    raise ValueError(
+        f"path {root!r} is of no type that can be loaded; expected a folder, a picture, a .txt file, or {known}"
+    )
 
 
 def _is_known(suffix: str) -> bool:
@@ -158,12 +161,16 @@ def _load_folder(fs: Any, root: str, names: list[str], options: dict[str, Any], 
 
 
 def _load_one(fs: Any, path: str, name: str) -> Domain:
-    """One picture as a domain of one sample."""
+    """One picture, or one text, as a domain of one sample."""
     from unseen.data.images import image_files, verify
 
+    ids = np.array([path.rpartition("/")[2]])
+    if path.lower().endswith(".txt"):
+        verify_text(fs, path)
+        return Domain(x=text_files([path], fs), kind="text", ids=ids, name=name)
     with open_file(fs, path) as file:
         verify(file)
-    return Domain(x=image_files([path], fs), kind="image", ids=np.array([path.rpartition("/")[2]]), name=name)
+    return Domain(x=image_files([path], fs), kind="image", ids=ids, name=name)
 
 
 def _only(options: dict[str, Any], *allowed: str) -> dict[str, Any]:

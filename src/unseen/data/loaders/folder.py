@@ -44,7 +44,7 @@ def load_folder(
     logger.debug("%s: %d other files passed over", name, len(files) - len(found))
     full = {path: f"{root.rstrip('/')}/{path}" if root else path for path in found}
     if check:
-        test = _verify_image if kind == "image" else _verify_text
+        test = _verify_image if kind == "image" else verify_text
         refused = refused + inspect(found, lambda path: test(fs, full[path]), lambda path: path)
         bad = {skipped.where for skipped in refused}
         found = [path for path in found if path not in bad]
@@ -148,7 +148,8 @@ def _verify_image(fs: Any, path: str) -> None:
         verify(file)
 
 
-def _verify_text(fs: Any, path: str) -> None:
+def verify_text(fs: Any, path: str) -> None:
+    """Raise `ValueError` unless a file is text in UTF-8."""
     try:
         read_bytes(fs, path).decode("utf-8-sig")
     except UnicodeDecodeError as error:

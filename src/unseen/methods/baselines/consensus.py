@@ -1,19 +1,22 @@
 """Consensus: one classifier that says what unlike models agree on."""
 
 import copy
-from typing import Annotated, Self
+from typing import Annotated, Self, overload
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.typing import IntArray
 from unseen.methods.base import Card
+from unseen.methods.baselines._names import moved, name_head
 from unseen.methods.baselines._network import PerDomainMethod, n_classes, table
 from unseen.methods.baselines.propagate import spread
-from unseen.methods.parameters import Count, Positive, Within
+from unseen.methods.parameters import Count, Positive, Unit, Within
 from unseen.nn.classifier import Classifier, Standardizer
 from unseen.nn.logistic import fit_logistic
 
@@ -31,6 +34,9 @@ class Consensus(PerDomainMethod):
     as either; with them, three learners that read them are heard as often as all others together: logistic regression
     on source and support, on the support alone, and labels of both spread over the neighbours of all samples.
 
+    Where classes have names and no sample has a label, each class lies half way between its name and the mean of the
+    target's samples that the others agree to be of it, and the nearest by cosine is predicted.
+
     Parameters
     ----------
     C : float, > 0
@@ -39,6 +45,10 @@ class Consensus(PerDomainMethod):
         Of each sample in the graph that labels spread over.
     alpha : float in [0, 1)
         How much a sample of the graph listens to its neighbours.
+    anchor : float in [0, 1]
+        Where a class without labelled samples lies between the mean of its samples, 0, and its name, 1.
+    scale : float, > 0
+        Multiplies the cosine with a class before the softmax, where classes lie between names and samples.
 
     References
     ----------
@@ -66,19 +76,36 @@ class Consensus(PerDomainMethod):
     neighbours: Count = 10
     alpha: Annotated[float, Within(0, 1, open_high=True)] = 0.95
 
-    def fit(self, *, source: Domain, target: Domain, support: Domain | None = None) -> Self:
-        """Fit on both domains.
+    anchor: Unit = 0.5
+    scale: Positive = 100.0
+
+    @overload
+    def fit(self, *, source: Domain, target: Domain, support: Domain | None = None) -> Self: ...
+    @overload
+    def fit(self, *, classes: ClassSpace, target: Domain) -> Self: ...
+    def fit(
+        self,
+        *,
+        target: Domain,
+        source: Domain | None = None,
+        support: Domain | None = None,
+        classes: ClassSpace | None = None,
+    ) -> Self:
+        """Fit on both domains, or on the target and names.
 
         Parameters
         ----------
         target : Domain
-            With the column `opinions`: probabilities of the classes, (m, n_classes), of other models or their mean.
+            With the column `opinions`: probabilities of the seen classes, (m, n), of other models or their mean.
 
         Raises
         ------
         ValueError
             If the target lacks the column, or it is of another shape.
         """
+        if source is None:
+            assert classes is not None
+            return self._between(classes, target)
         n = n_classes(source)
         opinions = probabilities(target, n)
         own = Standardizer(source.n_features).measure(table(source))
@@ -90,6 +117,15 @@ class Consensus(PerDomainMethod):
         self.network_ = self._learnt([*known, (x_t, opinions.argmax(dim=1).numpy())], n)
         self.source_network_ = copy.deepcopy(self.network_)
         self.network_.backbone, self.source_network_.backbone = theirs, own
+        return self
+
+    def _between(self, classes: ClassSpace, target: Domain) -> Self:
+        """Classes between their names and what the others agree to be of them."""
+        head = name_head(classes, self.scale)
+        labels = classes.seen[probabilities(target, len(classes.seen)).argmax(dim=1).numpy()]
+        agreed = F.one_hot(torch.as_tensor(labels), len(classes)).float()
+        head.weight = moved(head.weight, F.normalize(table(target), dim=1), agreed, self.anchor)
+        self.network_ = self.source_network_ = head
         return self
 
     def _informed(self, opinions: Tensor, x: Tensor, known: list[Labelled], n: int) -> Tensor:

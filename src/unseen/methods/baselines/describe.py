@@ -2,12 +2,9 @@
 
 from typing import Self
 
-import torch
-import torch.nn.functional as F
-
 from unseen.data.classes import ClassSpace
 from unseen.methods.base import Card
-from unseen.methods.baselines.prototypes import cosine_head
+from unseen.methods.baselines._names import name_head
 from unseen.methods.needs import SharedSpace
 from unseen.methods.network import NetworkMethod
 from unseen.methods.parameters import Positive
@@ -42,10 +39,6 @@ class Describe(NetworkMethod):
 
     def fit(self, *, classes: ClassSpace) -> Self:
         """Take the embeddings of the classes, made by the text tower of the encoder."""
-        if classes.embeddings is None:
-            raise ValueError("classes must have embeddings; encode their descriptions with a two-tower encoder")
-        network = cosine_head(classes.embeddings.shape[1], len(classes), self.scale)
-        network.weight = F.normalize(torch.as_tensor(classes.embeddings), dim=1)
-        self.network_ = network
-        self.n_features_in_ = int(classes.embeddings.shape[1])
+        self.network_ = name_head(classes, self.scale)
+        self.n_features_in_ = self.network_.weight.shape[1]
         return self

@@ -103,14 +103,20 @@ def spread(
     `known` are labelled samples, by where they come from; in each of these parts, classes count alike.
     """
     x = F.normalize(torch.cat([*(part for part, _ in known), target]), dim=1)
-    counts = np.full(len(x), neighbours)
-    graph = symmetric(sparsified(lambda rows: (x[rows] @ x.T).clamp_min(0) ** 3, counts))
     labels, start = np.zeros((len(x), n_classes)), 0
     for part, y in known:
         labels[start + np.arange(len(part)), y] = 1 / np.bincount(y, minlength=n_classes)[y]
         start += len(part)
-    found = torch.as_tensor(propagate(lambda f: graph @ f, labels, alpha, tolerance=1e-6)[start:]).float()
-    return found.clamp_min(0) / found.clamp_min(0).sum(dim=1, keepdim=True).clamp_min(1e-12)
+    return over_neighbours(x, labels, neighbours, alpha)[start:]
+
+
+def over_neighbours(
+    x: Float[Tensor, "n d"], labels: Float[np.ndarray, "n c"], neighbours: int, alpha: float
+) -> Float[Tensor, "n c"]:
+    """Probabilities of samples of unit length, from labels that spread over the graph of their neighbours by cosine."""
+    graph = symmetric(sparsified(lambda rows: (x[rows] @ x.T).clamp_min(0) ** 3, np.full(len(x), neighbours)))
+    found = torch.as_tensor(propagate(lambda f: graph @ f, labels, alpha, tolerance=1e-6)).float().clamp_min(0)
+    return found / found.sum(dim=1, keepdim=True).clamp_min(1e-12)
 
 
 def surest(p: Float[Tensor, "m c"], share: float) -> Int[Tensor, " k"]:

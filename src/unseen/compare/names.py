@@ -1,0 +1,121 @@
+"""Classes that are given by their names alone: checked, matched with folders, put among the samples."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from unseen.data.classes import ClassSpace, realign
+from unseen.data.domain import UNLABELED, Domain
+from unseen.encoders.defaults import SHARED_ENCODER, knows_names
+
+if TYPE_CHECKING:
+    from unseen.encoders import Encoder
+
+NO_LABELS = "there is no labelled sample (source or support), and no names of classes either"
+
+
+def check_names(read: Mapping[str, Domain], classes: ClassSpace | None, encoder: str | None) -> None:
+    """`ValueError`, before anything is loaded, where names alone do not do.
+
+    Parameters
+    ----------
+    read : mapping of words to Domain
+        The target, which must be given.
+    classes : ClassSpace or None
+        The names.
+    encoder : str or None
+        The name of the encoder, if one was named.
+    """
+    if classes is None:
+        raise ValueError(
+            f"source or support must be given, or classes: {NO_LABELS}. Give labelled samples, or the names of the "
+            "classes (classes='cat,dog,horse' or a file of names); labels='support' or 'split:0.5' learns from labels "
+            "in the target"
+        )
+    if "target" not in read:
+        raise ValueError("target must be given: without it there is no sample that the names could be compared with")
+    if len(classes) < 2:
+        raise ValueError(f"classes must hold at least two names; got {classes.names[0]!r} alone")
+    kind = read["target"].kind
+    if encoder is not None and not knows_names(encoder, kind):
+        raise ValueError(
+            f"encoder {encoder!r} does not put {kind} and names into one space, which it must where no sample has a "
+            f"label: {SHARED_ENCODER.get(kind, 'lite-clip')!r} does and comes along, open_clip:ARCHITECTURE/WEIGHTS "
+            "(pictures) or sentence-transformers:NAME (texts) are stronger"
+        )
+    if encoder is None and kind not in SHARED_ENCODER and not (kind == "features" and classes.embeddings is not None):
+        raise ValueError(
+            f"classes: names are compared with pictures and texts, and the target holds {kind}: give a source or a "
+            "support, or classes with embeddings in the space of the features (ClassSpace(embeddings=...))"
+        )
+
+
+def with_folders(target: Domain, classes: ClassSpace, notes: list[str]) -> Domain:
+    """The target with labels that index `classes`; a folder that no class is called like has no label.
+
+    Raises
+    ------
+    ValueError
+        If a folder and a class differ in capitals, spaces and signs alone.
+    """
+    if target.y is None or target.classes is None or not target.labeled.any():
+        return target
+    used = [target.classes.names[label] for label in np.unique(target.labels[target.labels != UNLABELED])]
+    strange = [name for name in used if name not in set(classes.names)]
+    alike = {_letters(name): name for name in classes.names}
+    for name in strange:
+        if (other := alike.get(_letters(name))) is not None and other not in used:
+            raise ValueError(f"the target calls {name!r} what classes call {other!r}: write the two alike")
+    if len(strange) == len(used):
+        told = "no class is called like a folder or label of the target"
+        notes.append(f"classes: {told} ({some(strange)}): these are not taken for labels, and nothing is graded")
+        return target.unlabeled()
+    if not strange:
+        return target
+    space = target.classes.take([target.classes.index(name) for name in used if name not in strange])
+    known = np.isin(target.y, [target.classes.index(name) for name in space.names])
+    left = int((~known & target.labeled).sum())
+    notes.append(f"classes: {left} samples of {some(strange)}, which no class is called, are not graded")
+    y = np.where(known, target.y, UNLABELED)
+    return target.replace(y=realign(y, target.classes, space), classes=space)
+
+
+def among_samples(
+    classes: ClassSpace, target: Domain, encoder: Encoder | None, prompts: Sequence[str] | None
+) -> ClassSpace:
+    """The classes with embeddings in the space of the target's features.
+
+    Raises
+    ------
+    ValueError
+        If there is no such space, or the embeddings that were given are not as wide as the features.
+    """
+    from unseen.encoders import TwoTowerEncoder
+    from unseen.encoders.two_tower import class_texts, mean_of
+
+    if encoder is None:
+        width = None if classes.embeddings is None else classes.embeddings.shape[1]
+        if width != target.n_features:
+            told = "none" if width is None else f"some of {width}"
+            raise ValueError(f"classes must have embeddings of {target.n_features} features, as the target; got {told}")
+        return classes
+    if isinstance(encoder, TwoTowerEncoder):
+        return encoder.embed(classes, prompts=prompts)
+    if encoder.kind != "text" or target.kind != "text":
+        raise ValueError(f"encoder {encoder.name!r} reads {encoder.kind} and puts no names among its features")
+    texts = class_texts(classes, prompts)
+    encoded = [encoder.encode(Domain(x=np.array(part, dtype=np.str_), kind="text", name="names")).x for part in texts]
+    return classes.replace(embeddings=mean_of(encoded))
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[\W_]+", "", name).casefold()
+
+
+def some(names: Sequence[str], most: int = 3) -> str:
+    """The first of many names, and how many others there are."""
+    return ", ".join(map(repr, names[:most])) + (f" and {len(names) - most} others" if len(names) > most else "")

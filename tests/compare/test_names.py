@@ -1,0 +1,243 @@
+"""Names alone: a folder without labels, and what the classes are called."""
+
+import json
+
+import numpy as np
+import pytest
+
+import unseen
+from unseen.bundle import Bundle
+from unseen.compare.estimate import MEASURED_WITH
+from unseen.compare.inputs import prepare
+from unseen.data.classes import ClassSpace
+from unseen.data.domain import UNLABELED, Domain
+from unseen.scale import Engine
+
+NAMES = ("cat", "dog", "horse")
+SENTENCES = {
+    "cooking": ("boil the pasta", "bake a cake", "fry onions in a pan", "season the soup", "knead the dough",
+                "roast a chicken", "chop the garlic", "whisk the eggs"),
+    "music": ("play the violin", "sing in a choir", "tune a guitar", "a symphony in four movements", "drum solo",
+              "the band on tour", "piano lessons", "an opera aria"),
+    "astronomy": ("a telescope on the moon", "the rings of a planet", "a distant galaxy", "stars and comets",
+                  "an eclipse of the sun", "light years away", "the orbit of Mars", "a supernova"),
+}  # fmt: skip
+
+
+def world(n=90, seed=0, shares=None, noise=0.5):
+    """Samples around three directions in a space, and names that lie near these, all shifted by one style."""
+    rng = np.random.default_rng(seed)
+    centres = np.random.default_rng(7).normal(size=(3, 24))
+    y = np.arange(n) % 3 if shares is None else np.repeat(np.arange(3), shares)
+    style = 0.8 * np.random.default_rng(8).normal(size=24)
+    x = (centres[y] + noise * rng.normal(size=(len(y), 24)) + style).astype(np.float32)
+    names = centres + 0.7 * np.random.default_rng(9).normal(size=centres.shape)
+    classes = ClassSpace(names=NAMES, embeddings=names.astype(np.float32))
+    return Domain(x=x, y=y, classes=ClassSpace(names=NAMES), kind="features", name="pool"), classes
+
+
+def run(target, classes, **more):
+    return unseen.compare(target=target, classes=classes, seeds=1, engine=Engine(workers=1), **more)
+
+
+def accuracy(found, name, part="adapted"):
+    row = next(row for row in found.results["candidates"] if row["name"] == name)
+    return row["metrics"][part]["accuracy"]["mean"]
+
+
+def test_a_pool_and_names_give_a_choice_beside_names_alone_and_a_saved_model(tmp_path):
+    found = run(*world(), out=tmp_path / "run")
+    assert found.chosen == "consensus"
+    assert {row["slug"] for row in found.results["candidates"]} == {
+        "describe", "describe-centred", "propagate-names", "self-train-names", "consensus",
+    }  # fmt: skip
+    assert accuracy(found, "consensus") >= accuracy(found, "describe")
+    assert found.results["references"]["source_only"]["adapted"] == accuracy(found, "describe")
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "by names alone" in page
+    assert "above describe" in page
+    saved = Bundle.load(tmp_path / "run" / "model")
+    fresh, _ = world(seed=5)
+    assert (saved.predict(fresh)["class"].to_numpy() == np.array(NAMES)[fresh.y]).mean() > 0.8
+
+
+def test_labels_of_the_target_change_nothing_but_the_grades():
+    target, classes = world()
+    graded, blind = run(target, classes), run(target.unlabeled(), classes)
+    assert blind.results["exam"] == {}
+    for part in graded.bundle.method.network_.state_dict():
+        a, b = (found.bundle.method.network_.state_dict()[part] for found in (graded, blind))
+        assert a.equal(b)
+
+
+def test_the_order_of_the_pool_does_not_matter():
+    target, classes = world()
+    order = np.random.default_rng(1).permutation(len(target))
+    a, b = run(target, classes), run(target.take(order), classes)
+    assert (a.bundle.method.predict(target) == b.bundle.method.predict(target)).all()
+    assert a.results["candidates"][0]["metrics"] == b.results["candidates"][0]["metrics"]
+
+
+@pytest.mark.parametrize(
+    "methods", ["describe", "describe-centred", "propagate-names", "self-train-names", "consensus"]
+)
+def test_permuting_the_classes_permutes_the_predictions(methods):
+    target, classes = world()
+    turned = classes.take([2, 0, 1])
+    a, b = (run(target, space, methods=methods).bundle for space in (classes, turned))
+    assert (a.predict(target)["class"] == b.predict(target)["class"]).all()
+
+
+def test_an_unbalanced_pool_is_not_taken_apart():
+    target, classes = world(shares=(80, 8, 4), noise=0.8)
+    found = run(target, classes, methods="all")
+    assert accuracy(found, "consensus") > accuracy(found, "describe") - 0.05
+    assert accuracy(found, "describe-centred:shares") >= accuracy(found, "describe-centred")
+
+
+def test_models_of_what_names_say_can_be_adapted():
+    found = run(*world(), methods="describe,shot,aad")
+    assert {"shot", "aad"} < {row["slug"] for row in found.results["candidates"]}
+    assert accuracy(found, "shot") > 0.6
+
+
+def test_without_a_consensus_what_did_best_elsewhere_is_chosen():
+    found = run(*world(), methods="describe,describe-centred,propagate-names")
+    assert found.chosen == "propagate-names"
+    assert "did best on other data" in found.results["chosen"]["why"]
+
+
+def test_no_estimate_is_given_for_an_encoder_that_was_not_studied():
+    found = run(*world())
+    assert found.results["estimate"] is None
+    target, classes = world()
+    line = run(target.unlabeled(), classes).results
+    from unseen.report.words import summary
+
+    assert any("unseen verify" in text for text in summary(line))
+
+
+def test_texts_are_compared_with_names_by_sentence_vectors(tmp_path):
+    rows = [(text, label) for label, texts in SENTENCES.items() for text in texts]
+    target = Domain(x=np.array([text for text, _ in rows]), kind="text", name="texts")
+    found = run(target, list(SENTENCES), out=tmp_path / "run")
+    assert found.bundle.encoder.name == "minilm"
+    assert found.results["encoder"]["name"] in MEASURED_WITH
+    assert any("minilm" in note for note in found.results["notes"])
+    right = found.bundle.predict(target)["class"].to_numpy() == np.array([label for _, label in rows])
+    assert right.mean() > 0.85
+    told = found.results["estimate"]
+    assert told["interval"][0] <= told["accuracy"] <= told["interval"][1]
+    p = found.bundle.predict_proba(found.bundle.features(target) and target)
+    assert float(p.max(dim=1).values.mean()) <= told["accuracy"] + 0.05
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert "may be right on" in (tmp_path / "run" / "report.html").read_text()
+    assert results["given"].keys() == {"target"}
+
+
+def test_prompts_are_averaged_and_need_a_place_for_the_name():
+    target = Domain(x=np.array(SENTENCES["music"]), kind="text", name="texts")
+    one, two = (prepare(target=target, classes=list(SENTENCES), prompts=p).classes for p in (None, ["{}", "about {}"]))
+    assert not np.allclose(one.embeddings, two.embeddings)
+    assert np.allclose(np.linalg.norm(two.embeddings, axis=1), 1, atol=1e-5)
+    with pytest.raises(ValueError, match="one place"):
+        prepare(target=target, classes=list(SENTENCES), prompts=["no place"])
+
+
+def test_descriptions_are_read_beside_names():
+    target = Domain(x=np.array(SENTENCES["music"]), kind="text", name="texts")
+    plain = ClassSpace(names=("a", "b"))
+    told = plain.replace(descriptions=("music and instruments", "food"))
+    a, b = (prepare(target=target, classes=space).classes.embeddings for space in (plain, told))
+    assert not np.allclose(a, b)
+
+
+# -- labels in the target --------------------------------------------------------------------------------------
+
+
+def test_labels_that_no_class_is_called_like_are_not_graded():
+    target, classes = world()
+    other = target.replace(classes=ClassSpace(names=("cat", "dog", "zebra")))
+    ready = prepare(target=other, classes=classes)
+    assert any("'zebra'" in note for note in ready.notes)
+    truth = ready.exams["adapted"].open()
+    assert set(truth.tolist()) == {UNLABELED, 0, 1}
+
+
+def test_folders_that_match_no_name_are_no_labels():
+    target, classes = world()
+    ready = prepare(target=target.replace(classes=ClassSpace(names=("2023", "2024", "2025"))), classes=classes)
+    assert not ready.exams
+    assert any("not taken for labels" in note for note in ready.notes)
+
+
+def test_names_that_differ_in_capitals_alone_are_refused():
+    target, classes = world()
+    with pytest.raises(ValueError, match="'Cat' what classes call 'cat'"):
+        prepare(target=target.replace(classes=ClassSpace(names=("Cat", "dog", "horse"))), classes=classes)
+
+
+# -- errors, before any work -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("classes", "told"),
+    [
+        (None, "source or support must be given, or classes"),
+        ([], "classes must hold names"),
+        ("", "classes must hold names"),
+        (["cat"], "at least two names; got 'cat'"),
+        ("cat", "names with commas between them; got 'cat'"),
+        (["cat", "dog", "cat"], "'cat' stands twice"),
+        ("cat, dog, cat", "'cat' stands twice"),
+    ],
+)
+def test_names_that_do_not_do_are_told(classes, told):
+    target = Domain(x=np.array(["one", "two"]), kind="text", name="texts")
+    with pytest.raises(ValueError, match=told):
+        prepare(target=target, classes=classes)
+
+
+def test_names_of_another_type_are_refused():
+    with pytest.raises(TypeError, match="classes must be a ClassSpace, a file, or names"):
+        prepare(target=world()[0], classes=7)
+
+
+def test_an_encoder_of_one_tower_is_refused_before_anything_is_encoded(monkeypatch):
+    from unseen.encoders.base import Encoder
+
+    monkeypatch.setattr(Encoder, "encode", lambda *a, **k: pytest.fail("encoded"))
+    pictures = Domain(x=np.zeros((4, 8, 8, 3), dtype=np.uint8), kind="image", name="pictures")
+    for encoder in ("efficientnet-lite0", "minilm"):
+        with pytest.raises(ValueError, match="'lite-clip' does and comes along"):
+            prepare(target=pictures, classes="cat,dog", encoder=encoder)
+
+
+def test_features_need_classes_with_embeddings_as_wide():
+    target, classes = world()
+    with pytest.raises(ValueError, match="names are compared with pictures and texts, and the target holds features"):
+        prepare(target=target, classes=list(NAMES))
+    narrow = classes.replace(embeddings=classes.embeddings[:, :5])
+    with pytest.raises(ValueError, match="embeddings of 24 features, as the target; got some of 5"):
+        prepare(target=target, classes=narrow)
+
+
+def test_a_target_must_be_given():
+    with pytest.raises(ValueError, match="target must be given"):
+        prepare(classes="cat,dog")
+
+
+def test_a_consensus_of_names_needs_three_to_be_heard():
+    target, classes = world()
+    with pytest.raises(ValueError, match="three of describe"):
+        run(target, classes, methods="consensus", budget=0.0001)
+
+
+@pytest.mark.parametrize("name", ["names.txt", "names.csv", "names.json"])
+def test_files_of_names(tmp_path, name):
+    text = {"txt": "cat\n\ndog\nhorse\n", "csv": "name\ncat\ndog\nhorse\n", "json": '["cat", "dog", "horse"]'}
+    (tmp_path / name).write_text(text[name.partition(".")[2]])
+    from unseen.data.class_file import class_space
+
+    assert class_space(tmp_path / name).names == NAMES
+    assert class_space(str(tmp_path / name)).names == NAMES
