@@ -48,9 +48,10 @@ BUDGET: Mapping[str, Any] = {
 }  # fmt: skip
 """Of every arm."""
 CONSOLIDATION = 0.01
-"""The weights of small towers move further than CLIP's. By the average of a development order, among 0.01, 0.03, 0.1 and
-1, the paper's. Of the others, too, one setting was looked at there, and the papers' stayed best: the share of WiSE-FT (0.5
-or 0.8), and the weight of the distillation of LwF (1 or 3), of LwF-VR (1 or 3) and of replay (0.3 or 1)."""
+"""The weights of small towers move further than CLIP's. By the average of a development order, among 0.01, 0.03, 0.1
+and 1, the paper's. There, too, other settings of other arms were looked at: the share of WiSE-FT (0.5 is worse), the
+weight of the distillation of LwF-VR and LwF (3 is worse) and of replay (0.3 is no better), and a rate of 3e-4, at which
+fine-tuning has an average of .531 in the place of .526 and a transfer of .205 in that of .200; ZSCL has .546 and .229."""
 OTHERS = ("fine-tuning", "wise-ft", "lwf", "lwf-vr", "icarl")
 """The methods that ZSCL is compared with."""
 _OWN: Mapping[str, Mapping[str, Any]] = {
@@ -66,8 +67,9 @@ GRADED = Stream(lambda truth, found: {"accuracy": accuracy(truth, found)})
 
 
 def streamed(case: str, seed: int) -> Result:
-    """All arms on one order of the tasks of a split. The case is `SPLIT ORDER`; each has
-    its own pictures to learn from and its own seeds.
+    """All arms on one order of the tasks of a split. The case is `SPLIT ORDER`.
+
+    Each order has pictures to learn from, and a seed, of its own.
 
     `transfer`, `average`, `last` and `forgetting` are MTIL's figures, on pictures that nothing is learnt from, among
     the classes of each task. `drift` is how far the similarities of reference pictures that training did not see, to
