@@ -51,7 +51,7 @@ CONSOLIDATION = 0.01
 """The weights of small towers move further than CLIP's. By the average of a development order, among 0.01, 0.03, 0.1
 and 1, the paper's. There, too, other settings of other arms were looked at: the share of WiSE-FT (0.5 is worse), the
 weight of the distillation of LwF-VR and LwF (3 is worse) and of replay (0.3 is no better), and a rate of 3e-4, at which
-fine-tuning has an average of .531 in the place of .526 and a transfer of .205 in that of .200; ZSCL has .546 and .229."""
+fine-tuning has an average of .531, not .526, and a transfer of .205, not .200; ZSCL has .546 and .229."""
 OTHERS = ("fine-tuning", "wise-ft", "lwf", "lwf-vr", "icarl")
 """The methods that ZSCL is compared with."""
 _OWN: Mapping[str, Mapping[str, Any]] = {
