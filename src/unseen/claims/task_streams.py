@@ -81,6 +81,8 @@ ORDERS = {
         ("places", "digits", "clothes", "leisure", "letters", "stamps"),
         ("stamps", "letters", "leisure", "clothes", "digits", "places"),
         ("clothes", "stamps", "places", "letters", "leisure", "digits"),
+        ("leisure", "places", "stamps", "digits", "letters", "clothes"),
+        ("digits", "clothes", "letters", "places", "stamps", "leisure"),
     ),
 }
 """Streams: each task once, in so many orders."""
