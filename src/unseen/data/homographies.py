@@ -41,7 +41,8 @@ def through(first: NDArray[Any], second: NDArray[Any]) -> Float[np.ndarray, "3 3
     zero, one = np.zeros_like(x), np.ones_like(x)
     upper = np.stack([x, y, one, zero, zero, zero, -u * x, -u * y, -u], axis=1)
     lower = np.stack([zero, zero, zero, x, y, one, -v * x, -v * y, -v], axis=1)
-    matrix = np.linalg.svd(np.concatenate([upper, lower]))[2][-1].reshape(3, 3)
+    equations = np.concatenate([upper, lower])
+    matrix = np.linalg.svd(equations, full_matrices=len(equations) < 9)[2][-1].reshape(3, 3)
     matrix = np.linalg.inv(here) @ matrix @ there
     return matrix / matrix[2, 2]
 
