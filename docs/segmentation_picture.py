@@ -47,7 +47,7 @@ def main() -> None:
         left, top = i * 120, 18 + len(SHOWN) * (SIDE + 8)
         draw.rectangle((left, top + 3, left + 10, top + 13), fill=colour_of(i))
         draw.text((left + 15, top + 2), name, fill="#222222")
-    canvas.quantize(200).save(OUT, optimize=True)
+    canvas.save(OUT, optimize=True)
 
 
 if __name__ == "__main__":

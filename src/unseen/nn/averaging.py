@@ -8,6 +8,11 @@ import torch
 from torch import Tensor, nn
 
 
+def rising_momentum(momentum: float, steps: int) -> float:
+    """What stays of a teacher after so many steps, at most `momentum`: at first it is a plain mean."""
+    return min(momentum, 1 - 1 / (steps + 1))
+
+
 @torch.no_grad()
 def follow(teacher: nn.Module, student: nn.Module, momentum: float) -> None:
     """Move a teacher to m * teacher + (1 - m) * student, in place: its weights, and what its BatchNorm layers remember.

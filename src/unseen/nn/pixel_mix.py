@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from torch import Tensor, nn
+
+from unseen.nn.bn_statistics import batch_norms
 
 Mixed = tuple[Tensor, Tensor, Tensor]
 """Pictures (b, c, h, w), classes (b, h, w) and weights (b, h, w) of their pixels."""
@@ -33,6 +35,26 @@ def random_crops(
         part = F.interpolate(part, size, mode="bilinear", align_corners=False, antialias=False)[0]
         crops.append(part.flip(-1) if bool(torch.rand(1, generator=generator) < 0.5) else part)
     return torch.stack(crops)
+
+
+@torch.no_grad()
+def measure_norms(
+    network: nn.Module, pictures: Sequence[Tensor], generator: torch.Generator, *, batches: int = 4, size: int = 16
+) -> None:
+    """Let BatchNorm layers forget what they remember and measure random crops of some pictures, in place (AdaBN)."""
+    sides = (int(pictures[0].shape[-2]), int(pictures[0].shape[-1]))
+    layers = batch_norms(network)
+    kept = {name: layer.momentum for name, layer in layers.items()}
+    network.eval()
+    for layer in layers.values():
+        layer.reset_running_stats()  # type: ignore[operator]
+        layer.momentum = None  # type: ignore[assignment]  # a mean over all batches
+        layer.train()
+    for _ in range(batches if layers else 0):
+        network(random_crops(pictures, size, sides, generator, scale=(0.7, 1.0)))
+    for name, layer in layers.items():
+        layer.momentum = kept[name]
+        layer.eval()
 
 
 def patch_mix(

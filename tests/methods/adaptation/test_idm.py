@@ -16,7 +16,7 @@ from unseen.data.domain import Domain, Lazy
 from unseen.data.pixels import UNKNOWN
 from unseen.data.tasks.base import objects
 from unseen.methods.adaptation.idm import IDM, _cells, _Parts, _Waiting
-from unseen.nn.averaging import follow
+from unseen.nn.averaging import follow, rising_momentum
 from unseen.nn.bn_statistics import batch_norms
 from unseen.nn.informative import InformativeSelector, pixel_uncertainty, uncertainty
 from unseen.nn.pixel_mix import class_mix, patch_mix, pseudo_labels, random_crops
@@ -384,7 +384,7 @@ def test_pictures_that_are_predicted_never_change_batch_norm() -> None:
 
 def test_resting_batch_norm_keeps_what_the_source_taught() -> None:
     model = network()
-    method = small(batch_norm="rest").fit(source=scenes(24, 0), target=scenes(1, 1), model=model)
+    method = small(batch_norm="rest", measure_first=False).fit(source=scenes(24, 0), target=scenes(1, 1), model=model)
     for mine, theirs in zip(batch_norms(method.network_).values(), batch_norms(model).values()):
         torch.testing.assert_close(mine.running_mean, theirs.running_mean, atol=1e-6, rtol=1e-5)
 
@@ -392,7 +392,14 @@ def test_resting_batch_norm_keeps_what_the_source_taught() -> None:
 def test_without_style_mixing_and_information_it_is_training_on_the_source() -> None:
     """lambda 0, q 0 and no style: a naive second loop over the same batches gives the same weights."""
     source, model = scenes(16, 0), network()
-    plain = {"space": "none", "mix_features": False, "quantile": 0.0, "lambda_mix": 0.0, "lambda_im": 0.0}
+    plain = {
+        "space": "none",
+        "measure_first": False,
+        "mix_features": False,
+        "quantile": 0.0,
+        "lambda_mix": 0.0,
+        "lambda_im": 0.0,
+    }
     seen: list[Tensor] = []
     original = _Waiting.take
 
@@ -434,6 +441,20 @@ def test_pictures_of_unlike_sizes_are_predicted_and_trained_on_by_crops() -> Non
         small().fit(source=source, target=scenes(1, 1), model=network())
     method = small(crop=16).fit(source=source, target=scenes(1, 1), model=network())
     assert [mask.shape for mask in method.predict(x)] == sizes
+
+
+def test_batch_norm_may_measure_the_picture_before_the_first_step() -> None:
+    model, dark = network(), scenes(1, 1, dark=0.9)
+    settings = {"batch_norm": "rest", "lambda_mix": 0.0, "lambda_im": 0.0, "learning_rate": 1e-9}
+    found = small(**settings).fit(source=scenes(24, 0), target=dark, model=model).network_
+    first = next(iter(batch_norms(found).values()))
+    with torch.no_grad():
+        z = model.body.stem[0](torch.as_tensor(dark.x))
+    assert (first.running_mean - z.mean(dim=(0, 2, 3))).abs().max() < 0.05  # of crops of it
+
+
+def test_the_teacher_is_a_plain_mean_at_first() -> None:
+    assert [rising_momentum(0.9, steps) for steps in (0, 1, 3, 1000)] == [0, 0.5, 0.75, 0.9]
 
 
 def test_bad_input_is_named() -> None:

@@ -22,8 +22,8 @@ from unseen.data.pixels import as_picture, one_size
 from unseen.data.tasks.base import objects
 from unseen.evaluation.exam import Exam
 from unseen.evaluation.tasks import grades_of
-from unseen.methods.base import Method
-from unseen.methods.fixed import fixed
+from unseen.methods.base import signatures
+from unseen.methods.fixed import Fixed
 from unseen.methods.segmenting import SegmentingMethod
 from unseen.nn.segmenters import n_outputs, segmenter, train_segmenter
 from unseen.nn.state import load_state, refuse_foreign, save_state, write_folder
@@ -331,23 +331,13 @@ def _arm(
     given |= {"side": crop} if "side" in known else {}
     given |= {key: value for key, value in settings.items() if key in known}
     words = {"source": source, "target": target, "model": network}
-    needed = registry_words(cls)
-    return cls(random_state=seed, **given).fit(**{word: words[word] for word in needed})
-
-
-def registry_words(cls: type[Method]) -> tuple[str, ...]:
-    """The words that the `fit` of a method needs."""
-    from unseen.methods.base import signatures
-
-    return signatures(cls)[0].required
+    return cls(random_state=seed, **given).fit(**{word: words[word] for word in signatures(cls)[0].required})
 
 
 class Unadapted(SegmentingMethod):
     """The network of the source as it is."""
 
-    card = dataclasses.replace(
-        fixed(nn.Identity()).card, slug="unadapted", title="The network of the source as it is", task="mask"
-    )
+    card = dataclasses.replace(Fixed.card, slug="unadapted", title="The network of the source as it is", task="mask")
 
     def fit(self, *, model: nn.Module) -> Unadapted:
         """Take the network; it is not copied."""

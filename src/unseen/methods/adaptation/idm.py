@@ -19,11 +19,11 @@ from unseen.methods.base import Card
 from unseen.methods.needs import PixelClasses
 from unseen.methods.parameters import Count, NonNegative, Positive, Unit, Within
 from unseen.methods.segmenting import SegmentingMethod, checked_model
-from unseen.nn.averaging import follow
+from unseen.nn.averaging import follow, rising_momentum
 from unseen.nn.bn_statistics import batch_norms
 from unseen.nn.classifier import evaluating, rest_statistics
 from unseen.nn.informative import InformativeSelector, uncertainty
-from unseen.nn.pixel_mix import patch_mix, pseudo_labels, random_crops
+from unseen.nn.pixel_mix import measure_norms, patch_mix, pseudo_labels, random_crops
 from unseen.nn.pixel_prototypes import PrototypeBank, prototype_im
 from unseen.nn.segmenters import head_of, pixel_loss
 from unseen.nn.style import channel_moments, match_statistics, mixed_statistics
@@ -63,8 +63,10 @@ class IDM(SegmentingMethod):
         Most labelled pictures that are looked at.
     batch_size : int
         Pictures of a step.
+    measure_first : bool
+        Whether BatchNorm layers measure crops of the target before the first step.
     teacher_momentum : float in [0, 1]
-        What stays of the teacher at each step.
+        What stays of the teacher at each step; less at first, so that it leaves the source's network behind.
     confidence : float in [0, 1]
         Probability from which the teacher's class of a pixel counts.
     weight_by : {"pixel", "picture"}
@@ -90,7 +92,7 @@ class IDM(SegmentingMethod):
     learning_rate : float, > 0
         Of Adam.
     batch_norm : {"learn", "rest"}
-        Whether BatchNorm layers measure the stylised batches, or keep what they remember of the source.
+        Whether BatchNorm layers measure the stylised batches, or rest at what they remember when training begins.
     predict_by : {"teacher", "student"}
         Whose network is kept.
     crop : int, optional
@@ -123,8 +125,10 @@ class IDM(SegmentingMethod):
             "No official code was found: the abstract gives the structure (selection by uncertainty, patch-wise "
             "mixing, prototype-based information maximisation, no style network); forms and numbers are those of the "
             "works that it builds on, and all of them are hyperparameters.",
-            "Weights of mixing and information rise over the first half, and the teacher moves faster (.97) than in "
-            "long trainings (.99 to .999): here a hundred steps are many.",
+            "Weights of mixing and information rise over the first half, and the teacher moves faster (.97, and a "
+            "plain mean at first) than in long trainings (.99 to .999): here a hundred steps are many.",
+            "BatchNorm layers measure crops of the one picture before the first step (`measure_first`), which the "
+            "abstract does not mention; nothing is measured when it predicts.",
         ),
         cost=40.0,
     )
@@ -139,6 +143,7 @@ class IDM(SegmentingMethod):
     stop_below: Unit = 0.1
     candidates: Count = 1600
     batch_size: Annotated[int, Within(2)] = 8
+    measure_first: bool = True
     teacher_momentum: Unit = 0.97
     confidence: Unit = 0.9
     weight_by: Literal["pixel", "picture"] = "pixel"
@@ -163,6 +168,8 @@ class IDM(SegmentingMethod):
         if self.crop is None and one_size(source) is None:
             raise ValueError("source holds pictures of unlike sizes; tell a crop, the side of random squares of them")
         shots = pictures(target)  # the only place where the target is read
+        if self.measure_first:
+            measure_norms(student, shots, torch.Generator())
         teacher = copy.deepcopy(student).requires_grad_(False).eval()
         parts = _Parts(self, student, source)
         optimizer = torch.optim.Adam(student.parameters(), self.learning_rate)
@@ -179,7 +186,7 @@ class IDM(SegmentingMethod):
                 run.stop()
             if parts.waiting.ready:
                 run.log(loss=run.descend(self._loss(student, teacher, shots, parts, run)))
-                follow(teacher, student, self.teacher_momentum)
+                follow(teacher, student, rising_momentum(self.teacher_momentum, int(parts.waiting.taken)))
 
         rounds = math.ceil(self.candidates / min(self.batch_size, len(source)))
         run = train(

@@ -16,7 +16,7 @@ from unseen.methods.base import Card
 from unseen.methods.needs import PixelClasses
 from unseen.methods.parameters import Count, NonNegative, Positive, Unit, Within
 from unseen.methods.segmenting import SegmentingMethod, checked_model
-from unseen.nn.averaging import follow
+from unseen.nn.averaging import follow, rising_momentum
 from unseen.nn.pixel_mix import class_mix, pseudo_labels, random_crops
 from unseen.nn.segmenters import pixel_loss
 from unseen.nn.train import Run, train
@@ -30,7 +30,7 @@ class ClassMix(SegmentingMethod):
     confidence : float in [0, 1]
         Probability from which a pixel of the teacher's is sure; all of a picture weigh by the share of sure ones.
     teacher_momentum : float in [0, 1]
-        What stays of the teacher at each step.
+        What stays of the teacher at each step; less at first.
     weight : float, >= 0
         Of the loss on mixed pictures.
     steps : int
@@ -98,7 +98,7 @@ class ClassMix(SegmentingMethod):
             batches=mask_batches(source, self.batch_size, crop=self.crop, total=self.steps),
             epochs=math.ceil(self.steps / 25),
             steps_per_epoch=min(25, self.steps),
-            after_step=lambda run: follow(teacher, student, self.teacher_momentum),
+            after_step=lambda run: follow(teacher, student, rising_momentum(self.teacher_momentum, run.step)),
         )
         self.network_ = teacher.requires_grad_(True).eval()
         return self
