@@ -7,11 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 
-from unseen.claims import collections, duqgen
+from unseen.claims import collections, duqgen, worlds
 from unseen.data.domain import Domain
+from unseen.data.pairs import Pairs
+from unseen.data.tasks.base import objects
 from unseen.nn import writers
+from unseen.nn.rankers import bi_encoder
 from unseen.nn.small_rankers import HashedWords, LastWords, hashed_ranker
 
 SETTINGS: dict[str, Any] = {"clusters": 8, "samples": 8, "shortest": 3, "batch_size": 4, "depth": 12}
@@ -58,6 +63,48 @@ def test_the_arm_of_true_queries_learns_from_them_alone() -> None:
     assert len(used) == 8
     assert all(str(query).startswith("true query") for query in used)
     assert method.unusable_ == {"no query": 32}
+
+
+def test_a_cell_has_all_arms_that_the_ledger_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = worlds.of_texts([f"word{i} of topic{i % 4}" for i in range(3)])
+    asked = Domain(
+        x=np.array([f"word{i} topic" for i in range(20)]), y=objects(np.array([[i, 1]]) for i in range(20)),
+        kind="text", task="ranking",
+    )  # fmt: skip
+    small = collections.Collection(CORPUS, asked, {i: f"true {i} topic" for i in range(20)}, Pairs(texts, texts))
+    monkeypatch.setattr(duqgen, "collection", lambda name: small)
+    monkeypatch.setattr(duqgen, "minilm", lambda layers: hashed_bi_encoder())
+    monkeypatch.setattr(duqgen, "query_head", lambda model, width: hashed_ranker())
+    monkeypatch.setattr(duqgen, "writer", LastWords)
+    monkeypatch.setattr(duqgen, "SETTINGS", SETTINGS)
+    monkeypatch.setattr(duqgen.encoders, "get", lambda name, **options: HashedWords())
+    duqgen.bench.cache_clear()
+    table = duqgen.run("heart", 0)
+    duqgen.bench.cache_clear()
+    rows = [
+        {"case": "a", "seed": 0, "arm": arm, "metric": metric, "value": value}
+        for arm, values in table.items()
+        for metric, value in values.items()
+    ]
+    for assertion in duqgen.LEDGER:
+        if assertion.holds is not None:
+            assertion.holds(pd.DataFrame(rows))  # raises where an arm or a figure is not there
+
+
+def hashed_bi_encoder() -> Any:
+    """A small ranker in the place of MiniLM, of the type that has a memory."""
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import Whitespace
+
+    words = Tokenizer(WordLevel({"[UNK]": 0, **{f"word{i}": i + 1 for i in range(40)}}, unk_token="[UNK]"))
+    words.pre_tokenizer = Whitespace()
+    config = {
+        "model_type": "bert", "vocab_size": 41, "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2,
+        "intermediate_size": 8,
+    }  # fmt: skip
+    torch.manual_seed(0)
+    return bi_encoder(config, words.to_str(), layers=1).eval()
 
 
 def test_recorded_queries_are_not_written_anew(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

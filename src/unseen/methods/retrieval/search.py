@@ -33,8 +33,6 @@ Candidates = Literal["auto", "all", "bm25"]
 class Search(Method):
     """What all have that search a collection: its texts, and `rank`."""
 
-    depth: Count = 100
-
     index_: BM25 = dataclasses.field(init=False)
 
     def predict(self, x: Any) -> NDArray[np.int64]:
@@ -67,11 +65,6 @@ class Search(Method):
 
 class BM25Search(Search):
     """Rank documents by the words that they share with the query, weighed by BM25 [1].
-
-    Parameters
-    ----------
-    depth : int
-        Not used: all documents compete.
 
     References
     ----------
@@ -133,6 +126,7 @@ class NeuralSearch(Search):
     )
 
     candidates: Candidates = "auto"
+    depth: Count = 100
 
     model_: nn.Module = dataclasses.field(init=False)
     vectors_: Tensor | None = dataclasses.field(init=False)
