@@ -19,7 +19,7 @@ and for those of a pretrained encoder."""
 MEASURED = {True: 0.89, False: 0.86}
 """How often such an interval held the accuracy, over families that were left out in turn."""
 
-NAMED_AT_NOTHING, NAMED_SLOPE, NAMED_ERROR, NAMED_MEASURED = 0.0, 1.0, 0.2, 0.86
+NAMED_AT_NOTHING, NAMED_SLOPE, NAMED_ERROR, NAMED_MEASURED = -1.193, 2.054, 0.197, 0.87
 """The same where classes are given by names alone (benchmarks/shifts/names.py)."""
 
 MEASURED_WITH = ("lite-clip", "minilm")
