@@ -273,7 +273,7 @@ def test_a_folder_and_names_alone(call, tmp_path):
     done = call("compare", *given, "--seeds", "1", "--out", "run")
     assert "3 by their names" in done.stderr
     assert "encoder: minilm, as none was named" in done.stderr
-    assert "consensus reaches" in done.stdout
+    assert "propagate-names reaches" in done.stdout
     assert "by names alone (describe)" in " ".join(done.stdout.split())
     (tmp_path / "new.txt").write_text("a violin and an orchestra")
     told = json.loads(call("predict", "run", "new.txt", "--top", "3", "--json").stdout)
