@@ -148,13 +148,14 @@ def task(split: str, name: str, seed: int) -> Task:
 @functools.cache
 def references(split: str) -> References:
     """What a model may be held by: emoji of other groups by another vendor, and ImageNet's classes with definitions."""
-    from unseen.encoders.lite_clip import describe_class, imagenet_classes
+    from unseen.encoders.lite_clip import imagenet_classes
+    from unseen.encoders.two_tower import name_and_description
 
     vendor, groups = REFERENCES[split]
     drawn = by(vendor, "emoji")
     own = worlds.lite0(drawn.take(np.isin(drawn.columns["group"], groups))).unlabeled()
     classes = imagenet_classes()
-    said = [describe_class(*pair) for pair in zip(classes.names, classes.descriptions or ())]
+    said = [name_and_description(*pair) for pair in zip(classes.names, classes.descriptions or ())]
     chosen = sorted(said, key=worlds.hashed)[:SENTENCES]
     even = np.arange(len(own)) % 4 > 0
     return References(own.take(even), own.take(~even), worlds.of_texts(chosen))
@@ -181,7 +182,8 @@ def small_towers() -> DualEncoder:
     """The two towers, trained anew in each process: some ten seconds."""
     x, captions = taught()
     forms = len(captions[0])
-    vectors = torch.from_numpy(worlds.minilm([text for texts in captions for text in texts])).unflatten(0, (-1, forms))
+    flat = torch.from_numpy(worlds.minilm([text for texts in captions for text in texts]))
+    vectors = flat.reshape(-1, forms, flat.shape[1])
     with reproducible(0):
         centre, spread = (torch.from_numpy(part) for part in (x.mean(axis=0), x.std(axis=0) + 1e-3))
         image, text = perceptron(WIDTHS), side_head(None, WIDTHS[-1], WIDTHS[-1], BESIDE)

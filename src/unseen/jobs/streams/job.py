@@ -171,7 +171,7 @@ def continue_stream(
         if before is None
         else _go_on(before[0], preset, settings or {}, seed)
     )
-    reading: Encoder = bundle.encoder  # type: ignore[assignment]
+    reading: Encoder = bundle.encoder
     given: dict[str, Any] = {"corpus": sentences, "prompts": prompts}
     if pool is not None:
         given["auxiliary"] = _read(pool, reading, bundle.whole)
@@ -270,16 +270,14 @@ def _task(data: Data, share: float) -> Task:
     domain = data if isinstance(data, Domain) else _load(data)
     if domain.classes is None or domain.y is None or domain.task != "class":
         raise ValueError(f"tasks: {domain.name!r} has no class names; a task is a folder of class folders, or a table")
-    domain = domain.take(domain.labeled)
-    present = np.unique(domain.y)
+    classes, domain = domain.classes, domain.take(domain.labeled)
+    present = np.unique(domain.labels)
     if len(present) < 2:
         raise ValueError(f"tasks: {domain.name!r} must hold at least two classes; it has {len(present)}")
     asked = asked_about(domain, share)
     if not asked.any():
         raise ValueError(f"tasks: {domain.name!r} must hold two samples of a class at least; none can be held out")
-    return Task(
-        domain.name, domain.classes, domain.take(~asked), domain.take(asked), domain.fingerprint(labels=True)[:16]
-    )
+    return Task(domain.name, classes, domain.take(~asked), domain.take(asked), domain.fingerprint(labels=True)[:16])
 
 
 def asked_about(domain: Domain, share: float) -> NDArray[np.bool_]:
@@ -317,10 +315,11 @@ def _pictures(data: Data) -> Domain:
 def _sentences(texts: str | os.PathLike[str] | Sequence[str] | None) -> Domain:
     """Reference sentences: of a file, of a list, or ImageNet's names with their definitions."""
     if texts is None:
-        from unseen.encoders.lite_clip import describe_class, imagenet_classes
+        from unseen.encoders.lite_clip import imagenet_classes
+        from unseen.encoders.two_tower import name_and_description
 
         classes = imagenet_classes()
-        lines = [describe_class(*pair) for pair in zip(classes.names, classes.descriptions or ())]
+        lines = [name_and_description(*pair) for pair in zip(classes.names, classes.descriptions or ())]
     elif isinstance(texts, (str, os.PathLike)):
         lines = [line.strip() for line in read_plain(texts).splitlines() if line.strip()]
     else:
@@ -376,7 +375,7 @@ def _ask_the_start(
             towers = copy.deepcopy(method.network_)
             towers.load_state_dict(method.initial_)
         source = _read(every[0].source, bundle.encoder, bundle.whole)
-        start.fit(source=source, model=towers, **({} if prompts is None else {"prompts": prompts}))
+        start.fit(source=source, model=towers, prompts=prompts)
         first |= _named([task for task, _ in open_ones], drive.row(start, [exam for _, exam in open_ones]))
     for task in every:
         _note(history, task)

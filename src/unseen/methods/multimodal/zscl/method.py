@@ -186,6 +186,8 @@ class ZSCL(Method):
     batch_size: Count = 64
 
     network_: nn.Module = dataclasses.field(init=False)
+    initial_: dict[str, Tensor] = dataclasses.field(init=False)
+    classes_: ClassSpace = dataclasses.field(init=False)
 
     # -- learning ------------------------------------------------------------------------------------------
 
@@ -360,8 +362,12 @@ class ZSCL(Method):
         """Samples to rehearse, chosen by their vectors."""
         x, y = tensor(source), torch.as_tensor(source.labels)
         with torch.no_grad():
-            chosen = herded(in_parts(self.network_.encode_image, x), y, self.exemplars)  # type: ignore[operator]
+            chosen = herded(in_parts(self._towers.encode_image, x), y, self.exemplars)
         return x[chosen], y[chosen]
+
+    @property
+    def _towers(self) -> Any:
+        return self.network_
 
     # -- asking --------------------------------------------------------------------------------------------
 
@@ -398,7 +404,8 @@ class ZSCL(Method):
         """The image tower with the vectors of all classes that were learnt."""
         network: Any = self.network_
         scale = float(network.logit_scale.detach().exp())
-        made = named_classes(copy.deepcopy(network.image), *self.vectors_.shape, scale)
+        n, d = self.vectors_.shape
+        made = named_classes(copy.deepcopy(network.image), n, d, scale)
         made.weights.copy_(self.vectors_)
         return made
 
