@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import math
@@ -171,7 +172,7 @@ def continue_stream(
         if before is None
         else _go_on(before[0], preset, settings or {}, seed)
     )
-    reading: Encoder = bundle.encoder  # type: ignore[assignment]
+    reading = bundle.encoder
     given: dict[str, Any] = {"corpus": sentences, "prompts": prompts}
     if pool is not None:
         given["auxiliary"] = _read(pool, reading, bundle.whole)
@@ -270,16 +271,14 @@ def _task(data: Data, share: float) -> Task:
     domain = data if isinstance(data, Domain) else _load(data)
     if domain.classes is None or domain.y is None or domain.task != "class":
         raise ValueError(f"tasks: {domain.name!r} has no class names; a task is a folder of class folders, or a table")
-    domain = domain.take(domain.labeled)
-    present = np.unique(domain.y)
+    classes, domain = domain.classes, domain.take(domain.labeled)
+    present = np.unique(domain.labels)
     if len(present) < 2:
         raise ValueError(f"tasks: {domain.name!r} must hold at least two classes; it has {len(present)}")
     asked = asked_about(domain, share)
     if not asked.any():
         raise ValueError(f"tasks: {domain.name!r} must hold two samples of a class at least; none can be held out")
-    return Task(
-        domain.name, domain.classes, domain.take(~asked), domain.take(asked), domain.fingerprint(labels=True)[:16]
-    )
+    return Task(domain.name, classes, domain.take(~asked), domain.take(asked), domain.fingerprint(labels=True)[:16])
 
 
 def asked_about(domain: Domain, share: float) -> NDArray[np.bool_]:
@@ -371,12 +370,10 @@ def _ask_the_start(
         start = ZSCL(iterations=0)
         towers = bundle.model
         if towers is None:
-            import copy
-
             towers = copy.deepcopy(method.network_)
             towers.load_state_dict(method.initial_)
         source = _read(every[0].source, bundle.encoder, bundle.whole)
-        start.fit(source=source, model=towers, **({} if prompts is None else {"prompts": prompts}))
+        start.fit(source=source, model=towers, prompts=prompts)
         first |= _named([task for task, _ in open_ones], drive.row(start, [exam for _, exam in open_ones]))
     for task in every:
         _note(history, task)
