@@ -182,8 +182,8 @@ def small_towers() -> DualEncoder:
     """The two towers, trained anew in each process: some ten seconds."""
     x, captions = taught()
     forms = len(captions[0])
-    flat = torch.from_numpy(worlds.minilm([text for texts in captions for text in texts]))
-    vectors = flat.reshape(-1, forms, flat.shape[1])
+    told = worlds.minilm([text for texts in captions for text in texts])
+    vectors = torch.from_numpy(told.reshape(len(captions), forms, -1))
     with reproducible(0):
         centre, spread = (torch.from_numpy(part) for part in (x.mean(axis=0), x.std(axis=0) + 1e-3))
         image, text = perceptron(WIDTHS), side_head(None, WIDTHS[-1], WIDTHS[-1], BESIDE)

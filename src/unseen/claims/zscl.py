@@ -129,7 +129,7 @@ def _drift(method: ZSCL, held: References) -> float:
 
 def _probed(tasks: list[Task], zero_shot: Mapping[str, float], start: Any) -> Any:
     """A classifier of its own for each task that was learnt, on the frozen features; zero-shot for those to come."""
-    method = ZSCL(iterations=0)
+    method: Any = ZSCL(iterations=0)
     rows = np.zeros((len(tasks), len(tasks)))
     for j, own in enumerate(tasks):
         truth = own.exam.labels

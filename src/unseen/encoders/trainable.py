@@ -71,9 +71,8 @@ def tower_heads(encoder: Encoder, hidden: int = 256) -> Heads:
     reader = EncodedTexts(encoder.name)
     if isinstance(tower, ConSE):
         last: Any = tower.probabilities.network.get_classifier()  # type: ignore[operator]
-        base = conse(
-            perceptron((last.in_features, last.out_features)), len(tower.vectors), tower.vectors.shape[1], tower.top
-        )
+        n, dim = tower.vectors.shape
+        base = conse(perceptron((last.in_features, last.out_features)), n, dim, tower.top)
         base.vectors.copy_(tower.vectors)
         base.probabilities.network[0].load_state_dict(last.state_dict())
         reading = get(encoder.name.replace("lite-clip", "efficientnet-lite0", 1), precision=encoder.precision)  # type: ignore[assignment]

@@ -187,11 +187,10 @@ class SideHead(nn.Module):
     def __init__(self, base: nn.Module, into: int, out: int, hidden: int) -> None:
         super().__init__()
         self.base = base.requires_grad_(False)
-        last = nn.Linear(hidden, out)
+        first, last = nn.Linear(into, hidden), nn.Linear(hidden, out)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
-        norm = nn.LayerNorm(into, elementwise_affine=False)
-        self.side = nn.Sequential(norm, nn.Linear(into, hidden), nn.GELU(), last)
+        self.side = nn.Sequential(nn.LayerNorm(into, elementwise_affine=False), first, nn.GELU(), last)
 
     def forward(self, x: Float[Tensor, "b n"]) -> Float[Tensor, "b d"]:
         """Vectors moved a little."""

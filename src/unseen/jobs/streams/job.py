@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import math
@@ -171,7 +172,7 @@ def continue_stream(
         if before is None
         else _go_on(before[0], preset, settings or {}, seed)
     )
-    reading: Encoder = bundle.encoder
+    reading = bundle.encoder
     given: dict[str, Any] = {"corpus": sentences, "prompts": prompts}
     if pool is not None:
         given["auxiliary"] = _read(pool, reading, bundle.whole)
@@ -370,8 +371,6 @@ def _ask_the_start(
         start = ZSCL(iterations=0)
         towers = bundle.model
         if towers is None:
-            import copy
-
             towers = copy.deepcopy(method.network_)
             towers.load_state_dict(method.initial_)
         source = _read(every[0].source, bundle.encoder, bundle.whole)

@@ -160,6 +160,11 @@ class ZSCL(Method):
             "The towers train in eval mode: dropout rests and BatchNorm keeps its statistics. CLIP has neither; a "
             "tower with BatchNorm would otherwise take on the statistics of each task.",
             "Training reads the first template of a task; a prediction means over all of them.",
+            "On six unlike tasks that small towers learnt in five orders (`unseen reproduce zscl`), the initial model "
+            "with a linear probe of frozen features for each task that was learnt is better on average (.628) than "
+            "ZSCL (.605): where one knows which task a picture is of, and no task has to help another, it is the "
+            "simpler choice. References of noise, and the previous model as the teacher, did there as well as the "
+            "paper's; averaging the weights and references that are not the task's own are what helped.",
             "A class name that several tasks have is read with the templates of the last of them.",
             "Reference pictures and those of the task are drawn in orders that begin anew after every merge.",
         ),
@@ -186,8 +191,6 @@ class ZSCL(Method):
     batch_size: Count = 64
 
     network_: nn.Module = dataclasses.field(init=False)
-    initial_: dict[str, Tensor] = dataclasses.field(init=False)
-    classes_: ClassSpace = dataclasses.field(init=False)
 
     # -- learning ------------------------------------------------------------------------------------------
 
@@ -233,25 +236,24 @@ class ZSCL(Method):
         prompts : sequence of str
             Templates with a place {} for the name of a class; "a photo of a {}." if absent.
         """
-        begun = "network_" in vars(self)
+        before = dict(self.fitted)
+        begun = "network_" in before
         network = self._begin(model) if not begun else self._go_on(model)
         space, templates = _named(source, classes), _templates(prompts)
         task = {"classes": space.names, "templates": templates}
         state = weights_of(network)
-        initial = state if not begun else self.initial_
+        initial: dict[str, Tensor] = before.get("initial_", state)
         if self.iterations:
-            self.history_ = (
-                *vars(self).get("history_", ()),
-                self._train(network, initial, source, auxiliary, corpus, task),
-            )
+            history = self._train(network, initial, source, auxiliary, corpus, task)
+            self.history_: tuple[Any, ...] = (*before.get("history_", ()), history)
             if self.wise < 1:
                 network.load_state_dict(interpolated(initial, weights_of(network), self.wise))
         self.network_, self.initial_ = network.eval(), initial
-        self.tasks_: tuple[dict[str, Any], ...] = (*vars(self).get("tasks_", ()), task)
-        self.classes_ = join(self.classes_, _plain(space)) if begun else _plain(space)
+        self.tasks_: tuple[dict[str, Any], ...] = (*before.get("tasks_", ()), task)
+        self.classes_: ClassSpace = join(before["classes_"], _plain(space)) if begun else _plain(space)
         self.vectors_ = self._vectors(self.classes_)
         if self.exemplars:
-            self.exemplars_ = (*vars(self).get("exemplars_", ()), self._kept(source))
+            self.exemplars_: tuple[Any, ...] = (*before.get("exemplars_", ()), self._kept(source))
         return self
 
     def _begin(self, model: nn.Module | None) -> nn.Module:
@@ -360,14 +362,11 @@ class ZSCL(Method):
 
     def _kept(self, source: Domain) -> tuple[Tensor, Tensor]:
         """Samples to rehearse, chosen by their vectors."""
+        network: Any = self.network_
         x, y = tensor(source), torch.as_tensor(source.labels)
         with torch.no_grad():
-            chosen = herded(in_parts(self._towers.encode_image, x), y, self.exemplars)
+            chosen = herded(in_parts(network.encode_image, x), y, self.exemplars)
         return x[chosen], y[chosen]
-
-    @property
-    def _towers(self) -> Any:
-        return self.network_
 
     # -- asking --------------------------------------------------------------------------------------------
 
@@ -404,8 +403,8 @@ class ZSCL(Method):
         """The image tower with the vectors of all classes that were learnt."""
         network: Any = self.network_
         scale = float(network.logit_scale.detach().exp())
-        n, d = self.vectors_.shape
-        made = named_classes(copy.deepcopy(network.image), n, d, scale)
+        n, dim = self.vectors_.shape
+        made = named_classes(copy.deepcopy(network.image), n, dim, scale)
         made.weights.copy_(self.vectors_)
         return made
 
