@@ -72,9 +72,10 @@ def rank(
     seed: Annotated[int, typer.Option(help="Seed.", min=0)] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Rank documents for queries, by a ranker tuned on the collection itself, without labels.
+    """Rank documents for queries, in a collection without labels.
 
-    Beside BM25, the ranker as it is, and their fusion; the page says what should help.
+    By BM25, a ranker as it is, their fusion, and the ranker tuned on queries that are written for the collection; the
+    page says which should be best.
 
     Example:  unseen rank corpus.jsonl queries.txt --out ranking.html --model models/mine
     """
