@@ -153,7 +153,7 @@ def torchvision_segmenter(name: str, n_classes: int) -> SegmentationNetwork:
     classifier = getattr(whole, "classifier", None)
     if not isinstance(classifier, nn.Sequential) or not isinstance(classifier[-1], nn.Conv2d):
         raise ValueError(f"{name} has no single 1 x 1 convolution at its end; take fcn_* or deeplabv3_*")
-    body = nn.Sequential(_Output(whole.backbone, _out), classifier[:-1])
+    body = nn.Sequential(_Output(whole.backbone, _out), *list(classifier)[:-1])
     return SegmentationNetwork(body, classifier[-1], _first_norm(body), MEAN, STD)
 
 
@@ -178,7 +178,8 @@ def segformer(
     whole = SegformerForSemanticSegmentation(config)
     head, whole.decode_head.classifier = whole.decode_head.classifier, nn.Identity()
     body = _Output(whole, _logits)
-    return SegmentationNetwork(body, head, whole.segformer.encoder.patch_embeddings[0].proj, MEAN, STD)
+    patches = next(module for module in whole.modules() if isinstance(module, nn.Conv2d))
+    return SegmentationNetwork(body, head, patches, MEAN, STD)
 
 
 def _first_norm(network: nn.Module) -> nn.Module:

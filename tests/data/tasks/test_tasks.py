@@ -242,3 +242,22 @@ def test_nobody_changes_the_truth_that_was_opened(tmp_path: Any) -> None:
     exam.open()[0][:] = 0
     assert exam.open()[0].tolist() == [[1, 1], [1, 1]]
     assert exam.openings == 2
+
+
+def test_masks_teach_where_they_fit_their_pictures_and_hold_two_classes() -> None:
+    mask, pictures = task_of("mask"), np.zeros((2, 3, 4, 6))
+    both = mask.check([np.array([[0, 1, 1, -1, 0, 0]] * 4)] * 2)
+    mask.check_learnable(both, pictures)
+    with pytest.raises(ValueError, match="picture 0 is 6x4, its mask 6x3"):
+        mask.check_learnable(mask.check([np.zeros((3, 6), int)] * 2), pictures)
+    with pytest.raises(ValueError, match="all known pixels are of class 2"):
+        mask.check_learnable(mask.check([np.full((4, 6), 2)] * 2), pictures)
+
+
+def test_values_teach_where_two_of_them_differ() -> None:
+    value = task_of("value")
+    value.check_learnable(np.array([1.0, 2.0]), None)
+    with pytest.raises(ValueError, match=r"two different values; all are 0\.5"):
+        value.check_learnable(np.array([0.5, 0.5]), None)
+    with pytest.raises(ValueError, match="one finite number for each sample"):
+        value.check_learnable(np.array([np.inf, 1.0]), None)
