@@ -6,7 +6,7 @@ from typing import Any
 
 from unseen import methods
 from unseen.compare.moves import moves
-from unseen.methods.needs import Compositions, Domains, Regions, TrainableTowers, TwoTowers
+from unseen.methods.needs import Compositions, Domains, Regions, SharedSpace, TrainableTowers, TwoTowers
 
 LIT = "1111110 0110000 1101101 1111001 0110011 1011011 1011111 1110000 1111111 1111011"
 SEGMENTS = dict(zip("0123456789", LIT.split()))
@@ -78,6 +78,11 @@ def of_domains(about: dict[str, Any]) -> bool:
 def of_regions(about: dict[str, Any]) -> bool:
     """Whether pictures must come as features of their regions."""
     return methods.get(about["slug"]).card.needed(Regions) is not None
+
+
+def of_names(about: dict[str, Any]) -> bool:
+    """Whether names among the samples are all that is needed."""
+    return methods.get(about["slug"]).card.needed(SharedSpace) is not None
 
 
 def adapts_later(about: dict[str, Any]) -> bool:
@@ -287,7 +292,7 @@ def python(about: dict[str, Any], arguments: str = "") -> str:
             "occluded = method.occlusion_maps(target) > 0  # where something else stands before it",
             score,
         ]
-    elif words == ["classes"]:
+    elif of_names(about):
         lines = [
             "from unseen import encoders",
             "from unseen.data.sources import digits",
@@ -365,6 +370,10 @@ def shell(about: dict[str, Any]) -> str:
             f"unseen map phrases.txt --taxonomy csv:animals.csv --model models/{slug} --k 2 --out mapped.csv"
         )
     lines = ["unseen data get digits:handwritten --out handwritten"]
+    if of_names(about):
+        names = ",".join(SEGMENTS)
+        lines += [f'unseen adapt --method {slug} --target handwritten --classes "{names}" --out models/{slug}']
+        return "\n".join([*lines, f"unseen predict models/{slug} handwritten/3 --top 3"])
     options = ["--target handwritten"]
     if "support" in words:
         lines += [
@@ -399,8 +408,6 @@ def shell(about: dict[str, Any]) -> str:
             header = "name,attribute,object"
         lines += ["rm -r printed/8 printed/9", "cat > classes.csv <<'END'", header, *rows, "END"]
         options += ["--classes classes.csv"]
-        if words == ["classes"] and about["modalities"] != ["probabilities"]:
-            options += ["--encoder lite-clip"]
     if adapts_later(about):
         options.remove("--target handwritten")
     if of_regions(about):

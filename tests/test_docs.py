@@ -247,7 +247,9 @@ def test_a_method_that_adapts_later_is_shown_so() -> None:
 
 def needs_a_network(slug: str) -> bool:
     """Whether the example trains, loads or distils a network, which takes a while."""
-    return any("model" in way.required for way in signatures(methods.get(slug))) or slug == "describe"
+    return any("model" in way.required for way in signatures(methods.get(slug))) or examples.of_names(
+        catalogue.describe(slug)
+    )
 
 
 @pytest.mark.parametrize("slug", [pytest.param(s, marks=pytest.mark.slow) if needs_a_network(s) else s for s in FITTED])

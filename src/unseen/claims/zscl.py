@@ -134,7 +134,7 @@ def _probed(tasks: list[Task], zero_shot: Mapping[str, float], start: Any) -> An
     for j, own in enumerate(tasks):
         truth = own.exam.labels
         method.fit(source=own.source, model=start, prompts=own.prompts)
-        rows[:j, j] = accuracy(truth, method.predict(own.exam, _classes(own.exam)))  # type: ignore[arg-type]
+        rows[:j, j] = accuracy(truth, method.predict(own.exam, _classes(own.exam)))
         rows[j:, j] = accuracy(truth, LinearProbe().fit(support=own.source).predict(own.exam))
     return rows
 
