@@ -105,6 +105,7 @@ def arms(seed: int) -> dict[str, PairMatcher]:
         "minima": tuned(seed),
         "three ways": untuned("xfeat", renderings=True),
         "sift": untuned("sift"),
+        "orb": untuned("orb"),
     }
     return made | {"minima, three ways": with_renderings(tuned(seed))}
 
@@ -255,10 +256,10 @@ LEDGER = (
     not_testable("Data and code are available.", "A claim about the release: LSXI7/MINIMA."),
 )
 
-SHIPPED = ("shipped/china", "shipped/astronaut", "shipped/coffee")
+SHIPPED = ("shipped/china", "shipped/astronaut", "shipped/coffee", "shipped/chelsea", "shipped/rocket")
 BUDGIE = (
     "budgie/roman-colosseum", "budgie/singaporean-cityscape", "budgie/tea-gardens", "budgie/casa-mila",
-    "budgie/lake-sherburne", "budgie/oakland-zoo-otters",
+    "budgie/lake-sherburne", "budgie/oakland-zoo-otters", "budgie/piazza-gae-aulenti", "budgie/canyon-wren",
 )
 CASES: dict[str, Any] = {
     "development": SHIPPED, "confirmation": BUDGIE, "unit": "photograph", "data": of_case,
