@@ -19,6 +19,7 @@ from unseen import encoders
 from unseen.bundle import Bundle
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
+from unseen.files import sweep
 from unseen.jobs.streams import job
 from unseen.jobs.streams.job import ABOUT, PAGE, ZERO_SHOT, History, asked_about, continue_stream
 from unseen.jobs.streams.page import lines, page, scores, told
@@ -229,26 +230,21 @@ def test_names_are_text_in_the_page() -> None:
 RUN = """
 import os, signal, sys
 from pathlib import Path
-import torch
-from unseen.data.domain import Domain
-from unseen.encoders.trainable import Heads
-from unseen.jobs.streams import job
-from unseen.nn.small_towers import small_dual_encoder
 import open_clip
+from unseen.jobs.streams import job
 
 open_clip.add_model_config(Path(sys.argv[1]))
 at, seen = int(sys.argv[2]), 0
+out, cold = Path(sys.argv[3]), sys.argv[4]
 
 def count(event, arguments):
     global seen
-    if event.startswith(("os.", "open", "shutil.")) and any(sys.argv[3] in str(a) for a in arguments):
+    if event.startswith(("os.", "open", "shutil.")) and any(str(out.parent) in str(a) for a in arguments):
         seen += 1
         if seen == at:
             os.kill(os.getpid(), signal.SIGKILL)
 
-out, cold = Path(sys.argv[3]), sys.argv[4]
 quick = {"iterations": 2, "warm_up": 1, "average_every": 1, "batch_size": 4}
-method = job._saved(out, False)
 sys.addaudithook(count)
 job.continue_stream(out, [cold], out=out, texts=["a"], settings=quick)
 print(seen)
@@ -263,7 +259,7 @@ def test_a_continue_that_is_killed_leaves_the_old_model_whole_or_the_new_one(cli
     config = str(tmp_path / "stream-vit.json")
     both = set()
     points = 0
-    for at in (0, 0.05, 0.3, 0.6, 0.8, 0.9, 0.95, 1.0):
+    for at in (0, 0.1, 0.5, 0.9, 1.0):
         continue_stream(clip, [warm], out=place, texts=["a"], settings=QUICK)
         number = str(round(at * points))
         run = [sys.executable, "-c", RUN, config, number, str(place), str(cold)]
@@ -279,7 +275,7 @@ def test_a_continue_that_is_killed_leaves_the_old_model_whole_or_the_new_one(cli
         assert known.learnt in (["warm"], ["warm", "cold"])
         both.add(len(known.learnt))
     assert both == {1, 2}
-    continue_stream(clip, [warm], out=place, texts=["a"], settings=QUICK)
+    sweep(place.parent)  # as the next process that writes there does first
     assert [entry.name for entry in place.parent.iterdir()] == ["m"]
 
 
