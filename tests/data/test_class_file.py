@@ -106,7 +106,7 @@ def test_bad_files_are_named(tmp_path, text, message):
 
 def test_other_files_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"ends in \.csv"):
-        read_classes(write(tmp_path, "x", "c.txt"))
+        read_classes(write(tmp_path, "x", "c.doc"))
     with pytest.raises(ValueError, match="cannot be read as JSON"):
         read_classes(write(tmp_path, "{", "c.json"))
     with pytest.raises(ValueError, match="expected a list of records"):

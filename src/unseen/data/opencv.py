@@ -16,5 +16,5 @@ def opencv() -> Any:
     try:
         import cv2
     except ImportError as error:
-        raise ImportError('matching pictures needs OpenCV: pip install "unseen[matching]"') from error
+        raise ImportError('this needs OpenCV: pip install "unseen[matching]"') from error
     return cv2

