@@ -140,11 +140,7 @@ def test_a_careful_choice_keeps_what_counts_as_like_the_target():
         for name, reverse, embedded in (("source-only", 0.5, 0.8), ("coral", 0.9, 0.7), ("shot", 0.8, 0.8))
     }
     inputs = SimpleNamespace(
-<<<<<<< HEAD
-        named=False, source=domain(), target=domain(), support=None, encoder=None, classes=ClassSpace(names=("a", "b"))
-=======
         source=domain(), target=domain(), support=None, named=False, encoder=None, classes=ClassSpace(names=("a", "b"))
->>>>>>> names
     )
     assert choose(cells, inputs, careful=False).name == "coral"
     assert choose(cells, inputs).name == "shot"  # features of the user's own
@@ -172,11 +168,7 @@ def test_reverse_validation_learns_as_the_source_is_learnt_best(source, ranks, e
         name: [{"validators": {REVERSE: means, NEIGHBOURS: near}, "seed": 0}] for name, (means, near) in told.items()
     }
     inputs = SimpleNamespace(
-<<<<<<< HEAD
-        named=False, source=source, target=domain(), support=None, encoder=None, classes=source.classes
-=======
         source=source, target=domain(), support=None, named=False, encoder=None, classes=source.classes
->>>>>>> names
     )
     found = choose(cells, inputs, careful=False)
     assert learner_of(source) == ranks
@@ -193,11 +185,7 @@ def test_a_small_target_leaves_more_doubt():
     chosen = [
         choose(
             cells,
-<<<<<<< HEAD
-            SimpleNamespace(named=False, source=domain(200), target=domain(n), support=None, encoder=None),
-=======
             SimpleNamespace(source=domain(200), target=domain(n), support=None, named=False, encoder=None),
->>>>>>> names
             careful=False,
         ).name
         for n in (40, 200)
