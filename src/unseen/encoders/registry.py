@@ -264,6 +264,7 @@ def load(record: Mapping[str, Any], folder: str | os.PathLike[str] | None = None
         raise FileNotFoundError(f"folder: there is no saved encoder at {str(where)!r}")
     encoder = build(record["name"], trust=trust, precision=record.get("precision", "auto"), folder=where)
     encoder.check(record)
+    encoder.local = bool(record.get("local"))  # a model that is saved again must carry them again
     return encoder
 
 

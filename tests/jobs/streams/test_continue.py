@@ -83,6 +83,7 @@ def test_a_stream_is_learnt_saved_predicts_and_goes_on(clip: str, tmp_path: Path
     assert history.learnt == ["warm", "cold", "grey"]
     assert set(history.rows[-1]["accuracy"]) == {"grey", "warm"}
     assert later.classes.names[-2:] == ("black", "white")
+    assert Bundle.load(tmp_path / "m2").predict(picture)["class"].tolist() == later.predict(picture)["class"].tolist()
     assert history.rows[0]["accuracy"]["grey"] == pytest.approx(  # the start is asked once
         json.loads((out / ABOUT).read_text())["rows"][0]["accuracy"]["grey"]
     )
