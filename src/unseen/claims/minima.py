@@ -259,7 +259,7 @@ LEDGER = (
 SHIPPED = ("shipped/china", "shipped/astronaut", "shipped/coffee", "shipped/chelsea", "shipped/rocket")
 BUDGIE = (
     "budgie/roman-colosseum", "budgie/singaporean-cityscape", "budgie/tea-gardens", "budgie/casa-mila",
-    "budgie/lake-sherburne", "budgie/oakland-zoo-otters", "budgie/piazza-gae-aulenti", "budgie/canyon-wren",
+    "budgie/lake-sherburne", "budgie/oakland-zoo-otters",
 )
 CASES: dict[str, Any] = {
     "development": SHIPPED, "confirmation": BUDGIE, "unit": "photograph", "data": of_case,
