@@ -136,7 +136,7 @@ def python(about: dict[str, Any], arguments: str = "") -> str:
         lines += [
             fit,
             'found = method.rank(["owl number 2 by the river"], k=3)',
-            "print(np.mean([\"owl\" in texts[place] for place in found.documents[0]]))",
+            'print(np.mean(["owl" in texts[place] for place in found.documents[0]]))',
         ]
     elif about["modalities"] == ["series"]:
         lines = [
