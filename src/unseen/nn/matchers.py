@@ -411,7 +411,7 @@ def _weights(package: str, file: str) -> dict[str, Any]:
     found = next((Path(place) / file for place in places if (Path(place) / file).is_file()), None)
     if found is None:
         name = package.replace("_", "-")
-        raise ImportError(f'the weights of this matcher come with {name}: {NEEDED}')
+        raise ImportError(f"the weights of this matcher come with {name}: {NEEDED}")
     return cast(dict[str, Any], torch.load(found, map_location="cpu", weights_only=True))
 
 
