@@ -12,7 +12,7 @@ from unseen.console import AsJson, app, command_line, dump, say, settings_of
 if TYPE_CHECKING:
     from unseen.data.domain import Domain
     from unseen.data.pairs import Pairs
-    from unseen.jobs.retrieval.job import Ranked
+    from unseen.jobs.retrieval.job import Ranked, Searcher
 
 
 @app.command()
@@ -123,6 +123,9 @@ def rank(
               "figures": result.figures.to_dict("records"), "check": result.check.to_dict("records")})  # fmt: skip
     else:
         _told(result)
+        _show(result.searchers[result.chosen], asked.x[:SHOWN].tolist(), 3)
+        if len(asked) > SHOWN:
+            typer.echo(f"and so on for {len(asked)} queries: on the page")
     say(f"{out} holds the page" + (f", {run} the ranking" if run else "") + (f", {model} the ranker" if model else ""))
 
 
@@ -155,8 +158,16 @@ def _ask(folder: Path, queries: Domain, k: int, run: Path | None) -> None:
         write_run(run, searcher.method.rank(queries, k), queries, searcher.corpus, tag=f"unseen-{searcher.system}")
         say(f"{run} holds the first {k} documents of {len(queries)} queries")
         return
-    table = searcher.rank(queries.x.tolist(), min(k, 5))
-    for query, rows in table.groupby("query", sort=False):
+    _show(searcher, queries.x.tolist(), min(k, 5))
+
+
+SHOWN = 3
+"""Queries whose first documents the terminal shows beside the page."""
+
+
+def _show(searcher: Searcher, queries: list[str], k: int) -> None:
+    """The first documents of each query."""
+    for query, rows in searcher.rank(queries, k).groupby("query", sort=False):
         typer.echo(str(query))
         for row in rows.to_dict("records"):
             typer.echo(f"  {row['rank']}. {row['document']}  {' '.join(row['text'].split())[:80]}")
