@@ -369,8 +369,14 @@ def _check(
 def held_out_queries(
     method: DUQGen, corpus: Domain, writer: Writer, examples: Pairs | None, seed: int, n: int = HELD_OUT
 ) -> tuple[list[str], NDArray[np.int64]]:
-    """Queries written for documents that were not drawn, and these documents: at most n, with what can be used."""
-    left = np.setdiff1d(np.arange(len(corpus)), method.audit_["document"])
+    """Queries written for documents that nothing was tuned on, and these documents: at most n, with what can be used.
+
+    In a small collection nearly every document stands as a negative; then those that were not drawn have to do.
+    """
+    places = np.arange(len(corpus))
+    left = np.setdiff1d(places, np.concatenate([method.audit_["document"], np.ravel(method.audit_["negatives"])]))
+    if len(left) < FEWEST:
+        left = np.setdiff1d(places, method.audit_["document"])
     texts = np.asarray(corpus.x)
     left = np.array([i for i in left if len(str(texts[i]).strip()) >= max(method.shortest, 1)], dtype=np.int64)
     chosen = np.random.default_rng(seed).permutation(left)[:n]
