@@ -181,6 +181,8 @@ def test_the_command_writes_page_run_and_ranker_and_a_fresh_process_uses_it(tmp_
         (("q.txt", "q.txt", "--with", "google"), "systems must be"),
         (("q.txt", "q.txt", "--out", "no/where.html"), "there is no folder"),
         (("q.txt", "q.txt", "--set", "samples=3"), "say --samples"),
+        (("q.txt",), "queries: name a file of them"),
+        (("q.txt", "--model", "typo"), "there is none in 'typo'"),
     ],
 )
 def test_mistakes_are_one_line(tmp_path: Path, arguments: tuple[str, ...], told: str) -> None:

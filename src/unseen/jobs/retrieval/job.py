@@ -145,11 +145,8 @@ class Ranked:
     figures: pd.DataFrame
     verdict: str
 
-    @property
-    def tuned(self) -> DUQGen | None:
-        """The tuned ranker, with its audit."""
-        found = self.searchers.get("duqgen")
-        return found.method if found is not None and isinstance(found.method, DUQGen) else None
+    tuned: DUQGen | None = None
+    """The tuned ranker, with its audit, also where only its fusion was asked for."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -215,6 +212,8 @@ def rank(
     exam = None
     if queries.y is not None and queries.labeled.any():
         exam = Exam(queries)
+    if examples is not None and (shared := set(map(str, examples.left.x)) & set(map(str, queries.x))):
+        raise ValueError(f"examples must hold other queries than those that are asked; both have {min(shared)!r}")
     fitted, outcomes = _fit(systems, corpus, model, method, parts, examples, exam)
     searchers = {name: Searcher(name, fitted[name], np.asarray(corpus.ids)) for name in systems}
     asked = queries.x.tolist()
@@ -227,8 +226,9 @@ def rank(
     check, values = _check(corpus, searchers, method, parts, examples, random_state)
     chosen, why = choose(values, systems)
     return Ranked(
-        corpus, queries, searchers, rankings, chosen, why, check, _figures(outcomes, queries), verdict_of(values)
-    )
+        corpus, queries, searchers, rankings, chosen, why, check, _figures(outcomes, queries), verdict_of(values),
+        tuned=method,
+    )  # fmt: skip
 
 
 def check_systems(systems: Sequence[str], k: int) -> tuple[str, ...]:
@@ -405,7 +405,7 @@ def choose(values: Mapping[str, FloatArray], systems: Sequence[str]) -> tuple[st
 
 def verdict_of(values: Mapping[str, FloatArray]) -> str:
     """Whether tuning should help, on queries that were written for documents held out."""
-    if "duqgen" not in values:
+    if not {"duqgen", "duqgen-fusion"} & set(values):
         return ""
     others = [name for name in ("minilm", "fusion", "rerank", "bm25") if name in values]
     if not others:

@@ -179,9 +179,7 @@ def continue_stream(
         raise ValueError("tasks: all of them were learnt before; name one that is new")
     pool = None if reference is None else _pictures(reference)
     if pool is None:
-        say(
-            "no reference pictures: each task's own stand in; pictures of other things hold the model better (reference)"
-        )
+        say("no reference pictures: each task's own stand in; those of other things hold the model better (reference)")
     sentences = _sentences(texts)
     method, bundle = (
         _begin(history, preset, settings or {}, seed, trust)

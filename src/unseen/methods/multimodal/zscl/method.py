@@ -158,8 +158,8 @@ class ZSCL(Method):
             "The eleven data sets of MTIL and CLIP's ViT-B/16: neither is at hand. `unseen continue` runs their "
             "folders with any open_clip model.",
             "Gradient checkpointing of large label sets: `classes_per_step` bounds what a step encodes.",
-            "A rate of its own for single tasks (5e-5 for two of MTIL's): `set_params` before the task. The control that "
-            "gives references to other methods as a task.",
+            "A rate of its own for single tasks (5e-5 for two of MTIL's): `set_params` before the task. The control "
+            "that gives references to other methods as a task.",
         ),
         notes=(
             "Both terms of the distillation read the sentences' vectors from the teacher, as in the released code, "
@@ -174,8 +174,8 @@ class ZSCL(Method):
             "simpler choice. References of noise, and the previous model as the teacher, did there as well as the "
             "paper's; averaging the weights and references that are not the task's own are what helped.",
             "Heads and small towers train with a consolidation of .01: at the paper's 1 they hardly learn.",
-            "In `unseen reproduce zscl` neither distillation nor consolidation was seen to raise transfer; averaging of "
-            "weights and references other than the task's own did; `negatives='previous'` cost 21 points of average.",
+            "In `unseen reproduce zscl` neither distillation nor consolidation was seen to raise transfer; "
+            "`negatives='previous'` cost 21 points of average.",
             "A class name that several tasks have is read with the templates of the last of them.",
             "Reference pictures and those of the task are drawn in orders that begin anew after every merge.",
         ),
