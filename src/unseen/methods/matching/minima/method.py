@@ -137,8 +137,8 @@ class MINIMA(PairMatcher):
             "MegaDepth rendered six times (MD-syn, 480 million pairs): photographs with random homographies, or posed "
             "pairs of your own with the column matches.",
             "AUC at 20 pixels and means over scenes; a filter of posed labels by depth; LightGlue on posed pairs "
-            "with depth (its labels are taken from one homography); SuperPoint, in whose place XFeat stands; other rates "
-            "for early layers.",
+            "with depth (its labels are taken from one homography); SuperPoint, in whose place XFeat stands; other "
+            "rates for early layers.",
             "Tests on METU-VisTIR, DIODE, DSEC and MMIM: no package ships them. Their homographies are read by "
             "`unseen.data.homographies.from_one_based`; pose AUC needs cameras that none of our data has.",
         ),
