@@ -34,7 +34,7 @@ SETTINGS: dict[str, Any] = {"clusters": BUDGET, "samples": BUDGET, "shortest": 1
 HEAD: dict[str, Any] = {"learning_rate": 1e-3, "epochs": 5}
 """Of the linear head, the best of a few on the branch skin."""
 HELD_OUT = 100
-"""Documents that no arm drew, whose queries choose a system."""
+"""Documents that were not drawn, whose queries choose a system; those that stood as negatives are left out."""
 TRIED = ("bm25", "zero-shot", "fusion", "duqgen", "duqgen fusion")
 """What is chosen from without labels."""
 
@@ -138,6 +138,7 @@ def run(case: str, seed: int) -> Result:
         "duqgen": own,
         "duqgen fusion": Fusion.on(own),
         "random": blind,
+        "pointwise": fit(DUQGen(**settings, loss="pointwise"), data, model),
         "query head": fit(DUQGen(**{**settings, **HEAD}), data, query_head(model, width)),
         "true queries": fit(people, data, model),
     }
@@ -160,6 +161,7 @@ def chosen_blindly(arms: Mapping[str, Search], own: DUQGen, data: Collection, ta
     """The system that is best on generated queries of documents held out, as `unseen rank` chooses; and the best."""
     left = np.setdiff1d(np.arange(len(data.corpus)), own.audit_["document"])
     places = np.random.default_rng(seed).permutation(left)[:HELD_OUT]
+    places = places[~np.isin(places, own.audit_["negatives"])]
     shots = [(str(d), str(q)) for q, d in zip(data.examples.left.x, data.examples.right.x)]
     queries, flaws = own.write_queries(data.corpus.x[places], writer(), shots)
     usable = np.flatnonzero(flaws == "")
@@ -203,7 +205,8 @@ LEDGER = (
         "Neural rankers that are pretrained on large data are strong on a collection that they were not adapted to: "
         "better than BM25 (nDCG@10)."),
     promised("terms", better("true queries", "zero-shot", "ndcg@10"),
-        "Without the collection they are not at their best: as many true queries as are drawn here make them better."),
+        "Without the collection they are not at their best: true queries make them better (another synonym of a "
+        "document that is asked for; 80, 100 and 10 in the three collections, where 100 are generated)."),
     not_testable("Training data of high quality for a collection is costly to come by.",
         "A statement about what labels cost."),
     mechanism("terms", better("duqgen", "random", "coverage", by=0.2),
@@ -216,6 +219,8 @@ LEDGER = (
         "A language model writes queries for documents after three examples: four of five can be used."),
     promised("terms", better("duqgen", "zero-shot", "relative", by=0.01),
         "It outperforms the ranker as it is, by one part in a hundred at least."),
+    effect("terms", better("pointwise", "zero-shot", "relative", by=0.01),
+        "So it does with the paper's own loss, a pair alone; the default sets a document against all of its batch."),
     promised("terms", better("duqgen", "fusion", "ndcg@10"),
         "It outperforms the reciprocal ranks of BM25 and the ranker as it is (nDCG@10)."),
     promised("terms", beats_all("duqgen", ("bm25", "zero-shot", "fusion", "rerank"), "ndcg@10"),
@@ -231,16 +236,18 @@ LEDGER = (
     effect("terms", better("duqgen", "query head", "ndcg@10"),
         "Tuning two layers is better than a linear map of the query's vector, learnt from the same queries (nDCG@10)."),
     effect("terms", not_worse("duqgen", "true queries", "ndcg@10", within=0.02),
-        "Generated queries are nearly as effective as true ones of other documents: within .02 nDCG@10."),
+        "Generated queries are nearly as effective as those true ones: within .02 nDCG@10."),
     effect("terms", not_worse("chosen", "best system", "ndcg@10", within=0.01),
         "Not in the paper: the system that is best on generated queries of documents held out is within .01 nDCG@10 of "
         "the one that is best by judgements."),
     effect("terms", at_least("chosen", "right sign", 0.8),
-        "Not in the paper: such queries say in four of five cases rightly whether tuning helps."),
+        "Not in the paper: such queries say in four of five cases rightly whether duqgen is better than the ranker as "
+        "it is."),
     paper_scale("It outperforms the state of the art on 16 of 18 collections of BEIR, with MonoT5-3B and ColBERT.",
         "BEIR, MonoT5-3B, Contriever and LLaMA-2 7B are in no package. With them at hand: unseen rank BEIR_FOLDER "
         "--ranker mono-t5:FOLDER --encoder sentence-transformers:FOLDER --writer causal:FOLDER --samples 1000 "
-        "--set loss=pointwise --set optimizer=adafactor --set learning_rate=2e-5 --set batch_size=128."),
+        "--set loss=pointwise --set optimizer=adafactor --set learning_rate=2e-5 --set weight_decay=5e-5 "
+        "--set batch_size=128."),
     not_testable("An analysis gives a deeper understanding of the method and shows where it can be improved.",
         "A statement about the paper's further sections; the page of `unseen rank` shows what was drawn and written."),
 )

@@ -122,6 +122,11 @@ def _of_names(cells: Cells, validators: Scores) -> Choice:
             f"{name} was chosen: of those that ran, it did best on other kinds of data where names were all that was "
             "known; nothing that is given tells them apart better. No target label was used."
         )
+        if min(rank) == len(BY_NAMES):
+            why = (
+                f"{name} was taken as the first: none of those that ran was tried on other data where names were all "
+                "that was known. No target label was used."
+            )
     made_for = agreed if name == BY_NAMES[0] else None
     return Choice(name, why, _alike(cells, name), validators, made_for)
 

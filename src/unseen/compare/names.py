@@ -62,7 +62,15 @@ def with_folders(target: Domain, classes: ClassSpace, notes: list[str]) -> Domai
     ValueError
         If a folder and a class differ in capitals, spaces and signs alone.
     """
-    if target.y is None or target.classes is None or not target.labeled.any():
+    if target.y is None or not target.labeled.any():
+        return target
+    if target.classes is None:
+        if target.labels.max() >= len(classes):
+            raise ValueError(
+                f"the target's labels have no names; as places in classes they must be below {len(classes)}, got "
+                f"{target.labels.max()}"
+            )
+        notes.append("classes: the target's labels have no names; they are taken as places in the list of classes")
         return target
     used = [target.classes.names[label] for label in np.unique(target.labels[target.labels != UNLABELED])]
     strange = [name for name in used if name not in set(classes.names)]
@@ -113,7 +121,7 @@ def among_samples(
 
 
 def _letters(name: str) -> str:
-    return re.sub(r"[\W_]+", "", name).casefold()
+    return re.sub(r"[\s_-]+", "", name).casefold()
 
 
 def some(names: Sequence[str], most: int = 3) -> str:

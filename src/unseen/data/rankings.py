@@ -173,6 +173,8 @@ def read_judgements(path: str | os.PathLike[str], queries: Domain, corpus: Domai
         if document not in place:
             raise ValueError(f"{file}, judgement {number}: there is no document {document!r} in the corpus")
         try:
+            if not float(grade).is_integer():
+                raise ValueError
             rows[asked[query]][place[document]] = max(int(float(grade)), 0)
         except ValueError as error:
             raise ValueError(f"{file}, judgement {number}: the grade must be an integer; got {grade!r}") from error

@@ -51,6 +51,8 @@ class BM25:
         if self._index is None:
             self._index = module.BM25(k1=self.k1, b=self.b)
             words = module.tokenize(self.texts.tolist(), stopwords="en", return_ids=False, show_progress=False)
+            if not any(words):
+                raise ValueError("corpus must hold words; BM25 drops English stop words, and nothing is left")
             self._index.index(words, show_progress=False)
         documents, scores = [], []
         words = module.tokenize(list(queries), stopwords="en", return_ids=False, show_progress=False)

@@ -144,6 +144,8 @@ def test_palettes_of_voc_are_read_as_indices(tmp_path: Path) -> None:
     value[:10], value[10] = 15, 255
     image = Image.fromarray(value, "P")
     image.putpalette([i for k in range(256) for i in (k, 255 - k, 0)])
+    (tmp_path / "Annotations").mkdir()  # boxes, as a real download has them beside
+    (tmp_path / "Annotations" / "a.xml").write_text("<annotation/>")
     (tmp_path / "SegmentationClass").mkdir()
     image.save(tmp_path / "SegmentationClass" / "a.png")
     domain, found = load_masks(tmp_path)

@@ -78,6 +78,17 @@ def test_a_right_mask_has_all_borders_and_a_moved_one_loses_them() -> None:
     assert np.isnan(boundary_f(np.zeros((5, 5), int), np.zeros((5, 5), int)))
 
 
+def test_what_is_not_known_makes_no_border() -> None:
+    full = np.zeros((40, 40), int)
+    full[10:30, 10:30] = 1
+    gap = full.copy()
+    gap[10:30, 10] = -1  # one side of the square is not known
+    assert boundary_f(gap, full) == 1
+    ring = full.copy()
+    ring[9:11, 9:31] = ring[29:31, 9:31] = ring[9:31, 9:11] = ring[9:31, 29:31] = -1
+    assert np.isnan(boundary_f(ring, full))
+
+
 @pytest.mark.parametrize(
     ("truth", "said", "match"),
     [

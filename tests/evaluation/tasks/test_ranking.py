@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -46,12 +48,12 @@ def test_what_does_not_fit_is_named() -> None:
         per_query(objects([None, None]), np.zeros((2, 3), dtype=int))
 
 
-def test_a_method_is_fitted_asked_and_graded_once() -> None:
+def test_a_method_is_fitted_asked_and_graded_once(tmp_path: Path) -> None:
     corpus = Domain(x=np.array(["red cats", "old dogs", "ships"]), kind="text")
     queries = Domain(
         x=np.array(["dogs", "ships"]), y=objects([np.array([[1, 1]]), np.array([[2, 1]])]), kind="text", task="ranking"
     )
-    exam = Exam(queries)
+    exam = Exam(queries, ledger=tmp_path / "exams.json")
     outcome = Once(grades_of("ranking").grade, verb="rank")(BM25Search(), {"corpus": corpus}, exam)
     assert outcome.metrics["ndcg@10"] == 1
     assert outcome.prediction.documents[:, 0].tolist() == [1, 2]

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -155,6 +156,28 @@ def test_what_does_not_go_together_is_one_line(folder: Path, args: list[str], to
     assert found.returncode == 1
     assert told in found.stderr
     assert "Traceback" not in found.stderr
+
+
+def test_a_table_of_pairs_is_never_written_over_and_a_place_for_a_model_is_looked_at_first(folder: Path) -> None:
+    (folder / "pairs.csv").write_text("first,second\na,b\n")
+    found = unseen(folder, "pairs.csv", "--out", "pairs.html")
+    assert "would write its table over pairs.csv" in found.stderr
+    (folder / "full").mkdir()
+    (folder / "full" / "thesis.txt").write_text("mine")
+    found = unseen(folder, "--tune", "a", "--model", "full")
+    assert "holds other files" in found.stderr
+
+
+def test_pictures_of_one_name_and_those_without_a_partner_are_told(folder: Path, tmp_path: Path, caplog: Any) -> None:
+    for side in ("left", "right"):
+        (tmp_path / side).mkdir()
+        Image.fromarray(scene(1)).save(tmp_path / side / "x.png")
+    Image.fromarray(scene(2)).save(tmp_path / "right" / "alone.png")
+    assert len(job.read(tmp_path / "left", tmp_path / "right")) == 1
+    assert "1 pictures have no partner" in caplog.text
+    Image.fromarray(scene(2)).save(tmp_path / "right" / "x.jpg")
+    with pytest.raises(ValueError, match="have one name"):
+        job.read(tmp_path / "left", tmp_path / "right")
 
 
 def test_folders_without_equal_names_and_tables_without_pictures_are_named(folder: Path, tmp_path: Path) -> None:

@@ -239,7 +239,8 @@ def test_the_three_teachers_are_who_they_should_be() -> None:
 
 def test_exemplars_are_kept_by_herding_and_rehearsed() -> None:
     method = begun(**{**VARIANTS["icarl"], "exemplars": 3})
-    ((x, y),) = method.exemplars_
+    ((x, y, number),) = method.exemplars_
+    assert number == 0
     assert x.shape == (6, 16)
     assert torch.bincount(y).tolist() == [3, 3]
     losses: list[int] = []
@@ -248,6 +249,33 @@ def test_exemplars_are_kept_by_herding_and_rehearsed() -> None:
         patch.setattr(Objective, "rehearsed", lambda self, run: losses.append(self.tied.n_old) or rehearsed(self, run))
         method.partial_fit(source=task(1), **references())
     assert losses == [1] * 7
+
+
+def test_exemplars_that_are_kept_from_a_later_task_on_are_rehearsed_as_that_task() -> None:
+    method = begun(exemplars=0).set_params(exemplars=2)
+    method.partial_fit(source=task(1), **references())
+    assert [number for *_, number in method.exemplars_] == [1]
+    told = {"classes": NAMES[0], "templates": ("a {}.",)}
+    tied = method._references(method.network_, method.network_, None, told)
+    assert tied.n_old == 1
+    assert len(tied.old(0)[2]) == len(NAMES[1])
+    method.partial_fit(source=task(2), **references())
+    assert method.set_params(exemplars=0)._references(method.network_, method.network_, None, told).n_old == 0
+
+
+def test_sentences_as_negatives_want_sentences() -> None:
+    with pytest.raises(ValueError, match="needs a corpus"):
+        ZSCL(**SHORT, negatives="sentences").fit(source=task(0), model=small_dual_encoder())
+
+
+def test_the_teacher_of_every_task_is_the_initial_model_after_training_too() -> None:
+    teachers: list[Any] = []
+    with pytest.MonkeyPatch.context() as patch:
+        made = ZSCL._teacher
+        patch.setattr(ZSCL, "_teacher", lambda *told: teachers.append(made(*told)) or teachers[-1])
+        method = begun()
+        method.partial_fit(source=task(1), **references())
+    assert [digest(weights_of(one)) for one in teachers] == [digest(method.initial_)] * 2
 
 
 def test_herding_takes_first_what_is_nearest_to_the_mean_and_then_what_mends_it() -> None:

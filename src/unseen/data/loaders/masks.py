@@ -219,13 +219,16 @@ def _layout(fs: Any, root: str, names: tuple[str, ...]) -> _Layout:
         entry.lower(): f"{root.rstrip('/')}/{entry}" for entry in below if fs.isdir(f"{root.rstrip('/')}/{entry}")
     }
     pictures = next((folders[key] for key in PICTURES if key in folders), None)
-    masks = next((folders[key] for key in MASKS if key in folders), None)
+    there = [folders[key] for key in MASKS if key in folders]
+    masks = next((folder for folder in there if _files(fs, folder)), there[0] if there else None)  # VOC has XML, too
     told, colours = _class_file(fs, root, below)
     if pictures is None or masks is None or not _files(fs, masks):
         described = [entry for entry in below if entry.endswith(".json")]
         deeper = [e for e in (fs.ls(masks, detail=False) if masks else ()) if e.endswith(".json")]
-        if len(described) + len(deeper) == 1 and pictures is not None:
+        if len(described) + len(deeper) == 1:
             return _coco(fs, f"{root.rstrip('/')}/{described[0]}" if described else deeper[0], title, names)
+        if len(described) + len(deeper) > 1:
+            raise ValueError(f"{root!r} holds {len(described) + len(deeper)} .json files; name the one that is meant")
         found = _files(fs, pictures or root)
         if not found:
             raise ValueError(
@@ -249,7 +252,8 @@ def _layout(fs: Any, root: str, names: tuple[str, ...]) -> _Layout:
     kind, remap = "images and masks", None
     if pictures.lower().endswith("leftimg8bit"):
         kind, default = "Cityscapes", CITYSCAPES
-        if any(mask and mask.endswith("_labelIds.png") for mask in pairs.values()):
+        named = names or told or default
+        if len(named) == len(CITYSCAPES) and any(mask and mask.endswith("_labelIds.png") for mask in pairs.values()):
             remap = dict(zip(CITYSCAPES_IDS, range(len(CITYSCAPES_IDS))))
     elif masks.lower().endswith("segmentationclass"):
         kind, default = "VOC", VOC

@@ -66,16 +66,17 @@ def overlaps(counts: NDArray[np.int64]) -> tuple[FloatArray, NDArray[np.bool_]]:
 def boundary_f(truth: NDArray[Any], prediction: NDArray[Any]) -> float:
     """F measure of the borders of the classes of a mask, the mean over those with a border on either side; NaN if none.
 
-    Pixels of which nothing is known have no border, and none is counted there.
+    Pixels of which nothing is known have no border, and none is counted there nor beside them.
     """
     from scipy.ndimage import binary_dilation
 
     known = truth != UNKNOWN
+    told = ~binary_dilation(~known)
     reach = max(1, round(BORDER * float(np.hypot(*truth.shape))))
     disk = np.hypot(*np.mgrid[-reach : reach + 1, -reach : reach + 1]) <= reach
     scores = []
-    for label in np.union1d(truth[known], prediction[known]):
-        edges = [_edge(mask == label) & known for mask in (truth, prediction)]
+    for label in np.setdiff1d(np.union1d(truth[known], prediction[known]), [UNKNOWN]):
+        edges = [_edge(mask == label) & told for mask in (truth, prediction)]
         near = [binary_dilation(edge, disk) for edge in edges]
         if not (edges[0].any() or edges[1].any()):
             continue

@@ -48,13 +48,23 @@ def match_pictures(
         bool, typer.Option("--renderings", help="Try pictures inverted and as gradients, too.")
     ] = False,
     geometry: Annotated[
-        str, typer.Option(help="homography (flat scene, turned camera) or fundamental (depth, moved camera).")
-    ] = "homography",
-    threshold: Annotated[float, typer.Option(help="Pixels that an inlier may be off.")] = 3.0,
+        str | None,
+        typer.Option(
+            help="homography (flat scene, turned camera; if absent) or fundamental (depth, moved camera).",
+            show_default=False,
+        ),
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="Pixels that an inlier may be off; 3 if absent.", show_default=False)
+    ] = None,
     limit: Annotated[
-        int,
-        typer.Option(help="Pixels of the longer side; larger pictures are made smaller, points scaled back.", min=32),
-    ] = 1200,
+        int | None,
+        typer.Option(
+            help="Pixels of the longer side, 1200 if absent; larger pictures are made smaller, points scaled back.",
+            min=32,
+            show_default=False,
+        ),
+    ] = None,
     points: Annotated[int, typer.Option(help="Most points of a picture.", min=16)] = 2048,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Hyperparameter of --tune as name=value.", show_default=False)
@@ -74,9 +84,8 @@ def match_pictures(
 
     given = settings_of(settings or [])
     _check(first, out, matcher, tune, model, given)
-    ways: dict[str, Any] = {
-        "longest": limit, "rotations": rotations, "geometry": geometry, "threshold": threshold,
-    }  # fmt: skip
+    told = {"longest": limit, "rotations": rotations or None, "geometry": geometry, "threshold": threshold}
+    ways: dict[str, Any] = {key: value for key, value in told.items() if value is not None}  # a saved one has its own
     pairs = None if first is None else job.read(first, second)
     method: Any
     if tune is not None:
@@ -94,8 +103,8 @@ def match_pictures(
             say(f"the matcher is in {model}")
     else:
         name = matcher or "auto"
-        if renderings or name != "auto":
-            ways["renderings"] = renderings or name == "auto"
+        if renderings:
+            ways["renderings"] = True
         method = job.make(name, points=points, **ways)
     if pairs is None:
         return
@@ -125,7 +134,13 @@ def _check(
     model: Path | None,
     given: dict[str, Any],
 ) -> None:
-    """Refuse options that do not go together, before any work."""
+    """Refuse options that do not go together, and what would be written over, before any work."""
+    if out is not None and first is not None and out.with_suffix(".csv").resolve() == Path(first).resolve():
+        raise ValueError(f"--out {out} would write its table over {first}; take another name")
+    if model is not None:
+        from unseen.nn.state import refuse_foreign
+
+        refuse_foreign(model, ("state.json", "state.safetensors"))
     if first is None and (tune is None or model is None):
         raise ValueError("name two pictures, such as: unseen match a.jpg b.jpg --out matches.html")
     if tune is not None and matcher not in (None, "xfeat", "xfeat+lighterglue"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,6 +23,8 @@ from unseen.nn.protocols import Matches
 from unseen.nn.state import load_state
 from unseen.nn.two_view import LEAST, View, two_view
 from unseen.runtime import track
+
+log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -109,14 +112,28 @@ def read(first: str | os.PathLike[str], second: str | os.PathLike[str] | None = 
     if not names:
         some = ", ".join(str(next(iter(part.values()), folder)) for part, folder in zip(files, (a, b)))
         raise ValueError(f"the folders have no pictures of equal names (endings aside), such as: {some}")
+    alone = sorted(
+        str(path) for mine, other in (files, files[::-1]) for name, path in mine.items() if name not in other
+    )
+    if alone:
+        log.warning("%d pictures have no partner of the same name, such as %s", len(alone), alone[0])
     left, right = ([part[name] for name in names] for part in files)
     return _of_files(left, right, names)
 
 
 def _pictures(folder: Path) -> dict[str, Path]:
     """Pictures of a folder by their path in it without ending."""
-    files = (path for path in sorted(folder.rglob("*")) if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
-    return {str(path.relative_to(folder).with_suffix("")): path for path in files}
+    made: dict[str, Path] = {}
+    for path in _files(folder):
+        key = str(path.relative_to(folder).with_suffix(""))
+        if key in made:
+            raise ValueError(f"{made[key]} and {path} have one name without endings; rename one")
+        made[key] = path
+    return made
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()]
 
 
 def _of_files(left: Sequence[Path], right: Sequence[Path], names: Sequence[str]) -> Pairs:
@@ -161,10 +178,11 @@ def photographs(folder: str | os.PathLike[str]) -> Domain:
     path = Path(folder)
     if not path.is_dir():
         raise FileNotFoundError(f"there is no folder {os.fspath(folder)!r}")
-    files = _pictures(path)
+    files = _files(path)
     if not files:
         raise ValueError(f"{os.fspath(folder)} holds no pictures")
-    return Domain(x=image_files(list(files.values())), kind="image", ids=np.array(list(files)), name=path.name)
+    ids = np.array([str(file.relative_to(path)) for file in files])
+    return Domain(x=image_files(files), kind="image", ids=ids, name=path.name)
 
 
 # -- matchers ----------------------------------------------------------------------------------------------

@@ -85,8 +85,14 @@ def rank(
         if file is not None and not file.parent.is_dir():
             raise ValueError(f"{name}: there is no folder {str(file.parent)!r}")
     if model is not None and queries is None and (model / "state.json").exists() and not corpus.is_dir():
+        for name, value in {"--qrels": qrels, "--examples": examples, "--set": settings, "--json": as_json}.items():
+            if value:
+                raise ValueError(f"--model with a saved ranker takes queries, --k and --run only; got {name}")
         _ask(model, read_queries(corpus), k, run)
         return
+    if queries is None and not corpus.is_dir():
+        told = "" if model is None else f", or a saved ranker: there is none in {str(model)!r}"
+        raise ValueError(f"queries: name a file of them{told}")
     from unseen.jobs.retrieval import job
     from unseen.jobs.retrieval.page import write_page
 

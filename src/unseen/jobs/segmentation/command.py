@@ -103,6 +103,9 @@ def _predict(model: Path, target: str, out: Path) -> None:
     from unseen.nn.state import write_folder
     from unseen.report.tasks import looks_of
 
+    mine = model.resolve()
+    if out.resolve() in (mine, mine.parent, mine / "model"):
+        raise ValueError(f"{out} holds the model that is used; name another --out")
     saved = job.SegmentModel.load(model)
     domain, masks, sure = saved.predict(target)
     write_folder(out, lambda folder: job.write_masks(domain, masks, folder / "masks"))

@@ -165,7 +165,7 @@ def segment(
         If an argument cannot be, the source has no masks, or the model has another number of classes.
     """
     say = say or (lambda line: None)
-    _check(methods, shots, size, steps)
+    _check(methods, shots, size, steps, settings or {})
     with stages() as seconds:
         with stage("reading"):
             known, findings = _read(source, classes, size, ignore)
@@ -211,7 +211,7 @@ def segment(
                 for row in table:
                     row |= {"graded": GRADES.grade(truth, said[row["method"]], space)}
                 graded = truth
-    why = _why(table, chosen, together, len(adapted), graded is not None)
+    why = _why(table, chosen, together, len(adapted), graded is not None, fitting is not held and model is None)
     about = {"shots": len(adapted), "size": size, "crop": crop, "seed": seed, "training": dataclasses.asdict(training)}
     about["target"] = None if of_target is None else dataclasses.asdict(of_target)
     return Segmentation(
@@ -222,7 +222,7 @@ def segment(
 # -- what comes in -----------------------------------------------------------------------------------------
 
 
-def _check(methods: Sequence[str], shots: int, size: int, steps: int | None) -> None:
+def _check(methods: Sequence[str], shots: int, size: int, steps: int | None, settings: Mapping[str, Any]) -> None:
     if not methods:
         raise ValueError("methods must name one at least")
     for name in methods:
@@ -234,6 +234,10 @@ def _check(methods: Sequence[str], shots: int, size: int, steps: int | None) -> 
             raise ValueError(f"methods must give masks: {', '.join((SOURCE_ONLY, *segmenters()))}; got {slug!r}")
         if preset and preset not in card.presets:
             raise ValueError(f"{slug} has the presets {', '.join(card.presets)}; got {preset!r}")
+    slugs = {name.partition(":")[0] for name in methods} - {SOURCE_ONLY}
+    for key in settings:
+        if not any(key in registry.get(slug)().get_params() for slug in slugs):
+            raise ValueError(f"settings: none of {', '.join(methods)} has a hyperparameter {key!r}")
     if len(set(methods)) < len(methods):
         raise ValueError(f"methods must be named once each; got {', '.join(methods)}")
     if shots < 1:
@@ -324,7 +328,7 @@ def _arm(
     known = cls().get_params()
     given = dict(cls.card.presets.get(preset or "default", {}))
     if steps is not None and "candidates" in known:
-        given["candidates"] = steps * known["batch_size"]
+        given["candidates"] = steps * int(settings.get("batch_size", known["batch_size"]))
     elif steps is not None and given.get("steps", 1) != 0:
         given["steps"] = steps
     given |= {"crop": crop} if "crop" in known else {}
@@ -373,11 +377,15 @@ def choose(table: Sequence[Mapping[str, Any]]) -> str:
     return str(best["method"])
 
 
-def _why(table: Sequence[Mapping[str, Any]], chosen: str, together: float, shots: int, graded: bool) -> tuple[str, ...]:
+def _why(
+    table: Sequence[Mapping[str, Any]], chosen: str, together: float, shots: int, graded: bool, apart: bool
+) -> tuple[str, ...]:
     rows = {row["method"]: row for row in table}
     own = rows[chosen]
     lines = [
-        f"{chosen} has {own['look']:.3f} mIoU on held-out labelled pictures that were given the look of the target"
+        f"{chosen} has {own['look']:.3f} mIoU on "
+        + ("held-out labelled pictures" if apart else "labelled pictures that it may have been trained on")
+        + " that were given the look of the target"
     ]
     if SOURCE_ONLY in rows and chosen != SOURCE_ONLY:
         lines[0] += f", the unadapted network {rows[SOURCE_ONLY]['look']:.3f}"
@@ -385,7 +393,8 @@ def _why(table: Sequence[Mapping[str, Any]], chosen: str, together: float, shots
         lines[0] += f"; none of the others is better by more than {MARGIN:g}, so nothing is adapted"
     lines.append(
         f"that look is imitated by statistics of {shots} picture{'s' if shots > 1 else ''}: it says nothing of other "
-        "shapes, drawings or scenes, so the score is no estimate of how good the masks are"
+        "shapes, drawings or scenes, so the score is no estimate of how good the masks are; arms that train on such "
+        "imitations (fda) are favoured by it"
     )
     lines.append(f"all {len(table)} arms call {together:.0%} of the target's pixels the same")
     if graded:

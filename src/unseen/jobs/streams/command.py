@@ -46,7 +46,13 @@ def continue_(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Hyperparameter of zscl as name=value.", show_default=False)
     ] = None,
-    held_out: Annotated[float, typer.Option(help="Share of each task that is asked about and never learnt.")] = 0.25,
+    held_out: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of each task that is asked about and never learnt, the same in all calls; 0.25 if absent.",
+            show_default=False,
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed.", min=0)] = 0,
     bundle: WithEncoder = False,
     trust: Trust = False,

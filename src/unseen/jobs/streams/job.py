@@ -36,6 +36,10 @@ Train = Literal["auto", "heads", "all"]
 Data = str | os.PathLike[str] | Domain
 
 
+HELD_OUT = 0.25
+"""Share of each task that is asked about and never learnt, where none is told."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Task:
     """A task of the stream: what is learnt from, and what is asked.
@@ -60,15 +64,18 @@ class History:
         What the stream began with.
     train : {"heads", "all"}
     tasks : list of dict
-        `name`, `classes`, `mark`, `learnt`, `exam` (samples that are asked about) and `credits` of each that was named.
+        `name`, `classes`, `mark`, `learnt` and `exam` (samples that are asked about) of each that was named.
     rows : list of dict
         `after`, and `accuracy` by task: a stage each, of which the first is the zero-shot start.
+    held_out : float
+        Share of each task that is asked about and never learnt: the same in all calls.
     """
 
     encoder: str
     train: Literal["heads", "all"]
     tasks: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     rows: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    held_out: float = HELD_OUT
 
     def task(self, name: str) -> dict[str, Any] | None:
         """What is known of a task of this name."""
@@ -98,7 +105,7 @@ def continue_stream(
     train: Train = "auto",
     preset: str | None = None,
     settings: Mapping[str, Any] | None = None,
-    held_out: float = 0.25,
+    held_out: float | None = None,
     seed: int = 0,
     with_encoder: bool = False,
     trust: bool = False,
@@ -129,8 +136,9 @@ def continue_stream(
         stream stays with what it began with; "auto" begins with heads.
     preset, settings, seed
         Of the method zscl; the preset "heads" where heads train, else "default".
-    held_out : float in (0, 1)
-        Share of each task's samples that are never learnt from and asked about, chosen by their content.
+    held_out : float in (0, 1), optional
+        Share of each task's samples that are never learnt from and asked about, chosen by their content; a stream stays
+        with what it began with, 0.25 if absent.
     with_encoder, trust
         As in `Bundle.save` and `Bundle.load`.
     say : callable (line) -> None
@@ -147,30 +155,36 @@ def continue_stream(
     FileExistsError
         If `out` is a folder of other things.
     """
-    if not 0 < held_out < 1:
+    if held_out is not None and not 0 < held_out < 1:
         raise ValueError(f"held_out must lie in (0, 1); got {held_out!r}")
     if train not in ("auto", "heads", "all"):
         raise ValueError(f"train must be auto, heads or all; got {train!r}")
     refuse_foreign(Path(out), WRITTEN)
     before = _saved(model, trust)
     if before is None:
-        history = History(os.fspath(model), "all" if train == "all" else "heads")
+        history = History(os.fspath(model), "all" if train == "all" else "heads", held_out=held_out or HELD_OUT)
     else:
         history = before[1]
+        if held_out not in (None, history.held_out):
+            raise ValueError(
+                f"held_out: this stream holds out {history.held_out:g}, and has learnt from the rest; got {held_out:g}"
+            )
         if train not in ("auto", history.train):
             raise ValueError(f"train: this stream began with {history.train}; it cannot go on with {train}")
-    asked = [_task(data, held_out) for data in tasks]
-    watched = [_task(data, held_out) for data in also]
+    asked = [_task(data, history.held_out) for data in tasks]
+    watched = [_task(data, history.held_out) for data in also]
     _check_names(asked, watched, history)
     new = [task for task in asked if not (history.task(task.name) or {"learnt": False})["learnt"]]
     if not new:
         raise ValueError("tasks: all of them were learnt before; name one that is new")
     pool = None if reference is None else _pictures(reference)
+    if pool is None:
+        say("no reference pictures: each task's own stand in; those of other things hold the model better (reference)")
     sentences = _sentences(texts)
     method, bundle = (
         _begin(history, preset, settings or {}, seed, trust)
         if before is None
-        else _go_on(before[0], preset, settings or {}, seed)
+        else _go_on(before[0], history, preset, settings or {}, seed)
     )
     reading = bundle.encoder
     given: dict[str, Any] = {"corpus": sentences, "prompts": prompts}
@@ -224,7 +238,9 @@ def _saved(model: str | os.PathLike[str], trust: bool) -> tuple[Bundle, History]
         told = json.loads(read_plain(folder / ABOUT))
         if told["format"] != FORMAT:
             raise ValueError(f"it is of format {told['format']!r}")
-        return bundle, History(told["encoder"], told["train"], told["tasks"], told["rows"])
+        return bundle, History(
+            told["encoder"], told["train"], told["tasks"], told["rows"], float(told.get("held_out", HELD_OUT))
+        )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"model: {folder / ABOUT} does not tell the stream: {error}") from error
 
@@ -240,27 +256,32 @@ def _begin(
         raise ValueError(f"model: {history.encoder!r} has one tower; name a two-tower encoder, such as lite-clip, or a "
                          "folder that `unseen continue` wrote")  # fmt: skip
     if history.train == "all":
-        return _method(None, preset or "default", settings, seed), _Towers(encoder, True, (), whole_towers(encoder))
+        return _method(None, history, preset, settings, seed), _Towers(encoder, True, (), whole_towers(encoder))
     heads = tower_heads(encoder)
-    return _method(None, preset or "heads", settings, seed), _Towers(heads.reading, False, (), heads.towers)
+    return _method(None, history, preset, settings, seed), _Towers(heads.reading, False, (), heads.towers)
 
 
-def _go_on(bundle: Bundle, preset: str | None, settings: Mapping[str, Any], seed: int) -> tuple[ZSCL, _Towers]:
+def _go_on(
+    bundle: Bundle, history: History, preset: str | None, settings: Mapping[str, Any], seed: int
+) -> tuple[ZSCL, _Towers]:
     """The method of a saved model, with other settings if some are told."""
     from unseen.encoders.trainable import attach
 
     assert isinstance(bundle.method, ZSCL)
     assert bundle.encoder is not None
     attach(bundle.method.network_, bundle.encoder)
-    method = _method(bundle.method, preset, settings, seed)
+    method = _method(bundle.method, history, preset, settings, seed)
     return method, _Towers(bundle.encoder, bundle.whole, bundle.credits)
 
 
-def _method(saved: ZSCL | None, preset: str | None, settings: Mapping[str, Any], seed: int) -> ZSCL:
+def _method(saved: ZSCL | None, history: History, preset: str | None, settings: Mapping[str, Any], seed: int) -> ZSCL:
+    """The method with a preset on top of the rates that heads or whole towers want."""
     presets = ZSCL.card.presets
     if preset is not None and preset not in presets:
         raise ValueError(f"preset must be one of {', '.join(presets)}; got {preset!r}")
-    told = {**presets.get(preset or "", {}), **settings, "random_state": seed}
+    base = presets["heads"] if history.train == "heads" else {}
+    told = {**base, **presets.get(preset or "", {})} if preset or saved is None else {}
+    told |= {**settings, "random_state": seed}
     if saved is None:
         return ZSCL().set_params(**told)
     return saved.set_params(**(ZSCL().get_params() if preset else {}) | told)

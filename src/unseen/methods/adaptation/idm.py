@@ -124,7 +124,11 @@ class IDM(SegmentingMethod):
         notes=(
             "No official code was found: the abstract gives the structure (selection by uncertainty, patch-wise "
             "mixing, prototype-based information maximisation, no style network); forms and numbers are those of the "
-            "works that it builds on, and all of them are hyperparameters.",
+            "works that it builds on. Most are hyperparameters; fixed are: lambda even in [0, 1] (no Beta), running "
+            "means of .9, windows of 64 and 16 candidates, crops of half to all of a side, Adam at 1e-3, not 5e-4.",
+            "BatchNorm also measures mixtures and crops of the target where these losses are on.",
+            "On cases that nobody had looked at it gained 2.7 points of mIoU; matching the colours of the one picture "
+            "gained 6.9 and Fourier adaptation 5.9, and the network forgets the look that it came from.",
             "Weights of mixing and information rise over the first half, and the teacher moves faster (.97, and a "
             "plain mean at first) than in long trainings (.99 to .999): here a hundred steps are many.",
             "BatchNorm layers measure crops of the one picture before the first step (`measure_first`), which the "

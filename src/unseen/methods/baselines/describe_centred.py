@@ -83,7 +83,7 @@ class DescribeCentred(NetworkMethod):
 
 
 def estimated_shares(p: Float[Tensor, "m c"], bound: float) -> Float[Tensor, " c"]:
-    """Shares of the classes by the EM algorithm, each within a factor `bound` of the uniform one."""
+    """Shares of the classes by the EM algorithm, within a factor `bound` of the uniform ones before they sum to 1."""
     n = p.shape[1]
     shares = torch.as_tensor(mlls(p.double().numpy(), np.full(n, 1 / n))).float().clamp(1 / (bound * n), bound / n)
     return shares / shares.sum()

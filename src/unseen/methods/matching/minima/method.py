@@ -36,6 +36,8 @@ from unseen.runtime import current
 
 EPOCH = 50
 """Steps between two entries of the history."""
+FOLDS = 0.4
+"""A warp from which on some random homographies fold or mirror the picture."""
 DEFAULT = ("visible", "visible", "event", "sketch", "infrared", "normal")
 """What is drawn from; what stands twice is drawn twice as often."""
 RELEASED = ("visible", "infrared", "depth", "normal")
@@ -68,7 +70,7 @@ class MINIMA(PairMatcher):
         Most labelled points of a pair.
     learning_rate : float, > 0
         Of Adam, from its first step straight down to 0.
-    warp : float in [0, 1]
+    warp : float in [0, 0.4]
         How far corners are moved by a random homography, of the crop's side.
     turn : float, >= 0
         Degrees by which the second crop is turned either way, beside.
@@ -125,6 +127,8 @@ class MINIMA(PairMatcher):
             "likewise.",
             "Pictures become grey by luma after the engine; XFeat itself averages channels, which makes both colours "
             "of events one grey.",
+            "Measured with one seed and by the area under the corner error. By matches right within 3 pixels events "
+            "gain .02, and nothing is gained over raw, inverted and gradient pictures.",
             "`visible` stands twice in the default list: a third of the pairs stay as they were.",
         ),
         left_out=(
@@ -132,6 +136,9 @@ class MINIMA(PairMatcher):
             "takes them.",
             "MegaDepth rendered six times (MD-syn, 480 million pairs): photographs with random homographies, or posed "
             "pairs of your own with the column matches.",
+            "AUC at 20 pixels and means over scenes; a filter of posed labels by depth; LightGlue on posed pairs "
+            "with depth (its labels are taken from one homography); SuperPoint, in whose place XFeat stands; other "
+            "rates for early layers.",
             "Tests on METU-VisTIR, DIODE, DSEC and MMIM: no package ships them. Their homographies are read by "
             "`unseen.data.homographies.from_one_based`; pose AUC needs cameras that none of our data has.",
         ),
@@ -182,6 +189,8 @@ class MINIMA(PairMatcher):
         for name in self.modalities:
             if not modality(name).aligned:
                 raise ValueError(f"modalities must keep pixels in place, or labels are lost; {name!r} does not")
+        if self.warp > FOLDS:
+            raise ValueError(f"warp must be at most {FOLDS}, beyond which pictures fold; got {self.warp}")
         if self.weights and (
             len(self.weights) != len(self.modalities) or min(self.weights) < 0 or not sum(self.weights)
         ):

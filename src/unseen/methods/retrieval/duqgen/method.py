@@ -144,13 +144,19 @@ class DUQGen(NeuralSearch):
         left_out=(
             "Gradient accumulation (8 x 16): a batch is taken whole, as small rankers allow.",
             "ColBERT's vectors of tokens: its loss, rate and batch are the preset colbert, on one vector per text.",
-            "InPars' selection of queries by likelihood, a baseline of the paper: a writer gives no likelihoods.",
+            "InPars' selection of queries by likelihood, a baseline of the paper: a writer gives no likelihoods. "
+            "Drawing from the largest cluster alone, another one; random drawing is an arm of the claim.",
+            "What is forgotten of the collection that a ranker was made on is not measured. BM25 has one field.",
         ),
         notes=(
             "Where nothing of the budget is left, the official code gives every cluster one more document; here none.",
             "The official code does not keep a query's own document out of its negatives; here it is.",
             "A small bi-encoder, a 135M language model and the rates of `presets['default']` stand for MonoT5-3B and "
             "LLaMA-2 7B, which the preset paper and `unseen.nn.rankers.ranker('mono-t5:...')` are for.",
+            "The default loss sets a document against all others of its batch; the paper's, each pair alone, is the "
+            "preset paper, whose Adafactor is torch's: its steps scale with the weights. Here it gained nothing.",
+            "Documents are clustered, and negatives found, by unit vectors of MiniLM; the paper has Contriever's, not "
+            "normalised.",
             "Queries that repeat an example of the prompt, or 20 words and more of the document, are put aside, too.",
         ),
         cost=60.0,
@@ -246,7 +252,7 @@ class DUQGen(NeuralSearch):
         return Triples(queries, positive, bottom_negatives(found, positive, self.negatives, corpus.x))
 
     def tune_ranker(self, model: nn.Module, triples: Triples, texts: NDArray[Any]) -> nn.Module:
-        """Steps 12 and 13, on a copy: one epoch, so that it forgets little of what it knew."""
+        """Steps 12 and 13, on a copy: one epoch."""
         ranker = copy.deepcopy(model).eval()  # without dropout: a rate of 0 leaves every score as it was
         weights = [p for p in ranker.parameters() if p.requires_grad]
         make = {"adamw": torch.optim.AdamW, "adafactor": torch.optim.Adafactor}[self.optimizer]
