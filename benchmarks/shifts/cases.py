@@ -80,7 +80,11 @@ FRESH: dict[str, Family] = {
     "findings": lambda data: fresh.findings(),
 }
 """Families that confirm what was learnt from the others; nothing is learnt from them."""
-ALL = {**FAMILIES, **FRESH}
+
+
+def every() -> dict[str, Family]:
+    """All families, those that teach first."""
+    return {**FAMILIES, **FRESH}
 
 
 def data_folder() -> Path:
@@ -100,7 +104,7 @@ def root_of(cache: Path | None) -> Path:
 def names(family: str | None = None, *, cache: Path | None = None) -> list[str]:
     """Names of the cases that are made, in the order of the families; of one family if it is named."""
     kept = [json.loads(file.read_text(encoding="utf-8")) for file in root_of(cache).glob("cases/*.json")]
-    order = list(ALL)
+    order = list(every())
     kept = [record for record in kept if record["family"] in order]  # another version may have made others
     kept.sort(key=lambda record: (order.index(record["family"]), record["place"]))
     return [record["name"] for record in kept if family in (None, record["family"])]
@@ -139,7 +143,7 @@ def make(
     for family in families:
         started, n, new, made = time.process_time(), 0, 0, []
         try:
-            for place, case in enumerate(ALL[family](data or data_folder())):
+            for place, case in enumerate(every()[family](data or data_folder())):
                 case.check()
                 new += keep(case, place, cache)
                 made.append(case.name)
@@ -238,7 +242,7 @@ def listing(families: Sequence[str], data: Path, cache: Path | None) -> Iterator
     for family in families:
         known = names(family, cache=cache)
         try:
-            for case in (load(name, cache=cache) for name in known) if known else ALL[family](data):
+            for case in (load(name, cache=cache) for name in known) if known else every()[family](data):
                 classes = f"{len(np.unique(case.source.labels))}/{len(np.unique(case.target.labels))}"
                 samples = f"{len(case.source)}/{len(case.target)}"
                 views = ("view",) if known and "view" in case.target.columns else ()
@@ -273,7 +277,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for flag in ("list", "make", "scores"):
         parser.add_argument(f"--{flag}", action="store_true")
-    parser.add_argument("--families", nargs="+", choices=list(ALL), default=list(FAMILIES))
+    parser.add_argument("--families", nargs="+", choices=list(every()), default=list(FAMILIES))
     parser.add_argument("--data", type=Path, default=data_folder())
     parser.add_argument("--cache", type=Path)
     given = parser.parse_args()

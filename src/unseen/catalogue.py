@@ -132,7 +132,8 @@ class Given:
         """Why `method` cannot run on this, in words; None if it can."""
         card = method.card
         if card.task != self.task:
-            return f"is for labels that are {card.task}, not {self.task}"
+            ask = f" ({card.commands[0]})" if card.commands else ""
+            return f"is for labels that are {card.task}, not {self.task}{ask}"
         if self._on_probabilities(method):
             if "classes" not in self.inputs or "source" not in self.inputs:
                 return "works on probabilities over classes with a distance between them: give --source and --classes"

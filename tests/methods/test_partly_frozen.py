@@ -13,6 +13,7 @@ from torch import Tensor
 from unseen.data.domain import Domain
 from unseen.methods import METHODS, card, get
 from unseen.methods.base import Method, signatures
+from unseen.methods.needs import TrainableTowers
 from unseen.nn.classifier import Classifier
 from unseen.nn.convnet import small_convnet
 from unseen.nn.freezing import frozen
@@ -23,7 +24,12 @@ def words(slug: str) -> set[str]:
     return {word for way in signatures(get(slug)) for word in (*way.required, *way.optional)}
 
 
-SLUGS = [slug for slug in METHODS if card(slug).trains and "image" in card(slug).modalities and "model" in words(slug)]
+SLUGS = [
+    slug
+    for slug in METHODS
+    if card(slug).trains and card(slug).task == "class" and "image" in card(slug).modalities and "model" in words(slug)
+    if card(slug).needed(TrainableTowers) is None  # two towers that say themselves what trains
+]
 SETTINGS: list[tuple[str, dict[str, Any]]] = [
     *((slug, {}) for slug in SLUGS),
     ("fewshot-sfda", {"strategy": "bn-head"}),

@@ -51,7 +51,7 @@ def segment(
     seed: Annotated[int, typer.Option(help="Seed.", min=0)] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Segment pictures that look unlike the labelled ones, from one of them without a mask.
+    """Segment pictures of another look, from one without a mask.
 
     With a saved --model and no SOURCE, pictures get their masks and nothing is learnt.
 

@@ -178,6 +178,8 @@ class Fusion(NeuralSearch):
     ----------
     constant : float, > 0
         Added to ranks: the larger, the less the first places count.
+    candidates, depth
+        Of the ranker, as in `NeuralSearch`: what it ranks, all documents or those that BM25 finds first, and how many.
 
     References
     ----------

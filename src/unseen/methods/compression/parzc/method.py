@@ -114,6 +114,7 @@ class ParZC(Method):
         modalities={"features"},
         task="value",
         protocols={"nas"},
+        commands=("unseen nas rank cells-digits --trained 40",),
         presets={
             "default": {},
             "reference": {

@@ -70,7 +70,9 @@ class DUQGen(NeuralSearch):
         The document against all others of the batch; binary cross-entropy, as MonoT5; triples, as ColBERT; the document
         against its negatives.
     optimizer : {"adamw", "adafactor"}
+        Of the ranker's weights; the steps of Adafactor scale with the weights.
     learning_rate, weight_decay : float
+        Its rate at the end of the warm-up, and the share of the weights that a step of that rate takes away.
     warmup : float in [0, 1]
         Share of the steps in which the learning rate grows.
     batch_size, epochs : int
