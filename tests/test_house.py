@@ -33,6 +33,13 @@ def tree(file: Path) -> ast.Module:
     return ast.parse(file.read_text(), file.name)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _parsed() -> None:
+    """Read and parse every file once, before the first rule."""
+    for file in FILES:
+        tree(file)
+
+
 def wrong(rule: Rule, files: Iterable[Path] = FILES) -> list[str]:
     """What a rule has against files, each with its file."""
     return [f"{relative(file)}: {told}" for file in files for told in rule(file)]
