@@ -106,6 +106,9 @@ def pytest_sessionfinish(session: Any) -> None:
     if session.config.getoption("--write-long"):
         long = {name.partition("[")[0] for name, of in took.items() if of.get("call", 0) > 0.6 * SECOND}
         long |= {name.partition("::")[0] for name, of in took.items() if of.get("setup", 0) > SECOND}
+        run = {name.partition("[")[0] for name in took} | {name.partition("::")[0] for name in took}
+        named = set(LONG.read_text(encoding="utf-8").splitlines()) if LONG.exists() else set()
+        long |= named - run  # a run of some tests says nothing of the others
         LONG.write_text("".join(f"{name}\n" for name in sorted(long)), encoding="utf-8")
     if session.config.getoption("--short"):
         over = {name: of["call"] for name, of in took.items() if of.get("call", 0) > 2 * SECOND}

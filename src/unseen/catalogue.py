@@ -133,7 +133,7 @@ class Given:
         card = method.card
         if card.task != self.task:
             ask = f" ({card.commands[0]})" if card.commands else ""
-            return f"is for labels that are {card.task}, not {self.task}{ask}"
+            return f"is for another task, {card.task}{ask}"
         if self._on_probabilities(method):
             if "classes" not in self.inputs or "source" not in self.inputs:
                 return "works on probabilities over classes with a distance between them: give --source and --classes"

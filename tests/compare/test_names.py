@@ -108,6 +108,11 @@ def test_what_did_best_elsewhere_is_chosen_with_and_without_a_consensus():
     assert "did best on other kinds of data" in found.results["chosen"]["why"]
 
 
+def test_a_choice_among_what_was_never_studied_says_so():
+    found = run(*world(), methods="shot,aad")
+    assert "none of those that ran was tried on other data" in found.results["chosen"]["why"]
+
+
 def test_no_estimate_is_given_for_an_encoder_that_was_not_studied():
     found = run(*world())
     assert found.results["estimate"] is None
@@ -176,6 +181,21 @@ def test_names_that_differ_in_capitals_alone_are_refused():
     target, classes = world()
     with pytest.raises(ValueError, match="'Cat' what classes call 'cat'"):
         prepare(target=target.replace(classes=ClassSpace(names=("Cat", "dog", "horse"))), classes=classes)
+
+
+def test_names_that_differ_in_signs_are_two():
+    target, _ = world()
+    given = ClassSpace(names=("C", "C++", "C#"))
+    ready = prepare(target=target.replace(classes=given), classes=world()[1].replace(names=("C", "C++", "Java")))
+    assert any("'C#'" in note for note in ready.notes)
+
+
+def test_labels_without_names_are_places_in_the_list_of_classes():
+    target, classes = world()
+    bare = target.replace(classes=None)
+    assert any("places in the list" in note for note in prepare(target=bare, classes=classes).notes)
+    with pytest.raises(ValueError, match="must be below 2, got 2"):
+        prepare(target=bare, classes=ClassSpace(names=NAMES[:2], embeddings=classes.embeddings[:2]))
 
 
 # -- errors, before any work -----------------------------------------------------------------------------------

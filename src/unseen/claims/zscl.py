@@ -14,7 +14,7 @@ import torch
 
 from unseen.claims import worlds
 from unseen.claims.base import Claim, Experiment, Result
-from unseen.claims.conditions import beats_all, better, equals, not_worse
+from unseen.claims.conditions import beats_all, better, not_worse
 from unseen.claims.drawings import by
 from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale, promised
 from unseen.claims.task_streams import (
@@ -40,8 +40,6 @@ from unseen.methods.baselines.linear_probe import LinearProbe
 from unseen.methods.baselines.prototypes import Prototypes
 from unseen.methods.multimodal.zscl import VARIANTS, ZSCL
 from unseen.methods.multimodal.zscl.losses import distill
-from unseen.nn.state import digest
-from unseen.nn.weight_space import weights_of
 
 BUDGET: Mapping[str, Any] = {
     "iterations": 60, "warm_up": 6, "average_every": 6, "batch_size": 32, "learning_rate": 1e-3,
@@ -81,12 +79,10 @@ def streamed(case: str, seed: int) -> Result:
     tasks = [task(split, name, seed) for name in ORDERS[split][int(order) - 1]]
     held = references(split)
     start = small_towers()
-    before = digest(weights_of(start))
     table: Result = {}
     for arm, settings in ARMS.items():
         table[arm] = _graded(arm, settings, tasks, held, seed)
     table["linear probe"] = stream_scores(_probed(tasks, table["zero-shot"], start))
-    table["towers"] = {"changed": float(digest(weights_of(start)) != before)}
     return table
 
 
@@ -212,8 +208,9 @@ LEDGER = (
         "Consolidation prevents a large shift in parameter space: the weights end nearer to the initial ones."),
     mechanism("streamed", better("zscl*", "distillation alone", "moved", lower=True),
         "Averaging weights during training prevents a large shift in parameter space."),
-    mechanism("streamed", equals("towers", "changed", 0.0),
-        "The initial model is the teacher throughout: no weight of it changes."),
+    not_testable("The initial model is the teacher throughout: no weight of it changes.",
+        "No figure could fail: what was hashed is the model that is given, of which a copy trains. A test looks at the "
+        "teacher of every task, to the bit."),
     promised("streamed", better("zscl", "fine-tuning", "transfer"),
         "ZSCL prevents the degradation: its transfer is better than fine-tuning's."),
     effect("streamed", not_worse("zscl", "zero-shot", "transfer", within=0.04),

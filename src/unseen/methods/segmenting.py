@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from unseen.data.domain import Domain
+from unseen.data.pixels import one_size
 from unseen.data.tasks.base import objects
 from unseen.methods.base import Method
 from unseen.methods.verbs import gives
@@ -55,6 +56,12 @@ class SegmentingMethod(Method):
     def network(self) -> nn.Module:
         """The fitted network."""
         return self.network_
+
+
+def check_crop(source: Domain, crop: int | None) -> None:
+    """Raise `ValueError` if pictures of unlike sizes shall be batched whole."""
+    if crop is None and one_size(source) is None:
+        raise ValueError("source holds pictures of unlike sizes; tell a crop, the side of random squares of them")
 
 
 def checked_model(model: nn.Module, source: Domain | None = None) -> SegmentationNetwork:

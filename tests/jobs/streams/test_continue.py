@@ -92,6 +92,23 @@ def test_a_stream_is_learnt_saved_predicts_and_goes_on(clip: str, tmp_path: Path
     assert len(json.loads((out / ABOUT).read_text())["rows"]) == 3  # the old one is as it was
 
 
+def test_a_stream_stays_with_the_share_that_it_holds_out(clip: str, tmp_path: Path) -> None:
+    warm, cold = (folder_of(tmp_path, name) for name in ("warm", "cold"))
+    continue_stream(clip, [warm], out=tmp_path / "a", texts=["a"], settings=QUICK, held_out=0.5)
+    with pytest.raises(ValueError, match=r"this stream holds out 0\.5"):
+        continue_stream(tmp_path / "a", [cold], out=tmp_path / "b", texts=["a"], settings=QUICK, held_out=0.25)
+    _, history = continue_stream(tmp_path / "a", [cold], out=tmp_path / "b", texts=["a"], settings=QUICK)
+    assert history.held_out == 0.5
+
+
+def test_a_preset_keeps_the_rate_of_heads(clip: str, tmp_path: Path) -> None:
+    warm = folder_of(tmp_path, "warm")
+    short = {"iterations": 2, "warm_up": 1, "batch_size": 4}
+    made, _ = continue_stream(clip, [warm], out=tmp_path / "a", texts=["a"], preset="lwf", settings=short)
+    params = made.method.get_params()
+    assert (params["learning_rate"], params["teacher"]) == (1e-3, "previous")
+
+
 def test_the_zero_shot_start_of_a_task_that_comes_later_is_that_of_the_first_model(clip: str, tmp_path: Path) -> None:
     warm, cold = (folder_of(tmp_path, name) for name in ("warm", "cold"))
     _, both = continue_stream(clip, [warm], out=tmp_path / "a", also=[cold], texts=["a"], settings=QUICK)

@@ -13,12 +13,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from unseen.data.domain import Domain
-from unseen.data.pixels import UNKNOWN, mask_batches, one_size, pictures
+from unseen.data.pixels import UNKNOWN, mask_batches, pictures
 from unseen.data.samplers import Batch
 from unseen.methods.base import Card
 from unseen.methods.needs import PixelClasses
 from unseen.methods.parameters import Count, NonNegative, Positive, Unit, Within
-from unseen.methods.segmenting import SegmentingMethod, checked_model
+from unseen.methods.segmenting import SegmentingMethod, check_crop, checked_model
 from unseen.nn.averaging import follow, rising_momentum
 from unseen.nn.bn_statistics import batch_norms
 from unseen.nn.classifier import evaluating, rest_statistics
@@ -169,8 +169,7 @@ class IDM(SegmentingMethod):
     def fit(self, *, source: Domain, target: Domain, model: nn.Module) -> Self:
         """Adapt a copy of `model`, trained on the labelled source, to one unlabeled picture of the target, or a few."""
         student = checked_model(model, source)
-        if self.crop is None and one_size(source) is None:
-            raise ValueError("source holds pictures of unlike sizes; tell a crop, the side of random squares of them")
+        check_crop(source, self.crop)
         shots = pictures(target)  # the only place where the target is read
         if self.measure_first:
             measure_norms(student, shots, torch.Generator())

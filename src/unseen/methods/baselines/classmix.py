@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from unseen.data.domain import Domain
-from unseen.data.pixels import mask_batches, one_size, pictures
+from unseen.data.pixels import mask_batches, pictures
 from unseen.data.samplers import Batch
 from unseen.methods.base import Card
 from unseen.methods.needs import PixelClasses
 from unseen.methods.parameters import Count, NonNegative, Positive, Unit, Within
-from unseen.methods.segmenting import SegmentingMethod, checked_model
+from unseen.methods.segmenting import SegmentingMethod, check_crop, checked_model
 from unseen.nn.averaging import follow, rising_momentum
 from unseen.nn.pixel_mix import class_mix, pseudo_labels, random_crops
 from unseen.nn.segmenters import pixel_loss
@@ -76,8 +76,7 @@ class ClassMix(SegmentingMethod):
     def fit(self, *, source: Domain, target: Domain, model: nn.Module) -> Self:
         """Train a copy of `model` further on the labelled source and on mixtures with the unlabeled target."""
         student = checked_model(model, source).train()
-        if self.crop is None and one_size(source) is None:
-            raise ValueError("source holds pictures of unlike sizes; tell a crop, the side of random squares of them")
+        check_crop(source, self.crop)
         teacher = copy.deepcopy(student).requires_grad_(False).eval()
         shots = pictures(target)
 

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from unseen.data.domain import Domain
-from unseen.data.pixels import mask_batches, one_size, pictures
+from unseen.data.pixels import mask_batches, pictures
 from unseen.data.samplers import Batch
 from unseen.methods.base import Card
 from unseen.methods.needs import PixelClasses
 from unseen.methods.parameters import Count, NonNegative, Positive, Within
-from unseen.methods.segmenting import SegmentingMethod, checked_model
+from unseen.methods.segmenting import SegmentingMethod, check_crop, checked_model
 from unseen.nn.pixel_mix import random_crops
 from unseen.nn.segmenters import pixel_loss
 from unseen.nn.style import match_statistics
@@ -75,8 +75,7 @@ class FDA(SegmentingMethod):
     def fit(self, *, source: Domain, target: Domain, model: nn.Module) -> Self:
         """Train a copy of `model` further on the labelled source in the look of the unlabeled target."""
         network = checked_model(model, source).train()
-        if self.crop is None and one_size(source) is None:
-            raise ValueError("source holds pictures of unlike sizes; tell a crop, the side of random squares of them")
+        check_crop(source, self.crop)
         shots = pictures(target)
 
         def objective(batch: Batch, run: Run) -> Tensor:
