@@ -16,8 +16,9 @@ from unseen.data.sources.npm import fetch, read_files
 from unseen.encoders.two_tower import TwoTowerEncoder
 from unseen.encoders.vision import ImagePreprocess
 from unseen.methods.base import Method
+from unseen.report.pages import source_hash
 from unseen.runtime import replacing
-from unseen.serving.manual import FOLDER, environment, source_hash, style
+from unseen.serving.manual import FOLDER, environment, style
 
 TOP = 5
 """Classes that the page names."""
