@@ -107,7 +107,7 @@ def serve(
 ) -> None:
     """Answer predictions over HTTP.
 
-    At /predict, /health and /metrics; /docs explains them.
+    In a browser a form; for programs /predict, /health and /metrics, which /docs explains.
 
     Example:  unseen serve runs/sketches/model --port 8000
     """
@@ -125,7 +125,7 @@ def serve(
         port=port,
         token=token,
         limits=limits,
-        ready=lambda url: say(f"listening on {url}, explained at {url}/docs; stop with Ctrl+C"),
+        ready=lambda url: say(f"listening on {url}, a form in a browser; for programs {url}/docs; stop with Ctrl+C"),
     )
 
 
