@@ -70,6 +70,7 @@ def test_one_name_for_the_field_everywhere(client: Client, pictures: Bundle) -> 
 
 # -- in a browser --------------------------------------------------------------------------------------------------
 
+
 @pytest.fixture
 def start() -> Iterator[Callable[[Bundle], str]]:
     """Serves a model on a port of this machine and says where."""

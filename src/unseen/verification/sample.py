@@ -21,7 +21,7 @@ FEW = 8
 
 @dataclasses.dataclass(frozen=True)
 class Question:
-    """A sample to look at: where it is, the digest of its content, and the classes to pick from, in no telling order."""
+    """A sample to look at: where it is, the digest of its content, and the classes to pick from."""
 
     position: int
     id: str
