@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -230,6 +231,12 @@ def _now(job: Job) -> str:
     return ", ".join(part for part in parts if part)
 
 
+def _since(told: Mapping[str, Any]) -> str:
+    """How long it has taken, once that is worth a word."""
+    spent = time.time() - told.get("began", time.time())
+    return f"after {words.seconds(float(int(spent)))}" if spent >= 5 else ""
+
+
 def _left(told: Mapping[str, Any]) -> str:
     """How long it takes on."""
     if told.get("left") is None:
@@ -270,7 +277,7 @@ def run_page(shown: Shown, desk: Desk, places: Places, name: str, problem: str =
         job=job,
         problem=problem,
         percent=round(100 * told.get("share", 0.0)),
-        told=_left(told) if told else "starting",
+        told=", ".join(filter(None, [_since(told), _left(told)])) if told else "starting",
         steps=steps,
         summary=summary,
         picture=picture,

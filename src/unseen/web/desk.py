@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -64,10 +64,12 @@ class Desk:
     ----------
     runs : path
         Folder of all runs; each has a folder of its own in it.
+    program : sequence of str
+        What does a job, called with its folder.
     """
 
-    def __init__(self, runs: Path) -> None:
-        self.runs = runs.resolve()
+    def __init__(self, runs: Path, program: Sequence[str] = (sys.executable, "-m", "unseen.web.job")) -> None:
+        self.runs, self.program = runs.resolve(), list(program)
         self.folder = self.runs / ".web" / "jobs"
         self._own: dict[str, subprocess.Popen[bytes]] = {}
         self._lock = threading.Lock()
@@ -85,11 +87,12 @@ class Desk:
         folder = self._place(name)
         if folder is None:
             return None
+        running = self._running(folder)  # before its files are read, which are whole once it has ended
         told, ended, progress = (_read(folder / file) for file in (JOB, OUTCOME, PROGRESS))
         if not told:
             return None
         state: State = "stopped"
-        if self._running(folder):
+        if running:
             state = "running"
         elif ended:
             state = ended["state"]
@@ -183,7 +186,7 @@ class Desk:
         (folder / PROGRESS).unlink(missing_ok=True)
         with (folder / OUTPUT).open("wb") as output:
             self._own[name] = subprocess.Popen(  # noqa: S603 - this program, and a folder of ours
-                [sys.executable, "-m", "unseen.web.job", str(folder)],
+                [*self.program, str(folder)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -192,9 +195,8 @@ class Desk:
 
     def _running(self, folder: Path) -> bool:
         process = self._own.get(folder.name)
-        if process is not None and process.poll() is None:
-            return True
-        return _is_held(folder / LOCK)
+        starting = process is not None and process.poll() is None and not (folder / OUTCOME).exists()
+        return starting or _is_held(folder / LOCK)
 
     def _pid(self, folder: Path) -> int | None:
         """The process that does a job, which is also the number of its group; None if none does."""

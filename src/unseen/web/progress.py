@@ -48,6 +48,8 @@ class Progress:
         self._written = -OFTEN
         self._encoded: list[str] = []
         self._outer: tuple[int, int] | None = None
+        self._inner = 0
+        self._started = time.time()
         self.write()
 
     def say(self, line: str) -> None:
@@ -59,11 +61,13 @@ class Progress:
         """Follow one piece of long work."""
         share = done / max(total, 1)
         if label == FITTING:
-            self._outer = (done, total)
+            self._outer, self._inner = (done, total), 0
             self._at("finishing" if done == total else "fitting", share, f"{min(done + 1, total)} of {total}")
         elif self._outer is not None and self.step == "fitting":
-            done_, total_ = self._outer
-            self._at("fitting", (done_ + share) / total_, f"{done_ + 1} of {total_}")
+            before, all_ = self._outer
+            self._inner += done == 0
+            within = 1 - 0.5 ** max(self._inner - 1, 0) * (1 - share / 2)  # how many trainings follow is not known
+            self._at("fitting", (before + within) / all_, f"{before + 1} of {all_}")
         elif self.step in ("reading", "features") and ": " in label:
             if label not in self._encoded:
                 self._encoded.append(label)
@@ -91,6 +95,7 @@ class Progress:
             "share": here + self.part * (after - here),
             "left": left,
             "seconds": self.clock() - self._began,
+            "began": self._started,
             "lines": self.lines,
         }
 
