@@ -20,13 +20,13 @@ from unseen.verification import (
     grade,
     learned_by,
     read_answers,
+    sample,
     seal,
     sealed,
     without_sealed,
     write_page,
     write_table,
 )
-from unseen.verification import sample
 from unseen.verification.sample import draw
 from unseen.verification.seals import seals_file
 

@@ -83,16 +83,10 @@ def test_every_page_answers_with_a_policy_and_nothing_of_others(client: TestClie
 
 
 def test_a_form_starts_a_run(client: TestClient, desk: Quiet, tmp_path: Path) -> None:
-    form = {
-        "source": "photos",
-        "target": str(tmp_path / "data" / "photos"),
-        "name": "mine",
-        "seeds": "3",
-        "budget": "1m",
-    }
+    folder = str(tmp_path / "data" / "photos")
+    form = {"source": "photos", "target": folder, "name": "mine", "seeds": "3", "budget": "1m"}
     answer = client.post("/runs", data=form)
     assert (answer.status_code, answer.headers["location"]) == (303, "/run?name=runs%2Fmine")
-    folder = str(tmp_path / "data" / "photos")
     assert desk.started == [("mine", {"source": folder, "target": folder, "budget": "1m", "seeds": 3})]
     page = client.get(answer.headers["location"])
     assert "unseen compare --source" in page.text
@@ -115,7 +109,7 @@ def test_names_alone_are_enough_and_a_file_of_names_is_one(places: Places, tmp_p
         ({"source": "../x", "target": "photos"}, "Labelled examples: &#39;../x&#39; does not lie below"),
         (
             {"target": "photos", "classes": "/etc/names.csv"},
-            "Names of the classes: &#39;/etc/names.csv&#39; does not lie",
+            "&#39;/etc/names.csv&#39; does not lie",
         ),
         ({"source": "photos", "target": "photos", "encoder": "onnx:/tmp/x.onnx"}, "Encoder: files are not loaded here"),
         ({"source": "photos", "target": "photos", "encoder": "nonsense"}, "nonsense"),

@@ -91,7 +91,7 @@ class Bodies:
     async def _json(self, request: Request) -> list[Any]:
         body = b"".join([chunk async for chunk in self._stream(request)])
         try:
-            return self.model.model_validate_json(body).samples  # type: ignore[attr-defined]
+            return getattr(self.model.model_validate_json(body), FIELD)
         except pydantic.ValidationError as error:
             first = error.errors(include_url=False, include_input=False, include_context=False)[0]
             where = ".".join(map(str, first["loc"])) or "the body"
@@ -128,8 +128,7 @@ def _json_model(kind: str, width: int, limits: Limits) -> type[pydantic.BaseMode
         "text": "Texts.",
         "features": f"Vectors of {width} numbers.",
     }[kind]
-    return pydantic.create_model(
-        "Samples",
-        __config__=pydantic.ConfigDict(extra="forbid", strict=True),
-        **{FIELD: (Annotated[list[item], Field(min_length=1, max_length=limits.batch, description=told)], ...)},
-    )
+    samples: Any = (Annotated[list[item], Field(min_length=1, max_length=limits.batch, description=told)], ...)
+    fields: dict[str, Any] = {FIELD: samples}
+    config = pydantic.ConfigDict(extra="forbid", strict=True)
+    return pydantic.create_model("Samples", __config__=config, **fields)

@@ -193,7 +193,7 @@ def _recommended(given: Given) -> Sequence[Any]:
     """The same answer as on a terminal."""
     import unseen
 
-    return unseen.recommend(given)
+    return unseen.recommend(given)  # type: ignore[attr-defined]
 
 
 def ranked(rows: Sequence[Row]) -> Markup:

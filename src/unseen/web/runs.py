@@ -85,7 +85,8 @@ def figure(results: Results) -> Figure | None:
         metric = words.metric_label(found.metric)
         return Figure(found.spread["mean"], min(seeds), max(seeds), True, found.floor, metric)
     if told := results.get("estimate"):
-        return Figure(told["accuracy"], *told["interval"], False, None, "accuracy")
+        low, high = told["interval"]
+        return Figure(told["accuracy"], low, high, False, None, "accuracy")
     return None
 
 
