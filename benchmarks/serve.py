@@ -118,7 +118,7 @@ def _load(port: int, bodies: list[bytes], clients: int) -> list[float]:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         while (i := next(turn)) < len(bodies):
             body = (
-                b'--x\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\n'
+                b'--x\r\nContent-Disposition: form-data; name="samples"; filename="a"\r\n\r\n'
                 + bodies[i]
                 + b"\r\n--x--\r\n"
             )

@@ -439,6 +439,10 @@ def write(folder: Path = DOCS) -> list[Path]:
         written.append(temporary.replace(file))
     for old in set((folder / "methods").glob("*.md")) - set(written):
         old.unlink()
+    if folder == DOCS:
+        from unseen.web import evidence
+
+        evidence.ship(DOCS / "evidence")
     return written
 
 

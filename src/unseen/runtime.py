@@ -10,7 +10,7 @@ import random
 import sys
 import time
 import types
-from collections.abc import Collection, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -253,8 +253,42 @@ def stage(name: str) -> Iterator[None]:
             seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - began
 
 
+Seen = Callable[[str, int, int], None]
+_seen: contextvars.ContextVar[Seen | None] = contextvars.ContextVar("unseen_watcher", default=None)
+
+
+@contextlib.contextmanager
+def watched(seen: Seen) -> Iterator[None]:
+    """Tell `seen` of all long work that the block does: its label, the items that are done, and how many there are.
+
+    Examples
+    --------
+    >>> from unseen.runtime import track, watched
+    >>> with watched(print):
+    ...     found = list(track("ab", "letters"))
+    letters 0 2
+    letters 1 2
+    letters 2 2
+    """
+    token = _seen.set(seen)
+    try:
+        yield
+    finally:
+        _seen.reset(token)
+
+
+def _told(items: Sequence[T], label: str, seen: Seen) -> Generator[T, None, None]:
+    seen(label, 0, len(items))
+    for done, item in enumerate(items, 1):
+        yield item
+        seen(label, done, len(items))
+
+
 def track(items: Sequence[T], label: str) -> Generator[T, None, None]:
-    """Yield the items; show one bar on standard error if the runtime asks for progress."""
+    """Yield the items; show one bar on standard error if the runtime asks for progress, or tell who watches."""
+    if (seen := _seen.get()) is not None:
+        yield from _told(items, label, seen)
+        return
     if not current().progress or not sys.stderr.isatty():
         yield from items
         return

@@ -57,7 +57,7 @@ def test_abstaining_names_no_class(client: Client, vectors: Bundle) -> None:
 def test_pictures_come_as_files_or_in_json(client: Client, pictures: Bundle, picture: Callable[..., bytes]) -> None:
     test = client(pictures)
     colours = [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
-    files = [("files", ("../../etc/passwd", picture(colour), "image/png")) for colour in colours]
+    files = [("samples", ("../../etc/passwd", picture(colour), "image/png")) for colour in colours]
     uploaded = test.post("/predict", files=files).json()
     assert [row["class"] for row in uploaded["predictions"]] == ["ant", "bee", "<b>猫</b>"]
     texts = [base64.b64encode(picture(colour)).decode() for colour in colours]
@@ -70,7 +70,7 @@ def test_texts_come_in_json(client: Client, texts: Bundle) -> None:
     assert [row["class"] for row in rows[:3]] == ["ant", "<b>猫</b>", "bee"]
     assert len(rows) == 5
     assert test.post("/predict", json={"samples": ["a" * 20_001]}).status_code == 422
-    assert test.post("/predict", files=[("files", ("a.txt", b"aaa"))]).status_code == 415
+    assert test.post("/predict", files=[("samples", ("a.txt", b"aaa"))]).status_code == 415
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_wrong_parameters_are_refused(client: Client, vectors: Bundle, query: st
 
 def test_wrong_forms_are_refused(client: Client, pictures: Bundle, picture: Callable[..., bytes]) -> None:
     test = client(pictures, batch=2, queue=2)
-    good = ("files", ("a.png", picture(), "image/png"))
+    good = ("samples", ("a.png", picture(), "image/png"))
     form = {"content-type": "multipart/form-data; boundary=x"}
     for answer in (
         test.post("/predict", files=[good, good, good]),
@@ -117,7 +117,7 @@ def test_wrong_forms_are_refused(client: Client, pictures: Bundle, picture: Call
         test.post("/predict", content=b"--x--", headers={"content-type": "multipart/form-data"}),
     ):
         assert answer.status_code == 422
-        assert answer.json() == {"detail": "the form must hold 1 to 2 files, all in the field 'files'"}
+        assert answer.json() == {"detail": "the form must hold 1 to 2 files, all in the field 'samples'"}
 
 
 def test_bad_pictures_are_refused_by_their_number(
@@ -130,7 +130,7 @@ def test_bad_pictures_are_refused_by_their_number(
         (bomb, "is a damaged picture, or one of more than 1,000 pixels"),
         (b"x", "is no picture in JPEG"),
     ):
-        answer = test.post("/predict", files=[("files", ("a", picture())), ("files", ("b", bad))])
+        answer = test.post("/predict", files=[("samples", ("a", picture())), ("samples", ("b", bad))])
         assert answer.status_code == 422
         assert answer.json()["detail"].startswith(f"sample 1 {told}")
 

@@ -97,3 +97,57 @@ def test_nothing_is_marked_and_names_are_text(opened: SimpleNamespace) -> None:
 def test_the_page_fits(opened: SimpleNamespace, width: int) -> None:
     opened.page.set_viewport_size({"width": width, "height": 844})
     assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+# -- many classes --------------------------------------------------------------------------------------------------
+
+MANY = (*CHOICES, *(f"animal {i}" for i in range(60)), "Zürcher Katze", "sea cucumber")
+
+
+@pytest.fixture
+def many(browser: Any, target: Domain, tmp_path: Path) -> Iterator[SimpleNamespace]:
+    """The page of a model with more classes than stand beside a sample, on a phone."""
+    questions = [Question(i, str(target.ids[i]), str(d), CHOICES) for i, d in enumerate(target.digests())]
+    write_page(tmp_path / "many.html", questions, target, "unseen verify run zoo --answers answers.json", MANY)
+    context = browser.new_context(offline=True, accept_downloads=True, viewport={"width": 390, "height": 844})
+    page = context.new_page()
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto((tmp_path / "many.html").as_uri())
+    yield SimpleNamespace(page=page, said=said, digests=[one.digest for one in questions])
+    context.close()
+
+
+def test_every_class_is_found_by_its_name_with_keys_alone(many: SimpleNamespace, tmp_path: Path) -> None:
+    page = many.page
+    page.keyboard.press("/")
+    page.keyboard.type("zurch")  # letters typed here answer nothing, accents are not needed
+    assert page.locator("#found li").all_inner_texts() == ["Zürcher Katze"]
+    page.keyboard.press("Enter")
+    assert page.locator("#place").inner_text() == "2 of 4, 1 answered"
+    page.keyboard.press("/")
+    page.keyboard.type("cu")
+    assert page.locator("#found li").first.inner_text() == "sea cucumber"  # a word begins so
+    page.keyboard.press("Escape")
+    page.keyboard.press("/")
+    page.keyboard.type("animal 1")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    page.keyboard.press("ArrowLeft")
+    assert page.locator("#search").input_value() == "animal 10"  # what was answered is shown
+    with page.expect_download() as waiting:
+        page.locator("#save").click()
+    waiting.value.save_as(tmp_path / "part.json")
+    assert read_answers(tmp_path / "part.json") == dict(zip(many.digests, ["Zürcher Katze", "animal 10"]))
+    assert many.said == []
+
+
+def test_the_search_is_used_with_a_finger_and_fits_a_phone(many: SimpleNamespace) -> None:
+    page = many.page
+    page.locator("#search").fill("animal 5")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    sizes = page.locator("button:visible, input:visible").evaluate_all("all => all.map(b => b.offsetHeight)")
+    assert min(sizes) >= 40
+    page.locator("#found button").nth(1).click()
+    assert page.locator("#place").inner_text() == "2 of 4, 1 answered"

@@ -20,6 +20,7 @@ from unseen.verification import (
     grade,
     learned_by,
     read_answers,
+    sample,
     seal,
     sealed,
     without_sealed,
@@ -58,7 +59,14 @@ def test_what_was_learned_from_and_copies_are_never_drawn(zoo):
         draw(zoo.target, 0)
 
 
-def test_the_place_of_the_models_class_among_the_choices_tells_nothing(zoo):
+def test_few_classes_all_stand_beside_every_sample(zoo: Any) -> None:
+    assert {one.choices for one in ask(zoo.model, zoo.target, 20)} == {tuple(zoo.model.classes.names)}
+
+
+def test_the_place_of_the_models_class_among_the_choices_tells_nothing(
+    zoo: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sample, "FEW", 6)
     questions = ask(zoo.model, zoo.target, 140)
     guesses = zoo.model.predict(zoo.target)["class"].tolist()
     places = [one.choices.index(guesses[one.position]) for one in questions]

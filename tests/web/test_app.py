@@ -1,59 +1,216 @@
-"""What the tabs answer, in the process itself: empty folders, damaged ones, names that are not on the list."""
+"""What the pages answer, in the process itself: forms, lists, reports, what is refused and how it is told."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
-pytest.importorskip("gradio", reason="the app needs `pip install unseen[web]`")
+pytest.importorskip("starlette", reason="the app needs `pip install unseen[web]`")
 
-from gradio import processing_utils
+from starlette.testclient import TestClient
 
+from unseen.bundle import Bundle
+from unseen.data.classes import ClassSpace
+from unseen.data.domain import Domain
+from unseen.methods import get
 from unseen.serving.limits import Limits
-from unseen.web.app import Shown, build, mounted
+from unseen.web import app as module
+from unseen.web.app import Shown, create_app, given
+from unseen.web.desk import Desk
+from unseen.web.guard import REPORT, Guard
+from unseen.web.places import Places
+
+NASTY = "<img src=x onerror=alert(1)>"
+
+
+class Quiet(Desk):
+    """Starts nothing, and remembers what it was told."""
+
+    started: list[tuple[str, Any]]
+
+    def start(self, name: str, inputs: Any) -> str:
+        self.started = [*getattr(self, "started", []), (name, dict(inputs))]
+        return super().start(name, inputs)
 
 
 @pytest.fixture
-def shown(tmp_path: Path) -> Shown:
-    return Shown(runs=tmp_path / "runs", models=tmp_path / "models", evidence=None, limits=Limits(), trust=False)
+def desk(tmp_path: Path) -> Quiet:
+    return Quiet(tmp_path / "runs", program=("true",))
 
 
-def test_empty_folders_say_what_to_run(shown: Shown) -> None:
-    assert "unseen demo --data digits" in shown.compared(None, None)
-    assert "unseen demo --data digits" in shown.model(None)[0]
-    assert shown.answer(None, "text") == ""
-    assert "Tick what you have" in shown.fitting([], "image", False, False)[1]
+@pytest.fixture
+def places(tmp_path: Path) -> Places:
+    (tmp_path / "data" / "photos").mkdir(parents=True)
+    (tmp_path / "data" / "names.csv").write_text("name\ncat\n")
+    return Places([tmp_path / "data"], tmp_path / "runs" / ".web" / "uploads", longest=1000)
 
 
-def test_names_and_damage_are_told_without_a_place_on_this_machine(shown: Shown, tmp_path: Path) -> None:
+@pytest.fixture
+def client(tmp_path: Path, desk: Quiet, places: Places) -> TestClient:
+    shown = Shown(runs=tmp_path / "runs", models=tmp_path / "models", evidence=None, limits=Limits(), trust=False)
+    whole = Guard(create_app(shown, desk, places), token=None, longest={"/upload": 1000, "/try": 10**6})
+    return TestClient(whole, base_url="http://localhost", follow_redirects=False)
+
+
+def written(folder: Path, results: Callable[..., dict[str, Any]], **changes: Any) -> None:
+    folder.mkdir(parents=True)
+    (folder / "results.json").write_text(json.dumps(results(**changes)))
+
+
+def test_every_page_answers_with_a_policy_and_nothing_of_others(client: TestClient) -> None:
+    for path in (
+        "/",
+        "/try",
+        "/methods",
+        "/methods?have=source&have=target",
+        "/evidence",
+        "/compare",
+        "/evidence?system=loki",
+    ):
+        answer = client.get(path)
+        assert answer.status_code == 200, path
+        assert "unsafe" not in answer.headers["content-security-policy"]
+        assert 'src="http' not in answer.text
+        assert "<style" not in answer.text
+    assert client.get("/style.css").headers["content-type"].startswith("text/css")
+    assert client.get("/app.js").headers["content-type"].startswith("text/javascript")
+    assert client.get("/docs").status_code == 404
+
+
+def test_a_form_starts_a_run(client: TestClient, desk: Quiet, tmp_path: Path) -> None:
+    folder = str(tmp_path / "data" / "photos")
+    form = {"source": "photos", "target": folder, "name": "mine", "seeds": "3", "budget": "1m"}
+    answer = client.post("/runs", data=form)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/run?name=runs%2Fmine")
+    assert desk.started == [("mine", {"source": folder, "target": folder, "budget": "1m", "seeds": 3})]
+    page = client.get(answer.headers["location"])
+    assert "unseen compare --source" in page.text
+
+
+def test_names_alone_are_enough_and_a_file_of_names_is_one(places: Places, tmp_path: Path) -> None:
+    alone = given({"target": "photos", "classes": "cat, dog"}, places)
+    assert alone == {"target": str(tmp_path / "data" / "photos"), "classes": "cat, dog", "seeds": 1}
+    assert given({"target": "photos", "classes": "names.csv"}, places)["classes"] == str(
+        tmp_path / "data" / "names.csv"
+    )
+
+
+@pytest.mark.parametrize(
+    ("form", "why"),
+    [
+        ({}, "Name labelled examples, or the names"),
+        ({"target": "photos"}, "Name labelled examples, or the names"),
+        ({"classes": "cat, dog"}, "Name your data"),
+        ({"source": "../x", "target": "photos"}, "Labelled examples: &#39;../x&#39; does not lie below"),
+        (
+            {"target": "photos", "classes": "/etc/names.csv"},
+            "&#39;/etc/names.csv&#39; does not lie",
+        ),
+        ({"source": "photos", "target": "photos", "encoder": "onnx:/tmp/x.onnx"}, "Encoder: files are not loaded here"),
+        ({"source": "photos", "target": "photos", "encoder": "nonsense"}, "nonsense"),
+        ({"source": "photos", "target": "photos", "seeds": "1000000"}, "Repeat every method"),
+        ({"source": "photos", "target": "photos", "budget": "9h"}, "Time at most"),
+        ({"source": "photos", "target": "photos", "name": "../x"}, "name: letters"),
+    ],
+)
+def test_what_is_wrong_is_said_and_what_was_typed_stays(
+    client: TestClient, desk: Quiet, form: dict[str, str], why: str
+) -> None:
+    answer = client.post("/runs", data=form)
+    assert answer.status_code == 422
+    assert why in answer.text
+    assert desk.all() == []
+    for value in form.values():
+        assert value in answer.text or value.isdigit() or value == "9h"
+
+
+def test_an_upload_is_named_by_the_form(client: TestClient, places: Places) -> None:
+    place = client.post("/upload?name=photos.zip", content=b"PK").json()["place"]
+    assert given({"source": place}, places)["source"].endswith("/photos.zip")
+    assert client.post("/upload?name=x.exe", content=b"MZ").json()["detail"].startswith("upload one of .zip")
+    assert client.post("/upload?name=x.zip", content=b"x" * 1001).status_code == 413
+
+
+def test_runs_are_listed_compared_and_opened(
+    client: TestClient, results: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    written(tmp_path / "runs" / NASTY, results)
+    written(tmp_path / "runs" / "second", results, seeds=1)
+    (tmp_path / "runs" / "second" / "report.html").write_text("<script>alert(1)</script>")
+    home = client.get("/").text
+    assert NASTY not in home
+    assert "runs/second" in home
+    side = client.get("/compare", params={"run": [f"runs/{NASTY}", "runs/second"]}).text
+    assert NASTY not in side
+    assert side.count('class="dot chosen"') == 2
+    assert client.get("/run", params={"name": "runs/second"}).status_code == 200
+    report = client.get("/report", params={"run": "runs/second"})
+    assert report.headers["content-security-policy"] == REPORT
+    for wrong in ("runs/absent", "../second", ""):
+        assert client.get("/report", params={"run": wrong}).status_code == 404
+        assert client.get("/run", params={"name": wrong}).status_code == 404
+
+
+def test_damage_is_told_without_a_place_on_this_machine(client: TestClient, tmp_path: Path) -> None:
     for folder, mark in (("runs/r", "results.json"), ("models/m", "bundle.json")):
         (tmp_path / folder).mkdir(parents=True)
         (tmp_path / folder / mark).write_text("{")
     told = [
-        shown.compared("runs/r", None),
-        shown.compared("../etc", "runs/r"),
-        shown.model("models/m")[0],
-        shown.model("<b>")[0],
-        shown.answer("models/m", "1 2"),
-        shown.system("../loki"),
+        client.get("/compare", params={"run": "runs/r"}).text,
+        client.get("/compare", params={"run": "../etc"}).text,
+        client.get("/try", params={"model": "models/m"}).text,
+        client.get("/try", params={"model": "<b>"}).text,
+        client.get("/evidence", params={"system": "../loki"}).text,
+        client.get("/", params={"source": NASTY}).text,
     ]
-    assert "the run r cannot be read" in told[0]
-    assert "run must be one of the list" in told[1]
-    assert "m is not a saved model" in told[2]
-    assert "&lt;b&gt;" in told[3]
-    assert "m is not a saved model" in told[4]
-    assert "system must be one of" in told[5]
-    for line in told:
-        assert 'class="notice"' in line
+    for line, why in zip(
+        told,
+        (
+            "the run r cannot be read",
+            "run must be one of the list",
+            "m is not a saved model",
+            "&lt;b&gt;",
+            "system must be one of",
+            "&lt;img src=x",
+        ),
+    ):
+        assert why in line
         assert str(tmp_path) not in line
+        assert NASTY not in line
 
 
-def test_gradio_checks_what_is_named_and_fetches_nothing(shown: Shown, tmp_path: Path) -> None:
-    app = build(runs=tmp_path, models=tmp_path)
-    mounted(app, Limits())
-    assert app.has_launched
-    assert app.allowed_paths == []
-    with pytest.raises(ValueError, match="addresses are not fetched"):
-        processing_utils.save_url_to_cache("https://example.org/a.png", str(tmp_path))
-    assert all(call.api_visibility == "private" for call in app.fns.values())
+def test_a_model_is_asked(client: TestClient, tmp_path: Path) -> None:
+    classes = ClassSpace(names=("ant", "bee", NASTY))
+    y = np.arange(60) % 3
+    x = (np.eye(3)[y] * 4 + np.random.default_rng(0).normal(size=(60, 3))).astype("float32")
+    method = get("source-only")().fit(source=Domain(x=x, y=y, classes=classes))
+    Bundle(method=method, classes=classes, threshold=0.9).save(tmp_path / "models" / "m")
+    page = client.get("/try", params={"model": "models/m"}).text
+    assert "3 numbers with commas or spaces between" in page
+    asked = {"params": {"model": "models/m"}}
+    answer = client.post("/try", files={"sample": (None, "0 4 0")}, **asked).text  # type: ignore[arg-type]
+    assert "<li><span>bee</span>" in answer
+    assert NASTY not in answer
+    wrong = client.post("/try", files={"sample": (None, "0 4")}, **asked).text  # type: ignore[arg-type]
+    assert "must have 3 numbers; it has 2" in wrong
+    picture = client.post("/try", files={"picture": ("x.png", b"x")}, **asked).text  # type: ignore[arg-type]
+    assert "the model reads features" in picture
+
+
+def test_a_failure_inside_tells_the_log_and_not_the_page(
+    desk: Quiet, places: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("/secret/place")
+
+    monkeypatch.setattr(module, "listed", fail)
+    shown = Shown(runs=tmp_path / "runs", models=tmp_path / "models", evidence=None, limits=Limits(), trust=False)
+    client = TestClient(create_app(shown, desk, places), raise_server_exceptions=False)
+    answer = client.get("/")
+    assert answer.status_code == 500
+    assert "/secret" not in answer.text

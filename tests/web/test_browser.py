@@ -1,4 +1,4 @@
-"""`unseen web` as a real process, used in a real browser: four tabs, a picture, no request to anyone else."""
+"""`unseen web` as a real process, used in a real browser: a run from a small folder, a model, evidence, a phone."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,12 +25,13 @@ from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.methods import get
 
-pytest.importorskip("gradio", reason="the app needs `pip install unseen[web]`")
+pytest.importorskip("starlette", reason="the app needs `pip install unseen[web]`")
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-ROOT = Path(__file__).resolve().parents[2]
 NASTY = "<img src=x onerror=alert(1)>"
 COLOURS = {"red": (230, 30, 30), NASTY: (30, 200, 40), "{{blue}} ${1}": (30, 40, 220)}
+LONG = 300_000
+"""Milliseconds that a run of forty pictures may take on a busy machine."""
 
 
 def pictures(n: int, size: int = 40) -> tuple[np.ndarray, np.ndarray]:
@@ -42,8 +44,16 @@ def pictures(n: int, size: int = 40) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def folder(results: Callable[..., dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two runs, a model of pictures and one of vectors, with markup in their names and classes."""
+    """Forty pictures, two runs, a model of pictures and one of vectors, with markup in their names and classes."""
     folder = tmp_path_factory.mktemp("web")
+    for k, (picture, label) in enumerate(zip(*pictures(40))):
+        side = folder / ("photos" if k < 20 else "own")
+        place = side / ("red", "green", "blue")[label] if k < 20 else side
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(place / f"{k}.png")
+    with zipfile.ZipFile(folder / "photos.zip", "w") as archive:
+        for file in (folder / "photos").rglob("*.png"):
+            archive.write(file, file.relative_to(folder))
     second = results(seeds=1, given={"source": {"name": NASTY, "samples": 3}})
     for name, content in ((NASTY, results()), ("second", second)):
         (folder / "runs" / name).mkdir(parents=True)
@@ -82,13 +92,13 @@ def start(folder: Path) -> Iterator[Callable[..., tuple[subprocess.Popen[str], s
 
     yield begin
     for process in running:
-        process.terminate()  # which also removes its folder of uploads
+        process.terminate()
         process.communicate(timeout=60)
 
 
 @pytest.fixture(scope="module")
 def app(start: Callable[..., tuple[subprocess.Popen[str], str]]) -> str:
-    return start("--evidence", str(ROOT / "docs" / "evidence"))[1]
+    return start()[1]
 
 
 @pytest.fixture
@@ -103,109 +113,146 @@ def opened(browser: Any, app: str) -> Iterator[SimpleNamespace]:
     page.on("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))
     context.on("request", lambda request: asked.append(request.url))
     page.goto(app)
-    page.locator("#words").wait_for()
-    yield SimpleNamespace(page=page, said=said, asked=asked)
+    yield SimpleNamespace(page=page, said=said, asked=asked, context=context)
     context.close()
 
 
-def choose(page: Any, box: str, name: str) -> None:
-    """Choose from a list with the keyboard."""
-    page.locator(f"#{box} input").click()
-    page.get_by_role("option", name=name, exact=True).click()
+def test_a_run_of_a_small_folder_is_started_followed_and_finished_after_a_restart(
+    browser: Any, start: Any, folder: Path
+) -> None:
+    process, url = start()
+    context = browser.new_context(viewport={"width": 390, "height": 844})
+    page = context.new_page()
+    said: list[str] = []
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto(url)
+    page.locator(".field.data[data-word=source] input[type=file]").set_input_files(folder / "photos.zip")
+    page.locator(".field.data[data-word=source] .state", has_text="photos.zip is here").wait_for()
+    assert page.locator("#source").input_value().startswith("upload:")
+    page.locator("#target").fill("own")
+    page.locator("#go").click()
+    page.wait_for_url("**/run?name=*")
+    page.locator(".steps").wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    path = page.url.removeprefix(url)
+
+    process.send_signal(signal.SIGTERM)  # the app ends, its run goes on
+    assert process.wait(60) == 0
+    url = start()[1]
+    page.goto(url + path)
+    page.get_by_role("link", name="Open the report").wait_for(timeout=LONG)  # without a reload
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.get_by_role("link", name="Open the report").click()
+    page.locator("h1").wait_for()
+    assert "/report?" in page.url
+    page.go_back()
+    page.get_by_role("link", name="Try its model").click()
+    page.locator("#file").set_input_files(folder / "new.png")
+    page.locator("#answer .answers li").first.wait_for()
+    assert set(page.locator("#answer .answers li span:first-child").all_inner_texts()) == {"red", "green", "blue"}
+    assert said == []
+    context.close()
 
 
-def test_four_tabs_are_used_and_nobody_else_is_asked(opened: SimpleNamespace, app: str, folder: Path) -> None:
+def test_a_run_is_stopped_goes_on_and_is_taken_away(opened: SimpleNamespace) -> None:
     page = opened.page
-    page.locator("#words input").nth(0).check()
-    page.locator("#words input").nth(1).check()
-    page.locator("#fit h3", has_text="methods fit").wait_for()
-    command = "unseen compare --source photos --target sketches --out runs/mine"
-    page.wait_for_function("text => document.querySelector('#command textarea').value === text", arg=command)
-    assert "needs --support" in page.locator("#fit").inner_text()
+    page.locator("#source").fill("photos")
+    page.locator("#target").fill("own")
+    page.locator("summary", has_text="More").click()
+    page.locator("#name").fill("stopped")
+    page.locator("#seeds").select_option("5")
+    page.locator("#go").click()
+    page.get_by_role("button", name="Stop").click(timeout=30_000)
+    page.get_by_text("Stopped.").wait_for(timeout=30_000)
+    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Stop").click(timeout=30_000)
+    page.get_by_role("button", name="Remove from the list").click(timeout=30_000)
+    page.locator(".runs").wait_for()
+    assert page.locator(".to", has_text="runs/stopped").count() == 0
+    assert opened.said == []
 
-    page.get_by_role("tab", name="Evidence").click()
-    choose(page, "system", "loki")
-    page.locator("#ledger h3", has_text="loki").wait_for()
-    assert page.locator("#ledger .verdict.held").count() > 1
-    assert page.locator("#ledger .verdict.not-held").first.is_visible()
 
-    page.get_by_role("tab", name="Compare two runs").click()
-    page.locator("#runs table").first.wait_for()
-    shown = page.locator("#runs").inner_text()
-    assert f"runs/{NASTY}" in shown
-    assert "coral reaches" in shown
+def test_pages_are_used_and_nobody_else_is_asked(opened: SimpleNamespace, app: str, folder: Path) -> None:
+    page = opened.page
+    page.get_by_role("link", name="Methods").click()
+    page.locator("input[value=source]").check()
+    page.locator("input[value=target]").check()
+    page.locator("#command", has_text="unseen compare --source photos --target sketches --out runs/mine").wait_for()
+    assert page.locator(".ranked li").count() == 3
+    assert "have=source&have=target" in page.url  # a reload shows the same
 
-    page.get_by_role("tab", name="Try a model").click()
-    choose(page, "model", f"models/{NASTY}")
-    page.locator("#picture input[type=file]").set_input_files(folder / "new.png")
+    page.get_by_role("link", name="Evidence").click()
+    page.get_by_role("link", name="loki", exact=True).click()
+    page.locator("h1", has_text="loki").wait_for()
+    assert page.locator(".verdict.held").count() > 1
+    assert page.locator(".verdict.not-held").first.is_visible()
+
+    page.get_by_role("link", name="Runs").click()
+    for name in (f"runs/{NASTY}", "runs/second"):
+        page.locator(f'input[name=run][value="{name}"]').check()
+    page.get_by_role("button", name="Compare the ticked runs").click()
+    page.locator(".shares svg").first.wait_for()
+    assert f"runs/{NASTY}" in page.locator("main").inner_text()
+    assert page.locator(".shares .dot.chosen").count() == 2
+
+    page.get_by_role("link", name="Try a model").click()
+    page.locator("#model").select_option(f"models/{NASTY}")
+    page.locator("#file").set_input_files(folder / "new.png")
     page.locator("#answer .answers li").first.wait_for()
     names = page.locator("#answer .answers li span:first-child").all_inner_texts()
     assert names[0] == NASTY
     assert set(names) == set(COLOURS)
-    assert page.locator("#answer .preview").evaluate("image => image.naturalWidth") == 40
+    assert page.locator("#picture").evaluate("image => image.naturalWidth") == 40
+    page.locator("#file").set_input_files(folder / "no picture.png")
+    page.locator("#answer .notice", has_text="is no picture in JPEG").wait_for()
 
     assert [url for url in opened.asked if not url.startswith((app, "data:", "blob:"))] == []
-    assert opened.said == []
-
-
-def test_markup_stays_text_and_a_file_that_is_no_picture_is_a_sentence(opened: SimpleNamespace, folder: Path) -> None:
-    page = opened.page
-    page.get_by_role("tab", name="Try a model").click()
-    choose(page, "model", f"models/{NASTY}")
-    page.locator("#picture input[type=file]").set_input_files(folder / "no picture.png")
-    page.locator("#answer .notice").wait_for()
-    assert "is no picture in JPEG" in page.locator("#answer").inner_text()
-    page.get_by_role("tab", name="Compare two runs").click()
-    page.locator("#runs table").first.wait_for()
     assert page.locator("img[src=x]").count() == 0
     assert opened.said == []
 
 
-def test_a_vector_is_typed_and_answered(opened: SimpleNamespace) -> None:
+def test_a_vector_is_typed_and_answered(opened: SimpleNamespace, app: str) -> None:
     page = opened.page
-    page.get_by_role("tab", name="Try a model").click()
-    choose(page, "model", "models/vectors")
-    page.locator("#sample textarea").fill("0 0 4")
+    page.goto(f"{app}/try?model=models/vectors")
+    page.locator("#sample").fill("0 0 4")
     page.get_by_role("button", name="Ask the model").click()
     page.locator("#answer .answers li").first.wait_for()
     assert page.locator("#answer .answers li span").first.inner_text() == "{{blue}} ${1}"
     assert opened.said == []
 
 
-def test_it_is_no_wider_than_a_telephone(opened: SimpleNamespace) -> None:
-    page = opened.page
-    page.set_viewport_size({"width": 400, "height": 860})
-    page.locator("#words input").nth(0).check()
-    page.locator("#fit table").first.wait_for()
-    assert page.evaluate("document.documentElement.scrollWidth") <= 400
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_page_is_wider_than_a_phone_and_all_can_be_touched(browser: Any, app: str, scheme: str) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme=scheme)
+    page = context.new_page()
+    small = """() => [...document.querySelectorAll("button, select, summary, textarea, .button, nav a")]
+      .filter((e) => e.offsetParent && e.getBoundingClientRect().height < 40).map((e) => e.outerHTML)"""
+    for path in ("/", "/run?name=runs/second", "/compare?run=runs/second", "/try?model=models/vectors",
+                 "/methods?have=source&have=target", "/evidence", "/evidence?system=loki"):  # fmt: skip
+        page.goto(app + path)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
+        assert page.evaluate(small) == [], path
+    context.close()
 
 
-def ask(url: str, path: str, verb: str = "GET", body: Any = None, **headers: str) -> tuple[int, bytes]:
+def ask(url: str, path: str, verb: str = "GET", body: str | None = None, **headers: str) -> tuple[int, bytes]:
     connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=30)
     try:
-        sent = {"content-type": "application/json", **headers}
-        connection.request(verb, path, None if body is None else json.dumps(body), sent)
+        connection.request(verb, path, body, {key.replace("_", "-"): value for key, value in headers.items()})
         answer = connection.getresponse()
         return answer.status, answer.read()
     finally:
         connection.close()
 
 
-def given(app: str, picture: dict[str, Any]) -> str:
-    """What the app answers to a picture that is only named, as a program might do."""
-    config = json.loads(ask(app, "/config")[1])
-    names = {part["id"]: part["props"].get("elem_id") for part in config["components"]}
-    number = next(d["id"] for d in config["dependencies"] if [names[i] for i in d["inputs"]] == ["model", "picture"])
-    named = picture | {"meta": {"_type": "gradio.FileData"}}
-    body = {"data": [None, named], "fn_index": number, "session_hash": "tests"}
-    assert ask(app, "/gradio_api/queue/join", "POST", body)[0] == 200
-    return ask(app, "/gradio_api/queue/data?session_hash=tests")[1].decode()
-
-
-def test_files_of_the_machine_and_names_of_others_are_refused(app: str, folder: Path) -> None:
-    for file in ("/etc/hostname", str(folder / "runs" / "second" / "results.json"), str(ROOT / "pyproject.toml")):
-        assert ask(app, f"/gradio_api/file={file}")[0] in (403, 404)
-        assert '"success":false' in given(app, {"path": file})
+def test_files_of_the_machine_and_other_sites_are_refused(app: str) -> None:
+    form = {"content_type": "application/x-www-form-urlencoded"}
+    for place in ("%2Fetc", "..%2F..", "http:%2F%2F127.0.0.1%2Fx"):
+        status, told = ask(app, "/runs", "POST", f"source={place}&target={place}", **form)
+        assert status == 422
+        assert b"root:" not in told
+    assert ask(app, "/runs", "POST", "source=photos&target=own", sec_fetch_site="cross-site", **form)[0] == 403
+    assert ask(app, "/upload?name=x.csv", "POST", "x", origin="http://evil.example")[0] == 403
     assert ask(app, "/", host="evil.example")[0] == 400
     assert ask(app, "/")[0] == 200
 
@@ -213,7 +260,7 @@ def test_files_of_the_machine_and_names_of_others_are_refused(app: str, folder: 
 def test_on_all_addresses_it_asks_for_the_token_and_ends_with_0(start: Any) -> None:
     token = "a-token-of-the-tests"
     process, url = start("--host", "0.0.0.0", UNSEEN_TOKEN=token)
-    for path in ("/", "/config", "/gradio_api/info", "/static/img/logo.svg"):
+    for path in ("/", "/app.js", "/style.css", "/try", "/run?name=runs/second"):
         assert ask(url, path)[0] == 401, path
     assert ask(url, "/", authorization=f"Bearer {token}")[0] == 200
     process.send_signal(signal.SIGTERM)

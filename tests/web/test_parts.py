@@ -1,4 +1,4 @@
-"""What the tabs say, without a browser: lists of folders, what fits, ledgers, two runs, one sample."""
+"""What the pages say, without a browser: lists of folders, what fits, ledgers, runs side by side, one sample."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import unseen
 from unseen import claims
 from unseen.bundle import Bundle
 from unseen.claims.evidence import Standing
@@ -73,9 +74,9 @@ def test_names_that_are_not_on_the_list_and_folders_with_links_are_refused(tmp_p
 
 
 def methods_of(page: str) -> tuple[set[str], set[str]]:
-    """Slugs in the table of those that fit, and of those that do not."""
-    yes, _, no = page.partition("These do not")
-    return tuple(set(re.findall(r'scope="row"><code>([\w-]+)', part)) for part in (yes, no))  # type: ignore[return-value]
+    """Slugs of those that fit, and of those that do not."""
+    yes, _, no = page.partition("What does not fit, and why")
+    return tuple(set(re.findall(r'system=([\w-]+)"', part)) for part in (yes, no))  # type: ignore[return-value]
 
 
 def test_source_and_target_fit_adaptation_and_not_what_needs_support() -> None:
@@ -108,13 +109,22 @@ def test_the_command_names_what_is_there(words: list[str], kind: str, tower: boo
 
 
 def test_nothing_ticked_and_nothing_labelled_say_what_to_do() -> None:
-    assert "Tick what you have" in fit.page([])
-    assert "needs something labelled" in fit.page(["target", "model"])
+    assert "What to try first appears here" in fit.page([])
+    assert "unseen needs labelled examples" in fit.page(["target", "model"])
     assert "unseen quantize" in fit.page(["model"])
     with pytest.raises(ValueError, match=r"words must be of .*'corpus'"):
         fit.situation(["corpus"])
     with pytest.raises(ValueError, match="kind must be one of"):
         fit.situation(["source"], "<b>")
+    assert "kind must be one of" in fit.whole(["source"], "<b>")
+
+
+def test_the_first_three_are_those_of_the_library_in_its_order() -> None:
+    rows = [fit.Row.of(row) for row in unseen.recommend(fit.situation(["source", "target"]))]
+    first = re.findall(r"<li>.*?<code>([\w:-]+)</code>", str(fit.page(["source", "target"])))
+    assert first == [row.name for row in rows if row.fits][:3]
+    named = [fit.Row.of(row) for row in unseen.recommend(fit.situation(["target", "classes"]))]
+    assert any(row.fits and row.slug == "describe" for row in named)
 
 
 # -- evidence ----------------------------------------------------------------------------------------------
@@ -155,9 +165,27 @@ def test_the_ledger_shows_every_assertion_and_what_did_not_hold(
     assert ">0.5</td>" in page  # the mean of both cases
 
 
-def test_evidence_that_is_absent_or_damaged_is_said_in_a_sentence(tmp_path: Path) -> None:
-    assert "start with --evidence FOLDER" in evidence.page("loki", None)
-    assert "There is no record of loki" in evidence.page("loki", tmp_path)
+def test_every_system_is_in_what_ships() -> None:
+    assert set(evidence.shipped()) == set(claims.slugs())
+    page = evidence.overview()
+    for slug in claims.slugs():
+        assert f"/evidence?system={slug}" in page
+
+
+@pytest.mark.slow
+def test_what_ships_is_what_the_records_say() -> None:
+    """After evidence was recorded, `make docs` writes it anew."""
+    folder = Path(__file__).resolve().parents[2] / "docs" / "evidence"
+    assert evidence.shipped() == {slug: evidence.summary(slug, folder) for slug in claims.slugs()}
+
+
+def test_evidence_that_is_absent_or_damaged_is_said_in_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in (None, tmp_path, tmp_path / "absent"):  # what ships is shown then
+        assert '<span class="verdict held">' in evidence.page("loki", folder)
+    monkeypatch.setattr(evidence, "shipped", dict)
+    assert "There is no record of it" in evidence.page("loki", tmp_path)
     assert "no claims of its own" in evidence.page("coral", tmp_path)
     (tmp_path / "loki.json").write_text("{")
     with pytest.raises(ValueError, match=r"loki\.json is damaged"):
@@ -193,6 +221,25 @@ def test_runs_of_other_data_or_classes_carry_a_warning_and_no_difference(
     page = runs.page({"a": results(), "b": results(**changes)})
     assert why in page
     assert "second minus first" not in page
+
+
+def test_three_runs_stand_on_one_scale(results: Results) -> None:
+    blind = results(exam={}, references={}, protocol=None)
+    blind["estimate"] = {
+        "accuracy": 0.7,
+        "interval": [0.5, 0.9],
+        "unanimous": 0.3,
+        "labels": 0,
+        "coverage": {"measured": 0.9},
+    }
+    for row in blind["candidates"]:
+        row["metrics"] = {}
+    page = str(runs.page({"a": results(), "b": results(), "c": blind}))
+    assert page.count('class="dot chosen"') == 2
+    assert 'class="ring" cx="70.00%"' in page
+    assert 'x1="50.00%" x2="90.00%"' in page
+    assert "a and c: The figures cannot be compared: only one of them has labels" in page
+    assert "a and b:" not in page
 
 
 def test_a_run_without_labels_has_votes_and_no_accuracy(results: Results) -> None:
@@ -256,7 +303,7 @@ def test_a_vector_gets_its_classes_and_a_wrong_one_a_sentence(vectors: Path) -> 
 
 def test_bars_doubts_and_names_are_shown_as_text() -> None:
     page = trial.page(Answer(NASTY, 0.5, True, ((NASTY, 0.5), ("bee", 0.25))))
-    assert "Unknown: the model rejects it" in page
+    assert "Not sure: it may be none of these" in page
     assert "<img" not in page
     assert '<meter min="0" max="1" value="0.2500">' in page
-    assert "Unknown" not in trial.page(Answer("bee", 1.0, False, (("bee", 1.0),)))
+    assert "Not sure" not in trial.page(Answer("bee", 1.0, False, (("bee", 1.0),)))

@@ -107,7 +107,7 @@ def serve(
 ) -> None:
     """Answer predictions over HTTP.
 
-    At /predict, /health and /metrics; /docs explains them.
+    In a browser a form; for programs /predict, /health and /metrics, which /docs explains.
 
     Example:  unseen serve runs/sketches/model --port 8000
     """
@@ -125,7 +125,7 @@ def serve(
         port=port,
         token=token,
         limits=limits,
-        ready=lambda url: say(f"listening on {url}, explained at {url}/docs; stop with Ctrl+C"),
+        ready=lambda url: say(f"listening on {url}, a form in a browser; for programs {url}/docs; stop with Ctrl+C"),
     )
 
 
@@ -161,8 +161,14 @@ def web(
     models: Annotated[Path, typer.Option(help="Folder below which saved models are; those of runs count too.")] = (
         Path("models")
     ),
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Folder below which runs may read data; may be repeated. If absent: this one.", show_default=False
+        ),
+    ] = None,
     evidence: Annotated[
-        Path | None, typer.Option(help="Folder of recorded evidence; docs/evidence if it is there.", show_default=False)
+        Path | None, typer.Option(help="Folder of recorded evidence; what ships if absent.", show_default=False)
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on; any but this machine's own needs a token.")] = (
         "127.0.0.1"
@@ -174,13 +180,14 @@ def web(
             envvar="UNSEEN_TOKEN", help="The password for a browser; better as a variable.", show_default=False
         ),
     ] = None,
+    max_upload: Annotated[int, typer.Option(help="Megabytes of one upload for a run.", min=1)] = 2048,
     trust: Trust = False,
 ) -> None:
-    """Show runs, evidence and models in a browser.
+    """Start runs in a browser, follow and compare them, try their models.
 
-    What fits, what evidence says, two runs side by side, and a model tried on a picture.
+    Also which methods fit what you have, and the evidence for each. A run goes on when this ends.
 
-    Example:  unseen web --runs runs --models models
+    Example:  unseen web --runs runs --data photos
     """
     try:
         from unseen.web.server import serve as run
@@ -188,10 +195,12 @@ def web(
         run(
             runs=runs,
             models=models,
+            data=data or (),
             evidence=evidence,
             host=host,
             port=port,
             token=token,
+            longest=max_upload * 2**20,
             trust=trust,
             ready=lambda url: say(f"listening on {url}; stop with Ctrl+C"),
         )

@@ -115,7 +115,7 @@ def verify(
         verification.write_table(out, questions, domain)
     else:
         command = shlex.join(["unseen", "verify", str(model), target, "--answers", verification.ANSWERS])
-        verification.write_page(out, questions, domain, command)
+        verification.write_page(out, questions, domain, command, saved.classes.names)
     say(f"{len(questions)} of {len(domain)} samples are in {out}, drawn at random")
 
 

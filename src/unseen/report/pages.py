@@ -14,6 +14,20 @@ FIGURES = "figure img { max-width: 100%; background: #fff; }"
 """The style of drawn pictures, which stand on white also where the page is dark."""
 
 
+def stylesheet(*files: Path) -> str:
+    """The look of all pages of the project, colours of light and dark and type first, then these files of a page."""
+    return "".join(file.read_text(encoding="utf-8") for file in (HERE / "tokens.css", *files))
+
+
+CONTROLS = HERE / "controls.css"
+"""Fields, buttons, a place to drop a file and bars of answers: the look of pages that ask for something."""
+
+
+def source_hash(text: str) -> str:
+    """An inline style or script as a content security policy names it."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
 def render_page(
     template: str | Path, *, style: str = "", filters: Mapping[str, Callable[..., Any]] | None = None, **values: Any
 ) -> bytes:
@@ -36,8 +50,7 @@ def render_page(
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     template = Path(template)
-    style = (HERE / "style.css").read_text(encoding="utf-8") + style
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    style = stylesheet(HERE / "style.css") + style
     environment = Environment(
         loader=FileSystemLoader([template.parent, HERE]),
         autoescape=True,
@@ -47,7 +60,7 @@ def render_page(
     )
     environment.filters.update(filters or {})
     page = environment.get_template(template.name).render(
-        policy=f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; form-action 'none'",
+        policy=f"default-src 'none'; img-src data:; style-src {source_hash(style)}; form-action 'none'",
         style=style,
         **values,
     )

@@ -19,9 +19,10 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from unseen.serving.access import allowed
+from unseen.serving.access import ELSEWHERE, allowed, is_foreign
 from unseen.serving.batching import Batcher
 from unseen.serving.bodies import Bodies
+from unseen.serving.front import example, front
 from unseen.serving.limits import Limits
 from unseen.serving.manual import manual
 from unseen.serving.metrics import Measured, Metrics
@@ -150,13 +151,15 @@ def create_app(
         summary="Predict samples",
         response_model=Predictions,
         openapi_extra={"requestBody": bodies.schema()},
-        **guarded | {"responses": guarded["responses"] | _problems(408, 413, 415, 422, 503)},
+        **guarded | {"responses": guarded["responses"] | _problems(403, 408, 413, 415, 422, 503)},
     )
     async def predict(
         request: Request,
         top: Annotated[int, Query(ge=1, le=MOST, description="classes to name")] = 1,
         abstain: Annotated[bool, Query(description="name no class where the model is not sure")] = False,
     ) -> Predictions:
+        if is_foreign(request.headers, request.url.path):
+            raise HTTPException(ELSEWHERE.status, ELSEWHERE.detail)
         async with turns.turn():
             samples = await bodies.read(request)
             async with state["batcher"].admitted(len(samples)):
@@ -189,6 +192,16 @@ def create_app(
     )
     async def numbers() -> Response:
         return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+    @app.get("/", include_in_schema=False)
+    async def page(request: Request) -> HTMLResponse:
+        host = request.headers.get("host", "")
+        told, policy = front(served, host, guarded=token is not None, scheme=request.url.scheme)
+        return HTMLResponse(told, headers={"content-security-policy": policy})
+
+    @app.get("/example.png", include_in_schema=False)
+    async def picture() -> Response:
+        return Response(example(), media_type="image/png")
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:
@@ -235,6 +248,7 @@ def _guard(token: str) -> Any:
 def _problems(*codes: int) -> dict[int, Any]:
     told = {
         401: "The token is missing or wrong",
+        403: "Another web page asks",
         408: "The body came too slowly",
         413: "The body is too long",
         415: "The body is of another type",

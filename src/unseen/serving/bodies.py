@@ -17,8 +17,8 @@ from unseen.serving.limits import MAX_TEXT, Limits
 
 JSON = "application/json"
 FORM = "multipart/form-data"
-FILES = "files"
-"""Field of a form that holds the pictures."""
+FIELD = "samples"
+"""What holds the samples: a member of JSON, or the field of a form with pictures as files."""
 
 
 class Bodies:
@@ -52,7 +52,7 @@ class Bodies:
                 "maxItems": self.limits.batch,
                 "description": "Pictures as files.",
             }
-            form = {"type": "object", "properties": {FILES: files}, "required": [FILES], "additionalProperties": False}
+            form = {"type": "object", "properties": {FIELD: files}, "required": [FIELD], "additionalProperties": False}
             content[FORM] = {"schema": form}
         return {"required": True, "content": content}
 
@@ -91,7 +91,7 @@ class Bodies:
     async def _json(self, request: Request) -> list[Any]:
         body = b"".join([chunk async for chunk in self._stream(request)])
         try:
-            return self.model.model_validate_json(body).samples  # type: ignore[attr-defined]
+            return getattr(self.model.model_validate_json(body), FIELD)
         except pydantic.ValidationError as error:
             first = error.errors(include_url=False, include_input=False, include_context=False)[0]
             where = ".".join(map(str, first["loc"])) or "the body"
@@ -99,7 +99,7 @@ class Bodies:
 
     async def _form(self, request: Request) -> list[Any]:
         limit = self.limits.batch
-        bad = HTTPException(422, f"the form must hold 1 to {limit} files, all in the field {FILES!r}")
+        bad = HTTPException(422, f"the form must hold 1 to {limit} files, all in the field {FIELD!r}")
         headers = Headers({"content-type": request.headers["content-type"]})
         parser = MultiPartParser(headers, self._stream(request), max_files=limit, max_fields=0)
         parser.spool_max_size = self.limits.bytes + 1  # no upload reaches the disk
@@ -107,7 +107,7 @@ class Bodies:
             form = await parser.parse()
         except (MultiPartException, UnicodeDecodeError) as error:
             raise bad from error
-        files = [file for name, file in form.multi_items() if name == FILES and isinstance(file, UploadFile)]
+        files = [file for name, file in form.multi_items() if name == FIELD and isinstance(file, UploadFile)]
         if not files or len(files) != len(form.multi_items()):
             raise bad
         return [file.file.read() for file in files]
@@ -128,8 +128,7 @@ def _json_model(kind: str, width: int, limits: Limits) -> type[pydantic.BaseMode
         "text": "Texts.",
         "features": f"Vectors of {width} numbers.",
     }[kind]
-    return pydantic.create_model(
-        "Samples",
-        __config__=pydantic.ConfigDict(extra="forbid", strict=True),
-        samples=(Annotated[list[item], Field(min_length=1, max_length=limits.batch, description=told)], ...),
-    )
+    samples: Any = (Annotated[list[item], Field(min_length=1, max_length=limits.batch, description=told)], ...)
+    fields: dict[str, Any] = {FIELD: samples}
+    config = pydantic.ConfigDict(extra="forbid", strict=True)
+    return pydantic.create_model("Samples", __config__=config, **fields)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jinja2
+
+from unseen.report.pages import CONTROLS, source_hash, stylesheet
 
 FOLDER = Path(__file__).parent
 
@@ -26,13 +26,8 @@ def environment() -> jinja2.Environment:
 
 
 def style() -> str:
-    """The style of both pages of this folder."""
-    return (FOLDER / "style.css").read_text(encoding="utf-8")
-
-
-def source_hash(text: str) -> str:
-    """An inline style or script as a content security policy names it."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+    """The style of the pages of this folder."""
+    return stylesheet(CONTROLS, FOLDER / "style.css")
 
 
 def manual(openapi: Mapping[str, Any]) -> tuple[str, str]:

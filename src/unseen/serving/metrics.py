@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-PATHS = ("/predict", "/health", "/metrics", "/model", "/docs", "/openapi.json")
+PATHS = ("/", "/predict", "/health", "/metrics", "/model", "/docs", "/openapi.json")
 """Paths that are counted by name; a stranger's are `other`, so that they cannot fill the memory."""
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)

@@ -1,9 +1,7 @@
-"use strict";
 // Classifies one picture as the library does. Resampling repeats Pillow's arithmetic, 22-bit fixed point included,
 // because a browser's own resizing would change probabilities.
 
 const about = JSON.parse(document.getElementById("about").textContent);
-const $ = (id) => document.getElementById(id);
 
 // -- resampling ----------------------------------------------------------------------------------------------------
 
@@ -170,44 +168,24 @@ async function show(file) {
   $("answers").replaceChildren();
   $("unknown").hidden = true;
   $("status").textContent = "Looking …";
-  if ($("picture").src) URL.revokeObjectURL($("picture").src);
-  $("picture").src = URL.createObjectURL(file);
-  $("picture").hidden = false;
-  $("hint").textContent = file.name;
+  preview(file);
   let answer;
   try {
     answer = await classify(file);
   } catch (error) {
     console.info(error);
     if (turn !== latest) return;
-    $("picture").hidden = true;
+    preview(null);
     $("status").textContent = error instanceof RangeError ? error.message : "This browser cannot read that picture.";
     return;
   }
   if (turn !== latest) return;
   $("status").textContent = "";
   $("unknown").hidden = !answer.unknown;
-  $("answers").replaceChildren(...answer.top.map((row) => {
-    const item = document.createElement("li");
-    const name = document.createElement("span");
-    const value = document.createElement("span");
-    const bar = document.createElement("meter");
-    name.textContent = row.class;
-    value.textContent = `${(100 * row.probability).toFixed(1)} %`;
-    bar.value = row.probability;
-    item.append(name, value, bar);
-    return item;
-  }));
+  bars($("answers"), answer.top);
 }
 
-$("file").addEventListener("change", () => $("file").files.length && show($("file").files[0]));
-for (const name of ["dragenter", "dragover", "dragleave", "drop"]) {
-  document.addEventListener(name, (event) => {
-    event.preventDefault();
-    $("drop").classList.toggle("over", name === "dragenter" || name === "dragover");
-    if (name === "drop" && !$("file").disabled && event.dataTransfer.files.length) show(event.dataTransfer.files[0]);
-  });
-}
+pictures(show);
 network.then(
   () => { $("status").textContent = ""; $("file").disabled = false; },
   (error) => { console.error(error); $("status").textContent = "This browser cannot run the network."; },

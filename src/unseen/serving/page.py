@@ -16,8 +16,9 @@ from unseen.data.sources.npm import fetch, read_files
 from unseen.encoders.two_tower import TwoTowerEncoder
 from unseen.encoders.vision import ImagePreprocess
 from unseen.methods.base import Method
+from unseen.report.pages import source_hash
 from unseen.runtime import replacing
-from unseen.serving.manual import FOLDER, environment, source_hash, style
+from unseen.serving.manual import FOLDER, environment, style
 
 TOP = 5
 """Classes that the page names."""
@@ -68,7 +69,7 @@ def write_page(bundle: Bundle, file: str | os.PathLike[str], *, title: str = "Wh
         model = graph.read_bytes()
     if len(model) > LARGEST:
         raise ValueError(f"the network has {len(model) / 2**20:.0f} MB; a page holds at most {LARGEST / 2**20:.0f} MB")
-    css, script = style(), (FOLDER / "page.js").read_text(encoding="utf-8")
+    css, script = style(), "".join((FOLDER / name).read_text(encoding="utf-8") for name in ("drop.js", "page.js"))
     allowed = {
         "default-src": "'none'",
         "script-src": f"{source_hash(script)} blob: 'wasm-unsafe-eval'",

@@ -1,6 +1,6 @@
 "use strict";
 (() => {
-  const { file, target, questions } = JSON.parse(document.getElementById("questions").textContent);
+  const { file, target, questions, classes } = JSON.parse(document.getElementById("questions").textContent);
   const find = (id) => document.getElementById(id);
   const answers = new Array(questions.length); // undefined: not answered; null: none of these
   const given = []; // positions in the order of the answers, for undo
@@ -34,6 +34,10 @@
       }),
     );
     find("none").setAttribute("aria-pressed", String(answers[at] === null));
+    find("search").value = "";
+    list();
+    const chosen = answers[at];
+    if (typeof chosen === "string" && !one.choices.includes(chosen)) find("search").value = chosen;
     find("undo").disabled = given.length === 0;
     find("save").disabled = done() === 0;
     find("end").hidden = done() < questions.length;
@@ -79,6 +83,70 @@
     saved = true;
   }
 
+  // -- the search among all classes
+
+  const SHOWN = 50;
+  const plain = (text) => text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
+  const keys = classes.map(plain);
+  let marked = 0;
+
+  // Classes whose name begins with what is typed, then those with a word that does, then those that hold it.
+  function matches(typed) {
+    const rank = (key) => (key.startsWith(typed) ? 0 : key.includes(` ${typed}`) ? 1 : key.includes(typed) ? 2 : 3);
+    return classes.map((name, i) => [rank(keys[i]), i, name]).filter(([r]) => r < 3).sort((a, b) => a[0] - b[0] || a[1] - b[1]);
+  }
+
+  function list() {
+    const typed = plain(find("search").value.trim());
+    const found = typed ? matches(typed).slice(0, SHOWN) : [];
+    marked = Math.min(marked, Math.max(found.length - 1, 0));
+    find("found").hidden = found.length === 0;
+    find("search").setAttribute("aria-expanded", String(found.length > 0));
+    find("found").replaceChildren(
+      ...found.map(([, i, name], k) => {
+        const item = document.createElement("li");
+        const button = document.createElement("button");
+        const label = document.createElement("bdi");
+        item.id = `class-${i}`;
+        item.setAttribute("role", "option");
+        item.setAttribute("aria-selected", String(k === marked));
+        button.tabIndex = -1;
+        button.setAttribute("aria-selected", String(k === marked));
+        label.textContent = name;
+        button.append(label);
+        button.addEventListener("click", () => answer(name));
+        item.append(button);
+        return item;
+      }),
+    );
+    const now = find("found").children[marked];
+    if (now) find("search").setAttribute("aria-activedescendant", now.id);
+    else find("search").removeAttribute("aria-activedescendant");
+    now?.scrollIntoView({ block: "nearest" });
+  }
+
+  find("search").addEventListener("input", () => {
+    marked = 0;
+    list();
+  });
+  find("search").addEventListener("keydown", (event) => {
+    event.stopPropagation(); // letters are typed here, they are no answers
+    const rows = find("found").children;
+    if (event.key === "ArrowDown") marked = Math.min(marked + 1, rows.length - 1);
+    else if (event.key === "ArrowUp") marked = Math.max(marked - 1, 0);
+    else if (event.key === "Enter" && rows.length) {
+      const name = rows[marked].textContent;
+      find("search").blur();
+      answer(name);
+    } else if (event.key === "Escape") {
+      find("search").value = "";
+      find("search").blur();
+    } else return;
+    event.preventDefault();
+    list();
+  });
+
+  find("next").addEventListener("click", () => move(1));
   find("none").addEventListener("click", () => answer(null));
   find("undo").addEventListener("click", undo);
   find("save").addEventListener("click", save);
@@ -91,6 +159,7 @@
     if (choice !== undefined) answer(choice);
     else if (event.key === "n") answer(null);
     else if (event.key === "u") undo();
+    else if (event.key === "/" && classes.length) find("search").focus();
     else if (event.key === "ArrowLeft") move(-1);
     else if (event.key === "ArrowRight") move(1);
     else return;

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from unseen.data.domain import Domain
+from unseen.report.pages import CONTROLS, source_hash, stylesheet
 from unseen.runtime import replacing
 from unseen.verification.sample import CHOICES, Question
 
@@ -19,7 +19,9 @@ _LONGEST = 5000
 """Characters of a text that are shown."""
 
 
-def write_page(file: Path, questions: Sequence[Question], target: Domain, command: str) -> None:
+def write_page(
+    file: Path, questions: Sequence[Question], target: Domain, command: str, classes: Sequence[str] = ()
+) -> None:
     """Write the page, all or nothing.
 
     Pictures are re-encoded thumbnails without metadata; what a sample is called is shown only where there is nothing
@@ -33,22 +35,32 @@ def write_page(file: Path, questions: Sequence[Question], target: Domain, comman
         As `ask` draws them from `target`.
     command : str
         How the answers are graded.
+    classes : sequence of str
+        All names that may be an answer: where they are more than stand beside a sample, the page lets one search them.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     here = Path(__file__).parent
-    style, script = ((here / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
-    told = {"file": ANSWERS, "target": target.name, "questions": [_told(one, target) for one in questions]}
+    style, script = stylesheet(CONTROLS, here / "page.css"), (here / "page.js").read_text(encoding="utf-8")
+    most = max((len(one.choices) for one in questions), default=CHOICES)
+    searched = list(classes) if len(classes) > most else []
+    told = {
+        "file": ANSWERS,
+        "target": target.name,
+        "questions": [_told(one, target) for one in questions],
+        "classes": searched,
+    }
     environment = Environment(loader=FileSystemLoader(here), autoescape=True, undefined=StrictUndefined)
     page = environment.get_template("page.html").render(
-        policy=f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}; "
-        "form-action 'none'",
+        policy=f"default-src 'none'; img-src data:; style-src {source_hash(style)}; "
+        f"script-src {source_hash(script)}; form-action 'none'",
         style=style,
         script=script,
         questions=json.dumps(told, ensure_ascii=False).replace("<", "\\u003c"),
         name=target.name,
         count=len(questions),
-        most=max((len(one.choices) for one in questions), default=CHOICES),
+        most=most,
+        searched=len(searched),
         file=ANSWERS,
         command=command,
     )
@@ -75,7 +87,3 @@ def _thumbnail(sample: Any) -> bytes:
     from unseen.data.images import thumbnail
 
     return thumbnail(Image.fromarray(sample) if isinstance(sample, np.ndarray) else sample, PIXELS)
-
-
-def _hash(text: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

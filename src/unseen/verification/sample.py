@@ -13,11 +13,15 @@ from unseen.data.domain import Domain
 from unseen.data.typing import IntArray
 
 CHOICES = 5
+"""Classes that stand beside a sample where all of them are too many."""
+
+FEW = 8
+"""So many classes stand beside every sample, in their own order."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Question:
-    """A sample to look at: where it is, the digest of its content, and the classes to pick from, shuffled."""
+    """A sample to look at: where it is, the digest of its content, and the classes to pick from."""
 
     position: int
     id: str
@@ -64,7 +68,9 @@ def draw(target: Domain, n: int, *, seed: int = 0, learned: Collection[str] = ()
 
 
 def ask(model: Bundle, target: Domain, n: int = 60, *, seed: int = 0, learned: Collection[str] = ()) -> list[Question]:
-    """Draw samples and put the model's most probable classes beside each, in an order that tells nothing.
+    """Draw samples and put classes beside each, in an order that does not tell what the model chose.
+
+    All classes, or of more than `FEW` the model's most probable `CHOICES`.
 
     Parameters
     ----------
@@ -76,11 +82,14 @@ def ask(model: Bundle, target: Domain, n: int = 60, *, seed: int = 0, learned: C
     """
     positions = draw(target, n, seed=seed, learned=learned)
     part = target.take(positions)
+    digests = part.digests()
+    assert part.ids is not None
+    if len(model.classes) <= FEW:
+        every = tuple(model.classes.names)
+        return [Question(int(at), str(part.ids[i]), str(digests[i]), every) for i, at in enumerate(positions)]
     table = model.predict(part, top=CHOICES)
     columns = [name for name in table.columns if name.startswith("class_")]
-    digests = part.digests()
     rng = np.random.default_rng(seed)
-    assert part.ids is not None
     questions = []
     for i, row in enumerate(table.to_dict("records")):
         names = [str(row[name]) for name in columns]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +14,11 @@ from markupsafe import Markup
 from unseen import catalogue, claims
 from unseen.claims.base import COLUMNS
 from unseen.claims.evidence import Standing, freshness, read_records, standings
+from unseen.runtime import replacing
 from unseen.web.markup import code, facts, folded, heading, items, joined, paragraph, table
+
+SHIPPED = Path(__file__).with_name("evidence.json")
+"""What of the evidence ships with the package; `make docs` writes it from the records."""
 
 SIGNS = {"held": "✓", "not held": "✗"}
 """What stands beside a verdict, so that colour is not all that tells them apart."""
@@ -41,7 +47,8 @@ def page(slug: str, folder: Path | None) -> Markup:
     """
     if slug not in systems():
         raise ValueError(f"system must be one of {', '.join(systems())}; got {slug!r}")
-    return joined([_card(catalogue.describe(slug)), heading("Evidence"), _evidence(slug, folder)])
+    back = Markup('<p class="kicker"><a href="/evidence">Evidence</a></p><h1>{}</h1>').format(slug)
+    return joined([back, _card(catalogue.describe(slug)), heading("Evidence"), _evidence(slug, folder)])
 
 
 def _card(about: Mapping[str, Any]) -> Markup:
@@ -61,7 +68,7 @@ def _card(about: Mapping[str, Any]) -> Markup:
         ]
     else:
         told += [("is a", about["kind"]), ("try", "; ".join(about["commands"]))]
-    parts = [heading(about["slug"]), paragraph(about["summary"]), facts(told)]
+    parts = [paragraph(about["summary"]), facts(told)]
     for key, title in (("notes", "Where it differs from the paper or its code"), ("left_out", "What is left out")):
         if about[key]:
             parts.append(folded(f"{title} ({len(about[key])})", items(about[key])))
@@ -98,13 +105,63 @@ def records(slug: str, folder: Path | None) -> list[dict[str, Any]]:
     return read_records(folder, slug) if folder is not None and folder.is_dir() else []
 
 
+def summary(slug: str, folder: Path) -> dict[str, Any]:
+    """What ships of the evidence of a system: its assertions with their verdicts, and where they come from."""
+    have = records(slug, folder)
+    newest = have[-1] if have else {}
+    kept = ("date", "split", "seeds", "seconds", "machine", "versions", "command")
+    return {"rows": ledger(slug, have), "origin": {key: newest[key] for key in kept if key in newest}}
+
+
+def ship(folder: Path) -> Path:
+    """Write the summaries of all systems into the package, from the records of a checkout."""
+    told = {slug: summary(slug, folder) for slug in claims.slugs()}
+    with replacing(SHIPPED) as temporary:
+        temporary.write_text(json.dumps(told, indent=1, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
+    return SHIPPED
+
+
+@functools.cache
+def shipped() -> dict[str, dict[str, Any]]:
+    """What ships with the package, by system."""
+    return json.loads(SHIPPED.read_text(encoding="utf-8")) if SHIPPED.exists() else {}
+
+
+def overview() -> Markup:
+    """A line for each system: what its paper asserts, and how much of it held here."""
+    about = {entry.slug: entry for entry in catalogue.entries(planned=False)}
+    rows = []
+    for slug, told in sorted(shipped().items()):
+        counts = Counter(row["verdict"] for row in told["rows"])
+        rest = sum(counts.values()) - counts["held"] - counts["not held"]
+        title = about[slug].title if slug in about else ""
+        rows.append([_link(slug), title, counts["held"] or "–", counts["not held"] or "–", rest or "–"])
+    total = Counter(row["verdict"] for told in shipped().values() for row in told["rows"])
+    simple = [slug for slug in systems() if slug not in shipped()]
+    return joined(
+        [
+            Markup("<h1>Evidence</h1>"),
+            paragraph(
+                "What the paper of each system asserts, tried here against the strongest simple rival: "
+                f"{total['held']} assertions held, {total['not held']} did not. Each stands on the page of its system.",
+                "lede",
+            ),
+            table(["system", "paper", "held", "not held", "not run here"], rows),
+            folded(f"Simple methods that others are compared with ({len(simple)})", items(map(_link, simple))),
+        ]
+    )
+
+
+def _link(slug: str) -> Markup:
+    return Markup('<a class="to" href="/evidence?system={0}">{0}</a>').format(slug)
+
+
 def _evidence(slug: str, folder: Path | None) -> Markup:
     if slug not in claims.slugs():
         return paragraph("Systems are compared with it; it has no claims of its own.")
     have = records(slug, folder)
-    newest = have[-1] if have else None
-    rows = ledger(slug, have)
-    counts = Counter(row["verdict"] for row in rows)
+    told = summary(slug, folder) if have and folder is not None else shipped().get(slug, {"rows": [], "origin": {}})
+    counts = Counter(row["verdict"] for row in told["rows"])
     parts = [
         paragraph(
             joined(
@@ -113,27 +170,28 @@ def _evidence(slug: str, folder: Path | None) -> Markup:
             )
         )
     ]
-    if newest is None or folder is None:
-        why = (
-            "No folder with evidence was found; start with --evidence FOLDER (docs/evidence of a checkout)."
-            if folder is None or not folder.is_dir()
-            else f"There is no record of {slug} in the folder of evidence."
-        )
-        parts.append(paragraph(joined([why, " To run its claims here: ", code(f"unseen reproduce {slug}")]), "notice"))
-    else:
+    if not told["origin"]:
+        run = joined(["There is no record of it. To run its claims here: ", code(f"unseen reproduce {slug}")])
+        parts.append(paragraph(run, "notice"))
+    if have and folder is not None:
         found = freshness(slug, folder=folder)
         if found.word == "stale":
             parts.append(paragraph("Stale: another verdict than the recorded one: " + "; ".join(found.parts), "notice"))
-        if any(row["state"] == "explored" for row in rows):
-            parts.append(paragraph(EXPLORED, "quiet"))
+    if any(row["state"] == "explored" for row in told["rows"]):
+        parts.append(paragraph(EXPLORED, "quiet"))
     parts.append(
         table(
             ["assertion", "level", "verdict", "", "figures, or why there are none"],
-            [[row["text"], row["level"], verdict(row["verdict"]), row["state"], row["figures"]] for row in rows],
+            [
+                [row["text"], row["level"], verdict(row["verdict"]), row["state"], row["figures"]]
+                for row in told["rows"]
+            ],
         )
     )
-    if newest is not None:
-        parts += [_origin(newest), folded("All figures, averaged over cases and seeds", _figures(newest))]
+    if told["origin"]:
+        parts.append(_origin(told["origin"]))
+    if have:
+        parts.append(folded("All figures, averaged over cases and seeds", _figures(have[-1])))
     return joined(parts)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from markupsafe import Markup
@@ -11,8 +12,7 @@ from markupsafe import Markup
 from unseen import catalogue, methods
 from unseen.catalogue import Given
 from unseen.data.classes import ClassSpace
-from unseen.encoders.defaults import DEFAULT_ENCODER
-from unseen.methods.vocabulary import VOCABULARY
+from unseen.encoders.defaults import DEFAULT_ENCODER, SHARED_ENCODER
 from unseen.web.markup import code, folded, heading, joined, paragraph, table
 
 WORDS = ("source", "target", "support", "classes", "model")
@@ -33,12 +33,16 @@ KINDS = {
 TOWER = "lite-clip"
 """An encoder that places class names among pictures and texts."""
 
+TICKS = {
+    "source": "Labelled examples (--source)",
+    "target": "Your own data without labels (--target)",
+    "support": "A few labelled samples of your own data (--support)",
+    "classes": "Names or descriptions of the classes (--classes)",
+    "model": "A trained model (--model)",
+}
+"""What can be ticked, in the words of a user."""
+
 EXAMPLES = {"source": "photos", "target": "sketches", "support": "few", "classes": "classes.csv", "model": "run"}
-
-
-def sentence(word: str) -> str:
-    """A word of `fit` with what it is."""
-    return f"{word}: {VOCABULARY[word].sentence}"
 
 
 def situation(words: Collection[str], kind: str = "image", *, new_classes: bool = False, tower: bool = False) -> Given:
@@ -66,15 +70,27 @@ def situation(words: Collection[str], kind: str = "image", *, new_classes: bool 
         raise ValueError(f"kind must be one of {', '.join(KINDS)}; got {kind!r}")
     tower = tower and kind in DEFAULT_ENCODER
     inputs: dict[str, object] = {word: True for word in words if word != "classes"}
+    if names_alone(words, kind):
+        inputs["classes"] = ClassSpace(names=("known", "new"), embeddings=np.eye(2))
+        return Given(inputs, shared_space=True)
     if "classes" in words or tower:
         n = 1 + (new_classes and "classes" in words)
         inputs["classes"] = ClassSpace(names=("known", "new")[:n], embeddings=np.eye(n, 2), seen=[0])
-    return Given(inputs, shared_space=tower)
+    return Given(inputs, shared_space=tower, two_views=kind == "image" and {"source", "target"} <= set(words))
+
+
+def names_alone(words: Collection[str], kind: str) -> bool:
+    """Whether names among the samples of a target are all that is known."""
+    return (
+        {"target", "classes"} <= set(words)
+        and not {"source", "support", "model"} & set(words)
+        and (kind in SHARED_ENCODER)
+    )
 
 
 def command(words: Collection[str], kind: str = "image", *, tower: bool = False) -> str:
     """The `unseen compare` that does it, with example names; empty where it has nothing labelled to learn from."""
-    if not {"source", "support"} & set(words):
+    if not {"source", "support"} & set(words) and not names_alone(words, kind):
         return ""
     parts = ["unseen", "compare"]
     for word in WORDS:
@@ -87,37 +103,117 @@ def command(words: Collection[str], kind: str = "image", *, tower: bool = False)
     return shlex.join([*parts, "--out", "runs/mine"])
 
 
+FIRST = 3
+"""Methods that are shown with their reasons."""
+
+
+def whole(words: Collection[str], kind: str = "image", *, new: bool = False, tower: bool = False) -> Markup:
+    """The page: what can be ticked, what to try first, and the rest. Parameters are those of `situation`."""
+    try:
+        answer = page(words, kind, new_classes=new, tower=tower)
+    except ValueError as error:
+        words, kind, answer = (), "image", paragraph(str(error), "notice")
+    ticks = joined(
+        Markup('<label class="tick"><input type="checkbox" name="have" value="{0}"{1}><span>{2}</span></label>').format(
+            word, Markup(" checked") if word in words else "", told
+        )
+        for word, told in TICKS.items()
+    )
+    more = joined(
+        Markup('<label class="tick"><input type="checkbox" name="{0}"{1}><span>{2}</span></label>').format(
+            name, Markup(" checked") if on else "", told
+        )
+        for name, on, told in (
+            ("new", new, "Some of the described classes have no labelled sample"),
+            ("tower", tower, f"Use {TOWER}, an encoder that reads class names, too"),
+        )
+    )
+    kinds = joined(
+        Markup('<option value="{}"{}>{}</option>').format(value, Markup(" selected") if value == kind else "", told)
+        for value, told in KINDS.items()
+    )
+    return Markup(
+        '<h1>Which method?</h1><p class="lede">Tick what you have. No data is read; <code>unseen recommend</code> on a '
+        'terminal looks at your data, too.</p><form method="get" action="/methods" data-at-once="page">'
+        "<fieldset><legend>You have</legend>{}</fieldset>"
+        '<div class="field"><label for="kind">The samples are</label><select id="kind" name="kind">{}</select></div>'
+        "<fieldset>{}</fieldset><noscript><button>Show</button></noscript></form>"
+        '<div id="fit" class="told">{}</div>'
+    ).format(ticks, kinds, more, answer)
+
+
 def page(words: Collection[str], kind: str = "image", *, new_classes: bool = False, tower: bool = False) -> Markup:
-    """What fits and what does not, as tables."""
+    """What to try first, what else fits, and what does not and why."""
     if not words:
-        return paragraph("Tick what you have; the methods that fit appear here.", "quiet")
-    rows = catalogue.recommend(situation(words, kind, new_classes=new_classes, tower=tower))
-    fitting = [[_name(row["slug"]), row["why"]] for row in rows if row["fits"]]
-    others = [
-        [_name(row["slug"]), row["why"], methods.get(row["slug"]).card.summary] for row in rows if not row["fits"]
-    ]
-    parts = [
-        *(paragraph(line, "notice") for line in remarks(words, kind)),
-        heading(f"{len(fitting)} of {len(rows)} methods fit"),
-        table(["method", "what it does"], fitting) if fitting else "",
-    ]
-    if others:
+        return paragraph("What to try first appears here.", "quiet")
+    rows = [Row.of(row) for row in _recommended(situation(words, kind, new_classes=new_classes, tower=tower))]
+    fitting = [row for row in rows if row.fits]
+    others = [row for row in rows if not row.fits]
+    line = command(words, kind, tower=tower)
+    parts = [*(paragraph(told, "notice") for told in remarks(words, kind))]
+    if fitting:
+        parts += [heading("Try first"), ranked(fitting[:FIRST])]
+    if line:
         parts += [
-            heading("These do not"),
-            table(["method", "why not", "what it would do"], others),
+            paragraph("This compares what fits on your data, with your own paths in it:"),
+            Markup('<pre id="command">{}</pre>').format(line),
+            paragraph(Markup('<a class="button" href="/">Or start a run here</a>')),
         ]
+    if len(fitting) > FIRST:
+        rest = table(["method", "what it does", "why here"], [[_name(r), r.does, r.why] for r in fitting[FIRST:]])
+        parts.append(folded(f"What else fits ({len(fitting) - FIRST})", rest))
+    if others:
+        rest = table(["method", "why not", "what it would do"], [[_name(r), r.why, r.does] for r in others])
+        parts.append(folded(f"What does not fit, and why ({len(others)})", rest))
     if "model" in words:
         parts.append(folded("Make the model smaller, without any data", _smaller()))
     return joined(parts)
 
 
+class Row(NamedTuple):
+    """A method as `unseen.recommend` ranks it."""
+
+    name: str
+    slug: str
+    fits: bool
+    does: str
+    why: str
+
+    @classmethod
+    def of(cls, row: Any) -> Row:
+        """From what `unseen.recommend` gives, as an object or a mapping."""
+        told = row if isinstance(row, Mapping) else {name: getattr(row, name, None) for name in cls._fields}
+        slug = str(told["slug"])
+        does = str(told.get("does") or methods.get(slug).card.summary)
+        why = str(told.get("why") or "")
+        return cls(str(told.get("name") or slug), slug, bool(told["fits"]), does, "" if why == does else why)
+
+
+def _recommended(given: Given) -> Sequence[Any]:
+    """The same answer as on a terminal."""
+    import unseen
+
+    return unseen.recommend(given)  # type: ignore[attr-defined]
+
+
+def ranked(rows: Sequence[Row]) -> Markup:
+    """A numbered list with reasons."""
+    told = joined(
+        Markup("<li>{} {}{}</li>").format(
+            _name(row), row.does, Markup(' <span class="quiet">{}</span>').format(row.why) if row.why else ""
+        )
+        for row in rows
+    )
+    return Markup('<ol class="ranked">{}</ol>').format(told)
+
+
 def remarks(words: Collection[str], kind: str) -> list[str]:
     """What must be said before the tables."""
     lines = []
-    if not {"source", "support"} & set(words):
+    if not {"source", "support"} & set(words) and not names_alone(words, kind):
         lines.append(
-            "unseen compare needs something labelled: a source or a support (or --labels support, if the target has "
-            "labels that may be learned from). From Python, fit takes what the methods below ask for."
+            "To compare methods, unseen needs labelled examples, a few labelled samples, or your data and the names of "
+            "its classes. From Python, `fit` takes what the methods below ask for."
         )
     if kind not in DEFAULT_ENCODER and kind != "features":
         lines.append(
@@ -127,10 +223,8 @@ def remarks(words: Collection[str], kind: str) -> list[str]:
     return lines
 
 
-def _name(slug: str) -> Markup:
-    card = methods.get(slug).card
-    told = ", ".join(filter(None, [card.venue, "baseline" if card.baseline else ""]))
-    return Markup('{} <span class="quiet">{}</span>').format(code(slug), told)
+def _name(row: Row) -> Markup:
+    return Markup('<a href="/evidence?system={}">{}</a>').format(row.slug, code(row.name))
 
 
 def _smaller() -> Markup:

@@ -1,11 +1,12 @@
-"""Two runs side by side: their candidates, what differs between them, and whether their figures can be compared."""
+"""Runs side by side: their candidates, what differs between them, and whether their figures can be compared."""
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
@@ -38,36 +39,153 @@ def read(folder: Path) -> Results:
 
 
 def page(runs: Mapping[str, Results]) -> Markup:
-    """One run, or two, by their names."""
+    """One run or several, by their names: a picture, what differs, candidates, what each says."""
     parts = []
-    if len(runs) == 2:
-        (first, a), (second, b) = runs.items()
-        parts = [paragraph(why, "notice") for why in apart(a, b)]
-        changed = differences(a, b)
-        parts.append(heading("What differs"))
-        parts.append(table(["", first, second], changed) if changed else paragraph("Nothing but chance and time."))
+    if len(runs) > 1:
+        first, *others = runs.items()
+        for name, results in others:
+            parts += [paragraph(f"{first[0]} and {name}: {why}", "notice") for why in apart(first[1], results)]
+    parts.append(pictures(runs))
+    parts.append(overview(runs))
+    if len(runs) > 1:
+        changed = differences(list(runs.values()))
+        told = table(["", *runs], changed) if changed else paragraph("Nothing but chance and time.")
+        parts += [heading("What differs"), told]
     parts += [heading("Candidates"), candidates(runs), paragraph(LEGEND, "quiet")]
     for name, results in runs.items():
-        parts += [heading(name), items(words.summary(results))]
+        parts += [heading(name), items(summary(results))]
     return joined(parts)
 
 
+def summary(results: Results) -> list[str]:
+    """What a run found, in sentences: the answer first."""
+    lines = words.summary(results)
+    return [line for line in lines if not line.startswith(("exam, ", "left out: "))]
+
+
+# -- the figure of a run -----------------------------------------------------------------------------------
+
+
+class Figure(NamedTuple):
+    """How often a run's choice is right, as a share in [0, 1]: measured by labels, or estimated without any."""
+
+    value: float
+    low: float
+    high: float
+    measured: bool
+    floor: float | None
+    metric: str
+
+
+def figure(results: Results) -> Figure | None:
+    """The figure of a run; None if nothing tells."""
+    found = words.verdict(results)
+    if found is not None:
+        seeds = found.spread["per_seed"]
+        metric = words.metric_label(found.metric)
+        return Figure(found.spread["mean"], min(seeds), max(seeds), True, found.floor, metric)
+    if told := results.get("estimate"):
+        low, high = told["interval"]
+        return Figure(told["accuracy"], low, high, False, None, "accuracy")
+    return None
+
+
+def pictures(runs: Mapping[str, Results]) -> Markup:
+    """A line for each run on one scale from 0 to 100 %: the figure, its interval, and what doing nothing reaches."""
+    rows, kinds = [], set()
+    for name, results in runs.items():
+        found = figure(results)
+        if found is None:
+            rows.append(Markup("<span><bdi>{}</bdi></span><span></span><span>not known</span>").format(name))
+            continue
+        kinds |= {"measured" if found.measured else "estimated", "floor" if found.floor is not None else "",
+                  "interval" if found.high - found.low > 0.001 else ""}  # fmt: skip
+        rows.append(
+            Markup('<span><bdi>{}</bdi></span>{}<span class="figure">{}</span>').format(
+                name, _drawn(found), _said(found)
+            )
+        )
+    told = [
+        ("measured", "dot: graded by labels, which had no part in the choice"),
+        ("estimated", "ring: an estimate without labels"),
+        ("interval", "band: over seeds, or where the estimate may lie"),
+        ("floor", "line: without adaptation"),
+    ]
+    key = "; ".join(text for kind, text in told if kind in kinds)
+    return Markup('<div class="shares">{}</div>{}').format(
+        joined(rows), paragraph(f"0 to 100 %. {key}." if key else "", "quiet")
+    )
+
+
+def _drawn(found: Figure) -> Markup:
+    at = {key: f"{100 * value:.2f}%" for key, value in (("x", found.value), ("low", found.low), ("high", found.high))}
+    floor = ""
+    if found.floor is not None:
+        floor = Markup('<line class="leader floor" x1="{0}" x2="{0}" y1="2" y2="20"/>').format(
+            f"{100 * found.floor:.2f}%"
+        )
+    style = "dot chosen" if found.measured else "ring"
+    return Markup(
+        '<svg role="img" aria-label="{}"><rect class="track" width="100%" y="7" height="8" rx="4"/>'
+        '<line class="interval" x1="{}" x2="{}" y1="11" y2="11"/>{}<circle class="{}" cx="{}" cy="11" r="6"/></svg>'
+    ).format(_said(found), at["low"], at["high"], floor, style, at["x"])
+
+
+def _said(found: Figure) -> str:
+    metric = "" if found.metric == "accuracy" else f" {found.metric}"
+    return f"{'' if found.measured else 'about '}{words.percent(found.value)}{metric}"
+
+
+def overview(runs: Mapping[str, Results]) -> Markup:
+    """What each run chose and reached, a line each."""
+    rows = []
+    for name, results in runs.items():
+        found = figure(results)
+        floor = "–" if found is None or found.floor is None else words.percent(found.floor)
+        between = (
+            "–" if found is None or found.measured else f"{words.percent(found.low)} to {words.percent(found.high)}"
+        )
+        took = words.seconds(sum(row["seconds"] for row in results["candidates"]))
+        said = "not known" if found is None else _said(found)
+        rows.append([name, results["chosen"]["name"], said, between, floor, took])
+    header = ["run", "chosen", "reached", "estimated between", "without adaptation", "time of all methods"]
+    return table(header, rows, numbers=(2, 3, 4, 5))
+
+
+def brief(folder: Path) -> str:
+    """What a list of runs says of one."""
+    try:
+        stat = (folder / RUN).stat()
+        return _brief(folder, stat.st_mtime_ns)
+    except (OSError, ValueError) as error:
+        return str(error)
+
+
+@functools.lru_cache(500)
+def _brief(folder: Path, _: int) -> str:
+    results = read(folder)
+    found = figure(results)
+    told = ", ".join(f"{part['name']} ({words.count(part['samples'], 'sample')})" for part in results["given"].values())
+    right = " right" if found is not None and found.metric == "accuracy" else ""
+    reached = "no label to tell how often it is right" if found is None else f"{_said(found)}{right}"
+    return f"{reached}, with {results['chosen']['name']}. {told}"
+
+
 LEGEND = (
-    "A star marks what was chosen. The score without labels, in [0, 1], ranks the candidates of one run: beside a "
-    "consensus, on how much of the target a candidate says the same. It says nothing across runs. After ± stands the "
-    "standard deviation over seeds."
+    "A star marks what was chosen. The score without labels, in [0, 1], ranks the candidates of one run and says "
+    "nothing across runs. After ± stands the standard deviation over seeds."
 )
 
 
 # -- what differs ------------------------------------------------------------------------------------------
 
 
-def differences(a: Results, b: Results) -> list[list[str]]:
-    """What differs in data and settings: a name and what it is in either run."""
-    facts = [_facts(results) for results in (a, b)]
-    names = dict.fromkeys([*facts[0], *facts[1]])
-    rows = [[name, facts[0].get(name, "–"), facts[1].get(name, "–")] for name in names]
-    return [row for row in rows if row[1] != row[2]]
+def differences(runs: Sequence[Results]) -> list[list[str]]:
+    """What differs in data and settings: a name and what it is in each run."""
+    facts = [_facts(results) for results in runs]
+    names = dict.fromkeys(name for told in facts for name in told)
+    rows = [[name, *(told.get(name, "–") for told in facts)] for name in names]
+    return [row for row in rows if len(set(row[1:])) > 1]
 
 
 def _facts(results: Results) -> dict[str, str]:
@@ -83,10 +201,13 @@ def _facts(results: Results) -> dict[str, str]:
     encoder, protocol = results.get("encoder"), results.get("protocol")
     facts["encoder"] = encoder["name"] if encoder else "none"
     facts["classes"] = _classes(results["classes"])
-    facts["protocol"] = protocol["name"] if protocol else "none: no label to grade by"
+    facts["graded as"] = protocol["name"] if protocol else "not graded: no labels"
     facts["labels"] = str(results["labels"])
     facts["seeds"] = str(results["seeds"])
-    facts |= {f"exam, {part}": f"{exam['hash']}, {exam['samples']} samples" for part, exam in results["exam"].items()}
+    facts |= {
+        f"labels that graded, {part}": f"{exam['hash']}, {exam['samples']} samples"
+        for part, exam in results["exam"].items()
+    }
     facts |= {key: str(value) for key, value in (results.get("settings") or {}).items()}
     facts["unseen"] = str(results.get("unseen", "–"))
     return facts | {key: str(value) for key, value in (results.get("versions") or {}).items()}
@@ -129,7 +250,7 @@ def _target(results: Results) -> Any:
 def candidates(runs: Mapping[str, Results]) -> Markup:
     """A row per candidate of any run; a column of what changed if there are two that can be compared."""
     tables = [{row["name"]: row for row in results["candidates"]} for results in runs.values()]
-    columns = [_columns(results) for results in runs.values()]
+    columns = [_columns(results, len(runs) == 1) for results in runs.values()]
     names = dict.fromkeys(name for found in tables for name in found)
     compared = _compared([*runs.values()])
     header = ["candidate", *(title for titles in columns for title in titles)]
@@ -141,7 +262,7 @@ def candidates(runs: Mapping[str, Results]) -> Markup:
     for name in names:
         cells: list[Any] = [name]
         for found, results in zip(tables, runs.values()):
-            cells += _cells(found.get(name), results)
+            cells += _cells(found.get(name), results, len(runs) == 1)
         if compared:
             means = [_mean(found.get(name), compared) for found in tables]
             known = [mean for mean in means if mean is not None]
@@ -152,26 +273,36 @@ def candidates(runs: Mapping[str, Results]) -> Markup:
 
 def _compared(runs: list[Results]) -> str | None:
     """The metric by which two runs can be compared."""
-    if len(runs) < 2 or apart(*runs) or "adapted" not in runs[0]["exam"]:
+    if len(runs) != 2 or apart(*runs) or "adapted" not in runs[0]["exam"]:
         return None
     return str(runs[0]["references"]["metric"])
 
 
-def _columns(results: Results) -> list[str]:
+PARTS = {"adapted": "your data", "held out": "data kept aside"}
+"""What candidates are graded on, in the words of a user."""
+
+
+def _columns(results: Results, alone: bool) -> list[str]:
+    """Titles of the columns of a run: beside others only what can be told in one figure."""
     metric = words.metric_label(results["references"]["metric"]) if results["exam"] else ""
-    return [*(f"{metric}, %, {part}" for part in results["exam"]), "score without labels", "time"]
+    graded = [f"{metric}, %, {PARTS.get(part, part)}" for part in results["exam"]]
+    if alone:
+        return [*graded, "score without labels", "time"]
+    return graded[:1] or ["score without labels"]
 
 
-def _cells(row: Mapping[str, Any] | None, results: Results) -> list[str]:
+def _cells(row: Mapping[str, Any] | None, results: Results, alone: bool) -> list[str]:
+    titles = _columns(results, alone)
     if row is None:
-        return ["–"] * len(_columns(results))
+        return ["–"] * len(titles)
     cells = []
-    for i, part in enumerate(results["exam"]):
+    for part in results["exam"]:
         spread = row["metrics"][part][results["references"]["metric"]]
-        star = "★ " if row["chosen"] and i == 0 else ""
-        cells.append(f"{star}{words.share(spread['mean'])} {words.deviation(spread)}".strip())
-    star = "★ " if row["chosen"] and not cells else ""
-    return [*cells, star + words.number(row["vote"], 2), words.seconds(row["seconds"])]
+        cells.append(f"{words.share(spread['mean'])} {words.deviation(spread)}".strip())
+    cells += [words.number(row["vote"], 2), words.seconds(row["seconds"])]
+    if row["chosen"]:
+        cells[0] = f"★ {cells[0]}"
+    return cells[: len(titles)]
 
 
 def _mean(row: Mapping[str, Any] | None, metric: str) -> float | None:

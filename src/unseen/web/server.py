@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -14,7 +12,10 @@ from unseen.runtime import runtime
 from unseen.serving.app import LOCAL
 from unseen.serving.limits import Limits
 from unseen.serving.server import check_address, listen
-from unseen.web.guard import Guard
+from unseen.web.app import Shown, create_app
+from unseen.web.desk import Desk
+from unseen.web.guard import FORM, Guard
+from unseen.web.places import LONGEST, Places
 
 LAST_ANSWERS = 2
 """Seconds that open connections have to end when the app is stopped; a browser holds one for as long as it shows it."""
@@ -27,22 +28,27 @@ def serve(
     *,
     runs: Path = Path("runs"),
     models: Path = Path("models"),
+    data: Sequence[Path] = (),
     evidence: Path | None = None,
     host: str = "127.0.0.1",
     port: int = 7860,
     token: str | None = None,
     limits: Limits | None = None,
+    longest: int = LONGEST,
     trust: bool = False,
     ready: Callable[[str], None] = lambda url: None,
 ) -> None:
-    """Show the app until SIGINT or SIGTERM.
+    """Show the app until SIGINT or SIGTERM; runs that are under way then go on.
 
     Parameters
     ----------
     runs, models : path
-        Folders below which runs and saved models are looked for; nothing outside them can be opened.
+        Folders below which runs and saved models are looked for; nothing outside them can be opened. New runs and what
+        is uploaded for them lie in `runs`.
+    data : sequence of path
+        Folders below which runs may read; the one that the app is started in if there is none.
     evidence : path, optional
-        Folder of recorded evidence; that of a checkout if it is there.
+        Folder of recorded evidence; that of a checkout if it is there, else what ships with the package.
     host : str
         Address to listen on. Any but this machine's own needs a token.
     port : int in [0, 65535]
@@ -50,7 +56,9 @@ def serve(
     token : str, optional
         What a browser must give as its password, at least 16 characters.
     limits : Limits, optional
-        Bytes and pixels of a sample.
+        Bytes and pixels of a sample that a model is tried on.
+    longest : int, >= 1
+        Bytes of one upload for a run.
     trust : bool
         Whether encoders of saved models may be loaded that can run code.
     ready : callable
@@ -59,32 +67,26 @@ def serve(
     Raises
     ------
     ValueError
-        If others could ask without a token, or `evidence` is no folder.
+        If others could ask without a token, or `evidence` or one of `data` is no folder.
     OSError
         If the address cannot be had.
     """
     check_address(host, port, token)
-    if evidence is not None and not evidence.is_dir():
-        raise ValueError(f"evidence must be a folder of records; got {str(evidence)!r}")
+    for name, folder in (("evidence", evidence), *(("data", folder) for folder in data)):
+        if folder is not None and not folder.is_dir():
+            raise ValueError(f"{name} must be a folder; got {str(folder)!r}")
+    if longest < 1:
+        raise ValueError(f"longest must be at least 1 byte; got {longest}")
     if evidence is None and EVIDENCE.is_dir():
         evidence = EVIDENCE
     limits = limits or Limits()
-    from unseen.web.app import build, mounted
-
-    with tempfile.TemporaryDirectory(prefix="unseen-web-") as uploads, runtime(progress=False):
-        _close(uploads)
-        app: ASGIApp = mounted(build(runs=runs, models=models, evidence=evidence, limits=limits, trust=trust), limits)
+    desk = Desk(runs)
+    places = Places(data or [Path()], desk.folder.parent / "uploads", longest=longest)
+    places.sweep(desk.used())
+    shown = Shown(runs=runs, models=models, evidence=evidence, limits=limits, trust=trust)
+    with runtime(progress=False):
+        app: ASGIApp = create_app(shown, desk, places)
         if token is None:
             app = TrustedHostMiddleware(app, allowed_hosts=[*LOCAL, host], www_redirect=False)
-        listen(Guard(app, token=token, longest=limits.bytes), host, port, ready, LAST_ANSWERS)
-
-
-def _close(uploads: str) -> None:
-    """Settings that gradio reads when an app is made: nothing is told to anyone, uploads go to a folder of our own."""
-    os.environ.update(
-        GRADIO_ANALYTICS_ENABLED="False",
-        GRADIO_TEMP_DIR=uploads,
-        GRADIO_SHARE="False",
-        GRADIO_RUN_HISTORY="False",
-        HF_HUB_DISABLE_TELEMETRY="1",
-    )
+        bodies = {"/upload": longest, "/try": limits.bytes + FORM}
+        listen(Guard(app, token=token, longest=bodies), host, port, ready, LAST_ANSWERS)

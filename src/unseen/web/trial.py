@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from unseen.bundle import Bundle
 from unseen.report import words
+from unseen.serving.front import KINDS
 from unseen.serving.limits import MAX_TEXT, Limits
 from unseen.serving.model import Answer, Served
 from unseen.web.markup import folded, items, joined, paragraph
@@ -91,11 +92,7 @@ def _typed(text: str, served: Served) -> str | list[float]:
 
 def page(answer: Answer) -> Markup:
     """The most probable classes as bars, and whether the model doubts."""
-    doubt = (
-        paragraph("Unknown: the model rejects it or is not sure; its nearest classes are below.", "notice")
-        if answer.unknown
-        else ""
-    )
+    doubt = paragraph("Not sure: it may be none of these.", "notice") if answer.unknown else ""
     bars = joined(
         Markup('<li><span>{}</span> <span>{}</span><meter min="0" max="1" value="{}"></meter></li>').format(
             name, words.percent(p), f"{p:.4f}"
@@ -110,5 +107,7 @@ def about(served: Served) -> Markup:
     bundle = served.bundle
     card = bundle.method.card
     name = f"{card.slug} ({card.title})" if card.title else card.slug
-    line = paragraph(f"{name}; {words.count(len(bundle.classes), 'class', 'classes')}; reads {served.kind}.", "quiet")
+    line = paragraph(
+        f"{name}; {words.count(len(bundle.classes), 'class', 'classes')}; reads {KINDS[served.kind]}.", "quiet"
+    )
     return joined([line, folded("Credits", items(bundle.credits)) if bundle.credits else ""])

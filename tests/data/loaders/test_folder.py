@@ -203,3 +203,13 @@ def test_taking_and_splitting_stay_lazy(pets):
     part = domain.take(np.array([3, 0]))
     assert part.ids.tolist() == ["кот/снимок.png", "cat/a b.png"]
     assert isinstance(part.x, Lazy)
+
+
+def test_a_zip_of_one_folder_stands_for_that_folder(pets, tmp_path):
+    with zipfile.ZipFile(tmp_path / "zipped.zip", "w") as archive:
+        for file in pets.rglob("*"):
+            archive.write(file, f"pets/{file.relative_to(pets)}")
+        archive.writestr("__MACOSX/pets/._cat", b"x")
+    found, plain = load(tmp_path / "zipped.zip"), load(pets)
+    assert found.classes.names == plain.classes.names
+    assert found.ids.tolist() == plain.ids.tolist()

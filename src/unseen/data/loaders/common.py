@@ -40,14 +40,17 @@ def natural_key(text: str) -> tuple[Any, ...]:
 
 
 def locate(path: str | os.PathLike[str]) -> tuple[Any, str]:
-    """The fsspec file system of a path or URL, and the path on it; an error names the nearest one."""
+    """The fsspec file system of a path or URL, and the path on it; an error names the nearest one.
+
+    A `.zip` that holds one folder and nothing beside it, as systems make it of a folder, stands for that folder.
+    """
     import fsspec
 
-    url = os.fspath(path)
+    url, packed = os.fspath(path), False
     if "://" not in url:
         check_plain(Path(url).expanduser())
     if url.lower().endswith(".zip") and "::" not in url and not url.startswith("zip://"):
-        url = f"zip://::{url}"
+        url, packed = f"zip://::{url}", True
     try:
         fs, root = fsspec.core.url_to_fs(os.path.expanduser(url) if "://" not in url else url)  # noqa: PTH111
     except ImportError as error:
@@ -58,7 +61,14 @@ def locate(path: str | os.PathLike[str]) -> tuple[Any, str]:
         raise ValueError(f"{os.fspath(path)} is not a .zip file that can be read: {sentence(error)}") from error
     if root and not fs.exists(root):
         raise FileNotFoundError(f"path {os.fspath(path)!r} does not exist{_nearest(fs, root)}")
-    return fs, root
+    return fs, _only_folder(fs) if packed else root
+
+
+def _only_folder(archive: Any) -> str:
+    """The one folder at the top of an archive; the top itself if there is anything else."""
+    entries = [(entry["name"].strip("/"), entry["type"]) for entry in archive.ls("", detail=True)]
+    shown = [(name, kind) for name, kind in entries if not name.startswith(".") and name != "__MACOSX"]
+    return shown[0][0] if len(shown) == 1 and shown[0][1] == "directory" else ""
 
 
 def _nearest(fs: Any, root: str) -> str:

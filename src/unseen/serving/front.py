@@ -1,0 +1,91 @@
+"""The page `/`: a form to try the model, and a line for a terminal that does the same."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from functools import cache
+
+from unseen.report.pages import source_hash
+from unseen.serving.bodies import FIELD
+from unseen.serving.limits import MAX_TEXT
+from unseen.serving.manual import FOLDER, environment, style
+from unseen.serving.model import Served
+
+TOP = 5
+"""Classes that the page names."""
+
+KINDS = {"image": "pictures", "text": "texts", "features": "vectors of numbers"}
+
+_ADDRESS = re.compile(r"[A-Za-z0-9.-]{1,253}(:\d{1,5})?|\[[0-9a-fA-F:.]+\](:\d{1,5})?")
+
+
+def front(served: Served, host: str, *, guarded: bool, scheme: str = "http") -> tuple[str, str]:
+    """Return the page and its content security policy.
+
+    Parameters
+    ----------
+    served : Served
+    host : str
+        As the browser names this server; the command line that is shown asks the same.
+    guarded : bool
+        Whether a token is needed. The names of classes are then not on the page.
+    scheme : {"http", "https"}
+    """
+    url = f"{scheme}://{host if _ADDRESS.fullmatch(host) else 'localhost'}"
+    css, script = style(), "".join((FOLDER / name).read_text(encoding="utf-8") for name in ("drop.js", "front.js"))
+    curl, own = lines(served, url, guarded=guarded)
+    classes = "" if guarded else f": {_some(served.bundle.classes.names)}"
+    page = (
+        environment()
+        .get_template("front.html")
+        .render(
+            style=css,
+            script=script,
+            told=f"The model reads {KINDS[served.kind]} and tells {len(served.bundle.classes)} classes apart{classes}",
+            about={"kind": served.kind, "width": served.width, "top": TOP, "guarded": guarded},
+            longest=MAX_TEXT,
+            curl=curl,
+            own=own,
+        )
+    )
+    rules = {
+        "default-src": "'none'",
+        "script-src": source_hash(script),
+        "style-src": source_hash(css),
+        "img-src": "blob: data:",
+        "connect-src": "'self'",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+        "frame-ancestors": "'none'",
+    }
+    return page, "; ".join(f"{key} {value}" for key, value in rules.items())
+
+
+def lines(served: Served, url: str, *, guarded: bool) -> tuple[str, str]:
+    """A command that works where it is pasted, and for pictures one with a file to be named."""
+    token = ' -H "Authorization: Bearer $UNSEEN_TOKEN"' if guarded else ""
+    asked = f'"{url}/predict?top=3"'
+    if served.kind == "image":
+        send = f"curl{token} -F {FIELD}=@{{}} {asked}"
+        return f"curl -s {url}/example.png | {send.format('-')}", send.format("picture.jpg")
+    sample: object = "a text" if served.kind == "text" else [0] * served.width
+    body = json.dumps({FIELD: [sample]}, separators=(",", ":"))
+    return f"curl{token} -H \"Content-Type: application/json\" -d '{body}' {asked}", ""
+
+
+def _some(names: tuple[str, ...], most: int = 8) -> str:
+    return ", ".join(names[:most]) + (", …" if len(names) > most else "")
+
+
+@cache
+def example() -> bytes:
+    """A small picture to try the server with: a disc, as PNG."""
+    from PIL import Image, ImageDraw
+
+    picture = Image.new("RGB", (96, 96), (236, 231, 220))
+    ImageDraw.Draw(picture).ellipse((18, 18, 78, 78), fill=(196, 64, 48))
+    out = io.BytesIO()
+    picture.save(out, "PNG")
+    return out.getvalue()
