@@ -27,6 +27,7 @@ from unseen.serving.limits import Limits
 
 from .conftest import NASTY, picture
 
+JSON = {"content-type": "application/json"}
 TOKEN = "a token of 16 and more"
 
 
@@ -134,7 +135,7 @@ def test_no_other_file_is_served(client: TestClient, path: str) -> None:
 def test_nothing_private_is_in_any_answer(client: TestClient, colours_folder: Path) -> None:
     texts = [
         client.get("/api/indices").text,
-        client.get("/api/facets").text,
+        client.post("/api/facets", json={}).text,
         client.get("/api/map").text,
         client.get("/metrics").text,
         client.get("/openapi.json").text,
@@ -152,10 +153,10 @@ def test_metadata_facets_and_the_map(client: TestClient) -> None:
     assert [row["columns"]["text"] for row in rows] == ["blue number 59", "blue number 5"]
     assert rows[1]["columns"]["punsafe"] is None
     assert client.post("/api/metadata", json={"rows": [60]}).status_code == 404
-    told = client.get("/api/facets", params={"filters": json.dumps({"values": {"language": ["en"]}})}).json()
+    told = client.post("/api/facets", json={"values": {"language": ["en"]}}).json()
     assert told["rows"] == 20
     for wrong in ("{", '{"a": 1}', '{"values": {"x": ["y"]}}'):
-        assert client.get("/api/facets", params={"filters": wrong}).status_code == 422
+        assert client.post("/api/facets", content=wrong, headers=JSON).status_code == 422
     assert len(client.get("/api/map").json()["concepts"]) >= 3
     about = client.get("/api/indices").json()
     assert (about["rows"], set(about["indices"]), about["can"]["safe"]) == (60, {"image", "text"}, True)
@@ -425,7 +426,7 @@ def test_a_body_that_does_not_arrive_is_given_up() -> None:
 @pytest.mark.parametrize(
     ("message", "told"),
     [
-        ({"rows": [1], "query": {"texts": [{"text": "red"}]}}, "either rows or a query"),
+        ({"rows": [1], "query": {"texts": [{"text": "red"}]}}, "either rows or a query or filters"),
         ({"rows": [1], "above": 0.3}, "above needs a query"),
         ({"query": {"texts": [{"text": "red"}]}, "above": 1.0}, "nothing was found, so nothing is written"),
     ],

@@ -210,8 +210,9 @@ def build_indices(data: Path, memory: str) -> None:
     except ValueError:
         first: Any = sides[0]
         with told_if_full("the map"):
-            groups = build_map(collection, first)
-        say(f"a map of {len(groups)} groups is drawn")
+            say(f"drawing the map of {len(collection):,} pairs")
+            drawn = build_map(collection, first)
+        say(f"the map has {len(drawn.concepts)} groups")
 
 
 def _tell(record: IndexRecord, as_json: bool) -> None:
