@@ -21,6 +21,7 @@ from unseen.curation.export import export_subset, write_uids
 from unseen.curation.plane import lay_out
 from unseen.curation.results import Filters, near_duplicates, steered, unit
 from unseen.curation.retrieval import Query, RetrievalService, Term
+from unseen.curation.vectors import Vectors
 
 pytest.importorskip("faiss", reason="an index needs `pip install unseen[curate]`")
 

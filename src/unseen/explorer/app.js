@@ -305,7 +305,7 @@ function introduce() {
   $("title").textContent = about.title;
   const sides = Object.keys(about.indices);
   const recall = sides.map((side) => `${side}s by ${about.indices[side].key}, recall@10 ${about.indices[side].recall.same ?? "unknown"}`);
-  $("about").textContent = `${plural(about.rows, "pair")} · ${about.encoder ?? "vectors of an unknown encoder"} · ${recall.join(" · ")}`;
+  $("about").replaceChildren(`${plural(about.rows, "pair")} · ${about.encoder ?? "vectors of an unknown encoder"}`, made("span", {class: "recall"}, ` · ${recall.join(" · ")}`));
   $("side").replaceChildren(...sides.map((side) => made("option", {value: side}, side === "image" ? "pictures" : "captions")));
   $("safe").checked = about.can.safe;
   $("safe").disabled = !about.can.safe;

@@ -47,6 +47,7 @@ export class Legend {
     if (first) $("colour").value = `column:${first}`;
     $("colour").addEventListener("change", () => this.show());
     dark.addEventListener("change", () => this.show());
+    map.setPalette(Array(256).fill(this.theme()));
   }
 
   /** A code for each row, and the legend that goes with it. */
@@ -68,18 +69,24 @@ export class Legend {
     if ($("colour").value === by) await this.show();
   }
 
+  /** The colours of what is pale, of rings, and, until others are set, of all points. */
+  theme() {
+    const [ink, quiet] = ["ink", "bar"].map((name) => channels(token(name)));
+    const share = (colour, opacity) => [...colour.map((one) => one / 255), opacity];
+    this.map.setTheme({faint: share(quiet, 0.25), mark: share(ink, 1)});
+    return quiet;
+  }
+
   async show() {
     try {
+      const quiet = this.theme();
       const by = $("colour").value;
       const {told, codes} = await this.coded(by);
       if (by !== $("colour").value) return;
-      const [page, ink, quiet] = ["page", "ink", "bar"].map((name) => channels(token(name)));
-      const share = dark.matches ? 0.5 : 0.45;
-      this.map.setTheme({faint: [...quiet.map((one) => one / 255 * share), share].map((one, i) => (i < 3 ? one / share : 0.22)), mark: [...ink.map((one) => one / 255), 1]});
       const colours = told.kind === "words" ? categories().map(channels) : null;
       const palette = Array.from({length: 256}, (_, code) => (code === MISSING ? quiet : colours ? colours[code % SHOWN] : ramp(Math.min(1, code / 254))));
       this.map.setColours(codes, palette);
-      this.explain(by, told, palette, page);
+      this.explain(by, told, palette);
     } catch (error) { say(error.message, true); }
   }
 

@@ -12,7 +12,7 @@ void main() {
   colour = pass > 0.5 ? vec4(texelFetch(palette, ivec2(int(info.x), 0), 0).rgb, opacity) : faint;
 }`;
 const ROUND = `#version 300 es
-precision mediump float;
+precision highp float;
 in vec4 colour; uniform float size, ring; out vec4 seen;
 void main() {
   float r = length(gl_PointCoord - 0.5) * size;
@@ -42,7 +42,7 @@ function prepared(canvas) {
   gl.bindAttribLocation(program, 0, "place");
   gl.bindAttribLocation(program, 1, "info");
   gl.linkProgram(program);
-  if (!gl.getProgramParameter(program, gl.LINK_STATUS)) return null;
+  if (!gl.getProgramParameter(program, gl.LINK_STATUS)) { console.error(gl.getProgramInfoLog(program)); return null; }
   gl.useProgram(program);
   gl.enable(gl.BLEND);
   gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
@@ -340,17 +340,18 @@ export class PointMap {
     this.draw();
   }
 
+  /** Names stand above the middle of their group, so that its points can be met; one that would cover another is left out. */
   placeLabels() {
     const taken = [];
     const {clientWidth: w, clientHeight: h} = this.box;
     for (const {button, x, y, half} of this.labels) {
       const [sx, sy] = this.onScreen(x, y);
-      const box = [sx - half, sy - 11, sx + half, sy + 11];
+      const box = [sx - half, sy - 30, sx + half, sy - 10];
       const free = taken.length < LABELS && box[0] > 0 && box[2] < w && box[1] > 0 && box[3] < h
         && taken.every(([a, b, c, d]) => box[2] < a || box[0] > c || box[3] < b || box[1] > d);
       if (free) taken.push(box);
       button.hidden = !free;
-      if (free) button.style.transform = `translate(${Math.round(sx)}px, ${Math.round(sy)}px) translate(-50%, -50%)`;
+      if (free) button.style.transform = `translate(${Math.round(sx)}px, ${Math.round(sy) - 10}px) translate(-50%, -100%)`;
     }
   }
 

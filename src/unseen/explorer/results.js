@@ -116,7 +116,8 @@ export function showTicked() {
   const found = state.last === null ? state.allowed : state.rows.length;
   const what = n ? `${number(n)} ticked` : `all ${number(found)}`;
   for (const [id, verb] of [["download", "Download"], ["tag-on", "Tag"], ["tag-off", "Untag"]]) {
-    $(id).textContent = `${verb} ${what}`;
+    $(id).textContent = id === "tag-off" ? verb : `${verb} ${what}`;
+    $(id).title = `${verb} ${what}`;
     $(id).disabled = n === 0 && found === 0;
   }
   $("untick").hidden = n === 0;
