@@ -26,6 +26,7 @@ from unseen.console import (
     TaxonomyName,
     Teachers,
     Trust,
+    Verbose,
     WithEncoder,
     app,
     command_line,
@@ -35,6 +36,7 @@ from unseen.console import (
     open_zoo,
     say,
     settings_of,
+    tell,
     told,
     write_csv,
 )
@@ -50,6 +52,7 @@ def demo(
     source: Annotated[str | None, typer.Option(help="Emoji style with labels.", show_default=False)] = None,
     target: Annotated[str | None, typer.Option(help="Emoji style without labels.", show_default=False)] = None,
     seeds: Annotated[int, typer.Option(help="Seeds per candidate.")] = 1,
+    verbose: Verbose = False,
 ) -> None:
     """Compare methods on drawings in two styles, and write a report.
 
@@ -59,7 +62,7 @@ def demo(
 
     known, new, credit = demo_data(data, source, target, say)
     say(credit)
-    _compare(dict(source=known, target=new, seeds=seeds, out=out, command=command_line()))
+    _compare(dict(source=known, target=new, seeds=seeds, out=out, command=command_line()), verbose=verbose)
 
 
 @app.command()
@@ -104,6 +107,7 @@ def compare(
     pictures: Annotated[bool, typer.Option(help="Thumbnails in the report.")] = True,
     bundle: WithEncoder = False,
     trust: Trust = False,
+    verbose: Verbose = False,
     as_json: AsJson = False,
     engine: Annotated[
         str, typer.Option(help="Where samples are encoded and fits run: process (here, on all cores) or ray.")
@@ -133,29 +137,38 @@ def compare(
             out=out, on_error=on_error, precision=precision, pictures=pictures, with_encoder=bundle, trust=trust,
             command=command_line(), engine=where,
         ),
-        as_json,
+        verbose=verbose,
+        as_json=as_json,
     )  # fmt: skip
 
 
-def _compare(inputs: dict[str, Any], as_json: bool = False) -> None:
+def _compare(inputs: dict[str, Any], *, verbose: bool, as_json: bool = False) -> None:
     from unseen.compare import compare as run
 
     comparison = run(**inputs, say=say)
     if as_json:
         dump(comparison.results)
         return
+    from unseen.report import details, summary
+
+    if verbose:
+        _candidates(comparison.results)
+    for line in (*(details(comparison.results) if verbose else ()), "", *summary(comparison.results)):
+        tell(line)
+    tell(f"report: {comparison.folder}/report.html; to use what was chosen: unseen predict {comparison.folder} FILE")
+
+
+def _candidates(results: dict[str, Any]) -> None:
+    """All candidates with their figures, as tables."""
     from rich.console import Console
 
-    from unseen.report import rich_table, summary, teachers_table
+    from unseen.report import rich_table, teachers_table
 
     console = Console()
-    console.print(rich_table(comparison.results))
-    taught = {row["name"]: row["teachers"] for row in comparison.results["candidates"] if row["teachers"]}
-    if taught:
+    console.print(rich_table(results))
+    if taught := {row["name"]: row["teachers"] for row in results["candidates"] if row["teachers"]}:
         console.print(teachers_table(taught))
-    for line in summary(comparison.results):
-        console.print(line, highlight=False, markup=False)
-    console.print(f"Report: {comparison.folder}/report.html", highlight=False, soft_wrap=True, markup=False)
+    console.print()
 
 
 @app.command()

@@ -9,7 +9,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from unseen.compare.consensus import MEMBERS, NAMED, SLUG, consensus_cells, has_
 from unseen.compare.crafted import crafted_checks
 from unseen.compare.fits import alone_in, fit_whole, run_all, split
 from unseen.compare.inputs import Data, Inputs, Names, prepare
+from unseen.compare.names import some
 from unseen.compare.results import summarize
 from unseen.compare.views import with_two_views
 from unseen.data.class_gaps import gaps
@@ -34,6 +35,7 @@ from unseen.evaluation import protocols
 from unseen.files import sweep
 from unseen.methods.base import Method
 from unseen.nn.state import digest
+from unseen.report.words import SPACE, count, samples
 from unseen.runtime import current, limited_threads, replacing
 from unseen.scale import Engine
 
@@ -42,7 +44,7 @@ log = logging.getLogger(__name__)
 ALWAYS = ("source-only", "standardize", "describe")
 """What a budget never leaves out."""
 
-NO_SAY = "fits, and has no say beside the consensus: --methods all runs it"
+NO_SAY = "fits, but is none of those whose agreement is learnt; methods='all' runs it, too"
 
 
 @dataclasses.dataclass
@@ -89,18 +91,19 @@ class Plan:
         return [name(*pair) for pair in (*self.candidates, *made)]
 
     def lines(self) -> list[str]:
-        """The plan in words: what runs and how long it takes, what the consensus is made of, how many do not run."""
-        told = [f"{key} ({self._cost(key)})" for key in (name(*pair) for pair in self.candidates)]
-        found = [f"will run: {', '.join(told)}; {sum(self.seconds.values()):.0f} s in all, on one core"]
+        """The plan in words: what runs and how long it takes, and what the consensus is made of."""
+        told = ", ".join(f"{key} {self._cost(key)}" for key in (name(*pair) for pair in self.candidates))
+        n, whole = len(self.candidates), sum(self.seconds.values())
+        found = [f"will run {n} {'candidate' if n == 1 else 'candidates'}, about {whole:.0f} s on one core: {told}"]
         if self.consensus is not None:
             heard = len({slug for slug, _ in members(self.candidates)})
-            found.append(f"{name(*self.consensus)}: learns what {heard} of these methods say together")
-        if self.left_out:
-            found.append(f"left out: {len(self.left_out)} methods or presets; the report says why")
+            found.append(f"then {name(*self.consensus)}: one model that learns what {heard} of these say together")
         return found
 
     def _cost(self, key: str) -> str:
-        return f"with {self.shares[key]}" if key in self.shares else f"{self.seconds[key]:.0f} s"
+        if key in self.shares:
+            return f"(with {self.shares[key]})"
+        return f"{self.seconds[key]:.0f} s" if self.seconds[key] >= 1 else "<1 s"
 
 
 def name(slug: str, preset: str) -> str:
@@ -137,10 +140,10 @@ def plan(
     if methods == "auto" and together is not None:
         left_out |= {name(*pair): NO_SAY for pair in pairs if not has_part(*pair, named=inputs.named)}
         pairs = [pair for pair in pairs if has_part(*pair, named=inputs.named)]
-    samples = sum(len(d) for d in (inputs.source, inputs.target, inputs.support) if d is not None)
+    size = sum(len(d) for d in (inputs.source, inputs.target, inputs.support) if d is not None)
     groups = list(catalogue.sharing(pairs))
     shares = {name(*pair): name(*group[0]) for group in groups for pair in group[1:]}
-    seconds = {name(*pair): catalogue.cost(*pair) * max(samples / 1000, 1) * seeds for pair in pairs}
+    seconds = {name(*pair): catalogue.cost(*pair) * max(size / 1000, 1) * seeds for pair in pairs}
     seconds |= dict.fromkeys(shares, 0.0)
     limit = parse_budget(budget)
     if limit is not None:
@@ -279,8 +282,6 @@ def compare(
         say(line)
     with limited_threads():
         found = diagnose(inputs)
-    for figure in () if found is None else found.lines:
-        say(f"{figure.about}: {figure.value}. {figure.meaning}")
     todo = plan(inputs, methods, seeds, budget)
     for line in todo.lines():
         say(line)
@@ -337,34 +338,40 @@ def make_bundle(inputs: Inputs, cell: Cell) -> Bundle:
 
 
 def introduction(inputs: Inputs) -> list[str]:
-    """What was given, how classes overlap, and what leaks, in lines."""
-    lines = []
-    for role, told in inputs.told.items():
-        lines.append(
-            f"{role}: {told['samples']} x {told['kind']}, {told['labeled']} labelled, {len(told['classes'])} classes"
-        )
-        if told["skipped"]:
-            lines.append(f"{role}: {len(told['skipped'])} unreadable samples skipped, such as {told['skipped'][0][0]}")
+    """What was read, in a line for each role; then what to look at before anything is believed, if there is some."""
+    lines = [_read(role, told, inputs) for role, told in inputs.told.items()]
     apart = inputs.overlap
     if inputs.named:
-        lines.append(
-            f"classes: {len(inputs.classes)} by their names, no labelled sample: names are compared with samples "
-            "(zero-shot)"
-        )
-    elif apart:
-        lines.append(
-            f"classes: {len(apart['shared'])} shared, {len(apart['source_only'])} only in the labelled data, "
-            f"{len(apart['target_only'])} only in the target"
-        )
-        if apart["case_variants"]:
-            lines.append(f"classes that differ in case only (are they one?): {', '.join(apart['case_variants'][:5])}")
+        lines.append(f"classes: {some(inputs.classes.names, 5)}; their names are compared with the samples (zero-shot)")
+    elif apart and (apart["source_only"] or apart["target_only"]):
+        sides = [("only in the labelled data", "source_only"), ("only in the target", "target_only")]
+        told = [f"{words}: {some(apart[side])}" for words, side in sides if apart[side]]
+        lines.append("; ".join([f"classes: {len(apart['shared'])} in both", *told]))
+    if apart and apart["case_variants"]:
+        lines.append(f"classes that differ in case only (are they one?): {', '.join(apart['case_variants'][:5])}")
+    for role, told in inputs.told.items():
+        if told["skipped"]:
+            where, why = told["skipped"][0]
+            lines.append(f"{role}: {len(told['skipped'])} could not be read and are left out, such as {where} ({why})")
     if inputs.described:
         lines += [f"classes: {gap}" for gap in gaps(inputs.classes)]
     lines += inputs.notes
-    lines += [leak.summary() for leak in inputs.leakage] + few_samples(inputs)
-    if "target" in inputs.told and not inputs.exams:
-        lines.append("the target has no labels: there will be a choice, and no accuracy")
-    return lines
+    return lines + [leak.summary() for leak in inputs.leakage if leak] + few_samples(inputs)
+
+
+def _read(role: str, told: Mapping[str, Any], inputs: Inputs) -> str:
+    """A role with what was read for it, and what becomes of its labels."""
+    n, labeled, classes = told["samples"], told["labeled"], len(told["classes"])
+    line = f"{role}: {samples(n, told['kind'])}"
+    if labeled and role != "target":
+        line += f" of {count(classes, 'class', 'classes')}" + (f", {labeled} with labels" if labeled < n else "")
+    elif role == "target" and inputs.support is not None and "support" not in inputs.told:
+        line += f", {len(inputs.support)} labels to learn from" + (", the others grade" if inputs.exams else "")
+    elif labeled and inputs.exams:
+        line += f"; their labels ({count(classes, 'class', 'classes')}) are put away, and grade at the end"
+    elif role == "target":
+        line += " without labels: there will be an estimate, and no accuracy"
+    return line.replace(SPACE, " ")
 
 
 def few_samples(inputs: Inputs) -> list[str]:
