@@ -183,10 +183,15 @@ def settings_of(pairs: list[str]) -> dict[str, Any]:
 
 
 def open_bundle(folder: Path, trust: bool) -> Any:
+    """The saved model in a folder, or in that of a run; what holds none is refused before anything is imported."""
+    inside = recovered(folder / "model")
+    place = inside if (inside / "bundle.json").exists() else recovered(folder)
+    if not (place / "bundle.json").exists():
+        told = "it holds no bundle.json" if place.exists() else "there is no such folder"
+        raise ValueError(f"{folder} is not a saved model: {told}; `unseen compare` and `unseen adapt` save some")
     from unseen.bundle import Bundle
 
-    inside = recovered(folder / "model")
-    return Bundle.load(inside if (inside / "bundle.json").exists() else folder, trust=trust)
+    return Bundle.load(place, trust=trust)
 
 
 def open_model(folder: str | None) -> Any:

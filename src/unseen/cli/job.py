@@ -126,6 +126,15 @@ def compare(
 
     Example:  unseen compare --source photos --target sketches --out runs/sketches
     """
+    from unseen.compare.asked import check_asked
+
+    check_asked(
+        data=dict(
+            source=source, target=target, support=support, ontology=ontology, model=model, teachers=teachers
+        ),
+        methods=methods, protocol=protocol, labels=labels, encoder=encoder, budget=budget, on_error=on_error,
+        precision=precision, out=out,
+    )  # fmt: skip
     from unseen.scale import Engine
 
     where = Engine(name=engine, address=ray_address, cpus=cpus_per_fit, gpus=gpus_per_fit, workers=0)  # type: ignore[arg-type]
@@ -212,9 +221,13 @@ def adapt(
 
     Example:  unseen adapt --method glc --source photos --target sketches --set epochs=10 --out models/glc
     """
-    from unseen.compare import adapt as run
-    from unseen.compare.results import teachers as zoo
+    from unseen.compare.asked import check_asked
 
+    paths = dict(source=source, target=target, support=support, ontology=ontology, model=model, teachers=teachers)
+    check_asked(
+        data=paths, methods=[method] if method else "auto", labels=labels, encoder=encoder, on_error=on_error,
+        precision=precision,
+    )  # fmt: skip
     if method is None:
         _move(context, model, target, out=out, bundle=bundle, on_error=on_error, trust=trust)
         return
@@ -223,6 +236,9 @@ def adapt(
         taxonomy=taxonomy, model=open_model(model), teachers=open_zoo(teachers), encoder=encoder, labels=labels,
         on_error=on_error, precision=precision, trust=trust,
     )  # fmt: skip
+    from unseen.compare import adapt as run
+    from unseen.compare.results import teachers as zoo
+
     saved = run(
         method=method,
         settings=settings_of(settings or []),
@@ -287,9 +303,13 @@ def predict(
 
     Example:  unseen predict runs/sketches/model new.jpg --top 5
     """
+    from unseen.compare.asked import check_path
+
+    for path in inputs:
+        check_path("inputs", path)
+    saved = open_bundle(model, trust)
     import pandas as pd
 
-    saved = open_bundle(model, trust)
     tables = [saved.predict(path, top=top, abstain=abstain) for path in inputs]
     table = pd.concat(tables, ignore_index=True)
     if csv is not None:

@@ -127,6 +127,10 @@ def recommend(
 
     Example:  unseen recommend --source photos --target sketches
     """
+    from unseen.compare.asked import check_asked
+
+    paths = dict(source=source, target=target, support=support, ontology=ontology, model=model, teachers=teachers)
+    check_asked(data=paths, labels=labels, encoder=encoder)
     from unseen import precedents
     from unseen.compare.inputs import prepare
     from unseen.compare.results import situation

@@ -8,8 +8,7 @@ import hashlib
 import json
 import logging
 import os
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import numpy as np
 from unseen import __version__, catalogue
 from unseen import methods as methods_
 from unseen.bundle import Bundle
+from unseen.compare.asked import BEGUN, check_asked, method_names, parse_budget
 from unseen.compare.cells import Cell, as_sure_as, calibration
 from unseen.compare.choice import choose
 from unseen.compare.consensus import MEMBERS, NAMED, SLUG, consensus_cells, has_part, members, pair_of, with_opinions
@@ -28,12 +28,12 @@ from unseen.compare.names import some
 from unseen.compare.results import summarize
 from unseen.compare.views import with_two_views
 from unseen.data.class_gaps import gaps
+from unseen.data.domain import Domain
 from unseen.data.ontology import Ontology
 from unseen.data.taxonomies import Taxonomy
 from unseen.diagnosis import diagnose
-from unseen.evaluation import protocols
 from unseen.files import sweep
-from unseen.methods.base import Method
+from unseen.methods.base import Method, signatures
 from unseen.nn.state import digest
 from unseen.report.words import SPACE, count, samples
 from unseen.runtime import current, limited_threads, replacing
@@ -111,21 +111,11 @@ def name(slug: str, preset: str) -> str:
     return slug if preset == "default" else f"{slug}:{preset}"
 
 
-def parse_budget(budget: str | float | None) -> float | None:
-    """Seconds from a number or from words such as 90s, 10m, 2h."""
-    if budget is None or isinstance(budget, (int, float)):
-        return None if budget is None else float(budget)
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", budget)
-    if match is None:
-        raise ValueError(f"budget must be seconds, or a time such as 90s, 10m or 2h; got {budget!r}")
-    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
-
-
 def plan(
     inputs: Inputs, methods: str | Sequence[str] = "auto", seeds: int = 3, budget: str | float | None = None
 ) -> Plan:
     """Say what fits, how long it will take, and what is left out."""
-    wanted = None if methods in ("auto", "all") else _names(methods)
+    wanted = None if methods in ("auto", "all") else method_names(methods)
     asked = wanted is not None and SLUG in wanted
     if wanted is not None and asked:
         heard = NAMED if inputs.named else (ALWAYS[0], *MEMBERS)
@@ -164,14 +154,6 @@ def plan(
         )
     seconds = {key: seconds[key] for key in (name(*pair) for pair in pairs)}
     return Plan(tuple(pairs), seconds, left_out, shares, together)
-
-
-def _names(methods: str | Iterable[str]) -> list[str]:
-    names = methods.split(",") if isinstance(methods, str) else list(methods)
-    names = [part.strip() for part in names if part.strip()]
-    if not names:
-        raise ValueError("methods must be 'auto' or name at least one method")
-    return names
 
 
 def compare(
@@ -268,15 +250,24 @@ def compare(
     Comparison
     """
     engine = engine or Engine(workers=0)
-    if seeds < 1:
-        raise ValueError(f"seeds must be at least 1, got {seeds}")
-    if protocol != "auto":
-        protocols.get(protocol)
-    parse_budget(budget)
+    check_asked(
+        data={"source": source, "target": target, "support": support, "ontology": ontology}, methods=methods,
+        protocol=protocol, labels=labels, encoder=encoder, budget=budget, seeds=seeds, on_error=on_error,
+        precision=precision, out=out,
+    )  # fmt: skip
+    folder = None if out is None else Path(out)
+    wanted = [] if methods in ("auto", "all") else method_names(methods)
+    asked = {"protocol": protocol, "labels": labels, "seeds": seeds}
+
+    def before_encoding(read: Mapping[str, Domain], words: Collection[str]) -> None:
+        check_wanted(wanted, words)
+        if folder is not None:
+            _check_same(folder, {**asked, "given": {role: part.fingerprint()[:16] for role, part in read.items()}})
+
     inputs = prepare(
         source=source, target=target, support=support, classes=classes, prompts=prompts, ontology=ontology,
         taxonomy=taxonomy, encoder=encoder, labels=labels, on_error=on_error, precision=precision, trust=trust,
-        model=model, teachers=teachers, engine=engine, distinct=True,
+        model=model, teachers=teachers, engine=engine, distinct=True, before_encoding=before_encoding,
     )  # fmt: skip
     for line in introduction(inputs):
         say(line)
@@ -285,7 +276,6 @@ def compare(
     todo = plan(inputs, methods, seeds, budget)
     for line in todo.lines():
         say(line)
-    folder = None if out is None else Path(out)
     config = _config(inputs, todo, protocol, labels, seeds)
     if folder is not None:
         _claim_folder(folder, config)
@@ -337,9 +327,12 @@ def make_bundle(inputs: Inputs, cell: Cell) -> Bundle:
     )
 
 
-def introduction(inputs: Inputs) -> list[str]:
-    """What was read, in a line for each role; then what to look at before anything is believed, if there is some."""
-    lines = [_read(role, told, inputs) for role, told in inputs.told.items()]
+def introduction(inputs: Inputs, *, graded: bool = True) -> list[str]:
+    """What was read, in a line for each role; then what to look at before anything is believed, if there is some.
+
+    `graded` tells whether labels of the target will grade something.
+    """
+    lines = [_read(role, told, inputs, graded=graded) for role, told in inputs.told.items()]
     apart = inputs.overlap
     if inputs.named:
         lines.append(f"classes: {some(inputs.classes.names, 5)}; their names are compared with the samples (zero-shot)")
@@ -359,7 +352,7 @@ def introduction(inputs: Inputs) -> list[str]:
     return lines + [leak.summary() for leak in inputs.leakage if leak] + few_samples(inputs)
 
 
-def _read(role: str, told: Mapping[str, Any], inputs: Inputs) -> str:
+def _read(role: str, told: Mapping[str, Any], inputs: Inputs, *, graded: bool) -> str:
     """A role with what was read for it, and what becomes of its labels."""
     n, labeled, classes = told["samples"], told["labeled"], len(told["classes"])
     line = f"{role}: {samples(n, told['kind'])}"
@@ -367,6 +360,8 @@ def _read(role: str, told: Mapping[str, Any], inputs: Inputs) -> str:
         line += f" of {count(classes, 'class', 'classes')}" + (f", {labeled} with labels" if labeled < n else "")
     elif role == "target" and inputs.support is not None and "support" not in inputs.told:
         line += f", {len(inputs.support)} labels to learn from" + (", the others grade" if inputs.exams else "")
+    elif role == "target" and not graded:
+        line += "; their labels are not read" if labeled else " without labels"
     elif labeled and inputs.exams:
         line += f"; their labels ({count(classes, 'class', 'classes')}) are put away, and grade at the end"
     elif role == "target":
@@ -413,17 +408,42 @@ def _config(inputs: Inputs, todo: Plan, protocol: str, labels: str, seeds: int) 
     if inputs.teachers is not None:
         known["teachers"] = {name: digest(dict(net.state_dict()))[:16] for name, net in inputs.teachers.items()}
     known["id"] = hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:16]
+    known["given"] = {role: part.fingerprint()[:16] for role, part in inputs.raw.items()}
     return known
+
+
+def check_wanted(wanted: Sequence[str], words: Collection[str]) -> None:
+    """`ValueError` for a preset that is not there, and for a method that needs what is not given; nothing is encoded.
+
+    `words` are those of `fit` that are given, or may come of what is.
+    """
+    for name_ in wanted:
+        slug, _, preset = name_.partition(":")
+        method = methods_.get(slug)
+        if preset and preset not in method.card.presets:
+            raise ValueError(f"methods: {slug} has the presets {', '.join(method.card.presets)}; got {preset!r}")
+        missing = [sorted(set(way.required) - set(words)) for way in signatures(method)]
+        if slug != SLUG and method.card.task == "class" and missing and all(missing):
+            fewest = min(missing, key=len)
+            raise ValueError(f"methods: {slug} cannot run here: it needs {' and '.join(f'{w}=' for w in fewest)}")
+
+
+def _check_same(folder: Path, asked: Mapping[str, Any]) -> None:
+    """`ValueError` if the folder holds a run of other samples or settings, as far as can be told before encoding."""
+    try:
+        other = json.loads((folder / "config.json").read_text())
+    except (OSError, ValueError):
+        return  # there is none, or it is damaged, which is told later
+    differ = [key for key, value in asked.items() if key in other and other[key] != value]
+    if differ:
+        told = ", ".join("samples" if key == "given" else key for key in differ)
+        raise ValueError(f"out: {folder} holds another run (of other {told}); choose another folder or remove it")
 
 
 def _settings(engine: Engine) -> dict[str, Any]:
     """What the bits of the results depend on, beside versions and the processor, and where the fits ran."""
     at = current()
     return {"engine": engine.name, "threads": at.threads, "device": at.device, "precision": at.precision}
-
-
-BEGUN = (".config.json.tmp",)
-"""What a killed run of an earlier version may have left before its first file was there."""
 
 
 def _claim_folder(folder: Path, config: dict[str, Any]) -> None:
@@ -477,9 +497,14 @@ def adapt(
     """
     if method == SLUG:
         raise ValueError(f"method: {SLUG} is made of several methods; compare runs and saves it (methods={SLUG!r})")
+    check_asked(
+        data={word: inputs.get(word) for word in ("source", "target", "support", "ontology")}, methods=[method],
+        labels=inputs.get("labels", "exam"), encoder=inputs.get("encoder"), on_error=inputs.get("on_error", "skip"),
+        precision=inputs.get("precision", "auto"),
+    )  # fmt: skip
     make = functools.partial(catalogue.make, method, preset, seed, **(settings or {}))
     make()
-    ready = prepare(**inputs)
+    ready = prepare(**inputs, before_encoding=lambda _, words: check_wanted([method], words))
     if preset in methods_.card(method).two_views:
         ready = with_two_views(ready).seen_by(method, preset)
     given, check = split(ready, seed)
