@@ -379,7 +379,10 @@ def describe(slug: str) -> dict[str, Any]:
 
 
 def recommend(given: Given) -> list[dict[str, Any]]:
-    """Every method with whether it fits `given` and why: systems before baselines, fitting ones first."""
+    """Every method with whether it fits `given` and why: systems before baselines, fitting ones first.
+
+    `unseen.recommend` says which of them to try first.
+    """
     rows = []
     for slug in methods.slugs():
         card = methods.get(slug).card

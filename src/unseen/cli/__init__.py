@@ -16,7 +16,7 @@ from unseen.cli import (  # isort: skip  # noqa: F401 - each adds its commands
 jobs.add_commands()
 arrange(
     {
-        "Look at what you have": "recommend methods diagnose shift embed encoders data",
+        "Look at what you have": "recommend methods words diagnose shift embed encoders data",
         "Adapt, and compare": "demo compare adapt continue label",
         "Use a model, and check it": "predict explain verify report web",
         "Make it small, and serve it": "quantize export serve",

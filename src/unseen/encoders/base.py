@@ -321,7 +321,7 @@ class Encoder:
         read = backends.prefetched(partial(self._batch, domain, positions), pieces, threads=1)
         made = backends.prefetched(partial(self._run, backend), read, at_once, threads=threads)
         with contextlib.closing(read), contextlib.closing(made):
-            for piece, _ in track(pieces, f"{self.name}: {domain.name}"):
+            for piece, _ in track(pieces, f"encoding {domain.name} by {self.name}"):
                 features[piece] = next(made)[: len(piece)].numpy()
         if not np.isfinite(features).all():
             bad = positions[int(np.argwhere(~np.isfinite(features))[0, 0])]

@@ -83,7 +83,7 @@ def with_statistics_of(domain: Domain, encoder: Encoder) -> Encoder:
     pieces = [order[start : start + BATCH] for start in starts]
     read = prefetched(lambda rows: encoder.preprocess(list(read_samples(domain, rows))), pieces, threads=1)
     with contextlib.closing(read), torch.no_grad():
-        for _ in track(pieces, f"statistics of {domain.name}"):
+        for _ in track(pieces, f"second look at {domain.name}"):
             network(next(read).to(device, memory_format=torch.channels_last))
     adapted.module = network.cpu()
     for layer in layers:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from unseen import plugins
 from unseen.methods.lookup import find_by
@@ -89,6 +89,12 @@ def slugs() -> tuple[str, ...]:
     return (*METHODS, *(slug for slug in plugins.found("methods") if slug not in METHODS and _loads(slug)))
 
 
+def check(slug: str) -> None:
+    """Raise `ValueError`, which names the nearest, if no method is called `slug`; none is imported."""
+    if slug not in METHODS and slug not in plugins.found("methods"):
+        _unknown(slug)
+
+
 def get(slug: str) -> type[Method]:
     """Return the class of the method called `slug`; `ValueError` names the nearest if there is none."""
     if slug in METHODS:
@@ -96,6 +102,10 @@ def get(slug: str) -> type[Method]:
         return getattr(importlib.import_module(f"unseen.methods.{module}"), name)
     if slug in plugins.found("methods"):
         return _foreign(slug)
+    return _unknown(slug)
+
+
+def _unknown(slug: str) -> NoReturn:
     if slug in SYSTEMS:
         place = f"unseen.methods.{SYSTEMS[slug]}"
         raise ValueError(f"{slug} is a {card(slug).kind}, not a method that is fitted: its functions stand in {place}")
