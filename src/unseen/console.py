@@ -172,10 +172,23 @@ def settings_of(pairs: list[str]) -> dict[str, Any]:
 
 
 def open_bundle(folder: Path, trust: bool) -> Any:
+    inside = recovered(folder / "model")
+    place = inside if (inside / "bundle.json").exists() else folder
+    if not (recovered(place) / "bundle.json").exists():  # told before torch is imported
+        raise ValueError(f"{folder} is not a saved model: it has no bundle.json")
     from unseen.bundle import Bundle
 
-    inside = recovered(folder / "model")
-    return Bundle.load(inside if (inside / "bundle.json").exists() else folder, trust=trust)
+    return Bundle.load(place, trust=trust)
+
+
+def check_there(*paths: str | None) -> None:
+    """Raise `FileNotFoundError` for a path of data that is not there, before what is slow is imported."""
+    from unseen.data.loaders.common import locate
+
+    for path in paths:
+        pattern = path is not None and path.endswith(".tar") and any(sign in path for sign in "{*?")
+        if path and "://" not in path and not pattern:
+            locate(path)
 
 
 def open_model(folder: str | None) -> Any:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -28,6 +27,7 @@ from unseen.console import (
     Trust,
     WithEncoder,
     app,
+    check_there,
     command_line,
     dump,
     open_bundle,
@@ -38,9 +38,6 @@ from unseen.console import (
     told,
     write_csv,
 )
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @app.command()
@@ -124,6 +121,7 @@ def compare(
     """
     from unseen.scale import Engine
 
+    check_there(source, target, support)
     where = Engine(name=engine, address=ray_address, cpus=cpus_per_fit, gpus=gpus_per_fit, workers=0)  # type: ignore[arg-type]
     _compare(
         dict(
@@ -199,6 +197,7 @@ def adapt(
 
     Example:  unseen adapt --method glc --source photos --target sketches --set epochs=10 --out models/glc
     """
+    check_there(source, target, support)
     from unseen.compare import adapt as run
     from unseen.compare.results import teachers as zoo
 
@@ -274,24 +273,34 @@ def predict(
 
     Example:  unseen predict runs/sketches/model new.jpg --top 5
     """
-    import pandas as pd
-
+    check_there(*inputs)
     saved = open_bundle(model, trust)
-    tables = [saved.predict(path, top=top, abstain=abstain) for path in inputs]
-    table = pd.concat(tables, ignore_index=True)
+    rows = [row for path in inputs for row in _rows(saved.predictions(path, top=top, abstain=abstain))]
     if csv is not None:
-        write_csv(csv, table)
-        say(f"{len(table)} predictions are in {csv}")
+        import pandas as pd
+
+        write_csv(csv, pd.DataFrame(rows))
+        say(f"{len(rows)} predictions are in {csv}")
     elif as_json:
-        dump(json.loads(table.to_json(orient="records", force_ascii=False)))
+        dump(rows)
     else:
-        for line in _predictions(table, top):
+        for line in _predictions(rows, top):
             typer.echo(line)
 
 
-def _predictions(table: pd.DataFrame, top: int) -> Iterator[str]:
+def _rows(columns: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Samples one by one, as plain values; a probability has the six digits that it was rounded to."""
+    plain = {name: [_plain(value) for value in column] for name, column in columns.items()}
+    return (dict(zip(plain, values)) for values in zip(*plain.values()))
+
+
+def _plain(value: Any) -> Any:
+    value = value.item() if hasattr(value, "item") else value
+    return round(value, 6) if isinstance(value, float) else value
+
+
+def _predictions(rows: Sequence[Mapping[str, Any]], top: int) -> Iterator[str]:
     """A line a sample: what it is, how sure, and the next classes."""
-    rows = table.to_dict("records")
     wide = max(len(str(row["id"])) for row in rows)
     name = max(len(row["class"] or NOT_SURE) for row in rows)
     for row in rows:

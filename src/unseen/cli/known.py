@@ -23,6 +23,7 @@ from unseen.console import (
     TaxonomyName,
     Teachers,
     app,
+    check_there,
     data_app,
     dump,
     open_model,
@@ -119,6 +120,7 @@ def recommend(
 
     Example:  unseen recommend --source photos --target sketches
     """
+    check_there(source, target, support)
     from unseen import catalogue, precedents
     from unseen.compare.inputs import prepare
     from unseen.compare.results import situation

@@ -27,6 +27,7 @@ from unseen.compare.inputs import Data, Inputs, Names, prepare
 from unseen.compare.results import summarize
 from unseen.compare.views import with_two_views
 from unseen.data.class_gaps import gaps
+from unseen.data.decoded import forget, keeping
 from unseen.data.ontology import Ontology
 from unseen.data.taxonomies import Taxonomy
 from unseen.diagnosis import diagnose
@@ -171,6 +172,7 @@ def _names(methods: str | Iterable[str]) -> list[str]:
     return names
 
 
+@keeping()
 def compare(
     *,
     source: Data | None = None,
@@ -291,6 +293,7 @@ def compare(
     inputs.crafted = crafted_checks(inputs, seeds, crafted)
     if any(preset in methods_.card(slug).two_views for slug, preset in todo.candidates):
         inputs = with_two_views(inputs)
+    forget()
     with alone_in(folder):
         found_cells = run_all(inputs, todo.candidates, seeds, folder, engine)
         heard = dict(found_cells)
