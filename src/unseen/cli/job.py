@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -40,9 +39,6 @@ from unseen.console import (
     told,
     write_csv,
 )
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @app.command()
@@ -308,23 +304,32 @@ def predict(
     for path in inputs:
         check_path("inputs", path)
     saved = open_bundle(model, trust)
-    import pandas as pd
-
-    tables = [saved.predict(path, top=top, abstain=abstain) for path in inputs]
-    table = pd.concat(tables, ignore_index=True)
+    rows = [row for path in inputs for row in _rows(saved.predictions(path, top=top, abstain=abstain))]
     if csv is not None:
-        write_csv(csv, table)
-        say(f"{len(table)} predictions are in {csv}")
+        import pandas as pd
+
+        write_csv(csv, pd.DataFrame(rows))
+        say(f"{len(rows)} predictions are in {csv}")
     elif as_json:
-        dump(json.loads(table.to_json(orient="records", force_ascii=False)))
+        dump(rows)
     else:
-        for line in _predictions(table, top):
+        for line in _predictions(rows, top):
             typer.echo(line)
 
 
-def _predictions(table: pd.DataFrame, top: int) -> Iterator[str]:
+def _rows(columns: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Samples one by one, as plain values; a probability has the six digits that it was rounded to."""
+    plain = {name: [_plain(value) for value in column] for name, column in columns.items()}
+    return (dict(zip(plain, values)) for values in zip(*plain.values()))
+
+
+def _plain(value: Any) -> Any:
+    value = value.item() if hasattr(value, "item") else value
+    return round(value, 6) if isinstance(value, float) else value
+
+
+def _predictions(rows: Sequence[Mapping[str, Any]], top: int) -> Iterator[str]:
     """A line a sample: what it is, how sure, and the next classes."""
-    rows = table.to_dict("records")
     wide = max(len(str(row["id"])) for row in rows)
     name = max(len(row["class"] or NOT_SURE) for row in rows)
     for row in rows:

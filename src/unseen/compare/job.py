@@ -28,6 +28,7 @@ from unseen.compare.names import some
 from unseen.compare.results import summarize
 from unseen.compare.views import with_two_views
 from unseen.data.class_gaps import gaps
+from unseen.data.decoded import forget, keeping
 from unseen.data.domain import Domain
 from unseen.data.ontology import Ontology
 from unseen.data.taxonomies import Taxonomy
@@ -156,6 +157,7 @@ def plan(
     return Plan(tuple(pairs), seconds, left_out, shares, together)
 
 
+@keeping()
 def compare(
     *,
     source: Data | None = None,
@@ -282,6 +284,7 @@ def compare(
     inputs.crafted = crafted_checks(inputs, seeds, crafted)
     if any(preset in methods_.card(slug).two_views for slug, preset in todo.candidates):
         inputs = with_two_views(inputs)
+    forget()
     with alone_in(folder):
         found_cells = run_all(inputs, todo.candidates, seeds, folder, engine)
         heard = dict(found_cells)

@@ -12,7 +12,6 @@ import numpy as np
 from unseen.data.classes import ClassSpace
 from unseen.data.compositions import composed, compositions
 from unseen.data.domain import Domain
-from unseen.data.ontologies import related
 
 REGIONS = "regions"
 """The column with the features of the regions of each sample, (n, regions, d)."""
@@ -107,6 +106,8 @@ class Related(ClassNeed):
 
     def missing(self, classes: ClassSpace, given: Given) -> str | None:
         """Return what these classes lack."""
+        from unseen.data.ontologies import related
+
         return (
             None
             if related(classes)
