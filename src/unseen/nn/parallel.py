@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import torch
 from torch import Tensor, distributed
 
 
@@ -45,6 +46,52 @@ def average(tensors: Iterable[Tensor]) -> None:
     for tensor in tensors:
         distributed.all_reduce(tensor)
         tensor /= world()
+
+
+def gather(rows: Tensor) -> Tensor:
+    """The rows of all processes, those of this one first: what stands against each other in a contrastive loss.
+
+    A gradient flows into all rows: each process sends the others theirs. Where a loss is a mean over the samples of a
+    process, weighted as `part` says, what `average` then makes of the gradients is the gradient of one process that has
+    the whole batch.
+
+    Parameters
+    ----------
+    rows : Tensor (n, ...)
+        n may differ between processes.
+    """
+    if world() == 1:
+        return rows
+    return _Gather.apply(rows)  # type: ignore[no-untyped-call]
+
+
+class _Gather(torch.autograd.Function):
+    """All rows of all processes; backward sums what every process says of ours."""
+
+    @staticmethod
+    def forward(context: Any, rows: Tensor) -> Tensor:
+        size, rank = world(), distributed.get_rank()
+        counts = [torch.zeros(1, dtype=torch.int64, device=rows.device) for _ in range(size)]
+        distributed.all_gather(counts, torch.tensor([len(rows)], device=rows.device))
+        lengths = [int(count) for count in counts]
+        padded = rows.new_zeros(max(lengths), *rows.shape[1:])
+        padded[: len(rows)] = rows
+        parts = [torch.zeros_like(padded) for _ in range(size)]
+        distributed.all_gather(parts, padded)
+        context.lengths, context.rank = lengths, rank
+        order = [rank, *(other for other in range(size) if other != rank)]
+        return torch.cat([rows, *(parts[other][: lengths[other]] for other in order[1:])])
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> Tensor:
+        """The gradients of all rows are brought into one order, summed over processes, and ours taken."""
+        (gradient,) = gradients
+        lengths, rank = context.lengths, context.rank
+        order = [rank, *(other for other in range(len(lengths)) if other != rank)]
+        pieces = dict(zip(order, torch.split(gradient, [lengths[other] for other in order])))
+        whole = torch.cat([pieces[other] for other in range(len(lengths))]).contiguous()
+        distributed.all_reduce(whole)
+        return torch.split(whole, lengths)[rank]
 
 
 def wait() -> None:
