@@ -1,12 +1,15 @@
 """Several processes on one training: each takes its part of every batch, and gradients are averaged.
 
-The processes are started by torchrun (or Slurm, Ray, ...), which initializes `torch.distributed`; none is started here.
+The processes are started by torchrun (or `accelerate launch`, Slurm, Ray, ...); none is started here. `launched` joins
+them where nobody has initialized `torch.distributed` yet.
 BatchNorm sees the part of its process only, so that the loss is that of one process for networks without it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -18,9 +21,36 @@ def world() -> int:
     return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
 
 
+@contextmanager
+def launched(device: str = "cpu") -> Iterator[None]:
+    """Join the processes that a launcher has started, for the block, and part; alone, and within such, nothing.
+
+    Parameters
+    ----------
+    device : str
+        On "cuda" each process takes the GPU of its local rank, and NCCL; else gloo.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) < 2 or world() > 1:
+        yield
+        return
+    cuda = device.startswith("cuda")
+    if cuda:
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    distributed.init_process_group("nccl" if cuda else "gloo")
+    try:
+        yield
+    finally:
+        distributed.destroy_process_group()
+
+
 def first() -> bool:
     """Whether this is the process that writes."""
     return world() == 1 or distributed.get_rank() == 0
+
+
+def leads() -> bool:
+    """Whether a launcher says that this is the first process, also outside `launched`."""
+    return int(os.environ.get("RANK", "0")) == 0
 
 
 def part(batch: Any) -> tuple[Any, float]:

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -370,14 +371,14 @@ def test_towers_of_unlike_widths_and_models_that_cannot_read_are_named() -> None
         CWCL(**QUICK).fit(pairs=world(), model=feature_head(9, 12, 0))
     with pytest.raises(ValueError, match="needs a column 'label'"):
         CWCL(weights="labels", **QUICK).fit(pairs=world().replace(columns={}))
+    pictures = Domain(x=np.random.default_rng(0).normal(size=(16, 3, 4, 4)).astype("f4"), kind="image")
     with pytest.raises(ValueError, match="model is needed where the new side holds image"):
-        pictures = Domain(x=np.random.default_rng(0).normal(size=(16, 3, 4, 4)).astype("f4"), kind="image")
         CWCL(**QUICK).fit(pairs=world(16).replace(left=pictures))
 
 
 def test_classes_without_vectors_of_the_shared_space_are_named() -> None:
     method = CWCL(**{**QUICK, "epochs": 1}, weights="identity").fit(pairs=world())
-    with pytest.raises(ValueError, match="embeddings of 12 dimensions.*they have none"):
+    with pytest.raises(ValueError, match=r"embeddings of 12 dimensions.*they have none"):
         method.adapt(classes=ClassSpace(names=("a", "b")))
     with pytest.raises(ValueError, match="embeddings of 12 dimensions; got 3"):
         method.predict(world().left, classes=ClassSpace(names=("a", "b"), embeddings=np.eye(2, 3)))
@@ -418,7 +419,8 @@ for name, settings in {
     with unseen.runtime(folder=folder + name):
         method = CWCL(epochs=3, batch_size=25, hidden=8, dropout=0.0, learning_rate=1e-2, **settings)
         method.fit(pairs=world(60))
-    told[name] = {"loss": method.history_["loss"].tolist(), "scale": method.scale_, "weight": method.network_[1].weight.tolist()}
+    loss, weight = method.history_["loss"].tolist(), method.network_[1].weight.tolist()
+    told[name] = {"loss": loss, "scale": method.scale_, "weight": weight}
 if rank == 0:
     print(json.dumps(told))
 if size > 1:
@@ -431,7 +433,7 @@ def curves(size: int, tmp_path: Any) -> Any:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    root = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..", ".."))
+    root = str(Path(__file__).resolve().parents[3])
     env = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
     jobs = [
         subprocess.Popen(

@@ -64,7 +64,7 @@ class RidgeMap(Attached):
         standardized.measure(x)
         made = RidgeCV(alphas=STRENGTHS).fit(standardized(x).double().numpy(), sides.frozen.double().numpy())
         with torch.no_grad():
-            linear.weight.copy_(torch.as_tensor(made.coef_))  # type: ignore[operator,union-attr]
-            linear.bias.copy_(torch.as_tensor(made.intercept_))  # type: ignore[operator,union-attr]
+            linear.weight.copy_(torch.as_tensor(made.coef_))  # type: ignore[operator]
+            linear.bias.copy_(torch.as_tensor(made.intercept_))  # type: ignore[operator]
         self.alpha_ = float(made.alpha_)
         return self._settled(sides, network, None, self.scale)

@@ -18,11 +18,10 @@ from unseen.methods.base import Card
 from unseen.methods.multimodal.attached import AttachablePairs, Attached, Sides
 from unseen.methods.multimodal.cwcl.loss import LEVEL, cwcl, in_chunks
 from unseen.methods.parameters import Count, Natural, NonNegative, Positive, Unit
-from unseen.nn import parallel
 from unseen.nn.collapse import effective_rank, mean_cosine, modality_gap
 from unseen.nn.contrastive import LogitScale
 from unseen.nn.dual_encoder import feature_head, perceptron
-from unseen.nn.schedules import warm_cosine
+from unseen.nn.schedules import by_decay, warm_cosine
 from unseen.nn.train import Run, train
 
 log = logging.getLogger(__name__)
@@ -176,12 +175,7 @@ class CWCL(Attached):
         towers = nn.ModuleDict({"network": network, "scale": scale})
         if projection is not None:
             towers["projection"] = projection
-        decayed, free = _by_decay(towers)
-        adam = torch.optim.AdamW(
-            [{"params": decayed}, {"params": free, "weight_decay": 0.0}],
-            lr=self.learning_rate,
-            weight_decay=self.weight_decay,
-        )
+        adam = torch.optim.AdamW(by_decay(towers), lr=self.learning_rate, weight_decay=self.weight_decay)
         per_epoch = steps(len(members), self.batch_size)
         total = self.epochs * per_epoch
         objective = _Objective(self, sides, labels, network, projection, scale)
@@ -233,7 +227,7 @@ class CWCL(Attached):
             )
         if not any(parameter.requires_grad for parameter in network.parameters()):
             network.requires_grad_(True)
-        return network  # type: ignore[no-any-return]
+        return network
 
     # -- what is looked at ---------------------------------------------------------------------------------
 
@@ -250,8 +244,8 @@ class CWCL(Attached):
         """Say what a reader of the loss alone would not see."""
         if self.row_entropy_ > LEVEL:
             log.warning(
-                "the targets are nearly level: their rows have %.3f of the entropy of ln N, so that the weighted term is "
-                "label smoothing; weights='clipped' with power=4 (the preset sharpened) tells samples apart",
+                "the targets are nearly level: their rows have %.3f of the entropy of ln N, so that the weighted term "
+                "is label smoothing; weights='clipped' with power=4 (the preset sharpened) tells samples apart",
                 self.row_entropy_,
             )
         cosine, before = self.monitors_["mean_cosine_trained"], self.monitors_["mean_cosine_frozen"]
@@ -337,9 +331,3 @@ def drawn_pairs(members: Members, size: int) -> Callable[[Any], Iterator[Tensor]
             yield chosen[order[start : start + size]]
 
     return stream
-
-
-def _by_decay(towers: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
-    """Weights, which decay, and biases and the scale, which do not."""
-    trained = [parameter for parameter in towers.parameters() if parameter.requires_grad]
-    return [p for p in trained if p.ndim > 1], [p for p in trained if p.ndim <= 1]
