@@ -17,7 +17,7 @@ jobs.add_commands()
 arrange(
     {
         "Look at what you have": "recommend methods words diagnose shift embed encoders data",
-        "Adapt, and compare": "demo compare adapt continue label",
+        "Adapt, and compare": "demo compare adapt continue align label",
         "Use a model, and check it": "predict explain verify report web",
         "Make it small, and serve it": "quantize export serve",
         "Other tasks": "map annotate complete forecast match rank segment nas",

@@ -73,6 +73,8 @@ METHODS = {
     "ttm": "forecasting.ttm:TTM",
     "concept-pruning": "curation.concept_pruning:ConceptPruning",
     "zscl": "multimodal.zscl:ZSCL",
+    "cwcl": "multimodal.cwcl:CWCL",
+    "ridge-map": "multimodal.ridge_map:RidgeMap",
     "matcher": "matching.matcher:PairMatcher",
     "minima": "matching.minima:MINIMA",
 }

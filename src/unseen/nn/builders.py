@@ -53,6 +53,7 @@ HOMES: dict[str, str] = {
     "small-convnet": "nn.convnet",
     "graph-vectors": "nn.kge",
     "dual-encoder": "nn.dual_encoder",
+    "feature-head": "nn.dual_encoder",
     "named-classes": "nn.dual_encoder",
     "perceptron": "nn.dual_encoder",
     "side-head": "nn.dual_encoder",

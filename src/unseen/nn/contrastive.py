@@ -20,12 +20,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
+
+from unseen.nn import parallel
 
 LARGEST = 100.0
 """Where a learnt scale stops, as in CLIP."""
@@ -101,6 +104,56 @@ def cosine_weights(
     p = F.normalize(p.detach(), dim=1)
     cosine = p @ (p if others is None else F.normalize(others.detach(), dim=1)).T
     return cosine.clamp(-1, 1) / 2 + 0.5 if power is None else cosine.clamp(0, 1) ** power
+
+
+class PairLoss(NamedTuple):
+    """Both directions of a contrastive loss, and the targets of the first: how level they are."""
+
+    there: Tensor
+    back: Tensor
+    row_entropy: float
+
+    @property
+    def total(self) -> Tensor:
+        """Their sum, not their mean."""
+        return self.there + self.back
+
+
+ENTROPY_ROWS = 256
+"""Rows of the targets whose entropy is looked at."""
+
+
+def both_ways(
+    p: Float[Tensor, "n d"],
+    q: Float[Tensor, "n d"],
+    scale: Float[Tensor, ""] | float,
+    targets: Callable[[slice], Float[Tensor, "k m"]] | None = None,
+    back: Callable[[slice], Float[Tensor, "k m"]] | None = None,
+    rows: int = 0,
+) -> PairLoss:
+    """p finds q by `targets`, and q finds p by `back`: CLIP where both are absent.
+
+    Under several processes p and q are those of this one; they stand against those of all (`parallel.gather`), and the
+    loss is the mean over ours.
+
+    Parameters
+    ----------
+    p, q : Tensor (n, d)
+        Unit vectors of pairs.
+    targets, back : callable, optional
+        The targets of some rows against all columns, ours first; one pair each if absent.
+    rows : int
+        Of more rows than this not all logits are held at once; 0 holds all.
+    """
+    all_p, all_q = parallel.gather(p), parallel.gather(q)
+
+    def direction(own: Tensor, others: Tensor, of: Callable[[slice], Tensor] | None) -> Tensor:
+        if rows and len(own) > rows:
+            return contrastive_in_parts(own, others, scale, of, rows)
+        return contrastive(scale * own @ others.T, None if of is None else of(slice(0, len(own))))
+
+    level = 0.0 if targets is None else row_entropy(targets(slice(0, min(len(p), ENTROPY_ROWS))))
+    return PairLoss(direction(p, all_q, targets), direction(q, all_p, back), level)
 
 
 def affinities(logits: Float[Tensor, "n m"]) -> Float[Tensor, "n m"]:

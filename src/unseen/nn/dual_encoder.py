@@ -212,6 +212,38 @@ def perceptron(widths: Sequence[int]) -> nn.Sequential:
     return nn.Sequential(*layers[1:])
 
 
+class Standardized(nn.Module):
+    """(x - centre) / spread, of the features that a head was made for."""
+
+    centre: Tensor
+    spread: Tensor
+
+    def __init__(self, into: int) -> None:
+        super().__init__()
+        self.register_buffer("centre", torch.zeros(into))
+        self.register_buffer("spread", torch.ones(into))
+
+    def forward(self, x: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
+        """Features about 0 with a spread of about 1."""
+        return (x - self.centre) / self.spread
+
+    @torch.no_grad()
+    def measure(self, x: Float[Tensor, "n d"]) -> None:
+        """Take centre and spread from features; one that is the same everywhere stays as it is."""
+        self.centre.copy_(x.mean(dim=0))
+        spread = x.std(dim=0, correction=0)
+        self.spread.copy_(torch.where(spread > 1e-6, spread, torch.ones_like(spread)))
+
+
+@builder("feature-head")
+def feature_head(into: int, out: int, hidden: int = 512, dropout: float = 0.0) -> nn.Sequential:
+    """A small tower on frozen features: standardized, then a perceptron of one hidden layer, or a line if it is 0."""
+    if not hidden:
+        return nn.Sequential(Standardized(into), nn.Linear(into, out))
+    layers = (nn.Linear(into, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, out))
+    return nn.Sequential(Standardized(into), *layers)
+
+
 class DualEncoder(nn.Module):
     """Two towers into one space, with open_clip's interface, that read pictures (or features of them) and texts.
 

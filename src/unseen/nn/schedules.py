@@ -1,9 +1,11 @@
-"""Learning rate schedules."""
+"""Learning rate schedules, and what decays."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
+from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -46,3 +48,13 @@ def warm_then_cosine(optimizer: Optimizer, last_step: int, warm_steps: int) -> L
         return 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
 
     return LambdaLR(optimizer, factor)
+
+
+def by_decay(network: nn.Module, *, rest: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+    """Groups of an optimizer: matrices decay; vectors, biases and scales do not, nor what `rest` names a part of."""
+    trained = [(name, parameter) for name, parameter in network.named_parameters() if parameter.requires_grad]
+    free = {name for name, parameter in trained if parameter.ndim < 2 or any(part in name for part in rest)}
+    return [
+        {"params": [parameter for name, parameter in trained if name not in free]},
+        {"params": [parameter for name, parameter in trained if name in free], "weight_decay": 0.0},
+    ]

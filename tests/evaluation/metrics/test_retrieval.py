@@ -1,9 +1,11 @@
 """Recall among the first k, both ways."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
-from unseen.evaluation.metrics.retrieval import both_ways, recall_at
+from unseen.evaluation.metrics.retrieval import both_ways, recall_at, structure_correlation
 
 SCORES = np.array([[0.9, 0.1, 0.2], [0.8, 0.7, 0.1], [0.3, 0.2, 0.1]])
 
@@ -36,3 +38,30 @@ def test_a_model_that_says_the_same_of_all_finds_nothing():
 def test_bad_input_is_named(scores, relevant, message):
     with pytest.raises(ValueError, match=message):
         recall_at(scores, relevant)
+
+
+def test_the_structure_of_a_rotated_space_is_the_same_and_that_of_noise_is_not() -> None:
+    rng = np.random.default_rng(0)
+    p = rng.normal(size=(40, 6))
+    turned = 3 * p @ np.linalg.qr(rng.normal(size=(6, 6)))[0]
+    assert structure_correlation(p, turned) == pytest.approx(1)
+    assert abs(structure_correlation(p, rng.normal(size=(40, 9)))) < 0.15
+    unit = p / np.linalg.norm(p, axis=1, keepdims=True)
+    q = rng.normal(size=(40, 4))
+    other = q / np.linalg.norm(q, axis=1, keepdims=True)
+    by_hand = [[float(a[i] @ a[j]) for i in range(40) for j in range(i)] for a in (unit, other)]
+    assert structure_correlation(p, q) == pytest.approx(np.corrcoef(*by_hand)[0, 1])
+
+
+@pytest.mark.parametrize(
+    ("p", "q", "match"),
+    [
+        (np.eye(3), np.eye(4), "the same samples"),
+        (np.eye(2), np.eye(2), "at least three"),
+        (np.eye(4), np.eye(4), "equally alike"),
+        (np.array([[1.0, 0], [1, 1], [0, 0]]), np.eye(3), "not 0"),
+    ],
+)
+def test_structure_that_cannot_be_compared_is_named(p: Any, q: Any, match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        structure_correlation(p, q)
