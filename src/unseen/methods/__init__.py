@@ -73,6 +73,7 @@ METHODS = {
     "ttm": "forecasting.ttm:TTM",
     "concept-pruning": "curation.concept_pruning:ConceptPruning",
     "zscl": "multimodal.zscl:ZSCL",
+    "adaptclipzs": "multimodal.adaptclipzs:AdaptCLIPZS",
     "matcher": "matching.matcher:PairMatcher",
     "minima": "matching.minima:MINIMA",
 }

@@ -15,6 +15,7 @@ HOMES: dict[str, str] = {
     "cosine": "methods.baselines.prototypes",
     "cosine-centred": "methods.baselines.describe_centred",
     "chained": "methods.chain",
+    "sentence-classes": "methods.multimodal.adaptclipzs.rule",
     "parzc-scorer": "methods.compression.parzc.network",
     "score-head": "methods.curation.laion.heads",
     "cross-check": "nn.matchers",

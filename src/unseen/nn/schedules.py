@@ -46,3 +46,22 @@ def warm_then_cosine(optimizer: Optimizer, last_step: int, warm_steps: int) -> L
         return 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
 
     return LambdaLR(optimizer, factor)
+
+
+def warm_restarts(optimizer: Optimizer, steps_per_epoch: int, first: int = 10, growth: int = 2) -> LambdaLR:
+    """Half a cosine from rate_0 to 0 over `first` epochs, then over `growth` times as many, and so on [1].
+
+    The rate changes between epochs, not within.
+
+    References
+    ----------
+    [1] Loshchilov, Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", ICLR 2017, eq. 5.
+    """
+
+    def factor(step: int) -> float:
+        epoch, length = step // steps_per_epoch, first
+        while epoch >= length:
+            epoch, length = epoch - length, length * growth
+        return 0.5 * (1 + math.cos(math.pi * epoch / length))
+
+    return LambdaLR(optimizer, factor)
