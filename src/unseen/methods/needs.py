@@ -289,3 +289,20 @@ class NamedTowers(Need):
         if "prompts" in inputs:
             others["prompts"] = DescriptionBank({"bell": ["it rings", "it hangs"], "drum": "it is loud; it is round"})
         return others
+
+
+@dataclasses.dataclass(frozen=True)
+class PromptedTowers(NamedTowers):
+    """An `encoder` of two frozen towers whose texts take prompts of vectors (`unseen.nn.prompting.PromptableTowers`)."""
+
+    def example(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return two small towers, and a list of words."""
+        if "encoder" not in inputs:
+            return {}
+        from unseen.nn.small_towers import small_towers
+
+        others: dict[str, Any] = {"encoder": small_towers()}
+        if "corpus" in inputs:
+            words = np.array(["red hat", "long way", "calm sea", "fan", "old tree"])
+            others["corpus"] = Domain(x=words, kind="text", y=np.zeros(len(words), dtype=np.int64), name="words")
+        return others

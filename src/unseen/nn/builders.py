@@ -63,6 +63,8 @@ HOMES: dict[str, str] = {
     "input-quantized": "nn.learned_quantizers",
     "pointnet": "nn.pointnet",
     "pooled-text": "nn.prompting",
+    "conditional-classes": "nn.prompt_learners",
+    "prompted-classes": "nn.prompt_learners",
     "quantized": "nn.quantizers",
     "cell-network": "nn.search_spaces.cells",
     "vit-network": "nn.search_spaces.vits",

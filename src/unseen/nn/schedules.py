@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -65,3 +66,23 @@ def warm_restarts(optimizer: Optimizer, steps_per_epoch: int, first: int = 10, g
         return 0.5 * (1 + math.cos(math.pi * epoch / length))
 
     return LambdaLR(optimizer, factor)
+
+
+def resting_then_cosine(
+    optimizer: Optimizer, epochs: int, steps_per_epoch: int, rest: int = 1, rate: float = 1e-5
+) -> LambdaLR:
+    """The rate `rate` for `rest` epochs, then half a cosine from rate_0 to 0; it changes between epochs, not within.
+
+    Each group of the optimizer has a rate_0 of its own.
+    """
+
+    def factor_of(own: float) -> Callable[[int], float]:
+        def factor(step: int) -> float:
+            epoch = step // steps_per_epoch
+            if epoch < rest:
+                return rate / own
+            return 0.5 * (1 + math.cos(math.pi * min((epoch - rest) / max(epochs - rest, 1), 1.0)))
+
+        return factor
+
+    return LambdaLR(optimizer, [factor_of(float(group["lr"])) for group in optimizer.param_groups])
