@@ -36,7 +36,7 @@ def promptable(encoder: Encoder) -> PromptableTowers:
     encoder = two_towers(encoder)
     network = image_network(encoder)
     image = reader_of(network, layer_names(network), encoder.image.example()[:1])
-    return PromptableTowers(image, text_network(encoder), encoder.logit_scale, tokenizer_of(encoder))
+    return PromptableTowers(image, text_network(encoder), encoder.logit_scale, tokenizer_of(encoder.text))
 
 
 def shared_space(encoder: Encoder) -> PromptableTowers:
@@ -56,7 +56,7 @@ def shared_space(encoder: Encoder) -> PromptableTowers:
 
     encoder = two_towers(encoder)
     towers = PromptableTowers(
-        row_reader((), encoder.dim), text_network(encoder), encoder.logit_scale, tokenizer_of(encoder)
+        row_reader((), encoder.dim), text_network(encoder), encoder.logit_scale, tokenizer_of(encoder.text)
     )
     towers.reader = EncodedTexts(encoder.name)
     towers.reader.encoder = encoder
@@ -70,9 +70,9 @@ def takes_prompts(encoder: TwoTowerEncoder) -> bool:
     return pieces or (isinstance(text, ClipTextTower) and isinstance(tokens, ClipTokens))
 
 
-def tokenizer_of(encoder: TwoTowerEncoder) -> Callable[[Sequence[str]], list[list[int]]]:
-    """From texts to the numbers of their tokens, without padding."""
-    tokens = encoder.text.preprocess
+def tokenizer_of(text: Encoder) -> Callable[[Sequence[str]], list[list[int]]]:
+    """From texts to the numbers of their tokens, without padding, as an encoder of texts reads them."""
+    tokens = text.preprocess
     if isinstance(tokens, TextPreprocess):
         return partial(_piece_numbers, copy.deepcopy(tokens))
     return partial(_clip_numbers, tokens.tokenizer)  # type: ignore[attr-defined]
