@@ -38,6 +38,8 @@ CLAIMS = {
     "concept-frequency": "concept_frequency",
     "zscl": "zscl",
     "minima": "minima",
+    "adaptclipzs": "adaptclipzs",
+    "ogen": "ogen",
 }
 """Module of the claim of every built system, by slug."""
 

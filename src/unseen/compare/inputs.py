@@ -67,6 +67,8 @@ class Inputs:
         Features of crafted copies of source samples that the fits of a seed do not learn from; a column `family`.
     notes : tuple of str
         What was decided on the way: the encoder where none was named, folders that no class is called like.
+    shared_by : tuple, optional
+        What `towers_of` makes the two towers of again, in any process, that samples and names were read by.
     """
 
     source: Domain | None
@@ -88,6 +90,7 @@ class Inputs:
     two_views: Inputs | None = None
     one_view: Inputs | None = None
     notes: tuple[str, ...] = ()
+    shared_by: tuple[str, str, bool] | None = None
 
     @property
     def named(self) -> bool:
@@ -115,7 +118,10 @@ class Inputs:
         if self.described or self.shared_space:
             words["classes"] = self.classes
         inputs = {word: value for word, value in words.items() if value is not None}
-        return Given(inputs, shared_space=self.shared_space, seed=seed, two_views=self.can_have_two_views)
+        towers = None if self.shared_by is None else functools.partial(towers_of, *self.shared_by)
+        return Given(
+            inputs, shared_space=self.shared_space, seed=seed, two_views=self.can_have_two_views, towers=towers
+        )
 
     @property
     def can_have_two_views(self) -> bool:
@@ -237,7 +243,25 @@ def prepare(
         model=model,
         teachers=teachers,
         notes=tuple(notes),
+        shared_by=(tower.name, precision, trust) if _reads_names(tower) else None,
     )
+
+
+def _reads_names(tower: Encoder | None) -> bool:
+    """Whether an encoder has a text tower that methods can prompt and read sentences by."""
+    from unseen.encoders import TwoTowerEncoder
+    from unseen.encoders.promptable import takes_prompts
+
+    return isinstance(tower, TwoTowerEncoder) and takes_prompts(tower)
+
+
+@functools.cache
+def towers_of(name: str, precision: str, trust: bool) -> Any:
+    """The two towers of an encoder, for features of its space; once in each process."""
+    from unseen.encoders.promptable import shared_space
+    from unseen.encoders.registry import get
+
+    return shared_space(get(name, precision=precision, trust=trust))  # type: ignore[arg-type]
 
 
 def _known(domain: Domain | None, classes: ClassSpace) -> Domain | None:

@@ -214,7 +214,7 @@ def compare(
         `slug` or `slug:preset`. "all" is whatever fits; "auto" is the same where candidates must be chosen from, and
         where there is a consensus what it is made of and a few to stand beside it.
     protocol : str
-        "auto", or closed, partial, open, open-partial, zsl, gzsl.
+        "auto", or closed, partial, open, open-partial, zsl, gzsl, base-to-new.
     labels : str
         What to do with labels in `target`: seal them as the exam, use them as support, or split:0.5.
     careful : bool, optional

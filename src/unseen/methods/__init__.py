@@ -41,6 +41,7 @@ METHODS = {
     "ridge": "baselines.ridge:Ridge",
     "conse": "baselines.conse:ConSE",
     "dap": "baselines.dap:DAP",
+    "coop": "baselines.coop:CoOp",
     "devise": "baselines.devise:DeViSE",
     "sae": "baselines.sae:SAE",
     "lisgan": "zero_shot.lisgan:LisGAN",
@@ -75,6 +76,8 @@ METHODS = {
     "zscl": "multimodal.zscl:ZSCL",
     "cwcl": "multimodal.cwcl:CWCL",
     "ridge-map": "multimodal.ridge_map:RidgeMap",
+    "ogen": "multimodal.ogen:OGEN",
+    "adaptclipzs": "multimodal.adaptclipzs:AdaptCLIPZS",
     "matcher": "matching.matcher:PairMatcher",
     "minima": "matching.minima:MINIMA",
 }

@@ -17,6 +17,8 @@ from unseen.nn.prompting import PromptableText
 
 NOTHING = -1
 """Stands behind the last token of a text."""
+AT_ONCE = 256
+"""Pictures, or texts, that a tower reads together when nothing is learnt."""
 
 
 @runtime_checkable
@@ -94,6 +96,10 @@ class Letters(_Numbers):
         """Begin, letters, end."""
         return padded([[30, *(ord(letter) % 30 for letter in text[: self.limit - 2]), 31] for text in texts])
 
+    def cuts(self, texts: Sequence[str]) -> list[bool]:
+        """Which texts are longer than it reads."""
+        return [len(text) > self.limit - 2 for text in texts]
+
     def to_json(self) -> Mapping[str, Any]:
         """Where it cuts."""
         return {"kind": "letters", "limit": self.limit}
@@ -117,6 +123,10 @@ class WordPieces(_Numbers):
         """Pieces with the tokens that begin and end a text."""
         return padded([encoding.ids for encoding in self._made.encode_batch(list(texts))])
 
+    def cuts(self, texts: Sequence[str]) -> list[bool]:
+        """Which texts are longer than it reads."""
+        return [bool(encoding.overflowing) for encoding in self._made.encode_batch(list(texts))]
+
     def to_json(self) -> Mapping[str, Any]:
         """The whole tokenizer."""
         return {"kind": "word-pieces", "tokenizer": self.tokenizer, "limit": self.limit}
@@ -138,6 +148,10 @@ class BytePairs(_Numbers):
         """Byte pairs with the tokens that begin and end a text: the largest number ends it."""
         return padded([row[: int(row.argmax()) + 1].tolist() for row in self._made(list(texts))])
 
+    def cuts(self, texts: Sequence[str]) -> list[bool]:
+        """Which texts are longer than it reads."""
+        return [len(self._made.encode(text)) + 2 > self.context for text in texts]
+
     def to_json(self) -> Mapping[str, Any]:
         """How many tokens a text may have."""
         return {"kind": "byte-pairs", "context": self.context}
@@ -147,6 +161,18 @@ def padded(rows: Sequence[Sequence[int]]) -> Int[Tensor, "n t"]:
     """Numbers of tokens as one tensor."""
     ids = [torch.tensor(list(row), dtype=torch.int64) for row in rows]
     return nn.utils.rnn.pad_sequence(ids, batch_first=True, padding_value=NOTHING)
+
+
+def in_parts(encode: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """What a tower makes of many samples, some at a time; texts of each part end where its longest ends."""
+    return torch.cat([encode(trimmed(part)) for part in torch.split(x, AT_ONCE)])
+
+
+def trimmed(x: Tensor) -> Tensor:
+    """Numbers of tokens without columns that are behind the end of every text."""
+    if x.is_floating_point():
+        return x
+    return x[:, : int((x != NOTHING).sum(dim=1).max())]
 
 
 class TokenText(nn.Module):
