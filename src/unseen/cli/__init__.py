@@ -19,7 +19,7 @@ arrange(
         "Look at what you have": "recommend methods diagnose shift embed encoders data",
         "Adapt, and compare": "demo compare adapt continue label",
         "Use a model, and check it": "predict explain verify report web",
-        "Make it small, and serve it": "quantize export serve",
+        "Make it small, and serve it": "quantize shrink export serve",
         "Other tasks": "map annotate complete forecast match rank segment nas",
         "Image-text data": "curate index explore prune head concepts",
         "Evidence, and methods of your own": "reproduce new",

@@ -66,6 +66,7 @@ METHODS = {
     "zeroq": "compression.zeroq:ZeroQ",
     "parzc": "compression.parzc:ParZC",
     "genie": "compression.genie:Genie",
+    "tinyclip": "compression.tinyclip:TinyCLIP",
     "bm25": "retrieval.search:BM25Search",
     "neural-search": "retrieval.search:NeuralSearch",
     "rank-fusion": "retrieval.search:Fusion",

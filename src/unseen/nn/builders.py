@@ -62,6 +62,8 @@ HOMES: dict[str, str] = {
     "input-quantized": "nn.learned_quantizers",
     "pointnet": "nn.pointnet",
     "pooled-text": "nn.prompting",
+    "text-tower": "nn.towers",
+    "vision-tower": "nn.towers",
     "quantized": "nn.quantizers",
     "cell-network": "nn.search_spaces.cells",
     "vit-network": "nn.search_spaces.vits",
