@@ -74,7 +74,7 @@ def _image(visual: Any) -> nn.Module:
     blocks = _blocks(visual.transformer, "image")
     width, dim = visual.proj.shape
     made: VisionTower = vision_tower(
-        visual.image_size, visual.patch_size, dim=int(dim), pool=pools[visual.pool_type],  # type: ignore[arg-type, assignment]
+        visual.image_size, visual.patch_size, dim=int(dim), pool=pools[visual.pool_type],  # type: ignore[arg-type]
         norm_first=isinstance(visual.ln_pre, nn.LayerNorm), **_sizes(blocks, int(width)),
     )  # fmt: skip
     with torch.no_grad():
@@ -124,7 +124,7 @@ def _text(model: Any) -> TextTower:
     bias = linear and projection.bias is not None
     made: TextTower = text_tower(
         vocabulary, len(text.positional_embedding), dim=int(dim), end=end, bias=bias, **_sizes(blocks, width)
-    )  # type: ignore[assignment]
+    )
     with torch.no_grad():
         made.tokens.weight.copy_(text.token_embedding.weight)
         made.positions.copy_(text.positional_embedding)

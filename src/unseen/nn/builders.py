@@ -52,6 +52,7 @@ HOMES: dict[str, str] = {
     "split": "nn.classifier",
     "small-convnet": "nn.convnet",
     "graph-vectors": "nn.kge",
+    "combiner": "methods.multimodal.genecis.combiner",
     "dual-encoder": "nn.dual_encoder",
     "named-classes": "nn.dual_encoder",
     "perceptron": "nn.dual_encoder",

@@ -39,7 +39,7 @@ def slice_linear(into: nn.Linear, of: nn.Linear, rows: Index, columns: Index) ->
 def slice_norm(into: nn.LayerNorm | nn.BatchNorm2d, of: Any, channels: Index) -> None:
     """Copy some channels of a norm, the statistics of a BatchNorm included."""
     for name, value in of.state_dict().items():
-        into.get_buffer(name).copy_(value) if not value.ndim else into.state_dict()[name].copy_(value[channels])
+        into.state_dict()[name].copy_(value[channels] if value.ndim else value)
 
 
 def rows_of_heads(heads: Index, head: int, n: int, parts: int = 3) -> Index:
@@ -68,7 +68,7 @@ def copy_kept(small: PrunableTower, tower: PrunableTower, kept: Kept) -> None:
     """Copy what is kept of a tower into one of that shape."""
     own = kept.hidden
     for i, layer in enumerate(kept.layers):
-        into, of = small.blocks[i], tower.blocks[layer]
+        into, of = small.layers[i], tower.layers[layer]
         if into.heads:
             slice_norm(into.ln_1, of.ln_1, own)
             slice_attention(into, of, kept.heads[i], own)
@@ -80,14 +80,19 @@ def copy_kept(small: PrunableTower, tower: PrunableTower, kept: Kept) -> None:
     small.projection.copy_(tower.projection[own])
     if small.projection_bias is not None and tower.projection_bias is not None:
         small.projection_bias.copy_(tower.projection_bias)
-    small.positions.copy_(tower.positions[:, own])
-    if isinstance(tower, VisionTower):
+    _positions(small).copy_(_positions(tower)[:, own])
+    if isinstance(tower, VisionTower) and isinstance(small, VisionTower):
         small.patches.weight.copy_(tower.patches.weight[own])
         small.class_token.copy_(tower.class_token[own])
-        if tower.first is not None:
+        if small.first is not None and tower.first is not None:
             slice_norm(small.first, tower.first, own)
-    elif isinstance(tower, TextTower):
+    elif isinstance(tower, TextTower) and isinstance(small, TextTower):
         small.tokens.weight.copy_(tower.tokens.weight[:, own])
+
+
+def _positions(tower: PrunableTower) -> Tensor:
+    assert isinstance(tower, (VisionTower, TextTower))
+    return tower.positions
 
 
 # -- which parts -------------------------------------------------------------------------------------------
@@ -116,12 +121,12 @@ SELECTIONS: dict[str, Callable[[Tensor, int], Index]] = {
 @torch.no_grad()
 def channel_importance(tower: PrunableTower) -> Tensor:
     """Sum of the absolute weights that write into each channel of the residual stream, (w,)."""
-    total = tower.positions.abs().sum(dim=0)
+    total = _positions(tower).abs().sum(dim=0)
     if isinstance(tower, VisionTower):
         total = total + tower.patches.weight.abs().flatten(1).sum(dim=1) + tower.class_token.abs()
     elif isinstance(tower, TextTower):
         total = total + tower.tokens.weight.abs().mean(dim=0)
-    for block in tower.blocks:
+    for block in tower.layers:
         for layer in ("out", "proj"):
             if hasattr(block, layer):
                 total = total + getattr(block, layer).weight.abs().sum(dim=1)

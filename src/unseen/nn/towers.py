@@ -111,14 +111,13 @@ class Block(nn.Module):
 
 
 class PrunableTower(nn.Module):
-    """What both towers have: `blocks`, a last norm, and a projection into the shared space.
+    """What both towers have: layers (`blocks`), a last norm, and a projection into the shared space.
 
     Attributes
     ----------
     shape : Shape
     """
 
-    blocks: nn.ModuleList
     last: nn.LayerNorm
     projection: nn.Parameter
     projection_bias: nn.Parameter | None
@@ -131,6 +130,11 @@ class PrunableTower(nn.Module):
         self.last = nn.LayerNorm(shape.width)
         self.projection = nn.Parameter(shape.width**-0.5 * torch.randn(shape.width, dim))
         self.projection_bias = nn.Parameter(torch.zeros(dim)) if bias else None
+
+    @property
+    def layers(self) -> list[Block]:
+        """The blocks, one after the other."""
+        return [block for block in self.blocks if isinstance(block, Block)]
 
     def _start(self) -> None:
         """CLIP's deviations of fresh weights."""
@@ -146,7 +150,7 @@ class PrunableTower(nn.Module):
                         nn.init.zeros_(getattr(module, name).bias)
 
     def _transformed(self, x: Tensor, causal: bool, gates: Gates | None) -> Tensor:
-        for i, block in enumerate(self.blocks):
+        for i, block in enumerate(self.layers):
             x = block(x, causal, None if gates is None else gates.of_layer(i))
         return x
 
@@ -301,3 +305,13 @@ def reshaped(tower: PrunableTower, shape: Shape) -> Any:
     recipe = recipe_of(tower)
     args = {**recipe.args, "width": shape.width, "head": shape.head, "heads": shape.heads, "mlp": shape.mlp}
     return rebuild(Recipe(recipe.builder, args))
+
+
+def size_in(tower: PrunableTower, shape: Shape) -> int:
+    """Parameters that a tower would have in another shape."""
+    w = shape.width
+    blocks = sum(p.numel() for p in tower.blocks.parameters())
+    fixed = 0 if tower.projection_bias is None else tower.dim
+    channels = (sum(p.numel() for p in tower.parameters()) - blocks - fixed) // tower.shape.width
+    attention = sum(n * shape.head * (4 * w + 3) + 3 * w for n in shape.heads if n)
+    return attention + sum(m * (2 * w + 1) + 3 * w for m in shape.mlp if m) + channels * w + fixed

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from unseen.methods.compression.tinyclip.inheritance import parameters
 from unseen.nn.hard_concrete import RANGE, START, deterministic, open_probability, sampled
 from unseen.nn.pruning import Kept, taken
-from unseen.nn.towers import Gates, PrunableTower, Shape
+from unseen.nn.towers import Gates, PrunableTower, Shape, size_in
 
 SIDES = ("image", "text")
 Budget = Literal["blocks", "all"]
@@ -246,18 +246,13 @@ def left(tower: PrunableTower, gates: Gates, budget: Budget) -> int:
     """What a budget counts of a tower once it is folded."""
     heads, mlp = ([int((g != 0).sum()) for g in group] for group in (gates.heads, gates.mlp))
     shape = Shape(int((gates.hidden != 0).sum()), tower.shape.head, tuple(heads), tuple(mlp))
-    if budget == "blocks":
-        return prunable(shape)
-    norms = 2 * shape.width * (sum(map(bool, heads)) + sum(map(bool, mlp)))
-    blocks = sum(p.numel() for p in tower.blocks.parameters())
-    fixed = 0 if tower.projection_bias is None else tower.dim
-    return prunable(shape) + norms + shape.width * (parameters(tower) - blocks - fixed) // tower.shape.width + fixed
+    return prunable(shape) if budget == "blocks" else size_in(tower, shape)
 
 
 @torch.no_grad()
-def folded(tower: PrunableTower, gates: Gates) -> Any:
+def folded(large: PrunableTower, gates: Gates) -> Any:
     """A tower without what is closed, and the gates that are open multiplied into its weights."""
-    tower = copy.deepcopy(tower)
+    tower: Any = copy.deepcopy(large)
     z = gates.hidden
     for i, block in enumerate(tower.blocks):
         if block.heads:

@@ -214,11 +214,13 @@ class TinyCLIP(Method):
         shares = [1 - (1 - self.size) * (i + 1) / self.stages for i in range(self.stages)]
         plans = [self._planned(teacher, share) for share in shares]
         taught = Taught(teacher, teacher.tokenize(texts), int(class_vectors(teacher, ["a"]).shape[1]))
-        student, self.history_, self.stages_ = teacher, (), ()
+        student = teacher
+        self.history_: tuple[dict[str, NDArray[Any]], ...] = ()
+        self.stages_: tuple[dict[str, Any], ...] = ()
         for number, (share, plan) in enumerate(zip(shares, plans)):
             student = self._stage(number, student, share, plan, taught, pairs)
             left = parameters(student) / parameters(teacher)
-            self.stages_: tuple[dict[str, Any], ...] = (*self.stages_, {"asked": share, "size": left})
+            self.stages_ = (*self.stages_, {"asked": share, "size": left})
         self.student_ = student.eval().requires_grad_(True)
         self.report_ = tuple(report(student, teacher))
         self.size_ = parameters(student) / parameters(teacher)
@@ -335,7 +337,7 @@ class TinyCLIP(Method):
     def _note(self, run: Run) -> None:
         keys = run.history[0]
         told = {key: np.array([epoch[key] for epoch in run.history]) for key in keys}
-        self.history_: tuple[dict[str, NDArray[Any]], ...] = (*self.history_, told)
+        self.history_ = (*self.history_, told)
 
     def _planned(self, teacher: Any, share: float) -> tuple[Plan, Plan]:
         """The shapes of a student by hand; also where gates decide, so that too small a size is refused before work."""
@@ -343,7 +345,7 @@ class TinyCLIP(Method):
             raise ValueError(f"size must lie in (0, 1): a share of the teacher's parameters; got {self.size!r}")
         if self.inheritance == "auto" and is_resnet(teacher.image):
             raise ValueError("inheritance='auto' gates transformers; the image tower is a ResNet: take 'manual'")
-        towers = [getattr(teacher, side) for side in SIDES]
+        towers = teacher.image, teacher.text
         told = (self.image_width, self.image_layers), (self.text_width, self.text_layers)
         free = all(not any(own) for own in told)
         most = int(share * parameters(teacher))

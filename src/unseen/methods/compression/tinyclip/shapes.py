@@ -11,7 +11,7 @@ from torch import nn
 
 from unseen.methods.compression.tinyclip.inheritance import on_meta, parameters
 from unseen.methods.compression.tinyclip.resnets import depths_of, is_resnet, resnet_like, width_of
-from unseen.nn.towers import Shape, reshaped
+from unseen.nn.towers import Shape, reshaped, size_in
 
 STEPS = 16
 """Widths between nothing and the teacher's that are tried."""
@@ -40,10 +40,14 @@ def made(tower: Any, plan: Plan) -> nn.Module:
     """A tower like another, in this plan, with fresh weights."""
     if is_resnet(tower):
         return resnet_like(tower, plan.width, plan.layers)
-    shape, (layers,) = tower.shape, plan.layers
-    share = plan.width / shape.width
-    heads, mlp = (max(1, round(max(sizes) * share)) for sizes in (shape.heads, shape.mlp))
-    return reshaped(tower, Shape(plan.width, shape.head, (heads,) * layers, (mlp,) * layers))
+    return reshaped(tower, _shape(tower.shape, plan))
+
+
+def _shape(whole: Shape, plan: Plan) -> Shape:
+    """Heads and hidden units shrink as the width does."""
+    (layers,), share = plan.layers, plan.width / whole.width
+    heads, mlp = (max(1, round(max(sizes) * share)) for sizes in (whole.heads, whole.mlp))
+    return Shape(plan.width, whole.head, (heads,) * layers, (mlp,) * layers)
 
 
 def planned(tower: Any, width: float, depth: float) -> Plan:
@@ -91,4 +95,6 @@ def _shares(image: Any, text: Any) -> Iterator[tuple[float, float]]:
 
 
 def _size(tower: Any, plan: Plan) -> int:
-    return parameters(on_meta(lambda: made(tower, plan)))
+    if is_resnet(tower):
+        return parameters(on_meta(lambda: made(tower, plan)))
+    return size_in(tower, _shape(tower.shape, plan))
