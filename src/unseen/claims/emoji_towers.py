@@ -136,7 +136,7 @@ def teacher(split: str, taught: tuple[str, ...], asked: str) -> DualEncoder:
     return towers.eval()
 
 
-def layers(n: int) -> dict[str, tuple[int, ...]]:
+def layers(n: int) -> dict[str, Any]:
     """Heads and units of so many layers."""
     return {"heads": (WIDTH // HEAD,) * n, "mlp": (4 * WIDTH,) * n}
 

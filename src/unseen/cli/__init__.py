@@ -21,7 +21,7 @@ arrange(
         "Use a model, and check it": "predict explain verify report web",
         "Make it small, and serve it": "quantize shrink export serve",
         "Other tasks": "map annotate complete forecast match rank segment nas",
-        "Image-text data": "curate index explore prune head concepts",
+        "Image-text data": "curate index explore find compose prune head concepts",
         "Evidence, and methods of your own": "reproduce new",
     },
     rest="Other tasks",

@@ -34,7 +34,8 @@ class TextTokens:
 
     def __init__(self, towers: DualEncoder) -> None:
         self.reader = towers.reader
-        self.context = int(towers.text.positions.shape[0])
+        text: Any = towers.text
+        self.context = int(text.positions.shape[0])
 
     def __call__(self, samples: Sequence[Any]) -> Tensor:
         """One batch, int64 (b, context)."""
@@ -99,7 +100,9 @@ def build_towers(request: Request) -> TwoTowerEncoder:
     value = load_state(folder / TOWERS)
     try:
         towers, told, template = value["towers"], dict(value["preprocess"]), TEMPLATES[value["template"]]
-        fields = {key: tuple(item) if isinstance(item, (list, tuple)) else item for key, item in told.items()}
+        fields: dict[str, Any] = {
+            key: tuple(item) if isinstance(item, (list, tuple)) else item for key, item in told.items()
+        }
         preprocess = ImagePreprocess(**fields)
     except (KeyError, TypeError) as error:
         raise ValueError(f"{folder / TOWERS} does not hold two towers: {error}") from error

@@ -254,7 +254,7 @@ class TextTower(PrunableTower):
         if self.end == "last":
             at = (tokens >= 0).sum(dim=1) - 1
         else:
-            at = (tokens if self.end == "largest" else (tokens == self.end).int()).argmax(dim=1)
+            at = (tokens if self.end == "largest" else torch.eq(tokens, int(self.end)).int()).argmax(dim=1)
         x = x.gather(1, at.clamp(min=0)[:, None, None].expand(-1, 1, x.shape[2]))[:, 0]
         return self._projected(open_norm(self.last, x, hidden), gates)
 

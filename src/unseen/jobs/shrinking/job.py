@@ -16,7 +16,7 @@ from torch import Tensor
 
 from unseen import encoders
 from unseen.data.domain import Domain
-from unseen.data.pairs import Pairs, read_pairs
+from unseen.data.pairs import Pairs, read_captioned
 from unseen.data.samplers import tensor
 from unseen.encoders.prunable import prunable_towers
 from unseen.encoders.towers import TOWERS, ImageSide, TextSide, TextTokens, save_towers
@@ -30,11 +30,6 @@ from unseen.runtime import stage, stages
 
 ABOUT, PAGE = "shrink.json", "report.html"
 WRITTEN = (TOWERS, ABOUT, PAGE, "image.onnx", "text.onnx")
-COLUMNS = {
-    "image": ("image", "picture", "img", "file", "filename", "filepath", "path"),
-    "text": ("text", "caption", "title", "description", "txt"),
-}
-"""Names by which the columns of a table of pairs are found."""
 IN_MEMORY = 2**29
 """Bytes of pictures that are kept as they are read, instead of reading them again in each pass."""
 MOST_ASKED = 1000
@@ -125,8 +120,9 @@ def shrink(
         with stage("asking both"):
             exam = _read(asked, preprocess)
             found = {name: _asked(towers, exam) for name, towers in (("teacher", teacher), ("student", student))}
-            for name, towers in (("teacher", teacher), ("student", student)) if labelled is not None else ():
-                found[name]["accuracy"] = _zero_shot(towers, labelled, preprocess, templates)
+            if labelled is not None:
+                for name, towers in (("teacher", teacher), ("student", student)):
+                    found[name]["accuracy"] = _zero_shot(towers, labelled, preprocess, templates)
         with stage("speed"):
             for name, towers in (("teacher", teacher), ("student", student)):
                 found[name] |= _measured(towers, exam)
@@ -165,7 +161,8 @@ def _method(
         if key not in TinyCLIP().get_params():
             raise ValueError(f"tinyclip has no parameter {key!r}; it has {', '.join(TinyCLIP().get_params())}")
     told: dict[str, Any] = {**known[name], **settings}
-    return TinyCLIP(size=float(size), inheritance=inherit, stages=stages, random_state=seed, **told)  # type: ignore[arg-type]
+    told |= {"size": float(size), "inheritance": inherit, "stages": stages, "random_state": seed}
+    return TinyCLIP(**told)
 
 
 def _labelled(classes: Any) -> Domain | None:
@@ -183,13 +180,7 @@ def _pairs(pairs: Any, image: str | None, text: str | None) -> tuple[Pairs, int]
     """Pairs with both sides, and how many had not."""
     skipped = 0
     if not isinstance(pairs, Pairs):
-        from unseen.data.loaders.common import locate
-        from unseen.data.loaders.table import read_frame
-
-        fs, file = locate(pairs)
-        columns = [str(column) for column in read_frame(fs, file, []).columns]
-        left, right = (_column(columns, side, told) for side, told in (("image", image), ("text", text)))
-        pairs = read_pairs(pairs, left=left, right=right)
+        pairs = read_captioned(pairs, image=image, text=text)
         skipped += len(pairs.left.skipped)
     if pairs.left.kind == "text" and pairs.right.kind == "image":
         pairs = pairs.swap()
@@ -200,15 +191,6 @@ def _pairs(pairs: Any, image: str | None, text: str | None) -> tuple[Pairs, int]
     if said.sum() < LEAST:
         raise ValueError(f"pairs must be at least {LEAST} pictures with a text each; {int(said.sum())} are")
     return pairs.take(np.flatnonzero(said)), skipped
-
-
-def _column(columns: Sequence[str], side: str, told: str | None) -> str:
-    if told is not None:
-        return told
-    found = [column for name in COLUMNS[side] for column in columns if column.lower() == name]
-    if not found:
-        raise ValueError(f"{side}: no column is called {' or '.join(COLUMNS[side])}; name one of {', '.join(columns)}")
-    return found[0]
 
 
 def _parted(pairs: Pairs, share: float) -> tuple[Pairs, Pairs]:

@@ -52,7 +52,7 @@ def inherit_resnet(student: Any, teacher: Any, select: Select, depth: Callable[[
         stream = _convolution(student, teacher, f"conv{i}", f"bn{i}", stream, select)
     for stage in STAGES:
         into, of = getattr(student, stage), getattr(teacher, stage)
-        own = select(sum(block.bn3.weight.abs() for block in of), into[0].conv3.out_channels)  # type: ignore[arg-type]
+        own = select(sum(block.bn3.weight.abs() for block in of), into[0].conv3.out_channels)
         for block, source in zip(into, depth(len(of), len(into))):
             _bottleneck(block, of[source], stream, own, select)
             stream = own

@@ -196,9 +196,10 @@ class GeneCIS(Method):
         with torch.no_grad():
             dim = int(towers.image(tensor(pairs.left, slice(0, 1))).shape[1])
         head: Any = combiner(dim, self.project, self.hidden, self.dropout)
-        self.subjects_, self.relations_, self.history_ = 0, 0, ()
+        self.subjects_, self.relations_ = 0, 0
+        self.history_: tuple[float, ...] = ()
         if self.mode == "combiner" and self.epochs:
-            rows = _rows(pairs, captions)
+            rows = rows_of(pairs, captions)
             miner = TripletMiner(rows, self.min_images, self.min_objects, ratings, self.threshold)
             self.subjects_, self.relations_ = len(miner.subjects), len(rows)
             mined = [miner.sample(seed) for seed in range(self.triplets)]
@@ -255,13 +256,13 @@ class GeneCIS(Method):
             clip=self.clip,
         )
         towers.requires_grad_(False)
-        self.history_: tuple[float, ...] = tuple(float(epoch["score"]) for epoch in run.history)
+        self.history_ = tuple(float(epoch["score"]) for epoch in run.history)
 
     def _loss(self, head: Combiner, reads: "Reading", rows: Tensor) -> Tensor:
         """Step 9: s q g^T, with the diagonal right; distractors are further columns where they are asked for."""
         reference, target, distractor, condition = rows.T
         shown = [reference, target, *([distractor] if self.text_distractors else [])]
-        vectors = reads.pictures(torch.cat(shown)).split(len(rows))
+        vectors = torch.split(reads.pictures(torch.cat(shown)), len(rows))
         q = head(vectors[0], reads.texts(condition))
         g = F.normalize(torch.cat(vectors[1:]), dim=1)
         return contrastive(self.scale * q @ g[: len(rows)].T) if len(g) == len(rows) else _beside(self.scale * q @ g.T)
@@ -305,7 +306,9 @@ class GeneCIS(Method):
             raise ValueError(f"conditions must be a text for each picture, {len(images)}; got {len(conditions)}")
         texts = encoded(towers.text, towers.tokenize([str(text) for text in conditions]))
         if own == "combiner":
-            return torch.cat([self.combiner_(a, b) for a, b in zip(images.split(AT_ONCE), texts.split(AT_ONCE))])
+            return torch.cat(
+                [self.combiner_(a, b) for a, b in zip(torch.split(images, AT_ONCE), torch.split(texts, AT_ONCE))]
+            )
         return plain_query(images, texts, own, self.share if share is None else share)
 
     def decision_function(self, x: Tensor, conditions: Sequence[str] | None = None) -> Float[Tensor, "n k"]:
@@ -430,7 +433,7 @@ def _ratings(auxiliary: Domain | None) -> dict[str, float] | None:
     return {str(word).lower(): float(value) for word, value in zip(auxiliary.x, column)}
 
 
-def _rows(pairs: Pairs, captions: Sequence[str], parser: SceneGraphParser | None = None) -> list[Relation]:
+def rows_of(pairs: Pairs, captions: Sequence[str], parser: SceneGraphParser | None = None) -> list[Relation]:
     """Relations of the captions, or those that stand ready in columns."""
     names = ("subject", "relation", "object")
     if all(name in pairs.columns for name in names):
