@@ -27,6 +27,7 @@ CLAIMS = {
     "zeroq": "zeroq",
     "parzc": "parzc",
     "genie": "genie",
+    "tinyclip": "tinyclip",
     "ttm": "ttm",
     "duqgen": "duqgen",
     "concept-pruning": "concept_pruning",

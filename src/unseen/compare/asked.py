@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-PROTOCOLS = ("closed", "partial", "open", "open-partial", "zsl", "gzsl")
+PROTOCOLS = ("closed", "partial", "open", "open-partial", "zsl", "gzsl", "base-to-new")
 BEGUN = (".config.json.tmp",)
 """What a killed run of an earlier version may have left before its first file was there."""
 

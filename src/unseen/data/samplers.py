@@ -125,13 +125,13 @@ def paired_batches(
     passes = [batches(domain, size, augment=augment) for domain in (source, target)]
 
     def stream(run: Any) -> Iterator[Pair]:
-        yield from itertools.starmap(Pair, zip(*(_endless(one, run) for one in passes)))
+        yield from itertools.starmap(Pair, zip(*(endless(one, run) for one in passes)))
 
     return stream
 
 
-def _endless(one: Callable[[Any], Iterator[Batch]], run: Any) -> Iterator[Batch]:
-    """Pass after pass."""
+def endless(one: Callable[[Any], Iterator[Batch]], run: Any) -> Iterator[Batch]:
+    """Pass after pass of `batches`."""
     while True:
         yield from one(run)
 

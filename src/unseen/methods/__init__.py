@@ -67,6 +67,7 @@ METHODS = {
     "zeroq": "compression.zeroq:ZeroQ",
     "parzc": "compression.parzc:ParZC",
     "genie": "compression.genie:Genie",
+    "tinyclip": "compression.tinyclip:TinyCLIP",
     "bm25": "retrieval.search:BM25Search",
     "neural-search": "retrieval.search:NeuralSearch",
     "rank-fusion": "retrieval.search:Fusion",
@@ -78,6 +79,7 @@ METHODS = {
     "ridge-map": "multimodal.ridge_map:RidgeMap",
     "ogen": "multimodal.ogen:OGEN",
     "adaptclipzs": "multimodal.adaptclipzs:AdaptCLIPZS",
+    "genecis": "multimodal.genecis:GeneCIS",
     "matcher": "matching.matcher:PairMatcher",
     "minima": "matching.minima:MINIMA",
 }

@@ -338,3 +338,43 @@ class NamedClasses(nn.Module):
 def named_classes(image: nn.Module, classes: int, dim: int, scale: float) -> NamedClasses:
     """A `NamedClasses` without its vectors."""
     return NamedClasses(image, torch.zeros(classes, dim), scale)
+
+
+PHOTO = ("a photo of a {}.",)
+"""The template of a class name where none is given."""
+AT_ONCE = 256
+"""Pictures, or texts, that a tower reads together when nothing is learnt."""
+
+
+def templates_of(prompts: Any) -> tuple[str, ...]:
+    """Templates, found to be texts with one place {} for a name each; `PHOTO` if there are none.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If they are something else.
+    """
+    if prompts is None:
+        return PHOTO
+    if isinstance(prompts, str) or not isinstance(prompts, Sequence):
+        raise TypeError(f"prompts must be a list of texts with a place {{}} for a name; got {type(prompts).__name__}")
+    for text in prompts:
+        if not isinstance(text, str) or text.count("{}") != 1:
+            raise ValueError(f"prompts must be texts with one place {{}} for the name of a class; got {text!r}")
+    if not prompts:
+        raise ValueError("prompts must hold at least one template; it is empty")
+    return tuple(prompts)
+
+
+@torch.no_grad()
+def class_vectors(towers: Any, names: Sequence[str], templates: Sequence[str] = PHOTO) -> Float[Tensor, "k d"]:
+    """Of each class the mean over templates of the unit vectors of its texts, of unit length."""
+    texts = [template.replace("{}", name.replace("_", " ")) for name in names for template in templates]
+    vectors = encoded(towers.encode_text, towers.tokenize(texts))
+    return F.normalize(vectors.view(len(names), len(templates), -1).mean(dim=1), dim=1)
+
+
+@torch.no_grad()
+def encoded(encode: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """What a tower gives, some samples at a time."""
+    return torch.cat([encode(part) for part in torch.split(x, AT_ONCE)])
