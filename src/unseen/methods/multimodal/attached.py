@@ -15,9 +15,8 @@ from unseen.data.domain import Domain, Lazy
 from unseen.data.pairs import Pairs
 from unseen.data.samplers import tensor
 from unseen.methods.base import Method
-from unseen.methods.multimodal.zscl.objective import in_parts
 from unseen.methods.needs import Given, Need
-from unseen.nn.dual_encoder import feature_head, named_classes, perceptron
+from unseen.nn.dual_encoder import feature_head, in_parts, named_classes, perceptron
 from unseen.runtime import reproducible
 
 ANSWERS = 1000
