@@ -121,7 +121,7 @@ def test_four_tabs_are_used_and_nobody_else_is_asked(opened: SimpleNamespace, ap
     page.locator("#fit h3", has_text="methods fit").wait_for()
     command = "unseen compare --source photos --target sketches --out runs/mine"
     page.wait_for_function("text => document.querySelector('#command textarea').value === text", arg=command)
-    assert "needs --support" in page.locator("#fit").inner_text()
+    assert "needs support" in page.locator("#fit").inner_text()
 
     page.get_by_role("tab", name="Evidence").click()
     choose(page, "system", "loki")
