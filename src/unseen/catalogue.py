@@ -142,7 +142,7 @@ class Given:
             return f"is for another task, {card.task}{ask}"
         if self._on_probabilities(method):
             if "classes" not in self.inputs or "source" not in self.inputs:
-                return "works on probabilities over classes with a distance between them: give --source and --classes"
+                return "decides over classes that have a distance between them: it needs source and classes"
         elif self.kind not in card.modalities:
             return f"reads {' or '.join(sorted(card.modalities))}, not {self.kind}"
         have = self._have(card)
@@ -151,7 +151,7 @@ class Given:
         missing = [sorted(set(way.required) - have) for way in signatures(method)]
         if all(missing):
             fewest = min(missing, key=len)
-            return f"needs {' and '.join(f'--{word}' for word in fewest)}"
+            return f"needs {' and '.join(fewest)}"
         return self._lacking(card, first=False) or self._classes_problem(method)
 
     def _lacking(self, card: Card, *, first: bool) -> str | None:

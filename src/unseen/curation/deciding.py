@@ -62,7 +62,7 @@ def _warn(job: Job, language: np.ndarray) -> None:
     if others and job.multilingual is None:
         log.warning(
             "%d of %d captions are not English and were read by the text encoder of %r: unless it knows their "
-            "languages their similarity means nothing (--multilingual-encoder)",
+            "languages their similarity means nothing (`multilingual_encoder`)",
             others,
             len(language),
             job.encoder.name if job.encoder else "",

@@ -294,4 +294,4 @@ def _swap(work: Work) -> None:
 
 def _need(job: Job, place: Path, before: str, *, empty: bool = False) -> None:
     if not (place.exists() or empty):
-        raise ValueError(f"{job.work.out} has nothing of stage {before!r} yet; run it first (--stages {before})")
+        raise ValueError(f"{job.work.out} has nothing of stage {before!r} yet; run it first (stages={before})")

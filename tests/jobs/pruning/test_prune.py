@@ -109,7 +109,7 @@ def test_copies_are_dropped_first_and_a_fraction_beyond_the_rest_keeps_the_rest(
 ) -> None:
     result = prune(files / "x.npz", keep=0.99)
     assert result.counts() == {"kept": 280, "no embedding": 0, "similarity": 0, "duplicate": 20, "budget": 0}
-    assert "fewer than --keep asks for" in caplog.text
+    assert "fewer than keep= asks for" in caplog.text
     assert prune(files / "x.npz", keep=0.99, dedup=None).counts()["kept"] == 297
     with pytest.raises(ValueError, match="more than the 280 samples"):
         prune(files / "x.npz", keep=290)

@@ -113,14 +113,14 @@ def read_embeddings(
     if path.suffix in (".npy", ".npz", ".parquet") or shards or collection:
         for name, given in (("encoder", encoder is not None), ("precision", precision != "auto"), ("trust", trust)):
             if given:
-                raise ValueError(f"--{name} is for pictures; {path} holds embeddings")
+                raise ValueError(f"{name} is for pictures; {path} holds embeddings")
     elif column is not None:
-        raise ValueError(f"--column is for embeddings; {path} is encoded here")
+        raise ValueError(f"column is for embeddings; {path} is encoded here")
     if not path.exists() and path.suffix in (".npy", ".npz", ".parquet", ""):
         raise FileNotFoundError(f"there is nothing at {path}")
     if path.suffix == ".npy":
         if column is not None:
-            raise ValueError(f"--column names a column or an array; {path} holds one array")
+            raise ValueError(f"column names a column or an array; {path} holds one array")
         found = _beside(path, np.load(path, mmap_mode="r", allow_pickle=False), {})
     elif path.suffix == ".npz":
         found = _read_npz(path, column)
@@ -245,7 +245,7 @@ def _read_collection(path: Path, column: str | None) -> Embeddings:
     from unseen.data.images import decode
 
     if column not in (None, "image", "text"):
-        raise ValueError(f"--column must be image or text for a collection; got {column!r}")
+        raise ValueError(f"column must be image or text for a collection; got {column!r}")
     own = Collection.open(path)
     table = own.table(["uid", "similarity", "text"])
     similarity = np.asarray(table["similarity"].to_numpy(zero_copy_only=False), dtype=np.float64)
@@ -321,13 +321,11 @@ def _one_of(path: Path, column: str | None, there: Sequence[str]) -> str:
     """The name of the vectors: what was asked for, the only one, or the first of the usual names."""
     if column is not None:
         if column not in there:
-            raise ValueError(
-                f"--column must name vectors in {path}: {', '.join(there) or 'it has none'}; got {column!r}"
-            )
+            raise ValueError(f"column must name vectors in {path}: {', '.join(there) or 'it has none'}; got {column!r}")
         return column
     if not there:
         raise ValueError(f"{path} holds no float vectors")
     known = there[0] if len(there) == 1 else _first(there, VECTORS)
     if known is None:
-        raise ValueError(f"{path} holds several kinds of vectors; name one with --column: {', '.join(there)}")
+        raise ValueError(f"{path} holds several kinds of vectors; name one with column=: {', '.join(there)}")
     return known
