@@ -143,6 +143,7 @@ BUNDLED = (
     ),
     Bundled("unseen/data/sources/architectures/*.parquet", "accuracies of networks that this project trained", OWN),
     Bundled("unseen/precedents/runs.json", "results of this project's own runs", OWN),
+    Bundled("unseen/web/evidence.json", "verdicts of this project's own claims", OWN),
     Bundled("unseen/methods/systems.json", "names of published systems", OWN),
     Bundled("unseen/methods/curation/concept_frequency/curves.json", "figures by Vishaal Udandarao and others", "MIT"),
     Bundled("unseen/data/sources/*.json", "names, places and digests of what is downloaded; credits below", OWN),

@@ -115,7 +115,7 @@ def _bars(axis: Axes, found: StylisticShift) -> None:
     axis.tick_params(length=0, labelsize=9)
     axis.spines[["top", "right", "left"]].set_visible(False)
     axis.set_title("ICV: how much pictures of a class differ", fontsize=10, color=INK, loc="left")
-    axis.set_xlabel("nats", fontsize=9, color=QUIET)
+    axis.set_xlabel("divergence", fontsize=9, color=QUIET)
 
 
 def _short(name: str) -> str:

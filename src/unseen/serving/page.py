@@ -74,7 +74,7 @@ def write_page(bundle: Bundle, file: str | os.PathLike[str], *, title: str = "Wh
         "default-src": "'none'",
         "script-src": f"{source_hash(script)} blob: 'wasm-unsafe-eval'",
         "style-src": source_hash(css),
-        "img-src": "blob:",
+        "img-src": "blob: data:",
         "base-uri": "'none'",
         "form-action": "'none'",
     }
