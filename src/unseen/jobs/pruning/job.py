@@ -6,7 +6,7 @@ import dataclasses
 import json
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -151,6 +151,7 @@ def prune(
     precision: str = "auto",
     trust: bool = False,
     on_error: Literal["skip", "fail"] = "skip",
+    without_tags: Sequence[str] = (),
     seed: int = 0,
 ) -> Pruned:
     """Choose which samples to train on.
@@ -158,7 +159,8 @@ def prune(
     Parameters
     ----------
     data : path
-        As `unseen.jobs.pruning.embeddings.read_embeddings` takes it, with `encoder` and `column`.
+        As `unseen.jobs.pruning.embeddings.read_embeddings` takes it, with `encoder`, `column` and
+        `without_tags`.
     keep : float
         A fraction in (0, 1] of all samples, or a number of them. A fraction that filter and deduplication do not leave
         keeps all that they leave, with a warning; a number is refused.
@@ -192,8 +194,9 @@ def prune(
     with stages() as seconds, reproducible(seed):
         with stage("reading"):
             samples = read_embeddings(
-                data, encoder=encoder, column=column, precision=precision, trust=trust, on_error=on_error
-            )
+                data, encoder=encoder, column=column, precision=precision, trust=trust, on_error=on_error,
+                without_tags=without_tags,
+            )  # fmt: skip
         n = number(keep, len(samples.x), "keep")
         scores = _scores(data, samples) if method == "similarity" or quality < 1 else None
         if clusters != "auto" and clusters > len(samples.x):
