@@ -178,8 +178,11 @@ def explore(
     )  # fmt: skip
 
 
-def build_indices(data: Path, memory: str) -> None:
-    """Build the indices, the columns and the map that are missing, or not of the collection as it is now; tell them."""
+def build_indices(data: Path, memory: str, *, brief: bool = False) -> None:
+    """Build the indices, the columns and the map that are missing, or not of the collection as it is now.
+
+    Their figures are told, unless `brief`.
+    """
     from unseen.curation.attempts import told_if_full
     from unseen.curation.collection import Collection
     from unseen.curation.columns import open_columns
@@ -199,10 +202,12 @@ def build_indices(data: Path, memory: str) -> None:
         try:
             open_index(collection, which)
         except ValueError as error:
-            say(f"building the index of {side}s ({error})")
+            if not brief:
+                say(f"building the index of {side}s ({error})")
             with told_if_full(f"the index of {side}s"):
                 record = build_index(collection, which, memory=memory)
-            _tell(record, False)
+            if not brief:
+                _tell(record, False)
     with told_if_full("the columns"):
         open_columns(collection)
     try:
@@ -211,7 +216,8 @@ def build_indices(data: Path, memory: str) -> None:
         first: Any = sides[0]
         with told_if_full("the map"):
             groups = build_map(collection, first)
-        say(f"a map of {len(groups)} groups is drawn")
+        if not brief:
+            say(f"a map of {len(groups)} groups is drawn")
 
 
 def _tell(record: IndexRecord, as_json: bool) -> None:
