@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from unseen.data.domain import Domain
 from unseen.data.images import IMAGE_SUFFIXES, as_pixels, image_files
 from unseen.data.pairs import Pairs, read_pairs
+from unseen.files import walk
 from unseen.methods.matching.matcher import PairMatcher
 from unseen.methods.matching.minima import MINIMA
 from unseen.nn.matchers import MATCHERS, matcher
@@ -133,7 +134,7 @@ def _pictures(folder: Path) -> dict[str, Path]:
 
 
 def _files(folder: Path) -> list[Path]:
-    return [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()]
+    return sorted(path for name in walk(folder).files if (path := folder / name).suffix.lower() in IMAGE_SUFFIXES)
 
 
 def _of_files(left: Sequence[Path], right: Sequence[Path], names: Sequence[str]) -> Pairs:
