@@ -37,6 +37,8 @@ CLAIMS = {
     "crafting-shifts": "crafting_shifts",
     "concept-frequency": "concept_frequency",
     "zscl": "zscl",
+    "cwcl": "cwcl",
+    "prefix-conditioning": "prefix_conditioning",
     "minima": "minima",
 }
 """Module of the claim of every built system, by slug."""

@@ -63,6 +63,7 @@ HOMES: dict[str, str] = {
     "input-quantized": "nn.learned_quantizers",
     "pointnet": "nn.pointnet",
     "pooled-text": "nn.prompting",
+    "prefix-text": "nn.prefix_tokens",
     "quantized": "nn.quantizers",
     "cell-network": "nn.search_spaces.cells",
     "vit-network": "nn.search_spaces.vits",
