@@ -38,6 +38,8 @@ CLAIMS = {
     "crafting-shifts": "crafting_shifts",
     "concept-frequency": "concept_frequency",
     "zscl": "zscl",
+    "cwcl": "cwcl",
+    "prefix-conditioning": "prefix_conditioning",
     "minima": "minima",
     "adaptclipzs": "adaptclipzs",
     "ogen": "ogen",
