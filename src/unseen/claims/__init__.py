@@ -38,6 +38,7 @@ CLAIMS = {
     "crafting-shifts": "crafting_shifts",
     "concept-frequency": "concept_frequency",
     "zscl": "zscl",
+    "genecis": "genecis",
     "minima": "minima",
 }
 """Module of the claim of every built system, by slug."""
