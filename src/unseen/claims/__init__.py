@@ -40,6 +40,7 @@ CLAIMS = {
     "zscl": "zscl",
     "cwcl": "cwcl",
     "prefix-conditioning": "prefix_conditioning",
+    "genecis": "genecis",
     "minima": "minima",
     "adaptclipzs": "adaptclipzs",
     "ogen": "ogen",
