@@ -62,6 +62,23 @@ def _built(slug: str) -> Entry:
     return Entry(slug, card.title, card.venue, room, card.summary, True, card, card.baseline)
 
 
+def listing() -> list[dict[str, Any]]:
+    """The built systems of this package as lines of a list (`unseen.methods.listing`), which is kept as a file."""
+    return [
+        {
+            "slug": entry.slug,
+            "title": entry.title,
+            "venue": entry.venue,
+            "room": entry.room,
+            "summary": entry.summary,
+            "kind": methods.card(entry.slug).kind,
+            "needs": [list(way.required) for way in entry.needs],
+        }
+        for entry in entries(planned=False)
+        if entry.slug in methods.METHODS or entry.slug in methods.SYSTEMS
+    ]
+
+
 def search(text: str = "", given: Iterable[str] | None = None) -> tuple[Entry, ...]:
     """Entries whose slug, title, summary or room hold every word of `text`, and that `given` words are enough for."""
     words = text.casefold().split()

@@ -65,9 +65,7 @@ def base_to_new(case: str, seed: int) -> Result:
         "ogen without teacher": OGEN(epochs=LONG, learning_rate=RATE, teacher="none"),
         "ogen, mean teacher": OGEN(epochs=LONG, learning_rate=RATE, teacher="mean"),
         "ogen, simulated": OGEN(epochs=LONG, learning_rate=RATE, unknown="simulated"),
-        "teacher alone": OGEN(
-            epochs=LONG, learning_rate=RATE, as_unknown_weight=0.0, known_weight=0.0, new_weight=0.0
-        ),
+        "teacher alone": OGEN(epochs=LONG, learning_rate=RATE, as_unknown_weight=0.0, known_weight=0.0, new_weight=0.0),
         "kgcoop with ogen": OGEN(learner="kgcoop", epochs=LONG, learning_rate=RATE),
     }
     table: Result = {}
