@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-<<<<<<< HEAD
 from collections.abc import Iterator, Mapping, Sequence
-=======
-from collections.abc import Mapping, Sequence
->>>>>>> speed
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,12 +32,9 @@ from unseen.console import (
 )
 
 if TYPE_CHECKING:
-<<<<<<< HEAD
+    from unseen.methods.listing import Line
     from unseen.precedents import Profile, Recommendation
     from unseen.precedents.nearest import Near
-=======
-    from unseen.methods.listing import Line
->>>>>>> speed
 
 
 @app.command()
