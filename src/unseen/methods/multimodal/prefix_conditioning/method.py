@@ -25,12 +25,11 @@ from unseen.methods.multimodal.prefix_conditioning.inputs import (
     readable,
     templates_of,
 )
-from unseen.methods.multimodal.zscl.objective import in_parts, trimmed
 from unseen.methods.needs import TrainableTowers
 from unseen.methods.parameters import Count, Natural, NonNegative, Positive, Within
 from unseen.nn import parallel
 from unseen.nn.contrastive import LogitScale, PairLoss, both_ways
-from unseen.nn.dual_encoder import NOTHING, TokenText, dual_encoder, named_classes
+from unseen.nn.dual_encoder import NOTHING, TokenText, dual_encoder, in_parts, named_classes, trimmed
 from unseen.nn.prefix_tokens import prefix_text
 from unseen.nn.protocols import TokenizingTowers
 from unseen.nn.schedules import by_decay, warm_cosine
