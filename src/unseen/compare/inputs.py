@@ -25,7 +25,7 @@ from unseen.data.ontology import Ontology
 from unseen.data.taxonomies import Taxonomy
 from unseen.encoders.defaults import encoder_of, why_default
 from unseen.evaluation.exam import Exam
-from unseen.report.words import SPACE, samples
+from unseen.report.words import KINDS, SPACE, samples
 from unseen.scale import Engine, cluster
 from unseen.verification.seals import without_sealed
 
@@ -286,7 +286,7 @@ def check_kinds(read: Mapping[str, Domain]) -> None:
     """`ValueError` if what was read is of several kinds."""
     kinds = {name: domain.kind for name, domain in read.items()}
     if len(set(kinds.values())) > 1:
-        told = ", ".join(f"{name} is {kind}" for name, kind in kinds.items())
+        told = ", ".join(f"{name} holds {KINDS.get(kind, (kind, kind))[1]}" for name, kind in kinds.items())
         raise ValueError(f"all inputs must be of one kind; {told}")
 
 
