@@ -254,7 +254,12 @@ def _read(name: str, value: Data, on_error: str) -> Domain:
         return value
     from unseen.data.loaders import load
 
-    return load(value, on_error=on_error).replace(name=name)  # type: ignore[arg-type]
+    try:
+        return load(value, on_error=on_error).replace(name=name)  # type: ignore[arg-type]
+    except (ValueError, FileNotFoundError) as error:
+        if type(error) not in (ValueError, FileNotFoundError):
+            raise
+        raise type(error)(f"{name}: {error}") from error
 
 
 def _related(classes: ClassSpace, ontology: Any, taxonomy: Any) -> ClassSpace:

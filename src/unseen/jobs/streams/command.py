@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from unseen.console import AsJson, Trust, WithEncoder, app, dump, say, settings_of
+from unseen.console import AsJson, Trust, Verbose, WithEncoder, app, dump, say, settings_of
 
 
 @app.command(name="continue")
