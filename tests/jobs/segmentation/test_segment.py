@@ -149,7 +149,7 @@ def test_the_command_line_segments_and_then_predicts(data: dict[str, Path], tmp_
         "--size",
         "32",
     ]
-    done = run.invoke(app, [*order, "--train-steps", "8", "--steps", "2", "--methods", "source-only,idm"])
+    done = run.invoke(app, [*order, "--train-steps", "8", "--steps", "2", "--methods", "source-only,idm", "--verbose"])
     assert done.exit_code == 0, done.output
     assert "target mIoU" in done.output
     new = ["segment", "--model", str(tmp_path / "run"), "--target", str(data["target"] / "images" / "0.png")]
