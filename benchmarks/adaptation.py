@@ -22,10 +22,10 @@ from unseen.claims.shifts import small_network
 from unseen.data.domain import Domain
 from unseen.methods.base import signatures
 from unseen.methods.checks import REGIONS
+from unseen.methods.needs import Domains
 from unseen.nn.classifier import Classifier, feature_classifier
 from unseen.nn.neighbours import nearest
 from unseen.runtime import reproducible
-from unseen.testing.inputs import of_domains
 
 CLASSES, WIDTH, SIDE, BATCH = 10, 1280, 16, 64
 SIZES = (500, 2_000)
@@ -102,8 +102,9 @@ def epoch(slug: str, kind: str, n: int, more: int = 4) -> tuple[float, float]:
     def fit(length: int) -> None:
         given: dict[str, Any] = {"source": source, "target": target.unlabeled(), "support": support}
         given |= {"model": copy.deepcopy(base), "teachers": {"a": copy.deepcopy(base), "b": network(kind)}}
-        if card.source_domains > 1:
-            given["source"] = of_domains(source, card.source_domains)
+        for need in card.needs:
+            if isinstance(need, Domains):
+                given |= need.example(given)
         method = catalogue.make(slug, "default", 0, **{**quick, word: length})
         method.fit(**{key: value for key, value in given.items() if key in words})
 

@@ -2,11 +2,11 @@
 
     python benchmarks/kills.py --kills 200 --seed 0
 
-Each of `quantize`, `prune`, `export` and `forecast` writes a result; then children of this process (forked, so that
-nothing is imported again) run it once more with other settings and are killed by SIGKILL at a moment drawn from the
-time that a whole run takes, half of them from the time in which it writes. After each kill what is there must be read
-without error and be equal, file by file, to one of the two results (`lost` if it is gone, `damaged` if not). At the end
-one run that nobody kills must leave nothing beside (`litter`).
+Each of `quantize`, `prune`, `export`, `forecast` and `continue` writes a result; then children of this process
+(forked, so that nothing is imported again) run it once more with other settings and are killed by SIGKILL at a moment
+drawn from the time that a whole run takes, half of them from the time in which it writes. After each kill what is
+there must be read without error and be equal, file by file, to one of the two results (`lost` if it is gone,
+`damaged` if not). At the end one run that nobody kills must leave nothing beside (`litter`).
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -38,13 +39,15 @@ def commands(folder: Path) -> dict[str, tuple[str, Command, Callable[[Path], Any
     import pandas as pd
     import torch
     from torch import nn
-    from unseen.compare.quantization import quantize
 
     from unseen.bundle import Bundle
-    from unseen.compare import forecast as forecasting
-    from unseen.compare import prune as pruning
     from unseen.data.classes import ClassSpace
+    from unseen.data.domain import Domain
     from unseen.encoders import get
+    from unseen.jobs.forecasting import job as forecasting
+    from unseen.jobs.pruning import job as pruning
+    from unseen.jobs.quantization.job import quantize
+    from unseen.jobs.streams.job import continue_stream
     from unseen.methods.fixed import fixed
     from unseen.nn.build import builder
 
@@ -86,6 +89,21 @@ def commands(folder: Path) -> dict[str, tuple[str, Command, Callable[[Path], Any
         result = forecasting.forecast(folder / "s.csv", horizon=(12, 24)[which], method="seasonal-naive")
         forecasting.write(result, place)
 
+    drawn = rng.integers(0, 255, (24, 20, 20, 3), dtype=np.uint8)
+    tasks = [
+        Domain(x=drawn[i::2], y=np.arange(12) % 2, kind="image", classes=ClassSpace(names=("cat", "dog")), name=f"t{i}")
+        for i in range(2)
+    ]
+
+    def continued(place: Path, which: int) -> None:
+        quick = {"iterations": 3, "batch_size": 4}
+        continue_stream("lite-clip", [tasks[which]], out=place, texts=["a cat", "a dog", "a tree"], settings=quick)
+
+    def of_stream(place: Path) -> Any:
+        told = json.loads((place / "stream.json").read_text())
+        assert (place / "stream.html").read_text().startswith("<!")
+        return [Bundle.load(place).method.card.slug, [task["name"] for task in told["tasks"]]]
+
     def of_bundle(place: Path) -> Any:
         told = json.loads((place / "quantization.json").read_text())
         assert (place / "report.html").read_text().startswith("<!")
@@ -119,6 +137,7 @@ def commands(folder: Path) -> dict[str, tuple[str, Command, Callable[[Path], Any
         "prune": ("pruned", pruned, of_pruning),
         "export": ("model.onnx", exported, of_graph),
         "forecast": ("forecast", forecast, of_forecast),
+        "continue": ("stream", continued, of_stream),
     }
 
 
@@ -135,9 +154,11 @@ def child(job: Callable[[], object], moment: float | None) -> tuple[bool, float]
     process = os.fork()
     if process == 0:
         status = 1
-        with contextlib.suppress(BaseException):
+        try:
             silent(job)
             status = 0
+        except BaseException:
+            traceback.print_exc(file=sys.__stderr__)
         os._exit(status)
     while True:
         done, status = os.waitpid(process, os.WNOHANG)
@@ -157,9 +178,8 @@ def one(
 ) -> dict[str, Any]:
     """Kill one command so many times."""
     whole: list[Any] = []
-    seconds = 0.0
     for which in (1, 0):
-        seconds = max(seconds, child(lambda which=which: work(place, which), None)[1])  # type: ignore[misc]
+        _, seconds = child(lambda which=which: work(place, which), None)  # type: ignore[misc]
         whole.append(read(place))
     counts = {"kills": 0, "lost": 0, "damaged": 0, "old": 0, "new": 0}
     was = 1

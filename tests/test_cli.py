@@ -107,6 +107,8 @@ def test_compare_predict_export_report(call, tables):
         "run",
     )
     assert "report.html" in done.stdout
+    assert len(done.stdout.splitlines()) <= 5  # the answer in three lines, and where the report is
+    assert len(done.stderr.splitlines()) <= 8
     out = call("predict", "run", "target.csv", "--top", 2, "--json").stdout
     rows = json.loads(out)
     assert len(rows) == 60
@@ -171,8 +173,14 @@ def test_recommend_says_what_fits_and_why_the_rest_does_not(call, tables):
     assert found["profile"]["words"] == ["source", "target"]
     assert len(found["precedents"]) == 5
     assert found["gains"]["source-only"]["mean"] == 0
-    told = call("recommend", "--source", "source.csv", "--target", "target.csv", "--nearest", "2").stdout
-    assert told.count("best by its exam") == 2
+    given = ("recommend", "--source", "source.csv", "--target", "target.csv", "--nearest", "2")
+    lines = call(*given).stdout.splitlines()
+    assert [line[:2] for line in lines[1:4]] == ["1.", "2.", "3."]
+    assert all("points over doing nothing" in line for line in lines[1:4])
+    assert len(lines) <= 8
+    told = call(*given, "--verbose").stdout
+    assert told.count("best by the labels") == 2
+    assert "linear-probe does not fit: it needs" in told
     assert by["coral"]["fits"]
     assert not by["linear-probe"]["fits"]
     assert "support" in by["linear-probe"]["why"]

@@ -21,7 +21,7 @@ _PLACES = {
     "Pairs": "unseen.data.pairs",
     "adapt": "unseen.compare",
     "load": "unseen.data.loaders",
-    "recommend": "unseen.catalogue",
+    "recommend": "unseen.precedents",
     "search": "unseen.catalogue",
 }
 _MODULES = ("catalogue", "compare", "encoders", "methods", "runtime")
@@ -31,7 +31,7 @@ __all__ = sorted([*_PLACES, *_MODULES, "__version__"])
 if TYPE_CHECKING:
     from unseen import catalogue, encoders, methods
     from unseen.bundle import Bundle
-    from unseen.catalogue import recommend, search
+    from unseen.catalogue import search
     from unseen.compare import adapt, compare
     from unseen.data.classes import ClassSpace
     from unseen.data.domain import Domain
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from unseen.data.pairs import Pairs
     from unseen.evaluation.exam import Exam
     from unseen.methods.base import Method
+    from unseen.precedents import recommend
     from unseen.runtime import runtime
 
 

@@ -111,6 +111,17 @@ class Bundle:
         """
         import pandas as pd
 
+        return pd.DataFrame(self.predictions(samples, top=top, abstain=abstain, cache=cache))
+
+    def predictions(
+        self,
+        samples: Domain | str | os.PathLike[str],
+        *,
+        top: int = 1,
+        abstain: bool = False,
+        cache: bool = True,
+    ) -> dict[str, Any]:
+        """The columns of `predict` by their names, without a table around them, whose package is slow to import."""
         if top < 1:
             raise ValueError(f"top must be at least 1, got {top}")
         domain = samples if isinstance(samples, Domain) else _load(samples)
@@ -132,7 +143,7 @@ class Bundle:
         for k in range(index.shape[1]) if top > 1 else ():
             table[f"class_{k + 1}"] = names[index[:, k].numpy()]
             table[f"probability_{k + 1}"] = value[:, k].numpy().round(6)
-        return pd.DataFrame(table)
+        return table
 
     # -- saving ----------------------------------------------------------------------------------------
 

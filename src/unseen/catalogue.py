@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import inspect
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from unseen import methods
 from unseen.data.classes import ClassSpace, realign
 from unseen.data.domain import Domain
 from unseen.methods.base import VOCABULARY, Card, Method, Signature, signatures
+from unseen.methods.needs import NamedTowers
 
 if TYPE_CHECKING:
     from unseen.nn.classifier import Classifier
@@ -100,6 +101,8 @@ class Given:
         Seed of the source model that is trained where a method adapts a model and none was given.
     two_views : bool
         Whether pictures can be seen with the batch statistics of their domain, too.
+    towers : callable, optional
+        Gives the two towers that samples were read by, for methods that read or prompt texts by them.
     """
 
     inputs: Mapping[str, Any]
@@ -107,6 +110,7 @@ class Given:
     shared_space: bool = False
     seed: int = 0
     two_views: bool = False
+    towers: Callable[[], Any] | None = None
     _model: Any = dataclasses.field(default=None, init=False)
 
     @property
@@ -117,9 +121,11 @@ class Given:
         known = isinstance(classes, ClassSpace) and classes.embeddings is not None
         return self.shared_space and known and "target" in have and not have & {"source", "support", "model"}
 
-    def _have(self) -> set[str]:
+    def _have(self, card: Card) -> set[str]:
         """The words that are given, or can be made of what is."""
         have = {word for word, value in self.inputs.items() if value is not None}
+        if self.towers is not None and card.needed(NamedTowers) is not None:
+            have.add("encoder")
         return have | _derivable(have) | ({"model"} if self.named else set())
 
     @property
@@ -139,7 +145,7 @@ class Given:
                 return "works on probabilities over classes with a distance between them: give --source and --classes"
         elif self.kind not in card.modalities:
             return f"reads {' or '.join(sorted(card.modalities))}, not {self.kind}"
-        have = self._have()
+        have = self._have(card)
         if lacking := self._lacking(card, first=True):
             return lacking
         missing = [sorted(set(way.required) - have) for way in signatures(method)]
@@ -212,7 +218,7 @@ class Given:
         return chain(fit(source), rule.fit(classes=classes), held_out_temperature(fit, source, seed))
 
     def _words(self, method: type[Method]) -> list[str]:
-        have = self._have()
+        have = self._have(method.card)
         ways = [way for way in signatures(method) if set(way.required) <= have]
         way = max(ways, key=lambda way: ("support" in way.required, len(way.required)))
         extra = [word for word in way.optional if self.inputs.get(word) is not None]
@@ -221,6 +227,8 @@ class Given:
     def __getitem__(self, word: str) -> Any:
         if self.inputs.get(word) is not None:
             return self.inputs[word]
+        if word == "encoder" and self.towers is not None:
+            return self.towers()
         if word == "model":
             if self._model is None:
                 learned = named_samples(self) if self.named else self.inputs["source"]
@@ -379,7 +387,10 @@ def describe(slug: str) -> dict[str, Any]:
 
 
 def recommend(given: Given) -> list[dict[str, Any]]:
-    """Every method with whether it fits `given` and why: systems before baselines, fitting ones first."""
+    """Every method with whether it fits `given` and why: systems before baselines, fitting ones first.
+
+    `unseen.recommend` says which of them to try first.
+    """
     rows = []
     for slug in methods.slugs():
         card = methods.get(slug).card

@@ -6,7 +6,9 @@ import inspect
 import json
 import re
 import shlex
+import shutil
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -104,6 +106,7 @@ Labels = Annotated[str, typer.Option(help="Labels found in --target: exam, suppo
 OnError = Annotated[str, typer.Option(help="Unreadable samples: skip (and name them) or fail.")]
 Precision = Annotated[str, typer.Option(help="Of the frozen encoder: auto (fastest here) or fp32 (reference).")]
 Trust = Annotated[bool, typer.Option("--trust", help="Load encoders that can run code (TorchScript, custom ONNX).")]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Print all that the report says, not the answer alone.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 WithEncoder = Annotated[bool, typer.Option("--bundle", help="Put the encoder's weights into the model folder.")]
 
@@ -133,6 +136,14 @@ def arrange(panels: Mapping[str, str], rest: str) -> None:
 
 def say(line: str) -> None:
     typer.echo(line, err=True)
+
+
+def tell(line: str = "") -> None:
+    """Print a line of an answer; in a terminal it breaks between words."""
+    if line and sys.stdout.isatty():
+        width = max(40, shutil.get_terminal_size().columns)
+        line = textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
+    typer.echo(line)
 
 
 def told(context: typer.Context, names: Sequence[str]) -> list[str]:
@@ -172,10 +183,15 @@ def settings_of(pairs: list[str]) -> dict[str, Any]:
 
 
 def open_bundle(folder: Path, trust: bool) -> Any:
+    """The saved model in a folder, or in that of a run; what holds none is refused before anything is imported."""
+    inside = recovered(folder / "model")
+    place = inside if (inside / "bundle.json").exists() else recovered(folder)
+    if not (place / "bundle.json").exists():
+        told = "it holds no bundle.json" if place.exists() else "there is no such folder"
+        raise ValueError(f"{folder} is not a saved model: {told}; `unseen compare` and `unseen adapt` save some")
     from unseen.bundle import Bundle
 
-    inside = recovered(folder / "model")
-    return Bundle.load(inside if (inside / "bundle.json").exists() else folder, trust=trust)
+    return Bundle.load(place, trust=trust)
 
 
 def open_model(folder: str | None) -> Any:

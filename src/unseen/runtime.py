@@ -285,18 +285,71 @@ def _told(items: Sequence[T], label: str, seen: Seen) -> Generator[T, None, None
 
 
 def track(items: Sequence[T], label: str) -> Generator[T, None, None]:
-    """Yield the items; show one bar on standard error if the runtime asks for progress, or tell who watches."""
+    """Yield the items; if the runtime asks for progress, show how far this is on standard error, or tell who watches.
+
+    A terminal has one bar. Elsewhere (a pipe, a log) a plain line is written every few seconds, one for all that is
+    at work: ``fitting: 12 of 45, 14 s, about 38 s left``.
+    """
     if (seen := _seen.get()) is not None:
         yield from _told(items, label, seen)
         return
-    if not current().progress or not sys.stderr.isatty():
+    if not current().progress:
         yield from items
+        return
+    if not sys.stderr.isatty():
+        yield from _in_lines(items, label)
         return
     from rich.console import Console
     from rich.markup import escape
     from rich.progress import track as bar
 
     yield from bar(items, description=escape(label), console=Console(stderr=True), transient=True)
+
+
+FIRST_LINE, NEXT_LINE = 2.0, 5.0
+"""Seconds of work after which progress is first told in a line, and then again."""
+
+
+@dataclasses.dataclass
+class _AtWork:
+    """A `track` that writes lines: what it is of, how far it is, how far it was when last told, and since when."""
+
+    label: str
+    of: int
+    done: int = 0
+    told: int = -1
+    began: float = dataclasses.field(default_factory=time.monotonic)
+
+
+_at_work: list[_AtWork] = []
+_last_line = 0.0
+
+
+def _in_lines(items: Sequence[T], label: str) -> Generator[T, None, None]:
+    """The items; a line about all that is at work, the outermost first, where none was written for a while."""
+    global _last_line
+    mine = _AtWork(label, len(items))
+    _at_work.append(mine)
+    try:
+        for item in items:
+            now = time.monotonic()
+            if now - _at_work[0].began >= FIRST_LINE and now - _last_line >= NEXT_LINE:
+                _last_line = now
+                sys.stderr.write(_how_far(_at_work, now) + "\n")
+                sys.stderr.flush()
+            yield item
+            mine.done += 1
+    finally:
+        _at_work.remove(mine)
+
+
+def _how_far(work: Sequence[_AtWork], now: float) -> str:
+    """A line: the outermost work with its seconds and those left at its pace; where it stands still, what it does."""
+    first = work[0]
+    seconds, moves, first.told = now - first.began, first.done != first.told, first.done
+    left = f", about {seconds * (first.of - first.done) / first.done:.0f} s left" if first.done else ""
+    inner = "" if moves else "".join(f"; {one.label}: {one.done} of {one.of}" for one in work[1:])
+    return f"{first.label}: {first.done} of {first.of}, {seconds:.0f} s{left}{inner}"
 
 
 class _CallableModule(types.ModuleType):

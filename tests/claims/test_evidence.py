@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from unseen import claims, methods
 from unseen.claims import evidence, stamps
@@ -293,3 +294,12 @@ def test_a_stamp_of_another_processor_stays(tmp_path, monkeypatch):
 
 def test_an_assertion_of_no_condition_is_no_figure():
     assert Assertion(text="t", level="not testable", reason="background").holds is None
+
+
+def test_a_replay_takes_as_many_threads_as_its_record():
+    before = torch.get_num_threads()
+    with evidence._threads(before + 1):
+        assert torch.get_num_threads() == before + 1
+    with evidence._threads(None):
+        assert torch.get_num_threads() == before
+    assert torch.get_num_threads() == before

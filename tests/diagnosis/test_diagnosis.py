@@ -226,7 +226,7 @@ def test_the_diagnosis_of_one_domain_finds_nothing():
     found = measure(domain(seed=0), domain(seed=1))
     told = {line.about: line.meaning for line in found.lines}
     assert len(told) == len(found.lines) == 6
-    assert "little to adapt" in told["domains told apart (AUC)"]
+    assert "little to adapt" in told["source and target told apart"]
     assert told["class shares that differ"].startswith("No sign")
     assert told["samples like no known class"].startswith("No sign")
     assert told["samples on both sides"].startswith("No sample")

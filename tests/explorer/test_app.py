@@ -27,6 +27,7 @@ from unseen.serving.limits import Limits
 
 from .conftest import NASTY, picture
 
+JSON = {"content-type": "application/json"}
 TOKEN = "a token of 16 and more"
 
 
@@ -134,7 +135,7 @@ def test_no_other_file_is_served(client: TestClient, path: str) -> None:
 def test_nothing_private_is_in_any_answer(client: TestClient, colours_folder: Path) -> None:
     texts = [
         client.get("/api/indices").text,
-        client.get("/api/facets").text,
+        client.post("/api/facets", json={}).text,
         client.get("/api/map").text,
         client.get("/metrics").text,
         client.get("/openapi.json").text,
@@ -152,10 +153,10 @@ def test_metadata_facets_and_the_map(client: TestClient) -> None:
     assert [row["columns"]["text"] for row in rows] == ["blue number 59", "blue number 5"]
     assert rows[1]["columns"]["punsafe"] is None
     assert client.post("/api/metadata", json={"rows": [60]}).status_code == 404
-    told = client.get("/api/facets", params={"filters": json.dumps({"values": {"language": ["en"]}})}).json()
+    told = client.post("/api/facets", json={"values": {"language": ["en"]}}).json()
     assert told["rows"] == 20
     for wrong in ("{", '{"a": 1}', '{"values": {"x": ["y"]}}'):
-        assert client.get("/api/facets", params={"filters": wrong}).status_code == 422
+        assert client.post("/api/facets", content=wrong, headers=JSON).status_code == 422
     assert len(client.get("/api/map").json()["concepts"]) >= 3
     about = client.get("/api/indices").json()
     assert (about["rows"], set(about["indices"]), about["can"]["safe"]) == (60, {"image", "text"}, True)
@@ -425,7 +426,7 @@ def test_a_body_that_does_not_arrive_is_given_up() -> None:
 @pytest.mark.parametrize(
     ("message", "told"),
     [
-        ({"rows": [1], "query": {"texts": [{"text": "red"}]}}, "either rows or a query"),
+        ({"rows": [1], "query": {"texts": [{"text": "red"}]}}, "either rows or a query or filters"),
         ({"rows": [1], "above": 0.3}, "above needs a query"),
         ({"query": {"texts": [{"text": "red"}]}, "above": 1.0}, "nothing was found, so nothing is written"),
     ],
@@ -470,3 +471,189 @@ def test_without_an_encoder_the_page_says_why(colours_folder: Path, monkeypatch:
         assert len(knn(client, rows=[{"row": 1}], k=3, safe=False, deduplicate=False).json()["hits"]) == 3
         answer = knn(client, texts=[{"text": "red"}])
         assert (answer.status_code, "cannot be loaded here" in answer.json()["detail"]) == (422, True)
+
+
+# -- the map, tags, browsing ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[TestClient]:
+    """An explorer over a collection of its own, which may be written."""
+    from unseen.curation.concept_map import build_map
+    from unseen.curation.index import build_index
+
+    from .conftest import Colours, coloured
+
+    collection = coloured(tmp_path / "data")
+    build_index(collection)
+    build_map(collection)
+    app = create_app(RetrievalService.open(tmp_path / "data", encoder=Colours()))
+    with TestClient(app, base_url="http://localhost", raise_server_exceptions=False) as client:
+        yield client
+
+
+def bits(*rows: int, n: int = 60) -> str:
+    mask = np.zeros(n, bool)
+    mask[list(rows)] = True
+    return base64.b64encode(np.packbits(mask, bitorder="little").tobytes()).decode()
+
+
+def test_rows_chosen_by_hand_filter_everything(client: TestClient) -> None:
+    filters = {"among": bits(1, 4, 59)}
+    told = client.post("/api/browse", json={"filters": filters}).json()
+    assert ([one["row"] for one in told["rows"]], told["allowed"]) == ([1, 4, 59], 3)
+    assert told["rows"][1]["columns"]["text"] == "green number 4"
+    assert told["rows"][1]["tags"] == []
+    assert client.post("/api/facets", json=filters).json()["rows"] == 3
+    assert {hit["row"] for hit in knn(client, rows=[{"row": 1}], filters=filters, safe=False).json()["hits"]} <= {
+        1,
+        4,
+        59,
+    }
+    passing = client.post("/api/passing", json={**filters, "values": {"language": ["de"]}}).content
+    assert np.flatnonzero(np.unpackbits(np.frombuffer(passing, np.uint8), bitorder="little")).tolist() == [1, 4]
+    assert client.post("/api/passing", json={}).content == b"\xff" * 7 + b"\x0f"
+    file = client.post("/api/export", json={"filters": filters, "format": "csv"})
+    assert file.headers["x-rows"] == "3"
+
+
+@pytest.mark.parametrize(
+    ("path", "message", "told"),
+    [
+        ("browse", {"filters": {"among": "###"}}, "among must be bits in base64"),
+        ("browse", {"filters": {"among": bits(1, n=8)}}, "a bit for each of 60 rows, 8 bytes; got 1"),
+        ("browse", {"most": 0}, "greater than or equal to 1"),
+        ("browse", {"most": 10_000}, "less than or equal to 1000"),
+        ("browse", {"first": -1}, "greater than or equal to 0"),
+        ("browse", {"sort": "_note"}, "no column of numbers"),
+        ("browse", {"file": "x"}, "Extra inputs"),
+        ("facets", {"tags": ["x" * 61]}, "at most 60 characters"),
+        ("tags", {"tag": "a"}, "either rows or filters"),
+        ("tags", {"tag": "a", "rows": [1], "filters": {}}, "either rows or filters"),
+        ("tags", {"tag": "", "rows": [1]}, "at least 1 character"),
+        ("tags", {"tag": " ", "rows": [1]}, "1 to 60 printable characters"),
+        ("tags", {"tag": "a\nb\x07", "rows": [1]}, "1 to 60 printable characters"),
+        ("export", {"filters": {"among": bits()}}, "nothing was found"),
+        ("export", {"filters": {}, "rows": [1]}, "either rows or a query or filters"),
+    ],
+)
+def test_wrong_messages_are_one_sentence(client: TestClient, path: str, message: dict[str, Any], told: str) -> None:
+    answer = client.post(f"/api/{path}", json=message)
+    assert (answer.status_code, told in answer.json()["detail"]) == (422, True), answer.text
+
+
+def test_tags_are_put_on_and_taken_off(own: TestClient, tmp_path: Path) -> None:
+    assert own.post("/api/tags", json={"tag": "red ones", "rows": [0, 3]}).json() == {
+        "changed": 2,
+        "tags": [["red ones", 2]],
+    }
+    many = own.post("/api/tags", json={"tag": "en", "filters": {"values": {"language": ["en"]}}}).json()
+    assert many == {"changed": 20, "tags": [["en", 20], ["red ones", 2]]}
+    everything = own.post("/api/tags", json={"tag": "all", "filters": {}}).json()
+    assert everything["changed"] == 60
+    assert own.post("/api/tags", json={"tag": "all", "filters": {}, "on": False}).json()["changed"] == 60
+    assert len((tmp_path / "data" / "tags.jsonl").read_text().splitlines()) == 20
+    assert own.get("/api/tags").json() == {"tags": [["en", 20], ["red ones", 2]]}
+    told = own.post("/api/facets", json={"tags": ["red ones"]}).json()
+    assert (told["rows"], told["tags"], told["untagged"]) == (2, [["en", 2], ["red ones", 2]], 0)
+    assert own.post("/api/browse", json={"filters": {"tags": ["", "red ones"]}}).json()["allowed"] == 42
+    hits = knn(own, rows=[{"row": 0}], filters={"tags": ["red ones"]}, safe=False, deduplicate=False).json()["hits"]
+    assert [(hit["row"], hit["tags"]) for hit in hits] == [(0, ["en", "red ones"]), (3, ["en", "red ones"])]
+    assert own.post("/api/tags", json={"tag": "a", "rows": [60]}).status_code == 404
+    asking = ExplorerClient("http://localhost")
+    asking.close()
+    asking._http = own
+    assert asking.tag("mine", [5]) == 1
+    assert asking.tags() == {"en": 20, "mine": 1, "red ones": 2}
+    assert asking.tag("mine", [5], on=False) == 1
+    assert asking.browse(tags=["red ones"])["allowed"] == 2
+    assert len(pq.read_table(asking.export(tmp_path / "a.parquet", tags=["red ones"]))) == 2
+
+
+def test_tags_that_cannot_be_written_are_told(own: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    from unseen.curation import tags
+
+    def full(file: Any) -> Any:
+        raise OSError(28, "No space left on device", str(file))
+
+    monkeypatch.setattr(tags, "replacing", full)
+    answer = own.post("/api/tags", json={"tag": "a", "rows": [1]})
+    assert (answer.status_code, answer.json()["detail"]) == (
+        507,
+        "the tags could not be written: No space left on device",
+    )
+    assert own.get("/api/tags").json() == {"tags": []}
+
+
+def test_every_pair_has_a_point_and_a_colour(client: TestClient, service: RetrievalService) -> None:
+    answer = client.get("/api/points")
+    places = np.frombuffer(answer.content, "<u2").reshape(-1, 2)
+    assert len(places) == 60
+    assert (places.min(), places.max()) == (0, 65_535)
+    again = client.get("/api/points", headers={"if-none-match": answer.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    for by, kind in (("group", "words"), ("tags", "words"), ("column:language", "words"), ("column:width", "numbers")):
+        content = client.get("/api/colours", params={"by": by}).content
+        length = int.from_bytes(content[:4], "little")
+        told, codes = json.loads(content[4 : 4 + length]), np.frombuffer(content[4 + length :], np.uint8)
+        assert (told["kind"], told["by"], len(codes)) == (kind, by, 60)
+        if by == "column:language":
+            assert [told["values"][code] for code in codes[:3]] == ["en", "de", ""]
+        if by == "column:width":
+            assert (np.diff(codes.astype(int)) >= 0).all()
+            assert (codes[0], codes[59]) == (0, 254)
+        if by == "tags":
+            assert set(codes) == {255}
+    for wrong in ("", "x", "column:_note", "column:text", "column:../../etc"):
+        assert client.get("/api/colours", params={"by": wrong}).status_code == 422
+
+
+def test_without_a_map_the_page_says_how_to_build_it(tmp_path: Path) -> None:
+    from unseen.curation.index import build_index
+
+    from .conftest import Colours, coloured
+
+    build_index(coloured(tmp_path))
+    with TestClient(
+        create_app(RetrievalService.open(tmp_path, encoder=Colours())), base_url="http://localhost"
+    ) as client:
+        assert client.get("/api/indices").json()["map"] is False
+        for path in ("/api/map", "/api/points", "/api/colours?by=group"):
+            answer = client.get(path)
+            assert (answer.status_code, "unseen explore DATA --build" in answer.json()["detail"]) == (404, True)
+        assert client.post("/api/browse", json={}).json()["allowed"] == 60
+
+
+def test_one_pair_without_caption_or_picture_is_shown(tmp_path: Path) -> None:
+    import pyarrow as pa
+
+    from unseen.curation.collection import Collection, EncoderRecord, write_record, write_shard
+    from unseen.curation.concept_map import build_map
+    from unseen.curation.index import build_index
+
+    from .conftest import Colours
+
+    write_record(tmp_path, EncoderRecord("colours", Colours.fingerprint, 4))
+    with pytest.raises(ValueError, match="holds no shard yet"):
+        build_map(Collection.open(tmp_path))
+    table = pa.table({"uid": ["a"], "text": pa.array([None], pa.string())})
+    broken = b"\xff\xd8\xff no picture"
+    write_shard(tmp_path, 0, table, [broken], {"image": np.eye(1, 4)})
+    collection = Collection.open(tmp_path)
+    build_index(collection)
+    assert [concept.words for concept in build_map(collection).concepts] == [()]
+    with TestClient(
+        create_app(RetrievalService.open(tmp_path, encoder=Colours())), base_url="http://localhost"
+    ) as client:
+        told = client.post("/api/browse", json={}).json()
+        assert (told["allowed"], told["rows"][0]["columns"]["text"]) == (1, None)
+        assert len(client.get("/api/points").content) == 4
+        answer = client.get("/api/picture/0", params={"side": 64})
+        assert answer.status_code == 422
+        assert client.post("/api/facets", json={}).json()["rows"] == 1
+
+
+def test_the_page_has_the_look_of_the_reports(client: TestClient) -> None:
+    from unseen.report.pages import stylesheet
+
+    assert client.get("/style.css").text.startswith(stylesheet())

@@ -20,6 +20,7 @@ from unseen.curation import Collection
 from unseen.curation.columns import is_reordered, open_columns
 from unseen.curation.index import open_index
 from unseen.explorer.app import FOLDER
+from unseen.report.pages import stylesheet
 
 from .conftest import Colours, clustered
 
@@ -116,22 +117,19 @@ def luminance(colour: str) -> float:
 
 
 def test_what_has_to_be_seen_stands_out_from_its_ground() -> None:
-    style = (FOLDER / "page.css").read_text()
-    for theme in re.findall(r":root \{(.*?)\}", style, re.DOTALL):
-        colours = {
-            name: value if len(value) == 7 else "#" + "".join(2 * c for c in value[1:])
-            for name, value in re.findall(r"--([\w-]+): (#[0-9a-f]{3,6})", theme)
-        }
-        assert {"edge", "bar", "quiet", "page"} <= set(colours)
+    themes = [[], []]
+    for style in (stylesheet(), (FOLDER / "page.css").read_text()):
+        for theme, block in zip(themes, re.findall(r":root \{(.*?)\}", style, re.DOTALL)):
+            theme += re.findall(r"--([\w-]+): (#[0-9a-f]{3,6})", block)
+    for theme in themes:
+        colours = {name: value if len(value) == 7 else "#" + "".join(2 * c for c in value[1:]) for name, value in theme}
         for front, grounds, least in (
-            ("ink", ("page", "card", "field"), 7),
+            ("ink", ("page", "card", "field", "notice"), 7),
             ("quiet", ("page", "card"), 4.5),
             ("wrong", ("page",), 4.5),
-            ("on-chief", ("chief",), 4.5),
-            ("edge", ("page", "card", "field"), 3),
-            ("bar", ("page",), 3),
-            ("chief", ("page", "card"), 3),
-            ("dot", ("page",), 3),
+            ("page", ("chosen",), 4.5),
+            ("chance", ("page", "card", "field"), 3),
+            ("chosen", ("page", "card"), 3),
         ):
             for ground in grounds:
                 light, dark = sorted((luminance(colours[front]), luminance(colours[ground])), reverse=True)
@@ -156,3 +154,33 @@ def test_a_query_without_words_is_an_error(colours_folder: Path) -> None:
     done = run("explore", colours_folder, "--query", "  ")
     assert done.exit_code == 1
     assert "--query must hold words" in str(done.exception) + done.output
+
+
+def test_what_is_tagged_is_printed_and_exported(colours_folder: Path, tmp_path: Path) -> None:
+    from unseen.curation.tags import Tags
+
+    data = tmp_path / "data"
+    shutil.copytree(colours_folder, data)
+    collection = Collection.open(data)
+    Tags(collection, open_columns(collection)).add("sharp", [4, 5, 7])
+    done = run("explore", data, "--tag", "sharp", "--where", "language=de")
+    assert done.exit_code == 0, done.output
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["4", "7"]
+    assert "2 pairs pass" in done.stderr
+    told = json.loads(run("explore", data, "--tag", "sharp", "--k", "1", "--json").stdout)
+    assert (told["allowed"], [row["row"] for row in told["rows"]]) == (3, [4])
+    done = run("explore", data, "--tag", "sharp", "--export", tmp_path / "sharp.csv")
+    assert done.exit_code == 0, done.output
+    assert len((tmp_path / "sharp.csv").read_text().splitlines()) == 4
+    hits = json.loads(run("explore", data, "--query", "green", "--tag", "sharp", "--duplicates", "--json").stdout)[
+        "hits"
+    ]
+    assert {hit["row"] for hit in hits} == {4, 5, 7}
+    for wrong, told in (
+        (("--tag", "none such"), "no pair is tagged 'none such'; there are: sharp"),
+        (("--where", "language=xx", "--export", tmp_path / "a.csv"), "no pair passes, so nothing is written"),
+        (("--export", tmp_path / "a.csv"), "name what to look for"),
+    ):
+        refused = run("explore", data, *wrong)
+        assert refused.exit_code == 1
+        assert told in str(refused.exception) + refused.output

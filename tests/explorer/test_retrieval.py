@@ -16,10 +16,12 @@ from hypothesis import strategies as st
 
 from unseen.curation import Collection
 from unseen.curation.collection import suffix_of
-from unseen.curation.concept_map import build_map, layout, read_map
+from unseen.curation.concept_map import build_map, read_map
 from unseen.curation.export import export_subset, write_uids
+from unseen.curation.plane import lay_out
 from unseen.curation.results import Filters, near_duplicates, steered, unit
 from unseen.curation.retrieval import Query, RetrievalService, Term
+from unseen.curation.vectors import Vectors
 
 pytest.importorskip("faiss", reason="an index needs `pip install unseen[curate]`")
 
@@ -299,15 +301,19 @@ def test_an_empty_or_repeated_selection_is_refused(service: RetrievalService, tm
 
 def test_the_map_names_groups_by_their_words(colours_folder: Path) -> None:
     collection = Collection.open(colours_folder)
-    concepts = build_map(collection, n_concepts=3, seed=1)
+    drawn = build_map(collection, n_concepts=3, seed=1)
+    concepts = drawn.concepts
     assert sorted(concept.words[0] for concept in concepts) == ["blue", "green", "red"]
     assert [concept.size for concept in concepts] == [20, 20, 20]
     for concept in concepts:
         assert concept.words[0] in collection.table(["text"])["text"][concept.row].as_py()
         assert -1 <= min(concept.x, concept.y) <= max(concept.x, concept.y) <= 1
     again = build_map(collection, n_concepts=3, seed=1)
-    assert again == concepts
-    assert len(read_map(collection)) == 3
+    assert again.concepts == concepts
+    assert (again.points == drawn.points).all()
+    read = read_map(collection)
+    assert read.concepts == concepts
+    assert (read.points == drawn.points).all()
     with pytest.raises(ValueError, match="n_concepts must lie"):
         build_map(collection, n_concepts=61)
 
@@ -321,12 +327,13 @@ def test_a_map_of_other_rows_is_not_shown(tmp_path: Path) -> None:
 def test_groups_that_are_near_lie_near() -> None:
     rng = np.random.default_rng(0)
     x = np.repeat(np.eye(3, 12), 6, axis=0) + 0.05 * rng.normal(size=(18, 12))
-    places = layout(x / np.linalg.norm(x, axis=1, keepdims=True))
+    places = lay_out(Vectors([x / np.linalg.norm(x, axis=1, keepdims=True)]))
     distance = np.linalg.norm(places[:, None] - places[None], axis=2)
     same = np.equal.outer(np.arange(18) // 6, np.arange(18) // 6)
     assert distance[same].mean() < 0.6 * distance[~same].mean()
-    assert layout(np.ones((1, 4))).tolist() == [[0, 0]]
-    assert layout(np.eye(2, 4)).shape == (2, 2)
+    assert lay_out(Vectors([np.ones((1, 4))])).tolist() == [[0, 0]]
+    assert lay_out(Vectors([np.eye(2, 4)])).shape == (2, 2)
+    assert np.isfinite(lay_out(Vectors([np.ones((12, 4))]))).all()  # all are the same
 
 
 # -- what a collection can lack ------------------------------------------------------------------------------

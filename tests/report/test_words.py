@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from unseen.report import rich_table, summary, words
+from unseen.report import details, rich_table, summary, words
 
 
 def _results(fake: ModuleType, folder: Path, **case: Any) -> dict[str, Any]:
@@ -43,10 +43,14 @@ def test_summary_says_the_choice_and_what_stands_beside_it(fake: ModuleType, tmp
     lines = summary(results)
     row = results["candidates"][0]["metrics"]["adapted"]["accuracy"]
     floor = results["references"]["source_only"]["adapted"]
-    assert lines[0].startswith(f"glc reaches {100 * row['mean']:.1f} ± {100 * row['std']:.1f} % accuracy")
-    assert "12.5 % by chance" in lines[1]
-    assert f"The choice is {100 * (row['mean'] - floor):.1f} points above source-only." in lines
-    assert "left out: 2 methods or presets; the report says why" in lines
+    assert lines[0].startswith(f"glc is right on {100 * row['mean']:.1f} ± {100 * row['std']:.1f} % of the target")
+    assert f"beside {100 * floor:.1f} % without adaptation" in lines[0]
+    assert len(lines) == 3
+    rest = details(results)
+    assert "12.5 % by guessing" in "".join(rest)
+    assert f"The choice is {100 * (row['mean'] - floor):.1f} points above doing nothing (source-only)." in rest
+    assert sum("lisgan" in line for line in rest) == 1
+    assert not set(rest) & set(lines)
     assert not any(words.SPACE in line for line in lines)
 
 
@@ -55,22 +59,19 @@ def test_harm_is_named(fake: ModuleType, tmp_path: Path) -> None:
     results["references"]["source_only"]["adapted"] = (
         results["candidates"][0]["metrics"]["adapted"]["accuracy"]["mean"] + 0.05
     )
-    assert "The choice is 5.0 points below source-only. Adapting did harm here." in summary(results)
+    assert "The choice is 5.0 points below doing nothing (source-only). Adapting did harm here." in summary(results)
 
 
-def test_a_better_candidate_is_named_as_an_oracles_choice(fake: ModuleType, tmp_path: Path) -> None:
+def test_a_candidate_that_is_better_by_the_labels_is_named(fake: ModuleType, tmp_path: Path) -> None:
     results = _results(fake, tmp_path)
     mine = results["candidates"][0]["metrics"]["adapted"]["accuracy"]["mean"]
     results["candidates"][3]["metrics"]["adapted"]["accuracy"]["mean"] = mine + 0.1
-    assert any(
-        "with it (an oracle), prototypes would have been chosen, 10.0 points better" in line
-        for line in summary(results)
-    )
+    assert any("by these, prototypes would have been chosen, 10.0 points better" in line for line in summary(results))
 
 
 def test_without_labels_the_summary_has_no_figure_of_quality(fake: ModuleType, tmp_path: Path) -> None:
     lines = summary(_results(fake, tmp_path, labels=False))
-    assert "nothing here tells" in lines[1]
+    assert "nothing here tells" in lines[2]
     assert "%" not in "".join(lines)
 
 
@@ -110,7 +111,7 @@ def test_table_shows_names_as_they_are(fake: ModuleType, tmp_path: Path) -> None
     assert "%" not in text
 
 
-@pytest.mark.parametrize("function", [summary, rich_table])
+@pytest.mark.parametrize("function", [summary, details, rich_table])
 def test_another_schema_is_refused(function: Any) -> None:
     with pytest.raises(ValueError, match="schema 1"):
         function({"schema": 7})

@@ -27,6 +27,7 @@ CLAIMS = {
     "zeroq": "zeroq",
     "parzc": "parzc",
     "genie": "genie",
+    "tinyclip": "tinyclip",
     "ttm": "ttm",
     "duqgen": "duqgen",
     "concept-pruning": "concept_pruning",
@@ -38,6 +39,8 @@ CLAIMS = {
     "concept-frequency": "concept_frequency",
     "zscl": "zscl",
     "minima": "minima",
+    "adaptclipzs": "adaptclipzs",
+    "ogen": "ogen",
 }
 """Module of the claim of every built system, by slug."""
 

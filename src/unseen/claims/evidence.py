@@ -9,6 +9,7 @@ Beside each other in a folder lie, for a system,
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import importlib.metadata
@@ -16,12 +17,13 @@ import json
 import os
 import platform
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+import torch
 
 from unseen import claims
 from unseen.claims.base import COLUMNS, Claim, Split
@@ -203,7 +205,8 @@ def _write(folder: Path, slug: str, record: Mapping[str, Any]) -> None:
 
 def _append(folder: Path, slug: str, line: Mapping[str, Any]) -> None:
     with (folder / f"{slug}.log.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps({"date": _today(), "processor": processor(), **line}, ensure_ascii=False) + "\n")
+        told = {"date": _today(), "processor": processor(), "threads": torch.get_num_threads(), **line}
+        file.write(json.dumps(told, ensure_ascii=False) + "\n")
 
 
 def _today() -> str:
@@ -221,6 +224,7 @@ def _record(claim: Claim, split: Split, table: pd.DataFrame, seconds: float) -> 
         "seconds": round(seconds, 1),
         "versions": {name: _version(name) for name in PACKAGES} | {"python": platform.python_version()},
         "machine": processor(),
+        "threads": torch.get_num_threads(),
         "licences": list(claim.licences),
         "ledger": [_line(assertion, verdict) for assertion, verdict in claim.judge(table)],
         "rows": [
@@ -347,7 +351,8 @@ def replay(slug: str, *, folder: Path = FOLDER) -> dict[str, Any]:
     for name, record in newest.items():
         rows = [row for row in record["rows"] if row[0] == name]
         case, seed = rows[0][1], rows[0][2]
-        found = {(row["arm"], row["metric"]): row["value"] for row in claim.cell(name, case, seed)}
+        with _threads(record.get("threads")):
+            found = {(row["arm"], row["metric"]): row["value"] for row in claim.cell(name, case, seed)}
         cells.append(f"{name}: {case}, seed {seed}")
         clocks = claim.experiments[name].clocks
         for row in rows:
@@ -369,6 +374,17 @@ def replay(slug: str, *, folder: Path = FOLDER) -> dict[str, Any]:
     if not flipped:
         write_stamp(folder, slug, stamp_of(slug))
     return line
+
+
+@contextlib.contextmanager
+def _threads(recorded: int | None) -> Iterator[None]:
+    """As many threads as a record was made with, where it says so: sums of several threads round otherwise."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(recorded or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _gap(value: float, other: float) -> float:

@@ -16,12 +16,12 @@ from unseen.cli import (  # isort: skip  # noqa: F401 - each adds its commands
 jobs.add_commands()
 arrange(
     {
-        "Look at what you have": "recommend methods diagnose shift embed encoders data",
-        "Adapt, and compare": "demo compare adapt continue label",
+        "Look at what you have": "recommend methods words diagnose shift embed encoders data",
+        "Adapt, and compare": "demo compare adapt continue align label",
         "Use a model, and check it": "predict explain verify report web",
-        "Make it small, and serve it": "quantize export serve",
+        "Make it small, and serve it": "quantize shrink export serve",
         "Other tasks": "map annotate complete forecast match rank segment nas",
-        "Image-text data": "curate index explore prune head concepts",
+        "Image-text data": "curate index explore find compose prune head concepts",
         "Evidence, and methods of your own": "reproduce new",
     },
     rest="Other tasks",

@@ -46,12 +46,17 @@ def annotate(
 
     Example:  unseen annotate new-animals --source known-animals --classes animals.csv --out annotations.csv
     """
+    from unseen.compare.asked import check_asked
+
+    if not out.parent.is_dir():
+        raise ValueError(f"--out must name a file in a folder that exists; there is no {out.parent}")
+    check_asked(
+        data=dict(target=target, source=source, words=words), encoder=encoder, on_error=on_error, precision=precision
+    )
     from unseen.compare.inputs import prepare
     from unseen.data.loaders import load
     from unseen.methods.zero_shot.tmv_hlp import TMVHLP
 
-    if not out.parent.is_dir():
-        raise ValueError(f"--out must name a file in a folder that exists; there is no {out.parent}")
     told = [line.strip() for line in words.read_text(encoding="utf-8").splitlines()] if words else []
     told = [line for line in dict.fromkeys(told) if line]
     if words and not told:

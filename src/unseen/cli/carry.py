@@ -32,6 +32,9 @@ def embed(
 
     Example:  unseen embed photos --encoder efficientnet-lite0 --out photos.parquet
     """
+    from unseen.compare.asked import check_asked
+
+    check_asked(data={"data": data}, encoder=encoder, on_error=on_error, precision=precision)
     from unseen.data.loaders import load
     from unseen.data.loaders.save import save_features
     from unseen.encoders import get

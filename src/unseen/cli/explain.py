@@ -33,14 +33,18 @@ def explain(
 
     Example:  unseen explain models/animals okapi.jpg --out why.html
     """
-    from unseen.data.loaders import load
-    from unseen.report import explain as report
+    from unseen.compare.asked import check_path
 
     if out.suffix not in (".html", ".png"):
         raise ValueError(f"--out must end in .html or .png; got {str(out)!r}")
     if not out.parent.is_dir():
         raise ValueError(f"--out must name a file in a folder that exists; there is no {out.parent}")
+    for path in pictures:
+        check_path("pictures", path)
     saved = open_bundle(model, trust)
+    from unseen.data.loaders import load
+    from unseen.report import explain as report
+
     told = [one for path in pictures for one in report.explained(saved, load(path, on_error=on_error), top)]  # type: ignore[arg-type]
     report.write(out, told, saved)
     if as_json:

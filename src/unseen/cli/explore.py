@@ -13,6 +13,7 @@ from unseen.console import AsJson, app, dump, say
 if TYPE_CHECKING:
     from unseen.curation.collection import Collection
     from unseen.curation.index import IndexRecord
+    from unseen.curation.results import Filters
     from unseen.curation.retrieval import Query, RetrievalService
 
 Data = Annotated[Path, typer.Argument(help="Folder of a collection.", show_default=False)]
@@ -126,6 +127,10 @@ def explore(
         list[str] | None,
         typer.Option(help="Filter: language=en,de or width=256: or punsafe=:0.2.", show_default=False),
     ] = None,
+    tag: Annotated[
+        list[str] | None,
+        typer.Option(help="Only pairs with one of these tags, which are put on in the browser.", show_default=False),
+    ] = None,
     encoder: EncoderName = None,
     duplicates: Annotated[bool, typer.Option("--duplicates", help="Keep near duplicates.")] = False,
     above: Annotated[
@@ -150,7 +155,7 @@ def explore(
 ) -> None:
     """Search a collection in a browser, over HTTP or from here.
 
-    From here with --query; --export writes what is found.
+    From here with --query, --where or --tag; --export writes what is found.
 
     Example:  unseen explore DATA --build   or   unseen explore DATA --query "a car" --above 0.3 --export cars.parquet
     """
@@ -159,14 +164,24 @@ def explore(
     from unseen.curation.retrieval import RetrievalService
 
     asked = bool(query or image or row)
-    if not asked and (export is not None or above is not None or where):
-        raise ValueError("name what to look for: --query WORDS, --image FILE or --row NUMBER")
+    if not asked and (above is not None or (export is not None and not (where or tag))):
+        raise ValueError(
+            "name what to look for: --query WORDS, --image FILE or --row NUMBER, or filter: --where, --tag"
+        )
     service = RetrievalService.open(data, encoder=encoder)
     for sentence in service.stale.values():
         say(sentence)
+    filters = _filters(where or [], tag or [])
+    if missing := [name for name in filters.tags if name and name not in service.tags.names]:
+        raise ValueError(
+            f"no pair is tagged {missing[0]!r}; there are: {', '.join(service.tags.names) or 'no tags yet'}"
+        )
     if asked:
-        wanted = _query(query or [], image or [], row or [], side, k, where or [], duplicates)
+        wanted = _query(query or [], image or [], row or [], side, k, filters, duplicates)
         _answer(service, wanted, above, export, as_json)
+        return
+    if where or tag:
+        _passing(service, filters, k, export, as_json)
         return
     try:
         from unseen.explorer.server import serve
@@ -210,8 +225,9 @@ def build_indices(data: Path, memory: str) -> None:
     except ValueError:
         first: Any = sides[0]
         with told_if_full("the map"):
-            groups = build_map(collection, first)
-        say(f"a map of {len(groups)} groups is drawn")
+            say(f"drawing the map of {len(collection):,} pairs")
+            drawn = build_map(collection, first)
+        say(f"the map has {len(drawn.concepts)} groups")
 
 
 def _tell(record: IndexRecord, as_json: bool) -> None:
@@ -234,7 +250,7 @@ def _tell(record: IndexRecord, as_json: bool) -> None:
 
 
 def _query(
-    words: list[str], images: list[str], rows: list[int], side: str, k: int, where: list[str], duplicates: bool
+    words: list[str], images: list[str], rows: list[int], side: str, k: int, filters: Filters, duplicates: bool
 ) -> Query:
     from unseen.curation.retrieval import Query, Term
 
@@ -249,7 +265,7 @@ def _query(
             raise ValueError(f"--image names a picture that cannot be read: {file} ({error.strerror})") from error
     terms += [Term("row", one) for one in rows]
     which: Any = side
-    return Query(terms=terms, side=which, k=k, filters=_filters(where), deduplicate=not duplicates)
+    return Query(terms=terms, side=which, k=k, filters=filters, deduplicate=not duplicates)
 
 
 def _weighed(text: str) -> tuple[str, float]:
@@ -263,7 +279,7 @@ def _weighed(text: str) -> tuple[str, float]:
         raise ValueError(f"a weight must be a number: TERM::WEIGHT; got {text!r}") from error
 
 
-def _filters(where: list[str]) -> Any:
+def _filters(where: list[str], tags: list[str]) -> Filters:
     from unseen.curation.results import Filters
 
     values: dict[str, list[str]] = {}
@@ -280,7 +296,7 @@ def _filters(where: list[str]) -> Any:
                 raise ValueError(f"--where {name}: a range is LEAST:GREATEST, in numbers; got {told!r}") from error
         else:
             values[name] = told.split(",")
-    return Filters(values, ranges)
+    return Filters(values, ranges, tags)
 
 
 def _answer(service: RetrievalService, query: Query, above: float | None, export: Path | None, as_json: bool) -> None:
@@ -315,6 +331,29 @@ def _answer(service: RetrievalService, query: Query, above: float | None, export
         return
     for row, value, columns in zip(rows, similarity, told):
         typer.echo(f"{value:7.4f}  {row:>9}  {_one_line(columns.get('text'))}")
+
+
+def _passing(service: RetrievalService, filters: Filters, k: int, export: Path | None, as_json: bool) -> None:
+    """Print the first rows that pass filters, or write all of them."""
+    from unseen.curation.export import export_subset
+
+    rows, allowed = service.browse(filters, most=k if export is None else len(service))
+    if export is not None:
+        if not len(rows):
+            raise ValueError("no pair passes, so nothing is written; loosen --where or --tag")
+        export_subset(service, rows, export)
+        say(f"{export} holds {len(rows):,} pairs")
+        return
+    told = service.metadata(rows)
+    if as_json:
+        dump({"rows": [{"row": row, **columns} for row, columns in zip(rows.tolist(), told)], "allowed": allowed})
+        return
+    for row, columns in zip(rows.tolist(), told):
+        typer.echo(f"{row:>9}  {_one_line(columns.get('text'))}")
+    say(
+        f"{allowed:,} pairs pass"
+        + (f"; the first {len(rows)} are shown, --k shows more" if allowed > len(rows) else "")
+    )
 
 
 def _left_out(removed: Mapping[str, int], allowed: int, found: bool) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -26,6 +25,7 @@ from unseen.console import (
     TaxonomyName,
     Teachers,
     Trust,
+    Verbose,
     WithEncoder,
     app,
     command_line,
@@ -35,12 +35,10 @@ from unseen.console import (
     open_zoo,
     say,
     settings_of,
+    tell,
     told,
     write_csv,
 )
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @app.command()
@@ -50,6 +48,7 @@ def demo(
     source: Annotated[str | None, typer.Option(help="Emoji style with labels.", show_default=False)] = None,
     target: Annotated[str | None, typer.Option(help="Emoji style without labels.", show_default=False)] = None,
     seeds: Annotated[int, typer.Option(help="Seeds per candidate.")] = 1,
+    verbose: Verbose = False,
 ) -> None:
     """Compare methods on drawings in two styles, and write a report.
 
@@ -59,7 +58,7 @@ def demo(
 
     known, new, credit = demo_data(data, source, target, say)
     say(credit)
-    _compare(dict(source=known, target=new, seeds=seeds, out=out, command=command_line()))
+    _compare(dict(source=known, target=new, seeds=seeds, out=out, command=command_line()), verbose=verbose)
 
 
 @app.command()
@@ -75,7 +74,9 @@ def compare(
     teachers: Teachers = None,
     encoder: EncoderName = None,
     methods: Annotated[str, typer.Option(help="auto, all, or slugs with commas (slug:preset is one preset).")] = "auto",
-    protocol: Annotated[str, typer.Option(help="auto, closed, partial, open, open-partial, zsl or gzsl.")] = "auto",
+    protocol: Annotated[
+        str, typer.Option(help="auto, closed, partial, open, open-partial, zsl, gzsl or base-to-new.")
+    ] = "auto",
     labels: Labels = "exam",
     careful: Annotated[
         bool | None,
@@ -104,6 +105,7 @@ def compare(
     pictures: Annotated[bool, typer.Option(help="Thumbnails in the report.")] = True,
     bundle: WithEncoder = False,
     trust: Trust = False,
+    verbose: Verbose = False,
     as_json: AsJson = False,
     engine: Annotated[
         str, typer.Option(help="Where samples are encoded and fits run: process (here, on all cores) or ray.")
@@ -122,6 +124,15 @@ def compare(
 
     Example:  unseen compare --source photos --target sketches --out runs/sketches
     """
+    from unseen.compare.asked import check_asked
+
+    check_asked(
+        data=dict(
+            source=source, target=target, support=support, ontology=ontology, model=model, teachers=teachers
+        ),
+        methods=methods, protocol=protocol, labels=labels, encoder=encoder, budget=budget, on_error=on_error,
+        precision=precision, out=out,
+    )  # fmt: skip
     from unseen.scale import Engine
 
     where = Engine(name=engine, address=ray_address, cpus=cpus_per_fit, gpus=gpus_per_fit, workers=0)  # type: ignore[arg-type]
@@ -133,29 +144,38 @@ def compare(
             out=out, on_error=on_error, precision=precision, pictures=pictures, with_encoder=bundle, trust=trust,
             command=command_line(), engine=where,
         ),
-        as_json,
+        verbose=verbose,
+        as_json=as_json,
     )  # fmt: skip
 
 
-def _compare(inputs: dict[str, Any], as_json: bool = False) -> None:
+def _compare(inputs: dict[str, Any], *, verbose: bool, as_json: bool = False) -> None:
     from unseen.compare import compare as run
 
     comparison = run(**inputs, say=say)
     if as_json:
         dump(comparison.results)
         return
+    from unseen.report import details, summary
+
+    if verbose:
+        _candidates(comparison.results)
+    for line in (*(details(comparison.results) if verbose else ()), "", *summary(comparison.results)):
+        tell(line)
+    tell(f"report: {comparison.folder}/report.html; to use what was chosen: unseen predict {comparison.folder} FILE")
+
+
+def _candidates(results: dict[str, Any]) -> None:
+    """All candidates with their figures, as tables."""
     from rich.console import Console
 
-    from unseen.report import rich_table, summary, teachers_table
+    from unseen.report import rich_table, teachers_table
 
     console = Console()
-    console.print(rich_table(comparison.results))
-    taught = {row["name"]: row["teachers"] for row in comparison.results["candidates"] if row["teachers"]}
-    if taught:
+    console.print(rich_table(results))
+    if taught := {row["name"]: row["teachers"] for row in results["candidates"] if row["teachers"]}:
         console.print(teachers_table(taught))
-    for line in summary(comparison.results):
-        console.print(line, highlight=False, markup=False)
-    console.print(f"Report: {comparison.folder}/report.html", highlight=False, soft_wrap=True, markup=False)
+    console.print()
 
 
 @app.command()
@@ -199,9 +219,13 @@ def adapt(
 
     Example:  unseen adapt --method glc --source photos --target sketches --set epochs=10 --out models/glc
     """
-    from unseen.compare import adapt as run
-    from unseen.compare.results import teachers as zoo
+    from unseen.compare.asked import check_asked
 
+    paths = dict(source=source, target=target, support=support, ontology=ontology, model=model, teachers=teachers)
+    check_asked(
+        data=paths, methods=[method] if method else "auto", labels=labels, encoder=encoder, on_error=on_error,
+        precision=precision,
+    )  # fmt: skip
     if method is None:
         _move(context, model, target, out=out, bundle=bundle, on_error=on_error, trust=trust)
         return
@@ -210,6 +234,9 @@ def adapt(
         taxonomy=taxonomy, model=open_model(model), teachers=open_zoo(teachers), encoder=encoder, labels=labels,
         on_error=on_error, precision=precision, trust=trust,
     )  # fmt: skip
+    from unseen.compare import adapt as run
+    from unseen.compare.results import teachers as zoo
+
     saved = run(
         method=method,
         settings=settings_of(settings or []),
@@ -274,24 +301,37 @@ def predict(
 
     Example:  unseen predict runs/sketches/model new.jpg --top 5
     """
-    import pandas as pd
+    from unseen.compare.asked import check_path
 
+    for path in inputs:
+        check_path("inputs", path)
     saved = open_bundle(model, trust)
-    tables = [saved.predict(path, top=top, abstain=abstain) for path in inputs]
-    table = pd.concat(tables, ignore_index=True)
+    rows = [row for path in inputs for row in _rows(saved.predictions(path, top=top, abstain=abstain))]
     if csv is not None:
-        write_csv(csv, table)
-        say(f"{len(table)} predictions are in {csv}")
+        import pandas as pd
+
+        write_csv(csv, pd.DataFrame(rows))
+        say(f"{len(rows)} predictions are in {csv}")
     elif as_json:
-        dump(json.loads(table.to_json(orient="records", force_ascii=False)))
+        dump(rows)
     else:
-        for line in _predictions(table, top):
+        for line in _predictions(rows, top):
             typer.echo(line)
 
 
-def _predictions(table: pd.DataFrame, top: int) -> Iterator[str]:
+def _rows(columns: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Samples one by one, as plain values; a probability has the six digits that it was rounded to."""
+    plain = {name: [_plain(value) for value in column] for name, column in columns.items()}
+    return (dict(zip(plain, values)) for values in zip(*plain.values()))
+
+
+def _plain(value: Any) -> Any:
+    value = value.item() if hasattr(value, "item") else value
+    return round(value, 6) if isinstance(value, float) else value
+
+
+def _predictions(rows: Sequence[Mapping[str, Any]], top: int) -> Iterator[str]:
     """A line a sample: what it is, how sure, and the next classes."""
-    rows = table.to_dict("records")
     wide = max(len(str(row["id"])) for row in rows)
     name = max(len(row["class"] or NOT_SURE) for row in rows)
     for row in rows:

@@ -1,11 +1,11 @@
-"""What there is and what fits: methods, recommend, encoders, data, reproduce."""
+"""What there is and what fits: methods, recommend, words, encoders, data, reproduce."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -28,7 +28,12 @@ from unseen.console import (
     open_model,
     open_zoo,
     say,
+    tell,
 )
+
+if TYPE_CHECKING:
+    from unseen.precedents import Profile, Recommendation
+    from unseen.precedents.nearest import Near
 
 
 @app.command()
@@ -109,17 +114,24 @@ def recommend(
         list[Path] | None,
         typer.Option(help="Folder of your own runs of compare, as further evidence.", show_default=False),
     ] = None,
-    nearest: Annotated[int, typer.Option(help="Runs like yours to show.", min=1)] = 5,
+    nearest: Annotated[int, typer.Option(help="Recorded runs like yours that gains are taken from.", min=1)] = 5,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Why the others do not fit, and the recorded runs like yours.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say which methods fit what you have, and how they did elsewhere.
+    """Say which methods to try first with what you have, and why.
 
-    Why the others do not fit, and what happened in the recorded runs that are most like yours. Nothing is trained, no
-    label of the target is read.
+    What they gained over doing nothing in the recorded runs that are most like yours. Nothing is trained, no label of
+    the target is read.
 
     Example:  unseen recommend --source photos --target sketches
     """
-    from unseen import catalogue, precedents
+    from unseen.compare.asked import check_asked
+
+    paths = dict(source=source, target=target, support=support, ontology=ontology, model=model, teachers=teachers)
+    check_asked(data=paths, labels=labels, encoder=encoder)
+    from unseen import precedents
     from unseen.compare.inputs import prepare
     from unseen.compare.results import situation
     from unseen.diagnosis import diagnose
@@ -138,64 +150,91 @@ def recommend(
         model=open_model(model),
         teachers=open_zoo(teachers),
     )
-    rows = catalogue.recommend(ready.given(ready.source, 0))
-    if ready.named:
-        _print_named(ready, rows, as_json)
-        return
-    found = diagnose(ready)
-    mine = precedents.profile(situation(ready, labels) | {"diagnosis": None if found is None else found.to_json()})
-    near = precedents.nearest(mine, known, nearest)
-    gained = precedents.gains(near)
+    given, mine, told = ready.given(ready.source, 0), None, {"names": list(ready.classes.names)}
+    if not ready.named:
+        found = diagnose(ready)
+        mine = precedents.profile(situation(ready, labels) | {"diagnosis": None if found is None else found.to_json()})
+        told = mine.to_json()
+    rows = precedents.recommend(given, profile=mine, known=known, k=nearest)
+    near = precedents.near_runs(given, profile=mine, known=known, k=nearest)
     if as_json:
         dump(
             {
-                "methods": rows,
-                "profile": mine.to_json(),
+                "methods": [row.to_json() for row in rows],
+                "profile": told,
                 "precedents": [{**one.to_json(), "distance": distance} for one, distance in near],
-                "gains": {name: gain._asdict() for name, gain in gained.items()},
+                "gains": {name: gain._asdict() for name, gain in precedents.gains(near).items()},
             }
         )
         return
-    for row in rows:
-        typer.echo(f"{'fits' if row['fits'] else '    '}  {row['slug']:16s} {row['why']}")
-    _print_precedents(mine, near, gained)
+    plain = "names alone, without a label" if mine is None else dataclasses.replace(mine, shift={}).sentence()
+    for line in _advice(rows, plain, verbose=verbose):
+        tell(line)
+    if verbose and mine is not None:
+        _print_precedents(mine, near)
+    elif near:
+        tell("--verbose says why the others do not fit, and shows the recorded runs")
+    tell("to run them: the same options with `unseen compare` and --out FOLDER; what one run gained is no promise")
 
 
-def _print_named(ready: Any, rows: Any, as_json: bool) -> None:
-    """What fits where names are all that is known: no recorded run began with so little."""
-    from unseen.compare.job import introduction, plan
+FIRST = 3
+"""Methods that `recommend` shows with reasons."""
 
-    todo = plan(ready)
-    if as_json:
-        dump({"methods": rows, "compare": todo.names(), "left_out": todo.left_out, "precedents": [], "gains": {}})
+
+def _advice(rows: Sequence[Recommendation], yours: str, *, verbose: bool) -> Iterator[str]:
+    """What to try first, ranked, with reasons; then the others, in short."""
+    fitting = [row for row in rows if row.fits]
+    others = [row for row in rows if not row.fits]
+    yield f"yours: {yours}"
+    for place, row in enumerate(fitting[:FIRST], 1):
+        yield f"{place}. {row.name}: {row.does} {row.why[:1].upper()}{row.why[1:]}."
+    rest = fitting[FIRST:]
+    if verbose:
+        yield from (f"   {row.name}: {row.does} {row.why[:1].upper()}{row.why[1:]}." for row in rest)
+        yield from (f"   {row.name} does not fit: it {row.why}" for row in others)
         return
-    for row in rows:
-        typer.echo(f"{'fits' if row['fits'] else '    '}  {row['slug']:16s} {row['why']}")
-    typer.echo("")
-    for line in (*introduction(ready), *todo.lines()):
-        typer.echo(line)
-    typer.echo("how these did on other data is in the documentation, under `Names alone`; `unseen compare` runs them")
+    if rest:
+        yield "these fit, too: " + ", ".join(row.name for row in rest)
+    if others:
+        yield "these do not: " + ", ".join(row.name for row in others)
 
 
-def _print_precedents(mine: Any, near: Any, gained: Any) -> None:
+def _print_precedents(mine: Profile, near: Sequence[Near]) -> None:
     from unseen.precedents.nearest import FLOOR
 
-    typer.echo(
-        f"\nyours: {mine.sentence()}\nthe recorded runs that are most like it (0: the same; above 2: hardly alike)"
-    )
+    tell(f"yours: {mine.sentence()}")
+    tell("the recorded runs that are most like it (0: the same; above 2: hardly alike)")
     for one, distance in near:
         scores = one.scores
-        floor = f"{FLOOR} {scores[FLOOR]:.3f}, " if FLOOR in scores else ""
-        typer.echo(f"  {distance:5.2f}  {one.name}: {one.profile.sentence()}")
-        typer.echo(
+        floor = f"doing nothing {scores[FLOOR]:.3f}, " if FLOOR in scores else ""
+        tell(f"  {distance:5.2f}  {one.name}: {one.profile.sentence()}")
+        tell(
             f"         {one.metric}: {floor}chosen without labels {one.chosen} {scores[one.chosen]:.3f}, "
-            f"best by its exam {one.best} {scores[one.best]:.3f}"
+            f"best by the labels {one.best} {scores[one.best]:.3f}"
         )
-    typer.echo(f"\ngain over {FLOOR} in these runs (mean, worst)")
-    for name, gain in gained.items():
-        if name != FLOOR:
-            typer.echo(f"  {name:20s} {gain.mean:+.3f} {gain.worst:+.3f}  in {gain.runs} of {len(near)}")
-    typer.echo("this is what happened on other data; `unseen compare` finds out on yours")
+
+
+@app.command()
+def words(
+    word: Annotated[str | None, typer.Argument(help="One word, or a part of it.", show_default=False)] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what the words of reports and of these commands mean.
+
+    Example:  unseen words ceiling
+    """
+    from unseen.report.glossary import GLOSSARY
+
+    asked = "" if word is None else word.casefold()
+    found = {key: meaning for key, meaning in GLOSSARY.items() if asked in key.casefold()}
+    found = found or {key: meaning for key, meaning in GLOSSARY.items() if asked in meaning.casefold()}
+    if not found:
+        raise ValueError(f"word must be one of {', '.join(GLOSSARY)}; got {word!r}")
+    if as_json:
+        dump(found)
+        return
+    for key, meaning in found.items():
+        tell(f"{key}: {meaning}")
 
 
 @app.command()

@@ -36,6 +36,10 @@ def shift(
 
     Example:  unseen shift photos paintings sketches --out shift.html
     """
+    from unseen.compare.asked import check_asked
+
+    named = {f"domains[{i}]" if len(domains) > 1 else "domains": path for i, path in enumerate(domains)}
+    check_asked(data=named, encoder=encoder, on_error=on_error, precision=precision)
     from unseen.compare.inputs import check_kinds
     from unseen.data.loaders import load
     from unseen.diagnosis.stylistic import measure_styles

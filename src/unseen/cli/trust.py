@@ -42,6 +42,10 @@ def diagnose(
 
     Example:  unseen diagnose --source photos --target sketches
     """
+    from unseen.compare.asked import check_asked
+
+    paths = dict(source=source, target=target, support=support)
+    check_asked(data=paths, encoder=encoder, on_error=on_error, precision=precision)
     from unseen.compare.inputs import prepare
     from unseen.compare.job import introduction
     from unseen.diagnosis import diagnose as run
@@ -50,7 +54,7 @@ def diagnose(
         source=source, target=target, support=support, classes=classes, encoder=encoder, on_error=on_error,
         precision=precision, trust=trust,
     )  # fmt: skip
-    for line in introduction(ready):
+    for line in introduction(ready, graded=False):
         say(line)
     found = run(ready)
     if found is None:
@@ -89,13 +93,18 @@ def verify(
 
     Then:  unseen verify runs/sketches sketches --answers answers.json
     """
+    from unseen.compare.asked import check_path
+
+    for name, path in (("target", target), ("source", source), ("support", support), ("answers", answers)):
+        check_path(name, path)
+    if answers is None and out.suffix not in (".html", ".csv"):
+        raise ValueError(f"out must end in .html or .csv; got {str(out)!r}")
+    saved = open_bundle(model, trust)
     from unseen import verification
     from unseen.data.loaders import load
 
-    if answers is None and out.suffix not in (".html", ".csv"):
-        raise ValueError(f"out must end in .html or .csv; got {str(out)!r}")
     given = None if answers is None else verification.read_answers(answers)
-    saved, domain = open_bundle(model, trust), load(target, on_error=on_error)  # type: ignore[arg-type]
+    domain = load(target, on_error=on_error)  # type: ignore[arg-type]
     if given is not None:
         grade = verification.grade(saved, domain, given)
         new = verification.seal(given)
@@ -136,14 +145,18 @@ def label(
 ) -> None:
     """Propose which samples to label next.
 
-    The filled table is a --support of compare.
+    It needs a folder or a table of samples of which most have no label (class folders are labels). --model shows what a
+    model takes each of them for; --source tells what the labels may buy. The filled table is a --support of compare.
 
     Example:  unseen label sketches --source photos --budget 20 --out to_label.csv
     """
-    from unseen.labeling import propose
+    from unseen.compare.asked import check_asked
 
+    check_asked(data=dict(target=target, source=source, model=model), encoder=encoder, on_error=on_error)
     if out.suffix != ".csv":
         raise ValueError(f"out must end in .csv; got {str(out)!r}")
+    from unseen.labeling import propose
+
     proposal = propose(
         target, budget=budget, model=None if model is None else open_bundle(model, trust), source=source,
         classes=classes, encoder=encoder, seed=seed, on_error=on_error, trust=trust,

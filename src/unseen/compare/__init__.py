@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import types
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from unseen.compare.job import Comparison, adapt, compare, plan
+if TYPE_CHECKING:
+    from unseen.compare.job import Comparison, adapt, compare, plan
 
 __all__ = ["Comparison", "adapt", "compare", "plan"]
 
 
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        return getattr(importlib.import_module("unseen.compare.job"), name)
+    raise AttributeError(f"module 'unseen.compare' has no attribute {name!r}")
+
+
 class _CallableModule(types.ModuleType):
-    """Lets `unseen.compare` be both this package and the function in it."""
+    """Lets `unseen.compare` be both this package and the function in it; what it does is loaded when it is called."""
 
     def __call__(self, **inputs: Any) -> Comparison:
+        from unseen.compare.job import compare
+
         return compare(**inputs)
 
 

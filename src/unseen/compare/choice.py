@@ -57,6 +57,8 @@ class Choice:
     name, why : str
     votes : {candidate: vote in [0, 1]}
     validators : {candidate: {validator: a score per seed}}
+    by : tuple of str
+        The validators that decided.
     unanimous : float or None
         Share of the target on which all six methods say the same; None where some did not run, or where labels of the
         support overruled them: the estimate was not made for that.
@@ -67,6 +69,7 @@ class Choice:
     votes: dict[str, float]
     validators: Scores
     unanimous: float | None = None
+    by: tuple[str, ...] = ()
 
 
 def choose(cells: Cells, inputs: Inputs, protocol: str = "auto", *, careful: bool | None = None) -> Choice:
@@ -100,14 +103,14 @@ def choose(cells: Cells, inputs: Inputs, protocol: str = "auto", *, careful: boo
     back = REVERSE
     if inputs.source is not None and NEIGHBOURS in next(iter(means.values())):
         back = learner_of(inputs.source)
-    votes, rule = _vote(means, inputs, protocol, graded, back, careful=careful)
+    votes, rule, by = _vote(means, inputs, protocol, graded, back, careful=careful)
     name = max(votes, key=lambda key: votes[key])
-    why = _why(name, votes, means, rule, inputs, seeds=len(cells[name]))
+    why = _why(name, votes, means, rule, by, inputs)
     bold = _vote(means, inputs, protocol, graded, back, careful=False)[0]
     other = max(bold, key=lambda key: bold[key])
     if other != name:
-        why += f" Without that care it would be {other} (--no-careful)."
-    return Choice(name, why, votes, validators)
+        why += f" Without that care (careful=False) it would be {other}."
+    return Choice(name, why, votes, validators, by=by)
 
 
 def _of_names(cells: Cells, validators: Scores) -> Choice:
@@ -160,9 +163,9 @@ def _of_consensus(
     if stay:
         whose = "these are features of your own" if inputs.encoder is None else "care was asked for"
         why = (
-            f"source-only was chosen: {whose}, and the source can be learnt back from what it says of the target "
-            f"(reverse validation by neighbours {enough:.2f}; from {GOOD_ENOUGH} on nothing is adapted). Without that "
-            f"care it would be {together} (--no-careful). {labels}"
+            f"source-only was chosen: {whose}, and a model that learns nothing but what it says of the target is right "
+            f"on {100 * enough:.0f} % of the source (from {100 * GOOD_ENOUGH:.0f} % on nothing is adapted). Without "
+            f"that care (careful=False) it would be {together}. {labels}"
         )
     elif name != together:
         right = {key: means[key][SUPPORT] for key in (name, together)}
@@ -219,35 +222,47 @@ def family(candidate: str) -> str:
 
 def _vote(
     means: Mapping[str, Mapping[str, float]], inputs: Inputs, protocol: str, graded: int, back: str, *, careful: bool
-) -> tuple[dict[str, float], str]:
-    """Votes, and the sentence that says by what; `back` is the reverse validation that ranks."""
+) -> tuple[dict[str, float], str, tuple[str, ...]]:
+    """Votes, the rule in words, and the validators that decided; `back` is the reverse validation that ranks."""
     have = next(iter(means.values()))
     column = {v: {key: row[v] for key, row in means.items()} for v in have}
     if REVERSE in have and inputs.source is not None:
-        by, other = back, REVERSE if back == NEIGHBOURS else NEIGHBOURS
-        ranked, also = column[by], column[other]
+        other = REVERSE if back == NEIGHBOURS else NEIGHBOURS
+        ranked, also, rule, by = (
+            column[back],
+            column[other],
+            "how much of the source its predictions teach back",
+            [back],
+        )
         if SUPPORT in have:
             ranked, also = (weigh(told, column[SUPPORT], graded) for told in (ranked, also))
-            by += f" and {graded} labels of the support"
+            rule += f", and {graded} labels of the support"
+            by.append(SUPPORT)
         keep = also
         if careful and EMBEDDED in have:
-            keep, by = column[EMBEDDED], by + " among those not below source-only in embedded validation"
+            keep = column[EMBEDDED]
+            rule += ", among those that are not below source-only on samples that are like the target's"
+            by.append(EMBEDDED)
         samples = min(len(inputs.source), len(inputs.target)) if inputs.target is not None else len(inputs.source)
-        votes = without_doubt(ranked, samples + graded, keep=keep, also=also if careful else None)
-        return votes, f"by {by} ({{told}})"
+        return without_doubt(ranked, samples + graded, keep=keep, also=also if careful else None), rule, tuple(by)
     if CLASSWISE in have:
-        by = HELD_OUT_CLASSES if protocol == "zsl" else CLASSWISE
-        return vote(column[by]), f"by {by} ({{told}})"
+        of = HELD_OUT_CLASSES if protocol == "zsl" else CLASSWISE
+        return vote(column[of]), "how well it names classes that were held out", (of,)
     if SUPPORT in have:
-        return vote(column[SUPPORT]), f"by {graded} labels of the support ({{told}})"
+        return vote(column[SUPPORT]), f"{graded} labels of the support that it had not learnt from", (SUPPORT,)
     if INFORMATION in have:
-        kept = " among the candidates that keep nine tenths of the best source validation" if SOURCE in have else ""
-        return vote(column[INFORMATION], column.get(SOURCE)), f"by information{kept} ({{told}})"
+        kept = ", among those that keep nine tenths of the best accuracy on the source" if SOURCE in have else ""
+        rule = f"how sure it is of each sample and how varied over all{kept}"
+        return vote(column[INFORMATION], column.get(SOURCE)), rule, (INFORMATION, *([SOURCE] if SOURCE in have else []))
     if CRAFTED in have:
-        return vote(column[CRAFTED]), "by crafted validation, the accuracy on copies in ten families ({told})"
+        return (
+            vote(column[CRAFTED]),
+            "its accuracy on source pictures that were changed strongly in ten ways",
+            (CRAFTED,),
+        )
     if SOURCE in have:
-        return vote(column[SOURCE]), "by source validation ({told})"
-    return dict.fromkeys(means, 0.0), "as the first: nothing that is given tells them apart"
+        return vote(column[SOURCE]), "its accuracy on source samples that were held out", (SOURCE,)
+    return dict.fromkeys(means, 0.0), "", ()
 
 
 def graded_labels(inputs: Inputs) -> int:
@@ -257,25 +272,22 @@ def graded_labels(inputs: Inputs) -> int:
     return int(np.any(parts, axis=0).sum()) if parts else 0
 
 
-def _why(name: str, votes: Mapping[str, float], means: Mapping[str, Any], rule: str, inputs: Inputs, seeds: int) -> str:
+def _why(
+    name: str, votes: Mapping[str, float], means: Mapping[str, Any], rule: str, by: Sequence[str], inputs: Inputs
+) -> str:
     if len(votes) == 1:
         return f"{name} was the only candidate."
-    shown = [
-        v
-        for v in (REVERSE, NEIGHBOURS, CLASSWISE, HELD_OUT_CLASSES, SUPPORT, INFORMATION, CRAFTED, SOURCE)
-        if v in means[name]
-    ]
-    told = ", ".join(f"{v} {means[name][v]:.3f}" for v in shown)
-    told += f"; mean of {seeds} seeds" if seeds > 1 else "; one seed"
-    floor = name == "source-only" and REVERSE in means[name]
-    if floor:
-        rest = "no other is better by more than two of its standard errors"
+    if not by:
+        return f"{name} was taken as the first: nothing that is given tells the candidates apart."
+    told = ", ".join(f"{means[name][v]:.3f}" for v in by)
+    if name == "source-only" and REVERSE in means[name]:
+        rest = "no other is better by more than two standard errors"
     else:
         second = sorted(votes, key=lambda key: -votes[key])[1]
-        rest = f"next is {second}"
+        rest = f"next is {second} ({', '.join(f'{means[second][v]:.3f}' for v in by)})"
     labels = (
-        "The support's labels were learned from; no sealed label was used."
+        "The support's labels were learnt from; no other label of the target was used."
         if inputs.support is not None
         else "No target label was used."
     )
-    return f"{name} was chosen {rule.format(told=told)}; {rest}. {labels}"
+    return f"{name} was chosen by {rule} ({told}); {rest}. {labels}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from unseen.bundle import Bundle
 from unseen.compare.cells import PARTS, Cell
 from unseen.compare.inputs import Inputs
 from unseen.data.domain import Domain
-from unseen.runtime import replacing
+from unseen.runtime import limited_threads, replacing
 
 MAP_SAMPLES = 600
 PICTURES = 24
@@ -114,9 +116,6 @@ def _predictions(inputs: Inputs, cell: Cell, results: dict[str, Any]) -> list[di
 
 def _map(inputs: Inputs, cell: Cell, results: dict[str, Any]) -> list[dict[str, Any]]:
     """Two-dimensional places of source and target samples: features as given, and scores of the chosen model."""
-    from sklearn.decomposition import PCA
-    from sklearn.manifold import TSNE
-
     domains = {role: d for role, d in (("source", inputs.source), ("target", inputs.target)) if d is not None}
     if not domains:
         return []
@@ -124,20 +123,29 @@ def _map(inputs: Inputs, cell: Cell, results: dict[str, Any]) -> list[dict[str, 
         role: np.linspace(0, len(d) - 1, min(len(d), MAP_SAMPLES // 2)).astype(int) for role, d in domains.items()
     }
     parts = {role: domains[role].take(index) for role, index in picked.items()}
-    rows: list[dict[str, Any]] = []
-    for stage, features in (("before", _as_given), ("after", lambda d: _as_seen(cell["method"], d))):
-        x = np.concatenate([features(d) for d in parts.values()])
-        if len(x) < 10:
-            return []
+    stages = {"before": _as_given, "after": partial(_as_seen, cell["method"])}
+    seen = {stage: np.concatenate([features(d) for d in parts.values()]) for stage, features in stages.items()}
+    if len(seen["before"]) < 10:
+        return []
+    roles = np.concatenate([np.repeat(role, len(d)) for role, d in parts.items()])
+    labels = np.concatenate([_labels(inputs, role, picked[role]) for role in parts])
+    with ThreadPoolExecutor(len(seen), "unseen-map") as pool:  # scikit-learn's loops hold no lock
+        places = dict(zip(seen, pool.map(_places, seen.values())))
+    return [
+        {"stage": stage, "x": float(a), "y": float(b), "domain": str(role), "class": label}
+        for stage in stages
+        for (a, b), role, label in zip(places[stage], roles, labels)
+    ]
+
+
+def _places(x: np.ndarray) -> np.ndarray:
+    """Samples in the plane, (n, 2): t-SNE of their first principal components, on one thread."""
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+
+    with limited_threads():
         x = PCA(min(50, *x.shape), random_state=0).fit_transform(x)
-        place = TSNE(perplexity=min(30, (len(x) - 1) / 3), init="pca", random_state=0).fit_transform(x)
-        roles = np.concatenate([np.repeat(role, len(d)) for role, d in parts.items()])
-        labels = np.concatenate([_labels(inputs, role, picked[role]) for role in parts])
-        rows += [
-            {"stage": stage, "x": float(a), "y": float(b), "domain": str(role), "class": label}
-            for (a, b), role, label in zip(place, roles, labels)
-        ]
-    return rows
+        return TSNE(perplexity=min(30, (len(x) - 1) / 3), init="pca", random_state=0).fit_transform(x)
 
 
 def _as_given(domain: Domain) -> np.ndarray:

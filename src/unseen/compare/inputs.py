@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from unseen import methods
 from unseen.catalogue import Given
+from unseen.compare.asked import parse_labels
 from unseen.compare.names import among_samples, check_names, some, with_folders
 from unseen.data.class_file import class_space
 from unseen.data.classes import ClassSpace, join, overlap, realign
@@ -66,6 +67,8 @@ class Inputs:
         Features of crafted copies of source samples that the fits of a seed do not learn from; a column `family`.
     notes : tuple of str
         What was decided on the way: the encoder where none was named, folders that no class is called like.
+    shared_by : tuple, optional
+        What `towers_of` makes the two towers of again, in any process, that samples and names were read by.
     """
 
     source: Domain | None
@@ -87,6 +90,7 @@ class Inputs:
     two_views: Inputs | None = None
     one_view: Inputs | None = None
     notes: tuple[str, ...] = ()
+    shared_by: tuple[str, str, bool] | None = None
 
     @property
     def named(self) -> bool:
@@ -114,7 +118,10 @@ class Inputs:
         if self.described or self.shared_space:
             words["classes"] = self.classes
         inputs = {word: value for word, value in words.items() if value is not None}
-        return Given(inputs, shared_space=self.shared_space, seed=seed, two_views=self.can_have_two_views)
+        towers = None if self.shared_by is None else functools.partial(towers_of, *self.shared_by)
+        return Given(
+            inputs, shared_space=self.shared_space, seed=seed, two_views=self.can_have_two_views, towers=towers
+        )
 
     @property
     def can_have_two_views(self) -> bool:
@@ -155,11 +162,13 @@ def prepare(
     teachers: Any = None,
     engine: Engine | None = None,
     distinct: bool = False,
+    before_encoding: Callable[[Mapping[str, Domain], Collection[str]], None] | None = None,
 ) -> Inputs:
     """Load, align, seal, check and encode, on `engine` where it is Ray.
 
     With `distinct`, a target whose every sample the source has, too, is refused. Without source and support, the names
-    of `classes` are all that is known: an encoder puts them among the samples (zero-shot).
+    of `classes` are all that is known: an encoder puts them among the samples (zero-shot). `before_encoding` is called
+    with the samples that were read, by role, and the words of `fit` that are given or may come of them; it may refuse.
 
     Raises
     ------
@@ -167,14 +176,14 @@ def prepare(
         If neither source, support nor names are given, kinds differ, a class is not in the class file, the ontology or
         the taxonomy, or the encoder knows no names where there is nothing else.
     """
-    fraction = _parse_labels(labels)
+    fraction = parse_labels(labels)
+    listed = class_space(classes)
     read = {
         name: _read(name, value, on_error)
         for name, value in (("source", source), ("target", target), ("support", support))
         if value is not None
     }
     named = "source" not in read and "support" not in read and not (fraction > 0 and _has_labels(read, "target"))
-    listed = class_space(classes)
     if named:
         check_names(read, listed, encoder)
     for name in ("source", "support"):
@@ -198,6 +207,9 @@ def prepare(
     if fraction > 0:
         parts["support"] = without_sealed("support", parts["support"])
     kind = next(iter(read.values())).kind
+    if before_encoding is not None:
+        words = {*parts, *(word for word, value in (("model", model), ("teachers", teachers)) if value is not None)}
+        before_encoding(parts, words | ({"model"} if "source" in words or named else set()) | {"classes"})
     tower = encoder_of(kind, encoder, precision, trust, named=named)
     if named and encoder is None and tower is not None:
         notes.append(why_default(kind))
@@ -231,7 +243,25 @@ def prepare(
         model=model,
         teachers=teachers,
         notes=tuple(notes),
+        shared_by=(tower.name, precision, trust) if _reads_names(tower) else None,
     )
+
+
+def _reads_names(tower: Encoder | None) -> bool:
+    """Whether an encoder has a text tower that methods can prompt and read sentences by."""
+    from unseen.encoders import TwoTowerEncoder
+    from unseen.encoders.promptable import takes_prompts
+
+    return isinstance(tower, TwoTowerEncoder) and takes_prompts(tower)
+
+
+@functools.cache
+def towers_of(name: str, precision: str, trust: bool) -> Any:
+    """The two towers of an encoder, for features of its space; once in each process."""
+    from unseen.encoders.promptable import shared_space
+    from unseen.encoders.registry import get
+
+    return shared_space(get(name, precision=precision, trust=trust))  # type: ignore[arg-type]
 
 
 def _known(domain: Domain | None, classes: ClassSpace) -> Domain | None:
@@ -262,20 +292,6 @@ def _related(classes: ClassSpace, ontology: Any, taxonomy: Any) -> ClassSpace:
 
         classes = taxonomies.place(classes, taxonomy if isinstance(taxonomy, Taxonomy) else taxonomies.load(taxonomy))
     return classes
-
-
-def _parse_labels(labels: str) -> float:
-    """The share of target labels that become support, from exam, support or split:SHARE."""
-    if labels in ("exam", "support"):
-        return float(labels == "support")
-    head, _, share = labels.partition(":")
-    try:
-        value = float(share)
-    except ValueError:
-        value = -1.0
-    if head != "split" or not 0 < value < 1:
-        raise ValueError(f"labels must be exam, support or split:SHARE with a share in (0, 1); got {labels!r}")
-    return value
 
 
 def _labeled(name: str, domain: Domain) -> Domain:

@@ -8,8 +8,7 @@ import hashlib
 import json
 import logging
 import os
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +17,26 @@ import numpy as np
 from unseen import __version__, catalogue
 from unseen import methods as methods_
 from unseen.bundle import Bundle
+from unseen.compare.asked import BEGUN, check_asked, method_names, parse_budget
 from unseen.compare.cells import Cell, as_sure_as, calibration
 from unseen.compare.choice import choose
 from unseen.compare.consensus import MEMBERS, NAMED, SLUG, consensus_cells, has_part, members, pair_of, with_opinions
 from unseen.compare.crafted import crafted_checks
 from unseen.compare.fits import alone_in, fit_whole, run_all, split
 from unseen.compare.inputs import Data, Inputs, Names, prepare
+from unseen.compare.names import some
 from unseen.compare.results import summarize
 from unseen.compare.views import with_two_views
 from unseen.data.class_gaps import gaps
+from unseen.data.decoded import forget, keeping
+from unseen.data.domain import Domain
 from unseen.data.ontology import Ontology
 from unseen.data.taxonomies import Taxonomy
 from unseen.diagnosis import diagnose
-from unseen.evaluation import protocols
 from unseen.files import sweep
-from unseen.methods.base import Method
+from unseen.methods.base import Method, signatures
 from unseen.nn.state import digest
+from unseen.report.words import SPACE, count, samples
 from unseen.runtime import current, limited_threads, replacing
 from unseen.scale import Engine
 
@@ -42,7 +45,7 @@ log = logging.getLogger(__name__)
 ALWAYS = ("source-only", "standardize", "describe")
 """What a budget never leaves out."""
 
-NO_SAY = "fits, and has no say beside the consensus: --methods all runs it"
+NO_SAY = "fits, but is none of those whose agreement is learnt; methods='all' runs it, too"
 
 
 @dataclasses.dataclass
@@ -89,18 +92,19 @@ class Plan:
         return [name(*pair) for pair in (*self.candidates, *made)]
 
     def lines(self) -> list[str]:
-        """The plan in words: what runs and how long it takes, what the consensus is made of, how many do not run."""
-        told = [f"{key} ({self._cost(key)})" for key in (name(*pair) for pair in self.candidates)]
-        found = [f"will run: {', '.join(told)}; {sum(self.seconds.values()):.0f} s in all, on one core"]
+        """The plan in words: what runs and how long it takes, and what the consensus is made of."""
+        told = ", ".join(f"{key} {self._cost(key)}" for key in (name(*pair) for pair in self.candidates))
+        n, whole = len(self.candidates), sum(self.seconds.values())
+        found = [f"will run {n} {'candidate' if n == 1 else 'candidates'}, about {whole:.0f} s on one core: {told}"]
         if self.consensus is not None:
             heard = len({slug for slug, _ in members(self.candidates)})
-            found.append(f"{name(*self.consensus)}: learns what {heard} of these methods say together")
-        if self.left_out:
-            found.append(f"left out: {len(self.left_out)} methods or presets; the report says why")
+            found.append(f"then {name(*self.consensus)}: one model that learns what {heard} of these say together")
         return found
 
     def _cost(self, key: str) -> str:
-        return f"with {self.shares[key]}" if key in self.shares else f"{self.seconds[key]:.0f} s"
+        if key in self.shares:
+            return f"(with {self.shares[key]})"
+        return f"{self.seconds[key]:.0f} s" if self.seconds[key] >= 1 else "<1 s"
 
 
 def name(slug: str, preset: str) -> str:
@@ -108,21 +112,11 @@ def name(slug: str, preset: str) -> str:
     return slug if preset == "default" else f"{slug}:{preset}"
 
 
-def parse_budget(budget: str | float | None) -> float | None:
-    """Seconds from a number or from words such as 90s, 10m, 2h."""
-    if budget is None or isinstance(budget, (int, float)):
-        return None if budget is None else float(budget)
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", budget)
-    if match is None:
-        raise ValueError(f"budget must be seconds, or a time such as 90s, 10m or 2h; got {budget!r}")
-    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
-
-
 def plan(
     inputs: Inputs, methods: str | Sequence[str] = "auto", seeds: int = 3, budget: str | float | None = None
 ) -> Plan:
     """Say what fits, how long it will take, and what is left out."""
-    wanted = None if methods in ("auto", "all") else _names(methods)
+    wanted = None if methods in ("auto", "all") else method_names(methods)
     asked = wanted is not None and SLUG in wanted
     if wanted is not None and asked:
         heard = NAMED if inputs.named else (ALWAYS[0], *MEMBERS)
@@ -137,10 +131,10 @@ def plan(
     if methods == "auto" and together is not None:
         left_out |= {name(*pair): NO_SAY for pair in pairs if not has_part(*pair, named=inputs.named)}
         pairs = [pair for pair in pairs if has_part(*pair, named=inputs.named)]
-    samples = sum(len(d) for d in (inputs.source, inputs.target, inputs.support) if d is not None)
+    size = sum(len(d) for d in (inputs.source, inputs.target, inputs.support) if d is not None)
     groups = list(catalogue.sharing(pairs))
     shares = {name(*pair): name(*group[0]) for group in groups for pair in group[1:]}
-    seconds = {name(*pair): catalogue.cost(*pair) * max(samples / 1000, 1) * seeds for pair in pairs}
+    seconds = {name(*pair): catalogue.cost(*pair) * max(size / 1000, 1) * seeds for pair in pairs}
     seconds |= dict.fromkeys(shares, 0.0)
     limit = parse_budget(budget)
     if limit is not None:
@@ -163,14 +157,7 @@ def plan(
     return Plan(tuple(pairs), seconds, left_out, shares, together)
 
 
-def _names(methods: str | Iterable[str]) -> list[str]:
-    names = methods.split(",") if isinstance(methods, str) else list(methods)
-    names = [part.strip() for part in names if part.strip()]
-    if not names:
-        raise ValueError("methods must be 'auto' or name at least one method")
-    return names
-
-
+@keeping()
 def compare(
     *,
     source: Data | None = None,
@@ -227,7 +214,7 @@ def compare(
         `slug` or `slug:preset`. "all" is whatever fits; "auto" is the same where candidates must be chosen from, and
         where there is a consensus what it is made of and a few to stand beside it.
     protocol : str
-        "auto", or closed, partial, open, open-partial, zsl, gzsl.
+        "auto", or closed, partial, open, open-partial, zsl, gzsl, base-to-new.
     labels : str
         What to do with labels in `target`: seal them as the exam, use them as support, or split:0.5.
     careful : bool, optional
@@ -265,32 +252,39 @@ def compare(
     Comparison
     """
     engine = engine or Engine(workers=0)
-    if seeds < 1:
-        raise ValueError(f"seeds must be at least 1, got {seeds}")
-    if protocol != "auto":
-        protocols.get(protocol)
-    parse_budget(budget)
+    check_asked(
+        data={"source": source, "target": target, "support": support, "ontology": ontology}, methods=methods,
+        protocol=protocol, labels=labels, encoder=encoder, budget=budget, seeds=seeds, on_error=on_error,
+        precision=precision, out=out,
+    )  # fmt: skip
+    folder = None if out is None else Path(out)
+    wanted = [] if methods in ("auto", "all") else method_names(methods)
+    asked = {"protocol": protocol, "labels": labels, "seeds": seeds}
+
+    def before_encoding(read: Mapping[str, Domain], words: Collection[str]) -> None:
+        check_wanted(wanted, words)
+        if folder is not None:
+            _check_same(folder, {**asked, "given": {role: part.fingerprint()[:16] for role, part in read.items()}})
+
     inputs = prepare(
         source=source, target=target, support=support, classes=classes, prompts=prompts, ontology=ontology,
         taxonomy=taxonomy, encoder=encoder, labels=labels, on_error=on_error, precision=precision, trust=trust,
-        model=model, teachers=teachers, engine=engine, distinct=True,
+        model=model, teachers=teachers, engine=engine, distinct=True, before_encoding=before_encoding,
     )  # fmt: skip
     for line in introduction(inputs):
         say(line)
     with limited_threads():
         found = diagnose(inputs)
-    for figure in () if found is None else found.lines:
-        say(f"{figure.about}: {figure.value}. {figure.meaning}")
     todo = plan(inputs, methods, seeds, budget)
     for line in todo.lines():
         say(line)
-    folder = None if out is None else Path(out)
     config = _config(inputs, todo, protocol, labels, seeds)
     if folder is not None:
         _claim_folder(folder, config)
     inputs.crafted = crafted_checks(inputs, seeds, crafted)
     if any(preset in methods_.card(slug).two_views for slug, preset in todo.candidates):
         inputs = with_two_views(inputs)
+    forget()
     with alone_in(folder):
         found_cells = run_all(inputs, todo.candidates, seeds, folder, engine)
         heard = dict(found_cells)
@@ -336,35 +330,46 @@ def make_bundle(inputs: Inputs, cell: Cell) -> Bundle:
     )
 
 
-def introduction(inputs: Inputs) -> list[str]:
-    """What was given, how classes overlap, and what leaks, in lines."""
-    lines = []
-    for role, told in inputs.told.items():
-        lines.append(
-            f"{role}: {told['samples']} x {told['kind']}, {told['labeled']} labelled, {len(told['classes'])} classes"
-        )
-        if told["skipped"]:
-            lines.append(f"{role}: {len(told['skipped'])} unreadable samples skipped, such as {told['skipped'][0][0]}")
+def introduction(inputs: Inputs, *, graded: bool = True) -> list[str]:
+    """What was read, in a line for each role; then what to look at before anything is believed, if there is some.
+
+    `graded` tells whether labels of the target will grade something.
+    """
+    lines = [_read(role, told, inputs, graded=graded) for role, told in inputs.told.items()]
     apart = inputs.overlap
     if inputs.named:
-        lines.append(
-            f"classes: {len(inputs.classes)} by their names, no labelled sample: names are compared with samples "
-            "(zero-shot)"
-        )
-    elif apart:
-        lines.append(
-            f"classes: {len(apart['shared'])} shared, {len(apart['source_only'])} only in the labelled data, "
-            f"{len(apart['target_only'])} only in the target"
-        )
-        if apart["case_variants"]:
-            lines.append(f"classes that differ in case only (are they one?): {', '.join(apart['case_variants'][:5])}")
+        lines.append(f"classes: {some(inputs.classes.names, 5)}; their names are compared with the samples (zero-shot)")
+    elif apart and (apart["source_only"] or apart["target_only"]):
+        sides = [("only in the labelled data", "source_only"), ("only in the target", "target_only")]
+        told = [f"{words}: {some(apart[side])}" for words, side in sides if apart[side]]
+        lines.append("; ".join([f"classes: {len(apart['shared'])} in both", *told]))
+    if apart and apart["case_variants"]:
+        lines.append(f"classes that differ in case only (are they one?): {', '.join(apart['case_variants'][:5])}")
+    for role, told in inputs.told.items():
+        if told["skipped"]:
+            where, why = told["skipped"][0]
+            lines.append(f"{role}: {len(told['skipped'])} could not be read and are left out, such as {where} ({why})")
     if inputs.described:
         lines += [f"classes: {gap}" for gap in gaps(inputs.classes)]
     lines += inputs.notes
-    lines += [leak.summary() for leak in inputs.leakage] + few_samples(inputs)
-    if "target" in inputs.told and not inputs.exams:
-        lines.append("the target has no labels: there will be a choice, and no accuracy")
-    return lines
+    return lines + [leak.summary() for leak in inputs.leakage if leak] + few_samples(inputs)
+
+
+def _read(role: str, told: Mapping[str, Any], inputs: Inputs, *, graded: bool) -> str:
+    """A role with what was read for it, and what becomes of its labels."""
+    n, labeled, classes = told["samples"], told["labeled"], len(told["classes"])
+    line = f"{role}: {samples(n, told['kind'])}"
+    if labeled and role != "target":
+        line += f" of {count(classes, 'class', 'classes')}" + (f", {labeled} with labels" if labeled < n else "")
+    elif role == "target" and inputs.support is not None and "support" not in inputs.told:
+        line += f", {len(inputs.support)} labels to learn from" + (", the others grade" if inputs.exams else "")
+    elif role == "target" and not graded:
+        line += "; their labels are not read" if labeled else " without labels"
+    elif labeled and inputs.exams:
+        line += f"; their labels ({count(classes, 'class', 'classes')}) are put away, and grade at the end"
+    elif role == "target":
+        line += " without labels: there will be an estimate, and no accuracy"
+    return line.replace(SPACE, " ")
 
 
 def few_samples(inputs: Inputs) -> list[str]:
@@ -406,17 +411,42 @@ def _config(inputs: Inputs, todo: Plan, protocol: str, labels: str, seeds: int) 
     if inputs.teachers is not None:
         known["teachers"] = {name: digest(dict(net.state_dict()))[:16] for name, net in inputs.teachers.items()}
     known["id"] = hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:16]
+    known["given"] = {role: part.fingerprint()[:16] for role, part in inputs.raw.items()}
     return known
+
+
+def check_wanted(wanted: Sequence[str], words: Collection[str]) -> None:
+    """`ValueError` for a preset that is not there, and for a method that needs what is not given; nothing is encoded.
+
+    `words` are those of `fit` that are given, or may come of what is.
+    """
+    for name_ in wanted:
+        slug, _, preset = name_.partition(":")
+        method = methods_.get(slug)
+        if preset and preset not in method.card.presets:
+            raise ValueError(f"methods: {slug} has the presets {', '.join(method.card.presets)}; got {preset!r}")
+        missing = [sorted(set(way.required) - set(words)) for way in signatures(method)]
+        if slug != SLUG and method.card.task == "class" and missing and all(missing):
+            fewest = min(missing, key=len)
+            raise ValueError(f"methods: {slug} cannot run here: it needs {' and '.join(f'{w}=' for w in fewest)}")
+
+
+def _check_same(folder: Path, asked: Mapping[str, Any]) -> None:
+    """`ValueError` if the folder holds a run of other samples or settings, as far as can be told before encoding."""
+    try:
+        other = json.loads((folder / "config.json").read_text())
+    except (OSError, ValueError):
+        return  # there is none, or it is damaged, which is told later
+    differ = [key for key, value in asked.items() if key in other and other[key] != value]
+    if differ:
+        told = ", ".join("samples" if key == "given" else key for key in differ)
+        raise ValueError(f"out: {folder} holds another run (of other {told}); choose another folder or remove it")
 
 
 def _settings(engine: Engine) -> dict[str, Any]:
     """What the bits of the results depend on, beside versions and the processor, and where the fits ran."""
     at = current()
     return {"engine": engine.name, "threads": at.threads, "device": at.device, "precision": at.precision}
-
-
-BEGUN = (".config.json.tmp",)
-"""What a killed run of an earlier version may have left before its first file was there."""
 
 
 def _claim_folder(folder: Path, config: dict[str, Any]) -> None:
@@ -470,9 +500,14 @@ def adapt(
     """
     if method == SLUG:
         raise ValueError(f"method: {SLUG} is made of several methods; compare runs and saves it (methods={SLUG!r})")
+    check_asked(
+        data={word: inputs.get(word) for word in ("source", "target", "support", "ontology")}, methods=[method],
+        labels=inputs.get("labels", "exam"), encoder=inputs.get("encoder"), on_error=inputs.get("on_error", "skip"),
+        precision=inputs.get("precision", "auto"),
+    )  # fmt: skip
     make = functools.partial(catalogue.make, method, preset, seed, **(settings or {}))
     make()
-    ready = prepare(**inputs)
+    ready = prepare(**inputs, before_encoding=lambda _, words: check_wanted([method], words))
     if preset in methods_.card(method).two_views:
         ready = with_two_views(ready).seen_by(method, preset)
     given, check = split(ready, seed)

@@ -49,10 +49,13 @@ class Columns:
         Mapped from disk.
     rank : array (n,) or None
         Where each row of the collection stands; None if in its own place.
+    derived : mapping of name to array (n,)
+        Further columns of numbers, by row, that filters and counts can use; one that the collection has itself counts.
     """
 
     batches: Sequence[pa.RecordBatch]
     rank: IntArray | None = None
+    derived: Mapping[str, FloatArray] = dataclasses.field(default_factory=dict)
 
     def __len__(self) -> int:
         return int(self._starts[-1])
@@ -68,12 +71,13 @@ class Columns:
 
     @cached_property
     def numeric(self) -> tuple[str, ...]:
-        """Those of them that hold numbers."""
-        return tuple(
+        """Those of them that hold numbers, and those that are derived."""
+        own = tuple(
             name
             for name in self.names
             if pa.types.is_floating(kind := self.batches[0].schema.field(name).type) or pa.types.is_integer(kind)
         )
+        return (*own, *(name for name in self.derived if name not in self.names))
 
     @cached_property
     def words(self) -> tuple[str, ...]:
@@ -136,11 +140,18 @@ class Columns:
             raise ValueError(f"{name!r} is no column of words; there are: {', '.join(words) or 'none'}")
         return self._cached(name)
 
+    def strings(self, name: str) -> pa.ChunkedArray:
+        """A column of strings by row, not kept."""
+        column = pa.chunked_array([batch.column(name) for batch in self.batches])
+        return column if self.rank is None else column.take(pa.array(self.rank))
+
     @cached_property
     def _kept(self) -> dict[str, Any]:
         return {}
 
     def _cached(self, name: str) -> Any:
+        if name not in self.names:
+            return self.derived[name]
         if name not in self._kept:
             column = pa.chunked_array([batch.column(name) for batch in self.batches])
             self._kept[name] = self._numbers(column) if name in self.numeric else self._coded(column)
@@ -175,6 +186,13 @@ class Columns:
     def _need(self, name: str) -> None:
         if name not in self.names:
             raise ValueError(f"there is no column {name!r}; there are: {', '.join(self.names)}")
+
+
+def caption_lengths(columns: Columns) -> FloatArray:
+    """Characters of every caption, (n,); 0 where there is none."""
+    if not columns.batches:
+        return np.zeros(0, np.float32)
+    return pc.fill_null(pc.utf8_length(columns.strings("text")), 0).to_numpy().astype(np.float32)
 
 
 def write_columns(collection: Collection, rank: IntArray | None = None) -> None:

@@ -1,4 +1,8 @@
-"""A map of what a collection shows: groups of pictures on a plane, near ones near, with the words of their captions."""
+"""A map of what a collection shows: every pair on a plane, near ones near, in groups with the words of their captions.
+
+index/points.npy     a row per pair: place, group, and how alike the most alike other one is (`POINT`)
+index/map.json       the groups, and the order of the rows; written last and removed first
+"""
 
 from __future__ import annotations
 
@@ -6,19 +10,23 @@ import dataclasses
 import json
 import re
 from collections import Counter
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from unseen.curation.collection import Collection, Side
 from unseen.curation.index_file import limited_faiss
+from unseen.curation.plane import lay_out
+from unseen.curation.stop_words import stop_words
 from unseen.curation.vectors import Vectors
 from unseen.data.rows import unit_rows
 from unseen.data.typing import FloatArray, IntArray
-from unseen.runtime import replacing, reproducible
+from unseen.runtime import replacing, track
 
-FORMAT = 1
+FORMAT = 2
 MOST = 100_000
 """Pairs that the groups are learnt from."""
 
@@ -26,6 +34,13 @@ NEAREST = 40
 """Captions of a group whose words name it."""
 
 WORDS = 3
+
+POINT = np.dtype([("x", "<u2"), ("y", "<u2"), ("group", "<u2"), ("nearest", "<f2"), ("earlier", "<f2")])
+"""Place on the plane, from 0 to 65,535 each; group; cosines of the most alike other pair and of the most alike one that
+stands before it, of those in its group, -1 where there is none."""
+
+COMPARED = 2**24
+"""Cosines that are in memory at once."""
 
 _WORD = re.compile(r"[^\W\d_]{2,}")
 
@@ -41,10 +56,18 @@ class Concept:
     row: int
 
 
+@dataclasses.dataclass(frozen=True)
+class ConceptMap:
+    """The groups of a collection, and a point of dtype `POINT` for every pair, (n,)."""
+
+    concepts: tuple[Concept, ...]
+    points: NDArray[np.void]
+
+
 def build_map(
     collection: Collection, side: Side = "image", *, n_concepts: int | None = None, seed: int = 0
-) -> list[Concept]:
-    """Group a collection by spherical k-means, lay the centres out by t-SNE, name them, and write `index/map.json`.
+) -> ConceptMap:
+    """Lay a collection out by t-SNE, group it by spherical k-means, name the groups, and write the map.
 
     Parameters
     ----------
@@ -62,11 +85,12 @@ def build_map(
     """
     vectors = Vectors.of(collection, side)
     n = len(vectors)
+    if not n:
+        raise ValueError(f"{collection.folder.name} holds no pairs, so there is nothing to lay out")
     wanted = int(np.clip(round(np.sqrt(n) / 2), min(4, n), 150)) if n_concepts is None else n_concepts
     if not 1 <= wanted <= n:
         raise ValueError(f"n_concepts must lie in [1, {n}]; got {wanted}")
-    rng = np.random.default_rng(seed)
-    rows = np.sort(rng.choice(n, min(n, MOST), replace=False))
+    rows = np.sort(np.random.default_rng(seed).choice(n, min(n, MOST), replace=False))
     x = vectors.take(rows)
     with limited_faiss() as faiss:
         k_means = faiss.Kmeans(
@@ -75,76 +99,116 @@ def build_map(
         )  # fmt: skip
         k_means.train(x)
         centres = unit_rows(k_means.centroids)
-    similarity = x @ centres.T
-    owner = similarity.argmax(axis=1)
-    sizes = np.rint(np.bincount(owner, minlength=wanted) * (n / len(x))).astype(int)
-    there = np.flatnonzero(np.bincount(owner, minlength=wanted))
-    places = layout(centres[there], seed)
-    words = _words(collection, rows, similarity, owner, there)
-    concepts = [
-        Concept(float(a), float(b), int(sizes[part]), said, int(rows[np.flatnonzero(owner == part)[typical]]))
-        for (a, b), part, said in zip(places.round(4), there.tolist(), words)
-        for typical in [similarity[owner == part, part].argmax()]
-    ]
+    places = lay_out(vectors, seed)
+    group = _groups(vectors, centres)
+    there = np.unique(group)
+    group = np.searchsorted(there, group)
+    points = np.zeros(n, POINT)
+    for name, column in zip(("x", "y"), places.T):
+        points[name] = np.rint((column.clip(-1, 1) + 1) / 2 * 65_535)
+    points["group"] = group
+    points["nearest"], points["earlier"] = _most_alike(vectors, group)
+    concepts = tuple(_concepts(collection, rows, x @ centres[there].T, group, places))
+    _write(collection, side, ConceptMap(concepts, points))
+    return ConceptMap(concepts, points)
+
+
+def _groups(vectors: Vectors, centres: FloatArray) -> IntArray:
+    """The nearest centre of every vector, (n,)."""
+    owner = np.empty(len(vectors), np.int64)
+    starts = vectors.starts
+    for place in track(vectors.places(), "grouping pairs"):
+        block = vectors.block(place)
+        at = int(starts[place[0]]) + place[1]
+        owner[at : at + len(block)] = (block @ centres.T).argmax(axis=1)
+    return owner
+
+
+def _most_alike(vectors: Vectors, group: IntArray) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Cosines of the most alike other row of a group, and of the most alike one before it, (n,) each."""
+    nearest, earlier = np.full(len(vectors), -1, np.float32), np.full(len(vectors), -1, np.float32)
+    members = np.split(np.argsort(group, kind="stable"), np.cumsum(np.bincount(group))[:-1])
+    for rows in track(members, "looking for near duplicates"):
+        x = torch.from_numpy(unit_rows(vectors.take(rows)))
+        every = torch.arange(len(rows))
+        for at in every.split(max(1, COMPARED // len(rows))):
+            cosine = x[at] @ x.T
+            cosine[torch.arange(len(at)), at] = -1
+            nearest[rows[at]] = cosine.amax(dim=1)
+            earlier[rows[at]] = cosine.masked_fill_(every[None] >= at[:, None], -1).amax(dim=1)
+    return nearest, earlier
+
+
+def _concepts(
+    collection: Collection, rows: IntArray, similarity: FloatArray, group: IntArray, places: FloatArray
+) -> list[Concept]:
+    """The groups, from a sample of rows and its cosines with the centres (m, k)."""
+    sizes = np.bincount(group)
+    typical = [int(rows[column.argmax()]) for column in np.where(_own(group[rows], len(sizes)), similarity, -2).T]
+    middles = [np.median(places[group == part], axis=0).round(4).tolist() for part in range(len(sizes))]
+    words = _words(collection, rows, similarity, group[rows], len(sizes))
+    return [Concept(x, y, int(size), said, row) for (x, y), size, said, row in zip(middles, sizes, words, typical)]
+
+
+def _own(owner: IntArray, parts: int) -> NDArray[np.bool_]:
+    """Which rows (m,) belong to which group (m, k); all to one that has none of them."""
+    own = owner[:, None] == np.arange(parts)
+    return own | ~own.any(axis=0)
+
+
+def _paths(collection: Collection) -> tuple[Path, Path]:
+    folder = collection.folder / "index"
+    return folder / "points.npy", folder / "map.json"
+
+
+def _write(collection: Collection, side: Side, made: ConceptMap) -> None:
+    points, record = _paths(collection)
+    points.parent.mkdir(parents=True, exist_ok=True)
+    record.unlink(missing_ok=True)
+    with replacing(points) as temporary, temporary.open("wb") as stream:
+        np.save(stream, made.points)
     told = {
         "format": FORMAT,
         "order": collection.order,
         "side": side,
-        "concepts": [dataclasses.asdict(c) for c in concepts],
+        "concepts": [dataclasses.asdict(concept) for concept in made.concepts],
     }
-    file = collection.folder / "index" / "map.json"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(file) as temporary:
+    with replacing(record) as temporary:
         temporary.write_text(json.dumps(told, ensure_ascii=False) + "\n", encoding="utf-8")
-    return concepts
 
 
-def read_map(collection: Collection) -> list[dict[str, Any]]:
+def read_map(collection: Collection) -> ConceptMap:
     """The map of a collection; `ValueError` if there is none, or it is of other rows."""
-    file = collection.folder / "index" / "map.json"
-    told = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    file, record = _paths(collection)
+    told = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
     if (told.get("format"), told.get("order")) != (FORMAT, collection.order):
         raise ValueError("there is no map of the collection as it is now; build it: unseen explore DATA --build")
-    return told["concepts"]
-
-
-def layout(centres: FloatArray, seed: int = 0) -> NDArray[np.float64]:
-    """Places (m, 2) in [-1, 1] of unit vectors (m, d): t-SNE from their principal plane; of few that plane."""
-    x = np.asarray(centres, dtype=np.float64)
-    if len(x) == 1:
-        return np.zeros((1, 2))
-    from sklearn.decomposition import PCA
-
-    places = np.zeros((len(x), 2))
-    plane = PCA(min(2, len(x), x.shape[1]), random_state=seed).fit_transform(x)
-    places[:, : plane.shape[1]] = plane
-    if len(x) >= 10:
-        from sklearn.manifold import TSNE
-
-        start = places / max(places[:, 0].std(), 1e-12) * 1e-4
-        with reproducible(seed):
-            places = TSNE(
-                perplexity=min(12.0, (len(x) - 1) / 3), init=start, metric="cosine", random_state=seed, max_iter=750
-            ).fit_transform(x.astype(np.float32))
-    places = places - (places.max(axis=0) + places.min(axis=0)) / 2
-    return places / np.maximum(np.abs(places).max(axis=0), 1e-12)
+    points = np.load(file, mmap_mode="r", allow_pickle=False) if file.is_file() else np.empty(0, POINT)
+    if points.dtype != POINT or points.shape != (len(collection),):
+        raise ValueError(f"{file.name} is damaged or of other rows; build the map again: unseen explore DATA --build")
+    return ConceptMap(tuple(Concept(**{**one, "words": tuple(one["words"])}) for one in told["concepts"]), points)
 
 
 def _words(
-    collection: Collection, rows: IntArray, similarity: FloatArray, owner: IntArray, parts: IntArray
+    collection: Collection, rows: IntArray, similarity: FloatArray, owner: IntArray, parts: int
 ) -> list[tuple[str, ...]]:
     """The words that are frequent in the captions nearest to a centre and rare in those of the others."""
     captions = collection.table(["text"])["text"].combine_chunks()
-    nearest = {}
-    for part in parts.tolist():
+    nearest = []
+    for part in range(parts):
         own = np.flatnonzero(owner == part)
         best = own[np.argsort(-similarity[own, part], kind="stable")[:NEAREST]]
-        texts = captions.take(rows[best]).to_pylist()
-        nearest[part] = [{word.lower() for word in _WORD.findall(text or "")} for text in texts]
-    everywhere = Counter(word for bags in nearest.values() for word in set().union(*bags))
-    named = []
-    for part in parts.tolist():
-        often = Counter(word for bag in nearest[part] for word in bag)
-        weight = {word: count * np.log((1 + len(parts)) / everywhere[word]) for word, count in often.items()}
-        named.append(tuple(sorted(weight, key=lambda word: (-weight[word], word))[:WORDS]))
-    return named
+        nearest.append([_bag(text) for text in captions.take(rows[best]).to_pylist()])
+    everywhere = Counter(word for bags in nearest for word in set().union(*bags))
+    return [_frequent(bags, everywhere, parts) for bags in nearest]
+
+
+def _bag(text: str | None) -> set[str]:
+    """The words of a caption, without those that name nothing."""
+    return {word for found in _WORD.findall(text or "") if (word := found.lower()) not in stop_words()}
+
+
+def _frequent(bags: Sequence[set[str]], everywhere: Counter[str], parts: int) -> tuple[str, ...]:
+    often = Counter(word for bag in bags for word in bag)
+    weight = {word: count * np.log((1 + parts) / everywhere[word]) for word, count in often.items()}
+    return tuple(sorted(weight, key=lambda word: (-weight[word], word))[:WORDS])

@@ -13,6 +13,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from unseen.curation.columns import Columns
+from unseen.curation.tags import Tags
 from unseen.curation.vectors import BoolArray
 from unseen.data.typing import FloatArray, IntArray
 
@@ -25,8 +26,11 @@ UNSAFE = 0.5
 COMPARED = 512
 """Results that are compared with all others at once."""
 
-MOST_VALUES = 50
-"""Values of a column of words up to which it is counted by value."""
+MOST_VALUES = 1_000
+"""Values of a column of words, the most frequent ones, that are counted; more are counted together."""
+
+LIKE_KEYS = 0.5
+"""Part of the rows up to which a column of more values than that may have different ones: above, it names rows."""
 
 BINS = 10
 
@@ -95,14 +99,29 @@ class Filters:
     ranges : mapping of column to (least, greatest)
         Of columns of numbers, such as ``{"width": (256, None)}``, ends included; None leaves an end open. Where a row
         has no number it is not found.
+    tags : sequence of str
+        Rows with one of them; "" stands for none.
+    safe : bool
+        Without what has `punsafe` above 0.5.
+    among : array (n,) of bools, optional
+        Rows chosen by hand, such as those inside a lasso.
     """
 
     values: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
     ranges: Mapping[str, tuple[float | None, float | None]] = dataclasses.field(default_factory=dict)
+    tags: Sequence[str] = ()
+    safe: bool = False
+    among: BoolArray | None = None
 
-    def mask(self, columns: Columns) -> BoolArray | None:
+    def mask(self, columns: Columns, tags: Tags | None = None) -> BoolArray | None:
         """Rows that pass, (n,), or None if all do; `ValueError` if a column is not there."""
-        passed: BoolArray | None = None
+        passed = self.among
+        if self.tags:
+            keep = np.zeros(len(columns), bool) if tags is None else tags.mask(self.tags)
+            passed = keep if passed is None else passed & keep
+        if self.safe:
+            keep = ~(columns.numbers("punsafe") > UNSAFE)
+            passed = keep if passed is None else passed & keep
         for name, allowed in self.values.items():
             words, codes = columns.values(name)
             keep = np.isin(np.array(words, dtype=object), list(allowed))[codes] if words else np.zeros(0, bool)
@@ -124,15 +143,16 @@ def _as(numbers: FloatArray, bound: float) -> Any:
         return numbers.dtype.type(bound)
 
 
-def facets(columns: Columns, within: BoolArray | None = None) -> dict[str, Any]:
-    """How often each value of a column occurs among the rows `within`: of few words by value, of numbers by range.
+def facets(columns: Columns, tags: Tags, within: BoolArray | None = None) -> dict[str, Any]:
+    """How often each value of a column occurs among the rows `within`: words by value, numbers by range; and each tag.
 
     Returns
     -------
     dict
-        ``{"rows": n, "words": {column: [[value, count], ...]}, "numbers": {column: {"edges", "counts", "missing"}}}``,
-        frequent values first. A column that is the same everywhere
-        is left out. Edges are those of all rows, so that counts of two filters can be compared.
+        ``{"rows": n, "tags": [[tag, count], ...], "untagged": n, "words": {column: [[value, count], ...]},
+        "numbers": {column: {"edges", "counts", "missing"}}}``, frequent values first. A column that is the same
+        everywhere, or another for most rows, is left out. Edges are those of all rows, so that counts of two filters
+        can be compared.
     """
     words: dict[str, Any] = {}
     numbers: dict[str, Any] = {}
@@ -142,11 +162,18 @@ def facets(columns: Columns, within: BoolArray | None = None) -> dict[str, Any]:
             numbers[name] = told
     for name in columns.words:
         values, codes = columns.values(name)
-        if 1 < len(values) <= MOST_VALUES:
+        if 1 < len(values) <= max(50, LIKE_KEYS * len(columns)):
             counts = np.bincount(codes if within is None else codes[within], minlength=len(values)).tolist()
-            words[name] = [[value, count] for value, count in zip(values, counts)]
+            words[name] = [[value, count] for value, count in zip(values[:MOST_VALUES], counts)]
     rows = len(columns) if within is None else int(np.count_nonzero(within))
-    return {"rows": rows, "words": words, "numbers": numbers}
+    none = tags.mask([""])
+    return {
+        "rows": rows,
+        "tags": tags.counts(within),
+        "untagged": int(np.count_nonzero(none if within is None else none & within)),
+        "words": words,
+        "numbers": numbers,
+    }
 
 
 def _histogram(numbers: FloatArray, within: BoolArray | None) -> dict[str, Any] | None:

@@ -15,10 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.curation.collection import Collection, Side
-from unseen.curation.columns import Columns, open_columns
+from unseen.curation.columns import Columns, caption_lengths, open_columns
+from unseen.curation.concept_map import ConceptMap, read_map
 from unseen.curation.index import Index, open_index
 from unseen.curation.results import NEAR_DUPLICATE, UNSAFE, Filters, facets, near_duplicates, steered, unit
 from unseen.curation.retrieval_encoders import QueryEncoders
+from unseen.curation.tags import Tags
 from unseen.curation.vectors import BoolArray
 from unseen.data.typing import FloatArray, IntArray
 
@@ -154,6 +156,7 @@ class RetrievalService:
             raise ValueError(f"{collection.folder.name} has no index; build one: unseen explore DATA --build")
         self.collection, self.indices, self.violence = collection, dict(indices), violence
         self.stale = dict(stale or {})
+        self.no_map = ""
         self.encoders = QueryEncoders(collection, encoder)
 
     @classmethod
@@ -184,8 +187,61 @@ class RetrievalService:
 
     @cached_property
     def columns(self) -> Columns:
-        """What is said of every pair."""
-        return open_columns(self.collection)
+        """What is said of every pair, with the length of its caption and, by the map, what is most alike."""
+        columns = open_columns(self.collection)
+        derived = {"caption_length": caption_lengths(columns)}
+        if self.map is not None:
+            derived |= {
+                "nearest_cosine": self.map.points["nearest"].astype(np.float32),
+                "earlier_cosine": self.map.points["earlier"].astype(np.float32),
+            }
+        return dataclasses.replace(columns, derived=derived)
+
+    @cached_property
+    def map(self) -> ConceptMap | None:
+        """The map of the collection, if it was built of its rows."""
+        try:
+            return read_map(self.collection)
+        except ValueError as error:
+            self.no_map = str(error)
+            return None
+
+    @cached_property
+    def tags(self) -> Tags:
+        """The tags of the collection; `ValueError` if their file is damaged."""
+        return Tags(self.collection, self.columns)
+
+    def mask(self, filters: Filters) -> BoolArray | None:
+        """Rows that pass filters, (n,), or None if all do; `ValueError` if a column is not there."""
+        return filters.mask(self.columns, self.tags)
+
+    def browse(
+        self,
+        filters: Filters | None = None,
+        *,
+        first: int = 0,
+        most: int = 60,
+        sort: str | None = None,
+        descending: bool = True,
+    ) -> tuple[IntArray, int]:
+        """Rows that pass filters, in their order or by a column of numbers, and how many they are in all.
+
+        Parameters
+        ----------
+        filters : Filters, optional
+        first, most : int, >= 0
+            How many are skipped, and how many are given at most.
+        sort : str, optional
+            A column of numbers; rows without one come last.
+        descending : bool
+            Whether the greatest comes first.
+        """
+        within = None if filters is None else self.mask(filters)
+        rows = np.arange(len(self)) if within is None else np.flatnonzero(within)
+        if sort is not None:
+            numbers = self.columns.numbers(sort)[rows].astype(np.float64)
+            rows = rows[np.argsort(-numbers if descending else numbers, kind="stable")]
+        return rows[first : first + most], len(rows)
 
     @property
     def scores(self) -> tuple[str, ...]:
@@ -199,6 +255,7 @@ class RetrievalService:
         for name in self.columns.numeric:
             self.columns.numbers(name)
         self.facets()
+        self.browse()
         self.encoders.warm()
 
     # -- the query -----------------------------------------------------------------------------------------------
@@ -218,7 +275,7 @@ class RetrievalService:
             raise ValueError(f"near must lie in (0, 1]; got {query.near}")
         index = self.index(query.side)
         vector = self.vector(query)
-        within = query.filters.mask(self.columns)
+        within = self.mask(query.filters)
         similarity, rows = index.search(vector[None], query.k, within=within)
         found = rows[0] >= 0
         hits, removed = self._cleaned(index, rows[0][found], similarity[0][found], query)
@@ -235,7 +292,7 @@ class RetrievalService:
         if not -1 <= threshold <= 1:
             raise ValueError(f"threshold must lie in [-1, 1]; got {threshold}")
         index, vector = self.index(query.side), self.vector(query)
-        within = query.filters.mask(self.columns)
+        within = self.mask(query.filters)
         if len(self) <= EXACT_BELOW:
             similarity, rows = index.vectors.above(vector, threshold, within=within)
         else:
@@ -293,7 +350,7 @@ class RetrievalService:
 
     def facets(self, filters: Filters | None = None) -> dict[str, Any]:
         """Counts of values and ranges among the rows that pass filters."""
-        return facets(self.columns, None if filters is None else filters.mask(self.columns))
+        return facets(self.columns, self.tags, None if filters is None else self.mask(filters))
 
     @cached_property
     def ratings(self) -> dict[int, NDArray[np.float32]]:

@@ -32,6 +32,8 @@ def read_classes(path: str | os.PathLike[str]) -> ClassSpace:
         identifier in a taxonomy, such as ``shark.n.01`` or ImageNet's ``n01494475``) and one column per attribute; for
         classes that are pairs of two words, the columns ``attribute`` and ``object`` instead; or a JSON file with a
         list of such records, or a mapping from name to record or description; or a TXT file with a name in each line.
+        A description in JSON may be a list of sentences. Rows of a table that have one name and differ in nothing but
+        the description are one class with several sentences.
 
     Returns
     -------
@@ -60,6 +62,7 @@ def read_classes(path: str | os.PathLike[str]) -> ClassSpace:
     key = find_column(headers, None, "name", ("name", "class", "label"))
     if key is None:
         raise ValueError(f"{file}: there is no column 'name'. The columns are: {', '.join(headers)}")
+    records = _gathered(records, key, headers)
     names = tuple(_text(record.get(key)) for record in records)
     for row, name in enumerate(names):
         if not name:
@@ -70,13 +73,34 @@ def read_classes(path: str | os.PathLike[str]) -> ClassSpace:
     attributes = [header for header in headers if header != key and header.casefold() not in _RESERVED]
     space = ClassSpace(
         names=names,
-        descriptions=_column(records, folded.get("description")),
+        descriptions=_described(records, folded.get("description")),
         attributes=_numbers(records, names, attributes, file) if attributes else None,
         attribute_names=tuple(attributes) or None,
         concepts=_column(records, folded.get("concept")),
     )
     parents = _column(records, folded.get("parent"))
     return space if parents is None else space.replace(metric=_tree(names, parents, file))
+
+
+def _gathered(records: list[dict[str, Any]], key: str, headers: Sequence[str]) -> list[dict[str, Any]]:
+    """Records of one name that differ in their descriptions alone as one, with all sentences."""
+    told = next((header for header in headers if header.casefold() == "description"), None)
+    if told is None:
+        return records
+    found: dict[str, dict[str, Any]] = {}
+    kept: list[dict[str, Any]] = []
+    for record in records:
+        name, first = _text(record.get(key)), found.get(_text(record.get(key)))
+        others = {header: value for header, value in record.items() if header != told}
+        said = _several(record.get(told))
+        if not name or first is None or not said or others != {h: v for h, v in first.items() if h != told}:
+            kept.append(record)
+            found.setdefault(name, record)
+        elif said not in (lines := _several(first.get(told)).splitlines()):
+            first[told] = [*lines, said]
+        else:
+            kept.append(record)  # the same row twice is a mistake, which is told
+    return kept
 
 
 def class_space(classes: Any) -> ClassSpace | None:
@@ -199,9 +223,20 @@ def _text(value: Any) -> str:
     return "" if value is None else unicodedata.normalize("NFC", str(value)).strip()
 
 
+def _several(value: Any) -> str:
+    """A description; of a list of sentences each in a line of its own."""
+    return "\n".join(filter(None, map(_text, value))) if isinstance(value, (list, tuple)) else _text(value)
+
+
 def _column(records: Sequence[Mapping[str, Any]], key: str | None) -> tuple[str, ...] | None:
     """A column of texts; None where it is absent or empty throughout."""
     texts = tuple(_text(record.get(key)) for record in records) if key else ()
+    return texts if any(texts) else None
+
+
+def _described(records: Sequence[Mapping[str, Any]], key: str | None) -> tuple[str, ...] | None:
+    """The descriptions, of one sentence or of several."""
+    texts = tuple(_several(record.get(key)) for record in records) if key else ()
     return texts if any(texts) else None
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.data.domain import Domain
+from unseen.data.decoded import once
+from unseen.data.domain import Domain, Lazy
 from unseen.data.rows import finite_rows, unit_rows
 from unseen.data.typing import FloatArray
 
@@ -173,18 +176,34 @@ def difference_hash(domain: Domain) -> NDArray[np.uint64]:
 
 def _looks(domain: Domain) -> tuple[FloatArray, NDArray[np.uint8]]:
     """Signs of the brightness steps, (n, 64) in {-1, 1}, and the shrunken pictures, (n, 32 * 32 * 3)."""
-    from PIL import Image
-
     if domain.kind != "image":
         raise TypeError(f"{domain.name} holds {domain.kind}, not pictures")
     steps = np.empty((len(domain), 8, 8), dtype=np.float32)
     small = np.empty((len(domain), _SIDE * _SIDE * 3), dtype=np.uint8)
-    for i, sample in enumerate(domain.x):
-        image = Image.fromarray(sample).convert("RGB") if isinstance(sample, np.ndarray) else sample
-        grey = np.asarray(image.convert("L").resize((9, 8), Image.Resampling.BOX), dtype=np.int16)
-        steps[i] = np.where(np.diff(grey, axis=1) > 0, 1, -1)
-        small[i] = np.asarray(image.resize((_SIDE, _SIDE), Image.Resampling.BOX)).reshape(-1)
+    for i in range(len(domain)):
+        steps[i], small[i] = look(domain, i, lambda i=i: domain.x[i])  # type: ignore[misc]
     return steps.reshape(-1, 64), small
+
+
+def look(domain: Domain, i: int, read: Callable[[], Any]) -> tuple[NDArray[np.int8], NDArray[np.uint8]]:
+    """Signs of a picture's brightness steps, (8, 8), and the picture shrunken, (32 * 32 * 3,); kept where it may be.
+
+    `read` gives the picture, if it is needed.
+    """
+    return once("look", partial(_digest_at, domain, i), lambda: _look(read()), lambda made: made[1].nbytes)
+
+
+def _look(sample: Any) -> tuple[NDArray[np.int8], NDArray[np.uint8]]:
+    from PIL import Image
+
+    image = Image.fromarray(sample).convert("RGB") if isinstance(sample, np.ndarray) else sample
+    grey = np.asarray(image.convert("L").resize((9, 8), Image.Resampling.BOX), dtype=np.int16)
+    signs = np.where(np.diff(grey, axis=1) > 0, 1, -1).astype(np.int8)
+    return signs, np.asarray(image.resize((_SIDE, _SIDE), Image.Resampling.BOX)).reshape(-1)
+
+
+def _digest_at(domain: Domain, i: int) -> str:
+    return str(domain.x.digest(i)) if isinstance(domain.x, Lazy) else str(domain.take([i]).digests()[0])
 
 
 def _products(a: FloatArray, b: FloatArray) -> Iterator[tuple[int, int, FloatArray]]:

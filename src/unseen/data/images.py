@@ -192,12 +192,31 @@ class _Files:
 
     fs: Any
     max_pixels: int
+    _digests: dict[str, tuple[tuple[int, int], str]] = dataclasses.field(default_factory=dict, compare=False)
 
     def read(self, path: str) -> Image:
         return self.decode((path, read_bytes(self.fs, path)))
 
     def digest(self, path: str) -> str:
-        return hashlib.sha256(read_bytes(self.fs, path)).hexdigest()
+        """Of a file on this machine that has not changed since, what was found before."""
+        stamp = self._stamp(path)
+        known = self._digests.get(path)
+        if known is None or stamp is None or known[0] != stamp:
+            found = hashlib.sha256(read_bytes(self.fs, path)).hexdigest()
+            if stamp is None:
+                return found
+            self._digests[path] = known = (stamp, found)
+        return known[1]
+
+    def _stamp(self, path: str) -> tuple[int, int] | None:
+        """Size and time of change; None where files are elsewhere."""
+        if "file" not in getattr(self.fs, "protocol", ()):
+            return None
+        try:
+            about = os.stat(path)  # noqa: PTH116
+        except OSError:
+            return None
+        return about.st_mtime_ns, about.st_size
 
     def decode(self, file: tuple[str, bytes]) -> Image:
         path, content = file

@@ -152,6 +152,41 @@ def read_pairs(
     return Pairs(domains[0], domains[1], ids=ids, columns=columns, name=title)
 
 
+CAPTIONED = {
+    "image": ("image", "picture", "img", "file", "filename", "filepath", "path"),
+    "text": ("text", "caption", "title", "description", "txt"),
+}
+"""Names by which the columns of pictures and of their captions are found."""
+
+
+def read_captioned(path: str | os.PathLike[str], *, image: str | None = None, text: str | None = None) -> Pairs:
+    """Pictures (left) and their captions (right) of a table, whose columns are found by name where none is told.
+
+    Raises
+    ------
+    ValueError
+        If no column has such a name, or the sides are no pictures and texts.
+    """
+    from unseen.data.loaders.common import locate
+    from unseen.data.loaders.table import read_frame
+
+    fs, file = locate(path)
+    columns = [str(column) for column in read_frame(fs, file, []).columns]
+    told = {"image": image, "text": text}
+    for side, names in CAPTIONED.items():
+        found = [column for name in names for column in columns if column.lower() == name]
+        if told[side] is None and not found:
+            raise ValueError(f"{side}: no column is called {' or '.join(names)}; name one of {', '.join(columns)}")
+        told[side] = told[side] or found[0]
+    pairs = read_pairs(path, left=str(told["image"]), right=str(told["text"]))
+    if pairs.left.kind != "image" or pairs.right.kind != "text":
+        raise ValueError(
+            f"pairs must be of pictures and texts; column {told['image']!r} holds {pairs.left.kind}, "
+            f"column {told['text']!r} {pairs.right.kind}"
+        )
+    return pairs
+
+
 def as_domain(pairs: Pairs, y: Any = None, *, task: str = "class") -> Domain:
     """The pairs as one domain whose samples are (left, right): what is graded as one thing.
 

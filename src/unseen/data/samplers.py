@@ -125,13 +125,13 @@ def paired_batches(
     passes = [batches(domain, size, augment=augment) for domain in (source, target)]
 
     def stream(run: Any) -> Iterator[Pair]:
-        yield from itertools.starmap(Pair, zip(*(_endless(one, run) for one in passes)))
+        yield from itertools.starmap(Pair, zip(*(endless(one, run) for one in passes)))
 
     return stream
 
 
-def _endless(one: Callable[[Any], Iterator[Batch]], run: Any) -> Iterator[Batch]:
-    """Pass after pass."""
+def endless(one: Callable[[Any], Iterator[Batch]], run: Any) -> Iterator[Batch]:
+    """Pass after pass of `batches`."""
     while True:
         yield from one(run)
 
@@ -259,5 +259,47 @@ def joint_batches(
             if augment is not None:
                 x = augment(x, run.generator)
             yield Batch(x, None if y is None else y[index], index)
+
+    return stream
+
+
+def class_batches(
+    domain: Domain,
+    size: int,
+    each: int,
+    *,
+    augment: Callable[[Tensor, torch.Generator], Tensor] | None = None,
+) -> Callable[[Any], Iterator[Batch]]:
+    """Like `batches`, but a batch is of `size` // `each` classes, with `each` samples of each.
+
+    Which classes come together is drawn anew; what is left of a class that `each` does not divide rests in this pass.
+    Of a class with fewer samples than `each` all stand in one batch.
+
+    Parameters
+    ----------
+    domain : Domain
+        With labels.
+    size, each : int
+        Samples in a batch, and of a class in it.
+    augment : callable (x, generator) -> x, optional
+        Changes the samples of a batch at random.
+    """
+    y = torch.as_tensor(domain.labels)
+    table = None if isinstance(domain.x, Lazy) else tensor(domain)
+    members = [torch.nonzero(y == label).flatten() for label in torch.unique(y)]
+    together = max(1, size // each)
+
+    def stream(run: Any) -> Iterator[Batch]:
+        pieces = []
+        for own in members:
+            shuffled = own[torch.randperm(len(own), generator=run.generator)]
+            pieces += [part for part in torch.split(shuffled, each) if len(part) == min(each, len(own))]
+        order = torch.randperm(len(pieces), generator=run.generator).tolist()
+        for start in range(0, max(len(pieces) - together, 0) + 1, together):
+            index = torch.cat([pieces[i] for i in order[start : start + together]])
+            x = tensor(domain, index.numpy()) if table is None else table[index]
+            if augment is not None:
+                x = augment(x, run.generator)
+            yield Batch(x, y[index], index)
 
     return stream

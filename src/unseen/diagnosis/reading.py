@@ -49,28 +49,31 @@ def read(figures: Mapping[str, Any]) -> tuple[Line, ...]:
 
 def _domains(auc: float) -> Line:
     if auc < SAME:
-        meaning = "No linear classifier tells the domains apart: there is little to adapt, source-only is hard to beat."
+        meaning = "Nothing tells source and target apart: there is little to adapt, doing nothing is hard to beat."
     elif auc < APART:
-        meaning = "The domains differ in part: expect source-only to lose something, and methods that align to help."
+        meaning = "They differ in part: a model of the source loses something, methods that align the two help."
     else:
         meaning = (
-            "Nearly every sample shows its domain. That alone does not say how much accuracy is lost; methods that use "
-            "samples of the target are worth their time."
+            "Nearly every sample shows which side it is of. That alone does not say how much accuracy is lost; methods "
+            "that use samples of the target are worth their time."
         )
-    return Line("domains told apart (AUC)", f"{auc:.2f}", meaning)
+    return Line("source and target told apart", f"{auc:.2f} (0.5: a guess, 1: always)", meaning)
 
 
 def _shares(shift: Mapping[str, Any] | None) -> list[Line]:
     if shift is None:
         return []
     found, chance = shift["total_variation"], shift["chance"]
-    value = f"{100 * found['mlls']:.0f} % by MLLS, {100 * found['bbse']:.0f} % by BBSE (chance: {100 * chance:.0f} %)"
+    value = (
+        f"{100 * found['mlls']:.0f} % by one estimate, {100 * found['bbse']:.0f} % by another (by chance alone: "
+        f"{100 * chance:.0f} %)"
+    )
     both = min(found["mlls"], found["bbse"]) > chance + SHIFTED
     if not both:
         meaning = "No sign that classes have other shares in the target than in the source."
     elif shift["remaining_auc"] < EXPLAINED:
         meaning = (
-            "Classes have other shares in the target, and with these shares the domains look alike: methods that push "
+            "Classes have other shares in the target, and with these shares the two look alike: methods that push "
             "towards equal shares (shot) can do harm."
         )
     else:
@@ -90,20 +93,23 @@ def _novel(share: float, auc: float) -> list[Line]:
 
 def _distances(distance: Mapping[str, float | None]) -> Line:
     domains, classes = distance["between_domains"], distance["between_classes"]
-    about, told = "distance, in spreads of a class", f"MMD {distance['mmd']:.3f}"
+    about, told = "distance, in widths of a class", f"MMD {distance['mmd']:.3f}"
     if domains is None or classes is None:
-        return Line(about, told, "No two classes have a spread to compare with.")
+        return Line(about, told, "No two classes have a width to compare with.")
     if domains >= FAR * classes:
-        meaning = "The mean moves by more than half of what tells classes apart: align first (standardize, coral)."
+        meaning = "The average moves by more than half of what tells classes apart: align first (standardize, coral)."
     else:
-        meaning = "The mean moves little beside what tells classes apart: aligning it alone will not do much."
-    return Line(about, f"{domains:.2f} between domains, {classes:.2f} between classes ({told})", meaning)
+        meaning = "The average moves little beside what tells classes apart: aligning it alone will not do much."
+    return Line(about, f"{domains:.2f} between source and target, {classes:.2f} between classes ({told})", meaning)
 
 
 def _consistency(found: Mapping[str, float]) -> Line:
-    value = f"{found['target']:.2f} in the target, {found['aligned']:.2f} aligned, {found['source']:.2f} in the source"
+    value = (
+        f"{100 * found['target']:.0f} % in the target, {100 * found['aligned']:.0f} % after aligning it, "
+        f"{100 * found['source']:.0f} % in the source"
+    )
     if found["aligned"] - found["target"] > WON_BACK:
-        meaning = "Alignment of means and deviations wins agreement back: standardize and coral are worth a try."
+        meaning = "Aligning averages and widths wins some back: standardize and coral are worth a try."
     elif found["source"] - max(found["target"], found["aligned"]) > LOST:
         meaning = (
             "Target samples fall between the classes of the source, and alignment does not mend it: methods that "
@@ -111,7 +117,7 @@ def _consistency(found: Mapping[str, float]) -> Line:
         )
     else:
         meaning = "Target samples fall into the neighbourhoods of single classes, as samples of the source do."
-    return Line("class consistency of neighbours", value, meaning)
+    return Line("neighbours of one class", value, meaning)
 
 
 def _duplicates(found: Mapping[str, int]) -> Line:

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import platform
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
@@ -24,9 +25,10 @@ from unseen.data.typing import IntArray, Kind
 from unseen.encoders import backends
 from unseen.encoders.backends import Backend, Precision
 from unseen.encoders.cache import FeatureStore, cache_root, written
-from unseen.encoders.reading import FLUSH, id_of, read_samples
+from unseen.encoders.reading import FLUSH, id_of, read_ready
 from unseen.encoders.regions import Regional
-from unseen.runtime import current, track
+from unseen.nn.lite0 import FEATURES
+from unseen.runtime import current, runtime, track
 from unseen.scale import Engine
 
 WEIGHTS = "weights.safetensors"
@@ -71,8 +73,9 @@ class Encoder:
     ----------
     name : str
         What `unseen.encoders.get` calls it; never a path.
-    module : nn.Module
-        The network, from a preprocessed batch to features (b, d). Frozen; methods that train it copy it.
+    module : nn.Module, or callable () -> nn.Module
+        The network, from a preprocessed batch to features (b, d). Frozen; methods that train it copy it. A callable is
+        asked when somebody wants to train or to carry the network, which `runs` then need not wait for.
     preprocess : Preprocess
         From samples to batches.
     batch_size : int
@@ -88,13 +91,15 @@ class Encoder:
         Writes what is needed to build the encoder again into a folder; the state of `module` if absent.
     regions : Regional, optional
         `module` with the features of regions behind its own, in one row; `encode` then adds the column `regions`.
+    runs : nn.Module, optional
+        What encodes in the place of `module`: the same state and the same bits, sooner at hand.
     """
 
     def __init__(
         self,
         *,
         name: str,
-        module: nn.Module,
+        module: nn.Module | Callable[[], nn.Module],
         preprocess: Preprocess,
         batch_size: int = 32,
         precision: Precision = "auto",
@@ -102,10 +107,12 @@ class Encoder:
         identity: str | None = None,
         save: Callable[[Path], None] | None = None,
         regions: Regional | None = None,
+        runs: nn.Module | None = None,
     ) -> None:
         backends.check_precision(precision)
         self.name = name
-        self.module = module.eval().requires_grad_(False)
+        self._module = _frozen(module) if isinstance(module, nn.Module) else module
+        self.running: nn.Module = self.module if runs is None else _frozen(runs)
         self.preprocess = preprocess
         self.batch_size = batch_size
         self.precision: Precision = precision
@@ -113,9 +120,10 @@ class Encoder:
         self.regions = None if regions is None else regions.eval().requires_grad_(False)
         self.passing = False  # made for one domain: float32 by onnxruntime, and nothing of it is kept for later
         self._identity = identity
-        self._save = save or partial(save_state, self.module)
+        self._save = save or partial(save_state, self.running)
         self._runs: dict[tuple[Any, ...], backends.Run] = {}
-        self._alike: dict[tuple[Any, ...], bool] = {}
+        self._alike: dict[tuple[Any, ...], bool | None] = {}
+        self._asked = False
 
     def __getstate__(self) -> dict[str, Any]:
         """What travels to another process: all but the functions that were made for this one."""
@@ -123,6 +131,17 @@ class Encoder:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, {' or '.join(self.kinds)} to {self.dim} features)"
+
+    @property
+    def module(self) -> nn.Module:
+        """The network, from a preprocessed batch to features, (b, d)."""
+        if not isinstance(self._module, nn.Module):
+            self._module = _frozen(self._module())
+        return self._module
+
+    def replace_network(self, network: nn.Module) -> None:
+        """Put another network in the place of this one, as both `module` and what runs."""
+        self._module = self.running = network
 
     @property
     def kind(self) -> Kind:
@@ -136,9 +155,14 @@ class Encoder:
 
     @cached_property
     def dim(self) -> int:
-        """Number of features."""
+        """Number of features; of a network that does not tell it, what it makes of one sample."""
+        if parts := backends.lite0s(self.running):
+            return FEATURES * len(parts)
         with torch.inference_mode():
-            return int(self.module(self.example(None if self.local else 1)).shape[1])  # a file may fix its batch
+            try:
+                return int(self.running(self.example(1)).shape[1])
+            except Exception:  # a graph of the user may take a full batch alone, and says so in its own way
+                return int(self.running(self.example()).shape[1])
 
     @property
     def n_regions(self) -> int:
@@ -153,7 +177,7 @@ class Encoder:
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of name, weights and preprocessing: equal fingerprints give equal features."""
-        weights = self._identity or digest_state(self.module)
+        weights = self._identity or digest_state(self.running)
         spec = {"name": self.name, "weights": weights, "preprocess": self.preprocess.to_json()}
         return hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()
 
@@ -317,12 +341,35 @@ class Encoder:
         ]
         if len(pieces) == 1:
             pieces = [(pieces[0][0], self._fewest(len(positions), pieces[0][1], backend))]
+            features[pieces[0][0]] = self._alone(domain, positions, pieces[0], backend)
+            return self._checked(domain, positions, features)
+        full = pieces[0]
         at_once, threads = backends.streams(len(pieces))
         read = backends.prefetched(partial(self._batch, domain, positions), pieces, threads=1)
         made = backends.prefetched(partial(self._run, backend), read, at_once, threads=threads)
         with contextlib.closing(read), contextlib.closing(made):
-            for piece, _ in track(pieces, f"{self.name}: {domain.name}"):
+            for piece, _ in track(pieces, f"encoding {domain.name} by {self.name}"):
                 features[piece] = next(made)[: len(piece)].numpy()
+        self._checked(domain, positions, features)
+        if len(full[0]) == full[1]:
+            self._learn_fewest(domain, positions[full[0]], features[full[0]], backend)
+        return features
+
+    def _alone(
+        self, domain: Domain, positions: IntArray, piece: tuple[IntArray, int], backend: Backend
+    ) -> NDArray[np.float32]:
+        """The features of a single batch, on all threads of this one: another would meet fresh memory."""
+        before, (_, threads) = torch.get_num_threads(), backends.streams(1)
+        torch.set_num_threads(threads)
+        try:
+            with runtime(threads=threads):
+                made = self._run(backend, self._batch(domain, positions, piece))
+        finally:
+            torch.set_num_threads(before)
+        return made[: len(piece[0])].numpy()
+
+    def _checked(self, domain: Domain, positions: IntArray, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The features, if all of them are finite; a `ValueError` names a sample else."""
         if not np.isfinite(features).all():
             bad = positions[int(np.argwhere(~np.isfinite(features))[0, 0])]
             raise ValueError(
@@ -331,31 +378,56 @@ class Encoder:
         return features
 
     def _batch(self, domain: Domain, positions: IntArray, piece: tuple[IntArray, int]) -> Tensor:
-        return self.batch(list(read_samples(domain, positions[piece[0]])), piece[1])
+        return self.batch(read_ready(domain, positions[piece[0]], self.preprocess), piece[1])
 
     def _rows(self, group: int) -> int:
         """Samples of a full batch of one group: fewer where each of them is long."""
         return max(1, self.batch_size * LONG // max(group, LONG))
 
     def _fewest(self, n: int, full: int, backend: Backend) -> int:
-        """Rows of a batch for n samples: few, if noise in a small batch gives the bits that it gives in a full one."""
-        if type(self) is not Encoder or self.local or self.kind != "image":
+        """Rows of a batch for n samples: few, where a small batch is known to give the bits of a full one."""
+        rows = next((rows for rows in FEW if n <= rows < full), full)
+        if rows == full or not self._may_shrink:
             return full
-        threads = backends.threads()
-        for rows in FEW:
-            if not n <= rows < full:
-                continue
-            key = (backend, current().device, threads, rows, full)
-            if key not in self._alike:
-                noise = torch.randn(self.example().shape, generator=torch.Generator().manual_seed(0))
-                noise = noise.contiguous(memory_format=torch.channels_last)
-                whole, part = backends.prefetched(
-                    partial(self._run, backend), (noise, noise[:rows]), 1, threads=threads
-                )
-                self._alike[key] = torch.equal(whole[:rows], part)
-            if self._alike[key]:
-                return rows
-        return full
+        if backend == "onnxruntime-fp32" and backends.lite0s(self.running):
+            return rows  # which computes picture by picture
+        key = self._key_alike(backend, rows, full)
+        if key not in self._alike:
+            self._alike[key] = alike(self.running, key)
+        if self._alike[key] is None and self._asked:  # asked again in one process: worth to know
+            noise = torch.randn(self.example().shape, generator=torch.Generator().manual_seed(0))
+            noise = noise.contiguous(memory_format=torch.channels_last)
+            whole, part = self._together(backend, noise, noise[:rows])
+            self._alike[key] = torch.equal(whole[:rows], part)
+            remember_alike(self.running, key, bool(self._alike[key]))
+        self._asked = True
+        return rows if self._alike[key] else full
+
+    def _learn_fewest(self, domain: Domain, positions: IntArray, known: NDArray[np.float32], backend: Backend) -> None:
+        """See once per machine, where a full batch is computed anyway, whether small ones give its bits."""
+        if not self._may_shrink or (backend == "onnxruntime-fp32" and backends.lite0s(self.running)):
+            return
+        keys = {rows: self._key_alike(backend, rows, len(positions)) for rows in FEW if rows < len(positions)}
+        asked = [rows for rows, key in keys.items() if self._alike.get(key) is None]
+        asked = [rows for rows in asked if alike(self.running, keys[rows]) is None]
+        if not asked:
+            return
+        batch = self.batch(read_ready(domain, positions[: max(asked)], self.preprocess), max(asked))
+        for rows, part in zip(asked, self._together(backend, *(batch[:rows] for rows in asked))):
+            self._alike[keys[rows]] = bool(np.array_equal(known[:rows], part.numpy()))
+            remember_alike(self.running, keys[rows], bool(self._alike[keys[rows]]))
+
+    @property
+    def _may_shrink(self) -> bool:
+        fixed = self.local and not self.passing  # a graph of the user may have a fixed batch
+        return type(self) is Encoder and not fixed and self.kind == "image" and self.regions is None
+
+    def _key_alike(self, backend: Backend, rows: int, full: int) -> tuple[Any, ...]:
+        return (backend, current().device, backends.threads(), rows, full)
+
+    def _together(self, backend: Backend, *batches: Tensor) -> list[Tensor]:
+        """Batches one after the other, each on all threads, as a single one is computed."""
+        return list(backends.prefetched(partial(self._run, backend), batches, 1, threads=backends.threads()))
 
     def _run(self, backend: Backend, batch: Tensor) -> Tensor:
         key: tuple[Any, ...] = (backend, current().device)
@@ -367,8 +439,12 @@ class Encoder:
         return self._runs[key](batch)
 
     def _prepare(self, backend: Backend, batch: Tensor) -> backends.Run:
-        network = self.module if self.regions is None else self.regions
+        network = self.running if self.regions is None else self.regions
         return backends.prepare(backend, network, batch, None if self.passing else self.fingerprint)
+
+
+def _frozen(network: nn.Module) -> nn.Module:
+    return network.eval().requires_grad_(False)
 
 
 def save_state(module: nn.Module, folder: Path) -> None:
@@ -395,6 +471,35 @@ def digest_state(module: nn.Module) -> str:
         digest.update(f"{name}{tensor.dtype}{tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()
+
+
+def alike(network: nn.Module, key: tuple[Any, ...]) -> bool | None:
+    """What an earlier process saw of small batches in a network of this form on this machine; None if nobody did."""
+    try:
+        return {"1": True, "0": False}.get(_place(network, key).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def remember_alike(network: nn.Module, key: tuple[Any, ...], value: bool) -> None:
+    """Keep it for later processes, if the cache can be written."""
+    with contextlib.suppress(OSError), written(_place(network, key)) as temporary:
+        temporary.write_text(str(int(value)), encoding="utf-8")
+
+
+def _place(network: nn.Module, key: tuple[Any, ...]) -> Path:
+    """Kernels are chosen by shapes, processor and version: weights do not enter."""
+    shapes = [(name, tuple(tensor.shape)) for name, tensor in network.state_dict().items()]
+    told = json.dumps([shapes, key, torch.__version__, torch.backends.cpu.get_cpu_capability(), processor()])
+    return cache_root() / "batches" / hashlib.sha256(told.encode()).hexdigest()[:32]
+
+
+def processor() -> str:
+    """Model of the processor, as far as the system tells it."""
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    return platform.processor()
 
 
 def _advice(kind: str) -> str:

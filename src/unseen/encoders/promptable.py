@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -17,7 +17,7 @@ from unseen.encoders.lite_clip import ConSE, conse
 from unseen.encoders.text import MeanPooled, TextPreprocess
 from unseen.encoders.two_tower import TwoTowerEncoder
 from unseen.nn.build import builder
-from unseen.nn.layer_statistics import reader_of
+from unseen.nn.layer_statistics import reader_of, row_reader
 from unseen.nn.prompting import CausalText, PromptableText, PromptableTowers, pooled_text_of
 
 
@@ -36,12 +36,46 @@ def promptable(encoder: Encoder) -> PromptableTowers:
     encoder = two_towers(encoder)
     network = image_network(encoder)
     image = reader_of(network, layer_names(network), encoder.image.example()[:1])
-    tokens = encoder.text.preprocess
+    return PromptableTowers(image, text_network(encoder), encoder.logit_scale, tokenizer_of(encoder.text))
+
+
+def shared_space(encoder: Encoder) -> PromptableTowers:
+    """The towers of a two-tower encoder for features of its shared space, which it has read before.
+
+    There are no layers to read: what stands for a picture is its vector. Texts are read, and prompted by vectors, as by
+    `promptable`.
+
+    Raises
+    ------
+    TypeError
+        If it has no two towers.
+    ValueError
+        If its text tower takes no prompts of vectors.
+    """
+    from unseen.encoders.trainable import EncodedTexts
+
+    encoder = two_towers(encoder)
+    towers = PromptableTowers(
+        row_reader((), encoder.dim), text_network(encoder), encoder.logit_scale, tokenizer_of(encoder.text)
+    )
+    towers.reader = EncodedTexts(encoder.name)
+    towers.reader.encoder = encoder
+    return towers
+
+
+def takes_prompts(encoder: TwoTowerEncoder) -> bool:
+    """Whether its text tower takes prompts of vectors, such as CLIP's and MiniLM do."""
+    text, tokens = encoder.text.module, encoder.text.preprocess
+    pieces = isinstance(text, MeanPooled) and isinstance(tokens, TextPreprocess)
+    return pieces or (isinstance(text, ClipTextTower) and isinstance(tokens, ClipTokens))
+
+
+def tokenizer_of(text: Encoder) -> Callable[[Sequence[str]], list[list[int]]]:
+    """From texts to the numbers of their tokens, without padding, as an encoder of texts reads them."""
+    tokens = text.preprocess
     if isinstance(tokens, TextPreprocess):
-        tokenize = partial(_piece_numbers, copy.deepcopy(tokens))
-    else:
-        tokenize = partial(_clip_numbers, tokens.tokenizer)  # type: ignore[attr-defined]
-    return PromptableTowers(image, text_network(encoder), encoder.logit_scale, tokenize)
+        return partial(_piece_numbers, copy.deepcopy(tokens))
+    return partial(_clip_numbers, tokens.tokenizer)  # type: ignore[attr-defined]
 
 
 def two_towers(encoder: Encoder) -> TwoTowerEncoder:

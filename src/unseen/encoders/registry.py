@@ -106,6 +106,13 @@ SCHEMES: Mapping[str, Scheme] = {
         ("open_clip",),
         "'unseen[hub]'",
     ),
+    "towers": Scheme(
+        "towers:<folder>",
+        ("image", "text"),
+        "two towers that `unseen shrink` made, from its folder",
+        "towers:build_towers",
+        _PICTURE,
+    ),
     "sentence-transformers": Scheme(
         "sentence-transformers:<folder or hub name>",
         ("text",),
@@ -144,7 +151,7 @@ def _foreign(name: str) -> Scheme:
     return scheme
 
 
-LOCAL_FILES = {"onnx", "torchscript"}
+LOCAL_FILES = {"onnx", "torchscript", "towers"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -116,6 +116,16 @@ class EncodedTexts:
             self.encoder = get(self.name, precision="fp32")
         return torch.from_numpy(self.encoder.encode(Domain(x=list(texts), kind="text", name="texts")).x)
 
+    def cuts(self, texts: Sequence[str]) -> list[bool]:
+        """Which texts are longer than the encoder reads, as far as its tokenizer tells."""
+        if self.encoder is None:
+            self.encoder = get(self.name, precision="fp32")
+        tower = getattr(self.encoder, "text", self.encoder)
+        tokens = tower.preprocess
+        if isinstance(tokens, TextPreprocess):
+            return WordPieces(tokens.tokenizer.backend_tokenizer.to_str(), tokens.limit).cuts(texts)
+        return _numbers(self.encoder).cuts(texts) if isinstance(self.encoder, TwoTowerEncoder) else [False] * len(texts)  # type: ignore[attr-defined]
+
     def noise(self, n: int, length: int, generator: torch.Generator | None = None) -> Float[Tensor, "n d"]:
         """Random unit vectors."""
         width = self(["a"]).shape[1]
@@ -127,6 +137,10 @@ class EncodedTexts:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> EncodedTexts:
         return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What travels to another process: the name, by which the encoder is had there."""
+        return {"name": self.name, "encoder": None}
 
 
 def _numbers(encoder: TwoTowerEncoder) -> TextReader:

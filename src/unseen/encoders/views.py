@@ -15,10 +15,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from unseen.data.domain import Domain
-from unseen.encoders.backends import prefetched
+from unseen.encoders.backends import lite0s, prefetched
 from unseen.encoders.base import Encoder
 from unseen.encoders.cache import written
-from unseen.encoders.reading import read_samples
+from unseen.encoders.reading import read_ready
 from unseen.encoders.registry import Request, build
 from unseen.nn.bn_statistics import batch_norms
 from unseen.nn.state import digest
@@ -38,7 +38,7 @@ def has_second_view(encoder: Encoder | None) -> bool:
 
 
 def _layers(encoder: Encoder) -> dict[str, nn.Module]:
-    return batch_norms(encoder.module)
+    return batch_norms(encoder.running)
 
 
 def with_statistics_of(domain: Domain, encoder: Encoder) -> Encoder:
@@ -77,15 +77,15 @@ def with_statistics_of(domain: Domain, encoder: Encoder) -> Encoder:
         layer.momentum = None  # type: ignore[assignment]  # a plain average over batches
         layer.train()
     device = torch.device(current().device)
-    network = adapted.module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = adapted.running.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     order = domain.canonical_order()[:ENOUGH]
     starts = range(0, max(len(order) - BATCH // 2, 1), BATCH)  # what is left over is half a batch or more
     pieces = [order[start : start + BATCH] for start in starts]
-    read = prefetched(lambda rows: encoder.preprocess(list(read_samples(domain, rows))), pieces, threads=1)
+    read = prefetched(lambda rows: encoder.preprocess(read_ready(domain, rows, encoder.preprocess)), pieces, threads=1)
     with contextlib.closing(read), torch.no_grad():
-        for _ in track(pieces, f"statistics of {domain.name}"):
+        for _ in track(pieces, f"second look at {domain.name}"):
             network(next(read).to(device, memory_format=torch.channels_last))
-    adapted.module = network.cpu()
+    adapted.replace_network(network.cpu())
     for layer in layers:
         layer.eval()
     return adapted
@@ -97,6 +97,11 @@ class Views(nn.Module):
     def __init__(self, plain: nn.Module, adapted: nn.Module) -> None:
         super().__init__()
         self.plain, self.adapted = plain, adapted
+
+    @property
+    def views(self) -> tuple[nn.Module, nn.Module]:
+        """Both networks."""
+        return self.plain, self.adapted
 
     def forward(self, batch: Tensor) -> Tensor:
         """Features of both views."""
@@ -114,9 +119,9 @@ def both_views(plain: Encoder, adapted: Encoder) -> Encoder:
         if plain.local:
             plain.save_weights(folder / "plain")
 
-    return Encoder(
+    both = Encoder(
         name=f"views:{plain.name}",
-        module=Views(plain.module, adapted.module),
+        module=Views(plain.running, adapted.running),
         preprocess=plain.preprocess,
         batch_size=plain.batch_size,
         precision="fp32",
@@ -124,6 +129,8 @@ def both_views(plain: Encoder, adapted: Encoder) -> Encoder:
         identity=plain.fingerprint + digest(state),
         save=save,
     )
+    both.passing = bool(lite0s(both.running))  # by onnxruntime, as the second view was made when the model was fitted
+    return both
 
 
 def _statistics(encoder: Encoder) -> dict[str, Tensor]:
@@ -145,10 +152,11 @@ def build_views(request: Request) -> Encoder:
     adapted = copy.deepcopy(plain)
     adapted.__dict__.pop("fingerprint", None)
     adapted.local, adapted._identity, adapted.precision = True, None, "fp32"
+    adapted.replace_network(adapted.running)
     state = load_file(request.folder / STATISTICS)
     for name, own in _statistics(adapted).items():
         if name not in state or state[name].shape != own.shape:
             raise ValueError(f"{STATISTICS} does not fit the encoder: {name}")
         layer, _, part = name.rpartition(".")
-        getattr(adapted.module.get_submodule(layer), part).copy_(state[name])
+        getattr(adapted.running.get_submodule(layer), part).copy_(state[name])
     return both_views(plain, adapted)

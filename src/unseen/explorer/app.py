@@ -1,18 +1,18 @@
-"""The HTTP application: the page, searches, rows, pictures, counts, exports, the map."""
+"""The HTTP application: the page, searches, rows, pictures, counts, tags, exports, the map."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
+import dataclasses
 import hashlib
 import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-import pydantic
+import numpy as np
 from fastapi import FastAPI, HTTPException, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response
@@ -22,22 +22,25 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from unseen.curation.collection import suffix_of
-from unseen.curation.concept_map import read_map
 from unseen.curation.export import SUFFIXES, export_subset
-from unseen.curation.retrieval import RetrievalService
+from unseen.curation.retrieval import Results, RetrievalService
 from unseen.data.images import MAX_PIXELS, decode, thumbnail
 from unseen.explorer.guard import Guard
 from unseen.explorer.messages import (
     MOST_ROWS,
+    BrowseMessage,
     ExportMessage,
     FilterMessage,
     QueryMessage,
     RowsMessage,
-    plain,
+    TagMessage,
+    row_of,
     told,
 )
-from unseen.explorer.metrics import PATHS, Metrics
+from unseen.explorer.metrics import PATHS, SCRIPTS, Metrics
+from unseen.explorer.points import colours, passing, places
 from unseen.explorer.room import Room
+from unseen.report.pages import stylesheet
 from unseen.serving.app import LOCAL
 from unseen.serving.limits import Limits
 from unseen.serving.metrics import Measured
@@ -46,8 +49,8 @@ FOLDER = Path(__file__).parent
 
 FILES = {
     "/": ("page.html", "text/html"),
-    "/app.js": ("page.js", "text/javascript"),
     "/style.css": ("page.css", "text/css"),
+    **{f"/{name}.js": (f"{name}.js", "text/javascript") for name in SCRIPTS},
 }
 """The page: no other file of this machine is served."""
 
@@ -64,6 +67,9 @@ MOST_BYTES = 2 * 2**30
 """Bytes of pictures in one export."""
 
 KEPT_PICTURES = 2_000
+
+KEPT = "private, no-cache"
+"""A browser keeps it, and asks whether it is still so: rows can become others."""
 
 T = TypeVar("T")
 
@@ -135,24 +141,31 @@ def create_app(
 
     @app.post("/api/knn", summary="Search")
     async def knn(message: QueryMessage) -> dict[str, Any]:
-        results = await work(lambda: service.search(message.query(limits.pixels)), decodes=bool(message.images))
+        def found() -> tuple[Results, list[list[str]]]:
+            results = service.search(message.query(limits.pixels, len(service)))
+            return results, service.tags.of(results.rows)
+
+        results, tags = await work(found, decodes=bool(message.images))
         metrics.search.observe(results.seconds)
         metrics.hits.inc(len(results.hits))
         for why, count in results.removed.items():
             metrics.removed.labels(why).inc(count)
-        return told(results)
+        return told(results, tags)
 
     @app.post("/api/metadata", summary="What the collection says of rows")
     async def metadata(message: RowsMessage) -> dict[str, Any]:
-        rows = await work(service.metadata, message.rows)
-        return {"rows": [{"row": row, "columns": plain(one)} for row, one in zip(message.rows, rows)]}
+        return {"rows": await work(_rows, service, message.rows)}
+
+    @app.post("/api/browse", summary="Rows that pass filters, some at a time")
+    async def browse(message: BrowseMessage) -> dict[str, Any]:
+        return await work(_browsed, service, message)
 
     @app.get("/api/picture/{row}", summary="A picture, small, or its file as it was kept", response_class=Response)
     async def picture(
         request: Request, row: int, side: Annotated[int | None, Query(ge=SIDES[0], le=SIDES[1])] = None
     ) -> Response:
         tag = f'"{edition}-{row}-{side or 0}"'
-        kept = {"cache-control": "private, no-cache", "etag": tag}  # kept, but asked for: rows can become others
+        kept = {"cache-control": KEPT, "etag": tag}
         if 0 <= row < len(service) and request.headers.get("if-none-match") == tag:
             return Response(status_code=304, headers=kept)
         if side is not None:
@@ -161,13 +174,21 @@ def create_app(
         kind = {"jpg": "jpeg"}.get(suffix := suffix_of(content), suffix)
         return Response(content, media_type=f"image/{kind}", headers=kept)
 
-    @app.get("/api/facets", summary="Counts of the rows that pass filters")
-    async def facets(filters: Annotated[str, Query(max_length=10_000, description="JSON")] = "{}") -> dict[str, Any]:
-        try:
-            message = FilterMessage.model_validate_json(filters)
-        except pydantic.ValidationError as error:
-            raise HTTPException(422, f"filters: {error.errors()[0]['msg']}") from error
-        return await work(service.facets, message.filters())
+    @app.post("/api/facets", summary="Counts of the rows that pass filters")
+    async def facets(message: FilterMessage) -> dict[str, Any]:
+        return await work(lambda: service.facets(message.filters(len(service))))
+
+    @app.post("/api/passing", summary="Which rows pass filters, a bit each", response_class=Response)
+    async def passes(message: FilterMessage) -> Response:
+        return _bytes(await work(lambda: passing(service, message.filters(len(service)))))
+
+    @app.get("/api/tags", summary="The tags and how many pairs have each")
+    async def tags() -> dict[str, Any]:
+        return {"tags": await work(lambda: service.tags.counts())}
+
+    @app.post("/api/tags", summary="Put a tag on rows, or take it off")
+    async def tag(message: TagMessage) -> dict[str, Any]:
+        return await work(_tagged, service, message)
 
     @app.post("/api/export", summary="A selection as a file", response_class=FileResponse)
     async def export(message: ExportMessage) -> FileResponse:
@@ -184,10 +205,21 @@ def create_app(
 
     @app.get("/api/map", summary="Groups of pairs on a plane")
     async def concepts() -> dict[str, Any]:
-        try:
-            return {"concepts": await asyncio.to_thread(read_map, service.collection)}
-        except ValueError as error:
-            raise HTTPException(404, str(error)) from error
+        drawn = await work(lambda: service.map)
+        if drawn is None:
+            raise HTTPException(404, service.no_map)
+        return {"concepts": [dataclasses.asdict(concept) for concept in drawn.concepts]}
+
+    @app.get("/api/points", summary="Where every pair lies on it, as bytes", response_class=Response)
+    async def points(request: Request) -> Response:
+        tag = f'"{edition}-points"'
+        if request.headers.get("if-none-match") == tag:
+            return Response(status_code=304, headers={"etag": tag, "cache-control": KEPT})
+        return _bytes(await work(places, service), {"etag": tag, "cache-control": KEPT})
+
+    @app.get("/api/colours", summary="What every pair is coloured by, as bytes", response_class=Response)
+    async def coloured(by: Annotated[str, Query(max_length=200)] = "group") -> Response:
+        return _bytes(await work(colours, service, by))
 
     guarded: Any = app
     if token is None:
@@ -218,8 +250,43 @@ def _about(service: RetrievalService, title: str) -> dict[str, Any]:
         },
         "languages": {"tower": service.encoders.other.get("name"), "why_not": service.encoders.other_reason},
         "stale": dict(service.stale),
+        "map": service.map is not None,
         "most": {"hits": 1_000, "rows": MOST_ROWS},
     }
+
+
+def _rows(service: RetrievalService, rows: Sequence[int]) -> list[dict[str, Any]]:
+    """What the collection says of rows, and their tags."""
+    return [row_of(row, *rest) for row, *rest in zip(rows, service.metadata(rows), service.tags.of(rows))]
+
+
+def _browsed(service: RetrievalService, message: BrowseMessage) -> dict[str, Any]:
+    filters = message.filters.filters(len(service))
+    rows, allowed = service.browse(
+        filters,
+        first=message.first,
+        most=message.most,
+        sort=message.sort,
+        descending=message.descending,
+    )
+    return {"rows": _rows(service, rows.tolist()), "allowed": allowed}
+
+
+def _tagged(service: RetrievalService, message: TagMessage) -> dict[str, Any]:
+    """Put a tag on, or take it off; what could not be written is told, and then nothing has changed."""
+    rows: Any = message.rows
+    if message.filters is not None:
+        within = service.mask(message.filters.filters(len(service)))
+        rows = np.ones(len(service), bool) if within is None else within
+    try:
+        changed = (service.tags.add if message.on else service.tags.remove)(message.tag, rows)
+    except OSError as error:
+        raise HTTPException(507, f"the tags could not be written: {error.strerror or error}") from error
+    return {"changed": changed, "tags": service.tags.counts()}
+
+
+def _bytes(content: bytes, headers: dict[str, str] | None = None) -> Response:
+    return Response(content, media_type="application/octet-stream", headers=headers)
 
 
 def _steers(service: RetrievalService) -> bool:
@@ -230,15 +297,17 @@ def _exported(service: RetrievalService, message: ExportMessage, max_pixels: int
     """Write a selection into a file of its own; how many rows it has, and how many were found."""
     similarity: Any = None
     rows: Any = message.rows
+    if message.filters is not None:
+        rows, _ = service.browse(message.filters.filters(len(service)), most=len(service))
     if message.query is not None:
-        query = message.query.query(max_pixels)
+        query = message.query.query(max_pixels, len(service))
         if message.above is not None:
             similarity, rows = service.above(query, message.above)
         else:
             hits = service.search(query).hits
             rows, similarity = [hit.row for hit in hits], [hit.similarity for hit in hits]
-        if not len(rows):
-            raise ValueError("nothing was found, so nothing is written; lower `above` or loosen the filters")
+    if not len(rows):
+        raise ValueError("nothing was found, so nothing is written; lower `above` or loosen the filters")
     found = len(rows)
     rows, similarity = rows[:MOST_ROWS], None if similarity is None else similarity[:MOST_ROWS]
     if message.format == "webdataset" and (size := int(service.columns.sizes(rows).sum())) > MOST_BYTES:
@@ -260,8 +329,15 @@ def _forget(file: Path) -> None:
     file.parent.rmdir()
 
 
-async def _file(name: str, kind: str) -> FileResponse:
-    return FileResponse(FOLDER / name, media_type=kind)
+async def _file(name: str, kind: str) -> Response:
+    return Response(_content(name), media_type=kind, headers={"cache-control": "no-cache"})
+
+
+@cache
+def _content(name: str) -> str:
+    """A file of the page; its style begins with the look of all pages."""
+    file = FOLDER / name
+    return stylesheet(file) if name.endswith(".css") else file.read_text(encoding="utf-8")
 
 
 async def _problem(_: Request, error: Exception) -> JSONResponse:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -65,6 +64,7 @@ class ExplorerClient:
         k: int = 40,
         values: Mapping[str, Sequence[str]] | None = None,
         ranges: Mapping[str, tuple[float | None, float | None]] | None = None,
+        tags: Sequence[str] = (),
         **more: Any,
     ) -> dict[str, Any]:
         """The results of a query: `hits`, the nearest first, what was `removed`, how many rows were `allowed`.
@@ -77,7 +77,7 @@ class ExplorerClient:
         rows : sequence of int
         index : {"image", "text"}
         k : int in [1, 1000]
-        values, ranges
+        values, ranges, tags
             Filters, as `unseen.curation.results.Filters` has them.
         **more
             `deduplicate`, `near`, `safe`, `nonviolent`, `aesthetic` (a dictionary of `score` and `weight`).
@@ -89,7 +89,7 @@ class ExplorerClient:
         """
         message = self.message(
             texts=texts, images=images, embeddings=embeddings, rows=rows, index=index, k=k, values=values,
-            ranges=ranges, **more,
+            ranges=ranges, tags=tags, **more,
         )  # fmt: skip
         return self._json("POST", "/api/knn", json=message)
 
@@ -102,6 +102,7 @@ class ExplorerClient:
         rows: Any = (),
         values: Any = None,
         ranges: Any = None,
+        tags: Any = (),
         **more: Any,
     ) -> dict[str, Any]:
         """A query as JSON values, as `search` sends it."""
@@ -112,7 +113,7 @@ class ExplorerClient:
             "images": [{"base64": _base64(file), "weight": weight} for file, weight in files],
             "embeddings": [{"vector": [float(value) for value in one]} for one in embeddings],
             "rows": [{"row": int(row)} for row in rows],
-            "filters": {"values": dict(values or {}), "ranges": dict(ranges or {})},
+            "filters": _filters(values, ranges, tags),
             **more,
         }
 
@@ -124,16 +125,42 @@ class ExplorerClient:
         """The file of a picture, or a JPEG of at most `side` pixels."""
         return self._answer("GET", f"/api/picture/{int(row)}", params={} if side is None else {"side": side}).content
 
-    def facets(
-        self, *, values: Mapping[str, Any] | None = None, ranges: Mapping[str, Any] | None = None
+    def browse(
+        self,
+        *,
+        values: Mapping[str, Any] | None = None,
+        ranges: Mapping[str, Any] | None = None,
+        tags: Sequence[str] = (),
+        first: int = 0,
+        most: int = 60,
+        sort: str | None = None,
+        descending: bool = True,
     ) -> dict[str, Any]:
-        """Counts of values and ranges among the rows that pass filters."""
-        filters = json.dumps({"values": dict(values or {}), "ranges": dict(ranges or {})})
-        return self._json("GET", "/api/facets", params={"filters": filters})
+        """Rows that pass filters, `first` skipped and at most `most`, and how many are `allowed` in all."""
+        message = {"filters": _filters(values, ranges, tags), "first": first, "most": most}
+        return self._json("POST", "/api/browse", json={**message, "sort": sort, "descending": descending})
+
+    def facets(
+        self,
+        *,
+        values: Mapping[str, Any] | None = None,
+        ranges: Mapping[str, Any] | None = None,
+        tags: Sequence[str] = (),
+    ) -> dict[str, Any]:
+        """Counts of values, ranges and tags among the rows that pass filters."""
+        return self._json("POST", "/api/facets", json=_filters(values, ranges, tags))
 
     def map(self) -> list[dict[str, Any]]:
         """Groups of pairs on a plane with their words."""
         return self._json("GET", "/api/map")["concepts"]
+
+    def tags(self) -> dict[str, int]:
+        """The tags, and how many pairs have each."""
+        return dict(self._json("GET", "/api/tags")["tags"])
+
+    def tag(self, name: str, rows: Sequence[int], *, on: bool = True) -> int:
+        """Put a tag on rows, or take it off; how many were changed. It is saved beside the collection."""
+        return self._json("POST", "/api/tags", json={"tag": name, "rows": list(rows), "on": on})["changed"]
 
     def export(
         self,
@@ -142,8 +169,9 @@ class ExplorerClient:
         rows: Sequence[int] = (),
         query: Mapping[str, Any] | None = None,
         above: float | None = None,
+        tags: Sequence[str] = (),
     ) -> Path:
-        """Write rows, or what a query finds, into a file; its ending says the format (.parquet, .csv, .npy, .tar).
+        """Write rows, what a query finds, or what has a tag; the ending says the format (.parquet, .csv, .npy, .tar).
 
         Parameters
         ----------
@@ -153,8 +181,12 @@ class ExplorerClient:
             What `message` gives, instead of rows.
         above : float in [-1, 1], optional
             All that the query finds from this similarity on, instead of its k results.
+        tags : sequence of str
+            All rows with one of these tags, instead of rows or a query.
         """
         message = {"format": format_of(file), "rows": list(rows), "query": query, "above": above}
+        if tags:
+            message["filters"] = _filters(None, None, tags)
         asked = self._http.stream("POST", "/api/export", json=message)
         with replacing(file) as temporary, temporary.open("wb") as stream, asked as answer:
             if answer.is_error:
@@ -183,6 +215,10 @@ class ExplorerClient:
         except (ValueError, KeyError, TypeError):
             detail = answer.text.strip()[:200]
         raise ValueError(f"the explorer refuses ({answer.status_code}): {detail}")
+
+
+def _filters(values: Any, ranges: Any, tags: Any) -> dict[str, Any]:
+    return {"values": dict(values or {}), "ranges": dict(ranges or {}), "tags": list(tags)}
 
 
 def _base64(file: bytes | str | os.PathLike[str]) -> str:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from unseen.curation.results import NEAR_DUPLICATE, Filters
 from unseen.curation.retrieval import Hit, Query, Results, Term
+from unseen.curation.tags import LONGEST, MOST_TAGS
+from unseen.curation.vectors import BoolArray
 from unseen.explorer.pictures import pictures_of
 from unseen.serving.limits import MAX_TEXT
 
@@ -19,6 +25,8 @@ Finite = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
 
 Bound = Annotated[float, Field(allow_inf_nan=False)]
 """An end of a range: columns hold numbers of any size, such as times in milliseconds."""
+
+Tag = Annotated[str, Field(max_length=LONGEST)]
 
 Row = Annotated[int, Field(ge=0, le=2**53)]
 """The number of a row: no greater than JavaScript can say."""
@@ -59,14 +67,22 @@ class RowTerm(Strict):
 
 
 class FilterMessage(Strict):
-    """Values and ranges, ends included, that columns may have; null leaves an end open."""
+    """Values and ranges, ends included, that columns may have; null leaves an end open; tags; rows chosen by hand."""
 
     values: dict[str, Annotated[list[str], Field(max_length=100)]] = Field(default_factory=dict)
     ranges: dict[str, tuple[Bound | None, Bound | None]] = Field(default_factory=dict)
+    tags: Annotated[list[Tag], Field(max_length=MOST_TAGS)] = Field(
+        default_factory=list, description="rows with one of them; an empty one stands for none"
+    )
+    safe: bool = Field(False, description="leave out what the collection scores as unsafe")
+    among: str | None = Field(
+        None, description="a bit for every row of the collection, the lowest of a byte first, in base64"
+    )
 
-    def filters(self) -> Filters:
-        """As the service takes them."""
-        return Filters(self.values, self.ranges)
+    def filters(self, rows: int) -> Filters:
+        """As the service of so many rows takes them; `ValueError` if `among` is of another number of rows."""
+        among = None if self.among is None else bits_of(self.among, rows)
+        return Filters(self.values, self.ranges, self.tags, self.safe, among)
 
 
 class Aesthetic(Strict):
@@ -92,8 +108,8 @@ class QueryMessage(Strict):
     nonviolent: bool = False
     aesthetic: Aesthetic | None = None
 
-    def query(self, max_pixels: int) -> Query:
-        """As the service takes it; `ValueError` if a picture is none."""
+    def query(self, max_pixels: int, rows: int) -> Query:
+        """As the service of so many rows takes it; `ValueError` if a picture is none."""
         terms = [Term("text", one.text, one.weight) for one in self.texts]
         pictures = pictures_of([one.base64 for one in self.images], max_pixels)
         terms += [Term("image", picture, one.weight) for picture, one in zip(pictures, self.images)]
@@ -103,7 +119,7 @@ class QueryMessage(Strict):
             terms=terms,
             side=self.index,
             k=self.k,
-            filters=self.filters.filters(),
+            filters=self.filters.filters(rows),
             deduplicate=self.deduplicate,
             near=self.near,
             safe=self.safe,
@@ -118,41 +134,80 @@ class RowsMessage(Strict):
     rows: Annotated[list[Row], Field(min_length=1, max_length=MOST_HITS)]
 
 
+class BrowseMessage(Strict):
+    """Rows that pass filters, some at a time."""
+
+    filters: FilterMessage = Field(default_factory=FilterMessage)
+    first: Row = 0
+    most: Annotated[int, Field(ge=1, le=MOST_HITS)] = 60
+    sort: str | None = Field(None, description="a column of numbers")
+    descending: bool = True
+
+
+class TagMessage(Strict):
+    """Put a tag on rows, or on all that pass filters; or take it off."""
+
+    tag: Annotated[str, Field(min_length=1, max_length=LONGEST)]
+    on: bool = True
+    rows: Annotated[list[Row], Field(max_length=MOST_ROWS)] = Field(default_factory=list)
+    filters: FilterMessage | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if bool(self.rows) == (self.filters is not None):
+            raise ValueError("name either rows or filters")
+        return self
+
+
 class ExportMessage(Strict):
-    """What to write: rows, or what a query finds: all above a threshold, or its k results."""
+    """What to write: rows; what passes filters; or what a query finds: all above a threshold, or its k results."""
 
     format: Literal["parquet", "csv", "uids", "webdataset"] = "parquet"
     rows: Annotated[list[Row], Field(max_length=MOST_ROWS)] = Field(default_factory=list)
+    filters: FilterMessage | None = None
     query: QueryMessage | None = None
     above: Annotated[float, Field(ge=-1, le=1)] | None = None
 
     @model_validator(mode="after")
-    def _one_of_both(self) -> Self:
-        if bool(self.rows) == (self.query is not None):
-            raise ValueError("name either rows or a query")
+    def _one_of_them(self) -> Self:
+        if bool(self.rows) + (self.query is not None) + (self.filters is not None) != 1:
+            raise ValueError("name either rows or a query or filters")
         if self.above is not None and self.query is None:
             raise ValueError("above needs a query")
         return self
 
 
-def told(results: Results) -> dict[str, Any]:
-    """Results as JSON values."""
+def bits_of(text: str, rows: int) -> BoolArray:
+    """A bool for every row from bits in base64, the lowest of a byte first; `ValueError` if they are not so many."""
+    try:
+        packed = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise ValueError("among must be bits in base64") from error
+    if len(packed) != -(-rows // 8):
+        raise ValueError(
+            f"among must hold a bit for each of {rows:,} rows, {-(-rows // 8):,} bytes; got {len(packed):,}"
+        )
+    return np.unpackbits(np.frombuffer(packed, np.uint8), count=rows, bitorder="little").astype(bool)
+
+
+def told(results: Results, tags: Sequence[Sequence[str]]) -> dict[str, Any]:
+    """Results as JSON values, each with its tags."""
     return {
-        "hits": [hit_of(hit) for hit in results.hits],
+        "hits": [hit_of(hit, own) for hit, own in zip(results.hits, tags)],
         "removed": dict(results.removed),
         "allowed": results.allowed,
         "seconds": round(results.seconds, 4),
     }
 
 
-def hit_of(hit: Hit) -> dict[str, Any]:
+def hit_of(hit: Hit, tags: Sequence[str]) -> dict[str, Any]:
     """A hit as JSON values; what the collection says of it stands below `columns`."""
-    return {
-        "row": hit.row,
-        "similarity": hit.similarity,
-        "duplicates": list(hit.duplicates),
-        "columns": plain(hit.columns),
-    }
+    return {**row_of(hit.row, hit.columns, tags), "similarity": hit.similarity, "duplicates": list(hit.duplicates)}
+
+
+def row_of(row: int, columns: Any, tags: Sequence[str]) -> dict[str, Any]:
+    """A row as JSON values."""
+    return {"row": row, "columns": plain(columns), "tags": list(tags)}
 
 
 def plain(columns: Any) -> dict[str, Any]:

@@ -6,9 +6,13 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 
+SCRIPTS = ("app", "common", "filters", "legend", "map", "results")
+"""Of the page."""
+
 PATHS = (
-    "/", "/app.js", "/style.css", "/health", "/metrics", "/api/indices", "/api/knn", "/api/metadata", "/api/picture/",
-    "/api/facets", "/api/export", "/api/map",
+    "/", *(f"/{name}.js" for name in SCRIPTS), "/style.css", "/health", "/metrics", "/api/indices", "/api/knn",
+    "/api/browse", "/api/metadata", "/api/picture/", "/api/facets", "/api/passing", "/api/tags", "/api/export",
+    "/api/map", "/api/points", "/api/colours",
 )  # fmt: skip
 """Paths that are counted by name; a stranger's are `other`."""
 

@@ -115,16 +115,19 @@ def propose(
         raise ValueError("classes must come with model or source, which say what classes have labels")
     domain = _read(target, on_error)
     name = encoder if encoder or model is None or model.encoder is None else model.encoder.name
-    brought = None
-    if source is not None:
-        brought = prepare(source=source, classes=classes, encoder=name, on_error=on_error, trust=trust)
-    features = _encode(domain, name, model, brought, trust)
     out = domain.labeled
     kept = sealed()
     verified = np.isin(domain.digests(), list(kept)) if kept else np.zeros(len(domain), dtype=bool)
     open_ = np.flatnonzero(~verified)
     if out[open_].all():
-        raise ValueError(f"target must hold samples that are neither labelled nor verified; {domain.name} holds none")
+        raise ValueError(
+            f"target must hold samples without a label, to ask about; all {len(domain)} of {domain.name} have one "
+            "(class folders are labels) or were answered in `unseen verify`"
+        )
+    brought = None
+    if source is not None:
+        brought = prepare(source=source, classes=classes, encoder=name, on_error=on_error, trust=trust)
+    features = _encode(domain, name, model, brought, trust)
     found = typiclust(features.x[open_], budget, labeled=out[open_], seed=seed)
     picked = open_[found.positions]
     guesses, margins = _opinions(model, brought, domain.take(picked), features.take(picked))

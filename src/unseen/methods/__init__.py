@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from unseen import plugins
 from unseen.methods.lookup import find_by
@@ -41,6 +41,7 @@ METHODS = {
     "ridge": "baselines.ridge:Ridge",
     "conse": "baselines.conse:ConSE",
     "dap": "baselines.dap:DAP",
+    "coop": "baselines.coop:CoOp",
     "devise": "baselines.devise:DeViSE",
     "sae": "baselines.sae:SAE",
     "lisgan": "zero_shot.lisgan:LisGAN",
@@ -66,6 +67,7 @@ METHODS = {
     "zeroq": "compression.zeroq:ZeroQ",
     "parzc": "compression.parzc:ParZC",
     "genie": "compression.genie:Genie",
+    "tinyclip": "compression.tinyclip:TinyCLIP",
     "bm25": "retrieval.search:BM25Search",
     "neural-search": "retrieval.search:NeuralSearch",
     "rank-fusion": "retrieval.search:Fusion",
@@ -73,6 +75,11 @@ METHODS = {
     "ttm": "forecasting.ttm:TTM",
     "concept-pruning": "curation.concept_pruning:ConceptPruning",
     "zscl": "multimodal.zscl:ZSCL",
+    "cwcl": "multimodal.cwcl:CWCL",
+    "ridge-map": "multimodal.ridge_map:RidgeMap",
+    "ogen": "multimodal.ogen:OGEN",
+    "adaptclipzs": "multimodal.adaptclipzs:AdaptCLIPZS",
+    "genecis": "multimodal.genecis:GeneCIS",
     "matcher": "matching.matcher:PairMatcher",
     "minima": "matching.minima:MINIMA",
 }
@@ -89,6 +96,12 @@ def slugs() -> tuple[str, ...]:
     return (*METHODS, *(slug for slug in plugins.found("methods") if slug not in METHODS and _loads(slug)))
 
 
+def check(slug: str) -> None:
+    """Raise `ValueError`, which names the nearest, if no method is called `slug`; none is imported."""
+    if slug not in METHODS and slug not in plugins.found("methods"):
+        _unknown(slug)
+
+
 def get(slug: str) -> type[Method]:
     """Return the class of the method called `slug`; `ValueError` names the nearest if there is none."""
     if slug in METHODS:
@@ -96,6 +109,10 @@ def get(slug: str) -> type[Method]:
         return getattr(importlib.import_module(f"unseen.methods.{module}"), name)
     if slug in plugins.found("methods"):
         return _foreign(slug)
+    return _unknown(slug)
+
+
+def _unknown(slug: str) -> NoReturn:
     if slug in SYSTEMS:
         place = f"unseen.methods.{SYSTEMS[slug]}"
         raise ValueError(f"{slug} is a {card(slug).kind}, not a method that is fitted: its functions stand in {place}")

@@ -288,7 +288,9 @@ def _check_labels(inputs: Mapping[str, Any]) -> None:
         raise ValueError(f"{told} must have the same classes; align them with `unseen.data.classes.realign`")
     present = np.unique(np.concatenate([domain.labels for domain in labeled.values()]))
     if len(present) < 2:
-        raise ValueError(f"{told} must hold at least two classes; all samples are of class {int(present[0])}")
+        names = next((domain.classes.names for domain in labeled.values() if domain.classes is not None), None)
+        alone = repr(names[int(present[0])]) if names else f"class {int(present[0])}"
+        raise ValueError(f"{told} must hold at least two classes; all samples are of {alone}")
 
 
 def _check_reads(model: nn.Module, inputs: Mapping[str, Any], called: str = "the model") -> None:

@@ -12,7 +12,6 @@ import numpy as np
 from unseen.data.classes import ClassSpace
 from unseen.data.compositions import composed, compositions
 from unseen.data.domain import Domain
-from unseen.data.ontologies import related
 
 REGIONS = "regions"
 """The column with the features of the regions of each sample, (n, regions, d)."""
@@ -107,6 +106,8 @@ class Related(ClassNeed):
 
     def missing(self, classes: ClassSpace, given: Given) -> str | None:
         """Return what these classes lack."""
+        from unseen.data.ontologies import related
+
         return (
             None
             if related(classes)
@@ -261,4 +262,48 @@ class TrainableTowers(Need):
             others["corpus"] = Domain(x=words, kind="text", y=np.zeros(len(words), dtype=np.int64), name="corpus")
         if "prompts" in inputs:
             others["prompts"] = ("a drawing of a {}.", "the {}.")
+        return others
+
+
+@dataclasses.dataclass(frozen=True)
+class NamedTowers(Need):
+    """An `encoder` of two towers that names can be read by: such as train whole, or such as samples were read by."""
+
+    first: ClassVar[bool] = True
+
+    def lacks(self, given: Given) -> str | None:
+        """Return that there is no such encoder."""
+        if given.inputs.get("encoder") is not None or getattr(given, "towers", None) is not None:
+            return None
+        return "needs a two-tower encoder that reads samples and names: --encoder lite-clip, or open_clip:..."
+
+    def example(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return small towers for the samples that are there, and sentences of some classes."""
+        source = inputs.get("source")
+        if "encoder" not in inputs or not isinstance(source, Domain):
+            return {}
+        from unseen.data.descriptions import DescriptionBank
+        from unseen.nn.small_towers import small_dual_encoder
+
+        width = 0 if source.kind == "image" else source.n_features
+        others: dict[str, Any] = {"encoder": small_dual_encoder(source.kind, width)}
+        if "prompts" in inputs:
+            others["prompts"] = DescriptionBank({"bell": ["it rings", "it hangs"], "drum": "it is loud; it is round"})
+        return others
+
+
+@dataclasses.dataclass(frozen=True)
+class PromptedTowers(NamedTowers):
+    """An `encoder` of two frozen towers whose texts take prompts of vectors (`unseen.nn.prompting.PromptableTowers`)."""
+
+    def example(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return two small towers, and a list of words."""
+        if "encoder" not in inputs:
+            return {}
+        from unseen.nn.small_towers import small_towers
+
+        others: dict[str, Any] = {"encoder": small_towers()}
+        if "corpus" in inputs:
+            words = np.array(["red hat", "long way", "calm sea", "fan", "old tree"])
+            others["corpus"] = Domain(x=words, kind="text", y=np.zeros(len(words), dtype=np.int64), name="words")
         return others

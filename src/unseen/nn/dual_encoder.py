@@ -17,6 +17,8 @@ from unseen.nn.prompting import PromptableText
 
 NOTHING = -1
 """Stands behind the last token of a text."""
+AT_ONCE = 256
+"""Pictures, or texts, that a tower reads together when nothing is learnt."""
 
 
 @runtime_checkable
@@ -94,6 +96,10 @@ class Letters(_Numbers):
         """Begin, letters, end."""
         return padded([[30, *(ord(letter) % 30 for letter in text[: self.limit - 2]), 31] for text in texts])
 
+    def cuts(self, texts: Sequence[str]) -> list[bool]:
+        """Which texts are longer than it reads."""
+        return [len(text) > self.limit - 2 for text in texts]
+
     def to_json(self) -> Mapping[str, Any]:
         """Where it cuts."""
         return {"kind": "letters", "limit": self.limit}
@@ -117,6 +123,10 @@ class WordPieces(_Numbers):
         """Pieces with the tokens that begin and end a text."""
         return padded([encoding.ids for encoding in self._made.encode_batch(list(texts))])
 
+    def cuts(self, texts: Sequence[str]) -> list[bool]:
+        """Which texts are longer than it reads."""
+        return [bool(encoding.overflowing) for encoding in self._made.encode_batch(list(texts))]
+
     def to_json(self) -> Mapping[str, Any]:
         """The whole tokenizer."""
         return {"kind": "word-pieces", "tokenizer": self.tokenizer, "limit": self.limit}
@@ -138,6 +148,10 @@ class BytePairs(_Numbers):
         """Byte pairs with the tokens that begin and end a text: the largest number ends it."""
         return padded([row[: int(row.argmax()) + 1].tolist() for row in self._made(list(texts))])
 
+    def cuts(self, texts: Sequence[str]) -> list[bool]:
+        """Which texts are longer than it reads."""
+        return [len(self._made.encode(text)) + 2 > self.context for text in texts]
+
     def to_json(self) -> Mapping[str, Any]:
         """How many tokens a text may have."""
         return {"kind": "byte-pairs", "context": self.context}
@@ -147,6 +161,18 @@ def padded(rows: Sequence[Sequence[int]]) -> Int[Tensor, "n t"]:
     """Numbers of tokens as one tensor."""
     ids = [torch.tensor(list(row), dtype=torch.int64) for row in rows]
     return nn.utils.rnn.pad_sequence(ids, batch_first=True, padding_value=NOTHING)
+
+
+def in_parts(encode: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """What a tower makes of many samples, some at a time; texts of each part end where its longest ends."""
+    return torch.cat([encode(trimmed(part)) for part in torch.split(x, AT_ONCE)])
+
+
+def trimmed(x: Tensor) -> Tensor:
+    """Numbers of tokens without columns that are behind the end of every text."""
+    if x.is_floating_point():
+        return x
+    return x[:, : int((x != NOTHING).sum(dim=1).max())]
 
 
 class TokenText(nn.Module):
@@ -210,6 +236,38 @@ def perceptron(widths: Sequence[int]) -> nn.Sequential:
     for into, out in zip(widths, widths[1:]):
         layers += [nn.GELU(), nn.Linear(into, out)]
     return nn.Sequential(*layers[1:])
+
+
+class Standardized(nn.Module):
+    """(x - centre) / spread, of the features that a head was made for."""
+
+    centre: Tensor
+    spread: Tensor
+
+    def __init__(self, into: int) -> None:
+        super().__init__()
+        self.register_buffer("centre", torch.zeros(into))
+        self.register_buffer("spread", torch.ones(into))
+
+    def forward(self, x: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
+        """Features about 0 with a spread of about 1."""
+        return (x - self.centre) / self.spread
+
+    @torch.no_grad()
+    def measure(self, x: Float[Tensor, "n d"]) -> None:
+        """Take centre and spread from features; one that is the same everywhere stays as it is."""
+        self.centre.copy_(x.mean(dim=0))
+        spread = x.std(dim=0, correction=0)
+        self.spread.copy_(torch.where(spread > 1e-6, spread, torch.ones_like(spread)))
+
+
+@builder("feature-head")
+def feature_head(into: int, out: int, hidden: int = 512, dropout: float = 0.0) -> nn.Sequential:
+    """A small tower on frozen features: standardized, then a perceptron of one hidden layer, or a line if it is 0."""
+    if not hidden:
+        return nn.Sequential(Standardized(into), nn.Linear(into, out))
+    layers = (nn.Linear(into, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, out))
+    return nn.Sequential(Standardized(into), *layers)
 
 
 class DualEncoder(nn.Module):
@@ -280,3 +338,43 @@ class NamedClasses(nn.Module):
 def named_classes(image: nn.Module, classes: int, dim: int, scale: float) -> NamedClasses:
     """A `NamedClasses` without its vectors."""
     return NamedClasses(image, torch.zeros(classes, dim), scale)
+
+
+PHOTO = ("a photo of a {}.",)
+"""The template of a class name where none is given."""
+AT_ONCE = 256
+"""Pictures, or texts, that a tower reads together when nothing is learnt."""
+
+
+def templates_of(prompts: Any) -> tuple[str, ...]:
+    """Templates, found to be texts with one place {} for a name each; `PHOTO` if there are none.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If they are something else.
+    """
+    if prompts is None:
+        return PHOTO
+    if isinstance(prompts, str) or not isinstance(prompts, Sequence):
+        raise TypeError(f"prompts must be a list of texts with a place {{}} for a name; got {type(prompts).__name__}")
+    for text in prompts:
+        if not isinstance(text, str) or text.count("{}") != 1:
+            raise ValueError(f"prompts must be texts with one place {{}} for the name of a class; got {text!r}")
+    if not prompts:
+        raise ValueError("prompts must hold at least one template; it is empty")
+    return tuple(prompts)
+
+
+@torch.no_grad()
+def class_vectors(towers: Any, names: Sequence[str], templates: Sequence[str] = PHOTO) -> Float[Tensor, "k d"]:
+    """Of each class the mean over templates of the unit vectors of its texts, of unit length."""
+    texts = [template.replace("{}", name.replace("_", " ")) for name in names for template in templates]
+    vectors = encoded(towers.encode_text, towers.tokenize(texts))
+    return F.normalize(vectors.view(len(names), len(templates), -1).mean(dim=1), dim=1)
+
+
+@torch.no_grad()
+def encoded(encode: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """What a tower gives, some samples at a time."""
+    return torch.cat([encode(part) for part in torch.split(x, AT_ONCE)])

@@ -1,14 +1,18 @@
 """Several processes on one training: each takes its part of every batch, and gradients are averaged.
 
-The processes are started by torchrun (or Slurm, Ray, ...), which initializes `torch.distributed`; none is started here.
+The processes are started by torchrun (or `accelerate launch`, Slurm, Ray, ...); none is started here. `launched` joins
+them where nobody has initialized `torch.distributed` yet.
 BatchNorm sees the part of its process only, so that the loss is that of one process for networks without it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor, distributed
 
 
@@ -17,9 +21,36 @@ def world() -> int:
     return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
 
 
+@contextmanager
+def launched(device: str = "cpu") -> Iterator[None]:
+    """Join the processes that a launcher has started, for the block, and part; alone, and within such, nothing.
+
+    Parameters
+    ----------
+    device : str
+        On "cuda" each process takes the GPU of its local rank, and NCCL; else gloo.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) < 2 or world() > 1:
+        yield
+        return
+    cuda = device.startswith("cuda")
+    if cuda:
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    distributed.init_process_group("nccl" if cuda else "gloo")
+    try:
+        yield
+    finally:
+        distributed.destroy_process_group()
+
+
 def first() -> bool:
     """Whether this is the process that writes."""
     return world() == 1 or distributed.get_rank() == 0
+
+
+def leads() -> bool:
+    """Whether a launcher says that this is the first process, also outside `launched`."""
+    return int(os.environ.get("RANK", "0")) == 0
 
 
 def part(batch: Any) -> tuple[Any, float]:
@@ -45,6 +76,52 @@ def average(tensors: Iterable[Tensor]) -> None:
     for tensor in tensors:
         distributed.all_reduce(tensor)
         tensor /= world()
+
+
+def gather(rows: Tensor) -> Tensor:
+    """The rows of all processes, those of this one first: what stands against each other in a contrastive loss.
+
+    A gradient flows into all rows: each process sends the others theirs. Where a loss is a mean over the samples of a
+    process, weighted as `part` says, what `average` then makes of the gradients is the gradient of one process that has
+    the whole batch.
+
+    Parameters
+    ----------
+    rows : Tensor (n, ...)
+        n may differ between processes.
+    """
+    if world() == 1:
+        return rows
+    return _Gather.apply(rows)  # type: ignore[no-untyped-call]
+
+
+class _Gather(torch.autograd.Function):
+    """All rows of all processes; backward sums what every process says of ours."""
+
+    @staticmethod
+    def forward(context: Any, rows: Tensor) -> Tensor:
+        size, rank = world(), distributed.get_rank()
+        counts = [torch.zeros(1, dtype=torch.int64, device=rows.device) for _ in range(size)]
+        distributed.all_gather(counts, torch.tensor([len(rows)], device=rows.device))
+        lengths = [int(count) for count in counts]
+        padded = rows.new_zeros(max(lengths), *rows.shape[1:])
+        padded[: len(rows)] = rows
+        parts = [torch.zeros_like(padded) for _ in range(size)]
+        distributed.all_gather(parts, padded)
+        context.lengths, context.rank = lengths, rank
+        order = [rank, *(other for other in range(size) if other != rank)]
+        return torch.cat([rows, *(parts[other][: lengths[other]] for other in order[1:])])
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> Tensor:
+        """The gradients of all rows are brought into one order, summed over processes, and ours taken."""
+        (gradient,) = gradients
+        lengths, rank = context.lengths, context.rank
+        order = [rank, *(other for other in range(len(lengths)) if other != rank)]
+        pieces = dict(zip(order, torch.split(gradient, [lengths[other] for other in order])))
+        whole = torch.cat([pieces[other] for other in range(len(lengths))]).contiguous()
+        distributed.all_reduce(whole)
+        return torch.split(whole, lengths)[rank]
 
 
 def wait() -> None:

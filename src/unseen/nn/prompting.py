@@ -168,6 +168,11 @@ class PromptableTowers(nn.Module):
         Factor of the cosine before a softmax, such as CLIP's 100.
     tokenize : callable
         From texts to the numbers of their tokens, with those that begin and end a text and without padding.
+
+    Attributes
+    ----------
+    reader : TextReader or None
+        How texts of these towers can be had again from a saved model (`unseen.nn.dual_encoder`), where it is known.
     """
 
     def __init__(
@@ -181,6 +186,7 @@ class PromptableTowers(nn.Module):
         self.image, self.text = image, text
         self.logit_scale = nn.Parameter(torch.tensor(float(logit_scale)).log())
         self.tokenize = tokenize
+        self.reader: Any = None
         self.eval().requires_grad_(False)
 
     def encode_image(self, image: Tensor) -> Float[Tensor, "b d"]:

@@ -1,9 +1,12 @@
-"""Learning rate schedules."""
+"""Learning rate schedules, and what decays."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
+from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -46,3 +49,52 @@ def warm_then_cosine(optimizer: Optimizer, last_step: int, warm_steps: int) -> L
         return 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
 
     return LambdaLR(optimizer, factor)
+
+
+def by_decay(network: nn.Module, *, rest: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+    """Groups of an optimizer: matrices decay; vectors, biases and scales do not, nor what `rest` names a part of."""
+    trained = [(name, parameter) for name, parameter in network.named_parameters() if parameter.requires_grad]
+    free = {name for name, parameter in trained if parameter.ndim < 2 or any(part in name for part in rest)}
+    return [
+        {"params": [parameter for name, parameter in trained if name not in free]},
+        {"params": [parameter for name, parameter in trained if name in free], "weight_decay": 0.0},
+    ]
+
+
+def warm_restarts(optimizer: Optimizer, steps_per_epoch: int, first: int = 10, growth: int = 2) -> LambdaLR:
+    """Half a cosine from rate_0 to 0 over `first` epochs, then over `growth` times as many, and so on [1].
+
+    The rate changes between epochs, not within.
+
+    References
+    ----------
+    [1] Loshchilov, Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", ICLR 2017, eq. 5.
+    """
+
+    def factor(step: int) -> float:
+        epoch, length = step // steps_per_epoch, first
+        while epoch >= length:
+            epoch, length = epoch - length, length * growth
+        return 0.5 * (1 + math.cos(math.pi * epoch / length))
+
+    return LambdaLR(optimizer, factor)
+
+
+def resting_then_cosine(
+    optimizer: Optimizer, epochs: int, steps_per_epoch: int, rest: int = 1, rate: float = 1e-5
+) -> LambdaLR:
+    """The rate `rate` for `rest` epochs, then half a cosine from rate_0 to 0; it changes between epochs, not within.
+
+    Each group of the optimizer has a rate_0 of its own.
+    """
+
+    def factor_of(own: float) -> Callable[[int], float]:
+        def factor(step: int) -> float:
+            epoch = step // steps_per_epoch
+            if epoch < rest:
+                return rate / own
+            return 0.5 * (1 + math.cos(math.pi * min((epoch - rest) / max(epochs - rest, 1), 1.0)))
+
+        return factor
+
+    return LambdaLR(optimizer, [factor_of(float(group["lr"])) for group in optimizer.param_groups])

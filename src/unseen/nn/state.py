@@ -260,8 +260,6 @@ def register_metric(tag: str, kind: type[LabelMetric], *names: str) -> None:
 
 
 def _register_metrics() -> None:
-    from scipy.sparse import csr_matrix
-
     from unseen.data.label_metrics import (
         CompleteMetric,
         EmbeddingMetric,
@@ -286,11 +284,19 @@ def _register_metrics() -> None:
             "nodes": metric.nodes,
             **{key: getattr(metric.adjacency, key) for key in ("data", "indices", "indptr")},
         },
-        lambda fields: GraphMetric(
-            csr_matrix((fields["data"], fields["indices"], fields["indptr"]), shape=(len(fields["indptr"]) - 1,) * 2),
-            fields["nodes"],
-        ),
+        _graph,
     )
+
+
+def _graph(fields: dict[str, Any]) -> Any:
+    """A graph's metric from its adjacency; scipy is needed for no other one."""
+    from scipy.sparse import csr_matrix
+
+    from unseen.data.label_metrics import GraphMetric
+
+    rows = len(fields["indptr"]) - 1
+    adjacency = csr_matrix((fields["data"], fields["indices"], fields["indptr"]), shape=(rows, rows))
+    return GraphMetric(adjacency, fields["nodes"])
 
 
 _register_metrics()

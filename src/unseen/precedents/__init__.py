@@ -1,6 +1,19 @@
-"""Runs that were made before and are like the one at hand: what worked there."""
+"""Runs that were made before and are like the one at hand: what worked there, and what to try first."""
 
-from unseen.precedents.nearest import Precedent, gains, nearest, of_run, recorded
+from unseen.precedents.advice import Recommendation, near_runs, recommend
+from unseen.precedents.nearest import Gain, Precedent, gains, nearest, of_run, recorded
 from unseen.precedents.profile import Profile, profile
 
-__all__ = ["Precedent", "Profile", "gains", "nearest", "of_run", "profile", "recorded"]
+__all__ = [
+    "Gain",
+    "Precedent",
+    "Profile",
+    "Recommendation",
+    "gains",
+    "near_runs",
+    "nearest",
+    "of_run",
+    "profile",
+    "recommend",
+    "recorded",
+]

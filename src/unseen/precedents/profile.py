@@ -11,6 +11,17 @@ MISMATCH = 2.0
 """What a word that only one of two profiles has counts, and another kind of samples, where figures differ by 1."""
 
 
+WORDS = {"classes": "descriptions of classes", "unseen": "classes without samples", "support": "a few target labels"}
+KINDS = {"image": "pictures", "text": "texts", "features": "vectors", "audio": "sounds", "clip": "videos"}
+SHIFT = {
+    "separability": "told apart",
+    "consistency": "neighbours of one class",
+    "aligned": "these after aligning",
+    "gap": "distance over that of classes",
+}
+"""Figures of `Profile.shift`, as a sentence calls them."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Profile:
     """What is given, how much of it, and how far source and target are apart. No label of the target is read.
@@ -21,11 +32,11 @@ class Profile:
         What is given, by words of `fit`; ``"unseen"`` stands for classes without a labelled sample.
     kind : str
         Of the samples as they were brought: image, text, features, ...
-    classes : int
+    classes : int or None
         That can be predicted.
-    labels : float
+    labels : float or None
         Labelled samples per class that has some, the support included.
-    target : int
+    target : int or None
         Samples of the target.
     shift : mapping
         Figures of `unseen diagnose` that compare across data: ``separability``, 0 where no classifier tells the domains
@@ -36,15 +47,16 @@ class Profile:
 
     words: tuple[str, ...]
     kind: str
-    classes: int
-    labels: float
-    target: int
+    classes: int | None
+    labels: float | None
+    target: int | None
     shift: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     def figures(self) -> dict[str, float]:
-        """What is compared: sizes by their logarithms to base 2, shift as it is."""
+        """What is compared: sizes that are known by their logarithms to base 2, shift as it is."""
         sizes = {"classes": self.classes, "labels": self.labels, "target": self.target}
-        return {key: math.log2(1 + value) for key, value in sizes.items()} | dict(self.shift)
+        known = {key: value for key, value in sizes.items() if value is not None}
+        return {key: math.log2(1 + value) for key, value in known.items()} | dict(self.shift)
 
     def distance(self, other: Profile, scale: Mapping[str, float]) -> float:
         """How unlike another profile is, at least 0.
@@ -65,12 +77,13 @@ class Profile:
     def sentence(self) -> str:
         """The profile in a line."""
         told = [
-            f"{'+'.join(self.words)} of {self.kind}",
-            f"{self.classes} classes",
-            f"{self.labels:.3g} labels each",
-            f"{self.target} target samples",
+            f"{' and '.join(WORDS.get(word, word) for word in self.words)} of {KINDS.get(self.kind, self.kind)}",
+            None if self.classes is None else f"{self.classes} classes",
+            None if self.labels is None else f"{self.labels:.3g} labelled samples each",
+            None if self.target is None else f"{self.target} target samples",
         ]
-        return ", ".join([*told, *(f"{key} {value:.2f}" for key, value in self.shift.items())])
+        shift = [f"{SHIFT.get(key, key)} {value:.2f}" for key, value in self.shift.items()]
+        return ", ".join([*(part for part in told if part), *shift])
 
 
 def profile(results: Mapping[str, Any]) -> Profile:

@@ -9,6 +9,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from unseen.report import plots, words
+from unseen.report.glossary import REPORT_WORDS
 from unseen.report.pages import HERE, image_source, render_page
 from unseen.runtime import replacing
 
@@ -93,6 +94,8 @@ FILTERS: dict[str, Callable[..., str]] = {
     "seconds": words.seconds,
     "deviation": words.deviation,
     "metric": words.metric_label,
+    "score": words.score_label,
+    "what": words.what,
     "count": words.count,
 }
 
@@ -113,7 +116,7 @@ def _context(results: words.Results, tables: Mapping[str, pd.DataFrame]) -> dict
         "headline": words.headline(results),
         "beside": words.beside(results),
         "meaning": words.MEANINGS.get(found.metric, "") if found else "",
-        "units": words.UNITS,
+        "glossary": REPORT_WORDS,
         "metrics": _metrics(results),
         "fine": _fine(results),
         "deciding": words.deciding(results),

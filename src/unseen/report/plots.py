@@ -64,9 +64,9 @@ def scale(results: Results) -> dict[str, Any] | None:
     if found is None:
         return None
     marks = [
-        ("chance", "chance", found.chance),
+        ("chance", "guessing", found.chance),
         ("floor", found.nothing, None if results["chosen"]["name"] == found.nothing else found.floor),
-        ("ceiling", "ceiling (oracle)", found.ceiling),
+        ("ceiling", "ceiling (learnt the labels)", found.ceiling),
     ]
     below = [
         {"kind": kind, "label": f"{label} {percent(value)}", "x": value}

@@ -32,18 +32,33 @@ MEANINGS = {
     "share of samples of unknown classes that were recognized as unknown.",
     "h": "H is the harmonic mean of S and U, the per-class mean accuracies on classes with and without labels.",
 }
-UNITS = {
-    "source validation": "share right",
-    "reverse validation": "share right",
-    "support validation": "share right",
-    "embedded validation": "share right",
-    "crafted validation": "share right",
-    "agreement": "share alike",
-    "ensemble validation": "share alike",
-    "certainty": "nats",
-    "information maximization": "nats",
-    "neighbourhood density": "nats",
+SCORES = {
+    "source validation": "right on source samples held out",
+    "support validation": "right on labels of the support held out",
+    "embedded validation": "right on source samples held out that are like the target's",
+    "reverse validation": "source learnt back from the predictions, by class means",
+    "reverse validation by neighbours": "source learnt back from the predictions, by neighbours",
+    "class-wise validation": "right on classes held out and on others (harmonic mean)",
+    "accuracy of held-out classes": "right on classes held out",
+    "crafted validation": "right on strongly changed copies of source pictures",
+    "agreement": "says what other methods say",
+    "ensemble validation": "says what all say together",
+    "certainty": "how sure it is (0: certain)",
+    "information maximization": "sure of each, varied over all",
+    "neighbourhood density": "neighbours predicted alike",
 }
+"""What scores that need no label of the target measure, by the names that they have in `results.json`."""
+KINDS = {
+    "image": ("picture", "pictures"),
+    "text": ("text", "texts"),
+    "features": ("vector of numbers", "vectors of numbers"),
+    "audio": ("sound", "sounds"),
+    "clip": ("video", "videos"),
+    "series": ("time series", "time series"),
+    "node": ("node of a graph", "nodes of a graph"),
+    "points": ("point cloud", "point clouds"),
+}
+"""One sample, and several, of each kind."""
 SPACE = "\N{NO-BREAK SPACE}"
 HARM = 0.01
 """More than this below source-only, as a share, counts as harm."""
@@ -99,6 +114,16 @@ def count(n: int, noun: str, plural: str | None = None) -> str:
     return f"{n:,}{SPACE}{noun if n == 1 else plural or noun + 's'}"
 
 
+def samples(n: int, kind: str) -> str:
+    """A number of samples of a kind, as in `185 pictures`."""
+    return count(n, *KINDS.get(kind, ("sample", "samples")))
+
+
+def score_label(name: str) -> str:
+    """What tables and sentences call a score that needs no label of the target."""
+    return SCORES.get(name, name)
+
+
 # -- what a run says -----------------------------------------------------------------------------------------
 
 
@@ -108,10 +133,20 @@ def chosen_row(results: Results) -> Mapping[str, Any]:
 
 
 def deciding(results: Results) -> list[str]:
-    """Validators of the chosen candidate that its sentence names, source validation and agreement: a first look."""
+    """Scores by which the chosen candidate was chosen, with the accuracy on held-out source samples and the agreement
+    with others: a first look."""
     have = chosen_row(results)["validators"]
-    named = [v for v in have if v in results["chosen"]["why"] or v in ("source validation", "agreement")]
+    named = [v for v in have if v in results["chosen"].get("by", ()) or v in ("source validation", "agreement")]
     return named or list(have)
+
+
+def what(row: Mapping[str, Any]) -> str:
+    """What a candidate does, as the end of a sentence that begins with its name; empty if that is not known."""
+    told = str(row.get("summary", "")).rstrip(".")
+    told = told[:1].lower() + told[1:] if told[1:2].islower() else told
+    if told and row.get("preset") == "views":
+        told += "; pictures are read twice, once with the statistics of their own domain"
+    return told
 
 
 def metric_label(metric: str) -> str:
@@ -130,10 +165,10 @@ class Verdict:
     spread : mapping
         Of the chosen candidate on the samples that methods adapted to.
     chance, floor, ceiling : float or None
-        A uniform guess; doing nothing (`nothing`: source-only, or names alone); supervision on the exam's own labels,
-        which is an oracle.
+        A uniform guess; doing nothing (`nothing`: source-only, or names alone); a model that learnt the target's own
+        labels.
     best : mapping
-        The candidate that the exam ranks first: an oracle's choice.
+        The candidate that is best by the target's own labels, which nobody has when choosing.
     """
 
     metric: str
@@ -201,10 +236,19 @@ def headline(results: Results) -> str:
     if found is None:
         return f"{name} was chosen from {count(among, 'candidate')}; no label of the target is left to grade it by."
     figure = " ".join(filter(None, (share(found.spread["mean"]), deviation(found.spread)))) + f"{SPACE}%"
-    rest = f", beside {percent(found.chance)} by chance" if found.chance is not None else ""
+    rest = f", beside {percent(found.chance)} by guessing" if found.chance is not None else ""
     if found.floor is not None and name != found.nothing:
         rest = f", beside {percent(found.floor)} {_doing(found.nothing)}"
-    return f"{name} reaches {figure} {metric_label(found.metric)} on the target{rest}."
+    return f"{name} {_reaches(figure, found.metric)}{rest}."
+
+
+def _reaches(figure: str, metric: str) -> str:
+    """A figure of the target in a sentence."""
+    if metric == "accuracy":
+        return f"is right on {figure} of the target"
+    if metric == "class_accuracy":
+        return f"is right on {figure} of the target (each class counts alike)"
+    return f"reaches {figure} {metric_label(metric)} on the target"
 
 
 def beside(results: Results) -> list[str]:
@@ -213,9 +257,9 @@ def beside(results: Results) -> list[str]:
     if found is None:
         return [_estimate(results.get("estimate"))]
     parts = [
-        f"{percent(found.chance)} by chance" if found.chance is not None else None,
+        f"{percent(found.chance)} by guessing" if found.chance is not None else None,
         f"{percent(found.floor)} {_doing(found.nothing)} ({found.nothing})" if found.floor is not None else None,
-        f"{percent(found.ceiling)} with supervision on the exam's own labels (an oracle)" if found.ceiling else None,
+        f"{percent(found.ceiling)} for {_TAUGHT}" if found.ceiling else None,
     ]
     told = ", ".join(part for part in parts if part)
     lines = [f"Beside it: {told}."] if told else []
@@ -225,6 +269,9 @@ def beside(results: Results) -> list[str]:
     lines.append(_refitted(found, results["chosen"].get("refitted")))
     lines.append(_regret(found, results))
     return [line for line in lines if line]
+
+
+_TAUGHT = "a plain model that learnt the target's own labels"
 
 
 def _refitted(found: Verdict, whole: Mapping[str, Any] | None) -> str:
@@ -254,9 +301,9 @@ def _estimate(found: Mapping[str, Any] | None) -> str:
 
 
 def _not_comparable(found: Verdict, ceiling: Mapping[str, float] | None) -> str:
-    line = f"A uniform guess defines no chance level of {metric_label(found.metric)}"
+    line = f"Guessing has no {metric_label(found.metric)} to compare with"
     if found.ceiling is None and ceiling and "accuracy" in ceiling:
-        line += f"; supervision on the exam's own labels (an oracle) reaches {percent(ceiling['accuracy'])} accuracy"
+        line += f"; {_TAUGHT} is right on {percent(ceiling['accuracy'])}"
     return f"{line}."
 
 
@@ -265,7 +312,7 @@ def _change(found: Verdict, name: str) -> str:
         return ""
     side = "above" if found.gain >= 0 else "below"
     harm = " Adapting did harm here." if found.gain < -HARM else ""
-    return f"The choice is {points(found.gain)} {side} {found.nothing}.{harm}"
+    return f"The choice is {points(found.gain)} {side} doing nothing ({found.nothing}).{harm}"
 
 
 def _doing(nothing: str) -> str:
@@ -275,29 +322,29 @@ def _doing(nothing: str) -> str:
 def _regret(found: Verdict, results: Results) -> str:
     if len(results["candidates"]) == 1:
         return ""
-    start = f"It was chosen from {len(results['candidates'])} candidates without looking at the exam"
+    start = f"It was chosen from {len(results['candidates'])} candidates without looking at the target's labels"
     if found.regret <= 0:
-        return f"{start}; no other does better on it."
-    return f"{start}; with it (an oracle), {found.best['name']} would have been chosen, {points(found.regret)} better."
+        return f"{start}; by these, no other does better."
+    return f"{start}; by these, {found.best['name']} would have been chosen, {points(found.regret)} better."
 
 
 def sealing(results: Results) -> list[str]:
     """How labels stayed out of reach of methods and of the choice, in sentences."""
     lines = {
-        "exam": ["Labels found in the target were removed before any method, validator or choice could read them."],
+        "exam": ["Labels found in the target were removed before any method, score or choice could read them."],
         "support": ["By request, labels found in the target were given to the methods as support."],
     }.get(
         results["labels"],
         [f"By request ({results['labels']}), a share of the target's labels was given as support."],
     )
     if not results["exam"]:
-        return [*lines, "No label was left to grade by: no exam exists, and none was opened."]
+        return [*lines, "No label was left to grade by, and none was looked at."]
     return [
         *lines,
-        "What grades was kept in a sealed exam, which no argument of a method reaches. All candidates were fitted and "
-        "one was chosen first; then the exam was opened, once for each part, to grade them all.",
-        "Openings are counted over all runs on this machine by a hash of data and labels. The more often an exam was "
-        "opened before a decision, the less its figures say about new data.",
+        "Those that grade were locked away where no method reaches them. All candidates were fitted and one was chosen "
+        "first; only then were the labels looked at, once for each part, to grade them all.",
+        "How often labels were used to grade is counted over all runs on this machine, by a hash of data and labels. "
+        "The more often they were before a decision, the less the figures say about new data.",
     ]
 
 
@@ -305,7 +352,9 @@ def sealing(results: Results) -> list[str]:
 
 
 def summary(results: Results) -> list[str]:
-    """The report in a few lines for the terminal.
+    """The answer in three lines for the terminal: what it reaches, why it was chosen, what to know beside.
+
+    Harm and samples that stand on both sides are lines of their own.
 
     Parameters
     ----------
@@ -318,15 +367,35 @@ def summary(results: Results) -> list[str]:
         If its schema is not one that this version reads.
     """
     check(results)
-    lines = [headline(results), *beside(results), results["chosen"]["why"]]
+    found = verdict(results)
+    lines = [headline(results), results["chosen"]["why"]]
+    if found is None:
+        lines.append("`unseen verify` measures the accuracy by a few answers of yours.")
+        if not results.get("estimate"):
+            lines[-1] = f"How often it is right is not known, and nothing here tells: {lines[-1]}"
+    else:
+        last = [_refitted(found, results["chosen"].get("refitted")), _regret(found, results)]
+        lines.append(" ".join(part for part in last if part))
+        if found.gain is not None and found.gain < -HARM and results["chosen"]["name"] != found.nothing:
+            lines.append(_change(found, results["chosen"]["name"]))
     if results["leakage"] and results["leakage"].startswith("Leakage"):
         lines.append(results["leakage"])
-    for part, exam in results["exam"].items():
-        lines.append(
-            f"exam, {part}: {count(exam['samples'], 'sample')}, opened {count(exam['openings'], 'time')} so far"
-        )
+    return [line.replace(SPACE, " ") for line in lines if line]
+
+
+def details(results: Results) -> list[str]:
+    """What the report says beside the answer, in lines for a terminal that was asked for all of it."""
+    check(results)
+    lines = []
+    if diagnosis := results.get("diagnosis"):
+        lines += ["What differs between source and target:"]
+        lines += [f"  {row['about']}: {row['value']}. {row['meaning']}" for row in diagnosis["lines"]]
     if results["left_out"]:
-        lines.append(f"left out: {count(len(results['left_out']), 'method')} or presets; the report says why")
+        lines += ["What did not run, and why:", *(f"  {name}: {why}" for name, why in results["left_out"].items())]
+    lines += [line for line in beside(results) if line not in summary(results)]
+    for part, exam in results["exam"].items():
+        times = count(exam["openings"], "time")
+        lines.append(f"The labels of {count(exam['samples'], 'sample')} ({part}) have graded {times} so far.")
     return [line.replace(SPACE, " ") for line in lines]
 
 

@@ -119,6 +119,7 @@ def create_app(
             waiting=limits.requests,
             deadline=limits.deadline,
             batch_seen=metrics.batch_seen,
+            requests=lambda: turns.taken,
         )
         metrics.under_way.set_function(lambda: batcher.under_way)
         batcher.start()

@@ -7,6 +7,7 @@ import contextlib
 import contextvars
 import dataclasses
 import logging
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,9 +33,9 @@ class Job:
 class Batcher:
     """Collect samples of several requests, predict them in one thread, hand the answers back.
 
-    A batch begins `wait` seconds after its first sample arrived, or when it is full; while one is predicted, the next
-    collects. A job is never split unless it is longer than `rows` alone. If a batch fails, its jobs are tried one by
-    one, so that one request cannot fail another.
+    A batch begins `wait` seconds after its first sample arrived, or when it is full, or when no other request is under
+    way that it could wait for; while one is predicted, the next collects. A job is never split unless it is longer than
+    `rows` alone. If a batch fails, its jobs are tried one by one, so that one request cannot fail another.
 
     Parameters
     ----------
@@ -52,6 +53,8 @@ class Batcher:
         Seconds after which `admitted` refuses who waits.
     batch_seen : callable, optional
         Told the number of samples of every batch and its seconds.
+    requests : callable () -> int, optional
+        How many requests are under way, those that were not submitted yet among them.
     """
 
     def __init__(
@@ -64,11 +67,13 @@ class Batcher:
         waiting: int = 0,
         deadline: float = 10.0,
         batch_seen: Callable[[int, float], None] = lambda samples, seconds: None,
+        requests: Callable[[], float] = lambda: math.inf,
     ) -> None:
         self.predict = predict
         self.rows, self.wait = rows, wait
         self._turns = Turns(queue, waiting=waiting, seconds=deadline, what="samples")
         self._seen = batch_seen
+        self._requests = requests
         self._jobs: deque[Job] = deque()
         self._news = asyncio.Event()
         self._stopping = False
@@ -120,7 +125,7 @@ class Batcher:
             await self._news.wait()
         end = self._jobs[0].arrived + self.wait
         loop = asyncio.get_running_loop()
-        while (left := end - loop.time()) > 0 and not self._stopping and self._waiting() < self.rows:
+        while (left := end - loop.time()) > 0 and not self._stopping and self._others_may_come():
             self._news.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._news.wait(), left)
@@ -128,6 +133,9 @@ class Batcher:
         while self._jobs and sum(len(job.samples) for job in (*batch, self._jobs[0])) <= self.rows:
             batch.append(self._jobs.popleft())
         return batch
+
+    def _others_may_come(self) -> bool:
+        return self._waiting() < self.rows and self._requests() > len(self._jobs)
 
     def _waiting(self) -> int:
         return sum(len(job.samples) for job in self._jobs)

@@ -125,11 +125,11 @@ class Served:
             self.encoder.batch_size = min(self.rows, 1 << (n - 1).bit_length())
         x: Any = Lazy(list(samples), _itself) if self.kind == "image" else np.array(samples)
         domain = Domain(x=x, kind=self.kind, name="requests")  # type: ignore[arg-type]
-        table = self.bundle.predict(domain, top=max(2, top), cache=False)
+        table = self.bundle.predictions(domain, top=max(2, top), cache=False)
         names = [table[f"class_{k + 1}"].tolist() for k in range(min(top, len(self.bundle.classes)))]
         values = [table[f"probability_{k + 1}"].tolist() for k in range(len(names))]
         most = list(zip(zip(*names), zip(*values)))
-        own = zip(table["class"].tolist(), table["probability"].tolist(), table["unknown"].tolist(), most)
+        own = zip(table["class"], table["probability"].tolist(), table["unknown"].tolist(), most)
         return [
             Answer(str(name), round(p, 6), bool(unknown), tuple((label, round(q, 6)) for label, q in zip(*ranked)))
             for name, p, unknown, ranked in own

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from unseen.data.typing import IntArray
+from unseen.data.typing import FloatArray, IntArray
 from unseen.evaluation.metrics.classification import mean_class_accuracy
 
 
@@ -56,3 +56,40 @@ def generalized_scores(truth: IntArray, prediction: IntArray, seen: IntArray) ->
     s = mean_class_top1(truth[known], prediction[known])
     u = mean_class_top1(truth[~known], prediction[~known])
     return {"s": s, "u": u, "h": harmonic_mean(s, u)}
+
+
+def base_to_new_scores(truth: IntArray, scores: FloatArray, seen: IntArray) -> dict[str, float]:
+    """Accuracy of seen (base) classes told among themselves, of the others (new) among themselves, and their mean H.
+
+    As learners of prompts are graded: neither side competes with the other's names, unlike in `generalized_scores`.
+
+    Parameters
+    ----------
+    truth : array of class indices, (n,)
+    scores : array (n, n_classes)
+        Larger is better.
+    seen : array of class indices
+
+    Returns
+    -------
+    dict
+        With the keys ``base``, ``new`` and ``h``, each in [0, 1]; top-1 over samples, as the benchmark has it.
+
+    Raises
+    ------
+    ValueError
+        If there is no sample of a seen class or none of another, or the shapes do not fit.
+    """
+    if truth.ndim != 1 or scores.ndim != 2 or len(truth) != len(scores):
+        raise ValueError(f"truth and scores must be of shape (n,) and (n, c); got {truth.shape} and {scores.shape}")
+    among = np.isin(np.arange(scores.shape[1]), seen)
+    known = among[truth]
+    if known.all() or not known.any():
+        raise ValueError(
+            f"truth must hold samples of seen and of unseen classes; {known.sum()} of {len(truth)} are seen"
+        )
+    right = {}
+    for key, rows, columns in (("base", known, among), ("new", ~known, ~among)):
+        found = np.where(columns, scores[rows], -np.inf).argmax(axis=1)
+        right[key] = float((found == truth[rows]).mean())
+    return {**right, "h": harmonic_mean(right["base"], right["new"])}

@@ -14,7 +14,7 @@ from unseen.evaluation.metrics.bias_sweep import bias_sweep
 from unseen.evaluation.metrics.classification import accuracy, mean_class_accuracy
 from unseen.evaluation.metrics.open_set import open_set_scores
 from unseen.evaluation.metrics.taxonomy import hierarchical_precision, hit_at, hops
-from unseen.evaluation.metrics.zero_shot import generalized_scores, mean_class_top1
+from unseen.evaluation.metrics.zero_shot import base_to_new_scores, generalized_scores, mean_class_top1
 from unseen.methods.base import UNKNOWN
 
 Rule = Callable[[IntArray, IntArray, ClassSpace, FloatArray | None], Mapping[str, float]]
@@ -103,6 +103,14 @@ def _gzsl(truth: IntArray, prediction: IntArray, classes: ClassSpace, scores: Fl
     return found | _far(truth, prediction, classes)
 
 
+def _base_to_new(
+    truth: IntArray, prediction: IntArray, classes: ClassSpace, scores: FloatArray | None
+) -> dict[str, float]:
+    if scores is None:
+        raise ValueError("scores must be given: base-to-new tells each side's classes among themselves")
+    return base_to_new_scores(truth, scores, classes.seen)
+
+
 def _ranked(truth: IntArray, scores: FloatArray, k: int, classes: ClassSpace) -> dict[str, float]:
     """Whether the right class is among the first k, and what share of these is near it, over samples."""
     ranked = np.argsort(-scores, axis=1, kind="stable")[:, :k]
@@ -128,6 +136,12 @@ _PROTOCOLS = {
         Protocol("open-partial", "h_score", "Each side has classes that the other lacks.", _open, rejects=True),
         Protocol("zsl", "class_accuracy", "All target samples are of classes without labelled samples.", _zsl),
         Protocol("gzsl", "h", "Target samples are of classes with and without labelled samples.", _gzsl),
+        Protocol(
+            "base-to-new",
+            "h",
+            "Samples of classes with labelled samples are told among those, samples of the others among the others.",
+            _base_to_new,
+        ),
     )
 }
 

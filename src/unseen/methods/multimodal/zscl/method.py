@@ -17,10 +17,10 @@ from unseen.data.domain import Domain
 from unseen.data.samplers import paired_batches, tensor
 from unseen.methods.base import Card, Method
 from unseen.methods.multimodal.zscl.exemplars import herded
-from unseen.methods.multimodal.zscl.objective import Objective, Tied, in_parts
+from unseen.methods.multimodal.zscl.objective import Objective, Tied
 from unseen.methods.needs import TrainableTowers
 from unseen.methods.parameters import Count, Natural, NonNegative, Positive, Unit
-from unseen.nn.dual_encoder import named_classes
+from unseen.nn.dual_encoder import in_parts, named_classes
 from unseen.nn.protocols import TokenizingTowers
 from unseen.nn.schedules import warm_then_cosine
 from unseen.nn.train import Run, train

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -11,12 +11,9 @@ from torch import Tensor, nn
 
 from unseen.data.samplers import Pair
 from unseen.methods.multimodal.zscl.losses import among_pictures, distill
-from unseen.nn.dual_encoder import NOTHING
 from unseen.nn.train import Run
 from unseen.nn.weight_space import Anchor
 
-AT_ONCE = 256
-"""Pictures, or texts, that a tower reads together when nothing is learnt."""
 SENTENCES = 100
 """Sentences of the corpus that stand beside the classes in the cross entropy, where `negatives` asks for them."""
 
@@ -145,15 +142,3 @@ class Objective:
         others = others[~torch.isin(others, present)][: max(most - len(present), 0)]
         kept = torch.sort(torch.cat([present, others])).values
         return texts[kept], torch.searchsorted(kept, y)
-
-
-def in_parts(encode: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """What a tower makes of many samples, some at a time; texts of each part end where its longest ends."""
-    return torch.cat([encode(trimmed(part)) for part in torch.split(x, AT_ONCE)])
-
-
-def trimmed(x: Tensor) -> Tensor:
-    """Numbers of tokens without columns that are behind the end of every text."""
-    if x.is_floating_point():
-        return x
-    return x[:, : int((x != NOTHING).sum(dim=1).max())]

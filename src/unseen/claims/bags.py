@@ -1,0 +1,161 @@
+"""Emoji by name and in other words, and small towers that have seen other kinds of things: for claims about new classes.
+
+Two towers have learnt names of emoji beside two vendors' drawings of them, but of no animal, plant or food. Those are
+what is asked about: half of them have pictures by several other vendors, of the other half there are only words.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from unseen.claims import worlds
+from unseen.claims.drawings import by
+from unseen.data.classes import ClassSpace
+from unseen.data.descriptions import DescriptionBank, Sentence
+from unseen.data.domain import Domain, concatenate
+from unseen.data.samplers import Batch, batches, steps
+from unseen.data.sources import in_common
+from unseen.nn.dual_encoder import DualEncoder, dual_encoder, perceptron, side_head
+from unseen.nn.schedules import warm_cosine
+from unseen.nn.train import Run, train
+from unseen.runtime import reproducible
+
+TAUGHT = ("twemoji", "fxemoji")
+"""Vendors whose drawings of other things the towers have learnt from."""
+ASKED = ("animals & nature", "food & drink")
+"""Groups of emoji that they have not."""
+VENDORS = {
+    "development": ("noto", "openmoji", "fluent-emoji-flat", "emojione"),
+    "confirmation": ("noto-v1", "fluent-emoji", "fluent-emoji-high-contrast", "emojione-v1", "emojione-monotone"),
+}
+WIDTHS, BESIDE = (1280, 384), 64
+"""Of the tower of pictures, and of the layer beside MiniLM, which changes nothing at first."""
+EPOCHS, BATCH = 30, 128
+TEMPLATE = "an emoji of {}."
+
+
+class Classes(NamedTuple):
+    """Pictures of seen classes, pictures of unseen ones, all classes (the seen ones first), and what is said of each."""
+
+    source: Domain
+    exam: Domain
+    classes: ClassSpace
+    bank: DescriptionBank
+
+
+@functools.cache
+def towers() -> DualEncoder:
+    """The two towers, trained anew in each process: some seconds."""
+    drawn = [by(vendor, "emoji") for vendor in TAUGHT]
+    drawn = [domain.take(~np.isin(domain.columns["group"], ASKED)) for domain in drawn]
+    x = np.concatenate([worlds.lite0(domain).x for domain in drawn])
+    captions: list[tuple[str, ...]] = []
+    for domain in drawn:
+        for name, words in zip(domain.columns["name"].tolist(), domain.columns["keywords"].tolist()):
+            few = ", ".join(sorted(words.split(", "), key=worlds.hashed)[:3])
+            captions.append((f"{name}.", TEMPLATE.format(name), f"a picture of {few}."))
+    forms = len(captions[0])
+    told = worlds.minilm([text for texts in captions for text in texts])
+    vectors = torch.from_numpy(told.reshape(len(captions), forms, -1))
+    with reproducible(0):
+        centre, spread = (torch.from_numpy(part) for part in (x.mean(axis=0), x.std(axis=0) + 1e-3))
+        image, text = perceptron(WIDTHS), side_head(None, WIDTHS[-1], WIDTHS[-1], BESIDE)
+        made = dual_encoder(image, text, {"kind": "encoder", "name": "minilm"}, 20.0)
+        adam = torch.optim.AdamW([*image.parameters(), made.logit_scale], lr=1e-3, weight_decay=1e-2)
+
+        def objective(batch: Batch, run: Run) -> Tensor:
+            which = torch.randint(forms, (len(batch.index),), generator=run.generator)
+            z = made.encode_image(F.dropout((batch.x - centre) / spread, 0.2))
+            logits = made.logit_scale.exp().clamp(max=100) * z @ made.encode_text(vectors[batch.index, which]).T
+            own = torch.arange(len(logits))
+            return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
+
+        per_epoch = steps(len(x), BATCH)
+        train(
+            objective,
+            name="bags-towers",
+            nets={"towers": made},
+            optimizers={"adam": adam},
+            schedulers={"rate": warm_cosine(adam, EPOCHS * per_epoch, per_epoch)},
+            batches=batches(Domain(x=x), BATCH),
+            epochs=EPOCHS,
+            steps_per_epoch=per_epoch,
+        )
+        first: Any = made.image[0]  # type: ignore[index]
+        with torch.no_grad():  # standardization becomes a part of the first layer
+            first.weight /= spread
+            first.bias -= first.weight @ centre
+            made.logit_scale.clamp_(max=math.log(100))
+    made.requires_grad_(True)
+    return made.eval()
+
+
+@functools.cache
+def drawn(split: str) -> tuple[Domain, ...]:
+    """What the vendors of a split draw of the groups asked about, in one order; which split an emoji is of is a hash's bit."""
+    styles = in_common(*(by(vendor) for vendor in VENDORS[split]))
+    odd = split == "confirmation"
+    own = np.isin(styles[0].columns["group"], ASKED)
+    own &= np.array([worlds.hashed(code) % 2 == odd for code in styles[0].columns["emoji"].tolist()])
+    return tuple(style.take(own) for style in styles)
+
+
+@functools.cache
+def features(split: str) -> NDArray[np.float32]:
+    """EfficientNet-Lite0's features of `drawn`, (vendors, n, 1280)."""
+    return np.stack([worlds.lite0(style).x for style in drawn(split)])
+
+
+def classes_of(split: str, seed: int, share: float = 0.5) -> Classes:
+    """A split's emoji as classes, of which `share` have pictures."""
+    first = drawn(split)[0]
+    names, n = first.columns["name"].tolist(), len(first)
+    order = np.random.default_rng(seed).permutation(n)
+    seen = int(round(share * n))
+    space = ClassSpace(names=tuple(names[i] for i in order), seen=np.arange(seen))
+    x = features(split)[:, order]
+    parts = []
+    for vendor, own in zip(VENDORS[split], x):
+        y = np.arange(n)
+        parts.append(Domain(x=own, y=y, classes=space, columns={"domain": np.repeat(vendor, n)}, name="emoji"))
+    whole = concatenate(parts, name="emoji")
+    known = whole.labels < seen
+    return Classes(whole.take(known), whole.take(~known), space, bank_of(first.take(order)))
+
+
+def bank_of(domain: Domain) -> DescriptionBank:
+    """Bags of emoji: their keywords (three at a time), their group, and WordNet's gloss where it knows the name."""
+    columns = domain.columns
+    bags: dict[str, list[Sentence]] = {}
+    rows = zip(columns["name"].tolist(), columns["keywords"].tolist(), columns["subgroup"].tolist())
+    for name, keywords, subgroup in rows:
+        words = [word for word in keywords.split(", ") if word.casefold() not in name.casefold()]
+        few = [", ".join(words[i : i + 3]) for i in range(0, len(words), 3)]
+        bag = [Sentence(f", {text}", "visual", True) for text in few]
+        kind = subgroup.replace("-", " ")
+        bags[name] = [*bag, Sentence(f", a kind of {kind}", "taxonomy", True)]
+    glosses = DescriptionBank.of_taxonomy(ClassSpace(names=tuple(bags)), _wordnet()).only("gloss")
+    return DescriptionBank(bags).joined(glosses)
+
+
+@functools.cache
+def _wordnet() -> Any:
+    from unseen.data.taxonomies import load
+
+    return load("wordnet")
+
+
+def read(case: str) -> Sequence[Domain]:
+    """What is read for a case, for a stamp."""
+    columns = ("name", "keywords", "subgroup")
+    own = drawn(case.split()[0])
+    return [*own, worlds.said(own[0], *columns), *(by(vendor) for vendor in TAUGHT)]

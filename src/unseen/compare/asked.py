@@ -1,0 +1,145 @@
+"""What can be refused before anything is loaded: names, numbers and paths that cannot be right. Nothing heavy is
+imported here."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+PROTOCOLS = ("closed", "partial", "open", "open-partial", "zsl", "gzsl", "base-to-new")
+BEGUN = (".config.json.tmp",)
+"""What a killed run of an earlier version may have left before its first file was there."""
+
+
+def check_asked(
+    *,
+    data: Mapping[str, Any],
+    methods: str | Sequence[str] = "auto",
+    protocol: str = "auto",
+    labels: str = "exam",
+    encoder: str | None = None,
+    budget: str | float | None = None,
+    seeds: int = 1,
+    on_error: str = "skip",
+    precision: str = "auto",
+    out: str | os.PathLike[str] | None = None,
+) -> None:
+    """Refuse what cannot be right, in a moment: no data are read, no method and no network is imported.
+
+    Parameters
+    ----------
+    data : mapping
+        Paths by argument; what is no path is not looked at.
+    methods, protocol, labels, encoder, budget, seeds, on_error, precision, out
+        As in `compare`.
+
+    Raises
+    ------
+    ValueError
+        If a name is not known or a number out of range; the nearest name is given.
+    FileNotFoundError
+        If nothing is at a path.
+    """
+    if seeds < 1:
+        raise ValueError(f"seeds must be at least 1, got {seeds}")
+    if protocol not in ("auto", *PROTOCOLS):
+        raise ValueError(f"protocol must be auto, {', '.join(PROTOCOLS[:-1])} or {PROTOCOLS[-1]}; got {protocol!r}")
+    if on_error not in ("skip", "fail"):
+        raise ValueError(f"on_error must be skip or fail; got {on_error!r}")
+    if precision not in ("auto", "fp32", "bf16"):
+        raise ValueError(f"precision must be auto or fp32; got {precision!r}")
+    parse_budget(budget)
+    parse_labels(labels)
+    check_methods(methods)
+    check_encoder(encoder)
+    for name, value in data.items():
+        check_path(name, value)
+    if out is not None:
+        check_out(Path(out))
+
+
+def check_path(name: str, value: Any) -> None:
+    """`FileNotFoundError` with the nearest name if a path of this machine leads nowhere."""
+    if not isinstance(value, (str, os.PathLike)):
+        return
+    path = os.fspath(value)
+    if not path:
+        raise ValueError(f"{name} must not be empty")
+    if "://" in path or any(sign in path for sign in "{*?") or Path(path).expanduser().exists():
+        return
+    from unseen.data.loaders.common import locate
+
+    try:
+        locate(path)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{name}: {error}") from error
+
+
+def check_methods(methods: str | Iterable[str]) -> None:
+    """`ValueError` if no method is called like that; presets are looked at later."""
+    if methods in ("auto", "all"):
+        return
+    from unseen import methods as known
+
+    for name in method_names(methods):
+        known.check(name.partition(":")[0])
+
+
+def method_names(methods: str | Iterable[str]) -> list[str]:
+    """The names in a list, or in a text with commas."""
+    names = methods.split(",") if isinstance(methods, str) else list(methods)
+    names = [part.strip() for part in names if part.strip()]
+    if not names:
+        raise ValueError("methods must be 'auto' or name at least one method")
+    return names
+
+
+def check_encoder(name: str | None) -> None:
+    """`ValueError` if there is no such encoder, `ImportError` if it needs a package; nothing is loaded."""
+    if name is None:
+        return
+    from unseen.encoders.registry import describe
+
+    if install := describe(name)["install"]:
+        raise ImportError(f"encoder {name!r} needs a package: {install}")
+
+
+def parse_budget(budget: str | float | None) -> float | None:
+    """Seconds from a number or from words such as 90s, 10m, 2h."""
+    if budget is None or isinstance(budget, (int, float)):
+        return None if budget is None else float(budget)
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", budget)
+    if match is None:
+        raise ValueError(f"budget must be seconds, or a time such as 90s, 10m or 2h; got {budget!r}")
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+def parse_labels(labels: str) -> float:
+    """The share of target labels that become support, from exam, support or split:SHARE."""
+    if labels in ("exam", "support"):
+        return float(labels == "support")
+    head, _, share = labels.partition(":")
+    try:
+        value = float(share)
+    except ValueError:
+        value = -1.0
+    if head != "split" or not 0 < value < 1:
+        raise ValueError(f"labels must be exam, support or split:SHARE with a share in (0, 1); got {labels!r}")
+    return value
+
+
+def check_out(folder: Path) -> None:
+    """`ValueError` if something else than a run of `unseen compare` is in the place of a run folder."""
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"out must be a folder; {folder} is a file")
+    above = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise ValueError(f"out: {folder} cannot be written, as {above} is no folder that you may write to")
+    strange = folder.is_dir() and any(
+        entry.name not in BEGUN and not entry.name.startswith(".") for entry in folder.iterdir()
+    )
+    if strange and not (folder / "config.json").exists():
+        raise ValueError(f"out: {folder} exists and is not a run of `unseen compare`; choose another folder")

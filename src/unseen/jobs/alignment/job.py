@@ -1,0 +1,447 @@
+"""`unseen align`: pairs and a frozen tower make a model whose other side lives in the same space."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unseen.bundle import Bundle
+from unseen.data.class_file import class_space
+from unseen.data.classes import ClassSpace
+from unseen.data.domain import Domain
+from unseen.data.pairs import Pairs
+from unseen.encoders import Encoder, get
+from unseen.encoders.defaults import DEFAULT_ENCODER
+from unseen.encoders.two_tower import class_texts, mean_of
+from unseen.evaluation.exam import Exam
+from unseen.evaluation.metrics.classification import accuracy
+from unseen.evaluation.metrics.retrieval import both_ways, structure_correlation
+from unseen.files import recovered
+from unseen.jobs.alignment.reading import held_out as chosen_by_content
+from unseen.jobs.alignment.reading import language_of, read, too_long
+from unseen.jobs.alignment.report import WRITTEN, Report, Side, told_by, written
+from unseen.methods.multimodal.attached import OTHER, Attached
+from unseen.methods.multimodal.cwcl import CWCL
+from unseen.methods.multimodal.ridge_map import RidgeMap
+from unseen.nn import parallel
+from unseen.nn.state import refuse_foreign
+from unseen.runtime import current, runtime
+
+HELD_OUT = 0.1
+ASKED = 2000
+"""Held-out pairs that recall is measured on, the first; as many of each language."""
+RIDGE_ROWS = 20_000
+"""Pairs that the ridge map learns from, the first."""
+PROMPTS = (
+    "a photo of a {}.", "a picture of a {}.", "an image of the {}.", "a drawing of a {}.", "this is a {}.", "{}.",
+)  # fmt: skip
+"""Templates whose vectors are averaged where none are told."""
+
+
+def align(
+    pairs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Pairs,
+    *,
+    out: str | os.PathLike[str],
+    left: str | None = None,
+    right: str | None = None,
+    frozen: Side = "right",
+    left_encoder: str | None = None,
+    right_encoder: str | None = None,
+    preset: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    classes: Any = None,
+    prompts: Sequence[str] | None = None,
+    exam: str | os.PathLike[str] | Domain | None = None,
+    language: str | None = None,
+    held_out: float = HELD_OUT,
+    beside: bool = True,
+    seed: int = 0,
+    with_encoder: bool = False,
+    trust: bool = False,
+    say: Callable[[str], None] = lambda line: None,
+) -> tuple[Bundle, Report]:
+    """Learn from pairs to live in the space of a frozen tower; ask about pairs held out; save a model that predicts.
+
+    Under a launcher of several processes (`accelerate launch`, torchrun) they train together, and the first one writes.
+
+    Parameters
+    ----------
+    pairs : path, two paths, or Pairs
+        See `unseen.jobs.alignment.reading.read`.
+    out : path
+        Folder of the model. A call that was killed goes on from its last epoch when it is made again.
+    left, right : str, optional
+        Columns of a table.
+    frozen : {"left", "right"}
+        The side whose encoder stays the space that both share.
+    left_encoder, right_encoder : str, optional
+        Encoders by name; efficientnet-lite0 for pictures and MiniLM for texts if absent, none for features.
+    preset, settings, seed
+        Of the method cwcl: default (as published), sharpened, lit.
+    classes : ClassSpace, file or names, optional
+        What the model predicts; the classes of `exam`, or else the texts of pairs (the nearest one is told), if absent.
+    prompts : sequence of str, optional
+        Templates with {} for a class name; their vectors are averaged.
+    exam : path or Domain, optional
+        Labelled samples of the side that is not text: the zero-shot accuracy is told.
+    language : str, optional
+        The column that says which language a pair is in; recall is then told of each.
+    held_out : float in (0, 1)
+        Share of the left samples that is asked about and never learnt, chosen by content.
+    beside : bool
+        Train a ridge map and LiT beside, and tell how well they do; not under several processes.
+    with_encoder, trust
+        As in `Bundle.save` and `Bundle.load`.
+
+    Raises
+    ------
+    ValueError
+        If an argument cannot be, or nothing can be learnt from the pairs; before any training.
+    """
+    if frozen not in ("left", "right"):
+        raise ValueError(f"frozen must be left or right; got {frozen!r}")
+    if not 0 < held_out < 1:
+        raise ValueError(f"held_out must lie in (0, 1); got {held_out!r}")
+    out = Path(out)
+    refuse_foreign(out, WRITTEN)
+    method = _method(preset, {**(settings or {}), "frozen": frozen, "random_state": seed})
+    space = class_space(classes)
+    _check_prompts(prompts)
+    with parallel.launched(current().device):
+        tell = say if parallel.first() else (lambda line: None)
+        taken = read(_paths(pairs), left=left, right=right) if not isinstance(pairs, Pairs) else None
+        given = taken.pairs if taken else pairs
+        assert isinstance(given, Pairs)
+        towers = _towers(given, {"left": left_encoder, "right": right_encoder}, trust)
+        work = Aligning(given, towers, frozen, tuple(prompts or PROMPTS))
+        truth = None if exam is None else _exam(exam, work, space)
+        if truth is not None:
+            space = truth.classes
+        if space is not None:
+            work.need_texts()
+        chosen = chosen_by_content(given, held_out)
+        report = Report(
+            method=preset or "default",
+            encoders={side: tower and tower.name for side, tower in towers.items()},
+            frozen=frozen,
+            pairs=int((~chosen).sum()),
+            held_out=int(chosen.sum()),
+            lacking=taken.lacking if taken else 0,
+            cut=work.cut(),
+            partners=len(given) / len(np.unique(given.left.digests())),
+            prompts=work.prompts,
+        )
+        tell(report.begins())
+        features = work.encoded(given)
+        truth = None if truth is None else _encoded_exam(truth, work)
+        learn, ask = (features.take(np.flatnonzero(which)) for which in (~chosen, chosen))
+        method.set_params(asked=work.asked)
+        with runtime(folder=_training(out)):
+            method.fit(pairs=learn)
+        if parallel.first():
+            bundle = _told(method, report, work, learn, ask, given.take(np.flatnonzero(chosen)), space, truth, language,
+                           beside and parallel.world() == 1)  # fmt: skip
+            bundle.save(out, with_encoder=with_encoder, more=lambda part: written(report, part))
+            shutil.rmtree(_training(out), ignore_errors=True)
+        parallel.wait()
+        if not parallel.first():
+            bundle = Bundle.load(out, trust=trust)
+    return bundle, report
+
+
+def ask_about(
+    model: str | os.PathLike[str],
+    classes: Any,
+    *,
+    out: str | os.PathLike[str],
+    prompts: Sequence[str] | None = None,
+    with_encoder: bool = False,
+    trust: bool = False,
+) -> Bundle:
+    """A model that `align` saved, for other classes: nothing is learnt.
+
+    Parameters
+    ----------
+    model : path
+        A folder that `align` wrote.
+    classes : ClassSpace, file or names
+    out : path
+        Folder of the new model; may be that of `model`.
+    prompts : sequence of str, optional
+        Those of the model if absent.
+    """
+    _check_prompts(prompts)
+    space = class_space(classes)
+    if space is None:
+        raise ValueError("classes must be named: a file, or names with commas between them")
+    refuse_foreign(Path(out), WRITTEN)
+    folder = recovered(model)
+    bundle = Bundle.load(folder, trust=trust)
+    if not isinstance(bundle.method, Attached):
+        raise ValueError(f"model: {os.fspath(model)!r} is a saved {bundle.method.card.slug}; name a folder of `align`")
+    told = told_by(folder)
+    side = told.frozen if bundle.method.asked == "trained" else OTHER[told.frozen]
+    name = told.encoders[side]
+    if name is None:
+        raise ValueError("classes cannot be named: the side that would tell them holds features, not texts")
+    encoder = get(name, trust=trust, precision="fp32")
+    told.prompts = tuple(prompts or told.prompts)
+    named = _named(bundle.method, space, told.prompts, encoder, "frozen" if side == told.frozen else "trained")
+    made = dataclasses.replace(
+        bundle, method=bundle.method.adapt(classes=named), classes=named.replace(embeddings=None)
+    )
+    made.save(out, with_encoder=with_encoder, more=lambda part: written(told, part))
+    return made
+
+
+# -- the parts ---------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Aligning:
+    """Both sides with their encoders, and which of them is frozen, asked, and names classes."""
+
+    pairs: Pairs
+    towers: Mapping[str, Encoder | None]
+    frozen: str
+    prompts: tuple[str, ...]
+
+    @property
+    def texts(self) -> str | None:
+        """The side that classes can be named on: the frozen one if both hold texts."""
+        for side in (self.frozen, OTHER[self.frozen]):
+            if getattr(self.pairs, side).kind == "text":
+                return side
+        return None
+
+    @property
+    def asked(self) -> Literal["trained", "frozen"]:
+        """Which side's samples are predicted: the one that does not name classes."""
+        return "frozen" if self.texts == OTHER[self.frozen] else "trained"
+
+    @property
+    def asked_side(self) -> str:
+        """The same as left or right."""
+        return self.frozen if self.asked == "frozen" else OTHER[self.frozen]
+
+    def need_texts(self) -> None:
+        """Raise `ValueError` where no side can name classes."""
+        if self.texts is None:
+            raise ValueError("classes cannot be named: neither side of the pairs holds texts")
+
+    def cut(self) -> int:
+        """Texts that an encoder cuts."""
+        sides = [(self.towers[side], getattr(self.pairs, side)) for side in ("left", "right")]
+        return sum(too_long(tower, domain) for tower, domain in sides if tower is not None and domain.kind == "text")
+
+    def encoded(self, pairs: Pairs) -> Pairs:
+        """Vectors of both sides; several processes on one machine share what the first has encoded."""
+        sides = {}
+        for side, tower in self.towers.items():
+            domain: Domain = getattr(pairs, side)
+            with _first_alone():
+                sides[side] = domain if tower is None else tower.encode(domain, precision="fp32")
+        return pairs.replace(**sides)
+
+
+def _told(
+    method: Attached, report: Report, work: Aligning, learn: Pairs, ask: Pairs, raw: Pairs, space: ClassSpace | None,
+    truth: Exam | None, language: str | None, beside: bool,
+) -> Bundle:  # fmt: skip
+    """Everything that is measured, and the model with what it predicts."""
+    arms: dict[str, Attached] = {"aligned": method}
+    if beside:
+        arms |= _beside(method, learn)
+    languages = language_of(raw, language)
+    relevant = _same(raw)
+    for name, arm in arms.items():
+        vectors = {side: arm.transform(getattr(ask, side), _role(arm, side)).numpy() for side in ("left", "right")}
+        few = slice(0, ASKED)
+        scores = vectors["left"][few] @ vectors["right"][few].T
+        report.recall[name] = both_ways(scores, relevant(np.arange(len(ask))[few]))
+        still = getattr(ask, arm.frozen).x[few]
+        if len(scores) > 2:
+            report.structure[name] = structure_correlation(still, vectors[OTHER[arm.frozen]][few])
+        if name == "aligned" and languages is not None:
+            for spoken in np.unique(languages):
+                rows = np.flatnonzero(languages == spoken)[few]
+                scores = vectors["left"][rows] @ vectors["right"][rows].T
+                report.languages[str(spoken)] = both_ways(scores, relevant(rows))
+    if isinstance(method, CWCL):
+        report.row_entropy, report.monitors = method.row_entropy_, dict(method.monitors_)
+        report.history = {key: values.tolist() for key, values in method.history_.items()}
+    if space is None:
+        names = _answers(method, learn, work)
+    else:
+        names = _adapted(arms, space, work, truth, report)
+    credits = tuple(dict.fromkeys((*work.pairs.left.credits, *work.pairs.right.credits)))
+    return Bundle(method=arms["aligned"], classes=names, encoder=work.towers[work.asked_side], credits=credits)
+
+
+def _beside(method: Attached, learn: Pairs) -> dict[str, Attached]:
+    """The simple alternatives: a linear map, and one pair each."""
+    params = method.get_params()
+    shared = {"frozen": params["frozen"], "asked": params["asked"]}
+    arms: dict[str, Attached] = {}
+    if isinstance(getattr(learn, OTHER[params["frozen"]]).x, np.ndarray):
+        arms["ridge map"] = RidgeMap(**shared).fit(pairs=learn.take(slice(0, RIDGE_ROWS)))
+    if params.get("weights") != "identity":
+        arms["lit"] = CWCL(**{**params, "weights": "identity", "both_sides": False}).fit(pairs=learn)
+    return arms
+
+
+def _adapted(
+    arms: dict[str, Attached], space: ClassSpace, work: Aligning, truth: Exam | None, report: Report
+) -> ClassSpace:
+    """Every arm is told the classes; the exam says how well it knows them by name."""
+    side = work.texts
+    assert side is not None
+    tower = work.towers[side]
+    assert tower is not None
+    labels = None if truth is None else truth.open()
+    for name, arm in list(arms.items()):
+        role = "frozen" if side == arm.frozen else "trained"
+        alone = _named(arm, space, ("{}",), tower, role)
+        named = _named(arm, space, work.prompts, tower, role)
+        arms[name] = arm = arm.adapt(classes=named)
+        if labels is not None:
+            assert truth is not None
+            found = {"ensemble": arm.predict(truth.samples, named), "name": arm.predict(truth.samples, alone)}
+            report.accuracy[name] = {key: accuracy(labels, value) for key, value in found.items()}
+    if labels is not None:
+        report.accuracy["chance"] = {"ensemble": 1 / len(space), "name": 1 / len(space)}
+    return space.replace(embeddings=None)
+
+
+def _answers(method: Attached, learn: Pairs, work: Aligning) -> ClassSpace:
+    """What is predicted where no classes are named: the pair whose other side is nearest, by its text or its id."""
+    side = OTHER[work.asked_side]
+    rows = method.answer_rows_
+    assert learn.ids is not None
+    ids = [str(identity) for identity in learn.ids[rows]]
+    if getattr(work.pairs, side).kind != "text":
+        return ClassSpace(names=tuple(ids))
+    place = {str(identity): i for i, identity in enumerate(work.pairs.ids)}  # type: ignore[arg-type]
+    texts = [str(getattr(work.pairs, side).x[place[identity]]).strip() for identity in ids]
+    return ClassSpace(names=tuple(
+        text if texts.count(text) == 1 else f"{text} ({identity})" for text, identity in zip(texts, ids)
+    ))  # fmt: skip
+
+
+def _named(arm: Attached, space: ClassSpace, prompts: Sequence[str], tower: Encoder, role: str) -> ClassSpace:
+    """Classes with the mean over templates of their unit vectors in the shared space."""
+    parts = []
+    for texts in class_texts(space, prompts):
+        made = tower.encode(Domain(x=np.array(texts, dtype=np.str_), kind="text", name="classes"), precision="fp32")
+        parts.append(arm.transform(made, role).numpy())
+    return space.replace(embeddings=mean_of(parts))
+
+
+def _same(pairs: Pairs) -> Callable[[NDArray[np.intp]], NDArray[np.bool_]]:
+    """What is right for some pairs: their own partner, and every one that is the same on either side."""
+    numbers = [np.unique(side.digests(), return_inverse=True)[1].reshape(-1) for side in (pairs.left, pairs.right)]
+
+    def relevant(rows: NDArray[np.intp]) -> NDArray[np.bool_]:
+        left, right = (number[rows] for number in numbers)
+        return (left[:, None] == left[None, :]) | (right[:, None] == right[None, :])
+
+    return relevant
+
+
+def _role(arm: Attached, side: str) -> str:
+    return "frozen" if side == arm.frozen else "trained"
+
+
+def _method(preset: str | None, settings: Mapping[str, Any]) -> CWCL:
+    presets = CWCL.card.presets
+    if preset is not None and preset not in presets:
+        raise ValueError(f"preset must be one of {', '.join(presets)}; got {preset!r}")
+    return CWCL().set_params(**{**presets[preset or "default"], **settings})
+
+
+def _check_prompts(prompts: Sequence[str] | None) -> None:
+    for prompt in prompts or ():
+        if prompt.count("{}") != 1:
+            raise ValueError(f"prompts must have one place {{}} for the name of the class; got {prompt!r}")
+
+
+def _paths(pairs: Any) -> list[Any]:
+    return [pairs] if isinstance(pairs, (str, os.PathLike)) else list(pairs)
+
+
+def _towers(pairs: Pairs, named: Mapping[str, str | None], trust: bool) -> dict[str, Encoder | None]:
+    """The encoder of each side; the same one is loaded once."""
+    loaded: dict[str, Encoder] = {}
+    towers: dict[str, Encoder | None] = {}
+    for side in ("left", "right"):
+        domain: Domain = getattr(pairs, side)
+        name = named[side]
+        if domain.kind == "features":
+            if name is not None:
+                raise ValueError(f"{side}_encoder: the {side} side holds features already; got {name!r}")
+            towers[side] = None
+            continue
+        name = name or DEFAULT_ENCODER.get(domain.kind)
+        if name is None:
+            raise ValueError(f"{side}_encoder must be named: none is there for {domain.kind}")
+        if name not in loaded:
+            loaded[name] = get(name, trust=trust, precision="fp32")
+        loaded[name].check_kind(domain)
+        towers[side] = loaded[name]
+    return towers
+
+
+def _exam(exam: str | os.PathLike[str] | Domain, work: Aligning, space: ClassSpace | None) -> Exam:
+    """Labelled samples of the side that is asked, whose classes are those that are asked about."""
+    from unseen.data.loaders import load
+
+    domain = exam if isinstance(exam, Domain) else load(exam)
+    expected = getattr(work.pairs, work.asked_side).kind
+    if domain.kind != expected:
+        raise ValueError(
+            f"exam must hold {expected}, as the {work.asked_side} side; {domain.name!r} holds {domain.kind}"
+        )
+    if domain.y is None or domain.classes is None or not domain.labeled.any():
+        raise ValueError(f"exam must be labelled; {domain.name!r} is not: name a folder of class folders, or a table")
+    domain = domain.take(domain.labeled)
+    classes = domain.classes
+    assert classes is not None
+    if space is not None:
+        missing = [name for name in classes.names if name not in space.names]
+        if missing:
+            raise ValueError(f"exam has the class {missing[0]!r}, which is not among classes")
+        place = np.array([space.names.index(name) for name in classes.names])
+        domain = domain.replace(y=place[domain.labels], classes=space)
+    return Exam(domain, space or classes)
+
+
+def _encoded_exam(truth: Exam, work: Aligning) -> Exam:
+    """The same exam on the features that the model reads."""
+    tower = work.towers[work.asked_side]
+    if tower is not None:
+        with _first_alone():
+            truth.samples = tower.encode(truth.samples, precision="fp32")
+    return truth
+
+
+@contextmanager
+def _first_alone() -> Iterator[None]:
+    """The first process does it before the others, who find what it has kept."""
+    if not parallel.first():
+        parallel.wait()
+    yield
+    if parallel.first():
+        parallel.wait()
+
+
+def _training(out: Path) -> Path:
+    """Where a training that is under way keeps its checkpoints."""
+    return out.parent / f".{out.name}.training"

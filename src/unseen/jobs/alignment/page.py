@@ -1,0 +1,105 @@
+"""What an alignment is worth, as a page and as lines for a terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unseen.report.pages import render_page
+
+if TYPE_CHECKING:
+    from unseen.jobs.alignment.report import Report
+
+STYLE = "tr.saved { font-weight: 600; }"
+LEVEL = 0.95
+"""Share of ln N above which the targets say hardly anything."""
+WAYS = ("there", "back")
+
+
+def page(report: Report) -> bytes:
+    """The page that stands beside the model."""
+    return render_page(
+        Path(__file__).with_name("page.html"), style=STYLE, report=report, head=head(report), rows=rows(report),
+        languages=[(name, cells(figures)) for name, figures in report.languages.items()], told=told(report),
+    )  # fmt: skip
+
+
+def head(report: Report) -> list[str]:
+    """Columns of the tables of recall."""
+    some = next(iter(report.recall.values()), {})
+    return [key.replace("there", "→").replace("back", "←") for key in some]
+
+
+def cells(figures: dict[str, float]) -> list[str]:
+    """Shares as percentages."""
+    return [f"{100 * value:.1f}" for value in figures.values()]
+
+
+def rows(report: Report) -> list[tuple[str, list[str], str, list[str]]]:
+    """Of each arm its recall, its structure and its zero-shot accuracy."""
+    made = []
+    for name, figures in report.recall.items():
+        structure = report.structure.get(name)
+        zero_shot = report.accuracy.get(name, {})
+        made.append((name, cells(figures), "–" if structure is None else f"{structure:.3f}", cells(zero_shot)))
+    return made
+
+
+def told(report: Report) -> list[str]:
+    """What else a reader should know, in sentences."""
+    said = []
+    if report.row_entropy:
+        level = f"{report.row_entropy:.3f} of the entropy of ln N"
+        said.append(
+            f"The targets' rows have {level}: they say hardly anything, and the weighted term is label smoothing; "
+            "--preset sharpened tells samples apart."
+            if report.row_entropy > LEVEL
+            else f"The targets' rows have {level}."
+        )
+    if report.monitors:
+        look = report.monitors
+        said.append(
+            f"Two samples have a mean cosine of {look['mean_cosine_trained']:.3f} on the new side, "
+            f"{look['mean_cosine_frozen']:.3f} on the frozen one; the effective rank is "
+            f"{look['effective_rank_trained']:.0f} against {look['effective_rank_frozen']:.0f}; the means are "
+            f"{look['gap']:.3f} apart."
+        )
+    if report.accuracy:
+        said.append(
+            f"Zero-shot among the classes by {len(report.prompts)} templates: "
+            f"{100 * report.accuracy['aligned']['ensemble']:.1f} %, by the name alone "
+            f"{100 * report.accuracy['aligned']['name']:.1f} %; chance is "
+            f"{100 * report.accuracy['chance']['name']:.1f} %."
+        )
+    best = max(report.recall, key=lambda name: report.recall[name]["mean"]) if report.recall else "aligned"
+    if best != "aligned":
+        said.append(f"The simple alternative {best!r} finds more of the pairs held out than what was saved.")
+    if report.cut:
+        said.append(f"{report.cut:,} texts are longer than the context of their encoder; what is behind was not read.")
+    if report.lacking:
+        said.append(f"{report.lacking:,} pairs lack a side and were left out.")
+    return said
+
+
+def lines(report: Report) -> list[str]:
+    """All of it for a terminal."""
+    asked = min(report.held_out, 2000)
+    title = f"recall in % among {asked:,} pairs held out (→ left finds right, ← right finds left)"
+    columns = ["", *head(report), "structure", *(["zero-shot", "name alone"] if report.accuracy else [])]
+    body = [[name, *recall, structure, *zero_shot] for name, recall, structure, zero_shot in rows(report)]
+    out = [title, *table([columns, *body])]
+    if report.languages:
+        spoken = [[name, *cells(figures)] for name, figures in report.languages.items()]
+        out += ["", "by language, of what was saved", *table([["", *head(report)], *spoken])]
+    return [*out, "", *told(report)]
+
+
+def table(lines_of: list[list[str]]) -> list[str]:
+    """Cells in columns."""
+    width = max(len(row) for row in lines_of)
+    full = [row + [""] * (width - len(row)) for row in lines_of]
+    widths = [max(len(row[k]) for row in full) for k in range(width)]
+    return [
+        "  ".join(cell.ljust(w) if k == 0 else cell.rjust(w) for k, (cell, w) in enumerate(zip(row, widths))).rstrip()
+        for row in full
+    ]

@@ -1,0 +1,154 @@
+"""Pairs as users have them: tables, shards, two files of features; what lacks a side is left out and counted."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unseen.data.domain import Domain
+from unseen.data.loaders import load
+from unseen.data.loaders.common import locate
+from unseen.data.loaders.table import TABLE_SUFFIXES, read_frame
+from unseen.data.pairs import Pairs, read_pairs
+
+COLUMNS = (
+    ("image", "text"), ("image", "caption"), ("picture", "caption"), ("file_name", "text"), ("file_name", "caption"),
+    ("path", "text"), ("path", "caption"), ("filepath", "caption"), ("left", "right"), ("source", "target"),
+    ("first", "second"), ("a", "b"),
+)  # fmt: skip
+"""Usual names of the two columns of a table of pairs."""
+LANGUAGES = ("language", "lang", "locale")
+"""Usual names of the column that says which language a pair is in."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Read:
+    """Pairs that have both sides, and how many there were without."""
+
+    pairs: Pairs
+    lacking: int
+
+
+def read(paths: Sequence[str | os.PathLike[str]], *, left: str | None = None, right: str | None = None) -> Read:
+    """Read pairs.
+
+    Parameters
+    ----------
+    paths : sequence of one or two paths
+        A table (CSV, TSV, JSON lines, Parquet) with a column for each side; shards of pictures with texts
+        (``shards-{000..003}.tar``, or a folder of them), which are read where they lie; or two paths, one for each
+        side: files of features (.npy), or whatever `unseen.load` reads, row by row.
+    left, right : str, optional
+        The columns of a table; usual names, or the only two columns, if absent.
+
+    Raises
+    ------
+    ValueError
+        If there are not two sides of equal length, or no pair has both.
+    """
+    if not 1 <= len(paths) <= 2:
+        raise ValueError(f"pairs must be a table, shards, or a path for each of two sides; got {len(paths)} paths")
+    if len(paths) == 2:
+        if left or right:
+            raise ValueError("left and right name the columns of one table; two paths are two sides")
+        return _complete(_two_files(*paths))
+    path = os.fspath(paths[0])
+    if PurePosixPath(path).suffix.lower() in TABLE_SUFFIXES:
+        columns = _columns(path, left, right)
+        return _complete(read_pairs(path, left=columns[0], right=columns[1]))
+    if left or right:
+        raise ValueError(f"left and right name the columns of a table; {path!r} is none")
+    return _complete(_shards(path))
+
+
+def _columns(path: str, left: str | None, right: str | None) -> tuple[str, str]:
+    """The columns of both sides."""
+    fs, file = locate(path)
+    names = [str(name) for name in read_frame(fs, file).columns]
+    if left and right:
+        return left, right
+    if left or right:
+        others = [name for name in names if name != (left or right)]
+        if len(others) != 1:
+            raise ValueError(f"{'right' if left else 'left'} must name a column, too; there are {', '.join(names)}")
+        return (left or others[0], right or others[0])
+    folded = {name.casefold(): name for name in names}
+    for one, other in COLUMNS:
+        if one in folded and other in folded:
+            return folded[one], folded[other]
+    if len(names) == 2:
+        return names[0], names[1]
+    raise ValueError(f"left and right must name the columns of the two sides; {path!r} has {', '.join(names)}")
+
+
+def _two_files(first: Any, second: Any) -> Pairs:
+    sides = [load(path) for path in (first, second)]
+    if len(sides[0]) != len(sides[1]):
+        raise ValueError(
+            f"pairs: both sides must have as many samples; {os.fspath(first)} has {len(sides[0])}, "
+            f"{os.fspath(second)} has {len(sides[1])}"
+        )
+    return Pairs(sides[0].unlabeled(), sides[1].unlabeled(), ids=np.array([f"{i:06d}" for i in range(len(sides[0]))]))
+
+
+def _shards(path: str) -> Pairs:
+    """Pictures of shards with the texts that stand beside them."""
+    domain = load(path)
+    if "text" not in domain.columns or domain.kind != "image":
+        raise ValueError(
+            f"pairs: {path!r} holds {domain.kind} without a text beside each; name a table, shards, or two paths"
+        )
+    texts = Domain(x=domain.columns["text"], kind="text", ids=domain.ids, name=f"{domain.name}, text")
+    return Pairs(domain.unlabeled(), texts, ids=domain.ids, name=domain.name)
+
+
+def _complete(pairs: Pairs) -> Read:
+    """The pairs of which neither side is an empty text."""
+    whole = np.ones(len(pairs), dtype=bool)
+    for side in (pairs.left, pairs.right):
+        if side.kind == "text":
+            whole &= np.array([bool(str(text).strip()) for text in side.x])
+    lacking = int((~whole).sum()) + len(pairs.left.skipped) + len(pairs.right.skipped)
+    if not whole.any():
+        raise ValueError(f"pairs: each of the {len(pairs)} pairs lacks a side; a text must not be empty")
+    return Read(pairs if whole.all() else pairs.take(np.flatnonzero(whole)), lacking)
+
+
+def language_of(pairs: Pairs, column: str | None) -> NDArray[np.str_] | None:
+    """The language of each pair, if a column says so."""
+    if column is None:
+        column = next((name for name in LANGUAGES if name in pairs.columns), None)
+    elif column not in pairs.columns:
+        told = ", ".join(pairs.columns) or "no other column"
+        raise ValueError(f"language {column!r} is no column of the pairs; there are {told}")
+    return None if column is None else np.asarray(pairs.columns[column], dtype=np.str_)
+
+
+def held_out(pairs: Pairs, share: float) -> NDArray[np.bool_]:
+    """Which pairs are asked about and never learnt, (n,): by the content of the left side, alike in all calls.
+
+    Pairs with one left sample stay together, so that a picture is never on both sides.
+    """
+    digests = pairs.left.digests()
+    place = np.array([int(digest[:12], 16) / 16**12 for digest in digests.tolist()])
+    values = np.unique(place)
+    if len(values) < 4:
+        raise ValueError(f"pairs must hold at least four samples that differ on the left side; got {len(values)}")
+    least, most = values[1], values[-3]  # two at least on either side
+    return place <= min(max(share, least), most)
+
+
+def too_long(encoder: Any, texts: Domain) -> int:
+    """How many texts an encoder cuts at its context."""
+    tower = getattr(encoder, "text", encoder)
+    tokenizer, limit = getattr(tower.preprocess, "tokenizer", None), getattr(tower.preprocess, "limit", None)
+    if tokenizer is None or limit is None:
+        return 0
+    counted = tokenizer([str(text) for text in texts.x], truncation=False, verbose=False)["input_ids"]
+    return sum(len(ids) > limit for ids in counted)

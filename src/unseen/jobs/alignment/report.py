@@ -1,0 +1,91 @@
+"""What `unseen align` tells of a model: what it was made of, and how well either side finds the other."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from unseen.files import read_plain
+
+ABOUT, PAGE = "align.json", "align.html"
+"""What was learnt from and how well it went, for a later call and for people, beside the model."""
+WRITTEN = ("bundle.json", "method", "encoder", ABOUT, PAGE)
+FORMAT = 1
+Side = Literal["left", "right"]
+
+
+@dataclasses.dataclass
+class Report:
+    """What `unseen align` tells.
+
+    Attributes
+    ----------
+    encoders : dict
+        The name of the encoder of each side; None of features.
+    frozen : {"left", "right"}
+    pairs, held_out, lacking, cut : int
+        Pairs learnt from; asked about; left out for want of a side; texts longer than the context of their encoder.
+    partners : float
+        Pairs for each sample of the left side.
+    recall : dict of arm to dict
+        Both ways on held-out pairs: `there@k` (left finds right), `back@k`, `mean`.
+    languages : dict of language to dict
+        The same of the arm that is saved, among the pairs of a language.
+    structure : dict of arm to float
+        Pearson r of the cosines of held-out samples in the frozen space and in the new one.
+    accuracy : dict of arm to dict
+        Zero-shot on the labelled samples that were given: `ensemble` of templates, `name` alone; and chance.
+    row_entropy : float
+    monitors, history : dict
+        Of the method.
+    """
+
+    method: str
+    encoders: dict[str, str | None]
+    frozen: Side
+    pairs: int
+    held_out: int
+    lacking: int
+    cut: int
+    partners: float
+    prompts: tuple[str, ...]
+    recall: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
+    languages: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
+    structure: dict[str, float] = dataclasses.field(default_factory=dict)
+    accuracy: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
+    row_entropy: float = 0.0
+    monitors: dict[str, float] = dataclasses.field(default_factory=dict)
+    history: dict[str, list[float]] = dataclasses.field(default_factory=dict)
+
+    def begins(self) -> str:
+        """What was read, in a line."""
+        told = f"{self.pairs:,} pairs to learn from, {self.held_out:,} held out"
+        if self.lacking:
+            told += f"; {self.lacking:,} lack a side and are left out"
+        if self.cut:
+            told += f"; {self.cut:,} texts are longer than the context of their encoder, and cut"
+        if self.partners > 1.005:
+            told += f"; {self.partners:.2f} partners for each left sample, of which every epoch draws one"
+        return told
+
+
+def told_by(folder: Path) -> Report:
+    """What a saved model says of how it was made; `ValueError` if it says nothing that can be read."""
+    try:
+        about: dict[str, Any] = json.loads(read_plain(folder / ABOUT))
+        if about.pop("format") != FORMAT:
+            raise ValueError("it is of another format")
+        return Report(**{**about, "prompts": tuple(about["prompts"])})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"model: {folder / ABOUT} does not tell how it was aligned: {error}") from error
+
+
+def written(report: Report, part: Path) -> None:
+    """Write it into the folder of a model, for a later call and for people."""
+    from unseen.jobs.alignment import page
+
+    told = {"format": FORMAT, **dataclasses.asdict(report)}
+    (part / ABOUT).write_text(json.dumps(told, indent=1, ensure_ascii=False))
+    (part / PAGE).write_bytes(page.page(report))

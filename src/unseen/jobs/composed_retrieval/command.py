@@ -1,0 +1,125 @@
+"""`unseen find` and `unseen compose`: pictures by a picture and a text."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unseen.console import AsJson, Trust, app, dump, say, settings_of
+
+
+@app.command()
+def find(
+    collection: Annotated[str, typer.Argument(help="Pictures, or a collection of `unseen curate` with an index.")],
+    image: Annotated[str | None, typer.Option(help="A picture to begin with.", show_default=False)] = None,
+    text: Annotated[str, typer.Option(help='What of it counts, or changes: "on grass".')] = "",
+    model: Annotated[
+        str | None, typer.Option(help="What `unseen compose` made; the two are added if absent.", show_default=False)
+    ] = None,
+    encoder: Annotated[str, typer.Option(help="Two-tower encoder, where there is no model.")] = "lite-clip",
+    mode: Annotated[
+        str | None, typer.Option(help="combiner, sum, image or text; the best that is there.", show_default=False)
+    ] = None,
+    share: Annotated[
+        float | None, typer.Option(help="Of the text in the sum; the tuned one, or 0.5.", show_default=False)
+    ] = None,
+    top: Annotated[int, typer.Option(help="How many pictures.", min=1)] = 10,
+    page: Annotated[Path | None, typer.Option(help="HTML page with the pictures.", show_default=False)] = None,
+    trust: Trust = False,
+    as_json: AsJson = False,
+) -> None:
+    """Find the pictures that are like another one, with respect to a text.
+
+    Vectors of the collection are kept, so that the second search takes less than a second.
+
+    Example:  unseen find photos --image dog.png --text "on grass" --model composer
+    """
+    from unseen.jobs.composed_retrieval.job import find as run
+    from unseen.jobs.composed_retrieval.page import write_found
+
+    found, about = run(
+        collection, image=image, text=text, model=model, encoder=encoder, mode=mode, share=share, top=top,  # type: ignore[arg-type]
+        trust=trust,
+    )  # fmt: skip
+    if page is not None:
+        write_found(page, collection, image, text, found, about)
+    if as_json:
+        dump({**about, "found": [dataclasses.asdict(one) for one in found]})
+        return
+    for note in about["notes"]:
+        say(note)
+    for one in found:
+        typer.echo(f"{one.score:.3f}  {one.id}")
+    say(f"{about['mode']}: {about['size']:,} pictures searched in {1000 * about['seconds']:.0f} ms")
+
+
+@app.command()
+def compose(
+    pairs: Annotated[str, typer.Argument(help="Table with a column of pictures and one of captions.")],
+    out: Annotated[Path, typer.Option(help="Folder of what is learnt, for `unseen find --model`.")],
+    encoder: Annotated[str, typer.Option(help="Two-tower encoder, which rests.")] = "lite-clip",
+    image: Annotated[str | None, typer.Option(help="Column of pictures; found if absent.", show_default=False)] = None,
+    text: Annotated[str | None, typer.Option(help="Column of captions; found if absent.", show_default=False)] = None,
+    concreteness: Annotated[
+        str | None,
+        typer.Option(
+            help="CSV with the columns word and concreteness (1 to 5): abstract captions are left out.",
+            show_default=False,
+        ),
+    ] = None,
+    bench: Annotated[
+        str | None,
+        typer.Option(help="Table of pictures and attributes: ways of asking are compared.", show_default=False),
+    ] = None,
+    subject: Annotated[
+        str | None, typer.Option(help="Column of BENCH: what a picture is of.", show_default=False)
+    ] = None,
+    attribute: Annotated[
+        list[str] | None, typer.Option(help="Column of BENCH: what it is like; again for more.", show_default=False)
+    ] = None,
+    beside: Annotated[
+        list[str] | None, typer.Option(help="Column of BENCH: what else is there; again for more.", show_default=False)
+    ] = None,
+    word: Annotated[
+        list[str] | None,
+        typer.Option(help='COLUMN=WORD before its values, such as colour=on for "on red".', show_default=False),
+    ] = None,
+    preset: Annotated[str, typer.Option(help="Preset of genecis.")] = "features",
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Hyperparameter of genecis as name=value.", show_default=False)
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed.", min=0)] = 0,
+    trust: Trust = False,
+    as_json: AsJson = False,
+) -> None:
+    """Learn from captions how a text changes what a picture asks for.
+
+    Captions are parsed ("a dog on grass": dog, on, grass); two pictures of a dog, of which one is on grass, teach that
+    "on grass" leads from one to the other (genecis). The sum of picture and text is tuned on the same captions and
+    shown beside.
+
+    Example:  unseen compose captions.csv --out composer --bench objects.csv --subject animal --attribute colour
+    """
+    from unseen.jobs.composed_retrieval.job import Bench
+    from unseen.jobs.composed_retrieval.job import compose as run
+    from unseen.jobs.composed_retrieval.page import lines
+
+    told = None
+    if bench is not None:
+        if subject is None or not (attribute or beside):
+            raise ValueError("bench needs --subject COLUMN and at least one --attribute or --beside COLUMN")
+        words = dict(pair.split("=", 1) if "=" in pair else (pair, "") for pair in word or ())
+        told = Bench(bench, subject, tuple(attribute or ()), tuple(beside or ()), words)
+    about = run(
+        pairs, out=out, encoder=encoder, image=image, text=text, concreteness=concreteness, bench=told, preset=preset,
+        settings=settings_of(settings or []), seed=seed, trust=trust, say=say,
+    )  # fmt: skip
+    if as_json:
+        dump(about)
+        return
+    for line in lines(about):
+        typer.echo(line)
+    say(f'{out / "report.html"} shows it; unseen find PICTURES --image A --text "..." --model {out}')

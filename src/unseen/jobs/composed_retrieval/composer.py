@@ -1,0 +1,142 @@
+"""A query of a picture and a text, over the vectors of a frozen encoder: what is trained, saved, and asked."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from unseen import encoders
+from unseen.data.domain import Domain, Lazy
+from unseen.encoders import Encoder, TwoTowerEncoder
+from unseen.files import read_plain
+from unseen.methods.multimodal.genecis import GeneCIS
+from unseen.methods.multimodal.genecis.combiner import Mode, plain_query
+from unseen.nn.state import load_state, save_state
+
+ABOUT, METHOD = "compose.json", "method"
+FORMAT = 1
+
+
+class Composer:
+    """From a picture and a text to a unit vector in the space of an encoder's pictures.
+
+    Whatever searches vectors of that encoder takes it: `find`, or a collection of `unseen curate` by the term
+    ``Term("embedding", vector)``.
+
+    Parameters
+    ----------
+    encoder : TwoTowerEncoder
+    method : GeneCIS, optional
+        A combiner that was trained on vectors of this encoder; without it pictures and texts are added.
+    share : float in [0, 1]
+        Of the text, where the two are added.
+    """
+
+    def __init__(self, encoder: Encoder, method: GeneCIS | None = None, share: float = 0.5) -> None:
+        if not isinstance(encoder, TwoTowerEncoder):
+            raise ValueError(
+                f"encoder: {encoder.name!r} has one tower; name one of pictures and texts, such as lite-clip"
+            )
+        if not 0 <= share <= 1:
+            raise ValueError(f"share must lie in [0, 1]; got {share!r}")
+        self.encoder, self.method, self.share = encoder, method, share
+
+    @property
+    def modes(self) -> tuple[Mode, ...]:
+        """Ways to ask that there are; the first is the best that is there."""
+        return (*(("combiner",) if self.method is not None else ()), "sum", "image", "text")  # type: ignore[return-value]
+
+    def vectors(
+        self, images: Sequence[Any] | Domain, texts: Sequence[str], mode: Mode | None = None
+    ) -> NDArray[np.float32]:
+        """Unit vectors (n, d) of pictures with a text each.
+
+        Parameters
+        ----------
+        images : sequence of pictures, or Domain
+        texts : sequence of str
+            An empty text leaves the picture alone, but for the combiner, which reads the empty text.
+        mode : {"combiner", "sum", "image", "text"}, optional
+        """
+        if len(images) != len(texts):
+            raise ValueError(f"texts must be one for each picture, {len(images)}; got {len(texts)}")
+        x = self.encoder.encode_image(images)
+        t = self.encoder.encode_text([str(text) for text in texts])
+        return self.composed(x, t, mode, [not str(text).strip() for text in texts])
+
+    def composed(
+        self, x: NDArray[np.float32], t: NDArray[np.float32], mode: Mode | None = None, empty: Sequence[bool] = ()
+    ) -> NDArray[np.float32]:
+        """The same of vectors of pictures and of texts."""
+        own = mode or self.modes[0]
+        if own not in self.modes:
+            raise ValueError(f"mode must be one of {', '.join(self.modes)}; got {own!r}")
+        a, b = torch.as_tensor(x), torch.as_tensor(t)
+        with torch.no_grad():
+            if own == "combiner":
+                assert self.method is not None
+                return self.method.combiner_(a, b).numpy()
+            made = plain_query(a, b, own, self.share)
+            alone = torch.tensor([bool(e) for e in empty] or [False] * len(a))
+            return torch.where(alone[:, None] & (own == "sum"), torch.nn.functional.normalize(a, dim=1), made).numpy()
+
+    def save(self, folder: Path, told: Mapping[str, Any]) -> None:
+        """Write the combiner and what is told of it into a folder that is there."""
+        about = {"format": FORMAT, "encoder": self.encoder.to_json(), "share": self.share, **told}
+        save_state(folder / METHOD, {"method": self.method})
+        (folder / ABOUT).write_text(json.dumps(about, indent=1))
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str], *, trust: bool = False) -> Composer:
+        """Read what `unseen compose` wrote.
+
+        Raises
+        ------
+        ValueError
+            If the folder is none of these, or its encoder is another one by now.
+        """
+        place = Path(folder)
+        try:
+            about = json.loads(read_plain(place / ABOUT))
+            if about["format"] != FORMAT:
+                raise ValueError(f"it is of format {about['format']!r}")
+            record, share = about["encoder"], float(about["share"])
+            method = load_state(place / METHOD)["method"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"model: {str(folder)!r} was not written by `unseen compose`: {error}") from error
+        encoder = encoders.get(record["name"], trust=trust, precision=record.get("precision", "auto"))
+        encoder.check(record)
+        return cls(encoder, method, share)
+
+
+def picture(file: str | os.PathLike[str]) -> Any:
+    """A picture of a file, as colours."""
+    from PIL import Image
+
+    from unseen.encoders.vision import as_image
+
+    place = Path(file)
+    if not place.is_file():
+        raise ValueError(f"image: there is no file {str(file)!r}")
+    try:
+        with Image.open(place) as opened:
+            return as_image(opened.copy())
+    except OSError as error:
+        raise ValueError(f"image: {str(file)!r} cannot be read as a picture: {error}") from error
+
+
+def features(x: NDArray[np.float32], name: str) -> Domain:
+    """Vectors as a domain."""
+    return Domain(x=np.ascontiguousarray(x), name=name)
+
+
+def pictures(images: Sequence[Any]) -> Domain:
+    """Pictures as a domain."""
+    return Domain(x=Lazy(range(len(images)), images.__getitem__), kind="image", name="pictures")

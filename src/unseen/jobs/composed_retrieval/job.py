@@ -1,0 +1,386 @@
+"""`unseen compose` trains a combiner from captions; `unseen find` finds pictures by a picture and a text."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from unseen import encoders
+from unseen.data.domain import Domain
+from unseen.data.pairs import Pairs, read_captioned
+from unseen.encoders import TwoTowerEncoder
+from unseen.encoders.trainable import EncodedTexts
+from unseen.evaluation.composed import evaluate_templates
+from unseen.evaluation.composed_templates import KINDS, Kind, Template, build_templates
+from unseen.jobs.composed_retrieval.composer import ABOUT, METHOD, Composer, picture
+from unseen.methods.multimodal.genecis import GeneCIS, TripletMiner
+from unseen.methods.multimodal.genecis.combiner import Mode
+from unseen.methods.multimodal.genecis.method import rows_of
+from unseen.nn.dual_encoder import DualEncoder, dual_encoder, perceptron
+from unseen.nn.state import refuse_foreign, write_folder
+
+PAGE = "report.html"
+WRITTEN = (ABOUT, METHOD, PAGE)
+SHARES = tuple(np.linspace(0, 1, 11).round(1).tolist())
+"""Shares of the text that are tried for the sum."""
+TUNED_ON = 1000
+"""Triplets on which the share is chosen."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Bench:
+    """Templates from a table: the columns of what a picture is of, of what it is like, and of what is beside."""
+
+    table: str | os.PathLike[str] | Domain
+    subject: str
+    attributes: Sequence[str] = ()
+    objects: Sequence[str] = ()
+    words: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    n: int = 200
+    gallery: int = 10
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """Kinds of templates that its columns allow."""
+        return tuple(k for k in KINDS if (self.attributes if k.endswith("attribute") else self.objects))
+
+
+def compose(
+    pairs: str | os.PathLike[str] | Pairs,
+    *,
+    out: str | os.PathLike[str],
+    encoder: str | TwoTowerEncoder = "lite-clip",
+    image: str | None = None,
+    text: str | None = None,
+    concreteness: str | os.PathLike[str] | None = None,
+    bench: Bench | None = None,
+    preset: str = "features",
+    settings: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    trust: bool = False,
+    say: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """Train a combiner of pictures and texts on captions alone, and tune the sum that it is compared with.
+
+    Parameters
+    ----------
+    pairs : path or Pairs
+        Pictures and their captions; columns subject, relation and object, where they are, stand for the parser.
+    out : path
+        Folder, written whole or not at all.
+    encoder : name or TwoTowerEncoder
+        Two towers that rest; a combiner works on any vectors of this encoder, also on those of an index.
+    image, text : str, optional
+        Columns of the table.
+    concreteness : path, optional
+        A CSV file of words and ratings from 1 to 5 (columns word and concreteness): triplets of abstract words are left
+        out.
+    bench : Bench, optional
+        Templates on which all ways of asking are compared; nothing is learnt from them.
+    preset, settings, seed
+        Of the method genecis.
+    trust : bool
+    say : callable (line) -> None
+
+    Returns
+    -------
+    dict
+        `relations`, `subjects` (that triplets could be mined of), `share` (of the text in the tuned sum), `recall` of
+        each way of asking among held-out triplets, and `bench` where there is one.
+
+    Raises
+    ------
+    ValueError
+        If an argument cannot be, a table lacks a column, or captions give no triplets.
+    """
+    method = _method(preset, settings or {}, seed)
+    refuse_foreign(Path(out), WRITTEN)
+    ratings = None if concreteness is None else read_ratings(concreteness)
+    own = pairs if isinstance(pairs, Pairs) else read_captioned(pairs, image=image, text=text)
+    own = _with_captions(own)
+    towers = encoders.get(encoder, trust=trust) if isinstance(encoder, str) else encoder
+    composer = Composer(towers)
+    say(f"{len(own)} pairs; pictures and captions are encoded")
+    x = _vectors(composer.encoder, own.left)
+    table = own.replace(left=own.left.replace(x=x, kind="features"))
+    method.fit(pairs=table, model=identity(composer.encoder), auxiliary=ratings)
+    say(f"{method.relations_} relations, {method.subjects_} subjects to mine triplets of")
+    asked = _held_out(method, table, ratings)
+    share, recalls = _tuned(Composer(composer.encoder, method), x, asked)
+    made = Composer(composer.encoder, method, share)
+    about: dict[str, Any] = {
+        "method": repr(method),
+        "pairs": len(own),
+        "relations": method.relations_,
+        "subjects": method.subjects_,
+        "share": share,
+        "recall": recalls,
+        "history": list(method.history_),
+    }
+    if bench is not None:
+        about["bench"] = benchmark(made, bench, seed=seed)
+    write_folder(out, lambda folder: _saved(folder, made, about))
+    return about | {"folder": str(out)}
+
+
+def benchmark(composer: Composer, bench: Bench, *, seed: int = 0) -> dict[str, Any]:
+    """Recall of every way of asking on templates that are built from a table; see `evaluate_templates`."""
+    domain = _collection(bench.table)
+    for name in (bench.subject, *bench.attributes, *bench.objects):
+        if name not in domain.columns:
+            raise ValueError(f"bench: the table has no column {name!r}; it has {', '.join(domain.columns)}")
+    x = _vectors(composer.encoder, domain)
+    templates = build_templates(
+        domain.columns, subject=bench.subject, attributes=bench.attributes, objects=bench.objects, words=bench.words,
+        kinds=bench.kinds, n=bench.n, gallery=bench.gallery, seed=seed,
+    )  # fmt: skip
+    return graded(composer, x, templates)
+
+
+def graded(composer: Composer, x: NDArray[np.float32], templates: Sequence[Template]) -> dict[str, Any]:
+    """`evaluate_templates` for every way of asking, on vectors of pictures."""
+    texts = sorted({template.condition for template in templates})
+    t = dict(zip(texts, composer.encoder.encode_text(texts)))
+    gallery = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
+
+    def embed(mode: Mode) -> Callable[[Sequence[int], Sequence[str]], NDArray[np.floating]]:
+        return lambda at, said: composer.composed(x[list(at)], np.stack([t[text] for text in said]), mode)
+
+    return {mode: evaluate_templates(embed(mode), gallery, templates) for mode in composer.modes}
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """A picture that was found, its place in the collection, and its cosine with the query."""
+
+    id: str
+    place: int
+    score: float
+
+
+def find(
+    collection: str | os.PathLike[str] | Domain,
+    *,
+    image: Any = None,
+    text: str = "",
+    model: str | os.PathLike[str] | Composer | None = None,
+    encoder: str = "lite-clip",
+    mode: Mode | None = None,
+    share: float | None = None,
+    top: int = 10,
+    trust: bool = False,
+) -> tuple[list[Found], dict[str, Any]]:
+    """The pictures of a collection that are like another with respect to a text.
+
+    Parameters
+    ----------
+    collection : path or Domain
+        Pictures, as `unseen.load` reads them, whose vectors are kept; or a collection of `unseen curate` with an index
+        of the same encoder.
+    image : path or picture, optional
+        Without it the text alone asks.
+    text : str
+        What counts of it, or changes; empty: the picture alone asks.
+    model : path or Composer, optional
+        What `unseen compose` wrote; without it picture and text are added.
+    encoder : str
+        Where there is no model.
+    mode : {"combiner", "sum", "image", "text"}, optional
+        The combiner where there is one.
+    share : float in [0, 1], optional
+        Of the text in the sum; the tuned one of the model, or 0.5.
+    top : int, >= 1
+
+    Returns
+    -------
+    (list of Found, dict)
+        And `seconds` of the search alone, `mode`, `size` of the collection, and notes.
+
+    Raises
+    ------
+    ValueError
+        If there is neither a picture nor a text, or something cannot be read.
+    """
+    said = str(text or "").strip()
+    if image is None and not said:
+        raise ValueError("image and text: name a picture, a text, or both; got neither")
+    if top < 1:
+        raise ValueError(f"top must be at least 1; got {top}")
+    composer = _composer(model, encoder, share, trust)
+    own: Mode = mode or ("text" if image is None else "image" if not said else composer.modes[0])
+    if own in ("image", "combiner", "sum") and image is None:
+        raise ValueError(f"mode {own!r} needs an image")
+    shown = image if image is None or not isinstance(image, (str, os.PathLike)) else picture(image)
+    notes = [] if said or own == "image" else ["the text is empty: it counts as the empty text"]
+    query = composer.encoder.encode_text([said])[0] if shown is None else composer.vectors([shown], [said], own)[0]
+    if not isinstance(collection, Domain) and (Path(collection) / "index").is_dir():
+        found, seconds, size = _in_index(Path(collection), composer.encoder, query, top)
+    else:
+        domain = _collection(collection)
+        x = _vectors(composer.encoder, domain)
+        started = time.perf_counter()
+        places, scores = nearest(x, query, top)
+        seconds, size = time.perf_counter() - started, len(domain)
+        ids: Any = domain.ids
+        found = [Found(str(ids[i]), int(i), float(s)) for i, s in zip(places, scores)]
+    return found, {"seconds": seconds, "mode": own, "size": size, "share": composer.share, "notes": notes}
+
+
+def nearest(x: NDArray[np.float32], query: NDArray[np.float32], k: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+    """Places and inner products of the k rows nearest to a query, the nearest first; every row is compared.
+
+    By faiss where it is installed: a million rows of 384 numbers take a tenth of a second or two.
+    """
+    k = min(k, len(x))
+    rows = np.ascontiguousarray(x, dtype=np.float32)
+    asked = np.ascontiguousarray(query, dtype=np.float32)[None]
+    try:
+        import faiss
+    except ImportError:
+        scores = rows @ asked[0]
+        part = np.argpartition(-scores, k - 1)[:k]
+        order = part[np.lexsort((part, -scores[part]))]
+        return order, scores[order]
+    scores, places = faiss.knn(asked, rows, k, metric=faiss.METRIC_INNER_PRODUCT)
+    return places[0], scores[0]
+
+
+# -- training ----------------------------------------------------------------------------------------------
+
+
+def identity(encoder: TwoTowerEncoder) -> DualEncoder:
+    """Towers that read vectors of an encoder and change nothing: a combiner learns on them."""
+    reader = EncodedTexts(encoder.name)
+    reader.encoder = encoder
+    eyes: list[Any] = [perceptron((encoder.dim, encoder.dim)) for _ in range(2)]
+    for eye in eyes:
+        torch.nn.init.eye_(eye[0].weight)
+        torch.nn.init.zeros_(eye[0].bias)
+    made = dual_encoder(eyes[0], eyes[1], reader.to_json(), encoder.logit_scale)
+    made.reader = reader
+    return made.eval()
+
+
+def _method(preset: str, settings: Mapping[str, Any], seed: int) -> GeneCIS:
+    known = GeneCIS.card.presets
+    if preset not in known:
+        raise ValueError(f"preset must be one of {', '.join(known)}; got {preset!r}")
+    parameters = GeneCIS().get_params()
+    for key in settings:
+        if key not in parameters:
+            raise ValueError(f"genecis has no parameter {key!r}; it has {', '.join(parameters)}")
+    told = {**known[preset], **settings}
+    if told.get("mode", "combiner") != "combiner" or told.get("scope", "whole") != "head":
+        raise ValueError("settings: the towers rest here (scope='head'), and a combiner is trained (mode='combiner')")
+    return GeneCIS(random_state=seed, **told)
+
+
+def _with_captions(pairs: Pairs) -> Pairs:
+    if pairs.left.kind != "image" or pairs.right.kind != "text":
+        raise ValueError(f"pairs must be of pictures and texts; got {pairs.left.kind} and {pairs.right.kind}")
+    said = np.array([bool(str(text).strip()) for text in pairs.right.x])
+    if not said.any():
+        raise ValueError("pairs must have captions; all are empty")
+    return pairs.take(np.flatnonzero(said))
+
+
+def read_ratings(path: str | os.PathLike[str]) -> Domain:
+    """Words and how concrete they are, of a CSV file with the columns word and concreteness."""
+    from unseen.data.loaders.common import locate
+    from unseen.data.loaders.table import read_frame
+
+    fs, file = locate(path)
+    frame = read_frame(fs, file, [])
+    columns = {str(name).lower(): name for name in frame.columns}
+    lacking = [name for name in ("word", "concreteness") if name not in columns]
+    if lacking:
+        have = ", ".join(map(str, frame.columns))
+        raise ValueError(f"concreteness: {path} has no column {lacking[0]!r}; it has {have}")
+    words = frame[columns["word"]].astype(str).to_numpy().astype(np.str_)
+    try:
+        ratings = frame[columns["concreteness"]].astype(float).to_numpy()
+    except ValueError as error:
+        raise ValueError(f"concreteness: {path} must hold numbers from 1 to 5: {error}") from error
+    return Domain(x=words, kind="text", columns={"concreteness": ratings}, name="ratings")
+
+
+def _held_out(method: GeneCIS, pairs: Pairs, ratings: Domain | None) -> list[Any]:
+    """The triplets that nothing was learnt from: the first, as the method numbers them."""
+    rows = rows_of(pairs, [str(text) for text in pairs.right.x])
+    scores = None if ratings is None else dict(zip(ratings.x.tolist(), ratings.columns["concreteness"].tolist()))
+    miner = TripletMiner(rows, method.min_images, method.min_objects, scores, method.threshold)
+    return [miner.sample(seed) for seed in range(min(max(round(method.held_out * method.triplets), 1), TUNED_ON))]
+
+
+def _tuned(composer: Composer, x: NDArray[np.float32], triplets: Sequence[Any]) -> tuple[float, dict[str, float]]:
+    """The share of the text with the best recall among the targets of held-out triplets, and the recall of each way."""
+    texts = sorted({triplet.condition for triplet in triplets})
+    place = {text: i for i, text in enumerate(texts)}
+    t = composer.encoder.encode_text(texts)[[place[triplet.condition] for triplet in triplets]]
+    reference = x[[triplet.reference.sample for triplet in triplets]]
+    target = np.array([triplet.target.sample for triplet in triplets])
+    gallery = x[np.unique(target)]
+    right = np.searchsorted(np.unique(target), target)
+    unit = gallery / np.maximum(np.linalg.norm(gallery, axis=1, keepdims=True), 1e-12)
+
+    def recall(mode: Mode, share: float = 0.5) -> float:
+        own = Composer(composer.encoder, composer.method, share)
+        return float(((own.composed(reference, t, mode) @ unit.T).argmax(axis=1) == right).mean())
+
+    found = {share: recall("sum", share) for share in SHARES}
+    best = max(found, key=lambda share: (found[share], -abs(share - 0.5)))
+    return best, {"combiner": recall("combiner"), "sum": found[best], "image": recall("image"), "text": recall("text")}
+
+
+def _saved(folder: Path, composer: Composer, about: Mapping[str, Any]) -> None:
+    from unseen.jobs.composed_retrieval.page import trained_page
+
+    composer.save(folder, about)
+    (folder / PAGE).write_bytes(trained_page(about, composer.encoder.name))
+
+
+# -- asking ------------------------------------------------------------------------------------------------
+
+
+def _composer(model: Any, encoder: str, share: float | None, trust: bool) -> Composer:
+    if isinstance(model, Composer):
+        made = model
+    elif model is not None:
+        made = Composer.load(model, trust=trust)
+    else:
+        made = Composer(encoders.get(encoder, trust=trust))
+    return made if share is None else Composer(made.encoder, made.method, share)
+
+
+def _collection(collection: Any) -> Domain:
+    from unseen.data.loaders import load
+
+    domain = collection if isinstance(collection, Domain) else load(collection, on_error="skip")
+    if domain.kind != "image" or not len(domain):
+        raise ValueError(f"collection must hold pictures; {domain.name} holds {len(domain)} of kind {domain.kind!r}")
+    return domain
+
+
+def _vectors(encoder: TwoTowerEncoder, domain: Domain) -> NDArray[np.float32]:
+    return encoder.encode(domain).x
+
+
+def _in_index(
+    folder: Path, encoder: TwoTowerEncoder, query: NDArray[np.float32], top: int
+) -> tuple[list[Found], float, int]:
+    """In a collection of `unseen curate`: a composed query is a vector like any other."""
+    from unseen.curation.retrieval import Query, RetrievalService, Term
+
+    service = RetrievalService.open(folder, encoder=encoder)
+    results = service.search(Query(terms=(Term("embedding", query),), k=top))
+    uids = [str(hit.columns.get("uid", hit.row)) for hit in results.hits]
+    found = [Found(uid, hit.row, float(hit.similarity)) for uid, hit in zip(uids, results.hits)]
+    return found, results.seconds, len(service)

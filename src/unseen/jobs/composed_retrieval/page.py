@@ -1,0 +1,95 @@
+"""What was found, and how well a combiner finds, as pages and lines."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unseen.report.pages import image_source, render_page
+from unseen.runtime import replacing
+
+if TYPE_CHECKING:
+    from unseen.jobs.composed_retrieval.job import Found
+
+WAYS = {
+    "combiner": "combiner, learnt from captions",
+    "sum": "picture and text, their share tuned",
+    "image": "picture alone",
+    "text": "text alone",
+}
+SIDE = 144
+STYLE = f"""
+.found {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(9rem, 1fr)); gap: .8rem; padding: 0; }}
+.found li {{ list-style: none; }}
+.found img {{ width: 100%; max-width: {SIDE}px; height: auto; }}
+.found p {{ margin: .2rem 0; overflow-wrap: anywhere; font-size: .85rem; }}
+"""
+
+
+def lines(about: Mapping[str, Any]) -> list[str]:
+    """What `compose` tells, for a terminal."""
+    said = [
+        f"{about['relations']} relations in {about['pairs']} captions, {about['subjects']} subjects to learn from",
+        "recall@1 among held-out triplets: "
+        + ", ".join(f"{name} {about['recall'][name]:.3f}" for name in WAYS)
+        + f" (share of the text in the sum: {about['share']:g})",
+    ]
+    for name, found in about.get("bench", {}).items():
+        low, high = found["interval"]
+        kinds = ", ".join(f"{kind} {row['recall@1']:.3f}" for kind, row in found["kinds"].items())
+        said.append(f"bench, {name}: {found['recall']:.3f} ({low:.3f} to {high:.3f}); {kinds}")
+    return said
+
+
+def trained_page(about: Mapping[str, Any], encoder: str) -> bytes:
+    """The page beside a combiner."""
+    bench: Mapping[str, Any] = about.get("bench", {})
+    kinds = list(next(iter(bench.values()))["kinds"]) if bench else []
+    rows = [
+        {
+            "way": WAYS[name],
+            "held": f"{about['recall'][name]:.3f}",
+            "recall": f"{bench[name]['recall']:.3f}" if name in bench else "",
+            "interval": "{:.3f} to {:.3f}".format(*bench[name]["interval"]) if name in bench else "",
+            "kinds": [f"{bench[name]['kinds'][kind]['recall@1']:.3f}" for kind in kinds] if name in bench else [],
+        }
+        for name in WAYS
+    ]
+    chance = [f"{next(iter(bench.values()))['kinds'][kind]['chance']:.3f}" for kind in kinds]
+    return render_page(
+        Path(__file__).with_name("trained.html"), style="", about=about, encoder=encoder, rows=rows, kinds=kinds,
+        chance=chance,
+    )  # fmt: skip
+
+
+def write_found(
+    file: Path, collection: str, image: Any, text: str, found: Sequence[Found], about: Mapping[str, Any]
+) -> None:
+    """A page of what was found: the picture that asked, the text, and the answers."""
+    from unseen.jobs.composed_retrieval.composer import picture
+    from unseen.jobs.composed_retrieval.job import _collection
+
+    domain = None if (Path(collection) / "index").is_dir() else _collection(collection)
+    shown = []
+    for one in found:
+        small = None if domain is None else image_source(_small(domain.x[one.place]))
+        shown.append({"id": one.id, "score": f"{one.score:.3f}", "picture": small})
+    asked = None if image is None else image_source(_small(picture(image)))
+    content = render_page(
+        Path(__file__).with_name("found.html"), style=STYLE, asked=asked, text=text, shown=shown, about=about,
+        way=WAYS[about["mode"]],
+    )  # fmt: skip
+    with replacing(file) as temporary:
+        temporary.write_bytes(content)
+
+
+def _small(sample: Any) -> bytes:
+    from unseen.encoders.vision import as_image
+
+    small = as_image(sample)
+    small.thumbnail((SIDE, SIDE))
+    buffer = io.BytesIO()
+    small.save(buffer, format="PNG")
+    return buffer.getvalue()

@@ -1,0 +1,1 @@
+"""Image-text models made small: `unseen shrink`."""

@@ -1,0 +1,71 @@
+"""`unseen shrink`: a smaller image-text model of one that is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unseen.console import AsJson, Trust, app, dump, say, settings_of
+
+
+@app.command()
+def shrink(
+    model: Annotated[
+        str, typer.Argument(help="open_clip:ARCH/FILE or a tag of the hub, or towers:FOLDER, which this wrote.")
+    ],
+    pairs: Annotated[str, typer.Option(help="Table with a column of pictures and one of texts; no labels are needed.")],
+    out: Annotated[Path, typer.Option(help="Folder of the small model.")],
+    size: Annotated[float, typer.Option(help="Share of the model's parameters to keep, between 0 and 1.")] = 0.5,
+    inherit: Annotated[
+        str,
+        typer.Option(help="manual: slices of the weights; auto: what learnt gates keep (slower); none: fresh weights."),
+    ] = "manual",
+    stages: Annotated[int, typer.Option(help="Steps from the whole model to the size.", min=1)] = 1,
+    image: Annotated[str | None, typer.Option(help="Column of pictures; found if absent.", show_default=False)] = None,
+    text: Annotated[str | None, typer.Option(help="Column of texts; found if absent.", show_default=False)] = None,
+    held_out: Annotated[float, typer.Option(help="Share of the pairs to ask both models about.")] = 0.1,
+    classes: Annotated[
+        str | None,
+        typer.Option(help="Labelled pictures: the zero-shot accuracy of both models.", show_default=False),
+    ] = None,
+    prompt: Annotated[
+        list[str] | None,
+        typer.Option(help='Text with {} for a class name; "a photo of a {}." if absent.', show_default=False),
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="Preset of tinyclip; cpu (few steps) if absent.", show_default=False)
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Hyperparameter of tinyclip as name=value.", show_default=False)
+    ] = None,
+    onnx: Annotated[bool, typer.Option(help="Also write both towers as ONNX.")] = True,
+    seed: Annotated[int, typer.Option(help="Seed.", min=0)] = 0,
+    trust: Trust = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make an image-text model small, with its own pairs or others.
+
+    The small model begins with some of the weights, and learns to find the same texts like each picture as the large
+    one does (tinyclip). The folder is an encoder (towers:FOLDER) for every command that takes one; a page compares both
+    models in size, speed, and what they find among pairs that nothing was learnt from.
+
+    Example:  unseen shrink open_clip:ViT-B-32/weights.bin --size 0.3 --pairs pairs.csv --out small
+
+    then:     unseen compare --target photos --classes "cat,dog" --encoder towers:small --out run
+    """
+    from unseen.jobs.shrinking.job import shrink as run
+    from unseen.jobs.shrinking.page import facts
+
+    about = run(
+        model, pairs, out=out, size=size, inherit=inherit, stages=stages, image=image, text=text, held_out=held_out,
+        classes=classes, prompts=prompt or None, preset=preset, settings=settings_of(settings or []), onnx=onnx,
+        seed=seed, trust=trust, say=say,
+    )  # fmt: skip
+    if as_json:
+        dump(about)
+        return
+    for key, value in facts(about).items():
+        typer.echo(f"{key}: {value}")
+    say(f"{out / 'report.html'} shows it")

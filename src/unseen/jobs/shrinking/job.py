@@ -1,0 +1,296 @@
+"""`unseen shrink`: a two-tower model made small, saved, exported, and measured beside the large one."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from unseen import encoders
+from unseen.data.domain import Domain
+from unseen.data.pairs import Pairs, read_captioned
+from unseen.data.samplers import tensor
+from unseen.encoders.prunable import prunable_towers
+from unseen.encoders.towers import TOWERS, ImageSide, TextSide, TextTokens, save_towers
+from unseen.evaluation.metrics.classification import accuracy
+from unseen.evaluation.metrics.retrieval import both_ways
+from unseen.methods.compression.tinyclip import TinyCLIP
+from unseen.nn.dual_encoder import DualEncoder, class_vectors, encoded, templates_of
+from unseen.nn.export import export_onnx
+from unseen.nn.state import refuse_foreign, write_folder
+from unseen.runtime import stage, stages
+
+ABOUT, PAGE = "shrink.json", "report.html"
+WRITTEN = (TOWERS, ABOUT, PAGE, "image.onnx", "text.onnx")
+IN_MEMORY = 2**29
+"""Bytes of pictures that are kept as they are read, instead of reading them again in each pass."""
+MOST_ASKED = 1000
+"""Pairs that both models are asked about at most."""
+LEAST = 8
+"""Pairs that are enough to begin with."""
+REPEATS = 5
+
+
+def shrink(
+    model: str,
+    pairs: str | os.PathLike[str] | Pairs,
+    *,
+    out: str | os.PathLike[str],
+    size: float = 0.5,
+    inherit: str = "manual",
+    stages: int = 1,
+    image: str | None = None,
+    text: str | None = None,
+    held_out: float = 0.1,
+    classes: str | os.PathLike[str] | Domain | None = None,
+    prompts: Sequence[str] | None = None,
+    preset: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    onnx: bool = True,
+    seed: int = 0,
+    trust: bool = False,
+    say: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """Make a two-tower model small.
+
+    Parameters
+    ----------
+    model : str
+        ``open_clip:ARCH/FILE`` (or a tag of the hub), or ``towers:FOLDER``.
+    pairs : path or Pairs
+        Pictures and a text of each. Rows without a text are left out and counted.
+    out : path
+        Folder of the small model, written whole or not at all: the towers, `shrink.json`, `report.html`, and both
+        towers as ONNX. It is the encoder ``towers:FOLDER``.
+    size : float in (0, 1)
+        Share of the parameters.
+    inherit, stages
+        `inheritance` and `stages` of the method tinyclip.
+    image, text : str, optional
+        Columns of the table.
+    held_out : float in (0, 1)
+        Share of the pairs, by a hash of their texts, that nothing is learnt from and both models are asked about.
+    classes : path or Domain, optional
+        Labelled pictures, for zero-shot accuracy.
+    prompts : sequence of str, optional
+        Templates with {} for the name of a class.
+    preset, settings, seed
+        Of tinyclip; "cpu" if no preset is named.
+    onnx : bool
+    trust : bool
+        As in `unseen.encoders.get`.
+    say : callable (line) -> None
+
+    Returns
+    -------
+    dict
+        What `shrink.json` holds; `unseen.jobs.shrinking.page.facts` puts it into words.
+
+    Raises
+    ------
+    ValueError
+        If an argument cannot be, pairs lack a side or are too few, or the size is below the smallest student.
+    FileExistsError
+        If `out` is a folder of other things.
+    """
+    method = _method(size, inherit, stages, preset, settings or {}, seed)
+    if not 0 < held_out < 1:
+        raise ValueError(f"held_out must lie in (0, 1); got {held_out!r}")
+    templates = templates_of(prompts)
+    refuse_foreign(Path(out), WRITTEN)
+    labelled = _labelled(classes)
+    own, skipped = _pairs(pairs, image, text)
+    encoder = encoders.get(model, trust=trust, precision="fp32")
+    teacher = prunable_towers(encoder)
+    preprocess: Any = encoder.preprocess
+    learnt, asked = _parted(own, held_out)
+    say(f"{len(learnt)} pairs to learn from, {len(asked)} to ask about; {skipped} left out")
+    with _timed() as seconds:
+        with stage("learning"):
+            method.fit(pairs=_read(learnt, preprocess), model=teacher)
+        student: Any = method.student_
+        with stage("asking both"):
+            exam = _read(asked, preprocess)
+            found = {name: _asked(towers, exam) for name, towers in (("teacher", teacher), ("student", student))}
+            if labelled is not None:
+                for name, towers in (("teacher", teacher), ("student", student)):
+                    found[name]["accuracy"] = _zero_shot(towers, labelled, preprocess, templates)
+        with stage("speed"):
+            for name, towers in (("teacher", teacher), ("student", student)):
+                found[name] |= _measured(towers, exam)
+    about = {
+        "model": encoder.name,
+        "method": repr(method),
+        "size": method.size_,
+        "asked": size,
+        "stages": list(method.stages_),
+        "layers": list(method.report_),
+        "pairs": {"learnt": len(learnt), "asked": len(asked), "left out": skipped},
+        **found,
+        "seconds": {key: round(value, 2) for key, value in seconds.items()},
+    }
+    _save(Path(out), student, preprocess, about, exam, onnx)
+    return about
+
+
+# -- what comes in -----------------------------------------------------------------------------------------
+
+
+def _method(
+    size: float, inherit: str, stages: int, preset: str | None, settings: Mapping[str, Any], seed: int
+) -> TinyCLIP:
+    """The method with what it is told; `ValueError` where one of two arguments would silently win."""
+    if not (isinstance(size, (int, float)) and 0 < size < 1):
+        raise ValueError(f"size must be a share of the parameters in (0, 1), such as 0.3; got {size!r}")
+    known = TinyCLIP.card.presets
+    name = "cpu" if preset is None else preset
+    if name not in known:
+        raise ValueError(f"preset must be one of {', '.join(known)}; got {preset!r}")
+    twice = {"size": "size", "inheritance": "inherit", "stages": "stages", "random_state": "seed"}
+    for key in settings:
+        if key in twice:
+            raise ValueError(f"{twice[key]} says it already; leave {key} out of the settings")
+        if key not in TinyCLIP().get_params():
+            raise ValueError(f"tinyclip has no parameter {key!r}; it has {', '.join(TinyCLIP().get_params())}")
+    told: dict[str, Any] = {**known[name], **settings}
+    told |= {"size": float(size), "inheritance": inherit, "stages": stages, "random_state": seed}
+    return TinyCLIP(**told)
+
+
+def _labelled(classes: Any) -> Domain | None:
+    if classes is None:
+        return None
+    from unseen.data.loaders import load
+
+    domain = classes if isinstance(classes, Domain) else load(classes, on_error="skip")
+    if domain.kind != "image" or domain.y is None or domain.classes is None:
+        raise ValueError(f"classes must be labelled pictures; {domain.name} is none")
+    return domain
+
+
+def _pairs(pairs: Any, image: str | None, text: str | None) -> tuple[Pairs, int]:
+    """Pairs with both sides, and how many had not."""
+    skipped = 0
+    if not isinstance(pairs, Pairs):
+        pairs = read_captioned(pairs, image=image, text=text)
+        skipped += len(pairs.left.skipped)
+    if pairs.left.kind == "text" and pairs.right.kind == "image":
+        pairs = pairs.swap()
+    if pairs.left.kind != "image" or pairs.right.kind != "text":
+        raise ValueError(f"pairs must be of pictures and texts; got {pairs.left.kind} and {pairs.right.kind}")
+    said = np.array([bool(str(value).strip()) for value in pairs.right.x])
+    skipped += int((~said).sum())
+    if said.sum() < LEAST:
+        raise ValueError(f"pairs must be at least {LEAST} pictures with a text each; {int(said.sum())} are")
+    return pairs.take(np.flatnonzero(said)), skipped
+
+
+def _parted(pairs: Pairs, share: float) -> tuple[Pairs, Pairs]:
+    """Pairs to learn from and to ask about; those of one text are on one side."""
+    import hashlib
+
+    texts, place = np.unique([str(text) for text in pairs.right.x], return_inverse=True)
+    order = np.argsort([hashlib.sha256(str(text).encode()).hexdigest() for text in texts])
+    n = min(max(round(share * len(texts)), 2), len(texts) - 2)
+    if n < 2:
+        raise ValueError(f"pairs must have at least four unlike texts; got {len(texts)}")
+    out = np.isin(place, order[:n])
+    return pairs.take(np.flatnonzero(~out)), pairs.take(np.flatnonzero(out)[:MOST_ASKED])
+
+
+def _read(pairs: Pairs, preprocess: Any) -> Pairs:
+    """Pictures as the towers read them: at once where they are few, else when their turn comes."""
+    height, width = preprocess.size
+    if len(pairs) * 12 * height * width <= IN_MEMORY:
+        x: Any = np.concatenate([preprocess(list(part.x)).numpy() for part in pairs.left.batches(64)])
+        x = np.ascontiguousarray(x)
+    else:
+        x = pairs.left.x.map(lambda sample: preprocess([sample])[0])
+    return pairs.replace(left=pairs.left.replace(x=x))
+
+
+# -- what is measured --------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def _asked(towers: DualEncoder, exam: Pairs) -> dict[str, Any]:
+    """Recall among the pairs that nothing was learnt from, both ways; equal texts are all right."""
+    vectors = [encoded(towers.encode_image, part) for part in _pictures(exam)]
+    z, w = torch.cat(vectors), encoded(towers.encode_text, towers.tokenize([str(t) for t in exam.right.x]))
+    texts: NDArray[Any] = np.array([str(t) for t in exam.right.x])
+    return {"recall": both_ways((z @ w.T).numpy(), texts[:, None] == texts[None])}
+
+
+def _pictures(exam: Pairs) -> list[Tensor]:
+    return [tensor(exam.left, slice(i, i + 256)) for i in range(0, len(exam), 256)]
+
+
+@torch.no_grad()
+def _zero_shot(towers: DualEncoder, labelled: Domain, preprocess: Any, templates: Sequence[str]) -> float:
+    assert labelled.classes is not None
+    w = class_vectors(towers, labelled.classes.names, templates)
+    known = labelled.take(np.flatnonzero(labelled.labeled))
+    found = [(towers.encode_image(preprocess(list(part.x))) @ w.T).argmax(dim=1) for part in known.batches(64)]
+    return float(accuracy(known.labels, torch.cat(found).numpy()))
+
+
+@torch.no_grad()
+def _measured(towers: DualEncoder, exam: Pairs) -> dict[str, Any]:
+    """Parameters, megabytes in float32, and milliseconds of a picture and of a text, one after the other."""
+    n = sum(p.numel() for p in towers.parameters())
+    x = tensor(exam.left, slice(0, 8))
+    tokens = TextTokens(towers)([str(t) for t in exam.right.x[:8]])
+    took = {"picture": _clocked(lambda: towers.encode_image(x)), "text": _clocked(lambda: towers.encode_text(tokens))}
+    parts = {side: sum(p.numel() for p in getattr(towers, side).parameters()) for side in ("image", "text")}
+    milliseconds = {key: 1000 * value / len(x) for key, value in took.items()}
+    return {"parameters": n, "parts": parts, "megabytes": 4 * n / 1e6, "milliseconds": milliseconds}
+
+
+def _clocked(work: Callable[[], Any]) -> float:
+    """The best of some repeats, in seconds."""
+    work()
+    best = float("inf")
+    for _ in range(REPEATS):
+        started = time.perf_counter()
+        work()
+        best = min(best, time.perf_counter() - started)
+    return best
+
+
+# -- what goes out -----------------------------------------------------------------------------------------
+
+
+def _save(out: Path, student: DualEncoder, preprocess: Any, about: dict[str, Any], exam: Pairs, onnx: bool) -> None:
+    from unseen.jobs.shrinking.page import page
+
+    def write(folder: Path) -> None:
+        save_towers(folder, student, preprocess.to_json())
+        if onnx:
+            about["onnx"] = _exported(folder, student, exam)
+        about["folder"] = str(out)
+        (folder / ABOUT).write_text(json.dumps(about, indent=1))
+        (folder / PAGE).write_bytes(page(about))
+
+    write_folder(out, write)
+
+
+def _exported(folder: Path, student: DualEncoder, exam: Pairs) -> dict[str, float]:
+    """Both towers as ONNX: unit vectors of pictures, and of tokens; the largest difference from torch."""
+    x = tensor(exam.left, slice(0, 2))
+    half = TextTokens(student).context // 2  # the exporter also tries texts that are twice as long
+    tokens = TextTokens(student)(["a photo", "a drawing"])[:, :half].clamp(min=0)
+    return {
+        "image": export_onnx(ImageSide(student), x, folder / "image.onnx", output="vectors"),
+        "text": export_onnx(TextSide(student), tokens, folder / "text.onnx", output="vectors"),
+    }
+
+
+_timed = stages

@@ -1,0 +1,68 @@
+"""A small model beside the large one, as a page and in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from unseen.report.pages import render_page
+
+ROWS: tuple[tuple[str, str, str], ...] = (
+    ("recall, mean of both ways", "recall mean", "{:.3f}"),
+    ("text of a picture among the first 1", "recall there@1", "{:.3f}"),
+    ("among the first 5", "recall there@5", "{:.3f}"),
+    ("picture of a text among the first 1", "recall back@1", "{:.3f}"),
+    ("among the first 5", "recall back@5", "{:.3f}"),
+    ("zero-shot accuracy", "accuracy", "{:.3f}"),
+    ("parameters", "parameters", "{:,}"),
+    ("of pictures", "parts image", "{:,}"),
+    ("of texts", "parts text", "{:,}"),
+    ("megabytes in float32", "megabytes", "{:.2f}"),
+    ("milliseconds a picture", "milliseconds picture", "{:.2f}"),
+    ("milliseconds a text", "milliseconds text", "{:.2f}"),
+)
+
+
+def facts(about: Mapping[str, Any]) -> dict[str, str]:
+    """What `unseen.jobs.shrinking.job.shrink` tells in numbers, in words, as the terminal shows it."""
+    large, small = about["teacher"], about["student"]
+    told = {
+        "model": about["model"],
+        "parameters": f"{large['parameters']:,} became {small['parameters']:,} ({100 * about['size']:.1f} %)",
+        "recall": f"{large['recall']['mean']:.3f} before, {small['recall']['mean']:.3f} after, on "
+        f"{about['pairs']['asked']} pairs that nothing was learnt from",
+    }
+    if "accuracy" in large:
+        told["zero-shot accuracy"] = f"{large['accuracy']:.3f} before, {small['accuracy']:.3f} after"
+    for what in ("picture", "text"):
+        before, after = (part["milliseconds"][what] for part in (large, small))
+        told[f"a {what}"] = f"{before:.2f} ms before, {after:.2f} ms after"
+    told["towers"] = "; ".join(f"{row['side']} {row['plan']}" for row in about["layers"])
+    if "onnx" in about:
+        told["ONNX"] = f"image.onnx and text.onnx, at most {max(about['onnx'].values()):.1g} from torch"
+    told["encoder"] = f"towers:{about['folder']}"
+    return told
+
+
+def page(about: Mapping[str, Any]) -> bytes:
+    """The page; it needs nothing else."""
+    rows = []
+    for told, key, form in ROWS:
+        large, small = (_value(about[name], key) for name in ("teacher", "student"))
+        if large is not None and small is not None:
+            rows.append({"told": told, "large": form.format(large), "small": form.format(small)})
+    return render_page(
+        Path(__file__).with_name("page.html"),
+        style="",
+        about=about,
+        share=f"{100 * about['size']:.1f}",
+        rows=rows,
+        towers=about["layers"],
+    )
+
+
+def _value(part: Mapping[str, Any], key: str) -> Any:
+    first, _, second = key.partition(" ")
+    value = part.get(first)
+    return value.get(second) if second and isinstance(value, Mapping) else value

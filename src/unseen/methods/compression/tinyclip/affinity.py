@@ -1,0 +1,80 @@
+"""Affinity mimicking: the student's image-text affinities follow the teacher's (spec step A)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from unseen.nn.contrastive import affinities, contrastive, contrastive_in_parts
+
+
+class Features(NamedTuple):
+    """Unit vectors of pictures and of their texts, row by row, and the factor of their cosines."""
+
+    image: Float[Tensor, "n d"]
+    text: Float[Tensor, "n d"]
+    scale: Float[Tensor, ""] | float
+
+
+class Losses(NamedTuple):
+    """total = alpha w (i2t + t2i) / 2 + (1 - alpha) w hard."""
+
+    total: Tensor
+    i2t: Tensor
+    t2i: Tensor
+    hard: Tensor
+
+
+class AffinityDistillation(nn.Module):
+    """Cross entropies of the student's affinities against the teacher's, both ways [1].
+
+        A_I2T[i, j] = softmax_j(s <I_i, T_j>),    L_I2T = -mean_i sum_j A^teacher log A^student,
+
+    and the same from texts to pictures. Only the n x n affinities are compared: the two spaces may be of unlike widths.
+
+    Parameters
+    ----------
+    alpha : float in [0, 1]
+        Share of the affinities; the rest is CLIP's loss, with one right answer each.
+    weight : float, >= 0
+        w, of all of it.
+    logit_scale : float > 0, optional
+        Factor of the cosines of both; their own if absent.
+    rows : int, >= 1
+        Rows of the n x n matrices that are held together; more are worked on in parts.
+
+    References
+    ----------
+    [1] Wu et al., "TinyCLIP: CLIP Distillation via Affinity Mimicking and Weight Inheritance", ICCV 2023, eq. 1 to 4.
+    """
+
+    def __init__(
+        self, alpha: float = 1.0, weight: float = 1.0, logit_scale: float | None = 50.0, rows: int = 4096
+    ) -> None:
+        super().__init__()
+        self.alpha, self.weight, self.logit_scale, self.rows = alpha, weight, logit_scale, rows
+
+    def forward(self, student: Features, teacher: Features) -> Losses:
+        """The losses of a batch; nothing flows into the teacher."""
+        image, text = (side.detach() for side in teacher[:2])
+        s = student.scale if self.logit_scale is None else self.logit_scale
+        t = torch.as_tensor(teacher.scale).detach() if self.logit_scale is None else self.logit_scale
+        i2t = self._mimicked(student.image, student.text, s, t * image, text)
+        t2i = self._mimicked(student.text, student.image, s, t * text, image)
+        if self.alpha < 1:
+            hard = (
+                contrastive_in_parts(student.image, student.text, s, rows=self.rows)
+                + contrastive_in_parts(student.text, student.image, s, rows=self.rows)
+            ) / 2
+        else:
+            hard = i2t.new_zeros(())
+        soft = (i2t + t2i) / 2
+        return Losses(self.weight * (self.alpha * soft + (1 - self.alpha) * hard), i2t, t2i, hard)
+
+    def _mimicked(self, p: Tensor, q: Tensor, scale: Tensor | float, a: Tensor, b: Tensor) -> Tensor:
+        if len(p) <= self.rows:
+            return contrastive(scale * p @ q.T, affinities(a @ b.T))
+        return contrastive_in_parts(p, q, scale, lambda at: affinities(a[at] @ b.T), self.rows)

@@ -1,0 +1,96 @@
+"""Captions as scene graphs: who stands in which relation to what (spec step 1)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Protocol
+
+
+class Relation(NamedTuple):
+    """An edge of the scene graph of the caption of one sample: subject, relation, object; heads of noun phrases."""
+
+    sample: int
+    subject: str
+    relation: str
+    object: str
+
+    @property
+    def condition(self) -> str:
+        """The text that asks for it: relation and object."""
+        return f"{self.relation} {self.object}"
+
+
+class SceneGraphParser(Protocol):
+    """From a caption to its edges; any other parser (spaCy's, a language model's) may take its place."""
+
+    def __call__(self, caption: str) -> Iterable[tuple[str, str, str]]:
+        """Subject, relation, object of each edge."""
+        ...
+
+
+RELATIONS = (
+    "in front of", "on top of", "next to", "close to", "out of", "made of", "full of", "on", "in", "with", "at",
+    "under", "beside", "behind", "near", "by", "over", "above", "below", "beneath", "inside", "outside", "against",
+    "among",
+    "around", "between", "through", "across", "along", "of", "for", "from", "into", "onto", "wearing", "holding",
+    "riding", "eating", "carrying", "using", "driving", "flying", "watching", "playing", "without", "to",
+)  # fmt: skip
+"""Prepositions and participles that join two noun phrases; longer ones go before."""
+_ARTICLES = "a an the this that these those its his her their some two three four five several many"
+_VERBS = """is are was were be being been has have sits sitting stands standing lies lying hangs hanging parked walking
+running looking laying located placed seen"""
+ARTICLES, VERBS = frozenset(_ARTICLES.split()), frozenset(_VERBS.split())
+"""Words between a noun and a preposition that say nothing by themselves."""
+BREAKS = frozenset({"and", "while", "who", "which", "as", "but", "or"})
+
+
+class PatternParser:
+    """ "noun relation noun" by patterns: of each noun phrase the last word counts.
+
+    "A dog on the red sofa next to a cat, and a bird" has the edges dog on sofa, and dog next to cat: the subject of a
+    chain stays its first noun. It knows English prepositions and some participles; nothing is learnt.
+    """
+
+    def __init__(self, relations: Sequence[str] = RELATIONS) -> None:
+        longest = sorted(relations, key=lambda words: (-len(words.split()), words))
+        self.relations = tuple(tuple(words.split()) for words in longest)
+
+    def __call__(self, caption: str) -> list[tuple[str, str, str]]:
+        """The edges of a caption, in its order."""
+        edges: list[tuple[str, str, str]] = []
+        for part in re.split(r"[.;,:!?()\n]+", caption.lower()):
+            words = re.findall(r"[^\W\d_][\w'-]*", part)
+            edges += self._of_part(words)
+        return edges
+
+    def _of_part(self, words: list[str]) -> list[tuple[str, str, str]]:
+        edges, subject, relation, phrase, i = [], "", "", list[str](), 0
+        while i <= len(words):
+            found = self._at(words, i)
+            ends = i == len(words) or words[i] in BREAKS or bool(found)
+            if not ends:
+                if words[i] not in ARTICLES and words[i] not in VERBS:
+                    phrase.append(words[i])
+                i += 1
+                continue
+            noun = phrase[-1] if phrase else ""
+            if relation and subject and noun:
+                edges.append((subject, relation, noun))
+            elif noun and not relation:
+                subject = noun
+            phrase = []
+            if found:
+                relation, i = " ".join(found), i + len(found)
+            else:
+                subject, relation, i = "", "", i + 1
+        return edges
+
+    def _at(self, words: list[str], i: int) -> tuple[str, ...]:
+        return next((own for own in self.relations if tuple(words[i : i + len(own)]) == own), ())
+
+
+def relations_of(captions: Iterable[str], parser: SceneGraphParser | None = None) -> list[Relation]:
+    """The edges of all captions, with the number of the caption."""
+    parse = parser or PatternParser()
+    return [Relation(i, *edge) for i, caption in enumerate(captions) for edge in parse(caption)]

@@ -1,0 +1,200 @@
+"""`recommend`: what to try first with what a user has, why, and what it gained where that was measured."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from unseen import catalogue, methods
+from unseen.catalogue import Given
+from unseen.data.domain import Domain
+from unseen.methods.base import Card
+from unseen.precedents.nearest import FLOOR, Gain, Near, Precedent, gains, nearest, recorded
+from unseen.precedents.profile import MISMATCH, Profile
+
+NEAREST = 5
+"""Recorded runs that gains are taken from."""
+
+NAMED = {
+    "propagate-names": Gain(0.029, -0.048, 152),
+    "consensus": Gain(0.025, -0.088, 152),
+    "self-train-names": Gain(0.023, -0.117, 152),
+    "describe-centred": Gain(-0.007, -0.375, 152),
+}
+"""Gains over `describe` where names are all that is known: mean over twelve kinds of data, the worst of 152 pools
+(docs/names.json, which a test compares)."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recommendation:
+    """A method, whether it fits what is given, and what may be expected of it.
+
+    Attributes
+    ----------
+    name : str
+        The candidate, as `slug` or `slug:preset`.
+    slug : str
+    fits : bool
+        Whether it can run on what is given.
+    does : str
+        What it does, in a sentence.
+    why : str
+        Why it stands where it stands: what it gained elsewhere; or why it does not fit.
+    gain : Gain or None
+        Mean and worst gain over doing nothing, as shares in [-1, 1], and of how many runs; None if none was recorded.
+    baseline : bool
+        Whether it is a simple rival and no published system of the catalogue.
+    """
+
+    name: str
+    slug: str
+    fits: bool
+    does: str
+    why: str
+    gain: Gain | None = None
+    baseline: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {**dataclasses.asdict(self), "gain": None if self.gain is None else self.gain._asdict()}
+
+
+def recommend(
+    given: Given,
+    *,
+    profile: Profile | None = None,
+    known: Sequence[Precedent] | None = None,
+    k: int = NEAREST,
+) -> list[Recommendation]:
+    """Every method, those to try first before the others, those that do not fit at the end. Nothing is trained.
+
+    First stands the consensus, which learns what unlike methods agree on, where it can run and gained something: no
+    rule that picks one method by its recorded gains does better (docs/choosing.md), but for names alone. Then come
+    methods by their mean gain over doing nothing in the `k` recorded runs that are most like this one, then those that
+    fit and were not recorded.
+
+    Parameters
+    ----------
+    given : Given
+        What there is, by words of `fit`; stand-ins do, as nothing is fitted.
+    profile : Profile, optional
+        What the data look like, as `unseen.precedents.profile` tells it; made of `given` if absent.
+    known : sequence of Precedent, optional
+        Runs to compare with; those that come with the library (`recorded`) if absent.
+    k : int, >= 1
+        How many of them, the nearest first.
+
+    Examples
+    --------
+    >>> import unseen
+    >>> from unseen.catalogue import Given
+    >>> best = unseen.recommend(Given({"source": True, "target": True}))[0]
+    >>> best.name, best.fits
+    ('consensus', True)
+    """
+    if k < 1:
+        raise ValueError(f"k must be at least 1, got {k}")
+    near = near_runs(given, profile=profile, known=known, k=k)
+    found = NAMED if given.named else _by_method(gains(near), views=given.two_views)
+    rows = [_row(row["slug"], row, found, given, near) for row in catalogue.recommend(given)]
+    if (together := _together(given, found, near)) is not None:
+        rows.append(together)
+    return sorted(rows, key=functools.partial(_order, named=given.named))
+
+
+def near_runs(
+    given: Given, *, profile: Profile | None = None, known: Sequence[Precedent] | None = None, k: int = NEAREST
+) -> tuple[Near, ...]:
+    """The `k` recorded runs that are most like what is given, with all that are as near as the last of them.
+
+    None where names are all that is known.
+    """
+    if given.named:
+        return ()
+    runs = recorded() if known is None else known
+    near = nearest(profile or profile_of(given), runs, len(runs))
+    return tuple(pair for pair in near if pair.distance <= near[min(k, len(near)) - 1].distance)
+
+
+def profile_of(given: Given) -> Profile:
+    """What can be told of inputs before they are looked at; sizes that are not known have no part in a distance."""
+    have = {word: value for word, value in given.inputs.items() if value is not None}
+    words: list[str] = [word for word in ("source", "target", "support", "classes", "model") if word in have]
+    classes, source, target = have.get("classes"), have.get("source"), have.get("target")
+    if len(getattr(classes, "unseen", ())):
+        words.insert(words.index("classes") + 1, "unseen")
+    n = len(source.classes) if isinstance(source, Domain) and source.classes is not None else None
+    return Profile(
+        words=tuple(words),
+        kind=given.kind,
+        classes=n,
+        labels=None if n is None or not isinstance(source, Domain) else float(source.labeled.sum()) / max(n, 1),
+        target=len(target) if isinstance(target, Domain) else None,
+    )
+
+
+def _by_method(found: Mapping[str, Gain], *, views: bool) -> dict[str, Gain]:
+    """The gains of candidates that can run, of each method the best preset."""
+    best: dict[str, tuple[str, Gain]] = {}
+    for name, gain in found.items():
+        slug, _, preset = name.partition(":")
+        if preset == "views" and not views:
+            continue
+        if slug not in best or gain.mean > best[slug][1].mean:
+            best[slug] = name, gain
+    return dict(best.values())
+
+
+def _named(slug: str, found: Mapping[str, Gain]) -> tuple[str, Gain | None]:
+    """The candidate of a method whose gain was recorded, with it."""
+    return next(((name, gain) for name, gain in found.items() if name.partition(":")[0] == slug), (slug, None))
+
+
+def _row(
+    slug: str, row: Mapping[str, Any], found: Mapping[str, Gain], given: Given, near: Sequence[Near]
+) -> Recommendation:
+    card = methods.get(slug).card
+    does = _does(card)
+    if not row["fits"]:
+        return Recommendation(name=slug, slug=slug, fits=False, does=does, why=row["why"], baseline=card.baseline)
+    name, gain = _named(slug, found)
+    why = "no recorded run like yours has it" if gain is None else _told(name, gain, given, near)
+    return Recommendation(name=name, slug=slug, fits=True, does=does, why=why, gain=gain, baseline=card.baseline)
+
+
+def _together(given: Given, found: Mapping[str, Gain], near: Sequence[Near]) -> Recommendation | None:
+    """The consensus, where it can run: no model of the user's own, no classes without labelled samples, a target."""
+    slug = "consensus"
+    card = methods.get(slug).card
+    classes = given.inputs.get("classes")
+    have = {word for word, value in given.inputs.items() if value is not None}
+    closed = given.named or not len(getattr(classes, "unseen", ()))
+    if "target" not in have or "model" in have or not closed or not (given.named or "source" in have):
+        return None
+    name, gain = _named(slug, found)
+    why = "no recorded run like yours has it" if gain is None else _told(name, gain, given, near)
+    return Recommendation(name=name, slug=slug, fits=True, does=_does(card), why=why, gain=gain, baseline=True)
+
+
+def _does(card: Card) -> str:
+    return card.summary
+
+
+def _told(name: str, gain: Gain, given: Given, near: Sequence[Near]) -> str:
+    """What a candidate gained, in words."""
+    if name == FLOOR:
+        return "doing nothing: what all gains are measured against"
+    floor = "names alone" if given.named else "doing nothing"
+    alike = "most like yours" if near and near[0].distance < MISMATCH else "nearest to yours, which are hardly like it"
+    runs = f"the {len(near)}" if gain.runs == len(near) else f"{gain.runs} of the {len(near)}"
+    where = f"{gain.runs} recorded sets of data" if given.named else f"{runs} recorded runs {alike}"
+    return f"{100 * gain.mean:+.0f} points over {floor} on the mean of {where} (worst {100 * gain.worst:+.0f})"
+
+
+def _order(row: Recommendation, *, named: bool) -> tuple[Any, ...]:
+    """Fitting ones first; the consensus before all if it gained something; gains from large to small; then the rest."""
+    first = row.slug == "consensus" and not named and row.gain is not None and row.gain.mean > 0
+    mean = -float("inf") if row.gain is None else row.gain.mean
+    return not row.fits, not first, -mean, row.baseline

