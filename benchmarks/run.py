@@ -31,6 +31,7 @@ ALL = (
     "pruning",
     "curation",
     "index",
+    "contrastive",
 )
 
 

@@ -548,5 +548,17 @@ def benchmarks() -> str:
     return "\n\n".join(parts) or "`make bench` has not been run."
 
 
+def write_listing(file: Path | None = None) -> Path:
+    """What `unseen methods` prints without importing any: ``methods/built.json``, a line a system."""
+    from unseen import catalogue
+    from unseen.methods import listing
+
+    file = file or Path(listing.__file__).with_name(listing.FILE)
+    lines = [json.dumps(row, ensure_ascii=False) for row in catalogue.listing()]
+    file.write_text("[\n " + ",\n ".join(lines) + "\n]\n", encoding="utf-8")
+    return file
+
+
 if __name__ == "__main__":
+    write_listing()
     print(f"{len(write())} pages written to {DOCS}")

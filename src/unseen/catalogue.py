@@ -62,6 +62,23 @@ def _built(slug: str) -> Entry:
     return Entry(slug, card.title, card.venue, room, card.summary, True, card, card.baseline)
 
 
+def listing() -> list[dict[str, Any]]:
+    """The built systems of this package as lines of a list (`unseen.methods.listing`), which is kept as a file."""
+    return [
+        {
+            "slug": entry.slug,
+            "title": entry.title,
+            "venue": entry.venue,
+            "room": entry.room,
+            "summary": entry.summary,
+            "kind": methods.card(entry.slug).kind,
+            "needs": [list(way.required) for way in entry.needs],
+        }
+        for entry in entries(planned=False)
+        if entry.slug in methods.METHODS or entry.slug in methods.SYSTEMS
+    ]
+
+
 def search(text: str = "", given: Iterable[str] | None = None) -> tuple[Entry, ...]:
     """Entries whose slug, title, summary or room hold every word of `text`, and that `given` words are enough for."""
     words = text.casefold().split()
@@ -142,7 +159,7 @@ class Given:
             return f"is for another task, {card.task}{ask}"
         if self._on_probabilities(method):
             if "classes" not in self.inputs or "source" not in self.inputs:
-                return "works on probabilities over classes with a distance between them: give --source and --classes"
+                return "decides over classes that have a distance between them: it needs source and classes"
         elif self.kind not in card.modalities:
             return f"reads {' or '.join(sorted(card.modalities))}, not {self.kind}"
         have = self._have(card)
@@ -151,7 +168,7 @@ class Given:
         missing = [sorted(set(way.required) - have) for way in signatures(method)]
         if all(missing):
             fewest = min(missing, key=len)
-            return f"needs {' and '.join(f'--{word}' for word in fewest)}"
+            return f"needs {' and '.join(fewest)}"
         return self._lacking(card, first=False) or self._classes_problem(method)
 
     def _lacking(self, card: Card, *, first: bool) -> str | None:

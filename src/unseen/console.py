@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import json
 import re
@@ -135,15 +136,97 @@ def arrange(panels: Mapping[str, str], rest: str) -> None:
 
 
 def say(line: str) -> None:
-    typer.echo(line, err=True)
+    """Print a line beside the answer: what is going on, where something lies."""
+    typer.echo(_here(line), err=True)
 
 
 def tell(line: str = "") -> None:
     """Print a line of an answer; in a terminal it breaks between words."""
+    line = _here(line)
     if line and sys.stdout.isatty():
         width = max(40, shutil.get_terminal_size().columns)
         line = textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
     typer.echo(line)
+
+
+def _here(line: str) -> str:
+    """A line with the flags of the command that is running."""
+    return in_flags(line, asked(tuple(sys.argv[1:])))
+
+
+# -- arguments of the library, in flags of the command ------------------------------------------------------
+
+
+LEADING = re.compile(
+    r"^(?P<names>\w+(?:(?:, | or | and )\w+)*)"
+    r"(?=:| must\b| cannot\b| is for\b| has\b| names\b| takes\b| needs\b| goes\b)"
+)
+GIVEN = re.compile(r"(?<![\w.(])(?P<name>[a-z][a-z_]*)=(?P<value>'[^']*'|\"[^\"]*\"|[\w.:/\[\]+-]+|)(?!=)")
+QUOTED = re.compile(r"`(?P<name>[a-z][a-z_]*)`")
+IN_BRACKETS = re.compile(r"\((?P<name>[a-z][a-z_]*)=(?P<value>[\w.:'/-]*)\)")
+
+
+def flags_of(command: Any) -> dict[str, tuple[str, str]]:
+    """For each option of a command its flag, and the one that switches it off (or an empty text), by argument."""
+    found = {}
+    for parameter in command.params:
+        if parameter.param_type_name == "option" and parameter.name:
+            own = [name for name in parameter.opts if name.startswith("--")] or parameter.opts
+            off = parameter.secondary_opts[0] if parameter.secondary_opts else ""
+            found[parameter.name] = max(own, key=len), off
+    return found
+
+
+def in_flags(text: str, command: Any, *, error: bool = False) -> str:
+    """A text of the library with the command's flags in the place of arguments; other words stay as they are.
+
+    ``classes='cat,dog'`` becomes ``--classes 'cat,dog'``, ``careful=False`` ``--no-careful``, ``trust=True`` and
+    ``trust=`` ``--trust``, and a name in backticks its flag. In an error, arguments at its beginning are flags, too.
+    """
+    flags = flags_of(command)
+
+    def given(match: re.Match[str]) -> str:
+        return _spelt(flags, match["name"], match["value"]) or match[0]
+
+    def bracketed(match: re.Match[str]) -> str:
+        spelt = _spelt(flags, match["name"], match["value"])
+        return f"({spelt})" if spelt else match[0]
+
+    def quoted(match: re.Match[str]) -> str:
+        return flags[match["name"]][0] if match["name"] in flags else match[0]
+
+    text = QUOTED.sub(quoted, GIVEN.sub(given, IN_BRACKETS.sub(bracketed, text)))
+    if error and (leading := LEADING.match(text)):
+        names = leading["names"]
+        parts = re.split(r"(, | or | and )", names)
+        if all(part in flags for part in parts[::2]):
+            spelt = "".join(flags[part][0] if i % 2 == 0 else part for i, part in enumerate(parts))
+            text = spelt + text[len(names) :]
+    return text
+
+
+def _spelt(flags: Mapping[str, tuple[str, str]], name: str, value: str) -> str:
+    """An argument with its value on the command line; empty if it is no option."""
+    if name not in flags:
+        return ""
+    flag, off = flags[name]
+    if value == "False" and off:
+        return off
+    return flag if value in ("", "True") else f"{flag} {value}"
+
+
+@functools.lru_cache(maxsize=1)
+def asked(arguments: tuple[str, ...]) -> Any:
+    """The command that these arguments ask for, in whatever group it stands; the whole if they ask for none."""
+    command: Any = typer.main.get_command(app)
+    for word in arguments:
+        if not hasattr(command, "commands"):
+            break
+        command = command.commands.get(word, command)
+    return command
+
+
+# -- what commands take and write ---------------------------------------------------------------------------
 
 
 def told(context: typer.Context, names: Sequence[str]) -> list[str]:

@@ -14,7 +14,7 @@ import stat
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -158,12 +158,79 @@ def harmless(value: Any) -> Any:
     return f"'{value}" if value.startswith(_FORMULA) else value
 
 
-def inside(path: Path, folder: Path) -> bool:
-    """Whether a path leads into a folder, links followed; False where links go round in a circle."""
-    try:
-        return path.resolve().is_relative_to(folder)
-    except (OSError, RuntimeError):  # RuntimeError: links in a circle, before Python 3.13
-        return False
+class Below(NamedTuple):
+    """What lies below a folder: files by their relative names, and (name, reason) of what is not read."""
+
+    files: list[str]
+    refused: list[tuple[str, str]]
+
+
+def walk(root: str | os.PathLike[str], *, ignore: Callable[[str], bool] = lambda _: False) -> Below:
+    """Every file below a folder, symbolic links followed; the names alone decide what is read and in which order.
+
+    A link to a file is read under the name of the link. Of a folder to which several names lead, the one is read that
+    needs no link, or else the first in order; the others are refused, so that nothing goes round in a circle. A folder
+    in which `root` itself lies is refused, too.
+
+    Parameters
+    ----------
+    root : path
+    ignore : callable
+        From a relative name to whether it is passed over, with all that is below it.
+    """
+    top = Path(root)
+    real = top.resolve()
+    found = Below([], [])
+    read_as = {real: "."}
+    links = _walk_unlinked(top, "", read_as, found, ignore)
+    while links:
+        where = links.pop(0)
+        target = (top / where).resolve()
+        if target in read_as:
+            found.refused.append((where, f"it links to a folder that is read as {read_as[target]!r}"))
+        elif real.is_relative_to(target):
+            found.refused.append((where, "it links to a folder that this one lies in"))
+        else:
+            read_as[target] = where
+            links += _walk_unlinked(top, where, read_as, found, ignore)
+    return Below(sorted(found.files), sorted(found.refused))
+
+
+def _walk_unlinked(
+    top: Path, start: str, read_as: dict[Path, str], found: Below, ignore: Callable[[str], bool]
+) -> list[str]:
+    """Put the files below `start` into `found`; the links to folders that were met, in order."""
+    links: list[str] = []
+    waiting = [start]
+    while waiting:
+        folder = waiting.pop()
+        try:
+            names = sorted(entry.name for entry in os.scandir(top / folder))
+        except OSError as error:
+            found.refused.append((folder or ".", error.strerror or str(error)))
+            continue
+        for name in names:
+            where = f"{folder}/{name}" if folder else name
+            path = top / where
+            if ignore(where):
+                continue
+            try:
+                mode = path.stat().st_mode
+            except (OSError, RuntimeError):  # RuntimeError: links in a circle, before Python 3.13
+                found.refused.append((where, "it links to nothing" if path.is_symlink() else "it cannot be read"))
+                continue
+            if special := _SPECIAL.get(stat.S_IFMT(mode)):
+                found.refused.append((where, f"it is {special}, not a file; only plain files are read"))
+            elif not stat.S_ISDIR(mode):
+                found.files.append(where)
+            elif path.is_symlink():
+                links.append(where)
+            elif (own := path.resolve()) in read_as:
+                found.refused.append((where, f"the folder is read as {read_as[own]!r}"))
+            else:
+                read_as[own] = where
+                waiting.append(where)
+    return links
 
 
 # -- writing -----------------------------------------------------------------------------------------------

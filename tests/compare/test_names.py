@@ -55,7 +55,7 @@ def test_a_pool_and_names_give_a_choice_beside_names_alone_and_a_saved_model(tmp
     assert found.results["references"]["source_only"]["adapted"] == accuracy(found, "describe")
     page = (tmp_path / "run" / "report.html").read_text()
     assert "by names alone" in page
-    assert "above describe" in page
+    assert "above names alone (describe)" in page
     saved = Bundle.load(tmp_path / "run" / "model")
     fresh, _ = world(seed=5)
     assert (saved.predict(fresh)["class"].to_numpy() == np.array(NAMES)[fresh.y]).mean() > 0.8

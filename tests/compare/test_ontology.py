@@ -64,7 +64,7 @@ def test_adapt_learns_from_the_ontology_and_the_saved_model_predicts(tmp_path: P
 
 def test_classes_that_nothing_relates_are_told_what_would_do() -> None:
     given = Given({"source": source(), "classes": CLASSES.replace(seen=range(3))})
-    assert "--ontology" in (given.why_not(get("ontozsl")) or "")
+    assert "ontology" in (given.why_not(get("ontozsl")) or "")
     pairs, left_out = catalogue.candidates(given)
     assert "ontozsl" in left_out
     assert "ontozsl" not in {slug for slug, _ in pairs}

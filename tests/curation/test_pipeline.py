@@ -285,7 +285,7 @@ def test_pictures_on_disk_need_no_download_and_go_through_the_same_gate(
     found = curate(folder, tmp_path / "pairs", encoder=towers, settings=Settings(threshold=-1.0, near=None))
     assert found.accounting.kept == 4
     assert found.accounting.dropped == {
-        ("parse", "no alt text"): 1, ("checks", "HTML in place of a picture"): 1,
+        ("parse", "no caption"): 1, ("checks", "HTML in place of a picture"): 1,
     }  # fmt: skip
 
 
@@ -336,8 +336,9 @@ def test_the_report_has_every_reason_and_shows_captions_as_text(
     (folder / "b.png").write_bytes(stream.getvalue())
     curate(folder, tmp_path / "pairs", encoder=towers, settings=Settings(threshold=-1.0))
     page = write_report(tmp_path / "pairs").read_text()
-    assert "1 of 2 image links were kept" in page
-    assert "no alt text" in page
+    assert "1 of 2 pictures were kept" in page
+    assert "link" not in page.partition("<body")[2]
+    assert "no caption" in page
     assert "<script" not in page
     assert "&lt;script&gt;" in page
     assert "data:image/jpeg;base64," in page

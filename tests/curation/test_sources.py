@@ -155,7 +155,7 @@ def test_shards_give_pictures_in_place_and_name_what_is_wrong(tmp_path: Path) ->
     told = {one.candidate.url: one.candidate.reason for one in found}
     assert told == {
         "http://x.org/a.png": "", "00000.tar/b": "", "00000.tar/c": samples.NO_PICTURE,
-        "00000.tar/d": parse.NO_TEXT, "00000.tar/a": samples.REPEATED_KEY, "00000.tar/../e": samples.OUTSIDE,
+        "00000.tar/d": samples.NO_CAPTION, "00000.tar/a": samples.REPEATED_KEY, "00000.tar/../e": samples.OUTSIDE,
         "00000.tar/f": samples.NO_PICTURE,
     }  # fmt: skip
     first = found[0]
@@ -210,14 +210,62 @@ def test_folders_of_pictures_take_captions_beside_or_from_a_table(tmp_path: Path
         (tmp_path / name).write_bytes(png())
     (tmp_path / "a.txt").write_text("beside the picture")
     (tmp_path / "metadata.jsonl").write_text('{"file_name": "sub/c.png", "text": "from the table"}\nnonsense\n')
-    (tmp_path / "outside.png").symlink_to("/etc/hostname")
+    (tmp_path / "away.png").symlink_to(tmp_path / "a.png")
+    (tmp_path / "away.txt").symlink_to(tmp_path / "a.txt")
+    (tmp_path / "round").symlink_to(".")
     found, notes = read(tmp_path)
     told = {one.candidate.url: (one.candidate.text, one.candidate.reason) for one in found}
     assert told == {
-        "a.png": ("beside the picture", ""), "b.png": ("", parse.NO_TEXT), "d.png": ("", parse.NO_TEXT),
-        "outside.png": ("", samples.OUTSIDE), "sub/c.png": ("from the table", ""),
+        "a.png": ("beside the picture", ""), "away.png": ("beside the picture", ""), "b.png": ("", samples.NO_CAPTION),
+        "d.png": ("", samples.NO_CAPTION), "sub/c.png": ("from the table", ""),
     }  # fmt: skip
-    assert len(notes) == 1
+    assert notes == [
+        "a line of metadata.jsonl names no file",
+        "'round' was not read: it links to a folder that is read as '.'",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("captions.csv", "file,caption\na.png,a red square\nsub/b.png,another one\n"),
+        ("captions.csv", "a.png;a red square\nb.png;another one\n"),
+        ("Captions.CSV", "\ufeffImage;Text;photographer\na;a red square;me\nb.png;another one;you\n"),
+        ("captions.tsv", "id\tcaption\na\ta red square\nb\tanother one\n"),
+        (
+            "captions.jsonl",
+            '{"image": "./a.png", "caption": "a red square"}\n{"image": "b.png", "text": "another one"}\n',
+        ),
+        ("anything.csv", "image|caption\na.png|a red square\na.png|a second one\nb.png|another one\n"),
+    ],
+)
+def test_tables_of_captions_as_people_write_them(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / "sub").mkdir()
+    for file in ("a.png", "sub/b.png"):
+        (tmp_path / file).write_bytes(png())
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    (tmp_path / "numbers.csv").write_text("width,height\n3,4\n")
+    found, notes = read(tmp_path)
+    assert [one.candidate[:2] for one in found] == [("a.png", "a red square"), ("sub/b.png", "another one")]
+    assert "numbers.csv was not read" in " ".join(notes)
+    assert any("further ones" in note for note in notes) == ("second" in text)
+
+
+def test_a_table_in_a_folder_below_names_its_own_neighbours(tmp_path: Path) -> None:
+    for name in ("cats", "dogs"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.png").write_bytes(png())
+        (tmp_path / name / "captions.csv").write_text(f"file,caption\n1.png,one of the {name}\n")
+    assert [one.candidate.text for one in read(tmp_path)[0]] == ["one of the cats", "one of the dogs"]
+
+
+def test_pictures_without_a_caption_are_refused_with_what_they_need(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(png())
+    with pytest.raises(ValueError, match=r"1 pictures and no captions: put NAME\.txt beside each"):
+        open_source(tmp_path)
+    (tmp_path / "links.csv").write_text("url,caption\nhttp://x.org/a.jpg,a caption\n")
+    with pytest.raises(ValueError, match="1 pictures .* and 1 tables"):
+        open_source(tmp_path)
 
 
 def test_pictures_of_other_formats_and_captions_of_no_picture_are_told(tmp_path: Path) -> None:
@@ -418,6 +466,7 @@ def test_a_change_of_any_file_changes_the_digest(tmp_path: Path) -> None:
 def test_paths_do_not_depend_on_where_the_process_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "pictures").mkdir()
     (tmp_path / "pictures" / "a.png").write_bytes(png())
+    (tmp_path / "pictures" / "a.txt").write_text("cat")
     monkeypatch.chdir(tmp_path)
     found, _ = read(Path("pictures"))
     assert Path(found[0].file).is_absolute()

@@ -111,3 +111,20 @@ def test_other_files_are_refused(tmp_path):
         read_classes(write(tmp_path, "{", "c.json"))
     with pytest.raises(ValueError, match="expected a list of records"):
         read_classes(write(tmp_path, "[1, 2]", "c.json"))
+
+
+def test_several_sentences_of_a_class(tmp_path):
+    table = tmp_path / "names.csv"
+    table.write_text("name,description,legs\nowl,It has large eyes,2\nowl,It is quiet,2\ncat,purrs,4\n")
+    found = read_classes(table)
+    assert found.names == ("owl", "cat")
+    assert found.descriptions == ("It has large eyes\nIt is quiet", "purrs")
+    table.write_text("name,description,legs\nowl,It has large eyes,2\nowl,It is quiet,4\n")
+    with pytest.raises(ValueError, match="owl"):
+        read_classes(table)
+    table.write_text("name,description\nowl,It is quiet\nowl,It is quiet\n")
+    with pytest.raises(ValueError, match="owl"):
+        read_classes(table)
+    told = tmp_path / "names.json"
+    told.write_text('{"owl": ["It has large eyes", "It is quiet"], "cat": "purrs"}')
+    assert read_classes(told).descriptions == ("It has large eyes\nIt is quiet", "purrs")

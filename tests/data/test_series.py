@@ -207,7 +207,7 @@ def dated(*dates: str) -> pd.DataFrame:
 
 def test_dates_that_may_begin_with_day_or_month_are_refused_unless_one_is_named() -> None:
     both = dated("01/02/2024", "01/03/2024", "01/04/2024")
-    with pytest.raises(ValueError, match=r"may begin with the day or with the month.*--day-first"):
+    with pytest.raises(ValueError, match=r"may begin with the day or with the month.*day_first=True"):
         read_series(both)
     assert read_series(both, day_first=False).columns["step"].tolist() == ["D"]
     assert read_series(both, day_first=True).columns["step"].tolist() == ["MS"]
@@ -281,11 +281,11 @@ def test_no_column_of_dates_or_several_are_told(caplog: pytest.LogCaptureFixture
     several = read_series(pd.DataFrame({"made": times, "due": times, "y": np.arange(30.0)}))
     assert several.columns["step"].tolist() == [""]
     assert "several columns of dates (made, due)" in caplog.text
-    assert "--time" in caplog.text
+    assert "`time`" in caplog.text
     caplog.clear()
     read_series(pd.DataFrame({"code": ["12-A7"] * 30, "y": np.arange(30.0)}))
     assert "no column of dates (code, y)" in caplog.text
-    assert "--time" in caplog.text
+    assert "`time`" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["year", "date"])

@@ -12,8 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from unseen.data.decoded import forget, keeping
 from unseen.data.domain import Domain, Lazy
-from unseen.encoders.base import digest_state, load_state, save_state
+from unseen.data.duplicates import perceptual
+from unseen.encoders.base import Encoder, digest_state, load_state, save_state
 
 from .conftest import TINY, pictures, tiny, tiny_network
 
@@ -144,19 +146,68 @@ def test_a_batch_is_padded_with_copies_of_its_first_sample():
     assert torch.equal(batch[3], batch[0])
 
 
-@pytest.mark.parametrize(
-    ("alike", "rows"), [(True, {1: 1, 3: 8, 8: 8, 9: 16, 20: 16}), (False, dict.fromkeys((1, 9), 16))]
-)
-def test_few_pictures_run_in_a_small_batch_only_where_it_gives_the_bits_of_a_full_one(monkeypatch, alike, rows):
-    encoder = tiny(batch_size=16)
-    seen = []
+@pytest.mark.parametrize(("alike", "rows"), [(True, {1: 1, 3: 8, 8: 8, 9: 16}), (False, dict.fromkeys((1, 3, 9), 16))])
+def test_few_pictures_run_in_a_small_batch_only_where_it_gives_the_bits_of_a_full_one(
+    own_cache, monkeypatch, alike, rows
+):
+    encoder, seen = counting(monkeypatch, alike)
+    encoder.encode(pictures(1), cache=False)
+    assert seen == [16]  # nobody knows yet, and to find out takes a full batch, too
+    for n, expected in rows.items():
+        encoder.encode(pictures(n), cache=False)
+        assert seen[-1] == expected
+    other, seen = counting(monkeypatch, alike)
+    other.encode(pictures(1), cache=False)
+    assert seen == [1 if alike else 16]  # as was seen before, by another one of this form
+
+
+@pytest.mark.parametrize("alike", [True, False])
+def test_where_full_batches_run_anyway_it_is_seen_whether_small_ones_are_alike(own_cache, monkeypatch, alike):
+    encoder, seen = counting(monkeypatch, alike)
+    encoder.encode(pictures(40), cache=False)
+    assert seen == [16, 16, 16, 1, 8]
+    encoder.encode(pictures(40, seed=1), cache=False)
+    assert seen[5:] == [16, 16, 16]
+    other, seen = counting(monkeypatch, alike)
+    other.encode(pictures(2), cache=False)
+    assert seen == [8 if alike else 16]
+
+
+def counting(monkeypatch, alike):
+    """An encoder whose small batches are like full ones or not, and the sizes of what it runs."""
+    encoder, seen = tiny(batch_size=16), []
 
     def run(batch):
         seen.append(len(batch))
         return batch.flatten(1)[:, :6] + (0 if alike else len(batch))
 
     monkeypatch.setattr(encoder, "_prepare", lambda backend, batch: run)
-    for n, expected in rows.items():
-        encoder.encode(pictures(n), cache=False)
-        assert seen[-1] == expected
-    assert seen.count(16) >= 1  # the first small batch was compared with a full one
+    return encoder, seen
+
+
+def test_pictures_that_are_kept_are_decoded_once_and_give_the_same_features(own_cache):
+    domain, read = pictures(12), []
+    lazy = Lazy(range(12), lambda i: read.append(i) or domain.x[i], lambda i: f"{i:064x}")
+    encoder, seen = tiny(), domain.replace(x=lazy)
+    plain = encoder.encode(domain, cache=False).x
+    with keeping():
+        kept = [encoder.encode(seen, cache=False).x for _ in range(2)]
+        perceptual(seen, seen)
+        assert len(read) == 12
+        forget()
+        encoder.encode(seen, cache=False)
+        assert len(read) == 24
+    assert all(np.array_equal(x, plain) for x in kept)
+
+
+def test_a_network_is_built_when_somebody_wants_to_train_it():
+    asked = []
+    encoder = tiny()
+    build = lambda: asked.append(1) or tiny_network()
+    lazy = Encoder(name="lazy", module=build, runs=tiny_network(), preprocess=TINY, batch_size=4, precision="fp32")
+    assert np.array_equal(lazy.encode(pictures(), cache=False).x, encoder.encode(pictures(), cache=False).x)
+    assert lazy.dim == 6
+    assert not asked
+    assert lazy.module is lazy.module
+    assert asked == [1]
+    assert not any(parameter.requires_grad for parameter in lazy.module.parameters())

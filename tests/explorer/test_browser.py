@@ -175,7 +175,7 @@ def test_the_map_is_drawn_and_moves(drawing: Any, served: tuple[str, Path]) -> N
     page.mouse.move(x, y)
     seen.until("!document.getElementById('hover').hidden")
     seen.until("document.querySelector('#hover img').naturalWidth > 0")
-    assert "number" in page.inner_text("#hover .caption")
+    assert "number" in page.inner_text("#hover .says")
     page.mouse.move(x - 150, y)
     page.select_option("#colour", "column:width")
     seen.until("document.querySelector('#legend .ramp') !== null")

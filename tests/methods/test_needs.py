@@ -88,6 +88,6 @@ class Mine(Method):
 def test_a_need_of_another_package_is_told_and_checked() -> None:
     given = {"target": SOURCE.unlabeled()}
     assert Given(given).why_not(Mine) == "needs 30 samples of the target"
-    assert Given({}).why_not(Mine) == "needs --target"
+    assert Given({}).why_not(Mine) == "needs target"
     with pytest.raises(ValueError, match="target must have 30 samples; it has 24"):
         Mine().fit(**given)

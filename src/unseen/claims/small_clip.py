@@ -24,7 +24,7 @@ from unseen.claims.drawings import by
 from unseen.data.domain import Domain
 from unseen.data.samplers import Batch, batches, steps
 from unseen.nn.layer_statistics import LayerReader, Reading, layer_reader, pack, row_reader, unpack
-from unseen.nn.prompting import PooledText, PromptableTowers, pooled_text
+from unseen.nn.prompting import PooledText, PromptableTowers
 from unseen.nn.schedules import warm_cosine
 from unseen.nn.train import Run, train
 from unseen.runtime import reproducible
@@ -123,15 +123,9 @@ def towers() -> Joined:
 
 def _text_tower() -> PooledText:
     """Two layers on MiniLM's word vectors, of which the first 64 principal components are taken."""
-    vectors = _minilm().module.transformer.get_input_embeddings().weight.detach()
-    centred = vectors - vectors.mean(dim=0)
-    axes = torch.linalg.eigh(centred.T @ centred).eigenvectors[:, -WORD:]
-    words = centred @ axes
-    sizes = {"hidden_size": WORD, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 4 * WORD}
-    limits = {"vocab_size": len(words), "max_position_embeddings": 64}
-    text = pooled_text({"model_type": "bert", **sizes, **limits}, dim=DIM)
-    text.table.data.copy_(0.02 * words / words.std())
-    return text
+    from unseen.encoders.trainable import small_text
+
+    return small_text(WORD, DIM)
 
 
 @functools.cache

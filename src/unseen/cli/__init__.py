@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
+import warnings
+
+import typer
 
 from unseen import jobs
-from unseen.console import app, arrange, say
+from unseen.console import app, arrange, asked, in_flags, say
 from unseen.files import sentence
 
 from unseen.cli import (  # isort: skip  # noqa: F401 - each adds its commands
@@ -28,16 +32,35 @@ arrange(
 )
 
 
+class _Spoken(logging.Formatter):
+    """A warning in the words of the command."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return in_flags(super().format(record), asked(tuple(sys.argv[1:])))
+
+
+def _quiet() -> None:
+    """Show warnings of this library only, without where in the source they come from."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Spoken("note: %(message)s"))
+    handler.addFilter(lambda record: record.name.startswith("unseen") or record.levelno >= logging.ERROR)
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    if not sys.warnoptions and not os.environ.get("UNSEEN_TRACEBACK"):
+        warnings.simplefilter("ignore")
+        os.environ.setdefault("PYTHONWARNINGS", "ignore")  # of processes that help
+
+
 def main() -> None:
     """Run the command line; a mistake of the user is one line, not a traceback."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    _quiet()
     try:
         app()
     except Exception as error:  # whatever it is, it is told in a sentence
         if os.environ.get("UNSEEN_TRACEBACK"):
             raise
         speaks = isinstance(error, (ValueError, OSError, ImportError))
-        say(f"unseen: {error}" if speaks else f"unseen: {type(error).__name__}: {sentence(error)}")
+        said = str(error) if speaks else f"{type(error).__name__}: {sentence(error)}"
+        typer.echo(f"unseen: {in_flags(said, asked(tuple(sys.argv[1:])), error=True)}", err=True)
         if not speaks:
             say("(UNSEEN_TRACEBACK=1 shows where this came from)")
         raise SystemExit(1) from error

@@ -15,6 +15,9 @@ app.add_typer(head_app, name="head")
 INDEX = "index"
 """The stage after those of `unseen.curation.pipeline`: nearest-neighbour indices and the map of groups."""
 
+KEEP = 0.5
+"""Share that is kept where nothing is said and no threshold is known."""
+
 TwoTowers = Annotated[str, typer.Option(help="Two-tower encoder; `unseen encoders` lists them.")]
 
 
@@ -27,7 +30,9 @@ def curate(
             help="Crawl (.warc, .wat), HTML pages, table of URLs and captions, .tar shards or pictures.",
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder of the collection; one that was begun is continued.")],
+    out: Annotated[Path, typer.Option(help="Folder of the collection; one that was begun is continued.")] = Path(
+        "pairs"
+    ),
     encoder: TwoTowers = "lite-clip",
     multilingual_encoder: Annotated[
         str | None,
@@ -40,7 +45,11 @@ def curate(
         ),
     ] = None,
     target_keep: Annotated[
-        float | None, typer.Option(help="Share to keep in each stream, in place of a threshold.", show_default=False)
+        float | None,
+        typer.Option(
+            help="Share to keep, the pairs most alike, in place of a threshold; 0.5, but for CLIP ViT-B/32.",
+            show_default=False,
+        ),
     ] = None,
     languages: Annotated[
         str | None, typer.Option(help="Languages to keep, such as en,de,none; all if absent.", show_default=False)
@@ -58,7 +67,12 @@ def curate(
         str, typer.Option(help="How pictures are kept: no, keep_ratio, center_crop, border, keep_ratio_largest.")
     ] = "no",
     size: Annotated[int, typer.Option(help="Pixels to resize to.", min=1)] = 256,
-    min_bytes: Annotated[int, typer.Option(help="Least bytes of a picture.", min=0)] = 5000,
+    min_bytes: Annotated[
+        int | None,
+        typer.Option(
+            help="Least bytes of a picture; 5000 for the web, 0 for a folder of pictures.", min=0, show_default=False
+        ),
+    ] = None,
     min_size: Annotated[int, typer.Option(help="Least pixels of its shorter side.", min=0)] = 0,
     max_aspect_ratio: Annotated[
         float | None, typer.Option(help="Of the longer to the shorter side.", show_default=False)
@@ -86,9 +100,10 @@ def curate(
 ) -> None:
     """Make a filtered, scored, indexed collection of image-text pairs.
 
-    Of a crawl, a link table, shards or a folder. A killed run goes on where it stopped when it is started again.
+    Of a folder of pictures with captions (NAME.txt beside each, captions.csv or captions.jsonl), a crawl, a link table
+    or shards. A killed run goes on where it stopped when it is started again.
 
-    Example:  unseen curate crawl.warc.gz --out pairs --target-keep 0.5
+    Example:  unseen curate photos --out pairs
     """
     from unseen.cli.explore import build_indices
     from unseen.curation.attempts import told_if_full
@@ -111,12 +126,10 @@ def curate(
         parse_memory(memory)
         library()  # a missing package is told before the long work
     if threshold is None and target_keep is None and "select" in parts:
-        if not encoder.startswith(("open_clip:ViT-B-32/openai", "open_clip:ViT-B-32-quickgelu/openai")):
-            raise ValueError(
-                f"say --target-keep (such as 0.5) or --threshold: LAION's thresholds hold for CLIP ViT-B/32, and "
-                f"cosines of {encoder!r} lie on another scale"
-            )
-        threshold = "laion-5b"
+        if encoder.startswith(("open_clip:ViT-B-32/openai", "open_clip:ViT-B-32-quickgelu/openai")):
+            threshold = "laion-5b"
+        else:  # cosines of other encoders lie on another scale than LAION's thresholds
+            target_keep = KEEP
     acceptance: dict[str, Any] = {"resize": resize, "size": size, "min_bytes": min_bytes, "min_size": min_size}
     if max_aspect_ratio is not None:
         acceptance["max_aspect_ratio"] = max_aspect_ratio
@@ -162,13 +175,27 @@ def curate(
     else:
         for line in made.accounting.lines():
             typer.echo(line)
+        if "select" in parts and (said := _filtered(made.accounting, target_keep)):
+            typer.echo(said)
         say(f"{out} holds the pairs in shards/, every drop in dropped.parquet, and report.html")
     if made.failures:
         say(f"{len(made.failures)} shards failed: {made.failures[0].error}; run the same command again")
         raise typer.Exit(3)
     if INDEX in every and made.accounting.kept:
-        build_indices(out, memory)
+        build_indices(out, memory, brief=made.accounting.what == "pictures")
         say(f"look at it: unseen explore {out}")
+
+
+def _filtered(accounting: Any, share: float | None) -> str:
+    """What the share to keep was of, in a sentence; nothing without one."""
+    lost = sum(accounting.of("filter").values())
+    reached = accounting.kept + lost + sum(accounting.of("safety").values())
+    if share is None or share == 1 or not reached:
+        return ""
+    return (
+        f"{reached - lost:,} of {reached:,} pairs are those whose picture and caption are most alike "
+        f"(--target-keep {share:g}; 1 keeps all)"
+    )
 
 
 def _number(told: str) -> str | float:

@@ -193,8 +193,11 @@ def explore(
     )  # fmt: skip
 
 
-def build_indices(data: Path, memory: str) -> None:
-    """Build the indices, the columns and the map that are missing, or not of the collection as it is now; tell them."""
+def build_indices(data: Path, memory: str, *, brief: bool = False) -> None:
+    """Build the indices, the columns and the map that are missing, or not of the collection as it is now.
+
+    Their figures are told, unless `brief`.
+    """
     from unseen.curation.attempts import told_if_full
     from unseen.curation.collection import Collection
     from unseen.curation.columns import open_columns
@@ -214,10 +217,12 @@ def build_indices(data: Path, memory: str) -> None:
         try:
             open_index(collection, which)
         except ValueError as error:
-            say(f"building the index of {side}s ({error})")
+            if not brief:
+                say(f"building the index of {side}s ({error})")
             with told_if_full(f"the index of {side}s"):
                 record = build_index(collection, which, memory=memory)
-            _tell(record, False)
+            if not brief:
+                _tell(record, False)
     with told_if_full("the columns"):
         open_columns(collection)
     try:
@@ -227,7 +232,8 @@ def build_indices(data: Path, memory: str) -> None:
         with told_if_full("the map"):
             say(f"drawing the map of {len(collection):,} pairs")
             drawn = build_map(collection, first)
-        say(f"the map has {len(drawn.concepts)} groups")
+        if not brief:
+            say(f"the map has {len(drawn.concepts)} groups")
 
 
 def _tell(record: IndexRecord, as_json: bool) -> None:

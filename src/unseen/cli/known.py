@@ -32,6 +32,7 @@ from unseen.console import (
 )
 
 if TYPE_CHECKING:
+    from unseen.methods.listing import Line
     from unseen.precedents import Profile, Recommendation
     from unseen.precedents.nearest import Near
 
@@ -50,9 +51,9 @@ def methods(
 
     Example:  unseen methods --given source,target
     """
-    from unseen import catalogue
-
     if slug is not None:
+        from unseen import catalogue
+
         about = catalogue.describe(slug)
         if as_json:
             dump(about)
@@ -60,7 +61,7 @@ def methods(
             _print_method(about)
         return
     words = None if given is None else [word.strip() for word in given.split(",") if word.strip()]
-    found = catalogue.search(search, words)
+    found = _lines(search, words)
     if as_json:
         dump([{"slug": e.slug, "title": e.title, "venue": e.venue, "room": e.room, "built": e.built} for e in found])
         return
@@ -69,10 +70,26 @@ def methods(
 
     table = Table("method", "room", "needs", "what it does", box=None, pad_edge=False)
     for entry in found:
-        kind = entry.card.kind if entry.card else "planned"
-        needs = " | ".join("+".join(way.required) for way in entry.needs) or f"a {kind}" if entry.built else kind
-        table.add_row(entry.slug, entry.room, needs, entry.summary or entry.title)
+        table.add_row(entry.slug, entry.room, entry.told(), entry.summary or entry.title)
     Console().print(table)
+
+
+def _lines(text: str, words: list[str] | None) -> Sequence[Line]:
+    """Systems that are found: from the list that is kept, or where that does not do from the cards themselves."""
+    from unseen.methods import listing
+
+    found = listing.search(text, words)
+    if found is not None:
+        return found
+    from unseen import catalogue
+
+    return [
+        listing.Line(
+            entry.slug, entry.title, entry.venue, entry.room, entry.summary,
+            kind=entry.card.kind if entry.card else "planned", needs=tuple(way.required for way in entry.needs),
+        )
+        for entry in catalogue.search(text, words)
+    ]  # fmt: skip
 
 
 def _print_method(about: dict[str, Any]) -> None:

@@ -25,6 +25,7 @@ from unseen.data.ontology import Ontology
 from unseen.data.taxonomies import Taxonomy
 from unseen.encoders.defaults import encoder_of, why_default
 from unseen.evaluation.exam import Exam
+from unseen.report.words import SPACE, samples
 from unseen.scale import Engine, cluster
 from unseen.verification.seals import without_sealed
 
@@ -297,7 +298,8 @@ def _related(classes: ClassSpace, ontology: Any, taxonomy: Any) -> ClassSpace:
 def _labeled(name: str, domain: Domain) -> Domain:
     """The labelled samples of a domain."""
     if not domain.labeled.any():
-        raise ValueError(f"{name} must have labels: class folders, or a label column; {domain!r} has none")
+        told = samples(len(domain), domain.kind).replace(SPACE, " ")
+        raise ValueError(f"{name} must have labels: class folders, or a column of labels; it has {told} and no label")
     if not domain.labeled.all():
         log.warning("%s: %d samples without a label are left out", name, int((~domain.labeled).sum()))
         domain = domain.take(domain.labeled)

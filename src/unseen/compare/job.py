@@ -428,7 +428,7 @@ def check_wanted(wanted: Sequence[str], words: Collection[str]) -> None:
         missing = [sorted(set(way.required) - set(words)) for way in signatures(method)]
         if slug != SLUG and method.card.task == "class" and missing and all(missing):
             fewest = min(missing, key=len)
-            raise ValueError(f"methods: {slug} cannot run here: it needs {' and '.join(f'{w}=' for w in fewest)}")
+            raise ValueError(f"methods: {slug} cannot run here: it needs {' and '.join(fewest)}")
 
 
 def _check_same(folder: Path, asked: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 
@@ -35,6 +35,8 @@ class Accounting:
         Links of shards that have not been done: none once everything ran.
     faults : tuple of str
         What of the input could not be read, and so could not be counted.
+    what : {"links", "pictures"}
+        What is counted: image links of the web, or pictures of a folder.
     """
 
     parsed: int
@@ -42,12 +44,13 @@ class Accounting:
     dropped: Mapping[tuple[str, str], int]
     waiting: int = 0
     faults: tuple[str, ...] = ()
+    what: Literal["links", "pictures"] = "links"
 
     def __post_init__(self) -> None:
         total = self.kept + sum(self.dropped.values()) + self.waiting
         if total != self.parsed:
             raise ValueError(
-                f"{self.parsed:,} links were parsed, but {self.kept:,} kept, {sum(self.dropped.values()):,} dropped "
+                f"{self.parsed:,} {self.what} were parsed, but {self.kept:,} kept, {sum(self.dropped.values()):,} dropped "
                 f"and {self.waiting:,} waiting make {total:,}: a pair was lost or counted twice"
             )
 
@@ -65,7 +68,10 @@ class Accounting:
 
     def lines(self) -> list[str]:
         """The table as text."""
-        rows = [("parsed", "", self.parsed), *((s, r, -n) for s, r, n in self.rows())]
+        rows = [
+            (self.what if self.what == "pictures" else "parsed", "", self.parsed),
+            *((s, r, -n) for s, r, n in self.rows()),
+        ]
         rows += [("waiting", "shards that are not done", -self.waiting)] if self.waiting else []
         rows.append(("kept", "", self.kept))
         width = max(len(reason) for _, reason, _ in rows) + 2
@@ -81,6 +87,7 @@ class Accounting:
             "dropped": rows,
             "waiting": self.waiting,
             "faults": list(self.faults),
+            "of": self.what,
         }
 
     def save(self, file: str | os.PathLike[str]) -> None:
@@ -93,7 +100,9 @@ class Accounting:
         """Read what `save` wrote; `ValueError` if it does not add up."""
         told = json.loads(Path(file).read_text(encoding="utf-8"))
         dropped = {(row["stage"], row["reason"]): int(row["count"]) for row in told["dropped"]}
-        return cls(told["parsed"], told["kept"], dropped, told["waiting"], tuple(told["faults"]))
+        return cls(
+            told["parsed"], told["kept"], dropped, told["waiting"], tuple(told["faults"]), told.get("of", "links")
+        )
 
 
 def dropped_table(rows: Iterable[tuple[str, str, str, str, str, str]]) -> pa.Table:

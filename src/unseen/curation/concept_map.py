@@ -127,11 +127,14 @@ def _groups(vectors: Vectors, centres: FloatArray) -> IntArray:
 def _most_alike(vectors: Vectors, group: IntArray) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Cosines of the most alike other row of a group, and of the most alike one before it, (n,) each."""
     nearest, earlier = np.full(len(vectors), -1, np.float32), np.full(len(vectors), -1, np.float32)
-    members = np.split(np.argsort(group, kind="stable"), np.cumsum(np.bincount(group))[:-1])
+    order, ends = np.argsort(group, kind="stable"), np.cumsum(np.bincount(group)).tolist()
+    members = [order[start:end] for start, end in zip([0, *ends], ends)]
     for rows in track(members, "looking for near duplicates"):
         x = torch.from_numpy(unit_rows(vectors.take(rows)))
         every = torch.arange(len(rows))
-        for at in every.split(max(1, COMPARED // len(rows))):
+        step = max(1, COMPARED // len(rows))
+        for start in range(0, len(rows), step):
+            at = every[start : start + step]
             cosine = x[at] @ x.T
             cosine[torch.arange(len(at)), at] = -1
             nearest[rows[at]] = cosine.amax(dim=1)

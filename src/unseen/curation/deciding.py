@@ -11,12 +11,11 @@ import pyarrow.parquet as pq
 from unseen.curation.stages import Decision, Job
 from unseen.methods.curation.laion.language import stream_of
 from unseen.methods.curation.laion.similarity import (
+    keeps,
     look_alike,
     one_of_each,
     outlines,
     outlines_alike,
-    passes,
-    thresholds,
 )
 
 log = logging.getLogger(__name__)
@@ -44,8 +43,8 @@ def decide(job: Job, there: list[int]) -> tuple[list[Decision], dict[str, float]
     alive = np.flatnonzero(reason == "")
     _warn(job, language[alive])
     streams = [stream_of(code) for code in language[alive].tolist()]
-    least = thresholds(job.settings.threshold, job.settings.target_keep, similarity[alive], streams)
-    below = alive[~passes(similarity[alive], streams, least)]
+    kept, least = keeps(job.settings.threshold, job.settings.target_keep, similarity[alive], streams)
+    below = alive[~kept]
     stage_of[below], reason[below] = "filter", BELOW
     detail[below] = [f"{value:.4f}" for value in similarity[below].tolist()]
     cuts = np.cumsum([0, *sizes])
@@ -62,7 +61,7 @@ def _warn(job: Job, language: np.ndarray) -> None:
     if others and job.multilingual is None:
         log.warning(
             "%d of %d captions are not English and were read by the text encoder of %r: unless it knows their "
-            "languages their similarity means nothing (--multilingual-encoder)",
+            "languages their similarity means nothing (`multilingual_encoder`)",
             others,
             len(language),
             job.encoder.name if job.encoder else "",

@@ -109,6 +109,7 @@ def curate(
         raise ValueError(
             f"the collection {str(out)!r} must not lie inside its input {str(source)!r}: name a folder beside"
         )
+    settings = settings.for_input(is_local=opened.is_local)
     job = Job(Work(place), opened, settings, encoder, multilingual, tuple(heads), detector, cache)
     _claim(job, stages)
     _tidy(job.work)
@@ -294,4 +295,4 @@ def _swap(work: Work) -> None:
 
 def _need(job: Job, place: Path, before: str, *, empty: bool = False) -> None:
     if not (place.exists() or empty):
-        raise ValueError(f"{job.work.out} has nothing of stage {before!r} yet; run it first (--stages {before})")
+        raise ValueError(f"{job.work.out} has nothing of stage {before!r} yet; run it first (stages={before})")

@@ -28,7 +28,10 @@ def plan(job: Job) -> None:
     ]
     alive = [_column(file, "reason") == "" for file in files]
     bloom = BloomFilter(max(1, sum(int(own.sum()) for own in alive)), job.settings.bloom_error)
-    met = [_met(bloom, _column(file, "url")[own]) for file, own in zip(files, alive)]
+    met = [
+        np.zeros(int(own.sum()), dtype=bool) if job.source.is_local else _met(bloom, _column(file, "url")[own])
+        for file, own in zip(files, alive)
+    ]  # files of a folder have names of their own, and a filter that may err is not asked
     uids = [_column(file, "uid")[own].astype("S32") for file, own in zip(files, alive)]
     first = np.zeros(sum(map(len, uids)), dtype=bool)
     first[np.unique(np.concatenate([np.zeros(0, "S32"), *uids]), return_index=True)[1]] = True
@@ -63,6 +66,7 @@ def plan(job: Job) -> None:
         write_table(table.slice(start, job.settings.shard_size).cast(small), job.work.candidates(number))
     with replacing(job.work.folder / "plan.json") as temporary:
         told = {"parsed": sum(map(len, alive)), "shards": len(shards), "faults": faults}
+        told["of"] = "pictures" if job.source.is_local else "links"
         temporary.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

@@ -237,10 +237,9 @@ class RetrievalService:
             Whether the greatest comes first.
         """
         within = None if filters is None else self.mask(filters)
-        rows = np.arange(len(self)) if within is None else np.flatnonzero(within)
-        if sort is not None:
-            numbers = self.columns.numbers(sort)[rows].astype(np.float64)
-            rows = rows[np.argsort(-numbers if descending else numbers, kind="stable")]
+        rows = np.arange(len(self)) if sort is None else self._sorted(sort, descending)
+        if within is not None:
+            rows = rows[within[rows]]
         return rows[first : first + most], len(rows)
 
     @property
@@ -255,7 +254,7 @@ class RetrievalService:
         for name in self.columns.numeric:
             self.columns.numbers(name)
         self.facets()
-        self.browse()
+        self.metadata(self.browse()[0])
         self.encoders.warm()
 
     # -- the query -----------------------------------------------------------------------------------------------
@@ -377,6 +376,18 @@ class RetrievalService:
     def encode_image(self, images: Sequence[Any]) -> NDArray[np.float32]:
         """Unit vectors of pictures, (n, d)."""
         return self.encoders.image(images)
+
+    @cached_property
+    def _orders(self) -> dict[tuple[str, bool], IntArray]:
+        return {}
+
+    def _sorted(self, name: str, descending: bool) -> IntArray:
+        """All rows in the order of a column of numbers, those without one last; it is kept."""
+        if (name, descending) not in self._orders:
+            numbers = self.columns.numbers(name)
+            order = np.argsort(-numbers.astype(np.float64) if descending else numbers, kind="stable")
+            self._orders[name, descending] = order.astype(np.int32 if len(order) < 2**31 else np.int64)
+        return self._orders[name, descending]
 
     # -- parts ---------------------------------------------------------------------------------------------------
 

@@ -103,7 +103,7 @@ class QueryEncoders:
                 str(error)
                 if mismatch
                 else f"the encoder {self.record.name} cannot be loaded here ({type(error).__name__}), so words and "
-                "pictures cannot be looked for: name one with --encoder, or search by vectors or rows"
+                "pictures cannot be looked for: name one with encoder=, or search by vectors or rows"
             )
 
     def _checked(self, encoder: Any) -> Any:

@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import tarfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from unseen.curation.captions import OTHERS, PICTURES, read_captions
 from unseen.curation.tables import TEXT_COLUMNS, URL_COLUMNS, first_of, json_row, said
-from unseen.curation.units import Found, Note, Source, Unit, files_below
-from unseen.data.loaders.common import inside
+from unseen.curation.units import Found, Note, Source, Unit
+from unseen.data.loaders.common import natural_key
+from unseen.files import walk
 from unseen.methods.curation.laion import parse
 
 SHARDS = (".tar",)
-PICTURES = (".jpg", ".jpeg", ".png", ".webp")
-OTHERS = (".jfif", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif", ".jp2", ".svg")
-"""Endings of files; `OTHERS` are pictures, too, beside which only JPEG, PNG and WEBP pass the checks."""
-METADATA = ("metadata.jsonl", "metadata.csv")
-"""Tables of a folder that name its files and captions."""
-FILE_COLUMNS = ("file_name", "filename", "file", "path", "image", "image_path")
-
 LARGEST_MEMBER = 64 * 2**20
 """Bytes of a file in a shard or folder that are read at most."""
 
 NO_PICTURE, REPEATED_KEY = "a sample without a picture", "key repeated in the shard"
 TOO_LARGE, OUTSIDE = "file larger than is read", "no plain file inside the data"
 CUT = "cut off by the end of the shard"
+NO_CAPTION = "no caption"
+TOLD = 5
+"""Links of a folder that lead nowhere or round, and that are named."""
 
 
 @dataclasses.dataclass
@@ -114,9 +110,11 @@ def _sample(name: str, sample: _Sample, file: str) -> Found:
     return _here(url, text, caption, said(sample.told.get("license")) or parse.UNKNOWN_LICENSE, file, *sample.place)
 
 
-def _here(url: str, text: str, caption: str, license_: str, file: str, offset: int, size: int) -> Found:
+def _here(
+    url: str, text: str, caption: str, license_: str, file: str, offset: int, size: int, shortest: int = parse.SHORTEST
+) -> Found:
     """A picture on disk with its caption."""
-    reason = parse.NO_TEXT if not text.strip() else parse.SHORT_TEXT if len(caption) < parse.SHORTEST else ""
+    reason = NO_CAPTION if not text.strip() else parse.SHORT_TEXT if len(caption) < shortest else ""
     return Found(parse.Candidate(url, caption, license_, "", reason), file, offset, size)
 
 
@@ -125,49 +123,26 @@ def _dropped(url: str, text: str, reason: str) -> parse.Candidate:
 
 
 def read_pictures(source: Source, unit: Unit, note: Note) -> Iterator[Found]:
-    """Pictures below a folder, captioned by a ``.txt`` of the same name or by the folder's ``metadata`` table."""
+    """Pictures below a folder with their captions (`unseen.curation.captions`); links are followed."""
     place = Path(unit.file)
-    first = unit.start == 0  # what is wrong with the table is told once
-    captions = _captions(place, note if first else lambda _: None)
-    files = files_below(place, (*PICTURES, *OTHERS))
-    if first and (missing := captions.keys() - {file.relative_to(place).as_posix() for file in files}):
-        note(f"{len(missing):,} captions are of files that are not there, such as {min(missing)!r}")
-    for file in files[unit.start : unit.stop]:
-        name = file.relative_to(place).as_posix()
-        if not file.resolve().is_relative_to(place.resolve()):
-            yield Found(_dropped(name, "", OUTSIDE))
-            continue
+    first = unit.start == 0  # what is wrong with tables and links is told once
+    there = walk(place)
+    names = pictures_of(there.files)
+    captions = read_captions(place, names, there.files, note if first else lambda _: None)
+    for name, why in there.refused[:TOLD] if first else ():
+        note(f"{name!r} was not read: {why}")
+    if first and len(there.refused) > TOLD:
+        note(f"{len(there.refused) - TOLD:,} more were not read")
+    for name in names[unit.start : unit.stop]:
+        file = place / name
         size = file.stat().st_size
-        beside = file.with_suffix(".txt")
         text = captions.get(name, "")
-        if not text and beside.is_file():
-            with beside.open("rb") as stream:
-                text = stream.read(8 * parse.MOST).decode("utf-8", "replace")
         if size > LARGEST_MEMBER:
             yield Found(_dropped(name, parse.clean(text), TOO_LARGE))
             continue
-        yield _here(name, text, parse.clean(text), parse.UNKNOWN_LICENSE, str(file), 0, size)
+        yield _here(name, text, parse.clean(text), parse.UNKNOWN_LICENSE, str(file), 0, size, shortest=1)
 
 
-def _captions(place: Path, note: Note) -> dict[str, str]:
-    """Captions by file name, from ``metadata.jsonl`` or ``metadata.csv``, as Hugging Face writes them."""
-    found: dict[str, str] = {}
-    for name in METADATA:
-        file = place / name
-        if not file.is_file():
-            continue
-        if name.endswith(".jsonl"):
-            rows: Iterable[dict[str, Any] | None] = map(json_row, file.read_text("utf-8", "replace").splitlines())
-        else:
-            rows = csv.DictReader(io.StringIO(file.read_text("utf-8-sig", "replace")))
-        for row in rows:
-            told = {str(key).lower(): value for key, value in (row or {}).items()}
-            target = first_of(told, FILE_COLUMNS)
-            if target is None:
-                note(f"a line of {name} names no file")
-                continue
-            try:
-                found[inside(str(target))] = said(first_of(told, TEXT_COLUMNS))
-            except ValueError as error:
-                note(f"{name}: {error}")
-    return found
+def pictures_of(files: Iterable[str]) -> list[str]:
+    """Pictures among files, in their order."""
+    return sorted((name for name in files if name.lower().endswith((*PICTURES, *OTHERS))), key=natural_key)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from unseen.curation.fetch import Politeness
-from unseen.methods.curation.laion.accept import Acceptance
+from unseen.methods.curation.laion.accept import LEAST_BYTES, Acceptance
 from unseen.methods.curation.laion.language import RELIABLE
 from unseen.methods.curation.laion.safety import Rule
 
@@ -35,6 +35,7 @@ class Settings:
         Of the order in which candidates are fetched.
     polite : Politeness
     acceptance : Acceptance
+        Without `min_bytes` pictures of a folder may be as small as they are.
     near : float in (0, 1], optional
         Cosine of two pictures from which their pixels are compared; None finds equal files only.
     threshold : str, float or mapping, optional
@@ -74,6 +75,13 @@ class Settings:
         import numpy as np  # isort: skip
 
         thresholds(self.threshold, self.target_keep, np.zeros(0, dtype=np.float32), [])  # says what is wrong
+
+    def for_input(self, *, is_local: bool) -> Settings:
+        """With the least bytes of a picture, where they are left open: none for a folder of one's own."""
+        if self.acceptance.min_bytes is not None:
+            return self
+        acceptance = dataclasses.replace(self.acceptance, min_bytes=0 if is_local else LEAST_BYTES)
+        return dataclasses.replace(self, acceptance=acceptance)
 
     def digest(self, stage: str, *more: Any) -> str:
         """What the files of a stage depend on, as a hash."""

@@ -12,10 +12,12 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from unseen.curation.captions import HOW, OTHERS, PICTURES, is_link_table, read_captions
 from unseen.curation.crawls import CRAWLS, PAGES, read_crawl, read_pages
-from unseen.curation.samples import METADATA, OTHERS, PICTURES, SHARDS, read_pictures, read_shard
+from unseen.curation.samples import SHARDS, pictures_of, read_pictures, read_shard
 from unseen.curation.tables import TABLES, read_table, table_units
-from unseen.curation.units import Found, Note, Source, Unit, natural, stretches
+from unseen.curation.units import Found, Note, Source, Unit, files_below, stretches
+from unseen.files import walk
 
 
 class _Kind(NamedTuple):
@@ -43,7 +45,7 @@ def open_source(path: str | os.PathLike[str], *, base_url: str = "") -> Source:
     path : path
         A file or a folder of: WARC or WAT files (``.warc``, ``.warc.gz``, ``.wat.gz``); HTML pages; tables with a URL
         and a caption (Parquet, CSV, TSV, JSON lines); WebDataset shards (``.tar``); pictures with a ``.txt`` of the
-        same name, or with a ``metadata.jsonl`` or ``metadata.csv`` that names files and captions.
+        same name, or with a table that names files and captions, such as ``captions.csv`` or ``metadata.jsonl``.
     base_url : str
         Where a folder of HTML pages was: their relative links are resolved against it.
 
@@ -57,7 +59,7 @@ def open_source(path: str | os.PathLike[str], *, base_url: str = "") -> Source:
     place = Path(path).absolute()
     if not place.exists():
         raise FileNotFoundError(f"input {str(path)!r} does not exist")
-    files = sorted((f for f in place.rglob("*") if f.is_file()), key=natural) if place.is_dir() else [place]
+    files = files_below(place, ("",))
     kinds = _kinds(place, files)
     if len(kinds) > 1:
         told = " and ".join(
@@ -74,6 +76,8 @@ def open_source(path: str | os.PathLike[str], *, base_url: str = "") -> Source:
         elif kind == "table":
             units = [unit for f in own for unit in table_units(f)]
         else:
+            if kind == "pictures":
+                _need_captions(place, path)
             units = stretches(kind, str(place), len(own))
     if not units:
         raise ValueError(
@@ -83,6 +87,14 @@ def open_source(path: str | os.PathLike[str], *, base_url: str = "") -> Source:
     return Source(str(place), tuple(units), base_url, _digest(place, files))
 
 
+def _need_captions(place: Path, path: str | os.PathLike[str]) -> None:
+    """`ValueError` if no picture of a folder has a caption."""
+    files = walk(place).files
+    names = pictures_of(files)
+    if not any(text.strip() for text in read_captions(place, names, files, lambda _: None).values()):
+        raise ValueError(f"input {str(path)!r} holds {len(names):,} pictures and no captions: {HOW}")
+
+
 def _kinds(place: Path, files: list[Path]) -> dict[str, list[Path]]:
     """The files that are read, by kind; tables that only say more of pictures or shards are no kind of their own."""
     found = {name: [f for f in files if f.name.lower().endswith(kind.endings)] for name, kind in _KINDS.items()}
@@ -90,7 +102,7 @@ def _kinds(place: Path, files: list[Path]) -> dict[str, list[Path]]:
         found["pictures"] = []
     if found["pictures"]:
         found["pictures"] = [f for f in files if f.name.lower().endswith((*PICTURES, *OTHERS))]
-        found["table"] = [f for f in found["table"] if f.parent != place or f.name not in METADATA]
+        found["table"] = [f for f in found["table"] if is_link_table(f)]
     shards = {f.with_suffix("") for f in found["shard"]}
     found["table"] = [f for f in found["table"] if f.with_suffix("") not in shards]  # as img2dataset leaves them
     return {kind: own for kind, own in found.items() if own}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from unseen.data.loaders.common import natural_key
+from unseen.files import walk
 from unseen.methods.curation.laion import parse
 
 STRETCH = 100_000
@@ -42,6 +43,11 @@ class Source:
     base_url: str = ""
     digest: str = ""
 
+    @property
+    def is_local(self) -> bool:
+        """Whether it is a folder of pictures of one's own, for which limits of the web are not meant."""
+        return any(unit.kind == "pictures" for unit in self.units)
+
 
 class Found(NamedTuple):
     """An image link, or a picture that is on disk already: `size` bytes from `offset` of `file`."""
@@ -68,5 +74,5 @@ def natural(file: Path) -> Any:
 
 def files_below(place: Path, endings: tuple[str, ...]) -> list[Path]:
     """Files of these endings below a folder, in their order; a file is below itself."""
-    files = [place] if place.is_file() else [f for f in place.rglob("*") if f.is_file()]
+    files = [place] if place.is_file() else [place / name for name in walk(place).files]
     return sorted((f for f in files if f.name.lower().endswith(endings)), key=natural)

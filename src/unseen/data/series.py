@@ -407,7 +407,7 @@ def _time_column(frame: pd.DataFrame, by: str | None, name: str) -> Any:
         return year
     told = ", ".join(map(str, dated or frame.columns))
     log.warning(
-        "%s has %s (%s): its rows are counted, and no season is known; name the column of times by `time` (--time)",
+        "%s has %s (%s): its rows are counted, and no season is known; name the column of times by `time`",
         name, "several columns of dates" if dated else "no column of dates", told,
     )  # fmt: skip
     return None
@@ -466,7 +466,7 @@ def _day_first(cells: Any, name: str, told: bool | None) -> bool:
     if not first.any() and not second.any() and (found[0] != found[1]).any():
         raise ValueError(
             f"the times of {name} may begin with the day or with the month, such as {cells.iloc[0]!r}: give day_first "
-            "(--day-first or --month-first), or write 2024-02-01"
+            "(day_first=True or day_first=False), or write 2024-02-01"
         )
     return bool(first.any())
 
@@ -500,7 +500,7 @@ def _numbers(frame: pd.DataFrame, columns: Sequence[str] | None, by: str | None,
             raise ValueError(f"column {column!r} of {name} must hold numbers; it holds {_kind(frame[column])}")
     if columns is None:
         for column in [c for c in found if c.casefold() == "year" and _whole_years(found[c]) and len(found) > 1]:
-            log.warning("column %r of %s holds years: no channel, unless `columns` (--columns) names it", column, name)
+            log.warning("column %r of %s holds years: no channel, unless `columns` names it", column, name)
             del found[column]
     if not found:
         raise ValueError(f"{name} has no column of numbers; its columns are {there}")
@@ -543,7 +543,7 @@ def _parsed(cells: Any, name: str) -> Any:
     row = int(np.argmax(wrong))
     raise ValueError(
         f"column {cells.name!r} of {name} holds numbers, but row {row + 1} is {str(cells.iloc[row])!r}: leave the cell "
-        "empty where a value is missing, or choose other columns by `columns` (--columns)"
+        "empty where a value is missing, or choose other columns by `columns`"
     )
 
 

@@ -296,7 +296,7 @@ class Encoder:
         differs = [key for key in ("name", "preprocess", "dim") if record.get(key) != mine[key]] or ["weights"]
         raise ValueError(
             f"encoder {self.name!r} is not the one that was saved ({record['name']!r}): {', '.join(differs)} "
-            "differ. Install the versions that saved it, or save again with the encoder inside (--bundle)"
+            "differ. Install the versions that saved it, or save again with the encoder inside (`bundle`)"
         )
 
     def check_kind(self, domain: Domain) -> None:

@@ -191,7 +191,7 @@ class Request:
     def need_trust(self, why: str) -> None:
         """Raise `PermissionError` with the reason unless trusted."""
         if not self.trust:
-            raise PermissionError(f"{why}; if you trust its maker, say trust=True (--trust)")
+            raise PermissionError(f"{why}; if you trust its maker, say trust=True")
 
 
 def names() -> list[str]:
@@ -264,7 +264,7 @@ def load(record: Mapping[str, Any], folder: str | os.PathLike[str] | None = None
     if record.get("local") and folder is None:
         raise ValueError(
             f"encoder {record['name']!r} comes from a file that the saved model does not hold; save it with "
-            "the encoder inside (--bundle)"
+            "the encoder inside (`bundle`)"
         )
     where = None if folder is None else Path(folder)
     if where is not None and not where.is_dir():

@@ -22,11 +22,13 @@ from unseen.nn.dual_encoder import (
     TextReader,
     WordPieces,
     dual_encoder,
+    feature_head,
     perceptron,
     side_head,
     text_reader,
     token_text,
 )
+from unseen.nn.prompting import PooledText, pooled_text
 from unseen.runtime import reproducible
 
 
@@ -85,6 +87,54 @@ def tower_heads(encoder: Encoder, hidden: int = 256) -> Heads:
     made = dual_encoder(image, text, reader.to_json(), encoder.logit_scale)
     made.reader = reader
     return Heads(made.eval(), reading)
+
+
+class Fresh(NamedTuple):
+    """Two towers that have read nothing yet, and the encoder of pictures whose features theirs reads."""
+
+    towers: DualEncoder
+    reading: Encoder
+
+
+def small_text(word: int = 64, dim: int = 64) -> PooledText:
+    """Two layers of a transformer that begin with MiniLM's word vectors, of which the first principal components.
+
+    Parameters
+    ----------
+    word : int
+        Width of a token's vector, a multiple of 4.
+    dim : int
+        Of what it gives.
+    """
+    vectors = get("minilm", precision="fp32").module.transformer.get_input_embeddings().weight.detach()  # type: ignore[operator, union-attr]
+    centred = vectors - vectors.mean(dim=0)
+    axes = torch.linalg.eigh(centred.T @ centred).eigenvectors[:, -word:]
+    words = centred @ axes
+    sizes = {"hidden_size": word, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 4 * word}
+    limits = {"vocab_size": len(words), "max_position_embeddings": 64}
+    text = pooled_text({"model_type": "bert", **sizes, **limits}, dim=dim)
+    text.table.data.copy_(0.02 * words / words.std())
+    return text
+
+
+def fresh_towers(reading: Encoder, dim: int = 64, hidden: int = 256, dropout: float = 0.3) -> Fresh:
+    """A small tower of pictures on features of an encoder, and a small one of texts that knows MiniLM's words.
+
+    Parameters
+    ----------
+    reading : Encoder
+        Of pictures; it rests, so that its features can be kept.
+    dim : int
+        Of the space that both learn.
+    """
+    minilm = get("minilm", precision="fp32")
+    tokens = minilm.preprocess
+    assert isinstance(tokens, TextPreprocess)
+    reader = WordPieces(tokens.tokenizer.backend_tokenizer.to_str(), tokens.limit)
+    with reproducible(0):
+        text = token_text(small_text(dim=dim))
+        image = feature_head(reading.dim, dim, hidden, dropout)
+    return Fresh(dual_encoder(image, text, reader.to_json(), 1 / 0.07), reading)
 
 
 def attach(towers: Any, encoder: Encoder | None) -> None:

@@ -114,9 +114,15 @@ class ImagePreprocess:
         elif tall == wide:
             wide, tall = int(wide * image.width / image.height), tall
         left, top = round((wide - width) / 2), round((tall - height) / 2)
+        across, down = _part(image.width, wide, left, width), _part(image.height, tall, top, height)
         # Rows first, as in one call; columns that are cut away are not resized any further.
-        image = image.resize((wide, image.height), resampling).crop((left, 0, left + width, image.height))
-        return np.array(image.resize((width, tall), resampling).crop((0, top, width, top + height)))
+        if across is None:
+            image = image.resize((wide, image.height), resampling).crop((left, 0, left + width, image.height))
+            across = (0, width)
+        if down is not None:
+            return np.array(image.resize((width, height), resampling, (across[0], down[0], across[1], down[1])))
+        image = image.resize((width, tall), resampling, (across[0], 0, across[1], image.height))
+        return np.array(image.crop((0, top, width, top + height)))
 
     def groups(self, samples: Any) -> IntArray:
         """All pictures give batches of one shape, (n,)."""
@@ -126,6 +132,17 @@ class ImagePreprocess:
         """The fields, as JSON values."""
         fields = dataclasses.asdict(self)
         return {key: list(value) if isinstance(value, tuple) else value for key, value in fields.items()}
+
+
+def _part(side: int, resized: int, start: int, length: int) -> tuple[float, float] | None:
+    """Where `length` pixels from `start` on of a side that is resized come from; None where that is not exact.
+
+    To resize this part alone gives the same bits as to cut it out afterwards if no place is rounded: Pillow takes them
+    in float32, so `resized` must be a power of two (256, of which the centre 224 are cut out, is one).
+    """
+    if resized & (resized - 1) or side >= 1 << 14 or side == resized:
+        return None
+    return start * side / resized, (start + length) * side / resized
 
 
 def as_image(sample: Any) -> Image.Image:

@@ -211,7 +211,7 @@ async function describe(row, x, y) {
     image.hidden = unsafe;
     image.onerror = () => { image.hidden = true; };
     if (!unsafe) image.src = `api/picture/${row}?side=256`;
-    $("hover").querySelector(".caption").textContent = unsafe ? "unsafe" : one.columns.text ?? "";
+    $("hover").querySelector(".says").textContent = unsafe ? "unsafe" : one.columns.text ?? "";
     $("hover").querySelector(".facts").textContent = [facts(one.columns), ...one.tags].filter(Boolean).join(" · ");
     $("hover").hidden = false;
     placeHover(x, y);

@@ -257,7 +257,7 @@ def _about(service: RetrievalService, title: str) -> dict[str, Any]:
 
 def _rows(service: RetrievalService, rows: Sequence[int]) -> list[dict[str, Any]]:
     """What the collection says of rows, and their tags."""
-    return [row_of(row, *rest) for row, *rest in zip(rows, service.metadata(rows), service.tags.of(rows))]
+    return [row_of(*one) for one in zip(rows, service.metadata(rows), service.tags.of(rows))]
 
 
 def _browsed(service: RetrievalService, message: BrowseMessage) -> dict[str, Any]:

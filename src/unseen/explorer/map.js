@@ -25,8 +25,8 @@ void main() {
 const CELLS = 256;
 const REACH = 10;  // pixels from which a point is met
 const LABELS = 40;
-const SLOW = 40;  // milliseconds of a frame from which fewer points are drawn while the map moves
-const FEWEST = 50_000;
+const SHORT = 30;  // milliseconds that drawing may take while the map moves: as many points are drawn as fit
+const FEWEST = 30_000;
 
 /** A context that draws `POINTS`; null where the browser has none. */
 function prepared(canvas) {
@@ -106,7 +106,7 @@ export class PointMap {
     this.codes = new Uint8Array(n);
     this.mask = null;
     this.cells = null;
-    this.budget = n;
+    this.budget = null;
     this.upload("place", arranged);
     this.colourAgain();
     this.whole();
@@ -166,7 +166,19 @@ export class PointMap {
 
   draw() {
     if (this.waiting || !this.n || !this.context) return;
-    this.waiting = requestAnimationFrame(() => { this.waiting = 0; this.paint(); });
+    this.waiting = requestAnimationFrame(() => { this.waiting = 0; if (this.budget === null) this.measure(); else this.paint(); });
+  }
+
+  /** Draw all points once, and know from it how many can be drawn while the map moves. */
+  measure() {
+    const {gl} = this.context;
+    if (!this.canvas.width) return;
+    const began = performance.now();
+    this.budget = this.n;
+    this.paint();
+    gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(4));  // waits until they are drawn
+    this.canvas.dataset.milliseconds = Math.round(performance.now() - began);
+    this.budget = Math.max(FEWEST, Math.round(this.n * SHORT / Math.max(1, performance.now() - began)));
   }
 
   paint() {
@@ -258,17 +270,11 @@ export class PointMap {
     this.draw();
   }
 
-  /** While the map moves, draw so many points that a frame stays short; all of them when it rests. */
+  /** While the map moves, fewer points are drawn where all take long; all of them when it rests. */
   hurry() {
-    const now = performance.now();
-    if (this.moving && this.last) {
-      const taken = now - this.last;
-      if (taken > SLOW && taken < 500) this.budget = Math.max(FEWEST, Math.round(this.budget * 0.7));
-    }
-    this.last = now;
     this.moving = true;
     clearTimeout(this.rest);
-    this.rest = setTimeout(() => { this.moving = false; this.last = 0; this.draw(); }, 150);
+    this.rest = setTimeout(() => { this.moving = false; this.draw(); }, 150);
   }
 
   // -- finding points ---------------------------------------------------------------------------------------

@@ -74,9 +74,9 @@ class FilterMessage(Strict):
     tags: Annotated[list[Tag], Field(max_length=MOST_TAGS)] = Field(
         default_factory=list, description="rows with one of them; an empty one stands for none"
     )
-    safe: bool = Field(False, description="leave out what the collection scores as unsafe")
+    safe: bool = Field(default=False, description="leave out what the collection scores as unsafe")
     among: str | None = Field(
-        None, description="a bit for every row of the collection, the lowest of a byte first, in base64"
+        default=None, description="a bit for every row of the collection, the lowest of a byte first, in base64"
     )
 
     def filters(self, rows: int) -> Filters:

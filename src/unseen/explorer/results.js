@@ -129,6 +129,7 @@ async function tag(put) {
   if (!name) { say("Type a tag first.", true); $("tag").focus(); return; }
   const rows = state.ticked.size ? [...state.ticked] : state.last ? state.rows.map((one) => one.row) : null;
   if (rows === null && !filtered() && !confirm(`${put ? "Tag" : "Untag"} all ${plural(state.allowed, "pair")}?`)) return;
+  say("Saving…");
   try {
     const body = rows === null ? {filters: filters()} : {rows};
     const {changed} = await (await ask("api/tags", {tag: name, on: put, ...body})).json();

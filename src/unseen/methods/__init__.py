@@ -76,6 +76,7 @@ METHODS = {
     "concept-pruning": "curation.concept_pruning:ConceptPruning",
     "zscl": "multimodal.zscl:ZSCL",
     "cwcl": "multimodal.cwcl:CWCL",
+    "prefix-conditioning": "multimodal.prefix_conditioning:PrefixConditioning",
     "ridge-map": "multimodal.ridge_map:RidgeMap",
     "ogen": "multimodal.ogen:OGEN",
     "adaptclipzs": "multimodal.adaptclipzs:AdaptCLIPZS",

@@ -240,7 +240,7 @@ def _learning(function: Callable[..., Any]) -> Callable[..., Any]:
         if parallel.world() > 1 and not self.card.distributed:
             raise ValueError(
                 f"{self.card.slug} trains in one process; {parallel.world()} are at work. Run seeds and candidates as "
-                "jobs of their own (--engine ray)"
+                "jobs of their own (engine=ray)"
             )
         self._check_params()
         check_words(type(self).__name__, verb, function, inputs)

@@ -111,7 +111,7 @@ class Related(ClassNeed):
         return (
             None
             if related(classes)
-            else "needs classes that are related: --ontology, or parents or attributes in the class file"
+            else "needs classes that are related: an ontology, or parents or attributes in the class file"
         )
 
 
@@ -124,7 +124,7 @@ class Regions(Need):
         source = given.inputs.get("source")
         if not isinstance(source, Domain) or has_regions(source):
             return None
-        return 'needs features of regions: --encoder "efficientnet-lite0?crop=1&layer=4&regions=14"'
+        return 'needs features of regions: encoder="efficientnet-lite0?crop=1&layer=4&regions=14"'
 
 
 @dataclasses.dataclass(frozen=True)

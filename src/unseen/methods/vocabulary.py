@@ -28,7 +28,7 @@ class Word:
 
 
 VOCABULARY: Mapping[str, Word] = {
-    "source": Word(Domain, "Labelled samples of the domain that the user knows.", labeled=True),
+    "source": Word(Domain, "Samples with labels, of a domain that you know.", labeled=True),
     "target": Word(Domain, "Samples of the domain to work on; labels are removed before a method sees them."),
     "support": Word(Domain, "A handful of labelled samples of the target.", labeled=True),
     "auxiliary": Word(Domain, "Other data that may help; labels are kept if it has them."),

@@ -47,7 +47,7 @@ def bn_inputs(network: nn.Module) -> Iterator[Inputs]:
     layers = batch_norms(network)
     if not layers:
         name = type(network).__name__
-        told = f"{name} has none; give a few real pictures (`target`, --pictures) instead"
+        told = f"{name} has none; give a few real pictures (`pictures` or `target`) instead"
         raise ValueError(f"model must have BatchNorm layers, whose statistics stand for its data; {told}")
     seen: Inputs = []
     hooks = [

@@ -69,6 +69,7 @@ HOMES: dict[str, str] = {
     "prompted-classes": "nn.prompt_learners",
     "text-tower": "nn.towers",
     "vision-tower": "nn.towers",
+    "prefix-text": "nn.prefix_tokens",
     "quantized": "nn.quantizers",
     "cell-network": "nn.search_spaces.cells",
     "vit-network": "nn.search_spaces.vits",

@@ -130,7 +130,8 @@ def lite0(state: dict[str, Tensor]) -> Lite0:
     """The network with these weights, named as timm names them; frozen, in eval mode."""
     with torch.device("meta"):
         network = Lite0(len(state["classifier.bias"]))
-    network.load_state_dict(state, assign=True)
+    network = network.to_empty(device="cpu")  # nothing is drawn that would be written over
+    network.load_state_dict(state)
     return network.eval().requires_grad_(False)
 
 

@@ -53,6 +53,11 @@ class Named:
     def __len__(self) -> int:
         return len(self.prompts)
 
+    def first(self, n: int) -> Named:
+        """The first n of them."""
+        prompts = self.prompts
+        return Named(Prompts(prompts.start, prompts.rest[:n], prompts.lengths[:n]), self.written[:n])
+
 
 class _Frozen:
     """Towers that a learner reads and nobody trains, saves or copies."""

@@ -37,6 +37,16 @@ class Part:
         """Of the table."""
         return (len(self.index), *self.x.shape[1:])
 
+    @property
+    def ndim(self) -> int:
+        """Two."""
+        return 2
+
+    @property
+    def dtype(self) -> Any:
+        """Of the array that they are rows of."""
+        return self.x.dtype
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Stack:

@@ -54,6 +54,8 @@ def write_report(
         HERE / "curate.html",
         style=(HERE / "curate.css").read_text(encoding="utf-8"),
         accounting=accounting,
+        what="pictures" if accounting.what == "pictures" else "image links",
+        one="picture" if accounting.what == "pictures" else "link",
         rows=_rows(accounting),
         streams=[(label, figures[key]) for key, label in STREAMS.items() if key in figures],
         figures=_figures(figures),
@@ -106,7 +108,7 @@ def _sheets(collection: Collection) -> list[dict[str, Any]]:
     n = len(similarity)
     order = np.argsort(-similarity, kind="stable")
     drawn = np.sort(np.random.default_rng(0).permutation(n)[:SHOWN])
-    sheets = {"Drawn at random": drawn}
+    sheets = {"Pairs that were kept, drawn at random": drawn}
     if n > 3 * SHOWN:
         sheets |= {"The most similar pairs": order[:SHOWN], "The least similar that were kept": order[-SHOWN:]}
     return [{"name": name, "pictures": [_shown(collection, int(row)) for row in rows]} for name, rows in sheets.items()]

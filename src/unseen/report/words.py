@@ -312,7 +312,8 @@ def _change(found: Verdict, name: str) -> str:
         return ""
     side = "above" if found.gain >= 0 else "below"
     harm = " Adapting did harm here." if found.gain < -HARM else ""
-    return f"The choice is {points(found.gain)} {side} doing nothing ({found.nothing}).{harm}"
+    floor = "names alone" if found.nothing == "describe" else "doing nothing"
+    return f"The choice is {points(found.gain)} {side} {floor} ({found.nothing}).{harm}"
 
 
 def _doing(nothing: str) -> str:

@@ -61,7 +61,7 @@ def write_page(bundle: Bundle, file: str | os.PathLike[str], *, title: str = "Wh
         "pixels": MAX_PIXELS,
     }
     pin = json.loads((FOLDER / "runtime.json").read_text(encoding="utf-8"))
-    archive = fetch(pin["package"], pin, instead="write ONNX with --out")
+    archive = fetch(pin["package"], pin, instead="write ONNX with out=")
     runtime = read_files(archive, [pin["script"], pin["program"]])
     with tempfile.TemporaryDirectory() as folder:
         graph = Path(folder) / "model.onnx"
@@ -107,7 +107,7 @@ def _preprocess(bundle: Bundle) -> ImagePreprocess:
     preprocess: Any = None if encoder is None else encoder.preprocess
     if not isinstance(preprocess, ImagePreprocess):
         reads = "features" if encoder is None else encoder.kind
-        raise ValueError(f"a page needs a model that reads pictures; this one reads {reads}. Write ONNX with --out")
+        raise ValueError(f"a page needs a model that reads pictures; this one reads {reads}. Write ONNX with out=")
     return preprocess
 
 

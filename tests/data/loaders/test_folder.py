@@ -91,17 +91,41 @@ def test_unreadable_pictures_are_counted_and_named_or_refused(pets, caplog):
     assert len(load(pets, check=False)) == 6
 
 
-def test_links_that_leave_the_folder_are_refused(pets, tmp_path):
-    picture(tmp_path / "secret.png")
-    (pets / "dog" / "link.png").symlink_to(tmp_path / "secret.png")
-    (pets / "away").symlink_to(tmp_path)
-    (pets / "dog" / "alias.png").symlink_to(pets / "dog" / "2.png")
+def test_a_folder_of_links_is_read_and_each_folder_once(pets, tmp_path):
+    picture(tmp_path / "store.png")
+    (tmp_path / "store.png").rename(tmp_path / "a1b2")
+    (pets / "dog" / "link.png").symlink_to(tmp_path / "a1b2")
+    (pets / "dog" / "alias.png").symlink_to("2.png")
+    picture(tmp_path / "elsewhere" / "lynx" / "1.png")
+    (tmp_path / "elsewhere" / "back").symlink_to(pets)
+    (pets / "wild").symlink_to(tmp_path / "elsewhere" / "lynx")
+    (pets / "again").symlink_to(pets / "dog")
+    (pets / "round").symlink_to(".")
+    (pets / "up").symlink_to("..")
+    (pets / "dog" / "gone.png").symlink_to("nothing.png")
     domain = load(pets)
-    assert "dog/alias.png" in domain.ids
-    assert {entry.where for entry in domain.skipped} == {"dog/link.png", "away"}
-    assert all("leads out" in entry.why for entry in domain.skipped)
-    with pytest.raises(ValueError, match="leads out"):
+    assert {"dog/alias.png", "dog/link.png", "wild/1.png"} <= set(domain.ids)
+    assert len(domain) == 4 + 3
+    assert {entry.where: entry.why for entry in domain.skipped} == {
+        "again": "it links to a folder that is read as 'dog'",
+        "round": "it links to a folder that is read as '.'",
+        "up": "it links to a folder that this one lies in",
+        "dog/gone.png": "it links to nothing",
+    }
+    with pytest.raises(ValueError, match="4 unreadable"):
         load(pets, on_error="fail")
+
+
+def test_links_that_lead_to_each_other_end_and_every_order_of_the_disk_gives_the_same(tmp_path):
+    picture(tmp_path / "a" / "cats" / "1.png")
+    picture(tmp_path / "b" / "dogs" / "1.png")
+    (tmp_path / "a" / "b").symlink_to(tmp_path / "b")
+    (tmp_path / "b" / "a").symlink_to(tmp_path / "a")
+    assert load(tmp_path / "a").ids.tolist() == ["b/dogs/1.png", "cats/1.png"]
+    (tmp_path / "c").mkdir()
+    for name in ("x", "y"):  # the second is made first
+        (tmp_path / "c" / {"x": "y", "y": "x"}[name]).symlink_to(tmp_path / "b" / "dogs")
+    assert load(tmp_path / "c").ids.tolist() == ["x/1.png"]
 
 
 def test_names_are_nfc_and_composed_and_decomposed_classes_are_one(tmp_path):
@@ -187,8 +211,10 @@ def test_errors_name_the_path_and_what_to_do(pets, tmp_path):
 
 def test_reading_order_does_not_depend_on_the_file_system(pets, monkeypatch):
     expected = load(pets).ids.tolist()
-    walk = loaders.folder._walk_local
-    monkeypatch.setattr(loaders.folder, "_walk_local", lambda root: (walk(root)[0][::-1], walk(root)[1]))
+    walk = loaders.folder.walk
+    monkeypatch.setattr(
+        loaders.folder, "walk", lambda *args, **more: (walk(*args, **more).files[::-1], walk(*args, **more).refused)
+    )
     assert load(pets).ids.tolist() == expected
 
 

@@ -104,13 +104,13 @@ def test_paths_are_relative_to_the_table_and_may_not_leave_its_folder(shots, tmp
     path = write(shots, "path,label\n" + "".join(f"{row},c{i % 2}\n" for i, row in enumerate(rows)))
     domain = load(path)
     assert domain.kind == "image"
-    assert domain.ids.tolist() == ["img/1.png", "img\\2.png"]
-    assert domain.y.tolist() == [0, 1]
+    assert domain.ids.tolist() == ["img/1.png", "img\\2.png", "img/link.png"]
+    assert domain.y.tolist() == [0, 1, 1]
     assert domain.x[1].size == (3, 3)
     reasons = {entry.where: entry.why for entry in domain.skipped}
     assert "not a picture" in reasons["img/bad.png"]
     assert "does not exist" in reasons["img/gone.png"]
-    for row in rows[4:]:
+    for row in (rows[4], *rows[6:]):
         assert "leads out" in reasons[row]
     allowed = load(path, allow_outside=True)
     assert len(allowed) == 5

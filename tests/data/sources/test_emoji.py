@@ -144,7 +144,7 @@ def test_every_emoji_can_be_a_class(small):
 def test_a_missing_npm_is_one_line_that_names_the_fix(tmp_path, monkeypatch):
     monkeypatch.setenv("UNSEEN_CACHE", str(tmp_path))
     monkeypatch.setattr(npm.shutil, "which", lambda _: None)
-    with pytest.raises(SourceUnavailable, match="install it, or use --data digits") as caught:
+    with pytest.raises(SourceUnavailable, match="install it, or use data=digits") as caught:
         emoji("noto")
     assert "\n" not in str(caught.value)
 

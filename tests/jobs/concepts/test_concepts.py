@@ -52,7 +52,7 @@ def test_a_sample_of_captions_widens_the_intervals_of_a_published_curve(captions
 def test_a_curve_of_another_search_is_refused(captions: Path) -> None:
     with pytest.raises(ValueError, match=f"takes joint counts; these captions give text counts: take {TEXT_CURVE}"):
         analysed(captions, like=JOINT_CURVE)
-    with pytest.raises(ValueError, match="leave out --phrases"):
+    with pytest.raises(ValueError, match="leave out `phrases`"):
         analysed(captions, like=TEXT_CURVE, phrases=True)
     tags = captions / "tags.csv"
     tags.write_text("sample,concept\n0,dog\n")
@@ -60,7 +60,7 @@ def test_a_curve_of_another_search_is_refused(captions: Path) -> None:
         analysed(captions, like=TEXT_CURVE, tags=tags)
     table = captions / "clip.csv"
     table.write_text("concept,clip score\ndog,0.3\n")
-    with pytest.raises(ValueError, match="--like predicts accuracy"):
+    with pytest.raises(ValueError, match="^like predicts accuracy"):
         analysed(captions, "clip.csv", like=TEXT_CURVE, score="clip score")
 
 
@@ -121,9 +121,9 @@ def test_names_are_found_exactly_first_and_doubtful_ones_are_refused() -> None:
     assert places.find("9") is None
     with pytest.raises(ValueError, match="names several of IMAGES"):
         places.find("1.png")
-    assert places_of(["b/1.png", "1"], ["a/1.png", "b/1.png", "1"], 3, "--tags").tolist() == [1, 2]
+    assert places_of(["b/1.png", "1"], ["a/1.png", "b/1.png", "1"], 3, "tags").tolist() == [1, 2]
     with pytest.raises(ValueError, match="no caption has as its key"):
-        places_of(["1", "7"], ["1", "2"], 2, "--tags")
+        places_of(["1", "7"], ["1", "2"], 2, "tags")
 
 
 def test_keys_and_concepts_stay_text(tmp_path: Path) -> None:

@@ -120,7 +120,7 @@ def test_a_series_with_gaps_has_intervals_where_there_are_enough_errors(caplog: 
     holes.loc[150:185, "load"] = np.nan
     result = forecast(holes, horizon=24, method="last-value")
     assert np.isfinite(result.table.forecast).all()
-    assert "--intervals" in caplog.text
+    assert "`intervals`" in caplog.text
     missing = result.table.low.isna()
     assert missing.sum() > 0
     assert (result.table.high.isna() == missing).all()
@@ -289,7 +289,7 @@ def test_a_series_too_short_to_learn_from_does_not_stop_tuning() -> None:
 
 def test_a_short_series_alone_is_refused_unless_a_naive_forecast_is_asked_for() -> None:
     short = table(5)[["time", "load"]]
-    with pytest.raises(ValueError, match=r"table has 5 points, and 8 are the least \(--method seasonal-naive"):
+    with pytest.raises(ValueError, match=r"table has 5 points, and 8 are the least \(method=seasonal-naive"):
         forecast(short, horizon=4, model=tiny())
     assert np.isfinite(forecast(short, horizon=4, model=tiny(), method="last-value").table.forecast).all()
 

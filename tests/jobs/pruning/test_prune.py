@@ -109,7 +109,7 @@ def test_copies_are_dropped_first_and_a_fraction_beyond_the_rest_keeps_the_rest(
 ) -> None:
     result = prune(files / "x.npz", keep=0.99)
     assert result.counts() == {"kept": 280, "no embedding": 0, "similarity": 0, "duplicate": 20, "budget": 0}
-    assert "fewer than --keep asks for" in caplog.text
+    assert "fewer than keep= asks for" in caplog.text
     assert prune(files / "x.npz", keep=0.99, dedup=None).counts()["kept"] == 297
     with pytest.raises(ValueError, match="more than the 280 samples"):
         prune(files / "x.npz", keep=290)
@@ -135,6 +135,22 @@ def test_a_collection_is_read_with_its_pictures(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "report.html").read_text().count("data:image/jpeg") > 5
     assert np.asarray(result.samples.picture(30))[0, 0].tolist() == [180, 0, 0]
     assert "data:image/jpeg" not in _page(result, tmp_path / "bare")
+    _leave_out_tagged(tmp_path)
+
+
+def _leave_out_tagged(folder: Path) -> None:
+    """Pairs that were tagged are no samples; a tag that nobody has, and data that has no tags, are refused."""
+    lines = [json.dumps({"uid": uid(i), "tags": ["wrong"]}) for i in range(5)]
+    (folder / "c" / "tags.jsonl").write_text("\n".join(lines) + "\n")
+    result = prune(folder / "c", keep=1.0, dedup=None, without_tags=["wrong"])
+    assert sorted(result.samples.ids.tolist()) == sorted(uid(i) for i in range(5, 40))
+    assert write(result, folder / "untagged")["samples"] == 35
+    assert np.asarray(result.samples.picture(25))[0, 0].tolist() == [180, 0, 0]
+    with pytest.raises(ValueError, match="no pair is tagged 'other'; there are: wrong"):
+        prune(folder / "c", without_tags=["other"])
+    np.save(folder / "x.npy", rows(9))
+    with pytest.raises(ValueError, match="--without-tag is for a collection"):
+        prune(folder / "x.npy", without_tags=["wrong"])
 
 
 def _page(result: Any, out: Path) -> str:

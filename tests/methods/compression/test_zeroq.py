@@ -190,7 +190,7 @@ def test_a_layer_whose_weight_is_used_without_a_call_has_a_sensitivity():
 
 def test_no_batch_norm_is_a_clear_error():
     plain = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 2))
-    with pytest.raises(ValueError, match=r"must have BatchNorm.*give a few real pictures \(`target`, --pictures\)"):
+    with pytest.raises(ValueError, match=r"must have BatchNorm.*give a few real pictures \(`pictures` or `target`\)"):
         make().fit(model=plain)
     x = np.random.default_rng(0).normal(size=(4, *SHAPE)).astype(np.float32)
     make().fit(model=plain, target=Domain(x=x, kind="image"))  # a user's pictures need none

@@ -177,5 +177,5 @@ def test_numbers_that_are_none_are_refused() -> None:
     own = domain(pictures(0, 4), [0, 0, 1, 1], ("a", "b"))
     with pytest.raises(ValueError, match="own_probability must be finite"):
         build_long_tail_set(own, 2, own_probability=np.array([0.9, np.nan, 0.9, 0.9]))
-    with pytest.raises(ValueError, match=r"--per-class"):
+    with pytest.raises(ValueError, match="`per_class`"):
         build_long_tail_set(own, 3)

@@ -355,9 +355,22 @@ def test_thresholds_are_the_papers_or_reach_the_share_to_keep() -> None:
     least = similarity.thresholds(None, 0.25, cosines, streams)
     kept = similarity.passes(cosines, streams, least)
     assert (kept[:600].sum(), kept[600:].sum()) == (150, 100)
+    assert (similarity.keeps(None, 0.25, cosines, streams)[0] == kept).all()
     for told, keep in ((None, None), (0.3, 0.5), ("laion-7b", None), (None, 1.5)):
         with pytest.raises(ValueError, match=r"threshold|target_keep"):
             similarity.thresholds(told, keep, none, [])
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["en", "multi", "nolang"]), st.sampled_from([0.1, 0.2, 0.3]))),
+    st.floats(0.01, 1),
+)
+@settings(max_examples=50, deadline=None)
+def test_a_share_keeps_as_many_as_it_says_whatever_the_streams_and_ties(pairs: list[Any], share: float) -> None:
+    cosines = np.array([value for _, value in pairs], dtype=np.float32)
+    kept, least = similarity.keeps(None, share, cosines, [stream for stream, _ in pairs])
+    assert kept.sum() == (max(1, np.floor(share * len(pairs) + 0.5)) if pairs else 0)
+    assert similarity.passes(cosines, [stream for stream, _ in pairs], least)[kept].all()
 
 
 def test_of_a_chain_of_near_duplicates_an_end_that_is_not_alike_stays() -> None:

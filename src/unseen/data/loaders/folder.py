@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import unicodedata
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from unseen.data.domain import Domain, Lazy, Skipped
 from unseen.data.images import IMAGE_SUFFIXES, image_files, verify
 from unseen.data.loaders.common import OnError, encode_labels, inspect, logger, natural_key, settle
 from unseen.data.reading import is_local, open_file, read_bytes
-from unseen.files import check_plain, inside
+from unseen.files import walk
 
 SPLITS = frozenset({"train", "training", "val", "valid", "validation", "dev", "test", "testing", "eval"})
 """Folders called like this, if all top folders are, are splits and not classes."""
@@ -37,9 +36,12 @@ def load_folder(
 
     The class of a sample is the first folder on its path; samples directly in `root` have no label. If all
     top folders are called as splits (train, val, test, …), they become the column ``split`` and the classes
-    are the folders below. Hidden files are passed over; links that leave the folder are refused.
+    are the folders below. Hidden files are passed over. Links are followed, each folder is read
+    once (`unseen.files.walk`).
     """
-    files, refused = _walk(fs, root)
+    files, refused = files_below(fs, root)
+    if not files and refused:
+        raise ValueError(f"{name}: nothing in it can be read, the first {refused[0].where!r}: {refused[0].why}")
     kind, found = _choose_kind(files, root)
     logger.debug("%s: %d other files passed over", name, len(files) - len(found))
     full = {path: f"{root.rstrip('/')}/{path}" if root else path for path in found}
@@ -95,48 +97,17 @@ def _choose_kind(files: list[str], root: str) -> tuple[Any, list[str]]:
     raise ValueError(f"{root or 'the archive'} holds no pictures and no .txt files, but {what}{hint}")
 
 
-def _walk(fs: Any, root: str) -> tuple[list[str], list[Skipped]]:
-    """Visible files below `root` as relative paths in natural order, and the links that are refused."""
+def files_below(fs: Any, root: str) -> tuple[list[str], list[Skipped]]:
+    """Visible files below `root` as relative paths in natural order, links followed, and what of them is refused."""
     if is_local(fs):
-        files, refused = _walk_local(Path(root))
-    else:
-        prefix = root.rstrip("/") + "/" if root else ""
-        files = [path.removeprefix(prefix) for path in fs.find(root)]
-        refused = [Skipped(path, "the path leads out of its folder") for path in files if ".." in path.split("/")]
+        files, told = walk(root, ignore=_hidden)
+        return sorted(files, key=natural_key), [Skipped(*one) for one in told]
+    prefix = root.rstrip("/") + "/" if root else ""
+    files = [path.removeprefix(prefix) for path in fs.find(root)]
+    refused = [Skipped(path, "the path leads out of its folder") for path in files if ".." in path.split("/")]
     bad = {skipped.where for skipped in refused}
     visible = [path for path in files if path not in bad and not _hidden(path)]
     return sorted(visible, key=natural_key), refused
-
-
-def _walk_local(root: Path) -> tuple[list[str], list[Skipped]]:
-    files: list[str] = []
-    refused: list[Skipped] = []
-    real = root.resolve()
-    for folder, folders, names in os.walk(root, followlinks=False):
-        for entry in (*folders, *names):
-            path = Path(folder) / entry
-            where = path.relative_to(root).as_posix()
-            if _hidden(where):
-                continue
-            if not path.is_symlink():
-                if entry in names:
-                    _take(path, where, files, refused)
-            elif not inside(path, real):
-                refused.append(Skipped(where, "the link leads out of the folder"))
-            elif path.is_dir():
-                refused.append(Skipped(where, "links to folders are not followed"))
-            else:
-                _take(path, where, files, refused)
-    return files, refused
-
-
-def _take(path: Path, where: str, files: list[str], refused: list[Skipped]) -> None:
-    """Put a file among those that are read; a pipe, a socket or a device among those that are not."""
-    try:
-        check_plain(path)
-        files.append(where)
-    except ValueError as error:
-        refused.append(Skipped(where, str(error)))
 
 
 def _hidden(path: str) -> bool:

@@ -20,7 +20,7 @@ from unseen.data.domain import Domain, Skipped
 from unseen.data.images import IMAGE_SUFFIXES, decode, decode_indices, image_files, open_header
 from unseen.data.loaders.coco import coco_masks
 from unseen.data.loaders.common import OnError, inside, locate, natural_key, settle
-from unseen.data.loaders.folder import _walk
+from unseen.data.loaders.folder import files_below
 from unseen.data.reading import open_file, read_bytes
 from unseen.data.tasks.base import objects
 from unseen.data.tasks.mask import UNKNOWN
@@ -281,7 +281,7 @@ def _coco(fs: Any, file: str, title: str, names: tuple[str, ...]) -> _Layout:
 
 def _files(fs: Any, root: str) -> list[str]:
     """Pictures below a folder, in natural order."""
-    found, _ = _walk(fs, root)
+    found, _ = files_below(fs, root)
     return [f"{root.rstrip('/')}/{file}" for file in found if PurePosixPath(file).suffix.lower() in IMAGE_SUFFIXES]
 
 

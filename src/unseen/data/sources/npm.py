@@ -16,7 +16,7 @@ from unseen.data.sources.downloads import SourceUnavailable, fetched
 MAX_MEMBER = 256 * 2**20
 """Files inside a package that are larger than this are refused."""
 
-_INSTEAD = "use --data digits"
+_INSTEAD = "use data=digits"
 
 
 @cache

@@ -41,6 +41,14 @@ def align(
         str | None,
         typer.Option(help="Labelled samples, for the zero-shot accuracy; never learnt from.", show_default=False),
     ] = None,
+    classification: Annotated[
+        str | None,
+        typer.Option(
+            help="Labelled pictures: one model of these and of the captions, with a mode for each "
+            "(prefix-conditioning); both towers are small ones that learn.",
+            show_default=False,
+        ),
+    ] = None,
     language: Annotated[
         str | None, typer.Option(help="Column of the language of a pair, to tell recall of each.", show_default=False)
     ] = None,
@@ -71,11 +79,24 @@ def align(
         )  # fmt: skip
         say(f"The model is in {out}; it tells {len(made.classes)} classes apart")
         return
-    _, report = job.align(
-        pairs, out=out, left=left, right=right, frozen=frozen, left_encoder=left_encoder, right_encoder=right_encoder,  # type: ignore[arg-type]
-        preset=preset, settings=settings_of(settings or []), classes=classes, prompts=prompt or None, exam=exam,
-        language=language, held_out=held_out, beside=beside, seed=seed, with_encoder=bundle, trust=trust, say=say,
-    )  # fmt: skip
+    if classification is not None:
+        from unseen.jobs.alignment.conditioning import unify
+
+        if preset or language or right_encoder or frozen != "right":
+            told_off = "frozen, right-encoder, preset and language do not apply"
+            raise ValueError(f"classification: both towers learn; {told_off}")
+        _, report = unify(
+            pairs, classification, out=out, left=left, right=right, encoder=left_encoder,
+            settings=settings_of(settings or []), classes=classes, prompts=prompt or None, exam=exam,
+            held_out=held_out, beside=beside, seed=seed, with_encoder=bundle, trust=trust, say=say,
+        )  # fmt: skip
+    else:
+        _, report = job.align(
+            pairs, out=out, left=left, right=right, frozen=frozen, left_encoder=left_encoder,  # type: ignore[arg-type]
+            right_encoder=right_encoder, preset=preset, settings=settings_of(settings or []), classes=classes,
+            prompts=prompt or None, exam=exam, language=language, held_out=held_out, beside=beside, seed=seed,
+            with_encoder=bundle, trust=trust, say=say,
+        )  # fmt: skip
     if not parallel.leads():
         return
     if as_json:

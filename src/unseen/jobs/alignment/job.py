@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from unseen.bundle import Bundle
 from unseen.data.class_file import class_space
@@ -27,9 +26,10 @@ from unseen.evaluation.metrics.retrieval import both_ways, structure_correlation
 from unseen.files import recovered
 from unseen.jobs.alignment.reading import held_out as chosen_by_content
 from unseen.jobs.alignment.reading import language_of, read, too_long
-from unseen.jobs.alignment.report import WRITTEN, Report, Side, told_by, written
+from unseen.jobs.alignment.report import WRITTEN, Report, Side, same, told_by, training_folder, written
 from unseen.methods.multimodal.attached import OTHER, Attached
 from unseen.methods.multimodal.cwcl import CWCL
+from unseen.methods.multimodal.prefix_conditioning import PrefixConditioning
 from unseen.methods.multimodal.ridge_map import RidgeMap
 from unseen.nn import parallel
 from unseen.nn.state import refuse_foreign
@@ -144,13 +144,13 @@ def align(
         truth = None if truth is None else _encoded_exam(truth, work)
         learn, ask = (features.take(np.flatnonzero(which)) for which in (~chosen, chosen))
         method.set_params(asked=work.asked)
-        with runtime(folder=_training(out)):
+        with runtime(folder=training_folder(out)):
             method.fit(pairs=learn)
         if parallel.first():
             bundle = _told(method, report, work, learn, ask, given.take(np.flatnonzero(chosen)), space, truth, language,
                            beside and parallel.world() == 1)  # fmt: skip
             bundle.save(out, with_encoder=with_encoder, more=lambda part: written(report, part))
-            shutil.rmtree(_training(out), ignore_errors=True)
+            shutil.rmtree(training_folder(out), ignore_errors=True)
         parallel.wait()
         if not parallel.first():
             bundle = Bundle.load(out, trust=trust)
@@ -185,6 +185,10 @@ def ask_about(
     refuse_foreign(Path(out), WRITTEN)
     folder = recovered(model)
     bundle = Bundle.load(folder, trust=trust)
+    if isinstance(bundle.method, PrefixConditioning):
+        made = _asked_otherwise(bundle, space, prompts)
+        made.save(out, with_encoder=with_encoder, more=lambda part: written(told_by(folder), part))
+        return made
     if not isinstance(bundle.method, Attached):
         raise ValueError(f"model: {os.fspath(model)!r} is a saved {bundle.method.card.slug}; name a folder of `align`")
     told = told_by(folder)
@@ -200,6 +204,13 @@ def ask_about(
     )
     made.save(out, with_encoder=with_encoder, more=lambda part: written(told, part))
     return made
+
+
+def _asked_otherwise(bundle: Bundle, space: ClassSpace, prompts: Sequence[str] | None) -> Bundle:
+    """A model whose text tower stands in it."""
+    assert isinstance(bundle.method, PrefixConditioning)
+    method = bundle.method.adapt(classes=space, prompts=prompts)
+    return dataclasses.replace(bundle, method=method, classes=method.classes_)
 
 
 # -- the parts ---------------------------------------------------------------------------------------------
@@ -261,7 +272,7 @@ def _told(
     if beside:
         arms |= _beside(method, learn)
     languages = language_of(raw, language)
-    relevant = _same(raw)
+    relevant = same(raw)
     for name, arm in arms.items():
         vectors = {side: arm.transform(getattr(ask, side), _role(arm, side)).numpy() for side in ("left", "right")}
         few = slice(0, ASKED)
@@ -343,17 +354,6 @@ def _named(arm: Attached, space: ClassSpace, prompts: Sequence[str], tower: Enco
         made = tower.encode(Domain(x=np.array(texts, dtype=np.str_), kind="text", name="classes"), precision="fp32")
         parts.append(arm.transform(made, role).numpy())
     return space.replace(embeddings=mean_of(parts))
-
-
-def _same(pairs: Pairs) -> Callable[[NDArray[np.intp]], NDArray[np.bool_]]:
-    """What is right for some pairs: their own partner, and every one that is the same on either side."""
-    numbers = [np.unique(side.digests(), return_inverse=True)[1].reshape(-1) for side in (pairs.left, pairs.right)]
-
-    def relevant(rows: NDArray[np.intp]) -> NDArray[np.bool_]:
-        left, right = (number[rows] for number in numbers)
-        return (left[:, None] == left[None, :]) | (right[:, None] == right[None, :])
-
-    return relevant
 
 
 def _role(arm: Attached, side: str) -> str:
@@ -440,8 +440,3 @@ def _first_alone() -> Iterator[None]:
     yield
     if parallel.first():
         parallel.wait()
-
-
-def _training(out: Path) -> Path:
-    """Where a training that is under way keeps its checkpoints."""
-    return out.parent / f".{out.name}.training"

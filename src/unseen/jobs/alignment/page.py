@@ -41,7 +41,8 @@ def rows(report: Report) -> list[tuple[str, list[str], str, list[str]]]:
     for name, figures in report.recall.items():
         structure = report.structure.get(name)
         zero_shot = report.accuracy.get(name, {})
-        made.append((name, cells(figures), "–" if structure is None else f"{structure:.3f}", cells(zero_shot)))
+        empty = ["–"] * len(head(report))
+        made.append((name, cells(figures) or empty, "–" if structure is None else f"{structure:.3f}", cells(zero_shot)))
     return made
 
 
@@ -56,7 +57,10 @@ def told(report: Report) -> list[str]:
             if report.row_entropy > LEVEL
             else f"The targets' rows have {level}."
         )
-    if report.monitors:
+    for name, value in report.monitors.items():
+        if name == "mode_cosine, aligned":
+            said.append(f"The two modes' vectors of a class have a mean cosine of {value:.3f}; 1 is no prefix at all.")
+    if "gap" in report.monitors:
         look = report.monitors
         said.append(
             f"Two samples have a mean cosine of {look['mean_cosine_trained']:.3f} on the new side, "
@@ -71,7 +75,8 @@ def told(report: Report) -> list[str]:
             f"{100 * report.accuracy['aligned']['name']:.1f} %; chance is "
             f"{100 * report.accuracy['chance']['name']:.1f} %."
         )
-    best = max(report.recall, key=lambda name: report.recall[name]["mean"]) if report.recall else "aligned"
+    recall = {name: figures for name, figures in report.recall.items() if figures}
+    best = max(recall, key=lambda name: recall[name]["mean"]) if recall else "aligned"
     if best != "aligned":
         said.append(f"The simple alternative {best!r} finds more of the pairs held out than what was saved.")
     if report.cut:

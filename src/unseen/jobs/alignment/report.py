@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
+from unseen.data.pairs import Pairs
 from unseen.files import read_plain
 
 ABOUT, PAGE = "align.json", "align.html"
@@ -89,3 +94,19 @@ def written(report: Report, part: Path) -> None:
     told = {"format": FORMAT, **dataclasses.asdict(report)}
     (part / ABOUT).write_text(json.dumps(told, indent=1, ensure_ascii=False))
     (part / PAGE).write_bytes(page.page(report))
+
+
+def same(pairs: Pairs) -> Callable[[NDArray[np.intp]], NDArray[np.bool_]]:
+    """What is right for some pairs: their own partner, and every one that is the same on either side."""
+    numbers = [np.unique(side.digests(), return_inverse=True)[1].reshape(-1) for side in (pairs.left, pairs.right)]
+
+    def relevant(rows: NDArray[np.intp]) -> NDArray[np.bool_]:
+        left, right = (number[rows] for number in numbers)
+        return (left[:, None] == left[None, :]) | (right[:, None] == right[None, :])
+
+    return relevant
+
+
+def training_folder(out: Path) -> Path:
+    """Where a training that is under way keeps its checkpoints."""
+    return out.parent / f".{out.name}.training"

@@ -111,7 +111,7 @@ def compose(
     if bench is not None:
         if subject is None or not (attribute or beside):
             raise ValueError("bench needs --subject COLUMN and at least one --attribute or --beside COLUMN")
-        words = dict(pair.split("=", 1) if "=" in pair else (pair, "") for pair in word or ())
+        words = {column: before for column, _, before in (pair.partition("=") for pair in word or ())}
         told = Bench(bench, subject, tuple(attribute or ()), tuple(beside or ()), words)
     about = run(
         pairs, out=out, encoder=encoder, image=image, text=text, concreteness=concreteness, bench=told, preset=preset,

@@ -51,7 +51,7 @@ class Composer:
     @property
     def modes(self) -> tuple[Mode, ...]:
         """Ways to ask that there are; the first is the best that is there."""
-        return (*(("combiner",) if self.method is not None else ()), "sum", "image", "text")  # type: ignore[return-value]
+        return (*(("combiner",) if self.method is not None else ()), "sum", "image", "text")
 
     def vectors(
         self, images: Sequence[Any] | Domain, texts: Sequence[str], mode: Mode | None = None

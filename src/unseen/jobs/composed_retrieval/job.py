@@ -280,7 +280,7 @@ def _method(preset: str, settings: Mapping[str, Any], seed: int) -> GeneCIS:
     told = {**known[preset], **settings}
     if told.get("mode", "combiner") != "combiner" or told.get("scope", "whole") != "head":
         raise ValueError("settings: the towers rest here (scope='head'), and a combiner is trained (mode='combiner')")
-    return GeneCIS(random_state=seed, **told)
+    return GeneCIS(**{**told, "random_state": seed})
 
 
 def _with_captions(pairs: Pairs) -> Pairs:

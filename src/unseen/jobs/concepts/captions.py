@@ -273,14 +273,14 @@ def read_concepts(path: str | os.PathLike[str], score: str | None = None) -> pd.
 
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"--concepts must be a file; there is no {path}")
+        raise FileNotFoundError(f"concepts must be a file; there is no {path}")
     if path.suffix == ".txt":
         lines = path.read_text(encoding="utf-8").splitlines()
         table = pd.DataFrame({"concept": [line.strip() for line in lines if line.strip()]})
     elif path.suffix in (".csv", ".tsv", ".parquet"):
         table = read_texts(path)
     else:
-        raise ValueError(f"--concepts must end in .txt, .csv, .tsv or .parquet; got {path.name!r}")
+        raise ValueError(f"concepts must end in .txt, .csv, .tsv or .parquet; got {path.name!r}")
     have = [str(name) for name in table.columns]
     out = pd.DataFrame({"concept": table[_chosen(have, None, NAMES, "concept", path)].astype(str).str.strip()})
     named = next((x for x in SCORES if x in have), None) if score is None else _chosen(have, score, (), "score", path)
@@ -289,7 +289,7 @@ def read_concepts(path: str | os.PathLike[str], score: str | None = None) -> pd.
         out[name] = table[name].astype(str) if name in have else ""
     out = out[out.concept != ""].reset_index(drop=True)
     if not len(out):
-        raise ValueError(f"--concepts must hold at least one concept; {path.name} holds none")
+        raise ValueError(f"concepts must hold at least one concept; {path.name} holds none")
     if np.isinf(out.score).any():
         raise ValueError(f"{path.name}: {named} must be finite, or empty where it is not known")
     out.attrs["score"] = named or ""
@@ -347,11 +347,11 @@ def read_tags(
     """
     path = Path(path)
     if not path.is_file() or path.suffix not in (".csv", ".tsv", ".parquet"):
-        raise ValueError(f"--tags must be a table that ends in .csv, .tsv or .parquet; got {str(path)!r}")
+        raise ValueError(f"tags must be a table that ends in .csv, .tsv or .parquet; got {str(path)!r}")
     table = read_texts(path)
     if missing := [name for name in ("sample", "concept") if name not in table]:
         raise ValueError(
-            f"{path.name}: --tags needs the columns sample and concept, perhaps probability; {missing[0]} is missing"
+            f"{path.name}: `tags` needs the columns sample and concept, perhaps probability; {missing[0]} is missing"
         )
     number: dict[tuple[str, ...], int] = {}
     for i, concept in enumerate(concepts):
@@ -359,7 +359,7 @@ def read_tags(
     spelt = {tag: number.get(lemmas_of(str(tag), lemmas), -1) for tag in table.concept.unique()}
     columns = table.concept.map(spelt).to_numpy(dtype=np.int64)
     kept = columns >= 0
-    rows = places_of(table["sample"][kept].tolist(), keys, n, "--tags")
+    rows = places_of(table["sample"][kept].tolist(), keys, n, "tags")
     values = _numbers(table.probability, path).to_numpy(float)[kept] if "probability" in table else np.ones(kept.sum())
     if len(values) and not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1):
         raise ValueError(f"{path.name}: probability must lie in [0, 1] everywhere")

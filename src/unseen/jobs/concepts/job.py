@@ -192,7 +192,7 @@ def analyse(
     source = Captions(Path(captions), column)
     pictured = images is not None or tags is not None or (source.path.is_dir() and encoder is not None)
     if pictured and tags is None and encoder is None:
-        raise ValueError("pictures need an --encoder (two towers, such as lite-clip) or --tags of your own tagger")
+        raise ValueError("pictures need an `encoder` of two towers, such as lite-clip, or `tags` of your own tagger")
     if like is not None:
         _check_like(like, "joint" if pictured else "text", phrases, known)
     match: Match = "phrase" if phrases else "words"
@@ -289,7 +289,7 @@ def in_percent(known: pd.DataFrame) -> bool:
     if len(low):
         model = ", ".join(part for part in low.index[0] if part)
         raise ValueError(
-            f"--concepts: {name} of {model} is at most {low['max'].iloc[0]:g}, as a share is, that of others up to "
+            f"concepts: {name} of {model} is at most {low['max'].iloc[0]:g}, as a share is, that of others up to "
             f"{scores.max():g}, as percent are; give all in percent"
         )
     return False
@@ -302,12 +302,12 @@ def _check_like(like: str, counted: str, phrases: bool, known: pd.DataFrame) -> 
     if search != counted:
         own = [name for name in published_curves() if name == f"{like.rpartition('/')[0]}/{counted}"]
         hint = f"take {own[0]}" if own else "take a curve of another corpus"
-        raise ValueError(f"--like {like} takes {search} counts; these captions give {counted} counts: {hint}")
+        raise ValueError(f"like={like} takes {search} counts; these captions give {counted} counts: {hint}")
     if phrases:
-        raise ValueError("--like takes counts of captions that hold all words in any place; leave out --phrases")
+        raise ValueError("like takes counts of captions that hold all words in any place; leave out `phrases`")
     name = known.attrs["score"]
     if known.score.notna().any() and not name.startswith("accuracy"):
-        raise ValueError(f"--like predicts accuracy, in percent; --concepts has {name}: leave out one of them")
+        raise ValueError(f"like predicts accuracy, in percent; `concepts` has {name}: leave out one of them")
 
 
 def _bounds(known: pd.DataFrame) -> tuple[float, float]:

@@ -113,7 +113,9 @@ def sentences(found: Found) -> list[str]:
         out.append("Scores are read as shares and told in percent.")
     out += [sentence for group in found.groups if (sentence := _of_group(group, found))]
     if found.told["like"] and any(group.fit is not None and group.scale == 1 for group in found.groups):
-        out.append("Your own scores predict where there are enough, by the counts as they are; --like the rest.")
+        out.append(
+            "Your own scores predict where there are enough, by the counts as they are; a published curve the rest."
+        )
     if found.told["scale"] > 1:
         scale = found.told["scale"]
         out.append(
@@ -123,7 +125,7 @@ def sentences(found: Found) -> list[str]:
     if not any(group.curve for group in found.groups):
         out.append(
             "No accuracy is predicted: that takes a column accuracy for at least 5 concepts, or "
-            "--like with a published curve."
+            "a published curve (like)."
         )
     return out
 

@@ -25,9 +25,9 @@ def read_candidates(folder: str | os.PathLike[str]) -> Domain:
     FileNotFoundError, ValueError
         If there is no such folder, or it has no class folders of pictures.
     """
-    pictures = load_pictures(folder, "--candidates")
+    pictures = load_pictures(folder, "candidates")
     if pictures.classes is None or pictures.y is None:
-        raise ValueError(f"--candidates must be a folder of class folders; {folder} has none")
+        raise ValueError(f"candidates must be a folder of class folders; {folder} has none")
     return pictures
 
 
@@ -38,7 +38,7 @@ def _folder_of(concept: str, folders: Sequence[str], lemmas: str) -> str | None:
     own = lemmas_of(concept, lemmas)
     found = [folder for folder in folders if lemmas_of(folder, lemmas) == own]
     if len(found) > 1:
-        raise ValueError(f"--candidates has several folders for {concept!r}: {', '.join(found)}; make them one")
+        raise ValueError(f"candidates has several folders for {concept!r}: {', '.join(found)}; make them one")
     return found[0] if found else None
 
 
@@ -73,7 +73,7 @@ def long_tail_set(
     rare = [one for i in order if (one := _folder_of(found.concepts[i], pictures.classes.names, lemmas)) is not None]
     if not rare:
         raise ValueError(
-            f"no folder of --candidates is called as one of the {len(order)} rarest concepts that occur; folders are "
+            f"no folder of `candidates` is called as one of the {len(order)} rarest concepts that occur; folders are "
             f"{', '.join(pictures.classes.names[:5])}, concepts {', '.join(found.concepts[i] for i in order[:5])}"
         )
     probability = None

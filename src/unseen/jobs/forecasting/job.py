@@ -270,12 +270,12 @@ def _readable(series: Domain, model: TTM, reach: int, method: str) -> list[int]:
     """
     for k, channel in enumerate(channels_of(series)):
         if not any(np.isfinite(x[:, k]).any() for x in series.x):
-            raise ValueError(f"column {channel!r} of {series.name} has no value; leave it out (columns, --columns)")
+            raise ValueError(f"column {channel!r} of {series.name} has no value; leave it out (`columns`)")
     lacks = {i: _lack(series, i, model.patch, reach) for i in range(len(series))}
     places = [i for i, lack in lacks.items() if not lack]
     told = "; ".join(lack for lack in lacks.values() if lack)
     if not places and method not in NAIVE:
-        raise ValueError(f"the model cannot read this: {told} (--method {NAIVE[0]} can do with less)")
+        raise ValueError(f"the model cannot read this: {told} (method={NAIVE[0]} can do with less)")
     if told and method not in NAIVE:
         log.warning("the naive forecast, without intervals, where the model cannot read a series: %s", told)
     return places or list(lacks)
@@ -517,7 +517,7 @@ def _bounds(y: Array, past: _Past, level: float | None, names: Sequence[str]) ->
         if fewer < fewest(level):
             log.warning(
                 "intervals of %g need %d errors of the past at every step; %s has %d at some: low and high are "
-                "missing there (--intervals takes a smaller probability, or 0 for none)",
+                "missing there (`intervals` takes a smaller probability, or 0 for none)",
                 level, fewest(level), names[i], fewer,
             )  # fmt: skip
     return y - widths, y + widths

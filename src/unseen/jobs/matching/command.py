@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from unseen.console import AsJson, app, dump, say, settings_of, write_csv
+from unseen.console import AsJson, app, dump, say, settings_of, tell, write_csv
 
 
 @app.command("match")
@@ -165,4 +165,4 @@ def _tell(fact: dict[str, Any]) -> None:
         return
     typer.echo(f"{fact['pair']}: no match found ({fact['matches']} candidates do not agree). What to try:")
     for tip in fact["advice"]:
-        typer.echo(f"  {tip}")
+        tell(f"  {tip}")

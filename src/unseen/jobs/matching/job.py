@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from unseen.data.domain import Domain
 from unseen.data.images import IMAGE_SUFFIXES, as_pixels, image_files
 from unseen.data.pairs import Pairs, read_pairs
+from unseen.files import walk
 from unseen.methods.matching.matcher import PairMatcher
 from unseen.methods.matching.minima import MINIMA
 from unseen.nn.matchers import MATCHERS, matcher
@@ -133,7 +134,7 @@ def _pictures(folder: Path) -> dict[str, Path]:
 
 
 def _files(folder: Path) -> list[Path]:
-    return [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()]
+    return sorted(path for name in walk(folder).files if (path := folder / name).suffix.lower() in IMAGE_SUFFIXES)
 
 
 def _of_files(left: Sequence[Path], right: Sequence[Path], names: Sequence[str]) -> Pairs:
@@ -285,16 +286,16 @@ def advice(one: Matched, method: PairMatcher) -> list[str]:
     if one.shortest < 100:
         tips.append("a picture has fewer than 100 pixels a side: take a larger one")
     if not method.rotations:
-        tips.append("--rotations, if one picture may be turned")
+        tips.append("rotations=True, if one picture may be turned")
     if not method.renderings:
-        tips.append("--renderings (or --matcher auto), if one looks like a negative or a drawing of the other")
+        tips.append("renderings=True (or matcher=auto), if one looks like a negative or a drawing of the other")
     if isinstance(method, MINIMA):
-        tips.append("--matcher auto, without tuning")
+        tips.append("matcher=auto, without tuning")
     else:
-        tips.append("--tune FOLDER, with photographs like yours")
-    tips.append("--matcher aliked+lightglue, slower and stronger on photographs")
+        tips.append("tune=FOLDER, with photographs like yours")
+    tips.append("matcher=aliked+lightglue, slower and stronger on photographs")
     if one.view.geometry == "homography":
-        tips.append("--geometry fundamental, if the scene has depth and the camera moved")
+        tips.append("geometry=fundamental, if the scene has depth and the camera moved")
     if len(one.matches.points) >= LEAST[one.view.geometry]:
-        tips.append(f"--threshold {2 * method.threshold:g}, if pictures are blurred or distorted")
+        tips.append(f"threshold={2 * method.threshold:g}, if pictures are blurred or distorted")
     return tips

@@ -45,6 +45,10 @@ def prune(
     column: Annotated[
         str | None, typer.Option(help="Column or array with the vectors; found by its usual names.", show_default=False)
     ] = None,
+    without_tag: Annotated[
+        list[str] | None,
+        typer.Option(help="Leave out pairs of a collection with this tag of `unseen explore`.", show_default=False),
+    ] = None,
     encoder: EncoderName = None,
     pictures: Annotated[bool, typer.Option(help="Thumbnails in the report, where there are pictures.")] = True,
     seed: Annotated[int, typer.Option(help="Of clustering and random choices.", min=0)] = 0,
@@ -80,6 +84,7 @@ def prune(
         precision=precision,
         trust=trust,
         on_error=on_error,  # type: ignore[arg-type]
+        without_tags=without_tag or (),
         seed=seed,
     )
     told = write(result, out, pictures=pictures, command=command_line())

@@ -16,7 +16,7 @@ from unseen.curation.uids import is_uid
 from unseen.data.archive import Archive
 from unseen.encoders.defaults import encoder_of
 from unseen.files import reads
-from unseen.nn.rows import Stack
+from unseen.nn.rows import Part, Stack
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -50,7 +50,7 @@ class Embeddings:
         What made the embeddings, empty if that is not known.
     """
 
-    x: NDArray[np.floating] | Stack
+    x: NDArray[np.floating] | Stack | Part
     ids: NDArray[Any]
     similarity: NDArray[np.float64] | None = None
     texts: NDArray[Any] | None = None
@@ -81,6 +81,7 @@ def read_embeddings(
     precision: str = "auto",
     trust: bool = False,
     on_error: Literal["skip", "fail"] = "skip",
+    without_tags: Sequence[str] = (),
 ) -> Embeddings:
     """Read embeddings.
 
@@ -98,6 +99,8 @@ def read_embeddings(
         Name of the column of vectors, or of the array in an .npz; in a collection image or text.
     precision, trust, on_error
         Of encoder and loader.
+    without_tags : sequence of str
+        Pairs of a collection with one of these tags (`unseen.curation.tags`) are not read.
 
     Raises
     ------
@@ -113,14 +116,14 @@ def read_embeddings(
     if path.suffix in (".npy", ".npz", ".parquet") or shards or collection:
         for name, given in (("encoder", encoder is not None), ("precision", precision != "auto"), ("trust", trust)):
             if given:
-                raise ValueError(f"--{name} is for pictures; {path} holds embeddings")
+                raise ValueError(f"{name} is for pictures; {path} holds embeddings")
     elif column is not None:
-        raise ValueError(f"--column is for embeddings; {path} is encoded here")
+        raise ValueError(f"column is for embeddings; {path} is encoded here")
     if not path.exists() and path.suffix in (".npy", ".npz", ".parquet", ""):
         raise FileNotFoundError(f"there is nothing at {path}")
     if path.suffix == ".npy":
         if column is not None:
-            raise ValueError(f"--column names a column or an array; {path} holds one array")
+            raise ValueError(f"column names a column or an array; {path} holds one array")
         found = _beside(path, np.load(path, mmap_mode="r", allow_pickle=False), {})
     elif path.suffix == ".npz":
         found = _read_npz(path, column)
@@ -133,7 +136,35 @@ def read_embeddings(
     else:
         found = _encoded(path, encoder, precision, trust, on_error)
     _check(path, found)
-    return found
+    return _untagged(path, found, without_tags) if without_tags else found
+
+
+def _untagged(path: Path, found: Embeddings, tags: Sequence[str]) -> Embeddings:
+    """Those of a collection that have none of some tags."""
+    from unseen.curation.collection import Collection
+    from unseen.curation.columns import open_columns
+    from unseen.curation.tags import Tags
+
+    if not (path / "collection.json").is_file():
+        raise ValueError(f"--without-tag is for a collection, whose pairs are tagged in unseen explore; {path} is none")
+    collection = Collection.open(path)
+    own = Tags(collection, open_columns(collection))
+    if missing := [tag for tag in tags if tag not in own.names]:
+        raise ValueError(
+            f"--without-tag: no pair is tagged {missing[0]!r}; there are: {', '.join(own.names) or 'no tags yet'}"
+        )
+    rows = np.flatnonzero(~own.mask(tags))
+    if not len(rows):
+        raise ValueError(f"--without-tag {' '.join(tags)} leaves no pair")
+    picture = found.picture
+    return dataclasses.replace(
+        found,
+        x=Part(found.x, rows),
+        ids=found.ids[rows],
+        similarity=None if found.similarity is None else found.similarity[rows],
+        texts=None if found.texts is None else found.texts[rows],
+        picture=None if picture is None else lambda row: picture(int(rows[row])),
+    )
 
 
 def _check(path: Path, found: Embeddings) -> None:
@@ -245,7 +276,7 @@ def _read_collection(path: Path, column: str | None) -> Embeddings:
     from unseen.data.images import decode
 
     if column not in (None, "image", "text"):
-        raise ValueError(f"--column must be image or text for a collection; got {column!r}")
+        raise ValueError(f"column must be image or text for a collection; got {column!r}")
     own = Collection.open(path)
     table = own.table(["uid", "similarity", "text"])
     similarity = np.asarray(table["similarity"].to_numpy(zero_copy_only=False), dtype=np.float64)
@@ -321,13 +352,11 @@ def _one_of(path: Path, column: str | None, there: Sequence[str]) -> str:
     """The name of the vectors: what was asked for, the only one, or the first of the usual names."""
     if column is not None:
         if column not in there:
-            raise ValueError(
-                f"--column must name vectors in {path}: {', '.join(there) or 'it has none'}; got {column!r}"
-            )
+            raise ValueError(f"column must name vectors in {path}: {', '.join(there) or 'it has none'}; got {column!r}")
         return column
     if not there:
         raise ValueError(f"{path} holds no float vectors")
     known = there[0] if len(there) == 1 else _first(there, VECTORS)
     if known is None:
-        raise ValueError(f"{path} holds several kinds of vectors; name one with --column: {', '.join(there)}")
+        raise ValueError(f"{path} holds several kinds of vectors; name one with column=: {', '.join(there)}")
     return known

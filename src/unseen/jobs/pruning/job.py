@@ -6,7 +6,7 @@ import dataclasses
 import json
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -151,6 +151,7 @@ def prune(
     precision: str = "auto",
     trust: bool = False,
     on_error: Literal["skip", "fail"] = "skip",
+    without_tags: Sequence[str] = (),
     seed: int = 0,
 ) -> Pruned:
     """Choose which samples to train on.
@@ -158,7 +159,8 @@ def prune(
     Parameters
     ----------
     data : path
-        As `unseen.jobs.pruning.embeddings.read_embeddings` takes it, with `encoder` and `column`.
+        As `unseen.jobs.pruning.embeddings.read_embeddings` takes it, with `encoder`, `column` and
+        `without_tags`.
     keep : float
         A fraction in (0, 1] of all samples, or a number of them. A fraction that filter and deduplication do not leave
         keeps all that they leave, with a warning; a number is refused.
@@ -188,16 +190,17 @@ def prune(
     """
     _check(keep, clusters, dedup, quality, restarts)
     options = dict(temperature=temperature, neighbours=neighbours, floor=floor, pick=pick)
-    check_options(method, options, "--")
+    check_options(method, options, "method")
     with stages() as seconds, reproducible(seed):
         with stage("reading"):
             samples = read_embeddings(
-                data, encoder=encoder, column=column, precision=precision, trust=trust, on_error=on_error
-            )
-        n = number(keep, len(samples.x), "--keep")
+                data, encoder=encoder, column=column, precision=precision, trust=trust, on_error=on_error,
+                without_tags=without_tags,
+            )  # fmt: skip
+        n = number(keep, len(samples.x), "keep")
         scores = _scores(data, samples) if method == "similarity" or quality < 1 else None
         if clusters != "auto" and clusters > len(samples.x):
-            raise ValueError(f"--clusters must be at most {len(samples.x)}, the number of samples; got {clusters}")
+            raise ValueError(f"clusters must be at most {len(samples.x)}, the number of samples; got {clusters}")
         order = np.arange(len(samples.x)) if samples.ids.dtype.kind != "U" else np.argsort(samples.ids, kind="stable")
         sorted_ = (np.diff(order) == 1).all()
         with stage("concepts"):
@@ -234,12 +237,12 @@ def prune(
 
 def _check(keep: float, clusters: Any, dedup: float | None, quality: float, restarts: int) -> None:
     """`ValueError` for what is out of range, before anything is read."""
-    number(keep, 2**62, "--keep")
+    number(keep, 2**62, "keep")
     tests = (
-        ("--clusters", clusters, clusters == "auto" or clusters >= 1, "auto or at least 1"),
-        ("--dedup", dedup, dedup is None or 0 <= dedup <= 2, "in [0, 2], or off"),
-        ("--quality", quality, 0 < quality <= 1, "in (0, 1]"),
-        ("--restarts", restarts, restarts >= 0, "at least 0"),
+        ("clusters", clusters, clusters == "auto" or clusters >= 1, "auto or at least 1"),
+        ("dedup", dedup, dedup is None or 0 <= dedup <= 2, "in [0, 2], or off"),
+        ("quality", quality, 0 < quality <= 1, "in (0, 1]"),
+        ("restarts", restarts, restarts >= 0, "at least 0"),
     )
     for name, value, good, expected in tests:
         if not good:
@@ -250,13 +253,13 @@ def _scores(data: str | os.PathLike[str], samples: Embeddings) -> NDArray[np.flo
     """The similarity of every sample; `ValueError` where there is none."""
     if samples.similarity is None:
         raise ValueError(
-            f"{data} has no similarity of pictures and captions, which --method similarity and --quality need"
+            f"{data} has no similarity of pictures and captions, which method=similarity and `quality` need"
         )
     missing = ~np.isfinite(samples.similarity)
     if missing.any():
         raise ValueError(
             f"{data}: the similarity is missing for {int(missing.sum())} of {len(missing)} samples, first for row "
-            f"{int(missing.argmax())}; --method similarity and --quality need it for all"
+            f"{int(missing.argmax())}; method=similarity and `quality` need it for all"
         )
     return samples.similarity
 
@@ -281,10 +284,10 @@ def _left(n: int, keep: float, members: int) -> int:
         return n
     if keep > 1:
         raise ValueError(
-            f"--keep {int(keep)} is more than the {members} samples that the quality filter and deduplication leave"
+            f"keep={int(keep)} is more than the {members} samples that the quality filter and deduplication leave"
         )
     log.warning(
-        "the quality filter and deduplication leave %d samples, fewer than --keep asks for: all are kept", members
+        "the quality filter and deduplication leave %d samples, fewer than keep= asks for: all are kept", members
     )
     return members
 
@@ -295,7 +298,7 @@ def _left(n: int, keep: float, members: int) -> int:
 def check_out(out: str | os.PathLike[str]) -> None:
     """`ValueError` if `out` is a file, before any work is done for it."""
     if Path(out).exists() and not Path(out).is_dir():
-        raise ValueError(f"--out must be a folder; {out} is a file")
+        raise ValueError(f"out must be a folder; {out} is a file")
 
 
 def write(result: Pruned, out: str | os.PathLike[str], *, pictures: bool = True, command: str = "") -> dict[str, Any]:

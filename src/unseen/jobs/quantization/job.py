@@ -36,7 +36,7 @@ BATCH = 64
 """Pictures that are preprocessed at a time."""
 
 _PROTOCOL = "quantization"
-_AGAIN = "again (--from)"
+_AGAIN = "again"
 
 
 def quantize(

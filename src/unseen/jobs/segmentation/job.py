@@ -457,7 +457,7 @@ class SegmentModel:
         inner = folder / "model"
         place = inner if (inner / MODEL).exists() else folder
         if not (place / MODEL).exists():
-            raise ValueError(f"{folder} holds no segmentation model; `unseen segment --out` writes one")
+            raise ValueError(f"{folder} holds no segmentation model; `unseen segment` writes one")
         value = load_state(place / "state")
         if not isinstance(value, dict) or set(value) != {"network", "classes", "size"}:
             raise ValueError(f"{place} holds no segmentation model that can be read")

@@ -61,7 +61,7 @@ class Consensus(PerDomainMethod):
         cost=0.5,
         title="Distilling the Knowledge in a Neural Network",
         venue="NeurIPS Workshop 2014",
-        summary="Predict what the other methods agree on, by one model.",
+        summary="Learn what unlike methods say together, by one model.",
         unseen={"domains"},
         protocols={"closed", "partial"},
         presets={"default": {}, "views": {}},

@@ -94,7 +94,7 @@ class DFQ(NetworkMethod):
     def fit(self, *, model: nn.Module) -> Self:
         """Quantize a copy of `model`."""
         if not batch_norms(model):
-            told = f"{type(model).__name__} has none; zeroq and genie do without, with a few real pictures (--pictures)"
+            told = f"{type(model).__name__} has none; zeroq and genie do without, with a few real pictures (`pictures`)"
             raise ValueError(f"model must have BatchNorm layers; {told}")
         remembered = folded_moments(model)
         network = fold_batch_norms(model, self.replace_relu6)

@@ -105,7 +105,7 @@ class SMOS(NetworkMethod):
         "Images",
         venue="CVPR Workshops 2024",
         official_code="fpsluozi/SMD-SMOS",
-        summary="Measure stylistic shift, and ground training on a precursor of stylised scenes.",
+        summary="Learn several styles, held near what simple drawn scenes taught; measure how far styles are apart.",
         unseen={"domains"},
         modalities={"features", "image"},
         protocols={"closed", "partial"},

@@ -80,6 +80,8 @@ class TinyCLIP(Method):
         Steps in which the rate goes up, without gates.
     weight_decay : float, >= 0
         Not of biases, norms and the scale.
+    clip : float, > 0
+        Largest norm of the gradient.
     batch_size : int, >= 1
         Pairs in a step.
     rows : int, >= 1
@@ -236,6 +238,8 @@ class TinyCLIP(Method):
         self, number: int, parent: Any, share: float, plan: tuple[Plan, Plan], taught: Taught, pairs: Pairs
     ) -> Any:
         """Inherit, learn gates and fold where there are some, distil."""
+        parent.cpu()
+        taught.cpu()
         if self.inheritance == "auto":
             student = self._pruned(number, parent, share, taught, pairs)
         else:

@@ -39,6 +39,11 @@ class Taught(nn.Module):
             self.register_buffer(name, torch.zeros(len(tokens), dim))
         self.register_buffer("known", torch.zeros(len(tokens), dtype=torch.bool))
 
+    def texts(self, index: Tensor) -> Tensor:
+        """The texts of a batch, no longer than the longest of them."""
+        own = self.tokens[index]
+        return own[:, : int((own >= 0).sum(dim=1).max())] if own.ndim == 2 and not own.is_floating_point() else own
+
     @torch.no_grad()
     def forward(self, x: Tensor, index: Tensor) -> Features:
         """The teacher's vectors of a batch of pairs."""
@@ -46,7 +51,7 @@ class Taught(nn.Module):
         if bool(new.any()):
             at = index[new]
             self.image[at] = self.teacher.encode_image(x[new]).float()
-            self.text[at] = self.teacher.encode_text(self.tokens[at]).float()
+            self.text[at] = self.teacher.encode_text(self.texts(at)).float()
             self.known[at] = True
         return Features(self.image[index], self.text[index], self.teacher.logit_scale.exp())
 
@@ -60,7 +65,7 @@ class Distilling:
     def __call__(self, batch: Batch, run: Run) -> Tensor:
         """total = alpha w L_distill + (1 - alpha) w L_CLIP."""
         image = self.student.encode_image(batch.x)
-        text = self.student.encode_text(self.taught.tokens[batch.index])
+        text = self.student.encode_text(self.taught.texts(batch.index))
         found = self.loss(Features(image, text, self.student.logit_scale.exp()), self.taught(batch.x, batch.index))
         run.log(distillation=(found.i2t + found.t2i) / 2)
         return found.total
@@ -76,7 +81,7 @@ class Pruning:
         """The distillation under gates that are drawn for this step, plus the constraint."""
         gates = self.masked.sampled(run.generator)
         image = self.masked.encode_image(batch.x, gates)
-        text = self.masked.encode_text(self.taught.tokens[batch.index], gates)
+        text = self.masked.encode_text(self.taught.texts(batch.index), gates)
         scale = self.masked.towers.logit_scale.exp()
         found = self.loss(Features(image, text, scale), self.taught(batch.x, batch.index))
         constraint = self.masked.sparsity_loss(run.step)

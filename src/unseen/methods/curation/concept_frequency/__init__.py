@@ -66,7 +66,7 @@ card = Card(
     ),
     left_out=(
         "RAM++ and the descriptions that a language model wrote for it: no download; its tags or probabilities are "
-        "read from a table (--tags).",
+        "read from a table (`tags`).",
         "Collecting 130,500 pictures of 290 classes from the web: `build_long_tail_set` cleans and balances candidates "
         "that the user brings.",
         "A command for the controls: `without_similar` (nearness to the test set), `retrieval_scores`, "

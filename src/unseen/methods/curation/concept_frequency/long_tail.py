@@ -157,7 +157,7 @@ def build_long_tail_set(
     if not (dropped == "").any():
         raise ValueError(
             f"no class has {n_per_class} pictures left after cleaning: give more candidates, or a smaller "
-            "n_per_class (--per-class)"
+            "n_per_class (`per_class`)"
         )
     assert candidates.ids is not None
     kept = candidates.take(np.flatnonzero(dropped == ""))

@@ -27,30 +27,29 @@ USES: dict[str, frozenset[str]] = {
 DEFAULTS = {"temperature": "auto", "neighbours": 20, "measure": "both", "floor": 0.0, "pick": "hardest"}
 
 
-def check_options(rule: str, options: Mapping[str, object], dash: str = "") -> None:
+def check_options(rule: str, options: Mapping[str, object], name: str = "rule") -> None:
     """`ValueError` for a rule or an option that there is not, and for one that the rule has no use for.
 
-    `dash` stands before the names in messages.
+    `name` is what messages call the rule.
     """
-    name = "--method" if dash else "rule"
     if rule not in RULES:
         raise ValueError(f"{name} must be one of {', '.join(RULES)}; got {rule!r}")
     t, floor, pick = (options.get(key, DEFAULTS[key]) for key in ("temperature", "floor", "pick"))
     neighbours = options.get("neighbours", DEFAULTS["neighbours"])
     if pick not in PICKS:
-        raise ValueError(f"{dash}pick must be one of {', '.join(PICKS)}; got {pick!r}")
+        raise ValueError(f"pick must be one of {', '.join(PICKS)}; got {pick!r}")
     if t != "auto" and not (isinstance(t, int | float) and 0 < t < np.inf):
-        raise ValueError(f"{dash}temperature must be auto or above 0; got {t!r}")
+        raise ValueError(f"temperature must be auto or above 0; got {t!r}")
     if not (isinstance(neighbours, int) and neighbours >= 1):
-        raise ValueError(f"{dash}neighbours must be at least 1; got {neighbours!r}")
+        raise ValueError(f"neighbours must be at least 1; got {neighbours!r}")
     if not (isinstance(floor, int | float) and 0 <= floor <= 1):
-        raise ValueError(f"{dash}floor must be in [0, 1]; got {floor!r}")
+        raise ValueError(f"floor must be in [0, 1]; got {floor!r}")
     for key, value in options.items():
         if value != DEFAULTS[key] and key not in USES[rule]:
             others = ", ".join(one for one in RULES if key in USES[one])
-            raise ValueError(f"{dash}{key} has no effect with {name} {rule}, only with {others}; leave it out")
+            raise ValueError(f"{key} has no effect with {name} {rule}, only with {others}; leave it out")
     if rule == "ssp" and pick == "random":
-        raise ValueError(f"{dash}pick must be hardest or easiest with {name} ssp; at random is {name} random")
+        raise ValueError(f"pick must be hardest or easiest with {name} ssp; at random is {name} random")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

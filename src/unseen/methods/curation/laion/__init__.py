@@ -93,7 +93,7 @@ card = Card(
         "The picture's own bytes are kept unless a resize mode is named; img2dataset pads to 256 pixels by default.",
         "A threshold holds for the encoder that it was found on: 0.28 and 0.26 are CLIP ViT-B/32's; with another one "
         "say a share to keep.",
-        "Pairs that are not English need a text encoder that reads their language (--multilingual-encoder) in the "
+        "Pairs that are not English need a text encoder that reads their language (`multilingual_encoder`) in the "
         "space of the same image encoder; an English one gives cosines that mean nothing there, and a warning.",
         "A compressed index finds candidates, and the exact vectors on disk order them; duplicates and violence are "
         "judged by exact vectors, too. Filters on columns act before the search, so that k results come back.",

@@ -20,6 +20,8 @@ EMPTY, SMALL_FILE, MARKUP = "an empty file", "file smaller than the least bytes"
 FORMAT, DAMAGED, BOMB = "neither JPEG, PNG nor WEBP", "damaged picture", "more pixels than are decoded"
 SMALL, LARGE, NARROW = "picture smaller than wanted", "picture larger than wanted", "picture longer than wanted"
 RESIZE = "could not be resized"
+LEAST_BYTES = 5000
+"""Below this a picture of the web is an icon or a spacer, and is not taken."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,8 +30,8 @@ class Acceptance:
 
     Parameters
     ----------
-    min_bytes : int, >= 0
-        Of the file as it was fetched.
+    min_bytes : int, >= 0, optional
+        Of the file as it was fetched; `LEAST_BYTES` if absent, a limit for what comes from the web.
     max_pixels : int, >= 1
         Width times height above which a picture is not decoded (a decompression bomb).
     min_size : int, >= 0
@@ -48,7 +50,7 @@ class Acceptance:
         Of the JPEG that a resized picture is kept as.
     """
 
-    min_bytes: int = 5000
+    min_bytes: int | None = None
     max_pixels: int = 89_478_484
     min_size: int = 0
     max_area: float = float("inf")
@@ -62,8 +64,9 @@ class Acceptance:
         if self.resize not in get_args(Resize):
             raise ValueError(f"resize must be one of {', '.join(get_args(Resize))}; got {self.resize!r}")
         for name, least in (("min_bytes", 0), ("max_pixels", 1), ("min_size", 0), ("size", 1)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}; got {getattr(self, name)}")
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ValueError(f"{name} must be at least {least}; got {value}")
         if not (self.max_area > 0 and self.max_aspect_ratio >= 1 and 1 <= self.quality <= 100):
             raise ValueError(
                 f"max_area must be > 0, max_aspect_ratio >= 1 and quality in [1, 100]; got {self.max_area}, "
@@ -88,7 +91,7 @@ def look(content: bytes, rule: Acceptance) -> Looked:
         return Looked(EMPTY)
     if _is_markup(content):
         return Looked(MARKUP)
-    if len(content) < rule.min_bytes:
+    if len(content) < (LEAST_BYTES if rule.min_bytes is None else rule.min_bytes):
         return Looked(SMALL_FILE, detail=f"{len(content)} bytes")
     try:
         with warnings.catch_warnings():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Sized
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -74,7 +74,39 @@ def thresholds(
     if wrong := [share for share in shares.values() if not 0 < share <= 1]:
         raise ValueError(f"target_keep must lie in (0, 1]; got {wrong[0]}")
     names = np.asarray(streams)
-    return {stream: _least(similarity[names == stream], shares[stream]) for stream in STREAMS}
+    parts = {stream: similarity[names == stream] for stream in STREAMS}
+    counts = _counts(parts, shares)
+    return {stream: _least(part, counts[stream]) for stream, part in parts.items()}
+
+
+def keeps(
+    told: str | float | Mapping[str, float] | None,
+    target_keep: float | Mapping[str, float] | None,
+    similarity: NDArray[np.float32],
+    streams: Sequence[str],
+) -> tuple[NDArray[np.bool_], dict[str, float]]:
+    """Which pairs are kept, (n,), and the `thresholds`: of a share exactly as many as it says, the first of equals."""
+    least = thresholds(told, target_keep, similarity, streams)
+    if target_keep is None:
+        return passes(similarity, streams, least), least
+    names, mask = np.asarray(streams), np.zeros(len(similarity), dtype=bool)
+    rows = {stream: np.flatnonzero(names == stream) for stream in STREAMS}
+    counts = _counts(rows, _by_stream("target_keep", target_keep))
+    for stream, own in rows.items():
+        mask[own[np.argsort(-similarity[own], kind="stable")[: counts[stream]]]] = True
+    return mask, least
+
+
+def _counts(parts: Mapping[str, Sized], shares: Mapping[str, float]) -> dict[str, int]:
+    """How many of each stream are kept: as many in all as the shares say, the rest of rounding to the largest parts."""
+    sizes = {stream: len(part) for stream, part in parts.items()}
+    exact = {stream: sizes[stream] * shares[stream] for stream in sizes}
+    counts = {stream: math.floor(value + 1e-9) for stream, value in exact.items()}
+    total = max(1, math.floor(sum(exact.values()) + 0.5)) if any(sizes.values()) else 0
+    by_rest = sorted(sizes, key=lambda stream: counts[stream] - exact[stream])
+    for stream in by_rest[: total - sum(counts.values())]:
+        counts[stream] += 1
+    return counts
 
 
 def _by_stream(name: str, told: Any) -> dict[str, float]:
@@ -88,12 +120,11 @@ def _by_stream(name: str, told: Any) -> dict[str, float]:
     return {stream: float(told[stream]) for stream in STREAMS}
 
 
-def _least(similarity: NDArray[np.float32], share: float) -> float:
-    """The cosine that the best `share` of the pairs reach; the scale's bottom if there is none."""
+def _least(similarity: NDArray[np.float32], count: int) -> float:
+    """The cosine that the best `count` pairs reach; the scale's ends where that is none, or there are none."""
     if not len(similarity):
         return -1.0
-    count = max(1, round(share * len(similarity)))
-    return float(np.sort(similarity)[::-1][count - 1])
+    return float(np.sort(similarity)[::-1][count - 1]) if count else 2.0
 
 
 def passes(similarity: NDArray[np.float32], streams: Sequence[str], least: Mapping[str, float]) -> NDArray[np.bool_]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 
 class Relation(NamedTuple):
@@ -21,6 +21,7 @@ class Relation(NamedTuple):
         return f"{self.relation} {self.object}"
 
 
+@runtime_checkable
 class SceneGraphParser(Protocol):
     """From a caption to its edges; any other parser (spaCy's, a language model's) may take its place."""
 

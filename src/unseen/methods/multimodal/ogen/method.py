@@ -20,7 +20,7 @@ from unseen.methods.multimodal.ogen.teacher import LocalMeanTeacher
 from unseen.methods.needs import PromptedTowers
 from unseen.methods.parameters import Count, Natural, NonNegative, Positive, Unit
 from unseen.methods.prompted import DECAY, MOMENTUM, PromptedMethod, Task, views
-from unseen.nn.prompt_learners import Kind, Named, RegulatedLearner
+from unseen.nn.prompt_learners import Kind, RegulatedLearner
 from unseen.nn.schedules import resting_then_cosine
 from unseen.nn.train import Run, train
 
@@ -210,12 +210,12 @@ class OGEN(PromptedMethod):
         if k < self.neighbours:
             log.warning("neighbours: %d base classes have %d others each, not %d", len(names), k, self.neighbours)
         stats = ClassStats.fit(z, y, len(names))
-        new: Named | None = learner.named(self.unknown_) if self.unknown_ else None
         weights = Weights(
             real=self.real_weight, as_unknown=self.as_unknown_weight, known=self.known_weight, new=self.new_weight,
             distillation=self.distillation,
         )  # fmt: skip
-        objective = Objective(learner.named(names), new, stats, class_knn(stats.mean, k), weights, self.noise)
+        named = learner.named((*names, *self.unknown_))
+        objective = Objective(named, len(names), stats, class_knn(stats.mean, k), weights, self.noise)
         heads = max(h for h in range(1, self.heads + 1) if z.shape[1] % h == 0)
         generator = FeatureGenerator(z.shape[1], heads, self.dropout)
         teacher = self._teacher(learner, generator)

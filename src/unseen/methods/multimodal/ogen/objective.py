@@ -63,10 +63,10 @@ class Objective(nn.Module):
 
     Parameters
     ----------
-    learner : ContextLearner
-    generator : FeatureGenerator
-    base, new : Named
-        New classes may be none.
+    classes : Named
+        Base classes, then new ones, of which there may be none.
+    base : int
+        How many are base classes.
     stats : ClassStats
         Of base classes.
     neighbours : Tensor (C_b, K)
@@ -79,10 +79,10 @@ class Objective(nn.Module):
     neighbours: Tensor
 
     def __init__(
-        self, base: Named, new: Named | None, stats: ClassStats, neighbours: Tensor, weights: Weights, noise: Noise
+        self, classes: Named, base: int, stats: ClassStats, neighbours: Tensor, weights: Weights, noise: Noise
     ) -> None:
         super().__init__()
-        self.base, self.new, self.weights, self.noise = base, new, weights, noise
+        self.classes, self.base, self.weights, self.noise = classes, classes.first(base), weights, noise
         self.register_buffer("mean", stats.mean)
         self.register_buffer("deviation", stats.deviation)
         self.register_buffer("neighbours", neighbours)
@@ -101,16 +101,15 @@ class Objective(nn.Module):
         targets: Tensor | None = None,
     ) -> Outputs:  # fmt: skip
         """What is said of pictures, and of what is made of them; a teacher is asked about the student's `targets`."""
-        w_b = learner.text_features(self.base, z)
+        w_b, w_n = learner.text_features(self.classes, z).tensor_split([len(self.base)], dim=-2)
         own, near = _at(w_b, y[:, None]).detach(), _at(w_b, self.neighbours[y]).detach()
         made = generator(own, near, v)[:, 0]  # a: as if its class were unknown
         nearest = generator(near, own, z[:, None])  # b: its neighbours, made of the picture
         new = None
-        if self.new is not None:
-            w_n = learner.text_features(self.new, z)  # c: new classes; the gradient goes through their names
+        if w_n.shape[-2]:  # c: new classes; the gradient goes through their names
             if targets is None:
                 products = torch.einsum("bd,bkd->bk", own[:, 0], w_n.expand(len(z), *w_n.shape[-2:]))
-                targets = products.topk(min(self.k, len(self.new))).indices
+                targets = products.topk(min(self.k, w_n.shape[-2])).indices
             found = generator(_at(w_n, targets), own, z[:, None])
             new = _logits(learner, found, w_n)
         known = _logits(learner, nearest, w_b)

@@ -1,0 +1,88 @@
+"""What the contrastive loss costs: a large batch in parts, and a training step, beside open_clip's."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from common import Row, in_turns, row
+from loki import memory
+from torch import Tensor, nn
+
+from unseen.methods.multimodal.cwcl import cwcl
+from unseen.nn.contrastive import LogitScale
+from unseen.nn.dual_encoder import feature_head
+
+BATCH, DIM, PART = 8192, 512, 1024
+SMALL, WIDTH, OUT = 256, 1280, 384
+
+
+def run() -> list[Row]:
+    """The kernel at a batch of 8,192, in seconds and megabytes, and a step of 256 on features."""
+    torch.set_num_threads(1)
+    kernels = [partial(kernel, which) for which in ("identity", "open_clip", "clipped")]
+    ours, peer, weighted = in_turns(*kernels, repeats=1)
+    held = {which: grown(which) for which in ("identity", "open_clip", "clipped")}
+    bare, step = in_turns(training(None), training("clipped"), repeats=15)
+    return [
+        row(f"one pair each, a batch of {BATCH:,} in parts of {PART:,}", ours, "open_clip's ClipLoss", peer),
+        row(f"weighted, a batch of {BATCH:,} in parts of {PART:,}", weighted, "open_clip's ClipLoss", peer),
+        row("memory of one pair each, in parts", held["identity"], "ClipLoss", held["open_clip"], unit="MB"),
+        row("memory of weighted, in parts", held["clipped"], "ClipLoss", held["open_clip"], unit="MB"),
+        row(f"a step of cwcl, {SMALL} pairs", step, "the same step with ClipLoss", bare, floor="0.87"),
+    ]
+
+
+def kernel(which: str) -> None:
+    """Loss and gradients of one batch."""
+    generator = torch.Generator().manual_seed(0)
+    p, q = (F.normalize(torch.randn(BATCH, DIM, generator=generator), dim=1) for _ in range(2))
+    p.requires_grad_(which == "open_clip")
+    q.requires_grad_()
+    scale = torch.tensor(20.0, requires_grad=True)
+    loss_of(which, PART)(p, q, scale).backward()
+
+
+def loss_of(which: str, rows: int) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """Ours with some weights, or open_clip's."""
+    if which == "open_clip":
+        from open_clip.loss import ClipLoss
+
+        made = ClipLoss()
+        return lambda p, q, scale: made(p, q, scale)
+    return lambda p, q, scale: cwcl(p.detach(), q, scale, which, power=4.0, rows=rows).total  # type: ignore[arg-type]
+
+
+def training(weights: str | None) -> Callable[[], None]:
+    """A step on features with a small tower: the bare one with ClipLoss, or ours."""
+    torch.manual_seed(0)
+    network, scale = feature_head(WIDTH, OUT, 512, 0.3), LogitScale()
+    adam = torch.optim.AdamW([*network.parameters(), *scale.parameters()], lr=1e-3)
+    x, p = torch.randn(SMALL, WIDTH), F.normalize(torch.randn(SMALL, OUT), dim=1)
+    loss = loss_of(weights or "open_clip", 0)
+
+    def step() -> None:
+        adam.zero_grad()
+        loss(p, F.normalize(nn.Module.__call__(network, x), dim=1), scale()).backward()
+        adam.step()
+
+    return step
+
+
+def grown(which: str) -> float:
+    """Megabytes that a loss needs at its peak, in a process of its own."""
+    done = subprocess.run([sys.executable, __file__, which], capture_output=True, text=True, check=True)
+    return float(done.stdout)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    if sys.argv[1] == "open_clip":
+        import open_clip.loss  # noqa: F401
+    started = memory("VmRSS")
+    kernel(sys.argv[1])
+    print(memory("VmHWM") - started)

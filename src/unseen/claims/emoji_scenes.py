@@ -1,0 +1,176 @@
+"""Scenes of emoji with captions: a thing on a coloured ground beside another; small towers that have read them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from unseen.claims.drawings import VENDORS, drawn
+from unseen.claims.worlds import hashed
+from unseen.data.domain import Domain, Lazy
+from unseen.data.pairs import Pairs
+from unseen.data.samplers import Batch, batches
+from unseen.encoders.trainable import EncodedTexts
+from unseen.nn.contrastive import LARGEST, contrastive
+from unseen.nn.dual_encoder import DualEncoder, dual_encoder, perceptron
+from unseen.nn.train import Run, train
+from unseen.runtime import reproducible
+
+SIDE, LARGE, SMALL = 96, 64, 40
+"""Pixels of a scene, of the thing that it is of, and of the one beside it."""
+COLOURS = {
+    "red": (214, 48, 49), "green": (39, 134, 72), "blue": (52, 94, 200), "yellow": (247, 208, 70),
+    "purple": (125, 60, 152), "orange": (235, 127, 32), "white": (250, 250, 250), "black": (25, 25, 25),
+}  # fmt: skip
+GROUPS = ("animals & nature", "food & drink", "objects", "activities", "travel & places")
+THINGS, BESIDE = 24, 8
+LEARNT, ASKED = 2400, 900
+EPOCHS, BATCH, DIM = 15, 128, 128
+IDEAS = ("love", "hope", "truth", "luck", "idea", "style", "mood", "dream")
+"""What no picture shows."""
+ENCODER = "efficientnet-lite0?size=96"
+
+
+class Scenes(NamedTuple):
+    """Pictures with what is on each, features of them, and captions."""
+
+    features: NDArray[np.float32]
+    table: dict[str, NDArray[np.str_]]
+    captions: NDArray[np.str_]
+
+    def pairs(self) -> Pairs:
+        """As what is learnt from."""
+        left = Domain(x=self.features, name="scenes")
+        return Pairs(left, Domain(x=self.captions, kind="text", name="captions"), name="scenes")
+
+
+@functools.cache
+def things(case: str) -> tuple[tuple[str, ...], tuple[str, ...], tuple[Any, ...]]:
+    """Names of what scenes are of and of what is beside, and where each stands among a vendor's emoji.
+
+    Only names of one word, by their hashes. The case is `SPLIT VENDOR`.
+    """
+    split, vendor = case.split()
+    style = drawn(split)[VENDORS[split].index(vendor)]
+    groups = style.columns["group"]
+    names = style.columns["name"].tolist()
+    kept = [i for i, name in enumerate(names) if name.isalpha() and name.islower() and groups[i] in GROUPS]
+    kept = sorted(kept, key=lambda i: hashed(f"scene {names[i]}"))[: THINGS + BESIDE]
+    pictures = tuple(style.x[i].convert("RGBA") for i in kept)
+    own = [names[i] for i in kept]
+    return tuple(own[:THINGS]), tuple(own[THINGS:]), pictures
+
+
+@functools.cache
+def scenes(case: str, part: str) -> Scenes:
+    """Scenes to learn from, or to be asked about: these are of things on colours, and beside others, never learnt."""
+    mains, beside, pictures = things(case)
+    rng = np.random.default_rng(hashed(f"{case} {part}") % 2**32)
+    rows: list[tuple[str, str, str]] = []
+    while len(rows) < (LEARNT if part == "learnt" else ASKED):
+        main, other, colour = str(rng.choice(mains)), str(rng.choice(beside)), str(rng.choice(list(COLOURS)))
+        new = hashed(f"{main} {colour}") % 4 == 0 or hashed(f"{main} {other}") % 4 == 0
+        if new == (part == "asked"):
+            rows.append((main, colour, other))
+    names = [*mains, *beside]
+    seeds = rng.integers(2**31, size=len(rows))
+
+    def draw(i: int) -> Any:
+        main, colour, other = rows[i]
+        return drawn_scene(pictures[names.index(main)], pictures[names.index(other)], COLOURS[colour], int(seeds[i]))
+
+    domain = Domain(x=Lazy(range(len(rows)), lambda i: draw(int(i))), kind="image", name=f"scenes, {case}, {part}")
+    columns = np.array(rows)
+    table = {"thing": columns[:, 0], "colour": columns[:, 1], "beside": columns[:, 2]}
+    return Scenes(_features(domain), table, np.array([f"a {a} on {c} beside a {b}" for a, c, b in rows]))
+
+
+def drawn_scene(main: Any, other: Any, colour: tuple[int, int, int], seed: int) -> Any:
+    """One picture: the ground, the thing about its middle, the other in a lower corner."""
+    from PIL import Image
+
+    rng = np.random.default_rng(seed)
+    shade = tuple(int(np.clip(value + rng.integers(-15, 16), 0, 255)) for value in colour)
+    scene = Image.new("RGBA", (SIDE, SIDE), (*shade, 255))
+    large, small = (_cut(picture).resize((side, side)) for picture, side in ((main, LARGE), (other, SMALL)))
+    right = bool(rng.integers(2))
+    scene.alpha_composite(large, ((SIDE - LARGE) * (not right), int(rng.integers(0, 9))))
+    scene.alpha_composite(small, ((SIDE - SMALL) * right, SIDE - SMALL))
+    return scene.convert("RGB")
+
+
+def _cut(picture: Any) -> Any:
+    """A drawing without its white ground, where its file has one."""
+    from PIL import Image, ImageDraw
+
+    rgb = picture.convert("RGB")
+    marked = rgb.copy()
+    for corner in ((0, 0), (rgb.width - 1, 0), (0, rgb.height - 1), (rgb.width - 1, rgb.height - 1)):
+        if marked.getpixel(corner) == (255, 255, 255):
+            ImageDraw.floodfill(marked, corner, (255, 0, 255))
+    alpha = 255 * (np.asarray(marked) != (255, 0, 255)).any(axis=2)
+    cut = rgb.convert("RGBA")
+    cut.putalpha(Image.fromarray(alpha.astype(np.uint8)))
+    return cut
+
+
+def _features(domain: Domain) -> NDArray[np.float32]:
+    from unseen import encoders
+
+    return encoders.get(ENCODER).encode(domain, precision="fp32").x
+
+
+@functools.cache
+def towers(case: str) -> DualEncoder:
+    """Linear maps of frozen features of pictures and of sentences into one space, by the loss of CLIP."""
+    own = scenes(case, "learnt")
+    reader = EncodedTexts("minilm")
+    # captions say all three; parts of them are read, too, so that a condition means something by itself
+    parts = [own.captions, *(_said(own, key) for key in ("thing", "colour", "beside"))]
+    vectors = [reader(part.tolist()) for part in parts]
+    with reproducible(0):
+        image, text = perceptron((own.features.shape[1], DIM)), perceptron((vectors[0].shape[1], DIM))
+        made = dual_encoder(image, text, reader.to_json(), 20.0)
+        made.reader = reader
+        adam = torch.optim.AdamW(made.parameters(), lr=1e-3, weight_decay=1e-2)
+
+        def objective(batch: Batch, run: Run) -> Tensor:
+            which = int(torch.randint(len(vectors), (), generator=run.generator))
+            t = vectors[which][batch.index]
+            logits = made.logit_scale.exp().clamp(max=LARGEST) * made.encode_image(batch.x) @ made.encode_text(t).T
+            same = (t @ t.T > 0.9999).float()
+            return (contrastive(logits, same) + contrastive(logits.T, same)) / 2
+
+        train(
+            objective,
+            name="scene-towers",
+            nets={"towers": made},
+            optimizers={"adam": adam},
+            batches=batches(Domain(x=own.features, name="scenes"), BATCH),
+            epochs=EPOCHS,
+            steps_per_epoch=len(own.features) // BATCH,
+        )
+    return made.eval()
+
+
+def _said(own: Scenes, key: str) -> NDArray[np.str_]:
+    words = {"thing": "a", "colour": "on", "beside": "beside a"}
+    return np.array([f"{words[key]} {value}" for value in own.table[key].tolist()])
+
+
+def noisy(captions: Sequence[str], share: float, seed: int) -> NDArray[np.str_]:
+    """Captions of which a share says something that no picture shows, about the same subject."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for caption in captions:
+        if rng.random() < share:
+            subject = caption.split(" on ")[0]
+            caption = f"{subject} with {rng.choice(IDEAS)} of {rng.choice(IDEAS)}"
+        made.append(caption)
+    return np.array(made)

@@ -1,0 +1,197 @@
+"""`unseen align CAPTIONS --classification SET`: one image-text model of captions and labels, with a mode for each."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from unseen.bundle import Bundle
+from unseen.data.class_file import class_space
+from unseen.data.classes import ClassSpace
+from unseen.data.domain import Domain
+from unseen.data.loaders import load
+from unseen.data.pairs import Pairs
+from unseen.encoders import get
+from unseen.encoders.defaults import DEFAULT_ENCODER
+from unseen.encoders.trainable import fresh_towers
+from unseen.evaluation.metrics.classification import accuracy
+from unseen.evaluation.metrics.retrieval import both_ways
+from unseen.jobs.alignment.reading import held_out as chosen_by_content
+from unseen.jobs.alignment.reading import read, too_long
+from unseen.jobs.alignment.report import WRITTEN, Report, same, training_folder, written
+from unseen.methods.multimodal.prefix_conditioning import SOURCES, PrefixConditioning
+from unseen.methods.multimodal.prefix_conditioning.inputs import templates_of
+from unseen.nn import parallel
+from unseen.nn.state import refuse_foreign
+from unseen.runtime import current, runtime
+
+ASKED = 2000
+"""Held-out pairs that recall is measured on, the first."""
+MODES = {"aligned": "caption", "labels' mode": "classification", "mean of both modes": "mean"}
+"""Rows of the report: the model as it is saved, and asked otherwise."""
+
+
+def unify(
+    pairs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Pairs,
+    classification: str | os.PathLike[str] | Domain,
+    *,
+    out: str | os.PathLike[str],
+    left: str | None = None,
+    right: str | None = None,
+    encoder: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    classes: Any = None,
+    prompts: Sequence[str] | None = None,
+    exam: str | os.PathLike[str] | Domain | None = None,
+    held_out: float = 0.1,
+    beside: bool = True,
+    seed: int = 0,
+    with_encoder: bool = False,
+    trust: bool = False,
+    say: Callable[[str], None] = lambda line: None,
+) -> tuple[Bundle, Report]:
+    """Train one image-text model on captions and on labels, whose text tower is told which of them it reads.
+
+    A small tower on features of a frozen encoder learns pictures, a small transformer with MiniLM's word vectors texts.
+
+    Parameters
+    ----------
+    pairs : path, two paths, or Pairs
+        Pictures with captions; see `unseen.jobs.alignment.reading.read`.
+    classification : path or Domain
+        Labelled pictures.
+    out : path
+        Folder of the model.
+    encoder : str, optional
+        Of pictures; efficientnet-lite0 if absent.
+    settings, seed
+        Of the method prefix-conditioning.
+    classes, prompts, exam, held_out, with_encoder, trust
+        As in `align`.
+    beside : bool
+        Train the naive union beside, without a prefix, for as long; not under several processes.
+
+    Raises
+    ------
+    ValueError
+        If an argument cannot be, or nothing can be learnt from the sets; before any training.
+    """
+    if not 0 < held_out < 1:
+        raise ValueError(f"held_out must lie in (0, 1); got {held_out!r}")
+    out = Path(out)
+    refuse_foreign(out, WRITTEN)
+    method = PrefixConditioning().set_params(**{**(settings or {}), "random_state": seed})
+    templates = templates_of(prompts)
+    space = class_space(classes)
+    with parallel.launched(current().device):
+        tell = say if parallel.first() else (lambda line: None)
+        taken = None
+        if not isinstance(pairs, Pairs):
+            paths = [pairs] if isinstance(pairs, (str, os.PathLike)) else list(pairs)
+            taken = read(paths, left=left, right=right)
+        given = _pictures_left(taken.pairs if taken else pairs)  # type: ignore[arg-type]
+        labelled = _labelled(classification, given.left.kind, "classification")
+        truth = None if exam is None else _labelled(exam, given.left.kind, "exam")
+        space = _asked(space, labelled, truth)
+        name = encoder or DEFAULT_ENCODER.get(given.left.kind)
+        if name is None:
+            raise ValueError(f"encoder: pairs must hold pictures and captions; they hold {given.left.kind}")
+        reading = get(name, trust=trust, precision="fp32")
+        reading.check_kind(given.left)
+        chosen = chosen_by_content(given, held_out)
+        report = Report(
+            method="prefix-conditioning", encoders={"left": reading.name, "right": None}, frozen="left",
+            pairs=int((~chosen).sum()), held_out=int(chosen.sum()), lacking=taken.lacking if taken else 0,
+            cut=too_long(get("minilm", precision="fp32"), given.right),
+            partners=len(given) / len(np.unique(given.left.digests())), prompts=templates,
+        )  # fmt: skip
+        tell(f"{report.begins()}; {len(labelled):,} labels of {len(labelled.classes or ())} classes")
+        features = {
+            key: reading.encode(domain, precision="fp32")
+            for key, domain in (("pairs", given.left), ("labels", labelled), ("exam", truth)) if domain is not None
+        }  # fmt: skip
+        seen = given.replace(left=features["pairs"])
+        learn, ask = seen.take(np.flatnonzero(~chosen)), seen.take(np.flatnonzero(chosen))
+        model: Any = fresh_towers(reading).towers
+        model.image[0].measure(torch.as_tensor(np.concatenate([learn.left.x, features["labels"].x])))
+        inputs = {"source": features["labels"], "pairs": learn, "model": model, "prompts": templates}
+        with runtime(folder=training_folder(out)):
+            method.fit(**inputs)
+        method = method.adapt(classes=space)
+        if parallel.first():
+            arms = {"aligned": method}
+            if beside and parallel.world() == 1 and method.condition != "none":
+                plain = PrefixConditioning(**{**method.get_params(), "condition": "none"})
+                arms["naive union"] = plain.fit(**inputs).adapt(classes=space)
+            _measure(arms, report, ask, given.take(np.flatnonzero(chosen)), space, truth, features.get("exam"))
+            credits = tuple(dict.fromkeys((*given.left.credits, *labelled.credits)))
+            bundle = Bundle(method=method, classes=method.classes_, encoder=reading, credits=credits)
+            bundle.save(out, with_encoder=with_encoder, more=lambda part: written(report, part))
+            shutil.rmtree(training_folder(out), ignore_errors=True)
+        parallel.wait()
+        if not parallel.first():
+            bundle = Bundle.load(out, trust=trust)
+    return bundle, report
+
+
+def _measure(
+    arms: Mapping[str, PrefixConditioning], report: Report, ask: Pairs, raw: Pairs, space: ClassSpace,
+    truth: Domain | None, seen: Domain | None,
+) -> None:  # fmt: skip
+    """Recall of held-out captions, and the zero-shot accuracy in each mode."""
+    few = slice(0, ASKED)
+    texts = [str(text) for text in ask.right.x[few]]
+    relevant = same(raw)(np.arange(len(ask))[few])
+    for name, arm in arms.items():
+        network: Any = arm.network_
+        with torch.no_grad():
+            z = network.encode_image(torch.as_tensor(ask.left.x[few]))
+        report.recall[name] = both_ways((z @ arm.encode_text(texts).T).numpy(), relevant)
+        report.monitors[f"mode_cosine, {name}"] = arm.mode_cosine_
+        if truth is None or seen is None:
+            continue
+        alone = arm.adapt(classes=space, prompts=("{}",))
+        rows = MODES if name == "aligned" else {name: "caption"}
+        labels = np.array([space.names.index(truth.classes.names[y]) for y in truth.labels])  # type: ignore[union-attr]
+        for row, mode in rows.items():
+            found = {"ensemble": arm.predict(seen, source=mode), "name": alone.predict(seen, source=mode)}
+            report.accuracy[row] = {key: accuracy(labels, value) for key, value in found.items()}
+            if row != name:
+                report.recall[row] = {}
+    if report.accuracy:
+        report.accuracy["chance"] = {"ensemble": 1 / len(space), "name": 1 / len(space)}
+    first = arms["aligned"]
+    report.history = {key: values.tolist() for key, values in first.history_.items()}
+    assert SOURCES[0] == "caption"
+
+
+def _pictures_left(pairs: Pairs) -> Pairs:
+    kinds = {side: getattr(pairs, side).kind for side in ("left", "right")}
+    if list(kinds.values()).count("text") != 1:
+        raise ValueError(f"pairs must hold pictures and captions; they hold {kinds['left']} and {kinds['right']}")
+    return pairs if kinds["right"] == "text" else pairs.swap()
+
+
+def _labelled(data: str | os.PathLike[str] | Domain, kind: str, argument: str) -> Domain:
+    domain = data if isinstance(data, Domain) else load(data)
+    if domain.kind != kind:
+        raise ValueError(f"{argument} must hold {kind}, as the pairs; {domain.name!r} holds {domain.kind}")
+    if domain.y is None or domain.classes is None or not domain.labeled.any():
+        raise ValueError(f"{argument} must be labelled; {domain.name!r} is not: name a folder of class folders")
+    return domain.take(domain.labeled)
+
+
+def _asked(space: ClassSpace | None, labelled: Domain, truth: Domain | None) -> ClassSpace:
+    """What is predicted: the classes that were named, or those of the exam, or of the labelled set."""
+    asked = space or (truth.classes if truth is not None else labelled.classes)
+    assert asked is not None
+    missing = [] if truth is None or truth.classes is None else [n for n in truth.classes.names if n not in asked.names]
+    if missing:
+        raise ValueError(f"exam has the class {missing[0]!r}, which is not among classes")
+    return asked

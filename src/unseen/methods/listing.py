@@ -1,0 +1,76 @@
+"""What the catalogue says in a line of each system, from a file: no method is imported for it, nor torch.
+
+`python docs/generate.py` writes the file from the cards (``methods/built.json``); a test tells when they differ.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Sequence
+from importlib import resources
+from typing import Any
+
+from unseen import plugins
+
+FILE = "built.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """A system: `needs` are the words of `fit` that each way to fit it requires; one to come is of kind "planned"."""
+
+    slug: str
+    title: str
+    venue: str
+    room: str
+    summary: str
+    kind: str = "planned"
+    needs: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def built(self) -> bool:
+        """Whether it is there."""
+        return self.kind != "planned"
+
+    def told(self) -> str:
+        """What it needs, in words."""
+        ways = " | ".join("+".join(way) for way in self.needs)
+        return ways or (f"a {self.kind}" if self.built else self.kind)
+
+
+def lines() -> tuple[Line, ...] | None:
+    """All systems, built ones first; None where other packages add methods, which only their cards tell."""
+    if plugins.found("methods"):
+        return None
+    built = [Line(**{**row, "needs": tuple(map(tuple, row["needs"]))}) for row in _rows(FILE)]
+    have = {line.slug for line in built}
+    return (*built, *(Line(**row) for row in _rows("systems.json") if row["slug"] not in have))
+
+
+def search(text: str = "", given: Iterable[str] | None = None) -> tuple[Line, ...] | None:
+    """What `unseen.catalogue.search` finds, as lines; None where that must be asked."""
+    found, have = lines(), None if given is None else set(given)
+    if found is None or (have is not None and not have <= _words(found)):
+        return None
+    words = text.casefold().split()
+    kept = [
+        line
+        for line in found
+        if all(word in f"{line.slug} {line.title} {line.summary} {line.room}".casefold() for word in words)
+    ]
+    if have is not None:
+        have |= {"model"} if "source" in have else set()
+        kept = [line for line in kept if any(set(way) <= have for way in line.needs)]
+    return tuple(kept)
+
+
+def _words(found: Sequence[Line]) -> set[str]:
+    return {word for line in found for way in line.needs for word in way}
+
+
+def _rows(name: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads(
+        resources.files("unseen.methods").joinpath(name).read_text(encoding="utf-8")
+    )
+    return rows

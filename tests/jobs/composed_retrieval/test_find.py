@@ -1,0 +1,191 @@
+"""`unseen find` and `unseen compose`: on small towers, and through a real process."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from unseen import encoders
+from unseen.encoders.towers import save_towers
+from unseen.jobs.composed_retrieval.composer import Composer
+from unseen.jobs.composed_retrieval.job import Bench, compose, find, nearest
+from unseen.jobs.composed_retrieval.page import lines
+from unseen.methods.compression.tinyclip.needs import towers_of_a_moment
+
+COLOURS = {"red": (220, 30, 30), "blue": (30, 40, 220), "green": (20, 160, 60)}
+SHAPES = ("square", "bar", "dot")
+PREPROCESS = {"size": [16, 16], "crop": 1.0, "mode": "squash", "mean": [0.5] * 3, "std": [0.25] * 3}
+QUICK: dict[str, Any] = {"triplets": 40, "epochs": 2, "batch_size": 8, "project": 8, "hidden": 8}
+
+
+@pytest.fixture
+def encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Towers of the house, with caches of their own."""
+    monkeypatch.setenv("UNSEEN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("UNSEEN_DATA", str(tmp_path / "data"))
+    save_towers(tmp_path / "towers", towers_of_a_moment(16), PREPROCESS, "name")
+    return f"towers:{tmp_path / 'towers'}"
+
+
+def pictures(where: Path, n: int = 60) -> Path:
+    """Shapes on colours with captions, as a table; the pictures stand in a folder of their own."""
+    (where / "photos").mkdir()
+    rows = ["image,caption,shape,colour"]
+    for i in range(n):
+        shape, (name, colour) = SHAPES[i % 3], list(COLOURS.items())[i // 3 % 3]
+        array = np.full((16, 16, 3), colour, dtype=np.uint8)
+        size = {"square": (8, 8), "bar": (2, 14), "dot": (3, 3)}[shape]
+        array[1 : 1 + size[0], 1 : 1 + size[1]] = 255 - i % 7
+        Image.fromarray(array).save(where / "photos" / f"{i:02d}.png")
+        rows.append(f"photos/{i:02d}.png,a {shape} on {name},{shape},{name}")
+    (where / "captions.csv").write_text("\n".join(rows))
+    return where / "captions.csv"
+
+
+def test_a_combiner_is_learnt_saved_and_asked(encoder: str, tmp_path: Path) -> None:
+    table = pictures(tmp_path)
+    about = compose(table, out=tmp_path / "composer", encoder=encoder, settings=QUICK)
+    assert about["subjects"] == 3
+    assert about["relations"] == 60
+    assert set(about["recall"]) == {"combiner", "sum", "image", "text"}
+    assert about["recall"]["sum"] >= max(about["recall"]["image"], about["recall"]["text"]) - 1e-9
+    assert 0 <= about["share"] <= 1
+    composer = Composer.load(tmp_path / "composer")
+    assert composer.modes[0] == "combiner"
+    assert composer.share == about["share"]
+    photo = tmp_path / "photos" / "00.png"
+    found, told = find(tmp_path / "photos", image=photo, text="on blue", model=tmp_path / "composer", top=5)
+    assert len(found) == 5
+    assert told["mode"] == "combiner"
+    assert [one.score for one in found] == sorted((one.score for one in found), reverse=True)
+    q = composer.vectors([Image.open(photo)], ["on blue"])
+    x = composer.encoder.encode_image([Image.open(tmp_path / "photos" / f"{one.place:02d}.png") for one in found])
+    np.testing.assert_allclose([one.score for one in found], x @ q[0], atol=1e-5)
+    assert any("recall@1" in line for line in lines(about))
+
+
+def test_without_a_model_picture_and_text_are_added_and_each_can_ask_alone(encoder: str, tmp_path: Path) -> None:
+    pictures(tmp_path)
+    photo, collection = tmp_path / "photos" / "04.png", tmp_path / "photos"
+    alone, told = find(collection, image=photo, encoder=encoder, top=3)
+    assert told["mode"] == "image"
+    assert alone[0].place in {i for i in range(60) if i % 3 == 1 and i // 3 % 3 == 1}
+    said, told = find(collection, text="on blue", encoder=encoder, top=3)
+    assert told["mode"] == "text"
+    both, told = find(collection, image=photo, text="on blue", encoder=encoder, top=60)
+    assert told["mode"] == "sum"
+    whole, _ = find(collection, image=photo, text="on blue", encoder=encoder, share=1.0, top=3)
+    assert [one.place for one in whole] == [one.place for one in said]
+    made: Any = encoders.get(encoder)
+    x, t = made.encode_image([Image.open(photo)])[0], made.encode_text(["on blue"])[0]
+    q = (x + t) / np.linalg.norm(x + t)
+    first = made.encode_image([Image.open(collection / f"{both[0].place:02d}.png")])[0]
+    assert both[0].score == pytest.approx(float(q @ first), abs=1e-5)
+
+
+def test_an_empty_condition_asks_for_the_picture_alone_and_neither_asks_for_nothing(
+    encoder: str, tmp_path: Path
+) -> None:
+    pictures(tmp_path)
+    photo = tmp_path / "photos" / "04.png"
+    blank, _ = find(tmp_path / "photos", image=photo, text="  ", encoder=encoder)
+    plain, _ = find(tmp_path / "photos", image=photo, encoder=encoder, mode="image")
+    assert [one.place for one in blank] == [one.place for one in plain]
+    composer = Composer(encoders.get(encoder))
+    np.testing.assert_allclose(composer.vectors([Image.open(photo)], [""], "sum"),
+                               composer.vectors([Image.open(photo)], [""], "image"), atol=1e-6)  # fmt: skip
+    for change, told in (
+        ({}, "got neither"),
+        ({"text": "on blue", "mode": "image"}, "needs an image"),
+        ({"image": tmp_path / "none.png"}, "there is no file"),
+        ({"image": tmp_path / "captions.csv"}, "cannot be read"),
+        ({"image": photo, "text": "on blue", "mode": "combiner"}, "mode must be one of"),
+        ({"image": photo, "top": 0}, "top must be at least 1"),
+        ({"image": photo, "text": "on blue", "share": 2.0}, "share must lie"),
+        ({"image": photo, "model": tmp_path}, "not written by"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            find(tmp_path / "photos", **{"encoder": encoder, **change})
+
+
+def test_a_benchmark_is_built_from_a_table_and_every_way_is_compared(encoder: str, tmp_path: Path) -> None:
+    table = pictures(tmp_path, 90)
+    bench = Bench(table, "shape", ("colour",), words={"colour": "on"}, n=20, gallery=6)
+    about = compose(table, out=tmp_path / "composer", encoder=encoder, settings=QUICK, bench=bench)
+    assert set(about["bench"]) == {"combiner", "sum", "image", "text"}
+    for way in about["bench"].values():
+        assert set(way["kinds"]) == {"focus-attribute", "change-attribute"}
+        assert way["kinds"]["change-attribute"]["chance"] == pytest.approx(1 / 6)
+    page = (tmp_path / "composer" / "report.html").read_text()
+    assert "change-attribute" in page
+    with pytest.raises(ValueError, match="no column 'size'"):
+        compose(table, out=tmp_path / "c", encoder=encoder, settings=QUICK, bench=Bench(table, "size", ("colour",)))
+    assert not (tmp_path / "c").exists()
+
+
+def test_ratings_leave_abstract_captions_out_and_what_they_lack_is_named(encoder: str, tmp_path: Path) -> None:
+    table = pictures(tmp_path)
+    words = [*SHAPES, *COLOURS]
+    (tmp_path / "ratings.csv").write_text("word,concreteness\n" + "\n".join(f"{word},5" for word in words))
+    about = compose(table, out=tmp_path / "a", encoder=encoder, settings=QUICK, concreteness=tmp_path / "ratings.csv")
+    assert about["subjects"] == 3
+    (tmp_path / "ratings.csv").write_text("word,concreteness\n" + "\n".join(f"{word},2" for word in words))
+    with pytest.raises(ValueError, match="concreteness must exceed"):
+        compose(table, out=tmp_path / "b", encoder=encoder, settings=QUICK, concreteness=tmp_path / "ratings.csv")
+    (tmp_path / "ratings.csv").write_text("noun,rating\ndog,5")
+    with pytest.raises(ValueError, match="no column 'word'"):
+        compose(table, out=tmp_path / "b", encoder=encoder, settings=QUICK, concreteness=tmp_path / "ratings.csv")
+    assert not (tmp_path / "b").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"preset": "fast"}, "preset must be one of"),
+        ({"settings": {"colour": 1}}, "no parameter 'colour'"),
+        ({"settings": {"scope": "whole"}}, "the towers rest"),
+        ({"encoder": "minilm"}, "one tower"),
+        ({"text": "shape"}, "no caption has two nouns"),
+    ],
+)
+def test_what_cannot_be_composed_is_named(encoder: str, tmp_path: Path, change: Any, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        compose(pictures(tmp_path), out=tmp_path / "c", **{"encoder": encoder, "settings": QUICK, **change})
+    assert not (tmp_path / "c").exists()
+
+
+def test_the_nearest_of_many_are_those_of_a_plain_sort() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(5000, 32)).astype(np.float32)
+    places, scores = nearest(x, x[17], 7)
+    assert places.tolist() == np.argsort(-(x @ x[17]), kind="stable")[:7].tolist()
+    np.testing.assert_allclose(scores, (x @ x[17])[places], rtol=1e-5)
+    assert len(nearest(x[:3], x[0], 10)[0]) == 3
+
+
+def test_the_commands_in_a_real_process(encoder: str, tmp_path: Path) -> None:
+    pictures(tmp_path)
+    few = [f"--set={key}={value}" for key, value in QUICK.items()]
+
+    def run(*arguments: str) -> Any:
+        command = [sys.executable, "-m", "unseen.cli", *arguments]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=os.environ, check=False)
+
+    made = run("compose", "captions.csv", "--out", "composer", "--encoder", encoder, *few)
+    assert made.returncode == 0, made.stderr
+    found = run("find", "photos", "--image", "photos/04.png", "--text", "on red", "--model", "composer", "--top", "3",
+                "--page", "found.html", "--json")  # fmt: skip
+    assert found.returncode == 0, found.stderr
+    assert len(json.loads(found.stdout)["found"]) == 3
+    assert "on red" in (tmp_path / "found.html").read_text()
+    wrong = run("find", "photos")
+    assert wrong.returncode == 1
+    assert "got neither" in wrong.stderr

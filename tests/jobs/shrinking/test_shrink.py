@@ -1,0 +1,178 @@
+"""`unseen shrink`: the job on small towers without any download, and the command through a real process."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from unseen import encoders
+from unseen.data.domain import Domain
+from unseen.encoders.prunable import prunable_towers
+from unseen.encoders.towers import save_towers
+from unseen.jobs.shrinking.job import ABOUT, PAGE, shrink
+from unseen.jobs.shrinking.page import facts
+from unseen.methods.compression.tinyclip.needs import towers_of_a_moment
+
+QUICK: dict[str, Any] = {"steps": 4, "prune_steps": 4, "sparsity_warm_up": 2, "warm_up": 1, "batch_size": 16}
+COLOURS = {"red": (220, 30, 30), "blue": (30, 40, 220), "green": (20, 160, 60), "grey": (120, 120, 120)}
+PREPROCESS = {"size": [16, 16], "crop": 1.0, "mode": "squash", "mean": [0.5] * 3, "std": [0.25] * 3}
+
+
+def table_of(where: Path, n: int = 40, texts: Any = None) -> Path:
+    """Coloured pictures and what is said of them."""
+    rng = np.random.default_rng(3)
+    lines = ["image,caption"]
+    for i in range(n):
+        name, colour = list(COLOURS.items())[i % 4]
+        noisy = np.clip(np.array(colour) + rng.normal(0, 20, (16, 16, 3)), 0, 255).astype(np.uint8)
+        Image.fromarray(noisy).save(where / f"{i}.png")
+        lines.append(f"{i}.png,{f'a {name} thing {i // 4}' if texts is None else texts(i)}")
+    (where / "pairs.csv").write_text("\n".join(lines))
+    return where / "pairs.csv"
+
+
+@pytest.fixture
+def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Towers of the house, with caches of their own."""
+    monkeypatch.setenv("UNSEEN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("UNSEEN_DATA", str(tmp_path / "data"))
+    save_towers(tmp_path / "large", towers_of_a_moment(16), PREPROCESS)
+    return f"towers:{tmp_path / 'large'}"
+
+
+@pytest.mark.parametrize("inherit", ["manual", "auto"])
+def test_a_model_is_made_small_saved_exported_and_measured(model: str, tmp_path: Path, inherit: str) -> None:
+    import onnxruntime
+
+    out = tmp_path / "small"
+    about = shrink(model, table_of(tmp_path), out=out, size=0.5, inherit=inherit, settings=QUICK)
+    assert about["size"] <= 0.5
+    assert about["student"]["parameters"] == round(about["size"] * about["teacher"]["parameters"])
+    assert json.loads((out / ABOUT).read_text())["size"] == about["size"]
+    assert "a share" not in (out / PAGE).read_text()
+    assert f"{100 * about['size']:.1f} %" in (out / PAGE).read_text()
+    assert set(about["student"]["milliseconds"]) == {"picture", "text"}
+    assert 0 <= about["student"]["recall"]["mean"] <= 1
+    encoder: Any = encoders.get(f"towers:{out}", precision="fp32")
+    picture = Image.open(tmp_path / "0.png")
+    vector = encoder.encode_image([picture], cache=False)
+    session = onnxruntime.InferenceSession(str(out / "image.onnx"), providers=["CPUExecutionProvider"])
+    x = encoder.preprocess([picture])
+    np.testing.assert_allclose(session.run(None, {"x": x.numpy()})[0], vector, atol=1e-4)
+    towers = prunable_towers(encoder)
+    tokens = towers.tokenize(["a red thing"])
+    session = onnxruntime.InferenceSession(str(out / "text.onnx"), providers=["CPUExecutionProvider"])
+    np.testing.assert_allclose(
+        session.run(None, {"x": tokens.numpy()})[0], encoder.encode_text(["a red thing"], cache=False), atol=1e-4
+    )
+    assert facts(about)["encoder"] == f"towers:{out}"
+
+
+def test_a_small_model_is_made_smaller_and_stands_where_an_encoder_stands(model: str, tmp_path: Path) -> None:
+    shrink(model, table_of(tmp_path), out=tmp_path / "small", size=0.6, settings=QUICK, onnx=False)
+    about = shrink(
+        f"towers:{tmp_path / 'small'}", tmp_path / "pairs.csv", out=tmp_path / "less", size=0.6, settings=QUICK
+    )
+    assert about["student"]["parameters"] < about["teacher"]["parameters"]
+    assert not (tmp_path / "small" / "image.onnx").exists()
+    from unseen.data.classes import ClassSpace
+
+    encoder: Any = encoders.get(f"towers:{tmp_path / 'less'}", precision="fp32")
+    x = Domain(x=[Image.open(tmp_path / "1.png")], kind="image", name="one")
+    found = encoder.classify(encoder.encode(x, cache=False), ClassSpace(names=("red", "blue")), cache=False)
+    assert found.shape == (1, 2)
+
+
+def test_an_open_clip_model_from_a_file_is_made_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    open_clip = pytest.importorskip("open_clip")
+    monkeypatch.setenv("UNSEEN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("UNSEEN_DATA", str(tmp_path / "data"))
+    text = {"context_length": 20, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2}
+    for name, vision in {
+        "shrink-vit": {"image_size": 32, "layers": 2, "width": 64, "head_width": 32, "patch_size": 16},
+        "shrink-resnet": {"image_size": 32, "layers": [1, 1, 1, 1], "width": 16, "head_width": 64},
+    }.items():
+        config = {"embed_dim": 16, "vision_cfg": vision, "text_cfg": text, "quick_gelu": True}
+        (tmp_path / f"{name}.json").write_text(json.dumps(config))
+        open_clip.add_model_config(tmp_path / f"{name}.json")
+        torch.manual_seed(0)
+        torch.save(open_clip.create_model(name).state_dict(), tmp_path / "weights.pt")
+        about = shrink(f"open_clip:{name}/{tmp_path / 'weights.pt'}", table_of(tmp_path), out=tmp_path / name, size=0.7,
+                       settings=QUICK)  # fmt: skip
+        assert about["size"] <= 0.7
+        assert encoders.get(f"towers:{tmp_path / name}").dim == 16
+
+
+def test_labelled_pictures_give_zero_shot_accuracy_and_rows_without_a_text_are_counted(
+    model: str, tmp_path: Path
+) -> None:
+    for i, (name, colour) in enumerate(COLOURS.items()):
+        (tmp_path / "classes" / name).mkdir(parents=True)
+        for k in range(2):
+            Image.new("RGB", (16, 16), colour).save(tmp_path / "classes" / name / f"{i}{k}.png")
+    pairs = table_of(tmp_path, texts=lambda i: "" if i % 10 == 0 else f"a thing {i}")
+    about = shrink(model, pairs, out=tmp_path / "small", classes=tmp_path / "classes", settings=QUICK, onnx=False)
+    assert about["pairs"]["left out"] == 4
+    assert {"teacher", "student"} <= set(about)
+    assert 0 <= about["student"]["accuracy"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"size": 0.001}, "smallest student"),
+        ({"size": 1.5}, "size must be a share"),
+        ({"inherit": "none of it"}, "inheritance"),
+        ({"held_out": 0.0}, "held_out must lie"),
+        ({"preset": "fast"}, "preset must be one of"),
+        ({"settings": {"size": 0.2}}, "size says it already"),
+        ({"settings": {"colour": 1}}, "no parameter 'colour'"),
+        ({"text": "words"}, "words"),
+        ({"prompts": ["a photo"]}, "one place"),
+    ],
+)
+def test_what_cannot_be_is_named_before_work(model: str, tmp_path: Path, change: Any, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        shrink(model, table_of(tmp_path), out=tmp_path / "small", **{"settings": QUICK, **change})
+    assert not (tmp_path / "small").exists()
+
+
+def test_pairs_that_lack_a_side_and_foreign_folders_are_refused(model: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="at least 8"):
+        shrink(model, table_of(tmp_path, texts=lambda i: ""), out=tmp_path / "small")
+    with pytest.raises(ValueError, match="at least four unlike texts"):
+        shrink(model, table_of(tmp_path, texts=lambda i: "a thing"), out=tmp_path / "small")
+    (tmp_path / "pairs.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(ValueError, match="image: no column is called"):
+        shrink(model, tmp_path / "pairs.csv", out=tmp_path / "small")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("dear")
+    with pytest.raises(FileExistsError):
+        shrink(model, table_of(tmp_path), out=tmp_path / "mine")
+    with pytest.raises(ValueError, match="nothing can be taken"):
+        shrink("lite-clip", table_of(tmp_path), out=tmp_path / "small")
+
+
+def test_the_command_in_a_real_process(model: str, tmp_path: Path) -> None:
+    table_of(tmp_path)
+    few = [f"--set={key}={value}" for key, value in QUICK.items()]
+    command = [sys.executable, "-m", "unseen.cli", "shrink", model, "--pairs", "pairs.csv", "--size", "0.5"]
+    done = subprocess.run(
+        [*command, "--out", "small", *few], cwd=tmp_path, capture_output=True, text=True, env=os.environ
+    )
+    assert done.returncode == 0, done.stderr
+    assert "parameters:" in done.stdout
+    assert (tmp_path / "small" / PAGE).exists()
+    wrong = subprocess.run([*command[:-1], "0.0001", "--out", "less"], check=False, **here)
+    assert wrong.returncode == 1
+    assert "smallest student" in wrong.stderr
+    assert not (tmp_path / "less").exists()
