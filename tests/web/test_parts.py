@@ -120,10 +120,10 @@ def test_nothing_ticked_and_nothing_labelled_say_what_to_do() -> None:
 
 
 def test_the_first_three_are_those_of_the_library_in_its_order() -> None:
-    rows = [fit.Row.of(row) for row in unseen.recommend(fit.situation(["source", "target"]))]
+    rows = unseen.recommend(fit.situation(["source", "target"]))
     first = re.findall(r"<li>.*?<code>([\w:-]+)</code>", str(fit.page(["source", "target"])))
     assert first == [row.name for row in rows if row.fits][:3]
-    named = [fit.Row.of(row) for row in unseen.recommend(fit.situation(["target", "classes"]))]
+    named = unseen.recommend(fit.situation(["target", "classes"]))
     assert any(row.fits and row.slug == "describe" for row in named)
 
 
