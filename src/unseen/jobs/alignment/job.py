@@ -122,6 +122,7 @@ def align(
         assert isinstance(given, Pairs)
         towers = _towers(given, {"left": left_encoder, "right": right_encoder}, trust)
         work = Aligning(given, towers, frozen, tuple(prompts or PROMPTS))
+        language_of(given, language)
         truth = None if exam is None else _exam(exam, work, space)
         if truth is not None:
             space = truth.classes
@@ -130,7 +131,7 @@ def align(
         chosen = chosen_by_content(given, held_out)
         report = Report(
             method=preset or "default",
-            encoders={side: tower and tower.name for side, tower in towers.items()},
+            encoders={side: None if tower is None else tower.name for side, tower in towers.items()},
             frozen=frozen,
             pairs=int((~chosen).sum()),
             held_out=int(chosen.sum()),
