@@ -87,13 +87,13 @@ def told_by(folder: Path) -> Report:
         raise ValueError(f"model: {folder / ABOUT} does not tell how it was aligned: {error}") from error
 
 
-def written(report: Report, part: Path) -> None:
+def written(report: Report, part: Path, picture: bytes | None = None) -> None:
     """Write it into the folder of a model, for a later call and for people."""
     from unseen.jobs.alignment import page
 
     told = {"format": FORMAT, **dataclasses.asdict(report)}
     (part / ABOUT).write_text(json.dumps(told, indent=1, ensure_ascii=False))
-    (part / PAGE).write_bytes(page.page(report))
+    (part / PAGE).write_bytes(page.page(report, picture))
 
 
 def same(pairs: Pairs) -> Callable[[NDArray[np.intp]], NDArray[np.bool_]]:
