@@ -14,7 +14,7 @@ from unseen.report.pages import FIGURES, image_source, render_page
 if TYPE_CHECKING:
     from unseen.jobs.alignment.report import Report
 
-STYLE = "tr.saved { font-weight: 600; }" + FIGURES
+STYLE = "tr.saved th, tr.saved td { font-weight: 600; }" + FIGURES
 LEVEL = 0.95
 """Share of ln N above which the targets say hardly anything."""
 WAYS = ("there", "back")
@@ -23,10 +23,23 @@ WAYS = ("there", "back")
 def page(report: Report, picture: bytes | None = None) -> bytes:
     """The page that stands beside the model; `picture` is that of `matrices`."""
     return render_page(
-        Path(__file__).with_name("page.html"), style=STYLE, report=report, head=head(report), rows=rows(report),
+        Path(__file__).with_name("page.html"), style=STYLE, title=title(report), unified=unified(report), report=report, head=head(report), rows=rows(report),
         languages=[(name, cells(figures)) for name, figures in report.languages.items()], told=told(report),
         picture=None if picture is None else image_source(picture),
     )  # fmt: skip
+
+
+def unified(report: Report) -> bool:
+    """Whether both towers learnt, from captions and labels."""
+    return report.method == "prefix-conditioning"
+
+
+def title(report: Report) -> str:
+    """What was made, in a line."""
+    if unified(report):
+        return "Captions and labels in one model"
+    new = report.encoders["left" if report.frozen == "right" else "right"] or "features"
+    return f"{new} in the space of {report.encoders[report.frozen] or 'features'}"
 
 
 def matrices(frozen: NDArray[np.floating], new: NDArray[np.floating], side: int = 300) -> bytes:
@@ -112,7 +125,7 @@ def told(report: Report) -> list[str]:
     if best != "aligned":
         said.append(f"The simple alternative {best!r} finds more of the pairs held out than what was saved.")
     if report.cut:
-        said.append(f"{report.cut:,} texts are longer than the context of their encoder; what is behind was not read.")
+        said.append(f"Texts longer than the context of their encoder: {report.cut:,}; what is behind was not read.")
     if report.lacking:
         said.append(f"{report.lacking:,} pairs lack a side and were left out.")
     return said

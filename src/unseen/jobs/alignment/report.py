@@ -70,7 +70,7 @@ class Report:
         if self.lacking:
             told += f"; {self.lacking:,} lack a side and are left out"
         if self.cut:
-            told += f"; {self.cut:,} texts are longer than the context of their encoder, and cut"
+            told += f"; texts longer than the context of their encoder, and cut: {self.cut:,}"
         if self.partners > 1.005:
             told += f"; {self.partners:.2f} partners for each left sample, of which every epoch draws one"
         return told
