@@ -75,7 +75,9 @@ def compare(
     teachers: Teachers = None,
     encoder: EncoderName = None,
     methods: Annotated[str, typer.Option(help="auto, all, or slugs with commas (slug:preset is one preset).")] = "auto",
-    protocol: Annotated[str, typer.Option(help="auto, closed, partial, open, open-partial, zsl, gzsl or base-to-new.")] = "auto",
+    protocol: Annotated[
+        str, typer.Option(help="auto, closed, partial, open, open-partial, zsl, gzsl or base-to-new.")
+    ] = "auto",
     labels: Labels = "exam",
     careful: Annotated[
         bool | None,

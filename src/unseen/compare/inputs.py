@@ -237,11 +237,11 @@ def prepare(
         model=model,
         teachers=teachers,
         notes=tuple(notes),
-        shared_by=(tower.name, precision, trust) if _reads_names(tower) else None,
+        shared_by=(tower.name, precision, trust) if tower is not None and _reads_names(tower) else None,
     )
 
 
-def _reads_names(tower: Encoder | None) -> bool:
+def _reads_names(tower: Encoder) -> bool:
     """Whether an encoder has a text tower that methods can prompt and read sentences by."""
     from unseen.encoders import TwoTowerEncoder
     from unseen.encoders.promptable import takes_prompts

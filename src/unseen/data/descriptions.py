@@ -357,7 +357,7 @@ def split(text: str) -> list[str]:
 
 def _said(value: Any) -> str:
     """A cell of a table as a text; a number that is none says nothing."""
-    return "" if value is None or value != value else str(value)  # noqa: PLR0124 - nan
+    return "" if value is None or value != value else str(value)
 
 
 def _sentences(name: Any, bag: Any) -> Iterable[Sentence]:

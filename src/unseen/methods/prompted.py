@@ -69,7 +69,9 @@ class PromptedMethod(NetworkMethod):
     def _task(self, source: Domain, classes: ClassSpace, encoder: Any) -> Task:
         """Few samples, and the learner as it begins."""
         if not isinstance(encoder, PromptableTowers):
-            expected = "PromptableTowers, such as unseen.encoders.promptable.shared_space(encoder) makes of a two-tower one"
+            expected = (
+                "PromptableTowers, such as unseen.encoders.promptable.shared_space(encoder) makes of a two-tower one"
+            )
             raise TypeError(f"encoder must be {expected}; got {type(encoder).__name__}")
         if source.kind == "features" and source.n_features != encoder.image.width:
             raise ValueError(
@@ -133,7 +135,7 @@ def predicting(learner: ContextLearner, named: Named) -> nn.Module:
         rest = named.prompts.rest
         made = conditional_classes(image, towers.text, len(rest), rest.shape[1], learner.n_context, learner.scale)
         made.text.load_state_dict(towers.text.state_dict())
-        made.meta.load_state_dict(learner.meta.state_dict())  # type: ignore[union-attr, operator]
+        made.meta.load_state_dict(learner.meta.state_dict())  # type: ignore[union-attr]
         made.context = learner.context.detach().clone()
         for key, value in vars(named.prompts).items():
             setattr(made, key, value.cpu().clone())

@@ -198,8 +198,8 @@ class GuidedLearner(ContextLearner):
 class RegulatedLearner(ContextLearner):
     """PromptSRC on the text side: agreement with hand-written texts, and a mean of contexts over training.
 
-    Hand-written texts are means over `TEMPLATES`. `remember` is called after each epoch with its share of training; what
-    `settle` leaves is the mean of contexts with Gaussian weights around `PEAK`.
+    Hand-written texts are means over `TEMPLATES`. `remember` is called after each epoch with its share of training;
+    what `settle` leaves is the mean of contexts with Gaussian weights around `PEAK`.
     """
 
     total: Tensor
@@ -243,7 +243,9 @@ LEARNERS: dict[str, type[ContextLearner]] = {
 }
 
 
-def make_learner(kind: Kind, towers: PromptableTowers, n_context: int = 4, words: str = "a photo of a") -> ContextLearner:
+def make_learner(
+    kind: Kind, towers: PromptableTowers, n_context: int = 4, words: str = "a photo of a"
+) -> ContextLearner:
     """A learner by the name that the literature has for it."""
     return LEARNERS[kind](towers, n_context, words)
 

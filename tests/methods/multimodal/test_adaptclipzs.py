@@ -157,7 +157,16 @@ def by_cosines(cosines: list[float], *counts: int, scale: float = 1.0, pool: Any
 def test_three_rules_give_three_answers_on_one_picture() -> None:
     """Worked by hand: the best single sentence, the best mean, and the nearest mean direction."""
     vectors = F.normalize(
-        torch.tensor([[0.95, 0.3122, 0], [-0.2, 0.9798, 0], [0.5, 0.866, 0], [0.5, 0.866, 0], [0.45, 0, 0.893], [0.45, 0, -0.893]]),
+        torch.tensor(
+            [
+                [0.95, 0.3122, 0],
+                [-0.2, 0.9798, 0],
+                [0.5, 0.866, 0],
+                [0.5, 0.866, 0],
+                [0.45, 0, 0.893],
+                [0.45, 0, -0.893],
+            ]
+        ),
         dim=1,
     )
     z, (rows, columns) = torch.tensor([[1.0, 0, 0]]), entries(2, 2, 2)
@@ -223,7 +232,9 @@ def test_groups_are_disjoint_and_the_reference_holds_no_attention() -> None:
     assert not set(main) & set(projections)
     assert sorted(projections) == ["text_projection", "visual.proj"]
     assert not any("proj" in name for name in main)
-    assert any("c_fc" in name for name in main) and any("ln_" in name for name in main) and "logit_scale" in main
+    assert any("c_fc" in name for name in main)
+    assert any("ln_" in name for name in main)
+    assert "logit_scale" in main
     assert [group["lr"] for group in groups] == [1e-7, 5e-7]
     whole = parameter_groups(named, "all", rates=(1e-7, 5e-7), weight_decay=1e-2)
     assert sum(len(group["params"]) for group in whole) == len(named)
@@ -263,12 +274,18 @@ def test_a_text_of_two_classes_is_one_column() -> None:
     bank = DescriptionBank({"a": ["it is red", "x"], "b": ["it is red"]})
     said = bank.sentences(("a", "b"), "{}", named=False)
     assert said.texts == ("it is red", "x")
-    assert said.rows.tolist() == [0, 0, 1] and said.columns.tolist() == [0, 1, 0]
+    assert said.rows.tolist() == [0, 0, 1]
+    assert said.columns.tolist() == [0, 1, 0]
 
 
 def test_cleaning_rules() -> None:
     bank = DescriptionBank(
-        {"owl": {"visual": ['1. "A bird with large eyes."', "The scientific name is Strix."], "location": ["A bird of woods."]}}
+        {
+            "owl": {
+                "visual": ['1. "A bird with large eyes."', "The scientific name is Strix."],
+                "location": ["A bird of woods."],
+            }
+        }
     )
     assert [s.text for s in bank.clean("two-words")["owl"]] == ["with large eyes", "name is Strix", "of woods"]
     assert [s.text for s in bank.clean("inaturalist")["owl"]] == ["bird with large eyes", "bird of woods"]
@@ -283,7 +300,9 @@ def test_cleaning_rules() -> None:
 
 
 def test_ranks_and_a_writer_make_sentences() -> None:
-    ranks = DescriptionBank.of_ranks({"robin": {"scientific name": "Erithacus rubecula", "family": "Muscicapidae", "order": "Passeriformes"}})
+    ranks = DescriptionBank.of_ranks(
+        {"robin": {"scientific name": "Erithacus rubecula", "family": "Muscicapidae", "order": "Passeriformes"}}
+    )
     assert ranks.clean("two-words").sentences(("robin",), "a photo of a {} bird").texts == (
         "a photo of a robin bird, with scientific name Erithacus rubecula",
         "a photo of a robin bird, with family name Muscicapidae",
@@ -298,10 +317,17 @@ def test_ranks_and_a_writer_make_sentences() -> None:
 
 def test_tables_are_read(tmp_path: Any) -> None:
     table = tmp_path / "said.csv"
-    table.write_text("name,sentence,source\nowl,It has large eyes. It is quiet.,visual\nowl,Woods,location\ncat,,visual\n")
+    table.write_text(
+        "name,sentence,source\nowl,It has large eyes. It is quiet.,visual\nowl,Woods,location\ncat,,visual\n"
+    )
     bank = DescriptionBank.read(table)
-    assert bank["owl"] == (Sentence("It has large eyes.", "visual"), Sentence("It is quiet.", "visual"), Sentence("Woods", "location"))
-    assert bank["cat"] == () and bank.lacking(("owl", "cat")) == ["cat"]
+    assert bank["owl"] == (
+        Sentence("It has large eyes.", "visual"),
+        Sentence("It is quiet.", "visual"),
+        Sentence("Woods", "location"),
+    )
+    assert bank["cat"] == ()
+    assert bank.lacking(("owl", "cat")) == ["cat"]
     (tmp_path / "said.json").write_text('{"owl": ["a", "b"]}')
     assert len(DescriptionBank.read(tmp_path / "said.json")["owl"]) == 2
     with pytest.raises(ValueError, match="no column 'text'"):
@@ -358,7 +384,9 @@ def test_layers_beside_frozen_towers_change_nothing_before_they_learn() -> None:
 
     text = small_towers().text
     towers = PromptableTowers(row_reader((), 4), text, 20.0, _numbered)
-    source = Domain(x=F.normalize(torch.randn(24, 4, generator=torch.Generator().manual_seed(0))).numpy(), y=np.arange(24) % 2)
+    source = Domain(
+        x=F.normalize(torch.randn(24, 4, generator=torch.Generator().manual_seed(0))).numpy(), y=np.arange(24) % 2
+    )
     classes = ClassSpace(names=("a", "b", "c"), seen=[0, 1])
     with pytest.raises(ValueError, match="encoder"):
         AdaptCLIPZS().fit(source=source, classes=classes, encoder=towers)
@@ -392,7 +420,7 @@ def test_bad_input_is_named(caplog: Any) -> None:
 
 
 def test_few_shots_and_orders_take_what_they_say() -> None:
-    source, classes = pictures(n=40)
+    source, _classes = pictures(n=40)
     few = AdaptCLIPZS(shots=3)._few(source)
     assert np.bincount(few.labels).tolist() == [3, 3, 3, 3]
     for order in ("balanced", "classes", "shuffled"):

@@ -48,9 +48,9 @@ class AdaptCLIPZS(Method):
 
         L = mean_i -(1 / |P(i)|) sum_{j in P(i)} log softmax_j(S_i)  +  the same of S^T,
 
-    where P(i) are all of the class of i. A class is then predicted by all of its sentences: a softmax over the sentences
-    of all candidates together (at s, without T), and the mean of the probabilities of each class's. Any class with a
-    name can be asked about; sentences make it better, retraining is not needed.
+    where P(i) are all of the class of i. A class is then predicted by all of its sentences: a softmax over those of all
+    candidates together (at s, without T), and the mean of the probabilities of each class's. Any class with a name can
+    be asked about; sentences make it better, retraining is not needed.
 
     Parameters
     ----------
@@ -136,6 +136,7 @@ class AdaptCLIPZS(Method):
                 "weight_decay": 1e-2,
                 "epochs": 15,
                 "batch_size": 256,
+                "order": "shuffled",
             },
             "natural": {
                 "train_scope": "reference",
@@ -146,6 +147,7 @@ class AdaptCLIPZS(Method):
                 "weight_decay": 1e-1,
                 "epochs": 15,
                 "batch_size": 128,
+                "order": "shuffled",
                 "cleaning": "inaturalist",
             },
         },
@@ -168,8 +170,8 @@ class AdaptCLIPZS(Method):
         notes=(
             "The defaults are for small layers beside frozen towers, which have no weights of the name 'proj'; `paper` "
             "and `natural` are the published ones for whole towers, whose rates of 1e-7 would not move such layers.",
-            "The released loader does not shuffle, so that batches hold few classes; here samples are shuffled "
-            "(`order`).",
+            "The released loader does not shuffle, so that batches hold few classes; here they hold four samples of "
+            "each of their classes, and in the published presets samples are shuffled (`order`).",
             "The released code's filter by the letters 'proj' also rests attention and half of each perceptron; the "
             "paper speaks of fine-tuning (`train_scope`).",
             "Sentences that two classes share are one column of the softmax, and count for both.",
@@ -188,15 +190,15 @@ class AdaptCLIPZS(Method):
     generalized: bool = False
     handicap: NonNegative = 0.0
     hidden: Count = 256
-    tau: Positive = 1.0
-    learning_rate: Positive = 1e-3
-    projection_rate: Positive = 1e-3
+    tau: Positive = 2.0
+    learning_rate: Positive = 2e-3
+    projection_rate: Positive = 2e-3
     temperature_rate: Positive = 1e-2
     weight_decay: NonNegative = 1e-2
     shots: Natural = 0
-    order: Literal["shuffled", "balanced", "classes"] = "shuffled"
+    order: Literal["shuffled", "balanced", "classes"] = "balanced"
     each: Count = 4
-    epochs: Natural = 15
+    epochs: Natural = 30
     batch_size: Count = 128
 
     network_: nn.Module = dataclasses.field(init=False)
@@ -242,7 +244,9 @@ class AdaptCLIPZS(Method):
         if isinstance(bank, Mapping):
             bank = DescriptionBank(bank)
         if not isinstance(bank, DescriptionBank):
-            raise TypeError(f"prompts must be a DescriptionBank, or a mapping from names to sentences; got {prompts!r:.60}")
+            raise TypeError(
+                f"prompts must be a DescriptionBank, or a mapping from names to sentences; got {prompts!r:.60}"
+            )
         bank = DescriptionBank({name: bank[name] for name in classes.names}).clean(self.cleaning)
         if self.sources == "names":
             return DescriptionBank(dict.fromkeys(classes.names, ()))
@@ -261,9 +265,9 @@ class AdaptCLIPZS(Method):
                                  "shared_space makes it; got towers that are read layer by layer")  # fmt: skip
             if source.kind != "features" or source.n_features != width:
                 raise ValueError(f"source must hold features of the encoder's space, of width {width}; got {source!r}")
-            sides = [side_head(None, width, width, self.hidden) for _ in range(2)]
-            made = dual_encoder(*sides, encoder.reader.to_json(), float(encoder.logit_scale.exp()))
-            made.reader = encoder.reader  # type: ignore[assignment]
+            image, text = (side_head(None, width, width, self.hidden) for _ in range(2))
+            made: Any = dual_encoder(image, text, encoder.reader.to_json(), float(encoder.logit_scale.exp()))
+            made.reader = encoder.reader
             return made.eval()
         if not isinstance(encoder, TokenizingTowers):
             expected = "two towers with encode_image, encode_text, logit_scale and tokenize, or PromptableTowers"
@@ -363,7 +367,9 @@ class AdaptCLIPZS(Method):
         asked = classes or self.classes_
         said = self._asked(asked, prompts).sentences(asked.names, self.template, named=self.named)
         vectors = in_parts(network.encode_text, network.tokenize(said.texts))
-        return pooled(z, vectors, torch.as_tensor(said.rows), torch.as_tensor(said.columns), len(asked), scale, self.pool)
+        return pooled(
+            z, vectors, torch.as_tensor(said.rows), torch.as_tensor(said.columns), len(asked), scale, self.pool
+        )
 
     def _asked(self, classes: ClassSpace, prompts: Any) -> DescriptionBank:
         if prompts is not None or self.sources == "names":
@@ -387,9 +393,7 @@ class AdaptCLIPZS(Method):
         handicap = torch.where(self.seen_, -self.handicap if self.generalized else 0.0, 0.0)
         return torch.where(self._allowed(), handicap, NEVER)
 
-    def predict_proba(
-        self, x: Tensor, classes: ClassSpace | None = None, prompts: Any = None
-    ) -> Float[Tensor, "n k"]:
+    def predict_proba(self, x: Tensor, classes: ClassSpace | None = None, prompts: Any = None) -> Float[Tensor, "n k"]:
         """Probabilities of the classes asked about, (n, k)."""
         return torch.softmax(self.decision_function(x, classes, prompts), dim=1)
 
@@ -436,7 +440,7 @@ class Bags(nn.Module):
 
 def _read(network: Any, encoder: Any, said: Sentences) -> Tensor:
     """All sentences as the text tower reads them; those that are cut are told."""
-    reader = getattr(network, "reader", None)
+    reader: Any = getattr(network, "reader", None)
     cut = reader.cuts(said.texts) if hasattr(reader, "cuts") else []
     if any(cut):
         first = said.texts[cut.index(True)]
@@ -455,4 +459,6 @@ def encoded(towers: PromptableTowers, texts: Sequence[str], at_once: int = 256) 
 
 def _views(x: Tensor, generator: torch.Generator) -> Tensor:
     """Random resized crops, flips, and colours jittered by .4."""
-    return jitter(random_flip(random_resized_crop(x, generator, scale=(0.08, 1.0)), generator), generator, strength=0.4, grey=0.0)
+    return jitter(
+        random_flip(random_resized_crop(x, generator, scale=(0.08, 1.0)), generator), generator, strength=0.4, grey=0.0
+    )

@@ -13,7 +13,7 @@ Noise = Literal["one-sided", "symmetric"]
 
 
 class ClassStats(NamedTuple):
-    """Mean and deviation of the unit image features of each class, (C, d); the mean of unit vectors is no unit vector."""
+    """Mean and deviation of the unit image features of each class, (C, d); a mean of unit vectors is no unit vector."""
 
     mean: Tensor
     deviation: Tensor
@@ -40,7 +40,9 @@ class ClassStats(NamedTuple):
 def class_knn(means: Float[Tensor, "c d"], k: int) -> Int[Tensor, "c k"]:
     """The k other classes whose mean image features have the largest products with those of each."""
     products = means @ means.T
-    return products.masked_fill(torch.eye(len(means), dtype=torch.bool, device=means.device), -torch.inf).topk(k).indices
+    return (
+        products.masked_fill(torch.eye(len(means), dtype=torch.bool, device=means.device), -torch.inf).topk(k).indices
+    )
 
 
 class FeatureGenerator(nn.Module):

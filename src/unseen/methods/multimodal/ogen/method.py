@@ -83,8 +83,8 @@ class OGEN(PromptedMethod):
 
     References
     ----------
-    [1] Zang, Goh, Susskind, Huang, "Overcoming the Pitfalls of Vision-Language Model Finetuning for OOD Generalization",
-        ICLR 2024.
+    [1] Zang, Goh, Susskind, Huang, "Overcoming the Pitfalls of Vision-Language Model Finetuning for OOD
+        Generalization", ICLR 2024.
     """
 
     card = Card(

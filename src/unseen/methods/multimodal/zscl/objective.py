@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from unseen.data.samplers import Pair
 from unseen.methods.multimodal.zscl.losses import among_pictures, distill
-from unseen.nn.dual_encoder import in_parts, trimmed
 from unseen.nn.train import Run
 from unseen.nn.weight_space import Anchor
 
