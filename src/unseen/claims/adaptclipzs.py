@@ -241,8 +241,9 @@ LEDGER = (
         "Nothing here says where things are found; `DescriptionBank` takes such sentences (source `location`), and the "
         "row on the kind of thing stands in its place."),
     paper_scale("4 to 5 points on average on novel birds and flowers, from iNaturalist; a benchmark of 14 data sets.",
-        "Neither the data nor CLIP's weights are at hand. With both: `AdaptCLIPZS(**card.presets['natural'])`, fitted "
-        "with `encoder=whole_towers(get('open_clip:ViT-B-16/FILE'))` and `prompts=DescriptionBank.read(FILE)`; not run."),
+        "Neither the data nor CLIP's weights are at hand. With both: `AdaptCLIPZS(**card.presets['natural'])`, "
+        "fitted with `encoder=whole_towers(get('open_clip:ViT-B-16/FILE'))`, `prompts=DescriptionBank.read(FILE)`; not "
+        "run."),
 )
 claim = Claim(
     slug="adaptclipzs",

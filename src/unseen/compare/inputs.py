@@ -252,8 +252,8 @@ def _reads_names(tower: Encoder) -> bool:
 @functools.cache
 def towers_of(name: str, precision: str, trust: bool) -> Any:
     """The two towers of an encoder, for features of its space; once in each process."""
-    from unseen.encoders.promptable import shared_space
     from unseen.encoders.registry import get
+    from unseen.encoders.trainable import shared_space
 
     return shared_space(get(name, precision=precision, trust=trust))  # type: ignore[arg-type]
 

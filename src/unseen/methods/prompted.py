@@ -70,7 +70,7 @@ class PromptedMethod(NetworkMethod):
         """Few samples, and the learner as it begins."""
         if not isinstance(encoder, PromptableTowers):
             expected = (
-                "PromptableTowers, such as unseen.encoders.promptable.shared_space(encoder) makes of a two-tower one"
+                "PromptableTowers, such as unseen.encoders.trainable.shared_space(encoder) makes of a two-tower one"
             )
             raise TypeError(f"encoder must be {expected}; got {type(encoder).__name__}")
         if source.kind == "features" and source.n_features != encoder.image.width:

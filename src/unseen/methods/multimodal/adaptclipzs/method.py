@@ -216,7 +216,7 @@ class AdaptCLIPZS(Method):
             All classes to predict, seen and unseen; what they describe are the sentences where `prompts` are absent.
         encoder : DualEncoder or PromptableTowers
             Towers that train whole (a copy; `unseen.encoders.trainable`), or frozen ones whose space `source` lies in,
-            beside which small layers train (`unseen.encoders.promptable.shared_space`).
+            beside which small layers train (`unseen.encoders.trainable.shared_space`).
         prompts : DescriptionBank or mapping, optional
             The bags, by class name.
         """
@@ -261,7 +261,7 @@ class AdaptCLIPZS(Method):
         if isinstance(encoder, PromptableTowers):
             width = encoder.image.dim
             if encoder.image.width != width or encoder.reader is None:
-                raise ValueError("encoder must read features of its own shared space, as unseen.encoders.promptable."
+                raise ValueError("encoder must read features of its own shared space, as unseen.encoders.trainable."
                                  "shared_space makes it; got towers that are read layer by layer")  # fmt: skip
             if source.kind != "features" or source.n_features != width:
                 raise ValueError(f"source must hold features of the encoder's space, of width {width}; got {source!r}")

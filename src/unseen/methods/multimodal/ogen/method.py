@@ -111,7 +111,7 @@ class OGEN(PromptedMethod):
         parts=(
             "unseen.nn.prompt_learners",
             "unseen.methods.baselines.coop.CoOp",
-            "unseen.encoders.promptable.shared_space",
+            "unseen.encoders.trainable.shared_space",
             "unseen.evaluation.metrics.zero_shot.base_to_new_scores",
         ),
         left_out=(
