@@ -244,11 +244,11 @@ def prepare(
         model=model,
         teachers=teachers,
         notes=tuple(notes),
-        shared_by=(tower.name, precision, trust) if _reads_names(tower) else None,
+        shared_by=(tower.name, precision, trust) if tower is not None and _reads_names(tower) else None,
     )
 
 
-def _reads_names(tower: Encoder | None) -> bool:
+def _reads_names(tower: Encoder) -> bool:
     """Whether an encoder has a text tower that methods can prompt and read sentences by."""
     from unseen.encoders import TwoTowerEncoder
     from unseen.encoders.promptable import takes_prompts
@@ -259,8 +259,8 @@ def _reads_names(tower: Encoder | None) -> bool:
 @functools.cache
 def towers_of(name: str, precision: str, trust: bool) -> Any:
     """The two towers of an encoder, for features of its space; once in each process."""
-    from unseen.encoders.promptable import shared_space
     from unseen.encoders.registry import get
+    from unseen.encoders.trainable import shared_space
 
     return shared_space(get(name, precision=precision, trust=trust))  # type: ignore[arg-type]
 

@@ -292,7 +292,7 @@ class NamedTowers(Need):
 
 @dataclasses.dataclass(frozen=True)
 class PromptedTowers(NamedTowers):
-    """An `encoder` of two frozen towers whose texts take prompts of vectors (`unseen.nn.prompting.PromptableTowers`)."""
+    """An `encoder` of two frozen towers whose texts take prompts of vectors (`nn.prompting.PromptableTowers`)."""
 
     def example(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Return two small towers, and a list of words."""
