@@ -30,7 +30,7 @@ class ComposedTowers(Need):
         return "composes pictures with texts by a two-tower model: `unseen find`, or in Python with a DualEncoder"
 
     def example(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """Return small towers of pictures or features, with captions that share subjects, and how concrete their words are."""
+        """Return small towers of pictures or features, captions that share subjects, and how concrete words are."""
         from unseen.nn.small_towers import small_dual_encoder
 
         if "model" not in inputs:
