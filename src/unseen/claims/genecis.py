@@ -112,7 +112,7 @@ def named(net: Any, x: torch.Tensor, said: Sequence[str], subjects: Sequence[str
 
 @torch.no_grad()
 def added(method: GeneCIS, x: torch.Tensor, said: Sequence[str], share: float) -> torch.Tensor:
-    """Unit vectors of the sum of unit vectors, `share` of the text; the paper adds them at the length that they have."""
+    """Unit vectors of the sum of unit vectors, `share` of the text; the paper adds them at their length."""
     image, text = (method.embed_query(x, said, mode) for mode in ("image", "text"))  # type: ignore[arg-type]
     return F.normalize(share * text + (1 - share) * image, dim=1)
 
