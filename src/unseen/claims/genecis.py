@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from unseen.claims import worlds
@@ -47,9 +48,9 @@ def composed(case: str, seed: int) -> Result:
     """Recall@1 on templates, of each kind and their mean, for every way to ask."""
     own, net = scenes(case, "learnt"), towers(case)
     pairs = own.pairs()
-    method = GeneCIS(**BUDGET, random_state=seed).fit(pairs=pairs, model=net)
+    method = GeneCIS(**{**BUDGET, "random_state": seed}).fit(pairs=pairs, model=net)
     way, share = tuned(method, own.features, own.captions)
-    beside = GeneCIS(**BUDGET, text_distractors=True, random_state=seed).fit(pairs=pairs, model=net)
+    beside = GeneCIS(**{**BUDGET, "text_distractors": True, "random_state": seed}).fit(pairs=pairs, model=net)
     table: Result = {}
     for arm, asking in {
         "combiner": (method, "combiner", None),
@@ -78,7 +79,7 @@ def captioned(case: str, seed: int) -> Result:
     )  # fmt: skip
     table: Result = {}
     for arm, given in {"filtered": {"auxiliary": ratings}, "unfiltered": {}}.items():
-        method = GeneCIS(**BUDGET, random_state=seed).fit(pairs=pairs, model=net, **given)
+        method = GeneCIS(**{**BUDGET, "random_state": seed}).fit(pairs=pairs, model=net, **given)
         table[arm] = graded(case, seed, method, "combiner", None)
     return table
 
@@ -113,7 +114,7 @@ def named(net: Any, x: torch.Tensor, said: Sequence[str], subjects: Sequence[str
 @torch.no_grad()
 def added(method: GeneCIS, x: torch.Tensor, said: Sequence[str], share: float) -> torch.Tensor:
     """Unit vectors of the sum of unit vectors, `share` of the text; the paper adds them at their length."""
-    image, text = (method.embed_query(x, said, mode) for mode in ("image", "text"))  # type: ignore[arg-type]
+    image, text = (method.embed_query(x, said, mode) for mode in ("image", "text"))
     return F.normalize(share * text + (1 - share) * image, dim=1)
 
 
