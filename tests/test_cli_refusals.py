@@ -37,6 +37,7 @@ AT_ONCE = [
     (["compare", *BOTH, "--out", "file.txt"], "--out must be a folder"),
     (["compare", *BOTH, "--model", "other"], "other is not a saved model"),
     (["compare", *BOTH, "--teachers", "nowhere"], "--teachers: path 'nowhere'"),
+    (["compare", "--target", "flat", "--classes", "nowhere.csv"], "--classes: path 'nowhere.csv' does not exist"),
     (["compare", "--target", "photos", "--ontology", "nowhere.ttl"], "--ontology: path 'nowhere.ttl'"),
     (["adapt", "--method", "gcl", "--source", "photos", "--out", "m"], "did you mean 'glc'"),
     (["adapt", "--method", "glc", "--source", "nowhere", "--out", "m"], "--source: path 'nowhere'"),
