@@ -71,7 +71,7 @@ BEFORE_ENCODING = [
     (["compare", "--source", "photos", "--target", "texts.csv"], "source holds pictures, target holds texts"),
     (["compare", *BOTH, "--methods", "glc:nothing"], "glc has the presets"),
     (["compare", *BOTH, "--methods", "linear-probe"], "it needs support"),
-    (["compare", "--target", "flat", "--classes", "cup"], "--classes must hold at least two names; got 'cup' alone"),
+    (["compare", "--target", "flat", "--classes", "cup"], "names with commas between them; got 'cup' alone"),
     (["compare", "--target", "flat", "--classes", "a,b", "--encoder", "efficientnet-lite0"], "names into one space"),
     (["compare", *BOTH, "--classes", "one.csv"], "lacks 2 classes"),
     (["adapt", "--method", "glc", *BOTH, "--set", "rho=7", "--out", "m"], "rho must"),
@@ -132,7 +132,7 @@ def test_what_is_plainly_wrong_is_told_before_anything_heavy_is_imported(here: P
         assert heavy == [], (one, heavy)
 
 
-@pytest.mark.parametrize(("one", "expected"), BEFORE_ENCODING, ids=lambda part: " ".join(part)[:70])
+@pytest.mark.parametrize(("one", "expected"), BEFORE_ENCODING, ids=[" ".join(one) for one, _ in BEFORE_ENCODING])
 def test_what_the_data_tell_is_told_before_anything_is_encoded(
     here: Path, monkeypatch: pytest.MonkeyPatch, one: list[str], expected: str
 ) -> None:

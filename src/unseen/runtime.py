@@ -283,7 +283,7 @@ class _AtWork:
     label: str
     of: int
     done: int = 0
-    told: int = -1
+    told: int = 0
     began: float = dataclasses.field(default_factory=time.monotonic)
 
 
