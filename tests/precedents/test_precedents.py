@@ -100,7 +100,7 @@ def test_a_folder_without_runs_is_named(tmp_path):
 
 def test_recommend_ranks_by_what_was_gained_and_names_why_others_do_not_fit():
     known = [made(name, scores=(0.5, score)) for name, score in (("a", 0.7), ("b", 0.6))]
-    rows = unseen.recommend(Given({"source": True, "target": True}, kind="image"), known=known, k=2)
+    rows = unseen.recommend(Given({"source": True, "target": True}), kind="image", known=known, k=2)
     assert rows[0].slug == "coral"
     assert rows[0].gain == pytest.approx((0.15, 0.1, 2))
     assert "+15 points over doing nothing on the mean of the 2 recorded runs most like yours (worst +10)" in rows[0].why
@@ -112,22 +112,22 @@ def test_recommend_ranks_by_what_was_gained_and_names_why_others_do_not_fit():
 
 
 def test_the_consensus_stands_first_where_it_gained_and_not_where_it_lost():
-    given = Given({"source": True, "target": True}, kind="image")
+    given = Given({"source": True, "target": True})
     for gained, first in ((0.6, "consensus"), (0.4, "coral")):
         scores = {"source-only": 0.5, "coral": 0.7, "consensus": gained}
-        rows = unseen.recommend(given, known=[dataclasses.replace(made(), scores=scores)])
+        rows = unseen.recommend(given, kind="image", known=[dataclasses.replace(made(), scores=scores)])
         assert rows[0].slug == first
     assert "consensus" not in [row.slug for row in unseen.recommend(Given({"source": True}), known=[made()])]
 
 
 def test_runs_that_are_hardly_alike_are_said_to_be():
-    rows = unseen.recommend(Given({"source": True, "target": True}, kind="text"), known=[made()])
+    rows = unseen.recommend(Given({"source": True, "target": True}), kind="text", known=[made()])
     assert "hardly like it" in rows[0].why
 
 
 def test_all_runs_that_are_as_near_count_where_sizes_are_not_known():
     known = [made(str(i)) for i in range(7)]
-    assert len(near_runs(Given({"source": True, "target": True}, kind="image"), known=known, k=3)) == 7
+    assert len(near_runs(Given({"source": True, "target": True}), kind="image", known=known, k=3)) == 7
 
 
 def test_gains_of_names_alone_are_those_of_the_documentation():
