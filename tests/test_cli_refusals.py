@@ -75,6 +75,7 @@ BEFORE_ENCODING = [
     (["compare", "--target", "flat", "--classes", "a,b", "--encoder", "efficientnet-lite0"], "names into one space"),
     (["compare", *BOTH, "--classes", "one.csv"], "lacks 2 classes"),
     (["adapt", "--method", "glc", *BOTH, "--set", "rho=7", "--out", "m"], "rho must"),
+    (["adapt", "--method", "glc", *BOTH, "--set", "rhoo=.7", "--out", "m"], "glc has no 'rhoo'; did you mean 'rho'?"),
     (["adapt", "--method", "linear-probe", *BOTH, "--out", "m"], "it needs support"),
     (["adapt", *BOTH, "--out", "m"], "name a --method to fit"),
     (["label", "photos"], "all 6 of photos have one (class folders are labels)"),

@@ -284,7 +284,7 @@ class _AtWork:
     of: int
     done: int = 0
     told: int = 0
-    began: float = dataclasses.field(default_factory=time.monotonic)
+    began: float = dataclasses.field(default_factory=lambda: time.monotonic())
 
 
 _at_work: list[_AtWork] = []
