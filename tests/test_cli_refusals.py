@@ -37,6 +37,7 @@ AT_ONCE = [
     (["compare", *BOTH, "--out", "file.txt"], "--out must be a folder"),
     (["compare", *BOTH, "--model", "other"], "other is not a saved model"),
     (["compare", *BOTH, "--teachers", "nowhere"], "--teachers: path 'nowhere'"),
+    (["compare", "--target", "flat", "--classes", "nowhere.csv"], "--classes: path 'nowhere.csv' does not exist"),
     (["compare", "--target", "photos", "--ontology", "nowhere.ttl"], "--ontology: path 'nowhere.ttl'"),
     (["adapt", "--method", "gcl", "--source", "photos", "--out", "m"], "did you mean 'glc'"),
     (["adapt", "--method", "glc", "--source", "nowhere", "--out", "m"], "--source: path 'nowhere'"),
@@ -70,10 +71,11 @@ BEFORE_ENCODING = [
     (["compare", "--source", "photos", "--target", "texts.csv"], "source holds pictures, target holds texts"),
     (["compare", *BOTH, "--methods", "glc:nothing"], "glc has the presets"),
     (["compare", *BOTH, "--methods", "linear-probe"], "it needs support"),
-    (["compare", "--target", "flat", "--classes", "cup"], "--classes must hold at least two names; got 'cup' alone"),
+    (["compare", "--target", "flat", "--classes", "cup"], "names with commas between them; got 'cup' alone"),
     (["compare", "--target", "flat", "--classes", "a,b", "--encoder", "efficientnet-lite0"], "names into one space"),
     (["compare", *BOTH, "--classes", "one.csv"], "lacks 2 classes"),
     (["adapt", "--method", "glc", *BOTH, "--set", "rho=7", "--out", "m"], "rho must"),
+    (["adapt", "--method", "glc", *BOTH, "--set", "rhoo=.7", "--out", "m"], "glc has no 'rhoo'; did you mean 'rho'?"),
     (["adapt", "--method", "linear-probe", *BOTH, "--out", "m"], "it needs support"),
     (["adapt", *BOTH, "--out", "m"], "name a --method to fit"),
     (["label", "photos"], "all 6 of photos have one (class folders are labels)"),
@@ -131,7 +133,7 @@ def test_what_is_plainly_wrong_is_told_before_anything_heavy_is_imported(here: P
         assert heavy == [], (one, heavy)
 
 
-@pytest.mark.parametrize(("one", "expected"), BEFORE_ENCODING, ids=lambda part: " ".join(part)[:70])
+@pytest.mark.parametrize(("one", "expected"), BEFORE_ENCODING, ids=[" ".join(one) for one, _ in BEFORE_ENCODING])
 def test_what_the_data_tell_is_told_before_anything_is_encoded(
     here: Path, monkeypatch: pytest.MonkeyPatch, one: list[str], expected: str
 ) -> None:

@@ -64,6 +64,8 @@ def check_asked(
     check_encoder(encoder)
     for name, value in data.items():
         check_path(name, value)
+    if isinstance(classes, (str, os.PathLike)) and "," not in os.fspath(classes) and Path(classes).suffix:
+        check_path("classes", classes)
     if classes is None and labels == "exam" and data.get("source") is None and data.get("support") is None:
         raise ValueError(NOTHING_TO_LEARN)
     if out is not None:

@@ -12,6 +12,7 @@ from unseen.compare.asked import NOTHING_TO_LEARN
 from unseen.data.classes import ClassSpace, realign
 from unseen.data.domain import UNLABELED, Domain
 from unseen.encoders.defaults import SHARED_ENCODER, knows_names
+from unseen.report.words import KINDS
 
 if TYPE_CHECKING:
     from unseen.encoders import Encoder
@@ -36,15 +37,16 @@ def check_names(read: Mapping[str, Domain], classes: ClassSpace | None, encoder:
     if len(classes) < 2:
         raise ValueError(f"classes must hold at least two names; got {classes.names[0]!r} alone")
     kind = read["target"].kind
+    called = KINDS.get(kind, (kind, kind))[1]
     if encoder is not None and not knows_names(encoder, kind):
         raise ValueError(
-            f"encoder {encoder!r} does not put {kind} and names into one space, which it must where no sample has a "
+            f"encoder {encoder!r} does not put {called} and names into one space, as is needed where no sample has a "
             f"label: {SHARED_ENCODER.get(kind, 'lite-clip')!r} does and comes along, open_clip:ARCHITECTURE/WEIGHTS "
             "(pictures) or sentence-transformers:NAME (texts) are stronger"
         )
     if encoder is None and kind not in SHARED_ENCODER and not (kind == "features" and classes.embeddings is not None):
         raise ValueError(
-            f"classes: names are compared with pictures and texts, and the target holds {kind}: give a source or a "
+            f"classes: names are compared with pictures and texts, and the target holds {called}: give a source or a "
             "support, or classes with embeddings in the space of the features (ClassSpace(embeddings=...))"
         )
 
