@@ -204,7 +204,7 @@ def test_labels_without_names_are_places_in_the_list_of_classes():
 @pytest.mark.parametrize(
     ("classes", "told"),
     [
-        (None, "source or support must be given, or classes"),
+        (None, "source or support must be given, or `classes`"),
         ([], "classes must hold names"),
         ("", "classes must hold names"),
         (["cat"], "at least two names; got 'cat'"),

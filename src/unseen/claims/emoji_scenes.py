@@ -30,7 +30,7 @@ COLOURS = {
 }  # fmt: skip
 GROUPS = ("animals & nature", "food & drink", "objects", "activities", "travel & places")
 THINGS, BESIDE = 24, 8
-LEARNT, ASKED = 2400, 900
+LEARNT, ASKED = 1600, 700
 EPOCHS, BATCH, DIM = 15, 128, 128
 IDEAS = ("love", "hope", "truth", "luck", "idea", "style", "mood", "dream")
 """What no picture shows."""
@@ -62,7 +62,7 @@ def things(case: str) -> tuple[tuple[str, ...], tuple[str, ...], tuple[Any, ...]
     names = style.columns["name"].tolist()
     kept = [i for i, name in enumerate(names) if name.isalpha() and name.islower() and groups[i] in GROUPS]
     kept = sorted(kept, key=lambda i: hashed(f"scene {names[i]}"))[: THINGS + BESIDE]
-    pictures = tuple(style.x[i].convert("RGBA") for i in kept)
+    pictures = tuple(_cut(style.x[i]) for i in kept)
     own = [names[i] for i in kept]
     return tuple(own[:THINGS]), tuple(own[THINGS:]), pictures
 
@@ -98,7 +98,7 @@ def drawn_scene(main: Any, other: Any, colour: tuple[int, int, int], seed: int) 
     rng = np.random.default_rng(seed)
     shade = tuple(int(np.clip(value + rng.integers(-15, 16), 0, 255)) for value in colour)
     scene = Image.new("RGBA", (SIDE, SIDE), (*shade, 255))
-    large, small = (_cut(picture).resize((side, side)) for picture, side in ((main, LARGE), (other, SMALL)))
+    large, small = (picture.resize((side, side)) for picture, side in ((main, LARGE), (other, SMALL)))
     right = bool(rng.integers(2))
     scene.alpha_composite(large, ((SIDE - LARGE) * (not right), int(rng.integers(0, 9))))
     scene.alpha_composite(small, ((SIDE - SMALL) * right, SIDE - SMALL))

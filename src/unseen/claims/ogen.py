@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from unseen.catalogue import make
 from unseen.claims import small_clip, worlds
 from unseen.claims.base import Claim, Experiment, Result
 from unseen.claims.conditions import better, not_worse
@@ -20,7 +21,6 @@ from unseen.data.domain import Domain
 from unseen.evaluation.metrics.zero_shot import base_to_new_scores
 from unseen.methods.baselines.coop import CoOp
 from unseen.methods.multimodal.ogen import OGEN
-from unseen.methods.prompted import PromptedMethod
 from unseen.nn.layer_statistics import row_reader, unpack
 from unseen.nn.logistic import fit_logistic
 from unseen.nn.prompting import PromptableTowers
@@ -55,7 +55,7 @@ def base_to_new(case: str, seed: int) -> Result:
     """
     own = known(case.split()[1], seed)
     stop = stopped_early(own, seed)
-    arms: dict[str, PromptedMethod] = {
+    arms: dict[str, Any] = {
         "zero-shot": CoOp(epochs=0),
         "coop short": CoOp(epochs=SHORT, learning_rate=RATE),
         "coop": CoOp(epochs=LONG, learning_rate=RATE),
@@ -78,7 +78,7 @@ def base_to_new(case: str, seed: int) -> Result:
     return table
 
 
-def figures(method: PromptedMethod, own: Known) -> dict[str, float]:
+def figures(method: Any, own: Known) -> dict[str, float]:
     """Base, new and their harmonic mean."""
     scores = method.decision_function(own.exam).numpy()
     return base_to_new_scores(own.exam.labels, scores, own.classes.seen)
@@ -102,7 +102,7 @@ def stopped_early(own: Known, seed: int) -> int:
     pretended = Known(pool.take(known_ & half), pool.take(~(known_ & half)), space)
     best = []
     for epochs in STOPS:
-        method = CoOp(epochs=epochs, learning_rate=RATE, generalized=True, shots=0, random_state=seed)
+        method = make("coop", seed=seed, epochs=epochs, learning_rate=RATE, generalized=True, shots=0)
         method.fit(source=pretended.source, classes=space, encoder=towers())
         best.append(figures(method, pretended)["h"])
     return STOPS[int(np.argmax(best))]
@@ -166,8 +166,8 @@ CASES: Mapping[str, tuple[str, ...]] = {
 # fmt: off
 LEDGER = (
     effect("base_to_new", better("coop short", "coop", "new"),
-        "After long enough training without regularization, prompts over-fit known classes: new ones get worse from 20 to "
-        "200 epochs."),
+        "After long enough training without regularization, prompts over-fit known classes: new ones get worse from "
+        "20 to 200 epochs."),
     effect("base_to_new", better("zero-shot", "coop", "new"),
         "Unknown classes are worse after long prompt tuning than before any."),
     promised("base_to_new", better("ogen", "coop", "new"),
@@ -204,8 +204,8 @@ LEDGER = (
         "It says what the paper sets out from; how far new classes fall is what the rows above measure."),
     paper_scale("Convincing gains on 11 data sets base to new, across data sets and across domains.",
         "Neither the data nor CLIP's weights are at hand. With both: `OGEN(epochs=200).fit(source=..., classes=..., "
-        "encoder=shared_space(get('open_clip:ViT-B-16/FILE')))` on features of each folder; names of other data sets go "
-        "into `corpus`; not run."),
+        "encoder=shared_space(get('open_clip:ViT-B-16/FILE')))` on features of each folder; names of other data sets "
+        "go into `corpus`; not run."),
 )
 claim = Claim(
     slug="ogen",

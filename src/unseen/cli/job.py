@@ -130,7 +130,7 @@ def compare(
         data=dict(
             source=source, target=target, support=support, ontology=ontology, model=model, teachers=teachers
         ),
-        methods=methods, protocol=protocol, labels=labels, encoder=encoder, budget=budget, on_error=on_error,
+        classes=classes, methods=methods, protocol=protocol, labels=labels, encoder=encoder, budget=budget, on_error=on_error,
         precision=precision, out=out,
     )  # fmt: skip
     from unseen.scale import Engine

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from unseen.compare.asked import NOTHING_TO_LEARN
 from unseen.data.classes import ClassSpace, realign
 from unseen.data.domain import UNLABELED, Domain
 from unseen.encoders.defaults import SHARED_ENCODER, knows_names
 
 if TYPE_CHECKING:
     from unseen.encoders import Encoder
-
-NO_LABELS = "there is no labelled sample (source or support), and no names of classes either"
 
 
 def check_names(read: Mapping[str, Domain], classes: ClassSpace | None, encoder: str | None) -> None:
@@ -31,11 +30,7 @@ def check_names(read: Mapping[str, Domain], classes: ClassSpace | None, encoder:
         The name of the encoder, if one was named.
     """
     if classes is None:
-        raise ValueError(
-            f"source or support must be given, or classes: {NO_LABELS}. Give labelled samples, or the names of the "
-            "classes (classes='cat,dog,horse' or a file of names); labels='support' or 'split:0.5' learns from labels "
-            "in the target"
-        )
+        raise ValueError(NOTHING_TO_LEARN)
     if "target" not in read:
         raise ValueError("target must be given: without it there is no sample that the names could be compared with")
     if len(classes) < 2:

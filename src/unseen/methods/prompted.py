@@ -70,7 +70,7 @@ class PromptedMethod(NetworkMethod):
         """Few samples, and the learner as it begins."""
         if not isinstance(encoder, PromptableTowers):
             expected = (
-                "PromptableTowers, such as unseen.encoders.promptable.shared_space(encoder) makes of a two-tower one"
+                "PromptableTowers, such as unseen.encoders.trainable.shared_space(encoder) makes of a two-tower one"
             )
             raise TypeError(f"encoder must be {expected}; got {type(encoder).__name__}")
         if source.kind == "features" and source.n_features != encoder.image.width:
@@ -135,7 +135,7 @@ def predicting(learner: ContextLearner, named: Named) -> nn.Module:
         rest = named.prompts.rest
         made = conditional_classes(image, towers.text, len(rest), rest.shape[1], learner.n_context, learner.scale)
         made.text.load_state_dict(towers.text.state_dict())
-        made.meta.load_state_dict(learner.meta.state_dict())  # type: ignore[union-attr, operator]
+        made.meta.load_state_dict(learner.meta.state_dict())  # type: ignore[union-attr]
         made.context = learner.context.detach().clone()
         for key, value in vars(named.prompts).items():
             setattr(made, key, value.cpu().clone())

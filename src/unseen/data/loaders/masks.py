@@ -8,7 +8,7 @@ import io
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -72,6 +72,9 @@ class MaskFindings:
         Pictures whose mask has another size; they are left out.
     warnings : tuple of str
         What is probably not meant, in sentences.
+    first : int or None
+        The value of the first class: 1 where masks hold 1 to n and no 0. None where values are told otherwise, or there
+        are none.
     """
 
     layout: str
@@ -82,6 +85,7 @@ class MaskFindings:
     absent: tuple[str, ...]
     mismatched: tuple[str, ...]
     warnings: tuple[str, ...]
+    first: int | None = None
 
     def lines(self) -> list[str]:
         """The same in words."""
@@ -103,6 +107,7 @@ def load_masks(
     classes: ClassSpace | Sequence[str] | None = None,
     size: int | None = None,
     ignore: int | None = IGNORE,
+    others: Collection[int] = (),
     name: str | None = None,
     on_error: OnError = "skip",
 ) -> tuple[Domain, MaskFindings]:
@@ -124,6 +129,8 @@ def load_masks(
         nearest value.
     ignore : int or None
         Value of pixels of which nothing is known; None if there is none.
+    others : collection of int
+        Values of other masks of the same data: whether classes begin at 0 or at 1 is decided over all.
     name : str, optional
     on_error : {"skip", "fail"}
 
@@ -139,7 +146,7 @@ def load_masks(
     fs, root = locate(path)
     names = tuple(classes.names if isinstance(classes, ClassSpace) else classes or ())
     layout = _layout(fs, root, names)
-    reader = _Reader(fs, layout, ignore)
+    reader = _Reader(fs, layout, ignore, others)
     masks: list[NDArray[Any] | None] = []
     kept: list[str] = []
     skipped: list[Skipped] = []
@@ -198,6 +205,7 @@ class _Layout:
     names: tuple[str, ...] = ()
     colours: Mapping[int, int] = dataclasses.field(default_factory=dict)
     remap: Mapping[int, int] | None = None
+    notes: tuple[str, ...] = ()
 
     def id(self, picture: str) -> str:
         return picture.removeprefix(self.root).lstrip("/")
@@ -276,7 +284,29 @@ def _coco(fs: Any, file: str, title: str, names: tuple[str, ...]) -> _Layout:
     if len(missing) == len(with_masks):
         raise ValueError(f"{file}: none of its {len(with_masks)} pictures lies near it, the first: {missing[0]!r}")
     pairs = {places[name]: drawn for name, drawn in with_masks.items() if name in places}
-    return _Layout(title, "COCO", parent, sorted(pairs, key=natural_key), pairs, names or categories)
+    remap, notes = _by_name(categories, names)
+    files = sorted(pairs, key=natural_key)
+    return _Layout(title, "COCO", parent, files, pairs, names or categories, remap=remap, notes=notes)
+
+
+def _by_name(own: Sequence[str], names: Sequence[str]) -> tuple[dict[int, int] | None, tuple[str, ...]]:
+    """Where the classes of a file stand among those that are given, by their names, and what is left out.
+
+    Where none is called as one that is given, and there are as many, they are taken in their order.
+    """
+    if not names or tuple(own) == tuple(names):
+        return None, ()
+    place = {name.casefold(): i for i, name in enumerate(names)}
+    remap = {i: place[name.casefold()] for i, name in enumerate(own) if name.casefold() in place}
+    if not any(own[i] != "background" for i in remap):
+        if len(own) == len(names):
+            return None, ("no class is called as one that is given: they are taken in the order of their numbers",)
+        raise ValueError(
+            f"none of the classes {', '.join(own[:8])} is called as one of {', '.join(names[:8])}, by which masks are "
+            "read; name them alike"
+        )
+    lost = [name for i, name in enumerate(own) if i not in remap]
+    return remap, (f"pixels of {', '.join(lost[:8])} are of no class that is given, and are not known",) if lost else ()
 
 
 def _files(fs: Any, root: str) -> list[str]:
@@ -333,8 +363,9 @@ def _packed(channels: Sequence[str]) -> int:
 class _Reader:
     """Reads masks as classes, and counts what is stored in them."""
 
-    def __init__(self, fs: Any, layout: _Layout, ignore: int | None) -> None:
-        self.fs, self.layout, self.ignore = fs, layout, ignore
+    def __init__(self, fs: Any, layout: _Layout, ignore: int | None, others: Collection[int]) -> None:
+        self.fs, self.layout, self.ignore, self.others, self.first = fs, layout, ignore, set(others), 0
+        self.is_plain = layout.kind != "COCO" and not layout.colours and layout.remap is None
         self.values: Counter[int] = Counter()
         self.coloured = False
 
@@ -357,21 +388,20 @@ class _Reader:
         self, masks: Sequence[NDArray[Any] | None], classes: ClassSpace | Sequence[str] | None
     ) -> tuple[ClassSpace | None, NDArray[Any] | None, list[str]]:
         """Classes, masks as indices into them, and what is probably not meant."""
-        names, layout, warnings = self.layout.names, self.layout, list[str]()
+        names, layout, warnings = self.layout.names, self.layout, list(self.layout.notes)
         if not self.values:
             space = classes if isinstance(classes, ClassSpace) else ClassSpace(names=names) if names else None
             return space, None, warnings
-        stored = set(self.values) - ({self.ignore} if self.ignore is not None else set())
+        unknown = {self.ignore} if self.ignore is not None else set()
+        own = set(self.values) - unknown
+        every = set(self.values) | (self.others if self.is_plain else set())
+        stored = every - unknown
         table: dict[int, int] | None = None
         if layout.colours:
             table = dict(layout.colours)
-            if stored - set(table):
-                told = ", ".join(
-                    f"({v // COLOUR}, {v // 256 % 256}, {v % 256})" for v in sorted(stored - set(table))[:3]
-                )
-                warnings.append(
-                    f"{len(stored - set(table))} colours of masks are of no class and are not known: {told}"
-                )
+            if own - set(table):
+                told = ", ".join(f"({v // COLOUR}, {v // 256 % 256}, {v % 256})" for v in sorted(own - set(table))[:3])
+                warnings.append(f"{len(own - set(table))} colours of masks are of no class and are not known: {told}")
         elif self.coloured:
             raise ValueError(
                 f"masks are in {len(self.values)} colours; classes.csv in the folder must tell the class of each: "
@@ -379,24 +409,22 @@ class _Reader:
             )
         elif layout.remap is not None:
             table = dict(layout.remap)
-        elif self.values.keys() <= {0, IGNORE} and IGNORE in self.values and len(names) in (0, 2):
+        elif every <= {0, IGNORE} and IGNORE in every and len(names) in (0, 2):
             table, names = {0: 0, IGNORE: 1}, names or ("background", "foreground")
             warnings.append("masks hold 0 and 255 alone: 255 is taken for the class foreground, not for unknown pixels")
         elif names and min(stored, default=1) == 1 and max(stored, default=0) == len(names):
-            table = {i + 1: i for i in range(len(names))}
+            table, self.first = {i + 1: i for i in range(len(names))}, 1
             warnings.append(f"masks hold 1 to {len(names)} for {len(names)} classes: 1 is taken for the first of them")
         if table is None:
-            highest = max(stored, default=0)
+            highest = max(own, default=0)
             if names and highest >= len(names):
                 raise ValueError(
                     f"masks hold the value {highest}, but there are {len(names)} classes, such as {names[0]!r}; values "
                     f"found: {', '.join(map(str, sorted(self.values)[:30]))}"
                 )
             names = names or tuple(f"class {i}" for i in range(highest + 1))
-            table = {value: value for value in stored if value >= 0}
-        table = {
-            value: label for value, label in table.items() if value != self.ignore or self.values.keys() <= {0, IGNORE}
-        }
+            table = {value: value for value in own if value >= 0}
+        table = {value: label for value, label in table.items() if value != self.ignore or every <= {0, IGNORE}}
         y = objects(None if mask is None else _mapped(mask, table, len(names)) for mask in masks)
         space = classes if isinstance(classes, ClassSpace) else ClassSpace(names=names)
         return space, y, warnings
@@ -482,4 +510,5 @@ def _findings(
         absent,
         tuple(mismatched),
         tuple(told),
+        reader.first if reader.is_plain and known else None,
     )

@@ -20,7 +20,7 @@ from unseen.encoders import TwoTowerEncoder
 from unseen.encoders.trainable import EncodedTexts
 from unseen.evaluation.composed import evaluate_templates
 from unseen.evaluation.composed_templates import KINDS, Kind, Template, build_templates
-from unseen.jobs.composed_retrieval.composer import ABOUT, METHOD, Composer, picture
+from unseen.jobs.composed_retrieval.composer import ABOUT, ENCODER, METHOD, Composer, picture
 from unseen.methods.multimodal.genecis import GeneCIS, TripletMiner
 from unseen.methods.multimodal.genecis.combiner import Mode
 from unseen.methods.multimodal.genecis.method import rows_of
@@ -28,7 +28,7 @@ from unseen.nn.dual_encoder import DualEncoder, dual_encoder, perceptron
 from unseen.nn.state import refuse_foreign, write_folder
 
 PAGE = "report.html"
-WRITTEN = (ABOUT, METHOD, PAGE)
+WRITTEN = (ABOUT, METHOD, ENCODER, PAGE)
 SHARES = tuple(np.linspace(0, 1, 11).round(1).tolist())
 """Shares of the text that are tried for the sum."""
 TUNED_ON = 1000

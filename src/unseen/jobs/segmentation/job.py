@@ -6,7 +6,7 @@ import dataclasses
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -170,14 +170,17 @@ def segment(
         with stage("reading"):
             known, findings = _read(source, classes, size, ignore)
             space = known.classes if known.classes is not None else _numbered(known)
-            new, of_target = _read(target, space, size, ignore)
+            new, of_target = _read(target, space, size, ignore, _values(findings))
+            if {_first(findings), _first(of_target)} == {0, 1}:  # the target's masks say that classes begin at 1
+                known, findings = _read(source, classes, size, ignore, _values(of_target))
         known = known.take(known.labeled)
         if not len(known):
             raise ValueError(f"source must hold pictures with masks; {known.name} has none")
         for line in () if findings is None else findings.lines():
             say(line)
-        exam = Exam(new, space) if new.labeled.any() else None
         adapted = new.unlabeled().take(slice(0, shots))
+        held_out = slice(len(adapted), None) if new.labeled[len(adapted) :].any() else slice(None)
+        exam = Exam(new.take(held_out), space) if new.labeled.any() else None
         fitting, held = _split(known, seed)
         crop = crop if crop is not None or one_size(fitting) is not None else int(0.75 * size) // 8 * 8
         network = _network(model, fitting, space, training, crop, seed, say)
@@ -209,9 +212,10 @@ def segment(
             with stage("exam"):
                 truth = exam.open()
                 for row in table:
-                    row |= {"graded": GRADES.grade(truth, said[row["method"]], space)}
+                    row |= {"graded": GRADES.grade(truth, said[row["method"]][held_out], space)}
                 graded = truth
-    why = _why(table, chosen, together, len(adapted), graded is not None, fitting is not held and model is None)
+    apart = fitting is not held and model is None
+    why = _why(table, chosen, together, len(adapted), graded is not None, apart, bool(held_out.start))
     about = {"shots": len(adapted), "size": size, "crop": crop, "seed": seed, "training": dataclasses.asdict(training)}
     about["target"] = None if of_target is None else dataclasses.asdict(of_target)
     return Segmentation(
@@ -254,7 +258,11 @@ def segmenters() -> tuple[str, ...]:
 
 
 def _read(
-    data: Any, classes: ClassSpace | Sequence[str] | None, size: int, ignore: int | None
+    data: Any,
+    classes: ClassSpace | Sequence[str] | None,
+    size: int,
+    ignore: int | None,
+    others: Collection[int] = (),
 ) -> tuple[Domain, MaskFindings | None]:
     if isinstance(data, Domain):
         if data.kind != "image" or data.task != "mask":
@@ -262,10 +270,19 @@ def _read(
                 f"{data.name} must hold pictures with task='mask'; it holds {data.kind}, task {data.task!r}"
             )
         return data, None
-    domain, findings = load_masks(data, classes=classes, size=size, ignore=ignore)
+    domain, findings = load_masks(data, classes=classes, size=size, ignore=ignore, others=others)
     if 12 * len(domain) * size * size > HELD:
         return domain.replace(x=domain.x.map(as_picture)), findings
     return domain.replace(x=_as_samples([as_picture(sample) for sample in track(domain.x, "pictures")])), findings
+
+
+def _first(findings: MaskFindings | None) -> int | None:
+    return None if findings is None else findings.first
+
+
+def _values(findings: MaskFindings | None) -> Collection[int]:
+    """Values of masks that say where classes begin; none where colours or names tell the classes."""
+    return () if findings is None or findings.first is None else findings.values
 
 
 def _numbered(domain: Domain) -> ClassSpace:
@@ -378,7 +395,13 @@ def choose(table: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _why(
-    table: Sequence[Mapping[str, Any]], chosen: str, together: float, shots: int, graded: bool, apart: bool
+    table: Sequence[Mapping[str, Any]],
+    chosen: str,
+    together: float,
+    shots: int,
+    graded: bool,
+    apart: bool,
+    held_out: bool,
 ) -> tuple[str, ...]:
     rows = {row["method"]: row for row in table}
     own = rows[chosen]
@@ -400,7 +423,8 @@ def _why(
     if graded:
         best = max(table, key=lambda row: row["graded"]["mIoU"])
         lines.append(
-            f"masks of the target, opened afterwards, give {chosen} {own['graded']['mIoU']:.3f} mIoU; "
+            ("masks of the pictures that were not adapted to" if held_out else "masks of the target, adapted to itself")
+            + f", opened afterwards, give {chosen} {own['graded']['mIoU']:.3f} mIoU; "
             + ("no arm has more" if best["method"] == chosen else f"{best['method']} has {best['graded']['mIoU']:.3f}")
         )
     else:

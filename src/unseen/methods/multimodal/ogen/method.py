@@ -83,8 +83,8 @@ class OGEN(PromptedMethod):
 
     References
     ----------
-    [1] Zang, Goh, Susskind, Huang, "Overcoming the Pitfalls of Vision-Language Model Finetuning for OOD Generalization",
-        ICLR 2024.
+    [1] Zang, Goh, Susskind, Huang, "Overcoming the Pitfalls of Vision-Language Model Finetuning for OOD
+        Generalization", ICLR 2024.
     """
 
     card = Card(
@@ -111,7 +111,7 @@ class OGEN(PromptedMethod):
         parts=(
             "unseen.nn.prompt_learners",
             "unseen.methods.baselines.coop.CoOp",
-            "unseen.encoders.promptable.shared_space",
+            "unseen.encoders.trainable.shared_space",
             "unseen.evaluation.metrics.zero_shot.base_to_new_scores",
         ),
         left_out=(

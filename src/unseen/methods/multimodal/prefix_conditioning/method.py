@@ -287,7 +287,7 @@ class PrefixConditioning(Method):
         return F.normalize(modes.mean(dim=0), dim=1) if mode == "mean" else modes[SOURCES.index(mode)]
 
     def decision_function(
-        self, x: Tensor, classes: ClassSpace | None = None, source: str | None = None
+        self, x: Any, classes: ClassSpace | None = None, source: str | None = None
     ) -> Float[Tensor, "n k"]:
         """s <z, w_k>, (n, k), of the classes that were named, or of others that have names.
 
@@ -309,12 +309,12 @@ class PrefixConditioning(Method):
         return network.logit_scale.detach().exp() * z @ self._in_mode(modes, mode).T
 
     def predict_proba(
-        self, x: Tensor, classes: ClassSpace | None = None, source: str | None = None
+        self, x: Any, classes: ClassSpace | None = None, source: str | None = None
     ) -> Float[Tensor, "n k"]:
         """Probabilities of the classes, (n, k)."""
         return torch.softmax(self.decision_function(x, classes, source), dim=1)
 
-    def predict(self, x: Tensor, classes: ClassSpace | None = None, source: str | None = None) -> NDArray[np.int64]:
+    def predict(self, x: Any, classes: ClassSpace | None = None, source: str | None = None) -> NDArray[np.int64]:
         """Index of the likeliest class, (n,)."""
         return self.decision_function(x, classes, source).argmax(dim=1).numpy()
 
