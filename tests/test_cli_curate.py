@@ -105,7 +105,9 @@ def test_an_ordinary_folder_of_small_sketches_works_without_options(tmp_path: Pa
         for name, text in captions.items():
             (folder / name).with_suffix(".txt").write_text(text)
     elif how == "csv":
-        pd.DataFrame({"file": captions.keys(), "caption": captions.values()}).to_csv(folder / "captions.csv", index=False)
+        pd.DataFrame({"file": captions.keys(), "caption": captions.values()}).to_csv(
+            folder / "captions.csv", index=False
+        )
     else:
         lines = (json.dumps({"image": name, "caption": text}) for name, text in captions.items())
         (folder / "captions.jsonl").write_text("\n".join(lines))

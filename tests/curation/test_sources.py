@@ -232,7 +232,10 @@ def test_folders_of_pictures_take_captions_beside_or_from_a_table(tmp_path: Path
         ("captions.csv", "a.png;a red square\nb.png;another one\n"),
         ("Captions.CSV", "\ufeffImage;Text;photographer\na;a red square;me\nb.png;another one;you\n"),
         ("captions.tsv", "id\tcaption\na\ta red square\nb\tanother one\n"),
-        ("captions.jsonl", '{"image": "./a.png", "caption": "a red square"}\n{"image": "b.png", "text": "another one"}\n'),
+        (
+            "captions.jsonl",
+            '{"image": "./a.png", "caption": "a red square"}\n{"image": "b.png", "text": "another one"}\n',
+        ),
         ("anything.csv", "image|caption\na.png|a red square\na.png|a second one\nb.png|another one\n"),
     ],
 )
@@ -261,7 +264,7 @@ def test_pictures_without_a_caption_are_refused_with_what_they_need(tmp_path: Pa
     with pytest.raises(ValueError, match=r"1 pictures and no captions: put NAME\.txt beside each"):
         open_source(tmp_path)
     (tmp_path / "links.csv").write_text("url,caption\nhttp://x.org/a.jpg,a caption\n")
-    with pytest.raises(ValueError, match="1 pictures .* and 1 tables"):
+    with pytest.raises(ValueError, match=r"1 pictures .* and 1 tables"):
         open_source(tmp_path)
 
 

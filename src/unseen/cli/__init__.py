@@ -20,7 +20,7 @@ arrange(
         "Adapt, and compare": "demo compare adapt continue label",
         "Use a model, and check it": "predict explain verify report web",
         "Make it small, and serve it": "quantize export serve",
-        "Other tasks": "map annotate complete forecast match rank segment nas",
+        "Other tasks": "map annotate complete episodes forecast match rank segment nas",
         "Image-text data": "curate index explore prune head concepts",
         "Evidence, and methods of your own": "reproduce new",
     },

@@ -50,7 +50,8 @@ class Accounting:
         total = self.kept + sum(self.dropped.values()) + self.waiting
         if total != self.parsed:
             raise ValueError(
-                f"{self.parsed:,} {self.what} were parsed, but {self.kept:,} kept, {sum(self.dropped.values()):,} dropped "
+                f"{self.parsed:,} {self.what} were parsed, but {self.kept:,} kept, "
+                f"{sum(self.dropped.values()):,} dropped "
                 f"and {self.waiting:,} waiting make {total:,}: a pair was lost or counted twice"
             )
 
@@ -68,7 +69,10 @@ class Accounting:
 
     def lines(self) -> list[str]:
         """The table as text."""
-        rows = [(self.what if self.what == "pictures" else "parsed", "", self.parsed), *((s, r, -n) for s, r, n in self.rows())]
+        rows = [
+            (self.what if self.what == "pictures" else "parsed", "", self.parsed),
+            *((s, r, -n) for s, r, n in self.rows()),
+        ]
         rows += [("waiting", "shards that are not done", -self.waiting)] if self.waiting else []
         rows.append(("kept", "", self.kept))
         width = max(len(reason) for _, reason, _ in rows) + 2
@@ -97,7 +101,9 @@ class Accounting:
         """Read what `save` wrote; `ValueError` if it does not add up."""
         told = json.loads(Path(file).read_text(encoding="utf-8"))
         dropped = {(row["stage"], row["reason"]): int(row["count"]) for row in told["dropped"]}
-        return cls(told["parsed"], told["kept"], dropped, told["waiting"], tuple(told["faults"]), told.get("of", "links"))
+        return cls(
+            told["parsed"], told["kept"], dropped, told["waiting"], tuple(told["faults"]), told.get("of", "links")
+        )
 
 
 def dropped_table(rows: Iterable[tuple[str, str, str, str, str, str]]) -> pa.Table:

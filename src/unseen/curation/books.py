@@ -40,7 +40,9 @@ def settle(work: Work, failures: Iterable[Failure]) -> Accounting:
             waiting += len(left)
     table = pa.concat_tables([dropped_table([]), *map(pq.read_table, files), dropped_table(lost)])
     write_table(table, work.out / "dropped.parquet")
-    found = Accounting(plan["parsed"], kept, dict(counted(table)), waiting, tuple(plan["faults"]), plan.get("of", "links"))
+    found = Accounting(
+        plan["parsed"], kept, dict(counted(table)), waiting, tuple(plan["faults"]), plan.get("of", "links")
+    )
     found.save(work.out / "accounting.json")
     if (work.out / "collection.json").exists():
         with replacing(work.out / "statistics.json") as temporary:

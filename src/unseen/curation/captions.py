@@ -131,7 +131,9 @@ def _table(file: Path) -> Iterator[dict[str, Any] | None]:
     suffix = file.suffix.lower()
     if suffix == ".parquet":
         with pq.ParquetFile(file) as content:
-            names = [n for n in content.schema_arrow.names if n.lower() in {*FILE_COLUMNS, *WEAK_COLUMNS, *TEXT_COLUMNS}]
+            names = [
+                n for n in content.schema_arrow.names if n.lower() in {*FILE_COLUMNS, *WEAK_COLUMNS, *TEXT_COLUMNS}
+            ]
             for batch in content.iter_batches(8192, columns=names):
                 yield from batch.to_pylist()
     elif suffix in (".csv", ".tsv"):

@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from unseen.curation.crawls import CRAWLS, PAGES, read_crawl, read_pages
 from unseen.curation.captions import HOW, OTHERS, PICTURES, is_link_table, read_captions
+from unseen.curation.crawls import CRAWLS, PAGES, read_crawl, read_pages
 from unseen.curation.samples import SHARDS, pictures_of, read_pictures, read_shard
 from unseen.curation.tables import TABLES, read_table, table_units
-from unseen.curation.units import Found, Note, Source, Unit, files_below, natural, stretches
+from unseen.curation.units import Found, Note, Source, Unit, files_below, stretches
 from unseen.files import walk
 
 

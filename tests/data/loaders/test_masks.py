@@ -295,7 +295,9 @@ def test_coco_categories_are_those_of_their_names_whatever_their_order(tmp_path:
     domain, found = load_masks(file, classes=names)
     assert np.unique(domain.y[0]).tolist() == [0, 2]
     assert found.warnings[0] == "pixels of owl are of no class that is given, and are not known"
-    assert np.unique(load_masks(halved(tmp_path / "b", [(4, "dog"), (9, "owl")], 9), classes=names)[0].y[0]).tolist() == [-1, 0]
+    assert np.unique(
+        load_masks(halved(tmp_path / "b", [(4, "dog"), (9, "owl")], 9), classes=names)[0].y[0]
+    ).tolist() == [-1, 0]
     renamed, found = load_masks(halved(tmp_path / "c", [(1, "chat"), (2, "chien")], 1), classes=names)
     assert np.unique(renamed.y[0]).tolist() == [0, 1]
     assert "in the order of their numbers" in found.warnings[0]
@@ -305,7 +307,7 @@ def test_coco_categories_are_those_of_their_names_whatever_their_order(tmp_path:
 
 def test_where_classes_begin_is_decided_over_all_masks_of_the_data(tmp_path: Path) -> None:
     names = ("sky", "road", "car")
-    whole, found = load_masks(plain(tmp_path / "a", filled(1), filled(3)), classes=names)
+    _, found = load_masks(plain(tmp_path / "a", filled(1), filled(3)), classes=names)
     assert found.first == 1
     part = plain(tmp_path / "b", filled(1), filled(2))
     alone, of_alone = load_masks(part, classes=names)

@@ -97,7 +97,9 @@ def test_it_says_how_little_the_score_is_worth(result: Segmentation) -> None:
     assert "opened afterwards" in said
 
 
-def test_the_picture_that_was_adapted_to_is_not_graded(data: dict[str, Path], result: Segmentation, tmp_path: Path) -> None:
+def test_the_picture_that_was_adapted_to_is_not_graded(
+    data: dict[str, Path], result: Segmentation, tmp_path: Path
+) -> None:
     assert "masks of the pictures that were not adapted to, opened afterwards" in " ".join(result.why)
     other = folder(tmp_path / "target", 5, 1, dark=0.6)
     Image.fromarray(np.full((32, 32), 2, dtype=np.uint8)).save(other / "masks" / "0.png")

@@ -361,7 +361,10 @@ def test_thresholds_are_the_papers_or_reach_the_share_to_keep() -> None:
             similarity.thresholds(told, keep, none, [])
 
 
-@given(st.lists(st.tuples(st.sampled_from(["en", "multi", "nolang"]), st.sampled_from([0.1, 0.2, 0.3]))), st.floats(0.01, 1))
+@given(
+    st.lists(st.tuples(st.sampled_from(["en", "multi", "nolang"]), st.sampled_from([0.1, 0.2, 0.3]))),
+    st.floats(0.01, 1),
+)
 @settings(max_examples=50, deadline=None)
 def test_a_share_keeps_as_many_as_it_says_whatever_the_streams_and_ties(pairs: list[Any], share: float) -> None:
     cosines = np.array([value for _, value in pairs], dtype=np.float32)

@@ -400,12 +400,8 @@ class _Reader:
         if layout.colours:
             table = dict(layout.colours)
             if own - set(table):
-                told = ", ".join(
-                    f"({v // COLOUR}, {v // 256 % 256}, {v % 256})" for v in sorted(own - set(table))[:3]
-                )
-                warnings.append(
-                    f"{len(own - set(table))} colours of masks are of no class and are not known: {told}"
-                )
+                told = ", ".join(f"({v // COLOUR}, {v // 256 % 256}, {v % 256})" for v in sorted(own - set(table))[:3])
+                warnings.append(f"{len(own - set(table))} colours of masks are of no class and are not known: {told}")
         elif self.coloured:
             raise ValueError(
                 f"masks are in {len(self.values)} colours; classes.csv in the folder must tell the class of each: "
@@ -428,9 +424,7 @@ class _Reader:
                 )
             names = names or tuple(f"class {i}" for i in range(highest + 1))
             table = {value: value for value in own if value >= 0}
-        table = {
-            value: label for value, label in table.items() if value != self.ignore or every <= {0, IGNORE}
-        }
+        table = {value: label for value, label in table.items() if value != self.ignore or every <= {0, IGNORE}}
         y = objects(None if mask is None else _mapped(mask, table, len(names)) for mask in masks)
         space = classes if isinstance(classes, ClassSpace) else ClassSpace(names=names)
         return space, y, warnings

@@ -23,7 +23,10 @@ LINES = 40
 def concepts(
     captions: Annotated[
         Path | None,
-        typer.Argument(help="Captions: .txt, .csv, .tsv, .parquet, .jsonl, a collection, or a folder of captioned pictures.", show_default=False),
+        typer.Argument(
+            help="Captions: .txt, .csv, .tsv, .parquet, .jsonl, a collection, or a folder of captioned pictures.",
+            show_default=False,
+        ),
     ] = None,
     images: Annotated[
         Path | None, typer.Argument(help="Folder of their pictures (a collection has its own).", show_default=False)
@@ -31,7 +34,7 @@ def concepts(
     concepts: Annotated[
         Path | None,
         typer.Option(
-            help="Concepts: cat,dog, a .txt of one a line, or a table with concept, perhaps accuracy, model, prompts.",
+            help="Concepts: cat,dog; a .txt, one a line; or a table with concept, perhaps accuracy, model, prompts.",
             show_default=False,
         ),
     ] = None,
@@ -109,13 +112,10 @@ def concepts(
             typer.echo(name)
         return
     if captions is None:
-        raise ValueError(
-            "name captions and --concepts, such as: unseen concepts captions.csv --concepts classes.txt"
-        )
+        raise ValueError("name captions and --concepts, such as: unseen concepts captions.csv --concepts classes.txt")
     if concepts is None:
         raise ValueError(
-            f'name the classes that are looked for: unseen concepts {captions} --concepts "cat,dog", or a file that has '
-            "one a line"
+            f'name the classes that are looked for: unseen concepts {captions} --concepts "cat,dog", or a file of them'
         )
     if (long_tail is None) != (candidates is None):
         raise ValueError(

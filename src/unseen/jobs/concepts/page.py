@@ -98,7 +98,7 @@ def sentences(found: Found) -> list[str]:
     out = [
         answer(found),
         f"{found.n:,} captions; {tail.zero:.0%} of {tail.n_concepts:,} concepts never occur, {tail.negligible:.0%} in "
-        f"less than one of {1 / tail.threshold:,.0f}; the most frequent tenth has {tail.head:.0%} of all hits."
+        f"less than one of {1 / tail.threshold:,.0f}; the most frequent tenth has {tail.head:.0%} of all hits.",
     ]
     if found.misaligned is not None:
         own = found.misaligned
@@ -133,7 +133,8 @@ def answer(found: Found) -> str:
         told = table[table.predicted.notna()].sort_values("predicted", kind="stable")
         unit = " %" if name.startswith(("accuracy", "recall")) else ""
         low = ", ".join(
-            f"{row.concept} {row.predicted:.3g}{unit} ({row.low:.3g} to {row.high:.3g})" for row in told.head(NAMED).itertuples()
+            f"{row.concept} {row.predicted:.3g}{unit} ({row.low:.3g} to {row.high:.3g})"
+            for row in told.head(NAMED).itertuples()
         )
         mean = told.predicted.mean()
         return f"Predicted {name}: {mean:.3g}{unit} in the mean of {len(told):,} concepts; the lowest are {low}."

@@ -65,7 +65,9 @@ def episodes(
     first = next(iter(result.scores))
     typer.echo(f"{'method':<16}{'shots':>6}{'accuracy':>10}{'95 %':>16}   above {first}")
     for row in result.table():
-        gain = "" if row["method"] == first else f"{row['gain']:+.3f} ({row['gain_low']:+.3f} to {row['gain_high']:+.3f})"
+        gain = (
+            "" if row["method"] == first else f"{row['gain']:+.3f} ({row['gain_low']:+.3f} to {row['gain_high']:+.3f})"
+        )
         interval = f"{row['low']:.3f} to {row['high']:.3f}"
         typer.echo(f"{row['method']:<16}{row['shots']:>6}{row['accuracy']:>10.3f}{interval:>16}   {gain}")
     say(f"{out} holds report.html, episodes.csv and episodes.json")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -84,7 +85,7 @@ class Graded:
 def grade(
     data: str | os.PathLike[str] | Domain,
     *,
-    protocol: Episodes = Episodes(),
+    protocol: Episodes | None = None,
     methods: Sequence[str] = METHODS,
     encoder: str | None = None,
     base: float = 0.0,
@@ -100,7 +101,7 @@ def grade(
     ----------
     data : path or Domain
         Labelled samples, as `unseen.load` takes them.
-    protocol : Episodes
+    protocol : Episodes, optional
         Classes, labelled samples and queries of an episode, and how many there are.
     methods : sequence of str
         Slugs of methods that learn from `support`; `few_shot_methods` lists them.
@@ -120,6 +121,7 @@ def grade(
     ValueError
         If a method does not learn from a handful, or the data have fewer classes or samples than episodes ask for.
     """
+    protocol = protocol or Episodes()
     makers = {name: _maker(name, settings or {}, base > 0) for name in methods}
     if not makers or len(makers) < len(methods):
         raise ValueError(f"methods must name one at least, and each once; got {', '.join(methods) or 'none'}")
@@ -143,7 +145,7 @@ def grade(
         for name, make in makers.items():
             with stage(name), reproducible(protocol.seed):
                 fit = _Fit(make, source)
-                scores[name] = protocol(fit, features, track=lambda some: track(some, name))
+                scores[name] = protocol(fit, features, track=functools.partial(track, label=name))
                 named[name] = _named(fit, features, drawn[0], max(protocol.shots))
     held = () if source is None or source.classes is None else source.classes.names
     tower_name = "" if tower is None else tower.name

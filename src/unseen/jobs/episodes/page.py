@@ -17,7 +17,7 @@ STYLE = """
 .episode { border-top: 1px solid var(--rule); padding: 0.8rem 0; }
 .episode ul { display: flex; flex-wrap: wrap; gap: 0.5rem; list-style: none; padding: 0; margin: 0.3rem 0; }
 .episode li { font-size: 0.75rem; max-width: 12rem; overflow-wrap: anywhere; }
-.episode img { width: 4.5rem; height: 4.5rem; object-fit: contain; background: #fff; border-radius: 3px; display: block; }
+.episode img { width: 4.5rem; height: 4.5rem; object-fit: contain; background: #fff; display: block; }
 .episode li.wrong { color: var(--worse, #b45309); }
 """
 
