@@ -307,7 +307,7 @@ def test_coco_categories_are_those_of_their_names_whatever_their_order(tmp_path:
 
 def test_where_classes_begin_is_decided_over_all_masks_of_the_data(tmp_path: Path) -> None:
     names = ("sky", "road", "car")
-    whole, found = load_masks(plain(tmp_path / "a", filled(1), filled(3)), classes=names)
+    _, found = load_masks(plain(tmp_path / "a", filled(1), filled(3)), classes=names)
     assert found.first == 1
     part = plain(tmp_path / "b", filled(1), filled(2))
     alone, of_alone = load_masks(part, classes=names)

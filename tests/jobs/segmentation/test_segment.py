@@ -18,7 +18,8 @@ from unseen.cli import app
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.tasks.base import objects
-from unseen.jobs.segmentation.job import Segmentation, SegmentModel, Training, choose, segment, segmenters, write
+from unseen.jobs.segmentation.job import Segmentation, Training, choose, segment, segmenters, write
+from unseen.jobs.segmentation.model import SegmentModel
 from unseen.nn.segmenters import segformer, small_unet, torchvision_segmenter
 
 QUICK = {"training": Training(steps=12, batch_size=8), "steps": 4, "size": 32}
@@ -145,7 +146,7 @@ def test_a_saved_model_predicts_a_picture_in_a_fresh_process(
     out = write(result, tmp_path / "run")
     picture = data["target"] / "images" / "3.png"
     code = (
-        "import sys; from unseen.jobs.segmentation.job import SegmentModel; "
+        "import sys; from unseen.jobs.segmentation.model import SegmentModel; "
         "d, m, s = SegmentModel.load(sys.argv[1]).predict(sys.argv[2]); print(m[0].ravel().tolist())"
     )
     done = subprocess.run(

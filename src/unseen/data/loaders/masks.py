@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain, Skipped
-from unseen.data.images import IMAGE_SUFFIXES, decode, decode_indices, image_files, open_header
+from unseen.data.images import IMAGE_SUFFIXES, decode_indices, image_files
 from unseen.data.loaders.coco import coco_masks
 from unseen.data.loaders.common import OnError, inside, locate, natural_key, settle
 from unseen.data.loaders.folder import files_below
+from unseen.data.loaders.shrinking import Shrink, smaller, upright_size
 from unseen.data.reading import open_file, read_bytes
 from unseen.data.tasks.base import objects
 from unseen.data.tasks.mask import UNKNOWN
@@ -155,7 +156,7 @@ def load_masks(
     for picture in track(layout.pictures, "masks") if any(layout.masks.values()) else layout.pictures:
         try:
             with open_file(fs, picture) as file:
-                shape = _upright(file)
+                shape = upright_size(file)
             mask = reader(picture, shape)
             if mask is not None and mask.shape != shape:
                 told = f"its mask has {mask.shape[1]} x {mask.shape[0]} pixels, the picture {shape[1]} x {shape[0]}"
@@ -164,7 +165,7 @@ def load_masks(
         except Exception as error:  # whatever a file does to its reader: it is left out and told
             skipped.append(Skipped(layout.id(picture), str(error)))
             continue
-        mask = None if mask is None else _smaller(mask, size)
+        mask = None if mask is None else smaller(mask, size)
         held += 0 if mask is None else mask.size
         if held > MOST_PIXELS:
             raise ValueError(f"masks of more than {MOST_PIXELS:,} pixels are not held in memory; give a smaller size")
@@ -177,7 +178,7 @@ def load_masks(
     space, y, warnings = reader.settle(masks, classes)
     files = image_files(kept, fs)
     domain = Domain(
-        x=files if size is None else files.map(_Shrink(size)),
+        x=files if size is None else files.map(Shrink(size)),
         y=y,
         kind="image",
         task="mask",
@@ -435,51 +436,6 @@ def _mapped(mask: NDArray[Any], table: Mapping[int, int], n: int) -> NDArray[Any
     found, inverse = np.unique(mask, return_inverse=True)
     kind = np.int8 if n <= np.iinfo(np.int8).max else np.int16
     return np.array([table.get(int(v), UNKNOWN) for v in found], dtype=kind)[inverse.reshape(mask.shape)]
-
-
-def _smaller(mask: NDArray[Any], size: int | None) -> NDArray[Any]:
-    height, width = _shrunk(mask.shape, size)
-    if (height, width) == mask.shape:
-        return mask
-    rows, columns = (((np.arange(n) + 0.5) * old / n).astype(int) for n, old in zip((height, width), mask.shape))
-    return mask[rows[:, None], columns]
-
-
-def _shrunk(shape: Sequence[int], size: int | None) -> tuple[int, int]:
-    share = 1.0 if size is None else min(1.0, size / max(shape))
-    height, width = (max(1, round(side * share)) for side in shape)
-    return height, width
-
-
-@dataclasses.dataclass(frozen=True)
-class _Shrink:
-    """Makes a picture smaller when it is read."""
-
-    size: int
-
-    def __call__(self, image: Any) -> Any:
-        from PIL import Image
-
-        height, width = _shrunk((image.height, image.width), self.size)
-        return (
-            image
-            if (width, height) == image.size
-            else image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=3)
-        )
-
-
-def _upright(file: Any) -> tuple[int, int]:
-    """Height and width of a picture as `decode` gives it, from its header."""
-    import PIL
-
-    try:
-        image = open_header(file)
-    except PIL.UnidentifiedImageError:
-        file.seek(0)
-        image = decode(file)
-    turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-    width, height = image.size[::-1] if turned else image.size
-    return height, width
 
 
 def _findings(

@@ -43,8 +43,8 @@ class Captions:
     Parameters
     ----------
     path : path
-        A text (a caption a line), a table (.csv, .tsv, .parquet, .jsonl), a collection of `unseen curate`, or a folder of
-        pictures with captions (`unseen.curation.captions`).
+        A text (a caption a line), a table (.csv, .tsv, .parquet, .jsonl), a collection of `unseen curate`, or a folder
+        of pictures with captions (`unseen.curation.captions`).
     column : str, optional
         Of a table; found by its usual names if absent.
 

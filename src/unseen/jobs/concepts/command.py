@@ -34,7 +34,7 @@ def concepts(
     concepts: Annotated[
         Path | None,
         typer.Option(
-            help="Concepts: cat,dog, a .txt of one a line, or a table with concept, perhaps accuracy, model, prompts.",
+            help="Concepts: cat,dog; a .txt, one a line; or a table with concept, perhaps accuracy, model, prompts.",
             show_default=False,
         ),
     ] = None,
@@ -115,8 +115,7 @@ def concepts(
         raise ValueError("name captions and --concepts, such as: unseen concepts captions.csv --concepts classes.txt")
     if concepts is None:
         raise ValueError(
-            f'name the classes that are looked for: unseen concepts {captions} --concepts "cat,dog", or a file that has '
-            "one a line"
+            f'name the classes that are looked for: unseen concepts {captions} --concepts "cat,dog", or a file of them'
         )
     if (long_tail is None) != (candidates is None):
         raise ValueError(

@@ -258,6 +258,9 @@ def draw_curves(axis: Axes, found: Found) -> None:
 
 def draw_tail(axis: Axes, found: Found) -> None:
     """Relative frequencies from the most frequent concept on."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     curve = found.tail.curve
     some = curve > 0
     axis.plot(

@@ -108,13 +108,14 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> None:
 def _predict(model: Path, target: str, out: Path) -> None:
     """Masks by a saved model."""
     from unseen.jobs.segmentation import job
+    from unseen.jobs.segmentation.model import SegmentModel
     from unseen.nn.state import write_folder
     from unseen.report.tasks import looks_of
 
     mine = model.resolve()
     if out.resolve() in (mine, mine.parent, mine / "model"):
         raise ValueError(f"{out} holds the model that is used; name another --out")
-    saved = job.SegmentModel.load(model)
+    saved = SegmentModel.load(model)
     domain, masks, sure = saved.predict(target)
     write_folder(out, lambda folder: job.write_masks(domain, masks, folder / "masks"))
     words = looks_of("mask").words
