@@ -337,7 +337,6 @@ for objective in ("clip", "unicl"):
     for part in given["model"].modules():
         if isinstance(part, torch.nn.Dropout):
             part.p = 0.0
-    given["model"].text.text.network.config.hidden_dropout_prob = 0.0
     method = PrefixConditioning(iterations=20, batch_size=15, warm_up=2, objective=objective).fit(**given)
     told[objective] = method.history_["loss"].tolist()
 if rank == 0:
@@ -371,4 +370,4 @@ def test_two_processes_have_the_loss_of_one() -> None:
     one, two = curves(1), curves(2)
     for objective, losses in one.items():
         assert len(losses) == 10
-        assert losses[0] == pytest.approx(two[objective][0], rel=0.2), objective  # dropout draws other numbers
+        assert two[objective] == pytest.approx(losses, abs=1e-4), objective
