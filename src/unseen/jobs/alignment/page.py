@@ -23,10 +23,17 @@ WAYS = ("there", "back")
 def page(report: Report, picture: bytes | None = None) -> bytes:
     """The page that stands beside the model; `picture` is that of `matrices`."""
     return render_page(
-        Path(__file__).with_name("page.html"), style=STYLE, title=title(report), unified=unified(report), report=report, head=head(report), rows=rows(report),
-        languages=[(name, cells(figures)) for name, figures in report.languages.items()], told=told(report),
+        Path(__file__).with_name("page.html"),
+        style=STYLE,
+        title=title(report),
+        unified=unified(report),
+        report=report,
+        head=head(report),
+        rows=rows(report),
+        languages=[(name, cells(figures)) for name, figures in report.languages.items()],
+        told=told(report),
         picture=None if picture is None else image_source(picture),
-    )  # fmt: skip
+    )
 
 
 def unified(report: Report) -> bool:

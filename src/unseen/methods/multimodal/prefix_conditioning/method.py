@@ -231,9 +231,7 @@ class PrefixConditioning(Method):
         towers = copy.deepcopy(towers)
         n_tokens = self.tokens if self.condition == "prefix" else 0
         text = prefix_text(towers.text.text, len(SOURCES), n_tokens, self.place, self.condition == "output")
-        text.text.load_state_dict(towers.text.text.state_dict())
         network: Any = dual_encoder(towers.image, text, towers.reader.to_json(), 1.0)
-        network.load_state_dict({**network.state_dict(), **_image_state(towers)})
         network.reader = towers.reader
         network.requires_grad_(True)
         if not self.train_text:
@@ -362,7 +360,3 @@ class _Objective:
         loss: PairLoss = both_ways(p, q, self.scale(), targets, targets)
         run.log(there=loss.there, back=loss.back, scale=self.scale())
         return loss.total / 2
-
-
-def _image_state(towers: Any) -> dict[str, Tensor]:
-    return {f"image.{key}": value for key, value in towers.image.state_dict().items()}
