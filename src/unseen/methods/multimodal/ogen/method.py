@@ -123,8 +123,8 @@ class OGEN(PromptedMethod):
         ),
         notes=(
             "The teacher of the adaptive self-distillation is created and never used in the released code; here it is "
-            "made from the paper's text. `alpha`, the weight, and that logits are compared are not certain: at a weight of "
-            "1 it was worse on development drawings.",
+            "made from the paper's text. `alpha`, the weight, and that logits are compared are not certain; at a "
+            "weight of 1 it was worse on development drawings.",
             "Whether features are normalized before the statistics of classes is not said; here they are.",
             "Draws of r and of dropout are shared by the reconstruction and the classification of a step; the release "
             "draws anew.",
