@@ -6,7 +6,15 @@ from typing import Any
 
 from unseen import methods
 from unseen.compare.moves import moves
-from unseen.methods.needs import Compositions, Domains, Regions, SharedSpace, TrainableTowers, TwoTowers
+from unseen.methods.needs import (
+    Compositions,
+    Domains,
+    NamedTowers,
+    Regions,
+    SharedSpace,
+    TrainableTowers,
+    TwoTowers,
+)
 
 LIT = "1111110 0110000 1101101 1111001 0110011 1011011 1011111 1110000 1111111 1111011"
 SEGMENTS = dict(zip("0123456789", LIT.split()))
@@ -87,6 +95,11 @@ def of_regions(about: dict[str, Any]) -> bool:
 def of_names(about: dict[str, Any]) -> bool:
     """Whether names among the samples are all that is needed."""
     return methods.get(about["slug"]).card.needed(SharedSpace) is not None
+
+
+def of_towers(about: Any) -> bool:
+    """Whether it reads names by the two towers that samples were read by."""
+    return methods.get(about["slug"]).card.needed(NamedTowers) is not None
 
 
 def adapts_later(about: dict[str, Any]) -> bool:
@@ -260,6 +273,22 @@ def python(about: dict[str, Any], arguments: str = "") -> str:
             "before = method.predict(target, classes=target.classes)  # of a task that is still to come",
             "print((before == target.y).mean())",
             "method.partial_fit(source=target)",
+        ]
+    elif of_towers(about):
+        lines = [
+            "from unseen import encoders",
+            "from unseen.data.sources import digits",
+            "from unseen.encoders.trainable import shared_space",
+            f"from unseen.methods import {name}",
+            "",
+            'lite = encoders.get("lite-clip")  # or "open_clip:ViT-B-16/<file>"',
+            "encoder = shared_space(lite)",
+            'source = lite.encode(digits("printed", copies=1).take(slice(0, None, 6)))',
+            'target = lite.encode(digits("handwritten").take(slice(0, 30)))',
+            "classes = target.classes.replace(seen=range(8))  # of eight and nine there are names alone",
+            "source = source.take(source.y < 8)",
+            fit,
+            score,
         ]
     elif about["modalities"] == ["image"]:
         lines = [
@@ -447,6 +476,8 @@ def shell(about: dict[str, Any]) -> str:
         options.remove("--target handwritten")
     if of_regions(about):
         options += [f'--encoder "{REGIONS}"']
+    if of_towers(about):
+        options += ["--encoder lite-clip"]
     lines += [f"unseen adapt --method {slug} {' '.join(options)} --out models/{slug}"]
     if adapts_later(about):
         lines += [

@@ -95,15 +95,16 @@ class PromptedMethod(NetworkMethod):
         self.network_ = predicting(learner, learner.named(classes.names))
         return self
 
-    def adapt(self, *, classes: ClassSpace, encoder: Any) -> Self:
-        """A copy that predicts other classes: their names in the prompt that was learnt."""
+    def with_classes(self, classes: ClassSpace, encoder: PromptableTowers) -> Self:
+        """A fitted copy that predicts other classes: their names in the prompt that was learnt, by the same towers."""
         learner = make_learner(self.learner, encoder, self.n_context, self.words)
         learner.load_state_dict(self.learnt_)
         known = {name for name, seen in zip(self.classes_.names, self.seen_.tolist()) if seen}
-        self.classes_ = classes
-        self.seen_ = torch.tensor([name in known for name in classes.names])
-        self.network_ = predicting(learner, learner.named(classes.names))
-        return self
+        other = copy.copy(self)
+        other.classes_ = classes
+        other.seen_ = torch.tensor([name in known for name in classes.names])
+        other.network_ = predicting(learner, learner.named(classes.names))
+        return other
 
     def _offset(self) -> Float[Tensor, " k"]:
         """What is added to scores: classes that are no candidates, and the handicap of seen ones (see `handicap`)."""

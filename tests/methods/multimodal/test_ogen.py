@@ -306,7 +306,7 @@ def test_every_learner_is_wrapped_and_predicts_new_names(kind: Any) -> None:
         method.fit(source=source, classes=classes, encoder=towers())
         assert method.predict_proba(source).shape == (len(source), len(NAMES))
         before = method.decision_function(source)
-        other = method.adapt(classes=ClassSpace(names=("dog", "fish")), encoder=towers())
+        other = method.with_classes(ClassSpace(names=("dog", "fish")), towers())
         assert other.decision_function(source).shape == (len(source), 2)
         assert torch.allclose(other.decision_function(source)[:, 0], before[:, 1], atol=1e-4)
         assert torch.equal(method.decision_function(source), before)

@@ -56,7 +56,7 @@ class CoOp(PromptedMethod):
     seen_ : Tensor (k,)
         Whether a class was learnt from.
     learnt_ : dict of str to Tensor
-        What was learnt: the context, and for CoCoOp a small network. `adapt` writes it before other names.
+        What was learnt: the context, and for CoCoOp a small network. `with_classes` writes it before others.
     history_ : dict of arrays (epochs,)
         `loss`.
 
