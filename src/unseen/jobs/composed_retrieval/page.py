@@ -68,10 +68,9 @@ def write_found(
     file: Path, collection: str, image: Any, text: str, found: Sequence[Found], about: Mapping[str, Any]
 ) -> None:
     """A page of what was found: the picture that asked, the text, and the answers."""
-    from unseen.jobs.composed_retrieval.composer import picture
-    from unseen.jobs.composed_retrieval.job import _collection
+    from unseen.jobs.composed_retrieval.composer import collection_of, picture
 
-    domain = None if (Path(collection) / "index").is_dir() else _collection(collection)
+    domain = None if (Path(collection) / "index").is_dir() else collection_of(collection)
     shown = []
     for one in found:
         small = None if domain is None else image_source(_small(domain.x[one.place]))
