@@ -31,6 +31,8 @@ PAGE = "report.html"
 WRITTEN = (ABOUT, METHOD, ENCODER, PAGE)
 SHARES = tuple(np.linspace(0, 1, 11).round(1).tolist())
 """Shares of the text that are tried for the sum."""
+ITSELF, SAME = 16, 1e-5
+"""Answers beyond those asked for, among which the picture that asks is looked for; how near its vector must be."""
 TUNED_ON = 1000
 """Triplets on which the share is chosen."""
 
@@ -226,11 +228,18 @@ def find(
     else:
         domain = collection_of(collection)
         x = _vectors(composer.encoder, domain)
+        nearest(x[:1], query, 1)  # what is loaded once is no part of a search
         started = time.perf_counter()
-        places, scores = nearest(x, query, top)
+        places, scores = nearest(x, query, top + ITSELF)
         seconds, size = time.perf_counter() - started, len(domain)
+        itself = np.zeros(len(places), dtype=bool)
+        if shown is not None:  # the picture that asks is no answer (step 13)
+            itself = np.abs(x[places] - composer.encoder.encode_image([shown])[0]).max(axis=1) < SAME
         ids: Any = domain.ids
-        found = [Found(str(ids[i]), int(i), float(s)) for i, s in zip(places, scores)]
+        kept = [(i, s) for i, s, own in zip(places, scores, itself) if not own][:top]
+        found = [Found(str(ids[i]), int(i), float(s)) for i, s in kept]
+        if itself.any():
+            notes.append(f"the picture itself is left out ({int(itself.sum())} times in the collection)")
     return found, {"seconds": seconds, "mode": own, "size": size, "share": composer.share, "notes": notes}
 
 
