@@ -59,7 +59,7 @@ def trained_page(about: Mapping[str, Any], encoder: str) -> bytes:
     ]
     chance = [f"{next(iter(bench.values()))['kinds'][kind]['chance']:.3f}" for kind in kinds]
     return render_page(
-        Path(__file__).with_name("trained.html"), style="", about=about, encoder=encoder, rows=rows, kinds=kinds,
+        Path(__file__).with_name("page.html"), style="", about=about, encoder=encoder, rows=rows, kinds=kinds,
         chance=chance,
     )  # fmt: skip
 
@@ -77,7 +77,7 @@ def write_found(
         shown.append({"id": one.id, "score": f"{one.score:.3f}", "picture": small})
     asked = None if image is None else image_source(_small(picture(image)))
     content = render_page(
-        Path(__file__).with_name("found.html"), style=STYLE, asked=asked, text=text, shown=shown, about=about,
+        Path(__file__).with_name("page.html"), style=STYLE, asked=asked, text=text, shown=shown, about=about,
         way=WAYS[about["mode"]],
     )  # fmt: skip
     with replacing(file) as temporary:
