@@ -15,7 +15,7 @@ from unseen.claims import worlds
 from unseen.claims.base import Claim, Experiment, Result
 from unseen.claims.conditions import beats_all, better
 from unseen.claims.drawings import of_vendors
-from unseen.claims.emoji_scenes import COLOURS, IDEAS, noisy, scenes, things, towers
+from unseen.claims.emoji_scenes import IDEAS, PLACES, noisy, scenes, things, towers
 from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale, promised
 from unseen.data.domain import Domain
 from unseen.evaluation.composed import evaluate_templates
@@ -39,8 +39,8 @@ EACH, GALLERY = 100, 10
 def templates(case: str, seed: int) -> list[Template]:
     """Questions of all four kinds about scenes of combinations that nothing was learnt from."""
     return build_templates(
-        scenes(case, "asked").table, subject="thing", attributes=("colour",), objects=("beside",),
-        words={"colour": "on", "beside": "beside"}, n=EACH, gallery=GALLERY, seed=seed,
+        scenes(case, "asked").table, subject="thing", attributes=("place",), objects=("beside",),
+        words={"place": "on", "beside": "with"}, n=EACH, gallery=GALLERY, seed=seed,
     )  # fmt: skip
 
 
@@ -72,7 +72,7 @@ def captioned(case: str, seed: int) -> Result:
     pairs = own.pairs()
     pairs = pairs.replace(right=pairs.right.replace(x=said))
     mains, beside, _ = things(case)
-    concrete = [*mains, *beside, *COLOURS]
+    concrete = [*mains, *beside, *PLACES.values()]
     ratings = Domain(
         x=np.array([*concrete, *IDEAS]), kind="text", name="ratings",
         columns={"concreteness": np.array([5.0] * len(concrete) + [1.5] * len(IDEAS))},
@@ -161,7 +161,7 @@ LEDGER = (
     effect("composed", better("combiner", "sum", "change-object"),
         "Where another object is asked for, the combiner is better than the tuned sum."),
     effect("composed", better("combiner", "sum", "focus-attribute"),
-        "Where a noun ('colour') says which attribute counts, it is better than the tuned sum, without any "
+        "Where a noun ('place') says which attribute counts, it is better than the tuned sum, without any "
         "such caption."),
     effect("composed", better("combiner, distractors", "combiner", "recall"),
         "Pictures of the same object with another subject, as further wrong answers, help."),

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from unseen import encoders
-from unseen.data.domain import Domain, Lazy
+from unseen.data.domain import Domain
 from unseen.encoders import Encoder, TwoTowerEncoder
 from unseen.files import read_plain
 from unseen.methods.multimodal.genecis import GeneCIS
@@ -133,11 +133,11 @@ def picture(file: str | os.PathLike[str]) -> Any:
         raise ValueError(f"image: {str(file)!r} cannot be read as a picture: {error}") from error
 
 
-def features(x: NDArray[np.float32], name: str) -> Domain:
-    """Vectors as a domain."""
-    return Domain(x=np.ascontiguousarray(x), name=name)
+def collection_of(collection: Any) -> Domain:
+    """Pictures to search in, read where a path is given."""
+    from unseen.data.loaders import load
 
-
-def pictures(images: Sequence[Any]) -> Domain:
-    """Pictures as a domain."""
-    return Domain(x=Lazy(range(len(images)), images.__getitem__), kind="image", name="pictures")
+    domain = collection if isinstance(collection, Domain) else load(collection, on_error="skip")
+    if domain.kind != "image" or not len(domain):
+        raise ValueError(f"collection must hold pictures; {domain.name} holds {len(domain)} of kind {domain.kind!r}")
+    return domain
