@@ -18,6 +18,7 @@ from unseen import methods
 from unseen.data.classes import ClassSpace, realign
 from unseen.data.domain import Domain
 from unseen.methods.base import VOCABULARY, Card, Method, Signature, signatures
+from unseen.methods.listing import COMPOSED
 from unseen.methods.needs import NamedTowers
 
 if TYPE_CHECKING:
@@ -65,7 +66,11 @@ def _built(slug: str) -> Entry:
 
 def listing() -> list[dict[str, Any]]:
     """The built systems of this package as lines of a list (`unseen.methods.listing`), which is kept as a file."""
-    return [
+    composed = [slug for slug in methods.METHODS if methods.card(slug).composed]
+    hidden = [
+        {"slug": slug, "title": "", "venue": "", "room": "", "summary": "", "kind": COMPOSED} for slug in composed
+    ]
+    return hidden + [
         {
             "slug": entry.slug,
             "title": entry.title,

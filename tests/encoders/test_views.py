@@ -8,7 +8,7 @@ from torch import nn
 from unseen import encoders
 from unseen.data.domain import Domain
 from unseen.encoders.base import Encoder
-from unseen.encoders.views import both_views, has_second_view, with_statistics_of
+from unseen.encoders.views import both_views, has_second_view, with_statistics_of, with_statistics_of_each
 from unseen.encoders.vision import ImagePreprocess
 
 NAME = "timm:test_efficientnet?pretrained=0&size=32"
@@ -50,6 +50,18 @@ def test_the_encoder_stays_as_it_was_and_the_order_of_the_pictures_does_not_matt
     assert all(torch.equal(value, encoder.module.state_dict()[key]) for key, value in state.items())
     assert one.fingerprint == other.fingerprint != before
     assert not any(module.training for module in one.module.modules())
+
+
+def test_statistics_do_not_depend_on_threads_nor_on_the_domain_beside(encoder):
+    domains, before = [pictures(), pictures(seed=1, shift=0.2)], torch.get_num_threads()
+    alone = [with_statistics_of(domain, encoder).fingerprint for domain in domains]
+    torch.set_num_threads(before + 1)
+    try:
+        beside = [one.fingerprint for one in with_statistics_of_each(domains, encoder)]
+        assert torch.get_num_threads() == before + 1
+    finally:
+        torch.set_num_threads(before)
+    assert alone == beside
 
 
 def test_both_views_stand_beside_each_other_and_come_back_from_disk(encoder, tmp_path):

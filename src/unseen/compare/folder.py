@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -126,7 +126,10 @@ def _map(inputs: Inputs, cell: Cell, results: dict[str, Any]) -> list[dict[str, 
         role: np.linspace(0, len(d) - 1, min(len(d), MAP_SAMPLES // 2)).astype(int) for role, d in domains.items()
     }
     parts = {role: domains[role].take(index) for role, index in picked.items()}
-    stages = {"before": _as_given, "after": partial(_as_seen, cell["method"])}
+    stages: dict[str, Callable[[Domain], np.ndarray]] = {
+        "before": _as_given,
+        "after": partial(_as_seen, cell["method"]),
+    }
     seen = {stage: np.concatenate([features(d) for d in parts.values()]) for stage, features in stages.items()}
     if len(seen["before"]) < 10:
         return []

@@ -21,11 +21,11 @@ def with_two_views(inputs: Inputs, *, cache: bool = True) -> Inputs:
     ValueError
         If there are no pictures on both sides, or the encoder has no batch statistics.
     """
-    from unseen.encoders.views import both_views, with_statistics_of
+    from unseen.encoders.views import both_views, with_statistics_of_each
 
     if not inputs.can_have_two_views or inputs.encoder is None:
         raise ValueError("both views need a source and a target of pictures, and an encoder with BatchNorm layers")
-    of_source, of_target = (with_statistics_of(inputs.raw[side], inputs.encoder) for side in ("source", "target"))
+    of_source, of_target = with_statistics_of_each([inputs.raw[s] for s in ("source", "target")], inputs.encoder)
 
     def beside(plain: Domain | None, part: str) -> Domain | None:
         if plain is None:

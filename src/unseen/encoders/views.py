@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -22,7 +23,7 @@ from unseen.encoders.reading import read_ready
 from unseen.encoders.registry import Request, build
 from unseen.nn.bn_statistics import batch_norms
 from unseen.nn.state import digest
-from unseen.runtime import current, track
+from unseen.runtime import current, runtime, track
 
 STATISTICS = "statistics.safetensors"
 BATCH = 64
@@ -82,13 +83,31 @@ def with_statistics_of(domain: Domain, encoder: Encoder) -> Encoder:
     starts = range(0, max(len(order) - BATCH // 2, 1), BATCH)  # what is left over is half a batch or more
     pieces = [order[start : start + BATCH] for start in starts]
     read = prefetched(lambda rows: encoder.preprocess(read_ready(domain, rows, encoder.preprocess)), pieces, threads=1)
-    with contextlib.closing(read), torch.no_grad():
-        for _ in track(pieces, f"second look at {domain.name}"):
-            network(next(read).to(device, memory_format=torch.channels_last))
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(current().threads)  # sums over a batch differ in their last digits with threads
+        with contextlib.closing(read), torch.no_grad():
+            for _ in track(pieces, f"second look at {domain.name}"):
+                network(next(read).to(device, memory_format=torch.channels_last))
+    finally:
+        torch.set_num_threads(before)
     adapted.replace_network(network.cpu())
     for layer in layers:
         layer.eval()
     return adapted
+
+
+def with_statistics_of_each(domains: Sequence[Domain], encoder: Encoder) -> list[Encoder]:
+    """`with_statistics_of` for several domains, beside each other: a core for each, so that none waits for another."""
+
+    def look(domain: Domain) -> Encoder:
+        with runtime(progress=False):  # one bar for all
+            return with_statistics_of(domain, encoder)
+
+    looks = prefetched(look, domains, len(domains), threads=current().threads)
+    with contextlib.closing(looks):
+        names = " and ".join(domain.name for domain in domains)
+        return [next(looks) for _ in track(range(len(domains)), f"second look at {names}")]
 
 
 class Views(nn.Module):

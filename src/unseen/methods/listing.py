@@ -12,8 +12,12 @@ from importlib import resources
 from typing import Any
 
 from unseen import plugins
+from unseen.methods import METHODS, SYSTEMS
 
 FILE = "built.json"
+
+COMPOSED = "composed"
+"""Kind of what is made of other methods and stands in no list."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,11 +44,12 @@ class Line:
 
 
 def lines() -> tuple[Line, ...] | None:
-    """All systems, built ones first; None where other packages add methods, which only their cards tell."""
-    if plugins.found("methods"):
-        return None
-    built = [Line(**{**row, "needs": tuple(map(tuple, row["needs"]))}) for row in _rows(FILE)]
+    """All systems, built ones first; None where other packages add methods, or some are newer than the file."""
+    built = [Line(**{**row, "needs": tuple(map(tuple, row.get("needs", ())))}) for row in _rows(FILE)]
     have = {line.slug for line in built}
+    if plugins.found("methods") or have != {*METHODS, *SYSTEMS}:
+        return None
+    built = [line for line in built if line.kind != COMPOSED]
     return (*built, *(Line(**row) for row in _rows("systems.json") if row["slug"] not in have))
 
 

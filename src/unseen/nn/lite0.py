@@ -221,7 +221,8 @@ class _Graph:
 def _features(graph: _Graph, network: Lite0, number: int, size: tuple[int, int]) -> str:
     """Add one network to a graph; the name of its features."""
     x, size = graph.convolution("x", network.conv_stem, network.bn1, size, f"{number}.stem", relu6=True)
-    for place, block in enumerate(block for stage in network.blocks for block in stage):  # type: ignore[union-attr]
+    blocks = [block for block in network.modules() if isinstance(block, (Separable, Inverted))]
+    for place, block in enumerate(blocks):
         name, before = f"{number}.block{place}", x
         if isinstance(block, Separable):
             x, size = graph.convolution(x, block.conv_dw, block.bn1, size, f"{name}.dw", relu6=True)

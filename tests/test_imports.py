@@ -1,0 +1,79 @@
+"""What a command need not import it does not: seconds before the first word."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from unseen.bundle import Bundle
+from unseen.data.classes import ClassSpace
+from unseen.data.domain import Domain
+from unseen.encoders import get
+from unseen.methods import get as method
+
+HEAVY = ("torch", "pandas", "sklearn", "scipy", "timm", "torchvision", "onnxruntime", "matplotlib")
+PROGRAM = """
+import sys
+from unseen.cli import main
+sys.argv = ["unseen", *sys.argv[1:]]
+try:
+    main()
+except SystemExit as end:
+    print("ended with", end.code)
+print("imported:", *(name for name in {heavy} if name in sys.modules))
+"""
+
+
+def told(*arguments: str, cwd: Path | None = None) -> tuple[str, set[str]]:
+    """What a command prints in a process of its own, and which heavy packages it has imported."""
+    program = PROGRAM.format(heavy=HEAVY)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=environment,
+        check=True,
+    )
+    said, _, imported = done.stdout.rpartition("imported:")
+    return said + done.stderr, set(imported.split())
+
+
+@pytest.mark.parametrize(
+    ("order", "word"),
+    [
+        ("--help", "compare"),
+        ("predict --help", "new.jpg"),
+        ("recommend --help", "Nothing is trained"),
+        ("methods", "source-only"),
+        ("methods --search prompt", "AD-CLIP"),
+        ("predict nowhere here", "'here' does not exist"),
+        ("predict nowhere .", "is not a saved model"),
+        ("compare --source nowhere --target here", "'nowhere' does not exist"),
+        ("recommend --source nowhere", "'nowhere' does not exist"),
+        ("adapt --method coral --source nowhere --out x", "'nowhere' does not exist"),
+    ],
+)
+def test_help_lists_and_wrong_paths_import_nothing_heavy(order: str, word: str, tmp_path: Path) -> None:
+    said, imported = told(*order.split(), cwd=tmp_path)
+    assert word.lower() in " ".join(said.split()).lower()
+    assert not imported
+
+
+def test_predict_imports_torch_and_nothing_that_the_model_does_not_need(tmp_path: Path) -> None:
+    encoder = get("efficientnet-lite0?size=64")
+    x = np.random.default_rng(0).normal(size=(20, encoder.dim)).astype(np.float32)
+    source = Domain(x=x, y=np.arange(20) % 2, classes=ClassSpace(names=("a", "b")))
+    fitted = method("source-only")().fit(source=source)
+    Bundle(method=fitted, classes=source.classes, encoder=encoder).save(tmp_path / "model")  # type: ignore[arg-type]
+    Image.fromarray(np.zeros((70, 80, 3), dtype=np.uint8)).save(tmp_path / "x.png")
+    said, imported = told("predict", "model", "x.png", cwd=tmp_path)
+    assert "x.png" in said
+    assert imported == {"torch"}
