@@ -45,7 +45,6 @@ AT_ONCE = [
     (["diagnose", "--source", "photos", "--target", "nowhere"], "--target: path 'nowhere'"),
     (["predict", "nowhere", "photos"], "nowhere is not a saved model: there is no such folder"),
     (["predict", "other", "photos"], "other is not a saved model: it holds no bundle.json"),
-    (["predict", "other", "nowhere.png"], "'nowhere.png' does not exist"),
     (["verify", "nowhere", "photos"], "nowhere is not a saved model"),
     (["verify", "nowhere", "sketch"], "'sketch' does not exist; did you mean"),
     (["explain", "nowhere", "photos"], "nowhere is not a saved model"),

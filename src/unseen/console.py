@@ -265,13 +265,19 @@ def settings_of(pairs: list[str]) -> dict[str, Any]:
     return settings
 
 
-def open_bundle(folder: Path, trust: bool) -> Any:
-    """The saved model in a folder, or in that of a run; what holds none is refused before anything is imported."""
+def place_of_model(folder: Path) -> Path:
+    """Where in a folder, perhaps that of a run, a saved model stands; `ValueError` if it holds none."""
     inside = recovered(folder / "model")
     place = inside if (inside / "bundle.json").exists() else recovered(folder)
     if not (place / "bundle.json").exists():
         told = "it holds no bundle.json" if place.exists() else "there is no such folder"
         raise ValueError(f"{folder} is not a saved model: {told}; `unseen compare` and `unseen adapt` save some")
+    return place
+
+
+def open_bundle(folder: Path, trust: bool) -> Any:
+    """The saved model in a folder, or in that of a run; what holds none is refused before anything is imported."""
+    place = place_of_model(folder)
     from unseen.bundle import Bundle
 
     return Bundle.load(place, trust=trust)

@@ -33,6 +33,7 @@ from unseen.console import (
     open_bundle,
     open_model,
     open_zoo,
+    place_of_model,
     say,
     settings_of,
     tell,
@@ -303,6 +304,7 @@ def predict(
     """
     from unseen.compare.asked import check_path
 
+    place_of_model(model)
     for path in inputs:
         check_path("inputs", path)
     saved = open_bundle(model, trust)

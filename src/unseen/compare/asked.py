@@ -12,7 +12,7 @@ from typing import Any
 PROTOCOLS = ("closed", "partial", "open", "open-partial", "zsl", "gzsl", "base-to-new")
 NOTHING_TO_LEARN = (
     "source or support must be given, or `classes`: samples with labels, or the names of the classes "
-    "('cat,dog,horse', or a file of names). labels='split:0.5' learns from labels in the target"
+    "('cat,dog,horse', or a file of names). labels='support' (or 'split:0.5') learns from labels in the target"
 )
 BEGUN = (".config.json.tmp",)
 """What a killed run of an earlier version may have left before its first file was there."""

@@ -79,7 +79,8 @@ def recommend(
     Parameters
     ----------
     given : Given
-        What there is, by words of `fit`; stand-ins do, as nothing is fitted.
+        What there is, by words of `fit`; stand-ins do, as nothing is fitted. Pictures under the default encoder can be
+        seen twice (`two_views`), and most recorded runs of pictures were.
     kind : str, optional
         Of the samples as they were brought (image, text, ...), where methods see features of them.
     profile : Profile, optional
@@ -93,9 +94,10 @@ def recommend(
     --------
     >>> import unseen
     >>> from unseen.catalogue import Given
-    >>> best = unseen.recommend(Given({"source": True, "target": True}), kind="image")[0]
+    >>> pictures = Given({"source": True, "target": True}, two_views=True)
+    >>> best = unseen.recommend(pictures, kind="image")[0]
     >>> best.name, best.fits
-    ('consensus', True)
+    ('consensus:views', True)
     """
     if k < 1:
         raise ValueError(f"k must be at least 1, got {k}")
