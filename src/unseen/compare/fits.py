@@ -75,7 +75,7 @@ def run_all(
     else:
         told = Work(inputs.without_truth(), None if folder is None else folder.resolve())
         found = (unpack(*packed) for packed in each(_packed, jobs, told, engine=engine, label="fitting"))
-    for (_, pairs), made in zip(jobs, found):
+    for made, (_, pairs) in zip(found, jobs):  # `found` first, so that it ends, and says so
         for pair, cell in zip(pairs, made):
             cells[pair].append(cell)
     return cells
