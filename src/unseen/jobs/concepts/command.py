@@ -115,7 +115,7 @@ def concepts(
         raise ValueError("name captions and --concepts, such as: unseen concepts captions.csv --concepts classes.txt")
     if concepts is None:
         raise ValueError(
-            f'name the classes that are looked for: unseen concepts {captions} --concepts "cat,dog", or a file of them'
+            f'name the classes with --concepts FILE, or by their names: unseen concepts {captions} --concepts "cat,dog"'
         )
     if (long_tail is None) != (candidates is None):
         raise ValueError(

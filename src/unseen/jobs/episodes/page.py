@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from unseen.data.images import thumbnail
-from unseen.jobs.episodes.job import Graded
 from unseen.report.pages import image_source, render_page
+
+if TYPE_CHECKING:
+    from unseen.jobs.episodes.job import Graded
 
 SHOWN = 8
 """Samples of a class that are shown."""
