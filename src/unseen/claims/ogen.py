@@ -15,7 +15,7 @@ from unseen.claims import small_clip, worlds
 from unseen.claims.base import Claim, Experiment, Result
 from unseen.claims.conditions import better, not_worse
 from unseen.claims.drawings import by
-from unseen.claims.ledger import effect, not_testable, paper_scale, promised
+from unseen.claims.ledger import effect, not_testable, paper_scale
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.evaluation.metrics.zero_shot import base_to_new_scores
@@ -170,7 +170,7 @@ LEDGER = (
         "20 to 200 epochs."),
     effect("base_to_new", better("zero-shot", "coop", "new"),
         "Unknown classes are worse after long prompt tuning than before any."),
-    promised("base_to_new", better("ogen", "coop", "new"),
+    effect("base_to_new", better("ogen", "coop", "new"),
         "Features of unknown classes, made from their names, keep new classes better than long CoOp."),
     effect("base_to_new", better("ogen", "coop", "new", by=0.03),
         "They do so by more than three points."),

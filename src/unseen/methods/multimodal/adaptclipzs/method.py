@@ -176,6 +176,8 @@ class AdaptCLIPZS(Method):
             "paper speaks of fine-tuning (`train_scope`).",
             "Sentences that two classes share are one column of the softmax, and count for both.",
             "The towers train in eval mode: dropout rests and BatchNorm keeps its statistics. CLIP has neither.",
+            "What is gained on new classes near to the seen ones is paid for elsewhere: `unseen reproduce adaptclipzs` "
+            "also asks about things of other kinds, where the tuned towers are far below those that were not tuned.",
             "Calibrated stacking (`handicap`) is no part of the paper, which predicts among unseen classes alone.",
         ),
     )  # fmt: skip
