@@ -28,6 +28,7 @@ ALL = (
     "hypergraph",
     "taxonomy",
     "generation",
+    "named_towers",
     "pruning",
     "curation",
     "index",

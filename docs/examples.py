@@ -6,7 +6,15 @@ from typing import Any
 
 from unseen import methods
 from unseen.compare.moves import moves
-from unseen.methods.needs import Compositions, Domains, Regions, SharedSpace, TrainableTowers, TwoTowers
+from unseen.methods.needs import (
+    Compositions,
+    Domains,
+    NamedTowers,
+    Regions,
+    SharedSpace,
+    TrainableTowers,
+    TwoTowers,
+)
 
 LIT = "1111110 0110000 1101101 1111001 0110011 1011011 1011111 1110000 1111111 1111011"
 SEGMENTS = dict(zip("0123456789", LIT.split()))
@@ -58,6 +66,10 @@ teachers = {"digits": source_model(source), "odd": source_model(odd)}  # of any 
 def quick(about: dict[str, Any]) -> dict[str, int]:
     """Settings that make an example short where the defaults take minutes."""
     short = {"iterations": 20, "batch_size": 8} if "iterations" in about["parameters"] else {}
+    if about["slug"] == "tinyclip":
+        short = {"steps": 50, "warm_up": 5, "batch_size": 24}
+    if about["slug"] == "genecis":
+        short = {"triplets": 200, "epochs": 2, "batch_size": 16, "project": 32, "hidden": 32}
     if "query_tokens" in about["parameters"]:
         short |= {"clusters": 20, "samples": 20, "shortest": 15}
     if "synthesis_steps" in about["parameters"]:
@@ -85,6 +97,11 @@ def of_names(about: dict[str, Any]) -> bool:
     return methods.get(about["slug"]).card.needed(SharedSpace) is not None
 
 
+def of_towers(about: Any) -> bool:
+    """Whether it reads names by the two towers that samples were read by."""
+    return methods.get(about["slug"]).card.needed(NamedTowers) is not None
+
+
 def adapts_later(about: dict[str, Any]) -> bool:
     """Whether a fitted method adapts to another target in a cheap second step."""
     return moves(methods.get(about["slug"]))
@@ -105,6 +122,30 @@ def python(about: dict[str, Any], arguments: str = "") -> str:
             'model = encoders.get("efficientnet-lite0").module.network  # or any network with BatchNorm',
             fit,
             "small = method.network()",
+        ]
+    elif "compression" in about["protocols"]:
+        lines = [
+            f"from unseen.methods import {name}",
+            "from unseen.methods.compression.tinyclip.needs import pairs_of_a_moment, towers_of_a_moment",
+            "",
+            "model = towers_of_a_moment()  # or prunable_towers(encoders.get('open_clip:ViT-B-32/<file>'))",
+            'pairs = pairs_of_a_moment()  # or read_captioned("pairs.csv"), its pictures as the encoder reads them',
+            fit,
+            "print(method.size_)  # the share of the parameters that is left; method.student_ has both towers",
+        ]
+    elif "composed" in about["protocols"]:
+        lines = [
+            "import torch",
+            "",
+            f"from unseen.methods import {name}",
+            "from unseen.methods.multimodal.genecis.needs import ComposedTowers",
+            "",
+            "small = ComposedTowers().example({'model': None})  # towers and captioned pictures of a moment",
+            "pairs, model = small['pairs'], small['model']",
+            fit,
+            "x = torch.as_tensor(pairs.left.x[:1])  # the first picture, but on the sofa",
+            "found = method.embed_query(x, ['on sofa']) @ method.gallery_.T",
+            "print(float(found.max()) / 2 + 0.5)  # the cosine of the nearest picture, from 0 to 1",
         ]
     elif "curation" in about["protocols"]:
         lines = [
@@ -233,6 +274,22 @@ def python(about: dict[str, Any], arguments: str = "") -> str:
             "print((before == target.y).mean())",
             "method.partial_fit(source=target)",
         ]
+    elif of_towers(about):
+        lines = [
+            "from unseen import encoders",
+            "from unseen.data.sources import digits",
+            "from unseen.encoders.trainable import shared_space",
+            f"from unseen.methods import {name}",
+            "",
+            'lite = encoders.get("lite-clip")  # or "open_clip:ViT-B-16/<file>"',
+            "encoder = shared_space(lite)",
+            'source = lite.encode(digits("printed", copies=1).take(slice(0, None, 6)))',
+            'target = lite.encode(digits("handwritten").take(slice(0, 30)))',
+            "classes = target.classes.replace(seen=range(8))  # of eight and nine there are names alone",
+            "source = source.take(source.y < 8)",
+            fit,
+            score,
+        ]
     elif about["modalities"] == ["image"]:
         lines = [
             "import numpy as np",
@@ -331,6 +388,13 @@ def shell(about: dict[str, Any]) -> str:
     if "quantization" in about["protocols"]:
         settings = "".join(f" --set {key}={value}" for key, value in quick(about).items())
         return f"unseen quantize efficientnet-lite0 --method {slug} --bits 8/8{settings} --out models/{slug}"
+    if slug == "tinyclip":
+        return "unseen shrink open_clip:ViT-B-32/weights.bin --size 0.3 --pairs pairs.csv --out models/small"
+    if slug == "genecis":
+        return (
+            "unseen data get digits:handwritten --out handwritten\n"
+            'unseen find handwritten --text "a photo of a seven" --top 3\nunseen methods genecis'
+        )
     if "curation" in about["protocols"]:
         return "unseen data get digits:handwritten --out handwritten\nunseen prune handwritten --keep 0.3 --out pruned"
     if methods.get(slug).card.task == "value":
@@ -412,6 +476,8 @@ def shell(about: dict[str, Any]) -> str:
         options.remove("--target handwritten")
     if of_regions(about):
         options += [f'--encoder "{REGIONS}"']
+    if of_towers(about):
+        options += ["--encoder lite-clip"]
     lines += [f"unseen adapt --method {slug} {' '.join(options)} --out models/{slug}"]
     if adapts_later(about):
         lines += [

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+import unseen
 from unseen.runtime import (
     Runtime,
     current,
@@ -130,3 +131,21 @@ def test_a_folder_that_cannot_be_moved_into_its_place_leaves_the_old_one(
     with pytest.raises(OSError, match="no room"), replacing_folder(tmp_path / "place") as part:
         (part / "new").write_text("new")
     assert [file.relative_to(tmp_path).as_posix() for file in sorted(tmp_path.rglob("*"))] == ["place", "place/old"]
+
+
+def test_into_a_pipe_progress_is_a_line_every_few_seconds(monkeypatch, capsys):
+    now = [0.0]
+    monkeypatch.setattr(unseen.runtime.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(unseen.runtime, "_last_line", -100.0)
+    with runtime(progress=True):
+        for _ in track(range(4), "fitting"):
+            for _ in track(range(10), "shot"):
+                now[0] += 0.5
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "fitting: 0 of 4, 2 s; shot: 4 of 10"  # the first after two seconds, and what it is doing
+    assert lines[1] == "fitting: 1 of 4, 7 s, about 21 s left"
+    assert len(lines) == 4
+    assert unseen.runtime._at_work == []
+    for _ in track(range(3), "quiet"):
+        now[0] += 10
+    assert capsys.readouterr().err == ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import difflib
 import functools
 import inspect
 import json
@@ -351,6 +352,12 @@ def make(slug: str, preset: str = "default", seed: int = 0, **settings: Any) -> 
     method = methods.get(slug)
     if preset not in method.card.presets:
         raise ValueError(f"{slug} has the presets {', '.join(method.card.presets)}; got {preset!r}")
+    known = method().get_params()
+    for key in settings:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"settings: {slug} has no {key!r}{hint} It has {', '.join(known)}")
     return method(**{**method.card.presets[preset], **settings, "random_state": seed})
 
 

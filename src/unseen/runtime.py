@@ -317,8 +317,8 @@ class _AtWork:
     label: str
     of: int
     done: int = 0
-    told: int = -1
-    began: float = dataclasses.field(default_factory=time.monotonic)
+    told: int = 0
+    began: float = dataclasses.field(default_factory=lambda: time.monotonic())
 
 
 _at_work: list[_AtWork] = []

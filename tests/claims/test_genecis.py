@@ -8,7 +8,7 @@ from unittest import mock
 import numpy as np
 
 from unseen.claims import genecis as claim_of_genecis
-from unseen.claims.emoji_scenes import COLOURS, IDEAS, LARGE, SIDE, SMALL, Scenes, drawn_scene, noisy
+from unseen.claims.emoji_scenes import COLOURS, IDEAS, LARGE, PLACES, SIDE, SMALL, Scenes, drawn_scene, noisy
 from unseen.claims.genecis import BUDGET, claim, composed
 from unseen.methods.multimodal.genecis import GeneCIS, PatternParser
 from unseen.methods.multimodal.genecis.needs import scenes_of_a_moment
@@ -24,9 +24,11 @@ def test_splits_share_no_vendor() -> None:
 
 
 def test_captions_of_scenes_are_parsed_and_noise_is_about_the_same_subject() -> None:
-    said = [f"a cow on {colour} beside a hat" for colour in COLOURS for _ in range(10)]
+    said = [f"a cow on {place} beside a hat" for place in PLACES.values() for _ in range(10)]
     parse = PatternParser()
-    assert parse(said[0]) == [("cow", "on", "red"), ("cow", "beside", "hat")]
+    assert parse(said[0]) == [("cow", "on", "brick"), ("cow", "beside", "hat")]
+    assert parse("grass with a hat and a cow") == [("grass", "with", "hat")]
+    assert [caption.split()[0] for caption in noisy(["grass with a hat and a cow"], 1.0, 0)] == ["grass"]
     half = noisy(said, 0.5, 0)
     changed = [text for text, before in zip(half, said) if text != before]
     assert 25 <= len(changed) <= 55
@@ -50,7 +52,7 @@ def test_a_cell_has_every_way_to_ask() -> None:
     x, captions = scenes_of_a_moment(60)
     words = np.array([str(caption).split() for caption in captions])
     rng = np.random.default_rng(0)
-    table = {"thing": words[:, 1], "colour": words[:, 3], "beside": rng.choice(["hat", "car", "cup"], 60)}
+    table = {"thing": words[:, 1], "place": words[:, 3], "beside": rng.choice(["hat", "car", "cup"], 60)}
     own = Scenes(x, table, captions)
     quick: dict[str, Any] = {**GeneCIS.card.smoke, "scope": "head"}
     with (

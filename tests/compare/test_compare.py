@@ -9,9 +9,10 @@ import torch
 
 import unseen
 from unseen.bundle import Bundle
+from unseen.compare.asked import parse_budget
 from unseen.compare.cells import split_source
 from unseen.compare.inputs import prepare
-from unseen.compare.job import parse_budget, plan
+from unseen.compare.job import plan
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 
@@ -213,7 +214,7 @@ def test_budgets_are_read(text, seconds):
         ({"protocol": "ajar"}, "protocol must be"),
         ({"budget": "soon"}, "budget must be"),
         ({"methods": "gcl"}, "did you mean 'glc'"),
-        ({"methods": "linear-probe"}, "needs --support"),
+        ({"methods": "linear-probe"}, "needs support"),
         ({"source": None}, "source or support"),
         ({"source": domain(labels=False)}, "must have labels"),
     ],

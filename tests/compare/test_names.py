@@ -204,7 +204,7 @@ def test_labels_without_names_are_places_in_the_list_of_classes():
 @pytest.mark.parametrize(
     ("classes", "told"),
     [
-        (None, "source or support must be given, or classes"),
+        (None, "source or support must be given, or `classes`"),
         ([], "classes must hold names"),
         ("", "classes must hold names"),
         (["cat"], "at least two names; got 'cat'"),
@@ -236,7 +236,7 @@ def test_an_encoder_of_one_tower_is_refused_before_anything_is_encoded(monkeypat
 
 def test_features_need_classes_with_embeddings_as_wide():
     target, classes = world()
-    with pytest.raises(ValueError, match="names are compared with pictures and texts, and the target holds features"):
+    with pytest.raises(ValueError, match="and the target holds vectors of numbers"):
         prepare(target=target, classes=list(NAMES))
     narrow = classes.replace(embeddings=classes.embeddings[:, :5])
     with pytest.raises(ValueError, match="embeddings of 24 features, as the target; got some of 5"):

@@ -72,7 +72,7 @@ def test_without_two_towers_they_say_what_they_need() -> None:
     inputs = prepare(source=source, target=source.take(np.arange(12)), classes=space)
     assert inputs.shared_by is None
     with pytest.raises(ValueError, match="two-tower encoder"):
-        unseen.compare(source=source, target=source.take(np.arange(9)), classes=space, methods="ogen",
+        unseen.compare(source=source, target=source.replace(x=source.x + 1), classes=space, methods="ogen",
                        engine=Engine(workers=1))  # fmt: skip
 
 

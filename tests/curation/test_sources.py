@@ -264,7 +264,7 @@ def test_pictures_without_a_caption_are_refused_with_what_they_need(tmp_path: Pa
     with pytest.raises(ValueError, match=r"1 pictures and no captions: put NAME\.txt beside each"):
         open_source(tmp_path)
     (tmp_path / "links.csv").write_text("url,caption\nhttp://x.org/a.jpg,a caption\n")
-    with pytest.raises(ValueError, match="1 pictures .* and 1 tables"):
+    with pytest.raises(ValueError, match=r"1 pictures .* and 1 tables"):
         open_source(tmp_path)
 
 

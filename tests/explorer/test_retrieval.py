@@ -310,12 +310,53 @@ def test_the_map_names_groups_by_their_words(colours_folder: Path) -> None:
         assert -1 <= min(concept.x, concept.y) <= max(concept.x, concept.y) <= 1
     again = build_map(collection, n_concepts=3, seed=1)
     assert again.concepts == concepts
-    assert (again.points == drawn.points).all()
+    assert again.points.tobytes() == drawn.points.tobytes()
     read = read_map(collection)
     assert read.concepts == concepts
-    assert (read.points == drawn.points).all()
+    assert read.points.tobytes() == drawn.points.tobytes()
     with pytest.raises(ValueError, match="n_concepts must lie"):
         build_map(collection, n_concepts=61)
+
+
+def test_function_words_name_no_group() -> None:
+    from collections import Counter
+
+    from unseen.curation.concept_map import _bag, _frequent
+
+    bags = [_bag(text) for text in ("The cat of the house", "Die Katze und der Hund", "cats are on http www", None)]
+    assert bags == [{"cat", "house"}, {"katze", "hund"}, {"cats"}, set()]
+    assert _frequent([{"cat", "house"}, {"cats", "cat"}], Counter({"cat": 1, "house": 1, "cats": 1}), 3) == (
+        "cat",
+        "house",
+    )
+
+
+def test_a_damaged_map_is_named(tmp_path: Path) -> None:
+    collection = coloured(tmp_path)
+    build_map(collection)
+    file = tmp_path / "index" / "points.npy"
+    np.save(file, np.zeros(59))
+    with pytest.raises(ValueError, match=r"points\.npy is damaged or of other rows"):
+        read_map(collection)
+    file.write_bytes(b"no array")
+    with pytest.raises(ValueError, match=r"points\.npy"):
+        read_map(collection)
+
+
+def test_pairs_beyond_the_sample_lie_between_their_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
+    from unseen.curation import plane
+
+    monkeypatch.setattr(plane, "LAID_OUT", 90)
+    rng = np.random.default_rng(0)
+    group = np.arange(300) % 3
+    x = np.eye(3, 8)[group] + 0.05 * rng.normal(size=(300, 8))
+    places = lay_out(Vectors([x[:170] / np.linalg.norm(x[:170], axis=1, keepdims=True), x[170:]]))
+    assert places.shape == (300, 2)
+    assert np.isfinite(places).all()
+    assert np.abs(places).max() <= 1
+    middles = np.array([np.median(places[group == one], axis=0) for one in range(3)])
+    nearest = np.linalg.norm(places[:, None] - middles, axis=2).argmin(axis=1)
+    assert (nearest == group).mean() > 0.98
 
 
 def test_a_map_of_other_rows_is_not_shown(tmp_path: Path) -> None:

@@ -147,7 +147,7 @@ def test_labelled_and_verified_samples_are_not_proposed():
         ({"budget": 0}, "budget must be at least 1"),
         ({"budget": 151}, "budget must be in"),
         ({"classes": ClassSpace(names=NAMES)}, "classes must come with"),
-        ({"target": groups()}, "neither labelled nor verified"),
+        ({"target": groups()}, "have one"),
     ],
 )
 def test_mistakes_are_named(change, told):

@@ -14,6 +14,7 @@ from unseen.nn.dual_encoder import (
     BytePairs,
     Letters,
     WordPieces,
+    feature_head,
     named_classes,
     padded,
     perceptron,
@@ -96,3 +97,14 @@ def test_named_classes_score_by_scaled_cosines() -> None:
     made.weights.copy_(torch.eye(3)[:2])
     x = torch.randn(5, 4)
     torch.testing.assert_close(made(x), 10 * torch.nn.functional.normalize(made.image(x), dim=1)[:, :2])
+
+
+def test_a_feature_head_reads_features_as_they_are_spread():
+    x = torch.randn(50, 4) * torch.tensor([1.0, 10, 0, 3]) + 5
+    head = feature_head(4, 3, 8, 0.5)
+    head[0].measure(x)
+    made = head[0](x)
+    torch.testing.assert_close(made.mean(dim=0), torch.zeros(4), atol=1e-5, rtol=0)
+    torch.testing.assert_close(made.std(dim=0, correction=0), torch.tensor([1.0, 1, 0, 1]))
+    assert head(x).shape == (50, 3)
+    assert len(feature_head(4, 3, 0)) == 2

@@ -109,3 +109,16 @@ def test_each_process_takes_its_part_and_weights_make_means(two):
 def test_what_cannot_be_divided_is_refused(two, batch):
     with pytest.raises(ValueError, match=r"cannot be divided|one length"):
         parallel.part(batch)
+
+
+def test_alone_rows_are_gathered_as_they_are_and_nothing_is_joined(monkeypatch):
+    rows = torch.randn(3, 2, requires_grad=True)
+    assert parallel.gather(rows) is rows
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    monkeypatch.delenv("RANK", raising=False)
+    with parallel.launched():
+        assert parallel.world() == 1
+    assert parallel.leads()
+    monkeypatch.setenv("RANK", "1")
+    assert not parallel.leads()
+    assert parallel.first()  # what trains alone writes

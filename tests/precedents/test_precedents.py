@@ -1,14 +1,18 @@
 """Runs that are like the one at hand."""
 
+import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import unseen
+from unseen.catalogue import Given
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
-from unseen.precedents import Precedent, Profile, gains, nearest, profile, recorded
+from unseen.precedents import Precedent, Profile, gains, near_runs, nearest, profile, recorded
+from unseen.precedents.advice import NAMED
 
 
 def made(name="a", words=("source", "target"), kind="image", classes=10, scores=(0.5, 0.6), **shift):
@@ -92,3 +96,47 @@ def test_the_recorded_runs_are_whole():
 def test_a_folder_without_runs_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"no results\.json below"):
         recorded([tmp_path])
+
+
+def test_recommend_ranks_by_what_was_gained_and_names_why_others_do_not_fit():
+    known = [made(name, scores=(0.5, score)) for name, score in (("a", 0.7), ("b", 0.6))]
+    rows = unseen.recommend(Given({"source": True, "target": True}), kind="image", known=known, k=2)
+    assert rows[0].slug == "coral"
+    assert rows[0].gain == pytest.approx((0.15, 0.1, 2))
+    assert "+15 points over doing nothing on the mean of the 2 recorded runs most like yours (worst +10)" in rows[0].why
+    assert next(row for row in rows if row.slug == "source-only").gain.mean == 0
+    others = [row for row in rows if not row.fits]
+    assert rows[-len(others) :] == others
+    assert "support" in next(row.why for row in others if row.slug == "linear-probe")
+    assert json.dumps([row.to_json() for row in rows])
+
+
+def test_the_consensus_stands_first_where_it_gained_and_not_where_it_lost():
+    given = Given({"source": True, "target": True})
+    for gained, first in ((0.6, "consensus"), (0.4, "coral")):
+        scores = {"source-only": 0.5, "coral": 0.7, "consensus": gained}
+        rows = unseen.recommend(given, kind="image", known=[dataclasses.replace(made(), scores=scores)])
+        assert rows[0].slug == first
+    assert "consensus" not in [row.slug for row in unseen.recommend(Given({"source": True}), known=[made()])]
+
+
+def test_runs_that_are_hardly_alike_are_said_to_be():
+    rows = unseen.recommend(Given({"source": True, "target": True}), kind="text", known=[made()])
+    assert "hardly like it" in rows[0].why
+
+
+def test_all_runs_that_are_as_near_count_where_sizes_are_not_known():
+    known = [made(str(i)) for i in range(7)]
+    assert len(near_runs(Given({"source": True, "target": True}), kind="image", known=known, k=3)) == 7
+
+
+def test_gains_of_names_alone_are_those_of_the_documentation():
+    rows = json.loads((Path(__file__).parents[2] / "docs" / "names.json").read_text())
+    for name, gain in NAMED.items():
+        found = {}
+        for row in rows:
+            over = row["accuracy"][name][0] - row["accuracy"]["describe"][0]
+            found.setdefault(row["family"], []).append(over)
+        assert gain.mean == pytest.approx(np.mean([np.mean(of) for of in found.values()]), abs=6e-4)
+        assert gain.worst == pytest.approx(min(min(of) for of in found.values()), abs=6e-4)
+        assert gain.runs == len(rows)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from pathlib import Path
 
 import pytest
 from jinja2 import UndefinedError
 
-from unseen.report.pages import HERE, image_source, render_page
+from unseen.report.pages import HERE, image_source, render_page, stylesheet
 
 TEMPLATE = """{% extends "frame.html" %}
 {% block title %}{{ name }}{% endblock %}
@@ -27,7 +28,7 @@ def test_values_are_text_and_the_policy_allows_the_style_alone(tmp_path: Path) -
     assert "<title>&lt;script&gt;?</title>" in page
     assert "<h1>&lt;SCRIPT&gt;?</h1>" in page
     style = page.partition("<style>")[2].partition("</style>")[0]
-    assert style == (HERE / "style.css").read_text() + "b { color: red }"
+    assert style == stylesheet(HERE / "style.css") + "b { color: red }"
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; form-action 'none'"
     assert f'<meta http-equiv="Content-Security-Policy" content="{policy.replace(chr(39), "&#39;")}">' in page
@@ -38,3 +39,17 @@ def test_values_are_text_and_the_policy_allows_the_style_alone(tmp_path: Path) -
 def test_pictures_stand_in_the_page() -> None:
     assert image_source(b"abc") == "data:image/png;base64,YWJj"
     assert image_source(b"abc", "jpeg") == "data:image/jpeg;base64,YWJj"
+
+
+PAGES_OF_THEIR_OWN = ("web/style.css", "serving/style.css", "verification/page.css", "report/style.css")
+
+
+@pytest.mark.parametrize("file", PAGES_OF_THEIR_OWN)
+def test_colours_stand_in_one_place(file: str) -> None:
+    """But for white paper below drawings, and paper to print on."""
+    text = (HERE.parent / file).read_text(encoding="utf-8").partition("@media print")[0]
+    assert set(re.findall(r"#[0-9a-fA-F]{3,8}\b", text)) <= {"#fff"}
+    assert "--page:" not in text
+    tokens = (HERE / "tokens.css").read_text(encoding="utf-8")
+    for name in set(re.findall(r"var\((--[\w-]+)\)", text)):
+        assert f"{name}:" in tokens, name

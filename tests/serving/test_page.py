@@ -24,6 +24,7 @@ from unseen.data.sources import SourceUnavailable, npm
 from unseen.methods import get
 from unseen.nn.information import normalized_entropy
 from unseen.serving import page
+from unseen.serving.model import Served
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -152,6 +153,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     exif[0x0112] = 6
     drawings.photo("arrow", rng).save(new / "turned.jpg", exif=exif, quality=95)
     Image.fromarray(rng.integers(0, 256, (90, 120), dtype=np.uint8)).save(new / "noise.png")
+    photo.convert("P", palette=Image.Palette.ADAPTIVE).save(new / "palette.png", transparency=3)
+    photo.convert("LA").save(new / "grey.png")
+    photo.convert("CMYK").save(new / "cmyk.jpg", quality=95)
     told_apart(folder / "model", new).save(folder / "model")
     call("export", str(folder / "model"), "--web", str(folder / "page.html"))
     return folder
@@ -189,7 +193,7 @@ class TestInBrowser:
 
     def test_it_answers_as_the_command_line_does(self, tab: Any, folder: Path) -> None:
         rows = json.loads(call("predict", str(folder / "model"), str(folder / "new"), "--top", "5", "--json"))
-        assert len(rows) == 6
+        assert len(rows) == 9
         assert {row["unknown"] for row in rows} == {True, False}
         for row in rows:
             tab.set_input_files("#file", str(folder / "new" / row["id"]))
@@ -202,6 +206,23 @@ class TestInBrowser:
             sure = [k for k in range(5) if told[k] > 0.005]
             assert [names[k] for k in sure] == [row[f"class_{k + 1}"] for k in sure]
             assert tab.locator("#unknown").is_visible() == row["unknown"], row["id"]
+
+    def test_predict_serve_and_the_page_agree_to_three_digits(self, tab: Any, folder: Path) -> None:
+        bundle = Bundle.load(folder / "model")
+        served = Served(bundle, max_pixels=10**7)
+        for file in sorted((folder / "new").iterdir()):
+            row = bundle.predict(file, top=5).iloc[0]
+            own = {row[f"class_{k}"]: row[f"probability_{k}"] for k in range(1, 6)}
+            answer = served.predict([served.prepare(file.read_bytes())], top=5)[0]
+            assert dict(answer.top) == pytest.approx(own, abs=5e-4), file.name
+            tab.set_input_files("#file", str(file))
+            tab.wait_for_selector(f"#hint:has-text('{file.name}')")
+            tab.wait_for_selector("#answers li", timeout=60_000)
+            names = tab.locator("#answers li span:first-child").all_inner_texts()
+            values = tab.locator("#answers meter").evaluate_all("m => m.map(b => b.value)")
+            near = 0.002 if file.suffix == ".jpg" else 5e-4  # JPEG has more than one decoder
+            for name, value in zip(names, values):
+                assert value == pytest.approx(own.get(name, value), abs=near), (file.name, name)
 
     @pytest.mark.parametrize("name", ["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"])
     def test_it_resizes_as_pillow_does(self, tab: Any, name: str) -> None:

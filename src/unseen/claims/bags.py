@@ -1,4 +1,4 @@
-"""Emoji by name and in other words, and small towers that have seen other kinds of things: for claims about new classes.
+"""Emoji by name and in other words, and small towers that have seen other kinds of things: for claims of new classes.
 
 Two towers have learnt names of emoji beside two vendors' drawings of them, but of no animal, plant or food. Those are
 what is asked about: half of them have pictures by several other vendors, of the other half there are only words.
@@ -44,7 +44,7 @@ TEMPLATE = "an emoji of {}."
 
 
 class Classes(NamedTuple):
-    """Pictures of seen classes, pictures of unseen ones, all classes (the seen ones first), and what is said of each."""
+    """Pictures of seen classes, pictures of unseen ones, all classes (seen ones first), and what is said of each."""
 
     source: Domain
     exam: Domain
@@ -101,7 +101,7 @@ def towers() -> DualEncoder:
 
 @functools.cache
 def drawn(split: str) -> tuple[Domain, ...]:
-    """What the vendors of a split draw of the groups asked about, in one order; which split an emoji is of is a hash's bit."""
+    """What the vendors of a split draw of the groups asked about, in one order; a hash's bit says whose an emoji is."""
     styles = in_common(*(by(vendor) for vendor in VENDORS[split]))
     odd = split == "confirmation"
     own = np.isin(styles[0].columns["group"], ASKED)
@@ -120,7 +120,7 @@ def classes_of(split: str, seed: int, share: float = 0.5) -> Classes:
     first = drawn(split)[0]
     names, n = first.columns["name"].tolist(), len(first)
     order = np.random.default_rng(seed).permutation(n)
-    seen = int(round(share * n))
+    seen = round(share * n)
     space = ClassSpace(names=tuple(names[i] for i in order), seen=np.arange(seen))
     x = features(split)[:, order]
     parts = []

@@ -1,4 +1,8 @@
-"""Scenes of emoji with captions: a thing on a coloured ground beside another; small towers that have read them."""
+"""Scenes of emoji with captions: a thing on a coloured ground beside another; small towers that have read them.
+
+A caption begins with the thing ("a bus on grass beside a camel") or with the place ("grass with a camel and a bus"), as
+captions of photographs do: what stands first is what two of them may share.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +33,13 @@ COLOURS = {
     "purple": (125, 60, 152), "orange": (235, 127, 32), "white": (250, 250, 250), "black": (25, 25, 25),
 }  # fmt: skip
 GROUPS = ("animals & nature", "food & drink", "objects", "activities", "travel & places")
+PLACES = {
+    "red": "brick", "green": "grass", "blue": "sea", "yellow": "sand", "purple": "lavender", "orange": "lava",
+    "white": "snow", "black": "night",
+}  # fmt: skip
+"""What grounds are called."""
 THINGS, BESIDE = 24, 8
-LEARNT, ASKED = 2400, 900
+LEARNT, ASKED = 1600, 700
 EPOCHS, BATCH, DIM = 15, 128, 128
 IDEAS = ("love", "hope", "truth", "luck", "idea", "style", "mood", "dream")
 """What no picture shows."""
@@ -62,7 +71,7 @@ def things(case: str) -> tuple[tuple[str, ...], tuple[str, ...], tuple[Any, ...]
     names = style.columns["name"].tolist()
     kept = [i for i, name in enumerate(names) if name.isalpha() and name.islower() and groups[i] in GROUPS]
     kept = sorted(kept, key=lambda i: hashed(f"scene {names[i]}"))[: THINGS + BESIDE]
-    pictures = tuple(style.x[i].convert("RGBA") for i in kept)
+    pictures = tuple(_cut(style.x[i]) for i in kept)
     own = [names[i] for i in kept]
     return tuple(own[:THINGS]), tuple(own[THINGS:]), pictures
 
@@ -87,8 +96,14 @@ def scenes(case: str, part: str) -> Scenes:
 
     domain = Domain(x=Lazy(range(len(rows)), lambda i: draw(int(i))), kind="image", name=f"scenes, {case}, {part}")
     columns = np.array(rows)
-    table = {"thing": columns[:, 0], "colour": columns[:, 1], "beside": columns[:, 2]}
-    return Scenes(_features(domain), table, np.array([f"a {a} on {c} beside a {b}" for a, c, b in rows]))
+    places = np.array([PLACES[colour] for colour in columns[:, 1]])
+    table = {"thing": columns[:, 0], "place": places, "beside": columns[:, 2]}
+    first = rng.random(len(rows)) < 0.5
+    captions = [
+        f"a {thing} on {place} beside a {other}" if begins else f"{place} with a {other} and a {thing}"
+        for begins, thing, place, other in zip(first, columns[:, 0], places, columns[:, 2])
+    ]
+    return Scenes(_features(domain), table, np.array(captions))
 
 
 def drawn_scene(main: Any, other: Any, colour: tuple[int, int, int], seed: int) -> Any:
@@ -98,7 +113,7 @@ def drawn_scene(main: Any, other: Any, colour: tuple[int, int, int], seed: int) 
     rng = np.random.default_rng(seed)
     shade = tuple(int(np.clip(value + rng.integers(-15, 16), 0, 255)) for value in colour)
     scene = Image.new("RGBA", (SIDE, SIDE), (*shade, 255))
-    large, small = (_cut(picture).resize((side, side)) for picture, side in ((main, LARGE), (other, SMALL)))
+    large, small = (picture.resize((side, side)) for picture, side in ((main, LARGE), (other, SMALL)))
     right = bool(rng.integers(2))
     scene.alpha_composite(large, ((SIDE - LARGE) * (not right), int(rng.integers(0, 9))))
     scene.alpha_composite(small, ((SIDE - SMALL) * right, SIDE - SMALL))
@@ -132,7 +147,7 @@ def towers(case: str) -> DualEncoder:
     own = scenes(case, "learnt")
     reader = EncodedTexts("minilm")
     # captions say all three; parts of them are read, too, so that a condition means something by itself
-    parts = [own.captions, *(_said(own, key) for key in ("thing", "colour", "beside"))]
+    parts = [own.captions, *(_said(own, key) for key in ("thing", "place", "beside"))]
     vectors = [reader(part.tolist()) for part in parts]
     with reproducible(0):
         image, text = perceptron((own.features.shape[1], DIM)), perceptron((vectors[0].shape[1], DIM))
@@ -160,7 +175,7 @@ def towers(case: str) -> DualEncoder:
 
 
 def _said(own: Scenes, key: str) -> NDArray[np.str_]:
-    words = {"thing": "a", "colour": "on", "beside": "beside a"}
+    words = {"thing": "a", "place": "on", "beside": "with"}
     return np.array([f"{words[key]} {value}" for value in own.table[key].tolist()])
 
 
@@ -170,7 +185,7 @@ def noisy(captions: Sequence[str], share: float, seed: int) -> NDArray[np.str_]:
     made = []
     for caption in captions:
         if rng.random() < share:
-            subject = caption.split(" on ")[0]
+            subject = caption.split(" on ")[0].split(" with ")[0]
             caption = f"{subject} with {rng.choice(IDEAS)} of {rng.choice(IDEAS)}"
         made.append(caption)
     return np.array(made)

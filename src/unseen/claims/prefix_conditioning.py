@@ -68,8 +68,8 @@ def unified(case: str, seed: int) -> Result:
     said = np.array(
         [f"{name}, {words}" for name, words in zip(told.columns["name"].tolist(), told.columns["keywords"].tolist())]
     )
-    given = {
-        "source": source, "pairs": Pairs(told.unlabeled(), worlds.of_texts(said)), "prompts": TEMPLATES,
+    given: dict[str, Any] = {
+        "source": source, "pairs": Pairs(told.unlabeled(), worlds.of_texts(said.tolist())), "prompts": TEMPLATES,
     }  # fmt: skip
     asked = {
         which: domain.take(_rows(domain, lambda code, group: code in held))

@@ -18,8 +18,12 @@ SIZE = 0.28
 STEPS = 200
 """Of every arm, gates and all stages included."""
 BUDGET: Mapping[str, Any] = {"size": SIZE, "batch_size": 128, "warm_up": 20, "weight_decay": 0.1, "steps": STEPS}
-SCRATCH: Mapping[str, Any] = {"inheritance": "none", "learning_rate": 2e-3}
-INHERITED: Mapping[str, Any] = {"learning_rate": 1e-3}
+SCRATCH: Mapping[str, Any] = {"inheritance": "none", "learning_rate": 1e-3}
+INHERITED: Mapping[str, Any] = {"learning_rate": 2e-3}
+"""Rates: on the first development case, by recall, scratch (with CLIP's loss) has .179 at 1e-3, .165
+at 2e-3 and .143 at 4e-3; manual inheritance .244 at 5e-4, .289 at 1e-3 and .301 at 2e-3; gates .301 at 1e-3 and .260
+at 2e-3."""
+GATES: Mapping[str, Any] = {"inheritance": "auto", "learning_rate": 1e-3}
 CLIP: Mapping[str, Any] = {"alpha": 0.0, "logit_scale": 0.0}
 SOONER = 0.6
 """Share of the steps in which inheritance shall reach what scratch does in all."""
@@ -30,8 +34,9 @@ ARMS: Mapping[str, Mapping[str, Any]] = {
     "manual": INHERITED,
     "manual, sooner": {**INHERITED, "steps": round(SOONER * STEPS)},
     "manual, even": {**INHERITED, "depth": "even", "selection": "importance"},
-    "auto": {
-        **INHERITED, "inheritance": "auto", "stages": 2, "prune_steps": 50, "sparsity_warm_up": 25, "gate_rate": 0.1,
+    "auto": {**INHERITED, **GATES, "prune_steps": 80, "sparsity_warm_up": 40, "gate_rate": 0.2, "steps": STEPS - 80},
+    "auto, two stages": {
+        **INHERITED, **GATES, "stages": 2, "prune_steps": 50, "sparsity_warm_up": 25, "gate_rate": 0.3,
         "steps": STEPS // 2 - 50,
     },
 }  # fmt: skip
@@ -78,7 +83,9 @@ LEDGER = (
     effect("shrunk", not_worse("manual, sooner", "scratch", "recall", within=0.0),
         "Inheritance speeds training up: in six tenths of the steps it is where scratch is in all of them."),
     effect("shrunk", not_worse("auto", "manual", "recall", within=0.01),
-        "What gates learn to keep, in two stages, is at most a point worse than slices chosen by hand."),
+        "What gates learn to keep is at most a point worse than slices chosen by hand."),
+    effect("shrunk", not_worse("auto, two stages", "auto", "recall", within=0.0),
+        "Two stages are no worse than one, in as many steps."),
     effect("shrunk", beats_all("auto", ("scratch", "scratch, affinity"), "recall"),
         "Gates are better than any student from scratch."),
     effect("shrunk", not_worse("manual", "teacher", "recall", within=0.02),

@@ -130,8 +130,8 @@ def compare(
         data=dict(
             source=source, target=target, support=support, ontology=ontology, model=model, teachers=teachers
         ),
-        methods=methods, protocol=protocol, labels=labels, encoder=encoder, budget=budget, on_error=on_error,
-        precision=precision, out=out,
+        classes=classes, methods=methods, protocol=protocol, labels=labels, encoder=encoder, budget=budget,
+        on_error=on_error, precision=precision, out=out,
     )  # fmt: skip
     from unseen.scale import Engine
 
@@ -274,12 +274,12 @@ def _move(
     trust: bool,
 ) -> None:
     """Let a saved model go on to another target."""
-    from unseen.compare.moves import move
-
     if model is None or target is None:
         raise ValueError("name a --method to fit, or a saved --model and the --target that it goes on to")
     if settled := told(context, SETTLED):
         raise ValueError(f"{', '.join(settled)} cannot be changed in a saved --model; name a --method to fit one")
+    from unseen.compare.moves import move
+
     saved, started = open_bundle(Path(model), trust), time.perf_counter()
     moved = move(saved, target, out=out, with_encoder=bundle, on_error=on_error)
     say(f"{moved.method!r} is adapted to {target} in {time.perf_counter() - started:.1f} s, and in {out}")

@@ -147,7 +147,7 @@ def recommend(
     from unseen.compare.asked import check_asked
 
     paths = dict(source=source, target=target, support=support, ontology=ontology, model=model, teachers=teachers)
-    check_asked(data=paths, labels=labels, encoder=encoder)
+    check_asked(data=paths, classes=classes, labels=labels, encoder=encoder)
     from unseen import precedents
     from unseen.compare.inputs import prepare
     from unseen.compare.results import situation

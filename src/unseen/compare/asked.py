@@ -10,6 +10,10 @@ from pathlib import Path
 from typing import Any
 
 PROTOCOLS = ("closed", "partial", "open", "open-partial", "zsl", "gzsl", "base-to-new")
+NOTHING_TO_LEARN = (
+    "source or support must be given, or `classes`: samples with labels, or the names of the classes "
+    "('cat,dog,horse', or a file of names). labels='split:0.5' learns from labels in the target"
+)
 BEGUN = (".config.json.tmp",)
 """What a killed run of an earlier version may have left before its first file was there."""
 
@@ -17,6 +21,7 @@ BEGUN = (".config.json.tmp",)
 def check_asked(
     *,
     data: Mapping[str, Any],
+    classes: Any = (),
     methods: str | Sequence[str] = "auto",
     protocol: str = "auto",
     labels: str = "exam",
@@ -33,6 +38,8 @@ def check_asked(
     ----------
     data : mapping
         Paths by argument; what is no path is not looked at.
+    classes
+        Names, or where they stand; None where there are none, and then a source or a support is needed.
     methods, protocol, labels, encoder, budget, seeds, on_error, precision, out
         As in `compare`.
 
@@ -57,6 +64,10 @@ def check_asked(
     check_encoder(encoder)
     for name, value in data.items():
         check_path(name, value)
+    if isinstance(classes, (str, os.PathLike)) and "," not in os.fspath(classes) and Path(classes).suffix:
+        check_path("classes", classes)
+    if classes is None and labels == "exam" and data.get("source") is None and data.get("support") is None:
+        raise ValueError(NOTHING_TO_LEARN)
     if out is not None:
         check_out(Path(out))
 

@@ -25,7 +25,7 @@ from unseen.data.ontology import Ontology
 from unseen.data.taxonomies import Taxonomy
 from unseen.encoders.defaults import encoder_of, why_default
 from unseen.evaluation.exam import Exam
-from unseen.report.words import SPACE, samples
+from unseen.report.words import KINDS, SPACE, samples
 from unseen.scale import Engine, cluster
 from unseen.verification.seals import without_sealed
 
@@ -244,11 +244,11 @@ def prepare(
         model=model,
         teachers=teachers,
         notes=tuple(notes),
-        shared_by=(tower.name, precision, trust) if _reads_names(tower) else None,
+        shared_by=(tower.name, precision, trust) if tower is not None and _reads_names(tower) else None,
     )
 
 
-def _reads_names(tower: Encoder | None) -> bool:
+def _reads_names(tower: Encoder) -> bool:
     """Whether an encoder has a text tower that methods can prompt and read sentences by."""
     from unseen.encoders import TwoTowerEncoder
     from unseen.encoders.promptable import takes_prompts
@@ -259,8 +259,8 @@ def _reads_names(tower: Encoder | None) -> bool:
 @functools.cache
 def towers_of(name: str, precision: str, trust: bool) -> Any:
     """The two towers of an encoder, for features of its space; once in each process."""
-    from unseen.encoders.promptable import shared_space
     from unseen.encoders.registry import get
+    from unseen.encoders.trainable import shared_space
 
     return shared_space(get(name, precision=precision, trust=trust))  # type: ignore[arg-type]
 
@@ -278,7 +278,12 @@ def _read(name: str, value: Data, on_error: str) -> Domain:
         return value
     from unseen.data.loaders import load
 
-    return load(value, on_error=on_error).replace(name=name)  # type: ignore[arg-type]
+    try:
+        return load(value, on_error=on_error).replace(name=name)  # type: ignore[arg-type]
+    except (ValueError, FileNotFoundError) as error:
+        if type(error) not in (ValueError, FileNotFoundError):
+            raise
+        raise type(error)(f"{name}: {error}") from error
 
 
 def _related(classes: ClassSpace, ontology: Any, taxonomy: Any) -> ClassSpace:
@@ -310,7 +315,7 @@ def check_kinds(read: Mapping[str, Domain]) -> None:
     """`ValueError` if what was read is of several kinds."""
     kinds = {name: domain.kind for name, domain in read.items()}
     if len(set(kinds.values())) > 1:
-        told = ", ".join(f"{name} is {kind}" for name, kind in kinds.items())
+        told = ", ".join(f"{name} holds {KINDS.get(kind, (kind, kind))[1]}" for name, kind in kinds.items())
         raise ValueError(f"all inputs must be of one kind; {told}")
 
 

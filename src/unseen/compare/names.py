@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from unseen.compare.asked import NOTHING_TO_LEARN
 from unseen.data.classes import ClassSpace, realign
 from unseen.data.domain import UNLABELED, Domain
 from unseen.encoders.defaults import SHARED_ENCODER, knows_names
+from unseen.report.words import KINDS
 
 if TYPE_CHECKING:
     from unseen.encoders import Encoder
-
-NO_LABELS = "there is no labelled sample (source or support), and no names of classes either"
 
 
 def check_names(read: Mapping[str, Domain], classes: ClassSpace | None, encoder: str | None) -> None:
@@ -31,25 +31,22 @@ def check_names(read: Mapping[str, Domain], classes: ClassSpace | None, encoder:
         The name of the encoder, if one was named.
     """
     if classes is None:
-        raise ValueError(
-            f"source or support must be given, or classes: {NO_LABELS}. Give labelled samples, or the names of the "
-            "classes (classes='cat,dog,horse' or a file of names); labels='support' or 'split:0.5' learns from labels "
-            "in the target"
-        )
+        raise ValueError(NOTHING_TO_LEARN)
     if "target" not in read:
         raise ValueError("target must be given: without it there is no sample that the names could be compared with")
     if len(classes) < 2:
         raise ValueError(f"classes must hold at least two names; got {classes.names[0]!r} alone")
     kind = read["target"].kind
+    called = KINDS.get(kind, (kind, kind))[1]
     if encoder is not None and not knows_names(encoder, kind):
         raise ValueError(
-            f"encoder {encoder!r} does not put {kind} and names into one space, which it must where no sample has a "
+            f"encoder {encoder!r} does not put {called} and names into one space, as is needed where no sample has a "
             f"label: {SHARED_ENCODER.get(kind, 'lite-clip')!r} does and comes along, open_clip:ARCHITECTURE/WEIGHTS "
             "(pictures) or sentence-transformers:NAME (texts) are stronger"
         )
     if encoder is None and kind not in SHARED_ENCODER and not (kind == "features" and classes.embeddings is not None):
         raise ValueError(
-            f"classes: names are compared with pictures and texts, and the target holds {kind}: give a source or a "
+            f"classes: names are compared with pictures and texts, and the target holds {called}: give a source or a "
             "support, or classes with embeddings in the space of the features (ClassSpace(embeddings=...))"
         )
 

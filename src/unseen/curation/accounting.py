@@ -50,7 +50,8 @@ class Accounting:
         total = self.kept + sum(self.dropped.values()) + self.waiting
         if total != self.parsed:
             raise ValueError(
-                f"{self.parsed:,} {self.what} were parsed, but {self.kept:,} kept, {sum(self.dropped.values()):,} dropped "
+                f"{self.parsed:,} {self.what} were parsed, but {self.kept:,} kept, "
+                f"{sum(self.dropped.values()):,} dropped "
                 f"and {self.waiting:,} waiting make {total:,}: a pair was lost or counted twice"
             )
 

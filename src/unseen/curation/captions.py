@@ -104,9 +104,10 @@ class _Places:
         self.parent = f"{parent}/" if parent else ""
         self.whole = set(pictures)
         self.short: dict[str, str] = {}
-        for key_of in (lambda one: PurePosixPath(one).stem, lambda one: PurePosixPath(one).name):
-            count = Counter(map(key_of, pictures))
-            self.short |= {key_of(one): one for one in pictures if count[key_of(one)] == 1}
+        for part in ("stem", "name"):
+            keys = [str(getattr(PurePosixPath(one), part)) for one in pictures]
+            count = Counter(keys)
+            self.short |= {key: one for key, one in zip(keys, pictures) if count[key] == 1}
 
     def find(self, target: str) -> str | None:
         whole = f"{self.parent}{target}"
@@ -139,8 +140,8 @@ def _table(file: Path) -> Iterator[dict[str, Any] | None]:
     elif suffix in (".csv", ".tsv"):
         csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
         text = file.read_text("utf-8-sig", "replace").replace("\0", "")
-        names = ["file", "caption"] if _is_bare(file) else None
-        yield from csv.DictReader(io.StringIO(text, newline=""), names, delimiter=_separator(file))
+        header = ["file", "caption"] if _is_bare(file) else None
+        yield from csv.DictReader(io.StringIO(text, newline=""), header, delimiter=_separator(file))
     else:
         yield from map(json_row, filter(str.strip, file.read_text("utf-8-sig", "replace").splitlines()))
 

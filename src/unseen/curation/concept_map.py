@@ -24,6 +24,7 @@ from unseen.curation.stop_words import stop_words
 from unseen.curation.vectors import Vectors
 from unseen.data.rows import unit_rows
 from unseen.data.typing import FloatArray, IntArray
+from unseen.files import named
 from unseen.runtime import replacing, track
 
 FORMAT = 2
@@ -37,10 +38,13 @@ WORDS = 3
 
 POINT = np.dtype([("x", "<u2"), ("y", "<u2"), ("group", "<u2"), ("nearest", "<f2"), ("earlier", "<f2")])
 """Place on the plane, from 0 to 65,535 each; group; cosines of the most alike other pair and of the most alike one that
-stands before it, of those in its group, -1 where there is none."""
+stands before it, of those in its group; nan where there is none."""
 
 COMPARED = 2**24
 """Cosines that are in memory at once."""
+
+NONE = -2.0
+"""Less than any cosine."""
 
 _WORD = re.compile(r"[^\W\d_]{2,}")
 
@@ -126,7 +130,7 @@ def _groups(vectors: Vectors, centres: FloatArray) -> IntArray:
 
 def _most_alike(vectors: Vectors, group: IntArray) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Cosines of the most alike other row of a group, and of the most alike one before it, (n,) each."""
-    nearest, earlier = np.full(len(vectors), -1, np.float32), np.full(len(vectors), -1, np.float32)
+    nearest, earlier = np.empty((2, len(vectors)), np.float32)
     order, ends = np.argsort(group, kind="stable"), np.cumsum(np.bincount(group)).tolist()
     members = [order[start:end] for start, end in zip([0, *ends], ends)]
     for rows in track(members, "looking for near duplicates"):
@@ -136,10 +140,10 @@ def _most_alike(vectors: Vectors, group: IntArray) -> tuple[NDArray[np.float32],
         for start in range(0, len(rows), step):
             at = every[start : start + step]
             cosine = x[at] @ x.T
-            cosine[torch.arange(len(at)), at] = -1
+            cosine[torch.arange(len(at)), at] = NONE
             nearest[rows[at]] = cosine.amax(dim=1)
-            earlier[rows[at]] = cosine.masked_fill_(every[None] >= at[:, None], -1).amax(dim=1)
-    return nearest, earlier
+            earlier[rows[at]] = cosine.masked_fill_(every[None] >= at[:, None], NONE).amax(dim=1)
+    return np.where(nearest == NONE, np.nan, nearest), np.where(earlier == NONE, np.nan, earlier)
 
 
 def _concepts(
@@ -186,7 +190,8 @@ def read_map(collection: Collection) -> ConceptMap:
     told = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
     if (told.get("format"), told.get("order")) != (FORMAT, collection.order):
         raise ValueError("there is no map of the collection as it is now; build it: unseen explore DATA --build")
-    points = np.load(file, mmap_mode="r", allow_pickle=False) if file.is_file() else np.empty(0, POINT)
+    with named(file, "a NumPy file", "build the map again: unseen explore DATA --build"):
+        points = np.load(file, mmap_mode="r", allow_pickle=False) if file.is_file() else np.empty(0, POINT)
     if points.dtype != POINT or points.shape != (len(collection),):
         raise ValueError(f"{file.name} is damaged or of other rows; build the map again: unseen explore DATA --build")
     return ConceptMap(tuple(Concept(**{**one, "words": tuple(one["words"])}) for one in told["concepts"]), points)
@@ -214,4 +219,8 @@ def _bag(text: str | None) -> set[str]:
 def _frequent(bags: Sequence[set[str]], everywhere: Counter[str], parts: int) -> tuple[str, ...]:
     often = Counter(word for bag in bags for word in bag)
     weight = {word: count * np.log((1 + parts) / everywhere[word]) for word, count in often.items()}
-    return tuple(sorted(weight, key=lambda word: (-weight[word], word))[:WORDS])
+    chosen: list[str] = []
+    for word in sorted(weight, key=lambda word: (-weight[word], word)):
+        if not {word + "s", word.removesuffix("s")} & set(chosen):  # "heart, hearts" says no more than one of them
+            chosen.append(word)
+    return tuple(chosen[:WORDS])

@@ -69,7 +69,8 @@ def _principal_axes(x: FloatArray, seed: int) -> tuple[NDArray[np.float32], NDAr
 
     if len(x) < 2:
         return np.zeros(x.shape[1], np.float32), np.eye(x.shape[1], 1, dtype=np.float32)
-    pca = PCA(min(COMPONENTS, *x.shape), random_state=seed).fit(x)
+    with np.errstate(invalid="ignore"):  # where all are the same
+        pca = PCA(min(COMPONENTS, *x.shape), random_state=seed).fit(x)
     return pca.mean_.astype(np.float32), np.ascontiguousarray(pca.components_.T, dtype=np.float32)
 
 

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unseen.data.domain import Domain
+from unseen.data.images import as_pixels
 from unseen.data.samplers import Batch
 from unseen.data.tasks.mask import UNKNOWN
 
@@ -22,8 +23,7 @@ def as_picture(sample: Any) -> Tensor:
     """A picture as floats, (c, h, w): a tensor or array as it is, a PIL image with values in [0, 1]."""
     if isinstance(sample, (Tensor, np.ndarray)):
         return torch.as_tensor(np.array(sample) if isinstance(sample, np.ndarray) else sample).float()
-    array = np.asarray(sample.convert("RGB"), dtype=np.float32) / 255
-    return torch.as_tensor(array).permute(2, 0, 1).contiguous()
+    return torch.as_tensor(as_pixels(sample).astype(np.float32) / 255).permute(2, 0, 1).contiguous()
 
 
 def pictures(domain: Domain, index: Any = slice(None)) -> list[Tensor]:

@@ -17,7 +17,7 @@ from unseen.encoders.lite_clip import ConSE, conse
 from unseen.encoders.text import MeanPooled, TextPreprocess
 from unseen.encoders.two_tower import TwoTowerEncoder
 from unseen.nn.build import builder
-from unseen.nn.layer_statistics import reader_of, row_reader
+from unseen.nn.layer_statistics import reader_of
 from unseen.nn.prompting import CausalText, PromptableText, PromptableTowers, pooled_text_of
 
 
@@ -37,30 +37,6 @@ def promptable(encoder: Encoder) -> PromptableTowers:
     network = image_network(encoder)
     image = reader_of(network, layer_names(network), encoder.image.example()[:1])
     return PromptableTowers(image, text_network(encoder), encoder.logit_scale, tokenizer_of(encoder.text))
-
-
-def shared_space(encoder: Encoder) -> PromptableTowers:
-    """The towers of a two-tower encoder for features of its shared space, which it has read before.
-
-    There are no layers to read: what stands for a picture is its vector. Texts are read, and prompted by vectors, as by
-    `promptable`.
-
-    Raises
-    ------
-    TypeError
-        If it has no two towers.
-    ValueError
-        If its text tower takes no prompts of vectors.
-    """
-    from unseen.encoders.trainable import EncodedTexts
-
-    encoder = two_towers(encoder)
-    towers = PromptableTowers(
-        row_reader((), encoder.dim), text_network(encoder), encoder.logit_scale, tokenizer_of(encoder.text)
-    )
-    towers.reader = EncodedTexts(encoder.name)
-    towers.reader.encoder = encoder
-    return towers
 
 
 def takes_prompts(encoder: TwoTowerEncoder) -> bool:

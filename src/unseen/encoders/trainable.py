@@ -12,7 +12,7 @@ from torch import Tensor
 from unseen.encoders.base import Encoder
 from unseen.encoders.clip import ClipTokens
 from unseen.encoders.lite_clip import ConSE, conse
-from unseen.encoders.promptable import image_network, text_network, two_towers
+from unseen.encoders.promptable import image_network, text_network, tokenizer_of, two_towers
 from unseen.encoders.registry import get
 from unseen.encoders.text import TextPreprocess
 from unseen.encoders.two_tower import TwoTowerEncoder
@@ -28,7 +28,8 @@ from unseen.nn.dual_encoder import (
     text_reader,
     token_text,
 )
-from unseen.nn.prompting import PooledText, pooled_text
+from unseen.nn.layer_statistics import row_reader
+from unseen.nn.prompting import PooledText, PromptableTowers, pooled_text
 from unseen.runtime import reproducible
 
 
@@ -135,6 +136,28 @@ def fresh_towers(reading: Encoder, dim: int = 64, hidden: int = 256, dropout: fl
         text = token_text(small_text(dim=dim))
         image = feature_head(reading.dim, dim, hidden, dropout)
     return Fresh(dual_encoder(image, text, reader.to_json(), 1 / 0.07), reading)
+
+
+def shared_space(encoder: Encoder) -> PromptableTowers:
+    """The towers of a two-tower encoder for features of its shared space, which it has read before.
+
+    There are no layers to read: what stands for a picture is its vector. Texts are read, and prompted by vectors, as by
+    `promptable`.
+
+    Raises
+    ------
+    TypeError
+        If it has no two towers.
+    ValueError
+        If its text tower takes no prompts of vectors.
+    """
+    encoder = two_towers(encoder)
+    towers = PromptableTowers(
+        row_reader((), encoder.dim), text_network(encoder), encoder.logit_scale, tokenizer_of(encoder.text)
+    )
+    towers.reader = EncodedTexts(encoder.name)
+    towers.reader.encoder = encoder
+    return towers
 
 
 def attach(towers: Any, encoder: Encoder | None) -> None:

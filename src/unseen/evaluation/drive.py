@@ -1,19 +1,21 @@
 """A protocol drives, a method never asks: the order in which a method is fitted, asked and graded.
 
 Only here truth and method meet. `Once` is the plain case: one fit, one question, one opening of the exam. `Stream`
-learns one task after another, `Pairs` asks about pairs of samples.
+learns one task after another, `Pairs` asks about pairs of samples, `Rolling` about what is to come, `Episodes` about a
+few classes at a time of which a handful of samples is labelled.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from unseen.data.domain import Domain
 from unseen.data.pairs import as_pairs
 from unseen.data.tasks.base import objects
 from unseen.evaluation.exam import Exam
@@ -170,3 +172,215 @@ class Pairs:
         ask = getattr(method, self.verb)
         prediction = objects(ask(asked.take([i]))[0] for i in range(len(asked)))
         return Outcome(prediction, self.grade(exam.open(), prediction), seconds)
+
+
+@dataclasses.dataclass(frozen=True)
+class Rolling:
+    """What is to come is asked about before it is known, again and again.
+
+    Of series, these are forecasts from many origins, each from what lies before it. Of a stream of batches, each batch
+    is asked about before anything may be learnt from it (prequential evaluation).
+
+    Parameters
+    ----------
+    grade : callable (truth, prediction) -> {metric: value}
+    verb : str
+        What the method is asked.
+    step : str, optional
+        What the method does with a batch after it was asked about it, without its labels: ``adapt``, say. It may return
+        another method, which goes on.
+    """
+
+    grade: Grade
+    verb: str = "predict"
+    step: str | None = None
+
+    def __call__(
+        self,
+        method: Any,
+        exams: Sequence[Exam],
+        words: Sequence[Mapping[str, Any]] | None = None,
+    ) -> list[Outcome]:
+        """Ask about every exam in its order; each is opened after it was asked about, before the next.
+
+        Parameters
+        ----------
+        method : Method
+            Fitted on what lies before the first exam.
+        exams : sequence of Exam
+            Windows or batches, the earliest first.
+        words : sequence of mappings, optional
+            What else the verb is told of each exam, such as what is known ahead.
+        """
+        outcomes = []
+        for exam, more in zip(exams, words or [{}] * len(exams), strict=True):
+            started = time.perf_counter()
+            prediction = getattr(method, self.verb)(exam.samples, **more)
+            if self.step is not None:
+                method = getattr(method, self.step)(target=exam.samples) or method
+            seconds = time.perf_counter() - started
+            outcomes.append(Outcome(prediction, self.grade(exam.open(), prediction), seconds))
+        return outcomes
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Episode:
+    """Rows of an episode: which classes, (way,), and the samples of each, (way, shots) and (way, queries)."""
+
+    classes: NDArray[np.int64]
+    support: NDArray[np.int64]
+    query: NDArray[np.int64]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class EpisodeScores:
+    """Accuracy of each episode, (episodes,), and the seconds of all fits."""
+
+    accuracies: NDArray[np.float64]
+    seconds: float
+
+    @property
+    def mean(self) -> float:
+        """Of all episodes."""
+        return float(self.accuracies.mean())
+
+    @property
+    def half_width(self) -> float:
+        """Half of the 95 % interval of the mean, over episodes; NaN of a single one."""
+        n = len(self.accuracies)
+        return float(1.96 * self.accuracies.std(ddof=1) / np.sqrt(n)) if n > 1 else float("nan")
+
+    def above(self, other: EpisodeScores) -> tuple[float, float]:
+        """The mean by which these are above others on the same episodes, and half of its 95 % interval."""
+        return (paired := EpisodeScores(self.accuracies - other.accuracies, 0.0)).mean, paired.half_width
+
+
+@dataclasses.dataclass(frozen=True)
+class Episodes:
+    """Few-shot episodes: N classes with K labelled samples each, and others of these classes to be named.
+
+    The episodes depend on the labels and the seed alone, so that every method meets the same; the first are the same
+    however many there are, and with fewer shots the same samples are asked about.
+
+    Parameters
+    ----------
+    way : int, >= 2
+        Classes of an episode.
+    shots : tuple of int, >= 1
+        Labelled samples of each class; one score for each number.
+    queries : int, >= 1
+        Samples of each class that are asked about.
+    episodes : int, >= 1
+    seed : int
+    """
+
+    way: int = 5
+    shots: tuple[int, ...] = (1, 5)
+    queries: int = 15
+    episodes: int = 200
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least in (("way", 2), ("queries", 1), ("episodes", 1), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}; got {getattr(self, name)}")
+        if not self.shots or min(self.shots) < 1 or len(set(self.shots)) < len(self.shots):
+            raise ValueError(f"shots must be different numbers from 1 on; got {self.shots}")
+
+    def draw(self, labels: NDArray[np.integer[Any]]) -> list[Episode]:
+        """The episodes, with as many labelled samples as the most shots.
+
+        Raises
+        ------
+        ValueError
+            If there are fewer classes than `way`, or too few samples of them.
+        """
+        y = np.asarray(labels)
+        names, counts = np.unique(y[y >= 0], return_counts=True)
+        if len(names) < self.way:
+            raise ValueError(f"way must be at most {len(names)}, the classes that have samples; got {self.way}")
+        most = max(self.shots)
+        rich = names[counts >= most + self.queries]
+        if len(rich) < self.way:
+            there = int(np.sort(counts)[::-1][self.way - 1])
+            raise ValueError(
+                f"{most} shots and {self.queries} queries need {most + self.queries} samples of each of {self.way} "
+                f"classes; {len(rich)} classes have so many, {self.way} have {there}: ask for fewer shots, queries or "
+                "classes"
+            )
+        rows = {name: np.flatnonzero(y == name) for name in rich.tolist()}
+        found = []
+        for i in range(self.episodes):
+            rng = np.random.default_rng([self.seed, i])
+            classes = rng.choice(rich, self.way, replace=False)
+            drawn = np.stack([rng.permutation(rows[name])[: self.queries + most] for name in classes.tolist()])
+            found.append(Episode(classes, drawn[:, self.queries :], drawn[:, : self.queries]))
+        return found
+
+    def __call__(
+        self,
+        fit: Callable[[Domain], Any],
+        domain: Domain,
+        *,
+        track: Callable[[list[Episode]], Iterable[Episode]] = iter,
+    ) -> dict[int, EpisodeScores]:
+        """For each number of shots the accuracy of every episode.
+
+        Parameters
+        ----------
+        fit : callable
+            From the labelled samples of an episode, whose classes are numbered from 0, to something that has `predict`.
+        domain : Domain
+            Labelled samples. Those that are asked about come without labels; the truth is opened once, at the end.
+        track : callable
+            Goes through the episodes, and shows how far.
+        """
+        exam = Exam(domain, domain.classes)
+        drawn = self.draw(domain.labels)
+        said: dict[int, list[NDArray[np.int64]]] = {shot: [] for shot in self.shots}
+        seconds = dict.fromkeys(self.shots, 0.0)
+        for episode in track(drawn):
+            space = None if domain.classes is None else domain.classes.take(episode.classes)
+            query = exam.samples.take(episode.query.ravel()).replace(classes=space)
+            for shot in self.shots:
+                rows = episode.support[:, :shot]
+                y = np.repeat(np.arange(self.way), shot)
+                support = exam.samples.take(rows.ravel()).replace(y=y, classes=space, name="support")
+                started = time.perf_counter()
+                method = fit(support)
+                seconds[shot] += time.perf_counter() - started
+                said[shot].append(np.asarray(method.predict(query)))
+        truth = exam.open()
+        right = {
+            shot: [
+                float((episode.classes[found] == truth[episode.query.ravel()]).mean())
+                for episode, found in zip(drawn, answers)
+            ]
+            for shot, answers in said.items()
+        }
+        return {shot: EpisodeScores(np.array(values), seconds[shot]) for shot, values in right.items()}
+
+
+def disjoint_classes(domain: Domain, share: float, seed: int = 0) -> tuple[Domain, Domain]:
+    """Samples of some classes, the `share` of them, and those of the others: no class is in both.
+
+    Parameters
+    ----------
+    domain : Domain
+        Labelled samples; those without a label are in neither part.
+    share : float, in (0, 1)
+    seed : int
+    """
+    if domain.classes is None or not 0 < share < 1:
+        raise ValueError(f"share must lie in (0, 1), of a domain with classes; got {share}")
+    there = np.unique(domain.labels[domain.labels >= 0])
+    n = round(share * len(there))
+    if not 1 <= n < len(there):
+        raise ValueError(f"share must leave classes on both sides; {share:g} of {len(there)} classes does not")
+    order = np.random.default_rng(seed).permutation(there)
+    parts = []
+    for classes in (np.sort(order[:n]), np.sort(order[n:])):
+        rows = np.flatnonzero(np.isin(domain.labels, classes))
+        y = np.searchsorted(classes, domain.labels[rows])
+        parts.append(domain.take(rows).replace(y=y, classes=domain.classes.take(classes)))
+    return parts[0], parts[1]

@@ -27,6 +27,8 @@ const REACH = 10;  // pixels from which a point is met
 const LABELS = 40;
 const SHORT = 30;  // milliseconds that drawing may take while the map moves: as many points are drawn as fit
 const FEWEST = 30_000;
+const FINE = 1024;  // dots across a lasso
+const RESTS = 200;  // milliseconds without a move after which the map rests
 
 /** A context that draws `POINTS`; null where the browser has none. */
 function prepared(canvas) {
@@ -213,6 +215,19 @@ export class PointMap {
     }
     this.placeLabels();
     this.canvas.dataset.drawn = shown;
+    if (this.moving) this.restLater(gl.fenceSync(gl.SYNC_GPU_COMMANDS_COMPLETE, 0));
+  }
+
+  /** Draw all points once nothing has moved for a while and what was drawn is there. */
+  restLater(fence) {
+    const {gl} = this.context;
+    gl.flush();
+    clearTimeout(this.rest);
+    this.rest = setTimeout(() => {
+      if (gl.getSyncParameter(fence, gl.SYNC_STATUS) !== gl.SIGNALED) { this.restLater(fence); return; }
+      this.moving = false;
+      this.draw();
+    }, RESTS);
   }
 
   use(place, info) {
@@ -266,15 +281,8 @@ export class PointMap {
     this.view.x = Math.min(1.5, Math.max(-0.5, this.view.x + x));
     this.view.y = Math.min(1.5, Math.max(-0.5, this.view.y + y));
     this.on.hover(-1);
-    this.hurry();
+    this.moving = true;  // fewer points are drawn where all take long
     this.draw();
-  }
-
-  /** While the map moves, fewer points are drawn where all take long; all of them when it rests. */
-  hurry() {
-    this.moving = true;
-    clearTimeout(this.rest);
-    this.rest = setTimeout(() => { this.moving = false; this.draw(); }, 150);
   }
 
   // -- finding points ---------------------------------------------------------------------------------------
@@ -312,20 +320,22 @@ export class PointMap {
     return best;
   }
 
-  /** Which rows lie in a polygon of pixels: a byte each. */
+  /** Which rows lie in a polygon of pixels: a byte each. It is filled on a canvas finer than the screen, and looked up. */
   inside(polygon) {
     const corners = polygon.map(([x, y]) => this.onPlane(x, y).map((one) => one * 65535));
-    const [xs, ys] = [corners.map((c) => c[0]), corners.map((c) => c[1])];
-    const [left, right, low, high] = [Math.min(...xs), Math.max(...xs), Math.min(...ys), Math.max(...ys)];
+    const [left, low] = [0, 1].map((axis) => Math.min(...corners.map((one) => one[axis])));
+    const [width, height] = [0, 1].map((axis) => Math.max(1, Math.max(...corners.map((one) => one[axis])) - [left, low][axis]));
+    const canvas = Object.assign(document.createElement("canvas"), {width: FINE, height: FINE});
+    const ink = canvas.getContext("2d", {willReadFrequently: true});
+    ink.beginPath();
+    for (const [x, y] of corners) ink.lineTo((x - left) / width * FINE, (y - low) / height * FINE);
+    ink.fill("evenodd");
+    const filled = ink.getImageData(0, 0, FINE, FINE).data;
     const mask = new Uint8Array(this.n);
     for (let i = 0; i < this.n; i++) {
-      const [x, y] = [this.places[2 * i], this.places[2 * i + 1]];
-      if (x < left || x > right || y < low || y > high) continue;
-      let within = 0;
-      for (let a = 0, b = xs.length - 1; a < xs.length; b = a++) {
-        if (ys[a] > y !== ys[b] > y && x < (xs[b] - xs[a]) * (y - ys[a]) / (ys[b] - ys[a]) + xs[a]) within ^= 1;
-      }
-      mask[i] = within;
+      const x = Math.floor((this.places[2 * i] - left) / width * FINE);
+      const y = Math.floor((this.places[2 * i + 1] - low) / height * FINE);
+      if (x >= 0 && x < FINE && y >= 0 && y < FINE) mask[i] = filled[4 * (y * FINE + x) + 3] >> 7;
     }
     return mask;
   }
@@ -371,6 +381,7 @@ export class PointMap {
     box.addEventListener("pointerdown", (event) => {
       if (event.target.closest("button") || event.button) return;
       box.setPointerCapture(event.pointerId);
+      this.on.hover(-1);
       this.pointers.set(event.pointerId, at(event));
       this.began = this.pointers.size === 1 ? at(event) : null;
       this.polygon = this.pointers.size === 1 && (this.mode !== "move" || event.shiftKey) ? [at(event)] : null;
@@ -385,7 +396,7 @@ export class PointMap {
   moved(event, [x, y]) {
     const before = this.pointers.get(event.pointerId);
     if (!before) {
-      if (event.pointerType === "mouse" && !event.target.closest("button")) this.on.hover(this.near(x, y), x, y);
+      if (event.pointerType === "mouse") this.on.hover(event.target.closest("button") ? -1 : this.near(x, y), x, y);
       return;
     }
     if (this.began && Math.hypot(x - this.began[0], y - this.began[1]) < 4) return;

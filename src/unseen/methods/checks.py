@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, get_overloads
 
 import numpy as np
@@ -16,7 +16,7 @@ from unseen.data.domain import Domain, Lazy
 from unseen.data.pairs import Pairs
 from unseen.data.pixels import as_picture
 from unseen.data.tasks import task_of
-from unseen.methods.needs import REGIONS, has_regions
+from unseen.methods.needs import REGIONS, Need, has_regions
 from unseen.methods.vocabulary import VOCABULARY, Card, Word, signature_of
 from unseen.nn.freezing import keep_frozen
 
@@ -155,6 +155,8 @@ def prepare(inputs: Mapping[str, Any], card: Card) -> tuple[dict[str, Any], NDAr
 def _check_domain(name: str, domain: Domain, word: Word, card: Card) -> None:
     if len(domain) == 0:
         raise ValueError(f"{name} must hold at least one sample; it is empty")
+    needs = [need for need in card.needs if type(need).check_sample is not Need.check_sample]
+    samples = _looked_at(name, domain, needs) if needs else domain.x
     read = card.reads.get(name, card.modalities)
     if domain.kind not in read:
         kinds = " or ".join(sorted(read))
@@ -163,7 +165,7 @@ def _check_domain(name: str, domain: Domain, word: Word, card: Card) -> None:
         if not domain.labeled.all():
             missing = len(domain) - int(domain.labeled.sum())
             raise ValueError(f"{name} must be labelled; {missing} of its {len(domain)} samples have no label")
-        _check_labels_of(name, domain, card.task)
+        _check_labels_of(name, domain, card.task, samples)
     if isinstance(domain.x, np.ndarray) and domain.kind == "text":
         if domain.x.dtype.kind != "U" or domain.x.ndim != 1:
             raise TypeError(f"{name} must hold texts; got {domain.x.dtype} of shape {domain.x.shape}")
@@ -178,15 +180,27 @@ def _check_domain(name: str, domain: Domain, word: Word, card: Card) -> None:
             raise ValueError(f"{name} must be finite; sample {str(domain.ids[bad])!r} holds NaN or infinity")  # type: ignore[index]
     for need in card.needs:
         need.check(name, domain)
+    for _ in samples if needs else ():
+        pass  # those that the check of the labels has not read
 
 
-def _check_labels_of(name: str, domain: Domain, task: str) -> None:
+def _looked_at(name: str, domain: Domain, needs: Sequence[Need]) -> Iterator[Any]:
+    """The samples, each read once and put before the needs that look at samples."""
+    for i, sample in enumerate(domain.x):
+        for need in needs:
+            need.check_sample(name, i, sample)
+        yield sample
+
+
+def _check_labels_of(name: str, domain: Domain, task: str, samples: Any) -> None:
     """The labels are of the task that is learnt, fit the samples, and there is something to learn from them."""
     if domain.task != task:
         raise ValueError(f"{name} must carry labels of task={task!r}; its task is {domain.task!r}")
     try:
-        task_of(task).check_learnable(domain.labels, domain.x)
+        task_of(task).check_learnable(domain.labels, samples)
     except ValueError as error:
+        if str(error).startswith(f"{name} "):
+            raise
         raise ValueError(f"{name} {error}") from error
 
 

@@ -50,6 +50,9 @@ class Need(abc.ABC):
     def check(self, word: str, value: Any) -> None:  # noqa: B027 - most needs refuse nothing in `fit`
         """Raise `ValueError` if an input of `fit` is not what is needed."""
 
+    def check_sample(self, word: str, i: int, sample: Any) -> None:  # noqa: B027 - most needs look at no sample
+        """Raise `ValueError` if sample `i` is not what is needed; each is read once, whoever looks at it."""
+
     def example(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Return the words of small inputs that must be others for this need, with their values."""
         return {}
@@ -175,21 +178,16 @@ class PixelClasses(Need):
             return None
         return "needs pictures with a mask each: unseen segment"
 
-    def check(self, word: str, value: Any) -> None:
-        """Raise `ValueError` if pictures are no colours with values in [0, 1]."""
+    def check_sample(self, word: str, i: int, sample: Any) -> None:
+        """Raise `ValueError` if a picture is no colours with values in [0, 1]."""
         from unseen.data.pixels import as_picture
 
-        for i, sample in enumerate(value.x):
-            picture = as_picture(sample)
-            if picture.ndim != 3 or picture.shape[0] != 3:
-                raise ValueError(
-                    f"{word} must hold RGB pictures, (3, height, width); sample {i} is {tuple(picture.shape)}"
-                )
-            low, high = float(picture.min()), float(picture.max())
-            if not (low >= 0 and high <= 1):
-                raise ValueError(
-                    f"{word} must hold pictures with values in [0, 1]; sample {i} has {low:.3g} to {high:.3g}"
-                )
+        picture = as_picture(sample)
+        if picture.ndim != 3 or picture.shape[0] != 3:
+            raise ValueError(f"{word} must hold RGB pictures, (3, height, width); sample {i} is {tuple(picture.shape)}")
+        low, high = float(picture.min()), float(picture.max())
+        if not (low >= 0 and high <= 1):
+            raise ValueError(f"{word} must hold pictures with values in [0, 1]; sample {i} has {low:.3g} to {high:.3g}")
 
     def example(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Return twelve pictures with masks, four pictures to adapt to, and a small network of as many classes."""
@@ -294,7 +292,7 @@ class NamedTowers(Need):
 
 @dataclasses.dataclass(frozen=True)
 class PromptedTowers(NamedTowers):
-    """An `encoder` of two frozen towers whose texts take prompts of vectors (`unseen.nn.prompting.PromptableTowers`)."""
+    """An `encoder` of two frozen towers whose texts take prompts of vectors (`nn.prompting.PromptableTowers`)."""
 
     def example(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Return two small towers, and a list of words."""

@@ -70,7 +70,7 @@ class PromptedMethod(NetworkMethod):
         """Few samples, and the learner as it begins."""
         if not isinstance(encoder, PromptableTowers):
             expected = (
-                "PromptableTowers, such as unseen.encoders.promptable.shared_space(encoder) makes of a two-tower one"
+                "PromptableTowers, such as unseen.encoders.trainable.shared_space(encoder) makes of a two-tower one"
             )
             raise TypeError(f"encoder must be {expected}; got {type(encoder).__name__}")
         if source.kind == "features" and source.n_features != encoder.image.width:
@@ -95,15 +95,16 @@ class PromptedMethod(NetworkMethod):
         self.network_ = predicting(learner, learner.named(classes.names))
         return self
 
-    def adapt(self, *, classes: ClassSpace, encoder: Any) -> Self:
-        """A copy that predicts other classes: their names in the prompt that was learnt."""
+    def with_classes(self, classes: ClassSpace, encoder: PromptableTowers) -> Self:
+        """A fitted copy that predicts other classes: their names in the prompt that was learnt, by the same towers."""
         learner = make_learner(self.learner, encoder, self.n_context, self.words)
         learner.load_state_dict(self.learnt_)
         known = {name for name, seen in zip(self.classes_.names, self.seen_.tolist()) if seen}
-        self.classes_ = classes
-        self.seen_ = torch.tensor([name in known for name in classes.names])
-        self.network_ = predicting(learner, learner.named(classes.names))
-        return self
+        other = copy.copy(self)
+        other.classes_ = classes
+        other.seen_ = torch.tensor([name in known for name in classes.names])
+        other.network_ = predicting(learner, learner.named(classes.names))
+        return other
 
     def _offset(self) -> Float[Tensor, " k"]:
         """What is added to scores: classes that are no candidates, and the handicap of seen ones (see `handicap`)."""
@@ -135,7 +136,7 @@ def predicting(learner: ContextLearner, named: Named) -> nn.Module:
         rest = named.prompts.rest
         made = conditional_classes(image, towers.text, len(rest), rest.shape[1], learner.n_context, learner.scale)
         made.text.load_state_dict(towers.text.state_dict())
-        made.meta.load_state_dict(learner.meta.state_dict())  # type: ignore[union-attr, operator]
+        made.meta.load_state_dict(learner.meta.state_dict())  # type: ignore[union-attr]
         made.context = learner.context.detach().clone()
         for key, value in vars(named.prompts).items():
             setattr(made, key, value.cpu().clone())

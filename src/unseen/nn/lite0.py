@@ -66,7 +66,7 @@ class Separable(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Maps of equal size."""
         x = F.relu6(self.bn1(self.conv_dw(x)), inplace=True)
-        return self.bn2(self.conv_pw(x))  # type: ignore[no-any-return]
+        return self.bn2(self.conv_pw(x))
 
 
 class Inverted(nn.Module):
@@ -103,7 +103,7 @@ class Lite0(nn.Module):
             stage: list[nn.Module] = []
             for block in range(blocks):
                 first = (kernel,) if number == 0 else (kernel, 1 if block else stride)
-                stage.append((Inverted if number else Separable)(width, channels, *first))  # type: ignore[arg-type]
+                stage.append((Inverted if number else Separable)(width, channels, *first))
                 width = channels
             stages.append(nn.Sequential(*stage))
         self.blocks = nn.Sequential(*stages)

@@ -198,8 +198,8 @@ class GuidedLearner(ContextLearner):
 class RegulatedLearner(ContextLearner):
     """PromptSRC on the text side: agreement with hand-written texts, and a mean of contexts over training.
 
-    Hand-written texts are means over `TEMPLATES`. `remember` is called after each epoch with its share of training; what
-    `settle` leaves is the mean of contexts with Gaussian weights around `PEAK`.
+    Hand-written texts are means over `TEMPLATES`. `remember` is called after each epoch with its share of training;
+    what `settle` leaves is the mean of contexts with Gaussian weights around `PEAK`.
     """
 
     total: Tensor

@@ -199,7 +199,7 @@ class VisionTower(PrunableTower):
         """Vectors of pictures, of any length."""
         hidden = None if gates is None else gates.hidden
         x = self.patches(x).flatten(2).transpose(1, 2)
-        x = torch.cat([self.class_token.expand(len(x), 1, -1), x], dim=1) + self.positions
+        x = torch.cat([self.class_token.expand(x.shape[0], 1, -1), x], dim=1) + self.positions
         if hidden is not None:
             x = x * hidden
         if self.first is not None:

@@ -64,6 +64,7 @@ class Recommendation:
 def recommend(
     given: Given,
     *,
+    kind: str | None = None,
     profile: Profile | None = None,
     known: Sequence[Precedent] | None = None,
     k: int = NEAREST,
@@ -79,6 +80,8 @@ def recommend(
     ----------
     given : Given
         What there is, by words of `fit`; stand-ins do, as nothing is fitted.
+    kind : str, optional
+        Of the samples as they were brought (image, text, ...), where methods see features of them.
     profile : Profile, optional
         What the data look like, as `unseen.precedents.profile` tells it; made of `given` if absent.
     known : sequence of Precedent, optional
@@ -90,13 +93,13 @@ def recommend(
     --------
     >>> import unseen
     >>> from unseen.catalogue import Given
-    >>> best = unseen.recommend(Given({"source": True, "target": True}))[0]
+    >>> best = unseen.recommend(Given({"source": True, "target": True}), kind="image")[0]
     >>> best.name, best.fits
     ('consensus', True)
     """
     if k < 1:
         raise ValueError(f"k must be at least 1, got {k}")
-    near = near_runs(given, profile=profile, known=known, k=k)
+    near = near_runs(given, kind=kind, profile=profile, known=known, k=k)
     found = NAMED if given.named else _by_method(gains(near), views=given.two_views)
     rows = [_row(row["slug"], row, found, given, near) for row in catalogue.recommend(given)]
     if (together := _together(given, found, near)) is not None:
@@ -105,8 +108,9 @@ def recommend(
 
 
 def near_runs(
-    given: Given, *, profile: Profile | None = None, known: Sequence[Precedent] | None = None, k: int = NEAREST
-) -> tuple[Near, ...]:
+    given: Given, *, kind: str | None = None, profile: Profile | None = None,
+    known: Sequence[Precedent] | None = None, k: int = NEAREST,
+) -> tuple[Near, ...]:  # fmt: skip
     """The `k` recorded runs that are most like what is given, with all that are as near as the last of them.
 
     None where names are all that is known.
@@ -114,11 +118,11 @@ def near_runs(
     if given.named:
         return ()
     runs = recorded() if known is None else known
-    near = nearest(profile or profile_of(given), runs, len(runs))
+    near = nearest(profile or profile_of(given, kind), runs, len(runs))
     return tuple(pair for pair in near if pair.distance <= near[min(k, len(near)) - 1].distance)
 
 
-def profile_of(given: Given) -> Profile:
+def profile_of(given: Given, kind: str | None = None) -> Profile:
     """What can be told of inputs before they are looked at; sizes that are not known have no part in a distance."""
     have = {word: value for word, value in given.inputs.items() if value is not None}
     words: list[str] = [word for word in ("source", "target", "support", "classes", "model") if word in have]
@@ -128,7 +132,7 @@ def profile_of(given: Given) -> Profile:
     n = len(source.classes) if isinstance(source, Domain) and source.classes is not None else None
     return Profile(
         words=tuple(words),
-        kind=given.kind,
+        kind=kind or given.kind,
         classes=n,
         labels=None if n is None or not isinstance(source, Domain) else float(source.labeled.sum()) / max(n, 1),
         target=len(target) if isinstance(target, Domain) else None,

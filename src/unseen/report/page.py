@@ -96,6 +96,7 @@ FILTERS: dict[str, Callable[..., str]] = {
     "metric": words.metric_label,
     "score": words.score_label,
     "what": words.what,
+    "kind": lambda kind: words.KINDS.get(kind, (kind, kind))[1],
     "count": words.count,
 }
 

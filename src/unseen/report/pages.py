@@ -10,9 +10,7 @@ from typing import Any
 
 HERE = Path(__file__).parent
 
-FIGURES = """figure img { max-width: 100%; background: #fff; }
-@media (max-width: 46rem) { figure.chart { overflow-x: auto; } .chart img { max-width: none; width: 34rem; } }
-"""
+FIGURES = "figure img { max-width: 100%; background: #fff; }"
 """The style of drawn pictures, which stand on white also where the page is dark; one with words in it (`class="chart"`)
 keeps the size at which they can be read, and scrolls by itself on a phone."""
 

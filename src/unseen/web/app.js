@@ -78,6 +78,7 @@
   // -- forms that show their answer at once
 
   document.addEventListener("change", async (event) => {
+    event.target.closest?.("form[data-go]")?.requestSubmit(); // another page, whose parts are wired anew
     const form = event.target.closest?.("form[data-at-once]");
     if (!form) return;
     const url = `${form.getAttribute("action")}?${new URLSearchParams(new FormData(form))}`;

@@ -234,14 +234,19 @@ def _now(job: Job) -> str:
 def _since(told: Mapping[str, Any]) -> str:
     """How long it has taken, once that is worth a word."""
     spent = time.time() - told.get("began", time.time())
-    return f"after {words.seconds(float(int(spent)))}" if spent >= 5 else ""
+    return f"after {_whole(spent)}" if spent >= 5 else ""
+
+
+def _whole(seconds: float) -> str:
+    """A duration that is no more exact than a guess."""
+    return words.seconds(seconds) if seconds >= 60 else f"{max(round(seconds), 1)} s"
 
 
 def _left(told: Mapping[str, Any]) -> str:
     """How long it takes on."""
     if told.get("left") is None:
         return ""
-    left = words.seconds(max(1.0, round(told["left"])))
+    left = _whole(told["left"])
     return f"about {left} left" if told["step"] in ("fitting", "finishing") else f"about {left} left for this step"
 
 

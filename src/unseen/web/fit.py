@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from markupsafe import Markup
 
-from unseen import catalogue, methods
+from unseen import catalogue
 from unseen.catalogue import Given
 from unseen.data.classes import ClassSpace
 from unseen.encoders.defaults import DEFAULT_ENCODER, SHARED_ENCODER
+from unseen.precedents import Recommendation, recommend
 from unseen.web.markup import code, folded, heading, joined, paragraph, table
 
 WORDS = ("source", "target", "support", "classes", "model")
@@ -146,7 +146,7 @@ def page(words: Collection[str], kind: str = "image", *, new_classes: bool = Fal
     """What to try first, what else fits, and what does not and why."""
     if not words:
         return paragraph("What to try first appears here.", "quiet")
-    rows = [Row.of(row) for row in _recommended(situation(words, kind, new_classes=new_classes, tower=tower))]
+    rows = recommend(situation(words, kind, new_classes=new_classes, tower=tower))
     fitting = [row for row in rows if row.fits]
     others = [row for row in rows if not row.fits]
     line = command(words, kind, tower=tower)
@@ -170,33 +170,7 @@ def page(words: Collection[str], kind: str = "image", *, new_classes: bool = Fal
     return joined(parts)
 
 
-class Row(NamedTuple):
-    """A method as `unseen.recommend` ranks it."""
-
-    name: str
-    slug: str
-    fits: bool
-    does: str
-    why: str
-
-    @classmethod
-    def of(cls, row: Any) -> Row:
-        """From what `unseen.recommend` gives, as an object or a mapping."""
-        told = row if isinstance(row, Mapping) else {name: getattr(row, name, None) for name in cls._fields}
-        slug = str(told["slug"])
-        does = str(told.get("does") or methods.get(slug).card.summary)
-        why = str(told.get("why") or "")
-        return cls(str(told.get("name") or slug), slug, bool(told["fits"]), does, "" if why == does else why)
-
-
-def _recommended(given: Given) -> Sequence[Any]:
-    """The same answer as on a terminal."""
-    import unseen
-
-    return unseen.recommend(given)  # type: ignore[attr-defined]
-
-
-def ranked(rows: Sequence[Row]) -> Markup:
+def ranked(rows: Sequence[Recommendation]) -> Markup:
     """A numbered list with reasons."""
     told = joined(
         Markup("<li>{} {}{}</li>").format(
@@ -223,7 +197,7 @@ def remarks(words: Collection[str], kind: str) -> list[str]:
     return lines
 
 
-def _name(row: Row) -> Markup:
+def _name(row: Recommendation) -> Markup:
     return Markup('<a href="/evidence?system={}">{}</a>').format(row.slug, code(row.name))
 
 

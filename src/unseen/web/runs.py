@@ -106,12 +106,12 @@ def pictures(runs: Mapping[str, Results]) -> Markup:
             )
         )
     told = [
-        ("measured", "dot: graded by labels, which had no part in the choice"),
-        ("estimated", "ring: an estimate without labels"),
-        ("interval", "band: over seeds, or where the estimate may lie"),
-        ("floor", "line: without adaptation"),
+        ("measured", "Dot: graded by labels, which had no part in the choice"),
+        ("estimated", "Ring: an estimate without labels"),
+        ("interval", "Band: over seeds, or where the estimate may lie"),
+        ("floor", "Line: without adaptation"),
     ]
-    key = "; ".join(text for kind, text in told if kind in kinds)
+    key = ". ".join(text for kind, text in told if kind in kinds)
     return Markup('<div class="shares">{}</div>{}').format(
         joined(rows), paragraph(f"0 to 100 %. {key}." if key else "", "quiet")
     )

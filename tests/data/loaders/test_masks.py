@@ -275,3 +275,42 @@ def test_values_are_read_as_they_are_stored(tmp_path: Path) -> None:
         decode_indices((tmp_path / "m.png").read_bytes(), max_pixels=3)
     with pytest.raises(ValueError, match="which keep every value"):
         decode_indices(b"nothing")
+
+
+def halved(folder: Path, categories: list[tuple[int, str]], label: int) -> Path:
+    """A picture whose left half is of one category."""
+    picture(folder / "a.jpg")
+    told = {
+        "images": [{"id": 1, "file_name": "a.jpg", "height": 20, "width": 30}],
+        "annotations": [{"image_id": 1, "category_id": label, "segmentation": [[0, 0, 15, 0, 15, 20, 0, 20]]}],
+        "categories": [{"id": number, "name": name} for number, name in categories],
+    }
+    (folder / "marks.json").write_text(json.dumps(told))
+    return folder / "marks.json"
+
+
+def test_coco_categories_are_those_of_their_names_whatever_their_order(tmp_path: Path) -> None:
+    names = ("background", "cat", "dog")
+    file = halved(tmp_path / "a", [(4, "Dog"), (9, "cat"), (10, "owl")], 4)
+    domain, found = load_masks(file, classes=names)
+    assert np.unique(domain.y[0]).tolist() == [0, 2]
+    assert found.warnings[0] == "pixels of owl are of no class that is given, and are not known"
+    assert np.unique(
+        load_masks(halved(tmp_path / "b", [(4, "dog"), (9, "owl")], 9), classes=names)[0].y[0]
+    ).tolist() == [-1, 0]
+    renamed, found = load_masks(halved(tmp_path / "c", [(1, "chat"), (2, "chien")], 1), classes=names)
+    assert np.unique(renamed.y[0]).tolist() == [0, 1]
+    assert "in the order of their numbers" in found.warnings[0]
+    with pytest.raises(ValueError, match="none of the classes background, table is called as one of background, cat"):
+        load_masks(halved(tmp_path / "d", [(1, "table")], 1), classes=names)
+
+
+def test_where_classes_begin_is_decided_over_all_masks_of_the_data(tmp_path: Path) -> None:
+    names = ("sky", "road", "car")
+    _, found = load_masks(plain(tmp_path / "a", filled(1), filled(3)), classes=names)
+    assert found.first == 1
+    part = plain(tmp_path / "b", filled(1), filled(2))
+    alone, of_alone = load_masks(part, classes=names)
+    assert ([int(mask.max()) for mask in alone.y], of_alone.first) == ([1, 2], 0)
+    beside, _ = load_masks(part, classes=names, others=found.values)
+    assert [int(mask.max()) for mask in beside.y] == [0, 1]

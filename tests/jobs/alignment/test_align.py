@@ -170,6 +170,7 @@ def test_two_files_of_features_are_aligned_and_the_nearest_pair_is_told(tmp_path
     assert not (tmp_path / ".m.training").exists()
     assert told_by(tmp_path / "m") == report
     assert b"Who finds whom" in page(report)
+    assert b"data:image/png" in (tmp_path / "m" / PAGE).read_bytes()
     assert any("ridge map" in line for line in lines(report))
 
 

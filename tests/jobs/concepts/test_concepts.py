@@ -60,7 +60,7 @@ def test_a_curve_of_another_search_is_refused(captions: Path) -> None:
         analysed(captions, like=TEXT_CURVE, tags=tags)
     table = captions / "clip.csv"
     table.write_text("concept,clip score\ndog,0.3\n")
-    with pytest.raises(ValueError, match="^like predicts accuracy"):
+    with pytest.raises(ValueError, match=r"^like predicts accuracy"):
         analysed(captions, "clip.csv", like=TEXT_CURVE, score="clip score")
 
 

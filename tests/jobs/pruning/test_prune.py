@@ -149,7 +149,7 @@ def _leave_out_tagged(folder: Path) -> None:
     with pytest.raises(ValueError, match="no pair is tagged 'other'; there are: wrong"):
         prune(folder / "c", without_tags=["other"])
     np.save(folder / "x.npy", rows(9))
-    with pytest.raises(ValueError, match="--without-tag is for a collection"):
+    with pytest.raises(ValueError, match="without_tags is for a collection"):
         prune(folder / "x.npy", without_tags=["wrong"])
 
 

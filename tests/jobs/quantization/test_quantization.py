@@ -588,7 +588,7 @@ def test_the_command_quantizes_moves_on_and_exports(tmp_path):
         for i, picture in enumerate(pictures(3).x):
             picture.save(tmp_path / "photos" / label / f"{i}.png")
     short = [part for key, value in SHORT.items() for part in ("--set", f"{key}={value}")]
-    done = call("quantize", model, "--size", "2MB", "--out", "a", "--data", "photos", *short)
+    done = call("quantize", model, "--size", "2MB", "--out", "a", "--data", "photos", "--verbose", *short)
     assert "accuracy on data: float" in done.stdout
     assert "sensitivity" in done.stdout
     assert "report.html" in done.stderr

@@ -18,7 +18,8 @@ from unseen.cli import app
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.tasks.base import objects
-from unseen.jobs.segmentation.job import Segmentation, SegmentModel, Training, choose, segment, segmenters, write
+from unseen.jobs.segmentation.job import Segmentation, Training, choose, segment, segmenters, write
+from unseen.jobs.segmentation.model import SegmentModel
 from unseen.nn.segmenters import segformer, small_unet, torchvision_segmenter
 
 QUICK = {"training": Training(steps=12, batch_size=8), "steps": 4, "size": 32}
@@ -97,6 +98,27 @@ def test_it_says_how_little_the_score_is_worth(result: Segmentation) -> None:
     assert "opened afterwards" in said
 
 
+def test_the_picture_that_was_adapted_to_is_not_graded(
+    data: dict[str, Path], result: Segmentation, tmp_path: Path
+) -> None:
+    assert "masks of the pictures that were not adapted to, opened afterwards" in " ".join(result.why)
+    other = folder(tmp_path / "target", 5, 1, dark=0.6)
+    Image.fromarray(np.full((32, 32), 2, dtype=np.uint8)).save(other / "masks" / "0.png")
+    again = segment(data["source"], other, methods=("source-only",), **QUICK)
+    assert again.table[0]["graded"] == next(row for row in result.table if row["method"] == "source-only")["graded"]
+
+
+def test_masks_from_1_in_the_target_alone_say_how_those_of_the_source_are_meant(tmp_path: Path) -> None:
+    source, target = folder(tmp_path / "source", 12, 0), folder(tmp_path / "target", 2, 1)
+    for place in (source, target):
+        for file in (place / "masks").iterdir():
+            mask = np.asarray(Image.open(file))
+            Image.fromarray(mask + 1 if place == target else np.minimum(mask, 1) + 1).save(file)
+    made = segment(source, target, methods=("source-only",), **QUICK)
+    assert sorted({int(value) for mask in made.source.labels for value in np.unique(mask)}) == [0, 1]
+    assert made.classes.names == NAMES
+
+
 def test_what_masks_hold_is_said_first(data: dict[str, Path]) -> None:
     lines: list[str] = []
     segment(data["source"], data["target"], methods=("source-only",), say=lines.append, **QUICK)
@@ -124,7 +146,7 @@ def test_a_saved_model_predicts_a_picture_in_a_fresh_process(
     out = write(result, tmp_path / "run")
     picture = data["target"] / "images" / "3.png"
     code = (
-        "import sys; from unseen.jobs.segmentation.job import SegmentModel; "
+        "import sys; from unseen.jobs.segmentation.model import SegmentModel; "
         "d, m, s = SegmentModel.load(sys.argv[1]).predict(sys.argv[2]); print(m[0].ravel().tolist())"
     )
     done = subprocess.run(
@@ -149,7 +171,7 @@ def test_the_command_line_segments_and_then_predicts(data: dict[str, Path], tmp_
         "--size",
         "32",
     ]
-    done = run.invoke(app, [*order, "--train-steps", "8", "--steps", "2", "--methods", "source-only,idm"])
+    done = run.invoke(app, [*order, "--train-steps", "8", "--steps", "2", "--methods", "source-only,idm", "--verbose"])
     assert done.exit_code == 0, done.output
     assert "target mIoU" in done.output
     new = ["segment", "--model", str(tmp_path / "run"), "--target", str(data["target"] / "images" / "0.png")]

@@ -204,12 +204,11 @@ def test_probabilities_of_open_gates_are_those_of_the_spec() -> None:
 
 
 def test_as_many_gates_close_as_are_expected_and_the_others_stay_soft() -> None:
-    log_alpha = torch.tensor([4.0, -4.0, 1.0, -3.0, 3.0])
+    log_alpha = torch.tensor([4.0, -4.0, 1.0, -3.0, 3.0])  # open with .996, .083, .931, .198, .990
     z = deterministic(log_alpha)
-    closed = round(5 - float(open_probability(log_alpha).sum()))
-    assert int((z == 0).sum()) == closed == 1
-    assert z[1] == 0
-    assert z[0] == pytest.approx(1 / (1 + math.exp(-4.0 * 1.5 * 0.8)), rel=1e-6)
+    assert round(5 - float(open_probability(log_alpha).sum())) == 2
+    assert (z == 0).tolist() == [False, True, False, True, False]
+    assert float(z[0]) == pytest.approx(1 / (1 + math.exp(-4.0 * 1.5 * 0.8)), rel=1e-6)
     assert int((deterministic(torch.full((4,), -20.0), least=1) > 0).sum()) == 1
 
 

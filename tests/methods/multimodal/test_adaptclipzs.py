@@ -232,7 +232,9 @@ def test_groups_are_disjoint_and_the_reference_holds_no_attention() -> None:
     assert not set(main) & set(projections)
     assert sorted(projections) == ["text_projection", "visual.proj"]
     assert not any("proj" in name for name in main)
-    assert any("c_fc" in name for name in main) and any("ln_" in name for name in main) and "logit_scale" in main
+    assert any("c_fc" in name for name in main)
+    assert any("ln_" in name for name in main)
+    assert "logit_scale" in main
     assert [group["lr"] for group in groups] == [1e-7, 5e-7]
     whole = parameter_groups(named, "all", rates=(1e-7, 5e-7), weight_decay=1e-2)
     assert sum(len(group["params"]) for group in whole) == len(named)
@@ -272,7 +274,8 @@ def test_a_text_of_two_classes_is_one_column() -> None:
     bank = DescriptionBank({"a": ["it is red", "x"], "b": ["it is red"]})
     said = bank.sentences(("a", "b"), "{}", named=False)
     assert said.texts == ("it is red", "x")
-    assert said.rows.tolist() == [0, 0, 1] and said.columns.tolist() == [0, 1, 0]
+    assert said.rows.tolist() == [0, 0, 1]
+    assert said.columns.tolist() == [0, 1, 0]
 
 
 def test_cleaning_rules() -> None:
@@ -323,7 +326,8 @@ def test_tables_are_read(tmp_path: Any) -> None:
         Sentence("It is quiet.", "visual"),
         Sentence("Woods", "location"),
     )
-    assert bank["cat"] == () and bank.lacking(("owl", "cat")) == ["cat"]
+    assert bank["cat"] == ()
+    assert bank.lacking(("owl", "cat")) == ["cat"]
     (tmp_path / "said.json").write_text('{"owl": ["a", "b"]}')
     assert len(DescriptionBank.read(tmp_path / "said.json")["owl"]) == 2
     with pytest.raises(ValueError, match="no column 'text'"):
@@ -416,7 +420,7 @@ def test_bad_input_is_named(caplog: Any) -> None:
 
 
 def test_few_shots_and_orders_take_what_they_say() -> None:
-    source, classes = pictures(n=40)
+    source, _classes = pictures(n=40)
     few = AdaptCLIPZS(shots=3)._few(source)
     assert np.bincount(few.labels).tolist() == [3, 3, 3, 3]
     for order in ("balanced", "classes", "shuffled"):

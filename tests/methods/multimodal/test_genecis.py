@@ -170,8 +170,9 @@ def test_what_learns_is_what_the_scope_says(scope: Any) -> None:
 
 def test_the_combiner_learns_from_captions_alone_to_find_targets() -> None:
     inputs = given()
-    found = GeneCIS(**{**QUICK, "epochs": 15, "triplets": 200, "learning_rate": 5e-3}, scope="head").fit(**inputs)
-    assert found.history_[-1] > 0.6
+    more: dict[str, Any] = {"epochs": 12, "triplets": 300, "learning_rate": 2e-2, "project": 32, "hidden": 32}
+    found = GeneCIS(**{**QUICK, **more, "dropout": 0.0, "scale": 20.0}).fit(**inputs)
+    assert max(found.history_) > 0.5 > found.history_[0]
     assert found.subjects_ == 2
     assert found.relations_ == 24
     for mode in ("image", "text", "sum"):

@@ -1,4 +1,4 @@
-"""OGEN: the analytic checks of its generator, losses, schedule and teacher; and the learners of prompts that it wraps."""
+"""OGEN: the analytic checks of its generator, losses, schedule and teacher; and the learners of prompts it wraps."""
 
 from __future__ import annotations
 
@@ -82,7 +82,8 @@ def test_in_the_first_phase_the_context_has_no_gradient() -> None:
 def test_in_the_second_phase_it_has_one_also_through_new_names_alone() -> None:
     objective, learner, generator, z, y = parts(real=0.0, as_unknown=0.0, known=0.0, distillation=0.0)
     step(objective, learner, generator, z, y)[0].backward()
-    assert learner.context.grad is not None and bool(learner.context.grad.any())
+    assert learner.context.grad is not None
+    assert bool(learner.context.grad.any())
 
 
 def test_queries_of_known_classes_carry_no_gradient() -> None:
@@ -140,7 +141,8 @@ def test_without_deviation_the_source_features_are_class_means() -> None:
 def test_noise_is_one_sided_unless_asked_for_and_one_draw_for_all() -> None:
     stats = ClassStats(torch.zeros(3, 200), torch.ones(3, 200))
     one = stats.values(torch.arange(3)[:, None], torch.Generator().manual_seed(0))
-    assert float(one.min()) >= 0 and torch.equal(one[0], one[2])
+    assert float(one.min()) >= 0
+    assert torch.equal(one[0], one[2])
     both = stats.values(torch.arange(3)[:, None], torch.Generator().manual_seed(0), "symmetric")
     assert float(both.min()) < 0 < float(both.max())
 
@@ -184,7 +186,7 @@ def test_equal_losses_sum_to_three_quarters() -> None:
 
 
 def test_reconstruction_is_a_sum_over_coordinates_and_a_mean_over_samples() -> None:
-    objective, _, _, z, y = parts()
+    objective, _, _, z, _y = parts()
     v = torch.zeros(len(z), 3, 4)
     blank = torch.zeros(1)
     said = Outputs(blank, blank, blank, blank, None, z + 1, v + 2, None)
@@ -194,7 +196,8 @@ def test_reconstruction_is_a_sum_over_coordinates_and_a_mean_over_samples() -> N
 def test_new_features_are_classified_among_new_names_alone() -> None:
     objective, learner, generator, z, y = parts()
     said = objective.outputs(learner, generator, z, y, objective.values(y, torch.Generator()))
-    assert said.new is not None and said.new.shape == (3 * len(z), len(NAMES) - SEEN)
+    assert said.new is not None
+    assert said.new.shape == (3 * len(z), len(NAMES) - SEEN)
     assert said.known.shape == (3 * len(z), SEEN)
 
 
@@ -206,7 +209,9 @@ def test_other_unknown_names_change_the_third_loss_alone() -> None:
     one, two = (o.outputs(learner, generator, z, y, v) for o in (objective, other))
     for key in ("real", "as_unknown", "known", "made", "nearest"):
         assert torch.allclose(getattr(one, key), getattr(two, key), atol=1e-5)
-    assert one.new is not None and two.new is not None and one.new.shape != two.new.shape
+    assert one.new is not None
+    assert two.new is not None
+    assert one.new.shape != two.new.shape
 
 
 def test_the_wrapped_learner_at_a_quarter_of_the_rate() -> None:
@@ -217,7 +222,8 @@ def test_the_wrapped_learner_at_a_quarter_of_the_rate() -> None:
     plain = ContextLearner(towers())
     base = plain.named(NAMES[:SEEN])
     F.cross_entropy(plain.logits(z, plain.text_features(base)), y).backward()
-    assert learner.context.grad is not None and plain.context.grad is not None
+    assert learner.context.grad is not None
+    assert plain.context.grad is not None
     assert torch.allclose(learner.context.grad, plain.context.grad / 4, atol=1e-6)
 
 
@@ -300,7 +306,7 @@ def test_every_learner_is_wrapped_and_predicts_new_names(kind: Any) -> None:
         method.fit(source=source, classes=classes, encoder=towers())
         assert method.predict_proba(source).shape == (len(source), len(NAMES))
         before = method.decision_function(source)
-        other = method.adapt(classes=ClassSpace(names=("dog", "fish")), encoder=towers())
+        other = method.with_classes(ClassSpace(names=("dog", "fish")), towers())
         assert other.decision_function(source).shape == (len(source), 2)
         assert torch.allclose(other.decision_function(source)[:, 0], before[:, 1], atol=1e-4)
         assert torch.equal(method.decision_function(source), before)

@@ -152,11 +152,13 @@ def test_the_place_of_the_end_moves_by_the_prefix_and_the_mask_covers_it() -> No
     assert lengths.tolist() == [6, 4]
     torch.testing.assert_close(out, torch.full((2, 2), 0.31))  # read at the token that ends the text
     torch.testing.assert_close(
-        vectors[0, :, 0], torch.tensor([0.30, float(text.prefix[1, 0, 0]), 0.04, 0.05, 0.06, 0.31])
+        vectors[0, :, 0], torch.tensor([0.30, float(text.prefix[1, 0, 0].detach()), 0.04, 0.05, 0.06, 0.31])
     )
     front = prefix_text.__wrapped__(recorded, 2, 1, "front")  # type: ignore[attr-defined]
     front(tokens(), 0)
-    torch.testing.assert_close(recorded.got[0][1, :3, 0], torch.tensor([float(front.prefix[0, 0, 0]), 0.30, 0.07]))
+    torch.testing.assert_close(
+        recorded.got[0][1, :3, 0], torch.tensor([float(front.prefix[0, 0, 0].detach()), 0.30, 0.07])
+    )
 
 
 def test_a_text_that_is_too_long_loses_words_and_never_its_end() -> None:
@@ -337,7 +339,6 @@ for objective in ("clip", "unicl"):
     for part in given["model"].modules():
         if isinstance(part, torch.nn.Dropout):
             part.p = 0.0
-    given["model"].text.text.network.config.hidden_dropout_prob = 0.0
     method = PrefixConditioning(iterations=20, batch_size=15, warm_up=2, objective=objective).fit(**given)
     told[objective] = method.history_["loss"].tolist()
 if rank == 0:
@@ -371,4 +372,4 @@ def test_two_processes_have_the_loss_of_one() -> None:
     one, two = curves(1), curves(2)
     for objective, losses in one.items():
         assert len(losses) == 10
-        assert losses[0] == pytest.approx(two[objective][0], rel=0.2), objective  # dropout draws other numbers
+        assert two[objective] == pytest.approx(losses, abs=1e-4), objective

@@ -91,9 +91,11 @@ def _choose_kind(files: list[str], root: str) -> tuple[Any, list[str]]:
         if found:
             return kind, found
     there = sorted({suffix or "no suffix" for suffix in suffixes})
-    what = f"{len(files)} files of other types ({', '.join(there[:5])})" if files else "nothing"
+    what = f"{len(files)} files of other types ({', '.join(there[:5])})"
     tables = [p for p, s in zip(files, suffixes) if s in (".csv", ".tsv", ".parquet", ".jsonl", ".npz", ".npy", ".mat")]
     hint = f"; to load {tables[0]!r}, give its path" if tables else ""
+    if not files:
+        raise ValueError(f"{root or 'the archive'} is empty; expected pictures or .txt files")
     raise ValueError(f"{root or 'the archive'} holds no pictures and no .txt files, but {what}{hint}")
 
 

@@ -8,7 +8,7 @@ import io
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain, Skipped
-from unseen.data.images import IMAGE_SUFFIXES, decode, decode_indices, image_files, open_header
+from unseen.data.images import IMAGE_SUFFIXES, decode_indices, image_files
 from unseen.data.loaders.coco import coco_masks
 from unseen.data.loaders.common import OnError, inside, locate, natural_key, settle
 from unseen.data.loaders.folder import files_below
+from unseen.data.loaders.shrinking import Shrink, smaller, upright_size
 from unseen.data.reading import open_file, read_bytes
 from unseen.data.tasks.base import objects
 from unseen.data.tasks.mask import UNKNOWN
@@ -72,6 +73,9 @@ class MaskFindings:
         Pictures whose mask has another size; they are left out.
     warnings : tuple of str
         What is probably not meant, in sentences.
+    first : int or None
+        The value of the first class: 1 where masks hold 1 to n and no 0. None where values are told otherwise, or there
+        are none.
     """
 
     layout: str
@@ -82,6 +86,7 @@ class MaskFindings:
     absent: tuple[str, ...]
     mismatched: tuple[str, ...]
     warnings: tuple[str, ...]
+    first: int | None = None
 
     def lines(self) -> list[str]:
         """The same in words."""
@@ -103,6 +108,7 @@ def load_masks(
     classes: ClassSpace | Sequence[str] | None = None,
     size: int | None = None,
     ignore: int | None = IGNORE,
+    others: Collection[int] = (),
     name: str | None = None,
     on_error: OnError = "skip",
 ) -> tuple[Domain, MaskFindings]:
@@ -124,6 +130,8 @@ def load_masks(
         nearest value.
     ignore : int or None
         Value of pixels of which nothing is known; None if there is none.
+    others : collection of int
+        Values of other masks of the same data: whether classes begin at 0 or at 1 is decided over all.
     name : str, optional
     on_error : {"skip", "fail"}
 
@@ -139,7 +147,7 @@ def load_masks(
     fs, root = locate(path)
     names = tuple(classes.names if isinstance(classes, ClassSpace) else classes or ())
     layout = _layout(fs, root, names)
-    reader = _Reader(fs, layout, ignore)
+    reader = _Reader(fs, layout, ignore, others)
     masks: list[NDArray[Any] | None] = []
     kept: list[str] = []
     skipped: list[Skipped] = []
@@ -148,7 +156,7 @@ def load_masks(
     for picture in track(layout.pictures, "masks") if any(layout.masks.values()) else layout.pictures:
         try:
             with open_file(fs, picture) as file:
-                shape = _upright(file)
+                shape = upright_size(file)
             mask = reader(picture, shape)
             if mask is not None and mask.shape != shape:
                 told = f"its mask has {mask.shape[1]} x {mask.shape[0]} pixels, the picture {shape[1]} x {shape[0]}"
@@ -157,7 +165,7 @@ def load_masks(
         except Exception as error:  # whatever a file does to its reader: it is left out and told
             skipped.append(Skipped(layout.id(picture), str(error)))
             continue
-        mask = None if mask is None else _smaller(mask, size)
+        mask = None if mask is None else smaller(mask, size)
         held += 0 if mask is None else mask.size
         if held > MOST_PIXELS:
             raise ValueError(f"masks of more than {MOST_PIXELS:,} pixels are not held in memory; give a smaller size")
@@ -170,7 +178,7 @@ def load_masks(
     space, y, warnings = reader.settle(masks, classes)
     files = image_files(kept, fs)
     domain = Domain(
-        x=files if size is None else files.map(_Shrink(size)),
+        x=files if size is None else files.map(Shrink(size)),
         y=y,
         kind="image",
         task="mask",
@@ -198,6 +206,7 @@ class _Layout:
     names: tuple[str, ...] = ()
     colours: Mapping[int, int] = dataclasses.field(default_factory=dict)
     remap: Mapping[int, int] | None = None
+    notes: tuple[str, ...] = ()
 
     def id(self, picture: str) -> str:
         return picture.removeprefix(self.root).lstrip("/")
@@ -276,7 +285,29 @@ def _coco(fs: Any, file: str, title: str, names: tuple[str, ...]) -> _Layout:
     if len(missing) == len(with_masks):
         raise ValueError(f"{file}: none of its {len(with_masks)} pictures lies near it, the first: {missing[0]!r}")
     pairs = {places[name]: drawn for name, drawn in with_masks.items() if name in places}
-    return _Layout(title, "COCO", parent, sorted(pairs, key=natural_key), pairs, names or categories)
+    remap, notes = _by_name(categories, names)
+    files = sorted(pairs, key=natural_key)
+    return _Layout(title, "COCO", parent, files, pairs, names or categories, remap=remap, notes=notes)
+
+
+def _by_name(own: Sequence[str], names: Sequence[str]) -> tuple[dict[int, int] | None, tuple[str, ...]]:
+    """Where the classes of a file stand among those that are given, by their names, and what is left out.
+
+    Where none is called as one that is given, and there are as many, they are taken in their order.
+    """
+    if not names or tuple(own) == tuple(names):
+        return None, ()
+    place = {name.casefold(): i for i, name in enumerate(names)}
+    remap = {i: place[name.casefold()] for i, name in enumerate(own) if name.casefold() in place}
+    if not any(own[i] != "background" for i in remap):
+        if len(own) == len(names):
+            return None, ("no class is called as one that is given: they are taken in the order of their numbers",)
+        raise ValueError(
+            f"none of the classes {', '.join(own[:8])} is called as one of {', '.join(names[:8])}, by which masks are "
+            "read; name them alike"
+        )
+    lost = [name for i, name in enumerate(own) if i not in remap]
+    return remap, (f"pixels of {', '.join(lost[:8])} are of no class that is given, and are not known",) if lost else ()
 
 
 def _files(fs: Any, root: str) -> list[str]:
@@ -333,8 +364,9 @@ def _packed(channels: Sequence[str]) -> int:
 class _Reader:
     """Reads masks as classes, and counts what is stored in them."""
 
-    def __init__(self, fs: Any, layout: _Layout, ignore: int | None) -> None:
-        self.fs, self.layout, self.ignore = fs, layout, ignore
+    def __init__(self, fs: Any, layout: _Layout, ignore: int | None, others: Collection[int]) -> None:
+        self.fs, self.layout, self.ignore, self.others, self.first = fs, layout, ignore, set(others), 0
+        self.is_plain = layout.kind != "COCO" and not layout.colours and layout.remap is None
         self.values: Counter[int] = Counter()
         self.coloured = False
 
@@ -357,21 +389,20 @@ class _Reader:
         self, masks: Sequence[NDArray[Any] | None], classes: ClassSpace | Sequence[str] | None
     ) -> tuple[ClassSpace | None, NDArray[Any] | None, list[str]]:
         """Classes, masks as indices into them, and what is probably not meant."""
-        names, layout, warnings = self.layout.names, self.layout, list[str]()
+        names, layout, warnings = self.layout.names, self.layout, list(self.layout.notes)
         if not self.values:
             space = classes if isinstance(classes, ClassSpace) else ClassSpace(names=names) if names else None
             return space, None, warnings
-        stored = set(self.values) - ({self.ignore} if self.ignore is not None else set())
+        unknown = {self.ignore} if self.ignore is not None else set()
+        own = set(self.values) - unknown
+        every = set(self.values) | (self.others if self.is_plain else set())
+        stored = every - unknown
         table: dict[int, int] | None = None
         if layout.colours:
             table = dict(layout.colours)
-            if stored - set(table):
-                told = ", ".join(
-                    f"({v // COLOUR}, {v // 256 % 256}, {v % 256})" for v in sorted(stored - set(table))[:3]
-                )
-                warnings.append(
-                    f"{len(stored - set(table))} colours of masks are of no class and are not known: {told}"
-                )
+            if own - set(table):
+                told = ", ".join(f"({v // COLOUR}, {v // 256 % 256}, {v % 256})" for v in sorted(own - set(table))[:3])
+                warnings.append(f"{len(own - set(table))} colours of masks are of no class and are not known: {told}")
         elif self.coloured:
             raise ValueError(
                 f"masks are in {len(self.values)} colours; classes.csv in the folder must tell the class of each: "
@@ -379,24 +410,22 @@ class _Reader:
             )
         elif layout.remap is not None:
             table = dict(layout.remap)
-        elif self.values.keys() <= {0, IGNORE} and IGNORE in self.values and len(names) in (0, 2):
+        elif every <= {0, IGNORE} and IGNORE in every and len(names) in (0, 2):
             table, names = {0: 0, IGNORE: 1}, names or ("background", "foreground")
             warnings.append("masks hold 0 and 255 alone: 255 is taken for the class foreground, not for unknown pixels")
         elif names and min(stored, default=1) == 1 and max(stored, default=0) == len(names):
-            table = {i + 1: i for i in range(len(names))}
+            table, self.first = {i + 1: i for i in range(len(names))}, 1
             warnings.append(f"masks hold 1 to {len(names)} for {len(names)} classes: 1 is taken for the first of them")
         if table is None:
-            highest = max(stored, default=0)
+            highest = max(own, default=0)
             if names and highest >= len(names):
                 raise ValueError(
                     f"masks hold the value {highest}, but there are {len(names)} classes, such as {names[0]!r}; values "
                     f"found: {', '.join(map(str, sorted(self.values)[:30]))}"
                 )
             names = names or tuple(f"class {i}" for i in range(highest + 1))
-            table = {value: value for value in stored if value >= 0}
-        table = {
-            value: label for value, label in table.items() if value != self.ignore or self.values.keys() <= {0, IGNORE}
-        }
+            table = {value: value for value in own if value >= 0}
+        table = {value: label for value, label in table.items() if value != self.ignore or every <= {0, IGNORE}}
         y = objects(None if mask is None else _mapped(mask, table, len(names)) for mask in masks)
         space = classes if isinstance(classes, ClassSpace) else ClassSpace(names=names)
         return space, y, warnings
@@ -407,51 +436,6 @@ def _mapped(mask: NDArray[Any], table: Mapping[int, int], n: int) -> NDArray[Any
     found, inverse = np.unique(mask, return_inverse=True)
     kind = np.int8 if n <= np.iinfo(np.int8).max else np.int16
     return np.array([table.get(int(v), UNKNOWN) for v in found], dtype=kind)[inverse.reshape(mask.shape)]
-
-
-def _smaller(mask: NDArray[Any], size: int | None) -> NDArray[Any]:
-    height, width = _shrunk(mask.shape, size)
-    if (height, width) == mask.shape:
-        return mask
-    rows, columns = (((np.arange(n) + 0.5) * old / n).astype(int) for n, old in zip((height, width), mask.shape))
-    return mask[rows[:, None], columns]
-
-
-def _shrunk(shape: Sequence[int], size: int | None) -> tuple[int, int]:
-    share = 1.0 if size is None else min(1.0, size / max(shape))
-    height, width = (max(1, round(side * share)) for side in shape)
-    return height, width
-
-
-@dataclasses.dataclass(frozen=True)
-class _Shrink:
-    """Makes a picture smaller when it is read."""
-
-    size: int
-
-    def __call__(self, image: Any) -> Any:
-        from PIL import Image
-
-        height, width = _shrunk((image.height, image.width), self.size)
-        return (
-            image
-            if (width, height) == image.size
-            else image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=3)
-        )
-
-
-def _upright(file: Any) -> tuple[int, int]:
-    """Height and width of a picture as `decode` gives it, from its header."""
-    import PIL
-
-    try:
-        image = open_header(file)
-    except PIL.UnidentifiedImageError:
-        file.seek(0)
-        image = decode(file)
-    turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-    width, height = image.size[::-1] if turned else image.size
-    return height, width
 
 
 def _findings(
@@ -482,4 +466,5 @@ def _findings(
         absent,
         tuple(mismatched),
         tuple(told),
+        reader.first if reader.is_plain and known else None,
     )

@@ -38,6 +38,8 @@ from unseen.runtime import current, runtime
 HELD_OUT = 0.1
 ASKED = 2000
 """Held-out pairs that recall is measured on, the first; as many of each language."""
+DRAWN = 160
+"""Held-out samples whose cosines are drawn."""
 RIDGE_ROWS = 20_000
 """Pairs that the ridge map learns from, the first."""
 PROMPTS = (
@@ -122,6 +124,7 @@ def align(
         assert isinstance(given, Pairs)
         towers = _towers(given, {"left": left_encoder, "right": right_encoder}, trust)
         work = Aligning(given, towers, frozen, tuple(prompts or PROMPTS))
+        language_of(given, language)
         truth = None if exam is None else _exam(exam, work, space)
         if truth is not None:
             space = truth.classes
@@ -130,7 +133,7 @@ def align(
         chosen = chosen_by_content(given, held_out)
         report = Report(
             method=preset or "default",
-            encoders={side: tower and tower.name for side, tower in towers.items()},
+            encoders={side: None if tower is None else tower.name for side, tower in towers.items()},
             frozen=frozen,
             pairs=int((~chosen).sum()),
             held_out=int(chosen.sum()),
@@ -147,9 +150,10 @@ def align(
         with runtime(folder=training_folder(out)):
             method.fit(pairs=learn)
         if parallel.first():
+            picture = _picture(method, ask)
             bundle = _told(method, report, work, learn, ask, given.take(np.flatnonzero(chosen)), space, truth, language,
                            beside and parallel.world() == 1)  # fmt: skip
-            bundle.save(out, with_encoder=with_encoder, more=lambda part: written(report, part))
+            bundle.save(out, with_encoder=with_encoder, more=lambda part: written(report, part, picture))
             shutil.rmtree(training_folder(out), ignore_errors=True)
         parallel.wait()
         if not parallel.first():
@@ -295,6 +299,17 @@ def _told(
         names = _adapted(arms, space, work, truth, report)
     credits = tuple(dict.fromkeys((*work.pairs.left.credits, *work.pairs.right.credits)))
     return Bundle(method=arms["aligned"], classes=names, encoder=work.towers[work.asked_side], credits=credits)
+
+
+def _picture(method: Attached, ask: Pairs) -> bytes | None:
+    """The cosines of some held-out samples on either side; None of fewer than three."""
+    from unseen.jobs.alignment.page import matrices
+
+    rows = np.unique(ask.left.digests(), return_index=True)[1][:DRAWN]
+    if len(rows) < 3:
+        return None
+    few = ask.take(np.sort(rows))
+    return matrices(getattr(few, method.frozen).x, method.transform(getattr(few, OTHER[method.frozen])).numpy())
 
 
 def _beside(method: Attached, learn: Pairs) -> dict[str, Attached]:

@@ -2,26 +2,78 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unseen.report.pages import render_page
+import numpy as np
+from numpy.typing import NDArray
+
+from unseen.report.pages import FIGURES, image_source, render_page
 
 if TYPE_CHECKING:
     from unseen.jobs.alignment.report import Report
 
-STYLE = "tr.saved { font-weight: 600; }"
+STYLE = "tr.saved th, tr.saved td { font-weight: 600; }" + FIGURES
 LEVEL = 0.95
 """Share of ln N above which the targets say hardly anything."""
 WAYS = ("there", "back")
 
 
-def page(report: Report) -> bytes:
-    """The page that stands beside the model."""
+def page(report: Report, picture: bytes | None = None) -> bytes:
+    """The page that stands beside the model; `picture` is that of `matrices`."""
     return render_page(
-        Path(__file__).with_name("page.html"), style=STYLE, report=report, head=head(report), rows=rows(report),
-        languages=[(name, cells(figures)) for name, figures in report.languages.items()], told=told(report),
-    )  # fmt: skip
+        Path(__file__).with_name("page.html"),
+        style=STYLE,
+        title=title(report),
+        unified=unified(report),
+        report=report,
+        head=head(report),
+        rows=rows(report),
+        languages=[(name, cells(figures)) for name, figures in report.languages.items()],
+        told=told(report),
+        picture=None if picture is None else image_source(picture),
+    )
+
+
+def unified(report: Report) -> bool:
+    """Whether both towers learnt, from captions and labels."""
+    return report.method == "prefix-conditioning"
+
+
+def title(report: Report) -> str:
+    """What was made, in a line."""
+    if unified(report):
+        return "Captions and labels in one model"
+    new = report.encoders["left" if report.frozen == "right" else "right"] or "features"
+    return f"{new} in the space of {report.encoders[report.frozen] or 'features'}"
+
+
+def matrices(frozen: NDArray[np.floating], new: NDArray[np.floating], side: int = 300) -> bytes:
+    """A PNG of the cosines of samples in the frozen space and, beside it, in the new one; alike ones stand together.
+
+    Parameters
+    ----------
+    frozen, new : array (n, d), (n, e)
+        Vectors of the same samples, at least three; the order is that of a tree of the frozen ones.
+    side : int
+        Pixels of a side.
+    """
+    from PIL import Image
+    from scipy.cluster.hierarchy import leaves_list, linkage
+
+    still, moved = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (frozen, new))
+    order = leaves_list(linkage(still, "average"))
+    panels = []
+    for x in (still, moved):
+        cosines = (x @ x.T)[np.ix_(order, order)]
+        low, high = np.quantile(cosines, [0.02, 0.98])
+        grey = 255 - np.clip((cosines - low) / max(high - low, 1e-9), 0, 1) * 255
+        panels.append(np.asarray(Image.fromarray(grey.astype(np.uint8)).resize((side, side), Image.Resampling.BOX)))
+    gap = np.full((side, side // 20), 255, dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(np.concatenate([panels[0], gap, panels[1]], axis=1)).save(file, "PNG")
+    return file.getvalue()
 
 
 def head(report: Report) -> list[str]:
@@ -80,7 +132,7 @@ def told(report: Report) -> list[str]:
     if best != "aligned":
         said.append(f"The simple alternative {best!r} finds more of the pairs held out than what was saved.")
     if report.cut:
-        said.append(f"{report.cut:,} texts are longer than the context of their encoder; what is behind was not read.")
+        said.append(f"Texts longer than the context of their encoder: {report.cut:,}; what is behind was not read.")
     if report.lacking:
         said.append(f"{report.lacking:,} pairs lack a side and were left out.")
     return said

@@ -70,7 +70,7 @@ class Report:
         if self.lacking:
             told += f"; {self.lacking:,} lack a side and are left out"
         if self.cut:
-            told += f"; {self.cut:,} texts are longer than the context of their encoder, and cut"
+            told += f"; texts longer than the context of their encoder, and cut: {self.cut:,}"
         if self.partners > 1.005:
             told += f"; {self.partners:.2f} partners for each left sample, of which every epoch draws one"
         return told
@@ -87,13 +87,13 @@ def told_by(folder: Path) -> Report:
         raise ValueError(f"model: {folder / ABOUT} does not tell how it was aligned: {error}") from error
 
 
-def written(report: Report, part: Path) -> None:
+def written(report: Report, part: Path, picture: bytes | None = None) -> None:
     """Write it into the folder of a model, for a later call and for people."""
     from unseen.jobs.alignment import page
 
     told = {"format": FORMAT, **dataclasses.asdict(report)}
     (part / ABOUT).write_text(json.dumps(told, indent=1, ensure_ascii=False))
-    (part / PAGE).write_bytes(page.page(report))
+    (part / PAGE).write_bytes(page.page(report, picture))
 
 
 def same(pairs: Pairs) -> Callable[[NDArray[np.intp]], NDArray[np.bool_]]:

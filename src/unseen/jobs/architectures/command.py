@@ -116,14 +116,15 @@ def rank(
     for row in best.itertuples():
         typer.echo(f"{row.architecture}  score {row.score:+.2f} ± {row.uncertainty:.2f}  accuracy {row.accuracy:.1%}")
     say(
-        f"these are the best {len(best)} of {found.told['scored']} that were scored; ± is the deviation of a score "
-        "over draws of the learnt weights: it does not tell how far a rank is off (unseen reproduce parzc)"
+        f"these are the best {len(best)} of {found.told['scored']} that were scored; ± tells how unsure a score is, "
+        "not how far a rank is off"
     )
     agreement = found.agreement
     spread = f" ± {agreement['tau deviation']:.2f}" if "tau deviation" in agreement else ""
     say(
-        f"Kendall's tau {agreement['tau']:.2f}{spread}, Spearman's rho {agreement['rho']:.2f} on architectures that it "
-        "did not learn from"
+        f"of two architectures that it did not learn from, it ranks the better one first in "
+        f"{50 * (1 + agreement['tau']):.0f} of 100 cases (Kendall's tau {agreement['tau']:.2f}{spread}, Spearman's rho "
+        f"{agreement['rho']:.2f})"
         + (f" ({agreement['parts']:.0f} parts of the trained ones)" if "parts" in agreement else "")
         + f"; the ranking is in {out / 'ranked.csv'}, the picture in {out / 'nas.png'}"
     )

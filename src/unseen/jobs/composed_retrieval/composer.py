@@ -13,14 +13,14 @@ import torch
 from numpy.typing import NDArray
 
 from unseen import encoders
-from unseen.data.domain import Domain, Lazy
+from unseen.data.domain import Domain
 from unseen.encoders import Encoder, TwoTowerEncoder
 from unseen.files import read_plain
 from unseen.methods.multimodal.genecis import GeneCIS
 from unseen.methods.multimodal.genecis.combiner import Mode, plain_query
 from unseen.nn.state import load_state, save_state
 
-ABOUT, METHOD = "compose.json", "method"
+ABOUT, METHOD, ENCODER = "compose.json", "method", "encoder"
 FORMAT = 1
 
 
@@ -91,6 +91,8 @@ class Composer:
         """Write the combiner and what is told of it into a folder that is there."""
         about = {"format": FORMAT, "encoder": self.encoder.to_json(), "share": self.share, **told}
         save_state(folder / METHOD, {"method": self.method})
+        if self.encoder.local:
+            self.encoder.save_weights(folder / ENCODER)
         (folder / ABOUT).write_text(json.dumps(about, indent=1))
 
     @classmethod
@@ -111,9 +113,8 @@ class Composer:
             method = load_state(place / METHOD)["method"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ValueError(f"model: {str(folder)!r} was not written by `unseen compose`: {error}") from error
-        encoder = encoders.get(record["name"], trust=trust, precision=record.get("precision", "auto"))
-        encoder.check(record)
-        return cls(encoder, method, share)
+        inside = place / ENCODER
+        return cls(encoders.load(record, inside if inside.is_dir() else None, trust=trust), method, share)
 
 
 def picture(file: str | os.PathLike[str]) -> Any:
@@ -132,11 +133,11 @@ def picture(file: str | os.PathLike[str]) -> Any:
         raise ValueError(f"image: {str(file)!r} cannot be read as a picture: {error}") from error
 
 
-def features(x: NDArray[np.float32], name: str) -> Domain:
-    """Vectors as a domain."""
-    return Domain(x=np.ascontiguousarray(x), name=name)
+def collection_of(collection: Any) -> Domain:
+    """Pictures to search in, read where a path is given."""
+    from unseen.data.loaders import load
 
-
-def pictures(images: Sequence[Any]) -> Domain:
-    """Pictures as a domain."""
-    return Domain(x=Lazy(range(len(images)), images.__getitem__), kind="image", name="pictures")
+    domain = collection if isinstance(collection, Domain) else load(collection, on_error="skip")
+    if domain.kind != "image" or not len(domain):
+        raise ValueError(f"collection must hold pictures; {domain.name} holds {len(domain)} of kind {domain.kind!r}")
+    return domain

@@ -20,7 +20,7 @@ from unseen.encoders import TwoTowerEncoder
 from unseen.encoders.trainable import EncodedTexts
 from unseen.evaluation.composed import evaluate_templates
 from unseen.evaluation.composed_templates import KINDS, Kind, Template, build_templates
-from unseen.jobs.composed_retrieval.composer import ABOUT, METHOD, Composer, picture
+from unseen.jobs.composed_retrieval.composer import ABOUT, ENCODER, METHOD, Composer, collection_of, picture
 from unseen.methods.multimodal.genecis import GeneCIS, TripletMiner
 from unseen.methods.multimodal.genecis.combiner import Mode
 from unseen.methods.multimodal.genecis.method import rows_of
@@ -28,9 +28,11 @@ from unseen.nn.dual_encoder import DualEncoder, dual_encoder, perceptron
 from unseen.nn.state import refuse_foreign, write_folder
 
 PAGE = "report.html"
-WRITTEN = (ABOUT, METHOD, PAGE)
+WRITTEN = (ABOUT, METHOD, ENCODER, PAGE)
 SHARES = tuple(np.linspace(0, 1, 11).round(1).tolist())
 """Shares of the text that are tried for the sum."""
+ITSELF, SAME = 16, 1e-5
+"""Answers beyond those asked for, among which the picture that asks is looked for; how near its vector must be."""
 TUNED_ON = 1000
 """Triplets on which the share is chosen."""
 
@@ -133,7 +135,7 @@ def compose(
 
 def benchmark(composer: Composer, bench: Bench, *, seed: int = 0) -> dict[str, Any]:
     """Recall of every way of asking on templates that are built from a table; see `evaluate_templates`."""
-    domain = _collection(bench.table)
+    domain = collection_of(bench.table)
     for name in (bench.subject, *bench.attributes, *bench.objects):
         if name not in domain.columns:
             raise ValueError(f"bench: the table has no column {name!r}; it has {', '.join(domain.columns)}")
@@ -224,13 +226,20 @@ def find(
     if not isinstance(collection, Domain) and (Path(collection) / "index").is_dir():
         found, seconds, size = _in_index(Path(collection), composer.encoder, query, top)
     else:
-        domain = _collection(collection)
+        domain = collection_of(collection)
         x = _vectors(composer.encoder, domain)
+        nearest(x[:1], query, 1)  # what is loaded once is no part of a search
         started = time.perf_counter()
-        places, scores = nearest(x, query, top)
+        places, scores = nearest(x, query, top + ITSELF)
         seconds, size = time.perf_counter() - started, len(domain)
+        itself = np.zeros(len(places), dtype=bool)
+        if shown is not None:  # the picture that asks is no answer (step 13)
+            itself = np.abs(x[places] - composer.encoder.encode_image([shown])[0]).max(axis=1) < SAME
         ids: Any = domain.ids
-        found = [Found(str(ids[i]), int(i), float(s)) for i, s in zip(places, scores)]
+        kept = [(i, s) for i, s, own in zip(places, scores, itself) if not own][:top]
+        found = [Found(str(ids[i]), int(i), float(s)) for i, s in kept]
+        if itself.any():
+            notes.append(f"the picture itself is left out ({int(itself.sum())} times in the collection)")
     return found, {"seconds": seconds, "mode": own, "size": size, "share": composer.share, "notes": notes}
 
 
@@ -358,15 +367,6 @@ def _composer(model: Any, encoder: str, share: float | None, trust: bool) -> Com
     else:
         made = Composer(encoders.get(encoder, trust=trust))
     return made if share is None else Composer(made.encoder, made.method, share)
-
-
-def _collection(collection: Any) -> Domain:
-    from unseen.data.loaders import load
-
-    domain = collection if isinstance(collection, Domain) else load(collection, on_error="skip")
-    if domain.kind != "image" or not len(domain):
-        raise ValueError(f"collection must hold pictures; {domain.name} holds {len(domain)} of kind {domain.kind!r}")
-    return domain
 
 
 def _vectors(encoder: TwoTowerEncoder, domain: Domain) -> NDArray[np.float32]:

@@ -59,7 +59,7 @@ def trained_page(about: Mapping[str, Any], encoder: str) -> bytes:
     ]
     chance = [f"{next(iter(bench.values()))['kinds'][kind]['chance']:.3f}" for kind in kinds]
     return render_page(
-        Path(__file__).with_name("trained.html"), style="", about=about, encoder=encoder, rows=rows, kinds=kinds,
+        Path(__file__).with_name("page.html"), style="", about=about, encoder=encoder, rows=rows, kinds=kinds,
         chance=chance,
     )  # fmt: skip
 
@@ -68,17 +68,16 @@ def write_found(
     file: Path, collection: str, image: Any, text: str, found: Sequence[Found], about: Mapping[str, Any]
 ) -> None:
     """A page of what was found: the picture that asked, the text, and the answers."""
-    from unseen.jobs.composed_retrieval.composer import picture
-    from unseen.jobs.composed_retrieval.job import _collection
+    from unseen.jobs.composed_retrieval.composer import collection_of, picture
 
-    domain = None if (Path(collection) / "index").is_dir() else _collection(collection)
+    domain = None if (Path(collection) / "index").is_dir() else collection_of(collection)
     shown = []
     for one in found:
         small = None if domain is None else image_source(_small(domain.x[one.place]))
         shown.append({"id": one.id, "score": f"{one.score:.3f}", "picture": small})
     asked = None if image is None else image_source(_small(picture(image)))
     content = render_page(
-        Path(__file__).with_name("found.html"), style=STYLE, asked=asked, text=text, shown=shown, about=about,
+        Path(__file__).with_name("page.html"), style=STYLE, asked=asked, text=text, shown=shown, about=about,
         way=WAYS[about["mode"]],
     )  # fmt: skip
     with replacing(file) as temporary:

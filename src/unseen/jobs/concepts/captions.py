@@ -17,9 +17,11 @@ import pyarrow as pa
 import pyarrow.csv as pc
 import pyarrow.parquet as pq
 
+from unseen.curation.captions import HOW, read_captions
 from unseen.curation.collection import Collection
+from unseen.curation.samples import pictures_of
 from unseen.data.spans import opened, spans, text_lines
-from unseen.files import reads
+from unseen.files import reads, walk
 from unseen.methods.curation.concept_frequency import TagTable, lemmas_of
 from unseen.methods.curation.concept_frequency.shares import EACH, Span, evenly, within_span
 
@@ -41,7 +43,8 @@ class Captions:
     Parameters
     ----------
     path : path
-        A text (a caption a line), a table (.csv, .tsv, .parquet, .jsonl), or a collection of `unseen curate`.
+        A text (a caption a line), a table (.csv, .tsv, .parquet, .jsonl), a collection of `unseen curate`, or a folder
+        of pictures with captions (`unseen.curation.captions`).
     column : str, optional
         Of a table; found by its usual names if absent.
 
@@ -70,7 +73,19 @@ class Captions:
     @property
     def collection(self) -> Collection | None:
         """The collection, if it is one."""
-        return Collection.open(self.path) if self.path.is_dir() else None
+        return Collection.open(self.path) if (self.path / "collection.json").is_file() else None
+
+    @functools.cached_property
+    def beside(self) -> list[tuple[str, str]]:
+        """Pictures of a folder and their captions; nothing of anything else."""
+        if not self.path.is_dir() or (self.path / "collection.json").is_file():
+            return []
+        files = walk(self.path).files
+        found = read_captions(self.path, names := pictures_of(files), files, lambda _: None)
+        captions = [(name, found[name].strip()) for name in names if found.get(name, "").strip()]
+        if not captions:
+            raise ValueError(f"CAPTIONS {self.path.name!r} holds {len(names):,} pictures and no captions: {HOW}")
+        return captions
 
     def __iter__(self) -> Iterator[pa.Array]:
         """The texts, in pieces of any length; rows that cannot be read are skipped and told in `bad`."""
@@ -85,7 +100,9 @@ class Captions:
         """
         self._name(self.column, TEXTS, "caption")  # a mistake is told once, and here
         k = EACH * processes
-        if (collection := self.collection) is not None:
+        if self.beside:
+            yield from evenly(len(self.beside), k)
+        elif (collection := self.collection) is not None:
             yield from evenly(len(collection.shards), k)
         elif self.path.suffix == ".parquet":
             ends = self._group_ends
@@ -102,6 +119,8 @@ class Captions:
 
     def keys(self) -> list[str] | None:
         """What names the picture of each caption: a column such as file, image, key or uid; None of a plain text."""
+        if self.beside:
+            return [name for name, _ in self.beside]
         if self.path.suffix == ".txt":
             return None
         try:
@@ -113,6 +132,10 @@ class Captions:
     def _name(self, wanted: str | None, usual: Sequence[str], what: str) -> str:
         """The column's name; nothing of what has no columns."""
         kind = self.path.suffix
+        if self.beside:
+            if wanted is not None:
+                raise ValueError(f"--column is for a table of captions; {self.path.name} is a folder of pictures")
+            return ""
         if (collection := self.collection) is not None:
             have = list(collection.table(None).schema.names) if wanted else ["text", "uid"]
         elif kind == ".txt" or (kind == ".jsonl" and (wanted is not None or not self._header)):
@@ -146,7 +169,9 @@ class Captions:
         return [0, *np.cumsum(sizes, dtype=np.int64).tolist()]
 
     def _column(self, name: str, share: Span | None, bad: list[str]) -> Iterator[pa.Array]:
-        if (collection := self.collection) is not None:
+        if self.beside:
+            yield from _pieces(text for _, text in self.beside[slice(*share or (None,))])
+        elif (collection := self.collection) is not None:
             for shard in collection.shards[slice(*share or (None,))]:
                 yield from shard.table([name])[name].cast(pa.string()).chunks
         elif self.path.suffix == ".txt":
@@ -259,8 +284,8 @@ def read_concepts(path: str | os.PathLike[str], score: str | None = None) -> pd.
     Parameters
     ----------
     path : path
-        A text (a concept a line), or a table (.csv, .tsv, .parquet) with a column concept (or name, class, label), and
-        perhaps a score, `model` and `prompts` (the style of prompts).
+        A text (a concept a line), a table (.csv, .tsv, .parquet) with a column concept (or name, class, label), and
+        perhaps a score, `model` and `prompts` (the style of prompts), or the names themselves: ``cat,dog``.
     score : str, optional
         Column with the score: accuracy, recall, CLIP score, ...; accuracy, score or recall if absent.
 
@@ -272,9 +297,12 @@ def read_concepts(path: str | os.PathLike[str], score: str | None = None) -> pd.
     import pandas as pd
 
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"concepts must be a file; there is no {path}")
-    if path.suffix == ".txt":
+    names = [name.strip() for name in os.fspath(path).split(",") if name.strip()]
+    if not path.is_file() and len(names) > 1:
+        table = pd.DataFrame({"concept": names})
+    elif not path.is_file():
+        raise FileNotFoundError(f"concepts must be a file, or names such as cat,dog; there is no {path}")
+    elif path.suffix == ".txt":
         lines = path.read_text(encoding="utf-8").splitlines()
         table = pd.DataFrame({"concept": [line.strip() for line in lines if line.strip()]})
     elif path.suffix in (".csv", ".tsv", ".parquet"):

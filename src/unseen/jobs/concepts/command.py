@@ -23,7 +23,10 @@ LINES = 40
 def concepts(
     captions: Annotated[
         Path | None,
-        typer.Argument(help="Captions: .txt, .csv, .tsv, .parquet, .jsonl or a collection.", show_default=False),
+        typer.Argument(
+            help="Captions: .txt, .csv, .tsv, .parquet, .jsonl, a collection, or a folder of captioned pictures.",
+            show_default=False,
+        ),
     ] = None,
     images: Annotated[
         Path | None, typer.Argument(help="Folder of their pictures (a collection has its own).", show_default=False)
@@ -31,7 +34,7 @@ def concepts(
     concepts: Annotated[
         Path | None,
         typer.Option(
-            help="Concepts: one a line (.txt), or a table with concept and perhaps accuracy, model, prompts.",
+            help="Concepts: cat,dog; a .txt, one a line; or a table with concept, perhaps accuracy, model, prompts.",
             show_default=False,
         ),
     ] = None,
@@ -108,9 +111,11 @@ def concepts(
         for name in published_curves():
             typer.echo(name)
         return
-    if captions is None or concepts is None:
+    if captions is None:
+        raise ValueError("name captions and --concepts, such as: unseen concepts captions.csv --concepts classes.txt")
+    if concepts is None:
         raise ValueError(
-            "name captions and --concepts FILE, such as: unseen concepts captions.csv --concepts classes.txt"
+            f'name the classes that are looked for: unseen concepts {captions} --concepts "cat,dog", or a file of them'
         )
     if (long_tail is None) != (candidates is None):
         raise ValueError(

@@ -190,6 +190,8 @@ def analyse(
         raise ValueError(f"concepts must hold words; {empty[0]!r} holds none")
     shares = in_percent(known)
     source = Captions(Path(captions), column)
+    if source.beside and images is None and encoder is not None:
+        images = captions
     pictured = images is not None or tags is not None or (source.path.is_dir() and encoder is not None)
     if pictured and tags is None and encoder is None:
         raise ValueError("pictures need an `encoder` of two towers, such as lite-clip, or `tags` of your own tagger")

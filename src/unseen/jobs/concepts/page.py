@@ -22,6 +22,8 @@ CURVES = 6
 """Models that are drawn."""
 ROWS = 300
 """Concepts that the page lists."""
+NAMED = 5
+"""Concepts that the answer names."""
 
 
 class Found(Protocol):
@@ -94,8 +96,9 @@ def sentences(found: Found) -> list[str]:
     """What was found, a sentence each."""
     tail = found.tail
     out = [
+        answer(found),
         f"{found.n:,} captions; {tail.zero:.0%} of {tail.n_concepts:,} concepts never occur, {tail.negligible:.0%} in "
-        f"less than one of {1 / tail.threshold:,.0f}; the most frequent tenth has {tail.head:.0%} of all hits."
+        f"less than one of {1 / tail.threshold:,.0f}; the most frequent tenth has {tail.head:.0%} of all hits.",
     ]
     if found.misaligned is not None:
         own = found.misaligned
@@ -122,12 +125,27 @@ def sentences(found: Found) -> list[str]:
             f"The corpus is taken to be {scale:,.3g} times these captions; a concept that does not occur in them may "
             f"still occur {3 * scale:,.3g} times in it."
         )
-    if not any(group.curve for group in found.groups):
-        out.append(
-            "No accuracy is predicted: that takes a column accuracy for at least 5 concepts, or "
-            "a published curve (like)."
-        )
     return out
+
+
+def answer(found: Found) -> str:
+    """Will zero-shot work for these classes? What the counts say, or what an answer takes."""
+    table, name = found.table, found.told["score"]
+    if "predicted" in table and table.predicted.notna().any():
+        told = table[table.predicted.notna()].sort_values("predicted", kind="stable")
+        unit = " %" if name.startswith(("accuracy", "recall")) else ""
+        low = ", ".join(
+            f"{row.concept} {row.predicted:.3g}{unit} ({row.low:.3g} to {row.high:.3g})"
+            for row in told.head(NAMED).itertuples()
+        )
+        mean = told.predicted.mean()
+        return f"Predicted {name}: {mean:.3g}{unit} in the mean of {len(told):,} concepts; the lowest are {low}."
+    rare = table.drop_duplicates("concept").sort_values(found.search, kind="stable").head(NAMED)
+    weak = ", ".join(f"{row['concept']} ({row[found.search]:,})" for row in rare.to_dict("records"))
+    return (
+        f"Expect the least of {weak}, which occur least. No accuracy is predicted from counts alone: add --like with a "
+        "published curve (such as laion400m/ViT-B-16/text), or a column accuracy for at least 5 concepts."
+    )
 
 
 def _of_group(group: Any, found: Found) -> str:
@@ -240,6 +258,9 @@ def draw_curves(axis: Axes, found: Found) -> None:
 
 def draw_tail(axis: Axes, found: Found) -> None:
     """Relative frequencies from the most frequent concept on."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     curve = found.tail.curve
     some = curve > 0
     axis.plot(

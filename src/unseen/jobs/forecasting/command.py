@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from unseen.console import AsJson, app, dump, say, settings_of
+from unseen.console import AsJson, Verbose, app, dump, say, settings_of, tell
 
 
 @app.command()
@@ -69,6 +69,7 @@ def forecast(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of tuning and pretraining.", min=0)] = 0,
+    verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> None:
     """Forecast a series with a small pretrained model, offline.
@@ -108,15 +109,31 @@ def forecast(
     if as_json:
         dump({"chosen": result.chosen, "why": result.why, "backtest": result.backtest.to_dict("records")})
         return
-    if len(result.backtest):
+    if len(result.backtest) and verbose:
         typer.echo(f"{'method':<16}{'MAE':>12}{'RMSE':>12}{'/ seasonal':>12}{'coverage':>10}")
         rows: list[Any] = list(result.backtest.itertuples())
         for row in rows:
             covered = "" if math.isnan(row.coverage) else f"{row.coverage:.2f}"
             typer.echo(f"{row.method:<16}{row.mae:>12.4g}{row.rmse:>12.4g}{row.against:>12.3f}{covered:>10}")
-    typer.echo(f"chosen: {result.chosen}: {result.why}")
+    tell(f"chosen: {result.chosen}: {result.why}")
+    for line in _figures(result):
+        tell(line)
     times = result.table.time
     say(f"{out} holds forecast.csv ({times.min()} to {times.max()}), backtest.csv and forecast.png")
+
+
+def _figures(result: Any) -> list[str]:
+    """How the chosen method did on the past, in words."""
+    rows = [row for row in result.backtest.itertuples() if row.method == result.chosen]
+    if not rows:
+        return []
+    row = rows[0]
+    line = f"on the past its forecasts were off by {row.mae:.4g} on the mean"
+    if row.method != "seasonal-naive" and math.isfinite(row.against):
+        line += f", {row.against:.2f} times the error of repeating the last season (seasonal-naive)"
+    if not math.isnan(row.coverage):
+        line += f"; {100 * row.coverage:.0f} % of the values fell into its intervals"
+    return [line]
 
 
 def _open(folder: Path | None):  # type: ignore[no-untyped-def]

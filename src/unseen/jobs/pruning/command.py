@@ -91,7 +91,7 @@ def prune(
     if as_json:
         dump(told)
         return
-    for name, n in told["counts"].items():
+    for name, n in ((name, n) for name, n in told["counts"].items() if n or name == "kept"):
         typer.echo(f"{name:<14}{n:>12,}{n / told['samples']:>8.1%}")
     bounds = ""
     if "share at upper bound" in told:

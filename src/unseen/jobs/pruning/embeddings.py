@@ -146,16 +146,16 @@ def _untagged(path: Path, found: Embeddings, tags: Sequence[str]) -> Embeddings:
     from unseen.curation.tags import Tags
 
     if not (path / "collection.json").is_file():
-        raise ValueError(f"--without-tag is for a collection, whose pairs are tagged in unseen explore; {path} is none")
+        raise ValueError(f"without_tags is for a collection, whose pairs are tagged in unseen explore; {path} is none")
     collection = Collection.open(path)
     own = Tags(collection, open_columns(collection))
     if missing := [tag for tag in tags if tag not in own.names]:
         raise ValueError(
-            f"--without-tag: no pair is tagged {missing[0]!r}; there are: {', '.join(own.names) or 'no tags yet'}"
+            f"without_tags: no pair is tagged {missing[0]!r}; there are: {', '.join(own.names) or 'no tags yet'}"
         )
     rows = np.flatnonzero(~own.mask(tags))
     if not len(rows):
-        raise ValueError(f"--without-tag {' '.join(tags)} leaves no pair")
+        raise ValueError(f"without_tags {' '.join(tags)} leaves no pair")
     picture = found.picture
     return dataclasses.replace(
         found,

@@ -331,7 +331,7 @@ def write(result: Pruned, out: str | os.PathLike[str], *, pictures: bool = True,
     if result.samples.has_uids:
         ids = result.samples.ids[result.selection.indices]
         jobs["uids.npy"] = lambda file: write_uids(file, ids.tolist())
-    else:
+    elif not result.samples.encoder:  # pictures of a folder are called as their files are, and nobody expects uids
         log.warning("uids.npy is left out: %s", result.samples.no_uids)
     with replacing_files(folder, FILES) as part:
         for name, job in jobs.items():

@@ -142,6 +142,7 @@ def page(shown: Shown) -> bytes:
 def picture(shown: Shown) -> bytes:
     """A PNG of two panels: how much of each concept is kept, and what was wanted beside what was given."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(11, 4.2), dpi=110, facecolor="white", layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -149,6 +150,7 @@ def picture(shown: Shown) -> bytes:
     _budgets(right, shown)
     for axis in (left, right):
         axis.tick_params(labelsize=8, colors=QUIET)
+        axis.yaxis.set_major_locator(MaxNLocator(integer=True))  # concepts and samples are whole
         for side in ("top", "right"):
             axis.spines[side].set_visible(False)
     buffer = io.BytesIO()
@@ -167,16 +169,20 @@ def _fractions(axis: Axes, shown: Shown) -> None:
 
 
 def _budgets(axis: Axes, shown: Shown) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     if shown.plan is None:
         order = np.argsort(-shown.budgets, kind="stable")
         axis.bar(np.arange(len(order)), shown.budgets[order], width=1.0, color=BAR, label="kept")
     else:
         order = np.argsort(-shown.plan.wanted, kind="stable")
         places = np.arange(len(order))
-        axis.bar(places, shown.plan.exact[order], width=1.0, color=BAR, label="budget x")
-        axis.plot(places, shown.plan.wanted[order], color=WANTED, linewidth=1.4, label="wanted, P n")
+        wanted = np.round(shown.plan.wanted[order])
+        axis.bar(places, shown.budgets[order], width=1.0, color=BAR, label="kept, x")
+        axis.plot(places, wanted, color=WANTED, linewidth=1.4, label="wanted, P n")
         axis.plot(places, shown.sizes[order], ".", color=QUIET, markersize=2, label="members M")
-        axis.set_ylim(0, 1.15 * max(float(shown.plan.exact.max()), float(shown.plan.wanted.max()), 1.0))
+        axis.set_ylim(0, 1.15 * max(float(shown.budgets.max()), float(wanted.max()), 1.0))
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set_xlabel("concepts, the largest share first")
     axis.set_ylabel("samples")
     axis.set_title("What was wanted and what was given", loc="left", fontsize=11, color=INK)

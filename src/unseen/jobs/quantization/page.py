@@ -49,7 +49,7 @@ def facts(about: Mapping[str, Any]) -> dict[str, str]:
     for key, name in (("distilled", "distilled pictures"), ("data", "data")):
         if key in about:
             told[f"agreement on {name}"] = f"{about[key]['agreement']:.3f} of {about[key]['pictures']}"
-            told[f"divergence on {name}"] = f"{about[key]['divergence']:.4f} nats"
+            told[f"divergence on {name}"] = f"{about[key]['divergence']:.4f}"
     if "labelled" in about.get("data", {}):
         right, n = about["data"].get("accuracy"), about["data"]["labelled"]
         told["accuracy on data"] = (
@@ -164,7 +164,7 @@ def _curve(frontier: Mapping[str, NDArray[Any]], place: int | None) -> bytes:
         axis.annotate(f"  {size[place]:.2f} MB", (size[place], cost[place]), color=INK, va="bottom", fontsize=10)
     axis.set_yscale("log")
     axis.set_xlabel("megabytes of weights", color=QUIET)
-    axis.set_ylabel("total sensitivity, nats", color=QUIET)
+    axis.set_ylabel("total divergence", color=QUIET)
     axis.spines[["top", "right"]].set_visible(False)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")

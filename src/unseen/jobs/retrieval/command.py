@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from unseen.console import AsJson, app, command_line, dump, say, settings_of
+from unseen.console import AsJson, Verbose, app, command_line, dump, say, settings_of, tell
 
 if TYPE_CHECKING:
     from unseen.data.domain import Domain
@@ -70,6 +70,7 @@ def rank(
         list[str] | None, typer.Option("--set", help="Hyperparameter of duqgen as name=value.", show_default=False)
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed.", min=0)] = 0,
+    verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> None:
     """Rank documents for queries, in a collection without labels.
@@ -128,14 +129,23 @@ def rank(
         dump({"chosen": result.chosen, "why": result.why, "verdict": result.verdict,
               "figures": result.figures.to_dict("records"), "check": result.check.to_dict("records")})  # fmt: skip
     else:
-        _told(result)
+        _told(result, verbose=verbose)
         _show(result.searchers[result.chosen], asked.x[:SHOWN].tolist(), 3)
         if len(asked) > SHOWN:
             typer.echo(f"and so on for {len(asked)} queries: on the page")
     say(f"{out} holds the page" + (f", {run} the ranking" if run else "") + (f", {model} the ranker" if model else ""))
 
 
-def _told(result: Ranked) -> None:
+def _told(result: Ranked, *, verbose: bool) -> None:
+    if verbose:
+        _figures(result)
+    if result.verdict:
+        tell(result.verdict)
+    tell(f"chosen: {result.chosen}: {result.why}")
+
+
+def _figures(result: Ranked) -> None:
+    """How good each system is, and what it was tuned on."""
     for title, table in (("on your judgements", result.figures), ("on queries written", result.check)):
         if not len(table):
             continue
@@ -148,9 +158,6 @@ def _told(result: Ranked) -> None:
         typer.echo(
             f"{int((audit['flaw'] == '').sum())} queries were learnt from" + (f"; put aside: {told}" if told else "")
         )
-    if result.verdict:
-        typer.echo(result.verdict)
-    typer.echo(f"chosen: {result.chosen}: {result.why}")
 
 
 def _ask(folder: Path, queries: Domain, k: int, run: Path | None) -> None:

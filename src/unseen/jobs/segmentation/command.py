@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from unseen.console import AsJson, app, command_line, dump, say, settings_of
+from unseen.console import AsJson, Verbose, app, command_line, dump, say, settings_of, tell
 
 
 @app.command()
@@ -49,6 +50,7 @@ def segment(
         list[str] | None, typer.Option("--set", help="Hyperparameter as name=value.", show_default=False)
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed.", min=0)] = 0,
+    verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> None:
     """Segment pictures of another look, from one without a mask.
@@ -87,26 +89,33 @@ def segment(
     if as_json:
         dump(job.about(result))
         return
-    graded = any("graded" in row for row in result.table)
+    if verbose:
+        _table(result.table)
+    for line in result.why:
+        tell(line)
+    say(f"{out} holds report.html, masks/, model/ and segmentation.json")
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> None:
+    """All methods, the best on labelled pictures in the look of the target first."""
+    graded = any("graded" in row for row in rows)
     typer.echo(f"{'method':<20}{'in the look':>12}{'source':>10}{'seconds':>10}{'target mIoU' if graded else '':>14}")
-    for row in sorted(result.table, key=lambda row: -row["look"]):
+    for row in sorted(rows, key=lambda row: -row["look"]):
         last = f"{row['graded']['mIoU']:>14.3f}" if graded else ""
         typer.echo(f"{row['method']:<20}{row['look']:>12.3f}{row['source']:>10.3f}{row['seconds']:>10.1f}{last}")
-    for line in result.why:
-        typer.echo(line)
-    say(f"{out} holds report.html, masks/, model/ and segmentation.json")
 
 
 def _predict(model: Path, target: str, out: Path) -> None:
     """Masks by a saved model."""
     from unseen.jobs.segmentation import job
+    from unseen.jobs.segmentation.model import SegmentModel
     from unseen.nn.state import write_folder
     from unseen.report.tasks import looks_of
 
     mine = model.resolve()
     if out.resolve() in (mine, mine.parent, mine / "model"):
         raise ValueError(f"{out} holds the model that is used; name another --out")
-    saved = job.SegmentModel.load(model)
+    saved = SegmentModel.load(model)
     domain, masks, sure = saved.predict(target)
     write_folder(out, lambda folder: job.write_masks(domain, masks, folder / "masks"))
     words = looks_of("mask").words

@@ -17,16 +17,16 @@ from torch import nn
 from unseen import methods as registry
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
-from unseen.data.loaders.masks import IGNORE, MaskFindings, load_masks
+from unseen.data.loaders.masks import IGNORE, MaskFindings
 from unseen.data.pixels import as_picture, one_size
-from unseen.data.tasks.base import objects
 from unseen.evaluation.exam import Exam
 from unseen.evaluation.tasks import grades_of
+from unseen.jobs.segmentation.model import SegmentModel, Unadapted
+from unseen.jobs.segmentation.reading import as_samples, first_value, numbered, read, stored_values
 from unseen.methods.base import signatures
-from unseen.methods.fixed import Fixed
 from unseen.methods.segmenting import SegmentingMethod
 from unseen.nn.segmenters import n_outputs, segmenter, train_segmenter
-from unseen.nn.state import load_state, refuse_foreign, save_state, write_folder
+from unseen.nn.state import refuse_foreign, write_folder
 from unseen.nn.style import match_statistics
 from unseen.runtime import reproducible, stage, stages, track
 
@@ -36,12 +36,9 @@ SOURCE_ONLY = "source-only"
 GRADES = grades_of("mask")
 WRITTEN = ("segmentation.json", "model", "masks", "report.html")
 """What stands in the folder of a run."""
-MODEL = "segmenter.json"
 HELD_OUT = 0.2
 """Share of the labelled pictures that nothing is trained on: methods are chosen by them."""
 LEAST_HELD_OUT = 4
-HELD = 2**30
-"""Bytes of pictures that are kept in memory; more are read anew whenever they are needed."""
 MARGIN = 0.01
 """A method must beat doing nothing by so much, on pictures in the look of the target, to be chosen."""
 
@@ -168,16 +165,20 @@ def segment(
     _check(methods, shots, size, steps, settings or {})
     with stages() as seconds:
         with stage("reading"):
-            known, findings = _read(source, classes, size, ignore)
-            space = known.classes if known.classes is not None else _numbered(known)
-            new, of_target = _read(target, space, size, ignore)
+            known, findings = read(source, classes, size, ignore)
+            space = known.classes if known.classes is not None else numbered(known)
+            new, of_target = read(target, space, size, ignore, stored_values(findings))
+            begin = {first_value(findings), first_value(of_target)}
+            if begin == {0, 1}:  # the target's masks say that classes begin at 1
+                known, findings = read(source, classes, size, ignore, stored_values(of_target))
         known = known.take(known.labeled)
         if not len(known):
             raise ValueError(f"source must hold pictures with masks; {known.name} has none")
         for line in () if findings is None else findings.lines():
             say(line)
-        exam = Exam(new, space) if new.labeled.any() else None
         adapted = new.unlabeled().take(slice(0, shots))
+        held_out = slice(len(adapted), None) if new.labeled[len(adapted) :].any() else slice(None)
+        exam = Exam(new.take(held_out), space) if new.labeled.any() else None
         fitting, held = _split(known, seed)
         crop = crop if crop is not None or one_size(fitting) is not None else int(0.75 * size) // 8 * 8
         network = _network(model, fitting, space, training, crop, seed, say)
@@ -209,9 +210,10 @@ def segment(
             with stage("exam"):
                 truth = exam.open()
                 for row in table:
-                    row |= {"graded": GRADES.grade(truth, said[row["method"]], space)}
+                    row |= {"graded": GRADES.grade(truth, said[row["method"]][held_out], space)}
                 graded = truth
-    why = _why(table, chosen, together, len(adapted), graded is not None, fitting is not held and model is None)
+    apart = fitting is not held and model is None
+    why = _why(table, chosen, together, len(adapted), graded is not None, apart, bool(held_out.start))
     about = {"shots": len(adapted), "size": size, "crop": crop, "seed": seed, "training": dataclasses.asdict(training)}
     about["target"] = None if of_target is None else dataclasses.asdict(of_target)
     return Segmentation(
@@ -251,28 +253,6 @@ def _check(methods: Sequence[str], shots: int, size: int, steps: int | None, set
 def segmenters() -> tuple[str, ...]:
     """All methods that give masks, by slug."""
     return tuple(slug for slug in registry.slugs() if registry.get(slug).card.task == "mask")
-
-
-def _read(
-    data: Any, classes: ClassSpace | Sequence[str] | None, size: int, ignore: int | None
-) -> tuple[Domain, MaskFindings | None]:
-    if isinstance(data, Domain):
-        if data.kind != "image" or data.task != "mask":
-            raise ValueError(
-                f"{data.name} must hold pictures with task='mask'; it holds {data.kind}, task {data.task!r}"
-            )
-        return data, None
-    domain, findings = load_masks(data, classes=classes, size=size, ignore=ignore)
-    if 12 * len(domain) * size * size > HELD:
-        return domain.replace(x=domain.x.map(as_picture)), findings
-    return domain.replace(x=_as_samples([as_picture(sample) for sample in track(domain.x, "pictures")])), findings
-
-
-def _numbered(domain: Domain) -> ClassSpace:
-    highest = (
-        max((int(np.max(mask)) for mask in domain.y if mask is not None), default=0) if domain.y is not None else 0
-    )
-    return ClassSpace(names=tuple(f"class {i}" for i in range(highest + 1)))
 
 
 def _split(known: Domain, seed: int) -> tuple[Domain, Domain]:
@@ -338,17 +318,6 @@ def _arm(
     return cls(random_state=seed, **given).fit(**{word: words[word] for word in signatures(cls)[0].required})
 
 
-class Unadapted(SegmentingMethod):
-    """The network of the source as it is."""
-
-    card = dataclasses.replace(Fixed.card, slug="unadapted", title="The network of the source as it is", task="mask")
-
-    def fit(self, *, model: nn.Module) -> Unadapted:
-        """Take the network; it is not copied."""
-        self.network_ = model
-        return self
-
-
 # -- choosing ----------------------------------------------------------------------------------------------
 
 
@@ -360,12 +329,7 @@ def _in_look(held: Domain, shots: Domain) -> Domain:
         x = as_picture(sample)[None]
         space: Any = ("lab", "fourier")[i % 2]
         parts.append(match_statistics(x, look[i // 2 % len(look)], space, window=0.05)[0])
-    return Domain(x=_as_samples(parts), y=held.y, kind="image", task="mask", classes=held.classes, name="in the look")
-
-
-def _as_samples(parts: Sequence[Any]) -> Any:
-    same = len({tuple(part.shape) for part in parts}) == 1
-    return np.stack([part.numpy() for part in parts]) if same else objects(part.numpy() for part in parts)
+    return Domain(x=as_samples(parts), y=held.y, kind="image", task="mask", classes=held.classes, name="in the look")
 
 
 def choose(table: Sequence[Mapping[str, Any]]) -> str:
@@ -378,7 +342,13 @@ def choose(table: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _why(
-    table: Sequence[Mapping[str, Any]], chosen: str, together: float, shots: int, graded: bool, apart: bool
+    table: Sequence[Mapping[str, Any]],
+    chosen: str,
+    together: float,
+    shots: int,
+    graded: bool,
+    apart: bool,
+    held_out: bool,
 ) -> tuple[str, ...]:
     rows = {row["method"]: row for row in table}
     own = rows[chosen]
@@ -400,7 +370,8 @@ def _why(
     if graded:
         best = max(table, key=lambda row: row["graded"]["mIoU"])
         lines.append(
-            f"masks of the target, opened afterwards, give {chosen} {own['graded']['mIoU']:.3f} mIoU; "
+            ("masks of the pictures that were not adapted to" if held_out else "masks of the target, adapted to itself")
+            + f", opened afterwards, give {chosen} {own['graded']['mIoU']:.3f} mIoU; "
             + ("no arm has more" if best["method"] == chosen else f"{best['method']} has {best['graded']['mIoU']:.3f}")
         )
     else:
@@ -429,45 +400,6 @@ def _steps(method: SegmentingMethod) -> int:
 
 
 # -- what goes out -----------------------------------------------------------------------------------------
-
-
-@dataclasses.dataclass(frozen=True)
-class SegmentModel:
-    """A saved method with its classes and the size of its pictures: all that a picture needs for its mask."""
-
-    method: SegmentingMethod
-    classes: ClassSpace
-    size: int
-
-    def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Write the method, as JSON and safetensors, all or nothing."""
-        return write_folder(folder, self.write)
-
-    def write(self, folder: Path) -> None:
-        """Write into a folder that is there."""
-        about = {"classes": list(self.classes.names), "size": self.size, "method": self.method.card.slug}
-        (folder / MODEL).write_text(json.dumps(about, indent=1, ensure_ascii=False))
-        network = self.method.network()
-        save_state(folder / "state", {"network": network, "classes": self.classes, "size": self.size})
-
-    @classmethod
-    def load(cls, folder: str | os.PathLike[str]) -> SegmentModel:
-        """Read what `save` or `unseen segment` wrote; `ValueError` if it is damaged or something else."""
-        folder = Path(folder)
-        inner = folder / "model"
-        place = inner if (inner / MODEL).exists() else folder
-        if not (place / MODEL).exists():
-            raise ValueError(f"{folder} holds no segmentation model; `unseen segment` writes one")
-        value = load_state(place / "state")
-        if not isinstance(value, dict) or set(value) != {"network", "classes", "size"}:
-            raise ValueError(f"{place} holds no segmentation model that can be read")
-        return cls(Unadapted().fit(model=value["network"]), value["classes"], int(value["size"]))
-
-    def predict(self, pictures: str | os.PathLike[str] | Domain) -> tuple[Domain, NDArray[Any], NDArray[Any]]:
-        """The pictures as they were read, their masks, and the probability of each pixel's class."""
-        domain = pictures if isinstance(pictures, Domain) else _read(pictures, self.classes, self.size, IGNORE)[0]
-        masks, sure = self.method.predict_sure(domain.unlabeled())
-        return domain, masks, sure
 
 
 def write(result: Segmentation, out: str | os.PathLike[str], command: str = "") -> Path:

@@ -150,6 +150,9 @@ def _method(
     """The method with what it is told; `ValueError` where one of two arguments would silently win."""
     if not (isinstance(size, (int, float)) and 0 < size < 1):
         raise ValueError(f"size must be a share of the parameters in (0, 1), such as 0.3; got {size!r}")
+    ways = ("manual", "auto", "none")
+    if inherit not in ways:
+        raise ValueError(f"inherit must be one of {', '.join(ways)}; got {inherit!r}")
     known = TinyCLIP.card.presets
     name = "cpu" if preset is None else preset
     if name not in known:

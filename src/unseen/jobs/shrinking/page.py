@@ -10,10 +10,10 @@ from unseen.report.pages import render_page
 
 ROWS: tuple[tuple[str, str, str], ...] = (
     ("recall, mean of both ways", "recall mean", "{:.3f}"),
-    ("text of a picture among the first 1", "recall there@1", "{:.3f}"),
-    ("among the first 5", "recall there@5", "{:.3f}"),
-    ("picture of a text among the first 1", "recall back@1", "{:.3f}"),
-    ("among the first 5", "recall back@5", "{:.3f}"),
+    ("a picture finds its text first", "recall there@1", "{:.3f}"),
+    ("among the first five", "recall there@5", "{:.3f}"),
+    ("a text finds its picture first", "recall back@1", "{:.3f}"),
+    ("among the first five", "recall back@5", "{:.3f}"),
     ("zero-shot accuracy", "accuracy", "{:.3f}"),
     ("parameters", "parameters", "{:,}"),
     ("of pictures", "parts image", "{:,}"),

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from unseen.console import AsJson, Trust, WithEncoder, app, dump, say, settings_of
+from unseen.console import AsJson, Trust, Verbose, WithEncoder, app, dump, say, settings_of
 
 
 @app.command(name="continue")
@@ -56,6 +56,7 @@ def continue_(
     seed: Annotated[int, typer.Option(help="Seed.", min=0)] = 0,
     bundle: WithEncoder = False,
     trust: Trust = False,
+    verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> None:
     """Learn the next tasks, and see what of the others was forgotten.
@@ -79,6 +80,6 @@ def continue_(
     if as_json:
         dump({**dataclasses.asdict(history), "scores": scores(history)})
         return
-    for line in (*lines(history), "", *told(history)):
+    for line in (*lines(history), "", *told(history, figures=verbose)):
         typer.echo(line)
     say(f"The model is in {out}; {out / 'stream.html'} shows the table")

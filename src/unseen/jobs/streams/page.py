@@ -52,17 +52,17 @@ def lines(history: History) -> list[str]:
             for row in (head, *body)]  # fmt: skip
 
 
-def told(history: History) -> list[str]:
-    """What it can do now on each task, and what it forgot, in sentences."""
+def told(history: History, *, figures: bool = True) -> list[str]:
+    """What it can do now on each task, and what it forgot, in sentences; `figures` adds those that papers give."""
     _, names, matrix = history.table()
     said = []
     for name, column in zip(names, matrix.T):
         said.append(_of_task(name, column, history))
-    figures = scores(history)
-    if figures is not None:
+    means = scores(history) if figures else None
+    if means is not None:
         said.append(
-            f"transfer {100 * figures['transfer']:.1f}, average {100 * figures['average']:.1f}, "
-            f"last {100 * figures['last']:.1f} (MTIL's figures over the {len(history.learnt)} tasks that were learnt)"
+            f"transfer {100 * means['transfer']:.1f}, average {100 * means['average']:.1f}, "
+            f"last {100 * means['last']:.1f} (MTIL's figures over the {len(history.learnt)} tasks that were learnt)"
         )
     return said
 

@@ -56,7 +56,7 @@ class CoOp(PromptedMethod):
     seen_ : Tensor (k,)
         Whether a class was learnt from.
     learnt_ : dict of str to Tensor
-        What was learnt: the context, and for CoCoOp a small network. `adapt` writes it before other names.
+        What was learnt: the context, and for CoCoOp a small network. `with_classes` writes it before others.
     history_ : dict of arrays (epochs,)
         `loss`.
 
@@ -88,7 +88,7 @@ class CoOp(PromptedMethod):
         at_prediction={"generalized", "handicap"},
         on_request={"kgcoop", "promptsrc"},
         smoke={"epochs": 2, "shots": 4},
-        parts=("unseen.nn.prompt_learners", "unseen.encoders.promptable.shared_space"),
+        parts=("unseen.nn.prompt_learners", "unseen.encoders.trainable.shared_space"),
         left_out=(
             "Prompts in deeper layers and in the image tower (PromptSRC): features of frozen towers are read once.",
             "A context of its own for each class, and names in the middle (CoOp's variants).",

@@ -14,7 +14,7 @@ from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain, Lazy
 from unseen.data.pairs import Pairs
 from unseen.data.samplers import tensor
-from unseen.methods.base import Method
+from unseen.methods.base import Method, NotFittedError
 from unseen.methods.needs import Given, Need
 from unseen.nn.dual_encoder import feature_head, in_parts, named_classes, perceptron
 from unseen.runtime import reproducible
@@ -79,13 +79,15 @@ class Attached(Method):
         """Unit vectors of samples of a side in the shared space, (n, d)."""
         if side not in ("trained", "frozen"):
             raise ValueError(f"side must be 'trained' or 'frozen'; got {side!r}")
+        if "widths_" not in vars(self):
+            raise NotFittedError(f"this {type(self).__name__} has not been fitted; call fit first")
         learnt = side == "trained"
         width = self.widths_[0] if learnt else self.widths_[1]
         samples = samples_of(x, width or None, side)
         with torch.no_grad():
             return F.normalize(in_parts(self._tower(learnt), samples), dim=1)
 
-    def decision_function(self, x: Tensor, classes: ClassSpace | None = None) -> Float[Tensor, "n k"]:
+    def decision_function(self, x: Any, classes: ClassSpace | None = None) -> Float[Tensor, "n k"]:
         """s <z, w_k>, (n, k): of the classes that are named here, or by `adapt`, or of distinct samples of the pairs.
 
         Parameters
@@ -98,17 +100,18 @@ class Attached(Method):
         w = self.answers_ if classes is None else self._named(classes)
         return self.scale_ * F.normalize(in_parts(self._tower(self.asked == "trained"), x), dim=1) @ w.T
 
-    def predict_proba(self, x: Tensor, classes: ClassSpace | None = None) -> Float[Tensor, "n k"]:
+    def predict_proba(self, x: Any, classes: ClassSpace | None = None) -> Float[Tensor, "n k"]:
         """Probabilities of the classes, (n, k)."""
         return torch.softmax(self.decision_function(x, classes), dim=1)
 
-    def predict(self, x: Tensor, classes: ClassSpace | None = None) -> NDArray[np.int64]:
+    def predict(self, x: Any, classes: ClassSpace | None = None) -> NDArray[np.int64]:
         """Index of the likeliest class, (n,)."""
         return self.decision_function(x, classes).argmax(dim=1).numpy()
 
     def network(self) -> nn.Module:
         """The tower of the side that is asked, with the vectors of what can be predicted."""
-        made = named_classes(self._tower(self.asked == "trained"), *self.answers_.shape, self.scale_)
+        k, dim = self.answers_.shape
+        made = named_classes(self._tower(self.asked == "trained"), k, dim, self.scale_)
         made.weights.copy_(self.answers_)
         return made
 

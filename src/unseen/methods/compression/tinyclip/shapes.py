@@ -13,7 +13,7 @@ from unseen.methods.compression.tinyclip.inheritance import on_meta, parameters
 from unseen.methods.compression.tinyclip.resnets import depths_of, is_resnet, resnet_like, width_of
 from unseen.nn.towers import Shape, reshaped, size_in
 
-STEPS = 16
+STEPS = 32
 """Widths between nothing and the teacher's that are tried."""
 ALIKE = math.log(1.6)
 """Largest logarithm of the ratio of the shares of width and depth that are kept, where such a student fits."""

@@ -97,7 +97,7 @@ def keeps(
     return mask, least
 
 
-def _counts(parts: Mapping[str, Sized], shares: Mapping[str, float]) -> dict[str, int]:
+def _counts(parts: Mapping[Any, Sized], shares: Mapping[str, float]) -> dict[str, int]:
     """How many of each stream are kept: as many in all as the shares say, the rest of rounding to the largest parts."""
     sizes = {stream: len(part) for stream, part in parts.items()}
     exact = {stream: sizes[stream] * shares[stream] for stream in sizes}

@@ -48,9 +48,9 @@ class AdaptCLIPZS(Method):
 
         L = mean_i -(1 / |P(i)|) sum_{j in P(i)} log softmax_j(S_i)  +  the same of S^T,
 
-    where P(i) are all of the class of i. A class is then predicted by all of its sentences: a softmax over the sentences
-    of all candidates together (at s, without T), and the mean of the probabilities of each class's. Any class with a
-    name can be asked about; sentences make it better, retraining is not needed.
+    where P(i) are all of the class of i. A class is then predicted by all of its sentences: a softmax over those of all
+    candidates together (at s, without T), and the mean of the probabilities of each class's. Any class with a name can
+    be asked about; sentences make it better, retraining is not needed.
 
     Parameters
     ----------
@@ -136,6 +136,7 @@ class AdaptCLIPZS(Method):
                 "weight_decay": 1e-2,
                 "epochs": 15,
                 "batch_size": 256,
+                "order": "shuffled",
             },
             "natural": {
                 "train_scope": "reference",
@@ -146,6 +147,7 @@ class AdaptCLIPZS(Method):
                 "weight_decay": 1e-1,
                 "epochs": 15,
                 "batch_size": 128,
+                "order": "shuffled",
                 "cleaning": "inaturalist",
             },
         },
@@ -168,8 +170,8 @@ class AdaptCLIPZS(Method):
         notes=(
             "The defaults are for small layers beside frozen towers, which have no weights of the name 'proj'; `paper` "
             "and `natural` are the published ones for whole towers, whose rates of 1e-7 would not move such layers.",
-            "The released loader does not shuffle, so that batches hold few classes; here samples are shuffled "
-            "(`order`).",
+            "The released loader does not shuffle, so that batches hold few classes; here they hold four samples of "
+            "each of their classes, and in the published presets samples are shuffled (`order`).",
             "The released code's filter by the letters 'proj' also rests attention and half of each perceptron; the "
             "paper speaks of fine-tuning (`train_scope`).",
             "Sentences that two classes share are one column of the softmax, and count for both.",
@@ -188,15 +190,15 @@ class AdaptCLIPZS(Method):
     generalized: bool = False
     handicap: NonNegative = 0.0
     hidden: Count = 256
-    tau: Positive = 1.0
-    learning_rate: Positive = 1e-3
-    projection_rate: Positive = 1e-3
+    tau: Positive = 2.0
+    learning_rate: Positive = 2e-3
+    projection_rate: Positive = 2e-3
     temperature_rate: Positive = 1e-2
     weight_decay: NonNegative = 1e-2
     shots: Natural = 0
-    order: Literal["shuffled", "balanced", "classes"] = "shuffled"
+    order: Literal["shuffled", "balanced", "classes"] = "balanced"
     each: Count = 4
-    epochs: Natural = 15
+    epochs: Natural = 30
     batch_size: Count = 128
 
     network_: nn.Module = dataclasses.field(init=False)
@@ -214,7 +216,7 @@ class AdaptCLIPZS(Method):
             All classes to predict, seen and unseen; what they describe are the sentences where `prompts` are absent.
         encoder : DualEncoder or PromptableTowers
             Towers that train whole (a copy; `unseen.encoders.trainable`), or frozen ones whose space `source` lies in,
-            beside which small layers train (`unseen.encoders.promptable.shared_space`).
+            beside which small layers train (`unseen.encoders.trainable.shared_space`).
         prompts : DescriptionBank or mapping, optional
             The bags, by class name.
         """
@@ -259,13 +261,13 @@ class AdaptCLIPZS(Method):
         if isinstance(encoder, PromptableTowers):
             width = encoder.image.dim
             if encoder.image.width != width or encoder.reader is None:
-                raise ValueError("encoder must read features of its own shared space, as unseen.encoders.promptable."
+                raise ValueError("encoder must read features of its own shared space, as unseen.encoders.trainable."
                                  "shared_space makes it; got towers that are read layer by layer")  # fmt: skip
             if source.kind != "features" or source.n_features != width:
                 raise ValueError(f"source must hold features of the encoder's space, of width {width}; got {source!r}")
-            sides = [side_head(None, width, width, self.hidden) for _ in range(2)]
-            made = dual_encoder(*sides, encoder.reader.to_json(), float(encoder.logit_scale.exp()))
-            made.reader = encoder.reader  # type: ignore[assignment]
+            image, text = (side_head(None, width, width, self.hidden) for _ in range(2))
+            made: Any = dual_encoder(image, text, encoder.reader.to_json(), float(encoder.logit_scale.exp()))
+            made.reader = encoder.reader
             return made.eval()
         if not isinstance(encoder, TokenizingTowers):
             expected = "two towers with encode_image, encode_text, logit_scale and tokenize, or PromptableTowers"
@@ -438,7 +440,7 @@ class Bags(nn.Module):
 
 def _read(network: Any, encoder: Any, said: Sentences) -> Tensor:
     """All sentences as the text tower reads them; those that are cut are told."""
-    reader = getattr(network, "reader", None)
+    reader: Any = getattr(network, "reader", None)
     cut = reader.cuts(said.texts) if hasattr(reader, "cuts") else []
     if any(cut):
         first = said.texts[cut.index(True)]

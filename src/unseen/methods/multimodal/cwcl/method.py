@@ -133,6 +133,8 @@ class CWCL(Attached):
         notes=(
             "No official code was found; an independent adoption (CellCLIP) states the same weights and the same "
             "one-sided sum.",
+            "A class may also be the mean of the frozen vectors of its sentences: `adapt` takes any vectors of the "
+            "shared space.",
             "The loss is the sum of both directions, not their mean.",
             "Its least value is the mean entropy of the targets, not 0.",
             "Under several processes dropout draws other numbers than in one; without it the loss curve is the same.",

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
 
 from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
@@ -226,10 +227,9 @@ class GeneCIS(Method):
         for p in trained:
             p.requires_grad_(True)
         adam = torch.optim.AdamW(trained, lr=self.learning_rate, weight_decay=self.weight_decay)
-        cosine = torch.optim.lr_scheduler.LambdaLR(adam, lambda epoch: _rate(epoch, self.epochs))
         learn = Domain(x=np.arange(n_held, len(table))[:, None].astype(np.float32), name="triplets")
         size = min(self.batch_size, len(learn))
-        stream = batches(learn, size)
+        stream, every = batches(learn, size), len(learn) // size
 
         def objective(batch: Batch, run: Run) -> Tensor:
             head.train()
@@ -248,10 +248,10 @@ class GeneCIS(Method):
             name="genecis",
             nets={"combiner": head, "towers": towers},
             optimizers={"adam": adam},
+            schedulers={"rate": LambdaLR(adam, lambda number: _rate(number // every, self.epochs))},
             batches=stream,
             epochs=self.epochs,
-            steps_per_epoch=len(learn) // size,
-            after_epoch=lambda run: cosine.step(),
+            steps_per_epoch=every,
             score=score,
             clip=self.clip,
         )

@@ -13,7 +13,7 @@ Noise = Literal["one-sided", "symmetric"]
 
 
 class ClassStats(NamedTuple):
-    """Mean and deviation of the unit image features of each class, (C, d); the mean of unit vectors is no unit vector."""
+    """Mean and deviation of the unit image features of each class, (C, d); a mean of unit vectors is no unit vector."""
 
     mean: Tensor
     deviation: Tensor

@@ -83,8 +83,8 @@ class OGEN(PromptedMethod):
 
     References
     ----------
-    [1] Zang, Goh, Susskind, Huang, "Overcoming the Pitfalls of Vision-Language Model Finetuning for OOD Generalization",
-        ICLR 2024.
+    [1] Zang, Goh, Susskind, Huang, "Overcoming the Pitfalls of Vision-Language Model Finetuning for OOD
+        Generalization", ICLR 2024.
     """
 
     card = Card(
@@ -111,7 +111,7 @@ class OGEN(PromptedMethod):
         parts=(
             "unseen.nn.prompt_learners",
             "unseen.methods.baselines.coop.CoOp",
-            "unseen.encoders.promptable.shared_space",
+            "unseen.encoders.trainable.shared_space",
             "unseen.evaluation.metrics.zero_shot.base_to_new_scores",
         ),
         left_out=(
@@ -123,7 +123,8 @@ class OGEN(PromptedMethod):
         ),
         notes=(
             "The teacher of the adaptive self-distillation is created and never used in the released code; here it is "
-            "made from the paper's text. `alpha`, the weight, and that logits are compared are not certain.",
+            "made from the paper's text. `alpha`, the weight, and that logits are compared are not certain; at a "
+            "weight of 1 it was worse on development drawings.",
             "Whether features are normalized before the statistics of classes is not said; here they are.",
             "Draws of r and of dropout are shared by the reconstruction and the classification of a step; the release "
             "draws anew.",
@@ -143,7 +144,7 @@ class OGEN(PromptedMethod):
     window_least: Natural = 1
     window_most: Count = 9
     alpha: Unit = 0.9
-    distillation: NonNegative = 1.0
+    distillation: NonNegative = 0.1
     real_weight: NonNegative = 0.25
     as_unknown_weight: NonNegative = 0.25
     known_weight: NonNegative = 0.25

@@ -231,9 +231,7 @@ class PrefixConditioning(Method):
         towers = copy.deepcopy(towers)
         n_tokens = self.tokens if self.condition == "prefix" else 0
         text = prefix_text(towers.text.text, len(SOURCES), n_tokens, self.place, self.condition == "output")
-        text.text.load_state_dict(towers.text.text.state_dict())
         network: Any = dual_encoder(towers.image, text, towers.reader.to_json(), 1.0)
-        network.load_state_dict({**network.state_dict(), **_image_state(towers)})
         network.reader = towers.reader
         network.requires_grad_(True)
         if not self.train_text:
@@ -287,7 +285,7 @@ class PrefixConditioning(Method):
         return F.normalize(modes.mean(dim=0), dim=1) if mode == "mean" else modes[SOURCES.index(mode)]
 
     def decision_function(
-        self, x: Tensor, classes: ClassSpace | None = None, source: str | None = None
+        self, x: Any, classes: ClassSpace | None = None, source: str | None = None
     ) -> Float[Tensor, "n k"]:
         """s <z, w_k>, (n, k), of the classes that were named, or of others that have names.
 
@@ -309,12 +307,12 @@ class PrefixConditioning(Method):
         return network.logit_scale.detach().exp() * z @ self._in_mode(modes, mode).T
 
     def predict_proba(
-        self, x: Tensor, classes: ClassSpace | None = None, source: str | None = None
+        self, x: Any, classes: ClassSpace | None = None, source: str | None = None
     ) -> Float[Tensor, "n k"]:
         """Probabilities of the classes, (n, k)."""
         return torch.softmax(self.decision_function(x, classes, source), dim=1)
 
-    def predict(self, x: Tensor, classes: ClassSpace | None = None, source: str | None = None) -> NDArray[np.int64]:
+    def predict(self, x: Any, classes: ClassSpace | None = None, source: str | None = None) -> NDArray[np.int64]:
         """Index of the likeliest class, (n,)."""
         return self.decision_function(x, classes, source).argmax(dim=1).numpy()
 
@@ -362,7 +360,3 @@ class _Objective:
         loss: PairLoss = both_ways(p, q, self.scale(), targets, targets)
         run.log(there=loss.there, back=loss.back, scale=self.scale())
         return loss.total / 2
-
-
-def _image_state(towers: Any) -> dict[str, Tensor]:
-    return {f"image.{key}": value for key, value in towers.image.state_dict().items()}

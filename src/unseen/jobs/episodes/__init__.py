@@ -1,0 +1,1 @@
+"""How well a few labelled samples name classes: few-shot episodes."""

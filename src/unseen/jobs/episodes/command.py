@@ -1,0 +1,73 @@
+"""Few labelled samples of new classes: episodes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unseen.console import AsJson, EncoderName, OnError, Precision, Trust, app, command_line, dump, say, settings_of
+
+
+@app.command()
+def episodes(
+    data: Annotated[str, typer.Argument(help="Labelled samples: class folders, a table, arrays.")],
+    way: Annotated[int, typer.Option(help="Classes of an episode.", min=2)] = 5,
+    shot: Annotated[str, typer.Option(help="Labelled samples of each class; several with commas.")] = "1,5",
+    queries: Annotated[int, typer.Option(help="Samples of each class that are asked about.", min=1)] = 15,
+    n: Annotated[int, typer.Option("--episodes", help="How many.", min=1)] = 200,
+    methods: Annotated[
+        str, typer.Option(help="Slugs with commas; gains are against the first.")
+    ] = "prototypes,linear-probe",
+    base: Annotated[
+        float, typer.Option(help="Share of the classes that no episode is of; a `source` for methods with one.", min=0)
+    ] = 0.0,
+    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("runs/episodes"),
+    encoder: EncoderName = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Hyperparameter as name=value.", show_default=False)
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the episodes.", min=0)] = 0,
+    on_error: OnError = "skip",
+    precision: Precision = "auto",
+    trust: Trust = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say how well a few labelled samples of a class name it, by any few-shot method, on the same seeded episodes.
+
+    Example:  unseen episodes photos --way 5 --shot 1,5 --methods prototypes,linear-probe,fewshot-sfda
+    """
+    from unseen.evaluation.drive import Episodes
+    from unseen.jobs.episodes import job
+
+    try:
+        shots = tuple(int(part) for part in shot.split(","))
+    except ValueError as error:
+        raise ValueError(f"--shot must be whole numbers with commas, such as 1,5; got {shot!r}") from error
+    job.check_out(out)
+    result = job.grade(
+        data,
+        protocol=Episodes(way=way, shots=shots, queries=queries, episodes=n, seed=seed),
+        methods=[name.strip() for name in methods.split(",") if name.strip()],
+        encoder=encoder,
+        base=base,
+        settings=settings_of(settings or []),
+        precision=precision,
+        trust=trust,
+        on_error=on_error,
+        say=say,
+    )
+    job.write(result, out, command_line())
+    if as_json:
+        dump(job.about(result))
+        return
+    first = next(iter(result.scores))
+    typer.echo(f"{'method':<16}{'shots':>6}{'accuracy':>10}{'95 %':>16}   above {first}")
+    for row in result.table():
+        gain = (
+            "" if row["method"] == first else f"{row['gain']:+.3f} ({row['gain_low']:+.3f} to {row['gain_high']:+.3f})"
+        )
+        interval = f"{row['low']:.3f} to {row['high']:.3f}"
+        typer.echo(f"{row['method']:<16}{row['shots']:>6}{row['accuracy']:>10.3f}{interval:>16}   {gain}")
+    say(f"{out} holds report.html, episodes.csv and episodes.json")

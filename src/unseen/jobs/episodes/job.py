@@ -1,0 +1,255 @@
+"""`unseen episodes`: few-shot methods on the same seeded episodes of the user's data, with intervals."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unseen import methods as registry
+from unseen.data.domain import Domain
+from unseen.encoders.defaults import encoder_of
+from unseen.evaluation.drive import Episode, Episodes, EpisodeScores, disjoint_classes
+from unseen.methods.base import Method, signatures
+from unseen.methods.baselines.linear_probe import LinearProbe
+from unseen.nn.state import refuse_foreign, write_folder
+from unseen.runtime import reproducible, stage, stages, track
+
+METHODS = ("prototypes", "linear-probe")
+"""What is tried unless others are named: the nearest class mean, and logistic regression."""
+WRITTEN = ("episodes.csv", "report.html", "episodes.json")
+"""What stands in the folder of a run."""
+HANDFUL = {"support", "source", "model"}
+"""Words of `fit` that an episode can give: its labelled samples, those of other classes, and a model to begin with."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Graded:
+    """What came of the methods.
+
+    Attributes
+    ----------
+    scores : mapping of method to mapping of shots to EpisodeScores
+    domain, features : Domain
+        The samples as they were read, and as methods read them; those of the classes that episodes are of.
+    protocol : Episodes
+    encoder : str
+    base : tuple of str
+        Classes that no episode is of.
+    example : Episode
+        The first episode.
+    named : mapping of method to array
+        What each said of the example's queries with the most shots: positions in its classes.
+    seconds : mapping of stage to seconds
+    """
+
+    scores: Mapping[str, Mapping[int, EpisodeScores]]
+    domain: Domain
+    features: Domain
+    protocol: Episodes
+    encoder: str
+    base: tuple[str, ...]
+    example: Episode
+    named: Mapping[str, Any]
+    seconds: Mapping[str, float]
+
+    def table(self) -> list[dict[str, Any]]:
+        """A row for each method and number of shots: the mean, its interval, and both beside the first method."""
+        first = next(iter(self.scores.values()))
+        rows = []
+        for name, by_shot in self.scores.items():
+            for shot, own in by_shot.items():
+                gain, half = own.above(first[shot])
+                rows.append(
+                    {
+                        "method": name,
+                        "shots": shot,
+                        "accuracy": own.mean,
+                        "low": own.mean - own.half_width,
+                        "high": own.mean + own.half_width,
+                        "gain": gain,
+                        "gain_low": gain - half,
+                        "gain_high": gain + half,
+                        "seconds": own.seconds,
+                    }
+                )
+        return rows
+
+
+def grade(
+    data: str | os.PathLike[str] | Domain,
+    *,
+    protocol: Episodes | None = None,
+    methods: Sequence[str] = METHODS,
+    encoder: str | None = None,
+    base: float = 0.0,
+    settings: Mapping[str, Any] | None = None,
+    precision: str = "auto",
+    trust: bool = False,
+    on_error: str = "skip",
+    say: Callable[[str], None] = lambda line: None,
+) -> Graded:
+    """Let few-shot methods name classes from a handful of samples each, all on the same episodes.
+
+    Parameters
+    ----------
+    data : path or Domain
+        Labelled samples, as `unseen.load` takes them.
+    protocol : Episodes, optional
+        Classes, labelled samples and queries of an episode, and how many there are.
+    methods : sequence of str
+        Slugs of methods that learn from `support`; `few_shot_methods` lists them.
+    encoder : str, optional
+        Of samples that are no features yet.
+    base : float, in [0, 1)
+        Share of the classes that no episode is of: methods that read a `source`, too, get these.
+    settings : mapping, optional
+        Hyperparameters, for all methods that have them.
+    precision, trust, on_error
+        Of encoder and loader.
+    say : callable
+        Gets a line of text as work goes on.
+
+    Raises
+    ------
+    ValueError
+        If a method does not learn from a handful, or the data have fewer classes or samples than episodes ask for.
+    """
+    protocol = protocol or Episodes()
+    makers = {name: _maker(name, settings or {}, base > 0) for name in methods}
+    if not makers or len(makers) < len(methods):
+        raise ValueError(f"methods must name one at least, and each once; got {', '.join(methods) or 'none'}")
+    unused = [key for key in settings or {} if not any(key in make().get_params() for make in makers.values())]
+    if unused:
+        raise ValueError(f"settings: none of {', '.join(methods)} has a hyperparameter {unused[0]!r}")
+    if not 0 <= base < 1:
+        raise ValueError(f"base must lie in [0, 1); got {base}")
+    with stages() as seconds:
+        with stage("reading"):
+            domain = _read(data, on_error)
+            source, novel = disjoint_classes(domain, base, protocol.seed) if base else (None, domain)
+            drawn = protocol.draw(novel.labels)  # what cannot be drawn is told before anything is encoded
+        assert novel.classes is not None
+        say(f"{len(novel)} samples of {len(novel.classes)} classes; {len(drawn)} episodes of {protocol.way} classes")
+        with stage("encoding"):
+            tower = encoder_of(domain.kind, encoder, precision, trust)
+            features = _encoded(novel, tower)
+            source = None if source is None else _encoded(source, tower)
+        scores, named = {}, {}
+        for name, make in makers.items():
+            with stage(name), reproducible(protocol.seed):
+                fit = _Fit(make, source)
+                scores[name] = protocol(fit, features, track=functools.partial(track, label=name))
+                named[name] = _named(fit, features, drawn[0], max(protocol.shots))
+    held = () if source is None or source.classes is None else source.classes.names
+    tower_name = "" if tower is None else tower.name
+    return Graded(scores, novel, features, protocol, tower_name, held, drawn[0], named, dict(seconds))
+
+
+def few_shot_methods(*, with_source: bool = False) -> tuple[str, ...]:
+    """Slugs of the methods that an episode can fit: they learn from a labelled handful of features."""
+    return tuple(slug for slug in registry.slugs() if _words(registry.get(slug), with_source) is not None)
+
+
+def _words(cls: type[Method], with_source: bool) -> tuple[str, ...] | None:
+    """The words of `fit` that an episode gives; None if it cannot give what is required."""
+    if cls.fit is Method.fit or cls.card.task != "class" or "features" not in cls.card.modalities or cls.card.needs:
+        return None
+    given = HANDFUL if with_source else HANDFUL - {"source"}
+    ways = [way.required for way in signatures(cls) if "support" in way.required and set(way.required) <= given]
+    return min(ways, key=len) if ways else None
+
+
+def _maker(name: str, settings: Mapping[str, Any], with_source: bool) -> Callable[[], Method]:
+    cls: Any = registry.get(name)
+    if _words(cls, with_source) is None:
+        raise ValueError(
+            f"{name} does not learn from a handful of labelled features alone; these do: "
+            f"{', '.join(few_shot_methods(with_source=with_source))}"
+        )
+    known = cls().get_params()
+    return lambda: cls(**{key: value for key, value in settings.items() if key in known})
+
+
+@dataclasses.dataclass(frozen=True)
+class _Fit:
+    """Fits a method to the labelled samples of an episode."""
+
+    make: Callable[[], Method]
+    source: Domain | None
+
+    def __call__(self, support: Domain) -> Method:
+        method = self.make()
+        given: dict[str, Any] = {}
+        for word in _words(type(method), self.source is not None) or ():
+            if word == "model":  # the best that the same samples give: what is learnt on top is what counts
+                given[word] = LinearProbe().fit(support=support).network_
+            else:
+                given[word] = support if word == "support" else self.source
+        return method.fit(**given)
+
+
+def _named(fit: _Fit, features: Domain, episode: Episode, shots: int) -> Any:
+    """What a method says of the queries of an episode."""
+    assert features.classes is not None
+    space, rows = features.classes.take(episode.classes), episode.support[:, :shots]
+    y = np.repeat(np.arange(len(episode.classes)), shots)
+    method = fit(features.unlabeled().take(rows.ravel()).replace(y=y, classes=space))
+    return np.asarray(method.predict(features.unlabeled().take(episode.query.ravel()).replace(classes=space)))
+
+
+def _read(data: Any, on_error: str) -> Domain:
+    from unseen.data.loaders import load
+
+    domain = data if isinstance(data, Domain) else load(data, on_error=on_error)  # type: ignore[arg-type]
+    if domain.task != "class" or domain.y is None or domain.classes is None:
+        raise ValueError(f"data must have a class for each sample, such as class folders; {domain.name} has none")
+    return domain.take(domain.labeled)
+
+
+def _encoded(domain: Domain, tower: Any) -> Domain:
+    features = domain if tower is None else tower.encode(domain)
+    if len(features) != len(domain):
+        raise ValueError(f"{len(domain) - len(features)} samples of {domain.name} cannot be encoded; take them away")
+    return features
+
+
+def check_out(out: str | os.PathLike[str]) -> None:
+    """Raise `FileExistsError`, before the long work, if the folder holds other things."""
+    refuse_foreign(Path(out), WRITTEN)
+
+
+def write(result: Graded, out: str | os.PathLike[str], command: str = "") -> Path:
+    """Write the page, the accuracy of every episode, and the figures into a folder, all or nothing."""
+    from unseen.jobs.episodes.page import page
+
+    def fill(folder: Path) -> None:
+        lines = [
+            f"{name},{shot},{i},{value:.6f}"
+            for name, by_shot in result.scores.items()
+            for shot, own in by_shot.items()
+            for i, value in enumerate(own.accuracies.tolist())
+        ]
+        (folder / "episodes.csv").write_text("\n".join(["method,shots,episode,accuracy", *lines]) + "\n")
+        (folder / "report.html").write_bytes(page(result, command))
+        (folder / "episodes.json").write_text(json.dumps(about(result), indent=1, ensure_ascii=False) + "\n")
+
+    return write_folder(out, fill)
+
+
+def about(result: Graded) -> dict[str, Any]:
+    """What is known of a run, as plain data."""
+    return {
+        "data": result.domain.name,
+        "protocol": dataclasses.asdict(result.protocol),
+        "encoder": result.encoder,
+        "base_classes": list(result.base),
+        "methods": result.table(),
+        "seconds": {key: round(value, 2) for key, value in result.seconds.items()},
+    }

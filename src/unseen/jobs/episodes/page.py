@@ -1,0 +1,70 @@
+"""Few-shot episodes as a page: the methods with their intervals, and one episode as it was seen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unseen.data.images import thumbnail
+from unseen.jobs.episodes.job import Graded
+from unseen.report.pages import image_source, render_page
+
+SHOWN = 8
+"""Samples of a class that are shown."""
+STYLE = """
+.episode { border-top: 1px solid var(--rule); padding: 0.8rem 0; }
+.episode ul { display: flex; flex-wrap: wrap; gap: 0.5rem; list-style: none; padding: 0; margin: 0.3rem 0; }
+.episode li { font-size: 0.75rem; max-width: 12rem; overflow-wrap: anywhere; }
+.episode img { width: 4.5rem; height: 4.5rem; object-fit: contain; background: #fff; display: block; }
+.episode li.wrong { color: var(--worse, #b45309); }
+"""
+
+
+def page(result: Graded, command: str) -> bytes:
+    """One HTML page that needs nothing else."""
+    rows = result.table()
+    shots = max(result.protocol.shots)
+    best = max((row for row in rows if row["shots"] == shots), key=lambda row: row["accuracy"])
+    return render_page(
+        Path(__file__).with_name("page.html"),
+        style=STYLE,
+        result=result,
+        protocol=result.protocol,
+        n_classes=0 if result.domain.classes is None else len(result.domain.classes),
+        rows=rows,
+        best=best,
+        first=next(iter(result.scores)),
+        chance=1 / result.protocol.way,
+        classes=_classes(result, best["method"]),
+        command=command,
+    )
+
+
+def _classes(result: Graded, method: str) -> list[dict[str, Any]]:
+    """The classes of the first episode: labelled samples, and queries with what the method called them."""
+    episode, named = result.example, result.named[method].reshape(result.example.query.shape)
+    assert result.domain.classes is not None
+    names = [result.domain.classes.names[i] for i in episode.classes.tolist()]
+    return [
+        {
+            "name": names[k],
+            "support": [_sample(result, i) for i in episode.support[k][:SHOWN].tolist()],
+            "queries": [
+                {**_sample(result, i), "said": names[int(said)], "wrong": said != k}
+                for i, said in zip(episode.query[k][:SHOWN].tolist(), np.asarray(named[k]))
+            ],
+        }
+        for k in range(len(names))
+    ]
+
+
+def _sample(result: Graded, row: int) -> dict[str, str]:
+    domain = result.domain
+    if domain.kind == "image":
+        sample = domain.x[row]
+        if hasattr(sample, "convert"):
+            return {"source": image_source(thumbnail(sample, 96), "jpeg"), "text": ""}
+    text = str(domain.x[row]) if domain.kind == "text" else str(domain.ids[row]) if domain.ids is not None else ""
+    return {"source": "", "text": text[:120]}

@@ -1,0 +1,72 @@
+"""What a run of `unseen segment` leaves: a network, its classes, and the size of its pictures."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+from torch import nn
+
+from unseen.data.classes import ClassSpace
+from unseen.data.domain import Domain
+from unseen.data.loaders.masks import IGNORE
+from unseen.jobs.segmentation.reading import read
+from unseen.methods.fixed import Fixed
+from unseen.methods.segmenting import SegmentingMethod
+from unseen.nn.state import load_state, save_state, write_folder
+
+MODEL = "segmenter.json"
+
+
+class Unadapted(SegmentingMethod):
+    """The network of the source as it is."""
+
+    card = dataclasses.replace(Fixed.card, slug="unadapted", title="The network of the source as it is", task="mask")
+
+    def fit(self, *, model: nn.Module) -> Unadapted:
+        """Take the network; it is not copied."""
+        self.network_ = model
+        return self
+
+
+@dataclasses.dataclass(frozen=True)
+class SegmentModel:
+    """A saved method with its classes and the size of its pictures: all that a picture needs for its mask."""
+
+    method: SegmentingMethod
+    classes: ClassSpace
+    size: int
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write the method, as JSON and safetensors, all or nothing."""
+        return write_folder(folder, self.write)
+
+    def write(self, folder: Path) -> None:
+        """Write into a folder that is there."""
+        about = {"classes": list(self.classes.names), "size": self.size, "method": self.method.card.slug}
+        (folder / MODEL).write_text(json.dumps(about, indent=1, ensure_ascii=False))
+        network = self.method.network()
+        save_state(folder / "state", {"network": network, "classes": self.classes, "size": self.size})
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> SegmentModel:
+        """Read what `save` or `unseen segment` wrote; `ValueError` if it is damaged or something else."""
+        folder = Path(folder)
+        inner = folder / "model"
+        place = inner if (inner / MODEL).exists() else folder
+        if not (place / MODEL).exists():
+            raise ValueError(f"{folder} holds no segmentation model; `unseen segment` writes one")
+        value = load_state(place / "state")
+        if not isinstance(value, dict) or set(value) != {"network", "classes", "size"}:
+            raise ValueError(f"{place} holds no segmentation model that can be read")
+        return cls(Unadapted().fit(model=value["network"]), value["classes"], int(value["size"]))
+
+    def predict(self, pictures: str | os.PathLike[str] | Domain) -> tuple[Domain, NDArray[Any], NDArray[Any]]:
+        """The pictures as they were read, their masks, and the probability of each pixel's class."""
+        domain = pictures if isinstance(pictures, Domain) else read(pictures, self.classes, self.size, IGNORE)[0]
+        masks, sure = self.method.predict_sure(domain.unlabeled())
+        return domain, masks, sure

@@ -1,0 +1,124 @@
+"""`Episodes` and `Rolling`: the same episodes for every method, truth opened once or after each question."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from unseen.data.classes import ClassSpace
+from unseen.data.domain import Domain
+from unseen.evaluation.drive import Episodes, EpisodeScores, Rolling, disjoint_classes
+from unseen.evaluation.exam import Exam
+
+
+def clouds(n_classes: int = 6, each: int = 12, apart: float = 9.0) -> Domain:
+    rng = np.random.default_rng(0)
+    y = np.repeat(np.arange(n_classes), each)
+    x = rng.normal(size=(len(y), 8)) + apart * np.eye(n_classes, 8)[y]
+    return Domain(x=x.astype(np.float32), y=y, classes=ClassSpace(names=tuple("abcdefgh"[:n_classes])))
+
+
+class Nearest:
+    """The nearest labelled sample."""
+
+    def __init__(self, support: Domain, seen: list[Any] | None = None) -> None:
+        self.x, self.y, self.seen = support.x, support.labels, [] if seen is None else seen
+
+    def predict(self, query: Domain) -> np.ndarray:
+        assert query.y is None
+        self.seen.append((self.x.copy(), query.x.copy()))
+        return self.y[np.argmin(((query.x[:, None] - self.x[None]) ** 2).sum(axis=2), axis=1)]
+
+
+@pytest.fixture(autouse=True)
+def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNSEEN_DATA", str(tmp_path))
+
+
+def test_classes_that_lie_apart_are_named_and_the_truth_is_opened_once() -> None:
+    domain = clouds()
+    protocol = Episodes(way=3, shots=(1, 4), queries=5, episodes=20)
+    scores = protocol(Nearest, domain)
+    assert {shot: one.mean for shot, one in scores.items()} == {1: 1.0, 4: 1.0}
+    assert Exam(domain).openings == 1
+    blurred = protocol(Nearest, clouds(apart=0.0))
+    assert abs(blurred[4].mean - 1 / 3) < 0.12
+
+
+def test_every_method_meets_the_same_episodes_and_more_of_them_begin_alike() -> None:
+    domain, seen = clouds(), [[], []]
+    for part in seen:
+        Episodes(way=3, shots=(2,), queries=4, episodes=5)(lambda support, part=part: Nearest(support, part), domain)
+    assert all(np.array_equal(a, b) for one, other in zip(*seen) for a, b in zip(one, other))
+    few, many = (Episodes(way=3, shots=(2,), queries=4, episodes=n).draw(domain.labels) for n in (3, 9))
+    assert all(np.array_equal(a.support, b.support) and np.array_equal(a.query, b.query) for a, b in zip(few, many))
+    one, both = (Episodes(way=3, shots=shots, queries=4, episodes=3) for shots in ((2,), (1, 2)))
+    assert all(np.array_equal(a.query, b.query) for a, b in zip(one.draw(domain.labels), both.draw(domain.labels)))
+    assert not np.array_equal(few[0].query, Episodes(way=3, shots=(2,), queries=4, seed=1).draw(domain.labels)[0].query)
+
+
+def test_no_sample_is_both_labelled_and_asked_about_and_all_are_of_their_class() -> None:
+    labels = clouds().labels
+    for episode in Episodes(way=4, shots=(3, 1), queries=6, episodes=30).draw(labels):
+        assert len(set(episode.classes.tolist())) == 4
+        assert not set(episode.support.ravel()) & set(episode.query.ravel())
+        for k, name in enumerate(episode.classes.tolist()):
+            assert (labels[episode.support[k]] == name).all()
+            assert (labels[episode.query[k]] == name).all()
+
+
+def test_more_classes_or_shots_than_there_are_are_named() -> None:
+    labels = clouds().labels
+    with pytest.raises(ValueError, match="way must be at most 6, the classes that have samples; got 7"):
+        Episodes(way=7).draw(labels)
+    with pytest.raises(ValueError, match=r"9 shots and 5 queries need 14 samples of each of 3 classes; 0 .* 3 have 12"):
+        Episodes(way=3, shots=(1, 9), queries=5).draw(labels)
+    for wrong in ({"way": 1}, {"queries": 0}, {"shots": ()}, {"shots": (1, 1)}, {"shots": (0,)}, {"episodes": 0}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            Episodes(**wrong)  # type: ignore[arg-type]
+
+
+def test_the_interval_is_that_of_the_mean_and_gains_are_paired() -> None:
+    values = np.array([0.2, 0.4, 0.6, 0.8])
+    scores = EpisodeScores(values, 0.0)
+    assert scores.mean == pytest.approx(0.5)
+    assert scores.half_width == pytest.approx(1.96 * np.sqrt(0.2 / 3 / 4))
+    assert EpisodeScores(values + 0.1, 0.0).above(scores) == pytest.approx((0.1, 0.0))
+
+
+def test_disjoint_classes_share_none_and_keep_their_names() -> None:
+    base, novel = disjoint_classes(clouds(), 0.5, seed=3)
+    assert base.classes is not None
+    assert novel.classes is not None
+    assert set(base.classes.names) | set(novel.classes.names) == set("abcdef")
+    assert len(base.classes) == len(novel.classes) == 3
+    assert (np.bincount(novel.labels) == 12).all()
+    with pytest.raises(ValueError, match="classes on both sides"):
+        disjoint_classes(clouds(), 0.01)
+
+
+def test_rolling_asks_before_it_learns_and_opens_each_exam_after_its_question() -> None:
+    exams = [Exam(Domain(x=np.full((2, 1), i), y=np.array([i, i]))) for i in (1, 2, 3)]
+    order: list[Any] = []
+
+    def step(*, target: Domain) -> None:
+        assert target.y is None
+        order.append(("learnt", int(target.x[0, 0])))
+        state.last = int(target.x[0, 0])
+
+    def predict(x: Domain) -> np.ndarray:
+        order.append(("asked", int(x.x[0, 0]), [exam.openings for exam in exams]))
+        return np.full(len(x), state.last)
+
+    state = SimpleNamespace(last=0, predict=predict, adapt=step)
+    drive = Rolling(lambda truth, found: {"error": float(np.abs(truth - found).mean())}, step="adapt")
+    outcomes = drive(state, exams)
+    assert [one.metrics["error"] for one in outcomes] == [1.0, 1.0, 1.0]
+    assert [entry[:2] for entry in order] == [
+        ("asked", 1), ("learnt", 1), ("asked", 2), ("learnt", 2), ("asked", 3), ("learnt", 3),
+    ]  # fmt: skip
+    assert [entry[2] for entry in order if entry[0] == "asked"] == [[0, 0, 0], [1, 0, 0], [1, 1, 0]]

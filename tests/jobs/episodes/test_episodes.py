@@ -1,0 +1,75 @@
+"""`unseen episodes`: methods on the same episodes, written whole; what cannot be is named before work."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from unseen.cli import app
+from unseen.jobs.episodes.job import few_shot_methods
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Eight classes of ten samples as a table of features."""
+    monkeypatch.setenv("UNSEEN_DATA", str(tmp_path / "home"))
+    rng = np.random.default_rng(0)
+    y = np.repeat(np.arange(8), 10)
+    table = pd.DataFrame(rng.normal(size=(80, 6)) + 2 * rng.normal(size=(8, 6))[y], columns=list("uvwxyz"))
+    table["label"] = [f"class {i}" for i in y]
+    file = tmp_path / "data.csv"
+    table.to_csv(file, index=False)
+    return file
+
+
+def call(*args: Any, code: int = 0) -> str:
+    made = CliRunner().invoke(app, ["episodes", *map(str, args)])
+    told = made.output + str(made.exception or "")
+    assert (made.exit_code != 0) == bool(code), told
+    return told
+
+
+def test_methods_of_the_house_are_graded_on_the_same_episodes(data: Path, tmp_path: Path) -> None:
+    order = (data, "--way", 3, "--shot", "1,3", "--queries", 4, "--episodes", 6, "--methods", "prototypes,linear-probe")
+    told = call(*order, "--out", tmp_path / "a")
+    assert "above prototypes" in told
+    figures = json.loads((tmp_path / "a" / "episodes.json").read_text())
+    assert [(row["method"], row["shots"]) for row in figures["methods"]] == [
+        ("prototypes", 1), ("prototypes", 3), ("linear-probe", 1), ("linear-probe", 3),
+    ]  # fmt: skip
+    assert figures["methods"][1]["accuracy"] > 0.5
+    assert figures["methods"][0]["gain"] == 0
+    rows = pd.read_csv(tmp_path / "a" / "episodes.csv")
+    assert len(rows) == 2 * 2 * 6
+    page = (tmp_path / "a" / "report.html").read_text()
+    assert "<script" not in page
+    assert "3 labelled samples of each of 3 classes" in page
+    call(*order, "--out", tmp_path / "b")
+    assert (tmp_path / "a" / "episodes.csv").read_bytes() == (tmp_path / "b" / "episodes.csv").read_bytes()
+
+
+def test_classes_set_aside_are_in_no_episode(data: Path, tmp_path: Path) -> None:
+    call(data, "--way", 3, "--shot", 1, "--queries", 4, "--episodes", 2, "--base", 0.5, "--out", tmp_path / "a")
+    assert len(json.loads((tmp_path / "a" / "episodes.json").read_text())["base_classes"]) == 4
+    assert "at most 4" in call(data, "--way", 5, "--base", 0.5, "--out", tmp_path / "b", code=1)
+
+
+def test_what_cannot_be_is_named_before_work(data: Path, tmp_path: Path) -> None:
+    out = ("--out", tmp_path / "never")
+    assert "way must be at most 8" in call(data, "--way", 9, "--shot", 1, "--queries", 3, *out, code=1)
+    assert "50 shots and 15 queries need 65 samples" in call(data, "--shot", 50, *out, code=1)
+    assert "does not learn from a handful" in call(data, "--methods", "glc", *out, code=1)
+    assert "each once" in call(data, "--methods", "prototypes,prototypes", *out, code=1)
+    assert "whole numbers" in call(data, "--shot", "few", *out, code=1)
+    assert not (tmp_path / "never").exists()
+
+
+def test_the_methods_that_an_episode_can_fit_are_known_by_their_cards() -> None:
+    assert {"prototypes", "linear-probe", "fewshot-sfda"} <= set(few_shot_methods())
+    assert "glc" not in few_shot_methods(with_source=True)

@@ -1,0 +1,170 @@
+"""What can be refused is refused before anything is encoded, and what is plainly wrong before anything is imported."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from unseen import cli
+from unseen.compare.asked import PROTOCOLS
+from unseen.console import asked, in_flags
+
+BOTH = ("--source", "photos", "--target", "sketches")
+
+AT_ONCE = [
+    (["compare", "--source", "nowhere", "--target", "sketches"], "--source: path 'nowhere' does not exist"),
+    (["compare", "--source", "photo", "--target", "sketches"], "did you mean"),
+    (["compare", "--source", "photos", "--target", "nowhere"], "--target: path 'nowhere' does not exist"),
+    (["compare", *BOTH, "--methods", "corall"], "did you mean 'coral'"),
+    (["compare", *BOTH, "--methods", ","], "--methods must be"),
+    (["compare", *BOTH, "--protocol", "opened"], "--protocol must be auto, closed"),
+    (["compare", *BOTH, "--labels", "exams"], "--labels must be exam"),
+    (["compare", *BOTH, "--labels", "split:2"], "--labels must be exam"),
+    (["compare", *BOTH, "--encoder", "efficient"], "'efficient' is no encoder"),
+    (["compare", *BOTH, "--budget", "soon"], "--budget must be seconds"),
+    (["compare", *BOTH, "--on-error", "ignore"], "--on-error must be skip or fail"),
+    (["compare", *BOTH, "--precision", "fp8"], "--precision must be auto"),
+    (["compare", *BOTH, "--engine", "spark"], "--engine must be one of process, ray"),
+    (["compare", *BOTH, "--out", "other"], "--out: other exists and is not a run"),
+    (["compare", *BOTH, "--out", "file.txt"], "--out must be a folder"),
+    (["compare", *BOTH, "--model", "other"], "other is not a saved model"),
+    (["compare", *BOTH, "--teachers", "nowhere"], "--teachers: path 'nowhere'"),
+    (["compare", "--target", "flat", "--classes", "nowhere.csv"], "--classes: path 'nowhere.csv' does not exist"),
+    (["compare", "--target", "photos", "--ontology", "nowhere.ttl"], "--ontology: path 'nowhere.ttl'"),
+    (["adapt", "--method", "gcl", "--source", "photos", "--out", "m"], "did you mean 'glc'"),
+    (["adapt", "--method", "glc", "--source", "nowhere", "--out", "m"], "--source: path 'nowhere'"),
+    (["recommend", "--source", "nowhere"], "--source: path 'nowhere'"),
+    (["diagnose", "--source", "photos", "--target", "nowhere"], "--target: path 'nowhere'"),
+    (["predict", "nowhere", "photos"], "nowhere is not a saved model: there is no such folder"),
+    (["predict", "other", "photos"], "other is not a saved model: it holds no bundle.json"),
+    (["predict", "other", "nowhere.png"], "'nowhere.png' does not exist"),
+    (["verify", "nowhere", "photos"], "nowhere is not a saved model"),
+    (["verify", "nowhere", "sketch"], "'sketch' does not exist; did you mean"),
+    (["explain", "nowhere", "photos"], "nowhere is not a saved model"),
+    (["export", "nowhere", "--out", "m.onnx"], "nowhere is not a saved model"),
+    (["export", "nowhere"], "name --out FILE.onnx"),
+    (["label", "nowhere"], "'nowhere' does not exist"),
+    (["label", "photos", "--out", "x.txt"], "--out must end in .csv"),
+    (["embed", "nowhere", "--out", "x.npz"], "'nowhere' does not exist"),
+    (["embed", "photos", "--encoder", "lite", "--out", "x.npz"], "'lite' is no encoder"),
+    (["shift", "photos", "nowhere"], "'nowhere' does not exist"),
+    (["compare"], "--source or --support must be given, or --classes"),
+    (["compare", "--target", "flat"], "--source or --support must be given, or --classes"),
+    (["recommend", "--target", "flat"], "--source or --support must be given, or --classes"),
+    (["words", "quark"], "word must be one of"),
+]  # fmt: skip
+
+BEFORE_ENCODING = [
+    (["compare", "--source", "one", "--target", "sketches"], "at least two classes; all 3 are of 'cup'"),
+    (["compare", "--source", "photos", "--target", "others"], "no class in common with the labelled data: it has"),
+    (["compare", "--source", "photos", "--target", "photos"], "are they the same folder?"),
+    (["compare", "--source", "flat", "--target", "sketches"], "--source must have labels: class folders"),
+    (["compare", "--source", "empty", "--target", "sketches"], "is empty; expected pictures"),
+    (["compare", "--source", "photos", "--target", "texts.csv"], "source holds pictures, target holds texts"),
+    (["compare", *BOTH, "--methods", "glc:nothing"], "glc has the presets"),
+    (["compare", *BOTH, "--methods", "linear-probe"], "it needs support"),
+    (["compare", "--target", "flat", "--classes", "cup"], "names with commas between them; got 'cup' alone"),
+    (["compare", "--target", "flat", "--classes", "a,b", "--encoder", "efficientnet-lite0"], "names into one space"),
+    (["compare", *BOTH, "--classes", "one.csv"], "lacks 2 classes"),
+    (["adapt", "--method", "glc", *BOTH, "--set", "rho=7", "--out", "m"], "rho must"),
+    (["adapt", "--method", "glc", *BOTH, "--set", "rhoo=.7", "--out", "m"], "glc has no 'rhoo'; did you mean 'rho'?"),
+    (["adapt", "--method", "linear-probe", *BOTH, "--out", "m"], "it needs support"),
+    (["adapt", *BOTH, "--out", "m"], "name a --method to fit"),
+    (["label", "photos"], "all 6 of photos have one (class folders are labels)"),
+]  # fmt: skip
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    rng = np.random.default_rng(0)
+    for folder, names in (
+        ("photos", ("cup", "desk")),
+        ("sketches", ("cup", "desk")),
+        ("others", ("cat", "dog")),
+        ("one", ("cup",)),
+        ("flat", ("",)),
+    ):
+        for name in names:
+            (tmp_path / folder / name).mkdir(parents=True, exist_ok=True)
+            for i in range(3):
+                pixels = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(tmp_path / folder / name / f"{i}.png")
+    for folder in ("empty", "other"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "other" / "x.txt").write_text("x")
+    (tmp_path / "file.txt").write_text("x")
+    (tmp_path / "texts.csv").write_text("text,label\nred,cup\nblue,desk\n")
+    (tmp_path / "one.csv").write_text("name\nlamp\nsofa\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("UNSEEN_DATA", str(tmp_path / ".data"))
+    return tmp_path
+
+
+def told(arguments: list[str]) -> str:
+    """What the command says of its error, in one line of its own flags."""
+    done = CliRunner().invoke(cli.app, arguments)
+    assert done.exit_code != 0
+    return in_flags(str(done.exception), asked(tuple(arguments)), error=True)
+
+
+def test_what_is_plainly_wrong_is_told_before_anything_heavy_is_imported(here: Path) -> None:
+    script = (
+        "import json, sys\nfrom typer.testing import CliRunner\nfrom unseen import cli\n"
+        "from unseen.console import asked, in_flags\nsaid = []\n"
+        "for one in json.load(sys.stdin):\n"
+        "    done = CliRunner().invoke(cli.app, one)\n"
+        "    heavy = [name for name in ('torch', 'sklearn', 'pandas') if name in sys.modules]\n"
+        "    said.append([done.exit_code, in_flags(str(done.exception), asked(tuple(one)), error=True), heavy])\n"
+        "print(json.dumps(said))"
+    )
+    asked_for = json.dumps([one for one, _ in AT_ONCE])
+    done = subprocess.run([sys.executable, "-c", script], input=asked_for, capture_output=True, text=True, check=True)
+    for (one, expected), (code, said, heavy) in zip(AT_ONCE, json.loads(done.stdout), strict=True):
+        assert code != 0, one
+        assert expected in said, (one, said)
+        assert heavy == [], (one, heavy)
+
+
+@pytest.mark.parametrize(("one", "expected"), BEFORE_ENCODING, ids=[" ".join(one) for one, _ in BEFORE_ENCODING])
+def test_what_the_data_tell_is_told_before_anything_is_encoded(
+    here: Path, monkeypatch: pytest.MonkeyPatch, one: list[str], expected: str
+) -> None:
+    from unseen.encoders import base, registry
+
+    def never(*_: Any, **__: Any) -> Any:
+        raise AssertionError("an encoder was loaded or used")
+
+    monkeypatch.setattr(registry, "build", never)
+    monkeypatch.setattr(base.Encoder, "encode", never)
+    said = told(one)
+    assert expected in said, said
+    assert not (here / "runs").exists()
+
+
+def test_a_folder_of_another_run_is_refused_before_encoding(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from unseen.encoders import registry
+
+    run = here / "run"
+    run.mkdir()
+    (run / "config.json").write_text(json.dumps({"id": "0", "seeds": 1, "protocol": "auto", "labels": "exam"}))
+
+    def never(*_: Any, **__: Any) -> Any:
+        raise AssertionError("an encoder was loaded")
+
+    monkeypatch.setattr(registry, "build", never)
+    said = told(["compare", *BOTH, "--out", "run", "--seeds", "2"])
+    assert said.startswith("--out: run holds another run (of other seeds)"), said
+
+
+def test_protocols_are_those_that_grade() -> None:
+    from unseen.evaluation import protocols
+
+    assert set(PROTOCOLS) == set(protocols.names())
