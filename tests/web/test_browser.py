@@ -105,6 +105,7 @@ def app(start: Callable[..., tuple[subprocess.Popen[str], str]]) -> str:
 def opened(browser: Any, app: str) -> Iterator[SimpleNamespace]:
     """The app in a browser, with what it says and asks for."""
     context = browser.new_context(viewport={"width": 1200, "height": 900})
+    context.set_default_timeout(LONG)
     page = context.new_page()
     said: list[str] = []
     asked: list[str] = []
