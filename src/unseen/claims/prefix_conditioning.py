@@ -32,7 +32,7 @@ VENDORS = {
 }  # fmt: skip
 """Whose drawings carry labels, whose carry captions, and whose are asked about beside them."""
 TEMPLATES = ("a picture of {}.", "a photo of a {}.", "an image of the {}.", "a drawing of {}.", "this is a {}.")
-BUDGET: Mapping[str, Any] = {"iterations": 400, "batch_size": 128, "warm_up": 20, "learning_rate": 2e-3}
+BUDGET: Mapping[str, Any] = {"iterations": 300, "batch_size": 64, "warm_up": 20, "learning_rate": 2e-3}
 """Of every arm. The word vectors begin as MiniLM's, so that it takes hundreds of steps, not thousands."""
 ARMS: Mapping[str, Mapping[str, Any]] = {
     "captions alone": {"condition": "none", "mix": 1.0},
