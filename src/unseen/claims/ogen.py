@@ -8,19 +8,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
+from torch import Tensor
 
 from unseen.catalogue import make
 from unseen.claims import small_clip, worlds
 from unseen.claims.base import Claim, Experiment, Result
 from unseen.claims.conditions import better, not_worse
 from unseen.claims.drawings import by
-from unseen.claims.ledger import effect, not_testable, paper_scale
+from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.evaluation.metrics.zero_shot import base_to_new_scores
 from unseen.nn.layer_statistics import row_reader, unpack
 from unseen.nn.logistic import fit_logistic
+from unseen.nn.prompt_learners import make_learner
 from unseen.nn.prompting import PromptableTowers
 from unseen.nn.unseen_classes import pretend_unseen
 
@@ -73,6 +76,8 @@ def base_to_new(case: str, seed: int) -> Result:
         told = {"epochs": LONG, **BUDGET, **settings, "generalized": True, "shots": 0}
         method = make(slug, seed=seed, **({**told, "epochs": stop} if arm == "coop stopped" else told))
         table[arm] = figures(method.fit(source=own.source, classes=own.classes, encoder=towers()), own)
+        if arm == "ogen":
+            table |= likeness(method, own)
     table["logistic regression"] = {"base": regressed(own)}
     table["coop stopped"]["epochs"] = float(stop)
     return table
@@ -82,6 +87,34 @@ def figures(method: Any, own: Known) -> dict[str, float]:
     """Base, new and their harmonic mean."""
     scores = method.decision_function(own.exam).numpy()
     return base_to_new_scores(own.exam.labels, scores, own.classes.seen)
+
+
+def likeness(method: Any, own: Known) -> Result:
+    """How near the features that are made of unknown names lie to the pictures of these classes: mean cosine with the
+    mean of each class's pictures, which nothing has seen. Beside: what they are made of, the mean of the nearest known
+    classes' pictures, and the name's own text feature."""
+    texts = towers_of_names(own.classes.names)
+    n = len(own.classes.seen)
+    names = {name: i for i, name in enumerate(own.classes.names)}
+    asked = np.array([names[name] for name in method.unknown_])
+    truth = means(own.exam, asked)
+    near = (texts[asked] @ texts[:n].T).topk(method.neighbours, dim=1).indices
+    mixed = F.normalize(means(own.source, np.arange(n))[near].mean(dim=1), dim=1)
+    found = {"made features": method.made_, "neighbours' mean": mixed, "text feature": texts[asked]}
+    return {arm: {"likeness": float((vectors * truth).sum(dim=1).mean())} for arm, vectors in found.items()}
+
+
+def means(domain: Domain, classes: NDArray[Any]) -> Tensor:
+    """The mean of each class's pictures, at unit length."""
+    z, y = F.normalize(torch.as_tensor(domain.x), dim=1), torch.as_tensor(domain.labels)
+    return F.normalize(torch.stack([z[y == int(label)].mean(dim=0) for label in classes]), dim=1)
+
+
+@torch.no_grad()
+def towers_of_names(names: tuple[str, ...]) -> Tensor:
+    """Text features of names in the prompt that nothing has learnt."""
+    learner = make_learner("coop", towers())
+    return learner.text_features(learner.named(names))
 
 
 # -- other arms ----------------------------------------------------------------------------------------------
@@ -165,6 +198,11 @@ CASES: Mapping[str, tuple[str, ...]] = {
 
 # fmt: off
 LEDGER = (
+    mechanism("base_to_new", better("made features", "neighbours' mean", "likeness"),
+        "The generator makes features of unknown classes from their names: they lie nearer to the pictures of these "
+        "classes than the mean of the known classes that they are made of."),
+    effect("base_to_new", better("made features", "text feature", "likeness"),
+        "They lie nearer to these pictures than the names' own text features."),
     effect("base_to_new", better("coop short", "coop", "new"),
         "After long enough training without regularization, prompts over-fit known classes: new ones get worse from "
         "20 to 200 epochs."),

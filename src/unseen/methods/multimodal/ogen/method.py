@@ -78,6 +78,9 @@ class OGEN(PromptedMethod):
         As of `CoOp`: nothing of the generator is kept.
     unknown_ : tuple of str
         The new names that took part.
+    made_ : Tensor (n, d)
+        What the generator makes of each of them in the end: unit features, to be looked at; nothing else reads them.
+        Empty where prompts depend on the picture.
     history_ : dict of arrays (epochs,)
         `loss`, `reconstruction`, `classification`, `distillation`; 0 where there was none.
 
@@ -160,6 +163,7 @@ class OGEN(PromptedMethod):
     batch_size: Count = 32
 
     history_: dict[str, NDArray[Any]] = dataclasses.field(init=False)
+    made_: Tensor = dataclasses.field(init=False)
 
     def fit(self, *, source: Domain, classes: ClassSpace, encoder: Any, corpus: Domain | None = None) -> Self:
         """Learn from few pictures of known classes and the names of unknown ones.
@@ -182,6 +186,7 @@ class OGEN(PromptedMethod):
         task = self._task(source, classes, encoder)
         self.unknown_ = self._unknown(task, classes, corpus)
         task.learner.named(self.unknown_ or classes.names[:1])  # a name that is too long is told before work
+        self.made_ = torch.empty(0, 0)
         self.history_ = self._train(task, classes) if self.epochs else {}
         return self._settle(task, classes)
 
@@ -258,8 +263,21 @@ class OGEN(PromptedMethod):
             steps_per_epoch=per_epoch,
             after_epoch=remember,
         )
+        self.made_ = self._made(objective, learner, generator, stats, k)
         keys = ("loss", "reconstruction", "classification", "distillation")
         return {key: np.array([epoch.get(key, 0.0) for epoch in run.history]) for key in keys}
+
+    @torch.no_grad()
+    def _made(
+        self, objective: Objective, learner: Any, generator: FeatureGenerator, stats: ClassStats, k: int
+    ) -> Tensor:
+        """Features of the unknown names, each from the k known classes whose names are the most like it."""
+        if not self.unknown_ or learner.conditional:
+            return torch.empty(0, 0)
+        w_b, w_n = learner.text_features(objective.classes).tensor_split([len(objective.base)])
+        near = (w_n @ w_b.T).topk(k, dim=1).indices
+        made: Tensor = generator.eval()(w_n[:, None], w_b[near], stats.mean[near])
+        return made[:, 0]
 
     def _teacher(self, learner: Any, generator: FeatureGenerator) -> LocalMeanTeacher | None:
         if self.teacher == "none" or not self.distillation:
