@@ -29,6 +29,7 @@ from torch import Tensor, nn
 
 from unseen.encoders.cache import cache_root
 from unseen.nn.classifier import Pooled
+from unseen.nn.export import export_onnx
 from unseen.nn.lite0 import Lite0, write_onnx
 from unseen.runtime import current, runtime
 
@@ -107,8 +108,6 @@ def _export(module: nn.Module, example: Tensor, path: Path) -> None:
     if parts:
         write_onnx(parts, (example.shape[2], example.shape[3]), path)
         return
-    from unseen.nn.export import export_onnx
-
     export_onnx(module, example.contiguous(), path, output="features")
 
 

@@ -8,7 +8,7 @@ import json
 import os
 import platform
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -242,7 +242,7 @@ class Encoder:
         features[known] = found if known.any() else 0
         todo = np.flatnonzero(~known)
         todo = todo[np.argsort(first[todo])]
-        for rows, made in self.pieces(domain, first[todo], backend, engine):
+        for rows, made in self.pieces(domain, first[todo], backend, engine, learn=cache is True):
             features[todo[rows]] = made
             store.add(digests[todo[rows]].tolist(), made)
         return self._featured(domain, features[inverse.reshape(-1)])
@@ -314,9 +314,15 @@ class Encoder:
         self._save(target)
 
     def pieces(
-        self, domain: Domain, positions: IntArray, backend: Backend, engine: Engine | None = None
+        self,
+        domain: Domain,
+        positions: IntArray,
+        backend: Backend,
+        engine: Engine | None = None,
+        *,
+        learn: bool = False,
     ) -> Iterator[tuple[IntArray, NDArray[np.float32]]]:
-        """Rows of `positions`, (k,), and the features of these samples, (k, width), piece by piece."""
+        """Rows of `positions`, (k,), and the features of these samples, (k, width), piece by piece; `learn`: `compute`."""
         if engine is not None and engine.name == "ray":
             from unseen.encoders.distributed import encoded
 
@@ -325,10 +331,15 @@ class Encoder:
         step = FLUSH * self.batch_size
         for start in range(0, len(positions), step):
             rows = np.arange(start, min(start + step, len(positions)))
-            yield rows, self.compute(domain, positions[rows], backend)
+            yield rows, self.compute(domain, positions[rows], backend, learn=learn)
 
-    def compute(self, domain: Domain, positions: IntArray, backend: Backend) -> NDArray[np.float32]:
-        """Features of the samples at `positions` in this process, (len(positions), width)."""
+    def compute(
+        self, domain: Domain, positions: IntArray, backend: Backend, *, learn: bool = False
+    ) -> NDArray[np.float32]:
+        """Features of the samples at `positions` in this process, (len(positions), width).
+
+        With `learn`, what is seen of small batches on the way may be kept on disk.
+        """
         features = np.empty((len(positions), self.width), dtype=np.float32)
         groups = self.preprocess.groups(domain.x[positions])
         order = np.argsort(groups, kind="stable")
@@ -346,13 +357,14 @@ class Encoder:
         full = pieces[0]
         at_once, threads = backends.streams(len(pieces))
         read = backends.prefetched(partial(self._batch, domain, positions), pieces, threads=1)
-        made = backends.prefetched(partial(self._run, backend), read, at_once, threads=threads)
+        first: list[Tensor] = []
+        made = backends.prefetched(partial(self._run, backend), _seen(read, first), at_once, threads=threads)
         with contextlib.closing(read), contextlib.closing(made):
             for piece, _ in track(pieces, f"encoding {domain.name} by {self.name}"):
                 features[piece] = next(made)[: len(piece)].numpy()
         self._checked(domain, positions, features)
-        if len(full[0]) == full[1]:
-            self._learn_fewest(domain, positions[full[0]], features[full[0]], backend)
+        if learn and len(full[0]) == full[1]:
+            self._learn_fewest(first[0], features[full[0]], backend)
         return features
 
     def _alone(
@@ -399,20 +411,18 @@ class Encoder:
             noise = noise.contiguous(memory_format=torch.channels_last)
             whole, part = self._together(backend, noise, noise[:rows])
             self._alike[key] = torch.equal(whole[:rows], part)
-            remember_alike(self.running, key, bool(self._alike[key]))
         self._asked = True
         return rows if self._alike[key] else full
 
-    def _learn_fewest(self, domain: Domain, positions: IntArray, known: NDArray[np.float32], backend: Backend) -> None:
+    def _learn_fewest(self, batch: Tensor, known: NDArray[np.float32], backend: Backend) -> None:
         """See once per machine, where a full batch is computed anyway, whether small ones give its bits."""
         if not self._may_shrink or (backend == "onnxruntime-fp32" and backends.lite0s(self.running)):
             return
-        keys = {rows: self._key_alike(backend, rows, len(positions)) for rows in FEW if rows < len(positions)}
+        keys = {rows: self._key_alike(backend, rows, len(batch)) for rows in FEW if rows < len(batch)}
         asked = [rows for rows, key in keys.items() if self._alike.get(key) is None]
         asked = [rows for rows in asked if alike(self.running, keys[rows]) is None]
         if not asked:
             return
-        batch = self.batch(read_ready(domain, positions[: max(asked)], self.preprocess), max(asked))
         for rows, part in zip(asked, self._together(backend, *(batch[:rows] for rows in asked))):
             self._alike[keys[rows]] = bool(np.array_equal(known[:rows], part.numpy()))
             remember_alike(self.running, keys[rows], bool(self._alike[keys[rows]]))
@@ -471,6 +481,14 @@ def digest_state(module: nn.Module) -> str:
         digest.update(f"{name}{tensor.dtype}{tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()
+
+
+def _seen(batches: Iterable[Tensor], first: list[Tensor]) -> Iterator[Tensor]:
+    """The batches; the first of them is put into a list."""
+    for batch in batches:
+        if not first:
+            first.append(batch)
+        yield batch
 
 
 def alike(network: nn.Module, key: tuple[Any, ...]) -> bool | None:
