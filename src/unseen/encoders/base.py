@@ -322,7 +322,7 @@ class Encoder:
         *,
         learn: bool = False,
     ) -> Iterator[tuple[IntArray, NDArray[np.float32]]]:
-        """Rows of `positions`, (k,), and the features of these samples, (k, width), piece by piece; `learn`: `compute`."""
+        """Rows of `positions`, (k,), and the features of these samples, (k, width), piece by piece."""
         if engine is not None and engine.name == "ray":
             from unseen.encoders.distributed import encoded
 
