@@ -6,6 +6,7 @@ from typing import Any
 
 from unseen import methods
 from unseen.compare.moves import moves
+from unseen.methods.multimodal.attached import AttachablePairs
 from unseen.methods.needs import (
     Compositions,
     Domains,
@@ -244,6 +245,27 @@ def python(about: dict[str, Any], arguments: str = "") -> str:
             "errors = np.abs(forecast - np.stack(list(truth.x))).ravel()",
             "print((errors < 2).mean())",
         ]
+    elif {"pairs", "source", "model"} <= set(words):
+        lines = [
+            "import numpy as np",
+            "",
+            "from unseen import Domain",
+            "from unseen.data.pairs import Pairs",
+            "from unseen.data.sources import digits",
+            "from unseen.encoders.trainable import fresh_towers",
+            "from unseen.encoders import get",
+            f"from unseen.methods import {name}",
+            "",
+            'model, reading = fresh_towers(get("efficientnet-lite0"))  # two small towers that have learnt nothing yet',
+            'source = reading.encode(digits("printed", copies=1).take(slice(0, None, 6)))  # with labels',
+            'target = reading.encode(digits("handwritten").take(slice(0, 60)))',
+            f"names = {list(WORDS)!r}",
+            "said = [f'somebody wrote {names[label]} by hand' for label in target.y[:30]]",
+            'pairs = Pairs(target.take(slice(0, 30)).unlabeled(), Domain(x=said, kind="text"))  # with captions',
+            "target = target.take(slice(30, 60))",
+            fit,
+            score,
+        ]
     elif methods.get(about["slug"]).card.needed(TwoTowers) is not None:
         lines = [
             "from unseen import encoders",
@@ -289,6 +311,25 @@ def python(about: dict[str, Any], arguments: str = "") -> str:
             "source = source.take(source.y < 8)",
             fit,
             score,
+        ]
+    elif methods.get(about["slug"]).card.needed(AttachablePairs) is not None and "source" not in words:
+        lines = [
+            "import numpy as np",
+            "",
+            "from unseen import ClassSpace, Domain",
+            "from unseen.data.pairs import Pairs",
+            "from unseen.data.sources import digits",
+            "from unseen.encoders import get",
+            f"from unseen.methods import {name}",
+            "",
+            f"names = {list(WORDS)!r}",
+            'read = lambda texts: get("minilm").encode(Domain(x=texts, kind="text"), precision="fp32").x',
+            'source, target = digits("printed", size=8, flat=True), digits("handwritten", size=8, flat=True)',
+            'texts = read([f"the digit {names[label]}" for label in source.y])  # one side of the pairs, frozen',
+            "pairs = Pairs(source.unlabeled(), Domain(x=texts))  # the other side learns to live among them",
+            fit,
+            "classes = ClassSpace(names=names, embeddings=read(names))  # any names; nothing is trained for them",
+            "print((method.adapt(classes=classes).predict(target) == target.y).mean())",
         ]
     elif about["modalities"] == ["image"]:
         lines = [

@@ -120,7 +120,7 @@ def test_commands_exist_with_these_options(file: Path) -> None:
 
 def test_a_command_that_does_not_exist_is_found() -> None:
     with pytest.raises(AssertionError, match="no command"):
-        parse("unseen compose --source photos")
+        parse("unseen arrange --source photos")
     with pytest.raises(Exception, match="--sauce"):
         parse("unseen compare --sauce photos")
 

@@ -295,7 +295,7 @@ def test_results_are_written_before_the_test_set_and_folders_are_looked_at_first
     (tmp_path / "found" / "okapi").mkdir(parents=True)
     Image.new("RGB", (8, 8)).save(tmp_path / "found" / "okapi" / "a.png")
     _, err = call(*given, "--candidates", "found", "--outlier-below", 0.5, code=1)
-    assert "need an --encoder" in err
+    assert "needs an --encoder" in err
     _, err = call(*given, "--candidates", "found", "--per-class", 2, code=1)
     assert "--per-class" in err
     for name in ("concepts.csv", "fits.csv", "result.json", "report.html"):

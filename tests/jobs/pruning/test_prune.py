@@ -198,11 +198,11 @@ def test_the_same_command_gives_the_same_files(files: Path) -> None:
         (("gaps.npz", "--quality", "0.5"), "the similarity is missing for 2 of 300 samples, first for row 4"),
         (
             ("x.npz", "--method", "random", "--floor", "0.5"),
-            "--floor has no effect with --method random, only with dbp, ssp",
+            "--floor has no effect with --method 'random', only with dbp, ssp",
         ),
         (
             ("x.npz", "--method", "ssp", "--temperature", "1"),
-            "--temperature has no effect with --method ssp, only with dbp",
+            "--temperature has no effect with --method 'ssp', only with dbp",
         ),
         (("x.npy", "--dedup", "none"), "--dedup must be off or a number"),
         (("x.npy", "--dedup", "3"), "--dedup must be in [0, 2], or off"),

@@ -458,7 +458,7 @@ def test_a_floor_leaves_every_concept_one_sample_at_least() -> None:
 )
 def test_options_that_a_rule_has_no_use_for_are_refused(rule: str, options: dict[str, object]) -> None:
     found = find_concepts(groups(100).x, similarity=np.linspace(0, 1, 100), n_clusters=4)
-    with pytest.raises(ValueError, match=f"{next(iter(options))} has no effect with rule {rule}, only with .*dbp"):
+    with pytest.raises(ValueError, match=f"{next(iter(options))} has no effect with rule={rule!r}, only with .*dbp"):
         found.select(10, rule=rule, **options)  # type: ignore[arg-type]
 
 

@@ -47,7 +47,7 @@ def check_options(rule: str, options: Mapping[str, object], name: str = "rule") 
     for key, value in options.items():
         if value != DEFAULTS[key] and key not in USES[rule]:
             others = ", ".join(one for one in RULES if key in USES[one])
-            raise ValueError(f"{key} has no effect with {name} {rule}, only with {others}; leave it out")
+            raise ValueError(f"{key} has no effect with {name}={rule!r}, only with {others}; leave it out")
     if rule == "ssp" and pick == "random":
         raise ValueError(f"pick must be hardest or easiest with {name} ssp; at random is {name} random")
 
