@@ -145,6 +145,7 @@ BUNDLED = (
     Bundled("unseen/precedents/runs.json", "results of this project's own runs", OWN),
     Bundled("unseen/web/evidence.json", "verdicts of this project's own claims", OWN),
     Bundled("unseen/methods/systems.json", "names of published systems", OWN),
+    Bundled("unseen/methods/built.json", "what cards of this project say, for a quick list", OWN),
     Bundled("unseen/methods/curation/concept_frequency/curves.json", "figures by Vishaal Udandarao and others", "MIT"),
     Bundled("unseen/data/sources/*.json", "names, places and digests of what is downloaded; credits below", OWN),
     Bundled("unseen/claims/duqgen_queries.json", "queries that SmolLM2 wrote for this project's claims", OWN),
