@@ -212,7 +212,8 @@ def _parted(pairs: Pairs, share: float) -> tuple[Pairs, Pairs, NDArray[Any]]:
             f"learnt from; got {len(sizes)} groups of pairs that share neither with each other"
         )
     drawn = [hashlib.sha256(text.encode()).hexdigest() for text in texts[first].tolist()]
-    most, taken, total = share * len(pairs), [], 0
+    taken: list[int] = []
+    most, total = share * len(pairs), 0
     for group in sorted(range(len(sizes)), key=drawn.__getitem__):
         if total + sizes[group] <= most and len(taken) < len(sizes) - 2:
             taken.append(group)
