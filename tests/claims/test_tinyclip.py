@@ -9,7 +9,7 @@ import numpy as np
 
 from unseen.claims import tinyclip as claim_of_tinyclip
 from unseen.claims.emoji_towers import World, word_tokenizer
-from unseen.claims.tinyclip import ARMS, BUDGET, SOONER, STEPS, claim, shrunk, vendors
+from unseen.claims.tinyclip import ARMS, BUDGET, RATES, STEPS, claim, shrunk, tuned, vendors
 from unseen.data.domain import Domain
 from unseen.methods.compression.tinyclip import TinyCLIP
 from unseen.methods.compression.tinyclip.needs import pairs_of_a_moment, towers_of_a_moment
@@ -35,8 +35,8 @@ def test_every_arm_takes_as_many_steps_and_has_parameters_of_the_method() -> Non
         made = TinyCLIP(**{**BUDGET, **settings})
         assert set(settings) <= names
         gates = made.prune_steps if made.inheritance == "auto" else 0
-        expected = round(SOONER * STEPS) if arm == "manual, sooner" else STEPS
-        assert made.stages * (made.steps + gates) == expected
+        assert made.stages * (made.steps + gates) == STEPS
+        assert "learning_rate" not in settings, arm
         assert made.size == BUDGET["size"]
 
 
@@ -62,9 +62,29 @@ def test_a_cell_has_the_teacher_and_every_arm_at_one_size() -> None:
         mock.patch.object(claim_of_tinyclip, "ARMS", few),
         mock.patch.object(claim_of_tinyclip, "world", return_value=world),
         mock.patch.object(claim_of_tinyclip, "teacher", return_value=towers_of_a_moment()),
+        mock.patch.object(claim_of_tinyclip, "tuned", return_value=1e-3),
     ):
         table = shrunk("development 1", 0)
-    assert set(table) == {"teacher", *few}
+    assert set(table) == {"teacher", "manual, sooner", *few}
     for arm in few:
         assert table[arm]["size"] <= 0.5
         assert {"recall", "subgroup", "new"} <= set(table[arm])
+
+
+def test_no_rate_that_is_chosen_lies_on_the_edge_of_those_tried() -> None:
+    for optimum in range(1, len(RATES) - 1):
+        tried: list[float] = []
+
+        def student(settings: Any, rate: float, *_: Any, optimum: int = optimum, tried: Any = tried) -> Any:
+            assert settings["steps"] == STEPS // 3
+            tried.append(rate)
+            return mock.Mock(student_=-abs(RATES.index(rate) - optimum))
+
+        with (
+            mock.patch.object(claim_of_tinyclip, "student", student),
+            mock.patch.object(claim_of_tinyclip, "asked_of", lambda made, own: {"recall": float(made)}),
+        ):
+            found = tuned(ARMS["manual"], None, mock.Mock(), 0)
+        assert found == RATES[optimum]
+        assert min(tried) < found < max(tried)
+        assert len(tried) == len(set(tried))

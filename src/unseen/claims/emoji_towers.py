@@ -24,7 +24,7 @@ from unseen.data.pairs import Pairs
 from unseen.data.samplers import Batch, batches, endless
 from unseen.data.sources import in_common
 from unseen.evaluation.metrics.retrieval import both_ways
-from unseen.nn.contrastive import LARGEST, contrastive
+from unseen.nn.contrastive import LARGEST, contrastive, same_label
 from unseen.nn.dual_encoder import DualEncoder, WordPieces, class_vectors, dual_encoder, encoded
 from unseen.nn.schedules import warm_cosine
 from unseen.nn.towers import text_tower, vision_tower
@@ -104,23 +104,25 @@ def word_tokenizer(texts: Sequence[str]) -> str:
 
 
 @functools.cache
-def teacher(split: str, taught: tuple[str, ...], asked: str) -> DualEncoder:
-    """Two towers that have learnt from the pairs of a world."""
+def teacher(split: str, taught: tuple[str, ...], asked: str, seed: int = 0) -> DualEncoder:
+    """Two towers that have learnt from the pairs of a world, in whose batches pairs of one text are all right."""
     own = world(split, taught, asked)
     reader = WordPieces(own.tokenizer, LIMIT)
-    with reproducible(0):
+    with reproducible(seed):
         sizes: dict[str, Any] = {"width": WIDTH, "head": HEAD, "dim": DIM}
         image = vision_tower((SIDE, SIDE), (PATCH, PATCH), **sizes, **layers(IMAGE_LAYERS))
         text = text_tower(reader.vocabulary, LIMIT, **sizes, **layers(TEXT_LAYERS))
         towers = dual_encoder(image, text, reader.to_json(), 1 / 0.07)
         tokens = towers.tokenize(own.pairs.right.x.tolist())
+        labels = torch.as_tensor(np.unique(own.pairs.right.x, return_inverse=True)[1])
         adam = torch.optim.AdamW(towers.parameters(), lr=RATE, weight_decay=0.1, betas=(0.9, 0.98))
         stream = batches(own.pairs.left, BATCH)
 
         def objective(batch: Batch, run: Run) -> Tensor:
             scale = towers.logit_scale.exp().clamp(max=LARGEST)
             logits = scale * towers.encode_image(batch.x) @ towers.encode_text(tokens[batch.index]).T
-            return (contrastive(logits) + contrastive(logits.T)) / 2
+            same = same_label(labels[batch.index])
+            return (contrastive(logits, same) + contrastive(logits.T, same)) / 2
 
         train(
             objective,

@@ -16,9 +16,10 @@ from PIL import Image
 
 from unseen import encoders
 from unseen.data.domain import Domain
+from unseen.data.pairs import Pairs
 from unseen.encoders.prunable import prunable_towers
 from unseen.encoders.towers import save_towers
-from unseen.jobs.shrinking.job import ABOUT, PAGE, shrink
+from unseen.jobs.shrinking.job import ABOUT, PAGE, _parted, shrink
 from unseen.jobs.shrinking.page import facts
 from unseen.methods.compression.tinyclip.needs import towers_of_a_moment
 
@@ -160,6 +161,30 @@ def test_pairs_that_lack_a_side_and_foreign_folders_are_refused(model: str, tmp_
         shrink(model, table_of(tmp_path), out=tmp_path / "mine")
     with pytest.raises(ValueError, match="nothing can be taken"):
         shrink("lite-clip", table_of(tmp_path), out=tmp_path / "small")
+
+
+def test_neither_a_picture_nor_a_text_is_on_both_sides_and_a_whole_group_is_right() -> None:
+    # twelve pictures with five captions each; the third caption of two pictures says the same
+    x = np.repeat(np.arange(12, dtype=np.float32), 5)[:, None, None, None] * np.ones((1, 3, 2, 2), np.float32)
+    texts = [f"caption {k} of {i}" if k != 2 else f"a thing {i // 2}" for i in range(12) for k in range(5)]
+    pairs = Pairs(Domain(x=x, kind="image", name="x"), Domain(x=np.array(texts), kind="text", name="t"))
+    learnt, asked, groups = _parted(pairs, 0.4)
+    pictures, said = ([set(part.left.digests()) for part in (learnt, asked)],
+                      [set(part.right.x.tolist()) for part in (learnt, asked)])  # fmt: skip
+    assert not pictures[0] & pictures[1]
+    assert not said[0] & said[1]
+    assert len(learnt) + len(asked) == 60
+    assert len(asked) == 20
+    assert np.unique(groups, return_counts=True)[1].tolist() == [10, 10]
+
+
+def test_one_large_group_is_learnt_from() -> None:
+    x = np.arange(30, dtype=np.float32)[:, None, None, None] * np.ones((1, 3, 2, 2), np.float32)
+    texts = np.array(["a photo"] * 24 + [f"a thing {i}" for i in range(6)])
+    pairs = Pairs(Domain(x=x, kind="image", name="x"), Domain(x=texts, kind="text", name="t"))
+    learnt, asked, _ = _parted(pairs, 0.1)
+    assert (len(learnt), len(asked)) == (27, 3)
+    assert "a photo" not in asked.right.x
 
 
 def test_the_command_in_a_real_process(model: str, tmp_path: Path) -> None:

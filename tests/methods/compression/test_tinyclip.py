@@ -390,11 +390,55 @@ def test_classes_with_names_are_predicted_and_others_when_they_are_named() -> No
         ({"size": 0.01}, "smallest student"),
         ({"size": 1.0}, "size must lie"),
         ({"image_width": 32, "image_layers": 1, "text_width": 8, "text_layers": 1}, "no larger than its teacher"),
+        ({"image_width": 8, "inheritance": "auto"}, "gates decide by size"),
+        ({"image_width": 8, "image_layers": 1, "text_width": 8, "text_layers": 1, "stages": 2}, "stages must be 1"),
+        ({"budget": "blocks"}, "by hand size counts all parameters"),
     ],
 )
 def test_a_size_that_cannot_be_is_refused_before_work(change: Any, told: str) -> None:
     with pytest.raises(ValueError, match=told):
         TinyCLIP(**{**QUICK, **change}).fit(pairs=pairs_of_a_moment(), model=towers_of_a_moment())
+
+
+@pytest.mark.parametrize("size", [0.12, 0.2, 0.35])
+def test_each_stage_by_hand_can_be_cut_from_the_one_before(size: float) -> None:
+    sizes: dict[str, Any] = {"width": 64, "head": 16, "dim": 64}
+    deep, flat = (dict[str, Any]({"heads": (4,) * n, "mlp": (256,) * n}) for n in (4, 3))
+    image, text = vision_tower((8, 8), (4, 4), **sizes, **deep), text_tower(800, 30, **sizes, **flat)
+    teacher = dual_encoder(image, text, Letters().to_json(), 20.0)
+    method = TinyCLIP(size=size, stages=3, **QUICK).fit(pairs=pairs_of_a_moment(), model=teacher)
+    assert len(method.stages_) == 3
+    assert all(stage["size"] <= stage["asked"] for stage in method.stages_)
+    alone = TinyCLIP(size=size, **QUICK).fit(pairs=pairs_of_a_moment(), model=teacher)
+    assert method.size_ == alone.size_
+
+
+def test_pairs_of_one_text_are_all_right_to_the_loss_of_clip() -> None:
+    student, teacher = Features(units(6, 5, 1), units(6, 5, 2), 10.0), Features(units(6, 3, 3), units(6, 3, 4), 10.0)
+    loss = AffinityDistillation(alpha=0.0, logit_scale=None)
+    labels = torch.tensor([0, 1, 0, 2, 3, 3])
+    same = (labels[:, None] == labels).float()
+    logits = 10 * student.image @ student.text.T
+    expected = (F.cross_entropy(logits, same / same.sum(1, keepdim=True))
+                + F.cross_entropy(logits.T, same / same.sum(1, keepdim=True))) / 2  # fmt: skip
+    assert float(loss(student, teacher, labels).total) == pytest.approx(float(expected), rel=1e-5)
+    alone = loss(student, teacher, torch.arange(6)).total
+    assert float(alone) == pytest.approx(float(loss(student, teacher).total), rel=1e-6)
+
+
+def test_a_student_knows_which_pairs_have_one_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Tensor] = []
+    call = AffinityDistillation.forward
+
+    def noted(self: Any, student: Any, teacher: Any, labels: Any = None) -> Any:
+        seen.append(labels)
+        return call(self, student, teacher, labels)
+
+    monkeypatch.setattr(AffinityDistillation, "forward", noted)
+    texts = np.array(["dark", "grey", "light"] * 8)
+    pairs = pairs_of_a_moment().replace(right=Domain(x=texts, kind="text"))
+    TinyCLIP(size=0.6, alpha=0.0, **QUICK).fit(pairs=pairs, model=towers_of_a_moment())
+    assert {len(set(labels.tolist())) for labels in seen} <= {2, 3}
 
 
 def test_pairs_that_lack_a_side_or_say_one_thing_are_refused() -> None:

@@ -49,7 +49,7 @@ def shrink(
 
     The small model begins with some of the weights, and learns to find the same texts like each picture as the large
     one does (tinyclip). The folder is an encoder (towers:FOLDER) for every command that takes one; a page compares both
-    models in size, speed, and what they find among pairs that nothing was learnt from.
+    models in size, speed, and what they find among pairs of which neither picture nor text was learnt from.
 
     Example:  unseen shrink open_clip:ViT-B-32/weights.bin --size 0.3 --pairs pairs.csv --out small
 

@@ -77,7 +77,8 @@ def shrink(
     image, text : str, optional
         Columns of the table.
     held_out : float in (0, 1)
-        Share of the pairs, by a hash of their texts, that nothing is learnt from and both models are asked about.
+        Share of the pairs, by a hash of their texts, that nothing is learnt from and both models are asked about. All
+        pairs that a picture or a text connects are on one side.
     classes : path or Domain, optional
         Labelled pictures, for zero-shot accuracy.
     prompts : sequence of str, optional
@@ -111,7 +112,7 @@ def shrink(
     encoder = encoders.get(model, trust=trust, precision="fp32")
     teacher = prunable_towers(encoder)
     preprocess: Any = encoder.preprocess
-    learnt, asked = _parted(own, held_out)
+    learnt, asked, groups = _parted(own, held_out)
     say(f"{len(learnt)} pairs to learn from, {len(asked)} to ask about; {skipped} left out")
     with _timed() as seconds:
         with stage("learning"):
@@ -119,7 +120,9 @@ def shrink(
         student: Any = method.student_
         with stage("asking both"):
             exam = _read(asked, preprocess)
-            found = {name: _asked(towers, exam) for name, towers in (("teacher", teacher), ("student", student))}
+            found = {
+                name: _asked(towers, exam, groups) for name, towers in (("teacher", teacher), ("student", student))
+            }
             if labelled is not None:
                 for name, towers in (("teacher", teacher), ("student", student)):
                     found[name]["accuracy"] = _zero_shot(towers, labelled, preprocess, templates)
@@ -196,17 +199,41 @@ def _pairs(pairs: Any, image: str | None, text: str | None) -> tuple[Pairs, int]
     return pairs.take(np.flatnonzero(said)), skipped
 
 
-def _parted(pairs: Pairs, share: float) -> tuple[Pairs, Pairs]:
-    """Pairs to learn from and to ask about; those of one text are on one side."""
+def _parted(pairs: Pairs, share: float) -> tuple[Pairs, Pairs, NDArray[Any]]:
+    """Pairs to learn from and to ask about, and the group of each of these: a group is on one side."""
     import hashlib
 
-    texts, place = np.unique([str(text) for text in pairs.right.x], return_inverse=True)
-    order = np.argsort([hashlib.sha256(str(text).encode()).hexdigest() for text in texts])
-    n = min(max(round(share * len(texts)), 2), len(texts) - 2)
-    if n < 2:
-        raise ValueError(f"pairs must have at least four unlike texts; got {len(texts)}")
-    out = np.isin(place, order[:n])
-    return pairs.take(np.flatnonzero(~out)), pairs.take(np.flatnonzero(out)[:MOST_ASKED])
+    texts = np.array([str(text) for text in pairs.right.x])
+    groups = _connected(pairs.left.digests(), texts)
+    _, first, sizes = np.unique(groups, return_index=True, return_counts=True)
+    if len(sizes) < 4:
+        raise ValueError(
+            f"pairs must have at least four unlike texts of unlike pictures, to be asked about what nothing was "
+            f"learnt from; got {len(sizes)} groups of pairs that share neither with each other"
+        )
+    drawn = [hashlib.sha256(text.encode()).hexdigest() for text in texts[first].tolist()]
+    taken: list[int] = []
+    most, total = share * len(pairs), 0
+    for group in sorted(range(len(sizes)), key=drawn.__getitem__):
+        if total + sizes[group] <= most and len(taken) < len(sizes) - 2:
+            taken.append(group)
+            total += int(sizes[group])
+    if len(taken) < 2:  # few or large groups: the two smallest
+        taken = sorted(range(len(sizes)), key=lambda group: (sizes[group], drawn[group]))[:2]
+    out = np.isin(groups, taken)
+    asked = np.flatnonzero(out)[:MOST_ASKED]
+    return pairs.take(np.flatnonzero(~out)), pairs.take(asked), groups[asked]
+
+
+def _connected(pictures: NDArray[Any], texts: NDArray[Any]) -> NDArray[Any]:
+    """A number for each pair, one for all that a picture or a text connects, in the order of first texts."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    (names, left), (said, right) = (np.unique(side, return_inverse=True) for side in (pictures, texts))
+    n = len(names) + len(said)
+    edges = coo_array((np.ones(len(left)), (left, len(names) + right)), shape=(n, n))
+    return np.asarray(connected_components(edges, directed=False)[1][left])
 
 
 def _read(pairs: Pairs, preprocess: Any) -> Pairs:
@@ -224,12 +251,11 @@ def _read(pairs: Pairs, preprocess: Any) -> Pairs:
 
 
 @torch.no_grad()
-def _asked(towers: DualEncoder, exam: Pairs) -> dict[str, Any]:
-    """Recall among the pairs that nothing was learnt from, both ways; equal texts are all right."""
+def _asked(towers: DualEncoder, exam: Pairs, groups: NDArray[Any]) -> dict[str, Any]:
+    """Recall among the pairs that nothing was learnt from, both ways; all of a pair's group are right."""
     vectors = [encoded(towers.encode_image, part) for part in _pictures(exam)]
     z, w = torch.cat(vectors), encoded(towers.encode_text, towers.tokenize([str(t) for t in exam.right.x]))
-    texts: NDArray[Any] = np.array([str(t) for t in exam.right.x])
-    return {"recall": both_ways((z @ w.T).numpy(), texts[:, None] == texts[None])}
+    return {"recall": both_ways((z @ w.T).numpy(), groups[:, None] == groups[None])}
 
 
 def _pictures(exam: Pairs) -> list[Tensor]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from unseen.nn.contrastive import affinities, contrastive, contrastive_in_parts
@@ -38,7 +38,7 @@ class AffinityDistillation(nn.Module):
     Parameters
     ----------
     alpha : float in [0, 1]
-        Share of the affinities; the rest is CLIP's loss, with one right answer each.
+        Share of the affinities; the rest is CLIP's loss.
     weight : float, >= 0
         w, of all of it.
     logit_scale : float > 0, optional
@@ -57,17 +57,25 @@ class AffinityDistillation(nn.Module):
         super().__init__()
         self.alpha, self.weight, self.logit_scale, self.rows = alpha, weight, logit_scale, rows
 
-    def forward(self, student: Features, teacher: Features) -> Losses:
-        """The losses of a batch; nothing flows into the teacher."""
+    def forward(self, student: Features, teacher: Features, labels: Int[Tensor, " n"] | None = None) -> Losses:
+        """The losses of a batch; nothing flows into the teacher.
+
+        Parameters
+        ----------
+        student, teacher : Features
+        labels : Tensor (n,), optional
+            Pairs of one label are all right answers of CLIP's loss; one right answer each if absent.
+        """
         image, text = (side.detach() for side in teacher[:2])
         s = student.scale if self.logit_scale is None else self.logit_scale
         t = torch.as_tensor(teacher.scale).detach() if self.logit_scale is None else self.logit_scale
         i2t = self._mimicked(student.image, student.text, s, t * image, text)
         t2i = self._mimicked(student.text, student.image, s, t * text, image)
         if self.alpha < 1:
+            same = None if labels is None else (lambda at: (labels[at, None] == labels[None]).float())
             hard = (
-                contrastive_in_parts(student.image, student.text, s, rows=self.rows)
-                + contrastive_in_parts(student.text, student.image, s, rows=self.rows)
+                contrastive_in_parts(student.image, student.text, s, same, self.rows)
+                + contrastive_in_parts(student.text, student.image, s, same, self.rows)
             ) / 2
         else:
             hard = i2t.new_zeros(())

@@ -53,11 +53,12 @@ class TinyCLIP(Method):
     depth : {"interval_front", "even"}
         Which layers are.
     image_width, image_layers, text_width, text_layers : int, >= 0
-        The student's shape by hand; 0 is what `size` makes of it. Layers of a ResNet are those of every stage.
+        The student's shape by hand, in one stage; 0 is what `size` makes of it. Layers of a ResNet are those of every
+        stage.
     stages : int, >= 1
         Steps from the whole model to `size`, each as large.
     alpha : float in [0, 1]
-        Share of the affinities in the loss; the rest is CLIP's.
+        Share of the affinities in the loss; the rest is CLIP's, to which pairs of one text are all right.
     weight : float, >= 0
         Of the loss.
     logit_scale : float, >= 0
@@ -165,6 +166,9 @@ class TinyCLIP(Method):
             "Where gates have not learnt to close as many as `size` asks for (too few `prune_steps`), all are closed a "
             "little further, alike, before they are folded.",
             "The teacher's vectors of each pair are kept: about 8 d bytes a pair.",
+            "CLIP's loss (`alpha` below 1) holds all pairs of a batch with one text to be right; in the released code "
+            "equal texts are wrong answers of each other.",
+            "In several stages by hand the last has the shape that one stage would have; those before contain it.",
         ),
     )
 
@@ -214,8 +218,11 @@ class TinyCLIP(Method):
         texts = _checked(pairs, model)
         teacher: Any = copy.deepcopy(model).eval().requires_grad_(False)
         shares = [1 - (1 - self.size) * (i + 1) / self.stages for i in range(self.stages)]
-        plans = [self._planned(teacher, share) for share in shares]
-        taught = Taught(teacher, teacher.tokenize(texts), int(class_vectors(teacher, ["a"]).shape[1]))
+        plans: list[tuple[Plan, Plan]] = []
+        for share in reversed(shares):  # so that each stage can be cut from the one before
+            plans.insert(0, self._planned(teacher, share, plans[0] if plans else None))
+        labels = torch.as_tensor(np.unique(texts, return_inverse=True)[1])
+        taught = Taught(teacher, teacher.tokenize(texts), int(class_vectors(teacher, ["a"]).shape[1]), labels)
         student = teacher
         self.history_: tuple[dict[str, NDArray[Any]], ...] = ()
         self.stages_: tuple[dict[str, Any], ...] = ()
@@ -343,8 +350,11 @@ class TinyCLIP(Method):
         told = {key: np.array([epoch[key] for epoch in run.history]) for key in keys}
         self.history_ = (*self.history_, told)
 
-    def _planned(self, teacher: Any, share: float) -> tuple[Plan, Plan]:
-        """The shapes of a student by hand; also where gates decide, so that too small a size is refused before work."""
+    def _planned(self, teacher: Any, share: float, after: tuple[Plan, Plan] | None = None) -> tuple[Plan, Plan]:
+        """The shapes of a student by hand, from which those of the stage after can be cut.
+
+        Also where gates decide, so that too small a size is refused before work.
+        """
         if not 0 < share < 1:
             raise ValueError(f"size must lie in (0, 1): a share of the teacher's parameters; got {self.size!r}")
         if self.inheritance == "auto" and is_resnet(teacher.image):
@@ -352,6 +362,13 @@ class TinyCLIP(Method):
         towers = teacher.image, teacher.text
         told = (self.image_width, self.image_layers), (self.text_width, self.text_layers)
         free = all(not any(own) for own in told)
+        if not free and self.inheritance == "auto":
+            raise ValueError("image_width, image_layers, text_width and text_layers are of inheritance='manual'; "
+                             "gates decide by size: leave them 0")  # fmt: skip
+        if not free and self.stages > 1:
+            raise ValueError(f"stages must be 1 where a width or layers are told; got {self.stages}")
+        if self.budget != "all" and self.inheritance != "auto":
+            raise ValueError(f"budget={self.budget!r} is of inheritance='auto'; by hand size counts all parameters")
         most = int(share * parameters(teacher))
         if free or not all(all(own) for own in told):
             least = smallest(*towers)
@@ -360,7 +377,7 @@ class TinyCLIP(Method):
                     f"size must be at least {least / parameters(teacher):.3f}, the smallest student of this model "
                     f"({least:,} parameters); got {self.size!r}"
                 )
-            found = fitting(*towers, most)
+            found = fitting(*towers, most, after)
         else:
             found = plan_of(towers[0]), plan_of(towers[1])
         image, text = (_told(tower, plan, *own) for tower, plan, own in zip(towers, found, told))

@@ -63,8 +63,22 @@ def smallest(image: Any, text: Any) -> int:
     return sum(_size(tower, planned(tower, 0, 0)) for tower in (image, text))
 
 
-def fitting(image: Any, text: Any, most: int) -> tuple[Plan, Plan]:
+def within(small: Plan, large: Plan) -> bool:
+    """Whether a tower of one plan can be cut from one of another."""
+    return small.width <= large.width and all(a <= b for a, b in zip(small.layers, large.layers))
+
+
+def fitting(image: Any, text: Any, most: int, least: tuple[Plan, Plan] | None = None) -> tuple[Plan, Plan]:
     """The largest students of both towers with at most so many parameters together, shrunk about alike.
+
+    Parameters
+    ----------
+    image, text : nn.Module
+        The large towers.
+    most : int
+        Parameters.
+    least : tuple of Plan, optional
+        What must still be cut from these students: the plans of the stage after.
 
     Raises
     ------
@@ -75,6 +89,8 @@ def fitting(image: Any, text: Any, most: int) -> tuple[Plan, Plan]:
     sizes: dict[tuple[int, Plan], int] = {}
     for width, depth in _shares(image, text):
         plans = planned(image, width, depth), planned(text, width, depth)
+        if least and not all(map(within, least, plans)):
+            continue
         total = 0
         for i, (tower, plan) in enumerate(zip((image, text), plans)):
             if (i, plan) not in sizes:

@@ -24,17 +24,21 @@ class Taught(nn.Module):
         The texts of all pairs.
     dim : int
         Width of the teacher's space.
+    labels : Tensor (n,)
+        Which text each is, one number for equal ones.
     """
 
     tokens: Tensor
+    labels: Tensor
     image: Tensor
     text: Tensor
     known: Tensor
 
-    def __init__(self, teacher: Any, tokens: Tensor, dim: int) -> None:
+    def __init__(self, teacher: Any, tokens: Tensor, dim: int, labels: Tensor) -> None:
         super().__init__()
         self.teacher = teacher.eval().requires_grad_(False)
         self.register_buffer("tokens", tokens)
+        self.register_buffer("labels", labels)
         for name in ("image", "text"):
             self.register_buffer(name, torch.zeros(len(tokens), dim))
         self.register_buffer("known", torch.zeros(len(tokens), dtype=torch.bool))
@@ -66,7 +70,8 @@ class Distilling:
         """total = alpha w L_distill + (1 - alpha) w L_CLIP."""
         image = self.student.encode_image(batch.x)
         text = self.student.encode_text(self.taught.texts(batch.index))
-        found = self.loss(Features(image, text, self.student.logit_scale.exp()), self.taught(batch.x, batch.index))
+        own, large = Features(image, text, self.student.logit_scale.exp()), self.taught(batch.x, batch.index)
+        found = self.loss(own, large, self.taught.labels[batch.index])
         run.log(distillation=(found.i2t + found.t2i) / 2)
         return found.total
 
@@ -82,8 +87,8 @@ class Pruning:
         gates = self.masked.sampled(run.generator)
         image = self.masked.encode_image(batch.x, gates)
         text = self.masked.encode_text(self.taught.texts(batch.index), gates)
-        scale = self.masked.towers.logit_scale.exp()
-        found = self.loss(Features(image, text, scale), self.taught(batch.x, batch.index))
+        own = Features(image, text, self.masked.towers.logit_scale.exp())
+        found = self.loss(own, self.taught(batch.x, batch.index), self.taught.labels[batch.index])
         constraint = self.masked.sparsity_loss(run.step)
         run.log(distillation=(found.i2t + found.t2i) / 2, constraint=constraint, sparsity=self.masked.sparsity().mean())
         return found.total + constraint
