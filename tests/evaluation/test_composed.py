@@ -48,7 +48,10 @@ def test_every_kind_has_the_right_answer_and_distractors_for_both_shortcuts() ->
             assert right[t.condition] == r[t.condition]
             assert right["animal"] != r["animal"]
             assert all(w[t.condition] != r[t.condition] for w in wrong)
-            assert any(w["animal"] == r["animal"] for w in wrong)
+            assert sum(w["animal"] == r["animal"] for w in wrong) == 4
+            other = {"colour": "size", "size": "colour"}[t.condition]
+            assert right[other] != r[other]
+            assert sum(w[other] == r[other] and w["animal"] != r["animal"] for w in wrong) == 5
         else:
             name = "beside" if t.kind.endswith("object") else "colour" if t.condition.startswith("in ") else "size"
             value = t.condition.split()[-1]
@@ -59,6 +62,45 @@ def test_every_kind_has_the_right_answer_and_distractors_for_both_shortcuts() ->
             assert not any(w[name] == value and w[same] == r[same] for w in wrong)
             assert sum(w[same] == r[same] for w in wrong) == 4
             assert sum(w[name] == value for w in wrong) == 5
+
+
+def solved(templates: list[Template], table_: Any, asked: Any) -> float:
+    """Share of templates whose target shares most with the reference in the columns that `asked` names."""
+    hits = []
+    for t in templates:
+        names = asked(t)
+        shared = [sum(str(table_[n][i]) == str(table_[n][t.reference]) for n in names) for i in t.gallery]
+        hits.append(all(one < shared[0] for one in shared[1:]))
+    return float(np.mean(hits))
+
+
+def test_a_focus_is_found_by_nobody_who_ignores_the_text() -> None:
+    columns = table()
+    columns["above"] = np.random.default_rng(9).choice(["sun", "moon", "star"], 600)
+    columns["beside"] = np.random.default_rng(8).choice(["apple", "car", "hat"], 600)
+    two: dict[str, Any] = {"attributes": ("colour", "size"), "objects": ("beside", "above"), "n": 100}
+    attribute, thing = (
+        build_templates(columns, subject="animal", kinds=(kind,), **two) for kind in ("focus-attribute", "focus-object")
+    )
+    assert len({t.condition for t in attribute}) == 2
+    # the same place, and the same of one of two columns: right only where it is the one that the text names
+    for name in ("colour", "size"):
+        assert solved(attribute, columns, lambda t, name=name: (name,)) <= 0.6
+    for name in ("beside", "above"):
+        assert solved(thing, columns, lambda t, name=name: ("colour", name)) <= 0.6
+    assert solved(thing, columns, lambda t: ("colour", "beside", "above", "animal", "size")) == 0.0
+    assert solved(attribute, columns, lambda t: (t.condition,)) == 1.0
+
+
+def test_which_attribute_counts_cannot_be_asked_where_there_is_one() -> None:
+    with pytest.raises(ValueError, match="focus-attribute needs two attributes"):
+        made(attributes=("colour",), kinds=("focus-attribute",))
+
+
+def test_queries_that_are_no_numbers_find_nothing() -> None:
+    templates, x = made(n=5), np.ones((600, 4))
+    with pytest.raises(ValueError, match="finite scores"):
+        evaluate_templates(lambda at, said: np.full((len(at), 4), np.nan), x, templates)
 
 
 def test_templates_are_those_of_their_seed_and_more_than_there_are_cannot_be() -> None:
@@ -127,6 +169,7 @@ def test_random_vectors_find_by_chance_recall_does_not_fall_with_k_and_ties_do_n
         assert row["recall@1"] <= row["recall@2"] <= row["recall@3"]
         assert row["chance"] == pytest.approx(0.1)
         assert row["recall@3"] == pytest.approx(0.3, abs=0.09)
+    assert found["chance"] == pytest.approx(0.1)
     low, high = found["interval"]
     assert low <= found["recall"] <= high
     flat = evaluate_templates(lambda at, said: np.ones((len(at), 16)), np.ones((600, 16)), templates)

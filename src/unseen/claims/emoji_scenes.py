@@ -1,12 +1,13 @@
-"""Scenes of emoji with captions: a thing on a coloured ground beside another; small towers that have read them.
+"""Scenes of emoji with captions: a thing on a coloured ground in some weather beside another; towers that read them.
 
-A caption begins with the thing ("a bus on grass beside a camel") or with the place ("grass with a camel and a bus"), as
-captions of photographs do: what stands first is what two of them may share.
+A caption begins with the thing ("a bus on grass in rain beside a camel") or with the place ("grass in rain with a camel
+and a bus"), as captions of photographs do: what stands first is what two of them may share.
 """
 
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -38,6 +39,8 @@ PLACES = {
     "white": "snow", "black": "night",
 }  # fmt: skip
 """What grounds are called."""
+WEATHERS = ("rain", "hail", "fog", "sun")
+"""What the ground is drawn over with: lines, dots, bands, a disc."""
 THINGS, BESIDE = 24, 8
 LEARNT, ASKED = 1600, 700
 EPOCHS, BATCH, DIM = 15, 128, 128
@@ -81,43 +84,70 @@ def scenes(case: str, part: str) -> Scenes:
     """Scenes to learn from, or to be asked about: these are of things on colours, and beside others, never learnt."""
     mains, beside, pictures = things(case)
     rng = np.random.default_rng(hashed(f"{case} {part}") % 2**32)
-    rows: list[tuple[str, str, str]] = []
+    rows: list[tuple[str, str, str, str]] = []
     while len(rows) < (LEARNT if part == "learnt" else ASKED):
         main, other, colour = str(rng.choice(mains)), str(rng.choice(beside)), str(rng.choice(list(COLOURS)))
         new = hashed(f"{main} {colour}") % 4 == 0 or hashed(f"{main} {other}") % 4 == 0
         if new == (part == "asked"):
-            rows.append((main, colour, other))
+            rows.append((main, colour, other, str(rng.choice(WEATHERS))))
     names = [*mains, *beside]
     seeds = rng.integers(2**31, size=len(rows))
 
     def draw(i: int) -> Any:
-        main, colour, other = rows[i]
-        return drawn_scene(pictures[names.index(main)], pictures[names.index(other)], COLOURS[colour], int(seeds[i]))
+        main, colour, other, weather = rows[i]
+        both = pictures[names.index(main)], pictures[names.index(other)]
+        return drawn_scene(*both, COLOURS[colour], weather, int(seeds[i]))
 
     domain = Domain(x=Lazy(range(len(rows)), lambda i: draw(int(i))), kind="image", name=f"scenes, {case}, {part}")
     columns = np.array(rows)
     places = np.array([PLACES[colour] for colour in columns[:, 1]])
-    table = {"thing": columns[:, 0], "place": places, "beside": columns[:, 2]}
-    first = rng.random(len(rows)) < 0.5
-    captions = [
-        f"a {thing} on {place} beside a {other}" if begins else f"{place} with a {other} and a {thing}"
-        for begins, thing, place, other in zip(first, columns[:, 0], places, columns[:, 2])
-    ]
+    table = {"thing": columns[:, 0], "place": places, "beside": columns[:, 2], "weather": columns[:, 3]}
+    first, turned = rng.random((2, len(rows))) < 0.5
+    captions = [caption(*row, begins, turn) for *row, begins, turn in zip(*table.values(), first, turned)]
     return Scenes(_features(domain), table, np.array(captions))
 
 
-def drawn_scene(main: Any, other: Any, colour: tuple[int, int, int], seed: int) -> Any:
-    """One picture: the ground, the thing about its middle, the other in a lower corner."""
+def caption(thing: str, place: str, other: str, weather: str, begins: bool, turned: bool) -> str:
+    """What is said of a scene: of its thing, or of its place, with the two things in either order."""
+    if begins:
+        return f"a {thing} on {place} in {weather} beside a {other}"
+    return f"{place} in {weather} with " + " and ".join(f"a {name}" for name in (other, thing)[:: -1 if turned else 1])
+
+
+def drawn_scene(main: Any, other: Any, colour: tuple[int, int, int], weather: str, seed: int) -> Any:
+    """One picture: the ground and its weather, the thing about its middle, the other in a lower corner."""
     from PIL import Image
 
     rng = np.random.default_rng(seed)
     shade = tuple(int(np.clip(value + rng.integers(-15, 16), 0, 255)) for value in colour)
     scene = Image.new("RGBA", (SIDE, SIDE), (*shade, 255))
+    scene.alpha_composite(_weather(weather, rng))
     large, small = (picture.resize((side, side)) for picture, side in ((main, LARGE), (other, SMALL)))
     right = bool(rng.integers(2))
     scene.alpha_composite(large, ((SIDE - LARGE) * (not right), int(rng.integers(0, 9))))
     scene.alpha_composite(small, ((SIDE - SMALL) * right, SIDE - SMALL))
     return scene.convert("RGB")
+
+
+def _weather(weather: str, rng: np.random.Generator) -> Any:
+    from PIL import Image, ImageDraw
+
+    sky = Image.new("RGBA", (SIDE, SIDE), (0, 0, 0, 0))
+    pen = ImageDraw.Draw(sky)
+    shift, step = int(rng.integers(12)), 12
+    if weather == "rain":
+        for x in range(-SIDE + shift, SIDE, step):
+            pen.line((x, SIDE, x + SIDE // 2, 0), fill=(120, 190, 235, 255), width=2)
+    elif weather == "hail":
+        for x in range(shift - step, SIDE, step):
+            for y in range(shift - step, SIDE, step):
+                pen.ellipse((x, y, x + 5, y + 5), fill=(235, 235, 245, 255), outline=(120, 120, 130, 255))
+    elif weather == "fog":
+        for y in range(shift - step, SIDE, step):
+            pen.rectangle((0, y, SIDE, y + step // 2), fill=(190, 190, 190, 215))
+    else:
+        pen.ellipse((SIDE // 2 - 26 + shift, -20, SIDE // 2 + 26 + shift, 32), fill=(255, 225, 60, 255), outline="red")
+    return sky
 
 
 def _cut(picture: Any) -> Any:
@@ -142,14 +172,14 @@ def _features(domain: Domain) -> NDArray[np.float32]:
 
 
 @functools.cache
-def towers(case: str) -> DualEncoder:
+def towers(case: str, seed: int) -> DualEncoder:
     """Linear maps of frozen features of pictures and of sentences into one space, by the loss of CLIP."""
     own = scenes(case, "learnt")
     reader = EncodedTexts("minilm")
-    # captions say all three; parts of them are read, too, so that a condition means something by itself
-    parts = [own.captions, *(_said(own, key) for key in ("thing", "place", "beside"))]
+    # captions say all; parts of them are read, too, so that a condition means something by itself
+    parts = [own.captions, *(_said(own, key) for key in ("thing", "place", "beside", "weather"))]
     vectors = [reader(part.tolist()) for part in parts]
-    with reproducible(0):
+    with reproducible(seed):
         image, text = perceptron((own.features.shape[1], DIM)), perceptron((vectors[0].shape[1], DIM))
         made = dual_encoder(image, text, reader.to_json(), 20.0)
         made.reader = reader
@@ -175,7 +205,7 @@ def towers(case: str) -> DualEncoder:
 
 
 def _said(own: Scenes, key: str) -> NDArray[np.str_]:
-    words = {"thing": "a", "place": "on", "beside": "with"}
+    words = {"thing": "a", "place": "on", "beside": "with", "weather": "in"}
     return np.array([f"{words[key]} {value}" for value in own.table[key].tolist()])
 
 
@@ -183,9 +213,9 @@ def noisy(captions: Sequence[str], share: float, seed: int) -> NDArray[np.str_]:
     """Captions of which a share says something that no picture shows, about the same subject."""
     rng = np.random.default_rng(seed)
     made = []
-    for caption in captions:
+    for text in captions:
         if rng.random() < share:
-            subject = caption.split(" on ")[0].split(" with ")[0]
-            caption = f"{subject} with {rng.choice(IDEAS)} of {rng.choice(IDEAS)}"
-        made.append(caption)
+            subject = re.split(" (?:on|in|with) ", text)[0]
+            text = f"{subject} with {rng.choice(IDEAS)} of {rng.choice(IDEAS)}"
+        made.append(text)
     return np.array(made)

@@ -44,7 +44,13 @@ def evaluate_templates(
     -------
     dict
         `kinds`: recall by k for each kind, with `chance` at 1; `recall`: the mean of recall@1 over kinds, the headline;
-        `interval`: its 95 % interval; `n`: templates. A target that scores as a distractor stands behind it.
+        `chance`: what guessing has of it; `interval`: its 95 % interval; `n`: templates. A target that scores as a
+        distractor stands behind it.
+
+    Raises
+    ------
+    ValueError
+        If there is no template, or a score is not finite.
     """
     if not templates:
         raise ValueError("templates must hold at least one; there is none")
@@ -65,6 +71,7 @@ def evaluate_templates(
     return {
         "kinds": table,
         "recall": float(np.mean([own.mean() for own in hits])),
+        "chance": float(np.mean([row["chance"] for row in table.values()])),
         "interval": (float(low), float(high)),
         "n": len(templates),
     }
@@ -73,6 +80,8 @@ def evaluate_templates(
 def _place(query: NDArray[Any], gallery: NDArray[Any], template: Template) -> int:
     """How many distractors score at least as much as the target."""
     scores = gallery[list(template.gallery)] @ query
+    if not np.isfinite(scores).all():
+        raise ValueError(f"embed and gallery must give finite scores; those of reference {template.reference} are not")
     return int((scores[1:] >= scores[0]).sum())
 
 

@@ -80,9 +80,12 @@ def build_templates(
         The column of what a picture is of.
     attributes : sequence of str
         Columns of what it is like: conditions of the two kinds of attributes name a column (focus) or a value (change).
+        The focus needs two: of one, every question would have the same text, and nobody would have to read it.
     objects : sequence of str
-        Columns of what else is there: conditions name a value. What a picture shares with another beside the object
-        that is named is the value of the first of `attributes`, its context, or the subject where there is none.
+        Columns of what is there: conditions name a value. What a picture shares with another beside the object that is
+        named is the value of the first of `attributes`, its context, or the subject where there is none. With two
+        columns (the subject may be one of them), the distractors of the focus have the reference's other object in its
+        context, and only the text says which of the two is meant; with one, who knows the columns needs no text.
     words : mapping, optional
         How a column is named, or put before its values, in a condition: {"colour": "on"} makes "on red"; a value alone
         if absent.
@@ -95,7 +98,7 @@ def build_templates(
     Raises
     ------
     ValueError
-        If a column is missing, or no template of a kind can be made.
+        If a column is missing, there are too few for a kind, or no template of a kind can be made.
     """
     columns = {key: np.asarray(values).astype(str) for key, values in table.items()}
     for name in (subject, *attributes, *objects):
@@ -111,9 +114,12 @@ def build_templates(
         named = attributes if kind.endswith("attribute") else objects
         if not named:
             raise ValueError(f"{kind} needs columns of {'attributes' if kind.endswith('attribute') else 'objects'}")
-        builder = _Builder(
-            columns, subject, tuple(attributes), words or {}, gallery, np.random.default_rng((seed, number))
-        )
+        if kind == "focus-attribute" and len(set(attributes)) < 2:
+            raise ValueError(
+                f"focus-attribute needs two attributes, or all its questions have one text; got {', '.join(attributes)}"
+            )
+        rng = np.random.default_rng((seed, number))
+        builder = _Builder(columns, subject, tuple(attributes), tuple(objects), words or {}, gallery, rng)
         found = builder.build(kind, named, n)
         if not found:
             raise ValueError(f"table: no template of {kind} can be made; too few pictures share a value and differ in "
@@ -130,11 +136,12 @@ class _Builder:
         columns: Mapping[str, NDArray[np.str_]],
         subject: str,
         attributes: tuple[str, ...],
+        objects: tuple[str, ...],
         words: Mapping[str, str],
         gallery: int,
         rng: np.random.Generator,
     ) -> None:
-        self.columns, self.subject, self.attributes = columns, subject, attributes
+        self.columns, self.subject, self.attributes, self.objects = columns, subject, attributes, objects
         self.words, self.size, self.rng = words, gallery, rng
         self.at: dict[tuple[str, str], set[int]] = defaultdict(set)
         for name, values in columns.items():
@@ -159,28 +166,30 @@ class _Builder:
 
     def _one(self, kind: Kind, reference: int, name: str) -> Template | None:
         value = str(self.columns[name][reference])
+        if kind.startswith("focus") and not value:
+            return None
         if kind == "focus-attribute":
             # another subject with the same value: neither the subject nor another attribute gives it away
             like, fits = self._sharing(reference, self.subject), self.at[name, value]
-            right, condition = fits - like, self.words.get(f"{name}?", name)
-            keeps, obeys = like - fits, self._other_shortcut(reference, name) - fits
-        else:
-            context = self.attributes[0] if kind.endswith("object") and self.attributes else self.subject
-            like = self._sharing(reference, context)
-            wanted = value if kind == "focus-object" else self._another(like, name, value)
-            if not wanted:
-                return None
-            fits = self.at[name, wanted]
-            right, condition = like & fits, f"{self.words.get(name, '')} {wanted}".strip()
-            keeps, obeys = like - fits, fits - like
-        if kind.startswith("focus") and not value:
+            others = self._sharing_any(reference, [other for other in self.attributes if other != name])
+            right, condition = fits - like - others, self.words.get(f"{name}?", name)
+            return self._drawn(kind, reference, condition, right, like - fits, others - like - fits)
+        context = self.attributes[0] if kind.endswith("object") and self.attributes else self.subject
+        like = self._sharing(reference, context)
+        wanted = value if kind.startswith("focus") else self._another(like, name, value)
+        if not wanted:
             return None
-        return self._drawn(kind, reference, condition, right, keeps, obeys)
+        fits = self.at[name, wanted]
+        condition = f"{self.words.get(name, '')} {wanted}".strip()
+        if kind != "focus-object":
+            return self._drawn(kind, reference, condition, like & fits, like - fits, fits - like)
+        # the same place with the object that is named and without the other: who looks for what is most like the
+        # reference, or for the other object, finds what has not the one that is named
+        others = self._sharing_any(reference, [other for other in self.objects if other not in (name, context)])
+        return self._drawn(kind, reference, condition, (like & fits) - others, like - fits, fits - like, nearest=True)
 
-    def _other_shortcut(self, reference: int, name: str) -> set[int]:
-        """Pictures that share an attribute of the reference that was not named, else all others."""
-        others = [self._sharing(reference, other) for other in self.attributes if other != name]
-        return set().union(*others) - self._sharing(reference, self.subject) if others else self.everything
+    def _sharing_any(self, reference: int, names: Sequence[str]) -> set[int]:
+        return set[int]().union(*(self._sharing(reference, name) for name in names))
 
     def _sharing(self, reference: int, name: str) -> set[int]:
         return self.at[name, str(self.columns[name][reference])]
@@ -191,16 +200,32 @@ class _Builder:
         return values[int(self.rng.integers(len(values)))] if values else ""
 
     def _drawn(
-        self, kind: Kind, reference: int, condition: str, right: set[int], keeps: set[int], obeys: set[int]
+        self,
+        kind: Kind,
+        reference: int,
+        condition: str,
+        right: set[int],
+        keeps: set[int],
+        obeys: set[int],
+        nearest: bool = False,
     ) -> Template | None:
+        """A template of those that may be right, that fit the reference alone (`nearest`: the likest), or the text."""
         half = (self.size - 1) // 2
         right, keeps, obeys = (part - {reference} for part in (right, keeps, obeys))
         if not right or len(keeps) < half or len(obeys - keeps) < self.size - 1 - half:
             return None
         target = self._some(right, 1)
-        first = self._some(keeps - set(target), half)
-        second = self._some(obeys - keeps - set(target), self.size - 1 - half)
+        first = self._likest(reference, keeps, half) if nearest else self._some(keeps, half)
+        second = self._some(obeys - keeps, self.size - 1 - half)
         return Template(kind, reference, condition, target[0], (*first, *second))
+
+    def _likest(self, reference: int, pool: set[int], k: int) -> tuple[int, ...]:
+        """Those that share most columns with the reference, objects before attributes; by lot among equals."""
+        at = self._some(pool, len(pool))
+        weights = dict.fromkeys((self.subject, *self.attributes), 1)
+        weights |= dict.fromkeys(self.objects, len(self.columns))
+        shared = {i: sum(w for name, w in weights.items() if i in self._sharing(reference, name)) for i in at}
+        return tuple(sorted(at, key=lambda i: -shared[i])[:k])
 
     def _some(self, pool: set[int], k: int) -> tuple[int, ...]:
         own = sorted(pool)

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -111,10 +112,49 @@ def test_an_empty_condition_asks_for_the_picture_alone_and_neither_asks_for_noth
         ({"image": photo, "text": "on blue", "mode": "combiner"}, "mode must be one of"),
         ({"image": photo, "top": 0}, "top must be at least 1"),
         ({"image": photo, "text": "on blue", "share": 2.0}, "share must lie"),
-        ({"image": photo, "model": tmp_path}, "not written by"),
+        ({"image": photo, "model": tmp_path, "encoder": None}, "not written by"),
+        ({"image": photo, "model": tmp_path}, "name one of the two"),
+        ({"text": "on blue", "mode": "foo"}, "mode must be one of"),
+        ({"text": "on blue", "mode": "combiner"}, "mode must be one of"),
     ):
         with pytest.raises(ValueError, match=told):
             find(tmp_path / "photos", **{"encoder": encoder, **change})
+
+
+def test_the_picture_that_asks_is_no_answer_of_an_index(
+    encoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures(tmp_path)
+    files = sorted((tmp_path / "photos").iterdir())
+    made: Any = encoders.get(encoder)
+    x = made.encode_image([Image.open(file) for file in files]).astype(np.float16).astype(np.float32)
+    (tmp_path / "curated" / "index").mkdir(parents=True)
+    seen = []
+
+    class Service:
+        """A collection of `unseen curate`, whose vectors are kept in half precision."""
+
+        indices: Any = {"image": SimpleNamespace(vectors=SimpleNamespace(take=lambda rows: x[rows]))}
+
+        def __len__(self) -> int:
+            return len(x)
+
+        def search(self, query: Any) -> Any:
+            seen.append(query)
+            scores = x @ query.terms[0].value
+            rows = np.argsort(-scores)[: query.k].tolist()
+            hits = [SimpleNamespace(row=row, similarity=scores[row], columns={"uid": f"u{row}"}) for row in rows]
+            return SimpleNamespace(hits=hits, rows=rows, seconds=0.0)
+
+    monkeypatch.setattr("unseen.curation.retrieval.RetrievalService.open", lambda *args, **kwargs: Service())
+    found, told = find(tmp_path / "curated", image=files[4], encoder=encoder, top=5)
+    assert len(found) == 5
+    assert 4 not in [one.place for one in found]
+    assert "the picture itself is left out" in told["notes"][0]
+    assert not seen[0].deduplicate
+    said, _ = find(tmp_path / "curated", text="on blue", encoder=encoder, top=5)
+    assert len(said) == 5
+    assert seen[1].deduplicate
 
 
 def test_a_benchmark_is_built_from_a_table_and_every_way_is_compared(encoder: str, tmp_path: Path) -> None:
@@ -123,7 +163,7 @@ def test_a_benchmark_is_built_from_a_table_and_every_way_is_compared(encoder: st
     about = compose(table, out=tmp_path / "composer", encoder=encoder, settings=QUICK, bench=bench)
     assert set(about["bench"]) == {"combiner", "sum", "image", "text"}
     for way in about["bench"].values():
-        assert set(way["kinds"]) == {"focus-attribute", "change-attribute"}
+        assert set(way["kinds"]) == {"change-attribute"}  # which attribute counts is no question where there is one
         assert way["kinds"]["change-attribute"]["chance"] == pytest.approx(1 / 6)
     page = (tmp_path / "composer" / "report.html").read_text()
     assert "change-attribute" in page
@@ -150,7 +190,9 @@ def test_ratings_leave_abstract_captions_out_and_what_they_lack_is_named(encoder
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"preset": "fast"}, "preset must be one of"),
+        ({"preset": "fast"}, "preset must be one of features; got 'fast'"),
+        ({"preset": "default"}, "preset must be one of features"),
+        ({"settings": {**QUICK, "held_out": 0.0}}, "held_out must be above 0"),
         ({"settings": {"colour": 1}}, "no parameter 'colour'"),
         ({"settings": {"scope": "whole"}}, "the towers rest"),
         ({"encoder": "minilm"}, "one tower"),

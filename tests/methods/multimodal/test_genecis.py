@@ -14,7 +14,7 @@ from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
 from unseen.methods.multimodal.genecis import Combiner, GeneCIS, PatternParser, Relation, TripletMiner
 from unseen.methods.multimodal.genecis.combiner import plain_query
-from unseen.methods.multimodal.genecis.method import Reading, scoped, unlike_targets
+from unseen.methods.multimodal.genecis.method import Reading, rows_of, scoped, unlike_targets
 from unseen.methods.multimodal.genecis.needs import ComposedTowers, scenes_of_a_moment
 from unseen.methods.multimodal.genecis.parser import relations_of
 from unseen.nn.contrastive import contrastive
@@ -40,6 +40,9 @@ def given() -> dict[str, Any]:
             [("men", "riding", "horse"), ("men", "in front of", "house")],
         ),
         ("a cat is sitting on a mat. A bird in a tree", [("cat", "on", "mat"), ("bird", "in", "tree")]),
+        ("a photo of a dog on grass", [("dog", "on", "grass")]),
+        ("an image of the cat", []),
+        ("a cup of tea", [("cup", "of", "tea")]),
         ("a dog", []),
         ("", []),
         ("on", []),
@@ -186,6 +189,65 @@ def test_distractors_are_further_wrong_answers() -> None:
     plain = GeneCIS(**QUICK, scope="head").fit(**inputs)
     beside = GeneCIS(**QUICK, scope="head", text_distractors=True).fit(**inputs)
     assert not torch.equal(plain.combiner_.output.weight, beside.combiner_.output.weight)
+
+
+class Recorded:
+    """Vectors of pictures and texts that are their number alone, as `Reading` gives them."""
+
+    def pictures(self, index: torch.Tensor) -> torch.Tensor:
+        return torch.eye(16)[index]
+
+    texts = pictures
+
+
+class Added(Combiner):
+    """The sum."""
+
+    def forward(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        return F.normalize(x + t, dim=1)
+
+
+def test_distractors_that_are_right_are_not_counted_as_wrong() -> None:
+    method = GeneCIS(**QUICK, text_distractors=True)
+    head = Added(16, 2, 2)
+    # reference, target, distractor, condition, kind of the target's relation, of the distractor's
+    right_picture = torch.tensor([(0, 1, 1, 2, 0, 1), (3, 4, 5, 6, 2, 3)])
+    right_relation = torch.tensor([(0, 1, 7, 2, 0, 0), (3, 4, 5, 6, 2, 3)])
+    wrong = torch.tensor([(0, 1, 7, 2, 0, 1), (3, 4, 5, 6, 2, 3)])
+    losses = [float(method._loss(head, Recorded(), rows)) for rows in (right_picture, right_relation, wrong)]  # type: ignore[arg-type]
+    # all cosines are 0: of four columns one is left out in the first row, none in the second
+    assert losses[0] == pytest.approx((math.log(3) + math.log(4)) / 2)
+    assert losses[1] == pytest.approx((math.log(3) + math.log(4)) / 2)
+    assert losses[2] == pytest.approx(math.log(4))
+
+
+@pytest.mark.parametrize(
+    "change", [{"batch_size": 1}, {"dropout": 1.0}, {"held_out": 1.0}], ids=["batch_size", "dropout", "held_out"]
+)
+def test_settings_that_teach_nothing_are_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=f"{next(iter(change))} must be in"):
+        GeneCIS(**change)
+
+
+def test_without_held_out_triplets_there_is_no_history_and_the_last_epoch_stays() -> None:
+    method = GeneCIS(**QUICK, scope="head", held_out=0.0).fit(**given())
+    assert method.history_ == ()
+
+
+def test_ready_rows_that_lack_something_are_passed_over() -> None:
+    inputs = given()
+    n = len(inputs["pairs"].left)
+    columns = {
+        "subject": np.array(["dog", "cat"] * (n // 2)),
+        "relation": np.array(["on"] * n),
+        "object": np.array(["", "nan", "sofa", "box"] * (n // 4)),
+    }
+    rows_ = rows_of(inputs["pairs"].replace(columns=columns), [])
+    assert {row.object for row in rows_} == {"sofa", "box"}
+    assert [row.sample for row in rows_[:2]] == [2, 3]
+    empty = {**columns, "object": np.array([""] * n)}
+    with pytest.raises(ValueError, match="no row has all of"):
+        rows_of(inputs["pairs"].replace(columns=empty), [])
 
 
 def test_rows_that_stand_ready_take_the_place_of_the_parser() -> None:

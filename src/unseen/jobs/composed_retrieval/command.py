@@ -19,7 +19,10 @@ def find(
     model: Annotated[
         str | None, typer.Option(help="What `unseen compose` made; the two are added if absent.", show_default=False)
     ] = None,
-    encoder: Annotated[str, typer.Option(help="Two-tower encoder, where there is no model.")] = "lite-clip",
+    encoder: Annotated[
+        str | None,
+        typer.Option(help="Two-tower encoder, where there is no model: lite-clip if absent.", show_default=False),
+    ] = None,
     mode: Annotated[
         str | None, typer.Option(help="combiner, sum, image or text; the best that is there.", show_default=False)
     ] = None,
@@ -87,7 +90,7 @@ def compose(
         list[str] | None,
         typer.Option(help='COLUMN=WORD before its values, such as colour=on for "on red".', show_default=False),
     ] = None,
-    preset: Annotated[str, typer.Option(help="Preset of genecis.")] = "features",
+    preset: Annotated[str, typer.Option(help="Preset of genecis with towers that rest.")] = "features",
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Hyperparameter of genecis as name=value.", show_default=False)
     ] = None,

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -33,6 +33,7 @@ SHARES = tuple(np.linspace(0, 1, 11).round(1).tolist())
 """Shares of the text that are tried for the sum."""
 ITSELF, SAME = 16, 1e-5
 """Answers beyond those asked for, among which the picture that asks is looked for; how near its vector must be."""
+MODES: tuple[Mode, ...] = get_args(Mode)
 TUNED_ON = 1000
 """Triplets on which the share is chosen."""
 
@@ -51,8 +52,12 @@ class Bench:
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
-        """Kinds of templates that its columns allow."""
-        return tuple(k for k in KINDS if (self.attributes if k.endswith("attribute") else self.objects))
+        """Kinds of templates that its columns allow; which attribute counts is asked where there are two."""
+        lacking = set[str]()
+        lacking |= set() if self.attributes else {"change-attribute"}
+        lacking |= set() if len(set(self.attributes)) > 1 else {"focus-attribute"}
+        lacking |= set() if self.objects else {"focus-object", "change-object"}
+        return tuple(kind for kind in KINDS if kind not in lacking)
 
 
 def compose(
@@ -96,7 +101,7 @@ def compose(
     -------
     dict
         `relations`, `subjects` (that triplets could be mined of), `share` (of the text in the tuned sum), `recall` of
-        each way of asking among held-out triplets, and `bench` where there is one.
+        each way of asking among the triplets on which share and epoch were chosen, and `bench` where there is one.
 
     Raises
     ------
@@ -174,7 +179,7 @@ def find(
     image: Any = None,
     text: str = "",
     model: str | os.PathLike[str] | Composer | None = None,
-    encoder: str = "lite-clip",
+    encoder: str | None = None,
     mode: Mode | None = None,
     share: float | None = None,
     top: int = 10,
@@ -193,8 +198,8 @@ def find(
         What counts of it, or changes; empty: the picture alone asks.
     model : path or Composer, optional
         What `unseen compose` wrote; without it picture and text are added.
-    encoder : str
-        Where there is no model.
+    encoder : str, optional
+        Where there is no model, which has its own; lite-clip if absent.
     mode : {"combiner", "sum", "image", "text"}, optional
         The combiner where there is one.
     share : float in [0, 1], optional
@@ -209,22 +214,29 @@ def find(
     Raises
     ------
     ValueError
-        If there is neither a picture nor a text, or something cannot be read.
+        If there is neither a picture nor a text, there are both a model and an encoder, or something cannot be read.
     """
     said = str(text or "").strip()
     if image is None and not said:
         raise ValueError("image and text: name a picture, a text, or both; got neither")
     if top < 1:
         raise ValueError(f"top must be at least 1; got {top}")
-    composer = _composer(model, encoder, share, trust)
+    if mode is not None and mode not in MODES:
+        raise ValueError(f"mode must be one of {', '.join(MODES)}; got {mode!r}")
+    if model is not None and encoder is not None:
+        raise ValueError(f"encoder: the model has its own encoder; name one of the two, got also {encoder!r}")
+    composer = _composer(model, encoder or "lite-clip", share, trust)
+    if mode is not None and mode not in composer.modes:
+        raise ValueError(f"mode must be one of {', '.join(composer.modes)}; got {mode!r}")
     own: Mode = mode or ("text" if image is None else "image" if not said else composer.modes[0])
     if own in ("image", "combiner", "sum") and image is None:
         raise ValueError(f"mode {own!r} needs an image")
     shown = image if image is None or not isinstance(image, (str, os.PathLike)) else picture(image)
     notes = [] if said or own == "image" else ["the text is empty: it counts as the empty text"]
     query = composer.encoder.encode_text([said])[0] if shown is None else composer.vectors([shown], [said], own)[0]
+    itself = None if shown is None else composer.encoder.encode_image([shown])[0]
     if not isinstance(collection, Domain) and (Path(collection) / "index").is_dir():
-        found, seconds, size = _in_index(Path(collection), composer.encoder, query, top)
+        found, seconds, size, left_out = _in_index(Path(collection), composer.encoder, query, itself, top)
     else:
         domain = collection_of(collection)
         x = _vectors(composer.encoder, domain)
@@ -232,14 +244,12 @@ def find(
         started = time.perf_counter()
         places, scores = nearest(x, query, top + ITSELF)
         seconds, size = time.perf_counter() - started, len(domain)
-        itself = np.zeros(len(places), dtype=bool)
-        if shown is not None:  # the picture that asks is no answer (step 13)
-            itself = np.abs(x[places] - composer.encoder.encode_image([shown])[0]).max(axis=1) < SAME
+        same = _same(x[places], itself)
         ids: Any = domain.ids
-        kept = [(i, s) for i, s, own in zip(places, scores, itself) if not own][:top]
-        found = [Found(str(ids[i]), int(i), float(s)) for i, s in kept]
-        if itself.any():
-            notes.append(f"the picture itself is left out ({int(itself.sum())} times in the collection)")
+        kept = [(i, s) for i, s, own in zip(places, scores, same) if not own][:top]
+        found, left_out = [Found(str(ids[i]), int(i), float(s)) for i, s in kept], int(same.sum())
+    if left_out:
+        notes.append(f"the picture itself is left out ({left_out} times in the collection)")
     return found, {"seconds": seconds, "mode": own, "size": size, "share": composer.share, "notes": notes}
 
 
@@ -279,7 +289,8 @@ def identity(encoder: TwoTowerEncoder) -> DualEncoder:
 
 
 def _method(preset: str, settings: Mapping[str, Any], seed: int) -> GeneCIS:
-    known = GeneCIS.card.presets
+    # towers rest here: a preset of which they learn is for `fit` in Python
+    known = {name: told for name, told in GeneCIS.card.presets.items() if told.get("scope") == "head"}
     if preset not in known:
         raise ValueError(f"preset must be one of {', '.join(known)}; got {preset!r}")
     parameters = GeneCIS().get_params()
@@ -288,7 +299,12 @@ def _method(preset: str, settings: Mapping[str, Any], seed: int) -> GeneCIS:
             raise ValueError(f"genecis has no parameter {key!r}; it has {', '.join(parameters)}")
     told = {**known[preset], **settings}
     if told.get("mode", "combiner") != "combiner" or told.get("scope", "whole") != "head":
-        raise ValueError("settings: the towers rest here (scope='head'), and a combiner is trained (mode='combiner')")
+        raise ValueError(
+            "settings: the towers rest here (scope='head'), and a combiner is trained (mode='combiner'); for other "
+            "scopes call GeneCIS(scope=...).fit(pairs=..., model=...) in Python"
+        )
+    if not told.get("held_out", 1):
+        raise ValueError("settings: held_out must be above 0: share and epoch are chosen on the triplets held out")
     return GeneCIS(**{**told, "random_state": seed})
 
 
@@ -322,7 +338,7 @@ def read_ratings(path: str | os.PathLike[str]) -> Domain:
 
 
 def _held_out(method: GeneCIS, pairs: Pairs, ratings: Domain | None) -> list[Any]:
-    """The triplets that nothing was learnt from: the first, as the method numbers them."""
+    """The triplets that no weight was learnt from, and the epoch chosen on: the first, as the method numbers them."""
     rows = rows_of(pairs, [str(text) for text in pairs.right.x])
     scores = None if ratings is None else dict(zip(ratings.x.tolist(), ratings.columns["concreteness"].tolist()))
     miner = TripletMiner(rows, method.min_images, method.min_objects, scores, method.threshold)
@@ -373,14 +389,25 @@ def _vectors(encoder: TwoTowerEncoder, domain: Domain) -> NDArray[np.float32]:
     return encoder.encode(domain).x
 
 
+def _same(x: NDArray[np.float32], itself: NDArray[np.float32] | None, rounding: float = 0.0) -> NDArray[np.bool_]:
+    """Which vectors are those of the picture that asks, which is no answer (step 13), but for how they were rounded."""
+    if itself is None:
+        return np.zeros(len(x), dtype=bool)
+    return np.asarray((np.abs(x - itself) < SAME + rounding * np.abs(itself)).all(axis=1))
+
+
 def _in_index(
-    folder: Path, encoder: TwoTowerEncoder, query: NDArray[np.float32], top: int
-) -> tuple[list[Found], float, int]:
-    """In a collection of `unseen curate`: a composed query is a vector like any other."""
+    folder: Path, encoder: TwoTowerEncoder, query: NDArray[np.float32], itself: NDArray[np.float32] | None, top: int
+) -> tuple[list[Found], float, int, int]:
+    """In a collection of `unseen curate`: a composed query is a vector like any other; how often itself is left out."""
     from unseen.curation.retrieval import Query, RetrievalService, Term
 
     service = RetrievalService.open(folder, encoder=encoder)
-    results = service.search(Query(terms=(Term("embedding", query),), k=top))
-    uids = [str(hit.columns.get("uid", hit.row)) for hit in results.hits]
-    found = [Found(uid, hit.row, float(hit.similarity)) for uid, hit in zip(uids, results.hits)]
-    return found, results.seconds, len(service)
+    # what is like the picture that asks stands behind it as its duplicate, and is an answer
+    asked = Query(terms=(Term("embedding", query),), k=top + ITSELF, deduplicate=itself is None)
+    results = service.search(asked)
+    rows = np.array(results.rows, dtype=np.int64)
+    same = _same(service.indices["image"].vectors.take(rows), itself, float(np.finfo(np.float16).eps))
+    kept = [hit for hit, own in zip(results.hits, same) if not own][:top]
+    found = [Found(str(hit.columns.get("uid", hit.row)), hit.row, float(hit.similarity)) for hit in kept]
+    return found, results.seconds, len(service), int(same.sum())

@@ -32,7 +32,7 @@ def lines(about: Mapping[str, Any]) -> list[str]:
     """What `compose` tells, for a terminal."""
     said = [
         f"{about['relations']} relations in {about['pairs']} captions, {about['subjects']} subjects to learn from",
-        "recall@1 among held-out triplets: "
+        "recall@1 among the triplets on which share and epoch were chosen: "
         + ", ".join(f"{name} {about['recall'][name]:.3f}" for name in WAYS)
         + f" (share of the text in the sum: {about['share']:g})",
     ]

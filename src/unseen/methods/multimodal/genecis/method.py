@@ -3,7 +3,7 @@
 import copy
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from unseen.methods.multimodal.genecis.combiner import Combiner, Mode, combiner,
 from unseen.methods.multimodal.genecis.needs import ComposedTowers
 from unseen.methods.multimodal.genecis.parser import Relation, SceneGraphParser, relations_of
 from unseen.methods.multimodal.genecis.triplets import Triplet, TripletMiner
-from unseen.methods.parameters import Count, Natural, NonNegative, Positive, Unit
+from unseen.methods.parameters import Count, Natural, NonNegative, Positive, Unit, Within
 from unseen.nn.contrastive import contrastive
 from unseen.nn.dual_encoder import AT_ONCE, DualEncoder, encoded
 from unseen.nn.towers import PrunableTower
@@ -58,12 +58,13 @@ class GeneCIS(Method):
     threshold : float
         Of the mean concreteness of the nouns of a triplet, where `auxiliary` has ratings.
     held_out : float in [0, 1)
-        Share of the triplets, the first, on which the best epoch is chosen.
+        Share of the triplets, the first, on which the best epoch is chosen; with 0 the last epoch stays.
     text_distractors : bool
-        Whether pictures with the target's object and any subject stand among the wrong answers; the released code
-        encodes them and leaves them out.
+        Whether pictures with the target's object and any subject stand among the wrong answers, but for those that
+        are right (the target's picture, or one of the same relation); the released code encodes them and leaves them
+        out.
     project, hidden : int, >= 1
-    dropout : float in [0, 1]
+    dropout : float in [0, 1)
         Of the combiner.
     scale : float, > 0
         s.
@@ -72,7 +73,9 @@ class GeneCIS(Method):
     weight_decay : float, >= 0
     clip : float, > 0
         Largest norm of the gradient.
-    epochs, batch_size : int, >= 1
+    epochs : int, >= 0
+    batch_size : int, >= 2
+        One target alone would be no question.
 
     Attributes
     ----------
@@ -87,7 +90,8 @@ class GeneCIS(Method):
     relations_ : int
         Of all captions.
     history_ : tuple of float
-        Recall@1 among the targets of a batch on the triplets that were held out, by epoch.
+        Recall@1 among the targets of a batch on the triplets that were held out, by epoch; empty where none
+        were.
 
     References
     ----------
@@ -143,11 +147,20 @@ class GeneCIS(Method):
             "Choosing the epoch by CIRR: a share of the triplets stands for it, as CIRR is not at hand.",
             "Mixed precision: `unseen.runtime(precision='bf16')` where a GPU is.",
             "Resized crops of the pictures (scale 0.9 to 1), which frozen features cannot have.",
+            "Crops of instances, dilated by 0.7 and padded with black, for the tasks of attributes: templates here are "
+            "of whole pictures.",
         ),
         notes=(
             "A scene graph parser of spaCy or of the paper takes the place of `PatternParser` by columns subject, "
             "relation and object of the pairs.",
-            "Gradients are clipped as they are; the released code clips them scaled.",
+            "Gradients are clipped as they are, of the combiner, too; the released code clips them scaled, and those "
+            "of the encoder alone.",
+            "`unseen compose` and `unseen find` give the combiner unit vectors, as encoders keep them; the paper's "
+            "combiner reads vectors at their length, as `fit` with a DualEncoder does.",
+            "`PatternParser` knows patterns of English captions: of 'a group of people on grass' it takes the group "
+            "for the subject ('a photo of' is passed over), and it does not tell nouns from other words.",
+            "Targets of a batch that stand in the same relation in other pictures count as wrong, as in the released "
+            "code; `text_distractors` leaves such pictures out among the distractors alone.",
             "A batch has each target once where the pool allows it: two equal answers cost log 2 whatever is said.",
         ),
     )
@@ -159,17 +172,17 @@ class GeneCIS(Method):
     min_images: Count = 5
     min_objects: Count = 2
     threshold: float = 4.8
-    held_out: Unit = 0.1
+    held_out: Annotated[float, Within(0, 1, open_high=True)] = 0.1
     text_distractors: bool = False
     project: Count = 2560
     hidden: Count = 5120
-    dropout: Unit = 0.5
+    dropout: Annotated[float, Within(0, 1, open_high=True)] = 0.5
     scale: Positive = 100.0
     learning_rate: Positive = 1e-6
     weight_decay: NonNegative = 0.0
     clip: Positive = 1.0
     epochs: Natural = 6
-    batch_size: Count = 256
+    batch_size: Annotated[int, Within(2)] = 256
 
     towers_: nn.Module = dataclasses.field(init=False)
     combiner_: nn.Module = dataclasses.field(init=False)
@@ -215,9 +228,14 @@ class GeneCIS(Method):
         """Step 14: encode references, targets and distractors in one pass, texts beside; keep the best epoch."""
         texts = list(dict.fromkeys(["", *(triplet.condition for triplet in mined)]))
         place = {text: i for i, text in enumerate(texts)}
-        table = torch.tensor(
-            [(t.reference.sample, t.target.sample, t.distractor.sample, place[t.condition]) for t in mined]
-        )
+        kinds = {
+            edge: i for i, edge in enumerate(dict.fromkeys(row[1:] for t in mined for row in (t.target, t.distractor)))
+        }
+        table = torch.tensor([
+            (t.reference.sample, t.target.sample, t.distractor.sample, place[t.condition], kinds[t.target[1:]],
+             kinds[t.distractor[1:]])
+            for t in mined
+        ])  # fmt: skip
         tokens = towers.tokenize(texts)
         n_held = max(round(self.held_out * len(table)), 1) if self.held_out else 0
         if len(table) - n_held < 2:
@@ -238,8 +256,6 @@ class GeneCIS(Method):
 
         @torch.no_grad()
         def score(run: Run) -> float:
-            if not n_held:
-                return float(run.epoch)
             head.eval()
             return self._recall(head, reads, table[:n_held])
 
@@ -252,26 +268,32 @@ class GeneCIS(Method):
             batches=stream,
             epochs=self.epochs,
             steps_per_epoch=every,
-            score=score,
+            score=score if n_held else None,
             clip=self.clip,
         )
         towers.requires_grad_(False)
-        self.history_ = tuple(float(epoch["score"]) for epoch in run.history)
+        self.history_ = tuple(float(epoch["score"]) for epoch in run.history if n_held)
 
     def _loss(self, head: Combiner, reads: "Reading", rows: Tensor) -> Tensor:
         """Step 9: s q g^T, with the diagonal right; distractors are further columns where they are asked for."""
-        reference, target, distractor, condition = rows.T
+        reference, target, distractor, condition, asked, beside = rows.T
         shown = [reference, target, *([distractor] if self.text_distractors else [])]
         vectors = torch.split(reads.pictures(torch.cat(shown)), len(rows))
         q = head(vectors[0], reads.texts(condition))
-        g = F.normalize(torch.cat(vectors[1:]), dim=1)
-        return contrastive(self.scale * q @ g[: len(rows)].T) if len(g) == len(rows) else _beside(self.scale * q @ g.T)
+        logits = self.scale * q @ F.normalize(torch.cat(vectors[1:]), dim=1).T
+        if not self.text_distractors:
+            return contrastive(logits)
+        # no wrong answer: the target itself, and what stands in the same relation
+        right = (distractor[None] == target[:, None]) | (beside[None] == asked[:, None])
+        left_out = torch.cat([torch.zeros_like(right), right], dim=1).to(logits.device)
+        logits = logits.masked_fill(left_out, -torch.inf)
+        return F.cross_entropy(logits, torch.arange(len(logits), device=logits.device))
 
     def _recall(self, head: Combiner, reads: "Reading", rows: Tensor) -> float:
         """Recall@1 among the targets of a batch; equal targets are all right."""
         right = 0
         for part in torch.split(rows, self.batch_size):
-            reference, target, _, condition = part.T
+            reference, target, _, condition, *_ = part.T
             q = head(reads.pictures(reference), reads.texts(condition))
             found = (q @ F.normalize(reads.pictures(target), dim=1).T).argmax(dim=1).cpu()
             right += int((target[found] == target).sum())
@@ -395,10 +417,6 @@ def unlike_targets(rows: Tensor) -> Tensor:
     return rows[first] if len(first) > 1 else rows
 
 
-def _beside(logits: Tensor) -> Tensor:
-    return F.cross_entropy(logits, torch.arange(len(logits), device=logits.device))
-
-
 def _rate(epoch: int, epochs: int) -> float:
     return LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + float(np.cos(np.pi * epoch / max(epochs, 1))))
 
@@ -437,8 +455,18 @@ def rows_of(pairs: Pairs, captions: Sequence[str], parser: SceneGraphParser | No
     """Relations of the captions, or those that stand ready in columns."""
     names = ("subject", "relation", "object")
     if all(name in pairs.columns for name in names):
-        return [Relation(i, *map(str, row)) for i, row in enumerate(zip(*(pairs.columns[name] for name in names)))]
+        table = [[_word(value) for value in pairs.columns[name]] for name in names]
+        ready = [Relation(i, *row) for i, row in enumerate(zip(*table)) if all(row)]
+        if not ready:
+            raise ValueError("pairs: no row has all of subject, relation and object")
+        return ready
     rows = relations_of(captions, parser)
     if not rows:
         raise ValueError("pairs: no caption has two nouns with a relation between them, such as 'a dog on grass'")
     return rows
+
+
+def _word(value: Any) -> str:
+    """A value of a table; empty where there is none."""
+    text = str(value).strip()
+    return "" if value is None or text.lower() in ("nan", "none", "<na>") else text

@@ -43,6 +43,8 @@ _VERBS = """is are was were be being been has have sits sitting stands standing 
 running looking laying located placed seen"""
 ARTICLES, VERBS = frozenset(_ARTICLES.split()), frozenset(_VERBS.split())
 """Words between a noun and a preposition that say nothing by themselves."""
+SHOWING = frozenset({"photo", "photos", "photograph", "photographs", "picture", "pictures", "image", "images"})
+"""What is of something without being in the picture: the subject is what it is of."""
 BREAKS = frozenset({"and", "while", "who", "which", "as", "but", "or"})
 
 
@@ -50,7 +52,9 @@ class PatternParser:
     """ "noun relation noun" by patterns: of each noun phrase the last word counts.
 
     "A dog on the red sofa next to a cat, and a bird" has the edges dog on sofa, and dog next to cat: the subject of a
-    chain stays its first noun. It knows English prepositions and some participles; nothing is learnt.
+    chain stays its first noun. "A photo of" is passed over. It knows English prepositions and some participles; nothing
+    is learnt. Other heads stay ("a group of people on grass" is of a group), and the last word of a phrase counts
+    whether it is a noun or not.
     """
 
     def __init__(self, relations: Sequence[str] = RELATIONS) -> None:
@@ -76,6 +80,9 @@ class PatternParser:
                 i += 1
                 continue
             noun = phrase[-1] if phrase else ""
+            if noun in SHOWING and found == ("of",) and not relation:
+                phrase, subject, i = [], "", i + 1
+                continue
             if relation and subject and noun:
                 edges.append((subject, relation, noun))
             elif noun and not relation:
