@@ -121,7 +121,7 @@ def test_a_temperature_does_not_fall_to_nothing() -> None:
     with torch.no_grad():
         temperature.value -= 5
     temperature.hold()
-    assert float(temperature.value) == pytest.approx(0.02)
+    assert temperature.value.item() == pytest.approx(0.02)
     method = fitted(temperature_rate=5.0, tau=0.5, epochs=6)
     assert method.history_["temperature"].min() > 0
     assert np.isfinite(method.history_["loss"]).all()
