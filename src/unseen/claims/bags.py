@@ -1,7 +1,7 @@
 """Emoji by name and in other words, and small towers that have seen other kinds of things: for claims of new classes.
 
 Two towers have learnt names of emoji beside two vendors' drawings of them, but of no animal, plant or food. Those are
-what is asked about: half of them have pictures by several other vendors, of the other half there are only words.
+what is asked about: of some there are pictures by several other vendors, of the others there are only words.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ WIDTHS, BESIDE = (1280, 384), 64
 """Of the tower of pictures, and of the layer beside MiniLM, which changes nothing at first."""
 EPOCHS, BATCH = 30, 128
 TEMPLATE = "an emoji of {}."
+FIFTHS, ORDER = 5, 0
+"""Into how many parts the classes of a split fall, in an order by this seed: each is unseen once."""
 
 
 class Classes(NamedTuple):
@@ -103,10 +105,14 @@ def towers() -> DualEncoder:
 def drawn(split: str) -> tuple[Domain, ...]:
     """What the vendors of a split draw of the groups asked about, in one order; a hash's bit says whose an emoji is."""
     styles = in_common(*(by(vendor) for vendor in VENDORS[split]))
-    odd = split == "confirmation"
-    own = np.isin(styles[0].columns["group"], ASKED)
-    own &= np.array([worlds.hashed(code) % 2 == odd for code in styles[0].columns["emoji"].tolist()])
+    own = np.isin(styles[0].columns["group"], ASKED) & half(split, styles[0])
     return tuple(style.take(own) for style in styles)
+
+
+def half(split: str, domain: Domain) -> NDArray[np.bool_]:
+    """Which emoji are those of a split."""
+    odd = split == "confirmation"
+    return np.array([worlds.hashed(code) % 2 == odd for code in domain.columns["emoji"].tolist()])
 
 
 @functools.cache
@@ -115,19 +121,25 @@ def features(split: str) -> NDArray[np.float32]:
     return np.stack([worlds.lite0(style).x for style in drawn(split)])
 
 
-def classes_of(split: str, seed: int, share: float = 0.5) -> Classes:
-    """A split's emoji as classes, of which `share` have pictures."""
+def classes_of(split: str, fifth: int, few: bool = False) -> Classes:
+    """A split's emoji as classes, of which the given fifth (from 1) is unseen: no two fifths share an unseen class.
+
+    Seen are all others; or, where `few`, the next fifth alone, and then no two share a seen class either.
+    """
     first = drawn(split)[0]
-    names, n = first.columns["name"].tolist(), len(first)
-    order = np.random.default_rng(seed).permutation(n)
-    seen = round(share * n)
-    space = ClassSpace(names=tuple(names[i] for i in order), seen=np.arange(seen))
+    named, n = first.columns["name"].tolist(), len(first)
+    parts = np.array_split(np.random.default_rng(ORDER).permutation(n), FIFTHS)
+    asked = parts[fifth - 1]
+    learnt = parts[fifth % FIFTHS] if few else np.concatenate([*parts[: fifth - 1], *parts[fifth:]])
+    order, seen = np.concatenate([learnt, asked]), len(learnt)
+    n = len(order)
+    space = ClassSpace(names=tuple(named[i] for i in order), seen=np.arange(seen))
     x = features(split)[:, order]
-    parts = []
+    pictures = []
     for vendor, own in zip(VENDORS[split], x):
         y = np.arange(n)
-        parts.append(Domain(x=own, y=y, classes=space, columns={"domain": np.repeat(vendor, n)}, name="emoji"))
-    whole = concatenate(parts, name="emoji")
+        pictures.append(Domain(x=own, y=y, classes=space, columns={"domain": np.repeat(vendor, n)}, name="emoji"))
+    whole = concatenate(pictures, name="emoji")
     known = whole.labels < seen
     return Classes(whole.take(known), whole.take(~known), space, bank_of(first.take(order)))
 

@@ -290,19 +290,21 @@ class DescriptionBank:
     def shuffled(self, seed: int = 0) -> DescriptionBank:
         """The bags dealt to other classes: a control in which names stay right and nothing else is.
 
-        No class keeps its own bag, if there are two or more.
+        No class keeps its own bag, if there are two or more. A sentence that says the name of its class says that of
+        the class to which it is dealt.
         """
         names = sorted(self.bags)
         order = np.random.default_rng(seed).permutation(len(names))
         turned = np.empty_like(order)
         turned[order] = np.roll(order, 1)  # one cycle through all
-        return DescriptionBank({name: self.bags[names[turned[i]]] for i, name in enumerate(names)})
+        return DescriptionBank({name: _renamed(self.bags[names[turned[i]]], names[turned[i]], name)
+                                for i, name in enumerate(names)})  # fmt: skip
 
     def without_names(self) -> DescriptionBank:
         """The same with the name of its class taken out of each sentence: a control."""
         bags = {}
         for name, bag in self.bags.items():
-            found = re.compile(rf"\b{re.escape(name.replace('_', ' '))}\b", re.IGNORECASE)
+            found = _said_name(name)
             bags[name] = _kept(s._replace(text=" ".join(found.sub("", s.text).split())) for s in bag)
         return DescriptionBank(bags)
 
@@ -337,6 +339,16 @@ class DescriptionBank:
     def lacking(self, names: Sequence[str]) -> list[str]:
         """Of some classes those without a sentence."""
         return [name for name in names if not self[name]]
+
+
+def _said_name(name: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<!\w){re.escape(name.replace('_', ' '))}(?!\w)", re.IGNORECASE)
+
+
+def _renamed(bag: Iterable[Sentence], old: str, new: str) -> list[Sentence]:
+    """Sentences of a class as if said of another."""
+    found, said = _said_name(old), new.replace("_", " ")
+    return [sentence._replace(text=found.sub(lambda _: said, sentence.text)) for sentence in bag]
 
 
 def check_template(template: str) -> None:

@@ -52,6 +52,13 @@ def steps(n: int, size: int, drop_last: bool = True) -> int:
     return n // size if drop_last else -(-n // size)
 
 
+def class_steps(y: IntArray, size: int, each: int) -> int:
+    """How many batches one pass of `class_batches` gives; at least one."""
+    counts = np.unique(y, return_counts=True)[1]
+    taken = np.where(counts < each, counts, counts // each * each)
+    return steps(int(taken.sum()), size)
+
+
 def hold_out(y: IntArray, share: float, seed: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Which samples to learn from and which to hold out: `share` of each class that has at least two, by seed.
 
@@ -270,33 +277,34 @@ def class_batches(
     *,
     augment: Callable[[Tensor, torch.Generator], Tensor] | None = None,
 ) -> Callable[[Any], Iterator[Batch]]:
-    """Like `batches`, but a batch is of `size` // `each` classes, with `each` samples of each.
+    """Like `batches`, but `each` samples of a class stand together: batches hold few classes, and several of each.
 
     Which classes come together is drawn anew; what is left of a class that `each` does not divide rests in this pass.
-    Of a class with fewer samples than `each` all stand in one batch.
+    A class with fewer samples than `each` comes with all that it has. Batches are filled up to `size`, so that a class
+    may go on in the next one; `class_steps` says how many there are.
 
     Parameters
     ----------
     domain : Domain
         With labels.
     size, each : int
-        Samples in a batch, and of a class in it.
+        Samples in a batch, and of a class that stand together.
     augment : callable (x, generator) -> x, optional
         Changes the samples of a batch at random.
     """
     y = torch.as_tensor(domain.labels)
     table = None if isinstance(domain.x, Lazy) else tensor(domain)
     members = [torch.nonzero(y == label).flatten() for label in torch.unique(y)]
-    together = max(1, size // each)
+    count = class_steps(domain.labels, size, each)
 
     def stream(run: Any) -> Iterator[Batch]:
         pieces = []
         for own in members:
             shuffled = own[torch.randperm(len(own), generator=run.generator)]
             pieces += [part for part in torch.split(shuffled, each) if len(part) == min(each, len(own))]
-        order = torch.randperm(len(pieces), generator=run.generator).tolist()
-        for start in range(0, max(len(pieces) - together, 0) + 1, together):
-            index = torch.cat([pieces[i] for i in order[start : start + together]])
+        row = torch.cat([pieces[i] for i in torch.randperm(len(pieces), generator=run.generator).tolist()])
+        for start in range(0, count * size, size):
+            index = row[start : start + size]
             x = tensor(domain, index.numpy()) if table is None else table[index]
             if augment is not None:
                 x = augment(x, run.generator)

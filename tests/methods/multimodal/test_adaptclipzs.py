@@ -116,6 +116,17 @@ def test_a_temperature_without_end_gives_twice_the_log_of_the_batch() -> None:
     assert found.item() == pytest.approx(2 * math.log(7), abs=1e-5)
 
 
+def test_a_temperature_does_not_fall_to_nothing() -> None:
+    temperature = Temperature(2.0)
+    with torch.no_grad():
+        temperature.value -= 5
+    temperature.hold()
+    assert temperature.value.item() == pytest.approx(0.02)
+    method = fitted(temperature_rate=5.0, tau=0.5, epochs=6)
+    assert method.history_["temperature"].min() > 0
+    assert np.isfinite(method.history_["loss"]).all()
+
+
 def test_right_matches_sharpen_and_wrong_ones_soften() -> None:
     y = torch.arange(5)
     for matched, sign in ((torch.eye(5), 1), (torch.eye(5).roll(1, 0), -1)):
@@ -339,11 +350,18 @@ def test_tables_are_read(tmp_path: Any) -> None:
 
 
 def test_shuffling_gives_every_class_another_bag() -> None:
-    bank = DescriptionBank({name: [f"it is {name}"] for name in NAMES})
+    bank = DescriptionBank({name: [f"it is number {i}"] for i, name in enumerate(NAMES)})
     for seed in range(5):
         dealt = bank.shuffled(seed)
         assert all(dealt[name] != bank[name] for name in NAMES)
         assert {s.text for name in NAMES for s in dealt[name]} == {s.text for name in NAMES for s in bank[name]}
+
+
+def test_names_outlast_the_shuffling() -> None:
+    bank = DescriptionBank({"red_owl": ["A Red Owl has large eyes", "owlish"], "c++": ["c++ compiles"]})
+    dealt = bank.shuffled()
+    assert [s.text for s in dealt["c++"]] == ["A c++ has large eyes", "owlish"]
+    assert [s.text for s in dealt["red_owl"]] == ["red owl compiles"]
 
 
 def test_names_can_be_taken_out() -> None:
@@ -365,6 +383,36 @@ def test_a_class_may_be_added_when_asked() -> None:
     known = method.decision_function(x, more)  # sentences that `fit` was given are remembered
     assert not torch.allclose(known, method.decision_function(x, more, {"dog": ["it meows"]}))
     assert all(torch.equal(before[name], value) for name, value in method.network_.state_dict().items())
+
+
+def test_other_classes_may_be_asked_about_where_one_source_counts() -> None:
+    bank = DescriptionBank({"dog": {"visual": ["it barks"]}, "bus": {"visual": ["it is long"], "location": ["roads"]}})
+    method, x = fitted(prompts=bank, sources="visual"), torch.as_tensor(pictures()[0].x[:7])
+    other = ClassSpace(names=("fox", "cat"))
+    assert method.predict_proba(x, other).shape == (7, 2)
+    assert torch.equal(method.decision_function(x, other, {}), method.decision_function(x, other))
+    told = method.decision_function(x, other, {"fox": {"location": ["woods"]}})
+    assert torch.equal(told, method.decision_function(x, other))  # no such sentence: its name stands for it
+    seen = {"fox": {"visual": ["it is red"], "location": ["woods"]}}
+    assert not torch.allclose(told, method.decision_function(x, other, seen))
+    assert method._asked(method.classes_, None).bags == {
+        name: method._asked(method.classes_, bank)[name] for name in NAMES
+    }
+    with pytest.raises(ValueError, match="sources"):
+        fitted(prompts=bank, sources="taxonomy")
+
+
+def test_bags_that_no_class_has_are_told(caplog: Any) -> None:
+    with caplog.at_level(logging.WARNING):
+        method = fitted(prompts={"Dog": ["it barks"], "bus": ["it is long"]})
+    assert "1 of 2 bags of prompts are of names that no class has, such as 'Dog'" in caplog.text
+    caplog.clear()
+    x, other = torch.as_tensor(pictures()[0].x[:2]), ClassSpace(names=("fox", "dog"))
+    with caplog.at_level(logging.WARNING):
+        method.predict(x, other, {"fox": ["it is red"], "bus": ["it is long"]})  # of a class of `fit`: no mistake
+        assert not caplog.text
+        method.predict(x, other, {"foxes": ["they are red"]})
+    assert "'foxes'" in caplog.text
 
 
 def test_seen_classes_are_candidates_only_where_they_are_asked_for() -> None:
@@ -442,6 +490,21 @@ def test_balanced_batches_hold_several_of_a_class() -> None:
     train(objective, name="t", nets={"n": net}, optimizers={"a": torch.optim.SGD([weight], 0.1)},
           batches=class_batches(source, 8, 4), epochs=1, steps_per_epoch=9)  # fmt: skip
     assert all(sorted(torch.bincount(y).tolist())[-1] >= 4 and len(y) == 8 for y in seen)
+
+
+def test_batches_of_small_classes_are_filled_and_nothing_is_left_out() -> None:
+    from unseen.data.samplers import class_batches, class_steps
+
+    y = np.repeat(np.arange(64), 2)
+    source = Domain(x=np.zeros((128, 3), dtype=np.float32), y=y)
+    for size, each in ((128, 4), (32, 4), (30, 4)):
+        run = type("Run", (), {"generator": torch.Generator().manual_seed(0)})()
+        seen = [batch.index for batch in class_batches(source, size, each)(run)]
+        assert len(seen) == class_steps(y, size, each) == 128 // size
+        assert all(len(index) == size for index in seen)
+        assert len(torch.cat(seen).unique()) == 128 // size * size
+    assert class_steps(np.repeat(np.arange(3), 5), 4, 4) == 3  # one of five rests in each pass
+    assert class_steps(np.arange(3), 8, 4) == 1
 
 
 def test_the_rate_starts_anew_after_ten_epochs_and_twenty_more() -> None:

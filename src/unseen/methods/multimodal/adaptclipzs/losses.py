@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -31,17 +29,18 @@ def pair_loss(logits: Float[Tensor, "b b"]) -> Float[Tensor, ""]:
 
 
 class Temperature(nn.Module):
-    """T, a learnt divisor of the logits beside the towers' own scale."""
+    """T, a learnt divisor of the logits beside the towers' own scale; it stays above a hundredth of where it starts."""
 
     def __init__(self, start: float) -> None:
         super().__init__()
         self.value = nn.Parameter(torch.tensor(float(start)))
+        self.floor = float(start) / 100
 
     def forward(self, logits: Tensor) -> Tensor:
         """S / T."""
         return logits / self.value
 
-    @property
-    def broken(self) -> bool:
-        """Whether it is no temperature any more."""
-        return not (math.isfinite(float(self.value)) and float(self.value) > 0)
+    @torch.no_grad()
+    def hold(self) -> None:
+        """Put T back to its floor if a step went below it: at 0 and beneath it is no temperature any more."""
+        self.value.clamp_(min=self.floor)
