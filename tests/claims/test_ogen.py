@@ -1,4 +1,4 @@
-"""What OGEN's claim learns from and is graded on: classes that every vendor draws, and emoji that nothing has learnt."""
+"""What OGEN's claim learns from and is graded on: classes that every vendor draws, emoji that nothing has learnt."""
 
 from __future__ import annotations
 

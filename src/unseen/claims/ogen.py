@@ -38,8 +38,9 @@ COMMON = 8
 """Pictures that all vendors of a split must have of a subgroup: some draw one picture of it, or none."""
 VENDORS = {
     "development": ("noto", "openmoji", "fluent-emoji-flat"),
-    "confirmation": ("noto-v1", "fluent-emoji", "emojione-v1", "emojione"),
+    "confirmation": ("noto-v1", "fluent-emoji", "emojione-v1"),
 }
+"""Of EmojiOne one edition: two would be one vendor twice, and no other vendor to each other."""
 
 
 class Known(NamedTuple):
