@@ -20,7 +20,7 @@ from unseen.claims.drawings import by
 from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
-from unseen.evaluation.metrics.zero_shot import base_to_new_scores
+from unseen.evaluation.metrics.zero_shot import base_to_new_scores, generalized_scores
 from unseen.nn.layer_statistics import row_reader, unpack
 from unseen.nn.logistic import fit_logistic
 from unseen.nn.prompt_learners import make_learner
@@ -32,50 +32,62 @@ LONG, SHORT = 200, 20
 """Epochs of long training, and of a tenth of it."""
 BUDGET: Mapping[str, Any] = {"learning_rate": 2e-3, "batch_size": 64}
 """Of every learner: the published rate. On development drawings .02 and .1 fitted known classes no better."""
-STOPS = (2, 5, 10, 20, 50, 100, 200)
-"""Epochs among which early stopping chooses, without a label of a new class."""
+STOPS = (0, 5, 20, 50, 100, 200)
+"""Epochs among which early stopping chooses, without a label of a new class; with 0 it learns nothing."""
+COMMON = 8
+"""Pictures that all vendors of a split must have of a subgroup: some draw one picture of it, or none."""
 VENDORS = {
     "development": ("noto", "openmoji", "fluent-emoji-flat"),
-    "confirmation": ("noto-v1", "fluent-emoji", "emojione-v1", "emojione"),
+    "confirmation": ("noto-v1", "fluent-emoji", "emojione-v1"),
 }
+"""Of EmojiOne one edition: two would be one vendor twice, and no other vendor to each other."""
 
 
 class Known(NamedTuple):
-    """Few pictures of base classes, all other pictures, and the classes: base ones first."""
+    """Few pictures of base classes, all other pictures, the classes (base ones first), and which emoji the few are."""
 
     source: Domain
     exam: Domain
     classes: ClassSpace
+    taught: frozenset[str] = frozenset()
 
 
+BARE: Mapping[str, Any] = {"as_unknown_weight": 0.0, "known_weight": 0.0, "new_weight": 0.0}
+"""OGEN without its losses on made features: CoOp at a quarter of its loss for four fifths of its epochs."""
 ARMS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "zero-shot": ("coop", {"epochs": 0}),
     "coop short": ("coop", {"epochs": SHORT}),
     "coop": ("coop", {}),
     "coop stopped": ("coop", {}),
     "kgcoop": ("coop", {"learner": "kgcoop"}),
+    "coop at ogen's pace": ("ogen", {**BARE, "teacher": "none"}),
     "ogen": ("ogen", {}),
     "ogen without teacher": ("ogen", {"teacher": "none"}),
     "ogen, mean teacher": ("ogen", {"teacher": "mean"}),
     "ogen, simulated": ("ogen", {"unknown": "simulated"}),
-    "teacher alone": ("ogen", {"as_unknown_weight": 0.0, "known_weight": 0.0, "new_weight": 0.0}),
+    "teacher alone": ("ogen", BARE),
     "kgcoop with ogen": ("ogen", {"learner": "kgcoop"}),
 }
 
 
 def base_to_new(case: str, seed: int) -> Result:
-    """All arms on a vendor's emoji, of half of whose subgroups there are 16 pictures each. The case is `SPLIT VENDOR`.
+    """All arms on a vendor's emoji, of half of whose subgroups there are few pictures each. The case is `SPLIT VENDOR`.
 
     `base` is the accuracy of base classes among themselves, on pictures that nothing is learnt from; `new` that of the
-    others among themselves; `h` their harmonic mean.
+    others among themselves; `h` their harmonic mean; `h of all` that of both sides told among all classes.
+    `h elsewhere` is `h` on the next vendor's drawings of emoji that nothing was learnt from. The prompt's rate is the
+    published one in every arm (see `BUDGET`); OGEN's weight of the teacher was chosen on development drawings, and its
+    generator has a rate of its own, while KgCoOp's weight is the published one.
     """
-    own = known(case.split()[1], seed)
+    own = known(case, seed)
+    other = abroad(case, own)
     stop = stopped_early(own, seed)
     table: Result = {}
     for arm, (slug, settings) in ARMS.items():
         told = {"epochs": LONG, **BUDGET, **settings, "generalized": True, "shots": 0}
         method = make(slug, seed=seed, **({**told, "epochs": stop} if arm == "coop stopped" else told))
-        table[arm] = figures(method.fit(source=own.source, classes=own.classes, encoder=towers()), own)
+        method.fit(source=own.source, classes=own.classes, encoder=towers())
+        table[arm] = {**figures(method, own.exam, own.classes), "h elsewhere": figures(method, other, own.classes)["h"]}
         if arm == "ogen":
             table |= likeness(method, own)
     table["logistic regression"] = {"base": regressed(own)}
@@ -83,24 +95,28 @@ def base_to_new(case: str, seed: int) -> Result:
     return table
 
 
-def figures(method: Any, own: Known) -> dict[str, float]:
-    """Base, new and their harmonic mean."""
-    scores = method.decision_function(own.exam).numpy()
-    return base_to_new_scores(own.exam.labels, scores, own.classes.seen)
+def figures(method: Any, exam: Domain, classes: ClassSpace) -> dict[str, float]:
+    """Base, new and their harmonic mean, each side told among itself; and the harmonic mean among all classes."""
+    scores = method.decision_function(exam).numpy()
+    among_all = generalized_scores(exam.labels, scores.argmax(axis=1), classes.seen)
+    return {**base_to_new_scores(exam.labels, scores, classes.seen), "h of all": among_all["h"]}
 
 
 def likeness(method: Any, own: Known) -> Result:
     """How near the features that are made of unknown names lie to the pictures of these classes: mean cosine with the
-    mean of each class's pictures, which nothing has seen. Beside: what they are made of, the mean of the nearest known
-    classes' pictures, and the name's own text feature."""
+    mean of each class's pictures, which nothing has seen. Beside: the same made of the same known classes by another
+    unknown class's name; what they are made of, the mean of these known classes' pictures; and the name's own text."""
     texts = towers_of_names(own.classes.names)
-    n = len(own.classes.seen)
     names = {name: i for i, name in enumerate(own.classes.names)}
     asked = np.array([names[name] for name in method.unknown_])
     truth = means(own.exam, asked)
-    near = (texts[asked] @ texts[:n].T).topk(method.neighbours, dim=1).indices
-    mixed = F.normalize(means(own.source, np.arange(n))[near].mean(dim=1), dim=1)
-    found = {"made features": method.made_, "neighbours' mean": mixed, "text feature": texts[asked]}
+    mixed = means(own.source, np.arange(len(own.classes.seen)))[method.made_from_].mean(dim=1)
+    found = {
+        "made features": method.made_,
+        "made by another's name": method.misnamed_,
+        "neighbours' mean": F.normalize(mixed, dim=1),
+        "text feature": texts[asked],
+    }
     return {arm: {"likeness": float((vectors * truth).sum(dim=1).mean())} for arm, vectors in found.items()}
 
 
@@ -137,7 +153,7 @@ def stopped_early(own: Known, seed: int) -> int:
     for epochs in STOPS:
         method = make("coop", seed=seed, epochs=epochs, generalized=True, shots=0, **BUDGET)
         method.fit(source=pretended.source, classes=space, encoder=towers())
-        best.append(figures(method, pretended)["h"])
+        best.append(figures(method, pretended.exam, space)["h"])
     return STOPS[int(np.argmax(best))]
 
 
@@ -153,29 +169,62 @@ def regressed(own: Known) -> float:
 # -- pictures ------------------------------------------------------------------------------------------------
 
 
-def known(vendor: str, seed: int) -> Known:
-    """A vendor's subgroups, half of them base classes by seed, with at most 16 pictures and half of all of each."""
-    x, y, names = vectors(vendor)
+def known(case: str, seed: int) -> Known:
+    """A vendor's subgroups, half of them base classes by seed; of each at most 16 pictures, and at most half of what
+    there is, are learnt from. Only subgroups of which all vendors of the split have `COMMON` pictures (`common`)."""
+    split, vendor = case.split()
+    x, y, names, emoji = vectors(vendor)
+    kept = common(split)
     rng = np.random.default_rng(seed)
-    order = rng.permutation(len(names))
-    n = (len(names) + 1) // 2
+    order = rng.permutation(kept)
+    n = (len(kept) + 1) // 2
     space = ClassSpace(names=tuple(names[i] for i in order), seen=np.arange(n))
-    y = np.argsort(order)[y]
+    x, y, emoji = _placed(x, y, emoji, order, len(names))
     learnt = np.zeros(len(y), dtype=bool)
     for label in range(n):
         own = rng.permutation(np.flatnonzero(y == label))
         learnt[own[: min(SHOTS, len(own) // 2)]] = True
     whole = Domain(x=x, y=y, classes=space, name=vendor)
-    return Known(whole.take(learnt), whole.take(~learnt), space)
+    return Known(whole.take(learnt), whole.take(~learnt), space, frozenset(emoji[learnt].tolist()))
+
+
+def abroad(case: str, own: Known) -> Domain:
+    """What the next vendor of the split draws of the same classes, without the emoji that were learnt from."""
+    split, vendor = case.split()
+    vendors = VENDORS[split]
+    x, y, names, emoji = vectors(vendors[(vendors.index(vendor) + 1) % len(vendors)])
+    order = np.array([names.index(name) for name in own.classes.names])
+    x, y, emoji = _placed(x, y, emoji, order, len(names))
+    fresh = np.array([code not in own.taught for code in emoji.tolist()])
+    return Domain(x=x[fresh], y=y[fresh], classes=own.classes, name="elsewhere")
+
+
+def _placed(x: NDArray[Any], y: NDArray[Any], emoji: NDArray[Any], order: NDArray[Any], k: int) -> tuple[Any, Any, Any]:
+    """Pictures of the classes in `order` alone, numbered by their place in it."""
+    place = np.full(k, -1)
+    place[order] = np.arange(len(order))
+    kept = place[y] >= 0
+    return x[kept], place[y[kept]], emoji[kept]
 
 
 @functools.cache
-def vectors(vendor: str) -> tuple[NDArray[np.float32], NDArray[np.int64], tuple[str, ...]]:
-    """A vendor's emoji in the towers' space, their subgroups, and what these are called."""
+def common(split: str) -> NDArray[np.int64]:
+    """Subgroups of which there are `COMMON` emoji that all vendors of a split draw."""
+    drawn = [by(vendor, "subgroup") for vendor in VENDORS[split]]
+    shared = set.intersection(*(set(domain.columns["emoji"].tolist()) for domain in drawn))
+    first = drawn[0]
+    assert first.classes is not None
+    both = np.array([code in shared for code in first.columns["emoji"].tolist()])
+    return np.flatnonzero(np.bincount(first.labels[both], minlength=len(first.classes)) >= COMMON)
+
+
+@functools.cache
+def vectors(vendor: str) -> tuple[NDArray[np.float32], NDArray[np.int64], tuple[str, ...], NDArray[Any]]:
+    """A vendor's emoji in the towers' space, their subgroups, what these are called, and the emoji."""
     rows = small_clip.seen_by(small_clip.towers(), vendor)
     assert rows.classes is not None
     embedding = unpack(torch.as_tensor(rows.x), small_clip.WIDTHS, small_clip.DIM).embedding
-    return embedding.numpy(), rows.labels, rows.classes.names
+    return embedding.numpy(), rows.labels, rows.classes.names, by(vendor, "subgroup").columns["emoji"]
 
 
 @functools.cache
@@ -189,7 +238,8 @@ def towers() -> PromptableTowers:
 def read(case: str) -> list[Domain]:
     """What is read for a case, for a stamp."""
     taught = by(small_clip.VENDOR, "emoji")
-    return [by(case.split()[1], "subgroup"), taught, worlds.said(taught, "name", "subgroup", "keywords")]
+    drawn = [by(vendor, "subgroup") for vendor in VENDORS[case.split()[0]]]
+    return [*drawn, taught, worlds.said(taught, "name", "subgroup", "keywords")]
 
 
 CASES: Mapping[str, tuple[str, ...]] = {
@@ -198,28 +248,44 @@ CASES: Mapping[str, tuple[str, ...]] = {
 
 # fmt: off
 LEDGER = (
-    mechanism("base_to_new", better("made features", "neighbours' mean", "likeness"),
+    mechanism("base_to_new", better("made features", "made by another's name", "likeness"),
         "The generator makes features of unknown classes from their names: they lie nearer to the pictures of these "
-        "classes than the mean of the known classes that they are made of."),
+        "classes than what it makes, of the same known classes, by the name of another unknown class."),
+    effect("base_to_new", better("made features", "neighbours' mean", "likeness"),
+        "They lie nearer to these pictures than the mean of the known classes that they are made of."),
     effect("base_to_new", better("made features", "text feature", "likeness"),
         "They lie nearer to these pictures than the names' own text features."),
     effect("base_to_new", better("coop short", "coop", "new"),
         "After long enough training without regularization, prompts over-fit known classes: new ones get worse from "
-        "20 to 200 epochs."),
+        "20 to 200 epochs. On development drawings they fell by about .2 points only, at the published rate; where "
+        "this row does not hold, the pitfall does not arise here, and rows on new classes say little of its cure."),
     effect("base_to_new", better("zero-shot", "coop", "new"),
         "Unknown classes are worse after long prompt tuning than before any."),
     effect("base_to_new", better("ogen", "coop", "new"),
         "Features of unknown classes, made from their names, keep new classes better than long CoOp."),
     effect("base_to_new", better("ogen", "coop", "new", by=0.03),
         "They do so by more than three points."),
+    effect("base_to_new", better("ogen", "coop at ogen's pace", "new"),
+        "They do so not only because the prompt trains less: better than CoOp at the same weight and epochs."),
     effect("base_to_new", not_worse("ogen", "coop", "base", within=0.02),
         "Known classes lose at most two points to CoOp."),
     effect("base_to_new", better("ogen", "coop", "h"),
         "The harmonic mean of both is better than CoOp's."),
-    effect("base_to_new", better("ogen without teacher", "coop", "new"),
-        "The generator alone helps new classes."),
-    effect("base_to_new", better("teacher alone", "coop", "new"),
-        "The teacher alone, without the losses on made features, helps new classes."),
+    effect("base_to_new", better("ogen", "coop at ogen's pace", "h"),
+        "It is better than that of CoOp at the same weight and epochs."),
+    effect("base_to_new", better("ogen", "coop", "h of all"),
+        "Made features regularize the boundary between known and unknown classes: a better harmonic mean than CoOp's "
+        "where both are told among all classes."),
+    effect("base_to_new", better("ogen", "coop at ogen's pace", "h of all"),
+        "So they do beside CoOp at the same weight and epochs."),
+    effect("base_to_new", better("ogen", "coop", "h elsewhere"),
+        "In another setting, too: on the drawings of another vendor the harmonic mean is better than CoOp's."),
+    effect("base_to_new", better("ogen", "coop at ogen's pace", "h elsewhere"),
+        "There it is better than that of CoOp at the same weight and epochs."),
+    effect("base_to_new", better("ogen without teacher", "coop at ogen's pace", "new"),
+        "The generator alone helps new classes, beside CoOp at the same weight and epochs."),
+    effect("base_to_new", better("teacher alone", "coop at ogen's pace", "new"),
+        "The teacher alone, without the losses on made features, helps new classes, beside the same."),
     effect("base_to_new", better("ogen", "ogen without teacher", "new"),
         "The adaptive self-distillation prevents further over-fitting: better for new classes than without."),
     effect("base_to_new", better("ogen", "ogen, mean teacher", "h"),
@@ -227,9 +293,9 @@ LEDGER = (
     effect("base_to_new", better("ogen", "ogen, simulated", "new"),
         "Names of the unknown classes help more than known classes that play unknown ones."),
     effect("base_to_new", better("kgcoop with ogen", "kgcoop", "h"),
-        "It helps another prompt learner, too: KgCoOp."),
+        "It helps another prompt learner, too: KgCoOp, whose penalty then weighs 2, not 8."),
     effect("base_to_new", better("ogen", "coop stopped", "h"),
-        "It is better than CoOp stopped early, after epochs chosen on base classes that play new ones."),
+        "It is better than CoOp stopped early, or not begun, after epochs chosen on base classes that play new ones."),
     effect("base_to_new", better("ogen", "kgcoop", "h"),
         "It is better than KgCoOp, which holds prompts to hand-written ones."),
     effect("base_to_new", better("ogen", "zero-shot", "h"),

@@ -141,6 +141,7 @@ def predicting(learner: ContextLearner, named: Named) -> nn.Module:
         for key, value in vars(named.prompts).items():
             setattr(made, key, value.cpu().clone())
     made.image.load_state_dict(image.state_dict())
+    learner.release()
     return made.requires_grad_(False).cpu().eval()
 
 

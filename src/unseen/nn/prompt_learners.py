@@ -58,12 +58,20 @@ class Named:
         prompts = self.prompts
         return Named(Prompts(prompts.start, prompts.rest[:n], prompts.lengths[:n]), self.written[:n])
 
+    def to(self, device: torch.device) -> Named:
+        """The same on a device."""
+        if self.written.device == device:
+            return self
+        prompts = Prompts(*(value.to(device) for value in vars(self.prompts).values()))
+        return Named(prompts, self.written.to(device))
+
 
 class _Frozen:
-    """Towers that a learner reads and nobody trains, saves or copies."""
+    """Towers that a learner reads and nobody trains, saves or copies; `home` is the device where they were found."""
 
     def __init__(self, towers: PromptableTowers) -> None:
         self.towers = towers
+        self.home = towers.logit_scale.device
 
     def __deepcopy__(self, memo: dict[int, Any]) -> _Frozen:
         return self
@@ -98,8 +106,15 @@ class ContextLearner(nn.Module):
 
     @property
     def towers(self) -> PromptableTowers:
-        """The frozen towers."""
-        return self.frozen.towers
+        """The frozen towers, on the device of the context: they are no module of this one, and do not move with it."""
+        towers = self.frozen.towers
+        if towers.logit_scale.device != self.context.device:
+            towers.to(self.context.device)
+        return towers
+
+    def release(self) -> None:
+        """Put the towers back on the device where they were found."""
+        self.frozen.towers.to(self.frozen.home)
 
     @property
     def scale(self) -> float:
@@ -119,13 +134,13 @@ class ContextLearner(nn.Module):
         prompts = self.towers.text.prompts(
             self.towers.tokenize([f"{name}." for name in readable]), self.n_context, names
         )
-        device = self.context.device
         said = [
             torch.cat([self.towers.encode_texts([t.replace("{}", name) for name in readable[i : i + AT_ONCE]])
                        for i in range(0, len(readable), AT_ONCE)])
             for t in templates
         ]  # fmt: skip
         written = F.normalize(torch.stack(said).mean(dim=0), dim=1)
+        device = self.context.device
         return Named(Prompts(*(value.to(device) for value in vars(prompts).values())), written.to(device))
 
     def image_features(self, x: Tensor) -> Float[Tensor, "b d"]:
@@ -138,7 +153,7 @@ class ContextLearner(nn.Module):
 
     def text_features(self, classes: Named, z: Float[Tensor, "b d"] | None = None) -> Float[Tensor, "*b k d"]:
         """Text features of classes, (K, d); of each picture, (B, K, d), if the learner is conditional."""
-        contexts = self.contexts(z)
+        contexts, classes = self.contexts(z), classes.to(self.context.device)
         vectors, lengths = classes.prompts.with_context(contexts)
         found = self.towers.text(vectors, lengths)
         return found.unflatten(0, (len(contexts), len(classes))) if self.conditional else found
@@ -192,7 +207,7 @@ class GuidedLearner(ContextLearner):
 
     def penalty(self, z: Tensor, w: Tensor, classes: Named) -> Tensor:
         """weight * mean_k (1 - cos(w_k, written_k))."""
-        return self.weight * (1 - (w * classes.written).sum(dim=1)).mean()
+        return self.weight * (1 - (w * classes.written.to(w)).sum(dim=1)).mean()
 
 
 class RegulatedLearner(ContextLearner):
@@ -216,8 +231,9 @@ class RegulatedLearner(ContextLearner):
 
     def penalty(self, z: Tensor, w: Tensor, classes: Named) -> Tensor:
         """25 times the mean absolute difference of texts, and KL of predictions, a mean over all entries."""
-        text = F.l1_loss(w, classes.written)
-        now, before = (F.log_softmax(self.logits(z, v), dim=1) for v in (w, classes.written))
+        written = classes.written.to(w)
+        text = F.l1_loss(w, written)
+        now, before = (F.log_softmax(self.logits(z, v), dim=1) for v in (w, written))
         divergence = F.kl_div(now, before, reduction="sum", log_target=True) / now.numel()
         return TEXT_L1 * text + DIVERGENCE * divergence
 

@@ -22,9 +22,10 @@ from unseen.methods.multimodal.ogen import OGEN
 from unseen.methods.multimodal.ogen.generator import ClassStats, FeatureGenerator, class_knn
 from unseen.methods.multimodal.ogen.objective import Objective, Outputs, Weights
 from unseen.methods.multimodal.ogen.teacher import LocalMeanTeacher, mean_state, window
+from unseen.methods.prompted import predicting
 from unseen.nn.layer_statistics import row_reader
 from unseen.nn.prompt_learners import LEARNERS, ContextLearner, RegulatedLearner, make_learner
-from unseen.nn.prompting import PromptableTowers
+from unseen.nn.prompting import PromptableText, PromptableTowers
 from unseen.nn.small_towers import small_towers
 
 NAMES = ("red cat", "dog", "car", "bus", "van", "one", "two", "boat")
@@ -204,8 +205,9 @@ def test_new_features_are_classified_among_new_names_alone() -> None:
 def test_other_unknown_names_change_the_third_loss_alone() -> None:
     objective, learner, generator, z, y = parts()
     v = objective.values(y, torch.Generator())
-    other = copy.copy(objective)
-    other.classes = learner.named((*NAMES[:SEEN], "fish", "tree", "lamp", "river"))
+    named = learner.named((*NAMES[:SEEN], "fish", "tree", "lamp", "river"))
+    stats = ClassStats(objective.mean, objective.deviation)
+    other = Objective(named, SEEN, stats, objective.neighbours, objective.weights, objective.noise)
     one, two = (o.outputs(learner, generator, z, y, v) for o in (objective, other))
     for key in ("real", "as_unknown", "known", "made", "nearest"):
         assert torch.allclose(getattr(one, key), getattr(two, key), atol=1e-5)
@@ -261,6 +263,20 @@ def test_the_teacher_is_the_mean_of_the_states_in_its_window(epochs: int, alpha:
         assert torch.allclose(found, mean_state(states[-several:], alpha), atol=1e-4)
 
 
+def test_a_mean_over_all_epochs_keeps_one_state() -> None:
+    """Not a copy of each epoch, in memory and in every checkpoint."""
+    net = torch.nn.Linear(2, 1)
+    teacher, states = LocalMeanTeacher([net], 50, 50, 50, 0.9), []
+    assert teacher.states.shape == (1, 3)
+    for t in range(1, 51):
+        with torch.no_grad():
+            net.weight.fill_(math.sin(t))
+        teacher.push([net], t)
+        states.append(net.weight.detach().clone())
+        assert torch.allclose(teacher.networks[0].weight, mean_state(states, 0.9), atol=1e-6)
+    assert len(LocalMeanTeacher([net], 5, 1, 9).states) == 6
+
+
 def test_equal_states_teach_nothing() -> None:
     objective, learner, generator, z, y = parts()
     teacher = LocalMeanTeacher((learner, generator), 10)
@@ -312,6 +328,79 @@ def test_every_learner_is_wrapped_and_predicts_new_names(kind: Any) -> None:
         assert torch.equal(method.decision_function(source), before)
         with torch.no_grad():
             assert torch.allclose(method.network()(torch.as_tensor(source.x)), before, atol=1e-4)
+
+
+# -- where networks are --------------------------------------------------------------------------------------
+
+
+class MeanText(PromptableText):
+    """Word vectors, averaged and projected: a text tower that computes on any device, one without values as well."""
+
+    context = 77
+
+    def __init__(self, table: torch.Tensor) -> None:
+        super().__init__()
+        self.words = torch.nn.Parameter(table.detach().clone())
+        self.projection = torch.nn.Linear(table.shape[1], 4)
+
+    @property
+    def table(self) -> torch.Tensor:
+        return self.words
+
+    def forward(self, vectors: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        return F.normalize(self.projection(vectors).sum(dim=1) / lengths[:, None], dim=1)
+
+
+@pytest.fixture
+def movable(monkeypatch: pytest.MonkeyPatch) -> PromptableTowers:
+    """Towers that may go to the device without values; the scale, a number, is not read there."""
+    monkeypatch.setattr(ContextLearner, "scale", 20.0)
+    small = small_towers()
+    return PromptableTowers(row_reader((), 4), MeanText(small.text.table), 20.0, small.tokenize)
+
+
+@pytest.mark.parametrize("kind", sorted(LEARNERS))
+def test_towers_and_names_go_where_the_learner_goes(kind: Any, movable: PromptableTowers) -> None:
+    """The towers are no module of the learner, so that a training loop that moves it does not move them."""
+    there = torch.device("meta")
+    objective, learner, generator, z, y = parts(learner=make_learner(kind, movable))
+    for net in (learner, generator, objective):
+        net.to(there)
+    z, y = z.to(there), y.to(there)
+    assert objective.classes.written.device == there
+    named = objective.base
+    w = learner.text_features(named, z)
+    assert w.device == there
+    assert learner.image_features(z).device == there
+    assert learner.loss(z, y, w, named).device == there
+
+
+def test_classes_named_before_a_move_are_read_after_it(movable: PromptableTowers) -> None:
+    learner = ContextLearner(movable)
+    named = learner.named(NAMES)
+    learner.to("meta")
+    assert learner.text_features(named).device == torch.device("meta")
+
+
+def test_towers_come_home_after_a_fit() -> None:
+    """They are the caller's: found on a device, they are on it again."""
+    held = towers()
+    learner = ContextLearner(held)
+    learner.frozen.home = torch.device("meta")
+    predicting(learner, learner.named(NAMES))
+    assert held.logit_scale.device == torch.device("meta")
+
+
+# -- what is made of unknown names ---------------------------------------------------------------------------
+
+
+def test_what_was_made_and_of_what_is_kept(caplog: Any) -> None:
+    source, classes = pictures(seen=3)
+    method = OGEN(epochs=3).fit(source=source, classes=classes, encoder=towers())
+    assert method.made_.shape == method.misnamed_.shape == (len(NAMES) - 3, 4)
+    assert method.made_from_.shape == (len(NAMES) - 3, 2)  # K was lowered
+    assert int(method.made_from_.max()) < 3
+    assert not torch.allclose(method.made_, method.misnamed_, atol=1e-3)
 
 
 # -- the learners --------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from unseen.methods.multimodal.ogen.generator import ClassStats, FeatureGenerator, Noise
 from unseen.methods.multimodal.ogen.teacher import LocalMeanTeacher
 from unseen.nn.prompt_learners import ContextLearner, Named
+from unseen.nn.prompting import Prompts
 
 REAL, AS_UNKNOWN, KNOWN, NEW = 0.25, 0.25, 0.25, 0.5
 """Weights of l_0 to l_3."""
@@ -77,15 +78,31 @@ class Objective(nn.Module):
     mean: Tensor
     deviation: Tensor
     neighbours: Tensor
+    start: Tensor
+    rest: Tensor
+    lengths: Tensor
+    written: Tensor
 
     def __init__(
         self, classes: Named, base: int, stats: ClassStats, neighbours: Tensor, weights: Weights, noise: Noise
     ) -> None:
         super().__init__()
-        self.classes, self.base, self.weights, self.noise = classes, classes.first(base), weights, noise
+        self.known, self.weights, self.noise = base, weights, noise
+        for name, value in {**vars(classes.prompts), "written": classes.written}.items():
+            self.register_buffer(name, value, persistent=False)  # they move with the networks, and are read anew
         self.register_buffer("mean", stats.mean)
         self.register_buffer("deviation", stats.deviation)
         self.register_buffer("neighbours", neighbours)
+
+    @property
+    def classes(self) -> Named:
+        """Base classes, then new ones."""
+        return Named(Prompts(self.start, self.rest, self.lengths), self.written)
+
+    @property
+    def base(self) -> Named:
+        """Base classes."""
+        return self.classes.first(self.known)
 
     @property
     def k(self) -> int:
@@ -101,7 +118,7 @@ class Objective(nn.Module):
         targets: Tensor | None = None,
     ) -> Outputs:  # fmt: skip
         """What is said of pictures, and of what is made of them; a teacher is asked about the student's `targets`."""
-        w_b, w_n = learner.text_features(self.classes, z).tensor_split([len(self.base)], dim=-2)
+        w_b, w_n = learner.text_features(self.classes, z).tensor_split([self.known], dim=-2)
         own, near = _at(w_b, y[:, None]).detach(), _at(w_b, self.neighbours[y]).detach()
         made = generator(own, near, v)[:, 0]  # a: as if its class were unknown
         nearest = generator(near, own, z[:, None])  # b: its neighbours, made of the picture

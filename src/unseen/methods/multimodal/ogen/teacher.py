@@ -38,6 +38,11 @@ class LocalMeanTeacher(nn.Module):
         Between which the window grows; with both alike it is fixed, with `most` >= `t_max` it is a mean teacher.
     alpha : float in [0, 1]
         What stays of the state before; with 0 the latest state is the teacher.
+
+    Attributes
+    ----------
+    states : Tensor (m, p)
+        The last states, the latest at the end; their running mean alone where the window holds all of them.
     """
 
     states: Tensor
@@ -49,7 +54,9 @@ class LocalMeanTeacher(nn.Module):
         super().__init__()
         self.t_max, self.least, self.most, self.alpha = t_max, least, most, alpha
         self.networks = nn.ModuleList(copy.deepcopy(list(students))).requires_grad_(False).eval()
-        self.register_buffer("states", torch.zeros(most + 1, len(_vector(self.networks))))
+        self.whole = least >= t_max
+        rows = 1 if self.whole else min(most, t_max) + 1
+        self.register_buffer("states", torch.zeros(rows, len(_vector(self.networks))))
         self.register_buffer("count", torch.zeros((), dtype=torch.int64))
 
     @property
@@ -60,8 +67,12 @@ class LocalMeanTeacher(nn.Module):
     @torch.no_grad()
     def push(self, students: Sequence[nn.Module], t: int) -> None:
         """Remember a state at the end of epoch `t`, and take the mean over the last m_t + 1."""
-        self.states.copy_(self.states.roll(-1, 0))
-        self.states[-1] = _vector(students)
+        state = _vector(students)
+        if self.whole:
+            self.states[0] = mean_state([self.states[0], state], self.alpha) if self.ready else state
+        else:
+            self.states.copy_(self.states.roll(-1, 0))
+            self.states[-1] = state
         self.count += 1
         several = min(window(t, self.t_max, self.least, self.most) + 1, int(self.count), len(self.states))
         _assign(self.networks, mean_state(list(self.states[-several:]), self.alpha))
