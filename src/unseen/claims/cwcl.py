@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from unseen.claims import worlds
 from unseen.claims.base import Claim, Experiment, Result, of_both
-from unseen.claims.conditions import at_least, beats_all, better, not_worse
+from unseen.claims.conditions import better, not_worse
 from unseen.claims.drawings import by, of_half, of_vendors
 from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale, promised
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
+from unseen.data.words import wordllama
 from unseen.evaluation.metrics.retrieval import recall_at, structure_correlation
 from unseen.methods.multimodal.attached import Attached
 from unseen.methods.multimodal.cwcl import CWCL
@@ -29,14 +30,29 @@ VENDORS = {
     "confirmation": ("noto-v1/fluent-emoji", "emojione-v1/noto-v1", "fluent-emoji/emojione-v1"),
 }
 """Whose drawings are learnt from, and whose are asked about beside them."""
+UNIFORM: Mapping[str, Any] = {"power": 1e-9}
+"""All weights as good as 1: what is left of the published ones if they say nothing of what is alike."""
 TEMPLATES = ("{}.", "a picture of {}.", "an emoji of {}.", "a drawing of {}.")
 
 
 # -- emoji -------------------------------------------------------------------------------------------------
 
 
+Vectors = Callable[[Sequence[Any]], NDArray[np.float32]]
+
+
 def attached(case: str, seed: int) -> Result:
-    """Drawings of one vendor learn the space of MiniLM by their names; the case is `SPLIT VENDOR/OTHER`.
+    """Drawings of one vendor learn the space of MiniLM by their names; the case is `SPLIT VENDOR/OTHER`."""
+    return joined(case, seed, worlds.minilm, untaught=True)
+
+
+def another(case: str, seed: int) -> Result:
+    """The same with another frozen model: the mean of the vectors of a name's words (wordllama)."""
+    return joined(case, seed, mean_of_words)
+
+
+def joined(case: str, seed: int, vectors: Vectors, *, untaught: bool = False) -> Result:
+    """Drawings of one vendor learn the space of a frozen model of texts.
 
     A quarter of the emoji is held out. `accuracy` is zero-shot among all subcategories on those, of `other` as another
     vendor draws them; `recall` how often a drawing finds its name among the first five; `structure` the correlation of
@@ -44,7 +60,7 @@ def attached(case: str, seed: int) -> Result:
     """
     split, vendors = case.split()
     one, other = (seen_by(vendor, split) for vendor in vendors.split("/"))
-    names = worlds.minilm(one.columns["name"].tolist())
+    names = vectors(one.columns["name"].tolist())
     groups = ClassSpace(names=tuple(sorted(set(one.columns["subgroup"].tolist()))))
     truth = np.array([groups.names.index(name) for name in one.columns["subgroup"].tolist()])
     rng = np.random.default_rng(seed)
@@ -54,7 +70,7 @@ def attached(case: str, seed: int) -> Result:
     shown = np.isin(other.columns["emoji"], one.columns["emoji"][out])
     place = {code: i for i, code in enumerate(one.columns["emoji"].tolist())}
     there = np.array([truth[place[code]] for code in other.columns["emoji"][shown].tolist()])
-    classes = embedded(groups)
+    classes = embedded(groups, vectors)
     table: Result = {}
     for arm, method in arms(seed).items():
         method.fit(pairs=learn)
@@ -67,16 +83,21 @@ def attached(case: str, seed: int) -> Result:
             "structure": structure_correlation(names[out], q),
             "level": getattr(method, "row_entropy_", 0.0),
         }
-    table["lite-clip"] = _untaught(one, out, names, truth, classes, other.take(shown), there)
+    if untaught:
+        table["lite-clip"] = _untaught(one, out, names, truth, classes, other.take(shown), there)
     table["chance"] = {"accuracy": 1 / len(groups), "other": 1 / len(groups), "recall": 5 / int(out.sum())}
     return table
 
 
 def arms(seed: int) -> dict[str, Attached]:
-    """Weights of several kinds, with one budget, and the simple alternative."""
+    """Weights of several kinds, with one budget, and the simple alternative.
+
+    The power of the sharpened arm, 4, is that of a pilot with drawings of Noto and Twemoji; nothing else was tuned.
+    """
     kinds: dict[str, Mapping[str, Any]] = {
         "one pair each": {"weights": "identity"},
         "published": {},
+        "uniform": UNIFORM,
         "clipped": {"weights": "clipped"},
         "sharpened": SHARPENED,
     }
@@ -91,10 +112,16 @@ def seen_by(vendor: str, split: str) -> Domain:
     return worlds.lite0(drawn.take(np.flatnonzero(of_half(drawn, split))))
 
 
-def embedded(groups: ClassSpace) -> ClassSpace:
-    """Subcategories with the mean of MiniLM's unit vectors of what several templates say."""
+def mean_of_words(texts: Sequence[Any]) -> NDArray[np.float32]:
+    """The mean of the vectors of a text's words, (n, 256)."""
+    read = wordllama().read(texts)
+    return np.stack([read.table[row[row >= 0]].mean(axis=0) for row in read.tokens]).astype(np.float32)
+
+
+def embedded(groups: ClassSpace, vectors: Vectors) -> ClassSpace:
+    """Subcategories with the mean of the frozen model's unit vectors of what several templates say."""
     readable = [name.replace("-", " ") for name in groups.names]
-    said = [unit(worlds.minilm([template.format(name) for name in readable])) for template in TEMPLATES]
+    said = [unit(vectors([template.format(name) for name in readable])) for template in TEMPLATES]
     return groups.replace(embeddings=unit(np.mean(said, axis=0)))
 
 
@@ -141,6 +168,17 @@ CONCEPTS, DIM, SEEN, PAIRS, FRESH = 10, 128, 60, 300, 2000
 BUDGET: Mapping[str, Any] = {"epochs": 60, "batch_size": 150, "hidden": 128, "learning_rate": 2e-3, "dropout": 0.0}
 POWER = 3.0
 """Of the sharpened arm, by the accuracy in the development worlds, among 1, 2, 3, 4 and 6."""
+ONE: Mapping[str, Any] = {"weights": "identity"}
+SHARP: Mapping[str, Any] = {"weights": "clipped", "power": POWER}
+TUNED: Mapping[str, Mapping[str, Any]] = {
+    "one pair each": {"dropout": 0.8, "epochs": 60},
+    "sharpened": {"dropout": 0.8, "epochs": 60},
+}
+"""Each arm's own, by the mean accuracy in the development worlds, among dropout .3, .5, .7, .8 and 30 or 60 epochs.
+
+Both arms have the same best: .968 of one pair each, .972 sharpened. The published weights and the true labels take the
+choice of one pair each, and were not tuned themselves.
+"""
 
 
 def simulated(case: str, seed: int) -> Result:
@@ -164,15 +202,14 @@ def simulated(case: str, seed: int) -> Result:
     y, fresh = drawn(FRESH)
     classes = ClassSpace(names=tuple(f"concept {i}" for i in range(CONCEPTS)), embeddings=centres)
     kinds: dict[str, Mapping[str, Any]] = {
-        "one pair each": {"weights": "identity"},
-        "one pair each, half as long": {"weights": "identity", "epochs": 30},
-        "one pair each, dropout": {"weights": "identity", "dropout": 0.5},
+        "one pair each": ONE,
+        "one pair each, tuned": {**ONE, **TUNED["one pair each"]},
         "published": {},
+        "published, tuned": TUNED["one pair each"],
         "clipped": {"weights": "clipped"},
-        "sharpened": {"weights": "clipped", "power": POWER},
-        "sharpened, half as long": {"weights": "clipped", "power": POWER, "epochs": 30},
-        "sharpened, dropout": {"weights": "clipped", "power": POWER, "dropout": 0.5},
-        "true labels, dropout": {"weights": "labels", "dropout": 0.5},
+        "sharpened": SHARP,
+        "sharpened, tuned": {**SHARP, **TUNED["sharpened"]},
+        "true labels, tuned": {"weights": "labels", **TUNED["one pair each"]},
     }
     methods: dict[str, Attached] = {
         name: CWCL(**{**BUDGET, **kind, "random_state": seed}) for name, kind in kinds.items()
@@ -200,6 +237,14 @@ LEDGER = (
     effect("attached", better("published", "one pair each", "accuracy"),
         "The weights as published are better zero-shot than one pair each (LiT), on drawings of the vendor that was "
         "learnt from."),
+    effect("attached", better("published", "one pair each", "other"),
+        "The weights as published are better on drawings of a vendor that nobody learnt from, too."),
+    effect("attached", better("published", "one pair each", "recall"),
+        "With the weights as published drawings find their names better than with one pair each."),
+    effect("attached", better("published", "uniform", "structure"),
+        "The weights as published carry more of the structure than weights that are all 1: what they say is learnt."),
+    effect("attached", better("published", "uniform", "accuracy"),
+        "They are better zero-shot than weights that are all 1."),
     promised("attached", not_worse("sharpened", "one pair each", "accuracy", within=0.02),
         "Sharpened weights cost at most two points of zero-shot accuracy against one pair each."),
     effect("attached", better("sharpened", "one pair each", "accuracy"),
@@ -214,25 +259,36 @@ LEDGER = (
         "Drawings find their names better than by that linear map."),
     promised("attached", better("sharpened", "lite-clip", "accuracy"),
         "What was attached by pairs is better zero-shot than learning nothing (lite-clip)."),
-    mechanism("attached", at_least("published", "level", 0.95),
-        "The reason is told: in a batch of a few hundred the published targets have more than .95 of the entropy of "
-        "ln N, so that the weighted term is label smoothing."),
     effect("simulated", better("sharpened", "one pair each", "accuracy", by=0.03),
         "Where a tenth of a batch are false negatives, sharpened weights are better than one pair each by more than "
         "three points, where neither is regularized."),
-    promised("simulated", beats_all("sharpened, dropout",
-        ("one pair each", "one pair each, half as long", "one pair each, dropout"), "accuracy"),
-        "They are better than one pair each, however that is regularized, with the dropout that suits it."),
+    effect("simulated", better("sharpened, tuned", "one pair each, tuned", "accuracy"),
+        "They are better than one pair each where both are regularized, each with the dropout and the epochs that suit "
+        "it best of the same eight choices."),
     effect("simulated", better("published", "one pair each", "accuracy"),
         "There, the weights as published are better than one pair each."),
-    effect("simulated", better("sharpened, dropout", "ridge map", "accuracy"),
-        "There, sharpened weights are better than a ridge map."),
+    effect("simulated", better("sharpened, tuned", "ridge map", "accuracy"),
+        "There, sharpened weights, tuned, are better than a ridge map."),
+    effect("another", better("published", "one pair each", "accuracy"),
+        "The same holds across models: with the means of word vectors (wordllama) as the frozen side, the weights as "
+        "published are better zero-shot than one pair each."),
+    effect("another", better("sharpened", "one pair each", "structure"),
+        "With that model, too, sharpened weights (power 4, chosen for the other one) carry more of the structure."),
+    effect("another", not_worse("sharpened", "one pair each", "accuracy", within=0.02),
+        "With that model, too, they cost at most two points of zero-shot accuracy."),
+    not_testable("The published targets are nearly level in small batches.",
+        "It is arithmetic, not a finding: w = cosine / 2 + 1/2 lies in [.5, 1] where no cosine is negative, and a row "
+        "of 256 such weights has at least .989 of the entropy of ln 256, whatever the frozen tower says. Rows above "
+        "compare the published weights with weights that are all 1."),
     not_testable("Other losses treat similarity as binary; CWCL is not.",
         "It is how the loss is made: tests hold it to its formula, its gradient and its numbers, and to CLIP, LiT and "
         "the supervised loss as special cases."),
     paper_scale("5 to 8 points better than the previous best in zero-shot image classification.",
         "With CC12M or YFCC15M as shards: `unseen align SHARDS --frozen left --left-encoder timm:... --right-encoder "
         "sentence-transformers:... --set batch_size=16384 --set chunk=1024 --exam IMAGENET`; not run."),
+    paper_scale("Gains across multiple data sets, modalities and pretrained models.",
+        "Two frozen models of texts and one set of pictures are compared here. `unseen align` takes any encoder of "
+        "either side by name and any labelled folder as `--exam`; not run on more."),
     paper_scale("20 to 30 points better in zero-shot speech-to-intent and keyword classification.",
         "Neither Common Voice, SLURP, STOP and Speech Commands nor a voice that could speak sentences is at hand. With "
         "features of a speech encoder: `unseen align speech.npy texts.csv --exam keywords.csv`; not run."),
@@ -244,10 +300,13 @@ claim = Claim(
         "attached": Experiment(
             run=attached, **of_both(VENDORS), seeds=(0, 1), fresh_seeds=(100, 101), unit="pair of vendors",
             data=lambda case: of_vendors(case.split()[1].split("/"), "name", "subgroup")),
+        "another": Experiment(
+            run=another, **of_both(VENDORS), seeds=(0,), fresh_seeds=(100,), unit="pair of vendors",
+            data=lambda case: of_vendors(case.split()[1].split("/"), "name", "subgroup")),
         "simulated": Experiment(
             run=simulated, development=tuple(f"world {i}" for i in range(1, 6)),
             confirmation=tuple(f"world {i}" for i in range(11, 17)), seeds=(0,), fresh_seeds=(100,), unit="world"),
     },
-    licences=(worlds.EMOJI, worlds.LITE0, worlds.MINILM),
+    licences=(worlds.EMOJI, worlds.LITE0, worlds.MINILM, "wordllama: MIT"),
 )
 # fmt: on
