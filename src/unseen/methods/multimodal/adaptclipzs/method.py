@@ -179,8 +179,8 @@ class AdaptCLIPZS(Method):
             "The towers train in eval mode: dropout rests and BatchNorm keeps its statistics. CLIP has neither.",
             "What is gained on new classes near to the seen ones is paid for elsewhere: `unseen reproduce adaptclipzs` "
             "also asks about things of other kinds, where the tuned towers are far below those that were not tuned.",
-            "The cases of the evidence are fifths of one set of emoji, each unseen once: they share no unseen class, but "
-            "most seen ones and the towers below, so that intervals say nothing of other kinds of things.",
+            "The cases of the evidence are fifths of one set of emoji, each unseen once: they share none of these, but "
+            "most seen classes and the towers, so that intervals say nothing of other kinds of things.",
             "Calibrated stacking (`handicap`) is no part of the paper, which predicts among unseen classes alone.",
         ),
     )  # fmt: skip
