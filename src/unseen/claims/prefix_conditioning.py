@@ -33,7 +33,7 @@ VENDORS = {
 """Whose drawings carry labels, whose carry captions, and whose are asked about beside them."""
 TEMPLATES = ("a picture of {}.", "a photo of a {}.", "an image of the {}.", "a drawing of {}.", "this is a {}.")
 BUDGET: Mapping[str, Any] = {"iterations": 300, "batch_size": 64, "warm_up": 20, "learning_rate": 2e-3}
-"""Of every arm; nothing was tuned for any. Word vectors begin as MiniLM's: it takes hundreds of steps, not thousands."""
+"""Of every arm; nothing was tuned for any. Words begin as MiniLM's: it takes hundreds of steps, not thousands."""
 ARMS: Mapping[str, Mapping[str, Any]] = {
     "captions alone": {"condition": "none", "mix": 1.0},
     "captions alone, as many captions": {"condition": "none", "mix": 1.0, "batch_size": 32},
@@ -166,8 +166,8 @@ LEDGER = (
         "The prefix switches the mode: the two modes' vectors of a class have a mean cosine below .95."),
     effect("unified", better("prefix", "naive union", "out", by=0.015),
         "With the prefix, in the captions' mode, zero-shot accuracy on subcategories without labels is better than by "
-        "naive unification by more than 1.5 points (CLIP's objective). Three triples of vendors and one seed cannot tell "
-        "so small a difference from none with any certainty."),
+        "naive unification by more than 1.5 points (CLIP's objective). Three triples of vendors and one seed "
+        "cannot tell so small a difference from none with any certainty."),
     effect("unified", better("prefix, unicl", "naive union, unicl", "out", by=0.015),
         "The same holds with UniCL's objective."),
     effect("unified", better("prefix", "prefix, labels' mode", "out"),
