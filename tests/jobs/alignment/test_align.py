@@ -18,15 +18,18 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from typer.testing import CliRunner
 
 from unseen.bundle import Bundle
+from unseen.cli import app
 from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
+from unseen.jobs.alignment import job
 from unseen.jobs.alignment.conditioning import unify
 from unseen.jobs.alignment.job import align, ask_about
 from unseen.jobs.alignment.page import lines, page, told
 from unseen.jobs.alignment.reading import held_out, language_of, read
-from unseen.jobs.alignment.report import ABOUT, PAGE, told_by
+from unseen.jobs.alignment.report import ABOUT, PAGE, drawing_of, told_by
 
 QUICK: dict[str, Any] = {"epochs": 6, "batch_size": 24, "hidden": 16, "learning_rate": 1e-2, "dropout": 0.0}
 COLOURS = {"red": (220, 30, 30), "blue": (30, 40, 220), "green": (20, 160, 60), "white": (245, 245, 245)}
@@ -193,6 +196,10 @@ def test_pictures_and_captions_are_aligned_asked_about_names_exported_and_asked_
     assert other.predict(exam / "blue" / "0.png")["class"].tolist() == ["a blue sheet"]
     assert other.predict(exam / "red" / "1.png")["class"].tolist() == ["a red sheet"]
     assert Bundle.load(tmp_path / "other").classes.names == ("a blue sheet", "a red sheet")
+    about = told_by(tmp_path / "other")  # what was measured of other classes is not said of these
+    assert (about.accuracy, about.prompts, about.recall) == ({}, ("{}",), report.recall)
+    assert drawing_of(tmp_path / "other") == drawing_of(tmp_path / "m") is not None
+    assert not any("Zero-shot" in line for line in told(about))
     lit, report = align(  # the other way round: pictures are frozen, texts learn
         drawings(tmp_path), out=tmp_path / "lit", frozen="left", settings=QUICK, preset="lit", exam=exam, beside=False
     )
@@ -234,10 +241,26 @@ def test_captions_and_labels_make_one_model_with_two_modes(tmp_path: Path) -> No
     other = ask_about(tmp_path / "m", "a calm sea,a red hat", out=tmp_path / "other")
     assert other.classes.names == ("a calm sea", "a red hat")
     assert set(other.predict(exam)["class"]) <= set(other.classes.names)
+    about = told_by(tmp_path / "other")
+    assert (about.accuracy, set(about.recall)) == ({}, {"aligned", "naive union"})
+    ask_about(tmp_path / "m", "a calm sea,a red hat", out=tmp_path / "other", prompts=["{} here"])
+    assert told_by(tmp_path / "other").prompts == ("{} here",)
+    assert report.known == 12  # the exam is the labelled set
+    assert any("12 samples of the exam" in line for line in told(report))
+    labels, asked = unify(
+        captions, exam, out=tmp_path / "l", settings={**quick, "mode": "classification"}, preset="unicl", exam=exam,
+        held_out=0.2, beside=False,
+    )  # fmt: skip
+    assert set(asked.accuracy) == {"aligned", "captions' mode", "mean of both modes", "chance"}
+    right = labels.predict(exam)["class"] == [name for name in sorted(COLOURS) for _ in range(3)]
+    assert asked.accuracy["aligned"]["ensemble"] == pytest.approx(right.mean())
+    assert asked.variant.startswith("unicl, iterations=30")
+    assert labels.method.objective == "unicl"  # type: ignore[attr-defined]
     for change, match in (
         ({"classification": captions}, "classification must be labelled"),
         ({"pairs": features(tmp_path)}, "must hold pictures and captions"),
         ({"classes": "red,blue"}, "which is not among classes"),
+        ({"preset": "lit"}, "preset must be one of default, naive, unicl"),
     ):
         arguments = {"pairs": captions, "classification": exam, "exam": exam, **change}
         with pytest.raises(ValueError, match=match):
@@ -263,6 +286,32 @@ def test_what_cannot_be_is_named_before_work(tmp_path: Path, change: dict[str, A
     with pytest.raises(ValueError, match=match):
         align(features(tmp_path), **arguments)
     assert not (tmp_path / "m").exists()
+
+
+def test_the_ridge_map_learns_from_pairs_drawn_at_random_where_there_are_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job, "RIDGE_ROWS", 50)
+    n = 90
+    pairs = Pairs(Domain(x=np.arange(n * 3.0).reshape(n, 3)), Domain(x=np.eye(n)))
+    some = job._some(pairs, 50, 0)
+    assert len(some) == 50
+    assert some.left.x[-1, 0] > 3 * 60  # not the first ones
+    assert np.array_equal(some.left.x, job._some(pairs, 50, 0).left.x)
+    _, report = align(features(tmp_path), out=tmp_path / "m", settings=QUICK)
+    assert report.ridge_rows == 50
+    assert report.method.startswith("default, epochs=6")
+    assert any("50 pairs drawn at random" in line for line in told(report))
+
+
+def test_other_classes_take_no_option_that_would_be_ignored(tmp_path: Path) -> None:
+    align(features(tmp_path), out=tmp_path / "m", settings=QUICK, beside=False)
+    run = CliRunner().invoke(
+        app, ["align", str(tmp_path / "m"), "--classes", "a,b", "--exam", "x", "--set", "epochs=2", "--out", "n"]
+    )
+    assert isinstance(run.exception, ValueError)
+    assert "is a model already" in str(run.exception)
+    assert "--set, --exam cannot be with it" in str(run.exception)
 
 
 def test_one_caption_for_all_is_named(tmp_path: Path) -> None:

@@ -364,6 +364,11 @@ def test_pairs_that_nothing_can_be_learnt_from_are_named(what: str, match: str) 
             method.fit(pairs=changed(what))
 
 
+def test_a_batch_of_one_pair_is_refused() -> None:
+    with pytest.raises(ValueError, match="batch_size must be in"):
+        CWCL(batch_size=1)
+
+
 def test_towers_of_unlike_widths_and_models_that_cannot_read_are_named() -> None:
     with pytest.raises(ValueError, match=r"model must give 12 numbers .* got \(5,\)"):
         CWCL(**QUICK).fit(pairs=world(), model=feature_head(10, 5, 4))

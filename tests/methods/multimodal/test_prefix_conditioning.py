@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
+from unseen.methods.base import NotFittedError
 from unseen.methods.multimodal.prefix_conditioning import SOURCES, TEMPLATES, PrefixConditioning
 from unseen.methods.multimodal.prefix_conditioning.batches import Seen, caption_labels, drawn
 from unseen.nn.contrastive import contrastive, same_label
@@ -303,6 +304,17 @@ def text_pairs(captions: list[str]) -> Pairs:
 def test_what_nothing_can_be_learnt_from_is_named(change: Any, match: str) -> None:
     with pytest.raises(ValueError, match=match):
         PrefixConditioning(**QUICK).fit(**{**sets(), **change})
+
+
+def test_texts_are_read_by_a_model_that_was_fitted_and_not_none_of_them() -> None:
+    with pytest.raises(NotFittedError, match="PrefixConditioning has not been fitted"):
+        PrefixConditioning().encode_text(["a hat"])
+    method = PrefixConditioning(**QUICK).fit(**sets())
+    for texts in ([], "a hat"):
+        with pytest.raises(ValueError, match="texts must be at least one text"):
+            method.encode_text(texts)
+    with pytest.raises(ValueError, match="batch_size must be in"):
+        PrefixConditioning(batch_size=1)
 
 
 def test_towers_that_take_no_prefix_are_named() -> None:

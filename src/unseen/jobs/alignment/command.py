@@ -30,10 +30,19 @@ def align(
     right_encoder: Annotated[str | None, typer.Option(help="Encoder of the right side.", show_default=False)] = None,
     preset: Annotated[
         str | None,
-        typer.Option(help="Of cwcl: default (as published), sharpened, or lit (one pair each).", show_default=False),
+        typer.Option(
+            help="Of cwcl: default (as published), sharpened, or lit (one pair each). With --classification, of "
+            "prefix-conditioning: default, naive (no prefix), or unicl.",
+            show_default=False,
+        ),
     ] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Hyperparameter of cwcl as name=value.", show_default=False)
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="Hyperparameter as name=value: of cwcl, or with --classification of prefix-conditioning.",
+            show_default=False,
+        ),
     ] = None,
     classes: Classes = None,
     prompt: Prompts = None,
@@ -53,17 +62,18 @@ def align(
         str | None, typer.Option(help="Column of the language of a pair, to tell recall of each.", show_default=False)
     ] = None,
     held_out: Annotated[float, typer.Option(help="Share of left samples that are asked about and never learnt.")] = 0.1,
-    beside: Annotated[bool, typer.Option(help="Train a ridge map and LiT beside.")] = True,
+    beside: Annotated[bool, typer.Option(help="Train beside: a ridge map and LiT, or the naive union.")] = True,
     seed: Annotated[int, typer.Option(help="Seed.", min=0)] = 0,
     bundle: WithEncoder = False,
     trust: Trust = False,
     as_json: AsJson = False,
 ) -> None:
-    """Attach a modality to a frozen tower by pairs: then any class that has a name can be predicted (cwcl).
+    """Attach a modality to a frozen tower by pairs: then any class that has a name can be predicted.
 
     Pairs of pictures and sentences, sentences in two languages, or any two files of features. One side's encoder stays
-    as it is; small layers on the other's learn to live in its space. The folder predicts, exports and serves like any
-    saved model. On several GPUs or machines: accelerate launch --no_python unseen align ...
+    as it is; small layers on the other's learn to live in its space (cwcl). With --classification both towers learn,
+    from captions and from labels, which a token in front tells apart (prefix-conditioning). The folder predicts,
+    exports and serves like any saved model. On several GPUs or machines: accelerate launch --no_python unseen align ...
 
     Example:  unseen align pairs.csv --left image --right caption --classes "cat,dog,horse" --out aligned
 
@@ -74,19 +84,33 @@ def align(
     from unseen.nn import parallel
 
     if len(pairs) == 1 and (Path(pairs[0]) / told.ABOUT).exists():
+        ignored = {
+            "left": left, "right": right, "frozen": frozen != "right", "left-encoder": left_encoder,
+            "right-encoder": right_encoder, "preset": preset, "set": settings, "exam": exam,
+            "classification": classification, "language": language, "held-out": held_out != job.HELD_OUT,
+            "no-beside": not beside, "seed": seed,
+        }  # fmt: skip
+        given = [f"--{name}" for name, value in ignored.items() if value]
+        if given:
+            raise ValueError(
+                f"{pairs[0]} is a model already, of which nothing more is learnt or measured: {', '.join(given)} "
+                "cannot be with it; --classes, --prompt and --bundle can"
+            )
         made = job.ask_about(
             pairs[0], classes, out=out, prompts=prompt or None, with_encoder=bundle, trust=trust
         )  # fmt: skip
+        if as_json:
+            dump(dataclasses.asdict(told.told_by(out)))
         say(f"The model is in {out}; it tells {len(made.classes)} classes apart")
         return
     if classification is not None:
         from unseen.jobs.alignment.conditioning import unify
 
-        if preset or language or right_encoder or frozen != "right":
-            told_off = "frozen, right-encoder, preset and language do not apply"
+        if language or right_encoder or frozen != "right":
+            told_off = "frozen, right-encoder and language do not apply"
             raise ValueError(f"classification: both towers learn; {told_off}")
         _, report = unify(
-            pairs, classification, out=out, left=left, right=right, encoder=left_encoder,
+            pairs, classification, out=out, left=left, right=right, encoder=left_encoder, preset=preset,
             settings=settings_of(settings or []), classes=classes, prompts=prompt or None, exam=exam,
             held_out=held_out, beside=beside, seed=seed, with_encoder=bundle, trust=trust, say=say,
         )  # fmt: skip

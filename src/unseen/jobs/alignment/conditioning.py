@@ -24,7 +24,7 @@ from unseen.evaluation.metrics.classification import accuracy
 from unseen.evaluation.metrics.retrieval import both_ways
 from unseen.jobs.alignment.reading import held_out as chosen_by_content
 from unseen.jobs.alignment.reading import read, too_long
-from unseen.jobs.alignment.report import WRITTEN, Report, same, training_folder, written
+from unseen.jobs.alignment.report import WRITTEN, Report, known_among, same, training_folder, variant, written
 from unseen.methods.multimodal.prefix_conditioning import SOURCES, PrefixConditioning
 from unseen.methods.multimodal.prefix_conditioning.inputs import templates_of
 from unseen.nn import parallel
@@ -33,8 +33,8 @@ from unseen.runtime import current, runtime
 
 ASKED = 2000
 """Held-out pairs that recall is measured on, the first."""
-MODES = {"aligned": "caption", "labels' mode": "classification", "mean of both modes": "mean"}
-"""Rows of the report: the model as it is saved, and asked otherwise."""
+MODES = {"caption": "captions' mode", "classification": "labels' mode", "mean": "mean of both modes"}
+"""Rows of the report: the model asked otherwise than it is saved."""
 
 
 def unify(
@@ -45,6 +45,7 @@ def unify(
     left: str | None = None,
     right: str | None = None,
     encoder: str | None = None,
+    preset: str | None = None,
     settings: Mapping[str, Any] | None = None,
     classes: Any = None,
     prompts: Sequence[str] | None = None,
@@ -70,8 +71,8 @@ def unify(
         Folder of the model.
     encoder : str, optional
         Of pictures; efficientnet-lite0 if absent.
-    settings, seed
-        Of the method prefix-conditioning.
+    preset, settings, seed
+        Of the method prefix-conditioning: default, naive (no prefix), unicl.
     classes, prompts, exam, held_out, with_encoder, trust
         As in `align`.
     beside : bool
@@ -86,7 +87,11 @@ def unify(
         raise ValueError(f"held_out must lie in (0, 1); got {held_out!r}")
     out = Path(out)
     refuse_foreign(out, WRITTEN)
-    method = PrefixConditioning().set_params(**{**(settings or {}), "random_state": seed})
+    presets = PrefixConditioning.card.presets
+    if preset is not None and preset not in presets:
+        raise ValueError(f"preset must be one of {', '.join(presets)}; got {preset!r}")
+    begun = {**presets[preset or "default"], **(settings or {}), "random_state": seed}
+    method = PrefixConditioning().set_params(**begun)
     templates = templates_of(prompts)
     space = class_space(classes)
     with parallel.launched(current().device):
@@ -110,7 +115,10 @@ def unify(
             pairs=int((~chosen).sum()), held_out=int(chosen.sum()), lacking=taken.lacking if taken else 0,
             cut=too_long(get("minilm", precision="fp32"), given.right),
             partners=len(given) / len(np.unique(given.left.digests())), prompts=templates,
+            variant=variant(preset, settings),
         )  # fmt: skip
+        if truth is not None:
+            report.known = known_among(truth, given.left.take(np.flatnonzero(~chosen)), labelled)
         tell(f"{report.begins()}; {len(labelled):,} labels of {len(labelled.classes or ())} classes")
         features = {
             key: reading.encode(domain, precision="fp32")
@@ -144,20 +152,21 @@ def _measure(
     arms: Mapping[str, PrefixConditioning], report: Report, ask: Pairs, raw: Pairs, space: ClassSpace,
     truth: Domain | None, seen: Domain | None,
 ) -> None:  # fmt: skip
-    """Recall of held-out captions, and the zero-shot accuracy in each mode."""
+    """Recall of held-out captions, which are read as captions, and the zero-shot accuracy in each mode."""
     few = slice(0, ASKED)
     texts = [str(text) for text in ask.right.x[few]]
     relevant = same(raw)(np.arange(len(ask))[few])
     for name, arm in arms.items():
-        network: Any = arm.network_
         with torch.no_grad():
-            z = network.encode_image(torch.as_tensor(ask.left.x[few]))
+            z = arm.encode_pictures(torch.as_tensor(ask.left.x[few]))
         report.recall[name] = both_ways((z @ arm.encode_text(texts).T).numpy(), relevant)
         report.monitors[f"mode_cosine, {name}"] = arm.mode_cosine_
         if truth is None or seen is None:
             continue
         alone = arm.adapt(classes=space, prompts=("{}",))
-        rows = MODES if name == "aligned" else {name: "caption"}
+        rows: dict[str, str] = {name: arm.mode}
+        if name == "aligned" and arm.condition != "none":
+            rows |= {row: mode for mode, row in MODES.items() if mode != arm.mode}
         labels = np.array([space.names.index(truth.classes.names[y]) for y in truth.labels])  # type: ignore[union-attr]
         for row, mode in rows.items():
             found = {"ensemble": arm.predict(seen, source=mode), "name": alone.predict(seen, source=mode)}

@@ -26,7 +26,19 @@ from unseen.evaluation.metrics.retrieval import both_ways, structure_correlation
 from unseen.files import recovered
 from unseen.jobs.alignment.reading import held_out as chosen_by_content
 from unseen.jobs.alignment.reading import language_of, read, too_long
-from unseen.jobs.alignment.report import WRITTEN, Report, Side, same, told_by, training_folder, written
+from unseen.jobs.alignment.report import (
+    WRITTEN,
+    Report,
+    Side,
+    drawing_of,
+    known_among,
+    otherwise,
+    same,
+    told_by,
+    training_folder,
+    variant,
+    written,
+)
 from unseen.methods.multimodal.attached import OTHER, Attached
 from unseen.methods.multimodal.cwcl import CWCL
 from unseen.methods.multimodal.prefix_conditioning import PrefixConditioning
@@ -41,7 +53,7 @@ ASKED = 2000
 DRAWN = 160
 """Held-out samples whose cosines are drawn."""
 RIDGE_ROWS = 20_000
-"""Pairs that the ridge map learns from, the first."""
+"""Pairs that the ridge map learns from at most, drawn at random."""
 PROMPTS = (
     "a photo of a {}.", "a picture of a {}.", "an image of the {}.", "a drawing of a {}.", "this is a {}.", "{}.",
 )  # fmt: skip
@@ -132,7 +144,7 @@ def align(
             work.need_texts()
         chosen = chosen_by_content(given, held_out)
         report = Report(
-            method=preset or "default",
+            method=variant(preset, settings),
             encoders={side: None if tower is None else tower.name for side, tower in towers.items()},
             frozen=frozen,
             pairs=int((~chosen).sum()),
@@ -142,6 +154,8 @@ def align(
             partners=len(given) / len(np.unique(given.left.digests())),
             prompts=work.prompts,
         )
+        if truth is not None:
+            report.known = known_among(truth.samples, getattr(given, work.asked_side).take(np.flatnonzero(~chosen)))
         tell(report.begins())
         features = work.encoded(given)
         truth = None if truth is None else _encoded_exam(truth, work)
@@ -191,7 +205,8 @@ def ask_about(
     bundle = Bundle.load(folder, trust=trust)
     if isinstance(bundle.method, PrefixConditioning):
         made = _asked_otherwise(bundle, space, prompts)
-        made.save(out, with_encoder=with_encoder, more=lambda part: written(told_by(folder), part))
+        told = otherwise(told_by(folder), made.method.templates_)  # type: ignore[attr-defined]
+        made.save(out, with_encoder=with_encoder, more=lambda part: written(told, part))
         return made
     if not isinstance(bundle.method, Attached):
         raise ValueError(f"model: {os.fspath(model)!r} is a saved {bundle.method.card.slug}; name a folder of `align`")
@@ -201,12 +216,12 @@ def ask_about(
     if name is None:
         raise ValueError("classes cannot be named: the side that would tell them holds features, not texts")
     encoder = get(name, trust=trust, precision="fp32")
-    told.prompts = tuple(prompts or told.prompts)
+    told, picture = otherwise(told, tuple(prompts or told.prompts)), drawing_of(folder)
     named = _named(bundle.method, space, told.prompts, encoder, "frozen" if side == told.frozen else "trained")
     made = dataclasses.replace(
         bundle, method=bundle.method.adapt(classes=named), classes=named.replace(embeddings=None)
     )
-    made.save(out, with_encoder=with_encoder, more=lambda part: written(told, part))
+    made.save(out, with_encoder=with_encoder, more=lambda part: written(told, part, picture))
     return made
 
 
@@ -275,6 +290,7 @@ def _told(
     arms: dict[str, Attached] = {"aligned": method}
     if beside:
         arms |= _beside(method, learn)
+        report.ridge_rows = RIDGE_ROWS if "ridge map" in arms and len(learn) > RIDGE_ROWS else 0
     languages = language_of(raw, language)
     relevant = same(raw)
     for name, arm in arms.items():
@@ -318,10 +334,17 @@ def _beside(method: Attached, learn: Pairs) -> dict[str, Attached]:
     shared = {"frozen": params["frozen"], "asked": params["asked"]}
     arms: dict[str, Attached] = {}
     if isinstance(getattr(learn, OTHER[params["frozen"]]).x, np.ndarray):
-        arms["ridge map"] = RidgeMap(**shared).fit(pairs=learn.take(slice(0, RIDGE_ROWS)))
+        arms["ridge map"] = RidgeMap(**shared).fit(pairs=_some(learn, RIDGE_ROWS, params["random_state"]))
     if params.get("weights") != "identity":
         arms["lit"] = CWCL(**{**params, "weights": "identity", "both_sides": False}).fit(pairs=learn)
     return arms
+
+
+def _some(pairs: Pairs, most: int, seed: int) -> Pairs:
+    """At most so many pairs, drawn at random, in their order."""
+    if len(pairs) <= most:
+        return pairs
+    return pairs.take(np.sort(np.random.default_rng(seed).permutation(len(pairs))[:most]))
 
 
 def _adapted(

@@ -127,6 +127,13 @@ def told(report: Report) -> list[str]:
             f"{100 * report.accuracy['aligned']['name']:.1f} %; chance is "
             f"{100 * report.accuracy['chance']['name']:.1f} %."
         )
+    if report.known:
+        said.append(
+            f"{report.known:,} samples of the exam are, by content, among those that were learnt from: the zero-shot "
+            "accuracy is not that of unseen samples alone."
+        )
+    if report.ridge_rows:
+        said.append(f"The ridge map learnt from {report.ridge_rows:,} pairs drawn at random, the others from all.")
     recall = {name: figures for name, figures in report.recall.items() if figures}
     best = max(recall, key=lambda name: recall[name]["mean"]) if recall else "aligned"
     if best != "aligned":

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import dataclasses
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
 from unseen.files import read_plain
 
@@ -19,6 +23,8 @@ ABOUT, PAGE = "align.json", "align.html"
 WRITTEN = ("bundle.json", "method", "encoder", ABOUT, PAGE)
 FORMAT = 1
 Side = Literal["left", "right"]
+DRAWING = re.compile(r'<figure><img src="data:image/png;base64,([A-Za-z0-9+/=]+)"')
+"""Where the matrices of cosines stand in a page."""
 
 
 @dataclasses.dataclass
@@ -27,6 +33,8 @@ class Report:
 
     Attributes
     ----------
+    method : str
+        "prefix-conditioning", or of cwcl the preset and what was set otherwise.
     encoders : dict
         The name of the encoder of each side; None of features.
     frozen : {"left", "right"}
@@ -42,6 +50,12 @@ class Report:
         Pearson r of the cosines of held-out samples in the frozen space and in the new one.
     accuracy : dict of arm to dict
         Zero-shot on the labelled samples that were given: `ensemble` of templates, `name` alone; and chance.
+    variant : str
+        Of prefix-conditioning the preset and what was set otherwise.
+    ridge_rows : int
+        Pairs that the ridge map learnt from, drawn at random; 0 if it learnt from all, or there is none.
+    known : int
+        Samples of the exam that are among those that were learnt from.
     row_entropy : float
     monitors, history : dict
         Of the method.
@@ -60,6 +74,9 @@ class Report:
     languages: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
     structure: dict[str, float] = dataclasses.field(default_factory=dict)
     accuracy: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
+    variant: str = ""
+    ridge_rows: int = 0
+    known: int = 0
     row_entropy: float = 0.0
     monitors: dict[str, float] = dataclasses.field(default_factory=dict)
     history: dict[str, list[float]] = dataclasses.field(default_factory=dict)
@@ -74,6 +91,31 @@ class Report:
         if self.partners > 1.005:
             told += f"; {self.partners:.2f} partners for each left sample, of which every epoch draws one"
         return told
+
+
+def variant(preset: str | None, settings: Mapping[str, Any] | None) -> str:
+    """The preset of a method and what was set otherwise, in a line."""
+    return ", ".join([preset or "default", *(f"{name}={value}" for name, value in (settings or {}).items())])
+
+
+def known_among(exam: Domain, *learnt: Domain) -> int:
+    """How many samples of an exam are, by content, among those that were learnt from."""
+    return int(np.isin(exam.digests(), np.concatenate([domain.digests() for domain in learnt])).sum())
+
+
+def otherwise(told: Report, prompts: tuple[str, ...]) -> Report:
+    """What is still true of a model that is asked about other classes: nothing of the zero-shot accuracy."""
+    recall = {name: figures for name, figures in told.recall.items() if figures}
+    return dataclasses.replace(told, prompts=prompts, accuracy={}, known=0, recall=recall)
+
+
+def drawing_of(folder: Path) -> bytes | None:
+    """The picture on the page of a saved model, None if there is none."""
+    try:
+        found = DRAWING.search(read_plain(folder / PAGE))
+        return base64.b64decode(found[1], validate=True) if found else None
+    except (OSError, ValueError, binascii.Error):
+        return None
 
 
 def told_by(folder: Path) -> Report:

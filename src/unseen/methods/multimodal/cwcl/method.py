@@ -3,7 +3,7 @@
 import copy
 import logging
 from collections.abc import Callable, Iterator
-from typing import Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from unseen.data.samplers import steps, tensor
 from unseen.methods.base import Card
 from unseen.methods.multimodal.attached import AttachablePairs, Attached, Sides
 from unseen.methods.multimodal.cwcl.loss import LEVEL, cwcl, in_chunks
-from unseen.methods.parameters import Count, Natural, NonNegative, Positive, Unit
+from unseen.methods.parameters import Count, Natural, NonNegative, Positive, Unit, Within
 from unseen.nn.collapse import effective_rank, mean_cosine, modality_gap
 from unseen.nn.contrastive import LogitScale
 from unseen.nn.dual_encoder import feature_head, perceptron
@@ -71,7 +71,9 @@ class CWCL(Attached):
         Width of the hidden layer of g where no `model` is given; 0 makes it linear.
     dropout : float in [0, 1]
         Before its last layer.
-    epochs, batch_size : int, >= 1
+    epochs : int, >= 1
+    batch_size : int, >= 2
+        Of one pair there is nothing to tell it from.
     learning_rate, weight_decay : float
         Of AdamW; the rate goes up in the first tenth and down by half a cosine.
     chunk : int, >= 0
@@ -150,7 +152,7 @@ class CWCL(Attached):
     hidden: Natural = 512
     dropout: Unit = 0.3
     epochs: Count = 40
-    batch_size: Count = 256
+    batch_size: Annotated[int, Within(2)] = 256
     learning_rate: Positive = 1e-3
     weight_decay: NonNegative = 1e-2
     chunk: Natural = 0

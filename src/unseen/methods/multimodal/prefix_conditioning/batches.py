@@ -78,7 +78,12 @@ def caption_labels(captions: Sequence[str], n_classes: int) -> Tensor:
 def drawn(
     seen: Seen, templates: int, size: int, sampler: str, mix: float, total: int, per_epoch: int
 ) -> Callable[[Run], Iterator[Drawn]]:
-    """Batches of labels and captions, or of one of them: each set shuffled, read to its end, and shuffled again."""
+    """Batches of labels and captions, or of one of them.
+
+    Each tenth of the steps shuffles both sets anew, and reads each to its end before it shuffles it again: a training
+    that was killed goes on to the same bits from the end of a tenth, whatever had been read before. So in a tenth no
+    sample comes twice before all of its set have come once; between tenths it may.
+    """
     counts = (len(seen.drawings), len(seen.source))  # as SOURCES
     starts = (counts[1], 0)
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
-from unseen.methods.base import Card, Method
+from unseen.methods.base import Card, Method, NotFittedError
 from unseen.methods.multimodal.prefix_conditioning.batches import Drawn, Seen, Spoken, caption_labels, drawn
 from unseen.methods.multimodal.prefix_conditioning.inputs import (
     CaptionedPictures,
@@ -69,8 +69,9 @@ class PrefixConditioning(Method):
         How classes are asked about; the mean is that of both modes' vectors.
     train_text : bool
         False trains the prefix and the last projection of the text tower alone, which is not the paper's.
-    iterations, batch_size : int, >= 1
-        Steps, and samples of a step.
+    iterations : int, >= 1
+    batch_size : int, >= 2
+        Of one sample there is nothing to tell it from.
     learning_rate, weight_decay : float
         Of AdamW; vectors, scales and the prefix do not decay.
     warm_up : int, >= 0
@@ -135,7 +136,7 @@ class PrefixConditioning(Method):
     mode: Literal["caption", "classification", "mean"] = "caption"
     train_text: bool = True
     iterations: Count = 2000
-    batch_size: Count = 256
+    batch_size: Annotated[int, Within(2)] = 256
     learning_rate: Positive = 1e-3
     weight_decay: NonNegative = 0.05
     warm_up: Natural = 100
@@ -257,10 +258,24 @@ class PrefixConditioning(Method):
 
     # -- asking --------------------------------------------------------------------------------------------
 
+    def _check_fitted(self) -> None:
+        if "network_" not in vars(self):
+            raise NotFittedError("this PrefixConditioning has not been fitted; call fit first")
+
+    def encode_pictures(self, x: Any) -> Float[Tensor, "n d"]:
+        """Unit vectors of pictures, or of features of them."""
+        self._check_fitted()
+        network: Any = self.network_
+        z = in_parts(network.encode_image, x)
+        return z if self.image_shift_ is None else F.normalize(z + self.image_shift_, dim=1)
+
     def encode_text(self, texts: Sequence[str], source: str = "caption") -> Float[Tensor, "n d"]:
         """Unit vectors of texts in the mode of a source: "caption" or "classification"."""
         if source not in SOURCES:
             raise ValueError(f"source must be one of {', '.join(SOURCES)}; got {source!r}")
+        if isinstance(texts, str) or not len(texts):
+            raise ValueError(f"texts must be at least one text, in a list; got {texts!r}")
+        self._check_fitted()
         network: Any = self.network_
         which = SOURCES.index(source)
         tokens = network.tokenize([self._worded(text, which) for text in texts])
@@ -301,10 +316,7 @@ class PrefixConditioning(Method):
         if classes is not None:
             modes = torch.stack([self.encode_classes(classes, source=name) for name in SOURCES])
         network: Any = self.network_
-        z = in_parts(network.encode_image, x)
-        if self.image_shift_ is not None:
-            z = F.normalize(z + self.image_shift_, dim=1)
-        return network.logit_scale.detach().exp() * z @ self._in_mode(modes, mode).T
+        return network.logit_scale.detach().exp() * self.encode_pictures(x) @ self._in_mode(modes, mode).T
 
     def predict_proba(
         self, x: Any, classes: ClassSpace | None = None, source: str | None = None
