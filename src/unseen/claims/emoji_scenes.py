@@ -103,7 +103,8 @@ def scenes(case: str, part: str) -> Scenes:
     places = np.array([PLACES[colour] for colour in columns[:, 1]])
     table = {"thing": columns[:, 0], "place": places, "beside": columns[:, 2], "weather": columns[:, 3]}
     first, turned = rng.random((2, len(rows))) < 0.5
-    captions = [caption(*row, begins, turn) for *row, begins, turn in zip(*table.values(), first, turned)]
+    told = zip(columns[:, 0], places, columns[:, 2], columns[:, 3], first, turned)
+    captions = [caption(*row) for row in told]
     return Scenes(_features(domain), table, np.array(captions))
 
 
