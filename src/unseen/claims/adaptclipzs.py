@@ -72,7 +72,7 @@ def unseen(case: str, seed: int) -> Result:
     asked = own.classes.take(own.classes.unseen)
     truth = own.exam.labels
 
-    def told_by(method: AdaptCLIPZS, bank: DescriptionBank) -> dict[str, float]:
+    def told_by(method: Any, bank: DescriptionBank) -> dict[str, float]:
         own_bags = DescriptionBank({name: bank[name] for name in asked.names})
         return {"accuracy": mean_class_top1(truth, own.classes.unseen[method.predict(own.exam, asked, own_bags)])}
 
@@ -197,7 +197,7 @@ def ridge(own: bags.Classes, texts: list[str], seed: int) -> NDArray[np.int64]:
         found = (exam - centre) @ (x - centre).T @ weights + level + exam_start
         return among[(found @ unit(vectors[among]).T).argmax(axis=1)]
 
-    best, chosen = -1.0, among[:0]
+    best, chosen = -1.0, np.zeros(0, dtype=np.int64)
     for x, exam, vectors, start, exam_start in kinds:
         for penalty in PENALTIES:
             scores = []
