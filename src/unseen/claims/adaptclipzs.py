@@ -197,7 +197,7 @@ def ridge(own: bags.Classes, texts: list[str], seed: int) -> NDArray[np.int64]:
         found = (exam - centre) @ (x - centre).T @ weights + level + exam_start
         return among[(found @ unit(vectors[among]).T).argmax(axis=1)]
 
-    best, chosen = -1.0, np.empty(0, dtype=np.int64)
+    best, chosen = -1.0, np.zeros(0, dtype=np.int64)
     for x, exam, vectors, start, exam_start in kinds:
         for penalty in PENALTIES:
             scores = []
