@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -18,12 +18,13 @@ from unseen.data.descriptions import DescriptionBank, Rule, Sentence, Sentences,
 from unseen.data.domain import Domain
 from unseen.data.samplers import Batch, batches, class_batches, class_steps, steps
 from unseen.methods.base import Card, Method
+from unseen.methods.multimodal.adaptclipzs.bags import Bags
 from unseen.methods.multimodal.adaptclipzs.groups import Scope, parameter_groups
 from unseen.methods.multimodal.adaptclipzs.losses import Temperature, bag_loss, pair_loss
 from unseen.methods.multimodal.adaptclipzs.rule import Pool, SentenceClasses, pooled, sentence_classes
 from unseen.methods.needs import NamedTowers
 from unseen.methods.parameters import Count, Natural, NonNegative, Positive
-from unseen.nn.dual_encoder import dual_encoder, in_parts, side_head, trimmed
+from unseen.nn.dual_encoder import dual_encoder, in_parts, side_head
 from unseen.nn.prompting import PromptableTowers
 from unseen.nn.protocols import TokenizingTowers
 from unseen.nn.schedules import warm_restarts
@@ -432,29 +433,6 @@ class AdaptCLIPZS(Method):
         assert isinstance(made, SentenceClasses)
         made.vectors, made.rows, made.columns, made.offset = vectors, rows, columns, self._offset()
         return made
-
-
-class Bags(nn.Module):
-    """The sentences of each class as the text tower reads them, to draw from (step 3)."""
-
-    texts: Tensor
-    columns: Tensor
-    first: Tensor
-    counts: Tensor
-
-    def __init__(self, said: Sentences, classes: int, texts: Tensor) -> None:
-        super().__init__()
-        counts = np.bincount(said.rows, minlength=classes)
-        self.register_buffer("texts", texts)
-        self.register_buffer("columns", torch.as_tensor(said.columns))
-        self.register_buffer("counts", torch.as_tensor(counts))
-        self.register_buffer("first", torch.as_tensor(np.cumsum(counts) - counts))
-
-    def draw(self, y: Int[Tensor, " b"], generator: torch.Generator) -> Tensor:
-        """A sentence of the class of each, each of the bag as likely."""
-        share = torch.rand(len(y), generator=generator).to(y.device)
-        place = (share * self.counts[y]).long().clamp_max(self.counts[y] - 1)
-        return trimmed(self.texts[self.columns[self.first[y] + place]])
 
 
 def _read(network: Any, encoder: Any, said: Sentences) -> Tensor:

@@ -53,6 +53,7 @@ class OGEN(PromptedMethod):
     heads : int, >= 1
         Of the attention; lowered to what divides the width.
     dropout : float in [0, 1]
+        Of the attention.
     noise : {"one-sided", "symmetric"}
         Source features are mu + r sigma with r in [0, 1], or in [-1, 1].
     warm_share : float in [0, 1]

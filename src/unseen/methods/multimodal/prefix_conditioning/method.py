@@ -70,6 +70,7 @@ class PrefixConditioning(Method):
     train_text : bool
         False trains the prefix and the last projection of the text tower alone, which is not the paper's.
     iterations : int, >= 1
+        Steps: batches that are learnt from.
     batch_size : int, >= 2
         Of one sample there is nothing to tell it from.
     learning_rate, weight_decay : float
