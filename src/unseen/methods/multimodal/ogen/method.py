@@ -62,6 +62,7 @@ class OGEN(PromptedMethod):
         The window of the teacher's mean grows from `window_least` to `window_most` epochs, is `window_most`, or holds
         all epochs; or nothing is distilled.
     window_least, window_most : int, >= 0 and >= 1
+        Epochs of the window, at first and at most.
     alpha : float in [0, 1]
         What stays of the state before in the teacher's mean.
     distillation : float, >= 0
