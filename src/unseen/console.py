@@ -73,7 +73,7 @@ Classes = Annotated[
     str | None,
     typer.Option(
         help="Class file (CSV or JSON: name, description, parent, attributes; or a name a line), or names with commas. "
-        "Without --source and --support, names alone decide (zero-shot).",
+        "Where nothing is labelled, names alone decide (zero-shot).",
         show_default=False,
     ),
 ]

@@ -66,7 +66,7 @@ def test_a_candidate_that_is_better_by_the_labels_is_named(fake: ModuleType, tmp
     results = _results(fake, tmp_path)
     mine = results["candidates"][0]["metrics"]["adapted"]["accuracy"]["mean"]
     results["candidates"][3]["metrics"]["adapted"]["accuracy"]["mean"] = mine + 0.1
-    assert any("by these, prototypes would have been chosen, 10.0 points better" in line for line in summary(results))
+    assert any("prototypes turns out 10.0 points better" in line for line in summary(results))
 
 
 def test_without_labels_the_summary_has_no_figure_of_quality(fake: ModuleType, tmp_path: Path) -> None:

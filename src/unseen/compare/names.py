@@ -123,4 +123,5 @@ def _letters(name: str) -> str:
 
 def some(names: Sequence[str], most: int = 3) -> str:
     """The first of many names, and how many others there are."""
+    most = len(names) if len(names) == most + 1 else most  # a last name is shorter than a word about it
     return ", ".join(map(repr, names[:most])) + (f" and {len(names) - most} others" if len(names) > most else "")

@@ -229,17 +229,22 @@ def headline(results: Results) -> str:
     if found is None and results.get("estimate"):
         told = results["estimate"]
         low, high = told["interval"]
-        return (
+        guess = 1 / max(len(results["classes"]), 1)
+        line = (
             f"{name} was chosen from {count(among, 'candidate')}; it may be right on {percent(told['accuracy'])} of "
-            f"the target, between {percent(low)} and {percent(high)}: an estimate, without a label to grade it by."
+            f"the target, between {percent(low)} and {percent(high)}, and guessing on {percent(guess)}: an estimate, "
+            "without a label to grade it by."
         )
+        if told["accuracy"] < 1.5 * guess:
+            line += " That is hardly better than guessing: look at it with `unseen verify` before you use it."
+        return line
     if found is None:
         return f"{name} was chosen from {count(among, 'candidate')}; no label of the target is left to grade it by."
     figure = " ".join(filter(None, (share(found.spread["mean"]), deviation(found.spread)))) + f"{SPACE}%"
     rest = f", beside {percent(found.chance)} by guessing" if found.chance is not None else ""
     if found.floor is not None and name != found.nothing:
         rest = f", beside {percent(found.floor)} {_doing(found.nothing)}"
-    return f"{name} {_reaches(figure, found.metric)}{rest}."
+    return f"{name} {_reaches(figure, found.metric)}{rest}; {count(found.samples, 'sample')} of it were graded."
 
 
 def _reaches(figure: str, metric: str) -> str:
@@ -280,8 +285,8 @@ def _refitted(found: Verdict, whole: Mapping[str, Any] | None) -> str:
         return ""
     reached = whole["metrics"]["adapted"][found.metric]["mean"]
     return (
-        f"The saved model has learnt from all {count(whole['samples'], 'source sample')}, of which candidates left out "
-        f"a fifth: {percent(reached)}."
+        f"The saved model, fitted once more on all {count(whole['samples'], 'source sample')} (candidates learn from "
+        f"four fifths of them), reaches {percent(reached)}."
     )
 
 
@@ -323,10 +328,10 @@ def _doing(nothing: str) -> str:
 def _regret(found: Verdict, results: Results) -> str:
     if len(results["candidates"]) == 1:
         return ""
-    start = f"It was chosen from {len(results['candidates'])} candidates without looking at the target's labels"
+    start = f"The choice from {len(results['candidates'])} candidates did not see the target's labels"
     if found.regret <= 0:
-        return f"{start}; by these, no other does better."
-    return f"{start}; by these, {found.best['name']} would have been chosen, {points(found.regret)} better."
+        return f"{start}; now that they are opened, no other candidate is better."
+    return f"{start}; now that they are opened, {found.best['name']} turns out {points(found.regret)} better."
 
 
 def sealing(results: Results) -> list[str]:

@@ -131,7 +131,7 @@ def create_app(
     app = FastAPI(
         title="unseen",
         version=version("unseen"),
-        summary=f"{served.bundle.method.card.title}, {len(served.bundle.classes)} classes, reads {served.kind}",
+        summary=f"{served.bundle.method.card.slug}: {len(served.bundle.classes)} classes, reads {served.kind}",
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,

@@ -249,7 +249,7 @@ def find(
         kept = [(i, s) for i, s, own in zip(places, scores, same) if not own][:top]
         found, left_out = [Found(str(ids[i]), int(i), float(s)) for i, s in kept], int(same.sum())
     if left_out:
-        notes.append(f"the picture itself is left out ({left_out} times in the collection)")
+        notes.append("the picture itself is left out" + (f", {left_out} times" if left_out > 1 else ""))
     return found, {"seconds": seconds, "mode": own, "size": size, "share": composer.share, "notes": notes}
 
 

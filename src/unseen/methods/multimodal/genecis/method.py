@@ -64,6 +64,7 @@ class GeneCIS(Method):
         are right (the target's picture, or one of the same relation); the released code encodes them and leaves them
         out.
     project, hidden : int, >= 1
+        Widths of the combiner's layers.
     dropout : float in [0, 1)
         Of the combiner.
     scale : float, > 0
@@ -71,9 +72,11 @@ class GeneCIS(Method):
     learning_rate : float, > 0
         Of AdamW; a cosine by epochs, down to a thousandth.
     weight_decay : float, >= 0
+        Of AdamW.
     clip : float, > 0
         Largest norm of the gradient.
     epochs : int, >= 0
+        Passes over the triplets; 0 leaves the combiner as it begins.
     batch_size : int, >= 2
         One target alone would be no question.
 
