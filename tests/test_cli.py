@@ -79,7 +79,7 @@ def test_help_shows_every_command_in_a_panel_with_one_line():
         assert first.endswith("."), name
         panels.setdefault(command.rich_help_panel, []).append(name)
     assert next(iter(panels)) == "Look at what you have"
-    assert panels["Adapt, and compare"] == ["demo", "compare", "adapt", "continue", "label"]
+    assert panels["Adapt, and compare"] == ["demo", "compare", "adapt", "continue", "align", "label"]
     assert len(panels) == 7
 
 
@@ -279,9 +279,9 @@ def test_a_folder_and_names_alone(call, tmp_path):
     (tmp_path / "names.csv").write_text("name,description\ncooking,\nmusic,\nastronomy,stars and planets\n")
     given = ("--target", "notes", "--classes", "names.csv")
     done = call("compare", *given, "--seeds", "1", "--out", "run")
-    assert "3 by their names" in done.stderr
+    assert "their names are compared with the samples" in done.stderr
     assert "encoder: minilm, as none was named" in done.stderr
-    assert "propagate-names reaches" in done.stdout
+    assert "propagate-names is right on" in done.stdout
     assert "by names alone (describe)" in " ".join(done.stdout.split())
     (tmp_path / "new.txt").write_text("a violin and an orchestra")
     told = json.loads(call("predict", "run", "new.txt", "--top", "3", "--json").stdout)

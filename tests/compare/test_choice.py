@@ -208,7 +208,7 @@ def test_what_was_chosen_learns_once_more_from_all_of_the_source(tmp_path):
     parts = refitted["metrics"]
     found = sum(parts[part]["accuracy"]["mean"] * (predicted.part == part).sum() for part in parts) / 60
     assert right == pytest.approx(found) == pytest.approx((predicted.truth == predicted.prediction).mean())
-    assert "The saved model has learnt from all 100" in "".join(summary(run_.results)).replace(
+    assert "The saved model, fitted once more on all 100" in "".join(summary(run_.results)).replace(
         "\N{NO-BREAK SPACE}", " "
     )
     again = unseen.compare(source=domain(n=100), out=tmp_path / "run", **given)

@@ -186,7 +186,7 @@ def web(
     max_upload: Annotated[int, typer.Option(help="Megabytes of one upload for a run.", min=1)] = 2048,
     trust: Trust = False,
 ) -> None:
-    """Start runs in a browser, follow and compare them, try their models.
+    """Start, follow and compare runs in a browser; try their models.
 
     Also which methods fit what you have, and the evidence for each. A run goes on when this ends.
 

@@ -68,7 +68,9 @@ def align(
     trust: Trust = False,
     as_json: AsJson = False,
 ) -> None:
-    """Attach a modality to a frozen tower by pairs: then any class that has a name can be predicted.
+    """Attach a modality to a frozen encoder by pairs.
+
+    Then any class that has a name can be predicted.
 
     Pairs of pictures and sentences, sentences in two languages, or any two files of features. One side's encoder stays
     as it is; small layers on the other's learn to live in its space (cwcl). With --classification both towers learn,

@@ -34,7 +34,7 @@ def find(
     trust: Trust = False,
     as_json: AsJson = False,
 ) -> None:
-    """Find the pictures that are like another one, with respect to a text.
+    """Find pictures like another one, with respect to a text.
 
     Vectors of the collection are kept, so that the second search takes less than a second.
 

@@ -34,7 +34,9 @@ def episodes(
     trust: Trust = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say how well a few labelled samples of a class name it, by any few-shot method, on the same seeded episodes.
+    """Grade few-shot methods on the same seeded episodes.
+
+    How well do a few labelled samples of a class name it?
 
     Example:  unseen episodes photos --way 5 --shot 1,5 --methods prototypes,linear-probe,fewshot-sfda
     """
