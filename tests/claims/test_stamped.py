@@ -11,6 +11,7 @@ from unseen.claims import evidence, stamps
 SIMULATED = {
     "loki": ("samples", "locus", "active", "scale"),
     "mte-zsar": ("tasks", "gaussians"),
+    "cwcl": ("simulated",),
 }
 """Experiments that draw everything from the seed."""
 LATER = ("tmv-hlp", "fewshot-sfda", "tram", "udim", "meta-dmoe", "ontozsl", "crest")
