@@ -54,7 +54,7 @@ def told(*arguments: str, cwd: Path | None = None) -> tuple[str, set[str]]:
         ("recommend --help", "Nothing is trained"),
         ("methods", "source-only"),
         ("methods --search prompt", "AD-CLIP"),
-        ("predict nowhere here", "'here' does not exist"),
+        ("predict nowhere here", "there is no such folder"),
         ("predict nowhere .", "is not a saved model"),
         ("compare --source nowhere --target here", "'nowhere' does not exist"),
         ("recommend --source nowhere", "'nowhere' does not exist"),

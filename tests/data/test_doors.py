@@ -186,7 +186,7 @@ def test_a_folder_whose_name_looks_like_markup_is_printed(tmp_path: Path) -> Non
     run = [sys.executable, "-m", "unseen.cli", *asked, "--out", "run [/b]"]
     found = subprocess.run(run, cwd=tmp_path, env=env, capture_output=True, text=True)
     assert found.returncode == 0, found.stderr[-2000:]
-    assert "Report: run [/b]/report.html" in found.stdout
+    assert "report: run [/b]/report.html" in found.stdout
 
 
 @pytest.mark.parametrize("error", [KeyError("x"), IndexError("y"), MemoryError(), RecursionError("deep")])

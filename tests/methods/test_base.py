@@ -185,7 +185,7 @@ def test_what_is_missing_or_unknown_is_told_with_a_sentence() -> None:
         Mean().fit()
     with pytest.raises(TypeError, match="it does not take 'pairs'"):
         Mean().fit(source=domain(), pairs=1)  # type: ignore[call-overload]
-    with pytest.raises(TypeError, match=r"source must be a Domain; got ndarray\. Labelled samples"):
+    with pytest.raises(TypeError, match=r"source must be a Domain; got ndarray\. Samples with labels"):
         Mean().fit(source=domain().x)  # type: ignore[call-overload]
     assert Mean().fit(source=domain(), classes=None).fitted
 

@@ -182,7 +182,10 @@ class PixelClasses(Need):
         """Raise `ValueError` if a picture is no colours with values in [0, 1]."""
         from unseen.data.pixels import as_picture
 
-        picture = as_picture(sample)
+        try:
+            picture = as_picture(sample)
+        except TypeError as error:
+            raise ValueError(f"{word} must hold pictures as numbers; sample {i} is none: {error}") from error
         if picture.ndim != 3 or picture.shape[0] != 3:
             raise ValueError(f"{word} must hold RGB pictures, (3, height, width); sample {i} is {tuple(picture.shape)}")
         low, high = float(picture.min()), float(picture.max())

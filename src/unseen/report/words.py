@@ -375,7 +375,7 @@ def summary(results: Results) -> list[str]:
     check(results)
     found = verdict(results)
     row = chosen_row(results)
-    does = what(row) if row["slug"] != "consensus" else ""  # whose reason says what it does
+    does = what(row) if row.get("slug", "consensus") != "consensus" else ""  # whose reason says what it does
     lines = [headline(results), results["chosen"]["why"] + (f" What it does: {does}." if does else "")]
     if found is None:
         lines.append("`unseen verify` measures the accuracy by a few answers of yours.")

@@ -114,7 +114,7 @@ def test_rank_of_a_benchmarks_file(call: Any, tmp_path: Path) -> None:
     done = call("rank", "zc.json", "--trained", 15, "--top", 500, "--out", "all", *FAST)
     assert len(done.stdout.splitlines()) == 15
     assert "these are the best 15 of 30 that were scored" in done.stderr
-    assert "± is the deviation of a score over draws of the learnt weights" in done.stderr
+    assert "± tells how unsure a score is" in done.stderr
     assert "got 'jacov'" in call("rank", "zc.json", "--trained", 15, "--proxies", "jacov", code=1).stderr
 
 

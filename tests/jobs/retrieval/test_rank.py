@@ -122,8 +122,8 @@ def test_settings_follow_the_collection() -> None:
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"systems": ("bm25", "google")}, "systems must be some of"),
-        ({"systems": ()}, "systems must be some of"),
+        ({"systems": ("bm25", "google")}, "--with must be some of"),
+        ({"systems": ()}, "--with must be some of"),
         ({"k": 0}, "k must be"),
         ({"settings": {"shortest": 4000}}, "corpus must hold at least 4"),
     ],
@@ -178,7 +178,7 @@ def test_the_command_writes_page_run_and_ranker_and_a_fresh_process_uses_it(tmp_
     ("arguments", "told"),
     [
         (("missing.csv", "q.txt"), "does not exist"),
-        (("q.txt", "q.txt", "--with", "google"), "systems must be"),
+        (("q.txt", "q.txt", "--with", "google"), "--with must be"),
         (("q.txt", "q.txt", "--out", "no/where.html"), "there is no folder"),
         (("q.txt", "q.txt", "--set", "samples=3"), "say --samples"),
         (("q.txt",), "queries: name a file of them"),

@@ -119,17 +119,16 @@ class Composer:
 
 def picture(file: str | os.PathLike[str]) -> Any:
     """A picture of a file, as colours."""
-    from PIL import Image
-
+    from unseen.data.images import open_header
     from unseen.encoders.vision import as_image
 
     place = Path(file)
     if not place.is_file():
         raise ValueError(f"image: there is no file {str(file)!r}")
     try:
-        with Image.open(place) as opened:
+        with open_header(place) as opened:
             return as_image(opened.copy())
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise ValueError(f"image: {str(file)!r} cannot be read as a picture: {error}") from error
 
 

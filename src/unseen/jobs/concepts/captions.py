@@ -134,7 +134,7 @@ class Captions:
         kind = self.path.suffix
         if self.beside:
             if wanted is not None:
-                raise ValueError(f"--column is for a table of captions; {self.path.name} is a folder of pictures")
+                raise ValueError(f"column is for a table of captions; {self.path.name} is a folder of pictures")
             return ""
         if (collection := self.collection) is not None:
             have = list(collection.table(None).schema.names) if wanted else ["text", "uid"]
