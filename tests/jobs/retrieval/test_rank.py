@@ -122,8 +122,8 @@ def test_settings_follow_the_collection() -> None:
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"systems": ("bm25", "google")}, "--with must be some of"),
-        ({"systems": ()}, "--with must be some of"),
+        ({"systems": ("bm25", "google")}, "systems must be some of"),
+        ({"systems": ()}, "systems must be some of"),
         ({"k": 0}, "k must be"),
         ({"settings": {"shortest": 4000}}, "corpus must hold at least 4"),
     ],
