@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import re
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -185,12 +186,24 @@ def test_without_a_token_no_web_page_reaches_it_by_a_name_of_its_own(client: Cli
 
 
 @pytest.mark.parametrize("limits", [{"queue": 1}, {"requests": 1}])
-def test_too_much_at_once_is_sent_away(client: Client, vectors: Bundle, limits: dict[str, int]) -> None:
-    test = client(vectors, batch=1, wait=0.5, waiting=0, deadline=0.1, **limits)
-    with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda _: test.post("/predict", json=vector(1, 2, 3, 4)), range(40)))
-    assert {answer.status_code for answer in answers} == {200, 503}
-    busy = max(answers, key=lambda answer: answer.status_code)
+def test_too_much_at_once_is_sent_away(
+    client: Client, vectors: Bundle, limits: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, begun, go_on = Served.predict, threading.Event(), threading.Event()
+
+    def held(*given: Any) -> Any:
+        begun.set()
+        go_on.wait(30)
+        return real(*given)
+
+    monkeypatch.setattr(Served, "predict", held)
+    test = client(vectors, batch=1, waiting=0, deadline=0.1, **limits)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(test.post, "/predict", json=vector(1, 2, 3, 4))
+        assert begun.wait(30)
+        busy = test.post("/predict", json=vector(1, 2, 3, 4))
+        go_on.set()
+    assert [first.result().status_code, busy.status_code] == [200, 503]
     assert busy.headers["retry-after"] == "1"
     assert test.post("/predict", json=vector(1, 2, 3, 4)).status_code == 200
 

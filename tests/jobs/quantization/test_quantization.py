@@ -592,9 +592,9 @@ def test_the_command_quantizes_moves_on_and_exports(tmp_path):
     assert "accuracy on data: float" in done.stdout
     assert "sensitivity" in done.stdout
     assert "report.html" in done.stderr
-    real = call("quantize", model, "--pictures", "photos", "--preset", "w6a8", "--out", "real").stdout
+    real = call("quantize", model, "--pictures", "photos", "--preset", "w6a8", "--out", "real", "--verbose").stdout
     assert "distilled" not in real
-    assert "parameters after: " in real
+    assert "weight_bits=6" in real
     assert "zeroq has the presets" in call("quantize", model, "--preset", "w1", "--out", "d", code=1).stderr
     assert (
         "pictures: dfq takes none"
