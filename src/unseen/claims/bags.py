@@ -7,27 +7,20 @@ what is asked about: of some there are pictures by several other vendors, of the
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
 
 from unseen.claims import worlds
 from unseen.claims.drawings import by
+from unseen.claims.joined_towers import captioned, joined_towers
 from unseen.data.classes import ClassSpace
 from unseen.data.descriptions import DescriptionBank, Sentence
 from unseen.data.domain import Domain, concatenate
-from unseen.data.samplers import Batch, batches, steps
 from unseen.data.sources import in_common
-from unseen.nn.dual_encoder import DualEncoder, dual_encoder, perceptron, side_head
-from unseen.nn.schedules import warm_cosine
-from unseen.nn.train import Run, train
-from unseen.runtime import reproducible
+from unseen.nn.dual_encoder import DualEncoder
 
 TAUGHT = ("twemoji", "fxemoji")
 """Vendors whose drawings of other things the towers have learnt from."""
@@ -39,7 +32,7 @@ VENDORS = {
 }
 WIDTHS, BESIDE = (1280, 384), 64
 """Of the tower of pictures, and of the layer beside MiniLM, which changes nothing at first."""
-EPOCHS, BATCH = 30, 128
+EPOCHS = 30
 TEMPLATE = "an emoji of {}."
 FIFTHS, ORDER = 5, 0
 """Into how many parts the classes of a split fall, in an order by this seed: each is unseen once."""
@@ -59,46 +52,9 @@ def towers() -> DualEncoder:
     """The two towers, trained anew in each process: some seconds."""
     drawn = [by(vendor, "emoji") for vendor in TAUGHT]
     drawn = [domain.take(~np.isin(domain.columns["group"], ASKED)) for domain in drawn]
-    x = np.concatenate([worlds.lite0(domain).x for domain in drawn])
-    captions: list[tuple[str, ...]] = []
-    for domain in drawn:
-        for name, words in zip(domain.columns["name"].tolist(), domain.columns["keywords"].tolist()):
-            few = ", ".join(sorted(words.split(", "), key=worlds.hashed)[:3])
-            captions.append((f"{name}.", TEMPLATE.format(name), f"a picture of {few}."))
-    forms = len(captions[0])
-    told = worlds.minilm([text for texts in captions for text in texts])
-    vectors = torch.from_numpy(told.reshape(len(captions), forms, -1))
-    with reproducible(0):
-        centre, spread = (torch.from_numpy(part) for part in (x.mean(axis=0), x.std(axis=0) + 1e-3))
-        image, text = perceptron(WIDTHS), side_head(None, WIDTHS[-1], WIDTHS[-1], BESIDE)
-        made = dual_encoder(image, text, {"kind": "encoder", "name": "minilm"}, 20.0)
-        adam = torch.optim.AdamW([*image.parameters(), made.logit_scale], lr=1e-3, weight_decay=1e-2)
-
-        def objective(batch: Batch, run: Run) -> Tensor:
-            which = torch.randint(forms, (len(batch.index),), generator=run.generator)
-            z = made.encode_image(F.dropout((batch.x - centre) / spread, 0.2))
-            logits = made.logit_scale.exp().clamp(max=100) * z @ made.encode_text(vectors[batch.index, which]).T
-            own = torch.arange(len(logits))
-            return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
-
-        per_epoch = steps(len(x), BATCH)
-        train(
-            objective,
-            name="bags-towers",
-            nets={"towers": made},
-            optimizers={"adam": adam},
-            schedulers={"rate": warm_cosine(adam, EPOCHS * per_epoch, per_epoch)},
-            batches=batches(Domain(x=x), BATCH),
-            epochs=EPOCHS,
-            steps_per_epoch=per_epoch,
-        )
-        first: Any = made.image[0]  # type: ignore[index]
-        with torch.no_grad():  # standardization becomes a part of the first layer
-            first.weight /= spread
-            first.bias -= first.weight @ centre
-            made.logit_scale.clamp_(max=math.log(100))
-    made.requires_grad_(True)
-    return made.eval()
+    x, captions = captioned(drawn, TEMPLATE)
+    made = joined_towers(x, captions, name="bags-towers", widths=WIDTHS, beside=BESIDE, epochs=EPOCHS)
+    return made.requires_grad_(True)
 
 
 @functools.cache

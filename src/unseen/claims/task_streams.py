@@ -10,31 +10,27 @@ from __future__ import annotations
 
 import functools
 import gzip
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from unseen.claims import worlds
 from unseen.claims.drawings import by
+from unseen.claims.joined_towers import captioned, joined_towers
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain, Lazy
-from unseen.data.samplers import Batch, batches, hold_out, steps
-from unseen.nn.dual_encoder import DualEncoder, dual_encoder, perceptron, side_head
-from unseen.nn.schedules import warm_cosine
-from unseen.nn.train import Run, train
-from unseen.runtime import reproducible
+from unseen.data.samplers import hold_out
+from unseen.nn.dual_encoder import DualEncoder
 
 TAUGHT = ("twemoji", "fxemoji")
 """Vendors whose drawings the towers have learnt from."""
 WIDTHS, BESIDE = (1280, 256, 384), 64
 """Of the tower of pictures, and of the layer beside MiniLM, which changes nothing at first."""
-EPOCHS, BATCH = 40, 128
+EPOCHS = 40
 HELD_OUT = 0.4
 """Share of each task's pictures that nothing is learnt from."""
 EACH = 30
@@ -167,13 +163,7 @@ def references(split: str) -> References:
 @functools.cache
 def taught() -> tuple[NDArray[np.float32], tuple[tuple[str, ...], ...]]:
     """Features of the emoji that the towers learn from, (n, 1280), and the captions of each."""
-    drawn = [by(vendor, "emoji") for vendor in TAUGHT]
-    x = np.concatenate([worlds.lite0(domain).x for domain in drawn])
-    captions: list[tuple[str, ...]] = []
-    for domain in drawn:
-        for name, words in zip(domain.columns["name"].tolist(), domain.columns["keywords"].tolist()):
-            few = ", ".join(sorted(words.split(", "), key=worlds.hashed)[:3])
-            captions.append((f"{name}.", f"an emoji of {name}.", f"a picture of {few}."))
+    x, captions = captioned((by(vendor, "emoji") for vendor in TAUGHT), "an emoji of {}.")
     return x, tuple(captions)
 
 
@@ -181,41 +171,11 @@ def taught() -> tuple[NDArray[np.float32], tuple[tuple[str, ...], ...]]:
 def small_towers() -> DualEncoder:
     """The two towers, trained anew in each process: some ten seconds."""
     x, captions = taught()
-    forms = len(captions[0])
-    told = worlds.minilm([text for texts in captions for text in texts])
-    vectors = torch.from_numpy(told.reshape(len(captions), forms, -1))
-    with reproducible(0):
-        centre, spread = (torch.from_numpy(part) for part in (x.mean(axis=0), x.std(axis=0) + 1e-3))
-        image, text = perceptron(WIDTHS), side_head(None, WIDTHS[-1], WIDTHS[-1], BESIDE)
-        made = dual_encoder(image, text, {"kind": "encoder", "name": "minilm"}, 20.0)
-        adam = torch.optim.AdamW([*image.parameters(), made.logit_scale], lr=1e-3, weight_decay=1e-2)
-
-        def objective(batch: Batch, run: Run) -> Tensor:
-            which = torch.randint(forms, (len(batch.index),), generator=run.generator)
-            z = made.encode_image(F.dropout((batch.x - centre) / spread, 0.2))
-            logits = made.logit_scale.exp().clamp(max=100) * z @ made.encode_text(vectors[batch.index, which]).T
-            own = torch.arange(len(logits))
-            return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
-
-        per_epoch = steps(len(x), BATCH)
-        train(
-            objective,
-            name="task-streams",
-            nets={"towers": made},
-            optimizers={"adam": adam},
-            schedulers={"rate": warm_cosine(adam, EPOCHS * per_epoch, per_epoch)},
-            batches=batches(Domain(x=x), BATCH),
-            epochs=EPOCHS,
-            steps_per_epoch=per_epoch,
-        )
-        first: Any = made.image[0]  # type: ignore[index]
-        with torch.no_grad():  # standardization becomes a part of the first layer
-            first.weight /= spread
-            first.bias -= first.weight @ centre
-            made.logit_scale.clamp_(max=math.log(100))
+    made = joined_towers(x, captions, name="task-streams", widths=WIDTHS, beside=BESIDE, epochs=EPOCHS)
+    text: Any = made.text
     for part in (made.image, text.side, made.logit_scale):
         part.requires_grad_(True)
-    return made.eval()
+    return made
 
 
 # -- pictures ----------------------------------------------------------------------------------------------
