@@ -25,7 +25,7 @@ from unseen.data.samplers import Batch, batches, endless
 from unseen.data.sources import in_common
 from unseen.evaluation.metrics.retrieval import both_ways
 from unseen.nn.contrastive import LARGEST, contrastive, same_label
-from unseen.nn.dual_encoder import DualEncoder, WordPieces, class_vectors, dual_encoder, encoded
+from unseen.nn.dual_encoder import DualEncoder, WordPieces, class_vectors, dual_encoder, in_parts
 from unseen.nn.schedules import warm_cosine
 from unseen.nn.towers import text_tower, vision_tower
 from unseen.nn.train import Run, train
@@ -150,7 +150,7 @@ def asked_of(towers: Any, own: World) -> dict[str, float]:
     `recall` is the mean recall among the first 5, both ways, of names by pictures whose emoji other vendors' pictures
     were learnt from; `subgroup` is the zero-shot accuracy on all pictures, `new` on those of emoji never seen.
     """
-    z = encoded(towers.encode_image, torch.as_tensor(own.exam.x))
+    z = in_parts(towers.encode_image, torch.as_tensor(own.exam.x))
     names = own.exam.columns["name"][own.known].tolist()
     scores = (z[torch.as_tensor(own.known)] @ class_vectors(towers, names, ("{}",)).T).numpy()
     groups, truth = np.unique(own.exam.columns["subgroup"], return_inverse=True)

@@ -163,6 +163,7 @@ def padded(rows: Sequence[Sequence[int]]) -> Int[Tensor, "n t"]:
     return nn.utils.rnn.pad_sequence(ids, batch_first=True, padding_value=NOTHING)
 
 
+@torch.no_grad()
 def in_parts(encode: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """What a tower makes of many samples, some at a time; texts of each part end where its longest ends."""
     return torch.cat([encode(trimmed(part)) for part in torch.split(x, AT_ONCE)])
@@ -170,7 +171,7 @@ def in_parts(encode: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 
 def trimmed(x: Tensor) -> Tensor:
     """Numbers of tokens without columns that are behind the end of every text."""
-    if x.is_floating_point():
+    if x.is_floating_point() or x.ndim != 2:
         return x
     return x[:, : int((x != NOTHING).sum(dim=1).max())]
 
@@ -342,12 +343,15 @@ def named_classes(image: nn.Module, classes: int, dim: int, scale: float) -> Nam
 
 PHOTO = ("a photo of a {}.",)
 """The template of a class name where none is given."""
-AT_ONCE = 256
-"""Pictures, or texts, that a tower reads together when nothing is learnt."""
 
 
-def templates_of(prompts: Any) -> tuple[str, ...]:
-    """Templates, found to be texts with one place {} for a name each; `PHOTO` if there are none.
+def sentence(template: str, name: str) -> str:
+    """What a template says of a class."""
+    return template.replace("{}", name.replace("_", " "))
+
+
+def templates_of(prompts: Any, usual: tuple[str, ...] = PHOTO) -> tuple[str, ...]:
+    """Templates, found to be texts with one place {} for a name each; the usual ones if there are none.
 
     Raises
     ------
@@ -355,7 +359,7 @@ def templates_of(prompts: Any) -> tuple[str, ...]:
         If they are something else.
     """
     if prompts is None:
-        return PHOTO
+        return usual
     if isinstance(prompts, str) or not isinstance(prompts, Sequence):
         raise TypeError(f"prompts must be a list of texts with a place {{}} for a name; got {type(prompts).__name__}")
     for text in prompts:
@@ -369,12 +373,6 @@ def templates_of(prompts: Any) -> tuple[str, ...]:
 @torch.no_grad()
 def class_vectors(towers: Any, names: Sequence[str], templates: Sequence[str] = PHOTO) -> Float[Tensor, "k d"]:
     """Of each class the mean over templates of the unit vectors of its texts, of unit length."""
-    texts = [template.replace("{}", name.replace("_", " ")) for name in names for template in templates]
-    vectors = encoded(towers.encode_text, towers.tokenize(texts))
+    texts = [sentence(template, name) for name in names for template in templates]
+    vectors = in_parts(towers.encode_text, towers.tokenize(texts))
     return F.normalize(vectors.view(len(names), len(templates), -1).mean(dim=1), dim=1)
-
-
-@torch.no_grad()
-def encoded(encode: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """What a tower gives, some samples at a time."""
-    return torch.cat([encode(part) for part in torch.split(x, AT_ONCE)])

@@ -25,8 +25,8 @@ from unseen.evaluation.metrics.retrieval import both_ways
 from unseen.jobs.alignment.reading import held_out as chosen_by_content
 from unseen.jobs.alignment.reading import read, too_long
 from unseen.jobs.alignment.report import WRITTEN, Report, known_among, same, training_folder, variant, written
-from unseen.methods.multimodal.prefix_conditioning import SOURCES, PrefixConditioning
-from unseen.methods.multimodal.prefix_conditioning.inputs import templates_of
+from unseen.methods.multimodal.prefix_conditioning import PrefixConditioning
+from unseen.methods.multimodal.prefix_conditioning.inputs import given_templates
 from unseen.nn import parallel
 from unseen.nn.state import refuse_foreign
 from unseen.runtime import current, runtime
@@ -92,7 +92,7 @@ def unify(
         raise ValueError(f"preset must be one of {', '.join(presets)}; got {preset!r}")
     begun = {**presets[preset or "default"], **(settings or {}), "random_state": seed}
     method = PrefixConditioning().set_params(**begun)
-    templates = templates_of(prompts)
+    templates = given_templates(prompts)
     space = class_space(classes)
     with parallel.launched(current().device):
         tell = say if parallel.first() else (lambda line: None)
@@ -177,7 +177,6 @@ def _measure(
         report.accuracy["chance"] = {"ensemble": 1 / len(space), "name": 1 / len(space)}
     first = arms["aligned"]
     report.history = {key: values.tolist() for key, values in first.history_.items()}
-    assert SOURCES[0] == "caption"
 
 
 def _pictures_left(pairs: Pairs) -> Pairs:

@@ -23,7 +23,7 @@ from unseen.encoders.towers import TOWERS, ImageSide, TextSide, TextTokens, save
 from unseen.evaluation.metrics.classification import accuracy
 from unseen.evaluation.metrics.retrieval import both_ways
 from unseen.methods.compression.tinyclip import TinyCLIP
-from unseen.nn.dual_encoder import DualEncoder, class_vectors, encoded, templates_of
+from unseen.nn.dual_encoder import DualEncoder, class_vectors, in_parts, templates_of
 from unseen.nn.export import export_onnx
 from unseen.nn.state import refuse_foreign, write_folder
 from unseen.runtime import stage, stages
@@ -253,8 +253,8 @@ def _read(pairs: Pairs, preprocess: Any) -> Pairs:
 @torch.no_grad()
 def _asked(towers: DualEncoder, exam: Pairs, groups: NDArray[Any]) -> dict[str, Any]:
     """Recall among the pairs that nothing was learnt from, both ways; all of a pair's group are right."""
-    vectors = [encoded(towers.encode_image, part) for part in _pictures(exam)]
-    z, w = torch.cat(vectors), encoded(towers.encode_text, towers.tokenize([str(t) for t in exam.right.x]))
+    vectors = [in_parts(towers.encode_image, part) for part in _pictures(exam)]
+    z, w = torch.cat(vectors), in_parts(towers.encode_text, towers.tokenize([str(t) for t in exam.right.x]))
     return {"recall": both_ways((z @ w.T).numpy(), groups[:, None] == groups[None])}
 
 

@@ -13,9 +13,8 @@ from unseen.data.domain import Domain
 from unseen.data.samplers import Batch, batches, steps
 from unseen.methods.base import Card
 from unseen.methods.needs import PromptedTowers
-from unseen.methods.parameters import Count, Natural, NonNegative, Positive
 from unseen.methods.prompted import DECAY, MOMENTUM, PromptedMethod, views
-from unseen.nn.prompt_learners import Kind, RegulatedLearner
+from unseen.nn.prompt_learners import RegulatedLearner
 from unseen.nn.schedules import resting_then_cosine
 from unseen.nn.train import Run, train
 
@@ -96,16 +95,6 @@ class CoOp(PromptedMethod):
         notes=("CoCoOp trains in the batches of the others; the released code has one picture in each.",),
         baseline=True,
     )  # fmt: skip
-
-    learner: Kind = "coop"
-    n_context: Count = 4
-    words: str = "a photo of a"
-    generalized: bool = False
-    handicap: NonNegative = 0.0
-    shots: Natural = 16
-    learning_rate: Positive = 2e-3
-    epochs: Natural = 50
-    batch_size: Count = 32
 
     history_: dict[str, NDArray[Any]] = dataclasses.field(init=False)
 

@@ -25,7 +25,7 @@ from unseen.methods.compression.tinyclip.shapes import Plan, fitting, made, plan
 from unseen.methods.compression.tinyclip.training import Distilling, Pruning, Taught
 from unseen.methods.parameters import Count, Natural, NonNegative, Positive, Unit
 from unseen.nn.contrastive import LARGEST
-from unseen.nn.dual_encoder import class_vectors, dual_encoder, encoded, named_classes, templates_of
+from unseen.nn.dual_encoder import class_vectors, dual_encoder, in_parts, named_classes, templates_of
 from unseen.nn.schedules import warm_then_cosine
 from unseen.nn.train import Run, train
 
@@ -394,7 +394,7 @@ class TinyCLIP(Method):
         if classes is not None or prompts is not None:
             names = (classes or self.classes_).names
             w = class_vectors(student, names, self.templates_ if prompts is None else templates_of(prompts))
-        return student.logit_scale.detach().exp() * encoded(student.encode_image, x) @ w.T
+        return student.logit_scale.detach().exp() * in_parts(student.encode_image, x) @ w.T
 
     def network(self) -> nn.Module:
         """The image tower with the vectors of the classes."""

@@ -22,7 +22,7 @@ from unseen.methods.multimodal.genecis.parser import Relation, SceneGraphParser,
 from unseen.methods.multimodal.genecis.triplets import Triplet, TripletMiner
 from unseen.methods.parameters import Count, Natural, NonNegative, Positive, Unit, Within
 from unseen.nn.contrastive import contrastive
-from unseen.nn.dual_encoder import AT_ONCE, DualEncoder, encoded
+from unseen.nn.dual_encoder import AT_ONCE, DualEncoder, in_parts
 from unseen.nn.towers import PrunableTower
 from unseen.nn.train import Run, train
 
@@ -329,7 +329,7 @@ class GeneCIS(Method):
         images = _images(towers, x)
         if len(conditions) != len(images):
             raise ValueError(f"conditions must be a text for each picture, {len(images)}; got {len(conditions)}")
-        texts = encoded(towers.text, towers.tokenize([str(text) for text in conditions]))
+        texts = in_parts(towers.text, towers.tokenize([str(text) for text in conditions]))
         if own == "combiner":
             return torch.cat(
                 [self.combiner_(a, b) for a, b in zip(torch.split(images, AT_ONCE), torch.split(texts, AT_ONCE))]
@@ -350,10 +350,10 @@ class Reading:
     def __init__(self, towers: Any, pictures: Domain, tokens: Tensor, frozen: bool) -> None:
         self.towers, self.domain, self.tokens = towers, pictures, tokens
         self.x = _images(towers, pictures) if frozen else None
-        self.t = encoded(towers.text, tokens) if frozen else None
+        self.t = in_parts(towers.text, tokens) if frozen else None
 
     def pictures(self, index: Tensor) -> Tensor:
-        """Of the pictures at these places; each is encoded once."""
+        """Of the pictures at these places; each is in_parts once."""
         own, back = torch.unique(index, return_inverse=True)
         if self.x is not None:
             return self.x.to(self._place())[own][back]

@@ -20,7 +20,7 @@ from unseen.methods.multimodal.ogen.teacher import LocalMeanTeacher
 from unseen.methods.needs import PromptedTowers
 from unseen.methods.parameters import Count, Natural, NonNegative, Positive, Unit
 from unseen.methods.prompted import DECAY, MOMENTUM, PromptedMethod, Task, views
-from unseen.nn.prompt_learners import Kind, RegulatedLearner
+from unseen.nn.prompt_learners import RegulatedLearner
 from unseen.nn.schedules import resting_then_cosine
 from unseen.nn.train import Run, train
 
@@ -150,7 +150,6 @@ class OGEN(PromptedMethod):
         ),
     )  # fmt: skip
 
-    learner: Kind = "coop"
     unknown: Literal["named", "simulated"] = "named"
     neighbours: Count = 3
     heads: Count = 4
@@ -166,15 +165,7 @@ class OGEN(PromptedMethod):
     as_unknown_weight: NonNegative = 0.25
     known_weight: NonNegative = 0.25
     new_weight: NonNegative = 0.5
-    n_context: Count = 4
-    words: str = "a photo of a"
-    generalized: bool = False
-    handicap: NonNegative = 0.0
-    shots: Natural = 16
-    learning_rate: Positive = 2e-3
     generator_rate: Positive = 2e-2
-    epochs: Natural = 50
-    batch_size: Count = 32
 
     history_: dict[str, NDArray[Any]] = dataclasses.field(init=False)
     made_: Tensor = dataclasses.field(init=False)

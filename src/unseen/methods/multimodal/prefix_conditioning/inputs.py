@@ -11,6 +11,7 @@ from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
 from unseen.methods.needs import Given, Need
+from unseen.nn.dual_encoder import templates_of
 
 TEMPLATES = (
     "a photo of a {}.", "a picture of a {}.", "an image of the {}.", "a drawing of a {}.", "a photo of the small {}.",
@@ -56,11 +57,9 @@ def plain(classes: ClassSpace | None) -> ClassSpace:
     return ClassSpace(names=classes.names, descriptions=classes.descriptions)
 
 
-def templates_of(prompts: Any) -> tuple[str, ...]:
-    templates = TEMPLATES if prompts is None else tuple(prompts) if not isinstance(prompts, str) else (prompts,)
-    if not templates or not all(isinstance(t, str) and t.count("{}") == 1 for t in templates):
-        raise ValueError(f"prompts must be texts with one place {{}} for the name of a class; got {prompts!r}")
-    return templates
+def given_templates(prompts: Any) -> tuple[str, ...]:
+    """The given templates, one or several; `TEMPLATES` if there are none."""
+    return templates_of([prompts] if isinstance(prompts, str) else prompts, TEMPLATES)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,11 +19,11 @@ from unseen.methods.base import Card, Method, NotFittedError
 from unseen.methods.multimodal.prefix_conditioning.batches import Drawn, Seen, Spoken, caption_labels, drawn
 from unseen.methods.multimodal.prefix_conditioning.inputs import (
     CaptionedPictures,
+    given_templates,
     names_of,
     picture_side,
     plain,
     readable,
-    templates_of,
 )
 from unseen.methods.needs import TrainableTowers
 from unseen.methods.parameters import Count, Natural, NonNegative, Positive, Within
@@ -169,7 +169,7 @@ class PrefixConditioning(Method):
             Templates with {} for a class name.
         """
         drawings, captions = picture_side(pairs)
-        templates = templates_of(prompts)
+        templates = given_templates(prompts)
         names = names_of(source)
         network = self._begin(model)
         spoken = self._texts(network, names, templates, captions)
@@ -213,7 +213,7 @@ class PrefixConditioning(Method):
     def adapt(self, *, classes: ClassSpace, prompts: Any = None) -> Self:
         """Name other classes to predict: any that have a name."""
         self.classes_ = plain(classes)
-        self.templates_ = self.templates_ if prompts is None else templates_of(prompts)
+        self.templates_ = self.templates_ if prompts is None else given_templates(prompts)
         self.modes_ = torch.stack(
             [self.encode_classes(self.classes_, self.templates_, source=name) for name in SOURCES]
         )
@@ -288,7 +288,7 @@ class PrefixConditioning(Method):
     ) -> Float[Tensor, "k d"]:
         """Unit vectors of classes: the mean over templates of unit vectors, of unit length again."""
         each = [self.encode_text([p.replace("{}", name) for name in readable(classes)], source)
-                for p in templates_of(self.templates_ if prompts is None else prompts)]  # fmt: skip
+                for p in given_templates(self.templates_ if prompts is None else prompts)]  # fmt: skip
         return F.normalize(torch.stack(each).mean(dim=0), dim=1)
 
     @property

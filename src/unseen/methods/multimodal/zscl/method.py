@@ -20,7 +20,7 @@ from unseen.methods.multimodal.zscl.exemplars import herded
 from unseen.methods.multimodal.zscl.objective import Objective, Tied
 from unseen.methods.needs import TrainableTowers
 from unseen.methods.parameters import Count, Natural, NonNegative, Positive, Unit
-from unseen.nn.dual_encoder import in_parts, named_classes
+from unseen.nn.dual_encoder import in_parts, named_classes, sentence, templates_of
 from unseen.nn.protocols import TokenizingTowers
 from unseen.nn.schedules import warm_then_cosine
 from unseen.nn.train import Run, train
@@ -28,7 +28,6 @@ from unseen.nn.weight_space import Anchor, UniformAverage, interpolated, weights
 
 NOISE = (1000, 10)
 """Random texts, and tokens of each, where `texts` asks for them."""
-PHOTO = ("a photo of a {}.",)
 
 
 class ZSCL(Method):
@@ -250,7 +249,7 @@ class ZSCL(Method):
         before = dict(self.fitted)
         begun = "network_" in before
         network = self._begin(model) if not begun else self._go_on(model)
-        space, templates = _named(source, classes), _templates(prompts)
+        space, templates = _named(source, classes), templates_of(prompts)
         task = {"classes": space.names, "templates": templates}
         state = weights_of(network)
         initial: dict[str, Tensor] = before.get("initial_", state)
@@ -348,7 +347,7 @@ class ZSCL(Method):
     @torch.no_grad()
     def _references(self, network: Any, teacher: Any, corpus: Domain | None, task: dict[str, Any]) -> Tied:
         """Everything that is read in each step and never changes: sentences, class texts, exemplars."""
-        prompts = [_said(task["templates"][0], name) for name in task["classes"]]
+        prompts = [sentence(task["templates"][0], name) for name in task["classes"]]
         sentences = prompts if corpus is None else [str(text) for text in corpus.x]
         if self.texts == "noise":
             texts = network.reader.noise(*NOISE)
@@ -357,7 +356,7 @@ class ZSCL(Method):
         beside: list[str] = []
         if self.negatives == "previous" and "classes_" in vars(self):
             known = set(task["classes"])
-            beside = [_said(self._template_of(name)[0], name) for name in self.classes_.names if name not in known]
+            beside = [sentence(self._template_of(name)[0], name) for name in self.classes_.names if name not in known]
         elif self.negatives == "sentences":
             if corpus is None:
                 raise ValueError(
@@ -367,7 +366,7 @@ class ZSCL(Method):
         old = []
         for x, y, number in vars(self).get("exemplars_", ()) if self.exemplars else ():
             past = self.tasks_[number]
-            old.append((x, y, network.tokenize([_said(past["templates"][0], name) for name in past["classes"]])))
+            old.append((x, y, network.tokenize([sentence(past["templates"][0], name) for name in past["classes"]])))
         return Tied(
             classes=network.tokenize(prompts),
             texts=texts,
@@ -428,9 +427,9 @@ class ZSCL(Method):
     def _vectors(self, classes: ClassSpace, prompts: Sequence[str] | None = None) -> Float[Tensor, "k d"]:
         """Step 8: the mean over templates of the unit vectors of each class's texts, of unit length."""
         network: Any = self.network_
-        given = None if prompts is None else _templates(prompts)
+        given = None if prompts is None else templates_of(prompts)
         each = [given or self._template_of(name) for name in classes.names]
-        texts = [_said(template, name) for name, own in zip(classes.names, each) for template in own]
+        texts = [sentence(template, name) for name, own in zip(classes.names, each) for template in own]
         vectors = in_parts(network.encode_text, network.tokenize(texts))
         means = [part.mean(dim=0) for part in torch.split(vectors, [len(own) for own in each])]
         return F.normalize(torch.stack(means), dim=1)
@@ -455,21 +454,3 @@ def _named(source: Domain, classes: ClassSpace | None) -> ClassSpace:
 def _plain(classes: ClassSpace) -> ClassSpace:
     """The names alone: what tasks say of their classes beyond them differs."""
     return ClassSpace(names=classes.names)
-
-
-def _templates(prompts: Any) -> tuple[str, ...]:
-    """Templates, found to be texts with one place for a name each."""
-    if prompts is None:
-        return PHOTO
-    if isinstance(prompts, str) or not isinstance(prompts, Sequence):
-        raise TypeError(f"prompts must be a list of texts with a place {{}} for a name; got {type(prompts).__name__}")
-    for text in prompts:
-        if not isinstance(text, str) or text.count("{}") != 1:
-            raise ValueError(f"prompts must be texts with one place {{}} for the name of a class; got {text!r}")
-    if not prompts:
-        raise ValueError("prompts must hold at least one template; it is empty")
-    return tuple(prompts)
-
-
-def _said(template: str, name: str) -> str:
-    return template.replace("{}", name.replace("_", " "))
