@@ -411,3 +411,17 @@ def test_two_processes_of_a_launcher_give_the_curve_of_one(tmp_path: Path) -> No
     one, two = (told_by(tmp_path / name) for name in ("one", "two"))
     assert two.history["loss"] == pytest.approx(one.history["loss"], abs=1e-5)
     assert two.recall["aligned"] == pytest.approx(one.recall["aligned"], abs=0.1)
+
+
+def test_an_arm_that_names_more_than_what_is_saved_is_told() -> None:
+    from unseen.jobs.alignment.page import told
+    from unseen.jobs.alignment.report import Report
+
+    figures = {"aligned": 0.467, "ridge map": 0.867, "lit": 0.817, "chance": 0.1}
+    accuracy = {name: {"ensemble": value, "name": value} for name, value in figures.items()}
+    made = Report("cwcl", {"left": None, "right": None}, "right", 58, 2, 0, 0, 1.0, ("{}",), accuracy=accuracy)
+    assert any(
+        line.startswith("'ridge map' is right on 86.7 % of the exam, what was saved on 46.7 %") for line in told(made)
+    )
+    made.accuracy["aligned"]["ensemble"] = 0.9
+    assert not any("is right on" in line for line in told(made))

@@ -89,6 +89,7 @@ def test_a_short_series_has_a_forecast_without_intervals(caplog: pytest.LogCaptu
     assert result.chosen == "ttm"
     assert "too short" in result.why
     assert "low" not in result.table
+    assert "no intervals" in caplog.text
 
 
 def test_a_model_stays_as_it_was() -> None:

@@ -138,6 +138,13 @@ def told(report: Report) -> list[str]:
     best = max(recall, key=lambda name: recall[name]["mean"]) if recall else "aligned"
     if best != "aligned":
         said.append(f"The simple alternative {best!r} finds more of the pairs held out than what was saved.")
+    named = {name: figures["ensemble"] for name, figures in report.accuracy.items() if name != "chance" and figures}
+    best = max(named, key=lambda name: named[name]) if named else "aligned"
+    if named and named[best] > named["aligned"]:
+        said.append(
+            f"{best!r} is right on {100 * named[best]:.1f} % of the exam, what was saved on "
+            f"{100 * named['aligned']:.1f} %: rather use that (--preset lit, or `RidgeMap` in Python)."
+        )
     if report.cut:
         said.append(f"Texts longer than the context of their encoder: {report.cut:,}; what is behind was not read.")
     if report.lacking:

@@ -172,6 +172,11 @@ def forecast(
     y = forecasters[chosen](read, horizon, known)
     names = [str(name) for name in np.asarray(read.ids)]
     low, high = _bounds(y, past[chosen], intervals, names) if past else (None, None)
+    if intervals is not None and not past:
+        log.warning(
+            "no intervals: they are made of errors on the series' own past, for which it is too short; a smaller horizon "
+            "or a longer series gives them"
+        )
     if len(read) < len(whole):
         others = forecasters[chosen if chosen in NAIVE else NAIVE[0]](whole, horizon, known)
         low, high = (None if end is None else _placed(end, places, np.full_like(others, np.nan)) for end in (low, high))
