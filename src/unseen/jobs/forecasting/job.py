@@ -174,8 +174,8 @@ def forecast(
     low, high = _bounds(y, past[chosen], intervals, names) if past else (None, None)
     if intervals is not None and not past:
         log.warning(
-            "no intervals: they are made of errors on the series' own past, for which it is too short; a smaller horizon "
-            "or a longer series gives them"
+            "no intervals: they are made of errors on the series' own past, for which it is too short; "
+            "a smaller horizon or a longer series gives them"
         )
     if len(read) < len(whole):
         others = forecasters[chosen if chosen in NAIVE else NAIVE[0]](whole, horizon, known)
