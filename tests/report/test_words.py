@@ -75,6 +75,19 @@ def test_without_labels_the_summary_has_no_figure_of_quality(fake: ModuleType, t
     assert "%" not in "".join(lines)
 
 
+def test_a_class_that_is_named_for_most_samples_is_told(fake: ModuleType, tmp_path: Path) -> None:
+    results = _results(fake, tmp_path)
+    names = results["classes"]
+    flat = {"class": names[0], "share": 0.75}
+    told = [line for line in summary({**results, "most_named": flat}) if f"are called {names[0]}" in line]
+    assert len(names) >= 4
+    assert len(told) == 1
+    assert told[0].startswith("75")
+    assert not any("are called" in line for line in summary({**results, "most_named": {**flat, "share": 0.4}}))
+    few = {**results, "most_named": flat, "classes": names[:2]}
+    assert not any("are called" in line for line in summary(few))
+
+
 def test_leakage_is_in_the_summary(fake: ModuleType, tmp_path: Path) -> None:
     assert any(line.startswith("Leakage: 2 of") for line in summary(_results(fake, tmp_path, protocol="open")))
 

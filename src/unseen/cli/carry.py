@@ -87,6 +87,7 @@ def export(
     if web is not None:
         from unseen.serving.page import write_page
 
+        say(f"{web}: writing the network and the program that runs it into one page (npm once, then some seconds)")
         write_page(saved, web)
         say(f"{web}: {web.stat().st_size / 2**20:.1f} MB; open it in a browser")
 
@@ -122,6 +123,7 @@ def serve(
 
     queue = max(256, max_batch)
     limits = Limits(bytes=max_bytes, pixels=max_pixels, batch=max_batch, queue=queue, wait=wait / 1000)
+    say(f"opening {model}")
     run(
         open_bundle(model, trust),
         host=host,

@@ -67,10 +67,23 @@ def summarize(
             "by": list(choice.by),
             "refitted": _refitted(whole, truths, graded, inputs),
         },
+        "most_named": _most_named(final, inputs),
         "new_classes": new_classes(inputs, final),
         "estimate": _estimate(inputs, choice),
         "versions": _versions(),
     }
+
+
+def _most_named(cell: Cell, inputs: Inputs) -> dict[str, Any] | None:
+    """The class that the saved model names most often, and on what share of the target."""
+    if "adapted" not in cell:
+        return None
+    said = cell["adapted"]["prediction"]
+    index, counts = np.unique(said[said >= 0], return_counts=True)
+    if not len(index):
+        return None
+    most = int(counts.argmax())
+    return {"class": inputs.classes.names[index[most]], "share": float(counts[most] / len(said))}
 
 
 def _estimate(inputs: Inputs, choice: Choice) -> dict[str, Any] | None:

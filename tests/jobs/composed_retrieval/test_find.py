@@ -17,7 +17,7 @@ from PIL import Image
 from unseen import encoders
 from unseen.encoders.towers import save_towers
 from unseen.jobs.composed_retrieval.composer import Composer
-from unseen.jobs.composed_retrieval.job import Bench, compose, find, nearest
+from unseen.jobs.composed_retrieval.job import Bench, _weak, compose, find, nearest
 from unseen.jobs.composed_retrieval.page import lines
 from unseen.methods.compression.tinyclip.needs import towers_of_a_moment
 
@@ -232,3 +232,10 @@ def test_the_commands_in_a_real_process(encoder: str, tmp_path: Path) -> None:
     wrong = run("find", "photos")
     assert wrong.returncode == 1
     assert "got neither" in wrong.stderr
+
+
+def test_a_hit_that_chance_could_give_is_told_to_be_weak() -> None:
+    scores = np.random.default_rng(0).normal(0.2, 0.05, 1000).astype(np.float32)
+    assert "perhaps none of them" in _weak(scores, float(scores.max()), len(scores))
+    assert _weak(scores, 0.2 + 5 * 0.05, len(scores)) == ""
+    assert _weak(scores[:20], float(scores[:20].max()), 20) == ""  # too few to tell

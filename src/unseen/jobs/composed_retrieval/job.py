@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -36,6 +37,8 @@ ITSELF, SAME = 16, 1e-5
 MODES: tuple[Mode, ...] = get_args(Mode)
 TUNED_ON = 1000
 """Triplets on which the share is chosen."""
+FEW, SAMPLED = 30, 10_000
+"""Fewest pictures of which a hit is told to be weak, and of how many the mean of all is taken."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -236,6 +239,7 @@ def find(
     query = composer.encoder.encode_text([said])[0] if shown is None else composer.vectors([shown], [said], own)[0]
     itself = None if shown is None else composer.encoder.encode_image([shown])[0]
     if not isinstance(collection, Domain) and (Path(collection) / "index").is_dir():
+        weak = ""
         found, seconds, size, left_out = _in_index(Path(collection), composer.encoder, query, itself, top)
     else:
         domain = collection_of(collection)
@@ -248,9 +252,28 @@ def find(
         ids: Any = domain.ids
         kept = [(i, s) for i, s, own in zip(places, scores, same) if not own][:top]
         found, left_out = [Found(str(ids[i]), int(i), float(s)) for i, s in kept], int(same.sum())
+        weak = _weak(x[:: max(len(x) // SAMPLED, 1)] @ query, kept[0][1], len(x)) if kept else ""
     if left_out:
         notes.append("the picture itself is left out" + (f", {left_out} times" if left_out > 1 else ""))
+    if weak:
+        notes.append(weak)
     return found, {"seconds": seconds, "mode": own, "size": size, "share": composer.share, "notes": notes}
+
+
+def _weak(scores: NDArray[np.float32], best: float, n: int) -> str:
+    """That the best hit of n pictures is no nearer than chance puts the best of as many; empty where it is nearer.
+
+    `scores` are those of all pictures or of a sample; the largest of n normal numbers lies about sqrt(2 ln n)
+    deviations above their mean.
+    """
+    apart = float(best - scores.mean()) / max(float(scores.std()), 1e-12)
+    by_chance = math.sqrt(2 * math.log(max(n, 2)))
+    if n < FEW or apart >= by_chance:
+        return ""
+    return (
+        f"the first stands {apart:.1f} deviations above the mean of all pictures, where chance alone puts the best of "
+        f"{n:,} at about {by_chance:.1f}: perhaps none of them is what was asked for"
+    )
 
 
 def nearest(x: NDArray[np.float32], query: NDArray[np.float32], k: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:

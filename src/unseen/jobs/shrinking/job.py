@@ -34,6 +34,10 @@ IN_MEMORY = 2**29
 """Bytes of pictures that are kept as they are read, instead of reading them again in each pass."""
 MOST_ASKED = 1000
 """Pairs that both models are asked about at most."""
+FEW_ASKED = 50
+"""Pairs below which it is told how coarse a recall of them is."""
+SHRINKABLE = ("open_clip", "towers")
+"""Names of encoders that have towers from which parts can be taken."""
 LEAST = 8
 """Pairs that are enough to begin with."""
 REPEATS = 5
@@ -105,6 +109,9 @@ def shrink(
     method = _method(size, inherit, stages, preset, settings or {}, seed)
     if not 0 < held_out < 1:
         raise ValueError(f"held_out must lie in (0, 1); got {held_out!r}")
+    if model.partition(":")[0] not in SHRINKABLE:
+        known = " or ".join(f"{name}:..." for name in SHRINKABLE)
+        raise ValueError(f"model must be {known}; from the towers of {model!r} nothing can be taken")
     templates = templates_of(prompts)
     refuse_foreign(Path(out), WRITTEN)
     labelled = _labelled(classes)
@@ -114,6 +121,9 @@ def shrink(
     preprocess: Any = encoder.preprocess
     learnt, asked, groups = _parted(own, held_out)
     say(f"{len(learnt)} pairs to learn from, {len(asked)} to ask about; {skipped} left out")
+    if len(asked) < FEW_ASKED:
+        each = 100 / len(asked)
+        say(f"recall of {len(asked)} pairs is coarse (each is {each:.1f} points): a larger `held_out` asks more")
     with _timed() as seconds:
         with stage("learning"):
             method.fit(pairs=_read(learnt, preprocess), model=teacher)
