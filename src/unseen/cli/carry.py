@@ -117,12 +117,14 @@ def serve(
     """
     try:
         from unseen.serving.limits import Limits
+        from unseen.serving.server import check_address
         from unseen.serving.server import serve as run
     except ImportError as error:
         raise ImportError(f'serving needs: pip install "unseen[serve]" ({error})') from error
 
     queue = max(256, max_batch)
     limits = Limits(bytes=max_bytes, pixels=max_pixels, batch=max_batch, queue=queue, wait=wait / 1000)
+    check_address(host, port, token)
     say(f"opening {model}")
     run(
         open_bundle(model, trust),
