@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from shifts import fresh, pictures, pixels, tables
+from shifts import fresh, fresh_tables, pictures, pixels, tables
 from shifts.case import Case
 from shifts.views import first_view, second_view
 from unseen.data.classes import ClassSpace
@@ -69,6 +69,7 @@ FAMILIES: dict[str, Family] = {
     "spam": tables.spam,
     "tables": lambda data: tables.cut_tables(),
     "sensors": lambda data: tables.drifted_tables(),
+    "shares": lambda data: tables.tables_of_other_shares(),
     "office-caltech-surf": tables.office_caltech_words,
 }
 """Each family's cases, from the folder of data to raw domains: pictures and texts that are not encoded yet."""
@@ -81,10 +82,18 @@ FRESH: dict[str, Family] = {
 }
 """Families that confirm what was learnt from the others; nothing is learnt from them."""
 
+FRESH_TABLES: dict[str, Family] = {
+    "penguins": lambda data: fresh_tables.penguins(),
+    "regions": lambda data: fresh_tables.regions(),
+    "clinics": lambda data: fresh_tables.clinics(),
+    "pages": lambda data: fresh_tables.pages(),
+}
+"""Tables that confirm the care for features of a user's own, which was made anew after `FRESH` had been opened."""
+
 
 def every() -> dict[str, Family]:
     """All families, those that teach first."""
-    return {**FAMILIES, **FRESH}
+    return {**FAMILIES, **FRESH, **FRESH_TABLES}
 
 
 def data_folder() -> Path:

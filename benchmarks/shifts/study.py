@@ -1,7 +1,7 @@
 """What the choice without labels is worth, family by family: every rule is judged on families it did not learn from.
 
     python benchmarks/shifts/study.py collect     the figures of all cases that have run, into docs/choosing.json
-    python benchmarks/shifts/study.py confirm     those of families that were opened once, into docs/choosing-fresh.json
+    python benchmarks/shifts/study.py confirm     of tables that were opened once, into docs/choosing-fresh-tables.json
     python benchmarks/shifts/study.py page        the tables of docs/choosing.md, and the constants of the estimate
 
 A family is a kind of data; means are over families, so that none counts more for having more cases.
@@ -14,7 +14,7 @@ import json
 import math
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +26,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 Record = Mapping[str, Any]
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 FILE, FRESH_FILE, PAGE = DOCS / "choosing.json", DOCS / "choosing-fresh.json", DOCS / "choosing.md"
+FRESH_TABLES_FILE = DOCS / "choosing-fresh-tables.json"
 NOTHING = "source-only"
 HARM = 0.01
 """Points below doing nothing from which a choice did harm."""
 ENCODED = {"pictures", "sentences", "sound"}
 """Tags of cases whose features a pretrained encoder made; all others are a user's own."""
-BACK, AGREEMENT = "reverse validation by neighbours", "agreement"
+BACK, AGREEMENT, RIGHT = "reverse validation by neighbours", "agreement", "source validation"
 LEARNT = (BACK, "reverse validation", AGREEMENT, "ensemble validation", "information maximization",
-          "neighbourhood density", "certainty", "source validation", "embedded validation")  # fmt: skip
+          "neighbourhood density", "certainty", RIGHT, "embedded validation")  # fmt: skip
 COVERAGE = 0.87
 THRESHOLDS = tuple(round(0.05 * k, 2) for k in range(6, 18))
 
@@ -41,12 +42,19 @@ THRESHOLDS = tuple(round(0.05 * k, 2) for k in range(6, 18))
 # -- from the runs -----------------------------------------------------------------------------------------
 
 
-def collect(cache: Path | None = None, *, fresh: bool = False) -> list[dict[str, Any]]:
-    """One row for each case that has run: what can be seen, and the truth; of the `fresh` families, or of others."""
-    from shifts.cases import FRESH
+def collect(families: Collection[str], cache: Path | None = None) -> list[dict[str, Any]]:
+    """One row for each case of some families that has run: what can be seen, and the truth."""
+    from shifts.cases import root_of
     from shifts.run import runs
 
-    return [row_of(record) for record in runs(cache) if (record["family"] in FRESH) == fresh]
+    rows = []
+    for record in runs(cache):
+        if record["family"] in families:
+            with np.load(root_of(cache) / "runs" / f"{record['case']}.npz") as kept:
+                p = kept[f"p {NOTHING}"].astype(np.float64)
+            sure = float((p.max(axis=1) / p.sum(axis=1)).mean())
+            rows.append(row_of(record) | {"sure": _short(sure)})
+    return rows
 
 
 def row_of(record: Record) -> dict[str, Any]:
@@ -90,9 +98,13 @@ def own_features(row: Record) -> bool:
 
 
 def careful(row: Record, threshold: float) -> str:
-    """The rule of `compare`: the consensus, but nothing where features of a user's own are good enough as they are."""
-    stay = own_features(row) and row["candidates"][NOTHING][BACK] >= threshold
-    return NOTHING if stay else consensus(row)
+    """The rule of `compare`: the consensus, but nothing where features of a user's own are good enough as they are.
+
+    They are if source-only is right on held-out source samples and sure of the target's, on the mean of both.
+    """
+    if not own_features(row):
+        return consensus(row)
+    return NOTHING if (row["candidates"][NOTHING][RIGHT] + row["sure"]) / 2 >= threshold else consensus(row)
 
 
 def largest(validator: str) -> Callable[[Record], str]:
@@ -328,10 +340,13 @@ def confirmation_table(rows: Sequence[Record], known: Sequence[Record]) -> str:
     return "\n".join(lines)
 
 
-def tables(rows: Sequence[Record], fresh: Sequence[Record]) -> dict[str, str]:
-    """The tables of the page, by the name of their place; the estimate is learnt from all that is known by now."""
+def tables(rows: Sequence[Record], fresh: Sequence[Record], confirming: Sequence[Record]) -> dict[str, str]:
+    """The tables of the page, by the name of their place; the estimate is learnt from all but what confirms it.
+
+    The first confirmation stands on the page as it came out: the rule of care and the line were other ones then.
+    """
     return {
-        "confirmation": confirmation_table(fresh, rows),
+        "confirmation of tables": confirmation_table(confirming, [*rows, *fresh]),
         "labels of fresh": label_table(fresh),
         "rules": rule_table(rows),
         "families": family_table(rows),
@@ -346,24 +361,27 @@ def main() -> None:
     parser.add_argument("what", choices=("collect", "confirm", "page"))
     parser.add_argument("--cache", type=Path, default=None)
     asked = parser.parse_args()
+    from shifts.cases import FAMILIES, FRESH_TABLES
+
     if asked.what == "collect":
         before = {row["case"]: row for row in json.loads(FILE.read_text(encoding="utf-8"))} if FILE.exists() else {}
         rows = [row | {key: before[row["case"]][key] for key in ("skada",) if key in before.get(row["case"], {})}
-                for row in collect(asked.cache)]  # fmt: skip
+                for row in collect(FAMILIES, asked.cache)]  # fmt: skip
         FILE.write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n", encoding="utf-8")
         print(f"{len(rows)} cases")
         return
     if asked.what == "confirm":
-        if FRESH_FILE.exists():
-            raise SystemExit(f"{FRESH_FILE.name} is there: what was opened confirms nothing a second time")
-        fresh = collect(asked.cache, fresh=True)
-        FRESH_FILE.write_text("[\n" + ",\n".join(json.dumps(row) for row in fresh) + "\n]\n", encoding="utf-8")
-        print(confirmation_table(fresh, json.loads(FILE.read_text(encoding="utf-8"))))
+        if FRESH_TABLES_FILE.exists():
+            raise SystemExit(f"{FRESH_TABLES_FILE.name} is there: what was opened confirms nothing a second time")
+        opened = collect(FRESH_TABLES, asked.cache)
+        FRESH_TABLES_FILE.write_text("[\n" + ",\n".join(json.dumps(row) for row in opened) + "\n]\n", encoding="utf-8")
+        print(f"{len(opened)} cases are opened, once")
         return
     rows = json.loads(FILE.read_text(encoding="utf-8"))
     fresh = json.loads(FRESH_FILE.read_text(encoding="utf-8"))
     page = PAGE.read_text(encoding="utf-8")
-    for name, table in tables(rows, fresh).items():
+    confirming = json.loads(FRESH_TABLES_FILE.read_text(encoding="utf-8"))
+    for name, table in tables(rows, fresh, confirming).items():
         page = re.sub(rf"<!-- {name} -->\n.*?<!-- end -->", f"<!-- {name} -->\n{table}\n<!-- end -->", page, flags=re.S)
     PAGE.write_text(page, encoding="utf-8")
     fit = estimates([*rows, *fresh])

@@ -161,6 +161,38 @@ def _diabetes() -> tuple[Domain, Domain]:
     return parts[0], parts[1]
 
 
+TELLING = (
+    ("breast_cancer", "mean radius"), ("breast_cancer", "mean texture"), ("breast_cancer", "worst concave points"),
+    ("wine", "alcohol"), ("wine", "flavanoids"), ("iris", "petal length (cm)"), ("digits", "pixel_4_4"),
+    ("digits", "pixel_5_2"),
+)  # fmt: skip
+"""Tables, and a column of each that tells classes apart."""
+
+
+def tables_of_other_shares() -> Iterator[Case]:
+    """Tables parted by a column that tells classes apart, with chance: each part has mostly other classes.
+
+    Small tumours against large ones, strong wines against light ones: what is measured means the same on both sides,
+    and nothing but the shares differs.
+    """
+    from sklearn import datasets
+
+    for name, telling in TELLING:
+        data = getattr(datasets, f"load_{name}")()
+        column = data.data[:, list(data.feature_names).index(telling)]
+        rank = column.argsort(kind="stable").argsort(kind="stable") / len(column)
+        above = rank + np.random.default_rng(0).normal(0, 0.25, len(rank)) > 0.5
+        space = ClassSpace(names=tuple(map(str, data.target_names)))
+        whole = itemized(Domain(x=data.data.astype(np.float32), y=data.target, classes=space, name=name))
+        kept = np.isin(np.arange(len(whole)), np.unique(whole.digests(), return_index=True)[1])
+        parts = [
+            whole.take(np.flatnonzero(kept & rows)).replace(name=f"{name} {side} {telling}")
+            for side, rows in (("below", ~above), ("above", above))
+        ]
+        tags = ("table", "unbalanced") if len(whole) > 200 else ("table", "unbalanced", "small")
+        yield from both_ways("shares", parts[0], parts[1], tags)
+
+
 def drifted_tables() -> Iterator[Case]:
     """Halves of tables of which one comes from other sensors: gains and offsets drift, or two columns are swapped."""
     digits, cancer, wine = _halved("digits"), _halved("breast_cancer"), _halved("wine")
