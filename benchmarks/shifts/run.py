@@ -43,6 +43,7 @@ from unseen.nn.classifier import Standardizer
 from unseen.nn.logistic import fit_logistic
 from unseen.runtime import limited_threads, replacing
 from unseen.scale import Engine
+from unseen.validation import leave_out
 
 CANDIDATES = (
     "source-only", "standardize", "standardize:views", "coral", "coral:views", "ot", "ot:views", "prototypes", "shot",
@@ -138,10 +139,23 @@ def few_labels(
             "source and support": both(source, bare, target),
         }
         plain = target.replace(x=target.x[:, : inputs.source.n_features])  # type: ignore[union-attr]
+        if "view" not in inputs.raw["source"].columns:  # a user's own features may be left as they are
+            right = {"source-only": float((_labels(arms["source-only"], bare) == support.labels).mean())}
+            left = [
+                _labels(make(*together, seed).fit(source=source, target=target, support=support.take(learn)), support)[
+                    held
+                ]
+                == support.labels[held]
+                for learn, held in leave_out(support.labels)
+            ]
+            if left:
+                right["consensus"] = float(np.concatenate(left).mean())
         found[str(shots)] = {
             key: float((_labels(arm, plain if key == "source-only" else target)[rest] == truth[rest]).mean())
             for key, arm in arms.items()
         }
+        if "view" not in inputs.raw["source"].columns:
+            found[str(shots)] |= {f"labels right by {key}": value for key, value in right.items()}
     return found
 
 

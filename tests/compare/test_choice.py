@@ -411,6 +411,25 @@ def test_good_features_of_a_users_own_are_left_as_they_are():
     assert bold["chosen"]["name"] == TOGETHER
 
 
+def test_where_only_the_shares_of_the_classes_differ_nothing_is_adapted():
+    """Methods that give each domain its own mean get such a target wrong; source-only is as sure of it as at home."""
+    pool = domain(n=400, seed=3)
+    often = np.flatnonzero((pool.y < 2) | (np.arange(400) < 40))
+    seldom = np.flatnonzero((pool.y >= 2) | (np.arange(400) < 40))
+    rest = domain(n=400, seed=4).take(seldom)
+    found = run(source=pool.take(often), target=rest, methods=TOGETHER)
+    assert found["chosen"]["name"] == "source-only"
+    reached = {row["name"]: row["metrics"]["adapted"]["accuracy"]["mean"] for row in found["candidates"]}
+    assert reached["source-only"] > reached[TOGETHER] + 0.1
+    few = domain(n=12, seed=5)
+    told = run(source=pool.take(often), target=rest.unlabeled(), support=few, methods=TOGETHER)
+    assert told["chosen"]["name"] == "source-only"
+    assert "12 labels right" in told["chosen"]["why"]
+    swapped = few.with_labels((few.y + 1) % 4)
+    told = run(source=pool.take(often), target=rest.unlabeled(), support=swapped, methods=TOGETHER)
+    assert told["chosen"]["name"] != "source-only"
+
+
 def test_many_labels_overrule_the_consensus():
     """Two hundred labels of a target whose classes are swapped: what learns from them alone is chosen."""
     support = domain(n=200, seed=5)

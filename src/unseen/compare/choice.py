@@ -35,9 +35,9 @@ ENOUGH_LABELS = 20
 
 
 GOOD_ENOUGH = 0.8
-"""Mean of source-only's accuracy on held-out source samples and of how sure it is of the target's, from which on features
-of a user's own are not adapted without a label: it is as sure of samples that mean the same but whose classes have other
-shares, which methods that give each domain its own mean get wrong (docs/choosing.md)."""
+"""Mean of source-only's accuracy on held-out source samples and of how sure it is of the target's, from which on
+features of a user's own are not adapted without a label: it is as sure of samples that mean the same but whose classes
+have other shares, which methods that give each domain its own mean get wrong (docs/choosing.md)."""
 
 
 BY_NAMES = (
@@ -76,7 +76,7 @@ def choose(cells: Cells, inputs: Inputs, protocol: str = "auto", *, careful: boo
     """Choose by what the given data allow.
 
     Where there is a consensus of unlike methods, it is the choice; but with features of a user's own (`careful`) doing
-    nothing is, if source-only is `GOOD_ENOUGH`.
+    nothing is, if source-only is `GOOD_ENOUGH` and the support's labels, if there are any, say nothing else.
 
     Without one, and with a source whose classes are all that can be predicted: reverse validation by means or by
     neighbours, whichever learns the source's own classes better, with accuracy on the support where there is one, and
@@ -91,6 +91,7 @@ def choose(cells: Cells, inputs: Inputs, protocol: str = "auto", *, careful: boo
     pretrained encoder made them.
     """
     graded = 0 if inputs.support is None else graded_labels(inputs)
+    gamble = inputs.encoder is None if careful is None else careful
     if careful is None:
         careful = inputs.encoder is None and graded < ENOUGH_LABELS
     validators = scores(cells)
@@ -99,7 +100,7 @@ def choose(cells: Cells, inputs: Inputs, protocol: str = "auto", *, careful: boo
         return _of_names(cells, validators)
     together = next((key for key in cells if family(key) == consensus.SLUG), None)
     if together is not None:
-        return _of_consensus(together, cells, means, validators, inputs, careful=careful)
+        return _of_consensus(together, cells, means, validators, inputs, careful=gamble)
     back = REVERSE
     if inputs.source is not None and NEIGHBOURS in next(iter(means.values())):
         back = learner_of(inputs.source)
@@ -152,18 +153,20 @@ def _of_consensus(
 
     Votes are how often a candidate says the same as the chosen one.
     """
-    right, sure = _as_it_is(cells, means)
-    stay = careful and inputs.support is None and (right + sure) / 2 >= GOOD_ENOUGH
+    at_home, sure = _as_it_is(cells, means)
+    stay = careful and (at_home + sure) / 2 >= GOOD_ENOUGH and _labels_agree(together, cells, means, inputs)
     name = "source-only" if stay else _by_labels(together, means, inputs)
     votes = _alike(cells, name)
     pairs = {tuple(key.split(":")) if ":" in key else (key, "default"): group for key, group in cells.items()}
     heard = {slug for slug, _ in consensus.members(pairs)}  # type: ignore[arg-type]
     agreed = consensus.unanimous(pairs) or 0.0  # type: ignore[arg-type]
     labels = "No target label was used." if inputs.support is None else "The support's labels were learnt from."
+    if stay and inputs.support is not None:
+        labels = f"It has most of the support's {len(inputs.support)} labels right, too."
     if stay:
         whose = "these are features of your own" if inputs.encoder is None else "care was asked for"
         why = (
-            f"source-only was chosen: {whose}, it is right on {100 * right:.0f} % of the source samples that were held "
+            f"source-only was chosen: {whose}, it is right on {100 * at_home:.0f} % of the source samples that were held "
             f"out, and {100 * sure:.0f} % sure of the target's (from {100 * GOOD_ENOUGH:.0f} % on the mean nothing is "
             f"adapted). Without that care (careful=False) it would be {together}. {labels}"
         )
@@ -183,7 +186,7 @@ def _of_consensus(
 
 
 def _as_it_is(cells: Cells, means: Mapping[str, Mapping[str, float]]) -> tuple[float, float]:
-    """How often source-only is right on held-out source samples, and how sure it is of the target's; 0 if it did not run.
+    """How often source-only is right on held-out source samples, and how sure of the target's; 0 if it did not run.
 
     Where no class has a sample to hold out, it is taken to be right as often as it is sure.
     """
@@ -191,6 +194,16 @@ def _as_it_is(cells: Cells, means: Mapping[str, Mapping[str, float]]) -> tuple[f
         return 0.0, 0.0
     sure = float(np.mean([float(cell["adapted"]["raw"].max(dim=1).values.mean()) for cell in cells["source-only"]]))
     return means["source-only"].get(SOURCE, sure), sure
+
+
+def _labels_agree(together: str, cells: Cells, means: Mapping[str, Mapping[str, float]], inputs: Inputs) -> bool:
+    """Whether the support's labels, if there are any, say that source-only is good enough, no worse than the rest."""
+    if inputs.support is None:
+        return True
+    labels = inputs.support.labels
+    said = [cell["method"].decision_function(inputs.support).argmax(dim=1).numpy() for cell in cells["source-only"]]
+    right = float(np.mean([one == labels for one in said]))
+    return right >= max(GOOD_ENOUGH, means[together].get(SUPPORT, 0.0))
 
 
 def _by_labels(together: str, means: Mapping[str, Mapping[str, float]], inputs: Inputs) -> str:

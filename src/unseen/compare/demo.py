@@ -15,12 +15,14 @@ from unseen.data.domain import Domain
 from unseen.data.sources import SourceUnavailable, digits, download_size, emoji, in_common
 
 STYLES = ("noto", "openmoji")
+EACH = 12
+"""Emoji of a class at most on either side: enough to see what adapting does, in less than a minute."""
 
 
 def demo_data(
-    data: str, source: str | None, target: str | None, say: Callable[[str], None]
+    data: str, source: str | None, target: str | None, say: Callable[[str], None], *, each: int = EACH
 ) -> tuple[Domain, Domain, str]:
-    """The labelled domain, the other one, and whom to thank.
+    """The labelled domain, the other one, and whom to thank; at most `each` emoji of a class on either side.
 
     Sizes are said before anything is downloaded; without npm the digits take the place of the emoji, and that is said.
     """
@@ -36,20 +38,21 @@ def demo_data(
         except SourceUnavailable as problem:
             say(f"{problem} Showing digits instead.")
         else:
-            first = _every_other(a)
+            place = _place_in_class(a)
+            first, few = place % 2 == 0, place < 2 * each
             return (
-                a.take(np.flatnonzero(first)).replace(name=styles[0]),
-                b.take(np.flatnonzero(~first)).replace(name=styles[1]),
+                a.take(np.flatnonzero(first & few)).replace(name=styles[0]),
+                b.take(np.flatnonzero(~first & few)).replace(name=styles[1]),
                 " ".join(dict.fromkeys(a.credits + b.credits)),
             )
     a, b = digits("printed"), digits("handwritten")
     return a, b, " ".join(dict.fromkeys(a.credits + b.credits))
 
 
-def _every_other(domain: Domain) -> NDArray[np.bool_]:
-    """Which samples are the first, third, ... of their class, (n,)."""
+def _place_in_class(domain: Domain) -> NDArray[np.int64]:
+    """Which sample of its class each is, from 0, (n,)."""
     order = np.argsort(domain.labels, kind="stable")
     counts = np.bincount(domain.labels)
     place = np.empty(len(domain), dtype=np.int64)
     place[order] = np.arange(len(domain)) - np.repeat(np.cumsum(counts) - counts, counts)
-    return place % 2 == 0
+    return place
