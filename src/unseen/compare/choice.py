@@ -166,7 +166,7 @@ def _of_consensus(
     if stay:
         whose = "these are features of your own" if inputs.encoder is None else "care was asked for"
         why = (
-            f"source-only was chosen: {whose}, it is right on {100 * at_home:.0f} % of source samples that were held out, "
+            f"source-only was chosen: {whose}, it is right on {100 * at_home:.0f} % of held-out source samples, "
             f"and {100 * sure:.0f} % sure of the target's (from {100 * GOOD_ENOUGH:.0f} % on the mean nothing is "
             f"adapted). Without that care (careful=False) it would be {together}. {labels}"
         )
