@@ -131,7 +131,7 @@ THINGS = (
 
 def walk(hour: Hour) -> dict[str, str]:
     """The commands in the order in which a stranger comes to them; pages to look at by their names."""
-    hour.run("help", "unseen --help")
+    hour.run("help", "unseen compare --help")
     hour.run("wrong path", "unseen compare --source phtos --target sketches", fails=True)
     hour.run("demo", "unseen demo --out demo")
     hour.run("folders", "unseen compare --source photos --target sketches --out run")
