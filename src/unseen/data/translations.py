@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
@@ -215,25 +216,13 @@ class TranslatedCorpus:
     def pairs(self, pairs: Pairs) -> Pairs:
         """Pairs of pictures and these captions, followed by the same pictures with each translation that is kept.
 
-        The columns `language`, `translated_by` and `translation_of` (the id of a pair) say where a caption is from.
+        See `with_translations`.
         """
         if [str(text) for text in pairs.right.x] != self.captions:
             raise ValueError("pairs must hold the captions of this corpus on their right side, in its order")
-        n, more = len(pairs), list(self.kept())
-        rows = np.concatenate([np.arange(n), np.array([one.caption for one in more], dtype=np.int64)])
-        grown = pairs.replace(right=pairs.right.replace(y=None, classes=None))
-        assert grown.ids is not None
-        ids = np.array([*grown.ids.tolist(), *(f"{grown.ids[one.caption]}/{one.language}" for one in more)])
-        texts = np.array([*self.captions, *(one.text for one in more)], dtype=np.str_)
-        columns: dict[str, Any] = {
-            **{key: column[rows] for key, column in grown.columns.items()},
-            LANGUAGE: np.array([*[self.source] * n, *(one.language for one in more)]),
-            TRANSLATED_BY: np.array([*[""] * n, *[self.by] * len(more)]),
-            TRANSLATION_OF: np.array([*[""] * n, *(grown.ids[one.caption] for one in more)]),
-        }
-        left = grown.left.take(rows).replace(ids=ids)
-        right = Domain(x=texts, kind="text", ids=ids, name=grown.right.name, credits=grown.right.credits)
-        return Pairs(left, right, ids=ids, columns=columns, name=grown.name)
+        column = pairs.columns.get(LANGUAGE, np.full(len(pairs), self.source))
+        pairs = pairs.replace(columns={**pairs.columns, LANGUAGE: column})
+        return with_translations(pairs, [(np.arange(len(pairs)), self)])
 
     # -- one language ----------------------------------------------------------------------------------------
 
@@ -264,6 +253,34 @@ class TranslatedCorpus:
 
     def _key(self, text: str, source: str, language: str) -> str:
         return hashlib.sha256("\0".join([self.by, source, language, text]).encode()).hexdigest()[:32]
+
+
+def with_translations(pairs: Pairs, corpora: Sequence[tuple[NDArray[np.integer], TranslatedCorpus]]) -> Pairs:
+    """Pairs of pictures and captions, followed by the same pictures with each translation that is kept.
+
+    The columns `language`, `translated_by` and `translation_of` (the id of a pair) say where a caption is from.
+
+    Parameters
+    ----------
+    pairs : Pairs
+        With captions on the right side and a column `language`.
+    corpora : sequence of (array, TranslatedCorpus)
+        Translations, each with the rows of the pairs whose captions it holds.
+    """
+    assert pairs.ids is not None
+    more = [(int(rows[one.caption]), one) for rows, corpus in corpora for one in corpus.kept()]
+    n = len(pairs)
+    rows = np.concatenate([np.arange(n), np.array([row for row, _ in more], dtype=np.int64)])
+    ids = np.array([*pairs.ids.tolist(), *(f"{pairs.ids[row]}/{one.language}" for row, one in more)])
+    texts = np.array([*(str(text) for text in pairs.right.x), *(one.text for _, one in more)], dtype=np.str_)
+    columns: dict[str, Any] = {
+        **{key: column[rows] for key, column in pairs.columns.items()},
+        LANGUAGE: np.array([*pairs.columns[LANGUAGE].tolist(), *(one.language for _, one in more)]),
+        TRANSLATED_BY: np.array([*[""] * n, *(one.by for _, one in more)]),
+        TRANSLATION_OF: np.array([*[""] * n, *(pairs.ids[row] for row, _ in more)]),
+    }
+    right = Domain(x=texts, kind="text", ids=ids, name=pairs.right.name, credits=pairs.right.credits)
+    return Pairs(pairs.left.take(rows).replace(ids=ids), right, ids=ids, columns=columns, name=pairs.name)
 
 
 def _kept_in(file: Path | None) -> Iterator[tuple[str, str]]:

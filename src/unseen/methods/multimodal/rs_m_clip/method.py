@@ -2,8 +2,7 @@
 
 import copy
 import dataclasses
-import logging
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import torch
@@ -13,7 +12,6 @@ from torch import Tensor, nn
 
 from unseen.data.augment import MultiCrop
 from unseen.data.classes import ClassSpace
-from unseen.data.domain import Domain, Lazy
 from unseen.data.pairs import Pairs
 from unseen.data.samplers import steps, tensor
 from unseen.methods.base import Card, Method, NotFittedError
@@ -27,27 +25,19 @@ from unseen.methods.multimodal.rs_m_clip.asking import (
 )
 from unseen.methods.multimodal.rs_m_clip.objective import Objective, SelfDistillation, Temperatures
 from unseen.methods.multimodal.rs_m_clip.sampler import LanguageSampler, languages_of, pictures_of
+from unseen.methods.multimodal.rs_m_clip.seen import ASKED, Seen, watched
 from unseen.methods.parameters import Count, Natural, NonNegative, Positive, Unit, Within
-from unseen.nn.collapse import effective_rank, mean_cosine
 from unseen.nn.contrastive import LARGEST, LogitScale
 from unseen.nn.dual_encoder import in_parts, named_classes
 from unseen.nn.protocols import TokenizingTowers
 from unseen.nn.schedules import by_decay, warm_cosine
-from unseen.nn.self_distillation import Projector, output_entropy
+from unseen.nn.self_distillation import Projector
 from unseen.nn.train import Run, train
 from unseen.validation.recall import by_language
 
-log = logging.getLogger(__name__)
-
 Share = Annotated[float, Within(0, 1, open_low=True)]
-ANSWERS = 1000
-"""Distinct captions, the first, that stand for classes where none are named."""
-ASKED = 2000
-"""Pictures, the first, that validation and the monitors look at."""
 FEWEST = 16
 """Pictures below which none are held out for validation."""
-COLLAPSED, LEAST_ENTROPY = 0.95, 0.5
-"""Mean cosine of two pictures above which, and share of ln K below which, a collapse is told."""
 
 
 class RSMCLIP(Method):
@@ -308,7 +298,7 @@ class RSMCLIP(Method):
         self.languages_ = sampler.languages
         self.drawn_ = {name: int((seen.language == name).sum()) for name in sampler.languages}
         self._choose(student, distillation.teacher, seen, tokens, held)
-        self._watch(seen, tokens, learn if not len(held) else held, distillation)
+        self.monitors_ = watched(self.network_, seen, tokens, held if len(held) else learn, distillation)
         if seen.width:
             self.n_features_in_ = seen.width
         self._named(plain(classes) if classes is not None else seen.answers(self.source_language), sentences)
@@ -321,7 +311,7 @@ class RSMCLIP(Method):
 
     # -- how it begins -------------------------------------------------------------------------------------
 
-    def _seen(self, pairs: Pairs) -> "Seen":
+    def _seen(self, pairs: Pairs) -> Seen:
         """The pairs in the languages that are learnt, by picture."""
         drawings, _ = picture_side(pairs)
         texts = pairs.left if drawings is pairs.right else pairs.right
@@ -339,11 +329,11 @@ class RSMCLIP(Method):
             raise ValueError(f"pairs must hold at least two pictures that differ; got {len(first)}")
         return Seen(drawings.take(first).unlabeled(), np.asarray(texts.x), number, language[kept])
 
-    def _sentences(self, classes: ClassSpace | None, prompts: Any, seen: "Seen") -> Sentences:
+    def _sentences(self, classes: ClassSpace | None, prompts: Any, seen: Seen) -> Sentences:
         space = seen.answers(self.source_language) if classes is None else classes
         return given_sentences(space, prompts, self.source_language)
 
-    def _begin(self, model: nn.Module, seen: "Seen") -> Any:
+    def _begin(self, model: nn.Module, seen: Seen) -> Any:
         """A copy of the towers, all of which learn unless the user froze a part."""
         if not isinstance(model, TokenizingTowers):
             expected = "two towers with encode_image, encode_text, logit_scale and tokenize"
@@ -353,7 +343,7 @@ class RSMCLIP(Method):
             towers.requires_grad_(True)
         return towers
 
-    def _crops(self, student: Any, seen: "Seen") -> MultiCrop | None:
+    def _crops(self, student: Any, seen: Seen) -> MultiCrop | None:
         """Views of pictures; None of features."""
         if seen.pictures.kind != "image":
             return None
@@ -368,7 +358,7 @@ class RSMCLIP(Method):
         return MultiCrop(2, n_local, self.wide_scale, self.local_scale, size, self.turns)
 
     @torch.no_grad()
-    def _try(self, student: Any, seen: "Seen", tokens: Tensor, crops: MultiCrop | None) -> None:
+    def _try(self, student: Any, seen: Seen, tokens: Tensor, crops: MultiCrop | None) -> None:
         """One sample through each tower: what does not fit is named before training."""
         student.eval()
         try:
@@ -388,11 +378,11 @@ class RSMCLIP(Method):
                 "reads, such as that of the pictures, to which small crops are then enlarged"
             ) from error
 
-    def _dim(self, student: Any, seen: "Seen") -> int:
+    def _dim(self, student: Any, seen: Seen) -> int:
         with torch.no_grad():
             return int(student.eval().encode_image(tensor(seen.pictures, np.arange(1))).shape[1])
 
-    def _held_out(self, seen: "Seen") -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _held_out(self, seen: Seen) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Pictures to learn from and to choose by, by their content alone."""
         n = len(seen.pictures)
         every = np.arange(n)
@@ -405,7 +395,7 @@ class RSMCLIP(Method):
 
     # -- what is kept, and what is looked at ---------------------------------------------------------------
 
-    def _choose(self, student: Any, teacher: Any, seen: "Seen", tokens: Tensor, held: NDArray[np.int64]) -> None:
+    def _choose(self, student: Any, teacher: Any, seen: Seen, tokens: Tensor, held: NDArray[np.int64]) -> None:
         """Student or teacher, by the mean over languages of the mean recall on pictures held out."""
         self.validation_: dict[str, dict[str, float]] = {}
         self.kept_ = "teacher" if self.keep == "teacher" else "student"
@@ -417,31 +407,6 @@ class RSMCLIP(Method):
             means = {name: float(np.mean([*of.values()])) for name, of in self.validation_.items()}
             self.kept_ = "teacher" if means["teacher"] > means["student"] else "student"
         self.network_ = teacher if self.kept_ == "teacher" else student
-
-    @torch.no_grad()
-    def _watch(self, seen: "Seen", tokens: Tensor, rows: NDArray[np.int64], distillation: SelfDistillation) -> None:
-        """What a collapse shows in, and a warning where it does."""
-        rows = rows[:ASKED]
-        z, captions = seen.encoded(self.network_, tokens, rows)
-        texts = torch.as_tensor(np.concatenate([vectors for vectors, _ in captions.values()]))
-        told: dict[str, float] = {}
-        for side, vectors in (("image", z), ("text", texts)):
-            told[f"mean_cosine_{side}"] = mean_cosine(vectors)
-            told[f"effective_rank_{side}"] = effective_rank(vectors)
-            told[f"std_{side}"] = float(vectors.std(dim=0).mean()) if len(vectors) > 1 else 0.0
-        if self.distilled_:
-            distillation.cpu()
-            assert distillation.teacher_projector is not None
-            logits = distillation.teacher_projector(seen.embedded(distillation.teacher, rows))
-            told["teacher_entropy"] = output_entropy(logits, distillation.centre, self.tau_teacher[1])
-            if told["teacher_entropy"] < LEAST_ENTROPY:
-                log.warning(
-                    "the teacher says nearly the same of all pictures: its mean output has %.2f of the largest entropy",
-                    told["teacher_entropy"],
-                )
-        if told["mean_cosine_image"] > COLLAPSED:
-            log.warning("pictures have collapsed: two have a mean cosine of %.3f", told["mean_cosine_image"])
-        self.monitors_ = told
 
     # -- asking --------------------------------------------------------------------------------------------
 
@@ -514,46 +479,3 @@ class RSMCLIP(Method):
         made = named_classes(network.image, w.shape[0], w.shape[1], float(network.logit_scale.detach().exp()))
         made.weights.copy_(w)
         return made
-
-
-class Seen(NamedTuple):
-    """Captions with the numbers of their pictures, each of which is there once."""
-
-    pictures: Domain
-    texts: NDArray[Any]
-    number: NDArray[np.int64]
-    language: NDArray[np.str_]
-
-    @property
-    def width(self) -> int:
-        """Numbers per sample of features; 0 of pictures."""
-        x = self.pictures.x
-        return 0 if isinstance(x, Lazy) or x.ndim != 2 else int(x.shape[1])
-
-    def of(self, pictures: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.str_]]:
-        """Of the captions of some pictures their number among these, and their language."""
-        own = np.isin(self.number, pictures)
-        return np.searchsorted(pictures, self.number[own]), self.language[own]
-
-    def answers(self, source: str) -> ClassSpace:
-        """Distinct captions in the source language, or in any if there is none, as classes."""
-        own = self.language == source
-        texts = dict.fromkeys(str(text).strip() for text in (self.texts[own] if own.any() else self.texts))
-        return ClassSpace(names=tuple(texts)[:ANSWERS])
-
-    def embedded(self, towers: Any, pictures: NDArray[np.int64]) -> Tensor:
-        """Unit vectors of some pictures, read a few at a time."""
-        parts = [pictures[i : i + 256] for i in range(0, len(pictures), 256)]
-        with torch.no_grad():
-            return torch.cat([towers.encode_image(tensor(self.pictures, part)) for part in parts])
-
-    def encoded(
-        self, towers: Any, tokens: Tensor, pictures: NDArray[np.int64]
-    ) -> tuple[Tensor, dict[str, tuple[NDArray[Any], NDArray[Any]]]]:
-        """Unit vectors of some pictures, and by language those of their captions with their places among these."""
-        z = self.embedded(towers, pictures)
-        number, language = self.of(pictures)
-        q = in_parts(
-            towers.encode_text, tokens[torch.as_tensor(np.flatnonzero(np.isin(self.number, pictures)))]
-        ).numpy()
-        return z, {str(name): (q[language == name], number[language == name]) for name in np.unique(language)}
