@@ -21,7 +21,7 @@ from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
 from unseen.data.sources import emoji_groups, emoji_words
-from unseen.data.translations import LANGUAGE
+from unseen.data.translations import LANGUAGE, repeated
 from unseen.methods.multimodal.ridge_map import RidgeMap
 from unseen.methods.multimodal.rs_m_clip import RSMCLIP
 from unseen.methods.multimodal.rs_m_clip.asking import Sentences
@@ -121,7 +121,7 @@ def _captioned(pictures: Domain) -> Pairs:
                 texts.append(text)
                 codes.append(code)
     ids = np.array([f"{i:06d}" for i in range(len(rows))])
-    left = pictures.take(np.array(rows)).replace(ids=ids)
+    left = repeated(pictures, np.array(rows), ids)
     group = pictures.columns["emoji"][np.array(rows)]
     right = Domain(x=np.array(texts), kind="text", ids=ids, name="captions")
     return Pairs(left, right, ids=ids, columns={LANGUAGE: np.array(codes), "group": group})
@@ -286,8 +286,8 @@ def _data(case: str) -> list[Domain]:
 # fmt: off
 LEDGER = (
     promised("spoken", better("ten languages, long", "English only, long", "others", by=0.1),
-        "Captions in ten languages are better in the nine other ones than English alone, by more than ten points of mean "
-        "recall, after as many steps."),
+        "Captions in ten languages are better in the nine other ones than English alone, by more than ten points of "
+        "mean recall, after as many steps."),
     effect("spoken", better("ten languages, long", "English only, long", "en"),
         "Captions in other languages help on English, too (300 steps)."),
     effect("spoken", not_worse("ten languages, long", "English only, long", "en", within=0.005),

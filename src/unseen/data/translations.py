@@ -280,7 +280,13 @@ def with_translations(pairs: Pairs, corpora: Sequence[tuple[NDArray[np.integer],
         TRANSLATION_OF: np.array([*[""] * n, *(pairs.ids[row] for row, _ in more)]),
     }
     right = Domain(x=texts, kind="text", ids=ids, name=pairs.right.name, credits=pairs.right.credits)
-    return Pairs(pairs.left.take(rows).replace(ids=ids), right, ids=ids, columns=columns, name=pairs.name)
+    return Pairs(repeated(pairs.left, rows, ids), right, ids=ids, columns=columns, name=pairs.name)
+
+
+def repeated(domain: Domain, rows: NDArray[np.integer], ids: NDArray[np.str_]) -> Domain:
+    """Samples at rows that may stand there several times, under ids of their own, without labels."""
+    columns = {key: column[rows] for key, column in domain.columns.items()}
+    return domain.replace(x=domain.x[rows], y=None, classes=None, ids=ids, columns=columns)
 
 
 def _kept_in(file: Path | None) -> Iterator[tuple[str, str]]:

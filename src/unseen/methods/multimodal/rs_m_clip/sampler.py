@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -44,7 +44,7 @@ class LanguageSampler:
     def __init__(
         self,
         picture: NDArray[np.integer],
-        language: NDArray[np.str_],
+        language: NDArray[Any],
         source: str,
         p_source: float | None = None,
         every: bool = True,
@@ -95,7 +95,7 @@ class LanguageSampler:
         return stream
 
 
-def languages_of(pairs: Pairs, source: str) -> NDArray[np.str_]:
+def languages_of(pairs: Pairs, source: str) -> NDArray[Any]:
     """The language of every caption, by the column `language`; the source's where there is none."""
     column = pairs.columns.get(LANGUAGE)
     if column is None:
@@ -103,7 +103,7 @@ def languages_of(pairs: Pairs, source: str) -> NDArray[np.str_]:
     return np.asarray(column, dtype=np.str_)
 
 
-def pictures_of(pairs: Pairs, digests: Sequence[str] | NDArray[np.str_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def pictures_of(pairs: Pairs, digests: Sequence[str] | NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Of each pair the number of its picture, in the order in which they come, and the first pair of each picture."""
     keys = pairs.columns[GROUP] if GROUP in pairs.columns else np.asarray(digests)
     _, first, number = np.unique(keys, return_index=True, return_inverse=True)

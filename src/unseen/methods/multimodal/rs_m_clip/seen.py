@@ -34,7 +34,7 @@ class Seen(NamedTuple):
     pictures: Domain
     texts: NDArray[Any]
     number: NDArray[np.int64]
-    language: NDArray[np.str_]
+    language: NDArray[Any]
 
     @property
     def width(self) -> int:
@@ -42,7 +42,7 @@ class Seen(NamedTuple):
         x = self.pictures.x
         return 0 if isinstance(x, Lazy) or x.ndim != 2 else int(x.shape[1])
 
-    def of(self, pictures: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.str_]]:
+    def of(self, pictures: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[Any]]:
         """Of the captions of some pictures their number among these, and their language."""
         own = np.isin(self.number, pictures)
         return np.searchsorted(pictures, self.number[own]), self.language[own]
