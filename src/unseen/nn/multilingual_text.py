@@ -19,6 +19,8 @@ from unseen.nn.dual_encoder import NOTHING, padded, perceptron, text_reader
 
 SIZES = (2, 3, 4)
 """Letters of a part of a word."""
+START = 0.05
+"""Deviation of the vectors of grams at first: as their mean is normed, a small one lets steps of a usual rate move them."""
 
 
 @text_reader("grams")
@@ -75,7 +77,7 @@ def grams(text: str) -> tuple[str, ...]:
 
 
 class GramText(nn.Module):
-    """The mean of the vectors of a text's grams, then a perceptron.
+    """The mean of the vectors of a text's grams, normed, then a perceptron.
 
     Parameters
     ----------
@@ -86,12 +88,14 @@ class GramText(nn.Module):
     def __init__(self, buckets: int, word: int, hidden: int, dim: int) -> None:
         super().__init__()
         self.table = nn.EmbeddingBag(buckets + 1, word, mode="mean", padding_idx=buckets)
+        nn.init.normal_(self.table.weight, std=START)
+        self.norm = nn.LayerNorm(word, elementwise_affine=False)
         self.layers = perceptron((word, hidden, dim))
 
     def forward(self, tokens: Int[Tensor, "n t"]) -> Float[Tensor, "n d"]:
         """Vectors of texts, of any length."""
         nothing = self.table.num_embeddings - 1
-        return self.layers(self.table(torch.where(tokens == NOTHING, nothing, tokens)))
+        return self.layers(self.norm(self.table(torch.where(tokens == NOTHING, nothing, tokens))))
 
 
 @builder("gram-text")

@@ -107,3 +107,9 @@ def output_entropy(logits: Float[Tensor, "n k"], centre: Float[Tensor, " k"], ta
     """
     mean = ((logits - centre) / tau).softmax(dim=1).mean(dim=0)
     return min(float(torch.special.entr(mean).sum()) / math.log(max(min(logits.shape), 2)), 1.0)
+
+
+def certainty(logits: Float[Tensor, "n k"], centre: Float[Tensor, " k"], tau: float) -> float:
+    """One less the mean entropy of a teacher's outputs, as a share of ln K: 0 where all outputs are alike for a sample."""
+    shares = ((logits - centre) / tau).softmax(dim=1)
+    return 1 - float(torch.special.entr(shares).sum(dim=1).mean()) / math.log(max(logits.shape[1], 2))

@@ -114,8 +114,8 @@ class RSMCLIP(Method):
     drawn_ : dict of str to int
         Pairs of each language that were there to be drawn.
     monitors_ : dict of str to float
-        `mean_cosine_*`, `effective_rank_*`, `std_*` of pictures and texts, and `teacher_entropy`, of the mean of what
-        the teacher says: what a collapse shows in.
+        `mean_cosine_*`, `effective_rank_*`, `std_*` of pictures and texts, `teacher_entropy`, of the mean of what the
+        teacher says, and `teacher_certainty`, 0 where it says all of each picture: what a collapse shows in.
     history_ : dict of arrays
         Of each epoch `loss`, `contrastive`, `scale`, and `distillation` and `teacher_entropy` where there is one.
     prototypes_ : Tensor (l, k, d)

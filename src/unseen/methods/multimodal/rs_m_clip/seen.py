@@ -16,7 +16,7 @@ from unseen.data.samplers import tensor
 from unseen.methods.multimodal.rs_m_clip.objective import SelfDistillation
 from unseen.nn.collapse import effective_rank, mean_cosine
 from unseen.nn.dual_encoder import in_parts
-from unseen.nn.self_distillation import output_entropy
+from unseen.nn.self_distillation import certainty, output_entropy
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +87,8 @@ def watched(
     if distillation.teacher_projector is not None:
         distillation.cpu()
         logits = distillation.teacher_projector(seen.embedded(distillation.teacher, rows))
-        told["teacher_entropy"] = output_entropy(logits, distillation.centre, distillation.temperatures.teacher)
+        said = (logits, distillation.centre, distillation.temperatures.teacher)
+        told["teacher_entropy"], told["teacher_certainty"] = output_entropy(*said), certainty(*said)
         if told["teacher_entropy"] < LEAST_ENTROPY:
             log.warning(
                 "the teacher says nearly the same of all pictures: its mean output has %.2f of the largest entropy",
