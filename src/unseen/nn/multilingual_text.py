@@ -20,7 +20,7 @@ from unseen.nn.dual_encoder import NOTHING, padded, perceptron, text_reader
 SIZES = (2, 3, 4)
 """Letters of a part of a word."""
 START = 0.05
-"""Deviation of the vectors of grams at first: as their mean is normed, a small one lets steps of a usual rate move them."""
+"""Deviation of the vectors of grams at first: as their mean is normed, a small one lets a usual rate move them."""
 
 
 @text_reader("grams")

@@ -110,6 +110,6 @@ def output_entropy(logits: Float[Tensor, "n k"], centre: Float[Tensor, " k"], ta
 
 
 def certainty(logits: Float[Tensor, "n k"], centre: Float[Tensor, " k"], tau: float) -> float:
-    """One less the mean entropy of a teacher's outputs, as a share of ln K: 0 where all outputs are alike for a sample."""
+    """One less the mean entropy of a teacher's outputs, as a share of ln K: 0 where a sample has all outputs alike."""
     shares = ((logits - centre) / tau).softmax(dim=1)
     return 1 - float(torch.special.entr(shares).sum(dim=1).mean()) / math.log(max(logits.shape[1], 2))

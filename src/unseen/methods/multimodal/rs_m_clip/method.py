@@ -191,8 +191,8 @@ class RSMCLIP(Method):
             "A translation that is up to 24 signs long is never too long: three times the source is little for a word.",
             "A translation is kept in the wrong script, or as the source is, only where the source is a name: every "
             "word begins with a capital.",
-            "The share of ln K of the teacher's entropy is one of ln n where there are fewer pictures than outputs.",
-            "Which of student and teacher is better is asked once, after the last epoch.",
+            "Which of student and teacher is better is asked once, after the last epoch; the teacher's entropy is a share "
+            "of ln n, not ln K, where there are fewer pictures than outputs.",
         ),
     )
 
@@ -244,7 +244,10 @@ class RSMCLIP(Method):
             Templates with {} for a class name, or a mapping of languages to templates or to a sentence for each class.
         """
         seen = self._seen(pairs)
-        sentences = None if classes is None and prompts is None else self._sentences(classes, prompts, seen)
+        space = seen.answers(self.source_language) if classes is None else plain(classes)
+        sentences = None
+        if not (classes is None and prompts is None):
+            sentences = given_sentences(space, prompts, self.source_language)
         student = self._begin(model, seen)
         crops = self._crops(student, seen)
         tokens = student.tokenize([str(text) for text in seen.texts])
@@ -301,7 +304,7 @@ class RSMCLIP(Method):
         self.monitors_ = watched(self.network_, seen, tokens, held if len(held) else learn, distillation)
         if seen.width:
             self.n_features_in_ = seen.width
-        self._named(plain(classes) if classes is not None else seen.answers(self.source_language), sentences)
+        self._named(space, sentences)
         return self
 
     def adapt(self, *, classes: ClassSpace, prompts: Any = None) -> Self:
@@ -328,10 +331,6 @@ class RSMCLIP(Method):
         if len(first) < 2:
             raise ValueError(f"pairs must hold at least two pictures that differ; got {len(first)}")
         return Seen(drawings.take(first).unlabeled(), np.asarray(texts.x), number, language[kept])
-
-    def _sentences(self, classes: ClassSpace | None, prompts: Any, seen: Seen) -> Sentences:
-        space = seen.answers(self.source_language) if classes is None else classes
-        return given_sentences(space, prompts, self.source_language)
 
     def _begin(self, model: nn.Module, seen: Seen) -> Any:
         """A copy of the towers, all of which learn unless the user froze a part."""

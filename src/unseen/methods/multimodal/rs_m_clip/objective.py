@@ -15,6 +15,7 @@ from unseen.data.domain import Domain, Lazy
 from unseen.data.samplers import tensor
 from unseen.methods.multimodal.rs_m_clip.sampler import Drawn
 from unseen.nn.averaging import follow
+from unseen.nn.bn_statistics import by_batch
 from unseen.nn.contrastive import LogitScale, both_ways
 from unseen.nn.dual_encoder import trimmed
 from unseen.nn.self_distillation import Projector, distillation_loss, moved_centre, output_entropy, warmed
@@ -69,10 +70,15 @@ class SelfDistillation(nn.Module):
 
     @torch.no_grad()
     def teach(self, views: tuple[Tensor, ...]) -> list[Tensor]:
-        """The teacher's logits of its views; never a gradient."""
+        """The teacher's logits of its views; never a gradient.
+
+        It normalizes by the batch, as the student does, where it has BatchNorm: what the average remembers lags behind
+        its weights at first, and all pictures would look alike to it.
+        """
         assert self.teacher_projector is not None
         self.teacher.eval()
-        z = self.teacher.encode_image(torch.cat(views))
+        with by_batch(self.teacher):
+            z = self.teacher.encode_image(torch.cat(views))
         return list(self.teacher_projector(z).chunk(len(views)))
 
     def loss(self, taught: list[Tensor], embeddings: list[Tensor], progress: float) -> Tensor:
