@@ -44,6 +44,7 @@ CLAIMS = {
     "minima": "minima",
     "adaptclipzs": "adaptclipzs",
     "ogen": "ogen",
+    "rs-m-clip": "rs_m_clip",
 }
 """Module of the claim of every built system, by slug."""
 

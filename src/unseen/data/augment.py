@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -68,8 +70,9 @@ def random_resized_crop(
     generator: torch.Generator,
     scale: tuple[float, float] = (0.8, 1.0),
     ratio: tuple[float, float] = (3 / 4, 4 / 3),
+    size: tuple[int, int] | None = None,
 ) -> Tensor:
-    """Enlarge a random box of each picture to its size.
+    """Enlarge a random box of each picture to its size, or bring it to another one.
 
     It has `scale` of the area, and a width over height in `ratio`, uniform in its logarithm. A box that would not fit
     is as wide or as tall as the picture.
@@ -83,8 +86,68 @@ def random_resized_crop(
     theta = torch.zeros(n, 2, 3)
     theta[:, 0, 0], theta[:, 1, 1] = wide, tall
     theta[:, 0, 2], theta[:, 1, 2] = (1 - wide) * (2 * u[2] - 1), (1 - tall) * (2 * u[3] - 1)
-    grid = F.affine_grid(theta.to(x), list(x.shape), align_corners=False)
+    shape_of = list(x.shape) if size is None else [n, x.shape[1], *size]
+    grid = F.affine_grid(theta.to(x), shape_of, align_corners=False)
     return F.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def random_turn(x: Float[Tensor, "b c h w"], generator: torch.Generator) -> Tensor:
+    """Turn each square picture by 0, 90, 180 or 270 degrees: pictures from straight above have no top."""
+    turns = torch.randint(4, (len(x),), generator=generator)
+    out = x.clone()
+    for k in (1, 2, 3):
+        own = (turns == k).to(x.device)
+        out[own] = torch.rot90(x[own], k, dims=(2, 3))
+    return out
+
+
+class Crops(NamedTuple):
+    """Views of the pictures of a batch: large boxes and small ones, each a batch in the same order."""
+
+    wide: tuple[Tensor, ...]
+    local: tuple[Tensor, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class MultiCrop:
+    """Boxes of each picture of two kinds: what a teacher sees, and what a student sees beside it [1].
+
+    Attributes
+    ----------
+    n_wide, n_local : int
+        How many there are of each; papers call the first global.
+    wide_scale, local_scale : pair of float
+        Share of the picture's area that a box has.
+    local_size : int
+        Pixels of a side of the small ones; the large ones have the picture's size.
+    turns : {"none", "flips", "any"}
+        Whether views are mirrored, or mirrored and turned by quarters, too.
+
+    References
+    ----------
+    [1] Caron et al., "Emerging Properties in Self-Supervised Vision Transformers", ICCV 2021.
+    """
+
+    n_wide: int = 2
+    n_local: int = 6
+    wide_scale: tuple[float, float] = (0.4, 1.0)
+    local_scale: tuple[float, float] = (0.05, 0.4)
+    local_size: int = 96
+    turns: str = "none"
+
+    def __call__(self, x: Float[Tensor, "b c h w"], generator: torch.Generator) -> Crops:
+        """Draw all views of a batch, the large ones first."""
+        small = (self.local_size, self.local_size)
+        wide = tuple(self._view(x, generator, self.wide_scale, None) for _ in range(self.n_wide))
+        return Crops(wide, tuple(self._view(x, generator, self.local_scale, small) for _ in range(self.n_local)))
+
+    def _view(
+        self, x: Tensor, generator: torch.Generator, scale: tuple[float, float], size: tuple[int, int] | None
+    ) -> Tensor:
+        view = random_resized_crop(x, generator, scale, size=size)
+        if self.turns != "none":
+            view = random_flip(view, generator)
+        return random_turn(view, generator) if self.turns == "any" else view
 
 
 def blurred_features(std: Float[Tensor, " d"], noise: float, drop: float, mean: Float[Tensor, " d"]) -> Augment:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from unseen.encoders.base import Encoder
 from unseen.encoders.clip import ClipTokens
@@ -16,6 +16,7 @@ from unseen.encoders.promptable import image_network, text_network, tokenizer_of
 from unseen.encoders.registry import get
 from unseen.encoders.text import TextPreprocess
 from unseen.encoders.two_tower import TwoTowerEncoder
+from unseen.nn.convnet import small_convnet
 from unseen.nn.dual_encoder import (
     BytePairs,
     DualEncoder,
@@ -29,7 +30,9 @@ from unseen.nn.dual_encoder import (
     token_text,
 )
 from unseen.nn.layer_statistics import row_reader
+from unseen.nn.multilingual_text import Grams, gram_text, learnt_pieces
 from unseen.nn.prompting import PooledText, PromptableTowers, pooled_text
+from unseen.nn.towers import text_tower
 from unseen.runtime import reproducible
 
 
@@ -136,6 +139,38 @@ def fresh_towers(reading: Encoder, dim: int = 64, hidden: int = 256, dropout: fl
         text = token_text(small_text(dim=dim))
         image = feature_head(reading.dim, dim, hidden, dropout)
     return Fresh(dual_encoder(image, text, reader.to_json(), 1 / 0.07), reading)
+
+
+def multilingual_towers(
+    reading: Encoder | None, captions: Sequence[str], *, text: str = "grams", dim: int = 128, dropout: float = 0.3
+) -> Fresh:
+    """Two towers that know nothing yet, for captions in any languages.
+
+    Parameters
+    ----------
+    reading : Encoder, optional
+        Of pictures, which rests: a perceptron learns on its features. Without it a small convolutional network reads
+        pictures of any size, whose crops it can then learn from.
+    captions : sequence of str
+        In all languages: pieces of words are learnt from them.
+    text : {"grams", "byte-pairs"}
+        The mean of hashed parts of words, or two layers of a transformer on byte pairs in one vocabulary.
+    dim : int
+        Of the space that both learn.
+    """
+    if text not in ("grams", "byte-pairs"):
+        raise ValueError(f"text must be grams or byte-pairs; got {text!r}")
+    with reproducible(0):
+        if text == "grams":
+            numbers: TextReader = Grams()
+            network: nn.Module = gram_text(numbers.buckets, 128, 256, dim)  # type: ignore[attr-defined]
+        else:
+            pieces = WordPieces(learnt_pieces(captions), 64)
+            numbers = pieces
+            network = text_tower(pieces.vocabulary, 64, 128, 32, (4, 4), (512, 512), dim)
+        image: nn.Module = small_convnet(dim) if reading is None else feature_head(reading.dim, dim, 512, dropout)
+    towers = dual_encoder(image, network, numbers.to_json(), 1 / 0.07)
+    return Fresh(towers, get("pixels?size=64&crop=1") if reading is None else reading)
 
 
 def shared_space(encoder: Encoder) -> PromptableTowers:

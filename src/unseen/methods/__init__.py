@@ -81,6 +81,7 @@ METHODS = {
     "ogen": "multimodal.ogen:OGEN",
     "adaptclipzs": "multimodal.adaptclipzs:AdaptCLIPZS",
     "genecis": "multimodal.genecis:GeneCIS",
+    "rs-m-clip": "multimodal.rs_m_clip:RSMCLIP",
     "matcher": "matching.matcher:PairMatcher",
     "minima": "matching.minima:MINIMA",
 }

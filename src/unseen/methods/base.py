@@ -324,7 +324,7 @@ def _content(value: Any) -> Any:
     if isinstance(value, Domain):
         return value.digests(), value.y, value.columns, value.classes
     if isinstance(value, Pairs):
-        return _content(value.left), _content(value.right)
+        return _content(value.left), _content(value.right), value.columns
     if isinstance(value, nn.Module):
         return value.state_dict(), [name for name, _ in value.named_parameters()]  # frozen weights are buffers
     if isinstance(value, Mapping):

@@ -31,6 +31,24 @@ def _is_batch_norm(module: nn.Module) -> bool:
 
 
 @contextlib.contextmanager
+def by_batch(network: nn.Module) -> Iterator[None]:
+    """BatchNorm layers normalize by the batch while the block runs, and remember nothing of it."""
+    layers: list[Any] = [*batch_norms(network).values()]
+    before = [(layer.training, getattr(layer, "momentum", None)) for layer in layers]
+    counts = [layer.num_batches_tracked.clone() for layer in layers if hasattr(layer, "num_batches_tracked")]
+    for layer in layers:
+        layer.training, layer.momentum = True, 0.0
+    try:
+        yield
+    finally:
+        for layer, (training, momentum) in zip(layers, before):
+            layer.training, layer.momentum = training, momentum
+        counted = [layer for layer in layers if hasattr(layer, "num_batches_tracked")]
+        for layer, count in zip(counted, counts):
+            layer.num_batches_tracked.copy_(count)
+
+
+@contextlib.contextmanager
 def bn_inputs(network: nn.Module) -> Iterator[Inputs]:
     """Collect what enters every BatchNorm layer, call by call, while the block runs; the hooks go with it.
 

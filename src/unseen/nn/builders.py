@@ -60,6 +60,7 @@ HOMES: dict[str, str] = {
     "perceptron": "nn.dual_encoder",
     "side-head": "nn.dual_encoder",
     "token-text": "nn.dual_encoder",
+    "gram-text": "nn.multilingual_text",
     "layer-reader": "nn.layer_statistics",
     "row-reader": "nn.layer_statistics",
     "input-quantized": "nn.learned_quantizers",

@@ -40,7 +40,7 @@ class TextReader(Protocol):
 
 R = TypeVar("R", bound=Callable[..., TextReader])
 _READERS: dict[str, Callable[..., TextReader]] = {}
-READER_HOMES = {"encoder": "encoders.trainable"}
+READER_HOMES = {"encoder": "encoders.trainable", "grams": "nn.multilingual_text"}
 """Module in `unseen` of each kind of reader that does not stand here: a file never names what is imported."""
 
 

@@ -193,13 +193,24 @@ class VisionTower(PrunableTower):
         self.class_token = nn.Parameter(shape.width**-0.5 * torch.randn(shape.width))
         self.positions = nn.Parameter(shape.width**-0.5 * torch.randn(n + 1, shape.width))
         self.first = nn.LayerNorm(shape.width) if norm_first else None
+        self.grid = (image_size[0] // patch[0], image_size[1] // patch[1])
         self._start()
 
+    def positions_of(self, grid: tuple[int, int]) -> Float[Tensor, "n w"]:
+        """The class token's position and those of a grid of patches: between the learnt ones where it is another."""
+        if grid == self.grid:
+            return self.positions
+        places = self.positions[1:].T.reshape(1, -1, *self.grid)
+        between = F.interpolate(places, grid, mode="bicubic", align_corners=False)
+        return torch.cat([self.positions[:1], between.flatten(2)[0].T])
+
     def forward(self, x: Float[Tensor, "b c h v"], gates: Gates | None = None) -> Float[Tensor, "b d"]:
-        """Vectors of pictures, of any length."""
+        """Vectors of pictures, of any length; they may be of another size than those that it was made for."""
         hidden = None if gates is None else gates.hidden
-        x = self.patches(x).flatten(2).transpose(1, 2)
-        x = torch.cat([self.class_token.expand(x.shape[0], 1, -1), x], dim=1) + self.positions
+        x = self.patches(x)
+        positions = self.positions_of((x.shape[2], x.shape[3]))
+        x = x.flatten(2).transpose(1, 2)
+        x = torch.cat([self.class_token.expand(x.shape[0], 1, -1), x], dim=1) + positions
         if hidden is not None:
             x = x * hidden
         if self.first is not None:

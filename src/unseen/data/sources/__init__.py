@@ -14,7 +14,15 @@ from typing import Any
 from unseen.data.domain import Domain
 from unseen.data.sources.digits import characters, digit_styles, digits
 from unseen.data.sources.downloads import SourceUnavailable
-from unseen.data.sources.emoji import LOCALES, download_size, emoji, emoji_styles, emoji_words, in_common
+from unseen.data.sources.emoji import (
+    LOCALES,
+    download_size,
+    emoji,
+    emoji_groups,
+    emoji_styles,
+    emoji_words,
+    in_common,
+)
 from unseen.data.sources.furniture import furniture, furniture_credit, furniture_download, furniture_makers
 from unseen.data.sources.npm import pins
 from unseen.data.sources.photographs import SETS, photographs, photographs_credit, photographs_download
@@ -32,6 +40,7 @@ __all__ = [
     "digits",
     "download_size",
     "emoji",
+    "emoji_groups",
     "emoji_styles",
     "emoji_tones",
     "emoji_words",

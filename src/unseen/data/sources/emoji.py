@@ -139,6 +139,28 @@ def emoji_words(locale: str) -> dict[str, tuple[str, tuple[str, ...]]]:
     return {code: (label, tuple(words)) for code, (label, words) in told.items()}
 
 
+def emoji_groups(locale: str) -> dict[str, str]:
+    """What Unicode's subgroups of emoji are called in a language, by their keys (the column ``subgroup`` of `emoji`).
+
+    Parameters
+    ----------
+    locale : str
+        A language of emojibase-data.
+
+    Raises
+    ------
+    SourceUnavailable
+        If the language is not there, or npm and the network are missing.
+    """
+    target = cache_folder() / "emoji" / f"{archive_path(TEXTS).stem}-groups-{locale}.json"
+    if not target.exists():
+        name = f"{locale}/messages.json"
+        entries = read_members(fetch(TEXTS), [name])[name]["subgroups"]
+        write_json(target, {entry["key"]: entry["message"] for entry in entries})
+    told: dict[str, str] = json.loads(target.read_text(encoding="utf-8"))
+    return told
+
+
 def in_common(*domains: Domain) -> tuple[Domain, ...]:
     """Return the samples of each style whose emoji all of them have, in one order."""
     if not domains:

@@ -17,7 +17,8 @@ def align(
         list[str],
         typer.Argument(
             help="A table with a column for each side, shards of pictures with texts, or two paths (such as .npy "
-            "files), a side each. Or a folder that this command wrote, to ask about other --classes."
+            "files), a side each; with --languages one table or several. Or a folder that this command wrote, to ask "
+            "about other --classes."
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder of the model that comes of it.")],
@@ -32,7 +33,8 @@ def align(
         str | None,
         typer.Option(
             help="Of cwcl: default (as published), sharpened, or lit (one pair each). With --classification, of "
-            "prefix-conditioning: default, naive (no prefix), or unicl.",
+            "prefix-conditioning: default, naive (no prefix), or unicl. With --languages, of rs-m-clip: default, "
+            "small, or contrastive.",
             show_default=False,
         ),
     ] = None,
@@ -40,7 +42,8 @@ def align(
         list[str] | None,
         typer.Option(
             "--set",
-            help="Hyperparameter as name=value: of cwcl, or with --classification of prefix-conditioning.",
+            help="Hyperparameter as name=value: of cwcl, with --classification of prefix-conditioning, with "
+            "--languages of rs-m-clip.",
             show_default=False,
         ),
     ] = None,
@@ -61,8 +64,48 @@ def align(
     language: Annotated[
         str | None, typer.Option(help="Column of the language of a pair, to tell recall of each.", show_default=False)
     ] = None,
+    languages: Annotated[
+        str | None,
+        typer.Option(
+            help="Codes with commas between, such as en,de,ko: one model of captions in these (rs-m-clip); what no "
+            "caption is in is translated.",
+            show_default=False,
+        ),
+    ] = None,
+    translator: Annotated[
+        str | None,
+        typer.Option(
+            help="With --languages: apertium, or a command that reads texts from standard input, a line each, such as "
+            "'mytool {source} {target}'.",
+            show_default=False,
+        ),
+    ] = None,
+    translations: Annotated[
+        Path | None,
+        typer.Option(help="Folder where translations are kept; OUT.translations if absent.", show_default=False),
+    ] = None,
+    source_language: Annotated[str, typer.Option(help="With --languages: that captions were written in.")] = "en",
+    agreement: Annotated[
+        float | None,
+        typer.Option(
+            help="With --languages: translate back, and drop what agrees less with its source, in [0, 1].",
+            show_default=False,
+        ),
+    ] = None,
+    crops: Annotated[
+        bool,
+        typer.Option(
+            "--crops",
+            help="With --languages: learn a picture tower whole, from pictures and their crops (self-distillation).",
+        ),
+    ] = False,
     held_out: Annotated[float, typer.Option(help="Share of left samples that are asked about and never learnt.")] = 0.1,
-    beside: Annotated[bool, typer.Option(help="Train beside: a ridge map and LiT, or the naive union.")] = True,
+    beside: Annotated[
+        bool,
+        typer.Option(
+            help="Train beside: a ridge map and LiT; the naive union; or one language, and no self-distillation."
+        ),
+    ] = True,
     seed: Annotated[int, typer.Option(help="Seed.", min=0)] = 0,
     bundle: WithEncoder = False,
     trust: Trust = False,
@@ -74,8 +117,9 @@ def align(
 
     Pairs of pictures and sentences, sentences in two languages, or any two files of features. One side's encoder stays
     as it is; small layers on the other's learn to live in its space (cwcl). With --classification both towers learn,
-    from captions and from labels, which a token in front tells apart (prefix-conditioning). The folder predicts,
-    exports and serves like any saved model. On several GPUs or machines: accelerate launch --no_python unseen align ...
+    from captions and from labels, which a token in front tells apart (prefix-conditioning). With --languages they
+    learn from captions in several languages (rs-m-clip). The folder predicts, exports and serves like any saved model.
+    On several GPUs or machines: accelerate launch --no_python unseen align ...
 
     Example:  unseen align pairs.csv --left image --right caption --classes "cat,dog,horse" --out aligned
 
@@ -90,7 +134,9 @@ def align(
             "left": left, "right": right, "frozen": frozen != "right", "left-encoder": left_encoder,
             "right-encoder": right_encoder, "preset": preset, "set": settings, "exam": exam,
             "classification": classification, "language": language, "held-out": held_out != job.HELD_OUT,
-            "no-beside": not beside, "seed": seed,
+            "no-beside": not beside, "seed": seed, "languages": languages, "translator": translator,
+            "translations": translations, "source-language": source_language != "en", "agreement": agreement,
+            "crops": crops,
         }  # fmt: skip
         given = [f"--{name}" for name, value in ignored.items() if value]
         if given:
@@ -105,7 +151,21 @@ def align(
             dump(dataclasses.asdict(told.told_by(out)))
         say(f"The model is in {out}; it tells {len(made.classes)} classes apart")
         return
-    if classification is not None:
+    if languages is not None:
+        from unseen.jobs.alignment.languages import Translating, multilingual
+
+        if classification or right_encoder or frozen != "right":
+            told_off = "classification, frozen and right-encoder do not apply"
+            raise ValueError(f"languages: both towers learn, from captions alone; {told_off}")
+        _, report = multilingual(
+            pairs, languages.split(","), out=out, left=left, right=right, encoder=left_encoder, crops=crops,
+            translating=Translating(translator, translations, agreement, source_language), preset=preset,
+            settings=settings_of(settings or []), classes=classes, prompts=prompt or None, exam=exam,
+            language=language, held_out=held_out, beside=beside, seed=seed, with_encoder=bundle, trust=trust, say=say,
+        )  # fmt: skip
+    elif translator or translations or crops or agreement is not None or source_language != "en":
+        raise ValueError("translator, translations, source-language, agreement and crops need --languages")
+    elif classification is not None:
         from unseen.jobs.alignment.conditioning import unify
 
         if language or right_encoder or frozen != "right":

@@ -24,8 +24,8 @@ from unseen.evaluation.exam import Exam
 from unseen.evaluation.metrics.classification import accuracy
 from unseen.evaluation.metrics.retrieval import both_ways, structure_correlation
 from unseen.files import recovered
+from unseen.jobs.alignment.reading import exam_of, language_of, read, too_long
 from unseen.jobs.alignment.reading import held_out as chosen_by_content
-from unseen.jobs.alignment.reading import language_of, read, too_long
 from unseen.jobs.alignment.report import (
     WRITTEN,
     Report,
@@ -43,6 +43,8 @@ from unseen.methods.multimodal.attached import OTHER, Attached
 from unseen.methods.multimodal.cwcl import CWCL
 from unseen.methods.multimodal.prefix_conditioning import PrefixConditioning
 from unseen.methods.multimodal.ridge_map import RidgeMap
+from unseen.methods.multimodal.rs_m_clip import RSMCLIP
+from unseen.methods.multimodal.rs_m_clip.asking import TEMPLATE
 from unseen.nn import parallel
 from unseen.nn.state import refuse_foreign
 from unseen.runtime import current, runtime
@@ -137,7 +139,10 @@ def align(
         towers = _towers(given, {"left": left_encoder, "right": right_encoder}, trust)
         work = Aligning(given, towers, frozen, tuple(prompts or PROMPTS))
         language_of(given, language)
-        truth = None if exam is None else _exam(exam, work, space)
+        truth = None
+        if exam is not None:
+            asked = work.asked_side
+            truth = exam_of(exam, getattr(given, asked).kind, space, f"the {asked} side")
         if truth is not None:
             space = truth.classes
         if space is not None:
@@ -203,9 +208,9 @@ def ask_about(
     refuse_foreign(Path(out), WRITTEN)
     folder = recovered(model)
     bundle = Bundle.load(folder, trust=trust)
-    if isinstance(bundle.method, PrefixConditioning):
+    if isinstance(bundle.method, (PrefixConditioning, RSMCLIP)):
         made = _asked_otherwise(bundle, space, prompts)
-        told = otherwise(told_by(folder), made.method.templates_)  # type: ignore[attr-defined]
+        told = otherwise(told_by(folder), getattr(made.method, "templates_", tuple(prompts or (TEMPLATE,))))
         made.save(out, with_encoder=with_encoder, more=lambda part: written(told, part))
         return made
     if not isinstance(bundle.method, Attached):
@@ -227,8 +232,8 @@ def ask_about(
 
 def _asked_otherwise(bundle: Bundle, space: ClassSpace, prompts: Sequence[str] | None) -> Bundle:
     """A model whose text tower stands in it."""
-    assert isinstance(bundle.method, PrefixConditioning)
-    method = bundle.method.adapt(classes=space, prompts=prompts)
+    method: Any = bundle.method
+    method = method.adapt(classes=space, prompts=prompts)
     return dataclasses.replace(bundle, method=method, classes=method.classes_)
 
 
@@ -435,30 +440,6 @@ def _towers(pairs: Pairs, named: Mapping[str, str | None], trust: bool) -> dict[
         loaded[name].check_kind(domain)
         towers[side] = loaded[name]
     return towers
-
-
-def _exam(exam: str | os.PathLike[str] | Domain, work: Aligning, space: ClassSpace | None) -> Exam:
-    """Labelled samples of the side that is asked, whose classes are those that are asked about."""
-    from unseen.data.loaders import load
-
-    domain = exam if isinstance(exam, Domain) else load(exam)
-    expected = getattr(work.pairs, work.asked_side).kind
-    if domain.kind != expected:
-        raise ValueError(
-            f"exam must hold {expected}, as the {work.asked_side} side; {domain.name!r} holds {domain.kind}"
-        )
-    if domain.y is None or domain.classes is None or not domain.labeled.any():
-        raise ValueError(f"exam must be labelled; {domain.name!r} is not: name a folder of class folders, or a table")
-    domain = domain.take(domain.labeled)
-    classes = domain.classes
-    assert classes is not None
-    if space is not None:
-        missing = [name for name in classes.names if name not in space.names]
-        if missing:
-            raise ValueError(f"exam has the class {missing[0]!r}, which is not among classes")
-        place = np.array([space.names.index(name) for name in classes.names])
-        domain = domain.replace(y=place[domain.labels], classes=space)
-    return Exam(domain, space or classes)
 
 
 def _encoded_exam(truth: Exam, work: Aligning) -> Exam:

@@ -27,22 +27,37 @@ def page(report: Report, picture: bytes | None = None) -> bytes:
         style=STYLE,
         title=title(report),
         unified=unified(report),
+        kicker=kicker(report),
         report=report,
         head=head(report),
         rows=rows(report),
         languages=[(name, cells(figures)) for name, figures in report.languages.items()],
+        translations=[(name, translated(of)) for name, of in report.translations.items()],
         told=told(report),
         picture=None if picture is None else image_source(picture),
     )
 
 
 def unified(report: Report) -> bool:
-    """Whether both towers learnt, from captions and labels."""
-    return report.method == "prefix-conditioning"
+    """Whether both towers learnt, from captions and labels or from captions in several languages."""
+    return report.method in ("prefix-conditioning", "rs-m-clip")
+
+
+def kicker(report: Report) -> str:
+    """The method and its preset."""
+    return f"{report.method} · {report.variant or 'default'}" if unified(report) else f"cwcl · {report.method}"
+
+
+def translated(counts: dict[str, int]) -> tuple[int, str]:
+    """How many translations of a language were kept, and why others were dropped."""
+    dropped = ", ".join(f"{n:,} {reason}" for reason, n in counts.items() if reason != "kept" and n)
+    return counts.get("kept", 0), dropped or "none"
 
 
 def title(report: Report) -> str:
     """What was made, in a line."""
+    if report.method == "rs-m-clip":
+        return f"Captions in {len(report.languages)} languages"
     if unified(report):
         return "Captions and labels in one model"
     new = report.encoders["left" if report.frozen == "right" else "right"] or "features"
@@ -112,6 +127,26 @@ def told(report: Report) -> list[str]:
     for name, value in report.monitors.items():
         if name == "mode_cosine, aligned":
             said.append(f"The two modes' vectors of a class have a mean cosine of {value:.3f}; 1 is no prefix at all.")
+    if report.kept:
+        other = "the student of the last step" if report.kept == "teacher" else "its moving average"
+        which = "moving average of the student" if report.kept == "teacher" else "student of the last step"
+        said.append(f"What was saved is the {which}: on pictures held out for that it finds no less than {other}.")
+    if "std_image" in report.monitors:
+        look = report.monitors
+        line = (
+            f"Two pictures have a mean cosine of {look['mean_cosine_image']:.3f}, two captions of "
+            f"{look['mean_cosine_text']:.3f}; the effective rank is {look['effective_rank_image']:.0f} and "
+            f"{look['effective_rank_text']:.0f}"
+        )
+        if "teacher_entropy" in look:
+            line += f"; the mean of what the teacher says has {look['teacher_entropy']:.2f} of the largest entropy"
+        said.append(line + ".")
+    for name, counts in report.translations.items():
+        kept, dropped = translated(counts)
+        said.append(f"Translated into {name}: {kept:,} captions; dropped: {dropped}.")
+    if report.spoken:
+        each = ", ".join(f"{name} {100 * value:.1f} %" for name, value in report.spoken.items())
+        said.append(f"Zero-shot by the sentences of one language: {each}.")
     if "gap" in report.monitors:
         look = report.monitors
         said.append(
@@ -122,7 +157,8 @@ def told(report: Report) -> list[str]:
         )
     if report.accuracy:
         said.append(
-            f"Zero-shot among the classes by {len(report.prompts)} templates: "
+            f"Zero-shot among the classes by {len(report.prompts)} templates"
+            f"{' in the languages that are there' if report.spoken else ''}: "
             f"{100 * report.accuracy['aligned']['ensemble']:.1f} %, by the name alone "
             f"{100 * report.accuracy['aligned']['name']:.1f} %; chance is "
             f"{100 * report.accuracy['chance']['name']:.1f} %."
@@ -143,7 +179,12 @@ def told(report: Report) -> list[str]:
     if named and named[best] > named["aligned"]:
         said.append(
             f"{best!r} is right on {100 * named[best]:.1f} % of the exam, what was saved on "
-            f"{100 * named['aligned']:.1f} %: rather use that (--preset lit, or `RidgeMap` in Python)."
+            f"{100 * named['aligned']:.1f} %"
+            + (
+                ": rather use that."
+                if unified(report)
+                else ": rather use that (--preset lit, or `RidgeMap` in Python)."
+            )
         )
     if report.cut:
         said.append(f"Texts longer than the context of their encoder: {report.cut:,}; what is behind was not read.")
@@ -155,7 +196,8 @@ def told(report: Report) -> list[str]:
 def lines(report: Report) -> list[str]:
     """All of it for a terminal."""
     asked = min(report.held_out, 2000)
-    title = f"recall in % among {asked:,} pairs held out (→ left finds right, ← right finds left)"
+    what = "pictures held out, mean of languages" if report.method == "rs-m-clip" else "pairs held out"
+    title = f"recall in % among {asked:,} {what} (→ left finds right, ← right finds left)"
     columns = ["", *head(report), "structure", *(["zero-shot", "name alone"] if report.accuracy else [])]
     body = [[name, *recall, structure, *zero_shot] for name, recall, structure, zero_shot in rows(report)]
     out = [title, *table([columns, *body])]

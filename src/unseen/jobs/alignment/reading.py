@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.loaders import load
 from unseen.data.loaders.common import locate
 from unseen.data.loaders.table import TABLE_SUFFIXES, read_frame
 from unseen.data.pairs import Pairs, read_pairs
+from unseen.evaluation.exam import Exam
 
 COLUMNS = (
     ("image", "text"), ("image", "caption"), ("picture", "caption"), ("file_name", "text"), ("file_name", "caption"),
@@ -135,8 +137,12 @@ def held_out(pairs: Pairs, share: float) -> NDArray[np.bool_]:
 
     Pairs with one left sample stay together, so that a picture is never on both sides.
     """
-    digests = pairs.left.digests()
-    place = np.array([int(digest[:12], 16) / 16**12 for digest in digests.tolist()])
+    return held_out_by(pairs.left.digests(), share)
+
+
+def held_out_by(keys: NDArray[np.str_], share: float) -> NDArray[np.bool_]:
+    """The same by a hexadecimal digest of each pair: pairs that share one stay together."""
+    place = np.array([int(digest[:12], 16) / 16**12 for digest in keys.tolist()])
     values = np.unique(place)
     if len(values) < 4:
         raise ValueError(f"pairs must hold at least four samples that differ on the left side; got {len(values)}")
@@ -152,3 +158,28 @@ def too_long(encoder: Any, texts: Domain) -> int:
         return 0
     counted = tokenizer([str(text) for text in texts.x], truncation=False, verbose=False)["input_ids"]
     return sum(len(ids) > limit for ids in counted)
+
+
+def exam_of(exam: str | os.PathLike[str] | Domain, kind: str, space: ClassSpace | None, what: str) -> Exam:
+    """Labelled samples as an exam, whose classes are those that are asked about; `what` has samples of the same kind.
+
+    Raises
+    ------
+    ValueError
+        If they are of another kind or not labelled, or a class of theirs is not asked about.
+    """
+    domain = exam if isinstance(exam, Domain) else load(exam)
+    if domain.kind != kind:
+        raise ValueError(f"exam must hold {kind}, as {what}; {domain.name!r} holds {domain.kind}")
+    if domain.y is None or domain.classes is None or not domain.labeled.any():
+        raise ValueError(f"exam must be labelled; {domain.name!r} is not: name a folder of class folders, or a table")
+    domain = domain.take(domain.labeled)
+    classes = domain.classes
+    assert classes is not None
+    if space is not None:
+        missing = [name for name in classes.names if name not in space.names]
+        if missing:
+            raise ValueError(f"exam has the class {missing[0]!r}, which is not among classes")
+        place = np.array([space.names.index(name) for name in classes.names])
+        domain = domain.replace(y=place[domain.labels], classes=space)
+    return Exam(domain, space or classes)

@@ -34,7 +34,7 @@ class Report:
     Attributes
     ----------
     method : str
-        "prefix-conditioning", or of cwcl the preset and what was set otherwise.
+        "prefix-conditioning", "rs-m-clip", or of cwcl the preset and what was set otherwise.
     encoders : dict
         The name of the encoder of each side; None of features.
     frozen : {"left", "right"}
@@ -51,7 +51,7 @@ class Report:
     accuracy : dict of arm to dict
         Zero-shot on the labelled samples that were given: `ensemble` of templates, `name` alone; and chance.
     variant : str
-        Of prefix-conditioning the preset and what was set otherwise.
+        Of prefix-conditioning and rs-m-clip the preset and what was set otherwise.
     ridge_rows : int
         Pairs that the ridge map learnt from, drawn at random; 0 if it learnt from all, or there is none.
     known : int
@@ -59,6 +59,16 @@ class Report:
     row_entropy : float
     monitors, history : dict
         Of the method.
+    translations : dict of language to dict
+        How many translations were kept, and how many dropped for which reason.
+    spoken : dict of language to float
+        Zero-shot accuracy of what was saved by the sentences of each language.
+    kept : str
+        Which towers were kept, student or teacher.
+    alike : int
+        Pictures that look like another one, with which they count as one.
+    like_exam : int
+        Pairs that were left out as their picture looks like one of the exam.
     """
 
     method: str
@@ -80,6 +90,11 @@ class Report:
     row_entropy: float = 0.0
     monitors: dict[str, float] = dataclasses.field(default_factory=dict)
     history: dict[str, list[float]] = dataclasses.field(default_factory=dict)
+    translations: dict[str, dict[str, int]] = dataclasses.field(default_factory=dict)
+    spoken: dict[str, float] = dataclasses.field(default_factory=dict)
+    kept: str = ""
+    alike: int = 0
+    like_exam: int = 0
 
     def begins(self) -> str:
         """What was read, in a line."""
@@ -90,6 +105,10 @@ class Report:
             told += f"; texts longer than the context of their encoder, and cut: {self.cut:,}"
         if self.partners > 1.005:
             told += f"; {self.partners:.2f} partners for each left sample, of which every epoch draws one"
+        if self.alike:
+            told += f"; {self.alike:,} pictures look like another one and count as the same"
+        if self.like_exam:
+            told += f"; {self.like_exam:,} pairs with a picture of the exam are left out"
         return told
 
 
@@ -106,7 +125,7 @@ def known_among(exam: Domain, *learnt: Domain) -> int:
 def otherwise(told: Report, prompts: tuple[str, ...]) -> Report:
     """What is still true of a model that is asked about other classes: nothing of the zero-shot accuracy."""
     recall = {name: figures for name, figures in told.recall.items() if figures}
-    return dataclasses.replace(told, prompts=prompts, accuracy={}, known=0, recall=recall)
+    return dataclasses.replace(told, prompts=prompts, accuracy={}, spoken={}, known=0, recall=recall)
 
 
 def drawing_of(folder: Path) -> bytes | None:

@@ -1,0 +1,99 @@
+"""The pairs as they are learnt from, by picture, and what a collapse shows in."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from unseen.data.classes import ClassSpace
+from unseen.data.domain import Domain, Lazy
+from unseen.data.samplers import tensor
+from unseen.methods.multimodal.rs_m_clip.objective import SelfDistillation
+from unseen.nn.collapse import effective_rank, mean_cosine
+from unseen.nn.dual_encoder import in_parts
+from unseen.nn.self_distillation import certainty, output_entropy
+
+log = logging.getLogger(__name__)
+
+ANSWERS = 1000
+"""Distinct captions, the first, that stand for classes where none are named."""
+ASKED = 2000
+"""Pictures, the first, that validation and the monitors look at."""
+COLLAPSED, LEAST_ENTROPY = 0.95, 0.5
+"""Mean cosine of two pictures above which, and share of ln K below which, a collapse is told."""
+
+
+class Seen(NamedTuple):
+    """Captions with the numbers of their pictures, each of which is there once."""
+
+    pictures: Domain
+    texts: NDArray[Any]
+    number: NDArray[np.int64]
+    language: NDArray[Any]
+
+    @property
+    def width(self) -> int:
+        """Numbers per sample of features; 0 of pictures."""
+        x = self.pictures.x
+        return 0 if isinstance(x, Lazy) or x.ndim != 2 else int(x.shape[1])
+
+    def of(self, pictures: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[Any]]:
+        """Of the captions of some pictures their number among these, and their language."""
+        own = np.isin(self.number, pictures)
+        return np.searchsorted(pictures, self.number[own]), self.language[own]
+
+    def answers(self, source: str) -> ClassSpace:
+        """Distinct captions in the source language, or in any if there is none, as classes."""
+        own = self.language == source
+        texts = dict.fromkeys(str(text).strip() for text in (self.texts[own] if own.any() else self.texts))
+        return ClassSpace(names=tuple(texts)[:ANSWERS])
+
+    def embedded(self, towers: Any, pictures: NDArray[np.int64]) -> Tensor:
+        """Unit vectors of some pictures, read a few at a time."""
+        parts = [pictures[i : i + 256] for i in range(0, len(pictures), 256)]
+        with torch.no_grad():
+            return torch.cat([towers.encode_image(tensor(self.pictures, part)) for part in parts])
+
+    def encoded(
+        self, towers: Any, tokens: Tensor, pictures: NDArray[np.int64]
+    ) -> tuple[Tensor, dict[str, tuple[NDArray[Any], NDArray[Any]]]]:
+        """Unit vectors of some pictures, and by language those of their captions with their places among these."""
+        z = self.embedded(towers, pictures)
+        number, language = self.of(pictures)
+        q = in_parts(
+            towers.encode_text, tokens[torch.as_tensor(np.flatnonzero(np.isin(self.number, pictures)))]
+        ).numpy()
+        return z, {str(name): (q[language == name], number[language == name]) for name in np.unique(language)}
+
+
+@torch.no_grad()
+def watched(
+    network: Any, seen: Seen, tokens: Tensor, rows: NDArray[np.int64], distillation: SelfDistillation
+) -> dict[str, float]:
+    """What a collapse shows in, of some pictures and their captions, and a warning where it does."""
+    rows = rows[:ASKED]
+    z, captions = seen.encoded(network, tokens, rows)
+    texts = torch.as_tensor(np.concatenate([vectors for vectors, _ in captions.values()]))
+    told: dict[str, float] = {}
+    for side, vectors in (("image", z), ("text", texts)):
+        told[f"mean_cosine_{side}"] = mean_cosine(vectors)
+        told[f"effective_rank_{side}"] = effective_rank(vectors)
+        told[f"std_{side}"] = float(vectors.std(dim=0).mean()) if len(vectors) > 1 else 0.0
+    if distillation.teacher_projector is not None:
+        distillation.cpu()
+        logits = distillation.teacher_projector(seen.embedded(distillation.teacher, rows))
+        said = (logits, distillation.centre, distillation.temperatures.teacher)
+        told["teacher_entropy"], told["teacher_certainty"] = output_entropy(*said), certainty(*said)
+        if told["teacher_entropy"] < LEAST_ENTROPY:
+            log.warning(
+                "the teacher says nearly the same of all pictures: its mean output has %.2f of the largest entropy",
+                told["teacher_entropy"],
+            )
+    if told["mean_cosine_image"] > COLLAPSED:
+        log.warning("pictures have collapsed: two have a mean cosine of %.3f", told["mean_cosine_image"])
+    return told

@@ -1,0 +1,92 @@
+"""How well one side of pairs finds the other: recall among the first k, both ways.
+
+Methods choose by it on pairs that they were given; the exam grades by the same figures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+KS = (1, 5, 10)
+"""Numbers of first answers that are looked at."""
+
+
+def recall_at(
+    scores: NDArray[np.floating], relevant: NDArray[np.bool_] | None = None, ks: Sequence[int] = KS
+) -> dict[int, float]:
+    """The share of queries that have a relevant answer among their first k, for every k.
+
+    Answers that score as much as the best relevant one stand before it: a model that says the same of all finds nothing
+    beyond chance, whatever the order of the table.
+
+    Parameters
+    ----------
+    scores : array (n, m)
+        How well each answer fits each query; finite.
+    relevant : bool array (n, m), optional
+        What is right, at least one in each row; answer i for query i if absent.
+    ks : sequence of int, >= 1
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit, a score is not finite, or a query has nothing relevant.
+    """
+    scores = np.asarray(scores)
+    if scores.ndim != 2 or not scores.size:
+        raise ValueError(f"scores must be a table of queries and answers, (n, m); got the shape {scores.shape}")
+    if relevant is None:
+        if scores.shape[0] != scores.shape[1]:
+            raise ValueError(f"relevant must be given where scores are not square; got {scores.shape}")
+        relevant = np.eye(len(scores), dtype=bool)
+    if relevant.shape != scores.shape:
+        raise ValueError(f"relevant must be of the shape of scores, {scores.shape}; got {relevant.shape}")
+    if not np.isfinite(scores).all():
+        raise ValueError("scores must be finite")
+    if not relevant.any(axis=1).all():
+        raise ValueError(f"each query needs a relevant answer; row {int(np.argmin(relevant.any(axis=1)))} has none")
+    best = np.where(relevant, scores, -np.inf).max(axis=1, keepdims=True)
+    before = ((scores >= best) & ~relevant).sum(axis=1)
+    return {k: float((before < k).mean()) for k in ks}
+
+
+def both_ways(
+    scores: NDArray[np.floating], relevant: NDArray[np.bool_] | None = None, ks: Sequence[int] = KS
+) -> dict[str, float]:
+    """`there@k` (rows ask), `back@k` (columns ask) and their `mean`: what papers of two towers call mean recall."""
+    there = recall_at(scores, relevant, ks)
+    back = recall_at(np.asarray(scores).T, None if relevant is None else relevant.T, ks)
+    told = {f"{way}@{k}": value for way, part in (("there", there), ("back", back)) for k, value in part.items()}
+    return told | {"mean": float(np.mean(list(told.values())))}
+
+
+Spoken = tuple[NDArray[np.floating], NDArray[np.integer]]
+"""Vectors of captions, (m, d), and the row of the picture that each is of, (m,)."""
+
+
+def by_language(
+    pictures: NDArray[np.floating], captions: Mapping[str, Spoken], ks: Sequence[int] = KS
+) -> dict[str, dict[str, float]]:
+    """Recall both ways in every language, each picture once however many captions it has.
+
+    A picture finds a caption where any of its own is among the first k (`there@k`); a caption has one picture
+    (`back@k`); `mean` is the mean of all of these, what papers call mR. Only pictures with a caption in the language
+    are asked.
+
+    Parameters
+    ----------
+    pictures : array (n, d)
+        Unit vectors of pictures that differ.
+    captions : mapping of language to (array (m, d), array (m,))
+        Unit vectors of its captions, and the picture of each.
+    ks : sequence of int, >= 1
+    """
+    told = {}
+    for language, (vectors, owner) in captions.items():
+        asked, place = np.unique(np.asarray(owner), return_inverse=True)
+        relevant = np.arange(len(asked))[:, None] == place.reshape(-1)[None, :]
+        told[language] = both_ways(pictures[asked] @ vectors.T, relevant, ks)
+    return told
