@@ -81,6 +81,7 @@ METHODS = {
     "ogen": "multimodal.ogen:OGEN",
     "adaptclipzs": "multimodal.adaptclipzs:AdaptCLIPZS",
     "genecis": "multimodal.genecis:GeneCIS",
+    "graphclip": "multimodal.graphclip:GraphCLIP",
     "matcher": "matching.matcher:PairMatcher",
     "minima": "matching.minima:MINIMA",
 }
