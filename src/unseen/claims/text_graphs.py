@@ -223,5 +223,4 @@ def said(case: str) -> list[Domain]:
     graph = packages() if kind == "packages" else nouns()
     names = (SECTIONS if kind == "packages" else FIELDS)[f"{split} {number}"]
     rows = connected(graph, names, ASKED, 0)
-    assert graph.names is not None
     return [worlds.of_texts([f"{graph.names[i]} | {graph.texts[i]} | {graph.degrees[i]}" for i in rows.tolist()])]

@@ -44,7 +44,7 @@ class TextAttributedGraph:
 
     texts: NDArray[np.str_]
     edges: IntArray
-    names: NDArray[np.str_] | None = None
+    names: NDArray[np.str_] = None  # type: ignore[assignment]  # always there after `__post_init__`
     labels: IntArray | None = None
     classes: ClassSpace | None = None
     name: str = "graph"
@@ -102,7 +102,6 @@ class TextAttributedGraph:
         place = np.full(len(self), -1, dtype=np.int64)
         place[chosen] = np.arange(len(chosen))
         edges = place[self.edges]
-        assert self.names is not None
         return self.replace(
             texts=self.texts[chosen], names=self.names[chosen], edges=edges[(edges >= 0).all(axis=1)],
             labels=None if self.labels is None else self.labels[chosen],
@@ -125,7 +124,7 @@ def mean_of_neighbours(graph: TextAttributedGraph, x: NDArray[np.float32]) -> ND
 
 
 def undirected(edges: Any, n: int) -> IntArray:
-    """Edges (m, 2) with the smaller end first, sorted, each once and without loops; `ValueError` if an end is no node."""
+    """Edges (m, 2), the smaller end first, sorted, each once, without loops; `ValueError` if an end is no node."""
     pairs = np.asarray(edges)
     if pairs.size == 0:
         return np.empty((0, 2), dtype=np.int64)
@@ -181,9 +180,7 @@ class Neighbourhoods:
         """The subgraphs at `index`, in that order."""
         return neighbourhoods(self.of(int(i)) for i in np.atleast_1d(np.arange(len(self))[index]))
 
-    def domain(
-        self, graph: TextAttributedGraph, features: NDArray[np.float32], *, hide_roots: bool = False
-    ) -> Domain:
+    def domain(self, graph: TextAttributedGraph, features: NDArray[np.float32], *, hide_roots: bool = False) -> Domain:
         """The subgraphs as samples of kind node, with the labels of their roots.
 
         Parameters
@@ -200,14 +197,13 @@ class Neighbourhoods:
             raise ValueError(f"features must be of shape ({len(graph)}, d), a row per node; got {features.shape}")
         if not np.isfinite(features).all():
             raise ValueError("features must be finite; they hold NaN or infinity")
-        assert graph.names is not None
         roots = self.roots
         names = graph.names[roots].tolist()
         if len(set(names)) < len(names):  # one node may be a root twice, with other walks
             names = [f"{name} {i}" for i, name in enumerate(names)]
         return Domain(
-            x=Subgraphs(self, features, np.full(len(self), hide_roots)), kind="node", ids=np.array(names, dtype=np.str_),
-            y=None if graph.labels is None else graph.labels[roots], classes=graph.classes, name=graph.name,
+            x=Subgraphs(self, features, np.full(len(self), hide_roots)), kind="node",
+            ids=np.array(names, dtype=np.str_), y=None if graph.labels is None else graph.labels[roots], classes=graph.classes, name=graph.name,
             credits=graph.credits,
         )  # fmt: skip
 
@@ -443,8 +439,13 @@ def _ball(
 
 
 def sample_subgraphs(
-    graph: TextAttributedGraph, seeds: Sequence[int] | IntArray, method: str = "walk", *, random_state: int = 0, **how: Any
-) -> Neighbourhoods:  # fmt: skip
+    graph: TextAttributedGraph,
+    seeds: Sequence[int] | IntArray,
+    method: str = "walk",
+    *,
+    random_state: int = 0,
+    **how: Any,
+) -> Neighbourhoods:
     """Subgraphs around nodes by ``walk`` (`random_walks`) or ``hops`` (`hops`), whose settings are `how`."""
     if method not in ("walk", "hops"):
         raise ValueError(f"method must be walk or hops; got {method!r}")

@@ -159,9 +159,9 @@ def both_ways(
 def supervised_contrast(
     z: Float[Tensor, "n d"], labels: Int[Tensor, "n"], temperature: float = 0.07
 ) -> Float[Tensor, ""]:
-    """-mean_i 1/|P(i)| sum_{p in P(i)} log exp(<z_i, z_p>/t) / sum_{a != i} exp(<z_i, z_a>/t): all of one label attract.
+    """-mean_i 1/|P(i)| sum_{p in P(i)} log exp(<z_i, z_p>/t) / sum_{a != i} exp(<z_i, z_a>/t).
 
-    Khosla et al., "Supervised Contrastive Learning", NeurIPS 2020, L_out. What has no other of its label is no anchor.
+    All of one label attract: Khosla et al., "Supervised Contrastive Learning", NeurIPS 2020, L_out. What has no other of its label is no anchor.
 
     Parameters
     ----------

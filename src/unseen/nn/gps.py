@@ -45,9 +45,7 @@ def neighbour_mean(h: Float[Tensor, "n h"], messages: Int[Tensor, "2 k"]) -> Flo
     return total / torch.bincount(to, minlength=len(h)).clamp(min=1).to(h.dtype)[:, None]
 
 
-def return_probabilities(
-    edges: Int[Tensor, "2 m"], graph: Int[Tensor, "n"], length: int
-) -> Float[Tensor, "n length"]:
+def return_probabilities(edges: Int[Tensor, "2 m"], graph: Int[Tensor, "n"], length: int) -> Float[Tensor, "n length"]:
     """The chance that a random walk on a node's own graph is back after 1 to `length` steps (RWPE [3]).
 
     Parameters
@@ -133,8 +131,8 @@ class GraphEncoder(nn.Module):
     """
 
     def __init__(
-        self, n_features: int, n_outputs: int, hidden: int, layers: int, heads: int, positions: int, position_width: int,
-        attention: bool,
+        self, n_features: int, n_outputs: int, hidden: int, layers: int, heads: int, positions: int,
+        position_width: int, attention: bool,
     ) -> None:  # fmt: skip
         super().__init__()
         self.positions = positions

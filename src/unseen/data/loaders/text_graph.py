@@ -66,7 +66,9 @@ def read_graph(
     if edges is not None:
         raise ValueError(f"edges go with a table of nodes; {os.fspath(path)} has its own")
     if suffix not in (".npz", ".pt"):
-        raise ValueError(f"a graph must end in .npz, .pt, {', '.join(sorted(TABLE_SUFFIXES))}; got {suffix or 'no ending'}")
+        raise ValueError(
+            f"a graph must end in .npz, .pt, {', '.join(sorted(TABLE_SUFFIXES))}; got {suffix or 'no ending'}"
+        )
     if Path(path).stat().st_size > LARGEST:
         raise ValueError(f"it is larger than {LARGEST:,} bytes")
     told = _of_npz(Path(path)) if suffix == ".npz" else _of_pt(Path(path))

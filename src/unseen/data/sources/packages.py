@@ -97,10 +97,8 @@ def package_graph(sections: Iterable[str] | None = None, *, hub: int = HUB) -> T
     if strange or not names:
         raise ValueError(f"sections must be some of {', '.join(there)}; got {', '.join(strange) or 'none'}")
     place = {row.name: i for i, row in enumerate(rows)}
-    pairs = np.array(
-        [(i, place[other]) for i, row in enumerate(rows) for other in row.needs if other in place and place[other] != i],
-        dtype=np.int64,
-    ).reshape(-1, 2)  # fmt: skip
+    needs = [(i, place[other]) for i, row in enumerate(rows) for other in row.needs if other in place]
+    pairs = np.array([pair for pair in needs if pair[0] != pair[1]], dtype=np.int64).reshape(-1, 2)
     pairs = np.unique(pairs, axis=0)
     asked = np.bincount(pairs[:, 1], minlength=len(rows)) if len(pairs) else np.zeros(len(rows), dtype=np.int64)
     number = {name: i for i, name in enumerate(names)}
@@ -128,7 +126,9 @@ def _fetched(address: str) -> str:
         with urllib.request.urlopen(address, timeout=60) as answer:  # noqa: S310 - a fixed https address
             packed = answer.read(LARGEST + 1)
     except (urllib.error.URLError, OSError) as error:
-        raise SourceUnavailable(f"Debian's package index is neither with apt nor at {address} ({error}): {fix}") from error
+        raise SourceUnavailable(
+            f"Debian's package index is neither with apt nor at {address} ({error}): {fix}"
+        ) from error
     try:
         plain = lzma.LZMADecompressor(memlimit=LARGEST).decompress(packed, max_length=LARGEST + 1)
     except lzma.LZMAError as error:

@@ -1,4 +1,4 @@
-"""Nodes of a graph with texts, as one job: learn from summaries, name classes, take a few labels, tell what is simpler."""
+"""Nodes of a graph with texts, as one job: learn from summaries, name classes, take a few labels, score links."""
 
 from __future__ import annotations
 
@@ -77,7 +77,11 @@ class Sampling:
 
     def around(self, graph: TextAttributedGraph, seeds: Any, seed: int) -> Neighbourhoods:
         """Subgraphs around nodes."""
-        how = {"steps": self.steps, "restart": self.restart} if self.method == "walk" else {"k": self.k, "most": self.most}
+        how = (
+            {"steps": self.steps, "restart": self.restart}
+            if self.method == "walk"
+            else {"k": self.k, "most": self.most}
+        )
         return sample_subgraphs(graph, seeds, self.method, random_state=seed, **how)
 
 
@@ -262,7 +266,7 @@ def _named_pairs(links: Any, graph: TextAttributedGraph) -> NDArray[np.int64]:
         rows = [(a, b) for a, b in read_rows(links, columns=2)]
     else:
         rows = [(str(a), str(b)) for a, b in links]
-    place = {name: i for i, name in enumerate(graph.names.tolist())}  # type: ignore[union-attr]
+    place = {name: i for i, name in enumerate(graph.names.tolist())}
     for row, pair in enumerate(rows, start=1):
         for name in pair:
             if name not in place:
@@ -328,7 +332,7 @@ def joined(pairs: Sequence[Pairs]) -> Pairs:
     left = pairs[0].left.x
     for more in pairs[1:]:
         left = left + more.left.x
-    ids = np.array([f"{i} {name}" for i, part in enumerate(pairs) for name in part.left.ids.tolist()])  # type: ignore[union-attr]
+    ids = np.array([f"{i} {name}" for i, part in enumerate(pairs) for name in np.asarray(part.left.ids).tolist()])
     x = np.concatenate([part.right.x for part in pairs])
     return Pairs(Domain(x=left, kind="node", ids=ids, name="graphs"), Domain(x=x, name="summaries"), ids=ids)
 
@@ -416,8 +420,8 @@ def _answer(graded: Mapping[str, Mapping[str, float]]) -> list[str]:
     lines = [f"of {graded[order[0]]['n']:,} labelled nodes right (macro-F1):"]
     lines += [f"  {name}: {graded[name]['accuracy']:.1%} ({graded[name]['macro_f1']:.3f})" for name in order]
     if order[0] != "graphclip":
-        lines.append(f"{order[0]} does better here, and needs no graph encoder" if order[0] != "logistic regression" else
-                     "logistic regression on the same labels does better here")  # fmt: skip
+        rest = " on the same labels" if order[0] == "logistic regression" else ""
+        lines.append(f"{order[0]}{rest} does better here, and needs no graph encoder")
     return lines
 
 
@@ -444,7 +448,6 @@ def _scored(
         return None
     import pandas as pd
 
-    assert graph.names is not None
     score = link_scores(method, domain, asked)
     u = unit(x)
     return pd.DataFrame({
@@ -497,9 +500,7 @@ def link_aucs(
     return {"graphclip": float(roc_auc_score(truth, score)), "own text": float(roc_auc_score(truth, text))}
 
 
-def _write(
-    out: Path, run: NodesRun, kept: tuple[TextAttributedGraph, Neighbourhoods, NDArray[np.str_]] | None
-) -> None:
+def _write(out: Path, run: NodesRun, kept: tuple[TextAttributedGraph, Neighbourhoods, NDArray[np.str_]] | None) -> None:
     from unseen.console import write_csv
 
     with replacing_folder(out) as part:

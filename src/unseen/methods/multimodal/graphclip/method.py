@@ -49,14 +49,15 @@ FEWEST = 2
 class GraphCLIP(Method):
     """Encode subgraphs into the space of a frozen sentence encoder, so that nodes are known by sentences [1].
 
-    The nodes of a graph have texts; a frozen encoder makes vectors of them and of a summary of the subgraph around each.
-    A graph encoder g (GraphGPS on features and return probabilities) learns to put a subgraph G at its summary t:
+    The nodes of a graph have texts; a frozen encoder makes vectors of them and of a summary of the subgraph around
+    each. A graph encoder g (GraphGPS on features and return probabilities) learns to put a subgraph G at its summary t:
 
         min_g  E max_{|d|_inf <= m a}  InfoNCE(g(X + d, A), t),   both directions
 
     with the maximum by m ascents of which each also counts for g (free adversarial training), and columns of features
     and edges dropped at random. On a graph that it has never seen, a class is the vector of a sentence about it (zero
-    labels), or a prompt is added to the nodes' features that draws a few labelled subgraphs to their classes' sentences.
+    labels), or a prompt is added to the nodes' features that draws a few labelled subgraphs to the sentences of their
+    classes.
 
     Parameters
     ----------
@@ -114,8 +115,8 @@ class GraphCLIP(Method):
 
     References
     ----------
-    [1] Zhu, Shi, Wang, Liu, Wang, Peng, Hong, Tang, "GraphCLIP: Enhancing Transferability in Graph Foundation Models for
-        Text-Attributed Graphs", WWW 2025.
+    [1] Zhu, Shi, Wang, Liu, Wang, Peng, Hong, Tang, "GraphCLIP: Enhancing Transferability in Graph Foundation Models
+        for Text-Attributed Graphs", WWW 2025.
     """
 
     card = Card(
@@ -137,7 +138,9 @@ class GraphCLIP(Method):
             },
         },
         on_request={"as-published", "published"},
-        smoke={"hidden": 16, "layers": 1, "heads": 2, "positions": 4, "position_width": 4, "epochs": 2, "batch_size": 16},
+        smoke={
+            "hidden": 16, "layers": 1, "heads": 2, "positions": 4, "position_width": 4, "epochs": 2, "batch_size": 16,
+        },
         commands=("unseen nodes papers.csv --edges links.csv --classes topics.csv --out runs/papers",),
         cost=60.0,
         parts=(
@@ -150,21 +153,21 @@ class GraphCLIP(Method):
             "unseen.nn.contrastive.supervised_contrast",
         ),
         left_out=(
-            "The paper's corpora (ogbn-arXiv, arXiv-2023, PubMed, ogbn-products, Reddit), its 0.2 to 0.5 million summaries "
-            "by a large language model and its seven targets: none is at hand. `unseen nodes` reads such graphs, and "
+            "The paper's corpora (ogbn-arXiv, arXiv-2023, PubMed, ogbn-products, Reddit), its 0.2 to 0.5 million "
+            "summaries by a large language model and its seven targets: none is at hand. `unseen nodes` reads such graphs, and "
             "summaries from anywhere (`read_summaries`).",
             "A second head on the centre node and LoRA matrices, which the official code holds and does not use.",
-            "The official subgraph settings of each target data set: `walk_steps`, `hops` and their sizes are settings.",
+            "The official subgraph sizes of each target data set: they are `--steps` and `--hops` of `unseen nodes`.",
         ),
         notes=(
-            "The perturbations of the m steps start anew from the features; the official code adds them up in place, which "
-            "is `accumulating=True`.",
-            "Prompt tuning is written from the paper's text: the official code holds only a loss for it. A prompt graph is "
-            "taken as what its nodes add to the features of each node, so that prompts of zeros change nothing.",
+            "The perturbations of the m steps start anew from the features; the official code adds them up in place, "
+            "which is `accumulating=True`.",
+            "Prompt tuning is written from the paper's text: the official code holds only a loss for it. A prompt graph "
+            "is taken as what its nodes add to the features of each node, so that prompts of zeros change nothing.",
             "An edge is dropped in both directions at once. Return probabilities stay those of the whole subgraph.",
             "`hide_root` is not in the paper; the preset `as-published` is without it.",
-            "The encoder is written here (mean aggregation, masked attention); tests hold it to torch-geometric's GPSConv, "
-            "SAGEConv and AddRandomWalkPE.",
+            "The encoder is written here (mean aggregation, masked attention); tests hold it to torch-geometric's "
+            "GPSConv, SAGEConv and AddRandomWalkPE.",
             "`epochs` counts full passes; the official loop runs one less than it is told.",
         ),
     )  # fmt: skip
@@ -244,7 +247,9 @@ class GraphCLIP(Method):
             raise ValueError("pairs: the right side must hold finite vectors of summaries, (n, d); encode them")
         vectors = tensor(pairs.right)
         if not bool((vectors.norm(dim=1) > 0).all()):
-            raise ValueError(f"pairs: the right side holds a vector of length 0 in row {int(vectors.norm(dim=1).argmin())}")
+            raise ValueError(
+                f"pairs: the right side holds a vector of length 0 in row {int(vectors.norm(dim=1).argmin())}"
+            )
         if bool((vectors == vectors[:1]).all()):
             raise ValueError("pairs: all summaries are the same; nothing can be told apart by them")
         return pairs.left.x, F.normalize(vectors, dim=1)
@@ -348,7 +353,7 @@ class GraphCLIP(Method):
 
     @gives("scores", reads="subgraphs")
     def link_scores(self, x: GraphBatch, others: Any) -> Float[Tensor, "n"]:
-        """How likely the roots of `x` and of `others`, row by row, are linked: the cosine of their subgraphs (step 11)."""
+        """How likely the roots of `x` and `others`, row by row, are linked: the cosine of their subgraphs (step 11)."""
         batch = as_subgraphs(others, self.n_features_in_)
         if len(batch.roots) != len(x.roots):
             raise ValueError(f"others must hold {len(x.roots)} subgraphs, one for each of x; got {len(batch.roots)}")

@@ -58,9 +58,7 @@ def parts_of(batch: GraphBatch, size: int = AT_ONCE) -> Iterator[GraphBatch]:
 # -- step 6 ------------------------------------------------------------------------------------------------
 
 
-def drop_features(
-    nodes: Nodes, share: float, generator: torch.Generator | None = None
-) -> Nodes:
+def drop_features(nodes: Nodes, share: float, generator: torch.Generator | None = None) -> Nodes:
     """Zero whole columns of the features: the same for all nodes of a subgraph, others in each."""
     keep = torch.rand(len(nodes.roots), nodes.x.shape[1], generator=generator) >= share
     return nodes._replace(x=nodes.x * keep.to(nodes.x.device)[nodes.graph])
@@ -109,9 +107,7 @@ def prompted(x: Float[Tensor, "n d"], prompt: Float[Tensor, "t d"]) -> Float[Ten
 # -- what is learnt from -----------------------------------------------------------------------------------
 
 
-def drawn_batches(
-    samples: Any, size: int, length: int
-) -> Callable[[Any], Iterator[tuple[Nodes, Tensor]]]:
+def drawn_batches(samples: Any, size: int, length: int) -> Callable[[Any], Iterator[tuple[Nodes, Tensor]]]:
     """One shuffled pass per epoch over subgraphs, with their positions; full batches only."""
     n = len(samples)
     size = min(size, n)

@@ -32,13 +32,14 @@ NODES = 40
 """Nodes of a subgraph in a prompt; the root is the first."""
 STOP = frozenset(
     "a about after all also an and any are as at be been being between both but by can could do does each for from had "
-    "has have he her his how i if in into is it its itself may more most no not of on one only or other our out over per "
-    "same she should so some such than that the their them then there these they this those through to too under up "
-    "use used uses using very was we were what when where which while who will with within without would you your".split()
+    "has have he her his how i if in into is it its itself may more most no not of on one only or other our out over "
+    "per same she should so some such than that the their them then there these they this those through to too under up "
+    "use used uses using very was we were what when where which while who will with within without would you "
+    "your".split()
 )
 INSTRUCTION = (
-    "Below is a part of a graph: its nodes with what they say, and its edges. Node {root} is the centre. Summarize what "
-    "this part is about, then say what its context tells of the centre. Do not name a category for it."
+    "Below is a part of a graph: its nodes with what they say, and its edges. Node {root} is the centre. Summarize "
+    "what this part is about, then say what its context tells of the centre. Do not name a category for it."
 )
 
 
@@ -55,8 +56,8 @@ def summarize(
         Subgraphs of it.
     summarizer : callable, optional
         Gets all prompts (`prompts_for`) and gives a summary for each. Without one a summary is extracted: the name in
-        the centre, the terms that tell the neighbourhood from the others (TF-IDF over these subgraphs' nodes alone), and
-        the two neighbours with the most edges in it.
+        the centre, the terms that tell the neighbourhood from the others (TF-IDF over these subgraphs' nodes alone),
+        and the two neighbours with the most edges in it.
     banned : strings
         Words that must not stand in a summary, with their inflections: those of the labels of the source.
 
@@ -87,7 +88,6 @@ def prompts_for(graph: TextAttributedGraph, places: Neighbourhoods, instruction:
 
 def serialized(graph: TextAttributedGraph, nodes: NDArray[np.int64], edges: NDArray[np.int64]) -> str:
     """A subgraph as text: its first nodes with names and texts, and the edges among them."""
-    assert graph.names is not None
     lines = [
         f'<node id="{i}" name={_quoted(graph.names[node])}>{_escaped(graph.texts[node][:LONGEST])}</node>'
         for i, node in enumerate(nodes[:NODES].tolist())
@@ -131,7 +131,6 @@ def _extracted(graph: TextAttributedGraph, places: Neighbourhoods, banned: Itera
 
 def title(graph: TextAttributedGraph, node: int) -> str:
     """What a node is called in a summary: its name and the beginning of its text; a number is no name."""
-    assert graph.names is not None
     name, text = str(graph.names[node]), " ".join(str(graph.texts[node]).split())
     if name == str(node):
         return text[:SHOWN].strip() or f"node {node}"
@@ -147,7 +146,23 @@ def terms_of(text: str) -> list[str]:
 def stem(word: str) -> str:
     """A word without the commonest endings of English, for finding its inflections."""
     word = word.lower()
-    for end in ("ically", "ments", "ment", "ional", "ings", "ing", "ics", "ical", "ers", "ies", "ed", "es", "er", "s", "y"):
+    for end in (
+        "ically",
+        "ments",
+        "ment",
+        "ional",
+        "ings",
+        "ing",
+        "ics",
+        "ical",
+        "ers",
+        "ies",
+        "ed",
+        "es",
+        "er",
+        "s",
+        "y",
+    ):
         if word.endswith(end) and len(word) - len(end) >= 3:
             return word[: -len(end)]
     return word
@@ -184,15 +199,13 @@ def write_summaries(
     for i, summary in enumerate(summaries):
         nodes, edges = places.of(i)
         told = {"nodes": nodes.tolist(), "edges": edges.tolist()}
-        lines.append(json.dumps({"id": str(graph.names[nodes[0]]), "graph": told, "summary": str(summary)}))  # type: ignore[index]
+        lines.append(json.dumps({"id": str(graph.names[nodes[0]]), "graph": told, "summary": str(summary)}))
     with replacing(path) as part:
         part.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
 @reads("a file of summaries", "write {id, graph, summary} in each line")
-def read_summaries(
-    path: str | os.PathLike[str], graph: TextAttributedGraph
-) -> tuple[Neighbourhoods, NDArray[np.str_]]:
+def read_summaries(path: str | os.PathLike[str], graph: TextAttributedGraph) -> tuple[Neighbourhoods, NDArray[np.str_]]:
     """Subgraphs and summaries that `write_summaries`, or another program, wrote for this graph.
 
     Raises
@@ -213,7 +226,7 @@ def read_summaries(
             raise ValueError(f"line {row} is no object with id, graph and summary: {error}") from error
         if not len(nodes) or nodes.min() < 0 or nodes.max() >= len(graph) or len(np.unique(nodes)) < len(nodes):
             raise ValueError(f"line {row}: nodes must be different ones in [0, {len(graph)})")
-        if str(graph.names[nodes[0]]) != root:  # type: ignore[index]
+        if str(graph.names[nodes[0]]) != root:
             raise ValueError(f"line {row}: its root {root!r} is not the first of its nodes: it is of another graph")
         if len(edges) and (edges.min() < 0 or edges.max() >= len(nodes)):
             raise ValueError(f"line {row}: edges must name positions in [0, {len(nodes)})")
