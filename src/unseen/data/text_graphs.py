@@ -203,8 +203,8 @@ class Neighbourhoods:
             names = [f"{name} {i}" for i, name in enumerate(names)]
         return Domain(
             x=Subgraphs(self, features, np.full(len(self), hide_roots)), kind="node",
-            ids=np.array(names, dtype=np.str_), y=None if graph.labels is None else graph.labels[roots], classes=graph.classes, name=graph.name,
-            credits=graph.credits,
+            ids=np.array(names, dtype=np.str_), y=None if graph.labels is None else graph.labels[roots],
+            classes=graph.classes, name=graph.name, credits=graph.credits,
         )  # fmt: skip
 
 

@@ -161,7 +161,8 @@ def supervised_contrast(
 ) -> Float[Tensor, ""]:
     """-mean_i 1/|P(i)| sum_{p in P(i)} log exp(<z_i, z_p>/t) / sum_{a != i} exp(<z_i, z_a>/t).
 
-    All of one label attract: Khosla et al., "Supervised Contrastive Learning", NeurIPS 2020, L_out. What has no other of its label is no anchor.
+    All of one label attract (Khosla et al., "Supervised Contrastive Learning", NeurIPS 2020, L_out). What has no other
+    of its label is no anchor.
 
     Parameters
     ----------

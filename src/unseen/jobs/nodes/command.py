@@ -58,8 +58,8 @@ def nodes(
     """Name the nodes of a graph whose nodes have texts, by sentences about classes.
 
     A graph encoder (graphclip) learns from subgraphs and their summaries, without labels, what nodes and their
-    neighbours say together. A node without a text is named by its neighbours. --shots takes a few labels, --links scores pairs of
-    nodes. Labels in the graph grade, beside the node's own text and the mean of its neighbours.
+    neighbours say together. A node without a text is named by its neighbours. --shots takes a few labels, --links
+    scores pairs of nodes. Labels in the graph grade, beside the node's own text and the mean of its neighbours.
 
     Example:  unseen nodes papers.csv --edges links.csv --classes "physics,biology,law" --out runs/papers
     """

@@ -154,8 +154,8 @@ class GraphCLIP(Method):
         ),
         left_out=(
             "The paper's corpora (ogbn-arXiv, arXiv-2023, PubMed, ogbn-products, Reddit), its 0.2 to 0.5 million "
-            "summaries by a large language model and its seven targets: none is at hand. `unseen nodes` reads such graphs, and "
-            "summaries from anywhere (`read_summaries`).",
+            "summaries by a large language model and its seven targets: none is at hand. `unseen nodes` reads such "
+            "graphs, and summaries from anywhere (`read_summaries`).",
             "A second head on the centre node and LoRA matrices, which the official code holds and does not use.",
             "The official subgraph sizes of each target data set: they are `--steps` and `--hops` of `unseen nodes`.",
         ),
@@ -163,7 +163,7 @@ class GraphCLIP(Method):
             "The perturbations of the m steps start anew from the features; the official code adds them up in place, "
             "which is `accumulating=True`.",
             "Prompt tuning is written from the paper's text: the official code holds only a loss for it. A prompt graph "
-            "is taken as what its nodes add to the features of each node, so that prompts of zeros change nothing.",
+            "is what its nodes add to the features of each node, so that prompts of zeros change nothing.",
             "An edge is dropped in both directions at once. Return probabilities stay those of the whole subgraph.",
             "`hide_root` is not in the paper; the preset `as-published` is without it.",
             "The encoder is written here (mean aggregation, masked attention); tests hold it to torch-geometric's "

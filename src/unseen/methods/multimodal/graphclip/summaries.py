@@ -30,13 +30,15 @@ LONGEST = 600
 """Characters of a node's text in a prompt."""
 NODES = 40
 """Nodes of a subgraph in a prompt; the root is the first."""
-STOP = frozenset(
-    "a about after all also an and any are as at be been being between both but by can could do does each for from had "
-    "has have he her his how i if in into is it its itself may more most no not of on one only or other our out over "
-    "per same she should so some such than that the their them then there these they this those through to too under up "
-    "use used uses using very was we were what when where which while who will with within without would you "
-    "your".split()
+_COMMON = (
+    "a about after all also an and any are as at be been being between both but by can could do does each for from "
+    "had has have he her his how i if in into is it its itself may more most no not of on one only or other our out "
+    "over per same she should so some such than that the their them then there these they this those through to too "
+    "under up use used uses using very was we were what when where which while who will with within without would "
+    "you your"
 )
+STOP = frozenset(_COMMON.split())
+"""Words that tell nothing of what a text is about."""
 INSTRUCTION = (
     "Below is a part of a graph: its nodes with what they say, and its edges. Node {root} is the centre. Summarize "
     "what this part is about, then say what its context tells of the centre. Do not name a category for it."
