@@ -279,6 +279,8 @@ def batch_of(samples: Any) -> GraphBatch:
     parts = list(samples) if isinstance(samples, (Lazy, list, tuple)) else samples
     if not isinstance(parts, list):
         parts = np.asarray(parts)
+        if parts.ndim == 0:
+            raise TypeError(f"x must hold subgraphs (k, k + d), or rows (n, d) of lone nodes; got {samples!r:.60}")
         if parts.ndim not in (2, 3) and not parts.dtype.hasobject:
             raise ValueError(f"x must hold subgraphs (k, k + d), or rows (n, d) of lone nodes; got {parts.shape}")
     if not len(parts):

@@ -29,6 +29,7 @@ from unseen.methods.multimodal.graphclip.steps import (
 )
 from unseen.nn.contrastive import LogitScale, supervised_contrast
 from unseen.nn.gps import graph_encoder
+from unseen.nn.train import Run
 
 SMOKE = GraphCLIP.card.smoke
 NAMES = tuple("abcdefgh")
@@ -48,7 +49,7 @@ def support() -> Domain:
 
 @pytest.fixture(scope="module")
 def fitted() -> GraphCLIP:
-    return GraphCLIP(**{**SMOKE, "epochs": 8}).fit(pairs=pairs())
+    return GraphCLIP(**{**SMOKE, "epochs": 20, "learning_rate": 5e-3}).fit(pairs=pairs())
 
 
 # -- the objective -----------------------------------------------------------------------------------------
@@ -64,16 +65,8 @@ def step_gradient(**settings: Any) -> list[torch.Tensor]:
     }).train()  # fmt: skip
     given = pairs()
     summaries = F.normalize(torch.as_tensor(given.right.x), dim=1)
-
-    class Told:
-        generator = torch.Generator().manual_seed(0)
-        device = torch.device("cpu")
-
-        def log(self, **values: Any) -> None:
-            pass
-
     nodes = as_nodes(batch_of(given.left.x[:12]), 4)
-    value = _Pretraining(method, nets, summaries)((nodes, torch.arange(12)), Told())  # type: ignore[arg-type]
+    value = _Pretraining(method, nets, summaries)((nodes, torch.arange(12)), Run("step", {}, {}, 1, None))
     expected = alignment(nets["network"](*nodes), summaries[:12], nets["scale"]())
     assert value.item() == pytest.approx(expected.item(), rel=1e-5) or settings["step_size"] > 0
     return list(torch.autograd.grad(value, list(nets.parameters()))) + list(

@@ -148,11 +148,15 @@ def _of_pt(path: Path) -> dict[str, Any]:
     import torch
 
     try:
-        import torch_geometric.data as geometric
+        from torch_geometric.data import data as geometric
+        from torch_geometric.data import storage
     except ImportError:
-        geometric = None
+        geometric = storage = None
+    known = [getattr(geometric, name, None) for name in ("Data", "DataEdgeAttr", "DataTensorAttr")]
+    known.append(getattr(storage, "GlobalStorage", None))
     try:
-        told = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals([part for part in known if part is not None]):
+            told = torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise
     except Exception as error:  # what the restricted reader refuses, and what is damaged

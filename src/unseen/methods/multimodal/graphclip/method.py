@@ -162,8 +162,8 @@ class GraphCLIP(Method):
         notes=(
             "The perturbations of the m steps start anew from the features; the official code adds them up in place, "
             "which is `accumulating=True`.",
-            "Prompt tuning is written from the paper's text: the official code holds only a loss for it. A prompt graph "
-            "is what its nodes add to the features of each node, so that prompts of zeros change nothing.",
+            "Prompt tuning is written from the paper's text: the official code holds only a loss for it. A prompt "
+            "graph is what its nodes add to the features of each node, so that prompts of zeros change nothing.",
             "An edge is dropped in both directions at once. Return probabilities stay those of the whole subgraph.",
             "`hide_root` is not in the paper; the preset `as-published` is without it.",
             "The encoder is written here (mean aggregation, masked attention); tests hold it to torch-geometric's "

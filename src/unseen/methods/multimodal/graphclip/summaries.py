@@ -9,6 +9,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +49,7 @@ INSTRUCTION = (
 def summarize(
     graph: TextAttributedGraph, places: Neighbourhoods, summarizer: Summarizer | None = None, *,
     banned: Iterable[str] = (),
-) -> NDArray[np.str_]:  # fmt: skip
+) -> NDArray[Any]:  # fmt: skip
     """A text for every subgraph.
 
     Parameters
@@ -166,8 +167,9 @@ def stem(word: str) -> str:
         "y",
     ):
         if word.endswith(end) and len(word) - len(end) >= 3:
-            return word[: -len(end)]
-    return word
+            word = word[: -len(end)]
+            break
+    return word[:-1] if word.endswith("e") and len(word) > 3 else word
 
 
 def stems(words: Iterable[str]) -> frozenset[str]:
@@ -207,7 +209,7 @@ def write_summaries(
 
 
 @reads("a file of summaries", "write {id, graph, summary} in each line")
-def read_summaries(path: str | os.PathLike[str], graph: TextAttributedGraph) -> tuple[Neighbourhoods, NDArray[np.str_]]:
+def read_summaries(path: str | os.PathLike[str], graph: TextAttributedGraph) -> tuple[Neighbourhoods, NDArray[Any]]:
     """Subgraphs and summaries that `write_summaries`, or another program, wrote for this graph.
 
     Raises
