@@ -136,6 +136,17 @@ def test_statistics_of_positions_are_those_of_the_batch_in_training_and_stay_in_
     assert not torch.equal(norm.running_mean, before)  # type: ignore[arg-type]
 
 
+def test_with_a_skip_an_encoder_begins_as_the_root_and_the_mean_of_its_features() -> None:
+    torch.manual_seed(0)
+    net = graph_encoder(6, 6, hidden=16, layers=1, heads=4, positions=4, position_width=4, skip=True).eval()
+    x, edges, graph, roots, places = batch()
+    mean = torch.stack([x[:4].mean(dim=0), x[4:5].mean(dim=0), x[5:].mean(dim=0)])
+    with torch.no_grad():
+        torch.testing.assert_close(net(x, edges, graph, roots, places), x[roots] + mean)
+    with pytest.raises(ValueError, match="skip needs outputs in the space of the features; got 5 and 6"):
+        encoder(skip=True)
+
+
 def test_positions_and_attention_can_be_left_out() -> None:
     net = encoder(positions=0, attention=False)
     x, edges, graph, roots, places = batch(positions=0)

@@ -178,7 +178,9 @@ class Neighbourhoods:
 
     def take(self, index: Any) -> Neighbourhoods:
         """The subgraphs at `index`, in that order."""
-        return neighbourhoods(self.of(int(i)) for i in np.atleast_1d(np.arange(len(self))[index]))
+        rows = np.atleast_1d(np.arange(len(self))[index])
+        (nodes, starts), (edges, edge_starts) = (_ranges(ends, rows) for ends in (self.starts, self.edge_starts))
+        return Neighbourhoods(self.nodes[nodes], starts, self.edges[edges], edge_starts)
 
     def domain(self, graph: TextAttributedGraph, features: NDArray[np.float32], *, hide_roots: bool = False) -> Domain:
         """The subgraphs as samples of kind node, with the labels of their roots.
@@ -206,6 +208,13 @@ class Neighbourhoods:
             ids=np.array(names, dtype=np.str_), y=None if graph.labels is None else graph.labels[roots],
             classes=graph.classes, name=graph.name, credits=graph.credits,
         )  # fmt: skip
+
+
+def _ranges(starts: IntArray, rows: IntArray) -> tuple[IntArray, IntArray]:
+    """Places of all entries of some ranges, one range after the other, and where each of these begins."""
+    sizes = np.diff(starts)[rows]
+    ends = np.concatenate([[0], np.cumsum(sizes)])
+    return np.arange(ends[-1]) + np.repeat(starts[rows] - ends[:-1], sizes), ends
 
 
 class Subgraphs(Lazy):

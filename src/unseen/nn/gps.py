@@ -128,11 +128,14 @@ class GraphEncoder(nn.Module):
         Of what is learnt from them.
     attention : bool
         See `GPSLayer`.
+    skip : bool
+        Add the features of the root and the mean of all nodes to the output, each by a learnt factor that begins at 1,
+        while the linear map begins at 0: an encoder into the space of its features begins as their mean.
     """
 
     def __init__(
         self, n_features: int, n_outputs: int, hidden: int, layers: int, heads: int, positions: int,
-        position_width: int, attention: bool,
+        position_width: int, attention: bool, skip: bool,
     ) -> None:  # fmt: skip
         super().__init__()
         self.positions = positions
@@ -142,6 +145,10 @@ class GraphEncoder(nn.Module):
         self.places = nn.Linear(positions, beside) if positions else None
         self.layers = nn.ModuleList(GPSLayer(hidden, heads, attention) for _ in range(layers))
         self.out = nn.Linear(2 * hidden, n_outputs)
+        self.skip = nn.Parameter(torch.ones(2)) if skip else None
+        if skip:
+            nn.init.zeros_(self.out.weight)
+            nn.init.zeros_(self.out.bias)
 
     def forward(
         self,
@@ -168,19 +175,34 @@ class GraphEncoder(nn.Module):
         messages = both_directions(edges)
         for layer in self.layers:
             h = layer(h, messages, graph)
-        sizes = torch.bincount(graph, minlength=len(roots)).to(h.dtype)[:, None]
-        mean = h.new_zeros(len(roots), h.shape[1]).index_add(0, graph, h) / sizes
-        return self.out(torch.cat([mean, h[roots]], dim=1))
+        out = self.out(torch.cat([graph_mean(h, graph, len(roots)), h[roots]], dim=1))
+        if self.skip is not None:
+            out = out + self.skip[0] * x[roots] + self.skip[1] * graph_mean(x, graph, len(roots))
+        return out
+
+
+def graph_mean(h: Float[Tensor, "n h"], graph: Int[Tensor, "n"], n: int) -> Float[Tensor, "b h"]:
+    """The mean over the nodes of each of `n` graphs."""
+    sizes = torch.bincount(graph, minlength=n).to(h.dtype)[:, None]
+    return h.new_zeros(n, h.shape[1]).index_add(0, graph, h) / sizes
 
 
 @builder("graph-encoder")
 def graph_encoder(
     n_features: int, n_outputs: int, *, hidden: int = 1024, layers: int = 12, heads: int = 8, positions: int = 32,
-    position_width: int = 8, attention: bool = True,
+    position_width: int = 8, attention: bool = True, skip: bool = False,
 ) -> GraphEncoder:  # fmt: skip
-    """A `GraphEncoder`; `ValueError` if the heads do not share the width, or positions leave no room for features."""
+    """A `GraphEncoder`.
+
+    Raises
+    ------
+    ValueError
+        If the heads do not share the width, positions leave no room for features, or `skip` leads to another width.
+    """
     if hidden % heads:
         raise ValueError(f"hidden must be a multiple of heads; got {hidden} and {heads}")
     if positions and position_width >= hidden:
         raise ValueError(f"position_width must be less than hidden; got {position_width} and {hidden}")
-    return GraphEncoder(n_features, n_outputs, hidden, layers, heads, positions, position_width, attention)
+    if skip and n_features != n_outputs:
+        raise ValueError(f"skip needs outputs in the space of the features; got {n_outputs} and {n_features} numbers")
+    return GraphEncoder(n_features, n_outputs, hidden, layers, heads, positions, position_width, attention, skip)
