@@ -307,8 +307,8 @@ LEDGER = (
     effect("zero-shot", beats_all("graphclip", SIMPLE, "accuracy"),
         "With all texts it is better than all simple alternatives."),
     effect("zero-shot", better("as published", "neighbours", "hidden"),
-        "Trained as published, without a skip and hidden roots, it is better than the mean of the neighbours where the own text "
-        "is hidden."),
+        "Trained as published, without a skip and hidden roots, it is better than the mean of the neighbours where the "
+        "own text is hidden."),
     effect("zero-shot", better("as published", "own text", "accuracy"),
         "Trained as published it is better than the own text where all texts are there."),
     effect("zero-shot", better("graphclip", "no adversary", "accuracy"),

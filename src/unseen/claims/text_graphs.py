@@ -200,7 +200,7 @@ def learnt_graph(split: str) -> TextAttributedGraph:
 
 @functools.cache
 def asked_about(case: str) -> Around:
-    """The nodes of a case, `SPLIT KIND NUMBER`, that are asked about: the same for all seeds, which encodes them once."""
+    """The nodes of a case, `SPLIT KIND NUMBER`, that are asked about: the same for all seeds."""
     split, kind, number = case.split()
     graph = packages() if kind == "packages" else nouns()
     names = (SECTIONS if kind == "packages" else FIELDS)[f"{split} {number}"]

@@ -136,8 +136,8 @@ class GraphCLIP(Method):
             "default": {},
             "as-published": {"skip": False, "hide_root": 0.0},
             "published": {
-                "hidden": 1024, "layers": 12, "heads": 8, "positions": 32, "skip": False, "hide_root": 0.0, "batch_size": 7200,
-                "epochs": 30, "learning_rate": 1e-5, "weight_decay": 1e-5,
+                "hidden": 1024, "layers": 12, "heads": 8, "positions": 32, "skip": False, "hide_root": 0.0,
+                "batch_size": 7200, "epochs": 30, "learning_rate": 1e-5, "weight_decay": 1e-5,
             },
         },
         on_request={"as-published", "published"},
