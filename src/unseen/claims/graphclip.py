@@ -179,10 +179,8 @@ def few_shot(case: str, seed: int) -> Result:
 
     def graded(methods: tuple[GraphCLIP, GraphCLIP]) -> dict[str, float]:
         full, hidden = methods
-        moved = copy.deepcopy(full)
-        prompt = moved.prompt_
-        moved.adapt(classes=known_classes)
-        moved.prompt_ = prompt
+        moved = full.adapt(classes=known_classes)  # a copy, without the prompt
+        moved.prompt_ = full.prompt_
         return {
             "accuracy": float((full.predict(test.domain()) == test.y).mean()),
             "hidden": float((hidden.predict(test.domain(hide_roots=True)) == test.y).mean()),

@@ -221,7 +221,7 @@ def classify_nodes(
     named = with_sentences(space, templates or TEMPLATES, vectors)
     places = how.around(target, np.arange(len(target)), seed)
     domain = places.domain(target, x)
-    method.adapt(classes=named, support=domain.take(support) if len(support) else None)
+    method = method.adapt(classes=named, support=domain.take(support) if len(support) else None)
     if method.prompt_scores_ and not len(method.prompt_):
         say("the labels that were held out are told no better with a prompt: classes go by their sentences alone")
     answer = asked_in_parts(method, domain)
@@ -509,5 +509,5 @@ def _write(out: Path, run: NodesRun, kept: tuple[TextAttributedGraph, Neighbourh
             write_csv(part / "links.csv", run.links)
         run.method.save(part / "model")
         if kept is not None:
-            write_summaries(part / "summaries.jsonl", *kept)
+            write_summaries(part / "summaries.jsonl", kept[0], kept[1], kept[2].tolist())
         (part / "results.json").write_text(json.dumps(run.results, indent=1, default=list) + "\n", encoding="utf-8")
