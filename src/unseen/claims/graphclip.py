@@ -22,7 +22,7 @@ from unseen.claims.text_graphs import Around
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
-from unseen.data.text_graphs import batch_of
+from unseen.data.text_graphs import batch_of, edge_numbers
 from unseen.methods.multimodal.graphclip import GraphCLIP, summarize
 from unseen.methods.multimodal.graphclip.steps import as_nodes
 from unseen.methods.multimodal.ridge_map import RidgeMap
@@ -190,7 +190,9 @@ def few_shot(case: str, seed: int) -> Result:
     def both(learn: Any) -> tuple[GraphCLIP, GraphCLIP]:
         return learn(given.domain()), learn(given.domain(hide_roots=True))
 
-    named = lambda support, **changes: adapted(split, seed, "graphclip", classes, support, **changes)
+    def named(support: Domain | None, **changes: Any) -> GraphCLIP:
+        return adapted(split, seed, "graphclip", classes, support, **changes)
+
     table: Result = {
         "zero-shot": graded(both(lambda _: named(None))),
         "node prompt": graded(both(named)),
@@ -252,15 +254,18 @@ def links(case: str, seed: int) -> Result:
     gone = here[rng.permutation(len(here))[: min(HIDDEN, max(20, len(here) // 10))]]
     partner = rng.permutation(gone[:, 1])
     wrong = np.stack([gone[:, 0], partner], axis=1)
-    key = lambda pairs: np.sort(pairs, axis=1) @ np.array([len(graph), 1])
-    wrong = wrong[(wrong[:, 0] != wrong[:, 1]) & ~np.isin(key(wrong), key(graph.edges))]
+    there = np.isin(edge_numbers(wrong, len(graph)), edge_numbers(graph.edges, len(graph)))
+    wrong = wrong[(wrong[:, 0] != wrong[:, 1]) & ~there]
     pairs = np.concatenate([gone, wrong])
     truth = np.repeat([1, 0], [len(gone), len(wrong)])
     left = graph.without(gone)
     nodes, place = np.unique(pairs, return_inverse=True)
     given = graphs.around(left, nodes, asked.names, 0)
     a, b = place.reshape(-1, 2).T
-    cosine = lambda x: (unit(x)[a] * unit(x)[b]).sum(axis=1)
+
+    def cosine(x: NDArray[Any]) -> NDArray[Any]:
+        return (unit(x)[a] * unit(x)[b]).sum(axis=1)
+
     share = mix(split)
     table = {
         "own text": cosine(given.own),

@@ -109,9 +109,8 @@ class TextAttributedGraph:
 
     def without(self, edges: IntArray) -> TextAttributedGraph:
         """The graph without some of its edges, in either direction."""
-        gone = undirected(edges, len(self))
-        key = lambda pairs: pairs[:, 0] * len(self) + pairs[:, 1]
-        return self.replace(edges=self.edges[~np.isin(key(self.edges), key(gone))])
+        gone = edge_numbers(edges, len(self))
+        return self.replace(edges=self.edges[~np.isin(edge_numbers(self.edges, len(self)), gone)])
 
 
 def mean_of_neighbours(graph: TextAttributedGraph, x: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -121,6 +120,12 @@ def mean_of_neighbours(graph: TextAttributedGraph, x: NDArray[np.float32]) -> ND
     starts, others = graph.neighbours
     walk = csr_array((np.ones(len(others), dtype=np.float32), others, starts), shape=(len(graph), len(graph)))
     return np.asarray(walk @ x / np.maximum(graph.degrees, 1)[:, None], dtype=np.float32)
+
+
+def edge_numbers(edges: IntArray, n: int) -> IntArray:
+    """A number of each pair of nodes, (m,): the same in either direction, another for each other pair."""
+    ends = np.sort(edges, axis=1)
+    return ends[:, 0] * n + ends[:, 1]
 
 
 def undirected(edges: Any, n: int) -> IntArray:
@@ -329,11 +334,15 @@ def neighbourhoods(parts: Iterable[tuple[IntArray, IntArray]]) -> Neighbourhoods
     """Subgraphs put together from nodes, the root first, and edges as positions among them."""
     nodes, edges = zip(*parts)
     empty = [np.empty((0, 2), dtype=np.int64)]
-    ends = lambda lists: np.concatenate([[0], np.cumsum([len(part) for part in lists])]).astype(np.int64)
     return Neighbourhoods(
-        np.concatenate(nodes).astype(np.int64), ends(nodes),
-        np.concatenate([*empty, *(np.asarray(part, dtype=np.int64).reshape(-1, 2) for part in edges)]), ends(edges),
+        np.concatenate(nodes).astype(np.int64), _begins(nodes),
+        np.concatenate([*empty, *(np.asarray(part, dtype=np.int64).reshape(-1, 2) for part in edges)]), _begins(edges),
     )  # fmt: skip
+
+
+def _begins(parts: Sequence[IntArray]) -> IntArray:
+    """Where each part begins where all stand one after the other, and where the last one ends."""
+    return np.concatenate([[0], np.cumsum([len(part) for part in parts])]).astype(np.int64)
 
 
 # -- sampling ----------------------------------------------------------------------------------------------

@@ -193,7 +193,7 @@ def _of_arrays(told: Mapping[str, Any], name: str, classes: Any) -> TextAttribut
         space = classes if isinstance(classes, ClassSpace) else ClassSpace(names=tuple(map(str, known)))
     return TextAttributedGraph(
         texts=np.array([str(text) for text in texts], dtype=np.str_),
-        names=None if names is None else np.array([str(own) for own in names], dtype=np.str_),
+        names=np.array([str(own) for own in (range(len(texts)) if names is None else names)], dtype=np.str_),
         edges=index.T if index.size else np.empty((0, 2), dtype=np.int64), labels=labels, classes=space, name=name,
     )  # fmt: skip
 

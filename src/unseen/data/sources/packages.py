@@ -60,7 +60,9 @@ def package_index() -> tuple[Package, ...]:
     if kept.exists():
         try:
             with gzip.open(kept, "rt", encoding="utf-8") as file:
-                return tuple(Package(*row[:3], tuple(row[3])) for row in map(json.loads, file))
+                return tuple(
+                    Package(name, section, text, tuple(needs)) for name, section, text, needs in map(json.loads, file)
+                )
         except (OSError, EOFError, ValueError, TypeError, IndexError) as error:
             raise SourceUnavailable(f"{kept} is damaged ({error}): remove it and try again") from error
     rows = sorted({row.name: row for row in _rows()}.values())

@@ -21,10 +21,12 @@ from unseen.data.pairs import Pairs
 from unseen.data.text_graphs import (
     Neighbourhoods,
     TextAttributedGraph,
+    edge_numbers,
     mean_of_neighbours,
     sample_subgraphs,
     undirected,
 )
+from unseen.data.typing import IntArray
 from unseen.evaluation.metrics.classification import accuracy
 from unseen.files import recovered
 from unseen.methods.multimodal.graphclip import GraphCLIP, read_summaries, summarize, write_summaries
@@ -211,7 +213,7 @@ def classify_nodes(
                 texts = summarize(source, places, summarizer, banned=banned)
             kept = kept or (source, places, texts)
             say(f"{source!r}: {len(places)} subgraphs and summaries, such as {texts[0]!r:.140}")
-            pairs.append(pairs_of(source, places, texts, vectors))
+            pairs.append(pairs_of(source, places, texts.tolist(), vectors))
         method.fit(pairs=joined(pairs))
     else:
         folder = recovered(model)
@@ -477,7 +479,7 @@ def _links_checked(
     return link_aucs(link_scores(method, domain, pairs), pairs, truth, unit(x))
 
 
-def hidden_edges(graph: TextAttributedGraph, share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def hidden_edges(graph: TextAttributedGraph, share: float, seed: int) -> tuple[IntArray, IntArray]:
     """Some edges, and as many pairs of the same first ends with nodes that they have no edge to."""
     if len(graph.edges) < 2 or len(graph) < 4:
         raise ValueError(f"links can be checked with at least two edges and four nodes; got {graph!r}")
@@ -485,8 +487,8 @@ def hidden_edges(graph: TextAttributedGraph, share: float, seed: int) -> tuple[N
     n = min(MOST_LINKS, max(1, round(share * len(graph.edges))))
     hidden = graph.edges[rng.permutation(len(graph.edges))[:n]]
     others = np.stack([hidden[:, 0], rng.permutation(hidden[:, 1])], axis=1)
-    key = lambda pairs: pairs[:, 0] * len(graph) + pairs[:, 1]
-    good = (others[:, 0] != others[:, 1]) & ~np.isin(key(np.sort(others, axis=1)), key(graph.edges))
+    there = np.isin(edge_numbers(others, len(graph)), edge_numbers(graph.edges, len(graph)))
+    good = (others[:, 0] != others[:, 1]) & ~there
     return hidden, undirected(others[good], len(graph))
 
 

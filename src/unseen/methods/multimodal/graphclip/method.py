@@ -15,7 +15,7 @@ from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
 from unseen.data.samplers import steps, tensor
-from unseen.data.text_graphs import GraphBatch, batch_of
+from unseen.data.text_graphs import batch_of
 from unseen.methods.base import Card, Method
 from unseen.methods.checks import as_subgraphs
 from unseen.methods.multimodal.graphclip.steps import (
@@ -341,28 +341,28 @@ class GraphCLIP(Method):
     # -- what is asked ---------------------------------------------------------------------------------------
 
     @gives("features", reads="subgraphs")
-    def transform(self, x: GraphBatch) -> Float[Tensor, "n d"]:
+    def transform(self, x: Any) -> Float[Tensor, "n d"]:
         """Unit vectors of subgraphs in the space of the sentence encoder, (n, d)."""
         parts = [as_nodes(part, self.positions) for part in parts_of(x)]
         return torch.cat([F.normalize(self.network_(prompted(n.x, self.prompt_), *n[1:]), dim=1) for n in parts])
 
     @gives("scores", reads="subgraphs")
-    def decision_function(self, x: GraphBatch) -> Float[Tensor, "n k"]:
+    def decision_function(self, x: Any) -> Float[Tensor, "n k"]:
         """s <z, t_c>, (n, k): the classes that `adapt` named, or summaries of the pairs."""
         return self.scale_ * self.transform(x) @ self.answers_.T
 
     @gives("probabilities", reads="subgraphs")
-    def predict_proba(self, x: GraphBatch) -> Float[Tensor, "n k"]:
+    def predict_proba(self, x: Any) -> Float[Tensor, "n k"]:
         """Probabilities of the classes, (n, k)."""
         return torch.softmax(self.decision_function(x), dim=1)
 
     @gives("classes", reads="subgraphs")
-    def predict(self, x: GraphBatch) -> NDArray[np.int64]:
+    def predict(self, x: Any) -> NDArray[np.int64]:
         """Index of the class whose sentence is nearest, (n,)."""
         return self.decision_function(x).argmax(dim=1).numpy()
 
     @gives("scores", reads="subgraphs")
-    def link_scores(self, x: GraphBatch, others: Any) -> Float[Tensor, "n"]:
+    def link_scores(self, x: Any, others: Any) -> Float[Tensor, "n"]:
         """How likely the roots of `x` and `others`, row by row, are linked: the cosine of their subgraphs (step 11)."""
         batch = as_subgraphs(others, self.n_features_in_)
         if len(batch.roots) != len(x.roots):

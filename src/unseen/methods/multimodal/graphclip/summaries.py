@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.data.text_graphs import Neighbourhoods, TextAttributedGraph, neighbourhoods
+from unseen.data.typing import IntArray
 from unseen.files import read_plain, reads
 from unseen.runtime import replacing
 
@@ -89,7 +90,7 @@ def prompts_for(graph: TextAttributedGraph, places: Neighbourhoods, instruction:
     return [f"{instruction.format(root=0)}\n\n{serialized(graph, *places.of(i))}\n" for i in range(len(places))]
 
 
-def serialized(graph: TextAttributedGraph, nodes: NDArray[np.int64], edges: NDArray[np.int64]) -> str:
+def serialized(graph: TextAttributedGraph, nodes: IntArray, edges: IntArray) -> str:
     """A subgraph as text: its first nodes with names and texts, and the edges among them."""
     lines = [
         f'<node id="{i}" name={_quoted(graph.names[node])}>{_escaped(graph.texts[node][:LONGEST])}</node>'
