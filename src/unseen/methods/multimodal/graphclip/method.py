@@ -90,8 +90,11 @@ class GraphCLIP(Method):
         What `adapt` learns from labels: one vector that is added to all nodes, or `tokens` nodes of a prompt graph, of
         which each node takes its mixture.
     tokens : int, >= 2
+        Nodes of a prompt graph.
     prompt_epochs : int
+        Steps of the prompt, at most; each reads all labelled subgraphs.
     prompt_learning_rate, prompt_temperature : float, > 0
+        Of Adam, and what cosines are divided by in the loss of the prompt.
     validation : float in [0, 1]
         Share of the labelled samples of each class that chooses the epoch, and whether the prompt is taken at all.
     patience : int
