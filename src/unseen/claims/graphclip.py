@@ -341,7 +341,7 @@ LEDGER = (
         "A prompt is better than logistic regression on the texts of node and neighbours."),
     effect("few-shot", better("node prompt", "fine-tuning", "accuracy"),
         "A prompt is better than fine-tuning the encoder on the same labels."),
-    promised("few-shot", better("node prompt", "fine-tuning", "elsewhere"),
+    effect("few-shot", better("node prompt", "fine-tuning", "elsewhere"),
         "A prompt forgets less than fine-tuning: classes known before are named better afterwards."),
     effect("links", better("graphclip", "own text", "auc", by=0.02),
         "It serves other tasks: hidden edges are found better than by the texts alone, by more than .02 of AUC."),
