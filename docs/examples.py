@@ -69,6 +69,8 @@ def quick(about: dict[str, Any]) -> dict[str, int]:
     short = {"iterations": 20, "batch_size": 8} if "iterations" in about["parameters"] else {}
     if about["slug"] == "tinyclip":
         short = {"steps": 50, "warm_up": 5, "batch_size": 24}
+    if about["slug"] == "graphclip":
+        short = {"epochs": 5, "batch_size": 16}
     if about["slug"] == "genecis":
         short = {"triplets": 200, "epochs": 2, "batch_size": 16, "project": 32, "hidden": 32}
     if "query_tokens" in about["parameters"]:
@@ -147,6 +149,30 @@ def python(about: dict[str, Any], arguments: str = "") -> str:
             "x = torch.as_tensor(pairs.left.x[:1])  # the first picture, but on the sofa",
             "found = method.embed_query(x, ['on sofa']) @ method.gallery_.T",
             "print(float(found.max()) / 2 + 0.5)  # the cosine of the nearest picture, from 0 to 1",
+        ]
+    elif about["slug"] == "graphclip":
+        lines = [
+            "import numpy as np",
+            "",
+            "from unseen import ClassSpace, Domain",
+            "from unseen.data.pairs import Pairs",
+            "from unseen.data.text_graphs import TextAttributedGraph, random_walks",
+            "from unseen.encoders import get",
+            "from unseen.methods import GraphCLIP",
+            "from unseen.methods.multimodal.graphclip import summarize",
+            "",
+            'read = lambda texts: get("minilm").encode(Domain(x=texts, kind="text"), precision="fp32").x',
+            'said = {"music": "song concert melody opera", "sea": "ship harbour wave fish"}  # texts of two kinds',
+            'texts = [f"a {a} and a {b}" for words in said.values() for a in words.split() for b in words.split()]',
+            'edges = [(i, i + 1) for i in range(31) if i != 15]  # or read_graph("nodes.csv", "edges.csv")',
+            "graph = TextAttributedGraph(texts=texts, edges=edges)",
+            "places = random_walks(graph, np.arange(32), steps=16)",
+            "summaries = Domain(x=read(summarize(graph, places)))  # extracted; a language model may write them",
+            "pairs = Pairs(places.domain(graph, read(texts)), summaries)",
+            fit,
+            'classes = ClassSpace(names=list(said), embeddings=read([f"this is about {name}" for name in said]))',
+            "silent = places.domain(graph, read(texts), hide_roots=True)  # nodes that say nothing themselves",
+            "print((method.adapt(classes=classes).predict(silent) == np.arange(32) // 16).mean())",
         ]
     elif "curation" in about["protocols"]:
         lines = [
@@ -431,6 +457,13 @@ def shell(about: dict[str, Any]) -> str:
         return f"unseen quantize efficientnet-lite0 --method {slug} --bits 8/8{settings} --out models/{slug}"
     if slug == "tinyclip":
         return "unseen shrink open_clip:ViT-B-32/weights.bin --size 0.3 --pairs pairs.csv --out models/small"
+    if slug == "graphclip":
+        words = "for a in song concert melody opera; do for b in song concert melody opera; do"
+        return (
+            f"echo id,text > nodes.csv; echo source,target > edges.csv\n{words}\n"
+            '  echo "$a-$b,a $a and a $b" >> nodes.csv; echo "$a-$b,$b-$a" >> edges.csv\ndone; done\n'
+            'unseen nodes nodes.csv --edges edges.csv --classes "music,food" --set epochs=2 --out runs/nodes'
+        )
     if slug == "genecis":
         return (
             "unseen data get digits:handwritten --out handwritten\n"

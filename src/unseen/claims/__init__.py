@@ -41,6 +41,7 @@ CLAIMS = {
     "cwcl": "cwcl",
     "prefix-conditioning": "prefix_conditioning",
     "genecis": "genecis",
+    "graphclip": "graphclip",
     "minima": "minima",
     "adaptclipzs": "adaptclipzs",
     "ogen": "ogen",

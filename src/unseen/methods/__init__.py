@@ -82,6 +82,7 @@ METHODS = {
     "adaptclipzs": "multimodal.adaptclipzs:AdaptCLIPZS",
     "genecis": "multimodal.genecis:GeneCIS",
     "rs-m-clip": "multimodal.rs_m_clip:RSMCLIP",
+    "graphclip": "multimodal.graphclip:GraphCLIP",
     "matcher": "matching.matcher:PairMatcher",
     "minima": "matching.minima:MINIMA",
 }

@@ -23,6 +23,7 @@ from unseen.methods.checks import (
     as_pairs,
     as_pictures,
     as_regions,
+    as_subgraphs,
     as_texts,
     check_words,
     is_table,
@@ -358,6 +359,8 @@ def _giving(function: Callable[..., Any], verb: Verb) -> Callable[..., Any]:
             samples = as_pairs(x)
         elif verb.reads == "pictures":
             samples = as_pictures(x)
+        elif verb.reads == "subgraphs":
+            samples = as_subgraphs(x, width)
         elif self.reads_regions:
             samples = as_regions(x, width)
         else:

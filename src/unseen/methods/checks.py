@@ -16,6 +16,7 @@ from unseen.data.domain import Domain, Lazy
 from unseen.data.pairs import Pairs
 from unseen.data.pixels import as_picture
 from unseen.data.tasks import task_of
+from unseen.data.text_graphs import GraphBatch, batch_of
 from unseen.methods.needs import REGIONS, Need, has_regions
 from unseen.methods.vocabulary import VOCABULARY, Card, Word, signature_of
 from unseen.nn.freezing import keep_frozen
@@ -78,6 +79,14 @@ def as_regions(x: Any, width: int | None = None) -> Tensor:
         expected = f"(n, {width}) or (n, regions, {width}), as in fit" if width else "(n, d) or (n, regions, d)"
         raise ValueError(f"x must be of shape {expected}; got {tuple(tensor.shape)}")
     return tensor
+
+
+def as_subgraphs(x: Any, width: int | None = None) -> GraphBatch:
+    """`x` as subgraphs side by side: a `Domain` of kind node, arrays (k, k + d), or rows (n, d), each a node alone."""
+    batch = x if isinstance(x, GraphBatch) else batch_of(x.numpy() if isinstance(x, Tensor) else x)
+    if width is not None and batch.x.shape[1] != width:
+        raise ValueError(f"x must hold nodes of {width} features, as in fit; got {batch.x.shape[1]}")
+    return batch
 
 
 def as_texts(x: Any) -> NDArray[Any]:

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-Reads = Literal["card", "text", "doubles", "pairs", "pictures"]
+Reads = Literal["card", "text", "doubles", "pairs", "pictures", "subgraphs"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,7 +17,8 @@ class Verb:
     """What a verb gives, in the field's word for it, and how its first argument is read.
 
     `reads` is ``"card"`` (numbers, texts or features of regions, as the card says), ``"text"``,
-    ``"pairs"`` (`Pairs` of pictures), ``"pictures"`` (a list of tensors (c, h, w), whose sizes may differ), or
+    ``"pairs"`` (`Pairs` of pictures), ``"pictures"`` (a list of tensors (c, h, w), whose sizes may differ),
+    ``"subgraphs"`` (`unseen.data.text_graphs.GraphBatch`), or
     ``"doubles"``: numbers of which those in double precision stay so, as they may exceed what single precision holds.
     """
 

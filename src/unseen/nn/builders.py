@@ -52,6 +52,7 @@ HOMES: dict[str, str] = {
     "pooled": "nn.classifier",
     "split": "nn.classifier",
     "small-convnet": "nn.convnet",
+    "graph-encoder": "nn.gps",
     "graph-vectors": "nn.kge",
     "combiner": "methods.multimodal.genecis.combiner",
     "dual-encoder": "nn.dual_encoder",

@@ -156,6 +156,35 @@ def both_ways(
     return PairLoss(direction(p, all_q, targets), direction(q, all_p, back), level)
 
 
+def supervised_contrast(
+    z: Float[Tensor, "n d"], labels: Int[Tensor, "n"], temperature: float = 0.07
+) -> Float[Tensor, ""]:
+    """-mean_i 1/|P(i)| sum_{p in P(i)} log exp(<z_i, z_p>/t) / sum_{a != i} exp(<z_i, z_a>/t).
+
+    All of one label attract (Khosla et al., "Supervised Contrastive Learning", NeurIPS 2020, L_out). What has no other
+    of its label is no anchor.
+
+    Parameters
+    ----------
+    z : Tensor (n, d)
+        Unit vectors.
+    labels : int tensor (n,)
+    temperature : float > 0
+
+    Raises
+    ------
+    ValueError
+        If no label stands twice.
+    """
+    self_ = torch.eye(len(z), dtype=torch.bool, device=z.device)
+    alike = same_label(labels).masked_fill(self_, 0)
+    anchors = alike.sum(dim=1) > 0
+    if not bool(anchors.any()):
+        raise ValueError("labels must hold one that stands twice; each stands once")
+    logits = (z @ z.T / temperature).masked_fill(self_, torch.finfo(z.dtype).min)
+    return contrastive(logits[anchors], alike[anchors].to(z.dtype))
+
+
 def affinities(logits: Float[Tensor, "n m"]) -> Float[Tensor, "n m"]:
     """A teacher's softmax over each row, without a gradient."""
     return logits.detach().softmax(dim=1)

@@ -11,7 +11,7 @@ from unseen.data.taxonomies.placing import place
 from unseen.data.taxonomies.rf2 import rf2
 from unseen.data.taxonomies.senses import senses
 from unseen.data.taxonomies.table import table
-from unseen.data.taxonomies.wordnet import wordnet
+from unseen.data.taxonomies.wordnet import noun_graph, wordnet
 
 __all__ = [
     "FORMS",
@@ -23,6 +23,7 @@ __all__ = [
     "icd9_titles",
     "icd10cm",
     "load",
+    "noun_graph",
     "obo",
     "owl",
     "place",

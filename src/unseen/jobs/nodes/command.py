@@ -1,0 +1,106 @@
+"""Nodes of a graph with texts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from unseen.console import app, say, settings_of
+
+
+@app.command()
+def nodes(
+    graph: Annotated[str, typer.Argument(help="Table of nodes (id, text, perhaps label), .npz, or .pt of PyG.")],
+    edges: Annotated[
+        str | None, typer.Option(help="Table of edges (source, target), beside a table of nodes.", show_default=False)
+    ] = None,
+    classes: Annotated[
+        str | None, typer.Option(help="Class file (name, description), or names with commas.", show_default=False)
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("runs/nodes"),
+    pretrain: Annotated[
+        list[str] | None,
+        typer.Option(help="Graph to learn from (NODES:EDGES for tables); may be repeated.", show_default=False),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Folder of an earlier run: nothing is pretrained.", show_default=False)
+    ] = None,
+    shots: Annotated[int, typer.Option(help="Labelled nodes of each class to learn a prompt from.", min=0)] = 0,
+    links: Annotated[
+        str | None, typer.Option(help="Table of pairs (source, target) to score.", show_default=False)
+    ] = None,
+    check_links: Annotated[
+        bool, typer.Option("--check-links", help="Hide a tenth of the edges; say how well they are found.")
+    ] = False,
+    prompt: Annotated[
+        list[str] | None,
+        typer.Option("--prompt", help="Sentence for names, 'a paper on {}.'; may be repeated.", show_default=False),
+    ] = None,
+    summaries: Annotated[
+        str | None, typer.Option(help="Summaries written elsewhere (id, graph, summary a line).", show_default=False)
+    ] = None,
+    writer: Annotated[
+        str | None, typer.Option(help="Language model that writes summaries, such as smollm2.", show_default=False)
+    ] = None,
+    subgraphs: Annotated[str, typer.Option(help="walk or hops.")] = "walk",
+    steps: Annotated[int, typer.Option(help="Transitions of a walk.", min=0)] = 32,
+    hops: Annotated[int, typer.Option(help="Of --subgraphs hops.", min=0)] = 2,
+    seeds: Annotated[int, typer.Option(help="Nodes of each graph to learn from.", min=2)] = 2000,
+    encoder: Annotated[str, typer.Option(help="Frozen text encoder.")] = "minilm",
+    preset: Annotated[str, typer.Option(help="default, as-published, or published (the paper's size).")] = "default",
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Hyperparameter as name=value.", show_default=False)
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed.", min=0)] = 0,
+) -> None:
+    """Name the nodes of a graph whose nodes have texts, by sentences about classes.
+
+    A graph encoder (graphclip) learns from subgraphs and their summaries, without labels, what nodes and their
+    neighbours say together. A node without a text is named by its neighbours. --shots takes a few labels, --links
+    scores pairs of nodes. Labels in the graph grade, beside the node's own text and the mean of its neighbours.
+
+    Example:  unseen nodes papers.csv --edges links.csv --classes "physics,biology,law" --out runs/papers
+    """
+    from unseen.jobs.nodes.job import Sampling, classify_nodes
+
+    if classes is None:
+        raise ValueError("classes is needed: a class file, or names with commas")
+    given = settings_of(settings or [])
+    if "random_state" in given:
+        raise ValueError("--set does not take random_state; say --seed")
+    classify_nodes(
+        graph if edges is None else (graph, edges),
+        classes,
+        out=out,
+        pretrain=[_graph_of(text) for text in pretrain or ()],
+        model=model,
+        shots=shots,
+        links=links,
+        templates=prompt,
+        encoder=encoder,
+        sampling=Sampling(method=subgraphs, steps=steps, k=hops),
+        seeds=seeds,
+        summaries=summaries,
+        summarizer=None if writer is None else _summarizer(writer),
+        check_links=check_links,
+        preset=preset,
+        settings=given,
+        seed=seed,
+        say=say,
+    )
+    say(f"nodes.csv, results.json and the model are in {out}")
+
+
+def _graph_of(text: str) -> Any:
+    """A file, or NODES:EDGES."""
+    nodes_, colon, edges = text.partition(":")
+    return (nodes_, edges) if colon and not Path(text).exists() else text
+
+
+def _summarizer(name: str) -> Any:
+    from unseen.nn.writers import writer
+
+    made = writer(name)
+    return lambda prompts: made.write(prompts, longest=96, stop="\n\n")

@@ -1,0 +1,515 @@
+"""Nodes of a graph with texts, as one job: learn from summaries, name classes, take a few labels, score links."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unseen import encoders
+from unseen.data.class_file import class_space
+from unseen.data.classes import ClassSpace
+from unseen.data.domain import Domain
+from unseen.data.loaders.text_graph import read_graph
+from unseen.data.pairs import Pairs
+from unseen.data.text_graphs import (
+    Neighbourhoods,
+    TextAttributedGraph,
+    edge_numbers,
+    mean_of_neighbours,
+    sample_subgraphs,
+    undirected,
+)
+from unseen.data.typing import IntArray
+from unseen.evaluation.metrics.classification import accuracy
+from unseen.files import recovered
+from unseen.methods.multimodal.graphclip import GraphCLIP, read_summaries, summarize, write_summaries
+from unseen.methods.multimodal.graphclip.summaries import Summarizer
+from unseen.nn.logistic import fit_logistic
+from unseen.nn.state import refuse_foreign
+from unseen.runtime import replacing_folder, track
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Graph = TextAttributedGraph | str | os.PathLike[str] | tuple[str | os.PathLike[str], str | os.PathLike[str]]
+"""A graph, a file of one, or a table of nodes and one of edges."""
+TEMPLATES = ("this is about {}.",)
+WRITTEN = ("results.json", "nodes.csv", "links.csv", "model", "summaries.jsonl")
+AT_ONCE = 2048
+"""Subgraphs that are read between two steps of the progress bar."""
+HIDDEN_EDGES = 0.1
+"""Share of the edges that is hidden where links are checked."""
+MOST_SEEDS, MOST_LINKS = 5000, 2000
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How subgraphs are taken.
+
+    Attributes
+    ----------
+    method : {"walk", "hops"}
+    steps, restart
+        Of `unseen.data.text_graphs.random_walks`.
+    k, most
+        Of `unseen.data.text_graphs.hops`.
+    """
+
+    method: str = "walk"
+    steps: int = 32
+    restart: float = 0.5
+    k: int = 2
+    most: int = 64
+
+    def __post_init__(self) -> None:
+        if self.method not in ("walk", "hops"):
+            raise ValueError(f"subgraphs must be walk or hops; got {self.method!r}")
+        if self.steps < 0 or not 0 <= self.restart <= 1 or self.k < 0 or self.most < 1:
+            raise ValueError(
+                "steps and hops must be at least 0, restart in [0, 1] and most at least 1; got "
+                f"{self.steps!r}, {self.k!r}, {self.restart!r} and {self.most!r}"
+            )
+
+    def around(self, graph: TextAttributedGraph, seeds: Any, seed: int) -> Neighbourhoods:
+        """Subgraphs around nodes."""
+        how = (
+            {"steps": self.steps, "restart": self.restart}
+            if self.method == "walk"
+            else {"k": self.k, "most": self.most}
+        )
+        return sample_subgraphs(graph, seeds, self.method, random_state=seed, **how)
+
+
+@dataclasses.dataclass(frozen=True)
+class NodesRun:
+    """What `classify_nodes` found.
+
+    Attributes
+    ----------
+    table : DataFrame
+        A row for each node: node, class, probability, by_text (the class that its own text alone gives), neighbours.
+    links : DataFrame or None
+        Columns source, target, score and text (the cosine of the texts alone).
+    results : dict
+        `accuracy` and `macro_f1` of each arm on nodes with labels that nobody learnt from; `auc` of each arm on hidden
+        edges; counts.
+    method : GraphCLIP
+    """
+
+    table: pd.DataFrame
+    links: pd.DataFrame | None
+    results: dict[str, Any]
+    method: GraphCLIP
+
+
+def classify_nodes(
+    graph: Graph,
+    classes: Any,
+    *,
+    out: str | os.PathLike[str] | None = None,
+    pretrain: Sequence[Graph] = (),
+    model: str | os.PathLike[str] | None = None,
+    shots: int = 0,
+    links: str | os.PathLike[str] | Sequence[tuple[str, str]] | None = None,
+    templates: Sequence[str] | None = None,
+    encoder: str = "minilm",
+    sampling: Sampling | None = None,
+    seeds: int = 2000,
+    summaries: str | os.PathLike[str] | None = None,
+    summarizer: Summarizer | None = None,
+    check_links: bool = False,
+    preset: str = "default",
+    settings: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    say: Callable[[str], None] = lambda line: None,
+) -> NodesRun:
+    """Give every node of a graph a class that is known by a sentence.
+
+    Parameters
+    ----------
+    graph : graph or paths
+        The graph to work on (`read_graph`). Labels in it grade, and are learnt from only with `shots`.
+    classes : ClassSpace, file or names
+        Names, and descriptions where there are some; the sentence of a class is a template with its name, and its
+        description behind it.
+    out : path, optional
+        Folder to write.
+    pretrain : sequence of graphs
+        Graphs to learn from, without labels; the graph itself if absent.
+    model : path, optional
+        A folder that an earlier call wrote, instead: nothing is pretrained.
+    shots : int, >= 0
+        Labelled nodes of each class to learn a prompt from.
+    links : path or pairs of names, optional
+        Pairs of nodes whose link is scored.
+    templates : sequence of str, optional
+        Sentences with {} for a class name; their vectors are averaged.
+    encoder : str
+        The frozen text encoder.
+    sampling : Sampling, optional
+    seeds : int, >= 2
+        Nodes of each graph to learn from, drawn; all where it has fewer.
+    summaries : path, optional
+        Summaries of subgraphs of the first graph that is learnt from, written elsewhere, in the lines of
+        `write_summaries`.
+    summarizer : callable, optional
+        A language model that writes summaries; they are extracted if absent.
+    check_links : bool
+        Hide a tenth of the edges and tell how well they are found.
+    preset, settings
+        Of `GraphCLIP`.
+    seed : int
+    say : callable
+        Told what is done.
+
+    Raises
+    ------
+    ValueError
+        If an argument cannot be; before any training.
+    """
+    space = class_space(classes)
+    if space is None or len(space) < 2:
+        raise ValueError("classes must be at least two: a file, or names with commas between them")
+    for template in templates or ():
+        if "{}" not in template:
+            raise ValueError(f"templates must hold {{}} for a class name; got {template!r}")
+    if shots < 0 or seeds < 2:
+        raise ValueError(f"shots must be at least 0 and seeds at least 2; got {shots!r} and {seeds!r}")
+    if model is not None and (pretrain or summaries or summarizer or settings or preset != "default"):
+        raise ValueError("model has learnt already: pretrain, summaries, preset and settings go without it")
+    if preset not in GraphCLIP.card.presets:
+        raise ValueError(f"preset must be one of {', '.join(GraphCLIP.card.presets)}; got {preset!r}")
+    method = GraphCLIP(**{**GraphCLIP.card.presets[preset], "random_state": seed, **(settings or {})})
+    how = sampling or Sampling()
+    if out is not None:
+        refuse_foreign(Path(out), WRITTEN)
+    target = opened(graph, space)
+    asked = None if links is None else _named_pairs(links, target)
+    support = _shots(target, shots, seed)
+    tower = encoders.get(encoder)
+    memory: dict[str, NDArray[np.float32]] = {}
+
+    def vectors(texts: Sequence[str]) -> NDArray[np.float32]:
+        return encoded(texts, tower, memory)
+
+    say(f"{target!r}, {int((target.degrees == 0).sum())} of them without a neighbour")
+    kept: tuple[TextAttributedGraph, Neighbourhoods, NDArray[np.str_]] | None = None
+    if model is None:
+        sources = [opened(one, None) for one in pretrain] or [target.replace(labels=None, classes=None)]
+        pairs = []
+        for i, source in enumerate(sources):
+            if summaries is not None and i == 0:
+                places, texts = read_summaries(summaries, source)
+            else:
+                places = how.around(source, _drawn(source, seeds, seed + i), seed)
+                banned = _label_words(opened(pretrain[i], None) if pretrain else target)
+                texts = summarize(source, places, summarizer, banned=banned)
+            kept = kept or (source, places, texts)
+            say(f"{source!r}: {len(places)} subgraphs and summaries, such as {texts[0]!r:.140}")
+            pairs.append(pairs_of(source, places, texts.tolist(), vectors))
+        method.fit(pairs=joined(pairs))
+    else:
+        folder = recovered(model)
+        method = GraphCLIP.load(folder / "model" if (folder / "model").is_dir() else folder)
+    x = vectors(target.texts.tolist())
+    x[[not text.strip() for text in target.texts.tolist()]] = 0
+    named = with_sentences(space, templates or TEMPLATES, vectors)
+    places = how.around(target, np.arange(len(target)), seed)
+    domain = places.domain(target, x)
+    method = method.adapt(classes=named, support=domain.take(support) if len(support) else None)
+    if method.prompt_scores_ and not len(method.prompt_):
+        say("the labels that were held out are told no better with a prompt: classes go by their sentences alone")
+    answer = asked_in_parts(method, domain)
+    near = mean_of_neighbours(target, x)
+    arms = _simple_arms(x, near, named, target, support, seed)
+    results: dict[str, Any] = {"nodes": len(target), "edges": len(target.edges), "shots": shots, "classes": space.names}
+    scores = {"graphclip": answer} | arms
+    results["graded"] = _graded(scores, target, support)
+    for line in _answer(results["graded"]):
+        say(line)
+    if check_links:
+        results["links"] = _links_checked(method, target, x, how, seed)
+        told = ", ".join(f"{name} {value:.3f}" for name, value in results["links"].items())
+        say(f"hidden edges among as many pairs without one, AUC: {told}")
+    run = NodesRun(_table(target, space, answer, arms["own text"]), _scored(method, asked, target, places, x, domain),
+                   results, method)  # fmt: skip
+    if out is not None:
+        _write(Path(out), run, kept)
+    return run
+
+
+# -- what is read ------------------------------------------------------------------------------------------
+
+
+def opened(graph: Graph, classes: ClassSpace | None) -> TextAttributedGraph:
+    """A graph of files, or one that is there."""
+    if isinstance(graph, TextAttributedGraph):
+        if classes is not None and graph.classes is not None and graph.classes.names != classes.names:
+            raise ValueError("the classes of the graph must be those that are named, in their order")
+        return graph
+    if isinstance(graph, tuple):
+        return read_graph(graph[0], graph[1], classes=classes)
+    return read_graph(graph, classes=classes)
+
+
+def _named_pairs(links: Any, graph: TextAttributedGraph) -> NDArray[np.int64]:
+    """Pairs of nodes by their names."""
+    rows: list[tuple[str, str]]
+    if isinstance(links, (str, os.PathLike)):
+        from unseen.data.ontologies import read_rows
+
+        rows = [(a, b) for a, b in read_rows(links, columns=2)]
+    else:
+        rows = [(str(a), str(b)) for a, b in links]
+    place = {name: i for i, name in enumerate(graph.names.tolist())}
+    for row, pair in enumerate(rows, start=1):
+        for name in pair:
+            if name not in place:
+                raise ValueError(f"links, row {row}: {name!r} is the name of no node; there are {len(place)}")
+    if not rows:
+        raise ValueError("links must hold at least one pair of nodes; it is empty")
+    return np.array([[place[a], place[b]] for a, b in rows], dtype=np.int64)
+
+
+def _shots(graph: TextAttributedGraph, shots: int, seed: int) -> NDArray[np.int64]:
+    """So many labelled nodes of each class, drawn."""
+    if not shots:
+        return np.empty(0, dtype=np.int64)
+    if graph.labels is None or not (graph.labels >= 0).any():
+        raise ValueError(f"shots needs labels in the graph, of {shots} nodes of each class; it has none")
+    rng, chosen = np.random.default_rng(seed), []
+    for c in np.unique(graph.labels[graph.labels >= 0]):
+        rows = np.flatnonzero(graph.labels == c)
+        chosen.append(rng.permutation(rows)[:shots])
+    if len(chosen) < 2:
+        raise ValueError("shots needs labels of at least two classes; all are of one")
+    return np.sort(np.concatenate(chosen))
+
+
+def _drawn(graph: TextAttributedGraph, seeds: int, seed: int) -> NDArray[np.int64]:
+    """Nodes to learn from: those with a text and a neighbour first."""
+    good = (graph.degrees > 0) & np.array([bool(text.strip()) for text in graph.texts.tolist()])
+    rows = np.flatnonzero(good) if good.sum() >= 2 else np.arange(len(graph))
+    return np.sort(np.random.default_rng(seed).permutation(rows)[:seeds])
+
+
+def _label_words(graph: TextAttributedGraph) -> tuple[str, ...]:
+    return () if graph.classes is None else graph.classes.names
+
+
+def encoded(texts: Sequence[str], tower: Any, memory: dict[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Vectors of texts, each text encoded once."""
+    new = [text for text in dict.fromkeys(texts) if text not in memory]
+    if new:
+        x = tower.encode(Domain(x=np.array([t or " " for t in new], dtype=np.str_), kind="text"), precision="fp32").x
+        memory.update(zip(new, np.asarray(x, dtype=np.float32)))
+    return np.stack([memory[text] for text in texts])
+
+
+def pairs_of(
+    graph: TextAttributedGraph, places: Neighbourhoods, summaries: Sequence[str],
+    vectors: Callable[[Sequence[str]], NDArray[np.float32]],
+) -> Pairs:  # fmt: skip
+    """Subgraphs beside the vectors of their summaries; of the graph's texts only those are encoded that are in one."""
+    used = np.unique(places.nodes)
+    own = vectors(graph.texts[used].tolist())
+    own[[not text.strip() for text in graph.texts[used].tolist()]] = 0
+    features = np.zeros((len(graph), own.shape[1]), dtype=np.float32)
+    features[used] = own
+    left = places.domain(graph.replace(labels=None, classes=None), features)
+    return Pairs(left, Domain(x=vectors(list(summaries)), name="summaries"))
+
+
+def joined(pairs: Sequence[Pairs]) -> Pairs:
+    """The pairs of several graphs as one."""
+    if len(pairs) == 1:
+        return pairs[0]
+    left = pairs[0].left.x
+    for more in pairs[1:]:
+        left = left + more.left.x
+    ids = np.array([f"{i} {name}" for i, part in enumerate(pairs) for name in np.asarray(part.left.ids).tolist()])
+    x = np.concatenate([part.right.x for part in pairs])
+    return Pairs(Domain(x=left, kind="node", ids=ids, name="graphs"), Domain(x=x, name="summaries"), ids=ids)
+
+
+def with_sentences(
+    classes: ClassSpace, templates: Sequence[str], vectors: Callable[[Sequence[str]], NDArray[np.float32]]
+) -> ClassSpace:
+    """Classes with the mean of the unit vectors of what the templates say, each with the description behind it."""
+    told = classes.descriptions or ("",) * len(classes)
+    said = []
+    for template in templates:
+        texts = [f"{template.format(name.replace('-', ' ').replace('_', ' '))} {more}".strip()
+                 for name, more in zip(classes.names, told)]  # fmt: skip
+        x = vectors(texts)
+        said.append(x / np.linalg.norm(x, axis=1, keepdims=True))
+    return classes.replace(embeddings=np.mean(said, axis=0))
+
+
+# -- what is told ------------------------------------------------------------------------------------------
+
+
+def asked_in_parts(method: GraphCLIP, domain: Domain) -> NDArray[np.float32]:
+    """Scores of all nodes, (n, k)."""
+    starts = range(0, len(domain), AT_ONCE)
+    parts = [method.decision_function(domain.take(slice(i, i + AT_ONCE))) for i in track(starts, "nodes")]
+    return np.concatenate([part.numpy() for part in parts])
+
+
+def _simple_arms(
+    x: NDArray[np.float32], near: NDArray[np.float32], classes: ClassSpace, graph: TextAttributedGraph,
+    support: NDArray[np.int64], seed: int,
+) -> dict[str, NDArray[np.float32]]:  # fmt: skip
+    """Scores of what learns nothing, and of logistic regression on the labels where there are some."""
+    assert classes.embeddings is not None
+    w = unit(classes.embeddings).T
+    arms = {"own text": unit(x) @ w, "neighbours": unit(near) @ w, "own and neighbours": unit(unit(x) + unit(near)) @ w}
+    if len(support):
+        import torch
+
+        assert graph.labels is not None
+        both = np.concatenate([x, near], axis=1)
+        y = graph.labels[support]
+        present, place = np.unique(y, return_inverse=True)
+        head = fit_logistic(torch.as_tensor(both[support]), place, len(present), C=10.0)
+        with torch.no_grad():
+            found = head(torch.as_tensor(both)).numpy()
+        arms["logistic regression"] = np.full((len(x), len(classes)), -1e4, dtype=np.float32)
+        arms["logistic regression"][:, present] = found
+    return arms
+
+
+def unit(x: NDArray[Any]) -> NDArray[np.float32]:
+    """Rows of length 1; rows of zeros stay."""
+    return (x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)).astype(np.float32)
+
+
+def _graded(
+    scores: Mapping[str, NDArray[np.float32]], graph: TextAttributedGraph, support: NDArray[np.int64]
+) -> dict[str, dict[str, float]]:
+    """Accuracy and macro-F1 of every arm on nodes whose labels nobody learnt from."""
+    if graph.labels is None:
+        return {}
+    from sklearn.metrics import f1_score
+
+    rows = np.setdiff1d(np.flatnonzero(graph.labels >= 0), support)
+    if not len(rows):
+        return {}
+    truth = graph.labels[rows]
+    found = {name: values[rows].argmax(axis=1) for name, values in scores.items()}
+    return {
+        name: {
+            "accuracy": accuracy(truth, guess),
+            "macro_f1": float(f1_score(truth, guess, average="macro", labels=np.unique(truth), zero_division=0)),
+            "n": len(rows),
+        }
+        for name, guess in found.items()
+    }
+
+
+def _answer(graded: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """The arms by accuracy, and which of them is the best."""
+    if not graded:
+        return ["no labels are left to grade by: look at some rows of nodes.csv"]
+    order = sorted(graded, key=lambda name: -graded[name]["accuracy"])
+    lines = [f"of {graded[order[0]]['n']:,} labelled nodes right (macro-F1):"]
+    lines += [f"  {name}: {graded[name]['accuracy']:.1%} ({graded[name]['macro_f1']:.3f})" for name in order]
+    if order[0] != "graphclip":
+        rest = " on the same labels" if order[0] == "logistic regression" else ""
+        lines.append(f"{order[0]}{rest} does better here, and needs no graph encoder")
+    return lines
+
+
+def _table(
+    graph: TextAttributedGraph, space: ClassSpace, answer: NDArray[np.float32], own: NDArray[np.float32]
+) -> pd.DataFrame:
+    import pandas as pd
+
+    names = np.array(space.names)
+    p = np.exp(answer - answer.max(axis=1, keepdims=True))
+    p /= p.sum(axis=1, keepdims=True)
+    said = np.array([bool(text.strip()) for text in graph.texts.tolist()])
+    return pd.DataFrame({
+        "node": graph.names, "class": names[answer.argmax(axis=1)], "probability": p.max(axis=1).round(4),
+        "by_text": np.where(said, names[own.argmax(axis=1)], ""), "neighbours": graph.degrees,
+    })  # fmt: skip
+
+
+def _scored(
+    method: GraphCLIP, asked: NDArray[np.int64] | None, graph: TextAttributedGraph, places: Neighbourhoods,
+    x: NDArray[np.float32], domain: Domain,
+) -> pd.DataFrame | None:  # fmt: skip
+    if asked is None:
+        return None
+    import pandas as pd
+
+    score = link_scores(method, domain, asked)
+    u = unit(x)
+    return pd.DataFrame({
+        "source": graph.names[asked[:, 0]], "target": graph.names[asked[:, 1]], "score": score.round(4),
+        "text": (u[asked[:, 0]] * u[asked[:, 1]]).sum(axis=1).round(4),
+    })  # fmt: skip
+
+
+def link_scores(method: GraphCLIP, domain: Domain, pairs: NDArray[np.int64]) -> NDArray[np.float32]:
+    """The cosine of the subgraphs of each pair of nodes, (n,); each subgraph is read once."""
+    nodes, place = np.unique(pairs, return_inverse=True)
+    starts = range(0, len(nodes), AT_ONCE)
+    z = np.concatenate([method.transform(domain.take(nodes[i : i + AT_ONCE])).numpy() for i in track(starts, "links")])
+    a, b = place.reshape(-1, 2).T
+    return (z[a] * z[b]).sum(axis=1)
+
+
+def _links_checked(
+    method: GraphCLIP, graph: TextAttributedGraph, x: NDArray[np.float32], how: Sampling, seed: int
+) -> dict[str, float]:
+    """AUC of hidden edges against pairs without one, by subgraphs and by texts alone."""
+    hidden, none = hidden_edges(graph, HIDDEN_EDGES, seed)
+    left = graph.without(hidden)
+    pairs = np.concatenate([hidden, none])
+    truth = np.repeat([1, 0], [len(hidden), len(none)])
+    domain = how.around(left, np.arange(len(left)), seed).domain(left, x)
+    return link_aucs(link_scores(method, domain, pairs), pairs, truth, unit(x))
+
+
+def hidden_edges(graph: TextAttributedGraph, share: float, seed: int) -> tuple[IntArray, IntArray]:
+    """Some edges, and as many pairs of the same first ends with nodes that they have no edge to."""
+    if len(graph.edges) < 2 or len(graph) < 4:
+        raise ValueError(f"links can be checked with at least two edges and four nodes; got {graph!r}")
+    rng = np.random.default_rng(seed)
+    n = min(MOST_LINKS, max(1, round(share * len(graph.edges))))
+    hidden = graph.edges[rng.permutation(len(graph.edges))[:n]]
+    others = np.stack([hidden[:, 0], rng.permutation(hidden[:, 1])], axis=1)
+    there = np.isin(edge_numbers(others, len(graph)), edge_numbers(graph.edges, len(graph)))
+    good = (others[:, 0] != others[:, 1]) & ~there
+    return hidden, undirected(others[good], len(graph))
+
+
+def link_aucs(
+    score: NDArray[np.float32], pairs: NDArray[np.int64], truth: NDArray[np.int64], u: NDArray[np.float32]
+) -> dict[str, float]:
+    """AUC of the scores, and of the cosine of the texts alone."""
+    from sklearn.metrics import roc_auc_score
+
+    text = (u[pairs[:, 0]] * u[pairs[:, 1]]).sum(axis=1)
+    return {"graphclip": float(roc_auc_score(truth, score)), "own text": float(roc_auc_score(truth, text))}
+
+
+def _write(out: Path, run: NodesRun, kept: tuple[TextAttributedGraph, Neighbourhoods, NDArray[np.str_]] | None) -> None:
+    from unseen.console import write_csv
+
+    with replacing_folder(out) as part:
+        write_csv(part / "nodes.csv", run.table)
+        if run.links is not None:
+            write_csv(part / "links.csv", run.links)
+        run.method.save(part / "model")
+        if kept is not None:
+            write_summaries(part / "summaries.jsonl", kept[0], kept[1], kept[2].tolist())
+        (part / "results.json").write_text(json.dumps(run.results, indent=1, default=list) + "\n", encoding="utf-8")

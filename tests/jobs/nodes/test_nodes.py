@@ -1,0 +1,159 @@
+"""`unseen nodes`: a graph from files to classes, in the library and through a real process."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from unseen import encoders
+from unseen.data.domain import Domain
+from unseen.data.text_graphs import TextAttributedGraph
+from unseen.jobs.nodes import job
+from unseen.jobs.nodes.job import Sampling, classify_nodes, hidden_edges
+
+SETTINGS = {"hidden": 16, "layers": 1, "heads": 2, "positions": 4, "position_width": 4, "epochs": 3, "batch_size": 16}
+WORDS = {"music": "song tune melody concert", "sea": "ship wave harbour fish", "law": "court judge trial statute"}
+
+
+class Words:
+    """A text encoder of a few words; the name of a kind stands for all of its words."""
+
+    known = tuple(word for words in WORDS.values() for word in words.split())
+
+    def encode(self, domain: Domain, precision: str) -> Domain:
+        said = [
+            " ".join(WORDS.get(word, word) for word in re.findall(r"\w+", text)).split() for text in domain.x.tolist()
+        ]
+        x = np.array([[words.count(word) + 0.01 for word in self.known] for words in said])
+        return Domain(x=(x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32))
+
+
+@pytest.fixture(autouse=True)
+def _words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoders, "get", lambda name: Words())
+
+
+def world(n: int = 60, seed: int = 0) -> TextAttributedGraph:
+    """Nodes of three kinds, linked within their kind; every tenth says nothing."""
+    rng = np.random.default_rng(seed)
+    names = tuple(WORDS)
+    y = np.arange(n) % 3
+    texts = [" ".join(rng.choice(WORDS[names[c]].split(), 3)) if i % 10 else "" for i, c in enumerate(y)]
+    edges = [(i, int(rng.choice(np.flatnonzero(y == y[i])))) for i in range(n) for _ in range(3)]
+    from unseen.data.classes import ClassSpace
+
+    return TextAttributedGraph(
+        texts=np.array(texts), names=np.array([f"n{i}" for i in range(n)]), edges=np.array(edges), labels=y,
+        classes=ClassSpace(names=names), name="world",
+    )  # fmt: skip
+
+
+def run(**changes: object) -> job.NodesRun:
+    given = {"graph": world(), "classes": list(WORDS), "settings": SETTINGS, "sampling": Sampling(steps=8), **changes}
+    return classify_nodes(**given)  # type: ignore[arg-type]
+
+
+def test_nodes_get_classes_and_labels_only_grade(tmp_path: Path) -> None:
+    lines: list[str] = []
+    found = run(out=tmp_path / "run", say=lines.append, links=[("n1", "n4"), ("n1", "n2")], check_links=True)
+    assert found.table.columns.tolist() == ["node", "class", "probability", "by_text", "neighbours"]
+    assert (found.table.by_text == "").sum() == 6
+    assert set(found.results["graded"]) == {"graphclip", "own text", "neighbours", "own and neighbours"}
+    assert found.results["graded"]["neighbours"]["accuracy"] > 0.8
+    assert found.links is not None
+    assert len(found.links) == 2
+    assert set(found.results["links"]) == {"graphclip", "own text"}
+    assert any("labelled nodes right" in line for line in lines)
+    assert {p.name for p in (tmp_path / "run").iterdir()} == {
+        "nodes.csv", "links.csv", "results.json", "model", "summaries.jsonl"
+    }  # fmt: skip
+    json.loads((tmp_path / "run/results.json").read_text())
+    bare = run(graph=world().replace(labels=None, classes=None))
+    assert bare.table["class"].tolist() == found.table["class"].tolist()
+    assert bare.results["graded"] == {}
+
+
+def test_a_saved_model_names_another_graph_and_learns_nothing(tmp_path: Path) -> None:
+    first = run(out=tmp_path / "run")
+    again = classify_nodes(world(), list(WORDS), model=tmp_path / "run", sampling=Sampling(steps=8))
+    assert again.table.equals(first.table)
+    with pytest.raises(ValueError, match="model has learnt already"):
+        run(model=tmp_path / "run")
+
+
+def test_a_few_labels_make_a_prompt_and_the_others_grade() -> None:
+    found = run(shots=4, settings={**SETTINGS, "validation": 0.0, "prompt_epochs": 5})
+    assert found.results["graded"]["graphclip"]["n"] == 60 - 12
+    assert "logistic regression" in found.results["graded"]
+    assert found.method.prompt_.shape[0] == 1
+
+
+def test_several_graphs_are_learnt_from_and_summaries_may_come_from_elsewhere(tmp_path: Path) -> None:
+    lines: list[str] = []
+    run(pretrain=[world(30, 1), world(24, 2)], say=lines.append, out=tmp_path / "run")
+    assert sum("subgraphs and summaries" in line for line in lines) == 2
+    run(pretrain=[world(30, 1)], summaries=tmp_path / "run/summaries.jsonl", say=lines.append)
+    texts = (tmp_path / "run/summaries.jsonl").read_text()
+    assert "music" not in texts  # the names of labels are not told
+    asked: list[str] = []
+    run(summarizer=lambda prompts: asked.extend(prompts) or [list(WORDS.values())[i % 3] for i in range(len(prompts))])
+    assert len(asked) == 54
+
+
+def test_hidden_edges_are_edges_and_the_others_are_none() -> None:
+    graph = world()
+    gone, wrong = hidden_edges(graph, 0.2, 0)
+    there = set(map(tuple, graph.edges.tolist()))
+    assert set(map(tuple, gone.tolist())) <= there
+    assert not set(map(tuple, wrong.tolist())) & there
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"classes": ["music"]}, "classes must be at least two"),
+        ({"classes": None}, "classes must be at least two"),
+        ({"templates": ["about"]}, "templates must hold"),
+        ({"shots": -1}, "shots must be at least 0"),
+        ({"seeds": 1}, "seeds at least 2"),
+        ({"preset": "huge"}, "preset must be one of"),
+        ({"settings": {"hidden": 0}}, "hidden"),
+        ({"links": [("n1", "nowhere")]}, "row 1: 'nowhere' is the name of no node"),
+        ({"links": []}, "at least one pair"),
+        ({"graph": world().replace(labels=None, classes=None), "shots": 2}, "shots needs labels"),
+        ({"classes": ["sea", "law", "music"]}, "classes of the graph"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_any_work(changes: dict[str, object], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        run(**changes)
+    with pytest.raises(ValueError, match="subgraphs must be walk or hops"):
+        Sampling(method="jump")
+
+
+def test_the_command_reads_tables_and_writes_a_table(tmp_path: Path) -> None:
+    graph = world(30)
+    rows = [f"{name},{text},{tuple(WORDS)[c]}" for name, text, c in zip(graph.names, graph.texts, graph.labels)]  # type: ignore[arg-type]
+    (tmp_path / "nodes.csv").write_text("\n".join(["id,text,label", *rows]) + "\n")
+    pairs = [f"{graph.names[a]},{graph.names[b]}" for a, b in graph.edges]
+    (tmp_path / "edges.csv").write_text("\n".join(["source,target", *pairs]) + "\n")
+    order = [
+        sys.executable, "-m", "unseen.cli", "nodes", "nodes.csv", "--edges", "edges.csv", "--classes", "music,sea,law",
+        "--out", "run", "--steps", "6",
+        *(part for key, value in SETTINGS.items() for part in ("--set", f"{key}={value}")),
+    ]  # fmt: skip
+    env = {**os.environ, "PYTHONPATH": str(Path(job.__file__).parents[3])}
+    done = subprocess.run(order, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "labelled nodes right" in done.stdout + done.stderr
+    assert len((tmp_path / "run/nodes.csv").read_text().splitlines()) == 31
+    wrong = subprocess.run([*order[:4], "nodes.csv"], cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert wrong.returncode == 1
+    assert "classes is needed" in wrong.stderr
