@@ -81,6 +81,7 @@ METHODS = {
     "ogen": "multimodal.ogen:OGEN",
     "adaptclipzs": "multimodal.adaptclipzs:AdaptCLIPZS",
     "genecis": "multimodal.genecis:GeneCIS",
+    "audio-captioning": "multimodal.audio_captioning:AudioCaptioning",
     "matcher": "matching.matcher:PairMatcher",
     "minima": "matching.minima:MINIMA",
 }
