@@ -21,37 +21,43 @@ from unseen.nn.rankers import read_tokenizer
 
 PAD, BEGIN, END, UNKNOWN = 0, 1, 2, 3
 SPECIAL = ("<pad>", "<begin>", "<end>", "<unknown>")
-LONGEST = 96
-"""Places of the small decoder: prompt and caption together."""
+TURN = 1000.0
+"""Base of the angles by which places are told: one base for a prompt of any length."""
 
 
 class SmallDecoder(nn.Module):
-    """A causal transformer over whole words, whose input and output tables are one.
+    """A causal transformer over whole words, whose input and output tables are one; places are told by rotation.
 
     Parameters
     ----------
     words : sequence of str
         Its vocabulary, without the four special ones.
+    read : int
+        How many of the last words stand in prompts alone, and are never said.
     width, layers, heads : int
     dropout : float
-    places : int
-        Positions of prompt and caption together.
     """
 
     def __init__(
-        self, words: Sequence[str], width: int, layers: int, heads: int, dropout: float, places: int = LONGEST
+        self,
+        words: Sequence[str],
+        read: int,
+        width: int,
+        layers: int,
+        heads: int,
+        dropout: float,
     ) -> None:
         super().__init__()
+        self.said = len(SPECIAL) + len(words) - read
         self.words = (*SPECIAL, *words)
         self.number = {word: i for i, word in enumerate(self.words)}
         self.width = width
         self.table = nn.Embedding(len(self.words), width)
-        self.place = nn.Embedding(places, width)
+        self.heads = heads
         self.blocks = nn.ModuleList(_Block(width, heads, dropout) for _ in range(layers))
         self.last = nn.LayerNorm(width)
         self.dropout = nn.Dropout(dropout)
         nn.init.normal_(self.table.weight, std=width**-0.5)
-        nn.init.normal_(self.place.weight, std=0.02)
 
     @property
     def start(self) -> tuple[int, ...]:
@@ -65,7 +71,8 @@ class SmallDecoder(nn.Module):
 
     def caption_ids(self, text: str) -> list[int]:
         """The numbers of a caption's words, with its end."""
-        return [*(self.number.get(word, UNKNOWN) for word in caption_words(text)), END]
+        numbers = (self.number.get(word, UNKNOWN) for word in caption_words(text))
+        return [*(number if number < self.said else UNKNOWN for number in numbers), END]
 
     def prompt_ids(self, text: str) -> list[int]:
         """The numbers of a prompt's words; a comma is a word."""
@@ -94,7 +101,7 @@ class SmallDecoder(nn.Module):
         n, t, _ = x.shape
         if positions is None:
             positions = torch.arange(t, device=x.device).expand(n, t)
-        x = self.dropout(x + self.place(positions))
+        x, turns = self.dropout(x), angles(positions, self.width // self.heads)
         seen = None
         if mask is not None:
             k = mask.shape[1]
@@ -102,13 +109,13 @@ class SmallDecoder(nn.Module):
             seen = (causal[None] & mask[:, None])[:, None]
         made = []
         for i, block in enumerate(self.blocks):
-            x, kept = block(x, seen, None if memory is None else memory[i])
+            x, kept = block(x, turns, seen, None if memory is None else memory[i])
             made.append(kept)
         return self.last(x), made
 
     def logits(self, hidden: Float[Tensor, "... d"]) -> Float[Tensor, "... v"]:
         """Scores of the next word."""
-        return F.linear(hidden, self.table.weight)
+        return F.linear(hidden, self.table.weight[: self.said])
 
     @staticmethod
     def select(memory: Any, rows: Int[Tensor, " m"]) -> Any:
@@ -118,6 +125,19 @@ class SmallDecoder(nn.Module):
     def forward(self, x: Float[Tensor, "n t d"]) -> Float[Tensor, "n t v"]:
         """Scores of every next word."""
         return self.logits(self.hidden(x)[0])
+
+
+def angles(positions: Int[Tensor, "n t"], width: int) -> tuple[Tensor, Tensor]:
+    """Cosines and sines by which the halves of queries and keys are turned at their places, (n, 1, t, width / 2)."""
+    rates = TURN ** -(torch.arange(width // 2, device=positions.device) * 2 / width)
+    turn = positions[:, None, :, None].float() * rates
+    return turn.cos(), turn.sin()
+
+
+def turned(x: Float[Tensor, "n h t w"], turns: tuple[Tensor, Tensor]) -> Float[Tensor, "n h t w"]:
+    """Rotated by place (RoPE): products of a query and a key then depend on how far apart they stand."""
+    (a, b), (cos, sin) = x.chunk(2, dim=-1), turns
+    return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
 
 
 class _Block(nn.Module):
@@ -132,9 +152,12 @@ class _Block(nn.Module):
         self.up, self.down = nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, seen: Tensor | None, memory: Any) -> tuple[Tensor, Any]:
+    def forward(
+        self, x: Tensor, turns: tuple[Tensor, Tensor], seen: Tensor | None, memory: Any
+    ) -> tuple[Tensor, Any]:
         n, t, d = x.shape
         q, k, v = self.qkv(self.norms[0](x)).view(n, t, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
+        q, k = turned(q, turns), turned(k, turns)
         if memory is not None:
             k, v = torch.cat([memory[0], k], dim=2), torch.cat([memory[1], v], dim=2)
         a = F.scaled_dot_product_attention(q, k, v, attn_mask=seen, is_causal=seen is None)
@@ -223,18 +246,21 @@ def prompt_words(text: str) -> list[str]:
 
 @builder("small-caption-decoder")
 def small_decoder(
-    words: tuple[str, ...], width: int = 128, layers: int = 2, heads: int = 4, dropout: float = 0.1
+    words: tuple[str, ...], read: int = 0, width: int = 128, layers: int = 2, heads: int = 4, dropout: float = 0.1
 ) -> nn.Module:
     """A `SmallDecoder` with fresh weights."""
-    if width % heads:
-        raise ValueError(f"width must be a multiple of heads, {heads}; got {width}")
-    return SmallDecoder(words, width, layers, heads, dropout)
+    if width % (2 * heads):
+        raise ValueError(f"width must be a multiple of twice the heads, {2 * heads}; got {width}")
+    return SmallDecoder(words, read, width, layers, heads, dropout)
 
 
-def vocabulary(captions: Sequence[str], also: Sequence[str] = (), least: int = 2, most: int = 5000) -> tuple[str, ...]:
-    """The words that occur at least so often, at most so many, and all of other texts."""
+def vocabulary(
+    captions: Sequence[str], prompts: Sequence[str] = (), least: int = 2, most: int = 5000
+) -> tuple[tuple[str, ...], int]:
+    """The words that occur at least so often, at most so many, then those of prompts; how many these are."""
     frequent = [word for word, count in counted(captions).items() if count >= least][:most]
-    return tuple(dict.fromkeys([*frequent, *(word for text in also for word in prompt_words(text))]))
+    words = tuple(dict.fromkeys([*frequent, *(word for text in prompts for word in prompt_words(text))]))
+    return words, len(words) - len(frequent)
 
 
 @builder("causal-caption-decoder")

@@ -36,6 +36,7 @@ from unseen.nn.captioners import small_decoder, vocabulary
 from unseen.nn.protocols import AudioTextSpace, CaptionDecoder
 from unseen.nn.schedules import by_decay, warm_then_linear
 from unseen.nn.train import Run, train
+from unseen.runtime import reproducible
 
 log = logging.getLogger(__name__)
 
@@ -253,6 +254,8 @@ class AudioCaptioning(Method):
         elif self.frozen:
             raise ValueError("frozen=True leaves nothing to learn with prompts='hard'")
         gap = {} if pairs is None else self._measured(pairs, encoder)
+        if self.match_gap and pairs is None:
+            raise ValueError("match_gap=True needs pairs: vectors of a few sounds, and their captions")
         variance = variance_for(min(max(gap["matched"], 0.05), 1.0), d) if self.match_gap else self.variance
         clips = corpus.columns.get("clip")
         augment = MixedAugmentation(
@@ -288,10 +291,8 @@ class AudioCaptioning(Method):
             made: Any = copy.deepcopy(model)
         else:
             said = [HardPrompt.text(names), HardPrompt.text(())]
-            if self.width % self.heads:
-                raise ValueError(f"width must be a multiple of heads, {self.heads}; got {self.width}")
-            words = vocabulary(captions, said, self.least_count)
-            made = small_decoder(words, self.width, self.layers, self.heads, self.dropout)
+            words, read = vocabulary(captions, said, self.least_count)
+            made = small_decoder(words, read, self.width, self.layers, self.heads, self.dropout)
         return made.requires_grad_(not self.frozen)
 
     def _hard(self) -> HardPrompt | None:
@@ -304,13 +305,7 @@ class AudioCaptioning(Method):
     ) -> list[dict[str, float]]:
         """Steps 1 to 6: perhaps captions alone first, then soft and hard prompts of augmented vectors."""
         if self.pretrain and not self.frozen:
-            alone = PrefixCaptioner(lm, None, None)
-
-            def by_itself(index: Tensor, run: Run) -> Tensor:
-                lm.train()
-                return alone.loss(torch.zeros(len(index), 1, device=run.device), _told(tokens, index))
-
-            self._stage("audio-captioning: captions", by_itself, {"decoder": lm}, tokens, self.pretrain)
+            self._learn_captions(lm, tokens)
         captioner = PrefixCaptioner(lm, soft, self._hard())
 
         def objective(index: Tensor, run: Run) -> Tensor:
@@ -322,12 +317,36 @@ class AudioCaptioning(Method):
         nets = {"decoder": lm} | ({} if soft is None else {"soft": soft})
         return self._stage("audio-captioning", objective, nets, tokens, self.epochs)
 
+    def language_model(self, captions: Sequence[str], names: Sequence[str]) -> Any:
+        """A small decoder that has learnt captions alone for `pretrain` epochs: many fits may begin with it as `model`.
+
+        Parameters
+        ----------
+        captions, names : sequences of str
+            Of the corpus, and of the sound events.
+        """
+        with reproducible(self.random_state):
+            lm = self._decoder(None, captions, names)
+            if self.pretrain:
+                self._learn_captions(lm, [lm.caption_ids(text) for text in captions])
+        return lm.cpu().eval()
+
+    def _learn_captions(self, lm: Any, tokens: Sequence[Sequence[int]]) -> None:
+        """The decoder by itself, without a prompt."""
+        alone = PrefixCaptioner(lm, None, None)
+
+        def objective(index: Tensor, run: Run) -> Tensor:
+            lm.train()
+            return alone.loss(torch.zeros(len(index), 1, device=run.device), _told(tokens, index))
+
+        self._stage("audio-captioning: captions", objective, {"decoder": lm}, tokens, self.pretrain)
+
     def _stage(
         self, name: str, objective: Any, nets: dict[str, nn.Module], tokens: Sequence[Sequence[int]], epochs: int
     ) -> list[dict[str, float]]:
         rates = {"decoder": self.learning_rate, "soft": self.mapper_rate}
         groups = [
-            {**group, "lr": rates[part]} for part, net in nets.items() for group in by_decay(net, rest=("table", "place"))
+            {**group, "lr": rates[part]} for part, net in nets.items() for group in by_decay(net, rest=("table",))
             if group["params"]
         ]  # fmt: skip
         adam = torch.optim.AdamW(groups, weight_decay=self.weight_decay)

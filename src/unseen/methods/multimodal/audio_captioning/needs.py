@@ -45,7 +45,7 @@ class AudioTextTowers(Need):
             Domain(x=sounds.astype(np.float32), name="sounds"), Domain(x=said[:8], kind="text", name="captions")
         )
         with reproducible(13):
-            model = small_decoder(vocabulary(said.tolist(), also=names, least=1), width=16, layers=1, heads=2).eval()
+            model = small_decoder(*vocabulary(said.tolist(), names, least=1), width=16, layers=1, heads=2).eval()
         return {"encoder": space, "corpus": corpus, "pairs": pairs, "model": model}
 
 
