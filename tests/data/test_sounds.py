@@ -25,7 +25,9 @@ def tone(seconds: float = 0.5, hertz: float = 440, rate: int = RATE) -> Any:
     ("dtype", "scale", "shift"), [("int16", 32767, 0), ("int32", 2**31 - 1, 0), ("uint8", 127, 128), ("float32", 1, 0)]
 )
 def test_a_wave_is_the_same_in_all_depths(tmp_path: Path, dtype: str, scale: float, shift: float) -> None:
-    wavfile.write(tmp_path / "a.wav", RATE, (np.rint(tone() * scale) + shift if shift else tone() * scale).astype(dtype))
+    wavfile.write(
+        tmp_path / "a.wav", RATE, (np.rint(tone() * scale) + shift if shift else tone() * scale).astype(dtype)
+    )
     found = read_sound(tmp_path / "a.wav", RATE)
     assert np.allclose(found.wave, tone(), atol=0.01)
     assert (found.rate, found.seconds, found.silent) == (RATE, 0.5, False)

@@ -77,9 +77,7 @@ def test_a_clap_is_read_by_its_name_and_gives_unit_vectors(space: ClapSpace) -> 
 def test_it_gives_what_transformers_gives(space: ClapSpace) -> None:
     told = space.tokenizer(["rain", "a dog speaks"], padding=True, return_tensors="pt")
     with torch.no_grad():
-        said: Any = space.model.get_text_features(
-            input_ids=told["input_ids"], attention_mask=told["attention_mask"]
-        )
+        said: Any = space.model.get_text_features(input_ids=told["input_ids"], attention_mask=told["attention_mask"])
     expected = said if isinstance(said, torch.Tensor) else said.pooler_output
     assert np.allclose(space.encode_text(["rain", "a dog speaks"]), unit(expected.numpy()), atol=1e-5)
 

@@ -33,6 +33,7 @@ def grams(text: str, n: int) -> Counter[Any]:
 
 def naive_cider(said: list[str], references: list[list[str]]) -> float:
     """CIDEr-D as its paper has it: clipped tf-idf cosines, a Gaussian of the lengths, ten times the mean."""
+
     def idf(gram: tuple[str, ...]) -> float:
         df = sum(any(gram in grams(line, len(gram)) for line in own) for own in references)
         return math.log(len(references)) - math.log(max(1.0, df))
@@ -120,4 +121,9 @@ def test_the_task_text_stands_on_all_shelves() -> None:
     assert looks_of("text").words("a  dog\nbarks") == "a dog barks"
     assert looks_of("text").words("") == "not known"
     assert looks_of("text").picture(None, "a dog") is None
-    assert marked("A dog barks loudly.", "dogs bark") == [("A", False), ("dog", True), ("barks", True), ("loudly.", False)]
+    assert marked("A dog barks loudly.", "dogs bark") == [
+        ("A", False),
+        ("dog", True),
+        ("barks", True),
+        ("loudly.", False),
+    ]

@@ -44,6 +44,7 @@ CLAIMS = {
     "minima": "minima",
     "adaptclipzs": "adaptclipzs",
     "ogen": "ogen",
+    "audio-captioning": "audio_captioning",
 }
 """Module of the claim of every built system, by slug."""
 

@@ -128,5 +128,3 @@ def unit(x: Any) -> FloatArray:
     """Rows of unit length."""
     x = np.asarray(x, dtype=np.float32)
     return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
-
-

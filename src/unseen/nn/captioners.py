@@ -152,9 +152,7 @@ class _Block(nn.Module):
         self.up, self.down = nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(
-        self, x: Tensor, turns: tuple[Tensor, Tensor], seen: Tensor | None, memory: Any
-    ) -> tuple[Tensor, Any]:
+    def forward(self, x: Tensor, turns: tuple[Tensor, Tensor], seen: Tensor | None, memory: Any) -> tuple[Tensor, Any]:
         n, t, d = x.shape
         q, k, v = self.qkv(self.norms[0](x)).view(n, t, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
         q, k = turned(q, turns), turned(k, turns)
@@ -269,7 +267,9 @@ def causal_decoder(config: dict[str, Any], tokenizer: str) -> nn.Module:
     from transformers import AutoConfig, AutoModelForCausalLM
 
     told = dict(config)
-    return CausalDecoder(AutoModelForCausalLM.from_config(AutoConfig.for_model(told.pop("model_type"), **told)), tokenizer)
+    return CausalDecoder(
+        AutoModelForCausalLM.from_config(AutoConfig.for_model(told.pop("model_type"), **told)), tokenizer
+    )
 
 
 def causal_decoder_of(model: Any, tokenizer: Any) -> nn.Module:

@@ -18,9 +18,14 @@ from unseen.jobs.captioning.captioner import Captioner
 from unseen.jobs.captioning.page import facts, lines, rows, write_page, write_table
 
 RATE = 16_000
-SAID = {"hum": "a low hum goes on", "whistle": "a shrill whistle blows", "steam": "steam hisses", "clock": "a clock ticks"}
+SAID = {
+    "hum": "a low hum goes on",
+    "whistle": "a shrill whistle blows",
+    "steam": "steam hisses",
+    "clock": "a clock ticks",
+}
 QUICK = {
-    "epochs": 12, "width": 32, "layers": 1, "heads": 2, "length": 2, "least_count": 1, "batch_size": 16, "longest": 8,
+    "epochs": 12, "pretrain": 2, "width": 32, "layers": 1, "heads": 2, "length": 2, "least_count": 1, "batch_size": 16, "longest": 8,
     "learning_rate": 5e-3, "mapper_rate": 5e-3, "dropout": 0.0,
 }  # fmt: skip
 

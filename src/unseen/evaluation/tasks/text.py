@@ -28,7 +28,9 @@ class _Text(Grades):
         known, said, references = _compared(truth, prediction)
         _, cider = _cider(said, references)
         bleu = _bleu(said, references)
-        events = [event_f1(text, own) for text, own in zip(np.asarray(prediction)[known].tolist(), _lines(truth[known]))]
+        events = [
+            event_f1(text, own) for text, own in zip(np.asarray(prediction)[known].tolist(), _lines(truth[known]))
+        ]
         return {
             "CIDEr": cider,
             "BLEU-1": bleu[0],

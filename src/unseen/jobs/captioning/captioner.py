@@ -113,7 +113,13 @@ class Captioner:
             vectors.append(self.space.encode_audio([sound.wave])[0])
             kept.append(
                 Heard(
-                    known[path], sound.seconds, len(windows(sound.wave, sound.rate, self.space.seconds)), "", (), "", "",
+                    known[path],
+                    sound.seconds,
+                    len(windows(sound.wave, sound.rate, self.space.seconds)),
+                    "",
+                    (),
+                    "",
+                    "",
                     _beginning(sound) if len(kept) < EMBEDDED else b"",
                 )  # fmt: skip
             )
@@ -162,5 +168,3 @@ def _beginning(sound: Sound) -> bytes:
 
     wave: NDArray[np.float32] = sound.wave[: round(PLAYED * sound.rate)]
     return wav_bytes(resampled(wave, sound.rate, min(sound.rate, PLAYED_RATE)), min(sound.rate, PLAYED_RATE))
-
-

@@ -43,9 +43,7 @@ def caption(
     ] = None,
     most: Annotated[int, typer.Option(help="Captions to learn from, at most.", min=2)] = 12_000,
     column: Annotated[str | None, typer.Option(help="Column of --captions.", show_default=False)] = None,
-    longest: Annotated[
-        float, typer.Option(help="Seconds; longer sounds are left out and named.", min=1)
-    ] = 600.0,
+    longest: Annotated[float, typer.Option(help="Seconds; longer sounds are left out and named.", min=1)] = 600.0,
     beam: Annotated[int, typer.Option(help="Width of the beam search; 1 is greedy.", min=1, max=64)] = 5,
     settings: Annotated[
         list[str] | None,
@@ -102,4 +100,8 @@ def caption(
         tell(result.verdict)
     for line in left_out(result):
         say(line)
-    say(f"{out} holds the page" + (f", {table} the captions" if table else "") + (f", {model} the captioner" if model else ""))
+    say(
+        f"{out} holds the page"
+        + (f", {table} the captions" if table else "")
+        + (f", {model} the captioner" if model else "")
+    )

@@ -116,7 +116,9 @@ def learn(
     say(f"{len(corpus):,} captions to learn from, of {corpus.name}")
     method.fit(corpus=corpus, encoder=space, classes=classes, model=model)
     gap = method.gap_
-    say(f"augmented captions have a cosine of {gap['noise']:.2f} with themselves; the last loss is {method.losses_[-1]:.3f}")
+    say(
+        f"augmented captions have a cosine of {gap['noise']:.2f} with themselves; the last loss is {method.losses_[-1]:.3f}"
+    )
     return Captioner(method, space, {
         "encoder": encoder if isinstance(encoder, str) else space.name, "about": space.about, "decoder": decoder,
         "captions": len(corpus), "corpus": corpus.name, "events": len(method.names_), "gap": gap,

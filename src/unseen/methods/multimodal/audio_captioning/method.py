@@ -90,7 +90,7 @@ class AudioCaptioning(Method):
     beam, longest : int, >= 1
         Width of the beam search (1 is greedy), and tokens of a caption.
     length_penalty : float, >= 0
-        Log-probabilities are divided by the length to this power.
+        Log-probabilities are divided by the length to this power; 0 compares them as they are, and favours short ones.
     no_repeat : bool
         Whether a pair of words may stand in a caption once only.
     width, layers, heads : int, >= 1
@@ -101,7 +101,7 @@ class AudioCaptioning(Method):
     frozen : bool
         The decoder rests, and the soft prompt alone learns.
     pretrain : int, >= 0
-        Epochs in which the decoder learns captions alone, before the prompts.
+        Epochs in which a small decoder learns captions alone, before the prompts; a `model` that is given has.
     epochs, batch_size : int, >= 1
     learning_rate, mapper_rate : float, > 0
         Of AdamW, for the decoder and for the soft prompt: up in the warm-up, then down in a line.
@@ -144,13 +144,33 @@ class AudioCaptioning(Method):
         presets={
             "default": {},
             "paper": {
-                "mapper": "transformer", "length": 10, "variance": 0.016, "learning_rate": 2e-5, "mapper_rate": 1e-4,
-                "batch_size": 80, "epochs": 15, "longest": 67, "dropout": 0.0,
+                "mapper": "transformer",
+                "length": 10,
+                "variance": 0.016,
+                "learning_rate": 2e-5,
+                "mapper_rate": 1e-4,
+                "batch_size": 80,
+                "epochs": 15,
+                "longest": 67,
+                "dropout": 0.0,
             },
         },
         on_request={"paper"},
-        smoke={"epochs": 2, "batch_size": 8, "width": 16, "layers": 1, "heads": 2, "length": 2, "least_count": 1,
-               "longest": 6, "beam": 2, "neighbours": 2, "least_cosine": 0.1, "threshold": 0.01, "pretrain": 1},
+        smoke={
+            "epochs": 2,
+            "batch_size": 8,
+            "width": 16,
+            "layers": 1,
+            "heads": 2,
+            "length": 2,
+            "least_count": 1,
+            "longest": 6,
+            "beam": 2,
+            "neighbours": 2,
+            "least_cosine": 0.1,
+            "threshold": 0.01,
+            "pretrain": 1,
+        },
         at_prediction={"project", "support_temperature", "beam", "longest", "length_penalty", "no_repeat"},
         commands=("unseen caption sounds --out captions.html --model captioner",),
         parts=(
@@ -174,7 +194,10 @@ class AudioCaptioning(Method):
             "The probability of a replacement, its neighbours and their least cosine are reconstructed.",
             "Noise and replacements are drawn from the generator of the training run, so that a run that was killed "
             "goes on to the same bits.",
-            "Without a `model` the decoder is a transformer of two layers over whole words, trained from scratch.",
+            "Without a `model` the decoder is a transformer of one layer over whole words, trained from scratch in two "
+            "stages: captions alone, then soft and hard prompts.",
+            "Captions are compared by their mean log-probability; by the sum, as length_penalty=0 has it, the small "
+            "decoder says too little.",
             "The default noise is smaller than the paper's: a small space has a smaller gap.",
         ),
     )
@@ -190,25 +213,25 @@ class AudioCaptioning(Method):
     replace: Unit = 0.5
     neighbours: Natural = 5
     least_cosine: Unit = 0.6
-    variance: NonNegative = 0.004
+    variance: NonNegative = 0.008
     match_gap: bool = False
     project: bool = False
     support_temperature: Positive = 0.02
     beam: Count = 5
     longest: Count = 30
-    length_penalty: NonNegative = 0.0
+    length_penalty: NonNegative = 1.0
     no_repeat: bool = False
     width: Count = 128
-    layers: Count = 2
+    layers: Count = 1
     heads: Count = 4
     dropout: Unit = 0.1
     least_count: Count = 2
     frozen: bool = False
-    pretrain: Natural = 0
+    pretrain: Natural = 10
     epochs: Count = 10
-    batch_size: Count = 64
-    learning_rate: Positive = 2e-3
-    mapper_rate: Positive = 2e-3
+    batch_size: Count = 32
+    learning_rate: Positive = 3e-3
+    mapper_rate: Positive = 3e-3
     warmup: Unit = 0.1
     weight_decay: NonNegative = 0.01
 
@@ -216,7 +239,7 @@ class AudioCaptioning(Method):
         self,
         *,
         corpus: Domain,
-        encoder: AudioTextSpace,
+        encoder: Any,
         classes: ClassSpace | None = None,
         model: nn.Module | None = None,
         pairs: Pairs | None = None,
@@ -241,6 +264,15 @@ class AudioCaptioning(Method):
         captions = np.array([" ".join(str(text).split()) for text in corpus.x], dtype=np.str_)
         if not all(captions):
             raise ValueError(f"corpus must hold captions; {int((captions == '').sum())} of {len(captions)} are empty")
+        if self.match_gap and pairs is None:
+            raise ValueError("match_gap=True needs pairs: vectors of a few sounds, and their captions")
+        if self.frozen and self.prompts == "hard":
+            raise ValueError("frozen=True leaves nothing to learn with prompts='hard'")
+        if model is not None and not isinstance(model, CaptionDecoder):
+            raise TypeError(
+                f"model must be a decoder of unseen.nn.captioners, such as causal_decoder_of(...); got "
+                f"{type(model).__name__}"
+            )
         names = _events() if classes is None else tuple(name.replace("_", " ") for name in classes.names)
         self.names_ = names
         self.captions_ = captions
@@ -251,11 +283,7 @@ class AudioCaptioning(Method):
         soft: Any = None
         if self.prompts != "hard":
             soft = soft_prompt(d, self.length, lm.width, self.mapper, self.mapper_layers)
-        elif self.frozen:
-            raise ValueError("frozen=True leaves nothing to learn with prompts='hard'")
         gap = {} if pairs is None else self._measured(pairs, encoder)
-        if self.match_gap and pairs is None:
-            raise ValueError("match_gap=True needs pairs: vectors of a few sounds, and their captions")
         variance = variance_for(min(max(gap["matched"], 0.05), 1.0), d) if self.match_gap else self.variance
         clips = corpus.columns.get("clip")
         augment = MixedAugmentation(
@@ -263,6 +291,8 @@ class AudioCaptioning(Method):
             None if clips is None else torch.as_tensor(np.unique(clips, return_inverse=True)[1].reshape(-1)),
         )  # fmt: skip
         tokens = [lm.caption_ids(text) for text in captions]
+        if model is None and self.pretrain and not self.frozen:
+            self._learn_captions(lm, tokens)
         history = self._train(lm, soft, augment, tokens)
         self.losses_ = tuple(float(epoch["loss"]) for epoch in history)
         self.decoder_, self.soft_ = lm, soft
@@ -283,11 +313,6 @@ class AudioCaptioning(Method):
     def _decoder(self, model: nn.Module | None, captions: Sequence[str], names: Sequence[str]) -> Any:
         """A copy of the model, or a small one that knows the words of captions, prompts and events."""
         if model is not None:
-            if not isinstance(model, CaptionDecoder):
-                raise TypeError(
-                    f"model must be a decoder of unseen.nn.captioners, such as causal_decoder_of(...); got "
-                    f"{type(model).__name__}"
-                )
             made: Any = copy.deepcopy(model)
         else:
             said = [HardPrompt.text(names), HardPrompt.text(())]
@@ -304,8 +329,6 @@ class AudioCaptioning(Method):
         self, lm: Any, soft: nn.Module | None, augment: MixedAugmentation, tokens: Sequence[Sequence[int]]
     ) -> list[dict[str, float]]:
         """Steps 1 to 6: perhaps captions alone first, then soft and hard prompts of augmented vectors."""
-        if self.pretrain and not self.frozen:
-            self._learn_captions(lm, tokens)
         captioner = PrefixCaptioner(lm, soft, self._hard())
 
         def objective(index: Tensor, run: Run) -> Tensor:
@@ -382,7 +405,7 @@ class AudioCaptioning(Method):
     # -- asking --------------------------------------------------------------------------------------------
 
     @gives("captions")
-    def caption(self, x: Float[Tensor, "n d"]) -> NDArray[np.str_]:
+    def caption(self, x: Float[Tensor, "n d"]) -> NDArray[Any]:
         """A caption of each sound, by its vector f_audio(x), (n,)."""
         e = self._read(x)
         if self.project:
@@ -394,12 +417,12 @@ class AudioCaptioning(Method):
         return np.array(said, dtype=np.str_)
 
     @gives("captions")
-    def predict(self, x: Float[Tensor, "n d"]) -> NDArray[np.str_]:
+    def predict(self, x: Float[Tensor, "n d"]) -> NDArray[Any]:
         """A caption of each sound, as `caption`."""
         return self.caption(x)
 
     @gives("captions")
-    def nearest(self, x: Float[Tensor, "n d"]) -> NDArray[np.str_]:
+    def nearest(self, x: Float[Tensor, "n d"]) -> NDArray[Any]:
         """The caption of the corpus that lies nearest to each sound: what a captioner must be better than (step 9f)."""
         return self.captions_[(self._read(x) @ self.support_.T).argmax(dim=1).numpy()]
 
@@ -413,7 +436,7 @@ class AudioCaptioning(Method):
         )
 
     @gives("captions")
-    def keywords(self, x: Float[Tensor, "n d"]) -> NDArray[np.str_]:
+    def keywords(self, x: Float[Tensor, "n d"]) -> NDArray[Any]:
         """The sound events in a sentence, without a decoder (step 9g)."""
         return np.array([_listed([name for name, _ in found]) for found in self.events(x)], dtype=np.str_)
 

@@ -210,10 +210,6 @@ class PrefixCaptioner:
         return self._known[text]
 
 
-def project(
-    e: Float[Tensor, "n d"], support: Float[Tensor, "m d"], temperature: float
-) -> Float[Tensor, "n d"]:
+def project(e: Float[Tensor, "n d"], support: Float[Tensor, "m d"], temperature: float) -> Float[Tensor, "n d"]:
     """e = normalize(sum_i w_i E_i), w = softmax(e . E / temperature): onto what texts say (step 7, DeCap)."""
     return F.normalize((e @ support.T / temperature).softmax(dim=1) @ support, dim=1)
-
-
