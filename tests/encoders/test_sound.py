@@ -97,7 +97,7 @@ def test_a_sound_of_more_than_ten_seconds_is_the_mean_of_its_parts(space: ClapSp
 def test_a_folder_that_holds_no_clap_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"encoder: .* is no CLAP model that can be had"):
         clap(str(tmp_path))
-    with pytest.raises(ValueError, match="there is no folder './nowhere'"):
+    with pytest.raises(ValueError, match=r"there is no folder '\./nowhere'"):
         clap("./nowhere")
 
 

@@ -172,7 +172,7 @@ def test_an_unknown_decoder_is_named(name: str) -> None:
 
 
 def test_a_folder_that_is_none_is_named() -> None:
-    with pytest.raises(ValueError, match="there is no folder './nowhere'"):
+    with pytest.raises(ValueError, match=r"there is no folder '\./nowhere'"):
         decoder_of("gpt2:./nowhere")
 
 

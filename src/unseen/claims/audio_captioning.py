@@ -24,7 +24,7 @@ BUDGET: Mapping[str, Any] = {
     "layers": 1, "batch_size": 32, "learning_rate": 3e-3, "mapper_rate": 3e-3, "variance": 0.008, "pretrain": 10,
     "epochs": 4, "length_penalty": 1.0,
 }  # fmt: skip
-"""Of every arm; what each leaves out stands in `ARMS`. All begin with one decoder that has learnt the captions alone."""
+"""Of every arm; what each leaves out stands in `ARMS`. All begin with one decoder that has learnt captions alone."""
 ARMS: Mapping[str, Mapping[str, Any]] = {
     "full": {},
     "no augmentation": {"replace": 0.0, "variance": 0.0},
@@ -35,7 +35,7 @@ ARMS: Mapping[str, Mapping[str, Any]] = {
 
 
 class Supervised(AudioCaptioning):
-    """Learns from vectors of sounds and what people said of them: what a captioner with such pairs reaches (step 9h)."""
+    """Learns from vectors of sounds and what people said of them, as with pairs at hand (step 9h)."""
 
     sounds: FloatArray
 
@@ -138,7 +138,7 @@ def behaviour() -> dict[str, Any]:
 
 
 SIMULATED = (
-    "Sounds are simulated: the vector of one human caption of a sound, moved by a fixed offset and by noise, and the other "
+    "Sounds are simulated: the vector of one human caption of a sound, moved by a fixed offset and by noise; the other "
     "four captions are the references."
 )
 # fmt: off
@@ -147,8 +147,8 @@ LEDGER = (
         "Trained on text alone, it writes a sentence that says more than the names of the sound events that the space "
         f"finds, which needs no training (CIDEr, by .1). {SIMULATED}"),
     effect("captions", better("full", "retrieval", "cider"),
-        "It is better than the nearest caption that it has learnt from (CIDEr): one below that has learnt nothing that a "
-        "search does not give."),
+        "It is better than the nearest caption that it has learnt from (CIDEr): one below that has learnt nothing that "
+        "a search does not give."),
     effect("captions", better("full", "retrieval", "event f1"),
         "It names more of the events than the nearest caption does."),
     effect("captions", better("full", "no augmentation", "cider"),
@@ -164,8 +164,8 @@ LEDGER = (
     effect("parts", better("supervised", "full", "cider"),
         "Captions of sounds, of which there are fewer, teach more than texts alone (the upper bound)."),
     effect("domains", better("full", "soft alone", "cider"),
-        "Across domains the hard prompt helps: captions of one half of the topics are learnt from (with people or animals, "
-        "or without), and sounds of the other half are captioned."),
+        "Across domains the hard prompt helps: captions of one half of the topics are learnt from (with people or "
+        "animals, or without), and sounds of the other half are captioned."),
     effect("domains", beats_all("full", ("soft alone", "noise alone", "keywords"), "cider"),
         "Across domains it is better than the compared methods."),
     effect("domains", better("full", "retrieval", "cider"),
@@ -173,10 +173,11 @@ LEDGER = (
     not_testable("Annotated pairs of sounds and captions are expensive, and supervised captioners are data-hungry.",
         "A statement about what labels cost."),
     paper_scale("It outperforms other zero-shot captioners on AudioCaps and Clotho.",
-        "Needs their sounds, CLAP's weights and GPT-2, which are in no package. With them: unseen caption TABLE --captions "
-        "audiocaps.csv --encoder clap:laion/clap-htsat-unfused --decoder gpt2:gpt2 --set mapper=transformer --set length=10 "
-        "--set variance=0.016 --set learning_rate=2e-5 --set mapper_rate=1e-4 --set batch_size=80 --set epochs=15; not run."),
-    paper_scale("Across domains (AudioCaps to Clotho, and back) it outperforms the compared methods, supervised ones too.",
+        "Needs their sounds, CLAP's weights and GPT-2, which are in no package. With them: unseen caption TABLE "
+        "--captions audiocaps.csv --encoder clap:laion/clap-htsat-unfused --decoder gpt2:gpt2 --set mapper=transformer "
+        "--set length=10 --set variance=0.016 --set learning_rate=2e-5 --set mapper_rate=1e-4 --set batch_size=80 "
+        "--set epochs=15; not run."),
+    paper_scale("Across domains (AudioCaps to Clotho, and back) it outperforms all compared methods.",
         "Needs Clotho's sounds and captions beside these; as above with --captions of the other data set; not run."),
     paper_scale("SPICE, METEOR and SPIDEr rise as CIDEr does.",
         "They need Java. `unseen caption --table captions.json` writes what their tools read; not run."),

@@ -1,7 +1,7 @@
 """Sounds that people captioned, simulated by what another of them said: vectors of AudioCaps' sibling captions.
 
-No network of sounds and texts is in a package. A sound's vector is that of one caption of it, moved by an offset that is
-the same for all and by noise of its own; its references are the other captions.
+No network of sounds and texts is in a package. A sound's vector is that of one caption of it, moved by an offset that
+is the same for all and by noise of its own; its references are the other captions.
 """
 
 from __future__ import annotations
@@ -28,15 +28,16 @@ LEARNT = 6000
 """Captions to learn from."""
 ASKED = 300
 """Sounds that are captioned."""
-LIVING = frozenset(
-    "man men woman women people person boy girl child children baby kid kids male female adult crowd audience voice "
-    "speak speaks speaking talk talks talking speech conversation laugh laughs laughing sing sings singing cry cries "
-    "crying shout shouts shouting yell yells yelling cheer cheers cheering applause snore snores snoring sneeze sneezes "
-    "sneezing cough burp burps burping breathe breathing whistles dog dogs cat cats bird birds pigeon pigeons duck ducks "
-    "chicken rooster goat goats sheep horse horses cow pig frog frogs insect insects bee bees animal animals bark barks "
-    "barking chirp chirps chirping meow meows meowing quack quacks growl growls growling howl snake owl crickets puppy "
-    "whimper whimpers whimpering oinks oinking baa baas bleat bleats bleating neigh crow crows crowing".split()
-)
+_LIVING = """
+man men woman women people person boy girl child children baby kid kids male female adult crowd audience voice speak
+speaks speaking talk talks talking speech conversation laugh laughs laughing sing sings singing cry cries crying
+shout shouts shouting yell yells yelling cheer cheers cheering applause snore snores snoring sneeze sneezes sneezing
+cough burp burps burping breathe breathing whistles dog dogs cat cats bird birds pigeon pigeons duck ducks chicken
+rooster goat goats sheep horse horses cow pig frog frogs insect insects bee bees animal animals bark barks barking
+chirp chirps chirping meow meows meowing quack quacks growl growls growling howl snake owl crickets puppy whimper
+whimpers whimpering oinks oinking baa baas bleat bleats bleating neigh crow crows crowing
+"""
+LIVING = frozenset(_LIVING.split())
 """Words of people and animals: captions with one are the one half of the topics, all others the other."""
 
 Half = Literal["living", "things"]

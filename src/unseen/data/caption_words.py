@@ -8,15 +8,16 @@ from collections.abc import Iterable
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 _CLITIC = re.compile(r"(?:n't|'(?:s|re|ve|ll|d|m))$")
 
-FUNCTION_WORDS = frozenset(
-    "a an the this that these those some any each other another one two three several many few more most all both of "
-    "in on at by for to from with without into onto over under up down out off as and or but then than so while when "
-    "where before after during until again also very it its he she they them their his her we you i there here is are "
-    "was were be been being am do does did done has have had having will would can could may might something someone "
-    "followed following follow follows along nearby background distance front close away around near through across "
-    "against between within continuously repeatedly occasionally briefly loudly softly quietly slowly quickly loud "
-    "quiet soft sound sounds noise noises audio heard hear made make makes making".split()
-)
+_FUNCTION_WORDS = """
+a an the this that these those some any each other another one two three several many few more most all both of in
+on at by for to from with without into onto over under up down out off as and or but then than so while when where
+before after during until again also very it its he she they them their his her we you i there here is are was were
+be been being am do does did done has have had having will would can could may might something someone followed
+following follow follows along nearby background distance front close away around near through across against
+between within continuously repeatedly occasionally briefly loudly softly quietly slowly quickly loud quiet soft
+sound sounds noise noises audio heard hear made make makes making
+"""
+FUNCTION_WORDS = frozenset(_FUNCTION_WORDS.split())
 """Words that name no event: a caption without them is a list of what sounds."""
 
 

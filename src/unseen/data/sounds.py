@@ -1,4 +1,4 @@
-"""Sounds of files: waves in one rate, from an allowed list of formats and within limits, with what is left out named."""
+"""Sounds of files: waves in one rate, from a list of formats and within limits; what is left out is named."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def beam_search(
     no_repeat : bool
         Whether a pair of tokens may stand in a text once only.
     """
-    n, p, _ = prompts.x.shape
+    n = len(prompts.x)
     device = prompts.x.device
     before = prompts.mask.sum(dim=1)
     hidden, memory = decoder.hidden(prompts.x, prompts.mask, prompts.mask.cumsum(dim=1).sub(1).clamp(min=0))

@@ -293,7 +293,7 @@ def _plain(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def decoder_of(name: str) -> nn.Module | None:
-    """A decoder by its name: ``small`` (None: it is made of the captions), ``smollm2``, or ``gpt2:<folder or hub name>``.
+    """A decoder by its name: ``small`` (None: of the captions), ``smollm2``, or ``gpt2:<folder or hub name>``.
 
     Raises
     ------

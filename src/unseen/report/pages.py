@@ -67,8 +67,9 @@ def render_page(
         lstrip_blocks=True,
     )
     environment.filters.update(filters or {})
+    media = "media-src data:; " if plays else ""
     page = environment.get_template(template.name).render(
-        policy=f"default-src 'none'; img-src data:; {'media-src data:; ' if plays else ''}style-src {source_hash(style)}; form-action 'none'",
+        policy=f"default-src 'none'; img-src data:; {media}style-src {source_hash(style)}; form-action 'none'",
         style=style,
         **values,
     )

@@ -25,8 +25,8 @@ SAID = {
     "clock": "a clock ticks",
 }
 QUICK = {
-    "epochs": 12, "pretrain": 2, "width": 32, "layers": 1, "heads": 2, "length": 2, "least_count": 1, "batch_size": 16, "longest": 8,
-    "learning_rate": 5e-3, "mapper_rate": 5e-3, "dropout": 0.0,
+    "epochs": 12, "pretrain": 2, "width": 32, "layers": 1, "heads": 2, "length": 2, "least_count": 1,
+    "batch_size": 16, "longest": 8, "learning_rate": 5e-3, "mapper_rate": 5e-3, "dropout": 0.0,
 }  # fmt: skip
 
 
@@ -106,7 +106,8 @@ def test_captions_of_a_table_grade_and_the_nearest_caption_stands_beside(place: 
     assert found.graded == 4
     assert set(found.figures) == {"captioner", "nearest caption", "keywords"}
     own, near = (found.figures[name]["CIDEr"] for name in ("captioner", "nearest caption"))
-    assert (f"{own:.3f}" in found.verdict) and (f"{near:.3f}" in found.verdict)
+    assert f"{own:.3f}" in found.verdict
+    assert f"{near:.3f}" in found.verdict
     assert ("no better" in found.verdict) == (own <= near)
 
 
@@ -166,9 +167,9 @@ def test_the_command_learns_writes_and_captions_again(place: Path, tmp_path: Pat
     runner = CliRunner()
     settings = [part for key, value in QUICK.items() for part in ("--set", f"{key}={value}")]
     told = [
-        "caption", str(place / "sounds"), "--out", str(tmp_path / "a.html"), "--model", str(tmp_path / "m"), "--captions",
-        str(place / "captions.txt"), "--pairs", str(place / "known" / "pairs.csv"), "--labels", str(place / "events.txt"),
-        "--table", str(tmp_path / "a.json"),
+        "caption", str(place / "sounds"), "--out", str(tmp_path / "a.html"), "--model", str(tmp_path / "m"),
+        "--captions", str(place / "captions.txt"), "--pairs", str(place / "known" / "pairs.csv"),
+        "--labels", str(place / "events.txt"), "--table", str(tmp_path / "a.json"),
     ]  # fmt: skip
     first = runner.invoke(app, [*told, *settings], catch_exceptions=False)
     assert first.exit_code == 0, first.output

@@ -121,7 +121,7 @@ class Captioner:
                     "",
                     "",
                     _beginning(sound) if len(kept) < EMBEDDED else b"",
-                )  # fmt: skip
+                )
             )
         return kept, np.array(vectors, dtype=np.float32), tuple(skipped)
 

@@ -117,7 +117,8 @@ def learn(
     method.fit(corpus=corpus, encoder=space, classes=classes, model=model)
     gap = method.gap_
     say(
-        f"augmented captions have a cosine of {gap['noise']:.2f} with themselves; the last loss is {method.losses_[-1]:.3f}"
+        f"augmented captions have a cosine of {gap['noise']:.2f} with themselves; the last loss is "
+        f"{method.losses_[-1]:.3f}"
     )
     return Captioner(method, space, {
         "encoder": encoder if isinstance(encoder, str) else space.name, "about": space.about, "decoder": decoder,
