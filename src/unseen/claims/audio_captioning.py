@@ -73,7 +73,7 @@ def crossed(case: str, seed: int) -> Result:
     split, _, half = case.partition(" ")
     own = clips("val" if split == "development" else "test")
     own = own.take(np.flatnonzero(own.halves != half)[:ASKED])
-    learnt, lm = corpus(split, half), language_model(split, half)  # type: ignore[arg-type]
+    learnt, lm = corpus(split, half), language_model(split, half)
     return compared(learnt, lm, own, own.sounds(seed), seed, ("full", "soft alone", "noise alone"))
 
 

@@ -25,7 +25,8 @@ RATE = 16_000
 """Values a second that the small space reads."""
 FRAME, HOP, BANDS = 512, 256, 48
 """Of its spectra: 32 ms every 16, in 48 mel bands."""
-LOWEST, FLOOR = 50.0, 1e-10
+LOWEST, DEEPEST = 50.0, 8.0
+"""Hertz of the lowest band; tens of decibels below its loudest moment that a sound is heard."""
 FOLDS = 5
 FEWEST = 10
 """Sounds with captions that a small space is learnt from, at least."""
@@ -213,8 +214,8 @@ class SmallSpace:
         value = load_state(folder)
         if not isinstance(value, dict) or "small space" not in value:
             raise ValueError(f"{os.fspath(folder)} holds no small space of texts and sounds")
-        arrays = (value[name] for name in ("scale", "shift", "weights", "mean"))
-        return cls(encoders.get(value["small space"]), *arrays, value["learnt"])
+        scale, shift, weights, mean = (value[name] for name in ("scale", "shift", "weights", "mean"))
+        return cls(encoders.get(value["small space"]), scale, shift, weights, mean, value["learnt"])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -243,8 +244,8 @@ def log_mel_statistics(wave: NDArray[np.float32]) -> FloatArray:
     padded = np.pad(wave, (0, max(0, FRAME + HOP - len(wave))))
     frames = np.lib.stride_tricks.sliding_window_view(padded, FRAME)[::HOP]
     power = np.abs(np.fft.rfft(frames * np.hanning(FRAME).astype(np.float32), axis=1)) ** 2
-    bands = np.log10(power @ _MEL.filters.T + FLOOR)
-    bands = bands - bands.max()  # how loud it is says little of what it is
+    bands = np.log10(power @ _MEL.filters.T + 1e-20)
+    bands = np.maximum(bands - bands.max(), -DEEPEST)  # how loud it is says little of what it is
     change = np.abs(np.diff(bands, axis=0)).mean(axis=0)
     return np.concatenate([bands.mean(axis=0), bands.std(axis=0), change, np.percentile(bands, 95, axis=0)]).astype(
         np.float32

@@ -25,7 +25,7 @@ SAID = {
     "clock": "a clock ticks",
 }
 QUICK = {
-    "epochs": 12, "pretrain": 2, "width": 32, "layers": 1, "heads": 2, "length": 2, "least_count": 1,
+    "epochs": 50, "pretrain": 2, "width": 32, "layers": 1, "heads": 2, "length": 2, "least_count": 1,
     "batch_size": 16, "longest": 8, "learning_rate": 5e-3, "mapper_rate": 5e-3, "dropout": 0.0,
 }  # fmt: skip
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from unseen.data.domain import Skipped
@@ -88,9 +89,10 @@ class Captioner:
         self, paths: Sequence[Path], names: Sequence[str], *, longest: float = LONGEST
     ) -> tuple[list[Heard], tuple[Skipped, ...]]:
         """What is said of each file, and what is left out and why."""
-        kept, x, skipped = self.vectors(paths, names, longest=longest)
+        kept, vectors, skipped = self.vectors(paths, names, longest=longest)
         if not kept:
             return [], skipped
+        x = torch.as_tensor(vectors)
         captions, nearest, keywords = self.method.caption(x), self.method.nearest(x), self.method.keywords(x)
         rows = zip(kept, captions.tolist(), self.method.events(x), nearest.tolist(), keywords.tolist())
         return [
