@@ -24,7 +24,7 @@ OFFSET = 0.5
 """Length of what sets sounds apart from texts, where unit vectors are 1 long."""
 NOISE = 0.05
 """Of every coordinate, of 384."""
-LEARNT = 6000
+LEARNT = 4000
 """Captions to learn from."""
 ASKED = 300
 """Sounds that are captioned."""

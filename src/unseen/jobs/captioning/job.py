@@ -287,4 +287,6 @@ def _table(file: Path, argument: str) -> tuple[list[str], list[str] | None]:
 
 
 def _of_sounds(values: Sequence[Any]) -> bool:
-    return bool(values) and bool(np.mean([Path(str(value)).suffix.lower() in SOUND_SUFFIXES for value in values]) >= 0.9)
+    return bool(values) and bool(
+        np.mean([Path(str(value)).suffix.lower() in SOUND_SUFFIXES for value in values]) >= 0.9
+    )
