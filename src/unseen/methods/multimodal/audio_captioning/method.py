@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -30,6 +30,7 @@ from unseen.methods.multimodal.audio_captioning.prompts import (
     project,
     soft_prompt,
 )
+from unseen.methods.multimodal.audio_captioning.reading import by_length, chosen, measured_gap, unit_rows
 from unseen.methods.parameters import Count, Natural, NonNegative, Positive, Unit
 from unseen.methods.verbs import gives
 from unseen.nn.captioners import small_decoder, vocabulary
@@ -42,8 +43,6 @@ log = logging.getLogger(__name__)
 
 TOGETHER = 64
 """Sounds that are captioned in one batch."""
-POOL = 16
-"""Batches whose captions are put in order of their length together: short ones are not padded to long ones."""
 
 
 class AudioCaptioning(Method):
@@ -277,13 +276,13 @@ class AudioCaptioning(Method):
         self.names_ = names
         self.captions_ = captions
         self.support_ = torch.as_tensor(self._vectors(encoder, captions.tolist()))
-        self.bank_ = torch.as_tensor(_unit(encoder.encode_text([TEMPLATE.format(name) for name in names])))
+        self.bank_ = torch.as_tensor(unit_rows(encoder.encode_text([TEMPLATE.format(name) for name in names])))
         lm = self._decoder(model, captions.tolist(), names)
         d = self.support_.shape[1]
         soft: Any = None
         if self.prompts != "hard":
             soft = soft_prompt(d, self.length, lm.width, self.mapper, self.mapper_layers)
-        gap = {} if pairs is None else self._measured(pairs, encoder)
+        gap = {} if pairs is None else measured_gap(pairs, encoder, d)
         variance = variance_for(min(max(gap["matched"], 0.05), 1.0), d) if self.match_gap else self.variance
         clips = corpus.columns.get("clip")
         augment = MixedAugmentation(
@@ -308,7 +307,7 @@ class AudioCaptioning(Method):
         """Unit vectors of the captions that are learnt from; each text is read once (step 1)."""
         texts = list(dict.fromkeys(captions))
         place = {text: i for i, text in enumerate(texts)}
-        return _unit(encoder.encode_text(texts))[[place[text] for text in captions]]
+        return unit_rows(encoder.encode_text(texts))[[place[text] for text in captions]]
 
     def _decoder(self, model: nn.Module | None, captions: Sequence[str], names: Sequence[str]) -> Any:
         """A copy of the model, or a small one that knows the words of captions, prompts and events."""
@@ -335,7 +334,7 @@ class AudioCaptioning(Method):
             lm.train(not self.frozen)
             e = augment(index.cpu(), run.generator)
             run.log(cosine=(e * augment.e[index.cpu()]).sum(dim=1).mean())
-            return captioner.loss(e.to(run.device), _told(tokens, index), run.generator)
+            return captioner.loss(e.to(run.device), chosen(tokens, index), run.generator)
 
         nets = {"decoder": lm} | ({} if soft is None else {"soft": soft})
         return self._stage("audio-captioning", objective, nets, tokens, self.epochs)
@@ -360,7 +359,7 @@ class AudioCaptioning(Method):
 
         def objective(index: Tensor, run: Run) -> Tensor:
             lm.train()
-            return alone.loss(torch.zeros(len(index), 1, device=run.device), _told(tokens, index))
+            return alone.loss(torch.zeros(len(index), 1, device=run.device), chosen(tokens, index))
 
         self._stage("audio-captioning: captions", objective, {"decoder": lm}, tokens, self.pretrain)
 
@@ -386,21 +385,6 @@ class AudioCaptioning(Method):
             clip=1.0,
         )
         return run.history
-
-    def _measured(self, pairs: Pairs, encoder: AudioTextSpace) -> dict[str, float]:
-        """How far sounds are from their captions: the mean cosine, and the distance of the means."""
-        if pairs.left.kind != "features" or pairs.right.kind != "text" or not len(pairs):
-            raise ValueError(
-                f"pairs must be of vectors of sounds and texts; got {pairs.left.kind} and {pairs.right.kind}"
-            )
-        sounds = np.asarray(pairs.left.x, dtype=np.float32)
-        if sounds.ndim != 2 or sounds.shape[1] != self.support_.shape[1] or not np.isfinite(sounds).all():
-            raise ValueError(
-                f"pairs must hold finite vectors of the encoder, (n, {self.support_.shape[1]}); got {sounds.shape}"
-            )
-        a, t = _unit(sounds), _unit(encoder.encode_text([str(text) for text in pairs.right.x]))
-        return {"matched": float((a * t).sum(axis=1).mean()),
-                "means": float(np.linalg.norm(a.mean(axis=0) - t.mean(axis=0)))}  # fmt: skip
 
     # -- asking --------------------------------------------------------------------------------------------
 
@@ -451,29 +435,6 @@ class AudioCaptioning(Method):
 
 
 # -- parts -------------------------------------------------------------------------------------------------
-
-
-def by_length(lengths: Sequence[int], size: int) -> Any:
-    """Batches of captions of nearly one length, all of them in an epoch, in an order of its own."""
-    n, own = len(lengths), torch.as_tensor(lengths)
-
-    def batches(run: Run) -> Iterator[Tensor]:
-        order = torch.randperm(n, generator=run.generator)
-        pools = [pool[own[pool].argsort(stable=True)] for pool in torch.split(order, POOL * size)]
-        parts = [part for pool in pools for part in torch.split(pool, size)]
-        for place in torch.randperm(len(parts), generator=run.generator).tolist():
-            yield parts[place]
-
-    return batches
-
-
-def _told(tokens: Sequence[Sequence[int]], index: Tensor) -> list[Sequence[int]]:
-    return [tokens[i] for i in index.tolist()]
-
-
-def _unit(x: Any) -> FloatArray:
-    x = np.asarray(x, dtype=np.float32)
-    return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
 
 
 def _listed(names: Sequence[str]) -> str:
