@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 from collections.abc import Mapping
@@ -19,7 +20,6 @@ from unseen.data.domain import Domain
 from unseen.data.sources.audiocaps import CREDIT, EVENTS_CREDIT, sound_events
 from unseen.data.typing import FloatArray
 from unseen.evaluation.tasks import grades_of
-from unseen.methods.base import clone
 from unseen.methods.multimodal.audio_captioning import AudioCaptioning
 
 BUDGET: Mapping[str, Any] = {
@@ -99,8 +99,7 @@ def compared(split: str, half: Half | None, own: Clips, x: FloatArray, seed: int
         method = fitted(split, half, arm, seed)
         table[arm] = graded(own, method.caption(sounds))
         if arm == "no augmentation":
-            moved = clone(method).set_params(project=True)
-            vars(moved).update(method.fitted)
+            moved = copy.copy(method).set_params(project=True)
             table["projection"] = graded(own, moved.caption(sounds))
         if arm == "full":
             table["retrieval"] = graded(own, method.nearest(sounds))
