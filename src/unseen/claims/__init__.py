@@ -46,6 +46,7 @@ CLAIMS = {
     "adaptclipzs": "adaptclipzs",
     "ogen": "ogen",
     "rs-m-clip": "rs_m_clip",
+    "audio-captioning": "audio_captioning",
 }
 """Module of the claim of every built system, by slug."""
 

@@ -83,6 +83,7 @@ METHODS = {
     "genecis": "multimodal.genecis:GeneCIS",
     "rs-m-clip": "multimodal.rs_m_clip:RSMCLIP",
     "graphclip": "multimodal.graphclip:GraphCLIP",
+    "audio-captioning": "multimodal.audio_captioning:AudioCaptioning",
     "matcher": "matching.matcher:PairMatcher",
     "minima": "matching.minima:MINIMA",
 }

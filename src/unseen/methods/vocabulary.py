@@ -72,7 +72,7 @@ class Card:
         Kinds of single words of `fit`, where they are others: a corpus of texts beside pictures.
     protocols : set of str
         Protocols it can be graded by: closed, partial, open, open-partial, zsl, gzsl, quantization, nas,
-        forecasting, curation, stream.
+        forecasting, curation, stream, captioning.
     task : str
         What the labels of samples are (`unseen.data.tasks`); `predict` then gives such labels.
     presets : mapping of name to hyperparameters

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
 
 
@@ -123,4 +123,70 @@ class Writer(Protocol):
 
     def write(self, prompts: Sequence[str], *, longest: int = 64, stop: str = "\n") -> list[str]:
         """Continue each prompt by at most `longest` tokens, up to the first `stop`."""
+        ...
+
+
+@runtime_checkable
+class AudioTextSpace(Protocol):
+    """Two frozen towers into one space of unit vectors: texts, and sounds (`unseen.encoders.sound`)."""
+
+    name: str
+
+    def encode_text(self, texts: Sequence[str]) -> Float[np.ndarray, "n d"]:
+        """Unit vectors of texts, (n, d)."""
+        ...
+
+    def encode_audio(self, waves: Sequence[np.ndarray]) -> Float[np.ndarray, "n d"]:
+        """Unit vectors of sounds, (n, d)."""
+        ...
+
+
+@runtime_checkable
+class CaptionDecoder(Protocol):
+    """A network that continues a prompt of vectors by words (`unseen.nn.captioners`)."""
+
+    width: int
+
+    @property
+    def start(self) -> tuple[int, ...]:
+        """Tokens before a caption, which are not learnt."""
+        ...
+
+    @property
+    def ends(self) -> frozenset[int]:
+        """Tokens that end one."""
+        ...
+
+    def caption_ids(self, text: str) -> list[int]:
+        """The tokens of a caption, with its end."""
+        ...
+
+    def prompt_ids(self, text: str) -> list[int]:
+        """The tokens of a prompt."""
+        ...
+
+    def text(self, ids: Sequence[int]) -> str:
+        """The text of tokens."""
+        ...
+
+    def embed(self, ids: Int[Tensor, "n t"]) -> Float[Tensor, "n t d"]:
+        """Vectors of tokens."""
+        ...
+
+    def hidden(
+        self,
+        x: Float[Tensor, "n t d"],
+        mask: Bool[Tensor, "n k"] | None = None,
+        positions: Int[Tensor, "n t"] | None = None,
+        memory: Any = None,
+    ) -> tuple[Float[Tensor, "n t d"], Any]:
+        """Hidden states of vectors that follow what `memory` holds, and the new memory."""
+        ...
+
+    def logits(self, hidden: Float[Tensor, "... d"]) -> Float[Tensor, "... v"]:
+        """Scores of the next token."""
+        ...
+
+    def select(self, memory: Any, rows: Int[Tensor, " m"]) -> Any:
+        """The memory of some rows, in this order."""
         ...

@@ -98,3 +98,15 @@ def resting_then_cosine(
         return factor
 
     return LambdaLR(optimizer, [factor_of(float(group["lr"])) for group in optimizer.param_groups])
+
+
+def warm_then_linear(optimizer: Optimizer, total_steps: int, share: float) -> LambdaLR:
+    """rate_0 (i + 1) / w in step i of the first w, a share of all; then a line down to 0 behind the last step."""
+    warm = round(share * total_steps)
+
+    def factor(step: int) -> float:
+        if step < warm:
+            return (step + 1) / warm
+        return max(total_steps - step, 0) / max(total_steps - warm, 1)
+
+    return LambdaLR(optimizer, factor)

@@ -81,7 +81,7 @@ class CausalWriter:
 
     def _read(self, head: Tensor) -> Any:
         """What the model remembers of the words that all prompts begin with."""
-        return _memory(self.model(input_ids=head[None], use_cache=True))
+        return memory_of(self.model(input_ids=head[None], use_cache=True))
 
     def _continue(
         self, rests: Sequence[Tensor], memory: Any, before: int, longest: int, stop: str, device: torch.device
@@ -106,7 +106,7 @@ class CausalWriter:
         for _ in range(longest):
             remembered = {self._memory_word: past}
             said = self.model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True, **remembered)
-            past = _memory(said)
+            past = memory_of(said)
             ids = said.logits[:, -1].argmax(dim=1, keepdim=True)
             goes_on = []
             for place, (row, token) in enumerate(zip(rows, ids[:, 0].tolist())):
@@ -261,7 +261,7 @@ def writer(name: str) -> Writer:
     raise ValueError(f"writer must be smollm2, first-words or causal:<folder or hub name>; got {name!r}")
 
 
-def _memory(said: Any) -> Any:
+def memory_of(said: Any) -> Any:
     """What a model remembers of what it has read."""
     return said.cache if getattr(said, "cache", None) is not None else said.past_key_values
 

@@ -30,7 +30,12 @@ def source_hash(text: str) -> str:
 
 
 def render_page(
-    template: str | Path, *, style: str = "", filters: Mapping[str, Callable[..., Any]] | None = None, **values: Any
+    template: str | Path,
+    *,
+    style: str = "",
+    filters: Mapping[str, Callable[..., Any]] | None = None,
+    plays: bool = False,
+    **values: Any,
 ) -> bytes:
     """Fill a template that extends `frame.html` and return a page that needs nothing else.
 
@@ -45,6 +50,8 @@ def render_page(
         Follows the style of all pages.
     filters : mapping of name to function
         What the template calls.
+    plays : bool
+        Whether sounds stand in it, too.
     values
         What the template shows.
     """
@@ -60,8 +67,9 @@ def render_page(
         lstrip_blocks=True,
     )
     environment.filters.update(filters or {})
+    media = "media-src data:; " if plays else ""
     page = environment.get_template(template.name).render(
-        policy=f"default-src 'none'; img-src data:; style-src {source_hash(style)}; form-action 'none'",
+        policy=f"default-src 'none'; img-src data:; {media}style-src {source_hash(style)}; form-action 'none'",
         style=style,
         **values,
     )
@@ -71,3 +79,8 @@ def render_page(
 def image_source(content: bytes, kind: str = "png") -> str:
     """Return the content of a PNG or JPEG file as an image stands in a page."""
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def sound_source(content: bytes) -> str:
+    """Return the content of a WAV file as an audio player in a page takes it."""
+    return f"data:audio/wav;base64,{base64.b64encode(content).decode()}"

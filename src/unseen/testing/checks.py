@@ -309,6 +309,10 @@ def outputs_have_their_shapes_and_ranges(case: Case) -> None:
         need(labels.shape == (len(x),), f"predict must give one number per sample; got shape {labels.shape}")
         need(np.isfinite(labels).all(), "what is predicted must be finite")
         return
+    if case.method.card.task == "text":
+        need(labels.dtype.kind == "U", f"predict must give texts; got {labels.dtype}")
+        need(labels.shape == (len(x),), f"predict must give one text per sample; got shape {labels.shape}")
+        return
     need(labels.dtype == np.int64, f"predict must give int64; got {labels.dtype}")
     inner = task_of(case.method.card.task).example(1)[0].ndim if labels.ndim > 1 else 0  # of the label of one sample
     need(
@@ -341,7 +345,7 @@ def each_sample_is_predicted_by_itself(case: Case) -> None:
         pieces = [outputs(method, x.take(part) if isinstance(x, Pairs) else x[part]) for part in parts]
         for key, value in whole.items():
             joined = np.concatenate([piece[key] for piece in pieces])
-            exact = key == "predict" and case.method.card.task == "class"
+            exact = key == "predict" and case.method.card.task in ("class", "text")
             close = np.array_equal(joined, value) if exact else np.allclose(joined, value, 1e-5, 1e-5)
             need(close, f"{key} of a sample must not depend on the batch; batches of {size} differ")
 

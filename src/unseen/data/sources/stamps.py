@@ -80,6 +80,40 @@ def stamps(*, size: int = 224) -> Domain:
     )
 
 
+def stamp_sounds() -> tuple[list[Path], list[str]]:
+    """Sounds of the stamps whose picture has a caption, as files (Ogg), and these captions: real sounds with names.
+
+    They come with the same package as `stamps`.
+
+    Raises
+    ------
+    SourceUnavailable
+        If the package cannot be fetched or read; the message says what to do.
+    """
+    folder = _folder() / "sounds"
+    file = folder / "captions.json"
+    if not file.exists():
+        archive = fetch_deb(_PACKAGE, _PIN)
+        try:
+            found = read_deb(
+                archive, lambda name: name.startswith(_ROOT) and name.endswith((".ogg", ".txt")), skip_links=True
+            )
+        except ValueError as error:
+            raise SourceUnavailable(f"{error}: delete {archive} and try again") from error
+        told: dict[str, str] = {}
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in sorted(name for name in found if name.endswith(".ogg") and "_desc" not in name):
+            caption = read_captions(found.get(f"{name.removesuffix('.ogg')}.txt", b"")).get("en", "")
+            if caption:
+                place = folder / f"{len(told):04d}.ogg"
+                with replacing(place) as part:
+                    part.write_bytes(found[name])
+                told[place.name] = caption
+        write_json(file, told)
+    captions = json.loads(file.read_text(encoding="utf-8"))
+    return [folder / name for name in captions], list(captions.values())
+
+
 def _folder() -> Path:
     return cache_folder() / "stamps" / str(_PIN["version"])
 

@@ -1,0 +1,131 @@
+"""Sounds that people captioned, simulated by what another of them said: vectors of AudioCaps' sibling captions.
+
+No network of sounds and texts is in a package. A sound's vector is that of one caption of it, moved by an offset that
+is the same for all and by noise of its own; its references are the other captions.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from unseen import encoders
+from unseen.claims import worlds
+from unseen.data.caption_words import caption_words
+from unseen.data.domain import Domain
+from unseen.data.sources.audiocaps import audiocaps
+from unseen.data.typing import FloatArray
+
+OFFSET = 0.5
+"""Length of what sets sounds apart from texts, where unit vectors are 1 long."""
+NOISE = 0.05
+"""Of every coordinate, of 384."""
+LEARNT = 4000
+"""Captions to learn from."""
+ASKED = 300
+"""Sounds that are captioned."""
+_LIVING = """
+man men woman women people person boy girl child children baby kid kids male female adult crowd audience voice speak
+speaks speaking talk talks talking speech conversation laugh laughs laughing sing sings singing cry cries crying
+shout shouts shouting yell yells yelling cheer cheers cheering applause snore snores snoring sneeze sneezes sneezing
+cough burp burps burping breathe breathing whistles dog dogs cat cats bird birds pigeon pigeons duck ducks chicken
+rooster goat goats sheep horse horses cow pig frog frogs insect insects bee bees animal animals bark barks barking
+chirp chirps chirping meow meows meowing quack quacks growl growls growling howl snake owl crickets puppy whimper
+whimpers whimpering oinks oinking baa baas bleat bleats bleating neigh crow crows crowing
+"""
+LIVING = frozenset(_LIVING.split())
+"""Words of people and animals: captions with one are the one half of the topics, all others the other."""
+
+Half = Literal["living", "things"]
+
+
+@dataclasses.dataclass(frozen=True)
+class SiblingSpace:
+    """MiniLM's vectors of texts; the vectors of sounds are simulated, and no wave is ever read."""
+
+    name: str = "minilm"
+
+    def encode_text(self, texts: Sequence[str]) -> FloatArray:
+        """Unit vectors, (n, 384)."""
+        said = Domain(x=np.array([str(text) for text in texts], dtype=np.str_), kind="text", name="texts")
+        return unit(_minilm().encode(said).x)
+
+    def encode_audio(self, waves: Sequence[np.ndarray]) -> FloatArray:
+        """There are no sounds here."""
+        raise ValueError("the sounds of this space are simulated: use `Clips.sounds`")
+
+
+@dataclasses.dataclass(frozen=True)
+class Clips:
+    """Sounds with five captions each: what one says, (n,), and the others as lines of references, (n,)."""
+
+    said: Any
+    references: Any
+    halves: Any
+
+    def sounds(self, seed: int, offset: float = OFFSET, noise: float = NOISE) -> FloatArray:
+        """Simulated vectors of the sounds, (n, 384), of unit length."""
+        return heard(SiblingSpace().encode_text(self.said.tolist()), seed, offset, noise)
+
+    def take(self, index: Any) -> Clips:
+        """Some of them."""
+        return Clips(self.said[index], self.references[index], self.halves[index])
+
+
+def heard(e: FloatArray, seed: int, offset: float, noise: float) -> FloatArray:
+    """Vectors of texts as if they were of sounds: one offset for all, and noise."""
+    rng = np.random.default_rng([seed, 17])
+    direction = np.random.default_rng(5).normal(size=e.shape[1])
+    x = e + offset * direction / np.linalg.norm(direction) + noise * rng.normal(size=e.shape)
+    return unit(x)
+
+
+@functools.cache
+def clips(split: Literal["val", "test"]) -> Clips:
+    """All sounds of a split with five captions, in an order by a hash."""
+    domain = audiocaps(split)
+    rows: dict[int, list[str]] = {}
+    for clip, text in zip(domain.columns["clip"].tolist(), domain.x.tolist()):
+        rows.setdefault(clip, []).append(text)
+    kept = sorted((own for own in rows.values() if len(own) == 5), key=lambda own: worlds.hashed(own[0]))
+    return Clips(
+        np.array([own[0] for own in kept]),
+        np.array(["\n".join(own[1:]) for own in kept]),
+        np.array([_of_most([half_of(text) for text in own]) for own in kept]),
+    )
+
+
+@functools.cache
+def corpus(split: str, half: Half | None = None, n: int = LEARNT) -> Domain:
+    """Captions to learn from: every second of AudioCaps' training captions by a hash, the others in confirmation."""
+    domain = audiocaps("train")
+    order = sorted(range(len(domain)), key=lambda i: worlds.hashed(domain.x[i]))
+    own = order[: len(order) // 2] if split == "development" else order[len(order) // 2 :]
+    own = own[:n]
+    if half is not None:
+        own = [i for i in own if half_of(domain.x[i]) == half]
+    return domain.take(own).replace(name=f"audiocaps {split}")
+
+
+def half_of(text: str) -> Half:
+    """Whether a caption names people or animals, or things alone."""
+    return "living" if LIVING & set(caption_words(text)) else "things"
+
+
+def _of_most(halves: Sequence[Half]) -> Half:
+    return "living" if halves.count("living") * 2 > len(halves) else "things"
+
+
+@functools.cache
+def _minilm() -> Any:
+    return encoders.get("minilm", precision="fp32")
+
+
+def unit(x: Any) -> FloatArray:
+    """Rows of unit length."""
+    x = np.asarray(x, dtype=np.float32)
+    return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)

@@ -1,0 +1,202 @@
+"""Sounds of files: waves in one rate, from a list of formats and within limits; what is left out is named."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unseen.data.domain import Skipped
+from unseen.files import check_plain, sentence, walk
+
+PLAIN = (".wav",)
+"""Formats that are read without another package."""
+BY_SOUNDFILE = (".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".w64", ".rf64", ".caf")
+SOUND_SUFFIXES = PLAIN + BY_SOUNDFILE
+"""Formats that are read at all."""
+LARGEST = 1 << 29
+"""Bytes of a file."""
+LONGEST = 600.0
+"""Seconds of a sound, unless told otherwise."""
+SILENCE = 10 ** (-70 / 20)
+"""Root mean square, of full scale, below which a sound is silence: -70 dB."""
+SHORTEST = 0.02
+"""Seconds."""
+RATES = (1000, 768_000)
+CHANNELS = 64
+INSTALL = 'pip install "unseen[captioning]"'
+
+
+@dataclasses.dataclass(frozen=True)
+class Sound:
+    """A sound: its wave in one channel, (t,), in [-1, 1], how many values a second has, and how long the file is."""
+
+    wave: NDArray[np.float32]
+    rate: int
+    seconds: float
+
+    @property
+    def level(self) -> float:
+        """Root mean square in decibels of full scale."""
+        power = float(np.mean(np.square(self.wave, dtype=np.float64))) if len(self.wave) else 0.0
+        return 10 * math.log10(max(power, 1e-20))
+
+    @property
+    def silent(self) -> bool:
+        """Whether there is nothing to hear."""
+        return self.level < 20 * math.log10(SILENCE)
+
+
+def read_sound(path: str | os.PathLike[str], rate: int, *, longest: float = LONGEST) -> Sound:
+    """Read a file of a sound, its channels mixed, in `rate` values a second.
+
+    Parameters
+    ----------
+    path : path
+        WAV; with the package soundfile also FLAC, Ogg, MP3 and others of `SOUND_SUFFIXES`.
+    rate : int
+    longest : float
+        Seconds: a longer one is refused before it is decoded.
+
+    Raises
+    ------
+    ValueError
+        If it is no such file, damaged, empty, too large or too long.
+    ImportError
+        If soundfile is needed and not installed; the message is the command that installs it.
+    """
+    place = Path(path)
+    suffix = place.suffix.lower()
+    if suffix not in SOUND_SUFFIXES:
+        raise ValueError(f"{place.name} is no sound that is read: it must end in {', '.join(SOUND_SUFFIXES)}")
+    check_plain(place)
+    size = place.stat().st_size
+    if size > LARGEST:
+        raise ValueError(f"{place.name} has {size:,} bytes; at most {LARGEST:,} are read")
+    found, own = _by_scipy(place, longest) if suffix in PLAIN else _by_soundfile(place, longest)
+    wave = found.mean(axis=1) if found.ndim == 2 else found
+    seconds = len(wave) / own
+    if seconds < SHORTEST:
+        raise ValueError(f"{place.name} is too short: {seconds:.3f} s, at least {SHORTEST:g}")
+    if not np.isfinite(wave).all():
+        raise ValueError(f"{place.name} holds values that are not finite")
+    return Sound(np.clip(resampled(wave.astype(np.float32), own, rate), -1, 1), rate, seconds)
+
+
+def resampled(wave: NDArray[np.float32], own: int, rate: int) -> NDArray[np.float32]:
+    """A wave with another number of values a second."""
+    if own == rate:
+        return wave
+    from scipy.signal import resample_poly
+
+    common = math.gcd(own, rate)
+    return resample_poly(wave, rate // common, own // common).astype(np.float32)
+
+
+def windows(wave: NDArray[np.float32], rate: int, seconds: float = 10.0) -> list[NDArray[np.float32]]:
+    """A wave in parts of so many seconds, the last of which may be shorter, but not by more than nine tenths."""
+    size = round(seconds * rate)
+    parts = [wave[start : start + size] for start in range(0, len(wave), size)]
+    return parts[:-1] if len(parts) > 1 and len(parts[-1]) < size / 10 else parts
+
+
+def find_sounds(place: str | os.PathLike[str]) -> tuple[list[Path], list[str], tuple[Skipped, ...]]:
+    """The sounds of a folder, or one file: paths, names below the folder, and what could not be looked into.
+
+    Files of other formats are no sounds, and not counted.
+
+    Raises
+    ------
+    ValueError
+        If there is no sound.
+    """
+    root = Path(place)
+    if root.is_file():
+        return [root], [root.name], ()
+    if not root.is_dir():
+        raise ValueError(f"sounds: there is no file or folder {str(place)!r}")
+    below = walk(root)
+    names = [name for name in below.files if Path(name).suffix.lower() in SOUND_SUFFIXES]
+    if not names:
+        raise ValueError(f"sounds: {str(place)!r} holds no sound; they end in {', '.join(SOUND_SUFFIXES)}")
+    return [root / name for name in names], names, tuple(Skipped(where, why) for where, why in below.refused)
+
+
+def read_sounds(
+    paths: Iterable[Path], rate: int, *, longest: float = LONGEST
+) -> Iterable[tuple[Path, Sound | None, str]]:
+    """Each file with its sound, or None and why it is left out: damaged, too long, or silence."""
+    for path in paths:
+        try:
+            sound = read_sound(path, rate, longest=longest)
+        except (ValueError, OSError, ImportError) as error:
+            yield path, None, sentence(error)
+            continue
+        if sound.silent:
+            yield path, None, f"silence ({sound.level:.0f} dB)"
+        else:
+            yield path, sound, ""
+
+
+def wav_bytes(wave: NDArray[np.float32], rate: int) -> bytes:
+    """A wave as a WAV file of 16 bits."""
+    import io
+
+    from scipy.io import wavfile
+
+    buffer = io.BytesIO()
+    wavfile.write(buffer, rate, np.rint(np.clip(wave, -1, 1) * 32767).astype(np.int16))
+    return buffer.getvalue()
+
+
+def _by_scipy(place: Path, longest: float) -> tuple[NDArray[Any], int]:
+    import warnings
+
+    from scipy.io import wavfile
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", wavfile.WavFileWarning)
+            rate, values = wavfile.read(place)
+    except Exception as error:  # a damaged header is told in many ways
+        raise ValueError(f"{place.name} cannot be read as WAV: {sentence(error)}") from error
+    _check(place, rate, len(values), 1 if values.ndim == 1 else values.shape[1], longest)
+    if values.dtype.kind == "f":
+        return values, rate
+    if values.dtype == np.uint8:
+        return (values.astype(np.float32) - 128) / 128, rate
+    return values.astype(np.float32) / float(np.iinfo(values.dtype).max + 1), rate
+
+
+def _by_soundfile(place: Path, longest: float) -> tuple[NDArray[Any], int]:
+    try:
+        import soundfile
+    except (ImportError, OSError) as error:
+        raise ImportError(f"{place.suffix} files are read by soundfile: {INSTALL}") from error
+    try:
+        with soundfile.SoundFile(place) as file:
+            _check(place, file.samplerate, file.frames, file.channels, longest)
+            most = math.ceil(longest * file.samplerate)  # a header may say less than a stream holds
+            return file.read(most, dtype="float32", always_2d=True), file.samplerate
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(f"{place.name} cannot be read as a sound: {sentence(error)}") from error
+
+
+def _check(place: Path, rate: int, frames: int, channels: int, longest: float) -> None:
+    if not RATES[0] <= rate <= RATES[1] or not 1 <= channels <= CHANNELS:
+        raise ValueError(
+            f"{place.name} must have {RATES[0]:,} to {RATES[1]:,} values a second and at most {CHANNELS} channels; "
+            f"got {rate:,} and {channels}"
+        )
+    if frames > longest * rate:
+        raise ValueError(f"{place.name} is {_minutes(frames / rate)} long; at most {_minutes(longest)} are read")
+
+
+def _minutes(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d} min"

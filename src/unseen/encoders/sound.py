@@ -1,0 +1,302 @@
+"""Spaces of texts and sounds: any CLAP of transformers by its name, and a small one that says what it is."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+
+from unseen.data.domain import Domain
+from unseen.data.sounds import windows
+from unseen.data.typing import FloatArray
+from unseen.nn.state import load_state, save_state
+from unseen.runtime import current, track
+
+TOGETHER = 16
+"""Sounds, and texts times four, that go through a network together."""
+RATE = 16_000
+"""Values a second that the small space reads."""
+FRAME, HOP, BANDS = 512, 256, 48
+"""Of its spectra: 32 ms every 16, in 48 mel bands."""
+LOWEST, DEEPEST = 50.0, 8.0
+"""Hertz of the lowest band; tens of decibels below its loudest moment that a sound is heard."""
+FOLDS = 5
+FEWEST = 10
+"""Sounds with captions that a small space is learnt from, at least."""
+
+
+class ClapSpace:
+    """The space of a CLAP model: a sound of more than ten seconds is the mean of its parts.
+
+    Parameters
+    ----------
+    model : transformers.ClapModel
+        Frozen.
+    tokenizer, extractor
+        What its processor is made of.
+    name : str
+    """
+
+    seconds = 10.0
+
+    def __init__(self, model: Any, tokenizer: Any, extractor: Any, name: str) -> None:
+        self.model = model.eval().requires_grad_(False)
+        self.tokenizer, self.extractor, self.name = tokenizer, extractor, name
+        self.rate = int(extractor.sampling_rate)
+
+    def __repr__(self) -> str:
+        return f"ClapSpace({self.name!r})"
+
+    @property
+    def about(self) -> str:
+        """What it is, in a sentence."""
+        return f"{self.name}, a CLAP model of {self.dim} dimensions"
+
+    @property
+    def dim(self) -> int:
+        """Of the space."""
+        return int(self.model.config.projection_dim)
+
+    @torch.no_grad()
+    def encode_text(self, texts: Sequence[str]) -> Float[np.ndarray, "n d"]:
+        """Unit vectors of texts, (n, d)."""
+        items = [str(text) for text in texts]
+        starts = track(range(0, len(items), 4 * TOGETHER), "texts")
+        return self._encoded((items[i : i + 4 * TOGETHER] for i in starts), self._texts)
+
+    @torch.no_grad()
+    def encode_audio(self, waves: Sequence[NDArray[np.float32]]) -> Float[np.ndarray, "n d"]:
+        """Unit vectors of waves of `rate` values a second, (n, d)."""
+        parts = [windows(wave, self.rate, self.seconds) for wave in waves]
+        items = [part for own in parts for part in own]
+        flat = self._encoded((items[i : i + TOGETHER] for i in range(0, len(items), TOGETHER)), self._waves)
+        return mean_of_parts(flat, [len(own) for own in parts])
+
+    def _encoded(self, batches: Iterable[list[Any]], read: Any) -> FloatArray:
+        device = torch.device(current().device)
+        self.model.to(device)
+        made = [read(batch, device).cpu().float() for batch in batches]
+        self.model.to("cpu")
+        return unit(torch.cat(made).numpy())
+
+    def _texts(self, texts: list[str], device: torch.device) -> torch.Tensor:
+        limit = min(int(self.model.config.text_config.max_position_embeddings) - 2, 512)
+        told = self.tokenizer(texts, padding=True, truncation=True, max_length=limit, return_tensors="pt").to(device)
+        return _vectors(
+            self.model.get_text_features(input_ids=told["input_ids"], attention_mask=told["attention_mask"])
+        )
+
+    def _waves(self, waves: list[NDArray[np.float32]], device: torch.device) -> torch.Tensor:
+        told = self.extractor(waves, sampling_rate=self.rate, return_tensors="pt")
+        others = {"is_longer": told["is_longer"].to(device)} if "is_longer" in told else {}
+        return _vectors(self.model.get_audio_features(input_features=told["input_features"].to(device), **others))
+
+
+class SmallSpace:
+    """A small space: log-mel statistics of sounds, mapped by ridge regression to the vectors of their captions.
+
+    It knows what it has been shown and little else; `about` says how much that is.
+
+    Parameters
+    ----------
+    text : Encoder
+        Of texts (`unseen.encoders.get("minilm")`).
+    scale, shift : arrays (f,)
+        Of the statistics.
+    weights : array (f, d)
+    mean : array (d,)
+        Of the captions' vectors.
+    learnt : mapping
+        From how many sounds, of how many captions, and how often a sound it had not heard found its caption.
+    """
+
+    rate = RATE
+    seconds = 10.0
+
+    def __init__(
+        self,
+        text: Any,
+        scale: NDArray[Any],
+        shift: NDArray[Any],
+        weights: NDArray[Any],
+        mean: NDArray[Any],
+        learnt: Mapping[str, Any],
+    ) -> None:
+        self.text, self.scale, self.shift, self.weights, self.mean = text, scale, shift, weights, mean
+        self.learnt = dict(learnt)
+        self.name = f"small space of {self.learnt['sounds']} sounds"
+
+    def __repr__(self) -> str:
+        return f"SmallSpace({self.about!r})"
+
+    @property
+    def dim(self) -> int:
+        """Of the space."""
+        return int(self.weights.shape[1])
+
+    @property
+    def about(self) -> str:
+        """What it is, in a sentence."""
+        own = self.learnt
+        return (
+            f"a small space, not a CLAP: log-mel statistics mapped to {self.text.name} by {own['sounds']} sounds with "
+            f"{own['captions']} captions; of sounds that it had not heard, {own['recall@5']:.0%} found a caption of "
+            f"theirs among the first five of {own['captions']} (chance {own['chance@5']:.0%})"
+        )
+
+    def encode_text(self, texts: Sequence[str]) -> Float[np.ndarray, "n d"]:
+        """Unit vectors of texts, (n, d)."""
+        said = Domain(x=np.array([str(text) for text in texts], dtype=np.str_), kind="text", name="texts")
+        return unit(self.text.encode(said).x)
+
+    def encode_audio(self, waves: Sequence[NDArray[np.float32]]) -> Float[np.ndarray, "n d"]:
+        """Unit vectors of waves of `rate` values a second, (n, d)."""
+        parts = [windows(wave, self.rate, self.seconds) for wave in waves]
+        flat = [log_mel_statistics(part) for own in parts for part in own]
+        x = (np.stack(flat) - self.shift) / self.scale
+        return mean_of_parts(unit(x @ self.weights + self.mean), [len(own) for own in parts])
+
+    @classmethod
+    def learn(cls, waves: Sequence[NDArray[np.float32]], captions: Sequence[str], text: Any) -> SmallSpace:
+        """A space from sounds of `RATE` values a second with a caption each.
+
+        The penalty of the ridge regression is the one by which sounds of a fold that was not learnt from are nearest to
+        their captions.
+
+        Raises
+        ------
+        ValueError
+            If there are fewer than `FEWEST`.
+        """
+        if len(waves) != len(captions) or len(waves) < FEWEST:
+            raise ValueError(f"pairs must be at least {FEWEST} sounds with a caption each; got {len(waves)}")
+        said = Domain(x=np.array([str(one) for one in captions], dtype=np.str_), kind="text", name="captions")
+        y = unit(text.encode(said).x)
+        x = np.stack([log_mel_statistics(wave) for wave in track(list(waves), "sounds")])
+        shift, scale = x.mean(axis=0), x.std(axis=0) + 1e-3
+        z, mean = (x - shift) / scale, y.mean(axis=0)
+        fold = np.random.default_rng(0).permutation(len(z)) % FOLDS
+        tried = {}
+        for penalty in (10.0, 100.0, 1000.0, 10000.0):
+            found = np.zeros_like(y)
+            for f in range(FOLDS):
+                own = fold != f
+                found[~own] = z[~own] @ ridge(z[own], y[own] - mean, penalty) + mean
+            tried[penalty] = found
+        best = max(tried, key=lambda penalty: float((unit(tried[penalty]) * y).sum(axis=1).mean()))
+        texts, place = np.unique(said.x, return_index=True)
+        scores = unit(tried[best]) @ y[place].T
+        own = scores[np.arange(len(z)), np.searchsorted(texts, said.x)]
+        rank = (scores > own[:, None]).sum(axis=1)
+        learnt = {
+            "sounds": len(z), "captions": len(texts), "penalty": best, "recall@5": float((rank < 5).mean()),
+            "chance@5": min(1.0, 5 / len(texts)),
+        }  # fmt: skip
+        return cls(text, scale, shift, ridge(z, y - mean, best).astype(np.float32), mean, learnt)
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write what was learnt; the text tower is told by its name."""
+        arrays = {name: np.asarray(getattr(self, name)) for name in ("scale", "shift", "weights", "mean")}
+        save_state(folder, {"small space": self.text.name, "learnt": self.learnt, **arrays})
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> SmallSpace:
+        """Read what `save` wrote."""
+        from unseen import encoders
+
+        value = load_state(folder)
+        if not isinstance(value, dict) or "small space" not in value:
+            raise ValueError(f"{os.fspath(folder)} holds no small space of texts and sounds")
+        scale, shift, weights, mean = (value[name] for name in ("scale", "shift", "weights", "mean"))
+        return cls(encoders.get(value["small space"]), scale, shift, weights, mean, value["learnt"])
+
+
+@dataclasses.dataclass(frozen=True)
+class _Mel:
+    """The filters of `BANDS` mel bands, (bands, FRAME / 2 + 1)."""
+
+    filters: NDArray[np.float32]
+
+    @classmethod
+    def make(cls) -> _Mel:
+        def mel(hertz: Any) -> Any:
+            return 2595 * np.log10(1 + np.asarray(hertz) / 700)
+
+        edges = 700 * (10 ** (np.linspace(mel(LOWEST), mel(RATE / 2), BANDS + 2) / 2595) - 1)
+        bins = np.fft.rfftfreq(FRAME, 1 / RATE)
+        up = (bins - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
+        down = (edges[2:, None] - bins) / (edges[2:] - edges[1:-1])[:, None]
+        return cls(np.maximum(0, np.minimum(up, down)).astype(np.float32))
+
+
+_MEL = _Mel.make()
+
+
+def log_mel_statistics(wave: NDArray[np.float32]) -> FloatArray:
+    """What a small space hears: of each mel band's log power mean, spread, change and how it peaks, (4 x bands,)."""
+    padded = np.pad(wave, (0, max(0, FRAME + HOP - len(wave))))
+    frames = np.lib.stride_tricks.sliding_window_view(padded, FRAME)[::HOP]
+    power = np.abs(np.fft.rfft(frames * np.hanning(FRAME).astype(np.float32), axis=1)) ** 2
+    bands = np.log10(power @ _MEL.filters.T + 1e-20)
+    bands = np.maximum(bands - bands.max(), -DEEPEST)  # how loud it is says little of what it is
+    change = np.abs(np.diff(bands, axis=0)).mean(axis=0)
+    return np.concatenate([bands.mean(axis=0), bands.std(axis=0), change, np.percentile(bands, 95, axis=0)]).astype(
+        np.float32
+    )
+
+
+def ridge(x: NDArray[Any], y: NDArray[Any], penalty: float) -> NDArray[Any]:
+    """W of x W = y with the least squares and `penalty` times its own, (f, d); by the smaller of both Gram matrices."""
+    n, f = x.shape
+    if n < f:
+        return x.T @ np.linalg.solve(x @ x.T + penalty * np.eye(n), y)
+    return np.linalg.solve(x.T @ x + penalty * np.eye(f), x.T @ y)
+
+
+def mean_of_parts(x: FloatArray, counts: Sequence[int]) -> FloatArray:
+    """One unit vector of each sound, the mean of those of its parts."""
+    starts = np.cumsum([0, *counts])[:-1]
+    return unit(np.add.reduceat(x, starts, axis=0))
+
+
+def unit(x: Any) -> FloatArray:
+    """Rows of unit length."""
+    x = np.asarray(x, dtype=np.float32)
+    return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
+
+
+def clap(name: str) -> ClapSpace:
+    """A CLAP by its name on the hub, such as ``laion/clap-htsat-unfused``, or a folder that holds one.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be had; the message says what to do.
+    """
+    from transformers import AutoFeatureExtractor, AutoTokenizer, ClapModel
+
+    folder = Path(name).expanduser()
+    place = str(folder) if folder.is_dir() else name
+    if not folder.is_dir() and name.startswith((".", "/", "~")):
+        raise ValueError(f"encoder: there is no folder {name!r}")
+    try:
+        model = ClapModel.from_pretrained(place, dtype=torch.float32)
+        return ClapSpace(
+            model, AutoTokenizer.from_pretrained(place), AutoFeatureExtractor.from_pretrained(place), Path(name).name
+        )
+    except OSError as error:
+        raise ValueError(
+            f"encoder: {name!r} is no CLAP model that can be had: give a folder that holds it, or go online ({error})"
+        ) from error
+
+
+def _vectors(said: Any) -> torch.Tensor:
+    """The vectors that a tower gave, which newer versions of transformers wrap."""
+    return said if isinstance(said, torch.Tensor) else said.pooler_output

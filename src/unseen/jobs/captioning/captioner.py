@@ -1,0 +1,172 @@
+"""A fitted captioner with its space of texts and sounds: it reads files, is saved and loaded."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from unseen.data.domain import Skipped
+from unseen.data.sounds import LONGEST, Sound, read_sounds, wav_bytes, windows
+from unseen.data.typing import FloatArray
+from unseen.encoders.sound import ClapSpace, SmallSpace, clap
+from unseen.files import read_plain
+from unseen.methods.multimodal.audio_captioning import AudioCaptioning
+from unseen.nn.state import load_state, save_state, write_folder
+from unseen.runtime import track
+
+ABOUT, METHOD, SPACE = "captioner.json", "method", "space"
+FORMAT = 1
+PLAYED = 10.0
+"""Seconds of a sound that the page plays."""
+PLAYED_RATE = 16_000
+EMBEDDED = 40
+"""Sounds that the page plays; others are told by name."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Heard:
+    """What is said of one sound.
+
+    Attributes
+    ----------
+    name : str
+    seconds : float
+        Of the file.
+    parts : int
+        Of ten seconds, whose mean is captioned.
+    caption : str
+    events : tuple of (str, float)
+        The nearest sound events with their cosines.
+    nearest : str
+        The caption of the corpus that lies nearest: what a captioner must be better than.
+    keywords : str
+        The events in a sentence.
+    wave : bytes
+        The beginning as a WAV file, empty where the page has enough of them.
+    """
+
+    name: str
+    seconds: float
+    parts: int
+    caption: str
+    events: tuple[tuple[str, float], ...]
+    nearest: str
+    keywords: str
+    wave: bytes = b""
+
+
+class Captioner:
+    """From files of sounds to captions.
+
+    Parameters
+    ----------
+    method : AudioCaptioning
+        Fitted with the text tower of `space`.
+    space : ClapSpace or SmallSpace
+    told : mapping
+        What is known of its training.
+    """
+
+    def __init__(self, method: AudioCaptioning, space: ClapSpace | SmallSpace, told: Mapping[str, Any]) -> None:
+        self.method, self.space, self.told = method, space, dict(told)
+
+    def caption(self, sounds: Sequence[str | os.PathLike[str]], *, longest: float = LONGEST) -> list[str]:
+        """Captions of files, "" where a file holds nothing that can be captioned."""
+        paths = [Path(sound) for sound in sounds]
+        heard, _ = self.hear(paths, [str(i) for i in range(len(paths))], longest=longest)
+        found = {one.name: one.caption for one in heard}
+        return [found.get(str(i), "") for i in range(len(paths))]
+
+    def hear(
+        self, paths: Sequence[Path], names: Sequence[str], *, longest: float = LONGEST
+    ) -> tuple[list[Heard], tuple[Skipped, ...]]:
+        """What is said of each file, and what is left out and why."""
+        kept, vectors, skipped = self.vectors(paths, names, longest=longest)
+        if not kept:
+            return [], skipped
+        x = torch.as_tensor(vectors)
+        captions, nearest, keywords = self.method.caption(x), self.method.nearest(x), self.method.keywords(x)
+        rows = zip(kept, captions.tolist(), self.method.events(x), nearest.tolist(), keywords.tolist())
+        return [
+            dataclasses.replace(one, caption=text, events=events, nearest=near, keywords=words)
+            for one, text, events, near, words in rows
+        ], skipped
+
+    def vectors(
+        self, paths: Sequence[Path], names: Sequence[str], *, longest: float = LONGEST
+    ) -> tuple[list[Heard], FloatArray, tuple[Skipped, ...]]:
+        """Sounds that can be captioned, still without a caption, their vectors (n, d), and what is left out."""
+        kept: list[Heard] = []
+        vectors: list[FloatArray] = []
+        skipped: list[Skipped] = []
+        known = dict(zip(paths, names))
+        for path, sound, why in read_sounds(track(list(paths), "sounds"), self.space.rate, longest=longest):
+            if sound is None:
+                skipped.append(Skipped(known[path], why))
+                continue
+            vectors.append(self.space.encode_audio([sound.wave])[0])
+            kept.append(
+                Heard(
+                    known[path],
+                    sound.seconds,
+                    len(windows(sound.wave, sound.rate, self.space.seconds)),
+                    "",
+                    (),
+                    "",
+                    "",
+                    _beginning(sound) if len(kept) < EMBEDDED else b"",
+                )
+            )
+        return kept, np.array(vectors, dtype=np.float32), tuple(skipped)
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write decoder, prompts, captions and space into a folder, all or nothing."""
+        small = isinstance(self.space, SmallSpace)
+        about = {"format": FORMAT, "space": "small" if small else self.told["encoder"], **self.told}
+
+        def write(place: Path) -> None:
+            save_state(place / METHOD, {"method": self.method})
+            if isinstance(self.space, SmallSpace):
+                self.space.save(place / SPACE)
+            (place / ABOUT).write_text(json.dumps(about, indent=1, ensure_ascii=False), encoding="utf-8")
+
+        return write_folder(folder, write)
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> Captioner:
+        """Read what `save` wrote; a CLAP is loaded by its name.
+
+        Raises
+        ------
+        ValueError
+            If the folder holds no captioner, or its CLAP cannot be had.
+        """
+        place = Path(folder)
+        try:
+            about = json.loads(read_plain(place / ABOUT))
+            if about["format"] != FORMAT:
+                raise ValueError(f"it is of format {about['format']!r}")
+            method = load_state(place / METHOD)["method"]
+            space: Any = SmallSpace.load(place / SPACE) if about["space"] == "small" else None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"model: {str(folder)!r} was not written by `unseen caption`: {error}") from error
+        if space is None:
+            space = clap(about["space"].removeprefix("clap:"))
+        if space.dim != method.bank_.shape[1]:
+            raise ValueError(f"model: {str(folder)!r} was made in {method.bank_.shape[1]} dimensions, not {space.dim}")
+        return cls(method, space, {key: value for key, value in about.items() if key not in ("format", "space")})
+
+
+def _beginning(sound: Sound) -> bytes:
+    from unseen.data.sounds import resampled
+
+    wave: NDArray[np.float32] = sound.wave[: round(PLAYED * sound.rate)]
+    return wav_bytes(resampled(wave, sound.rate, min(sound.rate, PLAYED_RATE)), min(sound.rate, PLAYED_RATE))

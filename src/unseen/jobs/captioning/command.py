@@ -1,0 +1,107 @@
+"""`unseen caption`: sounds in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unseen.console import AsJson, app, command_line, dump, say, settings_of, tell
+
+SHOWN = 5
+"""Sounds that the terminal shows beside the page."""
+
+
+@app.command()
+def caption(
+    sounds: Annotated[str, typer.Argument(help="A folder of sounds, a sound, or a table with a column of sounds.")],
+    out: Annotated[Path, typer.Option(help="Page to write.")] = Path("captions.html"),
+    table: Annotated[
+        Path | None, typer.Option(help="Write the captions too: .csv or .json.", show_default=False)
+    ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(help="Folder of a captioner: used if it is there, else written.", show_default=False),
+    ] = None,
+    captions: Annotated[
+        Path | None,
+        typer.Option(help="Texts to learn from: a line each, or a table; AudioCaps' if absent.", show_default=False),
+    ] = None,
+    encoder: Annotated[str, typer.Option(help="clap:FOLDER_OR_NAME, or small: learnt from --pairs.")] = "small",
+    pairs: Annotated[
+        Path | None,
+        typer.Option(
+            help="Table of sounds with captions, for the small space; sounds of a paint program if absent.",
+            show_default=False,
+        ),
+    ] = None,
+    decoder: Annotated[str, typer.Option(help="small, smollm2 or gpt2:FOLDER_OR_NAME.")] = "small",
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="Names of sound events, a line each; AudioSet's 527 if absent.", show_default=False),
+    ] = None,
+    most: Annotated[int, typer.Option(help="Captions to learn from, at most.", min=2)] = 12_000,
+    column: Annotated[str | None, typer.Option(help="Column of --captions.", show_default=False)] = None,
+    longest: Annotated[float, typer.Option(help="Seconds; longer sounds are left out and named.", min=1)] = 600.0,
+    beam: Annotated[int, typer.Option(help="Width of the beam search; 1 is greedy.", min=1, max=64)] = 5,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Hyperparameter of audio-captioning as name=value.", show_default=False),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed.", min=0)] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Caption sounds, by a captioner that has learnt from texts alone.
+
+    Beside each caption stand the sound events that were recognized and the nearest of the captions learnt from. A
+    column caption in a table of sounds grades both.
+
+    Example:  unseen caption sounds --encoder clap:models/clap --model captioner --table captions.csv
+    """
+    from unseen.jobs.captioning import job
+    from unseen.jobs.captioning.captioner import ABOUT, Captioner
+    from unseen.jobs.captioning.page import facts, graded, left_out, lines, write_page, write_table
+
+    for name, file in (("out", out), ("table", table)):
+        if file is not None and not file.parent.is_dir():
+            raise ValueError(f"{name}: there is no folder {str(file.parent)!r}")
+    if table is not None and table.suffix.lower() not in (".csv", ".json"):
+        raise ValueError(f"table must end in .csv or .json; got {str(table)!r}")
+    job.sounds_of(sounds)  # what cannot be found is told before a decoder learns
+    given = settings_of(settings or [])
+    if "random_state" in given or "beam" in given:
+        raise ValueError("--set does not take random_state and beam; say --seed and --beam")
+    if model is not None and (model / ABOUT).exists():
+        learns = {"captions": captions, "pairs": pairs, "labels": labels, "column": column, "set": settings}
+        if told := [name for name, value in learns.items() if value]:
+            raise ValueError(f"model: {str(model)!r} is there and learns nothing; leave --{told[0]} out")
+        captioner = Captioner.load(model)
+        captioner.method.set_params(beam=beam)
+        say(f"{model}: {captioner.told['about']}")
+    else:
+        if model is not None:
+            job.refuse_model(model)
+        captioner = job.learn(
+            captions, encoder=encoder, pairs=pairs, decoder=decoder, labels=labels, most=most, column=column,
+            settings={**given, "beam": beam}, seed=seed, say=say,
+        )  # fmt: skip
+        if model is not None:
+            captioner.save(model)
+    result = job.caption(sounds, captioner, longest=longest)
+    write_page(result, out, command_line())
+    if table is not None:
+        write_table(table, result)
+    if as_json:
+        dump(facts(result))
+    else:
+        for line in (*lines(result, SHOWN), *graded(result.figures)):
+            typer.echo(line)
+        tell(result.verdict)
+    for line in left_out(result):
+        say(line)
+    say(
+        f"{out} holds the page"
+        + (f", {table} the captions" if table else "")
+        + (f", {model} the captioner" if model else "")
+    )

@@ -1,0 +1,292 @@
+"""`unseen caption`: a captioner from captions alone, and captions of a folder or table of sounds by it."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unseen.data.classes import ClassSpace
+from unseen.data.domain import Domain, Skipped
+from unseen.data.sounds import LONGEST, SOUND_SUFFIXES, find_sounds, read_sounds
+from unseen.encoders.sound import RATE, ClapSpace, SmallSpace, clap
+from unseen.evaluation.exam import Exam
+from unseen.evaluation.tasks import grades_of
+from unseen.jobs.captioning.captioner import ABOUT, METHOD, SPACE, Captioner, Heard
+from unseen.methods.multimodal.audio_captioning import AudioCaptioning
+from unseen.nn.captioners import decoder_of
+from unseen.nn.state import refuse_foreign
+
+WRITTEN = (ABOUT, METHOD, SPACE)
+MOST = 12_000
+"""Captions that a small decoder learns from, unless told otherwise: minutes of a processor."""
+ARMS = ("captioner", "nearest caption", "keywords")
+
+
+@dataclasses.dataclass(frozen=True)
+class Captioned:
+    """What `caption` found.
+
+    Attributes
+    ----------
+    heard : list of Heard
+    skipped : tuple of Skipped
+        Sounds that are left out, each with the reason: damaged, too long, silence.
+    figures : mapping of arm to figures
+        Where the table told captions: of the captioner, of the nearest caption and of the keywords; empty without.
+    graded : int
+        How many sounds had captions.
+    captioner : Captioner
+    """
+
+    heard: list[Heard]
+    skipped: tuple[Skipped, ...]
+    figures: Mapping[str, Mapping[str, float]]
+    graded: int
+    captioner: Captioner
+
+    @property
+    def verdict(self) -> str:
+        """Whether the captioner is worth more than the nearest caption, in a sentence."""
+        if not self.figures:
+            return (
+                "no caption of these sounds is known, so that nothing is graded: read beside each caption the nearest "
+                "one of those learnt from, which needs no decoder"
+            )
+        own, near = (self.figures[name]["CIDEr"] for name in ARMS[:2])
+        if own > near:
+            return f"on {self.graded} sounds the captions have a CIDEr of {own:.3f}, the nearest captions {near:.3f}"
+        return (
+            f"on {self.graded} sounds the captions have a CIDEr of {own:.3f}, no better than the nearest captions of "
+            f"those learnt from, {near:.3f}: take these"
+        )
+
+
+def learn(
+    captions: str | os.PathLike[str] | Domain | None = None,
+    *,
+    encoder: str | ClapSpace | SmallSpace = "small",
+    pairs: str | os.PathLike[str] | None = None,
+    decoder: str = "small",
+    labels: str | os.PathLike[str] | None = None,
+    most: int = MOST,
+    column: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    say: Callable[[str], None] = lambda line: None,
+) -> Captioner:
+    """Train a captioner on captions; no sound is learnt from, but by a small space.
+
+    Parameters
+    ----------
+    captions : path or Domain, optional
+        A text in each line, or a table with a column of captions; AudioCaps' 49,838, which come along, if absent.
+    encoder : str
+        ``clap:<folder or hub name>``, or ``small``: learnt from `pairs`, or from the sounds of Tux Paint's stamps.
+    pairs : path, optional
+        A table of sounds with captions, for the small space.
+    decoder : str
+        See `unseen.nn.captioners.decoder_of`.
+    labels : path, optional
+        Names of sound events, one in each line; AudioSet's 527 if absent.
+    most : int
+        Captions to learn from, drawn if there are more.
+    column : str, optional
+        Of the captions.
+    settings : mapping, optional
+        Hyperparameters of `AudioCaptioning`.
+    seed : int
+    say : callable
+        Takes lines that tell what goes on.
+    """
+    method = _method(settings or {}, seed)
+    if isinstance(most, bool) or not isinstance(most, int) or most < 2:
+        raise ValueError(f"most must be an integer of at least 2; got {most!r}")
+    corpus = captions if isinstance(captions, Domain) else _corpus(captions, column)
+    if len(corpus) > most:
+        corpus = corpus.take(np.sort(np.random.default_rng(seed).permutation(len(corpus))[:most]))
+    classes = None if labels is None else _labels(labels)
+    model = decoder_of(decoder)
+    space = space_of(encoder, pairs) if isinstance(encoder, str) else encoder
+    say(f"space: {space.about}")
+    say(f"{len(corpus):,} captions to learn from, of {corpus.name}")
+    method.fit(corpus=corpus, encoder=space, classes=classes, model=model)
+    gap = method.gap_
+    say(
+        f"augmented captions have a cosine of {gap['noise']:.2f} with themselves; the last loss is "
+        f"{method.losses_[-1]:.3f}"
+    )
+    return Captioner(method, space, {
+        "encoder": encoder if isinstance(encoder, str) else space.name, "about": space.about, "decoder": decoder,
+        "captions": len(corpus), "corpus": corpus.name, "events": len(method.names_), "gap": gap,
+        "losses": list(method.losses_),
+    })  # fmt: skip
+
+
+def caption(
+    sounds: str | os.PathLike[str],
+    captioner: Captioner,
+    *,
+    longest: float = LONGEST,
+) -> Captioned:
+    """Caption a folder of sounds, one sound, or a table of them; captions in the table are sealed as the exam.
+
+    Parameters
+    ----------
+    sounds : path
+    captioner : Captioner
+    longest : float
+        Seconds; a longer sound is left out and named.
+
+    Raises
+    ------
+    ValueError
+        If there is no sound that can be captioned; the message says why.
+    """
+    paths, names, truth, unread = sounds_of(sounds)
+    heard, skipped = captioner.hear(paths, names, longest=longest)
+    if not heard:
+        raise ValueError(f"sounds: none of {len(paths)} can be captioned; {skipped[0].where}: {skipped[0].why}")
+    told = np.array([truth.get(one.name, "") for one in heard], dtype=np.str_)
+    figures: dict[str, Mapping[str, float]] = {}
+    if (told != "").any():
+        said = {
+            "captioner": [one.caption for one in heard],
+            "nearest caption": [one.nearest for one in heard],
+            "keywords": [one.keywords for one in heard],
+        }
+        ids = np.array([one.name for one in heard])
+        exam = Exam(Domain(x=ids, y=told, kind="text", task="text", ids=ids, name="sounds"))
+        opened = exam.open()
+        figures = {name: grades_of("text").grade(opened, texts) for name, texts in said.items()}
+    return Captioned(heard, (*unread, *skipped), figures, int((told != "").sum()), captioner)
+
+
+def sounds_of(
+    place: str | os.PathLike[str],
+) -> tuple[list[Path], list[str], dict[str, str], tuple[Skipped, ...]]:
+    """Paths, names, captions by name (a line each), and what cannot be looked into, of a folder, a sound or a table."""
+    root = Path(place)
+    if root.is_dir() or root.suffix.lower() in SOUND_SUFFIXES:
+        paths, names, skipped = find_sounds(root)
+        return paths, names, {}, skipped
+    files, texts = _table(root, "sounds")
+    truth: dict[str, list[str]] = {}
+    for file, text in zip(files, texts if texts is not None else [""] * len(files)):
+        truth.setdefault(file, [])
+        if text and text not in truth[file]:
+            truth[file].append(text)
+    return [root.parent / file for file in truth], [*truth], {file: "\n".join(own) for file, own in truth.items()}, ()
+
+
+def space_of(name: str, pairs: str | os.PathLike[str] | None = None) -> ClapSpace | SmallSpace:
+    """A space of texts and sounds by its name: ``clap:<folder or hub name>``, or ``small``."""
+    scheme, _, argument = name.partition(":")
+    if scheme == "clap" and argument:
+        if pairs is not None:
+            raise ValueError("pairs are for the small space; a CLAP has its own")
+        return clap(argument)
+    if name != "small":
+        raise ValueError(f"encoder must be small or clap:<folder or hub name>; got {name!r}")
+    from unseen import encoders
+
+    if pairs is None:
+        from unseen.data.sources.stamps import stamp_sounds
+
+        files, captions = stamp_sounds()
+    else:
+        told, texts = _table(Path(pairs), "pairs")
+        if texts is None:
+            raise ValueError(f"pairs: {str(pairs)!r} has no column of captions")
+        files, captions = [Path(pairs).parent / file for file in told], texts
+    kept, said, why = [], [], ""
+    for (_, sound, reason), text in zip(read_sounds(files, RATE), captions):
+        if sound is not None and text:
+            kept.append(sound.wave)
+            said.append(text)
+        why = why or reason
+    if not kept:
+        raise ValueError(f"pairs: no sound can be read ({why})")
+    return SmallSpace.learn(kept, said, encoders.get("minilm"))
+
+
+def refuse_model(folder: Path) -> None:
+    """Raise `FileExistsError` where a captioner could not be written, before any work."""
+    refuse_foreign(folder, WRITTEN)
+
+
+# -- reading -----------------------------------------------------------------------------------------------
+
+
+def _method(settings: Mapping[str, Any], seed: int) -> AudioCaptioning:
+    known = AudioCaptioning().get_params()
+    for key in settings:
+        if key not in known or key == "random_state":
+            raise ValueError(f"audio-captioning has no parameter {key!r}; it has {', '.join(known)}")
+    return AudioCaptioning(**{**settings, "random_state": seed})
+
+
+def _corpus(captions: str | os.PathLike[str] | None, column: str | None) -> Domain:
+    if captions is None:
+        from unseen.data.sources.audiocaps import audiocaps
+
+        return audiocaps("train")
+    place = Path(captions)
+    if place.suffix.lower() == ".txt":
+        from unseen.files import read_plain
+
+        texts = [line.strip() for line in read_plain(place).splitlines()]
+        columns: dict[str, Any] = {}
+    else:
+        from unseen.data.loaders.common import find_column, locate
+        from unseen.data.loaders.table import as_texts, read_frame
+
+        fs, file = locate(place)
+        frame = read_frame(fs, file, [] if column is None else [column])
+        own = find_column(list(frame.columns), column, "column", ("caption", "captions", "text", "sentence"))
+        if own is None:
+            raise ValueError(f"captions: {str(place)!r} has no column caption; name one of {', '.join(frame.columns)}")
+        texts = [str(text).strip() for text in as_texts(frame[own]).tolist()]
+        columns = {"clip": frame["clip"].astype(str).to_numpy().astype(np.str_)} if "clip" in frame else {}
+    kept = np.array([bool(text) for text in texts], dtype=bool)
+    if kept.sum() < 2:
+        raise ValueError(f"captions: {str(place)!r} must hold at least two texts; got {int(kept.sum())}")
+    x = np.array([text for text in texts if text], dtype=np.str_)
+    return Domain(x=x, kind="text", columns={key: value[kept] for key, value in columns.items()}, name=place.name)
+
+
+def _labels(file: str | os.PathLike[str]) -> ClassSpace:
+    from unseen.files import read_plain
+
+    names = [line.strip() for line in read_plain(file).splitlines() if line.strip()]
+    if len(names) < 2 or len(set(names)) < len(names):
+        raise ValueError(f"labels: {os.fspath(file)!r} must hold two names at least, one in each line, each once")
+    return ClassSpace(names=tuple(names))
+
+
+def _table(file: Path, argument: str) -> tuple[list[str], list[str] | None]:
+    """The column of sounds of a table, relative to it, and that of captions if there is one."""
+    from unseen.data.loaders.common import find_column, inside, locate
+    from unseen.data.loaders.table import as_texts, read_frame
+
+    if not file.is_file():
+        raise ValueError(f"{argument}: there is no file or folder {str(file)!r}")
+    fs, path = locate(file)
+    frame = read_frame(fs, path, [])
+    columns = [str(name) for name in frame.columns]
+    found = [name for name in columns if _of_sounds(frame[name].tolist())]
+    if not found:
+        raise ValueError(f"{argument}: {str(file)!r} has no column of sounds; they end in {', '.join(SOUND_SUFFIXES)}")
+    own = find_column(columns, None, argument, ("caption", "captions", "text", "sentence"))
+    texts = None if own is None else [" ".join(str(text).split()) for text in as_texts(frame[own]).tolist()]
+    return [inside(str(value)) for value in frame[found[0]]], texts
+
+
+def _of_sounds(values: Sequence[Any]) -> bool:
+    return bool(values) and bool(
+        np.mean([Path(str(value)).suffix.lower() in SOUND_SUFFIXES for value in values]) >= 0.9
+    )

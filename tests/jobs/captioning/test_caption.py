@@ -1,0 +1,212 @@
+"""`unseen caption`: learnt from texts, sounds in words, a page, a table, a model for a fresh process."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.io import wavfile
+
+from unseen.jobs.captioning import job
+from unseen.jobs.captioning.captioner import Captioner
+from unseen.jobs.captioning.page import facts, lines, rows, write_page, write_table
+
+RATE = 16_000
+SAID = {
+    "hum": "a low hum goes on",
+    "whistle": "a shrill whistle blows",
+    "steam": "steam hisses",
+    "clock": "a clock ticks",
+}
+QUICK = {
+    "epochs": 50, "pretrain": 2, "width": 32, "layers": 1, "heads": 2, "length": 2, "least_count": 1,
+    "batch_size": 16, "longest": 8, "learning_rate": 5e-3, "mapper_rate": 5e-3, "dropout": 0.0,
+}  # fmt: skip
+
+
+def wave(kind: str, rng: Any, seconds: float = 1.0) -> Any:
+    t = np.arange(round(seconds * RATE)) / RATE
+    made = {
+        "hum": 0.4 * np.sin(2 * np.pi * rng.uniform(90, 140) * t),
+        "whistle": 0.4 * np.sin(2 * np.pi * rng.uniform(2500, 3500) * t),
+        "steam": 0.3 * rng.normal(size=len(t)),
+        "clock": (np.arange(len(t)) % 2000 < 40) * 0.8 + 0.01 * rng.normal(size=len(t)),
+    }[kind]
+    return made.astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sounds with captions for the small space, a folder of others, captions to learn from, names of events."""
+    root = tmp_path_factory.mktemp("caption")
+    rng = np.random.default_rng(0)
+    (root / "known").mkdir()
+    (root / "sounds" / "deep").mkdir(parents=True)
+    table = []
+    for i in range(4):
+        for kind, text in SAID.items():
+            wavfile.write(root / "known" / f"{kind}{i}.wav", RATE, wave(kind, rng))
+            table.append({"sound": f"{kind}{i}.wav", "caption": text})
+    pd.DataFrame(table).to_csv(root / "known" / "pairs.csv", index=False)
+    for kind in SAID:
+        wavfile.write(root / "sounds" / f"{kind}.wav", RATE, wave(kind, rng))
+    wavfile.write(root / "sounds" / "deep" / "hum long.wav", RATE, wave("hum", rng, 25.0))
+    wavfile.write(root / "sounds" / "silent.wav", RATE, np.zeros(RATE, dtype=np.int16))
+    wavfile.write(root / "sounds" / "hour.wav", 1000, np.ones(1000 * 700, dtype=np.int16))
+    (root / "sounds" / "readme.txt").write_text("no sound")
+    texts = [f"{text}{tail}" for text in SAID.values() for tail in ("", " loudly", " in the distance", " nearby")]
+    (root / "captions.txt").write_text("\n".join(texts * 3))
+    (root / "events.txt").write_text("hum\nwhistle\nsteam\nclock\n")
+    graded = [{"sound": f"{kind}.wav", "caption": text} for kind, text in SAID.items()]
+    graded += [{"sound": "hum.wav", "caption": "something hums low"}]
+    pd.DataFrame(graded).to_csv(root / "sounds" / "graded.csv", index=False)
+    return root
+
+
+@pytest.fixture(scope="module")
+def captioner(place: Path) -> Captioner:
+    return job.learn(
+        place / "captions.txt", pairs=place / "known" / "pairs.csv", labels=place / "events.txt", settings=QUICK
+    )
+
+
+def test_sounds_are_captioned_and_what_is_left_out_is_named(place: Path, captioner: Captioner) -> None:
+    found = job.caption(place / "sounds", captioner)
+    by_name = {one.name: one for one in found.heard}
+    assert set(by_name) == {*(f"{kind}.wav" for kind in SAID), "deep/hum long.wav"}
+    for kind, text in SAID.items():
+        assert set(text.split()) & set(by_name[f"{kind}.wav"].caption.split()) - {"a"}, by_name[f"{kind}.wav"].caption
+        assert by_name[f"{kind}.wav"].events[0][0] == kind
+        assert by_name[f"{kind}.wav"].nearest.startswith(text)
+    assert by_name["deep/hum long.wav"].parts == 3
+    left = {one.where: one.why for one in found.skipped}
+    assert set(left) == {"silent.wav", "hour.wav"}
+    assert left["silent.wav"].startswith("silence")
+    assert "11:40 min long; at most 10:00 min" in left["hour.wav"]
+    assert "nothing is graded" in found.verdict
+
+
+def test_no_sound_is_learnt_from(place: Path, captioner: Captioner, monkeypatch: pytest.MonkeyPatch) -> None:
+    def heard(self: Any, waves: Any) -> Any:
+        raise AssertionError("a sound was read")
+
+    monkeypatch.setattr(type(captioner.space), "encode_audio", heard)
+    job.learn(place / "captions.txt", encoder=captioner.space, labels=place / "events.txt", settings=QUICK)
+
+
+def test_captions_of_a_table_grade_and_the_nearest_caption_stands_beside(place: Path, captioner: Captioner) -> None:
+    pytest.importorskip("pycocoevalcap", reason='no pycocoevalcap; pip install "unseen[captioning]"')
+    found = job.caption(place / "sounds" / "graded.csv", captioner)
+    assert found.graded == 4
+    assert set(found.figures) == {"captioner", "nearest caption", "keywords"}
+    own, near = (found.figures[name]["CIDEr"] for name in ("captioner", "nearest caption"))
+    assert f"{own:.3f}" in found.verdict
+    assert f"{near:.3f}" in found.verdict
+    assert ("no better" in found.verdict) == (own <= near)
+
+
+def test_a_page_plays_the_sounds_and_shows_what_is_left_out(place: Path, captioner: Captioner, tmp_path: Path) -> None:
+    found = job.caption(place / "sounds", captioner)
+    write_page(found, tmp_path / "page.html", "unseen caption sounds")
+    page = (tmp_path / "page.html").read_text()
+    assert page.count("<audio controls") == 5
+    assert page.count("data:audio/wav;base64,UklGR") == 5  # RIFF
+    assert "media-src data:" in page
+    assert "one caption for 3 parts" in page
+    assert "silence (" in page
+    assert "a small space, not a CLAP" in page
+    assert all(one.nearest in page for one in found.heard)
+
+
+def test_captions_are_written_as_csv_and_json(place: Path, captioner: Captioner, tmp_path: Path) -> None:
+    found = job.caption(place / "sounds", captioner)
+    write_table(tmp_path / "a.csv", found)
+    table = pd.read_csv(tmp_path / "a.csv", keep_default_na=False)
+    assert table["file"].tolist() == [row["file"] for row in rows(found)]
+    assert len(table) == 7
+    assert (table["left out"] != "").sum() == 2
+    write_table(tmp_path / "a.json", found)
+    assert json.loads((tmp_path / "a.json").read_text()) == json.loads(json.dumps(facts(found)))
+    assert lines(found, 1)[-1] == "and so on for 5 sounds: on the page"
+
+
+def test_a_saved_captioner_says_the_same_in_a_fresh_process(place: Path, captioner: Captioner, tmp_path: Path) -> None:
+    captioner.save(tmp_path / "m")
+    files = [str(place / "sounds" / f"{kind}.wav") for kind in SAID] + [str(place / "sounds" / "silent.wav")]
+    expected = captioner.caption(files)
+    assert expected[-1] == ""
+    code = (
+        "import json, sys; from unseen.jobs.captioning.captioner import Captioner; "
+        "print(json.dumps(Captioner.load(sys.argv[1]).caption(sys.argv[2:])))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "m"), *files], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == expected
+    assert {file.suffix for file in (tmp_path / "m").rglob("*") if file.is_file()} == {".json", ".safetensors"}
+
+
+def test_what_is_no_captioner_is_named(tmp_path: Path) -> None:
+    (tmp_path / "captioner.json").write_text('{"format": 9}')
+    with pytest.raises(ValueError, match="was not written by `unseen caption`: it is of format 9"):
+        Captioner.load(tmp_path)
+    with pytest.raises(ValueError, match="was not written by `unseen caption`"):
+        Captioner.load(tmp_path / "nowhere")
+
+
+def test_the_command_learns_writes_and_captions_again(place: Path, tmp_path: Path, capsys: Any) -> None:
+    from typer.testing import CliRunner
+
+    from unseen.cli import app
+
+    runner = CliRunner()
+    settings = [part for key, value in QUICK.items() for part in ("--set", f"{key}={value}")]
+    told = [
+        "caption", str(place / "sounds"), "--out", str(tmp_path / "a.html"), "--model", str(tmp_path / "m"),
+        "--captions", str(place / "captions.txt"), "--pairs", str(place / "known" / "pairs.csv"),
+        "--labels", str(place / "events.txt"), "--table", str(tmp_path / "a.json"),
+    ]  # fmt: skip
+    first = runner.invoke(app, [*told, *settings], catch_exceptions=False)
+    assert first.exit_code == 0, first.output
+    assert "nearest caption: " in first.output
+    assert "2 left out" in first.output
+    again = runner.invoke(
+        app, ["caption", str(place / "sounds"), "--out", str(tmp_path / "b.html"), "--model", str(tmp_path / "m"),
+              "--table", str(tmp_path / "b.json")], catch_exceptions=False,
+    )  # fmt: skip
+    assert again.exit_code == 0, again.output
+    one, two = (json.loads((tmp_path / f"{name}.json").read_text())["sounds"] for name in "ab")
+    assert one == two
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"encoder": "clip"}, "encoder must be small or clap:"),
+        ({"encoder": "clap:x", "pairs": "y"}, "pairs are for the small space"),
+        ({"decoder": "bert"}, "decoder must be small"),
+        ({"most": 1}, "most must be an integer of at least 2"),
+        ({"settings": {"epoch": 1}}, "audio-captioning has no parameter 'epoch'"),
+        ({"captions": "nowhere.txt"}, "nowhere.txt"),
+    ],
+)
+def test_what_cannot_be_is_named_before_work(place: Path, changes: dict[str, Any], told: str) -> None:
+    given: dict[str, Any] = {"captions": place / "captions.txt", **changes}
+    with pytest.raises((ValueError, OSError), match=told):
+        job.learn(given.pop("captions"), **given)
+
+
+def test_a_table_without_sounds_or_with_paths_that_lead_out_is_refused(place: Path, tmp_path: Path) -> None:
+    pd.DataFrame({"a": ["x", "y"]}).to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(ValueError, match="has no column of sounds"):
+        job.sounds_of(tmp_path / "t.csv")
+    pd.DataFrame({"sound": ["../x.wav"]}).to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(ValueError, match="leads out of its folder"):
+        job.sounds_of(tmp_path / "t.csv")
+    with pytest.raises(ValueError, match="no file or folder"):
+        job.sounds_of(tmp_path / "nowhere")
