@@ -322,6 +322,7 @@ class Episodes:
         fit: Callable[[Domain], Any],
         domain: Domain,
         *,
+        asked: Domain | None = None,
         track: Callable[[list[Episode]], Iterable[Episode]] = iter,
     ) -> dict[int, EpisodeScores]:
         """For each number of shots the accuracy of every episode.
@@ -332,16 +333,21 @@ class Episodes:
             From the labelled samples of an episode, whose classes are numbered from 0, to something that has `predict`.
         domain : Domain
             Labelled samples. Those that are asked about come without labels; the truth is opened once, at the end.
+        asked : Domain, optional
+            The same samples, in their order, as they are asked about: harder, for example. Its labels are not read.
         track : callable
             Goes through the episodes, and shows how far.
         """
         exam = Exam(domain, domain.classes)
+        samples = exam.samples if asked is None else asked.unlabeled()
+        if len(samples) != len(domain):
+            raise ValueError(f"asked must hold the {len(domain)} samples of domain; it has {len(samples)}")
         drawn = self.draw(domain.labels)
         said: dict[int, list[NDArray[np.int64]]] = {shot: [] for shot in self.shots}
         seconds = dict.fromkeys(self.shots, 0.0)
         for episode in track(drawn):
             space = None if domain.classes is None else domain.classes.take(episode.classes)
-            query = exam.samples.take(episode.query.ravel()).replace(classes=space)
+            query = samples.take(episode.query.ravel()).replace(classes=space)
             for shot in self.shots:
                 rows = episode.support[:, :shot]
                 y = np.repeat(np.arange(self.way), shot)

@@ -28,6 +28,7 @@ HOMES: dict[str, str] = {
     "tunable-glue": "nn.matchers",
     "tunable-matcher": "nn.matchers",
     "xfeat": "nn.xfeat",
+    "crlnet": "methods.few_shot.crlnet.network",
     "ttm": "methods.forecasting.ttm.network",
     "crest": "methods.zero_shot.crest.network",
     "loki-dense": "methods.zero_shot.loki.rule",

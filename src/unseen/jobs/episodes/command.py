@@ -23,6 +23,10 @@ def episodes(
     base: Annotated[
         float, typer.Option(help="Share of the classes that no episode is of; a `source` for methods with one.", min=0)
     ] = 0.0,
+    hard: Annotated[
+        str, typer.Option(help="Make the pictures asked about hard: blur, small, camouflaged or occluded.")
+    ] = "",
+    severity: Annotated[int, typer.Option(help="How hard, from 1 to 5.", min=1, max=5)] = 3,
     out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("runs/episodes"),
     encoder: EncoderName = None,
     settings: Annotated[
@@ -54,6 +58,8 @@ def episodes(
         methods=[name.strip() for name in methods.split(",") if name.strip()],
         encoder=encoder,
         base=base,
+        hard=hard,
+        severity=severity,
         settings=settings_of(settings or []),
         precision=precision,
         trust=trust,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -14,10 +15,14 @@ import numpy as np
 
 from unseen import methods as registry
 from unseen.data.domain import Domain
+from unseen.data.simulate.common import lazy_pictures
+from unseen.data.simulate.hard import check_hard, harder, varied
 from unseen.encoders.defaults import encoder_of
 from unseen.evaluation.drive import Episode, Episodes, EpisodeScores, disjoint_classes
 from unseen.methods.base import Method, signatures
 from unseen.methods.baselines.linear_probe import LinearProbe
+from unseen.methods.needs import Regions, has_regions
+from unseen.methods.vocabulary import signature_of
 from unseen.nn.state import refuse_foreign, write_folder
 from unseen.runtime import reproducible, stage, stages, track
 
@@ -25,6 +30,8 @@ METHODS = ("prototypes", "linear-probe")
 """What is tried unless others are named: the nearest class mean, and logistic regression."""
 WRITTEN = ("episodes.csv", "report.html", "episodes.json")
 """What stands in the folder of a run."""
+COPIES = 2
+"""Of each picture of the source, changed at random, for methods that learn from such copies as `auxiliary`."""
 HANDFUL = {"support", "source", "model"}
 """Words of `fit` that an episode can give: its labelled samples, those of other classes, and a model to begin with."""
 
@@ -42,6 +49,10 @@ class Graded:
     encoder : str
     base : tuple of str
         Classes that no episode is of.
+    hard, severity : str, int
+        How the pictures that are asked about are hard, and in which degree; empty if they are as they are.
+    asked : Domain
+        The samples as they are asked about.
     example : Episode
         The first episode.
     named : mapping of method to array
@@ -55,6 +66,9 @@ class Graded:
     protocol: Episodes
     encoder: str
     base: tuple[str, ...]
+    hard: str
+    severity: int
+    asked: Domain
     example: Episode
     named: Mapping[str, Any]
     seconds: Mapping[str, float]
@@ -89,6 +103,8 @@ def grade(
     methods: Sequence[str] = METHODS,
     encoder: str | None = None,
     base: float = 0.0,
+    hard: str = "",
+    severity: int = 3,
     settings: Mapping[str, Any] | None = None,
     precision: str = "auto",
     trust: bool = False,
@@ -108,7 +124,12 @@ def grade(
     encoder : str, optional
         Of samples that are no features yet.
     base : float, in [0, 1)
-        Share of the classes that no episode is of: methods that read a `source`, too, get these.
+        Share of the classes that no episode is of: methods that read a `source`, too, get these, and learn once.
+    hard : str
+        What makes the pictures that are asked about hard, one of `unseen.data.simulate.HARD`; what is labelled stays as
+        it is. Empty for none. All methods meet the same.
+    severity : int
+        From 1 to 5.
     settings : mapping, optional
         Hyperparameters, for all methods that have them.
     precision, trust, on_error
@@ -130,26 +151,33 @@ def grade(
         raise ValueError(f"settings: none of {', '.join(methods)} has a hyperparameter {unused[0]!r}")
     if not 0 <= base < 1:
         raise ValueError(f"base must lie in [0, 1); got {base}")
+    if hard:
+        check_hard(hard, severity)
     with stages() as seconds:
         with stage("reading"):
             domain = _read(data, on_error)
             source, novel = disjoint_classes(domain, base, protocol.seed) if base else (None, domain)
             drawn = protocol.draw(novel.labels)  # what cannot be drawn is told before anything is encoded
+            asked = harder(novel, hard, severity, random_state=protocol.seed) if hard else novel
         assert novel.classes is not None
         say(f"{len(novel)} samples of {len(novel.classes)} classes; {len(drawn)} episodes of {protocol.way} classes")
         with stage("encoding"):
             tower = encoder_of(domain.kind, encoder, precision, trust)
+            _check_regions(makers, domain, tower)
             features = _encoded(novel, tower)
-            source = None if source is None else _encoded(source, tower)
+            seen = _encoded(asked, tower) if hard else features
+            learnt_from = _learnt_from(source, makers, tower, protocol.seed)
         scores, named = {}, {}
         for name, make in makers.items():
             with stage(name), reproducible(protocol.seed):
-                fit = _Fit(make, source)
-                scores[name] = protocol(fit, features, track=functools.partial(track, label=name))
-                named[name] = _named(fit, features, drawn[0], max(protocol.shots))
-    held = () if source is None or source.classes is None else source.classes.names
-    tower_name = "" if tower is None else tower.name
-    return Graded(scores, novel, features, protocol, tower_name, held, drawn[0], named, dict(seconds))
+                fit = _fit(make, learnt_from)
+                scores[name] = protocol(fit, features, asked=seen, track=functools.partial(track, label=name))
+                named[name] = _named(fit, features, seen, drawn[0], max(protocol.shots))
+    return Graded(
+        scores=scores, domain=novel, features=features, protocol=protocol, encoder="" if tower is None else tower.name,
+        base=() if source is None or source.classes is None else source.classes.names, hard=hard, severity=severity,
+        asked=asked, example=drawn[0], named=named, seconds=dict(seconds),
+    )  # fmt: skip
 
 
 def few_shot_methods(*, with_source: bool = False) -> tuple[str, ...]:
@@ -158,17 +186,31 @@ def few_shot_methods(*, with_source: bool = False) -> tuple[str, ...]:
 
 
 def _words(cls: type[Method], with_source: bool) -> tuple[str, ...] | None:
-    """The words of `fit` that an episode gives; None if it cannot give what is required."""
-    if cls.fit is Method.fit or cls.card.task != "class" or "features" not in cls.card.modalities or cls.card.needs:
+    """The words of `fit` that an episode gives; None if it cannot give what is required.
+
+    A method that takes a handful in `adapt` learns from a source, once for all episodes.
+    """
+    card = cls.card
+    others = [need for need in card.needs if not isinstance(need, Regions)]
+    if cls.fit is Method.fit or card.task != "class" or "features" not in card.modalities or others:
         return None
     given = HANDFUL if with_source else HANDFUL - {"source"}
-    ways = [way.required for way in signatures(cls) if "support" in way.required and set(way.required) <= given]
+    wanted = {"source"} if _adapts(cls) else {"support"}
+    ways = [way.required for way in signatures(cls) if wanted <= set(way.required) <= given]
     return min(ways, key=len) if ways else None
+
+
+def _adapts(cls: type[Method]) -> bool:
+    """Whether a method takes the labelled samples of an episode without a fit."""
+    adapt = getattr(cls, "adapt", None)
+    return adapt is not None and signature_of(inspect.unwrap(adapt)).required == ("support",)
 
 
 def _maker(name: str, settings: Mapping[str, Any], with_source: bool) -> Callable[[], Method]:
     cls: Any = registry.get(name)
     if _words(cls, with_source) is None:
+        if not with_source and _words(cls, True) is not None:
+            raise ValueError(f"{name} learns from classes that no episode is of: base must be above 0, such as 0.5")
         raise ValueError(
             f"{name} does not learn from a handful of labelled features alone; these do: "
             f"{', '.join(few_shot_methods(with_source=with_source))}"
@@ -179,12 +221,15 @@ def _maker(name: str, settings: Mapping[str, Any], with_source: bool) -> Callabl
 
 @dataclasses.dataclass(frozen=True)
 class _Fit:
-    """Fits a method to the labelled samples of an episode."""
+    """Fits a method to the labelled samples of an episode, or gives them to one that has learnt from a source."""
 
     make: Callable[[], Method]
     source: Domain | None
+    learnt: Any = None
 
     def __call__(self, support: Domain) -> Method:
+        if self.learnt is not None:
+            return self.learnt.adapt(support=support)
         method = self.make()
         given: dict[str, Any] = {}
         for word in _words(type(method), self.source is not None) or ():
@@ -195,13 +240,44 @@ class _Fit:
         return method.fit(**given)
 
 
-def _named(fit: _Fit, features: Domain, episode: Episode, shots: int) -> Any:
+def _fit(make: Callable[[], Method], learnt_from: Mapping[str, Domain]) -> _Fit:
+    """What fits a method to an episode; what learns from a source has done so, once."""
+    method, source = make(), learnt_from.get("source")
+    if source is None or not _adapts(type(method)):
+        return _Fit(make, source)
+    words = {word for way in signatures(type(method)) for word in (*way.required, *way.optional)}
+    return _Fit(make, source, method.fit(**{word: learnt_from[word] for word in learnt_from if word in words}))
+
+
+def _learnt_from(
+    source: Domain | None, makers: Mapping[str, Callable[[], Method]], tower: Any, seed: int
+) -> dict[str, Domain]:
+    """Samples of the classes that no episode is of, and changed copies of pictures where a method learns from such."""
+    if source is None:
+        return {}
+    found = {"source": _encoded(source, tower)}
+    optional = {word for make in makers.values() for way in signatures(type(make())) for word in way.optional}
+    if source.kind == "image" and "auxiliary" in optional:
+        lazy_pictures("data", source)
+        found["auxiliary"] = _encoded(varied(source, COPIES, random_state=seed), tower)
+    return found
+
+
+def _check_regions(makers: Mapping[str, Callable[[], Method]], domain: Domain, tower: Any) -> None:
+    """Raise `ValueError` if a method reads regions and there will be none."""
+    there = has_regions(domain) or getattr(tower, "n_regions", 0)
+    for name, make in makers.items():
+        if make().card.needed(Regions) is not None and not there:
+            raise ValueError(f'{name} reads maps: give encoder="efficientnet-lite0?layer=5&regions=7", or another')
+
+
+def _named(fit: _Fit, features: Domain, asked: Domain, episode: Episode, shots: int) -> Any:
     """What a method says of the queries of an episode."""
     assert features.classes is not None
     space, rows = features.classes.take(episode.classes), episode.support[:, :shots]
     y = np.repeat(np.arange(len(episode.classes)), shots)
     method = fit(features.unlabeled().take(rows.ravel()).replace(y=y, classes=space))
-    return np.asarray(method.predict(features.unlabeled().take(episode.query.ravel()).replace(classes=space)))
+    return np.asarray(method.predict(asked.unlabeled().take(episode.query.ravel()).replace(classes=space)))
 
 
 def _read(data: Any, on_error: str) -> Domain:
@@ -250,6 +326,8 @@ def about(result: Graded) -> dict[str, Any]:
         "protocol": dataclasses.asdict(result.protocol),
         "encoder": result.encoder,
         "base_classes": list(result.base),
+        "hard": result.hard,
+        "severity": result.severity if result.hard else None,
         "methods": result.table(),
         "seconds": {key: round(value, 2) for key, value in result.seconds.items()},
     }

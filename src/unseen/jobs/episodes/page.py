@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unseen.data.images import thumbnail
+from unseen.data.simulate.hard import HARD
 from unseen.report.pages import image_source, render_page
 
 if TYPE_CHECKING:
+    from unseen.data.domain import Domain
     from unseen.jobs.episodes.job import Graded
 
 SHOWN = 8
@@ -39,6 +41,7 @@ def page(result: Graded, command: str) -> bytes:
         best=best,
         first=next(iter(result.scores)),
         chance=1 / result.protocol.way,
+        hard=HARD.get(result.hard, ""),
         classes=_classes(result, best["method"]),
         command=command,
     )
@@ -52,9 +55,9 @@ def _classes(result: Graded, method: str) -> list[dict[str, Any]]:
     return [
         {
             "name": names[k],
-            "support": [_sample(result, i) for i in episode.support[k][:SHOWN].tolist()],
+            "support": [_sample(result.domain, i) for i in episode.support[k][:SHOWN].tolist()],
             "queries": [
-                {**_sample(result, i), "said": names[int(said)], "wrong": said != k}
+                {**_sample(result.asked, i), "said": names[int(said)], "wrong": said != k}
                 for i, said in zip(episode.query[k][:SHOWN].tolist(), np.asarray(named[k]))
             ],
         }
@@ -62,8 +65,7 @@ def _classes(result: Graded, method: str) -> list[dict[str, Any]]:
     ]
 
 
-def _sample(result: Graded, row: int) -> dict[str, str]:
-    domain = result.domain
+def _sample(domain: Domain, row: int) -> dict[str, str]:
     if domain.kind == "image":
         sample = domain.x[row]
         if hasattr(sample, "convert"):
