@@ -165,7 +165,7 @@ def test_the_correlation_is_the_golden_one() -> None:
 
 
 def test_the_correlation_is_what_a_plain_loop_gives() -> None:
-    net, (h, w) = Correlation(2, 3).eval(), (2, 3)
+    net, (h, w) = Correlation(2, 3).eval().requires_grad_(False), (2, 3)
     s, q = maps(1, 6, 4), maps(1, 6, 4, 1)
     weight, bias = net.convolution.weight.detach(), net.convolution.bias
     assert bias is not None
@@ -173,7 +173,7 @@ def test_the_correlation_is_what_a_plain_loop_gives() -> None:
     for found, m in zip(net(s, q), (products.permute(2, 3, 0, 1), products)):
         for x in range(h):
             for y in range(w):
-                total = float(bias)
+                total = float(bias.detach())
                 for i in range(h):
                     for j in range(w):
                         for dx in (-1, 0, 1):

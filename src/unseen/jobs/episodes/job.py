@@ -156,6 +156,8 @@ def grade(
     with stages() as seconds:
         with stage("reading"):
             domain = _read(data, on_error)
+            if hard:
+                lazy_pictures("data", domain)
             source, novel = disjoint_classes(domain, base, protocol.seed) if base else (None, domain)
             drawn = protocol.draw(novel.labels)  # what cannot be drawn is told before anything is encoded
             asked = harder(novel, hard, severity, random_state=protocol.seed) if hard else novel

@@ -335,7 +335,7 @@ def projection(
         largest = vectors.gather(0, vectors.abs().argmax(dim=0, keepdim=True))
         basis = vectors * largest.sign()
     length = (centred @ basis).square().sum(dim=1).mean().clamp_min(torch.finfo(torch.float64).tiny).sqrt()
-    return mean.float(), (basis * (math.sqrt(channels) / length)).float()
+    return mean.float(), (basis * (math.sqrt(channels) / length)).float().contiguous()
 
 
 # -- inputs ----------------------------------------------------------------------------------------------------
