@@ -20,7 +20,7 @@ from unseen.methods.needs import REGIONS, Regions, has_regions
 from unseen.methods.parameters import Count, NonNegative, Positive
 from unseen.methods.verbs import gives
 from unseen.nn.classifier import evaluating
-from unseen.nn.logistic import fit_logistic
+from unseen.nn.logistic import logistic_weights
 from unseen.nn.softmax import NEVER
 from unseen.nn.train import Run, train
 
@@ -318,8 +318,8 @@ def regressed(
     e_s: Float[Tensor, "m c"], e_q: Float[Tensor, "m c"], y: Int[np.ndarray, " m"], n_classes: int, C: float
 ) -> Float[Tensor, "1 k"]:
     """Step 10: a regression on the conditional supports of one query, asked about the mean of the query's vectors."""
-    head = fit_logistic(e_s, y, n_classes, C=C, max_iter=1000, standardize=False)
-    return head(e_q.mean(dim=0, keepdim=True))
+    weight, bias = logistic_weights(e_s, y, n_classes, C=C, max_iter=1000)
+    return e_q.mean(dim=0, keepdim=True) @ weight.T + bias
 
 
 def projection(
