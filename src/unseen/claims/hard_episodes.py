@@ -20,7 +20,6 @@ from unseen.claims.worlds import hashed, stamps
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain, Lazy, concatenate
 from unseen.data.simulate.hard import HARD, harder, varied
-from unseen.evaluation.drive import disjoint_classes
 from unseen.methods.base import Method
 from unseen.methods.baselines.linear_probe import LinearProbe
 from unseen.methods.baselines.prototypes import Prototypes
@@ -28,11 +27,12 @@ from unseen.methods.baselines.prototypes import Prototypes
 ENCODER = "efficientnet-lite0?size=128&layer=5&regions=4"
 """Its fifth map, 4 x 4 positions of 320 values; a sample's feature is their mean."""
 CONDITIONS = ("clean", *HARD)
-EMOJI, BASE, COPIES = 150, 0.6, 2
-"""Emoji of a split; the share of the classes to learn from; changed copies of each of their pictures."""
-FONTS_OF_A_LETTER = 1
+LEARNT, NEW, COPIES = 340, 60, 1
+"""Emoji of a split to learn from, and others to name; changed copies of each picture that is learnt from."""
+LETTERS = {"development": "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "confirmation": "abcdefghijklmnopqrstuvwxyz"}
+EACH = 12
+"""Pictures of a letter, or of a folder of stamps, at most; folders have `LEAST` at least."""
 LEAST = 9
-"""Stamps that a folder must have to be a class."""
 
 
 class World(NamedTuple):
@@ -48,25 +48,28 @@ class World(NamedTuple):
 
 
 def pictures(case: str) -> Domain:
-    """Pictures with a class each: `emoji SPLIT` by five vendors, `letters TEXT` in 21 fonts, or `stamps` by folder."""
-    kind, *rest = case.split()
-    if kind == "emoji":
-        return _emoji(rest[0])
-    return _letters(rest[0]) if kind == "letters" else _stamps()
+    """Classes to name; a case is `SPLIT KIND`: emoji of five vendors, letters in fonts, folders of stamps."""
+    split, kind = case.split()
+    return {"emoji": lambda: emoji(split)[1], "letters": lambda: _letters(LETTERS[split]), "stamps": _stamps}[kind]()
 
 
-def _emoji(split: str) -> Domain:
-    styles = drawn(split, EMOJI)
+def emoji(split: str) -> tuple[Domain, Domain]:
+    """Emoji to learn from and others to name; classes are the emoji themselves, each as five vendors draw it."""
+    styles = drawn(split, LEARNT + NEW)
     names = tuple(styles[0].columns["name"].tolist())
-    own = [style.replace(y=np.arange(len(names)), classes=ClassSpace(names=names), columns={}) for style in styles]
-    return concatenate(own, name=f"emoji, {split}")
+    parts = []
+    for some in (slice(0, LEARNT), slice(LEARNT, LEARNT + NEW)):
+        classes = ClassSpace(names=names[some])
+        own = [style.take(some).replace(y=np.arange(len(classes)), classes=classes, columns={}) for style in styles]
+        parts.append(concatenate(own, name=f"emoji, {split}"))
+    return parts[0], parts[1]
 
 
 def _letters(text: str) -> Domain:
-    ink = letters(text, FONTS_OF_A_LETTER, 64)
+    ink = letters(text, 1, 64)
     paper = np.rint(255 * (1 - ink.x[:, 0])).astype(np.uint8)
     lazy = Lazy(range(len(paper)), lambda i: Image.fromarray(paper[i]).convert("RGB"))
-    return ink.replace(x=lazy, columns={}, name=f"letters {text}")
+    return few_of_each(ink.replace(x=lazy, columns={}, name=f"letters {text}"))
 
 
 def _stamps() -> Domain:
@@ -75,20 +78,30 @@ def _stamps() -> Domain:
     rich = folders[counts >= LEAST]
     kept = whole.take(np.isin(whole.columns["folder"], rich))
     y = np.searchsorted(rich, kept.columns["folder"])
-    return kept.replace(y=y, classes=ClassSpace(names=tuple(rich.tolist())), columns={}, name="stamps by folder")
+    return few_of_each(kept.replace(y=y, classes=ClassSpace(names=tuple(rich.tolist())), columns={}, name="stamps"))
+
+
+def few_of_each(domain: Domain) -> Domain:
+    """At most `EACH` pictures of a class, drawn."""
+    rng = np.random.default_rng(0)
+    rows = [rng.permutation(np.flatnonzero(domain.labels == label))[:EACH] for label in np.unique(domain.labels)]
+    return domain.take(np.sort(np.concatenate(rows)))
+
+
+@functools.cache
+def learnt_from(split: str) -> tuple[Domain, Domain]:
+    """The emoji of a split to learn from and their changed copies, encoded."""
+    source = emoji(split)[0]
+    return encoded(source), encoded(varied(source, COPIES, random_state=hashed(split) % 1000))
 
 
 @functools.cache
 def world(case: str) -> World:
-    """A case, encoded: which classes are learnt from is drawn from its name."""
-    seed = hashed(case) % 2**31
-    source, novel = disjoint_classes(pictures(case), BASE, seed)
+    """A case, encoded. Whatever is to be named, emoji are learnt from: the paper, too, learns once, from ImageNet."""
+    novel, seed = pictures(case), hashed(case) % 2**31
     asked = {name: novel if name == "clean" else harder(novel, name, random_state=seed) for name in CONDITIONS}
     return World(
-        encoded(source),
-        encoded(varied(source, COPIES, random_state=seed)),
-        encoded(novel),
-        {name: encoded(domain) for name, domain in asked.items()},
+        *learnt_from(case.split()[0]), encoded(novel), {name: encoded(domain) for name, domain in asked.items()}
     )
 
 
@@ -99,7 +112,8 @@ def encoded(domain: Domain) -> Domain:
 
 def read(case: str) -> list[Domain]:
     """What a case reads, for a stamp."""
-    return of_split(case.split()[1], "name", n=EMOJI) if case.startswith("emoji") else [pictures(case)]
+    drawings = of_split(case, "name", n=LEARNT + NEW)
+    return drawings if case.endswith("emoji") else [*drawings, pictures(case)]
 
 
 # -- arms --------------------------------------------------------------------------------------------------

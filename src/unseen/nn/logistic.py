@@ -44,46 +44,31 @@ def fit_logistic(
     ValueError
         If the labels hold fewer than two classes.
     """
-    if len(np.unique(y)) < 2:
-        raise ValueError(f"the labels must hold at least two classes; all samples are of class {np.unique(y).tolist()}")
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    present = np.unique(y)
+    if len(present) < 2:
+        raise ValueError(f"the labels must hold at least two classes; all samples are of class {present.tolist()}")
     network = linear(x.shape[1], n_classes)
     scaler, head = network.backbone, network.head
     assert isinstance(scaler, Standardizer)
     assert isinstance(head, nn.Linear)
     if standardize:
         scaler.measure(x)
-    weight, bias = logistic_weights(scaler(x), y, n_classes, C=C, max_iter=max_iter, weights=weights)
-    with torch.no_grad():
-        head.weight.copy_(weight)
-        head.bias.copy_(bias)
-    return network.eval()
-
-
-def logistic_weights(
-    x: Float[Tensor, "n d"],
-    y: Int[np.ndarray, " n"],
-    n_classes: int,
-    *,
-    C: float = 1.0,
-    max_iter: int = 300,
-    weights: Float[Tensor, " n"] | None = None,
-) -> tuple[Float[Tensor, "c d"], Float[Tensor, " c"]]:
-    """Weights and biases of `fit_logistic` on features as they are; labels must hold at least two classes."""
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-
-    present = np.unique(y)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         model = LogisticRegression(C=C, max_iter=max_iter).fit(
-            x.numpy(), y, sample_weight=None if weights is None else weights.numpy()
+            scaler(x).numpy(), y, sample_weight=None if weights is None else weights.numpy()
         )
     if model.n_iter_.max() >= max_iter:
         log.info("logistic regression stopped after %d iterations", max_iter)
     weight, bias = model.coef_, model.intercept_
     if len(present) == 2:  # scikit-learn keeps one row for two classes
         weight, bias = np.vstack([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
-    every, biases = torch.zeros(n_classes, x.shape[1]), torch.full((n_classes,), _NEVER)
-    every[present] = torch.as_tensor(weight, dtype=torch.float32)
-    biases[present] = torch.as_tensor(bias, dtype=torch.float32)
-    return every, biases
+    with torch.no_grad():
+        head.weight.zero_()
+        head.bias.fill_(_NEVER)
+        head.weight[present] = torch.as_tensor(weight, dtype=torch.float32)
+        head.bias[present] = torch.as_tensor(bias, dtype=torch.float32)
+    return network.eval()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,7 @@ def test_hard_queries_are_asked_of_all_methods_and_one_that_learns_once_is_adapt
     fits: list[Any] = []
     plain = CRLNet.fit
 
+    @functools.wraps(plain)
     def counted(self: Any, **given: Any) -> Any:
         fits.append(given)
         return plain(self, **given)
