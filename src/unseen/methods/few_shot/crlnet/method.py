@@ -28,7 +28,7 @@ ORIGINAL = "original"
 """The column of `auxiliary` with the id of the sample of the source that each is a changed copy of."""
 PER_EPOCH = 50
 """Steps of an epoch: how often checkpoints are written."""
-AT_ONCE = 256
+AT_ONCE = 64
 """Pairs that are represented together, at most; a query's pairs stay together."""
 SHARPNESS = 20.0
 """What cosines are multiplied with to be scores."""
