@@ -121,6 +121,8 @@ class CRLNet(Method):
             "Training the backbone: the paper freezes it, and here maps are cached features of an encoder.",
             "Synchronized BatchNorm over four GPUs: one process learns.",
             "The paper's six sets are not at hand; `unseen episodes --hard` changes the queries of any data.",
+            "A folder of hard pictures of its own for the queries: episodes ask about changed pictures of one folder; "
+            "the sets with two folders for each class are not at hand.",
         ),
         notes=(
             "Maps are reduced to `channels` principal components of the source and scaled, a frozen 1 x 1 convolution "
