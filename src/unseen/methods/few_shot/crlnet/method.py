@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Iterator
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -254,16 +255,14 @@ class CRLNet(Method):
         e_s, e_q = zip(*self._pairs(x))
         return torch.cat(e_s), torch.cat(e_q)
 
-    def _pairs(self, x: Float[Tensor, "n r d"]) -> list[Pair]:
+    def _pairs(self, x: Float[Tensor, "n r d"]) -> Iterator[Pair]:
         """Steps 9 and 10: each query with all supports, some queries at a time; the last ones are filled up."""
         support = self.support_
         m, size = len(support), max(1, AT_ONCE // len(support))
-        found = []
         for part in torch.split(self.network_.project(x), size):
             full = torch.cat([part, part[:1].expand(size - len(part), -1, -1)])
             e_s, e_q = self.network_.pair(support.repeat(size, 1, 1), full.repeat_interleave(m, dim=0))
-            found.append((e_s.unflatten(0, (size, m))[: len(part)], e_q.unflatten(0, (size, m))[: len(part)]))
-        return found
+            yield e_s.unflatten(0, (size, m))[: len(part)], e_q.unflatten(0, (size, m))[: len(part)]
 
     def _check_maps(self, x: Float[Tensor, "n r d"]) -> None:
         height, width = self.network_.grid
