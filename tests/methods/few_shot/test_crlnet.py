@@ -260,6 +260,8 @@ def test_the_projection_is_that_of_principal_components_scaled() -> None:
     cosines = np.abs((found * expected).sum(0)) / np.linalg.norm(found, axis=0) / np.linalg.norm(expected, axis=0)
     np.testing.assert_allclose(cosines, 1, atol=1e-4)
     assert abs((found**2).sum(axis=1).mean() - 4) < 1e-3
+    doubled = (x - mean) @ projection(x, 4, 2.0)[1]
+    torch.testing.assert_close(doubled, torch.as_tensor(2 * found))
     mean, basis = projection(x, 12, reduce=False)
     assert torch.count_nonzero(basis - torch.diag(basis.diagonal())) == 0
 

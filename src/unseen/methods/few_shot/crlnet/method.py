@@ -56,6 +56,9 @@ class CRLNet(Method):
     channels : int or None
         C: principal components that are left of the features of a position; None for the features as they are.
         Divisible by `heads` and by 4. Of narrower features all are left, up to such a number.
+    scale : float, > 0
+        Length that a position has on the mean, over the square root of C: how much the encoder's own vectors weigh
+        beside what the network adds to them.
     heads, hidden, ffn : int
         Heads of the attentions; width of the perceptron behind the correlation; width behind each attention.
     cross_attention, correlation, self_attention, residual_backbone : bool
@@ -127,7 +130,7 @@ class CRLNet(Method):
         ),
         notes=(
             "Maps are reduced to `channels` principal components of the source and scaled, a frozen 1 x 1 convolution "
-            "before all else; `channels=None` only centres and scales them.",
+            "before all else; `channels=None` only centres and scales them. The paper reads maps as they are.",
             "The authors' keys are always support first, query second; here a picture's own map comes first for both, "
             "so that to swap the pictures and the projections is to swap the outputs.",
             "Which pairs are positive goes by their place in a shuffled pass; the authors go by the place in the data, "
@@ -143,6 +146,7 @@ class CRLNet(Method):
     )  # fmt: skip
 
     channels: Count | None = 64
+    scale: Positive = 2.5
     heads: Count = 4
     hidden: Count = 128
     ffn: Count = 128
@@ -288,7 +292,7 @@ class CRLNet(Method):
             cross_attention=self.cross_attention, correlation=self.correlation, self_attention=self.self_attention,
             residual_backbone=self.residual_backbone,
         )  # fmt: skip
-        network.mean, network.basis = projection(_some(cells), channels, reduce=self.channels is not None)
+        network.mean, network.basis = projection(_some(cells), channels, self.scale, reduce=self.channels is not None)
         return network
 
     def _given(self, support: Domain) -> Self:
@@ -330,9 +334,9 @@ def regressed(
 
 
 def projection(
-    points: Float[Tensor, "p d"], channels: int, *, reduce: bool = True
+    points: Float[Tensor, "p d"], channels: int, scale: float = 1.0, *, reduce: bool = True
 ) -> tuple[Float[Tensor, " d"], Float[Tensor, "d c"]]:
-    """Mean and principal components, scaled so that a point has a squared length of `channels` on the mean."""
+    """Mean and principal components, scaled so that the root mean square of the length is scale * sqrt(channels)."""
     points = points.double()
     mean = points.mean(dim=0)
     centred = points - mean
@@ -342,7 +346,7 @@ def projection(
         largest = vectors.gather(0, vectors.abs().argmax(dim=0, keepdim=True))
         basis = vectors * largest.sign()
     length = (centred @ basis).square().sum(dim=1).mean().clamp_min(torch.finfo(torch.float64).tiny).sqrt()
-    return mean.float(), (basis * (math.sqrt(channels) / length)).float().contiguous()
+    return mean.float(), (basis * (scale * math.sqrt(channels) / length)).float().contiguous()
 
 
 # -- inputs ----------------------------------------------------------------------------------------------------
