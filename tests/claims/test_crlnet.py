@@ -70,7 +70,8 @@ def test_the_nearest_maps_are_those_of_a_plain_loop(given: World) -> None:
 def test_whitening_makes_the_variance_within_classes_of_the_source_round() -> None:
     stretched = domain(8, 40, 7)
     wide = stretched.x * np.array([30, 1, 1, 1, 1, 1], dtype=np.float32)  # a direction that says little
-    source = stretched.replace(x=wide + np.random.default_rng(0).normal(0, [30, 0, 0, 0, 0, 0], wide.shape))
+    noise = np.random.default_rng(0).normal(0, [30, 0, 0, 0, 0, 0], wide.shape).astype(np.float32)
+    source = stretched.replace(x=wide + noise)
     novel = source.take(slice(0, 320, 20))
     own = World(source, source, novel, {})
     support = novel.take(slice(0, 16, 2))

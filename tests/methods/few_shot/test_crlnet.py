@@ -269,7 +269,7 @@ def test_the_projection_is_that_of_principal_components_scaled() -> None:
 def test_the_backbone_is_frozen_and_the_network_learns() -> None:
     source = signs()
     before = source.columns["regions"].copy()
-    fitted = CRLNet(**{**QUICK, "steps": 100}).fit(source=source)
+    fitted = CRLNet(**{**QUICK, "steps": 100, "learning_rate": 1e-3, "scale": 1.0}).fit(source=source)
     assert np.array_equal(before, source.columns["regions"])
     assert fitted.history_[-1] < 0.7 * fitted.history_[0]
     names = {name for name, _ in fitted.network_.named_parameters()}
