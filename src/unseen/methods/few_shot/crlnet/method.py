@@ -135,7 +135,7 @@ class CRLNet(Method):
             "so that to swap the pictures and the projections is to swap the outputs.",
             "Which pairs are positive goes by their place in a shuffled pass; the authors go by the place in the data, "
             "so that an image is always the query of one kind.",
-            "Rate, steps and scale suit some hundred classes of five drawings: by the paper's rate, where the encoder's "
+            "Rate, steps and scale suit hundreds of classes of five drawings: by the paper's rate, where the encoder's "
             "vectors weigh less, the network fits these and names others worse than the encoder alone.",
             "Queries are harder by a random crop and RandAugment (`auxiliary`); the authors have AutoAugment.",
             "Where self-attention stands alone, the perceptron reads the map as it is.",
