@@ -13,11 +13,14 @@ from typing import Any
 import numpy as np
 
 from unseen import methods as registry
-from unseen.data.domain import Domain
+from unseen.data.classes import join, realign
+from unseen.data.domain import Domain, concatenate
 from unseen.encoders.defaults import encoder_of
 from unseen.evaluation.drive import Episode, Episodes, EpisodeScores, disjoint_classes
+from unseen.evaluation.rejection import OPEN
 from unseen.methods.base import Method, signatures
 from unseen.methods.baselines.linear_probe import LinearProbe
+from unseen.methods.vocabulary import signature_of
 from unseen.nn.state import refuse_foreign, write_folder
 from unseen.runtime import reproducible, stage, stages, track
 
@@ -27,6 +30,8 @@ WRITTEN = ("episodes.csv", "report.html", "episodes.json")
 """What stands in the folder of a run."""
 HANDFUL = {"support", "source", "model"}
 """Words of `fit` that an episode can give: its labelled samples, those of other classes, and a model to begin with."""
+ONCE = {"source", "auxiliary"}
+"""Words of `fit` that all episodes share: what is meta-trained on them knows the classes of each episode by `adapt`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +47,8 @@ class Graded:
     encoder : str
     base : tuple of str
         Classes that no episode is of.
+    thresholds : mapping of method to mapping of shots to float
+        Of open episodes: how known a sample must seem, for methods that reject nothing by themselves.
     example : Episode
         The first episode.
     named : mapping of method to array
@@ -58,6 +65,7 @@ class Graded:
     example: Episode
     named: Mapping[str, Any]
     seconds: Mapping[str, float]
+    thresholds: Mapping[str, Mapping[int, float]] = dataclasses.field(default_factory=dict)
 
     def table(self) -> list[dict[str, Any]]:
         """A row for each method and number of shots: the mean, its interval, and both beside the first method."""
@@ -65,21 +73,24 @@ class Graded:
         rows = []
         for name, by_shot in self.scores.items():
             for shot, own in by_shot.items():
-                gain, half = own.above(first[shot])
-                rows.append(
-                    {
-                        "method": name,
-                        "shots": shot,
-                        "accuracy": own.mean,
-                        "low": own.mean - own.half_width,
-                        "high": own.mean + own.half_width,
-                        "gain": gain,
-                        "gain_low": gain - half,
-                        "gain_high": gain + half,
-                        "seconds": own.seconds,
-                    }
-                )
+                row: dict[str, Any] = {"method": name, "shots": shot, **_figures(own, first[shot])}
+                row |= {"seconds": own.seconds}
+                row |= {metric: _figures(own.of(metric), first[shot].of(metric), metric) for metric in own.open}
+                rows.append(row)
         return rows
+
+
+def _figures(own: EpisodeScores, first: EpisodeScores, name: str = "accuracy") -> dict[str, float]:
+    """A mean with its interval, and how far it is above the first method's, on the same episodes."""
+    gain, half = own.above(first)
+    return {
+        name: own.mean,
+        "low": own.mean - own.half_width,
+        "high": own.mean + own.half_width,
+        "gain": gain,
+        "gain_low": gain - half,
+        "gain_high": gain + half,
+    }
 
 
 def grade(
@@ -89,6 +100,8 @@ def grade(
     methods: Sequence[str] = METHODS,
     encoder: str | None = None,
     base: float = 0.0,
+    source: str | os.PathLike[str] | Domain | None = None,
+    unknown_data: str | os.PathLike[str] | Domain | None = None,
     settings: Mapping[str, Any] | None = None,
     precision: str = "auto",
     trust: bool = False,
@@ -108,7 +121,14 @@ def grade(
     encoder : str, optional
         Of samples that are no features yet.
     base : float, in [0, 1)
-        Share of the classes that no episode is of: methods that read a `source`, too, get these.
+        Share of the classes that no episode is of: methods that read a `source`, too, get these, and thresholds of
+        methods that reject nothing by themselves are tuned on them.
+    source : path or Domain, optional
+        Labelled samples of another domain, without the classes that episodes are of: the `source` of methods with one,
+        for which the classes of `base` are then the target that they are meta-trained on.
+    unknown_data : path or Domain, optional
+        Labelled samples of further classes, which are those that are unknown in open episodes; without it, they are
+        classes of `data` that an episode leaves.
     settings : mapping, optional
         Hyperparameters, for all methods that have them.
     precision, trust, on_error
@@ -130,26 +150,89 @@ def grade(
         raise ValueError(f"settings: none of {', '.join(methods)} has a hyperparameter {unused[0]!r}")
     if not 0 <= base < 1:
         raise ValueError(f"base must lie in [0, 1); got {base}")
+    if unknown_data is not None and not protocol.unknown:
+        raise ValueError("unknown_data needs unknown classes in each episode: unknown must be at least 1; got 0")
     with stages() as seconds:
         with stage("reading"):
             domain = _read(data, on_error)
-            source, novel = disjoint_classes(domain, base, protocol.seed) if base else (None, domain)
-            drawn = protocol.draw(novel.labels)  # what cannot be drawn is told before anything is encoded
+            set_aside, novel = disjoint_classes(domain, base, protocol.seed) if base else (None, domain)
+            outside = None if unknown_data is None else _read(unknown_data, on_error)
+            asked, pool = (novel, None) if outside is None else _with_outsiders(novel, outside, domain)
+            drawn = protocol.draw(asked.labels, pool=pool)  # what cannot be drawn is told before anything is encoded
+            other = None if source is None else _without(_read(source, on_error), asked, say)
         assert novel.classes is not None
         say(f"{len(novel)} samples of {len(novel.classes)} classes; {len(drawn)} episodes of {protocol.way} classes")
         with stage("encoding"):
             tower = encoder_of(domain.kind, encoder, precision, trust)
-            features = _encoded(novel, tower)
-            source = None if source is None else _encoded(source, tower)
-        scores, named = {}, {}
+            features = _encoded(asked, tower)
+            set_aside = None if set_aside is None else _encoded(set_aside, tower)
+            other = set_aside if other is None else _encoded(other, tower)
+        shared = {word: value for word, value in (("source", other), ("auxiliary", set_aside)) if value is not None}
+        scores, named, thresholds = {}, {}, {}
         for name, make in makers.items():
             with stage(name), reproducible(protocol.seed):
-                fit = _Fit(make, source)
-                scores[name] = protocol(fit, features, track=functools.partial(track, label=name))
+                fit = _Fit(make, shared)
+                if protocol.unknown and not registry.card(name).rejects:
+                    thresholds[name] = _tuned(fit, protocol, set_aside, name, say)
+                scores[name] = protocol(
+                    fit,
+                    features,
+                    track=functools.partial(track, label=name),
+                    pool=pool,
+                    thresholds=thresholds.get(name) or None,
+                )
                 named[name] = _named(fit, features, drawn[0], max(protocol.shots))
-    held = () if source is None or source.classes is None else source.classes.names
+    held = () if set_aside is None or set_aside.classes is None else set_aside.classes.names
     tower_name = "" if tower is None else tower.name
-    return Graded(scores, novel, features, protocol, tower_name, held, drawn[0], named, dict(seconds))
+    kept = {name: values for name, values in thresholds.items() if values}
+    return Graded(scores, asked, features, protocol, tower_name, held, drawn[0], named, dict(seconds), kept)
+
+
+TUNED = 50
+"""Episodes of set-aside classes that a threshold is tuned on."""
+
+
+def _tuned(
+    fit: _Fit, protocol: Episodes, set_aside: Domain | None, name: str, say: Callable[[str], None]
+) -> dict[int, float]:
+    """The threshold of a method that rejects nothing by itself, by classes that no episode is of; nothing without."""
+    if set_aside is None:
+        say(f"{name} rejects nothing: its threshold would be tuned on classes that are set aside, and there are none")
+        return {}
+    try:
+        return dataclasses.replace(protocol, episodes=min(TUNED, protocol.episodes)).tuned(fit, set_aside)
+    except ValueError as error:
+        say(f"{name} rejects nothing: the classes that are set aside are too few for its threshold ({error})")
+        return {}
+
+
+def _with_outsiders(novel: Domain, outside: Domain, data: Domain) -> tuple[Domain, list[int]]:
+    """The samples with those of further classes, and the labels of these; no class may be in both."""
+    assert novel.classes is not None and outside.classes is not None and data.classes is not None
+    both = sorted(set(data.classes.names) & set(outside.classes.take(np.unique(outside.labels)).names))
+    if both:
+        raise ValueError(
+            f"unknown_data must hold no class of data; both have {', '.join(map(repr, both[:3]))}"
+            f"{f' and {len(both) - 3} more' if len(both) > 3 else ''}: a class cannot be known and unknown at once"
+        )
+    if outside.kind != novel.kind:
+        raise ValueError(f"unknown_data must be of kind {novel.kind!r}, as data; got {outside.kind!r}")
+    space = join(novel.classes, outside.classes)
+    y = realign(outside.labels, outside.classes, space)
+    parts = [novel.replace(classes=space), outside.replace(y=y, classes=space)]
+    return concatenate([part.replace(columns={}) for part in parts], name=novel.name), np.unique(y).tolist()
+
+
+def _without(source: Domain, asked: Domain, say: Callable[[str], None]) -> Domain:
+    """A source without the classes that are asked about."""
+    assert source.classes is not None and asked.classes is not None
+    known = np.isin(np.array(source.classes.names), asked.classes.take(np.unique(asked.labels)).names)
+    kept = source.take(~known[source.labels])
+    if known.any():
+        say(f"{int(known.sum())} classes of {source.name} are those of episodes, and left out of the source")
+    if not len(kept):
+        raise ValueError(f"source must have classes that no episode is of; all of {source.name} are")
+    return kept
 
 
 def few_shot_methods(*, with_source: bool = False) -> tuple[str, ...]:
@@ -161,14 +244,28 @@ def _words(cls: type[Method], with_source: bool) -> tuple[str, ...] | None:
     """The words of `fit` that an episode gives; None if it cannot give what is required."""
     if cls.fit is Method.fit or cls.card.task != "class" or "features" not in cls.card.modalities or cls.card.needs:
         return None
+    once = _shared_words(cls)
+    if once is not None:
+        return once if with_source else None
     given = HANDFUL if with_source else HANDFUL - {"source"}
     ways = [way.required for way in signatures(cls) if "support" in way.required and set(way.required) <= given]
+    return min(ways, key=len) if ways else None
+
+
+def _shared_words(cls: type[Method]) -> tuple[str, ...] | None:
+    """The words of a fit that all episodes share, of methods that `adapt` to a support; None of others."""
+    step = getattr(cls, "adapt", None)
+    if step is None or signature_of(step).required != ("support",):
+        return None
+    ways = [way.required for way in signatures(cls) if set(way.required) <= ONCE]
     return min(ways, key=len) if ways else None
 
 
 def _maker(name: str, settings: Mapping[str, Any], with_source: bool) -> Callable[[], Method]:
     cls: Any = registry.get(name)
     if _words(cls, with_source) is None:
+        if _words(cls, True) is not None:
+            raise ValueError(f"{name} learns from other classes first: base must be above 0, the share that is set aside")
         raise ValueError(
             f"{name} does not learn from a handful of labelled features alone; these do: "
             f"{', '.join(few_shot_methods(with_source=with_source))}"
@@ -177,21 +274,26 @@ def _maker(name: str, settings: Mapping[str, Any], with_source: bool) -> Callabl
     return lambda: cls(**{key: value for key, value in settings.items() if key in known})
 
 
-@dataclasses.dataclass(frozen=True)
 class _Fit:
-    """Fits a method to the labelled samples of an episode."""
+    """Fits a method to the labelled samples of an episode; what can is fitted once to what all episodes share."""
 
-    make: Callable[[], Method]
-    source: Domain | None
+    def __init__(self, make: Callable[[], Method], shared: Mapping[str, Domain]) -> None:
+        self.make, self.shared = make, shared
+        self.words = _words(type(make()), bool(shared)) or ()
+        self.begun: Any = None
 
     def __call__(self, support: Domain) -> Method:
-        method = self.make()
+        method: Any = self.make()
+        if "support" not in self.words:
+            if self.begun is None:
+                self.begun = method.fit(**{word: self.shared[word] for word in self.words})
+            return self.begun.adapt(support=support)
         given: dict[str, Any] = {}
-        for word in _words(type(method), self.source is not None) or ():
+        for word in self.words:
             if word == "model":  # the best that the same samples give: what is learnt on top is what counts
                 given[word] = LinearProbe().fit(support=support).network_
             else:
-                given[word] = support if word == "support" else self.source
+                given[word] = support if word == "support" else self.shared[word]
         return method.fit(**given)
 
 
@@ -230,13 +332,15 @@ def write(result: Graded, out: str | os.PathLike[str], command: str = "") -> Pat
     from unseen.jobs.episodes.page import page
 
     def fill(folder: Path) -> None:
+        metrics = ("accuracy", *(OPEN if result.protocol.unknown else ()))
         lines = [
-            f"{name},{shot},{i},{value:.6f}"
+            f"{name},{shot},{i},{','.join(f'{value:.6f}' for value in values)}"
             for name, by_shot in result.scores.items()
             for shot, own in by_shot.items()
-            for i, value in enumerate(own.accuracies.tolist())
+            for i, values in enumerate(zip(*(own.of(metric).accuracies.tolist() for metric in metrics)))
         ]
-        (folder / "episodes.csv").write_text("\n".join(["method,shots,episode,accuracy", *lines]) + "\n")
+        head = ",".join(["method", "shots", "episode", *metrics])
+        (folder / "episodes.csv").write_text("\n".join([head, *lines]) + "\n")
         (folder / "report.html").write_bytes(page(result, command))
         (folder / "episodes.json").write_text(json.dumps(about(result), indent=1, ensure_ascii=False) + "\n")
 
@@ -250,6 +354,9 @@ def about(result: Graded) -> dict[str, Any]:
         "protocol": dataclasses.asdict(result.protocol),
         "encoder": result.encoder,
         "base_classes": list(result.base),
+        "thresholds": {
+            name: {str(shot): value for shot, value in by_shot.items()} for name, by_shot in result.thresholds.items()
+        },
         "methods": result.table(),
         "seconds": {key: round(value, 2) for key, value in result.seconds.items()},
     }

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unseen.data.images import thumbnail
+from unseen.evaluation.rejection import OPEN
+from unseen.jobs.episodes.names import NAMES
+from unseen.methods.base import UNKNOWN
 from unseen.report.pages import image_source, render_page
 
 if TYPE_CHECKING:
@@ -34,8 +37,10 @@ def page(result: Graded, command: str) -> bytes:
         style=STYLE,
         result=result,
         protocol=result.protocol,
-        n_classes=0 if result.domain.classes is None else len(result.domain.classes),
+        n_classes=len(np.unique(result.domain.labels)),
         rows=rows,
+        tables=[(NAMES[metric], metric, [{**row, **row[metric]} for row in rows]) for metric in OPEN if metric in rows[0]],
+        thresholds=[(name, shot, value) for name, own in result.thresholds.items() for shot, value in own.items()],
         best=best,
         first=next(iter(result.scores)),
         chance=1 / result.protocol.way,
@@ -54,7 +59,7 @@ def _classes(result: Graded, method: str) -> list[dict[str, Any]]:
             "name": names[k],
             "support": [_sample(result, i) for i in episode.support[k][:SHOWN].tolist()],
             "queries": [
-                {**_sample(result, i), "said": names[int(said)], "wrong": said != k}
+                {**_sample(result, i), "said": "unknown" if said == UNKNOWN else names[int(said)], "wrong": said != k}
                 for i, said in zip(episode.query[k][:SHOWN].tolist(), np.asarray(named[k]))
             ],
         }

@@ -1,0 +1,1 @@
+"""A handful of labelled samples of new classes."""
