@@ -420,7 +420,11 @@ class Episodes:
         return scores
 
     def tuned(
-        self, fit: Callable[[Domain], Any], domain: Domain, *, track: Callable[[list[Episode]], Iterable[Episode]] = iter
+        self,
+        fit: Callable[[Domain], Any],
+        domain: Domain,
+        *,
+        track: Callable[[list[Episode]], Iterable[Episode]] = iter,
     ) -> dict[int, float]:
         """For each number of shots the threshold with the best open accuracy on episodes of other classes.
 

@@ -66,13 +66,16 @@ def auroc(known: NDArray[Any], unknown: NDArray[Any]) -> float:
 
 
 def best_threshold(answers: Sequence[Answers], right: Sequence[NDArray[np.bool_]]) -> float:
-    """How known a sample must seem, so that most of all samples are named or rejected right; half-way between two scores.
+    """How known a sample must seem, so that most samples are named or rejected right; half-way between two scores.
 
     Of the samples of each of `answers` the first are known ones, see `Answers.figures`.
     """
     scores = np.concatenate([one.scores for one in answers])
     gain = np.concatenate(
-        [np.append(good.astype(np.float64), np.full(len(one.scores) - len(good), -1.0)) for one, good in zip(answers, right)]
+        [
+            np.append(good.astype(np.float64), np.full(len(one.scores) - len(good), -1.0))
+            for one, good in zip(answers, right)
+        ]
     )
     order = np.argsort(scores, kind="stable")
     scores, accepting = scores[order], np.append(gain[order][::-1].cumsum()[::-1], 0.0)  # all from a place on

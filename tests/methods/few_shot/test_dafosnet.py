@@ -314,7 +314,9 @@ def test_disjoint_label_sets_keep_all_four_sets_of_classes_apart() -> None:
         assert sum(map(len, sets)) == len(set.union(*sets)) == 12
 
 
-@pytest.mark.parametrize(("of_source", "of_target"), [(range(2), range(4)), (range(4), range(2, 4)), (range(4), range(4))])
+@pytest.mark.parametrize(
+    ("of_source", "of_target"), [(range(2), range(4)), (range(4), range(2, 4)), (range(4), range(4))]
+)
 def test_known_classes_are_apart_also_where_label_sets_overlap(of_source: range, of_target: range) -> None:
     source, target = np.repeat([*of_source, 50], 8), np.repeat([*of_target, 60], 8)
     assert largest_way(source, target, (4, 1), (2, 2)) >= 2
@@ -397,9 +399,7 @@ def test_the_support_does_not_reach_meta_training_where_there_is_another_target(
     source, target = clouds(7, 10), clouds(6, 6, first=10)
     one, other = (source.take(np.arange(10, 10 + n)).replace(y=np.arange(n) % 3) for n in (6, 9))
     fits = [DAFOSNet(**QUICK).fit(source=source, support=part, auxiliary=target) for part in (one, other)]
-    assert all(
-        torch.equal(a, b) for a, b in zip(*(fit.encoder_.state_dict().values() for fit in fits))
-    )
+    assert all(torch.equal(a, b) for a, b in zip(*(fit.encoder_.state_dict().values() for fit in fits)))
     assert not torch.equal(fits[0].prototypes_, fits[1].prototypes_)
 
 

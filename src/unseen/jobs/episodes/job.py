@@ -208,7 +208,9 @@ def _tuned(
 
 def _with_outsiders(novel: Domain, outside: Domain, data: Domain) -> tuple[Domain, list[int]]:
     """The samples with those of further classes, and the labels of these; no class may be in both."""
-    assert novel.classes is not None and outside.classes is not None and data.classes is not None
+    assert novel.classes is not None
+    assert outside.classes is not None
+    assert data.classes is not None
     both = sorted(set(data.classes.names) & set(outside.classes.take(np.unique(outside.labels)).names))
     if both:
         raise ValueError(
@@ -225,7 +227,8 @@ def _with_outsiders(novel: Domain, outside: Domain, data: Domain) -> tuple[Domai
 
 def _without(source: Domain, asked: Domain, say: Callable[[str], None]) -> Domain:
     """A source without the classes that are asked about."""
-    assert source.classes is not None and asked.classes is not None
+    assert source.classes is not None
+    assert asked.classes is not None
     known = np.isin(np.array(source.classes.names), asked.classes.take(np.unique(asked.labels)).names)
     kept = source.take(~known[source.labels])
     if known.any():
@@ -265,7 +268,9 @@ def _maker(name: str, settings: Mapping[str, Any], with_source: bool) -> Callabl
     cls: Any = registry.get(name)
     if _words(cls, with_source) is None:
         if _words(cls, True) is not None:
-            raise ValueError(f"{name} learns from other classes first: base must be above 0, the share that is set aside")
+            raise ValueError(
+                f"{name} learns from other classes first: base must be above 0, the share that is set aside"
+            )
         raise ValueError(
             f"{name} does not learn from a handful of labelled features alone; these do: "
             f"{', '.join(few_shot_methods(with_source=with_source))}"

@@ -39,7 +39,9 @@ def page(result: Graded, command: str) -> bytes:
         protocol=result.protocol,
         n_classes=len(np.unique(result.domain.labels)),
         rows=rows,
-        tables=[(NAMES[metric], metric, [{**row, **row[metric]} for row in rows]) for metric in OPEN if metric in rows[0]],
+        tables=[
+            (NAMES[metric], metric, [{**row, **row[metric]} for row in rows]) for metric in OPEN if metric in rows[0]
+        ],
         thresholds=[(name, shot, value) for name, own in result.thresholds.items() for shot, value in own.items()],
         best=best,
         first=next(iter(result.scores)),

@@ -132,15 +132,13 @@ def with_samples(y: IntArray, least: int) -> IntArray:
 
 
 def largest_way(source: IntArray, target: IntArray, shots: tuple[int, int], queries: tuple[int, int]) -> int:
-    """The most known classes of each domain that episodes can have, with an unknown one besides; 0 if there are none."""
+    """The most known classes of each domain that episodes can have, with an unknown one besides; 0 for none."""
     rich = [with_samples(y, s + q) for y, s, q in zip((source, target), shots, queries)]
     spare = [len(with_samples(y, q)) - 1 for y, q in zip((source, target), queries)]
     return max(0, min(len(rich[0]), len(rich[1]), len(np.union1d(*rich)) // 2, *spare))
 
 
-def episode_batches(
-    source: Domain, target: Domain, sampler: EpisodeSampler
-) -> Callable[[Run], Iterator[EpisodeBatch]]:
+def episode_batches(source: Domain, target: Domain, sampler: EpisodeSampler) -> Callable[[Run], Iterator[EpisodeBatch]]:
     """What `nn.train.train` reads: one episode after another, from the run's generator."""
     x, label = (tensor(source), tensor(target)), gan_labels(sampler.source, sampler.target)
 

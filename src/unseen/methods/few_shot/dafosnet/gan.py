@@ -97,9 +97,7 @@ def aol(
     return ((1 + noise) * made.clamp_min(1e-7)).mean()
 
 
-def collapse_loss(
-    kind: Collapse, z_low: Tensor, z_high: Tensor, s_low: Tensor, s_high: Tensor
-) -> Float[Tensor, ""]:
+def collapse_loss(kind: Collapse, z_low: Tensor, z_high: Tensor, s_low: Tensor, s_high: Tensor) -> Float[Tensor, ""]:
     """The regularizer that is asked for; 0 for none."""
     if kind == "none":
         return s_high.new_zeros(())
@@ -113,6 +111,6 @@ def weights_of(network: nn.Module) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def reptile(network: nn.Module, before: Mapping[str, Tensor], alpha: float) -> None:
-    """w <- w + alpha (w' - w): go only a part of the way from the weights `before` a step to those after it (step 5)."""
+    """w <- w + alpha (w' - w): go a part of the way from the weights `before` a step to those after it (step 5)."""
     for name, parameter in network.named_parameters() if alpha < 1 else ():
         parameter.copy_(before[name] + alpha * (parameter - before[name]))

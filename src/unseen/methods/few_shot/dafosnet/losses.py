@@ -79,7 +79,7 @@ def alignment(
 
 
 def outlier_features(d: Float[Tensor, "n k"], kind: OutlierInput) -> Float[Tensor, "n f"]:
-    """What the judges read of the distances: these, sorted, or (nearest, second, mean, margin) of any number of classes."""
+    """What the judges read of the distances: all, all sorted, or nearest, second, mean and margin for any number."""
     if kind == "distances":
         return d
     ordered = d.sort(dim=1).values

@@ -1,4 +1,4 @@
-"""DAFOS-Net: prototypes that are meta-trained over two domains, and a judge of distances that rejects unknown classes."""
+"""DAFOS-Net: prototypes that are meta-trained over two domains, and a judge of distances that rejects the unknown."""
 
 import dataclasses
 from typing import Annotated, Any, Literal, NamedTuple, Self, overload
@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from unseen.data.domain import Domain
 from unseen.data.samplers import tensor
@@ -136,9 +136,7 @@ class DAFOSNet(Method):
             "The random 10-class label of the released GANs: a class is told by its number among all classes of "
             "meta-training, those of the target by numbers of their own, whatever their number.",
         ),
-        notes=(
-            "Features may be negative, so that the last layer of the generators is linear, not a ReLU.",
-        ),
+        notes=("Features may be negative, so that the last layer of the generators is linear, not a ReLU.",),
     )
 
     way: Annotated[int, Within(2)] | None = None
@@ -206,13 +204,21 @@ class DAFOSNet(Method):
             if epochs:
                 rate = self.learning_rate * (1.0 if number == 1 else 0.1)
                 history += meta_train(
-                    networks, source, target, sampler, self._settings(), name=f"dafosnet-{number}", epochs=epochs, rate=rate
+                    networks,
+                    source,
+                    target,
+                    sampler,
+                    self._settings(),
+                    name=f"dafosnet-{number}",
+                    epochs=epochs,
+                    rate=rate,
                 )
         self.encoder_, self.outlier_ = networks.encoder.eval().cpu(), networks.outlier.eval().cpu()
         self.low_gan_, self.high_gan_ = networks.low.eval().cpu(), networks.high.eval().cpu()
         self.way_ = stages[0].way
         self.history_: dict[str, Any] = {
-            key: np.array([row.get(key, np.nan) for row in history]) for key in sorted({k for row in history for k in row})
+            key: np.array([row.get(key, np.nan) for row in history])
+            for key in sorted({k for row in history for k in row})
         }
         self._know(known)
         return self
@@ -248,7 +254,9 @@ class DAFOSNet(Method):
         if auxiliary is not None:
             target = auxiliary.take(auxiliary.labeled) if auxiliary.y is not None else auxiliary.take([])
             if auxiliary.task != "class" or not len(target):
-                raise ValueError(f"auxiliary must have labelled samples, of the target's other classes; got {auxiliary!r}")
+                raise ValueError(
+                    f"auxiliary must have labelled samples, of the target's other classes; got {auxiliary!r}"
+                )
         else:
             assert support is not None
             poor = not largest_way(*joint_labels(source, support), shots, queries) >= (self.way or 2)
@@ -257,7 +265,7 @@ class DAFOSNet(Method):
         most = largest_way(*labels, shots, queries)
         if most < 2 and self.way is None:
             raise ValueError(
-                f"source and target must have two known classes each, none of them the same, and an unknown one besides, "
+                "source and target must have two known classes each, none the same, and an unknown one besides, "
                 f"with {shots[0]} and {shots[1]} shots and {self.queries} queries; there are "
                 f"{' and '.join(str(len(np.unique(y))) for y in labels)} classes, or too few samples of them: lower "
                 "source_shots or queries"
@@ -328,7 +336,7 @@ class DAFOSNet(Method):
 
     @gives("uncertainty")
     def uncertainty(self, x: Any) -> NDArray[np.float32]:
-        """How likely each sample is of none of the classes, by the outlier network, (n,); `predict` rejects above .5."""
+        """How likely each sample is of no class, (n,), by the outlier network; `predict` rejects above .5."""
         features = outlier_features(self._distances(x, self._side), self.outlier_input)
         return torch.softmax(self.outlier_(features), dim=1)[:, 0].numpy()
 

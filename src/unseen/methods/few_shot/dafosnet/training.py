@@ -78,7 +78,7 @@ class Networks:
 
 
 class Judged(NamedTuple):
-    """One domain of an episode: its prototypes, distances of all that is asked about, and places, -1 of unknown ones."""
+    """One domain of an episode: prototypes, distances of what is asked about, and its places, -1 of unknown ones."""
 
     prototypes: Float[Tensor, "k d"]
     d: Float[Tensor, "n k"]
@@ -204,9 +204,7 @@ def meta_train(
         for _ in range(told.rounds):
             gan_round(networks, torch.cat(supports), label, told, run)
         hallucinate = run.step >= told.warm_up
-        source_side, target_side = (
-            judged(networks, part, side, told, hallucinate) for part, side in zip(parts, batch)
-        )
+        source_side, target_side = (judged(networks, part, side, told, hallucinate) for part, side in zip(parts, batch))
         loss = episode_loss(networks, (source_side, target_side), told, run)
         run.log(loss=run.descend(loss, "encoder"))
 
