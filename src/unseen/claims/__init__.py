@@ -44,6 +44,7 @@ CLAIMS = {
     "minima": "minima",
     "adaptclipzs": "adaptclipzs",
     "ogen": "ogen",
+    "dafosnet": "dafosnet",
 }
 """Module of the claim of every built system, by slug."""
 

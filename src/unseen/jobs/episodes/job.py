@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -30,8 +31,6 @@ WRITTEN = ("episodes.csv", "report.html", "episodes.json")
 """What stands in the folder of a run."""
 HANDFUL = {"support", "source", "model"}
 """Words of `fit` that an episode can give: its labelled samples, those of other classes, and a model to begin with."""
-ONCE = {"source", "auxiliary"}
-"""Words of `fit` that all episodes share: what is meta-trained on them knows the classes of each episode by `adapt`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,6 +149,8 @@ def grade(
         raise ValueError(f"settings: none of {', '.join(methods)} has a hyperparameter {unused[0]!r}")
     if not 0 <= base < 1:
         raise ValueError(f"base must lie in [0, 1); got {base}")
+    if source is not None and not base:
+        raise ValueError("source is for methods that learn from other classes of data, too: base must be above 0; got 0")
     if unknown_data is not None and not protocol.unknown:
         raise ValueError("unknown_data needs unknown classes in each episode: unknown must be at least 1; got 0")
     with stages() as seconds:
@@ -167,11 +168,12 @@ def grade(
             features = _encoded(asked, tower)
             set_aside = None if set_aside is None else _encoded(set_aside, tower)
             other = set_aside if other is None else _encoded(other, tower)
-        shared = {word: value for word, value in (("source", other), ("auxiliary", set_aside)) if value is not None}
+        given = (("source", other), ("auxiliary", set_aside))
+        learnt_from = {word: value for word, value in given if value is not None}
         scores, named, thresholds = {}, {}, {}
         for name, make in makers.items():
             with stage(name), reproducible(protocol.seed):
-                fit = _Fit(make, shared)
+                fit = _fit(make, learnt_from)
                 if protocol.unknown and not registry.card(name).rejects:
                     thresholds[name] = _tuned(fit, protocol, set_aside, name, say)
                 scores[name] = protocol(
@@ -244,24 +246,24 @@ def few_shot_methods(*, with_source: bool = False) -> tuple[str, ...]:
 
 
 def _words(cls: type[Method], with_source: bool) -> tuple[str, ...] | None:
-    """The words of `fit` that an episode gives; None if it cannot give what is required."""
+    """The words of `fit` that an episode gives; None if it cannot give what is required.
+
+    A method that takes a handful in `adapt` learns from a source, once for all episodes.
+    """
     if cls.fit is Method.fit or cls.card.task != "class" or "features" not in cls.card.modalities or cls.card.needs:
         return None
-    once = _shared_words(cls)
-    if once is not None:
-        return once if with_source else None
     given = HANDFUL if with_source else HANDFUL - {"source"}
-    ways = [way.required for way in signatures(cls) if "support" in way.required and set(way.required) <= given]
+    wanted = {"support"}
+    if _adapts(cls):
+        given, wanted = ({"source", "auxiliary"}, {"source"}) if with_source else (set(), {"source"})
+    ways = [way.required for way in signatures(cls) if wanted <= set(way.required) <= given]
     return min(ways, key=len) if ways else None
 
 
-def _shared_words(cls: type[Method]) -> tuple[str, ...] | None:
-    """The words of a fit that all episodes share, of methods that `adapt` to a support; None of others."""
-    step = getattr(cls, "adapt", None)
-    if step is None or signature_of(step).required != ("support",):
-        return None
-    ways = [way.required for way in signatures(cls) if set(way.required) <= ONCE]
-    return min(ways, key=len) if ways else None
+def _adapts(cls: type[Method]) -> bool:
+    """Whether a method takes the labelled samples of an episode without a fit."""
+    adapt = getattr(cls, "adapt", None)
+    return adapt is not None and signature_of(inspect.unwrap(adapt)).required == ("support",)
 
 
 def _maker(name: str, settings: Mapping[str, Any], with_source: bool) -> Callable[[], Method]:
@@ -279,27 +281,34 @@ def _maker(name: str, settings: Mapping[str, Any], with_source: bool) -> Callabl
     return lambda: cls(**{key: value for key, value in settings.items() if key in known})
 
 
+@dataclasses.dataclass(frozen=True)
 class _Fit:
-    """Fits a method to the labelled samples of an episode; what can is fitted once to what all episodes share."""
+    """Fits a method to the labelled samples of an episode, or gives them to one that has learnt from a source."""
 
-    def __init__(self, make: Callable[[], Method], shared: Mapping[str, Domain]) -> None:
-        self.make, self.shared = make, shared
-        self.words = _words(type(make()), bool(shared)) or ()
-        self.begun: Any = None
+    make: Callable[[], Method]
+    source: Domain | None
+    learnt: Any = None
 
     def __call__(self, support: Domain) -> Method:
-        method: Any = self.make()
-        if "support" not in self.words:
-            if self.begun is None:
-                self.begun = method.fit(**{word: self.shared[word] for word in self.words})
-            return self.begun.adapt(support=support)
+        if self.learnt is not None:
+            return self.learnt.adapt(support=support)  # type: ignore[no-any-return]
+        method = self.make()
         given: dict[str, Any] = {}
-        for word in self.words:
+        for word in _words(type(method), self.source is not None) or ():
             if word == "model":  # the best that the same samples give: what is learnt on top is what counts
                 given[word] = LinearProbe().fit(support=support).network_
             else:
-                given[word] = support if word == "support" else self.shared[word]
+                given[word] = support if word == "support" else self.source
         return method.fit(**given)
+
+
+def _fit(make: Callable[[], Method], learnt_from: Mapping[str, Domain]) -> _Fit:
+    """What fits a method to an episode; what learns from a source has done so, once."""
+    method, source = make(), learnt_from.get("source")
+    words = _words(type(method), source is not None) or ()
+    if source is None or not _adapts(type(method)):
+        return _Fit(make, source)
+    return _Fit(make, source, method.fit(**{word: learnt_from[word] for word in words}))
 
 
 def _named(fit: _Fit, features: Domain, episode: Episode, shots: int) -> Any:

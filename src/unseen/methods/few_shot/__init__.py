@@ -1,1 +1,1 @@
-"""A handful of labelled samples of new classes."""
+"""A handful of labels for classes never seen."""
