@@ -28,7 +28,9 @@ def two_domains(case: str) -> tuple[Domain, Domain]:
 
 
 def test_splits_share_neither_a_vendor_nor_a_character() -> None:
-    vendors = [{word for case in CASES[split] if case.startswith("emoji") for word in case.split()[1:]} for split in CASES]
+    vendors = [
+        {word for case in CASES[split] if case.startswith("emoji") for word in case.split()[1:]} for split in CASES
+    ]
     assert not vendors[0] & vendors[1]
     characters = [set(of_dafosnet.characters(split)) for split in ("development", "confirmation")]
     assert not characters[0] & characters[1]

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from unseen.claims import worlds
 from unseen.claims.base import Claim, Experiment, Result, seeds
-from unseen.claims.conditions import at_least, better, not_worse
+from unseen.claims.conditions import better, not_worse
 from unseen.claims.drawings import of_vendors
 from unseen.claims.ledger import Assertion, effect, mechanism, not_testable, paper_scale
 from unseen.claims.letters import letters
@@ -71,7 +71,9 @@ def world(case: str, seed: int) -> World:
     few = _only(target, order[first:second])
     rows = [rng.permutation(np.flatnonzero(few.labels == label))[:LABELS] for label in np.unique(few.labels)]
     return World(
-        _only(source, order[:first]), few.take(np.concatenate(rows)), *(_only(d, order[second:]) for d in (target, source))
+        _only(source, order[:first]),
+        few.take(np.concatenate(rows)),
+        *(_only(d, order[second:]) for d in (target, source)),
     )
 
 
@@ -130,8 +132,10 @@ class Scored:
     def __call__(self, support: Domain) -> Scored:
         """Learn from a support."""
         support = support.replace(x=self.view(support.x))
-        fresh = self.method.adapt(support=support) if isinstance(self.method, DAFOSNet) else type(self.method)().fit(
-            support=support
+        fresh = (
+            self.method.adapt(support=support)
+            if isinstance(self.method, DAFOSNet)
+            else type(self.method)().fit(support=support)
         )
         return dataclasses.replace(self, method=fresh)
 
@@ -159,12 +163,14 @@ def probability(scores: Tensor) -> Tensor:
 
 
 def discriminant(own: World) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
-    """Fisher's discriminant directions of all classes of source and target in meta-training, with a shrunk covariance."""
+    """Fisher's discriminant directions of all classes of source and target in meta-training, the covariance shrunk."""
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
     labels = joint_labels(own.source, own.target)
     centred = [part.x - part.x.mean(axis=0) for part in (own.source, own.target)]
-    found = LinearDiscriminantAnalysis(solver="eigen", shrinkage=0.5).fit(np.concatenate(centred), np.concatenate(labels))
+    found = LinearDiscriminantAnalysis(solver="eigen", shrinkage=0.5).fit(
+        np.concatenate(centred), np.concatenate(labels)
+    )
     mean = own.target.x.mean(axis=0)
     return lambda x: found.transform(x - mean).astype(np.float32)
 
@@ -182,9 +188,7 @@ def graded(fit: Any, own: World, exam: Domain, *, rejects: bool = False) -> dict
 def figures(scores: Mapping[int, EpisodeScores]) -> dict[str, float]:
     """Means over episodes by metric and number of shots."""
     return {
-        f"{metric} {shot}": one.of(metric).mean
-        for shot, one in scores.items()
-        for metric in ("accuracy", *one.open)
+        f"{metric} {shot}": one.of(metric).mean for shot, one in scores.items() for metric in ("accuracy", *one.open)
     }
 
 
@@ -231,7 +235,7 @@ def generalized(table: Result, full: DAFOSNet, bare: DAFOSNet, own: World) -> No
 
 @torch.no_grad()
 def hallucinated(method: Any, own: World) -> Result:
-    """How often what the GANs make of a class of the source is nearest to its prototype, of all classes of the source."""
+    """How often what the GANs make of a class of the source is nearest to its prototype among those of the source."""
     x, y = torch.as_tensor(own.source.x), torch.as_tensor(own.source.labels)
     label = torch.as_tensor(gan_labels(own.source.labels, own.target.labels)[0])
     n = len(torch.unique(y))
@@ -262,7 +266,8 @@ def ablated(case: str, seed: int) -> Result:
             method = trained(own, seed, **settings)
             scores = EXAM(lambda support, method=method: method.adapt(support=support), own.exam)
             table[arm] = {
-                metric: float(np.mean([one.of(metric).mean for one in scores.values()])) for metric in ("accuracy", "auroc")
+                metric: float(np.mean([one.of(metric).mean for one in scores.values()]))
+                for metric in ("accuracy", "auroc")
             }
     return table
 
@@ -283,7 +288,7 @@ CASES = {
 # fmt: off
 LEDGER: tuple[Assertion, ...] = (
     mechanism("episodes", better("low noise", "guessing", "own class", by=0.1),
-        "What the low-noise GAN makes of a class lies nearest to the prototype of this class more often than by chance."),
+        "What the low-noise GAN makes of a class lies nearest to its prototype more often than by chance."),
     mechanism("episodes", better("dafosnet", "chance", "auroc 1", by=0.05),
         "The outlier network tells samples of new classes with one label each from those of none, better than chance."),
     mechanism("episodes", better("dafosnet", "chance", "auroc 5", by=0.05),
@@ -331,7 +336,7 @@ LEDGER: tuple[Assertion, ...] = (
     effect("parts", better("dafosnet", "without dsbn", "accuracy"),
         "A batch normalization of its own for each domain helps to name."),
     paper_scale("Efficacy on Office-Home, mini-ImageNet with CUB, and DomainNet.",
-        "These sets are not at hand. With folders of the two domains: `unseen episodes TARGET --source SOURCE --base 0.5 "
+        "These sets are not at hand. With folders of both domains: `unseen episodes TARGET --source SOURCE --base 0.5 "
         "--way 5 --shot 1,5 --unknown 5 --episodes 600 --methods prototypes,dafosnet`; not run."),
     not_testable("It is the first that solves few-shot learning, domain shift and unknown classes at once.",
         "It is about the field in 2023; what stands here are comparisons on identical episodes."),

@@ -150,7 +150,9 @@ def grade(
     if not 0 <= base < 1:
         raise ValueError(f"base must lie in [0, 1); got {base}")
     if source is not None and not base:
-        raise ValueError("source is for methods that learn from other classes of data, too: base must be above 0; got 0")
+        raise ValueError(
+            "source is for methods that learn from other classes of data, too: base must be above 0; got 0"
+        )
     if unknown_data is not None and not protocol.unknown:
         raise ValueError("unknown_data needs unknown classes in each episode: unknown must be at least 1; got 0")
     with stages() as seconds:

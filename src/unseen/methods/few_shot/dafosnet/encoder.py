@@ -75,11 +75,12 @@ def encoder(n_features: int, width: int, dim: int, specific: bool) -> Encoder:
     return Encoder(n_features, width, dim, specific)
 
 
-def perceptron(widths: tuple[int, ...]) -> nn.Sequential:
-    """Linear layers with ReLU between; the last is linear."""
+def perceptron(widths: tuple[int, ...], slope: float = 0.0) -> nn.Sequential:
+    """Linear layers with ReLU between, which lets `slope` of negative values pass; the last is linear."""
     layers: list[nn.Module] = []
     for i, (n_inputs, n_outputs) in enumerate(zip(widths, widths[1:])):
-        layers += [nn.Linear(n_inputs, n_outputs)] + ([nn.ReLU()] if i < len(widths) - 2 else [])
+        between = [nn.LeakyReLU(slope) if slope else nn.ReLU()] if i < len(widths) - 2 else []
+        layers += [nn.Linear(n_inputs, n_outputs), *between]
     return nn.Sequential(*layers)
 
 

@@ -16,6 +16,8 @@ from unseen.nn.build import builder
 NOISE = 8
 LOW, HIGH = 0.2, 1.0
 """Deviations of the noise of the two GANs (step 2)."""
+SLOPE = 0.2
+"""Of the discriminator's LeakyReLU: with plain ReLU its last layers, 8 wide, die, and no class is learnt."""
 Collapse = Literal["aocmc", "aol", "none"]
 
 
@@ -36,7 +38,7 @@ class ConditionalFeatureGAN(nn.Module):
         super().__init__()
         self.n_labels, self.noise_std = n_labels, noise_std
         self.generator = perceptron((NOISE + n_labels, 32, 48, dim))
-        self.discriminator = perceptron((dim + n_labels, 48, 32, 16, 8, 1))
+        self.discriminator = perceptron((dim + n_labels, 48, 32, 16, 8, 1), slope=SLOPE)
 
     def noise(self, n: int) -> Float[Tensor, "n 8"]:
         """z ~ N(0, noise_std^2)."""

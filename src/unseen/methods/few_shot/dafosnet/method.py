@@ -155,7 +155,7 @@ class DAFOSNet(Method):
     collapse_loss: Collapse = "aocmc"
     reptile_alpha: Unit = 1.0
     n_gan_rounds: Natural = 5
-    gan_learning_rate: Positive = 1e-3
+    gan_learning_rate: Positive = 5e-3
     warm_up: Natural = 50
     align: Literal["l2", "released", "none"] = "l2"
     outlier_input: OutlierInput = "summary"

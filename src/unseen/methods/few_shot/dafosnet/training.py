@@ -36,6 +36,8 @@ from unseen.nn.train import Run, train
 
 PER_EPOCH = 10
 """Episodes of an epoch."""
+BETAS = (0.5, 0.9)
+"""Of Adam for the GANs, as is usual for these."""
 DECAY = 0.1
 """What is left of the rate of the encoder and of the judges at the end of a stage: it falls by the same share in every
 episode."""
@@ -191,8 +193,8 @@ def meta_train(
         for part, optimizer in optimizers.items()
     }
     for key, gan in gans.items():
-        optimizers[f"{key}-g"] = torch.optim.Adam(gan.generator.parameters(), lr=told.gan_rate)
-        optimizers[f"{key}-d"] = torch.optim.Adam(gan.discriminator.parameters(), lr=told.gan_rate)
+        optimizers[f"{key}-g"] = torch.optim.Adam(gan.generator.parameters(), lr=told.gan_rate, betas=BETAS)
+        optimizers[f"{key}-d"] = torch.optim.Adam(gan.discriminator.parameters(), lr=told.gan_rate, betas=BETAS)
 
     def objective(batch: EpisodeBatch, run: Run) -> None:
         sizes = [len(side.x) for side in batch]
