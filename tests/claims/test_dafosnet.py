@@ -70,12 +70,13 @@ def test_an_arm_scores_by_the_nearest_class_or_by_its_probability() -> None:
     small = support.take(support.labels < 3).take(np.arange(0, 72, 8))
     arm = Scored(Prototypes(), largest)(small)
     scores = arm.scores(query.take(np.arange(5)))
-    assert (1 - arm.uncertainty(query.take(np.arange(5)))).tolist() == pytest.approx(scores.amax(dim=1).tolist())
+    assert (-arm.uncertainty(query.take(np.arange(5)))).tolist() == pytest.approx(scores.amax(dim=1).tolist())
     assert probability(scores).tolist() == pytest.approx(scores.softmax(dim=1).amax(dim=1).tolist())
 
 
 def test_the_discriminant_space_is_learnt_of_both_domains_and_centred_on_the_target() -> None:
     with mock.patch.object(of_dafosnet, "domains", two_domains):
         own = world("x", 0)
-    view = discriminant(own)
-    assert view(own.target.x).mean(axis=0) == pytest.approx(np.zeros(view(own.target.x).shape[1]), abs=1e-3)
+    view = discriminant(own)(own.target)
+    assert view.x.shape[1] < own.target.x.shape[1]
+    assert view.x.mean(axis=0) == pytest.approx(np.zeros(view.x.shape[1]), abs=1e-3)

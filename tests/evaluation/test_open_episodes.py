@@ -35,7 +35,7 @@ class Means:
         return -np.linalg.norm(query.x[:, None] - self.means, axis=2)
 
     def uncertainty(self, query: Domain) -> np.ndarray:
-        return 1 - self.decision_function(query).max(axis=1)
+        return -self.decision_function(query).max(axis=1)
 
     def predict(self, query: Domain) -> np.ndarray:
         scores = self.decision_function(query)

@@ -39,7 +39,7 @@ class Answers:
 
 
 def answers_of(method: Any, query: Domain, *, scored: bool = True) -> Answers:
-    """What a method says of samples: how known one seems is 1 less its `uncertainty`, else its largest probability.
+    """What a method says of samples: how known one seems is minus its `uncertainty`, else its largest probability.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def answers_of(method: Any, query: Domain, *, scored: bool = True) -> Answers:
     if not scored:
         return Answers(said, accepted, np.ones(len(said)))
     if hasattr(method, "uncertainty"):
-        return Answers(said, accepted, 1 - np.asarray(method.uncertainty(query), dtype=np.float64))
+        return Answers(said, accepted, -np.asarray(method.uncertainty(query), dtype=np.float64))
     if not hasattr(method, "predict_proba"):
         raise TypeError(f"unknown classes need uncertainty or predict_proba; {type(method).__name__} has neither")
     return Answers(said, accepted, np.asarray(method.predict_proba(query), dtype=np.float64).max(axis=1))

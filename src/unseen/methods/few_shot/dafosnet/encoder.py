@@ -10,6 +10,8 @@ from unseen.nn.build import builder
 from unseen.nn.classifier import Standardizer
 
 SOURCE, TARGET = 0, 1
+GAMMA = 2.5
+"""Gamma of both domains before training: distances are means over dimensions, and with 1 no softmax of them is sure."""
 
 
 class DomainBatchNorm(nn.Module):
@@ -26,6 +28,9 @@ class DomainBatchNorm(nn.Module):
         super().__init__()
         self.specific = specific
         self.norms = nn.ModuleList(nn.BatchNorm1d(n_features) for _ in range(2 if specific else 1))
+        for layer in self.norms:
+            assert isinstance(layer, nn.BatchNorm1d)
+            nn.init.constant_(layer.weight, GAMMA)
 
     def of(self, domain: int) -> nn.BatchNorm1d:
         """The layer that reads samples of a domain."""

@@ -144,8 +144,8 @@ class DAFOSNet(Method):
     source_shots: Count = 4
     target_shots: Count = 1
     queries: Count = 2
-    epochs: Natural = 40
-    fine_tune_epochs: Natural = 10
+    epochs: Natural = 25
+    fine_tune_epochs: Natural = 5
     learning_rate: Positive = 1e-3
     width: Count = 256
     dim: Count = 64
@@ -155,7 +155,7 @@ class DAFOSNet(Method):
     collapse_loss: Collapse = "aocmc"
     reptile_alpha: Unit = 1.0
     n_gan_rounds: Natural = 5
-    gan_learning_rate: Positive = 5e-3
+    gan_learning_rate: Positive = 1e-2
     warm_up: Natural = 50
     align: Literal["l2", "released", "none"] = "l2"
     outlier_input: OutlierInput = "summary"
@@ -335,10 +335,11 @@ class DAFOSNet(Method):
         return self._scores(x, SOURCE)
 
     @gives("uncertainty")
-    def uncertainty(self, x: Any) -> NDArray[np.float32]:
+    def uncertainty(self, x: Any) -> NDArray[np.float64]:
         """How likely each sample is of no class, (n,), by the outlier network; `predict` rejects above .5."""
         features = outlier_features(self._distances(x, self._side), self.outlier_input)
-        return torch.softmax(self.outlier_(features), dim=1)[:, 0].numpy()
+        with torch.no_grad():
+            return torch.softmax(self.outlier_(features).double(), dim=1)[:, 0].numpy()
 
     def predict(self, x: Any) -> NDArray[np.int64]:
         """The class with the nearest prototype, (n,); -1 (unknown) where the outlier network says so."""
