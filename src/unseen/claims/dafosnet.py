@@ -302,7 +302,7 @@ CASES = {
 LEDGER: tuple[Assertion, ...] = (
     mechanism("parts", better("dafosnet", "without collapse loss", "alike", by=0.1, lower=True),
         "What the two GANs make of the same classes is less alike with the collapse loss than without."),
-    effect("episodes", better("low noise", "guessing", "own class", by=0.1),
+    mechanism("episodes", better("low noise", "guessing", "own class", by=0.1),
         "What the low-noise GAN makes of a class lies nearest to its prototype more often than by chance."),
     mechanism("episodes", better("dafosnet", "chance", "auroc 1", by=0.05),
         "The outlier network tells samples of new classes with one label each from those of none, better than chance."),
