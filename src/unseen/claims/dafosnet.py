@@ -139,7 +139,7 @@ class Scored:
 
     def scores(self, query: Domain) -> Tensor:
         """Of every class, (n, c)."""
-        return self.method.decision_function(query)  # type: ignore[no-any-return]
+        return self.method.decision_function(query)
 
     def predict(self, query: Domain) -> NDArray[np.int64]:
         """The class with the largest score."""
@@ -175,7 +175,13 @@ def discriminant(own: World) -> Callable[[Domain], Domain]:
 
 def trained(own: World, seed: int, **settings: Any) -> DAFOSNet:
     """The method after meta-training on source and target."""
-    return DAFOSNet(random_state=seed, **settings).fit(source=own.source, auxiliary=own.target)
+    method = DAFOSNet(**settings).set_params(random_state=seed)
+    return method.fit(source=own.source, auxiliary=own.target)
+
+
+def adapting(method: DAFOSNet) -> Callable[[Domain], DAFOSNet]:
+    """What gives a support to a trained method."""
+    return lambda support: method.adapt(support=support)
 
 
 def graded(fit: Any, own: World, exam: Domain, *, rejects: bool = False) -> dict[int, EpisodeScores]:
@@ -208,8 +214,7 @@ def run(case: str, seed: int) -> Result:
         flat = own._replace(target=view(own.target), exam=view(own.exam))
         table["discriminant prototypes"] = figures(graded(arms["prototypes"], flat, flat.exam))
         for arm, method in (("prototypical network, judge", bare), ("dafosnet", full)):
-            adapt = lambda support, method=method: method.adapt(support=support)
-            table[arm] = figures(graded(adapt, own, own.exam, rejects=True))
+            table[arm] = figures(graded(adapting(method), own, own.exam, rejects=True))
         table["chance"] = {f"auroc {shot}": 0.5 for shot in EXAM.shots}
         table |= hallucinated(full, own)
         generalized(table, full, bare, own)
@@ -226,7 +231,7 @@ def generalized(table: Result, full: DAFOSNet, bare: DAFOSNet, own: World) -> No
             sided = DAFOSNet(**method.get_params())
             vars(sided).update(method.fitted)
             sided.set_params(branch="source")
-            found = figures(EXAM(lambda support, sided=sided: sided.adapt(support=support), own.exam_in_source))
+            found = figures(EXAM(adapting(sided), own.exam_in_source))
         for shot in EXAM.shots:
             for metric in ("accuracy", "auroc"):
                 a, b = table[arm][f"{metric} {shot}"], found[f"{metric} {shot}"]
@@ -251,8 +256,8 @@ def hallucinated(method: Any, own: World) -> Result:
 def alike(method: Any, own: World) -> dict[str, float]:
     """Mean cosine of what the two GANs make of the same classes."""
     label = torch.as_tensor(np.concatenate(gan_labels(own.source.labels, own.target.labels)))
-    made = [gan.generate(gan.noise(len(label)), label) for gan in (method.low_gan_, method.high_gan_)]
-    return {"alike": float(torch.cosine_similarity(*made, dim=1).mean())}
+    low, high = (gan.generate(gan.noise(len(label)), label) for gan in (method.low_gan_, method.high_gan_))
+    return {"alike": float(torch.cosine_similarity(low, high, dim=1).mean())}
 
 
 ABLATIONS: Mapping[str, Mapping[str, Any]] = {
@@ -276,7 +281,7 @@ def ablated(case: str, seed: int) -> Result:
     for arm, settings in ABLATIONS.items():
         with reproducible(seed):
             method = trained(own, seed, **SHORT, **settings)
-            scores = EXAM(lambda support, method=method: method.adapt(support=support), own.exam)
+            scores = EXAM(adapting(method), own.exam)
             table[arm] = {
                 metric: float(np.mean([one.of(metric).mean for one in scores.values()]))
                 for metric in ("accuracy", "auroc")

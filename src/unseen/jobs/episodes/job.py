@@ -293,7 +293,7 @@ class _Fit:
 
     def __call__(self, support: Domain) -> Method:
         if self.learnt is not None:
-            return self.learnt.adapt(support=support)  # type: ignore[no-any-return]
+            return self.learnt.adapt(support=support)
         method = self.make()
         given: dict[str, Any] = {}
         for word in _words(type(method), self.source is not None) or ():

@@ -282,11 +282,11 @@ class DAFOSNet(Method):
         n_labels = sum(len(np.unique(domain.labels)) for domain in (source, target))
         n_inputs = 4 if self.outlier_input == "summary" else sampler.way
         return Networks(
-            encoder(source.n_features, self.width, self.dim, self.dsbn),  # type: ignore[arg-type]
-            judge(n_inputs),  # type: ignore[arg-type]
-            judge(n_inputs),  # type: ignore[arg-type]
-            feature_gan(self.dim, n_labels, LOW),  # type: ignore[arg-type]
-            feature_gan(self.dim, n_labels, HIGH),  # type: ignore[arg-type]
+            encoder(source.n_features, self.width, self.dim, self.dsbn),
+            judge(n_inputs),
+            judge(n_inputs),
+            feature_gan(self.dim, n_labels, LOW),
+            feature_gan(self.dim, n_labels, HIGH),
         )
 
     def _settings(self) -> Settings:

@@ -163,8 +163,8 @@ def episode_loss(networks: Networks, sides: tuple[Judged, Judged], told: Setting
         "alignment": features.new_zeros(()),
     }
     if told.align != "none":
-        shifted = [dsbn.affine(i, side.prototypes) for i, side in enumerate(sides)]
-        parts["alignment"] = alignment(*shifted, "l2" if told.align == "l2" else "released")
+        source, target = (dsbn.affine(i, side.prototypes) for i, side in enumerate(sides))
+        parts["alignment"] = alignment(source, target, "l2" if told.align == "l2" else "released")
     run.log(**{f"encoder_{name}": value for name, value in parts.items()})
     return torch.stack([getattr(told.weights, name) * value for name, value in parts.items()]).sum()
 
