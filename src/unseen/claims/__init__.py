@@ -45,6 +45,7 @@ CLAIMS = {
     "adaptclipzs": "adaptclipzs",
     "ogen": "ogen",
     "crlnet": "crlnet",
+    "dafosnet": "dafosnet",
 }
 """Module of the claim of every built system, by slug."""
 

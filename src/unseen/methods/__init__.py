@@ -82,6 +82,7 @@ METHODS = {
     "ogen": "multimodal.ogen:OGEN",
     "adaptclipzs": "multimodal.adaptclipzs:AdaptCLIPZS",
     "genecis": "multimodal.genecis:GeneCIS",
+    "dafosnet": "few_shot.dafosnet:DAFOSNet",
     "matcher": "matching.matcher:PairMatcher",
     "minima": "matching.minima:MINIMA",
 }

@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 
 from unseen import methods as registry
-from unseen.data.domain import Domain
+from unseen.data.classes import join, realign
+from unseen.data.domain import Domain, concatenate
 from unseen.data.simulate.common import lazy_pictures
 from unseen.data.simulate.hard import check_hard, harder, varied
 from unseen.encoders.defaults import encoder_of
 from unseen.evaluation.drive import Episode, Episodes, EpisodeScores, disjoint_classes
+from unseen.evaluation.rejection import OPEN
 from unseen.methods.base import Method, signatures
 from unseen.methods.baselines.linear_probe import LinearProbe
 from unseen.methods.needs import Regions, has_regions
@@ -49,6 +51,8 @@ class Graded:
     encoder : str
     base : tuple of str
         Classes that no episode is of.
+    thresholds : mapping of method to mapping of shots to float
+        Of open episodes: how known a sample must seem, for methods that reject nothing by themselves.
     hard, severity : str, int
         How the pictures that are asked about are hard, and in which degree; empty if they are as they are.
     asked : Domain
@@ -72,6 +76,7 @@ class Graded:
     example: Episode
     named: Mapping[str, Any]
     seconds: Mapping[str, float]
+    thresholds: Mapping[str, Mapping[int, float]] = dataclasses.field(default_factory=dict)
 
     def table(self) -> list[dict[str, Any]]:
         """A row for each method and number of shots: the mean, its interval, and both beside the first method."""
@@ -79,21 +84,24 @@ class Graded:
         rows = []
         for name, by_shot in self.scores.items():
             for shot, own in by_shot.items():
-                gain, half = own.above(first[shot])
-                rows.append(
-                    {
-                        "method": name,
-                        "shots": shot,
-                        "accuracy": own.mean,
-                        "low": own.mean - own.half_width,
-                        "high": own.mean + own.half_width,
-                        "gain": gain,
-                        "gain_low": gain - half,
-                        "gain_high": gain + half,
-                        "seconds": own.seconds,
-                    }
-                )
+                row: dict[str, Any] = {"method": name, "shots": shot, **_figures(own, first[shot])}
+                row |= {"seconds": own.seconds}
+                row |= {metric: _figures(own.of(metric), first[shot].of(metric), metric) for metric in own.open}
+                rows.append(row)
         return rows
+
+
+def _figures(own: EpisodeScores, first: EpisodeScores, name: str = "accuracy") -> dict[str, float]:
+    """A mean with its interval, and how far it is above the first method's, on the same episodes."""
+    gain, half = own.above(first)
+    return {
+        name: own.mean,
+        "low": own.mean - own.half_width,
+        "high": own.mean + own.half_width,
+        "gain": gain,
+        "gain_low": gain - half,
+        "gain_high": gain + half,
+    }
 
 
 def grade(
@@ -105,6 +113,8 @@ def grade(
     base: float = 0.0,
     hard: str = "",
     severity: int = 3,
+    source: str | os.PathLike[str] | Domain | None = None,
+    unknown_data: str | os.PathLike[str] | Domain | None = None,
     settings: Mapping[str, Any] | None = None,
     precision: str = "auto",
     trust: bool = False,
@@ -124,12 +134,19 @@ def grade(
     encoder : str, optional
         Of samples that are no features yet.
     base : float, in [0, 1)
-        Share of the classes that no episode is of: methods that read a `source`, too, get these, and learn once.
+        Share of the classes that no episode is of: methods that read a `source`, too, get these, and thresholds of
+        methods that reject nothing by themselves are tuned on them.
     hard : str
         What makes the pictures that are asked about hard, one of `unseen.data.simulate.HARD`; what is labelled stays as
         it is. Empty for none. All methods meet the same.
     severity : int
         From 1 to 5.
+    source : path or Domain, optional
+        Labelled samples of another domain, without the classes that episodes are of: the `source` of methods with one,
+        for which the classes of `base` are then the target that they are meta-trained on.
+    unknown_data : path or Domain, optional
+        Labelled samples of further classes, which are those that are unknown in open episodes; without it, they are
+        classes of `data` that an episode leaves.
     settings : mapping, optional
         Hyperparameters, for all methods that have them.
     precision, trust, on_error
@@ -153,33 +170,108 @@ def grade(
         raise ValueError(f"base must lie in [0, 1); got {base}")
     if hard:
         check_hard(hard, severity)
+    if source is not None and not base:
+        raise ValueError(
+            "source is for methods that learn from other classes of data, too: base must be above 0; got 0"
+        )
+    if unknown_data is not None and not protocol.unknown:
+        raise ValueError("unknown_data needs unknown classes in each episode: unknown must be at least 1; got 0")
     with stages() as seconds:
         with stage("reading"):
             domain = _read(data, on_error)
             if hard:
                 lazy_pictures("data", domain)
-            source, novel = disjoint_classes(domain, base, protocol.seed) if base else (None, domain)
-            drawn = protocol.draw(novel.labels)  # what cannot be drawn is told before anything is encoded
-            asked = harder(novel, hard, severity, random_state=protocol.seed) if hard else novel
+            set_aside, novel = disjoint_classes(domain, base, protocol.seed) if base else (None, domain)
+            outside = None if unknown_data is None else _read(unknown_data, on_error)
+            everything, pool = (novel, None) if outside is None else _with_outsiders(novel, outside, domain)
+            drawn = protocol.draw(everything.labels, pool=pool)  # what cannot be drawn is told before any encoding
+            other = None if source is None else _without(_read(source, on_error), everything, say)
+            asked = harder(everything, hard, severity, random_state=protocol.seed) if hard else everything
         assert novel.classes is not None
         say(f"{len(novel)} samples of {len(novel.classes)} classes; {len(drawn)} episodes of {protocol.way} classes")
         with stage("encoding"):
             tower = encoder_of(domain.kind, encoder, precision, trust)
             _check_regions(makers, domain, tower)
-            features = _encoded(novel, tower)
+            features = _encoded(everything, tower)
             seen = _encoded(asked, tower) if hard else features
-            learnt_from = _learnt_from(source, makers, tower, protocol.seed)
-        scores, named = {}, {}
+            copies = _copies(set_aside if source is None else other, makers, tower, protocol.seed)
+            set_aside = None if set_aside is None else _encoded(set_aside, tower)
+            other = set_aside if other is None else _encoded(other, tower)
+        given = (("source", other), ("auxiliary", set_aside))
+        learnt_from = {word: value for word, value in given if value is not None}
+        scores, named, thresholds = {}, {}, {}
         for name, make in makers.items():
             with stage(name), reproducible(protocol.seed):
-                fit = _fit(make, learnt_from)
-                scores[name] = protocol(fit, features, asked=seen, track=functools.partial(track, label=name))
+                fit = _fit(make, learnt_from, copies)
+                if protocol.unknown and not registry.card(name).rejects:
+                    thresholds[name] = _tuned(fit, protocol, set_aside, name, say)
+                scores[name] = protocol(
+                    fit,
+                    features,
+                    asked=seen,
+                    track=functools.partial(track, label=name),
+                    pool=pool,
+                    thresholds=thresholds.get(name) or None,
+                )
                 named[name] = _named(fit, features, seen, drawn[0], max(protocol.shots))
+    held = () if set_aside is None or set_aside.classes is None else set_aside.classes.names
+    tower_name = "" if tower is None else tower.name
+    kept = {name: values for name, values in thresholds.items() if values}
     return Graded(
-        scores=scores, domain=novel, features=features, protocol=protocol, encoder="" if tower is None else tower.name,
-        base=() if source is None or source.classes is None else source.classes.names, hard=hard, severity=severity,
-        asked=asked, example=drawn[0], named=named, seconds=dict(seconds),
+        scores=scores, domain=everything, features=features, protocol=protocol, encoder=tower_name, base=held,
+        hard=hard, severity=severity, asked=asked, example=drawn[0], named=named, seconds=dict(seconds),
+        thresholds=kept,
     )  # fmt: skip
+
+
+TUNED = 50
+"""Episodes of set-aside classes that a threshold is tuned on."""
+
+
+def _tuned(
+    fit: _Fit, protocol: Episodes, set_aside: Domain | None, name: str, say: Callable[[str], None]
+) -> dict[int, float]:
+    """The threshold of a method that rejects nothing by itself, by classes that no episode is of; nothing without."""
+    if set_aside is None:
+        say(f"{name} rejects nothing: its threshold would be tuned on classes that are set aside, and there are none")
+        return {}
+    try:
+        return dataclasses.replace(protocol, episodes=min(TUNED, protocol.episodes)).tuned(fit, set_aside)
+    except ValueError as error:
+        say(f"{name} rejects nothing: the classes that are set aside are too few for its threshold ({error})")
+        return {}
+
+
+def _with_outsiders(novel: Domain, outside: Domain, data: Domain) -> tuple[Domain, list[int]]:
+    """The samples with those of further classes, and the labels of these; no class may be in both."""
+    assert novel.classes is not None
+    assert outside.classes is not None
+    assert data.classes is not None
+    both = sorted(set(data.classes.names) & set(outside.classes.take(np.unique(outside.labels)).names))
+    if both:
+        raise ValueError(
+            f"unknown_data must hold no class of data; both have {', '.join(map(repr, both[:3]))}"
+            f"{f' and {len(both) - 3} more' if len(both) > 3 else ''}: a class cannot be known and unknown at once"
+        )
+    if outside.kind != novel.kind:
+        raise ValueError(f"unknown_data must be of kind {novel.kind!r}, as data; got {outside.kind!r}")
+    space = join(novel.classes, outside.classes)
+    y = realign(outside.labels, outside.classes, space)
+    parts = [novel.replace(classes=space), outside.replace(y=y, classes=space)]
+    return concatenate([part.replace(columns={}) for part in parts], name=novel.name), np.unique(y).tolist()
+
+
+def _without(source: Domain, asked: Domain, say: Callable[[str], None]) -> Domain:
+    """A source without the classes that are asked about."""
+    assert source.classes is not None
+    assert asked.classes is not None
+    known = np.isin(np.array(source.classes.names), asked.classes.take(np.unique(asked.labels)).names)
+    kept = source.take(~known[source.labels])
+    if known.any():
+        say(f"{int(known.sum())} classes of {source.name} are those of episodes, and left out of the source")
+    if not len(kept):
+        raise ValueError(f"source must have classes that no episode is of; all of {source.name} are")
+    return kept
 
 
 def few_shot_methods(*, with_source: bool = False) -> tuple[str, ...]:
@@ -197,7 +289,9 @@ def _words(cls: type[Method], with_source: bool) -> tuple[str, ...] | None:
     if cls.fit is Method.fit or card.task != "class" or "features" not in card.modalities or others:
         return None
     given = HANDFUL if with_source else HANDFUL - {"source"}
-    wanted = {"source"} if _adapts(cls) else {"support"}
+    wanted = {"support"}
+    if _adapts(cls):
+        given, wanted = ({"source", "auxiliary"}, {"source"}) if with_source else (set(), {"source"})
     ways = [way.required for way in signatures(cls) if wanted <= set(way.required) <= given]
     return min(ways, key=len) if ways else None
 
@@ -211,8 +305,10 @@ def _adapts(cls: type[Method]) -> bool:
 def _maker(name: str, settings: Mapping[str, Any], with_source: bool) -> Callable[[], Method]:
     cls: Any = registry.get(name)
     if _words(cls, with_source) is None:
-        if not with_source and _words(cls, True) is not None:
-            raise ValueError(f"{name} learns from classes that no episode is of: base must be above 0, such as 0.5")
+        if _words(cls, True) is not None:
+            raise ValueError(
+                f"{name} learns from other classes first: base must be above 0, the share that is set aside"
+            )
         raise ValueError(
             f"{name} does not learn from a handful of labelled features alone; these do: "
             f"{', '.join(few_shot_methods(with_source=with_source))}"
@@ -242,27 +338,29 @@ class _Fit:
         return method.fit(**given)
 
 
-def _fit(make: Callable[[], Method], learnt_from: Mapping[str, Domain]) -> _Fit:
+def _fit(make: Callable[[], Method], learnt_from: Mapping[str, Domain], copies: Domain | None = None) -> _Fit:
     """What fits a method to an episode; what learns from a source has done so, once."""
     method, source = make(), learnt_from.get("source")
+    words = _words(type(method), source is not None) or ()
     if source is None or not _adapts(type(method)):
         return _Fit(make, source)
-    words = {word for way in signatures(type(method)) for word in (*way.required, *way.optional)}
-    return _Fit(make, source, method.fit(**{word: learnt_from[word] for word in learnt_from if word in words}))
+    given = {word: learnt_from[word] for word in words}
+    if copies is not None and _takes_copies(type(method)):
+        given["auxiliary"] = copies
+    return _Fit(make, source, method.fit(**given))
 
 
-def _learnt_from(
-    source: Domain | None, makers: Mapping[str, Callable[[], Method]], tower: Any, seed: int
-) -> dict[str, Domain]:
-    """Samples of the classes that no episode is of, and changed copies of pictures where a method learns from such."""
-    if source is None:
-        return {}
-    found = {"source": _encoded(source, tower)}
-    optional = {word for make in makers.values() for way in signatures(type(make())) for word in way.optional}
-    if source.kind == "image" and "auxiliary" in optional:
-        lazy_pictures("data", source)
-        found["auxiliary"] = _encoded(varied(source, COPIES, random_state=seed), tower)
-    return found
+def _takes_copies(cls: type[Method]) -> bool:
+    """Whether a method may learn from `auxiliary` data beside a source: changed copies of the source's pictures."""
+    return any("auxiliary" in way.optional for way in signatures(cls))
+
+
+def _copies(source: Domain | None, makers: Mapping[str, Callable[[], Method]], tower: Any, seed: int) -> Domain | None:
+    """Changed copies of the pictures of the source, where a method learns from such."""
+    if source is None or source.kind != "image" or not any(_takes_copies(type(make())) for make in makers.values()):
+        return None
+    lazy_pictures("data", source)
+    return _encoded(varied(source, COPIES, random_state=seed), tower)
 
 
 def _check_regions(makers: Mapping[str, Callable[[], Method]], domain: Domain, tower: Any) -> None:
@@ -308,13 +406,15 @@ def write(result: Graded, out: str | os.PathLike[str], command: str = "") -> Pat
     from unseen.jobs.episodes.page import page
 
     def fill(folder: Path) -> None:
+        metrics = ("accuracy", *(OPEN if result.protocol.unknown else ()))
         lines = [
-            f"{name},{shot},{i},{value:.6f}"
+            f"{name},{shot},{i},{','.join(f'{value:.6f}' for value in values)}"
             for name, by_shot in result.scores.items()
             for shot, own in by_shot.items()
-            for i, value in enumerate(own.accuracies.tolist())
+            for i, values in enumerate(zip(*(own.of(metric).accuracies.tolist() for metric in metrics)))
         ]
-        (folder / "episodes.csv").write_text("\n".join(["method,shots,episode,accuracy", *lines]) + "\n")
+        head = ",".join(["method", "shots", "episode", *metrics])
+        (folder / "episodes.csv").write_text("\n".join([head, *lines]) + "\n")
         (folder / "report.html").write_bytes(page(result, command))
         (folder / "episodes.json").write_text(json.dumps(about(result), indent=1, ensure_ascii=False) + "\n")
 
@@ -330,6 +430,9 @@ def about(result: Graded) -> dict[str, Any]:
         "base_classes": list(result.base),
         "hard": result.hard,
         "severity": result.severity if result.hard else None,
+        "thresholds": {
+            name: {str(shot): value for shot, value in by_shot.items()} for name, by_shot in result.thresholds.items()
+        },
         "methods": result.table(),
         "seconds": {key: round(value, 2) for key, value in result.seconds.items()},
     }

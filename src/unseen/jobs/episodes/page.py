@@ -9,6 +9,9 @@ import numpy as np
 
 from unseen.data.images import thumbnail
 from unseen.data.simulate.hard import HARD
+from unseen.evaluation.rejection import OPEN
+from unseen.jobs.episodes.names import NAMES
+from unseen.methods.base import UNKNOWN
 from unseen.report.pages import image_source, render_page
 
 if TYPE_CHECKING:
@@ -36,8 +39,12 @@ def page(result: Graded, command: str) -> bytes:
         style=STYLE,
         result=result,
         protocol=result.protocol,
-        n_classes=0 if result.domain.classes is None else len(result.domain.classes),
+        n_classes=len(np.unique(result.domain.labels)),
         rows=rows,
+        tables=[
+            (NAMES[metric], metric, [{**row, **row[metric]} for row in rows]) for metric in OPEN if metric in rows[0]
+        ],
+        thresholds=[(name, shot, value) for name, own in result.thresholds.items() for shot, value in own.items()],
         best=best,
         first=next(iter(result.scores)),
         chance=1 / result.protocol.way,
@@ -57,12 +64,16 @@ def _classes(result: Graded, method: str) -> list[dict[str, Any]]:
             "name": names[k],
             "support": [_sample(result.domain, i) for i in episode.support[k][:SHOWN].tolist()],
             "queries": [
-                {**_sample(result.asked, i), "said": names[int(said)], "wrong": said != k}
+                {**_sample(result.asked, i), "said": _said(names, said), "wrong": said != k}
                 for i, said in zip(episode.query[k][:SHOWN].tolist(), np.asarray(named[k]))
             ],
         }
         for k in range(len(names))
     ]
+
+
+def _said(names: list[str], said: int) -> str:
+    return "unknown" if said == UNKNOWN else names[int(said)]
 
 
 def _sample(domain: Domain, row: int) -> dict[str, str]:
