@@ -71,6 +71,19 @@ def test_no_sample_is_both_labelled_and_asked_about_and_all_are_of_their_class()
             assert (labels[episode.query[k]] == name).all()
 
 
+def test_what_is_asked_about_may_be_changed_and_what_is_labelled_stays() -> None:
+    domain, seen, plain = clouds(), [], []
+    moved = domain.replace(x=domain.x + 100)
+    protocol = Episodes(way=3, shots=(2,), queries=4, episodes=3)
+    protocol(lambda support: Nearest(support, seen), domain, asked=moved)
+    protocol(lambda support: Nearest(support, plain), domain)
+    for (labelled, asked), (same, clean) in zip(seen, plain):
+        assert np.array_equal(labelled, same)
+        assert np.array_equal(asked, clean + 100)
+    with pytest.raises(ValueError, match="asked must hold the 72 samples of domain; it has 71"):
+        protocol(Nearest, domain, asked=moved.take(slice(0, 71)))
+
+
 def test_more_classes_or_shots_than_there_are_are_named() -> None:
     labels = clouds().labels
     with pytest.raises(ValueError, match="way must be at most 6, the classes that have samples; got 7"):

@@ -47,6 +47,8 @@ CLAIMS = {
     "ogen": "ogen",
     "rs-m-clip": "rs_m_clip",
     "audio-captioning": "audio_captioning",
+    "crlnet": "crlnet",
+    "dafosnet": "dafosnet",
 }
 """Module of the claim of every built system, by slug."""
 

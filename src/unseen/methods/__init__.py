@@ -52,6 +52,7 @@ METHODS = {
     "pbadv": "zero_shot.pbadv:PBAdv",
     "ontozsl": "zero_shot.ontozsl:OntoZSL",
     "crest": "zero_shot.crest:CREST",
+    "crlnet": "few_shot.crlnet:CRLNet",
     "glc": "adaptation.glc:GLC",
     "fewshot-sfda": "adaptation.fewshot_sfda:FewShotSFDA",
     "ad-clip": "adaptation.ad_clip:ADCLIP",
@@ -84,6 +85,7 @@ METHODS = {
     "rs-m-clip": "multimodal.rs_m_clip:RSMCLIP",
     "graphclip": "multimodal.graphclip:GraphCLIP",
     "audio-captioning": "multimodal.audio_captioning:AudioCaptioning",
+    "dafosnet": "few_shot.dafosnet:DAFOSNet",
     "matcher": "matching.matcher:PairMatcher",
     "minima": "matching.minima:MINIMA",
 }

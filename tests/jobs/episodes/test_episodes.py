@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from unseen.cli import app
@@ -65,6 +67,12 @@ def test_what_cannot_be_is_named_before_work(data: Path, tmp_path: Path) -> None
     assert "way must be at most 8" in call(data, "--way", 9, "--shot", 1, "--queries", 3, *out, code=1)
     assert "50 shots and 15 queries need 65 samples" in call(data, "--shot", 50, *out, code=1)
     assert "does not learn from a handful" in call(data, "--methods", "glc", *out, code=1)
+    assert "base must be above 0" in call(data, "--methods", "crlnet", *out, code=1)
+    assert "reads maps" in call(
+        data, "--way", 3, "--queries", 3, "--base", 0.5, "--methods", "prototypes,crlnet", *out, code=1
+    )
+    assert "hard must be one of" in call(data, "--hard", "dark", *out, code=1)
+    assert "must hold pictures" in call(data, "--way", 3, "--queries", 3, "--hard", "small", *out, code=1)
     assert "each once" in call(data, "--methods", "prototypes,prototypes", *out, code=1)
     assert "whole numbers" in call(data, "--shot", "few", *out, code=1)
     assert not (tmp_path / "never").exists()
@@ -73,3 +81,55 @@ def test_what_cannot_be_is_named_before_work(data: Path, tmp_path: Path) -> None
 def test_the_methods_that_an_episode_can_fit_are_known_by_their_cards() -> None:
     assert {"prototypes", "linear-probe", "fewshot-sfda"} <= set(few_shot_methods())
     assert "glc" not in few_shot_methods(with_source=True)
+    assert "crlnet" in few_shot_methods(with_source=True)
+    assert "crlnet" not in few_shot_methods()
+
+
+@pytest.fixture
+def drawings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Eight folders of six pictures: stripes and squares of a colour each."""
+    monkeypatch.setenv("UNSEEN_DATA", str(tmp_path / "home"))
+    rng = np.random.default_rng(0)
+    for k in range(8):
+        folder = tmp_path / "drawings" / f"class {k}"
+        folder.mkdir(parents=True)
+        for i in range(6):
+            x = np.full((40, 40, 3), 255, dtype=np.uint8)
+            x[8:32:4, 8:32] = (30 * k, 255 - 30 * k, 17 * k)
+            x[8 + k : 20 + k, 10:24] = rng.integers(0, 60, 3)
+            Image.fromarray(x).save(folder / f"{i}.png")
+    return tmp_path / "drawings"
+
+
+def test_hard_queries_are_asked_of_all_methods_and_one_that_learns_once_is_adapted(
+    drawings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from unseen.methods.few_shot.crlnet import CRLNet
+
+    fits: list[Any] = []
+    plain = CRLNet.fit
+
+    @functools.wraps(plain)
+    def counted(self: Any, **given: Any) -> Any:
+        fits.append(given)
+        return plain(self, **given)
+
+    monkeypatch.setattr(CRLNet, "fit", counted)
+    order = (
+        drawings, "--way", 3, "--shot", "1,2", "--queries", 2, "--episodes", 3, "--methods", "prototypes,crlnet",
+        "--encoder", "efficientnet-lite0?size=64&regions=2", "--base", 0.5, "--set", "steps=3", "--set", "channels=8",
+        "--set", "hidden=8", "--set", "ffn=8",
+    )  # fmt: skip
+    call(*order, "--hard", "small", "--severity", 2, "--out", tmp_path / "hard")
+    assert len(fits) == 1
+    assert set(fits[0]) == {"source", "auxiliary"}
+    assert len(fits[0]["auxiliary"]) == 2 * len(fits[0]["source"])
+    figures = json.loads((tmp_path / "hard" / "episodes.json").read_text())
+    assert (figures["hard"], figures["severity"]) == ("small", 2)
+    assert [row["method"] for row in figures["methods"]] == ["prototypes", "prototypes", "crlnet", "crlnet"]
+    page = (tmp_path / "hard" / "report.html").read_text()
+    assert "What is asked about is hard: from far away" in page
+    call(*order, "--out", tmp_path / "clean")
+    assert "What is asked about is hard" not in (tmp_path / "clean" / "report.html").read_text()
+    rows = [pd.read_csv(tmp_path / name / "episodes.csv") for name in ("hard", "clean")]
+    assert not rows[0].equals(rows[1])

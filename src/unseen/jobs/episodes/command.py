@@ -23,6 +23,20 @@ def episodes(
     base: Annotated[
         float, typer.Option(help="Share of the classes that no episode is of; a `source` for methods with one.", min=0)
     ] = 0.0,
+    hard: Annotated[
+        str, typer.Option(help="Make the pictures asked about hard: blur, small, camouflaged or occluded.")
+    ] = "",
+    severity: Annotated[int, typer.Option(help="How hard, from 1 to 5.", min=1, max=5)] = 3,
+    unknown: Annotated[
+        int, typer.Option(help="Further classes of an episode, whose samples must be rejected.", min=0)
+    ] = 0,
+    unknown_data: Annotated[
+        str | None, typer.Option(help="Labelled samples of the classes that are unknown.", show_default=False)
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(help="Labelled samples of another domain: the `source`, beside --base.", show_default=False),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("runs/episodes"),
     encoder: EncoderName = None,
     settings: Annotated[
@@ -36,12 +50,16 @@ def episodes(
 ) -> None:
     """Grade few-shot methods on the same seeded episodes.
 
-    How well do a few labelled samples of a class name it?
+    How well do a few labelled samples of a class name it, and which samples are of none of the classes?
 
     Example:  unseen episodes photos --way 5 --shot 1,5 --methods prototypes,linear-probe,fewshot-sfda
+
+    Example:  unseen episodes sketches --unknown 5 --base 0.5 --source photos --methods prototypes,dafosnet
     """
     from unseen.evaluation.drive import Episodes
+    from unseen.evaluation.rejection import OPEN
     from unseen.jobs.episodes import job
+    from unseen.jobs.episodes.names import NAMES
 
     try:
         shots = tuple(int(part) for part in shot.split(","))
@@ -50,10 +68,14 @@ def episodes(
     job.check_out(out)
     result = job.grade(
         data,
-        protocol=Episodes(way=way, shots=shots, queries=queries, episodes=n, seed=seed),
+        protocol=Episodes(way=way, shots=shots, queries=queries, episodes=n, seed=seed, unknown=unknown),
         methods=[name.strip() for name in methods.split(",") if name.strip()],
         encoder=encoder,
         base=base,
+        hard=hard,
+        severity=severity,
+        source=source,
+        unknown_data=unknown_data,
         settings=settings_of(settings or []),
         precision=precision,
         trust=trust,
@@ -65,11 +87,12 @@ def episodes(
         dump(job.about(result))
         return
     first = next(iter(result.scores))
-    typer.echo(f"{'method':<16}{'shots':>6}{'accuracy':>10}{'95 %':>16}   above {first}")
-    for row in result.table():
-        gain = (
-            "" if row["method"] == first else f"{row['gain']:+.3f} ({row['gain_low']:+.3f} to {row['gain_high']:+.3f})"
-        )
-        interval = f"{row['low']:.3f} to {row['high']:.3f}"
-        typer.echo(f"{row['method']:<16}{row['shots']:>6}{row['accuracy']:>10.3f}{interval:>16}   {gain}")
+    for metric in ("accuracy", *(OPEN if unknown else ())):
+        typer.echo(f"{'method':<16}{'shots':>6}{NAMES[metric]:>18}{'95 %':>16}   above {first}")
+        for row in result.table():
+            figures = row if metric == "accuracy" else row[metric]
+            told = f"{figures['gain']:+.3f} ({figures['gain_low']:+.3f} to {figures['gain_high']:+.3f})"
+            interval = f"{figures['low']:.3f} to {figures['high']:.3f}"
+            gain = "" if row["method"] == first else told
+            typer.echo(f"{row['method']:<16}{row['shots']:>6}{figures[metric]:>18.3f}{interval:>16}   {gain}")
     say(f"{out} holds report.html, episodes.csv and episodes.json")

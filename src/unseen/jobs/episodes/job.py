@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -13,11 +14,17 @@ from typing import Any
 import numpy as np
 
 from unseen import methods as registry
-from unseen.data.domain import Domain
+from unseen.data.classes import join, realign
+from unseen.data.domain import Domain, concatenate
+from unseen.data.simulate.common import lazy_pictures
+from unseen.data.simulate.hard import check_hard, harder, varied
 from unseen.encoders.defaults import encoder_of
 from unseen.evaluation.drive import Episode, Episodes, EpisodeScores, disjoint_classes
+from unseen.evaluation.rejection import OPEN
 from unseen.methods.base import Method, signatures
 from unseen.methods.baselines.linear_probe import LinearProbe
+from unseen.methods.needs import Regions, has_regions
+from unseen.methods.vocabulary import signature_of
 from unseen.nn.state import refuse_foreign, write_folder
 from unseen.runtime import reproducible, stage, stages, track
 
@@ -25,6 +32,8 @@ METHODS = ("prototypes", "linear-probe")
 """What is tried unless others are named: the nearest class mean, and logistic regression."""
 WRITTEN = ("episodes.csv", "report.html", "episodes.json")
 """What stands in the folder of a run."""
+COPIES = 2
+"""Of each picture of the source, changed at random, for methods that learn from such copies as `auxiliary`."""
 HANDFUL = {"support", "source", "model"}
 """Words of `fit` that an episode can give: its labelled samples, those of other classes, and a model to begin with."""
 
@@ -42,6 +51,12 @@ class Graded:
     encoder : str
     base : tuple of str
         Classes that no episode is of.
+    thresholds : mapping of method to mapping of shots to float
+        Of open episodes: how known a sample must seem, for methods that reject nothing by themselves.
+    hard, severity : str, int
+        How the pictures that are asked about are hard, and in which degree; empty if they are as they are.
+    asked : Domain
+        The samples as they are asked about.
     example : Episode
         The first episode.
     named : mapping of method to array
@@ -55,9 +70,13 @@ class Graded:
     protocol: Episodes
     encoder: str
     base: tuple[str, ...]
+    hard: str
+    severity: int
+    asked: Domain
     example: Episode
     named: Mapping[str, Any]
     seconds: Mapping[str, float]
+    thresholds: Mapping[str, Mapping[int, float]] = dataclasses.field(default_factory=dict)
 
     def table(self) -> list[dict[str, Any]]:
         """A row for each method and number of shots: the mean, its interval, and both beside the first method."""
@@ -65,21 +84,24 @@ class Graded:
         rows = []
         for name, by_shot in self.scores.items():
             for shot, own in by_shot.items():
-                gain, half = own.above(first[shot])
-                rows.append(
-                    {
-                        "method": name,
-                        "shots": shot,
-                        "accuracy": own.mean,
-                        "low": own.mean - own.half_width,
-                        "high": own.mean + own.half_width,
-                        "gain": gain,
-                        "gain_low": gain - half,
-                        "gain_high": gain + half,
-                        "seconds": own.seconds,
-                    }
-                )
+                row: dict[str, Any] = {"method": name, "shots": shot, **_figures(own, first[shot])}
+                row |= {"seconds": own.seconds}
+                row |= {metric: _figures(own.of(metric), first[shot].of(metric), metric) for metric in own.open}
+                rows.append(row)
         return rows
+
+
+def _figures(own: EpisodeScores, first: EpisodeScores, name: str = "accuracy") -> dict[str, float]:
+    """A mean with its interval, and how far it is above the first method's, on the same episodes."""
+    gain, half = own.above(first)
+    return {
+        name: own.mean,
+        "low": own.mean - own.half_width,
+        "high": own.mean + own.half_width,
+        "gain": gain,
+        "gain_low": gain - half,
+        "gain_high": gain + half,
+    }
 
 
 def grade(
@@ -89,6 +111,10 @@ def grade(
     methods: Sequence[str] = METHODS,
     encoder: str | None = None,
     base: float = 0.0,
+    hard: str = "",
+    severity: int = 3,
+    source: str | os.PathLike[str] | Domain | None = None,
+    unknown_data: str | os.PathLike[str] | Domain | None = None,
     settings: Mapping[str, Any] | None = None,
     precision: str = "auto",
     trust: bool = False,
@@ -108,7 +134,19 @@ def grade(
     encoder : str, optional
         Of samples that are no features yet.
     base : float, in [0, 1)
-        Share of the classes that no episode is of: methods that read a `source`, too, get these.
+        Share of the classes that no episode is of: methods that read a `source`, too, get these, and thresholds of
+        methods that reject nothing by themselves are tuned on them.
+    hard : str
+        What makes the pictures that are asked about hard, one of `unseen.data.simulate.HARD`; what is labelled stays as
+        it is. Empty for none. All methods meet the same.
+    severity : int
+        From 1 to 5.
+    source : path or Domain, optional
+        Labelled samples of another domain, without the classes that episodes are of: the `source` of methods with one,
+        for which the classes of `base` are then the target that they are meta-trained on.
+    unknown_data : path or Domain, optional
+        Labelled samples of further classes, which are those that are unknown in open episodes; without it, they are
+        classes of `data` that an episode leaves.
     settings : mapping, optional
         Hyperparameters, for all methods that have them.
     precision, trust, on_error
@@ -130,26 +168,110 @@ def grade(
         raise ValueError(f"settings: none of {', '.join(methods)} has a hyperparameter {unused[0]!r}")
     if not 0 <= base < 1:
         raise ValueError(f"base must lie in [0, 1); got {base}")
+    if hard:
+        check_hard(hard, severity)
+    if source is not None and not base:
+        raise ValueError(
+            "source is for methods that learn from other classes of data, too: base must be above 0; got 0"
+        )
+    if unknown_data is not None and not protocol.unknown:
+        raise ValueError("unknown_data needs unknown classes in each episode: unknown must be at least 1; got 0")
     with stages() as seconds:
         with stage("reading"):
             domain = _read(data, on_error)
-            source, novel = disjoint_classes(domain, base, protocol.seed) if base else (None, domain)
-            drawn = protocol.draw(novel.labels)  # what cannot be drawn is told before anything is encoded
+            if hard:
+                lazy_pictures("data", domain)
+            set_aside, novel = disjoint_classes(domain, base, protocol.seed) if base else (None, domain)
+            outside = None if unknown_data is None else _read(unknown_data, on_error)
+            everything, pool = (novel, None) if outside is None else _with_outsiders(novel, outside, domain)
+            drawn = protocol.draw(everything.labels, pool=pool)  # what cannot be drawn is told before any encoding
+            other = None if source is None else _without(_read(source, on_error), everything, say)
+            asked = harder(everything, hard, severity, random_state=protocol.seed) if hard else everything
         assert novel.classes is not None
         say(f"{len(novel)} samples of {len(novel.classes)} classes; {len(drawn)} episodes of {protocol.way} classes")
         with stage("encoding"):
             tower = encoder_of(domain.kind, encoder, precision, trust)
-            features = _encoded(novel, tower)
-            source = None if source is None else _encoded(source, tower)
-        scores, named = {}, {}
+            _check_regions(makers, domain, tower)
+            features = _encoded(everything, tower)
+            seen = _encoded(asked, tower) if hard else features
+            copies = _copies(set_aside if source is None else other, makers, tower, protocol.seed)
+            set_aside = None if set_aside is None else _encoded(set_aside, tower)
+            other = set_aside if other is None else _encoded(other, tower)
+        given = (("source", other), ("auxiliary", set_aside))
+        learnt_from = {word: value for word, value in given if value is not None}
+        scores, named, thresholds = {}, {}, {}
         for name, make in makers.items():
             with stage(name), reproducible(protocol.seed):
-                fit = _Fit(make, source)
-                scores[name] = protocol(fit, features, track=functools.partial(track, label=name))
-                named[name] = _named(fit, features, drawn[0], max(protocol.shots))
-    held = () if source is None or source.classes is None else source.classes.names
+                fit = _fit(make, learnt_from, copies)
+                if protocol.unknown and not registry.card(name).rejects:
+                    thresholds[name] = _tuned(fit, protocol, set_aside, name, say)
+                scores[name] = protocol(
+                    fit,
+                    features,
+                    asked=seen,
+                    track=functools.partial(track, label=name),
+                    pool=pool,
+                    thresholds=thresholds.get(name) or None,
+                )
+                named[name] = _named(fit, features, seen, drawn[0], max(protocol.shots))
+    held = () if set_aside is None or set_aside.classes is None else set_aside.classes.names
     tower_name = "" if tower is None else tower.name
-    return Graded(scores, novel, features, protocol, tower_name, held, drawn[0], named, dict(seconds))
+    kept = {name: values for name, values in thresholds.items() if values}
+    return Graded(
+        scores=scores, domain=everything, features=features, protocol=protocol, encoder=tower_name, base=held,
+        hard=hard, severity=severity, asked=asked, example=drawn[0], named=named, seconds=dict(seconds),
+        thresholds=kept,
+    )  # fmt: skip
+
+
+TUNED = 50
+"""Episodes of set-aside classes that a threshold is tuned on."""
+
+
+def _tuned(
+    fit: _Fit, protocol: Episodes, set_aside: Domain | None, name: str, say: Callable[[str], None]
+) -> dict[int, float]:
+    """The threshold of a method that rejects nothing by itself, by classes that no episode is of; nothing without."""
+    if set_aside is None:
+        say(f"{name} rejects nothing: its threshold would be tuned on classes that are set aside, and there are none")
+        return {}
+    try:
+        return dataclasses.replace(protocol, episodes=min(TUNED, protocol.episodes)).tuned(fit, set_aside)
+    except ValueError as error:
+        say(f"{name} rejects nothing: the classes that are set aside are too few for its threshold ({error})")
+        return {}
+
+
+def _with_outsiders(novel: Domain, outside: Domain, data: Domain) -> tuple[Domain, list[int]]:
+    """The samples with those of further classes, and the labels of these; no class may be in both."""
+    assert novel.classes is not None
+    assert outside.classes is not None
+    assert data.classes is not None
+    both = sorted(set(data.classes.names) & set(outside.classes.take(np.unique(outside.labels)).names))
+    if both:
+        raise ValueError(
+            f"unknown_data must hold no class of data; both have {', '.join(map(repr, both[:3]))}"
+            f"{f' and {len(both) - 3} more' if len(both) > 3 else ''}: a class cannot be known and unknown at once"
+        )
+    if outside.kind != novel.kind:
+        raise ValueError(f"unknown_data must be of kind {novel.kind!r}, as data; got {outside.kind!r}")
+    space = join(novel.classes, outside.classes)
+    y = realign(outside.labels, outside.classes, space)
+    parts = [novel.replace(classes=space), outside.replace(y=y, classes=space)]
+    return concatenate([part.replace(columns={}) for part in parts], name=novel.name), np.unique(y).tolist()
+
+
+def _without(source: Domain, asked: Domain, say: Callable[[str], None]) -> Domain:
+    """A source without the classes that are asked about."""
+    assert source.classes is not None
+    assert asked.classes is not None
+    known = np.isin(np.array(source.classes.names), asked.classes.take(np.unique(asked.labels)).names)
+    kept = source.take(~known[source.labels])
+    if known.any():
+        say(f"{int(known.sum())} classes of {source.name} are those of episodes, and left out of the source")
+    if not len(kept):
+        raise ValueError(f"source must have classes that no episode is of; all of {source.name} are")
+    return kept
 
 
 def few_shot_methods(*, with_source: bool = False) -> tuple[str, ...]:
@@ -158,17 +280,35 @@ def few_shot_methods(*, with_source: bool = False) -> tuple[str, ...]:
 
 
 def _words(cls: type[Method], with_source: bool) -> tuple[str, ...] | None:
-    """The words of `fit` that an episode gives; None if it cannot give what is required."""
-    if cls.fit is Method.fit or cls.card.task != "class" or "features" not in cls.card.modalities or cls.card.needs:
+    """The words of `fit` that an episode gives; None if it cannot give what is required.
+
+    A method that takes a handful in `adapt` learns from a source, once for all episodes.
+    """
+    card = cls.card
+    others = [need for need in card.needs if not isinstance(need, Regions)]
+    if cls.fit is Method.fit or card.task != "class" or "features" not in card.modalities or others:
         return None
     given = HANDFUL if with_source else HANDFUL - {"source"}
-    ways = [way.required for way in signatures(cls) if "support" in way.required and set(way.required) <= given]
+    wanted = {"support"}
+    if _adapts(cls):
+        given, wanted = ({"source", "auxiliary"}, {"source"}) if with_source else (set(), {"source"})
+    ways = [way.required for way in signatures(cls) if wanted <= set(way.required) <= given]
     return min(ways, key=len) if ways else None
+
+
+def _adapts(cls: type[Method]) -> bool:
+    """Whether a method takes the labelled samples of an episode without a fit."""
+    adapt = getattr(cls, "adapt", None)
+    return adapt is not None and signature_of(inspect.unwrap(adapt)).required == ("support",)
 
 
 def _maker(name: str, settings: Mapping[str, Any], with_source: bool) -> Callable[[], Method]:
     cls: Any = registry.get(name)
     if _words(cls, with_source) is None:
+        if _words(cls, True) is not None:
+            raise ValueError(
+                f"{name} learns from other classes first: base must be above 0, the share that is set aside"
+            )
         raise ValueError(
             f"{name} does not learn from a handful of labelled features alone; these do: "
             f"{', '.join(few_shot_methods(with_source=with_source))}"
@@ -179,12 +319,15 @@ def _maker(name: str, settings: Mapping[str, Any], with_source: bool) -> Callabl
 
 @dataclasses.dataclass(frozen=True)
 class _Fit:
-    """Fits a method to the labelled samples of an episode."""
+    """Fits a method to the labelled samples of an episode, or gives them to one that has learnt from a source."""
 
     make: Callable[[], Method]
     source: Domain | None
+    learnt: Any = None
 
     def __call__(self, support: Domain) -> Method:
+        if self.learnt is not None:
+            return self.learnt.adapt(support=support)
         method = self.make()
         given: dict[str, Any] = {}
         for word in _words(type(method), self.source is not None) or ():
@@ -195,13 +338,46 @@ class _Fit:
         return method.fit(**given)
 
 
-def _named(fit: _Fit, features: Domain, episode: Episode, shots: int) -> Any:
+def _fit(make: Callable[[], Method], learnt_from: Mapping[str, Domain], copies: Domain | None = None) -> _Fit:
+    """What fits a method to an episode; what learns from a source has done so, once."""
+    method, source = make(), learnt_from.get("source")
+    words = _words(type(method), source is not None) or ()
+    if source is None or not _adapts(type(method)):
+        return _Fit(make, source)
+    given = {word: learnt_from[word] for word in words}
+    if copies is not None and _takes_copies(type(method)):
+        given["auxiliary"] = copies
+    return _Fit(make, source, method.fit(**given))
+
+
+def _takes_copies(cls: type[Method]) -> bool:
+    """Whether a method may learn from `auxiliary` data beside a source: changed copies of the source's pictures."""
+    return any("auxiliary" in way.optional for way in signatures(cls))
+
+
+def _copies(source: Domain | None, makers: Mapping[str, Callable[[], Method]], tower: Any, seed: int) -> Domain | None:
+    """Changed copies of the pictures of the source, where a method learns from such."""
+    if source is None or source.kind != "image" or not any(_takes_copies(type(make())) for make in makers.values()):
+        return None
+    lazy_pictures("data", source)
+    return _encoded(varied(source, COPIES, random_state=seed), tower)
+
+
+def _check_regions(makers: Mapping[str, Callable[[], Method]], domain: Domain, tower: Any) -> None:
+    """Raise `ValueError` if a method reads regions and there will be none."""
+    there = has_regions(domain) or getattr(tower, "n_regions", 0)
+    for name, make in makers.items():
+        if make().card.needed(Regions) is not None and not there:
+            raise ValueError(f'{name} reads maps: give encoder="efficientnet-lite0?layer=5&regions=7", or another')
+
+
+def _named(fit: _Fit, features: Domain, asked: Domain, episode: Episode, shots: int) -> Any:
     """What a method says of the queries of an episode."""
     assert features.classes is not None
     space, rows = features.classes.take(episode.classes), episode.support[:, :shots]
     y = np.repeat(np.arange(len(episode.classes)), shots)
     method = fit(features.unlabeled().take(rows.ravel()).replace(y=y, classes=space))
-    return np.asarray(method.predict(features.unlabeled().take(episode.query.ravel()).replace(classes=space)))
+    return np.asarray(method.predict(asked.unlabeled().take(episode.query.ravel()).replace(classes=space)))
 
 
 def _read(data: Any, on_error: str) -> Domain:
@@ -230,13 +406,15 @@ def write(result: Graded, out: str | os.PathLike[str], command: str = "") -> Pat
     from unseen.jobs.episodes.page import page
 
     def fill(folder: Path) -> None:
+        metrics = ("accuracy", *(OPEN if result.protocol.unknown else ()))
         lines = [
-            f"{name},{shot},{i},{value:.6f}"
+            f"{name},{shot},{i},{','.join(f'{value:.6f}' for value in values)}"
             for name, by_shot in result.scores.items()
             for shot, own in by_shot.items()
-            for i, value in enumerate(own.accuracies.tolist())
+            for i, values in enumerate(zip(*(own.of(metric).accuracies.tolist() for metric in metrics)))
         ]
-        (folder / "episodes.csv").write_text("\n".join(["method,shots,episode,accuracy", *lines]) + "\n")
+        head = ",".join(["method", "shots", "episode", *metrics])
+        (folder / "episodes.csv").write_text("\n".join([head, *lines]) + "\n")
         (folder / "report.html").write_bytes(page(result, command))
         (folder / "episodes.json").write_text(json.dumps(about(result), indent=1, ensure_ascii=False) + "\n")
 
@@ -250,6 +428,11 @@ def about(result: Graded) -> dict[str, Any]:
         "protocol": dataclasses.asdict(result.protocol),
         "encoder": result.encoder,
         "base_classes": list(result.base),
+        "hard": result.hard,
+        "severity": result.severity if result.hard else None,
+        "thresholds": {
+            name: {str(shot): value for shot, value in by_shot.items()} for name, by_shot in result.thresholds.items()
+        },
         "methods": result.table(),
         "seconds": {key: round(value, 2) for key, value in result.seconds.items()},
     }

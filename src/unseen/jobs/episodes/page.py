@@ -8,9 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unseen.data.images import thumbnail
+from unseen.data.simulate.hard import HARD
+from unseen.evaluation.rejection import OPEN
+from unseen.jobs.episodes.names import NAMES
+from unseen.methods.base import UNKNOWN
 from unseen.report.pages import image_source, render_page
 
 if TYPE_CHECKING:
+    from unseen.data.domain import Domain
     from unseen.jobs.episodes.job import Graded
 
 SHOWN = 8
@@ -34,11 +39,16 @@ def page(result: Graded, command: str) -> bytes:
         style=STYLE,
         result=result,
         protocol=result.protocol,
-        n_classes=0 if result.domain.classes is None else len(result.domain.classes),
+        n_classes=len(np.unique(result.domain.labels)),
         rows=rows,
+        tables=[
+            (NAMES[metric], metric, [{**row, **row[metric]} for row in rows]) for metric in OPEN if metric in rows[0]
+        ],
+        thresholds=[(name, shot, value) for name, own in result.thresholds.items() for shot, value in own.items()],
         best=best,
         first=next(iter(result.scores)),
         chance=1 / result.protocol.way,
+        hard=HARD.get(result.hard, ""),
         classes=_classes(result, best["method"]),
         command=command,
     )
@@ -52,9 +62,9 @@ def _classes(result: Graded, method: str) -> list[dict[str, Any]]:
     return [
         {
             "name": names[k],
-            "support": [_sample(result, i) for i in episode.support[k][:SHOWN].tolist()],
+            "support": [_sample(result.domain, i) for i in episode.support[k][:SHOWN].tolist()],
             "queries": [
-                {**_sample(result, i), "said": names[int(said)], "wrong": said != k}
+                {**_sample(result.asked, i), "said": _said(names, said), "wrong": said != k}
                 for i, said in zip(episode.query[k][:SHOWN].tolist(), np.asarray(named[k]))
             ],
         }
@@ -62,8 +72,11 @@ def _classes(result: Graded, method: str) -> list[dict[str, Any]]:
     ]
 
 
-def _sample(result: Graded, row: int) -> dict[str, str]:
-    domain = result.domain
+def _said(names: list[str], said: int) -> str:
+    return "unknown" if said == UNKNOWN else names[int(said)]
+
+
+def _sample(domain: Domain, row: int) -> dict[str, str]:
     if domain.kind == "image":
         sample = domain.x[row]
         if hasattr(sample, "convert"):

@@ -1,0 +1,85 @@
+"""What is said of samples some of which are of no known class: a class, whether it is accepted, how known it seems."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unseen.data.domain import Domain
+from unseen.methods.base import UNKNOWN
+
+OPEN = ("auroc", "open_accuracy", "unknown_accuracy")
+"""Figures beside the accuracy: how often a known sample seems more known than an unknown one; the share of all samples
+that are named right or rejected right; the share of unknown ones that are rejected."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Answers:
+    """Of every sample the nearest class, (n,), whether it is accepted, and how known the sample seems."""
+
+    classes: NDArray[np.int64]
+    accepted: NDArray[np.bool_]
+    scores: NDArray[np.float64]
+
+    def above(self, threshold: float) -> Answers:
+        """The same, accepting what seems at least so known."""
+        return dataclasses.replace(self, accepted=self.scores >= threshold)
+
+    def figures(self, right: NDArray[np.bool_]) -> dict[str, float]:
+        """The figures `OPEN`; the first samples are known ones, of which `right` says whether their class is right."""
+        n = len(right)
+        rejected = ~self.accepted[n:]
+        both = np.concatenate([right & self.accepted[:n], rejected])
+        area = auroc(self.scores[:n], self.scores[n:])
+        return dict(zip(OPEN, (area, float(both.mean()), float(rejected.mean()))))
+
+
+def answers_of(method: Any, query: Domain, *, scored: bool = True) -> Answers:
+    """What a method says of samples: how known one seems is minus its `uncertainty`, else its largest probability.
+
+    Raises
+    ------
+    TypeError
+        If a score is asked for, and the method gives neither.
+    """
+    said = np.asarray(method.predict(query))
+    accepted = said != UNKNOWN
+    if not accepted.all():
+        said = np.where(accepted, said, np.asarray(method.decision_function(query)).argmax(axis=1))
+    if not scored:
+        return Answers(said, accepted, np.ones(len(said)))
+    if hasattr(method, "uncertainty"):
+        return Answers(said, accepted, -np.asarray(method.uncertainty(query), dtype=np.float64))
+    if not hasattr(method, "predict_proba"):
+        raise TypeError(f"unknown classes need uncertainty or predict_proba; {type(method).__name__} has neither")
+    return Answers(said, accepted, np.asarray(method.predict_proba(query), dtype=np.float64).max(axis=1))
+
+
+def auroc(known: NDArray[Any], unknown: NDArray[Any]) -> float:
+    """How often a known sample scores higher than an unknown one, ties counting half: the area under the ROC curve."""
+    gap = np.asarray(known, dtype=np.float64)[:, None] - np.asarray(unknown, dtype=np.float64)
+    return float(((gap > 0) + 0.5 * (gap == 0)).mean())
+
+
+def best_threshold(answers: Sequence[Answers], right: Sequence[NDArray[np.bool_]]) -> float:
+    """How known a sample must seem, so that most samples are named or rejected right; half-way between two scores.
+
+    Of the samples of each of `answers` the first are known ones, see `Answers.figures`.
+    """
+    scores = np.concatenate([one.scores for one in answers])
+    gain = np.concatenate(
+        [
+            np.append(good.astype(np.float64), np.full(len(one.scores) - len(good), -1.0))
+            for one, good in zip(answers, right)
+        ]
+    )
+    order = np.argsort(scores, kind="stable")
+    scores, accepting = scores[order], np.append(gain[order][::-1].cumsum()[::-1], 0.0)  # all from a place on
+    place = int(accepting.argmax())
+    if place in (0, len(scores)):
+        return -np.inf if place == 0 else np.inf
+    return float((scores[place - 1] + scores[place]) / 2)

@@ -1,0 +1,1 @@
+"""A handful of labels for classes never seen."""

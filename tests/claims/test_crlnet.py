@@ -1,0 +1,116 @@
+"""CRLNet's claim: its arms are what they are called, and no class of the confirmation is one of development."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from unseen.claims import hard_episodes
+from unseen.claims.crlnet import claim, separation, several
+from unseen.claims.hard_episodes import (
+    CONDITIONS,
+    LETTERS,
+    World,
+    doing_nothing,
+    few_of_each,
+    nearest_maps,
+    simple_arms,
+    whitened,
+    with_hard_copies,
+)
+from unseen.data.classes import ClassSpace
+from unseen.data.domain import Domain
+from unseen.data.simulate.hard import HARD
+from unseen.methods.baselines.prototypes import Prototypes
+
+
+def domain(n_classes: int, each: int, seed: int, shift: float = 0.0) -> Domain:
+    rng = np.random.default_rng(seed)
+    y = np.repeat(np.arange(n_classes), each)
+    centres = 2 * np.random.default_rng(n_classes).normal(size=(n_classes, 1, 6))
+    cells = (centres[y] + rng.normal(size=(len(y), 4, 6)) + shift).astype(np.float32)
+    names = tuple("abcdefgh"[:n_classes])
+    x = cells.mean(axis=1)
+    return Domain(x=x, y=y, classes=ClassSpace(names=names), columns={"regions": cells})
+
+
+@pytest.fixture
+def given() -> World:
+    novel = domain(6, 5, 1)
+    asked = {name: domain(6, 5, 2 + i, 0.3 * i) for i, name in enumerate(CONDITIONS)} | {"clean": novel}
+    return World(domain(8, 5, 7), domain(8, 5, 8), novel, asked)
+
+
+def test_the_simple_arms_name_clouds_that_lie_apart(given: World) -> None:
+    support, query = given.novel.take(slice(0, 30, 5)), given.novel.take(slice(1, 30, 5))
+    for arm, fit in simple_arms(given).items():
+        said = fit(support).predict(query.unlabeled().replace(classes=query.classes))
+        assert (np.asarray(said) == query.labels).mean() > 0.8, arm
+
+
+def test_doing_nothing_is_the_largest_cosine_with_the_mean(given: World) -> None:
+    support, query = given.novel.take(np.arange(30) % 5 < 2), given.novel.take(slice(3, 30, 5))
+    means = np.stack([support.x[support.labels == k].mean(axis=0) for k in range(6)])
+    cosine = query.x @ means.T / np.linalg.norm(query.x, axis=1)[:, None] / np.linalg.norm(means, axis=1)
+    assert doing_nothing(support).predict(query).tolist() == cosine.argmax(axis=1).tolist()
+
+
+def test_the_nearest_maps_are_those_of_a_plain_loop(given: World) -> None:
+    support, query = given.novel.take(np.arange(30) % 5 < 2), given.novel.take(slice(3, 30, 5))
+    unit = [
+        d.columns["regions"] / np.linalg.norm(d.columns["regions"], axis=2, keepdims=True) for d in (support, query)
+    ]
+    scores = np.full((len(query), 6), -np.inf)
+    for i, asked in enumerate(unit[1]):
+        for own, label in zip(unit[0], support.labels.tolist()):
+            scores[i, label] = max(scores[i, label], np.mean([max(own @ one) for one in asked]))
+    np.testing.assert_allclose(nearest_maps(support).scores(query).numpy(), scores, atol=1e-5)
+
+
+def test_whitening_makes_the_variance_within_classes_of_the_source_round() -> None:
+    stretched = domain(8, 40, 7)
+    wide = stretched.x * np.array([30, 1, 1, 1, 1, 1], dtype=np.float32)  # a direction that says little
+    noise = np.random.default_rng(0).normal(0, [90, 0, 0, 0, 0, 0], wide.shape).astype(np.float32)
+    source = stretched.replace(x=wide + noise)
+    novel = source.take(slice(0, 320, 20))
+    own = World(source, source, novel, {})
+    support, query = novel.take(slice(0, 16, 2)), novel.take(slice(1, 16, 2))
+    right = [(rule.predict(query) == query.labels).mean() for rule in (whitened(own)(support), doing_nothing(support))]
+    assert right[0] > right[1] + 0.2
+
+
+def test_hard_copies_of_the_handful_are_those_of_its_own_samples(given: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Domain] = []
+    plain = Prototypes.fit
+
+    def kept(self: Prototypes, *, support: Domain) -> Prototypes:
+        seen.append(support)
+        return plain(self, support=support)
+
+    monkeypatch.setattr(Prototypes, "fit", kept)
+    rows = [3, 8, 14]
+    with_hard_copies(Prototypes, given)(given.novel.take(rows))
+    expected = [given.novel.x[rows], *(given.asked[name].x[rows] for name in HARD)]
+    assert np.array_equal(seen[0].x, np.concatenate(expected))
+    assert seen[0].labels.tolist() == given.novel.labels[rows].tolist() * 5
+
+
+def test_no_class_of_the_confirmation_is_one_of_development() -> None:
+    assert not set(LETTERS["development"]) & set(LETTERS["confirmation"])
+    for experiment in claim.experiments.values():
+        assert not set(experiment.development) & set(experiment.confirmation)
+        assert {case.split()[0] for case in experiment.development} == {"development"}
+        assert {case.split()[0] for case in experiment.confirmation} == {"confirmation"}
+    assert "development stamps" not in claim.experiments["hard queries"].development
+
+
+def test_classes_hold_few_of_each_and_cases_know_their_shots(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hard_episodes, "EACH", 3)
+    assert np.bincount(few_of_each(domain(4, 5, 0)).labels).tolist() == [3] * 4
+    assert (several("development emoji"), several("confirmation stamps")) == (3, 5)
+
+
+def test_separation_counts_deviations() -> None:
+    rng = np.random.default_rng(0)
+    same = np.arange(20_000) % 2 == 0
+    assert abs(separation(rng.normal(size=20_000) + 1.5 * same, same) - 1.5) < 0.05

@@ -1,0 +1,103 @@
+"""`unseen episodes --unknown`: what is of no class is rejected, and what cannot be is named before work."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from unseen.cli import app
+from unseen.jobs.episodes.job import few_shot_methods
+
+SMALL = ("--way", 3, "--shot", "1,3", "--queries", 4, "--episodes", 5)
+QUICK = ("epochs=2", "fine_tune_epochs=1", "n_gan_rounds=1", "warm_up=5")
+
+
+def table(file: Path, names: range, shift: float = 0.0) -> Path:
+    """Ten samples of each class as a table of features."""
+    rng = np.random.default_rng(len(names))
+    y = np.repeat(np.arange(len(names)), 10)
+    centres = 3 * np.random.default_rng(1).normal(size=(40, 6))[list(names)]
+    rows = pd.DataFrame(rng.normal(size=(len(y), 6)) + centres[y] + shift, columns=list("uvwxyz"))
+    rows["label"] = [f"class {names[i]}" for i in y]
+    rows.to_csv(file, index=False)
+    return file
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("UNSEEN_DATA", str(tmp_path / "home"))
+    return tmp_path
+
+
+def call(*args: Any, code: int = 0) -> str:
+    made = CliRunner().invoke(app, ["episodes", *map(str, args)])
+    told = made.output + str(made.exception or "")
+    assert (made.exit_code != 0) == bool(code), told
+    return told
+
+
+def test_open_episodes_tell_auroc_and_open_accuracy_with_intervals(home: Path) -> None:
+    data, source = table(home / "data.csv", range(16)), table(home / "source.csv", range(10, 30), shift=1.0)
+    order = (data, *SMALL, "--unknown", 2, "--base", 0.5, "--source", source, "--methods", "prototypes,dafosnet")
+    order = (*order, *(part for item in QUICK for part in ("--set", item)))
+    told = call(*order, "--out", home / "a")
+    assert "AUROC known" in told
+    assert "open accuracy" in told
+    assert "left out of the source" in told
+    figures = json.loads((home / "a" / "episodes.json").read_text())
+    assert figures["protocol"]["unknown"] == 2
+    assert set(figures["thresholds"]) == {"prototypes"}  # dafosnet rejects by itself
+    row = figures["methods"][0]
+    assert row["auroc"]["low"] <= row["auroc"]["auroc"] <= row["auroc"]["high"]
+    assert row["auroc"]["auroc"] > 0.6
+    rows = pd.read_csv(home / "a" / "episodes.csv")
+    assert list(rows.columns[3:]) == ["accuracy", "auroc", "open_accuracy", "unknown_accuracy"]
+    assert len(rows) == 2 * 2 * 5
+    page = (home / "a" / "report.html").read_text()
+    assert "unknown rejected" in page
+    assert "tuned on classes that are set aside" in page
+    call(*order, "--out", home / "b")
+    assert (home / "a" / "episodes.csv").read_bytes() == (home / "b" / "episodes.csv").read_bytes()
+
+
+def test_without_classes_that_are_set_aside_no_threshold_is_tuned(home: Path) -> None:
+    told = call(table(home / "data.csv", range(8)), *SMALL, "--unknown", 2, "--out", home / "a")
+    assert "rejects nothing" in told
+    figures = json.loads((home / "a" / "episodes.json").read_text())
+    assert figures["thresholds"] == {}
+    assert figures["methods"][0]["unknown_accuracy"]["unknown_accuracy"] == 0
+
+
+def test_unknown_classes_of_another_folder_are_always_unknown(home: Path) -> None:
+    data, others = table(home / "data.csv", range(8)), table(home / "others.csv", range(20, 24))
+    call(data, *SMALL, "--unknown", 3, "--unknown-data", others, "--out", home / "a")
+    page = (home / "a" / "report.html").read_text()
+    assert "Samples of 3 further classes" in page
+
+
+def test_what_cannot_be_is_named_before_work(home: Path) -> None:
+    data, out = table(home / "data.csv", range(8)), ("--out", home / "never")
+    both = table(home / "both.csv", range(6, 12))
+    told = call(data, *SMALL, "--unknown", 2, "--unknown-data", both, *out, code=1)
+    assert "a class cannot be known and unknown at once" in told
+    assert "'class 6', 'class 7'" in told
+    told = call(data, *SMALL, "--unknown", 6, *out, code=1)
+    assert "unknown must be at most 5, the classes with 4 queries beside 3 of an episode; got 6" in told
+    assert "unknown must be at least 1" in call(data, *SMALL, "--unknown-data", both, *out, code=1)
+    assert "base must be above 0" in call(data, *SMALL, "--methods", "dafosnet", *out, code=1)
+    assert "base must be above 0; got 0" in call(data, *SMALL, "--source", both, *out, code=1)
+    few = table(home / "few.csv", range(2))
+    told = call(few, "--base", 0.5, *SMALL, "--way", 2, "--source", few, *out, code=1)
+    assert "way must be at most 1" in told
+    assert not (home / "never").exists()
+
+
+def test_what_is_fitted_once_to_other_classes_and_adapted_is_known_by_its_words() -> None:
+    assert "dafosnet" in few_shot_methods(with_source=True)
+    assert "dafosnet" not in few_shot_methods()
