@@ -144,7 +144,7 @@ def separation(cosine: Any, same: Any) -> float:
 
 # fmt: off
 LEDGER: tuple[Assertion, ...] = (
-    mechanism("ablation", at_least("+ correlation", "moved", 0.05),
+    mechanism("ablation", better("+ correlation", "self-attention", "moved", by=0.005),
         "Support and query are represented conditionally: what a support is made of changes with what it is paired "
         "with."),
     effect("ablation", better("+ correlation", "backbone", "apart", by=0.2),
@@ -189,8 +189,8 @@ LEDGER: tuple[Assertion, ...] = (
         "settings and backbones.",
         "The benchmark's sets and the three backbones trained on ImageNet are not at hand. With them: "
         "`unseen.CRLNet` (preset paper).fit(source=..., auxiliary=...), maps as the column regions, then "
-        "`unseen.evaluation.drive.Episodes(way=5, shots=(1, 5, 10), episodes=600)` with the hard folder as `asked`; "
-        "not run."),
+        "`unseen.evaluation.drive.Episodes(way=5, shots=(1, 5, 10), episodes=600)`, whose `asked` are as many hard "
+        "pictures of the same classes in their order; not run."),
     not_testable("Evaluation of few-shot learning ignores environmental robustness, so that methods that do well in "
         "training do not in practice.",
         "It is about the field's benchmarks; what prototypes lose here on hard pictures is measured above."),

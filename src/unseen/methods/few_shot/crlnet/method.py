@@ -129,6 +129,8 @@ class CRLNet(Method):
             "the sets with two folders for each class are not at hand.",
         ),
         notes=(
+            "Where it is known how queries will be hard, logistic regression on the handful and on copies of it made "
+            "hard in these ways does better (`unseen reproduce crlnet`).",
             "Maps are reduced to `channels` principal components of the source and scaled, a frozen 1 x 1 convolution "
             "before all else; `channels=None` only centres and scales them. The paper reads maps as they are.",
             "The authors' keys are always support first, query second; here a picture's own map comes first for both, "
