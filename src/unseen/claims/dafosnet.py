@@ -305,7 +305,7 @@ CASES = {
 
 # fmt: off
 LEDGER: tuple[Assertion, ...] = (
-    mechanism("parts", better("dafosnet", "without collapse loss", "alike", by=0.1, lower=True),
+    effect("parts", better("dafosnet", "without collapse loss", "alike", lower=True),
         "What the two GANs make of the same classes is less alike with the collapse loss than without."),
     mechanism("episodes", better("low noise", "guessing", "own class", by=0.1),
         "What the low-noise GAN makes of a class lies nearest to its prototype more often than by chance."),

@@ -15,7 +15,7 @@ from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.methods import DAFOSNet
 from unseen.methods.base import UNKNOWN
-from unseen.methods.few_shot.dafosnet.encoder import SOURCE, TARGET, DomainBatchNorm, Encoder, judge, judged_loss
+from unseen.methods.few_shot.dafosnet.encoder import GAMMA, SOURCE, TARGET, DomainBatchNorm, Encoder, judge, judged_loss
 from unseen.methods.few_shot.dafosnet.episodes import EpisodeSampler, episode_batches, gan_labels, largest_way
 from unseen.methods.few_shot.dafosnet.gan import (
     HIGH,
@@ -129,6 +129,7 @@ def test_alignment_has_the_values_that_were_worked_out_by_hand() -> None:
 
 def test_gamma_and_beta_of_each_domain_move_its_prototypes() -> None:
     dsbn = DomainBatchNorm(2)
+    torch.nn.init.constant_(dsbn.of(SOURCE).weight, 1.0)
     torch.nn.init.constant_(dsbn.of(TARGET).weight, 2.0)
     torch.nn.init.constant_(dsbn.of(TARGET).bias, 0.5)
     shifted = dsbn.affine(SOURCE, P), dsbn.affine(TARGET, P + 1)
@@ -261,7 +262,7 @@ def test_a_mixed_batch_is_normalized_as_each_domain_by_itself() -> None:
     mixed = dsbn(x, domain)
     for side in (SOURCE, TARGET):
         own = x[domain == side]
-        expected = (own - own.mean(dim=0)) / (own.var(dim=0, unbiased=False) + 1e-5).sqrt()
+        expected = GAMMA * (own - own.mean(dim=0)) / (own.var(dim=0, unbiased=False) + 1e-5).sqrt()
         np.testing.assert_allclose(mixed[domain == side].detach(), expected, atol=1e-5)
     assert DomainBatchNorm(3, specific=False).of(TARGET) is not None
 
