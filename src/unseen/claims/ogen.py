@@ -174,7 +174,7 @@ def regressed(own: Known) -> float:
 
 def known(case: str, seed: int) -> Known:
     """A vendor's subcategories, half of them base classes by seed; of each at most `SHOTS` pictures, and at most half
-    of what there is, are learnt from. Only those of which all vendors of the split have `COMMON` pictures (`common`)."""
+    of what there is, are learnt from. Only those count of which all vendors have `COMMON` pictures (`common`)."""
     split, vendor = case.split()
     x, y, names, emoji = vectors(vendor)
     kept = common(split)

@@ -37,9 +37,9 @@ VENDORS = {
 """Whose drawings carry labels, whose carry captions, and whose are asked about beside them."""
 TEMPLATES = ("a picture of {}.", "a photo of a {}.", "an image of the {}.", "a drawing of {}.", "this is a {}.")
 BUDGET: Mapping[str, Any] = {"iterations": 120, "batch_size": 64, "warm_up": 20, "learning_rate": 2e-3}
-"""Of every arm, chosen by naive unification's `out` on development drawings, one seed: .063 with 120 steps, .048 with 60;
-on the first triple 240 steps at a quarter of the rate gave .043, not .064. Words begin as MiniLM's: what is learnt from
-is known by heart after a hundred steps, not thousands."""
+"""Of every arm, chosen by naive unification's `out` on development drawings, one seed: .063 with 120 steps, .048 with
+60; on the first triple 240 steps at a quarter of the rate gave .043, not .064. Words begin as MiniLM's: what is learnt
+from is known by heart after a hundred steps, not thousands."""
 ARMS: Mapping[str, Mapping[str, Any]] = {
     "captions alone": {"condition": "none", "mix": 1.0},
     "captions alone, as many captions": {"condition": "none", "mix": 1.0, "batch_size": 32},
@@ -69,8 +69,8 @@ def compared(case: str, seed: int, arms: Mapping[str, Mapping[str, Any]], ridge:
 
     A third of the emoji is in neither set. On these, as the vendor of captions and a third one draw them: `out`, the
     zero-shot accuracy among all subcategories on those without labels, `in` on those with; `labels_in` is that of the
-    vendor of labels. `recall` is the share of captions of these emoji that find their picture, by the vendor of captions,
-    among the ten nearest. `third` is the accuracy on all of them as the third vendor draws them, whom nobody learnt from,
+    vendor of labels. `recall` is the share of their captions that find their picture, by the vendor of captions, among
+    the ten nearest. `third` is the accuracy on all of them as the third vendor draws them, whom nobody learnt from,
     `worst` the least of the three vendors', `cosine` that of the two modes' vectors of a class.
     """
     split, vendors = case.split()
