@@ -31,8 +31,8 @@ SHOTS = 4
 LONG, SHORT = 200, 20
 """Epochs of long training, and of a tenth of it."""
 BUDGET: Mapping[str, Any] = {"n_context": 16, "learning_rate": 2e-2, "batch_size": 1000}
-"""Of every learner: sixteen vectors, and a step each epoch on all pictures. The rate of OGEN's generator is the prompt's,
-as in the release."""
+"""Of every learner: sixteen vectors, and a step each epoch on all pictures. The rate of OGEN's generator is the
+prompt's, as in the release."""
 PUBLISHED: Mapping[str, Any] = {"n_context": 4, "learning_rate": 2e-3, "batch_size": 32}
 """CoOp's own: four vectors, a tenth of the rate, and more steps in an epoch."""
 STOPS = (0, 5, 20, 50, 100, 200)
