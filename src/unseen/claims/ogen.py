@@ -1,4 +1,4 @@
-"""OGEN's claim: prompts learnt long on known subgroups of emoji, with and without features of unknown ones."""
+"""OGEN's claim: prompts learnt long on known kinds of emoji, with and without features of unknown ones."""
 
 from __future__ import annotations
 
@@ -16,26 +16,29 @@ from unseen.catalogue import make
 from unseen.claims import small_clip, worlds
 from unseen.claims.base import Claim, Experiment, Result
 from unseen.claims.conditions import better, not_worse
-from unseen.claims.drawings import by
+from unseen.claims.drawings import by, of_vendors
 from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.evaluation.metrics.zero_shot import base_to_new_scores, generalized_scores
-from unseen.nn.layer_statistics import row_reader, unpack
+from unseen.nn.layer_statistics import row_reader
 from unseen.nn.logistic import fit_logistic
 from unseen.nn.prompt_learners import make_learner
 from unseen.nn.prompting import PromptableTowers
 from unseen.nn.unseen_classes import pretend_unseen
 
-SHOTS = 16
+SHOTS = 4
 LONG, SHORT = 200, 20
 """Epochs of long training, and of a tenth of it."""
-BUDGET: Mapping[str, Any] = {"learning_rate": 2e-3, "batch_size": 64}
-"""Of every learner: the published rate. On development drawings .02 and .1 fitted known classes no better."""
+BUDGET: Mapping[str, Any] = {"n_context": 16, "learning_rate": 2e-2, "batch_size": 1000}
+"""Of every learner: sixteen vectors, and a step each epoch on all pictures. The rate of OGEN's generator is the
+prompt's, as in the release."""
+PUBLISHED: Mapping[str, Any] = {"n_context": 4, "learning_rate": 2e-3, "batch_size": 32}
+"""CoOp's own: four vectors, a tenth of the rate, and more steps in an epoch."""
 STOPS = (0, 5, 20, 50, 100, 200)
 """Epochs among which early stopping chooses, without a label of a new class; with 0 it learns nothing."""
 COMMON = 8
-"""Pictures that all vendors of a split must have of a subgroup: some draw one picture of it, or none."""
+"""Pictures that all vendors of a split must have of a subcategory: some draw one picture of it, or none."""
 VENDORS = {
     "development": ("noto", "openmoji", "fluent-emoji-flat"),
     "confirmation": ("noto-v1", "fluent-emoji", "emojione-v1"),
@@ -55,10 +58,11 @@ class Known(NamedTuple):
 BARE: Mapping[str, Any] = {"as_unknown_weight": 0.0, "known_weight": 0.0, "new_weight": 0.0}
 """OGEN without its losses on made features: CoOp at a quarter of its loss for four fifths of its epochs."""
 ARMS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
-    "zero-shot": ("coop", {"epochs": 0}),
+    "zero-shot": ("coop", {"epochs": 0, "n_context": 4}),  # "a photo of a", without empty vectors before it
     "coop short": ("coop", {"epochs": SHORT}),
     "coop": ("coop", {}),
     "coop stopped": ("coop", {}),
+    "coop, published": ("coop", PUBLISHED),
     "kgcoop": ("coop", {"learner": "kgcoop"}),
     "coop at ogen's pace": ("ogen", {**BARE, "teacher": "none"}),
     "ogen": ("ogen", {}),
@@ -71,13 +75,16 @@ ARMS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 
 
 def base_to_new(case: str, seed: int) -> Result:
-    """All arms on a vendor's emoji, of half of whose subgroups there are few pictures each. The case is `SPLIT VENDOR`.
+    """All arms on a vendor's emoji, a few pictures each of half of the subcategories. The case is `SPLIT VENDOR`.
 
     `base` is the accuracy of base classes among themselves, on pictures that nothing is learnt from; `new` that of the
     others among themselves; `h` their harmonic mean; `h of all` that of both sides told among all classes.
-    `h elsewhere` is `h` on the next vendor's drawings of emoji that nothing was learnt from. The prompt's rate is the
-    published one in every arm (see `BUDGET`); OGEN's weight of the teacher was chosen on development drawings, and its
-    generator has a rate of its own, while KgCoOp's weight is the published one.
+    `h elsewhere` is `h` on the next vendor's drawings of emoji that nothing was learnt from.
+
+    The setting was decided on development drawings, by this rule: that at which CoOp alone had been seen to over-fit
+    (on one of these vendors; at the published rate it hardly did), whatever OGEN does there. OGEN has its
+    defaults there, of which the weight of the teacher, .01, is the largest of .1, .01 and .001 at which the generator
+    did not collapse on Noto (its features of a name were those of another's at .1); KgCoOp has its published weight.
     """
     own = known(case, seed)
     other = abroad(case, own)
@@ -170,8 +177,8 @@ def regressed(own: Known) -> float:
 
 
 def known(case: str, seed: int) -> Known:
-    """A vendor's subgroups, half of them base classes by seed; of each at most 16 pictures, and at most half of what
-    there is, are learnt from. Only subgroups of which all vendors of the split have `COMMON` pictures (`common`)."""
+    """A vendor's subcategories, half of them base classes by seed; of each at most `SHOTS` pictures, and at most half
+    of what there is, are learnt from. Only those count of which all vendors have `COMMON` pictures (`common`)."""
     split, vendor = case.split()
     x, y, names, emoji = vectors(vendor)
     kept = common(split)
@@ -209,22 +216,25 @@ def _placed(x: NDArray[Any], y: NDArray[Any], emoji: NDArray[Any], order: NDArra
 
 @functools.cache
 def common(split: str) -> NDArray[np.int64]:
-    """Subgroups of which there are `COMMON` emoji that all vendors of a split draw."""
-    drawn = [by(vendor, "subgroup") for vendor in VENDORS[split]]
+    """Subcategories of which there are `COMMON` emoji that all vendors of a split draw."""
+    drawn = [by(vendor) for vendor in VENDORS[split]]
     shared = set.intersection(*(set(domain.columns["emoji"].tolist()) for domain in drawn))
-    first = drawn[0]
-    assert first.classes is not None
-    both = np.array([code in shared for code in first.columns["emoji"].tolist()])
-    return np.flatnonzero(np.bincount(first.labels[both], minlength=len(first.classes)) >= COMMON)
+    _, y, names, emoji = vectors(VENDORS[split][0])
+    both = np.array([code in shared for code in emoji.tolist()])
+    return np.flatnonzero(np.bincount(y[both], minlength=len(names)) >= COMMON)
 
 
 @functools.cache
 def vectors(vendor: str) -> tuple[NDArray[np.float32], NDArray[np.int64], tuple[str, ...], NDArray[Any]]:
-    """A vendor's emoji in the towers' space, their subgroups, what these are called, and the emoji."""
-    rows = small_clip.seen_by(small_clip.towers(), vendor)
-    assert rows.classes is not None
-    embedding = unpack(torch.as_tensor(rows.x), small_clip.WIDTHS, small_clip.DIM).embedding
-    return embedding.numpy(), rows.labels, rows.classes.names, by(vendor, "subgroup").columns["emoji"]
+    """A vendor's emoji in the towers' space, their subcategories, what these are called, and the emoji."""
+    groups = np.unique(by(small_clip.VENDOR).columns["subgroup"])
+    drawn = by(vendor)
+    drawn = drawn.take(np.flatnonzero(np.isin(drawn.columns["subgroup"], groups)))
+    with torch.no_grad():
+        pooled = F.normalize(torch.as_tensor(worlds.lite0(drawn).x), dim=1)
+        embedding = F.normalize(small_clip.towers().image(pooled), dim=1)
+    y = np.searchsorted(groups, drawn.columns["subgroup"])
+    return embedding.numpy(), y, tuple(name.replace("-", " ") for name in groups.tolist()), drawn.columns["emoji"]
 
 
 @functools.cache
@@ -237,9 +247,8 @@ def towers() -> PromptableTowers:
 
 def read(case: str) -> list[Domain]:
     """What is read for a case, for a stamp."""
-    taught = by(small_clip.VENDOR, "emoji")
-    drawn = [by(vendor, "subgroup") for vendor in VENDORS[case.split()[0]]]
-    return [*drawn, taught, worlds.said(taught, "name", "subgroup", "keywords")]
+    drawn = of_vendors(VENDORS[case.split()[0]], "subgroup")
+    return [*drawn, *of_vendors((small_clip.VENDOR,), "name", "subgroup", "keywords")]
 
 
 CASES: Mapping[str, tuple[str, ...]] = {
@@ -257,8 +266,9 @@ LEDGER = (
         "They lie nearer to these pictures than the names' own text features."),
     effect("base_to_new", better("coop short", "coop", "new"),
         "After long enough training without regularization, prompts over-fit known classes: new ones get worse from "
-        "20 to 200 epochs. On development drawings they fell by about .2 points only, at the published rate; where "
-        "this row does not hold, the pitfall does not arise here, and rows on new classes say little of its cure."),
+        "20 to 200 epochs. On development drawings of three vendors (one seed) they changed by -.4, +1.4 and +4.1 "
+        "points: where this row does not hold, the pitfall does not arise here, and rows on new classes say little of "
+        "its cure."),
     effect("base_to_new", better("zero-shot", "coop", "new"),
         "Unknown classes are worse after long prompt tuning than before any."),
     effect("base_to_new", better("ogen", "coop", "new"),
@@ -296,6 +306,8 @@ LEDGER = (
         "It helps another prompt learner, too: KgCoOp, whose penalty then weighs 2, not 8."),
     effect("base_to_new", better("ogen", "coop stopped", "h"),
         "It is better than CoOp stopped early, or not begun, after epochs chosen on base classes that play new ones."),
+    effect("base_to_new", better("ogen", "coop, published", "h"),
+        "It is better than CoOp as published, with four vectors and a tenth of the rate, which over-fits less."),
     effect("base_to_new", better("ogen", "kgcoop", "h"),
         "It is better than KgCoOp, which holds prompts to hand-written ones."),
     effect("base_to_new", better("ogen", "zero-shot", "h"),

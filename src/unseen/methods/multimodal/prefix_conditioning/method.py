@@ -124,6 +124,9 @@ class PrefixConditioning(Method):
             "No official code could be confirmed. Whether the prefix stands before or behind the start token, and how "
             "batches are drawn, is a setting.",
             "A tower whose tokens are averaged averages the prefix, too.",
+            "On development drawings of emoji (three triples of vendors, one seed, 120 steps of small towers) it did "
+            "not win back what labels cost on subcategories without any: .058, naive unification .063, captions alone "
+            ".085, a ridge map onto MiniLM's vectors .101.",
             "Under several processes dropout draws other numbers than in one.",
         ),
     )
