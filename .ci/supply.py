@@ -65,6 +65,7 @@ ALLOWED = frozenset(
     [
         "Apache-2.0",
         "MIT",
+        "MIT-0",
         "MIT-CMU",
         "BSD-2-Clause",
         "BSD-3-Clause",
@@ -154,6 +155,7 @@ BUNDLED = (
         "unseen/data/sources/sounds/audiocaps.parquet",
         "AudioCaps' captions by Kim, Kim, Lee and Kim, NAACL 2019",
         "MIT",
+        "MIT-0",
     ),
     Bundled("unseen/data/sources/sounds/events.json", "names of AudioSet's 527 sound events, by Google", "CC-BY-4.0"),
     Bundled("unseen/claims/duqgen_queries.json", "queries that SmolLM2 wrote for this project's claims", OWN),

@@ -365,7 +365,7 @@ def _copies(source: Domain | None, makers: Mapping[str, Callable[[], Method]], t
 
 def _check_regions(makers: Mapping[str, Callable[[], Method]], domain: Domain, tower: Any) -> None:
     """Raise `ValueError` if a method reads regions and there will be none."""
-    there = has_regions(domain) or getattr(tower, "n_regions", 0)
+    there = has_regions(domain) or bool(getattr(tower, "n_regions", 0))
     for name, make in makers.items():
         if make().card.needed(Regions) is not None and not there:
             raise ValueError(f'{name} reads maps: give encoder="efficientnet-lite0?layer=5&regions=7", or another')

@@ -270,7 +270,7 @@ class CRLNet(Method):
         for part in torch.split(self.network_.project(x), size):
             full = torch.cat([part, part[:1].expand(size - len(part), -1, -1)])
             e_s, e_q = self.network_.pair(support.repeat(size, 1, 1), full.repeat_interleave(m, dim=0))
-            yield e_s.unflatten(0, (size, m))[: len(part)], e_q.unflatten(0, (size, m))[: len(part)]
+            yield e_s.reshape(size, m, -1)[: len(part)], e_q.reshape(size, m, -1)[: len(part)]
 
     def _check_maps(self, x: Float[Tensor, "n r d"]) -> None:
         height, width = self.network_.grid

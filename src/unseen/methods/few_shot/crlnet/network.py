@@ -98,7 +98,7 @@ class Correlation(nn.Module):
 
     def condensed(self, products: Float[Tensor, "b t t"]) -> Float[Tensor, "b t 1"]:
         """The first picture's rows are channels, its columns the depth; what is left are the second one's positions."""
-        volume = products.unflatten(2, self.grid).unflatten(1, self.grid)
+        volume = products.reshape(len(products), *self.grid, *self.grid)
         return self.norm(self.convolution(volume)).relu().flatten(2).transpose(1, 2)
 
 
