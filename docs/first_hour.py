@@ -201,7 +201,9 @@ def main() -> int:
             hour.use(python)
         order = [str(python), "-c", MAKE, str(folder), ",".join(THINGS)]
         subprocess.run(order, check=True, env=hour.environment, cwd=folder)
-        shutil.rmtree(folder / ".cache", ignore_errors=True)
+        for kept in (folder / ".cache").iterdir():
+            if kept.name != "npm":  # the drawings are there, all else is as on the first day
+                shutil.rmtree(kept, ignore_errors=True)
         pages = {key: (folder / file).as_uri() for key, file in walk(hour).items()}
         keep = asked.keep or folder / "seen"
         keep.mkdir(parents=True, exist_ok=True)

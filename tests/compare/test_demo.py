@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
-from unseen.compare.demo import _place_in_class, demo_data
-from unseen.data.classes import ClassSpace
-from unseen.data.domain import Domain
+from unseen.compare.demo import _parted, demo_data
 
 
-def test_samples_are_numbered_within_their_class() -> None:
-    y = np.array([1, 0, 1, 1, 0])
-    domain = Domain(x=np.zeros((5, 1), np.float32), y=y, classes=ClassSpace(names=("a", "b")), name="d")
-    assert _place_in_class(domain).tolist() == [0, 0, 1, 2, 1]
+def test_no_emoji_is_on_both_sides_and_few_are_of_a_class() -> None:
+    first = {f"{kind}{i}": kind for kind in "ab" for i in range(9)}
+    second = {code: kind for code, kind in first.items() if code != "a0"}
+    known, new = _parted(first, second, 3)
+    assert not known & new
+    assert known == {"a1", "a3", "a5", "b0", "b2", "b4"}
+    assert new == {"a2", "a4", "a6", "b1", "b3", "b5"}
 
 
 def test_the_digits_need_nothing() -> None:

@@ -6,16 +6,13 @@ than they are on data of one's own.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Callable, Mapping
 
 from unseen.data.domain import Domain
-from unseen.data.sources import SourceUnavailable, digits, download_size, emoji, in_common
+from unseen.data.sources import SourceUnavailable, digits, download_size, emoji, emoji_codes
 
 STYLES = ("noto", "openmoji")
-EACH = 12
+EACH = 10
 """Emoji of a class at most on either side: enough to see what adapting does, in less than a minute."""
 
 
@@ -34,25 +31,21 @@ def demo_data(
         if size:
             say(f"downloading the drawings: {size / 2**20:.1f} MB")
         try:
-            a, b = in_common(*(emoji(style) for style in styles))
+            known, new = _parted(emoji_codes(styles[0]), emoji_codes(styles[1]), each)
+            a, b = emoji(styles[0], only=known), emoji(styles[1], only=new)
         except SourceUnavailable as problem:
             say(f"{problem} Showing digits instead.")
         else:
-            place = _place_in_class(a)
-            first, few = place % 2 == 0, place < 2 * each
-            return (
-                a.take(np.flatnonzero(first & few)).replace(name=styles[0]),
-                b.take(np.flatnonzero(~first & few)).replace(name=styles[1]),
-                " ".join(dict.fromkeys(a.credits + b.credits)),
-            )
+            return a, b, " ".join(dict.fromkeys(a.credits + b.credits))
     a, b = digits("printed"), digits("handwritten")
     return a, b, " ".join(dict.fromkeys(a.credits + b.credits))
 
 
-def _place_in_class(domain: Domain) -> NDArray[np.int64]:
-    """Which sample of its class each is, from 0, (n,)."""
-    order = np.argsort(domain.labels, kind="stable")
-    counts = np.bincount(domain.labels)
-    place = np.empty(len(domain), dtype=np.int64)
-    place[order] = np.arange(len(domain)) - np.repeat(np.cumsum(counts) - counts, counts)
-    return place
+def _parted(first: Mapping[str, str], second: Mapping[str, str], each: int) -> tuple[set[str], set[str]]:
+    """Of the emoji that both have, by class, the first, third, ... and the others, at most `each` of a class."""
+    members: dict[str, list[str]] = {}
+    for code, kind in first.items():
+        if code in second:
+            members.setdefault(kind, []).append(code)
+    few = [codes[: 2 * each] for codes in members.values()]
+    return {code for codes in few for code in codes[::2]}, {code for codes in few for code in codes[1::2]}

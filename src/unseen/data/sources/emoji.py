@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,14 @@ def download_size(styles: Sequence[str]) -> int:
     return missing_bytes([TEXTS, *(_package(style) for style in styles)])
 
 
-def emoji(style: str, *, level: str = "subgroup", size: int = 224) -> Domain:
+def emoji_codes(style: str) -> dict[str, str]:
+    """The emoji of the 29 subgroups in one style: code points, and the subgroup of each; nothing is drawn."""
+    table, kept = _texts(), set(pins()["subgroups"])
+    icons = _icons(style, table)
+    return {code: str(row["subgroup"]) for code, row in table.items() if code in icons and row["subgroup"] in kept}
+
+
+def emoji(style: str, *, level: str = "subgroup", size: int = 224, only: Collection[str] | None = None) -> Domain:
     """Return all emoji of one style without skin tones and flags, as pictures on white.
 
     The drawings come from the npm package ``@iconify-json/STYLE``, names, keywords and groups from
@@ -64,6 +71,8 @@ def emoji(style: str, *, level: str = "subgroup", size: int = 224) -> Domain:
         first members, or by the keywords: by Unicode's words, never by a picture.
     size : int
         Width and height in pixels.
+    only : collection of str, optional
+        Code points that are kept; no other is drawn.
 
     Returns
     -------
@@ -87,7 +96,7 @@ def emoji(style: str, *, level: str = "subgroup", size: int = 224) -> Domain:
     package = _package(style)
     table = _texts()
     icons = _icons(style, table)
-    codes = [code for code in table if code in icons]
+    codes = [code for code in table if code in icons and (only is None or code in only)]
     if level == "subgroup":
         kept = set(pins()["subgroups"])
         codes = [code for code in codes if table[code]["subgroup"] in kept]
