@@ -134,7 +134,8 @@ def walk(hour: Hour) -> dict[str, str]:
     hour.run("help", "unseen compare --help")
     hour.run("wrong path", "unseen compare --source phtos --target sketches", fails=True)
     hour.run("demo", "unseen demo --out demo")
-    hour.run("folders", "unseen compare --source photos --target sketches --out run")
+    command = "unseen compare --source photos --target sketches --out run"
+    hour.run("folders", f"{command} 2>&1", shown=command)
     hour.run("names", "unseen compare --target things --classes names.csv --out run-names")
     hour.run("table", "unseen compare --source small.csv --target large.csv --out run-table")
     hour.run("predict", "unseen predict run new.png --top 3")
@@ -181,8 +182,19 @@ def written(hour: Hour) -> str:
     lines += ["", "What they print (the end of it):", ""]
     for key, command, _, _, said in hour.rows:
         if said and key not in ("help", "install"):
-            lines += [f"`{command}`", "", "```", *said.splitlines()[-5:], "```", ""]
+            told = said.splitlines() if key == "folders" else said.splitlines()[-5:]
+            lines += [f"`{command}`", "", "```", *_one_of_progress(told), "```", ""]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _one_of_progress(said: list[str]) -> list[str]:
+    """What was printed, with the last line in the place of all that tell how far it is."""
+    kept: list[str] = []
+    for line in said:
+        if kept and ": " in line and " left" in line and kept[-1].partition(":")[0] == line.partition(":")[0]:
+            kept.pop()
+        kept.append(line)
+    return kept
 
 
 def main() -> int:
