@@ -243,6 +243,23 @@ def python(about: dict[str, Any], arguments: str = "") -> str:
             "points = method.match(pairs)[0]  # rows of x, y in the first and x, y in the second",
             "print(right(correspondences(homography, *size), points).mean())",
         ]
+    elif methods.get(about["slug"]).card.task == "text":
+        lines = [
+            "import numpy as np",
+            "",
+            "from unseen import Domain",
+            f"from unseen.methods import {name}",
+            "from unseen.methods.multimodal.audio_captioning.needs import HashedSpace",
+            "",
+            'animals, places = ("dog", "bird", "cow", "frog"), ("house", "river", "road", "garden")',
+            'texts = [f"a {animal} calls near the {place}" for animal in animals for place in places]',
+            'corpus = Domain(x=np.array(texts), kind="text")  # captions alone: no sound is heard',
+            "space = HashedSpace()  # stands for one of texts and sounds, such as CLAP",
+            f"method = {name}({arguments}).fit(corpus=corpus, encoder=space)",
+            'asked = space.encode_text([f"a {animal} calls" for animal in animals])  # or space.encode_audio(waves)',
+            "said = method.predict(asked)",
+            "print(np.mean([animal in caption for animal, caption in zip(animals, said)]))",
+        ]
     elif methods.get(about["slug"]).card.task == "ranking":
         lines = ["import numpy as np", "", *(["from unseen import encoders"] if "encoder" in words else [])]
         lines += ["from unseen.data.domain import Domain", f"from unseen.methods import {name}"]
@@ -403,6 +420,20 @@ def python(about: dict[str, Any], arguments: str = "") -> str:
             'phrases, right = ["a white owl", "koi in a pond"], ["owl", "carp"]',
             "found = [tree.classes.names[i] for i in method.predict(phrases)]",
             "print(sum(a == b for a, b in zip(found, right)) / len(right))",
+        ]
+    elif about["slug"] == "crlnet":
+        lines = [
+            "from unseen import encoders",
+            "from unseen.data.sources import digits",
+            f"from unseen.methods import {name}",
+            "",
+            'encoder = encoders.get("efficientnet-lite0?layer=5&regions=7")',
+            'source = encoder.encode(digits("printed", copies=1).take(slice(0, 100)))  # 7 x 7 regions',
+            'target = encoder.encode(digits("handwritten").take(slice(0, 60)))',
+            fit,
+            "method = method.adapt(support=target.take(slice(0, 30)))  # a handful of any classes",
+            "target = target.take(slice(30, None))",
+            score,
         ]
     elif of_regions(about):
         lines = [
