@@ -115,7 +115,7 @@ def test_commands_exist_with_these_options(file: Path) -> None:
     for line in mentions(text):
         command, _, args = command_of(line)
         known = {option for parameter in command.params for option in parameter.opts}
-        assert {arg for arg in args if arg.startswith("--")} <= known, line
+        assert {arg for arg in args if arg.startswith("--")} <= {*known, "--help"}, line
 
 
 def test_a_command_that_does_not_exist_is_found() -> None:
