@@ -57,7 +57,7 @@ def nodes(
     encoder: Annotated[
         str | None, typer.Option(help="Frozen text encoder; that of --model, else minilm.", show_default=False)
     ] = None,
-    preset: Annotated[str, typer.Option(help="default, as-published, or published (the paper's size).")] = "default",
+    preset: Annotated[str, typer.Option(help="default, without-additions, or published (its size).")] = "default",
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Hyperparameter as name=value.", show_default=False)
     ] = None,
