@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -24,7 +26,7 @@ def star(n: int = 30) -> TextAttributedGraph:
 @pytest.fixture
 def _numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     """A vector of each text without a network."""
-    drawn = {}
+    drawn: dict[str, np.ndarray] = {}
     monkeypatch.setattr(
         graphs, "vectors",
         lambda texts: np.stack([drawn.setdefault(t, np.random.default_rng(len(drawn)).normal(size=384)) for t in texts])
@@ -59,7 +61,15 @@ def test_neighbours_are_all_of_them_and_not_those_that_a_walk_met() -> None:
 
 def test_an_untrained_encoder_is_the_mean_of_the_texts() -> None:
     pairs = SubgraphPairs().example({})["pairs"]
-    small = {"hidden": 16, "layers": 1, "heads": 2, "positions": 4, "position_width": 4, "epochs": 1, "batch_size": 20}
+    small: dict[str, Any] = {
+        "hidden": 16,
+        "layers": 1,
+        "heads": 2,
+        "positions": 4,
+        "position_width": 4,
+        "epochs": 1,
+        "batch_size": 20,
+    }
     method = GraphCLIP(**small).fit(pairs=pairs)
     x = pairs.left.x[:3]
     batch = batch_of(x)
@@ -76,7 +86,7 @@ def test_stamps_know_texts_edges_and_labels(monkeypatch: pytest.MonkeyPatch) -> 
 
     graph = star()
     assert graph.labels is not None
-    changes = (
+    changes: tuple[dict[str, Any], ...] = (
         {},
         {"texts": graph.texts[::-1].copy()},
         {"edges": graph.edges[1:]},

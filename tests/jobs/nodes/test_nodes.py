@@ -14,7 +14,7 @@ import pytest
 
 from unseen import encoders
 from unseen.data.domain import Domain
-from unseen.data.text_graphs import TextAttributedGraph
+from unseen.data.text_graphs import Neighbourhoods, TextAttributedGraph
 from unseen.jobs.nodes import job
 from unseen.jobs.nodes.job import Sampling, classify_nodes, hidden_edges
 
@@ -143,9 +143,12 @@ def test_every_hidden_edge_has_a_pair_without_one_in_small_graphs_too() -> None:
 def test_edges_that_are_asked_about_are_not_learnt_from(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     walked: list[TextAttributedGraph] = []
     around = Sampling.around
-    monkeypatch.setattr(
-        Sampling, "around", lambda self, graph, *rest: walked.append(graph) or around(self, graph, *rest)
-    )
+
+    def noted(self: Sampling, graph: TextAttributedGraph, seeds: object, seed: int) -> Neighbourhoods:
+        walked.append(graph)
+        return around(self, graph, seeds, seed)
+
+    monkeypatch.setattr(Sampling, "around", noted)
     graph = world()
     gone = set(map(tuple, hidden_edges(graph, job.HIDDEN_EDGES, 0)[0].tolist()))
     run(check_links=True, pretrain=[world(30, 1), graph], out=tmp_path / "run")
