@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from unseen.claims.base import Claim, Experiment
-from unseen.claims.conditions import at_least, at_most, beats_all, better, equals, interval, not_worse, wins
+from unseen.claims.conditions import at_least, at_most, beats_all, better, equals, interval, joined, not_worse, wins
 from unseen.claims.ledger import Assertion
 
 
@@ -157,3 +157,14 @@ def test_a_cell_without_a_number_holds_nothing(condition):
     verdict = condition(table(a=[0.9, float("nan"), 0.9], b=[0.5, 0.5, 0.5]))
     assert not verdict.held
     assert "accuracy of a is no number in case case 1, seed 0" in verdict.told
+
+
+def test_joined_conditions_hold_only_together():
+    arms = table(a=[0.6, 0.7], b=[0.5, 0.6], c=[0.9, 0.9])
+    good, bad = better("a", "b", metric="accuracy"), not_worse("a", "c", metric="accuracy", within=0.01)
+    assert joined(good, good)(arms).held
+    verdict = joined(good, bad)(arms)
+    assert not verdict.held
+    assert verdict.value == pytest.approx(0.1)
+    assert good(arms).told in verdict.told
+    assert bad(arms).told in verdict.told

@@ -147,6 +147,20 @@ def not_worse(a: str, b: str, metric: str, *, within: float, lower: bool = False
     return Condition(metric, asked, holds, (a, b))
 
 
+def joined(*conditions: Condition) -> Condition:
+    """All of some conditions at once; the number is that of the first."""
+
+    def holds(table: pd.DataFrame) -> Verdict:
+        found = [condition(table) for condition in conditions]
+        told = "; and ".join(verdict.told for verdict in found)
+        held = all(verdict.held for verdict in found)
+        edge = any(verdict.edge for verdict in found)
+        return dataclasses.replace(found[0], held=held, told=told, edge=edge)
+
+    first, asked = conditions[0], "; and ".join(condition.asked for condition in conditions)
+    return Condition(first.metric, asked, holds, first.arms)
+
+
 def at_least(arm: str, metric: str, value: float) -> Condition:
     """The mean over cases is at least `value`."""
 

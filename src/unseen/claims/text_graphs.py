@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,12 +16,13 @@ from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.sources.packages import package_graph
 from unseen.data.taxonomies import noun_graph
-from unseen.data.text_graphs import Neighbourhoods, TextAttributedGraph, random_walks
+from unseen.data.text_graphs import Neighbourhoods, TextAttributedGraph, mean_of_neighbours, random_walks
+from unseen.methods.multimodal.graphclip.summaries import without_words
 
 STEPS, RESTART = 16, 0.5
 """Of the walks, in learning and asking alike."""
-LEARNT, ASKED = 1200, 50
-"""Subgraphs that are learnt from, and nodes of each class that are asked about."""
+LEARNT, ASKED, EACH = 1200, 50, 40
+"""Subgraphs that are learnt from, and nodes of each class that are asked about, and that are tuned on at most."""
 SECTIONS = {
     "development 1": ("games", "net", "sound", "database", "text", "electronics"),
     "development 2": ("graphics", "mail", "science", "vcs", "admin", "fonts"),
@@ -28,7 +30,11 @@ SECTIONS = {
     "confirmation 2": ("tex", "comm", "httpd", "x11", "kde", "otherosfs"),
     "confirmation 3": ("perl", "ruby", "java", "php", "haskell", "ocaml"),
 }
-"""Sections whose packages are asked about, by case; those of a split are never learnt from in it."""
+"""Sections whose packages are asked about, by case; those of both splits are never learnt from."""
+TUNED = ("doc", "gnome", "gnu-r", "golang", "interpreters", "javascript", "lisp", "python", "utils")
+"""Sections of no case: all that is tuned by labels is tuned on them, and what is forgotten is graded on them."""
+INDEX = "Debian 13 (trixie) of 26 November 2026"
+"""The package index that figures are recorded with; `said` tells another one apart."""
 FIELDS = {
     "development 1": ("animal", "food", "body", "person", "location", "feeling"),
     "confirmation 1": ("plant", "artifact", "substance", "communication", "group", "phenomenon"),
@@ -37,6 +43,15 @@ FIELDS = {
 TOLD = {
     "admin": "tools to administer a system: users, disks, daemons, packages",
     "comm": "programs for modems, faxes and telephones",
+    "doc": "manuals and other documentation",
+    "gnome": "the GNOME desktop and its applications",
+    "gnu-r": "packages of R, the language of statistics",
+    "golang": "libraries of the programming language Go",
+    "interpreters": "interpreters of programming languages and their modules",
+    "javascript": "libraries of the programming language JavaScript",
+    "lisp": "dialects of the programming language Lisp and their libraries",
+    "python": "libraries of the programming language Python",
+    "utils": "small tools for files, disks and devices",
     "database": "database servers and clients",
     "editors": "editors for text and source code",
     "electronics": "tools to design circuits and chips",
@@ -90,14 +105,21 @@ TEMPLATES = {"packages": "a software package of the section {}: {}.", "wordnet":
 
 @functools.cache
 def packages() -> TextAttributedGraph:
-    """All packages, with all sections as classes."""
-    return package_graph()
+    """All packages, with all sections as classes, whose names no text says."""
+    return untold(package_graph())
 
 
 @functools.cache
 def nouns() -> TextAttributedGraph:
-    """WordNet's nouns."""
-    return noun_graph()
+    """WordNet's nouns, with fields as classes, whose names no text says."""
+    return untold(noun_graph())
+
+
+def untold(graph: TextAttributedGraph) -> TextAttributedGraph:
+    """A graph whose texts are without the names of its classes and their inflections: every arm reads them so."""
+    assert graph.classes is not None
+    hide = without_words(graph.classes.names)
+    return graph.replace(texts=np.array([hide(text) for text in graph.texts.tolist()]))
 
 
 _MEMORY: dict[str, NDArray[np.float32]] = {}
@@ -127,7 +149,8 @@ class Around:
     graph, places, table
         The graph, the subgraphs, and the vectors of all nodes in one of them.
     own, near, all_ : arrays (n, 384)
-        Vectors of the roots; the mean over their neighbours in the subgraph; and over all other nodes of it.
+        Vectors of the roots; the mean over all of their neighbours in the graph; and over the other nodes of the
+        subgraph.
     y : int array (n,)
         Labels among `names`, -1 where there is none.
     """
@@ -156,14 +179,14 @@ class Around:
 def around(graph: TextAttributedGraph, roots: NDArray[np.int64], names: Sequence[str], seed: int) -> Around:
     """Subgraphs around nodes, encoded, with what the simple arms read of them."""
     places = random_walks(graph, roots, steps=STEPS, restart=RESTART, random_state=seed)
-    table = features(graph, np.unique(places.nodes))
-    near, all_ = (np.zeros((len(roots), 384), dtype=np.float32) for _ in range(2))
+    beside = graph.edges[np.isin(graph.edges, roots).any(axis=1)]
+    table = features(graph, np.unique(np.concatenate([places.nodes, beside.ravel()])))
+    near = mean_of_neighbours(graph, table)[roots]
+    all_ = np.zeros_like(near)
     for i in range(len(roots)):
-        nodes, edges = places.of(i)
-        beside = np.unique(edges[(edges == 0).any(axis=1)])
-        beside = beside[beside > 0]
-        if len(beside):
-            near[i], all_[i] = table[nodes[beside]].mean(axis=0), table[nodes[1:]].mean(axis=0)
+        nodes = places.of(i)[0]
+        if len(nodes) > 1:
+            all_[i] = table[nodes[1:]].mean(axis=0)
     assert graph.labels is not None
     assert graph.classes is not None
     number = {graph.classes.index(name): i for i, name in enumerate(names)}
@@ -188,12 +211,13 @@ def sentences(kind: str, names: Sequence[str]) -> ClassSpace:
     return ClassSpace(names=tuple(names), embeddings=vectors(texts))
 
 
-def learnt_graph(split: str) -> TextAttributedGraph:
-    """The packages of all sections that no case of a split asks about, with the edges among them."""
+@functools.cache
+def learnt_graph() -> TextAttributedGraph:
+    """The packages of all sections that no case of either split asks about, with the edges among them."""
     graph = packages()
     assert graph.labels is not None
     assert graph.classes is not None
-    asked = {name for case, names in SECTIONS.items() if case.startswith(split) for name in names}
+    asked = {name for names in SECTIONS.values() for name in names}
     own = np.array([name not in asked for name in graph.classes.names])
     return graph.take(np.flatnonzero((graph.labels >= 0) & own[graph.labels]))
 
@@ -208,22 +232,37 @@ def asked_about(case: str) -> Around:
 
 
 @functools.cache
-def learnt_from(split: str) -> Around:
-    """The subgraphs of packages that are learnt from in a split; labels are the sections, for tuning simple arms.
+def learnt_from() -> Around:
+    """The subgraphs of packages that are learnt from, the same for all seeds and splits.
 
-    They are the same for all seeds.
+    Labels are the sections `TUNED`; they tune, and nothing is pretrained on them.
     """
-    graph = learnt_graph(split)
-    assert graph.classes is not None
+    graph = learnt_graph()
     rows = np.flatnonzero(graph.degrees >= 1)
     roots = np.random.default_rng(0).permutation(rows)[:LEARNT]
-    return around(graph, roots, [name for name in graph.classes.names if name in TOLD], 0)
+    return around(graph, roots, TUNED, 0)
+
+
+@functools.cache
+def tuned_on() -> Around:
+    """At most `EACH` nodes of each section that is tuned on."""
+    given = learnt_from()
+    rows = [np.flatnonzero(given.y == c)[:EACH] for c in range(len(TUNED))]
+    return given.take(np.concatenate(rows))
+
+
+@functools.cache
+def digest(kind: str) -> str:
+    """SHA-256 of a graph: names, texts, edges and labels."""
+    graph = packages() if kind == "packages" else nouns()
+    found = hashlib.sha256()
+    for part in ("\n".join(graph.names.tolist()), "\n".join(graph.texts.tolist())):
+        found.update(part.encode() + b"\0")
+    for numbers in (graph.edges, graph.labels):
+        found.update(np.ascontiguousarray(numbers, dtype="<i8").tobytes())
+    return found.hexdigest()
 
 
 def said(case: str) -> list[Domain]:
-    """What a case reads, for its stamp: texts and edges of its nodes."""
-    split, kind, number = case.split()
-    graph = packages() if kind == "packages" else nouns()
-    names = (SECTIONS if kind == "packages" else FIELDS)[f"{split} {number}"]
-    rows = connected(graph, names, ASKED, 0)
-    return [worlds.of_texts([f"{graph.names[i]} | {graph.texts[i]} | {graph.degrees[i]}" for i in rows.tolist()])]
+    """What a case reads, for its stamp: digests of the graph that is learnt from and of its own."""
+    return [worlds.of_texts([digest("packages"), digest(case.split()[1])])]

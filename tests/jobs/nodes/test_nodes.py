@@ -14,7 +14,7 @@ import pytest
 
 from unseen import encoders
 from unseen.data.domain import Domain
-from unseen.data.text_graphs import TextAttributedGraph
+from unseen.data.text_graphs import Neighbourhoods, TextAttributedGraph
 from unseen.jobs.nodes import job
 from unseen.jobs.nodes.job import Sampling, classify_nodes, hidden_edges
 
@@ -69,10 +69,11 @@ def test_nodes_get_classes_and_labels_only_grade(tmp_path: Path) -> None:
     assert found.results["graded"]["neighbours"]["accuracy"] > 0.8
     assert found.links is not None
     assert len(found.links) == 2
-    assert set(found.results["links"]) == {"graphclip", "own text"}
+    assert set(found.results["links"]) == {"graphclip", "own text", "own and neighbours", "common neighbours"}
+    assert not any("np.str_" in line for line in lines)
     assert any("labelled nodes right" in line for line in lines)
     assert {p.name for p in (tmp_path / "run").iterdir()} == {
-        "nodes.csv", "links.csv", "results.json", "model", "summaries.jsonl"
+        "nodes.csv", "links.csv", "results.json", "model", "reading.json", "summaries.jsonl"
     }  # fmt: skip
     json.loads((tmp_path / "run/results.json").read_text())
     bare = run(graph=world().replace(labels=None, classes=None))
@@ -82,8 +83,16 @@ def test_nodes_get_classes_and_labels_only_grade(tmp_path: Path) -> None:
 
 def test_a_saved_model_names_another_graph_and_learns_nothing(tmp_path: Path) -> None:
     first = run(out=tmp_path / "run")
-    again = classify_nodes(world(), list(WORDS), model=tmp_path / "run", sampling=Sampling(steps=8))
+    again = classify_nodes(world(), list(WORDS), model=tmp_path / "run")
+    assert again.results["sampling"] == {"method": "walk", "steps": 8, "restart": 0.5, "k": 2, "most": 64}
     assert again.table.equals(first.table)
+    other = classify_nodes(world(), list(WORDS), model=tmp_path / "run/model", sampling=Sampling(method="hops"))
+    assert other.results["sampling"]["method"] == "hops"
+    with pytest.raises(ValueError, match="encoder must be 'minilm', of which the model learnt; got 'other'"):
+        classify_nodes(world(), list(WORDS), model=tmp_path / "run", encoder="other")
+    (tmp_path / "run/reading.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"reading\.json is damaged"):
+        classify_nodes(world(), list(WORDS), model=tmp_path / "run")
     with pytest.raises(ValueError, match="model has learnt already"):
         run(model=tmp_path / "run")
 
@@ -112,7 +121,41 @@ def test_hidden_edges_are_edges_and_the_others_are_none() -> None:
     gone, wrong = hidden_edges(graph, 0.2, 0)
     there = set(map(tuple, graph.edges.tolist()))
     assert set(map(tuple, gone.tolist())) <= there
-    assert not set(map(tuple, wrong.tolist())) & there
+    assert not set(map(tuple, np.sort(wrong, axis=1).tolist())) & there
+    assert len(wrong) == len(gone)
+
+
+def line(n: int) -> TextAttributedGraph:
+    return TextAttributedGraph(texts=np.array(["ship"] * n), edges=np.array([(i, i + 1) for i in range(n - 1)]))
+
+
+def test_every_hidden_edge_has_a_pair_without_one_in_small_graphs_too() -> None:
+    for seed in range(20):
+        gone, wrong = hidden_edges(line(6), 0.1, seed)
+        assert len(gone) == len(wrong) == 1
+        assert (wrong[:, 0] != wrong[:, 1]).all()
+        assert abs(wrong[0, 0] - wrong[0, 1]) > 1
+    full = line(4).replace(edges=np.array([(a, b) for a in range(4) for b in range(a)]))
+    with pytest.raises(ValueError, match="linked to every other node"):
+        hidden_edges(full, 0.1, 0)
+
+
+def test_edges_that_are_asked_about_are_not_learnt_from(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    walked: list[TextAttributedGraph] = []
+    around = Sampling.around
+
+    def noted(self: Sampling, graph: TextAttributedGraph, seeds: object, seed: int) -> Neighbourhoods:
+        walked.append(graph)
+        return around(self, graph, seeds, seed)
+
+    monkeypatch.setattr(Sampling, "around", noted)
+    graph = world()
+    gone = set(map(tuple, hidden_edges(graph, job.HIDDEN_EDGES, 0)[0].tolist()))
+    run(check_links=True, pretrain=[world(30, 1), graph], out=tmp_path / "run")
+    assert len(walked[0].edges) == len(world(30, 1).edges)
+    assert not gone & set(map(tuple, walked[1].edges.tolist()))
+    with pytest.raises(ValueError, match="check_links hides edges before learning"):
+        run(check_links=True, summaries=tmp_path / "run/summaries.jsonl")
 
 
 @pytest.mark.parametrize(
@@ -121,6 +164,9 @@ def test_hidden_edges_are_edges_and_the_others_are_none() -> None:
         ({"classes": ["music"]}, "classes must be at least two"),
         ({"classes": None}, "classes must be at least two"),
         ({"templates": ["about"]}, "templates must hold"),
+        ({"templates": ["a {} of {topic}"]}, "no other field; got 'a {} of {topic}'"),
+        ({"templates": ["a {} of {}"]}, "once, and no other field"),
+        ({"templates": ["a {} {"]}, "templates must hold"),
         ({"shots": -1}, "shots must be at least 0"),
         ({"seeds": 1}, "seeds at least 2"),
         ({"preset": "huge"}, "preset must be one of"),

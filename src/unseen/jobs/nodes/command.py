@@ -32,7 +32,7 @@ def nodes(
         str | None, typer.Option(help="Table of pairs (source, target) to score.", show_default=False)
     ] = None,
     check_links: Annotated[
-        bool, typer.Option("--check-links", help="Hide a tenth of the edges; say how well they are found.")
+        bool, typer.Option("--check-links", help="Hide a tenth of the edges first; say how well they are found.")
     ] = False,
     prompt: Annotated[
         list[str] | None,
@@ -44,12 +44,20 @@ def nodes(
     writer: Annotated[
         str | None, typer.Option(help="Language model that writes summaries, such as smollm2.", show_default=False)
     ] = None,
-    subgraphs: Annotated[str, typer.Option(help="walk or hops.")] = "walk",
-    steps: Annotated[int, typer.Option(help="Transitions of a walk.", min=0)] = 32,
-    hops: Annotated[int, typer.Option(help="Of --subgraphs hops.", min=0)] = 2,
+    subgraphs: Annotated[
+        str | None, typer.Option(help="walk or hops; as --model had them, else walk.", show_default=False)
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Transitions of a walk; 32 if not said.", min=0, show_default=False)
+    ] = None,
+    hops: Annotated[
+        int | None, typer.Option(help="Of --subgraphs hops; 2 if not said.", min=0, show_default=False)
+    ] = None,
     seeds: Annotated[int, typer.Option(help="Nodes of each graph to learn from.", min=2)] = 2000,
-    encoder: Annotated[str, typer.Option(help="Frozen text encoder.")] = "minilm",
-    preset: Annotated[str, typer.Option(help="default, as-published, or published (the paper's size).")] = "default",
+    encoder: Annotated[
+        str | None, typer.Option(help="Frozen text encoder; that of --model, else minilm.", show_default=False)
+    ] = None,
+    preset: Annotated[str, typer.Option(help="default, without-additions, or published (its size).")] = "default",
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Hyperparameter as name=value.", show_default=False)
     ] = None,
@@ -70,6 +78,8 @@ def nodes(
     given = settings_of(settings or [])
     if "random_state" in given:
         raise ValueError("--set does not take random_state; say --seed")
+    taken: dict[str, Any] = {"method": subgraphs, "steps": steps, "k": hops}
+    taken = {key: value for key, value in taken.items() if value is not None}
     classify_nodes(
         graph if edges is None else (graph, edges),
         classes,
@@ -80,7 +90,7 @@ def nodes(
         links=links,
         templates=prompt,
         encoder=encoder,
-        sampling=Sampling(method=subgraphs, steps=steps, k=hops),
+        sampling=Sampling(**taken) if taken else None,
         seeds=seeds,
         summaries=summaries,
         summarizer=None if writer is None else _summarizer(writer),

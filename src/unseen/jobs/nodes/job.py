@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import string
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,14 +22,14 @@ from unseen.data.pairs import Pairs
 from unseen.data.text_graphs import (
     Neighbourhoods,
     TextAttributedGraph,
+    common_neighbours,
     edge_numbers,
     mean_of_neighbours,
     sample_subgraphs,
-    undirected,
 )
 from unseen.data.typing import IntArray
 from unseen.evaluation.metrics.classification import accuracy
-from unseen.files import recovered
+from unseen.files import read_plain, recovered
 from unseen.methods.multimodal.graphclip import GraphCLIP, read_summaries, summarize, write_summaries
 from unseen.methods.multimodal.graphclip.summaries import Summarizer
 from unseen.nn.logistic import fit_logistic
@@ -41,12 +42,17 @@ if TYPE_CHECKING:
 Graph = TextAttributedGraph | str | os.PathLike[str] | tuple[str | os.PathLike[str], str | os.PathLike[str]]
 """A graph, a file of one, or a table of nodes and one of edges."""
 TEMPLATES = ("this is about {}.",)
-WRITTEN = ("results.json", "nodes.csv", "links.csv", "model", "summaries.jsonl")
+READ = "reading.json"
+"""The file beside a model that says how nodes were encoded and subgraphs taken."""
+ENCODER = "minilm"
+WRITTEN = ("results.json", "nodes.csv", "links.csv", "model", READ, "summaries.jsonl")
 AT_ONCE = 2048
 """Subgraphs that are read between two steps of the progress bar."""
 HIDDEN_EDGES = 0.1
 """Share of the edges that is hidden where links are checked."""
-MOST_SEEDS, MOST_LINKS = 5000, 2000
+MOST_LINKS = 2000
+TRIES = 20
+"""Draws of a pair without an edge, before all nodes that may be its end are listed."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -119,7 +125,7 @@ def classify_nodes(
     shots: int = 0,
     links: str | os.PathLike[str] | Sequence[tuple[str, str]] | None = None,
     templates: Sequence[str] | None = None,
-    encoder: str = "minilm",
+    encoder: str | None = None,
     sampling: Sampling | None = None,
     seeds: int = 2000,
     summaries: str | os.PathLike[str] | None = None,
@@ -150,10 +156,11 @@ def classify_nodes(
     links : path or pairs of names, optional
         Pairs of nodes whose link is scored.
     templates : sequence of str, optional
-        Sentences with {} for a class name; their vectors are averaged.
-    encoder : str
-        The frozen text encoder.
+        Sentences with one {} for a class name; their vectors are averaged.
+    encoder : str, optional
+        The frozen text encoder: that of `model` if absent, which no other may stand in for, else MiniLM.
     sampling : Sampling, optional
+        How subgraphs are taken: as `model` had them if absent.
     seeds : int, >= 2
         Nodes of each graph to learn from, drawn; all where it has fewer.
     summaries : path, optional
@@ -162,7 +169,8 @@ def classify_nodes(
     summarizer : callable, optional
         A language model that writes summaries; they are extracted if absent.
     check_links : bool
-        Hide a tenth of the edges and tell how well they are found.
+        Hide a tenth of the edges, before anything is learnt, and tell how well they are found. A `model` may have
+        learnt from them.
     preset, settings
         Of `GraphCLIP`.
     seed : int
@@ -178,8 +186,7 @@ def classify_nodes(
     if space is None or len(space) < 2:
         raise ValueError("classes must be at least two: a file, or names with commas between them")
     for template in templates or ():
-        if "{}" not in template:
-            raise ValueError(f"templates must hold {{}} for a class name; got {template!r}")
+        _check_template(template)
     if shots < 0 or seeds < 2:
         raise ValueError(f"shots must be at least 0 and seeds at least 2; got {shots!r} and {seeds!r}")
     if model is not None and (pretrain or summaries or summarizer or settings or preset != "default"):
@@ -187,12 +194,14 @@ def classify_nodes(
     if preset not in GraphCLIP.card.presets:
         raise ValueError(f"preset must be one of {', '.join(GraphCLIP.card.presets)}; got {preset!r}")
     method = GraphCLIP(**{**GraphCLIP.card.presets[preset], "random_state": seed, **(settings or {})})
-    how = sampling or Sampling()
+    folder = None if model is None else recovered(model)
+    encoder, how = _reading(folder, encoder, sampling)
     if out is not None:
         refuse_foreign(Path(out), WRITTEN)
     target = opened(graph, space)
     asked = None if links is None else _named_pairs(links, target)
     support = _shots(target, shots, seed)
+    gone = hidden_edges(target, HIDDEN_EDGES, seed) if check_links else None
     tower = encoders.get(encoder)
     memory: dict[str, NDArray[np.float32]] = {}
 
@@ -201,10 +210,14 @@ def classify_nodes(
 
     say(f"{target!r}, {int((target.degrees == 0).sum())} of them without a neighbour")
     kept: tuple[TextAttributedGraph, Neighbourhoods, NDArray[np.str_]] | None = None
-    if model is None:
+    if folder is None:
         sources = [opened(one, None) for one in pretrain] or [target.replace(labels=None, classes=None)]
         pairs = []
         for i, source in enumerate(sources):
+            if gone is not None and np.array_equal(source.names, target.names):
+                if summaries is not None and i == 0:
+                    raise ValueError("check_links hides edges before learning; summaries of this graph may hold them")
+                source = source.without(gone[0])
             if summaries is not None and i == 0:
                 places, texts = read_summaries(summaries, source)
             else:
@@ -212,11 +225,10 @@ def classify_nodes(
                 banned = _label_words(opened(pretrain[i], None) if pretrain else target)
                 texts = summarize(source, places, summarizer, banned=banned)
             kept = kept or (source, places, texts)
-            say(f"{source!r}: {len(places)} subgraphs and summaries, such as {texts[0]!r:.140}")
+            say(f"{source!r}: {len(places)} subgraphs and summaries, such as {str(texts[0])!r:.140}")
             pairs.append(pairs_of(source, places, texts.tolist(), vectors))
         method.fit(pairs=joined(pairs))
     else:
-        folder = recovered(model)
         method = GraphCLIP.load(folder / "model" if (folder / "model").is_dir() else folder)
     x = vectors(target.texts.tolist())
     x[[not text.strip() for text in target.texts.tolist()]] = 0
@@ -230,12 +242,13 @@ def classify_nodes(
     near = mean_of_neighbours(target, x)
     arms = _simple_arms(x, near, named, target, support, seed)
     results: dict[str, Any] = {"nodes": len(target), "edges": len(target.edges), "shots": shots, "classes": space.names}
+    results |= {"encoder": encoder, "sampling": dataclasses.asdict(how)}
     scores = {"graphclip": answer} | arms
     results["graded"] = _graded(scores, target, support)
     for line in _answer(results["graded"]):
         say(line)
-    if check_links:
-        results["links"] = _links_checked(method, target, x, how, seed)
+    if gone is not None:
+        results["links"] = _links_checked(method, target, x, how, seed, *gone)
         told = ", ".join(f"{name} {value:.3f}" for name, value in results["links"].items())
         say(f"hidden edges among as many pairs without one, AUC: {told}")
     run = NodesRun(_table(target, space, answer, arms["own text"]), _scored(method, asked, target, places, x, domain),
@@ -257,6 +270,32 @@ def opened(graph: Graph, classes: ClassSpace | None) -> TextAttributedGraph:
     if isinstance(graph, tuple):
         return read_graph(graph[0], graph[1], classes=classes)
     return read_graph(graph, classes=classes)
+
+
+def _check_template(template: str) -> None:
+    """`ValueError` unless a template has one {} and no other field."""
+    try:
+        fields = [part[1:] for part in string.Formatter().parse(template) if part[1] is not None]
+    except ValueError:
+        fields = []
+    if fields != [("", "", None)]:
+        raise ValueError(f"templates must hold {{}} for a class name, once, and no other field; got {template!r}")
+
+
+def _reading(folder: Path | None, encoder: str | None, sampling: Sampling | None) -> tuple[str, Sampling]:
+    """The encoder and the sampling of a call: what is asked for, else what stands beside a model, else the defaults."""
+    kept: dict[str, Any] = {}
+    if folder is not None:
+        file = (folder if (folder / "model").is_dir() else folder.parent) / READ
+        if file.is_file():
+            try:
+                told = json.loads(read_plain(file))
+                kept = {"encoder": str(told["encoder"]), "sampling": Sampling(**told["sampling"])}
+            except (ValueError, KeyError, TypeError) as error:
+                raise ValueError(f"{file} is damaged: {error}") from error
+    if encoder is not None and encoder != kept.get("encoder", encoder):
+        raise ValueError(f"encoder must be {kept['encoder']!r}, of which the model learnt; got {encoder!r}")
+    return encoder or kept.get("encoder", ENCODER), sampling or kept.get("sampling", Sampling())
 
 
 def _named_pairs(links: Any, graph: TextAttributedGraph) -> NDArray[np.int64]:
@@ -451,10 +490,9 @@ def _scored(
     import pandas as pd
 
     score = link_scores(method, domain, asked)
-    u = unit(x)
     return pd.DataFrame({
         "source": graph.names[asked[:, 0]], "target": graph.names[asked[:, 1]], "score": score.round(4),
-        "text": (u[asked[:, 0]] * u[asked[:, 1]]).sum(axis=1).round(4),
+        "text": _cosines(x, asked).round(4),
     })  # fmt: skip
 
 
@@ -468,38 +506,57 @@ def link_scores(method: GraphCLIP, domain: Domain, pairs: NDArray[np.int64]) -> 
 
 
 def _links_checked(
-    method: GraphCLIP, graph: TextAttributedGraph, x: NDArray[np.float32], how: Sampling, seed: int
-) -> dict[str, float]:
-    """AUC of hidden edges against pairs without one, by subgraphs and by texts alone."""
-    hidden, none = hidden_edges(graph, HIDDEN_EDGES, seed)
+    method: GraphCLIP, graph: TextAttributedGraph, x: NDArray[np.float32], how: Sampling, seed: int, hidden: IntArray,
+    none: IntArray,
+) -> dict[str, float]:  # fmt: skip
+    """AUC of hidden edges against pairs without one: by subgraphs, by texts, with neighbours, and by edges alone."""
+    from sklearn.metrics import roc_auc_score
+
     left = graph.without(hidden)
     pairs = np.concatenate([hidden, none])
     truth = np.repeat([1, 0], [len(hidden), len(none)])
     domain = how.around(left, np.arange(len(left)), seed).domain(left, x)
-    return link_aucs(link_scores(method, domain, pairs), pairs, truth, unit(x))
+    both = unit(x) + unit(mean_of_neighbours(left, x))
+    scores = {
+        "graphclip": link_scores(method, domain, pairs),
+        "own text": _cosines(x, pairs),
+        "own and neighbours": _cosines(both, pairs),
+        "common neighbours": common_neighbours(left, pairs),
+    }
+    return {name: float(roc_auc_score(truth, score)) for name, score in scores.items()}
+
+
+def _cosines(x: NDArray[np.float32], pairs: NDArray[np.int64]) -> NDArray[np.float32]:
+    u = unit(x)
+    return (u[pairs[:, 0]] * u[pairs[:, 1]]).sum(axis=1)
 
 
 def hidden_edges(graph: TextAttributedGraph, share: float, seed: int) -> tuple[IntArray, IntArray]:
-    """Some edges, and as many pairs of the same first ends with nodes that they have no edge to."""
+    """Some edges, and as many pairs without one: of the same first ends, with ends of other edges.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two edges or four nodes, or the first end of an edge is linked to every node.
+    """
     if len(graph.edges) < 2 or len(graph) < 4:
         raise ValueError(f"links can be checked with at least two edges and four nodes; got {graph!r}")
     rng = np.random.default_rng(seed)
     n = min(MOST_LINKS, max(1, round(share * len(graph.edges))))
     hidden = graph.edges[rng.permutation(len(graph.edges))[:n]]
-    others = np.stack([hidden[:, 0], rng.permutation(hidden[:, 1])], axis=1)
-    there = np.isin(edge_numbers(others, len(graph)), edge_numbers(graph.edges, len(graph)))
-    good = (others[:, 0] != others[:, 1]) & ~there
-    return hidden, undirected(others[good], len(graph))
-
-
-def link_aucs(
-    score: NDArray[np.float32], pairs: NDArray[np.int64], truth: NDArray[np.int64], u: NDArray[np.float32]
-) -> dict[str, float]:
-    """AUC of the scores, and of the cosine of the texts alone."""
-    from sklearn.metrics import roc_auc_score
-
-    text = (u[pairs[:, 0]] * u[pairs[:, 1]]).sum(axis=1)
-    return {"graphclip": float(roc_auc_score(truth, score)), "own text": float(roc_auc_score(truth, text))}
+    others, there = hidden.copy(), edge_numbers(graph.edges, len(graph))
+    for _ in range(TRIES):
+        wrong = (others[:, 0] == others[:, 1]) | np.isin(edge_numbers(others, len(graph)), there)
+        others[wrong, 1] = rng.choice(graph.edges[:, 1], int(wrong.sum()))
+    starts, beside = graph.neighbours
+    wrong = (others[:, 0] == others[:, 1]) | np.isin(edge_numbers(others, len(graph)), there)
+    for row in np.flatnonzero(wrong).tolist():
+        a = int(others[row, 0])
+        free = np.setdiff1d(np.arange(len(graph)), [a, *beside[starts[a] : starts[a + 1]].tolist()])
+        if not len(free):
+            raise ValueError(f"links cannot be checked: {str(graph.names[a])!r} is linked to every other node")
+        others[row, 1] = rng.choice(free)
+    return hidden, others
 
 
 def _write(out: Path, run: NodesRun, kept: tuple[TextAttributedGraph, Neighbourhoods, NDArray[np.str_]] | None) -> None:
@@ -510,6 +567,8 @@ def _write(out: Path, run: NodesRun, kept: tuple[TextAttributedGraph, Neighbourh
         if run.links is not None:
             write_csv(part / "links.csv", run.links)
         run.method.save(part / "model")
+        told = {key: run.results[key] for key in ("encoder", "sampling")}
+        (part / READ).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
         if kept is not None:
             write_summaries(part / "summaries.jsonl", kept[0], kept[1], kept[2].tolist())
         (part / "results.json").write_text(json.dumps(run.results, indent=1, default=list) + "\n", encoding="utf-8")

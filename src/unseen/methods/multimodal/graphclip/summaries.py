@@ -70,7 +70,7 @@ def summarize(
     ValueError
         If the summarizer gives another number of texts, or an empty one.
     """
-    hide = _without(banned)
+    hide = without_words(banned)
     if summarizer is None:
         return np.array([hide(text) for text in _extracted(graph, places, banned)], dtype=np.str_)
     texts = [str(text).strip() for text in summarizer(prompts_for(graph, places))]
@@ -178,8 +178,8 @@ def stems(words: Iterable[str]) -> frozenset[str]:
     return frozenset(stem(word) for label in words for word in re.findall(r"[a-z0-9+]+", str(label).lower()))
 
 
-def _without(banned: Iterable[str]) -> Callable[[str], str]:
-    """A function that takes banned words and their inflections out of a text (the label must not be told)."""
+def without_words(banned: Iterable[str]) -> Callable[[str], str]:
+    """A function that takes banned words and their inflections out of a text (a label must not be told)."""
     never = stems(banned)
     if not never:
         return lambda text: text
