@@ -44,16 +44,24 @@ BUCKETS, WORD, DIM = 8000, 96, 128
 BUDGET: Mapping[str, Any] = {
     "batch_size": 128, "learning_rate": 3e-3, "weight_decay": 0.1, "validation": 0.125, "distillation": 0.0,
 }  # fmt: skip
-"""Of every arm. The rate is the better of 1e-3 and 3e-3 for ten languages in a development case (mR of ten .304 and
-.337); English alone has the same English mR with both (.362 and .361)."""
+"""Of every arm on features. The rate is the better of 1e-3 and 3e-3 for ten languages in a development case (mR of ten
+.304 and .337); English alone has the same English mR with both (.362 and .361). Nothing else was tuned for any arm."""
 SHORT, LONG = 25, 75
-"""Epochs: about 100 steps, and 300, as each caption is seen in one of ten languages whenever its picture is drawn."""
+"""Epochs: about 100 steps, and 300, as each caption is seen in one of ten languages whenever its picture is drawn. Ten
+languages are asked after either; English alone, too, and after the better of both by its own validation."""
 CROPS: Mapping[str, Any] = {
     **RSMCLIP.card.presets["small"], "learning_rate": 3e-3, "weight_decay": 0.1, "validation": 0.125, "epochs": 24,
     "local_size": 16,
 }  # fmt: skip
+"""Of every arm with a picture tower that learns. The rate is that of `BUDGET`, chosen there and not here. Of the preset
+"small" the teacher's decay (.97, before .99), its temperature (.04 throughout) and the projector's rate (that of the
+towers) were set in development so that the teacher keeps up and stays certain. The decay is that of the average in all
+arms; otherwise the contrastive ones have no counterpart of these, and no setting that was chosen for them."""
+COSTLY = 1.46
+"""Processor time of self-distillation by that of the contrastive loss alone for as many epochs, in development."""
 RANK = 128
-"""Dimensions of the space of words that the linear map is onto."""
+"""Dimensions of the space of words that the linear map is onto. These, and its buckets, those of the networks' text
+tower, stayed as they were first set; the strength of the ridge is chosen by leaving pairs out."""
 
 
 class World(NamedTuple):
@@ -71,6 +79,9 @@ class World(NamedTuple):
 @functools.cache
 def world(case: str, seed: int, cropped: bool = False) -> World:
     """A fifth of a split's emoji is asked about, in all ten languages; the case is `SPLIT VENDOR/OTHER`.
+
+    Emoji are held out, not looks: some that are asked about look like one that is learnt (faces, clocks, people), for
+    all arms alike, so that figures are of new things in a known style, and of neighbours of known ones.
 
     Captions are the name, and the name with some keywords. Pictures are features of EfficientNet-Lite0, or 32 pixels.
     """
@@ -142,9 +153,13 @@ def spoken(case: str, seed: int) -> Result:
     """What captions in more languages are worth, on features; all arms see the same pictures for as many steps.
 
     Of emoji held out: `en`, the mean recall (mR) of English captions, `others`, the mean of the nine other languages,
-    `worst` the least of ten, `gap` that of English less the least, `es` and `ko`; `ensemble`, the zero-shot accuracy
-    among subcategories by their names in ten languages together, `by en` in English, `each` the mean of single
-    languages; `vendor` is the ensemble's on another vendor's drawings.
+    `worst` the least of ten, `gap` that of English less the least (1 where English is not ten points above chance, so
+    that no model is even in all languages by finding nothing), `es` and `ko`; `ensemble`, the zero-shot accuracy among
+    subcategories by their names in ten languages together, `by en` in English, `each` the mean of single languages;
+    `vendor` and `vendor by en` are those on another vendor's drawings.
+
+    Of both budgets of English alone, "English only, better" is the one with the larger mR of English on pictures held
+    out of what it learnt; "perfectly translated" is that, asked in English whatever the language.
     """
     own = world(case, seed)
     arms: Mapping[str, Mapping[str, Any]] = {
@@ -156,11 +171,18 @@ def spoken(case: str, seed: int) -> Result:
         "eight languages, long": {"languages": tuple(code for code in TEN if code not in ("es", "ko")), "epochs": LONG},
     }
     table: Result = {}
+    chosen: dict[str, float] = {}
     for arm, settings in arms.items():
         method = RSMCLIP(**{**BUDGET, **settings, "random_state": seed}).fit(pairs=own.learn, model=begun(own, False))
         table[arm] = graded(method, own)
-    english = table["English only, long"]["en"]
-    table["English only, perfectly translated"] = {"others": english, "en": english, "worst": english}
+        chosen[arm] = method.validation_[method.kept_].get("en", 0.0)
+    better_of = max(("English only", "English only, long"), key=chosen.__getitem__)
+    table["English only, better"] = {**table[better_of], "validation": chosen[better_of]}
+    english = table[better_of]
+    table["English only, perfectly translated"] = {
+        **dict.fromkeys(("others", "all", "en", "worst"), english["en"]),
+        "ensemble": english["by en"], "vendor": english["vendor by en"],
+    }  # fmt: skip
     table["ridge map"] = _ridge(own)
     table["chance"] = chance(own)
     for arm in table:
@@ -172,22 +194,25 @@ def spoken(case: str, seed: int) -> Result:
 def cropped(case: str, seed: int) -> Result:
     """A small picture tower learns whole from ten languages, with and without self-distillation on the same crops.
 
-    Metrics as in `spoken`; `all` is the mean recall over ten languages, `entropy` that of the teacher's mean output,
-    as a share of the largest, `std` the mean deviation of the embeddings' coordinates.
+    Large crops are the same in all arms for as long as all of them learn; small ones are drawn by a generator of their
+    own. Metrics as in `spoken`; `all` is the mean recall over ten languages; `entropy`, of the teacher's mean output,
+    and `certainty`, one less the mean entropy of its outputs, both as shares of ln K, are of the teacher as it taught,
+    on learnt pictures; `std` is the mean deviation of the embeddings' coordinates of pictures held out.
     """
     own = world(case, seed, True)
     arms: Mapping[str, Mapping[str, Any]] = {
         "contrastive": {"distillation": 0.0},
-        "contrastive, as costly": {"distillation": 0.0, "epochs": round(1.7 * CROPS["epochs"])},
+        "contrastive, as costly": {"distillation": 0.0, "epochs": round(COSTLY * CROPS["epochs"])},
         "self-distillation": {},
     }
     table: Result = {}
     for arm, settings in arms.items():
         method = RSMCLIP(**{**CROPS, **settings, "random_state": seed}).fit(pairs=own.learn, model=begun(own, True))
         table[arm] = graded(method, own) | {
-            "entropy": method.monitors_.get("teacher_entropy", 0.0), "std": method.monitors_["std_image"],
-            "teacher kept": float(method.kept_ == "teacher"),
+            "std": method.monitors_["std_image"], "teacher kept": float(method.kept_ == "teacher"),
         }  # fmt: skip
+        if method.distilled_:
+            table[arm] |= {name: method.monitors_[f"teacher_{name}"] for name in ("entropy", "certainty")}
     table["chance"] = chance(own)
     return table
 
@@ -218,34 +243,41 @@ def graded(method: RSMCLIP, own: World) -> dict[str, float]:
     truth = own.groups
     x = torch.as_tensor(own.ask.left.x[: 2 * len(truth) : 2])  # of the first language, two captions each
     each = [float((told.predict(x, language=code) == truth).mean()) for code in TEN]
-    return recalls({code: of["mean"] for code, of in found.items()}) | {
+    drawn_by_other = torch.as_tensor(own.other.x)
+    return recalls({code: of["mean"] for code, of in found.items()}, guessed(own)) | {
         "ensemble": float((told.predict(x) == truth).mean()),
         "by en": each[0],
         "each": float(np.mean(each)),
-        "vendor": float((told.predict(torch.as_tensor(own.other.x)) == own.other_groups).mean()),
+        "vendor": float((told.predict(drawn_by_other) == own.other_groups).mean()),
+        "vendor by en": float((told.predict(drawn_by_other, language="en") == own.other_groups).mean()),
     }
 
 
-def recalls(mean: Mapping[str, float]) -> dict[str, float]:
-    """Figures of ten languages."""
+def recalls(mean: Mapping[str, float], guess: float) -> dict[str, float]:
+    """Figures of ten languages, of which guessing has `guess`."""
     return {
         "en": mean["en"],
         "others": float(np.mean([mean[code] for code in OTHERS])),
         "all": float(np.mean([mean[code] for code in TEN])),
         "worst": min(mean.values()),
-        "gap": mean["en"] - min(mean.values()),
+        "gap": mean["en"] - min(mean.values()) if mean["en"] > guess + 0.1 else 1.0,
         "es": mean["es"],
         "ko": mean["ko"],
     }
 
 
-def chance(own: World) -> dict[str, float]:
-    """What guessing gives."""
+def guessed(own: World) -> float:
+    """The mean recall that guessing gives."""
     n = len(own.groups)
     there = [1 - math.comb(2 * n - 2, k) / math.comb(2 * n, k) for k in KS]
-    mean = float(np.mean([*there, *(k / n for k in KS)]))
-    guessed = 1 / len(own.classes)
-    return recalls(dict.fromkeys(TEN, mean)) | dict.fromkeys(("ensemble", "by en", "each", "vendor"), guessed)
+    return float(np.mean([*there, *(k / n for k in KS)]))
+
+
+def chance(own: World) -> dict[str, float]:
+    """What guessing gives."""
+    mean = guessed(own)
+    zero_shot = dict.fromkeys(("ensemble", "by en", "each", "vendor", "vendor by en"), 1 / len(own.classes))
+    return recalls(dict.fromkeys(TEN, mean), mean) | zero_shot
 
 
 def _ridge(own: World) -> dict[str, float]:
@@ -273,7 +305,7 @@ def _ridge(own: World) -> dict[str, float]:
     each = np.stack([placed([said[0] for said in own.sentences[code]]) for code in TEN])
     told = method.adapt(classes=own.classes.replace(embeddings=each.mean(axis=0)))
     x = own.ask.left.x[: 2 * len(own.groups) : 2]
-    return recalls({code: of["mean"] for code, of in found.items()}) | {
+    return recalls({code: of["mean"] for code, of in found.items()}, guessed(own)) | {
         "ensemble": float((told.predict(x) == own.groups).mean()),
         "vendor": float((told.predict(own.other.x) == own.other_groups).mean()),
     }
@@ -294,10 +326,13 @@ LEDGER = (
         "Captions in other languages help on English, too (300 steps)."),
     effect("spoken", not_worse("ten languages, long", "English only, long", "en", within=0.005),
         "They cost English at most half a point (300 steps)."),
+    effect("spoken", better("ten languages, long", "English only, better", "en"),
+        "They help on English against English alone after 100 or 300 steps, as its own validation chooses."),
     effect("spoken", better("ten languages", "English only", "en"),
         "They help on English after 100 steps."),
     effect("spoken", at_most("ten languages, long", "gap", 0.05),
-        "All ten languages are close to English: the worst is at most five points of mean recall below it."),
+        "All ten languages are close to English, which is more than ten points above chance: the worst is at most five "
+        "points of mean recall below it."),
     mechanism("spoken", at_most("eight languages, long", "ko above chance", 0.03),
         "What is learnt of a language is from its captions: Korean, which shares no word with the other eight, stays "
         "near chance without them (at most three points above)."),
@@ -305,7 +340,8 @@ LEDGER = (
         "Cognates carry over: without its captions Spanish is more than five points above chance by the other "
         "languages'."),
     effect("spoken", better("ten languages, long", "English only, perfectly translated", "others"),
-        "It is better in the other languages than English alone whose captions a perfect translator makes English."),
+        "It is better in the other languages than English alone (after 100 or 300 steps, by its own validation) whose "
+        "captions a perfect translator makes English."),
     effect("spoken", better("ten languages, long", "ridge map", "all"),
         "It finds more in ten languages than a linear map onto a space of words that the languages share (latent "
         "semantic indexing), without any network."),
@@ -316,10 +352,22 @@ LEDGER = (
     effect("spoken", better("ten languages, long", "English only, long", "by en"),
         "Zero-shot by English names it is better than English alone."),
     effect("spoken", better("ten languages, long", "English only, long", "vendor"),
-        "Zero-shot by names in ten languages on another vendor's drawings it is better than English alone."),
+        "Zero-shot on another vendor's drawings it is better than English alone where both are asked by names in ten "
+        "languages, of which English alone learnt one."),
+    effect("spoken", better("ten languages, long", "English only, long", "vendor by en"),
+        "Zero-shot on another vendor's drawings by English names it is better than English alone."),
+    effect("spoken", better("ten languages, long", "English only, perfectly translated", "vendor"),
+        "Zero-shot on another vendor's drawings by names in ten languages it is better than English alone by English "
+        "names (after 100 or 300 steps, by its own validation)."),
     mechanism("cropped", at_least("self-distillation", "entropy", 0.5),
-        "Self-distillation does not collapse: the mean of what the teacher says has more than half of the largest "
-        "entropy."),
+        "Self-distillation does not collapse to one output: the mean of what the teacher says as it teaches has an "
+        "entropy of at least half of ln K."),
+    mechanism("cropped", at_least("self-distillation", "certainty", 0.05),
+        "It does not collapse to outputs that are all alike, either, which that entropy does not show: the teacher's "
+        "certainty of a picture is at least .05 (0 where it says everything of each)."),
+    mechanism("cropped", at_least("self-distillation", "std", 0.01),
+        "Pictures do not fall into one point: coordinates of their embeddings deviate by more than .01 (.088 where "
+        "vectors of 128 numbers fill the sphere)."),
     effect("cropped", better("self-distillation", "contrastive", "all"),
         "Self-distillation, local to global, beside the contrastive loss finds more in ten languages than that alone, "
         "on the same crops for as many steps."),
@@ -328,7 +376,7 @@ LEDGER = (
     effect("cropped", better("self-distillation", "contrastive", "vendor", by=0.005),
         "It is better zero-shot on another vendor's drawings, by more than half a point."),
     effect("cropped", better("self-distillation", "contrastive, as costly", "all"),
-        "It finds more than the contrastive loss alone for as much work, 1.7 times the steps."),
+        "It finds more than the contrastive loss alone for as much processor time, 1.46 times the steps."),
     not_testable("Existing human captions of remote sensing, by machine translation into nine languages.",
         "No such captions and no translation model are at hand; captions here were written by people in all ten "
         "languages. Tests hold the corpus to its resume, provenance and guard, with a program as a translator."),

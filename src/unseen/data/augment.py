@@ -136,10 +136,11 @@ class MultiCrop:
     turns: str = "none"
 
     def __call__(self, x: Float[Tensor, "b c h w"], generator: torch.Generator) -> Crops:
-        """Draw all views of a batch, the large ones first."""
+        """Draw all views of a batch, small ones by a generator of their own: their number moves no large one."""
         small = (self.local_size, self.local_size)
+        own = torch.Generator().manual_seed(int(torch.randint(2**62, (1,), generator=generator)))
         wide = tuple(self._view(x, generator, self.wide_scale, None) for _ in range(self.n_wide))
-        return Crops(wide, tuple(self._view(x, generator, self.local_scale, small) for _ in range(self.n_local)))
+        return Crops(wide, tuple(self._view(x, own, self.local_scale, small) for _ in range(self.n_local)))
 
     def _view(
         self, x: Tensor, generator: torch.Generator, scale: tuple[float, float], size: tuple[int, int] | None

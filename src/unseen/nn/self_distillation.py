@@ -38,7 +38,7 @@ def distillation_loss(
     teacher, student : sequences of Tensor (b, k)
         Logits of each view; no gradient flows into those of the teacher.
     """
-    targets = [((logits.detach() - centre) / tau_teacher).softmax(dim=1) for logits in teacher]
+    targets = [outputs(logits.detach(), centre, tau_teacher) for logits in teacher]
     guesses = [(logits / tau_student).log_softmax(dim=1) for logits in student]
     terms = [-(targets[t] * guesses[s]).sum(dim=1).mean() for t, s in view_pairs(len(teacher), len(student))]
     return torch.stack(terms).mean()
@@ -100,16 +100,26 @@ class Projector(nn.Module):
         return F.linear(x, F.normalize(self.last, dim=1))
 
 
+def outputs(logits: Float[Tensor, "n k"], centre: Float[Tensor, " k"], tau: float) -> Float[Tensor, "n k"]:
+    """P_t: what a teacher says of each sample."""
+    return ((logits - centre) / tau).softmax(dim=1)
+
+
+def share_of_largest(p: Float[Tensor, " k"]) -> float:
+    """Entropy of a distribution as a share of ln K."""
+    return min(float(torch.special.entr(p).sum()) / math.log(max(len(p), 2)), 1.0)
+
+
 def output_entropy(logits: Float[Tensor, "n k"], centre: Float[Tensor, " k"], tau: float) -> float:
     """Entropy of the mean of a teacher's outputs over samples, as a share of ln K: 0 where all are one output.
 
-    Of fewer samples than outputs it is a share of ln n, which it cannot be above where each sample has one output.
+    Of n < K samples with one output each it is at most ln n / ln K; it is 1 where all outputs are alike, which
+    `certainty` tells from a teacher that gives each sample its own.
     """
-    mean = ((logits - centre) / tau).softmax(dim=1).mean(dim=0)
-    return min(float(torch.special.entr(mean).sum()) / math.log(max(min(logits.shape), 2)), 1.0)
+    return share_of_largest(outputs(logits, centre, tau).mean(dim=0))
 
 
 def certainty(logits: Float[Tensor, "n k"], centre: Float[Tensor, " k"], tau: float) -> float:
     """One less the mean entropy of a teacher's outputs, as a share of ln K: 0 where a sample has all outputs alike."""
-    shares = ((logits - centre) / tau).softmax(dim=1)
+    shares = outputs(logits, centre, tau)
     return 1 - float(torch.special.entr(shares).sum(dim=1).mean()) / math.log(max(logits.shape[1], 2))

@@ -18,13 +18,18 @@ from unseen.bundle import Bundle
 from unseen.cli import app
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
-from unseen.data.translations import CACHE
+from unseen.data.pairs import Pairs
+from unseen.data.translations import CACHE, LANGUAGE
 from unseen.jobs.alignment.job import ask_about
-from unseen.jobs.alignment.languages import Translating, grouped, multilingual, shown, united
-from unseen.jobs.alignment.page import lines, page
+from unseen.jobs.alignment.languages import Translating, _beside, grouped, multilingual, shown, united
+from unseen.jobs.alignment.page import lines, page, told
 from unseen.jobs.alignment.reading import exam_of
 from unseen.jobs.alignment.report import ABOUT, PAGE, told_by
+from unseen.methods.multimodal.rs_m_clip import RSMCLIP
 from unseen.methods.multimodal.rs_m_clip.sampler import GROUP
+from unseen.nn.dual_encoder import dual_encoder, perceptron
+from unseen.nn.multilingual_text import Grams, gram_text
+from unseen.runtime import reproducible
 
 QUICK: dict[str, Any] = {"epochs": 4, "batch_size": 16, "learning_rate": 5e-3}
 COLOURS = {"red": (220, 30, 30), "blue": (30, 40, 220), "green": (20, 160, 60), "white": (245, 245, 245)}
@@ -92,6 +97,9 @@ def test_captions_are_translated_learnt_examined_saved_and_asked_again(tmp_path:
     assert report.translations == {"de": {"kept": 16}, "es": {"kept": 31, "empty": 1}}
     assert set(report.languages) <= {"en", "de", "es"}
     assert {"aligned", "en alone"} == set(report.recall)
+    assert set(report.beside) == {"en alone"}
+    assert set(report.beside["en alone"]) == set(report.languages)  # English of both stands side by side
+    assert any("mean, en alone" in line for line in lines(report))
     assert set(report.spoken) == {"en", "de", "es"}
     assert {"aligned", "en alone", "chance"} == set(report.accuracy)
     assert report.like_exam >= 1  # two look like pictures of the exam
@@ -105,13 +113,28 @@ def test_captions_are_translated_learnt_examined_saved_and_asked_again(tmp_path:
     assert words.asked == before  # all of it was kept
     new = tmp_path / "new.png"
     picture(COLOURS["green"], 99).save(new)
-    told = Bundle.load(out).predict(new)
-    assert len(told) == 1
+    answers = Bundle.load(out).predict(new)
+    assert len(answers) == 1
     other = ask_about(out, "red,blue", out=tmp_path / "other")
     assert other.classes.names == ("red", "blue")
     assert told_by(tmp_path / "other").accuracy == {}
     assert "Captions in" in (out / PAGE).read_text()
     assert (tmp_path / "other" / ABOUT).exists()
+
+
+def test_the_source_language_alone_learns_for_as_many_steps_where_it_has_fewer_pictures() -> None:
+    rng = np.random.default_rng(0)
+    n = 40
+    code = np.array(["en" if i % 4 == 0 else "de" for i in range(n)])
+    left = Domain(x=rng.normal(size=(n, 10)).astype(np.float32), kind="features", name="pictures")
+    pairs = Pairs(
+        left, Domain(x=np.array([f"word {i}" for i in range(n)]), kind="text", name="said"), columns={LANGUAGE: code}
+    )
+    with reproducible(0):
+        towers = dual_encoder(perceptron((10, 8, 6)), gram_text(64, 8, 8, 6), Grams(64).to_json(), 10.0)
+    method = RSMCLIP(epochs=3, batch_size=4, validation=0.0, distillation=0.0).fit(pairs=pairs, model=towers)
+    assert method.steps_ == 30
+    assert _beside(method, pairs, towers, "en")["en alone"].steps_ == 30  # two in an epoch
 
 
 def test_a_picture_tower_learns_from_crops_and_predicts_files(tmp_path: Path) -> None:
@@ -123,7 +146,8 @@ def test_a_picture_tower_learns_from_crops_and_predicts_files(tmp_path: Path) ->
     )  # fmt: skip
     assert bundle.whole
     assert set(report.recall) == {"aligned", "no self-distillation"}
-    assert "teacher_entropy" in report.monitors
+    assert {"teacher_entropy", "teacher_certainty"} <= set(report.monitors)
+    assert "its certainty of a picture" in "".join(told(report))
     new = tmp_path / "new.png"
     picture(COLOURS["green"], 99).save(new)
     scores = bundle.scores(Domain(x=np.asarray(picture(COLOURS["green"], 99))[None], kind="image"))
@@ -147,6 +171,10 @@ def test_tables_are_united_and_pictures_that_look_alike_are_one(tmp_path: Path) 
     assert len(np.unique(keys)) == 15
     truth = exam_of(exam(tmp_path), "image", None, "the pairs")
     assert np.flatnonzero(shown(one, truth)).tolist() == [4]  # of the first table, which has seven others
+    # whichever copy of a picture looks like one of the exam, all of them are left out
+    held = one.columns[GROUP].copy()
+    held[4] = held[2]
+    assert np.flatnonzero(shown(one.replace(columns={**one.columns, GROUP: held}), truth)).tolist() == [2, 4]
 
 
 def test_what_people_wrote_is_not_translated(tmp_path: Path) -> None:
@@ -199,7 +227,7 @@ def test_the_command_tells_every_language(tmp_path: Path) -> None:
     run = CliRunner().invoke(app, ["align", *given, "--set", "epochs=2", "--set", "batch_size=16"])
     assert run.exit_code == 0, run.output
     assert "by language" in run.output
-    told = told_by(tmp_path / "model")
-    assert page(told) == (tmp_path / "model" / PAGE).read_bytes()
-    assert any("mean of languages" in line for line in lines(told))
+    report = told_by(tmp_path / "model")
+    assert page(report) == (tmp_path / "model" / PAGE).read_bytes()
+    assert any("mean of languages" in line for line in lines(report))
     assert ClassSpace(names=Bundle.load(tmp_path / "model").classes.names).names

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import math
 from typing import Any
 
@@ -21,6 +22,7 @@ from unseen.methods.multimodal.rs_m_clip import RSMCLIP
 from unseen.methods.multimodal.rs_m_clip.asking import ensembled, given_sentences, prototypes
 from unseen.methods.multimodal.rs_m_clip.objective import Objective, SelfDistillation, Temperatures
 from unseen.methods.multimodal.rs_m_clip.sampler import Drawn, LanguageSampler, pictures_of
+from unseen.methods.multimodal.rs_m_clip.seen import Seen, taught
 from unseen.nn.contrastive import LogitScale
 from unseen.nn.convnet import small_convnet
 from unseen.nn.dual_encoder import DualEncoder, dual_encoder, perceptron
@@ -28,6 +30,7 @@ from unseen.nn.multilingual_text import Grams, gram_text, grams, learnt_pieces, 
 from unseen.nn.schedules import by_decay, warm_cosine
 from unseen.nn.self_distillation import (
     Projector,
+    certainty,
     distillation_loss,
     moved_centre,
     output_entropy,
@@ -137,7 +140,76 @@ def test_the_entropy_of_the_mean_output_tells_a_collapse() -> None:
     one[:, 3] = 1
     assert output_entropy(one, torch.zeros(8), 0.04) < 1e-3
     assert output_entropy(torch.eye(8).repeat(8, 1), torch.zeros(8), 0.04) == pytest.approx(1.0)
-    assert output_entropy(torch.eye(8)[:4], torch.zeros(8), 0.01) == pytest.approx(1.0)  # a share of ln 4
+    assert output_entropy(torch.eye(8)[:4], torch.zeros(8), 0.01) == pytest.approx(2 / 3)  # ln 4 / ln 8
+    assert output_entropy(torch.ones(64, 8), torch.zeros(8), 0.04) == pytest.approx(1.0)  # the other collapse, which
+    assert certainty(torch.ones(64, 8), torch.zeros(8), 0.04) == pytest.approx(0.0, abs=1e-6)  # this one tells
+    assert certainty(torch.eye(8), torch.zeros(8), 0.01) == pytest.approx(1.0)
+
+
+class Told(logging.Handler):
+    """What is logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep it."""
+        self.lines.append(record.getMessage())
+
+
+def looked_at(collapse: str) -> tuple[dict[str, float], list[str]]:
+    """The monitors of a teacher, and what it is warned of: as it is, with all outputs alike, or with one."""
+    pairs, student = corpus(32, pictures=True), towers(True)
+    with reproducible(0):
+        distillation = SelfDistillation(student, Projector(6, 8, 4, 16), temperatures=Temperatures(0.1, 0.04, 0.04))
+    assert distillation.teacher_projector is not None
+    with torch.no_grad():
+        last = distillation.teacher_projector.last
+        if collapse == "uniform":
+            last.copy_(last[:1].expand_as(last))
+        elif collapse == "one":
+            distillation.centre[3] = -10.0
+    number, first = pictures_of(pairs, pairs.left.digests())
+    seen = Seen(pairs.left.take(first), pairs.right.x, number, pairs.columns[LANGUAGE])
+    heard, logger = Told(), logging.getLogger("unseen.methods.multimodal.rs_m_clip.seen")
+    logger.addHandler(heard)
+    try:
+        return taught(distillation, seen, np.arange(32), MultiCrop(2, 3, local_size=6), 8), heard.lines
+    finally:
+        logger.removeHandler(heard)
+
+
+def test_a_teacher_that_says_everything_of_each_picture_or_one_thing_of_all_is_told() -> None:
+    figures, warnings = looked_at("uniform")
+    assert figures["teacher_entropy"] == pytest.approx(1.0)  # which alone looks like the best of teachers
+    assert figures["teacher_certainty"] == pytest.approx(0.0, abs=1e-5)
+    assert len(warnings) == 1
+    assert "nearly nothing of any picture" in warnings[0]
+    figures, warnings = looked_at("one")
+    assert figures["teacher_entropy"] < 1e-3
+    assert figures["teacher_certainty"] > 0.99
+    assert len(warnings) == 1
+    assert "nearly one thing of all pictures" in warnings[0]
+    figures, warnings = looked_at("")
+    assert figures["teacher_certainty"] > 0.05
+    assert not warnings
+
+
+def test_the_teacher_is_looked_at_as_it_teaches_by_the_batch() -> None:
+    """What its BatchNorm remembers, which lags behind its weights, moves nothing."""
+    original = SelfDistillation.teach
+
+    def lagging(self: SelfDistillation, views: tuple[torch.Tensor, ...]) -> list[torch.Tensor]:
+        for name, buffer in self.teacher.named_buffers():
+            if name.endswith("running_mean"):
+                buffer.fill_(1e3)
+        return original(self, views)
+
+    before, _ = looked_at("")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SelfDistillation, "teach", lagging)
+        assert looked_at("")[0] == before
 
 
 # -- teacher and crops ---------------------------------------------------------------------------------------
@@ -202,6 +274,35 @@ def test_both_wide_crops_are_the_same_tensors_for_student_teacher_and_contrastiv
     again = views()
     assert torch.equal(again[0][1], wide)
     assert torch.equal(again[1][1], local)
+
+
+def test_the_number_of_small_crops_moves_no_large_one() -> None:
+    x = torch.randn(4, 3, 12, 12, generator=torch.Generator().manual_seed(1))
+    drawn = []
+    for n_local in (0, 5):
+        generator = torch.Generator().manual_seed(0)
+        crops = MultiCrop(2, n_local, local_size=6)
+        drawn.append([view for _ in range(3) for view in crops(x, generator).wide])
+    assert all(torch.equal(a, b) for a, b in zip(*drawn))
+
+
+def test_batch_norm_of_the_student_remembers_no_small_crop() -> None:
+    def remembered(local_scale: tuple[float, float], n_local: int) -> list[torch.Tensor]:
+        pairs, student = corpus(8, pictures=True), towers(True).train()
+        distillation = SelfDistillation(student, Projector(6, 8, 4, 16))
+        _, first = pictures_of(pairs, pairs.left.digests())
+        crops = MultiCrop(2, n_local, local_scale=local_scale, local_size=6)
+        tokens = student.tokenize(pairs.right.x.tolist())
+        objective = Objective(student, LogitScale(10.0), distillation, pairs.left.take(first), tokens, crops, 1.0)
+        run = Run("t", {}, {}, 1, None)
+        run.generator.manual_seed(3)
+        objective(Drawn(torch.arange(8), torch.arange(8) * 3), run).backward()
+        assert all(p.grad is not None for p in student.image.parameters())
+        return [buffer.clone() for _, buffer in student.named_buffers()]
+
+    without = remembered((0.05, 0.4), 0)
+    for a, b in zip(without, remembered((0.05, 0.4), 3)):
+        assert torch.equal(a, b)
 
 
 def test_pictures_from_above_are_turned_by_quarters() -> None:
@@ -323,6 +424,8 @@ def test_every_part_learns_and_the_last_layer_rests_in_the_first_epoch() -> None
     assert told["std_image"] > 0
     assert told["std_text"] > 0
     assert 0 <= told["teacher_entropy"] <= 1
+    assert 0 <= told["teacher_certainty"] <= 1
+    assert method.steps_ == 6 == QUICK["epochs"] * method.steps_of(corpus(16, pictures=True))
 
 
 def test_it_learns_to_find_captions_in_every_language() -> None:
@@ -486,6 +589,23 @@ def test_one_vocabulary_of_pieces_is_learnt_for_all_languages() -> None:
 def test_what_cannot_be_is_named_before_training(settings: Any, pictures: bool, match: str) -> None:
     with pytest.raises(ValueError, match=match):
         RSMCLIP(**{**QUICK, **settings}).fit(pairs=corpus(12, pictures), model=towers(pictures))
+
+
+def test_quarters_of_pictures_that_are_not_square_are_named_before_training() -> None:
+    pairs = corpus(12, pictures=True)
+    oblong = pairs.replace(left=pairs.left.replace(x=pairs.left.x[:, :, :10]))
+    with pytest.raises(ValueError, match="turns: quarters need square pictures; these have 10 x 12 pixels"):
+        RSMCLIP(**{**QUICK, "turns": "any"}).fit(pairs=oblong, model=towers(True))
+    assert RSMCLIP(**{**QUICK, "turns": "flips", "epochs": 1}).fit(pairs=oblong, model=towers(True)).distilled_
+
+
+def test_pictures_of_one_channel_are_learnt_from_crops() -> None:
+    pairs = corpus(12, pictures=True)
+    grey = pairs.replace(left=pairs.left.replace(x=pairs.left.x[:, :1]))
+    with reproducible(1):
+        image = small_convnet(6, channels=1, width=4)
+        model = dual_encoder(image, gram_text(64, 8, 8, 6), Grams(64).to_json(), 10.0)
+    assert RSMCLIP(**{**QUICK, "epochs": 1}).fit(pairs=grey, model=model).distilled_
 
 
 def test_one_picture_or_a_model_without_towers_is_named() -> None:

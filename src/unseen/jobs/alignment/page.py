@@ -31,7 +31,8 @@ def page(report: Report, picture: bytes | None = None) -> bytes:
         report=report,
         head=head(report),
         rows=rows(report),
-        languages=[(name, cells(figures)) for name, figures in report.languages.items()],
+        languages=by_language(report),
+        beside=[f"mean, {name}" for name in report.beside],
         translations=[(name, translated(of)) for name, of in report.translations.items()],
         told=told(report),
         picture=None if picture is None else image_source(picture),
@@ -102,6 +103,14 @@ def cells(figures: dict[str, float]) -> list[str]:
     return [f"{100 * value:.1f}" for value in figures.values()]
 
 
+def by_language(report: Report) -> list[tuple[str, list[str]]]:
+    """Of each language the recall of what was saved, and the mean of what was trained beside."""
+    return [
+        (name, [*cells(figures), *cells({arm: of[name] for arm, of in report.beside.items() if name in of})])
+        for name, figures in report.languages.items()
+    ]
+
+
 def rows(report: Report) -> list[tuple[str, list[str], str, list[str]]]:
     """Of each arm its recall, its structure and its zero-shot accuracy."""
     made = []
@@ -139,7 +148,12 @@ def told(report: Report) -> list[str]:
             f"{look['effective_rank_text']:.0f}"
         )
         if "teacher_entropy" in look:
-            line += f"; the mean of what the teacher says has {look['teacher_entropy']:.2f} of the largest entropy"
+            line += (
+                f"; the mean of what the teacher says has {look['teacher_entropy']:.2f} of the largest entropy (0: it "
+                "says one thing of all)"
+            )
+        if "teacher_certainty" in look:
+            line += f", its certainty of a picture is {look['teacher_certainty']:.2f} (0: it says everything of each)"
         said.append(line + ".")
     for name, counts in report.translations.items():
         kept, dropped = translated(counts)
@@ -174,6 +188,10 @@ def told(report: Report) -> list[str]:
     best = max(recall, key=lambda name: recall[name]["mean"]) if recall else "aligned"
     if best != "aligned":
         said.append(f"The simple alternative {best!r} finds more of the pairs held out than what was saved.")
+    for arm, of in report.beside.items():
+        ahead = [name for name, value in of.items() if value > report.languages.get(name, {}).get("mean", 1.0)]
+        if ahead and arm != best:
+            said.append(f"{arm!r} finds more in {', '.join(ahead)} than what was saved.")
     named = {name: figures["ensemble"] for name, figures in report.accuracy.items() if name != "chance" and figures}
     best = max(named, key=lambda name: named[name]) if named else "aligned"
     if named and named[best] > named["aligned"]:
@@ -202,8 +220,9 @@ def lines(report: Report) -> list[str]:
     body = [[name, *recall, structure, *zero_shot] for name, recall, structure, zero_shot in rows(report)]
     out = [title, *table([columns, *body])]
     if report.languages:
-        spoken = [[name, *cells(figures)] for name, figures in report.languages.items()]
-        out += ["", "by language, of what was saved", *table([["", *head(report)], *spoken])]
+        columns = ["", *head(report), *(f"mean, {name}" for name in report.beside)]
+        spoken = [[name, *figures] for name, figures in by_language(report)]
+        out += ["", "by language, of what was saved", *table([columns, *spoken])]
     return [*out, "", *told(report)]
 
 

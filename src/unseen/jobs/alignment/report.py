@@ -46,6 +46,8 @@ class Report:
         Both ways on held-out pairs: `there@k` (left finds right), `back@k`, `mean`.
     languages : dict of language to dict
         The same of the arm that is saved, among the pairs of a language.
+    beside : dict of arm to dict of language to float
+        The mean of both ways in each language, of the arms that were trained beside.
     structure : dict of arm to float
         Pearson r of the cosines of held-out samples in the frozen space and in the new one.
     accuracy : dict of arm to dict
@@ -82,6 +84,7 @@ class Report:
     prompts: tuple[str, ...]
     recall: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
     languages: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
+    beside: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
     structure: dict[str, float] = dataclasses.field(default_factory=dict)
     accuracy: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
     variant: str = ""

@@ -25,7 +25,7 @@ from unseen.methods.multimodal.rs_m_clip.asking import (
 )
 from unseen.methods.multimodal.rs_m_clip.objective import Objective, SelfDistillation, Temperatures
 from unseen.methods.multimodal.rs_m_clip.sampler import LanguageSampler, languages_of, pictures_of
-from unseen.methods.multimodal.rs_m_clip.seen import ASKED, Seen, watched
+from unseen.methods.multimodal.rs_m_clip.seen import ASKED, Seen, taught, watched
 from unseen.methods.parameters import Count, Natural, NonNegative, Positive, Unit, Within
 from unseen.nn.contrastive import LARGEST, LogitScale
 from unseen.nn.dual_encoder import in_parts, named_classes
@@ -82,7 +82,7 @@ class RSMCLIP(Method):
     local_size : int, >= 0
         Pixels of their side; 0 is 3/7 of the picture's (96 of 224).
     turns : {"none", "flips", "any"}
-        Mirror crops, or turn them by quarters, too, as pictures from straight above have no top.
+        Mirror crops, or turn them by quarters, too, as pictures from straight above have no top; these must be square.
     ema_decay : float in [0, 1]
         m of the teacher, the same in all steps: one that rises to 1 would keep what it learns of languages out.
     center_momentum : float in [0, 1]
@@ -95,7 +95,8 @@ class RSMCLIP(Method):
     rest_last : int, >= 0
         Epochs in which the last layer of the projector rests.
     epochs : int, >= 1
-        In each, every picture is drawn once, whatever the number of languages.
+        In each, every picture is drawn once, whatever the number of languages, but for those, others each time, that
+        are left when no whole batch can be made of them.
     batch_size : int, >= 2
     learning_rate, head_rate, weight_decay : float
         Of AdamW; the projector's rate is `head_rate` times that of the towers.
@@ -123,8 +124,11 @@ class RSMCLIP(Method):
     drawn_ : dict of str to int
         Pairs of each language that were there to be drawn.
     monitors_ : dict of str to float
-        `mean_cosine_*`, `effective_rank_*`, `std_*` of pictures and texts, `teacher_entropy`, of the mean of what the
-        teacher says, and `teacher_certainty`, 0 where it says all of each picture: what a collapse shows in.
+        What a collapse shows in: `mean_cosine_*`, `effective_rank_*`, `std_*` of pictures and texts; of the teacher as
+        it taught, in batches of large crops, `teacher_entropy`, that of the mean output as a share of ln K, 0 where it
+        says one thing of all, and `teacher_certainty`, 0 where it says everything of each.
+    steps_ : int
+        Batches that were learnt from.
     history_ : dict of arrays
         Of each epoch `loss`, `contrastive`, `scale`, and `distillation` and `teacher_entropy` where there is one.
     prototypes_ : Tensor (l, k, d)
@@ -156,7 +160,7 @@ class RSMCLIP(Method):
         needs=(CaptionsInLanguages(),),
         commands=(
             "unseen align captions.csv --languages en,es,pt --translator apertium --out adapted",
-            "unseen align captions.csv --languages en,de,ko --crops 64 --out adapted",
+            "unseen align captions.csv --languages en,de,ko --crops --out adapted",
         ),
         parts=(
             "unseen.data.translations.TranslatedCorpus",
@@ -182,7 +186,9 @@ class RSMCLIP(Method):
             "A translation is kept in the wrong script, or as the source is, only where the source is a name: every "
             "word begins with a capital.",
             "Which of student and teacher is better is asked once, after the last epoch.",
-            "The teacher's entropy is a share of ln n, not ln K, where there are fewer pictures than outputs.",
+            "The teacher's entropy is a share of ln K; of n < K crops with one output each it is at most ln n / ln K, "
+            "and the warning asks for half of that.",
+            "BatchNorm of the student remembers large crops alone: small ones are normalized by their own batch.",
         ),
     )
 
@@ -287,11 +293,13 @@ class RSMCLIP(Method):
         self.history_: dict[str, NDArray[Any]] = {
             key: np.array([epoch[key] for epoch in run.history]) for key in run.history[0]
         }
-        self.distilled_ = distil
+        self.distilled_, self.steps_ = distil, total
         self.languages_ = sampler.languages
         self.drawn_ = {name: int((seen.language == name).sum()) for name in sampler.languages}
         self._choose(student, distillation.teacher, seen, tokens, held)
-        self.monitors_ = watched(self.network_, seen, tokens, held if len(held) else learn, distillation)
+        self.monitors_ = watched(self.network_, seen, tokens, held if len(held) else learn)
+        if crops is not None and distil:
+            self.monitors_ |= taught(distillation, seen, learn, crops, self.batch_size)
         if seen.width:
             self.n_features_in_ = seen.width
         self._named(space, sentences)
@@ -301,6 +309,10 @@ class RSMCLIP(Method):
         """Name other classes to predict, in one language or several; see `fit`."""
         self._named(plain(classes), given_sentences(classes, prompts, self.source_language))
         return self
+
+    def steps_of(self, pairs: Pairs) -> int:
+        """How many steps an epoch of these pairs has."""
+        return steps(len(self._held_out(self._seen(pairs))[0]), self.batch_size)
 
     # -- how it begins -------------------------------------------------------------------------------------
 
@@ -342,6 +354,11 @@ class RSMCLIP(Method):
         shape = tuple(tensor(seen.pictures, np.arange(1)).shape[1:])
         if len(shape) != 3:
             raise ValueError(f"pairs must hold pictures as tensors (channels, height, width); got {shape}")
+        if self.turns == "any" and shape[1] != shape[2]:
+            raise ValueError(
+                f"turns: quarters need square pictures; these have {shape[1]} x {shape[2]} pixels, for which there is "
+                "turns='flips'"
+            )
         size = self.local_size or max(round(3 / 7 * min(shape[1:])), 1)
         n_local = self.n_local if self.distillation else 0
         return MultiCrop(2, n_local, self.wide_scale, self.local_scale, size, self.turns)
@@ -351,7 +368,8 @@ class RSMCLIP(Method):
         """One sample through each tower: what does not fit is named before training."""
         student.eval()
         try:
-            p = student.encode_image(tensor(seen.pictures, np.arange(1)))
+            first = tensor(seen.pictures, np.arange(1))
+            p = student.encode_image(first)
             q = student.encode_text(tokens[:1])
         except (RuntimeError, IndexError, TypeError, AssertionError, ValueError) as error:
             raise ValueError(f"model cannot read the pairs: {error}") from error
@@ -360,7 +378,7 @@ class RSMCLIP(Method):
         if crops is None or not crops.n_local:
             return
         try:
-            student.encode_image(torch.zeros(1, 3, crops.local_size, crops.local_size))
+            student.encode_image(torch.zeros(1, first.shape[1], crops.local_size, crops.local_size))
         except (RuntimeError, AssertionError, ValueError) as error:
             raise ValueError(
                 f"local_size: model cannot read pictures of {crops.local_size} pixels ({error}); name a size that it "

@@ -148,7 +148,8 @@ class Objective:
         run.log(contrastive=contrastive, scale=self.scale())
         if not self.weight or self.crops is None:
             return contrastive
-        local = list(self.student.encode_image(torch.cat(views.local)).chunk(len(views.local))) if views.local else []
+        with by_batch(self.student):  # BatchNorm remembers whole pictures and large crops, which it is asked about
+            local = [*self.student.encode_image(torch.cat(views.local)).chunk(len(views.local))] if views.local else []
         taught = self.distillation.teach(views.wide)
         distilled = self.distillation.loss(taught, [*wide, *local], run.progress)
         run.log(distillation=distilled, teacher_entropy=self.distillation.entropy(taught, run.progress))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,13 +12,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from unseen.data.augment import MultiCrop
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain, Lazy
 from unseen.data.samplers import tensor
 from unseen.methods.multimodal.rs_m_clip.objective import SelfDistillation
 from unseen.nn.collapse import effective_rank, mean_cosine
 from unseen.nn.dual_encoder import in_parts
-from unseen.nn.self_distillation import certainty, output_entropy
+from unseen.nn.self_distillation import certainty, outputs, share_of_largest
 
 log = logging.getLogger(__name__)
 
@@ -24,8 +27,11 @@ ANSWERS = 1000
 """Distinct captions, the first, that stand for classes where none are named."""
 ASKED = 2000
 """Pictures, the first, that validation and the monitors look at."""
-COLLAPSED, LEAST_ENTROPY = 0.95, 0.5
-"""Mean cosine of two pictures above which, and share of ln K below which, a collapse is told."""
+TAUGHT = 1000
+"""Pictures, the first, whose large crops the teacher is asked about in the end."""
+COLLAPSED, LEAST_ENTROPY, LEAST_CERTAINTY = 0.95, 0.5, 0.02
+"""A collapse is told of a mean cosine of two pictures above the first; of a teacher whose mean output has less than the
+second of ln K (of ln n, of fewer crops than outputs); and of one that is less certain than the third."""
 
 
 class Seen(NamedTuple):
@@ -72,9 +78,7 @@ class Seen(NamedTuple):
 
 
 @torch.no_grad()
-def watched(
-    network: Any, seen: Seen, tokens: Tensor, rows: NDArray[np.int64], distillation: SelfDistillation
-) -> dict[str, float]:
+def watched(network: Any, seen: Seen, tokens: Tensor, rows: NDArray[np.int64]) -> dict[str, float]:
     """What a collapse shows in, of some pictures and their captions, and a warning where it does."""
     rows = rows[:ASKED]
     z, captions = seen.encoded(network, tokens, rows)
@@ -84,16 +88,40 @@ def watched(
         told[f"mean_cosine_{side}"] = mean_cosine(vectors)
         told[f"effective_rank_{side}"] = effective_rank(vectors)
         told[f"std_{side}"] = float(vectors.std(dim=0).mean()) if len(vectors) > 1 else 0.0
-    if distillation.teacher_projector is not None:
-        distillation.cpu()
-        logits = distillation.teacher_projector(seen.embedded(distillation.teacher, rows))
-        said = (logits, distillation.centre, distillation.temperatures.teacher)
-        told["teacher_entropy"], told["teacher_certainty"] = output_entropy(*said), certainty(*said)
-        if told["teacher_entropy"] < LEAST_ENTROPY:
-            log.warning(
-                "the teacher says nearly the same of all pictures: its mean output has %.2f of the largest entropy",
-                told["teacher_entropy"],
-            )
     if told["mean_cosine_image"] > COLLAPSED:
         log.warning("pictures have collapsed: two have a mean cosine of %.3f", told["mean_cosine_image"])
+    return told
+
+
+@torch.no_grad()
+def taught(
+    distillation: SelfDistillation, seen: Seen, rows: NDArray[np.int64], crops: MultiCrop, size: int
+) -> dict[str, float]:
+    """What a collapse of the teacher shows in, as it taught: of large crops, in batches, and a warning where it does.
+
+    A teacher that says one thing of all pictures has no entropy, one that says everything of each of them no certainty:
+    the entropy of the mean output alone is largest then.
+    """
+    rows = rows[:TAUGHT]
+    generator = torch.Generator().manual_seed(0)
+    wide = dataclasses.replace(crops, n_local=0)
+    total, certain, n = torch.zeros(len(distillation.centre)), 0.0, 0
+    distillation.cpu()
+    for part in np.array_split(rows, -(-len(rows) // size)):
+        logits = torch.cat(distillation.teach(wide(tensor(seen.pictures, part), generator).wide))
+        said = (logits, distillation.centre, distillation.temperatures.teacher)
+        total += outputs(*said).sum(dim=0)
+        certain += certainty(*said) * len(logits)
+        n += len(logits)
+    told = {"teacher_entropy": share_of_largest(total / n), "teacher_certainty": certain / n}
+    if told["teacher_entropy"] < LEAST_ENTROPY * min(math.log(n) / math.log(max(len(total), 2)), 1.0):
+        log.warning(
+            "the teacher says nearly one thing of all pictures: its mean output has %.2f of the largest entropy",
+            told["teacher_entropy"],
+        )
+    if told["teacher_certainty"] < LEAST_CERTAINTY:
+        log.warning(
+            "the teacher says nearly nothing of any picture: its outputs are alike, its certainty is %.3f",
+            told["teacher_certainty"],
+        )
     return told
