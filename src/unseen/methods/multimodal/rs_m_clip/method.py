@@ -86,10 +86,13 @@ class RSMCLIP(Method):
     ema_decay : float in [0, 1]
         m of the teacher, the same in all steps: one that rises to 1 would keep what it learns of languages out.
     center_momentum : float in [0, 1]
+        m_c, of the centre that is taken from the teacher's logits: the mean of so many batches.
     tau_student : float, > 0
+        Temperature of the student's outputs.
     tau_teacher : pair of float, > 0
         At first, and from `tau_warm` of the training on.
     tau_warm : float in [0, 1]
+        Share of the training in which the teacher's temperature goes from the first to the second.
     hidden, bottleneck, out_dim : int, >= 1
         Of the projector; out_dim is K.
     rest_last : int, >= 0
@@ -108,6 +111,7 @@ class RSMCLIP(Method):
         Share of the pictures that are held out to choose between student and teacher; 0, or fewer than 16 pictures,
         keeps the student.
     keep : {"better", "student", "teacher"}
+        Which of the two is the model: by default the one that finds more among the pictures held out.
 
     Attributes
     ----------
