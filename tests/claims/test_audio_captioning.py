@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -129,6 +130,44 @@ def test_captions_of_people_are_graded_above_those_of_other_sounds(real: None) -
     right, other = graded(own, own.said.tolist()), graded(own, np.roll(own.said, 1).tolist())
     assert right["cider"] > 4 * other["cider"]
     assert right["event f1"] > other["event f1"]
+
+
+def test_every_experiment_gives_what_its_rows_ask_for(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("pycocoevalcap", reason='no pycocoevalcap; pip install "unseen[captioning]"')
+    small = {**BUDGET, "epochs": 1, "pretrain": 1, "width": 16, "heads": 2, "length": 2, "longest": 4, "beam": 1}
+    monkeypatch.setattr(audio_captioning, "BUDGET", small)
+    monkeypatch.setattr(heard, "ASKED", {"development": 6, "confirmation": 6})
+    monkeypatch.setattr(heard, "PAIRED", 345)
+    kept = (audio_captioning.fitted, audio_captioning.language_model, audio_captioning.supervised)
+    monkeypatch.setattr(audio_captioning, "corpus", lambda split, half: heard.corpus(split, half, 60))
+    for function in kept:
+        function.cache_clear()
+    first = {name: experiment.development[0] for name, experiment in claim.experiments.items()}
+    table = pd.DataFrame([row for name, case in first.items() for row in claim.cell(name, case, 0)])
+    for function in kept:
+        function.cache_clear()
+    assert [row.text for row, verdict in claim.judge(table) if row.holds is not None and verdict is None] == []
+    assert table.value.notna().all()
+
+
+def test_supervised_arms_learn_in_as_many_steps_as_those_of_texts_in_both_splits(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def fit(self: AudioCaptioning, *, corpus: Any, encoder: Any, model: Any) -> Any:
+        seen.append((len(corpus), self.epochs, self.variance))
+        return self
+
+    monkeypatch.setattr(audio_captioning.Supervised, "fit", fit)
+    monkeypatch.setattr(audio_captioning, "language_model", lambda split, half: None)
+    monkeypatch.setattr(heard.SiblingSpace, "encode_text", lambda self, texts: np.eye(len(texts), 384, dtype="float32"))
+    for split in ("development", "confirmation"):
+        audio_captioning.supervised.__wrapped__(split, None, None, 0)
+    assert seen[0] == seen[1]
+    pairs, epochs = seen[0][:2]
+    texts = BUDGET["epochs"] * np.ceil(heard.LEARNT / BUDGET["batch_size"])
+    assert epochs * np.ceil(pairs / BUDGET["batch_size"]) == pytest.approx(texts, rel=0.05)
 
 
 def test_every_row_says_that_its_sounds_are_simulated() -> None:

@@ -175,7 +175,7 @@ class AudioCaptioning(Method):
             "pretrain": 1,
         },
         at_prediction={"project", "support_temperature", "beam", "longest", "length_penalty", "no_repeat"},
-        commands=("unseen caption sounds --out captions.html --model captioner",),
+        commands=("unseen caption sounds --captions texts.txt --out captions.html --model captioner",),
         parts=(
             "unseen.nn.captioners",
             "unseen.nn.beam.beam_search",
@@ -206,7 +206,8 @@ class AudioCaptioning(Method):
             "The sounds of its claim are simulated: the vector of a sibling caption (another caption of the same "
             "sound), moved by a fixed offset and by noise. No sound is heard there, and no CLAP asked.",
             "A decoder no better than the nearest caption has learnt nothing more than a search gives. In development "
-            "on simulated sounds it was below: see the ledger, and read the nearest caption beside each.",
+            "on simulated sounds (2,000 captions learnt from, one seed) its CIDEr was .483, that of the nearest "
+            "caption .505, and .553 that of the same captioner with project=True and no augmentation.",
             "AudioCaps' captions are free to use for academic purposes only, and in no package: they are read from "
             "your folder, UNSEEN_DATA/audiocaps.",
             "The default noise is smaller than the paper's: a small space has a smaller gap.",
