@@ -90,7 +90,7 @@ def test_nothing_that_is_asked_about_is_learnt_from_and_all_blocks_are_apart(dat
     said = [text for split in heard.ASKED for b in heard.BLOCKS for text in heard.asked(split, b).said.tolist()]
     assert len(said) == len(set(said)) == 1200
     for half in ("living", "things"):
-        own = [heard.asked("development", block, half) for block in heard.BLOCKS]  # type: ignore[arg-type]
+        own = [heard.asked("development", block, half) for block in heard.BLOCKS]
         assert {name for block in own for name in block.halves.tolist()} == {half}
         assert len({text for block in own for text in block.said.tolist()}) == sum(len(block.said) for block in own)
     assert len(heard.paired("living").said) == len(heard.paired("things").said) > 0
@@ -104,7 +104,7 @@ def test_development_reads_no_sound_that_confirmation_asks_about(data: Path) -> 
 
 def test_of_audiocaps_too_nothing_that_is_asked_about_is_learnt_from(real: None) -> None:
     apart(heard.LEARNT)
-    clips = {split: set(audiocaps(split).columns["clip"].tolist()) for split in ("train", "val", "test")}  # type: ignore[arg-type]
+    clips = {split: set(audiocaps(split).columns["clip"].tolist()) for split in ("train", "val", "test")}
     assert (len(clips["val"]), len(clips["test"])) == (495, 975)
     assert not clips["train"] & (clips["val"] | clips["test"])
     assert not clips["val"] & clips["test"]
