@@ -209,7 +209,7 @@ class AudioCaptioning(Method):
             "on simulated sounds (2,000 captions learnt from, one seed) its CIDEr was .483, that of the nearest "
             "caption .505, and .553 that of the same captioner with project=True and no augmentation.",
             "Across the halves of topics it failed in development: learnt from captions of people and animals and "
-            "asked about other things its CIDEr was .03 to .07 in three blocks, that of the nearest caption .27 to .48.",
+            "asked about other things its CIDEr was .03 to .07 in three blocks, and .27 to .48 that of the nearest.",
             "AudioCaps' captions are free to use for academic purposes only, and in no package: they are read from "
             "your folder, UNSEEN_DATA/audiocaps.",
             "The default noise is smaller than the paper's: a small space has a smaller gap.",
