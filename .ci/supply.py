@@ -151,12 +151,6 @@ BUNDLED = (
     Bundled("unseen/methods/built.json", "what cards of this project say, for a quick list", OWN),
     Bundled("unseen/methods/curation/concept_frequency/curves.json", "figures by Vishaal Udandarao and others", "MIT"),
     Bundled("unseen/data/sources/*.json", "names, places and digests of what is downloaded; credits below", OWN),
-    Bundled(
-        "unseen/data/sources/sounds/audiocaps.parquet",
-        "AudioCaps' captions by Kim, Kim, Lee and Kim, NAACL 2019",
-        "MIT",
-        "MIT-0",
-    ),
     Bundled("unseen/data/sources/sounds/events.json", "names of AudioSet's 527 sound events, by Google", "CC-BY-4.0"),
     Bundled("unseen/claims/duqgen_queries.json", "queries that SmolLM2 wrote for this project's claims", OWN),
     Bundled("unseen/serving/runtime.json", "place and digest of onnxruntime-web, which is downloaded (MIT)", OWN),

@@ -111,9 +111,37 @@ def test_a_long_sound_is_read_in_parts() -> None:
 
 
 def test_the_level_of_full_scale_and_of_nothing() -> None:
-    assert Sound(np.ones(10, dtype=np.float32), 10, 1.0).level == pytest.approx(0.0)
-    assert Sound(np.full(10, 0.1, dtype=np.float32), 10, 1.0).level == pytest.approx(-20.0, abs=0.01)
-    assert Sound(np.full(10, 1e-4, dtype=np.float32), 10, 1.0).silent
+    square = np.resize(np.array([1.0, -1.0], dtype=np.float32), 10)
+    assert Sound(square, 10, 1.0).level == pytest.approx(0.0)
+    assert Sound(0.1 * square, 10, 1.0).level == pytest.approx(-20.0, abs=0.01)
+    assert Sound(1e-4 * square, 10, 1.0).silent
+
+
+def test_a_constant_is_silence_and_silent_parts_of_a_long_sound_are_left_out() -> None:
+    assert Sound(np.full(10, 0.5, dtype=np.float32), 10, 1.0).silent
+    heard, nothing = tone(10.0).astype(np.float32), np.full(10 * RATE, 0.1, dtype=np.float32)
+    long = np.concatenate([nothing, heard, nothing])
+    assert [part.tolist() for part in sounds.audible(long, RATE)] == [heard.tolist()]
+    assert len(sounds.audible(np.concatenate([nothing, nothing]), RATE)) == 2
+
+
+def test_a_wav_that_is_too_long_is_refused_before_it_is_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, dtype in (("a.wav", np.int16), ("b.wav", np.float32)):
+        wavfile.write(tmp_path / name, RATE, np.zeros((RATE * 3, 2), dtype=dtype))
+
+    def decoded(*_: Any, **__: Any) -> Any:
+        raise AssertionError("it was decoded")
+
+    monkeypatch.setattr(wavfile, "read", decoded)
+    for name in ("a.wav", "b.wav"):
+        with pytest.raises(ValueError, match="is 0:03 min long; at most 0:02 min"):
+            read_sound(tmp_path / name, RATE, longest=2)
+
+
+def test_a_file_that_is_not_there_is_told_in_words(tmp_path: Path) -> None:
+    assert [why for _, _, why in read_sounds([tmp_path / "a.wav"], RATE)] == ["there is no file a.wav"]
 
 
 def test_a_wave_is_written_as_it_is_read() -> None:

@@ -17,6 +17,7 @@ from unseen.encoders.sound import (
     ClapSpace,
     SmallSpace,
     clap,
+    folds_of,
     log_mel_statistics,
     mean_of_parts,
     ridge,
@@ -144,6 +145,17 @@ def test_a_small_space_finds_the_captions_of_sounds_it_had_not_heard_and_says_ho
     assert "a small space, not a CLAP" in space.about
     assert "24 sounds with 4 captions" in space.about
     assert isinstance(space, AudioTextSpace)
+
+
+def test_pairs_that_share_a_file_or_a_caption_are_in_one_fold() -> None:
+    files = ["a", "a", "b", "c", "d", "e"]
+    fold = folds_of(files, ["x", "y", "y", "z", "v", "v"])
+    assert fold[0] == fold[1] == fold[2]  # a and b by the caption y
+    assert fold[4] == fold[5]
+    assert len({fold[0], fold[3], fold[4]}) == 3
+    assert len(set(folds_of([str(i) for i in range(40)], [str(i) for i in range(40)]))) == 5
+    with pytest.raises(ValueError, match="share no file and no caption"):
+        folds_of(["a", "b"], ["x", "x"])
 
 
 def test_too_few_sounds_are_refused() -> None:

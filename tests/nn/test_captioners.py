@@ -15,6 +15,7 @@ from unseen.nn.beam import Prompts, beam_search
 from unseen.nn.captioners import (
     BEGIN,
     END,
+    PAD,
     UNKNOWN,
     causal_decoder_of,
     decoder_of,
@@ -92,16 +93,44 @@ def test_a_beam_as_wide_as_all_texts_finds_the_most_probable() -> None:
 
     def score(ids: tuple[int, ...]) -> float:
         rows = torch.cat([x[0], lm.embed(torch.tensor([ids[:-1]], dtype=torch.int64))[0]])
-        logp = lm(rows[None])[0].log_softmax(dim=1)
+        logits = lm(rows[None])[0].index_fill(1, torch.tensor(sorted(lm.never)), -torch.inf)
+        logp = logits.log_softmax(dim=1)
         return sum(float(logp[2 + j, token].detach()) for j, token in enumerate(ids))
 
     size, ends = len(lm.words), lm.ends
     texts: list[tuple[int, ...]] = [(END,)]
-    texts += [(a, END) for a in range(size) if a not in ends]
-    texts += [(a, b) for a, b in itertools.product(range(size), repeat=2) if not ends & {a, b}]
+    words = [a for a in range(size) if a not in ends | lm.never]
+    texts += [(a, END) for a in words]
+    texts += list(itertools.product(words, repeat=2))
     best = max(texts, key=score)
     found = beam_search(lm, Prompts(x, torch.ones(1, 3, dtype=torch.bool)), width=size, longest=2)[0]
     assert found == [token for token in best if token not in ends]
+
+
+@pytest.mark.parametrize("token", [PAD, BEGIN, UNKNOWN])
+def test_what_is_no_word_is_never_said(token: int) -> None:
+    lm = small()
+    with torch.no_grad():
+        lm.last.weight.zero_()
+        lm.last.bias.copy_(lm.table.weight[token] * 40)
+    prompt = Prompts(torch.randn(2, 2, 8), torch.ones(2, 2, dtype=torch.bool))
+    for width in (1, 3):
+        assert all(i not in lm.never for said in beam_search(lm, prompt, width=width, longest=4) for i in said)
+
+
+def test_special_tokens_of_a_causal_model_are_never_said(gpt2: Path) -> None:
+    lm: Any = decoder_of(f"gpt2:{gpt2}")
+    assert lm.never == frozenset()  # its one special token ends a caption
+    lm.tokenizer.add_special_tokens(["<unk>", "<|user|>"])
+    assert lm.never == {10, 11}  # more than the model has scores for
+    prompt = Prompts(torch.randn(1, 2, 16), torch.ones(1, 2, dtype=torch.bool))
+    assert all(i < 10 for i in beam_search(lm.eval(), prompt, width=3, longest=4)[0])
+
+
+def test_a_beam_wider_than_the_vocabulary_is_as_wide_as_that() -> None:
+    lm = small()
+    prompt = Prompts(torch.randn(1, 2, 8), torch.ones(1, 2, dtype=torch.bool))
+    assert beam_search(lm, prompt, width=64, longest=3) == beam_search(lm, prompt, width=6, longest=3)
 
 
 def test_a_pair_of_words_stands_once_where_that_is_asked_and_a_length_is_kept() -> None:

@@ -24,10 +24,13 @@ OFFSET = 0.5
 """Length of what sets sounds apart from texts, where unit vectors are 1 long."""
 NOISE = 0.05
 """Of every coordinate, of 384."""
-LEARNT = 4000
+LEARNT = 2000
 """Captions to learn from."""
-ASKED = 300
-"""Sounds that are captioned."""
+BLOCKS = (1, 2, 3)
+ASKED = {"development": 100, "confirmation": 300}
+"""Sounds of a block that are captioned: of AudioCaps' val in development, of its test in confirmation."""
+PAIRED = len(BLOCKS) * ASKED["development"]
+"""The sounds of val from this one on are learnt from with their captions, by arms that do, and never asked about."""
 _LIVING = """
 man men woman women people person boy girl child children baby kid kids male female adult crowd audience voice speak
 speaks speaking talk talks talking speech conversation laugh laughs laughing sing sings singing cry cries crying
@@ -67,18 +70,18 @@ class Clips:
     references: Any
     halves: Any
 
-    def sounds(self, seed: int, offset: float = OFFSET, noise: float = NOISE) -> FloatArray:
-        """Simulated vectors of the sounds, (n, 384), of unit length."""
-        return heard(SiblingSpace().encode_text(self.said.tolist()), seed, offset, noise)
+    def sounds(self, seed: int, stream: int = 0, offset: float = OFFSET, noise: float = NOISE) -> FloatArray:
+        """Simulated vectors of the sounds, (n, 384), of unit length; the noise of every stream is another."""
+        return heard(SiblingSpace().encode_text(self.said.tolist()), seed, offset, noise, stream)
 
     def take(self, index: Any) -> Clips:
         """Some of them."""
         return Clips(self.said[index], self.references[index], self.halves[index])
 
 
-def heard(e: FloatArray, seed: int, offset: float, noise: float) -> FloatArray:
+def heard(e: FloatArray, seed: int, offset: float, noise: float, stream: int = 0) -> FloatArray:
     """Vectors of texts as if they were of sounds: one offset for all, and noise."""
-    rng = np.random.default_rng([seed, 17])
+    rng = np.random.default_rng([seed, 17, stream])
     direction = np.random.default_rng(5).normal(size=e.shape[1])
     x = e + offset * direction / np.linalg.norm(direction) + noise * rng.normal(size=e.shape)
     return unit(x)
@@ -97,6 +100,24 @@ def clips(split: Literal["val", "test"]) -> Clips:
         np.array(["\n".join(own[1:]) for own in kept]),
         np.array([_of_most([half_of(text) for text in own]) for own in kept]),
     )
+
+
+def asked(split: str, block: int, half: Half | None = None) -> Clips:
+    """One of three blocks of sounds that share none; of those of a half, as many as fit."""
+    own = clips("val").take(slice(0, PAIRED)) if split == "development" else clips("test")
+    if half is not None:
+        own = own.take(np.flatnonzero(own.halves == half))
+    size = min(ASKED[split], len(own.said) // len(BLOCKS))
+    return own.take(slice((block - 1) * size, block * size))
+
+
+def paired(half: Half | None = None) -> Clips:
+    """Sounds to learn from with their captions, the same in both splits; as many of each half."""
+    own = clips("val").take(slice(PAIRED, None))
+    if half is None:
+        return own
+    fewest = min(int((own.halves == name).sum()) for name in ("living", "things"))
+    return own.take(np.flatnonzero(own.halves == half)[:fewest])
 
 
 @functools.cache

@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,14 +43,23 @@ class Sound:
 
     @property
     def level(self) -> float:
-        """Root mean square in decibels of full scale."""
-        power = float(np.mean(np.square(self.wave, dtype=np.float64))) if len(self.wave) else 0.0
-        return 10 * math.log10(max(power, 1e-20))
+        """Root mean square in decibels of full scale, around the mean: a constant is not heard."""
+        return level_of(self.wave)
 
     @property
     def silent(self) -> bool:
         """Whether there is nothing to hear."""
-        return self.level < 20 * math.log10(SILENCE)
+        return is_silent(self.wave)
+
+
+def level_of(wave: NDArray[Any]) -> float:
+    """Root mean square of a wave around its mean, in decibels of full scale."""
+    return 10 * math.log10(max(float(np.var(wave, dtype=np.float64)) if len(wave) else 0.0, 1e-20))
+
+
+def is_silent(wave: NDArray[Any]) -> bool:
+    """Whether there is nothing to hear in a wave."""
+    return level_of(wave) < 20 * math.log10(SILENCE)
 
 
 def read_sound(path: str | os.PathLike[str], rate: int, *, longest: float = LONGEST) -> Sound:
@@ -75,6 +84,8 @@ def read_sound(path: str | os.PathLike[str], rate: int, *, longest: float = LONG
     suffix = place.suffix.lower()
     if suffix not in SOUND_SUFFIXES:
         raise ValueError(f"{place.name} is no sound that is read: it must end in {', '.join(SOUND_SUFFIXES)}")
+    if not place.exists():
+        raise ValueError(f"there is no file {place.name}")
     check_plain(place)
     size = place.stat().st_size
     if size > LARGEST:
@@ -104,6 +115,12 @@ def windows(wave: NDArray[np.float32], rate: int, seconds: float = 10.0) -> list
     size = round(seconds * rate)
     parts = [wave[start : start + size] for start in range(0, len(wave), size)]
     return parts[:-1] if len(parts) > 1 and len(parts[-1]) < size / 10 else parts
+
+
+def audible(wave: NDArray[np.float32], rate: int, seconds: float = 10.0) -> list[NDArray[np.float32]]:
+    """The `windows` of a wave in which there is something to hear; all of them where there is in none."""
+    parts = windows(wave, rate, seconds)
+    return [part for part in parts if not is_silent(part)] or parts
 
 
 def find_sounds(place: str | os.PathLike[str]) -> tuple[list[Path], list[str], tuple[Skipped, ...]]:
@@ -160,6 +177,9 @@ def _by_scipy(place: Path, longest: float) -> tuple[NDArray[Any], int]:
 
     from scipy.io import wavfile
 
+    told = _wav_header(place)
+    if told is not None:  # before any of it is decoded
+        _check(place, *told, longest)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", wavfile.WavFileWarning)
@@ -172,6 +192,30 @@ def _by_scipy(place: Path, longest: float) -> tuple[NDArray[Any], int]:
     if values.dtype == np.uint8:
         return (values.astype(np.float32) - 128) / 128, rate
     return values.astype(np.float32) / float(np.iinfo(values.dtype).max + 1), rate
+
+
+def _wav_header(place: Path) -> tuple[int, int, int] | None:
+    """Values a second, frames and channels that a WAV file tells, or None where its header is damaged."""
+    with place.open("rb") as file:
+        kind, left = file.read(12), place.stat().st_size - 12
+        order: Literal["little", "big"] = "big" if kind[:4] == b"RIFX" else "little"
+        form: tuple[int, int, int] | None = None
+        while left >= 8:
+            name, size = file.read(4), int.from_bytes(file.read(4), order)
+            left -= 8
+            if name == b"data":
+                if form is None:
+                    return None
+                return form[0], min(size, left) // max(form[2], 1), form[1]
+            size += size % 2
+            if name == b"fmt " and 16 <= size <= left:
+                body = file.read(size)
+                rate, channels, block = body[4:8], body[2:4], body[12:14]
+                form = (int.from_bytes(rate, order), int.from_bytes(channels, order), int.from_bytes(block, order))
+            else:
+                file.seek(size, 1)
+            left -= size
+    return None
 
 
 def _by_soundfile(place: Path, longest: float) -> tuple[NDArray[Any], int]:

@@ -14,8 +14,8 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from unseen.data.domain import Domain
-from unseen.data.sounds import windows
-from unseen.data.typing import FloatArray
+from unseen.data.sounds import audible
+from unseen.data.typing import FloatArray, IntArray
 from unseen.nn.state import load_state, save_state
 from unseen.runtime import current, track
 
@@ -33,7 +33,7 @@ FEWEST = 10
 
 
 class ClapSpace:
-    """The space of a CLAP model: a sound of more than ten seconds is the mean of its parts.
+    """The space of a CLAP model: a sound of more than ten seconds is the mean of its parts that are not silent.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ class ClapSpace:
     @torch.no_grad()
     def encode_audio(self, waves: Sequence[NDArray[np.float32]]) -> Float[np.ndarray, "n d"]:
         """Unit vectors of waves of `rate` values a second, (n, d)."""
-        parts = [windows(wave, self.rate, self.seconds) for wave in waves]
+        parts = [audible(wave, self.rate, self.seconds) for wave in waves]
         items = [part for own in parts for part in own]
         flat = self._encoded((items[i : i + TOGETHER] for i in range(0, len(items), TOGETHER)), self._waves)
         return mean_of_parts(flat, [len(own) for own in parts])
@@ -158,35 +158,42 @@ class SmallSpace:
 
     def encode_audio(self, waves: Sequence[NDArray[np.float32]]) -> Float[np.ndarray, "n d"]:
         """Unit vectors of waves of `rate` values a second, (n, d)."""
-        parts = [windows(wave, self.rate, self.seconds) for wave in waves]
+        parts = [audible(wave, self.rate, self.seconds) for wave in waves]
         flat = [log_mel_statistics(part) for own in parts for part in own]
         x = (np.stack(flat) - self.shift) / self.scale
         return mean_of_parts(unit(x @ self.weights + self.mean), [len(own) for own in parts])
 
     @classmethod
-    def learn(cls, waves: Sequence[NDArray[np.float32]], captions: Sequence[str], text: Any) -> SmallSpace:
+    def learn(
+        cls,
+        waves: Sequence[NDArray[np.float32]],
+        captions: Sequence[str],
+        text: Any,
+        files: Sequence[str] | None = None,
+    ) -> SmallSpace:
         """A space from sounds of `RATE` values a second with a caption each.
 
         The penalty of the ridge regression is the one by which sounds of a fold that was not learnt from are nearest to
-        their captions.
+        their captions. What shares a file or a caption is in one fold: neither a sound nor a text of a fold is known.
 
         Raises
         ------
         ValueError
-            If there are fewer than `FEWEST`.
+            If there are fewer than `FEWEST`, or all of them share a file or a caption.
         """
         if len(waves) != len(captions) or len(waves) < FEWEST:
             raise ValueError(f"pairs must be at least {FEWEST} sounds with a caption each; got {len(waves)}")
+        own_files = [str(i) for i in range(len(waves))] if files is None else [str(file) for file in files]
+        fold = folds_of(own_files, [str(one) for one in captions])
         said = Domain(x=np.array([str(one) for one in captions], dtype=np.str_), kind="text", name="captions")
         y = unit(text.encode(said).x)
         x = np.stack([log_mel_statistics(wave) for wave in track(list(waves), "sounds")])
         shift, scale = x.mean(axis=0), x.std(axis=0) + 1e-3
         z, mean = (x - shift) / scale, y.mean(axis=0)
-        fold = np.random.default_rng(0).permutation(len(z)) % FOLDS
         tried = {}
         for penalty in (10.0, 100.0, 1000.0, 10000.0):
             found = np.zeros_like(y)
-            for f in range(FOLDS):
+            for f in range(int(fold.max()) + 1):
                 own = fold != f
                 found[~own] = z[~own] @ ridge(z[own], y[own] - mean, penalty) + mean
             tried[penalty] = found
@@ -216,6 +223,22 @@ class SmallSpace:
             raise ValueError(f"{os.fspath(folder)} holds no small space of texts and sounds")
         scale, shift, weights, mean = (value[name] for name in ("scale", "shift", "weights", "mean"))
         return cls(encoders.get(value["small space"]), scale, shift, weights, mean, value["learnt"])
+
+
+def folds_of(files: Sequence[str], captions: Sequence[str]) -> IntArray:
+    """A fold of each pair, (n,), of at most `FOLDS`; pairs that share a file or a caption, also by others, share it."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    a, b = np.unique(files, return_inverse=True)[1], np.unique(captions, return_inverse=True)[1]
+    size = int(a.max()) + int(b.max()) + 2
+    count, part = connected_components(
+        coo_matrix((np.ones(len(a)), (a, b + a.max() + 1)), (size, size)), directed=False
+    )
+    if count < 2:
+        raise ValueError("pairs must hold sounds that share no file and no caption; all of these do, one by another")
+    order = np.random.default_rng(0).permutation(count) % min(FOLDS, count)
+    return order[part[a]]
 
 
 @dataclasses.dataclass(frozen=True)

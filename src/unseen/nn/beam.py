@@ -36,7 +36,8 @@ def beam_search(
     decoder : CaptionDecoder
     prompts : Prompts
     width : int
-        Continuations that are kept at each step; 1 takes the most probable next one (greedy).
+        Continuations that are kept at each step, at most as many as there are tokens; 1 takes the most probable next
+        one (greedy).
     longest : int
         Tokens, at most.
     length_penalty : float
@@ -48,7 +49,9 @@ def beam_search(
     device = prompts.x.device
     before = prompts.mask.sum(dim=1)
     hidden, memory = decoder.hidden(prompts.x, prompts.mask, prompts.mask.cumsum(dim=1).sub(1).clamp(min=0))
-    first = decoder.logits(hidden[torch.arange(n, device=device), before - 1]).log_softmax(dim=1)
+    never = torch.tensor(sorted(decoder.never), dtype=torch.int64, device=device)
+    first = _said(decoder.logits(hidden[torch.arange(n, device=device), before - 1]), never)
+    width = min(width, int(first[0].isfinite().sum())) if n else width
     scores, tokens = first.topk(width, dim=1)  # (n, w)
     rows = torch.arange(n, device=device).repeat_interleave(width)
     memory = decoder.select(memory, rows)
@@ -64,7 +67,7 @@ def beam_search(
         mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
         places = (before.repeat_interleave(width) + step - 1)[:, None]
         hidden, memory = decoder.hidden(x, mask, places, memory)
-        next_ = decoder.logits(hidden[:, -1]).log_softmax(dim=1).view(n, width, -1)
+        next_ = _said(decoder.logits(hidden[:, -1]), never).view(n, width, -1)
         if no_repeat:
             _without_repeats(next_, said)
         size = next_.shape[2]
@@ -85,6 +88,11 @@ def beam_search(
     best = ranked.argmax(dim=1)
     stops = decoder.ends
     return [_up_to(row, stops) for row in said[torch.arange(n, device=device), best].tolist()]
+
+
+def _said(logits: Float[Tensor, "m v"], never: Tensor) -> Float[Tensor, "m v"]:
+    """Log-probabilities of what may be said."""
+    return logits.index_fill(1, never[never < logits.shape[1]], -torch.inf).log_softmax(dim=1)
 
 
 def _up_to(ids: Sequence[int], ends: frozenset[int]) -> list[int]:

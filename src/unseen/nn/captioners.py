@@ -69,6 +69,11 @@ class SmallDecoder(nn.Module):
         """What ends one."""
         return frozenset({END})
 
+    @property
+    def never(self) -> frozenset[int]:
+        """What is never said: what pads, begins, or stands for words that are not known."""
+        return frozenset({PAD, BEGIN, UNKNOWN})
+
     def caption_ids(self, text: str) -> list[int]:
         """The numbers of a caption's words, with its end."""
         numbers = (self.number.get(word, UNKNOWN) for word in caption_words(text))
@@ -190,6 +195,12 @@ class CausalDecoder(nn.Module):
         """What ends a caption: the model's own end, or a full stop."""
         stop = self.tokenizer.encode(".", add_special_tokens=False).ids
         return frozenset({self.finish, *(stop if len(stop) == 1 else ())})
+
+    @property
+    def never(self) -> frozenset[int]:
+        """Special tokens of the tokenizer other than those that end a caption."""
+        special = {i for i, token in self.tokenizer.get_added_tokens_decoder().items() if token.special}
+        return frozenset(special - self.ends)
 
     def caption_ids(self, text: str) -> list[int]:
         """The tokens of a caption, as they follow other words, with its end."""

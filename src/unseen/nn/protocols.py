@@ -157,6 +157,11 @@ class CaptionDecoder(Protocol):
         """Tokens that end one."""
         ...
 
+    @property
+    def never(self) -> frozenset[int]:
+        """Tokens that no caption holds, such as those that pad."""
+        ...
+
     def caption_ids(self, text: str) -> list[int]:
         """The tokens of a caption, with its end."""
         ...

@@ -13,9 +13,10 @@ import pandas as pd
 import pytest
 from scipy.io import wavfile
 
+from unseen.data.sources import SourceUnavailable
 from unseen.jobs.captioning import job
 from unseen.jobs.captioning.captioner import Captioner
-from unseen.jobs.captioning.page import facts, lines, rows, write_page, write_table
+from unseen.jobs.captioning.page import facts, graded, lines, rows, write_page, write_table
 
 RATE = 16_000
 SAID = {
@@ -111,6 +112,62 @@ def test_captions_of_a_table_grade_and_the_nearest_caption_stands_beside(place: 
     assert ("no better" in found.verdict) == (own <= near)
 
 
+def test_one_sound_alone_has_no_cider(place: Path, captioner: Captioner, tmp_path: Path) -> None:
+    pytest.importorskip("pycocoevalcap", reason='no pycocoevalcap; pip install "unseen[captioning]"')
+    pd.DataFrame([{"sound": "hum.wav", "caption": "a low hum"}]).to_csv(place / "sounds" / "one.csv", index=False)
+    found = job.caption(place / "sounds" / "one.csv", captioner)
+    (place / "sounds" / "one.csv").unlink()
+    assert found.graded == 1
+    assert "one sound alone" in found.verdict
+    assert all("CIDEr" not in own for own in found.figures.values())
+    write_page(found, tmp_path / "page.html", "unseen caption one.csv")
+    assert "event F1" in (tmp_path / "page.html").read_text()
+    assert not any("CIDEr" in line for line in graded(found.figures))
+
+
+def test_a_file_twice_has_its_caption_twice(place: Path, captioner: Captioner) -> None:
+    files = [str(place / "sounds" / "hum.wav")] * 2
+    one, two = captioner.caption(files)
+    assert one == two != ""
+
+
+def test_silent_parts_are_left_out_and_counted(place: Path, captioner: Captioner, tmp_path: Path) -> None:
+    hum = wave("hum", np.random.default_rng(5), 10.0)
+    wavfile.write(tmp_path / "a.wav", RATE, np.concatenate([hum, np.zeros(20 * RATE, dtype=np.float32)]))
+    wavfile.write(tmp_path / "b.wav", RATE, hum)
+    found = {one.name: one for one in job.caption(tmp_path, captioner).heard}
+    assert (found["a.wav"].parts, found["a.wav"].silent) == (1, 2)
+    assert found["a.wav"].events == found["b.wav"].events
+    write_page(job.caption(tmp_path, captioner), tmp_path / "p.html", "unseen caption")
+    assert "2 silent left out" in (tmp_path / "p.html").read_text()
+
+
+def test_without_captions_the_error_says_where_they_are_and_under_which_terms(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UNSEEN_DATA", str(tmp_path))
+    with pytest.raises(SourceUnavailable, match=r"captions: name texts .*--captions FILE.*academic purposes only"):
+        job.learn(pairs=place / "known" / "pairs.csv", settings=QUICK)
+
+
+def test_a_captioner_that_is_there_refuses_what_it_was_not_made_with(captioner: Captioner) -> None:
+    job.refuse_others(captioner, {"encoder": "small", "decoder": None, "most": 12_000, "seed": 0, "layers": 1})
+    for given, told in (
+        ({"encoder": "clap:x"}, "encoder: the captioner is there and was made with 'small', not 'clap:x'"),
+        ({"decoder": "smollm2"}, "decoder: .* made with 'small'"),
+        ({"most": 5}, "most: .* made with 12000, not 5"),
+        ({"seed": 3}, "seed: .* made with 0, not 3"),
+        ({"variance": 0.5}, "variance: .* made with 0.008"),
+        ({"varience": 0.5}, "has no parameter 'varience'"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            job.refuse_others(captioner, given)
+    before = captioner.method.beam
+    job.refuse_others(captioner, {"beam": 2, "project": True})
+    assert (captioner.method.beam, captioner.method.project) == (2, True)
+    captioner.method.set_params(beam=before, project=False)
+
+
 def test_a_page_plays_the_sounds_and_shows_what_is_left_out(place: Path, captioner: Captioner, tmp_path: Path) -> None:
     found = job.caption(place / "sounds", captioner)
     write_page(found, tmp_path / "page.html", "unseen caption sounds")
@@ -180,6 +237,14 @@ def test_the_command_learns_writes_and_captions_again(place: Path, tmp_path: Pat
               "--table", str(tmp_path / "b.json")], catch_exceptions=False,
     )  # fmt: skip
     assert again.exit_code == 0, again.output
+    assert "m the captioner" in first.output
+    assert "the captioner" not in again.output.rpartition("holds the page")[2]
+    other = runner.invoke(
+        app, ["caption", str(place / "sounds"), "--out", str(tmp_path / "c.html"), "--model", str(tmp_path / "m"),
+              "--encoder", "clap:x"],
+    )  # fmt: skip
+    assert other.exit_code == 1
+    assert "encoder: the captioner is there" in str(other.exception) + other.output
     one, two = (json.loads((tmp_path / f"{name}.json").read_text())["sounds"] for name in "ab")
     assert one == two
 

@@ -386,7 +386,8 @@ def test_beam_1_is_greedy_and_stops_are_respected() -> None:
         with torch.no_grad():
             while len(said) < 8:
                 x = torch.cat([method.soft_(e[i : i + 1])[0], lm.embed(torch.tensor([[*ids, *said]]))[0]])
-                token = int(lm(x[None])[0, -1].argmax())
+                scores = lm(x[None])[0, -1].index_fill(0, torch.tensor(sorted(lm.never)), -torch.inf)
+                token = int(scores.argmax())
                 if token in lm.ends:
                     break
                 said.append(token)
@@ -424,6 +425,8 @@ def test_a_frozen_decoder_rests_and_the_soft_prompt_alone_learns() -> None:
     method = AudioCaptioning(**SMALL, frozen=True)
     method.fit(corpus=corpus(), encoder=HashedSpace(), classes=EVENTS, model=model)
     assert all(torch.equal(a, b) for a, b in zip(method.decoder_.state_dict().values(), model.state_dict().values()))
+    with pytest.raises(ValueError, match="frozen=True needs a model"):
+        AudioCaptioning(**SMALL, frozen=True).fit(corpus=corpus(), encoder=HashedSpace(), classes=EVENTS)
     with pytest.raises(ValueError, match="leaves nothing to learn"):
         method.set_params(prompts="hard").fit(corpus=corpus(), encoder=HashedSpace(), classes=EVENTS, model=model)
 
@@ -451,6 +454,25 @@ def test_a_caption_in_training_is_no_caption_of_a_sound_that_is_asked_about() ->
     method = AudioCaptioning(**SMALL).fit(corpus=corpus(), encoder=HashedSpace(), classes=EVENTS)
     assert method.captions_.tolist() == captions_of_a_moment().tolist()
     assert len(method.support_) == len(method.captions_)
+
+
+def test_a_corpus_of_which_no_word_is_known_is_refused_before_its_texts_are_read() -> None:
+    space = Spy()
+    rare = AudioCaptioning(**{**SMALL, "least_count": 5})
+    with pytest.raises(ValueError, match=r"of 2 captions it knows none \(least_count=5"):
+        rare.fit(corpus=corpus(["xylophones glisten", "quartz hums"]), encoder=space, classes=EVENTS)
+    assert space.texts == []
+
+
+def test_a_beam_wider_than_the_vocabulary_captions() -> None:
+    method = AudioCaptioning(**{**SMALL, "beam": 500}).fit(corpus=corpus(), encoder=HashedSpace(), classes=EVENTS)
+    assert method.caption(unit(2, 16)).shape == (2,)
+
+
+def test_the_preset_of_the_paper_has_its_hard_prompt_search_and_warm_up() -> None:
+    own = AudioCaptioning.card.presets["paper"]
+    assert (own["temperature"], own["threshold"], own["length_penalty"]) == (0.01, 0.2, 0.0)
+    assert own["warmup"] * 15 * 49_838 / 80 == pytest.approx(5000, rel=0.01)
 
 
 @pytest.mark.parametrize(

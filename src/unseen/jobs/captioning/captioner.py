@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from unseen.data.domain import Skipped
-from unseen.data.sounds import LONGEST, Sound, read_sounds, wav_bytes, windows
+from unseen.data.sounds import LONGEST, Sound, audible, read_sounds, wav_bytes, windows
 from unseen.data.typing import FloatArray
 from unseen.encoders.sound import ClapSpace, SmallSpace, clap
 from unseen.files import read_plain
@@ -42,6 +42,8 @@ class Heard:
         Of the file.
     parts : int
         Of ten seconds, whose mean is captioned.
+    silent : int
+        Parts that are left out, since there is nothing to hear in them.
     caption : str
     events : tuple of (str, float)
         The nearest sound events with their cosines.
@@ -61,6 +63,7 @@ class Heard:
     nearest: str
     keywords: str
     wave: bytes = b""
+    silent: int = 0
 
 
 class Captioner:
@@ -107,22 +110,24 @@ class Captioner:
         kept: list[Heard] = []
         vectors: list[FloatArray] = []
         skipped: list[Skipped] = []
-        known = dict(zip(paths, names))
-        for path, sound, why in read_sounds(track(list(paths), "sounds"), self.space.rate, longest=longest):
+        read = read_sounds(track(list(paths), "sounds"), self.space.rate, longest=longest)
+        for name, (_, sound, why) in zip(names, read, strict=True):
             if sound is None:
-                skipped.append(Skipped(known[path], why))
+                skipped.append(Skipped(name, why))
                 continue
+            parts = len(audible(sound.wave, sound.rate, self.space.seconds))
             vectors.append(self.space.encode_audio([sound.wave])[0])
             kept.append(
                 Heard(
-                    known[path],
+                    name,
                     sound.seconds,
-                    len(windows(sound.wave, sound.rate, self.space.seconds)),
+                    parts,
                     "",
                     (),
                     "",
                     "",
                     _beginning(sound) if len(kept) < EMBEDDED else b"",
+                    len(windows(sound.wave, sound.rate, self.space.seconds)) - parts,
                 )
             )
         return kept, np.array(vectors, dtype=np.float32), tuple(skipped)

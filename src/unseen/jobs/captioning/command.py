@@ -26,9 +26,14 @@ def caption(
     ] = None,
     captions: Annotated[
         Path | None,
-        typer.Option(help="Texts to learn from: a line each, or a table; AudioCaps' if absent.", show_default=False),
+        typer.Option(
+            help="Texts to learn from: a line each, a table, or AudioCaps' folder; UNSEEN_DATA/audiocaps if absent.",
+            show_default=False,
+        ),
     ] = None,
-    encoder: Annotated[str, typer.Option(help="clap:FOLDER_OR_NAME, or small: learnt from --pairs.")] = "small",
+    encoder: Annotated[
+        str | None, typer.Option(help="clap:FOLDER_OR_NAME, or small: learnt from --pairs.", show_default="small")
+    ] = None,
     pairs: Annotated[
         Path | None,
         typer.Option(
@@ -36,20 +41,27 @@ def caption(
             show_default=False,
         ),
     ] = None,
-    decoder: Annotated[str, typer.Option(help="small, smollm2 or gpt2:FOLDER_OR_NAME.")] = "small",
+    decoder: Annotated[
+        str | None, typer.Option(help="small, smollm2 or gpt2:FOLDER_OR_NAME.", show_default="small")
+    ] = None,
     labels: Annotated[
         Path | None,
         typer.Option(help="Names of sound events, a line each; AudioSet's 527 if absent.", show_default=False),
     ] = None,
-    most: Annotated[int, typer.Option(help="Captions to learn from, at most.", min=2)] = 12_000,
+    most: Annotated[
+        int | None, typer.Option(help="Captions to learn from, at most.", min=2, show_default="12000")
+    ] = None,
     column: Annotated[str | None, typer.Option(help="Column of --captions.", show_default=False)] = None,
     longest: Annotated[float, typer.Option(help="Seconds; longer sounds are left out and named.", min=1)] = 600.0,
-    beam: Annotated[int, typer.Option(help="Width of the beam search; 1 is greedy.", min=1, max=64)] = 5,
+    beam: Annotated[
+        int | None,
+        typer.Option(help="Width of the beam search; 1 is greedy.", min=1, max=64, show_default="5, or the model's"),
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", help="Hyperparameter of audio-captioning as name=value.", show_default=False),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed.", min=0)] = 0,
+    seed: Annotated[int | None, typer.Option(help="Seed.", min=0, show_default="0")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Caption sounds, by a captioner that has learnt from texts alone.
@@ -72,22 +84,26 @@ def caption(
     given = settings_of(settings or [])
     if "random_state" in given or "beam" in given:
         raise ValueError("--set does not take random_state and beam; say --seed and --beam")
+    written: Path | None = None
     if model is not None and (model / ABOUT).exists():
-        learns = {"captions": captions, "pairs": pairs, "labels": labels, "column": column, "set": settings}
+        learns = {"captions": captions, "pairs": pairs, "labels": labels, "column": column}
         if told := [name for name, value in learns.items() if value]:
             raise ValueError(f"model: {str(model)!r} is there and learns nothing; leave --{told[0]} out")
         captioner = Captioner.load(model)
-        captioner.method.set_params(beam=beam)
+        own = {"encoder": encoder, "decoder": decoder, "most": most, "seed": seed, "beam": beam}
+        job.refuse_others(captioner, {**given, **own})
         say(f"{model}: {captioner.told['about']}")
     else:
         if model is not None:
             job.refuse_model(model)
         captioner = job.learn(
-            captions, encoder=encoder, pairs=pairs, decoder=decoder, labels=labels, most=most, column=column,
-            settings={**given, "beam": beam}, seed=seed, say=say,
+            captions, encoder=encoder or "small", pairs=pairs, decoder=decoder or "small", labels=labels,
+            most=most or job.MOST, column=column, settings={**given, **({"beam": beam} if beam else {})},
+            seed=seed or 0, say=say,
         )  # fmt: skip
         if model is not None:
             captioner.save(model)
+            written = model
     result = job.caption(sounds, captioner, longest=longest)
     write_page(result, out, command_line())
     if table is not None:
@@ -103,5 +119,5 @@ def caption(
     say(
         f"{out} holds the page"
         + (f", {table} the captions" if table else "")
-        + (f", {model} the captioner" if model else "")
+        + (f", {written} the captioner" if written else "")
     )

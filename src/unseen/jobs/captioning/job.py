@@ -13,6 +13,7 @@ import numpy as np
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain, Skipped
 from unseen.data.sounds import LONGEST, SOUND_SUFFIXES, find_sounds, read_sounds
+from unseen.data.sources import SourceUnavailable
 from unseen.encoders.sound import RATE, ClapSpace, SmallSpace, clap
 from unseen.evaluation.exam import Exam
 from unseen.evaluation.tasks import grades_of
@@ -55,14 +56,20 @@ class Captioned:
         if not self.figures:
             return (
                 "no caption of these sounds is known, so that nothing is graded: read beside each caption the nearest "
-                "one of those learnt from, which needs no decoder"
+                "one of those learnt from, which needs no decoder: a decoder no better than that has learnt nothing "
+                "more than a search gives"
+            )
+        if self.graded == 1:
+            return (
+                "one sound alone has a caption that is known: what n-grams count in CIDEr is told by the others, so "
+                "that nothing can be said of the captioner; read the nearest caption of those learnt from beside it"
             )
         own, near = (self.figures[name]["CIDEr"] for name in ARMS[:2])
         if own > near:
             return f"on {self.graded} sounds the captions have a CIDEr of {own:.3f}, the nearest captions {near:.3f}"
         return (
             f"on {self.graded} sounds the captions have a CIDEr of {own:.3f}, no better than the nearest captions of "
-            f"those learnt from, {near:.3f}: take these"
+            f"those learnt from, {near:.3f}: the decoder has learnt nothing more than a search gives, take these"
         )
 
 
@@ -84,7 +91,8 @@ def learn(
     Parameters
     ----------
     captions : path or Domain, optional
-        A text in each line, or a table with a column of captions; AudioCaps' 49,838, which come along, if absent.
+        A text in each line, or a table with a column of captions; or a folder with AudioCaps' train.csv, which if
+        absent is looked for in UNSEEN_DATA/audiocaps.
     encoder : str
         ``clap:<folder or hub name>``, or ``small``: learnt from `pairs`, or from the sounds of Tux Paint's stamps.
     pairs : path, optional
@@ -102,6 +110,11 @@ def learn(
     seed : int
     say : callable
         Takes lines that tell what goes on.
+
+    Raises
+    ------
+    SourceUnavailable
+        If there are no captions to learn from.
     """
     method = _method(settings or {}, seed)
     if isinstance(most, bool) or not isinstance(most, int) or most < 2:
@@ -122,6 +135,7 @@ def learn(
     )
     return Captioner(method, space, {
         "encoder": encoder if isinstance(encoder, str) else space.name, "about": space.about, "decoder": decoder,
+        "most": most, "seed": seed,
         "captions": len(corpus), "corpus": corpus.name, "events": len(method.names_), "gap": gap,
         "losses": list(method.losses_),
     })  # fmt: skip
@@ -163,6 +177,8 @@ def caption(
         exam = Exam(Domain(x=ids, y=told, kind="text", task="text", ids=ids, name="sounds"))
         opened = exam.open()
         figures = {name: grades_of("text").grade(opened, texts) for name, texts in said.items()}
+        if (told != "").sum() == 1:  # of one sound it is 0, whatever is said
+            figures = {name: {key: v for key, v in own.items() if key != "CIDEr"} for name, own in figures.items()}
     return Captioned(heard, (*unread, *skipped), figures, int((told != "").sum()), captioner)
 
 
@@ -203,15 +219,37 @@ def space_of(name: str, pairs: str | os.PathLike[str] | None = None) -> ClapSpac
         if texts is None:
             raise ValueError(f"pairs: {str(pairs)!r} has no column of captions")
         files, captions = [Path(pairs).parent / file for file in told], texts
-    kept, said, why = [], [], ""
-    for (_, sound, reason), text in zip(read_sounds(files, RATE), captions):
+    kept, said, known, why = [], [], [], ""
+    for (path, sound, reason), text in zip(read_sounds(files, RATE), captions):
         if sound is not None and text:
             kept.append(sound.wave)
             said.append(text)
+            known.append(str(path))
         why = why or reason
     if not kept:
         raise ValueError(f"pairs: no sound can be read ({why})")
-    return SmallSpace.learn(kept, said, encoders.get("minilm"))
+    return SmallSpace.learn(kept, said, encoders.get("minilm"), known)
+
+
+def refuse_others(captioner: Captioner, given: Mapping[str, Any]) -> None:
+    """Raise `ValueError` where an argument differs from what a captioner was made with; None was not given.
+
+    Hyperparameters that count when a sound is captioned may differ, and are set.
+    """
+    method, told = captioner.method, captioner.told
+    known = {**method.get_params(), **{name: told.get(name) for name in ("encoder", "decoder", "most", "seed")}}
+    known["seed"] = method.random_state
+    for name, value in given.items():
+        if value is None or name in method.card.at_prediction:
+            continue
+        if name not in known:
+            raise ValueError(f"audio-captioning has no parameter {name!r}; it has {', '.join(method.get_params())}")
+        if value != known[name]:
+            raise ValueError(
+                f"{name}: the captioner is there and was made with {known[name]!r}, not {value!r}; leave it out, or "
+                "name another folder as --model"
+            )
+    method.set_params(**{k: v for k, v in given.items() if v is not None and k in method.card.at_prediction})
 
 
 def refuse_model(folder: Path) -> None:
@@ -231,11 +269,18 @@ def _method(settings: Mapping[str, Any], seed: int) -> AudioCaptioning:
 
 
 def _corpus(captions: str | os.PathLike[str] | None, column: str | None) -> Domain:
-    if captions is None:
-        from unseen.data.sources.audiocaps import audiocaps
+    from unseen.data.sources.audiocaps import audiocaps
 
-        return audiocaps("train")
+    if captions is None:
+        try:
+            return audiocaps("train")
+        except SourceUnavailable as error:
+            raise SourceUnavailable(
+                f"captions: name texts to learn from, a line each or a table (--captions FILE); without them {error}"
+            ) from error
     place = Path(captions)
+    if place.is_dir():
+        return audiocaps("train", place)
     if place.suffix.lower() == ".txt":
         from unseen.files import read_plain
 

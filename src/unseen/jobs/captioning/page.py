@@ -42,12 +42,16 @@ def rows(result: Captioned) -> list[dict[str, Any]]:
             "keywords": one.keywords,
             "seconds": round(one.seconds, 2),
             "parts": one.parts,
+            "silent parts": one.silent,
             "left out": "",
         }
         for one in result.heard
     ]
     empty = dict.fromkeys(("caption", "events", "nearest caption", "keywords"), "")
-    found += [{"file": one.where, **empty, "seconds": None, "parts": 0, "left out": one.why} for one in result.skipped]
+    found += [
+        {"file": one.where, **empty, "seconds": None, "parts": 0, "silent parts": 0, "left out": one.why}
+        for one in result.skipped
+    ]
     return found
 
 
@@ -78,7 +82,7 @@ def facts(result: Captioned) -> dict[str, Any]:
 def write_page(result: Captioned, file: Path, command: str) -> None:
     """The page: every sound with a player, its caption, and the nearest caption beside it."""
     table = [
-        {"name": ARMS[name], "values": [f"{own[metric]:.3f}" for metric in METRICS]}
+        {"name": ARMS[name], "values": [f"{own[metric]:.3f}" for metric in metrics_of(own)]}
         for name, own in result.figures.items()
     ]
     shown = [
@@ -86,18 +90,25 @@ def write_page(result: Captioned, file: Path, command: str) -> None:
             "one": one,
             "source": sound_source(one.wave) if one.wave else "",
             "events": ", ".join(f"{name} ({cosine:.2f})" for name, cosine in one.events),
-            "length": length(one.seconds) + (f", one caption for {one.parts} parts" if one.parts > 1 else ""),
+            "length": length(one.seconds)
+            + (f", one caption for {one.parts} parts" if one.parts > 1 else "")
+            + (f", {one.silent} silent left out" if one.silent else ""),
             "cut": one.seconds > 10,
         }
         for one in result.heard
     ]
     content = render_page(
         Path(__file__).with_name("page.html"), style=STYLE, plays=True, shown=shown, skipped=result.skipped,
-        table=table, metrics=METRICS, told=result.captioner.told, verdict=result.verdict, command=command,
-        graded=result.graded,
+        table=table, metrics=metrics_of(next(iter(result.figures.values()), {})), told=result.captioner.told,
+        verdict=result.verdict, command=command, graded=result.graded,
     )  # fmt: skip
     with replacing(file) as part:
         part.write_bytes(content)
+
+
+def metrics_of(figures: Mapping[str, float]) -> list[str]:
+    """Those that are told: of one sound there is no CIDEr."""
+    return [metric for metric in METRICS if metric in figures]
 
 
 def length(seconds: float) -> str:
@@ -127,5 +138,6 @@ def left_out(result: Captioned, shown: int = 5) -> list[str]:
 def graded(figures: Mapping[str, Mapping[str, float]]) -> list[str]:
     """The figures as lines."""
     return [
-        f"{name:<16} " + "  ".join(f"{metric} {own[metric]:.3f}" for metric in METRICS) for name, own in figures.items()
+        f"{name:<16} " + "  ".join(f"{metric} {own[metric]:.3f}" for metric in metrics_of(own))
+        for name, own in figures.items()
     ]

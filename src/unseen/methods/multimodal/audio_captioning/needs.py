@@ -38,7 +38,7 @@ class AudioTextTowers(Need):
 
         said = captions_of_a_moment()
         space = HashedSpace()
-        sounds = np.random.default_rng(4).normal(size=(8, WIDTH)) * 0.1 + space.encode_text(said[:8])
+        sounds = np.random.default_rng(4).normal(size=(8, WIDTH)) * 0.1 + space.encode_text(said[:8].tolist())
         names = inputs["classes"].names if isinstance(inputs.get("classes"), ClassSpace) else ("dog", "rain")
         corpus = Domain(x=said, y=np.zeros(len(said), dtype=np.int64), kind="text", name="corpus")
         pairs = Pairs(
