@@ -77,6 +77,6 @@ def test_an_arm_scores_by_the_nearest_class_or_by_its_probability() -> None:
 def test_the_discriminant_space_is_learnt_of_both_domains_and_centred_on_the_target() -> None:
     with mock.patch.object(of_dafosnet, "domains", two_domains):
         own = world("x", 0)
-    view = discriminant(own)(own.target)
+    view = discriminant(own)(own.target, own.target)
     assert view.x.shape[1] < own.target.x.shape[1]
     assert view.x.mean(axis=0) == pytest.approx(np.zeros(view.x.shape[1]), abs=1e-3)

@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
-from unseen.evaluation.drive import Episodes
+from unseen.evaluation.episodes import Episodes
 from unseen.evaluation.exam import Exam
 from unseen.evaluation.rejection import Answers, answers_of, auroc, best_threshold
 

@@ -65,20 +65,22 @@ def auroc(known: NDArray[Any], unknown: NDArray[Any]) -> float:
     return float(((gap > 0) + 0.5 * (gap == 0)).mean())
 
 
-def best_threshold(answers: Sequence[Answers], right: Sequence[NDArray[np.bool_]]) -> float:
+def best_threshold(answers: Sequence[Answers], right: Sequence[NDArray[np.bool_]], weight: float = 1.0) -> float:
     """How known a sample must seem, so that most samples are named or rejected right; half-way between two scores.
 
-    Of the samples of each of `answers` the first are known ones, see `Answers.figures`.
+    Of the samples of each of `answers` the first are known ones, see `Answers.figures`. An unknown one counts as much
+    as `weight` known ones: where fewer of them are at hand than there will be.
     """
     scores = np.concatenate([one.scores for one in answers])
     gain = np.concatenate(
         [
-            np.append(good.astype(np.float64), np.full(len(one.scores) - len(good), -1.0))
+            np.append(good.astype(np.float64), np.full(len(one.scores) - len(good), -weight))
             for one, good in zip(answers, right)
         ]
     )
     order = np.argsort(scores, kind="stable")
     scores, accepting = scores[order], np.append(gain[order][::-1].cumsum()[::-1], 0.0)  # all from a place on
+    accepting[1:-1][scores[1:] == scores[:-1]] = -np.inf  # equal scores are accepted together
     place = int(accepting.argmax())
     if place in (0, len(scores)):
         return -np.inf if place == 0 else np.inf

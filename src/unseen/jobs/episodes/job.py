@@ -19,7 +19,7 @@ from unseen.data.domain import Domain, concatenate
 from unseen.data.simulate.common import lazy_pictures
 from unseen.data.simulate.hard import check_hard, harder, varied
 from unseen.encoders.defaults import encoder_of
-from unseen.evaluation.drive import Episode, Episodes, EpisodeScores, disjoint_classes
+from unseen.evaluation.episodes import Episode, Episodes, EpisodeScores, disjoint_classes
 from unseen.evaluation.rejection import OPEN
 from unseen.methods.base import Method, signatures
 from unseen.methods.baselines.linear_probe import LinearProbe

@@ -129,7 +129,7 @@ class DAFOSNet(Method):
         on_request={"no-rejection", "paper"},
         at_prediction={"branch", "reject"},
         smoke={"epochs": 1, "fine_tune_epochs": 1, "n_gan_rounds": 1, "warm_up": 5, "width": 16, "dim": 8},
-        parts=("unseen.evaluation.drive.Episodes",),
+        parts=("unseen.evaluation.episodes.Episodes",),
         left_out=(
             "The convolutional encoder and its ResNet: features are those of a frozen encoder, and only two layers on "
             "top learn, with the domain-specific batch normalization on the last of them.",
