@@ -191,9 +191,9 @@ def adapting(method: DAFOSNet) -> Callable[[Domain], DAFOSNet]:
     return lambda support: method.adapt(support=support)
 
 
-def graded(fit: Any, own: World, exam: Domain, *, rejects: bool = False) -> dict[int, EpisodeScores]:
-    """On the exam's episodes; what rejects nothing gets a threshold from other classes of the target."""
-    return EXAM(fit, exam, thresholds=None if rejects else TUNING.tuned(fit, own.target))
+def graded(fit: Any, own: World) -> dict[int, EpisodeScores]:
+    """On the exam's episodes, for what rejects nothing: with a threshold from other classes of the target."""
+    return EXAM(fit, own.exam, thresholds=TUNING.tuned(fit, own.target))
 
 
 def figures(scores: Mapping[int, EpisodeScores]) -> dict[str, float]:
@@ -203,33 +203,37 @@ def figures(scores: Mapping[int, EpisodeScores]) -> dict[str, float]:
     }
 
 
+def ranked(fit: Any, own: World) -> dict[str, float]:
+    """Of what neither rejects nor gets a threshold: what needs none."""
+    return {name: value for name, value in figures(EXAM(fit, own.exam)).items() if name.startswith(("acc", "auroc"))}
+
+
 def run(case: str, seed: int) -> Result:
     """All arms on the same episodes of classes that nothing was trained on, in the target."""
     own = world(case, seed)
     with reproducible(seed):
         full, bare = trained(own, seed), trained(own, seed, **BARE)
         untrained = trained(own, seed, epochs=0, fine_tune_epochs=0)
-        arms: dict[str, Any] = {
-            "prototypes": Scored(Prototypes(), largest),
-            "linear probe": Scored(LinearProbe(), probability),
-            "untrained encoder": Scored(untrained, largest),
-            "prototypical network": Scored(bare, largest),
-            "dafosnet, distance": Scored(full, largest),
+        means = Scored(Prototypes(), largest)
+        table: Result = {
+            "prototypes": figures(graded(means, own)),
+            "linear probe": ranked(Scored(LinearProbe(), probability), own),
+            "untrained encoder": ranked(Scored(untrained, largest), own),
+            "dafosnet, distance": ranked(Scored(full, largest), own),
         }
-        table: Result = {arm: figures(graded(fit, own, own.exam)) for arm, fit in arms.items()}
         view = discriminant(own)
         flat = World(
             view(own.source, own.source), view(own.target, own.target),
             view(own.exam, own.target), view(own.exam_in_source, own.source),
         )  # fmt: skip
-        table["discriminant prototypes"] = figures(graded(arms["prototypes"], flat, flat.exam))
+        table["discriminant prototypes"] = figures(graded(means, flat))
         for arm, method in (("prototypical network, judge", bare), ("dafosnet", full)):
-            table[arm] = figures(graded(adapting(method), own, own.exam, rejects=True))
+            table[arm] = figures(EXAM(adapting(method), own.exam))
         table["chance"] = {f"auroc {shot}": 0.5 for shot in EXAM.shots}
         table |= hallucinated(full, own)
         in_source: dict[str, tuple[Any, Domain]] = {
-            "prototypes": (arms["prototypes"], own.exam_in_source),
-            "discriminant prototypes": (arms["prototypes"], flat.exam_in_source),
+            "prototypes": (means, own.exam_in_source),
+            "discriminant prototypes": (means, flat.exam_in_source),
             "prototypical network, judge": (adapting(of_source(bare)), own.exam_in_source),
             "dafosnet": (adapting(of_source(full)), own.exam_in_source),
         }

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from unseen.data.domain import Domain
 from unseen.methods.base import UNKNOWN
+from unseen.methods.baselines.prototypes import Prototypes
 
 OPEN = ("auroc", "open_accuracy", "unknown_accuracy")
 """Figures beside the accuracy: how often a known sample seems more known than an unknown one; the share of all samples
@@ -41,6 +42,9 @@ class Answers:
 def answers_of(method: Any, query: Domain, *, scored: bool = True) -> Answers:
     """What a method says of samples: how known one seems is minus its `uncertainty`, else its largest probability.
 
+    Of `Prototypes` it is the largest cosine: probabilities, which compare classes, are large, too, for a sample that is
+    far from all of them.
+
     Raises
     ------
     TypeError
@@ -54,6 +58,8 @@ def answers_of(method: Any, query: Domain, *, scored: bool = True) -> Answers:
         return Answers(said, accepted, np.ones(len(said)))
     if hasattr(method, "uncertainty"):
         return Answers(said, accepted, -np.asarray(method.uncertainty(query), dtype=np.float64))
+    if isinstance(method, Prototypes):
+        return Answers(said, accepted, np.asarray(method.decision_function(query), dtype=np.float64).max(axis=1))
     if not hasattr(method, "predict_proba"):
         raise TypeError(f"unknown classes need uncertainty or predict_proba; {type(method).__name__} has neither")
     return Answers(said, accepted, np.asarray(method.predict_proba(query), dtype=np.float64).max(axis=1))

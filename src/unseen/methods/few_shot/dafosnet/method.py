@@ -218,7 +218,8 @@ class DAFOSNet(Method):
         """
         stages, target = self._planned(source, support, auxiliary)
         known = target if support is None else support
-        self._check_way(known, stages[0].way)
+        if support is not None:
+            self._check_way(known, stages[0].way)
         networks = self._networks(source, target, stages[0])
         networks.encoder.standardizer.measure(torch.cat([tensor(source), tensor(target)]), floor=0.05)
         history = []
@@ -247,6 +248,9 @@ class DAFOSNet(Method):
 
     def adapt(self, *, support: Domain) -> Self:
         """Step 15: know the classes of these labelled samples instead, without any training; a fitted copy."""
+        width = self.encoder_.hidden[0].in_features
+        if support.n_features != width:
+            raise ValueError(f"support must have {width} features, as in fit; got {support.n_features}")
         self._check_way(support, self.way_)
         self._know(support)
         return self
@@ -359,6 +363,12 @@ class DAFOSNet(Method):
     @gives("uncertainty")
     def uncertainty(self, x: Any) -> NDArray[np.float64]:
         """How likely each sample is of no class, (n,), by the outlier network; `predict` rejects above .5."""
+        known = int(self.present_.sum())
+        if self.outlier_input != "summary" and known != self.way_:
+            raise ValueError(
+                f"outlier_input={self.outlier_input!r} needs {self.way_} classes; {known} are known: call adapt with a "
+                f"support of {self.way_}, or set reject=False"
+            )
         features = outlier_features(self._distances(x, self._side), self.outlier_input)
         with torch.no_grad():
             return torch.softmax(self.outlier_(features).double(), dim=1)[:, 0].numpy()
