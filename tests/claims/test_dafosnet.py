@@ -52,6 +52,7 @@ def test_all_arms_are_graded_on_one_world(monkeypatch: pytest.MonkeyPatch) -> No
     quick: dict[str, Any] = {"epochs": 1, "fine_tune_epochs": 0, "n_gan_rounds": 1, "width": 16, "dim": 8}
     made = of_dafosnet.trained
     monkeypatch.setattr(of_dafosnet, "trained", lambda own, seed, **settings: made(own, seed, **{**quick, **settings}))
+    monkeypatch.setattr(of_dafosnet, "SHORT", {})
     monkeypatch.setattr(of_dafosnet, "domains", two_domains)
     for name in ("EXAM", "TUNING"):
         protocol = getattr(of_dafosnet, name)
