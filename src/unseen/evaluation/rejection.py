@@ -59,7 +59,8 @@ def answers_of(method: Any, query: Domain, *, scored: bool = True) -> Answers:
     if hasattr(method, "uncertainty"):
         return Answers(said, accepted, -np.asarray(method.uncertainty(query), dtype=np.float64))
     if isinstance(method, Prototypes):
-        return Answers(said, accepted, np.asarray(method.decision_function(query), dtype=np.float64).max(axis=1))
+        ask: Any = method.decision_function
+        return Answers(said, accepted, np.asarray(ask(query), dtype=np.float64).max(axis=1))
     if not hasattr(method, "predict_proba"):
         raise TypeError(f"unknown classes need uncertainty or predict_proba; {type(method).__name__} has neither")
     return Answers(said, accepted, np.asarray(method.predict_proba(query), dtype=np.float64).max(axis=1))
