@@ -52,6 +52,7 @@ def test_all_arms_are_graded_on_one_world(monkeypatch: pytest.MonkeyPatch) -> No
     quick: dict[str, Any] = {"epochs": 1, "fine_tune_epochs": 0, "n_gan_rounds": 1, "width": 16, "dim": 8}
     made = of_dafosnet.trained
     monkeypatch.setattr(of_dafosnet, "trained", lambda own, seed, **settings: made(own, seed, **{**quick, **settings}))
+    monkeypatch.setattr(of_dafosnet, "SHORT", {})
     monkeypatch.setattr(of_dafosnet, "domains", two_domains)
     for name in ("EXAM", "TUNING"):
         protocol = getattr(of_dafosnet, name)
@@ -77,6 +78,6 @@ def test_an_arm_scores_by_the_nearest_class_or_by_its_probability() -> None:
 def test_the_discriminant_space_is_learnt_of_both_domains_and_centred_on_the_target() -> None:
     with mock.patch.object(of_dafosnet, "domains", two_domains):
         own = world("x", 0)
-    view = discriminant(own)(own.target)
+    view = discriminant(own)(own.target, own.target)
     assert view.x.shape[1] < own.target.x.shape[1]
     assert view.x.mean(axis=0) == pytest.approx(np.zeros(view.x.shape[1]), abs=1e-3)

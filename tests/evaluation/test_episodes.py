@@ -11,7 +11,8 @@ import pytest
 
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
-from unseen.evaluation.drive import Episodes, EpisodeScores, Rolling, disjoint_classes
+from unseen.evaluation.drive import Rolling
+from unseen.evaluation.episodes import Episodes, EpisodeScores, disjoint_classes
 from unseen.evaluation.exam import Exam
 
 

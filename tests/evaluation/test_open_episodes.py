@@ -11,9 +11,10 @@ from sklearn.metrics import roc_auc_score
 
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
-from unseen.evaluation.drive import Episodes
+from unseen.evaluation.episodes import Episodes
 from unseen.evaluation.exam import Exam
 from unseen.evaluation.rejection import Answers, answers_of, auroc, best_threshold
+from unseen.methods.baselines.prototypes import Prototypes
 
 
 def clouds(n_classes: int = 9, each: int = 12, apart: float = 9.0) -> Domain:
@@ -132,6 +133,24 @@ def test_the_best_threshold_is_that_of_all_that_could_be_taken() -> None:
     assert reached(best_threshold(answers, right)) == pytest.approx(max(reached(t) for t in every))
 
 
+def test_fewer_unknown_classes_to_tune_on_weigh_as_many_as_there_will_be() -> None:
+    domain = clouds(n_classes=7, apart=1.5)  # two classes to spare beside five, of five that are asked for
+    protocol = Episodes(way=5, shots=(1,), queries=5, episodes=30, unknown=5)
+    few = Episodes(way=5, shots=(1,), queries=5, episodes=30, unknown=2)
+    assert protocol.tuned(Means, domain)[1] > few.tuned(Means, domain)[1]  # stricter: more strangers are to come
+    scores = np.array([0.0, 1.0, 2.0, 0.5, 1.5])
+    one = Answers(np.zeros(5, dtype=np.int64), np.ones(5, dtype=bool), scores)
+    right = np.array([True, True, True])
+    assert best_threshold([one], [right]) == -np.inf
+    assert best_threshold([one], [right], 1.5) == 1.75
+
+
+def test_equal_scores_are_accepted_together() -> None:
+    one = Answers(np.zeros(4, dtype=np.int64), np.ones(4, dtype=bool), np.array([1.0, 1.0, 1.0, 0.0]))
+    right = np.array([True, True])  # the third and the fourth are unknown
+    assert best_threshold([one], [right]) == 0.5
+
+
 def test_auroc_is_that_of_scikit_learn_with_ties() -> None:
     rng = np.random.default_rng(0)
     known, unknown = rng.integers(0, 6, 30), rng.integers(0, 4, 20)
@@ -158,3 +177,10 @@ def test_without_an_uncertainty_the_largest_probability_counts() -> None:
             return np.array([[0.9, 0.1], [0.4, 0.6]])
 
     assert answers_of(Sure(), clouds()).scores.tolist() == [0.9, 0.6]
+
+
+def test_of_prototypes_the_largest_cosine_counts() -> None:
+    domain = clouds(n_classes=3)
+    method = Prototypes().fit(support=domain.take(np.arange(0, 36, 4)))
+    scores = np.asarray(method.decision_function(domain.x))
+    assert answers_of(method, domain).scores.tolist() == pytest.approx(scores.max(axis=1).tolist())

@@ -18,7 +18,7 @@ from unseen.claims.hard_episodes import CONDITIONS, Fit, World, doing_nothing, l
 from unseen.claims.ledger import Assertion, effect, mechanism, not_testable, paper_scale
 from unseen.data.domain import Domain
 from unseen.data.simulate.hard import HARD
-from unseen.evaluation.drive import Episodes
+from unseen.evaluation.episodes import Episodes
 from unseen.methods.few_shot.crlnet import CRLNet
 
 STEPS = 300
@@ -189,7 +189,7 @@ LEDGER: tuple[Assertion, ...] = (
         "settings and backbones.",
         "The benchmark's sets and the three backbones trained on ImageNet are not at hand. With them: "
         "`unseen.CRLNet` (preset paper).fit(source=..., auxiliary=...), maps as the column regions, then "
-        "`unseen.evaluation.drive.Episodes(way=5, shots=(1, 5, 10), episodes=600)`, whose `asked` are as many hard "
+        "`unseen.evaluation.episodes.Episodes(way=5, shots=(1, 5, 10), episodes=600)`, whose `asked` are as many hard "
         "pictures of the same classes in their order; not run."),
     not_testable("Evaluation of few-shot learning ignores environmental robustness, so that methods that do well in "
         "training do not in practice.",

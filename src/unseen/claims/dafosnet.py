@@ -21,11 +21,11 @@ from unseen.claims.ledger import Assertion, effect, mechanism, not_testable, pap
 from unseen.claims.letters import letters
 from unseen.claims.shifts import subgroups
 from unseen.data.domain import Domain, Lazy
-from unseen.evaluation.drive import Episodes, EpisodeScores
+from unseen.evaluation.episodes import Episodes, EpisodeScores
 from unseen.methods.baselines.linear_probe import LinearProbe
 from unseen.methods.baselines.prototypes import Prototypes
 from unseen.methods.few_shot.dafosnet import DAFOSNet
-from unseen.methods.few_shot.dafosnet.encoder import SOURCE
+from unseen.methods.few_shot.dafosnet.encoder import SOURCE, TARGET
 from unseen.methods.few_shot.dafosnet.episodes import gan_labels
 from unseen.methods.few_shot.dafosnet.losses import distances, prototypes
 from unseen.methods.few_shot.dafosnet.method import joint_labels
@@ -39,8 +39,9 @@ LABELS = 10
 SHARES = (0.4, 0.25)
 """Of the classes: those of the source, and those of the target in meta-training; the others are the test's."""
 EXAM = Episodes(way=5, shots=(1, 5), queries=5, episodes=100, unknown=5)
-TUNING = Episodes(way=5, shots=(1, 5), queries=5, episodes=30, unknown=2, seed=1)
-"""What thresholds are tuned on: classes of the target in meta-training."""
+TUNING = Episodes(way=5, shots=(1, 5), queries=5, episodes=30, unknown=5, seed=1)
+"""What thresholds are tuned on: classes of the target in meta-training, unknown samples weighing what they do in the
+exam."""
 BARE: Mapping[str, Any] = {
     "use_low_gan": False,
     "use_high_gan": False,
@@ -160,8 +161,11 @@ def probability(scores: Tensor) -> Tensor:
     return torch.softmax(scores, dim=1).amax(dim=1)
 
 
-def discriminant(own: World) -> Callable[[Domain], Domain]:
-    """Fisher's discriminant directions of all classes of source and target in meta-training, the covariance shrunk."""
+def discriminant(own: World) -> Callable[[Domain, Domain], Domain]:
+    """Fisher's discriminant directions of all classes of source and target in meta-training, the covariance shrunk.
+
+    Samples are centred on those of meta-training of their domain, which is given beside them.
+    """
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
     labels = joint_labels(own.source, own.target)
@@ -169,8 +173,11 @@ def discriminant(own: World) -> Callable[[Domain], Domain]:
     found = LinearDiscriminantAnalysis(solver="eigen", shrinkage=0.5).fit(
         np.concatenate(centred), np.concatenate(labels)
     )
-    mean = own.target.x.mean(axis=0)
-    return lambda domain: domain.replace(x=found.transform(domain.x - mean).astype(np.float32))
+
+    def view(domain: Domain, beside: Domain) -> Domain:
+        return domain.replace(x=found.transform(domain.x - beside.x.mean(axis=0)).astype(np.float32))
+
+    return view
 
 
 def trained(own: World, seed: int, **settings: Any) -> DAFOSNet:
@@ -184,9 +191,9 @@ def adapting(method: DAFOSNet) -> Callable[[Domain], DAFOSNet]:
     return lambda support: method.adapt(support=support)
 
 
-def graded(fit: Any, own: World, exam: Domain, *, rejects: bool = False) -> dict[int, EpisodeScores]:
-    """On the exam's episodes; what rejects nothing gets a threshold from other classes of the target."""
-    return EXAM(fit, exam, thresholds=None if rejects else TUNING.tuned(fit, own.target))
+def graded(fit: Any, own: World) -> dict[int, EpisodeScores]:
+    """On the exam's episodes, for what rejects nothing: with a threshold from other classes of the target."""
+    return EXAM(fit, own.exam, thresholds=TUNING.tuned(fit, own.target))
 
 
 def figures(scores: Mapping[int, EpisodeScores]) -> dict[str, float]:
@@ -196,42 +203,56 @@ def figures(scores: Mapping[int, EpisodeScores]) -> dict[str, float]:
     }
 
 
+def ranked(fit: Any, own: World) -> dict[str, float]:
+    """Of what neither rejects nor gets a threshold: what needs none."""
+    return {name: value for name, value in figures(EXAM(fit, own.exam)).items() if name.startswith(("acc", "auroc"))}
+
+
 def run(case: str, seed: int) -> Result:
     """All arms on the same episodes of classes that nothing was trained on, in the target."""
     own = world(case, seed)
     with reproducible(seed):
         full, bare = trained(own, seed), trained(own, seed, **BARE)
         untrained = trained(own, seed, epochs=0, fine_tune_epochs=0)
-        arms: dict[str, Any] = {
-            "prototypes": Scored(Prototypes(), largest),
-            "linear probe": Scored(LinearProbe(), probability),
-            "untrained encoder": Scored(untrained, largest),
-            "prototypical network": Scored(bare, largest),
-            "dafosnet, distance": Scored(full, largest),
+        means = Scored(Prototypes(), largest)
+        table: Result = {
+            "prototypes": figures(graded(means, own)),
+            "linear probe": ranked(Scored(LinearProbe(), probability), own),
+            "untrained encoder": ranked(Scored(untrained, largest), own),
+            "dafosnet, distance": ranked(Scored(full, largest), own),
         }
-        table: Result = {arm: figures(graded(fit, own, own.exam)) for arm, fit in arms.items()}
         view = discriminant(own)
-        flat = own._replace(target=view(own.target), exam=view(own.exam))
-        table["discriminant prototypes"] = figures(graded(arms["prototypes"], flat, flat.exam))
+        flat = World(
+            view(own.source, own.source), view(own.target, own.target),
+            view(own.exam, own.target), view(own.exam_in_source, own.source),
+        )  # fmt: skip
+        table["discriminant prototypes"] = figures(graded(means, flat))
         for arm, method in (("prototypical network, judge", bare), ("dafosnet", full)):
-            table[arm] = figures(graded(adapting(method), own, own.exam, rejects=True))
+            table[arm] = figures(EXAM(adapting(method), own.exam))
         table["chance"] = {f"auroc {shot}": 0.5 for shot in EXAM.shots}
         table |= hallucinated(full, own)
-        generalized(table, full, bare, own)
+        in_source: dict[str, tuple[Any, Domain]] = {
+            "prototypes": (means, own.exam_in_source),
+            "discriminant prototypes": (means, flat.exam_in_source),
+            "prototypical network, judge": (adapting(of_source(bare)), own.exam_in_source),
+            "dafosnet": (adapting(of_source(full)), own.exam_in_source),
+        }
+        generalized(table, in_source)
     return table
 
 
-def generalized(table: Result, full: DAFOSNet, bare: DAFOSNet, own: World) -> None:
+def of_source(method: DAFOSNet) -> DAFOSNet:
+    """The same, reading what is asked about by the batch normalization of the source."""
+    sided = DAFOSNet(**method.get_params())
+    vars(sided).update(method.fitted)
+    sided.set_params(branch="source")
+    return sided
+
+
+def generalized(table: Result, arms: Mapping[str, tuple[Any, Domain]]) -> None:
     """Harmonic means over both domains, each read by its own batch normalization (the generalized protocol)."""
-    arms = {"prototypes": None, "prototypical network, judge": bare, "dafosnet": full}
-    for arm, method in arms.items():
-        if method is None:
-            found = figures(EXAM(Scored(Prototypes(), largest), own.exam_in_source))
-        else:
-            sided = DAFOSNet(**method.get_params())
-            vars(sided).update(method.fitted)
-            sided.set_params(branch="source")
-            found = figures(EXAM(adapting(sided), own.exam_in_source))
+    for arm, (fit, exam) in arms.items():
+        found = figures(EXAM(fit, exam))
         for shot in EXAM.shots:
             for metric in ("accuracy", "auroc"):
                 a, b = table[arm][f"{metric} {shot}"], found[f"{metric} {shot}"]
@@ -240,24 +261,44 @@ def generalized(table: Result, full: DAFOSNet, bare: DAFOSNet, own: World) -> No
 
 @torch.no_grad()
 def hallucinated(method: Any, own: World) -> Result:
-    """How often what the GANs make of a class of the source is nearest to its prototype among those of the source."""
-    x, y = torch.as_tensor(own.source.x), torch.as_tensor(own.source.labels)
-    label = torch.as_tensor(gan_labels(own.source.labels, own.target.labels)[0])
-    n = len(torch.unique(y))
-    p = prototypes(method.encoder_.of(x, SOURCE), label, n)
-    found = {}
-    for arm, gan in (("low noise", method.low_gan_), ("high noise", method.high_gan_)):
-        made = gan.generate(gan.noise(len(label)), label)
-        found[arm] = {"own class": float((distances(made, p).argmin(dim=1) == label).float().mean())}
-    return {**found, "guessing": {"own class": 1 / n}}
+    """What the GANs make of the classes of meta-training, means over both domains.
+
+    How often it is nearest to the prototype of its class among those of the domain, and how far it is from it.
+    """
+    of_class = gan_labels(own.source.labels, own.target.labels)
+    found: dict[str, list[tuple[float, float]]] = {"low noise": [], "high noise": []}
+    chance = []
+    for side, domain, label in zip((SOURCE, TARGET), (own.source, own.target), map(torch.as_tensor, of_class)):
+        place = label - int(label.min())
+        n = int(place.max()) + 1
+        p = prototypes(method.encoder_.of(torch.as_tensor(domain.x), side), place, n)
+        chance.append(1 / n)
+        for arm, gan in (("low noise", method.low_gan_), ("high noise", method.high_gan_)):
+            d = distances(gan.generate(gan.noise(len(label)), label), p)
+            right, own_d = d.argmin(dim=1) == place, d.gather(1, place[:, None])
+            found[arm].append((float(right.double().mean()), float(own_d.mean())))
+    table: Result = {
+        arm: dict(zip(("own class", "distance"), np.mean(values, axis=0).tolist())) for arm, values in found.items()
+    }
+    return {**table, "guessing": {"own class": float(np.mean(chance))}}
 
 
 @torch.no_grad()
 def alike(method: Any, own: World) -> dict[str, float]:
-    """Mean cosine of what the two GANs make of the same classes."""
+    """Mean cosine of what the two GANs make of the same classes, and how far the domains are apart.
+
+    That is the distance between the mean prototypes of both domains, of the exam's classes, as a share of the mean
+    distance between the target's prototypes.
+    """
     label = torch.as_tensor(np.concatenate(gan_labels(own.source.labels, own.target.labels)))
     low, high = (gan.generate(gan.noise(len(label)), label) for gan in (method.low_gan_, method.high_gan_))
-    return {"alike": float(torch.cosine_similarity(low, high, dim=1).mean())}
+    sides = ((SOURCE, own.exam_in_source), (TARGET, own.exam))
+    source, target = (
+        prototypes(method.encoder_.of(torch.as_tensor(d.x), side), torch.as_tensor(d.labels), len(d.classes or ()))
+        for side, d in sides
+    )
+    gap = (source.mean(dim=0) - target.mean(dim=0)).norm() / torch.pdist(target).mean()
+    return {"alike": float(torch.cosine_similarity(low, high, dim=1).mean()), "apart": float(gap)}
 
 
 ABLATIONS: Mapping[str, Mapping[str, Any]] = {
@@ -309,6 +350,11 @@ LEDGER: tuple[Assertion, ...] = (
         "What the two GANs make of the same classes is less alike with the collapse loss than without."),
     mechanism("episodes", better("low noise", "guessing", "own class", by=0.1),
         "What the low-noise GAN makes of a class lies nearest to its prototype more often than by chance."),
+    effect("episodes", better("high noise", "low noise", "distance"),
+        "What the high-noise GAN makes of a class lies farther from its prototype than what the low-noise one makes."),
+    effect("parts", better("dafosnet", "without alignment", "apart", lower=True),
+        "With the alignment, the mean prototypes of new classes lie closer in both domains, beside the distances "
+        "between the target's prototypes."),
     mechanism("episodes", better("dafosnet", "chance", "auroc 1", by=0.05),
         "The outlier network tells samples of new classes with one label each from those of none, better than chance."),
     mechanism("episodes", better("dafosnet", "chance", "auroc 5", by=0.05),
@@ -327,11 +373,21 @@ LEDGER: tuple[Assertion, ...] = (
         "With five labels, more samples are named or rejected right than by prototypes with a tuned threshold."),
     effect("episodes", better("dafosnet", "linear probe", "auroc 5"),
         "With five labels it tells known from unknown better than the largest probability of a linear probe."),
-    effect("episodes", better("dafosnet", "discriminant prototypes", "auroc 5"),
-        "With five labels it tells known from unknown better than prototypes in Fisher's discriminant space, which is "
+    effect("episodes", better("dafosnet", "discriminant prototypes", "auroc 1"),
+        "With one label it tells known from unknown better than prototypes in Fisher's discriminant space, which is "
         "learnt of the same samples in a second."),
+    effect("episodes", better("dafosnet", "discriminant prototypes", "auroc 5"),
+        "With five labels it tells known from unknown better than prototypes in Fisher's discriminant space."),
     effect("episodes", better("dafosnet", "discriminant prototypes", "accuracy 1"),
         "With one label it names known samples better than prototypes in Fisher's discriminant space."),
+    effect("episodes", better("dafosnet", "discriminant prototypes", "accuracy 5"),
+        "With five labels it names known samples better than prototypes in Fisher's discriminant space."),
+    effect("episodes", better("dafosnet", "discriminant prototypes", "open_accuracy 1"),
+        "With one label, more samples are named or rejected right than by prototypes in Fisher's discriminant space "
+        "with a tuned threshold."),
+    effect("episodes", better("dafosnet", "discriminant prototypes", "open_accuracy 5"),
+        "With five labels, more samples are named or rejected right than by prototypes in Fisher's discriminant space "
+        "with a tuned threshold."),
     effect("episodes", better("dafosnet", "dafosnet, distance", "auroc 5"),
         "The outlier network is better than the distance that it reads."),
     effect("episodes", better("dafosnet", "prototypical network, judge", "auroc 1"),
@@ -343,6 +399,8 @@ LEDGER: tuple[Assertion, ...] = (
         "Meta-training over both domains makes an embedding that names new classes of the target better."),
     effect("episodes", better("dafosnet", "prototypes", "generalized auroc 5"),
         "Over both domains, known and unknown are told apart better than by prototypes of frozen features."),
+    effect("episodes", better("dafosnet", "discriminant prototypes", "generalized auroc 5"),
+        "Over both domains, and better than by prototypes in Fisher's discriminant space."),
     effect("parts", better("dafosnet", "without GANs", "auroc"),
         "Features that are made by the pair of GANs help to reject."),
     effect("parts", better("dafosnet", "without GANs", "accuracy"),

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from unseen.data.domain import Domain
 from unseen.methods.base import UNKNOWN
+from unseen.methods.baselines.prototypes import Prototypes
 
 OPEN = ("auroc", "open_accuracy", "unknown_accuracy")
 """Figures beside the accuracy: how often a known sample seems more known than an unknown one; the share of all samples
@@ -41,6 +42,9 @@ class Answers:
 def answers_of(method: Any, query: Domain, *, scored: bool = True) -> Answers:
     """What a method says of samples: how known one seems is minus its `uncertainty`, else its largest probability.
 
+    Of `Prototypes` it is the largest cosine: probabilities, which compare classes, are large, too, for a sample that is
+    far from all of them.
+
     Raises
     ------
     TypeError
@@ -54,6 +58,9 @@ def answers_of(method: Any, query: Domain, *, scored: bool = True) -> Answers:
         return Answers(said, accepted, np.ones(len(said)))
     if hasattr(method, "uncertainty"):
         return Answers(said, accepted, -np.asarray(method.uncertainty(query), dtype=np.float64))
+    if isinstance(method, Prototypes):
+        ask: Any = method.decision_function
+        return Answers(said, accepted, np.asarray(ask(query), dtype=np.float64).max(axis=1))
     if not hasattr(method, "predict_proba"):
         raise TypeError(f"unknown classes need uncertainty or predict_proba; {type(method).__name__} has neither")
     return Answers(said, accepted, np.asarray(method.predict_proba(query), dtype=np.float64).max(axis=1))
@@ -65,20 +72,22 @@ def auroc(known: NDArray[Any], unknown: NDArray[Any]) -> float:
     return float(((gap > 0) + 0.5 * (gap == 0)).mean())
 
 
-def best_threshold(answers: Sequence[Answers], right: Sequence[NDArray[np.bool_]]) -> float:
+def best_threshold(answers: Sequence[Answers], right: Sequence[NDArray[np.bool_]], weight: float = 1.0) -> float:
     """How known a sample must seem, so that most samples are named or rejected right; half-way between two scores.
 
-    Of the samples of each of `answers` the first are known ones, see `Answers.figures`.
+    Of the samples of each of `answers` the first are known ones, see `Answers.figures`. An unknown one counts as much
+    as `weight` known ones: where fewer of them are at hand than there will be.
     """
     scores = np.concatenate([one.scores for one in answers])
     gain = np.concatenate(
         [
-            np.append(good.astype(np.float64), np.full(len(one.scores) - len(good), -1.0))
+            np.append(good.astype(np.float64), np.full(len(one.scores) - len(good), -weight))
             for one, good in zip(answers, right)
         ]
     )
     order = np.argsort(scores, kind="stable")
     scores, accepting = scores[order], np.append(gain[order][::-1].cumsum()[::-1], 0.0)  # all from a place on
+    accepting[1:-1][scores[1:] == scores[:-1]] = -np.inf  # equal scores are accepted together
     place = int(accepting.argmax())
     if place in (0, len(scores)):
         return -np.inf if place == 0 else np.inf

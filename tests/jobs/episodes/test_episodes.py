@@ -14,7 +14,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from unseen.cli import app
-from unseen.jobs.episodes.job import few_shot_methods
+from unseen.jobs.episodes.fits import few_shot_methods
 
 
 @pytest.fixture

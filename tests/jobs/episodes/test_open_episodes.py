@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from unseen.cli import app
-from unseen.jobs.episodes.job import few_shot_methods
+from unseen.jobs.episodes.fits import few_shot_methods
 
 SMALL = ("--way", 3, "--shot", "1,3", "--queries", 4, "--episodes", 5)
 QUICK = ("epochs=2", "fine_tune_epochs=1", "n_gan_rounds=1", "warm_up=5")
@@ -79,6 +79,27 @@ def test_unknown_classes_of_another_folder_are_always_unknown(home: Path) -> Non
     call(data, *SMALL, "--unknown", 3, "--unknown-data", others, "--out", home / "a")
     page = (home / "a" / "report.html").read_text()
     assert "Samples of 3 further classes" in page
+
+
+def test_a_source_that_nothing_reads_or_that_is_other_than_the_data_is_refused(home: Path) -> None:
+    data, source = table(home / "data.csv", range(16)), table(home / "source.csv", range(20, 30))
+    told = call(data, *SMALL, "--base", 0.5, "--source", source, "--out", home / "never", code=1)
+    assert "source is read by none of prototypes, linear-probe" in told
+    wide = pd.read_csv(source)
+    wide.insert(0, "t", 1.0)
+    wide.to_csv(home / "wide.csv", index=False)
+    more = ("--methods", "dafosnet", "--source", home / "wide.csv", "--out", home / "never")
+    assert "source must have 5 features, as data; got 6" in call(data, *SMALL, "--base", 0.5, *more, code=1)
+    more = ("--unknown", 2, "--unknown-data", home / "wide.csv", "--out", home / "never")
+    assert "unknown_data must have 5 features, as data; got 6" in call(data, *SMALL, *more, code=1)
+
+
+def test_figures_without_bound_or_interval_are_null_in_the_file(home: Path) -> None:
+    data = table(home / "data.csv", range(8))
+    call(data, "--way", 2, "--shot", 1, "--queries", 4, "--episodes", 1, "--out", home / "a")
+    text = (home / "a" / "episodes.json").read_text()
+    assert "NaN" not in text
+    assert json.loads(text)["methods"][0]["low"] is None
 
 
 def test_what_cannot_be_is_named_before_work(home: Path) -> None:

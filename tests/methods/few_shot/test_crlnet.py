@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
-from unseen.evaluation.drive import Episodes
+from unseen.evaluation.episodes import Episodes
 from unseen.methods.few_shot.crlnet import CRLNet
 from unseen.methods.few_shot.crlnet.method import nearest, pair_loss, projection, regressed
 from unseen.methods.few_shot.crlnet.network import (

@@ -445,11 +445,22 @@ def test_a_test_of_another_way_needs_the_summary() -> None:
     source, target = clouds(7, 10), clouds(6, 6, first=10)
     support = clouds(3, 2, first=20)
     fixed: Any = DAFOSNet(outlier_input="sorted", way=2, **QUICK)
-    with pytest.raises(ValueError, match="support must have 2 classes"):
-        fixed.fit(source=source, auxiliary=target)
+    later = fixed.fit(source=source, auxiliary=target)  # of its six classes the network cannot judge
+    assert later.decision_function(target.x).shape == (36, 6)
+    with pytest.raises(ValueError, match=r"outlier_input='sorted' needs 2 classes; 6 are known: call adapt"):
+        later.predict(target.x)
+    pair = later.adapt(support=support.take(support.labels < 2).replace(classes=ClassSpace(names=("a", "b"))))
+    assert np.isfinite(pair.uncertainty(target.x)).all()
     two = fixed.fit(source=source, auxiliary=target, support=source.take(np.arange(6)).replace(y=np.arange(6) % 2))
     with pytest.raises(ValueError, match="support must have 2 classes"):
         two.adapt(support=support)
+
+
+def test_a_support_of_other_features_is_refused() -> None:
+    method = DAFOSNet(**QUICK).fit(source=clouds(7, 10), auxiliary=clouds(6, 6, first=10))
+    support = clouds(3, 2, first=20)
+    with pytest.raises(ValueError, match="support must have 12 features, as in fit; got 9"):
+        method.adapt(support=support.replace(x=support.x[:, :9]))
 
 
 def test_what_cannot_be_drawn_is_named_before_work() -> None:

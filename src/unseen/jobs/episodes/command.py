@@ -56,7 +56,7 @@ def episodes(
 
     Example:  unseen episodes sketches --unknown 5 --base 0.5 --source photos --methods prototypes,dafosnet
     """
-    from unseen.evaluation.drive import Episodes
+    from unseen.evaluation.episodes import Episodes
     from unseen.evaluation.rejection import OPEN
     from unseen.jobs.episodes import job
     from unseen.jobs.episodes.names import NAMES

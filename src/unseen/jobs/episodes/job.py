@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import inspect
 import json
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,14 +17,19 @@ from unseen import methods as registry
 from unseen.data.classes import join, realign
 from unseen.data.domain import Domain, concatenate
 from unseen.data.simulate.common import lazy_pictures
-from unseen.data.simulate.hard import check_hard, harder, varied
+from unseen.data.simulate.hard import check_hard, harder
 from unseen.encoders.defaults import encoder_of
-from unseen.evaluation.drive import Episode, Episodes, EpisodeScores, disjoint_classes
+from unseen.evaluation.episodes import Episode, Episodes, EpisodeScores, disjoint_classes
 from unseen.evaluation.rejection import OPEN
-from unseen.methods.base import Method, signatures
-from unseen.methods.baselines.linear_probe import LinearProbe
-from unseen.methods.needs import Regions, has_regions
-from unseen.methods.vocabulary import signature_of
+from unseen.jobs.episodes.fits import (
+    Fit,
+    check_read,
+    check_regions,
+    copies_of,
+    encoded,
+    fitted,
+    maker_of,
+)
 from unseen.nn.state import refuse_foreign, write_folder
 from unseen.runtime import reproducible, stage, stages, track
 
@@ -32,10 +37,6 @@ METHODS = ("prototypes", "linear-probe")
 """What is tried unless others are named: the nearest class mean, and logistic regression."""
 WRITTEN = ("episodes.csv", "report.html", "episodes.json")
 """What stands in the folder of a run."""
-COPIES = 2
-"""Of each picture of the source, changed at random, for methods that learn from such copies as `auxiliary`."""
-HANDFUL = {"support", "source", "model"}
-"""Words of `fit` that an episode can give: its labelled samples, those of other classes, and a model to begin with."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,7 +161,7 @@ def grade(
         If a method does not learn from a handful, or the data have fewer classes or samples than episodes ask for.
     """
     protocol = protocol or Episodes()
-    makers = {name: _maker(name, settings or {}, base > 0) for name in methods}
+    makers = {name: maker_of(name, settings or {}, base > 0) for name in methods}
     if not makers or len(makers) < len(methods):
         raise ValueError(f"methods must name one at least, and each once; got {', '.join(methods) or 'none'}")
     unused = [key for key in settings or {} if not any(key in make().get_params() for make in makers.values())]
@@ -186,23 +187,26 @@ def grade(
             everything, pool = (novel, None) if outside is None else _with_outsiders(novel, outside, domain)
             drawn = protocol.draw(everything.labels, pool=pool)  # what cannot be drawn is told before any encoding
             other = None if source is None else _without(_read(source, on_error), everything, say)
+            if other is not None:
+                _check_alike("source", other, novel)
+                check_read(makers)
             asked = harder(everything, hard, severity, random_state=protocol.seed) if hard else everything
         assert novel.classes is not None
         say(f"{len(novel)} samples of {len(novel.classes)} classes; {len(drawn)} episodes of {protocol.way} classes")
         with stage("encoding"):
             tower = encoder_of(domain.kind, encoder, precision, trust)
-            _check_regions(makers, domain, tower)
-            features = _encoded(everything, tower)
-            seen = _encoded(asked, tower) if hard else features
-            copies = _copies(set_aside if source is None else other, makers, tower, protocol.seed)
-            set_aside = None if set_aside is None else _encoded(set_aside, tower)
-            other = set_aside if other is None else _encoded(other, tower)
+            check_regions(makers, domain, tower)
+            features = encoded(everything, tower)
+            seen = encoded(asked, tower) if hard else features
+            copies = copies_of(set_aside if source is None else other, makers, tower, protocol.seed)
+            set_aside = None if set_aside is None else encoded(set_aside, tower)
+            other = set_aside if other is None else encoded(other, tower)
         given = (("source", other), ("auxiliary", set_aside))
         learnt_from = {word: value for word, value in given if value is not None}
         scores, named, thresholds = {}, {}, {}
         for name, make in makers.items():
             with stage(name), reproducible(protocol.seed):
-                fit = _fit(make, learnt_from, copies)
+                fit = fitted(make, learnt_from, copies)
                 if protocol.unknown and not registry.card(name).rejects:
                     thresholds[name] = _tuned(fit, protocol, set_aside, name, say)
                 scores[name] = protocol(
@@ -229,7 +233,7 @@ TUNED = 50
 
 
 def _tuned(
-    fit: _Fit, protocol: Episodes, set_aside: Domain | None, name: str, say: Callable[[str], None]
+    fit: Fit, protocol: Episodes, set_aside: Domain | None, name: str, say: Callable[[str], None]
 ) -> dict[int, float]:
     """The threshold of a method that rejects nothing by itself, by classes that no episode is of; nothing without."""
     if set_aside is None:
@@ -253,12 +257,19 @@ def _with_outsiders(novel: Domain, outside: Domain, data: Domain) -> tuple[Domai
             f"unknown_data must hold no class of data; both have {', '.join(map(repr, both[:3]))}"
             f"{f' and {len(both) - 3} more' if len(both) > 3 else ''}: a class cannot be known and unknown at once"
         )
-    if outside.kind != novel.kind:
-        raise ValueError(f"unknown_data must be of kind {novel.kind!r}, as data; got {outside.kind!r}")
+    _check_alike("unknown_data", outside, novel)
     space = join(novel.classes, outside.classes)
     y = realign(outside.labels, outside.classes, space)
     parts = [novel.replace(classes=space), outside.replace(y=y, classes=space)]
     return concatenate([part.replace(columns={}) for part in parts], name=novel.name), np.unique(y).tolist()
+
+
+def _check_alike(word: str, other: Domain, data: Domain) -> None:
+    """Raise `ValueError` if samples are of another kind than those of data, or have other features."""
+    if other.kind != data.kind:
+        raise ValueError(f"{word} must be of kind {data.kind!r}, as data; got {other.kind!r}")
+    if data.kind == "features" and other.n_features != data.n_features:
+        raise ValueError(f"{word} must have {data.n_features} features, as data; got {other.n_features}")
 
 
 def _without(source: Domain, asked: Domain, say: Callable[[str], None]) -> Domain:
@@ -274,104 +285,7 @@ def _without(source: Domain, asked: Domain, say: Callable[[str], None]) -> Domai
     return kept
 
 
-def few_shot_methods(*, with_source: bool = False) -> tuple[str, ...]:
-    """Slugs of the methods that an episode can fit: they learn from a labelled handful of features."""
-    return tuple(slug for slug in registry.slugs() if _words(registry.get(slug), with_source) is not None)
-
-
-def _words(cls: type[Method], with_source: bool) -> tuple[str, ...] | None:
-    """The words of `fit` that an episode gives; None if it cannot give what is required.
-
-    A method that takes a handful in `adapt` learns from a source, once for all episodes.
-    """
-    card = cls.card
-    others = [need for need in card.needs if not isinstance(need, Regions)]
-    if cls.fit is Method.fit or card.task != "class" or "features" not in card.modalities or others:
-        return None
-    given = HANDFUL if with_source else HANDFUL - {"source"}
-    wanted = {"support"}
-    if _adapts(cls):
-        given, wanted = ({"source", "auxiliary"}, {"source"}) if with_source else (set(), {"source"})
-    ways = [way.required for way in signatures(cls) if wanted <= set(way.required) <= given]
-    return min(ways, key=len) if ways else None
-
-
-def _adapts(cls: type[Method]) -> bool:
-    """Whether a method takes the labelled samples of an episode without a fit."""
-    adapt = getattr(cls, "adapt", None)
-    return adapt is not None and signature_of(inspect.unwrap(adapt)).required == ("support",)
-
-
-def _maker(name: str, settings: Mapping[str, Any], with_source: bool) -> Callable[[], Method]:
-    cls: Any = registry.get(name)
-    if _words(cls, with_source) is None:
-        if _words(cls, True) is not None:
-            raise ValueError(
-                f"{name} learns from other classes first: base must be above 0, the share that is set aside"
-            )
-        raise ValueError(
-            f"{name} does not learn from a handful of labelled features alone; these do: "
-            f"{', '.join(few_shot_methods(with_source=with_source))}"
-        )
-    known = cls().get_params()
-    return lambda: cls(**{key: value for key, value in settings.items() if key in known})
-
-
-@dataclasses.dataclass(frozen=True)
-class _Fit:
-    """Fits a method to the labelled samples of an episode, or gives them to one that has learnt from a source."""
-
-    make: Callable[[], Method]
-    source: Domain | None
-    learnt: Any = None
-
-    def __call__(self, support: Domain) -> Method:
-        if self.learnt is not None:
-            return self.learnt.adapt(support=support)
-        method = self.make()
-        given: dict[str, Any] = {}
-        for word in _words(type(method), self.source is not None) or ():
-            if word == "model":  # the best that the same samples give: what is learnt on top is what counts
-                given[word] = LinearProbe().fit(support=support).network_
-            else:
-                given[word] = support if word == "support" else self.source
-        return method.fit(**given)
-
-
-def _fit(make: Callable[[], Method], learnt_from: Mapping[str, Domain], copies: Domain | None = None) -> _Fit:
-    """What fits a method to an episode; what learns from a source has done so, once."""
-    method, source = make(), learnt_from.get("source")
-    words = _words(type(method), source is not None) or ()
-    if source is None or not _adapts(type(method)):
-        return _Fit(make, source)
-    given = {word: learnt_from[word] for word in words}
-    if copies is not None and _takes_copies(type(method)):
-        given["auxiliary"] = copies
-    return _Fit(make, source, method.fit(**given))
-
-
-def _takes_copies(cls: type[Method]) -> bool:
-    """Whether a method may learn from `auxiliary` data beside a source: changed copies of the source's pictures."""
-    return any("auxiliary" in way.optional for way in signatures(cls))
-
-
-def _copies(source: Domain | None, makers: Mapping[str, Callable[[], Method]], tower: Any, seed: int) -> Domain | None:
-    """Changed copies of the pictures of the source, where a method learns from such."""
-    if source is None or source.kind != "image" or not any(_takes_copies(type(make())) for make in makers.values()):
-        return None
-    lazy_pictures("data", source)
-    return _encoded(varied(source, COPIES, random_state=seed), tower)
-
-
-def _check_regions(makers: Mapping[str, Callable[[], Method]], domain: Domain, tower: Any) -> None:
-    """Raise `ValueError` if a method reads regions and there will be none."""
-    there = has_regions(domain) or bool(getattr(tower, "n_regions", 0))
-    for name, make in makers.items():
-        if make().card.needed(Regions) is not None and not there:
-            raise ValueError(f'{name} reads maps: give encoder="efficientnet-lite0?layer=5&regions=7", or another')
-
-
-def _named(fit: _Fit, features: Domain, asked: Domain, episode: Episode, shots: int) -> Any:
+def _named(fit: Fit, features: Domain, asked: Domain, episode: Episode, shots: int) -> Any:
     """What a method says of the queries of an episode."""
     assert features.classes is not None
     space, rows = features.classes.take(episode.classes), episode.support[:, :shots]
@@ -387,13 +301,6 @@ def _read(data: Any, on_error: str) -> Domain:
     if domain.task != "class" or domain.y is None or domain.classes is None:
         raise ValueError(f"data must have a class for each sample, such as class folders; {domain.name} has none")
     return domain.take(domain.labeled)
-
-
-def _encoded(domain: Domain, tower: Any) -> Domain:
-    features = domain if tower is None else tower.encode(domain)
-    if len(features) != len(domain):
-        raise ValueError(f"{len(domain) - len(features)} samples of {domain.name} cannot be encoded; take them away")
-    return features
 
 
 def check_out(out: str | os.PathLike[str]) -> None:
@@ -431,8 +338,18 @@ def about(result: Graded) -> dict[str, Any]:
         "hard": result.hard,
         "severity": result.severity if result.hard else None,
         "thresholds": {
-            name: {str(shot): value for shot, value in by_shot.items()} for name, by_shot in result.thresholds.items()
+            name: {str(shot): _number(value) for shot, value in by_shot.items()}
+            for name, by_shot in result.thresholds.items()
         },
-        "methods": result.table(),
+        "methods": [_finite(row) for row in result.table()],
         "seconds": {key: round(value, 2) for key, value in result.seconds.items()},
     }
+
+
+def _number(value: Any) -> Any:
+    """A figure as JSON has it: None for one that is no number or without bound."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _finite(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _finite(value) if isinstance(value, dict) else _number(value) for key, value in row.items()}

@@ -120,7 +120,7 @@ class CRLNet(Method):
         },
         smoke={"channels": 8, "heads": 2, "hidden": 8, "ffn": 8, "steps": 3, "batch_size": 8, "shots": 2},
         on_request={"unconditional", "paper"},
-        parts=("unseen.data.simulate.hard", "unseen.evaluation.drive.Episodes"),
+        parts=("unseen.data.simulate.hard", "unseen.evaluation.episodes.Episodes"),
         left_out=(
             "Training the backbone: the paper freezes it, and here maps are cached features of an encoder.",
             "Synchronized BatchNorm over four GPUs: one process learns.",

@@ -124,12 +124,20 @@ class DAFOSNet(Method):
         presets={
             "default": {},
             "no-rejection": {"reject": False},
-            "paper": {"learning_rate": 1e-4, "gan_learning_rate": 1e-4, "reptile_alpha": 0.003, "way": 3, "unknown": 3},
+            "paper": {
+                "learning_rate": 1e-4,
+                "gan_learning_rate": 1e-4,
+                "reptile_alpha": 0.003,
+                "way": 3,
+                "unknown": 3,
+                "kernel_penalty": 0.01,
+                "activity_penalty": 0.001,
+            },
         },
         on_request={"no-rejection", "paper"},
         at_prediction={"branch", "reject"},
         smoke={"epochs": 1, "fine_tune_epochs": 1, "n_gan_rounds": 1, "warm_up": 5, "width": 16, "dim": 8},
-        parts=("unseen.evaluation.drive.Episodes",),
+        parts=("unseen.evaluation.episodes.Episodes",),
         left_out=(
             "The convolutional encoder and its ResNet: features are those of a frozen encoder, and only two layers on "
             "top learn, with the domain-specific batch normalization on the last of them.",
@@ -139,8 +147,8 @@ class DAFOSNet(Method):
         notes=(
             "On development data it names new classes no better than prototypes of frozen features, and on emoji "
             "of broad classes ten points worse: two layers that learn from some twenty classes forget what the "
-            "encoder knew. Its own rejection was above a tuned threshold on letters and below it on emoji. Grade "
-            "both: `unseen episodes --unknown`.",
+            "encoder knew. Prototypes in Fisher's discriminant space, of the same samples, were better on letters "
+            "(AUROC .88 to .81 with one label). Grade both: `unseen episodes --unknown`.",
             "Features may be negative, so that the last layer of the generators is linear, not a ReLU.",
             "Gamma begins at 2.5: with the mean over dimensions and gamma 1 no softmax of distances gets sure.",
             "The discriminators have LeakyReLU, and the GANs Adam with betas (.5, .9) at a rate of .01 and "
@@ -218,7 +226,8 @@ class DAFOSNet(Method):
         """
         stages, target = self._planned(source, support, auxiliary)
         known = target if support is None else support
-        self._check_way(known, stages[0].way)
+        if support is not None:
+            self._check_way(known, stages[0].way)
         networks = self._networks(source, target, stages[0])
         networks.encoder.standardizer.measure(torch.cat([tensor(source), tensor(target)]), floor=0.05)
         history = []
@@ -247,6 +256,9 @@ class DAFOSNet(Method):
 
     def adapt(self, *, support: Domain) -> Self:
         """Step 15: know the classes of these labelled samples instead, without any training; a fitted copy."""
+        width = self.encoder_.hidden[0].in_features
+        if support.n_features != width:
+            raise ValueError(f"support must have {width} features, as in fit; got {support.n_features}")
         self._check_way(support, self.way_)
         self._know(support)
         return self
@@ -359,6 +371,12 @@ class DAFOSNet(Method):
     @gives("uncertainty")
     def uncertainty(self, x: Any) -> NDArray[np.float64]:
         """How likely each sample is of no class, (n,), by the outlier network; `predict` rejects above .5."""
+        known = int(self.present_.sum())
+        if self.outlier_input != "summary" and known != self.way_:
+            raise ValueError(
+                f"outlier_input={self.outlier_input!r} needs {self.way_} classes; {known} are known: call adapt with a "
+                f"support of {self.way_}, or set reject=False"
+            )
         features = outlier_features(self._distances(x, self._side), self.outlier_input)
         with torch.no_grad():
             return torch.softmax(self.outlier_(features).double(), dim=1)[:, 0].numpy()
