@@ -35,6 +35,8 @@ SHARPNESS = 20.0
 """What cosines are multiplied with to be scores."""
 TOLERANCE = 1e-8
 """Of the gradient where a regression ends: what rounding leaves of features then changes no score."""
+VARIES = 1e-6
+"""How far positions of the source's maps lie apart at least, relative to the largest value."""
 POINTS = 20_000
 """Positions that the projection is fitted on, at most."""
 
@@ -195,7 +197,9 @@ class CRLNet(Method):
         cells = regions_of(source)
         for name, other in (("auxiliary", auxiliary), ("support", support)):
             if other is not None:
-                _check_grid(name, regions_of(other), cells.shape[1])
+                _check_like_source(name, regions_of(other), cells.shape[1], cells.shape[2])
+        if not _vary(_some(cells)):
+            raise ValueError("source's maps do not vary: every position of every sample has the same features")
         labels, origin = _queries(source, auxiliary)
         network = self._network(cells)
         maps = _projected(network, cells)
@@ -208,8 +212,7 @@ class CRLNet(Method):
 
     def adapt(self, *, support: Domain) -> Self:
         """Take a handful of other classes as the support, in a copy; nothing is learnt."""
-        height, width = self.network_.grid
-        _check_grid("support", regions_of(support), height * width)
+        self._check_maps(regions_of(support), "support")
         return self._given(support)
 
     # -- the objective -----------------------------------------------------------------------------------------
@@ -272,9 +275,9 @@ class CRLNet(Method):
             e_s, e_q = self.network_.pair(support.repeat(size, 1, 1), full.repeat_interleave(m, dim=0))
             yield e_s.reshape(size, m, -1)[: len(part)], e_q.reshape(size, m, -1)[: len(part)]
 
-    def _check_maps(self, x: Float[Tensor, "n r d"]) -> None:
+    def _check_maps(self, x: Any, name: str = "x") -> None:
         height, width = self.network_.grid
-        _check_grid("x", x, height * width)
+        _check_like_source(name, x, height * width, len(self.network_.mean))
 
     # -- what it begins with -----------------------------------------------------------------------------------
 
@@ -361,9 +364,16 @@ def regions_of(domain: Domain) -> NDArray[Any]:
     return domain.columns[REGIONS] if has_regions(domain) else domain.x[:, None]
 
 
-def _check_grid(name: str, cells: Any, expected: int) -> None:
-    if cells.shape[1] != expected:
-        raise ValueError(f"{name} must have maps of {expected} regions, as the source; got {cells.shape[1]}")
+def _check_like_source(name: str, cells: Any, n_regions: int, n_features: int) -> None:
+    if cells.shape[1] != n_regions:
+        raise ValueError(f"{name} must have maps of {n_regions} regions, as the source; got {cells.shape[1]}")
+    if cells.shape[2] != n_features:
+        raise ValueError(f"{name} must have {n_features} features, as the source; got {cells.shape[2]}")
+
+
+def _vary(points: Float[Tensor, "p d"]) -> bool:
+    """Whether positions differ by more than rounding."""
+    return bool((points.amax(dim=0) - points.amin(dim=0)).max() > VARIES * points.abs().max())
 
 
 def _queries(source: Domain, auxiliary: Domain | None) -> tuple[Int[np.ndarray, " q"], Int[np.ndarray, " q"]]:
