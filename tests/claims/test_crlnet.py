@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
+import torch
 
 from unseen.claims import hard_episodes
-from unseen.claims.crlnet import claim, separation, several
+from unseen.claims.crlnet import claim, mixed, moved, permuted, separation, several, spread
 from unseen.claims.hard_episodes import (
     CONDITIONS,
     LETTERS,
@@ -22,6 +25,7 @@ from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.simulate.hard import HARD
 from unseen.methods.baselines.prototypes import Prototypes
+from unseen.methods.few_shot.crlnet import CRLNet
 
 
 def domain(n_classes: int, each: int, seed: int, shift: float = 0.0) -> Domain:
@@ -114,3 +118,55 @@ def test_separation_counts_deviations() -> None:
     rng = np.random.default_rng(0)
     same = np.arange(20_000) % 2 == 0
     assert abs(separation(rng.normal(size=20_000) + 1.5 * same, same) - 1.5) < 0.05
+
+
+def test_variance_is_half_the_squared_distance_of_pairs_at_unit_length() -> None:
+    e_s, e_q = torch.randn(40, 6), torch.randn(40, 6)
+    same = np.arange(40) % 2 == 0
+    unit = [e / e.norm(dim=1, keepdim=True) for e in (e_s, e_q)]
+    half = ((unit[0] - unit[1]) ** 2).sum(dim=1).numpy() / 2
+    found = spread(e_s, e_q, same)
+    assert found["within"] == pytest.approx(half[same].mean(), abs=1e-5)
+    assert found["between"] == pytest.approx(half[~same].mean(), abs=1e-5)
+
+
+QUICK: dict[str, Any] = {"channels": 4, "heads": 2, "hidden": 8, "ffn": 8, "steps": 3, "batch_size": 8}
+
+
+def test_moved_is_nothing_without_conditioning_and_known_of_a_network_made_by_hand(given: World) -> None:
+    class Swapped:
+        """Beside the backbone's vector stands the other picture's."""
+
+        def pair(self, s: torch.Tensor, q: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            both = (s.mean(dim=1) + q.mean(dim=1)) / 2
+            return both, both
+
+    s = torch.randn(6, 4, 8)
+    q = s[:1] * torch.tensor([1.0, -1.0] * 3)[:, None, None]  # the next query is always the opposite of this one
+    assert moved(Swapped(), s, q) == pytest.approx(2, abs=1e-5)  # type: ignore[arg-type]
+    plain = CRLNet(**QUICK, cross_attention=False, correlation=False).fit(source=given.source)
+    s, q = (plain.network_.project(torch.as_tensor(d.columns["regions"][:8])) for d in (given.novel, given.source))
+    assert moved(plain.network_, s, q) == 0
+    whole = CRLNet(**QUICK).fit(source=given.source)
+    assert moved(whole.network_, s, q) > 0
+
+
+def test_a_permuted_partner_changes_nothing_of_a_network_that_is_not_conditional(given: World) -> None:
+    support, query = given.novel.take(slice(0, 30, 5)), given.novel.take(slice(1, 30, 5))
+    plain = CRLNet(**QUICK, cross_attention=False, correlation=False).fit(source=given.source)
+    whole = CRLNet(**QUICK).fit(source=given.source)
+    for method, alike in ((plain, True), (whole, False)):
+        expected = method.adapt(support=support).decision_function(torch.as_tensor(query.columns["regions"]))
+        assert torch.allclose(permuted(method, support).scores(query), expected, atol=1e-5) == alike
+
+
+def test_each_picture_is_asked_about_in_one_hard_way(given: World) -> None:
+    found = mixed(given, 3)
+    of = [[np.array_equal(found.x[i], given.asked[name].x[i]) for name in HARD] for i in range(len(found))]
+    cells = found.columns["regions"]
+    alike = [
+        [np.array_equal(cells[i], given.asked[name].columns["regions"][i]) for name in HARD] for i in range(len(found))
+    ]
+    assert (np.sum(of, axis=1) == 1).all()
+    assert of == alike
+    assert (np.sum(of, axis=0) > 0).all()

@@ -85,6 +85,16 @@ def test_what_is_asked_about_may_be_changed_and_what_is_labelled_stays() -> None
         protocol(Nearest, domain, asked=moved.take(slice(0, 71)))
 
 
+def test_what_is_asked_about_in_another_order_or_with_other_labels_is_refused() -> None:
+    domain = clouds()
+    protocol = Episodes(way=3, shots=(2,), queries=4, episodes=3)
+    with pytest.raises(ValueError, match="asked must have the samples of domain in their order; sample 0 is 000071"):
+        protocol(Nearest, domain, asked=domain.take(np.arange(72)[::-1]))
+    with pytest.raises(ValueError, match="asked must have the labels of domain; sample"):
+        protocol(Nearest, domain, asked=domain.take(np.arange(72)[::-1]).replace(ids=domain.ids))
+    protocol(lambda support: Nearest(support, []), domain, asked=domain.unlabeled())
+
+
 def test_more_classes_or_shots_than_there_are_are_named() -> None:
     labels = clouds().labels
     with pytest.raises(ValueError, match="way must be at most 6, the classes that have samples; got 7"):

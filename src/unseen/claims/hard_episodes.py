@@ -27,8 +27,9 @@ from unseen.methods.baselines.prototypes import Prototypes
 ENCODER = "efficientnet-lite0?size=128&layer=5&regions=4"
 """Its fifth map, 4 x 4 positions of 320 values; a sample's feature is their mean."""
 CONDITIONS = ("clean", *HARD)
-LEARNT, NEW, COPIES = 340, 60, 1
-"""Emoji of a split to learn from, and others to name; changed copies of each picture that is learnt from."""
+LEARNT, NEW, COPIES = 340, 60, 2
+"""Emoji of a split to learn from, and others to name; changed copies of each picture, as many as `unseen episodes`
+makes."""
 LETTERS = {"development": "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "confirmation": "abcdefghijklmnopqrstuvwxyz"}
 EACH = 12
 """Pictures of a letter, or of a folder of stamps, at most; folders have `LEAST` at least."""

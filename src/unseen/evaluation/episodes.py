@@ -191,7 +191,8 @@ class Episodes:
         domain : Domain
             Labelled samples. Those that are asked about come without labels; the truth is opened once, at the end.
         asked : Domain, optional
-            The same samples, in their order, as they are asked about: harder, for example. Its labels are not read.
+            The same samples, in their order, as they are asked about: harder, for example. Labels that it has must be
+            those of `domain`, and so must the order of ids that are the same.
         track : callable
             Goes through the episodes, and shows how far.
         pool : sequence of int, optional
@@ -199,10 +200,10 @@ class Episodes:
         thresholds : mapping of shots to float, optional
             How known a sample must be to be accepted, for what rejects nothing by itself; see `tuned`.
         """
+        if asked is not None:
+            _check_asked(domain, asked)
         exam = Exam(domain, domain.classes)
         samples = exam.samples if asked is None else asked.unlabeled()
-        if len(samples) != len(domain):
-            raise ValueError(f"asked must hold the {len(domain)} samples of domain; it has {len(samples)}")
         drawn = self.draw(domain.labels, pool=pool)
         said, seconds = self._asked(fit, exam.samples, samples, domain, drawn, track)
         truth = exam.open()
@@ -271,6 +272,26 @@ class Episodes:
                 seconds[shot] += time.perf_counter() - started
                 said[shot].append(answers_of(method, query, scored=self.unknown > 0))
         return said, seconds
+
+
+def _check_asked(domain: Domain, asked: Domain) -> None:
+    """Raise `ValueError` if what is asked about is not the samples of a domain in their order."""
+    if len(asked) != len(domain):
+        raise ValueError(f"asked must hold the {len(domain)} samples of domain; it has {len(asked)}")
+    assert asked.ids is not None
+    assert domain.ids is not None
+    if not np.array_equal(asked.ids, domain.ids) and set(asked.ids.tolist()) == set(domain.ids.tolist()):
+        first = int(np.flatnonzero(asked.ids != domain.ids)[0])
+        raise ValueError(
+            f"asked must have the samples of domain in their order; sample {first} is {asked.ids[first]} there and "
+            f"{domain.ids[first]} in domain"
+        )
+    if asked.y is not None and not np.array_equal(np.asarray(asked.y), np.asarray(domain.y)):
+        first = int(np.flatnonzero(np.asarray(asked.y) != np.asarray(domain.y))[0])
+        raise ValueError(
+            f"asked must have the labels of domain; sample {first} has {asked.labels[first]} there and "
+            f"{domain.labels[first]} in domain"
+        )
 
 
 def _right(episode: Episode, said: Answers, truth: NDArray[Any]) -> NDArray[np.bool_]:

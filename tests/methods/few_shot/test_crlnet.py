@@ -374,3 +374,14 @@ def test_bad_input_is_named_before_work() -> None:
         fitted.adapt(support=fewer)
     with pytest.raises(ValueError, match="x must have maps of 4 regions"):
         fitted.predict(fewer)
+    cells = signs(6, 3).columns["regions"][:, :, :11]
+    narrower = signs(6, 3).replace(x=cells.mean(axis=1), columns={"regions": cells})
+    with pytest.raises(ValueError, match="support must have 12 features, as the source; got 11"):
+        fitted.adapt(support=narrower)
+    with pytest.raises(ValueError, match="x must have 12 features"):
+        fitted.decision_function(torch.as_tensor(cells))
+    with pytest.raises(ValueError, match="auxiliary must have 12 features"):
+        CRLNet(**QUICK).fit(source=signs(), auxiliary=narrower)
+    same = signs(4, 3).replace(columns={"regions": np.full((12, 4, 12), 0.3, dtype=np.float32)})
+    with pytest.raises(ValueError, match="source's maps do not vary"):
+        CRLNet(**QUICK).fit(source=same)
