@@ -119,7 +119,11 @@ def run(case: str, seed: int) -> Result:
     """Every arm with one labelled picture of a class, and with several."""
     given = world(case)
     method = learnt(case.split()[0], seed)
-    arms = {**simple_arms(given), "backbone": backbone(method), "crlnet": functools.partial(_adapted, method)}
+    arms: dict[str, Fit] = {
+        **simple_arms(given),
+        "backbone": backbone(method),
+        "crlnet": functools.partial(_adapted, method),
+    }
     table = accuracies(arms, given, 1, ONE, seed)
     arms["crlnet, mean cosine"] = functools.partial(mean_cosine, method)  # with one label it is `crlnet`
     more = accuracies(arms, given, several(case), SEVERAL, seed)
