@@ -170,3 +170,13 @@ def test_each_picture_is_asked_about_in_one_hard_way(given: World) -> None:
     assert (np.sum(of, axis=1) == 1).all()
     assert of == alike
     assert (np.sum(of, axis=0) > 0).all()
+
+
+def test_a_permuted_partner_is_the_next_picture(given: World) -> None:
+    support, query = given.novel.take(slice(0, 30, 5)), given.novel.take(slice(1, 30, 5))
+    method = CRLNet(**QUICK).fit(source=given.source)
+    net = method.network_
+    s, q = (net.project(torch.as_tensor(d.columns["regions"])) for d in (support, query))
+    found = permuted(method, support).scores(query)
+    e_s, e_q = net.pair(s[1:2], q[3:4])[0], net.pair(s[2:3], q[2:3])[1]  # support 1, query 2
+    assert float(found[2, 1]) == pytest.approx(20 * float(torch.cosine_similarity(e_s, e_q)), abs=1e-4)

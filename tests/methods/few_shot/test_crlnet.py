@@ -378,9 +378,9 @@ def test_bad_input_is_named_before_work() -> None:
     narrower = signs(6, 3).replace(x=cells.mean(axis=1), columns={"regions": cells})
     with pytest.raises(ValueError, match="support must have 12 features, as the source; got 11"):
         fitted.adapt(support=narrower)
-    with pytest.raises(ValueError, match="x must have 12 features"):
+    with pytest.raises(ValueError, match=r"x must be of shape \(n, 12\)"):
         fitted.decision_function(torch.as_tensor(cells))
-    with pytest.raises(ValueError, match="auxiliary must have 12 features"):
+    with pytest.raises(ValueError, match="source has 12, auxiliary has 11"):
         CRLNet(**QUICK).fit(source=signs(), auxiliary=narrower)
     same = signs(4, 3).replace(columns={"regions": np.full((12, 4, 12), 0.3, dtype=np.float32)})
     with pytest.raises(ValueError, match="source's maps do not vary"):

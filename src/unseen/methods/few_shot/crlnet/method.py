@@ -133,8 +133,8 @@ class CRLNet(Method):
             "positions of pictures of 128 pixels and two changed copies of each; more copies were not tried.",
             "The authors' checkpoints: their numbers cannot be reproduced with these, since a picture's own map comes "
             "first among the keys here.",
-            "The whole ablation: the claim's has two seeds, and 100 episodes with one query of a class, asked about "
-            "in one of the hard ways each.",
+            "The whole ablation: the claim's has one seed and 100 episodes of each family, one query of a class, asked "
+            "about in one of the hard ways; each row asks for a margin instead.",
         ),
         notes=(
             "Try first what needs nothing else: with three and five labels of a class the nearest mean of frozen "
