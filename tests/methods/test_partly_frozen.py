@@ -29,6 +29,7 @@ SLUGS = [
     for slug in METHODS
     if card(slug).trains and card(slug).task == "class" and "image" in card(slug).modalities and "model" in words(slug)
     if card(slug).needed(TrainableTowers) is None  # two towers that say themselves what trains
+    and "source" in words(slug)
 ]
 SETTINGS: list[tuple[str, dict[str, Any]]] = [
     *((slug, {}) for slug in SLUGS),

@@ -75,7 +75,7 @@ def test_word_pieces_are_those_of_the_tokenizer_and_are_cut() -> None:
 
 
 def test_an_unknown_kind_of_reader_is_refused() -> None:
-    with pytest.raises(ValueError, match="kind 'os'; there are byte-pairs, encoder, letters, word-pieces"):
+    with pytest.raises(ValueError, match="kind 'os'; there are byte-pairs, encoder, grams, letters, word-pieces"):
         reader_of({"kind": "os"})
 
 

@@ -63,7 +63,7 @@ def nodes(
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed.", min=0)] = 0,
 ) -> None:
-    """Name the nodes of a graph whose nodes have texts, by sentences about classes.
+    """Name nodes of a graph with texts, by sentences about classes.
 
     A graph encoder (graphclip) learns from subgraphs and their summaries, without labels, what nodes and their
     neighbours say together. A node without a text is named by its neighbours. --shots takes a few labels, --links
