@@ -28,7 +28,7 @@ ENCODER = "efficientnet-lite0?size=128&layer=5&regions=4"
 """Its fifth map, 4 x 4 positions of 320 values; a sample's feature is their mean."""
 CONDITIONS = ("clean", *HARD)
 LEARNT, NEW, COPIES = 340, 60, 2
-"""Emoji of a split to learn from, and others to name; changed copies of each picture, as many as `unseen episodes`
+"""Emoji of a split to learn from, at most, and others to name; changed copies of each picture, as many as `unseen episodes`
 makes."""
 LETTERS = {"development": "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "confirmation": "abcdefghijklmnopqrstuvwxyz"}
 EACH = 12
@@ -59,7 +59,8 @@ def emoji(split: str) -> tuple[Domain, Domain]:
     styles = drawn(split, LEARNT + NEW)
     names = tuple(styles[0].columns["name"].tolist())
     parts = []
-    for some in (slice(0, LEARNT), slice(LEARNT, LEARNT + NEW)):
+    learnt = min(LEARNT, len(names) - NEW)  # the confirmation's five vendors share fewer
+    for some in (slice(0, learnt), slice(learnt, learnt + NEW)):
         classes = ClassSpace(names=names[some])
         own = [style.take(some).replace(y=np.arange(len(classes)), classes=classes, columns={}) for style in styles]
         parts.append(concatenate(own, name=f"emoji, {split}"))
