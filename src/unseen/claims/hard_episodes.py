@@ -28,8 +28,8 @@ ENCODER = "efficientnet-lite0?size=128&layer=5&regions=4"
 """Its fifth map, 4 x 4 positions of 320 values; a sample's feature is their mean."""
 CONDITIONS = ("clean", *HARD)
 LEARNT, NEW, COPIES = 340, 60, 2
-"""Emoji of a split to learn from, at most, and others to name; changed copies of each picture, as many as `unseen episodes`
-makes."""
+"""Emoji of a split to learn from, at most, and others to name; changed copies of each picture, as many as
+`unseen episodes` makes."""
 LETTERS = {"development": "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "confirmation": "abcdefghijklmnopqrstuvwxyz"}
 EACH = 12
 """Pictures of a letter, or of a folder of stamps, at most; folders have `LEAST` at least."""
