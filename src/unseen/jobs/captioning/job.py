@@ -247,7 +247,7 @@ def refuse_others(captioner: Captioner, given: Mapping[str, Any]) -> None:
         if value != known[name]:
             raise ValueError(
                 f"{name}: the captioner is there and was made with {known[name]!r}, not {value!r}; leave it out, or "
-                "name another folder as --model"
+                "name another folder as `model`"
             )
     method.set_params(**{k: v for k, v in given.items() if v is not None and k in method.card.at_prediction})
 
@@ -276,7 +276,7 @@ def _corpus(captions: str | os.PathLike[str] | None, column: str | None) -> Doma
             return audiocaps("train")
         except SourceUnavailable as error:
             raise SourceUnavailable(
-                f"captions: name texts to learn from, a line each or a table (--captions FILE); without them {error}"
+                f"captions: name texts to learn from, a line each or a table; without them {error}"
             ) from error
     place = Path(captions)
     if place.is_dir():

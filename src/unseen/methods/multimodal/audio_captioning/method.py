@@ -59,6 +59,7 @@ class AudioCaptioning(Method):
     Parameters
     ----------
     prompts : {"both", "soft", "hard"}
+        What the decoder reads: a map of the vector, names of the nearest events, or both.
     mapper : {"mlp", "transformer"}
         See `SoftPrompt`.
     length : int, >= 1
@@ -76,6 +77,7 @@ class AudioCaptioning(Method):
     replace : float in [0, 1]
         With which a caption's vector is replaced by that of a neighbour.
     neighbours : int, >= 0
+        Nearest captions that one is drawn from.
     least_cosine : float in [0, 1]
         That a neighbour must have; a rare caption keeps its own vector.
     variance : float, >= 0
@@ -95,6 +97,7 @@ class AudioCaptioning(Method):
     width, layers, heads : int, >= 1
         Of the small decoder that is made where no `model` is given.
     dropout : float in [0, 1]
+        In the small decoder.
     least_count : int, >= 1
         How often a word must occur in the corpus for the small decoder to know it.
     frozen : bool
@@ -107,6 +110,7 @@ class AudioCaptioning(Method):
     warmup : float in [0, 1]
         Share of the steps.
     weight_decay : float, >= 0
+        Of AdamW.
 
     Attributes
     ----------

@@ -87,12 +87,8 @@ class RSMCLIP(Method):
         m of the teacher, the same in all steps: one that rises to 1 would keep what it learns of languages out.
     center_momentum : float in [0, 1]
         m_c, of the centre that is taken from the teacher's logits: the mean of so many batches.
-    tau_student : float, > 0
-        Temperature of the student's outputs.
-    tau_teacher : pair of float, > 0
-        At first, and from `tau_warm` of the training on.
-    tau_warm : float in [0, 1]
-        Share of the training in which the teacher's temperature goes from the first to the second.
+    tau_student, tau_teacher, tau_warm : float, pair of float, float in [0, 1]
+        Temperatures: of the student; of the teacher at first, and from a share `tau_warm` of the training on.
     hidden, bottleneck, out_dim : int, >= 1
         Of the projector; out_dim is K.
     rest_last : int, >= 0
@@ -115,18 +111,14 @@ class RSMCLIP(Method):
 
     Attributes
     ----------
-    network_ : Module
-        The towers that were kept.
-    kept_ : str
-        "student" or "teacher".
+    network_, kept_ : Module, str
+        The towers that were kept, and which: "student" or "teacher".
     validation_ : dict of str to dict of str to float
         Mean recall (mR) of student and teacher on the pictures held out, by language.
     distilled_ : bool
         Whether there was a self-distillation.
-    languages_ : tuple of str
-        That were learnt.
-    drawn_ : dict of str to int
-        Pairs of each language that were there to be drawn.
+    languages_, drawn_ : tuple of str, dict of str to int
+        Languages that were learnt, and pairs of each that were there to be drawn.
     monitors_ : dict of str to float
         What a collapse shows in: `mean_cosine_*`, `effective_rank_*`, `std_*` of pictures and texts; of the teacher as
         it taught, in batches of large crops, `teacher_entropy`, that of the mean output as a share of ln K, 0 where it
@@ -154,11 +146,7 @@ class RSMCLIP(Method):
         unseen={"classes", "domains"},
         modalities={"features", "image"},
         protocols={"closed"},
-        presets={
-            "default": {},
-            "small": SMALL,
-            "contrastive": {"distillation": 0.0},
-        },
+        presets={"default": {}, "small": SMALL, "contrastive": {"distillation": 0.0}},
         on_request={"small", "contrastive"},
         smoke=SMOKE,
         needs=(CaptionsInLanguages(),),

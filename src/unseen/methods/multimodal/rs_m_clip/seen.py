@@ -103,7 +103,7 @@ def taught(
     the entropy of the mean output alone is largest then.
     """
     rows = rows[:TAUGHT]
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator()  # its own seed, always the same crops
     wide = dataclasses.replace(crops, n_local=0)
     total, certain, n = torch.zeros(len(distillation.centre)), 0.0, 0
     distillation.cpu()
