@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import os
 import resource
 import shutil
@@ -64,7 +65,7 @@ class Hour:
     @contextlib.contextmanager
     def serving(self, key: str, command: str, path: str = "") -> Iterator[str]:
         """Start a server; the seconds until its first page; its address."""
-        before, started = _processor(), time.perf_counter()
+        started = time.perf_counter()
         process = subprocess.Popen(
             command.split(), cwd=self.folder, env=self.environment, text=True, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -79,7 +80,7 @@ class Hour:
             else:
                 raise RuntimeError(f"{command} ended before it listened")
             urllib.request.urlopen(url + path, timeout=60).read()  # an address of this machine
-            self.note(key, command, time.perf_counter() - started, _processor() - before, f"listening on {url}")
+            self.note(key, command, time.perf_counter() - started, math.nan, f"listening on {url}")  # it goes on
             yield url
         finally:
             process.send_signal(signal.SIGINT)
@@ -178,13 +179,14 @@ def written(hour: Hour) -> str:
     ]
     for key, command, seconds, cpu, _ in hour.rows:
         aim = f"{GOALS[key]:g}" if key in GOALS else ""
-        lines.append(f"| {key} | `{command}` | {seconds:.1f} | {cpu:.1f} | {aim} |")
+        used = "" if math.isnan(cpu) else f"{cpu:.1f}"
+        lines.append(f"| {key} | `{command}` | {seconds:.1f} | {used} | {aim} |")
     lines += ["", "What they print (the end of it):", ""]
     for key, command, _, _, said in hour.rows:
         if said and key not in ("help", "install"):
             told = said.splitlines() if key == "folders" else said.splitlines()[-5:]
             lines += [f"`{command}`", "", "```", *_one_of_progress(told), "```", ""]
-    return "\n".join(lines).rstrip() + "\n"
+    return ("\n".join(lines).rstrip() + "\n").replace(f"{hour.folder}{os.sep}", "")  # where it was walked is nobody's
 
 
 def _one_of_progress(said: list[str]) -> list[str]:

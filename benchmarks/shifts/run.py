@@ -139,23 +139,21 @@ def few_labels(
             "source and support": both(source, bare, target),
         }
         plain = target.replace(x=target.x[:, : inputs.source.n_features])  # type: ignore[union-attr]
-        if "view" not in inputs.raw["source"].columns:  # a user's own features may be left as they are
-            right = {"source-only": float((_labels(arms["source-only"], bare) == support.labels).mean())}
-            left = [
-                _labels(make(*together, seed).fit(source=source, target=target, support=support.take(learn)), support)[
-                    held
-                ]
-                == support.labels[held]
-                for learn, held in leave_out(support.labels)
-            ]
-            if left:
-                right["consensus"] = float(np.concatenate(left).mean())
         found[str(shots)] = {
             key: float((_labels(arm, plain if key == "source-only" else target)[rest] == truth[rest]).mean())
             for key, arm in arms.items()
         }
-        if "view" not in inputs.raw["source"].columns:
-            found[str(shots)] |= {f"labels right by {key}": value for key, value in right.items()}
+        if "view" not in inputs.raw["source"].columns:  # a user's own features may be left as they are
+            found[str(shots)]["labels right by source-only"] = float(
+                (_labels(arms["source-only"], bare) == support.labels).mean()
+            )
+            right = [
+                (_labels(make(*together, seed).fit(source=source, target=target, support=support.take(learn)), support)
+                 == support.labels)[held]
+                for learn, held in leave_out(support.labels)
+            ]  # fmt: skip
+            if right:
+                found[str(shots)]["labels right by consensus"] = float(np.concatenate(right).mean())
     return found
 
 

@@ -13,12 +13,13 @@ import pytest
 from unseen.claims import audio_captioning, heard
 from unseen.claims.audio_captioning import ARMS, BUDGET, claim, graded
 from unseen.claims.stamps import stamp_of
+from unseen.data.rows import unit_rows
 from unseen.data.sources.audiocaps import COLUMNS, audiocaps, audiocaps_folder, sound_events
 from unseen.methods.multimodal.audio_captioning import AudioCaptioning
 
 
 def test_sounds_are_texts_moved_by_one_offset_and_by_noise() -> None:
-    e = heard.unit(np.random.default_rng(0).normal(size=(2000, 384)))
+    e = unit_rows(np.random.default_rng(0).normal(size=(2000, 384)))
     assert np.allclose(heard.heard(e, 0, 0.0, 0.0), e, atol=1e-6)
     moved = heard.heard(e, 0, 0.5, 0.0)
     # the means are apart by about .5 / sqrt(1 + .25), as lengths are brought to 1 again
@@ -111,7 +112,7 @@ def test_of_audiocaps_too_nothing_that_is_asked_about_is_learnt_from(real: None)
 
 
 def test_noise_of_every_stream_is_another() -> None:
-    e = heard.unit(np.random.default_rng(0).normal(size=(20, 384)))
+    e = unit_rows(np.random.default_rng(0).normal(size=(20, 384)))
     made = [heard.heard(e, 0, 0.5, 0.05, stream) for stream in (1, 2, 3, audio_captioning.PAIRS)]
     assert not any(np.allclose(a, b) for i, a in enumerate(made) for b in made[:i])
 

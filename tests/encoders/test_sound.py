@@ -11,17 +11,17 @@ import pytest
 import torch
 
 from unseen.data.domain import Domain
+from unseen.data.rows import unit_rows
 from unseen.encoders.sound import (
     BANDS,
     RATE,
     ClapSpace,
     SmallSpace,
+    _mapped,
     clap,
     folds_of,
     log_mel_statistics,
     mean_of_parts,
-    ridge,
-    unit,
 )
 from unseen.nn.protocols import AudioTextSpace
 
@@ -80,7 +80,7 @@ def test_it_gives_what_transformers_gives(space: ClapSpace) -> None:
     with torch.no_grad():
         said: Any = space.model.get_text_features(input_ids=told["input_ids"], attention_mask=told["attention_mask"])
     expected = said if isinstance(said, torch.Tensor) else said.pooler_output
-    assert np.allclose(space.encode_text(["rain", "a dog speaks"]), unit(expected.numpy()), atol=1e-5)
+    assert np.allclose(space.encode_text(["rain", "a dog speaks"]), unit_rows(expected.numpy()), atol=1e-5)
 
 
 def test_a_clap_is_frozen_and_one_sound_gives_one_vector(space: ClapSpace) -> None:
@@ -92,7 +92,7 @@ def test_a_clap_is_frozen_and_one_sound_gives_one_vector(space: ClapSpace) -> No
 def test_a_sound_of_more_than_ten_seconds_is_the_mean_of_its_parts(space: ClapSpace) -> None:
     long = np.concatenate([wave(10.0), wave(3.0, 900)])
     parts = space.encode_audio([wave(10.0), wave(3.0, 900)])
-    assert np.allclose(space.encode_audio([long])[0], unit(parts.mean(axis=0)[None])[0], atol=1e-5)
+    assert np.allclose(space.encode_audio([long])[0], unit_rows(parts.mean(axis=0)[None])[0], atol=1e-5)
 
 
 def test_a_folder_that_holds_no_clap_is_named(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ class Words:
     def encode(self, domain: Domain) -> Domain:
         from unseen.nn.small_rankers import hashed
 
-        return domain.replace(x=unit(hashed(domain.x.tolist(), 24).numpy()), kind="features")
+        return domain.replace(x=unit_rows(hashed(domain.x.tolist(), 24).numpy()), kind="features")
 
 
 def kinds(seed: int, each: int = 6) -> tuple[list[Any], list[str]]:
@@ -188,12 +188,12 @@ def test_statistics_tell_a_low_tone_from_a_high_one_and_not_how_loud_it_is() -> 
 def test_ridge_is_the_solution_of_its_normal_equations(shape: tuple[int, int]) -> None:
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=shape), rng.normal(size=(shape[0], 3))
-    w = ridge(x, y, 2.0)
+    w = _mapped(x, y, 2.0)
     assert np.allclose(x.T @ (x @ w - y) + 2.0 * w, 0, atol=1e-9)
 
 
 def test_the_mean_of_parts_is_that_of_each_sound() -> None:
-    x = unit(np.random.default_rng(0).normal(size=(5, 4)))
+    x = unit_rows(np.random.default_rng(0).normal(size=(5, 4)))
     found = mean_of_parts(x, [2, 1, 2])
     expected: Sequence[Any] = [x[:2].mean(axis=0), x[2], x[3:].mean(axis=0)]
-    assert np.allclose(found, unit(np.stack(expected)), atol=1e-6)
+    assert np.allclose(found, unit_rows(np.stack(expected)), atol=1e-6)

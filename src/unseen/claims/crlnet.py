@@ -279,7 +279,7 @@ LEDGER: tuple[Assertion, ...] = (
         "settings and backbones.",
         "The benchmark's sets and the three backbones trained on ImageNet are not at hand. With them: "
         "`unseen.CRLNet` (preset paper).fit(source=..., auxiliary=...), maps as the column regions, then "
-        "`unseen.evaluation.drive.Episodes(way=5, shots=(1, 5, 10), episodes=600)`, whose `asked` are as many hard "
+        "`unseen.evaluation.episodes.Episodes(way=5, shots=(1, 5, 10), episodes=600)`, whose `asked` are as many hard "
         "pictures of the same classes in their order; not run."),
     not_testable("Evaluation of few-shot learning ignores environmental robustness, so that methods that do well in "
         "training do not in practice.",

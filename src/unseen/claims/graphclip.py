@@ -23,6 +23,7 @@ from unseen.claims.text_graphs import Around
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
+from unseen.data.rows import unit_rows
 from unseen.data.text_graphs import batch_of, common_neighbours, edge_numbers
 from unseen.methods.multimodal.graphclip import GraphCLIP, summarize
 from unseen.methods.multimodal.graphclip.method import held_out
@@ -101,11 +102,17 @@ def means(given: Around, hidden: bool) -> NDArray[np.float32]:
     return np.concatenate([given.near, given.all_] if hidden else [given.own, given.near, given.all_], axis=1)
 
 
+def of_classes(classes: ClassSpace) -> NDArray[np.float32]:
+    """Unit vectors of the classes' sentences."""
+    assert classes.embeddings is not None
+    return unit_rows(classes.embeddings)
+
+
 @functools.cache
 def shares(hidden: bool) -> tuple[float, float, float]:
     """Shares of own text, neighbours and subgraph in the mix that names the sections that are tuned on best."""
     given = graphs.tuned_on()
-    w = unit(graphs.sentences("packages", given.names).embeddings).T
+    w = of_classes(graphs.sentences("packages", given.names)).T
     tried = [
         (a / 10, b / 10, (10 - a - b) / 10)
         for a in (TENTHS[:1] if hidden else TENTHS) for b in TENTHS if a + b <= TENTHS[-1]
@@ -116,18 +123,12 @@ def shares(hidden: bool) -> tuple[float, float, float]:
 def mixed(given: Around, some: tuple[float, float, float]) -> NDArray[np.float32]:
     """A mix of own text, neighbours and subgraph, each of length 1."""
     parts = zip(some, (given.own, given.near, given.all_))
-    return np.sum([share * unit(part) for share, part in parts], axis=0, dtype=np.float32)
+    return np.sum([share * unit_rows(part) for share, part in parts], axis=0, dtype=np.float32)
 
 
 def recall(y: NDArray[np.int64], guess: NDArray[np.int64]) -> float:
     """The mean over classes of the share of their nodes that are named right."""
     return float(np.mean([(guess[y == c] == c).mean() for c in np.unique(y)]))
-
-
-def unit(x: Any) -> NDArray[np.float32]:
-    """Rows of length 1; rows of zeros stay."""
-    x = np.asarray(x, dtype=np.float32)
-    return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
 
 
 # -- zero labels -------------------------------------------------------------------------------------------
@@ -142,11 +143,11 @@ def zero_shot(case: str, seed: int) -> Result:
     kind = case.split()[1]
     asked = graphs.asked_about(case)
     classes = graphs.sentences(kind, asked.names)
-    w = unit(classes.embeddings).T
+    w = of_classes(classes).T
     table: Result = {
         "own text": figures(asked.y, asked.own @ w, None),
         "neighbours": figures(asked.y, asked.near @ w, asked.near @ w),
-        "subgraph": figures(asked.y, unit(asked.own) @ w + unit(asked.all_) @ w, asked.all_ @ w),
+        "subgraph": figures(asked.y, unit_rows(asked.own) @ w + unit_rows(asked.all_) @ w, asked.all_ @ w),
         "tuned mix": figures(asked.y, *(mixed(asked, shares(hidden)) @ w for hidden in (False, True))),
         "ridge map": figures(
             asked.y,
@@ -219,10 +220,9 @@ def few_shot(case: str, seed: int) -> Result:
     for name, features in read(seed).items():
         head = logistic(features(episode.few), y, strength(seed, name))
         table[f"regression on {name}"] = {"accuracy": float((head(features(episode.rest)) == truth).mean())}
-    z, w = (mixed(part, shares(False)) for part in (episode.few, episode.rest)), episode.classes.embeddings
-    few, rest = map(unit, z)
-    centres = unit([few[y == c].mean(axis=0) for c in range(len(episode.classes))])
-    guess = (rest @ (unit(w) + centres).T).argmax(axis=1)
+    few, rest = (unit_rows(mixed(part, shares(False))) for part in (episode.few, episode.rest))
+    centres = unit_rows(np.stack([few[y == c].mean(axis=0) for c in range(len(episode.classes))]))
+    guess = (rest @ (of_classes(episode.classes) + centres).T).argmax(axis=1)
     table["sentence and class mean"] = {"accuracy": float((guess == truth).mean())}
     return table
 
@@ -303,8 +303,10 @@ def read(seed: int) -> dict[str, Callable[[Around], NDArray[np.float32]]]:
     """What logistic regressions read of nodes."""
     method = learnt(seed, "graphclip")
     return {
-        "text": lambda part: unit(part.own),
-        "text and neighbours": lambda part: np.concatenate([unit(x) for x in (part.own, part.near, part.all_)], axis=1),
+        "text": lambda part: unit_rows(part.own),
+        "text and neighbours": lambda part: np.concatenate(
+            [unit_rows(x) for x in (part.own, part.near, part.all_)], axis=1
+        ),
         "graphclip": lambda part: method.transform(part.domain()).numpy(),
     }
 
@@ -347,7 +349,7 @@ def links(case: str, seed: int) -> Result:
     a, b = place.reshape(-1, 2).T
 
     def cosine(x: NDArray[Any]) -> NDArray[Any]:
-        return (unit(x)[a] * unit(x)[b]).sum(axis=1)
+        return (unit_rows(x)[a] * unit_rows(x)[b]).sum(axis=1)
 
     method = learnt(seed, "graphclip")
     table = {

@@ -17,6 +17,7 @@ from unseen import encoders
 from unseen.claims import worlds
 from unseen.data.caption_words import caption_words
 from unseen.data.domain import Domain
+from unseen.data.rows import unit_rows
 from unseen.data.sources.audiocaps import audiocaps
 from unseen.data.typing import FloatArray
 
@@ -55,7 +56,7 @@ class SiblingSpace:
     def encode_text(self, texts: Sequence[str]) -> FloatArray:
         """Unit vectors, (n, 384)."""
         said = Domain(x=np.array([str(text) for text in texts], dtype=np.str_), kind="text", name="texts")
-        return unit(_minilm().encode(said).x)
+        return unit_rows(_minilm().encode(said).x)
 
     def encode_audio(self, waves: Sequence[np.ndarray]) -> FloatArray:
         """There are no sounds here."""
@@ -84,7 +85,7 @@ def heard(e: FloatArray, seed: int, offset: float, noise: float, stream: int = 0
     rng = np.random.default_rng([seed, 17, stream])
     direction = np.random.default_rng(5).normal(size=e.shape[1])
     x = e + offset * direction / np.linalg.norm(direction) + noise * rng.normal(size=e.shape)
-    return unit(x)
+    return unit_rows(x)
 
 
 @functools.cache
@@ -144,9 +145,3 @@ def _of_most(halves: Sequence[Half]) -> Half:
 @functools.cache
 def _minilm() -> Any:
     return encoders.get("minilm", precision="fp32")
-
-
-def unit(x: Any) -> FloatArray:
-    """Rows of unit length."""
-    x = np.asarray(x, dtype=np.float32)
-    return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)

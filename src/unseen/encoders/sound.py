@@ -14,8 +14,10 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from unseen.data.domain import Domain
+from unseen.data.rows import unit_rows
 from unseen.data.sounds import audible
 from unseen.data.typing import FloatArray, IntArray
+from unseen.nn.semantic import ridge
 from unseen.nn.state import load_state, save_state
 from unseen.runtime import current, track
 
@@ -84,7 +86,7 @@ class ClapSpace:
         self.model.to(device)
         made = [read(batch, device).cpu().float() for batch in batches]
         self.model.to("cpu")
-        return unit(torch.cat(made).numpy())
+        return unit_rows(torch.cat(made).numpy())
 
     def _texts(self, texts: list[str], device: torch.device) -> torch.Tensor:
         limit = min(int(self.model.config.text_config.max_position_embeddings) - 2, 512)
@@ -154,14 +156,14 @@ class SmallSpace:
     def encode_text(self, texts: Sequence[str]) -> Float[np.ndarray, "n d"]:
         """Unit vectors of texts, (n, d)."""
         said = Domain(x=np.array([str(text) for text in texts], dtype=np.str_), kind="text", name="texts")
-        return unit(self.text.encode(said).x)
+        return unit_rows(self.text.encode(said).x)
 
     def encode_audio(self, waves: Sequence[NDArray[np.float32]]) -> Float[np.ndarray, "n d"]:
         """Unit vectors of waves of `rate` values a second, (n, d)."""
         parts = [audible(wave, self.rate, self.seconds) for wave in waves]
         flat = [log_mel_statistics(part) for own in parts for part in own]
         x = (np.stack(flat) - self.shift) / self.scale
-        return mean_of_parts(unit(x @ self.weights + self.mean), [len(own) for own in parts])
+        return mean_of_parts(unit_rows(x @ self.weights + self.mean), [len(own) for own in parts])
 
     @classmethod
     def learn(
@@ -186,7 +188,7 @@ class SmallSpace:
         own_files = [str(i) for i in range(len(waves))] if files is None else [str(file) for file in files]
         fold = folds_of(own_files, [str(one) for one in captions])
         said = Domain(x=np.array([str(one) for one in captions], dtype=np.str_), kind="text", name="captions")
-        y = unit(text.encode(said).x)
+        y = unit_rows(text.encode(said).x)
         x = np.stack([log_mel_statistics(wave) for wave in track(list(waves), "sounds")])
         shift, scale = x.mean(axis=0), x.std(axis=0) + 1e-3
         z, mean = (x - shift) / scale, y.mean(axis=0)
@@ -195,18 +197,18 @@ class SmallSpace:
             found = np.zeros_like(y)
             for f in range(int(fold.max()) + 1):
                 own = fold != f
-                found[~own] = z[~own] @ ridge(z[own], y[own] - mean, penalty) + mean
+                found[~own] = z[~own] @ _mapped(z[own], y[own] - mean, penalty) + mean
             tried[penalty] = found
-        best = max(tried, key=lambda penalty: float((unit(tried[penalty]) * y).sum(axis=1).mean()))
+        best = max(tried, key=lambda penalty: float((unit_rows(tried[penalty]) * y).sum(axis=1).mean()))
         texts, place = np.unique(said.x, return_index=True)
-        scores = unit(tried[best]) @ y[place].T
+        scores = unit_rows(tried[best]) @ y[place].T
         own = scores[np.arange(len(z)), np.searchsorted(texts, said.x)]
         rank = (scores > own[:, None]).sum(axis=1)
         learnt = {
             "sounds": len(z), "captions": len(texts), "penalty": best, "recall@5": float((rank < 5).mean()),
             "chance@5": min(1.0, 5 / len(texts)),
         }  # fmt: skip
-        return cls(text, scale, shift, ridge(z, y - mean, best).astype(np.float32), mean, learnt)
+        return cls(text, scale, shift, _mapped(z, y - mean, best).astype(np.float32), mean, learnt)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write what was learnt; the text tower is told by its name."""
@@ -275,24 +277,15 @@ def log_mel_statistics(wave: NDArray[np.float32]) -> FloatArray:
     )
 
 
-def ridge(x: NDArray[Any], y: NDArray[Any], penalty: float) -> NDArray[Any]:
-    """W of x W = y with the least squares and `penalty` times its own, (f, d); by the smaller of both Gram matrices."""
-    n, f = x.shape
-    if n < f:
-        return x.T @ np.linalg.solve(x @ x.T + penalty * np.eye(n), y)
-    return np.linalg.solve(x.T @ x + penalty * np.eye(f), x.T @ y)
+def _mapped(x: NDArray[Any], y: NDArray[Any], penalty: float) -> NDArray[Any]:
+    """W of x W = y, (f, d), with the least sum of squares and `penalty` times its own."""
+    return ridge(torch.as_tensor(x), torch.as_tensor(y), penalty / len(x)).numpy()
 
 
 def mean_of_parts(x: FloatArray, counts: Sequence[int]) -> FloatArray:
     """One unit vector of each sound, the mean of those of its parts."""
     starts = np.cumsum([0, *counts])[:-1]
-    return unit(np.add.reduceat(x, starts, axis=0))
-
-
-def unit(x: Any) -> FloatArray:
-    """Rows of unit length."""
-    x = np.asarray(x, dtype=np.float32)
-    return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
+    return unit_rows(np.add.reduceat(x, starts, axis=0))
 
 
 def clap(name: str) -> ClapSpace:

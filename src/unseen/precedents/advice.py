@@ -196,7 +196,8 @@ def _told(name: str, gain: Gain, given: Given, near: Sequence[Near]) -> str:
     alike = "most like yours" if near and near[0].distance < MISMATCH else "nearest to yours, which are hardly like it"
     runs = f"the {len(near)}" if gain.runs == len(near) else f"{gain.runs} of the {len(near)}"
     where = f"{gain.runs} recorded sets of data" if given.named else f"{runs} recorded runs {alike}"
-    return f"{100 * gain.mean:+.0f} points over {floor} on the mean of {where} (worst {100 * gain.worst:+.0f})"
+    told = f"{-100 * gain.mean:.0f} points below" if gain.mean < 0 else f"{100 * gain.mean:+.0f} points over"
+    return f"{told} {floor} on the mean of {where} (worst {100 * gain.worst:+.0f})"
 
 
 def _order(row: Recommendation, *, named: bool) -> tuple[Any, ...]:

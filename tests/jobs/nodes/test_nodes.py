@@ -16,7 +16,8 @@ from unseen import encoders
 from unseen.data.domain import Domain
 from unseen.data.text_graphs import Neighbourhoods, TextAttributedGraph
 from unseen.jobs.nodes import job
-from unseen.jobs.nodes.job import Sampling, classify_nodes, hidden_edges
+from unseen.jobs.nodes.job import Sampling, classify_nodes
+from unseen.jobs.nodes.links import hidden_edges
 
 SETTINGS = {"hidden": 16, "layers": 1, "heads": 2, "positions": 4, "position_width": 4, "epochs": 3, "batch_size": 16}
 WORDS = {"music": "song tune melody concert", "sea": "ship wave harbour fish", "law": "court judge trial statute"}

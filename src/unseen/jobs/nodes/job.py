@@ -19,17 +19,16 @@ from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.loaders.text_graph import read_graph
 from unseen.data.pairs import Pairs
+from unseen.data.rows import unit_rows
 from unseen.data.text_graphs import (
     Neighbourhoods,
     TextAttributedGraph,
-    common_neighbours,
-    edge_numbers,
     mean_of_neighbours,
     sample_subgraphs,
 )
-from unseen.data.typing import IntArray
 from unseen.evaluation.metrics.classification import accuracy
 from unseen.files import read_plain, recovered
+from unseen.jobs.nodes.links import AT_ONCE, cosines, hidden_edges, link_scores, links_checked
 from unseen.methods.multimodal.graphclip import GraphCLIP, read_summaries, summarize, write_summaries
 from unseen.methods.multimodal.graphclip.summaries import Summarizer
 from unseen.nn.logistic import fit_logistic
@@ -46,13 +45,8 @@ READ = "reading.json"
 """The file beside a model that says how nodes were encoded and subgraphs taken."""
 ENCODER = "minilm"
 WRITTEN = ("results.json", "nodes.csv", "links.csv", "model", READ, "summaries.jsonl")
-AT_ONCE = 2048
-"""Subgraphs that are read between two steps of the progress bar."""
 HIDDEN_EDGES = 0.1
 """Share of the edges that is hidden where links are checked."""
-MOST_LINKS = 2000
-TRIES = 20
-"""Draws of a pair without an edge, before all nodes that may be its end are listed."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -248,7 +242,9 @@ def classify_nodes(
     for line in _answer(results["graded"]):
         say(line)
     if gone is not None:
-        results["links"] = _links_checked(method, target, x, how, seed, *gone)
+        left = target.without(gone[0])
+        whole = how.around(left, np.arange(len(left)), seed).domain(left, x)
+        results["links"] = links_checked(method, left, x, whole, *gone)
         told = ", ".join(f"{name} {value:.3f}" for name, value in results["links"].items())
         say(f"hidden edges among as many pairs without one, AUC: {told}")
     run = NodesRun(_table(target, space, answer, arms["own text"]), _scored(method, asked, target, places, x, domain),
@@ -408,8 +404,12 @@ def _simple_arms(
 ) -> dict[str, NDArray[np.float32]]:  # fmt: skip
     """Scores of what learns nothing, and of logistic regression on the labels where there are some."""
     assert classes.embeddings is not None
-    w = unit(classes.embeddings).T
-    arms = {"own text": unit(x) @ w, "neighbours": unit(near) @ w, "own and neighbours": unit(unit(x) + unit(near)) @ w}
+    w = unit_rows(classes.embeddings).T
+    arms = {
+        "own text": unit_rows(x) @ w,
+        "neighbours": unit_rows(near) @ w,
+        "own and neighbours": unit_rows(unit_rows(x) + unit_rows(near)) @ w,
+    }
     if len(support):
         import torch
 
@@ -423,11 +423,6 @@ def _simple_arms(
         arms["logistic regression"] = np.full((len(x), len(classes)), -1e4, dtype=np.float32)
         arms["logistic regression"][:, present] = found
     return arms
-
-
-def unit(x: NDArray[Any]) -> NDArray[np.float32]:
-    """Rows of length 1; rows of zeros stay."""
-    return (x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)).astype(np.float32)
 
 
 def _graded(
@@ -492,71 +487,8 @@ def _scored(
     score = link_scores(method, domain, asked)
     return pd.DataFrame({
         "source": graph.names[asked[:, 0]], "target": graph.names[asked[:, 1]], "score": score.round(4),
-        "text": _cosines(x, asked).round(4),
+        "text": cosines(x, asked).round(4),
     })  # fmt: skip
-
-
-def link_scores(method: GraphCLIP, domain: Domain, pairs: NDArray[np.int64]) -> NDArray[np.float32]:
-    """The cosine of the subgraphs of each pair of nodes, (n,); each subgraph is read once."""
-    nodes, place = np.unique(pairs, return_inverse=True)
-    starts = range(0, len(nodes), AT_ONCE)
-    z = np.concatenate([method.transform(domain.take(nodes[i : i + AT_ONCE])).numpy() for i in track(starts, "links")])
-    a, b = place.reshape(-1, 2).T
-    return (z[a] * z[b]).sum(axis=1)
-
-
-def _links_checked(
-    method: GraphCLIP, graph: TextAttributedGraph, x: NDArray[np.float32], how: Sampling, seed: int, hidden: IntArray,
-    none: IntArray,
-) -> dict[str, float]:  # fmt: skip
-    """AUC of hidden edges against pairs without one: by subgraphs, by texts, with neighbours, and by edges alone."""
-    from sklearn.metrics import roc_auc_score
-
-    left = graph.without(hidden)
-    pairs = np.concatenate([hidden, none])
-    truth = np.repeat([1, 0], [len(hidden), len(none)])
-    domain = how.around(left, np.arange(len(left)), seed).domain(left, x)
-    both = unit(x) + unit(mean_of_neighbours(left, x))
-    scores = {
-        "graphclip": link_scores(method, domain, pairs),
-        "own text": _cosines(x, pairs),
-        "own and neighbours": _cosines(both, pairs),
-        "common neighbours": common_neighbours(left, pairs),
-    }
-    return {name: float(roc_auc_score(truth, score)) for name, score in scores.items()}
-
-
-def _cosines(x: NDArray[np.float32], pairs: NDArray[np.int64]) -> NDArray[np.float32]:
-    u = unit(x)
-    return (u[pairs[:, 0]] * u[pairs[:, 1]]).sum(axis=1)
-
-
-def hidden_edges(graph: TextAttributedGraph, share: float, seed: int) -> tuple[IntArray, IntArray]:
-    """Some edges, and as many pairs without one: of the same first ends, with ends of other edges.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than two edges or four nodes, or the first end of an edge is linked to every node.
-    """
-    if len(graph.edges) < 2 or len(graph) < 4:
-        raise ValueError(f"links can be checked with at least two edges and four nodes; got {graph!r}")
-    rng = np.random.default_rng(seed)
-    n = min(MOST_LINKS, max(1, round(share * len(graph.edges))))
-    hidden = graph.edges[rng.permutation(len(graph.edges))[:n]]
-    others, there = hidden.copy(), edge_numbers(graph.edges, len(graph))
-    for _ in range(TRIES):
-        wrong = (others[:, 0] == others[:, 1]) | np.isin(edge_numbers(others, len(graph)), there)
-        others[wrong, 1] = rng.choice(graph.edges[:, 1], int(wrong.sum()))
-    starts, beside = graph.neighbours
-    wrong = (others[:, 0] == others[:, 1]) | np.isin(edge_numbers(others, len(graph)), there)
-    for row in np.flatnonzero(wrong).tolist():
-        a = int(others[row, 0])
-        free = np.setdiff1d(np.arange(len(graph)), [a, *beside[starts[a] : starts[a + 1]].tolist()])
-        if not len(free):
-            raise ValueError(f"links cannot be checked: {str(graph.names[a])!r} is linked to every other node")
-        others[row, 1] = rng.choice(free)
-    return hidden, others
 
 
 def _write(out: Path, run: NodesRun, kept: tuple[TextAttributedGraph, Neighbourhoods, NDArray[np.str_]] | None) -> None:

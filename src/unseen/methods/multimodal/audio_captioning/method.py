@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
+from unseen.data.rows import unit_rows
 from unseen.data.samplers import steps
 from unseen.data.typing import FloatArray
 from unseen.methods.base import Card, Method
@@ -30,7 +31,7 @@ from unseen.methods.multimodal.audio_captioning.prompts import (
     project,
     soft_prompt,
 )
-from unseen.methods.multimodal.audio_captioning.reading import by_length, chosen, measured_gap, unit_rows
+from unseen.methods.multimodal.audio_captioning.reading import by_length, chosen, measured_gap
 from unseen.methods.parameters import Count, Natural, NonNegative, Positive, Unit
 from unseen.methods.verbs import gives
 from unseen.nn.captioners import small_decoder, vocabulary
@@ -60,10 +61,8 @@ class AudioCaptioning(Method):
     ----------
     prompts : {"both", "soft", "hard"}
         What the decoder reads: a map of the vector, names of the nearest events, or both.
-    mapper : {"mlp", "transformer"}
-        See `SoftPrompt`.
-    length : int, >= 1
-        Of the soft prompt.
+    mapper, length : {"mlp", "transformer"}, int, >= 1
+        Of the soft prompt: see `SoftPrompt`.
     mapper_layers : int, >= 1
         Of a mapper that is a transformer.
     labels : int, >= 1

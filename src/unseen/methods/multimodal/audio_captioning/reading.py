@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from unseen.data.pairs import Pairs
-from unseen.data.typing import FloatArray
+from unseen.data.rows import unit_rows
 from unseen.nn.protocols import AudioTextSpace
 from unseen.nn.train import Run
 
@@ -47,9 +47,3 @@ def measured_gap(pairs: Pairs, encoder: AudioTextSpace, d: int) -> dict[str, flo
     a, t = unit_rows(sounds), unit_rows(encoder.encode_text([str(text) for text in pairs.right.x]))
     return {"matched": float((a * t).sum(axis=1).mean()),
             "means": float(np.linalg.norm(a.mean(axis=0) - t.mean(axis=0)))}  # fmt: skip
-
-
-def unit_rows(x: Any) -> FloatArray:
-    """Rows of unit length."""
-    x = np.asarray(x, dtype=np.float32)
-    return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
