@@ -146,7 +146,8 @@ def test_without_captions_the_error_says_where_they_are_and_under_which_terms(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("UNSEEN_DATA", str(tmp_path))
-    with pytest.raises(SourceUnavailable, match=r"captions: name texts to learn from, a line each or a table; .*academic purposes only"):
+    wanted = r"captions: name texts to learn from, a line each or a table; .*academic purposes only"
+    with pytest.raises(SourceUnavailable, match=wanted):
         job.learn(pairs=place / "known" / "pairs.csv", settings=QUICK)
 
 
