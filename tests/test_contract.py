@@ -18,8 +18,8 @@ from unseen.methods import METHODS, get
 from unseen.methods.base import Card, Method
 from unseen.methods.chain import chain
 from unseen.testing import ContractError, cases, check_method
+from unseen.testing.answers import Labels, outputs
 from unseen.testing.checks import CASE_CHECKS, CLASS_CHECKS, applies
-from unseen.testing.compared import outputs
 from unseen.testing.inputs import Case, class_space, domain_of
 
 UNLIKE = ("source-only", "coral", "shot", "loki", "meta-dmoe", "ttm")
@@ -72,7 +72,7 @@ def test_of_a_fit(case: Case, record_property: Any) -> None:
 def test_a_chain_is_deterministic_saved_and_predicts_each_sample_by_itself(tmp_path: Path) -> None:
     base = get("source-only")().fit(source=domain_of("source", "features"))
     both = chain(base, get("loki")().fit(classes=class_space()))
-    x = Case(get("source-only"), ("source",), "features").samples()
+    x = Labels.samples(Case(get("source-only"), ("source",), "features"))
     both.save(tmp_path / "m")
     back = type(both).load(tmp_path / "m")
     expected = outputs(both, x)

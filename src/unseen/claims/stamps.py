@@ -21,7 +21,7 @@ from unseen import claims, methods
 from unseen.data.domain import Domain
 from unseen.data.sources import SourceUnavailable
 from unseen.methods.base import Method
-from unseen.testing.compared import outputs
+from unseen.testing.answers import answer_of, outputs
 from unseen.testing.inputs import cases
 
 log = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ def _looked_at(slug: str) -> Iterator[tuple[str, Any]]:
         method: type[Method] = methods.get(slug)
         yield "settings", {"defaults": method().get_params(), **card.presets}
         for way in cases(method):
-            yield f"fit {way}", outputs(way.make().fit(**way.inputs()), way.samples())
+            yield f"fit {way}", outputs(way.make().fit(**way.inputs()), answer_of(way.method).samples(way))
     if claim.behaviour is not None:
         try:
             yield from ((f"behaviour {name}", value) for name, value in claim.behaviour().items())

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from unseen.methods.base import Method
-from unseen.testing.checks import CASE_CHECKS, CLASS_CHECKS, ContractError, applies
+from unseen.testing.checks import CASE_CHECKS, CLASS_CHECKS, applies
+from unseen.testing.contract import ContractError
 from unseen.testing.inputs import Case, cases
 
 __all__ = ["Case", "ContractError", "cases", "check_method"]

@@ -19,39 +19,16 @@ import numpy as np
 import torch
 
 from unseen.data.domain import Domain, Lazy
-from unseen.data.pairs import Pairs
 from unseen.data.tasks import task_of
 from unseen.methods import get
-from unseen.methods.base import UNKNOWN, VOCABULARY, Method, NotFittedError, _hints, clone, signatures
+from unseen.methods.base import VOCABULARY, Method, NotFittedError, _hints, clone, signatures
 from unseen.nn import train
 from unseen.nn.state import digest, pack
-from unseen.testing.compared import forecasts, learnt, outputs, plain, random_states, snapshot
-from unseen.testing.inputs import Case, class_space, domain_of, matches
-from unseen.testing.wrong import bad_inputs, bad_pairs, bad_samples, bad_values, widened, without
-
-
-class ContractError(AssertionError):
-    """A method does not keep the contract; the message says what was expected."""
-
-
-def need(held: object, told: str) -> None:
-    """Raise `ContractError` unless it holds (an assert would vanish under ``python -O``)."""
-    if not held:
-        raise ContractError(told)
-
-
-@contextlib.contextmanager
-def refused(what: str, *names: str, by: tuple[type[Exception], ...] = (ValueError, TypeError)) -> Iterator[None]:
-    """The block must raise one of `by`, and the message must name one of `names`."""
-    kinds = " or ".join(kind.__name__ for kind in by)
-    try:
-        yield
-    except by as error:
-        need(
-            not names or any(name in str(error) for name in names), f"{what}: the error must name it; it says: {error}"
-        )
-    else:
-        raise ContractError(f"{what} must be a {kinds}; nothing was raised")
+from unseen.testing.answers import answer_of, outputs
+from unseen.testing.compared import learnt, random_states, snapshot
+from unseen.testing.contract import ContractError, need, refused
+from unseen.testing.inputs import Case, class_space, domain_of
+from unseen.testing.wrong import bad_inputs, bad_values, widened, without
 
 
 @functools.lru_cache(maxsize=64)
@@ -114,18 +91,12 @@ def the_card_is_complete(method: type[Method]) -> None:
 def an_unfitted_method_says_so(method: type[Method]) -> None:
     """Every output verb of an unfitted method raises `NotFittedError`."""
     made, x = method(), torch.zeros(2, 16)
-    own = ("forecast",) if forecasts(method) else ("match",) if matches(method) else ()
-    for verb in own or ("predict", "predict_proba", "decision_function"):
-        if _decides(method) or verb in ("predict", *own):
-            with refused(f"{verb} before fit", "has not been fitted", by=(NotFittedError,)):
-                getattr(made, verb)(x)
+    for verb in answer_of(method).verbs(method):
+        with refused(f"{verb} before fit", "has not been fitted", by=(NotFittedError,)):
+            getattr(made, verb)(x)
     if "network" in {name for base in method.__mro__[:-2] for name in vars(base)}:
         with refused("network before fit", "has not been fitted", by=(NotFittedError,)):
             made.network()
-
-
-def _decides(method: type[Method]) -> bool:
-    return method.decision_function is not Method.decision_function
 
 
 # -- of a fit ----------------------------------------------------------------------------------------------
@@ -147,7 +118,7 @@ def a_fit_is_quick_silent_deterministic_and_leaves_all_else_as_it_was(case: Case
             started = time.perf_counter()
             need(method.fit(**inputs) is method, "fit must return self")
             seconds.append(time.perf_counter() - started)
-            outputs(method, case.samples())
+            outputs(method, answer_of(case.method).samples(case))
         need(not told, f"a fit must not warn; it said: {[str(warning.message) for warning in told]}")
         need(random_states() == states, "a fit must leave the global random states as they were")
         methods.append(method)
@@ -289,116 +260,45 @@ def _elsewhere(x: Lazy) -> Lazy:
 
 def outputs_have_their_shapes_and_ranges(case: Case) -> None:
     """Labels are int64 in range, scores finite, probabilities sum to 1, samples stay as they were."""
-    method, x = fitted(case), case.samples()
-    before = snapshot(x) if matches(type(method)) else np.array(x)
-    out = outputs(method, x)
-    if matches(type(method)):
-        need(snapshot(x) == before, "match must not change its pictures")
-        need(len(out["counts"]) == len(x), "match must give one table for each pair")
-        need(out["match"].ndim == 2 and out["match"].shape[1] == 4, "matches must be rows of four numbers")
-        need(np.isfinite(out["match"]).all(), "matches must be finite")
-        return
-    need(np.array_equal(np.asarray(x), before), "predict must not change its samples")
-    if forecasts(type(method)):
-        need(out["forecast"].ndim == 3 and len(out["forecast"]) == len(x), "forecasts must be of shape (n, h, c)")
-        need(np.isfinite(out["forecast"]).all(), "forecasts must be finite")
-        return
-    labels = out["predict"]
-    if case.method.card.task == "value":
-        need(labels.dtype == np.float64, f"predict must give float64; got {labels.dtype}")
-        need(labels.shape == (len(x),), f"predict must give one number per sample; got shape {labels.shape}")
-        need(np.isfinite(labels).all(), "what is predicted must be finite")
-        return
-    if case.method.card.task == "text":
-        need(labels.dtype.kind == "U", f"predict must give texts; got {labels.dtype}")
-        need(labels.shape == (len(x),), f"predict must give one text per sample; got shape {labels.shape}")
-        return
-    need(labels.dtype == np.int64, f"predict must give int64; got {labels.dtype}")
-    inner = task_of(case.method.card.task).example(1)[0].ndim if labels.ndim > 1 else 0  # of the label of one sample
-    need(
-        len(labels) == len(x) and labels.ndim == 1 + inner,
-        f"predict must give one label per sample; got shape {labels.shape}",
-    )
-    need(labels.min() >= UNKNOWN, f"labels must be at least {UNKNOWN} (unknown); got {labels.min()}")
-    if "decision_function" in out:
-        scores, p = out["decision_function"], out["predict_proba"]
-        need(
-            scores.ndim == 2 + inner and len(scores) == len(x),
-            f"scores must be of shape (n, c{', ...' if inner else ''}); got {scores.shape}",
-        )
-        need(p.shape == scores.shape, "predict_proba must have the shape of decision_function")
-        need(np.isfinite(scores).all(), "scores must be finite")
-        need(labels.max() < scores.shape[1], "labels must be columns of the scores")
-        need(np.allclose(p.sum(axis=1), 1, atol=1e-5), "probabilities must sum to 1")
-    if "transduction_" in method.fitted:
-        found = vars(method)["transduction_"]
-        n = len(domain_of("target", case.kind))
-        need(found.shape == (n,) and found.dtype == np.int64, "transduction_ must be one int64 per target sample")
+    answer, method = answer_of(case.method), fitted(case)
+    x = answer.samples(case)
+    before = snapshot(x)
+    out = answer.outputs(method, x)
+    need(snapshot(x) == before, f"{answer.verb} must not change its samples")
+    answer.check(case, method, x, out)
 
 
 def each_sample_is_predicted_by_itself(case: Case) -> None:
     """Batches of 1 and of 7 give what one batch gives."""
-    method, x = fitted(case), case.samples()
-    whole = outputs(method, x)
+    answer, method = answer_of(case.method), fitted(case)
+    x = answer.samples(case)
+    whole = answer.outputs(method, x)
     for size in (1, 7):
         parts = [slice(start, start + size) for start in range(0, len(x), size)]
-        pieces = [outputs(method, x.take(part) if isinstance(x, Pairs) else x[part]) for part in parts]
+        pieces = [answer.outputs(method, answer.part(x, part)) for part in parts]
         for key, value in whole.items():
             joined = np.concatenate([piece[key] for piece in pieces])
-            exact = key == "predict" and case.method.card.task in ("class", "text")
+            exact = answer.to_the_bit(case, key)
             close = np.array_equal(joined, value) if exact else np.allclose(joined, value, 1e-5, 1e-5)
             need(close, f"{key} of a sample must not depend on the batch; batches of {size} differ")
 
 
 def tensors_arrays_and_domains_are_predicted_alike(case: Case) -> None:
-    """Whatever holds the samples, the labels are the same."""
-    method, x = fitted(case), case.samples()
-    if matches(case.method):
-        _pictures_are_matched_alike(method, x)
-        return
-    say = _verb(method)
-    expected = plain(say(x)).tolist()
-    array = np.asarray(x)
-    domain = Domain(x=array, kind=case.kind)  # type: ignore[arg-type]
-    lazy = domain.replace(x=Lazy(range(len(x)), lambda i: x[i]))
-    others = (array.astype(object),) if case.kind == "text" else (array, x.double(), array.astype(">f8"))
-    for same in (*others, x.tolist(), domain, lazy):
-        need(plain(say(same)).tolist() == expected, f"predict must read {type(same).__name__} as it reads tensors")
-
-
-def _pictures_are_matched_alike(method: Method, pairs: Pairs) -> None:
-    """Bytes, PIL images and numbers from 0 to 1, in an array or read when asked for."""
-    from PIL import Image
-
-    expected = outputs(method, pairs)["match"].tobytes()
-    read = [list(side.x) for side in (pairs.left, pairs.right)]
-    changes: dict[str, Callable[[Any], Any]] = {
-        "an array": lambda x: x,
-        "PIL images": lambda x: Lazy(range(len(x)), lambda i: Image.fromarray(x[i])),
-        "tensors": lambda x: Lazy(range(len(x)), lambda i: torch.as_tensor(x[i].transpose(2, 0, 1) / 255)),
-    }
-    for told, change in changes.items():
-        left, right = (Domain(x=change(side), kind="image") for side in read)
-        found = outputs(method, Pairs(left, right))["match"].tobytes()
-        need(found == expected, f"match must read {told} as it reads bytes")
+    """Whatever holds the samples, the answer is the same."""
+    answer, method = answer_of(case.method), fitted(case)
+    x = answer.samples(case)
+    expected = answer.outputs(method, x)[answer.verb].tolist()
+    for told, same in answer.alike(case, x):
+        found = answer.outputs(method, same)[answer.verb].tolist()
+        need(found == expected, f"{answer.verb} must read {told} as it reads its usual samples")
 
 
 def bad_samples_are_named(case: Case) -> None:
     """NaN, infinity, no sample, wrong width or type are refused as x."""
-    say = _verb(fitted(case))
-    for what, pairs in bad_pairs(case).items() if matches(case.method) else ():
-        with refused(f"match of {what}", "pairs", "picture"):
-            say(pairs)
-    for value in bad_samples(case) if not matches(case.method) else ():
-        with refused(f"predict of {np.asarray(value).dtype} {np.shape(value)}", "x"):
-            say(value)
-
-
-def _verb(method: Any) -> Callable[[Any], Any]:
-    """What a method is asked: its forecast, its matches, or its prediction."""
-    if matches(type(method)):
-        return method.match
-    return method.forecast if forecasts(type(method)) else method.predict
+    answer, method = answer_of(case.method), fitted(case)
+    for what, value in answer.wrong(case):
+        with refused(f"{answer.verb} of {what}", *answer.named):
+            answer.ask(method, value)
 
 
 # -- saving ------------------------------------------------------------------------------------------------
@@ -406,7 +306,7 @@ def _verb(method: Any) -> Callable[[Any], Any]:
 
 def a_saved_method_comes_back_with_the_same_bits(case: Case) -> None:
     """JSON and safetensors, and nothing else, carry all of it."""
-    method, x = fitted(case), case.samples()
+    method, x = fitted(case), answer_of(case.method).samples(case)
     with tempfile.TemporaryDirectory() as folder:
         method.save(Path(folder) / "m")
         back = case.method.load(Path(folder) / "m")
@@ -442,7 +342,7 @@ def a_changed_or_foreign_state_is_refused(case: Case) -> None:
 
 def what_is_exported_is_what_predicts(case: Case) -> None:
     """`network()`, where there is one, gives the scores."""
-    method, x = fitted(case), case.samples()
+    method, x = fitted(case), answer_of(case.method).samples(case)
     try:
         network = method.network()
     except TypeError:

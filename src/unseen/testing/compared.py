@@ -1,4 +1,4 @@
-"""What is compared before and after: inputs, random states, what a method has learnt and says."""
+"""What is compared before and after: inputs, random states, what a method has learnt."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
@@ -16,7 +16,6 @@ from unseen.data.pairs import Pairs
 from unseen.data.tasks import task_of
 from unseen.methods.base import Method
 from unseen.nn.state import digest
-from unseen.testing.inputs import matches
 
 
 def snapshot(value: Any) -> Any:
@@ -46,6 +45,9 @@ def snapshot(value: Any) -> Any:
             gradients,
             sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in value.modules()),
         )
+    if isinstance(value, Tensor | np.ndarray):
+        array = np.asarray(value)
+        return str(array.dtype), array.shape, array.tobytes()
     if isinstance(value, Mapping):
         return {key: snapshot(item) for key, item in value.items()}
     return value
@@ -60,28 +62,3 @@ def random_states() -> tuple[Any, ...]:
 def learnt(method: Method) -> str:
     """A hash of all that a method has learnt, up to the order of what it says of the target's samples."""
     return digest({key: value for key, value in method.fitted.items() if key not in method.of_target})
-
-
-def forecasts(method: type[Method]) -> bool:
-    """Whether it says what comes after samples, not of which class they are."""
-    return hasattr(method, "forecast")
-
-
-def plain(labels: Any) -> Any:
-    """Labels as one array of numbers: those of a task whose labels are arrays, (n,) objects, as (n, ...)."""
-    array = np.asarray(labels)
-    return np.stack(list(array)) if array.dtype.hasobject else array
-
-
-def outputs(method: Method, x: Any) -> dict[str, Any]:
-    """What a fitted method says of samples: its labels, and its scores if it gives any; or its forecasts."""
-    if forecasts(type(method)):
-        return {"forecast": method.forecast(x)}  # type: ignore[attr-defined]
-    if matches(type(method)):
-        found = method.match(x)  # type: ignore[attr-defined]
-        return {"match": np.concatenate(list(found)), "counts": np.array([len(rows) for rows in found])}
-    out = {"predict": plain(method.predict(x))}
-    if type(method).decision_function is not Method.decision_function:
-        out["decision_function"] = method.decision_function(x).numpy()
-        out["predict_proba"] = method.predict_proba(x).numpy()
-    return out

@@ -18,7 +18,6 @@ from unseen.data.label_metrics import TreeMetric
 from unseen.data.ontology import Ontology, build
 from unseen.data.words import WordVectors
 from unseen.methods.base import VOCABULARY, Method, Signature, signatures
-from unseen.methods.matching.needs import scene_pairs
 from unseen.nn.build import builder
 from unseen.nn.classifier import feature_classifier, train_source
 from unseen.nn.pointnet import pointnet
@@ -67,18 +66,6 @@ class Case:
     def kind_of(self, word: str) -> str:
         """What the samples of a word are."""
         return min(self.method.card.reads.get(word, {self.kind}))
-
-    def samples(self) -> Any:
-        """Samples to predict: a tensor (20, ...), an array of 20 texts, or 20 pairs of pictures."""
-        if matches(self.method):
-            return scene_pairs(20, seed=9)
-        x = samples_of(self.kind, 20, seed=9)[0]
-        return x if self.kind == "text" else torch.as_tensor(np.stack(list(x)))
-
-
-def matches(method: type[Method]) -> bool:
-    """Whether it says which points of two pictures belong together."""
-    return hasattr(method, "match")
 
 
 def cases(method: type[Method]) -> Iterator[Case]:

@@ -11,7 +11,7 @@ import numpy as np
 from torch import nn
 
 from unseen.data.classes import ClassSpace
-from unseen.data.domain import Domain, Lazy
+from unseen.data.domain import Domain
 from unseen.data.tasks import task_of
 from unseen.methods.parameters import Within
 from unseen.nn.classifier import feature_classifier
@@ -107,41 +107,3 @@ def without(classes: ClassSpace, *keys: str) -> ClassSpace:
 def _known(classes: ClassSpace, keys: tuple[str, ...]) -> Mapping[str, Any]:
     kept = {key: getattr(classes, key) for key in ("descriptions", "embeddings")}
     return {key: value for key, value in kept.items() if key not in keys}
-
-
-def bad_pairs(case: Case) -> dict[str, Any]:
-    """What `match` must refuse."""
-    good = case.samples().take(slice(0, 2))
-    texts = Domain(x=np.array(["a", "b"]), kind="text")
-    empty = Domain(x=Lazy(range(2), lambda i: np.full((3, 40, 40), np.nan)), kind="image")
-    return {
-        "one picture": good.left,
-        "no pair": good.take([]),
-        "texts": good.replace(left=texts),
-        "pictures with nan": good.replace(right=empty),
-        "None": None,
-    }
-
-
-def bad_samples(case: Case) -> Iterator[Any]:
-    """What `predict` must refuse."""
-    if case.kind == "text":
-        x = case.samples()
-        yield from (x[:0], np.zeros((3, WIDTH)), np.zeros(3), x[:, None], "one text", None)
-        return
-    x = case.samples().numpy()
-    if case.kind == "series":  # a missing value is none that is wrong, and another length or channel is another series
-        empty, infinite = x.copy(), x.copy()
-        empty[2], infinite[2, 1, 1] = np.nan, np.inf
-        yield from (empty, infinite, x[:0], x[0], x[0].ravel(), x[:, :3], x.astype(str), x.astype(complex), "one", None)
-        return
-    if case.kind == "points":  # fewer points are another cloud
-        empty, infinite = x.copy(), x.copy()
-        empty[2, 1], infinite[2, 1, 1] = np.nan, np.inf
-        yield from (empty, infinite, x[:0], x[0], x[0].ravel(), x[..., :2], x.astype(str), x.astype(complex), "a", None)
-        return
-    nan, infinite = x.copy(), x.copy()
-    nan[2].flat[1], infinite[2].flat[1] = np.nan, np.inf
-    yield from (nan, infinite, x[:0], x[0].ravel(), x.astype(str), x.astype(complex), "picture", None, x[:, :-1])
-    if case.kind != "image":
-        yield np.pad(x, ((0, 0), (0, 1)))
