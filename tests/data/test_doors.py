@@ -146,7 +146,7 @@ def test_links_in_a_circle_that_a_table_names_are_left_out_and_told(tmp_path: Pa
 
 
 def test_hours_of_business_days_are_a_step() -> None:
-    from unseen.data.series import seconds_of
+    from unseen.data.time_grid import seconds_of
 
     assert seconds_of("bh") == 3600
     assert seconds_of("2bh") == 7200

@@ -20,9 +20,9 @@ from unseen.data.series import (
     periods_of,
     pick,
     read_series,
-    seconds_of,
     series_domain,
 )
+from unseen.data.time_grid import seconds_of
 
 
 def table(times: pd.DatetimeIndex, **columns: object) -> pd.DataFrame:

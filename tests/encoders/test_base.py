@@ -15,7 +15,8 @@ from torch import nn
 from unseen.data.decoded import forget, keeping
 from unseen.data.domain import Domain, Lazy
 from unseen.data.duplicates import perceptual
-from unseen.encoders.base import Encoder, digest_state, load_state, save_state
+from unseen.encoders.base import Encoder
+from unseen.encoders.states import digest_state, load_state, save_state
 
 from .conftest import TINY, pictures, tiny, tiny_network
 

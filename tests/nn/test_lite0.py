@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from unseen.encoders import backends
-from unseen.encoders.base import digest_state
+from unseen.encoders.states import digest_state
 from unseen.encoders.views import Views
 from unseen.encoders.vision import lean_lite0, lite0_network
 from unseen.nn.classifier import Pooled

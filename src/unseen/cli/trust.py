@@ -47,7 +47,7 @@ def diagnose(
     paths = dict(source=source, target=target, support=support)
     check_asked(data=paths, encoder=encoder, on_error=on_error, precision=precision)
     from unseen.compare.inputs import prepare
-    from unseen.compare.job import introduction
+    from unseen.compare.introduction import introduction
     from unseen.diagnosis import diagnose as run
 
     ready = prepare(

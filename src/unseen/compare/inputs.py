@@ -16,9 +16,9 @@ from unseen import methods
 from unseen.catalogue import Given
 from unseen.compare.asked import parse_labels
 from unseen.compare.names import among_samples, check_names, some, with_folders
+from unseen.compare.spaces import classes_of, embed_classes, has_labels, onto, related, spaces
 from unseen.data.class_file import class_space
-from unseen.data.classes import ClassSpace, join, overlap, realign
-from unseen.data.compositions import composed, primitives, with_vectors
+from unseen.data.classes import ClassSpace, overlap
 from unseen.data.domain import UNLABELED, Domain, concatenate
 from unseen.data.duplicates import Leakage, leakage
 from unseen.data.ontology import Ontology
@@ -184,26 +184,26 @@ def prepare(
         for name, value in (("source", source), ("target", target), ("support", support))
         if value is not None
     }
-    named = "source" not in read and "support" not in read and not (fraction > 0 and _has_labels(read, "target"))
+    named = "source" not in read and "support" not in read and not (fraction > 0 and has_labels(read, "target"))
     if named:
         check_names(read, listed, encoder)
     for name in ("source", "support"):
         if name in read:
             read[name] = without_sealed(name, _labeled(name, read[name]))
     check_kinds(read)
-    relate = functools.partial(_related, ontology=ontology, taxonomy=taxonomy)
+    relate = functools.partial(related, ontology=ontology, taxonomy=taxonomy)
     notes: list[str] = []
     if named:
         assert listed is not None
         known = everything = relate(listed.replace(seen=None))
         read["target"] = with_folders(read["target"], known, notes)
     else:
-        known, everything = _spaces(read, listed, relate, learned=fraction > 0)
+        known, everything = spaces(read, listed, relate, learned=fraction > 0)
     described = any(told is not None for told in (classes, ontology, taxonomy))
     labeled = known.take(known.seen)
-    apart = overlap(labeled, _classes_of(read, "target")) if _has_labels(read, "target") else {}
+    apart = overlap(labeled, classes_of(read, "target")) if has_labels(read, "target") else {}
     check_before_work(read, labeled, apart, described=described, distinct=distinct)
-    read = {name: _onto(domain, everything) for name, domain in read.items()}
+    read = {name: onto(domain, everything) for name, domain in read.items()}
     parts = _seal(read, labels, fraction)
     if fraction > 0:
         parts["support"] = without_sealed("support", parts["support"])
@@ -218,7 +218,7 @@ def prepare(
     if named:
         known, shared = among_samples(known, read["target"], tower, prompts), True
     else:
-        known, shared = _embed_classes(known, tower, described, prompts)
+        known, shared = embed_classes(known, tower, described, prompts)
     features = parts if tower is None else _encode(parts, tower, cache, engine or Engine())
     found = _leak(parts, features)
     exams = {
@@ -286,20 +286,6 @@ def _read(name: str, value: Data, on_error: str) -> Domain:
         raise type(error)(f"{name}: {error}") from error
 
 
-def _related(classes: ClassSpace, ontology: Any, taxonomy: Any) -> ClassSpace:
-    """The classes with their concepts and with a distance, as far as an ontology and a taxonomy are given."""
-    if ontology is not None:
-        from unseen.data import ontologies
-
-        known = ontology if isinstance(ontology, Ontology) else ontologies.load(ontology)
-        classes = ontologies.with_ontology(classes, known)
-    if taxonomy is not None:
-        from unseen.data import taxonomies
-
-        classes = taxonomies.place(classes, taxonomy if isinstance(taxonomy, Taxonomy) else taxonomies.load(taxonomy))
-    return classes
-
-
 def _labeled(name: str, domain: Domain) -> Domain:
     """The labelled samples of a domain."""
     if not domain.labeled.any():
@@ -359,97 +345,6 @@ def check_before_work(
         if all(digest in known for digest in read["target"].digests().tolist()):
             told = f"all {len(read['target'])} are in both"
             raise ValueError(f"target holds no sample that source lacks ({told}): are they the same folder?")
-
-
-# -- classes -----------------------------------------------------------------------------------------------
-
-
-def _has_labels(read: Mapping[str, Domain], name: str) -> bool:
-    return name in read and bool(read[name].labeled.any())
-
-
-def _classes_of(read: Mapping[str, Domain], *names: str) -> ClassSpace:
-    for name in names:
-        if name in read and read[name].classes is not None:
-            return read[name].classes  # type: ignore[return-value]
-    domain = next(read[name] for name in names if name in read)
-    return ClassSpace(names=tuple(str(i) for i in range(int(domain.labels.max()) + 1)))
-
-
-def _spaces(
-    read: dict[str, Domain],
-    described: ClassSpace | None,
-    relate: Callable[[ClassSpace], ClassSpace] = lambda classes: classes,
-    *,
-    learned: bool,
-) -> tuple[ClassSpace, ClassSpace]:
-    """The classes that can be predicted, and these with the classes that only the sealed target has.
-
-    Seen classes come first: those of the source, then those that only the support has. `learned` tells that labels of
-    the target become support.
-    """
-    for name in ("source", "support", "target"):
-        if _has_labels(read, name) and read[name].classes is None:
-            read[name] = read[name].replace(classes=_classes_of(read, name))
-    labeled = [name for name in ("source", "support", *(("target",) if learned else ())) if _has_labels(read, name)]
-    own = functools.reduce(join, [_used(read[name]) for name in labeled])
-    known = relate(own.replace(seen=np.arange(len(own))) if described is None else _described(own, described))
-    everything = known
-    if _has_labels(read, "target"):
-        everything = join(known, _classes_of(read, "target")).replace(seen=known.seen)
-    return known, everything
-
-
-def _used(domain: Domain) -> ClassSpace:
-    """The classes of a domain that have samples."""
-    assert domain.classes is not None
-    assert domain.y is not None
-    return domain.classes.take(np.unique(domain.y[domain.labeled]))
-
-
-def _described(own: ClassSpace, described: ClassSpace) -> ClassSpace:
-    """The class file in the order of the labelled classes, which are the seen ones, and then its others."""
-    missing = [name for name in own.names if name not in set(described.names)]
-    if missing:
-        raise ValueError(f"the class file lacks {len(missing)} classes of the labelled data, such as {missing[0]!r}")
-    order = [described.index(name) for name in own.names]
-    order += sorted(set(range(len(described))) - set(order))
-    return described.take(order).replace(seen=np.arange(len(own)), metric=described.metric.take(np.asarray(order)))
-
-
-def _onto(domain: Domain, space: ClassSpace) -> Domain:
-    """The domain with labels that index `space`."""
-    if domain.y is None or domain.classes is None:
-        return domain
-    return domain.with_labels(realign(domain.y, domain.classes, space), space)
-
-
-def _embed_classes(
-    known: ClassSpace, tower: Encoder | None, described: bool, prompts: Sequence[str] | None = None
-) -> tuple[ClassSpace, bool]:
-    """Class embeddings: in the space of the samples if the encoder has one for texts, else by MiniLM if described."""
-    from unseen.encoders import TwoTowerEncoder
-
-    if isinstance(tower, TwoTowerEncoder):
-        return tower.embed(known, prompts=prompts), True
-    if described and known.embeddings is None and composed(known):
-        return with_vectors(known, _word_vectors(known)), False
-    if described and known.embeddings is None and known.attributes is None:
-        from unseen import encoders
-
-        texts = Domain(x=np.array(known.texts, dtype=np.str_), kind="text", name="classes")
-        return known.replace(embeddings=encoders.get("minilm").encode(texts).x), False
-    return known, False
-
-
-def _word_vectors(classes: ClassSpace) -> dict[str, NDArray[np.float32]]:
-    """A vector by MiniLM for each attribute and object of compositions."""
-    from unseen import encoders
-
-    known = primitives(classes)
-    words = list(dict.fromkeys((*known.attributes, *known.objects)))
-    texts = Domain(x=np.array(words, dtype=np.str_), kind="text", name="words of the classes")
-    return dict(zip(words, encoders.get("minilm").encode(texts).x))
 
 
 # -- sealing -----------------------------------------------------------------------------------------------

@@ -12,8 +12,6 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from unseen import __version__, catalogue
 from unseen import methods as methods_
 from unseen.bundle import Bundle
@@ -24,10 +22,9 @@ from unseen.compare.consensus import MEMBERS, NAMED, SLUG, consensus_cells, has_
 from unseen.compare.crafted import crafted_checks
 from unseen.compare.fits import alone_in, fit_whole, run_all, split
 from unseen.compare.inputs import Data, Inputs, Names, prepare
-from unseen.compare.names import some
+from unseen.compare.introduction import introduction
 from unseen.compare.results import summarize
 from unseen.compare.views import with_two_views
-from unseen.data.class_gaps import gaps
 from unseen.data.decoded import forget, keeping
 from unseen.data.domain import Domain
 from unseen.data.ontology import Ontology
@@ -36,7 +33,6 @@ from unseen.diagnosis import diagnose
 from unseen.files import sweep
 from unseen.methods.base import Method, signatures
 from unseen.nn.state import digest
-from unseen.report.words import SPACE, count, samples
 from unseen.runtime import current, limited_threads, replacing
 from unseen.scale import Engine
 
@@ -328,68 +324,6 @@ def make_bundle(inputs: Inputs, cell: Cell) -> Bundle:
         threshold=cell["threshold"],
         credits=tuple(dict.fromkeys(c for told in inputs.told.values() for c in told["credits"])),
     )
-
-
-def introduction(inputs: Inputs, *, graded: bool = True) -> list[str]:
-    """What was read, in a line for each role; then what to look at before anything is believed, if there is some.
-
-    `graded` tells whether labels of the target will grade something.
-    """
-    lines = [_read(role, told, inputs, graded=graded) for role, told in inputs.told.items()]
-    apart = inputs.overlap
-    if inputs.named:
-        lines.append(f"classes: {some(inputs.classes.names, 5)}; their names are compared with the samples (zero-shot)")
-    elif apart and (apart["source_only"] or apart["target_only"]):
-        sides = [("only in the labelled data", "source_only"), ("only in the target", "target_only")]
-        told = [f"{words}: {some(apart[side])}" for words, side in sides if apart[side]]
-        lines.append("; ".join([f"classes: {len(apart['shared'])} in both", *told]))
-    if apart and apart["case_variants"]:
-        lines.append(f"classes that differ in case only (are they one?): {', '.join(apart['case_variants'][:5])}")
-    for role, told in inputs.told.items():
-        if told["skipped"]:
-            where, why = told["skipped"][0]
-            lines.append(f"{role}: {len(told['skipped'])} could not be read and are left out, such as {where} ({why})")
-    if inputs.described:
-        lines += [f"classes: {gap}" for gap in gaps(inputs.classes)]
-    lines += inputs.notes
-    return lines + [leak.summary() for leak in inputs.leakage if leak] + few_samples(inputs)
-
-
-def _read(role: str, told: Mapping[str, Any], inputs: Inputs, *, graded: bool) -> str:
-    """A role with what was read for it, and what becomes of its labels."""
-    n, labeled, classes = told["samples"], told["labeled"], len(told["classes"])
-    line = f"{role}: {samples(n, told['kind'])}"
-    if labeled and role != "target":
-        line += f" of {count(classes, 'class', 'classes')}" + (f", {labeled} with labels" if labeled < n else "")
-    elif role == "target" and inputs.support is not None and "support" not in inputs.told:
-        line += f", {len(inputs.support)} labels to learn from" + (", the others grade" if inputs.exams else "")
-    elif role == "target" and not graded:
-        line += "; their labels are not read" if labeled else " without labels"
-    elif labeled and inputs.exams:
-        line += f"; their labels ({count(classes, 'class', 'classes')}) are put away, and grade at the end"
-    elif role == "target":
-        line += " without labels: there will be an estimate, and no accuracy"
-    return line.replace(SPACE, " ")
-
-
-def few_samples(inputs: Inputs) -> list[str]:
-    """What is too small to say much, in sentences."""
-    lines = []
-    if inputs.source is not None:
-        counts = np.bincount(inputs.source.labels, minlength=len(inputs.classes))
-        alone = [inputs.classes.names[c] for c in np.flatnonzero(counts == 1)]
-        if alone:
-            told = ", ".join(alone[:3]) + (f" and {len(alone) - 3} others" if len(alone) > 3 else "")
-            lines.append(f"classes with a single labelled sample, of which nothing can be held out: {told}")
-    if inputs.target is not None and len(inputs.target) < SMALL_TARGET:
-        lines.append(
-            f"the target has {len(inputs.target)} samples: nothing that needs its neighbours or its shares can be "
-            "estimated well, and an accuracy on it says little"
-        )
-    return lines
-
-
-SMALL_TARGET = 20
 
 
 def _config(inputs: Inputs, todo: Plan, protocol: str, labels: str, seeds: int) -> dict[str, Any]:

@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import json
 import os
-import platform
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
@@ -16,23 +15,19 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 
 from unseen.data.domain import Domain
 from unseen.data.typing import IntArray, Kind
 from unseen.encoders import backends
 from unseen.encoders.backends import Backend, Precision
-from unseen.encoders.cache import FeatureStore, cache_root, written
+from unseen.encoders.cache import FeatureStore, cache_root
 from unseen.encoders.reading import FLUSH, id_of, read_ready
 from unseen.encoders.regions import Regional
+from unseen.encoders.states import alike, digest_state, remember_alike, save_state
 from unseen.nn.lite0 import FEATURES
 from unseen.runtime import current, runtime, track
 from unseen.scale import Engine
-
-WEIGHTS = "weights.safetensors"
-"""The file of a network inside a saved encoder."""
 
 FEW = (1, 8)
 """Sizes of a batch that holds few samples, where it gives the bits of a full one."""
@@ -457,67 +452,12 @@ def _frozen(network: nn.Module) -> nn.Module:
     return network.eval().requires_grad_(False)
 
 
-def save_state(module: nn.Module, folder: Path) -> None:
-    """Write the state of a network as ``weights.safetensors``."""
-    with written(folder / WEIGHTS) as temporary:
-        save_model(module, str(temporary))
-
-
-def load_state(module: nn.Module, folder: Path) -> None:
-    """Read the state of a network from ``weights.safetensors``; every tensor must be there and fit."""
-    path = folder / WEIGHTS
-    if not path.is_file():
-        raise FileNotFoundError(f"the saved encoder has no {WEIGHTS}")
-    try:
-        load_model(module, str(path), strict=True)
-    except (RuntimeError, SafetensorError) as error:
-        raise ValueError(f"{WEIGHTS} does not fit the encoder: {error}") from error
-
-
-def digest_state(module: nn.Module) -> str:
-    """SHA-256 of the parameters and buffers of a network, by name."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
-        digest.update(f"{name}{tensor.dtype}{tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()
-
-
 def _seen(batches: Iterable[Tensor], first: list[Tensor]) -> Iterator[Tensor]:
     """The batches; the first of them is put into a list."""
     for batch in batches:
         if not first:
             first.append(batch)
         yield batch
-
-
-def alike(network: nn.Module, key: tuple[Any, ...]) -> bool | None:
-    """What an earlier process saw of small batches in a network of this form on this machine; None if nobody did."""
-    try:
-        return {"1": True, "0": False}.get(_place(network, key).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError):
-        return None
-
-
-def remember_alike(network: nn.Module, key: tuple[Any, ...], value: bool) -> None:
-    """Keep it for later processes, if the cache can be written."""
-    with contextlib.suppress(OSError), written(_place(network, key)) as temporary:
-        temporary.write_text(str(int(value)), encoding="utf-8")
-
-
-def _place(network: nn.Module, key: tuple[Any, ...]) -> Path:
-    """Kernels are chosen by shapes, processor and version: weights do not enter."""
-    shapes = [(name, tuple(tensor.shape)) for name, tensor in network.state_dict().items()]
-    told = json.dumps([shapes, key, torch.__version__, torch.backends.cpu.get_cpu_capability(), processor()])
-    return cache_root() / "batches" / hashlib.sha256(told.encode()).hexdigest()[:32]
-
-
-def processor() -> str:
-    """Model of the processor, as far as the system tells it."""
-    with contextlib.suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-        return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
-    return platform.processor()
 
 
 def _advice(kind: str) -> str:

@@ -11,8 +11,9 @@ import numpy as np
 from torch import Tensor, nn
 
 from unseen.data.typing import IntArray, Kind
-from unseen.encoders.base import Encoder, load_state, save_state
+from unseen.encoders.base import Encoder
 from unseen.encoders.registry import Request, online
+from unseen.encoders.states import load_state, save_state
 from unseen.encoders.two_tower import TwoTowerEncoder
 from unseen.encoders.vision import ImagePreprocess, with_options
 

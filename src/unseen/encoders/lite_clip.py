@@ -26,8 +26,9 @@ from torch import Tensor, nn
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.typing import FloatArray
-from unseen.encoders.base import Cache, Encoder, save_state
+from unseen.encoders.base import Cache, Encoder
 from unseen.encoders.registry import Request
+from unseen.encoders.states import save_state
 from unseen.encoders.text import build_minilm
 from unseen.encoders.two_tower import TwoTowerEncoder, name_and_description
 from unseen.encoders.vision import LITE0_PREPROCESS, lite0_network, with_options

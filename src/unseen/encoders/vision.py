@@ -18,10 +18,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 from unseen.data.typing import IntArray, Kind
-from unseen.encoders.base import Encoder, load_state, save_state
+from unseen.encoders.base import Encoder
 from unseen.encoders.cache import written
 from unseen.encoders.regions import at_layer, with_regions
 from unseen.encoders.registry import Request, online
+from unseen.encoders.states import load_state, save_state
 from unseen.nn.classifier import Pooled, pooled
 from unseen.nn.lite0 import Lite0, lite0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
@@ -20,7 +21,7 @@ from unseen.testing.inputs import WIDTH, Case, domain_of, samples_of
 Out = dict[str, NDArray[Any]]
 
 
-class Answer:
+class Answer(abc.ABC):
     """What is asked with one main verb: samples for it, what it gives as arrays, and what must hold of them.
 
     Attributes
@@ -66,9 +67,9 @@ class Answer:
         return False
 
     @staticmethod
+    @abc.abstractmethod
     def check(case: Case, method: Method, x: Any, out: Out) -> None:
         """`ContractError` unless shapes and ranges are those of the verb."""
-        raise NotImplementedError
 
     @staticmethod
     def alike(case: Case, x: Any) -> Iterator[tuple[str, Any]]:

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,31 +24,23 @@ from unseen.data.series import (
     periods_of,
     pick,
     read_series,
-    series_domain,
 )
 from unseen.files import about
+from unseen.jobs.forecasting.backtest import Array, Forecaster, backtest, before, bounds, choice, origins_of
 from unseen.methods.forecasting.ttm import TTM, pretrained
 from unseen.methods.forecasting.ttm.pretrained import check_tuning
 from unseen.methods.forecasting.ttm.windows import RESOLUTIONS, resolution_of
 from unseen.runtime import replacing_files
-from unseen.validation.conformal import conformal_widths, coverage, fewest
 
 if TYPE_CHECKING:
     import pandas as pd
 
 log = logging.getLogger(__name__)
 
-ORIGINS = 60
-"""Most forecasts of the past of one series."""
-WORST = 100.0
-"""Largest error over that of the seasonal naive that counts; where that never errs, all others would be infinite."""
 FAR = 4
 """Horizons of the model beyond which a warning says that it reads its own forecasts."""
 NAIVE = ("seasonal-naive", "last-value")
 METHODS = ("auto", "ttm", "ttm-tuned", *NAIVE)
-
-Array = NDArray[Any]
-Forecaster = Callable[[Domain, int, "Domain | None"], Array]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,22 +148,22 @@ def forecast(
         _warn_of_steps(read, base)
     if few_shot is None and exogenous:
         few_shot = 1.0
-    origins = _origins(read, horizon, base, reach)
+    origins = origins_of(read, horizon, base, reach)
     tune = None
     if few_shot is not None:
         changed = {"fraction": few_shot, "exogenous": tuple(exogenous), "random_state": seed, **(settings or {})}
         tune = functools.partial(_tuned, base, changed)
-    tuned = None if tune is None else tune(_before(read, origins))
+    tuned = None if tune is None else tune(before(read, origins))
     forecasters = _forecasters(base, tuned, targets, exogenous, context)
     if method != "auto" and method not in forecasters:
         raise ValueError("method 'ttm-tuned' needs few_shot (or a future)")
-    past = _backtest(read, forecasters, targets, horizon, origins, known=exogenous)
-    table, chosen, why = _choice(past, method, intervals)
+    past = backtest(read, forecasters, targets, horizon, origins, known=exogenous)
+    table, chosen, why = choice(past, method, intervals)
     if chosen == "ttm-tuned" and past and tune is not None:
         forecasters = _forecasters(base, tune(read), targets, exogenous, context)
     y = forecasters[chosen](read, horizon, known)
     names = [str(name) for name in np.asarray(read.ids)]
-    low, high = _bounds(y, past[chosen], intervals, names) if past else (None, None)
+    low, high = bounds(y, past[chosen], intervals, names) if past else (None, None)
     if intervals is not None and not past:
         log.warning(
             "no intervals: they are made of errors on the series' own past, for which it is too short; "
@@ -371,161 +363,6 @@ def _naive(targets: Sequence[str], seasonal: bool, series: Domain, horizon: int,
 
 def _last(series: Domain, context: int | None) -> Domain:
     return series if context is None else part(series, -context, None)
-
-
-# -- the past ----------------------------------------------------------------------------------------------
-
-
-def _origins(series: Domain, horizon: int, model: TTM, reach: int) -> list[NDArray[np.int64]]:
-    """Where forecasts of the past begin, by series: evenly over its last third, `ORIGINS` at most, or none.
-
-    Not where a column has no value among the `reach` points before, which are read.
-    """
-    out = []
-    for x in series.x:
-        first = max(len(x) * 2 // 3, model.patch + 1)
-        last = len(x) - horizon
-        n = min(ORIGINS, last - first + 1)
-        even = np.unique(np.linspace(first, last, n).round().astype(int)) if n > 0 else np.array([], dtype=int)
-        legible = [not np.isnan(x[max(end - reach, 0) : end]).all(axis=0).any() for end in even.tolist()]
-        out.append(even[np.array(legible, dtype=bool)])
-    return out
-
-
-def _before(series: Domain, origins: list[NDArray[np.int64]]) -> Domain:
-    """What came before the first forecast of the past; all of a series that has none."""
-    pieces = [part(series.take([i]), 0, int(o[0]) if len(o) else None) for i, o in enumerate(origins)]
-    return pieces[0] if len(pieces) == 1 else _stack(pieces)
-
-
-def _stack(pieces: list[Domain]) -> Domain:
-    return series_domain(
-        [p.x[0] for p in pieces],
-        grids=[grid_of(p) for p in pieces],
-        channels=channels_of(pieces[0]),
-        ids=[str(p.ids[0]) for p in pieces],  # type: ignore[index]
-    )
-
-
-@dataclasses.dataclass(frozen=True)
-class _Past:
-    """Forecasts of the past of one method: (n, h, c) each, and which series each is of, (n,)."""
-
-    truth: Array
-    forecast: Array
-    owner: NDArray[np.int64]
-
-    def each(self) -> Iterator[tuple[Array, Array]]:
-        """Truth and forecasts of every series that has some."""
-        for i in np.unique(self.owner):
-            yield self.truth[self.owner == i], self.forecast[self.owner == i]
-
-
-def _backtest(
-    series: Domain,
-    forecasters: Mapping[str, Forecaster],
-    targets: Sequence[str],
-    horizon: int,
-    origins: list[NDArray[np.int64]],
-    known: Sequence[str],
-) -> dict[str, _Past]:
-    """What every method would have said; empty if no series is long enough."""
-    starts: list[Domain] = []
-    ahead: list[Domain] = []
-    truths, owners = [], []
-    for i, places in enumerate(origins):
-        one = series.take([i])
-        for origin in places.tolist():
-            starts.append(part(one, 0, origin))
-            ahead.append(part(one, origin, origin + horizon))
-            truths.append(np.asarray(pick(ahead[-1], targets).x[0], dtype=np.float64))
-            owners.append(i)
-    if not starts:
-        return {}
-    truth, owner = np.stack(truths), np.array(owners)
-    after = [pick(a, known) if known else None for a in ahead]
-    return {
-        name: _Past(truth, np.concatenate([run(s, horizon, a) for s, a in zip(starts, after)]), owner)
-        for name, run in forecasters.items()
-    }
-
-
-def _choice(past: dict[str, _Past], method: str, level: float | None) -> tuple[pd.DataFrame, str, str]:
-    """The table of the backtest, the method, and why."""
-    import pandas as pd
-
-    columns = ["method", "mae", "rmse", "against", "coverage"]
-    if not past:
-        chosen = "ttm" if method == "auto" else method
-        return pd.DataFrame(columns=columns), chosen, "the series is too short for a look at its own past"
-    floor = _mae(past["seasonal-naive"])
-    rows = [
-        [name, _mean(_mae(one)), _mean(_rmse(one)), _mean(_against(_mae(one), floor)), _covered(one, level)]
-        for name, one in past.items()
-    ]
-    table = pd.DataFrame(rows, columns=columns).sort_values("against", kind="stable", ignore_index=True)
-    best = str(table.method[0])
-    if method != "auto":
-        return table, method, f"it was asked for; on the past {best} had the smallest error"
-    n = len(past[best].truth)
-    return table, best, f"it had the smallest error over that of the seasonal naive in {n} forecasts of the past"
-
-
-def _mae(one: _Past) -> Array:
-    """Mean absolute error of every series and channel; NaN without a truth."""
-    return np.stack([_mean(np.abs(truth - said), (0, 1)) for truth, said in one.each()])
-
-
-def _rmse(one: _Past) -> Array:
-    """Root of the mean squared error of every series and channel."""
-    return np.stack([np.sqrt(_mean((truth - said) ** 2, (0, 1))) for truth, said in one.each()])
-
-
-def _against(error: Array, floor: Array) -> Array:
-    """Errors over those of the seasonal naive, `WORST` at most; 1 where neither errs."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.minimum(error / floor, WORST)
-    return np.where((error == 0) & (floor == 0), 1.0, ratio)
-
-
-def _mean(values: Array, axis: tuple[int, ...] | None = None) -> Any:
-    """The mean over what is there; NaN where nothing is."""
-    seen = ~np.isnan(values)
-    with np.errstate(invalid="ignore"):
-        return np.where(seen, values, 0).sum(axis=axis) / seen.sum(axis=axis)
-
-
-def _covered(one: _Past, level: float | None) -> float:
-    """The share of the later half of the past inside intervals from the earlier half, each series by itself.
-
-    The mean over series; NaN if there are too few forecasts.
-    """
-    if level is None:
-        return float("nan")
-    shares = []
-    for truth, said in one.each():
-        half = len(truth) // 2
-        widths = conformal_widths(truth[:half] - said[:half], level, lacking="nan")
-        shares.append(coverage(truth[half:], said[half:], widths))
-    return float(_mean(np.array(shares)))
-
-
-def _bounds(y: Array, past: _Past, level: float | None, names: Sequence[str]) -> tuple[Array | None, Array | None]:
-    """Ends of the intervals (n, h, c), from the errors of the past of each series; NaN where they are too few."""
-    if level is None:
-        return None, None
-    widths = np.full(y.shape, np.nan)
-    for i in range(len(y)):
-        errors = (past.truth - past.forecast)[past.owner == i]
-        widths[i] = conformal_widths(errors, level, lacking="nan")
-        fewer = int(np.isfinite(errors).sum(axis=0).min())
-        if fewer < fewest(level):
-            log.warning(
-                "intervals of %g need %d errors of the past at every step; %s has %d at some: low and high are "
-                "missing there (`intervals` takes a smaller probability, or 0 for none)",
-                level, fewest(level), names[i], fewer,
-            )  # fmt: skip
-    return y - widths, y + widths
 
 
 # -- files -------------------------------------------------------------------------------------------------

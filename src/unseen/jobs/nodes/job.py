@@ -19,21 +19,26 @@ from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.loaders.text_graph import read_graph
 from unseen.data.pairs import Pairs
-from unseen.data.rows import unit_rows
 from unseen.data.text_graphs import (
     Neighbourhoods,
     TextAttributedGraph,
     mean_of_neighbours,
     sample_subgraphs,
 )
-from unseen.evaluation.metrics.classification import accuracy
 from unseen.files import read_plain, recovered
-from unseen.jobs.nodes.links import AT_ONCE, cosines, hidden_edges, link_scores, links_checked
+from unseen.jobs.nodes.grading import (
+    answer_in_lines,
+    asked_in_parts,
+    grades_of,
+    scored_links,
+    simple_arms,
+    table_of_nodes,
+)
+from unseen.jobs.nodes.links import hidden_edges, links_checked
 from unseen.methods.multimodal.graphclip import GraphCLIP, read_summaries, summarize, write_summaries
 from unseen.methods.multimodal.graphclip.summaries import Summarizer
-from unseen.nn.logistic import fit_logistic
 from unseen.nn.state import refuse_foreign
-from unseen.runtime import replacing_folder, track
+from unseen.runtime import replacing_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -234,12 +239,12 @@ def classify_nodes(
         say("the labels that were held out are told no better with a prompt: classes go by their sentences alone")
     answer = asked_in_parts(method, domain)
     near = mean_of_neighbours(target, x)
-    arms = _simple_arms(x, near, named, target, support, seed)
+    arms = simple_arms(x, near, named, target, support, seed)
     results: dict[str, Any] = {"nodes": len(target), "edges": len(target.edges), "shots": shots, "classes": space.names}
     results |= {"encoder": encoder, "sampling": dataclasses.asdict(how)}
     scores = {"graphclip": answer} | arms
-    results["graded"] = _graded(scores, target, support)
-    for line in _answer(results["graded"]):
+    results["graded"] = grades_of(scores, target, support)
+    for line in answer_in_lines(results["graded"]):
         say(line)
     if gone is not None:
         left = target.without(gone[0])
@@ -247,8 +252,8 @@ def classify_nodes(
         results["links"] = links_checked(method, left, x, whole, *gone)
         told = ", ".join(f"{name} {value:.3f}" for name, value in results["links"].items())
         say(f"hidden edges among as many pairs without one, AUC: {told}")
-    run = NodesRun(_table(target, space, answer, arms["own text"]), _scored(method, asked, target, places, x, domain),
-                   results, method)  # fmt: skip
+    nodes = table_of_nodes(target, space, answer, arms["own text"])
+    run = NodesRun(nodes, scored_links(method, asked, target, places, x, domain), results, method)
     if out is not None:
         _write(Path(out), run, kept)
     return run
@@ -389,106 +394,6 @@ def with_sentences(
 
 
 # -- what is told ------------------------------------------------------------------------------------------
-
-
-def asked_in_parts(method: GraphCLIP, domain: Domain) -> NDArray[np.float32]:
-    """Scores of all nodes, (n, k)."""
-    starts = range(0, len(domain), AT_ONCE)
-    parts = [method.decision_function(domain.take(slice(i, i + AT_ONCE))) for i in track(starts, "nodes")]
-    return np.concatenate([part.numpy() for part in parts])
-
-
-def _simple_arms(
-    x: NDArray[np.float32], near: NDArray[np.float32], classes: ClassSpace, graph: TextAttributedGraph,
-    support: NDArray[np.int64], seed: int,
-) -> dict[str, NDArray[np.float32]]:  # fmt: skip
-    """Scores of what learns nothing, and of logistic regression on the labels where there are some."""
-    assert classes.embeddings is not None
-    w = unit_rows(classes.embeddings).T
-    arms = {
-        "own text": unit_rows(x) @ w,
-        "neighbours": unit_rows(near) @ w,
-        "own and neighbours": unit_rows(unit_rows(x) + unit_rows(near)) @ w,
-    }
-    if len(support):
-        import torch
-
-        assert graph.labels is not None
-        both = np.concatenate([x, near], axis=1)
-        y = graph.labels[support]
-        present, place = np.unique(y, return_inverse=True)
-        head = fit_logistic(torch.as_tensor(both[support]), place, len(present), C=10.0)
-        with torch.no_grad():
-            found = head(torch.as_tensor(both)).numpy()
-        arms["logistic regression"] = np.full((len(x), len(classes)), -1e4, dtype=np.float32)
-        arms["logistic regression"][:, present] = found
-    return arms
-
-
-def _graded(
-    scores: Mapping[str, NDArray[np.float32]], graph: TextAttributedGraph, support: NDArray[np.int64]
-) -> dict[str, dict[str, float]]:
-    """Accuracy and macro-F1 of every arm on nodes whose labels nobody learnt from."""
-    if graph.labels is None:
-        return {}
-    from sklearn.metrics import f1_score
-
-    rows = np.setdiff1d(np.flatnonzero(graph.labels >= 0), support)
-    if not len(rows):
-        return {}
-    truth = graph.labels[rows]
-    found = {name: values[rows].argmax(axis=1) for name, values in scores.items()}
-    return {
-        name: {
-            "accuracy": accuracy(truth, guess),
-            "macro_f1": float(f1_score(truth, guess, average="macro", labels=np.unique(truth), zero_division=0)),
-            "n": len(rows),
-        }
-        for name, guess in found.items()
-    }
-
-
-def _answer(graded: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """The arms by accuracy, and which of them is the best."""
-    if not graded:
-        return ["no labels are left to grade by: look at some rows of nodes.csv"]
-    order = sorted(graded, key=lambda name: -graded[name]["accuracy"])
-    lines = [f"of {graded[order[0]]['n']:,} labelled nodes right (macro-F1):"]
-    lines += [f"  {name}: {graded[name]['accuracy']:.1%} ({graded[name]['macro_f1']:.3f})" for name in order]
-    if order[0] != "graphclip":
-        rest = " on the same labels" if order[0] == "logistic regression" else ""
-        lines.append(f"{order[0]}{rest} does better here, and needs no graph encoder")
-    return lines
-
-
-def _table(
-    graph: TextAttributedGraph, space: ClassSpace, answer: NDArray[np.float32], own: NDArray[np.float32]
-) -> pd.DataFrame:
-    import pandas as pd
-
-    names = np.array(space.names)
-    p = np.exp(answer - answer.max(axis=1, keepdims=True))
-    p /= p.sum(axis=1, keepdims=True)
-    said = np.array([bool(text.strip()) for text in graph.texts.tolist()])
-    return pd.DataFrame({
-        "node": graph.names, "class": names[answer.argmax(axis=1)], "probability": p.max(axis=1).round(4),
-        "by_text": np.where(said, names[own.argmax(axis=1)], ""), "neighbours": graph.degrees,
-    })  # fmt: skip
-
-
-def _scored(
-    method: GraphCLIP, asked: NDArray[np.int64] | None, graph: TextAttributedGraph, places: Neighbourhoods,
-    x: NDArray[np.float32], domain: Domain,
-) -> pd.DataFrame | None:  # fmt: skip
-    if asked is None:
-        return None
-    import pandas as pd
-
-    score = link_scores(method, domain, asked)
-    return pd.DataFrame({
-        "source": graph.names[asked[:, 0]], "target": graph.names[asked[:, 1]], "score": score.round(4),
-        "text": cosines(x, asked).round(4),
-    })  # fmt: skip
 
 
 def _write(out: Path, run: NodesRun, kept: tuple[TextAttributedGraph, Neighbourhoods, NDArray[np.str_]] | None) -> None:

@@ -1,0 +1,121 @@
+"""Which classes there are: those of the labelled data, of a class file, of the sealed target, and their embeddings."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unseen.data.classes import ClassSpace, join, realign
+from unseen.data.compositions import composed, primitives, with_vectors
+from unseen.data.domain import Domain
+from unseen.data.ontology import Ontology
+from unseen.data.taxonomies import Taxonomy
+
+if TYPE_CHECKING:
+    from unseen.encoders import Encoder
+
+
+def related(classes: ClassSpace, ontology: Any, taxonomy: Any) -> ClassSpace:
+    """The classes with their concepts and with a distance, as far as an ontology and a taxonomy are given."""
+    if ontology is not None:
+        from unseen.data import ontologies
+
+        known = ontology if isinstance(ontology, Ontology) else ontologies.load(ontology)
+        classes = ontologies.with_ontology(classes, known)
+    if taxonomy is not None:
+        from unseen.data import taxonomies
+
+        classes = taxonomies.place(classes, taxonomy if isinstance(taxonomy, Taxonomy) else taxonomies.load(taxonomy))
+    return classes
+
+
+def has_labels(read: Mapping[str, Domain], name: str) -> bool:
+    return name in read and bool(read[name].labeled.any())
+
+
+def classes_of(read: Mapping[str, Domain], *names: str) -> ClassSpace:
+    for name in names:
+        if name in read and read[name].classes is not None:
+            return read[name].classes  # type: ignore[return-value]
+    domain = next(read[name] for name in names if name in read)
+    return ClassSpace(names=tuple(str(i) for i in range(int(domain.labels.max()) + 1)))
+
+
+def spaces(
+    read: dict[str, Domain],
+    described: ClassSpace | None,
+    relate: Callable[[ClassSpace], ClassSpace] = lambda classes: classes,
+    *,
+    learned: bool,
+) -> tuple[ClassSpace, ClassSpace]:
+    """The classes that can be predicted, and these with the classes that only the sealed target has.
+
+    Seen classes come first: those of the source, then those that only the support has. `learned` tells that labels of
+    the target become support.
+    """
+    for name in ("source", "support", "target"):
+        if has_labels(read, name) and read[name].classes is None:
+            read[name] = read[name].replace(classes=classes_of(read, name))
+    labeled = [name for name in ("source", "support", *(("target",) if learned else ())) if has_labels(read, name)]
+    own = functools.reduce(join, [_used(read[name]) for name in labeled])
+    known = relate(own.replace(seen=np.arange(len(own))) if described is None else _described(own, described))
+    everything = known
+    if has_labels(read, "target"):
+        everything = join(known, classes_of(read, "target")).replace(seen=known.seen)
+    return known, everything
+
+
+def _used(domain: Domain) -> ClassSpace:
+    """The classes of a domain that have samples."""
+    assert domain.classes is not None
+    assert domain.y is not None
+    return domain.classes.take(np.unique(domain.y[domain.labeled]))
+
+
+def _described(own: ClassSpace, described: ClassSpace) -> ClassSpace:
+    """The class file in the order of the labelled classes, which are the seen ones, and then its others."""
+    missing = [name for name in own.names if name not in set(described.names)]
+    if missing:
+        raise ValueError(f"the class file lacks {len(missing)} classes of the labelled data, such as {missing[0]!r}")
+    order = [described.index(name) for name in own.names]
+    order += sorted(set(range(len(described))) - set(order))
+    return described.take(order).replace(seen=np.arange(len(own)), metric=described.metric.take(np.asarray(order)))
+
+
+def onto(domain: Domain, space: ClassSpace) -> Domain:
+    """The domain with labels that index `space`."""
+    if domain.y is None or domain.classes is None:
+        return domain
+    return domain.with_labels(realign(domain.y, domain.classes, space), space)
+
+
+def embed_classes(
+    known: ClassSpace, tower: Encoder | None, described: bool, prompts: Sequence[str] | None = None
+) -> tuple[ClassSpace, bool]:
+    """Class embeddings: in the space of the samples if the encoder has one for texts, else by MiniLM if described."""
+    from unseen.encoders import TwoTowerEncoder
+
+    if isinstance(tower, TwoTowerEncoder):
+        return tower.embed(known, prompts=prompts), True
+    if described and known.embeddings is None and composed(known):
+        return with_vectors(known, _word_vectors(known)), False
+    if described and known.embeddings is None and known.attributes is None:
+        from unseen import encoders
+
+        texts = Domain(x=np.array(known.texts, dtype=np.str_), kind="text", name="classes")
+        return known.replace(embeddings=encoders.get("minilm").encode(texts).x), False
+    return known, False
+
+
+def _word_vectors(classes: ClassSpace) -> dict[str, NDArray[np.float32]]:
+    """A vector by MiniLM for each attribute and object of compositions."""
+    from unseen import encoders
+
+    known = primitives(classes)
+    words = list(dict.fromkeys((*known.attributes, *known.objects)))
+    texts = Domain(x=np.array(words, dtype=np.str_), kind="text", name="words of the classes")
+    return dict(zip(words, encoders.get("minilm").encode(texts).x))

@@ -1,0 +1,125 @@
+"""How well classes and links of nodes are told, beside the simple ways."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unseen.data.classes import ClassSpace
+from unseen.data.domain import Domain
+from unseen.data.rows import unit_rows
+from unseen.data.text_graphs import (
+    Neighbourhoods,
+    TextAttributedGraph,
+)
+from unseen.evaluation.metrics.classification import accuracy
+from unseen.jobs.nodes.links import AT_ONCE, cosines, link_scores
+from unseen.methods.multimodal.graphclip import GraphCLIP
+from unseen.nn.logistic import fit_logistic
+from unseen.runtime import track
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def asked_in_parts(method: GraphCLIP, domain: Domain) -> NDArray[np.float32]:
+    """Scores of all nodes, (n, k)."""
+    starts = range(0, len(domain), AT_ONCE)
+    parts = [method.decision_function(domain.take(slice(i, i + AT_ONCE))) for i in track(starts, "nodes")]
+    return np.concatenate([part.numpy() for part in parts])
+
+
+def simple_arms(
+    x: NDArray[np.float32], near: NDArray[np.float32], classes: ClassSpace, graph: TextAttributedGraph,
+    support: NDArray[np.int64], seed: int,
+) -> dict[str, NDArray[np.float32]]:  # fmt: skip
+    """Scores of what learns nothing, and of logistic regression on the labels where there are some."""
+    assert classes.embeddings is not None
+    w = unit_rows(classes.embeddings).T
+    arms = {
+        "own text": unit_rows(x) @ w,
+        "neighbours": unit_rows(near) @ w,
+        "own and neighbours": unit_rows(unit_rows(x) + unit_rows(near)) @ w,
+    }
+    if len(support):
+        import torch
+
+        assert graph.labels is not None
+        both = np.concatenate([x, near], axis=1)
+        y = graph.labels[support]
+        present, place = np.unique(y, return_inverse=True)
+        head = fit_logistic(torch.as_tensor(both[support]), place, len(present), C=10.0)
+        with torch.no_grad():
+            found = head(torch.as_tensor(both)).numpy()
+        arms["logistic regression"] = np.full((len(x), len(classes)), -1e4, dtype=np.float32)
+        arms["logistic regression"][:, present] = found
+    return arms
+
+
+def grades_of(
+    scores: Mapping[str, NDArray[np.float32]], graph: TextAttributedGraph, support: NDArray[np.int64]
+) -> dict[str, dict[str, float]]:
+    """Accuracy and macro-F1 of every arm on nodes whose labels nobody learnt from."""
+    if graph.labels is None:
+        return {}
+    from sklearn.metrics import f1_score
+
+    rows = np.setdiff1d(np.flatnonzero(graph.labels >= 0), support)
+    if not len(rows):
+        return {}
+    truth = graph.labels[rows]
+    found = {name: values[rows].argmax(axis=1) for name, values in scores.items()}
+    return {
+        name: {
+            "accuracy": accuracy(truth, guess),
+            "macro_f1": float(f1_score(truth, guess, average="macro", labels=np.unique(truth), zero_division=0)),
+            "n": len(rows),
+        }
+        for name, guess in found.items()
+    }
+
+
+def answer_in_lines(graded: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """The arms by accuracy, and which of them is the best."""
+    if not graded:
+        return ["no labels are left to grade by: look at some rows of nodes.csv"]
+    order = sorted(graded, key=lambda name: -graded[name]["accuracy"])
+    lines = [f"of {graded[order[0]]['n']:,} labelled nodes right (macro-F1):"]
+    lines += [f"  {name}: {graded[name]['accuracy']:.1%} ({graded[name]['macro_f1']:.3f})" for name in order]
+    if order[0] != "graphclip":
+        rest = " on the same labels" if order[0] == "logistic regression" else ""
+        lines.append(f"{order[0]}{rest} does better here, and needs no graph encoder")
+    return lines
+
+
+def table_of_nodes(
+    graph: TextAttributedGraph, space: ClassSpace, answer: NDArray[np.float32], own: NDArray[np.float32]
+) -> pd.DataFrame:
+    import pandas as pd
+
+    names = np.array(space.names)
+    p = np.exp(answer - answer.max(axis=1, keepdims=True))
+    p /= p.sum(axis=1, keepdims=True)
+    said = np.array([bool(text.strip()) for text in graph.texts.tolist()])
+    return pd.DataFrame({
+        "node": graph.names, "class": names[answer.argmax(axis=1)], "probability": p.max(axis=1).round(4),
+        "by_text": np.where(said, names[own.argmax(axis=1)], ""), "neighbours": graph.degrees,
+    })  # fmt: skip
+
+
+def scored_links(
+    method: GraphCLIP, asked: NDArray[np.int64] | None, graph: TextAttributedGraph, places: Neighbourhoods,
+    x: NDArray[np.float32], domain: Domain,
+) -> pd.DataFrame | None:  # fmt: skip
+    if asked is None:
+        return None
+    import pandas as pd
+
+    score = link_scores(method, domain, asked)
+    return pd.DataFrame({
+        "source": graph.names[asked[:, 0]], "target": graph.names[asked[:, 1]], "score": score.round(4),
+        "text": cosines(x, asked).round(4),
+    })  # fmt: skip
