@@ -141,7 +141,8 @@ def bad_samples(case: Case) -> Iterator[Any]:
         yield from (empty, infinite, x[:0], x[0], x[0].ravel(), x[..., :2], x.astype(str), x.astype(complex), "a", None)
         return
     nan, infinite = x.copy(), x.copy()
+    fewer = x[:, :-1] if case.kind != "clip" else x[:, :, :-1]  # fewer frames are another clip, fewer colours are none
     nan[2].flat[1], infinite[2].flat[1] = np.nan, np.inf
-    yield from (nan, infinite, x[:0], x[0].ravel(), x.astype(str), x.astype(complex), "picture", None, x[:, :-1])
-    if case.kind != "image":
+    yield from (nan, infinite, x[:0], x[0].ravel(), x.astype(str), x.astype(complex), "picture", None, fewer)
+    if case.kind not in ("image", "clip"):
         yield np.pad(x, ((0, 0), (0, 1)))
