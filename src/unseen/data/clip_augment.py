@@ -18,11 +18,20 @@ SCALES = (1.0, 0.875, 0.75, 0.66)
 
 
 def multi_scale_crop(
-    x: Float[Tensor, "b t c h w"], generator: torch.Generator, scales: Sequence[float] = SCALES
-) -> Float[Tensor, "b t c h w"]:
-    """A box of each clip, whose height and width are drawn from `scales`, brought to the size of the clip."""
-    b, t, c, height, width = x.shape
-    share = torch.tensor(scales)[torch.randint(len(scales), (2, b), generator=generator)]
+    x: Float[Tensor, "b t c h w"],
+    generator: torch.Generator,
+    scales: Sequence[float] = SCALES,
+    size: tuple[int, int] | None = None,
+) -> Tensor:
+    """A box of each clip, brought to a size, or to that of the clip: (b, t, 3, height, width).
+
+    Its height and width are shares of the shorter side, drawn from `scales`.
+    """
+    b, t, c, tall, wide = x.shape
+    height, width = (tall, wide) if size is None else size
+    drawn = torch.tensor(tuple(scales))[torch.randint(len(scales), (2, b), generator=generator)]
+    square = torch.tensor([1.0, 1.0] if size is None else [min(tall, wide) / wide, min(tall, wide) / tall])
+    share = drawn * square[:, None]
     place = 2 * torch.rand(2, b, generator=generator) - 1
     theta = torch.zeros(b, 2, 3)
     theta[:, 0, 0], theta[:, 1, 1] = share[0], share[1]
@@ -32,20 +41,26 @@ def multi_scale_crop(
     return cut.view(b, t, c, height, width)
 
 
-def flip(x: Float[Tensor, "b t c h w"], generator: torch.Generator) -> Float[Tensor, "b t c h w"]:
-    """Mirror a clip left to right with probability 1/2. What moves left then moves right: not for named directions."""
-    chosen = (torch.rand(len(x), generator=generator) < 0.5).to(x.device)
+def flip(x: Float[Tensor, "b t c h w"], generator: torch.Generator, share: float = 0.5) -> Float[Tensor, "b t c h w"]:
+    """Mirror clips left to right, each with probability `share`: what moves left then moves right."""
+    chosen = (torch.rand(len(x), generator=generator) < share).to(x.device)
     return torch.where(chosen[:, None, None, None, None], x.flip(4), x)
 
 
 def jitter(
-    x: Float[Tensor, "b t c h w"], generator: torch.Generator, strength: float = 0.4, grey: float = 0.2
+    x: Float[Tensor, "b t c h w"],
+    generator: torch.Generator,
+    strength: float = 0.4,
+    grey: float = 0.2,
+    share: float = 1.0,
 ) -> Float[Tensor, "b t c h w"]:
     """Change brightness, contrast and saturation by up to `strength`; with probability `grey` all colour goes.
 
-    Changes are relative to the mean and the deviation of the clip, since values may be normalized.
+    A clip is changed with probability `share`. Changes are relative to the mean and the deviation of the clip, since
+    values may be normalized.
     """
     draw = (2 * torch.rand(3, len(x), generator=generator) - 1) * strength
+    draw = draw * (torch.rand(len(x), generator=generator) < share)
     gone = torch.rand(len(x), generator=generator) < grey
     bright, contrast, colour = (part[:, None, None, None, None].to(x) for part in draw)
     mean, std = x.mean(dim=(1, 2, 3, 4), keepdim=True), x.std(dim=(1, 2, 3, 4), keepdim=True)

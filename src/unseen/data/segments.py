@@ -16,11 +16,13 @@ from unseen.data.domain import Domain, Lazy
 from unseen.data.samplers import Batch
 
 
-def segment_index(n: int, parts: int, generator: torch.Generator | None = None) -> Int[Tensor, " parts"]:
+def segment_index(
+    n: int, parts: int, generator: torch.Generator | None = None, *, at: float = 0.5
+) -> Int[Tensor, " parts"]:
     """One frame of each of so many equal parts of a clip, in their order [1].
 
-    With a generator it lies anywhere in its part, else in the middle. A clip with fewer frames than parts shows some of
-    them again.
+    With a generator it lies anywhere in its part, else at the share `at` of it: in the middle. A clip with fewer frames
+    than parts shows some of them again.
 
     Parameters
     ----------
@@ -35,7 +37,7 @@ def segment_index(n: int, parts: int, generator: torch.Generator | None = None) 
     """
     if n < 1 or parts < 1:
         raise ValueError(f"n and parts must be at least 1; got {n} and {parts}")
-    inside = torch.full((parts,), 0.5) if generator is None else torch.rand(parts, generator=generator)
+    inside = torch.full((parts,), at) if generator is None else torch.rand(parts, generator=generator)
     return ((torch.arange(parts) + inside) * (n / parts)).long().clamp(max=n - 1)
 
 
@@ -57,8 +59,10 @@ def as_clip(sample: Any) -> Tensor:
     return values.float() / 255 if values.dtype == torch.uint8 else values.float()
 
 
-def stacked(domain: Domain, index: Any = slice(None), frames: int | None = None) -> Float[Tensor, "n t c h w"]:
-    """The clips at `index` as one float tensor; with `frames`, one frame of each of so many parts.
+def stacked(
+    domain: Domain, index: Any = slice(None), frames: int | None = None, at: float = 0.5
+) -> Float[Tensor, "n t c h w"]:
+    """The clips at `index` as one float tensor; with `frames`, one frame of each of so many parts, as `segment_index`.
 
     Raises
     ------
@@ -70,7 +74,7 @@ def stacked(domain: Domain, index: Any = slice(None), frames: int | None = None)
     x = domain.x[index]
     clips = [as_clip(sample) for sample in x]
     if frames is not None:
-        clips = [clip[segment_index(len(clip), frames)] for clip in clips]
+        clips = [clip[segment_index(len(clip), frames, at=at)] for clip in clips]
     for name, clip in zip(names, clips):
         if clip.shape != clips[0].shape or clip.shape[1] != 3:
             told = f"{str(name)!r} has {tuple(clip.shape)}, {str(names[0])!r} has {tuple(clips[0].shape)}"
