@@ -144,3 +144,12 @@ def test_ready_clips_are_cut_resized_and_normalized(tmp_path):
     assert x.shape == (1, 4, 3, 16, 16)
     expected = (torch.tensor([20 + 6 * i for i in (1, 4, 6, 9)]) / 255 - 0.5) / 0.5
     assert torch.allclose(x.mean(dim=(0, 2, 3, 4)), expected, atol=0.03)
+
+
+def test_windows_of_a_video_are_clips_with_their_times(tmp_path):
+    path = write_video(tmp_path / "a.mp4", 30)
+    domain = clips.sliding(path, 1, 2, frames=2)
+    assert domain.ids.tolist() == ["a.mp4#0.00-2.00", "a.mp4#1.00-3.00"]
+    assert domain.columns["start"].tolist() == [0, 1]
+    assert [numbers(clip) for clip in domain.x] == [[5, 15], [15, 25]]
+    assert clips.sliding(path, 1.5).columns["end"].tolist() == [1.5, 3.0]

@@ -179,10 +179,14 @@ NEW_CLASS = "new class"
 
 
 def _pictures(inputs: Inputs, predictions: Any, new: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Re-encoded thumbnails of target samples that the chosen model got right, got wrong, and took for new classes."""
+    """Re-encoded thumbnails of target samples that the chosen model got right, got wrong, and took for new classes.
+
+    Of clips they are contact sheets.
+    """
+    from unseen.data.contact_sheet import contact_sheet
     from unseen.data.images import thumbnail
 
-    if "target" not in inputs.raw or inputs.raw["target"].kind != "image":
+    if "target" not in inputs.raw or inputs.raw["target"].kind not in ("image", "clip"):
         return []
     domain = inputs.raw["target"]
     rows = predictions[predictions.part == "adapted"].reset_index(drop=True)
@@ -195,4 +199,5 @@ def _pictures(inputs: Inputs, predictions: Any, new: Sequence[Mapping[str, Any]]
     wanted = {id_ for row in new for id_ in row["surest"]}
     places = [(int(i), "adapted") for i in chosen]
     places += [(i, NEW_CLASS) for i, id_ in enumerate(domain.ids.tolist()) if str(id_) in wanted]
-    return [{"id": str(domain.ids[i]), "part": part, "jpeg": thumbnail(domain.x[i], 112)} for i, part in places]
+    look = (lambda x: thumbnail(contact_sheet(x), 168)) if domain.kind == "clip" else (lambda x: thumbnail(x, 112))
+    return [{"id": str(domain.ids[i]), "part": part, "jpeg": look(domain.x[i])} for i, part in places]

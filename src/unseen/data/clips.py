@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from unseen.data import video
 from unseen.data.decoded import once
-from unseen.data.domain import Lazy
+from unseen.data.domain import Domain, Lazy
 from unseen.data.images import IMAGE_SUFFIXES, decode
 from unseen.data.reading import is_local, open_file, read_bytes
+from unseen.files import check_plain
 from unseen.runtime import replacing
 
 log = logging.getLogger("unseen.data")
@@ -288,3 +289,39 @@ def held(folder: Path) -> int:
     with contextlib.suppress(OSError):
         return sum(entry.stat().st_size for entry in os.scandir(folder) if entry.name.endswith(".npy"))
     return 0
+
+
+def sliding(
+    path: str | os.PathLike[str], stride: float, length: float | None = None, *, frames: int = FRAMES
+) -> Domain:
+    """Windows over one video, each a clip without a label, with the columns ``start`` and ``end`` in seconds.
+
+    Parameters
+    ----------
+    path : path
+        A video on this machine.
+    stride : float, > 0
+        Seconds from the start of a window to that of the next one.
+    length : float, > 0, optional
+        Seconds of a window; `stride` if absent, so that each second is in one window.
+    frames : int, >= 2
+        Frames of a window.
+
+    Raises
+    ------
+    ValueError
+        If it is no video, or there would be more than `MOST_WINDOWS`.
+    """
+    place = os.fspath(path)
+    check_plain(place)
+    with Path(place).open("rb") as file:
+        track = video.probe(file)
+    parts = windows(track.seconds, stride if length is None else length, stride)
+    name = Path(place).name
+    return Domain(
+        x=clip_files([Segment(place, start, end) for start, end in parts], frames=frames),
+        kind="clip",
+        ids=np.array([f"{name}#{start:.2f}-{end:.2f}" for start, end in parts]),
+        columns={"start": np.array([start for start, _ in parts]), "end": np.array([end for _, end in parts])},
+        name=Path(place).stem,
+    )

@@ -115,7 +115,7 @@ class XCLIP(Method):
         },
         at_prediction={"views", "crops"},
         on_request={"few-shot", "zero-shot", "small"},
-        smoke={"frames": 4, "epochs": 2, "warm_up": 1, "batch_size": 16, "learning_rate": 1e-3, "new_rate": 1.0},
+        smoke={"frames": 4, "epochs": 1, "warm_up": 0, "batch_size": 30, "learning_rate": 1e-3, "new_rate": 1.0},
         needs=(FrameTowers(),),
         parts=(
             "unseen.methods.video.x_clip.network.XCLIPNetwork",
