@@ -435,7 +435,7 @@ def python(about: dict[str, Any], arguments: str = "") -> str:
             'pictures = [np.asarray(x.convert("RGB")) for x in digits("printed", copies=1).take(slice(0, 20)).x]',
             "motions = np.arange(40) % 4",
             "x = clips_of(pictures, np.arange(40) % 20, motions, seed=0, frames=8, side=32)",
-            'clips = Domain(x=x, y=motions, kind="clip", classes=ClassSpace(names=MOTIONS[:4]))  # or unseen.load(folder)',
+            'clips = Domain(x=x, y=motions, kind="clip", classes=ClassSpace(names=MOTIONS[:4]))  # or load(folder)',
             "source = ready(clips, (8, 8), mean=(0.5,) * 3, std=(0.5,) * 3)",
             "model = small_frame_towers()  # or prunable_towers of an open_clip encoder",
             f"method = {name}({arguments}).fit(source=source, model=model)",

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
-from videos import write_video
 
 from unseen.cli import app
+from videos import write_video
 
 ENCODER = "frames:efficientnet-lite0?size=32&frames=2"
 
