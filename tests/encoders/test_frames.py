@@ -70,6 +70,18 @@ def test_a_saved_encoder_is_built_again_from_its_folder(tmp_path):
         assert again.fingerprint == encoder.fingerprint
 
 
+def test_no_folder_of_a_local_file_is_in_the_name(tmp_path):
+    import timm
+    from safetensors.torch import save_model
+
+    save_model(timm.create_model("resnet10t", pretrained=False), str(tmp_path / "mine.safetensors"))
+    encoder = encoders.get(f"frames:timm:resnet10t@{tmp_path}/mine.safetensors?frames=2&size=32")
+    assert encoder.name == "frames:timm:resnet10t@mine.safetensors?size=32&frames=2"
+    assert encoder.local
+    encoder.save_weights(tmp_path / "saved")
+    assert encoders.load(encoder.to_json(), tmp_path / "saved").fingerprint == encoder.fingerprint
+
+
 @pytest.mark.parametrize(
     ("name", "told"),
     [

@@ -57,7 +57,7 @@ OFF: dict[str, dict[str, bool]] = {
 }
 """What is left out; `mean pooled` is the image-text model, fine-tuned on the mean of its frames."""
 OBJECTS, EACH, LEFT_OUT = 8, 3, 2
-"""Things whose motions have names, clips of a pair, and motions of each thing that no clip that is learnt from shows."""
+"""Things whose motions have names, clips of a pair, and motions of each thing that are asked about alone."""
 
 
 def fitted(source: Domain, model: Any, seed: int, **changes: Any) -> XCLIP:

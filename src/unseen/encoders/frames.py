@@ -187,17 +187,17 @@ def build_frames(request: Request) -> Encoder:
     towers = None if folder is None else folder / "towers"
     inside = None if folder is None else towers if towers is not None and towers.is_dir() else folder / "frame"
     frame = build(inner, trust=request.trust, precision=request.precision, folder=inside)
+    said = "&".join(f"{key}={value}" for key, value in own.items())
+    name = f"frames:{frame.name}" + (("&" if "?" in frame.name else "?") + said if said else "")  # no folder is in it
     if not isinstance(frame, TwoTowerEncoder):
         return FramesEncoder(
-            name=request.name, frame=frame, frames=numbers.get("frames", FRAMES), parts=numbers.get("parts", PARTS)
+            name=name, frame=frame, frames=numbers.get("frames", FRAMES), parts=numbers.get("parts", PARTS)
         )
     if numbers.get("parts", 1) != 1:
         raise ValueError(f"name {request.name!r}: in the space of names a clip is one vector: parts must be 1")
-    clips = FramesEncoder(
-        name=request.name, frame=frame.image, unit=True, frames=numbers.get("frames", FRAMES), parts=1
-    )
+    clips = FramesEncoder(name=name, frame=frame.image, unit=True, frames=numbers.get("frames", FRAMES), parts=1)
     return TwoTowerEncoder(
-        name=request.name,
+        name=name,
         image=clips,
         text=frame.text,
         logit_scale=frame.logit_scale,
