@@ -71,6 +71,8 @@ def quick(about: dict[str, Any]) -> dict[str, int]:
         short = {"steps": 50, "warm_up": 5, "batch_size": 24}
     if about["slug"] == "graphclip":
         short = {"epochs": 5, "batch_size": 16}
+    if about["slug"] == "x-clip":
+        short = {"epochs": 2, "warm_up": 1}
     if about["slug"] == "dafosnet":
         short = {"epochs": 10, "fine_tune_epochs": 1}
     if about["slug"] == "genecis":

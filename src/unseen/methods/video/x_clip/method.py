@@ -69,8 +69,9 @@ class XCLIP(Method):
     scales : tuple of float in (0, 1]
         Shares of the side that a crop may have.
     learning_rate : float, > 0
-        Of CLIP's weights; those that are new have `new_rate` times as much.
+        Of CLIP's weights.
     new_rate : float, > 0
+        How many times as much that of the new weights is.
     weight_decay : float, >= 0
         Of matrices.
     epochs, warm_up : int
