@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import dataclasses
 import hashlib
@@ -178,7 +179,7 @@ def _checked(frames: int, side: int) -> tuple[int, int]:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Kept:
+class _Kept(abc.ABC):
     """Clips of one file system: each is made once in a job, and once on this machine while there is room."""
 
     fs: Any
@@ -192,11 +193,13 @@ class _Kept:
             f"clip {self.frames} {self.side}", lambda: self.digest(item), lambda: self._kept(item), lambda x: x.nbytes
         )
 
+    @abc.abstractmethod
     def digest(self, item: Any) -> str:
-        raise NotImplementedError
+        """What stands for the content of a clip, and for how it is read."""
 
+    @abc.abstractmethod
     def make(self, item: Any) -> NDArray[np.uint8]:
-        raise NotImplementedError
+        """The frames."""
 
     def _kept(self, item: Any) -> NDArray[np.uint8]:
         file = cache() / f"{self.digest(item)[:40]}-{self.frames}-{self.side}.npy"

@@ -115,8 +115,15 @@ def read_frames(
     """
     if any(a > b for a, b in zip(times, times[1:])):
         raise ValueError(f"times must ascend; got {list(times)[:8]}")
+    made = np.zeros((0, 3, 0, 0), np.uint8)
     with _opened(file, max_pixels) as video:
-        return np.stack(list(video.shown(times, side))) if len(times) else np.zeros((0, 3, 0, 0), np.uint8)
+        for i, picture in enumerate(video.shown(times, side)):
+            if i == 0:
+                made = np.empty((len(times), 3, *picture.shape[:2]), np.uint8)
+            if picture.shape[:2] != made.shape[2:]:
+                raise ValueError(f"the size of its frames changes at {times[i]:.1f} s; cut it there")
+            made[i] = picture.transpose(2, 0, 1)
+    return made
 
 
 class _Video:
@@ -170,7 +177,7 @@ class _Video:
         return Track(seconds, float(self.stream.average_rate or 0), width, height, rotation)
 
     def shown(self, times: Sequence[float], side: int | None) -> Iterator[NDArray[np.uint8]]:
-        """A picture for each time."""
+        """A picture (h, w, 3) for each time."""
         now: Any = None
         coming = next(self.frames, None)
         made: tuple[Any, NDArray[np.uint8]] | None = None
@@ -287,7 +294,7 @@ def _square(frame: Any, stream: Any, rotation: int) -> tuple[int, int]:
 
 
 def _upright(frame: Any, stream: Any, side: int | None) -> NDArray[np.uint8]:
-    """A frame as a picture, (3, h, w)."""
+    """A frame as a picture, (h, w, 3)."""
     rotation = _turn(frame)
     width, height = _square(frame, stream, rotation)
     if side is not None:
@@ -295,7 +302,7 @@ def _upright(frame: Any, stream: Any, side: int | None) -> NDArray[np.uint8]:
         width, height = max(side, round(width * scale)), max(side, round(height * scale))
     across, down = (height, width) if rotation % 180 else (width, height)
     values = frame.to_ndarray(format="rgb24", width=across, height=down)
-    return np.ascontiguousarray(np.rot90(values, rotation // 90).transpose(2, 0, 1))
+    return np.rot90(values, rotation // 90)
 
 
 def _av() -> Any:
