@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from unseen.claims import motion_worlds, x_clip
-from unseen.claims.motion_worlds import FRAMES, SIDE, Things, gated, graded, logistic, of_motions, of_pairs
+from unseen.claims.motion_worlds import FRAMES, SHOWN, SIDE, Things, gated, graded, logistic, of_motions, of_pairs
 from unseen.claims.x_clip import LEDGER, OFF, claim, flops, named
 from unseen.data.classes import ClassSpace
+from unseen.data.segments import segment_index
 from unseen.methods.video.needs import small_frame_towers
 
 
@@ -28,7 +29,7 @@ def test_things_that_are_asked_about_are_in_no_clip_that_is_learnt_from(own: Thi
     assert not set(source.columns["thing"]) & set(asked.columns["thing"])
     assert not set(source.digests()) & set(asked.digests())
     assert np.bincount(source.labels).tolist() == [3] * 10
-    assert np.asarray(source.x).shape == (30, FRAMES, 3, SIDE, SIDE)
+    assert np.asarray(source.x).shape == (30, SHOWN, 3, SIDE, SIDE)
 
 
 def test_seeds_draw_other_clips_and_one_seed_the_same(own: Things) -> None:
@@ -55,6 +56,11 @@ def test_the_simple_arms_learn_what_is_plain_to_see() -> None:
     x = (rng.normal(size=(60, 4, 5)) + 2 * np.eye(5)[y][:, None]).astype(np.float32)
     for scores in (logistic(x.reshape(60, -1), y)(x.reshape(60, -1)), gated(x, y, 0, steps=60)(x)):
         assert (scores.argmax(axis=1) == y).mean() > 0.9
+
+
+def test_the_frames_that_are_looked_at_are_those_of_the_reverse() -> None:
+    looked_at = segment_index(SHOWN, FRAMES)
+    assert looked_at.tolist() == (SHOWN - 1 - looked_at).flip(0).tolist()
 
 
 def test_the_mean_of_frames_cannot_tell_a_motion_from_its_reverse(own: Things) -> None:

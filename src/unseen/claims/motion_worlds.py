@@ -21,7 +21,7 @@ from unseen.claims.worlds import hashed
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.samplers import Batch, batches, endless
-from unseen.data.segments import ready
+from unseen.data.segments import ready, stacked
 from unseen.data.simulate.motions import MOTIONS, clips_of
 from unseen.nn.dual_encoder import DualEncoder, dual_encoder
 from unseen.nn.schedules import warm_cosine
@@ -30,6 +30,9 @@ from unseen.nn.train import Run, train
 from unseen.runtime import reproducible
 
 SIDE, PATCH, FRAMES, DIM, WIDTH, LAYERS = 32, 8, 8, 64, 64, 2
+SHOWN = 3 * FRAMES
+"""Frames of a clip, of which `FRAMES` are looked at: one of each part, anywhere in it or in its middle. The middles of
+a clip are those of its reverse."""
 STILL_STEPS, STILL_BATCH = 200, 64
 THINGS = 48
 """Things of a world; a third of them is asked about alone."""
@@ -71,7 +74,7 @@ def cases(split: str, n: int) -> tuple[str, ...]:
 # -- clips -------------------------------------------------------------------------------------------------
 
 
-def of_motions(own: Things, each: int, seed: int, *, asked: bool, frames: int = FRAMES) -> Domain:
+def of_motions(own: Things, each: int, seed: int, *, asked: bool, frames: int = SHOWN) -> Domain:
     """`each` clips of every motion, of things that are learnt from or of those that are asked about."""
     rng = np.random.default_rng([seed, int(asked)])
     motions = np.repeat(np.arange(len(MOTIONS)), each)
@@ -91,7 +94,7 @@ def of_pairs(
 ) -> Domain:
     """`each` clips of every pair of a thing and a motion; classes are ``a dog moving left``."""
     things_, motions = (np.repeat(np.array([pair[i] for pair in pairs]), each) for i in (0, 1))
-    x = clips_of(own.pictures, np.array(objects)[things_], motions, seed, frames=FRAMES, side=SIDE)
+    x = clips_of(own.pictures, np.array(objects)[things_], motions, seed, frames=SHOWN, side=SIDE)
     y = things_ * len(MOTIONS) + motions
     columns = {"thing": things_, "motion": motions}
     return normalized(Domain(x=x, y=y, kind="clip", classes=names, columns=columns, name="pairs"))
@@ -118,10 +121,10 @@ def towers(case: str, seed: int = 0) -> DualEncoder:
     said = reader([f"a {own.names[i]}" for i in rows])
     labels = torch.as_tensor(np.searchsorted(rows, shown))
     with reproducible(seed):
-        layers = {"heads": (WIDTH // 16,) * LAYERS, "mlp": (4 * WIDTH,) * LAYERS}
+        layers: dict[str, Any] = {"heads": (WIDTH // 16,) * LAYERS, "mlp": (4 * WIDTH,) * LAYERS}
         image = vision_tower((SIDE, SIDE), (PATCH, PATCH), width=WIDTH, head=16, dim=DIM, **layers)
         text = text_line(said.shape[1], DIM)
-        made = dual_encoder(image, text, reader.to_json(), 1 / 0.07)
+        made = dual_encoder(image, text, reader.to_json(), 1 / 0.03)
         adam = torch.optim.AdamW(made.parameters(), lr=2e-3, weight_decay=0.05, betas=(0.9, 0.98))
         stream = batches(Domain(x=x, kind="image"), STILL_BATCH)
 
@@ -147,10 +150,12 @@ def text_line(into: int, out: int) -> nn.Module:
     """A line that begins orthogonal: it keeps what it is not taught to drop."""
     from unseen.nn.dual_encoder import perceptron
 
-    line = perceptron((into, out))
-    nn.init.orthogonal_(line[0].weight, gain=(into / out) ** 0.5)
-    nn.init.zeros_(line[0].bias)
-    return line
+    made = perceptron((into, out))
+    line = made.get_submodule("0")
+    assert isinstance(line, nn.Linear)
+    nn.init.orthogonal_(line.weight, gain=(into / out) ** 0.5)
+    nn.init.zeros_(line.bias)
+    return made
 
 
 # -- simple arms -------------------------------------------------------------------------------------------
@@ -159,13 +164,13 @@ def text_line(into: int, out: int) -> nn.Module:
 @torch.no_grad()
 def frames_of(model: DualEncoder, domain: Domain) -> NDArray[np.float32]:
     """Vectors of the frames of clips by the frozen tower, (n, t, d)."""
-    x = torch.as_tensor(np.asarray(domain.x))
+    x = stacked(domain, frames=FRAMES)
     return model.image(x.flatten(0, 1)).view(*x.shape[:2], -1).numpy()
 
 
 def pixels_of(domain: Domain) -> NDArray[np.float32]:
     """Frames of 8 x 8 pixels, (n, t, 192)."""
-    x = torch.as_tensor(np.asarray(domain.x))
+    x = stacked(domain, frames=FRAMES)
     return F.adaptive_avg_pool2d(x.flatten(0, 1), 8).flatten(1).view(*x.shape[:2], -1).numpy()
 
 

@@ -89,7 +89,6 @@ def simple_arms(source: Domain, asked: Domain, model: Any, seed: int) -> dict[st
     """Scores of the motions by what reads the frozen tower's frames, or pixels."""
     x, new, y = frames_of(model, source), frames_of(model, asked), source.labels
     pixels, new_pixels = pixels_of(source), pixels_of(asked)
-    flat = lambda rows: rows.reshape(len(rows), -1)
     return {
         "mean, logistic": logistic(x.mean(axis=1), y)(new.mean(axis=1)),
         "concatenated, logistic": logistic(flat(x), y)(flat(new)),
@@ -97,6 +96,11 @@ def simple_arms(source: Domain, asked: Domain, model: Any, seed: int) -> dict[st
         "gru": gated(x, y, seed)(new),
         "gru on pixels": gated(pixels, y, seed)(new_pixels),
     }
+
+
+def flat(rows: NDArray[Any]) -> NDArray[Any]:
+    """All numbers of a clip in one row."""
+    return rows.reshape(len(rows), -1)
 
 
 def by_name(model: Any, asked: Domain, names: Iterable[str] = MOTIONS) -> NDArray[np.float32]:
@@ -110,7 +114,7 @@ def run_parts(case: str, seed: int) -> Result:
     """The whole, and the whole without a part; what its messages cost; the same network that has read no picture."""
     own, model = world(case), towers(case)
     asked, source = of_motions(own, ASKED, seed, asked=True), of_motions(own, MANY, seed, asked=False)
-    fresh = rebuild(recipe_of(model)).requires_grad_(True)
+    fresh: Any = rebuild(recipe_of(model)).requires_grad_(True)
     fresh.text.load_state_dict(model.text.state_dict())
     ways: dict[str, tuple[Any, dict[str, bool]]] = {"x-clip": (model, {}), "from scratch": (fresh, {})}
     ways |= {arm: (model, off) for arm, off in OFF.items() if arm != "mean pooled"}

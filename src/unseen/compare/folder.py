@@ -183,9 +183,6 @@ def _pictures(inputs: Inputs, predictions: Any, new: Sequence[Mapping[str, Any]]
 
     Of clips they are contact sheets.
     """
-    from unseen.data.contact_sheet import contact_sheet
-    from unseen.data.images import thumbnail
-
     if "target" not in inputs.raw or inputs.raw["target"].kind not in ("image", "clip"):
         return []
     domain = inputs.raw["target"]
@@ -199,5 +196,12 @@ def _pictures(inputs: Inputs, predictions: Any, new: Sequence[Mapping[str, Any]]
     wanted = {id_ for row in new for id_ in row["surest"]}
     places = [(int(i), "adapted") for i in chosen]
     places += [(i, NEW_CLASS) for i, id_ in enumerate(domain.ids.tolist()) if str(id_) in wanted]
-    look = (lambda x: thumbnail(contact_sheet(x), 168)) if domain.kind == "clip" else (lambda x: thumbnail(x, 112))
-    return [{"id": str(domain.ids[i]), "part": part, "jpeg": look(domain.x[i])} for i, part in places]
+    films = domain.kind == "clip"
+    return [{"id": str(domain.ids[i]), "part": part, "jpeg": _jpeg(domain.x[i], films)} for i, part in places]
+
+
+def _jpeg(sample: Any, is_clip: bool) -> bytes:
+    from unseen.data.contact_sheet import contact_sheet
+    from unseen.data.images import thumbnail
+
+    return thumbnail(contact_sheet(sample), 168) if is_clip else thumbnail(sample, 112)

@@ -157,8 +157,9 @@ class CrossAttention(nn.Module):
 
     def forward(self, x: Float[Tensor, "b k d"], context: Float[Tensor, "b p d"]) -> Float[Tensor, "b k d"]:
         """Scale head_dim^-.5."""
-        split = lambda z: z.unflatten(2, (self.heads, -1)).transpose(1, 2)
-        found = F.scaled_dot_product_attention(split(self.q(x)), split(self.k(context)), split(self.v(context)))
+        read = ((self.q, x), (self.k, context), (self.v, context))
+        q, k, v = (line(z).unflatten(2, (self.heads, -1)).transpose(1, 2) for line, z in read)
+        found = F.scaled_dot_product_attention(q, k, v)
         return self.proj(found.transpose(1, 2).flatten(2))
 
 
@@ -216,7 +217,7 @@ class XCLIPNetwork(nn.Module):
         super().__init__()
         tower: VisionTower = towers.image.requires_grad_(True)
         self.frames, dim = frames, tower.dim
-        self.size = (tower.grid[0] * tower.patches.kernel_size[0], tower.grid[1] * tower.patches.kernel_size[1])  # type: ignore[operator]
+        self.size = (tower.grid[0] * tower.patches.kernel_size[0], tower.grid[1] * tower.patches.kernel_size[1])
         self.text, self.reader = towers.text, towers.reader
         self.logit_scale = nn.Parameter(towers.logit_scale.detach().clone(), requires_grad=False)
         self.text.requires_grad_(False)
