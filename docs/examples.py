@@ -71,6 +71,8 @@ def quick(about: dict[str, Any]) -> dict[str, int]:
         short = {"steps": 50, "warm_up": 5, "batch_size": 24}
     if about["slug"] == "graphclip":
         short = {"epochs": 5, "batch_size": 16}
+    if about["slug"] == "x-clip":
+        short = {"epochs": 2, "warm_up": 1}
     if about["slug"] == "dafosnet":
         short = {"epochs": 10, "fine_tune_epochs": 1}
     if about["slug"] == "genecis":
@@ -420,6 +422,26 @@ def python(about: dict[str, Any], arguments: str = "") -> str:
             'phrases, right = ["a white owl", "koi in a pond"], ["owl", "carp"]',
             "found = [tree.classes.names[i] for i in method.predict(phrases)]",
             "print(sum(a == b for a, b in zip(found, right)) / len(right))",
+        ]
+    elif about["modalities"] == ["clip"]:
+        lines = [
+            "import numpy as np",
+            "",
+            "from unseen import ClassSpace, Domain",
+            "from unseen.data.segments import ready",
+            "from unseen.data.simulate.motions import MOTIONS, clips_of",
+            "from unseen.data.sources import digits",
+            f"from unseen.methods import {name}",
+            "from unseen.methods.video.needs import small_frame_towers",
+            "",
+            'pictures = [np.asarray(x.convert("RGB")) for x in digits("printed", copies=1).take(slice(0, 20)).x]',
+            "motions = np.arange(40) % 4",
+            "x = clips_of(pictures, np.arange(40) % 20, motions, seed=0, frames=8, side=32)",
+            'clips = Domain(x=x, y=motions, kind="clip", classes=ClassSpace(names=MOTIONS[:4]))  # or load(folder)',
+            "source = ready(clips, (8, 8), mean=(0.5,) * 3, std=(0.5,) * 3)",
+            "model = small_frame_towers()  # or prunable_towers of an open_clip encoder",
+            f"method = {name}({arguments}).fit(source=source, model=model)",
+            "print((method.predict(source) == motions).mean())",
         ]
     elif about["slug"] == "crlnet":
         lines = [

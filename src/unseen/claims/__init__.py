@@ -48,6 +48,7 @@ CLAIMS = {
     "rs-m-clip": "rs_m_clip",
     "audio-captioning": "audio_captioning",
     "crlnet": "crlnet",
+    "x-clip": "x_clip",
     "dafosnet": "dafosnet",
 }
 """Module of the claim of every built system, by slug."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -40,6 +40,9 @@ from unseen.console import (
     told,
     write_csv,
 )
+
+if TYPE_CHECKING:
+    from unseen.bundle import Bundle
 
 
 @app.command()
@@ -293,6 +296,13 @@ def predict(
     top: Annotated[int, typer.Option(help="Classes to name.", min=1)] = 1,
     abstain: Annotated[bool, typer.Option("--abstain", help="Name no class where the model is not sure.")] = False,
     csv: Annotated[Path | None, typer.Option(help="Write the table to a file.", show_default=False)] = None,
+    stride: Annotated[
+        float | None,
+        typer.Option(help="Of videos: a window every so many seconds, each with its times.", show_default=False),
+    ] = None,
+    window: Annotated[
+        float | None, typer.Option(help="Seconds of a window; as long as the stride if absent.", show_default=False)
+    ] = None,
     as_json: AsJson = False,
     trust: Trust = False,
 ) -> None:
@@ -301,14 +311,17 @@ def predict(
     Probabilities are calibrated on labelled samples that were held out.
 
     Example:  unseen predict runs/sketches/model new.jpg --top 5
+    Example:  unseen predict runs/moves/model match.mp4 --stride 2 --window 4 --csv match.csv
     """
+    if window is not None and stride is None:
+        raise ValueError(f"--window {window:g} needs --stride: how many seconds lie between two windows")
     from unseen.compare.asked import check_path
 
     place_of_model(model)
     for path in inputs:
         check_path("inputs", path)
     saved = open_bundle(model, trust)
-    rows = [row for path in inputs for row in _rows(saved.predictions(path, top=top, abstain=abstain))]
+    rows = [row for path in inputs for row in _rows(_predicted(saved, path, top, abstain, stride, window))]
     if csv is not None:
         import pandas as pd
 
@@ -319,6 +332,19 @@ def predict(
     else:
         for line in _predictions(rows, top):
             typer.echo(line)
+
+
+def _predicted(
+    saved: Bundle, path: str, top: int, abstain: bool, stride: float | None, window: float | None
+) -> dict[str, Any]:
+    """The table of what lies at a path; of clips that are parts of a video with their times."""
+    from unseen.data.clips import sliding
+    from unseen.data.loaders import load
+
+    domain = load(path) if stride is None else sliding(path, stride, window)
+    table = saved.predictions(domain, top=top, abstain=abstain)
+    times = [key for key in ("start", "end") if domain.kind == "clip" and key in domain.columns]
+    return {"id": table["id"], **{key: domain.columns[key] for key in times}, **table}
 
 
 def _rows(columns: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

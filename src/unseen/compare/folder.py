@@ -179,10 +179,11 @@ NEW_CLASS = "new class"
 
 
 def _pictures(inputs: Inputs, predictions: Any, new: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Re-encoded thumbnails of target samples that the chosen model got right, got wrong, and took for new classes."""
-    from unseen.data.images import thumbnail
+    """Re-encoded thumbnails of target samples that the chosen model got right, got wrong, and took for new classes.
 
-    if "target" not in inputs.raw or inputs.raw["target"].kind != "image":
+    Of clips they are contact sheets.
+    """
+    if "target" not in inputs.raw or inputs.raw["target"].kind not in ("image", "clip"):
         return []
     domain = inputs.raw["target"]
     rows = predictions[predictions.part == "adapted"].reset_index(drop=True)
@@ -195,4 +196,12 @@ def _pictures(inputs: Inputs, predictions: Any, new: Sequence[Mapping[str, Any]]
     wanted = {id_ for row in new for id_ in row["surest"]}
     places = [(int(i), "adapted") for i in chosen]
     places += [(i, NEW_CLASS) for i, id_ in enumerate(domain.ids.tolist()) if str(id_) in wanted]
-    return [{"id": str(domain.ids[i]), "part": part, "jpeg": thumbnail(domain.x[i], 112)} for i, part in places]
+    films = domain.kind == "clip"
+    return [{"id": str(domain.ids[i]), "part": part, "jpeg": _jpeg(domain.x[i], films)} for i, part in places]
+
+
+def _jpeg(sample: Any, is_clip: bool) -> bytes:
+    from unseen.data.contact_sheet import contact_sheet
+    from unseen.data.images import thumbnail
+
+    return thumbnail(contact_sheet(sample), 168) if is_clip else thumbnail(sample, 112)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from unseen.encoders.base import Encoder
 
-DEFAULT_ENCODER = {"image": "efficientnet-lite0", "text": "minilm"}
+DEFAULT_ENCODER = {"image": "efficientnet-lite0", "text": "minilm", "clip": "frames:efficientnet-lite0"}
 
 
-SHARED_ENCODER = {"image": "lite-clip", "text": "minilm"}
+SHARED_ENCODER = {"image": "lite-clip", "text": "minilm", "clip": "frames:lite-clip"}
 """Where class names must lie among the samples."""
 
 
@@ -29,8 +29,11 @@ def knows_names(name: str, kind: str) -> bool:
 
 def why_default(kind: str) -> str:
     """A sentence on the encoder that is taken where names must lie among samples and none was named."""
-    stronger = {"image": "open_clip:ARCHITECTURE/WEIGHTS", "text": "sentence-transformers:NAME"}[kind]
-    space = {"image": "pictures and names into one space", "text": "texts and names alike"}[kind]
+    stronger, space = {
+        "image": ("open_clip:ARCHITECTURE/WEIGHTS", "pictures and names into one space"),
+        "text": ("sentence-transformers:NAME", "texts and names alike"),
+        "clip": ("frames:open_clip:ARCHITECTURE/WEIGHTS", "frames of clips and names into one space"),
+    }[kind]
     return f"encoder: {SHARED_ENCODER[kind]}, as none was named: it reads {space}, offline; {stronger} is stronger"
 
 

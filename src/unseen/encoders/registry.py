@@ -97,6 +97,13 @@ SCHEMES: Mapping[str, Scheme] = {
         "views:build_views",
         ("pretrained", *_PICTURE, "regions", "layer"),
     ),
+    "frames": Scheme(
+        "frames:<encoder of pictures>",
+        ("clip",),
+        "clips by the features of their frames: the means of parts of the clip, side by side (frames=8, parts=2)",
+        "frames:build_frames",
+        ("frames", "parts", "pretrained", *_PICTURE, "layer"),
+    ),
     "open_clip": Scheme(
         "open_clip:<arch>/<pretrained or local file>",
         ("image", "text"),
@@ -206,7 +213,10 @@ def fitting(kind: str) -> list[str]:
 
 def describe(name: str) -> dict[str, Any]:
     """Say what an encoder is without loading it: kinds, options, licence, width, and what is missing."""
-    scheme = schemes()[_parse(name)[0]]
+    scheme_name, inner, _ = _parse(name)
+    scheme = schemes()[scheme_name]
+    if scheme_name == "frames" and inner and "text" in schemes()[_parse(inner)[0]].kinds:
+        scheme = dataclasses.replace(scheme, kinds=(*scheme.kinds, "text"))
     missing = [package for package in scheme.packages if importlib.util.find_spec(package) is None]
     return {
         "name": name,

@@ -76,6 +76,7 @@ METHODS = {
     "ttm": "forecasting.ttm:TTM",
     "concept-pruning": "curation.concept_pruning:ConceptPruning",
     "zscl": "multimodal.zscl:ZSCL",
+    "x-clip": "video.x_clip:XCLIP",
     "cwcl": "multimodal.cwcl:CWCL",
     "prefix-conditioning": "multimodal.prefix_conditioning:PrefixConditioning",
     "ridge-map": "multimodal.ridge_map:RidgeMap",

@@ -19,6 +19,7 @@ from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
 from unseen.methods.checks import (
+    as_clips,
     as_input,
     as_pairs,
     as_pictures,
@@ -359,6 +360,8 @@ def _giving(function: Callable[..., Any], verb: Verb) -> Callable[..., Any]:
             samples = as_pairs(x)
         elif verb.reads == "pictures":
             samples = as_pictures(x)
+        elif verb.reads == "clips":
+            samples = as_clips(x)
         elif verb.reads == "subgraphs":
             samples = as_subgraphs(x, width)
         elif self.reads_regions:

@@ -68,6 +68,24 @@ def as_pictures(x: Any) -> list[Tensor]:
     return pictures
 
 
+def as_clips(x: Any) -> Domain:
+    """`x` (a `Domain`, or an array, tensor or list of clips) as a domain of clips, each read when its turn comes."""
+    if isinstance(x, Domain) and x.kind != "clip":
+        raise ValueError(f"x must hold clips (kind clip); {x.name} is of kind {x.kind!r}")
+    if not isinstance(x, Domain):
+        if not isinstance(x, Lazy):
+            x = x.detach().cpu().numpy() if isinstance(x, Tensor) else x
+            x = _native(_numeric("x", np.asarray(x)))
+            if x.ndim != 5:
+                raise ValueError(f"x must be of shape (n, frames, 3, height, width); got {x.shape}")
+        x = Domain(x=x, kind="clip", name="x")
+    if not len(x):
+        raise ValueError("x must hold at least one clip; it is empty")
+    if isinstance(x.x, np.ndarray) and not x.x.dtype.hasobject and x.x.dtype.kind == "f" and not np.isfinite(x.x).all():
+        raise ValueError(f"x must be finite; {int((~np.isfinite(x.x)).sum())} values are NaN or infinite")
+    return x
+
+
 def as_regions(x: Any, width: int | None = None) -> Tensor:
     """`x` as regions, (n, r, d): the column `regions` of a `Domain`, an array like that, or (n, d) as one region."""
     if isinstance(x, Domain) and has_regions(x):

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-Reads = Literal["card", "text", "doubles", "pairs", "pictures", "subgraphs"]
+Reads = Literal["card", "text", "doubles", "pairs", "pictures", "clips", "subgraphs"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Verb:
 
     `reads` is ``"card"`` (numbers, texts or features of regions, as the card says), ``"text"``,
     ``"pairs"`` (`Pairs` of pictures), ``"pictures"`` (a list of tensors (c, h, w), whose sizes may differ),
-    ``"subgraphs"`` (`unseen.data.text_graphs.GraphBatch`), or
+    ``"clips"`` (a `Domain` of clips), ``"subgraphs"`` (`unseen.data.text_graphs.GraphBatch`), or
     ``"doubles"``: numbers of which those in double precision stay so, as they may exceed what single precision holds.
     """
 

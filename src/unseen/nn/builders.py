@@ -44,6 +44,7 @@ HOMES: dict[str, str] = {
     "entity-pairs": "methods.zero_shot.ontozsl.pairs",
     "pbadv-branches": "methods.zero_shot.pbadv.branches",
     "text2node-mapper": "methods.zero_shot.text2node.mappers",
+    "x-clip": "methods.video.x_clip.network",
     "tmv-view": "methods.zero_shot.tmv_hlp.views",
     "conditional-critic": "nn.adversarial",
     "conditional-generator": "nn.adversarial",

@@ -26,15 +26,17 @@ def exponential_decay(optimizer: Optimizer, epochs: int, steps_per_epoch: int, l
     return LambdaLR(optimizer, lambda step: last ** (step // steps_per_epoch / epochs))
 
 
-def warm_cosine(optimizer: Optimizer, total_steps: int, warm_steps: int = 0, start: float = 1e-5) -> LambdaLR:
-    """A line from the rate `start` to rate_0 over the first `warm_steps`, then half a cosine to 0 at the last step."""
+def warm_cosine(
+    optimizer: Optimizer, total_steps: int, warm_steps: int = 0, start: float = 1e-5, last: float = 0.0
+) -> LambdaLR:
+    """A line from the rate `start` to rate_0 over the first `warm_steps`, then half a cosine to `last` rate_0."""
     rate = float(optimizer.param_groups[0]["lr"])
 
     def factor(step: int) -> float:
         if step < warm_steps:
             return (start + (rate - start) * step / warm_steps) / rate
         done = (step - warm_steps) / max(total_steps - warm_steps, 1)
-        return 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+        return last + (1 - last) * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
 
     return LambdaLR(optimizer, factor)
 

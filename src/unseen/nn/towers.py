@@ -96,6 +96,15 @@ class Block(nn.Module):
             x = x + self._gated(self.proj(inner if units is None else inner * units), hidden, units)
         return x
 
+    def attended(self, x: Float[Tensor, "b t w"]) -> Float[Tensor, "b t w"]:
+        """attention(norm(x)), what a layer adds first."""
+        return self._attention(self.ln_1(x), False, None)
+
+    def fed(self, x: Float[Tensor, "b t w"]) -> Float[Tensor, "b t w"]:
+        """proj(gelu(fc(norm(x)))), what a layer adds then."""
+        inner = self.fc(self.ln_2(x))
+        return self.proj(inner * torch.sigmoid(1.702 * inner) if self.quick else F.gelu(inner))
+
     def _attention(self, x: Tensor, causal: bool, z: Tensor | None) -> Tensor:
         b, t, _ = x.shape
         q, k, v = self.qkv(x).view(b, t, 3, self.heads, self.head).permute(2, 0, 3, 1, 4)
@@ -203,6 +212,14 @@ class VisionTower(PrunableTower):
         places = self.positions[1:].T.reshape(1, -1, *self.grid)
         between = F.interpolate(places, grid, mode="bicubic", align_corners=False)
         return torch.cat([self.positions[:1], between.flatten(2)[0].T])
+
+    def tokens(self, x: Float[Tensor, "b c h v"]) -> Float[Tensor, "b n w"]:
+        """What the first layer reads: the class token and the patches, with their positions."""
+        x = self.patches(x)
+        positions = self.positions_of((x.shape[2], x.shape[3]))
+        x = x.flatten(2).transpose(1, 2)
+        x = torch.cat([self.class_token.expand(x.shape[0], 1, -1), x], dim=1) + positions
+        return x if self.first is None else self.first(x)
 
     def forward(self, x: Float[Tensor, "b c h v"], gates: Gates | None = None) -> Float[Tensor, "b d"]:
         """Vectors of pictures, of any length; they may be of another size than those that it was made for."""

@@ -256,5 +256,7 @@ def _wrong_samples(kind: str, good: Any) -> Sequence[Any]:
         return (*never, empty, x[0], x[:, :3])
     if kind == "points":  # fewer points are another cloud
         return (*never, nan, x[0], x[..., :2])
+    if kind == "clip":  # fewer frames are another clip, fewer colours are none
+        return (*never, nan, x[:, :, :-1])
     wide = () if kind == "image" else (np.pad(x, ((0, 0), (0, 1))),)
     return (*never, nan, x[:, :-1], *wide)

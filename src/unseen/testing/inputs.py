@@ -23,7 +23,7 @@ from unseen.nn.classifier import feature_classifier, train_source
 from unseen.nn.pointnet import pointnet
 from unseen.runtime import reproducible
 
-N_CLASSES, N_SEEN, WIDTH, SIDE = 6, 4, 16, 8
+N_CLASSES, N_SEEN, WIDTH, SIDE, FRAMES = 6, 4, 16, 8, 4
 LENGTH, CHANNELS = 120, 2
 NAMES = ("anchor", "bell", "crown", "drum", "eagle", "fan")
 WORDS = ("a", "drawing", "of", "the", "old", "big", "red", "left", *NAMES)
@@ -76,7 +76,7 @@ def cases(method: type[Method]) -> Iterator[Case]:
 
 
 def _kinds(cls: type[Method], signature: Signature) -> list[str]:
-    kinds = ("features", "probabilities", "image", "text", "series", "points")
+    kinds = ("features", "probabilities", "image", "clip", "text", "series", "points")
     known = [kind for kind in kinds if kind in cls.card.modalities]
     return known if "model" in signature.required else known[:1]
 
@@ -94,7 +94,10 @@ def samples_of(kind: str, n: int, seed: int) -> tuple[Any, np.ndarray]:
     if kind == "series":
         phase = np.arange(LENGTH)[None, :, None] / 12 + rng.random((n, 1, CHANNELS))
         return (np.sin(2 * np.pi * phase) + 0.1 * rng.normal(size=(n, LENGTH, CHANNELS))).astype(np.float32), y
-    shape = {"features": (WIDTH,), "probabilities": (N_SEEN,), "image": (3, SIDE, SIDE), "points": (SIDE, 3)}[kind]
+    shape = {
+        "features": (WIDTH,), "probabilities": (N_SEEN,), "image": (3, SIDE, SIDE), "clip": (FRAMES, 3, SIDE, SIDE),
+        "points": (SIDE, 3),
+    }[kind]  # fmt: skip
     centres = np.random.default_rng(1).normal(size=(N_SEEN, *shape))
     x = (1.5 * centres[y] + rng.normal(size=(n, *shape)) + 0.1 * seed).astype(np.float32)
     if kind == "probabilities":
@@ -106,7 +109,7 @@ def domain_of(word: str, kind: str) -> Domain:
     """A labelled domain for a word of `fit`."""
     n, seed = {"source": (60, 2), "target": (57, 3), "support": (13, 4)}.get(word, (31, 5))
     x, y = samples_of(kind, n, seed)
-    if kind == "image":
+    if kind in ("image", "clip"):
         x = Lazy(range(n), functools.partial(_picture, x))
     ids = np.array([f"{word}/{NAMES[label]}/{i}.png" for i, label in enumerate(y)])
     columns = {"domain": np.repeat("photo", n), "file": ids}

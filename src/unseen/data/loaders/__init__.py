@@ -11,6 +11,7 @@ import numpy as np
 
 from unseen import plugins
 from unseen.data.classes import ClassSpace
+from unseen.data.clips import FRAMES, Segment, check_segment, clip_files
 from unseen.data.domain import Domain
 from unseen.data.images import IMAGE_SUFFIXES
 from unseen.data.loaders.arrays import load_arrays
@@ -21,6 +22,7 @@ from unseen.data.loaders.matlab import ZeroShot, load_mat, load_zsl
 from unseen.data.loaders.table import TABLE_SUFFIXES, load_table
 from unseen.data.loaders.webdataset import expand_shards, load_shards
 from unseen.data.reading import open_file
+from unseen.data.video import VIDEO_SUFFIXES
 from unseen.files import named
 
 __all__ = ["ZeroShot", "case_variants", "find_column", "load", "load_zsl"]
@@ -37,6 +39,7 @@ def load(
     on_error: OnError = "skip",
     check: bool = True,
     allow_outside: bool = False,
+    frames: int = FRAMES,
 ) -> Domain:
     """Load your data, whatever they are: `kind` and labels follow from what is at `path`.
 
@@ -44,12 +47,13 @@ def load(
     ----------
     path : path or fsspec URL
         One of: a folder of class folders (perhaps below ``train``, ``val``, ``test``, which become the column
-        ``split``), a flat folder of pictures or ``.txt`` files (no labels), such a folder in a ``.zip``; one
-        picture or ``.txt`` file; a CSV, TSV, JSON-lines or Parquet table with feature columns, a text column or a
-        path column; ``.npy`` or ``.npz``; WebDataset shards (``shards-{000..003}.tar``, ``*.tar`` or a folder of
-        them); a folder written by Hugging Face ``datasets``; a MATLAB file of features; what an installed package
-        reads (entry points ``unseen.loaders``, named by suffix: functions
-        ``(fs, path, *, classes, name) -> Domain``).
+        ``split``), a flat folder of pictures, videos or ``.txt`` files (no labels), such a folder in a ``.zip``; clips
+        as folders of frames (``class/clip/frame_0001.jpg``); one picture, video or ``.txt`` file; a CSV, TSV,
+        JSON-lines or Parquet table with feature columns, a text column or a path column (of pictures, of folders of
+        frames, or of videos, perhaps with ``start`` and ``end`` in seconds); ``.npy`` or ``.npz``; WebDataset shards
+        (``shards-{000..003}.tar``, ``*.tar`` or a folder of them); a folder written by Hugging Face ``datasets``; a
+        MATLAB file of features; what an installed package reads (entry points ``unseen.loaders``, named by suffix:
+        functions ``(fs, path, *, classes, name) -> Domain``).
     labels_column, text_column, path_column : str, optional
         Columns of a table (fields of the ``.json`` in shards) that do not have a usual name. Labels may be
         missing: an empty cell or -1. Paths are relative to the table's folder.
@@ -64,6 +68,8 @@ def load(
         read.
     allow_outside : bool
         Whether a table may name files outside its folder.
+    frames : int, >= 2
+        Frames of a clip: one from the middle of each of as many equal parts.
 
     Raises
     ------
@@ -104,12 +110,13 @@ def load(
         _only(options)
         return _foreign(suffix[1:], fs, root, common)
     with named(url, "data", also=(common["name"],)):
-        return _load(fs, root, last if is_pattern else "", options, common, reading, allow_outside)
+        return _load(fs, root, last if is_pattern else "", options, common, reading, allow_outside, frames)
 
 
 def _load(
-    fs: Any, root: str, pattern: str, options: dict[str, Any], common: Any, reading: Any, allow_outside: bool
-) -> Domain:
+    fs: Any, root: str, pattern: str, options: dict[str, Any], common: Any, reading: Any, allow_outside: bool,
+    frames: int,
+) -> Domain:  # fmt: skip
     """What lies at `root`, or the shards there that a pattern names, as what it says that it is."""
     suffix = PurePosixPath(root).suffix.lower()
     if pattern or suffix == ".tar":
@@ -117,9 +124,9 @@ def _load(
         return load_shards(fs, shards, **_only(options, "labels_column", "text_column"), **common, **reading)
     if fs.isdir(root) or not root:
         names = [entry.rstrip("/").rpartition("/")[2] for entry in fs.ls(root, detail=False)]
-        return _load_folder(fs, root, names, options, common, reading)
+        return _load_folder(fs, root, names, options, common, reading, frames)
     if suffix in TABLE_SUFFIXES:
-        return load_table(fs, root, **options, **common, **reading, allow_outside=allow_outside)
+        return load_table(fs, root, **options, **common, **reading, allow_outside=allow_outside, frames=frames)
     _only(options)
     if suffix in (".npy", ".npz"):
         return load_arrays(fs, root, **common, on_error=reading["on_error"])
@@ -127,15 +134,20 @@ def _load(
         return load_mat(fs, root, **common)
     if suffix in IMAGE_SUFFIXES or suffix == ".txt":
         return _load_one(fs, root, common["name"])
+    if suffix in VIDEO_SUFFIXES:
+        check_segment(fs, Segment(root))
+        ids = np.array([root.rpartition("/")[2]])
+        return Domain(x=clip_files([Segment(root)], fs, frames=frames), kind="clip", ids=ids, name=common["name"])
     others = (f".{name}" for name in plugins.found("loaders"))
     known = ", ".join(sorted({*TABLE_SUFFIXES, ".npy", ".npz", ".mat", ".tar", ".zip", *others}))
     raise ValueError(
-        f"path {root!r} is of no type that can be loaded; expected a folder, a picture, a .txt file, or {known}"
+        f"path {root!r} is of no type that can be loaded; expected a folder, a picture, a video, a .txt file, or "
+        f"{known}"
     )
 
 
 def _is_known(suffix: str) -> bool:
-    return suffix in {".npy", ".npz", ".mat", ".tar", *TABLE_SUFFIXES, *IMAGE_SUFFIXES}
+    return suffix in {".npy", ".npz", ".mat", ".tar", *TABLE_SUFFIXES, *IMAGE_SUFFIXES, *VIDEO_SUFFIXES}
 
 
 def _foreign(suffix: str, fs: Any, path: str, common: dict[str, Any]) -> Domain:
@@ -146,7 +158,9 @@ def _foreign(suffix: str, fs: Any, path: str, common: dict[str, Any]) -> Domain:
     return domain
 
 
-def _load_folder(fs: Any, root: str, names: list[str], options: dict[str, Any], common: Any, reading: Any) -> Domain:
+def _load_folder(
+    fs: Any, root: str, names: list[str], options: dict[str, Any], common: Any, reading: Any, frames: int
+) -> Domain:
     """A folder as what the names in it say that it is."""
     if MARKERS & set(names):
         return load_huggingface(root, **_only(options, "labels_column", "text_column"), **common, **reading)
@@ -157,7 +171,7 @@ def _load_folder(fs: Any, root: str, names: list[str], options: dict[str, Any], 
         shards = [f"{root}/{entry}" for entry in visible if entry.endswith(".tar")]
         return load_shards(fs, shards, **_only(options, "labels_column", "text_column"), **common, **reading)
     _only(options)
-    return load_folder(fs, root, **common, **reading)
+    return load_folder(fs, root, **common, **reading, frames=frames)
 
 
 def _load_one(fs: Any, path: str, name: str) -> Domain:

@@ -1,20 +1,22 @@
-"""Folders of pictures or texts: one folder per class, flat, or with splits above the classes."""
+"""Folders of pictures, videos or texts: one folder per class, flat, or with splits above the classes."""
 
 from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
 
+from unseen.data import clips
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain, Lazy, Skipped
 from unseen.data.images import IMAGE_SUFFIXES, image_files, verify
 from unseen.data.loaders.common import OnError, encode_labels, inspect, logger, natural_key, settle
 from unseen.data.reading import is_local, open_file, read_bytes
+from unseen.data.video import VIDEO_SUFFIXES
 from unseen.files import walk
 
 SPLITS = frozenset({"train", "training", "val", "valid", "validation", "dev", "test", "testing", "eval"})
@@ -31,8 +33,12 @@ def load_folder(
     classes: ClassSpace | Sequence[str] | None = None,
     on_error: OnError = "skip",
     check: bool = True,
+    frames: int = clips.FRAMES,
 ) -> Domain:
-    """Load the pictures under a folder, or its ``.txt`` files if there are none.
+    """Load the pictures under a folder, or its videos if there are none, or its ``.txt`` files.
+
+    Where every picture lies two folders deep and those of each folder are called as frames are, one after the other
+    (``class/clip/frame_0001.jpg``), each of these folders is a clip.
 
     The class of a sample is the first folder on its path; samples directly in `root` have no label. If all
     top folders are called as splits (train, val, test, …), they become the column ``split`` and the classes
@@ -43,10 +49,14 @@ def load_folder(
     if not files and refused:
         raise ValueError(f"{name}: nothing in it can be read, the first {refused[0].where!r}: {refused[0].why}")
     kind, found = _choose_kind(files, root)
+    whole = _frames_of(found) if kind == "image" else {}
+    if whole:
+        kind, found = "clip", list(whole)
     logger.debug("%s: %d other files passed over", name, len(files) - len(found))
-    full = {path: f"{root.rstrip('/')}/{path}" if root else path for path in found}
+    full = {path: _joined(root, path) for path in found}
     if check:
-        test = _verify_image if kind == "image" else verify_text
+        tests = {"image": _verify_image, "text": verify_text, "clip": _verify_clip}
+        test = _frames_test(whole) if whole else tests[kind]
         refused = refused + inspect(found, lambda path: test(fs, full[path]), lambda path: path)
         bad = {skipped.where for skipped in refused}
         found = [path for path in found if path not in bad]
@@ -61,9 +71,17 @@ def load_folder(
     below = [part[1:] if nested and len(part) > 1 else part for part in parts]
     y, space = encode_labels((part[0] if len(part) > 1 else None for part in below), classes)
     paths = [full[path] for path in found]
+    if kind == "image":
+        x = image_files(paths, fs)
+    elif kind == "text":
+        x = text_files(paths, fs)
+    elif whole:
+        x = clips.frame_folders([[_joined(root, file) for file in whole[path]] for path in found], fs, frames=frames)
+    else:
+        x = clips.clip_files([clips.Segment(path) for path in paths], fs, frames=frames)
     ids = [unicodedata.normalize("NFC", path) for path in found]
     return Domain(
-        x=image_files(paths, fs) if kind == "image" else text_files(paths, fs),
+        x=x,
         y=y,
         kind=kind,
         classes=space,
@@ -84,9 +102,9 @@ def text_files(paths: Sequence[str], fs: Any) -> Lazy:
 
 
 def _choose_kind(files: list[str], root: str) -> tuple[Any, list[str]]:
-    """Pictures if there are any, else texts; `ValueError` says what was found instead."""
+    """Pictures if there are any, else videos, else texts; `ValueError` says what was found instead."""
     suffixes = [PurePosixPath(path).suffix.lower() for path in files]
-    for kind, wanted in (("image", IMAGE_SUFFIXES), ("text", frozenset({".txt"}))):
+    for kind, wanted in (("image", IMAGE_SUFFIXES), ("clip", VIDEO_SUFFIXES), ("text", frozenset({".txt"}))):
         found = [path for path, suffix in zip(files, suffixes) if suffix in wanted]
         if found:
             return kind, found
@@ -95,8 +113,36 @@ def _choose_kind(files: list[str], root: str) -> tuple[Any, list[str]]:
     tables = [p for p, s in zip(files, suffixes) if s in (".csv", ".tsv", ".parquet", ".jsonl", ".npz", ".npy", ".mat")]
     hint = f"; to load {tables[0]!r}, give its path" if tables else ""
     if not files:
-        raise ValueError(f"{root or 'the archive'} is empty; expected pictures or .txt files")
-    raise ValueError(f"{root or 'the archive'} holds no pictures and no .txt files, but {what}{hint}")
+        raise ValueError(f"{root or 'the archive'} is empty; expected pictures, videos or .txt files")
+    raise ValueError(f"{root or 'the archive'} holds no pictures, videos or .txt files, but {what}{hint}")
+
+
+def _joined(root: str, path: str) -> str:
+    return f"{root.rstrip('/')}/{path}" if root else path
+
+
+def _frames_of(files: Sequence[str]) -> dict[str, list[str]]:
+    """The pictures of each folder, where all of them are frames of clips; nothing where they are pictures."""
+    folders: dict[str, list[str]] = {}
+    for path in files:
+        folders.setdefault(path.rpartition("/")[0], []).append(path)
+    deep = all(len(PurePosixPath(folder).parts) >= 2 for folder in folders)
+    named = deep and all(clips.are_frames([PurePosixPath(path).name for path in inside]) for inside in folders.values())
+    return folders if named and len(folders) > 1 else {}
+
+
+def _frames_test(whole: dict[str, list[str]]) -> Callable[[Any, str], None]:
+    """What looks at the first picture of a folder of frames."""
+
+    def test(fs: Any, folder: str) -> None:
+        inside = next(files for relative, files in whole.items() if folder.endswith(relative))
+        _verify_image(fs, f"{folder}/{PurePosixPath(inside[0]).name}")
+
+    return test
+
+
+def _verify_clip(fs: Any, path: str) -> None:
+    clips.check_segment(fs, clips.Segment(path))
 
 
 def files_below(fs: Any, root: str) -> tuple[list[str], list[Skipped]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unseen.data import clips, video
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain, Lazy, Skipped
 from unseen.data.images import IMAGE_SUFFIXES, image_files, verify
@@ -22,16 +24,21 @@ from unseen.data.loaders.common import (
     find_column,
     inside,
     inspect,
+    natural_key,
     settle,
     unique_ids,
 )
 from unseen.data.reading import is_local, open_file
 from unseen.data.typing import Kind
+from unseen.data.video import VIDEO_SUFFIXES
 from unseen.files import sentence
 
 if TYPE_CHECKING:
     import pandas as pd
 
+START_COLUMNS = ("start", "start_time", "begin", "from", "t_start", "start_seconds")
+END_COLUMNS = ("end", "end_time", "stop", "to", "t_end", "end_seconds")
+"""Names of the columns that say, in seconds, which part of a video a row is."""
 TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".parquet", ".jsonl"})
 
 _EMPTY = ("", "NA", "N/A", "NaN", "nan", "null", "None")
@@ -50,12 +57,14 @@ def load_table(
     on_error: OnError = "skip",
     check: bool = True,
     allow_outside: bool = False,
+    frames: int = clips.FRAMES,
 ) -> Domain:
     """Load the rows of a table as samples.
 
     Columns that are not named are found by their usual names (``label``, ``text``, ``path``, ``id``, …).
     Without a text or path column the numeric columns are the features; a row with a missing feature counts as
-    unreadable. Empty labels and -1 mean no label. Everything else is kept as columns.
+    unreadable. Empty labels and -1 mean no label. Everything else is kept as columns. Paths of videos, or of folders of
+    frames, give clips; of a video the columns ``start`` and ``end``, in seconds, say which part a row is.
     """
     named = [column for column in (labels_column, text_column, path_column) if column]
     frame = read_frame(fs, path, named)
@@ -73,7 +82,13 @@ def load_table(
     rows = frame.index.to_numpy()
     kind: Kind
     x: Any
-    if where is not None:
+    span: tuple[str | None, str | None] = (None, None)
+    if where is not None and _are_clips(fs, path, frame[where], allow_outside):
+        kind = "clip"
+        span = find_column(headers, None, "start", START_COLUMNS), find_column(headers, None, "end", END_COLUMNS)
+        x, found, skipped = clip_column(fs, path, frame, where, span, check, allow_outside, frames)
+        rows = rows[found]
+    elif where is not None:
         kind = "image"
         x, found, skipped = picture_column(fs, path, frame[where], check, allow_outside)
         rows = rows[found]
@@ -101,7 +116,7 @@ def load_table(
     kept = frame.loc[rows]
     y, space = encode_labels(kept[label], classes) if label else encode_labels([], classes)
     named_by = identity or where
-    ids = unique_ids([str(value) for value in kept[named_by]]) if named_by else None
+    ids = unique_ids(_called(kept, named_by, span)) if named_by else None
     return Domain(
         x=x,
         y=y,
@@ -152,13 +167,7 @@ def picture_column(
     fs: Any, table: str, column: pd.Series[Any], check: bool, allow_outside: bool = False
 ) -> tuple[Lazy, NDArray[np.bool_], list[Skipped]]:
     """Pictures that a column names, relative to the table; which rows can be read; why the others cannot."""
-    folder = table.rpartition("/")[0]
-    local = is_local(fs)
-
-    def full(name: str) -> str:
-        if allow_outside and local:
-            return str(Path(folder, name.replace("\\", "/")))
-        return f"{folder}/{inside(name)}" if folder else inside(name)
+    full = functools.partial(_full, fs, table, allow_outside)
 
     def test(name: str) -> None:
         path = full(name)
@@ -175,11 +184,117 @@ def picture_column(
     return image_files([full(name) for name in names if name not in bad], fs), readable, skipped
 
 
+def clip_column(
+    fs: Any,
+    table: str,
+    frame: pd.DataFrame,
+    where: str,
+    span: tuple[str | None, str | None],
+    check: bool,
+    allow_outside: bool,
+    frames: int,
+) -> tuple[Lazy, NDArray[np.bool_], list[Skipped]]:
+    """Clips that rows name, relative to the table; which rows can be read; why the others cannot.
+
+    A file is looked at once, however many parts of it there are.
+    """
+    names = [str(value) for value in frame[where]]
+    starts, ends = (_seconds(frame, column) for column in span)
+
+    def test(name: str) -> None:
+        path = _full(fs, table, allow_outside, name)
+        if fs.isdir(path):
+            clips.check_frames(_frames_in(fs, path))
+        elif not fs.exists(path):
+            raise ValueError("the file does not exist")
+        elif check:
+            with open_file(fs, path) as file:
+                video.probe(file)
+
+    bad = {entry.where: entry for entry in inspect(list(dict.fromkeys(names)), test, lambda name: name)}
+    items: list[Any] = []
+    skipped: list[Skipped] = []
+    readable = np.zeros(len(names), dtype=bool)
+    for i, name in enumerate(names):
+        try:
+            if name in bad:
+                raise ValueError(bad[name].why)
+            path = _full(fs, table, allow_outside, name)
+            if fs.isdir(path):
+                items.append(tuple(_frames_in(fs, path)))
+            else:
+                end = None if np.isnan(ends[i]) else float(ends[i])
+                segment = clips.Segment(path, 0.0 if np.isnan(starts[i]) else float(starts[i]), end)
+                if check:
+                    clips.check_span(fs, segment)
+                items.append(segment)
+            readable[i] = True
+        except ValueError as error:
+            skipped.append(Skipped(f"row {i + 1}: {name}", sentence(error)))
+    if len({type(item) for item in items}) > 1:
+        raise ValueError(f"{where} must name videos, or folders of frames; it names both")
+    if items and isinstance(items[0], tuple):
+        return clips.frame_folders(items, fs, frames=frames), readable, skipped
+    return clips.clip_files(items, fs, frames=frames), readable, skipped
+
+
+def _seconds(frame: pd.DataFrame, column: str | None) -> NDArray[np.float64]:
+    """Times of a column, not a number where there is none; a `ValueError` names what is no number."""
+    import pandas as pd
+
+    if column is None:
+        return np.full(len(frame), np.nan)
+    values = pd.to_numeric(frame[column], errors="coerce").to_numpy(dtype=np.float64)
+    told = np.array([str(value).strip() not in ("", *_EMPTY) for value in frame[column]])
+    if (told & np.isnan(values)).any():
+        row = int(np.flatnonzero(told & np.isnan(values))[0])
+        raise ValueError(f"{column} must hold seconds; row {row + 1} has {str(frame[column].iloc[row])!r}")
+    return values
+
+
+def _full(fs: Any, table: str, allow_outside: bool, name: str) -> str:
+    """Where a file lies that a table names."""
+    folder = table.rpartition("/")[0]
+    if allow_outside and is_local(fs):
+        return str(Path(folder, name.replace("\\", "/")))
+    return f"{folder}/{inside(name)}" if folder else inside(name)
+
+
+def _frames_in(fs: Any, folder: str) -> list[str]:
+    """The pictures of a folder, in natural order."""
+    found = [path for path in fs.ls(folder, detail=False) if PurePosixPath(path).suffix.lower() in IMAGE_SUFFIXES]
+    return sorted(found, key=natural_key)
+
+
+def _are_clips(fs: Any, table: str, column: pd.Series[Any], allow_outside: bool) -> bool:
+    """Whether most paths end as videos do, or the first is a folder."""
+    suffixes = [PurePosixPath(str(value)).suffix.lower() for value in column]
+    if np.mean([suffix in VIDEO_SUFFIXES for suffix in suffixes]) >= 0.5:
+        return True
+    if suffixes[0] in IMAGE_SUFFIXES:
+        return False
+    try:
+        return bool(fs.isdir(_full(fs, table, allow_outside, str(column.iloc[0]))))
+    except ValueError:  # it leads out of its folder, as is said of each row later
+        return False
+
+
+def _called(kept: pd.DataFrame, named_by: str, span: tuple[str | None, str | None]) -> list[str]:
+    """What samples are called: by one column, and parts of a video by their times, too."""
+    names = [str(value) for value in kept[named_by]]
+    times = [column for column in span if column is not None]
+    if len(set(names)) == len(names) or not times:
+        return names
+    parts = zip(names, *(kept[column] for column in times))
+    return [f"{name}#{'-'.join(f'{float(time):g}' for time in rest)}" for name, *rest in parts]
+
+
 def _guess_strings(frame: pd.DataFrame, columns: list[str]) -> tuple[str | None, str | None]:
     """The one path column or the one text column among those not taken, if there are no numbers."""
     strings = [column for column in columns if not _numeric(frame[column])]
     for column in strings:
-        suffixes = [PurePosixPath(str(value)).suffix.lower() in IMAGE_SUFFIXES for value in frame[column]]
+        known = IMAGE_SUFFIXES | VIDEO_SUFFIXES
+        suffixes = [PurePosixPath(str(value)).suffix.lower() in known for value in frame[column]]
         if np.mean(suffixes) >= 0.9:
             return column, None
     free = [column for column in strings if column.casefold() not in _NO_FEATURES]

@@ -1,0 +1,234 @@
+"""Emoji in motion for claims: small towers that have read still pictures, clips of ten motions, and simple arms.
+
+Things that are asked about are in no clip that is learnt from, and were in none of the still pictures. A motion and its
+reverse have the same frames (`unseen.data.simulate.motions`), start and speed are drawn anew each time.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from unseen.claims.drawings import VENDORS, by, of_half
+from unseen.claims.worlds import hashed
+from unseen.data.classes import ClassSpace
+from unseen.data.domain import Domain
+from unseen.data.samplers import Batch, batches, endless
+from unseen.data.segments import ready, stacked
+from unseen.data.simulate.motions import MOTIONS, clips_of
+from unseen.nn.dual_encoder import DualEncoder, dual_encoder
+from unseen.nn.schedules import warm_cosine
+from unseen.nn.towers import vision_tower
+from unseen.nn.train import Run, train
+from unseen.runtime import reproducible
+
+SIDE, PATCH, FRAMES, DIM, WIDTH, LAYERS = 32, 8, 8, 64, 64, 2
+SHOWN = 3 * FRAMES
+"""Frames of a clip, of which `FRAMES` are looked at: one of each part, anywhere in it or in its middle. The middles of
+a clip are those of its reverse."""
+STILL_STEPS, STILL_BATCH = 200, 64
+THINGS = 48
+"""Things of a world; a third of them is asked about alone."""
+GROUPS = ("symbols", "flags", "people & body")
+"""Groups of emoji that are left out: hands, letters and faces that turn into each other."""
+
+
+class Things(NamedTuple):
+    """Pictures of 64 pixels, their names, and which of them are for asking alone."""
+
+    pictures: tuple[NDArray[np.uint8], ...]
+    names: tuple[str, ...]
+    asked: NDArray[np.bool_]
+
+
+@functools.cache
+def things(vendor: str, split: str, n: int = THINGS) -> Things:
+    """The emoji of a vendor with the smallest hashes, of a split's half."""
+    drawn = by(vendor)
+    own = of_half(drawn, split) & ~np.isin(drawn.columns["group"], GROUPS)
+    codes = drawn.columns["emoji"].tolist()
+    rows = sorted(np.flatnonzero(own).tolist(), key=lambda i: hashed(f"motion {codes[i]}"))[:n]
+    small = tuple(np.asarray(drawn.x[i].convert("RGB").resize((64, 64))) for i in rows)
+    names = tuple(str(drawn.columns["name"][i]) for i in rows)
+    return Things(small, names, np.arange(len(rows)) % 3 == 0)
+
+
+def world(case: str) -> Things:
+    """The things of a case ``SPLIT VENDOR``."""
+    split, vendor = case.split()[:2]
+    return things(vendor, split)
+
+
+def cases(split: str, n: int) -> tuple[str, ...]:
+    """So many vendors of a split."""
+    return tuple(f"{split} {vendor}" for vendor in VENDORS[split][:n])
+
+
+# -- clips -------------------------------------------------------------------------------------------------
+
+
+def of_motions(own: Things, each: int, seed: int, *, asked: bool, frames: int = SHOWN) -> Domain:
+    """`each` clips of every motion, of things that are learnt from or of those that are asked about."""
+    rng = np.random.default_rng([seed, int(asked)])
+    motions = np.repeat(np.arange(len(MOTIONS)), each)
+    rows = rng.choice(np.flatnonzero(own.asked == asked), len(motions))
+    x = clips_of(own.pictures, rows, motions, int(rng.integers(2**31)), frames=frames, side=SIDE)
+    space, columns = ClassSpace(names=MOTIONS), {"thing": rows}
+    return normalized(Domain(x=x, y=motions, kind="clip", classes=space, columns=columns, name="clips"))
+
+
+def normalized(domain: Domain) -> Domain:
+    """Clips as the towers take them."""
+    return ready(domain, (SIDE, SIDE), mean=(0.5,) * 3, std=(0.5,) * 3)
+
+
+def of_pairs(
+    own: Things, objects: Sequence[int], pairs: Sequence[tuple[int, int]], each: int, seed: int, names: ClassSpace
+) -> Domain:
+    """`each` clips of every pair of a thing and a motion; classes are ``a dog moving left``."""
+    things_, motions = (np.repeat(np.array([pair[i] for pair in pairs]), each) for i in (0, 1))
+    x = clips_of(own.pictures, np.array(objects)[things_], motions, seed, frames=SHOWN, side=SIDE)
+    y = things_ * len(MOTIONS) + motions
+    columns = {"thing": things_, "motion": motions}
+    return normalized(Domain(x=x, y=y, kind="clip", classes=names, columns=columns, name="pairs"))
+
+
+# -- towers ------------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def towers(case: str, seed: int = 0) -> DualEncoder:
+    """Two towers that have read still pictures of the things that are learnt from, at any place and size, by name.
+
+    The text tower is a line on frozen sentence vectors (MiniLM's), which the names of motions go through as well.
+    """
+    from unseen.encoders.trainable import EncodedTexts
+
+    own = world(case)
+    rows = np.flatnonzero(~own.asked)
+    rng = np.random.default_rng(seed)
+    shown = np.repeat(rows, 30)
+    stills = clips_of(own.pictures, shown, rng.integers(len(MOTIONS), size=len(shown)), seed, frames=2, side=SIDE)[:, 0]
+    x = stills.astype(np.float32) / 127.5 - 1
+    reader = EncodedTexts("minilm")
+    said = reader([f"a {own.names[i]}" for i in rows])
+    labels = torch.as_tensor(np.searchsorted(rows, shown))
+    with reproducible(seed):
+        layers: dict[str, Any] = {"heads": (WIDTH // 16,) * LAYERS, "mlp": (4 * WIDTH,) * LAYERS}
+        image = vision_tower((SIDE, SIDE), (PATCH, PATCH), width=WIDTH, head=16, dim=DIM, **layers)
+        text = text_line(said.shape[1], DIM)
+        made = dual_encoder(image, text, reader.to_json(), 1 / 0.03)
+        adam = torch.optim.AdamW(made.parameters(), lr=2e-3, weight_decay=0.05, betas=(0.9, 0.98))
+        stream = batches(Domain(x=x, kind="image"), STILL_BATCH)
+
+        def objective(batch: Batch, run: Run) -> Tensor:
+            logits = made.logit_scale.exp().clamp(max=100) * made.encode_image(batch.x) @ made.encode_text(said).T
+            return F.cross_entropy(logits, labels[batch.index])
+
+        train(
+            objective,
+            name="still-towers",
+            nets={"towers": made},
+            optimizers={"adam": adam},
+            schedulers={"rate": warm_cosine(adam, STILL_STEPS, STILL_STEPS // 10)},
+            batches=lambda run: endless(stream, run),
+            epochs=1,
+            steps_per_epoch=STILL_STEPS,
+            clip=5.0,
+        )
+    return made.eval()
+
+
+def text_line(into: int, out: int) -> nn.Module:
+    """A line that begins orthogonal: it keeps what it is not taught to drop."""
+    from unseen.nn.dual_encoder import perceptron
+
+    made = perceptron((into, out))
+    line = made.get_submodule("0")
+    assert isinstance(line, nn.Linear)
+    nn.init.orthogonal_(line.weight, gain=(into / out) ** 0.5)
+    nn.init.zeros_(line.bias)
+    return made
+
+
+# -- simple arms -------------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def frames_of(model: DualEncoder, domain: Domain) -> NDArray[np.float32]:
+    """Vectors of the frames of clips by the frozen tower, (n, t, d)."""
+    x = stacked(domain, frames=FRAMES)
+    return model.image(x.flatten(0, 1)).view(*x.shape[:2], -1).numpy()
+
+
+def pixels_of(domain: Domain) -> NDArray[np.float32]:
+    """Frames of 8 x 8 pixels, (n, t, 192)."""
+    x = stacked(domain, frames=FRAMES)
+    return F.adaptive_avg_pool2d(x.flatten(0, 1), 8).flatten(1).view(*x.shape[:2], -1).numpy()
+
+
+def logistic(x: NDArray[Any], y: NDArray[Any]) -> Callable[[NDArray[Any]], NDArray[Any]]:
+    """Logistic regression on standardized rows, whose penalty is the best of four on held-out folds."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GridSearchCV
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    grid = {"logisticregression__C": [1e-3, 1e-2, 1e-1, 1.0]}
+    plain = make_pipeline(StandardScaler(), LogisticRegression(max_iter=300))
+    folds = min(3, int(np.bincount(y)[np.unique(y)].min()))
+    found = GridSearchCV(plain, grid, cv=folds).fit(x, y) if folds > 1 else plain.fit(x, y)
+    return lambda new: found.predict_proba(new)
+
+
+class Gated(nn.Module):
+    """A GRU over vectors of frames, then a line."""
+
+    def __init__(self, into: int, classes: int, hidden: int = 64) -> None:
+        super().__init__()
+        self.norm, self.gru = nn.LayerNorm(into), nn.GRU(into, hidden, batch_first=True)
+        self.head = nn.Linear(hidden, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scores, (b, k)."""
+        return self.head(self.gru(self.norm(x))[1][-1])
+
+
+def gated(x: NDArray[Any], y: NDArray[Any], seed: int, steps: int = 400) -> Callable[[NDArray[Any]], NDArray[Any]]:
+    """A GRU that learns from vectors of frames, (n, t, d)."""
+    with reproducible(seed):
+        net = Gated(x.shape[2], int(y.max()) + 1)
+        adam = torch.optim.AdamW(net.parameters(), lr=3e-3, weight_decay=1e-2)
+        stream = batches(Domain(x=x, y=y, kind="series"), 32)
+
+        def objective(batch: Batch, run: Run) -> Tensor:
+            return F.cross_entropy(net(batch.x), batch.y, label_smoothing=0.1)  # type: ignore[arg-type]
+
+        train(
+            objective, name="gru", nets={"gru": net}, optimizers={"adam": adam},
+            schedulers={"rate": warm_cosine(adam, steps, steps // 10)},
+            batches=lambda run: endless(stream, run), epochs=1, steps_per_epoch=steps, clip=1.0,
+        )  # fmt: skip
+    net.eval()
+
+    @torch.no_grad()
+    def scores(new: NDArray[Any]) -> NDArray[Any]:
+        return net(torch.as_tensor(new)).numpy()
+
+    return scores
+
+
+def graded(scores: NDArray[Any], y: NDArray[Any]) -> dict[str, float]:
+    """Accuracy among the ten motions (`accuracy`), and between a motion and its reverse (`pair`)."""
+    own, other = (scores[np.arange(len(y)), number] for number in (y, y ^ 1))
+    return {
+        "accuracy": float((scores.argmax(axis=1) == y).mean()),
+        "pair": float(((own > other) + 0.5 * (own == other)).mean()),
+    }

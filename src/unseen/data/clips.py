@@ -1,0 +1,330 @@
+"""Clips: frames of a part of a video, or pictures of a folder in their order, decoded once and kept."""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+import dataclasses
+import hashlib
+import logging
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unseen.data import video
+from unseen.data.decoded import once
+from unseen.data.domain import Domain, Lazy
+from unseen.data.images import IMAGE_SUFFIXES, decode
+from unseen.data.reading import is_local, open_file, read_bytes
+from unseen.files import check_plain
+from unseen.runtime import replacing
+
+log = logging.getLogger("unseen.data")
+
+FRAMES = 16
+"""Frames of a clip that are read, unless told otherwise: one from the middle of each of as many equal parts."""
+SIDE = 256
+"""Pixels of their shorter side."""
+LONGEST = 600.0
+"""Seconds of a clip: of a longer video, parts are named by a table, or windows slide over it."""
+SHORTEST = 0.01
+"""Seconds of a part."""
+MOST_WINDOWS = 100_000
+ROOM = 4 << 30
+"""Bytes of decoded frames that are kept on disk, below the cache folder; what comes then is decoded each time."""
+_NUMBERED = re.compile(r"(?:frame|img|image|flow)?[-_]?(\d+)", re.IGNORECASE)
+
+
+@dataclasses.dataclass(frozen=True)
+class Segment:
+    """A part of a video file: seconds from its first frame; to its end where that is None."""
+
+    path: str
+    start: float = 0.0
+    end: float | None = None
+
+    def __post_init__(self) -> None:
+        end = np.inf if self.end is None else self.end
+        if not (np.isfinite(self.start) and self.start >= 0 and end >= self.start + SHORTEST):
+            raise ValueError(
+                f"start and end must be seconds with 0 <= start and end >= start + {SHORTEST}; got {self.start} and "
+                f"{self.end}"
+            )
+
+
+def middles(start: float, end: float, frames: int) -> list[float]:
+    """The times in the middle of so many equal parts."""
+    return [start + (i + 0.5) * (end - start) / frames for i in range(frames)]
+
+
+def check_segment(fs: Any, segment: Segment) -> None:
+    """Raise `ValueError` unless a part of a video can be read as a clip."""
+    with open_file(fs, segment.path) as file:
+        track = video.probe(file)
+    _bounds(segment, track.seconds)
+
+
+def check_span(fs: Any, segment: Segment) -> None:
+    """Raise `ValueError` unless a part lies in a video, as its header has it, and is no longer than a clip may be."""
+    with open_file(fs, segment.path) as file:
+        _bounds(segment, video.length_of(file))
+
+
+def _bounds(segment: Segment, seconds: float) -> tuple[float, float]:
+    """Where a part begins and ends in a video of so many seconds."""
+    if segment.start >= seconds:
+        raise ValueError(f"it starts at {segment.start:.2f} s; the video ends at {seconds:.2f} s")
+    end = seconds if segment.end is None else min(segment.end, seconds)
+    if end - segment.start > LONGEST:
+        raise ValueError(
+            f"the clip is {_clock(end - segment.start)} long; at most {_clock(LONGEST)} make one. Give its parts a "
+            "start and an end in a table, or let windows slide over it with a stride"
+        )
+    return segment.start, end
+
+
+def _clock(seconds: float) -> str:
+    whole = round(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+
+
+def windows(seconds: float, length: float, stride: float) -> list[tuple[float, float]]:
+    """Start and end of windows of `length` seconds, one every `stride`; a video that is shorter is one window.
+
+    The last one ends where the video ends.
+
+    Raises
+    ------
+    ValueError
+        If a number is not positive, or there would be more than `MOST_WINDOWS`.
+    """
+    for name, value in (("seconds", seconds), ("length", length), ("stride", stride)):
+        if not (np.isfinite(value) and value > 0):
+            raise ValueError(f"{name} must be a positive number of seconds; got {value}")
+    if seconds <= length:
+        return [(0.0, seconds)]
+    count = int(np.ceil((seconds - length) / stride - 1e-9)) + 1
+    if count > MOST_WINDOWS:
+        raise ValueError(f"stride {stride:g} makes {count:,} windows of {seconds:.0f} s; at most {MOST_WINDOWS:,}")
+    starts = [min(i * stride, seconds - length) for i in range(count)]
+    return [(start, start + length) for start in starts]
+
+
+def clip_files(segments: Sequence[Segment], fs: Any = None, *, frames: int = FRAMES, side: int = SIDE) -> Lazy:
+    """Parts of video files as clips that are read when asked for: bytes (frames, 3, h, w).
+
+    Parameters
+    ----------
+    segments : sequence of Segment
+        All on one file system.
+    fs : fsspec file system, optional
+        Where they lie; this machine's if absent.
+    frames : int, >= 2
+        Frames of a clip.
+    side : int, >= 8
+        Pixels of their shorter side.
+    """
+    reader = _Clips(_local() if fs is None else fs, *_checked(frames, side))
+    return Lazy(list(segments), reader.read, reader.digest)
+
+
+def frame_folders(folders: Sequence[Sequence[str]], fs: Any = None, *, frames: int = FRAMES, side: int = SIDE) -> Lazy:
+    """Clips whose frames are picture files, in their order: bytes (frames, 3, h, w).
+
+    Parameters
+    ----------
+    folders : sequence of sequences of str
+        The files of each clip, at least two.
+    fs, frames, side
+        As in `clip_files`.
+    """
+    reader = _Folders(_local() if fs is None else fs, *_checked(frames, side))
+    return Lazy([tuple(files) for files in folders], reader.read, reader.digest)
+
+
+def check_frames(files: Sequence[str]) -> None:
+    """Raise `ValueError` unless there are frames enough for a clip."""
+    if len(files) < 2:
+        raise ValueError(f"the clip has {len(files) or 'no'} frame{'' if len(files) == 1 else 's'}; it needs two")
+
+
+def are_frames(names: Sequence[str]) -> bool:
+    """Whether files are called as the frames of one clip: numbers without a gap, from 0 or 1 on, of one form."""
+    found = [_NUMBERED.fullmatch(PurePosixPath(name).stem) for name in names]
+    if len(names) < 2 or any(match is None for match in found):
+        return False
+    numbers = sorted(int(match[1]) for match in found if match is not None)
+    forms = {match.string[: match.start(1)].casefold() for match in found if match is not None}
+    pictures = all(PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES for name in names)
+    return pictures and len(forms) == 1 and numbers[0] in (0, 1) and numbers == list(range(numbers[0], numbers[-1] + 1))
+
+
+def _local() -> Any:
+    import fsspec
+
+    return fsspec.filesystem("file")
+
+
+def _checked(frames: int, side: int) -> tuple[int, int]:
+    if not 2 <= frames <= 1024:
+        raise ValueError(f"frames must lie in [2, 1024]; got {frames}")
+    if not 8 <= side <= 4096:
+        raise ValueError(f"side must lie in [8, 4096] pixels; got {side}")
+    return frames, side
+
+
+@dataclasses.dataclass(frozen=True)
+class _Kept(abc.ABC):
+    """Clips of one file system: each is made once in a job, and once on this machine while there is room."""
+
+    fs: Any
+    frames: int
+    side: int
+    known: dict[str, tuple[Any, str]] = dataclasses.field(default_factory=dict, compare=False)
+    used: list[int] = dataclasses.field(default_factory=list, compare=False)
+
+    def read(self, item: Any) -> NDArray[np.uint8]:
+        return once(
+            f"clip {self.frames} {self.side}", lambda: self.digest(item), lambda: self._kept(item), lambda x: x.nbytes
+        )
+
+    @abc.abstractmethod
+    def digest(self, item: Any) -> str:
+        """What stands for the content of a clip, and for how it is read."""
+
+    @abc.abstractmethod
+    def make(self, item: Any) -> NDArray[np.uint8]:
+        """The frames."""
+
+    def _kept(self, item: Any) -> NDArray[np.uint8]:
+        file = cache() / f"{self.digest(item)[:40]}-{self.frames}-{self.side}.npy"
+        with contextlib.suppress(OSError, ValueError):
+            values = np.load(file, allow_pickle=False)
+            if values.dtype == np.uint8 and values.ndim == 4 and len(values) == self.frames:
+                return values
+        values = self.make(item)
+        if not self.used:
+            self.used.append(held(file.parent))
+        if self.used[0] + values.nbytes <= ROOM:
+            self.used[0] += values.nbytes
+            try:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                with replacing(file) as temporary:
+                    np.save(temporary, values, allow_pickle=False)
+            except OSError as error:
+                log.warning("decoded frames were not kept in %s: %s", file.parent, error)
+        return values
+
+    def stamp(self, path: str) -> tuple[int, int] | None:
+        """Size and time of change; None where files are elsewhere."""
+        if not is_local(self.fs):
+            return None
+        about = os.stat(path)  # noqa: PTH116
+        return about.st_mtime_ns, about.st_size
+
+    def bytes_digest(self, path: str) -> str:
+        """SHA-256 of a file's bytes; of a file on this machine that has not changed since, what was found before."""
+        stamp = self.stamp(path)
+        if stamp is not None and path in self.known and self.known[path][0] == stamp:
+            return self.known[path][1]
+        sha = hashlib.sha256()
+        with open_file(self.fs, path) as file:
+            while block := file.read(1 << 22):
+                sha.update(block)
+        self.known[path] = (stamp, sha.hexdigest())
+        return sha.hexdigest()
+
+
+class _Clips(_Kept):
+    """Parts of videos."""
+
+    def digest(self, item: Segment) -> str:
+        told = f"{self.bytes_digest(item.path)} {item.start:.6f} {item.end} {self.frames} {self.side}"
+        return hashlib.sha256(told.encode()).hexdigest()
+
+    def make(self, item: Segment) -> NDArray[np.uint8]:
+        with open_file(self.fs, item.path) as file:
+            start, end = _bounds(item, video.length_of(file))
+            file.seek(0)
+            return video.read_frames(file, middles(start, end, self.frames), side=self.side)
+
+
+class _Folders(_Kept):
+    """Pictures of folders."""
+
+    def chosen(self, files: Sequence[str]) -> list[str]:
+        check_frames(files)
+        return [files[int((i + 0.5) * len(files) / self.frames)] for i in range(self.frames)]
+
+    def digest(self, item: Sequence[str]) -> str:
+        told = [*(self.bytes_digest(path) for path in self.chosen(item)), str(self.side)]
+        return hashlib.sha256("\n".join(told).encode()).hexdigest()
+
+    def make(self, item: Sequence[str]) -> NDArray[np.uint8]:
+        from PIL import Image
+
+        made: dict[str, NDArray[np.uint8]] = {}
+        size: tuple[int, int] | None = None
+        chosen = self.chosen(item)
+        for path in dict.fromkeys(chosen):
+            picture = decode(read_bytes(self.fs, path))
+            if size is None:
+                scale = self.side / min(picture.size)
+                size = (max(self.side, round(picture.width * scale)), max(self.side, round(picture.height * scale)))
+            made[path] = np.asarray(picture.resize(size, Image.Resampling.BILINEAR)).transpose(2, 0, 1)
+        return np.stack([made[path] for path in chosen])
+
+
+def cache() -> Path:
+    """Where decoded frames are kept: below ``$UNSEEN_CACHE``, else the user's cache folder."""
+    import platformdirs
+
+    return Path(os.environ.get("UNSEEN_CACHE") or platformdirs.user_cache_dir("unseen")) / "clips"
+
+
+def held(folder: Path) -> int:
+    """Bytes of the decoded frames in a folder."""
+    with contextlib.suppress(OSError):
+        return sum(entry.stat().st_size for entry in os.scandir(folder) if entry.name.endswith(".npy"))
+    return 0
+
+
+def sliding(
+    path: str | os.PathLike[str], stride: float, length: float | None = None, *, frames: int = FRAMES
+) -> Domain:
+    """Windows over one video, each a clip without a label, with the columns ``start`` and ``end`` in seconds.
+
+    Parameters
+    ----------
+    path : path
+        A video on this machine.
+    stride : float, > 0
+        Seconds from the start of a window to that of the next one.
+    length : float, > 0, optional
+        Seconds of a window; `stride` if absent, so that each second is in one window.
+    frames : int, >= 2
+        Frames of a window.
+
+    Raises
+    ------
+    ValueError
+        If it is no video, or there would be more than `MOST_WINDOWS`.
+    """
+    place = os.fspath(path)
+    check_plain(place)
+    with Path(place).open("rb") as file:
+        track = video.probe(file)
+    parts = windows(track.seconds, stride if length is None else length, stride)
+    name = Path(place).name
+    return Domain(
+        x=clip_files([Segment(place, start, end) for start, end in parts], frames=frames),
+        kind="clip",
+        ids=np.array([f"{name}#{start:.2f}-{end:.2f}" for start, end in parts]),
+        columns={"start": np.array([start for start, _ in parts]), "end": np.array([end for _, end in parts])},
+        name=Path(place).stem,
+    )

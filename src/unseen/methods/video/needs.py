@@ -1,0 +1,42 @@
+"""What systems on clips need beside the words of `fit`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from unseen.methods.needs import Given, Need
+
+
+@dataclasses.dataclass(frozen=True)
+class FrameTowers(Need):
+    """A `model` of two towers, whose image tower is a vision transformer of which layers can be opened."""
+
+    first: ClassVar[bool] = True
+    makes: ClassVar[tuple[str, ...]] = ("model",)
+
+    def lacks(self, given: Given) -> str | None:
+        """Return that there is no such model."""
+        if hasattr(given.inputs.get("model"), "encode_image"):
+            return None
+        return "reads clips by two towers: fit it in Python, with unseen.encoders.prunable.prunable_towers"
+
+    def example(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return two small towers for frames of 8 pixels."""
+        return {"model": small_frame_towers()}
+
+
+def small_frame_towers(dim: int = 8, side: int = 8, seed: int = 12) -> Any:
+    """Two towers of a moment: a vision transformer of two layers, and a text tower that reads letters."""
+    from unseen.nn.dual_encoder import Letters, dual_encoder, token_text
+    from unseen.nn.prompting import pooled_text
+    from unseen.nn.towers import vision_tower
+    from unseen.runtime import reproducible
+
+    with reproducible(seed):
+        sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+        limits = {"vocab_size": 32, "max_position_embeddings": 32}
+        text = token_text(pooled_text({"model_type": "bert", **sizes, **limits}, dim=dim))
+        image = vision_tower((side, side), (4, 4), width=8, head=4, heads=(2, 2), mlp=(16, 16), dim=dim)
+        return dual_encoder(image, text, Letters().to_json(), 20.0).eval()

@@ -1,0 +1,155 @@
+"""Clips of files: class folders, tables with times, folders of frames; decoded once; windows over long ones."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from unseen.data import clips, video
+from unseen.data.decoded import keeping
+from unseen.data.loaders import load
+from videos import numbers, shade, write_video
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("UNSEEN_CACHE", str(tmp_path / "cache"))
+
+
+def test_a_folder_of_class_folders_is_a_domain_of_clips(tmp_path):
+    for name in ("run/b.mp4", "run/a.mkv", "jump/c.avi"):
+        write_video(tmp_path / "data" / name)
+    domain = load(tmp_path / "data", frames=5)
+    assert (domain.kind, domain.classes.names, domain.y.tolist()) == ("clip", ("jump", "run"), [0, 1, 1])
+    clip = domain.x[0]
+    assert clip.shape == (5, 3, 256, 384)
+    assert clip.dtype == np.uint8
+    assert numbers(clip) == [1, 3, 5, 7, 9]
+
+
+def test_one_video_is_one_clip_without_a_label(tmp_path):
+    domain = load(write_video(tmp_path / "a.mp4"), frames=2)
+    assert (domain.kind, len(domain), domain.y, domain.ids.tolist()) == ("clip", 1, None, ["a.mp4"])
+
+
+def test_a_table_names_parts_of_videos_by_their_times(tmp_path):
+    write_video(tmp_path / "v/a.mp4", 20)
+    rows = "path,start,end,label\nv/a.mp4,0,1,first\nv/a.mp4,1,2,second\nv/a.mp4,5,6,late\nv/no.mp4,0,1,first\n"
+    (tmp_path / "t.csv").write_text(rows)
+    domain = load(tmp_path / "t.csv", frames=2)
+    assert [numbers(clip) for clip in domain.x] == [[2, 7], [12, 17]]
+    assert domain.ids.tolist() == ["v/a.mp4#0-1", "v/a.mp4#1-2"]
+    assert [skipped.where for skipped in domain.skipped] == ["row 3: v/a.mp4", "row 4: v/no.mp4"]
+    assert "the video ends at 2.00 s" in domain.skipped[0].why
+    assert "does not exist" in domain.skipped[1].why
+    assert domain.fingerprint() != domain.take([0, 0][:1]).fingerprint()
+
+
+def test_times_that_are_no_numbers_are_named(tmp_path):
+    write_video(tmp_path / "a.mp4")
+    (tmp_path / "t.csv").write_text("path,start,end\na.mp4,soon,1\n")
+    with pytest.raises(ValueError, match="start must hold seconds; row 1 has 'soon'"):
+        load(tmp_path / "t.csv")
+
+
+def test_folders_of_frames_are_clips(tmp_path):
+    for clip, count in (("run/x", 4), ("run/y", 6), ("jump/z", 2)):
+        for i in range(count):
+            path = tmp_path / "data" / clip / f"frame_{i + 1:04d}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(shade(i)).save(path)
+    domain = load(tmp_path / "data", frames=2)
+    assert (domain.kind, domain.ids.tolist()) == ("clip", ["jump/z", "run/x", "run/y"])
+    assert [numbers(clip) for clip in domain.x] == [[0, 1], [1, 3], [1, 4]]
+    (tmp_path / "data" / "t.csv").write_text("path,label\nrun/x,run\njump/z,jump\n")
+    table = load(tmp_path / "data" / "t.csv", frames=2)
+    assert [numbers(clip) for clip in table.x] == [[1, 3], [0, 1]]
+
+
+def test_pictures_that_are_not_numbered_one_after_the_other_stay_pictures(tmp_path):
+    for name in ("cat/a/1.png", "cat/a/3.png", "dog/b/1.png", "dog/b/2.png"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(shade(1)).save(path)
+    assert load(tmp_path).kind == "image"
+
+
+def test_what_cannot_be_read_is_counted_and_named(tmp_path):
+    write_video(tmp_path / "data/run/a.mp4")
+    write_video(tmp_path / "data/run/one.mp4", 1)
+    write_video(tmp_path / "data/run/sound.mp4", sound=True)
+    (tmp_path / "data/run/cut.mp4").write_bytes(b"\0\0\0\x18ftypmp42")
+    domain = load(tmp_path / "data")
+    assert domain.ids.tolist() == ["run/a.mp4"]
+    told = {skipped.where: skipped.why for skipped in domain.skipped}
+    assert set(told) == {"run/one.mp4", "run/sound.mp4", "run/cut.mp4"}
+    assert "one frame" in told["run/one.mp4"]
+
+
+def test_a_video_of_ten_hours_is_named_with_what_to_do(tmp_path, monkeypatch):
+    path = write_video(tmp_path / "a.mp4")
+    monkeypatch.setattr(video._Video, "seconds", property(lambda self: 36_000.0))
+    monkeypatch.setattr("unseen.data.video._whole", lambda last, seconds: None)
+    with pytest.raises(ValueError, match=r"10:00:00 long; at most 0:10:00 make one.*stride"):
+        load(path)
+
+
+def test_clips_are_decoded_once(tmp_path, monkeypatch):
+    domain = load(write_video(tmp_path / "a.mp4"), frames=4)
+    first = domain.x[0]
+    monkeypatch.setattr(video, "read_frames", lambda *args, **kwargs: pytest.fail("it was decoded again"))
+    assert np.array_equal(load(tmp_path / "a.mp4", frames=4).x[0], first)
+    monkeypatch.setattr(np, "load", lambda *args, **kwargs: pytest.fail("it was read again"))
+    monkeypatch.setattr(clips._Kept, "_kept", lambda self, item: first)
+    with keeping():
+        assert domain.x[0] is domain.x[0]
+
+
+def test_a_damaged_file_of_the_cache_is_decoded_again(tmp_path):
+    domain = load(write_video(tmp_path / "a.mp4"), frames=4)
+    first = domain.x[0]
+    (kept,) = clips.cache().glob("*.npy")
+    kept.write_bytes(kept.read_bytes()[:100])
+    assert np.array_equal(load(tmp_path / "a.mp4", frames=4).x[0], first)
+
+
+def test_nothing_is_kept_beyond_the_room(tmp_path, monkeypatch):
+    monkeypatch.setattr(clips, "ROOM", 1000)
+    load(write_video(tmp_path / "a.mp4"), frames=4).x[0]
+    assert not list(clips.cache().glob("*.npy"))
+
+
+def test_windows_slide_over_a_video_and_the_last_one_ends_with_it():
+    assert clips.windows(10, 4, 3) == [(0, 4), (3, 7), (6, 10)]
+    assert clips.windows(10.5, 4, 3) == [(0, 4), (3, 7), (6, 10), (6.5, 10.5)]
+    assert clips.windows(3, 4, 2) == [(0, 3)]
+    with pytest.raises(ValueError, match="stride must be a positive number"):
+        clips.windows(10, 4, 0)
+    with pytest.raises(ValueError, match="at most 100,000"):
+        clips.windows(1e6, 1, 0.001)
+
+
+@pytest.mark.parametrize("span", [(-1, 2), (2, 1), (float("nan"), 1), (1, 1)])
+def test_a_segment_needs_times_in_order(span):
+    with pytest.raises(ValueError, match="start and end must be seconds"):
+        clips.Segment("a.mp4", *span)
+
+
+def test_ready_clips_are_cut_resized_and_normalized(tmp_path):
+    from unseen.data.segments import ready, stacked
+
+    domain = load(write_video(tmp_path / "a.mp4"), frames=8)
+    made = ready(domain, (16, 16), mean=(0.5,) * 3, std=(0.5,) * 3, frames=4)
+    x = stacked(made)
+    assert x.shape == (1, 4, 3, 16, 16)
+    expected = (torch.tensor([20 + 6 * i for i in (1, 4, 6, 9)]) / 255 - 0.5) / 0.5
+    assert torch.allclose(x.mean(dim=(0, 2, 3, 4)), expected, atol=0.03)
+
+
+def test_windows_of_a_video_are_clips_with_their_times(tmp_path):
+    path = write_video(tmp_path / "a.mp4", 30)
+    domain = clips.sliding(path, 1, 2, frames=2)
+    assert domain.ids.tolist() == ["a.mp4#0.00-2.00", "a.mp4#1.00-3.00"]
+    assert domain.columns["start"].tolist() == [0, 1]
+    assert [numbers(clip) for clip in domain.x] == [[5, 15], [15, 25]]
+    assert clips.sliding(path, 1.5).columns["end"].tolist() == [1.5, 3.0]

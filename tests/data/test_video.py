@@ -1,0 +1,85 @@
+"""Frames by their times: every rate, turned by metadata, sought by key frames; bad files are named."""
+
+import io
+
+import numpy as np
+import pytest
+
+from unseen.data.video import probe, read_frames
+from videos import numbers, write_video
+
+
+def test_frames_are_those_that_are_shown_at_a_time(tmp_path):
+    path = write_video(tmp_path / "a.mp4")
+    with path.open("rb") as file:
+        assert numbers(read_frames(file, [0.0, 0.05, 0.1, 0.99, 5.0])) == [0, 0, 1, 9, 9]
+
+
+def test_a_variable_rate_is_read_by_times_and_not_by_counting(tmp_path):
+    path = write_video(tmp_path / "a.mkv", 6, times=[0, 5, 10, 100, 200, 300])
+    with path.open("rb") as file:
+        assert numbers(read_frames(file, [0.07, 0.5, 0.99, 1.5, 2.5])) == [1, 2, 2, 3, 4]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi"])
+def test_seeking_by_key_frames_gives_what_decoding_all_gives(tmp_path, suffix, monkeypatch):
+    from unseen.data import video
+
+    path = write_video(tmp_path / f"a{suffix}", 38, gop=5)
+    times = [0.3, 2.25, 2.3, 3.6]
+    with path.open("rb") as file:
+        sought = read_frames(file, times)
+        monkeypatch.setattr(video._Video, "_key_before", lambda self, time: None)
+        assert np.array_equal(sought, read_frames(file, times))
+    assert numbers(sought) == [3, 22, 23, 36]
+
+
+def test_what_metadata_turn_stands_upright(tmp_path):
+    path = write_video(tmp_path / "a.mov", rotation=90)
+    with path.open("rb") as file:
+        track = probe(file)
+        assert (track.width, track.height, track.rotation) == (16, 24, 90)
+        assert read_frames(file, [0.2]).shape == (1, 3, 24, 16)
+        assert read_frames(file, [0.2], side=8).shape == (1, 3, 12, 8)
+
+
+def test_the_track_tells_length_rate_and_size(tmp_path):
+    path = write_video(tmp_path / "a.mp4", 20)
+    with path.open("rb") as file:
+        track = probe(file)
+    assert (track.width, track.height, track.rotation, track.rate) == (24, 16, 0, 10)
+    assert track.seconds == pytest.approx(2, abs=0.11)
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda p: write_video(p, 1).read_bytes(), "one frame"),
+        (lambda p: write_video(p, sound=True).read_bytes(), "no picture track: it holds sound only"),
+        (lambda p: write_video(p, 20).read_bytes()[:300], "truncated or damaged"),
+        (lambda p: b"", "no video of a known format"),
+        (lambda p: b"#EXTM3U\nhttp://example.org/a.ts\n" * 20, "no video of a known format"),
+    ],
+)
+def test_bad_files_are_named(tmp_path, make, told):
+    content = make(tmp_path / "a.mp4")
+    with pytest.raises(ValueError, match=told):
+        probe(io.BytesIO(content))
+
+
+def test_a_file_that_ends_before_its_header_says_is_truncated(tmp_path):
+    whole = write_video(tmp_path / "a.mkv", 80, size=(64, 96)).read_bytes()
+    with pytest.raises(ValueError, match="truncated"):
+        probe(io.BytesIO(whole[: len(whole) // 2]))
+
+
+def test_large_frames_are_refused_before_they_are_decoded(tmp_path):
+    path = write_video(tmp_path / "a.mp4")
+    with path.open("rb") as file, pytest.raises(ValueError, match="24 x 16 pixels"):
+        probe(file, max_pixels=100)
+
+
+def test_times_must_ascend(tmp_path):
+    path = write_video(tmp_path / "a.mp4")
+    with path.open("rb") as file, pytest.raises(ValueError, match="times must ascend"):
+        read_frames(file, [1.0, 0.5])

@@ -1,0 +1,64 @@
+"""Videos from end to end: two folders are compared, a long one is named window by window, with names alone too."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from unseen.cli import app
+from videos import write_video
+
+ENCODER = "frames:efficientnet-lite0?size=32&frames=2"
+
+
+@pytest.fixture
+def here(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setenv("UNSEEN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    for side, rate in (("gym", 10), ("street", 12)):
+        for i in range(6):
+            write_video(tmp_path / side / "dark" / f"{i}.mp4", 6 + i, rate=rate)
+            write_video(tmp_path / side / "light" / f"{i}.mp4", 34 - i, rate=rate, times=[3 * k for k in range(34 - i)])
+    write_video(tmp_path / "street" / "dark" / "one.mp4", 1)
+    write_video(tmp_path / "long.mp4", 30)
+    return tmp_path
+
+
+def call(*arguments: str, code: int = 0) -> Any:
+    done = CliRunner().invoke(app, list(arguments))
+    assert done.exit_code == code, done.output
+    return done
+
+
+def test_folders_of_videos_are_compared_and_a_long_one_is_named_window_by_window(here: Any) -> None:
+    call(
+        "compare", "--source", "gym", "--target", "street", "--encoder", ENCODER, "--methods",
+        "source-only,prototypes", "--seeds", "1", "--out", "run",
+    )  # fmt: skip
+    told = json.loads((here / "run/results.json").read_text())
+    assert "one frame" in json.dumps(told)
+    pictures = pd.read_parquet(here / "run/pictures.parquet")
+    assert len(pictures) > 0
+    assert bytes(pictures.jpeg[0])[:2] == b"\xff\xd8"
+    call("predict", "run", "long.mp4", "--stride", "1", "--window", "2", "--csv", "long.csv")
+    table = pd.read_csv(here / "long.csv")
+    assert table.start.tolist() == [0, 1]
+    assert table.end.tolist() == [2, 3]
+    assert np.isfinite(table.probability).all()
+    assert set(table["class"]) <= {"dark", "light"}
+    refused = call("predict", "run", "long.mp4", "--window", "2", code=1)
+    assert "--window 2 needs --stride" in str(refused.exception)
+
+
+def test_videos_are_named_by_names_alone(here: Any) -> None:
+    (here / "names.csv").write_text("name\ndark\nlight\n")
+    call(
+        "compare", "--target", "street", "--classes", "names.csv", "--methods", "describe", "--seeds", "1",
+        "--encoder", "frames:lite-clip?size=32&frames=2", "--out", "named",
+    )  # fmt: skip
+    assert (here / "named/report.html").exists()

@@ -1,0 +1,45 @@
+"""Small video files for tests, written by PyAV."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+
+def shade(i, height=16, width=24):
+    """A frame that tells its number by its brightness."""
+    return np.full((height, width, 3), min(20 + 6 * i, 255), np.uint8)
+
+
+def write_video(path, frames=10, *, rate=10, times=None, rotation=None, gop=4, size=(16, 24), sound=False):
+    """Write frames of rising brightness; `times` are hundredths of seconds where the rate varies."""
+    av = pytest.importorskip("av", reason="no PyAV; pip install 'unseen[video]'")
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as out:
+        if sound:
+            track = out.add_stream("aac", rate=8000)
+            silence = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+            silence.sample_rate = 8000
+            for packet in (*track.encode(silence), *track.encode(None)):
+                out.mux(packet)
+            return path
+        track = out.add_stream("mpeg4", rate=rate)
+        track.height, track.width, track.pix_fmt, track.gop_size = *size, "yuv420p", gop
+        track.codec_context.time_base = Fraction(1, 100)
+        track.codec_context.qmin = track.codec_context.qmax = 1
+        if rotation:
+            track.set_display_rotation(rotation)
+        for i in range(frames):
+            frame = av.VideoFrame.from_ndarray(shade(i, *size), "rgb24")
+            frame.pts, frame.time_base = (100 * i // rate if times is None else times[i]), Fraction(1, 100)
+            for packet in track.encode(frame):
+                out.mux(packet)
+        for packet in track.encode(None):
+            out.mux(packet)
+    return path
+
+
+def numbers(clip):
+    """Which frames a clip shows, by their brightness."""
+    return np.rint((np.asarray(clip, dtype=float).mean(axis=(1, 2, 3)) - 20) / 6).astype(int).tolist()
