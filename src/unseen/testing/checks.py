@@ -309,6 +309,9 @@ def outputs_have_their_shapes_and_ranges(case: Case) -> None:
         need(labels.shape == (len(x),), f"predict must give one number per sample; got shape {labels.shape}")
         need(np.isfinite(labels).all(), "what is predicted must be finite")
         return
+    if case.method.card.task == "spans":
+        _spans_are_in_their_texts(method.predict(x), x)
+        return
     if case.method.card.task == "text":
         need(labels.dtype.kind == "U", f"predict must give texts; got {labels.dtype}")
         need(labels.shape == (len(x),), f"predict must give one text per sample; got shape {labels.shape}")
@@ -336,6 +339,15 @@ def outputs_have_their_shapes_and_ranges(case: Case) -> None:
         need(found.shape == (n,) and found.dtype == np.int64, "transduction_ must be one int64 per target sample")
 
 
+def _spans_are_in_their_texts(labels: Any, x: Any) -> None:
+    """Each label is a table of integers (spans, 3): first character, the one behind the last, class."""
+    need(len(labels) == len(x), f"predict must give spans for each sample, {len(x)}; got {len(labels)}")
+    for rows, text in zip(labels, x):
+        need(rows.dtype == np.int64 and rows.shape[1:] == (3,), "spans must be int64 of shape (spans, 3)")
+        need((rows[:, 0] >= 0).all() and (rows[:, 0] < rows[:, 1]).all(), "spans must end behind where they begin")
+        need((rows[:, 1] <= len(text)).all() and (rows[:, 2] >= 0).all(), "spans must lie in their texts")
+
+
 def each_sample_is_predicted_by_itself(case: Case) -> None:
     """Batches of 1 and of 7 give what one batch gives."""
     method, x = fitted(case), case.samples()
@@ -345,7 +357,7 @@ def each_sample_is_predicted_by_itself(case: Case) -> None:
         pieces = [outputs(method, x.take(part) if isinstance(x, Pairs) else x[part]) for part in parts]
         for key, value in whole.items():
             joined = np.concatenate([piece[key] for piece in pieces])
-            exact = key == "predict" and case.method.card.task in ("class", "text")
+            exact = key == "predict" and case.method.card.task in ("class", "text", "spans")
             close = np.array_equal(joined, value) if exact else np.allclose(joined, value, 1e-5, 1e-5)
             need(close, f"{key} of a sample must not depend on the batch; batches of {size} differ")
 
@@ -357,13 +369,14 @@ def tensors_arrays_and_domains_are_predicted_alike(case: Case) -> None:
         _pictures_are_matched_alike(method, x)
         return
     say = _verb(method)
-    expected = plain(say(x)).tolist()
+    task = case.method.card.task
+    expected = plain(say(x), task).tolist()
     array = np.asarray(x)
     domain = Domain(x=array, kind=case.kind)  # type: ignore[arg-type]
     lazy = domain.replace(x=Lazy(range(len(x)), lambda i: x[i]))
     others = (array.astype(object),) if case.kind == "text" else (array, x.double(), array.astype(">f8"))
     for same in (*others, x.tolist(), domain, lazy):
-        need(plain(say(same)).tolist() == expected, f"predict must read {type(same).__name__} as it reads tensors")
+        need(plain(say(same), task).tolist() == expected, f"predict must read {type(same).__name__} as it reads tensors")
 
 
 def _pictures_are_matched_alike(method: Method, pairs: Pairs) -> None:

@@ -67,8 +67,13 @@ def forecasts(method: type[Method]) -> bool:
     return hasattr(method, "forecast")
 
 
-def plain(labels: Any) -> Any:
-    """Labels as one array of numbers: those of a task whose labels are arrays, (n,) objects, as (n, ...)."""
+def plain(labels: Any, task: str = "class") -> Any:
+    """Labels as one array: those of a task whose labels are arrays, (n,) objects, as numbers (n, ...).
+
+    Spans, of which every sample has as many as it has, become texts, (n,).
+    """
+    if task == "spans":
+        return np.array([str(np.asarray(rows).tolist()) for rows in labels], dtype=np.str_)
     array = np.asarray(labels)
     return np.stack(list(array)) if array.dtype.hasobject else array
 
@@ -80,7 +85,7 @@ def outputs(method: Method, x: Any) -> dict[str, Any]:
     if matches(type(method)):
         found = method.match(x)  # type: ignore[attr-defined]
         return {"match": np.concatenate(list(found)), "counts": np.array([len(rows) for rows in found])}
-    out = {"predict": plain(method.predict(x))}
+    out = {"predict": plain(method.predict(x), method.card.task)}
     if type(method).decision_function is not Method.decision_function:
         out["decision_function"] = method.decision_function(x).numpy()
         out["predict_proba"] = method.predict_proba(x).numpy()
