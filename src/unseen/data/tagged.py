@@ -1,4 +1,4 @@
-"""Texts and the stretches of them that carry a class: pieces and words with their places, spans as BIO tags and back."""
+"""Stretches of texts that carry a class: pieces and words with their places, spans as BIO tags and back."""
 
 from __future__ import annotations
 

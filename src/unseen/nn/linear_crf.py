@@ -74,7 +74,14 @@ def attributes_of(words: Sequence[str], *, sentence: bool = True) -> list[list[s
     begun = [f"first={'|'.join(low[:2])}", f"length={min(n // 8, 6)}"] if sentence else []
     out = []
     for i, word in enumerate(low):
-        told = ["bias", f"w={word}", f"p3={word[:3]}", f"e3={word[-3:]}", f"e2={word[-2:]}", f"f={SHAPES[shape_of(words[i])]}"]
+        told = [
+            "bias",
+            f"w={word}",
+            f"p3={word[:3]}",
+            f"e3={word[-3:]}",
+            f"e2={word[-2:]}",
+            f"f={SHAPES[shape_of(words[i])]}",
+        ]
         for step in (-2, -1, 1, 2):
             j = i + step
             told.append(f"w{step:+d}={low[j]}" if 0 <= j < n else f"w{step:+d}=" + ("<" if j < 0 else ">"))
@@ -122,11 +129,17 @@ def learn(
     crfsuite = require()
     trainer = crfsuite.Trainer(algorithm="lbfgs", verbose=False)
     trainer.set_params(
-        {"c1": l1, "c2": l2, "max_iterations": iterations, "feature.minfreq": least, "feature.possible_transitions": True}
+        {
+            "c1": l1,
+            "c2": l2,
+            "max_iterations": iterations,
+            "feature.minfreq": least,
+            "feature.possible_transitions": True,
+        }
     )
     for words, own in zip(sentences, tags, strict=True):
         if len(words):
-            trainer.append(crfsuite.ItemSequence([_escaped(one) for one in attributes_of(words, sentence=sentence)]), own)
+            trainer.append(crfsuite.ItemSequence(attributes_of(words, sentence=sentence)), own)
     with tempfile.TemporaryDirectory() as folder:
         file = str(Path(folder) / "model")
         trainer.train(file)
@@ -146,10 +159,6 @@ def require() -> Any:
     except ImportError as error:
         raise ImportError(f"the engine crfsuite needs: {INSTALL}") from error
     return pycrfsuite
-
-
-def _escaped(names: Sequence[str]) -> dict[str, float]:
-    return {name: 1.0 for name in names}
 
 
 def _weights(told: Any, tags: tuple[str, ...], sentence: bool) -> LinearCRF:

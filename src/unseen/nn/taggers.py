@@ -106,9 +106,7 @@ class SequenceTagger(nn.Module):
         """Scores of tags, and where there are tokens."""
         x = self.dropout(self.encoder.vectors(sentences))  # type: ignore[operator]
         mask = mask_of(sentences, x.device)
-        packed = nn.utils.rnn.pack_padded_sequence(
-            x, mask.sum(dim=1).cpu(), batch_first=True, enforce_sorted=False
-        )
+        packed = nn.utils.rnn.pack_padded_sequence(x, mask.sum(dim=1).cpu(), batch_first=True, enforce_sorted=False)
         hidden, _ = nn.utils.rnn.pad_packed_sequence(self.gru(packed)[0], batch_first=True)
         return self.head(self.dropout(hidden)), mask
 
@@ -183,7 +181,9 @@ class TransformerTokens(nn.Module):
         marks = self.tokenizer.encode("").ids
         before, after = (marks[:1], marks[1:]) if len(marks) > 1 else ([], marks)
         room = self.limit - len(before) - len(after)
-        encoded = self.tokenizer.encode_batch([[word] for word in words], is_pretokenized=True, add_special_tokens=False)
+        encoded = self.tokenizer.encode_batch(
+            [[word] for word in words], is_pretokenized=True, add_special_tokens=False
+        )
         own = [one.ids[:room] for one in encoded]
         parts, start, size = [], 0, 0
         for k, ids in enumerate([*own, [0] * (room + 1)]):

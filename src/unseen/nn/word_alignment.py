@@ -1,4 +1,4 @@
-"""Which words of a sentence and of its translation belong together: IBM model 1, a hidden Markov model, similarities."""
+"""Which words of a sentence and of its translation belong together: IBM model 1, similarities."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from numpy.typing import NDArray
-from torch import Tensor
 
 Links = Mapping[int, Sequence[int]]
 """Words of the translation by the word of the source, both from 0; a word without any is left out."""
@@ -151,6 +150,20 @@ def grow(similarity: Float[np.ndarray, "i j"]) -> Bool[np.ndarray, "i j"]:
     return grow_diagonal(there & (s > 0), back & (s > 0))
 
 
+LINKS: dict[str, Callable[[NDArray[Any]], NDArray[np.bool_]]] = {
+    "mutual": mutual_argmax,
+    "itermax": itermax,
+    "grow": grow,
+}
+
+
+def share_of(similarity: Float[np.ndarray, "i j"]) -> NDArray[np.float64]:
+    """Each similarity as a share of all of its row and its column: how sure a link is, (i, j)."""
+    s = np.asarray(similarity, dtype=np.float64)
+    around = s.sum(axis=1, keepdims=True) + s.sum(axis=0, keepdims=True) - s
+    return s / np.maximum(around, _SMALL)
+
+
 # -- IBM model 1 ---------------------------------------------------------------------------------------------
 
 
@@ -213,7 +226,10 @@ def ibm1(source: Sentences, target: Sentences, *, iterations: int = 6, alike: fl
     keys, kind = np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *met]), return_inverse=True)
     starts = np.cumsum([0, *(len(b) for b in rights)])
     column = np.concatenate(
-        [np.zeros(0, dtype=np.int64), *(np.tile(np.arange(s, s + len(b)), len(a)) for s, a, b in zip(starts, lefts, rights))]
+        [
+            np.zeros(0, dtype=np.int64),
+            *(np.tile(np.arange(s, s + len(b)), len(a)) for s, a, b in zip(starts, lefts, rights)),
+        ]
     )
     choices = np.concatenate([np.zeros(0), *(np.full(len(b), len(a)) for a, b in zip(lefts, rights))])
     owner = keys // wide
@@ -251,7 +267,7 @@ def plain(word: str, letters: int = 0) -> str:
 
 @dataclasses.dataclass
 class IBM1:
-    """Aligns by IBM model 1 in both directions: geometric mean, a prior for the diagonal, mutual argmax.
+    """Aligns by IBM model 1 in both directions: their geometric mean, a prior for the diagonal, and links of that.
 
     Parameters
     ----------
@@ -261,13 +277,21 @@ class IBM1:
         How much words at the same share of their sentences are preferred.
     letters : int, >= 0
         Letters by which long words are told apart, so that inflected ones count together; 0 takes all.
+    alike : float, >= 0
+        Counts that words which are written alike have from the start.
+    symmetry : {"grow", "mutual", "itermax"}
+        Which links are taken: `grow`, `mutual_argmax` or `itermax`.
+
+    Notes
+    -----
+    How sure a link is, in [0, 1], is its similarity beside those of all other links of its two words.
     """
 
     iterations: int = 6
-    diagonal: float = 4.0
-    letters: int = 0
+    diagonal: float = 8.0
+    letters: int = 5
     alike: float = 0.0
-    symmetry: str = "mutual"
+    symmetry: str = "grow"
     name: str = "ibm1"
 
     def fit(self, source: Sentences, target: Sentences) -> Self:
@@ -287,13 +311,51 @@ class IBM1:
         return np.sqrt(both) * np.exp(-self.diagonal * off_diagonal(len(left), len(right)))
 
     def align(self, source: Sentences, target: Sentences) -> list[Alignment]:
-        """The links of each pair; how sure one is, is the geometric mean."""
+        """The links of each pair, and how sure they are."""
+        choose = LINKS[self.symmetry]
         tables = [self.similarity(left, right) for left, right in zip(source, target, strict=True)]
-        choose = {"mutual": mutual_argmax, "itermax": itermax, "grow": grow}[self.symmetry]
-        return [from_matrix(choose(table), table) for table in tables]
+        return [from_matrix(choose(table), share_of(table)) for table in tables]
 
 
 def off_diagonal(n: int, m: int) -> NDArray[np.float64]:
     """How far apart places in two sentences are, as shares of their lengths, (n, m)."""
     i, j = (np.arange(n) + 0.5) / max(n, 1), (np.arange(m) + 0.5) / max(m, 1)
     return np.abs(i[:, None] - j[None])
+
+
+@dataclasses.dataclass
+class Similarity:
+    """Aligns by the cosines of vectors of words (SimAlign): nothing is learnt from the sentences.
+
+    Parameters
+    ----------
+    encoder : TokenEncoder
+        Gives vectors of words (`unseen.nn.taggers.token_encoder`); one of several languages, unless these look alike.
+    symmetry : {"itermax", "mutual", "grow"}
+        Which links are taken.
+    diagonal : float, >= 0
+        How much words at the same share of their sentences are preferred; 0 in the paper.
+    """
+
+    encoder: Any
+    symmetry: str = "itermax"
+    diagonal: float = 0.0
+    name: str = "similarity"
+
+    def fit(self, source: Sentences, target: Sentences) -> Self:
+        """Nothing is learnt."""
+        return self
+
+    @torch.no_grad()
+    def align(self, source: Sentences, target: Sentences) -> list[Alignment]:
+        """The links of each pair; how sure one is, is (1 + cosine) / 2."""
+        out = []
+        for left, right in zip(source, target, strict=True):
+            if not left or not right:
+                out.append(Alignment({}))
+                continue
+            a, b = (torch.nn.functional.normalize(self.encoder.vectors([list(w)])[0], dim=1) for w in (left, right))
+            table = ((1 + a @ b.T) / 2).double().numpy()
+            weighed = table * np.exp(-self.diagonal * off_diagonal(len(left), len(right)))
+            out.append(from_matrix(LINKS[self.symmetry](weighed), table))
+        return out

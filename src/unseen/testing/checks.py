@@ -376,7 +376,9 @@ def tensors_arrays_and_domains_are_predicted_alike(case: Case) -> None:
     lazy = domain.replace(x=Lazy(range(len(x)), lambda i: x[i]))
     others = (array.astype(object),) if case.kind == "text" else (array, x.double(), array.astype(">f8"))
     for same in (*others, x.tolist(), domain, lazy):
-        need(plain(say(same), task).tolist() == expected, f"predict must read {type(same).__name__} as it reads tensors")
+        need(
+            plain(say(same), task).tolist() == expected, f"predict must read {type(same).__name__} as it reads tensors"
+        )
 
 
 def _pictures_are_matched_alike(method: Method, pairs: Pairs) -> None:

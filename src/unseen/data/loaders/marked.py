@@ -16,7 +16,7 @@ import numpy as np
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain, Skipped
 from unseen.data.loaders.common import natural_key
-from unseen.data.tagged import crossing, pieces, rows_of, runs_of, words
+from unseen.data.tagged import crossing, cut, pieces, rows_of, runs_of, tags_of, words
 from unseen.data.tasks.base import objects
 from unseen.files import reads
 
@@ -214,9 +214,7 @@ def _plain(tag: str) -> str:
     return {"E": "I", "L": "I", "S": "B", "U": "B"}.get(tag[0], tag[0]) + tag[1:]
 
 
-def _from_tokens(
-    number: int, tokens: Sequence[str], tags: Sequence[str] | None, document: str = ""
-) -> _Sentence:
+def _from_tokens(number: int, tokens: Sequence[str], tags: Sequence[str] | None, document: str = "") -> _Sentence:
     tokens = [re.sub(r"\s", "_", token) or "_" for token in tokens]
     text = " ".join(tokens)
     if tags is None:
@@ -231,14 +229,20 @@ def _from_tokens(
 
 
 def _brat(place: Path, counts: Counter[str], skipped: list[Skipped]) -> Iterator[_Sentence]:
-    files = sorted(place.glob("*.txt"), key=lambda f: natural_key(f.name)) if place.is_dir() else [place.with_suffix(".txt")]
+    files = (
+        sorted(place.glob("*.txt"), key=lambda f: natural_key(f.name))
+        if place.is_dir()
+        else [place.with_suffix(".txt")]
+    )
     for number, file in enumerate(files):
         text = _text(file, skipped, counts)
         if text is None:
             continue
         notes = file.with_suffix(".ann")
         spans: list[Span] = []
-        for at, line in enumerate(notes.read_bytes().decode("utf-8", "replace").splitlines() if notes.exists() else (), 1):
+        for at, line in enumerate(
+            notes.read_bytes().decode("utf-8", "replace").splitlines() if notes.exists() else (), 1
+        ):
             if not line.startswith("T"):
                 counts["annotations that are no span"] += bool(line.strip())
                 continue
@@ -357,7 +361,9 @@ def _sentences(one: _Sentence) -> Iterator[_Sentence]:
         begin = start + len(text) - len(text.lstrip())
         text = text.strip()
         if text:
-            own = one.spans and [(max(a - begin, 0), min(b - begin, len(text)), c) for a, b, c in one.spans if start <= a < stop]
+            own = one.spans and [
+                (max(a - begin, 0), min(b - begin, len(text)), c) for a, b, c in one.spans if start <= a < stop
+            ]
             kept = None if one.spans is None else tuple(span for span in own or () if span[0] < span[1])
             yield _Sentence(one.number, text, kept, one.document, begin)
         start = after
@@ -366,16 +372,15 @@ def _sentences(one: _Sentence) -> Iterator[_Sentence]:
 # -- writing -----------------------------------------------------------------------------------------------
 
 
-def conll_lines(domain: Domain) -> Iterator[str]:
+def conll_lines(domain: Domain, *, words_alone: bool = False) -> Iterator[str]:
     """The lines of a domain of spans as CoNLL: a token and its tag, an empty line behind each sentence.
 
-    Tokens are what white space and signs part; a span that begins inside one takes it whole.
+    Tokens are words and signs, each sign by itself; with `words_alone` what white space parts. A span that begins
+    inside one takes it whole.
     """
-    from unseen.data.tagged import cut, tags_of
-
     names = () if domain.classes is None else domain.classes.names
     for text, rows in zip(domain.x.tolist(), domain.labels):
-        places = pieces(text)
+        places = words(text) if words_alone else pieces(text)
         for token, tag in zip(cut(text, places), tags_of(places, rows, names)):
             yield f"{token}\t{tag}"
         yield ""

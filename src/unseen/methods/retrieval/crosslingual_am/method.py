@@ -353,15 +353,10 @@ class CrossLingualAM(Method):
         for text in x.tolist():
             places = pieces(text)
             tags, sure = self.tags(cut(text, places))
-            out.append(
-                [
-                    Marked(
-                        places[run.start][0], places[run.stop - 1][1], self.names_.index(run.label),
-                        float(np.mean(sure[run.start : run.stop])),
-                    )
-                    for run in runs_of(tags)
-                ]  # fmt: skip
-            )
+            runs = runs_of(tags)
+            ends = [(places[run.start][0], places[run.stop - 1][1], self.names_.index(run.label)) for run in runs]
+            shares = [float(np.mean(sure[run.start : run.stop])) for run in runs]
+            out.append([Marked(*end, share) for end, share in zip(ends, shares)])
         return out
 
     @gives("classes")
@@ -390,7 +385,9 @@ def _translations(source: Domain, pairs: Pairs | None, translator: Translator | 
         for i, text in zip(missing, given):
             told[i] = str(text)
     if all(text is None for text in told):
-        raise ValueError("pairs must hold a translation of one sentence of source at least; no left text is one of them")
+        raise ValueError(
+            "pairs must hold a translation of one sentence of source at least; no left text is one of them"
+        )
     return told
 
 

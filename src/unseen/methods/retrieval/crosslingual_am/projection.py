@@ -211,7 +211,11 @@ def _told(
     whole: bool,
 ) -> Projected:
     """A span of the final tags with its confidence and its sources."""
-    met = [origin for label, indices, origin in sets if label == run.label and any(run.start <= j < run.stop for j in indices)]
+    met = [
+        origin
+        for label, indices, origin in sets
+        if label == run.label and any(run.start <= j < run.stop for j in indices)
+    ]
     sources = tuple(range(len(spans))) if whole else tuple(sorted({k for origin in met for k in origin}))
     own = [spans[k] for k in sources]
     unaligned = tuple(i for span in own for i in range(span.start, span.stop) if not alignment.links.get(i))
