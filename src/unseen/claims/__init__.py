@@ -49,6 +49,7 @@ CLAIMS = {
     "audio-captioning": "audio_captioning",
     "crlnet": "crlnet",
     "dafosnet": "dafosnet",
+    "crosslingual-am": "crosslingual_am",
 }
 """Module of the claim of every built system, by slug."""
 

@@ -167,7 +167,7 @@ class CrossLingualAM(Method):
             "unseen.nn.crf",
             "unseen.nn.taggers",
             "unseen.nn.linear_crf",
-            "unseen.nn.relations",
+            "unseen.methods.retrieval.crosslingual_am.relations",
             "unseen.evaluation.tasks.spans",
         ),
         left_out=(
