@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 NEVER = -1e4
@@ -52,26 +55,34 @@ class ChainCRF(nn.Module):
 
     def viterbi(self, emissions: Float[Tensor, "t n"], allowed: Bool[Tensor, "n n"] | None = None) -> list[int]:
         """The best tags of one sentence; with `allowed`, of those whose steps are."""
-        transitions = self.transitions if allowed is None else self.transitions.masked_fill(~allowed, NEVER)
-        delta, back = self.start + emissions[0], []
-        for row in emissions[1:]:
-            best, where = (delta[:, None] + transitions).max(dim=0)
-            delta = best + row
+        steps, start, end, rows = self._numbers(emissions)
+        if allowed is not None:
+            steps = np.where(allowed.numpy(), steps, NEVER)
+        delta, back = start + rows[0], []
+        for row in rows[1:]:
+            table = delta[:, None] + steps
+            where = table.argmax(axis=0)
+            delta = table[where, np.arange(len(where))] + row
             back.append(where)
-        tags = [int((delta + self.end).argmax())]
+        tags = [int((delta + end).argmax())]
         for where in reversed(back):
             tags.append(int(where[tags[-1]]))
         return tags[::-1]
 
     def marginals(self, emissions: Float[Tensor, "t n"]) -> Float[Tensor, "t n"]:
         """How sure each tag of each token of one sentence is, by forward and backward sums."""
-        forward = [self.start + emissions[0]]
-        for row in emissions[1:]:
-            forward.append(torch.logsumexp(forward[-1][:, None] + self.transitions, dim=0) + row)
-        backward = [self.end]
-        for row in emissions[1:].flip(0):
-            backward.append(torch.logsumexp(self.transitions + (row + backward[-1])[None], dim=1))
-        return torch.softmax(torch.stack(forward) + torch.stack(backward[::-1]), dim=1)
+        steps, start, end, rows = self._numbers(emissions)
+        forward, backward = [start + rows[0]], [end]
+        for row in rows[1:]:
+            forward.append(np.logaddexp.reduce(forward[-1][:, None] + steps, axis=0) + row)
+        for row in rows[:0:-1]:
+            backward.append(np.logaddexp.reduce(steps + (row + backward[-1])[None], axis=1))
+        return torch.softmax(torch.as_tensor(np.array(forward) + np.array(backward[::-1])), dim=1).float()
+
+    def _numbers(self, emissions: Tensor) -> tuple[NDArray[Any], ...]:
+        """Steps, start, end and emissions as arrays in double precision: a sentence is too small for tensors."""
+        parts = (self.transitions, self.start, self.end, emissions)
+        return tuple(part.detach().cpu().double().numpy() for part in parts)
 
 
 def bio_steps(tags: Sequence[str]) -> tuple[Bool[Tensor, "n n"], Bool[Tensor, "n"]]:

@@ -20,6 +20,9 @@ from unseen.nn.taggers import SHAPES, shape_of
 INSTALL = 'pip install "unseen[tagging]"'
 Sentences = Sequence[Sequence[str]]
 QUARTERS = 4
+"""Parts of a sentence that tokens are told to stand in."""
+STEM = 5
+"""Letters of the beginning of a word."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,33 +68,40 @@ class LinearCRF:
 def attributes_of(words: Sequence[str], *, sentence: bool = True) -> list[list[str]]:
     """What is told of each token: itself, its ends, how it is written, and two neighbours on either side.
 
-    With `sentence` also where in its sentence it stands, and all words of the sentence, as what a sentence says as a
-    whole decides whether it is a claim.
+    With `sentence` also what else its sentence has, as what a sentence says as a whole decides whether it is a claim:
+    the beginnings of all its words (which words of two languages share more often than whole words), how it begins,
+    how long it is, and where in it the token stands.
     """
     low = [word.lower() for word in words]
     n = len(words)
-    every = [f"s={word}" for word in sorted(set(low))] if sentence else []
-    begun = [f"first={'|'.join(low[:2])}", f"length={min(n // 8, 6)}"] if sentence else []
+    shapes = [SHAPES[shape_of(word)] for word in words]
+    whole = _of_sentence(low, shapes) if sentence else []
     out = []
     for i, word in enumerate(low):
-        told = [
-            "bias",
-            f"w={word}",
-            f"p3={word[:3]}",
-            f"e3={word[-3:]}",
-            f"e2={word[-2:]}",
-            f"f={SHAPES[shape_of(words[i])]}",
-        ]
+        told = ["bias", f"w={word}", f"p3={word[:3]}", f"e3={word[-3:]}", f"e2={word[-2:]}", f"f={shapes[i]}"]
         for step in (-2, -1, 1, 2):
             j = i + step
-            told.append(f"w{step:+d}={low[j]}" if 0 <= j < n else f"w{step:+d}=" + ("<" if j < 0 else ">"))
+            there = 0 <= j < n
+            told.append(f"w{step:+d}={low[j] if there else '<>'[j >= n]}")
+            told.append(f"f{step:+d}={shapes[j] if there else ''}")
         told.append(f"b-1={low[i - 1] if i else '<'}|{word}")
         told.append(f"b+1={word}|{low[i + 1] if i + 1 < n else '>'}")
         if sentence:
-            told += [f"q={i * QUARTERS // n}", f"edge={'first' if i == 0 else 'last' if i == n - 1 else 'inner'}"]
-            told += begun + every
+            told += [f"p5={word[:STEM]}", f"q={i * QUARTERS // n}", f"edge={'first' if i == 0 else i + 1 == n}"]
+            told += whole
         out.append(told)
     return out
+
+
+def _of_sentence(low: Sequence[str], shapes: Sequence[str]) -> list[str]:
+    """What is told of a sentence as a whole."""
+    numbers = sum(shape == "digits" for shape in shapes)
+    return [
+        *(f"s={stem}" for stem in sorted({word[:STEM] for word in low})),
+        f"first={'|'.join(word[:STEM] for word in low[:2])}",
+        f"length={min(len(low) // 8, 6)}",
+        f"numbers={min(numbers, 4)}",
+    ]
 
 
 def learn(

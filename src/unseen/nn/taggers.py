@@ -54,14 +54,14 @@ class HashedLetters(nn.Module):
         return found
 
 
-SHAPES = ("lower", "title", "upper", "digits", "with digits", "sign", "other")
+SHAPES = ("digits", "with digits", "lower", "title", "upper", "sign", "other")
 
 
 def shape_of(word: str) -> int:
-    """How a word is written, as a number below 7."""
+    """How a word is written, as a place in `SHAPES`."""
     tests = (
-        word.islower(), word.istitle(), word.isupper(), word.replace(".", "").replace(",", "").isdigit(),
-        any(c.isdigit() for c in word), not any(c.isalnum() for c in word), True,
+        word.replace(".", "").replace(",", "").isdigit(), any(c.isdigit() for c in word), word.islower(),
+        word.istitle(), word.isupper(), not any(c.isalnum() for c in word), True,
     )  # fmt: skip
     return tests.index(True)
 

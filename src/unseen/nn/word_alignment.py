@@ -119,8 +119,8 @@ def grow_diagonal(
     A neighbour is added while one of its words has no link yet; with `final`, so are links of either direction whose
     words both have none.
     """
-    links = forward & backward
-    union = forward | backward
+    links: NDArray[np.bool_] = np.asarray(forward & backward)
+    union: NDArray[np.bool_] = np.asarray(forward | backward)
     steps = [(a, b) for a in (-1, 0, 1) for b in (-1, 0, 1) if a or b]
     n, m = links.shape
     added = True
@@ -235,9 +235,9 @@ def ibm1(source: Sentences, target: Sentences, *, iterations: int = 6, alike: fl
     owner = keys // wide
     prior = np.zeros(len(keys))
     if alike:
-        twins = [(first[word], second[word]) for word in second if word in first]
-        at = np.searchsorted(keys, twins := np.array([a * wide + b for a, b in twins], dtype=np.int64))
-        at = np.minimum(at, max(len(keys) - 1, 0))
+        both = [(first[word], second[word]) for word in second if word in first]
+        twins = np.array([a * wide + b for a, b in both], dtype=np.int64)
+        at = np.minimum(np.searchsorted(keys, twins), max(len(keys) - 1, 0))
         prior[at[keys[at] == twins]] = alike
     p, likelihood = np.ones(len(keys)), []
     for step in range(iterations):

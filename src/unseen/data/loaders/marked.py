@@ -25,7 +25,8 @@ FORMATS = {".conll": "conll", ".tsv": "conll", ".bio": "conll", ".iob": "conll",
 SPACY = 'spaCy\'s DocBin needs: pip install "unseen[docbin]"'
 _TAG = re.compile(r"O|[BIESLU]-\S.*")
 _BEGINS = r"(?=[^\W\d_a-zß-öø-ÿ]|[\"'“«(\[¿¡])"
-_BETWEEN = re.compile(rf"(?<=[.!?])\s+{_BEGINS}|(?<=[.!?][\"'”»)\]])\s+{_BEGINS}|\s*\n\s*")
+_CLOSES = r"[\"'”»)\]]"
+_BETWEEN = re.compile(rf"(?:(?<=[.!?])|(?<=[.!?]{_CLOSES})|(?<=[.!?]{_CLOSES}{_CLOSES}))\s+{_BEGINS}|\s*\n\s*")
 
 Span = tuple[int, int, str]
 
