@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from unseen.nn.translators import Apertium, Eflomal, aligner, translator
+from unseen.nn.translators import Apertium, Eflomal, Seq2Seq, aligner, translator
 from unseen.nn.word_alignment import (
     IBM1,
     Alignment,
@@ -215,3 +215,25 @@ def test_an_unknown_name_is_refused() -> None:
         aligner("giza")
     with pytest.raises(ValueError, match="translator must be apertium:PAIR or seq2seq:PLACE"):
         translator("deepl")
+
+
+def test_a_network_of_transformers_translates_texts_one_for_one(tmp_path: Path) -> None:
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import BartConfig, BartForConditionalGeneration, PreTrainedTokenizerFast
+
+    words = ["<s>", "<pad>", "</s>", "<unk>", "the", "dose", "falls"]
+    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<s>", pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
+    ).save_pretrained(tmp_path)
+    config = BartConfig(
+        vocab_size=7, d_model=8, encoder_layers=1, decoder_layers=1, encoder_attention_heads=1,
+        decoder_attention_heads=1, encoder_ffn_dim=8, decoder_ffn_dim=8, max_position_embeddings=32,
+    )  # fmt: skip
+    BartForConditionalGeneration(config).save_pretrained(tmp_path)
+    made = Seq2Seq(str(tmp_path), beams=1, batch_size=2, longest=5)
+    found = made.translate(["the dose", "falls", "the dose falls"])
+    assert len(found) == 3
+    assert found == made.translate(["the dose", "falls", "the dose falls"])
+    assert all(isinstance(text, str) for text in found)

@@ -277,7 +277,7 @@ def train_tagger(
     if encoder_rate:
         groups.append({"params": [p for p in of_encoder if p.requires_grad], "lr": encoder_rate})
     else:
-        tagger.encoder.requires_grad_(False)  # type: ignore[union-attr]
+        tagger.encoder.requires_grad_(False)
     optimizer = torch.optim.AdamW(groups, weight_decay=weight_decay)
     steps = -(-len(sentences) // batch_size)
 

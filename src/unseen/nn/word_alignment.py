@@ -105,7 +105,7 @@ def itermax(
     """
     links = mutual_argmax(similarity)
     for _ in range(iterations - 1):
-        rows, columns = links.any(axis=1)[:, None], links.any(axis=0)[None]
+        rows, columns = np.asarray(links.any(axis=1))[:, None], np.asarray(links.any(axis=0))[None]
         weight = np.where(rows & columns, 0.0, np.where(rows | columns, alpha, 1.0))
         links = links | mutual_argmax(similarity * weight)
     return links

@@ -120,8 +120,9 @@ def _domain(
     skipped: list[Skipped],
 ) -> Domain:
     labels = sorted({span[2] for one in found for span in one.spans or ()}, key=natural_key)
-    space = classes if isinstance(classes, ClassSpace) else None
-    if space is None and (classes or labels):
+    if isinstance(classes, ClassSpace) or not (classes or labels):
+        space = classes if isinstance(classes, ClassSpace) else None
+    else:
         space = ClassSpace(names=tuple(classes or labels))
     names = () if space is None else space.names
     if strange := [label for label in labels if label not in names]:

@@ -87,7 +87,7 @@ def marks(
 def translated(language: str, topic: str, part: str, folder: str | os.PathLike[str] | None = None) -> Pairs:
     """English sentences and their translations, both with their spans; those left out of either file are in neither."""
     left, right = (abstrct(name, topic, part, folder) for name in ("en", language))
-    _, a, b = np.intersect1d(left.ids, right.ids, return_indices=True)
+    _, a, b = np.intersect1d(np.asarray(left.ids), np.asarray(right.ids), return_indices=True)
     return Pairs(left.take(a), right.take(b))
 
 

@@ -84,9 +84,9 @@ def with_texts(
     figures["token macro"] = float(np.mean([f1(*own) for own in tagged.values()])) if tagged else 1.0
     figures["token accuracy"] = right / total if total else 1.0
     for name in names:
-        own = [sum(column) for column in zip(*(c for tag, c in tagged.items() if tag[2:] == name))] or [0, 0, 0]
-        if own[1] or own[2]:
-            figures[f"token F1 {name}"] = f1(*own)
+        of_class = [sum(column) for column in zip(*(c for tag, c in tagged.items() if tag[2:] == name))] or [0, 0, 0]
+        if of_class[1] or of_class[2]:
+            figures[f"token F1 {name}"] = f1(*of_class)
     at = [i for i in rows if partial(str(texts[i]), truth[i])]
     figures["partial sentences"] = (
         f1(*(sum(c) for c in zip(*(_exact(truth[i], np.asarray(prediction[i])) for i in at)))) if at else float("nan")
@@ -130,9 +130,12 @@ def _exact(own: NDArray[Any], said: NDArray[Any]) -> tuple[int, int, int]:
 
 def _overlapping(own: NDArray[Any], said: NDArray[Any]) -> tuple[int, int]:
     """Spans of the truth that one of the same class meets, and the other way round."""
-    meets = lambda a, b: a[2] == b[2] and a[0] < b[1] and b[0] < a[1]
     first, second = own.reshape(-1, 3).tolist(), np.asarray(said).reshape(-1, 3).tolist()
-    return sum(any(meets(a, b) for b in second) for a in first), sum(any(meets(a, b) for a in first) for b in second)
+    return sum(any(_meet(a, b) for b in second) for a in first), sum(any(_meet(a, b) for a in first) for b in second)
+
+
+def _meet(a: Sequence[int], b: Sequence[int]) -> bool:
+    return a[2] == b[2] and a[0] < b[1] and b[0] < a[1]
 
 
 def _of(rows: NDArray[Any], label: int) -> NDArray[Any]:

@@ -273,7 +273,7 @@ def graded(method: CrossLingualAM, given: Mapping[str, Any], test: Domain) -> Fi
     """The figures of a method that learns from `given` and is asked about `test` once."""
     classes = test.classes
     once = Once(lambda truth, said: with_texts(test.x, truth, said, classes))
-    return dict(once(method, given, Exam(test, classes)).metrics)  # type: ignore[arg-type]
+    return dict(once(method, given, Exam(test, classes)).metrics)
 
 
 def run(texts: str | os.PathLike[str], tagger: Tagger, *, format: str | None = None) -> Run:
@@ -334,8 +334,7 @@ def _pairs(read: Marks, by: Translated) -> tuple[Pairs | None, bool]:
         raise ValueError(
             f"translations must be as many as the sentences of the source, {source}; {os.fspath(by.file)!r} has {other}"
         )
-    first, second = read.domain.ids, told.domain.ids
-    _, a, b = np.intersect1d(first, second, return_indices=True)
+    _, a, b = np.intersect1d(np.asarray(read.domain.ids), np.asarray(told.domain.ids), return_indices=True)
     left, right = read.domain.take(a), told.domain.take(b)
     texts = [Domain(x=side.x, kind="text", name=side.name) for side in (left, right)]
     return Pairs(texts[0], texts[1]), told.format == "conll"

@@ -227,7 +227,7 @@ def run_facts(result: Run) -> dict[str, Any]:
 
 def run_lines(result: Run, shown: int) -> list[str]:
     """What the terminal shows: the first texts with spans, and the figures."""
-    lines = []
+    lines: list[str] = []
     for text, marks in zip(result.read.domain.x.tolist(), result.marks):
         if marks and len(lines) < shown:
             lines.append(bracketed(stretches(text, [one[:3] for one in marks], result.tagger.classes)))

@@ -85,8 +85,13 @@ def relation_f1(truth: Sequence[str], said: Sequence[str]) -> dict[str, float]:
         raise ValueError(f"there must be a relation for each pair, {len(truth)}; got {len(said)}")
     labels = sorted({*truth, *said})
     related = [label for label in labels if label != NONE]
-    macro = lambda own: float(f1_score(truth, said, labels=own, average="macro", zero_division=0)) if own else 1.0
-    return {"macro F1": macro(labels), "macro F1 of relations": macro(related)}
+    return {"macro F1": _macro(truth, said, labels), "macro F1 of relations": _macro(truth, said, related)}
+
+
+def _macro(truth: Sequence[str], said: Sequence[str], labels: Sequence[str]) -> float:
+    if not labels:
+        return 1.0
+    return float(f1_score(truth, said, labels=labels, average="macro", zero_division=0))
 
 
 def read_relations(lines: Sequence[str]) -> tuple[list[Pair], list[str], int]:
