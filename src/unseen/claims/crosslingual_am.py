@@ -203,7 +203,7 @@ def english(case: str, seed: int) -> Result:
 
 def asked(method: CrossLingualAM, test: Domain) -> dict[str, float]:
     """The figures of a fitted tagger, which is asked about an exam once."""
-    exam = Exam(test, test.classes)  # type: ignore[arg-type]
+    exam = Exam(test, test.classes)
     said = method.predict(exam.samples)
     return graded(test.replace(y=exam.open()), said)
 

@@ -16,7 +16,7 @@ from unseen.data.tagged import runs_of
 from unseen.data.tasks.base import objects
 from unseen.methods.retrieval.crosslingual_am import CrossLingualAM, postprocess, project, projected
 from unseen.methods.retrieval.crosslingual_am.needs import Backwards
-from unseen.methods.retrieval.crosslingual_am.projection import bridged, confidence_of
+from unseen.methods.retrieval.crosslingual_am.projection import bridged, confidence_of, parts_phrases
 from unseen.nn.word_alignment import IBM1, Alignment
 
 GOLDEN = ["O", "O", "B-Claim", *["I-Claim"] * 5, "O"]
@@ -137,17 +137,32 @@ def test_post_processing_leaves_correct_projections_alone() -> None:
 # -- confidence --------------------------------------------------------------------------------------------
 
 
-def test_confidence_falls_with_unaligned_words_and_with_links_from_elsewhere() -> None:
-    run = runs_of(CLAIM)[0]
-    source = runs_of(GOLDEN)
+def test_confidence_is_what_speaks_for_the_ends_of_a_span() -> None:
+    run, source = runs_of(CLAIM)[0], runs_of(GOLDEN)
     full = Alignment({i: tuple(js) for i, js in LINKS.items()})
-    fewer = Alignment({i: js for i, js in full.links.items() if i not in (3, 4)})
-    foreign = Alignment({**full.links, 8: (3,), 4: ()})
-    assert confidence_of(run, source, full) == 1.0
-    assert confidence_of(run, source, fewer) == pytest.approx(2 * (4 / 6) / (1 + 4 / 6))
-    assert confidence_of(run, source, foreign) < 1.0
-    unsure = Alignment(full.links, {(i, js[0]): 0.5 for i, js in full.links.items()})
-    assert confidence_of(run, source, unsure) == pytest.approx(2 * 0.5 / 1.5)
+    assert confidence_of(run, source, full, 9, 8) == 1.0
+    without_first = Alignment({i: js for i, js in full.links.items() if i != 2})
+    # the first word has no link: one end of two, and three and a half of four sides
+    assert confidence_of(run, source, without_first, 9, 8) == pytest.approx((1 / 2 + 3.5 / 4) / 2)
+    foreign = Alignment({**full.links, 2: (), 1: (0, 1)})  # its first word belongs to one outside
+    assert confidence_of(run, source, foreign, 9, 8) == pytest.approx((1 / 2 + 3 / 4) / 2)
+    assert confidence_of(run, source, Alignment({0: (0,)}), 9, 8) == 0.0
+
+
+def test_confidence_asks_whether_a_span_follows_a_sign_as_its_source_does() -> None:
+    run, source = runs_of(CLAIM)[0], runs_of(GOLDEN)
+    full = Alignment({i: tuple(js) for i, js in LINKS.items()})
+    here, there = parts_phrases(["we", ",", *"abcdefg"]), parts_phrases([",", *"abcdefg"])
+    assert confidence_of(run, source, full, 9, 8, (here, there)) == 1.0
+    assert confidence_of(run, source, full, 9, 8, (here, [False] * 8)) == pytest.approx(2 / 3)
+
+
+def test_at_the_edges_of_sentences_no_link_is_needed() -> None:
+    tagged = tags(("Claim", 3), ("O", 1))
+    found = projected(tagged, {1: [1], 2: [2], 3: [3]}, 4)
+    assert found.spans[0].run == runs_of(tags(("O", 1), ("Claim", 2), ("O", 1)))[0]
+    assert found.spans[0].confidence < 1
+    assert projected(tagged, {0: [0], 1: [1], 2: [2], 3: [3]}, 4).spans[0].confidence == 1.0
 
 
 # -- the whole ---------------------------------------------------------------------------------------------

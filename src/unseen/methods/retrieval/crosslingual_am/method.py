@@ -20,7 +20,7 @@ from unseen.data.tasks.base import objects
 from unseen.methods.base import Card, Method
 from unseen.methods.parameters import Count, NonNegative, Positive, Unit
 from unseen.methods.retrieval.crosslingual_am.needs import MarkedSentences
-from unseen.methods.retrieval.crosslingual_am.projection import Projection, projected
+from unseen.methods.retrieval.crosslingual_am.projection import Projection, parts_phrases, projected
 from unseen.methods.verbs import gives
 from unseen.nn import linear_crf
 from unseen.nn.linear_crf import LinearCRF
@@ -271,9 +271,10 @@ class CrossLingualAM(Method):
         made.fit([a for a, _ in (*own, *extra)], [b for _, b in (*own, *extra)])
         links = made.align([a for a, _ in own], [b for _, b in own])
         out = []
-        for i, (text, translation), (places, targets), alignment in zip(known, both, placed, links):
+        for i, (text, translation), (places, targets), alignment, words in zip(known, both, placed, links, own):
             tags = tags_of(places, source.labels[i], names)
-            found = projected(tags, alignment, len(targets), reach=self.reach, rules=self.rules)
+            signs = parts_phrases(words[0]), parts_phrases(words[1])
+            found = projected(tags, alignment, len(targets), reach=self.reach, rules=self.rules, signs=signs)
             counts.update(found.counts)
             rows = rows_of([span.run for span in found.spans], targets, names)
             rows = snapped(rows, translation) if self.units == "words" else rows
