@@ -84,12 +84,12 @@ class Corpus:
     def difficult(self) -> list[int]:
         """Sentences that a person should look at, the least sure first.
 
-        A span was lost, classes differ, another aligner differs, or a span is less sure than 0.5.
+        A span was lost, classes differ, another aligner differs, or a span is less sure than 0.75.
         """
         at = {
             k
             for k, one in enumerate(self.carried)
-            if one.confidence < 0.5
+            if one.confidence < 0.75
             or Counter(run.label for run in one.projection.spans) != Counter(self._labels(one.at))
         }
         return sorted(at | set(self.differing), key=lambda k: (self.carried[k].confidence, k))
