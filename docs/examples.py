@@ -262,6 +262,23 @@ def python(about: dict[str, Any], arguments: str = "") -> str:
             "said = method.predict(asked)",
             "print(np.mean([animal in caption for animal, caption in zip(animals, said)]))",
         ]
+    elif methods.get(about["slug"]).card.task == "spans":
+        lines = [
+            "import numpy as np",
+            "",
+            "from unseen import Domain",
+            "from unseen.data.tasks.base import objects",
+            f"from unseen.methods import {name}",
+            "from unseen.methods.retrieval.crosslingual_am.needs import Backwards",
+            "",
+            'said = [f"the {a} helps because {b} falls ." for a in ("dose", "drug") for b in ("risk", "pain", "cost")]',
+            'rows = [np.array([[text.index("because"), len(text) - 2, 0]]) for text in said]',
+            'source = Domain(x=np.array(said), y=objects(rows), kind="text", task="spans")',
+            'translator = Backwards()  # or unseen.nn.translators.translator("apertium:eng-spa"), or pairs=Pairs(...)',
+            f"method = {name}(least_count=1).fit(source=source, translator=translator)",
+            'text = translator.translate(["the drug fails because cost falls ."])[0]',
+            "print([text[start:stop] for start, stop, _ in method.predict([text])[0]])",
+        ]
     elif methods.get(about["slug"]).card.task == "ranking":
         lines = ["import numpy as np", "", *(["from unseen import encoders"] if "encoder" in words else [])]
         lines += ["from unseen.data.domain import Domain", f"from unseen.methods import {name}"]

@@ -113,9 +113,9 @@ def test_a_ranker_comes_back_from_its_folder(kind: str, tmp_path: Path) -> None:
         "bi-encoder": lambda: bi_encoder_of(small(), tokenizer(), layers=1),
         "query-head": lambda: query_head(bi_encoder_of(small(), tokenizer()), 16),
         "cross-encoder": lambda: cross_encoder(
-            rankers._config(small("BertForSequenceClassification", num_labels=1)), content, 30
+            rankers.config_of(small("BertForSequenceClassification", num_labels=1)), content, 30
         ),
-        "mono-t5": lambda: mono_t5(rankers._config(t5()), content, 30),
+        "mono-t5": lambda: mono_t5(rankers.config_of(t5()), content, 30),
     }[kind]().eval()
     save_state(tmp_path / "m", made)
     back = load_state(tmp_path / "m")
@@ -125,7 +125,7 @@ def test_a_ranker_comes_back_from_its_folder(kind: str, tmp_path: Path) -> None:
 
 def test_a_cross_encoder_reads_pairs_alike_in_any_batch() -> None:
     made = cross_encoder(
-        rankers._config(small("BertForSequenceClassification", num_labels=2)),
+        rankers.config_of(small("BertForSequenceClassification", num_labels=2)),
         tokenizer().backend_tokenizer.to_str(),
         30,
     ).eval()
@@ -137,7 +137,7 @@ def test_a_cross_encoder_reads_pairs_alike_in_any_batch() -> None:
 
 def test_mono_t5_says_how_much_likelier_true_is_than_false() -> None:
     words, network = tokenizer(), t5()
-    made = mono_t5(rankers._config(network), words.backend_tokenizer.to_str(), 30).eval()
+    made = mono_t5(rankers.config_of(network), words.backend_tokenizer.to_str(), 30).eval()
     made.transformer.load_state_dict(network.state_dict())
     with torch.no_grad():
         score = float(made.score(["red cat"], ["old dog"]))
@@ -149,7 +149,7 @@ def test_mono_t5_says_how_much_likelier_true_is_than_false() -> None:
 
 
 def test_what_is_too_long_is_cut_from_the_document_of_a_mono_t5() -> None:
-    made = mono_t5(rankers._config(t5()), tokenizer().backend_tokenizer.to_str(), 12)
+    made = mono_t5(rankers.config_of(t5()), tokenizer().backend_tokenizer.to_str(), 12)
     tokens = made._read("red cat", "sea " * 50)
     assert len(tokens) == 12
     assert [WORDS[i] for i in tokens[-2:]] == ["Relevant", ":"]

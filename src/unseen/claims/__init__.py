@@ -50,6 +50,7 @@ CLAIMS = {
     "crlnet": "crlnet",
     "x-clip": "x_clip",
     "dafosnet": "dafosnet",
+    "crosslingual-am": "crosslingual_am",
 }
 """Module of the claim of every built system, by slug."""
 

@@ -73,6 +73,7 @@ METHODS = {
     "neural-search": "retrieval.search:NeuralSearch",
     "rank-fusion": "retrieval.search:Fusion",
     "duqgen": "retrieval.duqgen:DUQGen",
+    "crosslingual-am": "retrieval.crosslingual_am:CrossLingualAM",
     "ttm": "forecasting.ttm:TTM",
     "concept-pruning": "curation.concept_pruning:ConceptPruning",
     "zscl": "multimodal.zscl:ZSCL",

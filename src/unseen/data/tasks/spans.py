@@ -24,6 +24,11 @@ class _Spans(Rows):
             raise ValueError(f"a span must begin at 0 or later and end after that; got {rows[wrong][0, :2].tolist()}")
         check_indices(rows[:, 2], classes)
 
+    def check_learnable(self, y: NDArray[Any], samples: Any) -> None:
+        """Raise if no sample has a span."""
+        if not any(len(rows) for rows in y):
+            raise ValueError("must hold at least one span; no sample has any")
+
     def example(self, n: int, seed: int = 0, n_classes: int = 3) -> NDArray[Any]:
         rng = np.random.default_rng(seed)
 

@@ -1,0 +1,396 @@
+"""Texts with marked spans: CoNLL, brat, JSON lines, spaCy's DocBin, and plain texts without any."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unseen.data.classes import ClassSpace
+from unseen.data.domain import Domain, Skipped
+from unseen.data.loaders.common import natural_key
+from unseen.data.tagged import crossing, cut, pieces, rows_of, runs_of, tags_of, words
+from unseen.data.tasks.base import objects
+from unseen.files import reads
+
+FORMATS = {".conll": "conll", ".tsv": "conll", ".bio": "conll", ".iob": "conll", ".jsonl": "jsonl", ".json": "jsonl",
+           ".ndjson": "jsonl", ".ann": "brat", ".spacy": "docbin", ".txt": "text"}  # fmt: skip
+SPACY = 'spaCy\'s DocBin needs: pip install "unseen[docbin]"'
+_TAG = re.compile(r"O|[BIESLU]-\S.*")
+_BEGINS = r"(?=[^\W\d_a-zß-öø-ÿ]|[\"'“«(\[¿¡])"
+_CLOSES = r"[\"'”»)\]]"
+_BETWEEN = re.compile(rf"(?:(?<=[.!?])|(?<=[.!?]{_CLOSES})|(?<=[.!?]{_CLOSES}{_CLOSES}))\s+{_BEGINS}|\s*\n\s*")
+
+Span = tuple[int, int, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Marks:
+    """What a file held.
+
+    Attributes
+    ----------
+    domain : Domain
+        A text for each sentence, of the task spans, in characters. Its ids are numbers of sentences in the file, those
+        that were left out counted, too; columns ``document``, ``begin`` (where in it the sentence begins).
+    format : str
+    counts : Counter
+        By what was found: ``sentences``, ``spans``, ``left out`` sentences, and all that was odd.
+    """
+
+    domain: Domain
+    format: str
+    counts: Counter[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Sentence:
+    number: int
+    text: str
+    spans: tuple[Span, ...] | None
+    document: str = ""
+    begin: int = 0
+
+
+@reads("a file of texts with marked spans", "write it as CoNLL, brat, or JSON lines with text and spans")
+def read_marked(
+    path: str | os.PathLike[str],
+    *,
+    format: str | None = None,
+    classes: ClassSpace | Sequence[str] | None = None,
+    split: bool = True,
+) -> Marks:
+    """Read texts with marked spans.
+
+    Parameters
+    ----------
+    path : path
+        A file, or a folder of brat's ``.txt`` and ``.ann``.
+    format : {"conll", "brat", "jsonl", "docbin", "text"}, optional
+        By the ending of its name if absent: a folder is brat's, and so is a text beside which an ``.ann`` lies.
+    classes : ClassSpace or names, optional
+        The classes; those found, in natural order, if absent.
+    split : bool
+        Whether texts of several sentences are cut into these, never inside a span.
+
+    Raises
+    ------
+    ValueError
+        If there is no sentence in it, a class is none of `classes`, or it is of no format that is known.
+    ImportError
+        If it is a DocBin and spaCy is not installed.
+    """
+    place = Path(path)
+    form = format or _format_of(place)
+    if form not in _READERS:
+        raise ValueError(f"format must be one of {', '.join(_READERS)}; got {form!r}")
+    counts: Counter[str] = Counter()
+    skipped: list[Skipped] = []
+    found = list(_READERS[form](place, counts, skipped))
+    if split and form in ("brat", "jsonl", "text", "docbin"):
+        found = [part for one in found for part in _sentences(one)]
+        found = [dataclasses.replace(one, number=i) for i, one in enumerate(found)]
+    if not found:
+        told = f"; {len(skipped)} lines are invalid, such as {skipped[0].where}: {skipped[0].why}" if skipped else ""
+        raise ValueError(f"{str(place)!r} holds no sentence{told}")
+    return Marks(_domain(place, found, classes, counts, skipped), form, counts)
+
+
+def _format_of(place: Path) -> str:
+    if place.is_dir():
+        return "brat"
+    form = FORMATS.get(place.suffix.lower())
+    if form is None:
+        raise ValueError(f"format: {str(place)!r} ends in none of {', '.join(FORMATS)}; say its format")
+    return "brat" if form == "text" and place.with_suffix(".ann").exists() else form
+
+
+def _domain(
+    place: Path,
+    found: Sequence[_Sentence],
+    classes: ClassSpace | Sequence[str] | None,
+    counts: Counter[str],
+    skipped: list[Skipped],
+) -> Domain:
+    labels = sorted({span[2] for one in found for span in one.spans or ()}, key=natural_key)
+    if isinstance(classes, ClassSpace) or not (classes or labels):
+        space = classes if isinstance(classes, ClassSpace) else None
+    else:
+        space = ClassSpace(names=tuple(classes or labels))
+    names = () if space is None else space.names
+    if strange := [label for label in labels if label not in names]:
+        raise ValueError(f"{str(place)!r} marks spans of {strange[0]!r}, which is none of {', '.join(names)}")
+    index = {name: i for i, name in enumerate(names)}
+    y = []
+    for one in found:
+        rows = sorted({(a, b, index[label]) for a, b, label in one.spans or ()})
+        table = np.array(rows, dtype=np.int64).reshape(-1, 3)
+        y.append(None if one.spans is None else table)
+        counts["spans"] += len(rows)
+        counts["spans that cross words"] += crossing(pieces(one.text), table) if rows else 0
+        counts["overlapping spans"] += sum(b > c for (_, b, _), (c, _, _) in zip(rows, rows[1:]))
+    counts["sentences"] += len(found)
+    counts["empty sentences"] += sum(not one.text.strip() for one in found)
+    known = any(one is not None for one in y)
+    return Domain(
+        x=np.array([one.text for one in found], dtype=np.str_),
+        y=objects(y) if known else None,
+        kind="text",
+        task="spans",
+        classes=space,
+        ids=np.array([f"{one.number:06d}" for one in found], dtype=np.str_),
+        columns={
+            "document": np.array([one.document for one in found], dtype=np.str_),
+            "begin": np.array([one.begin for one in found], dtype=np.int64),
+        },
+        name=place.stem or place.name,
+        skipped=tuple(skipped),
+    )
+
+
+# -- CoNLL -------------------------------------------------------------------------------------------------
+
+
+def _conll(place: Path, counts: Counter[str], skipped: list[Skipped]) -> Iterator[_Sentence]:
+    lines = place.read_bytes().split(b"\n")
+    column = _tag_column(lines)
+    tokens: list[str] = []
+    tags: list[str] = []
+    number, bad, begun = 0, False, False
+    for at, raw in enumerate([*lines, b""], 1):
+        raw = raw.rstrip(b"\r").removeprefix(b"\xef\xbb\xbf" if at == 1 else b"")
+        if not raw.strip():
+            if begun and not bad and tokens:
+                yield _from_tokens(number, tokens, tags if column is not None else None)
+            counts["left out"] += begun and bad
+            number += begun
+            tokens, tags, bad, begun = [], [], False, False
+            continue
+        try:
+            line = raw.decode("utf-8")
+        except UnicodeDecodeError:
+            skipped.append(Skipped(f"line {at}", "it is no UTF-8"))
+            counts["lines that are no UTF-8"] += 1
+            bad = begun = True
+            continue
+        cells = _cells(line)
+        if cells[0] == "-DOCSTART-" or (line.startswith("#") and not (column is not None and _tagged(cells, column))):
+            continue
+        begun = True
+        if column is not None and not _tagged(cells, column):
+            skipped.append(Skipped(f"line {at}", f"it has no label: {line.strip()!r:.40}"))
+            counts["lines without a label"] += 1
+            bad = True
+            continue
+        tokens.append(cells[0])
+        tags.append(_plain(cells[column]) if column is not None else "O")
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip() for cell in (line.strip().split("\t") if "\t" in line.strip() else line.strip().split())]
+
+
+def _tagged(cells: Sequence[str], column: int) -> bool:
+    return len(cells) > column > 0 and cells[0] != "" and _TAG.fullmatch(cells[column]) is not None
+
+
+def _tag_column(lines: Sequence[bytes]) -> int | None:
+    """Which column holds the tags: the last one that does so in nearly all lines; None where none does."""
+    rows = [_cells(raw.decode("utf-8", "replace")) for raw in lines[:5000] if raw.strip()]
+    for column in range(max((len(cells) for cells in rows), default=0) - 1, 0, -1):
+        own = [cells[column] for cells in rows if len(cells) > column]
+        if len(own) >= 0.5 * len(rows) and sum(_TAG.fullmatch(cell) is not None for cell in own) >= 0.9 * len(own):
+            return column
+    return None
+
+
+def _plain(tag: str) -> str:
+    """A tag of any scheme as BIO."""
+    return {"E": "I", "L": "I", "S": "B", "U": "B"}.get(tag[0], tag[0]) + tag[1:]
+
+
+def _from_tokens(number: int, tokens: Sequence[str], tags: Sequence[str] | None, document: str = "") -> _Sentence:
+    tokens = [re.sub(r"\s", "_", token) or "_" for token in tokens]
+    text = " ".join(tokens)
+    if tags is None:
+        return _Sentence(number, text, None, document)
+    runs, places = runs_of(tags), words(text)
+    names = sorted({run.label for run in runs})
+    rows = rows_of(runs, places, names).tolist()
+    return _Sentence(number, text, tuple((a, b, names[k]) for a, b, k in rows), document)
+
+
+# -- brat, JSON lines, DocBin, plain texts -----------------------------------------------------------------
+
+
+def _brat(place: Path, counts: Counter[str], skipped: list[Skipped]) -> Iterator[_Sentence]:
+    files = (
+        sorted(place.glob("*.txt"), key=lambda f: natural_key(f.name))
+        if place.is_dir()
+        else [place.with_suffix(".txt")]
+    )
+    for number, file in enumerate(files):
+        text = _text(file, skipped, counts)
+        if text is None:
+            continue
+        notes = file.with_suffix(".ann")
+        spans: list[Span] = []
+        for at, line in enumerate(
+            notes.read_bytes().decode("utf-8", "replace").splitlines() if notes.exists() else (), 1
+        ):
+            if not line.startswith("T"):
+                counts["annotations that are no span"] += bool(line.strip())
+                continue
+            where = f"{notes.name}, line {at}"
+            match = re.fullmatch(r"T\S*\t(\S+) ([\d ;]+)\t?(.*)", line)
+            numbers = [int(n) for n in re.findall(r"\d+", match[2])] if match else []
+            if match is None or len(numbers) < 2 or not 0 <= numbers[0] < numbers[-1] <= len(text):
+                skipped.append(Skipped(where, "it is no span of the text"))
+                counts["invalid spans"] += 1
+                continue
+            counts["spans in parts, made one"] += len(numbers) > 2
+            if len(numbers) == 2 and match[3] and " ".join(match[3].split()) != " ".join(text[slice(*numbers)].split()):
+                skipped.append(Skipped(where, f"the text there is {text[slice(*numbers)]!r:.40}, not {match[3]!r:.40}"))
+                counts["invalid spans"] += 1
+                continue
+            spans.append((numbers[0], numbers[-1], match[1]))
+        yield _Sentence(number, text, tuple(spans) if notes.exists() else None, file.stem)
+
+
+def _text(file: Path, skipped: list[Skipped], counts: Counter[str]) -> str | None:
+    try:
+        return file.read_bytes().decode("utf-8").replace("\r\n", "\n").removeprefix("\ufeff")
+    except UnicodeDecodeError:
+        skipped.append(Skipped(file.name, "it is no UTF-8"))
+        counts["left out"] += 1
+        return None
+
+
+def _jsonl(place: Path, counts: Counter[str], skipped: list[Skipped]) -> Iterator[_Sentence]:
+    raw = place.read_bytes()
+    records: list[Any] = [*enumerate(raw.split(b"\n"), 1)]
+    if place.suffix.lower() == ".json" and raw.lstrip().startswith(b"["):
+        records = [(i, json.dumps(one).encode()) for i, one in enumerate(json.loads(raw), 1)]
+    number = -1
+    for at, line in records:
+        if not line.strip():
+            continue
+        number += 1
+        try:
+            record = json.loads(line.decode("utf-8"))
+            one = _record(number, record)
+        except UnicodeDecodeError:
+            skipped.append(Skipped(f"line {at}", "it is no UTF-8"))
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            skipped.append(Skipped(f"line {at}", f"it is no text with spans: {error}"))
+        else:
+            yield one
+            continue
+        counts["left out"] += 1
+
+
+def _record(number: int, record: Any) -> _Sentence:
+    if not isinstance(record, dict):
+        raise TypeError(f"it is a {type(record).__name__}")
+    name = str(record.get("document", record.get("id", "")))
+    if "text" not in record and "tokens" in record:
+        tokens = [one["text"] if isinstance(one, dict) else str(one) for one in record["tokens"]]
+        tags = next((record[key] for key in ("tags", "ner_tags", "labels") if key in record), None)
+        if tags is not None and (len(tags) != len(tokens) or not all(_TAG.fullmatch(str(tag)) for tag in tags)):
+            raise ValueError("tags must be as many as tokens, each O, B-... or I-...")
+        return _from_tokens(number, tokens, None if tags is None else [_plain(str(tag)) for tag in tags], name)
+    text = record["text"]
+    if not isinstance(text, str):
+        raise TypeError(f"text is {text!r:.40}")
+    told = next((record[key] for key in ("spans", "entities", "label", "labels") if key in record), None)
+    if told is None:
+        return _Sentence(number, text, None, name)
+    spans = []
+    for one in told:
+        cells = (one["start"], one["end"], one["label"]) if isinstance(one, dict) else tuple(one)
+        start, stop, label = int(cells[0]), int(cells[1]), str(cells[2])
+        if not 0 <= start < stop <= len(text):
+            raise ValueError(f"a span must lie in its text of {len(text)} characters; got {start} to {stop}")
+        spans.append((start, stop, label))
+    return _Sentence(number, text, tuple(spans), name)
+
+
+def _docbin(place: Path, counts: Counter[str], skipped: list[Skipped]) -> Iterator[_Sentence]:
+    try:
+        import spacy
+        from spacy.tokens import DocBin
+    except ImportError as error:
+        raise ImportError(SPACY) from error
+    try:
+        docs = list(DocBin().from_bytes(place.read_bytes()).get_docs(spacy.blank("xx").vocab))
+    except Exception as error:  # of zlib, of msgpack, of spaCy: it is no DocBin
+        raise ValueError(f"it is no DocBin: {error}") from error
+    for number, doc in enumerate(docs):
+        spans = {(one.start_char, one.end_char, one.label_) for one in doc.ents}
+        spans |= {(one.start_char, one.end_char, one.label_) for group in doc.spans.values() for one in group}
+        yield _Sentence(number, doc.text, tuple(sorted(spans)))
+
+
+def _plain_text(place: Path, counts: Counter[str], skipped: list[Skipped]) -> Iterator[_Sentence]:
+    for number, raw in enumerate(place.read_bytes().split(b"\n")):
+        try:
+            line = raw.decode("utf-8").strip()
+        except UnicodeDecodeError:
+            skipped.append(Skipped(f"line {number + 1}", "it is no UTF-8"))
+            counts["left out"] += 1
+            continue
+        if line:
+            yield _Sentence(number, line.removeprefix("\ufeff"), None)
+
+
+_READERS = {"conll": _conll, "brat": _brat, "jsonl": _jsonl, "docbin": _docbin, "text": _plain_text}
+
+
+def _sentences(one: _Sentence) -> Iterator[_Sentence]:
+    """The sentences of a text: where a sign ends one, or a line ends, but never inside a span."""
+    inside = [(a, b) for a, b, _ in one.spans or ()]
+    cuts = [m for m in _BETWEEN.finditer(one.text) if not any(a < m.end() and m.start() < b for a, b in inside)]
+    start = 0
+    for stop, after in [*((m.start(), m.end()) for m in cuts), (len(one.text), len(one.text))]:
+        text = one.text[start:stop]
+        begin = start + len(text) - len(text.lstrip())
+        text = text.strip()
+        if text:
+            own = one.spans and [
+                (max(a - begin, 0), min(b - begin, len(text)), c) for a, b, c in one.spans if start <= a < stop
+            ]
+            kept = None if one.spans is None else tuple(span for span in own or () if span[0] < span[1])
+            yield _Sentence(one.number, text, kept, one.document, begin)
+        start = after
+
+
+# -- writing -----------------------------------------------------------------------------------------------
+
+
+def conll_lines(domain: Domain, *, words_alone: bool = False) -> Iterator[str]:
+    """The lines of a domain of spans as CoNLL: a token and its tag, an empty line behind each sentence.
+
+    Tokens are words and signs, each sign by itself; with `words_alone` what white space parts. A span that begins
+    inside one takes it whole.
+    """
+    names = () if domain.classes is None else domain.classes.names
+    for text, rows in zip(domain.x.tolist(), domain.labels):
+        places = words(text) if words_alone else pieces(text)
+        for token, tag in zip(cut(text, places), tags_of(places, rows, names)):
+            yield f"{token}\t{tag}"
+        yield ""
+
+
+def json_lines(domain: Domain, more: Sequence[dict[str, Any]] | None = None) -> Iterator[str]:
+    """The lines of a domain of spans as JSON: text and spans, and what `more` says of each."""
+    names = () if domain.classes is None else domain.classes.names
+    for i, (text, rows) in enumerate(zip(domain.x.tolist(), domain.labels)):
+        spans = [{"start": a, "end": b, "label": names[k]} for a, b, k in np.asarray(rows).tolist()]
+        yield json.dumps({"text": text, "spans": spans, **(more[i] if more else {})}, ensure_ascii=False)

@@ -1,0 +1,107 @@
+"""AbstRCT in several languages: abstracts of clinical trials with claims and premises, read from the user's folder."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from unseen.data.classes import ClassSpace
+from unseen.data.domain import Domain
+from unseen.data.loaders.marked import Marks, read_marked
+from unseen.data.pairs import Pairs
+from unseen.data.sources.downloads import SourceUnavailable
+
+CREDIT = (
+    "AbstRCT by Mayer, Cabrio and Villata, ECAI 2020, with translations and projections by Yeginbergen and Agerri "
+    "(CC BY-NC-SA 4.0, for non-commercial use; it is not in this package)"
+)
+WHERE = (
+    "get the folders EN, ES, FR and IT of https://github.com/hitz-zentroa/multilingual-abstrct and lay them into a "
+    "folder abstrct below the one that UNSEEN_DATA names; they are licensed CC BY-NC-SA 4.0, so they are not in this "
+    "package"
+)
+CLASSES = ClassSpace(names=("Claim", "Premise"))
+_FOLDERS: Mapping[str, str] = {
+    "en": "EN/argument_components/original_data/{topic}_{part}.tsv",
+    "es": "ES/deepl/argument_components/manual_revision/es_{topic}_deepl_awesome_{part}.tsv",
+    "fr": "FR/nllb/argument_components/manual_revision/fr_{topic}_nllb_awesome_{part}.tsv",
+    "it": "IT/nllb/argument_components/manual_revision/it_{topic}_nllb_awesome_{part}.tsv",
+}
+PARTS: Mapping[str, tuple[str, ...]] = {
+    "neoplasm": ("train", "dev", "test"),
+    "glaucoma": ("test",),
+    "mixed": ("test",),
+}
+
+
+def abstrct(
+    language: str, topic: str = "neoplasm", part: str = "train", folder: str | os.PathLike[str] | None = None
+) -> Domain:
+    """Sentences with their claims and premises.
+
+    Parameters
+    ----------
+    language : {"en", "es", "fr", "it"}
+        The original, or a translation whose projected spans people have revised.
+    topic : {"neoplasm", "glaucoma", "mixed"}
+    part : {"train", "dev", "test"}
+        Of glaucoma and mixed there is test alone.
+    folder : path, optional
+        Where EN, ES, ... lie; `abstrct_folder` if absent.
+
+    Returns
+    -------
+    Domain
+        Texts of the task spans; ids are numbers of sentences, which translations share; what is left out, such as
+        lines of invalid UTF-8, stands in `skipped`.
+
+    Raises
+    ------
+    SourceUnavailable
+        If the file is not there; the message says where to get it and under which terms.
+    """
+    return marks(language, topic, part, folder).domain
+
+
+def marks(
+    language: str, topic: str = "neoplasm", part: str = "train", folder: str | os.PathLike[str] | None = None
+) -> Marks:
+    """As `abstrct`, with what was counted in the file."""
+    if language not in _FOLDERS:
+        raise ValueError(f"language must be one of {', '.join(_FOLDERS)}; got {language!r}")
+    if topic not in PARTS or part not in PARTS[topic]:
+        told = "; ".join(f"{name}: {', '.join(own)}" for name, own in PARTS.items())
+        raise ValueError(f"topic and part must be of {told}; got {topic!r} and {part!r}")
+    place = abstrct_folder() if folder is None else Path(folder)
+    file = place / _FOLDERS[language].format(topic=topic, part=part)
+    if not file.is_file():
+        raise SourceUnavailable(f"AbstRCT is not here, there is no file {str(file)!r}: {WHERE}")
+    told_by = file.stat()
+    return _read(file.resolve(), f"abstrct {language} {topic} {part}", told_by.st_mtime_ns, told_by.st_size)
+
+
+def translated(language: str, topic: str, part: str, folder: str | os.PathLike[str] | None = None) -> Pairs:
+    """English sentences and their translations, both with their spans; those left out of either file are in neither."""
+    left, right = (abstrct(name, topic, part, folder) for name in ("en", language))
+    _, a, b = np.intersect1d(np.asarray(left.ids), np.asarray(right.ids), return_indices=True)
+    return Pairs(left.take(a), right.take(b))
+
+
+def abstrct_folder() -> Path:
+    """Where the corpus is looked for: ``abstrct`` below `UNSEEN_DATA`, or below the user's data folder."""
+    import platformdirs
+
+    return Path(os.environ.get("UNSEEN_DATA") or platformdirs.user_data_dir("unseen")) / "abstrct"
+
+
+@functools.lru_cache(maxsize=32)
+def _read(file: Path, name: str, changed: int, size: int) -> Marks:
+    """A file, read once for as long as it stays as it is."""
+    import dataclasses
+
+    found = read_marked(file, format="conll", classes=CLASSES)
+    return dataclasses.replace(found, domain=found.domain.replace(name=name, credits=(CREDIT,)))

@@ -1,0 +1,1 @@
+"""Spans of texts, in languages with annotations and without: `unseen tag`."""

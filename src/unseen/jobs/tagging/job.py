@@ -1,0 +1,351 @@
+"""`unseen tag`: an annotated corpus of translations, a tagger of it, and spans in texts."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unseen.data.domain import Domain
+from unseen.data.loaders.marked import Marks, read_marked
+from unseen.data.pairs import Pairs
+from unseen.data.tasks.base import objects
+from unseen.evaluation.drive import Once
+from unseen.evaluation.exam import Exam
+from unseen.evaluation.tasks.spans import with_texts
+from unseen.jobs.tagging.tagger import ABOUT, METHOD, Tagger, rows_of_marks
+from unseen.methods.retrieval.crosslingual_am import Carried, CrossLingualAM, Marked
+from unseen.nn.linear_crf import require
+from unseen.nn.state import refuse_foreign
+from unseen.nn.taggers import token_encoder
+from unseen.nn.translators import aligner as aligner_of
+from unseen.nn.translators import translator as translator_of
+
+Figures = Mapping[str, float]
+ARMS = ("tagger", "crfsuite", "zero-shot")
+
+
+@dataclasses.dataclass(frozen=True)
+class Translated:
+    """Where translations come from, and how words are aligned.
+
+    Parameters
+    ----------
+    file : path, optional
+        Translations, one for each sentence of the source, in their order: a text in each line, or a file of marked
+        spans, whose spans are not read.
+    translator : str, optional
+        See `unseen.nn.translators.translator`.
+    aligner : str
+        See `unseen.nn.translators.aligner`.
+    """
+
+    file: str | os.PathLike[str] | None = None
+    translator: str | None = None
+    aligner: str = "ibm1"
+
+    @property
+    def asked(self) -> bool:
+        """Whether anything is translated."""
+        return self.file is not None or self.translator is not None
+
+
+@dataclasses.dataclass(frozen=True)
+class Corpus:
+    """An annotated corpus made of translations.
+
+    Attributes
+    ----------
+    domain : Domain
+        Translations with projected spans.
+    carried : list of Carried
+    counts : Counter
+        What happened to the spans, see `Projection.counts`.
+    read : Marks
+        What the source held.
+    units : str
+    differing : tuple of int
+        Sentences, as places in `carried`, on which another aligner decides otherwise; empty where none was asked.
+    """
+
+    domain: Domain
+    carried: list[Carried]
+    counts: Counter[str]
+    read: Marks
+    units: str
+    differing: tuple[int, ...] = ()
+
+    @property
+    def difficult(self) -> list[int]:
+        """Sentences that a person should look at, the least sure first.
+
+        A span was lost, classes differ, another aligner differs, or a span is less sure than 0.75.
+        """
+        at = {
+            k
+            for k, one in enumerate(self.carried)
+            if one.confidence < 0.75
+            or Counter(run.label for run in one.projection.spans) != Counter(self._labels(one.at))
+        }
+        return sorted(at | set(self.differing), key=lambda k: (self.carried[k].confidence, k))
+
+    def _labels(self, i: int) -> list[str]:
+        classes = self.read.domain.classes
+        return [] if classes is None else [classes.names[k] for k in self.read.domain.labels[i][:, 2].tolist()]
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A tagger, and how it does.
+
+    Attributes
+    ----------
+    tagger : Tagger
+    figures : mapping of arm to figures
+        On the test file: the tagger, a CRF on the same sentences, and, where something was translated, a CRF on the
+        source alone (zero-shot). Empty without a test file.
+    counts : mapping
+        Of the projection; empty where nothing was translated.
+    read : Marks
+    graded : int
+        Sentences of the test file.
+    """
+
+    tagger: Tagger
+    figures: Mapping[str, Figures]
+    counts: Mapping[str, int]
+    read: Marks
+    graded: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """Spans in a file.
+
+    Attributes
+    ----------
+    read : Marks
+    marks : list of list of Marked
+    figures : mapping
+        Where the file has spans of its own.
+    tagger : Tagger
+    """
+
+    read: Marks
+    marks: list[list[Marked]]
+    figures: Figures
+    tagger: Tagger
+
+    @property
+    def domain(self) -> Domain:
+        """The texts with the spans that were found."""
+        return self.read.domain.replace(y=rows_of_marks(self.marks), classes=self.tagger.classes)
+
+
+# -- the three wishes --------------------------------------------------------------------------------------
+
+
+def project(
+    source: str | os.PathLike[str],
+    by: Translated,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    second: str | None = None,
+    format: str | None = None,
+) -> Corpus:
+    """Annotate translations of an annotated file.
+
+    Parameters
+    ----------
+    source : path
+        Texts with marked spans (`unseen.data.loaders.marked.read_marked`).
+    by : Translated
+    settings : mapping
+        Hyperparameters of crosslingual-am, such as ``reach``, ``rules`` and ``units``.
+    second : str, optional
+        Another aligner; sentences on which the two decide otherwise are told.
+    format : str, optional
+        Of the source.
+    """
+    if not by.asked:
+        raise ValueError("translations: name a file of translations, or a translator")
+    read = _annotated(source, "source", format)
+    pairs, tokenized = _pairs(read, by)
+    units = "words" if tokenized else "pieces"
+    method = method_of({"units": units, **(settings or {})})
+    translator = None if by.translator is None else translator_of(by.translator)
+    carried, counts = method.carry(read.domain, pairs, translator, aligner_of(by.aligner))
+    differing: tuple[int, ...] = ()
+    if second is not None:
+        others, _ = method.carry(read.domain, pairs, translator, aligner_of(second))
+        differing = tuple(k for k, (a, b) in enumerate(zip(carried, others)) if a.rows.tolist() != b.rows.tolist())
+    ids = read.domain.ids
+    assert ids is not None
+    domain = Domain(
+        x=np.array([one.translation for one in carried], dtype=np.str_),
+        y=objects(one.rows for one in carried),
+        kind="text",
+        task="spans",
+        classes=read.domain.classes,
+        ids=ids[[one.at for one in carried]],
+        name=f"{read.domain.name} projected",
+    )
+    return Corpus(domain, carried, counts, read, method.units, differing)
+
+
+def train(
+    source: str | os.PathLike[str],
+    by: Translated | None = None,
+    *,
+    test: str | os.PathLike[str] | None = None,
+    encoder: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    format: str | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Trained:
+    """Learn a tagger from an annotated file, or from its translations.
+
+    Parameters
+    ----------
+    source : path
+    by : Translated, optional
+        Without it the tagger learns the language of the source.
+    test : path, optional
+        An annotated file in the language that the tagger is for, which nothing is learnt from.
+    encoder : str, optional
+        ``letters``, ``minilm`` or ``transformer:PLACE``: a GRU and a CRF on these vectors; python-crfsuite if absent.
+    settings : mapping
+        Hyperparameters of crosslingual-am.
+    seed : int
+    say : callable
+        Takes lines about what goes on.
+    """
+    by = by or Translated()
+    given = dict(settings or {})
+    method_of(given)
+    require()  # the CRF stands beside every tagger
+    read = _annotated(source, "source", format)
+    exam_of = None if test is None else _annotated(test, "test", None, read.domain.classes)
+    pairs, tokenized = _pairs(read, by)
+    units = {"units": "words"} if tokenized else {}
+    words: dict[str, Any] = {"source": read.domain}
+    if pairs is not None:
+        words["pairs"] = pairs
+    if by.translator is not None:
+        words["translator"] = translator_of(by.translator)
+    if by.asked:
+        words["aligner"] = aligner_of(by.aligner)
+    network = encoder not in (None, "letters")
+    engine = {} if encoder is None else {"engine": "gru"}
+    method = method_of({**units, **engine, **given, "random_state": seed})
+    plain = {**units, **{k: v for k, v in given.items() if k != "engine"}, "random_state": seed}
+    arms: dict[str, tuple[CrossLingualAM, dict[str, Any]]] = {
+        "tagger": (method, {**words, "model": token_encoder(str(encoder))} if network else words)
+    }
+    if exam_of is not None:
+        if encoder is not None or method.engine != "crfsuite":
+            arms["crfsuite"] = (method_of(plain), words)
+        if by.asked:
+            arms["zero-shot"] = (method_of(plain), {"source": read.domain})
+    figures: dict[str, Figures] = {}
+    for name, (own, inputs) in arms.items():
+        say(f"{name}: learns from {len(read.domain)} sentences")
+        if exam_of is None:
+            own.fit(**inputs)
+        else:
+            figures[name] = graded(own, inputs, exam_of.domain)
+    about = {
+        "source": read.domain.name, "sentences": len(read.domain), "encoder": encoder or method.engine,
+        "translated": by.asked, "aligner": by.aligner if by.asked else "", "seed": seed,
+        "settings": given,
+    }  # fmt: skip
+    tagger = Tagger(method, about)
+    return Trained(tagger, figures, method.counts_, read, 0 if exam_of is None else len(exam_of.domain))
+
+
+def graded(method: CrossLingualAM, given: Mapping[str, Any], test: Domain) -> Figures:
+    """The figures of a method that learns from `given` and is asked about `test` once."""
+    classes = test.classes
+    once = Once(lambda truth, said: with_texts(test.x, truth, said, classes))
+    return dict(once(method, given, Exam(test, classes)).metrics)
+
+
+def run(texts: str | os.PathLike[str], tagger: Tagger, *, format: str | None = None) -> Run:
+    """Mark spans in a file of texts; where it has spans of its own, the tagger is graded by them."""
+    read = read_marked(texts, format=format)
+    domain = read.domain
+    strange = [
+        name for name in (() if domain.classes is None else domain.classes.names) if name not in tagger.classes.names
+    ]
+    if strange:
+        told = f"{strange[0]!r}, which is none of the tagger's: {', '.join(tagger.classes.names)}"
+        raise ValueError(f"texts: {os.fspath(texts)!r} marks spans of {told}")
+    if domain.y is not None:
+        read = read_marked(texts, format=format, classes=tagger.classes)
+        domain = read.domain
+    marks = tagger.mark(domain.x.tolist())
+    figures: Figures = {}
+    if domain.y is not None:
+        figures = with_texts(domain.x, domain.y, rows_of_marks(marks), tagger.classes)
+    return Run(read, marks, figures, tagger)
+
+
+# -- reading -----------------------------------------------------------------------------------------------
+
+
+def refuse_model(folder: Path) -> None:
+    """Raise `FileExistsError` where a tagger could not be written, before any work."""
+    refuse_foreign(folder, (ABOUT, METHOD))
+
+
+def method_of(settings: Mapping[str, Any]) -> CrossLingualAM:
+    """The method with these hyperparameters; `ValueError` names one that it has not."""
+    known = CrossLingualAM().get_params()
+    for key in settings:
+        if key not in known:
+            raise ValueError(f"crosslingual-am has no parameter {key!r}; it has {', '.join(known)}")
+    return CrossLingualAM(**settings)
+
+
+def _annotated(file: str | os.PathLike[str], argument: str, format: str | None, classes: Any = None) -> Marks:
+    """A file whose sentences have spans, without those of which nothing is known."""
+    read = read_marked(file, format=format, classes=classes)
+    if read.domain.y is None or not any(len(rows) for rows in read.domain.y if rows is not None):
+        raise ValueError(f"{argument}: {os.fspath(file)!r} marks no span")
+    if not read.domain.labeled.all():
+        read.counts["unlabelled texts left out"] += int((~read.domain.labeled).sum())
+        read = dataclasses.replace(read, domain=read.domain.take(read.domain.labeled))
+    return read
+
+
+def _pairs(read: Marks, by: Translated) -> tuple[Pairs | None, bool]:
+    """Sentences with their translations, by number; and whether the translations come as tokens."""
+    if by.file is None:
+        return None, False
+    told = read_marked(by.file, split=False)
+    source, other = (_total(marks) for marks in (read, told))
+    if source != other:
+        raise ValueError(
+            f"translations must be as many as the sentences of the source, {source}; {os.fspath(by.file)!r} has {other}"
+        )
+    _, a, b = np.intersect1d(np.asarray(read.domain.ids), np.asarray(told.domain.ids), return_indices=True)
+    left, right = read.domain.take(a), told.domain.take(b)
+    texts = [Domain(x=side.x, kind="text", name=side.name) for side in (left, right)]
+    return Pairs(texts[0], texts[1]), told.format == "conll"
+
+
+def _total(marks: Marks) -> int:
+    """Sentences of a file, those that were left out too."""
+    counts = marks.counts
+    return counts["sentences"] + counts["left out"]
+
+
+def odd(read: Marks) -> Sequence[str]:
+    """What was odd in a file, in words."""
+    return [f"{n:,} {name}" for name, n in read.counts.items() if n and name not in ("sentences", "spans")]

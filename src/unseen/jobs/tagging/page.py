@@ -1,0 +1,305 @@
+"""Spans in colours, as pages, tables, files of annotations and lines."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unseen.data.loaders.marked import Marks, conll_lines, json_lines
+from unseen.data.tagged import cut
+from unseen.report.pages import render_page
+from unseen.report.tasks.spans import STYLE, Stretch, stretches
+from unseen.runtime import replacing
+
+if TYPE_CHECKING:
+    from unseen.jobs.tagging.job import Corpus, Run, Trained
+    from unseen.methods.retrieval.crosslingual_am import Carried
+
+SENTENCES = 400
+"""Sentences that a page shows."""
+METRICS = ("span F1", "partial sentences", "overlap F1", "macro span F1", "token micro", "token macro")
+COUNTS = {
+    "sentences": "sentences with a translation",
+    "untranslated": "sentences without one",
+    "spans": "spans of the source",
+    "dropped": "spans that no link leaves: lost",
+    "merged": "spans that became one with a neighbour",
+    "deleted": "spans lost to a longer or later neighbour",
+    "unaligned": "words of spans without a link",
+    "filled": "words in gaps that were filled",
+    "cut": "words cut off, too far from the rest",
+    "whole": "sentences that are one span as a whole, by rule",
+    "corrected": "words that the rules changed",
+    "unsure": "sentences not learnt from, as less sure than asked",
+}
+ARMS = {
+    "tagger": "the tagger",
+    "crfsuite": "a CRF on words (python-crfsuite)",
+    "zero-shot": "a CRF of the source language, as it is",
+}
+PAGE_STYLE = (
+    STYLE
+    + """
+.pairs { padding: 0; } .pairs li { list-style: none; border-top: 1px solid var(--line, #8884); padding: .7rem 0; }
+.pairs .both { display: grid; grid-template-columns: 1fr 1fr; gap: 1.4rem; }
+.pairs .note { font-size: .85rem; }
+@media (max-width: 44rem) { .pairs .both { grid-template-columns: 1fr; gap: .2rem; } }
+"""
+)
+
+
+# -- a projected corpus ------------------------------------------------------------------------------------
+
+
+def write_corpus(corpus: Corpus, file: Path) -> None:
+    """The corpus as CoNLL or as JSON lines, by the ending of the file; JSON tells how sure each span is."""
+    if file.suffix.lower() == ".jsonl":
+        more = [
+            {"source": one.text, "confidence": [round(span.confidence, 4) for span in one.projection.spans]}
+            for one in corpus.carried
+        ]
+        _write_lines(file, json_lines(corpus.domain, more))
+    else:
+        _write_lines(file, conll_lines(corpus.domain, words_alone=corpus.units == "words"))
+
+
+def _write_lines(file: Path, lines: Iterator[str]) -> None:
+    with replacing(file) as part, part.open("w", encoding="utf-8", newline="\n") as out:
+        out.writelines(f"{line}\n" for line in lines)
+
+
+def write_corpus_table(corpus: Corpus, file: Path) -> None:
+    """A row for each span of the translations, and for each that was lost, the least sure first."""
+    import pandas as pd
+
+    from unseen.console import write_csv
+
+    rows = sorted(_span_rows(corpus), key=lambda row: (row["confidence"], row["sentence"]))
+    columns = ["sentence", "class", "confidence", "translation", "source", "unaligned words", "lost", "look at"]
+    write_csv(file, pd.DataFrame(rows, columns=columns))
+
+
+def _span_rows(corpus: Corpus) -> Iterator[dict[str, Any]]:
+    from unseen.data.tagged import runs_of, tags_of
+
+    names = () if corpus.domain.classes is None else corpus.domain.classes.names
+    difficult = set(corpus.difficult)
+    ids = corpus.read.domain.ids
+    assert ids is not None
+    for k, one in enumerate(corpus.carried):
+        own = runs_of(tags_of(one.places, corpus.read.domain.labels[one.at], names))
+        said = [one.text[one.places[run.start][0] : one.places[run.stop - 1][1]] for run in own]
+        about = {"sentence": str(ids[one.at]), "look at": "yes" if k in difficult else ""}
+        for span, (start, stop, _) in zip(one.projection.spans, one.rows.tolist()):
+            yield {
+                **about, "class": span.label, "confidence": round(span.confidence, 4), "lost": "",
+                "translation": one.translation[start:stop], "source": " | ".join(said[i] for i in span.sources),
+                "unaligned words": " ".join(unaligned(one, span.unaligned)),
+            }  # fmt: skip
+        for i in one.projection.lost:
+            yield {
+                **about, "class": own[i].label, "confidence": 0.0, "lost": "yes", "translation": "", "source": said[i],
+                "unaligned words": " ".join(unaligned(one, range(own[i].start, own[i].stop))),
+            }  # fmt: skip
+
+
+def unaligned(one: Carried, at: Sequence[int]) -> list[str]:
+    """Words of the source without a link, of these."""
+    return cut(one.text, [one.places[i] for i in at if not one.alignment.links.get(i)])
+
+
+def counted(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    """What happened, in words; what did not is left out, but never what was lost."""
+    always = ("sentences", "untranslated", "spans", "dropped", "deleted", "unaligned")
+    return [(told, counts.get(name, 0)) for name, told in COUNTS.items() if counts.get(name) or name in always]
+
+
+def corpus_facts(corpus: Corpus) -> dict[str, Any]:
+    """All that is told, as JSON values."""
+    return {
+        "read": dict(corpus.read.counts),
+        "counts": dict(corpus.counts),
+        "units": corpus.units,
+        "difficult": len(corpus.difficult),
+        "aligners differ": len(corpus.differing),
+        "left out": [{"where": one.where, "why": one.why} for one in corpus.read.domain.skipped],
+    }
+
+
+def corpus_lines(corpus: Corpus) -> list[str]:
+    """What the terminal shows."""
+    lines = [f"{n:>8,}  {told}" for told, n in counted(corpus.counts)]
+    sure = [span.confidence for one in corpus.carried for span in one.projection.spans]
+    if sure:
+        bins = " ".join(f"{sum(low <= c < low + 0.25 for c in sure):,} from {low:.2f}" for low in (0, 0.25, 0.5))
+        lines.append(f"how sure spans are: {bins} {sum(c >= 0.75 for c in sure):,} from 0.75")
+    lines.append(
+        f"{len(corpus.difficult):,} of {len(corpus.carried):,} sentences are worth a look, the least sure first"
+    )
+    if corpus.differing:
+        lines.append(f"on {len(corpus.differing):,} sentences the two aligners decide otherwise")
+    return lines + left_out(corpus.read)
+
+
+def write_corpus_page(corpus: Corpus, file: Path, command: str) -> None:
+    """Both texts side by side, the difficult first."""
+    classes = corpus.domain.classes
+    difficult = corpus.difficult
+    order = [*difficult, *(k for k in range(len(corpus.carried)) if k not in set(difficult))]
+    rows = []
+    for k in order[:SENTENCES]:
+        one = corpus.carried[k]
+        told = [f"{span.confidence:.2f}" for span in one.projection.spans]
+        inside = sorted({i for span in one.projection.spans for i in span.unaligned})
+        rows.append(
+            {
+                "left": stretches(one.text, corpus.read.domain.labels[one.at], classes),
+                "right": stretches(one.translation, one.rows, classes, told=told),
+                "unaligned": unaligned(one, inside),
+                "lost": len(one.projection.lost),
+                "look": k in set(difficult),
+            }
+        )
+    _write_page(
+        file, "Projected spans", command, pairs=rows, counts=counted(corpus.counts), shown=len(rows),
+        total=len(corpus.carried), skipped=corpus.read.domain.skipped,
+    )  # fmt: skip
+
+
+# -- a run ---------------------------------------------------------------------------------------------------
+
+
+def write_run_page(result: Run, file: Path, command: str) -> None:
+    """The texts with their spans in colours; where the truth is known, what is not right is dashed."""
+    domain, classes = result.read.domain, result.tagger.classes
+    texts = []
+    for i, (text, marks) in enumerate(zip(domain.x.tolist(), result.marks)):
+        if i >= SENTENCES:
+            break
+        truth = None if domain.y is None else domain.y[i]
+        rows = [one[:3] for one in marks]
+        texts.append(stretches(text, rows, classes, told=[f"{one.confidence:.2f}" for one in marks], truth=truth))
+    _write_page(
+        file, "Marked spans", command, texts=texts, figures=_table({"tagger": result.figures}), shown=len(texts),
+        total=len(domain), skipped=domain.skipped, dashed=domain.y is not None,
+    )  # fmt: skip
+
+
+def write_run_table(result: Run, file: Path) -> None:
+    """The spans as JSON lines, CoNLL or CSV."""
+    suffix = file.suffix.lower()
+    if suffix == ".csv":
+        import pandas as pd
+
+        from unseen.console import write_csv
+
+        columns = ["text", "document", "start", "end", "class", "confidence", "span"]
+        write_csv(file, pd.DataFrame([*_marks(result)], columns=columns))
+    elif suffix == ".jsonl":
+        more = [{"confidence": [round(one.confidence, 4) for one in marks]} for marks in result.marks]
+        _write_lines(file, json_lines(result.domain, more))
+    else:
+        _write_lines(file, conll_lines(result.domain, words_alone=result.read.format == "conll"))
+
+
+def _marks(result: Run) -> Iterator[dict[str, Any]]:
+    domain, names = result.read.domain, result.tagger.classes.names
+    ids = domain.ids
+    assert ids is not None
+    for i, (text, marks) in enumerate(zip(domain.x.tolist(), result.marks)):
+        for start, stop, label, sure in marks:
+            yield {
+                "text": str(ids[i]), "document": str(domain.columns["document"][i]), "start": start, "end": stop,
+                "class": names[label], "confidence": round(sure, 4), "span": text[start:stop],
+            }  # fmt: skip
+
+
+def run_facts(result: Run) -> dict[str, Any]:
+    """All that is told, as JSON values."""
+    return {
+        "model": dict(result.tagger.told), "read": dict(result.read.counts), "figures": _plain(result.figures),
+        "spans": [*_marks(result)],
+        "left out": [{"where": one.where, "why": one.why} for one in result.read.domain.skipped],
+    }  # fmt: skip
+
+
+def run_lines(result: Run, shown: int) -> list[str]:
+    """What the terminal shows: the first texts with spans, and the figures."""
+    lines: list[str] = []
+    for text, marks in zip(result.read.domain.x.tolist(), result.marks):
+        if marks and len(lines) < shown:
+            lines.append(bracketed(stretches(text, [one[:3] for one in marks], result.tagger.classes)))
+    n, with_spans = sum(map(len, result.marks)), sum(map(bool, result.marks))
+    lines.append(f"{n:,} spans in {with_spans:,} of {len(result.marks):,} texts")
+    return lines + (figure_lines({"tagger": result.figures}) if result.figures else [])
+
+
+def bracketed(parts: Sequence[Stretch]) -> str:
+    """A text with its spans in brackets, for terminals."""
+    return "".join(f"[{part.text} / {part.name}]" if part.name else part.text for part in parts)
+
+
+# -- training ----------------------------------------------------------------------------------------------
+
+
+def trained_lines(result: Trained) -> list[str]:
+    """What the terminal shows."""
+    lines = [f"learnt from {result.read.counts['spans']:,} spans of {len(result.read.domain):,} sentences"]
+    lines += [f"{n:>8,}  {told}" for told, n in counted(result.counts)] if result.counts else []
+    if not result.figures:
+        return [*lines, "nothing is graded: name a file of marked texts that it may be tested on (`test`)"]
+    lines += [f"on {result.graded:,} sentences that nothing was learnt from:", *figure_lines(result.figures)]
+    best = max(
+        (name for name in result.figures if name != "tagger"), default=None, key=lambda a: result.figures[a]["span F1"]
+    )
+    if best is not None:
+        gain = result.figures["tagger"]["span F1"] - result.figures[best]["span F1"]
+        lines.append(f"span F1 of the tagger is {gain:+.3f} beside {ARMS[best]}")
+    return lines
+
+
+def trained_facts(result: Trained) -> dict[str, Any]:
+    """All that is told, as JSON values."""
+    return {
+        "model": dict(result.tagger.told), "read": dict(result.read.counts), "counts": dict(result.counts),
+        "graded": result.graded, "figures": {name: _plain(own) for name, own in result.figures.items()},
+    }  # fmt: skip
+
+
+def figure_lines(figures: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """The figures as lines; those of partial sentences always beside the others."""
+    wide = max(len(ARMS[name]) for name in figures)
+    return [
+        f"{ARMS[name]:<{wide}}  " + "  ".join(f"{metric} {_figure(own[metric])}" for metric in METRICS)
+        for name, own in figures.items()
+    ]
+
+
+def left_out(read: Marks, shown: int = 5) -> list[str]:
+    """What was odd in a file: how much, and the first lines that are left out with their reasons."""
+    names = [f"{n:,} {name}" for name, n in read.counts.items() if n and name not in ("sentences", "spans")]
+    lines = [f"{read.domain.name}: {', '.join(names)}"] if names else []
+    return lines + [f"  {one.where}: {one.why}" for one in read.domain.skipped[:shown]]
+
+
+def _plain(figures: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: None if math.isnan(value) else round(value, 6) for name, value in figures.items()}
+
+
+def _figure(value: float) -> str:
+    return "none" if math.isnan(value) else f"{value:.3f}"
+
+
+def _table(figures: Mapping[str, Mapping[str, float]]) -> list[tuple[str, list[str]]]:
+    return [(ARMS[name], [_figure(own[metric]) for metric in METRICS]) for name, own in figures.items() if own]
+
+
+def _write_page(file: Path, title: str, command: str, **values: Any) -> None:
+    given = {"pairs": [], "texts": [], "counts": [], "figures": [], "dashed": False, **values}
+    content = render_page(
+        Path(__file__).with_name("page.html"), style=PAGE_STYLE, title=title, command=command, metrics=METRICS, **given
+    )
+    with replacing(file) as part:
+        part.write_bytes(content)

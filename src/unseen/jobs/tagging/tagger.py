@@ -1,0 +1,77 @@
+"""A fitted tagger in a folder of JSON and safetensors: it marks spans in files, in a fresh process."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unseen.data.classes import ClassSpace
+from unseen.data.tasks.base import objects
+from unseen.files import read_plain
+from unseen.methods.retrieval.crosslingual_am import CrossLingualAM, Marked
+from unseen.nn.state import load_state, save_state, write_folder
+
+ABOUT, METHOD = "tagger.json", "method"
+FORMAT = 1
+
+
+@dataclasses.dataclass
+class Tagger:
+    """From texts to spans.
+
+    Parameters
+    ----------
+    method : CrossLingualAM
+        Fitted.
+    told : mapping
+        What is known of its training.
+    """
+
+    method: CrossLingualAM
+    told: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def classes(self) -> ClassSpace:
+        """What spans are of."""
+        return ClassSpace(names=self.method.names_)
+
+    def mark(self, texts: Sequence[str]) -> list[list[Marked]]:
+        """The spans of each text, with how sure each is."""
+        return self.method.mark(list(texts)) if len(texts) else []
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write it, all or nothing."""
+        about = {"format": FORMAT, "method": self.method.card.slug, "classes": list(self.method.names_), **self.told}
+
+        def write(place: Path) -> None:
+            save_state(place / METHOD, {"method": self.method})
+            (place / ABOUT).write_text(json.dumps(about, indent=1, ensure_ascii=False), encoding="utf-8")
+
+        return write_folder(folder, write)
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> Tagger:
+        """Read what `save` wrote; `ValueError` if the folder holds no tagger."""
+        place = Path(folder)
+        try:
+            about = json.loads(read_plain(place / ABOUT))
+            if about["format"] != FORMAT:
+                raise ValueError(f"it is of format {about['format']!r}")
+            method = load_state(place / METHOD)["method"]
+            if not isinstance(method, CrossLingualAM):
+                raise ValueError(f"it holds a {type(method).__name__}")
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"model: {str(folder)!r} was not written by `unseen tag train`: {error}") from error
+        return cls(method, {key: value for key, value in about.items() if key not in ("format", "method", "classes")})
+
+
+def rows_of_marks(marks: Sequence[Sequence[Marked]]) -> NDArray[Any]:
+    """Spans as the task keeps them, (n,)."""
+    return objects(np.array([one[:3] for one in spans], dtype=np.int64).reshape(-1, 3) for spans in marks)

@@ -1,0 +1,14 @@
+"""A tagger for a language without annotations: translate, align, project, learn."""
+
+from unseen.methods.retrieval.crosslingual_am.method import Carried, CrossLingualAM, Marked
+from unseen.methods.retrieval.crosslingual_am.projection import (
+    Projected,
+    Projection,
+    postprocess,
+    project,
+    projected,
+)
+
+__all__ = [
+    "Carried", "CrossLingualAM", "Marked", "Projected", "Projection", "postprocess", "project", "projected",
+]  # fmt: skip

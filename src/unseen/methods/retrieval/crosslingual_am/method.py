@@ -1,0 +1,406 @@
+"""The method: a tagger for a language without annotations, from those of another by translation and projection."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from unseen.data.domain import Domain
+from unseen.data.pairs import Pairs
+from unseen.data.tagged import OUTSIDE, Place, cut, pieces, rows_of, runs_of, snapped, tags_of
+from unseen.data.tasks.base import objects
+from unseen.methods.base import Card, Method
+from unseen.methods.parameters import Count, NonNegative, Positive, Unit
+from unseen.methods.retrieval.crosslingual_am.needs import MarkedSentences
+from unseen.methods.retrieval.crosslingual_am.projection import Projection, parts_phrases, projected
+from unseen.methods.verbs import gives
+from unseen.nn import linear_crf
+from unseen.nn.linear_crf import LinearCRF
+from unseen.nn.protocols import TokenEncoder, Translator
+from unseen.nn.taggers import best_tags, hashed_letters, sequence_tagger, train_tagger
+from unseen.nn.word_alignment import IBM1, Aligner, Alignment
+
+
+class Marked(NamedTuple):
+    """A span that a tagger found: characters, class, and how sure it is, in [0, 1]."""
+
+    start: int
+    stop: int
+    label: int
+    confidence: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Carried:
+    """A sentence with its translation and what was projected.
+
+    Attributes
+    ----------
+    at : int
+        Place of the sentence in the source.
+    text, translation : str
+    rows : int array (spans, 3)
+        Spans of the translation, in characters.
+    projection : Projection
+    alignment : Alignment
+    places, targets : tuple of places
+        The tokens of both.
+    """
+
+    at: int
+    text: str
+    translation: str
+    rows: NDArray[np.int64]
+    projection: Projection
+    alignment: Alignment
+    places: tuple[Place, ...]
+    targets: tuple[Place, ...]
+
+    @property
+    def confidence(self) -> float:
+        """Of the least sure span; 1 where there is none, 0 where one was lost."""
+        if self.projection.lost:
+            return 0.0
+        return min((span.confidence for span in self.projection.spans), default=1.0)
+
+
+class CrossLingualAM(Method):
+    """Tag spans in a language without annotations: translate annotated sentences, align their words, project [1].
+
+    With `pairs` (sentences and their translations) or a `translator`, the annotations of `source` are carried over to
+    the translations, and a tagger learns from these (translate-train), or from both languages. Without either, the
+    tagger learns from the source and is used on the other language as it is (zero-shot).
+
+    Parameters
+    ----------
+    learn_from : {"target", "both"}
+        Projected translations alone, or the source beside them (step 5 of the strategies).
+    reach : int
+        Longest span, in tokens, that filling a gap may make (step 10).
+    rules : bool
+        Whether translations of whole-sentence spans become whole-sentence spans (steps 13 and 14).
+    units : {"pieces", "words"}
+        What projected spans end with: words and signs apart, or what white space parts. Where translations were written
+        by a tokenizer that glues signs to words, the spans of people end with the glued word.
+    least_confidence : float in [0, 1]
+        Translations with a span below it, or with a lost one, are not learnt from.
+    engine : {"crfsuite", "gru"}
+        What tags where no `model` is given: a CRF on words and their neighbours, or a bidirectional GRU with a CRF on
+        hashed letters. With a `model` it is a GRU with a CRF on the vectors of that.
+    sentence : bool
+        Whether the CRF is told of each token also what words its sentence has, and where in it the token stands.
+    l1, l2 : float, >= 0
+        Penalties of the CRF.
+    iterations : int
+        Steps of the CRF's learning, at most.
+    least_count : int
+        How often what a CRF is told stands in the data, at least.
+    hidden : int
+        Width of each direction of the GRU; with a `model` the paper takes the model's width.
+    dropout : float in [0, 1]
+    epochs, batch_size : int
+    learning_rate, encoder_rate : float
+        Of the GRU and its CRF, and of the vectors of tokens; 0 leaves the vectors as they are.
+    weight_decay : float, >= 0
+
+    Attributes
+    ----------
+    tags_ : tuple of str
+        BIO tags.
+    names_ : tuple of str
+        What classes are called.
+    counts_ : dict
+        What happened to the spans (`Projection.counts`), with ``sentences`` projected, ``untranslated`` ones, and
+        ``unsure`` ones that were not learnt from.
+    tagger_ : Module, or None where a CRF tags
+    attributes_, weights_, steps_ : arrays
+        Of the CRF.
+
+    Notes
+    -----
+    Spans are rows of first character, character behind the last, and class. `aligner` learns from the pairs at hand; it
+    is an `unseen.nn.word_alignment.Aligner`, IBM model 1 if absent. `model` gives vectors of tokens
+    (`unseen.nn.taggers.token_encoder`).
+
+    References
+    ----------
+    [1] Yeginbergenova and Agerri, "Cross-lingual Argument Mining in the Medical Domain", 2023.
+    """
+
+    card = Card(
+        slug="crosslingual-am",
+        title="Cross-lingual Argument Mining in the Medical Domain",
+        venue="Procesamiento del Lenguaje Natural 2024",
+        official_code="ragerri/abstrct-projections",
+        summary="Tag spans of a language without annotations, by translating and projecting those of another.",
+        unseen={"domains"},
+        modalities={"text"},
+        protocols={"tagging"},
+        task="spans",
+        presets={
+            "default": {},
+            "gru": {"engine": "gru"},
+            "paper": {
+                "engine": "gru", "hidden": 768, "learning_rate": 5e-5, "encoder_rate": 5e-5, "batch_size": 32,
+                "epochs": 3,
+            },
+        },
+        on_request={"gru", "paper"},
+        smoke={"epochs": 2, "iterations": 5, "hidden": 8, "batch_size": 16, "least_count": 1},
+        commands=(
+            "unseen tag project english.conll --translations spanish.txt --out spanish.conll",
+            "unseen tag train spanish.conll --model tagger",
+            "unseen tag run notes.txt --model tagger --out notes.html",
+        ),
+        needs=(MarkedSentences(),),
+        parts=(
+            "unseen.data.tagged",
+            "unseen.nn.word_alignment",
+            "unseen.nn.crf",
+            "unseen.nn.taggers",
+            "unseen.nn.linear_crf",
+            "unseen.methods.retrieval.crosslingual_am.relations",
+            "unseen.evaluation.tasks.spans",
+        ),
+        left_out=(
+            "mBERT, BETO, BioBERT and SciBERT: none is in a package. `unseen tag train --encoder transformer:PLACE` "
+            "reads them, and similarities of such vectors align (SimAlign).",
+            "AWESOME's fine-tuned mBERT: IBM model 1 is learnt from the sentences themselves in its place, or eflomal.",
+            "Manual revision (step 15) is a person's work; `unseen tag project --table` lists what to look at, the "
+            "least sure first.",
+            "Translate-test (step 4), optional: spans of a translated text are projected back by `project` with the "
+            "alignment turned round.",
+        ),
+        notes=(
+            "There is no tag X of padding: the CRF is masked, which decodes the same.",
+            "Words and signs are aligned and tagged apart (the official code aligns what white space parts), and spans "
+            "are mapped back by `units`.",
+            "A span that two pieces of one class make with a hole between them (step 11 does not fill it again) is "
+            "written as two, so that no I stands without a B before it.",
+            "A long sentence is never cut: a transformer reads it in parts.",
+            "Confidence is not the paper's: it says what speaks for the ends of a span. How sure links are told nothing "
+            "of exact spans in development (AUROC below .5).",
+        ),
+        cost=20.0,
+    )  # fmt: skip
+
+    learn_from: Literal["target", "both"] = "target"
+    reach: Count = 100
+    rules: bool = True
+    units: Literal["pieces", "words"] = "pieces"
+    least_confidence: Unit = 0.0
+    engine: Literal["crfsuite", "gru"] = "crfsuite"
+    sentence: bool = True
+    l1: NonNegative = 0.1
+    l2: NonNegative = 0.01
+    iterations: Count = 100
+    least_count: Count = 2
+    hidden: Count = 64
+    dropout: Unit = 0.3
+    epochs: Count = 10
+    batch_size: Count = 32
+    learning_rate: Positive = 3e-3
+    encoder_rate: NonNegative = 3e-3
+    weight_decay: NonNegative = 0.01
+
+    tagger_: nn.Module | None = dataclasses.field(init=False)
+
+    def fit(
+        self,
+        *,
+        source: Domain,
+        pairs: Pairs | None = None,
+        translator: Any = None,
+        aligner: Any = None,
+        model: nn.Module | None = None,
+    ) -> Self:
+        """Learn from sentences with spans, carried over to their translations if there are some."""
+        _check(pairs, translator, aligner, model)
+        if model is None and self.engine == "crfsuite":
+            linear_crf.require()
+        names = names_of(source)
+        carried, counts = self._carried(source, pairs, translator, aligner)
+        learnt = self._learnt_from(source, carried, names)
+        if not any(tag != OUTSIDE for _, tags in learnt for tag in tags):
+            raise ValueError("source: no span is left to learn from after projection; is every text its translation?")
+        self.names_ = names
+        self.tags_ = (OUTSIDE, *(f"{mark}-{name}" for name in names for mark in "BI"))
+        self.counts_ = counts
+        self._learn(learnt, model)
+        return self
+
+    # -- A to E: translate, align, project ---------------------------------------------------------------------
+
+    def carry(
+        self,
+        source: Domain,
+        pairs: Pairs | None = None,
+        translator: Translator | None = None,
+        aligner: Aligner | None = None,
+    ) -> tuple[list[Carried], Counter[str]]:
+        """The sentences of `source` with translations and projected spans, and what was counted; nothing is learnt.
+
+        Parameters
+        ----------
+        source : Domain
+            Texts of the task spans.
+        pairs : Pairs, optional
+            Texts (left) and their translations (right); those that are no sentence of the source help to align.
+        translator : Translator, optional
+            For what has no translation in `pairs`.
+        aligner : Aligner, optional
+            A copy of it learns from all pairs.
+        """
+        names = names_of(source)
+        told = _translations(source, pairs, translator)
+        known = [i for i, translation in enumerate(told) if translation is not None and translation.strip()]
+        counts: Counter[str] = Counter(sentences=len(known), untranslated=len(source) - len(known))
+        texts = [str(text) for text in source.x]
+        both = [(texts[i], str(told[i])) for i in known]
+        placed = [(pieces(text), pieces(translation)) for text, translation in both]
+        more = [] if pairs is None else list(zip(pairs.left.x.tolist(), pairs.right.x.tolist()))
+        extra = [(cut(a, pieces(a)), cut(b, pieces(b))) for a, b in dict.fromkeys(more) if (a, b) not in set(both)]
+        own = [(cut(a, p), cut(b, q)) for (a, b), (p, q) in zip(both, placed)]
+        made = copy.deepcopy(aligner) if aligner is not None else IBM1()
+        made.fit([a for a, _ in (*own, *extra)], [b for _, b in (*own, *extra)])
+        links = made.align([a for a, _ in own], [b for _, b in own])
+        out = []
+        for i, (text, translation), (places, targets), alignment, words in zip(known, both, placed, links, own):
+            tags = tags_of(places, source.labels[i], names)
+            signs = parts_phrases(words[0]), parts_phrases(words[1])
+            found = projected(tags, alignment, len(targets), reach=self.reach, rules=self.rules, signs=signs)
+            counts.update(found.counts)
+            rows = rows_of([span.run for span in found.spans], targets, names)
+            rows = snapped(rows, translation) if self.units == "words" else rows
+            out.append(Carried(i, text, translation, rows, found, alignment, tuple(places), tuple(targets)))
+        return out, counts
+
+    def _carried(
+        self, source: Domain, pairs: Pairs | None, translator: Any, aligner: Any
+    ) -> tuple[list[Carried] | None, dict[str, int]]:
+        """What `carry` gives; None where there is nothing to translate with."""
+        if pairs is None and translator is None:
+            return None, {}
+        carried, counts = self.carry(source, pairs, translator, aligner)
+        counts["unsure"] = sum(one.confidence < self.least_confidence for one in carried)
+        return carried, dict(counts)
+
+    def _learnt_from(
+        self, source: Domain, carried: Sequence[Carried] | None, names: Sequence[str]
+    ) -> list[tuple[list[str], list[str]]]:
+        """Step 3 or 5: the tokens and tags of sentences to learn from; none without a token."""
+        out = []
+        if carried is None or self.learn_from == "both":
+            for text, rows in zip(source.x.tolist(), source.labels):
+                places = pieces(text)
+                out.append((cut(text, places), tags_of(places, rows, names)))
+        for one in carried or ():
+            if one.confidence >= self.least_confidence:
+                tags = tags_of(one.targets, one.rows, names)
+                out.append((cut(one.translation, one.targets), tags))
+        return [(words, tags) for words, tags in out if words]
+
+    # -- F: the tagger -----------------------------------------------------------------------------------------
+
+    def _learn(self, learnt: Sequence[tuple[list[str], list[str]]], model: nn.Module | None) -> None:
+        sentences, tags = [words for words, _ in learnt], [own for _, own in learnt]
+        if model is None and self.engine == "crfsuite":
+            found = linear_crf.learn(
+                sentences, tags, self.tags_, l1=self.l1, l2=self.l2, iterations=self.iterations,
+                least=self.least_count, sentence=self.sentence,
+            )  # fmt: skip
+            self.tagger_ = None
+            self.attributes_, self.weights_, self.steps_ = found.attributes, found.weights, found.steps
+            return
+        encoder = hashed_letters() if model is None else copy.deepcopy(model)
+        made = sequence_tagger(encoder, self.tags_, self.hidden, self.dropout)
+        index = {tag: i for i, tag in enumerate(self.tags_)}
+        train_tagger(
+            made, sentences, [[index[tag] for tag in own] for own in tags], name="crosslingual-am",
+            epochs=self.epochs, batch_size=self.batch_size, learning_rate=self.learning_rate,
+            encoder_rate=self.encoder_rate, weight_decay=self.weight_decay,
+        )  # fmt: skip
+        self.tagger_ = made
+
+    def _linear(self) -> LinearCRF:
+        """The CRF of what was learnt, put together once."""
+        kept = vars(self).get("_made")
+        if kept is None or kept.weights is not self.weights_:
+            kept = LinearCRF(self.tags_, self.attributes_, self.weights_, self.steps_, self.sentence)
+            vars(self)["_made"] = kept
+        return kept
+
+    def tags(self, words: Sequence[str]) -> tuple[list[str], list[float]]:
+        """The BIO tag of each token of one sentence, and how sure it is."""
+        if not words:
+            return [], []
+        if self.tagger_ is None:
+            linear = self._linear()
+            return best_tags(linear.emissions(words), linear.chain(), self.tags_)
+        with torch.no_grad():
+            scores, _ = self.tagger_.emissions([list(words)])  # type: ignore[operator]
+        return best_tags(scores[0].float(), self.tagger_.crf, self.tags_)  # type: ignore[arg-type]
+
+    @gives("spans")
+    def mark(self, x: Any) -> list[list[Marked]]:
+        """The spans of each text with how sure each is: the mean over its tokens of the probability of their tags."""
+        out = []
+        for text in x.tolist():
+            places = pieces(text)
+            tags, sure = self.tags(cut(text, places))
+            runs = runs_of(tags)
+            ends = [(places[run.start][0], places[run.stop - 1][1], self.names_.index(run.label)) for run in runs]
+            shares = [float(np.mean(sure[run.start : run.stop])) for run in runs]
+            out.append([Marked(*end, share) for end, share in zip(ends, shares)])
+        return out
+
+    @gives("classes")
+    def predict(self, x: Any) -> NDArray[Any]:
+        """The spans of each text, (n,), each an array (spans, 3) of first character, end and class."""
+        return objects(np.array([one[:3] for one in spans], dtype=np.int64).reshape(-1, 3) for spans in self.mark(x))
+
+
+def names_of(source: Domain) -> tuple[str, ...]:
+    """What the classes of a domain are called."""
+    if source.classes is not None:
+        return source.classes.names
+    highest = max((int(rows[:, 2].max()) for rows in source.labels if len(rows)), default=0)
+    return tuple(f"class {i}" for i in range(highest + 1))
+
+
+def _translations(source: Domain, pairs: Pairs | None, translator: Translator | None) -> list[str | None]:
+    """The translation of each sentence, None where there is none."""
+    known: Mapping[str, str] = {} if pairs is None else dict(zip(pairs.left.x.tolist(), pairs.right.x.tolist()))
+    told: list[str | None] = [known.get(text) for text in source.x.tolist()]
+    missing = [i for i, text in enumerate(told) if text is None]
+    if translator is not None and missing:
+        given = translator.translate([str(source.x[i]) for i in missing])
+        if len(given) != len(missing):
+            raise ValueError(f"translator must give a text for each, {len(missing)}; it gave {len(given)}")
+        for i, text in zip(missing, given):
+            told[i] = str(text)
+    if all(text is None for text in told):
+        raise ValueError(
+            "pairs must hold a translation of one sentence of source at least; no left text is one of them"
+        )
+    return told
+
+
+def _check(pairs: Any, translator: Any, aligner: Any, model: Any) -> None:
+    if pairs is not None and (pairs.left.kind, pairs.right.kind) != ("text", "text"):
+        raise ValueError(f"pairs must be of texts; they are of kind {pairs.left.kind} and {pairs.right.kind}")
+    if translator is not None and not isinstance(translator, Translator):
+        raise TypeError(f"translator must have translate(texts); got {type(translator).__name__}")
+    if aligner is not None and not isinstance(aligner, Aligner):
+        told = f"a name, fit(source, target) and align(source, target); got {type(aligner).__name__}"
+        raise TypeError(f"aligner must have {told}")
+    if model is not None and not isinstance(model, TokenEncoder):
+        raise TypeError(f"model must have a width and vectors(sentences); got {type(model).__name__}")

@@ -1,0 +1,153 @@
+"""The world of the claim: a small corpus in the user's folder, arms that differ in one thing, cases that are apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from unseen.claims import crosslingual_am
+from unseen.claims.crosslingual_am import Position, claim, confidence, graded, none, rows_at
+from unseen.data.sources import abstrct as source
+from unseen.data.sources.abstrct import abstrct, marks, translated
+from unseen.data.sources.downloads import SourceUnavailable
+from unseen.methods.retrieval.crosslingual_am import CrossLingualAM
+
+CACHES = ("learnt_pairs", "aligners", "learnt_aligner", "tagger")
+
+
+def written(folder: Path, language: str, topic: str, part: str, n: int) -> None:
+    """Sentences of which every third is whole a Claim, every third ends with a Premise."""
+    words = {
+        "en": ("the", "dose", "helps", "because", "risk", "falls"),
+        "es": ("la", "dosis", "ayuda", "porque", "riesgo", "cae"),
+    }
+    the, dose, helps, because, risk, falls = words.get(language, words["es"])
+    rng = np.random.default_rng(n)
+    out = []
+    for i in range(n):
+        more = [f"{w}{rng.integers(3)}" for w in (dose, helps)]
+        sentence = [the, *more, because, risk, falls, "."]
+        tags = {
+            0: ["B-Claim", *["I-Claim"] * 6],
+            1: ["O"] * 3 + ["B-Premise", "I-Premise", "I-Premise", "O"],
+            2: ["O"] * 7,
+        }[i % 3]
+        if i % 3 != 1:
+            sentence[3] = {0: helps, 2: dose}[i % 3]
+        out.append("\n".join(f"{word} {tag}" for word, tag in zip(sentence, tags)))
+    file = folder / source._FOLDERS[language].format(topic=topic, part=part)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("\n\n".join(out) + "\n")
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A corpus of this test's own."""
+    for language in ("en", "es"):
+        for part, n in (("train", 60), ("dev", 12), ("test", 15)):
+            written(tmp_path / "abstrct", language, "neoplasm", part, n)
+    monkeypatch.setenv("UNSEEN_DATA", str(tmp_path))
+    for name in CACHES:
+        getattr(crosslingual_am, name).cache_clear()
+    yield tmp_path / "abstrct"
+    for name in CACHES:
+        getattr(crosslingual_am, name).cache_clear()
+
+
+def test_every_experiment_gives_what_its_rows_ask_for(data: Path) -> None:
+    pytest.importorskip("pycrfsuite")
+    tables = {
+        "projection": crosslingual_am.projection("es neoplasm test", 0),
+        "tagging": crosslingual_am.tagging("es neoplasm test", 0),
+        "english": crosslingual_am.english("en neoplasm dev", 0),
+    }
+    for assertion in claim.ledger:
+        if assertion.holds is not None:
+            table = tables[assertion.experiment]
+            for arm in assertion.holds.arms:
+                assert arm in table
+                assert assertion.holds.metric in table[arm]
+    for table in tables.values():
+        assert table["nothing"]["span f1"] == 0.0
+    assert tables["projection"]["full"]["span f1"] > tables["projection"]["nothing"]["span f1"]
+
+
+def test_arms_differ_in_what_they_say_and_in_nothing_else(data: Path) -> None:
+    pytest.importorskip("pycrfsuite")
+    made = {arm: crosslingual_am.tagger("es", arm) for arm in ("translate-train", "plain", "both", "gold", "position")}
+    full = made["translate-train"].get_params()
+    changed = {arm: {k: v for k, v in one.get_params().items() if v != full[k]} for arm, one in made.items()}
+    assert changed == {
+        "translate-train": {},
+        "plain": {"sentence": False},
+        "both": {"learn_from": "both"},
+        "gold": {},
+        "position": {},
+    }
+    assert made["gold"].counts_ == {}
+    assert crosslingual_am.tagger("es", "plain") is made["plain"]
+
+
+def test_no_annotation_of_the_language_reaches_an_arm_but_gold(data: Path) -> None:
+    pytest.importorskip("pycrfsuite")
+    before = crosslingual_am.tagger("es", "translate-train").weights_
+    file = data / source._FOLDERS["es"].format(topic="neoplasm", part="train")
+    file.write_text(
+        file.read_text().replace("Claim", "Premise").replace("B-Premise", "O", 3).replace("I-Premise", "B-Premise", 5)
+    )
+    for name in CACHES:
+        getattr(crosslingual_am, name).cache_clear()
+    assert np.array_equal(crosslingual_am.tagger("es", "translate-train").weights_, before)
+
+
+def test_cases_to_confirm_are_of_other_languages_or_diseases() -> None:
+    for experiment in claim.experiments.values():
+        assert not set(experiment.development) & set(experiment.confirmation)
+    fresh = claim.experiments["projection"].confirmation
+    assert len(fresh) == 8
+    assert not any(case.startswith("es neoplasm") for case in fresh)
+    assert all(case.split()[1] == "neoplasm" for case in claim.experiments["english"].development)
+    assert all(case.split()[1] != "neoplasm" for case in claim.experiments["english"].confirmation)
+
+
+def test_words_at_the_same_share_belong_together() -> None:
+    found = Position().fit([], []).align([["a", "b"], []], [["x", "y", "z", "w"], ["x"]])
+    assert found[0].links == {0: (0, 1), 1: (2, 3)}
+    assert found[1].links == {}
+
+
+def test_confidence_is_judged_where_no_rule_made_the_span(data: Path) -> None:
+    pairs = translated("es", "neoplasm", "test")
+    carried, _ = CrossLingualAM(units="words").carry(pairs.left, pairs, None, crosslingual_am.Position())
+    told = confidence(pairs.right, carried)
+    assert np.isnan(told["auroc"]) or 0 <= told["auroc"] <= 1
+    assert graded(pairs.right, rows_at(carried, len(pairs)))["span f1"] > 0
+    assert graded(pairs.right, none(len(pairs)))["span f1"] == 0
+
+
+# -- the corpus --------------------------------------------------------------------------------------------
+
+
+def test_sentences_are_paired_by_their_numbers_where_one_is_left_out(data: Path) -> None:
+    file = data / source._FOLDERS["es"].format(topic="neoplasm", part="dev")
+    file.write_bytes(file.read_bytes().replace(b"la O", b"l\xe0 O", 1))
+    told = marks("es", "neoplasm", "dev")
+    assert told.counts["lines that are no UTF-8"] == 1
+    pairs = translated("es", "neoplasm", "dev")
+    assert len(pairs) == 11
+    assert pairs.left.ids.tolist() == pairs.right.ids.tolist()
+
+
+def test_where_the_corpus_is_not_the_message_says_where_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UNSEEN_DATA", str(tmp_path))
+    with pytest.raises(SourceUnavailable, match="so they are not in this package"):
+        abstrct("es")
+    with pytest.raises(ValueError, match="language must be one of en, es, fr, it; got 'de'"):
+        abstrct("de")
+    with pytest.raises(ValueError, match="topic and part must be of"):
+        abstrct("es", "glaucoma", "train")

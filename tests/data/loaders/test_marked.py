@@ -1,0 +1,219 @@
+"""Texts with marked spans: what each format says, what is odd is counted, and what is written is read again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from unseen.data.loaders.marked import conll_lines, json_lines, read_marked
+from unseen.data.tagged import covered, crossing, cut, pieces, runs_of, snapped, tags_of, words
+
+
+def marked(domain: object) -> list[list[tuple[str, str]]]:
+    """The words of each span with its class."""
+    names = domain.classes.names
+    return [[(text[a:b], names[k]) for a, b, k in rows.tolist()] for text, rows in zip(domain.x.tolist(), domain.y)]
+
+
+CONLL = "Dose O\nhelps B-Claim\n. I-Claim\n\nRisk B-Premise\nfalls I-Premise\nhere. I-Premise\n"
+
+
+def test_conll_is_read_and_spans_are_of_characters(tmp_path: Path) -> None:
+    (tmp_path / "a.conll").write_text(CONLL)
+    found = read_marked(tmp_path / "a.conll")
+    assert found.domain.x.tolist() == ["Dose helps .", "Risk falls here."]
+    assert marked(found.domain) == [[("helps .", "Claim")], [("Risk falls here.", "Premise")]]
+    assert (found.format, found.counts["sentences"], found.counts["spans"]) == ("conll", 2, 2)
+    assert found.domain.skipped == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        CONLL.replace(" ", "\t"),
+        CONLL.replace(" ", "\t").replace("\n", "\t-\n").replace("\t-\n\t-\n", "\t-\n\n"),
+        "-DOCSTART- O\n\n" + CONLL,
+        CONLL.replace("\n", "\r\n"),
+    ],
+)
+def test_separators_columns_and_marks_of_documents_may_differ(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.tsv").write_bytes(text.encode())
+    assert marked(read_marked(tmp_path / "a.tsv").domain) == [[("helps .", "Claim")], [("Risk falls here.", "Premise")]]
+
+
+def test_other_schemes_than_bio_are_understood(tmp_path: Path) -> None:
+    (tmp_path / "a.conll").write_text("a S-X\nb B-X\nc I-X\nd E-X\ne U-Y\nf I-Y\n")
+    assert marked(read_marked(tmp_path / "a.conll").domain) == [[("a", "X"), ("b c d", "X"), ("e f", "Y")]]
+
+
+def test_lines_that_are_no_utf8_or_have_no_label_are_counted_and_numbers_stay(tmp_path: Path) -> None:
+    """As in a development file of the corpus, which has ten and six of them."""
+    bad = b"Mot\xe9 O\n" * 10 + b"\n" + b"".join(b"seul\n" for _ in range(6)) + b"\n"
+    (tmp_path / "a.tsv").write_bytes(b"Un O\nmot B-X\n\n" + bad + b"Fin O\nbon B-X\n" * 20)
+    found = read_marked(tmp_path / "a.tsv")
+    assert found.counts["lines that are no UTF-8"] == 10
+    assert found.counts["lines without a label"] == 6
+    assert found.counts["left out"] == 2
+    assert found.domain.ids.tolist() == ["000000", "000003"]
+    assert [(one.where, one.why[:14]) for one in found.domain.skipped][9:11] == [
+        ("line 13", "it is no UTF-8"),
+        ("line 15", "it has no labe"),
+    ]
+
+
+def test_conll_without_tags_is_texts_of_which_nothing_is_known(tmp_path: Path) -> None:
+    (tmp_path / "a.conll").write_text("Dose\nhelps\n\nRisk\n")
+    found = read_marked(tmp_path / "a.conll")
+    assert found.domain.y is None
+    assert found.domain.x.tolist() == ["Dose helps", "Risk"]
+
+
+def test_brat_is_read_by_sentences_never_cut_inside_a_span(tmp_path: Path) -> None:
+    text = "The dose helps. It is safe.\nRisk falls. Yes."
+    (tmp_path / "a.txt").write_text(text)
+    at = text.index("Risk")
+    notes = [
+        "T1\tClaim 0 14\tThe dose helps",
+        f"T2\tPremise {at} {len(text)}\tRisk falls. Yes.",
+        "T3\tClaim 16 18;22 26\tIt safe",
+        "T4\tClaim 0 14\tThe drug helps",
+        "T5\tClaim 30 9000\tx",
+        "R1\tSupport Arg1:T2 Arg2:T1",
+    ]
+    (tmp_path / "a.ann").write_text("\n".join(notes))
+    (tmp_path / "b.txt").write_text("No notes here.")
+    found = read_marked(tmp_path)
+    assert found.domain.x.tolist() == ["The dose helps.", "It is safe.", "Risk falls. Yes.", "No notes here."]
+    assert [None if rows is None else rows.tolist() for rows in found.domain.y] == [
+        [[0, 14, 0]],
+        [[0, 10, 0]],
+        [[0, 16, 1]],
+        None,
+    ]
+    assert found.counts["spans in parts, made one"] == 1
+    assert found.counts["annotations that are no span"] == 1
+    assert found.counts["invalid spans"] == 2
+    assert found.domain.columns["begin"].tolist() == [0, 16, at, 0]
+    assert read_marked(tmp_path / "a.txt").format == "brat"
+
+
+def test_json_lines_of_spans_entities_and_tokens_are_read(tmp_path: Path) -> None:
+    rows = [
+        {"text": "the dose helps", "spans": [{"start": 4, "end": 8, "label": "Drug"}]},
+        {"text": "the risk", "entities": [[4, 8, "Risk"]]},
+        {"tokens": ["a", "dose"], "tags": ["O", "B-Drug"]},
+        {"text": "nothing", "spans": []},
+        {"text": "broken", "spans": [{"start": 4, "end": 90, "label": "Drug"}]},
+    ]
+    content = "\n".join(json.dumps(row) for row in rows).encode() + b"\n\xff\xfe\n{no json\n"
+    (tmp_path / "a.jsonl").write_bytes(content)
+    found = read_marked(tmp_path / "a.jsonl")
+    assert marked(found.domain) == [[("dose", "Drug")], [("risk", "Risk")], [("dose", "Drug")], []]
+    assert found.counts["left out"] == 3
+    assert "a span must lie in its text of 6 characters; got 4 to 90" in found.domain.skipped[0].why
+
+
+def test_spans_that_cross_words_and_overlap_are_counted(tmp_path: Path) -> None:
+    row = {
+        "text": "the dose helps",
+        "spans": [{"start": 5, "end": 8, "label": "a"}, {"start": 7, "end": 14, "label": "b"}],
+    }
+    (tmp_path / "a.jsonl").write_text(json.dumps(row))
+    found = read_marked(tmp_path / "a.jsonl")
+    assert (found.counts["spans that cross words"], found.counts["overlapping spans"]) == (2, 1)
+    tags = tags_of(pieces("the dose helps"), found.domain.y[0], ("a", "b"))
+    assert tags == ["O", "B-b", "I-b"]  # the longer one has the word on which they meet
+
+
+def test_plain_texts_are_cut_into_sentences(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes('Uno. Dos ("tres.") Cuatro 0.5 mg.\n\n¿Cinco? Seis\n'.encode() + b"\xff\n")
+    found = read_marked(tmp_path / "a.txt")
+    assert found.domain.x.tolist() == ["Uno.", 'Dos ("tres.")', "Cuatro 0.5 mg.", "¿Cinco?", "Seis"]
+    assert found.counts["left out"] == 1
+    assert len(read_marked(tmp_path / "a.txt", split=False).domain) == 2
+
+
+def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+    (tmp_path / "a.conll").write_text(CONLL)
+    first = read_marked(tmp_path / "a.conll").domain
+    (tmp_path / "b.conll").write_text("\n".join(conll_lines(first, words_alone=True)))
+    (tmp_path / "c.jsonl").write_text("\n".join(json_lines(first)))
+    for name in ("b.conll", "c.jsonl"):
+        again = read_marked(tmp_path / name).domain
+        assert again.x.tolist() == first.x.tolist()
+        assert [rows.tolist() for rows in again.y] == [rows.tolist() for rows in first.y]
+    assert [*conll_lines(first)][-3:] == ["here\tI-Premise", ".\tI-Premise", ""]
+
+
+def test_docbin_is_read_by_spacy(tmp_path: Path) -> None:
+    spacy = pytest.importorskip("spacy", reason='no spaCy; pip install "unseen[docbin]"')
+    from spacy.tokens import DocBin
+
+    doc = spacy.blank("en")("The dose helps. Risk falls.")
+    doc.ents = [doc.char_span(4, 8, label="Drug")]
+    doc.spans["sc"] = [doc.char_span(16, 26, label="Claim")]
+    DocBin(docs=[doc]).to_disk(tmp_path / "a.spacy")
+    found = read_marked(tmp_path / "a.spacy")
+    assert found.domain.x.tolist() == ["The dose helps.", "Risk falls."]
+    assert marked(found.domain) == [[("dose", "Drug")], [("Risk falls", "Claim")]]
+    (tmp_path / "b.spacy").write_bytes(b"no such thing")
+    with pytest.raises(ValueError, match="it is no DocBin"):
+        read_marked(tmp_path / "b.spacy")
+
+
+def test_spacy_is_named_where_it_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "spacy", None)
+    (tmp_path / "a.spacy").write_bytes(b"x")
+    with pytest.raises(ImportError, match=r'pip install "unseen\[docbin\]"'):
+        read_marked(tmp_path / "a.spacy")
+
+
+def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.xyz").write_text("x")
+    (tmp_path / "b.conll").write_text("\n\n")
+    (tmp_path / "c.conll").write_text(CONLL)
+    with pytest.raises(ValueError, match="ends in none of"):
+        read_marked(tmp_path / "a.xyz")
+    with pytest.raises(ValueError, match="holds no sentence"):
+        read_marked(tmp_path / "b.conll")
+    with pytest.raises(ValueError, match="marks spans of 'Premise', which is none of Claim"):
+        read_marked(tmp_path / "c.conll", classes=["Claim"])
+
+
+# -- pieces ------------------------------------------------------------------------------------------------
+
+
+def test_signs_stand_alone_and_numbers_stay_whole() -> None:
+    text = "p<0,05 (IC 95%): l'aire d’un B12, COVID-19."
+    assert cut(text, pieces(text)) == [
+        "p",
+        "<",
+        "0,05",
+        "(",
+        "IC",
+        "95",
+        "%",
+        ")",
+        ":",
+        "l'aire",
+        "d’un",
+        "B12",
+        ",",
+        "COVID",
+        "-",
+        "19",
+        ".",
+    ]
+    assert cut("a  b.", words("a  b.")) == ["a", "b."]
+
+
+def test_spans_snap_to_words_and_tokens_cover_them() -> None:
+    text = "ello cae, si"
+    assert snapped(np.array([[5, 8, 0]]), text).tolist() == [[5, 9, 0]]
+    assert covered(pieces(text), 0, 6) == (0, 2)
+    assert covered(pieces(text), 4, 5) == (0, 0)
+    assert crossing(pieces(text), np.array([[0, 8, 0], [1, 8, 0]])) == 1
+    assert [tuple(run) for run in runs_of(["I-a", "I-a", "B-a", "O", "I-b"])] == [(0, 2, "a"), (2, 3, "a"), (4, 5, "b")]

@@ -1,0 +1,224 @@
+"""`unseen tag`: a corpus of translations, a tagger, spans in texts, pages and tables."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from unseen.console import app
+from unseen.data.loaders.marked import read_marked
+from unseen.jobs.tagging import job
+from unseen.jobs.tagging.page import corpus_lines, trained_lines, unaligned
+from unseen.jobs.tagging.tagger import Tagger
+
+pytest.importorskip("pycrfsuite", reason='no python-crfsuite; pip install "unseen[tagging]"')
+
+NOUNS = {"dose": "dosis", "drug": "droga", "group": "grupo", "risk": "riesgo", "pain": "dolor"}
+VERBS = {"falls": "cae", "rises": "sube", "helps": "ayuda", "fails": "falla"}
+SET = ["--set", "iterations=30", "--set", "least_count=1"]
+
+
+def sentences(n: int, seed: int) -> tuple[list[str], list[str]]:
+    """CoNLL of sentences in which what follows "because" is a Premise, and their translations with glued signs."""
+    rng = np.random.default_rng(seed)
+    english, spanish = [], []
+    for i in range(n):
+        (a, b), (c, d) = ((str(rng.choice([*words])) for words in (NOUNS, VERBS)) for _ in range(2))
+        long = i % 3 != 2
+        tail = ["because", "the", c, d] if long else []
+        words = ["the", a, b, *tail, "."]
+        tags = ["O", "O", "O", *(["B-Premise", *["I-Premise"] * 3] if long else []), "O"]
+        english.append("\n".join(f"{word} {tag}" for word, tag in zip(words, tags)) + "\n")
+        spanish.append(f"el {NOUNS[a]} {VERBS[b]}" + (f" porque el {NOUNS[c]} {VERBS[d]}" if long else "") + ".")
+    return english, spanish
+
+
+def conll(texts: list[str]) -> str:
+    """Spanish sentences with their truth, signs glued as translators write them."""
+    out = []
+    for text in texts:
+        words = text.split()
+        at = words.index("porque") if "porque" in words else len(words)
+        out.append(
+            "\n".join(
+                f"{word} {'O' if i < at else 'B-Premise' if i == at else 'I-Premise'}" for i, word in enumerate(words)
+            )
+        )
+    return "\n\n".join(out) + "\n"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("tag")
+    for name, n, seed in (("train", 60, 0), ("test", 20, 1)):
+        english, spanish = sentences(n, seed)
+        (root / f"{name}.conll").write_text("\n".join(english))
+        (root / f"{name}.es.txt").write_text("\n".join(spanish))
+        (root / f"{name}.es.conll").write_text(conll(spanish))
+    return root
+
+
+def called(*arguments: Any) -> Any:
+    import unseen.jobs.tagging.command  # noqa: F401 - adds the group
+
+    return CliRunner().invoke(app, ["tag", *map(str, arguments)], catch_exceptions=False)
+
+
+def test_translations_are_annotated_with_how_sure_each_span_is(place: Path, tmp_path: Path) -> None:
+    found = called(
+        "project", place / "train.conll", "--translations", place / "train.es.txt", "--out", tmp_path / "c.jsonl",
+        "--page", tmp_path / "c.html", "--table", tmp_path / "c.csv", "--second", "ibm1",
+    )  # fmt: skip
+    assert found.exit_code == 0, found.output
+    lines = [json.loads(line) for line in (tmp_path / "c.jsonl").read_text().splitlines()]
+    assert len(lines) == 60
+    right = 0
+    for line in lines:
+        said = [line["text"][one["start"] : one["end"]] for one in line["spans"]]
+        expected = [line["text"][line["text"].index("porque") : -1]] if "porque" in line["text"] else []
+        right += said == expected
+        assert len(line["confidence"]) == len(said)
+    assert right >= 50
+    table = pd.read_csv(tmp_path / "c.csv", keep_default_na=False)
+    assert table.confidence.is_monotonic_increasing
+    assert set(table["class"]) == {"Premise"}
+    page = (tmp_path / "c.html").read_text()
+    assert '<mark class="c0">' in page
+    assert "spans of the source" in found.output
+
+
+def test_spans_of_tokenized_translations_end_with_their_words(place: Path) -> None:
+    found = job.project(place / "train.conll", job.Translated(place / "train.es.conll"))
+    truth = read_marked(place / "train.es.conll").domain
+    assert found.units == "words"
+    right = [a.tolist() == b.tolist() for a, b in zip(found.domain.y, truth.y)]
+    assert np.mean(right) > 0.8
+    assert any("worth a look" in line for line in corpus_lines(found))
+
+
+def test_a_tagger_is_learnt_graded_beside_others_saved_and_used_in_a_fresh_process(place: Path, tmp_path: Path) -> None:
+    found = called(
+        "train", place / "train.conll", "--translations", place / "train.es.conll", "--test", place / "test.es.conll",
+        "--model", tmp_path / "m", "--json", *SET,
+    )  # fmt: skip
+    assert found.exit_code == 0, found.output
+    told = json.loads(found.stdout)
+    assert told["figures"]["tagger"]["span F1"] > 0.8
+    assert told["figures"]["zero-shot"]["span F1"] < 0.5
+    assert told["figures"]["tagger"]["partial sentences"] is not None
+    code = "import sys; sys.argv = ['unseen', *sys.argv[1:]]; from unseen.cli import main; main()"
+    run = [
+        "tag",
+        "run",
+        str(place / "test.es.txt"),
+        "--model",
+        str(tmp_path / "m"),
+        "--out",
+        "p.html",
+        "--table",
+        "p.csv",
+    ]
+    done = subprocess.run([sys.executable, "-c", code, *run], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "/ Premise]" in done.stdout
+    rows = pd.read_csv(tmp_path / "p.csv")
+    assert all(span.startswith("porque") for span in rows.span)
+    assert {file.suffix for file in (tmp_path / "m").rglob("*") if file.is_file()} <= {".json", ".safetensors"}
+
+
+def test_another_engine_stands_beside_the_crf(place: Path) -> None:
+    found = job.train(
+        place / "train.conll", test=place / "test.conll", encoder="letters",
+        settings={"epochs": 4, "hidden": 8, "iterations": 20, "least_count": 1},
+    )  # fmt: skip
+    assert set(found.figures) == {"tagger", "crfsuite"}
+    assert any("span F1 of the tagger is" in line for line in trained_lines(found))
+
+
+def test_texts_with_spans_of_their_own_grade_a_tagger_and_mistakes_are_dashed(place: Path, tmp_path: Path) -> None:
+    tagger = job.train(place / "train.conll", settings={"iterations": 20, "least_count": 1}).tagger
+    tagger.save(tmp_path / "m")
+    found = called(
+        "run",
+        place / "test.conll",
+        "--model",
+        tmp_path / "m",
+        "--out",
+        tmp_path / "p.html",
+        "--table",
+        tmp_path / "p.conll",
+    )
+    assert found.exit_code == 0, found.output
+    assert "partial sentences" in found.output
+    assert "A dashed line" in (tmp_path / "p.html").read_text()
+    assert read_marked(tmp_path / "p.conll").counts["spans"] > 0
+    back = Tagger.load(tmp_path / "m")
+    assert back.mark(["the dose falls because the risk rises ."]) == tagger.mark(
+        ["the dose falls because the risk rises ."]
+    )
+    assert back.mark([]) == []
+
+
+def test_markup_in_a_text_stays_text(place: Path, tmp_path: Path) -> None:
+    job.train(place / "train.conll", settings={"iterations": 5, "least_count": 1}).tagger.save(tmp_path / "m")
+    (tmp_path / "t.txt").write_text("<script>alert(1)</script> because the risk falls .\n")
+    called("run", tmp_path / "t.txt", "--model", tmp_path / "m", "--out", tmp_path / "p.html")
+    assert "<script>" not in (tmp_path / "p.html").read_text()
+
+
+def test_invalid_lines_are_counted_and_the_rest_is_projected(place: Path, tmp_path: Path) -> None:
+    raw = (place / "train.conll").read_bytes().replace(b"the O", b"th\xe9 O", 1)
+    (tmp_path / "a.conll").write_bytes(raw)
+    found = job.project(tmp_path / "a.conll", job.Translated(place / "train.es.txt"))
+    assert found.read.counts["lines that are no UTF-8"] == 1
+    assert (found.read.counts["left out"], len(found.carried)) == (1, 59)
+    assert found.carried[0].translation == (place / "train.es.txt").read_text().splitlines()[1]
+    assert any("1 lines that are no UTF-8" in line for line in corpus_lines(found))
+
+
+def test_words_without_a_link_are_told(place: Path) -> None:
+    found = job.project(place / "train.conll", job.Translated(place / "train.es.txt"), settings={"rules": False})
+    one = found.carried[0]
+    told = unaligned(one, range(len(one.places)))
+    assert len(told) == sum(not one.alignment.links.get(i) for i in range(len(one.places)))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"by": job.Translated()}, "translations: name a file of translations, or a translator"),
+        ({"settings": {"rate": 1}}, "crosslingual-am has no parameter 'rate'"),
+        ({"by": job.Translated("few.txt")}, "translations must be as many as the sentences of the source, 60"),
+        ({"source": "none.conll"}, "source: .* marks no span"),
+    ],
+)
+def test_bad_input_is_named(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Any, told: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("few.txt").write_text("uno\ndos\n")
+    Path("none.conll").write_text("a O\nb O\n")
+    given = {"source": place / "train.conll", "by": job.Translated(place / "train.es.txt"), **change}
+    with pytest.raises(ValueError, match=told):
+        job.project(given.pop("source"), given.pop("by"), **given)
+
+
+def test_what_is_no_tagger_and_what_it_does_not_know_is_refused(place: Path, tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "file").write_text("")
+    with pytest.raises(ValueError, match="was not written by `unseen tag train`"):
+        Tagger.load(tmp_path / "x")
+    with pytest.raises(FileExistsError):
+        job.refuse_model(tmp_path / "x")
+    tagger = job.train(place / "train.conll", settings={"iterations": 5, "least_count": 1}).tagger
+    (tmp_path / "a.conll").write_text("a B-Other\nb I-Other\n")
+    with pytest.raises(ValueError, match="marks spans of 'Other', which is none of the tagger's: Premise"):
+        job.run(tmp_path / "a.conll", tagger)
