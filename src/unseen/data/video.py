@@ -1,0 +1,306 @@
+"""Video files: what is in them, and the frames that are shown at some times; bad ones are named before work.
+
+Files are decoded by PyAV, which is the extra ``unseen[video]``. Which format a file has is seen by its first bytes, and
+no other reader is asked: what FFmpeg would open as a list of other files is refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unseen.files import sentence
+
+VIDEO_SUFFIXES = frozenset(
+    (".mp4", ".m4v", ".mov", ".3gp", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".mts", ".m2ts")
+    + (".flv", ".wmv", ".asf", ".ogv")
+)
+"""File names that end like this (in any case) are taken for videos; ``.ts`` is TypeScript, too, and is not."""
+
+INSTALL = 'pip install "unseen[video]"'
+LARGEST = 1 << 36
+"""Bytes of a file: 64 GiB."""
+MAX_PIXELS = 1 << 26
+"""Pixels of a frame above which a video is refused."""
+GAP = 4.0
+"""Seconds ahead from which, in a file without an index, a key frame is looked for instead of decoding all between."""
+SHORT = 0.85
+"""Share of the length that a header tells which must be there to be decoded; with less the file is truncated."""
+SHARP = 1e-3
+"""Seconds: how exact times are."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Track:
+    """The picture track of a video.
+
+    Attributes
+    ----------
+    seconds : float
+        Its length.
+    rate : float
+        Frames a second in the mean; 0 where nothing tells.
+    width, height : int
+        Pixels as a person sees it: turned as the file says, with square pixels.
+    rotation : int
+        Degrees, counter-clockwise, by which frames are turned to stand upright: 0, 90, 180 or 270.
+    """
+
+    seconds: float
+    rate: float
+    width: int
+    height: int
+    rotation: int
+
+
+def probe(file: IO[bytes], *, max_pixels: int = MAX_PIXELS) -> Track:
+    """Say what a video file holds, after its first two frames and its last ones were decoded.
+
+    Parameters
+    ----------
+    file : binary file
+        It must be able to seek.
+
+    Raises
+    ------
+    ValueError
+        If it is no video of a known format, has no picture track, one frame only, too large frames, or ends before its
+        header says.
+    ImportError
+        If PyAV is not installed; the message is the command that installs it.
+    """
+    with _opened(file, max_pixels) as video:
+        return video.checked()
+
+
+def length_of(file: IO[bytes]) -> float:
+    """Seconds that a video's header tells; nothing is decoded where it does."""
+    with _opened(file, MAX_PIXELS) as video:
+        return video.seconds
+
+
+def read_frames(
+    file: IO[bytes], times: Sequence[float], *, side: int | None = None, max_pixels: int = MAX_PIXELS
+) -> NDArray[np.uint8]:
+    """The frames that are shown at some times, upright, with square pixels.
+
+    A frame is shown from its own time until that of the next one, however far that is: rates may vary. Between times
+    that are far apart it is sought by key frames.
+
+    Parameters
+    ----------
+    file : binary file
+        It must be able to seek.
+    times : sequence of float
+        Seconds since the first frame, ascending; one beyond the last frame shows the last one.
+    side : int, optional
+        Pixels of the shorter side; as large as they are if absent.
+
+    Returns
+    -------
+    array of uint8, (k, 3, h, w)
+
+    Raises
+    ------
+    ValueError, ImportError
+        As `probe`; also if decoding ends before the last time while the header tells more.
+    """
+    if any(a > b for a, b in zip(times, times[1:])):
+        raise ValueError(f"times must ascend; got {list(times)[:8]}")
+    with _opened(file, max_pixels) as video:
+        return np.stack(list(video.shown(times, side))) if len(times) else np.zeros((0, 3, 0, 0), np.uint8)
+
+
+class _Video:
+    """An open file, its picture track, and where decoding stands."""
+
+    def __init__(self, container: Any, max_pixels: int) -> None:
+        pictures = [s for s in container.streams.video if not _is_cover(s)]
+        if not pictures:
+            what = "sound only" if container.streams.audio else "no track that can be read"
+            raise ValueError(f"the file has no picture track: it holds {what}")
+        self.container, self.stream = container, pictures[0]
+        self.stream.thread_type = "AUTO"
+        width, height = self.stream.codec_context.width, self.stream.codec_context.height
+        if width < 1 or height < 1:
+            raise ValueError(f"the picture track tells no size: {width} x {height}")
+        if width * height > max_pixels:
+            raise ValueError(f"its frames have {width} x {height} pixels; at most {max_pixels:,} are read")
+        self.base = float(self.stream.time_base or Fraction(1, 1000))
+        self.start = float(self.stream.start_time or 0) * self.base
+        self.keys = [entry.timestamp * self.base - self.start for entry in _entries(self.stream) if entry.is_keyframe]
+        self.frames: Iterator[Any] = self._decoded()
+        self.at = -math.inf
+
+    @property
+    def seconds(self) -> float:
+        """What the header tells; where it tells nothing, all packets are looked at."""
+        if self.stream.duration:
+            return float(self.stream.duration) * self.base
+        if self.container.duration:
+            return float(self.container.duration) / 1e6
+        last = max((float(p.pts + (p.duration or 0)) for p in self.container.demux(self.stream) if p.pts is not None),
+                   default=0.0)  # fmt: skip
+        self.container.seek(0)
+        self.frames = self._decoded()
+        return last * self.base - self.start
+
+    def checked(self) -> Track:
+        seconds = self.seconds
+        first = next(self.frames, None)
+        if first is None:
+            raise ValueError("no frame of the picture track can be decoded: the file is empty or damaged")
+        second = next(self.frames, None)
+        if second is None:
+            raise ValueError("the video has one frame; a clip needs at least two")
+        if seconds > 0:
+            self._seek(seconds)
+            last = max((self._time(frame) for frame in self.frames), default=0.0)
+            _whole(last, seconds)
+        rotation = _turn(first)
+        width, height = _square(first, self.stream, rotation)
+        return Track(seconds, float(self.stream.average_rate or 0), width, height, rotation)
+
+    def shown(self, times: Sequence[float], side: int | None) -> Iterator[NDArray[np.uint8]]:
+        """A picture for each time."""
+        now: Any = None
+        coming = next(self.frames, None)
+        made: tuple[Any, NDArray[np.uint8]] | None = None
+        for time in times:
+            key = self._key_before(time)
+            if key is not None and coming is not None and key > self._time(coming) + SHARP:
+                self._seek(key)
+                now, coming = None, next(self.frames, None)
+            while coming is not None and (now is None or self._time(coming) <= time + SHARP):
+                now, coming = coming, next(self.frames, None)
+            if now is None:
+                raise ValueError(f"nothing can be decoded at {time:.1f} s: the file is truncated or damaged")
+            if coming is None:
+                _whole(min(self._time(now), time), min(time, self.seconds_told))
+            if made is None or made[0] is not now:
+                made = (now, _upright(now, self.stream, side))
+            yield made[1]
+
+    @property
+    def seconds_told(self) -> float:
+        return float(self.stream.duration or 0) * self.base
+
+    def _key_before(self, time: float) -> float | None:
+        """Where decoding may begin for a time; None where it should go on as it is."""
+        if self.keys:
+            place = bisect_right(self.keys, time + SHARP) - 1
+            return self.keys[place] if place >= 0 else None
+        return time if time - self.at > GAP else None
+
+    def _seek(self, time: float) -> None:
+        self.container.seek(max(0, int((time + self.start) / self.base)), stream=self.stream, backward=True)
+        self.frames = self._decoded()
+
+    def _decoded(self) -> Iterator[Any]:
+        try:
+            for frame in self.container.decode(self.stream):
+                if frame.pts is not None:
+                    self.at = self._time(frame)
+                    yield frame
+        except _av().error.FFmpegError as error:
+            raise ValueError(f"the video is damaged after {max(self.at, 0):.1f} s: {sentence(error)}") from error
+
+    def _time(self, frame: Any) -> float:
+        return float(frame.pts) * self.base - self.start
+
+
+def _whole(last: float, seconds: float) -> None:
+    """`ValueError` if decoding ended long before the end that was told."""
+    if seconds > 1 and last < SHORT * seconds - 1:
+        raise ValueError(f"the video is truncated: it ends after {last:.1f} of {seconds:.1f} s")
+
+
+@contextlib.contextmanager
+def _opened(file: IO[bytes], max_pixels: int) -> Iterator[_Video]:
+    av = _av()
+    size = file.seek(0, 2)
+    if size > LARGEST:
+        raise ValueError(f"the file has {size:,} bytes; at most {LARGEST:,} are read")
+    file.seek(0)
+    name = _format(file.read(264))
+    file.seek(0)
+    try:
+        container = av.open(file, format=name, metadata_errors="ignore")
+    except av.error.FFmpegError as error:
+        raise ValueError(f"the video cannot be opened; it is truncated or damaged: {sentence(error)}") from error
+    with container:
+        try:
+            yield _Video(container, max_pixels)
+        except av.error.FFmpegError as error:
+            raise ValueError(f"the video is truncated or damaged: {sentence(error)}") from error
+
+
+def _format(head: bytes) -> str:
+    """FFmpeg's name of the format that a file begins as."""
+    if head[4:8] in (b"ftyp", b"moov", b"mdat", b"free", b"wide", b"skip", b"pnot"):
+        return "mov"
+    begins = {
+        b"\x1a\x45\xdf\xa3": "matroska",
+        b"FLV": "flv",
+        b"\x30\x26\xb2\x75": "asf",
+        b"OggS": "ogg",
+        b"\x00\x00\x01\xba": "mpeg",
+        b"\x00\x00\x01\xb3": "mpegvideo",
+    }
+    for begin, name in begins.items():
+        if head.startswith(begin):
+            return name
+    if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
+        return "avi"
+    if len(head) > 192 and (head[0] == head[188] == 0x47 or head[4] == head[196] == 0x47):
+        return "mpegts"
+    raise ValueError("the file is no video of a known format: MP4, Matroska, WebM, AVI, MPEG, FLV, WMV or Ogg")
+
+
+def _is_cover(stream: Any) -> bool:
+    """Whether a picture track is the cover of a sound."""
+    return bool(stream.disposition & _av().stream.Disposition.attached_pic)
+
+
+def _entries(stream: Any) -> Sequence[Any]:
+    """The index of a track, as far as the file has one."""
+    return getattr(stream, "index_entries", None) or ()
+
+
+def _turn(frame: Any) -> int:
+    return round(float(getattr(frame, "rotation", 0) or 0) / 90) * 90 % 360
+
+
+def _square(frame: Any, stream: Any, rotation: int) -> tuple[int, int]:
+    """Width and height as a person sees them."""
+    ratio = float(stream.sample_aspect_ratio or 1)
+    wide = max(1, round(frame.width * ratio)) if 0.1 < ratio < 10 else frame.width
+    return (frame.height, wide) if rotation % 180 else (wide, frame.height)
+
+
+def _upright(frame: Any, stream: Any, side: int | None) -> NDArray[np.uint8]:
+    """A frame as a picture, (3, h, w)."""
+    rotation = _turn(frame)
+    width, height = _square(frame, stream, rotation)
+    if side is not None:
+        scale = side / min(width, height)
+        width, height = max(side, round(width * scale)), max(side, round(height * scale))
+    across, down = (height, width) if rotation % 180 else (width, height)
+    values = frame.to_ndarray(format="rgb24", width=across, height=down)
+    return np.ascontiguousarray(np.rot90(values, rotation // 90).transpose(2, 0, 1))
+
+
+def _av() -> Any:
+    try:
+        import av
+    except ImportError as error:
+        raise ImportError(f"videos are read by PyAV: {INSTALL}") from error
+    return av
