@@ -157,8 +157,8 @@ def _of_folder(folder: Path, longest: int, most: int) -> Domain:
         made = _smaller(as_pixels(read[i]), longest)
         if made.shape != shape:
             raise ValueError(
-                f"{files[i]} is {made.shape[1]} x {made.shape[0]} pixels where the first frame is {shape[1]} x {shape[0]}: "
-                "frames of a video are of one size"
+                f"{files[i]} is {made.shape[1]} x {made.shape[0]}, the first frame {shape[1]} x {shape[0]}: frames "
+                "of a video are of one size"
             )
         return made
 

@@ -32,7 +32,7 @@ MAX_PIXELS = 1 << 26
 """Pixels of a frame above which a video is refused."""
 GAP = 4.0
 """Seconds ahead from which, in a file without an index, a key frame is looked for instead of decoding all between."""
-SHORT = 0.85
+SHORT = 0.9
 """Share of the length that a header tells which must be there to be decoded; with less the file is truncated."""
 SHARP = 1e-3
 """Seconds: how exact times are."""

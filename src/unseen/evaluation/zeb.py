@@ -163,6 +163,8 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
     """
     if table.isna().to_numpy().any():
         row, column = np.argwhere(table.isna().to_numpy())[0]
-        raise ValueError(f"{table.index[row]} has no figure on {table.columns[column]}; means would be of other data sets")
+        raise ValueError(
+            f"{table.index[row]} has no figure on {table.columns[column]}; means would be of other data sets"
+        )
     ranks = table.rank(ascending=False, method="average").mean(axis=1)
     return table.assign(**{"mean": table.mean(axis=1), "mean rank": ranks})[["mean", "mean rank"]]

@@ -32,8 +32,6 @@ def needed(geometry: str, matches: int) -> int:
     return round(fewest + share * matches)
 
 
-
-
 @dataclasses.dataclass(frozen=True)
 class View:
     """What matches say together.
@@ -102,7 +100,9 @@ def two_view(
             )
         else:
             way = cv2.FM_RANSAC if estimator == "ransac" else cv2.USAC_MAGSAC
-            matrix, mask = cv2.findFundamentalMat(first, second, way, threshold, confidence or 0.999, *_draws(estimator))
+            matrix, mask = cv2.findFundamentalMat(
+                first, second, way, threshold, confidence or 0.999, *_draws(estimator)
+            )
     except cv2.error:  # points on one line, or all in one place; MAGSAC of OpenCV 5 raises on others, too
         return View(geometry, None, none)
     if matrix is None or mask is None or matrix.shape != (3, 3) or not np.isfinite(matrix).all():

@@ -1,4 +1,4 @@
-"""Matches between near frames of a video, by several matchers, at several gaps and sizes, each fitted robustly alone."""
+"""Matches between near frames of a video, by several matchers, at several gaps and sizes, each fitted by itself."""
 
 from __future__ import annotations
 

@@ -134,13 +134,19 @@ class Flight:
         homography.
         """
         width, height = self.size
-        x, y = (part.ravel() for part in np.meshgrid(np.arange(step // 2, width, step), np.arange(step // 2, height, step)))
+        x, y = (
+            part.ravel() for part in np.meshgrid(np.arange(step // 2, width, step), np.arange(step // 2, height, step))
+        )
         shown, there = self.map(a)[y, x], self.map(b)
         rows = []
         for plane in range(len(self.planes)):
             points = np.column_stack([x, y])[shown == plane].astype(np.float64)
             moved = apply(self.homography(a, b, plane), points)
-            inside = np.isfinite(moved).all(axis=1) & (moved > -0.5).all(axis=1) & (moved < [width - 0.5, height - 0.5]).all(axis=1)
+            inside = (
+                np.isfinite(moved).all(axis=1)
+                & (moved > -0.5).all(axis=1)
+                & (moved < [width - 0.5, height - 0.5]).all(axis=1)
+            )
             points, moved = points[inside], moved[inside]
             u, v = np.rint(moved).astype(int).T
             rows.append(np.column_stack([points, moved])[there[v, u] == plane])
@@ -168,7 +174,9 @@ class Flight:
             matrix = self.seen(k, t) @ plane.placed
             border = cv2.BORDER_REFLECT if k == 0 else cv2.BORDER_CONSTANT
             warped = cv2.warpPerspective(plane.picture, matrix, self.size, flags=cv2.INTER_AREA, borderMode=border)
-            over = cv2.warpPerspective(plane.opacity, matrix, self.size, flags=cv2.INTER_LINEAR, borderMode=border) > 127
+            over = (
+                cv2.warpPerspective(plane.opacity, matrix, self.size, flags=cv2.INTER_LINEAR, borderMode=border) > 127
+            )
             frame[over], shown[over] = warped[over], k
         return frame, shown
 
@@ -189,7 +197,7 @@ def flight(
     frames: int = 60,
     size: tuple[int, int] = (320, 240),
     layers: int = 0,
-    way: Way = Way(),  # noqa: B008 - frozen
+    way: Way = Way(),
     seed: int = 0,
 ) -> Flight:
     """A flight over a photograph.
@@ -237,7 +245,9 @@ def flight(
     planes = [Plane(ground, np.full(ground.shape[:2], 255, dtype=np.uint8), 0.0, (0.0, 0.0))]
     lowest = float(above.min())
     for _ in range(layers):
-        planes.append(_piece(rng, others[rng.integers(len(others))] if len(others) else ground, ground.shape, size, lowest))
+        planes.append(
+            _piece(rng, others[rng.integers(len(others))] if len(others) else ground, ground.shape, size, lowest)
+        )
     planes[1:] = sorted(planes[1:], key=lambda plane: plane.height)
     return Flight(tuple(planes), intrinsics, looks, centres, _light(rng, frames, way), size, way.noise)
 

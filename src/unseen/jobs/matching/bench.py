@@ -62,7 +62,8 @@ class Bench:
 
     def told(self) -> dict[str, Any]:
         """All figures as JSON can hold them."""
-        fails = self.errors.assign(failed=(self.errors.error >= 180) | np.isinf(self.errors.error))
+        lost = np.where(self.errors.unit == DEGREES, 180.0, np.inf)
+        fails = self.errors.assign(failed=self.errors.error >= lost)
         shares = fails.groupby("matcher").failed.mean()
         return {
             "up_to": 5,
@@ -71,7 +72,8 @@ class Bench:
             "matchers": [
                 {
                     "matcher": name, "mean": float(row["mean"]), "mean_rank": float(row["mean rank"]),
-                    "nothing_found": float(shares[name]), "areas": {k: float(v) for k, v in self.table.loc[name].items()},
+                    "nothing_found": float(shares[name]),
+                    "areas": {k: float(v) for k, v in self.table.loc[name].items()},
                 }
                 for name, row in self.scores.iterrows()
             ],
@@ -228,7 +230,9 @@ def _cropped(picture: Picture) -> Picture:
     return np.asarray(opencv().resize(middle, SIZE, interpolation=opencv().INTER_AREA))
 
 
-def _warp(told: str, picture: Picture, rng: np.random.Generator, modality: str = "visible", quarter: int = 0) -> KnownPair:
+def _warp(
+    told: str, picture: Picture, rng: np.random.Generator, modality: str = "visible", quarter: int = 0
+) -> KnownPair:
     """A photograph against itself, rendered, warped and turned by quarters."""
     first = _cropped(picture)
     matrix = moved_corners(rng, *SIZE, NOISE)
@@ -268,7 +272,9 @@ SCENES: Mapping[str, Callable[[str, Picture, np.random.Generator], KnownPair]] =
     "sketch": lambda *pair: _warp(*pair, modality="sketch"),
     "night": lambda *pair: _warp(*pair, modality="night"),
     "calm flight": lambda *pair: _flown(*pair, CALM, 0),
-    "flight with turns": lambda *pair: _flown(*pair, dataclasses.replace(CALM, roll=60.0, lean=25.0, near=0.8, far=2.0), 0),
+    "flight with turns": lambda *pair: _flown(
+        *pair, dataclasses.replace(CALM, roll=60.0, lean=25.0, near=0.8, far=2.0), 0
+    ),
     "flight into dusk and haze": lambda *pair: _flown(*pair, Way(roll=10.0, lean=10.0, near=1.0, far=1.4), 0),
     "flight over depth": lambda *pair: _flown(*pair, dataclasses.replace(CALM, lean=25.0), 6),
 }

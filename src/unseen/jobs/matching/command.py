@@ -216,7 +216,7 @@ def bench_matchers(
     pairs: Annotated[
         str | None,
         typer.Argument(
-            help="Table of pairs: first, second, and homography, or K0, K1 and T. Unlike scenes of photographs if absent.",
+            help="Table of pairs: first, second, and homography, or K0, K1 and T. Scenes of photographs if absent.",
             show_default=False,
         ),
     ] = None,
@@ -225,7 +225,9 @@ def bench_matchers(
     ] = "xfeat,xfeat+lighterglue,sift,orb",
     photographs: Annotated[
         str | None,
-        typer.Option(help="Folder of pictures to make scenes of; those of installed packages if absent.", show_default=False),
+        typer.Option(
+            help="Folder of pictures to make scenes of; those of installed packages if absent.", show_default=False
+        ),
     ] = None,
     n: Annotated[int, typer.Option("--pairs", help="Pairs of each scene.", min=1)] = 8,
     rotate: Annotated[str, typer.Option(help="Turn the second picture by quarters: auto, always, never.")] = "never",
@@ -239,8 +241,8 @@ def bench_matchers(
 ) -> None:
     """Grade matchers on pairs whose truth is known, yours or declared.
 
-    By the protocol of ZEB: the area under the recall up to 5 degrees of the pose (or 5 pixels of the corners), the mean of
-    all data sets, and the mean rank.
+    By the protocol of ZEB: the area under the recall up to 5 degrees of the pose (or 5 pixels of the corners), the mean
+    of all data sets, and the mean rank.
 
     Example:  unseen match bench --with xfeat,sift,my-matcher --out bench.html
 
@@ -263,7 +265,9 @@ def bench_matchers(
     else:
         from unseen.data.sources.photographs import photographs as shipped
 
-        datasets = grading.scenes(shipped("shipped") if photographs is None else pictures_of(photographs), pairs=n, seed=seed)
+        datasets = grading.scenes(
+            shipped("shipped") if photographs is None else pictures_of(photographs), pairs=n, seed=seed
+        )
     result = grading.bench(names, datasets, points=points, rotations=turns)
     if out is not None:
         csv = out.with_suffix(".csv")
@@ -281,7 +285,9 @@ def bench_matchers(
 def _tell_bench(facts: dict[str, Any]) -> None:
     datasets = list(facts["units"])
     wide = max(len(one["matcher"]) for one in facts["matchers"])
-    tell(f"{sum(facts['pairs'].values())} pairs of {len(datasets)} data sets; area up to 5 degrees or pixels, 1 is best")
+    tell(
+        f"{sum(facts['pairs'].values())} pairs of {len(datasets)} data sets; area up to 5 degrees or pixels, 1 is best"
+    )
     for one in sorted(facts["matchers"], key=lambda one: -one["mean"]):
         typer.echo(
             f"{one['matcher']:<{wide}}  mean {one['mean']:.3f}  mean rank {one['mean_rank']:.1f}  "

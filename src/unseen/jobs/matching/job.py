@@ -17,8 +17,8 @@ from unseen.data.domain import Domain
 from unseen.data.images import IMAGE_SUFFIXES, as_pixels, image_files
 from unseen.data.pairs import Pairs, read_pairs
 from unseen.files import walk
-from unseen.methods.matching.matcher import PairMatcher
 from unseen.methods.matching.gim import GIM
+from unseen.methods.matching.matcher import PairMatcher
 from unseen.methods.matching.minima import MINIMA
 from unseen.nn.matchers import MATCHERS, matcher
 from unseen.nn.protocols import Matches

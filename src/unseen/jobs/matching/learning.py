@@ -60,7 +60,9 @@ def learn(
         if other not in MATCHERS:
             raise ValueError(f"labelers must be among {', '.join(MATCHERS)}; got {other!r}")
     if not labelers:
-        raise ValueError("labelers must name at least one, such as sift; labels of one matcher alone repeat its mistakes")
+        raise ValueError(
+            "labelers must name at least one, such as sift; labels of one matcher alone repeat its mistakes"
+        )
     method = GIM(**settings)
     auxiliary = None if stills is None else photographs(stills)
     source = videos(paths, keep=None if work is None else work / "frames", **(reading or {}))
@@ -75,7 +77,9 @@ def told(method: GIM) -> list[str]:
     kept, tried = counts.get("pairs kept", 0), counts.get("pairs tried", 0)
     lines = [
         f"{counts.get('frames', 0):,} frames; "
-        + ", ".join(f"{name.partition(', ')[2]} {n:,}" for name, n in counts.items() if name.startswith("labels of near"))
+        + ", ".join(
+            f"{name.partition(', ')[2]} {n:,}" for name, n in counts.items() if name.startswith("labels of near")
+        )
         + " labels of near frames",
         f"labels reached {kept} of {tried} pairs of far frames ({counts.get('labels of far frames', 0):,} labels)",
     ]
@@ -84,7 +88,9 @@ def told(method: GIM) -> list[str]:
             lines.append(f"  dropped {counts[f'dropped: {why}']}: {sentence}")
     spans = sorted(pair["last"] - pair["first"] for pair in method.pairs_)
     if spans:
-        lines.append(f"frames of a pair lie {spans[0]} to {spans[-1]} apart, half of them {spans[len(spans) // 2]} or more")
+        lines.append(
+            f"frames of a pair lie {spans[0]} to {spans[-1]} apart, half of them {spans[len(spans) // 2]} or more"
+        )
     for name, values in method.losses_.items():
         lines.append(f"loss on {PLAIN[name]}: {values[0]:.2f} at first, {values[-1]:.2f} at last")
     return lines

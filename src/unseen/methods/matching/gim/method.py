@@ -124,9 +124,20 @@ class GIM(PairMatcher):
         at_prediction={"longest", "rotations", "renderings", "geometry", "threshold"},
         presets={"default": {}, "flat": {"label_geometry": "homography"}},
         smoke={
-            "gaps": (1, 2), "sizes": (1.0,), "reach": 2, "direct": 4, "linked": 4, "final": 4, "steps": 2,
-            "batch_size": 2, "side": 64, "points": 40, "label_geometry": "homography", "labels": 200,
-            "label_threshold": 3.0, "perspective": 0.02,
+            "gaps": (1, 2),
+            "sizes": (1.0,),
+            "reach": 2,
+            "direct": 4,
+            "linked": 4,
+            "final": 4,
+            "steps": 2,
+            "batch_size": 2,
+            "side": 64,
+            "points": 40,
+            "label_geometry": "homography",
+            "labels": 200,
+            "label_threshold": 3.0,
+            "perspective": 0.02,
         },
         commands=("unseen match learn walk.mp4 --model my-matcher", "unseen match bench pairs.csv --with xfeat,sift"),
         parts=(
@@ -147,8 +158,8 @@ class GIM(PairMatcher):
             "Where a segment has neither direct nor carried labels the walk ends there; the released code goes on and "
             "would chain frames that are not the same.",
             "Pixels of the frame between are keys by both coordinates, so that no two collide.",
-            "The loss is that of the matcher (dual softmax for XFeat). Of each square of 4 pixels one label is used, so "
-            "that no place is called wrong for itself.",
+            "The loss is that of the matcher (dual softmax for XFeat). Of each square of 4 pixels one label is used, "
+            "so that no place is called wrong for itself.",
             "Widths of blurs are to our crops what the released ones are to pictures of 840 pixels.",
         ),
         left_out=(
@@ -219,7 +230,9 @@ class GIM(PairMatcher):
             found = self._label(source, videos, {"model": dense(network, self.labels), **beside})
             run = self._train(network, FramePairs(reader(source, videos), found.pairs, self._strength()), still, k)
             for name in sorted({key for epoch in run.history for key in epoch if key.startswith("loss ")}):
-                losses.setdefault(name.removeprefix("loss "), []).extend(epoch.get(name, np.nan) for epoch in run.history)
+                losses.setdefault(name.removeprefix("loss "), []).extend(
+                    epoch.get(name, np.nan) for epoch in run.history
+                )
         self.network_ = network
         self.counts_ = found.counts
         self.pairs_ = [
@@ -260,8 +273,8 @@ class GIM(PairMatcher):
             other = next((t for t in range(len(video.frames)) if read(v, t).shape != shape), None)
             if other is not None:
                 raise ValueError(
-                    f"source, video {video.name!r}: frames must be of one size; frame 0 is {shape[1]} x {shape[0]}, frame "
-                    f"{other} {read(v, other).shape[1]} x {read(v, other).shape[0]}"
+                    f"source, video {video.name!r}: frames must be of one size (height, width); frame 0 has "
+                    f"{shape[:2]}, frame {other} {read(v, other).shape[:2]}"
                 )
             keep = None
             if current().folder is not None:

@@ -158,9 +158,7 @@ def far_pair(store: VideoMatches, first: int, last: int, limits: Limits, size: t
         return Dropped(first, last, "no chain")
     if reached.last - reached.first <= gaps[0]:
         return Dropped(first, last, "too near")
-    view = two_view(
-        reached.rows, limits.geometry, limits.threshold, estimator="magsac", confidence=CONFIDENCE
-    )
+    view = two_view(reached.rows, limits.geometry, limits.threshold, estimator="magsac", confidence=CONFIDENCE)
     rows = reached.rows[view.inliers]
     if len(rows) < limits.final:
         return Dropped(first, last, "few labels left")

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from unseen.data.domain import Domain
 from unseen.data.homographies import apply, moved_corners
 from unseen.data.images import as_pixels
-from unseen.data.domain import Domain
 from unseen.data.opencv import opencv
 from unseen.methods.matching.gim.augment import WAYS
 from unseen.methods.matching.gim.propagation import FarPair
@@ -21,7 +21,7 @@ from unseen.methods.matching.minima.sampling import Batch, Draw, Photographs, ba
 Picture = NDArray[np.uint8]
 Rows = NDArray[np.float64]
 BINS = 4
-"""Groups of pairs by overlap, drawn from alike, so that hard pairs are seen as often as easy ones."""
+"""Groups of pairs by equal steps of overlap, drawn from alike: hard pairs are seen as often as easy ones."""
 TRIES = 50
 """Crops that are tried for one that is used."""
 KEPT = 512
@@ -84,9 +84,10 @@ class FramePairs:
 
     @functools.cached_property
     def bins(self) -> list[NDArray[np.intp]]:
-        """Pairs by overlap, in groups of about equal size."""
-        order = np.argsort([pair.overlap for _, pair in self.pairs], kind="stable")
-        return [part for part in np.array_split(order, BINS) if len(part)]
+        """Pairs by overlap, in groups of equal steps between the least and the most; none is empty."""
+        shares = np.array([pair.overlap for _, pair in self.pairs])
+        group = np.digitize(shares, np.linspace(shares.min(), shares.max(), BINS + 1)[1:-1])
+        return [np.flatnonzero(group == k) for k in np.unique(group)]
 
     def draw(self, rng: np.random.Generator) -> int:
         """A pair, of any group alike."""
@@ -126,7 +127,7 @@ def placing(
     spot = scaled(anchor, scale)
     first, last = np.minimum(low, high - side + 1), np.maximum(low, high - side + 1)
     offset = np.clip(rng.uniform(first, last), spot - 0.8 * side, spot - 0.2 * side)
-    size = scaled(np.array([shape[1] - 1, shape[0] - 1]), scale)
+    size = scaled(np.array([shape[1] - 1, shape[0] - 1], dtype=np.float64), scale)
     offset = np.rint(np.clip(offset, np.minimum(0, size - side + 1), np.maximum(0, size - side + 1)))
     shift = (scale - 1) / 2
     matrix = np.array([[scale, 0, shift - offset[0]], [0, scale, shift - offset[1]], [0, 0, 1]])
