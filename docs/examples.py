@@ -222,7 +222,7 @@ def python(about: dict[str, Any], arguments: str = "") -> str:
     elif methods.get(about["slug"]).card.task == "matches":
         fitted = {"MINIMA": "source=photographs, model=", "GIM": "source=video, model="}.get(name, "model=")
         filmed = [
-            "video = flight(np.asarray(photographs.x[2]), frames=16, layers=2).domain()  # or unseen.data.frames.videos",
+            "video = flight(np.asarray(photographs.x[2]), frames=16, layers=2).domain()  # or unseen.data.frames",
         ]
         lines = [
             "import numpy as np",

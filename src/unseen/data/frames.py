@@ -90,6 +90,7 @@ def frames_of(
         return _domain(path.stem, np.load(kept, mmap_mode="r", allow_pickle=False))
     frames = _decoded(path, rate, longest, most, start)
     if kept is not None:
+        kept.parent.mkdir(parents=True, exist_ok=True)
         with replacing(kept) as part, part.open("wb") as file:
             np.save(file, frames, allow_pickle=False)
     return _domain(path.stem, frames)

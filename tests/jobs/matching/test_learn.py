@@ -23,8 +23,8 @@ from unseen.jobs.matching import learning
 from unseen.methods.matching.gim import GIM
 
 QUICK = {
-    "steps": 2, "batch_size": 2, "side": 96, "gaps": (1, 2), "reach": 2, "sizes": (1.0,), "label_geometry": "homography",
-    "label_threshold": 3.0, "direct": 4, "linked": 8, "final": 8,
+    "steps": 2, "batch_size": 2, "side": 96, "gaps": (1, 2), "reach": 2, "sizes": (1.0,),
+    "label_geometry": "homography", "label_threshold": 3.0, "direct": 4, "linked": 8, "final": 8,
 }  # fmt: skip
 
 

@@ -110,7 +110,7 @@ def test_auto_turns_only_where_nothing_is_found_upright(quarter: int) -> None:
     there = unturned(found[:, 2:], quarter, NOISE.shape)
     np.testing.assert_allclose(there, found[:, :2])
     assert len(found) > 500
-    assert len(model.asked) == (1 if quarter == 0 else 4)
+    assert len(model.asked) == (4 if quarter % 2 else 1)  # this matcher finds what stands on its head by itself
 
 
 def test_auto_leaves_what_was_found_upright_as_it_is() -> None:
