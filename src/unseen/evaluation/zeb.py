@@ -143,7 +143,9 @@ def areas(errors: pd.DataFrame, up_to: float = UP_TO) -> pd.DataFrame:
     A pair that is listed twice counts once, as in the published protocol.
     """
     once = errors.drop_duplicates(["dataset", "pair", "matcher"])
-    table = once.groupby(["matcher", "dataset"], sort=False).error.apply(lambda own: error_auc(own, (up_to,))[0])
+    table = once.groupby(["matcher", "dataset"], sort=False).error.apply(
+        lambda own: error_auc(own.to_numpy(), (up_to,))[0]
+    )
     wide = table.unstack("dataset")
     return wide.loc[list(dict.fromkeys(once.matcher)), list(dict.fromkeys(once.dataset))]
 

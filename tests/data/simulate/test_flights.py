@@ -57,6 +57,14 @@ def test_what_is_covered_in_the_other_frame_is_no_match() -> None:
     np.testing.assert_array_equal(video.map(0)[y, x], video.map(15)[v, u])
 
 
+def test_matches_are_off_by_what_they_miss_the_truth() -> None:
+    texture = np.random.default_rng(0).integers(0, 255, (300, 400, 3), dtype=np.uint8)
+    video = flight(texture, frames=20, layers=8, size=(160, 120), way=CLEAR, seed=2)
+    rows = video.truth(0, 15, 3)
+    np.testing.assert_allclose(video.off(0, 15, rows), 0, atol=1e-6)
+    np.testing.assert_allclose(video.off(0, 15, rows + [0, 0, 3, 4]), 5, atol=1e-6)
+
+
 def test_light_changes_frames_and_not_the_truth() -> None:
     clear, dim = (
         flight(ground(), frames=8, size=(120, 90), seed=5, way=way) for way in (CLEAR, Way(15, 8, 0.8, 1.2, 0.5))

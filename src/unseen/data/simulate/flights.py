@@ -155,6 +155,15 @@ class Flight:
             rows.insert(0, np.column_stack([ends, apply(self.homography(a, b), ends)]))
         return np.concatenate(rows)
 
+    def off(self, a: int, b: int, rows: NDArray[np.float64]) -> Float[np.ndarray, "m"]:
+        """Pixels by which matches, x y in a and x y in b, miss where the plane that a shows there has gone, (m,)."""
+        x, y = np.clip(np.rint(rows[:, :2]).astype(int), 0, np.array(self.size) - 1).T
+        shown, off = self.map(a)[y, x], np.full(len(rows), np.inf)
+        for plane in np.unique(shown[shown != NOTHING]).tolist():
+            own = shown == plane
+            off[own] = np.linalg.norm(apply(self.homography(a, b, plane), rows[own, :2]) - rows[own, 2:], axis=1)
+        return off
+
     def overlap(self, a: int, b: int) -> float:
         """Share of frame a that frame b shows."""
         rows = self.truth(a, b)[4 if len(self.planes) == 1 else 0 :]
@@ -246,7 +255,7 @@ def flight(
     lowest = float(above.min())
     for _ in range(layers):
         planes.append(
-            _piece(rng, others[rng.integers(len(others))] if len(others) else ground, ground.shape, size, lowest)
+            _piece(rng, others[int(rng.integers(len(others)))] if len(others) else ground, ground.shape, size, lowest)
         )
     planes[1:] = sorted(planes[1:], key=lambda plane: plane.height)
     return Flight(tuple(planes), intrinsics, looks, centres, _light(rng, frames, way), size, way.noise)
