@@ -189,19 +189,18 @@ def right(video: Flight, a: int, b: int, rows: NDArray[np.float64]) -> float:
 def run_labels(case: str, seed: int) -> Result:
     """Labels of a flight over one photograph: how many, how right, before and after they are carried over."""
     ground = picture_of(case)
-    video = flight(ground, [ground], frames=40, size=FRAME, layers=3, way=WAY, seed=7 + seed)
-    read = functools.cache(video.frame)
+    video = flight(ground, [ground], frames=80, size=FRAME, layers=3, way=WAY, seed=7 + seed)
+    read, n = functools.cache(video.frame), len(video) // 2
     points = GIM().labels
     matchers = {"xfeat": dense(matcher("xfeat"), points), "sift": matcher("sift", points=points)}
     settings = Settings((1, 2, 4), (1.0,), "fundamental", 1.0)
-    store = match_video(read, len(video), matchers, settings)
+    store = match_video(read, n, matchers, settings)
     loose = Settings(settings.gaps, settings.sizes, "fundamental", 100.0)
-    raw = match_video(read, len(video), {"xfeat": matchers["xfeat"]}, loose)
+    raw = match_video(read, n, {"xfeat": matchers["xfeat"]}, loose)
     direct = GIM()
     kept, _ = far_pairs(store, 5, Limits(direct.direct, direct.linked, direct.final, "fundamental", 1.0), FRAME)
-    asked = matchers["xfeat"].match  # type: ignore[operator]
-    plain = [asked(read(pair.first), read(pair.last)).points for pair in kept]
-    pairs = range(0, len(video) - 4, 4)
+    plain = [matchers["xfeat"].match(read(pair.first), read(pair.last)).points for pair in kept]  # type: ignore[operator]
+    pairs = range(0, n - 4, 4)
     near = [right(video, t, t + 4, store.direct(t, t + 4)) for t in pairs]
     return {
         "near": {

@@ -58,8 +58,8 @@ class FramesOfVideos(Need):
         return "learns from frames of videos: unseen match learn VIDEO, or a source with the columns video and frame"
 
     def example(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """Return frames of a window that slides over two scenes."""
-        return {"source": frames("source", 2, 9, 4)} if "source" in inputs else {}
+        """Return frames of a window that slides over a scene."""
+        return {"source": frames("source", 1, 8, 4)} if "source" in inputs else {}
 
 
 def small_matcher() -> nn.Module:

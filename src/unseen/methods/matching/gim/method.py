@@ -135,7 +135,7 @@ class GIM(PairMatcher):
             "side": 64,
             "points": 40,
             "label_geometry": "homography",
-            "labels": 200,
+            "labels": 100,
             "label_threshold": 3.0,
             "perspective": 0.02,
         },
