@@ -222,13 +222,17 @@ def python(about: dict[str, Any], arguments: str = "") -> str:
             "print((1 + tau) / 2)  # share of pairs in the right order",
         ]
     elif methods.get(about["slug"]).card.task == "matches":
-        fitted = "source=photographs, model=" if name == "MINIMA" else "model="
+        fitted = {"MINIMA": "source=photographs, model=", "GIM": "source=video, model="}.get(name, "model=")
+        filmed = [
+            "video = flight(np.asarray(photographs.x[2]), frames=16, layers=2).domain()  # or unseen.data.frames",
+        ]
         lines = [
             "import numpy as np",
             "",
             "from unseen import Domain",
             "from unseen.data.homographies import correspondences, moved_corners, warped",
             "from unseen.data.pairs import Pairs",
+            *(["from unseen.data.simulate.flights import flight"] if name == "GIM" else []),
             "from unseen.data.simulate.modalities import render",
             "from unseen.data.sources.photographs import photographs as shipped",
             "from unseen.evaluation.tasks.matches import right",
@@ -241,6 +245,7 @@ def python(about: dict[str, Any], arguments: str = "") -> str:
             "homography = moved_corners(np.random.default_rng(0), *size, 0.1)",
             'second = warped(render(first, "sketch"), homography, *size)  # a drawing, seen from elsewhere',
             'pairs = Pairs(Domain(x=[first], kind="image"), Domain(x=[second], kind="image"))',
+            *(filmed if name == "GIM" else []),
             f'method = {name}({arguments}).fit({fitted}matcher("xfeat"))',
             "points = method.match(pairs)[0]  # rows of x, y in the first and x, y in the second",
             "print(right(correspondences(homography, *size), points).mean())",
@@ -546,7 +551,7 @@ def shell(about: dict[str, Any]) -> str:
     if methods.get(slug).card.task == "value":
         return f"unseen nas rank cells-digits --trained 40 --out nas\nunseen reproduce {slug} --quick"
     if methods.get(slug).card.task == "matches":
-        return f"unseen methods {slug}" + ("\nunseen reproduce minima --quick" if slug == "minima" else "")
+        return f"unseen methods {slug}" + (f"\nunseen reproduce {slug} --quick" if slug in ("minima", "gim") else "")
     if methods.get(slug).card.task == "ranking":
         tried = {"bm25": "bm25", "neural-search": "minilm", "rank-fusion": "fusion"}.get(slug, "bm25,minilm,duqgen")
         written = " --writer first-words --set shortest=15" if slug == "duqgen" else ""

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+import typer.core
 
 from unseen.files import harmless, recovered
 from unseen.runtime import replacing
@@ -54,6 +55,21 @@ def settings_of_all_commands(
     from unseen.runtime import runtime
 
     context.with_resource(runtime(threads=threads, device=device, progress=True))
+
+
+class Usual(typer.core.TyperGroup):
+    """A group whose first command is meant where the first word names none of them: its name may be left out."""
+
+    @property
+    def usual(self) -> str:
+        """The name of that command."""
+        return next(iter(self.commands))
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the name of the usual command first, where no command is named and no help is asked for."""
+        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
+            args = [self.usual, *args]
+        return super().parse_args(ctx, args)
 
 
 data_app = typer.Typer(no_args_is_help=True, help="Data that packages ship: list, look up, get.")
@@ -223,7 +239,7 @@ def asked(arguments: tuple[str, ...]) -> Any:
         if not hasattr(command, "commands"):
             break
         command = command.commands.get(word, command)
-    return command
+    return command.commands[command.usual] if isinstance(command, Usual) else command
 
 
 # -- what commands take and write ---------------------------------------------------------------------------

@@ -43,6 +43,7 @@ CLAIMS = {
     "genecis": "genecis",
     "graphclip": "graphclip",
     "minima": "minima",
+    "gim": "gim",
     "adaptclipzs": "adaptclipzs",
     "ogen": "ogen",
     "rs-m-clip": "rs_m_clip",

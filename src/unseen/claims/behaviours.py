@@ -230,6 +230,33 @@ def minima() -> Behaviour:
     }
 
 
+def gim() -> Behaviour:
+    """Two frames of a flight and its truth, a chain of labels, a pose, areas and ranks."""
+    import pandas as pd
+
+    from unseen.data.simulate.flights import flight
+    from unseen.evaluation.zeb import areas, summary
+    from unseen.methods.matching.gim.propagation import link
+    from unseen.methods.matching.needs import scene
+    from unseen.nn.two_view import relative_pose
+
+    video = flight(scene(3, 160), frames=9, layers=2, size=(96, 72), seed=1)
+    rows, back = video.truth(0, 4, 4), video.truth(4, 8, 4)
+    back[: len(rows) // 2, :2] = rows[: len(back[: len(rows) // 2]), 2:]
+    errors = pd.DataFrame(
+        [(d, str(p), m, float(2 * p + k)) for k, m in enumerate("ab") for d in "xy" for p in range(3)],
+        columns=["dataset", "pair", "matcher", "error"],
+    )
+    pose = relative_pose(rows, video.intrinsics, video.intrinsics)
+    return {
+        "frames": np.stack([video.frame(0), video.frame(8)]),
+        "truth": rows,
+        "linked": link(rows, back),
+        "posed": pose is not None,
+        "scores": summary(areas(errors)).to_numpy(),
+    }
+
+
 def ugt() -> Behaviour:
     """Pictures in fog and behind occluders, as they are simulated."""
     from unseen.data.simulate import corrupted, occluded

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -13,12 +12,10 @@ from unseen.claims import behaviours
 from unseen.claims.base import Claim, Experiment, Result, seeds
 from unseen.claims.conditions import at_least, at_most, better, not_worse
 from unseen.claims.ledger import effect, mechanism, not_testable, paper_scale, promised
-from unseen.data.domain import Domain, concatenate
+from unseen.claims.photographed import NOISE, POINTS, SIZE, learned_from, of_case, scene
 from unseen.data.homographies import correspondences, generator_of, moved_corners, warped
-from unseen.data.images import as_pixels
 from unseen.data.opencv import opencv
 from unseen.data.simulate.modalities import luma, modality_names, render
-from unseen.data.sources.photographs import photographs
 from unseen.data.tasks.base import objects
 from unseen.evaluation.tasks import grades_of
 from unseen.methods.matching.matcher import PairMatcher, turned
@@ -30,47 +27,8 @@ TRAINED = ("event", "sketch", "infrared", "normal")
 """Modalities that are learned from."""
 UNSEEN = ("paint", "negative", "night", "thermal")
 """Modalities that no arm learns from."""
-SIZE = (480, 320)
-"""Width and height of what is matched."""
-NOISE = 0.15
-"""How far corners are moved, of the shorter side."""
-POINTS = 1024
 SETTINGS: dict[str, Any] = {"steps": 200}
 """Of both arms that learn; the rest is the default."""
-
-
-# -- photographs -------------------------------------------------------------------------------------------
-
-
-@functools.cache
-def package(name: str) -> Domain:
-    """The photographs of a package, found once."""
-    return photographs(name)
-
-
-@functools.cache
-def learned_from() -> Domain:
-    """Photographs of two packages: nothing of them is matched in any case."""
-    return concatenate([package("mate"), package("lomiri")], "photographs")
-
-
-@functools.cache
-def scene(case: str) -> NDArray[np.uint8]:
-    """The middle of a photograph, as large as it fits, at 480 x 320."""
-    domain = package(case.partition("/")[0])
-    assert domain.ids is not None
-    picture = as_pixels(domain.x[domain.ids.tolist().index(case)])
-    height, width = picture.shape[:2]
-    scale = min(width / SIZE[0], height / SIZE[1])
-    w, h = round(SIZE[0] * scale), round(SIZE[1] * scale)
-    top, left = (height - h) // 2, (width - w) // 2
-    middle = np.ascontiguousarray(picture[top : top + h, left : left + w])
-    return np.asarray(opencv().resize(middle, SIZE, interpolation=opencv().INTER_AREA))
-
-
-def of_case(case: str) -> Iterable[Domain]:
-    """What a case reads."""
-    return [package(case.partition("/")[0]), learned_from()]
 
 
 # -- matchers ----------------------------------------------------------------------------------------------

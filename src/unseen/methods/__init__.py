@@ -90,6 +90,7 @@ METHODS = {
     "dafosnet": "few_shot.dafosnet:DAFOSNet",
     "matcher": "matching.matcher:PairMatcher",
     "minima": "matching.minima:MINIMA",
+    "gim": "matching.gim:GIM",
 }
 
 SYSTEMS: dict[str, str] = {

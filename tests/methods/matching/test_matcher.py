@@ -100,3 +100,29 @@ def test_a_pair_of_tiny_or_blank_pictures_has_no_match() -> None:
     method = PairMatcher(renderings=True, rotations=True).fit(model=small_matcher())
     tiny = np.zeros((3, 200, 3), dtype=np.uint8)
     assert method.matches_of(tiny, tiny).points.shape == (0, 4)
+
+
+@pytest.mark.parametrize("quarter", range(4))
+def test_auto_turns_only_where_nothing_is_found_upright(quarter: int) -> None:
+    model = Pixels()
+    method = PairMatcher(rotations="auto", longest=64).fit(model=model)
+    found = method.matches_of(NOISE, turned(NOISE, quarter)).points
+    there = unturned(found[:, 2:], quarter, NOISE.shape)
+    np.testing.assert_allclose(there, found[:, :2])
+    assert len(found) > 500
+    assert len(model.asked) == (4 if quarter % 2 else 1)  # this matcher finds what stands on its head by itself
+
+
+def test_auto_leaves_what_was_found_upright_as_it_is() -> None:
+    pairs = scene_pairs(3, 1)
+    plain, auto = (PairMatcher(rotations=way).fit(model=Pixels(upright=False)) for way in (False, "auto"))
+    for one, other in zip(plain.match(pairs), auto.match(pairs)):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_where_no_turn_has_enough_what_was_found_upright_stays() -> None:
+    other = np.random.default_rng(9).integers(0, 256, NOISE.shape, dtype=np.uint8)
+    plain, auto = (PairMatcher(rotations=way, longest=64).fit(model=Pixels()) for way in (False, "auto"))
+    np.testing.assert_array_equal(plain.matches_of(NOISE, other).points, auto.matches_of(NOISE, other).points)
+    with pytest.raises((TypeError, ValueError), match="rotations"):
+        PairMatcher(rotations="often")

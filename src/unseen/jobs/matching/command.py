@@ -1,16 +1,20 @@
-"""The same places in two pictures: match."""
+"""The same places in two pictures: match, learn to match from videos, grade matchers."""
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from unseen.console import AsJson, app, dump, say, settings_of, tell, write_csv
+from unseen.console import AsJson, Usual, app, dump, say, settings_of, tell, write_csv
+
+match_app = typer.Typer(cls=Usual, no_args_is_help=True, help="Find the same places in two pictures, and learn to.")
+app.add_typer(match_app, name="match")
 
 
-@app.command("match")
+@match_app.command("pictures")
 def match_pictures(
     first: Annotated[
         str | None,
@@ -43,7 +47,13 @@ def match_pictures(
     model: Annotated[
         Path | None, typer.Option(help="Folder to keep the tuned matcher in, for --matcher.", show_default=False)
     ] = None,
-    rotations: Annotated[bool, typer.Option("--rotations", help="Try the second picture turned, too.")] = False,
+    rotate: Annotated[
+        str,
+        typer.Option(
+            help="Turn the second picture by quarters: auto (where nothing is found upright), always, or never."
+        ),
+    ] = "auto",
+    rotations: Annotated[bool, typer.Option("--rotations", help="The same as --rotate always.")] = False,
     renderings: Annotated[
         bool, typer.Option("--renderings", help="Try pictures inverted and as gradients, too.")
     ] = False,
@@ -74,7 +84,7 @@ def match_pictures(
 ) -> None:
     """Find the same places in two pictures, of one sensor or of two.
 
-    Draws them, and tells the homography or the fundamental matrix.
+    Draws them, and tells the homography or the fundamental matrix. The word pictures may be left out.
 
     Example:  unseen match visible.jpg infrared.jpg --out matches.html
     """
@@ -84,7 +94,8 @@ def match_pictures(
 
     given = settings_of(settings or [])
     _check(first, out, matcher, tune, model, given)
-    told = {"longest": limit, "rotations": rotations or None, "geometry": geometry, "threshold": threshold}
+    turns = turns_of("always" if rotations else rotate)
+    told = {"longest": limit, "rotations": turns, "geometry": geometry, "threshold": threshold}
     ways: dict[str, Any] = {key: value for key, value in told.items() if value is not None}  # a saved one has its own
     pairs = None if first is None else job.read(first, second)
     method: Any
@@ -126,6 +137,178 @@ def match_pictures(
         say(f"{out} has the pictures, {csv} all matches")
 
 
+TURNS: dict[str, Any] = {"auto": "auto", "always": True, "never": False}
+"""What --rotate takes."""
+
+
+def turns_of(rotate: str) -> Any:
+    """Whether the second picture is turned, as matchers take it."""
+    if rotate not in TURNS:
+        raise ValueError(f"rotate must be {', '.join(TURNS)}; got {rotate!r}")
+    return TURNS[rotate]
+
+
+@match_app.command("learn")
+def learn_from_videos(
+    videos: Annotated[
+        list[str],
+        typer.Argument(help="Videos, folders of videos, or folders with the frames of one.", show_default=False),
+    ],
+    model: Annotated[Path, typer.Option(help="Folder to keep the matcher in, for --matcher.")] = Path("matcher"),
+    matcher: Annotated[str, typer.Option(help="What learns: xfeat or xfeat+lighterglue.")] = "xfeat",
+    labelers: Annotated[
+        str, typer.Option(help="What labels near frames beside it; names of matchers with commas.")
+    ] = "sift",
+    photographs: Annotated[
+        str | None,
+        typer.Option(help="Folder of pictures that are warped beside the frames.", show_default=False),
+    ] = None,
+    rate: Annotated[float, typer.Option(help="Frames of a second that are taken.")] = 6.0,
+    start: Annotated[float, typer.Option(help="Seconds at which to begin in each video.")] = 0.0,
+    most: Annotated[int, typer.Option(help="Frames of a video that are taken.", min=3)] = 1200,
+    limit: Annotated[int, typer.Option(help="Pixels of the longer side of frames.", min=64)] = 480,
+    points: Annotated[int, typer.Option(help="Most points of a picture that it will find.", min=16)] = 2048,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Hyperparameter as name=value.", show_default=False)
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of learning.", min=0)] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Make a better matcher from ordinary videos, without any label.
+
+    Near frames are matched by several matchers, what they agree on is carried over to frames far apart, and the matcher
+    learns from those. What a run that was stopped has done stands in MODEL.work, and the same command goes on from it.
+
+    Example:  unseen match learn walk.mp4 --model my-matcher
+
+    Example:  unseen match a.jpg b.jpg --matcher my-matcher --out matches.html
+    """
+    from unseen.jobs.matching import learning
+    from unseen.nn.state import refuse_foreign
+
+    given = settings_of(settings or [])
+    _not_by_set(given, {"random_state": "--seed"})
+    refuse_foreign(model, ("state.json", "state.safetensors"))
+    work = model.with_name(f"{model.name}.work")
+    method = learning.learn(
+        videos,
+        name=matcher,
+        labelers=[name.strip() for name in labelers.split(",") if name.strip()],
+        stills=photographs,
+        points=points,
+        work=work,
+        reading={"rate": rate, "start": start, "most": most, "longest": limit},
+        **{**given, "random_state": seed},
+    )
+    method.save(model)
+    shutil.rmtree(work, ignore_errors=True)
+    if as_json:
+        dump(learning.facts(method))
+    else:
+        for line in learning.told(method):
+            tell(line)
+    say(f"the matcher is in {model}: unseen match a.jpg b.jpg --matcher {model}")
+    say(f"whether it is better on your pictures, a few pairs tell: unseen match bench PAIRS --with {matcher},{model}")
+
+
+@match_app.command("bench")
+def bench_matchers(
+    pairs: Annotated[
+        str | None,
+        typer.Argument(
+            help="Table of pairs: first, second, and homography, or K0, K1 and T. Scenes of photographs if absent.",
+            show_default=False,
+        ),
+    ] = None,
+    matchers: Annotated[
+        str, typer.Option("--with", help="Matchers with commas: names as --matcher takes them, or folders.")
+    ] = "xfeat,xfeat+lighterglue,sift,orb",
+    photographs: Annotated[
+        str | None,
+        typer.Option(
+            help="Folder of pictures to make scenes of; those of installed packages if absent.", show_default=False
+        ),
+    ] = None,
+    n: Annotated[int, typer.Option("--pairs", help="Pairs of each scene.", min=1)] = 8,
+    rotate: Annotated[str, typer.Option(help="Turn the second picture by quarters: auto, always, never.")] = "never",
+    points: Annotated[int, typer.Option(help="Most points of a picture.", min=16)] = 2048,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Page to write (.html); a table of all errors stands beside.", show_default=False),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the scenes.", min=0)] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Grade matchers on pairs whose truth is known, yours or declared.
+
+    By the protocol of ZEB: the area under the recall up to 5 degrees of the pose (or 5 pixels of the corners), the mean
+    of all data sets, and the mean rank.
+
+    Example:  unseen match bench --with xfeat,sift,my-matcher --out bench.html
+
+    Example:  unseen match bench pairs.csv --with xfeat,my-matcher
+    """
+    from unseen.jobs.matching import bench as grading
+    from unseen.jobs.matching.job import photographs as pictures_of
+    from unseen.jobs.matching.page import bench_page
+    from unseen.runtime import replacing
+
+    names = [name.strip() for name in matchers.split(",") if name.strip()]
+    turns = turns_of(rotate)
+    _check_out(out)
+    if pairs is not None and photographs is not None:
+        raise ValueError("photographs is for scenes; with a table of pairs it is not read")
+    if pairs is not None and out is not None and out.with_suffix(".csv").resolve() == Path(pairs).resolve():
+        raise ValueError(f"--out {out} would write its table over {pairs}; take another name")
+    if pairs is not None:
+        datasets = grading.known_pairs(pairs)
+    else:
+        from unseen.data.sources.photographs import photographs as shipped
+
+        datasets = grading.scenes(
+            shipped("shipped") if photographs is None else pictures_of(photographs), pairs=n, seed=seed
+        )
+    result = grading.bench(names, datasets, points=points, rotations=turns)
+    if out is not None:
+        csv = out.with_suffix(".csv")
+        write_csv(csv, result.errors)
+        with replacing(out) as temporary:
+            temporary.write_bytes(bench_page(result, csv.name))
+    if as_json:
+        dump(result.told())
+    else:
+        _tell_bench(result.told())
+    if out is not None:
+        say(f"{out} has the tables, {csv} the error of every pair")
+
+
+def _tell_bench(facts: dict[str, Any]) -> None:
+    datasets = list(facts["units"])
+    wide = max(len(one["matcher"]) for one in facts["matchers"])
+    tell(
+        f"{sum(facts['pairs'].values())} pairs of {len(datasets)} data sets; area up to 5 degrees or pixels, 1 is best"
+    )
+    for one in sorted(facts["matchers"], key=lambda one: -one["mean"]):
+        typer.echo(
+            f"{one['matcher']:<{wide}}  mean {one['mean']:.3f}  mean rank {one['mean_rank']:.1f}  "
+            f"nothing found in {100 * one['nothing_found']:.0f} %"
+        )
+    for name in datasets:
+        told = "  ".join(f"{one['matcher']} {one['areas'][name]:.3f}" for one in facts["matchers"])
+        typer.echo(f"  {name} ({facts['pairs'][name]} pairs, {facts['units'][name]}): {told}")
+
+
+def _check_out(out: Path | None) -> None:
+    if out is not None and (out.suffix.lower() != ".html" or not out.parent.is_dir()):
+        raise ValueError(f"out must be a file that ends in .html, in a folder that is there; got {str(out)!r}")
+
+
+def _not_by_set(given: dict[str, Any], options: dict[str, str]) -> None:
+    for name, option in options.items():
+        if name in given:
+            raise ValueError(f"--set does not take {name}; say {option}")
+
+
 def _check(
     first: str | None,
     out: Path | None,
@@ -147,14 +330,12 @@ def _check(
         raise ValueError(f"--tune tunes xfeat or xfeat+lighterglue; it does not go with --matcher {matcher}")
     if tune is None and (given or model is not None):
         raise ValueError("--set and --model go with --tune; a tuned matcher is used by --matcher FOLDER")
-    for name, option in {
-        "random_state": "--seed", "longest": "--limit", "rotations": "--rotations", "renderings": "--renderings",
+    options = {
+        "random_state": "--seed", "longest": "--limit", "rotations": "--rotate", "renderings": "--renderings",
         "geometry": "--geometry", "threshold": "--threshold",
-    }.items():  # fmt: skip
-        if name in given:
-            raise ValueError(f"--set does not take {name}; say {option}")
-    if out is not None and (out.suffix.lower() != ".html" or not out.parent.is_dir()):
-        raise ValueError(f"out must be a file that ends in .html, in a folder that is there; got {str(out)!r}")
+    }  # fmt: skip
+    _not_by_set(given, options)
+    _check_out(out)
 
 
 def _tell(fact: dict[str, Any]) -> None:

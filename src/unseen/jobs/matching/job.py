@@ -17,12 +17,13 @@ from unseen.data.domain import Domain
 from unseen.data.images import IMAGE_SUFFIXES, as_pixels, image_files
 from unseen.data.pairs import Pairs, read_pairs
 from unseen.files import walk
+from unseen.methods.matching.gim import GIM
 from unseen.methods.matching.matcher import PairMatcher
 from unseen.methods.matching.minima import MINIMA
 from unseen.nn.matchers import MATCHERS, matcher
 from unseen.nn.protocols import Matches
 from unseen.nn.state import load_state
-from unseen.nn.two_view import LEAST, View, two_view
+from unseen.nn.two_view import LEAST, View, needed, two_view
 from unseen.runtime import track
 
 log = logging.getLogger(__name__)
@@ -30,9 +31,6 @@ log = logging.getLogger(__name__)
 if TYPE_CHECKING:
     import pandas as pd
 
-CHANCE = {"homography": (16, 0.02), "fundamental": (16, 0.08)}
-"""Inliers that unrelated pictures hardly reach: so many, and a share of the matches. Measured on 24 pairs of photos
-of unlike things with `auto`: 13 of 353 at most with a homography, 34 of 328 with a fundamental matrix."""
 SHOWN = 40
 """Pairs whose pictures are kept, for a page."""
 COLUMNS = (("first", "second"), ("left", "right"), ("a", "b"), ("image1", "image2"))
@@ -72,8 +70,7 @@ class Matched:
     @property
     def needed(self) -> int:
         """Inliers below which nothing is said to have been found."""
-        fewest, share = CHANCE[self.view.geometry]
-        return round(fewest + share * len(self.matches.points))
+        return needed(self.view.geometry, len(self.matches.points))
 
     @property
     def matrix(self) -> Float[np.ndarray, "3 3"] | None:
@@ -209,7 +206,7 @@ def make(name: str | os.PathLike[str], *, points: int = 2048, **settings: Any) -
     if not (Path(name) / "state.json").exists():
         told = ", ".join(("auto", *MATCHERS))
         raise ValueError(f"matcher must be {told}, or the folder of a saved one; got {os.fspath(name)!r}")
-    kinds: dict[str, type[PairMatcher]] = {kind.card.slug: kind for kind in (PairMatcher, MINIMA)}
+    kinds: dict[str, type[PairMatcher]] = {kind.card.slug: kind for kind in (PairMatcher, MINIMA, GIM)}
     saved = load_state(name)
     if not isinstance(saved, dict) or saved.get("method") not in kinds:
         raise ValueError(f"{os.fspath(name)} holds no matcher")
@@ -286,10 +283,10 @@ def advice(one: Matched, method: PairMatcher) -> list[str]:
     if one.shortest < 100:
         tips.append("a picture has fewer than 100 pixels a side: take a larger one")
     if not method.rotations:
-        tips.append("rotations=True, if one picture may be turned")
+        tips.append("rotate='auto', if one picture may be turned")
     if not method.renderings:
         tips.append("renderings=True (or matcher=auto), if one looks like a negative or a drawing of the other")
-    if isinstance(method, MINIMA):
+    if isinstance(method, (MINIMA, GIM)):
         tips.append("matcher=auto, without tuning")
     else:
         tips.append("tune=FOLDER, with photographs like yours")

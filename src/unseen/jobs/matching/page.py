@@ -1,10 +1,11 @@
-"""Matches as a page: both pictures of each pair with lines between them, and the geometry that was found."""
+"""Matches as a page: both pictures of each pair with lines between them, and the geometry; and matchers compared."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
+from unseen.jobs.matching.bench import Bench
 from unseen.jobs.matching.job import Matched, told
 from unseen.methods.matching.matcher import PairMatcher
 from unseen.report.pages import FIGURES, image_source, render_page
@@ -40,6 +41,20 @@ def page(results: Sequence[Matched], method: PairMatcher, matcher: str, csv: str
         csv=csv,
         more=len(results) - len(shown),
         pairs=[{**told(one, method), "picture": _drawn(one)} for one in shown],
+    )
+
+
+def bench_page(result: Bench, csv: str) -> bytes:
+    """Matchers compared, as a page that needs nothing else; `csv` is the name of the table of all errors."""
+    told = result.told()
+    order = sorted(told["matchers"], key=lambda one: -one["mean"])
+    return render_page(
+        Path(__file__).with_name("page.html"),
+        bench=told,
+        order=order,
+        best=order[0],
+        pairs=sum(told["pairs"].values()),
+        csv=csv,
     )
 
 

@@ -19,9 +19,10 @@ from unseen.methods.matching.needs import AMatcher
 from unseen.methods.parameters import Positive, Within
 from unseen.methods.verbs import gives
 from unseen.nn.protocols import Matcher, Matches
-from unseen.nn.two_view import two_view
+from unseen.nn.two_view import needed, two_view
 
 Picture = NDArray[np.uint8]
+Rotations = bool | Literal["auto"]
 
 
 class PairMatcher(Method):
@@ -32,8 +33,9 @@ class PairMatcher(Method):
     longest : int, >= 32
         Pixels of the longer side above which a picture is made smaller first; coordinates are those of the picture as
         it came.
-    rotations : bool
-        Whether the second picture is tried upright and turned by 90, 180 and 270 degrees.
+    rotations : {False, True, "auto"}
+        Whether the second picture is tried turned by 90, 180 and 270 degrees: never, always, or only where what is
+        found upright is no more than chance; what is found upright then stays as it is.
     renderings : bool
         Whether both pictures are tried as they are, with one inverted, and both as the strength of their gradient.
     geometry : {"homography", "fundamental"}
@@ -58,7 +60,7 @@ class PairMatcher(Method):
     )
 
     longest: Annotated[int, Within(32)] = 1200
-    rotations: bool = False
+    rotations: Rotations = False
     renderings: bool = False
     geometry: Literal["homography", "fundamental"] = "homography"
     threshold: Positive = 3.0
@@ -85,14 +87,25 @@ class PairMatcher(Method):
     def matches_of(self, first: Picture, second: Picture) -> Matches:
         """Matches of two pictures, (h, w, 3) of bytes."""
         (one, a), (other, b) = (smaller(picture, self.longest) for picture in (first, second))
+        best = self._best(one, other, range(4) if self.rotations is True else range(1))
+        if self.rotations == "auto" and not self._enough(best):
+            found = self._best(one, other, range(1, 4))
+            best = found if self._enough(found) else best
+        scale = np.array([a, a, b, b])
+        return Matches((best.points + 0.5) * scale - 0.5, best.scores)
+
+    def _best(self, one: Picture, other: Picture, quarters: range) -> Matches:
+        """What most matches of a way agree with, of all ways with the second picture turned by these quarters."""
         tried = [
             self._match(x, turned(y, quarter), quarter, other.shape)
             for x, y in (ways(one, other) if self.renderings else [(one, other)])
-            for quarter in (range(4) if self.rotations else (0,))
+            for quarter in quarters
         ]
-        best = max(tried, key=self._agreeing) if len(tried) > 1 else tried[0]
-        scale = np.array([a, a, b, b])
-        return Matches((best.points + 0.5) * scale - 0.5, best.scores)
+        return max(tried, key=self._agreeing) if len(tried) > 1 else tried[0]
+
+    def _enough(self, found: Matches) -> bool:
+        """Whether so many matches agree that it is hardly chance."""
+        return self._agreeing(found) >= needed(self.geometry, len(found.points))
 
     def _match(self, first: Picture, second: Picture, quarter: int, shape: tuple[int, ...]) -> Matches:
         network: Any = self.network_

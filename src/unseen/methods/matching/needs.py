@@ -39,7 +39,27 @@ class AMatcher(Need):
             made["source"] = scenes("source", 4, 2)
         if "pairs" in inputs:
             made["pairs"] = scene_pairs(4, 3)
+        if isinstance(inputs.get("teachers"), Mapping):
+            made["teachers"] = {name: small_matcher() for name in inputs["teachers"]}
+        if "auxiliary" in inputs:
+            made["auxiliary"] = scenes("auxiliary", 3, 5)
         return made
+
+
+@dataclasses.dataclass(frozen=True)
+class FramesOfVideos(Need):
+    """A `source` of frames that follow each other; columns video and frame say of which video, and which."""
+
+    def lacks(self, given: Given) -> str | None:
+        """Return that the source has no frames in order."""
+        source = given.inputs.get("source")
+        if not isinstance(source, Domain) or "video" in source.columns:
+            return None
+        return "learns from frames of videos: unseen match learn VIDEO, or a source with the columns video and frame"
+
+    def example(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return frames of a window that slides over a scene."""
+        return {"source": frames("source", 1, 8, 4)} if "source" in inputs else {}
 
 
 def small_matcher() -> nn.Module:
@@ -65,6 +85,14 @@ def scene(seed: int, side: int = SIDE) -> np.ndarray:
 def scenes(name: str, n: int, seed: int) -> Domain:
     """Pictures without labels."""
     return _domain(name, [scene(100 * seed + i) for i in range(n)])
+
+
+def frames(name: str, videos: int, n: int, seed: int) -> Domain:
+    """Frames of windows that slide over scenes by 8 pixels each, with the columns video and frame."""
+    wide = [scene(100 * seed + v, SIDE + 8 * n) for v in range(videos)]
+    pictures = [np.ascontiguousarray(one[:SIDE, 8 * t : 8 * t + SIDE]) for one in wide for t in range(n)]
+    columns = {"video": np.repeat([f"v{v}" for v in range(videos)], n), "frame": np.tile(np.arange(n), videos)}
+    return _domain(name, pictures).replace(columns=columns)
 
 
 def scene_pairs(n: int, seed: int) -> Pairs:

@@ -80,8 +80,10 @@ class MINIMA(PairMatcher):
         Share of the photographs on which, both sides visible, the best moment is chosen; 0 trains to the end.
     longest : int, >= 32
         Pixels of the longer side above which a picture is made smaller before it is matched.
-    rotations, renderings : bool
-        Whether the second picture is tried turned by quarters, and both inverted and as gradients; most inliers win.
+    rotations : {False, True, "auto"}
+        Whether the second picture is tried turned by quarters: never, always, or where nothing is found upright.
+    renderings : bool
+        Whether both pictures are tried inverted and as gradients, too; most inliers win.
     geometry : {"homography", "fundamental"}
         What matches must agree with where several ways are tried.
     threshold : float, > 0

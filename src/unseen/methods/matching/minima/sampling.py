@@ -182,10 +182,11 @@ def batches_of(
             if len(cut[2]):
                 cuts.append(cut)
                 names.append(draw.told)
-        yield _batch(cuts, tuple(names), points, rng)
+        yield batch_of(cuts, tuple(names), points, rng)
 
 
-def _batch(cuts: Sequence[Any], names: tuple[str, ...], n: int, rng: np.random.Generator) -> Batch:
+def batch_of(cuts: Sequence[Any], names: tuple[str, ...], n: int, rng: np.random.Generator) -> Batch:
+    """Crops and their points as one batch, at most `n` points of each at random."""
     rows = np.zeros((len(cuts), n, 4), dtype=np.float32)
     known = np.zeros((len(cuts), n), dtype=bool)
     for k, (_, _, found) in enumerate(cuts):

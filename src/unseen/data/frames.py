@@ -1,0 +1,223 @@
+"""Frames of videos as samples: a video file, or a folder of pictures in their order, decoded once."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unseen.data.domain import Domain, Lazy, concatenate
+from unseen.data.images import IMAGE_SUFFIXES, as_pixels, image_files
+from unseen.data.opencv import opencv
+from unseen.data.video import VIDEO_SUFFIXES, probe, read_frames
+from unseen.runtime import replacing, track
+
+log = logging.getLogger(__name__)
+
+RATE = 6.0
+"""Frames of a second that are taken: two of them apart is a third of a second."""
+LONGEST = 480
+"""Pixels of the longer side of a frame."""
+MOST = 1200
+"""Frames of a video that are taken, at most."""
+FEWEST = 3
+"""Frames below which nothing is far from anything."""
+CHUNK = 32
+"""Frames that are decoded at full size at a time."""
+
+
+def frames_of(
+    path: str | os.PathLike[str],
+    *,
+    rate: float = RATE,
+    longest: int = LONGEST,
+    most: int = MOST,
+    start: float = 0.0,
+    keep: Path | None = None,
+) -> Domain:
+    """The frames of one video, in order, upright, with the columns video and frame.
+
+    Parameters
+    ----------
+    path : path
+        A video file, or a folder of pictures, which are taken in the order of the numbers in their names, all of them.
+    rate : float, > 0
+        Frames of a second that are taken; what has fewer gives each once.
+    longest : int, >= 64
+        Pixels of the longer side above which frames are made smaller.
+    most : int, >= 3
+        Frames that are taken, from `start` on; of a longer video the rest is told and left.
+    start : float, >= 0
+        Seconds at which to begin, in a video file.
+    keep : Path, optional
+        Folder in which decoded frames are kept, to be read again; in memory if absent.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be read, has no picture track, or fewer than three frames; the message names the file.
+    FileNotFoundError
+        If it is not there.
+    ImportError
+        If PyAV is not installed; the message is the command that installs it.
+    """
+    path = Path(path)
+    if not rate > 0 or not np.isfinite(rate):
+        raise ValueError(f"rate must be above 0; got {rate}")
+    if longest < 64:
+        raise ValueError(f"longest must be at least 64 pixels; got {longest}")
+    if most < FEWEST:
+        raise ValueError(f"most must be at least {FEWEST} frames; got {most}")
+    if not (start >= 0 and np.isfinite(start)):
+        raise ValueError(f"start must be at least 0 seconds; got {start}")
+    if not path.exists():
+        raise FileNotFoundError(f"there is no {os.fspath(path)!r}")
+    if path.is_dir():
+        return _of_folder(path, longest, most)
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        raise ValueError(f"{path} is one picture; a video has {FEWEST} frames at least")
+    stat = path.stat()
+    mark = repr((path.name, stat.st_size, stat.st_mtime_ns, rate, longest, most, start))
+    kept = None if keep is None else keep / f"{hashlib.sha256(mark.encode()).hexdigest()[:16]}.npy"
+    if kept is not None and kept.exists():
+        return _domain(path.stem, np.load(kept, mmap_mode="r", allow_pickle=False))
+    frames = _decoded(path, rate, longest, most, start)
+    if kept is not None:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(kept) as part, part.open("wb") as file:
+            np.save(file, frames, allow_pickle=False)
+    return _domain(path.stem, frames)
+
+
+def videos(paths: Sequence[str | os.PathLike[str]], **settings: Any) -> Domain:
+    """The frames of several videos, each of which has a name of its own; what cannot be read is told and left out.
+
+    A folder that holds video files stands for all of them; one with pictures is a video. `settings` are those of
+    `frames_of`.
+
+    Raises
+    ------
+    ValueError
+        If nothing can be read.
+    """
+    files = [file for path in paths for file in _listed(Path(path))]
+    if not files:
+        raise ValueError("a video must be named, such as: unseen match learn walk.mp4 --model my-matcher")
+    found: list[Domain] = []
+    failed: list[str] = []
+    for file in track(files, "videos, decoded"):
+        try:
+            domain = frames_of(file, **settings)
+        except (ValueError, FileNotFoundError) as error:
+            failed.append(str(error))
+            continue
+        n = sum(domain.name == other.name.partition(" (")[0] for other in found)
+        found.append(_named(domain, f"{domain.name} ({n + 1})") if n else domain)
+    if not found:
+        raise ValueError(failed[0] if len(failed) == 1 else f"no video can be read: {'; '.join(failed[:3])}")
+    for told in failed:
+        log.warning("left out: %s", told)
+    return concatenate(found, found[0].name if len(found) == 1 else f"{len(found)} videos")
+
+
+def _listed(path: Path) -> list[Path]:
+    """The videos that a path stands for."""
+    if not path.is_dir():
+        return [path]
+    files = sorted(file for file in path.iterdir() if file.suffix.lower() in VIDEO_SUFFIXES)
+    folders = [] if files else sorted(part for part in path.iterdir() if part.is_dir() and _pictures(part))
+    return files or folders or [path]
+
+
+def _pictures(folder: Path) -> list[Path]:
+    """Pictures of a folder in the order of the numbers in their names."""
+
+    def key(file: Path) -> list[tuple[int, str]]:
+        return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", file.name)]
+
+    return sorted((f for f in folder.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES and f.name[0] != "."), key=key)
+
+
+def _of_folder(folder: Path, longest: int, most: int) -> Domain:
+    files = _pictures(folder)
+    if len(files) < FEWEST:
+        raise ValueError(f"{folder} holds {len(files)} pictures; a video has {FEWEST} frames at least")
+    if len(files) > most:
+        log.warning("%s: the first %d of %d pictures are used; most= takes more", folder, most, len(files))
+    read = image_files(files[:most])
+    shape = _smaller(as_pixels(read[0]), longest).shape
+
+    def frame(i: int) -> NDArray[np.uint8]:
+        made = _smaller(as_pixels(read[i]), longest)
+        if made.shape != shape:
+            raise ValueError(
+                f"{files[i]} is {made.shape[1]} x {made.shape[0]}, the first frame {shape[1]} x {shape[0]}: frames "
+                "of a video are of one size"
+            )
+        return made
+
+    n = len(files[:most])
+    columns = {"video": np.full(n, folder.name), "frame": np.arange(n)}
+    return Domain(x=Lazy(range(n), frame), kind="image", name=folder.name, columns=columns)
+
+
+def _decoded(path: Path, rate: float, longest: int, most: int, start: float) -> NDArray[np.uint8]:
+    """Frames of a video file, (n, h, w, 3)."""
+    try:
+        with path.open("rb") as file:
+            about = probe(file)
+        taken = min(rate, about.rate) if about.rate > 0 else rate
+        if start >= about.seconds:
+            raise ValueError(f"start must lie before its end at {about.seconds:.1f} s; got {start:g}")
+        n = int((about.seconds - start) * taken + 0.5)
+        if n < FEWEST:
+            raise ValueError(f"it has {n} frames from {start:g} s on; {FEWEST} at least are needed")
+        if n > most:
+            log.warning(
+                "%s: %.0f of its %.0f seconds are used, from %g s on; most= and start= take others",
+                path, most / taken, about.seconds, start,
+            )  # fmt: skip
+        # in the middle of each frame, so that times that were rounded still show it
+        times = [start + (i + 0.5) / taken for i in range(min(n, most))]
+        side = max(1, round(min(about.width, about.height) * min(1.0, longest / max(about.width, about.height))))
+        made = []
+        for begin in track(range(0, len(times), CHUNK), f"{path.name}, decoded"):
+            with path.open("rb") as file:
+                made.append(read_frames(file, times[begin : begin + CHUNK], side=side))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    return np.ascontiguousarray(np.concatenate(made).transpose(0, 2, 3, 1))
+
+
+def _smaller(picture: NDArray[np.uint8], longest: int) -> NDArray[np.uint8]:
+    height, width = picture.shape[:2]
+    scale = longest / max(height, width)
+    if scale >= 1:
+        return picture
+    size = (max(round(width * scale), 1), max(round(height * scale), 1))
+    return np.asarray(opencv().resize(picture, size, interpolation=opencv().INTER_AREA))
+
+
+def _domain(name: str, frames: NDArray[np.uint8]) -> Domain:
+    n = len(frames)
+    columns = {"video": np.full(n, name), "frame": np.arange(n)}
+    return Domain(
+        x=Lazy(range(n), lambda i: np.asarray(frames[i])),
+        kind="image",
+        name=name,
+        ids=np.array([f"{name}/{i}" for i in range(n)]),
+        columns=columns,
+    )
+
+
+def _named(domain: Domain, name: str) -> Domain:
+    columns = {**domain.columns, "video": np.full(len(domain), name)}
+    ids = np.array([f"{name}/{i}" for i in range(len(domain))])
+    return domain.replace(columns=columns, ids=ids, name=name)

@@ -1,0 +1,286 @@
+"""Grade matchers on pairs of which all is known: a user's own, and unlike scenes that are declared here."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from unseen.data.domain import Domain
+from unseen.data.homographies import generator_of, moved_corners, warped
+from unseen.data.images import as_pixels, decode
+from unseen.data.opencv import opencv
+from unseen.data.simulate.flights import Way, flight
+from unseen.data.simulate.modalities import render
+from unseen.evaluation.zeb import DEGREES, Cameras, KnownPair, Plane, areas, summary, zeb_evaluate
+from unseen.jobs.matching.job import make
+from unseen.methods.matching.matcher import PairMatcher, turned
+from unseen.nn.two_view import Pose
+
+Picture = NDArray[np.uint8]
+SIZE = (480, 320)
+"""Width and height of the pictures of the scenes."""
+SMALL = (320, 240)
+"""The same of frames of flights."""
+NOISE = 0.15
+"""How far corners are moved, of the shorter side."""
+FAR = 24
+"""Frames between the two of a pair of a flight."""
+COLUMNS = ("first", "second")
+CAMERAS = ("K0", "K1", "T")
+
+
+@dataclasses.dataclass(frozen=True)
+class Bench:
+    """What a benchmark gave.
+
+    Attributes
+    ----------
+    errors : DataFrame
+        dataset, pair, matcher, unit, matches, error.
+    table : DataFrame
+        Areas up to 5 degrees or pixels, matchers by data sets, in [0, 1].
+    scores : DataFrame
+        mean and mean rank of every matcher.
+    """
+
+    errors: pd.DataFrame
+    table: pd.DataFrame
+    scores: pd.DataFrame
+
+    @property
+    def units(self) -> dict[str, str]:
+        """What errors of each data set are of."""
+        return dict(self.errors.drop_duplicates("dataset").set_index("dataset").unit)
+
+    def told(self) -> dict[str, Any]:
+        """All figures as JSON can hold them."""
+        lost = np.where(self.errors.unit == DEGREES, 180.0, np.inf)
+        fails = self.errors.assign(failed=self.errors.error >= lost)
+        shares = fails.groupby("matcher").failed.mean()
+        return {
+            "up_to": 5,
+            "units": self.units,
+            "pairs": {name: int(n) for name, n in self.errors.groupby("dataset", sort=False).pair.nunique().items()},
+            "matchers": [
+                {
+                    "matcher": name, "mean": float(row["mean"]), "mean_rank": float(row["mean rank"]),
+                    "nothing_found": float(shares[name]),
+                    "areas": {k: float(v) for k, v in self.table.loc[name].items()},
+                }
+                for name, row in self.scores.iterrows()
+            ],
+        }  # fmt: skip
+
+
+def bench(names: Sequence[str], datasets: Mapping[str, Sequence[KnownPair]], **settings: Any) -> Bench:
+    """Grade matchers by ZEB's protocol.
+
+    Parameters
+    ----------
+    names : sequence of str
+        As `unseen.jobs.matching.job.make` takes them, at least one, each once.
+    datasets : mapping of name to pairs
+    settings
+        Of `make`: points, longest, rotations, renderings, threshold.
+    """
+    if not names:
+        raise ValueError("matchers must name at least one, such as xfeat,sift")
+    twice = next((name for name in names if list(names).count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"matchers must differ; {twice} is named twice")
+    methods: dict[str, PairMatcher] = {str(name): make(name, **settings) for name in names}
+    asked: dict[str, Callable[[Picture, Picture], NDArray[np.float64]]] = {
+        name: (lambda first, second, own=method: own.matches_of(first, second).points)  # type: ignore[misc]
+        for name, method in methods.items()
+    }
+    errors = zeb_evaluate(asked, datasets)
+    table = areas(errors)
+    return Bench(errors, table, summary(table))
+
+
+# -- pairs of a user ---------------------------------------------------------------------------------------
+
+
+def known_pairs(file: str | os.PathLike[str]) -> dict[str, list[KnownPair]]:
+    """Pairs of a table, by its column dataset if it has one.
+
+    The columns first and second are paths beside the table. Truth is either a column ``homography`` (nine numbers, row
+    by row, from the first picture to the second), or columns ``K0``, ``K1`` (nine numbers, or fx fy cx cy) and ``T``
+    (twelve or sixteen numbers: from the first camera to the second). Numbers are separated by spaces, or a JSON list.
+
+    Raises
+    ------
+    ValueError
+        If columns are missing, or a row is not what it should be; the message names the row.
+    FileNotFoundError
+        If a picture is not there.
+    """
+    from unseen.data.loaders.common import locate
+    from unseen.data.loaders.table import read_frame
+
+    place = Path(file)
+    if not place.is_file():
+        raise FileNotFoundError(f"there is no table {os.fspath(file)!r}")
+    fs, path = locate(file)
+    frame = read_frame(fs, path, []).astype(str)
+    have = set(frame.columns)
+    flat, posed = "homography" in have, have >= set(CAMERAS)
+    if not have >= set(COLUMNS) or flat == posed:
+        raise ValueError(
+            f"{place}: columns first, second and either homography, or K0, K1 and T are needed; it has "
+            f"{', '.join(map(str, frame.columns))}"
+        )
+    made: dict[str, list[KnownPair]] = {}
+    for i, row in enumerate(frame.to_dict("records"), 1):
+        try:
+            truth, files = _truth(row, place.parent), [place.parent / row[name] for name in COLUMNS]
+        except ValueError as error:
+            raise ValueError(f"{place}, row {i}: {error}") from error
+        for one in files:
+            if not one.is_file():
+                raise FileNotFoundError(f"{place}, row {i}: there is no {os.fspath(one)!r}")
+        name = row.get("dataset", place.stem)
+        told = f"{row['first']} {row['second']}"
+        made.setdefault(name, []).append(KnownPair(told, lambda own=files: (_read(own[0]), _read(own[1])), truth))  # type: ignore[misc]
+    if not made:
+        raise ValueError(f"{place} has no rows")
+    return made
+
+
+def _truth(row: Mapping[str, Any], folder: Path) -> Cameras | Plane:
+    if "homography" in row:
+        matrix = _numbers("homography", row["homography"], (9,)).reshape(3, 3)
+        if abs(np.linalg.det(matrix)) < 1e-12:
+            raise ValueError(f"homography must be invertible; got {matrix.tolist()}")
+        first = folder / row["first"]
+        if not first.is_file():
+            raise FileNotFoundError(f"there is no {os.fspath(first)!r}")
+        height, width = _read(first).shape[:2]
+        return Plane(matrix, width, height)
+    cameras = [_intrinsics(name, row[name]) for name in CAMERAS[:2]]
+    return Cameras.of(*cameras, _numbers("T", row["T"], (12, 16)).reshape(-1, 4))
+
+
+def _intrinsics(name: str, text: str) -> NDArray[np.float64]:
+    values = _numbers(name, text, (4, 9))
+    if len(values) == 9:
+        matrix = values.reshape(3, 3)
+    else:
+        fx, fy, cx, cy = values
+        matrix = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
+    if not (matrix[0, 0] > 0 and matrix[1, 1] > 0):
+        raise ValueError(f"{name} must have focal lengths above 0; got {values.tolist()}")
+    return matrix
+
+
+def _numbers(name: str, text: str, lengths: tuple[int, ...]) -> NDArray[np.float64]:
+    told = " or ".join(map(str, lengths))
+    try:
+        values = np.array(
+            json.loads(text) if text.strip().startswith("[") else text.replace(",", " ").split(), dtype=np.float64
+        ).ravel()
+    except ValueError as error:
+        raise ValueError(f"{name} must be {told} numbers; got {text!r:.80}") from error
+    if len(values) not in lengths or not np.isfinite(values).all():
+        raise ValueError(f"{name} must be {told} finite numbers; got {text!r:.80}")
+    return values
+
+
+def _read(file: Path) -> Picture:
+    return as_pixels(decode(file.read_bytes()))
+
+
+# -- scenes ------------------------------------------------------------------------------------------------
+
+
+def scenes(photographs: Domain, *, pairs: int = 8, seed: int = 0) -> dict[str, list[KnownPair]]:
+    """Unlike scenes with known truth, made of photographs: so many pairs of each of `SCENES`.
+
+    Each pair takes another photograph, in order; all is drawn from the seed and the names.
+    """
+    if pairs < 1:
+        raise ValueError(f"pairs must be at least 1; got {pairs}")
+    if not len(photographs):
+        raise ValueError("photographs must hold at least one; there is none")
+    made: dict[str, list[KnownPair]] = {}
+    for name, make_pair in SCENES.items():
+        for k in range(pairs):
+            i = k % len(photographs)
+            picture = as_pixels(photographs.x[i])
+            told = f"{photographs.ids[i]} {k // len(photographs)}"  # type: ignore[index]
+            made.setdefault(name, []).append(make_pair(told, picture, generator_of(f"{name}:{told}", seed)))
+    return made
+
+
+def _cropped(picture: Picture) -> Picture:
+    """The middle of a photograph, as large as it fits."""
+    height, width = picture.shape[:2]
+    scale = min(width / SIZE[0], height / SIZE[1])
+    w, h = max(round(SIZE[0] * scale), 1), max(round(SIZE[1] * scale), 1)
+    top, left = (height - h) // 2, (width - w) // 2
+    middle = np.ascontiguousarray(picture[top : top + h, left : left + w])
+    return np.asarray(opencv().resize(middle, SIZE, interpolation=opencv().INTER_AREA))
+
+
+def _warp(
+    told: str, picture: Picture, rng: np.random.Generator, modality: str = "visible", quarter: int = 0
+) -> KnownPair:
+    """A photograph against itself, rendered, warped and turned by quarters."""
+    first = _cropped(picture)
+    matrix = moved_corners(rng, *SIZE, NOISE)
+    second = warped(render(first, modality, int(rng.integers(2**31))), matrix, *SIZE)
+    back = np.array([[0, 1, 0], [-1, 0, SIZE[0] - 1], [0, 0, 1.0]])  # where a turn by one quarter takes a pixel
+    truth = back @ matrix if quarter else matrix
+    return KnownPair(told, lambda: (first, turned(second, quarter)), Plane(truth, *SIZE))
+
+
+def _flown(told: str, picture: Picture, rng: np.random.Generator, way: Way, layers: int) -> KnownPair:
+    """Two frames of a flight, far apart: with pieces over the ground the cameras are known, without them the plane."""
+    video = flight(picture, frames=90, size=SMALL, layers=layers, way=way, seed=int(rng.integers(2**31)))
+    starts = range(0, len(video) - FAR, 6)
+    overlaps = [float(np.abs(_inside(video.homography(a, a + FAR)) - 0.6)) for a in starts]
+    a = starts[int(np.argmin(overlaps))]
+    if layers:
+        truth: Cameras | Plane = Cameras(video.intrinsics, video.intrinsics, Pose(*video.pose(a, a + FAR)))
+    else:
+        truth = Plane(video.homography(a, a + FAR), *SMALL)
+    return KnownPair(told, lambda: (video.frame(a), video.frame(a + FAR)), truth)
+
+
+def _inside(matrix: NDArray[np.float64]) -> float:
+    """Share of a picture that a homography leaves inside one of the same size."""
+    from unseen.data.homographies import apply, grid
+
+    there = apply(matrix, grid(*SMALL, 16)[4:])
+    return float(((there >= 0) & (there < np.array(SMALL))).all(axis=1).mean())
+
+
+CALM = Way(roll=10.0, lean=10.0, near=1.0, far=1.4, dusk=0.0, haze=0.0, noise=1.0)
+SCENES: Mapping[str, Callable[[str, Picture, np.random.Generator], KnownPair]] = {
+    "seen from aside": _warp,
+    "turned by 90 degrees": lambda *pair: _warp(*pair, quarter=1),
+    "negative": lambda *pair: _warp(*pair, modality="negative"),
+    "infrared-like": lambda *pair: _warp(*pair, modality="infrared"),
+    "sketch": lambda *pair: _warp(*pair, modality="sketch"),
+    "night": lambda *pair: _warp(*pair, modality="night"),
+    "calm flight": lambda *pair: _flown(*pair, CALM, 0),
+    "flight with turns": lambda *pair: _flown(
+        *pair, dataclasses.replace(CALM, roll=60.0, lean=25.0, near=0.8, far=2.0), 0
+    ),
+    "flight into dusk and haze": lambda *pair: _flown(*pair, Way(roll=10.0, lean=10.0, near=1.0, far=1.4), 0),
+    "flight over depth": lambda *pair: _flown(*pair, dataclasses.replace(CALM, lean=25.0), 6),
+}
+"""Scenes by name; the last one is graded by the pose, the others by the corners of a homography."""
+
+
+def in_degrees(result: Bench) -> list[str]:
+    """Data sets that are graded by the pose."""
+    return [name for name, unit in result.units.items() if unit == DEGREES]

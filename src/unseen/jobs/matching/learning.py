@@ -1,0 +1,115 @@
+"""A better matcher from ordinary videos: read frames, label, propagate, learn, save; a stop goes on where it was."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from unseen.data.frames import videos
+from unseen.jobs.matching.job import TUNABLE, photographs
+from unseen.methods.matching.gim import GIM
+from unseen.nn.matchers import MATCHERS, matcher
+from unseen.runtime import runtime
+
+LABELERS = ("sift",)
+"""What labels beside the matcher that learns."""
+
+
+def learn(
+    paths: Sequence[str | os.PathLike[str]],
+    *,
+    name: str = "xfeat",
+    labelers: Sequence[str] = LABELERS,
+    stills: str | os.PathLike[str] | None = None,
+    points: int = 2048,
+    work: Path | None = None,
+    reading: Mapping[str, Any] | None = None,
+    **settings: Any,
+) -> GIM:
+    """A matcher of `TUNABLE` that has learnt from videos.
+
+    Parameters
+    ----------
+    paths : sequence of path
+        Video files, folders of videos, or folders with the frames of one video.
+    name : str
+        What learns.
+    labelers : sequence of str
+        Which of `unseen.nn.matchers.MATCHERS` label near frames beside it.
+    stills : path, optional
+        Folder of photographs that are warped beside the frames; the frames themselves if absent.
+    points : int
+        Most points of a picture that the matcher will find.
+    work : Path, optional
+        Folder for what a stopped run goes on from: decoded frames, labels, the state of training.
+    reading : mapping
+        `rate`, `longest`, `most`, `start` of `unseen.data.frames.frames_of`.
+    settings
+        Of `GIM`.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown, nothing can be read, or no labels reach far frames.
+    """
+    if name not in TUNABLE:
+        raise ValueError(f"matcher must be {' or '.join(TUNABLE)} to learn; got {name!r}")
+    for other in labelers:
+        if other not in MATCHERS:
+            raise ValueError(f"labelers must be among {', '.join(MATCHERS)}; got {other!r}")
+    if not labelers:
+        raise ValueError(
+            "labelers must name at least one, such as sift; labels of one matcher alone repeat its mistakes"
+        )
+    method = GIM(**settings)
+    auxiliary = None if stills is None else photographs(stills)
+    source = videos(paths, keep=None if work is None else work / "frames", **(reading or {}))
+    with runtime(folder=None if work is None else work):
+        teachers = {other: matcher(other, points=method.labels) for other in labelers}
+        return method.fit(source=source, model=matcher(name, points=points), teachers=teachers, auxiliary=auxiliary)
+
+
+def told(method: GIM) -> list[str]:
+    """What became of the frames, line by line: how many pairs were kept, and how many were dropped for what."""
+    counts = method.counts_
+    kept, tried = counts.get("pairs kept", 0), counts.get("pairs tried", 0)
+    lines = [
+        f"{counts.get('frames', 0):,} frames; "
+        + ", ".join(
+            f"{name.partition(', ')[2]} {n:,}" for name, n in counts.items() if name.startswith("labels of near")
+        )
+        + " labels of near frames",
+        f"labels reached {kept} of {tried} pairs of far frames ({counts.get('labels of far frames', 0):,} labels)",
+    ]
+    for why, sentence in WHY.items():
+        if counts.get(f"dropped: {why}"):
+            lines.append(f"  dropped {counts[f'dropped: {why}']}: {sentence}")
+    spans = sorted(pair["last"] - pair["first"] for pair in method.pairs_)
+    if spans:
+        lines.append(
+            f"frames of a pair lie {spans[0]} to {spans[-1]} apart, half of them {spans[len(spans) // 2]} or more"
+        )
+    for name, values in method.losses_.items():
+        lines.append(f"loss on {PLAIN[name]}: {values[0]:.2f} at first, {values[-1]:.2f} at last")
+    return lines
+
+
+WHY = {
+    "few direct labels": "a matcher found hardly anything between near frames (a cut, blur, nothing with texture)",
+    "no chain": "labels of near frames do not meet in the same pixels",
+    "too near": "labels reached no further than near frames",
+    "few labels left": "too few labels agreed with each other after they were carried over",
+}
+"""Why pairs are dropped, in words."""
+PLAIN = {"video": "far frames", "homography": "warped photographs"}
+
+
+def facts(method: GIM) -> dict[str, Any]:
+    """What was learnt from, in numbers that JSON can hold."""
+    return {
+        "counts": dict(method.counts_),
+        "pairs": list(method.pairs_),
+        "losses": {name: values.tolist() for name, values in method.losses_.items()},
+    }

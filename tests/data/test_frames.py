@@ -1,0 +1,151 @@
+"""Frames of videos: files and folders, in order, decoded once; what cannot be read is named."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("cv2", reason="frames are made smaller by OpenCV")
+av = pytest.importorskip("av", reason="videos are read by PyAV")
+
+from PIL import Image
+
+from unseen.data import frames as module
+from unseen.data.frames import frames_of, videos
+
+
+def shade(i: int, height: int = 64, width: int = 96) -> np.ndarray:
+    """A frame that tells its number by its brightness."""
+    return np.full((height, width, 3), min(8 + 12 * i, 250), np.uint8)
+
+
+def write(path: Path, n: int = 20, rate: int = 10, rotation: int = 0, sound: bool = False) -> Path:
+    with av.open(str(path), "w") as out:
+        if sound:
+            track = out.add_stream("aac", rate=8000)
+            silence = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+            silence.sample_rate = 8000
+            for packet in (*track.encode(silence), *track.encode(None)):
+                out.mux(packet)
+            return path
+        track = out.add_stream("mpeg4", rate=rate)
+        track.height, track.width, track.pix_fmt, track.gop_size = 64, 96, "yuv420p", 4
+        track.codec_context.time_base = Fraction(1, 100)
+        if rotation:
+            track.set_display_rotation(rotation)
+        for i in range(n):
+            frame = av.VideoFrame.from_ndarray(shade(i), "rgb24")
+            frame.pts, frame.time_base = 100 * i // rate, Fraction(1, 100)
+            for packet in track.encode(frame):
+                out.mux(packet)
+        for packet in track.encode(None):
+            out.mux(packet)
+    return path
+
+
+def numbers(domain: object) -> list[int]:
+    """Which frames a domain shows, by their brightness."""
+    return [round((float(np.asarray(x).mean()) - 8) / 12) for x in domain.x]  # type: ignore[attr-defined]
+
+
+def test_frames_come_in_order_at_the_rate_that_is_asked_for(tmp_path: Path) -> None:
+    file = write(tmp_path / "walk.mp4")
+    whole = frames_of(file, rate=10)
+    assert numbers(whole) == list(range(20))
+    assert whole.columns["frame"].tolist() == list(range(20))
+    assert set(whole.columns["video"]) == {"walk"}
+    fewer = frames_of(file, rate=5)
+    assert len(fewer) == 10
+    assert set(np.diff(numbers(fewer))) == {2}
+    assert len(frames_of(file, rate=60)) == 20  # no frame twice
+
+
+def test_a_video_that_is_turned_by_metadata_stands_upright(tmp_path: Path) -> None:
+    assert np.asarray(frames_of(write(tmp_path / "a.mov", rotation=90)).x[0]).shape == (96, 64, 3)
+
+
+def test_large_frames_are_made_smaller_and_long_videos_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = write(tmp_path / "a.mp4")
+    assert np.asarray(frames_of(file, longest=72).x[0]).shape == (48, 72, 3)
+    assert len(frames_of(file, rate=10, most=5)) == 5
+    assert "0 of its 2 seconds are used" in caplog.text or "1 of its 2 seconds are used" in caplog.text
+    assert numbers(frames_of(file, rate=10, most=5, start=1.0)) == [10, 11, 12, 13, 14]
+
+
+def test_frames_are_decoded_once_where_they_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = write(tmp_path / "a.mp4")
+    first = frames_of(file, keep=tmp_path / "kept")
+    monkeypatch.setattr(module, "_decoded", lambda *a: pytest.fail("decoded again"))
+    again = frames_of(file, keep=tmp_path / "kept")
+    assert numbers(again) == numbers(first)
+    assert [part.suffix for part in (tmp_path / "kept").iterdir()] == [".npy"]
+
+
+def test_a_folder_of_pictures_is_a_video_in_the_order_of_its_numbers(tmp_path: Path) -> None:
+    folder = tmp_path / "film"
+    folder.mkdir()
+    for i in (0, 1, 2, 9, 10, 11):
+        Image.fromarray(shade(i)).save(folder / f"frame_{i}.png")
+    assert numbers(frames_of(folder)) == [0, 1, 2, 9, 10, 11]
+
+
+def test_several_videos_have_names_of_their_own_and_bad_ones_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        write(tmp_path / folder / "walk.mp4")
+    (tmp_path / "two" / "broken.mp4").write_bytes(b"no video at all")
+    found = videos([tmp_path / "one", tmp_path / "two"])
+    assert set(found.columns["video"]) == {"walk", "walk (2)"}
+    assert "broken.mp4" in caplog.text
+    with pytest.raises(ValueError, match=r"broken\.mp4"):
+        videos([tmp_path / "two" / "broken.mp4"])
+    with pytest.raises(ValueError, match="a video must be named"):
+        videos([])
+
+
+def test_what_is_no_video_with_frames_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no picture track"):
+        frames_of(write(tmp_path / "a.mp4", sound=True))
+    with pytest.raises(ValueError, match="one frame"):
+        frames_of(write(tmp_path / "b.mp4", 1))
+    with pytest.raises(ValueError, match="3 at least are needed"):
+        frames_of(write(tmp_path / "c.mp4", 2))
+    whole = write(tmp_path / "d.mp4", 200).read_bytes()
+    (tmp_path / "d.mp4").write_bytes(whole[: len(whole) // 3])
+    with pytest.raises(ValueError, match=r"d\.mp4: .*(truncated|damaged)"):
+        frames_of(tmp_path / "d.mp4")
+    Image.fromarray(shade(1)).save(tmp_path / "e.png")
+    with pytest.raises(ValueError, match="is one picture"):
+        frames_of(tmp_path / "e.png")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="holds 0 pictures"):
+        frames_of(tmp_path / "empty")
+    with pytest.raises(FileNotFoundError, match="there is no"):
+        frames_of(tmp_path / "nowhere.mp4")
+    with pytest.raises(ValueError, match="start must lie before"):
+        frames_of(write(tmp_path / "f.mp4"), start=9.0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"rate": 0.0}, "rate must be above 0"),
+        ({"longest": 10}, "longest must be"),
+        ({"most": 2}, "most must be"),
+        ({"start": -1.0}, "start must be"),
+    ],
+)
+def test_settings_that_cannot_be_are_named(tmp_path: Path, settings: dict, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        frames_of(tmp_path, **settings)
+    mixed = tmp_path / "mixed"
+    mixed.mkdir()
+    for i in range(4):
+        Image.fromarray(shade(i, 64 + (i == 3))).save(mixed / f"{i}.png")
+    with pytest.raises(ValueError, match="frames of a video are of one size"):
+        list(frames_of(mixed).x)

@@ -1,0 +1,315 @@
+"""GIM: what is labelled, how crops keep their labels, and that a few steps learn."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+pytest.importorskip("cv2", reason="robust fits need OpenCV")
+
+import unseen
+from unseen.data.domain import Domain, Lazy
+from unseen.data.homographies import apply
+from unseen.data.simulate.flights import Way, flight
+from unseen.methods.matching.gim import GIM
+from unseen.methods.matching.gim.augment import WAYS, dark, mobile
+from unseen.methods.matching.gim.propagation import FarPair
+from unseen.methods.matching.gim.sampling import FramePairs, Strength, mixed, placing, seen, thinned, videos_of
+from unseen.methods.matching.minima.sampling import Photographs
+from unseen.methods.matching.needs import frames, scene, scene_pairs, scenes, small_matcher
+from unseen.nn import video_matches
+from unseen.nn.matchers import dense, matcher, mutual_nearest, sparse_matcher
+from unseen.nn.video_matches import Kind, Settings, match_video
+from unseen.nn.xfeat import xfeat
+
+SRC = Path(__file__).resolve().parents[3] / "src"
+SMOKE: dict[str, Any] = dict(GIM.card.smoke)
+STILL = Strength((1.0, 1.0), (1.0, 1.0), 0.0, 0.0, "none")
+STRONG = Strength((0.6, 1.0), (1.0, 1.4), 0.15, 0.5, "none")
+
+
+# -- labels of near frames ---------------------------------------------------------------------------------
+
+
+def sliding(n: int = 9) -> tuple[Any, int]:
+    """Frames of a window that slides by 4 pixels each."""
+    wide = scene(7, 200)
+    return (lambda t: np.ascontiguousarray(wide[:120, 4 * t : 4 * t + 140])), n
+
+
+def test_each_matcher_gap_and_size_has_labels_of_its_own_and_what_disagrees_is_gone() -> None:
+    frame, n = sliding()
+    both = {"sift": matcher("sift", points=300), "orb": matcher("orb", points=300)}
+    store = match_video(frame, n, both, Settings((1, 2, 4), (1.0, 1.5), "homography", 1.0))
+    assert set(store.rows) == {(gap, t) for gap in (1, 2, 4) for t in range(n - gap)}
+    assert set(store.rows[1, 0]) == {Kind(name, size) for name in both for size in (1.0, 1.5)}
+    for (gap, _), kinds in store.rows.items():
+        for rows in kinds.values():
+            np.testing.assert_allclose(rows[:, :2] - rows[:, 2:] - [4 * gap, 0], 0, atol=1.5)
+    assert store.count() == store.count("sift") + store.count("orb")
+    assert len(store.direct(0, 4)) == sum(map(len, store.rows[4, 0].values()))
+    assert len(store.direct(0, 3)) == 0
+    assert store.fewest(0, 4) <= store.fewest(0, 1)
+
+
+def test_two_matchers_give_more_labels_than_either() -> None:
+    frame, n = sliding()
+    settings = Settings((1, 2), (1.0,), "homography", 1.0)
+    one, other = (match_video(frame, n, {k: matcher(k, points=300)}, settings).count() for k in ("sift", "orb"))
+    both = match_video(frame, n, {k: matcher(k, points=300) for k in ("sift", "orb")}, settings).count()
+    assert both == one + other > max(one, other)
+
+
+def test_labels_lie_only_where_the_mask_lets_them() -> None:
+    frame, n = sliding()
+
+    def lower(picture: np.ndarray) -> np.ndarray:
+        return np.arange(len(picture))[:, None].repeat(picture.shape[1], axis=1) > 60
+
+    settings, sift = Settings((1, 2), (1.0,), "homography", 1.0), {"sift": matcher("sift")}
+    rows = match_video(frame, n, sift, settings, mask=lower).direct(0, 1)
+    assert 0 < len(rows) < len(match_video(frame, n, sift, settings).direct(0, 1))
+    assert (rows[:, [1, 3]] > 60).all()
+
+
+def test_what_was_matched_before_a_stop_is_not_matched_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frame, n = sliding()
+    settings = Settings((1, 2), (1.0,), "homography", 1.0)
+    first = match_video(frame, n, {"orb": matcher("orb")}, settings, keep=tmp_path)
+    asked: list[str] = []
+    raw = video_matches._raw
+    monkeypatch.setattr(video_matches, "_raw", lambda *a: asked.append("asked") or raw(*a))
+    again = match_video(frame, n, {"orb": matcher("orb")}, settings, keep=tmp_path)
+    assert asked == []
+    np.testing.assert_array_equal(first.direct(0, 2), again.direct(0, 2))
+    match_video(frame, n, {"orb": matcher("orb")}, Settings((1, 2), (0.5,), "homography", 1.0), keep=tmp_path)
+    assert asked == ["asked"]
+
+
+def test_many_points_are_asked_for_while_labels_are_made_and_the_matcher_stays_as_it_is() -> None:
+    network = matcher("sift", points=20)
+    assert dense(network, 500).features.points == 500
+    assert network.features.points == 20
+    own = xfeat(64, 0.05)
+    made = dense(sparse_matcher(own, mutual_nearest()), 4096)
+    assert (made.features.points, made.features.threshold) == (4096, 0.01)
+    assert own.threshold == 0.05
+
+
+# -- crops -------------------------------------------------------------------------------------------------
+
+
+def smooth(height: int = 160, width: int = 200) -> np.ndarray:
+    """A picture whose colour tells the place: red is x, green is y."""
+    y, x = np.mgrid[:height, :width]
+    return np.stack([x, y, 0 * x], axis=2).astype(np.uint8)
+
+
+@pytest.mark.parametrize("flip", [0.0, 1.0])
+@pytest.mark.parametrize("scales", [(0.6, 1.0), (1.0, 1.4)])
+def test_labels_go_where_their_pixels_go(scales: tuple[float, float], flip: float) -> None:
+    """A grid is warped as a picture and as points: both say the same, turned by 180 degrees, too."""
+    picture, rng = smooth(), np.random.default_rng(4)
+    x, y = np.meshgrid(np.arange(20, 180, 6), np.arange(20, 140, 6))
+    points = np.column_stack([x.ravel(), y.ravel()]).astype(float)
+    strength = Strength(scales, scales, 0.1, flip, "none")
+    matrix = placing(picture.shape, points, points[200], 96, scales, strength, rng)
+    crop, there = seen(picture, matrix, 96), apply(matrix, points)
+    inside = ((there >= 3) & (there <= 92)).all(axis=1)
+    assert inside.sum() > 30
+    u, v = np.rint(there[inside]).astype(int).T
+    np.testing.assert_allclose(crop[v, u, :2], points[inside], atol=2.5)
+
+
+def test_a_flip_takes_x_to_the_width_less_one_less_x() -> None:
+    strength = Strength((1, 1), (1, 1), 0.0, 1.0, "none")
+    points = np.array([[0.0, 0], [95, 95]])
+    matrix = placing((96, 96), points, points[0], 96, (1, 1), strength, np.random.default_rng(0))
+    np.testing.assert_allclose(apply(matrix, points), [[95, 95], [0, 0]], atol=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_crop_holds_the_box_of_the_labels_where_it_fits_and_always_the_anchor(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    for low, high, whole in (((60, 50), (110, 90), True), ((0, 0), (199, 159), False)):
+        points = rng.uniform(low, high, (50, 2))
+        points[:2] = low, high
+        anchor = points[rng.integers(50)]
+        matrix = placing((160, 200), points, anchor, 96, (0.9, 1.1), STILL, rng)
+        inside = ((apply(matrix, points) >= -1) & (apply(matrix, points) <= 96)).all(axis=1)
+        assert inside.all() or not whole
+        assert ((apply(matrix, anchor[None]) >= -1) & (apply(matrix, anchor[None]) <= 96)).all()
+
+
+def test_labels_in_both_crops_show_the_same_place() -> None:
+    """Far frames of an exact video: the colour tells the place in the world, whatever was done to either side."""
+    video = flight(smooth(), frames=12, size=(120, 96), way=Way(dusk=0, haze=0, noise=0, near=0.8, far=1.0, roll=20))
+    rows = video.truth(0, 8)[4:]
+    pair = FarPair(0, 8, rows, 1, 1.0, 0.5)
+    pool = FramePairs(lambda v, t: video.frame(t), [(0, pair)], STRONG)
+    for seed in range(5):
+        cut = pool.cut(0, 64, np.random.default_rng(seed))
+        assert len(cut.rows) > 3
+        x, y, u, v = np.rint(cut.rows).astype(int).T
+        off = np.abs(cut.first[y, x, :2].astype(float) - cut.second[v, u, :2]).max(axis=1)
+        assert np.median(off) <= 4  # grey levels, which are pixels of the ground
+
+
+def test_of_each_square_one_label_is_used_on_either_side() -> None:
+    rows = np.random.default_rng(0).uniform(0, 64, (500, 4))
+    found = thinned(rows, 4.0, np.random.default_rng(1))
+    for k in (0, 2):
+        squares = np.unique(found[:, k : k + 2] // 4, axis=0)
+        assert len(squares) == len(found)
+    assert len(thinned(np.zeros((0, 4)), 4.0, np.random.default_rng(1))) == 0
+
+
+def test_easy_and_hard_pairs_are_drawn_alike() -> None:
+    shares = [0.9] * 60 + [0.7] * 20 + [0.5] * 10 + [0.2] * 10
+    pairs = [(0, FarPair(0, 8, np.ones((9, 4)), 1, 1.0, share)) for share in shares]
+    pool, rng = FramePairs(lambda v, t: smooth(), pairs, STILL), np.random.default_rng(0)
+    drawn = np.array([shares[pool.draw(rng)] for _ in range(2000)])
+    assert (drawn < 0.65).mean() == pytest.approx(0.5, abs=0.05)  # a fifth of all pairs, two of four groups
+
+
+@pytest.mark.parametrize("way", [dark, mobile])
+def test_light_changes_what_is_seen_and_not_where(way: Any) -> None:
+    picture = scene(3, 120)
+    made = [way(picture, np.random.default_rng(seed)) for seed in range(40)]
+    assert all(one.shape == picture.shape and one.dtype == np.uint8 for one in made)
+    changed = [one for one in made if not np.array_equal(one, picture)]
+    assert len(changed) > 15
+    if way is dark:
+        assert np.mean([one.mean() for one in changed]) < picture.mean()
+    assert set(WAYS) == {"dark", "mobile", "none"}
+
+
+def test_a_batch_holds_its_share_of_far_frames_and_of_warped_photographs() -> None:
+    rows = np.column_stack([np.random.default_rng(0).uniform(10, 100, (200, 2))] * 2)
+    pool = FramePairs(lambda v, t: scene(1, 120), [(0, FarPair(0, 8, rows, 1, 1.0, 0.5))], STILL)
+    still = Photographs([scene(2, 140)], 0.1, 5.0)
+    batch = next(mixed(pool, still, 0.5, "none", np.random.default_rng(0), side=64, batch_size=4, points=30))
+    assert batch.names == ("video", "video", "homography", "homography")
+    assert batch.first.shape == (4, 1, 64, 64)
+    assert batch.known.any(dim=1).all()
+    poor = FramePairs(lambda v, t: scene(1, 120), [(0, FarPair(0, 8, rows[:3], 1, 1.0, 0.5))], STILL)
+    with pytest.raises(ValueError, match="hardly any crop"):
+        next(mixed(poor, still, 0.5, "none", np.random.default_rng(0), side=64, batch_size=4, points=30))
+
+
+# -- the method --------------------------------------------------------------------------------------------
+
+
+def test_frames_are_ordered_by_their_video_and_number() -> None:
+    domain = Domain(
+        x=Lazy(range(5), lambda i: scene(i)), kind="image", name="d",
+        columns={"video": np.array(["b", "a", "b", "a", "b"]), "frame": np.array([2, 1, 0, 0, 1])},
+    )  # fmt: skip
+    assert videos_of(domain) == [("a", (3, 1)), ("b", (2, 4, 0))]
+    assert videos_of(domain.replace(columns={}))[0].frames == (0, 1, 2, 3, 4)
+
+
+def test_a_few_steps_lower_the_loss_and_change_only_what_describes() -> None:
+    model = small_matcher()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    settings = {**SMOKE, "steps": 100, "learning_rate": 2e-3, "batch_size": 3, "light": "none"}
+    method = GIM(**settings).fit(source=frames("videos", 2, 9, 4), model=model)
+    assert set(method.losses_) == {"video", "homography"}
+    assert all(values[-1] < values[0] for values in method.losses_.values())
+    after = method.network_.state_dict()
+    for key in before:
+        if any(part in key for part in ("heatmap_head", "keypoint_head", "running", "num_batches")):
+            assert torch.equal(before[key], after[key]), key
+    assert not torch.equal(before["features.block3.0.layer.0.weight"], after["features.block3.0.layer.0.weight"])
+    assert all(torch.equal(value, model.state_dict()[key]) for key, value in before.items())
+
+
+def test_every_pair_that_was_tried_is_counted_as_kept_or_dropped() -> None:
+    method = GIM(**SMOKE).fit(source=frames("videos", 2, 9, 4), model=small_matcher())
+    counts = method.counts_
+    dropped = sum(n for name, n in counts.items() if name.startswith("dropped: "))
+    assert counts["pairs tried"] == counts["pairs kept"] + dropped
+    assert counts["pairs kept"] == len(method.pairs_) > 0
+    assert counts["frames"] == 18
+    assert {pair["video"] for pair in method.pairs_} <= {"v0", "v1"}
+    assert all(pair["labels"] >= SMOKE["final"] and pair["last"] > pair["first"] for pair in method.pairs_)
+
+
+def test_labels_of_far_frames_are_never_taken_from_pictures_that_do_not_belong_together() -> None:
+    unlike = scenes("slides", 9, 3)
+    with pytest.raises(ValueError, match=r"no labels reached frames far apart .*pairs tried 7"):
+        GIM(**{**SMOKE, "direct": 16, "final": 32}).fit(source=unlike, model=small_matcher())
+
+
+def test_without_a_share_of_videos_nothing_is_labelled() -> None:
+    method = GIM(**{**SMOKE, "video": 0.0}).fit(source=scenes("slides", 3, 3), model=small_matcher())
+    assert (method.counts_, method.pairs_) == ({}, [])
+    assert set(method.losses_) == {"homography"}
+
+
+def test_a_second_round_labels_by_what_was_learnt_in_the_first() -> None:
+    once, twice = (
+        GIM(**{**SMOKE, "rounds": n}).fit(source=frames("videos", 1, 9, 4), model=small_matcher()) for n in (1, 2)
+    )
+    assert len(twice.losses_["video"]) == 2 * len(once.losses_["video"])
+
+
+def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path: Path) -> None:
+    settings, source = {**SMOKE, "steps": 4}, frames("videos", 1, 9, 4)
+    whole = GIM(**settings).fit(source=source, model=small_matcher())
+    with unseen.runtime(folder=tmp_path):
+        GIM(**settings).fit(source=source, model=small_matcher())
+        again = GIM(**settings).fit(source=source, model=small_matcher())
+    assert any((tmp_path / "labels").iterdir())
+    for key, value in whole.network_.state_dict().items():
+        assert torch.equal(value, again.network_.state_dict()[key]), key
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"gaps": (2, 5)}, "each the double"),
+        ({"gaps": ()}, "each the double"),
+        ({"sizes": (0.01,)}, "sizes must hold"),
+        ({"left": (1.2, 0.8)}, "left must be a range"),
+        ({"side": 100}, "side must be a multiple of 32"),
+        ({"video": 2.0}, "video must be in"),
+    ],
+)
+def test_settings_that_cannot_be_are_named(settings: dict, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        GIM(**{**SMOKE, **settings}).fit(source=frames("videos", 1, 9, 4), model=small_matcher())
+
+
+def test_what_cannot_learn_or_label_and_frames_of_two_sizes_are_named() -> None:
+    source = frames("videos", 1, 9, 4)
+    with pytest.raises(TypeError, match="model must be a matcher that can be tuned"):
+        GIM(**SMOKE).fit(source=source, model=sparse_matcher(xfeat(64, 0.0), mutual_nearest()))
+    with pytest.raises(TypeError, match="teachers must be matchers"):
+        GIM(**SMOKE).fit(source=source, model=small_matcher(), teachers={"plain": nn.Linear(2, 2)})
+    uneven = Domain(x=Lazy(range(6), lambda i: scene(1, 72 + (i == 4))), kind="image", name="uneven")
+    with pytest.raises(ValueError, match="frames must be of one size"):
+        GIM(**SMOKE).fit(source=uneven, model=small_matcher())
+
+
+def test_a_matcher_that_learnt_is_loaded_in_a_fresh_process_and_finds_the_same(tmp_path: Path) -> None:
+    method = GIM(**SMOKE).fit(source=frames("videos", 1, 9, 4), model=small_matcher())
+    method.save(tmp_path / "m")
+    code = (
+        "import sys; from unseen.methods import get; from unseen.methods.matching.needs import scene_pairs; "
+        "print(get('gim').load(sys.argv[1]).match(scene_pairs(1, 1))[0].tolist())"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "m")], capture_output=True, text=True, cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(SRC), "OMP_NUM_THREADS": "1"}, check=True,
+    )  # fmt: skip
+    np.testing.assert_allclose(json.loads(found.stdout), method.match(scene_pairs(1, 1))[0], atol=1e-3)
