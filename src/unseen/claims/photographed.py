@@ -20,10 +20,8 @@ NOISE = 0.15
 POINTS = 1024
 
 
-@functools.cache
-def package(name: str) -> Domain:
-    """The photographs of a package, found once."""
-    return photographs(name)
+package = functools.cache(photographs)
+"""The photographs of a package, found once."""
 
 
 @functools.cache
