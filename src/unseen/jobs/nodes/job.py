@@ -27,7 +27,7 @@ from unseen.data.text_graphs import (
     sample_subgraphs,
 )
 from unseen.evaluation.metrics.classification import accuracy
-from unseen.files import read_plain, recovered
+from unseen.files import read_json, recovered, sentence
 from unseen.jobs.nodes.links import AT_ONCE, cosines, hidden_edges, link_scores, links_checked
 from unseen.methods.multimodal.graphclip import GraphCLIP, read_summaries, summarize, write_summaries
 from unseen.methods.multimodal.graphclip.summaries import Summarizer
@@ -285,10 +285,10 @@ def _reading(folder: Path | None, encoder: str | None, sampling: Sampling | None
         file = (folder if (folder / "model").is_dir() else folder.parent) / READ
         if file.is_file():
             try:
-                told = json.loads(read_plain(file))
+                told = read_json(file)
                 kept = {"encoder": str(told["encoder"]), "sampling": Sampling(**told["sampling"])}
-            except (ValueError, KeyError, TypeError) as error:
-                raise ValueError(f"{file} is damaged: {error}") from error
+            except Exception as error:  # a file that was changed makes whatever it likes of its reader
+                raise ValueError(f"{file} is damaged: {sentence(error)}") from error
     if encoder is not None and encoder != kept.get("encoder", encoder):
         raise ValueError(f"encoder must be {kept['encoder']!r}, of which the model learnt; got {encoder!r}")
     return encoder or kept.get("encoder", ENCODER), sampling or kept.get("sampling", Sampling())
