@@ -187,9 +187,10 @@ def check_plain(path: str | os.PathLike[str]) -> None:
 
 
 def read_plain(path: str | os.PathLike[str]) -> str:
-    """The text of a file; `ValueError` if it is a pipe, a socket or a device."""
-    check_plain(path)
-    return Path(path).read_text(encoding="utf-8")
+    """The text of a file; `ValueError` with its name if it is a pipe, a socket or a device, or no UTF-8."""
+    with named(path, "a text"):
+        check_plain(path)
+        return Path(path).read_text(encoding="utf-8-sig")
 
 
 def read_json(path: str | os.PathLike[str], largest: int | None = None) -> Any:
