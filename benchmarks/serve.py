@@ -111,7 +111,11 @@ def _server(model: Path) -> Iterator[tuple[int, int]]:
         yield int(found[1]), process.pid
     finally:
         process.terminate()
-        process.wait(30)
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:  # on a machine that others keep busy
+            process.kill()
+            process.wait()
 
 
 def _load(port: int, bodies: list[bytes], clients: int) -> list[float]:

@@ -211,10 +211,16 @@ def table(done: list[Minute], sustained: float | None) -> str:
     share = f", {rate / sustained:.0%} of what the benchmark sustains" if sustained else ""
     restarts = f", in {parts} parts, each with a server that was started anew" if parts > 1 else ""
     cores = os.cpu_count()
+    busy = max(minute["load"] for minute in done) > 2 * (cores or 1)
+    others = [
+        "Other programs had the machine meanwhile (column load: processes that run or wait for a core), so that the times",
+        "say how those were served, too; errors, memory and open files are the server's own.",
+    ]
     head = [
         BEGIN,
-        f"Asked for {n} minutes{restarts}: {rate:g} pictures a second{share}, on {cores} cores ({platform.machine()}) "
-        "that clients and server share. Times are from when a request was due.",
+        f"Asked for {n} minutes{restarts}: {rate:g} pictures a second{share},",
+        f"on {cores} cores ({platform.machine()}) that clients and server share. Times are from when a request was due.",
+        *(others if busy else []),
         "",
         "| minutes | answers | p50 ms | p99 ms | slowest ms | errors | memory of the server, MB | files open | load |",
         "|---|---|---|---|---|---|---|---|---|",

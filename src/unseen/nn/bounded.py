@@ -49,7 +49,7 @@ class Bounded(TorchDispatchMode):
 
 def bytes_asked(func: Any, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> int:
     """Bytes of the tensor that an operator of `SIZED` is asked for, from its numbers alone."""
-    given = {argument.name: value for argument, value in zip(func._schema.arguments, args)} | dict(kwargs)
+    given: dict[str, Any] = {one.name: value for one, value in zip(func._schema.arguments, args)} | dict(kwargs)
     kind = given.get("dtype") or getattr(given.get("self"), "dtype", None) or torch.get_default_dtype()
     if name == "eye":
         n = int(given["n"]) * int(given.get("m", given["n"]))
