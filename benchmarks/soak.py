@@ -213,13 +213,13 @@ def table(done: list[Minute], sustained: float | None) -> str:
     cores = os.cpu_count()
     busy = max(minute["load"] for minute in done) > 2 * (cores or 1)
     others = [
-        "Other programs had the machine meanwhile (column load: processes that run or wait for a core), so that the times",
-        "say how those were served, too; errors, memory and open files are the server's own.",
+        "Other programs had the machine meanwhile (column load: processes that run or wait for a core), so that times",
+        "are theirs, too; errors, memory and open files are the server's own.",
     ]
     head = [
         BEGIN,
         f"Asked for {n} minutes{restarts}: {rate:g} pictures a second{share},",
-        f"on {cores} cores ({platform.machine()}) that clients and server share. Times are from when a request was due.",
+        f"on {cores} cores ({platform.machine()}) that clients and server share; a time begins when a request is due.",
         *(others if busy else []),
         "",
         "| minutes | answers | p50 ms | p99 ms | slowest ms | errors | memory of the server, MB | files open | load |",
