@@ -3,9 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+FUZZ_SECONDS ?= 3600
+FUZZ_SEED ?= 0
+FUZZ_KINDS ?=
 TOOLS := $(VENV)/.tools
 
-.PHONY: install demo test test-full test-all coverage lint docs evidence stale lowest supply bench clean help
+.PHONY: install demo test test-full test-all coverage lint docs evidence stale lowest supply fuzz fuzz-random kills soak bench clean help
 
 help:  ## What there is.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -62,6 +65,19 @@ lowest:  ## The fast tests with the lowest versions that pyproject.toml allows a
 
 supply: $(TOOLS)  ## Write the page of licences and a CycloneDX list; fails for a licence that nobody knows.
 	@$(BIN)/python .ci/supply.py check && $(BIN)/python .ci/supply.py licences && $(BIN)/python .ci/supply.py sbom
+
+fuzz: $(TOOLS)  ## Coverage-guided fuzzing (atheris) of every reader, an hour of a processor each: days. FUZZ_SECONDS=60 for a look.
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'atheris>=2.3'
+	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/coverage_fuzz.py --seconds $(FUZZ_SECONDS) --corpus runs/fuzz --keep runs/fuzz-found $(FUZZ_KINDS)
+
+fuzz-random: $(TOOLS)  ## 100,000 damaged files of every kind through the readers; fails for one that no sentence names.
+	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/fuzz.py --seconds 1e9 --most 100000 --seed $(FUZZ_SEED) --keep runs/fuzz-found
+
+kills: $(TOOLS)  ## 200 kills at random moments of what commands write; fails for one that loses anything.
+	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/kills.py --kills 200
+
+soak: $(TOOLS)  ## Two hours of requests to `unseen serve` at the rate that the benchmark sustains, into docs/serve.md; goes on if begun.
+	@mkdir -p runs && $(BIN)/python benchmarks/soak.py --minutes 120 --share 1 --state runs/soak.jsonl --write
 
 bench: $(TOOLS)  ## Speed beside peers, as ratios in one run, into benchmarks/results.json.
 	@$(BIN)/python benchmarks/run.py

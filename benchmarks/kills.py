@@ -2,11 +2,13 @@
 
     python benchmarks/kills.py --kills 200 --seed 0
 
-Each of `quantize`, `prune`, `export`, `forecast` and `continue` writes a result; then children of this process
+Each of `quantize`, `prune`, `export`, `forecast`, `continue`, and of the rooms of kills_rooms.py (`align`, `caption`,
+`compose`, `episodes`, `match`, `nodes`, `rank`, `segment`, `shrink`) writes a result; then children of this process
 (forked, so that nothing is imported again) run it once more with other settings and are killed by SIGKILL at a moment
 drawn from the time that a whole run takes, half of them from the time in which it writes. After each kill what is
-there must be read without error and be equal, file by file, to one of the two results (`lost` if it is gone,
-`damaged` if not). At the end one run that nobody kills must leave nothing beside (`litter`).
+there must be read without error and be equal to one of the two results (`lost` if it is gone, `damaged` if not); of a
+command that writes several files beside each other each must be. At the end one run that nobody kills must leave
+nothing beside (`litter`).
 """
 
 from __future__ import annotations
@@ -173,15 +175,30 @@ def child(job: Callable[[], object], moment: float | None) -> tuple[bool, float]
         time.sleep(0.0005)
 
 
+def parts_of(read: Callable[[Path], Any], place: Path) -> dict[str, Any]:
+    """What is read, by the parts that may be of one result or of the other."""
+    found = read(place)
+    return found if isinstance(found, dict) else {"all": found}
+
+
+def litter(place: Path) -> list[str]:
+    """What was left beside a result, and within its folder."""
+    beside = [entry.name for entry in place.parent.iterdir() if entry.name != place.name]
+    within = [entry.name for entry in place.rglob(".*") if ".partial-" in entry.name or ".old-" in entry.name]
+    return beside + within
+
+
 def one(
     name: str, place: Path, work: Command, read: Callable[[Path], Any], kills: int, rng: random.Random
 ) -> dict[str, Any]:
     """Kill one command so many times."""
-    whole: list[Any] = []
+    whole: list[dict[str, Any]] = []
     for which in (1, 0):
         _, seconds = child(lambda which=which: work(place, which), None)  # type: ignore[misc]
-        whole.append(read(place))
-    counts = {"kills": 0, "lost": 0, "damaged": 0, "old": 0, "new": 0}
+        whole.append(parts_of(read, place))
+    if whole[0] == whole[1]:
+        raise RuntimeError(f"{name}: both results are equal, so that no kill could be seen")
+    counts = {"kills": 0, "lost": 0, "damaged": 0, "old": 0, "new": 0, "between": 0}
     was = 1
     attempts = 0
     while counts["kills"] < kills and attempts < 4 * kills:
@@ -199,25 +216,24 @@ def one(
             child(lambda: work(place, 0), None)
             continue
         try:
-            found = read(place)
+            found = parts_of(read, place)
         except Exception as error:
             counts["damaged"] += 1
             counts["why"] = f"{type(error).__name__}: {error}"[:200]  # type: ignore[assignment]
             continue
-        if found not in whole:
+        if any(value not in (whole[0][part], whole[1][part]) for part, value in found.items()):
             counts["damaged"] += 1
             continue
-        counts["old" if found == whole[was] else "new"] += 1
-        was = whole.index(found)
-    before = len(list(place.parent.iterdir()))
+        counts["old" if found == whole[was] else "new" if found in whole else "between"] += 1
+        was = whole.index(found) if found in whole else was
+    before = len(litter(place))
     child(lambda: work(place, 0), None)
-    left = [entry.name for entry in place.parent.iterdir() if entry.name != place.name]
     return {
         "command": name,
         "seconds": round(seconds, 2),
         **counts,
-        "beside before the last run": before - 1,
-        "litter": left,
+        "beside before the last run": before,
+        "litter": litter(place),
     }
 
 
@@ -226,6 +242,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", nargs="*", default=[], help="commands, by name; all if none is named")
     given = parser.parse_args()
     import torch
 
@@ -234,12 +251,22 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="unseen-kills-"))
     try:
         found = []
-        jobs = commands(folder)
-        for name, (called, work, read) in jobs.items():
+        sys.path.insert(0, str(Path(__file__).resolve().parent))
+        import kills_rooms
+
+        ready, rooms = commands(folder), kills_rooms.rooms()
+        names = [name for name in (*ready, *rooms) if not given.only or name in given.only]
+        each = -(-given.kills // len(names))
+        for name in names:
             (folder / name).mkdir()
-            found.append(one(name, folder / name / called, work, read, given.kills // len(jobs), rng))
+            (folder / "of" / name).mkdir(parents=True)
+            called, work, read = ready[name] if name in ready else rooms[name](folder / "of" / name)
+            found.append(one(name, folder / name / called, work, read, each, rng))
             sys.stderr.write(f"{found[-1]}\n")
         print(json.dumps(found, indent=1))
+        bad = [told["command"] for told in found if told["lost"] or told["damaged"] or told["litter"]]
+        if bad:
+            raise SystemExit(f"{', '.join(bad)}: a kill lost, damaged or left something")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

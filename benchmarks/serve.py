@@ -47,7 +47,7 @@ def run(n: int = 128, clients: tuple[int, ...] = (1, 8, 32)) -> list[Row]:
         bundle = _model()
         bundle.save(folder / "model")
         bodies = [file.read_bytes() for file in files]
-        with _server(folder / "model") as port:
+        with _server(folder / "model") as (port, _):
             for count in clients:
                 rows += _beside(bundle, folder / "pictures", files, bodies, port, count)
     return rows
@@ -94,19 +94,28 @@ def _model() -> Bundle:
 
 
 @contextlib.contextmanager
-def _server(model: Path) -> Iterator[int]:
-    """The port of a server in a process of its own."""
+def _server(model: Path) -> Iterator[tuple[int, int]]:
+    """The port of a server in a process of its own, and the number of that process."""
     order = [sys.executable, "-m", "unseen.cli", "serve", str(model), "--port", "0"]
     environment = {key: value for key, value in os.environ.items() if key != "UNSEEN_TOKEN"}
     process = subprocess.Popen(order, stderr=subprocess.PIPE, text=True, env=environment)
     try:
         assert process.stderr is not None
-        found = next(re.search(r"listening on http://[^ ]*:(\d+),", line) for line in process.stderr)
-        assert found is not None
-        yield int(found[1])
+        told: list[str] = []
+        found = None
+        while found is None and (line := process.stderr.readline()):
+            told.append(line)
+            found = re.search(r"listening on http://[^ ]*:(\d+),", line)
+        assert found is not None, "".join(told)
+        threading.Thread(target=process.stderr.read, daemon=True).start()  # a full pipe would stop the server
+        yield int(found[1]), process.pid
     finally:
         process.terminate()
-        process.wait(30)
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:  # on a machine that others keep busy
+            process.kill()
+            process.wait()
 
 
 def _load(port: int, bodies: list[bytes], clients: int) -> list[float]:

@@ -98,6 +98,16 @@ def test_ci_and_the_image_use_the_tested_versions() -> None:
     assert {"fastapi", "uvicorn", "torch", "transformers", "setuptools"} <= set(image)
 
 
+def test_the_image_has_what_the_package_and_its_service_need() -> None:
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    image = pinned("requirements/serve.txt") | pinned("requirements/torch-cpu.txt")
+    needed = [*project["dependencies"], *project["optional-dependencies"]["serve"]]
+    names = [re.sub(r"[-_.]+", "-", re.split(r"[^A-Za-z0-9._-]", line)[0]).lower() for line in needed]
+    assert [name for name in names if name not in image] == []
+
+
 def test_a_step_of_the_image_asks_one_index_and_digests_are_required() -> None:
     text = (ROOT / "Dockerfile").read_text()
     installs = [line for line in text.splitlines() if "pip install" in line]

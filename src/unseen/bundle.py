@@ -17,7 +17,7 @@ from torch import Tensor, nn
 import unseen.methods.base  # noqa: F401 - registers how methods are saved
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
-from unseen.files import named, read_plain, recovered
+from unseen.files import read_json, recovered, saved
 from unseen.methods.base import UNKNOWN, Method
 from unseen.methods.chain import chain
 from unseen.nn.build import joined
@@ -194,16 +194,13 @@ class Bundle:
             If its encoder needs a package that is not installed, trust, or weights that cannot be fetched.
         """
         folder = recovered(folder)
-        try:
-            with named(folder, "a saved model", "save it anew, or take another copy"):
-                return cls._load(folder, trust)
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-            raise ValueError(f"{folder} is not a complete saved model: {error}") from error
+        with saved(folder, "a complete saved model"):
+            return cls._load(folder, trust)
 
     @classmethod
     def _load(cls, folder: Path, trust: bool) -> Bundle:
         try:
-            about = json.loads(read_plain(folder / "bundle.json"))
+            about = read_json(folder / "bundle.json")
         except (OSError, ValueError) as error:
             raise ValueError(f"{folder} is not a saved model: {error}") from error
         if not isinstance(about, dict) or about.get("format") != FORMAT:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import dataclasses
 import errno
 import fcntl
 import functools
+import json
 import os
 import re
 import shutil
@@ -17,9 +19,16 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
 
 F = TypeVar("F", bound=Callable[..., Any])
+Record = TypeVar("Record")
 
 LONGEST = 300
 """Characters of what a reader says that a message repeats."""
+
+LARGEST_JSON = 256 * 2**20
+"""Bytes of a file that tells how something was made."""
+
+LONGEST_MESSAGE = 800
+"""Characters of a message that repeats what stands in a file."""
 
 _PACKAGE = Path(__file__).parent
 
@@ -81,9 +90,10 @@ def named(path: str | os.PathLike[str], what: str, advice: str = "", also: tuple
                 error.filename = name
             raise
         if isinstance(error, ValueError) and _is_ours(error):
-            if told or type(error) is not ValueError:
+            if (told and len(said) <= LONGEST_MESSAGE) or type(error) is not ValueError:
                 raise
-            raise ValueError(f"{name}: {said}") from error
+            short = said if len(said) <= LONGEST_MESSAGE else f"{said[:LONGEST_MESSAGE]} ..."
+            raise ValueError(short if told and name in short else f"{name}: {short}") from error
         end = f"; {advice}" if advice else ""
         raise ValueError(f"{name} is not {what} that can be read: {sentence(error)}{end}") from error
     except BaseException as error:
@@ -120,6 +130,41 @@ def reads(what: str, advice: str = "") -> Callable[[F], F]:
 
 
 @contextlib.contextmanager
+def saved(folder: str | os.PathLike[str], what: str) -> Iterator[None]:
+    """Make one `ValueError` of whatever the block dies of, in which a folder that was saved is read.
+
+    Parameters
+    ----------
+    folder : path
+    what : str
+        What it should hold: "a saved model".
+    """
+    try:
+        with named(folder, what, "save it anew, or take another copy"):
+            yield
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+        raise ValueError(f"{os.fspath(folder)} is not {what}, or not all of it: {error}") from error
+
+
+def loads(what: str) -> Callable[[F], F]:
+    """Decorate what reads a saved folder, its first path: it is `recovered` before, its errors are those of `saved`."""
+
+    def decorate(function: F) -> F:
+        @functools.wraps(function)
+        def loading(*args: Any, **kwargs: Any) -> Any:
+            given = (one for one in (*args, *kwargs.values()) if isinstance(one, (str, os.PathLike)))
+            folder = next(given, None)
+            if folder is None:
+                return function(*args, **kwargs)
+            with saved(recovered(folder), what):
+                return function(*args, **kwargs)
+
+        return cast(F, loading)
+
+    return decorate
+
+
+@contextlib.contextmanager
 def about(path: str | os.PathLike[str]) -> Iterator[None]:
     """Give an error of the system that the block raises the name of the file that is written, if it has none."""
     try:
@@ -142,9 +187,44 @@ def check_plain(path: str | os.PathLike[str]) -> None:
 
 
 def read_plain(path: str | os.PathLike[str]) -> str:
-    """The text of a file; `ValueError` if it is a pipe, a socket or a device."""
-    check_plain(path)
-    return Path(path).read_text(encoding="utf-8")
+    """The text of a file; `ValueError` with its name if it is a pipe, a socket or a device, or no UTF-8."""
+    with named(path, "a text"):
+        check_plain(path)
+        return Path(path).read_text(encoding="utf-8-sig")
+
+
+def read_json(path: str | os.PathLike[str], largest: int | None = None) -> Any:
+    """What a JSON file holds; `ValueError` with its name if it is no plain file, too large, damaged or too deep.
+
+    Parameters
+    ----------
+    path : path
+    largest : int, optional
+        Bytes; `LARGEST_JSON` if absent.
+    """
+    most = LARGEST_JSON if largest is None else largest
+    with named(path, "a JSON file"):
+        check_plain(path)
+        if (size := os.stat(path).st_size) > most:  # noqa: PTH116
+            raise ValueError(f"it has {size:,} bytes; at most {most:,} are read as JSON")
+        return json.loads(Path(path).read_text(encoding="utf-8-sig"))
+
+
+_KINDS: dict[str, tuple[type, ...]] = {
+    "str": (str,), "int": (int,), "float": (int, float), "bool": (bool,), "dict": (dict,), "list": (list,),
+    "tuple": (tuple,), "Mapping": (dict,),
+}  # fmt: skip
+
+
+def check_kinds(record: Record) -> Record:
+    """The dataclass itself, made of a file; `TypeError` if a field is of another kind than its type begins with."""
+    for field in dataclasses.fields(cast(Any, record)):
+        kind, value = re.split(r"\W", str(field.type), maxsplit=1)[0], getattr(record, field.name)
+        if value is None and "None" in str(field.type).split("|")[-1]:
+            continue
+        if kind in _KINDS and not isinstance(value, _KINDS[kind]):
+            raise TypeError(f"{field.name} must be a {kind}; got {value!r:.50}")
+    return record
 
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\n")

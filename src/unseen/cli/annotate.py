@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from unseen.console import EncoderName, OnError, Precision, Trust, app, say, settings_of, write_csv
+from unseen.files import read_plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,7 +58,7 @@ def annotate(
     from unseen.data.loaders import load
     from unseen.methods.zero_shot.tmv_hlp import TMVHLP
 
-    told = [line.strip() for line in words.read_text(encoding="utf-8").splitlines()] if words else []
+    told = [line.strip() for line in read_plain(words).splitlines()] if words else []
     told = [line for line in dict.fromkeys(told) if line]
     if words and not told:
         raise ValueError(f"--words {words} holds no word")

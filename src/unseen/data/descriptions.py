@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,8 +13,10 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from unseen.data.classes import ClassSpace
+from unseen.data.reading import read_bytes
 from unseen.data.taxonomies.base import Taxonomy
 from unseen.data.typing import IntArray
+from unseen.files import reads
 
 Rule = Literal["plain", "two-words", "inaturalist"]
 """How `DescriptionBank.clean` makes sentences alike."""
@@ -33,7 +36,7 @@ QUESTIONS: Mapping[str, str] = {
 }
 """What a language model may be asked for, by source; at temperature 0, where there is one."""
 
-_ENDS = re.compile(r"\s*\n\s*|(?<=[.!?])\s+(?=\S)|\s*;\s+")
+_ENDS = re.compile(r"\n|(?<=[.!?])\s+|;\s")
 _BULLET = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s+")
 _ARTICLE = re.compile(r"^(?:an?|the)\s+", re.IGNORECASE)
 _QUOTES = "\"'“”‘’`"
@@ -145,32 +148,7 @@ class DescriptionBank:
         ValueError
             If the file is of another kind, or lacks a column.
         """
-        import pandas as pd
-
-        suffix = PurePosixPath(os.fspath(path)).suffix.lower()
-        if suffix == ".json":
-            import json
-            from pathlib import Path
-
-            found = json.loads(Path(path).read_text(encoding="utf-8"))
-            if isinstance(found, Mapping):
-                return cls(found)
-            return cls.of_records(found, name=name, sentence=sentence, source=source)
-        if suffix in (".csv", ".tsv"):
-            table = pd.read_csv(path, sep="\t" if suffix == ".tsv" else ",", dtype=str, keep_default_na=False)
-        elif suffix == ".parquet":
-            table = pd.read_parquet(path)
-        elif suffix == ".jsonl":
-            table = pd.read_json(path, lines=True, dtype=False)
-        else:
-            raise ValueError(
-                f"a table of sentences ends in .csv, .tsv, .parquet, .json or .jsonl; got {os.fspath(path)!r}"
-            )
-        for column in (name, sentence):
-            if column not in table.columns:
-                have = ", ".join(map(str, table.columns))
-                raise ValueError(f"{os.fspath(path)}: there is no column {column!r}. The columns are: {have}")
-        return cls.of_records(table.to_dict("records"), name=name, sentence=sentence, source=source)  # type: ignore[arg-type]
+        return _read(path, {"name": name, "sentence": sentence, "source": source})
 
     @classmethod
     def of_taxonomy(cls, classes: ClassSpace, taxonomy: Taxonomy) -> DescriptionBank:
@@ -339,6 +317,26 @@ class DescriptionBank:
     def lacking(self, names: Sequence[str]) -> list[str]:
         """Of some classes those without a sentence."""
         return [name for name in names if not self[name]]
+
+
+@reads("a table of sentences", "write a CSV with the columns name and sentence")
+def _read(path: str | os.PathLike[str], columns: Mapping[str, str]) -> DescriptionBank:
+    from unseen.data.loaders.common import locate
+    from unseen.data.loaders.table import TABLE_SUFFIXES, read_frame
+
+    suffix = PurePosixPath(os.fspath(path)).suffix.lower()
+    if suffix not in (".json", *TABLE_SUFFIXES):
+        raise ValueError(f"a table of sentences ends in .csv, .tsv, .parquet, .json or .jsonl; got {os.fspath(path)!r}")
+    fs, file = locate(path)
+    if suffix == ".json":
+        found = json.loads(read_bytes(fs, file))
+        return DescriptionBank(found) if isinstance(found, Mapping) else DescriptionBank.of_records(found, **columns)
+    table = read_frame(fs, file, [*columns.values()])
+    for column in (columns["name"], columns["sentence"]):
+        if column not in table.columns:
+            have = ", ".join(map(str, table.columns))
+            raise ValueError(f"{os.fspath(path)}: there is no column {column!r}. The columns are: {have}")
+    return DescriptionBank.of_records(table.to_dict("records"), **columns)  # type: ignore[arg-type]
 
 
 def _said_name(name: str) -> re.Pattern[str]:

@@ -159,6 +159,7 @@ CAPTIONED = {
 """Names by which the columns of pictures and of their captions are found."""
 
 
+@reads("a table of pictures and captions", "write it as CSV with the columns image and text")
 def read_captioned(path: str | os.PathLike[str], *, image: str | None = None, text: str | None = None) -> Pairs:
     """Pictures (left) and their captions (right) of a table, whose columns are found by name where none is told.
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.data.domain import Skipped
-from unseen.files import check_plain, sentence, walk
+from unseen.files import check_plain, named, sentence, walk
 
 PLAIN = (".wav",)
 """Formats that are read without another package."""
@@ -30,6 +30,8 @@ SHORTEST = 0.02
 """Seconds."""
 RATES = (1000, 768_000)
 CHANNELS = 64
+MOST_VALUES = 1 << 28
+"""Values of all channels together: 1 GB in memory, an hour of stereo at 37 kHz."""
 INSTALL = 'pip install "unseen[captioning]"'
 
 
@@ -223,13 +225,10 @@ def _by_soundfile(place: Path, longest: float) -> tuple[NDArray[Any], int]:
         import soundfile
     except (ImportError, OSError) as error:
         raise ImportError(f"{place.suffix} files are read by soundfile: {INSTALL}") from error
-    try:
-        with soundfile.SoundFile(place) as file:
-            _check(place, file.samplerate, file.frames, file.channels, longest)
-            most = math.ceil(longest * file.samplerate)  # a header may say less than a stream holds
-            return file.read(most, dtype="float32", always_2d=True), file.samplerate
-    except (RuntimeError, TypeError) as error:
-        raise ValueError(f"{place.name} cannot be read as a sound: {sentence(error)}") from error
+    with named(place, "a sound"), soundfile.SoundFile(place) as file:
+        _check(place, file.samplerate, file.frames, file.channels, longest)
+        most = min(math.ceil(longest * file.samplerate), MOST_VALUES // file.channels)  # a header may say less
+        return file.read(most, dtype="float32", always_2d=True), file.samplerate
 
 
 def _check(place: Path, rate: int, frames: int, channels: int, longest: float) -> None:
@@ -237,6 +236,10 @@ def _check(place: Path, rate: int, frames: int, channels: int, longest: float) -
         raise ValueError(
             f"{place.name} must have {RATES[0]:,} to {RATES[1]:,} values a second and at most {CHANNELS} channels; "
             f"got {rate:,} and {channels}"
+        )
+    if frames * channels > MOST_VALUES:
+        raise ValueError(
+            f"{place.name} holds {frames:,} values in each of {channels} channels, more than {MOST_VALUES:,} in all"
         )
     if frames > longest * rate:
         raise ValueError(f"{place.name} is {_minutes(frames / rate)} long; at most {_minutes(longest)} are read")

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
-from unseen.files import about, check_plain
+from unseen.files import about, reads
 from unseen.runtime import track
 
 Translator = Callable[[Sequence[str], str, str], Sequence[str]]
@@ -186,7 +186,7 @@ class TranslatedCorpus:
         """
         if self.file is not None:
             self.file.parent.mkdir(parents=True, exist_ok=True)
-        self._kept = dict(_kept_in(self.file))
+        self._kept = {} if self.file is None else kept_in(self.file)
         found = []
         for language in self.languages:
             there = self._in(language, self.captions, self.source)
@@ -289,20 +289,25 @@ def repeated(domain: Domain, rows: NDArray[np.integer], ids: NDArray[np.str_]) -
     return domain.replace(x=domain.x[rows], y=None, classes=None, ids=ids, columns=columns)
 
 
-def _kept_in(file: Path | None) -> Iterator[tuple[str, str]]:
-    """What a file holds; a last line that a kill cut short is taken away, so that the next one stands alone."""
-    if file is None or not file.exists():
-        return
-    check_plain(file)
+@reads("a file of translations", "remove it, and they are made anew")
+def kept_in(file: Path) -> dict[str, str]:
+    """Translations that a file holds, by their keys; none if it is not there.
+
+    A last line that a kill cut short is taken away, so that the next one stands alone.
+    """
+    if not file.exists():
+        return {}
     whole, _, cut = file.read_bytes().rpartition(b"\n")
     if cut:
         os.truncate(file, file.stat().st_size - len(cut))
+    kept = {}
     for i, line in enumerate(whole.split(b"\n") if whole else ()):
         try:
             told = json.loads(line)
-            yield str(told["key"]), str(told["is"])
-        except (ValueError, KeyError, TypeError) as error:
+            kept[str(told["key"])] = str(told["is"])
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ValueError(f"{file}: line {i + 1} is no translation that was kept here; remove it") from error
+    return kept
 
 
 # -- programs that translate -------------------------------------------------------------------------------

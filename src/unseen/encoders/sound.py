@@ -17,6 +17,7 @@ from unseen.data.domain import Domain
 from unseen.data.rows import unit_rows
 from unseen.data.sounds import audible
 from unseen.data.typing import FloatArray, IntArray
+from unseen.files import loads
 from unseen.nn.semantic import ridge
 from unseen.nn.state import load_state, save_state
 from unseen.runtime import current, track
@@ -216,6 +217,7 @@ class SmallSpace:
         save_state(folder, {"small space": self.text.name, "learnt": self.learnt, **arrays})
 
     @classmethod
+    @loads("a small space of texts and sounds")
     def load(cls, folder: str | os.PathLike[str]) -> SmallSpace:
         """Read what `save` wrote."""
         from unseen import encoders

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
+from unseen.files import loads
 from unseen.methods.checks import (
     as_clips,
     as_input,
@@ -184,6 +185,7 @@ class Method:
         save_state(folder, {"method": self.card.slug, "params": self.get_params(), "fitted": self.fitted})
 
     @classmethod
+    @loads("a saved method")
     def load(cls, folder: str | os.PathLike[str]) -> Self:
         """Read a method that `save` wrote; `ValueError` if it is damaged or of another class."""
         return cls._from_state(load_state(folder))

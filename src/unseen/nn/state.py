@@ -22,7 +22,8 @@ from unseen.data.classes import ClassSpace
 from unseen.data.label_metrics import LabelMetric
 from unseen.data.ontology import Ontology
 from unseen.data.words import WordVectors
-from unseen.files import check_plain, read_plain, recovered, sentence
+from unseen.files import check_plain, read_json, recovered, sentence
+from unseen.nn.bounded import Bounded
 from unseen.nn.build import Recipe, rebuild, recipe_of
 from unseen.runtime import replacing_folder
 
@@ -30,6 +31,8 @@ Tensors = dict[str, torch.Tensor]
 
 FORMAT = 1
 """The version of the files that `save_state` writes."""
+LARGEST = 2**32
+"""Bytes of the JSON of a state: a ranker keeps its documents there."""
 
 _CODECS: dict[str, tuple[type, Callable[[Any], dict[str, Any]], Callable[[dict[str, Any]], Any]]] = {}
 
@@ -121,7 +124,8 @@ def unpack(data: Any, tensors: Tensors) -> Any:
         keys = [unpack(key, tensors) for key in data["keys"]]
         return dict(zip(keys, (unpack(item, tensors) for item in data["items"])))
     if tag == "network":
-        network = rebuild(Recipe.from_json(data["recipe"]))
+        with Bounded([*tensors.values()]):
+            network = rebuild(Recipe.from_json(data["recipe"]))
         network.load_state_dict(unpack(data["state"], tensors))
         return network.eval()
     if tag in _CODECS:
@@ -215,7 +219,7 @@ def load_state(folder: str | os.PathLike[str]) -> Any:
     """Read what `save_state` wrote. `ValueError` names the folder if something is missing, damaged or changed."""
     folder = recovered(folder)
     try:
-        state = json.loads(read_plain(folder / "state.json"))
+        state = read_json(folder / "state.json", LARGEST)
         check_plain(folder / "state.safetensors")
         if not isinstance(state, dict) or state.get("format") != FORMAT:
             raise ValueError(f"it is not of format {FORMAT}")

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from unseen.files import read_json, reads
 from unseen.verification.table import NONE
 
 FORMAT = 1
 
 
+@reads("a file of answers", "write it with the page of `unseen verify`, or fill in its table")
 def read_answers(file: Path) -> dict[str, str | None]:
     """Answers by the digest of what was looked at; None for none of these, nothing where no answer was given.
 
@@ -39,7 +40,7 @@ def read_answers(file: Path) -> dict[str, str | None]:
 
 def _rows_of_page(file: Path) -> list[tuple[str, str | None]]:
     try:
-        told: Any = json.loads(file.read_text(encoding="utf-8"))
+        told: Any = read_json(file)
     except ValueError as error:
         raise ValueError(f"{file} is neither answers of the page of `unseen verify` nor a .csv: {error}") from error
     if not isinstance(told, Mapping) or told.get("format") != FORMAT or not isinstance(told.get("answers"), list):
@@ -54,9 +55,10 @@ def _rows_of_page(file: Path) -> list[tuple[str, str | None]]:
 
 
 def _rows_of_table(file: Path) -> list[tuple[str, str | None]]:
-    import pandas as pd
+    from unseen.data.loaders.common import locate
+    from unseen.data.loaders.table import read_frame
 
-    table = pd.read_csv(file, dtype=str, keep_default_na=False)
+    table = read_frame(*locate(file), ["content", "answer"])
     if missing := [column for column in ("content", "answer") if column not in table]:
         raise ValueError(f"{file} must have the columns content and answer; {', '.join(missing)} is missing")
     answers = table["answer"].str.strip()

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+LONGEST_RUN = 40
+"""Bits of a run length: more than the pixels of the largest mask need."""
 MOST_SIDE = 20_000
 """Longest side of a mask that is drawn."""
 
@@ -37,16 +39,27 @@ def coco_masks(data: Any) -> tuple[dict[str, CocoMask | None], tuple[str, ...]]:
             by_image.setdefault(one["image_id"], []).append(one)
         found = {}
         for image in data["images"]:
-            drawn = sorted(by_image.get(image["id"], ()), key=lambda one: -float(one.get("area", 0)))
+            drawn = sorted(by_image.get(image["id"], ()), key=_smaller_last)
             parts = tuple((labels[one["category_id"]], one["segmentation"]) for one in drawn if one.get("segmentation"))
             found[str(image["file_name"])] = (
                 CocoMask(int(image["height"]), int(image["width"]), parts) if parts else None
             )
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"a COCO file must say {error} of each image, annotation and category") from error
     if len(set(names)) != len(names):
         raise ValueError("categories of a COCO file must have names of their own")
     return found, names
+
+
+class OtherSizeError(ValueError):
+    """A mask that is not as large as its picture; sides are (height, width)."""
+
+    def __init__(self, mask: tuple[int, ...], picture: tuple[int, int]) -> None:
+        super().__init__(f"its mask has {mask[1]} x {mask[0]} pixels, the picture {picture[1]} x {picture[0]}")
+
+
+def _smaller_last(one: Mapping[str, Any]) -> float:
+    return -float(one.get("area", 0))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,8 +71,10 @@ class CocoMask:
     parts: tuple[tuple[int, Any], ...]
 
     def __call__(self, height: int, width: int) -> NDArray[np.int32]:
-        """The mask, (height, width) as the file says, which the picture's size should be."""
-        if not (0 < self.height <= MOST_SIDE and 0 < self.width <= MOST_SIDE):
+        """The mask of a picture, (height, width); `OtherSizeError`, before memory is taken, if another size is told."""
+        if (height, width) != (self.height, self.width):
+            raise OtherSizeError((self.height, self.width), (height, width))
+        if max(height, width) > MOST_SIDE:
             raise ValueError(f"sides must lie in (0, {MOST_SIDE}]; got {self.height} x {self.width}")
         mask = np.zeros((self.height, self.width), dtype=np.int32)
         for label, shape in self.parts:
@@ -99,7 +114,7 @@ def polygons(shapes: Sequence[Sequence[float]], height: int, width: int) -> NDAr
 def _from_runs(runs: Sequence[int], height: int, width: int) -> NDArray[np.bool_]:
     """Pixels column by column: so many outside, so many inside, and so on."""
     lengths = np.asarray(runs, dtype=np.int64)
-    if (lengths < 0).any() or lengths.sum() != height * width:
+    if lengths.ndim != 1 or (lengths < 0).any() or (lengths > height * width).any() or lengths.sum() != height * width:
         raise ValueError(f"run lengths must add up to {height * width} pixels; got {lengths.sum()}")
     inside = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
     return inside.reshape(width, height).T
@@ -115,6 +130,8 @@ def _unpacked(text: str | bytes) -> list[int]:
         while more:
             if place >= len(data):
                 raise ValueError("compressed run lengths end too early")
+            if shift > LONGEST_RUN:
+                raise ValueError("a compressed run length has more figures than any picture needs")
             byte = data[place] - 48
             value |= (byte & 0x1F) << shift
             more = bool(byte & 0x20)

@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain, Skipped
 from unseen.data.images import IMAGE_SUFFIXES, decode_indices, image_files
-from unseen.data.loaders.coco import coco_masks
+from unseen.data.loaders.coco import OtherSizeError, coco_masks
 from unseen.data.loaders.common import OnError, inside, locate, natural_key, settle
 from unseen.data.loaders.folder import files_below
 from unseen.data.loaders.shrinking import Shrink, smaller, upright_size
 from unseen.data.reading import open_file, read_bytes
 from unseen.data.tasks.base import objects
 from unseen.data.tasks.mask import UNKNOWN
+from unseen.files import reads, sentence
 from unseen.runtime import track
 
 IGNORE = 255
@@ -102,6 +103,7 @@ class MaskFindings:
         return said + [f"note: {warning}" for warning in self.warnings]
 
 
+@reads("a folder of pictures with masks", "write masks as PNG with the names of their pictures, or a COCO .json")
 def load_masks(
     path: str | os.PathLike[str],
     *,
@@ -159,11 +161,10 @@ def load_masks(
                 shape = upright_size(file)
             mask = reader(picture, shape)
             if mask is not None and mask.shape != shape:
-                told = f"its mask has {mask.shape[1]} x {mask.shape[0]} pixels, the picture {shape[1]} x {shape[0]}"
-                mismatched.append(layout.id(picture))
-                raise ValueError(told)
+                raise OtherSizeError(mask.shape, shape)
         except Exception as error:  # whatever a file does to its reader: it is left out and told
-            skipped.append(Skipped(layout.id(picture), str(error)))
+            mismatched += [layout.id(picture)] if isinstance(error, OtherSizeError) else []
+            skipped.append(Skipped(layout.id(picture), sentence(error)))
             continue
         mask = None if mask is None else smaller(mask, size)
         held += 0 if mask is None else mask.size
@@ -378,8 +379,7 @@ class _Reader:
         if callable(place):
             raw = place(*shape)
         else:
-            with open_file(self.fs, place) as file:
-                raw = decode_indices(io.BytesIO(file.read()))
+            raw = decode_indices(read_bytes(self.fs, place))
         found, counts = np.unique(raw, return_counts=True)
         self.values.update(dict(zip(found.tolist(), counts.tolist())))
         self.coloured |= bool(found.max(initial=0) >= COLOUR)

@@ -30,6 +30,8 @@ NAMES, CLASSES = ("names", "node_names", "title", "titles"), ("class_names", "la
 """What arrays and attributes are called in files."""
 LARGEST = 2**31
 """Bytes of a file with a graph."""
+MOST_CLASSES = 100_000
+"""Classes that are called by their numbers."""
 
 
 @reads("a graph with texts", "give a table of nodes with a table of edges, an .npz, or a .pt of torch-geometric")
@@ -93,9 +95,10 @@ def _of_tables(nodes: str, edges: str, classes: Any) -> TextAttributedGraph:
     parts = [as_texts(frame[column]).tolist() for column in dict.fromkeys((title, text)) if column is not None]
     texts = [": ".join(filter(None, (part.strip() for part in row))) for row in zip(*parts)]
     names = as_texts(frame[name]).tolist() if name else [str(i) for i in range(len(frame))]
-    doubles = [i for i, own in enumerate(names) if own in set(names[:i])] if len(set(names)) < len(names) else []
-    if doubles:
-        raise ValueError(f"row {doubles[0] + 1}: the id {names[doubles[0]]!r} repeats")
+    if len(set(names)) < len(names):
+        first = {own: i for i, own in reversed([*enumerate(names)])}
+        row = next(i for i, own in enumerate(names) if first[own] < i)
+        raise ValueError(f"row {row + 1}: the id {names[row]!r} repeats")
     y, space = encode_labels(frame[label], classes) if label else (None, None)
     return TextAttributedGraph(
         texts=np.array(texts, dtype=np.str_), names=np.array(names, dtype=np.str_), edges=_edges(edges, names),
@@ -152,6 +155,7 @@ def _of_pt(path: Path) -> dict[str, Any]:
         from torch_geometric.data import storage
     except ImportError:
         geometric = storage = None
+    _check_packed(path)
     known = [getattr(geometric, name, None) for name in ("Data", "DataEdgeAttr", "DataTensorAttr")]
     known.append(getattr(storage, "GlobalStorage", None))
     try:
@@ -175,6 +179,17 @@ def _of_pt(path: Path) -> dict[str, Any]:
     return {str(key): value for key, value in told.items()}
 
 
+def _check_packed(path: Path) -> None:
+    """Raise `ValueError` if a .pt is no archive, as torch writes it since 1.6, or unpacks to many times its size."""
+    if not zipfile.is_zipfile(path):
+        raise ValueError(
+            "it is no archive as torch.save writes it; read it with torch where it is trusted, and save it anew"
+        )
+    with zipfile.ZipFile(path) as archive:
+        for info in archive.infolist():
+            check_member(info)
+
+
 def _of_arrays(told: Mapping[str, Any], name: str, classes: Any) -> TextAttributedGraph:
     texts, names = _first(told, TEXTS), _first(told, NAMES)
     if texts is None or "edge_index" not in told:
@@ -189,6 +204,8 @@ def _of_arrays(told: Mapping[str, Any], name: str, classes: Any) -> TextAttribut
     if labels is not None:
         if labels.dtype.kind not in "iu":
             raise ValueError(f"y must be integers; got {labels.dtype}")
+        if said is None and labels.max(initial=0) >= MOST_CLASSES:
+            raise ValueError(f"y must number classes from 0 on, at most {MOST_CLASSES:,}; got {labels.max()}")
         known = list(said) if said is not None else [str(i) for i in range(int(labels.max(initial=0)) + 1)]
         space = classes if isinstance(classes, ClassSpace) else ClassSpace(names=tuple(map(str, known)))
     return TextAttributedGraph(

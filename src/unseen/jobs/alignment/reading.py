@@ -18,6 +18,7 @@ from unseen.data.loaders.common import locate
 from unseen.data.loaders.table import TABLE_SUFFIXES, read_frame
 from unseen.data.pairs import Pairs, read_pairs
 from unseen.evaluation.exam import Exam
+from unseen.files import reads
 
 COLUMNS = (
     ("image", "text"), ("image", "caption"), ("picture", "caption"), ("file_name", "text"), ("file_name", "caption"),
@@ -60,7 +61,13 @@ def read(paths: Sequence[str | os.PathLike[str]], *, left: str | None = None, ri
         if left or right:
             raise ValueError("left and right name the columns of one table; two paths are two sides")
         return _complete(_two_files(*paths))
-    path = os.fspath(paths[0])
+    return _one(paths[0], left, right)
+
+
+@reads("a table of pairs", "write it as CSV with a column for either side")
+def _one(place: str | os.PathLike[str], left: str | None, right: str | None) -> Read:
+    """Pairs of a table or of shards."""
+    path = os.fspath(place)
     if PurePosixPath(path).suffix.lower() in TABLE_SUFFIXES:
         columns = _columns(path, left, right)
         return _complete(read_pairs(path, left=columns[0], right=columns[1]))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from unseen.data.domain import Domain
 from unseen.data.pairs import Pairs
-from unseen.files import read_plain
+from unseen.files import check_kinds, read_json, read_plain, sentence
 
 ABOUT, PAGE = "align.json", "align.html"
 """What was learnt from and how well it went, for a later call and for people, beside the model."""
@@ -143,12 +143,12 @@ def drawing_of(folder: Path) -> bytes | None:
 def told_by(folder: Path) -> Report:
     """What a saved model says of how it was made; `ValueError` if it says nothing that can be read."""
     try:
-        about: dict[str, Any] = json.loads(read_plain(folder / ABOUT))
+        about: dict[str, Any] = read_json(folder / ABOUT)
         if about.pop("format") != FORMAT:
             raise ValueError("it is of another format")
-        return Report(**{**about, "prompts": tuple(about["prompts"])})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"model: {folder / ABOUT} does not tell how it was aligned: {error}") from error
+        return check_kinds(Report(**{**about, "prompts": tuple(about["prompts"])}))
+    except Exception as error:  # a file that was changed makes whatever it likes of its reader
+        raise ValueError(f"model: {folder / ABOUT} does not tell how it was aligned: {sentence(error)}") from error
 
 
 def written(report: Report, part: Path, picture: bytes | None = None) -> None:

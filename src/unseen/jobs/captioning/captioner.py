@@ -17,7 +17,7 @@ from unseen.data.domain import Skipped
 from unseen.data.sounds import LONGEST, Sound, audible, read_sounds, wav_bytes, windows
 from unseen.data.typing import FloatArray
 from unseen.encoders.sound import ClapSpace, SmallSpace, clap
-from unseen.files import read_plain
+from unseen.files import loads, read_json, sentence
 from unseen.methods.multimodal.audio_captioning import AudioCaptioning
 from unseen.nn.state import load_state, save_state, write_folder
 from unseen.runtime import track
@@ -146,6 +146,7 @@ class Captioner:
         return write_folder(folder, write)
 
     @classmethod
+    @loads("what `unseen caption` wrote")
     def load(cls, folder: str | os.PathLike[str]) -> Captioner:
         """Read what `save` wrote; a CLAP is loaded by its name.
 
@@ -156,13 +157,18 @@ class Captioner:
         """
         place = Path(folder)
         try:
-            about = json.loads(read_plain(place / ABOUT))
+            about = read_json(place / ABOUT)
             if about["format"] != FORMAT:
                 raise ValueError(f"it is of format {about['format']!r}")
             method = load_state(place / METHOD)["method"]
+            if not isinstance(method, AudioCaptioning) or not isinstance(about["space"], str):
+                raise ValueError("it holds another method or no space")
             space: Any = SmallSpace.load(place / SPACE) if about["space"] == "small" else None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"model: {str(folder)!r} was not written by `unseen caption`: {error}") from error
+        except ImportError:
+            raise
+        except Exception as error:  # a file that was changed makes whatever it likes of its reader
+            told = sentence(error)
+            raise ValueError(f"model: {str(folder)!r} was not written by `unseen caption`: {told}") from error
         if space is None:
             space = clap(about["space"].removeprefix("clap:"))
         if space.dim != method.bank_.shape[1]:

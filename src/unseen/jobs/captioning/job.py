@@ -17,6 +17,7 @@ from unseen.data.sources import SourceUnavailable
 from unseen.encoders.sound import RATE, ClapSpace, SmallSpace, clap
 from unseen.evaluation.exam import Exam
 from unseen.evaluation.tasks import grades_of
+from unseen.files import read_plain, reads
 from unseen.jobs.captioning.captioner import ABOUT, METHOD, SPACE, Captioner, Heard
 from unseen.methods.multimodal.audio_captioning import AudioCaptioning
 from unseen.nn.captioners import decoder_of
@@ -119,10 +120,10 @@ def learn(
     method = _method(settings or {}, seed)
     if isinstance(most, bool) or not isinstance(most, int) or most < 2:
         raise ValueError(f"most must be an integer of at least 2; got {most!r}")
-    corpus = captions if isinstance(captions, Domain) else _corpus(captions, column)
+    corpus = captions if isinstance(captions, Domain) else corpus_of(captions, column)
     if len(corpus) > most:
         corpus = corpus.take(np.sort(np.random.default_rng(seed).permutation(len(corpus))[:most]))
-    classes = None if labels is None else _labels(labels)
+    classes = None if labels is None else labels_of(labels)
     model = decoder_of(decoder)
     space = space_of(encoder, pairs) if isinstance(encoder, str) else encoder
     say(f"space: {space.about}")
@@ -182,6 +183,7 @@ def caption(
     return Captioned(heard, (*unread, *skipped), figures, int((told != "").sum()), captioner)
 
 
+@reads("a table of sounds", "write a CSV with the columns file and caption")
 def sounds_of(
     place: str | os.PathLike[str],
 ) -> tuple[list[Path], list[str], dict[str, str], tuple[Skipped, ...]]:
@@ -268,7 +270,9 @@ def _method(settings: Mapping[str, Any], seed: int) -> AudioCaptioning:
     return AudioCaptioning(**{**settings, "random_state": seed})
 
 
-def _corpus(captions: str | os.PathLike[str] | None, column: str | None) -> Domain:
+@reads("a list of captions", "write a caption in each line, or a CSV with the column caption")
+def corpus_of(captions: str | os.PathLike[str] | None, column: str | None = None) -> Domain:
+    """Texts to learn from: a line each, a table, or a folder of AudioCaps; AudioCaps of the user's data if absent."""
     from unseen.data.sources.audiocaps import audiocaps
 
     if captions is None:
@@ -282,8 +286,6 @@ def _corpus(captions: str | os.PathLike[str] | None, column: str | None) -> Doma
     if place.is_dir():
         return audiocaps("train", place)
     if place.suffix.lower() == ".txt":
-        from unseen.files import read_plain
-
         texts = [line.strip() for line in read_plain(place).splitlines()]
         columns: dict[str, Any] = {}
     else:
@@ -304,9 +306,9 @@ def _corpus(captions: str | os.PathLike[str] | None, column: str | None) -> Doma
     return Domain(x=x, kind="text", columns={key: value[kept] for key, value in columns.items()}, name=place.name)
 
 
-def _labels(file: str | os.PathLike[str]) -> ClassSpace:
-    from unseen.files import read_plain
-
+@reads("a list of names", "write a name in each line")
+def labels_of(file: str | os.PathLike[str]) -> ClassSpace:
+    """Names of sounds, a line each."""
     names = [line.strip() for line in read_plain(file).splitlines() if line.strip()]
     if len(names) < 2 or len(set(names)) < len(names):
         raise ValueError(f"labels: {os.fspath(file)!r} must hold two names at least, one in each line, each once")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from unseen import encoders
 from unseen.data.domain import Domain
 from unseen.encoders import Encoder, TwoTowerEncoder
-from unseen.files import read_plain
+from unseen.files import loads, read_json, sentence
 from unseen.methods.multimodal.genecis import GeneCIS
 from unseen.methods.multimodal.genecis.combiner import Mode, plain_query
 from unseen.nn.state import load_state, save_state
@@ -96,6 +96,7 @@ class Composer:
         (folder / ABOUT).write_text(json.dumps(about, indent=1))
 
     @classmethod
+    @loads("what `unseen compose` wrote")
     def load(cls, folder: str | os.PathLike[str], *, trust: bool = False) -> Composer:
         """Read what `unseen compose` wrote.
 
@@ -106,13 +107,16 @@ class Composer:
         """
         place = Path(folder)
         try:
-            about = json.loads(read_plain(place / ABOUT))
+            about = read_json(place / ABOUT)
             if about["format"] != FORMAT:
                 raise ValueError(f"it is of format {about['format']!r}")
             record, share = about["encoder"], float(about["share"])
             method = load_state(place / METHOD)["method"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"model: {str(folder)!r} was not written by `unseen compose`: {error}") from error
+            if not isinstance(method, GeneCIS) or not isinstance(record, dict) or not 0 <= share <= 1:
+                raise ValueError("it holds another method, no encoder or no share from 0 to 1")
+        except Exception as error:  # a file that was changed makes whatever it likes of its reader
+            told = sentence(error)
+            raise ValueError(f"model: {str(folder)!r} was not written by `unseen compose`: {told}") from error
         inside = place / ENCODER
         return cls(encoders.load(record, inside if inside.is_dir() else None, trust=trust), method, share)
 

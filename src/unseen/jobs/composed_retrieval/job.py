@@ -21,6 +21,7 @@ from unseen.encoders import TwoTowerEncoder
 from unseen.encoders.trainable import EncodedTexts
 from unseen.evaluation.composed import evaluate_templates
 from unseen.evaluation.composed_templates import KINDS, Kind, Template, build_templates
+from unseen.files import reads
 from unseen.jobs.composed_retrieval.composer import ABOUT, ENCODER, METHOD, Composer, collection_of, picture
 from unseen.methods.multimodal.genecis import GeneCIS, TripletMiner
 from unseen.methods.multimodal.genecis.combiner import Mode
@@ -340,6 +341,7 @@ def _with_captions(pairs: Pairs) -> Pairs:
     return pairs.take(np.flatnonzero(said))
 
 
+@reads("a table of ratings", "write a CSV with the columns word and concreteness")
 def read_ratings(path: str | os.PathLike[str]) -> Domain:
     """Words and how concrete they are, of a CSV file with the columns word and concreteness."""
     from unseen.data.loaders.common import locate

@@ -18,7 +18,7 @@ from unseen.data.loaders.table import as_texts, read_frame
 from unseen.data.reading import read_bytes
 from unseen.data.taxonomies import Taxonomy
 from unseen.data.words import WordVectors, fasttext, read_vectors, sentences, wordllama, words_of
-from unseen.files import reads
+from unseen.files import loads, reads
 from unseen.methods.base import UNKNOWN
 from unseen.methods.zero_shot.text2node import Text2Node
 from unseen.nn.state import load_state, save_state
@@ -129,6 +129,7 @@ class Mapper:
         return save_state(folder, value)
 
     @classmethod
+    @loads("a saved mapper")
     def load(cls, folder: str | os.PathLike[str]) -> Mapper:
         """Read what `save` wrote; the phrases that it learned from are not in it."""
         value = load_state(folder)

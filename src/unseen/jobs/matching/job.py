@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from unseen.data.domain import Domain
 from unseen.data.images import IMAGE_SUFFIXES, as_pixels, image_files
 from unseen.data.pairs import Pairs, read_pairs
-from unseen.files import walk
+from unseen.files import reads, walk
 from unseen.methods.matching.gim import GIM
 from unseen.methods.matching.matcher import PairMatcher
 from unseen.methods.matching.minima import MINIMA
@@ -81,6 +81,7 @@ class Matched:
 # -- pairs -------------------------------------------------------------------------------------------------
 
 
+@reads("a table of pairs of pictures", "write a CSV with the columns first and second")
 def read(first: str | os.PathLike[str], second: str | os.PathLike[str] | None = None) -> Pairs:
     """Pairs of pictures: two files, two folders with files of equal names, or a table with two columns of paths.
 

@@ -25,7 +25,7 @@ from unseen.data.text_graphs import (
     mean_of_neighbours,
     sample_subgraphs,
 )
-from unseen.files import read_plain, recovered
+from unseen.files import read_json, recovered, sentence
 from unseen.jobs.nodes.grading import (
     answer_in_lines,
     asked_in_parts,
@@ -290,10 +290,10 @@ def _reading(folder: Path | None, encoder: str | None, sampling: Sampling | None
         file = (folder if (folder / "model").is_dir() else folder.parent) / READ
         if file.is_file():
             try:
-                told = json.loads(read_plain(file))
+                told = read_json(file)
                 kept = {"encoder": str(told["encoder"]), "sampling": Sampling(**told["sampling"])}
-            except (ValueError, KeyError, TypeError) as error:
-                raise ValueError(f"{file} is damaged: {error}") from error
+            except Exception as error:  # a file that was changed makes whatever it likes of its reader
+                raise ValueError(f"{file} is damaged: {sentence(error)}") from error
     if encoder is not None and encoder != kept.get("encoder", encoder):
         raise ValueError(f"encoder must be {kept['encoder']!r}, of which the model learnt; got {encoder!r}")
     return encoder or kept.get("encoder", ENCODER), sampling or kept.get("sampling", Sampling())

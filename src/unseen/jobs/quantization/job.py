@@ -20,6 +20,7 @@ from unseen import methods
 from unseen.bundle import Bundle
 from unseen.data.domain import Domain
 from unseen.evaluation.metrics.agreement import top1_agreement
+from unseen.files import read_json
 from unseen.jobs.quantization.integers import export_model
 from unseen.jobs.quantization.networks import classifier
 from unseen.methods.base import Method, signatures
@@ -319,7 +320,7 @@ class _Before:
     def read(cls, folder: str | os.PathLike[str], trust: bool) -> _Before:
         folder = Path(folder)
         try:
-            about = json.loads((folder / ABOUT).read_text())
+            about = read_json(folder / ABOUT)
             model, network = str(about["model"]), str(about["network"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{folder} was not written by `unseen quantize`: {error}") from error

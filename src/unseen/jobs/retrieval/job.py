@@ -24,6 +24,7 @@ from unseen.evaluation.drive import Once, Outcome
 from unseen.evaluation.exam import Exam
 from unseen.evaluation.tasks import grades_of
 from unseen.evaluation.tasks.ranking import per_query
+from unseen.files import loads
 from unseen.methods.base import Method
 from unseen.methods.retrieval.duqgen import DUQGen
 from unseen.methods.retrieval.duqgen.queries import EXAMPLES
@@ -106,11 +107,15 @@ class Searcher:
         return save_state(folder, {"ranks": self.system, "method": self.method, "names": self.names})
 
     @classmethod
+    @loads("a saved ranker")
     def load(cls, folder: str | os.PathLike[str]) -> Searcher:
         """Read what `save` wrote."""
         value = load_state(folder)
         if not isinstance(value, dict) or set(value) != {"ranks", "method", "names"}:
             raise ValueError(f"{os.fspath(folder)} holds no ranker of documents")
+        texts = getattr(getattr(value["method"], "index_", None), "texts", None)
+        if value["ranks"] not in SYSTEMS or texts is None or len(texts) != len(value["names"]):
+            raise ValueError(f"{os.fspath(folder)} must hold a ranker with a name for each of its documents")
         return cls(value["ranks"], value["method"], value["names"])
 
 

@@ -14,6 +14,7 @@ from torch import nn
 from unseen.data.classes import ClassSpace
 from unseen.data.domain import Domain
 from unseen.data.loaders.masks import IGNORE
+from unseen.files import loads
 from unseen.jobs.segmentation.reading import read
 from unseen.methods.fixed import Fixed
 from unseen.methods.segmenting import SegmentingMethod
@@ -53,6 +54,7 @@ class SegmentModel:
         save_state(folder / "state", {"network": network, "classes": self.classes, "size": self.size})
 
     @classmethod
+    @loads("a segmentation model")
     def load(cls, folder: str | os.PathLike[str]) -> SegmentModel:
         """Read what `save` or `unseen segment` wrote; `ValueError` if it is damaged or something else."""
         folder = Path(folder)
@@ -63,6 +65,8 @@ class SegmentModel:
         value = load_state(place / "state")
         if not isinstance(value, dict) or set(value) != {"network", "classes", "size"}:
             raise ValueError(f"{place} holds no segmentation model that can be read")
+        if not isinstance(value["classes"], ClassSpace) or not isinstance(value["size"], int) or value["size"] < 8:
+            raise ValueError(f"{place} must tell classes, and a size of 8 pixels at least; got {value['size']!r:.50}")
         return cls(Unadapted().fit(model=value["network"]), value["classes"], int(value["size"]))
 
     def predict(self, pictures: str | os.PathLike[str] | Domain) -> tuple[Domain, NDArray[Any], NDArray[Any]]:

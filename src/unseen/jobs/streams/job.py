@@ -22,7 +22,7 @@ from unseen.encoders import Encoder, TwoTowerEncoder
 from unseen.evaluation.drive import Stream
 from unseen.evaluation.exam import Exam
 from unseen.evaluation.metrics.classification import accuracy
-from unseen.files import read_plain, recovered
+from unseen.files import check_kinds, read_json, read_plain, recovered, sentence
 from unseen.methods.multimodal.zscl import ZSCL
 from unseen.nn.state import refuse_foreign
 
@@ -235,14 +235,16 @@ def _saved(model: str | os.PathLike[str], trust: bool) -> tuple[Bundle, History]
             "stream with a two-tower encoder, such as lite-clip"
         )
     try:
-        told = json.loads(read_plain(folder / ABOUT))
+        told = read_json(folder / ABOUT)
         if told["format"] != FORMAT:
             raise ValueError(f"it is of format {told['format']!r}")
-        return bundle, History(
-            told["encoder"], told["train"], told["tasks"], told["rows"], float(told.get("held_out", HELD_OUT))
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"model: {folder / ABOUT} does not tell the stream: {error}") from error
+        held_out = float(told.get("held_out", HELD_OUT))
+        history = check_kinds(History(told["encoder"], told["train"], told["tasks"], told["rows"], held_out))
+        if not all(isinstance(one, dict) for one in (*history.tasks, *history.rows)) or not 0 < held_out < 1:
+            raise ValueError("tasks and rows must be objects, and held_out a share between 0 and 1")
+        return bundle, history
+    except Exception as error:  # a file that was changed makes whatever it likes of its reader
+        raise ValueError(f"model: {folder / ABOUT} does not tell the stream: {sentence(error)}") from error
 
 
 def _begin(

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from unseen.files import read_json
 from unseen.runtime import replacing_folder
 
 FORMAT = 1
@@ -45,7 +46,7 @@ def _check(folder: Path) -> None:
 
 def _told(folder: Path) -> dict[str, Any]:
     try:
-        told = json.loads((folder / TOLD).read_text(encoding="utf-8"))
+        told = read_json(folder / TOLD)
     except FileNotFoundError as error:
         raise ValueError(f"{folder} is no index of concepts: it has no {TOLD}") from error
     except ValueError as error:

@@ -23,6 +23,7 @@ from unseen.data.domain import Domain
 from unseen.data.rows import unit_rows
 from unseen.data.samplers import Batch, batches, steps
 from unseen.data.typing import FloatArray
+from unseen.files import check_kinds, loads
 from unseen.nn.build import builder
 from unseen.nn.classifier import Standardizer, linear
 from unseen.nn.logistic import fit_logistic
@@ -139,13 +140,17 @@ class Head:
         save_state(folder, {**own, "encoder": dict(self.encoder), "told": dict(self.told)})
 
     @classmethod
+    @loads("a saved head")
     def load(cls, folder: str | os.PathLike[str]) -> Head:
         """Read what `save` wrote; `ValueError` if it is damaged or no head."""
         value = load_state(folder)
         names = {field.name for field in dataclasses.fields(cls)}
         if not isinstance(value, dict) or set(value) != names:
             raise ValueError(f"{Path(folder)} holds no head of `unseen head train`")
-        return cls(**value)
+        head = check_kinds(cls(**value))
+        if not isinstance(head.network, nn.Module) or not {"name", "fingerprint", "dim"} <= set(head.encoder):
+            raise ValueError(f"{Path(folder)} must hold a network, and name the encoder that it was learnt on")
+        return head
 
 
 def train_head(

@@ -6,11 +6,9 @@ The lists are the user's. LAION's own stand in its repositories; none is carried
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -18,6 +16,7 @@ from numpy.typing import NDArray
 
 from unseen.data.rows import unit_rows
 from unseen.data.typing import FloatArray
+from unseen.files import read_json, reads
 
 Tag = Literal["UNLIKELY", "UNSURE", "NSFW"]
 TAGS: tuple[Tag, ...] = ("UNLIKELY", "UNSURE", "NSFW")
@@ -118,9 +117,10 @@ def judge(rules: Sequence[Rule], images: FloatArray, captions: Sequence[str], em
     return Judged(tags, dropped)
 
 
+@reads("a file of rules", "write a list of objects with the fields of a rule")
 def read_rules(file: str | os.PathLike[str]) -> tuple[Rule, ...]:
     """Rules from a JSON file, a list of objects with the fields of `Rule`; `ValueError` says what is wrong."""
-    told: Any = json.loads(Path(file).read_text(encoding="utf-8"))
+    told: Any = read_json(file)
     names = {field.name for field in dataclasses.fields(Rule)}
     if not isinstance(told, list) or not all(isinstance(one, Mapping) and set(one) <= names for one in told):
         raise ValueError(f"{file} must hold a list of objects with {', '.join(sorted(names))}")

@@ -1,0 +1,346 @@
+"""Every kind of saved model beside the bundle, changed by hand with its digests made right: a sentence, no more."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from unseen.bundle import Bundle
+from unseen.data.classes import ClassSpace
+from unseen.data.domain import Domain
+from unseen.nn.bounded import Bounded
+from unseen.nn.builders import HOMES
+from unseen.nn.state import _chunks, _sha256, load_state, save_state
+
+PROMISED = (ValueError, ImportError, PermissionError, ConnectionError)
+ODD: tuple[Any, ...] = (
+    *(None, -1, 0, 10**30, 1e308, "x", "", [], {}, [[]], True, {"$": "dict"}, {"$": "nobody"}),
+    *({"$": "tensor", "key": "no"}, {"$": "float", "value": "nan"}, "../../etc/passwd", 2**40),
+)
+SAVED = Path(__file__).parent / "data" / "saved"
+CHANGES = 120
+"""Of each file of a kind, drawn by a seed."""
+
+Kind = tuple[Path, Callable[[Path], object]]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("kinds")
+
+
+def mapper(home: Path) -> Kind:
+    from unseen.jobs.mapping.job import Mapper
+
+    return SAVED / "mapper", Mapper.load
+
+
+def quantized(home: Path) -> Kind:
+    return SAVED / "quantized", Bundle.load
+
+
+def ranker(home: Path) -> Kind:
+    from unseen.jobs.retrieval.job import Parts, Searcher, rank
+    from unseen.nn.small_rankers import HashedWords, LastWords, hashed_ranker
+
+    texts = np.array([f"the {animal} of house {i}" for i in range(12) for animal in ("cat", "dog")])
+    corpus = Domain(x=texts, kind="text", ids=np.array([f"d{i}" for i in range(24)]), name="c")
+    asked = Domain(x=np.array(["cat 1", "dog 2"]), kind="text", name="q")
+    parts = Parts(encoder=HashedWords(), writer=LastWords(), ranker=hashed_ranker())
+    rank(corpus, asked, systems=("minilm",), parts=parts).searchers["minilm"].save(home / "ranker")
+    return home / "ranker", Searcher.load
+
+
+def segmenter(home: Path) -> Kind:
+    from unseen.jobs.segmentation.model import SegmentModel, Unadapted
+    from unseen.nn.segmenters import small_unet
+
+    SegmentModel(Unadapted().fit(model=small_unet(2)), ClassSpace(names=("sky", "sea")), 32).save(home / "segmenter")
+    return home / "segmenter", SegmentModel.load
+
+
+def head(home: Path) -> Kind:
+    from unseen.methods.curation.laion.heads import Head, train_head
+
+    rng = np.random.default_rng(0)
+    y = np.arange(40) % 2
+    x = (rng.normal(size=(40, 6)) + 3 * np.eye(6)[y]).astype(np.float32)
+    told = {"name": "toy", "fingerprint": "ab" * 32, "dim": 6}
+    train_head(x, y, name="good", encoder=told, side="image", folds=2).save(home / "head")
+    return home / "head", Head.load
+
+
+def method(home: Path) -> Kind:
+    from unseen.methods.baselines.prototypes import Prototypes
+
+    x, y = np.eye(4, dtype=np.float32), np.arange(4) % 2
+    Prototypes().fit(support=Domain(x=x, y=y, classes=ClassSpace(names=("a", "b")))).save(home / "method")
+    return home / "method", Prototypes.load
+
+
+def composer(home: Path) -> Kind:
+    from PIL import Image
+
+    from unseen.encoders.towers import save_towers
+    from unseen.jobs.composed_retrieval.composer import Composer
+    from unseen.jobs.composed_retrieval.job import compose
+    from unseen.methods.compression.tinyclip.needs import towers_of_a_moment
+
+    reading = {"size": [16, 16], "crop": 1.0, "mode": "squash", "mean": [0.5] * 3, "std": [0.25] * 3}
+    save_towers(home / "towers", towers_of_a_moment(16), reading, "name")
+    rows = ["image,caption"]
+    for i in range(36):
+        Image.new("RGB", (16, 16), (200 - 60 * (i % 3), 20 + 90 * (i // 3 % 3), i)).save(home / f"{i}.png")
+        rows.append(f"{i}.png,a {('square', 'bar', 'dot')[i % 3]} on {('red', 'blue', 'green')[i // 3 % 3]}")
+    (home / "captions.csv").write_text("\n".join(rows))
+    quick = {"triplets": 20, "epochs": 1, "batch_size": 8, "project": 8, "hidden": 8}
+    compose(home / "captions.csv", out=home / "composer", encoder=f"towers:{home / 'towers'}", settings=quick)
+    return home / "composer", Composer.load
+
+
+def captioner(home: Path) -> Kind:
+    from scipy.io import wavfile
+
+    from unseen.jobs.captioning import job
+    from unseen.jobs.captioning.captioner import Captioner
+
+    rows = ["sound,caption"]
+    for i in range(12):
+        tone = np.sin(np.arange(16_000) / (3 + 40 * (i % 2) + i)) * 0.5
+        wavfile.write(home / f"{i}.wav", 16_000, tone.astype(np.float32))
+        rows.append(f"{i}.wav,{('a low hum goes on', 'a shrill whistle blows')[i % 2]}")
+    (home / "sounds.csv").write_text("\n".join(rows))
+    (home / "texts.txt").write_text("\n".join(["a low hum goes on", "a shrill whistle blows", "steam hisses"] * 6))
+    quick = {"epochs": 2, "pretrain": 1, "width": 16, "layers": 1, "heads": 2, "length": 2, "least_count": 1}
+    job.learn(home / "texts.txt", pairs=home / "sounds.csv", settings=quick).save(home / "captioner")
+    return home / "captioner", Captioner.load
+
+
+def aligned(home: Path) -> Kind:
+    import dataclasses
+
+    from unseen.jobs.alignment.report import ABOUT, FORMAT, Report, told_by
+
+    (home / "aligned").mkdir()
+    told = Report("cwcl", {"left": "lite-clip", "right": None}, "left", 40, 10, 0, 0, 1.0, ("a photo of {}",))
+    (home / "aligned" / ABOUT).write_text(json.dumps({"format": FORMAT, **dataclasses.asdict(told)}))
+    return home / "aligned", told_by
+
+
+def streamed(home: Path) -> Kind:
+    from unseen.jobs.streams.job import _saved, continue_stream
+
+    x, y = np.random.default_rng(0).integers(0, 255, (8, 20, 20, 3), dtype=np.uint8), np.arange(8) % 2
+    task = Domain(x=x, y=y, kind="image", classes=ClassSpace(names=("cat", "dog")), name="t")
+    quick = {"iterations": 2, "batch_size": 2}
+    continue_stream("lite-clip", [task], out=home / "stream", texts=["a cat", "a dog", "a tree"], settings=quick)
+    return home / "stream", lambda folder: _saved(folder, False)
+
+
+def of_nodes(home: Path) -> Kind:
+    from unseen.jobs.nodes.job import READ, _reading
+
+    (home / "nodes" / "model").mkdir(parents=True)
+    (home / "nodes" / READ).write_text(json.dumps({"encoder": "minilm", "sampling": {"steps": 8}}))
+    return home / "nodes", lambda folder: _reading(folder, None, None)
+
+
+def quantized_before(home: Path) -> Kind:
+    from unseen.jobs.quantization.job import ABOUT, _Before
+
+    place = shutil.copytree(SAVED / "quantized", home / "before")
+    (place / ABOUT).write_text(json.dumps({"model": "m", "network": "ab", "bits": "8/8"}))
+    return place, lambda folder: _Before.read(folder, False)
+
+
+KINDS = (
+    *(aligned, captioner, composer, head, mapper, method, of_nodes, quantized, quantized_before, ranker, segmenter),
+    streamed,
+)
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The paths of all parts of a JSON value; of a long list those of its first ones."""
+    items = value.items() if isinstance(value, dict) else enumerate(value[:4]) if isinstance(value, list) else ()
+    for key, inner in items:
+        yield (*path, key)
+        yield from places(inner, (*path, key))
+
+
+def changed(value: Any, path: tuple[Any, ...], new: Any) -> Any:
+    """A copy with another value in one place, or without it."""
+    value = json.loads(json.dumps(value))
+    inner = value
+    for key in path[:-1]:
+        inner = inner[key]
+    if new is KeyError:
+        del inner[path[-1]]
+    else:
+        inner[path[-1]] = new
+    return value
+
+
+def write(file: Path, value: Any, path: tuple[Any, ...], new: Any) -> None:
+    """A file with one change; a state keeps a digest that is right."""
+    if file.name == "state.json":
+        inner = changed(value["value"], path, new)
+        value = {**value, "value": inner, "sha256": _sha256(inner, _chunks(file.with_suffix(".safetensors")))}
+    else:
+        value = changed(value, path, new)
+    file.write_text(json.dumps(value))
+
+
+@pytest.mark.parametrize("make", KINDS, ids=lambda make: make.__name__)
+def test_no_change_of_a_saved_kind_raises_what_is_not_promised(
+    make: Callable[[Path], Kind], home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UNSEEN_CACHE", str(home / "cache"))
+    monkeypatch.setenv("UNSEEN_DATA", str(home / "data"))
+    right, load = make(home)
+    folder = shutil.copytree(right, tmp_path / "changed", ignore=shutil.ignore_patterns("*.html"))
+    load(folder)
+    wrong, n, rng = [], 0, random.Random(0)
+    for file in sorted(folder.rglob("*.json")):
+        text = file.read_text()
+        value = json.loads(text)
+        every = [(path, new) for path in places(value.get("value", value)) for new in (KeyError, *ODD)]
+        for path, new in rng.sample(every, min(CHANGES, len(every))):
+            write(file, value, path, new)
+            n += 1
+            try:
+                load(folder)
+            except PROMISED as error:
+                if folder.name not in str(error) and not isinstance(error, (ImportError, PermissionError)):
+                    wrong.append((file.name, path, new, f"unnamed: {error}"))
+            except Exception as error:
+                wrong.append((file.name, path, new, f"{type(error).__name__}: {error}"))
+        for content in ("", "[" * 100_000, "{}", "[]", "\xff"):
+            file.write_text(content, encoding="latin-1")
+            with pytest.raises(PROMISED, match="changed"):
+                load(folder)
+        file.write_text(text)
+    assert n > 20
+    assert wrong == []
+
+
+# -- networks --------------------------------------------------------------------------------------------------
+
+BUILD = """
+import inspect, importlib, json, logging, os, random, resource, signal, sys, warnings
+from pathlib import Path
+import torch
+from unseen.nn.build import _BUILDERS
+from unseen.nn.bounded import Bounded
+from unseen.nn.builders import HOMES
+from unseen.nn.state import _sha256, load_state, save_state
+
+warnings.simplefilter("ignore")
+logging.disable(logging.CRITICAL)
+torch.set_num_threads(1)
+folder, names = Path(sys.argv[1]), sys.argv[2:]
+ODD = (None, -1, 0, 1, 2, 3, 10**5, 10**9, 10**30, 1e308, 0.5, "x", "", [], [2, 3], [10**6, 10**6], {}, {"a": 1}, True)
+
+class Hung(BaseException):
+    pass
+
+def hung(*_):
+    raise Hung
+
+signal.signal(signal.SIGPROF, hung)
+for name in names:
+    importlib.import_module(f"unseen.{HOMES[name]}")
+save_state(folder / "m", {"network": 1})
+file = folder / "m" / "state.json"
+used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 6 * 2**30,) * 2)
+for name in names:
+    print("begin", name, flush=True)
+    parameters = inspect.signature(_BUILDERS[name]).parameters
+    for number in range(16):
+        rng = random.Random(f"{name} {number}")
+        args = {
+            key: {"$network": {"builder": "linear", "module": "", "args": {"in_features": 4, "out_features": 2}}}
+            if "Module" in str(parameter.annotation) and rng.random() < 0.8 else rng.choice(ODD)
+            for key, parameter in parameters.items()
+            if parameter.default is inspect.Parameter.empty or rng.random() < 0.3
+        }
+        recipe = {"builder": name, "module": "", "args": args}
+        network = {"$": "network", "recipe": recipe, "state": {"$": "dict", "keys": [], "items": []}}
+        value = {"$": "dict", "keys": ["network"], "items": [network]}
+        chunks = [(folder / "m" / "state.safetensors").read_bytes()]
+        file.write_text(json.dumps({"format": 1, "sha256": _sha256(value, chunks), "value": value}))
+        signal.setitimer(signal.ITIMER_PROF, 8)
+        try:
+            load_state(folder / "m")
+        except Hung:
+            print("wrong", name, "hangs with", json.dumps(args)[:300], flush=True)
+        except ValueError as error:
+            if str(folder / "m") not in str(error):
+                print("wrong", name, "does not name the folder:", error, flush=True)
+        except BaseException as error:
+            print("wrong", name, type(error).__name__, error, json.dumps(args)[:300], flush=True)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+print("done", flush=True)
+"""
+
+
+def test_no_builder_of_networks_dies_hangs_or_takes_memory_of_what_a_file_says(tmp_path: Path) -> None:
+    """All builders of the list, sixteen draws of odd arguments each; after one that ends the process, it goes on."""
+    names = [name for name in sorted(HOMES) if name != "contract-convnet"]
+    wrong: list[str] = []
+    while names:
+        run = [sys.executable, "-c", BUILD, str(tmp_path), *names]
+        found = subprocess.run(run, capture_output=True, text=True)
+        lines = found.stdout.splitlines()
+        wrong += [line for line in lines if line.startswith("wrong")]
+        if lines and lines[-1] == "done":
+            break
+        begun = [line.split(" ", 1)[1] for line in lines if line.startswith("begin")]
+        assert begun, found.stderr[-2000:]
+        wrong.append(f"{begun[-1]} ends the process: {found.returncode} {found.stderr[-300:]}")
+        names = names[names.index(begun[-1]) + 1 :]
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: nn.Linear(10**6, 10**6),
+        lambda: nn.Embedding(10**12, 1),
+        lambda: torch.arange(10**12),
+        lambda: torch.eye(10**6),
+        lambda: torch.zeros(1).repeat(10**12),
+        lambda: torch.normal(0.0, 1.0, (10**6, 10**6)),
+        lambda: torch.zeros(4).new_zeros((10**6, 10**6)),
+        lambda: [torch.zeros(1) for _ in range(10**6)],
+    ],
+)
+def test_a_tensor_that_is_larger_than_what_was_saved_is_not_made(make: Callable[[], object]) -> None:
+    with pytest.raises(ValueError, match="more memory than the tensors that were saved"), Bounded([]):
+        make()
+
+
+def test_a_saved_network_that_tells_larger_layers_is_refused_by_what_it_tells(tmp_path: Path) -> None:
+    from unseen.nn.classifier import linear
+
+    save_state(tmp_path / "m", {"network": linear(4, 2)})
+    file = tmp_path / "m" / "state.json"
+    state = json.loads(file.read_text())
+    recipe = next(item for item in state["value"]["items"] if item["$"] == "network")["recipe"]
+    key = next(key for key, value in recipe["args"].items() if value == 4)
+    recipe["args"][key] = 10**11
+    state["sha256"] = _sha256(state["value"], _chunks(file.with_suffix(".safetensors")))
+    file.write_text(json.dumps(state))
+    with pytest.raises(ValueError, match=r"m is not a complete saved state: its network asks for much more memory"):
+        load_state(tmp_path / "m")
