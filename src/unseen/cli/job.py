@@ -41,6 +41,8 @@ from unseen.console import (
     write_csv,
 )
 
+SEEDS = "How many seeds: each candidate is fitted once for every one, 0, 1, ..."
+
 
 @app.command()
 def demo(
@@ -48,7 +50,7 @@ def demo(
     out: Annotated[Path, typer.Option(help="Run folder.")] = Path("runs/demo"),
     source: Annotated[str | None, typer.Option(help="Emoji style with labels.", show_default=False)] = None,
     target: Annotated[str | None, typer.Option(help="Emoji style without labels.", show_default=False)] = None,
-    seeds: Annotated[int, typer.Option(help="Seeds per candidate.")] = 1,
+    seeds: Annotated[int, typer.Option(help=SEEDS, min=1)] = 1,
     verbose: Verbose = False,
 ) -> None:
     """Compare methods on drawings in two styles, and write a report.
@@ -98,7 +100,7 @@ def compare(
     refit: Annotated[
         bool, typer.Option(help="Fit the chosen method once more, on all labelled source samples, and save that.")
     ] = True,
-    seeds: Annotated[int, typer.Option(help="Seeds per candidate.", min=1)] = 3,
+    seeds: Annotated[int, typer.Option(help=SEEDS, min=1)] = 3,
     budget: Annotated[str | None, typer.Option(help="Time for all fits, such as 10m.", show_default=False)] = None,
     out: Annotated[Path, typer.Option(help="Run folder; a killed run goes on in it.")] = Path("runs/compare"),
     on_error: OnError = "skip",
@@ -123,7 +125,17 @@ def compare(
 
     Labels of the target, unless --labels says otherwise, grade what was chosen; they choose nothing.
 
-    Example:  unseen compare --source photos --target sketches --out runs/sketches
+    Two folders:     unseen compare --source photos --target sketches --out run
+
+    Names alone:     unseen compare --target photos --classes "cat,dog,horse" --out run
+
+    Tables:          unseen compare --source old.csv --target new.csv --out run
+
+    A few labels:    unseen compare --support few --target sketches --methods linear-probe,prototypes --out run
+
+    Quick:           unseen compare --source photos --target sketches --seeds 1 --budget 2m --out run
+
+    Then:            unseen predict run new.png --top 3
     """
     from unseen.compare.asked import check_asked
 
