@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -40,6 +41,7 @@ from unseen.console import (
     told,
     write_csv,
 )
+from unseen.files import read_plain
 
 SEEDS = "How many seeds: each candidate is fitted once for every one, 0, 1, ..."
 
@@ -316,11 +318,16 @@ def predict(
     """
     from unseen.compare.asked import check_path
 
-    place_of_model(model)
+    place = place_of_model(model)
     for path in inputs:
         check_path("inputs", path)
+    from unseen.data.loaders import load
+
+    samples = [load(path) for path in inputs]  # what cannot be predicted is told before torch and the model are loaded
+    for path, domain in zip(inputs, samples):
+        _check_kind(place, path, domain.kind)
     saved = open_bundle(model, trust)
-    rows = [row for path in inputs for row in _rows(saved.predictions(path, top=top, abstain=abstain))]
+    rows = [row for domain in samples for row in _rows(saved.predictions(domain, top=top, abstain=abstain))]
     if csv is not None:
         import pandas as pd
 
@@ -331,6 +338,19 @@ def predict(
     else:
         for line in _predictions(rows, top):
             typer.echo(line)
+
+
+def _check_kind(place: Path, path: str, kind: str) -> None:
+    """`ValueError` if a saved model says that it reads other samples; one that says it wrongly is told when it loads."""
+    try:
+        kinds = json.loads(read_plain(place / "bundle.json"))["encoder"]["kinds"]
+    except (OSError, ValueError, KeyError, TypeError):  # no encoder, or damaged
+        return
+    if isinstance(kinds, list) and kind not in kinds:
+        from unseen.report.words import KINDS
+
+        read = " or ".join(KINDS[one][1] for one in kinds if one in KINDS)
+        raise ValueError(f"{path} holds {KINDS[kind][1]}; the model in {place} reads {read or 'other samples'}")
 
 
 def _rows(columns: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
