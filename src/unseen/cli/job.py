@@ -341,7 +341,7 @@ def predict(
 
 
 def _check_kind(place: Path, path: str, kind: str) -> None:
-    """`ValueError` if a saved model says that it reads other samples; one that says it wrongly is told when it loads."""
+    """`ValueError` if a saved model says that it reads other samples; one that is wrong is told when it loads."""
     try:
         kinds = json.loads(read_plain(place / "bundle.json"))["encoder"]["kinds"]
     except (OSError, ValueError, KeyError, TypeError):  # no encoder, or damaged
