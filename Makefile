@@ -8,7 +8,7 @@ FUZZ_SEED ?= 0
 FUZZ_KINDS ?=
 TOOLS := $(VENV)/.tools
 
-.PHONY: install demo test test-full test-all coverage lint docs evidence stale lowest supply fuzz fuzz-random kills soak bench clean help
+.PHONY: install demo test test-full test-all coverage lint docs docs-serve evidence stale lowest supply fuzz fuzz-random kills soak bench clean help
 
 help:  ## What there is.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -53,6 +53,10 @@ lint: $(TOOLS)  ## ruff, mypy, import-linter.
 
 docs: $(TOOLS)  ## Build the documentation into site/.
 	@$(BIN)/python docs/generate.py && NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+docs-serve: docs  ## The documentation on http://localhost:8000: its search needs a server.
+	@echo "http://localhost:8000 (Ctrl+C ends it)"
+	@$(BIN)/python -m http.server 8000 --bind 127.0.0.1 --directory site
 
 evidence: $(TOOLS)  ## Run the confirmed cases of all systems again and compare verdicts.
 	@$(BIN)/unseen reproduce --all --check

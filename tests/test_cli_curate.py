@@ -121,7 +121,7 @@ def test_an_ordinary_folder_of_small_sketches_works_without_options(tmp_path: Pa
     assert done.returncode == 0, err[-2000:]
     told = Accounting.load(tmp_path / "pairs" / "accounting.json")
     assert (told.what, told.parsed, told.kept) == ("pictures", 70, 35)
-    assert told.dropped == {("filter", "similarity below the threshold"): 35}
+    assert told.dropped == {("filter", "less alike than the share that is kept"): 35}
     assert "35 of 70 pairs are those whose picture and caption are most alike" in out
     page = (tmp_path / "pairs" / "report.html").read_text().partition("<body")[2]
     assert "35 of 70 pictures were kept" in page

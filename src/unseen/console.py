@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import json
 import re
 import shlex
@@ -82,7 +81,8 @@ Source = Annotated[
     typer.Option(help="Labelled data: folder of class folders, table, arrays, shards.", show_default=False),
 ]
 Target = Annotated[
-    str | None, typer.Option(help="Data to work on. Labels in it are sealed as the exam.", show_default=False)
+    str | None,
+    typer.Option(help="Data to work on. Labels in it are put away, and grade at the end.", show_default=False),
 ]
 Support = Annotated[str | None, typer.Option(help="A few labelled samples of the target.", show_default=False)]
 Classes = Annotated[
@@ -119,36 +119,19 @@ Teachers = Annotated[
 EncoderName = Annotated[
     str | None, typer.Option(help="Pretrained encoder; `unseen encoders` lists them.", show_default=False)
 ]
-Labels = Annotated[str, typer.Option(help="Labels found in --target: exam, support or split:0.5.")]
+Labels = Annotated[
+    str,
+    typer.Option(
+        help="What labels in --target are for: exam (they grade at the end), support (they are learnt from), "
+        "or split:0.5 (a part of each)."
+    ),
+]
 OnError = Annotated[str, typer.Option(help="Unreadable samples: skip (and name them) or fail.")]
 Precision = Annotated[str, typer.Option(help="Of the frozen encoder: auto (fastest here) or fp32 (reference).")]
 Trust = Annotated[bool, typer.Option("--trust", help="Load encoders that can run code (TorchScript, custom ONNX).")]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Print all that the report says, not the answer alone.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 WithEncoder = Annotated[bool, typer.Option("--bundle", help="Put the encoder's weights into the model folder.")]
-
-
-def arrange(panels: Mapping[str, str], rest: str) -> None:
-    """Show commands and groups by panels, in the order given; a paragraph of help breaks where the terminal ends.
-
-    What no panel names stands in the panel `rest`, after what stands there.
-    """
-    panel = {name: title for title, names in panels.items() for name in names.split()}
-    titles, order = list(panels), list(panel)
-    known: Any
-    for known in (app.registered_commands, app.registered_groups):
-        for info in known:
-            info.name = info.name or info.callback.__name__
-            info.rich_help_panel = panel.get(info.name, rest)
-        known.sort(
-            key=lambda info: (
-                titles.index(info.rich_help_panel),
-                order.index(info.name) if info.name in panel else len(order),
-            )
-        )
-    for part in (app, *(group.typer_instance for group in app.registered_groups)):
-        for command in part.registered_commands if part is not None else ():
-            command.help = re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.getdoc(command.callback) or "")
 
 
 def say(line: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import html
 import json
 import re
 import threading
@@ -245,6 +246,11 @@ def test_the_manual_explains_every_path_without_a_script_or_an_outside_request(c
     assert answer.headers["content-security-policy"].startswith("default-src 'none'; style-src 'sha256-")
     for path in ("/predict", "/health", "/model", "/metrics"):
         assert f" {path}</code>" in answer.text
+    said = html.unescape(answer.text)
+    assert re.search(r"It names vectors of numbers by one of \d+ classes", said)
+    assert 'curl -H "Authorization: Bearer $UNSEEN_TOKEN"' in said  # a line to paste, the token not in it
+    assert TOKEN not in said
+    assert "calibrated as <code>unseen predict</code>" in said
     assert "<script" not in answer.text
     assert re.findall(r"(?:src|href)=\"?(https?:[^\" >]+)", answer.text) == []
 

@@ -445,7 +445,7 @@ LEDGER = (
     not_testable("Methods so far rely on labels and transfer poorly across domains; curation costs limit them.",
         "It motivates the method; nothing here trains those methods."),
     paper_scale("Large-scale pairs of graph and summary, made with a large language model.",
-        "`unseen nodes GRAPH --pretrain ARXIV --pretrain PRODUCTS --writer causal:MODEL --preset published --seeds "
+        "`unseen nodes GRAPH --pretrain ARXIV --pretrain PRODUCTS --writer causal:MODEL --preset published --starts "
         "200000`, or `--summaries FILE` with summaries written elsewhere; not run. Summaries are extracted here."),
     paper_scale("Better zero-shot and few-shot than graph foundation models before it on seven target graphs.",
         "With Cora, CiteSeer, WikiCS, Instagram, Ele-Photo, Ele-Computers and Books-History as files of "

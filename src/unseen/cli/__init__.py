@@ -10,26 +10,16 @@ import warnings
 import typer
 
 from unseen import jobs
-from unseen.console import app, arrange, asked, in_flags, say
+from unseen.console import app, asked, in_flags, say
 from unseen.files import sentence
 
 from unseen.cli import (  # isort: skip  # noqa: F401 - each adds its commands
     job, known, trust, carry, annotate, explain, shift, curate, explore,
 )  # fmt: skip
+from unseen.cli.panels import arrange  # isort: skip
 
 jobs.add_commands()
-arrange(
-    {
-        "Look at what you have": "recommend methods words diagnose shift embed encoders data",
-        "Adapt, and compare": "demo compare adapt continue align label",
-        "Use a model, and check it": "predict explain verify report web",
-        "Make it small, and serve it": "quantize shrink export serve",
-        "Other tasks": "map annotate caption complete nodes episodes forecast match rank segment nas",
-        "Image-text data": "curate index explore find compose prune head concepts",
-        "Evidence, and methods of your own": "reproduce new",
-    },
-    rest="Other tasks",
-)
+arrange()
 
 
 class _Spoken(logging.Formatter):

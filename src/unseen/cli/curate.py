@@ -47,8 +47,8 @@ def curate(
     target_keep: Annotated[
         float | None,
         typer.Option(
-            help="Share to keep, the pairs most alike, in place of a threshold; 0.5, but for CLIP ViT-B/32.",
-            show_default=False,
+            help="Share of the pairs to keep, those whose picture and caption are most alike; 1 keeps all.",
+            show_default="0.5; for CLIP ViT-B/32 the threshold laion-5b",
         ),
     ] = None,
     languages: Annotated[
@@ -155,6 +155,8 @@ def curate(
     if not parts:
         build_indices(out, memory)
         return
+    if target_keep is not None and target_keep < 1 and "select" in parts:
+        say(f"of the pairs, {target_keep:.0%} are kept, the most alike ones (--target-keep 1 keeps all)")
     towers: Any = get(encoder) if {"embed", "select"} & set(parts) else None
     made = run(
         source,

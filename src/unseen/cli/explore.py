@@ -315,7 +315,12 @@ def _answer(service: RetrievalService, query: Query, above: float | None, export
         results = service.search(query)
         rows, similarity = results.rows, [hit.similarity for hit in results.hits]
         _left_out(results.removed, results.allowed, bool(rows))
-        more = {"removed": dict(results.removed), "allowed": results.allowed, "seconds": round(results.seconds, 4)}
+        more = {
+            "removed": dict(results.removed), "allowed": results.allowed, "seconds": round(results.seconds, 4),
+            "weak": results.weak,
+        }  # fmt: skip
+        if results.weak:
+            say(WEAK)
     else:
         found, at = service.above(query, above)
         rows, similarity, more = at.tolist(), found.tolist(), {"above": above}
@@ -336,7 +341,7 @@ def _answer(service: RetrievalService, query: Query, above: float | None, export
         dump({"hits": hits, **more})
         return
     for row, value, columns in zip(rows, similarity, told):
-        typer.echo(f"{value:7.4f}  {row:>9}  {_one_line(columns.get('text'))}")
+        typer.echo(f"{value:7.4f}  {row:>9}  {_named(columns)}")
 
 
 def _passing(service: RetrievalService, filters: Filters, k: int, export: Path | None, as_json: bool) -> None:
@@ -355,7 +360,7 @@ def _passing(service: RetrievalService, filters: Filters, k: int, export: Path |
         dump({"rows": [{"row": row, **columns} for row, columns in zip(rows.tolist(), told)], "allowed": allowed})
         return
     for row, columns in zip(rows.tolist(), told):
-        typer.echo(f"{row:>9}  {_one_line(columns.get('text'))}")
+        typer.echo(f"{row:>9}  {_named(columns)}")
     say(
         f"{allowed:,} pairs pass"
         + (f"; the first {len(rows)} are shown, --k shows more" if allowed > len(rows) else "")
@@ -370,6 +375,19 @@ def _left_out(removed: Mapping[str, int], allowed: int, found: bool) -> None:
         say(f"left out: {', '.join(told)}")
     if not found:
         say("nothing was found" + ("" if allowed else ": no pair passes --where"))
+
+
+WEAK = (
+    "weak: none of these is nearer than the nearest of so many is by chance, and no caption of them has these words; "
+    "what was asked for may not be here"
+)
+
+
+def _named(columns: Mapping[str, Any]) -> str:
+    """The file of a pair, the last part of an address, and its caption."""
+    file = _one_line(columns.get("url")).rstrip("/").rpartition("/")[2]
+    caption = _one_line(columns.get("text"))
+    return f"{file}  {caption}" if file and file != caption else caption
 
 
 def _one_line(text: Any) -> str:

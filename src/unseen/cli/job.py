@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -40,9 +41,13 @@ from unseen.console import (
     told,
     write_csv,
 )
+from unseen.files import read_plain
+
+SEEDS = "How many seeds: each candidate is fitted once for every one, 0, 1, ..."
 
 if TYPE_CHECKING:
     from unseen.bundle import Bundle
+    from unseen.data.domain import Domain
 
 
 @app.command()
@@ -51,7 +56,7 @@ def demo(
     out: Annotated[Path, typer.Option(help="Run folder.")] = Path("runs/demo"),
     source: Annotated[str | None, typer.Option(help="Emoji style with labels.", show_default=False)] = None,
     target: Annotated[str | None, typer.Option(help="Emoji style without labels.", show_default=False)] = None,
-    seeds: Annotated[int, typer.Option(help="Seeds per candidate.")] = 1,
+    seeds: Annotated[int, typer.Option(help=SEEDS, min=1)] = 1,
     verbose: Verbose = False,
 ) -> None:
     """Compare methods on drawings in two styles, and write a report.
@@ -101,7 +106,7 @@ def compare(
     refit: Annotated[
         bool, typer.Option(help="Fit the chosen method once more, on all labelled source samples, and save that.")
     ] = True,
-    seeds: Annotated[int, typer.Option(help="Seeds per candidate.", min=1)] = 3,
+    seeds: Annotated[int, typer.Option(help=SEEDS, min=1)] = 3,
     budget: Annotated[str | None, typer.Option(help="Time for all fits, such as 10m.", show_default=False)] = None,
     out: Annotated[Path, typer.Option(help="Run folder; a killed run goes on in it.")] = Path("runs/compare"),
     on_error: OnError = "skip",
@@ -126,7 +131,17 @@ def compare(
 
     Labels of the target, unless --labels says otherwise, grade what was chosen; they choose nothing.
 
-    Example:  unseen compare --source photos --target sketches --out runs/sketches
+    Two folders:     unseen compare --source photos --target sketches --out run
+
+    Names alone:     unseen compare --target photos --classes "cat,dog,horse" --out run
+
+    Tables:          unseen compare --source old.csv --target new.csv --out run
+
+    A few labels:    unseen compare --support few --target sketches --methods linear-probe,prototypes --out run
+
+    Quick:           unseen compare --source photos --target sketches --seeds 1 --budget 2m --out run
+
+    Then:            unseen predict run new.png --top 3
     """
     from unseen.compare.asked import check_asked
 
@@ -317,11 +332,14 @@ def predict(
         raise ValueError(f"--window {window:g} needs --stride: how many seconds lie between two windows")
     from unseen.compare.asked import check_path
 
-    place_of_model(model)
+    place = place_of_model(model)
     for path in inputs:
         check_path("inputs", path)
+    samples = [_samples(path, stride, window) for path in inputs]  # what cannot be predicted is told before torch and the model are loaded
+    for path, domain in zip(inputs, samples):
+        _check_kind(place, path, domain.kind)
     saved = open_bundle(model, trust)
-    rows = [row for path in inputs for row in _rows(_predicted(saved, path, top, abstain, stride, window))]
+    rows = [row for domain in samples for row in _rows(_predicted(saved, domain, top, abstain))]
     if csv is not None:
         import pandas as pd
 
@@ -334,17 +352,32 @@ def predict(
             typer.echo(line)
 
 
-def _predicted(
-    saved: Bundle, path: str, top: int, abstain: bool, stride: float | None, window: float | None
-) -> dict[str, Any]:
-    """The table of what lies at a path; of clips that are parts of a video with their times."""
+def _samples(path: str, stride: float | None, window: float | None) -> Domain:
+    """What lies at a path; of a long video its windows."""
     from unseen.data.clips import sliding
     from unseen.data.loaders import load
 
-    domain = load(path) if stride is None else sliding(path, stride, window)
+    return load(path) if stride is None else sliding(path, stride, window)
+
+
+def _predicted(saved: Bundle, domain: Domain, top: int, abstain: bool) -> dict[str, Any]:
+    """The table of samples; of clips that are parts of a video with their times."""
     table = saved.predictions(domain, top=top, abstain=abstain)
     times = [key for key in ("start", "end") if domain.kind == "clip" and key in domain.columns]
     return {"id": table["id"], **{key: domain.columns[key] for key in times}, **table}
+
+
+def _check_kind(place: Path, path: str, kind: str) -> None:
+    """`ValueError` if a saved model says that it reads other samples; one that is wrong is told when it loads."""
+    try:
+        kinds = json.loads(read_plain(place / "bundle.json"))["encoder"]["kinds"]
+    except (OSError, ValueError, KeyError, TypeError):  # no encoder, or damaged
+        return
+    if isinstance(kinds, list) and kind not in kinds:
+        from unseen.report.words import KINDS
+
+        read = " or ".join(KINDS[one][1] for one in kinds if one in KINDS)
+        raise ValueError(f"{path} holds {KINDS[kind][1]}; the model in {place} reads {read or 'other samples'}")
 
 
 def _rows(columns: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -86,7 +86,7 @@ def verify(
 ) -> None:
     """Ask a person about some samples, and say how often it is right.
 
-    Samples are drawn at random, and the interval is exact. What was answered is sealed: no later fit on this machine
+    Samples are drawn at random, and the interval is exact. What was answered is put away: no later fit on this machine
     learns from it.
 
     Example:  unseen verify runs/sketches sketches --n 60 --out verify.html
@@ -113,7 +113,7 @@ def verify(
         else:
             for line in grade.lines():
                 typer.echo(line)
-        say(f"{len(given)} answers are sealed on this machine, {new} of them new: no fit learns from these samples")
+        say(f"{len(given)} answers are put away on this machine, {new} of them new: no fit learns from these samples")
         return
     learned = verification.learned_by(model)
     for path in (source, support):

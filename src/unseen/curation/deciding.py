@@ -21,7 +21,7 @@ from unseen.methods.curation.laion.similarity import (
 log = logging.getLogger(__name__)
 
 SAME_PICTURE, NEAR_PICTURE = "the same picture", "nearly the same picture"
-BELOW = "similarity below the threshold"
+BELOW, LESS = "similarity below the threshold", "less alike than the share that is kept"
 
 
 def decide(job: Job, there: list[int]) -> tuple[list[Decision], dict[str, float]]:
@@ -45,7 +45,7 @@ def decide(job: Job, there: list[int]) -> tuple[list[Decision], dict[str, float]
     streams = [stream_of(code) for code in language[alive].tolist()]
     kept, least = keeps(job.settings.threshold, job.settings.target_keep, similarity[alive], streams)
     below = alive[~kept]
-    stage_of[below], reason[below] = "filter", BELOW
+    stage_of[below], reason[below] = "filter", BELOW if job.settings.target_keep is None else LESS
     detail[below] = [f"{value:.4f}" for value in similarity[below].tolist()]
     cuts = np.cumsum([0, *sizes])
     parts = [

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from unseen.curation.collection import Collection, Side
 from unseen.curation.columns import Columns, caption_lengths, open_columns
 from unseen.curation.concept_map import ConceptMap, read_map
+from unseen.curation.doubt import Usual
 from unseen.curation.index import Index, open_index
 from unseen.curation.results import NEAR_DUPLICATE, UNSAFE, Filters, facets, near_duplicates, steered, unit
 from unseen.curation.retrieval_encoders import QueryEncoders
@@ -105,12 +106,16 @@ class Hit:
 
 @dataclasses.dataclass(frozen=True)
 class Results:
-    """Hits, the nearest first; how many were left out and why; how many rows the filters allowed; seconds."""
+    """Hits, the nearest first; how many were left out and why; how many rows the filters allowed; seconds; doubts.
+
+    `weak`: words were looked for, and nothing found seems to show them (`unseen.curation.doubt`).
+    """
 
     hits: tuple[Hit, ...]
     removed: Mapping[str, int]
     allowed: int
     seconds: float
+    weak: bool = False
 
     @property
     def rows(self) -> list[int]:
@@ -156,6 +161,7 @@ class RetrievalService:
             raise ValueError(f"{collection.folder.name} has no index; build one: unseen explore DATA --build")
         self.collection, self.indices, self.violence = collection, dict(indices), violence
         self.stale = dict(stale or {})
+        self.usual = Usual(self.indices)
         self.no_map = ""
         self.encoders = QueryEncoders(collection, encoder)
 
@@ -249,8 +255,8 @@ class RetrievalService:
 
     def warm(self) -> None:
         """Load what the first query would have to wait for."""
-        for index in self.indices.values():
-            index.search(index.vectors.take(np.zeros(1, np.int64)), 1)
+        for side, index in self.indices.items():
+            index.search(self.usual.vectors(side)[:1], 1)
         for name in self.columns.numeric:
             self.columns.numbers(name)
         self.facets()
@@ -279,7 +285,8 @@ class RetrievalService:
         found = rows[0] >= 0
         hits, removed = self._cleaned(index, rows[0][found], similarity[0][found], query)
         allowed = len(self) if within is None else int(np.count_nonzero(within))
-        return Results(tuple(hits), removed, allowed, time.perf_counter() - began)
+        weak = self.usual.weak(query, vector, hits, allowed)
+        return Results(tuple(hits), removed, allowed, time.perf_counter() - began, weak)
 
     def above(self, query: Query, threshold: float, *, most: int | None = None) -> tuple[FloatArray, IntArray]:
         """All rows at least as near to a query as `threshold`, nearest first: similarities and rows.

@@ -197,6 +197,7 @@ def told(results: Results, tags: Sequence[Sequence[str]]) -> dict[str, Any]:
         "removed": dict(results.removed),
         "allowed": results.allowed,
         "seconds": round(results.seconds, 4),
+        "weak": results.weak,
     }
 
 

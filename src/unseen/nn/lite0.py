@@ -128,10 +128,11 @@ class Lite0(nn.Module):
 
 def lite0(state: dict[str, Tensor]) -> Lite0:
     """The network with these weights, named as timm names them; frozen, in eval mode."""
-    with torch.device("meta"):
+    with torch.device("meta"):  # nothing is drawn that would be written over
         network = Lite0(len(state["classifier.bias"]))
-    network = network.to_empty(device="cpu")  # nothing is drawn that would be written over
-    network.load_state_dict(state)
+    # `to_empty` would import SymPy, half a second
+    own = {name: value.clone(memory_format=torch.contiguous_format) for name, value in state.items()}
+    network.load_state_dict(own, assign=True)
     return network.eval().requires_grad_(False)
 
 

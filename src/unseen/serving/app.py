@@ -21,8 +21,8 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from unseen.serving.access import ELSEWHERE, allowed, is_foreign
 from unseen.serving.batching import Batcher
-from unseen.serving.bodies import Bodies
-from unseen.serving.front import example, front
+from unseen.serving.bodies import FIELD, Bodies
+from unseen.serving.front import KINDS, address, example, front, lines
 from unseen.serving.limits import Limits
 from unseen.serving.manual import manual
 from unseen.serving.metrics import Measured, Metrics
@@ -131,7 +131,8 @@ def create_app(
     app = FastAPI(
         title="unseen",
         version=version("unseen"),
-        summary=f"{served.bundle.method.card.slug}: {len(served.bundle.classes)} classes, reads {served.kind}",
+        summary=f"It names {KINDS[served.kind]} by one of {len(served.bundle.classes)} classes "
+        f"({served.bundle.method.card.slug})",
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
@@ -205,8 +206,9 @@ def create_app(
         return Response(example(), media_type="image/png")
 
     @app.get("/docs", include_in_schema=False)
-    async def docs() -> HTMLResponse:
-        page, policy = manual(app.openapi())
+    async def docs(request: Request) -> HTMLResponse:
+        asked = address(request.headers.get("host", ""), request.url.scheme)
+        page, policy = manual(app.openapi(), curl=lines(served, asked, guarded=token is not None)[0], field=FIELD)
         return HTMLResponse(page, headers={"content-security-policy": policy})
 
     return app

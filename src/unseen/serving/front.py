@@ -33,7 +33,7 @@ def front(served: Served, host: str, *, guarded: bool, scheme: str = "http") -> 
         Whether a token is needed. The names of classes are then not on the page.
     scheme : {"http", "https"}
     """
-    url = f"{scheme}://{host if _ADDRESS.fullmatch(host) else 'localhost'}"
+    url = address(host, scheme)
     css, script = style(), "".join((FOLDER / name).read_text(encoding="utf-8") for name in ("drop.js", "front.js"))
     curl, own = lines(served, url, guarded=guarded)
     classes = "" if guarded else f": {_some(served.bundle.classes.names)}"
@@ -61,6 +61,11 @@ def front(served: Served, host: str, *, guarded: bool, scheme: str = "http") -> 
         "frame-ancestors": "'none'",
     }
     return page, "; ".join(f"{key} {value}" for key, value in rules.items())
+
+
+def address(host: str, scheme: str = "http") -> str:
+    """The address of this server as it was asked by; what is none is not repeated."""
+    return f"{scheme}://{host if _ADDRESS.fullmatch(host) else 'localhost'}"
 
 
 def lines(served: Served, url: str, *, guarded: bool) -> tuple[str, str]:

@@ -30,8 +30,16 @@ def style() -> str:
     return stylesheet(CONTROLS, FOLDER / "style.css")
 
 
-def manual(openapi: Mapping[str, Any]) -> tuple[str, str]:
-    """Return the page and its content security policy, which allows the style and nothing else."""
+def manual(openapi: Mapping[str, Any], *, curl: str, field: str) -> tuple[str, str]:
+    """Return the page and its content security policy, which allows the style and nothing else.
+
+    Parameters
+    ----------
+    openapi : mapping
+        What the application says of itself.
+    curl, field : str
+        A command that asks it, and the field that holds the samples.
+    """
     css = style()
     operations = [
         {
@@ -49,5 +57,9 @@ def manual(openapi: Mapping[str, Any]) -> tuple[str, str]:
         for path, verbs in openapi["paths"].items()
         for verb, told in verbs.items()
     ]
-    page = environment().get_template("manual.html").render(style=css, info=openapi["info"], operations=operations)
+    page = (
+        environment()
+        .get_template("manual.html")
+        .render(style=css, info=openapi["info"], operations=operations, curl=curl, field=field)
+    )
     return page, f"default-src 'none'; style-src {source_hash(css)}; base-uri 'none'; form-action 'none'"

@@ -169,7 +169,7 @@ def test_edges_that_are_asked_about_are_not_learnt_from(monkeypatch: pytest.Monk
         ({"templates": ["a {} of {}"]}, "once, and no other field"),
         ({"templates": ["a {} {"]}, "templates must hold"),
         ({"shots": -1}, "shots must be at least 0"),
-        ({"seeds": 1}, "seeds at least 2"),
+        ({"starts": 1}, "starts at least 2"),
         ({"preset": "huge"}, "preset must be one of"),
         ({"settings": {"hidden": 0}}, "hidden"),
         ({"links": [("n1", "nowhere")]}, "row 1: 'nowhere' is the name of no node"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -55,7 +56,10 @@ def test_a_model_is_made_small_saved_exported_and_measured(model: str, tmp_path:
     import onnxruntime
 
     out = tmp_path / "small"
-    about = shrink(model, table_of(tmp_path), out=out, size=0.5, inherit=inherit, settings=QUICK)
+    lines: list[str] = []
+    about = shrink(model, table_of(tmp_path), out=out, size=0.5, inherit=inherit, settings=QUICK, say=lines.append)
+    beforehand = next(line for line in lines if line.startswith("learning takes about "))
+    assert re.search(r"about \S+.(s|min \d\d.s): \d+ steps of \d+ pairs", beforehand), beforehand
     assert about["size"] <= 0.5
     assert about["student"]["parameters"] == round(about["size"] * about["teacher"]["parameters"])
     assert json.loads((out / ABOUT).read_text())["size"] == about["size"]

@@ -126,7 +126,7 @@ def told(report: Report) -> list[str]:
     """What else a reader should know, in sentences."""
     said = []
     if report.row_entropy:
-        level = f"{report.row_entropy:.3f} of the entropy of ln N"
+        level = f"{report.row_entropy:.3f} of the greatest entropy"
         said.append(
             f"The targets' rows have {level}: they say hardly anything, and the weighted term is label smoothing; "
             "--preset sharpened tells samples apart."

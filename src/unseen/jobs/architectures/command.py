@@ -145,11 +145,11 @@ def table(
     first: Annotated[
         int | None, typer.Option(help="Train only the first so many of them.", min=1, show_default=False)
     ] = None,
-    seeds: Annotated[int, typer.Option(help="Trainings of each.", min=1)] = 2,
+    seeds: Annotated[int, typer.Option(help="How many seeds: each is trained once for every one.", min=1)] = 2,
     inits: Annotated[int, typer.Option(help="Inits of which statistics are taken.", min=0)] = 2,
     size: Size = 8,
     channels: Channels = 1,
-    sample_seed: Annotated[int, typer.Option(help="Seed of the draw.", min=0)] = 2026,
+    seed: Annotated[int, typer.Option(help="Seed of the draw.", min=0)] = 2026,
 ) -> None:
     """Train architectures for real and write what they reached, with statistics of the untrained ones.
 
@@ -162,7 +162,7 @@ def table(
     if out.suffix != ".parquet" or not out.parent.is_dir():
         raise ValueError(f"--out must be a file that ends in .parquet, in a folder that exists; got {str(out)!r}")
     made = nas.make_table(
-        space, data, n=n, first=first, seeds=seeds, inits=inits, size=size, channels=channels, sample_seed=sample_seed,
+        space, data, n=n, first=first, seeds=seeds, inits=inits, size=size, channels=channels, sample_seed=seed,
         journal=out.with_suffix(".jsonl"),
     )  # fmt: skip
     made.save(out)

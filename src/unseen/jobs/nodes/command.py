@@ -53,7 +53,9 @@ def nodes(
     hops: Annotated[
         int | None, typer.Option(help="Of --subgraphs hops; 2 if not said.", min=0, show_default=False)
     ] = None,
-    seeds: Annotated[int, typer.Option(help="Nodes of each graph to learn from.", min=2)] = 2000,
+    starts: Annotated[
+        int, typer.Option(help="Nodes of each graph to learn from, each with what is around it.", min=2)
+    ] = 2000,
     encoder: Annotated[
         str | None, typer.Option(help="Frozen text encoder; that of --model, else minilm.", show_default=False)
     ] = None,
@@ -91,7 +93,7 @@ def nodes(
         templates=prompt,
         encoder=encoder,
         sampling=Sampling(**taken) if taken else None,
-        seeds=seeds,
+        starts=starts,
         summaries=summaries,
         summarizer=None if writer is None else _summarizer(writer),
         check_links=check_links,

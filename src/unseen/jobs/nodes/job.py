@@ -126,7 +126,7 @@ def classify_nodes(
     templates: Sequence[str] | None = None,
     encoder: str | None = None,
     sampling: Sampling | None = None,
-    seeds: int = 2000,
+    starts: int = 2000,
     summaries: str | os.PathLike[str] | None = None,
     summarizer: Summarizer | None = None,
     check_links: bool = False,
@@ -160,7 +160,7 @@ def classify_nodes(
         The frozen text encoder: that of `model` if absent, which no other may stand in for, else MiniLM.
     sampling : Sampling, optional
         How subgraphs are taken: as `model` had them if absent.
-    seeds : int, >= 2
+    starts : int, >= 2
         Nodes of each graph to learn from, drawn; all where it has fewer.
     summaries : path, optional
         Summaries of subgraphs of the first graph that is learnt from, written elsewhere, in the lines of
@@ -186,8 +186,8 @@ def classify_nodes(
         raise ValueError("classes must be at least two: a file, or names with commas between them")
     for template in templates or ():
         _check_template(template)
-    if shots < 0 or seeds < 2:
-        raise ValueError(f"shots must be at least 0 and seeds at least 2; got {shots!r} and {seeds!r}")
+    if shots < 0 or starts < 2:
+        raise ValueError(f"shots must be at least 0 and starts at least 2; got {shots!r} and {starts!r}")
     if model is not None and (pretrain or summaries or summarizer or settings or preset != "default"):
         raise ValueError("model has learnt already: pretrain, summaries, preset and settings go without it")
     if preset not in GraphCLIP.card.presets:
@@ -220,7 +220,7 @@ def classify_nodes(
             if summaries is not None and i == 0:
                 places, texts = read_summaries(summaries, source)
             else:
-                places = how.around(source, _drawn(source, seeds, seed + i), seed)
+                places = how.around(source, _drawn(source, starts, seed + i), seed)
                 banned = _label_words(opened(pretrain[i], None) if pretrain else target)
                 texts = summarize(source, places, summarizer, banned=banned)
             kept = kept or (source, places, texts)
@@ -333,11 +333,11 @@ def _shots(graph: TextAttributedGraph, shots: int, seed: int) -> NDArray[np.int6
     return np.sort(np.concatenate(chosen))
 
 
-def _drawn(graph: TextAttributedGraph, seeds: int, seed: int) -> NDArray[np.int64]:
+def _drawn(graph: TextAttributedGraph, starts: int, seed: int) -> NDArray[np.int64]:
     """Nodes to learn from: those with a text and a neighbour first."""
     good = (graph.degrees > 0) & np.array([bool(text.strip()) for text in graph.texts.tolist()])
     rows = np.flatnonzero(good) if good.sum() >= 2 else np.arange(len(graph))
-    return np.sort(np.random.default_rng(seed).permutation(rows)[:seeds])
+    return np.sort(np.random.default_rng(seed).permutation(rows)[:starts])
 
 
 def _label_words(graph: TextAttributedGraph) -> tuple[str, ...]:

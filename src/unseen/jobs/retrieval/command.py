@@ -34,7 +34,7 @@ def rank(
     ] = "bm25,minilm,fusion,duqgen,duqgen-fusion",
     qrels: Annotated[
         Path | None,
-        typer.Option(help="What is relevant (BEIR or TREC): sealed as the exam.", show_default=False),
+        typer.Option(help="What is relevant (BEIR or TREC): put away, and grades at the end.", show_default=False),
     ] = None,
     run: Annotated[
         Path | None, typer.Option(help="Write the ranking too: .csv, else TREC's columns.", show_default=False)

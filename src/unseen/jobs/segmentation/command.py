@@ -26,7 +26,7 @@ def segment(
         str | None, typer.Option(help="Names of the classes, with commas, in the order of values.", show_default=False)
     ] = None,
     methods: Annotated[
-        str | None, typer.Option(help="Slugs with commas (slug:preset); six arms if absent.", show_default=False)
+        str | None, typer.Option(help="Slugs with commas (slug:preset); six methods if absent.", show_default=False)
     ] = None,
     model: Annotated[
         Path | None, typer.Option(help="Folder of an earlier run, in place of training.", show_default=False)

@@ -363,16 +363,17 @@ def _why(
         lines[0] += f"; none of the others is better by more than {MARGIN:g}, so nothing is adapted"
     lines.append(
         f"that look is imitated by statistics of {shots} picture{'s' if shots > 1 else ''}: it says nothing of other "
-        "shapes, drawings or scenes, so the score is no estimate of how good the masks are; arms that train on such "
-        "imitations (fda) are favoured by it"
+        "shapes, drawings or scenes, so the score is no estimate of how good the masks are; methods that train on "
+        "such imitations (fda) are favoured by it"
     )
-    lines.append(f"all {len(table)} arms call {together:.0%} of the target's pixels the same")
+    if len(table) > 1:
+        lines.append(f"all {len(table)} methods call {together:.0%} of the target's pixels the same")
     if graded:
         best = max(table, key=lambda row: row["graded"]["mIoU"])
         lines.append(
             ("masks of the pictures that were not adapted to" if held_out else "masks of the target, adapted to itself")
-            + f", opened afterwards, give {chosen} {own['graded']['mIoU']:.3f} mIoU; "
-            + ("no arm has more" if best["method"] == chosen else f"{best['method']} has {best['graded']['mIoU']:.3f}")
+            + f", opened afterwards, give {chosen} {own['graded']['mIoU']:.3f} mIoU"
+            + (_better(best, chosen) if len(table) > 1 else "")
         )
     else:
         lines.append("no mask of the target was given: label five of its pictures to know how good these are")
@@ -447,3 +448,8 @@ def about(result: Segmentation) -> dict[str, Any]:
         "seconds": {key: round(value, 2) for key, value in result.seconds.items()},
         "settings": dict(result.settings),
     }
+
+
+def _better(best: Mapping[str, Any], chosen: str) -> str:
+    """What the best of all methods has, beside what was chosen."""
+    return "; no other has more" if best["method"] == chosen else f"; {best['method']} has {best['graded']['mIoU']:.3f}"

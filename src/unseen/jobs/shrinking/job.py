@@ -26,6 +26,7 @@ from unseen.methods.compression.tinyclip import TinyCLIP
 from unseen.nn.dual_encoder import DualEncoder, class_vectors, in_parts, templates_of
 from unseen.nn.export import export_onnx
 from unseen.nn.state import refuse_foreign, write_folder
+from unseen.report.words import seconds as seconds_of
 from unseen.runtime import stage, stages
 
 ABOUT, PAGE = "shrink.json", "report.html"
@@ -41,6 +42,8 @@ SHRINKABLE = ("open_clip", "towers")
 LEAST = 8
 """Pairs that are enough to begin with."""
 REPEATS = 5
+PROBED = 8
+"""Pairs that the large model reads to tell beforehand how long learning takes."""
 
 
 def shrink(
@@ -124,6 +127,7 @@ def shrink(
     if len(asked) < FEW_ASKED:
         each = 100 / len(asked)
         say(f"recall of {len(asked)} pairs is coarse (each is {each:.1f} points): a larger `held_out` asks more")
+    say(_beforehand(method, teacher, _read(learnt.take(np.arange(min(PROBED, len(learnt)))), preprocess), len(learnt)))
     with _timed() as seconds:
         with stage("learning"):
             method.fit(pairs=_read(learnt, preprocess), model=teacher)
@@ -255,6 +259,21 @@ def _read(pairs: Pairs, preprocess: Any) -> Pairs:
     else:
         x = pairs.left.x.map(lambda sample: preprocess([sample])[0])
     return pairs.replace(left=pairs.left.replace(x=x))
+
+
+@torch.no_grad()
+def _beforehand(method: TinyCLIP, teacher: DualEncoder, some: Pairs, n: int) -> str:
+    """How long learning will take, by the seconds in which the large model reads some pairs.
+
+    A step reads its batch by the teacher, forward, and by the student, forward and back: three times a forward pass of
+    its share of the parameters; gates learn over the whole model.
+    """
+    x, tokens = tensor(some.left, slice(None)), TextTokens(teacher)([str(text) for text in some.right.x])
+    each = (_clocked(lambda: teacher.encode_image(x)) + _clocked(lambda: teacher.encode_text(tokens))) / len(some)
+    gates = method.prune_steps if method.inheritance == "auto" else 0
+    reads = method.stages * min(method.batch_size, n) * (method.steps * (1 + 3 * method.size) + 4 * gates)
+    steps = f"{method.stages * (method.steps + gates):,} steps of {min(method.batch_size, n):,} pairs"
+    return f"learning takes about {seconds_of(each * reads)}: {steps}, by the speed of the large model here"
 
 
 # -- what is measured --------------------------------------------------------------------------------------

@@ -33,8 +33,16 @@ def page(history: History) -> bytes:
         rows.append({"stage": stage, "cells": cells})
     return render_page(
         Path(__file__).with_name("page.html"), style=STYLE, rows=rows, names=names, learnt=learnt, lines=told(history),
-        encoder=history.encoder, train=history.train,
+        encoder=_short(history.encoder), train=history.train,
     )  # fmt: skip
+
+
+def _short(encoder: str) -> str:
+    """An encoder's name without the folders in which its weights lie."""
+    kind, sign, rest = encoder.partition(":")
+    parts = [part for part in rest.split("/") if part]
+    shown = rest if len(parts) < 3 else f"{parts[0]}/{parts[-1]}" if not rest.startswith("/") else parts[-1]
+    return f"{kind}{sign}{shown}"
 
 
 def percent(value: float) -> str:

@@ -1,0 +1,106 @@
+"""How help is laid out: commands by what they are for, examples first, options that are rarely needed by themselves."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from typer.core import TyperCommand
+
+from unseen.console import app
+
+COMMANDS = {
+    "Look at what you have": "recommend methods words diagnose shift embed encoders data",
+    "Adapt, and compare": "demo compare adapt continue align label",
+    "Use a model, and check it": "predict explain verify report web",
+    "Make it small, and serve it": "quantize shrink export serve",
+    "Other tasks": "map annotate caption complete nodes episodes forecast match rank segment nas",
+    "Image-text data": "curate index explore find compose prune head concepts",
+    "Evidence, and methods of your own": "reproduce new",
+}
+REST = "Other tasks"
+"""The panel of commands that no panel names."""
+
+OPTIONS = {
+    "Rarely needed: what else is known": "prompts ontology taxonomy model teachers bench subject attribute pretrain",
+    "Rarely needed: how it is chosen and graded": "protocol careful crafted refit labels",
+    "Rarely needed: which pictures are kept": "rules near languages multilingual_encoder resize size min_bytes "
+    "min_size max_aspect_ratio",
+    "Rarely needed: downloads": "timeout max_bytes per_host delay ignore_opt_out allow_host block_host base_url",
+    "Rarely needed: how it runs and what is kept": "seed preset on_error precision trust pictures bundle verbose "
+    "as_json engine address ray_address cpus_per_fit gpus_per_fit shard_size memory cache stages",
+}
+"""Options that stand behind the others, by their arguments, where a command has many."""
+
+MANY = 14
+"""Options from which on those rarely needed stand by themselves."""
+
+VALUES = {
+    **dict.fromkeys(("text", "str", "boolean", "bool", "list[str]"), ""),
+    **dict.fromkeys(("integer", "int", "int range", "integer range"), "N"),
+    **dict.fromkeys(("float", "float range"), "X"),
+    "path": "PATH",
+}
+"""How the values of an option are called, by their type; what is plain goes without saying."""
+
+PANEL = {name: title for title, names in OPTIONS.items() for name in names.split()}
+EXAMPLE = re.compile(r"(Example\b|[^\n.]{0,40}:\s+unseen |unseen )")
+
+
+class Grouped(TyperCommand):
+    """A command whose help shows what is needed most first."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The arguments and options, each with the panel that it stands in."""
+        found: list[Any] = super().get_params(ctx)
+        options = [one for one in found if one.param_type_name == "option"]
+        for one in options:
+            if one.metavar is None:
+                one.metavar = VALUES.get(_type_of(one))
+        if len(found) >= MANY:
+            for one in options:
+                if not one.required:
+                    one.rich_help_panel = getattr(one, "rich_help_panel", None) or PANEL.get(one.name or "")
+            order = {title: i for i, title in enumerate(OPTIONS)}
+            found.sort(key=lambda one: order.get(getattr(one, "rich_help_panel", None) or "", -1))
+        return found
+
+
+def _type_of(option: Any) -> str:
+    """What its values are called, by typer itself or, in earlier versions, by click."""
+    if hasattr(option, "bare_type"):
+        return str(option.bare_type()).lower()
+    return str(getattr(option.type, "name", "")).lower()
+
+
+def arrange(panels: Mapping[str, str] = COMMANDS, rest: str = REST) -> None:
+    """Show commands and groups by panels, in the order given, each with its examples before its explanations.
+
+    What no panel names stands in the panel `rest`, after what stands there.
+    """
+    panel = {name: title for title, names in panels.items() for name in names.split()}
+    titles, order = list(panels), list(panel)
+    known: Any
+    for known in (app.registered_commands, app.registered_groups):
+        for info in known:
+            info.name = info.name or info.callback.__name__
+            info.rich_help_panel = panel.get(info.name, rest)
+        known.sort(
+            key=lambda info: (
+                titles.index(info.rich_help_panel),
+                order.index(info.name) if info.name in panel else len(order),
+            )
+        )
+    for part in (app, *(group.typer_instance for group in app.registered_groups)):
+        for command in part.registered_commands if part is not None else ():
+            command.help = laid_out(inspect.getdoc(command.callback) or "")
+            command.cls = Grouped
+
+
+def laid_out(text: str) -> str:
+    """A docstring as help: its first paragraph, the examples line by line, what is explained; lines are joined."""
+    first, *others = [" ".join(part.split("\n")) for part in text.strip().split("\n\n")]
+    examples = [part for part in others if EXAMPLE.match(part)]
+    return "\n\n".join([first, *(["\n".join(examples)] if examples else []), *(p for p in others if p not in examples)])
