@@ -335,7 +335,7 @@ def predict(
     place = place_of_model(model)
     for path in inputs:
         check_path("inputs", path)
-    samples = [_samples(path, stride, window) for path in inputs]  # what cannot be predicted is told before torch and the model are loaded
+    samples = [_samples(path, stride, window) for path in inputs]  # refused, if at all, before torch and model load
     for path, domain in zip(inputs, samples):
         _check_kind(place, path, domain.kind)
     saved = open_bundle(model, trust)

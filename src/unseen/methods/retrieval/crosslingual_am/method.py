@@ -186,8 +186,8 @@ class CrossLingualAM(Method):
             "A span that two pieces of one class make with a hole between them (step 11 does not fill it again) is "
             "written as two, so that no I stands without a B before it.",
             "A long sentence is never cut: a transformer reads it in parts.",
-            "Confidence is not the paper's: it says what speaks for the ends of a span. How sure links are told nothing "
-            "of exact spans in development (AUROC below .5).",
+            "Confidence is not the paper's: it says what speaks for the ends of a span. How sure links are told "
+            "nothing of exact spans in development (AUROC below .5).",
         ),
         cost=20.0,
     )  # fmt: skip
