@@ -86,7 +86,7 @@ def told(method: GIM) -> list[str]:
     for why, sentence in WHY.items():
         if counts.get(f"dropped: {why}"):
             lines.append(f"  dropped {counts[f'dropped: {why}']}: {sentence}")
-    pairs: list[dict[str, Any]] = method.pairs_  # type: ignore[assignment]
+    pairs: list[dict[str, Any]] = method.pairs_
     spans = sorted(pair["last"] - pair["first"] for pair in pairs)
     if spans:
         lines.append(
