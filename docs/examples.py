@@ -224,7 +224,8 @@ def python(about: dict[str, Any], arguments: str = "") -> str:
     elif methods.get(about["slug"]).card.task == "matches":
         fitted = {"MINIMA": "source=photographs, model=", "GIM": "source=video, model="}.get(name, "model=")
         filmed = [
-            "video = flight(np.asarray(photographs.x[2]), frames=16, layers=2).domain()  # or unseen.data.frames",
+            "way = Way(roll=10, lean=8, near=1.0, far=1.2, drift=0.2)",
+            "video = flight(first, frames=24, layers=2, way=way).domain()  # or unseen.data.frames.videos([...])",
         ]
         lines = [
             "import numpy as np",
@@ -232,7 +233,7 @@ def python(about: dict[str, Any], arguments: str = "") -> str:
             "from unseen import Domain",
             "from unseen.data.homographies import correspondences, moved_corners, warped",
             "from unseen.data.pairs import Pairs",
-            *(["from unseen.data.simulate.flights import flight"] if name == "GIM" else []),
+            *(["from unseen.data.simulate.flights import Way, flight"] if name == "GIM" else []),
             "from unseen.data.simulate.modalities import render",
             "from unseen.data.sources.photographs import photographs as shipped",
             "from unseen.evaluation.tasks.matches import right",

@@ -153,7 +153,7 @@ def test_points_of_large_pictures_are_in_pixels_as_they_came(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("args", "told"),
     [
-        ([], "name two pictures"),
+        (["pictures"], "name two pictures"),
         (["a/0.png"], "a second picture or folder is needed"),
         (["a/0.png", "b"], "two files or two folders"),
         (["a/0.png", "nowhere.png"], "there is no 'nowhere.png'"),

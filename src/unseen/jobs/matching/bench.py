@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -71,11 +72,11 @@ class Bench:
             "pairs": {name: int(n) for name, n in self.errors.groupby("dataset", sort=False).pair.nunique().items()},
             "matchers": [
                 {
-                    "matcher": name, "mean": float(row["mean"]), "mean_rank": float(row["mean rank"]),
-                    "nothing_found": float(shares[name]),
-                    "areas": {k: float(v) for k, v in self.table.loc[name].items()},
+                    "matcher": name, "mean": float(self.scores["mean"][name]),
+                    "mean_rank": float(self.scores["mean rank"][name]), "nothing_found": float(shares[name]),
+                    "areas": {str(own): float(self.table[own][name]) for own in self.table.columns},
                 }
-                for name, row in self.scores.iterrows()
+                for name in map(str, self.scores.index)
             ],
         }  # fmt: skip
 
@@ -139,7 +140,8 @@ def known_pairs(file: str | os.PathLike[str]) -> dict[str, list[KnownPair]]:
             f"{', '.join(map(str, frame.columns))}"
         )
     made: dict[str, list[KnownPair]] = {}
-    for i, row in enumerate(frame.to_dict("records"), 1):
+    records: list[dict[str, Any]] = [dict(zip(frame.columns, row)) for row in frame.to_numpy().tolist()]
+    for i, row in enumerate(records, 1):
         try:
             truth, files = _truth(row, place.parent), [place.parent / row[name] for name in COLUMNS]
         except ValueError as error:
@@ -165,8 +167,8 @@ def _truth(row: Mapping[str, Any], folder: Path) -> Cameras | Plane:
             raise FileNotFoundError(f"there is no {os.fspath(first)!r}")
         height, width = _read(first).shape[:2]
         return Plane(matrix, width, height)
-    cameras = [_intrinsics(name, row[name]) for name in CAMERAS[:2]]
-    return Cameras.of(*cameras, _numbers("T", row["T"], (12, 16)).reshape(-1, 4))
+    first_camera, second_camera = (_intrinsics(name, row[name]) for name in CAMERAS[:2])
+    return Cameras.of(first_camera, second_camera, _numbers("T", row["T"], (12, 16)).reshape(-1, 4))
 
 
 def _intrinsics(name: str, text: str) -> NDArray[np.float64]:
@@ -264,19 +266,19 @@ def _inside(matrix: NDArray[np.float64]) -> float:
 
 
 CALM = Way(roll=10.0, lean=10.0, near=1.0, far=1.4, dusk=0.0, haze=0.0, noise=1.0)
+TURNS = dataclasses.replace(CALM, roll=60.0, lean=25.0, near=0.8, far=2.0)
+DUSK = Way(roll=10.0, lean=10.0, near=1.0, far=1.4)
 SCENES: Mapping[str, Callable[[str, Picture, np.random.Generator], KnownPair]] = {
     "seen from aside": _warp,
-    "turned by 90 degrees": lambda *pair: _warp(*pair, quarter=1),
-    "negative": lambda *pair: _warp(*pair, modality="negative"),
-    "infrared-like": lambda *pair: _warp(*pair, modality="infrared"),
-    "sketch": lambda *pair: _warp(*pair, modality="sketch"),
-    "night": lambda *pair: _warp(*pair, modality="night"),
-    "calm flight": lambda *pair: _flown(*pair, CALM, 0),
-    "flight with turns": lambda *pair: _flown(
-        *pair, dataclasses.replace(CALM, roll=60.0, lean=25.0, near=0.8, far=2.0), 0
-    ),
-    "flight into dusk and haze": lambda *pair: _flown(*pair, Way(roll=10.0, lean=10.0, near=1.0, far=1.4), 0),
-    "flight over depth": lambda *pair: _flown(*pair, dataclasses.replace(CALM, lean=25.0), 6),
+    "turned by 90 degrees": functools.partial(_warp, quarter=1),
+    "negative": functools.partial(_warp, modality="negative"),
+    "infrared-like": functools.partial(_warp, modality="infrared"),
+    "sketch": functools.partial(_warp, modality="sketch"),
+    "night": functools.partial(_warp, modality="night"),
+    "calm flight": functools.partial(_flown, way=CALM, layers=0),
+    "flight with turns": functools.partial(_flown, way=TURNS, layers=0),
+    "flight into dusk and haze": functools.partial(_flown, way=DUSK, layers=0),
+    "flight over depth": functools.partial(_flown, way=dataclasses.replace(CALM, lean=25.0), layers=6),
 }
 """Scenes by name; the last one is graded by the pose, the others by the corners of a homography."""
 

@@ -86,7 +86,8 @@ def told(method: GIM) -> list[str]:
     for why, sentence in WHY.items():
         if counts.get(f"dropped: {why}"):
             lines.append(f"  dropped {counts[f'dropped: {why}']}: {sentence}")
-    spans = sorted(pair["last"] - pair["first"] for pair in method.pairs_)
+    pairs: list[dict[str, Any]] = method.pairs_
+    spans = sorted(pair["last"] - pair["first"] for pair in pairs)
     if spans:
         lines.append(
             f"frames of a pair lie {spans[0]} to {spans[-1]} apart, half of them {spans[len(spans) // 2]} or more"

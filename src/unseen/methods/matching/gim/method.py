@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import logging
 from collections import Counter
 from collections.abc import Mapping
@@ -281,8 +282,8 @@ class GIM(PairMatcher):
                 seen = digest([source.digests()[i] for i in video.frames])
                 keep = Path(current().folder) / "labels" / seen  # type: ignore[arg-type]
             store = match_video(
-                lambda t, v=v: read(v, t), len(video.frames), matchers, settings, keep=keep, told=video.name
-            )  # type: ignore[misc]
+                functools.partial(read, v), len(video.frames), matchers, settings, keep=keep, told=video.name
+            )
             for name in matchers:
                 counts[f"labels of near frames, {name}"] += store.count(name)
             kept, dropped = far_pairs(store, self.reach, limits, (shape[1], shape[0]))

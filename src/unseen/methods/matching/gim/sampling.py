@@ -213,7 +213,7 @@ def mixed(
             queue = queue or rng.permutation(len(photographs)).tolist()
             cut = Cut(*photographs.cut(queue.pop(), VISIBLE, side, rng))
             cuts += [cut] if len(cut.rows) >= least else []
-        lit = [Cut(*(_light(side_of, light, rng) for side_of in cut[:2]), cut.rows) for cut in cuts]
+        lit = [Cut(_light(cut.first, light, rng), _light(cut.second, light, rng), cut.rows) for cut in cuts]
         yield batch_of(lit, ("video",) * n + ("homography",) * (batch_size - n), points, rng)
 
 
