@@ -7,6 +7,7 @@ reverse have the same frames (`unseen.data.simulate.motions`), start and speed a
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -176,6 +177,7 @@ def pixels_of(domain: Domain) -> NDArray[np.float32]:
 
 def logistic(x: NDArray[Any], y: NDArray[Any]) -> Callable[[NDArray[Any]], NDArray[Any]]:
     """Logistic regression on standardized rows, whose penalty is the best of four on held-out folds."""
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import GridSearchCV
     from sklearn.pipeline import make_pipeline
@@ -184,7 +186,9 @@ def logistic(x: NDArray[Any], y: NDArray[Any]) -> Callable[[NDArray[Any]], NDArr
     grid = {"logisticregression__C": [1e-3, 1e-2, 1e-1, 1.0]}
     plain = make_pipeline(StandardScaler(), LogisticRegression(max_iter=300))
     folds = min(3, int(np.bincount(y)[np.unique(y)].min()))
-    found = GridSearchCV(plain, grid, cv=folds).fit(x, y) if folds > 1 else plain.fit(x, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # of penalties that are not chosen
+        found = GridSearchCV(plain, grid, cv=folds).fit(x, y) if folds > 1 else plain.fit(x, y)
     return lambda new: found.predict_proba(new)
 
 
