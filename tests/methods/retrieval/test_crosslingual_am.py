@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unseen.data.domain import Domain
@@ -82,11 +82,13 @@ def tagged(draw: Any) -> list[str]:
     return tags(*parts)
 
 
+@settings(deadline=None)  # a busy machine is no mistake
 @given(tagged())
 def test_an_identity_alignment_returns_the_tags_of_the_source(source: list[str]) -> None:
     assert project(source, {i: [i] for i in range(len(source))}, len(source)) == source
 
 
+@settings(deadline=None)  # a busy machine is no mistake
 @given(tagged(), st.data())
 def test_lengths_stay_and_no_inside_tag_stands_without_a_beginning(source: list[str], data: st.DataObject) -> None:
     m = data.draw(st.integers(1, 12))
@@ -122,6 +124,7 @@ def test_a_sentence_of_nothing_but_spans_of_a_class_has_a_translation_that_begin
     assert postprocess(source, ["O", "O", "O", "B-Claim"])[:2] == ["B-Claim", "I-Claim"]
 
 
+@settings(deadline=None)  # a busy machine is no mistake
 @given(tagged(), tagged())
 def test_post_processing_is_idempotent_and_keeps_lengths(source: list[str], target: list[str]) -> None:
     once = postprocess(source, target)
