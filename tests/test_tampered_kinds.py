@@ -29,6 +29,8 @@ ODD: tuple[Any, ...] = (
     *({"$": "tensor", "key": "no"}, {"$": "float", "value": "nan"}, "../../etc/passwd", 2**40),
 )
 SAVED = Path(__file__).parent / "data" / "saved"
+FOR_PEOPLE = ("segmenter.json",)
+"""Files that nothing reads again: what they say stands in the state, too."""
 CHANGES = 120
 """Of each file of a kind, drawn by a seed."""
 
@@ -212,6 +214,8 @@ def test_no_change_of_a_saved_kind_raises_what_is_not_promised(
     load(folder)
     wrong, n, rng = [], 0, random.Random(0)
     for file in sorted(folder.rglob("*.json")):
+        if file.name in FOR_PEOPLE:
+            continue
         text = file.read_text()
         value = json.loads(text)
         every = [(path, new) for path in places(value.get("value", value)) for new in (KeyError, *ODD)]

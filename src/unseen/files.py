@@ -84,7 +84,9 @@ def named(path: str | os.PathLike[str], what: str, advice: str = "", also: tuple
         raise
     except Exception as error:
         said = str(error)
-        told = any(len(word) > 2 and word in said for word in (name, Path(name).name, *also))
+        short = Path(name).name
+        words = (name, short if "." in short else f"{short!r}", *also)  # a folder may be called as a word is: masks
+        told = any(len(word) > 2 and word in said for word in words)
         if isinstance(error, OSError) and error.errno is not None:
             if not told and error.filename is None:
                 error.filename = name

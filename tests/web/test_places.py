@@ -51,6 +51,14 @@ def test_nothing_else_is_read(places: Places, text: str, why: str) -> None:
         places.path(text, "Your data")
 
 
+@pytest.mark.parametrize(
+    "text", ["x" * 5000, "a/" + "x" * 300, "~nobody-of-that-name/x", "upload:" + "0" * 16 + "/" + "x" * 300]
+)
+def test_a_name_that_no_system_can_have_is_told(places: Places, text: str) -> None:
+    with pytest.raises(ValueError, match="source"):
+        places.path(text, "source")
+
+
 def test_whether_something_outside_exists_is_not_told(places: Places) -> None:
     told = []
     for text in ("../secret", "../absent"):

@@ -41,7 +41,7 @@ from unseen.explorer.metrics import PATHS, SCRIPTS, Metrics
 from unseen.explorer.points import colours, passing, places
 from unseen.explorer.room import Room
 from unseen.report.pages import stylesheet
-from unseen.serving.app import LOCAL
+from unseen.serving.app import LOCAL, Problem
 from unseen.serving.limits import Limits
 from unseen.serving.metrics import Measured
 
@@ -111,7 +111,14 @@ def create_app(
         """Run a job in a thread where there is room."""
         return await rooms["decoding" if decodes else "all"].run(job, *arguments)
 
-    app = FastAPI(title="unseen explore", version=version("unseen"), lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="unseen explore",
+        version=version("unseen"),
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        responses={422: {"model": Problem, "description": "What is wrong with the request, in one sentence"}},
+    )
     app.add_middleware(Measured, metrics=metrics, paths=PATHS)
     for one in (StarletteHTTPException, RequestValidationError, Exception):
         app.add_exception_handler(one, _problem)

@@ -20,6 +20,8 @@ from unseen.nn.train import Run, train
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of ImageNet's pictures with values in [0, 1], by which published backbones read them."""
+MOST_CLASSES = 65_536
+"""As a mask of 16 bits tells apart."""
 
 
 class SegmentationNetwork(nn.Module):
@@ -171,6 +173,9 @@ def segformer(
     [1] Xie et al., "SegFormer: Simple and Efficient Design for Semantic Segmentation with Transformers", NeurIPS 2021.
     """
     from transformers import SegformerConfig, SegformerForSemanticSegmentation
+
+    if not 1 <= n_classes <= MOST_CLASSES:  # the configuration makes a name for each
+        raise ValueError(f"n_classes must lie in [1, {MOST_CLASSES}]; got {n_classes!r}")
 
     config = SegformerConfig(
         num_labels=n_classes, hidden_sizes=list(hidden_sizes), depths=list(depths), decoder_hidden_size=decoder

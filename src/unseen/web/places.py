@@ -11,6 +11,8 @@ import unicodedata
 from collections.abc import AsyncIterator, Collection, Sequence
 from pathlib import Path
 
+from unseen.files import sentence
+
 SUFFIXES = (".zip", ".csv", ".tsv", ".json", ".jsonl", ".parquet", ".npy", ".npz", ".mat", ".tar")
 """Files that are data; an archive is read as it is, and nothing of it is unpacked to the disk."""
 
@@ -61,7 +63,12 @@ class Places:
         ValueError
             If it is an address, does not lie below a root, or is not there.
         """
-        text = text.strip()
+        try:
+            return self._path(text.strip(), what)
+        except (OSError, RuntimeError) as error:  # a name that is too long, the home of nobody
+            raise ValueError(f"{what}: {text[:100]!r} is no place: {sentence(error)[:100]}") from error
+
+    def _path(self, text: str, what: str) -> str:
         if text.startswith(UPLOAD):
             return str(self._uploaded(text.removeprefix(UPLOAD), what))
         if "://" in text or "::" in text or "\0" in text:
