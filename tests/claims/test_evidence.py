@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+import threadpoolctl
 import torch
 
 from unseen import claims, methods
@@ -13,6 +14,7 @@ from unseen.claims.base import Claim, Experiment
 from unseen.claims.conditions import at_least, better, not_worse
 from unseen.claims.ledger import Assertion, effect, paper_scale, promised
 from unseen.data.domain import Domain
+from unseen.runtime import runtime
 
 LOKI = methods.get("loki")
 
@@ -296,10 +298,45 @@ def test_an_assertion_of_no_condition_is_no_figure():
     assert Assertion(text="t", level="not testable", reason="background").holds is None
 
 
-def test_a_replay_takes_as_many_threads_as_its_record():
+def running(of):
+    """A claim whose figures are how many threads torch, and any pool of a linear algebra library, has in a cell."""
+
+    def run(case, seed):
+        pools = [pool["num_threads"] for pool in threadpoolctl.threadpool_info()]
+        return {"a": {"torch": torch.get_num_threads(), "pools": max(pools)}, "b": {"torch": of, "pools": of}}
+
+    experiment = Experiment(run=run, development=("x",), confirmation=("y",), seeds=(0,), fresh_seeds=(100,))
+    row = effect("e", not_worse("a", "b", "torch", within=0.0), "as many threads")
+    return Claim(slug="loki", experiments={"e": experiment}, ledger=(row,))
+
+
+@pytest.fixture
+def two_threads():
     before = torch.get_num_threads()
-    with evidence._threads(before + 1):
-        assert torch.get_num_threads() == before + 1
-    with evidence._threads(None):
-        assert torch.get_num_threads() == before
-    assert torch.get_num_threads() == before
+    torch.set_num_threads(2)
+    with threadpoolctl.threadpool_limits(2):
+        yield
+    torch.set_num_threads(before)
+
+
+def figures_of(rows):
+    return {(row["arm"], row["metric"]): row["value"] for row in rows}
+
+
+def test_a_cell_runs_on_one_thread_whatever_its_surroundings_have(two_threads):
+    found = figures_of(running(1).cell("e", "x", 0))
+    assert found["a", "torch"] == found["a", "pools"] == 1
+    assert torch.get_num_threads() == 2
+
+
+def test_a_replay_takes_as_many_threads_as_its_record(use, tmp_path, two_threads):
+    use(running(3))
+    with runtime(threads=3):
+        evidence.confirm("loki", folder=tmp_path)
+    [record] = evidence.read_records(tmp_path, "loki")
+    assert record["threads"] == 3
+    assert evidence.replay("loki", folder=tmp_path)["difference"] == 0
+    del record["threads"]
+    (tmp_path / "loki.json").write_text(evidence.to_text(record))
+    assert evidence.replay("loki", folder=tmp_path)["difference"] == 2  # the oldest records do not say: one thread
+    assert torch.get_num_threads() == 2

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -107,6 +110,29 @@ def test_fasttext_of_ones_own_texts_is_deterministic_and_knows_misspelt_words() 
         assert sorted(ngram_buckets(word, (3, 6), 500)) == sorted(theirs)
     with pytest.raises(ValueError, match="at least one word"):
         fasttext(["?"])
+
+
+TRAINED = """
+import hashlib
+import numpy as np
+from unseen.data.words import fasttext
+rng = np.random.default_rng(0)
+vocabulary = ["".join(rng.choice(list("abcdefgh"), 5)) for _ in range(300)]
+made = fasttext([" ".join(rng.choice(vocabulary, 8)) for _ in range(2000)], dim=64, epochs=2, buckets=1000)
+print(hashlib.sha256(repr(made.words).encode() + made.table.tobytes() + made.ngrams.tobytes()).hexdigest())
+"""
+"""More words than gensim gives a thread at a time (10,000), and many that are as frequent as others."""
+
+
+def test_fasttext_is_the_same_in_processes_of_other_hashes_and_threads() -> None:
+    pytest.importorskip("gensim", reason="pip install gensim")
+    found = set()
+    for n in ("1", "2"):
+        environment = os.environ | {"PYTHONHASHSEED": n, "OMP_NUM_THREADS": n}
+        done = subprocess.run([sys.executable, "-c", TRAINED], env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        found.add(done.stdout)
+    assert len(found) == 1
 
 
 def test_sentence_vectors_are_words_that_are_whole_texts() -> None:

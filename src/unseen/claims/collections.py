@@ -66,9 +66,7 @@ def collection(name: str) -> Collection:
     return _of_hpo(name) if name in BRANCHES else _of_icd(name)
 
 
-@functools.cache
-def _hpo() -> Taxonomy:
-    return hpo()
+_hpo = functools.cache(hpo)
 
 
 def _below(branch: str) -> set[int]:

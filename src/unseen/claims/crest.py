@@ -169,7 +169,6 @@ def certainty(method: CREST, given: Fold) -> dict[str, float]:
         "u unseen": float(parts[1].mean()),
         "auroc": told_apart(*parts),
         "sure": float(right[u <= np.median(u)].mean()),
-        "ece": calibration_error(p.amax(dim=1).numpy(), right),
     }
 
 
@@ -178,13 +177,6 @@ def told_apart(low: NDArray[Any], high: NDArray[Any]) -> float:
     from sklearn.metrics import roc_auc_score
 
     return float(roc_auc_score(np.r_[np.zeros(len(low)), np.ones(len(high))], np.r_[low, high]))
-
-
-def calibration_error(p: NDArray[Any], right: NDArray[np.bool_], bins: int = 10) -> float:
-    """Expected calibration error over bins of equal width."""
-    place = np.minimum((p * bins).astype(np.int64), bins - 1)
-    gaps = [(place == b).mean() * abs(right[place == b].mean() - p[place == b].mean()) for b in np.unique(place)]
-    return float(sum(gaps))
 
 
 def named(method: CREST, given: Fold, order: IntArray | None = None) -> float:
@@ -509,18 +501,13 @@ LEDGER: tuple[Assertion, ...] = (
         "in one digit, it is better than a softmax."),
     effect("worlds", better("full; alike", "uniform negatives; alike", "t1"),
         "Negatives that count by certainty are better there than equal ones."),
-    *(
-        effect("worlds", better(f"full; {world}", f"{part}; {world}", metric="t1"), f"{text} {where}.")
-        for part, text in (
-            ("no evidence", "Evidence beats a softmax"),
-            ("one logit", "Fusion of opinions beats the mean of the logits"),
-            ("b: VGT", "Two pathways are more robust than the first"),
-        )
-        for world, where in (
-            ("together", "where two digits nearly always come together"),
-            ("uneven", "where classes are uneven"),
-        )
-    ),
+    *(effect("worlds", better(f"full; {world}", f"{part}; {world}", "t1"), f"{text} {where}.")
+      for part, text in (
+          ("no evidence", "Evidence beats a softmax"),
+          ("one logit", "Fusion of opinions beats the mean of the logits"),
+          ("b: VGT", "Two pathways are more robust than the first"))
+      for world, where in (
+          ("together", "where two digits nearly always come together"), ("uneven", "where classes are uneven"))),
     effect("worlds", better("full; together", "ridge; together", "t1", by=0.1),
         "Regions and attributes are tied: under co-occurrence it beats ridge regression, which sees the mean of the "
         "cells alone, by ten points."),
@@ -556,28 +543,15 @@ LEDGER: tuple[Assertion, ...] = (
         "And more often than the attribute that speaks for another drawing."),
     not_testable("Code and data are available.",
         "A pointer; the repository holds the preparation of features and no training, see the card."),
-    *(
-        effect(
-            "mosaics, fair arms",
-            better("full", rival, metric="t1"),
-            f"It is effective where attributes have places: with twelve pictures of each class it beats {told}.",
-        )
-        for rival, told in TOLD.items()
-    ),
-    *(
-        effect(
-            "worlds, fair arms",
-            better(f"full; {world}", f"{rival}; {world}", metric="t1"),
-            f"With four pictures of each class it beats {told}, {where}.",
-        )
-        for world, where in (
-            ("plain", "classes being even and drawn at random"),
-            ("together", "two digits nearly always coming together"),
-            ("uneven", "classes being uneven"),
-            ("alike", "classes differing in one sign"),
-        )
-        for rival, told in TOLD.items()
-    ),
+    *(effect("mosaics, fair arms", better("full", rival, "t1"),
+        f"It is effective where attributes have places: with twelve pictures of each class it beats {told}.")
+      for rival, told in TOLD.items()),
+    *(effect("worlds, fair arms", better(f"full; {world}", f"{rival}; {world}", "t1"),
+        f"With four pictures of each class it beats {told}, {where}.")
+      for world, where in (
+          ("plain", "classes being even and drawn at random"), ("together", "two digits nearly always coming together"),
+          ("uneven", "classes being uneven"), ("alike", "classes differing in one sign"))
+      for rival, told in TOLD.items()),
     effect("mosaics, fair arms", better("small networks, pooled", "full", "t1"),
         "A limit: small networks on single cells, their scores pooled, recognize more unseen classes than the whole "
         "method, with twelve pictures of each class."),

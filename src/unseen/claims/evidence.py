@@ -9,7 +9,6 @@ Beside each other in a folder lie, for a system,
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import datetime
 import importlib.metadata
@@ -17,19 +16,19 @@ import json
 import os
 import platform
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-import torch
 
 from unseen import claims
 from unseen.claims.base import COLUMNS, Claim, Split
 from unseen.claims.conditions import Verdict
 from unseen.claims.ledger import Assertion
 from unseen.claims.stamps import moved_parts, processor, read_stamp, stamp_of, write_stamp
+from unseen.runtime import current, runtime
 
 PACKAGES = ("unseen", "torch", "numpy", "scikit-learn", "timm")
 FOLDER = Path("docs/evidence")
@@ -205,7 +204,7 @@ def _write(folder: Path, slug: str, record: Mapping[str, Any]) -> None:
 
 def _append(folder: Path, slug: str, line: Mapping[str, Any]) -> None:
     with (folder / f"{slug}.log.jsonl").open("a", encoding="utf-8") as file:
-        told = {"date": _today(), "processor": processor(), "threads": torch.get_num_threads(), **line}
+        told = {"date": _today(), "processor": processor(), "threads": current().threads, **line}
         file.write(json.dumps(told, ensure_ascii=False) + "\n")
 
 
@@ -224,7 +223,7 @@ def _record(claim: Claim, split: Split, table: pd.DataFrame, seconds: float) -> 
         "seconds": round(seconds, 1),
         "versions": {name: _version(name) for name in PACKAGES} | {"python": platform.python_version()},
         "machine": processor(),
-        "threads": torch.get_num_threads(),
+        "threads": current().threads,
         "licences": list(claim.licences),
         "ledger": [_line(assertion, verdict) for assertion, verdict in claim.judge(table)],
         "rows": [
@@ -335,6 +334,8 @@ def replay(slug: str, *, folder: Path = FOLDER) -> dict[str, Any]:
     verdict has flipped, and the evidence is stale until it is mended, checked or confirmed on other cases. A verdict
     that rounding decided (`Verdict.edge`) is a coin toss: that it fell otherwise is told, and says nothing.
 
+    A cell has as many threads as its record says; the oldest say nothing, and are run again on the runtime's.
+
     Returns
     -------
     dict
@@ -351,7 +352,7 @@ def replay(slug: str, *, folder: Path = FOLDER) -> dict[str, Any]:
     for name, record in newest.items():
         rows = [row for row in record["rows"] if row[0] == name]
         case, seed = rows[0][1], rows[0][2]
-        with _threads(record.get("threads")):
+        with runtime(threads=record.get("threads") or current().threads):
             found = {(row["arm"], row["metric"]): row["value"] for row in claim.cell(name, case, seed)}
         cells.append(f"{name}: {case}, seed {seed}")
         clocks = claim.experiments[name].clocks
@@ -374,17 +375,6 @@ def replay(slug: str, *, folder: Path = FOLDER) -> dict[str, Any]:
     if not flipped:
         write_stamp(folder, slug, stamp_of(slug))
     return line
-
-
-@contextlib.contextmanager
-def _threads(recorded: int | None) -> Iterator[None]:
-    """As many threads as a record was made with, where it says so: sums of several threads round otherwise."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(recorded or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _gap(value: float, other: float) -> float:

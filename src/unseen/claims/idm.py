@@ -210,7 +210,6 @@ class Adapted:
         return self.network(torch.as_tensor(domain.x)).argmax(dim=1).numpy()
 
 
-DRAWN = "drawings in another light"
 AT_SCALE = (
     "GTA5, SYNTHIA and Cityscapes are not at hand. With them: unseen segment GTA5 --target CITY.png --network "
     "deeplabv3_resnet101 --size 1024 --crop 512 --train-steps 40000 --out runs/idm, then --model runs/idm on the val "

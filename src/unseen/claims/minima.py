@@ -42,10 +42,8 @@ SETTINGS: dict[str, Any] = {"steps": 200}
 # -- photographs -------------------------------------------------------------------------------------------
 
 
-@functools.cache
-def package(name: str) -> Domain:
-    """The photographs of a package, found once."""
-    return photographs(name)
+package = functools.cache(photographs)
+"""The photographs of a package, found once."""
 
 
 @functools.cache

@@ -333,14 +333,9 @@ LEDGER: tuple[Assertion, ...] = (
         "On the mean over four heads (DeViSE, ConSE, SAE, generator) the ontology beats the word vectors of the "
         "names in standard zero-shot recognition."),
     effect("emoji", better("heads, ontology", "heads, words", "zsl", by=0.124), "The mean gain is 12.4 points."),
-    *(
-        effect(
-            "emoji",
-            better(f"{head}, ontology", f"{head}, words", metric="zsl"),
-            f"The ontology beats the word vectors of the names with {name}.",
-        )
-        for head, name in (("devise", "DeViSE"), ("conse", "ConSE"), ("sae", "SAE"))
-    ),
+    *(effect("emoji", better(f"{head}, ontology", f"{head}, words", "zsl"),
+        f"The ontology beats the word vectors of the names with {name}.")
+      for head, name in (("devise", "DeViSE"), ("conse", "ConSE"), ("sae", "SAE"))),
 )
 
 EMOJI: dict[str, Any] = {"data": read_emoji, "unit": "fold of classes", **of_both(range(3)), **seeds(2)}

@@ -120,10 +120,8 @@ STYLES = {"development": ("noto", "twemoji"), "confirmation": ("openmoji", "flue
 OBJECTS = 60
 
 
-@functools.cache
-def in_tones(style: str) -> Domain:
-    """People and hands in five tones, as a vendor draws them."""
-    return emoji_tones(style)
+in_tones = functools.cache(emoji_tones)
+"""People and hands in five tones, as a vendor draws them."""
 
 
 @functools.cache

@@ -111,14 +111,7 @@ def drawn(vendor: str, split: str, cropped: bool) -> Domain:
     return own.replace(x=pixels(own)) if cropped else worlds.lite0(own)
 
 
-@functools.cache
-def _groups(code: str) -> dict[str, str]:
-    return emoji_groups(code)
-
-
-@functools.cache
-def _words(code: str) -> dict[str, tuple[str, tuple[str, ...]]]:
-    return emoji_words(code)
+_groups, _words = functools.cache(emoji_groups), functools.cache(emoji_words)
 
 
 def _captioned(pictures: Domain) -> Pairs:

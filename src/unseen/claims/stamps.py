@@ -21,6 +21,7 @@ from unseen import claims, methods
 from unseen.data.domain import Domain
 from unseen.data.sources import SourceUnavailable
 from unseen.methods.base import Method
+from unseen.runtime import limited_threads
 from unseen.testing.answers import answer_of, outputs
 from unseen.testing.inputs import cases
 
@@ -39,8 +40,11 @@ def processor() -> str:
     return " ".join(filter(None, [platform.machine(), maker, torch.backends.cpu.get_cpu_capability()]))
 
 
+@limited_threads()
 def stamp_of(slug: str) -> dict[str, str]:
     """The stamp of a system: a digest for its settings, each standard fit, each case's data, each further behaviour.
+
+    All of it is computed on the runtime's threads.
 
     Parameters
     ----------

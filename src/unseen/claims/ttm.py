@@ -60,10 +60,8 @@ def family(name: str, k: int = 1) -> Domain:
     return standardized(packaged(name), k, channels=1)
 
 
-@functools.cache
-def packaged(name: str) -> Domain:
-    """A packaged series, read once."""
-    return packaged_series(name)
+packaged = functools.cache(packaged_series)
+"""A packaged series, read once."""
 
 
 def standardized(series: Domain, k: int = 1, channels: int | None = None, longest: int = LONGEST) -> Domain:
