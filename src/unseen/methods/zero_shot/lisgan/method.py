@@ -126,6 +126,8 @@ class LisGAN(Method):
             "A class with fewer distinct samples than souls has those samples, then its mean, as its souls.",
             "Classes are worked through in an order that depends on their descriptions alone, so that "
             "renumbering the classes renumbers the predictions and changes nothing else.",
+            "On another type of processor the same seed trains another GAN: on two of them a replayed cell's distance "
+            "to souls, 2.34 for the GAN without souls, was .15 and .21 off. One or two threads gave the same.",
         ),
     )  # fmt: skip
 

@@ -135,6 +135,9 @@ class Text2Node(Method):
             "paper trains FastText and GloVe on biomedical full texts. Files of such vectors are read by "
             "unseen.data.words.read_vectors.",
             "Negatives of skip-gram are shared by the walks of a batch, with weights that keep the expected loss.",
+            "On another type of processor a replayed cell gave the mean's figures again to the last digit, and other "
+            "ones for the CNN (.10 hops off). FastText of one's own texts is the same to the bit whatever the number "
+            "of threads and the hashes of a process.",
         ),
     )
 
