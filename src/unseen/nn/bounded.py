@@ -20,7 +20,7 @@ SIZED = frozenset({
 """Operators that make a tensor as large as a number says."""
 
 
-class Bounded(TorchDispatchMode):
+class Bounded(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """While it is entered, a tensor that would pass the bounds is not made: `ValueError` instead of an end of memory.
 
     Parameters
@@ -30,7 +30,7 @@ class Bounded(TorchDispatchMode):
     """
 
     def __init__(self, saved: Sequence[torch.Tensor]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.bytes = FREE + TIMES * sum(tensor.nbytes for tensor in saved)
         self.tensors = FEW + PARTS * len(saved)
 
