@@ -70,7 +70,9 @@ def command_of(line: str) -> tuple[Any, str, list[str]]:
     args = shlex.split(line, comments=True)[1:]
     found: Any = typer.main.get_command(cli.app)
     verb = "unseen"
-    while hasattr(found, "commands"):
+    while hasattr(found, "commands") and (args or verb == "unseen"):  # a group may be mentioned by its name alone
+        if hasattr(found, "usual") and args[0] not in found.commands:
+            args = [found.usual, *args]
         assert set(args[:1]) & set(found.commands), f"there is no command {args[:1]}: {line}"
         verb, args = args[0], args[1:]
         found = found.commands[verb]
