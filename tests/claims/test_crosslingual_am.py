@@ -141,6 +141,44 @@ def test_sentences_are_paired_by_their_numbers_where_one_is_left_out(data: Path)
     assert pairs.left.ids.tolist() == pairs.right.ids.tolist()
 
 
+def test_two_sentences_that_are_one_in_the_original_are_joined(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in the Italian training file, behind whose sentence 1290 every number was one too high."""
+    monkeypatch.setattr(source, "SPLIT", {("it", "neoplasm", "dev"): (3, 13)})
+    written(data, "it", "neoplasm", "dev", 12)
+    file = data / source._FOLDERS["it"].format(topic="neoplasm", part="dev")
+    blocks = file.read_text().rstrip("\n").split("\n\n")
+    whole = blocks[3].split("\n")
+    assert whole[0].endswith("B-Claim")
+    blocks[3:4] = ["\n".join(whole[:4]), "la O\ncae B-Premise"]
+    file.write_text("\n\n".join(blocks) + "\n")
+    pairs, plain = translated("it", "neoplasm", "dev"), translated("es", "neoplasm", "dev")
+    assert len(pairs) == 12
+    assert [text.split()[0] for text in pairs.left.x.tolist()] == ["the"] * 12
+    assert pairs.right.x[4:].tolist() == plain.right.x[4:].tolist()
+    text = str(pairs.right.x[3])
+    assert text.endswith(" la cae")
+    assert [(text[a:b], k) for a, b, k in pairs.right.labels[3].tolist()] == [(text[:-7], 0), ("cae", 1)]
+    assert marks("it", "neoplasm", "dev").counts["sentences joined as in the original"] == 1
+
+
+def test_files_of_different_length_are_not_paired(data: Path) -> None:
+    file = data / source._FOLDERS["es"].format(topic="neoplasm", part="dev")
+    file.write_text(file.read_text() + "\nuno O\n")
+    with pytest.raises(ValueError, match="en has 12, es has 13"):
+        translated("es", "neoplasm", "dev")
+
+
+def test_the_italian_training_file_is_paired_with_the_english(monkeypatch: pytest.MonkeyPatch) -> None:
+    place = Path(__file__).parents[2].parent / "shared" / "data"
+    if not (place / "abstrct" / "IT").is_dir():
+        pytest.skip("AbstRCT is not here")
+    monkeypatch.setenv("UNSEEN_DATA", str(place))
+    pairs = translated("it", "neoplasm", "train")
+    assert len(pairs) == 4404
+    left, right = str(pairs.left.x[1291]), str(pairs.right.x[1291])
+    assert left.startswith("With 94 patients") and right.startswith("Con 94 pazienti")
+
+
 def test_where_the_corpus_is_not_the_message_says_where_to_get_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -184,6 +184,34 @@ def test_invalid_lines_are_counted_and_the_rest_is_projected(place: Path, tmp_pa
     assert any("1 lines that are no UTF-8" in line for line in corpus_lines(found))
 
 
+def test_an_empty_line_is_an_empty_translation_and_shifts_no_other(place: Path, tmp_path: Path) -> None:
+    lines = (place / "train.es.txt").read_text().splitlines()
+    (tmp_path / "es.txt").write_text("\n".join([*lines[:3], "", *lines[4:]]) + "\n")
+    found = job.project(place / "train.conll", job.Translated(tmp_path / "es.txt"))
+    assert found.counts["untranslated"] == 1
+    assert [one.at for one in found.carried] == [i for i in range(60) if i != 3]
+    assert [one.translation for one in found.carried] == [*lines[:3], *lines[4:]]
+
+
+def test_an_invalid_line_of_json_shifts_no_translation(place: Path, tmp_path: Path) -> None:
+    lines = (place / "train.es.txt").read_text().splitlines()
+    texts = read_marked(place / "train.conll").domain
+    rows = [
+        json.dumps({"text": text, "spans": [[a, b, "Premise"] for a, b, _ in own.tolist()]})
+        for text, own in zip(texts.x.tolist(), texts.labels)
+    ]
+    (tmp_path / "en.jsonl").write_text("\n".join(["{no json", *rows[1:]]))
+    found = job.project(tmp_path / "en.jsonl", job.Translated(place / "train.es.txt"))
+    assert [one.translation for one in found.carried] == lines[1:]
+
+
+def test_a_sentence_that_stands_twice_has_the_translation_of_its_place(tmp_path: Path) -> None:
+    (tmp_path / "en.conll").write_text("it B-X\nfalls I-X\n\n" * 3)
+    (tmp_path / "es.txt").write_bytes(b"cae\n\xff\nella cae\n")
+    found = job.project(tmp_path / "en.conll", job.Translated(tmp_path / "es.txt"))
+    assert [(one.at, one.translation) for one in found.carried] == [(0, "cae"), (2, "ella cae")]
+
+
 def test_words_without_a_link_are_told(place: Path) -> None:
     found = job.project(place / "train.conll", job.Translated(place / "train.es.txt"), settings={"rules": False})
     one = found.carried[0]

@@ -222,6 +222,15 @@ def test_pairs_are_used_first_and_the_translator_for_the_rest() -> None:
     assert alone["untranslated"] == 12 - sum(text == left[0] for text in source.x)
 
 
+def test_pairs_of_a_repeated_sentence_are_taken_by_their_places() -> None:
+    one = corpus(1)
+    source = Domain(x=np.repeat(one.x, 3), y=objects([one.labels[0]] * 3), kind="text", task="spans")
+    pairs = Pairs(Domain(x=source.x, kind="text"), Domain(x=np.array(["uno .", "", "tres ."]), kind="text"))
+    carried, counts = CrossLingualAM().carry(source, pairs, None, IBM1(iterations=2))
+    assert [(one.at, one.translation) for one in carried] == [(0, "uno ."), (2, "tres .")]
+    assert counts["untranslated"] == 1
+
+
 def test_unsure_translations_are_not_learnt_from() -> None:
     pytest.importorskip("pycrfsuite")
     with pytest.raises(ValueError, match="source: no span is left"):

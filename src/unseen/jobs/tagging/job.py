@@ -325,18 +325,19 @@ def _annotated(file: str | os.PathLike[str], argument: str, format: str | None, 
 
 
 def _pairs(read: Marks, by: Translated) -> tuple[Pairs | None, bool]:
-    """Sentences with their translations, by number; and whether the translations come as tokens."""
+    """All sentences with their translations, by number, "" where one was left out; and whether these come as tokens."""
     if by.file is None:
         return None, False
     told = read_marked(by.file, split=False)
     source, other = (_total(marks) for marks in (read, told))
     if source != other:
         raise ValueError(
-            f"translations must be as many as the sentences of the source, {source}; {os.fspath(by.file)!r} has {other}"
+            f"translations must be as many as the sentences of the source, {source}; {os.fspath(by.file)!r} has "
+            f"{other}, {told.counts['empty sentences']} of them empty"
         )
-    _, a, b = np.intersect1d(np.asarray(read.domain.ids), np.asarray(told.domain.ids), return_indices=True)
-    left, right = read.domain.take(a), told.domain.take(b)
-    texts = [Domain(x=side.x, kind="text", name=side.name) for side in (left, right)]
+    known = dict(zip(np.asarray(told.domain.ids).tolist(), told.domain.x.tolist()))
+    right = np.array([known.get(i, "") for i in np.asarray(read.domain.ids).tolist()], dtype=np.str_)
+    texts = [Domain(x=x, kind="text", name=own.domain.name) for x, own in ((read.domain.x, read), (right, told))]
     return Pairs(texts[0], texts[1]), told.format == "conll"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
@@ -263,12 +263,13 @@ class CrossLingualAM(Method):
         """
         names = names_of(source)
         told = _translations(source, pairs, translator)
-        known = [i for i, translation in enumerate(told) if translation is not None and translation.strip()]
+        known = [i for i, translation in enumerate(told) if translation is not None]
         counts: Counter[str] = Counter(sentences=len(known), untranslated=len(source) - len(known))
         texts = [str(text) for text in source.x]
         both = [(texts[i], str(told[i])) for i in known]
         placed = [(pieces(text), pieces(translation)) for text, translation in both]
-        more = [] if pairs is None else list(zip(pairs.left.x.tolist(), pairs.right.x.tolist()))
+        every = () if pairs is None else zip(pairs.left.x.tolist(), pairs.right.x.tolist())
+        more = [(a, b) for a, b in every if a.strip() and b.strip()]
         extra = [(cut(a, pieces(a)), cut(b, pieces(b))) for a, b in dict.fromkeys(more) if (a, b) not in set(both)]
         own = [(cut(a, p), cut(b, q)) for (a, b), (p, q) in zip(both, placed)]
         made = copy.deepcopy(aligner) if aligner is not None else IBM1()
@@ -379,16 +380,25 @@ def names_of(source: Domain) -> tuple[str, ...]:
 
 
 def _translations(source: Domain, pairs: Pairs | None, translator: Translator | None) -> list[str | None]:
-    """The translation of each sentence, None where there is none."""
-    known: Mapping[str, str] = {} if pairs is None else dict(zip(pairs.left.x.tolist(), pairs.right.x.tolist()))
-    told: list[str | None] = [known.get(text) for text in source.x.tolist()]
+    """The translation of each sentence, None where there is none.
+
+    A sentence that stands several times has that of its place among the pairs with it, the last one if they are fewer.
+    """
+    known: dict[str, list[str]] = {}
+    for left, right in () if pairs is None else zip(pairs.left.x.tolist(), pairs.right.x.tolist()):
+        known.setdefault(left, []).append(right)
+    told: list[str | None] = []
+    for text in source.x.tolist():
+        own = known.get(text, [""])
+        translation = own.pop(0) if len(own) > 1 else own[0]
+        told.append(translation if translation.strip() else None)
     missing = [i for i, text in enumerate(told) if text is None]
     if translator is not None and missing:
         given = translator.translate([str(source.x[i]) for i in missing])
         if len(given) != len(missing):
             raise ValueError(f"translator must give a text for each, {len(missing)}; it gave {len(given)}")
         for i, text in zip(missing, given):
-            told[i] = str(text)
+            told[i] = str(text) if str(text).strip() else None
     if all(text is None for text in told):
         raise ValueError(
             "pairs must hold a translation of one sentence of source at least; no left text is one of them"
