@@ -18,6 +18,7 @@ from unseen.data.loaders.marked import read_marked
 from unseen.jobs.tagging import job
 from unseen.jobs.tagging.page import corpus_lines, trained_lines, unaligned
 from unseen.jobs.tagging.tagger import Tagger
+from unseen.nn.taggers import hashed_letters
 
 pytest.importorskip("pycrfsuite", reason='no python-crfsuite; pip install "unseen[tagging]"')
 
@@ -141,6 +142,49 @@ def test_another_engine_stands_beside_the_crf(place: Path) -> None:
     )  # fmt: skip
     assert set(found.figures) == {"tagger", "crfsuite"}
     assert any("span F1 of the tagger is" in line for line in trained_lines(found))
+
+
+def test_zero_shot_is_by_the_same_encoder(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that the two differ in what they learnt from, and in nothing else."""
+    seen: dict[str, tuple[Any, ...]] = {}
+    kept = job.graded
+
+    def noted(method: Any, given: Any, test: Any) -> Any:
+        model = given.get("model")
+        seen["zero-shot" if set(given) <= {"source", "model"} else method.engine] = (model, method.get_params())
+        return kept(method, given, test)
+
+    monkeypatch.setattr(job, "graded", noted)
+    monkeypatch.setattr(job, "token_encoder", lambda name: hashed_letters(8, 64))
+    job.train(
+        place / "train.conll", job.Translated(place / "train.es.conll"), test=place / "test.es.conll",
+        encoder="transformer:place", settings={"epochs": 1, "hidden": 8, "iterations": 5, "least_count": 1},
+    )  # fmt: skip
+    assert set(seen) == {"gru", "crfsuite", "zero-shot"}
+    assert seen["gru"][0] is not None
+    assert seen["zero-shot"] == seen["gru"]
+
+
+def test_sentences_of_the_test_that_were_learnt_from_are_counted(place: Path, tmp_path: Path) -> None:
+    settings = {"iterations": 5, "least_count": 1}
+    again = job.train(place / "train.conll", test=place / "train.conll", settings=settings)
+    assert again.shared == 60
+    assert any("60 of which stand in what was learnt from" in line for line in trained_lines(again))
+    (tmp_path / "new.conll").write_text("new O\nbecause B-Premise\n\nTHE O\ndose O\nhelps O\n. O\n")
+    (tmp_path / "train.conll").write_text((place / "train.conll").read_text() + "\nthe O\ndose O\nhelps. O\n")
+    assert job.train(tmp_path / "train.conll", test=tmp_path / "new.conll", settings=settings).shared == 1
+    (tmp_path / "other.conll").write_text("new O\nbecause B-Premise\n")
+    other = job.train(place / "train.conll", test=tmp_path / "other.conll", settings=settings)
+    assert any("none of them learnt from" in line for line in trained_lines(other))
+    translated = job.train(
+        place / "train.conll", job.Translated(place / "train.es.txt"), test=place / "train.es.conll", settings=settings
+    )
+    assert translated.shared == 60
+
+
+def test_help_says_beside_what_a_tagger_is_graded() -> None:
+    told = " ".join(called("train", "--help").output.split())
+    assert "graded beside a plain CRF" not in told
 
 
 def test_texts_with_spans_of_their_own_grade_a_tagger_and_mistakes_are_dashed(place: Path, tmp_path: Path) -> None:

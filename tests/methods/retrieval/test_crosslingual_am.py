@@ -118,6 +118,12 @@ def test_a_sentence_that_is_one_span_has_a_translation_that_is_one() -> None:
     assert (found.counts["whole"], found.counts["corrected"], found.spans[0].confidence) == (1, 5, 1.0)
 
 
+def test_what_the_rule_of_whole_sentences_saves_is_not_counted_as_lost() -> None:
+    saved, lost = (projected(tags(("Claim", 4)), {}, 5, rules=rules) for rules in (True, False))
+    assert (saved.counts["dropped"], saved.counts["lost"], saved.counts["saved"], saved.lost) == (0, 0, 1, ())
+    assert (lost.counts["dropped"], lost.counts["lost"], lost.counts["saved"], lost.lost) == (1, 1, 0, (0,))
+
+
 def test_a_sentence_of_nothing_but_spans_of_a_class_has_a_translation_that_begins_with_one() -> None:
     source = tags(("Claim", 3), ("Claim", 2))
     assert postprocess(source, ["O", "B-Claim", "I-Claim", "B-Claim"]) == tags(("Claim", 3), ("Claim", 1))

@@ -24,9 +24,11 @@ COUNTS = {
     "sentences": "sentences with a translation",
     "untranslated": "sentences without one",
     "spans": "spans of the source",
-    "dropped": "spans that no link leaves: lost",
+    "lost": "of these lost",
+    "dropped": "lost, as no link leaves them",
+    "deleted": "lost to a longer or later neighbour",
+    "saved": "without a link, but there by the rule of whole sentences",
     "merged": "spans that became one with a neighbour",
-    "deleted": "spans lost to a longer or later neighbour",
     "unaligned": "words of spans without a link",
     "filled": "words in gaps that were filled",
     "cut": "words cut off, too far from the rest",
@@ -37,7 +39,7 @@ COUNTS = {
 ARMS = {
     "tagger": "the tagger",
     "crfsuite": "a CRF on words (python-crfsuite)",
-    "zero-shot": "a CRF of the source language, as it is",
+    "zero-shot": "the same of the source language, as it is",
 }
 PAGE_STYLE = (
     STYLE
@@ -112,7 +114,7 @@ def unaligned(one: Carried, at: Sequence[int]) -> list[str]:
 
 def counted(counts: Mapping[str, int]) -> list[tuple[str, int]]:
     """What happened, in words; what did not is left out, but never what was lost."""
-    always = ("sentences", "untranslated", "spans", "dropped", "deleted", "unaligned")
+    always = ("sentences", "untranslated", "spans", "lost", "dropped", "deleted", "unaligned")
     return [(told, counts.get(name, 0)) for name, told in COUNTS.items() if counts.get(name) or name in always]
 
 
@@ -250,7 +252,8 @@ def trained_lines(result: Trained) -> list[str]:
     lines += [f"{n:>8,}  {told}" for told, n in counted(result.counts)] if result.counts else []
     if not result.figures:
         return [*lines, "nothing is graded: name a file of marked texts that it may be tested on (`test`)"]
-    lines += [f"on {result.graded:,} sentences that nothing was learnt from:", *figure_lines(result.figures)]
+    told = f"{result.shared:,} of which stand in what was learnt from" if result.shared else "none of them learnt from"
+    lines += [f"on {result.graded:,} sentences, {told}:", *figure_lines(result.figures)]
     best = max(
         (name for name in result.figures if name != "tagger"), default=None, key=lambda a: result.figures[a]["span F1"]
     )
@@ -264,7 +267,7 @@ def trained_facts(result: Trained) -> dict[str, Any]:
     """All that is told, as JSON values."""
     return {
         "model": dict(result.tagger.told), "read": dict(result.read.counts), "counts": dict(result.counts),
-        "graded": result.graded, "figures": {name: _plain(own) for name, own in result.figures.items()},
+        "graded": result.graded, "graded and learnt from": result.shared, "figures": {name: _plain(own) for name, own in result.figures.items()},
     }  # fmt: skip
 
 
