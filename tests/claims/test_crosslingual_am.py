@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,9 @@ import numpy as np
 import pytest
 
 from unseen.claims import crosslingual_am
-from unseen.claims.crosslingual_am import Position, claim, confidence, graded, none, rows_at
+from unseen.claims.crosslingual_am import claim, confidence, exam_of, graded, none, pairs_of, rows_at, twice
+from unseen.claims.plain_projection import Letters, NoLinks, Position, WholeSentences, alike
+from unseen.data.domain import Domain
 from unseen.data.sources import abstrct as source
 from unseen.data.sources.abstrct import abstrct, marks, translated
 from unseen.data.sources.downloads import SourceUnavailable
@@ -73,6 +76,10 @@ def test_every_experiment_gives_what_its_rows_ask_for(data: Path) -> None:
     for table in tables.values():
         assert table["nothing"]["span f1"] == 0.0
     assert tables["projection"]["full"]["span f1"] > tables["projection"]["nothing"]["span f1"]
+    assert {"whole sentences", "whole zero-shot"} <= set(tables["tagging"])
+    assert {"letters", "whole rule alone"} <= set(tables["projection"])
+    assert "english twice" in tables["english"]
+    assert {"token accuracy", "token macro with o", "token f1 claim", "token f1 premise"} <= set(table["nothing"])
 
 
 def test_arms_differ_in_what_they_say_and_in_nothing_else(data: Path) -> None:
@@ -117,6 +124,45 @@ def test_words_at_the_same_share_belong_together() -> None:
     found = Position().fit([], []).align([["a", "b"], []], [["x", "y", "z", "w"], ["x"]])
     assert found[0].links == {0: (0, 1), 1: (2, 3)}
     assert found[1].links == {}
+
+
+def test_words_of_the_same_letters_belong_together_and_nothing_else_does() -> None:
+    assert alike(["Dose"], ["dose"])[0, 0] == pytest.approx(1.0)
+    assert alike(["dose"], ["risk"])[0, 0] == 0.0
+    found = Letters().fit([], []).align([["the", "tumour", "grows"], []], [["tumor", "crece"], ["x"]])
+    assert [one.links for one in found] == [{1: (0,)}, {}]
+    assert [one.links for one in NoLinks().align([["a"]], [["a"]])] == [{}]
+
+
+def test_a_classifier_of_sentences_says_whole_sentences_or_nothing() -> None:
+    texts = ["the dose helps us", "a plain day", "risk because falls"] * 5
+    rows = [np.array([[0, 17, 0]]), np.zeros((0, 3), dtype=np.int64), np.array([[0, 4, 0], [5, 18, 1]])] * 5
+    said = WholeSentences().fit(texts, rows).predict(Domain(x=np.array([*texts[:3], ""]), kind="text"))
+    assert [own.tolist() for own in said] == [[[0, 17, 0]], [], [[0, 18, 1]], said[3].tolist()]
+    assert said[3].shape == (0, 3)
+
+
+def test_sentences_of_mixed_diseases_that_stand_elsewhere_are_no_exam(data: Path) -> None:
+    for language in ("en", "es"):
+        written(data, language, "glaucoma", "test", 9)
+        written(data, language, "mixed", "test", 4)
+        file = data / source._FOLDERS[language].format(topic="mixed", part="test")
+        other = data / source._FOLDERS[language].format(topic="glaucoma", part="test")
+        new = [f"new{i}" + block[block.index(" ") :] for i, block in enumerate(file.read_text().split("\n\n"))]
+        file.write_text("\n\n".join([*new, other.read_text().split("\n\n")[2].upper()]) + "\n")
+    assert len(abstrct("es", "mixed", "test")) == 5
+    for case in ("es mixed test", "en mixed test"):
+        assert [text.split()[0] for text in exam_of(case).x.tolist()] == ["new0", "new1", "new2", "new3"]
+    assert len(pairs_of("es mixed test")) == 4
+    assert len(exam_of("es glaucoma test")) == len(pairs_of("es glaucoma test")) == 9
+
+
+def test_english_twice_has_nothing_new(data: Path) -> None:
+    once = abstrct("en")
+    both = twice(once)
+    assert len(both) == 2 * len(once)
+    assert set(both.x.tolist()) == set(once.x.tolist())
+    assert [own.tolist() for own in both.labels[: len(once)]] == [own.tolist() for own in once.labels]
 
 
 def test_confidence_is_judged_where_no_rule_made_the_span(data: Path) -> None:
@@ -169,7 +215,7 @@ def test_files_of_different_length_are_not_paired(data: Path) -> None:
 
 
 def test_the_italian_training_file_is_paired_with_the_english(monkeypatch: pytest.MonkeyPatch) -> None:
-    place = Path(__file__).parents[2].parent / "shared" / "data"
+    place = Path(os.environ.get("UNSEEN_DATA") or Path(__file__).parents[2] / ".." / "shared" / "data")
     if not (place / "abstrct" / "IT").is_dir():
         pytest.skip("AbstRCT is not here")
     monkeypatch.setenv("UNSEEN_DATA", str(place))

@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
 SENTENCES = 400
 """Sentences that a page shows."""
-METRICS = ("span F1", "partial sentences", "overlap F1", "macro span F1", "token micro", "token macro")
+METRICS = (
+    "span F1", "partial sentences", "overlap F1", "macro span F1", "token micro", "token macro", "token accuracy",
+    "token macro with O",
+)  # fmt: skip
+"""What is told of every tagger; the last two are the paper's micro and macro F1, and of its classes see `metrics_of`."""
 COUNTS = {
     "sentences": "sentences with a translation",
     "untranslated": "sentences without one",
@@ -185,7 +189,7 @@ def write_run_page(result: Run, file: Path, command: str) -> None:
         texts.append(stretches(text, rows, classes, told=[f"{one.confidence:.2f}" for one in marks], truth=truth))
     _write_page(
         file, "Marked spans", command, texts=texts, figures=_table({"tagger": result.figures}), shown=len(texts),
-        total=len(domain), skipped=domain.skipped, dashed=domain.y is not None,
+        metrics=metrics_of({"tagger": result.figures}), total=len(domain), skipped=domain.skipped, dashed=domain.y is not None,
     )  # fmt: skip
 
 
@@ -275,9 +279,14 @@ def figure_lines(figures: Mapping[str, Mapping[str, float]]) -> list[str]:
     """The figures as lines; those of partial sentences always beside the others."""
     wide = max(len(ARMS[name]) for name in figures)
     return [
-        f"{ARMS[name]:<{wide}}  " + "  ".join(f"{metric} {_figure(own[metric])}" for metric in METRICS)
+        f"{ARMS[name]:<{wide}}  " + "  ".join(f"{metric} {_figure(own[metric])}" for metric in metrics_of({name: own}))
         for name, own in figures.items()
     ]
+
+
+def metrics_of(figures: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """`METRICS`, and the F measure of tokens of each class that one of the arms has."""
+    return [*METRICS, *dict.fromkeys(name for own in figures.values() for name in own if name.startswith("token F1 "))]
 
 
 def left_out(read: Marks, shown: int = 5) -> list[str]:
@@ -296,13 +305,16 @@ def _figure(value: float) -> str:
 
 
 def _table(figures: Mapping[str, Mapping[str, float]]) -> list[tuple[str, list[str]]]:
-    return [(ARMS[name], [_figure(own[metric]) for metric in METRICS]) for name, own in figures.items() if own]
+    asked = metrics_of(figures)
+    return [
+        (ARMS[name], [_figure(own.get(metric, math.nan)) for metric in asked]) for name, own in figures.items() if own
+    ]
 
 
 def _write_page(file: Path, title: str, command: str, **values: Any) -> None:
-    given = {"pairs": [], "texts": [], "counts": [], "figures": [], "dashed": False, **values}
+    given = {"pairs": [], "texts": [], "counts": [], "figures": [], "dashed": False, "metrics": [], **values}
     content = render_page(
-        Path(__file__).with_name("page.html"), style=PAGE_STYLE, title=title, command=command, metrics=METRICS, **given
+        Path(__file__).with_name("page.html"), style=PAGE_STYLE, title=title, command=command, **given
     )
     with replacing(file) as part:
         part.write_bytes(content)
