@@ -276,7 +276,9 @@ def train(
         return Trained(tagger, figures, method.counts_, read, 0)
     learnt = [*read.domain.x.tolist(), *(() if pairs is None else pairs.right.x.tolist())]
     learnt += [] if translator is None else translator.given
-    return Trained(tagger, figures, method.counts_, read, len(exam_of.domain), shared(exam_of.domain.x.tolist(), learnt))
+    return Trained(
+        tagger, figures, method.counts_, read, len(exam_of.domain), shared(exam_of.domain.x.tolist(), learnt)
+    )
 
 
 class _Noting:
