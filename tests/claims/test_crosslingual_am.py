@@ -222,7 +222,8 @@ def test_the_italian_training_file_is_paired_with_the_english(monkeypatch: pytes
     pairs = translated("it", "neoplasm", "train")
     assert len(pairs) == 4404
     left, right = str(pairs.left.x[1291]), str(pairs.right.x[1291])
-    assert left.startswith("With 94 patients") and right.startswith("Con 94 pazienti")
+    assert left.startswith("With 94 patients")
+    assert right.startswith("Con 94 pazienti")
 
 
 def test_where_the_corpus_is_not_the_message_says_where_to_get_it(

@@ -39,7 +39,8 @@ class Marks:
     ----------
     domain : Domain
         A text for each sentence, of the task spans, in characters. Its ids are numbers of sentences in the file, those
-        that were left out counted, too (a text that cannot be read is one); columns ``document``, ``begin`` (where in it the sentence begins).
+        that were left out counted, too (a text that cannot be read is one);
+        columns ``document``, ``begin`` (where in it the sentence begins).
     format : str
     counts : Counter
         By what was found: ``sentences``, ``spans``, ``left out`` sentences, and all that was odd.

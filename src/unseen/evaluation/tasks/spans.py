@@ -59,7 +59,8 @@ def with_texts(
 
     Tokens are what white space parts. ``token micro`` and ``token macro`` count the BIO tags of spans (the micro over
     all of them together, the macro over tags that the truth or the prediction has), ``token accuracy`` is the micro
-    with O, ``token macro with O`` the macro with it, ``token F1 NAME`` the micro over both tags of a class. ``partial sentences`` is the F measure of exact spans in texts whose truth has a span that leaves a word
+    with O, ``token macro with O`` the macro with it, ``token F1 NAME`` the micro over both tags of a class.
+    ``partial sentences`` is the F measure of exact spans in texts whose truth has a span that leaves a word
     out, NaN where there is none.
     """
     figures = GRADES.grade(truth, prediction, classes)

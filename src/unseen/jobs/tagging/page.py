@@ -23,7 +23,7 @@ METRICS = (
     "span F1", "partial sentences", "overlap F1", "macro span F1", "token micro", "token macro", "token accuracy",
     "token macro with O",
 )  # fmt: skip
-"""What is told of every tagger; the last two are the paper's micro and macro F1, and of its classes see `metrics_of`."""
+"""Of every tagger; the last two are the paper's micro and macro F1, and of its classes see `metrics_of`."""
 COUNTS = {
     "sentences": "sentences with a translation",
     "untranslated": "sentences without one",
@@ -189,7 +189,8 @@ def write_run_page(result: Run, file: Path, command: str) -> None:
         texts.append(stretches(text, rows, classes, told=[f"{one.confidence:.2f}" for one in marks], truth=truth))
     _write_page(
         file, "Marked spans", command, texts=texts, figures=_table({"tagger": result.figures}), shown=len(texts),
-        metrics=metrics_of({"tagger": result.figures}), total=len(domain), skipped=domain.skipped, dashed=domain.y is not None,
+        metrics=metrics_of({"tagger": result.figures}), total=len(domain),
+        skipped=domain.skipped, dashed=domain.y is not None,
     )  # fmt: skip
 
 
@@ -271,7 +272,8 @@ def trained_facts(result: Trained) -> dict[str, Any]:
     """All that is told, as JSON values."""
     return {
         "model": dict(result.tagger.told), "read": dict(result.read.counts), "counts": dict(result.counts),
-        "graded": result.graded, "graded and learnt from": result.shared, "figures": {name: _plain(own) for name, own in result.figures.items()},
+        "graded": result.graded, "graded and learnt from": result.shared,
+        "figures": {name: _plain(own) for name, own in result.figures.items()},
     }  # fmt: skip
 
 

@@ -174,7 +174,7 @@ class CrossLingualAM(Method):
             "mBERT, BETO, BioBERT and SciBERT: none is in a package; `unseen tag train --encoder transformer:PLACE` "
             "reads them.",
             "SimAlign as it is: similarities of such vectors align by itermax, but of the last layer (the paper's are "
-            "of the eighth), and of words, whose vectors are means over their pieces (the paper's links are of pieces).",
+            "of the eighth), and of words, whose vectors are means over their pieces (the paper links pieces).",
             "AWESOME's fine-tuned mBERT: IBM model 1 is learnt from the sentences themselves in its place, or eflomal.",
             "Manual revision (step 15) is a person's work; `unseen tag project --table` lists what to look at, the "
             "least sure first.",
@@ -188,8 +188,8 @@ class CrossLingualAM(Method):
             "sentence; of different classes a span is compared with each that stands before it (step 11).",
             "In a sentence of nothing but spans of one class the second token is always inside the first span, and the "
             "third where a span would begin there (step 14 does the first only where none begins in these two).",
-            "Figures of tokens are of words as white space parts them, where the official code counts the pieces of its "
-            "encoder: token accuracy is its micro F1 (O counts), token macro with O its macro F1, of the tags that "
+            "Figures of tokens are of words as white space parts them, where the official code counts the pieces of "
+            "its encoder: token accuracy is its micro F1 (O counts), token macro with O its macro F1, of the tags that "
             "there are, and the token F1 of Claim and Premise its F1-claim and F1-evidence.",
             "There is no tag X of padding: the CRF is masked, which decodes the same.",
             "Words and signs are aligned and tagged apart (the official code aligns what white space parts), and spans "
@@ -201,8 +201,8 @@ class CrossLingualAM(Method):
             "told nothing of exact spans in development (AUROC below .5).",
             "Whole-sentence spans flatter: in development a tagger of projections by place was as good in tokens "
             "as one of aligned projections (.738 and .789 beside .753 and .781), and found hardly any partial span.",
-            "A classifier of whole sentences (TF-IDF, logistic regression) on the same projected sentences was better in "
-            "tokens in development (.840 beside .789), and finds no partial span.",
+            "A classifier of whole sentences (TF-IDF, logistic regression) on the same projected sentences was better "
+            "in tokens in development (.840 beside .789), and finds no partial span.",
         ),
         cost=20.0,
     )  # fmt: skip
