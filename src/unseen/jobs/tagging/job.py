@@ -110,7 +110,7 @@ class Trained:
     tagger : Tagger
     figures : mapping of arm to figures
         On the test file: the tagger; where it is another engine, the CRF on the same sentences; and, where something
-        was translated, the same engine with the same encoder on the source alone (zero-shot). Empty without a test file.
+        was translated, the same engine with the same encoder on the source alone (zero-shot). Empty without a test.
     counts : mapping
         Of the projection; empty where nothing was translated.
     read : Marks
