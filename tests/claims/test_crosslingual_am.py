@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,9 @@ import numpy as np
 import pytest
 
 from unseen.claims import crosslingual_am
-from unseen.claims.crosslingual_am import Position, claim, confidence, graded, none, rows_at
+from unseen.claims.crosslingual_am import claim, confidence, exam_of, graded, none, pairs_of, rows_at, twice
+from unseen.claims.plain_projection import Letters, NoLinks, Position, WholeSentences, alike
+from unseen.data.domain import Domain
 from unseen.data.sources import abstrct as source
 from unseen.data.sources.abstrct import abstrct, marks, translated
 from unseen.data.sources.downloads import SourceUnavailable
@@ -73,6 +76,10 @@ def test_every_experiment_gives_what_its_rows_ask_for(data: Path) -> None:
     for table in tables.values():
         assert table["nothing"]["span f1"] == 0.0
     assert tables["projection"]["full"]["span f1"] > tables["projection"]["nothing"]["span f1"]
+    assert {"whole sentences", "whole zero-shot"} <= set(tables["tagging"])
+    assert {"letters", "whole rule alone"} <= set(tables["projection"])
+    assert "english twice" in tables["english"]
+    assert {"token accuracy", "token macro with o", "token f1 claim", "token f1 premise"} <= set(table["nothing"])
 
 
 def test_arms_differ_in_what_they_say_and_in_nothing_else(data: Path) -> None:
@@ -119,6 +126,45 @@ def test_words_at_the_same_share_belong_together() -> None:
     assert found[1].links == {}
 
 
+def test_words_of_the_same_letters_belong_together_and_nothing_else_does() -> None:
+    assert alike(["Dose"], ["dose"])[0, 0] == pytest.approx(1.0)
+    assert alike(["dose"], ["risk"])[0, 0] == 0.0
+    found = Letters().fit([], []).align([["the", "tumour", "grows"], []], [["tumor", "crece"], ["x"]])
+    assert [one.links for one in found] == [{1: (0,)}, {}]
+    assert [one.links for one in NoLinks().align([["a"]], [["a"]])] == [{}]
+
+
+def test_a_classifier_of_sentences_says_whole_sentences_or_nothing() -> None:
+    texts = ["the dose helps us", "a plain day", "risk because falls"] * 5
+    rows = [np.array([[0, 17, 0]]), np.zeros((0, 3), dtype=np.int64), np.array([[0, 4, 0], [5, 18, 1]])] * 5
+    said = WholeSentences().fit(texts, rows).predict(Domain(x=np.array([*texts[:3], ""]), kind="text"))
+    assert [own.tolist() for own in said] == [[[0, 17, 0]], [], [[0, 18, 1]], said[3].tolist()]
+    assert said[3].shape == (0, 3)
+
+
+def test_sentences_of_mixed_diseases_that_stand_elsewhere_are_no_exam(data: Path) -> None:
+    for language in ("en", "es"):
+        written(data, language, "glaucoma", "test", 9)
+        written(data, language, "mixed", "test", 4)
+        file = data / source._FOLDERS[language].format(topic="mixed", part="test")
+        other = data / source._FOLDERS[language].format(topic="glaucoma", part="test")
+        new = [f"new{i}" + block[block.index(" ") :] for i, block in enumerate(file.read_text().split("\n\n"))]
+        file.write_text("\n\n".join([*new, other.read_text().split("\n\n")[2].upper()]) + "\n")
+    assert len(abstrct("es", "mixed", "test")) == 5
+    for case in ("es mixed test", "en mixed test"):
+        assert [text.split()[0] for text in exam_of(case).x.tolist()] == ["new0", "new1", "new2", "new3"]
+    assert len(pairs_of("es mixed test")) == 4
+    assert len(exam_of("es glaucoma test")) == len(pairs_of("es glaucoma test")) == 9
+
+
+def test_english_twice_has_nothing_new(data: Path) -> None:
+    once = abstrct("en")
+    both = twice(once)
+    assert len(both) == 2 * len(once)
+    assert set(both.x.tolist()) == set(once.x.tolist())
+    assert [own.tolist() for own in both.labels[: len(once)]] == [own.tolist() for own in once.labels]
+
+
 def test_confidence_is_judged_where_no_rule_made_the_span(data: Path) -> None:
     pairs = translated("es", "neoplasm", "test")
     carried, _ = CrossLingualAM(units="words").carry(pairs.left, pairs, None, crosslingual_am.Position())
@@ -139,6 +185,45 @@ def test_sentences_are_paired_by_their_numbers_where_one_is_left_out(data: Path)
     pairs = translated("es", "neoplasm", "dev")
     assert len(pairs) == 11
     assert pairs.left.ids.tolist() == pairs.right.ids.tolist()
+
+
+def test_two_sentences_that_are_one_in_the_original_are_joined(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in the Italian training file, behind whose sentence 1290 every number was one too high."""
+    monkeypatch.setattr(source, "SPLIT", {("it", "neoplasm", "dev"): (3, 13)})
+    written(data, "it", "neoplasm", "dev", 12)
+    file = data / source._FOLDERS["it"].format(topic="neoplasm", part="dev")
+    blocks = file.read_text().rstrip("\n").split("\n\n")
+    whole = blocks[3].split("\n")
+    assert whole[0].endswith("B-Claim")
+    blocks[3:4] = ["\n".join(whole[:4]), "la O\ncae B-Premise"]
+    file.write_text("\n\n".join(blocks) + "\n")
+    pairs, plain = translated("it", "neoplasm", "dev"), translated("es", "neoplasm", "dev")
+    assert len(pairs) == 12
+    assert [text.split()[0] for text in pairs.left.x.tolist()] == ["the"] * 12
+    assert pairs.right.x[4:].tolist() == plain.right.x[4:].tolist()
+    text = str(pairs.right.x[3])
+    assert text.endswith(" la cae")
+    assert [(text[a:b], k) for a, b, k in pairs.right.labels[3].tolist()] == [(text[:-7], 0), ("cae", 1)]
+    assert marks("it", "neoplasm", "dev").counts["sentences joined as in the original"] == 1
+
+
+def test_files_of_different_length_are_not_paired(data: Path) -> None:
+    file = data / source._FOLDERS["es"].format(topic="neoplasm", part="dev")
+    file.write_text(file.read_text() + "\nuno O\n")
+    with pytest.raises(ValueError, match="en has 12, es has 13"):
+        translated("es", "neoplasm", "dev")
+
+
+def test_the_italian_training_file_is_paired_with_the_english(monkeypatch: pytest.MonkeyPatch) -> None:
+    place = Path(os.environ.get("UNSEEN_DATA") or Path(__file__).parents[2] / ".." / "shared" / "data")
+    if not (place / "abstrct" / "IT").is_dir():
+        pytest.skip("AbstRCT is not here")
+    monkeypatch.setenv("UNSEEN_DATA", str(place))
+    pairs = translated("it", "neoplasm", "train")
+    assert len(pairs) == 4404
+    left, right = str(pairs.left.x[1291]), str(pairs.right.x[1291])
+    assert left.startswith("With 94 patients")
+    assert right.startswith("Con 94 pazienti")
 
 
 def test_where_the_corpus_is_not_the_message_says_where_to_get_it(

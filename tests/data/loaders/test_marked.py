@@ -133,7 +133,7 @@ def test_plain_texts_are_cut_into_sentences(tmp_path: Path) -> None:
     found = read_marked(tmp_path / "a.txt")
     assert found.domain.x.tolist() == ["Uno.", 'Dos ("tres.")', "Cuatro 0.5 mg.", "¿Cinco?", "Seis"]
     assert found.counts["left out"] == 1
-    assert len(read_marked(tmp_path / "a.txt", split=False).domain) == 2
+    assert len(read_marked(tmp_path / "a.txt", split=False).domain) == 3  # the empty line is one
 
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
@@ -217,3 +217,34 @@ def test_spans_snap_to_words_and_tokens_cover_them() -> None:
     assert covered(pieces(text), 4, 5) == (0, 0)
     assert crossing(pieces(text), np.array([[0, 8, 0], [1, 8, 0]])) == 1
     assert [tuple(run) for run in runs_of(["I-a", "I-a", "B-a", "O", "I-b"])] == [(0, 2, "a"), (2, 3, "a"), (4, 5, "b")]
+
+
+# -- numbers of sentences ----------------------------------------------------------------------------------
+
+
+def test_an_empty_line_is_an_empty_text_where_nothing_is_cut(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes("\ufeffUno.\n\nTres. Aquí.\r\n".encode())
+    found = read_marked(tmp_path / "a.txt", split=False)
+    assert found.domain.x.tolist() == ["Uno.", "", "Tres. Aquí."]
+    assert found.domain.ids.tolist() == ["000000", "000001", "000002"]
+    assert (found.counts["sentences"], found.counts["empty sentences"]) == (3, 1)
+    assert read_marked(tmp_path / "a.txt").domain.ids.tolist() == ["000000", "000001", "000002"]
+
+
+def test_numbers_stay_beside_an_invalid_line_in_every_format(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(b'{"text": "One."}\n{no json\n{"text": ""}\n{"text": "Four."}\n')
+    found = read_marked(tmp_path / "a.jsonl")
+    assert found.domain.x.tolist() == ["One.", "", "Four."]
+    assert found.domain.ids.tolist() == ["000000", "000002", "000003"]
+    assert (found.counts["left out"], found.counts["empty sentences"]) == (1, 1)
+    (tmp_path / "b.txt").write_bytes(b"One.\n\xff\nThree.\n")
+    assert read_marked(tmp_path / "b.txt").domain.ids.tolist() == ["000000", "000002"]
+    (tmp_path / "notes").mkdir()
+    for name, raw in (("a", b"One."), ("b", b"\xff"), ("c", b"Three.")):
+        (tmp_path / "notes" / f"{name}.txt").write_bytes(raw)
+    assert read_marked(tmp_path / "notes").domain.ids.tolist() == ["000000", "000002"]
+
+
+def test_where_a_text_is_cut_the_numbers_behind_it_move_and_holes_stay(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(b'{"text": "One. Two."}\n{no json\n{"text": "Four."}\n')
+    assert read_marked(tmp_path / "a.jsonl").domain.ids.tolist() == ["000000", "000001", "000003"]

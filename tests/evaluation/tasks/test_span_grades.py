@@ -38,6 +38,7 @@ def test_figures_are_those_by_hand() -> None:
     # tokens: three of the claim, "falls" of the premise; "here" and "nothing" are too many
     assert found["token micro"] == pytest.approx(2 * 4 / (4 + 6))
     assert found["token accuracy"] == pytest.approx(5 / 7)
+    assert found["token macro with O"] == pytest.approx((2 * 1 / (3 + 1) + 2 * 1 / (1 + 2) + 1 + 1 + 0) / 5)
     assert found["partial sentences"] == 0.0
     assert found["token F1 Claim"] == pytest.approx(2 * 3 / (3 + 4))
 

@@ -18,6 +18,7 @@ from unseen.data.loaders.marked import read_marked
 from unseen.jobs.tagging import job
 from unseen.jobs.tagging.page import corpus_lines, trained_lines, unaligned
 from unseen.jobs.tagging.tagger import Tagger
+from unseen.nn.taggers import hashed_letters
 
 pytest.importorskip("pycrfsuite", reason='no python-crfsuite; pip install "unseen[tagging]"')
 
@@ -143,6 +144,49 @@ def test_another_engine_stands_beside_the_crf(place: Path) -> None:
     assert any("span F1 of the tagger is" in line for line in trained_lines(found))
 
 
+def test_zero_shot_is_by_the_same_encoder(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that the two differ in what they learnt from, and in nothing else."""
+    seen: dict[str, tuple[Any, ...]] = {}
+    kept = job.graded
+
+    def noted(method: Any, given: Any, test: Any) -> Any:
+        model = given.get("model")
+        seen["zero-shot" if set(given) <= {"source", "model"} else method.engine] = (model, method.get_params())
+        return kept(method, given, test)
+
+    monkeypatch.setattr(job, "graded", noted)
+    monkeypatch.setattr(job, "token_encoder", lambda name: hashed_letters(8, 64))
+    job.train(
+        place / "train.conll", job.Translated(place / "train.es.conll"), test=place / "test.es.conll",
+        encoder="transformer:place", settings={"epochs": 1, "hidden": 8, "iterations": 5, "least_count": 1},
+    )  # fmt: skip
+    assert set(seen) == {"gru", "crfsuite", "zero-shot"}
+    assert seen["gru"][0] is not None
+    assert seen["zero-shot"] == seen["gru"]
+
+
+def test_sentences_of_the_test_that_were_learnt_from_are_counted(place: Path, tmp_path: Path) -> None:
+    settings = {"iterations": 5, "least_count": 1}
+    again = job.train(place / "train.conll", test=place / "train.conll", settings=settings)
+    assert again.shared == 60
+    assert any("60 of which stand in what was learnt from" in line for line in trained_lines(again))
+    (tmp_path / "new.conll").write_text("new O\nbecause B-Premise\n\nTHE O\ndose O\nhelps O\n. O\n")
+    (tmp_path / "train.conll").write_text((place / "train.conll").read_text() + "\nthe O\ndose O\nhelps. O\n")
+    assert job.train(tmp_path / "train.conll", test=tmp_path / "new.conll", settings=settings).shared == 1
+    (tmp_path / "other.conll").write_text("new O\nbecause B-Premise\n")
+    other = job.train(place / "train.conll", test=tmp_path / "other.conll", settings=settings)
+    assert any("none of them learnt from" in line for line in trained_lines(other))
+    translated = job.train(
+        place / "train.conll", job.Translated(place / "train.es.txt"), test=place / "train.es.conll", settings=settings
+    )
+    assert translated.shared == 60
+
+
+def test_help_says_beside_what_a_tagger_is_graded() -> None:
+    told = " ".join(called("train", "--help").output.split())
+    assert "graded beside a plain CRF" not in told
+
+
 def test_texts_with_spans_of_their_own_grade_a_tagger_and_mistakes_are_dashed(place: Path, tmp_path: Path) -> None:
     tagger = job.train(place / "train.conll", settings={"iterations": 20, "least_count": 1}).tagger
     tagger.save(tmp_path / "m")
@@ -157,7 +201,10 @@ def test_texts_with_spans_of_their_own_grade_a_tagger_and_mistakes_are_dashed(pl
         tmp_path / "p.conll",
     )
     assert found.exit_code == 0, found.output
-    assert "partial sentences" in found.output
+    page = (tmp_path / "p.html").read_text()
+    for metric in ("partial sentences", "token accuracy", "token macro with O", "token F1 Premise"):
+        assert metric in found.output
+        assert f">{metric}</th>" in page
     assert "A dashed line" in (tmp_path / "p.html").read_text()
     assert read_marked(tmp_path / "p.conll").counts["spans"] > 0
     back = Tagger.load(tmp_path / "m")
@@ -182,6 +229,34 @@ def test_invalid_lines_are_counted_and_the_rest_is_projected(place: Path, tmp_pa
     assert (found.read.counts["left out"], len(found.carried)) == (1, 59)
     assert found.carried[0].translation == (place / "train.es.txt").read_text().splitlines()[1]
     assert any("1 lines that are no UTF-8" in line for line in corpus_lines(found))
+
+
+def test_an_empty_line_is_an_empty_translation_and_shifts_no_other(place: Path, tmp_path: Path) -> None:
+    lines = (place / "train.es.txt").read_text().splitlines()
+    (tmp_path / "es.txt").write_text("\n".join([*lines[:3], "", *lines[4:]]) + "\n")
+    found = job.project(place / "train.conll", job.Translated(tmp_path / "es.txt"))
+    assert found.counts["untranslated"] == 1
+    assert [one.at for one in found.carried] == [i for i in range(60) if i != 3]
+    assert [one.translation for one in found.carried] == [*lines[:3], *lines[4:]]
+
+
+def test_an_invalid_line_of_json_shifts_no_translation(place: Path, tmp_path: Path) -> None:
+    lines = (place / "train.es.txt").read_text().splitlines()
+    texts = read_marked(place / "train.conll").domain
+    rows = [
+        json.dumps({"text": text, "spans": [[a, b, "Premise"] for a, b, _ in own.tolist()]})
+        for text, own in zip(texts.x.tolist(), texts.labels)
+    ]
+    (tmp_path / "en.jsonl").write_text("\n".join(["{no json", *rows[1:]]))
+    found = job.project(tmp_path / "en.jsonl", job.Translated(place / "train.es.txt"))
+    assert [one.translation for one in found.carried] == lines[1:]
+
+
+def test_a_sentence_that_stands_twice_has_the_translation_of_its_place(tmp_path: Path) -> None:
+    (tmp_path / "en.conll").write_text("it B-X\nfalls I-X\n\n" * 3)
+    (tmp_path / "es.txt").write_bytes(b"cae\n\xff\nella cae\n")
+    found = job.project(tmp_path / "en.conll", job.Translated(tmp_path / "es.txt"))
+    assert [(one.at, one.translation) for one in found.carried] == [(0, "cae"), (2, "ella cae")]
 
 
 def test_words_without_a_link_are_told(place: Path) -> None:

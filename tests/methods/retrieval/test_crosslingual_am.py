@@ -118,6 +118,12 @@ def test_a_sentence_that_is_one_span_has_a_translation_that_is_one() -> None:
     assert (found.counts["whole"], found.counts["corrected"], found.spans[0].confidence) == (1, 5, 1.0)
 
 
+def test_what_the_rule_of_whole_sentences_saves_is_not_counted_as_lost() -> None:
+    saved, lost = (projected(tags(("Claim", 4)), {}, 5, rules=rules) for rules in (True, False))
+    assert (saved.counts["dropped"], saved.counts["lost"], saved.counts["saved"], saved.lost) == (0, 0, 1, ())
+    assert (lost.counts["dropped"], lost.counts["lost"], lost.counts["saved"], lost.lost) == (1, 1, 0, (0,))
+
+
 def test_a_sentence_of_nothing_but_spans_of_a_class_has_a_translation_that_begins_with_one() -> None:
     source = tags(("Claim", 3), ("Claim", 2))
     assert postprocess(source, ["O", "B-Claim", "I-Claim", "B-Claim"]) == tags(("Claim", 3), ("Claim", 1))
@@ -220,6 +226,15 @@ def test_pairs_are_used_first_and_the_translator_for_the_rest() -> None:
     assert {one.translation for one in carried if one.text == left[0]} == {"uno dos ."}
     _, alone = CrossLingualAM().carry(source, pairs, None, IBM1(iterations=2))
     assert alone["untranslated"] == 12 - sum(text == left[0] for text in source.x)
+
+
+def test_pairs_of_a_repeated_sentence_are_taken_by_their_places() -> None:
+    one = corpus(1)
+    source = Domain(x=np.repeat(one.x, 3), y=objects([one.labels[0]] * 3), kind="text", task="spans")
+    pairs = Pairs(Domain(x=source.x, kind="text"), Domain(x=np.array(["uno .", "", "tres ."]), kind="text"))
+    carried, counts = CrossLingualAM().carry(source, pairs, None, IBM1(iterations=2))
+    assert [(one.at, one.translation) for one in carried] == [(0, "uno ."), (2, "tres .")]
+    assert counts["untranslated"] == 1
 
 
 def test_unsure_translations_are_not_learnt_from() -> None:

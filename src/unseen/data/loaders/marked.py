@@ -39,7 +39,8 @@ class Marks:
     ----------
     domain : Domain
         A text for each sentence, of the task spans, in characters. Its ids are numbers of sentences in the file, those
-        that were left out counted, too; columns ``document``, ``begin`` (where in it the sentence begins).
+        that were left out counted, too (a text that cannot be read is one);
+        columns ``document``, ``begin`` (where in it the sentence begins).
     format : str
     counts : Counter
         By what was found: ``sentences``, ``spans``, ``left out`` sentences, and all that was odd.
@@ -78,7 +79,8 @@ def read_marked(
     classes : ClassSpace or names, optional
         The classes; those found, in natural order, if absent.
     split : bool
-        Whether texts of several sentences are cut into these, never inside a span.
+        Whether texts of several sentences are cut into these, never inside a span. Without it an empty line of a plain
+        text is an empty text that counts; with it, it parts two texts.
 
     Raises
     ------
@@ -95,8 +97,7 @@ def read_marked(
     skipped: list[Skipped] = []
     found = list(_READERS[form](place, counts, skipped))
     if split and form in ("brat", "jsonl", "text", "docbin"):
-        found = [part for one in found for part in _sentences(one)]
-        found = [dataclasses.replace(one, number=i) for i, one in enumerate(found)]
+        found = list(_parted(found, lines=form == "text"))
     if not found:
         told = f"; {len(skipped)} lines are invalid, such as {skipped[0].where}: {skipped[0].why}" if skipped else ""
         raise ValueError(f"{str(place)!r} holds no sentence{told}")
@@ -339,18 +340,30 @@ def _docbin(place: Path, counts: Counter[str], skipped: list[Skipped]) -> Iterat
 
 
 def _plain_text(place: Path, counts: Counter[str], skipped: list[Skipped]) -> Iterator[_Sentence]:
-    for number, raw in enumerate(place.read_bytes().split(b"\n")):
+    lines = place.read_bytes().split(b"\n")
+    for number, raw in enumerate(lines if lines[-1].strip() else lines[:-1]):
         try:
-            line = raw.decode("utf-8").strip()
+            line = raw.decode("utf-8").removeprefix("\ufeff").strip()
         except UnicodeDecodeError:
             skipped.append(Skipped(f"line {number + 1}", "it is no UTF-8"))
             counts["left out"] += 1
             continue
-        if line:
-            yield _Sentence(number, line.removeprefix("\ufeff"), None)
+        yield _Sentence(number, line, None)
 
 
 _READERS = {"conll": _conll, "brat": _brat, "jsonl": _jsonl, "docbin": _docbin, "text": _plain_text}
+
+
+def _parted(found: Sequence[_Sentence], *, lines: bool) -> Iterator[_Sentence]:
+    """The sentences of texts, with their numbers: those of the texts while none is cut, and holes stay.
+
+    Of plain `lines` the empty ones are no texts; elsewhere a text without a word is an empty sentence.
+    """
+    more = 0
+    for one in found:
+        parts = list(_sentences(one)) or ([] if lines else [one])
+        yield from (dataclasses.replace(part, number=one.number + more + k) for k, part in enumerate(parts))
+        more += len(parts) - 1
 
 
 def _sentences(one: _Sentence) -> Iterator[_Sentence]:

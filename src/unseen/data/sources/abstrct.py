@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from unseen.data.domain import Domain
 from unseen.data.loaders.marked import Marks, read_marked
 from unseen.data.pairs import Pairs
 from unseen.data.sources.downloads import SourceUnavailable
+from unseen.data.tasks.base import objects
 
 CREDIT = (
     "AbstRCT by Mayer, Cabrio and Villata, ECAI 2020, with translations and projections by Yeginbergen and Agerri "
@@ -31,6 +34,9 @@ _FOLDERS: Mapping[str, str] = {
     "fr": "FR/nllb/argument_components/manual_revision/fr_{topic}_nllb_awesome_{part}.tsv",
     "it": "IT/nllb/argument_components/manual_revision/it_{topic}_nllb_awesome_{part}.tsv",
 }
+SPLIT: Mapping[tuple[str, str, str], tuple[int, int]] = {("it", "neoplasm", "train"): (1290, 4405)}
+"""Files in which a translation is two sentences where the original is one: number of the first of the two, from 0, and
+sentences of the file as it is published. They are joined, so that numbers are those of the original."""
 PARTS: Mapping[str, tuple[str, ...]] = {
     "neoplasm": ("train", "dev", "test"),
     "glaucoma": ("test",),
@@ -56,7 +62,8 @@ def abstrct(
     Returns
     -------
     Domain
-        Texts of the task spans; ids are numbers of sentences, which translations share; what is left out, such as
+        Texts of the task spans; ids are numbers of sentences, which translations share (two that are one in the
+        original are joined, `SPLIT`); what is left out, such as
         lines of invalid UTF-8, stands in `skipped`.
 
     Raises
@@ -81,12 +88,25 @@ def marks(
     if not file.is_file():
         raise SourceUnavailable(f"AbstRCT is not here, there is no file {str(file)!r}: {WHERE}")
     told_by = file.stat()
-    return _read(file.resolve(), f"abstrct {language} {topic} {part}", told_by.st_mtime_ns, told_by.st_size)
+    return _read(file.resolve(), (language, topic, part), told_by.st_mtime_ns, told_by.st_size)
 
 
 def translated(language: str, topic: str, part: str, folder: str | os.PathLike[str] | None = None) -> Pairs:
-    """English sentences and their translations, both with their spans; those left out of either file are in neither."""
-    left, right = (abstrct(name, topic, part, folder) for name in ("en", language))
+    """English sentences and their translations, both with their spans; those left out of either file are in neither.
+
+    Raises
+    ------
+    ValueError
+        If one file has more sentences than the other, so that numbers do not tell what belongs together.
+    """
+    both = [marks(name, topic, part, folder) for name in ("en", language)]
+    english, other = (one.counts["sentences"] + one.counts["left out"] for one in both)
+    if english != other:
+        raise ValueError(
+            f"sentences of abstrct {topic} {part} must be as many in both languages to be paired by their numbers; "
+            f"en has {english}, {language} has {other}"
+        )
+    left, right = (one.domain for one in both)
     _, a, b = np.intersect1d(np.asarray(left.ids), np.asarray(right.ids), return_indices=True)
     return Pairs(left.take(a), right.take(b))
 
@@ -99,9 +119,30 @@ def abstrct_folder() -> Path:
 
 
 @functools.lru_cache(maxsize=32)
-def _read(file: Path, name: str, changed: int, size: int) -> Marks:
-    """A file, read once for as long as it stays as it is."""
-    import dataclasses
-
+def _read(file: Path, of: tuple[str, str, str], changed: int, size: int) -> Marks:
+    """A file, read once for as long as it stays as it is; what is split in it is joined."""
     found = read_marked(file, format="conll", classes=CLASSES)
-    return dataclasses.replace(found, domain=found.domain.replace(name=name, credits=(CREDIT,)))
+    number, total = SPLIT.get(of, (0, 0))
+    if total and found.counts["sentences"] + found.counts["left out"] == total:
+        found = _joined(found, number)
+    domain = found.domain.replace(name=f"abstrct {' '.join(of)}", credits=(CREDIT,))
+    return dataclasses.replace(found, domain=domain)
+
+
+def _joined(found: Marks, number: int) -> Marks:
+    """The file with sentence `number` and the next as one, and the numbers behind them one lower."""
+    domain = found.domain
+    ids = np.asarray(domain.ids).astype(np.int64)
+    if not {number, number + 1} <= set(ids.tolist()):
+        raise ValueError(f"sentences {number} and {number + 1} are one in the original, and one of them is left out")
+    at = int(np.flatnonzero(ids == number)[0])
+    first, second = str(domain.x[at]), str(domain.x[at + 1])
+    rows = np.concatenate([domain.labels[at], domain.labels[at + 1] + [len(first) + 1, len(first) + 1, 0]])
+    kept = np.delete(np.arange(len(ids)), at + 1)
+    texts, y = [str(domain.x[i]) for i in kept], [domain.labels[i] for i in kept]
+    texts[at], y[at] = f"{first} {second}", rows
+    new = np.array([f"{n - (n > number):06d}" for n in ids[kept].tolist()], dtype=np.str_)
+    joined = domain.take(kept).replace(x=np.array(texts, dtype=np.str_), y=objects(y), ids=new)
+    counts = found.counts + Counter({"sentences joined as in the original": 1})
+    counts["sentences"] -= 1
+    return dataclasses.replace(found, domain=joined, counts=counts)

@@ -59,7 +59,8 @@ def with_texts(
 
     Tokens are what white space parts. ``token micro`` and ``token macro`` count the BIO tags of spans (the micro over
     all of them together, the macro over tags that the truth or the prediction has), ``token accuracy`` is the micro
-    with O. ``partial sentences`` is the F measure of exact spans in texts whose truth has a span that leaves a word
+    with O, ``token macro with O`` the macro with it, ``token F1 NAME`` the micro over both tags of a class.
+    ``partial sentences`` is the F measure of exact spans in texts whose truth has a span that leaves a word
     out, NaN where there is none.
     """
     figures = GRADES.grade(truth, prediction, classes)
@@ -82,6 +83,7 @@ def with_texts(
     sums = [sum(column) for column in zip(*tagged.values())] or [0, 0, 0]
     figures["token micro"] = f1(*sums)
     figures["token macro"] = float(np.mean([f1(*own) for own in tagged.values()])) if tagged else 1.0
+    figures["token macro with O"] = float(np.mean([f1(*own) for own in counts.values()])) if counts else 1.0
     figures["token accuracy"] = right / total if total else 1.0
     for name in names:
         of_class = [sum(column) for column in zip(*(c for tag, c in tagged.items() if tag[2:] == name))] or [0, 0, 0]

@@ -99,7 +99,8 @@ def train(
 ) -> None:
     """Learn a tagger from marked texts, or from their translations.
 
-    With --test it is graded beside a plain CRF and, where something is translated, one of the source alone.
+    With --test it is graded; where something is translated, beside the same tagger of the source language alone, and
+    with another --encoder than the built-in CRF beside that CRF.
 
     Example:  unseen tag train english.conll --translations spanish.txt --test spanish-test.conll --model tagger
     """

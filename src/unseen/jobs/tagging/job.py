@@ -14,6 +14,7 @@ import numpy as np
 from unseen.data.domain import Domain
 from unseen.data.loaders.marked import Marks, read_marked
 from unseen.data.pairs import Pairs
+from unseen.data.tagged import cut, pieces
 from unseen.data.tasks.base import objects
 from unseen.evaluation.drive import Once
 from unseen.evaluation.exam import Exam
@@ -21,6 +22,7 @@ from unseen.evaluation.tasks.spans import with_texts
 from unseen.jobs.tagging.tagger import ABOUT, METHOD, Tagger, rows_of_marks
 from unseen.methods.retrieval.crosslingual_am import Carried, CrossLingualAM, Marked
 from unseen.nn.linear_crf import require
+from unseen.nn.protocols import Translator
 from unseen.nn.state import refuse_foreign
 from unseen.nn.taggers import token_encoder
 from unseen.nn.translators import aligner as aligner_of
@@ -107,13 +109,16 @@ class Trained:
     ----------
     tagger : Tagger
     figures : mapping of arm to figures
-        On the test file: the tagger, a CRF on the same sentences, and, where something was translated, a CRF on the
-        source alone (zero-shot). Empty without a test file.
+        On the test file: the tagger; where it is another engine, the CRF on the same sentences; and, where something
+        was translated, the same engine with the same encoder on the source alone (zero-shot). Empty without a test.
     counts : mapping
         Of the projection; empty where nothing was translated.
     read : Marks
     graded : int
         Sentences of the test file.
+    shared : int
+        Those of them that stand among the texts that were learnt from, the source's or the translations, by their words
+        without regard to case and white space.
     """
 
     tagger: Tagger
@@ -121,6 +126,7 @@ class Trained:
     counts: Mapping[str, int]
     read: Marks
     graded: int
+    shared: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -217,7 +223,7 @@ def train(
     by : Translated, optional
         Without it the tagger learns the language of the source.
     test : path, optional
-        An annotated file in the language that the tagger is for, which nothing is learnt from.
+        An annotated file in the language that the tagger is for; which of its sentences were learnt from is counted.
     encoder : str, optional
         ``letters``, ``minilm`` or ``transformer:PLACE``: a GRU and a CRF on these vectors; python-crfsuite if absent.
     settings : mapping
@@ -237,22 +243,22 @@ def train(
     words: dict[str, Any] = {"source": read.domain}
     if pairs is not None:
         words["pairs"] = pairs
-    if by.translator is not None:
-        words["translator"] = translator_of(by.translator)
+    translator = None if by.translator is None else _Noting(translator_of(by.translator))
+    if translator is not None:
+        words["translator"] = translator
     if by.asked:
         words["aligner"] = aligner_of(by.aligner)
     network = encoder not in (None, "letters")
     engine = {} if encoder is None else {"engine": "gru"}
     method = method_of({**units, **engine, **given, "random_state": seed})
     plain = {**units, **{k: v for k, v in given.items() if k != "engine"}, "random_state": seed}
-    arms: dict[str, tuple[CrossLingualAM, dict[str, Any]]] = {
-        "tagger": (method, {**words, "model": token_encoder(str(encoder))} if network else words)
-    }
+    model = {"model": token_encoder(str(encoder))} if network else {}  # each arm learns on a copy
+    arms: dict[str, tuple[CrossLingualAM, dict[str, Any]]] = {"tagger": (method, {**words, **model})}
     if exam_of is not None:
         if encoder is not None or method.engine != "crfsuite":
             arms["crfsuite"] = (method_of(plain), words)
         if by.asked:
-            arms["zero-shot"] = (method_of(plain), {"source": read.domain})
+            arms["zero-shot"] = (method_of(method.get_params()), {"source": read.domain, **model})
     figures: dict[str, Figures] = {}
     for name, (own, inputs) in arms.items():
         say(f"{name}: learns from {len(read.domain)} sentences")
@@ -266,7 +272,36 @@ def train(
         "settings": given,
     }  # fmt: skip
     tagger = Tagger(method, about)
-    return Trained(tagger, figures, method.counts_, read, 0 if exam_of is None else len(exam_of.domain))
+    if exam_of is None:
+        return Trained(tagger, figures, method.counts_, read, 0)
+    learnt = [*read.domain.x.tolist(), *(() if pairs is None else pairs.right.x.tolist())]
+    learnt += [] if translator is None else translator.given
+    return Trained(
+        tagger, figures, method.counts_, read, len(exam_of.domain), shared(exam_of.domain.x.tolist(), learnt)
+    )
+
+
+class _Noting:
+    """A translator whose translations are noted."""
+
+    def __init__(self, translator: Translator) -> None:
+        self.translator, self.given = translator, list[str]()
+
+    def translate(self, texts: Sequence[str]) -> list[str]:
+        """As the translator."""
+        found = self.translator.translate(texts)
+        self.given += found
+        return found
+
+
+def shared(texts: Sequence[str], learnt: Sequence[str]) -> int:
+    """How many texts stand among those that were learnt from, by their words and signs without regard to case."""
+    known = {_plain(text) for text in learnt}
+    return sum(_plain(text) in known for text in texts)
+
+
+def _plain(text: str) -> str:
+    return " ".join(cut(text, pieces(text))).casefold()
 
 
 def graded(method: CrossLingualAM, given: Mapping[str, Any], test: Domain) -> Figures:
@@ -325,18 +360,19 @@ def _annotated(file: str | os.PathLike[str], argument: str, format: str | None, 
 
 
 def _pairs(read: Marks, by: Translated) -> tuple[Pairs | None, bool]:
-    """Sentences with their translations, by number; and whether the translations come as tokens."""
+    """All sentences with their translations, by number, "" where one was left out; and whether these come as tokens."""
     if by.file is None:
         return None, False
     told = read_marked(by.file, split=False)
     source, other = (_total(marks) for marks in (read, told))
     if source != other:
         raise ValueError(
-            f"translations must be as many as the sentences of the source, {source}; {os.fspath(by.file)!r} has {other}"
+            f"translations must be as many as the sentences of the source, {source}; {os.fspath(by.file)!r} has "
+            f"{other}, {told.counts['empty sentences']} of them empty"
         )
-    _, a, b = np.intersect1d(np.asarray(read.domain.ids), np.asarray(told.domain.ids), return_indices=True)
-    left, right = read.domain.take(a), told.domain.take(b)
-    texts = [Domain(x=side.x, kind="text", name=side.name) for side in (left, right)]
+    known = dict(zip(np.asarray(told.domain.ids).tolist(), told.domain.x.tolist()))
+    right = np.array([known.get(i, "") for i in np.asarray(read.domain.ids).tolist()], dtype=np.str_)
+    texts = [Domain(x=x, kind="text", name=own.domain.name) for x, own in ((read.domain.x, read), (right, told))]
     return Pairs(texts[0], texts[1]), told.format == "conll"
 
 

@@ -19,14 +19,20 @@ if TYPE_CHECKING:
 
 SENTENCES = 400
 """Sentences that a page shows."""
-METRICS = ("span F1", "partial sentences", "overlap F1", "macro span F1", "token micro", "token macro")
+METRICS = (
+    "span F1", "partial sentences", "overlap F1", "macro span F1", "token micro", "token macro", "token accuracy",
+    "token macro with O",
+)  # fmt: skip
+"""Of every tagger; the last two are the paper's micro and macro F1, and of its classes see `metrics_of`."""
 COUNTS = {
     "sentences": "sentences with a translation",
     "untranslated": "sentences without one",
     "spans": "spans of the source",
-    "dropped": "spans that no link leaves: lost",
+    "lost": "of these lost",
+    "dropped": "lost, as no link leaves them",
+    "deleted": "lost to a longer or later neighbour",
+    "saved": "without a link, but there by the rule of whole sentences",
     "merged": "spans that became one with a neighbour",
-    "deleted": "spans lost to a longer or later neighbour",
     "unaligned": "words of spans without a link",
     "filled": "words in gaps that were filled",
     "cut": "words cut off, too far from the rest",
@@ -37,7 +43,7 @@ COUNTS = {
 ARMS = {
     "tagger": "the tagger",
     "crfsuite": "a CRF on words (python-crfsuite)",
-    "zero-shot": "a CRF of the source language, as it is",
+    "zero-shot": "the same of the source language, as it is",
 }
 PAGE_STYLE = (
     STYLE
@@ -112,7 +118,7 @@ def unaligned(one: Carried, at: Sequence[int]) -> list[str]:
 
 def counted(counts: Mapping[str, int]) -> list[tuple[str, int]]:
     """What happened, in words; what did not is left out, but never what was lost."""
-    always = ("sentences", "untranslated", "spans", "dropped", "deleted", "unaligned")
+    always = ("sentences", "untranslated", "spans", "lost", "dropped", "deleted", "unaligned")
     return [(told, counts.get(name, 0)) for name, told in COUNTS.items() if counts.get(name) or name in always]
 
 
@@ -183,7 +189,8 @@ def write_run_page(result: Run, file: Path, command: str) -> None:
         texts.append(stretches(text, rows, classes, told=[f"{one.confidence:.2f}" for one in marks], truth=truth))
     _write_page(
         file, "Marked spans", command, texts=texts, figures=_table({"tagger": result.figures}), shown=len(texts),
-        total=len(domain), skipped=domain.skipped, dashed=domain.y is not None,
+        metrics=metrics_of({"tagger": result.figures}), total=len(domain),
+        skipped=domain.skipped, dashed=domain.y is not None,
     )  # fmt: skip
 
 
@@ -250,7 +257,8 @@ def trained_lines(result: Trained) -> list[str]:
     lines += [f"{n:>8,}  {told}" for told, n in counted(result.counts)] if result.counts else []
     if not result.figures:
         return [*lines, "nothing is graded: name a file of marked texts that it may be tested on (`test`)"]
-    lines += [f"on {result.graded:,} sentences that nothing was learnt from:", *figure_lines(result.figures)]
+    told = f"{result.shared:,} of which stand in what was learnt from" if result.shared else "none of them learnt from"
+    lines += [f"on {result.graded:,} sentences, {told}:", *figure_lines(result.figures)]
     best = max(
         (name for name in result.figures if name != "tagger"), default=None, key=lambda a: result.figures[a]["span F1"]
     )
@@ -264,7 +272,8 @@ def trained_facts(result: Trained) -> dict[str, Any]:
     """All that is told, as JSON values."""
     return {
         "model": dict(result.tagger.told), "read": dict(result.read.counts), "counts": dict(result.counts),
-        "graded": result.graded, "figures": {name: _plain(own) for name, own in result.figures.items()},
+        "graded": result.graded, "graded and learnt from": result.shared,
+        "figures": {name: _plain(own) for name, own in result.figures.items()},
     }  # fmt: skip
 
 
@@ -272,9 +281,14 @@ def figure_lines(figures: Mapping[str, Mapping[str, float]]) -> list[str]:
     """The figures as lines; those of partial sentences always beside the others."""
     wide = max(len(ARMS[name]) for name in figures)
     return [
-        f"{ARMS[name]:<{wide}}  " + "  ".join(f"{metric} {_figure(own[metric])}" for metric in METRICS)
+        f"{ARMS[name]:<{wide}}  " + "  ".join(f"{metric} {_figure(own[metric])}" for metric in metrics_of({name: own}))
         for name, own in figures.items()
     ]
+
+
+def metrics_of(figures: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """`METRICS`, and the F measure of tokens of each class that one of the arms has."""
+    return [*METRICS, *dict.fromkeys(name for own in figures.values() for name in own if name.startswith("token F1 "))]
 
 
 def left_out(read: Marks, shown: int = 5) -> list[str]:
@@ -293,13 +307,16 @@ def _figure(value: float) -> str:
 
 
 def _table(figures: Mapping[str, Mapping[str, float]]) -> list[tuple[str, list[str]]]:
-    return [(ARMS[name], [_figure(own[metric]) for metric in METRICS]) for name, own in figures.items() if own]
+    asked = metrics_of(figures)
+    return [
+        (ARMS[name], [_figure(own.get(metric, math.nan)) for metric in asked]) for name, own in figures.items() if own
+    ]
 
 
 def _write_page(file: Path, title: str, command: str, **values: Any) -> None:
-    given = {"pairs": [], "texts": [], "counts": [], "figures": [], "dashed": False, **values}
+    given = {"pairs": [], "texts": [], "counts": [], "figures": [], "dashed": False, "metrics": [], **values}
     content = render_page(
-        Path(__file__).with_name("page.html"), style=PAGE_STYLE, title=title, command=command, metrics=METRICS, **given
+        Path(__file__).with_name("page.html"), style=PAGE_STYLE, title=title, command=command, **given
     )
     with replacing(file) as part:
         part.write_bytes(content)

@@ -54,9 +54,10 @@ class Projection:
     tags : tuple of str
     spans : tuple of Projected
     counts : Counter
-        ``spans`` of the source; ``dropped``, none of whose tokens has a link; ``filled`` tokens in gaps; ``cut`` tokens
-        of groups that were too far apart; ``merged`` and ``deleted`` spans that met another; ``whole`` sentences that
-        are one span and ``corrected`` tokens, by the rules afterwards; ``unaligned`` tokens of spans.
+        ``spans`` of the source; ``lost`` ones, and of these the ``dropped``, none of whose tokens has a link;
+        ``saved``, which have no link either but are there by the rules afterwards; ``filled`` tokens in gaps; ``cut``
+        tokens of groups that were too far apart; ``merged`` and ``deleted`` spans that met another; ``whole`` sentences
+        that are one span and ``corrected`` tokens, by the rules; ``unaligned`` tokens of spans.
     lost : tuple of int
         Spans of the source that are not in the translation.
     """
@@ -102,12 +103,13 @@ def projected(
     counts: Counter[str] = Counter()
     spans = runs_of(tags)
     sets: list[tuple[str, list[int], tuple[int, ...]]] = []
+    unlinked = set()
     for k, span in enumerate(spans):  # 9
         found = sorted({j for i in range(span.start, span.stop) for j in aligned.links.get(i, ())})
         counts["spans"] += 1
         counts["unaligned"] += sum(not aligned.links.get(i) for i in range(span.start, span.stop))
         if not found:
-            counts["dropped"] += 1
+            unlinked.add(k)
             continue
         kept = bridged(found, reach)  # 10
         counts["filled"] += len(set(kept) - set(found))
@@ -128,7 +130,10 @@ def projected(
         for run in runs_of(final)
     )
     alive = {k for span in out for k in span.sources}
-    return Projection(tuple(final), out, counts, tuple(k for k in range(len(spans)) if k not in alive))
+    lost = tuple(k for k in range(len(spans)) if k not in alive)
+    counts["lost"], counts["dropped"] = len(lost), len(unlinked & set(lost))
+    counts["saved"] = len(unlinked & alive)
+    return Projection(tuple(final), out, counts, lost)
 
 
 def bridged(indices: Sequence[int], reach: int = REACH) -> list[int]:
