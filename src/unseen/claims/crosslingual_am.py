@@ -170,7 +170,7 @@ def tagger(language: str, arm: str) -> Any:
     if arm in ("zero-shot", "whole zero-shot", "english twice", "gold"):
         source = abstrct(language if arm == "gold" else "en")
         if arm == "whole zero-shot":
-            return WholeSentences().fit(source.x.tolist(), source.labels)
+            return WholeSentences().fit(source.x.tolist(), list(source.labels))
         return CrossLingualAM(**FULL).fit(source=twice(source) if arm == "english twice" else source)
     pairs = learnt_pairs(other)
     settings = {"plain": PLAIN, "both": {**FULL, "learn_from": "both"}}.get(arm, FULL)
